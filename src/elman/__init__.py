@@ -1,0 +1,20 @@
+"""Sequence models whose memory you can see: from Elman's network to the Transformer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+__all__ = ["__version__", "load"]
+
+if TYPE_CHECKING:
+    from elman.runs import load
+
+
+def __getattr__(name: str) -> Any:
+    # torch takes seconds to import: `import elman` and `elman --help` do not wait for it.
+    if name == "load":
+        from elman.runs import load
+
+        return load
+    raise AttributeError(f"module 'elman' has no attribute {name!r}")

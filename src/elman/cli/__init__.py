@@ -1,0 +1,92 @@
+"""The command line: one file a command, thin. torch is imported only when a command runs."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+import typer
+
+from elman import __version__
+from elman.cli import env, evaluate, generate, train
+from elman.cli.console import say
+from elman.errors import UserError
+
+app = typer.Typer(
+    name="elman",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Sequence models whose memory you can see: train, compare, look inside and ship everything from Elman's "
+    "network to the Transformer.",
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"elman {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    debug: bool = typer.Option(False, "--debug", help="Show a traceback where something fails."),
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+) -> None:
+    """Options that stand before the command."""
+    if debug:
+        os.environ["ELMAN_DEBUG"] = "1"
+
+
+app.command("train")(train.command)
+app.command("evaluate")(evaluate.command)
+app.command("generate")(generate.command)
+app.command("env")(env.command)
+
+
+def main() -> None:
+    """Run a command: one line for a person where it fails, and the right exit code."""
+    exit_code = run()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except OSError:
+            # Python would try again at exit, and complain.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    sys.exit(exit_code)
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run a command (None: this process's own) and return its exit code."""
+    try:
+        result = app(arguments, standalone_mode=False)
+    except UserError as error:
+        _say(str(error))
+        return error.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        _say("interrupted")
+        return 130
+    except SystemExit as left:
+        # Where a pipe breaks typer leaves with 1. The reader has seen enough (`| head`): that is no failure.
+        return 0 if isinstance(left.__context__, BrokenPipeError) else int(left.code or 0)
+    except OSError as error:
+        _say(f"{error.filename or 'cannot go on'}: {error.strerror}")
+        return 1
+    except Exception as error:
+        # Usage errors are known by their interface: some versions of typer bring a click of their own.
+        if hasattr(error, "format_message"):
+            if message := error.format_message().rstrip("."):  # empty where the help was shown instead
+                _say(f"{message}; see --help")
+            return 2
+        _say(f"{type(error).__name__}: {' '.join(str(error).split())} (elman's own fault: --debug shows where)")
+        return 1
+    return result if isinstance(result, int) else 0
+
+
+def _say(line: str) -> None:
+    if os.environ.get("ELMAN_DEBUG") and sys.exc_info()[0] is not None:
+        traceback.print_exc()
+    say(f"elman: {line}")

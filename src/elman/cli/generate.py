@@ -1,0 +1,97 @@
+"""`elman generate`: write text with a run's model."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from typing import Annotated
+
+import typer
+
+from elman.errors import UserError
+
+
+def command(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run folder that `elman train` made.")],
+    prompt: Annotated[str, typer.Argument(metavar="[PROMPT]", help="What the text begins with; - reads stdin.")] = "",
+    tokens: Annotated[int, typer.Option(help="How many tokens to write.", min=0)] = 500,
+    temperature: Annotated[
+        float, typer.Option(help="Above 1 bolder, below 1 safer, 0 the most probable.", min=0)
+    ] = 0.8,
+    top_k: Annotated[int | None, typer.Option(help="Only the K most probable tokens.", min=1)] = None,
+    top_p: Annotated[
+        float | None, typer.Option(help="Only the fewest tokens that hold P of the probability.", min=0, max=1)
+    ] = None,
+    min_p: Annotated[
+        float | None, typer.Option(help="Only tokens P times as probable as the best.", min=0, max=1)
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="For the same text again.")] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object, with each token's log-probability.")
+    ] = False,
+) -> None:
+    """Write text with RUN's model, token by token, to stdout. It stops at a document's end."""
+    import torch
+
+    from elman import runs
+    from elman.data.tokenizers import StreamDecoder
+    from elman.decode.generate import generate
+    from elman.decode.sampling import sample
+
+    if not math.isfinite(temperature):
+        raise UserError("--temperature", expected="a number", got=temperature, exit_code=2)
+    loaded = runs.load(run)
+    tokenizer = loaded.tokenizer
+    prompt = _checked(prompt)
+    ids = [int(token) for token in tokenizer.encode(prompt)]
+    # A document begins with <eod>; where there are no documents, an empty prompt begins with a new line.
+    begin = [] if ids and tokenizer.eod is None else [tokenizer.start]
+    random = torch.Generator()
+    if seed is None:
+        seed = random.seed() % 2**31
+    random.manual_seed(seed)
+    if not as_json:
+        print(prompt, end="", flush=True)
+    decoder = StreamDecoder(tokenizer)
+    for token in ids:
+        decoder.push(token)
+    written: list[tuple[int, float]] = []
+    text = ""
+    stream = generate(
+        loaded.model,
+        begin + ids,
+        lambda logits: sample(logits, temperature=temperature, k=top_k, p=top_p, floor=min_p, generator=random),
+        banned=[] if tokenizer.unk is None else [tokenizer.unk],
+    )
+    for _, (token, log_probability) in zip(range(tokens), stream, strict=False):
+        written.append((token, log_probability))
+        if token == tokenizer.eod:
+            break
+        piece = decoder.push(token)
+        text += piece
+        if not as_json:
+            print(piece, end="", flush=True)
+    text += (rest := decoder.finish())
+    if as_json:
+        report = {
+            "prompt": prompt,
+            "text": text,
+            "seed": seed,
+            "tokens": [tokenizer.symbol(token) for token, _ in written],
+            "log_probabilities": [round(value, 6) for _, value in written],
+        }
+        print(json.dumps(report, ensure_ascii=False))
+    else:
+        print(rest)
+
+
+def _checked(prompt: str) -> str:
+    """The prompt, from stdin where it is "-"."""
+    try:
+        if prompt == "-":
+            return sys.stdin.buffer.read().decode()
+        prompt.encode()  # an argument that is no UTF-8 has become surrogates
+    except UnicodeError:
+        raise UserError("PROMPT", expected="UTF-8 text", got="something else", exit_code=2) from None
+    return prompt

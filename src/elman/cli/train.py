@@ -1,0 +1,176 @@
+"""`elman train`: the best model of a text within a budget."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from elman.cli.console import Display, clock, say
+from elman.cli.signals import Stop
+from elman.errors import UserError
+
+if TYPE_CHECKING:
+    from elman.tasks.preparation import Prepared
+    from elman.train.loop import Event, Finished
+
+
+def command(
+    data: Annotated[
+        str, typer.Argument(metavar="DATA", help="A text, a folder, JSON lines (.gz, .zst), or python-stdlib.")
+    ],
+    out: Annotated[Path | None, typer.Option("-o", "--out", metavar="RUN", help="The run folder.")] = None,
+    model: Annotated[str | None, typer.Option(help="lstm (the default), gru, elman or transformer.")] = None,
+    for_: Annotated[
+        str | None, typer.Option("--for", metavar="TIME", help="The budget as wall time: 90s, 2m, 1h30m.")
+    ] = None,
+    epochs: Annotated[float | None, typer.Option(help="The budget as passes over the data.", min=0)] = None,
+    steps: Annotated[int | None, typer.Option(help="The budget as optimiser steps.", min=1)] = None,
+    valid: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Validate on this; else on the tail of DATA.")
+    ] = None,
+    tokenizer: Annotated[str | None, typer.Option(help="char (the default), byte, word or bpe.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Another seed, another run.", min=0)] = None,
+    config: Annotated[Path | None, typer.Option(metavar="FILE.yaml", help="Settings from a file.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One setting, as in config.yaml.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run; begin it where there is none.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object at the end.")] = False,
+) -> None:
+    """Train a language model on DATA: the best one within a budget (2 minutes, unless you say otherwise)."""
+    from elman.tasks import preparation
+    from elman.train import config as settings
+
+    if resume and overwrite:
+        raise UserError("--resume and --overwrite exclude each other", exit_code=2)
+    tree = settings.read_yaml(config) if config else {}
+    if model:
+        tree["kind"] = model
+    _choose_budget(tree, for_, epochs, steps)
+    given: dict[str, dict[str, Any]] = {
+        "data": {"source": data, "valid": valid, "tokenizer": tokenizer},
+        "train": {"seed": seed},
+    }
+    for section, values in given.items():
+        tree[section] = (tree.get(section) or {}) | {k: v for k, v in values.items() if v is not None}
+    tree = settings.set_values(tree, set_ or [])
+    folder = out or preparation.default_folder(data, tree.get("kind", "lstm"), again=resume or overwrite)
+    with (
+        Display() as display,
+        preparation.prepare(
+            tree, folder, resume=resume, overwrite=overwrite, say=display.say, progress=display.stage
+        ) as prepared,
+        Stop() as stop,
+    ):
+        ended = _train(prepared, display, stop)
+    _report(prepared, ended, as_json)
+    # A signal that came when the last step was done has interrupted nothing.
+    raise typer.Exit(stop.exit_code if ended.reason == "stopped" else 0)
+
+
+def _choose_budget(tree: dict[str, Any], for_: str | None, epochs: float | None, steps: int | None) -> None:
+    from elman.train.schedule import parse_duration
+
+    given = {"--for": for_, "--epochs": epochs, "--steps": steps}
+    chosen = [name for name, value in given.items() if value is not None]
+    if len(chosen) > 1:
+        raise UserError("the budget", expected="one of --for, --epochs, --steps", got=" and ".join(chosen), exit_code=2)
+    if for_ is not None:
+        try:
+            tree["budget"] = {"amount": parse_duration(for_), "unit": "seconds"}
+        except ValueError:
+            raise UserError("--for", expected="a time such as 90s, 2m or 1h30m", got=repr(for_), exit_code=2) from None
+    elif epochs is not None:
+        if epochs == 0:
+            raise UserError("--epochs", expected="more than 0", got=0, exit_code=2)
+        tree["budget"] = {"amount": epochs, "unit": "epochs"}
+    elif steps is not None:
+        tree["budget"] = {"amount": steps, "unit": "steps"}
+
+
+def _train(prepared: Prepared, display: Display, stop: Stop) -> Finished:
+    from elman.train.loop import Finished, fit
+
+    view = View(display)
+    for event in fit(prepared.training, prepared.folder, stop=stop):
+        view.show(event)
+        if isinstance(event, Finished):
+            return event
+    raise AssertionError("fit ends with Finished")
+
+
+class View:
+    """Shows a training's events to a person."""
+
+    def __init__(self, display: Display) -> None:
+        self.display = display
+        self.loss = float("nan")
+        self.validation = ""
+        self.since = 0.0  # the end of the step before, by the clock; 0: there is none to measure from
+        self.rate = 0.0
+
+    def show(self, event: Event) -> None:
+        """Show one event."""
+        from elman.train import loop
+        from elman.train.training import Step
+
+        if isinstance(event, Step):
+            # A mean over the last few dozen steps: single ones jump about.
+            if math.isfinite(event.loss):
+                self.loss = event.loss if math.isnan(self.loss) else self.loss + 0.03 * (event.loss - self.loss)
+            now = time.perf_counter()
+            if self.since:
+                rate = event.targets / (now - self.since)
+                self.rate = rate if not self.rate else self.rate + 0.05 * (rate - self.rate)
+            self.since = now
+            text = f"loss {self.loss:.3f}{self.validation}  {self.rate:,.0f} tokens/s  step {event.step:,}"
+            self.display.stage("training", min(event.progress, 1.0), text)
+            if event.skipped:
+                self.display.say(f"step {event.step:,}: the loss or its gradient was not finite; skipped")
+        elif isinstance(event, loop.Validated):
+            self.validation = f"  valid {event.metrics['loss']:.3f}"
+            self.since = 0.0
+            mark = "  best so far" if event.improved else ""
+            metrics = event.metrics
+            self.display.say(
+                f"step {event.step:>6,}  train {self.loss:.4f}  valid {metrics['loss']:.4f} nats a token, "
+                f"{metrics['bits_per_character']:.4f} bits a character{mark}"
+            )
+        elif isinstance(event, loop.Resumed):
+            self.display.say(f"resuming from step {event.step:,}")
+        elif isinstance(event, loop.Warned):
+            self.display.say(f"warning: {event.text}")
+
+
+def _report(prepared: Prepared, finished: Finished, as_json: bool) -> None:
+    training, folder = prepared.training, prepared.folder
+    counters = training.counters
+    ended = "no gain for a while" if finished.reason == "patience" else f"budget spent: {training.budget}"
+    if finished.reason == "stopped":
+        say(f"stopped at step {finished.step:,}; everything is saved: go on with --resume -o {folder}")
+    elif training.resumed_step == finished.step:
+        say(f"{folder} is finished already ({ended}); a larger budget goes on with it (--for, --epochs, --steps)")
+    else:
+        skipped = f", {counters.skipped} steps skipped" if counters.skipped else ""
+        say(f"done in {clock(finished.seconds)} ({ended}); best validation loss {finished.best:.4f}{skipped}")
+        say(f"the model is in {folder}/model; try `elman generate {folder}`")
+    if as_json:
+        report = {
+            "run": str(folder),
+            "reason": finished.reason,
+            "model": prepared.settings.kind,
+            "parameters": sum(p.numel() for p in training.parameters),
+            "steps": finished.step,
+            "epochs": training.epochs,
+            "tokens": counters.targets,
+            "seconds": round(finished.seconds, 3),
+            "loss": finished.best if math.isfinite(finished.best) else None,
+            "skipped": counters.skipped,
+        }
+        print(json.dumps(report))

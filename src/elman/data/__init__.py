@@ -1,0 +1,1 @@
+"""From files to tokens: sources, tokenizers, token files and lanes. Knows no model."""

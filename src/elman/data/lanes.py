@@ -1,0 +1,118 @@
+"""Lanes: a long text cut into B contiguous pieces that are read side by side, each by its own row of a state.
+
+    tokens  t0 t1 t2 t3 t4 t5 t6 t7 t8      lane 0 reads t0 t1 t2 t3, to foretell t1 t2 t3 t4
+    lanes   |----- 0 ----|----- 1 ----|     lane 1 reads t4 t5 t6 t7, to foretell t5 t6 t7 t8
+
+The state a row has after one window is the state it begins the next with. It is reset before an `<eod>` is
+read: a document is read with a fresh memory that knows nothing but that a document begins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from elman.data.tokenfile import TokenFile
+from elman.errors import UserError
+
+NOT_COUNTED = -100  # a target that torch's cross-entropy passes over
+
+MOST_MAPPED = 1 << 24  # tokens read before a map is let go
+
+Tokens = TokenFile | npt.NDArray[Any]
+
+
+class Window(NamedTuple):
+    """The steps [start, stop) of all lanes."""
+
+    inputs: Tensor  # (B, T) int64
+    targets: Tensor  # (B, T) int64: the tokens that follow
+    resets: Tensor | None  # (B, T) bool: give the row a fresh memory before it reads this; None: nowhere
+
+    def to(self, device: torch.device) -> Window:
+        """The window on a device."""
+        return Window(*(None if part is None else part.to(device) for part in self))  # type: ignore[arg-type]
+
+
+class _Reader:
+    """Tokens at any positions, through a map that is let go now and then.
+
+    What is read of a mapped file stays in this process's memory for as long as the map does, and to map it anew
+    takes longer than to read a window: so neither one map for ever nor one a window.
+    """
+
+    def __init__(self, tokens: Tokens):
+        self._tokens = tokens
+        self._left = 0
+
+    def __getitem__(self, positions: npt.NDArray[np.integer[Any]]) -> npt.NDArray[Any]:
+        if self._left <= 0:
+            self._map, self._left = np.asarray(self._tokens), MOST_MAPPED
+        self._left -= positions.size
+        return self._map[positions]
+
+
+class Lanes:
+    """`tokens` in `lanes` contiguous lanes of `steps = (len(tokens) - 1) // lanes` steps each.
+
+    Any window can be read at any time, so an exact resume needs the number of a step and nothing else. At step
+    0 the state should be fresh. Errors: `UserError` where a lane would have fewer than `window` steps.
+    """
+
+    def __init__(self, tokens: Tokens, lanes: int, *, eod: int | None = None, window: int = 1):
+        self.lanes, self.eod = lanes, eod
+        self._reader = _Reader(tokens)
+        self.steps = (len(tokens) - 1) // lanes
+        if self.steps < max(window, 1):
+            raise UserError(
+                "the text is too short",
+                expected=f"at least {lanes * max(window, 1) + 1} tokens for {lanes} lanes of {max(window, 1)} steps",
+                got=len(tokens),
+                remedy="give more text, or take fewer lanes or a shorter window",
+            )
+
+    def window(self, start: int, stop: int) -> Window:
+        """The steps [start, stop) of every lane, 0 <= start < stop <= steps."""
+        assert 0 <= start < stop <= self.steps
+        at = np.arange(self.lanes)[:, None] * self.steps + np.arange(start, stop + 1)  # (B, T + 1)
+        return _window(self._reader[at], self.eod)
+
+
+def evaluation_windows(
+    tokens: Tokens, lanes: int, window: int, *, burn_in: int = 0, eod: int | None = None
+) -> Iterator[Window]:
+    """Windows in which each of the tokens 1 ... N-1 is a counted target exactly once; the others are -100.
+
+    The state is fresh before the first window and carried from one to the next. Every lane but the first
+    begins in the middle of the text, so it reads up to `burn_in` tokens before its own part without counting
+    them. One lane is one exact pass over the text. Errors: `UserError` for fewer than 2 tokens.
+    """
+    count = len(tokens) - 1
+    if count < 1:
+        raise UserError("the text is too short", expected="at least 2 tokens", got=len(tokens), remedy="give more text")
+    lanes = min(lanes, count)
+    bounds = np.arange(lanes + 1) * count // lanes
+    counted_from, counted_to = bounds[:-1, None], bounds[1:, None]  # (B, 1)
+    begins = np.maximum(counted_from - burn_in, 0)
+    steps = int((counted_to - begins).max())
+    reader = _Reader(tokens)
+    for start in range(0, steps, window):
+        at = begins + np.arange(start, min(start + window, steps) + 1)  # (B, T + 1)
+        read = _window(reader[np.minimum(at, count)], eod)
+        counted = (counted_from <= at[:, :-1]) & (at[:, :-1] < counted_to)
+        yield read._replace(targets=read.targets.masked_fill(torch.from_numpy(~counted), NOT_COUNTED))
+
+
+def _window(ids: npt.NDArray[Any], eod: int | None) -> Window:
+    """Inputs and targets from `ids` (B, T + 1)."""
+    inputs = torch.from_numpy(ids[:, :-1].astype(np.int64))
+    targets = torch.from_numpy(ids[:, 1:].astype(np.int64))
+    resets = None
+    if eod is not None and bool((inputs == eod).any()):
+        resets = inputs == eod
+    return Window(inputs, targets, resets)

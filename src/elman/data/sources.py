@@ -1,0 +1,108 @@
+"""Sources: where text comes from. A source streams documents and never holds one whole."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from elman.data.stdlib import python_stdlib
+from elman.data.textfile import Piece, is_text, read_pieces
+from elman.errors import UserError, nearest
+
+NAMED: dict[str, Callable[[], list[Path]]] = {"python-stdlib": python_stdlib}
+
+
+@dataclass(frozen=True)
+class Source:
+    """Text files read one after the other, each one document (JSON lines: one a line).
+
+    `sizes` are in bytes on disk; `stamp` changes when a file is changed, added, removed or moved.
+    """
+
+    name: str
+    files: tuple[Path, ...]
+    sizes: tuple[int, ...]
+    stamp: str
+    folder: bool = False  # whose files were found, not named: one that is no text is passed over
+    _verdicts: dict[Path, bool] = field(default_factory=dict, repr=False, compare=False)
+
+    def pieces(self) -> Iterator[Piece]:
+        """The text in pieces of at most about a million characters; positions run from 0 to `size`.
+
+        Errors: `UserError` where a file cannot be read or there is no text at all.
+        """
+        found = False
+        before = 0
+        for path, size in zip(self.files, self.sizes, strict=True):
+            if self._wanted(path):
+                for piece in read_pieces(path):
+                    found = True
+                    yield piece._replace(position=before + piece.position)
+            before += size
+        if not found:
+            what = "no file in it is UTF-8 text" if self.folder and self.skipped else "it is empty"
+            raise UserError(f"{self.name} holds no text: {what}", remedy="give a text to learn from")
+
+    @property
+    def size(self) -> int:
+        """Bytes on disk, all files together."""
+        return sum(self.sizes)
+
+    @property
+    def skipped(self) -> int:
+        """How many files of a folder were passed over, not being UTF-8 text: known once they were read."""
+        return sum(not verdict for verdict in self._verdicts.values())
+
+    def _wanted(self, path: Path) -> bool:
+        if not self.folder:
+            return True
+        if path not in self._verdicts:
+            self._verdicts[path] = is_text(path)
+        return self._verdicts[path]
+
+
+def open_source(data: str | Path) -> Source:
+    """A named source, a file (text, .jsonl, .ndjson; also .gz or .zst of these) or a folder of such files.
+
+    Nothing is read yet. Errors: `UserError` where there is nothing by that name.
+    """
+    if str(data) in NAMED:
+        return _source(str(data), NAMED[str(data)]())
+    path = Path(data)
+    try:
+        if path.is_dir():
+            return _source(str(data), _files_under(path), folder=True)
+        if path.is_file():
+            return _source(str(data), [path])
+        found = path.exists()
+    except OSError as error:
+        raise UserError(f"cannot read {data}: {error.strerror}", exit_code=2) from error
+    if found:
+        raise UserError(f"{data} is not a file", remedy="save it as one: it is read more than once", exit_code=2)
+    raise UserError(f"no such file or named source: {data}", remedy=nearest(str(data), NAMED), exit_code=2)
+
+
+def _files_under(folder: Path) -> list[Path]:
+    """The files of a folder and its folders, in order, without the hidden ones."""
+    found = []
+    for root, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        found += [Path(root, name) for name in sorted(files) if not name.startswith(".")]
+    found = [path for path in found if path.is_file()]
+    if not found:
+        raise UserError(f"{folder} holds no files", remedy="give a folder of texts")
+    return found
+
+
+def _source(name: str, files: list[Path], folder: bool = False) -> Source:
+    stamp = hashlib.sha256()
+    sizes = []
+    for path in files:
+        facts = path.stat()
+        sizes.append(facts.st_size)
+        line = f"{path.resolve()}\0{facts.st_size}\0{facts.st_mtime_ns}\n"
+        stamp.update(line.encode("utf-8", "surrogateescape"))
+    return Source(name, tuple(files), tuple(sizes), stamp.hexdigest(), folder)

@@ -1,0 +1,104 @@
+"""A token file: ids on disk, as raw little-endian uint16 or uint32, mapped into memory where they are read.
+
+Beside `NAME.bin` lies `NAME.json`, written last: without it, or where it does not fit, there is no token file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from elman import atomic
+from elman.data.textfile import Piece
+from elman.data.tokenizers import Tokenizer
+
+
+@dataclass(frozen=True)
+class TokenFile:
+    """The tokens of a text on disk, and what they were made from.
+
+    `np.asarray(file)` is a fresh read-only memory map. Map, read, let go: pages stay in the system's cache,
+    but do not pile up in this process, so that its memory is flat however long the file is.
+    """
+
+    path: Path
+    dtype: str
+    tokens: int
+    characters: int
+    bytes: int  # of UTF-8
+    documents: int
+    unknown: int  # tokens that are `<unk>`
+    tokenizer: str  # fingerprint
+    source: str  # what the caller says it was made from
+
+    def __len__(self) -> int:
+        return self.tokens
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
+        mapped: npt.NDArray[Any]
+        if self.tokens == 0:  # nothing cannot be mapped
+            mapped = np.empty(0, self.dtype)
+        else:
+            mapped = np.memmap(self.path, self.dtype, "r", shape=(self.tokens,))
+        return np.array(mapped, dtype) if copy else np.asarray(mapped, dtype)
+
+
+def write_tokens(path: Path, pieces: Iterable[Piece], tokenizer: Tokenizer, source: str) -> TokenFile:
+    """Encode a stream of text into `path` (a .bin); every document's tokens are followed by `<eod>`, if there is one.
+
+    A run that is killed leaves no token file, or a whole one. Errors: `UserError` where it cannot be written.
+    """
+    unfinished = path.with_suffix(".tmp")
+    with atomic.told(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.with_suffix(".json").unlink(missing_ok=True)
+        try:
+            with unfinished.open("wb") as file:
+                counts = _encode(pieces, tokenizer, file)
+                file.flush()
+                os.fsync(file.fileno())
+            unfinished.replace(path)
+        finally:
+            unfinished.unlink(missing_ok=True)
+        made = TokenFile(path, tokenizer.dtype.str, **counts, tokenizer=tokenizer.fingerprint, source=source)
+        write_json(path.with_suffix(".json"), {**asdict(made), "path": path.name})
+    return made
+
+
+def _encode(pieces: Iterable[Piece], tokenizer: Tokenizer, file: BinaryIO) -> dict[str, int]:
+    """Write the tokens and count what they stand for."""
+    counts = dict.fromkeys(("tokens", "characters", "bytes", "documents", "unknown"), 0)
+    eod = np.array([] if tokenizer.eod is None else [tokenizer.eod], tokenizer.dtype)
+    for text, ends, _ in pieces:
+        ids = eod if ends else tokenizer.encode(text)
+        file.write(ids.data)
+        counts["tokens"] += len(ids)
+        counts["characters"] += len(text)
+        counts["bytes"] += len(text.encode())
+        counts["documents"] += ends
+        if tokenizer.unk is not None:
+            counts["unknown"] += int(np.count_nonzero(ids == tokenizer.unk))
+    return counts
+
+
+def open_tokens(path: Path) -> TokenFile | None:
+    """The token file at `path` (a .bin), or None where there is no whole one."""
+    try:
+        facts = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        file = TokenFile(**{**facts, "path": path})
+        whole = path.stat().st_size == file.tokens * np.dtype(file.dtype).itemsize
+    except (OSError, ValueError, TypeError):
+        return None
+    return file if whole else None
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write JSON so that the file is, at every moment, the old one or the new one."""
+    atomic.write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")

@@ -1,0 +1,96 @@
+"""Byte pair encoding: frequent pairs of symbols become one token, again and again, starting from bytes.
+
+Sennrich, Haddow & Birch (2016), "Neural machine translation of rare words with subword units"; on bytes,
+Radford et al. (2019), "Language models are unsupervised multitask learners".
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from typing import Any
+
+import numpy as np
+
+from elman.data.textfile import blocks, cut
+from elman.data.tokenizers.tokenizer import EOD, Ids, Tokenizer, check_range, visible
+from elman.errors import missing_extra
+
+BLOCK = 1 << 14  # characters given to the library at a time: it encodes blocks in parallel
+
+
+class BPETokenizer(Tokenizer):
+    """Byte-level BPE by the `tokenizers` library: any text encodes and decodes to itself.
+
+    `model` is the library's own JSON. Training is the library's; `<eod>` is ours, so that no text spells it.
+    """
+
+    kind = "bpe"
+
+    def __init__(self, model: dict[str, Any], *, eod: bool = False):
+        self._model = model
+        self._bpe = _library().Tokenizer.from_str(json.dumps(model))
+        size = self._bpe.get_vocab_size()
+        super().__init__(size, eod=eod)
+        of_byte = _byte_of_character()
+        tokens = [self._bpe.id_to_token(token) for token in range(size)]
+        self._bytes = [bytes(of_byte[character] for character in token) for token in tokens]
+
+    @classmethod
+    def train(cls, texts: Iterable[str], *, max_vocab: int, min_count: int = 1, eod: bool = False) -> BPETokenizer:
+        """At most `max_vocab` tokens (specials too); pairs rarer than `min_count`, or seen once, are not merged."""
+        check_range(max_vocab, 256 + eod, cls.kind)
+        library = _library()
+        bpe = library.Tokenizer(library.models.BPE())
+        bpe.pre_tokenizer = library.pre_tokenizers.ByteLevel(add_prefix_space=False)
+        trainer = library.trainers.BpeTrainer(
+            vocab_size=max_vocab - eod,
+            min_frequency=max(min_count, 2),
+            initial_alphabet=sorted(library.pre_tokenizers.ByteLevel.alphabet()),
+            show_progress=False,
+        )
+        bpe.train_from_iterator(chain.from_iterable(map(_blocks, texts)), trainer)
+        return cls(json.loads(bpe.to_str()), eod=eod)
+
+    def encode(self, text: str) -> Ids:
+        """The ids after all merges."""
+        parts = self._bpe.encode_batch_fast(list(_blocks(text)), add_special_tokens=False)
+        return np.fromiter(chain.from_iterable(part.ids for part in parts), self.dtype)
+
+    def spell(self, token: int, previous: int | None) -> bytes:
+        """The token's bytes, perhaps a part of a character; nothing for `<eod>`."""
+        return b"" if token == self.eod else self._bytes[token]
+
+    def symbol(self, token: int) -> str:
+        r"""The token's text, white space made visible and bytes that are no text as `\xNN`."""
+        return EOD if token == self.eod else visible(self._bytes[token].decode("utf-8", "backslashreplace"))
+
+    def contents(self) -> dict[str, Any]:
+        """The library's JSON."""
+        return {"model": self._model}
+
+    @classmethod
+    def from_contents(cls, contents: dict[str, Any], *, eod: bool) -> BPETokenizer:
+        """The inverse of `contents`."""
+        return cls(contents["model"], eod=eod)
+
+
+def _library() -> Any:
+    try:
+        import tokenizers
+    except ImportError:
+        raise missing_extra("tokenizers", "bpe", "BPE vocabularies") from None
+    return tokenizers
+
+
+def _blocks(text: str) -> Iterator[str]:
+    text = text.encode("utf-8", "replace").decode()  # a lone surrogate would stop the library
+    return cut(blocks(text, BLOCK))
+
+
+def _byte_of_character() -> dict[str, int]:
+    """GPT-2's table: printable Latin-1 characters stand for themselves, the other bytes for U+0100 onward."""
+    plain = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+    others = [byte for byte in range(256) if byte not in plain]
+    return {chr(byte): byte for byte in plain} | {chr(256 + n): byte for n, byte in enumerate(others)}

@@ -1,0 +1,51 @@
+"""One token a byte of UTF-8."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from elman.data.tokenizers.tokenizer import EOD, Ids, Tokenizer, visible
+
+
+class ByteTokenizer(Tokenizer):
+    """The 256 bytes: nothing to learn, nothing unknown, any language.
+
+    >>> ByteTokenizer().encode("é").tolist()
+    [195, 169]
+    """
+
+    kind = "byte"
+
+    def __init__(self, *, eod: bool = False):
+        super().__init__(256, eod=eod)
+
+    @classmethod
+    def train(cls, texts: Iterable[str], *, max_vocab: int, min_count: int = 1, eod: bool = False) -> ByteTokenizer:
+        """There is nothing to learn: `texts` is not read."""
+        return cls(eod=eod)
+
+    def encode(self, text: str) -> Ids:
+        """One id a byte."""
+        return np.frombuffer(text.encode("utf-8", "replace"), np.uint8).astype(self.dtype)
+
+    def spell(self, token: int, previous: int | None) -> bytes:
+        """The byte; nothing for `<eod>`."""
+        return b"" if token == self.eod else bytes([token])
+
+    def symbol(self, token: int) -> str:
+        r"""The ASCII character, white space made visible, or `\xNN`."""
+        if token == self.eod:
+            return EOD
+        return visible(chr(token)) if token < 128 else f"\\x{token:02x}"
+
+    def contents(self) -> dict[str, Any]:
+        """Nothing."""
+        return {}
+
+    @classmethod
+    def from_contents(cls, contents: dict[str, Any], *, eod: bool) -> ByteTokenizer:
+        """The inverse of `contents`."""
+        return cls(eod=eod)

@@ -1,0 +1,82 @@
+"""One token a word, as the Penn Treebank and WikiText tables are made."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from elman.data.tokenizers.tokenizer import EOD, EOS, UNK, Ids, Tokenizer, check_range, visible
+
+MOST_WORDS = 4_000_000  # counted at a time: about half a gigabyte of memory
+
+
+class WordTokenizer(Tokenizer):
+    """Words are what white space separates; a line's end is `<eos>` and a word out of vocabulary `<unk>`.
+
+    A text that spells `<unk>` or `<eos>` out (as the Penn Treebank's does) means these tokens. Ids: `<eos>`,
+    `<unk>`, the words in order, then `<eod>`.
+
+    >>> tokenizer = WordTokenizer(["the", "cat"])
+    >>> tokenizer.encode("the  cat\\n<unk> dog").tolist(), tokenizer.decode([2, 3, 0, 2])
+    ([2, 3, 0, 1, 1], 'the cat\\nthe')
+    """
+
+    kind = "word"
+
+    def __init__(self, words: list[str], *, eod: bool = False):
+        self._symbols = [EOS, UNK, *words]
+        super().__init__(len(self._symbols), eos=0, unk=1, eod=eod)
+        self._ids = {word: token for token, word in enumerate(self._symbols)}
+
+    @classmethod
+    def train(cls, texts: Iterable[str], *, max_vocab: int, min_count: int = 1, eod: bool = False) -> WordTokenizer:
+        """The most frequent words, most frequent first; `max_vocab` counts the specials too."""
+        check_range(max_vocab, 3 + eod, cls.kind)
+        counts: Counter[str] = Counter()
+        for text in texts:
+            counts.update(text.split())
+            if len(counts) > MOST_WORDS:
+                counts = _without_rarest(counts, MOST_WORDS // 2)
+        del counts[EOS], counts[UNK]
+        kept = [(-count, word) for word, count in counts.items() if count >= min_count]
+        return cls([word for _, word in sorted(kept)[: max_vocab - 2 - eod]], eod=eod)
+
+    def encode(self, text: str) -> Ids:
+        """One id a word or line's end."""
+        words = text.replace("\n", f" {EOS} ").split()
+        find, unk = self._ids.get, self.unk
+        return np.fromiter((find(word, unk) for word in words), self.dtype, count=len(words))
+
+    def spell(self, token: int, previous: int | None) -> bytes:
+        """The word, after a space where it does not begin a line."""
+        if token == self.eod:
+            return b""
+        if token == self.eos:
+            return b"\n"
+        begins = previous is None or previous in (self.eos, self.eod)
+        return ("" if begins else " ").encode() + self._symbols[token].encode()
+
+    def symbol(self, token: int) -> str:
+        """The word."""
+        return EOD if token == self.eod else visible(self._symbols[token])
+
+    def contents(self) -> dict[str, Any]:
+        """The words in order."""
+        return {"words": self._symbols[2:]}
+
+    @classmethod
+    def from_contents(cls, contents: dict[str, Any], *, eod: bool) -> WordTokenizer:
+        """The inverse of `contents`."""
+        return cls(list(contents["words"]), eod=eod)
+
+
+def _without_rarest(counts: Counter[str], most: int) -> Counter[str]:
+    """At most `most` words: so that a corpus of any size is counted in bounded memory."""
+    rarest = 1
+    while len(counts) > most:
+        counts = Counter({word: count for word, count in counts.items() if count > rarest})
+        rarest += 1
+    return counts

@@ -1,0 +1,1 @@
+"""Decoding: from a model's distributions to text, over one step of the state contract."""

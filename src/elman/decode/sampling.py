@@ -1,0 +1,76 @@
+"""Choosing the next token from a distribution: temperature, top-k, top-p and min-p.
+
+Each filter is a function from logits (B, V) to logits, with -inf where a token is ruled out; they compose.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+
+def top_k(logits: Tensor, k: int) -> Tensor:
+    """Keep the k most probable tokens (Fan, Lewis & Dauphin 2018); ties with the k-th stay.
+
+    >>> top_k(torch.tensor([[1.0, 3.0, 2.0]]), 2)
+    tensor([[-inf, 3., 2.]])
+    """
+    k = min(k, logits.shape[-1])
+    return logits.masked_fill(logits < logits.topk(k, dim=-1).values[..., -1:], -torch.inf)
+
+
+def top_p(logits: Tensor, p: float) -> Tensor:
+    """Keep the fewest most probable tokens that together hold probability p (nucleus; Holtzman et al. 2020).
+
+    The most probable one always stays.
+
+    >>> top_p(torch.tensor([[0.5, 0.3, 0.2]]).log(), 0.7).exp()
+    tensor([[0.5000, 0.3000, 0.0000]])
+    """
+    ordered, order = logits.sort(dim=-1, descending=True)
+    probabilities = ordered.softmax(-1)
+    before = probabilities.cumsum(-1) - probabilities  # what the more probable tokens hold: 0 for the first
+    beyond = before >= p
+    beyond[..., 0] = False
+    out = torch.zeros_like(beyond).scatter(-1, order, beyond)
+    return logits.masked_fill(out, -torch.inf)
+
+
+def min_p(logits: Tensor, p: float) -> Tensor:
+    """Keep the tokens at least p times as probable as the most probable one (Nguyen et al. 2025).
+
+    >>> min_p(torch.tensor([[0.6, 0.3, 0.1]]).log(), 0.4).exp()
+    tensor([[0.6000, 0.3000, 0.0000]])
+    """
+    floor = logits.max(-1, keepdim=True).values + (math.log(p) if p else -math.inf)
+    return logits.masked_fill(logits < floor, -torch.inf)
+
+
+def sample(
+    logits: Tensor,
+    *,
+    temperature: float = 1.0,
+    k: int | None = None,
+    p: float | None = None,
+    floor: float | None = None,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Draw a token (B,) from logits (B, V); temperature 0 takes the most probable one.
+
+    The temperature comes first, then top-k, top-p and min-p, each on what the one before it left.
+    """
+    if temperature == 0:
+        return logits.argmax(-1)
+    # float64: with many draws, float32's rounding of a cumulative sum would show.
+    logits = logits.double()
+    # Taking the largest away first keeps the smallest temperature from overflowing.
+    logits = (logits - logits.max(-1, keepdim=True).values) / temperature
+    if k is not None:
+        logits = top_k(logits, k)
+    if p is not None:
+        logits = top_p(logits, p)
+    if floor is not None:
+        logits = min_p(logits, floor)
+    return torch.multinomial(logits.softmax(-1), 1, generator=generator).squeeze(-1)

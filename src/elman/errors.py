@@ -1,0 +1,62 @@
+"""The one kind of error that is meant for people."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(ValueError):
+    """Something a person can mend, said in one line: what, expected, got, remedy.
+
+    The command line prints it without a traceback and exits with `exit_code`.
+
+    >>> str(UserError("hidden_size", expected="a positive integer", got=0, remedy="give at least 1"))
+    'hidden_size: expected a positive integer, got 0; give at least 1'
+    >>> str(UserError("no such run: demo"))
+    'no such run: demo'
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        expected: object = None,
+        got: object = None,
+        remedy: str = "",
+        exit_code: int = 1,
+    ) -> None:
+        text = what
+        if expected is not None:
+            text += f": expected {expected}"
+        if got is not None:
+            text += f", got {got}" if expected is not None else f": got {got}"
+        if remedy:
+            text += f"; {remedy}"
+        super().__init__(text)
+        self.exit_code = exit_code
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A remedy that names the known word nearest to a misspelt one.
+
+    >>> nearest("lstn", ["lstm", "gru"])
+    "did you mean 'lstm'?"
+    >>> nearest("xyzzy", ["lstm", "gru"])
+    'known are: gru, lstm'
+    """
+    known = sorted(known)
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean '{close[0]}'?" if close else f"known are: {', '.join(known)}"
+
+
+def missing_extra(package: str, extra: str, purpose: str) -> UserError:
+    """The error for an optional dependency that is not installed.
+
+    >>> str(missing_extra("tokenizers", "bpe", "BPE vocabularies"))
+    "BPE vocabularies need the package 'tokenizers', which is not installed; pip install 'elman[bpe]'"
+    """
+    return UserError(
+        f"{purpose} need the package '{package}', which is not installed",
+        remedy=f"pip install 'elman[{extra}]'",
+    )

@@ -1,0 +1,138 @@
+"""The backend "torch": ATen's own recurrences; oneDNN's (LSTM on a CPU) or cuDNN's where these serve.
+
+ATen knows neither resets nor zero lengths nor a lone reverse direction. Each is reduced, exactly, to what it
+knows: reading in reverse is reading flipped rows, lengths are a `PackedSequence`, and a window with resets is
+cut where any row has one (fast where resets are rare). It never shows the c_t of the LSTM but the last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from itertools import pairwise
+from typing import Any, cast
+
+import torch
+from torch import _VF, Tensor
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
+
+from elman.kernels.masks import blank_padding, clears, real_steps
+from elman.kernels.seam import Call, Cell, CellState, Kernel, Trajectory, Weights
+from elman.state import reset_rows, select_rows
+
+FUNCTIONS: dict[Cell, Callable[..., Any]] = {
+    "elman_tanh": _VF.rnn_tanh,
+    "elman_relu": _VF.rnn_relu,
+    "gru": _VF.gru,
+    "lstm": _VF.lstm,
+}
+
+
+def read(
+    cell: Cell,
+    x: Tensor,
+    state: CellState,
+    weights: Weights,
+    *,
+    reverse: bool = False,
+    lengths: Tensor | None = None,
+    resets: Tensor | None = None,
+) -> Trajectory:
+    """Read a window with the function of a cell; with `cell` bound, this is a `Kernel` (see there)."""
+    T, B, _ = x.shape
+    if B == 0:
+        lengths = resets = None
+    real = None if lengths is None else real_steps(lengths, T)  # (T, B)
+    cleared = None if resets is None else clears(resets, real, reverse)  # (T, B)
+    if real is not None:
+        x = blank_padding(x, real)
+    if reverse:
+        x = flip(x, lengths)
+        cleared = None if cleared is None else flip(cleared, lengths)
+
+    pieces = []
+    for start, stop in pairwise(_cuts(cleared, T)):
+        if cleared is not None:
+            state = cast(CellState, reset_rows(state, cleared[start]))
+        rest = None if lengths is None else (lengths - start).clamp(0, stop - start)
+        piece, state = _read_piece(cell, x[start:stop], state, weights, rest)
+        pieces.append(piece)
+    h = torch.cat(pieces) if pieces else state[0].new_empty((0, *state[0].shape))  # (T, B, P)
+    return Trajectory(flip(h, lengths) if reverse else h, None, state)
+
+
+def flip(x: Tensor, lengths: Tensor | None) -> Tensor:
+    """Reverse x (T, B, ...) in time, each row within its length; the padding stays where it is.
+
+    >>> flip(torch.tensor([[1, 4], [2, 5], [3, 6]]), torch.tensor([2, 3]))
+    tensor([[2, 6],
+            [1, 5],
+            [3, 4]])
+    """
+    if lengths is None:
+        return x.flip(0)
+    T, B = x.shape[:2]
+    t = torch.arange(T, device=x.device)[:, None]
+    source = torch.where(t < lengths, lengths - 1 - t, t)  # (T, B)
+    return x[source, torch.arange(B, device=x.device)]
+
+
+def _cuts(cleared: Tensor | None, T: int) -> list[int]:
+    if T == 0 or cleared is None:
+        return [0, T] if T else []
+    return [0, *(cleared[1:].any(1).nonzero().flatten() + 1).tolist(), T]
+
+
+def _read_piece(
+    cell: Cell, x: Tensor, state: CellState, weights: Weights, lengths: Tensor | None
+) -> tuple[Tensor, CellState]:
+    """The states (T, B, P) and the final one, reading forward without resets."""
+    if lengths is not None:
+        return _read_packed(cell, x, state, weights, lengths)
+    if cell == "lstm" and len(x) == 1 and x.device.type == "cpu" and weights.weight_hr is None:
+        # oneDNN rearranges the weights at every call, which takes longer than a single step itself.
+        h, c = _VF.lstm_cell(x[0], state, *weights[:4])
+        return h[None], (h, c)
+    return _call(cell, (x,), state, weights, False)
+
+
+def _read_packed(
+    cell: Cell, x: Tensor, state: CellState, weights: Weights, lengths: Tensor
+) -> tuple[Tensor, CellState]:
+    # A pack has no room for empty rows: they read one blank step, whose result is then thrown away.
+    pack = pack_padded_sequence(x, lengths.clamp(min=1).cpu(), enforce_sorted=False)
+    state_in_order = cast(CellState, select_rows(state, cast(Tensor, pack.sorted_indices)))
+    data, final = _call(cell, (pack.data, pack.batch_sizes), state_in_order, weights)
+    h, _ = pad_packed_sequence(PackedSequence(data, *pack[1:]), total_length=len(x))  # (T, B, P)
+    final = cast(CellState, select_rows(final, cast(Tensor, pack.unsorted_indices)))
+    empty = (lengths == 0)[:, None]  # (B, 1)
+    h = torch.where(empty, torch.zeros((), dtype=h.dtype, device=h.device), h)
+    return h, tuple(torch.where(empty, old, new) for old, new in zip(state, final, strict=True))
+
+
+def _call(
+    cell: Cell, x: tuple[Tensor, ...], state: CellState, weights: Weights, *batch_first: bool
+) -> tuple[Tensor, CellState]:
+    """One layer, one direction; ATen takes `batch_first` with a padded x alone."""
+    hx = tuple(part[None].contiguous() for part in state)  # (1, B, ·)
+    # cuDNN can run backward only through what it read in training mode; without dropout that is all it means.
+    train = torch.is_grad_enabled()
+    flat = [weight for weight in weights if weight is not None]
+    has_biases = weights.bias_ih is not None
+    state_argument = hx if cell == "lstm" else hx[0]
+    h, *final = FUNCTIONS[cell](*x, state_argument, flat, has_biases, 1, 0.0, train, False, *batch_first)
+    return h, tuple(part[0] for part in final)
+
+
+def why_not(call: Call) -> str | None:
+    """The reason why ATen cannot do it, or None."""
+    if call.cell == "lstm" and call.every_state:
+        return "ATen's LSTM does not return every c_t"
+    if torch._C._are_functorch_transforms_active():
+        return "ATen's recurrences cannot be transformed by torch.func"
+    if torch.autograd.forward_ad._current_level >= 0:
+        return "ATen's recurrences have no forward-mode derivatives"
+    return None
+
+
+KERNELS: dict[Cell, Kernel] = {cell: partial(read, cell) for cell in FUNCTIONS}

@@ -1,0 +1,107 @@
+"""Which backend runs: the first that can, or the one asked for by name and no other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import torch
+
+from elman.errors import UserError, nearest
+from elman.kernels import aten, native, reference
+from elman.kernels.seam import CELLS, Call, Cell, Kernel
+
+
+class Backend(NamedTuple):
+    """A kernel for every cell, and the reason why it cannot serve a call (None: it can)."""
+
+    kernels: dict[Cell, Kernel]
+    why_not: Callable[[Call], str | None]
+    is_beaten: Callable[[Call], bool] = lambda call: False  # by the next one, as measured; if none is asked for
+
+
+# The order of preference.
+BACKENDS: dict[str, Backend] = {
+    "native": Backend(native.KERNELS, native.why_not, native.is_beaten),
+    "torch": Backend(aten.KERNELS, aten.why_not),
+    "reference": Backend(reference.KERNELS, reference.why_not),
+}
+
+
+def check_backend(backend: str | None) -> None:
+    """Raise `UserError` unless there is a backend of that name (None: automatic)."""
+    if backend is not None and backend not in BACKENDS:
+        known = ", ".join(BACKENDS)
+        raise UserError("backend", expected=f"one of {known}", got=repr(backend), remedy=nearest(backend, BACKENDS))
+
+
+def choose(
+    cell: Cell,
+    device: torch.device | str,
+    backend: str | None = None,
+    *,
+    dtype: torch.dtype = torch.float32,
+    every_state: bool = False,
+    projected: bool = False,
+    bare: bool = False,
+) -> str:
+    """The name of the backend for a call.
+
+    Args:
+        cell: which recurrence.
+        device: where its tensors are.
+        backend: None for the first that can; a name for that one alone.
+        dtype: of its tensors.
+        every_state: whether every c_t of the LSTM is wanted (every h_t always comes).
+        projected: whether the LSTM has a projection.
+        bare: whether it is many steps of a full batch without gradients, lengths or resets.
+
+    Raises:
+        UserError: the backend asked for is unknown or cannot do it. There is no silent fallback.
+
+    >>> choose("lstm", "meta"), choose("lstm", "meta", every_state=True)
+    ('torch', 'reference')
+    """
+    check_backend(backend)
+    call = Call(cell, torch.device(device), dtype, every_state, projected, bare)
+    if backend is None:
+        return next(name for name, it in BACKENDS.items() if it.why_not(call) is None and not it.is_beaten(call))
+    refusal = BACKENDS[backend].why_not(call)
+    if refusal is not None:
+        raise UserError(
+            f"backend '{backend}' cannot serve this {cell} call on {call.device.type}: {refusal}",
+            remedy="leave backend=None, or choose backend='reference', which can do everything",
+        )
+    return backend
+
+
+class Row(NamedTuple):
+    """One line of `report()`."""
+
+    cell: Cell
+    device: str
+    backend: str
+    why: str
+
+
+def report(devices: Sequence[str] | None = None) -> list[Row]:
+    """Which backend serves each cell on each device (None: those at hand), and why no other does.
+
+    >>> for row in report(["meta"])[-2:]:
+    ...     print(row.cell, row.backend, row.why, sep=" | ")
+    gru | torch | native: it runs on a CPU alone
+    lstm | torch | native: it runs on a CPU alone; reference for every state: ATen's LSTM does not return every c_t
+    """
+    if devices is None:
+        devices = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
+    return [_row(cell, device) for device in devices for cell in CELLS]
+
+
+def _row(cell: Cell, device: str) -> Row:
+    backend, for_every_state = choose(cell, device), choose(cell, device, every_state=True)
+    call = Call(cell, torch.device(device))
+    preferred = list(BACKENDS)[: list(BACKENDS).index(backend)]
+    notes = [f"{name}: {BACKENDS[name].why_not(call)}" for name in preferred] or ["first choice"]
+    if for_every_state != backend:
+        notes.append(f"{for_every_state} for every state: {BACKENDS[backend].why_not(call._replace(every_state=True))}")
+    return Row(cell, device, backend, "; ".join(notes))

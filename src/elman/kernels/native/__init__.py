@@ -1,0 +1,46 @@
+"""The backend "native": compiled recurrences for the CPU, forward and backward.
+
+The projections W_ih x_t and the gradients of the weights are one large matmul each, over all steps; the core does
+what lies between (sweep.h says how). Derivatives of higher order are those of the reference.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import torch
+
+from elman.kernels.native import bptt
+from elman.kernels.native.library import NAMES, instruction_set, library
+from elman.kernels.seam import CELLS, Call, Cell, Kernel
+
+__all__ = ["KERNELS", "instruction_set", "is_beaten", "why_not"]
+
+
+def why_not(call: Call) -> str | None:
+    """The reason why the native kernels cannot do it, or None."""
+    if call.device.type != "cpu":
+        return "it runs on a CPU alone"
+    if torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None:
+        return "it cannot be traced"
+    if library() is None:
+        return "it was not built (it needs a C++ compiler when elman is installed)"
+    if call.dtype not in NAMES:
+        return f"it knows float32 and float64, not {str(call.dtype).removeprefix('torch.')}"
+    if call.projected:
+        return "it has no projections"
+    if torch.is_autocast_enabled("cpu"):
+        return "it knows nothing of autocast"
+    if torch._C._are_functorch_transforms_active():
+        return "it cannot be transformed by torch.func"
+    if torch.autograd.forward_ad._current_level >= 0:
+        return "it has no forward-mode derivatives"
+    return None
+
+
+def is_beaten(call: Call) -> bool:
+    """Whether oneDNN's LSTM is faster: 1.1 to 1.8 times in float32, for what it can do (benchmarks/kernels.py)."""
+    return call.cell == "lstm" and call.dtype == torch.float32 and call.bare and not call.every_state
+
+
+KERNELS: dict[Cell, Kernel] = {cell: partial(bptt.read, cell) for cell in CELLS}

@@ -1,0 +1,144 @@
+// What each cell does on one vector of units of one row, between the products. Included once per instruction set.
+//
+// `at` is the first of those units and n how many they are: less than a vector's lanes at the end of a row.
+
+#pragma once
+
+#include "vectors.h"
+
+namespace {
+
+// One row at one step. Pointers into the caller's buffers end at H; the row's own memory is padded to whole vectors.
+template <class T> struct ForwardRow {
+  int64_t H;
+  bool keep;
+  const T* bias;   // null: zeros
+  T *gates, *hidden, *h, *c;
+  const T* h_before;
+  T *h_after, *c_memory;
+};
+
+template <class T> struct BackwardRow {
+  int64_t H;
+  const T *gates, *hidden, *h, *c;
+  const T *h_before, *c_before;  // null: zeros
+  const T *dh_given, *dc_given;  // null: zeros
+  T* dgates;
+  T *dh, *dc;  // in: by the state after this step, as far as later steps are concerned; out: by the state before it,
+               // but for the product of dgates with W_hh, which the caller adds to dh
+};
+
+template <class T> INLINE Vector<T> load_or_zero(const T* row, int64_t at, int64_t n) {
+  return row ? load(row + at, n) : Vector<T>{};
+}
+
+struct Tanh {
+  template <class T> static INLINE Vector<T> value(Vector<T> x) { return tanh<T>(x); }
+  template <class T> static INLINE Vector<T> times_slope(Vector<T> dy, Vector<T> y) { return dy * (T(1) - y * y); }
+};
+struct Relu {
+  template <class T> static INLINE Vector<T> value(Vector<T> x) { return x < T(0) ? Vector<T>{} : x; }
+  template <class T> static INLINE Vector<T> times_slope(Vector<T> dy, Vector<T> y) {
+    return y <= T(0) ? Vector<T>{} : dy;
+  }
+};
+
+template <class Nonlinearity> struct Elman {
+  static constexpr int kGates = 1, kDerivatives = 1, kFirstOfHidden = 0;
+  static constexpr bool kCell = false;
+
+  template <class T>
+  static INLINE void forward(const Vector<T>* sums, const ForwardRow<T>& row, int64_t at, int64_t n) {
+    const Vector<T> h = Nonlinearity::template value<T>(sums[0] + load(row.gates + at, n));
+    store(row.h + at, h, n);  // the same buffer as gates
+    store(row.h_after + at, h);
+  }
+
+  template <class T> static INLINE void backward(const BackwardRow<T>& row, int64_t at, int64_t n) {
+    const Vector<T> dh = load(row.dh + at) + load_or_zero(row.dh_given, at, n);
+    store(row.dgates + at, Nonlinearity::template times_slope<T>(dh, load(row.h + at, n)), n);
+    store(row.dh + at, Vector<T>{});
+  }
+};
+
+struct Gru {
+  static constexpr int kGates = 3, kDerivatives = 4, kFirstOfHidden = 1;
+  static constexpr bool kCell = false;
+
+  template <class T>
+  static INLINE void forward(const Vector<T>* sums, const ForwardRow<T>& row, int64_t at, int64_t n) {
+    T* gates = row.gates + at;
+    const Vector<T> n_h = sums[2] + load_or_zero(row.bias, at, n);
+    const Vector<T> r = sigmoid<T>(sums[0] + load(gates, n));
+    const Vector<T> z = sigmoid<T>(sums[1] + load(gates + row.H, n));
+    const Vector<T> news = tanh<T>(load(gates + 2 * row.H, n) + r * n_h);
+    const Vector<T> h = news + z * (load(row.h_before + at) - news);
+    store(row.h + at, h, n);
+    store(row.h_after + at, h);
+    if (!row.keep) return;
+    store(gates, r, n);
+    store(gates + row.H, z, n);
+    store(gates + 2 * row.H, news, n);
+    store(row.hidden + at, n_h, n);
+  }
+
+  template <class T> static INLINE void backward(const BackwardRow<T>& row, int64_t at, int64_t n) {
+    const T* gates = row.gates + at;
+    const Vector<T> r = load(gates, n), z = load(gates + row.H, n), news = load(gates + 2 * row.H, n);
+    const Vector<T> dh = load(row.dh + at) + load_or_zero(row.dh_given, at, n);
+    const Vector<T> dn = dh * (T(1) - z) * (T(1) - news * news);
+    const Vector<T> dr = dn * load(row.hidden + at, n) * r * (T(1) - r);
+    const Vector<T> dz = dh * (load_or_zero(row.h_before, at, n) - news) * z * (T(1) - z);
+    T* dgates = row.dgates + at;
+    store(dgates, dn, n);
+    store(dgates + row.H, dr, n);
+    store(dgates + 2 * row.H, dz, n);
+    store(dgates + 3 * row.H, dn * r, n);
+    store(row.dh + at, dh * z);
+  }
+};
+
+struct Lstm {
+  static constexpr int kGates = 4, kDerivatives = 4, kFirstOfHidden = 0;
+  static constexpr bool kCell = true;
+
+  template <class T>
+  static INLINE void forward(const Vector<T>* sums, const ForwardRow<T>& row, int64_t at, int64_t n) {
+    T* gates = row.gates + at;
+    const int64_t H = row.H;
+    const Vector<T> i = sigmoid<T>(sums[0] + load(gates, n));
+    const Vector<T> f = sigmoid<T>(sums[1] + load(gates + H, n));
+    const Vector<T> g = tanh<T>(sums[2] + load(gates + 2 * H, n));
+    const Vector<T> o = sigmoid<T>(sums[3] + load(gates + 3 * H, n));
+    const Vector<T> c = f * load(row.c_memory + at) + i * g;
+    const Vector<T> h = o * tanh<T>(c);
+    store(row.c_memory + at, c);
+    store(row.h_after + at, h);
+    store(row.c + at, c, n);
+    store(row.h + at, h, n);
+    if (!row.keep) return;
+    store(gates, i, n);
+    store(gates + H, f, n);
+    store(gates + 2 * H, g, n);
+    store(gates + 3 * H, o, n);
+  }
+
+  template <class T> static INLINE void backward(const BackwardRow<T>& row, int64_t at, int64_t n) {
+    const T* gates = row.gates + at;
+    const int64_t H = row.H;
+    const Vector<T> i = load(gates, n), f = load(gates + H, n);
+    const Vector<T> g = load(gates + 2 * H, n), o = load(gates + 3 * H, n);
+    const Vector<T> y = tanh<T>(load(row.c + at, n));
+    const Vector<T> dh = load(row.dh + at) + load_or_zero(row.dh_given, at, n);
+    const Vector<T> dc = load(row.dc + at) + load_or_zero(row.dc_given, at, n) + dh * o * (T(1) - y * y);
+    T* dgates = row.dgates + at;
+    store(dgates, dc * g * i * (T(1) - i), n);
+    store(dgates + H, dc * load_or_zero(row.c_before, at, n) * f * (T(1) - f), n);
+    store(dgates + 2 * H, dc * i * (T(1) - g * g), n);
+    store(dgates + 3 * H, dh * y * o * (T(1) - o), n);
+    store(row.dh + at, Vector<T>{});
+    store(row.dc + at, dc * f);
+  }
+};
+
+}  // namespace

@@ -1,0 +1,40 @@
+// The choice of the instruction set, made once, when the library is loaded.
+
+#include "dispatch.h"
+
+#include <cstdlib>
+#include <cstring>
+
+namespace {
+
+struct Choice {
+  const char* name;
+  const Table* table;
+};
+
+// ELMAN_INSTRUCTION_SET (avx2 or baseline) asks for less than the processor has; there is no way to ask for more.
+Choice choose() {
+#if defined(__x86_64__)
+  const char* wish = getenv("ELMAN_INSTRUCTION_SET");
+  const bool any = !wish || !*wish, baseline = !any && !strcmp(wish, "baseline");
+  const bool avx2 = !any && !strcmp(wish, "avx2");
+  __builtin_cpu_init();
+  if (!baseline && !avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+      __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq"))
+    return {"avx512", &kAvx512};
+  if (!baseline && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return {"avx2", &kAvx2};
+#endif
+  return {"baseline", &kBaseline};
+}
+
+const Choice kChoice = choose();
+
+}  // namespace
+
+#define EXPORT extern "C" __attribute__((visibility("default")))
+
+EXPORT int32_t elman_forward_float(const Sweep* sweep) { return kChoice.table->forward_float(sweep); }
+EXPORT int32_t elman_forward_double(const Sweep* sweep) { return kChoice.table->forward_double(sweep); }
+EXPORT int32_t elman_backward_float(const Sweep* sweep) { return kChoice.table->backward_float(sweep); }
+EXPORT int32_t elman_backward_double(const Sweep* sweep) { return kChoice.table->backward_double(sweep); }
+EXPORT const char* elman_instruction_set(void) { return kChoice.name; }

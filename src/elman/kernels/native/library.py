@@ -1,0 +1,78 @@
+"""The compiled core, where there is one: found when first wanted, called through a plain C interface.
+
+It is built without torch, and one build serves every version: it is handed pointers, and the address of
+`torch_parallel_for` from LibTorch's stable ABI, by which it runs on torch's own threads.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.util
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class Sweep(ctypes.Structure):
+    """`struct Sweep` of sweep.h, which says what everything is."""
+
+    _fields_ = (
+        *((name, ctypes.c_int64) for name in ("T", "B", "H")),
+        *((name, ctypes.c_int32) for name in ("cell", "reverse", "threads", "keep")),
+        ("parallel_for", ctypes.c_void_p),
+        *(
+            (name, ctypes.c_void_p)
+            for name in (
+                *("lengths", "cleared", "weight", "bias"),
+                *("gates", "hidden", "h", "c", "h_first", "c_first", "h_final", "c_final"),
+                *("dh", "dc", "dh_final", "dc_final", "dgates", "dh_first", "dc_first"),
+            )
+        ),
+    )
+
+
+@cache
+def library() -> ctypes.CDLL | None:
+    """The compiled core, or None where it was not built."""
+    spec = importlib.util.find_spec("elman.kernels.native._core")
+    if spec is None or spec.origin is None:
+        return None
+    core = ctypes.CDLL(spec.origin)
+    core.elman_instruction_set.restype = ctypes.c_char_p
+    return core
+
+
+@cache
+def parallel_for() -> int | None:
+    """The address of torch's own way to run on its threads."""
+    function = ctypes.CDLL(torch._C.__file__).torch_parallel_for
+    return ctypes.cast(function, ctypes.c_void_p).value
+
+
+def instruction_set() -> str | None:
+    """What the core was made to run on here: "avx512", "avx2" or "baseline"; None where there is no core.
+
+    >>> instruction_set() in ("avx512", "avx2", "baseline", None)
+    True
+    """
+    core = library()
+    return None if core is None else core.elman_instruction_set().decode()
+
+
+def call(direction: str, dtype: torch.dtype, **fields: Tensor | int | None) -> None:
+    """Run `elman_forward_float` and its like over contiguous tensors; whoever calls keeps them alive."""
+    core = library()
+    assert core is not None, "the choice of the backend comes first"
+    values: dict[str, Any] = {
+        name: value.data_ptr() if isinstance(value, Tensor) else value for name, value in fields.items()
+    }
+    sweep = Sweep(parallel_for=parallel_for(), threads=torch.get_num_threads(), **values)
+    function: Callable[..., int] = getattr(core, f"elman_{direction}_{NAMES[dtype]}")
+    if function(ctypes.byref(sweep)) != 0:
+        raise MemoryError(f"no memory for the scratch of a native {direction} pass")
+
+
+NAMES: dict[torch.dtype, str] = {torch.float32: "float", torch.float64: "double"}

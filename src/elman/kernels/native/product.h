@@ -1,0 +1,134 @@
+// Rows times a packed matrix, in tiles that stay in registers. Included once per instruction set.
+//
+// A matrix (K, N) is packed into panels. A panel holds a few vectors of columns (the `width`) that are wanted at
+// the same time, and lays them out as they are read: for k = 0 .. K - 1, the `width` vectors of row k.
+
+#pragma once
+
+#include "vectors.h"
+
+namespace {
+
+// A tile of ROWS x WIDTH vectors is held in registers (32 of them with AVX-512 or on ARM, else 16), beside one row
+// of the panel and a broadcast.
+constexpr int kMaxWidth = 4;
+constexpr int kMaxRows = 8;
+constexpr int rows_per_tile(int width) {
+  const int rows = (REGISTERS - 2) / width - 1;
+  return rows < 1 ? 1 : rows < kMaxRows ? rows : kMaxRows;
+}
+
+// So much of a panel is used by every row while it lies in the first-level cache.
+constexpr int64_t kBlockBytes = 24 * 1024;
+
+// The panel is fetched from the larger caches so many steps of k before its use.
+constexpr int64_t kAhead = 16;
+
+// sums[r][v] += sum over k of a[r][k] * panel[k][v]
+template <class T, int ROWS, int WIDTH>
+void tile(const T* a, int64_t stride, const Vector<T>* panel, int64_t K, Vector<T>* sums) {
+  Vector<T> s[ROWS][WIDTH];
+#pragma GCC unroll 8
+  for (int r = 0; r < ROWS; ++r)
+#pragma GCC unroll 4
+    for (int v = 0; v < WIDTH; ++v) s[r][v] = sums[r * WIDTH + v];
+  for (int64_t k = 0; k < K; ++k, panel += WIDTH) {
+#pragma GCC unroll 4
+    for (int v = 0; v < WIDTH * BYTES; v += 64) __builtin_prefetch((const char*)(panel + kAhead * WIDTH) + v);
+#pragma GCC unroll 8
+    for (int r = 0; r < ROWS; ++r)
+#pragma GCC unroll 4
+      for (int v = 0; v < WIDTH; ++v) s[r][v] += a[r * stride + k] * panel[v];
+  }
+#pragma GCC unroll 8
+  for (int r = 0; r < ROWS; ++r)
+#pragma GCC unroll 4
+    for (int v = 0; v < WIDTH; ++v) sums[r * WIDTH + v] = s[r][v];
+}
+
+template <class T, int WIDTH, int ROWS = rows_per_tile(WIDTH)>
+INLINE void tile_of(int64_t rows, const T* a, int64_t stride, const Vector<T>* panel, int64_t K, Vector<T>* sums) {
+  if constexpr (ROWS > 1) {
+    if (rows < ROWS) return tile_of<T, WIDTH, ROWS - 1>(rows, a, stride, panel, K, sums);
+  }
+  tile<T, ROWS, WIDTH>(a, stride, panel, K, sums);
+}
+
+template <class T, int WIDTH>
+void product_of(const T* a, int64_t stride, int64_t rows, const Vector<T>* panel, int64_t K, Vector<T>* sums) {
+  const int64_t tiles = (rows + rows_per_tile(WIDTH) - 1) / rows_per_tile(WIDTH);
+  const int64_t block = kBlockBytes / (WIDTH * BYTES);
+  for (int64_t i = 0; i < rows * WIDTH; ++i) sums[i] = Vector<T>{};
+  for (int64_t k = 0; k < K; k += block)
+    for (int64_t i = 0; i < tiles; ++i) {
+      const int64_t first = rows * i / tiles, last = rows * (i + 1) / tiles;
+      tile_of<T, WIDTH>(last - first, a + first * stride + k, stride, panel + k * WIDTH, K - k < block ? K - k : block,
+                        sums + first * WIDTH);
+    }
+}
+
+// sums (rows, width), in vectors, = a (rows, K), its rows `stride` apart, times one panel.
+template <class T>
+void product(const T* a, int64_t stride, int64_t rows, const Vector<T>* panel, int width, int64_t K, Vector<T>* sums) {
+  switch (width) {
+    case 1: return product_of<T, 1>(a, stride, rows, panel, K, sums);
+    case 2: return product_of<T, 2>(a, stride, rows, panel, K, sums);
+    case 3: return product_of<T, 3>(a, stride, rows, panel, K, sums);
+    default: return product_of<T, 4>(a, stride, rows, panel, K, sums);
+  }
+}
+
+// sums[i] = a . weight[i], for i < n <= a vector's lanes, the rows of `weight` being K long and not packed; a is
+// padded with zeros to whole vectors.
+template <class T> void dots(const T* a, const T* weight, int64_t n, int64_t K, T* sums) {
+  constexpr int kAtOnce = 4;
+  for (int64_t i = 0; i < n; i += kAtOnce) {
+    Vector<T> s[kAtOnce] = {};
+    const T* rows[kAtOnce];
+    for (int j = 0; j < kAtOnce; ++j) rows[j] = weight + (i + j < n ? i + j : i) * K;
+    int64_t k = 0;
+    for (; k + kLanes<T> <= K; k += kLanes<T>)
+#pragma GCC unroll 4
+      for (int j = 0; j < kAtOnce; ++j) s[j] += load(a + k) * load(rows[j] + k);
+    if (k < K)
+      for (int j = 0; j < kAtOnce; ++j) s[j] += load(a + k) * load(rows[j] + k, K - k);
+    for (int j = 0; j < kAtOnce && i + j < n; ++j) {
+      T sum = 0;
+      for (int lane = 0; lane < kLanes<T>; ++lane) sum += s[j][lane];
+      sums[i + j] = sum;
+    }
+  }
+}
+
+// How H columns, once for each of G gates, are cut into panels: one of the LSTM and the GRU holds all gates of one
+// vector of units, so that these can be finished together; with one gate it holds up to four vectors of units.
+template <class T> struct Panels {
+  int64_t H, G, K;
+
+  int64_t vectors() const { return (H + kLanes<T> - 1) / kLanes<T>; }
+  int64_t count() const { return G > 1 ? vectors() : (vectors() + kMaxWidth - 1) / kMaxWidth; }
+  int64_t first(int64_t panel) const { return vectors() * panel / count(); }  // its first vector of units
+  int width(int64_t panel) const { return int((first(panel + 1) - first(panel)) * G); }
+  int64_t offset(int64_t panel) const { return first(panel) * G * K; }  // in vectors, as all that follow
+  int64_t size() const { return vectors() * G * K; }
+
+  // Column u of gate g at row k is weight[(g * H + u) * column_stride + k * row_stride]; zeros beyond H. One of the
+  // strides is 1, and a few k at a time make the most of every cache line of both.
+  void pack(int64_t panel, const T* weight, int64_t column_stride, int64_t row_stride, Vector<T>* packed) const {
+    T* to = (T*)(packed + offset(panel));
+    const int64_t columns = width(panel) * kLanes<T>, few = 16;
+    for (int64_t k = 0; k < K; k += few)
+      for (int64_t column = 0; column < columns; ++column) {
+        const int64_t v = column / kLanes<T>, lane = column % kLanes<T>;
+        const int64_t u = (first(panel) + v / G) * kLanes<T> + lane;
+        const T* from = weight + (v % G * H + u) * column_stride;
+        const int64_t last = K - k < few ? K : k + few;
+        if (u < H)
+          for (int64_t i = k; i < last; ++i) to[i * columns + column] = from[i * row_stride];
+        else
+          for (int64_t i = k; i < last; ++i) to[i * columns + column] = T(0);
+      }
+  }
+};
+
+}  // namespace

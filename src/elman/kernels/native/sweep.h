@@ -1,0 +1,64 @@
+// The interface of the core: one layer in one direction over all time, forward and backward.
+//
+// The core knows neither Python nor torch. Every buffer is the caller's, contiguous and row-major, of float or
+// double as the entry point says, and T (time), B (batch) or H (hidden) may be 0 where that makes sense.
+// G is the number of gates, in torch's order: 1 (Elman), 3 (GRU: r z n), 4 (LSTM: i f g o).
+
+#pragma once
+
+#include <cstdint>
+
+extern "C" {
+
+// Calls body(begin, end, context) over pieces of [begin, end), perhaps on several threads at once: the signature
+// of torch_parallel_for in LibTorch's stable ABI, so that the core runs on torch's own threads.
+typedef void (*Body)(int64_t begin, int64_t end, void* context);
+typedef int32_t (*ParallelFor)(int64_t begin, int64_t end, int64_t grain, Body body, void* context);
+
+enum CellKind : int32_t { kElmanTanh = 0, kElmanRelu = 1, kGru = 2, kLstm = 3 };
+
+struct Sweep {
+  int64_t T, B, H;
+  int32_t cell;     // a CellKind
+  int32_t reverse;  // 1: from each row's last real step to its first
+  int32_t threads;  // at most so many
+  int32_t keep;     // 1: forward leaves in `gates` and `hidden` what backward needs
+  ParallelFor parallel_for;
+
+  const int64_t* lengths;  // (B,) or null; steps t >= length are padding
+  const uint8_t* cleared;  // (T, B) or null; nonzero: the row's memory is zeroed before step t is read
+  const void* weight;      // (G * H, H): W_hh
+  const void* bias;        // (H,) or null; of the GRU alone: b_hn, which the reset gate multiplies
+
+  // Forward: in, W_ih x_t and every other bias; out (if kept), the gates after their nonlinearities.
+  // Elman's network: the same buffer as `h`. Backward: in, the gates kept.
+  void* gates;   // (T, B, G * H)
+  void* hidden;  // (T, B, H) or null; of the GRU alone: W_hn h_{t-1} + b_hn, kept for backward
+  void* h;       // (T, B, H): every h_t, zeros at padding. Backward reads it
+  void* c;       // (T, B, H): every c_t of the LSTM, zeros at padding; null for other cells
+  const void* h_first;  // (B, H)
+  const void* c_first;  // (B, H), LSTM
+  void* h_final;        // (B, H), of forward only
+  void* c_final;        // (B, H), LSTM, of forward only
+
+  // Of backward only: the loss's derivatives by ...
+  const void* dh;        // (T, B, H) or null: ... every h_t
+  const void* dc;        // (T, B, H) or null: ... every c_t
+  const void* dh_final;  // (B, H) or null: ... the final state
+  const void* dc_final;  // (B, H) or null
+  // out: ... the sums that enter the nonlinearities, zeros at padding. (T, B, G * H); for the GRU (T, B, 4 * H),
+  // holding n_x, r, z, n_h: the first three are those by W_ih x_t, the last three those by W_hh h_{t-1}.
+  void* dgates;
+  void* dh_first;  // (B, H): ... the initial state
+  void* dc_first;  // (B, H), LSTM
+};
+
+// All return 0, or 1 if there was no memory for the packed weights and the scratch.
+int32_t elman_forward_float(const Sweep* sweep);
+int32_t elman_forward_double(const Sweep* sweep);
+int32_t elman_backward_float(const Sweep* sweep);
+int32_t elman_backward_double(const Sweep* sweep);
+
+// The instruction set in use: "avx512", "avx2" or "baseline".
+const char* elman_instruction_set(void);
+}

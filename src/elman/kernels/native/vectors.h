@@ -1,0 +1,99 @@
+// Vectors of BYTES bytes and the functions of them that a cell needs. Included once per instruction set.
+//
+// Nothing here calls a function of the standard library that is not the compiler's own: the linker would keep one
+// copy of it for all instruction sets, maybe the one this processor cannot run.
+
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+namespace {
+
+template <class T> struct VectorOf;
+template <> struct VectorOf<float> {
+  typedef float Type __attribute__((vector_size(BYTES)));
+  typedef int32_t Bits __attribute__((vector_size(BYTES)));
+  static constexpr int kMantissa = 23, kBias = 127, kTerms = 7;
+  static constexpr float kRound = 12582912.0f;        // 1.5 * 2^23: adding it rounds to an integer
+  static constexpr float kLn2High = 0.693145751953f, kLn2Low = 1.42860682030941723e-6f;
+  static constexpr float kLargest = 87.0f;            // e^x and e^-x are normal numbers up to here
+};
+template <> struct VectorOf<double> {
+  typedef double Type __attribute__((vector_size(BYTES)));
+  typedef int64_t Bits __attribute__((vector_size(BYTES)));
+  static constexpr int kMantissa = 52, kBias = 1023, kTerms = 13;
+  static constexpr double kRound = 6755399441055744.0;  // 1.5 * 2^52
+  static constexpr double kLn2High = 0.693147180369123816490, kLn2Low = 1.90821492927058770002e-10;
+  static constexpr double kLargest = 708.0;
+};
+
+template <class T> using Vector = typename VectorOf<T>::Type;
+template <class T> constexpr int kLanes = BYTES / sizeof(T);
+
+#define INLINE inline __attribute__((always_inline))
+
+template <class T> INLINE Vector<T> load(const T* from) {
+  Vector<T> v;
+  memcpy(&v, from, sizeof v);
+  return v;
+}
+
+// The first n lanes; zeros in the others.
+template <class T> INLINE Vector<T> load(const T* from, int64_t n) {
+  if (n == kLanes<T>) return load(from);
+  Vector<T> v = {};
+  for (int64_t lane = 0; lane < n; ++lane) v[lane] = from[lane];
+  return v;
+}
+
+template <class T> INLINE void store(T* to, Vector<T> v) { memcpy(to, &v, sizeof v); }
+
+template <class T> INLINE void store(T* to, Vector<T> v, int64_t n) {
+  if (n == kLanes<T>) return store(to, v);
+  for (int64_t lane = 0; lane < n; ++lane) to[lane] = v[lane];
+}
+
+constexpr double inverse_factorial(int n) { return n == 0 ? 1.0 : inverse_factorial(n - 1) / n; }
+
+// e^x = scale * (1 + p), where p = e^r - 1 to full relative accuracy and scale = 2^n.
+template <class T> struct Exponential {
+  Vector<T> scale, p;
+};
+
+// For x in +-kLargest; NaN stays NaN.
+template <class T> INLINE Exponential<T> exponential(Vector<T> x) {
+  using Of = VectorOf<T>;
+  using Bits = typename Of::Bits;
+  const Vector<T> zero = {};
+  const Vector<T> shifted = x * T(1.44269504088896340736) + Of::kRound;
+  const Vector<T> n = shifted - Of::kRound;
+  const Vector<T> r = x - n * Of::kLn2High - n * Of::kLn2Low;  // |r| <= ln 2 / 2
+  Vector<T> q = zero + T(inverse_factorial(Of::kTerms));
+#pragma GCC unroll 16
+  for (int k = Of::kTerms - 1; k >= 2; --k) q = q * r + T(inverse_factorial(k));
+  const Bits exponent = (Bits)shifted - (Bits)(zero + Of::kRound) + Of::kBias;
+  return {(Vector<T>)(exponent << Of::kMantissa), r * r * q + r};
+}
+
+template <class T> INLINE Vector<T> sigmoid(Vector<T> x) {
+  constexpr T kLargest = VectorOf<T>::kLargest;
+  x = x > kLargest ? Vector<T>{} + kLargest : x;
+  x = x < -kLargest ? Vector<T>{} - kLargest : x;
+  const Exponential<T> e = exponential<T>(-x);
+  return T(1) / (e.scale * e.p + (e.scale + T(1)));
+}
+
+// (1 - e^-2|x|) / (1 + e^-2|x|), without cancellation near 0.
+template <class T> INLINE Vector<T> tanh(Vector<T> x) {
+  typedef typename VectorOf<T>::Bits Bits;
+  const Bits sign = (Bits)x & (Bits)(-Vector<T>{});
+  Vector<T> twice = T(-2) * (Vector<T>)((Bits)x ^ sign);
+  twice = twice < -VectorOf<T>::kLargest ? Vector<T>{} - VectorOf<T>::kLargest : twice;
+  const Exponential<T> e = exponential<T>(twice);
+  const Vector<T> minus_one = e.scale * e.p + (e.scale - T(1));  // e^-2|x| - 1
+  const Vector<T> y = minus_one / (minus_one + T(2));
+  return (Vector<T>)((Bits)-y ^ sign);
+}
+
+}  // namespace

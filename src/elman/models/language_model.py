@@ -1,0 +1,75 @@
+"""What every language model is: a function of tokens and a memory, giving logits and the memory after."""
+
+from __future__ import annotations
+
+import inspect
+from abc import ABC, abstractmethod
+from typing import Any
+
+from torch import Tensor, nn
+
+from elman.state import State
+
+
+class LanguageModel(nn.Module, ABC):
+    """The next token's distribution after every step, given all that the row has read since its last reset.
+
+        logits, state = model(tokens, state)            softmax(logits[b, t]) = p(token t+1 | tokens ≤ t)
+
+    tokens (B, T) int64, T ≥ 0; logits (B, T, V); state=None is a fresh memory.
+
+    - `lengths` (B,) integers: the steps of a row from its length on are padding. They leave its memory as it
+      was; their logits are finite and mean nothing.
+    - `resets` (B, T) boolean: the row's memory is made fresh before that step.
+
+    Reading in pieces equals reading whole. The two halves of the call are there by themselves, for whoever
+    wants logits of some steps only, or the hidden states: `read` and `output`.
+    """
+
+    vocab_size: int
+
+    @property
+    @abstractmethod
+    def kind(self) -> str:
+        """The name under which `elman.models.MODELS` makes such a model."""
+
+    @abstractmethod
+    def initial_state(self, batch_size: int) -> State:
+        """A fresh memory: zeros, of the parameters' dtype and on their device."""
+
+    @abstractmethod
+    def read(
+        self,
+        tokens: Tensor,
+        state: State | None = None,
+        *,
+        lengths: Tensor | None = None,
+        resets: Tensor | None = None,
+    ) -> tuple[Tensor, State]:
+        """tokens (B, T) -> the last layer's hidden states (B, T, H), ready for `output`, and the memory."""
+
+    @abstractmethod
+    def output(self, hidden: Tensor) -> Tensor:
+        """Hidden states (..., H) -> logits (..., V)."""
+
+    def forward(
+        self,
+        tokens: Tensor,
+        state: State | None = None,
+        *,
+        lengths: Tensor | None = None,
+        resets: Tensor | None = None,
+    ) -> tuple[Tensor, State]:
+        """tokens (B, T) -> logits (B, T, V) and the memory after them."""
+        hidden, state = self.read(tokens, state, lengths=lengths, resets=resets)
+        return self.output(hidden), state
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """Plain values with which `elman.models.build` makes this model again, the parameters aside.
+
+        Every constructor argument is an attribute of the same name; what is positional-only is in `kind`.
+        """
+        arguments = inspect.signature(type(self)).parameters.values()
+        names = [argument.name for argument in arguments if argument.kind is not argument.POSITIONAL_ONLY]
+        return {"model": self.kind} | {name: getattr(self, name) for name in names}

@@ -1,0 +1,173 @@
+"""A recurrent network as a language model, with the regularisation of AWD-LSTM."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+
+from elman.errors import UserError, nearest
+from elman.models.language_model import LanguageModel
+from elman.nn import GRU, LSTM, Elman
+from elman.nn.dropout import check_probability, embedding_dropout, locked_dropout
+from elman.state import State, map_state
+
+CELLS: dict[str, type[Elman] | type[GRU] | type[LSTM]] = {"elman": Elman, "gru": GRU, "lstm": LSTM}
+
+_DROPOUTS = ("dropout_embedding", "dropout_input", "dropout_hidden", "dropout_output", "weight_dropout")
+# About the root mean square of what a cell puts out whose gates have unit variance: tanh(…), …, σ(…) tanh(c).
+_OUTPUT_SCALE = {"elman": 2 / 3, "gru": 1 / 2, "lstm": 1 / 3}
+
+
+class LSTMState(NamedTuple):
+    """What one layer of LSTM remembers."""
+
+    h: Tensor  # (B, H)
+    c: Tensor  # (B, H)
+
+
+class RecurrentLM(LanguageModel):
+    """Layers of one cell between an embedding and an output layer.
+
+        x_0 = E[token]
+        x_l = cell_l(x_{l−1})                                      l = 1 … num_layers
+        logits = W x_L + b                                         W = E if `tied`
+
+    The memory is a tuple with a layer's state each: h (B, H), for the LSTM `LSTMState`. With `tied`, the last
+    layer has `embedding_size` units, so that E fits (Press and Wolf 2017, Inan et al. 2017). With `residual`,
+    a layer whose input has its own size adds to it: x_l = x_{l−1} + cell_l(x_{l−1}).
+
+    Dropout, in training only, as in AWD-LSTM (Merity et al. 2018, "Regularizing and optimizing LSTM language
+    models"; its values for the Penn Treebank in brackets). All but the first and last draw one mask for all
+    steps of a call (locked dropout):
+
+    - `dropout_embedding` [0.1]: whole words;
+    - `dropout_input` [0.4]: what the first layer reads;
+    - `dropout_hidden` [0.25]: what every further layer reads;
+    - `dropout_output` [0.4]: what the output layer reads;
+    - `weight_dropout` [0.5]: entries of the hidden-to-hidden matrices, once a call (DropConnect).
+
+    `RecurrentLM("lstm", vocab_size)`: the cell is one of `CELLS`. Raises `UserError` for one that is not.
+    """
+
+    def __init__(
+        self,
+        cell: str,
+        /,
+        vocab_size: int,
+        *,
+        embedding_size: int | None = None,
+        hidden_size: int = 320,
+        num_layers: int = 1,
+        tied: bool = False,
+        residual: bool = False,
+        dropout_embedding: float = 0.0,
+        dropout_input: float = 0.0,
+        dropout_hidden: float = 0.0,
+        dropout_output: float = 0.0,
+        weight_dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        if cell not in CELLS:
+            raise UserError("cell", expected="a recurrent cell", got=repr(cell), remedy=nearest(cell, CELLS))
+        if num_layers < 1:
+            raise UserError("num_layers", expected="at least 1", got=num_layers)
+        self.cell, self.vocab_size = cell, vocab_size
+        self.embedding_size = hidden_size if embedding_size is None else embedding_size
+        self.hidden_size, self.num_layers = hidden_size, num_layers
+        self.tied, self.residual = tied, residual
+        self.dropout_embedding, self.dropout_input = dropout_embedding, dropout_input
+        self.dropout_hidden, self.dropout_output = dropout_hidden, dropout_output
+        self.weight_dropout = weight_dropout
+        for name in _DROPOUTS:
+            check_probability(name, getattr(self, name))
+
+        last = self.embedding_size if tied else hidden_size
+        sizes = [self.embedding_size, *[hidden_size] * (num_layers - 1), last]
+        self.embedding = nn.Embedding(vocab_size, self.embedding_size)
+        self.layers = nn.ModuleList(CELLS[cell](D, H, weight_dropout=weight_dropout) for D, H in pairwise(sizes))
+        self.decoder = nn.Linear(last, vocab_size)
+        if tied:
+            self.decoder.weight = self.embedding.weight
+        self._reset_parameters()
+
+    @torch.no_grad()
+    def _reset_parameters(self) -> None:
+        """Draw the parameters so that every gate and logit begins with about unit variance.
+
+        A matrix of D columns that reads inputs of scale s has entries of standard deviation 1/(s √D). Hence
+        embeddings of scale 1, not the customary 0.1 or less, which leaves the gates blind to their input until
+        the embeddings have grown. Recurrent matrices are orthogonal, gate by gate (Saxe et al. 2014), and
+        an LSTM's forget gate begins open (bias 1; Jozefowicz et al. 2015).
+        """
+        output_scale = _OUTPUT_SCALE[self.cell]
+        scale = 1 / (output_scale * self.embedding_size**0.5) if self.tied else 1.0
+        nn.init.normal_(self.embedding.weight, std=scale)
+        for layer in self.layers:
+            assert isinstance(layer, Elman | GRU | LSTM)
+            D, H = layer.input_size, layer.hidden_size
+            parameters = dict(layer.named_parameters())
+            nn.init.normal_(parameters["weight_ih_l0"], std=1 / (scale * D**0.5))
+            for gate in parameters["weight_hh_l0"].split(H):
+                nn.init.orthogonal_(gate)
+            nn.init.zeros_(parameters["bias_ih_l0"])
+            nn.init.zeros_(parameters["bias_hh_l0"])
+            if self.cell == "lstm":
+                parameters["bias_ih_l0"][H : 2 * H] = 1
+            if not (self.residual and D == H):
+                scale = output_scale
+        if not self.tied:
+            nn.init.normal_(self.decoder.weight, std=1 / (scale * self.decoder.in_features**0.5))
+        nn.init.zeros_(self.decoder.bias)
+
+    @property
+    def kind(self) -> str:
+        """The name under which `elman.models.MODELS` makes such a model: that of the cell."""
+        return self.cell
+
+    def initial_state(self, batch_size: int) -> State:
+        """Zeros for every layer."""
+
+        def zeros(size: int) -> State:
+            h = self.embedding.weight.new_zeros(batch_size, size)
+            return LSTMState(h, torch.zeros_like(h)) if self.cell == "lstm" else h
+
+        return tuple(zeros(cast(int, layer.hidden_size)) for layer in self.layers)
+
+    def read(
+        self,
+        tokens: Tensor,
+        state: State | None = None,
+        *,
+        lengths: Tensor | None = None,
+        resets: Tensor | None = None,
+    ) -> tuple[Tensor, State]:
+        """tokens (B, T) -> the last layer's outputs (B, T, H), dropout applied, and the memory after them."""
+        memory = self.initial_state(tokens.shape[0]) if state is None else state
+        tokens = tokens.t()  # (T, B): the layers' kernels are time-major
+        x = self.embedding(tokens)  # (T, B, D)
+        x = embedding_dropout(x, tokens, self.vocab_size, self.dropout_embedding, training=self.training)
+        after: list[State] = []
+        for depth, (layer, before) in enumerate(zip(self.layers, memory, strict=True)):
+            p = self.dropout_input if depth == 0 else self.dropout_hidden
+            x = locked_dropout(x, p, training=self.training)
+            outputs, hx = layer(x, map_state(_add_layer_dim, before), lengths=lengths, resets=resets)
+            x = x + outputs if self.residual and x.shape == outputs.shape else outputs  # (T, B, H)
+            hx = map_state(_drop_layer_dim, hx)
+            after.append(LSTMState(*hx) if self.cell == "lstm" else hx)
+        x = locked_dropout(x, self.dropout_output, training=self.training)
+        return x.transpose(0, 1), tuple(after)
+
+    def output(self, hidden: Tensor) -> Tensor:
+        """Hidden states (..., H) -> logits (..., V)."""
+        return self.decoder(hidden)
+
+
+def _add_layer_dim(x: Tensor) -> Tensor:
+    return x.unsqueeze(0)  # (B, H) -> (1, B, H): torch's layers number themselves
+
+
+def _drop_layer_dim(x: Tensor) -> Tensor:
+    return x.squeeze(0)

@@ -1,0 +1,163 @@
+"""A Transformer decoder as a language model, its key/value cache being its memory."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple, cast, get_args
+
+import torch
+from torch import Tensor, nn
+
+from elman.errors import UserError
+from elman.models.language_model import LanguageModel
+from elman.nn.attention import causal_mask
+from elman.nn.dropout import check_probability
+from elman.nn.positions import rotary, sinusoidal, step_positions
+from elman.nn.transformer import TransformerLayer
+from elman.state import State
+
+Positions = Literal["rotary", "sinusoidal"]
+
+
+class TransformerState(NamedTuple):
+    """What a Transformer remembers: each layer's keys and values, and where each row stands.
+
+    The cache is right-aligned: the newest entry is the last, and only a row's last min(position, C) entries
+    are its own.
+    """
+
+    keys: tuple[Tensor, ...]  # a layer: (B, N, C, H/N)
+    values: tuple[Tensor, ...]  # a layer: (B, N, C, H/N)
+    position: Tensor  # (B,) int64, the steps read since the row's last reset
+
+
+class TransformerLM(LanguageModel):
+    """A pre-norm, causal Transformer decoder.
+
+        x_0 = E[token]  (+ sinusoidal position)
+        x_l = layer_l(x_{l−1})                                     l = 1 … num_layers
+        logits = W norm(x_L) + b                                   W = E if `tied`
+
+    With `window` W, a step attends to itself and the W−1 steps before it, and the memory is bounded by W−1
+    entries a layer (what a step knows reaches back further, through the layers: num_layers · (W−1) steps).
+    Without it the memory grows by an entry a step. Training carries the memory from one window of truncated
+    BPTT to the next, detached: Dai et al. 2019, "Transformer-XL".
+
+    Vaswani et al. 2017, "Attention is all you need"; see `Attention`, `TransformerLayer` and
+    `elman.nn.positions` for the parts. Raises `UserError` where sizes do not fit each other.
+    """
+
+    def __init__(
+        self,
+        vocab_size: int,
+        *,
+        hidden_size: int = 256,
+        num_layers: int = 4,
+        num_heads: int = 4,
+        feedforward_size: int | None = None,
+        positions: Positions = "rotary",
+        window: int | None = None,
+        tied: bool = False,
+        qk_norm: bool = True,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        _check(hidden_size, num_layers, num_heads, positions, window)
+        check_probability("dropout", dropout)
+        self.vocab_size, self.hidden_size = vocab_size, hidden_size
+        self.num_layers, self.num_heads = num_layers, num_heads
+        self.feedforward_size = 4 * hidden_size if feedforward_size is None else feedforward_size
+        self.positions, self.window = positions, window
+        self.tied, self.qk_norm, self.dropout = tied, qk_norm, dropout
+
+        self.embedding = nn.Embedding(vocab_size, hidden_size)
+        self.embedding_dropout = nn.Dropout(dropout)
+        self.layers = nn.ModuleList(
+            TransformerLayer(hidden_size, num_heads, self.feedforward_size, dropout=dropout, qk_norm=qk_norm)
+            for _ in range(num_layers)
+        )
+        self.norm = nn.LayerNorm(hidden_size)
+        self.decoder = nn.Linear(hidden_size, vocab_size)
+        if tied:
+            self.decoder.weight = self.embedding.weight
+        # What `decoder` reads is normalised, so its logits begin with unit variance. The embeddings are as small
+        # even where they are not tied to it, lest they drown what the layers add to them.
+        for matrix in (self.embedding.weight, self.decoder.weight):
+            nn.init.normal_(matrix, std=hidden_size**-0.5)
+        nn.init.zeros_(self.decoder.bias)
+
+    @property
+    def kind(self) -> str:
+        """The name under which `elman.models.MODELS` makes such a model."""
+        return "transformer"
+
+    def initial_state(self, batch_size: int) -> TransformerState:
+        """An empty cache, and position 0."""
+        weight = self.embedding.weight
+        empty = weight.new_zeros(batch_size, self.num_heads, 0, self.hidden_size // self.num_heads)
+        entries = (empty,) * self.num_layers
+        return TransformerState(entries, entries, weight.new_zeros(batch_size, dtype=torch.int64))
+
+    def read(
+        self,
+        tokens: Tensor,
+        state: State | None = None,
+        *,
+        lengths: Tensor | None = None,
+        resets: Tensor | None = None,
+    ) -> tuple[Tensor, TransformerState]:
+        """tokens (B, T) -> normalised hidden states (B, T, H), and the memory after them."""
+        B, T = tokens.shape
+        memory = self.initial_state(B) if state is None else cast(TransformerState, state)
+        cached = memory.keys[0].shape[2]
+        positions = step_positions(memory.position, T, resets)  # (B, T)
+        plainly_causal = cached == 0 and resets is None and (self.window is None or self.window >= T)
+        mask = None if plainly_causal else causal_mask(positions, cached, self.window)
+
+        x = self.embedding(tokens)  # (B, T, H)
+        rotation = None
+        if self.positions == "sinusoidal":
+            x = x + sinusoidal(positions, self.hidden_size).to(x.dtype)
+        else:
+            rotation = rotary(positions, self.hidden_size // self.num_heads, x.dtype)
+        x = self.embedding_dropout(x)
+
+        size = cached + T if self.window is None else min(cached + T, self.window - 1)
+        padding = None if lengths is None else T - lengths
+        kept_keys, kept_values = [], []
+        for layer, keys, values in zip(self.layers, memory.keys, memory.values, strict=True):
+            x, keys, values = layer(x, keys, values, rotation=rotation, mask=mask)
+            kept_keys.append(_latest(keys, size, padding))
+            kept_values.append(_latest(values, size, padding))
+
+        after = torch.cat((memory.position[:, None], positions + 1), dim=1)  # (B, T+1): after so many steps
+        position = after[:, -1] if lengths is None else after.gather(1, lengths.long()[:, None])[:, 0]
+        return self.norm(x), TransformerState(tuple(kept_keys), tuple(kept_values), position)
+
+    def output(self, hidden: Tensor) -> Tensor:
+        """Hidden states (..., H) -> logits (..., V)."""
+        return self.decoder(hidden)
+
+
+def _latest(entries: Tensor, size: int, padding: Tensor | None) -> Tensor:
+    """The last `size` of the entries (B, N, S, D) that come before a row's `padding` (B,) last ones."""
+    S = entries.shape[2]
+    if padding is None:
+        return entries[:, :, S - size :]
+    index = torch.arange(S - size, S, device=entries.device) - padding[:, None]  # (B, size)
+    # Below 0 there is nothing to remember: whatever stands there is beyond the row's position.
+    index = index.clamp(min=0)[:, None, :, None].expand(-1, entries.shape[1], -1, entries.shape[3])
+    return entries.gather(2, index)
+
+
+def _check(hidden_size: int, num_layers: int, num_heads: int, positions: str, window: int | None) -> None:
+    if num_layers < 1:
+        raise UserError("num_layers", expected="at least 1", got=num_layers)
+    if num_heads < 1 or hidden_size % num_heads:
+        raise UserError("num_heads", expected=f"a divisor of hidden_size {hidden_size}", got=num_heads)
+    if positions not in get_args(Positions):
+        raise UserError("positions", expected=" or ".join(get_args(Positions)), got=positions)
+    turned = hidden_size // num_heads if positions == "rotary" else hidden_size
+    if turned % 2:
+        raise UserError(f"{positions} positions", expected="an even size", got=turned)
+    if window is not None and window < 1:
+        raise UserError("window", expected="at least 1 step, or none for no bound", got=window)

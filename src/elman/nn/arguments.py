@@ -1,0 +1,98 @@
+"""What a recurrent layer refuses: the exceptions, and nearly the words, of torch.nn."""
+
+from __future__ import annotations
+
+import numbers
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence
+
+from elman.errors import UserError
+
+
+def check_sizes(input_size: int, hidden_size: int, num_layers: int, proj_size: int) -> None:
+    """Raise `TypeError` or `ValueError` unless such a layer can be."""
+    for name, size in (("input_size", input_size), ("hidden_size", hidden_size)):
+        if not isinstance(size, int):
+            raise TypeError(f"{name} should be of type int, got: {type(size).__name__}")
+    for name, size in (("input_size", input_size), ("hidden_size", hidden_size), ("num_layers", num_layers)):
+        if size <= 0:
+            raise ValueError(f"{name} must be greater than zero")
+    if proj_size < 0:
+        raise ValueError("proj_size should be a positive integer or zero to disable projections")
+    if proj_size >= hidden_size:
+        raise ValueError("proj_size has to be smaller than hidden_size")
+
+
+def check_flag(name: str, value: bool) -> None:
+    """Raise `TypeError` unless it is a boolean."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} should be of type bool, got: {type(value).__name__}")
+
+
+def check_dropout(name: str, p: float) -> None:
+    """Raise `ValueError` unless it is a number from 0 to 1."""
+    if not isinstance(p, numbers.Real) or isinstance(p, bool) or not 0 <= p <= 1:
+        meaning = "representing the probability of an element being zeroed"
+        raise ValueError(f"{name} should be a number in range [0, 1] {meaning}")
+
+
+def check_features(x: Tensor, input_size: int, dtype: torch.dtype) -> None:
+    """Raise `ValueError` for a wrong dtype (under autocast none is), `RuntimeError` for a wrong last size."""
+    if x.dtype != dtype and not torch.is_autocast_enabled(x.device.type):
+        raise ValueError(
+            f"RNN input dtype ({x.dtype}) does not match weight dtype ({dtype}). "
+            f"Convert input: input.to({dtype}), or convert model: model.to({x.dtype})"
+        )
+    if x.size(-1) != input_size:
+        raise RuntimeError(f"input.size(-1) must be equal to input_size. Expected {input_size}, got {x.size(-1)}")
+
+
+def check_hidden(hx: tuple[Tensor, ...], expected: tuple[tuple[int, int, int], ...]) -> None:
+    """Raise `RuntimeError` unless each part of a batched initial state has its shape (L, B, ·)."""
+    for index, (part, shape) in enumerate(zip(hx, expected, strict=True)):
+        if part.shape != shape:
+            name = "hidden" if len(expected) == 1 else f"hidden[{index}]"
+            raise RuntimeError(f"Expected {name} size {shape}, got {list(part.shape)}")
+
+
+def check_dim(x: Tensor, hx: tuple[Tensor, ...] | None, layer: str) -> None:
+    """Raise `ValueError` unless x is a sequence or a batch, `RuntimeError` unless the state is of the same kind."""
+    if x.dim() not in (2, 3):
+        raise ValueError(f"{layer}: Expected input to be 2D or 3D, got {x.dim()}D tensor instead")
+    if hx is not None and any(part.dim() != x.dim() for part in hx):
+        given = f"{'batched' if x.dim() == 3 else 'unbatched'} {x.dim()}-D input"
+        names = "hx and cx" if len(hx) == 2 else "hx"
+        got = ", ".join(f"{part.dim()}-D" for part in hx)
+        raise RuntimeError(f"For {given}, {names} should also be {x.dim()}-D but got {got}")
+
+
+def check_lengths(lengths: Tensor, B: int, T: int) -> None:
+    """Raise `UserError` unless there is an integer from 0 to T for each of B rows.
+
+    The values are looked at only on a CPU, where that waits for no device, and not while compiling.
+    """
+    if lengths.is_floating_point() or lengths.dtype == torch.bool or lengths.shape != (B,):
+        got = f"{lengths.dtype} of shape {tuple(lengths.shape)}"
+        raise UserError("lengths", expected=f"integers of shape {(B,)}", got=got)
+    if B == 0 or lengths.device.type != "cpu" or torch.compiler.is_compiling():
+        return
+    if lengths.min() < 0 or lengths.max() > T:
+        raise UserError("lengths", expected=f"from 0 to {T} (the input's steps)", got=lengths.tolist())
+
+
+def check_resets(resets: Tensor, B: int, T: int) -> None:
+    """Raise `UserError` unless the mask is boolean and batch-first."""
+    if resets.dtype != torch.bool or resets.shape != (B, T):
+        got = f"{resets.dtype} of shape {tuple(resets.shape)}"
+        remedy = "(B, T) in this order, whatever batch_first is; (T,) for unbatched input"
+        raise UserError("resets", expected=f"a boolean mask of shape {(B, T)}", got=got, remedy=remedy)
+
+
+def check_packed(packed: PackedSequence, lengths: Tensor | None) -> None:
+    """Raise `RuntimeError` unless each step is a vector, `UserError` if lengths are given twice."""
+    if packed.data.dim() != 2:
+        raise RuntimeError(f"input must have 2 dimensions, got {packed.data.dim()}")
+    if lengths is not None:
+        raise UserError("lengths: a PackedSequence has its own", remedy="leave lengths=None")

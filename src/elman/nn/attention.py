@@ -1,0 +1,79 @@
+"""Causal self-attention with a memory: the keys and values of what was read before."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from elman.nn.positions import rotate
+
+
+def causal_mask(positions: Tensor, cached: int, window: int | None = None) -> Tensor:
+    """Which of the C cached and T new keys each new step may attend to: True where it may.
+
+    positions (B, T): steps since the row's last reset (see `step_positions`); window W: a step attends to
+    itself and the W−1 before it. Returns (B, 1, T, C+T), the 1 standing for every head.
+
+    The cache is right-aligned (its last entry is the step just before the first new one), so a distance in
+    the row of keys is a distance in time, and one rule does for causality, resets, the window and the unused
+    entries of a cache alike: a step at position p sees the keys at distances 0 … min(p, W−1). Distance 0 is
+    always among them, so no step is left without a key.
+
+    >>> causal_mask(torch.tensor([[1, 2, 0]]), cached=2)[0, 0].long()
+    tensor([[0, 1, 1, 0, 0],
+            [0, 1, 1, 1, 0],
+            [0, 0, 0, 0, 1]])
+    """
+    T = positions.shape[1]
+    query = torch.arange(cached, cached + T, device=positions.device)
+    key = torch.arange(cached + T, device=positions.device)
+    distance = query[:, None] - key  # (T, C+T)
+    reach = positions if window is None else positions.clamp(max=window - 1)
+    return ((distance >= 0) & (distance <= reach[..., None])).unsqueeze(1)
+
+
+class Attention(nn.Module):
+    """Multi-head causal self-attention over the steps read now and those in the cache.
+
+        q, k, v = split(W_qkv x + b_qkv)                 per head: softmax(q kᵀ / √(H/N)) v
+        y = W_out [head_1; …; head_N] + b_out
+
+    With `qk_norm`, queries and keys pass a LayerNorm over the head size first, which bounds the attention's
+    logits and so permits high learning rates (Dehghani et al. 2023, "Scaling vision transformers to 22
+    billion parameters"). Vaswani et al. 2017, "Attention is all you need".
+
+    There is no dropout on the attention weights: it would keep torch from its fused attention on a CPU.
+    """
+
+    def __init__(self, hidden_size: int, num_heads: int, *, qk_norm: bool = True) -> None:
+        super().__init__()
+        self.num_heads, self.head_size = num_heads, hidden_size // num_heads
+        self.qkv = nn.Linear(hidden_size, 3 * hidden_size)
+        self.out = nn.Linear(hidden_size, hidden_size)
+        self.query_norm = nn.LayerNorm(self.head_size, bias=False) if qk_norm else nn.Identity()
+        self.key_norm = nn.LayerNorm(self.head_size, bias=False) if qk_norm else nn.Identity()
+
+    def forward(
+        self,
+        x: Tensor,
+        keys: Tensor,
+        values: Tensor,
+        *,
+        rotation: tuple[Tensor, Tensor] | None,
+        mask: Tensor | None,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """x (B, T, H), keys and values (B, N, C, H/N) -> y (B, T, H), keys and values (B, N, C+T, H/N).
+
+        mask (B, 1, T, C+T) as of `causal_mask`; None is for an empty cache and means plain causality, which
+        torch does faster. Keys are cached as rotated: a rotation is by the position, which stays.
+        """
+        B, T, _ = x.shape
+        heads = self.qkv(x).view(B, T, 3, self.num_heads, self.head_size)
+        q, k, v = heads.permute(2, 0, 3, 1, 4)  # (B, N, T, H/N) each
+        q, k = self.query_norm(q), self.key_norm(k)
+        if rotation is not None:
+            q, k = rotate(q, rotation), rotate(k, rotation)
+        keys, values = torch.cat((keys, k), dim=2), torch.cat((values, v), dim=2)
+        y = F.scaled_dot_product_attention(q, keys, values, attn_mask=mask, is_causal=mask is None)
+        return self.out(y.transpose(1, 2).flatten(2)), keys, values

@@ -1,0 +1,89 @@
+"""Elman's simple recurrent network."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from elman.kernels import Cell
+from elman.nn.layout import Steps
+from elman.nn.recurrent import Recurrent
+
+CELLS: dict[str, Cell] = {"tanh": "elman_tanh", "relu": "elman_relu"}
+
+
+class Elman(Recurrent):
+    """Elman's network (1990, *Finding structure in time*), a drop-in for `torch.nn.RNN`.
+
+        h_t = tanh(W_ih x_t + b_ih + W_hh h_{t-1} + b_hh)        or relu
+
+    Args:
+        input_size: D.
+        hidden_size: H.
+        num_layers: layers on top of each other.
+        nonlinearity: "tanh" or "relu".
+        bias: whether there are b_ih and b_hh.
+        batch_first: inputs and outputs are (B, T, ·) instead of (T, B, ·); the state is not affected.
+        dropout: probability for the outputs of every layer but the last, in training.
+        bidirectional: a second set of weights reads from the end to the beginning.
+        device: where the parameters are made.
+        dtype: of the parameters.
+        weight_dropout: probability for the entries of W_hh, once a call, in training (arXiv:1708.02182).
+        backend: None for the first that can serve a call, or one of `elman.kernels.BACKENDS` and no other.
+            "reference" has derivatives of every order, forward mode and `vmap`; "torch" what ATen and cuDNN have.
+
+    >>> layer = Elman(3, 5, batch_first=True)
+    >>> outputs, h = layer(torch.zeros(2, 7, 3), lengths=torch.tensor([7, 0]))
+    >>> outputs.shape, h.shape
+    (torch.Size([2, 7, 5]), torch.Size([1, 2, 5]))
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        nonlinearity: str = "tanh",
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+        *,
+        weight_dropout: float = 0.0,
+        backend: str | None = None,
+    ) -> None:
+        if nonlinearity not in CELLS:
+            raise ValueError(f"Unknown nonlinearity '{nonlinearity}'. Select from 'tanh' or 'relu'.")
+        super().__init__(
+            CELLS[nonlinearity],
+            input_size,
+            hidden_size,
+            num_layers,
+            bias,
+            batch_first,
+            dropout,
+            bidirectional,
+            device=device,
+            dtype=dtype,
+            weight_dropout=weight_dropout,
+            backend=backend,
+        )
+        self.nonlinearity = nonlinearity
+
+    def forward(
+        self,
+        input: Steps,
+        hx: Tensor | None = None,
+        *,
+        lengths: Tensor | None = None,
+        resets: Tensor | None = None,
+        return_states: bool = False,
+    ) -> tuple[Steps, Tensor] | tuple[Steps, Tensor, Tensor]:
+        """Read a window; see `Recurrent` for the arguments.
+
+        Returns `(outputs, h_n)`, with `return_states` `(outputs, h_n, h)`.
+        """
+        outputs, final, states = self._read(input, None if hx is None else (hx,), lengths, resets, return_states)
+        return (outputs, final[0], states[0]) if return_states else (outputs, final[0])

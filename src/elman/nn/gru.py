@@ -1,0 +1,86 @@
+"""The gated recurrent unit."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from elman.nn.layout import Steps
+from elman.nn.recurrent import Recurrent
+
+
+class GRU(Recurrent):
+    """The gated recurrent unit (Cho et al. 2014, arXiv:1406.1078), a drop-in for `torch.nn.GRU`.
+
+        r_t = sigmoid(W_ir x_t + b_ir + W_hr h_{t-1} + b_hr)
+        z_t = sigmoid(W_iz x_t + b_iz + W_hz h_{t-1} + b_hz)
+        n_t = tanh(W_in x_t + b_in + r_t * (W_hn h_{t-1} + b_hn))
+        h_t = n_t + z_t * (h_{t-1} - n_t)
+
+    The reset gate acts after the matmul, as in cuDNN; the rows of the weights are those of r, z, n.
+
+    Args:
+        input_size: D.
+        hidden_size: H.
+        num_layers: layers on top of each other.
+        bias: whether there are b_ih and b_hh.
+        batch_first: inputs and outputs are (B, T, ·) instead of (T, B, ·); the state is not affected.
+        dropout: probability for the outputs of every layer but the last, in training.
+        bidirectional: a second set of weights reads from the end to the beginning.
+        device: where the parameters are made.
+        dtype: of the parameters.
+        weight_dropout: probability for the entries of W_hh, once a call, in training (arXiv:1708.02182).
+        backend: None for the first that can serve a call, or one of `elman.kernels.BACKENDS` and no other.
+            "reference" has derivatives of every order, forward mode and `vmap`; "torch" what ATen and cuDNN have.
+
+    >>> layer = GRU(3, 5, batch_first=True)
+    >>> outputs, h = layer(torch.zeros(2, 7, 3), lengths=torch.tensor([7, 0]))
+    >>> outputs.shape, h.shape
+    (torch.Size([2, 7, 5]), torch.Size([1, 2, 5]))
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+        *,
+        weight_dropout: float = 0.0,
+        backend: str | None = None,
+    ) -> None:
+        super().__init__(
+            "gru",
+            input_size,
+            hidden_size,
+            num_layers,
+            bias,
+            batch_first,
+            dropout,
+            bidirectional,
+            device=device,
+            dtype=dtype,
+            weight_dropout=weight_dropout,
+            backend=backend,
+        )
+
+    def forward(
+        self,
+        input: Steps,
+        hx: Tensor | None = None,
+        *,
+        lengths: Tensor | None = None,
+        resets: Tensor | None = None,
+        return_states: bool = False,
+    ) -> tuple[Steps, Tensor] | tuple[Steps, Tensor, Tensor]:
+        """Read a window; see `Recurrent` for the arguments.
+
+        Returns `(outputs, h_n)`, with `return_states` `(outputs, h_n, h)`.
+        """
+        outputs, final, states = self._read(input, None if hx is None else (hx,), lengths, resets, return_states)
+        return (outputs, final[0], states[0]) if return_states else (outputs, final[0])

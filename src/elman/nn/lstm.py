@@ -1,0 +1,92 @@
+"""Long short-term memory."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from elman.kernels import CellState
+from elman.nn.layout import Steps
+from elman.nn.recurrent import Recurrent
+
+
+class LSTM(Recurrent):
+    """Long short-term memory (Hochreiter & Schmidhuber 1997), a drop-in for `torch.nn.LSTM`.
+
+        i_t = sigmoid(W_ii x_t + b_ii + W_hi h_{t-1} + b_hi)
+        f_t = sigmoid(W_if x_t + b_if + W_hf h_{t-1} + b_hf)     (Gers et al. 2000)
+        g_t = tanh(W_ig x_t + b_ig + W_hg h_{t-1} + b_hg)
+        o_t = sigmoid(W_io x_t + b_io + W_ho h_{t-1} + b_ho)
+        c_t = f_t * c_{t-1} + i_t * g_t
+        h_t = W_hr (o_t * tanh(c_t))                             (W_hr: if proj_size > 0, Sak et al. 2014)
+
+    The rows of the weights are those of i, f, g, o.
+
+    Args:
+        input_size: D.
+        hidden_size: H.
+        num_layers: layers on top of each other.
+        bias: whether there are b_ih and b_hh.
+        batch_first: inputs and outputs are (B, T, ·) instead of (T, B, ·); the state is not affected.
+        dropout: probability for the outputs of every layer but the last, in training.
+        bidirectional: a second set of weights reads from the end to the beginning.
+        proj_size: P, the size of the projected h; 0 for none.
+        device: where the parameters are made.
+        dtype: of the parameters.
+        weight_dropout: probability for the entries of W_hh, once a call, in training (arXiv:1708.02182).
+        backend: None for the first that can serve a call, or one of `elman.kernels.BACKENDS` and no other.
+            "reference" has derivatives of every order, forward mode and `vmap`; "torch" what ATen and cuDNN have.
+
+    >>> layer = LSTM(3, 5, batch_first=True)
+    >>> outputs, (h, c) = layer(torch.zeros(2, 7, 3), lengths=torch.tensor([7, 0]))
+    >>> outputs.shape, c.shape
+    (torch.Size([2, 7, 5]), torch.Size([1, 2, 5]))
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        proj_size: int = 0,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+        *,
+        weight_dropout: float = 0.0,
+        backend: str | None = None,
+    ) -> None:
+        super().__init__(
+            "lstm",
+            input_size,
+            hidden_size,
+            num_layers,
+            bias,
+            batch_first,
+            dropout,
+            bidirectional,
+            proj_size,
+            device=device,
+            dtype=dtype,
+            weight_dropout=weight_dropout,
+            backend=backend,
+        )
+
+    def forward(
+        self,
+        input: Steps,
+        hx: tuple[Tensor, Tensor] | None = None,
+        *,
+        lengths: Tensor | None = None,
+        resets: Tensor | None = None,
+        return_states: bool = False,
+    ) -> tuple[Steps, CellState] | tuple[Steps, CellState, CellState]:
+        """Read a window; see `Recurrent` for the arguments.
+
+        Returns `(outputs, (h_n, c_n))`, with `return_states` `(outputs, (h_n, c_n), (h, c))`.
+        """
+        outputs, final, states = self._read(input, hx, lengths, resets, return_states)
+        return (outputs, final, states) if return_states else (outputs, final)

@@ -1,0 +1,213 @@
+"""What Elman's network, the GRU and the LSTM share as layers: torch.nn's parameters, shapes and errors."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
+
+from elman.kernels import BACKENDS, GATES, Cell, CellState, Weights, check_backend, choose
+from elman.nn import arguments, layout
+from elman.nn.layout import Steps
+from elman.nn.stack import Reading, read_stack
+
+
+class Recurrent(nn.Module):
+    """A stack of recurrent layers; abstract, see `Elman`, `GRU` and `LSTM`.
+
+    Parameters are named, shaped and drawn (U(-1/sqrt(H), 1/sqrt(H)), in the same order) as in torch.nn, and
+    looked up at every call: `torch.func.functional_call` and parametrizations reach them.
+
+    A call is that of torch.nn, `layer(input, hx)`, and more. With L = num_layers * num_directions:
+
+    - `input` (T, B, D), with `batch_first` (B, T, D), unbatched (T, D), or a `PackedSequence`. T may be 0.
+    - `hx` h (L, B, P), for the LSTM (h, c) with c (L, B, H); unbatched (L, ·). Default: zeros.
+    - `lengths` (B,), integer, beside the input, in any order, zeros allowed: steps t >= length are padding.
+      They have zeros for outputs, leave the state alone, and what they hold (even NaN) changes nothing.
+    - `resets` (B, T), boolean, always in this order (unbatched: (T,)): a new sequence begins at step t.
+      Nothing passes the border in either direction: reading forward, the state is cleared before step t (at
+      t = 0 the given one too); in reverse, between the steps t and t - 1 (so a final state is never cleared).
+    - `return_states`: return every state as a third value, shaped as the final one with time: h (L, T, B, P),
+      with `batch_first` (L, B, T, P), unbatched (L, T, P), c alike; for packed input padded. `h[k, t]` is the
+      state after reading step t in layer k // num_directions, direction k % num_directions; zeros at padding.
+    """
+
+    def __init__(
+        self,
+        cell: Cell,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        proj_size: int = 0,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+        *,
+        weight_dropout: float = 0.0,
+        backend: str | None = None,
+    ) -> None:
+        super().__init__()
+        arguments.check_dropout("dropout", dropout)
+        arguments.check_dropout("weight_dropout", weight_dropout)
+        arguments.check_flag("bias", bias)
+        arguments.check_flag("batch_first", batch_first)
+        arguments.check_sizes(input_size, hidden_size, num_layers, proj_size)
+        check_backend(backend)
+        if dropout > 0 and num_layers == 1:
+            warnings.warn(
+                "dropout option adds dropout after all but last recurrent layer, so non-zero dropout expects "
+                f"num_layers greater than 1, but got dropout={dropout} and num_layers={num_layers}",
+                stacklevel=3,
+            )
+        self.cell: Cell = cell
+        self.input_size = input_size
+        self.hidden_size = hidden_size
+        self.num_layers = num_layers
+        self.bias = bias
+        self.batch_first = batch_first
+        self.dropout = float(dropout)
+        self.bidirectional = bidirectional
+        self.proj_size = proj_size
+        self.weight_dropout = float(weight_dropout)
+        self.backend = backend
+
+        G, H, P = GATES[cell] * hidden_size, hidden_size, self.output_size
+        for layer in range(num_layers):
+            D = input_size if layer == 0 else P * self.num_directions
+            shapes: dict[str, tuple[int, ...]] = {"weight_ih": (G, D), "weight_hh": (G, P)}
+            if bias:
+                shapes |= {"bias_ih": (G,), "bias_hh": (G,)}
+            if proj_size:
+                shapes["weight_hr"] = (P, H)
+            for direction in range(self.num_directions):
+                for name, shape in shapes.items():
+                    weight = nn.Parameter(torch.empty(shape, device=device, dtype=dtype))
+                    self.register_parameter(name + suffix(layer, direction), weight)
+        self.reset_parameters()
+
+    @property
+    def num_directions(self) -> int:
+        """2 if bidirectional, else 1."""
+        return 2 if self.bidirectional else 1
+
+    @property
+    def output_size(self) -> int:
+        """P: the size of h, per direction."""
+        return self.proj_size or self.hidden_size
+
+    @property
+    def all_weights(self) -> list[list[Tensor]]:
+        """The parameters of each layer and direction, as torch.nn lists them."""
+        pairs = [(layer, d) for layer in range(self.num_layers) for d in range(self.num_directions)]
+        return [[w for w in self._parameters_of(*pair) if w is not None] for pair in pairs]
+
+    def reset_parameters(self) -> None:
+        """Draw every parameter from U(-1/sqrt(H), 1/sqrt(H))."""
+        bound = 1 / math.sqrt(self.hidden_size)
+        for parameter in self.parameters():
+            nn.init.uniform_(parameter, -bound, bound)
+
+    def flatten_parameters(self) -> None:
+        """Do nothing; torch.nn's layers have it, so code written for them calls it."""
+
+    def layer_weights(self, layer: int, direction: int) -> Weights:
+        """The weights that a call uses, weight dropout applied (Merity et al. 2018, arXiv:1708.02182)."""
+        weights = self._parameters_of(layer, direction)
+        if self.training and self.weight_dropout:
+            weights = weights._replace(weight_hh=F.dropout(weights.weight_hh, self.weight_dropout))
+        return weights
+
+    def _parameters_of(self, layer: int, direction: int) -> Weights:
+        names = ["weight_ih", "weight_hh"]
+        names += ["bias_ih", "bias_hh"] if self.bias else []
+        names += ["weight_hr"] if self.proj_size else []
+        return Weights(**{name: getattr(self, name + suffix(layer, direction)) for name in names})
+
+    def _read(
+        self,
+        input: Steps,
+        hx: CellState | None,
+        lengths: Tensor | None,
+        resets: Tensor | None,
+        return_states: bool,
+    ) -> layout.Returned:
+        """`forward` with the state as a tuple of tensors, and () for the states that were not asked for."""
+        window, back = self._arrange(input, hx, lengths, resets)
+        x, state, lengths, resets = window
+        T, B, _ = x.shape
+        arguments.check_features(x, self.input_size, cast(Tensor, self.weight_ih_l0).dtype)
+        L, H, P = self.num_layers * self.num_directions, self.hidden_size, self.output_size
+        shapes = ((L, B, P), (L, B, H))[: 2 if self.cell == "lstm" else 1]
+        if state is None:
+            state = tuple(torch.zeros(shape, dtype=x.dtype, device=x.device) for shape in shapes)
+        arguments.check_hidden(state, shapes)
+        if lengths is not None:
+            arguments.check_lengths(lengths, B, T)
+        if resets is not None:
+            arguments.check_resets(resets, B, T)
+            resets = resets.transpose(0, 1)  # (T, B)
+
+        backend = choose(
+            self.cell,
+            x.device,
+            self.backend,
+            dtype=x.dtype,
+            every_state=return_states,
+            projected=self.proj_size > 0,
+            bare=T > 1 and B >= 8 and lengths is None and resets is None and not torch.is_grad_enabled(),
+        )
+        reading = read_stack(
+            BACKENDS[backend].kernels[self.cell],
+            x,
+            state,
+            [[self.layer_weights(n, d) for d in range(self.num_directions)] for n in range(self.num_layers)],
+            dropout=self.dropout if self.training else 0.0,
+            lengths=lengths,
+            resets=resets,
+            every_state=return_states,
+        )
+        return back(reading)
+
+    def _arrange(
+        self, input: Steps, hx: CellState | None, lengths: Tensor | None, resets: Tensor | None
+    ) -> tuple[layout.Window, Callable[[Reading], layout.Returned]]:
+        """The call in the one layout that is read, and the way back to its own."""
+        if isinstance(input, PackedSequence):
+            arguments.check_packed(input, lengths)
+            return layout.packed(input, hx, resets, self.batch_first)
+        arguments.check_dim(input, hx, type(self).__name__)
+        window = layout.Window(input, hx, lengths, resets)
+        if input.dim() == 2:
+            return layout.unbatched(window)
+        return layout.batch_first(window) if self.batch_first else layout.time_first(window)
+
+    def extra_repr(self) -> str:
+        """The sizes, and what differs from the defaults."""
+        defaults = {
+            "proj_size": 0,
+            "num_layers": 1,
+            "nonlinearity": "tanh",
+            "bias": True,
+            "batch_first": False,
+            "dropout": 0.0,
+            "bidirectional": False,
+            "weight_dropout": 0.0,
+            "backend": None,
+        }
+        values = {name: getattr(self, name, default) for name, default in defaults.items()}
+        others = [f"{name}={value}" for name, value in values.items() if value != defaults[name]]
+        return ", ".join([str(self.input_size), str(self.hidden_size), *others])
+
+
+def suffix(layer: int, direction: int) -> str:
+    """The end of a parameter's name: `_l0`, `_l0_reverse`, ..."""
+    return f"_l{layer}" + ("_reverse" if direction else "")

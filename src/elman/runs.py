@@ -1,0 +1,189 @@
+"""Run folders: what a training leaves behind, and how to take it up again or load its model.
+
+config.yaml      the resolved settings          metrics.jsonl   what happened, decided by seed and data
+env.json         what it ran on                 timing.jsonl    what the clock said
+cache/           the corpus as tokens           checkpoints/    to resume from
+model/           config.json, model.safetensors, tokenizer.json, README.md: all that is needed to use it
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+
+from elman import __version__, atomic
+from elman.data.tokenizers import Tokenizer, load_tokenizer
+from elman.errors import UserError
+from elman.models import LanguageModel, build
+
+FORMAT = 1
+OURS = {"config.yaml", "env.json", "metrics.jsonl", "timing.jsonl", "cache", "model", "checkpoints", ".lock"}
+PREPARED = {".lock", "cache", "env.json", "model"}  # what a run that was killed before its first step leaves
+
+
+@dataclass(frozen=True)
+class Run:
+    """A trained model with what is needed to use it."""
+
+    path: Path
+    model: LanguageModel
+    tokenizer: Tokenizer
+    config: dict[str, Any]
+
+
+def load(run: str | Path, *, device: torch.device | str = "cpu") -> Run:
+    """The best model of a run, in eval mode, with its tokenizer.
+
+    Args:
+        run: a run folder, or the `model/` folder in one.
+        device: where the model goes.
+
+    Raises:
+        UserError: no such run, nothing trained in it yet, or files that are damaged or do not fit each other.
+    """
+    folder = Path(run)
+    if not folder.is_dir():
+        raise UserError(f"{run}: no such run", remedy="train one with `elman train DATA -o RUN`")
+    if (folder / "model").is_dir():
+        folder = folder / "model"
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        kind = config["task"], config["model"]
+    except FileNotFoundError:
+        raise UserError(
+            f"{run} holds no model: it has no config.json", remedy="give a folder that `elman train` made"
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{folder / 'config.json'} is damaged ({error})") from None
+    if kind[0] != "language-modelling":
+        raise UserError(f"{run}", expected="a language model", got=f"the task {kind[0]!r}")
+    tokenizer = load_tokenizer(folder / "tokenizer.json")
+    try:
+        model = build(kind[1])
+    except (TypeError, RuntimeError) as error:
+        raise UserError(f"{folder / 'config.json'} is damaged ({error})") from None
+    if model.vocab_size != tokenizer.vocab_size:
+        raise UserError(
+            f"{run}: tokenizer.json is another model's", expected=f"{model.vocab_size} tokens", got=tokenizer.vocab_size
+        )
+    load_weights(model, folder / "model.safetensors")
+    return Run(Path(run), model.to(device).eval(), tokenizer, config)
+
+
+def load_weights(model: torch.nn.Module, path: Path) -> None:
+    """Fill a model from a safetensors file.
+
+    Raises:
+        UserError: no such file, a damaged one, or one of another model.
+    """
+    try:
+        weights = safetensors.torch.load_file(path)
+    except FileNotFoundError:
+        raise UserError(
+            f"{path}: not there yet", remedy="the training has not validated a model so far; --resume it"
+        ) from None
+    except (safetensors.SafetensorError, OSError) as error:
+        raise UserError(
+            f"{path} is damaged ({error})", remedy="restore it, or --resume the run to write it again"
+        ) from None
+    expected = model.state_dict()
+    # A tied matrix is written once: the names it also goes by are filled through it.
+    written = {expected[name].data_ptr() for name in weights if name in expected}
+    absent = [name for name, tensor in expected.items() if name not in weights and tensor.data_ptr() not in written]
+    wrong = [name for name in weights if name not in expected or weights[name].shape != expected[name].shape]
+    if absent or wrong:
+        raise UserError(f"{path} holds another model's weights (see {(absent + wrong)[0]})")
+    model.load_state_dict(weights, strict=False)
+
+
+def write_model_folder(folder: Path, model: LanguageModel, tokenizer: Tokenizer, card: str) -> None:
+    """Write everything of `model/` but the weights, which the training writes."""
+    config = {"format": FORMAT, "elman": __version__, "task": "language-modelling", "model": model.config}
+    atomic.write_text(folder / "config.json", json.dumps(config, indent=1) + "\n")
+    atomic.write_text(folder / "tokenizer.json", json.dumps(tokenizer.to_json(), ensure_ascii=False) + "\n")
+    atomic.write_text(folder / "README.md", card)
+
+
+def check_place(folder: Path, *, overwrite: bool) -> None:
+    """See whether a new run may be made in a folder; nothing is written.
+
+    Raises:
+        UserError: there is something in it and `overwrite` is false, or what is in it is no run.
+    """
+    with atomic.told(folder):
+        if folder.exists() and not folder.is_dir():
+            raise UserError(f"{folder}", expected="a folder for the run", got="a file", exit_code=2)
+        present = _names(folder)
+        if present <= PREPARED and not (folder / "model" / "model.safetensors").exists():
+            return
+    if not overwrite:
+        begun = "config.yaml" in present
+        remedy = (
+            "go on with it (--resume), replace it (--overwrite)" if begun else "replace what is there (--overwrite)"
+        )
+        raise UserError(f"{folder} already exists", remedy=f"{remedy} or choose another place (-o)", exit_code=2)
+    if "config.yaml" not in present and not present <= OURS:
+        raise UserError(f"{folder} is no run: it is not overwritten", remedy="choose another place (-o)", exit_code=2)
+
+
+def clear(folder: Path) -> None:
+    """Remove a run, but neither its lock, nor its cache (which checks itself), nor what is not ours."""
+    with atomic.told(folder):
+        # The first: what a kill leaves of the rest is not taken for a run that can go on.
+        (folder / "config.yaml").unlink(missing_ok=True)
+        _remove(folder, OURS - {".lock", "cache"})
+
+
+@contextmanager
+def lock(folder: Path) -> Iterator[None]:
+    """Keep a run folder to one process, making it where it is not there.
+
+    The lock goes with the process, however it ends. Where there is no run (no config.yaml) in the end, what was
+    made goes, and what was there before stays.
+
+    Raises:
+        UserError: another process is training in it.
+    """
+    with atomic.told(folder):
+        made = [path for path in (folder, *folder.parents) if not path.exists()]
+        before = _names(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / ".lock").open("a")
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(
+                f"another process is training in {folder}", remedy="wait for it, or choose another place (-o)"
+            ) from None
+        try:
+            yield
+        finally:
+            if not (folder / "config.yaml").exists():
+                with contextlib.suppress(OSError):
+                    _remove(folder, OURS - before)
+                    for path in made:
+                        path.rmdir()
+
+
+def _names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()} if folder.exists() else set()
+
+
+def _remove(folder: Path, names: set[str]) -> None:
+    for name in names:
+        path = folder / name
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)

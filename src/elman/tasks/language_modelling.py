@@ -1,0 +1,108 @@
+"""Language modelling: predict the next token, in lanes whose memory is carried from stretch to stretch."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from elman.data.lanes import Lanes, evaluation_windows
+from elman.data.tokenfile import TokenFile
+from elman.models import LanguageModel
+from elman.state import State
+from elman.train import bptt
+from elman.train.objective import Loss
+
+EVALUATION_LANES = 16
+EVALUATION_WINDOW = 256
+BURN_IN = 256  # tokens a lane reads before it counts, so that its memory is not empty where the lane begins
+
+
+@dataclass
+class LanguageModelling:
+    """The objective of a language model on a corpus (see `train.training.Objective`).
+
+    A batch of the epoch is one stretch of `k1` steps in every lane, through whose last `k2` steps the gradient flows
+    (None: to the lanes' beginning).
+    """
+
+    train: Lanes
+    valid: TokenFile
+    eod: int | None
+    k1: int
+    k2: int | None
+
+    def __post_init__(self) -> None:
+        self.batches = bptt.count(self.train.steps, self.k1)
+
+    def loss(self, model: nn.Module, batch: int, state: State | None) -> Loss:
+        """Mean cross entropy, in nats a token, of one stretch."""
+        part = bptt.stretch(batch, self.train.steps, self.k1, self.k2)
+        device = next(model.parameters()).device
+
+        def read(begin: int, stop: int, state: State | None) -> tuple[Tensor, State]:
+            window = self.train.window(begin, stop).to(device)
+            return cast(LanguageModel, model).read(window.inputs, state, resets=window.resets)
+
+        hidden, kept = bptt.read(read, part, state)  # (B, T, H)
+        targets = self.train.window(part.start, part.stop).to(device).targets  # (B, T)
+        logits = cast(LanguageModel, model).output(hidden)  # (B, T, V)
+        mean = F.cross_entropy(_at_least_float32(logits).flatten(0, 1), targets.flatten())
+        return Loss(mean, targets.numel(), kept)
+
+    def validate(self, model: nn.Module) -> dict[str, float]:
+        """Metrics on the whole validation set, the memory carried through it."""
+        return evaluate(cast(LanguageModel, model), self.valid, self.eod)
+
+    def initial_state(self, model: nn.Module) -> State:
+        """A fresh memory for the lanes."""
+        return cast(LanguageModel, model).initial_state(self.train.lanes)
+
+
+@torch.no_grad()
+def evaluate(
+    model: LanguageModel,
+    tokens: TokenFile,
+    eod: int | None,
+    *,
+    lanes: int | None = None,
+    window: int = EVALUATION_WINDOW,
+) -> dict[str, float]:
+    """Read the whole text with carried memory; every token but the first is predicted once.
+
+    The text is read in `lanes` parts side by side, each with `BURN_IN` tokens of the part before it as its past;
+    `lanes=1` reads it in one go.
+
+    Returns:
+        `loss` in nats a token, `perplexity`, `bits_per_character`, and `tokens`, how many were predicted.
+    """
+    if lanes is None:
+        lanes = max(1, min(EVALUATION_LANES, len(tokens) // (8 * BURN_IN)))
+    device = next(model.parameters()).device
+    total, counted = 0.0, 0
+    state: State | None = None
+    for part in evaluation_windows(tokens, lanes=lanes, window=window, burn_in=BURN_IN, eod=eod):
+        resets = None if part.resets is None else part.resets.to(device)
+        hidden, state = model.read(part.inputs.to(device), state, resets=resets)
+        targets = part.targets.to(device)
+        wanted = targets != -100
+        if not wanted.any():
+            continue
+        logits = _at_least_float32(model.output(hidden))
+        total += F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="sum").double().item()
+        counted += int(wanted.sum())
+    loss = total / counted
+    return {
+        "loss": loss,
+        "perplexity": math.exp(min(loss, 700.0)),
+        "bits_per_character": loss / math.log(2) * len(tokens) / max(tokens.characters, 1),
+        "tokens": counted,
+    }
+
+
+def _at_least_float32(logits: Tensor) -> Tensor:
+    return logits.to(torch.promote_types(logits.dtype, torch.float32))

@@ -1,0 +1,232 @@
+"""From settings and a folder to a training that can start, or go on where it was."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from elman import __version__, atomic, runs
+from elman.data.corpus import Corpus, Progress
+from elman.data.corpus import prepare as prepare_corpus
+from elman.data.lanes import Lanes
+from elman.data.sources import open_source
+from elman.errors import UserError
+from elman.models import build
+from elman.tasks import sizing
+from elman.tasks.language_modelling import LanguageModelling
+from elman.train import config
+from elman.train.config import Settings
+from elman.train.training import Training
+
+DEFAULT_BUDGET = {"amount": 120.0, "unit": "seconds"}
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A training ready to start or to go on, and what it was made from."""
+
+    folder: Path
+    settings: Settings
+    training: Training
+    corpus: Corpus
+
+
+def default_folder(data: str, kind: str, *, again: bool) -> Path:
+    """`runs/NAME-KIND`, with a number where that is taken; `again` takes the last one there is."""
+    name = Path(data).name.split(".")[0] or "run"
+    path, number = Path("runs") / f"{name}-{kind}", 2
+    found = path
+    while path.exists():
+        found = path
+        path, number = Path("runs") / f"{name}-{kind}-{number}", number + 1
+    return found if again else path
+
+
+@contextmanager
+def prepare(
+    tree: dict[str, Any],
+    folder: Path,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    say: Say = lambda line: None,
+    progress: Progress | None = None,
+) -> Iterator[Prepared]:
+    """Everything that comes before the first step; the folder is locked for as long as the training is in use.
+
+    Nothing is written before the settings, the folder and the sources are known to be usable, and an old run goes
+    only when the new one stands ready.
+
+    Args:
+        tree: what a person asked for, as `config.build` takes it; what it leaves open is chosen.
+        folder: the run folder.
+        resume: take the folder's run up again, with its own settings; begin a run where there is none.
+        overwrite: replace the run that is there.
+        say: told what was chosen and why, a line at a time.
+        progress: told how far the reading of the text has come.
+
+    Raises:
+        UserError: settings, data or folder are not usable, or not those of the run that is to go on.
+    """
+    _settings(tree, folder, resume, overwrite)
+    with runs.lock(folder):
+        # Once more: another process may have been quicker.
+        settings, going_on = _settings(tree, folder, resume, overwrite)
+        corpus = _corpus(settings, folder / "cache", say, progress)
+        if not going_on:
+            settings = _resolved(settings, corpus, say, progress)
+        torch.manual_seed(settings.train.seed)
+        model = build(sizing.model_config(settings, corpus.tokenizer.vocab_size)).to(settings.train.device)
+        training = Training(model, _objective(settings, corpus), settings.train, settings.budget)
+        say(_describe(settings, corpus, training))
+        if going_on:
+            _compare_threads(folder, say)
+        else:
+            runs.clear(folder)
+            runs.write_model_folder(folder / "model", model, corpus.tokenizer, _card(folder, settings))
+            atomic.write_text(folder / "env.json", json.dumps(_environment(), indent=1) + "\n")
+        # The last: a folder with a config.yaml is a run that can go on.
+        atomic.write_text(folder / "config.yaml", settings.to_yaml())
+        yield Prepared(folder, settings, training, corpus)
+
+
+def _settings(tree: dict[str, Any], folder: Path, resume: bool, overwrite: bool) -> tuple[Settings, bool]:
+    """The settings, all that can be checked without writing being checked, and whether a run goes on."""
+    stored = folder / "config.yaml"
+    going_on = resume and stored.exists()
+    if going_on:
+        settings = _agreed(config.build(config.read_yaml(stored)), tree, folder)
+    else:
+        settings = config.build({"budget": DEFAULT_BUDGET} | tree)
+        runs.check_place(folder, overwrite=overwrite)
+    if settings.train.device == "cuda" and not torch.cuda.is_available():
+        raise UserError("device: torch sees no CUDA device here", remedy="leave it out, or --set device=cpu")
+    for source in (settings.data.source, settings.data.valid):
+        if source is not None:
+            open_source(source)
+    return settings, going_on
+
+
+def _corpus(settings: Settings, cache: Path, say: Say, progress: Progress | None) -> Corpus:
+    data = settings.data
+    corpus = prepare_corpus(
+        data.source,
+        cache,
+        valid=data.valid,
+        tokenizer=data.tokenizer,
+        max_vocab=data.vocab_size,
+        min_count=data.min_count,
+        expect=data.fingerprint or None,
+        progress=progress,
+    )
+    if corpus.skipped:
+        say(f"{corpus.skipped} files are not UTF-8 text and were skipped")
+    for name, part in (("training", corpus.train), ("validation", corpus.valid)):
+        if len(part) < 2:
+            raise UserError(
+                f"the {name} part of {data.source} is too short",
+                expected="at least 2 tokens",
+                got=len(part),
+                remedy="give more text",
+            )
+    return corpus
+
+
+def _resolved(settings: Settings, corpus: Corpus, say: Say, progress: Progress | None) -> Settings:
+    if progress and settings.budget.unit == "seconds":
+        progress("measuring the machine's speed", 0.0)
+    choice = sizing.choose(settings, len(corpus.train), corpus.tokenizer.vocab_size)
+    say(choice.reason)
+    data = settings.data.model_copy(update={"fingerprint": corpus.fingerprint})
+    return choice.settings.model_copy(update={"data": data})
+
+
+def _agreed(stored: Settings, tree: dict[str, Any], folder: Path) -> Settings:
+    """The run's own settings, where what is asked for now does not contradict them; the budget may change."""
+    asked = config.build({"budget": stored.budget, "kind": stored.kind} | tree)
+    if asked.kind != stored.kind:
+        raise UserError(f"{folder} is a run of another model", expected=stored.kind, got=asked.kind)
+    for name in ("data", "model", "train"):
+        old, new = getattr(stored, name), getattr(asked, name)
+        for key in new.model_fields_set - {"source", "fingerprint"}:
+            if getattr(new, key) != getattr(old, key):
+                raise UserError(
+                    f"{folder} was made with another {key}",
+                    expected=getattr(old, key),
+                    got=getattr(new, key),
+                    remedy="leave it out to --resume, or train a new run",
+                )
+    return stored.model_copy(
+        update={
+            "budget": asked.budget,
+            "data": stored.data.model_copy(update={"source": asked.data.source or stored.data.source}),
+        }
+    )
+
+
+def _objective(settings: Settings, corpus: Corpus) -> LanguageModelling:
+    train, eod = settings.train, corpus.tokenizer.eod
+    lanes = Lanes(corpus.train, train.lanes, eod=eod, window=train.k1)
+    return LanguageModelling(lanes, corpus.valid, eod, train.k1, train.backward_steps)
+
+
+def _describe(settings: Settings, corpus: Corpus, training: Training) -> str:
+    parameters = sum(p.numel() for p in training.parameters)
+    return (
+        f"{settings.kind} with {parameters:,} parameters; {len(corpus.train):,} training and "
+        f"{len(corpus.valid):,} validation tokens, {corpus.tokenizer.vocab_size:,} different"
+    )
+
+
+def _environment() -> dict[str, Any]:
+    return {
+        "elman": __version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processor": torch.backends.cpu.get_cpu_capability(),
+        "threads": torch.get_num_threads(),
+        "cores": os.cpu_count(),
+    }
+
+
+def _compare_threads(folder: Path, say: Say) -> None:
+    """A sum depends on its order, and the order on the number of threads."""
+    try:
+        began_with = json.loads((folder / "env.json").read_text(encoding="utf-8"))["threads"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return
+    if began_with != torch.get_num_threads():
+        say(
+            f"warning: the run began with {began_with} threads and goes on with {torch.get_num_threads()}: "
+            f"it will not end bit by bit as it would have (OMP_NUM_THREADS={began_with})"
+        )
+
+
+def _card(folder: Path, settings: Settings) -> str:
+    return f"""# {folder.name}
+
+A language model ({settings.kind}) trained by elman {__version__} on `{settings.data.source}`.
+
+    import elman
+    run = elman.load("{folder}")
+    logits, state = run.model(tokens, state)      # tokens (B, T); state=None is a fresh memory
+
+    elman generate {folder} "..."
+    elman evaluate {folder} TEXT
+
+All settings, as `elman train --config` takes them:
+
+```yaml
+{settings.to_yaml()}```
+"""

@@ -1,0 +1,207 @@
+"""Sizes that fit the budget: what a person left open follows from the text, the budget and the machine.
+
+The best model of two minutes is small, and the best model of a night is not. With a fixed number of operations C, a
+model of P parameters learns best when it reads some r tokens for each of them (Hoffmann et al. 2022, "Training
+compute-optimal large language models", found r = 20 for the Transformer; ours are from trainings of minutes):
+
+    C = 6 P D,   D = r P      hence      P = sqrt(C / (6 r)).
+
+For a budget of wall time, C is the machine's speed, measured on training steps, times the seconds. A budget of
+steps or epochs gives D itself and measures nothing, so it makes the same model on every machine.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal, TypeVar
+
+import torch
+from torch.nn import functional as F
+
+from elman.models import build
+from elman.train import config
+from elman.train.config import RecurrentSettings, Section, Settings, TransformerSettings
+
+S = TypeVar("S", bound=Section)
+Precision = Literal["float32", "bfloat16"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What was found to train a kind of model well in a few minutes."""
+
+    tokens_per_parameter: float
+    lanes: int
+    k1: int
+    learning_rate: float  # of a model of width `size`; it falls with the square root of the width
+    size: int  # hidden units
+    weight_decay: float
+
+
+RECIPES = {
+    "lstm": Recipe(16, lanes=24, k1=64, learning_rate=1e-2, size=256, weight_decay=0.1),
+    "gru": Recipe(30, lanes=24, k1=64, learning_rate=9e-3, size=256, weight_decay=0.1),
+    "elman": Recipe(120, lanes=24, k1=64, learning_rate=5.5e-3, size=256, weight_decay=0.1),
+    "transformer": Recipe(3, lanes=8, k1=64, learning_rate=4e-3, size=128, weight_decay=0.1),
+}
+GATES = {"elman": 1, "gru": 3, "lstm": 4}
+SIZES = range(64, 2049, 32)  # hidden units
+LARGE_VOCABULARY = 1024  # from here on, embedding and output share their matrix
+FREE_EPOCHS = 3  # passes over the text that need no dropout
+PROBE_SECONDS = 0.7
+WORTH = 1.2  # so many times faster must bfloat16 be, measured, to be worth its rounding
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Settings with nothing left open, and why they are what they are."""
+
+    settings: Settings
+    reason: str
+
+
+def choose(asked: Settings, tokens: int, vocab_size: int) -> Choice:
+    """Fill in what was left open.
+
+    Args:
+        asked: what was asked for; what it leaves open is not in its sections' `model_fields_set`.
+        tokens: how many tokens of training text there are.
+        vocab_size: how many different ones.
+    """
+    recipe, budget = RECIPES[asked.kind], asked.budget
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    train = _fill(asked.train, asked.train, device=device, lanes=recipe.lanes, k1=recipe.k1)
+    train = _fill(train, asked.train, weight_decay=recipe.weight_decay)
+    # A short text has room for a few short lanes only.
+    train = _fill(train, asked.train, k1=max(1, min(train.k1, (tokens - 1) // 2)))
+    train = _fill(train, asked.train, lanes=max(1, min(train.lanes, tokens // (4 * train.k1))))
+    draft = asked.model_copy(update={"train": train})
+
+    def sized(size: int) -> Settings:
+        return draft.model_copy(update={"model": _of_size(asked.model, size, vocab_size)})
+
+    measured = ""
+    if budget.unit == "seconds":
+        speed, precision = _measure(sized(recipe.size), asked, vocab_size)
+        draft = draft.model_copy(update={"train": _fill(draft.train, asked.train, precision=precision)})
+        measured = f" at {speed / 1e9:,.0f} GFLOP/s in {precision} (measured)"
+
+    def seen(settings: Settings) -> float:
+        """How many tokens the budget holds."""
+        if budget.unit == "seconds":
+            return speed * budget.amount / operations(settings, vocab_size)
+        batch = train.lanes * train.k1 * train.accumulate
+        return budget.amount * (batch if budget.unit == "steps" else tokens)
+
+    fitting = [n for n in SIZES if parameters(sized(n)) * recipe.tokens_per_parameter <= seen(sized(n))]
+    settings = sized(max(fitting, default=SIZES[0]))
+    budgeted = seen(settings)
+    settings = _finish(settings, asked, recipe, budgeted / tokens)
+    model, train = settings.model, settings.train
+    dropout = model.dropout if isinstance(model, TransformerSettings) else model.dropout_output
+    reason = (
+        f"chosen: {model.num_layers} layer{'s'[: model.num_layers - 1]} of {model.hidden_size} units, "
+        f"dropout {dropout:g}, learning rate {train.learning_rate:g}, {train.lanes} lanes of {train.k1} steps\n"
+        f"because: {budget} hold about {budgeted / 1e6:,.1f} million tokens{measured}: "
+        f"{budgeted / tokens:,.1f} passes over the text, {budgeted / parameters(settings):,.0f} tokens a parameter"
+    )
+    return Choice(config.build(settings.model_dump()), reason)
+
+
+def parameters(settings: Settings) -> int:
+    """Of the layers, without embedding and output."""
+    model = settings.model
+    H, L = model.hidden_size, model.num_layers
+    if isinstance(model, TransformerSettings):
+        return L * (4 * H * H + 2 * H * (model.feedforward_size or 4 * H))
+    return GATES[settings.kind] * H * (model.embedding_size + H + (L - 1) * 2 * H)
+
+
+def operations(settings: Settings, vocab_size: int) -> float:
+    """Floating-point operations to train on one token: 2 forward and 4 backward for each weight that is used."""
+    model = settings.model
+    weights = parameters(settings) + vocab_size * model.hidden_size
+    if isinstance(model, TransformerSettings):
+        reach = settings.train.k1 / 2 + (model.window or 0)
+        weights += 2 * model.num_layers * model.hidden_size * int(reach)
+    return 6.0 * weights
+
+
+def model_config(settings: Settings, vocab_size: int) -> dict[str, Any]:
+    """What `models.build` makes the model from."""
+    return {"model": settings.kind, "vocab_size": vocab_size, **settings.model.model_dump()}
+
+
+def _fill(section: S, asked: Section, **values: Any) -> S:
+    """A section with these values, except where something was asked for."""
+    return section.model_copy(update={key: v for key, v in values.items() if key not in asked.model_fields_set})
+
+
+def _of_size(model: RecurrentSettings | TransformerSettings, size: int, vocab_size: int) -> Any:
+    large = vocab_size >= LARGE_VOCABULARY
+    model = _fill(model, model, hidden_size=size)
+    if isinstance(model, TransformerSettings):
+        # What lies further back is reached through the layers: num_layers * (window - 1) steps.
+        return _fill(model, model, num_heads=_heads(model.hidden_size), window=max(64, model.hidden_size // 2))
+    return _fill(model, model, embedding_size=model.hidden_size if large else 64, tied=large)
+
+
+def _heads(size: int) -> int:
+    """Heads of about 32 units, of an even number in any case."""
+    fitting = [heads for heads in range(1, size + 1) if size % heads == 0 and size // heads % 2 == 0]
+    return min(fitting, key=lambda heads: abs(size / heads - 32), default=1)
+
+
+def _finish(settings: Settings, asked: Settings, recipe: Recipe, epochs: float) -> Settings:
+    """What follows from the size: the learning rate, and dropout where the text is read many times."""
+    rate = recipe.learning_rate * math.sqrt(recipe.size / settings.model.hidden_size)
+    train = _fill(settings.train, asked.train, learning_rate=float(f"{rate:.2g}"))
+    p = round(min(0.5, 0.07 * max(0.0, math.log2(max(epochs, 1e-9) / FREE_EPOCHS))), 2)
+    if isinstance(settings.model, TransformerSettings):
+        model: Any = _fill(settings.model, asked.model, dropout=p)
+    else:
+        model = _fill(settings.model, asked.model, dropout_output=p, dropout_hidden=p)
+    return settings.model_copy(update={"train": train, "model": model})
+
+
+def _measure(settings: Settings, asked: Settings, vocab_size: int) -> tuple[float, Precision]:
+    """Operations a second of training steps, and the precision that gives the most."""
+    precisions: list[Precision] = [settings.train.precision]
+    if "precision" not in asked.train.model_fields_set and _has_bfloat16(settings.train.device):
+        precisions = ["float32", "bfloat16"]
+    device = settings.train.device
+    model = build(model_config(settings, vocab_size)).to(device)
+    tokens = torch.randint(vocab_size, (settings.train.lanes, settings.train.k1), device=device)
+
+    def step(precision: Precision) -> None:
+        with torch.autocast(device, torch.bfloat16, enabled=precision == "bfloat16"):
+            logits, _ = model(tokens)
+        F.cross_entropy(logits.float().flatten(0, 1), tokens.flatten()).backward()
+        if device == "cuda":
+            torch.cuda.synchronize()
+
+    seconds = {precision: _seconds(partial(step, precision)) for precision in precisions}
+    best = min(precisions, key=lambda name: seconds[name] * (WORTH if name == "bfloat16" else 1))
+    return operations(settings, vocab_size) * tokens.numel() / seconds[best], best
+
+
+def _has_bfloat16(device: str) -> bool:
+    if device == "cuda":
+        return torch.cuda.is_bf16_supported()
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def _seconds(step: Callable[[], None]) -> float:
+    """The median time of a step."""
+    step()
+    times: list[float] = []
+    while sum(times) < PROBE_SECONDS and len(times) < 20:
+        begun = time.perf_counter()
+        step()
+        times.append(time.perf_counter() - begun)
+    return statistics.median(times)

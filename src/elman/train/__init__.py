@@ -1,0 +1,1 @@
+"""Training: the loop, truncated backpropagation through time, clipping, schedules, checkpoints."""

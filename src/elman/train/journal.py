@@ -1,0 +1,67 @@
+"""Journals of a run: lines of JSON that a resumed run takes up where its checkpoint left them.
+
+`metrics.jsonl` holds only what the seed and the data decide, so that a run which was killed and resumed leaves the
+same bytes as one that was not. What the clock decides goes to `timing.jsonl`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from elman.atomic import told
+
+
+class Journal:
+    """An append-only file of JSON lines whose tail can be taken back."""
+
+    def __init__(self, path: Path, keep: int | None = None) -> None:
+        """Open the journal after its first `keep` bytes; None keeps all its whole lines.
+
+        What a killed run wrote after its checkpoint goes, for the resumed one will write it again.
+        """
+        self.path = path
+        with told(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self.file = path.open("ab")
+            size = self.file.tell()
+            self.file.truncate(path.read_bytes().rfind(b"\n") + 1 if keep is None else min(keep, size))
+            self.file.seek(0, os.SEEK_END)
+
+    def write(self, record: dict[str, Any]) -> None:
+        """Add a line."""
+        with told(self.path):
+            self.file.write(json.dumps(_finite(record), allow_nan=False).encode() + b"\n")
+
+    def sync(self) -> int:
+        """Bring everything written so far onto the disk; returns how many bytes that is."""
+        with told(self.path):
+            self.file.flush()
+            os.fsync(self.file.fileno())
+            return self.file.tell()
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        with told(self.path):
+            self.file.close()
+
+
+def _finite(value: Any) -> Any:
+    """JSON knows no NaN and no infinity: they are null."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def read(path: Path) -> Iterator[dict[str, Any]]:
+    """The records of a journal; a last line cut short by a kill is left out."""
+    with path.open("rb") as file:
+        for line in file:
+            if line.endswith(b"\n"):
+                yield json.loads(line)

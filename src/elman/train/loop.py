@@ -1,0 +1,229 @@
+"""The training loop: a generator of events, which the command line, the lens and the tests simply iterate over."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import safetensors.torch
+
+from elman import atomic
+from elman.errors import UserError
+from elman.train import checkpoints
+from elman.train.checkpoints import Checkpoint
+from elman.train.journal import Journal
+from elman.train.training import Step, Training
+
+VALIDATIONS = 10  # in a budget, where validate_every does not say
+VALIDATION_SHARE = 0.05  # of a time budget, at most
+CHECKPOINT_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """The training goes on from a checkpoint of this step."""
+
+    step: int
+
+
+@dataclass(frozen=True)
+class Warned:
+    """Something was not right, and was mended."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Validated:
+    """Metrics on the validation set."""
+
+    step: int
+    metrics: dict[str, float]
+    improved: bool
+    seconds: float
+
+
+Reason = Literal["budget", "patience", "stopped"]
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The last event: why it ended, after how many steps and seconds, with which best validation loss."""
+
+    reason: Reason
+    step: int
+    seconds: float
+    best: float
+
+
+Event = Resumed | Warned | Step | Validated | Finished
+
+
+def fit(training: Training, folder: Path, *, stop: Callable[[], bool] = lambda: False) -> Iterator[Event]:
+    """Train until the budget is spent, the patience ends or `stop()` says so.
+
+    Everything is written to `folder`: `checkpoints/`, `metrics.jsonl`, `timing.jsonl`, and the best weights as
+    `model/model.safetensors`. A folder that holds checkpoints is taken up where the newest whole one left it,
+    bit by bit: weights, memory and metrics end as if nothing had happened (same machine, same thread count).
+
+    Raises:
+        UserError: a write failed (the run can be resumed), all checkpoints are damaged, or the loss was not
+            finite too often.
+    """
+    yield from _restore(training, folder / "checkpoints")
+    counters, patience = training.counters, training.settings.patience
+    reason: Reason = "budget"
+    rhythm = Rhythm(training)
+    training.model.train()
+    with (
+        Journal(folder / "metrics.jsonl", keep=counters.metrics_bytes) as metrics,
+        Journal(folder / "timing.jsonl") as timing,
+    ):
+        if counters.step == 0:
+            save(training, folder, metrics)
+        while training.progress < 1:
+            if stop():
+                reason = "stopped"
+                break
+            if patience and counters.since_best >= patience:
+                reason = "patience"
+                break
+            step = training.step()
+            metrics.write(record(step))
+            yield step
+            if rhythm.validation_due():
+                validated = validate(training, folder, metrics, timing)
+                rhythm.validated(validated.seconds)
+                yield validated
+            if rhythm.checkpoint_due():
+                save(training, folder, metrics)
+                rhythm.saved()
+        if reason != "stopped" and counters.validated_at < counters.step:
+            yield validate(training, folder, metrics, timing)
+        if math.isinf(counters.best) and counters.step:
+            ship(training, folder)  # stopped before any validation: these weights are better than none
+        save(training, folder, metrics)
+    yield Finished(reason, counters.step, training.seconds, counters.best)
+
+
+class Rhythm:
+    """When to validate and when to save.
+
+    Validations fall on fixed steps, so that a resumed training has them where the first one had them; only a
+    budget of seconds, which no two runs spend alike, has them by the clock. Checkpoints change nothing in a
+    training and may go by the clock.
+    """
+
+    def __init__(self, training: Training) -> None:
+        self.training = training
+        settings, budget = training.settings, training.budget
+        steps = {
+            "steps": budget.amount,
+            "epochs": budget.amount * training.objective.batches / settings.accumulate,
+            "seconds": 0,
+        }[budget.unit]
+        self.every = settings.validate_every or math.ceil(steps / VALIDATIONS)
+        self.next = training.progress + 1 / VALIDATIONS
+        self.last_save = training.seconds
+
+    def validation_due(self) -> bool:
+        """Whether to validate now; call `validated` after it."""
+        if self.every:
+            return self.training.counters.step % self.every == 0
+        return self.next <= self.training.progress < 1
+
+    def validated(self, seconds: float) -> None:
+        """Where validating is slow, a time budget has fewer of them."""
+        if not self.every:
+            share = seconds / self.training.budget.amount
+            self.next = self.training.progress + max(1 / VALIDATIONS, share / VALIDATION_SHARE)
+
+    def checkpoint_due(self) -> bool:
+        """Whether to save now; call `saved` after it."""
+        counters, every = self.training.counters, self.training.settings.checkpoint_every
+        if every and counters.step % every == 0:
+            return True
+        return counters.validated_at == counters.step or self.training.seconds - self.last_save > CHECKPOINT_SECONDS
+
+    def saved(self) -> None:
+        """Start counting anew."""
+        self.last_save = self.training.seconds
+
+
+def validate(training: Training, folder: Path, metrics: Journal, timing: Journal) -> Validated:
+    """Validate, journal it, and ship the weights if they are the best so far."""
+    begun = training.seconds
+    measured, improved = training.validate()
+    step = training.counters.step
+    metrics.write({"step": step, "validation": measured, "best": training.counters.best})
+    if improved:
+        ship(training, folder)
+    seconds = training.seconds
+    timing.write(
+        {
+            "step": step,
+            "targets": training.counters.targets,
+            "seconds": seconds,
+            "validation_seconds": seconds - begun,
+        }
+    )
+    timing.sync()
+    return Validated(step, measured, improved, seconds - begun)
+
+
+def ship(training: Training, folder: Path) -> None:
+    """Write the weights that are to be used as `model/model.safetensors`."""
+    with training.shipped_weights():
+        tied, weights = set(), {}
+        for name, tensor in training.model.state_dict().items():
+            # A tied matrix is written once, under the name it has first.
+            if tensor.data_ptr() not in tied or not tensor.numel():
+                weights[name] = tensor.detach().cpu().contiguous()
+            tied.add(tensor.data_ptr())
+        atomic.write_bytes(folder / "model" / "model.safetensors", safetensors.torch.save(weights))
+
+
+def save(training: Training, folder: Path, metrics: Journal) -> None:
+    """Write a checkpoint; what the metrics say up to here is on the disk before it."""
+    training.counters.metrics_bytes = metrics.sync()
+    checkpoints.save(folder / "checkpoints", training.counters.step, training.to_checkpoint())
+
+
+def record(step: Step) -> dict[str, Any]:
+    """A step's line in `metrics.jsonl`: nothing in it depends on the clock."""
+    return {
+        "step": step.step,
+        "epoch": step.epoch,
+        "loss": step.loss,
+        "targets": step.targets,
+        "learning_rate": step.learning_rate,
+        "gradient_norm": step.gradient.norm_before,
+        "clipped_norm": step.gradient.norm_after,
+        "clipped": step.gradient.clipped,
+        "skipped": step.skipped,
+    }
+
+
+def _restore(training: Training, folder: Path) -> Iterator[Event]:
+    errors = []
+    for found in checkpoints.newest(folder):
+        if isinstance(found, Checkpoint):
+            try:
+                training.restore(found)
+            except (KeyError, RuntimeError, TypeError) as error:
+                raise UserError(
+                    f"the checkpoints in {folder} belong to another model ({str(error).splitlines()[0]})",
+                    remedy="resume with the settings the run was made with, or --overwrite it",
+                ) from error
+            yield Resumed(training.counters.step)
+            return
+        errors.append(str(found))
+        yield Warned(f"damaged checkpoint {found}; trying the one before")
+    if errors:
+        raise UserError(
+            f"no whole checkpoint is left in {folder}",
+            remedy="start again with --overwrite, or from another copy",
+        )

@@ -1,0 +1,79 @@
+"""How far a training has come in its budget, and the learning rate that follows from it."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+Unit = Literal["steps", "epochs", "seconds"]
+
+NUMBER = r"\d+(?:\.\d*)?"
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a training may spend: optimiser steps, epochs (passes over the training data) or wall time.
+
+    >>> Budget(100, "steps").progress(step=25, epochs=0.0, seconds=3.0)
+    0.25
+    """
+
+    amount: float
+    unit: Unit
+
+    def __post_init__(self) -> None:
+        if not 0 < self.amount < math.inf:
+            raise ValueError(f"budget: expected a positive amount, got {self.amount:g} {self.unit}")
+
+    def progress(self, *, step: int, epochs: float, seconds: float) -> float:
+        """The spent fraction; at least 1 when the budget is spent."""
+        spent = {"steps": step, "epochs": epochs, "seconds": seconds}[self.unit]
+        return spent / self.amount
+
+    def __str__(self) -> str:
+        return f"{self.amount:g} {self.unit}"
+
+
+def learning_rate(progress: float, peak: float, *, warmup: float, final: float, shape: str = "cosine") -> float:
+    """The learning rate at a fraction of the budget: a linear warm-up, then a cosine from peak to final * peak.
+
+    Because it runs over the *budget*, two minutes of training give the best model of two minutes, not the
+    first two minutes of a longer schedule (cosine: Loshchilov & Hutter 2017).
+
+    Args:
+        progress: the spent fraction of the budget, clamped to [0, 1].
+        peak: the largest learning rate.
+        warmup: the fraction of the budget over which the rate rises from (nearly) 0.
+        final: what is left at the end, as a fraction of peak.
+        shape: `cosine`, `linear` or `constant` after the warm-up.
+
+    >>> [round(learning_rate(p, 1.0, warmup=0.1, final=0.0), 3) for p in (0.05, 0.1, 0.55, 1.0)]
+    [0.5, 1.0, 0.5, 0.0]
+    """
+    progress = min(max(progress, 0.0), 1.0)
+    if progress < warmup:
+        # Never quite zero: the first step should count.
+        return peak * max(progress / warmup, 1e-3)
+    x = (progress - warmup) / (1 - warmup) if warmup < 1 else 1.0
+    fall = {"cosine": (1 + math.cos(math.pi * x)) / 2, "linear": 1 - x, "constant": 1.0}[shape]
+    return peak * (final + (1 - final) * fall)
+
+
+def parse_duration(text: str) -> float:
+    """Seconds from a duration: `90`, `90s`, `2m`, `1.5h`, `1h30m`.
+
+    Raises `ValueError` where it is none, or not positive.
+
+    >>> parse_duration("2m"), parse_duration("1h30m"), parse_duration("45")
+    (120.0, 5400.0, 45.0)
+    """
+    text = text.strip().lower()
+    if not re.fullmatch(rf"({NUMBER}[smhd])*({NUMBER})?", text):
+        raise ValueError(text)
+    seconds = sum(float(number) * UNITS[unit or "s"] for number, unit in re.findall(rf"({NUMBER})([smhd]?)", text))
+    if not (seconds > 0 and math.isfinite(seconds)):
+        raise ValueError(text)
+    return seconds

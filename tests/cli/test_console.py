@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import io
+import os
+import signal
+import sys
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from elman.cli import console
+from elman.cli.console import Display
+from elman.cli.signals import SIGNALS, Stop
+
+
+class Lost(io.StringIO):
+    """A terminal that is gone."""
+
+    def write(self, text: str) -> int:
+        raise OSError(5, "Input/output error")
+
+
+def test_plain_lines_come_now_and_then(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    now = [100.0]
+    monkeypatch.setattr(console.time, "monotonic", lambda: now[0])
+    with Display() as display:
+        for second in range(45):
+            now[0] = 100.0 + second
+            display.stage("training", 0.2 + second / 100, f"loss {second}")
+        display.say("a line")
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 5
+    assert lines[0] == "training  30%  loss 10  1m09s left"
+    assert lines[-1] == "a line"
+
+
+def test_a_live_display(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = io.StringIO()
+
+    def terminal(**options: Any) -> Console:
+        return Console(file=screen, force_terminal=True, width=100)
+
+    monkeypatch.setattr(console, "Console", terminal)
+    with Display() as display:
+        display.stage("reading", 0.5)
+        display.stage("training", 0.25, "loss 1.5")
+        display.say("[a line] that stays")
+        assert display.live is not None
+        display.live.refresh()
+    assert "training" in screen.getvalue()
+    assert "loss 1.5" in screen.getvalue()
+    assert "[a line] that stays" in screen.getvalue()
+
+
+@pytest.mark.parametrize("stream", [Lost(), None], ids=["lost", "closed"])
+def test_a_lost_terminal_stops_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], stream: io.StringIO | None
+) -> None:
+    monkeypatch.setattr(sys, "stderr", stream)
+    with Display() as display:
+        display.say("nobody reads this")
+    console.say("nor this")
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_is_noted_and_a_second_one_kills(number: int) -> None:
+    before = signal.getsignal(number)
+    with Stop() as stop:
+        assert (stop(), stop.exit_code) == (False, 0)
+        os.kill(os.getpid(), number)
+        assert (stop(), stop.exit_code) == (True, 128 + number)
+        assert signal.getsignal(number) == signal.SIG_DFL
+    assert signal.getsignal(number) == before

@@ -1,0 +1,102 @@
+"""`elman train --resume`: what goes on, what is refused, and what is left as it was."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from elman.cli import run as command
+from elman.train import checkpoints
+
+SMALL = ["--set", "hidden_size=8", "--set", "embedding_size=6", "--set", "lanes=4", "--set", "k1=8"]
+Fails = Callable[[list[str | Path], int], str]
+Contents = Callable[[Path], dict[str, bytes]]
+
+
+def test_a_run_without_its_settings_is_not_begun_anew(
+    contents: Contents, run: Path, plain_text: Path, fails: Fails
+) -> None:
+    (run / "config.yaml").unlink()
+    before = contents(run)
+    assert "already exists" in fails(["train", plain_text, "-o", run, "--resume"], 2)
+    assert contents(run) == before
+    assert command(["train", str(plain_text), "-o", str(run), "--overwrite", "--steps", "1", *SMALL]) == 0
+
+
+def test_two_cannot_train_in_one_folder(contents: Contents, run: Path, plain_text: Path, fails: Fails) -> None:
+    from elman import runs
+
+    before = contents(run)
+    with runs.lock(run):
+        line = fails(["train", plain_text, "-o", run, "--resume"], 1)
+    assert "another process is training in" in line
+    assert contents(run) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--model", "gru"], "is a run of another model: expected lstm, got gru"),
+        (["--set", "hidden_size=9"], "another hidden_size: expected 8, got 9"),
+        (["--set", "k1=9"], "another k1: expected 8, got 9"),
+        (["--tokenizer", "byte"], "another tokenizer: expected char, got byte"),
+        (["--seed", "5"], "another seed: expected 1, got 5"),
+    ],
+)
+def test_resuming_with_other_settings(
+    contents: Contents, run: Path, plain_text: Path, fails: Fails, arguments: list[str], message: str
+) -> None:
+    before = contents(run)
+    line = fails(["train", plain_text, "-o", run, "--resume", *arguments], 1)
+    assert message in line
+    assert contents(run) == before
+
+
+def test_resuming_with_another_text(contents: Contents, run: Path, tmp_path: Path, fails: Fails) -> None:
+    other = tmp_path / "other.txt"
+    other.write_text("quite another text, again and again. " * 50)
+    before = contents(run)
+    assert "is not the text that the run began with" in fails(["train", other, "-o", run, "--resume"], 1)
+    assert contents(run) == before
+
+
+def test_the_text_may_move(run: Path, plain_text: Path, tmp_path: Path) -> None:
+    moved = shutil.copy(plain_text, tmp_path / "moved.txt")
+    assert command(["train", str(moved), "-o", str(run), "--resume", "--steps", "13", *SMALL]) == 0
+    assert str(moved) in (run / "config.yaml").read_text()
+
+
+def test_resuming_what_is_finished(
+    contents: Contents, run: Path, plain_text: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = contents(run)
+    assert command(["train", str(plain_text), "-o", str(run), "--resume"]) == 0
+    assert "is finished already (budget spent: 12 steps); a larger budget goes on" in capsys.readouterr().err
+    for name in ("metrics.jsonl", "model/model.safetensors", "env.json", "config.yaml"):
+        assert contents(run)[name] == before[name]
+
+
+def test_another_number_of_threads(run: Path, plain_text: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    env = json.loads((run / "env.json").read_text())
+    (run / "env.json").write_text(json.dumps(env | {"threads": 77}))
+    assert command(["train", str(plain_text), "-o", str(run), "--resume"]) == 0
+    err = capsys.readouterr().err
+    assert "began with 77 threads" in err
+    assert "OMP_NUM_THREADS=77" in err
+    assert json.loads((run / "env.json").read_text())["threads"] == 77
+
+
+def test_damaged_settings_of_a_run(run: Path, plain_text: Path, fails: Fails) -> None:
+    (run / "config.yaml").write_text("kind: [")
+    assert "config.yaml: not readable as YAML" in fails(["train", plain_text, "-o", run, "--resume"], 1)
+
+
+def test_a_damaged_checkpoint(run: Path, plain_text: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    newest = checkpoints.paths(run / "checkpoints")[-1]
+    newest.write_bytes(newest.read_bytes()[:-7])
+    assert command(["train", str(plain_text), "-o", str(run), "--resume"]) == 0
+    assert f"warning: damaged checkpoint {newest.name}" in capsys.readouterr().err

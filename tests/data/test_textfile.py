@@ -1,0 +1,174 @@
+import gzip
+import json
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
+
+from elman.data.textfile import BLOCK, blocks, cut, decode, is_text, lines, read_pieces
+from elman.errors import UserError
+
+HERE = Path("some.txt")
+
+
+def documents(path: Path) -> list[str]:
+    """The file's documents, each whole."""
+    whole, parts = [], []
+    for piece in read_pieces(path):
+        parts.append(piece.text)
+        if piece.ends:
+            whole.append("".join(parts))
+            parts = []
+    assert not parts, "the last document ends too"
+    return whole
+
+
+def in_blocks(data: bytes, sizes: list[int]) -> list[bytes]:
+    found = []
+    for size in sizes:
+        found.append(data[:size])
+        data = data[size:]
+    return [block for block in [*found, data] if block]
+
+
+@given(st.text(st.characters(exclude_characters="\0", codec="utf-8")), st.lists(st.integers(1, 5)))
+def test_decoding_in_blocks_equals_decoding_whole(text: str, sizes: list[int]) -> None:
+    expected = text.removeprefix("\ufeff").replace("\r\n", "\n")
+    # A mark split over two blocks is still a mark: the first block read is never that short, but this is.
+    if sizes and sizes[0] < 3 and text.startswith("\ufeff"):
+        sizes = []
+    assert "".join(decode(in_blocks(text.encode(), sizes), HERE)) == expected
+
+
+@given(st.text(), st.integers(1, 9))
+def test_cutting_loses_nothing(text: str, size: int) -> None:
+    assert "".join(cut(blocks(text, size))) == text
+    assert all(cut(blocks(text, size)))
+
+
+@given(st.text("ab \n"), st.integers(1, 9))
+def test_a_word_is_not_cut_where_white_space_is_near(text: str, size: int) -> None:
+    pieces = list(cut(blocks(text, size)))
+    for left, right in pairwise(pieces):
+        between_words = left[-1] == "\n" or right[0] in " \n"
+        assert between_words or len(left.split()) <= 1
+
+
+@given(st.text("ab\n"), st.integers(1, 9))
+def test_lines_over_blocks(text: str, size: int) -> None:
+    assert list(lines(blocks(text, size))) == text.split("\n")
+
+
+@pytest.mark.parametrize("suffix", [".txt", ".txt.gz", ".txt.zst", ".TXT.GZ"])
+def test_plain_and_compressed(tmp_path: Path, suffix: str) -> None:
+    text = "naïve café 漢字 🙂\r\nline\rend\n" * 30_000
+    data = text.encode()
+    if suffix.lower().endswith(".gz"):
+        data = gzip.compress(data[:1000]) + gzip.compress(data[1000:])
+    if suffix.endswith(".zst"):
+        data = zstandard.compress(data[:1000]) + zstandard.compress(data[1000:])
+    path = tmp_path / f"text{suffix}"
+    path.write_bytes(data)
+    pieces = list(read_pieces(path))
+    assert "".join(piece.text for piece in pieces) == text.replace("\r\n", "\n")
+    assert [piece.ends for piece in pieces] == [False] * (len(pieces) - 1) + [True]
+    assert max(len(piece.text) for piece in pieces) <= 2 * BLOCK
+    positions = [piece.position for piece in pieces]
+    assert positions == sorted(positions)
+    assert positions[-1] == len(data)
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz", ".zst"])
+def test_json_lines(tmp_path: Path, suffix: str) -> None:
+    texts = ["one\r\ntwo", "", "long " * BLOCK, "lone \ud83d surrogate", "nul \0", "é\n"]
+    data = "\n\n".join(json.dumps({"id": 1, "text": text}) for text in texts).encode()
+    compress = {"": bytes, ".gz": gzip.compress, ".zst": zstandard.compress}[suffix]
+    path = tmp_path / f"docs.jsonl{suffix}"
+    path.write_bytes(compress(data))
+    assert documents(path) == ["one\ntwo", "long " * BLOCK, "lone \ufffd surrogate", "nul \0", "é\n"]
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        ('{"text": "cut sho', "line 3: not JSON (Unterminated string"),
+        ('{"txt": "a"}', 'line 3: expected an object with a string "text", got keys txt'),
+        ('{"text": 3}', 'got a "text" of type int'),
+        ("[1, 2]", "got list"),
+        ("[" * 100_000, "line 3: not JSON"),
+    ],
+)
+def test_bad_json_lines(tmp_path: Path, line: str, complaint: str) -> None:
+    path = tmp_path / "docs.jsonl"
+    path.write_text('{"text": "good"}\n\n' + line + "\n")
+    with pytest.raises(UserError) as caught:
+        documents(path)
+    assert complaint in str(caught.value)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("before", [0, 7, BLOCK - 1, BLOCK, BLOCK + 3])
+def test_not_utf8_says_at_which_byte(tmp_path: Path, before: int) -> None:
+    path = tmp_path / "latin.txt"
+    path.write_bytes(b"a" * before + "café".encode("latin-1") + b" noir")
+    with pytest.raises(UserError, match=rf"byte {before + 3} \(.*iconv -f latin1 -t utf-8"):
+        documents(path)
+    assert not is_text(path)
+
+
+@pytest.mark.parametrize("before", [0, BLOCK - 1])
+def test_a_character_cut_short_at_the_end(tmp_path: Path, before: int) -> None:
+    path = tmp_path / "cut.txt"
+    path.write_bytes(b"a" * before + "漢".encode()[:2])
+    with pytest.raises(UserError, match=f"byte {before} "):
+        documents(path)
+
+
+def test_binary_and_utf16(tmp_path: Path) -> None:
+    path = tmp_path / "data.txt"
+    path.write_bytes("é".encode() + b"\x7fELF\0\0")
+    with pytest.raises(UserError, match="is binary: NUL at byte 6"):
+        documents(path)
+    path.write_text("text", encoding="utf-16")
+    with pytest.raises(UserError, match="is UTF-16 text; iconv"):
+        documents(path)
+    assert not is_text(path)
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".zst"])
+@pytest.mark.parametrize("damage", ["cut", "broken", "not compressed"])
+def test_damaged_archives(tmp_path: Path, suffix: str, damage: str) -> None:
+    text = "".join(chr(33 + n * n * n % 89) for n in range(200_000)).encode()
+    data = bytearray({".gz": gzip.compress, ".zst": zstandard.compress}[suffix](text))
+    if damage == "cut":
+        data = data[: len(data) // 2]
+    elif damage == "broken":
+        data[len(data) // 2 :] = b"\xff" * (len(data) - len(data) // 2)
+    else:
+        data = bytearray(text)
+    path = tmp_path / f"text.txt{suffix}"
+    path.write_bytes(data)
+    with pytest.raises(UserError, match="damaged or cut short"):
+        documents(path)
+
+
+def test_byte_order_mark_and_empty(tmp_path: Path) -> None:
+    path = tmp_path / "text.txt"
+    path.write_bytes(b"\xef\xbb\xbfabc")
+    assert documents(path) == ["abc"]
+    path.write_bytes(b"\xef\xbb\xbf")
+    assert documents(path) == []
+    path.write_bytes(b"ends with\r")
+    assert documents(path) == ["ends with\r"]
+
+
+def test_missing_zstandard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "text.zst"
+    path.write_bytes(zstandard.compress(b"text"))
+    monkeypatch.setitem(__import__("sys").modules, "zstandard", None)
+    with pytest.raises(UserError, match=r"pip install 'elman\[zstd\]'"):
+        documents(path)

@@ -1,0 +1,60 @@
+import pytest
+import torch
+
+from elman.errors import UserError
+from elman.kernels import BACKENDS, CELLS, choose, native, report
+
+built = pytest.mark.skipif(native.instruction_set() is None, reason="the native kernels are not built")
+
+
+def test_automatic_choice_falls_through_to_a_backend_that_can():
+    assert choose("lstm", "meta") == "torch"
+    assert choose("lstm", "meta", every_state=True) == "reference"
+    assert choose("gru", "meta", every_state=True) == "torch"
+
+
+@built
+def test_on_a_cpu_the_native_kernels_serve_what_they_can():
+    for cell in CELLS:
+        for dtype in (torch.float32, torch.float64):
+            assert choose(cell, "cpu", dtype=dtype, every_state=True) == "native"
+        assert choose(cell, "cpu", dtype=torch.bfloat16) == "torch"
+        with torch.autocast("cpu"):
+            assert choose(cell, "cpu") == "torch"
+    assert choose("lstm", "cpu", projected=True) == "torch"
+    assert choose("lstm", "cpu", bare=True) == "torch"  # oneDNN
+    assert choose("lstm", "cpu", bare=True, every_state=True) == choose("gru", "cpu", bare=True) == "native"
+    assert choose("lstm", "cpu", "native", bare=True) == "native"
+
+
+@built
+@pytest.mark.parametrize(
+    ("device", "dtype", "reason"), [("meta", torch.float32, "CPU"), ("cpu", torch.bfloat16, "not bfloat16")]
+)
+def test_the_native_kernels_say_why_not(device, dtype, reason):
+    with pytest.raises(UserError, match=f"'native' cannot serve this gru call on {device}: .*{reason}"):
+        choose("gru", device, "native", dtype=dtype)
+
+
+def test_a_forced_backend_is_the_one_or_an_error():
+    assert choose("gru", "cpu", "reference") == "reference"
+    with pytest.raises(UserError, match=r"'torch' cannot serve this lstm call on cpu: .* every c_t; .*'reference'"):
+        choose("lstm", "cpu", "torch", every_state=True)
+
+
+def test_an_unknown_backend_is_named_with_its_neighbour():
+    with pytest.raises(UserError, match=r"expected one of native, torch, reference, got 'troch'; did you mean 'torch'"):
+        choose("gru", "cpu", "troch")
+
+
+def test_the_report_has_a_line_for_every_cell_and_agrees_with_the_choice():
+    rows = report(["cpu", "meta"])
+    assert [(row.device, row.cell) for row in rows] == [(d, c) for d in ("cpu", "meta") for c in CELLS]
+    for row in rows:
+        assert row.backend == choose(row.cell, torch.device(row.device))
+        assert row.why
+
+
+def test_every_backend_has_every_cell():
+    for backend in BACKENDS.values():
+        assert set(backend.kernels) == set(CELLS)

@@ -1,0 +1,110 @@
+"""What only the native kernels could get wrong; that they equal the reference is shown with all other backends."""
+
+import math
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch import Tensor
+
+from elman.kernels import CELLS, Cell, Weights
+from elman.kernels.native import KERNELS, instruction_set
+from elman.kernels.reference import KERNELS as REFERENCE
+from elman.kernels.seam import GATES
+
+pytestmark = pytest.mark.skipif(instruction_set() is None, reason="the native kernels are not built")
+
+
+def make(cell: Cell, T: int, B: int, D: int, H: int, dtype=torch.float32) -> tuple[Tensor, tuple, Weights]:
+    torch.manual_seed(0)
+    G = GATES[cell] * H
+    weights = Weights(*(torch.randn(shape, dtype=dtype) / H**0.5 for shape in ((G, D), (G, H), (G,), (G,))))
+    state = tuple(torch.randn(B, H, dtype=dtype) for _ in range(2 if cell == "lstm" else 1))
+    return torch.randn(T, B, D, dtype=dtype), state, weights
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("H", [1, 15, 16, 17, 130])
+@pytest.mark.parametrize("B", [1, 2, 7, 13])
+def test_every_size_of_tile(cell: Cell, B: int, H: int):
+    inputs = make(cell, 3, B, 2, H, torch.float64)
+    result, expected = KERNELS[cell](*inputs), REFERENCE[cell](*inputs)
+    torch.testing.assert_close(result.h, expected.h, atol=1e-10, rtol=0)
+    torch.testing.assert_close(result.c, expected.c, atol=1e-10, rtol=0)
+    torch.testing.assert_close(result.final, expected.final, atol=1e-10, rtol=0)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_the_number_of_threads_changes_no_bit_of_the_states(cell: Cell):
+    x, state, weights = make(cell, 20, 9, 3, 96)
+    before = torch.get_num_threads()
+    results = []
+    try:
+        for threads in (1, 2, 2, 5):
+            torch.set_num_threads(threads)
+            results.append(KERNELS[cell](x, state, weights).h)
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(results[0], other) for other in results[1:])
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_inputs_need_not_be_contiguous(cell: Cell):
+    x, state, weights = make(cell, 6, 4, 3, 20)
+    strided = [part.t().contiguous().t() if part.dim() == 2 else part for part in (*state, *weights[:4])]
+    result = KERNELS[cell](
+        x.transpose(0, 1).contiguous().transpose(0, 1), tuple(strided[: len(state)]), Weights(*strided[len(state) :])
+    )
+    torch.testing.assert_close(result.h, KERNELS[cell](x, state, weights).h, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 1e30, -1e30, 1e-40])
+def test_a_strange_number_stays_in_its_row(cell: Cell, value: float):
+    x, state, weights = make(cell, 5, 3, 2, 20)
+    plain = KERNELS[cell](x, state, weights).h
+    x[2, 1] = value
+    result, expected = KERNELS[cell](x, state, weights).h, REFERENCE[cell](x, state, weights).h
+    assert torch.equal(result[:, [0, 2]], plain[:, [0, 2]])
+    torch.testing.assert_close(result, expected, atol=1e-6, rtol=1e-5, equal_nan=True)
+
+
+def test_more_steps_than_sixteen_bits_count():
+    x, state, weights = make("gru", 70_000, 1, 1, 2, torch.float64)
+    torch.testing.assert_close(KERNELS["gru"](x, state, weights).final, REFERENCE["gru"](x, state, weights).final)
+
+
+@pytest.mark.parametrize("function", [torch.tanh, torch.sigmoid])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 3e-7), (torch.float64, 1e-15)])
+def test_the_nonlinearities_are_accurate_to_the_last_digits(function, dtype, tolerance):
+    """Through an Elman step, and through the update gate of a GRU step that forgets a memory of one."""
+    x = torch.cat([torch.linspace(-30, 30, 4001), torch.logspace(-30, 0, 500), -torch.logspace(-30, 0, 500)]).to(dtype)
+    one, zero = torch.ones(1, 1, dtype=dtype), torch.zeros(1, 1, dtype=dtype)
+    if function is torch.tanh:
+        result = KERNELS["elman_tanh"](x[:, None, None], (zero,), Weights(one, zero)).h
+    else:
+        rows = torch.tensor([[0.0], [1.0], [0.0]], dtype=dtype)
+        result = KERNELS["gru"](x[None, :, None], (one.expand(len(x), 1),), Weights(rows, 0 * rows)).h
+    expected = function(x.double())
+    assert ((result.flatten().double() - expected) / expected)[expected != 0].abs().max() < tolerance
+
+
+@pytest.mark.parametrize("name", ["avx2", "baseline"])
+def test_the_other_instruction_sets_give_the_same_numbers(name: str):
+    """In a process of its own, for the choice is made once."""
+    code = (
+        "import torch; from elman.nn import LSTM; from elman.kernels.native import instruction_set;"
+        "torch.manual_seed(0); layer = LSTM(5, 37, backend='native'); y = layer(torch.randn(4, 7, 5))[0];"
+        "y.sum().backward(); print(instruction_set(), y.sum().item(), layer.weight_hh_l0.grad.abs().sum().item())"
+    )
+    outputs = []
+    for wish in ("", name):
+        environment = os.environ | {"ELMAN_INSTRUCTION_SET": wish}
+        outputs.append(subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True))
+        assert outputs[-1].returncode == 0, outputs[-1].stderr
+    best, asked = (output.stdout.split() for output in outputs)
+    if instruction_set() == "avx512":
+        assert asked[0] == name
+    assert [float(n) for n in asked[1:]] == pytest.approx([float(n) for n in best[1:]], rel=1e-5)

@@ -1,0 +1,112 @@
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from elman.errors import UserError
+from elman.models import RecurrentLM
+from elman.models.recurrent import LSTMState
+
+TORCH = {"elman": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
+DROPOUTS = ("dropout_embedding", "dropout_input", "dropout_hidden", "dropout_output", "weight_dropout")
+every_cell = pytest.mark.parametrize("cell", TORCH)
+
+
+@every_cell
+@pytest.mark.parametrize(("tied", "residual"), [(False, False), (True, False), (True, True)])
+@pytest.mark.parametrize(("B", "T", "H"), [(1, 1, 5), (3, 33, 5), (2, 7, 64)])
+def test_against_a_stack_of_torch_layers_with_the_same_weights(cell, tied, residual, B, T, H):
+    torch.manual_seed(0)
+    model = RecurrentLM(cell, 9, embedding_size=4, hidden_size=H, num_layers=3, tied=tied, residual=residual).double()
+    stack = [TORCH[cell](layer.input_size, layer.hidden_size).double() for layer in model.layers]
+    for theirs, ours in zip(stack, model.layers, strict=True):
+        theirs.load_state_dict(ours.state_dict())
+    assert [layer.hidden_size for layer in stack] == [H, H, 4 if tied else H]
+
+    tokens = torch.randint(9, (B, T))
+    x = model.embedding.weight[tokens.t()]
+    finals = []
+    for layer in stack:
+        y, final = layer(x)
+        x = x + y if residual and layer.input_size == layer.hidden_size else y
+        finals.append(final)
+    expected = (x @ model.decoder.weight.T + model.decoder.bias).transpose(0, 1)
+
+    logits, state = model(tokens)
+    torch.testing.assert_close(logits, expected, rtol=0, atol=1e-12)
+    for memory, final in zip(state, finals, strict=True):
+        assert isinstance(memory, LSTMState) == (cell == "lstm")
+        for ours, theirs in zip(
+            memory if cell == "lstm" else [memory], final if cell == "lstm" else [final], strict=True
+        ):
+            torch.testing.assert_close(ours, theirs[0], rtol=0, atol=1e-12)
+
+    direction = torch.randn_like(logits)
+    shared = [model.embedding.weight, model.decoder.weight]
+    got = torch.autograd.grad(logits, [*shared, *model.layers.parameters()], direction, retain_graph=True)
+    theirs = [parameter for layer in stack for parameter in layer.parameters()]
+    for gradient, wanted in zip(got, torch.autograd.grad(expected, [*shared, *theirs], direction), strict=True):
+        torch.testing.assert_close(gradient, wanted, rtol=0, atol=1e-9)
+
+
+def test_tied_weights_are_one_parameter():
+    tied = RecurrentLM("gru", 30, embedding_size=6, hidden_size=8, num_layers=2, tied=True)
+    assert tied.decoder.weight is tied.embedding.weight
+    assert tied.layers[-1].hidden_size == 6
+    alone = RecurrentLM("gru", 30, embedding_size=6, hidden_size=8, num_layers=2)
+    assert alone.decoder.weight is not alone.embedding.weight
+    # A copy, as a checkpoint or a fork of the model makes one, still shares.
+    again = copy.deepcopy(tied)
+    assert again.decoder.weight is again.embedding.weight
+
+
+@every_cell
+def test_every_dropout_is_random_in_training_and_off_in_eval(cell):
+    torch.manual_seed(0)
+    model = RecurrentLM(cell, 9, hidden_size=16, num_layers=2, **dict.fromkeys(DROPOUTS, 0.5))
+    plain = RecurrentLM(cell, 9, hidden_size=16, num_layers=2)
+    plain.load_state_dict(model.state_dict())
+    tokens = torch.randint(9, (3, 7))
+    torch.testing.assert_close(model.eval()(tokens)[0], plain(tokens)[0], rtol=0, atol=0)
+    for name in DROPOUTS:
+        some = RecurrentLM(cell, 9, hidden_size=16, num_layers=2, **{name: 0.5})
+        some.load_state_dict(model.state_dict())
+        assert not some(tokens)[0].equal(some(tokens)[0]), name
+        assert some.eval()(tokens)[0].equal(some(tokens)[0]), name
+
+
+def test_dropout_of_hidden_states_is_locked_over_time():
+    torch.manual_seed(0)
+    model = RecurrentLM("lstm", 9, hidden_size=64, dropout_output=0.5)
+    dropped = model.read(torch.randint(9, (3, 33)))[0] == 0  # (B, T, H)
+    assert dropped.any()
+    assert (dropped == dropped[:, :1]).all()
+    assert not dropped[0, 0].equal(dropped[1, 0])
+
+
+def test_weight_dropout_takes_entries_of_the_recurrent_matrices_alone():
+    """A connection that is dropped has no gradient in that call; one matrix serves all steps."""
+    torch.manual_seed(0)
+    model = RecurrentLM("gru", 9, hidden_size=12, weight_dropout=0.5)
+    model(torch.randint(9, (3, 7)))[0].pow(2).sum().backward()
+    missing = {name: (p.grad == 0).double().mean().item() for name, p in model.named_parameters() if "layers" in name}
+    assert 0.4 < missing.pop("layers.0.weight_hh_l0") < 0.6
+    assert set(missing.values()) == {0.0}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"num_layers": 0}, "num_layers: expected at least 1, got 0"),
+        ({"dropout_hidden": 1.0}, "dropout_hidden: expected a probability"),
+    ],
+)
+def test_arguments_that_cannot_be(arguments, message):
+    with pytest.raises(UserError, match=message):
+        RecurrentLM("lstm", 9, **arguments)
+
+
+def test_an_unknown_cell_names_the_nearest():
+    with pytest.raises(UserError, match="did you mean 'lstm'"):
+        RecurrentLM("lstn", 9)

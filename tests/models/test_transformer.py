@@ -1,0 +1,164 @@
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from elman.errors import UserError
+from elman.models import TransformerLM
+from elman.models.transformer import TransformerState
+
+
+def randomised(model: TransformerLM) -> TransformerLM:
+    """In float64, with every parameter random: the residual branches begin at zero otherwise."""
+    torch.manual_seed(0)
+    for parameter in model.double().parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    return model
+
+
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize(("B", "T"), [(1, 1), (3, 33)])
+def test_against_torchs_own_pre_norm_encoder_layers(B, T, tied):
+    """Sinusoidal positions without the norm of queries and keys are what `nn.TransformerEncoderLayer` computes."""
+    H, N = 12, 3
+    model = randomised(
+        TransformerLM(9, hidden_size=H, num_layers=2, num_heads=N, positions="sinusoidal", qk_norm=False, tied=tied)
+    )
+    tokens = torch.randint(9, (B, T))
+    table = torch.tensor(
+        [[(math.sin, math.cos)[i % 2](t / 10000 ** (i // 2 * 2 / H)) for i in range(H)] for t in range(T)],
+        dtype=torch.float64,
+    )
+    x = model.embedding.weight[tokens] + table
+    causal = torch.nn.Transformer.generate_square_subsequent_mask(T, dtype=torch.float64)
+    theirs = torch.nn.ModuleList()
+    for ours in model.layers:
+        layer = torch.nn.TransformerEncoderLayer(
+            H, N, 4 * H, dropout=0, activation="gelu", batch_first=True, norm_first=True, dtype=torch.float64
+        )
+        for mine, yours in [
+            (layer.self_attn.in_proj_weight, ours.attention.qkv.weight),
+            (layer.self_attn.in_proj_bias, ours.attention.qkv.bias),
+            (layer.self_attn.out_proj.weight, ours.attention.out.weight),
+            (layer.self_attn.out_proj.bias, ours.attention.out.bias),
+            (layer.norm1.weight, ours.attention_norm.weight),
+            (layer.norm1.bias, ours.attention_norm.bias),
+            (layer.linear1.weight, ours.feedforward[0].weight),
+            (layer.linear1.bias, ours.feedforward[0].bias),
+            (layer.linear2.weight, ours.feedforward[2].weight),
+            (layer.linear2.bias, ours.feedforward[2].bias),
+            (layer.norm2.weight, ours.feedforward_norm.weight),
+            (layer.norm2.bias, ours.feedforward_norm.bias),
+        ]:
+            mine.data.copy_(yours)
+        theirs.append(layer)
+        x = layer(x, src_mask=causal)
+    x = F.layer_norm(x, (H,), model.norm.weight, model.norm.bias)
+    expected = x @ (model.embedding if tied else model.decoder).weight.T + model.decoder.bias
+    logits, _ = model(tokens)
+    torch.testing.assert_close(logits, expected, rtol=0, atol=1e-10)
+
+    direction = torch.randn_like(logits)
+    shared = [model.embedding.weight, model.norm.weight, model.decoder.bias]
+    got = torch.autograd.grad(
+        logits, [*shared, model.layers[0].attention.qkv.weight, model.layers[1].feedforward[0].weight], direction
+    )
+    wanted = torch.autograd.grad(
+        expected, [*shared, theirs[0].self_attn.in_proj_weight, theirs[1].linear1.weight], direction
+    )
+    for ours, yours in zip(got, wanted, strict=True):
+        torch.testing.assert_close(ours, yours, rtol=0, atol=1e-9)
+
+
+def test_logits_never_depend_on_later_tokens():
+    model = randomised(TransformerLM(9, hidden_size=8, num_layers=2, num_heads=2))
+    tokens = torch.randint(9, (1, 12))
+    logits, _ = model(tokens)
+    for t in range(12):
+        changed = tokens.clone()
+        changed[:, t] = (changed[:, t] + 1) % 9
+        others, _ = model(changed)
+        assert others[:, :t].equal(logits[:, :t])
+        assert not others[:, t].isclose(logits[:, t]).all()
+
+
+@pytest.mark.parametrize("window", [1, 2, 4])
+def test_a_window_bounds_the_memory_and_the_reach(window):
+    layers, T = 2, 16
+    model = randomised(TransformerLM(9, hidden_size=8, num_layers=layers, num_heads=2, window=window))
+    tokens = torch.randint(9, (1, T))
+    embedded = model.embedding.weight[tokens].detach().requires_grad_()
+    model.embedding.forward = lambda _: embedded  # type: ignore[method-assign]
+    hidden, state = model.read(tokens)
+    assert [keys.shape for keys in state.keys] == [(1, 2, window - 1, 4)] * layers
+    (gradient,) = torch.autograd.grad(hidden[0, -1].pow(2).sum(), embedded)
+    reached = gradient[0].abs().sum(-1) > 0
+    assert reached.tolist() == [t >= T - 1 - layers * (window - 1) for t in range(T)]
+
+
+def test_rotary_attention_does_not_know_where_it_stands():
+    """With rotary positions a memory may be moved along in time; with sinusoidal ones it is something else."""
+    for positions in ("rotary", "sinusoidal"):
+        model = randomised(TransformerLM(9, hidden_size=8, num_layers=1, num_heads=2, positions=positions, window=4))
+        tokens = torch.randint(9, (2, 3))
+        here, _ = model(tokens, TransformerState(*model.initial_state(2)[:2], torch.tensor([0, 0])))
+        empty = tuple(torch.zeros(2, 2, 0, 4, dtype=torch.float64) for _ in range(1))
+        there, _ = model(tokens, TransformerState(empty, empty, torch.tensor([0, 1000])))
+        torch.testing.assert_close(here[0], there[0], rtol=0, atol=0)
+        assert here[1].isclose(there[1], rtol=0, atol=1e-9).all() == (positions == "rotary")
+
+
+def test_position_counts_the_steps_since_the_last_reset():
+    model = TransformerLM(9, hidden_size=8, num_heads=2)
+    resets = torch.zeros(4, 7, dtype=torch.bool)
+    resets[1, 2] = resets[2, 2] = resets[3, 0] = True
+    lengths = torch.tensor([7, 7, 1, 0])
+    _, state = model(torch.zeros(4, 7, dtype=torch.int64), resets=resets, lengths=lengths)
+    assert state.position.tolist() == [7, 5, 1, 0]
+
+
+def test_it_begins_as_the_identity_between_embedding_and_output():
+    torch.manual_seed(0)
+    model = TransformerLM(9, hidden_size=8, num_heads=2)
+    tokens = torch.randint(9, (2, 5))
+    torch.testing.assert_close(model(tokens)[0], model.output(model.norm(model.embedding(tokens))))
+
+
+def test_dropout_is_random_in_training_and_off_in_eval():
+    torch.manual_seed(0)
+    model = randomised(TransformerLM(9, hidden_size=8, num_heads=2, dropout=0.5))
+    tokens = torch.randint(9, (2, 5))
+    assert not model(tokens)[0].equal(model(tokens)[0])
+    model.eval()
+    assert model(tokens)[0].equal(model(tokens)[0])
+
+
+def test_the_fused_attention_of_a_cpu_is_used_with_a_memory():
+    """What makes training with a carried memory fast: with a mask, forward and backward stay fused."""
+    model = TransformerLM(9, hidden_size=8, num_layers=1, num_heads=2, window=5)
+    tokens = torch.randint(9, (2, 6))
+    _, state = model(tokens)
+    logits, _ = model(tokens, state, resets=torch.zeros(2, 6, dtype=torch.bool))
+    names, queue = set(), [logits.grad_fn]
+    while queue:
+        node = queue.pop()
+        names.add(node.name())
+        queue += [after for after, _ in node.next_functions if after is not None]
+    assert "ScaledDotProductFlashAttentionForCpuBackward0" in names
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"num_layers": 0}, "num_layers: expected at least 1"),
+        ({"hidden_size": 10, "num_heads": 4}, "num_heads: expected a divisor of hidden_size 10, got 4"),
+        ({"hidden_size": 6, "num_heads": 2}, "rotary positions: expected an even size, got 3"),
+        ({"positions": "learned"}, "positions: expected rotary or sinusoidal, got learned"),
+        ({"window": 0}, "window: expected at least 1 step"),
+        ({"dropout": 1.5}, "dropout: expected a probability"),
+    ],
+)
+def test_arguments_that_cannot_be(arguments, message):
+    with pytest.raises(UserError, match=message):
+        TransformerLM(9, **arguments)

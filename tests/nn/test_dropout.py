@@ -1,0 +1,58 @@
+import pytest
+import torch
+
+from elman.errors import UserError
+from elman.nn.dropout import check_probability, embedding_dropout, locked_dropout
+
+
+@pytest.mark.parametrize(("shape", "time_dim"), [((33, 3, 64), 0), ((3, 33, 64), 1)])
+def test_locked_mask_is_constant_over_time_and_differs_between_rows(shape, time_dim):
+    torch.manual_seed(0)
+    y = locked_dropout(torch.ones(shape), 0.4, training=True, time_dim=time_dim).movedim(time_dim, 0)
+    assert (y == y[0]).all()
+    assert y.unique().tolist() == pytest.approx([0, 1 / 0.6])
+    assert not y[0, 0].equal(y[0, 1])
+
+
+def test_locked_dropout_keeps_the_expectation_and_its_gradient_is_the_mask():
+    torch.manual_seed(0)
+    x = torch.ones(2, 500, 200, requires_grad=True)
+    y = locked_dropout(x, 0.25, training=True)
+    assert y.mean().item() == pytest.approx(1, abs=0.01)  # 100 000 draws: five standard deviations
+    y.sum().backward()
+    assert x.grad is not None
+    assert x.grad.equal(y.detach())
+
+
+def test_embedding_dropout_drops_words_wherever_they_occur():
+    torch.manual_seed(0)
+    tokens = torch.randint(50, (7, 33))
+    y = embedding_dropout(torch.ones(7, 33, 5), tokens, 50, 0.3, training=True)
+    assert y.unique().tolist() == pytest.approx([0, 1 / 0.7])
+    for word in tokens.unique():
+        assert len(y[tokens == word].unique()) == 1
+
+
+def test_embedding_dropout_is_dropout_of_the_matrix_rows():
+    torch.manual_seed(0)
+    weight = torch.randn(20, 6, dtype=torch.float64)
+    tokens = torch.randint(20, (4, 9))
+    torch.manual_seed(1)
+    y = embedding_dropout(weight[tokens], tokens, 20, 0.5, training=True)
+    torch.manual_seed(1)
+    mask = torch.empty(20, 1, dtype=torch.float64).bernoulli_(0.5) / 0.5
+    torch.testing.assert_close(y, torch.nn.functional.embedding(tokens, weight * mask))
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_nothing_is_dropped_in_eval_or_at_zero(training):
+    x, tokens = torch.randn(3, 2, 4), torch.zeros(3, 2, dtype=torch.int64)
+    p = 0.0 if training else 0.9
+    assert locked_dropout(x, p, training=training) is x
+    assert embedding_dropout(x, tokens, 5, p, training=training) is x
+
+
+@pytest.mark.parametrize("p", [-0.1, 1.0, float("nan")])
+def test_what_is_no_probability_of_dropout(p):
+    with pytest.raises(UserError, match="dropout_input: expected a probability"):
+        check_probability("dropout_input", p)

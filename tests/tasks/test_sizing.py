@@ -1,0 +1,78 @@
+"""Sizes follow from the budget, and what was asked for stays."""
+
+import pytest
+
+from elman.models import build
+from elman.tasks import sizing
+from elman.train import config
+from elman.train.schedule import Budget
+
+KINDS = ["elman", "gru", "lstm", "transformer"]
+
+
+def choose(kind, amount, unit="steps", tokens=1_000_000, vocab_size=65, **sections):
+    settings = config.build({"kind": kind, "budget": Budget(amount, unit), **sections})
+    return sizing.choose(settings, tokens, vocab_size).settings
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_larger_budget_makes_a_larger_model(kind):
+    sizes = [choose(kind, steps).model.hidden_size for steps in (10, 5_000, 100_000)]
+    assert sizes[0] == min(sizing.SIZES)
+    assert sizes == sorted(sizes)
+    assert sizes[0] < sizes[2]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_parameters_are_those_of_the_layers(kind):
+    settings = choose(kind, 5_000)
+    model = build(sizing.model_config(settings, 65))
+    matrices = sum(p.numel() for p in model.layers.parameters() if p.dim() > 1)
+    assert sizing.parameters(settings) == matrices
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_size_holds_no_more_parameters_than_the_tokens_pay_for(kind):
+    settings = choose(kind, 20_000)
+    tokens = 20_000 * settings.train.lanes * settings.train.k1
+    afforded = tokens / sizing.RECIPES[kind].tokens_per_parameter
+    larger = settings.model.model_copy(update={"hidden_size": settings.model.hidden_size + sizing.SIZES.step})
+    assert sizing.parameters(settings) <= afforded < sizing.parameters(settings.model_copy(update={"model": larger}))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_was_asked_for_stays(kind):
+    asked = {"model": {"hidden_size": 48, "num_layers": 3}, "train": {"learning_rate": 0.5, "lanes": 7, "k1": 11}}
+    settings = choose(kind, 5_000, **asked)
+    assert (settings.model.hidden_size, settings.model.num_layers) == (48, 3)
+    assert (settings.train.learning_rate, settings.train.lanes, settings.train.k1) == (0.5, 7, 11)
+
+
+def test_many_passes_over_the_text_bring_dropout():
+    assert choose("lstm", 2, "epochs").model.dropout_output == 0
+    few, many = (choose("lstm", n, "epochs").model.dropout_output for n in (8, 64))
+    assert 0 < few < many <= 0.5
+
+
+def test_a_short_text_has_few_lanes():
+    train = choose("lstm", 10, tokens=300).train
+    assert 1 <= train.lanes * train.k1 < 300
+
+
+def test_a_large_vocabulary_shares_its_matrix():
+    model = choose("lstm", 5_000, vocab_size=10_000).model
+    assert model.tied
+    assert model.embedding_size == model.hidden_size
+
+
+def test_wall_time_is_measured_and_nothing_is_left_open():
+    settings = config.build({"kind": "gru", "budget": Budget(0.5, "seconds"), "train": {"lanes": 2, "k1": 4}})
+    choice = sizing.choose(settings, 1_000_000, 65)
+    assert "measured" in choice.reason
+    assert choice.settings.model.model_fields_set == set(type(choice.settings.model).model_fields)
+    assert choice.settings.train.precision in ("float32", "bfloat16")
+
+
+@pytest.mark.parametrize(("size", "heads"), [(128, 4), (64, 2), (100, 5), (2, 1), (96, 3)])
+def test_heads_of_about_32_units(size, heads):
+    assert sizing._heads(size) == heads

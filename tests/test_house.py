@@ -1,0 +1,96 @@
+"""The rules of the house that a machine can check."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import elman
+
+SOURCE = Path(elman.__file__).parent
+FILES = sorted(SOURCE.rglob("*.py"))
+
+# A part may import itself and what is named beside it, and nothing else of elman.
+GROUND = {"errors", "state", "atomic"}
+BELOW: dict[str, set[str]] = {
+    "errors": set(),
+    "state": set(),
+    "atomic": {"errors"},
+    "kernels": GROUND,
+    "nn": GROUND | {"kernels"},
+    "models": GROUND | {"kernels", "nn"},
+    "data": GROUND,
+    "train": GROUND,
+    "decode": GROUND | {"kernels", "nn", "models"},
+    "runs": GROUND | {"kernels", "nn", "models", "data"},
+    "tasks": GROUND | {"kernels", "nn", "models", "data", "train", "runs"},
+}
+BELOW["cli"] = set(BELOW) | {"decode"}
+BELOW["__main__"] = {"cli"}
+
+
+def part(path: Path) -> str:
+    return path.relative_to(SOURCE).parts[0].removesuffix(".py")
+
+
+def imported(path: Path) -> Iterator[str]:
+    """The parts of elman that a file imports, wherever in it."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: a relative import"
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        for name in names:
+            first, _, rest = name.partition(".")
+            if first == "elman":
+                yield rest.partition(".")[0] or "__init__"
+
+
+@pytest.mark.parametrize("path", FILES, ids=[str(path.relative_to(SOURCE)) for path in FILES])
+def test_imports_run_downward(path: Path) -> None:
+    if path == SOURCE / "__init__.py":  # it offers `load`, for whoever asks
+        return
+    here = part(path)
+    assert here in BELOW, f"{here} has no place yet: give it one in BELOW"
+    upward = set(imported(path)) - BELOW[here] - {here, "__version__"}
+    assert not upward, f"{path.relative_to(SOURCE)} imports {', '.join(sorted(upward))}"
+
+
+def test_below_is_an_order() -> None:
+    placed: set[str] = set()
+    while placed != set(BELOW):
+        now = {name for name, below in BELOW.items() if below <= placed}
+        assert now > placed, f"a circle among {sorted(set(BELOW) - placed)}"
+        placed = now
+
+
+@pytest.mark.parametrize(
+    "arguments", [["-c", "import elman"], ["-m", "elman", "--help"], ["-m", "elman", "train", "--help"]]
+)
+def test_torch_is_not_imported_where_it_is_not_needed(arguments: list[str]) -> None:
+    code = "-Ximporttime"
+    result = subprocess.run([sys.executable, code, *arguments], capture_output=True, text=True, check=True)
+    modules = {line.rpartition("|")[2].strip() for line in result.stderr.splitlines()}
+    assert "elman" in modules
+    assert not modules & {"torch", "numpy"}
+
+
+def test_nothing_is_called_utils() -> None:
+    assert not [path for path in FILES if path.stem in {"utils", "helpers", "misc", "common"}]
+
+
+def test_nothing_is_unpickled() -> None:
+    """`torch.load` and pickle run what a file says."""
+    for path in FILES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                assert "pickle" not in ast.unparse(node), path
+            if isinstance(node, ast.Attribute):
+                assert ast.unparse(node) != "torch.load", path

@@ -1,0 +1,129 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from elman.errors import UserError
+from elman.train.config import MODEL_SETTINGS, TrainSettings, build, read_yaml, set_values
+
+BUDGET = {"amount": 10, "unit": "steps"}
+
+
+@pytest.mark.parametrize("kind", MODEL_SETTINGS)
+def test_what_is_written_is_read_again(kind: str, tmp_path: Path) -> None:
+    settings = build({"kind": kind, "budget": BUDGET, "train": {"k1": 5, "k2": 9, "learning_rate": 1e-3}})
+    (tmp_path / "config.yaml").write_text(settings.to_yaml())
+    assert build(read_yaml(tmp_path / "config.yaml")) == settings
+
+
+def test_only_what_was_asked_for_counts_as_set() -> None:
+    settings = build({"budget": BUDGET, "train": {"k1": 64}})
+    assert settings.train.model_fields_set == {"k1"}
+    assert settings.model.model_fields_set == set()
+
+
+@pytest.mark.parametrize(
+    ("tree", "message"),
+    [
+        ({"kind": "lstn"}, "no kind called 'lstn'; did you mean 'lstm'?"),
+        ({"train": {"learning_rat": 1}}, "no setting called 'learning_rat'; did you mean 'learning_rate'?"),
+        ({"model": {"hiden_size": 1}}, "no setting called 'hiden_size'; did you mean 'hidden_size'?"),
+        ({"kind": "transformer", "model": {"embedding_size": 1}}, "no setting called 'embedding_size'"),
+        ({"trian": {}}, "no setting called 'trian'; did you mean 'train'?"),
+        ({"train": {"clip": "nrom"}}, "clip: expected 'norm', 'value', 'adaptive' or 'none', got 'nrom'"),
+        ({"train": {"learning_rate": 0}}, "learning_rate: expected greater than 0, got 0"),
+        ({"train": {"lanes": 0}}, "lanes: expected greater than or equal to 1, got 0"),
+        ({"train": {"lanes": 2.5}}, "lanes: expected a valid integer"),
+        ({"train": {"k1": 8, "k2": 7}}, "k2: expected at least k1 = 8, got 7"),
+        ({"train": {"k2": "ful"}}, "k2: expected"),
+        ({"kind": "transformer", "model": {"hidden_size": 12, "num_heads": 5}}, "num_heads: expected heads"),
+        ({"budget": {"amount": 0, "unit": "steps"}}, "budget: expected a positive amount, got 0 steps"),
+        ({"budget": {"amount": 5, "unit": "moons"}}, "expected 'steps', 'epochs' or 'seconds', got 'moons'"),
+        ({"budget": {"amount": 5}}, "budget"),
+        ({"budget": None}, "budget"),
+    ],
+)
+def test_mistakes_are_named_in_one_line(tree: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError) as error:
+        build({"budget": BUDGET} | tree)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+    assert error.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("assignment", "section", "value"),
+    [
+        ("hidden_size=64", "model", 64),
+        ("learning_rate=1e-3", "train", 0.001),
+        ("train.k2=full", "train", "full"),
+        ("data.vocab_size=null", "data", None),
+        ("tied=true", "model", True),
+        ("valid=a=b.txt", "data", "a=b.txt"),
+    ],
+)
+def test_set(assignment: str, section: str, value: object) -> None:
+    key = assignment.partition("=")[0].rpartition(".")[2]
+    assert set_values({}, [assignment]) == {section: {key: value}}
+
+
+@pytest.mark.parametrize(
+    ("assignment", "message"),
+    [
+        ("hidden_size", "expected key=value, got 'hidden_size'"),
+        ("hiden_size=3", "no setting called 'hiden_size' for --model lstm; did you mean 'hidden_size'?"),
+        ("train.hidden_size=3", "no setting called 'train.hidden_size'"),
+        ("k1=[", "expected a YAML value, got '['"),
+        ("=3", "no setting called ''"),
+    ],
+)
+def test_set_mistakes(assignment: str, message: str) -> None:
+    with pytest.raises(UserError) as error:
+        set_values({}, [assignment])
+    assert message in str(error.value)
+    assert error.value.exit_code == 2
+
+
+def test_the_given_tree_is_not_changed() -> None:
+    tree: dict[str, Any] = {"train": {"k1": 3}}
+    set_values(tree, ["k1=4"])
+    assert tree == {"train": {"k1": 3}}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "no such file"),
+        (b"- a\n- b\n", "expected a YAML mapping of settings, got list"),
+        (b"", "expected a YAML mapping of settings"),
+        (b"train: [1]", r"train: expected a mapping, got \[1\]"),
+        (b"budget: 3", "budget: expected a mapping, got 3"),
+        (b"kind: [gru]", "kind: expected a name"),
+        (b"a: [", "not readable as YAML"),
+        (b"\xff\xfe", "not readable as YAML"),
+    ],
+)
+def test_files_that_hold_no_settings(tmp_path: Path, content: bytes | None, message: str) -> None:
+    path = tmp_path / "settings.yaml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(UserError, match=message) as error:
+        read_yaml(path)
+    assert "\n" not in str(error.value)
+
+
+def test_backward_steps() -> None:
+    assert TrainSettings(k1=7).backward_steps == 7
+    assert TrainSettings(k1=7, k2="full").backward_steps is None
+    assert TrainSettings(k1=7, k2=9).backward_steps == 9
+
+
+def test_every_setting_survives_yaml() -> None:
+    text = build({"budget": BUDGET}).to_yaml()
+    assert yaml.safe_load(text)["train"].keys() == TrainSettings.model_fields.keys()
+
+
+def test_an_empty_section_is_none(tmp_path: Path) -> None:
+    (tmp_path / "settings.yaml").write_text("kind: gru\ntrain:\n")
+    assert set_values(read_yaml(tmp_path / "settings.yaml"), ["k1=3"]) == {"kind": "gru", "train": {"k1": 3}}

@@ -1,0 +1,193 @@
+"""One step of a training, on an objective without data or model."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from elman.errors import UserError
+from elman.state import State
+from elman.train.config import TrainSettings
+from elman.train.journal import read
+from elman.train.loop import Event, Finished, Validated, fit
+from elman.train.objective import Loss
+from elman.train.schedule import Budget
+from elman.train.training import Step, Training
+
+
+@dataclass
+class Track:
+    """Follow a target: loss (w - target)^2 of each batch, with a counter for a memory; some batches are bad."""
+
+    batches: int = 5
+    bad: dict[int, float] = field(default_factory=dict)  # reads so far -> what the loss is multiplied by
+    validations: list[float] = field(default_factory=list)  # the losses to report; else the true one
+    sizes: tuple[int, ...] = (2, 2, 2, 2, 1)  # targets of each batch
+    reads: int = 0
+    seen: list[tuple[int, float | None]] = field(default_factory=list)
+
+    def loss(self, model: nn.Module, batch: int, state: State | None) -> Loss:
+        assert state is None or isinstance(state, Tensor)
+        self.seen.append((batch, None if state is None else state.item()))
+        h = torch.zeros(1) if state is None else state
+        factor = self.bad.get(self.reads, 1.0)
+        self.reads += 1
+        mean = ((model.get_parameter("w") - batch) ** 2).mean() * factor
+        return Loss(mean, self.sizes[batch], (h + 1) * factor)
+
+    def validate(self, model: nn.Module) -> dict[str, float]:
+        if self.validations:
+            return {"loss": self.validations.pop(0)}
+        return {"loss": (model.get_parameter("w") ** 2).mean().item()}
+
+    def initial_state(self, model: nn.Module) -> State:
+        return torch.zeros(1)
+
+
+class Weight(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.w = nn.Parameter(torch.tensor([[10.0, -10.0]]))
+
+
+def training(task: Track | None = None, steps: float = 10, **settings: Any) -> Training:
+    settings = {"schedule": "constant", "warmup": 0.0, "clip": "none", "optimizer": "sgd", "weight_decay": 0} | settings
+    return Training(Weight(), task or Track(), TrainSettings(**settings), Budget(steps, "steps"))
+
+
+def test_the_memory_is_carried_within_an_epoch_and_fresh_in_the_next() -> None:
+    made = training()
+    for _ in range(7):
+        made.step()
+    assert isinstance(made.objective, Track)
+    assert made.objective.seen == [(0, None), (1, 1.0), (2, 2.0), (3, 3.0), (4, 4.0), (0, None), (1, 1.0)]
+    assert made.epochs == 1 + 2 / 5
+
+
+def test_accumulated_gradients_are_those_of_all_targets_together() -> None:
+    made = training(accumulate=5, learning_rate=0.25)
+    before = made.parameters[0].detach().clone()
+    step = made.step()
+    mean = sum(size * (before - batch) for batch, size in enumerate(Track().sizes)) / 9
+    torch.testing.assert_close(made.parameters[0].detach(), before - 0.25 * mean)  # d/dw of a mean of two squares
+    losses = [((before - batch) ** 2).mean().item() for batch in range(5)]
+    assert step.loss == pytest.approx(sum(n * x for n, x in zip(Track().sizes, losses, strict=True)) / 9)
+    assert step.targets == 9
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_a_bad_step_is_counted_and_leaves_no_trace(bad: float, optimizer: str) -> None:
+    made = training(Track(bad={2: bad}), optimizer=optimizer, average=0.9, clip="adaptive", momentum=0.5)
+    made.step()
+    made.step()
+    before = made.to_checkpoint()
+    before.tensors = {name: tensor.clone() for name, tensor in before.tensors.items()}
+    step = made.step()
+    assert step.skipped
+    assert (made.counters.skipped, made.counters.step) == (1, 3)
+    assert made.carried is None, "the memory read with it may be bad too"
+    after = made.to_checkpoint()
+    for name, tensor in after.tensors.items():
+        assert torch.equal(tensor, before.tensors[name]), name
+    assert after.values["norms"] == before.values["norms"]
+    assert not made.step().skipped
+    assert made.counters.bad_in_a_row == 0
+    assert all(tensor.isfinite().all() for tensor in made.to_checkpoint().tensors.values())
+
+
+def test_a_finite_gradient_of_a_loss_that_is_not_is_skipped_too() -> None:
+    class Constant(Track):
+        def loss(self, model: nn.Module, batch: int, state: State | None) -> Loss:
+            good = super().loss(model, batch, state)
+            return good._replace(mean=good.mean + math.inf)
+
+    step = training(Constant()).step()
+    assert step.gradient.finite
+    assert step.skipped
+
+
+def test_too_many_bad_steps_in_a_row_end_it() -> None:
+    made = training(Track(bad=dict.fromkeys((0, 1, 3, 4, 5), math.nan)), max_bad_steps=3)
+    for _ in range(5):
+        made.step()
+    with pytest.raises(UserError, match=r"not finite in 3 steps in a row, up to step 6; .*lower learning rate"):
+        made.step()
+
+
+def test_the_rate_follows_the_budget() -> None:
+    made = training(learning_rate=2.0, schedule="linear", warmup=0.5, steps=4)
+    assert [made.step().learning_rate for _ in range(4)] == [0.002, 1.0, 2.0, 1.0]
+
+
+def events(made: Training, folder: Path) -> list[Event]:
+    return list(fit(made, folder))
+
+
+def test_the_loop_tells_and_writes_the_same(tmp_path: Path) -> None:
+    told = events(training(Track(bad={3: math.nan}), steps=6, validate_every=3, clip="norm"), tmp_path)
+    assert [type(event).__name__ for event in told] == [
+        *["Step"] * 3,
+        "Validated",
+        *["Step"] * 3,
+        "Validated",
+        "Finished",
+    ]
+    records = list(read(tmp_path / "metrics.jsonl"))
+    steps = [event for event in told if isinstance(event, Step)]
+    assert [r["step"] for r in records if "loss" in r] == [1, 2, 3, 4, 5, 6]
+    assert [r["skipped"] for r in records if "loss" in r] == [s.skipped for s in steps]
+    assert [r["loss"] for r in records if "loss" in r][3] is None
+    assert records[0]["clipped_norm"] == 1.0
+    validations = [event for event in told if isinstance(event, Validated)]
+    assert [r["validation"] for r in records if "validation" in r] == [v.metrics for v in validations]
+    assert (tmp_path / "model" / "model.safetensors").exists()
+
+
+def test_patience(tmp_path: Path) -> None:
+    made = training(Track(validations=[3, 2, 2.5, 2, 1]), steps=50, validate_every=2, patience=2)
+    *_, last = events(made, tmp_path)
+    assert isinstance(last, Finished)
+    assert (last.reason, last.step, last.best) == ("patience", 8, 2)
+
+
+def test_ntasgd_begins_to_average_when_it_stops_improving(tmp_path: Path) -> None:
+    made = training(
+        Track(validations=[3, 2, 1, 2.5, 2, 2]), steps=6, validate_every=1, optimizer="ntasgd", nonmonotone=1
+    )
+    updates = []
+    for event in fit(made, tmp_path):
+        if isinstance(event, Step):
+            updates.append(made.average.updates if made.average else None)
+    assert updates == [None, None, None, None, 1, 2]
+
+
+def test_the_average_is_what_is_shipped(tmp_path: Path) -> None:
+    import safetensors.torch
+
+    made = training(steps=4, average=0.9, learning_rate=0.3, validate_every=4)
+    events(made, tmp_path)
+    shipped = safetensors.torch.load_file(tmp_path / "model" / "model.safetensors")["w"]
+    assert made.average is not None
+    assert torch.equal(shipped, made.average.average[0])
+    assert not torch.equal(shipped, made.parameters[0])
+
+
+def test_stopped_before_any_validation_there_is_a_model_all_the_same(tmp_path: Path) -> None:
+    made = training(steps=50, validate_every=50)
+    *_, last = fit(made, tmp_path, stop=lambda: made.counters.step == 3)
+    assert isinstance(last, Finished)
+    assert (last.reason, last.step) == ("stopped", 3)
+    assert (tmp_path / "model" / "model.safetensors").exists()
+
+
+def test_a_validation_that_is_not_finite_is_never_the_best(tmp_path: Path) -> None:
+    made = training(Track(validations=[math.nan, 5.0, math.nan]), steps=3, validate_every=1)
+    assert [event.improved for event in fit(made, tmp_path) if isinstance(event, Validated)] == [False, True, False]
+    assert made.counters.best == 5.0

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "load"]
+__all__ = ["__version__", "data", "decode", "kernels", "load", "models", "nn", "state", "tasks", "train"]
 
 if TYPE_CHECKING:
+    from elman import data, decode, kernels, models, nn, state, tasks, train
     from elman.runs import load
 
 
@@ -17,4 +19,6 @@ def __getattr__(name: str) -> Any:
         from elman.runs import load
 
         return load
+    if name in __all__:
+        return importlib.import_module(f"elman.{name}")
     raise AttributeError(f"module 'elman' has no attribute {name!r}")

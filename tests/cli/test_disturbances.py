@@ -68,6 +68,21 @@ def test_signals(plain_text: Path, tmp_path: Path, number: int, code: int) -> No
     assert_as_undisturbed(plain_text, run, tmp_path, steps_saved(run) + 25)
 
 
+def test_a_hangup_that_is_ignored_stops_nothing(plain_text: Path, tmp_path: Path) -> None:
+    """As after `nohup`."""
+    run = tmp_path / "run"
+    ignoring = ["sh", "-c", 'trap "" HUP; exec "$@"', "-", sys.executable, "-m", "elman"]
+    with subprocess.Popen([*ignoring, *train(plain_text, run, 10**9)], stderr=subprocess.PIPE) as process:
+        wait_until(lambda: steps_saved(run) >= 3)
+        process.send_signal(signal.SIGHUP)
+        later = steps_saved(run) + 30
+        wait_until(lambda: steps_saved(run) >= later or process.poll() is not None)
+        process.send_signal(signal.SIGTERM)
+        process.communicate()
+        assert process.returncode == 143
+    assert steps_saved(run) >= later
+
+
 @pytest.mark.skipif(torch.get_num_threads() > 1, reason="a fork has none of its parent's OpenMP threads")
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 @pytest.mark.parametrize("place", [*range(1, 16), 17, 20, 25, 33])

@@ -100,3 +100,18 @@ def test_a_damaged_checkpoint(run: Path, plain_text: Path, capsys: pytest.Captur
     newest.write_bytes(newest.read_bytes()[:-7])
     assert command(["train", str(plain_text), "-o", str(run), "--resume"]) == 0
     assert f"warning: damaged checkpoint {newest.name}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [[], ["--set", "num_heads=2"]])
+def test_the_kind_of_a_run_need_not_be_said_again(plain_text: Path, tmp_path: Path, arguments: list[str]) -> None:
+    sizes = ["--set", "hidden_size=8", "--set", "num_heads=2", "--set", "lanes=4", "--set", "k1=8"]
+    run = ["train", str(plain_text), "-o", str(tmp_path / "run")]
+    assert command([*run, "--model", "transformer", "--steps", "2", *sizes]) == 0
+    assert command([*run, "--resume", "--steps", "3", *arguments]) == 0
+
+
+def test_the_settings_of_a_run_serve_for_another_text(run: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.txt"
+    other.write_text("another text altogether. " * 50)
+    settings = ["--config", str(run / "config.yaml")]
+    assert command(["train", str(other), "-o", str(tmp_path / "new"), *settings]) == 0

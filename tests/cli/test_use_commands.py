@@ -43,6 +43,12 @@ def test_evaluate_says_what_is_unknown(trained: Path, tmp_path: Path, capsys: py
     assert "1 of them unknown" in said(["evaluate", trained, tmp_path / "text.txt"], capsys)[0]
 
 
+def test_generate_says_what_is_unknown(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _, err = said(["generate", trained, "the ☃☃", "--tokens", "3"], capsys)
+    assert err == "warning: 2 of the prompt's 6 tokens are unknown to the model\n"
+    assert json.loads(said(["generate", trained, "the ☃☃", "--tokens", "3", "--json"], capsys)[0])["unknown"] == 2
+
+
 @pytest.mark.parametrize("text", [None, b"", b"a", b"\xff\xfe\x00"], ids=["missing", "empty", "short", "binary"])
 def test_evaluate_on_no_text(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], text: bytes | None
@@ -104,6 +110,8 @@ def test_generate_from_stdin_and_from_nothing(
         (["--top-p", "1.5"], "--top-p"),
         (["--min-p", "-0.1"], "--min-p"),
         (["--tokens", "-1"], "--tokens"),
+        (["--seed", "-1"], "--seed"),
+        (["--seed", str(2**63)], "--seed"),
         (["\udcff"], "PROMPT: expected UTF-8 text"),
     ],
 )

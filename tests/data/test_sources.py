@@ -112,3 +112,11 @@ def test_python_stdlib() -> None:
     found = "".join(texts(source))
     assert found.isascii()
     assert len(set(found)) <= 100
+
+
+def test_a_run_folder_among_the_texts_is_no_text(folder: Path) -> None:
+    before = open_source(folder)
+    (folder / "runs" / "a" / "cache").mkdir(parents=True)
+    (folder / "runs" / "a" / ".lock").touch()
+    (folder / "runs" / "a" / "config.yaml").write_text("kind: lstm")
+    assert open_source(folder) == before

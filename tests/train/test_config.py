@@ -34,6 +34,7 @@ def test_only_what_was_asked_for_counts_as_set() -> None:
         ({"train": {"clip": "nrom"}}, "clip: expected 'norm', 'value', 'adaptive' or 'none', got 'nrom'"),
         ({"train": {"learning_rate": 0}}, "learning_rate: expected greater than 0, got 0"),
         ({"train": {"lanes": 0}}, "lanes: expected greater than or equal to 1, got 0"),
+        ({"train": {"seed": 2**63}}, "seed: expected less than"),
         ({"train": {"lanes": 2.5}}, "lanes: expected a valid integer"),
         ({"train": {"k1": 8, "k2": 7}}, "k2: expected at least k1 = 8, got 7"),
         ({"train": {"k2": "ful"}}, "k2: expected"),
@@ -76,6 +77,9 @@ def test_set(assignment: str, section: str, value: object) -> None:
         ("train.hidden_size=3", "no setting called 'train.hidden_size'"),
         ("k1=[", "expected a YAML value, got '['"),
         ("=3", "no setting called ''"),
+        ("source=a.txt", "no setting called 'source'"),
+        ("data.fingerprint=0", "no setting called 'data.fingerprint'"),
+        ("seed.x=1", "no setting called 'seed.x'"),
     ],
 )
 def test_set_mistakes(assignment: str, message: str) -> None:

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from elman.cli.console import say
 from elman.errors import UserError
 
 
@@ -26,7 +27,7 @@ def command(
     min_p: Annotated[
         float | None, typer.Option(help="Only tokens P times as probable as the best.", min=0, max=1)
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="For the same text again.")] = None,
+    seed: Annotated[int | None, typer.Option(help="For the same text again.", min=0, max=2**63 - 1)] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object, with each token's log-probability.")
     ] = False,
@@ -45,6 +46,8 @@ def command(
     tokenizer = loaded.tokenizer
     prompt = _checked(prompt)
     ids = [int(token) for token in tokenizer.encode(prompt)]
+    if unknown := tokenizer.count_unknown(ids):
+        say(f"warning: {unknown} of the prompt's {len(ids)} tokens are unknown to the model")
     # A document begins with <eod>; where there are no documents, an empty prompt begins with a new line.
     begin = [] if ids and tokenizer.eod is None else [tokenizer.start]
     random = torch.Generator()
@@ -76,6 +79,7 @@ def command(
     if as_json:
         report = {
             "prompt": prompt,
+            "unknown": unknown,
             "text": text,
             "seed": seed,
             "tokens": [tokenizer.symbol(token) for token, _ in written],

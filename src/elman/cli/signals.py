@@ -9,13 +9,17 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Stop:
-    """Notes SIGINT, SIGTERM and SIGHUP (a lost terminal) instead of dying of them; a second one kills as usual."""
+    """Notes SIGINT, SIGTERM and SIGHUP (a lost terminal) instead of dying of them; a second one kills as usual.
+
+    A signal that the process was told to ignore (by `nohup`, or a shell's `&`) stays ignored.
+    """
 
     def __init__(self) -> None:
         self.signal: int | None = None
 
     def __enter__(self) -> Stop:
-        self.before = {number: signal.signal(number, self._note) for number in SIGNALS}
+        wanted = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+        self.before = {number: signal.signal(number, self._note) for number in wanted}
         return self
 
     def __exit__(self, *error: object) -> None:

@@ -34,7 +34,7 @@ def command(
         str | None, typer.Option(metavar="FILE", help="Validate on this; else on the tail of DATA.")
     ] = None,
     tokenizer: Annotated[str | None, typer.Option(help="char (the default), byte, word or bpe.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Another seed, another run.", min=0)] = None,
+    seed: Annotated[int | None, typer.Option(help="Another seed, another run.", min=0, max=2**63 - 1)] = None,
     config: Annotated[Path | None, typer.Option(metavar="FILE.yaml", help="Settings from a file.")] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One setting, as in config.yaml.")
@@ -59,8 +59,10 @@ def command(
     }
     for section, values in given.items():
         tree[section] = (tree.get(section) or {}) | {k: v for k, v in values.items() if v is not None}
-    tree = settings.set_values(tree, set_ or [])
     folder = out or preparation.default_folder(data, tree.get("kind", "lstm"), again=resume or overwrite)
+    if resume and "kind" not in tree and (kind := preparation.stored_kind(folder)):
+        tree["kind"] = kind
+    tree = settings.set_values(tree, set_ or [])
     with (
         Display() as display,
         preparation.prepare(

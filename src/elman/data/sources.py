@@ -86,15 +86,20 @@ def open_source(data: str | Path) -> Source:
 
 
 def _files_under(folder: Path) -> list[Path]:
-    """The files of a folder and its folders, in order, without the hidden ones."""
+    """The files of a folder and its folders, in order, without the hidden ones and those of run folders."""
     found = []
     for root, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and not _is_run(Path(root, name)))
         found += [Path(root, name) for name in sorted(files) if not name.startswith(".")]
     found = [path for path in found if path.is_file()]
     if not found:
         raise UserError(f"{folder} holds no files", remedy="give a folder of texts")
     return found
+
+
+def _is_run(folder: Path) -> bool:
+    """Whether a training made this folder: one beside its own data must not become data when it goes on."""
+    return (folder / ".lock").is_file() and (folder / "cache").is_dir()
 
 
 def _source(name: str, files: list[Path], folder: bool = False) -> Source:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numbers
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor
@@ -55,6 +56,17 @@ def check_hidden(hx: tuple[Tensor, ...], expected: tuple[tuple[int, int, int], .
         if part.shape != shape:
             name = "hidden" if len(expected) == 1 else f"hidden[{index}]"
             raise RuntimeError(f"Expected {name} size {shape}, got {list(part.shape)}")
+
+
+def check_alike(x: Tensor, state: tuple[Tensor, ...], weights: Iterable[Tensor]) -> None:
+    """Raise `ValueError` unless the initial state is of the input's dtype and all are on its device."""
+    names = ("initial state",) if len(state) == 1 else ("initial h", "initial c")
+    for name, part in zip(names, state, strict=True):
+        if part.dtype != x.dtype and not torch.is_autocast_enabled(x.device.type):
+            raise ValueError(f"{name}: expected {x.dtype} as the input is, got {part.dtype}; convert it")
+    for name, part in (*zip(names, state, strict=True), *(("weights", weight) for weight in weights)):
+        if part.device != x.device:
+            raise ValueError(f"{name}: expected on {x.device} as the input is, got {part.device}; move one of them")
 
 
 def check_dim(x: Tensor, hx: tuple[Tensor, ...] | None, layer: str) -> None:

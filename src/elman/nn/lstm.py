@@ -88,5 +88,9 @@ class LSTM(Recurrent):
 
         Returns `(outputs, (h_n, c_n))`, with `return_states` `(outputs, (h_n, c_n), (h, c))`.
         """
+        if isinstance(hx, Tensor) or (hx is not None and len(hx) != 2):
+            raise TypeError(
+                f"{type(self).__name__}: expected the initial state as a pair (h, c), got {type(hx).__name__}"
+            )
         outputs, final, states = self._read(input, hx, lengths, resets, return_states)
         return (outputs, final, states) if return_states else (outputs, final)

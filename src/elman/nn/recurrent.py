@@ -150,6 +150,7 @@ class Recurrent(nn.Module):
         if state is None:
             state = tuple(torch.zeros(shape, dtype=x.dtype, device=x.device) for shape in shapes)
         arguments.check_hidden(state, shapes)
+        arguments.check_alike(x, state, self.parameters())
         if lengths is not None:
             arguments.check_lengths(lengths, B, T)
         if resets is not None:

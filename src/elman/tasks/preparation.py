@@ -52,6 +52,12 @@ def default_folder(data: str, kind: str, *, again: bool) -> Path:
     return found if again else path
 
 
+def stored_kind(folder: Path) -> str | None:
+    """The kind of model of the run in a folder; None where there is no run."""
+    stored = folder / "config.yaml"
+    return config.read_yaml(stored).get("kind") if stored.exists() else None
+
+
 @contextmanager
 def prepare(
     tree: dict[str, Any],
@@ -107,7 +113,9 @@ def _settings(tree: dict[str, Any], folder: Path, resume: bool, overwrite: bool)
     if going_on:
         settings = _agreed(config.build(config.read_yaml(stored)), tree, folder)
     else:
-        settings = config.build({"budget": DEFAULT_BUDGET} | tree)
+        # The settings of another run may be taken for another text.
+        data = {key: value for key, value in (tree.get("data") or {}).items() if key != "fingerprint"}
+        settings = config.build({"budget": DEFAULT_BUDGET} | tree | {"data": data})
         runs.check_place(folder, overwrite=overwrite)
     if settings.train.device == "cuda" and not torch.cuda.is_available():
         raise UserError("device: torch sees no CUDA device here", remedy="leave it out, or --set device=cpu")

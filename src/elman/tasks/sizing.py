@@ -13,7 +13,6 @@ steps or epochs gives D itself and measures nothing, so it makes the same model 
 from __future__ import annotations
 
 import math
-import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -53,7 +52,7 @@ GATES = {"elman": 1, "gru": 3, "lstm": 4}
 SIZES = range(64, 2049, 32)  # hidden units
 LARGE_VOCABULARY = 1024  # from here on, embedding and output share their matrix
 FREE_EPOCHS = 3  # passes over the text that need no dropout
-PROBE_SECONDS = 0.7
+PROBE_SECONDS, PROBE_STEPS = 0.7, 5  # at least
 WORTH = 1.2  # so many times faster must bfloat16 be, measured, to be worth its rounding
 
 
@@ -197,11 +196,11 @@ def _has_bfloat16(device: str) -> bool:
 
 
 def _seconds(step: Callable[[], None]) -> float:
-    """The median time of a step."""
+    """The least time of a step: what else the machine does only ever makes a step longer."""
     step()
     times: list[float] = []
-    while sum(times) < PROBE_SECONDS and len(times) < 20:
+    while sum(times) < PROBE_SECONDS or len(times) < PROBE_STEPS:
         begun = time.perf_counter()
         step()
         times.append(time.perf_counter() - begun)
-    return statistics.median(times)
+    return min(times)

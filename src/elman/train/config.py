@@ -74,7 +74,7 @@ class TransformerSettings(Section):
 class TrainSettings(Section):
     """How a model is trained."""
 
-    seed: int = Field(1, ge=0)
+    seed: int = Field(1, ge=0, lt=2**63)  # what torch takes
     lanes: int = Field(32, ge=1)  # rows of the batch, each a contiguous part of the corpus
     k1: int = Field(64, ge=1)  # steps whose loss makes one update
     k2: int | Literal["k1", "full"] = "k1"  # steps the gradient flows back through
@@ -118,6 +118,7 @@ MODEL_SETTINGS: dict[str, type[RecurrentSettings] | type[TransformerSettings]] =
     "lstm": RecurrentSettings,
     "transformer": TransformerSettings,
 }
+NOT_SETTABLE = {"source", "fingerprint"}  # the first has an argument of its own, the second follows from it
 
 
 class Settings(Section):
@@ -171,14 +172,14 @@ def set_values(tree: dict[str, Any], assignments: Iterable[str]) -> dict[str, An
         "model": MODEL_SETTINGS.get(kind, RecurrentSettings),
         "train": TrainSettings,
     }
-    places = {key: name for name, section in sections.items() for key in section.model_fields}
+    places = {key: name for name, section in sections.items() for key in section.model_fields.keys() - NOT_SETTABLE}
     for assignment in assignments:
         path, equals, text = assignment.partition("=")
         if not equals:
             raise UserError("--set", expected="key=value", got=repr(assignment), exit_code=2)
         section, dot, key = path.strip().rpartition(".")
         section = section if dot else places.get(key, "")
-        if key not in getattr(sections.get(section), "model_fields", {}):
+        if places.get(key) != section or not section:
             known = [*places, *(f"{name}.{k}" for k, name in places.items())]
             raise UserError(
                 f"--set: no setting called {path!r} for --model {kind}",

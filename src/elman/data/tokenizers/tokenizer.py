@@ -77,6 +77,10 @@ class Tokenizer(ABC):
         newline = int(self.encode("\n")[0])
         return 0 if newline == self.unk else newline
 
+    def count_unknown(self, ids: Iterable[int]) -> int:
+        """How many of these ids stand for what the vocabulary lacks."""
+        return sum(int(token) == self.unk for token in ids)
+
     def decode(self, ids: Iterable[int]) -> str:
         """The text of a sequence of ids; bytes that are not UTF-8 become U+FFFD."""
         decoder = StreamDecoder(self)

@@ -15,7 +15,7 @@ from torch import Tensor
 from elman.kernels import reference
 from elman.kernels.masks import blank_padding, clears, real_steps
 from elman.kernels.native.library import call
-from elman.kernels.seam import CELLS, Cell, CellState, Trajectory, Weights
+from elman.kernels.seam import CELLS, GATES, Cell, CellState, Trajectory, Weights
 
 
 class Options(NamedTuple):
@@ -47,7 +47,12 @@ def read(
     lengths: Tensor | None = None,
     resets: Tensor | None = None,
 ) -> Trajectory:
-    """Read a window; with `cell` bound, this is a `Kernel` (see there)."""
+    """Read a window; with `cell` bound, this is a `Kernel` (see there).
+
+    Raises:
+        ValueError: shapes or dtypes do not fit each other. The core is handed addresses: it could not tell.
+    """
+    _check(cell, x, state, weights, lengths, resets)
     T = len(x)
     cleared = None
     if lengths is not None:
@@ -62,6 +67,27 @@ def read(
     else:
         h, c, *final = _forward(options, *inputs, keep=False)[:4]
     return Trajectory(h, c, tuple(final[: len(state)]))
+
+
+def _check(
+    cell: Cell, x: Tensor, state: CellState, weights: Weights, lengths: Tensor | None, resets: Tensor | None
+) -> None:
+    (T, B, D), H = x.shape, weights.weight_hh.shape[1]
+    G = GATES[cell] * H
+    expected: list[tuple[str, Tensor | None, tuple[int, ...]]] = [
+        *((f"initial {name}", part, (B, H)) for name, part in zip("hc", state, strict=False)),
+        ("weight_ih", weights.weight_ih, (G, D)),
+        ("weight_hh", weights.weight_hh, (G, H)),
+        ("bias_ih", weights.bias_ih, (G,)),
+        ("bias_hh", weights.bias_hh, (G,)),
+    ]
+    for name, part, shape in expected:
+        if part is not None and (part.shape != shape or part.dtype != x.dtype or part.device != x.device):
+            got = f"{part.dtype} {tuple(part.shape)} on {part.device}"
+            raise ValueError(f"{name}: expected {x.dtype} {shape} on {x.device}, got {got}")
+    for name, mask, shape in (("lengths", lengths, (B,)), ("resets", resets, (T, B))):
+        if mask is not None and (mask.shape != shape or mask.device != x.device):
+            raise ValueError(f"{name}: expected {shape} on {x.device}, got {tuple(mask.shape)} on {mask.device}")
 
 
 def _forward(

@@ -27,8 +27,9 @@ BELOW: dict[str, set[str]] = {
     "data": GROUND,
     "train": GROUND,
     "decode": GROUND | {"kernels", "nn", "models"},
+    "environment": GROUND | {"kernels"},
     "runs": GROUND | {"kernels", "nn", "models", "data"},
-    "tasks": GROUND | {"kernels", "nn", "models", "data", "train", "runs"},
+    "tasks": GROUND | {"kernels", "nn", "models", "data", "train", "runs", "environment"},
 }
 BELOW["cli"] = set(BELOW) | {"decode"}
 BELOW["__main__"] = {"cli"}

@@ -11,6 +11,7 @@ import pytest
 
 import elman
 from elman.cli import run as command
+from elman.tasks.preparation import default_folder
 from elman.train import checkpoints
 from elman.train.journal import read
 
@@ -200,6 +201,33 @@ def test_default_folders_count_up(
     assert command(["train", str(plain_text), "--steps", "2", "--resume", *SMALL]) == 0
     assert len(checkpoints.paths(Path("runs/plain-lstm-2/checkpoints"))) == 2
     assert names(Path("runs")) == ["plain-lstm", "plain-lstm-2"]
+
+
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [
+        ("wiki.train.txt", "wiki.train-lstm"),
+        ("a/b.jsonl.gz", "b-lstm"),
+        ("python-stdlib", "python-stdlib-lstm"),
+        ("a/", "a-lstm"),
+        ("/", "run-lstm"),
+        ("v1.2", "v1.2-lstm"),
+    ],
+)
+def test_the_default_folder_is_named_after_the_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: str, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert default_folder(data, "lstm", again=False) == Path("runs") / name
+
+
+def test_a_memory_without_bound_is_warned_of(
+    plain_text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sizes = ["--set", "hidden_size=8", "--set", "num_heads=2", "--set", "lanes=4", "--set", "k1=8", "--steps", "1"]
+    run = ["train", str(plain_text), "-o", str(tmp_path / "run"), "--model", "transformer", *sizes]
+    assert command([*run, "--set", "window=null"]) == 0
+    assert "warning: without a window" in capsys.readouterr().err
 
 
 def test_a_loss_that_is_never_finite(plain_text: Path, tmp_path: Path, fails: Fails) -> None:

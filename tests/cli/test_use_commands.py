@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-import elman
+import elman.environment
 from elman.cli import run as command
 from elman.data.corpus import encode_file
 from elman.tasks.language_modelling import evaluate
@@ -188,5 +188,5 @@ def test_what_nobody_foresaw_is_one_line(
     code: int,
     message: str,
 ) -> None:
-    monkeypatch.setattr(elman.cli.env, "describe", raising(error))
+    monkeypatch.setattr(elman.environment, "describe", raising(error))
     assert said(["env"], capsys, code)[1].lstrip() == message

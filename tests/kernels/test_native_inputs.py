@@ -59,7 +59,7 @@ def test_what_does_not_fit_is_refused(name: str, wrong: torch.Tensor):
 
 @pytest.mark.parametrize("layer", [Elman(D, H), GRU(D, H)], ids=["elman", "gru"])
 def test_a_layer_refuses_a_state_of_another_dtype(layer: Elman | GRU):
-    with pytest.raises(ValueError, match="initial state: expected torch.float32"):
+    with pytest.raises(ValueError, match=r"initial state: expected torch\.float32"):
         layer(torch.zeros(T, B, D), torch.zeros(1, B, H, dtype=torch.float64))
 
 
@@ -67,5 +67,5 @@ def test_an_lstm_refuses_a_state_that_is_no_pair():
     layer = LSTM(D, H)
     with pytest.raises(TypeError, match="a pair"):
         layer(torch.zeros(T, B, D), torch.zeros(1, B, H))
-    with pytest.raises(ValueError, match="initial c: expected torch.float32"):
+    with pytest.raises(ValueError, match=r"initial c: expected torch\.float32"):
         layer(torch.zeros(T, B, D), (torch.zeros(1, B, H), torch.zeros(1, B, H).double()))

@@ -41,8 +41,8 @@ def test_only_what_was_asked_for_counts_as_set() -> None:
         ({"kind": "transformer", "model": {"hidden_size": 12, "num_heads": 5}}, "num_heads: expected heads"),
         ({"budget": {"amount": 0, "unit": "steps"}}, "budget: expected a positive amount, got 0 steps"),
         ({"budget": {"amount": 5, "unit": "moons"}}, "expected 'steps', 'epochs' or 'seconds', got 'moons'"),
-        ({"budget": {"amount": 5}}, "budget"),
-        ({"budget": None}, "budget"),
+        ({"budget": {"amount": 5}}, "budget.unit: expected a value, got none"),
+        ({"budget": None}, "budget: expected"),
     ],
 )
 def test_mistakes_are_named_in_one_line(tree: dict[str, Any], message: str) -> None:

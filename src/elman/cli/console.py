@@ -48,10 +48,10 @@ class Display:
         if self.console.is_terminal:
             columns = (
                 TextColumn("{task.description}"),
-                BarColumn(bar_width=24),
+                BarColumn(bar_width=16),
                 TextColumn("{task.percentage:3.0f}%"),
-                TextColumn("{task.fields[text]}"),
                 TimeRemainingColumn(),
+                TextColumn("{task.fields[text]}"),  # the last: what a narrow terminal cuts off is its end
             )
             self.live = Progress(*columns, console=self.console, transient=True, refresh_per_second=5)
             self.live.start()

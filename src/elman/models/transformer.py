@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from elman.errors import UserError
 from elman.models.language_model import LanguageModel
+from elman.nn.arguments import check_lengths, check_resets
 from elman.nn.attention import causal_mask
 from elman.nn.dropout import check_probability
 from elman.nn.positions import rotary, sinusoidal, step_positions
@@ -107,6 +108,10 @@ class TransformerLM(LanguageModel):
     ) -> tuple[Tensor, TransformerState]:
         """tokens (B, T) -> normalised hidden states (B, T, H), and the memory after them."""
         B, T = tokens.shape
+        if lengths is not None:
+            check_lengths(lengths, B, T)
+        if resets is not None:
+            check_resets(resets, B, T)
         memory = self.initial_state(B) if state is None else cast(TransformerState, state)
         cached = memory.keys[0].shape[2]
         positions = step_positions(memory.position, T, resets)  # (B, T)

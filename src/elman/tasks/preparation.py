@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import platform
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,17 +11,17 @@ from typing import Any
 
 import torch
 
-from elman import __version__, atomic, runs
+from elman import __version__, atomic, environment, runs
 from elman.data.corpus import Corpus, Progress
 from elman.data.corpus import prepare as prepare_corpus
 from elman.data.lanes import Lanes
-from elman.data.sources import open_source
+from elman.data.sources import NAMED, open_source
 from elman.errors import UserError
 from elman.models import build
 from elman.tasks import sizing
 from elman.tasks.language_modelling import LanguageModelling
 from elman.train import config
-from elman.train.config import Settings
+from elman.train.config import Settings, TransformerSettings
 from elman.train.training import Training
 
 DEFAULT_BUDGET = {"amount": 120.0, "unit": "seconds"}
@@ -43,7 +41,10 @@ class Prepared:
 
 def default_folder(data: str, kind: str, *, again: bool) -> Path:
     """`runs/NAME-KIND`, with a number where that is taken; `again` takes the last one there is."""
-    name = Path(data).name.split(".")[0] or "run"
+    name = data if data in NAMED else Path(data).resolve().name
+    for ending in (".gz", ".zst", ".txt", ".jsonl", ".ndjson"):
+        name = name.removesuffix(ending)
+    name = name or "run"
     path, number = Path("runs") / f"{name}-{kind}", 2
     found = path
     while path.exists():
@@ -88,6 +89,8 @@ def prepare(
     with runs.lock(folder):
         # Once more: another process may have been quicker.
         settings, going_on = _settings(tree, folder, resume, overwrite)
+        if resume and not going_on:
+            say(f"there is no run in {folder} yet: beginning one")
         corpus = _corpus(settings, folder / "cache", say, progress)
         if not going_on:
             settings = _resolved(settings, corpus, say, progress)
@@ -95,12 +98,14 @@ def prepare(
         model = build(sizing.model_config(settings, corpus.tokenizer.vocab_size)).to(settings.train.device)
         training = Training(model, _objective(settings, corpus), settings.train, settings.budget)
         say(_describe(settings, corpus, training))
+        if isinstance(settings.model, TransformerSettings) and settings.model.window is None:
+            say("warning: without a window the memory grows by an entry a step, to the epoch's end (--set window=256)")
         if going_on:
             _compare_threads(folder, say)
         else:
             runs.clear(folder)
             runs.write_model_folder(folder / "model", model, corpus.tokenizer, _card(folder, settings))
-            atomic.write_text(folder / "env.json", json.dumps(_environment(), indent=1) + "\n")
+            atomic.write_text(folder / "env.json", json.dumps(environment.describe(), indent=1) + "\n")
         # The last: a folder with a config.yaml is a run that can go on.
         atomic.write_text(folder / "config.yaml", settings.to_yaml())
         yield Prepared(folder, settings, training, corpus)
@@ -194,18 +199,6 @@ def _describe(settings: Settings, corpus: Corpus, training: Training) -> str:
         f"{settings.kind} with {parameters:,} parameters; {len(corpus.train):,} training and "
         f"{len(corpus.valid):,} validation tokens, {corpus.tokenizer.vocab_size:,} different"
     )
-
-
-def _environment() -> dict[str, Any]:
-    return {
-        "elman": __version__,
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "processor": torch.backends.cpu.get_cpu_capability(),
-        "threads": torch.get_num_threads(),
-        "cores": os.cpu_count(),
-    }
 
 
 def _compare_threads(folder: Path, say: Say) -> None:

@@ -54,7 +54,7 @@ class Clipper:
 
     method: Method = "norm"
     threshold: float = 1.0
-    percentile: float = 50.0
+    percentile: float = 10.0
     history: int = 1000
     norms: deque[float] = field(default_factory=deque)
 

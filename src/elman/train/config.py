@@ -237,6 +237,8 @@ def _told(error: ValidationError, sections: dict[str, type[Section]]) -> UserErr
         return UserError(message, exit_code=2)
     # pydantic names the member of a union last: the setting is the part before it
     names = [str(part) for part in first["loc"]]
+    if first["type"] == "missing":
+        return UserError(".".join(names), expected="a value", got="none", exit_code=2)
     return UserError(names[0], expected=_lower(message), got=repr(first["input"]), exit_code=2)
 
 

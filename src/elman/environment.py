@@ -1,0 +1,39 @@
+"""What this machine and installation can do: what `elman env` shows, and a run keeps of where it began."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib import metadata
+from typing import Any
+
+import torch
+
+from elman import __version__, kernels
+from elman.kernels import native
+
+EXTRAS = {"tokenizers": "bpe", "zstandard": "zstd"}
+
+
+def describe() -> dict[str, Any]:
+    """Versions, processor, threads, and the backend that serves each recurrent cell."""
+    versions = {name: metadata.version(name) for name in ("torch", "numpy", "pydantic", "safetensors")}
+    return {
+        "elman": __version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": versions | {name: _version(name) for name in EXTRAS},
+        "processor": torch.backends.cpu.get_cpu_capability(),
+        "native": native.instruction_set(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "devices": ["cpu", *(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count()))],
+        "backends": [row._asdict() for row in kernels.report()],
+    }
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None

@@ -8,6 +8,7 @@ import time
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Column
 
 PLAIN_SECONDS = 10.0  # between two plain lines
 
@@ -48,10 +49,11 @@ class Display:
         if self.console.is_terminal:
             columns = (
                 TextColumn("{task.description}"),
-                BarColumn(bar_width=16),
-                TextColumn("{task.percentage:3.0f}%"),
-                TimeRemainingColumn(),
-                TextColumn("{task.fields[text]}"),  # the last: what a narrow terminal cuts off is its end
+                BarColumn(bar_width=10, table_column=Column(min_width=10)),
+                TextColumn("{task.percentage:3.0f}%", table_column=Column(min_width=4)),
+                TimeRemainingColumn(table_column=Column(min_width=7)),
+                # What a narrow terminal cuts off is the end of this.
+                TextColumn("{task.fields[text]}", table_column=Column(no_wrap=True, overflow="ellipsis")),
             )
             self.live = Progress(*columns, console=self.console, transient=True, refresh_per_second=5)
             self.live.start()

@@ -52,7 +52,8 @@ GATES = {"elman": 1, "gru": 3, "lstm": 4}
 SIZES = range(64, 2049, 32)  # hidden units
 LARGE_VOCABULARY = 1024  # from here on, embedding and output share their matrix
 FREE_EPOCHS = 3  # passes over the text that need no dropout
-PROBE_SECONDS, PROBE_STEPS = 0.7, 5  # at least
+PROBE_PAUSES = (0.0, 0.5, 0.5)  # seconds before each round: a neighbour may be busy for a moment
+PROBE_SECONDS, PROBE_STEPS = 0.3, 3  # of a round, at least
 WORTH = 1.2  # so many times faster must bfloat16 be, measured, to be worth its rounding
 
 
@@ -198,9 +199,14 @@ def _has_bfloat16(device: str) -> bool:
 def _seconds(step: Callable[[], None]) -> float:
     """The least time of a step: what else the machine does only ever makes a step longer."""
     step()
-    times: list[float] = []
-    while sum(times) < PROBE_SECONDS or len(times) < PROBE_STEPS:
+    best = math.inf
+    for pause in PROBE_PAUSES:
+        time.sleep(pause)
         begun = time.perf_counter()
-        step()
-        times.append(time.perf_counter() - begun)
-    return min(times)
+        taken = 0
+        while time.perf_counter() - begun < PROBE_SECONDS or taken < PROBE_STEPS:
+            before = time.perf_counter()
+            step()
+            best = min(best, time.perf_counter() - before)
+            taken += 1
+    return best

@@ -105,7 +105,7 @@ def test_the_cache_is_used_again(path: Path, cache: Path, monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     "change",
     [{"tokenizer": "byte"}, {"max_vocab": 5}, {"min_count": 400}, {"tokenizer": CharTokenizer("line ")}],
-    ids=str,
+    ids=["byte", "fewer", "rarer", "given"],
 )
 def test_another_recipe_makes_the_cache_anew(path: Path, cache: Path, change: dict) -> None:
     first = prepare(path, cache)

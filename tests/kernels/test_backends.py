@@ -16,10 +16,12 @@ def test_automatic_choice_falls_through_to_a_backend_that_can():
 @built
 def test_on_a_cpu_the_native_kernels_serve_what_they_can():
     for cell in CELLS:
-        for dtype in (torch.float32, torch.float64):
+        for dtype in (torch.float32, torch.float64, torch.bfloat16):
             assert choose(cell, "cpu", dtype=dtype, every_state=True) == "native"
-        assert choose(cell, "cpu", dtype=torch.bfloat16) == "torch"
-        with torch.autocast("cpu"):
+        assert choose(cell, "cpu", dtype=torch.float16) == "torch"
+        with torch.autocast("cpu", torch.bfloat16):
+            assert choose(cell, "cpu") == "native"
+        with torch.autocast("cpu", torch.float16):
             assert choose(cell, "cpu") == "torch"
     assert choose("lstm", "cpu", projected=True) == "torch"
     assert choose("lstm", "cpu", bare=True) == "torch"  # oneDNN
@@ -29,7 +31,7 @@ def test_on_a_cpu_the_native_kernels_serve_what_they_can():
 
 @built
 @pytest.mark.parametrize(
-    ("device", "dtype", "reason"), [("meta", torch.float32, "CPU"), ("cpu", torch.bfloat16, "not bfloat16")]
+    ("device", "dtype", "reason"), [("meta", torch.float32, "CPU"), ("cpu", torch.float16, "not float16")]
 )
 def test_the_native_kernels_say_why_not(device, dtype, reason):
     with pytest.raises(UserError, match=f"'native' cannot serve this gru call on {device}: .*{reason}"):

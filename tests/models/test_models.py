@@ -34,6 +34,17 @@ def test_every_model_is_built_from_a_vocabulary_alone(name):
     assert model.output(model.read(torch.zeros(2, 3, dtype=torch.int64))[0]).shape == (2, 3, 9)
 
 
+@pytest.mark.parametrize(("name", "maps"), [("elman", 2), ("gru", 6), ("lstm", 8), ("transformer", 6)])
+def test_what_is_stacked_are_the_maps_between_hidden_states(name, maps):
+    """A layer's: W_ih and W_hh for each gate; W_q, W_k, W_v, W_out and the two of the feed-forward network."""
+    model = build({"model": name, "vocab_size": 9, "hidden_size": 8, "num_layers": 2})
+    stacked = model.stacked_maps()
+    assert sum(stacked.values()) == 2 * maps
+    assert all(len(matrix) % 8 == 0 and len(matrix) // count in (8, 32) for matrix, count in stacked.items())
+    names = {name for name, p in model.named_parameters() if p in stacked}
+    assert names == {name for name, p in model.named_parameters() if p.dim() == 2 and name.startswith("layers.")}
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_a_new_model_knows_nothing(name):
     """Its first loss is about that of guessing, log V, not one of confident mistakes."""

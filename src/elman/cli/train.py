@@ -46,7 +46,9 @@ def command(
     """Train a language model on DATA: the best one within a budget (2 minutes, unless you say otherwise)."""
     from elman.tasks import preparation
     from elman.train import config as settings
+    from elman.train.memory import keep_freed
 
+    keep_freed()
     if resume and overwrite:
         raise UserError("--resume and --overwrite exclude each other", exit_code=2)
     tree = settings.read_yaml(config) if config else {}

@@ -52,6 +52,10 @@ class LanguageModel(nn.Module, ABC):
     def output(self, hidden: Tensor) -> Tensor:
         """Hidden states (..., H) -> logits (..., V)."""
 
+    @abstractmethod
+    def stacked_maps(self) -> dict[Tensor, int]:
+        """The matrices from hidden states to hidden states, and how many maps each holds, one above the other."""
+
     def forward(
         self,
         tokens: Tensor,

@@ -9,9 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from elman.errors import UserError, nearest
+from elman.kernels import GATES
 from elman.models.language_model import LanguageModel
 from elman.nn import GRU, LSTM, Elman
 from elman.nn.dropout import check_probability, embedding_dropout, locked_dropout
+from elman.nn.recurrent import Recurrent
 from elman.state import State, map_state
 
 CELLS: dict[str, type[Elman] | type[GRU] | type[LSTM]] = {"elman": Elman, "gru": GRU, "lstm": LSTM}
@@ -162,7 +164,15 @@ class RecurrentLM(LanguageModel):
 
     def output(self, hidden: Tensor) -> Tensor:
         """Hidden states (..., H) -> logits (..., V)."""
+        if hidden.dim() == 3 and not hidden.is_contiguous():
+            # As `read` leaves them, time-major in memory: so they, and their gradient, need not be copied.
+            return self.decoder(hidden.transpose(0, 1)).transpose(0, 1)
         return self.decoder(hidden)
+
+    def stacked_maps(self) -> dict[Tensor, int]:
+        """The matrices of every layer: a map for each of the cell's gates."""
+        parameters = [p for layer in self.layers for p in layer.parameters() if p.dim() == 2]
+        return dict.fromkeys(parameters, GATES[cast(Recurrent, self.layers[0]).cell])
 
 
 def _add_layer_dim(x: Tensor) -> Tensor:

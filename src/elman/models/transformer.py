@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal, NamedTuple, cast, get_args
 
 import torch
@@ -141,6 +142,13 @@ class TransformerLM(LanguageModel):
     def output(self, hidden: Tensor) -> Tensor:
         """Hidden states (..., H) -> logits (..., V)."""
         return self.decoder(hidden)
+
+    def stacked_maps(self) -> dict[Tensor, int]:
+        """The matrices of every layer; queries, keys and values come from three in one."""
+        layers = cast(Iterable[TransformerLayer], self.layers)
+        return {p: 1 for layer in layers for p in layer.parameters() if p.dim() == 2} | {
+            layer.attention.qkv.weight: 3 for layer in layers
+        }
 
 
 def _latest(entries: Tensor, size: int, padding: Tensor | None) -> Tensor:

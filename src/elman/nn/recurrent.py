@@ -144,11 +144,12 @@ class Recurrent(nn.Module):
         window, back = self._arrange(input, hx, lengths, resets)
         x, state, lengths, resets = window
         T, B, _ = x.shape
-        arguments.check_features(x, self.input_size, cast(Tensor, self.weight_ih_l0).dtype)
+        dtype = cast(Tensor, self.weight_ih_l0).dtype
+        arguments.check_features(x, self.input_size, dtype)
         L, H, P = self.num_layers * self.num_directions, self.hidden_size, self.output_size
         shapes = ((L, B, P), (L, B, H))[: 2 if self.cell == "lstm" else 1]
         if state is None:
-            state = tuple(torch.zeros(shape, dtype=x.dtype, device=x.device) for shape in shapes)
+            state = tuple(torch.zeros(shape, dtype=dtype, device=x.device) for shape in shapes)
         arguments.check_hidden(state, shapes)
         arguments.check_alike(x, state, self.parameters())
         if lengths is not None:

@@ -51,8 +51,7 @@ class LanguageModelling:
         hidden, kept = bptt.read(read, part, state)  # (B, T, H)
         targets = self.train.window(part.start, part.stop).to(device).targets  # (B, T)
         logits = cast(LanguageModel, model).output(hidden)  # (B, T, V)
-        mean = F.cross_entropy(_at_least_float32(logits).flatten(0, 1), targets.flatten())
-        return Loss(mean, targets.numel(), kept)
+        return Loss(_cross_entropy(logits, targets), targets.numel(), kept)
 
     def validate(self, model: nn.Module) -> dict[str, float]:
         """Metrics on the whole validation set, the memory carried through it."""
@@ -92,8 +91,7 @@ def evaluate(
         wanted = targets != -100
         if not wanted.any():
             continue
-        logits = _at_least_float32(model.output(hidden))
-        total += F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="sum").double().item()
+        total += _cross_entropy(model.output(hidden), targets, reduction="sum").double().item()
         counted += int(wanted.sum())
     loss = total / counted
     return {
@@ -104,5 +102,9 @@ def evaluate(
     }
 
 
-def _at_least_float32(logits: Tensor) -> Tensor:
-    return logits.to(torch.promote_types(logits.dtype, torch.float32))
+def _cross_entropy(logits: Tensor, targets: Tensor, reduction: str = "mean") -> Tensor:
+    """Of logits (B, T, V) and targets (B, T), in float32 at least, in whichever order the logits lie in memory."""
+    if not logits.is_contiguous():
+        logits, targets = logits.transpose(0, 1), targets.transpose(0, 1)
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction=reduction)

@@ -79,8 +79,9 @@ class TrainSettings(Section):
     k1: int = Field(64, ge=1)  # steps whose loss makes one update
     k2: int | Literal["k1", "full"] = "k1"  # steps the gradient flows back through
     accumulate: int = Field(1, ge=1)  # stretches of k1 a step sums the gradients of
-    optimizer: Literal["adamw", "sgd", "ntasgd"] = "adamw"
+    optimizer: Literal["adamw", "muon", "sgd", "ntasgd"] = "adamw"
     learning_rate: float = Field(4e-3, gt=0)
+    muon_rate: float = Field(0.02, gt=0)  # muon: of the matrices between hidden states
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
     warmup: float = Field(0.02, ge=0, le=1)  # fraction of the budget
     final: float = Field(0.0, ge=0, le=1)  # what is left of the learning rate at the end

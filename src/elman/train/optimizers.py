@@ -1,14 +1,17 @@
-"""The optimisers: AdamW, SGD, and SGD that starts to average when it stops improving (NT-ASGD)."""
+"""The optimisers: AdamW, Muon, SGD, and SGD that starts to average when it stops improving (NT-ASGD)."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch import nn
 from torch.optim import Optimizer
 
-Name = Literal["adamw", "sgd", "ntasgd"]
+from elman.errors import UserError
+from elman.train.muon import Muon
+
+Name = Literal["adamw", "muon", "sgd", "ntasgd"]
 
 
 def optimizer(
@@ -20,19 +23,29 @@ def optimizer(
     momentum: float = 0.0,
     beta1: float = 0.9,
     beta2: float = 0.99,
+    muon_rate: float = 0.02,
 ) -> Optimizer:
     """The optimiser of this name over a model's parameters.
 
     Weight decay pulls at the matrices alone: a bias or a norm's gain has no need to be small.
     `ntasgd` is plain SGD here; its averaging is `averaging.Average`, started by `NonMonotonicTrigger`.
+    `muon` asks the model which of its matrices lie between hidden states: `model.stacked_maps()`, see `Muon`.
+
+    Raises:
+        UserError: the model does not tell Muon.
     """
     parameters = [p for p in model.parameters() if p.requires_grad]
     groups = [
         {"params": [p for p in parameters if p.dim() > 1], "weight_decay": weight_decay},
         {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
     ]
+    adamw: dict[str, Any] = {"lr": learning_rate, "betas": (beta1, beta2), "fused": True}
     if name == "adamw":
-        return torch.optim.AdamW(groups, lr=learning_rate, betas=(beta1, beta2), fused=True)
+        return torch.optim.AdamW(groups, **adamw)
+    if name == "muon":
+        if not hasattr(model, "stacked_maps"):
+            raise UserError(f"optimizer: {type(model).__name__} has no stacked_maps() for muon", remedy="use adamw")
+        return Muon(groups, cast(Any, model).stacked_maps(), muon_lr=muon_rate, **adamw)
     return torch.optim.SGD(groups, lr=learning_rate, momentum=momentum, fused=True)
 
 

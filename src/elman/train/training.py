@@ -77,6 +77,7 @@ class Training:
             momentum=s.momentum,
             beta1=s.beta1,
             beta2=s.beta2,
+            muon_rate=s.muon_rate,
         )
         self.parameters = [p for p in self.model.parameters() if p.requires_grad]
         self.clipper = Clipper(s.clip, s.clip_threshold, s.clip_percentile)

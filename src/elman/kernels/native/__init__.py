@@ -26,11 +26,11 @@ def why_not(call: Call) -> str | None:
     if library() is None:
         return "it was not built (it needs a C++ compiler when elman is installed)"
     if call.dtype not in NAMES:
-        return f"it knows float32 and float64, not {str(call.dtype).removeprefix('torch.')}"
+        return f"it knows float32, float64 and bfloat16, not {str(call.dtype).removeprefix('torch.')}"
     if call.projected:
         return "it has no projections"
-    if torch.is_autocast_enabled("cpu"):
-        return "it knows nothing of autocast"
+    if torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") != torch.bfloat16:
+        return "it knows autocast to bfloat16 alone"
     if torch._C._are_functorch_transforms_active():
         return "it cannot be transformed by torch.func"
     if torch.autograd.forward_ad._current_level >= 0:

@@ -3,6 +3,10 @@
 Forward, with G gates of which torch's order is kept:    gates = W_ih x + b  ->  core  ->  h, c, gates
 Backward: dh, dc  ->  core  ->  dgates (T, B, G * H), then
     dx = dgates W_ih,    dW_ih = sum over t of dgates_t^T x_t,    dW_hh = sum over t of dgates_t^T h_{t-1}
+
+In bfloat16 (that of the input, or of autocast) every matmul reads bfloat16 and adds in float32, and what is large
+(x, gates, every h_t) is kept in bfloat16. The memory itself stays in float32: h and c are rounded only where a
+matmul reads them, so that nothing is lost over many steps.
 """
 
 from __future__ import annotations
@@ -54,6 +58,12 @@ def read(
     """
     _check(cell, x, state, weights, lengths, resets)
     T = len(x)
+    given = [part.dtype for part in state]
+    if torch.is_autocast_enabled("cpu") and x.dtype != torch.float64:  # which autocast leaves alone
+        x = x.to(torch.get_autocast_dtype("cpu"))
+    number = computed_with(x.dtype)
+    state = tuple(part.to(number) for part in state)
+    weight_ih, *others = weights[:4]
     cleared = None
     if lengths is not None:
         lengths = lengths.to(torch.int64).contiguous()
@@ -61,12 +71,18 @@ def read(
         real = None if lengths is None else real_steps(lengths, T)  # (T, B)
         cleared = clears(resets, real, reverse).contiguous()  # (T, B)
     options = Options(cell, reverse, lengths, resets, cleared)
-    inputs = (x, state[0], state[1] if cell == "lstm" else None, *weights[:4])
+    others = [part if part is None else part.to(number) for part in others]
+    inputs: tuple[Any, ...] = (x, state[0], state[1] if cell == "lstm" else None, weight_ih.to(x.dtype), *others)
     if torch.is_grad_enabled() and any(part is not None and part.requires_grad for part in inputs):
         h, c, *final = _Recurrence.apply(options, *inputs)
     else:
         h, c, *final = _forward(options, *inputs, keep=False)[:4]
-    return Trajectory(h, c, tuple(final[: len(state)]))
+    return Trajectory(h, c, tuple(part.to(dtype) for part, dtype in zip(final, given, strict=False)))
+
+
+def computed_with(dtype: torch.dtype) -> torch.dtype:
+    """The dtype of sums and memories where what is stored has this one."""
+    return torch.float32 if dtype == torch.bfloat16 else dtype
 
 
 def _check(
@@ -81,8 +97,11 @@ def _check(
         ("bias_ih", weights.bias_ih, (G,)),
         ("bias_hh", weights.bias_hh, (G,)),
     ]
+    low = torch.is_autocast_enabled("cpu")  # which takes any mixture
     for name, part, shape in expected:
-        if part is not None and (part.shape != shape or part.dtype != x.dtype or part.device != x.device):
+        if part is None:
+            continue
+        if part.shape != shape or part.device != x.device or not (low or part.dtype == x.dtype):
             got = f"{part.dtype} {tuple(part.shape)} on {part.device}"
             raise ValueError(f"{name}: expected {x.dtype} {shape} on {x.device}, got {got}")
     for name, mask, shape in (("lengths", lengths, (B,)), ("resets", resets, (T, B))):
@@ -113,12 +132,13 @@ def _forward(
         if gru:
             bias[2 * H :] = b_ih[2 * H :]
             bias_hidden = b_hh[2 * H :]
+        bias = bias.to(x.dtype)
     rows, matrix = x.reshape(T * B, D), w_ih.t()
     gates = rows @ matrix if bias is None else torch.addmm(bias, rows, matrix)  # (T * B, G * H)
     hidden = x.new_empty(T, B, H) if gru and keep else None
     h = gates.view(T, B, H) if elman else x.new_empty(T, B, H)
-    h_final = x.new_empty(B, H)
-    c, c_final = (None, None) if c_first is None else (x.new_empty(T, B, H), x.new_empty(B, H))
+    h_final = h_first.new_empty(B, H)
+    c, c_final = (None, None) if c_first is None else (c_first.new_empty(T, B, H), c_first.new_empty(B, H))
     held = (h_first.contiguous(), None if c_first is None else c_first.contiguous(), w_hh.contiguous())
     call(
         "forward",
@@ -166,7 +186,7 @@ def _backward(
     gru = options.cell == "gru"
     dh, dc, dh_final, dc_final = (None if part is None else part.contiguous() for part in gradients)
     dgates = x.new_empty(T * B, GH + H if gru else GH)
-    dh_first, dc_first = x.new_empty(B, H), None if c_first is None else x.new_empty(B, H)
+    dh_first, dc_first = h_first.new_empty(B, H), None if c_first is None else h_first.new_empty(B, H)
     h_first = h_first.contiguous()
     held = (None if c_first is None else c_first.contiguous(), w_hh.contiguous())
     call(
@@ -200,12 +220,12 @@ def _backward(
         dw_ih = by_x.t() @ x.reshape(T * B, D)
         dw_ih = dw_ih.roll(-H, 0) if gru else dw_ih
     if wanted[4]:
-        dw_hh = _weight_gradient(by_h, options, h_first, h)
+        dw_hh = _weight_gradient(by_h, options, h_first.to(h.dtype), h).to(h_first.dtype)
     if wanted[5]:
-        db_ih = by_x.sum(0)
+        db_ih = by_x.sum(0).to(h_first.dtype)
         db_ih = db_ih.roll(-H) if gru else db_ih
     if wanted[6]:
-        db_hh = by_h.sum(0) if gru or db_ih is None else db_ih.clone()
+        db_hh = by_h.sum(0).to(h_first.dtype) if gru or db_ih is None else db_ih.clone()
     return dx, dh_first, dc_first, dw_ih, dw_hh, db_ih, db_hh
 
 
@@ -234,16 +254,17 @@ def _backward_of_reference(
 ) -> tuple[Tensor | None, ...]:
     """The same, as a graph that can itself be differentiated, of any order: the reference's, run anew."""
     inputs = saved[:7]
-    x, h_first, c_first, *weights = inputs
+    number = saved[1].dtype
+    x, h_first, c_first, *weights = (cast(Tensor, None if part is None else part.to(number)) for part in inputs)
     result = reference.KERNELS[options.cell](
         x,
-        (h_first,) if c_first is None else (h_first, c_first),
+        (h_first,) if saved[2] is None else (h_first, c_first),
         Weights(*weights),
         reverse=options.reverse,
         lengths=options.lengths,
         resets=options.resets,
     )
-    outputs = (result.h, result.c, *result.final)
+    outputs = (result.h.to(saved[0].dtype), result.c, *result.final)
     given = [(out, grad) for out, grad in zip(outputs, gradients, strict=False) if grad is not None]
     ends, starts = [cast(Tensor, out) for out, _ in given], [grad for _, grad in given]
     sought = [part for part, needed in zip(inputs, wanted, strict=True) if needed]

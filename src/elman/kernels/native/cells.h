@@ -9,27 +9,32 @@
 namespace {
 
 // One row at one step. Pointers into the caller's buffers end at H; the row's own memory is padded to whole vectors.
-template <class T> struct ForwardRow {
+// S is what the caller's buffers hold, where they are large; what is remembered is never rounded to it.
+template <class S> struct ForwardRow {
   int64_t H;
   bool keep;
-  const T* bias;   // null: zeros
-  T *gates, *hidden, *h, *c;
-  const T* h_before;
-  T *h_after, *c_memory;
+  const Number<S>* bias;  // null: zeros
+  S *gates, *hidden, *h;
+  Number<S>* c;
+  const Number<S>* h_before;
+  Number<S> *h_after, *c_memory;
 };
 
-template <class T> struct BackwardRow {
+template <class S> struct BackwardRow {
   int64_t H;
-  const T *gates, *hidden, *h, *c;
-  const T *h_before, *c_before;  // null: zeros
-  const T *dh_given, *dc_given;  // null: zeros
-  T* dgates;
-  T *dh, *dc;  // in: by the state after this step, as far as later steps are concerned; out: by the state before it,
+  const S *gates, *hidden, *h;
+  const Number<S>* c;
+  const S* h_before;                  // null: see h_first
+  const Number<S> *h_first, *c_before;  // null: zeros
+  const S* dh_given;                  // null: zeros
+  const Number<S>* dc_given;          // null: zeros
+  S* dgates;
+  Number<S> *dh, *dc;  // in: by the state after this step, as far as later steps are concerned; out: by the state before it,
                // but for the product of dgates with W_hh, which the caller adds to dh
 };
 
-template <class T> INLINE Vector<T> load_or_zero(const T* row, int64_t at, int64_t n) {
-  return row ? load(row + at, n) : Vector<T>{};
+template <class S> INLINE Vector<Number<S>> load_or_zero(const S* row, int64_t at, int64_t n) {
+  return row ? load(row + at, n) : Vector<Number<S>>{};
 }
 
 struct Tanh {
@@ -47,14 +52,16 @@ template <class Nonlinearity> struct Elman {
   static constexpr int kGates = 1, kDerivatives = 1, kFirstOfHidden = 0;
   static constexpr bool kCell = false;
 
-  template <class T>
-  static INLINE void forward(const Vector<T>* sums, const ForwardRow<T>& row, int64_t at, int64_t n) {
+  template <class S>
+  static INLINE void forward(const Vector<Number<S>>* sums, const ForwardRow<S>& row, int64_t at, int64_t n) {
+    using T = Number<S>;
     const Vector<T> h = Nonlinearity::template value<T>(sums[0] + load(row.gates + at, n));
     store(row.h + at, h, n);  // the same buffer as gates
     store(row.h_after + at, h);
   }
 
-  template <class T> static INLINE void backward(const BackwardRow<T>& row, int64_t at, int64_t n) {
+  template <class S> static INLINE void backward(const BackwardRow<S>& row, int64_t at, int64_t n) {
+    using T = Number<S>;
     const Vector<T> dh = load(row.dh + at) + load_or_zero(row.dh_given, at, n);
     store(row.dgates + at, Nonlinearity::template times_slope<T>(dh, load(row.h + at, n)), n);
     store(row.dh + at, Vector<T>{});
@@ -65,9 +72,10 @@ struct Gru {
   static constexpr int kGates = 3, kDerivatives = 4, kFirstOfHidden = 1;
   static constexpr bool kCell = false;
 
-  template <class T>
-  static INLINE void forward(const Vector<T>* sums, const ForwardRow<T>& row, int64_t at, int64_t n) {
-    T* gates = row.gates + at;
+  template <class S>
+  static INLINE void forward(const Vector<Number<S>>* sums, const ForwardRow<S>& row, int64_t at, int64_t n) {
+    using T = Number<S>;
+    S* gates = row.gates + at;
     const Vector<T> n_h = sums[2] + load_or_zero(row.bias, at, n);
     const Vector<T> r = sigmoid<T>(sums[0] + load(gates, n));
     const Vector<T> z = sigmoid<T>(sums[1] + load(gates + row.H, n));
@@ -82,14 +90,16 @@ struct Gru {
     store(row.hidden + at, n_h, n);
   }
 
-  template <class T> static INLINE void backward(const BackwardRow<T>& row, int64_t at, int64_t n) {
-    const T* gates = row.gates + at;
+  template <class S> static INLINE void backward(const BackwardRow<S>& row, int64_t at, int64_t n) {
+    using T = Number<S>;
+    const S* gates = row.gates + at;
     const Vector<T> r = load(gates, n), z = load(gates + row.H, n), news = load(gates + 2 * row.H, n);
     const Vector<T> dh = load(row.dh + at) + load_or_zero(row.dh_given, at, n);
+    const Vector<T> before = row.h_before ? load(row.h_before + at, n) : load_or_zero(row.h_first, at, n);
     const Vector<T> dn = dh * (T(1) - z) * (T(1) - news * news);
     const Vector<T> dr = dn * load(row.hidden + at, n) * r * (T(1) - r);
-    const Vector<T> dz = dh * (load_or_zero(row.h_before, at, n) - news) * z * (T(1) - z);
-    T* dgates = row.dgates + at;
+    const Vector<T> dz = dh * (before - news) * z * (T(1) - z);
+    S* dgates = row.dgates + at;
     store(dgates, dn, n);
     store(dgates + row.H, dr, n);
     store(dgates + 2 * row.H, dz, n);
@@ -102,9 +112,10 @@ struct Lstm {
   static constexpr int kGates = 4, kDerivatives = 4, kFirstOfHidden = 0;
   static constexpr bool kCell = true;
 
-  template <class T>
-  static INLINE void forward(const Vector<T>* sums, const ForwardRow<T>& row, int64_t at, int64_t n) {
-    T* gates = row.gates + at;
+  template <class S>
+  static INLINE void forward(const Vector<Number<S>>* sums, const ForwardRow<S>& row, int64_t at, int64_t n) {
+    using T = Number<S>;
+    S* gates = row.gates + at;
     const int64_t H = row.H;
     const Vector<T> i = sigmoid<T>(sums[0] + load(gates, n));
     const Vector<T> f = sigmoid<T>(sums[1] + load(gates + H, n));
@@ -123,15 +134,16 @@ struct Lstm {
     store(gates + 3 * H, o, n);
   }
 
-  template <class T> static INLINE void backward(const BackwardRow<T>& row, int64_t at, int64_t n) {
-    const T* gates = row.gates + at;
+  template <class S> static INLINE void backward(const BackwardRow<S>& row, int64_t at, int64_t n) {
+    using T = Number<S>;
+    const S* gates = row.gates + at;
     const int64_t H = row.H;
     const Vector<T> i = load(gates, n), f = load(gates + H, n);
     const Vector<T> g = load(gates + 2 * H, n), o = load(gates + 3 * H, n);
     const Vector<T> y = tanh<T>(load(row.c + at, n));
     const Vector<T> dh = load(row.dh + at) + load_or_zero(row.dh_given, at, n);
     const Vector<T> dc = load(row.dc + at) + load_or_zero(row.dc_given, at, n) + dh * o * (T(1) - y * y);
-    T* dgates = row.dgates + at;
+    S* dgates = row.dgates + at;
     store(dgates, dc * g * i * (T(1) - i), n);
     store(dgates + H, dc * load_or_zero(row.c_before, at, n) * f * (T(1) - f), n);
     store(dgates + 2 * H, dc * i * (T(1) - g * g), n);

@@ -12,17 +12,21 @@ struct Choice {
   const Table* table;
 };
 
-// ELMAN_INSTRUCTION_SET (avx2 or baseline) asks for less than the processor has; there is no way to ask for more.
+// ELMAN_INSTRUCTION_SET (avx512, avx2 or baseline) asks for less than the processor has; there is no way to ask for more.
 Choice choose() {
 #if defined(__x86_64__)
   const char* wish = getenv("ELMAN_INSTRUCTION_SET");
-  const bool any = !wish || !*wish, baseline = !any && !strcmp(wish, "baseline");
-  const bool avx2 = !any && !strcmp(wish, "avx2");
+  if (!wish) wish = "";
   __builtin_cpu_init();
-  if (!baseline && !avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
-      __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq"))
+  const bool fast = strcmp(wish, "baseline") != 0, wide = fast && strcmp(wish, "avx2") != 0;
+  if (wide && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+      __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq")) {
+#if defined(HAS_AVX512_BF16)
+    if (strcmp(wish, "avx512") != 0 && __builtin_cpu_supports("avx512bf16")) return {"avx512_bf16", &kAvx512Bf16};
+#endif
     return {"avx512", &kAvx512};
-  if (!baseline && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return {"avx2", &kAvx2};
+  }
+  if (fast && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return {"avx2", &kAvx2};
 #endif
   return {"baseline", &kBaseline};
 }
@@ -35,6 +39,8 @@ const Choice kChoice = choose();
 
 EXPORT int32_t elman_forward_float(const Sweep* sweep) { return kChoice.table->forward_float(sweep); }
 EXPORT int32_t elman_forward_double(const Sweep* sweep) { return kChoice.table->forward_double(sweep); }
+EXPORT int32_t elman_forward_bfloat16(const Sweep* sweep) { return kChoice.table->forward_bfloat16(sweep); }
 EXPORT int32_t elman_backward_float(const Sweep* sweep) { return kChoice.table->backward_float(sweep); }
 EXPORT int32_t elman_backward_double(const Sweep* sweep) { return kChoice.table->backward_double(sweep); }
+EXPORT int32_t elman_backward_bfloat16(const Sweep* sweep) { return kChoice.table->backward_bfloat16(sweep); }
 EXPORT const char* elman_instruction_set(void) { return kChoice.name; }

@@ -7,12 +7,20 @@
 struct Table {
   int32_t (*forward_float)(const Sweep*);
   int32_t (*forward_double)(const Sweep*);
+  int32_t (*forward_bfloat16)(const Sweep*);
   int32_t (*backward_float)(const Sweep*);
   int32_t (*backward_double)(const Sweep*);
+  int32_t (*backward_bfloat16)(const Sweep*);
 };
 
 extern const Table kBaseline;
 #if defined(__x86_64__)
 extern const Table kAvx2;
 extern const Table kAvx512;
+#if defined(__has_include)
+#if __has_include(<avx512bf16intrin.h>)
+#define HAS_AVX512_BF16 1
+extern const Table kAvx512Bf16;
+#endif
+#endif
 #endif

@@ -53,9 +53,9 @@ def parallel_for() -> int | None:
 
 
 def instruction_set() -> str | None:
-    """What the core was made to run on here: "avx512", "avx2" or "baseline"; None where there is no core.
+    """What the core was made to run on here, as sweep.h names it; None where there is no core.
 
-    >>> instruction_set() in ("avx512", "avx2", "baseline", None)
+    >>> instruction_set() in ("avx512_bf16", "avx512", "avx2", "baseline", None)
     True
     """
     core = library()
@@ -75,4 +75,4 @@ def call(direction: str, dtype: torch.dtype, **fields: Tensor | int | None) -> N
         raise MemoryError(f"no memory for the scratch of a native {direction} pass")
 
 
-NAMES: dict[torch.dtype, str] = {torch.float32: "float", torch.float64: "double"}
+NAMES: dict[torch.dtype, str] = {torch.float32: "float", torch.float64: "double", torch.bfloat16: "bfloat16"}

@@ -1,7 +1,8 @@
 // Rows times a packed matrix, in tiles that stay in registers. Included once per instruction set.
 //
 // A matrix (K, N) is packed into panels. A panel holds a few vectors of columns (the `width`) that are wanted at
-// the same time, and lays them out as they are read: for k = 0 .. K - 1, the `width` vectors of row k.
+// the same time, and lays them out as they are read: for k = 0 .. K - 1, the `width` vectors of row k. In bfloat16
+// a lane holds the numbers of two rows, k and k + 1, since that is what a processor multiplies at once.
 
 #pragma once
 
@@ -24,57 +25,99 @@ constexpr int64_t kBlockBytes = 24 * 1024;
 // The panel is fetched from the larger caches so many steps of k before its use.
 constexpr int64_t kAhead = 16;
 
+// How many numbers of a row of S share a lane, and how many vectors deep a panel of K rows is.
+template <class S> constexpr int kPair = sizeof(Number<S>) / sizeof(S);
+template <class S> INLINE int64_t depth(int64_t K) { return (K + kPair<S> - 1) / kPair<S>; }
+
+// One number of a, or a pair of them; `last` says that there is but one left.
+template <class S> struct Operand {
+  Number<S> number;
+  Operand(const S* a, bool) : number(*a) {}
+  INLINE void times(Vector<S> panel, Vector<S>& sum) const { sum += number * panel; }
+};
+
+template <> struct Operand<Bfloat16> {
+  typedef VectorOf<float>::Words Words;
+  uint32_t pair = 0;
+  Operand(const Bfloat16* a, bool last) {
+    if (last) pair = a->bits;
+    else memcpy(&pair, a, sizeof pair);
+  }
+#if defined(DOT_OF_PAIRS)
+  INLINE void times(Vector<float> panel, Vector<float>& sum) const {
+    const Words both = Words{} + pair;
+    sum = (Vector<float>)_mm512_dpbf16_ps((__m512)sum, (__m512bh)both, (__m512bh)panel);
+  }
+#else
+  INLINE void times(Vector<float> panel, Vector<float>& sum) const {
+    const Words first = Words{} + (pair << 16), second = Words{} + (pair & 0xffff0000u);
+    sum += (Vector<float>)first * (Vector<float>)((Words)panel << 16);
+    sum += (Vector<float>)second * (Vector<float>)((Words)panel & 0xffff0000u);
+  }
+#endif
+};
+
 // sums[r][v] += sum over k of a[r][k] * panel[k][v]
-template <class T, int ROWS, int WIDTH>
-void tile(const T* a, int64_t stride, const Vector<T>* panel, int64_t K, Vector<T>* sums) {
-  Vector<T> s[ROWS][WIDTH];
+template <class S, int ROWS, int WIDTH>
+void tile(const S* a, int64_t stride, const Vector<Number<S>>* panel, int64_t K, Vector<Number<S>>* sums) {
+  Vector<Number<S>> s[ROWS][WIDTH];
 #pragma GCC unroll 8
   for (int r = 0; r < ROWS; ++r)
 #pragma GCC unroll 4
     for (int v = 0; v < WIDTH; ++v) s[r][v] = sums[r * WIDTH + v];
-  for (int64_t k = 0; k < K; ++k, panel += WIDTH) {
+  for (int64_t k = 0; k + kPair<S> <= K; k += kPair<S>, panel += WIDTH) {
 #pragma GCC unroll 4
     for (int v = 0; v < WIDTH * BYTES; v += 64) __builtin_prefetch((const char*)(panel + kAhead * WIDTH) + v);
 #pragma GCC unroll 8
-    for (int r = 0; r < ROWS; ++r)
+    for (int r = 0; r < ROWS; ++r) {
+      const Operand<S> it(a + r * stride + k, false);
 #pragma GCC unroll 4
-      for (int v = 0; v < WIDTH; ++v) s[r][v] += a[r * stride + k] * panel[v];
+      for (int v = 0; v < WIDTH; ++v) it.times(panel[v], s[r][v]);
+    }
   }
+  if (kPair<S> > 1 && K % kPair<S>)
+    for (int r = 0; r < ROWS; ++r) {
+      const Operand<S> it(a + r * stride + K - 1, true);
+      for (int v = 0; v < WIDTH; ++v) it.times(panel[v], s[r][v]);
+    }
 #pragma GCC unroll 8
   for (int r = 0; r < ROWS; ++r)
 #pragma GCC unroll 4
     for (int v = 0; v < WIDTH; ++v) sums[r * WIDTH + v] = s[r][v];
 }
 
-template <class T, int WIDTH, int ROWS = rows_per_tile(WIDTH)>
-INLINE void tile_of(int64_t rows, const T* a, int64_t stride, const Vector<T>* panel, int64_t K, Vector<T>* sums) {
+template <class S, int WIDTH, int ROWS = rows_per_tile(WIDTH)>
+INLINE void tile_of(int64_t rows, const S* a, int64_t stride, const Vector<Number<S>>* panel, int64_t K,
+                    Vector<Number<S>>* sums) {
   if constexpr (ROWS > 1) {
-    if (rows < ROWS) return tile_of<T, WIDTH, ROWS - 1>(rows, a, stride, panel, K, sums);
+    if (rows < ROWS) return tile_of<S, WIDTH, ROWS - 1>(rows, a, stride, panel, K, sums);
   }
-  tile<T, ROWS, WIDTH>(a, stride, panel, K, sums);
+  tile<S, ROWS, WIDTH>(a, stride, panel, K, sums);
 }
 
-template <class T, int WIDTH>
-void product_of(const T* a, int64_t stride, int64_t rows, const Vector<T>* panel, int64_t K, Vector<T>* sums) {
+template <class S, int WIDTH>
+void product_of(const S* a, int64_t stride, int64_t rows, const Vector<Number<S>>* panel, int64_t K,
+                Vector<Number<S>>* sums) {
   const int64_t tiles = (rows + rows_per_tile(WIDTH) - 1) / rows_per_tile(WIDTH);
-  const int64_t block = kBlockBytes / (WIDTH * BYTES);
-  for (int64_t i = 0; i < rows * WIDTH; ++i) sums[i] = Vector<T>{};
+  const int64_t block = kBlockBytes / (WIDTH * BYTES) * kPair<S>;
+  for (int64_t i = 0; i < rows * WIDTH; ++i) sums[i] = Vector<Number<S>>{};
   for (int64_t k = 0; k < K; k += block)
     for (int64_t i = 0; i < tiles; ++i) {
       const int64_t first = rows * i / tiles, last = rows * (i + 1) / tiles;
-      tile_of<T, WIDTH>(last - first, a + first * stride + k, stride, panel + k * WIDTH, K - k < block ? K - k : block,
-                        sums + first * WIDTH);
+      tile_of<S, WIDTH>(last - first, a + first * stride + k, stride, panel + depth<S>(k) * WIDTH,
+                        K - k < block ? K - k : block, sums + first * WIDTH);
     }
 }
 
 // sums (rows, width), in vectors, = a (rows, K), its rows `stride` apart, times one panel.
-template <class T>
-void product(const T* a, int64_t stride, int64_t rows, const Vector<T>* panel, int width, int64_t K, Vector<T>* sums) {
+template <class S>
+void product(const S* a, int64_t stride, int64_t rows, const Vector<Number<S>>* panel, int width, int64_t K,
+             Vector<Number<S>>* sums) {
   switch (width) {
-    case 1: return product_of<T, 1>(a, stride, rows, panel, K, sums);
-    case 2: return product_of<T, 2>(a, stride, rows, panel, K, sums);
-    case 3: return product_of<T, 3>(a, stride, rows, panel, K, sums);
-    default: return product_of<T, 4>(a, stride, rows, panel, K, sums);
+    case 1: return product_of<S, 1>(a, stride, rows, panel, K, sums);
+    case 2: return product_of<S, 2>(a, stride, rows, panel, K, sums);
+    case 3: return product_of<S, 3>(a, stride, rows, panel, K, sums);
+    default: return product_of<S, 4>(a, stride, rows, panel, K, sums);
   }
 }
 
@@ -102,31 +145,32 @@ template <class T> void dots(const T* a, const T* weight, int64_t n, int64_t K, 
 
 // How H columns, once for each of G gates, are cut into panels: one of the LSTM and the GRU holds all gates of one
 // vector of units, so that these can be finished together; with one gate it holds up to four vectors of units.
-template <class T> struct Panels {
+template <class S> struct Panels {
   int64_t H, G, K;
 
-  int64_t vectors() const { return (H + kLanes<T> - 1) / kLanes<T>; }
+  static constexpr int lanes = kLanes<Number<S>>;
+  int64_t vectors() const { return (H + lanes - 1) / lanes; }
   int64_t count() const { return G > 1 ? vectors() : (vectors() + kMaxWidth - 1) / kMaxWidth; }
   int64_t first(int64_t panel) const { return vectors() * panel / count(); }  // its first vector of units
   int width(int64_t panel) const { return int((first(panel + 1) - first(panel)) * G); }
-  int64_t offset(int64_t panel) const { return first(panel) * G * K; }  // in vectors, as all that follow
-  int64_t size() const { return vectors() * G * K; }
+  int64_t offset(int64_t panel) const { return first(panel) * G * depth<S>(K); }  // in vectors, as all that follow
+  int64_t size() const { return vectors() * G * depth<S>(K); }
 
-  // Column u of gate g at row k is weight[(g * H + u) * column_stride + k * row_stride]; zeros beyond H. One of the
-  // strides is 1, and a few k at a time make the most of every cache line of both.
-  void pack(int64_t panel, const T* weight, int64_t column_stride, int64_t row_stride, Vector<T>* packed) const {
-    T* to = (T*)(packed + offset(panel));
-    const int64_t columns = width(panel) * kLanes<T>, few = 16;
-    for (int64_t k = 0; k < K; k += few)
+  // Column u of gate g at row k is weight[(g * H + u) * column_stride + k * row_stride]; zeros beyond H and K. One of
+  // the strides is 1, and a few k at a time make the most of every cache line of both.
+  void pack(int64_t panel, const Number<S>* weight, int64_t column_stride, int64_t row_stride,
+            Vector<Number<S>>* packed) const {
+    S* to = (S*)(packed + offset(panel));
+    const int64_t columns = width(panel) * lanes, few = 16, rows = depth<S>(K) * kPair<S>;
+    for (int64_t k = 0; k < rows; k += few)
       for (int64_t column = 0; column < columns; ++column) {
-        const int64_t v = column / kLanes<T>, lane = column % kLanes<T>;
-        const int64_t u = (first(panel) + v / G) * kLanes<T> + lane;
-        const T* from = weight + (v % G * H + u) * column_stride;
-        const int64_t last = K - k < few ? K : k + few;
-        if (u < H)
-          for (int64_t i = k; i < last; ++i) to[i * columns + column] = from[i * row_stride];
-        else
-          for (int64_t i = k; i < last; ++i) to[i * columns + column] = T(0);
+        const int64_t v = column / lanes, lane = column % lanes;
+        const int64_t u = (first(panel) + v / G) * lanes + lane;
+        const Number<S>* from = weight + (v % G * H + u) * column_stride;
+        const int64_t last = rows - k < few ? rows : k + few;
+        for (int64_t i = k; i < last; ++i)
+          put(to + (i / kPair<S> * columns + column) * kPair<S> + i % kPair<S>,
+              u < H && i < K ? from[i * row_stride] : Number<S>(0));
       }
   }
 };

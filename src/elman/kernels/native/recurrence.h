@@ -53,14 +53,27 @@ INLINE int64_t step_before(const Sweep& s, int64_t t, int64_t length) {
 INLINE int64_t length_of(const Sweep& s, int64_t b) { return s.lengths ? s.lengths[b] : s.T; }
 INLINE bool is_cleared(const Sweep& s, int64_t t, int64_t b) { return s.cleared && s.cleared[t * s.B + b]; }
 
-template <class T, class Cell> struct Forward {
+// The memory of some rows, each `width` numbers long: H, padded with zeros to whole vectors. What the product with
+// the weights reads of it is rounded to S; where that is what it holds anyway, both are the same.
+template <class S> struct Memory {
+  Number<S>* h;
+  S* rounded;
+
+  void round(int64_t size) const {
+    if constexpr (kPair<S> > 1)
+      for (int64_t at = 0; at < size; at += kLanes<Number<S>>) store(rounded + at, load(h + at));
+  }
+};
+
+template <class S, class Cell> struct Forward {
+  using T = Number<S>;
   const Sweep& s;
-  Panels<T> panels;
-  int64_t width;  // of a row's memory: H, padded to whole vectors
+  Panels<S> panels;
+  int64_t width;
 
   explicit Forward(const Sweep& sweep) : s(sweep), panels{s.H, Cell::kGates, s.H}, width(panels.vectors() * kLanes<T>) {}
 
-  int64_t scratch_vectors(int64_t rows) const { return rows * (3 * panels.vectors() + kMaxWidth); }
+  int64_t scratch_vectors(int64_t rows) const { return rows * (5 * panels.vectors() + kMaxWidth); }
 
   // Packing takes as long as a few products of one row do without it: a server's single step goes without.
   static bool worth_packing(const Sweep& s) { return s.T * s.B > 4; }
@@ -69,29 +82,36 @@ template <class T, class Cell> struct Forward {
 
   // The rows [first, last) through all of time.
   void run(int64_t first, int64_t last, const Vector<T>* packed, Vector<T>* scratch) const {
-    const int64_t rows = last - first;
+    const int64_t rows = last - first, size = rows * width;
     Vector<T>* sums = scratch;
-    T* before = (T*)(sums + rows * kMaxWidth);
-    T* after = before + rows * width;
-    T* c = after + rows * width;
+    T* memory = (T*)(sums + rows * kMaxWidth);
+    T* c = memory + 2 * size;
+    Memory<S> before = {memory, (S*)memory}, after = {memory + size, (S*)(memory + size)};
+    if (kPair<S> > 1) {
+      before.rounded = (S*)(memory + 3 * size);
+      after.rounded = (S*)(memory + 4 * size);
+    }
     for (int64_t r = 0; r < rows; ++r) {
-      read_row((const T*)s.h_first, first + r, before + r * width);
+      read_row((const T*)s.h_first, first + r, before.h + r * width);
       if (Cell::kCell) read_row((const T*)s.c_first, first + r, c + r * width);
     }
+    before.round(size);
     for (int64_t step = 0; step < s.T; ++step) {
       const int64_t t = s.reverse ? s.T - 1 - step : step;
       for (int64_t r = 0; r < rows; ++r)
         if (is_cleared(s, t, first + r)) {
-          memset(before + r * width, 0, width * sizeof(T));
+          memset(before.h + r * width, 0, width * sizeof(T));
+          memset(before.rounded + r * width, 0, width * sizeof(S));
           if (Cell::kCell) memset(c + r * width, 0, width * sizeof(T));
         }
       one_step(t, first, rows, packed, sums, before, after, c);
-      T* swap = before;
+      after.round(size);
+      const Memory<S> swap = before;
       before = after;
       after = swap;
     }
     for (int64_t r = 0; r < rows; ++r) {
-      memcpy((T*)s.h_final + (first + r) * s.H, before + r * width, s.H * sizeof(T));
+      memcpy((T*)s.h_final + (first + r) * s.H, before.h + r * width, s.H * sizeof(T));
       if (Cell::kCell) memcpy((T*)s.c_final + (first + r) * s.H, c + r * width, s.H * sizeof(T));
     }
   }
@@ -105,12 +125,13 @@ template <class T, class Cell> struct Forward {
   void fetch(int64_t row, int64_t panel) const {
     for (int64_t v = panels.first(panel); v < panels.first(panel + 1); ++v) {
       for (int g = 0; g < Cell::kGates; ++g)
-        __builtin_prefetch(row_of<T>(s.gates, row, Cell::kGates * s.H) + g * s.H + v * kLanes<T>, 1);
-      if (Cell::kGates > 1) __builtin_prefetch(row_of<T>(s.h, row, s.H) + v * kLanes<T>, 1);
+        __builtin_prefetch(row_of<S>(s.gates, row, Cell::kGates * s.H) + g * s.H + v * kLanes<T>, 1);
+      if (Cell::kGates > 1) __builtin_prefetch(row_of<S>(s.h, row, s.H) + v * kLanes<T>, 1);
       if (Cell::kCell) __builtin_prefetch(row_of<T>(s.c, row, s.H) + v * kLanes<T>, 1);
     }
   }
 
+  // Here the weights are as they were given, and nothing is rounded.
   void unpacked_product(const T* before, int64_t rows, int64_t panel, Vector<T>* sums) const {
     const int panel_width = panels.width(panel);
     for (int64_t r = 0; r < rows; ++r)
@@ -123,48 +144,49 @@ template <class T, class Cell> struct Forward {
       }
   }
 
-  void one_step(int64_t t, int64_t first, int64_t rows, const Vector<T>* packed, Vector<T>* sums, const T* before,
-                T* after, T* c) const {
+  void one_step(int64_t t, int64_t first, int64_t rows, const Vector<T>* packed, Vector<T>* sums, Memory<S> before,
+                Memory<S> after, T* c) const {
     for (int64_t panel = 0; panel < panels.count(); ++panel) {
       const int panel_width = panels.width(panel);
       for (int64_t r = 0; r < kRowsAhead && r < rows; ++r) fetch(t * s.B + first + r, panel);
       if (worth_packing(s))
-        product<T>(before, width, rows, packed + panels.offset(panel), panel_width, s.H, sums);
+        product<S>(before.rounded, width, rows, packed + panels.offset(panel), panel_width, s.H, sums);
       else
-        unpacked_product(before, rows, panel, sums);
+        unpacked_product(before.h, rows, panel, sums);
       for (int64_t r = 0; r < rows; ++r) {
         const int64_t b = first + r, row = t * s.B + b;
         if (r + kRowsAhead < rows) fetch(row + kRowsAhead, panel);
         if (t >= length_of(s, b)) continue;
-        const ForwardRow<T> it = {s.H,
+        const ForwardRow<S> it = {s.H,
                                   s.keep != 0,
                                   (const T*)s.bias,
-                                  row_of<T>(s.gates, row, Cell::kGates * s.H),
-                                  row_of<T>(s.hidden, row, s.H),
-                                  row_of<T>(s.h, row, s.H),
+                                  row_of<S>(s.gates, row, Cell::kGates * s.H),
+                                  row_of<S>(s.hidden, row, s.H),
+                                  row_of<S>(s.h, row, s.H),
                                   row_of<T>(s.c, row, s.H),
-                                  before + r * width,
-                                  after + r * width,
+                                  before.h + r * width,
+                                  after.h + r * width,
                                   c + r * width};
         for (int v = 0; v < panel_width; v += Cell::kGates) {
           const int64_t at = (panels.first(panel) + v / Cell::kGates) * kLanes<T>;
-          Cell::template forward<T>(sums + r * panel_width + v, it, at, s.H - at < kLanes<T> ? s.H - at : kLanes<T>);
+          Cell::template forward<S>(sums + r * panel_width + v, it, at, s.H - at < kLanes<T> ? s.H - at : kLanes<T>);
         }
       }
     }
     for (int64_t r = 0; r < rows; ++r) {
       const int64_t row = t * s.B + first + r;
       if (t < length_of(s, first + r)) continue;
-      memcpy(after + r * width, before + r * width, width * sizeof(T));
-      memset(row_of<T>(s.h, row, s.H), 0, s.H * sizeof(T));
+      memcpy(after.h + r * width, before.h + r * width, width * sizeof(T));
+      memset(row_of<S>(s.h, row, s.H), 0, s.H * sizeof(S));
       if (Cell::kCell) memset(row_of<T>(s.c, row, s.H), 0, s.H * sizeof(T));
     }
   }
 };
 
-template <class T, class Cell> struct Backward {
+template <class S, class Cell> struct Backward {
+  using T = Number<S>;
   const Sweep& s;
-  Panels<T> panels;
+  Panels<S> panels;
   int64_t width;
 
   explicit Backward(const Sweep& sweep)
@@ -204,41 +226,40 @@ template <class T, class Cell> struct Backward {
 
   void nonlinearities(int64_t t, int64_t b, T* dh, T* dc) const {
     const int64_t row = t * s.B + b, length = length_of(s, b);
-    T* dgates = row_of<T>(s.dgates, row, Cell::kDerivatives * s.H);
+    S* dgates = row_of<S>(s.dgates, row, Cell::kDerivatives * s.H);
     if (t >= length) {
-      memset(dgates, 0, Cell::kDerivatives * s.H * sizeof(T));
+      memset(dgates, 0, Cell::kDerivatives * s.H * sizeof(S));
       return;
     }
     const int64_t before = step_before(s, t, length);
     const bool blank = is_cleared(s, t, b);
-    const BackwardRow<T> it = {
+    const BackwardRow<S> it = {
         s.H,
-        row_of<T>(s.gates, row, Cell::kGates * s.H),
-        row_of<T>(s.hidden, row, s.H),
-        row_of<T>(s.h, row, s.H),
+        row_of<S>(s.gates, row, Cell::kGates * s.H),
+        row_of<S>(s.hidden, row, s.H),
+        row_of<S>(s.h, row, s.H),
         row_of<T>(s.c, row, s.H),
-        blank        ? nullptr
-        : before < 0 ? row_of<T>(s.h_first, b, s.H)
-                     : row_of<T>(s.h, before * s.B + b, s.H),
+        blank || before < 0 ? nullptr : row_of<S>(s.h, before * s.B + b, s.H),
+        blank || before >= 0 ? nullptr : row_of<T>(s.h_first, b, s.H),
         blank        ? nullptr
         : before < 0 ? row_of<T>(s.c_first, b, s.H)
                      : row_of<T>(s.c, before * s.B + b, s.H),
-        row_of<T>(s.dh, row, s.H),
+        row_of<S>(s.dh, row, s.H),
         row_of<T>(s.dc, row, s.H),
         dgates,
         dh,
         dc};
     for (int64_t at = 0; at < s.H; at += kLanes<T>)
-      Cell::template backward<T>(it, at, s.H - at < kLanes<T> ? s.H - at : kLanes<T>);
+      Cell::template backward<S>(it, at, s.H - at < kLanes<T> ? s.H - at : kLanes<T>);
   }
 
   // dh += W_hh^T dgates; the rows of padding have zeros there.
   void through_weight(int64_t t, int64_t first, int64_t rows, const Vector<T>* packed, Vector<T>* sums, T* dh) const {
     const int64_t stride = Cell::kDerivatives * s.H;
-    const T* dgates = row_of<T>(s.dgates, t * s.B + first, stride) + Cell::kFirstOfHidden * s.H;
+    const S* dgates = row_of<S>(s.dgates, t * s.B + first, stride) + Cell::kFirstOfHidden * s.H;
     for (int64_t panel = 0; panel < panels.count(); ++panel) {
       const int panel_width = panels.width(panel);
-      product<T>(dgates, stride, rows, packed + panels.offset(panel), panel_width, panels.K, sums);
+      product<S>(dgates, stride, rows, packed + panels.offset(panel), panel_width, panels.K, sums);
       for (int64_t r = 0; r < rows; ++r)
         for (int v = 0; v < panel_width; ++v) {
           T* to = dh + r * width + (panels.first(panel) + v) * kLanes<T>;
@@ -248,11 +269,12 @@ template <class T, class Cell> struct Backward {
   }
 };
 
-template <class Direction, class T> int32_t run(const Sweep& s) {
+template <class Direction, class S> int32_t run(const Sweep& s) {
+  using T = Number<S>;
   if (s.B == 0 || s.H == 0) return 0;
   const Direction direction(s);
-  const Panels<T>& panels = direction.panels;
-  const double work = double(panels.size()) * kLanes<T>;
+  const Panels<S>& panels = direction.panels;
+  const double work = double(panels.size()) * kLanes<T> * kPair<S>;
   const bool packing = Direction::worth_packing(s);
   const Buffer<T> packed(packing ? panels.size() : 0);
   if (!packed.data) return 1;
@@ -270,16 +292,16 @@ template <class Direction, class T> int32_t run(const Sweep& s) {
   return failed;
 }
 
-template <template <class, class> class Direction, class T> int32_t of_cell(const Sweep* sweep) {
+template <template <class, class> class Direction, class S> int32_t of_cell(const Sweep* sweep) {
   switch (sweep->cell) {
-    case kElmanTanh: return run<Direction<T, Elman<Tanh>>, T>(*sweep);
-    case kElmanRelu: return run<Direction<T, Elman<Relu>>, T>(*sweep);
-    case kGru: return run<Direction<T, Gru>, T>(*sweep);
-    default: return run<Direction<T, Lstm>, T>(*sweep);
+    case kElmanTanh: return run<Direction<S, Elman<Tanh>>, S>(*sweep);
+    case kElmanRelu: return run<Direction<S, Elman<Relu>>, S>(*sweep);
+    case kGru: return run<Direction<S, Gru>, S>(*sweep);
+    default: return run<Direction<S, Lstm>, S>(*sweep);
   }
 }
 
 }  // namespace
 
-extern const Table TABLE = {of_cell<Forward, float>, of_cell<Forward, double>, of_cell<Backward, float>,
-                            of_cell<Backward, double>};
+extern const Table TABLE = {of_cell<Forward, float>,  of_cell<Forward, double>,  of_cell<Forward, Bfloat16>,
+                            of_cell<Backward, float>, of_cell<Backward, double>, of_cell<Backward, Bfloat16>};

@@ -2,6 +2,8 @@
 //
 // The core knows neither Python nor torch. Every buffer is the caller's, contiguous and row-major, of float or
 // double as the entry point says, and T (time), B (batch) or H (hidden) may be 0 where that makes sense.
+// The entry points for bfloat16 take what is marked with an asterisk below as bfloat16, and all else as float: the
+// weights and what they multiply are rounded, but no sum and no memory is.
 // G is the number of gates, in torch's order: 1 (Elman), 3 (GRU: r z n), 4 (LSTM: i f g o).
 
 #pragma once
@@ -32,9 +34,9 @@ struct Sweep {
 
   // Forward: in, W_ih x_t and every other bias; out (if kept), the gates after their nonlinearities.
   // Elman's network: the same buffer as `h`. Backward: in, the gates kept.
-  void* gates;   // (T, B, G * H)
-  void* hidden;  // (T, B, H) or null; of the GRU alone: W_hn h_{t-1} + b_hn, kept for backward
-  void* h;       // (T, B, H): every h_t, zeros at padding. Backward reads it
+  void* gates;   // * (T, B, G * H)
+  void* hidden;  // * (T, B, H) or null; of the GRU alone: W_hn h_{t-1} + b_hn, kept for backward
+  void* h;       // * (T, B, H): every h_t, zeros at padding. Backward reads it
   void* c;       // (T, B, H): every c_t of the LSTM, zeros at padding; null for other cells
   const void* h_first;  // (B, H)
   const void* c_first;  // (B, H), LSTM
@@ -42,13 +44,13 @@ struct Sweep {
   void* c_final;        // (B, H), LSTM, of forward only
 
   // Of backward only: the loss's derivatives by ...
-  const void* dh;        // (T, B, H) or null: ... every h_t
+  const void* dh;        // * (T, B, H) or null: ... every h_t
   const void* dc;        // (T, B, H) or null: ... every c_t
   const void* dh_final;  // (B, H) or null: ... the final state
   const void* dc_final;  // (B, H) or null
   // out: ... the sums that enter the nonlinearities, zeros at padding. (T, B, G * H); for the GRU (T, B, 4 * H),
   // holding n_x, r, z, n_h: the first three are those by W_ih x_t, the last three those by W_hh h_{t-1}.
-  void* dgates;
+  void* dgates;  // *
   void* dh_first;  // (B, H): ... the initial state
   void* dc_first;  // (B, H), LSTM
 };
@@ -56,9 +58,11 @@ struct Sweep {
 // All return 0, or 1 if there was no memory for the packed weights and the scratch.
 int32_t elman_forward_float(const Sweep* sweep);
 int32_t elman_forward_double(const Sweep* sweep);
+int32_t elman_forward_bfloat16(const Sweep* sweep);
 int32_t elman_backward_float(const Sweep* sweep);
 int32_t elman_backward_double(const Sweep* sweep);
+int32_t elman_backward_bfloat16(const Sweep* sweep);
 
-// The instruction set in use: "avx512", "avx2" or "baseline".
+// The instruction set in use: "avx512_bf16", "avx512", "avx2" or "baseline".
 const char* elman_instruction_set(void);
 }

@@ -8,12 +8,32 @@
 #include <cstdint>
 #include <cstring>
 
+#if defined(DOT_OF_PAIRS)
+#include <immintrin.h>
+#endif
+
 namespace {
+
+// A number of 16 bits: the upper half of a float. It is only ever stored, and computed with as a float.
+struct Bfloat16 {
+  uint16_t bits;
+};
+
+// What a number that is stored as S is computed with as.
+template <class S> struct NumberOf {
+  using Type = S;
+};
+template <> struct NumberOf<Bfloat16> {
+  using Type = float;
+};
+template <class S> using Number = typename NumberOf<S>::Type;
 
 template <class T> struct VectorOf;
 template <> struct VectorOf<float> {
   typedef float Type __attribute__((vector_size(BYTES)));
   typedef int32_t Bits __attribute__((vector_size(BYTES)));
+  typedef uint32_t Words __attribute__((vector_size(BYTES)));
+  typedef uint16_t Halves __attribute__((vector_size(BYTES / 2)));
   static constexpr int kMantissa = 23, kBias = 127, kTerms = 7;
   static constexpr float kRound = 12582912.0f;        // 1.5 * 2^23: adding it rounds to an integer
   static constexpr float kLn2High = 0.693145751953f, kLn2Low = 1.42860682030941723e-6f;
@@ -47,11 +67,60 @@ template <class T> INLINE Vector<T> load(const T* from, int64_t n) {
   return v;
 }
 
+// The same of bfloat16, as floats.
+INLINE Vector<float> widen(VectorOf<float>::Halves halves) {
+  return (Vector<float>)(__builtin_convertvector(halves, VectorOf<float>::Words) << 16);
+}
+
+INLINE Vector<float> load(const Bfloat16* from) {
+  VectorOf<float>::Halves halves;
+  memcpy(&halves, from, sizeof halves);
+  return widen(halves);
+}
+
+INLINE Vector<float> load(const Bfloat16* from, int64_t n) {
+  if (n == kLanes<float>) return load(from);
+  VectorOf<float>::Halves halves = {};
+  for (int64_t lane = 0; lane < n; ++lane) halves[lane] = from[lane].bits;
+  return widen(halves);
+}
+
 template <class T> INLINE void store(T* to, Vector<T> v) { memcpy(to, &v, sizeof v); }
 
 template <class T> INLINE void store(T* to, Vector<T> v, int64_t n) {
   if (n == kLanes<T>) return store(to, v);
   for (int64_t lane = 0; lane < n; ++lane) to[lane] = v[lane];
+}
+
+// Rounded to the nearest, ties to even; NaN stays NaN.
+INLINE VectorOf<float>::Halves narrow(Vector<float> v) {
+#if defined(DOT_OF_PAIRS)
+  return (VectorOf<float>::Halves)_mm512_cvtneps_pbh((__m512)v);
+#else
+  typedef VectorOf<float>::Words Words;
+  const Words bits = (Words)v, rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
+  const Words is_number = (Words)(v == v);
+  return __builtin_convertvector((rounded & is_number) | (0x7fc0 & ~is_number), VectorOf<float>::Halves);
+#endif
+}
+
+INLINE void store(Bfloat16* to, Vector<float> v) {
+  const VectorOf<float>::Halves halves = narrow(v);
+  memcpy(to, &halves, sizeof halves);
+}
+
+INLINE void store(Bfloat16* to, Vector<float> v, int64_t n) {
+  if (n == kLanes<float>) return store(to, v);
+  const VectorOf<float>::Halves halves = narrow(v);
+  for (int64_t lane = 0; lane < n; ++lane) to[lane].bits = halves[lane];
+}
+
+INLINE void put(float* to, float x) { *to = x; }
+INLINE void put(double* to, double x) { *to = x; }
+INLINE void put(Bfloat16* to, float x) {
+  uint32_t bits;
+  memcpy(&bits, &x, sizeof bits);
+  to->bits = uint16_t(x == x ? (bits + 0x7fff + ((bits >> 16) & 1)) >> 16 : 0x7fc0);
 }
 
 constexpr double inverse_factorial(int n) { return n == 0 ? 1.0 : inverse_factorial(n - 1) / n; }

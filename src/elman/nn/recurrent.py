@@ -165,7 +165,7 @@ class Recurrent(nn.Module):
             dtype=x.dtype,
             every_state=return_states,
             projected=self.proj_size > 0,
-            bare=T > 1 and B >= 8 and lengths is None and resets is None and not torch.is_grad_enabled(),
+            bare=lengths is None and resets is None and self._is_long(T, B),
         )
         reading = read_stack(
             BACKENDS[backend].kernels[self.cell],
@@ -178,6 +178,11 @@ class Recurrent(nn.Module):
             every_state=return_states,
         )
         return back(reading)
+
+    @staticmethod
+    def _is_long(T: int, B: int) -> bool:
+        """Whether it is many steps of many rows, without gradients; traced, these are not to be asked."""
+        return not torch.compiler.is_compiling() and not torch.is_grad_enabled() and T > 1 and B >= 8
 
     def _arrange(
         self, input: Steps, hx: CellState | None, lengths: Tensor | None, resets: Tensor | None

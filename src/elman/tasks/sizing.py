@@ -23,8 +23,8 @@ import torch
 from torch.nn import functional as F
 
 from elman.models import build
-from elman.train import config
-from elman.train.config import RecurrentSettings, Section, Settings, TransformerSettings
+from elman.train import config, optimizers
+from elman.train.config import RecurrentSettings, Section, Settings, TrainSettings, TransformerSettings
 
 S = TypeVar("S", bound=Section)
 Precision = Literal["float32", "bfloat16"]
@@ -35,18 +35,20 @@ class Recipe:
     """What was found to train a kind of model well in a few minutes."""
 
     tokens_per_parameter: float
-    lanes: int
-    k1: int
     learning_rate: float  # of a model of width `size`; it falls with the square root of the width
     size: int  # hidden units
-    weight_decay: float
+    lanes: int = 24
+    k1: int = 64
+    weight_decay: float = 0.1
+    optimizer: optimizers.Name = "adamw"
+    muon_rate: float = TrainSettings.model_fields["muon_rate"].default
 
 
 RECIPES = {
-    "lstm": Recipe(16, lanes=24, k1=64, learning_rate=1e-2, size=256, weight_decay=0.1),
-    "gru": Recipe(30, lanes=24, k1=64, learning_rate=9e-3, size=256, weight_decay=0.1),
-    "elman": Recipe(120, lanes=24, k1=64, learning_rate=5.5e-3, size=256, weight_decay=0.1),
-    "transformer": Recipe(3, lanes=8, k1=64, learning_rate=4e-3, size=128, weight_decay=0.1),
+    "lstm": Recipe(18, learning_rate=1e-2, size=256),
+    "gru": Recipe(18, learning_rate=9e-3, size=256),
+    "elman": Recipe(40, learning_rate=5.5e-3, size=256),
+    "transformer": Recipe(3, learning_rate=6e-3, size=128, optimizer="muon", muon_rate=0.03),
 }
 GATES = {"elman": 1, "gru": 3, "lstm": 4}
 SIZES = range(64, 2049, 32)  # hidden units
@@ -77,6 +79,7 @@ def choose(asked: Settings, tokens: int, vocab_size: int) -> Choice:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     train = _fill(asked.train, asked.train, device=device, lanes=recipe.lanes, k1=recipe.k1)
     train = _fill(train, asked.train, weight_decay=recipe.weight_decay)
+    train = _fill(train, asked.train, optimizer=recipe.optimizer, muon_rate=recipe.muon_rate)
     # A short text has room for a few short lanes only.
     train = _fill(train, asked.train, k1=max(1, min(train.k1, (tokens - 1) // 2)))
     train = _fill(train, asked.train, lanes=max(1, min(train.lanes, tokens // (4 * train.k1))))
@@ -152,9 +155,9 @@ def _of_size(model: RecurrentSettings | TransformerSettings, size: int, vocab_si
 
 
 def _heads(size: int) -> int:
-    """Heads of about 32 units, of an even number in any case."""
+    """Heads of about 64 units, of an even number in any case."""
     fitting = [heads for heads in range(1, size + 1) if size % heads == 0 and size // heads % 2 == 0]
-    return min(fitting, key=lambda heads: abs(size / heads - 32), default=1)
+    return min(fitting, key=lambda heads: abs(size / heads - 64), default=1)
 
 
 def _finish(settings: Settings, asked: Settings, recipe: Recipe, epochs: float) -> Settings:
@@ -177,11 +180,14 @@ def _measure(settings: Settings, asked: Settings, vocab_size: int) -> tuple[floa
     device = settings.train.device
     model = build(model_config(settings, vocab_size)).to(device)
     tokens = torch.randint(vocab_size, (settings.train.lanes, settings.train.k1), device=device)
+    update = optimizers.optimizer(settings.train.optimizer, model, learning_rate=settings.train.learning_rate)
 
     def step(precision: Precision) -> None:
         with torch.autocast(device, torch.bfloat16, enabled=precision == "bfloat16"):
             logits, _ = model(tokens)
         F.cross_entropy(logits.float().flatten(0, 1), tokens.flatten()).backward()
+        update.step()
+        update.zero_grad()
         if device == "cuda":
             torch.cuda.synchronize()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 
 # Of glibc's malloc.h: what mallopt can be told.
@@ -11,14 +10,15 @@ LARGEST_MMAP_THRESHOLD = 32 << 20  # glibc refuses more
 SPARE = 64 << 20  # bytes
 
 
-def keep_freed() -> None:
-    """Keep the memory that is freed, where malloc is glibc's; elsewhere do nothing.
+def keep_freed() -> bool:
+    """Keep the memory that is freed, where malloc is glibc's, and say whether it is; elsewhere do nothing.
 
     A training frees and allocates the same tensors at every step. By default glibc hands the larger ones back to the
-    system each time, which must blank them again, page by page, before their next use: a tenth to a third of a step.
+    system each time, which must blank them again, page by page, before their next use: about a tenth of a step.
     """
-    with contextlib.suppress(OSError, AttributeError):
+    try:
         mallopt = ctypes.CDLL(None).mallopt
-        mallopt(M_MMAP_THRESHOLD, LARGEST_MMAP_THRESHOLD)
-        mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
-        mallopt(M_TOP_PAD, SPARE)
+    except (OSError, TypeError, AttributeError):
+        return False
+    settings = {M_MMAP_THRESHOLD: LARGEST_MMAP_THRESHOLD, M_TRIM_THRESHOLD: 2**31 - 1, M_TOP_PAD: SPARE}
+    return all([mallopt(name, value) == 1 for name, value in settings.items()])

@@ -10,7 +10,7 @@ from functools import partial
 
 import torch
 
-from elman.kernels.native import bptt
+from elman.kernels.native import kernel
 from elman.kernels.native.library import NAMES, instruction_set, library
 from elman.kernels.seam import CELLS, Call, Cell, Kernel
 
@@ -21,9 +21,7 @@ def why_not(call: Call) -> str | None:
     """The reason why the native kernels cannot do it, or None."""
     if call.device.type != "cpu":
         return "it runs on a CPU alone"
-    if torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None:
-        return "it cannot be traced"
-    if library() is None:
+    if not is_built():
         return "it was not built (it needs a C++ compiler when elman is installed)"
     if call.dtype not in NAMES:
         return f"it knows float32, float64 and bfloat16, not {str(call.dtype).removeprefix('torch.')}"
@@ -31,6 +29,10 @@ def why_not(call: Call) -> str | None:
         return "it has no projections"
     if torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") != torch.bfloat16:
         return "it knows autocast to bfloat16 alone"
+    if torch.compiler.is_compiling():
+        return None
+    if torch._C._get_tracing_state() is not None:
+        return "it cannot be traced by torch.jit"
     if torch._C._are_functorch_transforms_active():
         return "it cannot be transformed by torch.func"
     if torch.autograd.forward_ad._current_level >= 0:
@@ -40,7 +42,15 @@ def why_not(call: Call) -> str | None:
 
 def is_beaten(call: Call) -> bool:
     """Whether oneDNN's LSTM is faster: 1.1 to 1.8 times in float32, for what it can do (benchmarks/kernels.py)."""
+    if torch.compiler.is_compiling():  # which would unroll it, step by step
+        return False
     return call.cell == "lstm" and call.dtype == torch.float32 and call.bare and not call.every_state
 
 
-KERNELS: dict[Cell, Kernel] = {cell: partial(bptt.read, cell) for cell in CELLS}
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def is_built() -> bool:
+    """Whether there is a compiled core."""
+    return library() is not None
+
+
+KERNELS: dict[Cell, Kernel] = {cell: partial(kernel.read, cell) for cell in CELLS}

@@ -19,7 +19,7 @@ from torch import Tensor
 from elman.kernels import reference
 from elman.kernels.masks import blank_padding, clears, real_steps
 from elman.kernels.native.library import call
-from elman.kernels.seam import CELLS, GATES, Cell, CellState, Trajectory, Weights
+from elman.kernels.seam import CELLS, Cell, Weights
 
 
 class Options(NamedTuple):
@@ -41,75 +41,18 @@ class Options(NamedTuple):
         }
 
 
-def read(
-    cell: Cell,
-    x: Tensor,
-    state: CellState,
-    weights: Weights,
-    *,
-    reverse: bool = False,
-    lengths: Tensor | None = None,
-    resets: Tensor | None = None,
-) -> Trajectory:
-    """Read a window; with `cell` bound, this is a `Kernel` (see there).
-
-    Raises:
-        ValueError: shapes or dtypes do not fit each other. The core is handed addresses: it could not tell.
-    """
-    _check(cell, x, state, weights, lengths, resets)
-    T = len(x)
-    given = [part.dtype for part in state]
-    if torch.is_autocast_enabled("cpu") and x.dtype != torch.float64:  # which autocast leaves alone
-        x = x.to(torch.get_autocast_dtype("cpu"))
-    number = computed_with(x.dtype)
-    state = tuple(part.to(number) for part in state)
-    weight_ih, *others = weights[:4]
+def arrange(cell: Cell, reverse: bool, lengths: Tensor | None, resets: Tensor | None, T: int) -> Options:
+    """What is not differentiated, as the core wants it."""
     cleared = None
     if lengths is not None:
         lengths = lengths.to(torch.int64).contiguous()
     if resets is not None:
         real = None if lengths is None else real_steps(lengths, T)  # (T, B)
         cleared = clears(resets, real, reverse).contiguous()  # (T, B)
-    options = Options(cell, reverse, lengths, resets, cleared)
-    others = [part if part is None else part.to(number) for part in others]
-    inputs: tuple[Any, ...] = (x, state[0], state[1] if cell == "lstm" else None, weight_ih.to(x.dtype), *others)
-    if torch.is_grad_enabled() and any(part is not None and part.requires_grad for part in inputs):
-        h, c, *final = _Recurrence.apply(options, *inputs)
-    else:
-        h, c, *final = _forward(options, *inputs, keep=False)[:4]
-    return Trajectory(h, c, tuple(part.to(dtype) for part, dtype in zip(final, given, strict=False)))
+    return Options(cell, reverse, lengths, resets, cleared)
 
 
-def computed_with(dtype: torch.dtype) -> torch.dtype:
-    """The dtype of sums and memories where what is stored has this one."""
-    return torch.float32 if dtype == torch.bfloat16 else dtype
-
-
-def _check(
-    cell: Cell, x: Tensor, state: CellState, weights: Weights, lengths: Tensor | None, resets: Tensor | None
-) -> None:
-    (T, B, D), H = x.shape, weights.weight_hh.shape[1]
-    G = GATES[cell] * H
-    expected: list[tuple[str, Tensor | None, tuple[int, ...]]] = [
-        *((f"initial {name}", part, (B, H)) for name, part in zip("hc", state, strict=False)),
-        ("weight_ih", weights.weight_ih, (G, D)),
-        ("weight_hh", weights.weight_hh, (G, H)),
-        ("bias_ih", weights.bias_ih, (G,)),
-        ("bias_hh", weights.bias_hh, (G,)),
-    ]
-    low = torch.is_autocast_enabled("cpu")  # which takes any mixture
-    for name, part, shape in expected:
-        if part is None:
-            continue
-        if part.shape != shape or part.device != x.device or not (low or part.dtype == x.dtype):
-            got = f"{part.dtype} {tuple(part.shape)} on {part.device}"
-            raise ValueError(f"{name}: expected {x.dtype} {shape} on {x.device}, got {got}")
-    for name, mask, shape in (("lengths", lengths, (B,)), ("resets", resets, (T, B))):
-        if mask is not None and (mask.shape != shape or mask.device != x.device):
-            raise ValueError(f"{name}: expected {shape} on {x.device}, got {tuple(mask.shape)} on {mask.device}")
-
-
-def _forward(
+def forward(
     options: Options,
     x: Tensor,
     h_first: Tensor,
@@ -135,7 +78,9 @@ def _forward(
         bias = bias.to(x.dtype)
     rows, matrix = x.reshape(T * B, D), w_ih.t()
     gates = rows @ matrix if bias is None else torch.addmm(bias, rows, matrix)  # (T * B, G * H)
-    hidden = x.new_empty(T, B, H) if gru and keep else None
+    hidden = None
+    if gru and keep:  # the core passes padding over
+        hidden = x.new_empty(T, B, H) if options.lengths is None else x.new_zeros(T, B, H)
     h = gates.view(T, B, H) if elman else x.new_empty(T, B, H)
     h_final = h_first.new_empty(B, H)
     c, c_final = (None, None) if c_first is None else (c_first.new_empty(T, B, H), c_first.new_empty(B, H))
@@ -162,25 +107,32 @@ def _forward(
     return h, c, h_final, c_final, x, gates, hidden
 
 
-class _Recurrence(torch.autograd.Function):
+class Recurrence(torch.autograd.Function):
+    """`forward` and `backward` as one node."""
+
     @staticmethod
-    def forward(ctx: Any, options: Options, *inputs: Tensor | None) -> tuple[Tensor | None, ...]:
-        h, c, h_final, c_final, x, gates, hidden = _forward(options, *cast(Any, inputs), keep=True)
+    def forward(  # noqa: D102
+        ctx: Any, options: Options, *inputs: Tensor | None
+    ) -> tuple[Tensor | None, ...]:
+        h, c, h_final, c_final, x, gates, hidden = forward(options, *cast(Any, inputs), keep=True)
         ctx.options = options
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(*inputs, x, h, c, gates if gates is not h else None, hidden)
         return h, c, h_final, c_final
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
+    def backward(  # noqa: D102
+        ctx: Any, *gradients: Tensor | None
+    ) -> tuple[Tensor | None, ...]:
         saved = ctx.saved_tensors
-        backward = _backward_of_reference if torch.is_grad_enabled() else _backward
-        return None, *backward(ctx.options, ctx.needs_input_grad[1:], saved, gradients)
+        derive = _backward_of_reference if torch.is_grad_enabled() else backward
+        return None, *derive(ctx.options, ctx.needs_input_grad[1:], saved, gradients)
 
 
-def _backward(
+def backward(
     options: Options, wanted: tuple[bool, ...], saved: tuple[Any, ...], gradients: tuple[Tensor | None, ...]
 ) -> tuple[Tensor | None, ...]:
+    """The derivatives by each of the inputs, of which some are `wanted`, from those by h, c and the final state."""
     _, h_first, c_first, w_ih, w_hh, _, _, x, h, c, gates, hidden = saved
     (T, B, D), (GH, H) = x.shape, w_hh.shape
     gru = options.cell == "gru"

@@ -1,0 +1,76 @@
+"""The kernel that the seam knows: what is given is checked and brought to one dtype, then read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from elman.kernels.native import bptt, operator
+from elman.kernels.seam import GATES, Cell, CellState, Trajectory, Weights
+
+
+def read(
+    cell: Cell,
+    x: Tensor,
+    state: CellState,
+    weights: Weights,
+    *,
+    reverse: bool = False,
+    lengths: Tensor | None = None,
+    resets: Tensor | None = None,
+) -> Trajectory:
+    """Read a window; with `cell` bound, this is a `Kernel` (see there).
+
+    Raises:
+        ValueError: shapes or dtypes do not fit each other. The core is handed addresses: it could not tell.
+    """
+    _check(cell, x, state, weights, lengths, resets)
+    given = [part.dtype for part in state]
+    if torch.is_autocast_enabled("cpu") and x.dtype != torch.float64:  # which autocast leaves alone
+        x = x.to(torch.get_autocast_dtype("cpu"))
+    number = computed_with(x.dtype)
+    state = tuple(part.to(number) for part in state)
+    weight_ih, *others = weights[:4]
+    others = [part if part is None else part.to(number) for part in others]
+    inputs: tuple[Any, ...] = (x, state[0], state[1] if cell == "lstm" else None, weight_ih.to(x.dtype), *others)
+    keep = torch.is_grad_enabled() and any(part is not None and part.requires_grad for part in inputs)
+    if torch.compiler.is_compiling():
+        h, c, *final = operator.read(*inputs, lengths, resets, cell, reverse, keep)[:4]
+    elif keep:
+        h, c, *final = bptt.Recurrence.apply(bptt.arrange(cell, reverse, lengths, resets, len(x)), *inputs)
+    else:
+        h, c, *final = bptt.forward(bptt.arrange(cell, reverse, lengths, resets, len(x)), *inputs, keep=False)[:4]
+    return Trajectory(
+        h, c if cell == "lstm" else None, tuple(part.to(dtype) for part, dtype in zip(final, given, strict=False))
+    )
+
+
+def computed_with(dtype: torch.dtype) -> torch.dtype:
+    """The dtype of sums and memories where what is stored has this one."""
+    return torch.float32 if dtype == torch.bfloat16 else dtype
+
+
+def _check(
+    cell: Cell, x: Tensor, state: CellState, weights: Weights, lengths: Tensor | None, resets: Tensor | None
+) -> None:
+    (T, B, D), H = x.shape, weights.weight_hh.shape[1]
+    G = GATES[cell] * H
+    expected: list[tuple[str, Tensor | None, tuple[int, ...]]] = [
+        *((f"initial {name}", part, (B, H)) for name, part in zip("hc", state, strict=False)),
+        ("weight_ih", weights.weight_ih, (G, D)),
+        ("weight_hh", weights.weight_hh, (G, H)),
+        ("bias_ih", weights.bias_ih, (G,)),
+        ("bias_hh", weights.bias_hh, (G,)),
+    ]
+    low = torch.is_autocast_enabled("cpu")  # which takes any mixture
+    for name, part, shape in expected:
+        if part is None:
+            continue
+        if part.shape != shape or part.device != x.device or not (low or part.dtype == x.dtype):
+            got = f"{part.dtype} {tuple(part.shape)} on {part.device}"
+            raise ValueError(f"{name}: expected {x.dtype} {shape} on {x.device}, got {got}")
+    for name, mask, shape in (("lengths", lengths, (B,)), ("resets", resets, (T, B))):
+        if mask is not None and (mask.shape != shape or mask.device != x.device):
+            raise ValueError(f"{name}: expected {shape} on {x.device}, got {tuple(mask.shape)} on {mask.device}")

@@ -21,4 +21,5 @@ def keep_freed() -> bool:
     except (OSError, TypeError, AttributeError):
         return False
     settings = {M_MMAP_THRESHOLD: LARGEST_MMAP_THRESHOLD, M_TRIM_THRESHOLD: 2**31 - 1, M_TOP_PAD: SPARE}
-    return all([mallopt(name, value) == 1 for name, value in settings.items()])
+    accepted = [mallopt(name, value) for name, value in settings.items()]
+    return all(answer == 1 for answer in accepted)

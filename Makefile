@@ -1,9 +1,10 @@
 # Everything happens in .venv, made on the first call. Only Python >= 3.11 and make are needed beforehand.
 PYTHON ?= python3
 VENV   := .venv
+NATIVE := src/elman/kernels/native
 BIN    := $(VENV)/bin
 
-.PHONY: help setup demo test lint types bench clean
+.PHONY: help setup demo test lint types sanitize bench clean
 help:             ## this list
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/'
 
@@ -11,7 +12,7 @@ setup: $(VENV)/.installed  ## make .venv and install elman with all its extras
 
 # The native kernels are built by the last line, where there is a C++ compiler.
 # torch goes first and alone: with it in place, nothing that follows can pull in another build of it.
-$(VENV)/.installed: pyproject.toml setup.py constraints-dev.txt $(wildcard src/elman/kernels/native/*.cpp src/elman/kernels/native/*.h)
+$(VENV)/.installed: pyproject.toml setup.py constraints-dev.txt $(wildcard $(NATIVE)/*.cpp $(NATIVE)/*.h)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'elman needs Python >= 3.11: make PYTHON=python3.12 ...' >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints-dev.txt torch
@@ -35,6 +36,15 @@ lint: setup
 
 types: setup
 	$(BIN)/mypy
+
+# The core knows no Python: a program of its own runs it under the sanitizers, for each instruction set in turn.
+build/sanitize: tests/kernels/native/sanitize.cpp $(wildcard $(NATIVE)/*.cpp $(NATIVE)/*.h)
+	@mkdir -p build
+	$(CXX) -std=c++17 -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all \
+	  -I$(NATIVE) $< $(wildcard $(NATIVE)/*.cpp) -o $@ -pthread
+
+sanitize: build/sanitize  ## the compiled core under AddressSanitizer and UndefinedBehaviorSanitizer
+	@for set in "" avx512 avx2 baseline; do ELMAN_INSTRUCTION_SET=$$set ./$< || exit 1; done
 
 bench: setup      ## the benchmarks that need no data (see benchmarks/README.md)
 	$(BIN)/python benchmarks/loop.py

@@ -1,0 +1,147 @@
+// Every cell at awkward sizes, in buffers of exactly the documented sizes, under the sanitizers (`make sanitize`).
+//
+// What is computed is compared with the reference by the Python tests; here a read or write beside a buffer, an
+// undefined operation, a leak, or a result that is not finite or depends on the threads ends the program.
+
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <random>
+#include <thread>
+#include <vector>
+
+#include "sweep.h"
+
+namespace {
+
+using Entry = int32_t (*)(const Sweep*);
+
+struct Precision {
+  const char* name;
+  size_t large, small;  // bytes of a number in the buffers marked with an asterisk in sweep.h, and in the others
+  Entry forward, backward;
+};
+
+const Precision kPrecisions[] = {
+    {"float", 4, 4, elman_forward_float, elman_backward_float},
+    {"double", 8, 8, elman_forward_double, elman_backward_double},
+    {"bfloat16", 2, 4, elman_forward_bfloat16, elman_backward_bfloat16},
+};
+
+std::mt19937 generator(1);
+
+double draw() { return std::uniform_real_distribution<double>(-1, 1)(generator); }
+
+void put(char* to, size_t bytes, double x) {
+  const float single = float(x);
+  if (bytes == 8) memcpy(to, &x, 8);
+  else if (bytes == 4) memcpy(to, &single, 4);
+  else memcpy(to, (const char*)&single + 2, 2);
+}
+
+double get(const char* from, size_t bytes) {
+  double x;
+  float single = 0;
+  if (bytes == 8) {
+    memcpy(&x, from, 8);
+    return x;
+  }
+  memcpy((char*)&single + (bytes == 2 ? 2 : 0), from, bytes);
+  return single;
+}
+
+// Numbers in a block of the heap of their own, no byte larger than they are.
+struct Numbers {
+  size_t bytes, count;
+  std::vector<char> data;
+  Numbers(size_t bytes, int64_t count, bool drawn) : bytes(bytes), count(size_t(count)), data(bytes * this->count) {
+    if (drawn)
+      for (size_t i = 0; i < this->count; ++i) put(&data[i * bytes], bytes, draw());
+    data.shrink_to_fit();
+  }
+  void check(const char* what) const {
+    for (size_t i = 0; i < count; ++i)
+      if (!std::isfinite(get(&data[i * bytes], bytes))) {
+        fprintf(stderr, "%s is not finite\n", what);
+        exit(1);
+      }
+  }
+};
+
+int32_t in_threads(int64_t begin, int64_t end, int64_t, Body body, void* context) {
+  std::vector<std::thread> threads;
+  for (int64_t i = begin; i < end; ++i) threads.emplace_back(body, i, i + 1, context);
+  for (std::thread& thread : threads) thread.join();
+  return 0;
+}
+
+void run(const Precision& precision, int32_t cell, int64_t T, int64_t B, int64_t H, int flags) {
+  const bool lstm = cell == kLstm, gru = cell == kGru, elman = !lstm && !gru;
+  const bool reverse = flags & 1, masked = flags & 2;
+  const int64_t G = lstm ? 4 : gru ? 3 : 1;
+  const size_t large = precision.large, small = precision.small;
+  std::vector<int64_t> lengths;
+  std::vector<uint8_t> cleared;
+  for (int64_t b = 0; b < B; ++b) lengths.push_back(int64_t(generator() % uint64_t(T + 1)));
+  for (int64_t i = 0; i < T * B; ++i) cleared.push_back(generator() % 4 == 0);
+
+  const Numbers weight(small, G * H * H, true), bias(small, H, true), h_first(small, B * H, true),
+      c_first(small, B * H, true), dh(large, T * B * H, true), dc(small, T * B * H, true),
+      dh_final(small, B * H, true), dc_final(small, B * H, true), projected(large, T * B * G * H, true);
+  std::vector<char> seen;
+  for (int32_t threads : {1, 3}) {
+    Numbers gates = projected, hidden(large, T * B * H, false), h(large, T * B * H, false),
+            c(small, T * B * H, false), h_final(small, B * H, false), c_final(small, B * H, false),
+            dgates(large, T * B * (gru ? 4 : G) * H, false), dh_first(small, B * H, false),
+            dc_first(small, B * H, false);
+    if (elman) h = projected;
+    Sweep sweep = {};
+    sweep.T = T, sweep.B = B, sweep.H = H;
+    sweep.cell = cell, sweep.reverse = reverse, sweep.threads = threads, sweep.keep = 1;
+    sweep.parallel_for = in_threads;
+    if (masked) sweep.lengths = lengths.data(), sweep.cleared = cleared.data();
+    sweep.weight = weight.data.data();
+    if (gru) sweep.bias = bias.data.data(), sweep.hidden = hidden.data.data();
+    sweep.h = h.data.data();
+    sweep.gates = elman ? sweep.h : gates.data.data();
+    sweep.h_first = h_first.data.data(), sweep.h_final = h_final.data.data();
+    if (lstm) {
+      sweep.c = c.data.data();
+      sweep.c_first = c_first.data.data(), sweep.c_final = c_final.data.data();
+    }
+    if (precision.forward(&sweep) != 0) exit(1);
+    h.check("h"), h_final.check("h_final"), c_final.check("c_final");
+
+    if (elman) sweep.gates = nullptr;
+    sweep.dh = dh.data.data(), sweep.dh_final = dh_final.data.data();
+    if (lstm) sweep.dc = dc.data.data(), sweep.dc_final = dc_final.data.data(), sweep.dc_first = dc_first.data.data();
+    sweep.dgates = dgates.data.data(), sweep.dh_first = dh_first.data.data();
+    if (precision.backward(&sweep) != 0) exit(1);
+    dgates.check("dgates"), dh_first.check("dh_first"), dc_first.check("dc_first");
+
+    std::vector<char> all;
+    for (const Numbers* part : {&h, &c, &h_final, &c_final, &dgates, &dh_first, &dc_first})
+      all.insert(all.end(), part->data.begin(), part->data.end());
+    if (threads == 1) seen = all;
+    else if (seen != all) {
+      fprintf(stderr, "the threads change the result\n");
+      exit(1);
+    }
+  }
+}
+
+}  // namespace
+
+int main() {
+  int64_t runs = 0;
+  for (const Precision& precision : kPrecisions)
+    for (int32_t cell : {kElmanTanh, kElmanRelu, kGru, kLstm})
+      for (int64_t T : {0, 1, 2, 5})
+        for (int64_t B : {0, 1, 2, 3, 7, 13})
+          for (int64_t H : {1, 5, 15, 16, 17, 33, 70, 130})
+            for (int flags = 0; flags < 4; ++flags, ++runs) run(precision, cell, T, B, H, flags);
+  run(kPrecisions[0], kGru, 3, 24, 300, 2), ++runs;  // enough work for threads
+  run(kPrecisions[2], kLstm, 3, 24, 300, 3), ++runs;
+  printf("%s: %lld sweeps, no complaint\n", elman_instruction_set(), (long long)runs);
+}

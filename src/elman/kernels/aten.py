@@ -92,7 +92,7 @@ def _read_piece(
     if cell == "lstm" and len(x) == 1 and x.device.type == "cpu" and weights.weight_hr is None:
         # oneDNN rearranges the weights at every call, which takes longer than a single step itself.
         h, c = _VF.lstm_cell(x[0], state, *weights[:4])
-        return h[None], (h, c)
+        return torch.stack([h]), (h, c)
     return _call(cell, (x,), state, weights, False)
 
 

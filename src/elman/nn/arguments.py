@@ -58,15 +58,17 @@ def check_hidden(hx: tuple[Tensor, ...], expected: tuple[tuple[int, int, int], .
             raise RuntimeError(f"Expected {name} size {shape}, got {list(part.shape)}")
 
 
-def check_alike(x: Tensor, state: tuple[Tensor, ...], weights: Iterable[Tensor]) -> None:
+def check_alike(x: Tensor, state: tuple[Tensor, ...], weights: Iterable[Tensor | None]) -> None:
     """Raise `ValueError` unless the initial state is of the input's dtype and all are on its device."""
     names = ("initial state",) if len(state) == 1 else ("initial h", "initial c")
     for name, part in zip(names, state, strict=True):
         if part.dtype != x.dtype and not torch.is_autocast_enabled(x.device.type):
             raise ValueError(f"{name}: expected {x.dtype} as the input is, got {part.dtype}; convert it")
-    for name, part in (*zip(names, state, strict=True), *(("weights", weight) for weight in weights)):
-        if part.device != x.device:
-            raise ValueError(f"{name}: expected on {x.device} as the input is, got {part.device}; move one of them")
+    parts: list[tuple[str, Tensor | None]] = [*zip(names, state, strict=True)]
+    parts += [("weights", weight) for weight in weights]
+    for name, other in parts:
+        if other is not None and other.device != x.device:
+            raise ValueError(f"{name}: expected on {x.device} as the input is, got {other.device}; move one of them")
 
 
 def check_dim(x: Tensor, hx: tuple[Tensor, ...] | None, layer: str) -> None:

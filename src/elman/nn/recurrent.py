@@ -127,10 +127,14 @@ class Recurrent(nn.Module):
         return weights
 
     def _parameters_of(self, layer: int, direction: int) -> Weights:
-        names = ["weight_ih", "weight_hh"]
-        names += ["bias_ih", "bias_hh"] if self.bias else []
-        names += ["weight_hr"] if self.proj_size else []
-        return Weights(**{name: getattr(self, name + suffix(layer, direction)) for name in names})
+        end = suffix(layer, direction)
+        return Weights(
+            getattr(self, "weight_ih" + end),
+            getattr(self, "weight_hh" + end),
+            getattr(self, "bias_ih" + end) if self.bias else None,
+            getattr(self, "bias_hh" + end) if self.bias else None,
+            getattr(self, "weight_hr" + end) if self.proj_size else None,
+        )
 
     def _read(
         self,
@@ -151,7 +155,7 @@ class Recurrent(nn.Module):
         if state is None:
             state = tuple(torch.zeros(shape, dtype=dtype, device=x.device) for shape in shapes)
         arguments.check_hidden(state, shapes)
-        arguments.check_alike(x, state, self.parameters())
+        arguments.check_alike(x, state, self._parameters.values())
         if lengths is not None:
             arguments.check_lengths(lengths, B, T)
         if resets is not None:

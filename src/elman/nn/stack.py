@@ -43,9 +43,12 @@ def read_stack(
         for direction, weights in enumerate(directions):
             before = tuple(part[len(trajectories)] for part in state)
             trajectories.append(kernel(x, before, weights, reverse=direction == 1, lengths=lengths, resets=resets))
-        x = torch.cat([trajectory.h for trajectory in trajectories[-len(directions) :]], -1)
+        read = [trajectory.h for trajectory in trajectories[-len(directions) :]]
+        x = torch.cat(read, -1) if len(read) > 1 else read[0]
 
-    final = tuple(torch.stack(parts) for parts in zip(*(t.final for t in trajectories), strict=True))
+    # One part alone need not be copied.
+    parts = zip(*(t.final for t in trajectories), strict=True)
+    final = tuple(torch.stack(part) if len(part) > 1 else part[0][None] for part in parts)
     states: CellState = ()
     if every_state:
         states = (torch.stack([t.h for t in trajectories]),)

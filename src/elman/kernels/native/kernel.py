@@ -27,14 +27,11 @@ def read(
         ValueError: shapes or dtypes do not fit each other. The core is handed addresses: it could not tell.
     """
     _check(cell, x, state, weights, lengths, resets)
-    given = [part.dtype for part in state]
-    if torch.is_autocast_enabled("cpu") and x.dtype != torch.float64:  # which autocast leaves alone
-        x = x.to(torch.get_autocast_dtype("cpu"))
-    number = computed_with(x.dtype)
-    state = tuple(part.to(number) for part in state)
-    weight_ih, *others = weights[:4]
-    others = [part if part is None else part.to(number) for part in others]
-    inputs: tuple[Any, ...] = (x, state[0], state[1] if cell == "lstm" else None, weight_ih.to(x.dtype), *others)
+    asked = state
+    low = x.dtype == torch.bfloat16 or (torch.is_autocast_enabled("cpu") and x.dtype != torch.float64)
+    if low:
+        x, state, weights = _lowered(x, state, weights)
+    inputs: tuple[Any, ...] = (x, state[0], state[1] if cell == "lstm" else None, *weights[:4])
     keep = torch.is_grad_enabled() and any(part is not None and part.requires_grad for part in inputs)
     if torch.compiler.is_compiling():
         h, c, *final = operator.read(*inputs, lengths, resets, cell, reverse, keep)[:4]
@@ -42,14 +39,17 @@ def read(
         h, c, *final = bptt.Recurrence.apply(bptt.arrange(cell, reverse, lengths, resets, len(x)), *inputs)
     else:
         h, c, *final = bptt.forward(bptt.arrange(cell, reverse, lengths, resets, len(x)), *inputs, keep=False)[:4]
-    return Trajectory(
-        h, c if cell == "lstm" else None, tuple(part.to(dtype) for part, dtype in zip(final, given, strict=False))
-    )
+    if cell != "lstm":
+        c, final = None, final[:1]
+    if low:
+        final = [part.to(before.dtype) for part, before in zip(final, asked, strict=True)]
+    return Trajectory(h, c, tuple(final))
 
 
-def computed_with(dtype: torch.dtype) -> torch.dtype:
-    """The dtype of sums and memories where what is stored has this one."""
-    return torch.float32 if dtype == torch.bfloat16 else dtype
+def _lowered(x: Tensor, state: CellState, weights: Weights) -> tuple[Tensor, CellState, Weights]:
+    """What a matmul outside of the core reads in bfloat16, the rest in float32."""
+    rest = (None if part is None else part.float() for part in weights[1:])
+    return x.bfloat16(), tuple(part.float() for part in state), Weights(weights[0].bfloat16(), *rest)  # type: ignore[arg-type]
 
 
 def _check(

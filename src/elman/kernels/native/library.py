@@ -10,7 +10,6 @@ import ctypes
 import importlib.util
 from collections.abc import Callable
 from functools import cache
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -62,16 +61,21 @@ def instruction_set() -> str | None:
     return None if core is None else core.elman_instruction_set().decode()
 
 
-def call(direction: str, dtype: torch.dtype, **fields: Tensor | int | None) -> None:
-    """Run `elman_forward_float` and its like over contiguous tensors; whoever calls keeps them alive."""
+@cache
+def entry(direction: str, dtype: torch.dtype) -> Callable[..., int]:
+    """One of the functions of sweep.h."""
     core = library()
     assert core is not None, "the choice of the backend comes first"
-    values: dict[str, Any] = {
-        name: value.data_ptr() if isinstance(value, Tensor) else value for name, value in fields.items()
-    }
-    sweep = Sweep(parallel_for=parallel_for(), threads=torch.get_num_threads(), **values)
-    function: Callable[..., int] = getattr(core, f"elman_{direction}_{NAMES[dtype]}")
-    if function(ctypes.byref(sweep)) != 0:
+    return getattr(core, f"elman_{direction}_{NAMES[dtype]}")
+
+
+def call(direction: str, dtype: torch.dtype, **fields: Tensor | int | None) -> None:
+    """Run `elman_forward_float` and its like over contiguous tensors; whoever calls keeps them alive."""
+    sweep = Sweep(parallel_for=parallel_for(), threads=torch.get_num_threads())
+    for name, value in fields.items():
+        if value is not None:
+            setattr(sweep, name, value.data_ptr() if isinstance(value, Tensor) else value)
+    if entry(direction, dtype)(ctypes.byref(sweep)) != 0:
         raise MemoryError(f"no memory for the scratch of a native {direction} pass")
 
 

@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal, TypeVar
 
@@ -24,7 +24,7 @@ from torch.nn import functional as F
 
 from elman.models import build
 from elman.train import config, optimizers
-from elman.train.config import RecurrentSettings, Section, Settings, TrainSettings, TransformerSettings
+from elman.train.config import RecurrentSettings, Section, Settings, TransformerSettings
 
 S = TypeVar("S", bound=Section)
 Precision = Literal["float32", "bfloat16"]
@@ -39,16 +39,17 @@ class Recipe:
     size: int  # hidden units
     lanes: int = 24
     k1: int = 64
-    weight_decay: float = 0.1
-    optimizer: optimizers.Name = "adamw"
-    muon_rate: float = TrainSettings.model_fields["muon_rate"].default
+    settings: Mapping[str, Any] = field(default_factory=dict)  # of the training, beside these
 
 
+AVERAGED = {"average": 0.998, "final": 0.05, "weight_decay": 0.1}
 RECIPES = {
-    "lstm": Recipe(18, learning_rate=1e-2, size=256),
-    "gru": Recipe(18, learning_rate=9e-3, size=256),
-    "elman": Recipe(40, learning_rate=5.5e-3, size=256),
-    "transformer": Recipe(3, learning_rate=6e-3, size=128, optimizer="muon", muon_rate=0.03),
+    "lstm": Recipe(18, learning_rate=1e-2, size=256, settings=AVERAGED),
+    "gru": Recipe(18, learning_rate=9e-3, size=256, settings=AVERAGED),
+    "elman": Recipe(40, learning_rate=5.5e-3, size=256, settings=AVERAGED),
+    "transformer": Recipe(
+        3, learning_rate=6e-3, size=128, settings={"optimizer": "muon", "muon_rate": 0.03, "weight_decay": 0.1}
+    ),
 }
 GATES = {"elman": 1, "gru": 3, "lstm": 4}
 SIZES = range(64, 2049, 32)  # hidden units
@@ -78,8 +79,7 @@ def choose(asked: Settings, tokens: int, vocab_size: int) -> Choice:
     recipe, budget = RECIPES[asked.kind], asked.budget
     device = "cuda" if torch.cuda.is_available() else "cpu"
     train = _fill(asked.train, asked.train, device=device, lanes=recipe.lanes, k1=recipe.k1)
-    train = _fill(train, asked.train, weight_decay=recipe.weight_decay)
-    train = _fill(train, asked.train, optimizer=recipe.optimizer, muon_rate=recipe.muon_rate)
+    train = _fill(train, asked.train, **recipe.settings)
     # A short text has room for a few short lanes only.
     train = _fill(train, asked.train, k1=max(1, min(train.k1, (tokens - 1) // 2)))
     train = _fill(train, asked.train, lanes=max(1, min(train.lanes, tokens // (4 * train.k1))))

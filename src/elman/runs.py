@@ -58,7 +58,7 @@ def load(run: str | Path, *, device: torch.device | str = "cpu") -> Run:
         folder = folder / "model"
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        kind = config["task"], config["model"]
+        kind = config["task"], dict(config["model"])
     except FileNotFoundError:
         raise UserError(
             f"{run} holds no model: it has no config.json", remedy="give a folder that `elman train` made"
@@ -124,7 +124,8 @@ def check_place(folder: Path, *, overwrite: bool) -> None:
         if folder.exists() and not folder.is_dir():
             raise UserError(f"{folder}", expected="a folder for the run", got="a file", exit_code=2)
         present = _names(folder)
-        if present <= PREPARED and not (folder / "model" / "model.safetensors").exists():
+        killed = ".lock" in present and present <= PREPARED  # without the lock it is somebody's
+        if not present or (killed and not (folder / "model" / "model.safetensors").exists()):
             return
     if not overwrite:
         begun = "config.yaml" in present

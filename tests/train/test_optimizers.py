@@ -1,3 +1,5 @@
+import copy
+
 import pytest
 import torch
 from hypothesis import given
@@ -111,3 +113,12 @@ def test_muons_rate_follows_the_schedule() -> None:
 def test_muon_wants_to_be_told_which_matrices_are_its_own() -> None:
     with pytest.raises(UserError, match="Linear has no stacked_maps"):
         optimizer("muon", nn.Linear(3, 2), learning_rate=0.1)
+
+
+def test_a_copied_muon_goes_on() -> None:
+    model = WithMaps(nn.Linear(3, 8))
+    made = optimizer("muon", model, learning_rate=0.01)
+    for muon in (made, copy.deepcopy(made)):
+        for parameter in [p for group in muon.param_groups for p in group["params"]]:
+            parameter.grad = torch.ones_like(parameter)
+        muon.step()

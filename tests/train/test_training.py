@@ -26,6 +26,7 @@ class Track:
     """Follow a target: loss (w - target)^2 of each batch, with a counter for a memory; some batches are bad."""
 
     batches: int = 5
+    validation_size: int = 1
     bad: dict[int, float] = field(default_factory=dict)  # reads so far -> what the loss is multiplied by
     validations: list[float] = field(default_factory=list)  # the losses to report; else the true one
     sizes: tuple[int, ...] = (2, 2, 2, 2, 1)  # targets of each batch

@@ -57,6 +57,8 @@ def read(
         rest = None if lengths is None else (lengths - start).clamp(0, stop - start)
         piece, state = _read_piece(cell, x[start:stop], state, weights, rest)
         pieces.append(piece)
+    if T == 0:  # what was given is the caller's own
+        state = tuple(part.clone() for part in state)
     h = torch.cat(pieces) if pieces else state[0].new_empty((0, *state[0].shape))  # (T, B, P)
     return Trajectory(flip(h, lengths) if reverse else h, None, state)
 

@@ -79,6 +79,8 @@ def unroll(
             state = tuple(torch.where(real[t, :, None], new, old) for new, old in zip(after, state, strict=True))
 
     h, c = _stack(visited, like=state)
+    if T == 0:  # what was given is the caller's own
+        state = tuple(part.clone() for part in state)
     return Trajectory(h, c, state)
 
 

@@ -38,6 +38,7 @@ class LanguageModelling:
 
     def __post_init__(self) -> None:
         self.batches = bptt.count(self.train.steps, self.k1)
+        self.validation_size = len(self.valid)
 
     def loss(self, model: nn.Module, batch: int, state: State | None) -> Loss:
         """Mean cross entropy, in nats a token, of one stretch."""

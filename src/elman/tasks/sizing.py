@@ -17,12 +17,15 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import pairwise
 from typing import Any, Literal, TypeVar
 
 import torch
 from torch.nn import functional as F
 
+from elman import kernels
 from elman.models import build
+from elman.state import State, detach
 from elman.train import config, optimizers
 from elman.train.config import RecurrentSettings, Section, Settings, TransformerSettings
 
@@ -51,7 +54,7 @@ RECIPES = {
         3, learning_rate=6e-3, size=128, settings={"optimizer": "muon", "muon_rate": 0.03, "weight_decay": 0.1}
     ),
 }
-GATES = {"elman": 1, "gru": 3, "lstm": 4}
+GATES = {"elman": kernels.GATES["elman_tanh"], "gru": kernels.GATES["gru"], "lstm": kernels.GATES["lstm"]}
 SIZES = range(64, 2049, 32)  # hidden units
 LARGE_VOCABULARY = 1024  # from here on, embedding and output share their matrix
 FREE_EPOCHS = 3  # passes over the text that need no dropout
@@ -122,7 +125,9 @@ def parameters(settings: Settings) -> int:
     H, L = model.hidden_size, model.num_layers
     if isinstance(model, TransformerSettings):
         return L * (4 * H * H + 2 * H * (model.feedforward_size or 4 * H))
-    return GATES[settings.kind] * H * (model.embedding_size + H + (L - 1) * 2 * H)
+    last = model.embedding_size if model.tied else H
+    sizes = [model.embedding_size, *[H] * (L - 1), last]
+    return sum(GATES[settings.kind] * H * (D + H) for D, H in pairwise(sizes))
 
 
 def operations(settings: Settings, vocab_size: int) -> float:
@@ -146,7 +151,7 @@ def _fill(section: S, asked: Section, **values: Any) -> S:
 
 
 def _of_size(model: RecurrentSettings | TransformerSettings, size: int, vocab_size: int) -> Any:
-    large = vocab_size >= LARGE_VOCABULARY
+    large = vocab_size >= LARGE_VOCABULARY or getattr(model, "tied", False)
     model = _fill(model, model, hidden_size=size)
     if isinstance(model, TransformerSettings):
         # What lies further back is reached through the layers: num_layers * (window - 1) steps.
@@ -180,11 +185,14 @@ def _measure(settings: Settings, asked: Settings, vocab_size: int) -> tuple[floa
     device = settings.train.device
     model = build(model_config(settings, vocab_size)).to(device)
     tokens = torch.randint(vocab_size, (settings.train.lanes, settings.train.k1), device=device)
+    carried: State | None = None
     update = optimizers.optimizer(settings.train.optimizer, model, learning_rate=settings.train.learning_rate)
 
     def step(precision: Precision) -> None:
+        nonlocal carried
         with torch.autocast(device, torch.bfloat16, enabled=precision == "bfloat16"):
-            logits, _ = model(tokens)
+            logits, after = model(tokens, carried)
+        carried = detach(after)
         F.cross_entropy(logits.float().flatten(0, 1), tokens.flatten()).backward()
         update.step()
         update.zero_grad()

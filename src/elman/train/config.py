@@ -63,6 +63,8 @@ class TransformerSettings(Section):
 
     @model_validator(mode="after")
     def _heads_divide(self) -> TransformerSettings:
+        if "num_heads" not in self.model_fields_set:  # then it will follow from hidden_size
+            return self
         if self.hidden_size % self.num_heads or (self.hidden_size // self.num_heads) % 2:
             raise ValueError(
                 f"num_heads: expected heads of an even size that divide hidden_size {self.hidden_size}, "
@@ -154,7 +156,11 @@ def build(tree: dict[str, Any]) -> Settings:
     }
     try:
         for name, section in sections.items():
-            tree[name] = section(**(tree.get(name) or {}))
+            values = tree.get(name) or {}
+            for key in values:
+                if not isinstance(key, str):  # YAML takes `no` for false, and 1 for a number
+                    raise UserError(f"no setting called {key!r}", remedy="write a name", exit_code=2)
+            tree[name] = section(**values)
         return Settings(**tree)
     except ValidationError as error:
         raise _told(error, sections) from None

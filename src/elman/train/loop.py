@@ -73,7 +73,7 @@ def fit(training: Training, folder: Path, *, stop: Callable[[], bool] = lambda: 
         UserError: a write failed (the run can be resumed), all checkpoints are damaged, or the loss was not
             finite too often.
     """
-    yield from _restore(training, folder / "checkpoints")
+    yield from _restore(training, folder)
     counters, patience = training.counters, training.settings.patience
     reason: Reason = "budget"
     rhythm = Rhythm(training)
@@ -126,14 +126,24 @@ class Rhythm:
             "seconds": 0,
         }[budget.unit]
         self.every = settings.validate_every or math.ceil(steps / VALIDATIONS)
-        self.next = training.progress + 1 / VALIDATIONS
+        self.begun = training.progress
+        self.targets = training.counters.targets
+        self.next = self.begun + 1 / VALIDATIONS
+        self.first = not self.every
         self.last_save = training.seconds
 
     def validation_due(self) -> bool:
         """Whether to validate now; call `validated` after it."""
         if self.every:
             return self.training.counters.step % self.every == 0
-        return self.next <= self.training.progress < 1
+        progress = self.training.progress
+        if self.first and self.next <= progress:
+            # How long a validation takes is not known yet. Read at the speed of training, which is slower:
+            self.first = False
+            read = max(1, self.training.counters.targets - self.targets)
+            cost = (progress - self.begun) * self.training.objective.validation_size / read
+            self.next = max(self.next, self.begun + cost / VALIDATION_SHARE)
+        return self.next <= progress < 1
 
     def validated(self, seconds: float) -> None:
         """Where validating is slow, a time budget has fewer of them."""
@@ -207,8 +217,9 @@ def record(step: Step) -> dict[str, Any]:
     }
 
 
-def _restore(training: Training, folder: Path) -> Iterator[Event]:
+def _restore(training: Training, run: Path) -> Iterator[Event]:
     errors = []
+    folder, journal = run / "checkpoints", run / "metrics.jsonl"
     for found in checkpoints.newest(folder):
         if isinstance(found, Checkpoint):
             try:
@@ -222,7 +233,7 @@ def _restore(training: Training, folder: Path) -> Iterator[Event]:
             return
         errors.append(str(found))
         yield Warned(f"damaged checkpoint {found}; trying the one before")
-    if errors:
+    if errors or (journal.exists() and journal.stat().st_size):
         raise UserError(
             f"no whole checkpoint is left in {folder}",
             remedy="start again with --overwrite, or from another copy",

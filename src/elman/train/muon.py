@@ -8,8 +8,6 @@ networks"). It learns more from a batch than AdamW, and its own cost is that of 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -30,8 +28,8 @@ MARGIN = 1.01  # rounding must not bring a singular value above 1, where the fir
 def orthogonal(x: Tensor) -> Tensor:
     """About U V^T, where x = U S V^T: the nearest orthogonal matrix, by matmuls alone. x (..., M, N).
 
-    >>> orthogonal(torch.diag(torch.tensor([3.0, -1.0, 0.1]))).round(decimals=1).diag()
-    tensor([ 1.0000, -1.0000,  1.1000])
+    >>> orthogonal(torch.diag(torch.tensor([3.0, -1.0, 0.1]))).round(decimals=1).diag().tolist()
+    [1.0, -1.100000023841858, 0.8999999761581421]
     """
     tall = x.shape[-2] > x.shape[-1]
     x = x.mT if tall else x
@@ -43,60 +41,43 @@ def orthogonal(x: Tensor) -> Tensor:
 
 
 class Muon(AdamW):
-    """Muon for the matrices in `stacked`, and AdamW, of the same schedule, for all other parameters.
+    """Muon for the groups that have `maps`, and AdamW, on the same schedule, for the others.
 
-    Args:
-        groups: parameter groups as AdamW takes them.
-        stacked: how many maps, such as an LSTM's four gates, stand one above the other in a matrix (C * M, N). Each
-            is made orthogonal by itself.
-        lr: AdamW's learning rate; it and `muon_lr` keep their ratio when the groups' rates are set.
-        muon_lr: how far a step goes: the length of each singular vector's change, in units of sqrt(M / N) if M > N.
-        momentum: of the gradients' running mean, from which the next gradient is looked ahead to (Nesterov).
-        others: AdamW's own arguments.
+    A group with `maps` C holds matrices (C * M, N): so many maps, such as an LSTM's four gates, stand one above the
+    other, and each is made orthogonal by itself. How far a step of these goes is `lr` times the group's `ratio`: the
+    length by which each singular vector changes, in units of sqrt(M / N) if M > N. `momentum` is that of the running
+    mean of the gradients, from which the next gradient is looked ahead to (Nesterov).
     """
-
-    def __init__(
-        self,
-        groups: list[dict[str, Any]],
-        stacked: Mapping[Tensor, int],
-        *,
-        lr: float,
-        muon_lr: float,
-        momentum: float = 0.95,
-        **others: Any,
-    ) -> None:
-        super().__init__(groups, lr=lr, **others)
-        self.stacked = stacked
-        self.ratio = muon_lr / lr
-        self.momentum = momentum
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         """Update every parameter that has a gradient; Muon's have none afterwards."""
+        # Maps of one shape are made orthogonal together.
+        alike: dict[torch.Size, list[tuple[Tensor, Tensor, float]]] = defaultdict(list)
         for group in self.param_groups:
-            rate = group["lr"] * self.ratio
-            # Maps of one shape are made orthogonal together.
-            alike: dict[torch.Size, list[tuple[Tensor, Tensor]]] = defaultdict(list)
+            if "maps" not in group:
+                continue
+            rate = group["lr"] * group["ratio"]
             for parameter in group["params"]:
-                if parameter not in self.stacked or parameter.grad is None:
+                if parameter.grad is None:
                     continue
-                directions = self._direction(parameter, parameter.grad)
                 parameter.mul_(1 - rate * group["weight_decay"])
-                maps = self.stacked[parameter]
-                for map, direction in zip(parameter.chunk(maps), directions.chunk(maps), strict=True):
-                    alike[map.shape].append((map, direction))
+                ahead = self._ahead(parameter, parameter.grad, group["momentum"])
+                pairs = zip(parameter.chunk(group["maps"]), ahead.chunk(group["maps"]), strict=True)
+                for map, direction in pairs:
+                    alike[map.shape].append((map, direction, rate))
                 parameter.grad = None  # AdamW passes it over
-            for (M, N), pairs in alike.items():
-                steps = orthogonal(torch.stack([direction for _, direction in pairs]))
-                for (map, _), step in zip(pairs, steps, strict=True):
-                    map.add_(step, alpha=-rate * max(1.0, M / N) ** 0.5)
+        for (M, N), maps in alike.items():
+            steps = orthogonal(torch.stack([direction for _, direction, _ in maps]))
+            for (map, _, rate), step in zip(maps, steps, strict=True):
+                map.add_(step, alpha=-rate * max(1.0, M / N) ** 0.5)
         super().step()
 
-    def _direction(self, parameter: Tensor, gradient: Tensor) -> Tensor:
+    def _ahead(self, parameter: Tensor, gradient: Tensor, momentum: float) -> Tensor:
         state = self.state[parameter]
         if not state:
             state["step"] = torch.zeros(())  # AdamW looks for it wherever it loads a state
             state["mean"] = torch.zeros_like(parameter)
         state["step"] += 1
-        state["mean"].lerp_(gradient, 1 - self.momentum)
-        return gradient.lerp(state["mean"], self.momentum)
+        state["mean"].lerp_(gradient, 1 - momentum)
+        return gradient.lerp(state["mean"], momentum)

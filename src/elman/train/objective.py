@@ -23,6 +23,9 @@ class Objective(Protocol):
     batches: int
     """How many batches an epoch has."""
 
+    validation_size: int
+    """How many targets the validation set has."""
+
     def loss(self, model: nn.Module, batch: int, state: State | None) -> Loss:
         """The loss on one batch of the epoch, with the memory that the batch before it left."""
         ...

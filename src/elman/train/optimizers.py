@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 from elman.errors import UserError
 from elman.train.muon import Muon
 
+MUON_MOMENTUM = 0.95
 Name = Literal["adamw", "muon", "sgd", "ntasgd"]
 
 
@@ -35,17 +36,23 @@ def optimizer(
         UserError: the model does not tell Muon.
     """
     parameters = [p for p in model.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in parameters if p.dim() > 1], "weight_decay": weight_decay},
-        {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
-    ]
-    adamw: dict[str, Any] = {"lr": learning_rate, "betas": (beta1, beta2), "fused": True}
-    if name == "adamw":
-        return torch.optim.AdamW(groups, **adamw)
+    groups: list[dict[str, Any]] = []
     if name == "muon":
         if not hasattr(model, "stacked_maps"):
             raise UserError(f"optimizer: {type(model).__name__} has no stacked_maps() for muon", remedy="use adamw")
-        return Muon(groups, cast(Any, model).stacked_maps(), muon_lr=muon_rate, **adamw)
+        stacked = cast(Any, model).stacked_maps()
+        own = {"ratio": muon_rate / learning_rate, "momentum": MUON_MOMENTUM, "weight_decay": weight_decay}
+        for maps in sorted(set(stacked.values())):
+            held = [p for p in parameters if stacked.get(p) == maps]
+            groups.append({"params": held, "maps": maps} | own)
+        parameters = [p for p in parameters if p not in stacked]
+    groups += [
+        {"params": [p for p in parameters if p.dim() > 1], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
+    ]
+    if name in ("adamw", "muon"):
+        make = {"adamw": torch.optim.AdamW, "muon": Muon}[name]
+        return make(groups, lr=learning_rate, betas=(beta1, beta2), fused=True)
     return torch.optim.SGD(groups, lr=learning_rate, momentum=momentum, fused=True)
 
 

@@ -29,21 +29,19 @@ def why_not(call: Call) -> str | None:
         return "it has no projections"
     if torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") != torch.bfloat16:
         return "it knows autocast to bfloat16 alone"
-    if torch.compiler.is_compiling():
-        return None
-    if torch._C._get_tracing_state() is not None:
-        return "it cannot be traced by torch.jit"
     if torch._C._are_functorch_transforms_active():
         return "it cannot be transformed by torch.func"
     if torch.autograd.forward_ad._current_level >= 0:
         return "it has no forward-mode derivatives"
+    if not torch.compiler.is_compiling() and torch._C._get_tracing_state() is not None:
+        return "it cannot be traced by torch.jit"
     return None
 
 
 def is_beaten(call: Call) -> bool:
     """Whether oneDNN's LSTM is faster: 1.1 to 1.8 times in float32, for what it can do (benchmarks/kernels.py)."""
-    if torch.compiler.is_compiling():  # which would unroll it, step by step
-        return False
+    if torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu"):
+        return False  # the one would unroll it, step by step; under the other it rounds its memory
     return call.cell == "lstm" and call.dtype == torch.float32 and call.bare and not call.every_state
 
 

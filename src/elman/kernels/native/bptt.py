@@ -45,7 +45,7 @@ def arrange(cell: Cell, reverse: bool, lengths: Tensor | None, resets: Tensor | 
     """What is not differentiated, as the core wants it."""
     cleared = None
     if lengths is not None:
-        lengths = lengths.to(torch.int64).contiguous()
+        lengths = lengths.to(torch.int64).clamp(0, T).contiguous()  # the core takes them for addresses
     if resets is not None:
         real = None if lengths is None else real_steps(lengths, T)  # (T, B)
         cleared = clears(resets, real, reverse).contiguous()  # (T, B)
@@ -74,7 +74,7 @@ def forward(
         bias = b_ih + b_hh
         if gru:
             bias[2 * H :] = b_ih[2 * H :]
-            bias_hidden = b_hh[2 * H :]
+            bias_hidden = b_hh[2 * H :].contiguous()
         bias = bias.to(x.dtype)
     rows, matrix = x.reshape(T * B, D), w_ih.t()
     gates = rows @ matrix if bias is None else torch.addmm(bias, rows, matrix)  # (T * B, G * H)
@@ -115,9 +115,10 @@ class Recurrence(torch.autograd.Function):
         ctx: Any, options: Options, *inputs: Tensor | None
     ) -> tuple[Tensor | None, ...]:
         h, c, h_final, c_final, x, gates, hidden = forward(options, *cast(Any, inputs), keep=True)
-        ctx.options = options
+        ctx.cell, ctx.reverse = options.cell, options.reverse
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(*inputs, x, h, c, gates if gates is not h else None, hidden)
+        # The masks too: who changes them in place before backward shall hear of it.
+        ctx.save_for_backward(*options[2:], *inputs, x, h, c, gates if gates is not h else None, hidden)
         return h, c, h_final, c_final
 
     @staticmethod
@@ -125,8 +126,9 @@ class Recurrence(torch.autograd.Function):
         ctx: Any, *gradients: Tensor | None
     ) -> tuple[Tensor | None, ...]:
         saved = ctx.saved_tensors
+        options, saved = Options(ctx.cell, ctx.reverse, *saved[:3]), saved[3:]
         derive = _backward_of_reference if torch.is_grad_enabled() else backward
-        return None, *derive(ctx.options, ctx.needs_input_grad[1:], saved, gradients)
+        return None, *derive(options, ctx.needs_input_grad[1:], saved, gradients)
 
 
 def backward(
@@ -205,7 +207,8 @@ def _backward_of_reference(
     options: Options, wanted: tuple[bool, ...], saved: tuple[Any, ...], gradients: tuple[Tensor | None, ...]
 ) -> tuple[Tensor | None, ...]:
     """The same, as a graph that can itself be differentiated, of any order: the reference's, run anew."""
-    inputs = saved[:7]
+    # As they are seen here: what one of them has to do with another is the outer graph's affair.
+    inputs = [None if part is None else part.view_as(part) for part in saved[:7]]
     number = saved[1].dtype
     x, h_first, c_first, *weights = (cast(Tensor, None if part is None else part.to(number)) for part in inputs)
     result = reference.KERNELS[options.cell](
@@ -219,6 +222,6 @@ def _backward_of_reference(
     outputs = (result.h.to(saved[0].dtype), result.c, *result.final)
     given = [(out, grad) for out, grad in zip(outputs, gradients, strict=False) if grad is not None]
     ends, starts = [cast(Tensor, out) for out, _ in given], [grad for _, grad in given]
-    sought = [part for part, needed in zip(inputs, wanted, strict=True) if needed]
+    sought = [cast(Tensor, part) for part, needed in zip(inputs, wanted, strict=True) if needed]
     found = iter(torch.autograd.grad(ends, sought, starts, create_graph=True, allow_unused=True))
     return tuple(next(found) if needed else None for needed in wanted)

@@ -26,14 +26,15 @@ def read(
     Raises:
         ValueError: shapes or dtypes do not fit each other. The core is handed addresses: it could not tell.
     """
-    _check(cell, x, state, weights, lengths, resets)
+    mixed = torch.is_autocast_enabled("cpu") and x.dtype != torch.float64  # which autocast leaves alone
+    _check(cell, x, state, weights, lengths, resets, any_dtype=mixed)
     asked = state
-    low = x.dtype == torch.bfloat16 or (torch.is_autocast_enabled("cpu") and x.dtype != torch.float64)
+    low = mixed or x.dtype == torch.bfloat16
     if low:
         x, state, weights = _lowered(x, state, weights)
     inputs: tuple[Any, ...] = (x, state[0], state[1] if cell == "lstm" else None, *weights[:4])
     keep = torch.is_grad_enabled() and any(part is not None and part.requires_grad for part in inputs)
-    if torch.compiler.is_compiling():
+    if is_traced(x):
         h, c, *final = operator.read(*inputs, lengths, resets, cell, reverse, keep)[:4]
     elif keep:
         h, c, *final = bptt.Recurrence.apply(bptt.arrange(cell, reverse, lengths, resets, len(x)), *inputs)
@@ -42,8 +43,16 @@ def read(
     if cell != "lstm":
         c, final = None, final[:1]
     if low:
+        c = None if c is None else c.to(asked[1].dtype)
         final = [part.to(before.dtype) for part, before in zip(final, asked, strict=True)]
     return Trajectory(h, c, tuple(final))
+
+
+def is_traced(x: Tensor) -> bool:
+    """Whether something records what is done with x, or x is not even there, so that only an operator will do."""
+    if torch.compiler.is_compiling():
+        return True
+    return torch._C._len_torch_dispatch_stack() > 0 or type(x) not in (Tensor, torch.nn.Parameter)
 
 
 def _lowered(x: Tensor, state: CellState, weights: Weights) -> tuple[Tensor, CellState, Weights]:
@@ -53,7 +62,14 @@ def _lowered(x: Tensor, state: CellState, weights: Weights) -> tuple[Tensor, Cel
 
 
 def _check(
-    cell: Cell, x: Tensor, state: CellState, weights: Weights, lengths: Tensor | None, resets: Tensor | None
+    cell: Cell,
+    x: Tensor,
+    state: CellState,
+    weights: Weights,
+    lengths: Tensor | None,
+    resets: Tensor | None,
+    *,
+    any_dtype: bool,
 ) -> None:
     (T, B, D), H = x.shape, weights.weight_hh.shape[1]
     G = GATES[cell] * H
@@ -64,11 +80,10 @@ def _check(
         ("bias_ih", weights.bias_ih, (G,)),
         ("bias_hh", weights.bias_hh, (G,)),
     ]
-    low = torch.is_autocast_enabled("cpu")  # which takes any mixture
     for name, part, shape in expected:
         if part is None:
             continue
-        if part.shape != shape or part.device != x.device or not (low or part.dtype == x.dtype):
+        if part.shape != shape or part.device != x.device or not (any_dtype or part.dtype == x.dtype):
             got = f"{part.dtype} {tuple(part.shape)} on {part.device}"
             raise ValueError(f"{name}: expected {x.dtype} {shape} on {x.device}, got {got}")
     for name, mask, shape in (("lengths", lengths, (B,)), ("resets", resets, (T, B))):

@@ -69,12 +69,26 @@ def entry(direction: str, dtype: torch.dtype) -> Callable[..., int]:
     return getattr(core, f"elman_{direction}_{NAMES[dtype]}")
 
 
+# What a pass in bfloat16 takes as such; all other numbers are float there (sweep.h).
+LARGE = {"gates", "hidden", "h", "dh", "dgates"}
+MASKS = {"lengths": torch.int64, "cleared": torch.bool}
+
+
+def _dtype_of(name: str, dtype: torch.dtype) -> torch.dtype:
+    """What the field of a pass in `dtype` must be."""
+    return MASKS.get(name) or (torch.float32 if dtype == torch.bfloat16 and name not in LARGE else dtype)
+
+
 def call(direction: str, dtype: torch.dtype, **fields: Tensor | int | None) -> None:
     """Run `elman_forward_float` and its like over contiguous tensors; whoever calls keeps them alive."""
     sweep = Sweep(parallel_for=parallel_for(), threads=torch.get_num_threads())
     for name, value in fields.items():
-        if value is not None:
-            setattr(sweep, name, value.data_ptr() if isinstance(value, Tensor) else value)
+        if isinstance(value, Tensor):
+            assert value.is_contiguous(), f"{name} is not contiguous"
+            assert value.dtype == _dtype_of(name, dtype), f"{name} is {value.dtype}"
+            setattr(sweep, name, value.data_ptr())
+        elif value is not None:
+            setattr(sweep, name, value)
     if entry(direction, dtype)(ctypes.byref(sweep)) != 0:
         raise MemoryError(f"no memory for the scratch of a native {direction} pass")
 

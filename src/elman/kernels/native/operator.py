@@ -33,9 +33,10 @@ def read(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """h, c, the final h and c, and, to `keep` for backward, gates and hidden; what there is not is empty."""
     given = bptt.arrange(cast(Cell, cell), reverse, lengths, resets, len(x))
-    h, c, h_final, c_final, _, gates, hidden = bptt.forward(
-        given, x, h_first, c_first, w_ih, w_hh, b_ih, b_hh, keep=keep
-    )
+    with torch.autocast("cpu", enabled=False):  # what was recorded is in the right dtypes already
+        h, c, h_final, c_final, _, gates, hidden = bptt.forward(
+            given, x, h_first, c_first, w_ih, w_hh, b_ih, b_hh, keep=keep
+        )
     none = x.new_empty(0)
     kept = (gates, hidden) if keep else (None, None)
     if GATES[given.cell] == 1:
@@ -102,7 +103,8 @@ def read_backward(
     saved = (None, h_first, c_first, w_ih, w_hh, None, None, x, h, c if lstm else None)
     kept = (None if elman else gates, hidden if gru else None)
     gradients = (dh, dc, dh_final, dc_final) if lstm else (dh, None, dh_final, None)
-    return [part for part in bptt.backward(given, wanted, (*saved, *kept), gradients) if part is not None]
+    with torch.autocast("cpu", enabled=False):
+        return [part for part in bptt.backward(given, wanted, (*saved, *kept), gradients) if part is not None]
 
 
 @read_backward.register_fake
@@ -135,7 +137,7 @@ def _read_backward_shapes(
 
 
 def _keep_for_backward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    *tensors, ctx.cell, ctx.reverse, _ = inputs
+    *tensors, ctx.cell, ctx.reverse, ctx.kept = inputs
     x, h_first, c_first, w_ih, w_hh, b_ih, _, lengths, resets = tensors
     h, c, _, _, gates, hidden = output
     ctx.has_c, ctx.biases = c_first is not None, b_ih is not None
@@ -144,6 +146,8 @@ def _keep_for_backward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, 
 
 
 def _derive(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
+    if not ctx.kept:
+        raise RuntimeError("a native recurrence that was traced without gradients has none: trace it with them")
     found = iter(read_backward(*ctx.saved_tensors, *gradients[:4], ctx.cell, ctx.reverse, ctx.biases))
     dx, dh_first = next(found), next(found)
     dc_first = next(found) if ctx.has_c else None

@@ -121,9 +121,16 @@ void product(const S* a, int64_t stride, int64_t rows, const Vector<Number<S>>* 
   }
 }
 
+// The numbers of a weight as a product reads them: rounded to S.
+template <class S> INLINE Vector<Number<S>> rounded(Vector<Number<S>> v) {
+  if constexpr (kPair<S> > 1) return widen(narrow(v));
+  else return v;
+}
+
 // sums[i] = a . weight[i], for i < n <= a vector's lanes, the rows of `weight` being K long and not packed; a is
 // padded with zeros to whole vectors.
-template <class T> void dots(const T* a, const T* weight, int64_t n, int64_t K, T* sums) {
+template <class S> void dots(const S* a, const Number<S>* weight, int64_t n, int64_t K, Number<S>* sums) {
+  using T = Number<S>;
   constexpr int kAtOnce = 4;
   for (int64_t i = 0; i < n; i += kAtOnce) {
     Vector<T> s[kAtOnce] = {};
@@ -132,9 +139,9 @@ template <class T> void dots(const T* a, const T* weight, int64_t n, int64_t K, 
     int64_t k = 0;
     for (; k + kLanes<T> <= K; k += kLanes<T>)
 #pragma GCC unroll 4
-      for (int j = 0; j < kAtOnce; ++j) s[j] += load(a + k) * load(rows[j] + k);
+      for (int j = 0; j < kAtOnce; ++j) s[j] += load(a + k) * rounded<S>(load(rows[j] + k));
     if (k < K)
-      for (int j = 0; j < kAtOnce; ++j) s[j] += load(a + k) * load(rows[j] + k, K - k);
+      for (int j = 0; j < kAtOnce; ++j) s[j] += load(a + k) * rounded<S>(load(rows[j] + k, K - k));
     for (int j = 0; j < kAtOnce && i + j < n; ++j) {
       T sum = 0;
       for (int lane = 0; lane < kLanes<T>; ++lane) sum += s[j][lane];

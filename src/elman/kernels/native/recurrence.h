@@ -131,8 +131,7 @@ template <class S, class Cell> struct Forward {
     }
   }
 
-  // Here the weights are as they were given, and nothing is rounded.
-  void unpacked_product(const T* before, int64_t rows, int64_t panel, Vector<T>* sums) const {
+  void unpacked_product(const S* before, int64_t rows, int64_t panel, Vector<T>* sums) const {
     const int panel_width = panels.width(panel);
     for (int64_t r = 0; r < rows; ++r)
       for (int v = 0; v < panel_width; ++v) {
@@ -140,7 +139,7 @@ template <class S, class Cell> struct Forward {
         const int64_t n = s.H - at < kLanes<T> ? s.H - at : kLanes<T>;
         Vector<T>& to = sums[r * panel_width + v];
         to = Vector<T>{};
-        dots<T>(before + r * width, (const T*)s.weight + (g * s.H + at) * s.H, n, s.H, (T*)&to);
+        dots<S>(before + r * width, (const T*)s.weight + (g * s.H + at) * s.H, n, s.H, (T*)&to);
       }
   }
 
@@ -152,7 +151,7 @@ template <class S, class Cell> struct Forward {
       if (worth_packing(s))
         product<S>(before.rounded, width, rows, packed + panels.offset(panel), panel_width, s.H, sums);
       else
-        unpacked_product(before.h, rows, panel, sums);
+        unpacked_product(before.rounded, rows, panel, sums);
       for (int64_t r = 0; r < rows; ++r) {
         const int64_t b = first + r, row = t * s.B + b;
         if (r + kRowsAhead < rows) fetch(row + kRowsAhead, panel);

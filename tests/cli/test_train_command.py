@@ -178,6 +178,18 @@ def test_what_is_no_run_is_never_replaced(
     assert "expected a folder for the run, got a file" in line
 
 
+@pytest.mark.parametrize("name", ["model", "cache", "env.json"])
+def test_a_folder_that_only_looks_like_a_beginning_is_somebodys(
+    contents: Contents, plain_text: Path, tmp_path: Path, fails: Fails, name: str
+) -> None:
+    mine = tmp_path / "mine" / name / "weights.bin"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine")
+    before = contents(tmp_path / "mine")
+    fails(["train", plain_text, "-o", tmp_path / "mine", "--steps", "1", *SMALL], 2)
+    assert contents(tmp_path / "mine") == before
+
+
 @pytest.mark.parametrize("flags", [[], ["--resume"], ["--overwrite"]])
 def test_what_a_killed_preparation_left_is_in_nobodys_way(
     trained: Path, plain_text: Path, tmp_path: Path, flags: list[str]

@@ -76,3 +76,11 @@ def test_wall_time_is_measured_and_nothing_is_left_open():
 @pytest.mark.parametrize(("size", "heads"), [(128, 2), (64, 1), (100, 2), (2, 1), (192, 3)])
 def test_heads_of_about_64_units(size, heads):
     assert sizing._heads(size) == heads
+
+
+@pytest.mark.parametrize("vocab_size", [65, 10_000])
+def test_a_tied_model_is_of_the_size_that_is_told(vocab_size):
+    settings = choose("lstm", 5_000, vocab_size=vocab_size, model={"tied": True, "num_layers": 2})
+    model = build(sizing.model_config(settings, vocab_size))
+    assert settings.model.embedding_size == settings.model.hidden_size
+    assert sizing.parameters(settings) == sum(p.numel() for p in model.layers.parameters() if p.dim() > 1)

@@ -38,6 +38,11 @@ def test_only_what_was_asked_for_counts_as_set() -> None:
         ({"train": {"lanes": 2.5}}, "lanes: expected a valid integer"),
         ({"train": {"k1": 8, "k2": 7}}, "k2: expected at least k1 = 8, got 7"),
         ({"train": {"k2": "ful"}}, "k2: expected"),
+        ({"train": {1: 2}}, "no setting called 1; write a name"),
+        (
+            {"kind": "transformer", "model": {"hidden_size": 100, "num_heads": 3}},
+            "num_heads: expected heads of an even",
+        ),
         ({"kind": "transformer", "model": {"hidden_size": 12, "num_heads": 5}}, "num_heads: expected heads"),
         ({"budget": {"amount": 0, "unit": "steps"}}, "budget: expected a positive amount, got 0 steps"),
         ({"budget": {"amount": 5, "unit": "moons"}}, "expected 'steps', 'epochs' or 'seconds', got 'moons'"),
@@ -131,3 +136,7 @@ def test_every_setting_survives_yaml() -> None:
 def test_an_empty_section_is_none(tmp_path: Path) -> None:
     (tmp_path / "settings.yaml").write_text("kind: gru\ntrain:\n")
     assert set_values(read_yaml(tmp_path / "settings.yaml"), ["k1=3"]) == {"kind": "gru", "train": {"k1": 3}}
+
+
+def test_heads_that_are_not_asked_for_are_left_to_follow_from_the_size() -> None:
+    assert build({"kind": "transformer", "budget": BUDGET, "model": {"hidden_size": 100}}).model.hidden_size == 100

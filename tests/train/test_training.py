@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from elman.errors import UserError
 from elman.state import State
 from elman.train.config import TrainSettings
 from elman.train.journal import read
-from elman.train.loop import Event, Finished, Validated, fit
+from elman.train.loop import VALIDATION_SHARE, Event, Finished, Rhythm, Validated, fit
 from elman.train.objective import Loss
 from elman.train.schedule import Budget
 from elman.train.training import Step, Training
@@ -26,7 +27,8 @@ class Track:
     """Follow a target: loss (w - target)^2 of each batch, with a counter for a memory; some batches are bad."""
 
     batches: int = 5
-    validation_size: int = 1
+    training_size: int = 9
+    validation_size: int = 0
     bad: dict[int, float] = field(default_factory=dict)  # reads so far -> what the loss is multiplied by
     validations: list[float] = field(default_factory=list)  # the losses to report; else the true one
     sizes: tuple[int, ...] = (2, 2, 2, 2, 1)  # targets of each batch
@@ -192,3 +194,42 @@ def test_a_validation_that_is_not_finite_is_never_the_best(tmp_path: Path) -> No
     made = training(Track(validations=[math.nan, 5.0, math.nan]), steps=3, validate_every=1)
     assert [event.improved for event in fit(made, tmp_path) if isinstance(event, Validated)] == [False, True, False]
     assert made.counters.best == 5.0
+
+
+def test_a_time_budget_waits_with_a_first_validation_that_would_eat_it() -> None:
+    """A tenth of the budget read 1,000 targets, so 10,000 of validation would take it all."""
+    made: Any = SimpleNamespace(
+        settings=TrainSettings(),
+        budget=Budget(100, "seconds"),
+        objective=SimpleNamespace(validation_size=10_000, training_size=1, batches=1),
+        counters=SimpleNamespace(targets=0),
+        progress=0.0,
+        seconds=0.0,
+    )
+    rhythm = Rhythm(made)
+    made.progress, made.counters.targets = 0.1, 1_000
+    assert not rhythm.validation_due()
+    made.progress = 0.99
+    assert not rhythm.validation_due()
+    made.objective.validation_size = 1_000 * VALIDATION_SHARE
+    made.progress = 0.0
+    rhythm = Rhythm(made)
+    made.progress, made.counters.targets = 0.1, 2_000
+    assert rhythm.validation_due()
+
+
+def test_a_run_whose_checkpoints_are_gone_is_not_begun_anew_in_silence(tmp_path: Path) -> None:
+    list(fit(training(), tmp_path))
+    metrics = (tmp_path / "metrics.jsonl").read_bytes()
+    for path in (tmp_path / "checkpoints").iterdir():
+        path.unlink()
+    with pytest.raises(UserError, match="no whole checkpoint is left"):
+        list(fit(training(), tmp_path))
+    assert (tmp_path / "metrics.jsonl").read_bytes() == metrics
+
+
+@pytest.mark.parametrize(("validation_size", "validations"), [(0, 10), (18, 5), (10**9, 1)])
+def test_a_large_validation_set_is_read_less_often(tmp_path: Path, validation_size: int, validations: int) -> None:
+    """A hundred steps of nine fifths of a target each learn from 180; at most half as many are read to validate."""
+    events = list(fit(training(Track(validation_size=validation_size), steps=100), tmp_path))
+    assert len([event for event in events if isinstance(event, Validated)]) == validations

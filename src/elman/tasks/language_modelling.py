@@ -38,6 +38,7 @@ class LanguageModelling:
 
     def __post_init__(self) -> None:
         self.batches = bptt.count(self.train.steps, self.k1)
+        self.training_size = self.train.lanes * self.train.steps
         self.validation_size = len(self.valid)
 
     def loss(self, model: nn.Module, batch: int, state: State | None) -> Loss:

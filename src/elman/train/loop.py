@@ -19,6 +19,7 @@ from elman.train.training import Step, Training
 
 VALIDATIONS = 10  # in a budget, where validate_every does not say
 VALIDATION_SHARE = 0.05  # of a time budget, at most
+VALIDATED_SHARE = 0.5  # targets read to validate, of those read to learn, at most, in a budget of steps or epochs
 CHECKPOINT_SECONDS = 30.0
 
 
@@ -125,12 +126,19 @@ class Rhythm:
             "epochs": budget.amount * training.objective.batches / settings.accumulate,
             "seconds": 0,
         }[budget.unit]
-        self.every = settings.validate_every or math.ceil(steps / VALIDATIONS)
+        self.every = settings.validate_every or math.ceil(steps / self._validations(steps))
         self.begun = training.progress
         self.targets = training.counters.targets
         self.next = self.begun + 1 / VALIDATIONS
         self.first = not self.every
         self.last_save = training.seconds
+
+    def _validations(self, steps: float) -> int:
+        """How many validations so many steps should have; a large set is worth fewer."""
+        objective = self.training.objective
+        learnt = steps * self.training.settings.accumulate * objective.training_size / objective.batches
+        affordable = int(VALIDATED_SHARE * learnt / max(1, objective.validation_size))
+        return max(1, min(VALIDATIONS, affordable))
 
     def validation_due(self) -> bool:
         """Whether to validate now; call `validated` after it."""

@@ -23,6 +23,9 @@ class Objective(Protocol):
     batches: int
     """How many batches an epoch has."""
 
+    training_size: int
+    """How many targets an epoch has."""
+
     validation_size: int
     """How many targets the validation set has."""
 

@@ -39,7 +39,7 @@ def why_not(call: Call) -> str | None:
 
 
 def is_beaten(call: Call) -> bool:
-    """Whether oneDNN's LSTM is faster: 1.1 to 1.8 times in float32, for what it can do (benchmarks/kernels.py)."""
+    """Whether oneDNN's LSTM is faster: 1.1 to 1.8 times in float32, for what it can do (`elman bench`)."""
     return call.cell == "lstm" and call.dtype == torch.float32 and call.bare and not call.every_state
 
 

@@ -1,0 +1,7 @@
+"""Elman's recurrent layers side by side with others', in one process: what `elman bench` measures."""
+
+from elman.bench.contest import CELLS, DTYPES, PASSES, SHAPES, Line, Plan, Rate, Shape, measure
+from elman.bench.report import report
+from elman.bench.table import table
+
+__all__ = ["CELLS", "DTYPES", "PASSES", "SHAPES", "Line", "Plan", "Rate", "Shape", "measure", "report", "table"]

@@ -3,5 +3,19 @@
 from elman.bench.contest import CELLS, DTYPES, PASSES, SHAPES, Line, Plan, Rate, Shape, measure
 from elman.bench.report import report
 from elman.bench.table import table
+from elman.bench.timing import CLOCKS
 
-__all__ = ["CELLS", "DTYPES", "PASSES", "SHAPES", "Line", "Plan", "Rate", "Shape", "measure", "report", "table"]
+__all__ = [
+    "CELLS",
+    "CLOCKS",
+    "DTYPES",
+    "PASSES",
+    "SHAPES",
+    "Line",
+    "Plan",
+    "Rate",
+    "Shape",
+    "measure",
+    "report",
+    "table",
+]

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from elman.bench import onnx_layer
-from elman.bench.timing import Contestant, matmul_rate, medians
+from elman.bench.timing import CLOCKS, Contestant, matmul_rate, medians
 from elman.nn import GRU, LSTM, Elman
 
 Shape: TypeAlias = tuple[int, int, int]  # T, B, H; the size of the input is H
@@ -41,6 +41,7 @@ class Plan:
     threads: Sequence[int]
     backend: str | None = None
     seconds: float = 1.0  # for each line, and for each matmul rate
+    clock: str = "wall"
 
     def __len__(self) -> int:
         return math.prod(map(len, (self.cells, self.shapes, self.passes, self.dtypes, self.threads)))
@@ -139,14 +140,14 @@ def contestants(plan: Plan, threads: int, dtype: str, pass_: str, cell: str, sha
 
 def measure(plan: Plan) -> Iterator[Line | Rate]:
     """Measure line by line, and the matmul before and after the lines of each dtype and number of threads."""
-    before = torch.get_num_threads()
+    before, clock = torch.get_num_threads(), CLOCKS[plan.clock]
     try:
         for threads, dtype in itertools.product(plan.threads, plan.dtypes):
             torch.set_num_threads(threads)
-            yield Rate(threads, dtype, matmul_rate(DTYPES[dtype], plan.seconds))
+            yield Rate(threads, dtype, matmul_rate(DTYPES[dtype], plan.seconds, clock))
             for pass_, cell, shape in itertools.product(plan.passes, plan.cells, plan.shapes):
                 sides = contestants(plan, threads, dtype, pass_, cell, shape)
-                yield Line(threads, dtype, pass_, cell, shape, medians(sides, plan.seconds))
-            yield Rate(threads, dtype, matmul_rate(DTYPES[dtype], plan.seconds))
+                yield Line(threads, dtype, pass_, cell, shape, medians(sides, plan.seconds, clock))
+            yield Rate(threads, dtype, matmul_rate(DTYPES[dtype], plan.seconds, clock))
     finally:
         torch.set_num_threads(before)

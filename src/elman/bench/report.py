@@ -27,6 +27,7 @@ def report(plan: Plan, measured: Iterable[Line | Rate]) -> dict[str, Any]:
         "environment": environment.describe(),
         "backend": plan.backend,
         "seconds": plan.seconds,
+        "clock": plan.clock,
         "threads": list(plan.threads),
         "complete": len(lines) == len(plan),
         "matmul": [{"threads": threads, "dtype": dtype, "gflops": peak} for (threads, dtype), peak in peaks.items()],

@@ -6,13 +6,17 @@ import math
 import statistics
 import time
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import torch
 
 LEAST_ROUNDS = 3
 TURN = 0.002  # seconds: a shorter call is repeated, so that it mostly follows one of its own kind
 MATMUL_SIZES = (256, 512, 1024, 2048)
+
+Clock: TypeAlias = Callable[[], float]
+# The second counts only the time in which the calling thread ran, whatever else the machine had to do.
+CLOCKS: dict[str, Clock] = {"wall": time.perf_counter, "cpu": time.thread_time}
 
 
 class Contestant(NamedTuple):
@@ -22,12 +26,13 @@ class Contestant(NamedTuple):
     pause: float = 0.0  # seconds before each turn, in which the threads of others fall asleep
 
 
-def medians(contestants: Mapping[str, Contestant], seconds: float) -> dict[str, float]:
+def medians(contestants: Mapping[str, Contestant], seconds: float, clock: Clock) -> dict[str, float]:
     """The median time of a call of each, in seconds.
 
     Args:
         contestants: by name; every round is one turn of each, in this order.
         seconds: how long to go on; `LEAST_ROUNDS` are taken in any case, after one call of each that is not timed.
+        clock: what times the calls.
     """
     for contestant in contestants.values():
         contestant.call()
@@ -37,32 +42,32 @@ def medians(contestants: Mapping[str, Contestant], seconds: float) -> dict[str, 
         for name, contestant in contestants.items():
             if contestant.pause:
                 time.sleep(contestant.pause)
-            times[name] += _turn(contestant.call)
+            times[name] += _turn(contestant.call, clock)
         rounds += 1
     return {name: statistics.median(record) for name, record in times.items()}
 
 
-def _turn(call: Callable[[], object]) -> list[float]:
+def _turn(call: Callable[[], object], clock: Clock) -> list[float]:
     times: list[float] = []
-    now = time.perf_counter()
+    now = clock()
     end = now + TURN
     while not times or now < end:
         start = now
         call()
-        now = time.perf_counter()
+        now = clock()
         times.append(now - start)
     return times
 
 
-def matmul_rate(dtype: torch.dtype, seconds: float) -> float:
+def matmul_rate(dtype: torch.dtype, seconds: float, clock: Clock) -> float:
     """The best rate of a square `torch.mm`, of several sizes, in GFLOP/s."""
     squares = {n: torch.randn(3, n, n).to(dtype).unbind() for n in MATMUL_SIZES}
     best = dict.fromkeys(MATMUL_SIZES, math.inf)
     rounds, end = 0, time.perf_counter() + seconds
     while rounds < LEAST_ROUNDS or time.perf_counter() < end:
         for n, (a, b, out) in squares.items():
-            start = time.perf_counter()
+            start = clock()
             torch.mm(a, b, out=out)
-            best[n] = min(best[n], time.perf_counter() - start)
+            best[n] = min(best[n], clock() - start)
         rounds += 1
     return max(2 * n**3 / time_taken / 1e9 for n, time_taken in best.items())

@@ -15,9 +15,7 @@ from elman.cli.signals import Stop
 from elman.errors import UserError, missing_extra, nearest
 
 if TYPE_CHECKING:
-    from elman.bench import Shape
-
-SECONDS = 0.6
+    from elman.bench import Line, Plan, Rate, Shape
 
 
 def command(
@@ -35,13 +33,17 @@ def command(
     backend: Annotated[str | None, typer.Option(help="One of elman's backends; else the one it chooses.")] = None,
     seconds: Annotated[
         float, typer.Option(help="For each line, three rounds at least; all lines take about 4 minutes.", min=0)
-    ] = SECONDS,
+    ] = 1.0,
+    clock: Annotated[
+        str, typer.Option(help="wall, or cpu: of one thread, on a machine that has other work to do.")
+    ] = "wall",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Measure elman's recurrent layers against torch.nn's and, where it is installed, onnxruntime (in float32)."""
     from elman import bench, kernels
     from elman.bench.onnx_layer import missing_package
 
+    _check("--clock", clock, bench.CLOCKS)
     if backend is not None:
         _check("--backend", backend, kernels.BACKENDS)
     if not math.isfinite(seconds):
@@ -54,18 +56,14 @@ def command(
         threads=_threads(threads),
         backend=backend,
         seconds=seconds,
+        clock=clock,
     )
+    if clock == "cpu" and plan.threads != [1]:
+        raise UserError("--clock cpu times one thread alone", remedy="give --threads 1", exit_code=2)
     missing = missing_package()
     if missing and "inference" in plan.passes and "float32" in plan.dtypes:
         say(str(missing_extra(missing, "bench", "comparisons with onnxruntime")))
-    measured: list[bench.Line | bench.Rate] = []
-    with Display() as display, Stop() as stop:
-        for it in bench.measure(plan):
-            measured.append(it)
-            done = sum(isinstance(it, bench.Line) for it in measured)
-            display.stage("measuring", done / len(plan), f"{done} of {len(plan)} lines; {it}")
-            if stop():
-                break
+    measured, exit_code = _measure(plan)
     report = bench.report(plan, measured)
     if not report["complete"]:
         say("stopped; this is what was measured until then")
@@ -74,7 +72,22 @@ def command(
     else:
         print(*bench.table(report), sep="\n")
     # A signal that came with the last line has interrupted nothing.
-    raise typer.Exit(0 if report["complete"] else stop.exit_code)
+    raise typer.Exit(0 if report["complete"] else exit_code)
+
+
+def _measure(plan: Plan) -> tuple[list[Line | Rate], int]:
+    """What was measured until the end or a signal, and the exit code."""
+    from elman import bench
+
+    measured: list[Line | Rate] = []
+    with Display() as display, Stop() as stop:
+        for it in bench.measure(plan):
+            measured.append(it)
+            done = sum(isinstance(it, bench.Line) for it in measured)
+            display.stage("measuring", done / len(plan), f"{done} of {len(plan)} lines; {it}")
+            if stop():
+                break
+    return measured, stop.exit_code
 
 
 def _check(option: str, word: str, known: Collection[str]) -> None:

@@ -48,7 +48,7 @@ sanitize: build/sanitize  ## the compiled core under AddressSanitizer and Undefi
 
 bench: setup      ## the benchmarks that need no data (see benchmarks/README.md)
 	$(BIN)/python benchmarks/loop.py
-	$(BIN)/python benchmarks/kernels.py
+	$(BIN)/elman bench
 
 clean:            ## remove what was built
 	rm -rf $(VENV) build src/elman/kernels/native/_core.* dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

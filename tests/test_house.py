@@ -28,6 +28,7 @@ BELOW: dict[str, set[str]] = {
     "train": GROUND,
     "decode": GROUND | {"kernels", "nn", "models"},
     "environment": GROUND | {"kernels"},
+    "bench": GROUND | {"kernels", "nn", "environment"},
     "runs": GROUND | {"kernels", "nn", "models", "data"},
     "tasks": GROUND | {"kernels", "nn", "models", "data", "train", "runs", "environment"},
 }
@@ -73,7 +74,13 @@ def test_below_is_an_order() -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["-c", "import elman"], ["-m", "elman", "--help"], ["-m", "elman", "train", "--help"]]
+    "arguments",
+    [
+        ["-c", "import elman"],
+        ["-m", "elman", "--help"],
+        ["-m", "elman", "train", "--help"],
+        ["-m", "elman", "bench", "--help"],
+    ],
 )
 def test_torch_is_not_imported_where_it_is_not_needed(arguments: list[str]) -> None:
     code = "-Ximporttime"

@@ -39,7 +39,7 @@ def why_not(call: Call) -> str | None:
 
 
 def is_beaten(call: Call) -> bool:
-    """Whether oneDNN's LSTM is faster: 1.1 to 1.8 times in float32, for what it can do (benchmarks/kernels.py)."""
+    """Whether oneDNN's LSTM is faster: 1.1 to 1.8 times in float32, for what it can do (`elman bench`)."""
     if torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu"):
         return False  # the one would unroll it, step by step; under the other it rounds its memory
     return call.cell == "lstm" and call.dtype == torch.float32 and call.bare and not call.every_state

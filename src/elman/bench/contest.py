@@ -1,0 +1,153 @@
+"""Who is measured against whom, on what: a line for each cell, shape, pass, dtype and number of threads."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from elman.bench import onnx_layer
+from elman.bench.timing import CLOCKS, Contestant, matmul_rate, medians
+from elman.nn import GRU, LSTM, Elman
+
+Shape: TypeAlias = tuple[int, int, int]  # T, B, H; the size of the input is H
+
+# Ours, torch.nn's, and how many gates it has.
+CELLS = {"elman": (Elman, nn.RNN, 1), "gru": (GRU, nn.GRU, 3), "lstm": (LSTM, nn.LSTM, 4)}
+GRID: list[Shape] = [
+    *((35, 20, 200), (35, 20, 650), (100, 32, 256), (128, 64, 512)),
+    *((784, 32, 128), (50, 1, 128), (200, 128, 64)),
+]
+SHAPES: dict[str, list[Shape]] = {"grid": GRID, "step": [(1, 1, 512)]}
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+# As long as torch's OpenMP threads spin after their work: a few ms, on some processors three times as many.
+OPENMP_SPIN = 0.02
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to measure; every combination is one line."""
+
+    cells: Sequence[str]
+    shapes: Sequence[Shape]
+    passes: Sequence[str]
+    dtypes: Sequence[str]
+    threads: Sequence[int]
+    backend: str | None = None
+    seconds: float = 1.0  # for each line, and for each matmul rate
+    clock: str = "wall"
+
+    def __len__(self) -> int:
+        return math.prod(map(len, (self.cells, self.shapes, self.passes, self.dtypes, self.threads)))
+
+
+class Line(NamedTuple):
+    """One measurement."""
+
+    threads: int
+    dtype: str
+    pass_: str
+    cell: str
+    shape: Shape
+    seconds: dict[str, float]  # the median time of "elman", "torch" and, where it took part, another
+
+    @property
+    def ratios(self) -> dict[str, float]:
+        """Everyone's time over elman's: above 1, elman is faster."""
+        return {name: time / self.seconds["elman"] for name, time in self.seconds.items() if name != "elman"}
+
+    @property
+    def gflops(self) -> float:
+        """Elman's rate in GFLOP/s, of the matmuls alone."""
+        T, B, H = self.shape
+        step = 2 * CELLS[self.cell][2] * H * (H + H)
+        return T * B * step * (3 if self.pass_ == "training" else 1) / self.seconds["elman"] / 1e9
+
+    def __str__(self) -> str:
+        shape = ",".join(map(str, self.shape))
+        return f"{self.pass_} {self.dtype} {self.cell} {shape}: {self.ratios['torch']:.2f}"
+
+
+class Rate(NamedTuple):
+    """The best rate of a matmul, in GFLOP/s."""
+
+    threads: int
+    dtype: str
+    gflops: float
+
+    def __str__(self) -> str:
+        return f"torch.mm {self.dtype}: {self.gflops:,.0f} GFLOP/s"
+
+
+def inference(layer: nn.Module, x: Tensor, dtype: str) -> Callable[[], object]:
+    """A call of the layer without gradients."""
+
+    def call() -> object:
+        with torch.inference_mode(), _precision(dtype):
+            return layer(x)
+
+    return call
+
+
+def training(layer: nn.Module, x: Tensor, dtype: str) -> Callable[[], object]:
+    """A call of the layer, and back to x and all weights."""
+    x = x.clone().requires_grad_()
+
+    def forward() -> Tensor:
+        with _precision(dtype):
+            return layer(x)[0]
+
+    gradient = torch.ones_like(forward())
+
+    def call() -> None:
+        layer.zero_grad()
+        x.grad = None
+        forward().backward(gradient)
+
+    return call
+
+
+PASSES = {"inference": inference, "training": training}
+
+
+def _precision(dtype: str) -> contextlib.AbstractContextManager:
+    return contextlib.nullcontext() if dtype == "float32" else torch.autocast("cpu", DTYPES[dtype])
+
+
+def contestants(plan: Plan, threads: int, dtype: str, pass_: str, cell: str, shape: Shape) -> dict[str, Contestant]:
+    """Elman's layer and everyone else's, with the same weights and input."""
+    own, their, _ = CELLS[cell]
+    T, B, H = shape
+    torch.manual_seed(0)
+    x = torch.randn(T, B, H)
+    layer, other = own(H, H, backend=plan.backend), their(H, H)
+    other.load_state_dict(layer.state_dict())
+    make = PASSES[pass_]
+    sides = {"elman": Contestant(make(layer, x, dtype)), "torch": Contestant(make(other, x, dtype))}
+    if dtype != "float32":
+        sides["elman_float32"] = Contestant(make(layer, x, "float32"))
+    elif pass_ == "inference" and onnx_layer.missing_package() is None:
+        pause = OPENMP_SPIN if threads > 1 else 0.0
+        sides["onnxruntime"] = Contestant(onnx_layer.runner(cell, other, x, threads), pause)
+    return sides
+
+
+def measure(plan: Plan) -> Iterator[Line | Rate]:
+    """Measure line by line, and the matmul before and after the lines of each dtype and number of threads."""
+    before, clock = torch.get_num_threads(), CLOCKS[plan.clock]
+    try:
+        for threads, dtype in itertools.product(plan.threads, plan.dtypes):
+            torch.set_num_threads(threads)
+            yield Rate(threads, dtype, matmul_rate(DTYPES[dtype], plan.seconds, clock))
+            for pass_, cell, shape in itertools.product(plan.passes, plan.cells, plan.shapes):
+                sides = contestants(plan, threads, dtype, pass_, cell, shape)
+                yield Line(threads, dtype, pass_, cell, shape, medians(sides, plan.seconds, clock))
+            yield Rate(threads, dtype, matmul_rate(DTYPES[dtype], plan.seconds, clock))
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,72 @@
+"""A layer of torch.nn as an ONNX model, and onnxruntime's session for it."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+OPERATORS = {"elman": "RNN", "gru": "GRU", "lstm": "LSTM"}
+# Where ONNX's gates (lstm i o f c, gru z r h) are among torch's (i f g o, r z n).
+GATES = {"elman": [0], "gru": [1, 0, 2], "lstm": [0, 3, 1, 2]}
+OPSET, IR_VERSION = 14, 8  # the oldest with today's operators: every onnxruntime reads them
+TOLERANCE = 1e-4
+
+
+def missing_package() -> str | None:
+    """What is not installed of the two packages this needs."""
+    return next((name for name in ("onnx", "onnxruntime") if importlib.util.find_spec(name) is None), None)
+
+
+def to_onnx(cell: str, layer: nn.RNNBase, x: Tensor) -> Any:
+    """The ONNX model of one layer in one direction that reads inputs of x's shape (T, B, D) from a state of zeros.
+
+    Its outputs are `Y` (T, 1, B, H), `Y_h` (1, B, H) and the LSTM's `Y_c` (1, B, H).
+    """
+    from onnx import TensorProto, helper, numpy_helper
+
+    T, B, _ = x.shape
+    H = layer.hidden_size
+    weight_ih, weight_hh, bias_ih, bias_hh = (_in_order(cell, parameter, H) for parameter in layer.parameters())
+    initializers = {"W": weight_ih[None], "R": weight_hh[None], "B": torch.cat([bias_ih, bias_hh])[None]}
+    outputs = {"Y": (T, 1, B, H), "Y_h": (1, B, H)} | ({"Y_c": (1, B, H)} if cell == "lstm" else {})
+    # torch's reset gate acts after the matmul.
+    attributes = {"linear_before_reset": 1} if cell == "gru" else {}
+    node = helper.make_node(OPERATORS[cell], ["x", *initializers], [*outputs], hidden_size=H, **attributes)
+    graph = helper.make_graph(
+        [node],
+        cell,
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, x.shape)],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in outputs.items()],
+        [numpy_helper.from_array(value.numpy(), name) for name, value in initializers.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
+
+
+def _in_order(cell: str, parameter: Tensor, H: int) -> Tensor:
+    """The rows of a parameter, (G * H, ·) or (G * H,), in ONNX's order of the gates."""
+    gates = parameter.detach().unflatten(0, (-1, H))  # (G, H, ·)
+    return gates[GATES[cell]].flatten(0, 1).contiguous()
+
+
+def runner(cell: str, layer: nn.RNNBase, x: Tensor, threads: int) -> Callable[[], list[np.ndarray]]:
+    """A call of onnxruntime that does with x (T, B, D) what the layer does; that it does is checked here."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    # Its threads wait for work by spinning, also between two calls: there they would slow down everyone else.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
+    session = onnxruntime.InferenceSession(
+        to_onnx(cell, layer, x).SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    feeds = {"x": x.detach().numpy()}
+    with torch.inference_mode():
+        expected = layer(x)[0].numpy()
+    difference = np.abs(session.run(None, feeds)[0][:, 0] - expected).max()
+    assert difference <= TOLERANCE, f"onnxruntime's {cell} is not torch's: they differ by {difference:.1e}"
+    return lambda: session.run(None, feeds)

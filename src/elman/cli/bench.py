@@ -1,0 +1,134 @@
+"""`elman bench`: how fast the recurrent layers are, side by side with torch.nn's and onnxruntime's."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from elman.cli.console import Display, say
+from elman.cli.signals import Stop
+from elman.errors import UserError, missing_extra, nearest
+
+if TYPE_CHECKING:
+    from elman.bench import Line, Plan, Rate, Shape
+
+
+def command(
+    cells: Annotated[str, typer.Option(metavar="A,B", help="Of elman, gru, lstm.")] = "elman,gru,lstm",
+    shapes: Annotated[
+        str, typer.Option(metavar="A,B", help="Of grid, step, and any T,B,H; the input's size is H.")
+    ] = "grid,step",
+    passes: Annotated[str, typer.Option(metavar="A,B", help="Of inference, training.")] = "inference,training",
+    dtypes: Annotated[
+        str, typer.Option(metavar="A,B", help="Of float32, bfloat16 (by autocast).")
+    ] = "float32,bfloat16",
+    threads: Annotated[
+        str, typer.Option(metavar="N,M", help="Numbers of threads; all: as many as torch takes by itself.")
+    ] = "1,all",
+    backend: Annotated[str | None, typer.Option(help="One of elman's backends; else the one it chooses.")] = None,
+    seconds: Annotated[
+        float, typer.Option(help="For each line, three rounds at least; all lines take about 4 minutes.", min=0)
+    ] = 1.0,
+    clock: Annotated[
+        str, typer.Option(help="wall, or cpu: of one thread, on a machine that has other work to do.")
+    ] = "wall",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Measure elman's recurrent layers against torch.nn's and, where it is installed, onnxruntime (in float32)."""
+    from elman import bench, kernels
+    from elman.bench.onnx_layer import missing_package
+
+    _check("--clock", clock, bench.CLOCKS)
+    if backend is not None:
+        _check("--backend", backend, kernels.BACKENDS)
+    if not math.isfinite(seconds):
+        raise UserError("--seconds", expected="a finite number", got=seconds, exit_code=2)
+    plan = bench.Plan(
+        cells=_words("--cells", cells, bench.CELLS),
+        shapes=_shapes(shapes, bench.SHAPES),
+        passes=_words("--passes", passes, bench.PASSES),
+        dtypes=_words("--dtypes", dtypes, bench.DTYPES),
+        threads=_threads(threads),
+        backend=backend,
+        seconds=seconds,
+        clock=clock,
+    )
+    if clock == "cpu" and plan.threads != [1]:
+        raise UserError("--clock cpu times one thread alone", remedy="give --threads 1", exit_code=2)
+    missing = missing_package()
+    if missing and "inference" in plan.passes and "float32" in plan.dtypes:
+        say(str(missing_extra(missing, "bench", "comparisons with onnxruntime")))
+    measured, exit_code = _measure(plan)
+    report = bench.report(plan, measured)
+    if not report["complete"]:
+        say("stopped; this is what was measured until then")
+    if as_json:
+        print(json.dumps(report))
+    else:
+        print(*bench.table(report), sep="\n")
+    # A signal that came with the last line has interrupted nothing.
+    raise typer.Exit(0 if report["complete"] else exit_code)
+
+
+def _measure(plan: Plan) -> tuple[list[Line | Rate], int]:
+    """What was measured until the end or a signal, and the exit code."""
+    from elman import bench
+
+    measured: list[Line | Rate] = []
+    with Display() as display, Stop() as stop:
+        for it in bench.measure(plan):
+            measured.append(it)
+            done = sum(isinstance(it, bench.Line) for it in measured)
+            display.stage("measuring", done / len(plan), f"{done} of {len(plan)} lines; {it}")
+            if stop():
+                break
+    return measured, stop.exit_code
+
+
+def _check(option: str, word: str, known: Collection[str]) -> None:
+    if word not in known:
+        raise UserError(f"{option}: there is no '{word}'", remedy=nearest(word, known), exit_code=2)
+
+
+def _words(option: str, given: str, known: Collection[str]) -> list[str]:
+    """The words of a list, each once, all of them known."""
+    words = [word.strip() for word in given.split(",")]
+    for word in words:
+        _check(option, word, known)
+    return list(dict.fromkeys(words))
+
+
+def _shapes(given: str, known: dict[str, list[Shape]]) -> list[Shape]:
+    """The shapes of a list of names and of numbers, of which three in a row are a shape."""
+    words = [word.strip() for word in given.split(",")]
+    shapes: list[Shape] = []
+    while words:
+        if words[0][-1:].isdecimal():
+            numbers, words = words[:3], words[3:]
+            if len(numbers) < 3 or not all(word.isdecimal() and int(word) > 0 for word in numbers):
+                got = ",".join(numbers)
+                raise UserError("--shapes", expected="three positive numbers T,B,H", got=f"'{got}'", exit_code=2)
+            T, B, H = map(int, numbers)
+            shapes.append((T, B, H))
+        else:
+            _check("--shapes", words[0], known)
+            shapes += known[words.pop(0)]
+    return list(dict.fromkeys(shapes))
+
+
+def _threads(given: str) -> list[int]:
+    """Numbers of threads, each once."""
+    import torch
+
+    usual = torch.get_num_threads()
+    most = max(usual, os.cpu_count() or 1)
+    words = [word.strip() for word in given.split(",")]
+    for word in words:
+        if word != "all" and not (word.isdecimal() and 1 <= int(word) <= most):
+            raise UserError("--threads", expected=f"from 1 to {most}, or all", got=f"'{word}'", exit_code=2)
+    return list(dict.fromkeys(usual if word == "all" else int(word) for word in words))

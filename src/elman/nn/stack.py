@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from elman.kernels import CellState, Kernel, Trajectory, Weights
+from elman.kernels import CellState, Kernel, Weights
 
 
 class Reading(NamedTuple):
@@ -36,19 +36,22 @@ def read_stack(
     Each layer reads the outputs of the one below, both directions side by side, after dropout with that
     probability. `lengths` (B,) and `resets` (T, B) are the kernel's.
     """
-    trajectories: list[Trajectory] = []
+    finals: list[CellState] = []
+    visited: list[CellState] = []  # only if wanted: what a kernel passed through is large
     for depth, directions in enumerate(layers):
         if depth > 0:
             x = F.dropout(x, dropout)
+        outputs: list[Tensor] = []
         for direction, weights in enumerate(directions):
-            before = tuple(part[len(trajectories)] for part in state)
-            trajectories.append(kernel(x, before, weights, reverse=direction == 1, lengths=lengths, resets=resets))
-        x = torch.cat([trajectory.h for trajectory in trajectories[-len(directions) :]], -1)
+            before = tuple(part[len(finals)] for part in state)
+            h, c, final = kernel(x, before, weights, reverse=direction == 1, lengths=lengths, resets=resets)
+            outputs.append(h)
+            finals.append(final)
+            if every_state:
+                visited.append((h,) if c is None else (h, c))
+        x = torch.cat(outputs, -1)
+    return Reading(x, _stacked(finals), _stacked(visited))
 
-    final = tuple(torch.stack(parts) for parts in zip(*(t.final for t in trajectories), strict=True))
-    states: CellState = ()
-    if every_state:
-        states = (torch.stack([t.h for t in trajectories]),)
-        if len(state) == 2:
-            states += (torch.stack([t.c for t in trajectories if t.c is not None]),)
-    return Reading(x, final, states)
+
+def _stacked(states: list[CellState]) -> CellState:
+    return tuple(torch.stack(parts) for parts in zip(*states, strict=True))

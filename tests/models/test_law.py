@@ -19,6 +19,7 @@ CONFIGS = {
     "elman": {"model": "elman"},
     "gru": {"model": "gru", "residual": True},
     "lstm": {"model": "lstm", "embedding_size": 5, "tied": True},
+    "recomputed": {"model": "lstm", "recompute": True},
     "rotary": {"model": "transformer", "num_heads": 2},
     "sinusoidal": {"model": "transformer", "num_heads": 2, "positions": "sinusoidal", "tied": True},
     "window": {"model": "transformer", "num_heads": 2, "window": 5},

@@ -95,6 +95,20 @@ def test_weight_dropout_takes_entries_of_the_recurrent_matrices_alone():
     assert set(missing.values()) == {0.0}
 
 
+@every_cell
+def test_recomputation_is_that_of_every_layer_and_changes_no_gradient(cell):
+    torch.manual_seed(0)
+    models = [RecurrentLM(cell, 9, hidden_size=6, num_layers=2, recompute=flag).double() for flag in (False, True)]
+    assert [[layer.recompute for layer in model.layers] for model in models] == [[False] * 2, [True] * 2]
+    models[1].load_state_dict(models[0].state_dict())
+    tokens, resets = torch.randint(9, (3, 33)), torch.rand(3, 33) < 0.1
+    results = []
+    for model in models:
+        logits, _ = model(tokens, resets=resets, lengths=torch.tensor([33, 0, 20]))
+        results.append([logits, *torch.autograd.grad(logits.pow(2).sum(), list(model.parameters()))])
+    torch.testing.assert_close(*results, rtol=1e-10, atol=1e-10)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -48,6 +48,11 @@ def test_what_was_asked_for_stays(kind):
     assert (settings.train.learning_rate, settings.train.lanes, settings.train.k1) == (0.5, 7, 11)
 
 
+def test_a_model_recomputes_where_that_was_asked_for():
+    settings = choose("gru", 5_000, model={"recompute": True})
+    assert build(sizing.model_config(settings, 65)).config["recompute"] is True
+
+
 def test_many_passes_over_the_text_bring_dropout():
     assert choose("lstm", 2, "epochs").model.dropout_output == 0
     few, many = (choose("lstm", n, "epochs").model.dropout_output for n in (8, 64))

@@ -5,7 +5,7 @@ import pytest
 import yaml
 
 from elman.errors import UserError
-from elman.train.config import MODEL_SETTINGS, TrainSettings, build, read_yaml, set_values
+from elman.train.config import MODEL_SETTINGS, RecurrentSettings, TrainSettings, build, read_yaml, set_values
 
 BUDGET = {"amount": 10, "unit": "steps"}
 
@@ -66,6 +66,7 @@ def test_mistakes_are_named_in_one_line(tree: dict[str, Any], message: str) -> N
         ("train.k2=full", "train", "full"),
         ("data.vocab_size=null", "data", None),
         ("tied=true", "model", True),
+        ("recompute=true", "model", True),
         ("valid=a=b.txt", "data", "a=b.txt"),
     ],
 )
@@ -120,6 +121,17 @@ def test_files_that_hold_no_settings(tmp_path: Path, content: bytes | None, mess
     with pytest.raises(UserError, match=message) as error:
         read_yaml(path)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("kind", ["elman", "gru", "lstm"])
+def test_recomputation_is_a_setting_of_recurrent_models(kind: str) -> None:
+    model = build({"kind": kind, "budget": BUDGET, "model": {"recompute": True}}).model
+    assert isinstance(model, RecurrentSettings)
+    assert model.recompute
+    with pytest.raises(UserError, match="recompute: expected a valid boolean"):
+        build({"kind": kind, "budget": BUDGET, "model": {"recompute": 7}})
+    with pytest.raises(UserError, match="no setting called 'recompute'"):
+        build({"kind": "transformer", "budget": BUDGET, "model": {"recompute": True}})
 
 
 def test_backward_steps() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -51,6 +51,9 @@ class RecurrentLM(LanguageModel):
     - `dropout_output` [0.4]: what the output layer reads;
     - `weight_dropout` [0.5]: entries of the hidden-to-hidden matrices, once a call (DropConnect).
 
+    With `recompute`, the layers keep a state in sqrt(T) steps and compute the others anew in backward: long calls take
+    less memory and about 4/3 of the time.
+
     `RecurrentLM("lstm", vocab_size)`: the cell is one of `CELLS`. Raises `UserError` for one that is not.
     """
 
@@ -70,6 +73,7 @@ class RecurrentLM(LanguageModel):
         dropout_hidden: float = 0.0,
         dropout_output: float = 0.0,
         weight_dropout: float = 0.0,
+        recompute: bool = False,
     ) -> None:
         super().__init__()
         if cell not in CELLS:
@@ -82,14 +86,15 @@ class RecurrentLM(LanguageModel):
         self.tied, self.residual = tied, residual
         self.dropout_embedding, self.dropout_input = dropout_embedding, dropout_input
         self.dropout_hidden, self.dropout_output = dropout_hidden, dropout_output
-        self.weight_dropout = weight_dropout
+        self.weight_dropout, self.recompute = weight_dropout, recompute
         for name in _DROPOUTS:
             check_probability(name, getattr(self, name))
 
         last = self.embedding_size if tied else hidden_size
         sizes = [self.embedding_size, *[hidden_size] * (num_layers - 1), last]
         self.embedding = nn.Embedding(vocab_size, self.embedding_size)
-        self.layers = nn.ModuleList(CELLS[cell](D, H, weight_dropout=weight_dropout) for D, H in pairwise(sizes))
+        options: dict[str, Any] = {"weight_dropout": weight_dropout, "recompute": recompute}
+        self.layers = nn.ModuleList(CELLS[cell](D, H, **options) for D, H in pairwise(sizes))
         self.decoder = nn.Linear(last, vocab_size)
         if tied:
             self.decoder.weight = self.embedding.weight

@@ -39,6 +39,14 @@ def check_dropout(name: str, p: float) -> None:
         raise ValueError(f"{name} should be a number in range [0, 1] {meaning}")
 
 
+def check_recompute(recompute: bool | int) -> None:
+    """Raise `TypeError` unless it is a boolean or an integer, `ValueError` unless that is a number of steps."""
+    if not isinstance(recompute, int):
+        raise TypeError(f"recompute should be of type bool or int, got: {type(recompute).__name__}")
+    if not isinstance(recompute, bool) and recompute <= 0:
+        raise ValueError("recompute should be True, False or a number of steps greater than zero")
+
+
 def check_features(x: Tensor, input_size: int, dtype: torch.dtype) -> None:
     """Raise `ValueError` for a wrong dtype (under autocast none is), `RuntimeError` for a wrong last size."""
     if x.dtype != dtype and not torch.is_autocast_enabled(x.device.type):

@@ -31,6 +31,8 @@ class Elman(Recurrent):
         weight_dropout: probability for the entries of W_hh, once a call, in training (arXiv:1708.02182).
         backend: None for the first that can serve a call, or one of `elman.kernels.BACKENDS` and no other.
             "reference" has derivatives of every order, forward mode and `vmap`; "torch" what ATen and cuDNN have.
+        recompute: keep the states between chunks of steps alone, and compute the rest anew in backward: less memory,
+            about 4/3 of the time (arXiv:1604.06174). An integer is the steps of a chunk; True stands for sqrt(T).
 
     >>> layer = Elman(3, 5, batch_first=True)
     >>> outputs, h = layer(torch.zeros(2, 7, 3), lengths=torch.tensor([7, 0]))
@@ -53,6 +55,7 @@ class Elman(Recurrent):
         *,
         weight_dropout: float = 0.0,
         backend: str | None = None,
+        recompute: bool | int = False,
     ) -> None:
         if nonlinearity not in CELLS:
             raise ValueError(f"Unknown nonlinearity '{nonlinearity}'. Select from 'tanh' or 'relu'.")
@@ -69,6 +72,7 @@ class Elman(Recurrent):
             dtype=dtype,
             weight_dropout=weight_dropout,
             backend=backend,
+            recompute=recompute,
         )
         self.nonlinearity = nonlinearity
 

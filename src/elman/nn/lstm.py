@@ -36,6 +36,8 @@ class LSTM(Recurrent):
         weight_dropout: probability for the entries of W_hh, once a call, in training (arXiv:1708.02182).
         backend: None for the first that can serve a call, or one of `elman.kernels.BACKENDS` and no other.
             "reference" has derivatives of every order, forward mode and `vmap`; "torch" what ATen and cuDNN have.
+        recompute: keep the states between chunks of steps alone, and compute the rest anew in backward: less memory,
+            about 4/3 of the time (arXiv:1604.06174). An integer is the steps of a chunk; True stands for sqrt(T).
 
     >>> layer = LSTM(3, 5, batch_first=True)
     >>> outputs, (h, c) = layer(torch.zeros(2, 7, 3), lengths=torch.tensor([7, 0]))
@@ -58,6 +60,7 @@ class LSTM(Recurrent):
         *,
         weight_dropout: float = 0.0,
         backend: str | None = None,
+        recompute: bool | int = False,
     ) -> None:
         super().__init__(
             "lstm",
@@ -73,6 +76,7 @@ class LSTM(Recurrent):
             dtype=dtype,
             weight_dropout=weight_dropout,
             backend=backend,
+            recompute=recompute,
         )
 
     def forward(

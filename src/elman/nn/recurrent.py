@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-from elman.kernels import BACKENDS, GATES, Cell, CellState, Weights, check_backend, choose
+from elman.kernels import BACKENDS, GATES, Cell, CellState, Weights, check_backend, choose, recompute
 from elman.nn import arguments, layout
 from elman.nn.layout import Steps
 from elman.nn.stack import Reading, read_stack
@@ -54,6 +54,7 @@ class Recurrent(nn.Module):
         *,
         weight_dropout: float = 0.0,
         backend: str | None = None,
+        recompute: bool | int = False,
     ) -> None:
         super().__init__()
         arguments.check_dropout("dropout", dropout)
@@ -62,6 +63,7 @@ class Recurrent(nn.Module):
         arguments.check_flag("batch_first", batch_first)
         arguments.check_sizes(input_size, hidden_size, num_layers, proj_size)
         check_backend(backend)
+        arguments.check_recompute(recompute)
         if dropout > 0 and num_layers == 1:
             warnings.warn(
                 "dropout option adds dropout after all but last recurrent layer, so non-zero dropout expects "
@@ -79,6 +81,7 @@ class Recurrent(nn.Module):
         self.proj_size = proj_size
         self.weight_dropout = float(weight_dropout)
         self.backend = backend
+        self.recompute = recompute
 
         G, H, P = GATES[cell] * hidden_size, hidden_size, self.output_size
         for layer in range(num_layers):
@@ -171,8 +174,11 @@ class Recurrent(nn.Module):
             projected=self.proj_size > 0,
             bare=lengths is None and resets is None and self._is_long(T, B),
         )
+        kernel = BACKENDS[backend].kernels[self.cell]
+        if self.recompute:
+            kernel = recompute(kernel, None if self.recompute is True else self.recompute)
         reading = read_stack(
-            BACKENDS[backend].kernels[self.cell],
+            kernel,
             x,
             state,
             [[self.layer_weights(n, d) for d in range(self.num_directions)] for n in range(self.num_layers)],
@@ -213,6 +219,7 @@ class Recurrent(nn.Module):
             "bidirectional": False,
             "weight_dropout": 0.0,
             "backend": None,
+            "recompute": False,
         }
         values = {name: getattr(self, name, default) for name, default in defaults.items()}
         others = [f"{name}={value}" for name, value in values.items() if value != defaults[name]]

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from elman.kernels import CellState, Kernel, Trajectory, Weights
+from elman.kernels import CellState, Kernel, Weights
 
 
 class Reading(NamedTuple):
@@ -36,22 +36,23 @@ def read_stack(
     Each layer reads the outputs of the one below, both directions side by side, after dropout with that
     probability. `lengths` (B,) and `resets` (T, B) are the kernel's.
     """
-    trajectories: list[Trajectory] = []
+    finals: list[CellState] = []
+    visited: list[CellState] = []  # only if wanted: what a kernel passed through is large
     for depth, directions in enumerate(layers):
         if depth > 0:
             x = F.dropout(x, dropout)
+        outputs: list[Tensor] = []
         for direction, weights in enumerate(directions):
-            before = tuple(part[len(trajectories)] for part in state)
-            trajectories.append(kernel(x, before, weights, reverse=direction == 1, lengths=lengths, resets=resets))
-        read = [trajectory.h for trajectory in trajectories[-len(directions) :]]
-        x = torch.cat(read, -1) if len(read) > 1 else read[0]
+            before = tuple(part[len(finals)] for part in state)
+            h, c, final = kernel(x, before, weights, reverse=direction == 1, lengths=lengths, resets=resets)
+            outputs.append(h)
+            finals.append(final)
+            if every_state:
+                visited.append((h,) if c is None else (h, c))
+        x = torch.cat(outputs, -1) if len(outputs) > 1 else outputs[0]
+    return Reading(x, _stacked(finals), _stacked(visited))
 
-    # One part alone need not be copied.
-    parts = zip(*(t.final for t in trajectories), strict=True)
-    final = tuple(torch.stack(part) if len(part) > 1 else part[0][None] for part in parts)
-    states: CellState = ()
-    if every_state:
-        states = (torch.stack([t.h for t in trajectories]),)
-        if len(state) == 2:
-            states += (torch.stack([t.c for t in trajectories if t.c is not None]),)
-    return Reading(x, final, states)
+
+def _stacked(states: list[CellState]) -> CellState:
+    """The parts of each, one above the other; one alone need not be copied."""
+    return tuple(torch.stack(parts) if len(parts) > 1 else parts[0][None] for parts in zip(*states, strict=True))

@@ -47,6 +47,7 @@ class RecurrentSettings(Section):
     dropout_hidden: float = Field(0.1, ge=0, lt=1)
     dropout_output: float = Field(0.2, ge=0, lt=1)
     weight_dropout: float = Field(0.0, ge=0, lt=1)
+    recompute: bool = False  # states between stored ones, in backward: less memory, about 4/3 of the time
 
 
 class TransformerSettings(Section):

@@ -1,0 +1,249 @@
+"""Backpropagation through time in bounded memory: what lies between two stored states is computed anew.
+
+A kernel keeps for backward what every step went through: T times gates, projections and states. Here a window of
+T steps is read in chunks of k, of which only the state before each is kept; backward takes the chunks from the last
+to the first, reads each again from its stored state, and goes back through it before it forgets it:
+
+    memory  T/k states + k steps, least at k = sqrt(T);        time  2 forward + 1 backward, about 4/3 of without.
+
+So it is in Chen et al. 2016 ("Training deep nets with sublinear memory cost", arXiv:1604.06174); Gruslys et al. 2016
+("Memory-efficient backpropagation through time", arXiv:1606.03401) choose what is stored for any budget of memory.
+Every backend of every cell can be read so, for all that it needs is the kernel's own law: in pieces equals whole.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from typing import Any, NamedTuple, TypeAlias, cast
+
+import torch
+from torch import Tensor
+
+from elman.kernels.seam import CellState, Kernel, Trajectory, Weights
+from elman.state import reset_rows
+
+Tensors: TypeAlias = Sequence[Tensor | None]
+"""The inputs of a kernel in a row: x, the state, and five weights of which some may be None."""
+WEIGHTS = len(Weights._fields)
+
+
+def recompute(kernel: Kernel, every: int | None = None) -> Kernel:
+    """The same kernel, in its results and in derivatives of any order, that keeps one state in `every` steps.
+
+    Args:
+        kernel: of any backend and cell.
+        every: steps of a chunk; None for ceil(sqrt(T)).
+
+    First derivatives, in reverse mode, are those that save memory. Under `torch.func`, in forward mode, in a
+    backward that is itself differentiated (`create_graph=True`), and while torch compiles or traces, the kernel
+    reads the window whole, keeping what it keeps.
+    """
+    assert every is None or every > 0
+    return partial(read, kernel, every)
+
+
+def read(
+    kernel: Kernel,
+    every: int | None,
+    x: Tensor,
+    state: CellState,
+    weights: Weights,
+    *,
+    reverse: bool = False,
+    lengths: Tensor | None = None,
+    resets: Tensor | None = None,
+) -> Trajectory:
+    """Read a window; with `kernel` and `every` bound, this is a `Kernel` (see there)."""
+    if _is_transformed():
+        return kernel(x, state, weights, reverse=reverse, lengths=lengths, resets=resets)
+    plan = Plan(kernel, chunks(len(x), every, reverse), reverse, lengths, resets, _autocast(x.device.type))
+    inputs = (x, *state, *weights)
+    if torch.is_grad_enabled() and any(part is not None and part.requires_grad for part in inputs):
+        h, c, *final = _Recomputed.apply(plan, *inputs)
+        return Trajectory(h, c, tuple(final))
+    return _forward(plan, inputs)[0]
+
+
+def chunks(T: int, every: int | None, reverse: bool) -> list[tuple[int, int]]:
+    """The steps [start, stop) of each chunk, in the order of reading; where there are no steps, an empty one.
+
+    >>> chunks(7, None, reverse=False), chunks(7, 5, reverse=True), chunks(0, None, reverse=False)
+    ([(0, 3), (3, 6), (6, 7)], [(5, 7), (0, 5)], [(0, 0)])
+    """
+    every = every or math.isqrt(max(T, 1) - 1) + 1
+    found = [(start, min(start + every, T)) for start in range(0, max(T, 1), every)]
+    return found[::-1] if reverse else found
+
+
+class Plan(NamedTuple):
+    """How a window is read: nothing here is differentiated."""
+
+    kernel: Kernel
+    chunks: list[tuple[int, int]]  # in the order of reading
+    reverse: bool
+    lengths: Tensor | None  # (B,)
+    resets: Tensor | None  # (T, B)
+    autocast: Callable[[], AbstractContextManager[Any]]  # as it was when the window was first read
+
+    def chunk(self, start: int, stop: int, inputs: Tensors) -> Trajectory:
+        """Read the steps [start, stop), which are all that `inputs` has of x, from the state before them."""
+        x, state, weights = _kinds(inputs)
+        lengths, resets = self.lengths, self.resets
+        if resets is not None and self.reverse and stop < len(resets):
+            # In reverse, the border at a chunk's left edge is met between the two chunks (see `masks.clears`).
+            cleared = resets[stop] if lengths is None else resets[stop] & (lengths > stop)
+            state = cast(CellState, reset_rows(state, cleared))
+        with self.autocast():
+            return self.kernel(
+                x,
+                state,
+                weights,
+                reverse=self.reverse,
+                lengths=None if lengths is None else (lengths - start).clamp(0, stop - start),
+                resets=None if resets is None else resets[start:stop],
+            )
+
+
+def _kinds(inputs: Tensors) -> tuple[Tensor, CellState, Weights]:
+    x, *state = inputs[:-WEIGHTS]
+    return cast(Tensor, x), cast(CellState, tuple(state)), Weights(*cast(Any, inputs[-WEIGHTS:]))
+
+
+def _forward(plan: Plan, inputs: Tensors) -> tuple[Trajectory, CellState]:
+    """Every state and the final one; and the states before each chunk but the first, in the order of reading."""
+    x, state, weights = _kinds(inputs)
+    visited: list[Tensor] = []
+    stored: CellState = ()
+    for at, (start, stop) in enumerate(plan.chunks):
+        h, c, state = plan.chunk(start, stop, (x[start:stop], *state, *weights))
+        if at == 0:
+            # Of the shapes and dtypes that the kernel knows. All that stays is allocated here, once: small pieces
+            # among what chunks leave behind would keep the allocator from using that again.
+            visited = [part.new_empty((len(x), *part.shape[1:])) for part in (h, c) if part is not None]
+            stored = tuple(part.new_empty((len(plan.chunks) - 1, *part.shape)) for part in state)
+        for whole, part in zip(visited, (h, c), strict=False):
+            whole[start:stop] = cast(Tensor, part)
+        if at < len(plan.chunks) - 1:
+            state = tuple(places[at].copy_(part) for places, part in zip(stored, state, strict=True))
+    return Trajectory(visited[0], visited[1] if len(visited) > 1 else None, state), stored
+
+
+class _Recomputed(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, plan: Plan, *inputs: Tensor | None) -> tuple[Tensor | None, ...]:
+        (h, c, final), stored = _forward(plan, inputs)
+        ctx.plan = plan
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(*inputs, *stored)
+        return h, c, *final
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
+        size = len(ctx.needs_input_grad) - 1
+        inputs, stored = ctx.saved_tensors[:size], ctx.saved_tensors[size:]
+        wanted = ctx.needs_input_grad[1:]
+        if torch.is_grad_enabled():
+            return None, *_differentiable_backward(ctx.plan, wanted, inputs, gradients)
+        return None, *_backward(ctx.plan, wanted, inputs, stored, gradients)
+
+
+def _backward(
+    plan: Plan, wanted: Sequence[bool], inputs: Tensors, stored: Sequence[Tensor], gradients: Tensors
+) -> list[Tensor | None]:
+    x, state, _ = _kinds(inputs)
+    n = len(state)
+    weights = [_leaf(part, needed) for part, needed in zip(inputs[1 + n :], wanted[1 + n :], strict=True)]
+    dh, dc, *carried = gradients
+    dx = torch.empty_like(x) if wanted[0] else None
+    # What the kernel alone adds in one sum is added chunk by chunk here, so not in less than float32.
+    sums = [
+        torch.zeros_like(part, dtype=torch.promote_types(part.dtype, torch.float32))
+        if part is not None and part.requires_grad
+        else None
+        for part in weights
+    ]
+
+    for at in reversed(range(len(plan.chunks))):
+        start, stop = plan.chunks[at]
+        before = [places[at - 1] for places in stored] if at > 0 else state
+        leaves = [
+            _leaf(x[start:stop], wanted[0]),
+            *(_leaf(part, at > 0 or needed) for part, needed in zip(before, wanted[1:], strict=False)),
+            *weights,
+        ]
+        with torch.enable_grad():
+            part = plan.chunk(start, stop, leaves)
+        found = _gradients(
+            (part.h, part.c, *part.final),
+            (*(None if whole is None else whole[start:stop] for whole in (dh, dc)), *carried),
+            leaves,
+        )
+        if dx is not None:
+            dx[start:stop] = cast(Tensor, found[0])
+        carried = found[1 : 1 + n]
+        for total, more in zip(sums, found[1 + n :], strict=True):
+            if total is not None and more is not None:
+                total += more
+    return [dx, *carried, *sums]  # autograd rounds each to the dtype of its weight
+
+
+def _differentiable_backward(
+    plan: Plan, wanted: Sequence[bool], inputs: Tensors, gradients: Tensors
+) -> list[Tensor | None]:
+    """The same as a graph that can itself be differentiated: the kernel's own, over all steps."""
+    # Aliases, for the state may have come from these very weights, and what they did there is counted elsewhere.
+    aliases = [None if part is None else part.view_as(part) for part in inputs]
+    result = plan.chunk(0, len(cast(Tensor, inputs[0])), aliases)
+    found = _gradients((result.h, result.c, *result.final), gradients, aliases, create_graph=True)
+    return [part if needed else None for part, needed in zip(found, wanted, strict=True)]
+
+
+def _gradients(
+    outputs: Tensors, gradients: Tensors, inputs: Tensors, create_graph: bool = False
+) -> list[Tensor | None]:
+    """By each input that requires one, and None for the others."""
+    given = [
+        (out, gradient)
+        for out, gradient in zip(outputs, gradients, strict=True)
+        if out is not None and out.requires_grad and gradient is not None
+    ]
+    sought = [part for part in inputs if part is not None and part.requires_grad]
+    if given and sought:
+        ends, starts = zip(*given, strict=True)
+        some = torch.autograd.grad(ends, sought, starts, create_graph=create_graph, materialize_grads=True)
+    else:
+        some = tuple(torch.zeros_like(part) for part in sought)
+    found = iter(some)
+    return [next(found) if part is not None and part.requires_grad else None for part in inputs]
+
+
+def _leaf(part: Tensor | None, needed: bool) -> Tensor | None:
+    return None if part is None else part.detach().requires_grad_(needed)
+
+
+def _autocast(device: str) -> Callable[[], AbstractContextManager[Any]]:
+    """Autocast as it is now, for a backward that runs outside of it or under another one."""
+    if not torch.amp.is_autocast_available(device):
+        return nullcontext
+    # Without its cache: that holds what it cast until the outermost region ends, for each chunk's leaves anew, and
+    # what it casts without gradients here would be found without them elsewhere.
+    return partial(
+        torch.autocast,
+        device,
+        dtype=torch.get_autocast_dtype(device),
+        enabled=torch.is_autocast_enabled(device),
+        cache_enabled=False,
+    )
+
+
+def _is_transformed() -> bool:
+    """Whether a backward of our own would be in the way."""
+    return (
+        torch.compiler.is_compiling()
+        or torch._C._get_tracing_state() is not None
+        or torch._C._are_functorch_transforms_active()
+        or torch.autograd.forward_ad._current_level >= 0
+    )

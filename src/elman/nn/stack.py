@@ -50,9 +50,10 @@ def read_stack(
             if every_state:
                 visited.append((h,) if c is None else (h, c))
         x = torch.cat(outputs, -1) if len(outputs) > 1 else outputs[0]
-    return Reading(x, _stacked(finals), _stacked(visited))
+    # One layer's final state need not be copied; its states must, for they are also the outputs.
+    final = tuple(part[None] for part in finals[0]) if len(finals) == 1 else _stacked(finals)
+    return Reading(x, final, _stacked(visited))
 
 
 def _stacked(states: list[CellState]) -> CellState:
-    """The parts of each, one above the other; one alone need not be copied."""
-    return tuple(torch.stack(parts) if len(parts) > 1 else parts[0][None] for parts in zip(*states, strict=True))
+    return tuple(torch.stack(parts) for parts in zip(*states, strict=True))

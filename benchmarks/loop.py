@@ -6,7 +6,7 @@ Both train the same model on the same random text: embedding, one recurrent laye
 backward through 64 steps, clipping by norm, fused AdamW. Elman's loop does what it always does besides: it
 reads its tokens from a memory map, carries and detaches the state, follows a schedule, watches for what is not
 finite and keeps a journal. The Transformer, which torch.nn does not have in this form, is elman's own model
-in a bare loop. The two take turns, and the ratio is that of the median rates.
+in a bare loop. The two take turns, and the ratio is that of the median rates. In bfloat16 both run under autocast.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -58,7 +59,7 @@ class Bare(nn.Module):
         return self.decoder(hidden), state
 
 
-def bare_loop(model: nn.Module, text: torch.Tensor) -> Iterator[int]:
+def bare_loop(model: nn.Module, text: torch.Tensor, precision: str) -> Iterator[int]:
     """The training loop that one writes by hand; yields the tokens of each step."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
     rows = text[: (len(text) - 1) // LANES * LANES].view(LANES, -1)
@@ -66,8 +67,9 @@ def bare_loop(model: nn.Module, text: torch.Tensor) -> Iterator[int]:
     state = None
     while True:
         for start in range(0, rows.shape[1] - STEPS, STEPS):
-            logits, state = model(rows[:, start : start + STEPS], state)
-            loss = F.cross_entropy(logits.flatten(0, 1), after[:, start : start + STEPS].flatten())
+            with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
+                logits, state = model(rows[:, start : start + STEPS], state)
+            loss = F.cross_entropy(logits.float().flatten(0, 1), after[:, start : start + STEPS].flatten())
             optimizer.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -76,14 +78,14 @@ def bare_loop(model: nn.Module, text: torch.Tensor) -> Iterator[int]:
             yield LANES * STEPS
 
 
-def elman_loop(kind: str, folder: Path) -> Iterator[int]:
+def elman_loop(kind: str, folder: Path, precision: Any) -> Iterator[int]:
     """Elman's own loop; yields the tokens of each step."""
     corpus = prepare(folder / "text.txt", folder / "cache")
     model = build({"model": kind, "vocab_size": corpus.tokenizer.vocab_size, **MODELS[kind]})
     lanes = Lanes(corpus.train, LANES, eod=corpus.tokenizer.eod, window=STEPS)
     objective = LanguageModelling(lanes, corpus.valid, corpus.tokenizer.eod, STEPS, STEPS)
-    settings = TrainSettings(lanes=LANES, k1=STEPS, learning_rate=1e-3, validate_every=10**9)
-    for event in fit(Training(model, objective, settings, Budget(10**9, "steps")), folder / kind):
+    settings = TrainSettings(lanes=LANES, k1=STEPS, learning_rate=1e-3, validate_every=10**9, precision=precision)
+    for event in fit(Training(model, objective, settings, Budget(10**9, "steps")), folder / f"{kind}-{precision}"):
         if isinstance(event, Step):
             yield event.targets
 
@@ -96,18 +98,24 @@ def rate(steps: Iterator[int], seconds: float) -> float:
     return tokens / spent
 
 
-def measure(kind: str, seconds: float, rounds: int, folder: Path) -> dict[str, object]:
+def measure(kind: str, precision: str, seconds: float, rounds: int, folder: Path) -> dict[str, object]:
     """Both loops in turns."""
     text = (folder / "text.txt").read_text()
     tokens = torch.from_numpy(np.frombuffer(text.encode(), np.uint8).astype(np.int64) - ord(" "))
     vocab_size = int(tokens.max()) + 2
     own = {"model": kind, "vocab_size": vocab_size, **MODELS[kind]}
-    bare = bare_loop(build(own) if kind == "transformer" else Bare(kind, vocab_size, **MODELS[kind]), tokens)
-    ours = elman_loop(kind, folder)
+    model = build(own) if kind == "transformer" else Bare(kind, vocab_size, **MODELS[kind])
+    bare, ours = bare_loop(model, tokens, precision), elman_loop(kind, folder, precision)
     rate(bare, 0.5), rate(ours, 0.5)
     rates = [(rate(bare, seconds), rate(ours, seconds)) for _ in range(rounds)]
     torch_rate, elman_rate = (statistics.median(side) for side in zip(*rates, strict=True))
-    return {"model": kind, "torch": torch_rate, "elman": elman_rate, "ratio": elman_rate / torch_rate}
+    return {
+        "model": kind,
+        "precision": precision,
+        "torch": torch_rate,
+        "elman": elman_rate,
+        "ratio": elman_rate / torch_rate,
+    }
 
 
 def main() -> None:
@@ -121,13 +129,19 @@ def main() -> None:
         folder = Path(name)
         letters = np.random.default_rng(1).integers(ord(" "), ord(" ") + 65, 1_000_000, dtype=np.uint8)
         (folder / "text.txt").write_bytes(letters.tobytes())
-        rows = [measure(kind, arguments.seconds, arguments.rounds, folder) for kind in MODELS]
+        rows = [
+            measure(kind, precision, arguments.seconds, arguments.rounds, folder)
+            for precision in ("float32", "bfloat16")
+            for kind in MODELS
+        ]
     if arguments.json:
         print(json.dumps(rows))
         return
-    print("| model | bare torch loop, tokens/s | elman, tokens/s | ratio |\n|---|---|---|---|")
+    print("| model | precision | bare torch loop, tokens/s | elman, tokens/s | ratio |\n|---|---|---|---|---|")
     for row in rows:
-        print(f"| {row['model']} | {row['torch']:,.0f} | {row['elman']:,.0f} | {row['ratio']:.2f} |")
+        print(
+            f"| {row['model']} | {row['precision']} | {row['torch']:,.0f} | {row['elman']:,.0f} | {row['ratio']:.2f} |"
+        )
 
 
 if __name__ == "__main__":

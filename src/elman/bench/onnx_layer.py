@@ -35,7 +35,7 @@ def to_onnx(cell: str, layer: nn.RNNBase, x: Tensor) -> Any:
     initializers = {"W": weight_ih[None], "R": weight_hh[None], "B": torch.cat([bias_ih, bias_hh])[None]}
     outputs = {"Y": (T, 1, B, H), "Y_h": (1, B, H)} | ({"Y_c": (1, B, H)} if cell == "lstm" else {})
     # torch's reset gate acts after the matmul.
-    attributes = {"linear_before_reset": 1} if cell == "gru" else {}
+    attributes: dict[str, Any] = {"linear_before_reset": 1} if cell == "gru" else {}
     node = helper.make_node(OPERATORS[cell], ["x", *initializers], [*outputs], hidden_size=H, **attributes)
     graph = helper.make_graph(
         [node],

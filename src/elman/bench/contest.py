@@ -40,7 +40,7 @@ class Plan:
     dtypes: Sequence[str]
     threads: Sequence[int]
     backend: str | None = None
-    seconds: float = 1.0  # for each line, and for each matmul rate
+    seconds: float = 0.6  # for each line, and for each matmul rate
     clock: str = "wall"
 
     def __len__(self) -> int:

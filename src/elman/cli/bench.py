@@ -33,7 +33,7 @@ def command(
     backend: Annotated[str | None, typer.Option(help="One of elman's backends; else the one it chooses.")] = None,
     seconds: Annotated[
         float, typer.Option(help="For each line, three rounds at least; all lines take about 4 minutes.", min=0)
-    ] = 1.0,
+    ] = 0.6,
     clock: Annotated[
         str, typer.Option(help="wall, or cpu: of one thread, on a machine that has other work to do.")
     ] = "wall",

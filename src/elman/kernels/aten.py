@@ -59,7 +59,10 @@ def read(
         pieces.append(piece)
     if T == 0:  # what was given is the caller's own
         state = tuple(part.clone() for part in state)
-    h = torch.cat(pieces) if pieces else state[0].new_empty((0, *state[0].shape))  # (T, B, P)
+    if len(pieces) == 1:
+        h = pieces[0]  # (T, B, P)
+    else:
+        h = torch.cat(pieces) if pieces else state[0].new_empty((0, *state[0].shape))
     return Trajectory(flip(h, lengths) if reverse else h, None, state)
 
 

@@ -27,7 +27,7 @@ def command(
     from elman.errors import UserError
     from elman.tasks import language_modelling
 
-    loaded = runs.load(run)
+    loaded = runs.load_language_model(run)
     begun = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="elman-") as cache:
         tokens = encode_file(data, loaded.tokenizer, Path(cache))

@@ -101,7 +101,7 @@ def _choose_budget(tree: dict[str, Any], for_: str | None, epochs: float | None,
 def _train(prepared: Prepared, display: Display, stop: Stop) -> Finished:
     from elman.train.loop import Finished, fit
 
-    view = View(display)
+    view = View(prepared, display)
     for event in fit(prepared.training, prepared.folder, stop=stop):
         view.show(event)
         if isinstance(event, Finished):
@@ -112,8 +112,8 @@ def _train(prepared: Prepared, display: Display, stop: Stop) -> Finished:
 class View:
     """Shows a training's events to a person."""
 
-    def __init__(self, display: Display) -> None:
-        self.display = display
+    def __init__(self, prepared: Prepared, display: Display) -> None:
+        self.prepared, self.display = prepared, display
         self.loss = float("nan")
         self.validation = ""
         self.since = 0.0  # the end of the step before, by the clock; 0: there is none to measure from
@@ -141,11 +141,8 @@ class View:
             self.validation = f"  valid {event.metrics['loss']:.3f}"
             self.since = 0.0
             mark = "  best so far" if event.improved else ""
-            metrics = event.metrics
-            self.display.say(
-                f"step {event.step:>6,}  train {self.loss:.4f}  valid {metrics['loss']:.4f} nats a token, "
-                f"{metrics['bits_per_character']:.4f} bits a character{mark}"
-            )
+            text = self.prepared.training.objective.describe(event.metrics)
+            self.display.say(f"step {event.step:>6,}  train {self.loss:.4f}  valid {text}{mark}")
         elif isinstance(event, loop.Resumed):
             self.display.say(f"resuming from step {event.step:,}")
         elif isinstance(event, loop.Warned):

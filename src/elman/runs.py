@@ -93,7 +93,7 @@ def load(run: str | Path, *, device: torch.device | str = "cpu") -> Run | Transl
     model = model.to(device).eval()
     if isinstance(model, LanguageModel):
         return Run(Path(run), model, tokenizers[0], config)
-    return TranslationRun(Path(run), model, *tokenizers, config)
+    return TranslationRun(Path(run), model, tokenizers[0], tokenizers[1], config)
 
 
 def load_language_model(run: str | Path) -> Run:

@@ -14,11 +14,11 @@ from torch import Tensor, nn
 
 from elman.errors import UserError
 from elman.state import State
-from elman.train.settings import TrainSettings
 from elman.train.journal import read
 from elman.train.loop import VALIDATION_SHARE, Event, Finished, Rhythm, Validated, fit
 from elman.train.objective import Loss, Place
 from elman.train.schedule import Budget
+from elman.train.settings import TrainSettings
 from elman.train.training import Step, Training
 
 

@@ -152,7 +152,8 @@ def _agreed(stored: Settings, tree: dict[str, Any], folder: Path) -> Settings:
                     remedy="leave it out to --resume, or train a new run",
                 )
     # The same data may lie in another place now.
-    moved = {key: getattr(asked.data, key) for key in ("source", "target") if key in asked.data.model_fields_set}
+    places = {"source", "target"} & asked.data.model_fields_set
+    moved: dict[str, Any] = {key: getattr(asked.data, key) for key in places}
     return stored.model_copy(
         update={
             "budget": asked.budget,

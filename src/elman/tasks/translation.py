@@ -115,7 +115,7 @@ def evaluate(model: EncoderDecoder, part: PairPart, eods: tuple[int, int]) -> di
 
 @torch.no_grad()
 def own_choices(model: EncoderDecoder, inputs: Tensor, begin: State, p: float) -> Tensor:
-    """inputs (B, T) with each token but the first replaced, with probability p, by what the model holds most probable."""
+    """inputs (B, T), each token but the first replaced with probability p by what the model holds most probable."""
     hidden, _ = model.read(inputs, begin)
     choices = model.output(hidden[:, :-1]).argmax(-1)  # (B, T−1)
     replaced = torch.rand(choices.shape, device=choices.device) < p

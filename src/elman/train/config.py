@@ -68,9 +68,10 @@ class Settings(Section):
     task: Task = "language-modelling"
     kind: str = "lstm"
     budget: Budget
-    data: DataSettings | PairSettings
-    model: RecurrentSettings | TransformerSettings | RecurrentTranslatorSettings | TransformerTranslatorSettings
-    train: TrainSettings | TranslationTraining
+    # Each a section of the class that `TASKS` has for the task, and for the kind of model.
+    data: Any
+    model: Any
+    train: Any
 
     def to_yaml(self) -> str:
         """The settings as `config.yaml` holds them."""

@@ -25,7 +25,7 @@ def write(folder: Path, pairs: list[tuple[str, str]], name: str = "x") -> list[P
 
 @pytest.fixture(autouse=True)
 def _learn_from_few(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("elman.data.parallel.LEARN_FROM", 500)
+    monkeypatch.setattr("elman.data.parallel.LEARN_FROM", 3000)
 
 
 @pytest.fixture

@@ -155,9 +155,7 @@ def _tsv(files: Sequence[Path]) -> Iterator[Pair]:
     for number, line in enumerate(_lines(files[0]), 1):
         columns = line.text.split("\t") if line.text.strip() else ["", ""]
         if len(columns) != 2:
-            raise UserError(
-                f"{files[0]}, line {number}", expected="two columns: source<TAB>target", got=f"{len(columns)} columns"
-            )
+            raise UserError(f"{files[0]}, line {number}", expected="two columns: source<TAB>target", got=len(columns))
         yield Pair(columns[0], columns[1], number, line.position)
 
 

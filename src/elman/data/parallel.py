@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -89,6 +89,7 @@ def prepare(
         if made is None:
             tokenizers = recipe.tokenizers(lambda: reading.sample(tokenizer == "bpe"))
             made = paircache.write(cache, tokenizers, reading.valid, reading.facts, reading.encodable)
+        made = replace(made, facts={**made.facts, **reading.facts})
         paircache.seal(cache, made, str(recipe), stamps)
     _check_expected(source.name, made.facts["fingerprint"], expect)
     return _corpus(source, made, max_length, epoch_pairs, seed)

@@ -211,7 +211,7 @@ def test_a_time_budget_waits_with_a_first_validation_that_would_eat_it() -> None
     made: Any = SimpleNamespace(
         settings=TrainSettings(),
         budget=Budget(100, "seconds"),
-        objective=SimpleNamespace(validation_size=10_000, training_size=1, batches=1),
+        objective=SimpleNamespace(validation_size=10_000, training_size=1, batches=lambda epoch: 1),
         counters=SimpleNamespace(targets=0),
         progress=0.0,
         seconds=0.0,

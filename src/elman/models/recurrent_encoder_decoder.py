@@ -236,10 +236,6 @@ class RecurrentEncoderDecoder(EncoderDecoder):
         context, weights = self.alignment(h, memory.keys, memory.values, mask)
         return torch.tanh(self.readout(torch.cat((h, context), dim=-1))), weights
 
-    def output(self, hidden: Tensor) -> Tensor:
-        """Hidden states (..., R) -> logits (..., V)."""
-        return self.output_layer(hidden)
-
     def stacked_maps(self) -> dict[Tensor, int]:
         """The matrices of every layer, a map for each gate of a cell, and those between them."""
         gates = GATES[cast(Any, self.decoder[0]).cell]

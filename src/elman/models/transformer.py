@@ -12,7 +12,7 @@ from elman.errors import UserError
 from elman.models.language_model import LanguageModel
 from elman.nn.arguments import check_lengths, check_resets
 from elman.nn.attention import causal_mask
-from elman.nn.dropout import check_probability
+from elman.nn.dropout import Dropout, check_probability
 from elman.nn.positions import rotary, sinusoidal, step_positions
 from elman.nn.transformer import TransformerLayer
 from elman.state import State
@@ -72,7 +72,7 @@ class TransformerLM(LanguageModel):
         self.tied, self.qk_norm, self.dropout = tied, qk_norm, dropout
 
         self.embedding = nn.Embedding(vocab_size, hidden_size)
-        self.embedding_dropout = nn.Dropout(dropout)
+        self.embedding_dropout = Dropout(dropout)
         self.layers = nn.ModuleList(
             TransformerLayer(hidden_size, num_heads, self.feedforward_size, dropout=dropout, qk_norm=qk_norm)
             for _ in range(num_layers)

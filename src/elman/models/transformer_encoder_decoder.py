@@ -12,7 +12,7 @@ from elman.models.encoder_decoder import EncoderDecoder
 from elman.models.transformer import latest
 from elman.nn.alignment import padding_mask
 from elman.nn.attention import causal_mask
-from elman.nn.dropout import check_probability
+from elman.nn.dropout import Dropout, check_probability
 from elman.nn.positions import sinusoidal, step_positions
 from elman.nn.transformer import Norm, SourceMemory, TransformerLayer
 from elman.state import State
@@ -75,7 +75,7 @@ class TransformerEncoderDecoder(EncoderDecoder):
         H = hidden_size
         self.source_embedding = nn.Embedding(source_vocab_size, H)
         self.target_embedding = self.source_embedding if joint else nn.Embedding(vocab_size, H)
-        self.embedding_dropout = nn.Dropout(dropout)
+        self.embedding_dropout = Dropout(dropout)
         if positions == "learned":
             self.position_embedding = nn.Embedding(max_length, H)
             nn.init.normal_(self.position_embedding.weight, std=1.0)
@@ -184,10 +184,6 @@ class TransformerEncoderDecoder(EncoderDecoder):
         else:
             place = sinusoidal(positions, self.hidden_size).to(x.dtype)
         return self.embedding_dropout(x + place)
-
-    def output(self, hidden: Tensor) -> Tensor:
-        """Hidden states (..., H) -> logits (..., V)."""
-        return self.output_layer(hidden)
 
     def stacked_maps(self) -> dict[Tensor, int]:
         """The matrices of every layer; queries, keys and values of a layer lie in one matrix, or in two."""

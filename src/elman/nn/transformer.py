@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 from torch import Tensor, nn
 
 from elman.nn.attention import Attention, CrossAttention
+from elman.nn.dropout import Dropout
 
 Norm = Literal["pre", "post"]
 
@@ -57,7 +58,7 @@ class TransformerLayer(nn.Module):
             self.cross_attention = CrossAttention(hidden_size, num_heads, qk_norm=qk_norm)
         self.feedforward_norm = nn.LayerNorm(hidden_size)
         self.feedforward = feedforward(hidden_size, feedforward_size)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         begin, end = self.feedforward[0], self.feedforward[-1]
         assert isinstance(begin, nn.Linear)
         assert isinstance(end, nn.Linear)

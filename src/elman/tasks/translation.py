@@ -63,7 +63,7 @@ class Translation:
         hidden, _ = model.read(inputs, begin)  # (B, T, H); what padding reads comes after all that counts
         counted = batch.targets != NOT_COUNTED
         wanted = batch.targets[counted]  # (N,)
-        mean = output_loss(model.output, hidden[counted], wanted, self.label_smoothing)
+        mean = output_loss(model.output_layer, hidden[counted], wanted, self.label_smoothing)
         return Loss(mean, wanted.numel(), None)
 
     def validate(self, model: nn.Module) -> dict[str, float]:

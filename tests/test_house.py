@@ -26,11 +26,12 @@ BELOW: dict[str, set[str]] = {
     "models": GROUND | {"kernels", "nn"},
     "data": GROUND,
     "train": GROUND,
-    "decode": GROUND | {"kernels", "nn", "models"},
+    "metrics": GROUND,
+    "decode": GROUND | {"kernels", "nn", "models", "data"},
     "environment": GROUND | {"kernels"},
     "bench": GROUND | {"kernels", "nn", "environment"},
     "runs": GROUND | {"kernels", "nn", "models", "data"},
-    "tasks": GROUND | {"kernels", "nn", "models", "data", "train", "runs", "environment"},
+    "tasks": GROUND | {"kernels", "nn", "models", "data", "train", "runs", "environment", "metrics"},
 }
 BELOW["cli"] = set(BELOW) | {"decode"}
 BELOW["__main__"] = {"cli"}

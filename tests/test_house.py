@@ -26,13 +26,14 @@ BELOW: dict[str, set[str]] = {
     "models": GROUND | {"kernels", "nn"},
     "data": GROUND,
     "train": GROUND,
-    "decode": GROUND | {"kernels", "nn", "models"},
+    "metrics": GROUND,
+    "decode": GROUND | {"kernels", "nn", "models", "data"},
     "environment": GROUND | {"kernels"},
     "bench": GROUND | {"kernels", "nn", "environment"},
     "runs": GROUND | {"kernels", "nn", "models", "data"},
-    "tasks": GROUND | {"kernels", "nn", "models", "data", "train", "runs", "environment"},
+    "tasks": GROUND | {"kernels", "nn", "models", "data", "train", "runs", "environment", "metrics", "decode"},
 }
-BELOW["cli"] = set(BELOW) | {"decode"}
+BELOW["cli"] = set(BELOW)
 BELOW["__main__"] = {"cli"}
 
 

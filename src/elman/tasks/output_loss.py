@@ -21,7 +21,7 @@ def output_loss(output: nn.Linear, hidden: Tensor, targets: Tensor, smoothing: f
     go all the way, and N · V numbers are neither kept nor read again. Under autocast the products are in its dtype.
     The gradient has no gradient of its own.
     """
-    return _OutputLoss.apply(hidden, output.weight, output.bias, targets, smoothing)  # type: ignore[no-any-return]
+    return _OutputLoss.apply(hidden, output.weight, output.bias, targets, smoothing)
 
 
 class _OutputLoss(torch.autograd.Function):

@@ -16,7 +16,7 @@ from elman.data.pairs import open_pairs
 from elman.data.parallel import ParallelCorpus
 from elman.data.tokenizers import Tokenizer
 from elman.models import EncoderDecoder, build_encoder_decoder
-from elman.tasks.task import Choice, Say, fill
+from elman.tasks.task import Choice, Say
 from elman.tasks.translation import Translation
 from elman.tasks.translation_scores import greedy_scores
 from elman.tasks.translation_sizing import choose as choose_sizes
@@ -75,8 +75,7 @@ def tokenizer(data: PairSettings) -> str:
 def choose(settings: Settings, corpus: ParallelCorpus) -> Choice:
     """Sizes that fit the budget."""
     chosen = choose_sizes(settings, corpus)
-    data = _data(chosen.settings)
-    data = fill(data, data, tokenizer=corpus.target_tokenizer.kind)
+    data = _data(chosen.settings).model_copy(update={"tokenizer": corpus.target_tokenizer.kind})
     return Choice(chosen.settings.model_copy(update={"data": data}), chosen.reason)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from elman.cli.train import _choose_task
+from elman.cli.train_arguments import choose_task
 from elman.data import parallel
 from elman.errors import UserError
 from elman.tasks import pair_task
@@ -116,10 +116,10 @@ def test_the_data_says_what_the_task_is(words: Path, tmp_path: Path) -> None:
         (["python-stdlib"], "language-modelling"),
     ):
         asked: dict[str, Any] = {}
-        _choose_task(asked, "auto", list(data), None)
+        choose_task(asked, "auto", list(data), None, None)
         assert asked["task"] == task
     asked = {}
-    _choose_task(asked, "language-modelling", [str(words)], None)
+    choose_task(asked, "language-modelling", [str(words)], None, None)
     assert asked["task"] == "language-modelling"
 
 

@@ -139,6 +139,14 @@ class RecurrentTranslatorSettings(Section):
     tied: bool = True
     dropout: float = Field(0.2, ge=0, lt=1)
 
+    @model_validator(mode="after")
+    def _fit(self) -> RecurrentTranslatorSettings:
+        if self.bidirectional and self.hidden_size % 2:
+            raise ValueError(f"hidden_size: expected an even size for two directions, got {self.hidden_size}")
+        if self.input_feeding and self.attention == "none":
+            raise ValueError("input_feeding: there is nothing to feed without attention; choose an attention")
+        return self
+
 
 class TransformerTranslatorSettings(Section):
     """An encoder-decoder Transformer (`models.TransformerEncoderDecoder`)."""
@@ -171,3 +179,9 @@ class TranslationTraining(Optimization):
     scheduled_sampling: float = Field(0.0, ge=0, le=1)  # at the end: how often a step reads the model's own last token
     metric: Literal["loss", "bleu", "chrf", "exact_match", "accuracy"] = "loss"  # which weights are best
     validation_sentences: int = Field(500, ge=0)  # are translated for the scores among the metrics
+
+    @model_validator(mode="after")
+    def _measured(self) -> TranslationTraining:
+        if self.metric in ("bleu", "chrf", "exact_match") and not self.validation_sentences:
+            raise ValueError(f"metric: expected validation_sentences above 0 for {self.metric}, got 0")
+        return self

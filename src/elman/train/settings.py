@@ -72,7 +72,7 @@ class Optimization(Section):
     optimizer: Literal["adamw", "muon", "sgd", "ntasgd"] = "adamw"
     learning_rate: float = Field(4e-3, gt=0)
     muon_rate: float = Field(0.02, gt=0)  # muon: of the matrices between hidden states
-    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    schedule: Literal["cosine", "linear", "constant", "inverse_sqrt"] = "cosine"
     warmup: float = Field(0.02, ge=0, le=1)  # fraction of the budget
     final: float = Field(0.0, ge=0, le=1)  # what is left of the learning rate at the end
     beta1: float = Field(0.9, ge=0, lt=1)
@@ -90,6 +90,12 @@ class Optimization(Section):
     max_bad_steps: int = Field(20, ge=1)  # in a row, with a loss or gradient that is not finite
     validate_every: int = Field(0, ge=0)  # steps; 0: about ten times in the budget
     checkpoint_every: int = Field(0, ge=0)  # steps; 0: at each validation and each half minute
+
+    @model_validator(mode="after")
+    def _warmed_up(self) -> Optimization:
+        if self.schedule == "inverse_sqrt" and not self.warmup:
+            raise ValueError("warmup: expected more than 0 for the schedule inverse_sqrt, got 0")
+        return self
 
 
 class TrainSettings(Optimization):

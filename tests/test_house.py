@@ -81,6 +81,7 @@ def test_below_is_an_order() -> None:
         ["-m", "elman", "--help"],
         ["-m", "elman", "train", "--help"],
         ["-m", "elman", "bench", "--help"],
+        ["-m", "elman", "predict", "--help"],
     ],
 )
 def test_torch_is_not_imported_where_it_is_not_needed(arguments: list[str]) -> None:

@@ -230,3 +230,41 @@ def test_a_model_whose_training_broke_says_so(search: Any) -> None:
 def test_a_sparse_space_gives_what_there_is() -> None:
     found = beam_search(Table(2), torch.tensor([[1]]), end=1, beam=5, n_best=5, constraints=Constraints(max_length=2))
     assert [y.tokens for y in found[0]] == [(), (0,), (0, 0)] or len(found[0]) == 3
+
+
+@torch.no_grad()
+def naive_beam(model: EncoderDecoder, source: list[int], K: int, alpha: float, longest: int) -> list[Any]:
+    """The same search, one hypothesis at a time, until K have ended: score and tokens, the best first."""
+    end = model.vocab_size - 1
+    living: list[tuple[float, tuple[int, ...]]] = [(0.0, ())]
+    ended: list[tuple[float, tuple[int, ...]]] = []
+    for t in range(longest + 1):
+        extensions = []
+        for parent, (total, tokens) in enumerate(living):
+            state = model.encode(torch.tensor([source]))
+            log_p = model(torch.tensor([[end, *tokens]]), state)[0][0, -1].log_softmax(-1).tolist()
+            for token, value in enumerate(log_p):
+                if t < longest or token == end:
+                    extensions.append((-(total + value), parent, token, tokens))
+        extensions.sort()
+        for minus, _, token, tokens in extensions[:K]:
+            if token == end:
+                ended.append((-minus / ((5 + t + 1) / 6) ** alpha, tokens))
+        living = [(-minus, (*tokens, token)) for minus, _, token, tokens in extensions if token != end][:K]
+        if len(ended) >= K:
+            break
+    return sorted(ended, key=lambda x: -x[0])[:K]
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("K", [1, 2, 3, 5])
+@pytest.mark.parametrize("alpha", [0.0, 1.0])
+def test_a_narrow_beam_is_a_loop_over_hypotheses(name: str, K: int, alpha: float) -> None:
+    model = MODELS[name]
+    source, lengths = batch(SOURCES)
+    options: dict[str, Any] = {"end": model.vocab_size - 1, "length_alpha": alpha, "beam": K, "n_best": K}
+    found = beam_search(model, source, lengths, constraints=Constraints(max_length=12), **options)
+    for row in range(len(SOURCES)):
+        expected = naive_beam(model, SOURCES[row], K, alpha, 12)
+        assert [y.tokens for y in found[row]] == [tokens for _, tokens in expected]
+        assert [y.score for y in found[row]] == pytest.approx([score for score, _ in expected], rel=1e-9)

@@ -38,7 +38,7 @@ BLOCK = 1 << 16  # bytes of stdin that are read at once, if so many are there
 def command(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A run folder that `elman train` made.")],
     file: Annotated[str, typer.Argument(metavar="[FILE]", help="A sentence a line; - or nothing reads stdin.")] = "-",
-    beam: Annotated[int | None, typer.Option(help="Hypotheses kept a step; 1 is greedy search; default 5.", min=1)] = None,
+    beam: Annotated[int | None, typer.Option(help="Hypotheses kept; 1 is greedy search; default 5.", min=1)] = None,
     nbest: Annotated[int, typer.Option(help="Translations of each line, or samples.", min=1)] = 1,
     length_penalty: Annotated[
         float | None, typer.Option(help="Above 0 longer, 0 the most probable; default 0.6.", min=0)
@@ -227,5 +227,6 @@ def _lines(translation: Translation, nbest: int) -> Iterator[str]:
         text = " ".join(candidate.text.splitlines())  # a line in is a line out
         yield text if nbest == 1 else f"{translation.number} ||| {text} ||| {candidate.score:.4f}"
         if candidate.alignment is not None:
-            yield from alignment_lines(candidate.alignment, candidate.tokens, translation.source_tokens)
+            if candidate.tokens:
+                yield from alignment_lines(candidate.alignment, candidate.tokens, translation.source_tokens)
             yield ""

@@ -161,15 +161,16 @@ def test_a_batch_is_its_sentences_one_by_one(
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.integers(0, 99), st.integers(1, 5), st.sampled_from([0.0, 0.6, 2.0]), st.sampled_from([0.0, 0.3]))
+@given(st.integers(0, 999), st.integers(1, 30), st.sampled_from([0.0, 0.6, 2.0, 4.0]), st.sampled_from([0.0, 0.3]))
 def test_stopping_early_changes_nothing(seed: int, n: int, alpha: float, beta: float) -> None:
     """A search for the beam's n best stops earlier than one for all K; what it has is the same."""
-    model = Table(6, seed=seed)
-    options: dict[str, Any] = {"end": 5, "beam": 5, "length_alpha": alpha, "coverage_beta": beta}
+    model = Table(4, seed=seed)
+    options: dict[str, Any] = {"end": 3, "beam": 30, "length_alpha": alpha, "coverage_beta": beta}
     source, lengths = batch(SOURCES)
-    few = beam_search(model, source, lengths, n_best=n, **options)
-    all_of_them = beam_search(model, source, lengths, n_best=5, **options)
-    assert few == [found[:n] for found in all_of_them]
+    all_of_them = beam_search(model, source, lengths, n_best=30, **options)
+    for few in {1, n}:
+        found = beam_search(model, source, lengths, n_best=few, **options)
+        assert found == [of_one[:few] for of_one in all_of_them]
 
 
 def test_a_search_stops_as_soon_as_its_result_stands() -> None:

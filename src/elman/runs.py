@@ -4,6 +4,7 @@ config.yaml      the resolved settings          metrics.jsonl   what happened, d
 env.json         what it ran on                 timing.jsonl    what the clock said
 cache/           the corpus as tokens           checkpoints/    to resume from
 model/           config.json, model.safetensors, tokenizer.json, README.md: all that is needed to use it
+report.html      what `elman inspect` saw
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from elman.models import LanguageModel, build
 
 FORMAT = 1
 OURS = {"config.yaml", "env.json", "metrics.jsonl", "timing.jsonl", "cache", "model", "checkpoints", ".lock"}
+OURS |= {"report.html"}
 PREPARED = {".lock", "cache", "env.json", "model"}  # what a run that was killed before its first step leaves
 
 

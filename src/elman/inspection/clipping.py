@@ -78,8 +78,8 @@ def _history_figure(history: ClippingHistory) -> Figure:
         y="norm",
         log_y=True,
         wide=True,
-        reading="The line is the median and the band the range of a few steps in a row: where the two part, clipping was "
-        "at work.",
+        reading="The line is the median and the band the range of a few steps in a row: where the two part, "
+        "clipping was at work.",
     )
 
 

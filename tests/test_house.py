@@ -31,9 +31,12 @@ BELOW: dict[str, set[str]] = {
     "environment": GROUND | {"kernels"},
     "bench": GROUND | {"kernels", "nn", "environment"},
     "runs": GROUND | {"kernels", "nn", "models", "data"},
-    "tasks": GROUND | {"kernels", "nn", "models", "data", "train", "runs", "environment", "metrics"},
+    "lens": GROUND | {"kernels", "nn", "models"},
+    "report": set(),
+    "inspection": GROUND | {"kernels", "nn", "models", "data", "train", "runs", "lens", "report"},
+    "tasks": GROUND | {"kernels", "nn", "models", "data", "train", "runs", "environment", "metrics", "decode"},
 }
-BELOW["cli"] = set(BELOW) | {"decode"}
+BELOW["cli"] = set(BELOW)
 BELOW["__main__"] = {"cli"}
 
 
@@ -81,6 +84,7 @@ def test_below_is_an_order() -> None:
         ["-m", "elman", "--help"],
         ["-m", "elman", "train", "--help"],
         ["-m", "elman", "bench", "--help"],
+        ["-m", "elman", "inspect", "--help"],
         ["-m", "elman", "predict", "--help"],
     ],
 )

@@ -48,14 +48,14 @@ def test_chrf() -> None:
 def test_all_of_them() -> None:
     report = score(HYPOTHESES, REFERENCES)
     assert set(report) == {"bleu", "bleu_signature", "chrf", "chrf_signature", "exact_match"}
-    assert report["exact_match"] == pytest.approx(1 / 3)
+    assert report["exact_match"] == pytest.approx(100 / 3)
     assert report["bleu"] == bleu(HYPOTHESES, REFERENCES)[0]
 
 
 def test_without_sacrebleu_there_are_exact_matches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sacrebleu", None)
     monkeypatch.setitem(sys.modules, "sacrebleu.metrics", None)
-    assert score(HYPOTHESES, REFERENCES) == {"exact_match": pytest.approx(1 / 3)}
+    assert score(HYPOTHESES, REFERENCES) == {"exact_match": pytest.approx(100 / 3)}
     with pytest.raises(UserError, match=r"pip install 'elman\[translate\]'"):
         bleu(HYPOTHESES, REFERENCES)
 
@@ -66,8 +66,8 @@ def test_nothing_is_said_of_full_stops_that_stand_alone(caplog: pytest.LogCaptur
 
 
 def test_tokens() -> None:
-    assert token_accuracy([[1, 2], [], [3, 3, 3]], [[1, 3, 4], [7], [3]]) == pytest.approx(2 / 5)
-    assert exact_match([[1, 2], [3]], [[1, 2], [3, 3]]) == 0.5
+    assert token_accuracy([[1, 2], [], [3, 3, 3]], [[1, 3, 4], [7], [3]]) == pytest.approx(40)
+    assert exact_match([[1, 2], [3]], [[1, 2], [3, 3]]) == 50
 
 
 @pytest.mark.parametrize("metric", [score, bleu, chrf, exact_match, token_accuracy])

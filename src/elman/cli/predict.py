@@ -82,10 +82,9 @@ def command(
     if file != "-" and not Path(file).exists():
         raise UserError(f"{file}: no such file", exit_code=2)
     loaded: Any = runs.load(run)
-    task = getattr(loaded, "task", "language-modelling")
-    if task != "translation":
+    if loaded.task != "translation":
         remedy = f"write with it: `elman generate {run}`"
-        raise UserError(f"{run}", expected="a translation run", got=f"one of {task}", remedy=remedy, exit_code=2)
+        raise UserError(f"{run}", expected="a translation run", got=f"one of {loaded.task}", remedy=remedy, exit_code=2)
     search = _search(sample, nbest, searching, drawing)
     translator = Translator(
         loaded.model,

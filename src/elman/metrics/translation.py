@@ -12,11 +12,11 @@ from elman.errors import UserError, missing_extra
 def score(hypotheses: Sequence[str], references: Sequence[str]) -> dict[str, Any]:
     """All that can be said of translations and one reference for each.
 
-    Keys: `exact_match`, from 0 to 1, and, where sacrebleu is installed, `bleu` and `chrf`, from 0 to 100, with the
-    signatures that say how they were counted, `bleu_signature` and `chrf_signature`.
+    Keys: `exact_match` and, where sacrebleu is installed, `bleu` and `chrf`, all from 0 to 100, with the signatures
+    that say how they were counted, `bleu_signature` and `chrf_signature`.
 
     >>> score(["a b", "c"], ["a b", "d"])["exact_match"]
-    0.5
+    50.0
     """
     report: dict[str, Any] = {"exact_match": exact_match(hypotheses, references)}
     try:
@@ -48,20 +48,20 @@ def chrf(hypotheses: Sequence[str], references: Sequence[str]) -> tuple[float, s
 
 
 def exact_match(hypotheses: Sequence[Any], references: Sequence[Any]) -> float:
-    """The share of hypotheses that are their reference, from 0 to 1: of texts, or of sequences of tokens."""
+    """How many of 100 hypotheses are their reference: of texts, or of sequences of tokens."""
     _check(hypotheses, references)
-    return sum(map(operator.eq, hypotheses, references)) / len(references)
+    return 100 * sum(map(operator.eq, hypotheses, references)) / len(references)
 
 
 def token_accuracy(hypotheses: Sequence[Sequence[int]], references: Sequence[Sequence[int]]) -> float:
-    """The share of the references' tokens that a hypothesis has in the same place, from 0 to 1.
+    """How many of 100 tokens of the references a hypothesis has in the same place.
 
     >>> token_accuracy([[1, 2, 3], [5]], [[1, 9, 3], [5, 6]])
-    0.6
+    60.0
     """
     _check(hypotheses, references)
     right = sum(x == y for pair in zip(hypotheses, references, strict=True) for x, y in zip(*pair, strict=False))
-    return right / max(1, sum(map(len, references)))
+    return 100 * right / max(1, sum(map(len, references)))
 
 
 def _sacrebleu() -> Any:

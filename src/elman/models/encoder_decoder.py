@@ -28,6 +28,8 @@ class EncoderDecoder(nn.Module, ABC):
     source_vocab_size: int
     vocab_size: int
     """Of the target."""
+    output_layer: nn.Linear
+    """What makes logits of hidden states."""
 
     @property
     @abstractmethod
@@ -42,9 +44,9 @@ class EncoderDecoder(nn.Module, ABC):
     def read(self, tokens: Tensor, state: State, *, lengths: Tensor | None = None) -> tuple[Tensor, State]:
         """Target tokens (B, T) -> hidden states (B, T, H), ready for `output`, and the memory after them."""
 
-    @abstractmethod
     def output(self, hidden: Tensor) -> Tensor:
         """Hidden states (..., H) -> logits (..., V)."""
+        return self.output_layer(hidden)
 
     @abstractmethod
     def align(self, tokens: Tensor, state: State) -> Tensor | None:

@@ -5,6 +5,7 @@ env.json         what it ran on                 timing.jsonl    what the clock s
 cache/           the corpus as tokens           checkpoints/    to resume from
 model/           config.json, model.safetensors, tokenizer.json (translation: one for each
                  side), README.md: all that is needed to use it
+report.html      what `elman inspect` saw
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ TOKENIZERS = {  # of each task, by the names of their files
     "translation": ("source_tokenizer", "target_tokenizer"),
 }
 OURS = {"config.yaml", "env.json", "metrics.jsonl", "timing.jsonl", "cache", "model", "checkpoints", ".lock"}
+OURS |= {"report.html"}
 PREPARED = {".lock", "cache", "env.json", "model"}  # what a run that was killed before its first step leaves
 
 
@@ -100,7 +102,7 @@ def load_language_model(run: str | Path) -> Run:
     """`load`, where only a language model will do. Raises `UserError` for another task's."""
     loaded = load(run)
     if not isinstance(loaded, Run):
-        remedy = "`elman predict` writes with it, `elman evaluate` measures it"
+        remedy = "see `elman predict` and `elman evaluate`"
         raise UserError(f"{run}", expected="a language model", got="an encoder-decoder", remedy=remedy, exit_code=2)
     return loaded
 

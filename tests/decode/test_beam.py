@@ -178,15 +178,16 @@ def test_a_batch_is_its_sentences_one_by_one(
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.integers(0, 99), st.integers(1, 5), st.sampled_from([0.0, 0.6, 2.0]), st.sampled_from([0.0, 0.3]))
+@given(st.integers(0, 999), st.integers(1, 30), st.sampled_from([0.0, 0.6, 2.0, 4.0]), st.sampled_from([0.0, 0.3]))
 def test_stopping_early_changes_nothing(seed: int, n: int, alpha: float, beta: float) -> None:
     """A search for the beam's n best stops earlier than one for all K; what it has is the same."""
-    model = Table(6, seed=seed)
-    options: dict[str, Any] = {"end": 5, "beam": 5, "length_alpha": alpha, "coverage_beta": beta}
+    model = Table(4, seed=seed)
+    options: dict[str, Any] = {"end": 3, "beam": 30, "length_alpha": alpha, "coverage_beta": beta}
     source, lengths = batch(SOURCES)
-    few = beam_search(model, source, lengths, n_best=n, **options)
-    all_of_them = beam_search(model, source, lengths, n_best=5, **options)
-    assert few == [found[:n] for found in all_of_them]
+    all_of_them = beam_search(model, source, lengths, n_best=30, **options)
+    for few in {1, n}:
+        found = beam_search(model, source, lengths, n_best=few, **options)
+        assert found == [of_one[:few] for of_one in all_of_them]
 
 
 def test_a_search_stops_as_soon_as_its_result_stands() -> None:
@@ -247,3 +248,41 @@ def test_a_model_whose_training_broke_says_so(search: Any) -> None:
 def test_a_sparse_space_gives_what_there_is() -> None:
     found = beam_search(Table(2), torch.tensor([[1]]), end=1, beam=5, n_best=5, constraints=Constraints(max_length=2))
     assert [y.tokens for y in found[0]] == [(), (0,), (0, 0)] or len(found[0]) == 3
+
+
+@torch.no_grad()
+def naive_beam(model: EncoderDecoder, source: list[int], K: int, alpha: float, longest: int) -> list[Any]:
+    """The same search, one hypothesis at a time, until K have ended: score and tokens, the best first."""
+    end = model.vocab_size - 1
+    living: list[tuple[float, tuple[int, ...]]] = [(0.0, ())]
+    ended: list[tuple[float, tuple[int, ...]]] = []
+    for t in range(longest + 1):
+        extensions = []
+        for parent, (total, tokens) in enumerate(living):
+            state = model.encode(torch.tensor([source]))
+            log_p = model(torch.tensor([[end, *tokens]]), state)[0][0, -1].log_softmax(-1).tolist()
+            for token, value in enumerate(log_p):
+                if t < longest or token == end:
+                    extensions.append((-(total + value), parent, token, tokens))
+        extensions.sort()
+        for minus, _, token, tokens in extensions[:K]:
+            if token == end:
+                ended.append((-minus / ((5 + t + 1) / 6) ** alpha, tokens))
+        living = [(-minus, (*tokens, token)) for minus, _, token, tokens in extensions if token != end][:K]
+        if len(ended) >= K:
+            break
+    return sorted(ended, key=lambda x: -x[0])[:K]
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("K", [1, 2, 3, 5])
+@pytest.mark.parametrize("alpha", [0.0, 1.0])
+def test_a_narrow_beam_is_a_loop_over_hypotheses(name: str, K: int, alpha: float) -> None:
+    model = MODELS[name]
+    source, lengths = batch(SOURCES)
+    options: dict[str, Any] = {"end": model.vocab_size - 1, "length_alpha": alpha, "beam": K, "n_best": K}
+    found = beam_search(model, source, lengths, constraints=Constraints(max_length=12), **options)
+    for row in range(len(SOURCES)):
+        expected = naive_beam(model, SOURCES[row], K, alpha, 12)
+        assert [y.tokens for y in found[row]] == [tokens for _, tokens in expected]
+        assert [y.score for y in found[row]] == pytest.approx([score for score, _ in expected], rel=1e-9)

@@ -38,9 +38,7 @@ BLOCK = 1 << 16  # bytes of stdin that are read at once, if so many are there
 def command(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A run folder that `elman train` made.")],
     file: Annotated[str, typer.Argument(metavar="[FILE]", help="A sentence a line; - or nothing reads stdin.")] = "-",
-    beam: Annotated[
-        int | None, typer.Option(help="Hypotheses kept a step; 1 is greedy search; default 5.", min=1)
-    ] = None,
+    beam: Annotated[int | None, typer.Option(help="Hypotheses kept; 1 is greedy search; default 5.", min=1)] = None,
     nbest: Annotated[int, typer.Option(help="Translations of each line, or samples.", min=1)] = 1,
     length_penalty: Annotated[
         float | None, typer.Option(help="Above 0 longer, 0 the most probable; default 0.6.", min=0)
@@ -84,10 +82,9 @@ def command(
     if file != "-" and not Path(file).exists():
         raise UserError(f"{file}: no such file", exit_code=2)
     loaded: Any = runs.load(run)
-    task = getattr(loaded, "task", "language-modelling")
-    if task != "translation":
+    if loaded.task != "translation":
         remedy = f"write with it: `elman generate {run}`"
-        raise UserError(f"{run}", expected="a translation run", got=f"one of {task}", remedy=remedy, exit_code=2)
+        raise UserError(f"{run}", expected="a translation run", got=f"one of {loaded.task}", remedy=remedy, exit_code=2)
     search = _search(sample, nbest, searching, drawing)
     translator = Translator(
         loaded.model,
@@ -229,5 +226,6 @@ def _lines(translation: Translation, nbest: int) -> Iterator[str]:
         text = " ".join(candidate.text.splitlines())  # a line in is a line out
         yield text if nbest == 1 else f"{translation.number} ||| {text} ||| {candidate.score:.4f}"
         if candidate.alignment is not None:
-            yield from alignment_lines(candidate.alignment, candidate.tokens, translation.source_tokens)
+            if candidate.tokens:
+                yield from alignment_lines(candidate.alignment, candidate.tokens, translation.source_tokens)
             yield ""

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from elman.errors import UserError, nearest
 from elman.kernels import GATES
+from elman.models.initialization import OUTPUT_SCALE, initialize_recurrent
 from elman.models.language_model import LanguageModel
 from elman.nn import GRU, LSTM, Elman
 from elman.nn.dropout import check_probability, embedding_dropout, locked_dropout
@@ -19,8 +20,6 @@ from elman.state import State, map_state
 CELLS: dict[str, type[Elman] | type[GRU] | type[LSTM]] = {"elman": Elman, "gru": GRU, "lstm": LSTM}
 
 _DROPOUTS = ("dropout_embedding", "dropout_input", "dropout_hidden", "dropout_output", "weight_dropout")
-# About the root mean square of what a cell puts out whose gates have unit variance: tanh(…), …, σ(…) tanh(c).
-_OUTPUT_SCALE = {"elman": 2 / 3, "gru": 1 / 2, "lstm": 1 / 3}
 
 
 class LSTMState(NamedTuple):
@@ -104,26 +103,16 @@ class RecurrentLM(LanguageModel):
     def _reset_parameters(self) -> None:
         """Draw the parameters so that every gate and logit begins with about unit variance.
 
-        A matrix of D columns that reads inputs of scale s has entries of standard deviation 1/(s √D). Hence
-        embeddings of scale 1, not the customary 0.1 or less, which leaves the gates blind to their input until
-        the embeddings have grown. Recurrent matrices are orthogonal, gate by gate (Saxe et al. 2014), and
-        an LSTM's forget gate begins open (bias 1; Jozefowicz et al. 2015).
+        See `initialize_recurrent`. Hence embeddings of scale 1, not the customary 0.1 or less, which leaves the gates
+        blind to their input until the embeddings have grown.
         """
-        output_scale = _OUTPUT_SCALE[self.cell]
+        output_scale = OUTPUT_SCALE[self.cell]
         scale = 1 / (output_scale * self.embedding_size**0.5) if self.tied else 1.0
         nn.init.normal_(self.embedding.weight, std=scale)
         for layer in self.layers:
             assert isinstance(layer, Elman | GRU | LSTM)
-            D, H = layer.input_size, layer.hidden_size
-            parameters = dict(layer.named_parameters())
-            nn.init.normal_(parameters["weight_ih_l0"], std=1 / (scale * D**0.5))
-            for gate in parameters["weight_hh_l0"].split(H):
-                nn.init.orthogonal_(gate)
-            nn.init.zeros_(parameters["bias_ih_l0"])
-            nn.init.zeros_(parameters["bias_hh_l0"])
-            if self.cell == "lstm":
-                parameters["bias_ih_l0"][H : 2 * H] = 1
-            if not (self.residual and D == H):
+            initialize_recurrent(layer, scale)
+            if not (self.residual and layer.input_size == layer.hidden_size):
                 scale = output_scale
         if not self.tied:
             nn.init.normal_(self.decoder.weight, std=1 / (scale * self.decoder.in_features**0.5))

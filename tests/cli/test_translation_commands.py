@@ -326,7 +326,7 @@ def test_each_task_has_its_commands(
     translator: Path, trained: Path, plain_text: Path, folder: Path, fails: Fails
 ) -> None:
     line = fails(["generate", translator], 2)
-    assert "expected a language model, got an encoder-decoder; `elman predict` writes with it" in line
+    assert "expected a language model, got an encoder-decoder; see `elman predict`" in line
     line = fails(["predict", trained, folder / "valid.en"], 2)
     assert (
         f"expected a translation run, got one of language-modelling; write with it: `elman generate {trained}`" in line
@@ -373,7 +373,7 @@ def test_files_of_unequal_length(folder: Path, tmp_path: Path, fails: Fails) -> 
     ("arguments", "message"),
     [
         (["--valid", "valid.en"], "valid.en is not a file of pairs"),
-        (["--valid", "missing.en", "valid.de"], "no such file or named source: missing.en"),
+        (["--valid", "missing.en", "valid.de"], "missing.en: no such file"),
         (["valid.en"], "DATA: expected one file, or two of pairs, got 3"),
         (["--tokenizer", "chra"], "tokenizer: expected 'auto', 'char', 'byte', 'word' or 'bpe', got 'chra'"),
         (["--task", "translating"], "--task: expected auto or language-modelling or translation"),
@@ -386,6 +386,7 @@ def test_files_of_unequal_length(folder: Path, tmp_path: Path, fails: Fails) -> 
         (["--set", "metric=bleu", "--set", "validation_sentences=0"], "metric: expected validation_sentences above 0"),
         (["--set", "input_feeding=true", "--set", "attention=none"], "input_feeding"),
         (["--set", "hidden_size=7"], "hidden_size: expected an even size for two directions, got 7"),
+        (["--model", "transformer", "--set", "hidden_size=9"], "hidden_size: expected an even size for sinusoidal"),
         (["--model", "transformer", "--set", "num_heads=3"], "num_heads: expected a divisor of hidden_size 16, got 3"),
     ],
 )
@@ -420,6 +421,37 @@ def test_predict_with_wrong_input(translator: Path, tmp_path: Path, fails: Fails
     (tmp_path / "bad").write_bytes(b"abc\n\xff\n")
     assert "UTF-8" in fails(["predict", translator, tmp_path / "bad"], 1)
     assert "--beam 9" in fails(["predict", translator, tmp_path / "bad", "--nbest", "9"], 2)
+
+
+def test_learned_positions_end_somewhere(folder: Path, tmp_path: Path, said: Said, fails: Fails) -> None:
+    """Neither a long pair for validation nor a model that does not stop writing ends a training."""
+    valid = write_tsv(tmp_path / "valid.tsv", ["a" * 30, "b"], ["b", "a" * 40])
+    run = tmp_path / "run"
+    model = ["--model", "transformer", "--set", "positions=learned", "--set", "num_heads=2", "--set", "hidden_size=16"]
+    small = ["--set", "encoder_layers=1", "--set", "decoder_layers=1", "--set", "max_length=9", "--steps", "2"]
+    arguments = ["train", folder / "pairs.tsv", "--valid", valid, "-o", run, *model, *small]
+    line = fails([*arguments, "--set", "max_positions=20"], 2)
+    assert "max_positions: expected at least the longest pair's 41, got 20" in line
+    said(*arguments)
+    assert read_yaml(run / "config.yaml")["model"]["max_positions"] == 41
+    out, err = said("predict", run, write_lines(tmp_path / "in", ["a" * 40, "a" * 41]), "--min-length", "40", code=1)
+    assert len(out.splitlines()) == 1
+    assert "line 2: expected at most the model's 41 positions, got 42; split it" in err
+
+
+def test_heads_follow_from_the_size(folder: Path, tmp_path: Path, said: Said) -> None:
+    sizes = [
+        "--model",
+        "transformer",
+        "--set",
+        "hidden_size=6",
+        "--set",
+        "encoder_layers=1",
+        "--set",
+        "decoder_layers=1",
+    ]
+    said("train", folder / "pairs.tsv", "-o", tmp_path / "run", *sizes, "--steps", "1")
+    assert read_yaml(tmp_path / "run" / "config.yaml")["model"]["num_heads"] == 3
 
 
 def test_no_alignments_without_attention(folder: Path, tmp_path: Path, said: Said, fails: Fails) -> None:

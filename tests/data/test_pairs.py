@@ -109,8 +109,9 @@ def test_what_cannot_be_opened(tmp_path: Path) -> None:
     text = write(tmp_path / "x.txt", "a\n")
     for data, said in [
         ("number-en", "did you mean 'numbers-en'?"),
-        (text, "expected two parallel files, a .tsv, a .jsonl, or a named source, got one text"),
+        (text, "expected a .tsv, a .jsonl, or a named source, got one text; give a second file"),
         ([text, tmp_path / "y"], "no such file"),
+        (["numbers-en", text], "numbers-en has targets of its own; give it alone"),
         ([text, tmp_path], "expected a file of pairs, got a folder"),
         (tmp_path, "expected a file of pairs, got a folder"),
         ([text] * 3, "expected one file, or one of sources and one of targets"),

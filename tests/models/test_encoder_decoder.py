@@ -187,6 +187,6 @@ def test_what_does_not_fit_is_told(config, told):
 
 
 def test_learned_positions_end_somewhere():
-    model = build_encoder_decoder(SMALL | {"model": "transformer", "positions": "learned", "max_length": 4})
+    model = build_encoder_decoder(SMALL | {"model": "transformer", "positions": "learned", "max_positions": 4})
     with pytest.raises(UserError, match="at most 4 tokens, got 5"):
         model.encode(some(1, 5, SOURCES))

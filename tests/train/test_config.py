@@ -24,6 +24,14 @@ def test_only_what_was_asked_for_counts_as_set() -> None:
     assert settings.model.model_fields_set == set()
 
 
+@pytest.mark.parametrize("task", TASKS)
+def test_no_two_sections_have_a_setting_of_the_same_name(task: str) -> None:
+    """Or `--set` would not know which is meant."""
+    for kind in TASKS[task].models:
+        names = [key for section in TASKS[task].of(kind).values() for key in section.model_fields]
+        assert len(names) == len(set(names))
+
+
 @pytest.mark.parametrize(
     ("tree", "message"),
     [

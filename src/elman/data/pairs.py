@@ -106,16 +106,20 @@ def open_pairs(data: Data) -> PairSource | EndlessPairs:
     if len(paths) == 1 and not _is_there(paths[0]):
         what = f"no such file or named source of pairs: {name}"
         raise UserError(what, remedy=nearest(name, NAMED_PAIRS), exit_code=2)
+    for path in paths:
+        if len(paths) == 2 and str(path) in NAMED_PAIRS:
+            raise UserError(f"{path} has targets of its own", remedy="give it alone", exit_code=2)
+        if not _is_there(path):
+            raise UserError(f"{path}: no such file", exit_code=2)
+        if _is_folder(path):
+            raise UserError(str(path), expected="a file of pairs", got="a folder", exit_code=2)
     sources = [open_source(path) for path in paths]
-    for source in sources:
-        if source.folder:
-            raise UserError(source.name, expected="a file of pairs", got="a folder", exit_code=2)
     if len(paths) == 1 and _form(paths) == "parallel":
         raise UserError(
             f"{name} is not a file of pairs",
-            expected="two parallel files, a .tsv, a .jsonl, or a named source",
+            expected="a .tsv, a .jsonl, or a named source",
             got="one text",
-            remedy=f"known names are: {', '.join(sorted(NAMED_PAIRS))}",
+            remedy="give a second file with its targets",
             exit_code=2,
         )
     stamp = hashlib.sha256("".join(source.stamp for source in sources).encode()).hexdigest()
@@ -193,6 +197,13 @@ def _is_there(path: Path) -> bool:
         return path.exists()
     except OSError:  # `open_source` says what is wrong with it
         return True
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
 
 
 def _begins_with_a_pair(path: Path) -> bool:

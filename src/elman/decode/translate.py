@@ -14,7 +14,7 @@ from torch.nn.utils.rnn import pad_sequence
 from elman.data.tokenizers import Tokenizer
 from elman.decode.ancestral import sample_targets
 from elman.decode.beam import beam_search
-from elman.decode.constraints import Constraints
+from elman.decode.constraints import Constraints, default_max_length
 from elman.decode.hypotheses import Hypothesis
 from elman.errors import UserError
 from elman.models.encoder_decoder import EncoderDecoder
@@ -84,7 +84,8 @@ class Translator:
     """All that turns lines into translations.
 
     `prefix` is what every translation begins with. The unknown token and a line's end are never written. `batch_size`
-    sentences are decoded together; `max_source` is the longest source in tokens that is taken on, its end among them.
+    sentences are decoded together; `max_source` is the longest source in tokens that is taken on, its end among them,
+    where the model's own limit is not less.
     """
 
     model: EncoderDecoder
@@ -94,7 +95,7 @@ class Translator:
     constraints: Constraints = field(default_factory=Constraints)
     prefix: str = ""
     batch_size: int = 64
-    max_source: int = 1000
+    max_source: int | None = None
     alignments: bool = False
 
     @property
@@ -112,18 +113,21 @@ class Translator:
         error = None
         for number, line in enumerate(lines, first):
             source = self._encode(line)
-            if len(source) > self.max_source:
-                error = UserError(
-                    f"line {number}",
-                    expected=f"at most {self.max_source:,} tokens",
-                    got=f"{len(source):,}",
-                    remedy="split it, or raise the limit (--max-source)",
-                )
+            if len(source) > min(self.max_source or len(source), self.model.longest or len(source)):
+                error = self._too_long(number, len(source))
                 break
             sources.append(source)
         yield from self._translate(lines[: len(sources)], sources, first)
         if error:
             raise error
+
+    def _too_long(self, number: int, length: int) -> UserError:
+        longest = self.model.longest
+        if longest is not None and length > longest:
+            expected, remedy = f"at most the model's {longest:,} positions", "split it"
+        else:
+            expected, remedy = f"at most {self.max_source:,} tokens", "split it, or raise the limit (--max-source)"
+        return UserError(f"line {number}", expected=expected, got=f"{length:,}", remedy=remedy)
 
     def _encode(self, line: str) -> list[int]:
         """The source tokens of a line with their end, none for a blank line."""
@@ -178,6 +182,7 @@ class Translator:
         prefix = [int(token) for token in tokenizer.encode(self.prefix)]
         constraints = replace(
             self.constraints,
+            max_length=self._max_length(lengths),
             prefixes=[prefix] * len(source) if prefix else None,
             banned=[*self.constraints.banned, *(x for x in (tokenizer.unk, tokenizer.eos) if x is not None)],
         )
@@ -206,6 +211,14 @@ class Translator:
             floor=how.floor,
             constraints=constraints,
         )
+
+    def _max_length(self, lengths: Tensor) -> int | Sequence[int] | None:
+        """The most tokens of each target, where there is a limit: its last step reads the model's last position."""
+        asked, longest = self.constraints.max_length, self.model.longest
+        if longest is None:
+            return asked
+        wanted = default_max_length(lengths) if asked is None else torch.as_tensor(asked).expand(len(lengths))
+        return wanted.clamp(max=longest - 1).tolist()
 
     @torch.inference_mode()
     def _align(self, source: Tensor, lengths: Tensor, hypotheses: list[list[Hypothesis]]) -> list[list[Alignment]]:

@@ -36,6 +36,11 @@ class EncoderDecoder(nn.Module, ABC):
     def kind(self) -> str:
         """The name under which `elman.models.ENCODER_DECODERS` makes such a model."""
 
+    @property
+    def longest(self) -> int | None:
+        """The most tokens that a source, and that a target may have, `<eod>` among them; None: there is no limit."""
+        return None
+
     @abstractmethod
     def encode(self, source: Tensor, lengths: Tensor | None = None) -> State:
         """source (B, S) -> the decoder's memory before the first target token, the batch first in every tensor."""

@@ -43,7 +43,7 @@ class TransformerEncoderDecoder(EncoderDecoder):
         logits = W norm(x_L) + b           W = E_t if `tied`; with `joint`, E_s = E_t too (three-way)
 
     `norm` is `pre` or `post` (see `TransformerLayer`), `positions` sinusoidal or learned (then no sequence may be
-    longer than `max_length`). Raises `UserError` where sizes do not fit each other.
+    longer than `max_positions`). Raises `UserError` where sizes do not fit each other.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class TransformerEncoderDecoder(EncoderDecoder):
         num_heads: int = 4,
         feedforward_size: int | None = None,
         positions: Positions = "sinusoidal",
-        max_length: int = 512,
+        max_positions: int = 512,
         norm: Norm = "pre",
         qk_norm: bool = True,
         tied: bool = True,
@@ -67,7 +67,7 @@ class TransformerEncoderDecoder(EncoderDecoder):
         super().__init__()
         self.source_vocab_size, self.vocab_size = source_vocab_size, vocab_size
         self.hidden_size, self.encoder_layers, self.decoder_layers = hidden_size, encoder_layers, decoder_layers
-        self.num_heads, self.positions, self.max_length = num_heads, positions, max_length
+        self.num_heads, self.positions, self.max_positions = num_heads, positions, max_positions
         self.feedforward_size = 4 * hidden_size if feedforward_size is None else feedforward_size
         self.norm, self.qk_norm, self.tied, self.joint, self.dropout = norm, qk_norm, tied, joint, dropout
         self._check()
@@ -77,7 +77,7 @@ class TransformerEncoderDecoder(EncoderDecoder):
         self.target_embedding = self.source_embedding if joint else nn.Embedding(vocab_size, H)
         self.embedding_dropout = Dropout(dropout)
         if positions == "learned":
-            self.position_embedding = nn.Embedding(max_length, H)
+            self.position_embedding = nn.Embedding(max_positions, H)
             nn.init.normal_(self.position_embedding.weight, std=1.0)
         self.encoder = self._layers(encoder_layers, cross=False)
         self.decoder = self._layers(decoder_layers, cross=True)
@@ -118,6 +118,11 @@ class TransformerEncoderDecoder(EncoderDecoder):
     def kind(self) -> str:
         """The name under which `elman.models.ENCODER_DECODERS` makes such a model."""
         return "transformer"
+
+    @property
+    def longest(self) -> int | None:
+        """The most tokens of a source, and of a target: so many as there are positions learnt."""
+        return self.max_positions if self.positions == "learned" else None
 
     def encode(self, source: Tensor, lengths: Tensor | None = None) -> TransformerMemory:
         """source (B, S) -> the decoder's memory before the first target token."""
@@ -177,9 +182,9 @@ class TransformerEncoderDecoder(EncoderDecoder):
         """tokens (B, T), positions (T,) or (B, T) -> (B, T, H) of about unit variance, where they stand added."""
         x = embedding(tokens) * self.hidden_size**0.5
         if self.positions == "learned":
-            if positions.numel() and int(positions.max()) >= self.max_length:
+            if positions.numel() and int(positions.max()) >= self.max_positions:
                 longest = int(positions.max()) + 1
-                raise UserError("a sequence is too long", expected=f"at most {self.max_length} tokens", got=longest)
+                raise UserError("a sequence is too long", expected=f"at most {self.max_positions} tokens", got=longest)
             place = self.position_embedding(positions)
         else:
             place = sinusoidal(positions, self.hidden_size).to(x.dtype)

@@ -23,7 +23,7 @@ from typing import Any, Literal
 import torch
 from torch.nn import functional as F
 
-from elman import kernels
+from elman import environment, kernels
 from elman.models import build
 from elman.state import State, detach
 from elman.tasks.task import Choice, fill
@@ -166,7 +166,7 @@ def _finish(settings: Settings, asked: Settings, recipe: Recipe, epochs: float) 
 def _measure(settings: Settings, asked: Settings, vocab_size: int) -> tuple[float, Precision]:
     """Operations a second of training steps, and the precision that gives the most."""
     precisions: list[Precision] = [settings.train.precision]
-    if "precision" not in asked.train.model_fields_set and _has_bfloat16(settings.train.device):
+    if "precision" not in asked.train.model_fields_set and environment.has_bfloat16(settings.train.device):
         precisions = ["float32", "bfloat16"]
     device = settings.train.device
     model = build(model_config(settings, vocab_size)).to(device)
@@ -188,12 +188,6 @@ def _measure(settings: Settings, asked: Settings, vocab_size: int) -> tuple[floa
     seconds = {precision: _seconds(partial(step, precision)) for precision in precisions}
     best = min(precisions, key=lambda name: seconds[name] * (WORTH if name == "bfloat16" else 1))
     return operations(settings, vocab_size) * tokens.numel() / seconds[best], best
-
-
-def _has_bfloat16(device: str) -> bool:
-    if device == "cuda":
-        return torch.cuda.is_bf16_supported()
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def _seconds(step: Callable[[], None]) -> float:

@@ -9,10 +9,13 @@ from typing import Any
 
 import torch
 
+from elman import environment
 from elman.data.parallel import ParallelCorpus
+from elman.errors import UserError
 from elman.tasks.task import Choice, fill
 from elman.train import config
 from elman.train.config import Settings
+from elman.train.settings import TransformerTranslatorSettings
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ def choose(asked: Settings, corpus: ParallelCorpus) -> Choice:
     """
     recipe = RECIPES[asked.kind]
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    precision = "bfloat16" if has_bfloat16(device) else "float32"
+    precision = "bfloat16" if environment.has_bfloat16(device) else "float32"
     train = fill(
         asked.train,
         asked.train,
@@ -57,7 +60,14 @@ def choose(asked: Settings, corpus: ParallelCorpus) -> Choice:
         weight_decay=WEIGHT_DECAY,
         **recipe.train,
     )
+    longest = _longest(asked, corpus)
     model = fill(asked.model, asked.model, **recipe.model)
+    if isinstance(model, TransformerTranslatorSettings):
+        heads = max(n for n in range(1, model.num_heads + 1) if model.hidden_size % n == 0)
+        model = fill(model, asked.model, num_heads=heads, max_positions=longest)
+        if model.positions == "learned" and model.max_positions < longest:
+            expected = f"at least the longest pair's {longest}"
+            raise UserError("max_positions", expected=expected, got=model.max_positions, exit_code=2)
     settings = config.build(asked.model_copy(update={"model": model, "train": train}).model_dump())
     batches = corpus.train.epoch(0)
     tokens = int(batches.target_lengths.sum()) + len(batches)
@@ -70,11 +80,10 @@ def choose(asked: Settings, corpus: ParallelCorpus) -> Choice:
     return Choice(settings, reason)
 
 
-def has_bfloat16(device: str) -> bool:
-    """Whether products of bfloat16 numbers are fast."""
-    if device == "cuda":
-        return torch.cuda.is_bf16_supported()
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+def _longest(asked: Settings, corpus: ParallelCorpus) -> int:
+    """The most tokens on a side of any pair, `<eod>` among them."""
+    valid = corpus.valid
+    return max(asked.data.max_length, int(valid.source_lengths.max()), int(valid.target_lengths.max())) + 1
 
 
 def _sizes(settings: Settings) -> str:

@@ -163,16 +163,18 @@ class TransformerTranslatorSettings(Section):
     num_heads: int = Field(4, ge=1)
     feedforward_size: int | None = Field(None, ge=1)  # None: four times hidden_size
     positions: Literal["sinusoidal", "learned"] = "sinusoidal"
-    max_length: int = Field(512, ge=1)  # learned positions: so many
+    max_positions: int = Field(513, ge=1)  # learned positions: so many
     norm: Literal["pre", "post"] = "pre"
     qk_norm: bool = True
     tied: bool = True
     dropout: float = Field(0.1, ge=0, lt=1)
 
     @model_validator(mode="after")
-    def _heads_divide(self) -> TransformerTranslatorSettings:
+    def _fit(self) -> TransformerTranslatorSettings:
         if "num_heads" in self.model_fields_set and self.hidden_size % self.num_heads:
             raise ValueError(f"num_heads: expected a divisor of hidden_size {self.hidden_size}, got {self.num_heads}")
+        if self.positions == "sinusoidal" and self.hidden_size % 2:
+            raise ValueError(f"hidden_size: expected an even size for sinusoidal positions, got {self.hidden_size}")
         return self
 
 

@@ -1,19 +1,34 @@
 """Recurrence over time: one layer, one direction, every step, on interchangeable backends."""
 
 from elman.kernels.backends import BACKENDS, check_backend, choose, report
-from elman.kernels.seam import CELLS, GATES, Call, Cell, CellState, Kernel, Trajectory, Weights
+from elman.kernels.seam import (
+    CELLS,
+    GATES,
+    QUIET,
+    Call,
+    Cell,
+    CellState,
+    Kernel,
+    Noise,
+    Trajectory,
+    Weights,
+    variations,
+)
 
 __all__ = [
     "BACKENDS",
     "CELLS",
     "GATES",
+    "QUIET",
     "Call",
     "Cell",
     "CellState",
     "Kernel",
+    "Noise",
     "Trajectory",
     "Weights",
     "check_backend",
     "choose",
     "report",
+    "variations",
 ]

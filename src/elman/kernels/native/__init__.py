@@ -30,7 +30,7 @@ def why_not(call: Call) -> str | None:
     if torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") != torch.bfloat16:
         return "it knows autocast to bfloat16 alone"
     if torch.compiler.is_compiling():
-        return None
+        return f"it cannot be traced with {' and '.join(call.variations)}" if call.variations else None
     if torch._C._get_tracing_state() is not None:
         return "it cannot be traced by torch.jit"
     if torch._C._are_functorch_transforms_active():
@@ -44,7 +44,9 @@ def is_beaten(call: Call) -> bool:
     """Whether oneDNN's LSTM is faster: 1.1 to 1.8 times in float32, for what it can do (benchmarks/kernels.py)."""
     if torch.compiler.is_compiling():  # which would unroll it, step by step
         return False
-    return call.cell == "lstm" and call.dtype == torch.float32 and call.bare and not call.every_state
+    return (
+        call.cell == "lstm" and call.dtype == torch.float32 and call.bare and not (call.every_state or call.variations)
+    )
 
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]

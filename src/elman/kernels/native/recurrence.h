@@ -8,6 +8,7 @@
 #include "cells.h"
 #include "product.h"
 #include "sweep.h"
+#include "variations.h"
 
 namespace {
 
@@ -65,7 +66,20 @@ template <class S> struct Memory {
   }
 };
 
-template <class S, class Cell> struct Forward {
+// What varies at a row and step (see sweep.h).
+template <class S> Variation<S> variation_at(const Sweep& s, int64_t row, int64_t b) {
+  using T = Number<S>;
+  return {row_of<T>(s.zoneout, row, s.zoneout_stride),
+          row_of<T>(s.zoneout_cell, row, s.zoneout_cell_stride),
+          (const T*)s.peephole,
+          (const T*)s.gain_cell,
+          (const T*)s.bias_cell,
+          row_of<T>(s.dpeephole, b, 3 * s.H),
+          row_of<T>(s.dgain_cell, b, s.H),
+          row_of<T>(s.dbias_cell, b, s.H)};
+}
+
+template <class S, class Cell, bool kVaried> struct Forward {
   using T = Number<S>;
   const Sweep& s;
   Panels<S> panels;
@@ -73,12 +87,25 @@ template <class S, class Cell> struct Forward {
 
   explicit Forward(const Sweep& sweep) : s(sweep), panels{s.H, Cell::kGates, s.H}, width(panels.vectors() * kLanes<T>) {}
 
-  int64_t scratch_vectors(int64_t rows) const { return rows * (5 * panels.vectors() + kMaxWidth); }
+  int64_t scratch_vectors(int64_t rows) const {
+    const int64_t plain = rows * (5 * panels.vectors() + kMaxWidth);
+    return kVaried ? plain + (rows * Cell::kGates + Varied<S, Cell>::kScratch) * panels.vectors() : plain;
+  }
 
   // Packing takes as long as a few products of one row do without it: a server's single step goes without.
-  static bool worth_packing(const Sweep& s) { return s.T * s.B > 4; }
+  static bool worth_packing(const Sweep& s) { return s.T * s.B > 4 || s.recurrent; }
 
   void pack(int64_t panel, Vector<T>* packed) const { panels.pack(panel, (const T*)s.weight, s.H, 1, packed); }
+
+  // What the products read of the memory of the rows from `first` on.
+  void round(Memory<S> memory, int64_t first, int64_t rows) const {
+    if (!kVaried || !s.recurrent) return memory.round(rows * width);
+    for (int64_t r = 0; r < rows; ++r)
+      for (int64_t at = 0; at < width; at += kLanes<T>) {
+        const Vector<T> mask = load(row_of<T>(s.recurrent, first + r, s.H) + at, lanes_at<T>(s.H, at));
+        store(memory.rounded + r * width + at, load(memory.h + r * width + at) * mask);
+      }
+  }
 
   // The rows [first, last) through all of time.
   void run(int64_t first, int64_t last, const Vector<T>* packed, Vector<T>* scratch) const {
@@ -87,7 +114,7 @@ template <class S, class Cell> struct Forward {
     T* memory = (T*)(sums + rows * kMaxWidth);
     T* c = memory + 2 * size;
     Memory<S> before = {memory, (S*)memory}, after = {memory + size, (S*)(memory + size)};
-    if (kPair<S> > 1) {
+    if (kPair<S> > 1 || (kVaried && s.recurrent)) {
       before.rounded = (S*)(memory + 3 * size);
       after.rounded = (S*)(memory + 4 * size);
     }
@@ -95,7 +122,7 @@ template <class S, class Cell> struct Forward {
       read_row((const T*)s.h_first, first + r, before.h + r * width);
       if (Cell::kCell) read_row((const T*)s.c_first, first + r, c + r * width);
     }
-    before.round(size);
+    round(before, first, rows);
     for (int64_t step = 0; step < s.T; ++step) {
       const int64_t t = s.reverse ? s.T - 1 - step : step;
       for (int64_t r = 0; r < rows; ++r)
@@ -104,8 +131,9 @@ template <class S, class Cell> struct Forward {
           memset(before.rounded + r * width, 0, width * sizeof(S));
           if (Cell::kCell) memset(c + r * width, 0, width * sizeof(T));
         }
-      one_step(t, first, rows, packed, sums, before, after, c);
-      after.round(size);
+      if constexpr (kVaried) varied_step(t, first, rows, packed, sums, before, after, c, memory + 5 * size);
+      else one_step(t, first, rows, packed, sums, before, after, c);
+      round(after, first, rows);
       const Memory<S> swap = before;
       before = after;
       after = swap;
@@ -149,41 +177,77 @@ template <class S, class Cell> struct Forward {
     for (int64_t panel = 0; panel < panels.count(); ++panel) {
       const int panel_width = panels.width(panel);
       for (int64_t r = 0; r < kRowsAhead && r < rows; ++r) fetch(t * s.B + first + r, panel);
-      if (worth_packing(s))
-        product<S>(before.rounded, width, rows, packed + panels.offset(panel), panel_width, s.H, sums);
-      else
-        unpacked_product(before.h, rows, panel, sums);
+      product_of_panel(panel, rows, packed, before, sums);
       for (int64_t r = 0; r < rows; ++r) {
         const int64_t b = first + r, row = t * s.B + b;
         if (r + kRowsAhead < rows) fetch(row + kRowsAhead, panel);
         if (t >= length_of(s, b)) continue;
-        const ForwardRow<S> it = {s.H,
-                                  s.keep != 0,
-                                  (const T*)s.bias,
-                                  row_of<S>(s.gates, row, Cell::kGates * s.H),
-                                  row_of<S>(s.hidden, row, s.H),
-                                  row_of<S>(s.h, row, s.H),
-                                  row_of<T>(s.c, row, s.H),
-                                  before.h + r * width,
-                                  after.h + r * width,
-                                  c + r * width};
+        const ForwardRow<S> it = row_at(row, r, before, after, c);
         for (int v = 0; v < panel_width; v += Cell::kGates) {
           const int64_t at = (panels.first(panel) + v / Cell::kGates) * kLanes<T>;
           Cell::template forward<S>(sums + r * panel_width + v, it, at, s.H - at < kLanes<T> ? s.H - at : kLanes<T>);
         }
       }
     }
+    for (int64_t r = 0; r < rows; ++r)
+      if (t >= length_of(s, first + r)) pass_over(t * s.B + first + r, r, before, after);
+  }
+
+  void product_of_panel(int64_t panel, int64_t rows, const Vector<T>* packed, Memory<S> before, Vector<T>* sums) const {
+    if (worth_packing(s))
+      product<S>(before.rounded, width, rows, packed + panels.offset(panel), panels.width(panel), s.H, sums);
+    else
+      unpacked_product(before.h, rows, panel, sums);
+  }
+
+  INLINE ForwardRow<S> row_at(int64_t row, int64_t r, Memory<S> before, Memory<S> after, T* c) const {
+    return {s.H,
+            s.keep != 0,
+            (const T*)s.bias,
+            row_of<S>(s.gates, row, Cell::kGates * s.H),
+            row_of<S>(s.hidden, row, s.H),
+            row_of<S>(s.h, row, s.H),
+            row_of<T>(s.c, row, s.H),
+            before.h + r * width,
+            after.h + r * width,
+            c + r * width};
+  }
+
+  // Padding.
+  void pass_over(int64_t row, int64_t r, Memory<S> before, Memory<S> after) const {
+    memcpy(after.h + r * width, before.h + r * width, width * sizeof(T));
+    memset(row_of<S>(s.h, row, s.H), 0, s.H * sizeof(S));
+    if (Cell::kCell) memset(row_of<T>(s.c, row, s.H), 0, s.H * sizeof(T));
+  }
+
+  // Every product first, for a row's nonlinearities may need all of its sums (see variations.h).
+  void varied_step(int64_t t, int64_t first, int64_t rows, const Vector<T>* packed, Vector<T>* sums, Memory<S> before,
+                   Memory<S> after, T* c, T* whole) const {
+    constexpr int G = Cell::kGates;
+    for (int64_t panel = 0; panel < panels.count(); ++panel) {
+      product_of_panel(panel, rows, packed, before, sums);
+      const int panel_width = panels.width(panel);
+      for (int64_t r = 0; r < rows; ++r)
+        for (int v = 0; v < panel_width; ++v)
+          store<T>(whole + (r * G + v % G) * width + (panels.first(panel) + v / G) * kLanes<T>,
+                   sums[r * panel_width + v]);
+    }
     for (int64_t r = 0; r < rows; ++r) {
-      const int64_t row = t * s.B + first + r;
-      if (t < length_of(s, first + r)) continue;
-      memcpy(after.h + r * width, before.h + r * width, width * sizeof(T));
-      memset(row_of<S>(s.h, row, s.H), 0, s.H * sizeof(S));
-      if (Cell::kCell) memset(row_of<T>(s.c, row, s.H), 0, s.H * sizeof(T));
+      const int64_t b = first + r, row = t * s.B + b;
+      if (t >= length_of(s, b)) {
+        pass_over(row, r, before, after);
+        continue;
+      }
+      T* mine = whole + r * G * width;
+      if (s.gain)
+        normalize<S>(mine, G, s.H, width, (const T*)s.gain, row_of<S>(s.normed, row, G * s.H), row_of<T>(s.scale, row, 1));
+      Varied<S, Cell>::forward(mine, width, row_at(row, r, before, after, c), variation_at<S>(s, row, b),
+                               whole + rows * G * width);
     }
   }
 };
 
-template <class S, class Cell> struct Backward {
+template <class S, class Cell, bool kVaried> struct Backward {
   using T = Number<S>;
   const Sweep& s;
   Panels<S> panels;
@@ -192,7 +256,10 @@ template <class S, class Cell> struct Backward {
   explicit Backward(const Sweep& sweep)
       : s(sweep), panels{s.H, 1, Cell::kGates * s.H}, width(panels.vectors() * kLanes<T>) {}
 
-  int64_t scratch_vectors(int64_t rows) const { return rows * (2 * panels.vectors() + kMaxWidth); }
+  int64_t scratch_vectors(int64_t rows) const {
+    const int64_t plain = rows * (2 * panels.vectors() + kMaxWidth);
+    return kVaried ? plain + Varied<S, Cell>::kScratch * panels.vectors() : plain;
+  }
 
   static bool worth_packing(const Sweep&) { return true; }
 
@@ -203,14 +270,16 @@ template <class S, class Cell> struct Backward {
     Vector<T>* sums = scratch;
     T* dh = (T*)(sums + rows * kMaxWidth);
     T* dc = dh + rows * width;
+    T* own = dc + rows * width;  // of varied cells
     memset(dh, 0, 2 * rows * width * sizeof(T));
+    if (kVaried) begin_sums(first, rows);
     for (int64_t r = 0; r < rows; ++r) {
       if (s.dh_final) memcpy(dh + r * width, (const T*)s.dh_final + (first + r) * s.H, s.H * sizeof(T));
       if (s.dc_final) memcpy(dc + r * width, (const T*)s.dc_final + (first + r) * s.H, s.H * sizeof(T));
     }
     for (int64_t step = s.T - 1; step >= 0; --step) {
       const int64_t t = s.reverse ? s.T - 1 - step : step;
-      for (int64_t r = 0; r < rows; ++r) nonlinearities(t, first + r, dh + r * width, dc + r * width);
+      for (int64_t r = 0; r < rows; ++r) nonlinearities(t, first + r, dh + r * width, dc + r * width, own);
       through_weight(t, first, rows, packed, sums, dh);
       for (int64_t r = 0; r < rows; ++r)
         if (is_cleared(s, t, first + r)) {
@@ -224,11 +293,23 @@ template <class S, class Cell> struct Backward {
     }
   }
 
-  void nonlinearities(int64_t t, int64_t b, T* dh, T* dc) const {
+  // What is added up over the steps of a row begins with zeros.
+  void begin_sums(int64_t first, int64_t rows) const {
+    const auto begin = [&](void* sums, int64_t size) {
+      if (sums) memset((T*)sums + first * size, 0, rows * size * sizeof(T));
+    };
+    begin(s.dpeephole, 3 * s.H);
+    begin(s.dgain, Cell::kGates * s.H);
+    begin(s.dgain_cell, s.H);
+    begin(s.dbias_cell, s.H);
+  }
+
+  void nonlinearities(int64_t t, int64_t b, T* dh, T* dc, [[maybe_unused]] T* own) const {
     const int64_t row = t * s.B + b, length = length_of(s, b);
     S* dgates = row_of<S>(s.dgates, row, Cell::kDerivatives * s.H);
     if (t >= length) {
       memset(dgates, 0, Cell::kDerivatives * s.H * sizeof(S));
+      if (kVaried && s.gain) memset(row_of<S>(s.dsums, row, Cell::kGates * s.H), 0, Cell::kGates * s.H * sizeof(S));
       return;
     }
     const int64_t before = step_before(s, t, length);
@@ -249,21 +330,35 @@ template <class S, class Cell> struct Backward {
         dgates,
         dh,
         dc};
-    for (int64_t at = 0; at < s.H; at += kLanes<T>)
-      Cell::template backward<S>(it, at, s.H - at < kLanes<T> ? s.H - at : kLanes<T>);
+    if constexpr (kVaried) {
+      Varied<S, Cell>::backward(it, width, variation_at<S>(s, row, b), own);
+      const int64_t size = Cell::kGates * s.H;
+      if (s.gain)
+        normalize_backward<S>(dgates + Cell::kFirstOfHidden * s.H, row_of<S>(s.normed, row, size), ((const T*)s.scale)[row],
+                              (const T*)s.gain, size, row_of<S>(s.dsums, row, size), row_of<T>(s.dgain, b, size));
+    } else {
+      for (int64_t at = 0; at < s.H; at += kLanes<T>)
+        Cell::template backward<S>(it, at, s.H - at < kLanes<T> ? s.H - at : kLanes<T>);
+    }
   }
 
   // dh += W_hh^T dgates; the rows of padding have zeros there.
   void through_weight(int64_t t, int64_t first, int64_t rows, const Vector<T>* packed, Vector<T>* sums, T* dh) const {
-    const int64_t stride = Cell::kDerivatives * s.H;
-    const S* dgates = row_of<S>(s.dgates, t * s.B + first, stride) + Cell::kFirstOfHidden * s.H;
+    const bool normed = kVaried && s.gain;
+    const int64_t stride = (normed ? Cell::kGates : Cell::kDerivatives) * s.H;
+    const S* dgates = normed ? row_of<S>(s.dsums, t * s.B + first, stride)
+                             : row_of<S>(s.dgates, t * s.B + first, stride) + Cell::kFirstOfHidden * s.H;
     for (int64_t panel = 0; panel < panels.count(); ++panel) {
       const int panel_width = panels.width(panel);
       product<S>(dgates, stride, rows, packed + panels.offset(panel), panel_width, panels.K, sums);
       for (int64_t r = 0; r < rows; ++r)
         for (int v = 0; v < panel_width; ++v) {
-          T* to = dh + r * width + (panels.first(panel) + v) * kLanes<T>;
-          store<T>(to, load<T>(to) + sums[r * panel_width + v]);
+          const int64_t at = (panels.first(panel) + v) * kLanes<T>;
+          T* to = dh + r * width + at;
+          Vector<T> sum = sums[r * panel_width + v];
+          if (kVaried && s.recurrent)
+            sum *= load(row_of<T>(s.recurrent, first + r, s.H) + at, lanes_at<T>(s.H, at));
+          store<T>(to, load<T>(to) + sum);
         }
     }
   }
@@ -292,12 +387,17 @@ template <class Direction, class S> int32_t run(const Sweep& s) {
   return failed;
 }
 
-template <template <class, class> class Direction, class S> int32_t of_cell(const Sweep* sweep) {
+// Varied cells are cells of their own, so that the plain ones spend nothing on what they have not.
+template <template <class, class, bool> class Direction, class S, class Cell> int32_t varied_or_not(const Sweep& sweep) {
+  return is_varied(sweep) ? run<Direction<S, Cell, true>, S>(sweep) : run<Direction<S, Cell, false>, S>(sweep);
+}
+
+template <template <class, class, bool> class Direction, class S> int32_t of_cell(const Sweep* sweep) {
   switch (sweep->cell) {
-    case kElmanTanh: return run<Direction<S, Elman<Tanh>>, S>(*sweep);
-    case kElmanRelu: return run<Direction<S, Elman<Relu>>, S>(*sweep);
-    case kGru: return run<Direction<S, Gru>, S>(*sweep);
-    default: return run<Direction<S, Lstm>, S>(*sweep);
+    case kElmanTanh: return varied_or_not<Direction, S, Elman<Tanh>>(*sweep);
+    case kElmanRelu: return varied_or_not<Direction, S, Elman<Relu>>(*sweep);
+    case kGru: return varied_or_not<Direction, S, Gru>(*sweep);
+    default: return varied_or_not<Direction, S, Lstm>(*sweep);
   }
 }
 

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from elman.kernels import CellState, Kernel, Trajectory, Weights
+from elman.kernels import CellState, Kernel, Noise, Trajectory, Weights
 
 
 class Reading(NamedTuple):
@@ -25,13 +25,14 @@ def read_stack(
     x: Tensor,
     state: CellState,
     layers: Sequence[Sequence[Weights]],
+    noise: Sequence[Sequence[Noise]],
     *,
     dropout: float = 0.0,
     lengths: Tensor | None = None,
     resets: Tensor | None = None,
     every_state: bool = False,
 ) -> Reading:
-    """Read x (T, B, D) from `state` (L, B, ·) with `layers[layer][direction]`.
+    """Read x (T, B, D) from `state` (L, B, ·) with `layers[layer][direction]` and the noise drawn for it.
 
     Each layer reads the outputs of the one below, both directions side by side, after dropout with that
     probability. `lengths` (B,) and `resets` (T, B) are the kernel's.
@@ -40,9 +41,11 @@ def read_stack(
     for depth, directions in enumerate(layers):
         if depth > 0:
             x = F.dropout(x, dropout)
-        for direction, weights in enumerate(directions):
+        for direction, (weights, drawn) in enumerate(zip(directions, noise[depth], strict=True)):
             before = tuple(part[len(trajectories)] for part in state)
-            trajectories.append(kernel(x, before, weights, reverse=direction == 1, lengths=lengths, resets=resets))
+            trajectories.append(
+                kernel(x, before, weights, reverse=direction == 1, lengths=lengths, resets=resets, noise=drawn)
+            )
         read = [trajectory.h for trajectory in trajectories[-len(directions) :]]
         x = torch.cat(read, -1) if len(read) > 1 else read[0]
 

@@ -53,6 +53,23 @@ struct Sweep {
   void* dgates;  // *
   void* dh_first;  // (B, H): ... the initial state
   void* dc_first;  // (B, H), LSTM
+
+  // Variations. What is not wanted is null; where all are, nothing is spent on them.
+  const void* recurrent;     // (B, H): recurrent dropout multiplies h_{t-1} by it where W_hh reads it
+  const void* zoneout;       // (T, B, H): the share of h_{t-1} in h_t. Elman's network then has `gates` beside `h`
+  const void* zoneout_cell;  // (T, B, H), LSTM: the share of c_{t-1} in c_t
+  int64_t zoneout_stride, zoneout_cell_stride;  // numbers from row to row: H, or 0 if one (H,) serves all
+  const void* peephole;   // (3 * H,), LSTM: i and f read c_{t-1} times it, o the c_t before zoneout
+  const void* gain;       // (G * H,): layer normalization of W_hh h_{t-1}, times it
+  const void* gain_cell;  // (H,), LSTM: the same of the c_t that h_t is made of
+  const void* bias_cell;  // (H,) or null, LSTM: added to that
+  // Where there is a gain, kept for backward (else null):
+  void* normed;  // * (T, B, G * H): W_hh h_{t-1} after layer normalization, before the gain
+  void* scale;   // (T, B): what it was multiplied by
+  // Of backward only. out: the derivatives by ...
+  void* dsums;  // * (T, B, G * H): ... W_hh h_{t-1} before layer normalization, zeros at padding
+  // ... the variations' own weights, for each row of the batch: (B, ·)
+  void *dpeephole, *dgain, *dgain_cell, *dbias_cell;
 };
 
 // All return 0, or 1 if there was no memory for the packed weights and the scratch.

@@ -28,10 +28,10 @@ def zoneout_share(like: Tensor, T: int, B: int, H: int, p: float, *, training: b
 def draw(
     like: Tensor,
     sizes: tuple[int, int, int, int],
-    *,
     recurrent_dropout: float,
     zoneout: float,
     zoneout_cell: float,
+    *,
     training: bool,
 ) -> Noise:
     """The noise of one layer in one direction, of `sizes` T, B, P and H, in the dtype of `like`."""

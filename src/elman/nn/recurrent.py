@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-from elman.kernels import BACKENDS, Cell, CellState, Noise, Weights, check_backend, choose, recompute, variations
+from elman.kernels import BACKENDS, Cell, CellState, Kernel, Weights, check_backend, choose, recompute, variations
 from elman.nn import arguments, layout, parameters
 from elman.nn.dropout import check_probability
 from elman.nn.layout import Steps
@@ -64,14 +64,11 @@ class Recurrent(nn.Module):
         recompute: bool | int = False,
     ) -> None:
         super().__init__()
-        arguments.check_dropout("dropout", dropout)
-        arguments.check_dropout("weight_dropout", weight_dropout)
+        arguments.check_dropouts(dropout=dropout, weight_dropout=weight_dropout)
         probabilities = {"recurrent_dropout": recurrent_dropout, "zoneout": zoneout, "zoneout_cell": zoneout_cell}
         for name, p in probabilities.items():
             check_probability(name, p)
-        flags = {"bias": bias, "batch_first": batch_first, "peepholes": peepholes, "layer_norm": layer_norm}
-        for name, flag in flags.items():
-            arguments.check_flag(name, flag)
+        arguments.check_flags(bias=bias, batch_first=batch_first, peepholes=peepholes, layer_norm=layer_norm)
         arguments.check_sizes(input_size, hidden_size, num_layers, proj_size)
         check_backend(backend)
         arguments.check_recompute(recompute)
@@ -92,18 +89,15 @@ class Recurrent(nn.Module):
         self.proj_size = proj_size
         self.weight_dropout = float(weight_dropout)
         self.recurrent_dropout = float(recurrent_dropout)
-        self.zoneout = float(zoneout)
-        self.zoneout_cell = float(zoneout_cell)
-        self.peepholes = peepholes
-        self.layer_norm = layer_norm
+        self.zoneout, self.zoneout_cell = float(zoneout), float(zoneout_cell)
+        self.peepholes, self.layer_norm = peepholes, layer_norm
         self.backend = backend
         self.recompute = recompute
 
+        flags = {"bias": bias, "peepholes": peepholes, "layer_norm": layer_norm}
         for layer in range(num_layers):
             D = input_size if layer == 0 else self.output_size * self.num_directions
-            shapes = parameters.shapes(
-                cell, D, hidden_size, proj_size, bias=bias, peepholes=peepholes, layer_norm=layer_norm
-            )
+            shapes = parameters.shapes(cell, D, hidden_size, proj_size, **flags)
             for direction in range(self.num_directions):
                 for name, shape in shapes.items():
                     weight = nn.Parameter(torch.empty(shape, device=device, dtype=dtype))
@@ -146,16 +140,6 @@ class Recurrent(nn.Module):
         end = suffix(layer, direction)
         return Weights(**{name: getattr(self, name + end) for name in self._weights})
 
-    def _draw(self, T: int, B: int) -> Noise:
-        return draw(
-            cast(Tensor, self.weight_ih_l0),
-            (T, B, self.output_size, self.hidden_size),
-            recurrent_dropout=self.recurrent_dropout,
-            zoneout=self.zoneout,
-            zoneout_cell=self.zoneout_cell,
-            training=self.training,
-        )
-
     def _read(
         self,
         input: Steps,
@@ -168,12 +152,12 @@ class Recurrent(nn.Module):
         window, back = self._arrange(input, hx, lengths, resets)
         x, state, lengths, resets = window
         T, B, _ = x.shape
-        dtype = cast(Tensor, self.weight_ih_l0).dtype
-        arguments.check_features(x, self.input_size, dtype)
+        like = cast(Tensor, self.weight_ih_l0)
+        arguments.check_features(x, self.input_size, like.dtype)
         L, H, P = self.num_layers * self.num_directions, self.hidden_size, self.output_size
         shapes = ((L, B, P), (L, B, H))[: 2 if self.cell == "lstm" else 1]
         if state is None:
-            state = tuple(torch.zeros(shape, dtype=dtype, device=x.device) for shape in shapes)
+            state = tuple(torch.zeros(shape, dtype=like.dtype, device=x.device) for shape in shapes)
         arguments.check_hidden(state, shapes)
         arguments.check_alike(x, state, self._parameters.values())
         if lengths is not None:
@@ -183,22 +167,11 @@ class Recurrent(nn.Module):
             resets = resets.transpose(0, 1)  # (T, B)
 
         weights = [[self.layer_weights(n, d) for d in range(self.num_directions)] for n in range(self.num_layers)]
-        noise = [[self._draw(T, B) for _ in layer] for layer in weights]
-        backend = choose(
-            self.cell,
-            x.device,
-            self.backend,
-            dtype=x.dtype,
-            every_state=return_states,
-            projected=self.proj_size > 0,
-            bare=lengths is None and resets is None and self._is_long(T, B),
-            variations=variations(weights[0][0], noise[0][0]),
-        )
-        kernel = BACKENDS[backend].kernels[self.cell]
-        if self.recompute:
-            kernel = recompute(kernel, None if self.recompute is True else self.recompute)
+        probabilities = (self.recurrent_dropout, self.zoneout, self.zoneout_cell)
+        noise = [[draw(like, (T, B, P, H), *probabilities, training=self.training) for _ in row] for row in weights]
+        bare = lengths is None and resets is None and self._is_long(T, B)
         reading = read_stack(
-            kernel,
+            self._kernel(x, variations(weights[0][0], noise[0][0]), bare=bare, every_state=return_states),
             x,
             state,
             weights,
@@ -209,6 +182,21 @@ class Recurrent(nn.Module):
             every_state=return_states,
         )
         return back(reading)
+
+    def _kernel(self, x: Tensor, varied: tuple[str, ...], *, bare: bool, every_state: bool) -> Kernel:
+        backend = choose(
+            self.cell,
+            x.device,
+            self.backend,
+            dtype=x.dtype,
+            every_state=every_state,
+            projected=self.proj_size > 0,
+            bare=bare,
+            variations=varied,
+        )
+        kernel = BACKENDS[backend].kernels[self.cell]
+        every = None if self.recompute is True else self.recompute
+        return recompute(kernel, every) if self.recompute else kernel
 
     @staticmethod
     def _is_long(T: int, B: int) -> bool:

@@ -47,7 +47,17 @@ class RecurrentSettings(Section):
     dropout_hidden: float = Field(0.1, ge=0, lt=1)
     dropout_output: float = Field(0.2, ge=0, lt=1)
     weight_dropout: float = Field(0.0, ge=0, lt=1)
+    recurrent_dropout: float = Field(0.0, ge=0, lt=1)
+    zoneout: float = Field(0.0, ge=0, lt=1)
+    layer_norm: bool = False
     recompute: bool = False  # states between stored ones, in backward: less memory, about 4/3 of the time
+
+
+class LSTMSettings(RecurrentSettings):
+    """What the LSTM alone has."""
+
+    zoneout_cell: float = Field(0.0, ge=0, lt=1)
+    peepholes: bool = False
 
 
 class TransformerSettings(Section):
@@ -119,7 +129,7 @@ class TrainSettings(Section):
 MODEL_SETTINGS: dict[str, type[RecurrentSettings] | type[TransformerSettings]] = {
     "elman": RecurrentSettings,
     "gru": RecurrentSettings,
-    "lstm": RecurrentSettings,
+    "lstm": LSTMSettings,
     "transformer": TransformerSettings,
 }
 NOT_SETTABLE = {"source", "fingerprint"}  # the first has an argument of its own, the second follows from it
@@ -131,7 +141,7 @@ class Settings(Section):
     kind: str = "lstm"
     budget: Budget
     data: DataSettings = DataSettings()
-    model: RecurrentSettings | TransformerSettings
+    model: LSTMSettings | RecurrentSettings | TransformerSettings
     train: TrainSettings = TrainSettings()
 
     def to_yaml(self) -> str:
@@ -175,7 +185,7 @@ def set_values(tree: dict[str, Any], assignments: Iterable[str]) -> dict[str, An
     """
     tree = {name: dict(value) if isinstance(value, dict) else value for name, value in tree.items()}
     kind = tree.get("kind", "lstm")
-    sections = {
+    sections: dict[str, type[Section]] = {
         "data": DataSettings,
         "model": MODEL_SETTINGS.get(kind, RecurrentSettings),
         "train": TrainSettings,
@@ -191,7 +201,7 @@ def set_values(tree: dict[str, Any], assignments: Iterable[str]) -> dict[str, An
             known = [*places, *(f"{name}.{k}" for k, name in places.items())]
             raise UserError(
                 f"--set: no setting called {path!r} for --model {kind}",
-                remedy=nearest(path, known),
+                remedy=_remedy(key, sections, nearest(path, known)),
                 exit_code=2,
             )
         try:
@@ -239,7 +249,7 @@ def _told(error: ValidationError, sections: dict[str, type[Section]]) -> UserErr
         for section in sections.values():
             if section.__name__ == error.title:
                 known = section.model_fields
-        return UserError(f"no setting called {key!r}", remedy=nearest(key, known), exit_code=2)
+        return UserError(f"no setting called {key!r}", remedy=_remedy(key, sections, nearest(key, known)), exit_code=2)
     message = first["msg"].removeprefix("Value error, ")
     if not key or ":" in message:
         return UserError(message, exit_code=2)
@@ -248,6 +258,14 @@ def _told(error: ValidationError, sections: dict[str, type[Section]]) -> UserErr
     if first["type"] == "missing":
         return UserError(".".join(names), expected="a value", got="none", exit_code=2)
     return UserError(names[0], expected=_lower(message), got=repr(first["input"]), exit_code=2)
+
+
+def _remedy(key: str, sections: dict[str, type[Section]], otherwise: str) -> str:
+    """Which kinds of model have a setting that this one has not."""
+    kinds = [kind for kind, section in MODEL_SETTINGS.items() if key in section.model_fields]
+    if not kinds or any(key in section.model_fields for section in sections.values()):
+        return otherwise
+    return f"it is one of --model {', '.join(kinds)}"
 
 
 def _lower(message: str) -> str:

@@ -22,7 +22,7 @@ from elman.kernels.native.library import call
 from elman.kernels.native.options import Options
 from elman.kernels.native.sums import of_weights
 from elman.kernels.native.variations import PLAIN, Varied, project
-from elman.kernels.seam import Noise, Weights
+from elman.kernels.seam import Cell, Noise, Weights
 
 
 def forward(
@@ -46,12 +46,7 @@ def forward(
     gru, elman = options.cell == "gru", GH == H
     if options.lengths is not None:
         x = blank_padding(x, real_steps(options.lengths, T))
-    bias, bias_hidden = b_ih, None
-    if b_ih is not None and b_hh is not None:
-        bias = b_ih + b_hh
-        if gru:
-            bias[2 * H :] = b_ih[2 * H :]
-            bias_hidden = b_hh[2 * H :].contiguous()
+    bias, bias_hidden = _biases(options.cell, b_ih, b_hh, H)
     varied = Varied(options.noise, *own) if own else PLAIN
     gates, of_x = project(x.reshape(T * B, D), w_ih, bias, varied.gain_ih)  # (T * B, G * H)
     normed = {}
@@ -86,6 +81,17 @@ def forward(
         c_final=c_final,
     )
     return h, c, h_final, c_final, x, gates, hidden, *of_x, *normed.values()
+
+
+def _biases(cell: Cell, b_ih: Tensor | None, b_hh: Tensor | None, H: int) -> tuple[Tensor | None, Tensor | None]:
+    """What is added before the core, and what only the core can add: in the GRU's new gate, before the reset gate."""
+    if b_ih is None or b_hh is None:
+        return b_ih, None
+    bias = b_ih + b_hh
+    if cell != "gru":
+        return bias, None
+    bias[2 * H :] = b_ih[2 * H :]
+    return bias, b_hh[2 * H :].contiguous()
 
 
 class Recurrence(torch.autograd.Function):

@@ -101,5 +101,5 @@ def test_mistakes_are_told_as_ever():
     with torch.no_grad():
         with pytest.raises(RuntimeError, match="Expected 3, got 2"):
             layer(torch.ones(1, 1, 2))
-        with pytest.raises(RuntimeError, match="[Ee]xpected"):
+        with pytest.raises(RuntimeError, match=r"[Ee]xpected"):
             layer(torch.ones(1, 1, 3), torch.ones(1, 1, 5))

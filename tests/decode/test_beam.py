@@ -17,7 +17,7 @@ from elman.decode.beam import beam_search, k_best
 from elman.decode.constraints import Constraints, default_max_length
 from elman.decode.hypotheses import Hypothesis
 from elman.errors import UserError
-from elman.models.encoder_decoder import EncoderDecoder
+from elman.models import EncoderDecoder, build_encoder_decoder
 from encoder_decoders import Attentive, Table
 
 SOURCES = [[1, 2, 3], [2, 3], [0, 1, 1, 0, 3]]
@@ -109,11 +109,28 @@ def naive_greedy(model: EncoderDecoder, source: list[int], longest: int) -> tupl
         tokens.append(token)
 
 
+def real(**config: Any) -> EncoderDecoder:
+    """A model of the library whose probabilities are far from even."""
+    torch.manual_seed(0)
+    sizes = {"source_vocab_size": 7, "vocab_size": 7, "hidden_size": 8}
+    model = build_encoder_decoder(sizes | config).double().eval()
+    with torch.no_grad():
+        model.output_layer.weight *= 4
+    return model
+
+
+TRANSFORMER: dict[str, Any] = {"model": "transformer", "num_heads": 2, "encoder_layers": 1, "decoder_layers": 2}
 MODELS: dict[str, Any] = {
     "table": Table(6),
     "table with ties": Table(5, levels=3),
     "network": attentive(),
     "network without attention": attentive(attention=False),
+    "lstm without attention": real(model="lstm", attention="none", num_layers=2),
+    "gru, additive": real(model="gru", attention="additive"),
+    "elman, dot": real(model="elman", attention="dot", bridge="copy", bidirectional=False),
+    "lstm, input feeding": real(model="lstm", input_feeding=True, num_layers=2),
+    "transformer": real(**TRANSFORMER),
+    "transformer, post-norm": real(**TRANSFORMER, norm="post", positions="learned"),
 }
 
 
@@ -153,7 +170,7 @@ def test_a_batch_is_its_sentences_one_by_one(
     name: str, sources: list[list[int]], beam: int, alpha: float, beta: float, constraints: Constraints
 ) -> None:
     model = MODELS[name]
-    beta = beta if name != "network without attention" else 0.0
+    beta = 0.0 if "without attention" in name else beta
     options: dict[str, Any] = {"end": model.vocab_size - 1, "beam": beam, "n_best": beam, "constraints": constraints}
     options |= {"length_alpha": alpha, "coverage_beta": beta}
     together = beam_search(model, *batch(sources), **options)

@@ -44,6 +44,7 @@ def test_only_what_was_asked_for_counts_as_set() -> None:
             {"kind": "transformer", "model": {"hidden_size": 100, "num_heads": 3}},
             "num_heads: expected heads of an even",
         ),
+        ({"train": {"schedule": "inverse_sqrt", "warmup": 0}}, "warmup: expected more than 0 for the schedule"),
         ({"kind": "transformer", "model": {"hidden_size": 12, "num_heads": 5}}, "num_heads: expected heads"),
         ({"budget": {"amount": 0, "unit": "steps"}}, "budget: expected a positive amount, got 0 steps"),
         ({"budget": {"amount": 5, "unit": "moons"}}, "expected 'steps', 'epochs' or 'seconds', got 'moons'"),

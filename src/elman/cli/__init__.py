@@ -12,6 +12,7 @@ import typer
 from elman import __version__
 from elman.cli import bench, env, evaluate, generate, inspect, predict, train
 from elman.cli.console import say
+from elman.cli.train_arguments import TrainCommand
 from elman.errors import UserError
 
 app = typer.Typer(
@@ -40,7 +41,7 @@ def options(
         os.environ["ELMAN_DEBUG"] = "1"
 
 
-app.command("train")(train.command)
+app.command("train", cls=TrainCommand)(train.command)
 app.command("evaluate")(evaluate.command)
 app.command("generate")(generate.command)
 app.command("predict")(predict.command)

@@ -12,6 +12,7 @@ import typer
 
 from elman.cli.console import Display, clock, say
 from elman.cli.signals import Stop
+from elman.cli.train_arguments import choose_budget, choose_task
 from elman.errors import UserError
 
 if TYPE_CHECKING:
@@ -40,9 +41,17 @@ def command(
     ] = "auto",
     valid: Annotated[
         str | None,
-        typer.Option(metavar="FILE [TARGETS]", help="Validate on this; else on a part of DATA that is held out."),
+        typer.Option(
+            metavar="FILE [TARGETS]",
+            help="Validate on this, given after DATA; else on a part of DATA that is held out.",
+        ),
     ] = None,
-    tokenizer: Annotated[str | None, typer.Option(help="char (the default), byte, word or bpe.")] = None,
+    valid_target: Annotated[
+        str | None, typer.Option(hidden=True, help="What a second file after --valid becomes.")
+    ] = None,
+    tokenizer: Annotated[
+        str | None, typer.Option(help="char, byte, word or bpe; default char, and bpe where pairs are sentences.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Another seed, another run.", min=0, max=2**63 - 1)] = None,
     config: Annotated[Path | None, typer.Option(metavar="FILE.yaml", help="Settings from a file.")] = None,
     set_: Annotated[
@@ -63,9 +72,9 @@ def command(
     tree = settings.read_yaml(config) if config else {}
     if model:
         tree["kind"] = model
-    _choose_budget(tree, for_, epochs, steps)
+    choose_budget(tree, for_, epochs, steps)
     given: dict[str, dict[str, Any]] = {
-        "data": _choose_task(tree, task, data, valid) | {"tokenizer": tokenizer},
+        "data": choose_task(tree, task, data, valid, valid_target) | {"tokenizer": tokenizer},
         "train": {"seed": seed},
     }
     for section, values in given.items():
@@ -85,49 +94,6 @@ def command(
     _report(prepared, ended, as_json)
     # A signal that came when the last step was done has interrupted nothing.
     raise typer.Exit(stop.exit_code if ended.reason == "stopped" else 0)
-
-
-def _choose_task(tree: dict[str, Any], task: str, data: list[str], valid: str | None) -> dict[str, Any]:
-    """The task, which follows from the data where it is not said, and the files that the task reads."""
-    from elman.data.pairs import holds_pairs
-    from elman.train.config import TASKS
-
-    # The option takes one file: `--valid SOURCES TARGETS` leaves the second among the others.
-    valid_target = data.pop() if valid and len(data) == 3 else None
-    if len(data) > 2:
-        raise UserError("DATA", expected="one file, or two of the same length", got=len(data), exit_code=2)
-    if task != "auto" and task not in TASKS:
-        raise UserError("--task", expected="auto or " + " or ".join(TASKS), got=repr(task), exit_code=2)
-    if task != "auto":
-        tree["task"] = task
-    elif "task" not in tree:
-        tree["task"] = "translation" if holds_pairs(data) else "language-modelling"
-    if tree["task"] == "translation":
-        target = data[1] if len(data) == 2 else None
-        return {"source": data[0], "target": target, "valid": valid, "valid_target": valid_target}
-    if len(data) == 2:
-        raise UserError("DATA", expected="one text", got="two files", remedy="--task translation", exit_code=2)
-    return {"source": data[0], "valid": valid}
-
-
-def _choose_budget(tree: dict[str, Any], for_: str | None, epochs: float | None, steps: int | None) -> None:
-    from elman.train.schedule import parse_duration
-
-    given = {"--for": for_, "--epochs": epochs, "--steps": steps}
-    chosen = [name for name, value in given.items() if value is not None]
-    if len(chosen) > 1:
-        raise UserError("the budget", expected="one of --for, --epochs, --steps", got=" and ".join(chosen), exit_code=2)
-    if for_ is not None:
-        try:
-            tree["budget"] = {"amount": parse_duration(for_), "unit": "seconds"}
-        except ValueError:
-            raise UserError("--for", expected="a time such as 90s, 2m or 1h30m", got=repr(for_), exit_code=2) from None
-    elif epochs is not None:
-        if epochs == 0:
-            raise UserError("--epochs", expected="more than 0", got=0, exit_code=2)
-        tree["budget"] = {"amount": epochs, "unit": "epochs"}
-    elif steps is not None:
-        tree["budget"] = {"amount": steps, "unit": "steps"}
 
 
 def _train(prepared: Prepared, display: Display, stop: Stop) -> Finished:
@@ -191,12 +157,11 @@ def _report(prepared: Prepared, finished: Finished, as_json: bool) -> None:
         say(f"{folder} is finished already ({ended}); a larger budget goes on with it (--for, --epochs, --steps)")
     else:
         skipped = f", {counters.skipped} steps skipped" if counters.skipped else ""
-        metric = getattr(training.settings, "metric", "loss")
-        say(f"done in {clock(finished.seconds)} ({ended}); best validation {metric} {abs(finished.best):.4f}{skipped}")
+        best = f"best validation {training.objective.metric} {abs(finished.best):.4f}"  # a score's cost is below 0
+        say(f"done in {clock(finished.seconds)} ({ended}); {best}{skipped}")
         use = {"language-modelling": "generate", "translation": "predict"}[prepared.settings.task]
         say(f"the model is in {folder}/model; try `elman {use} {folder}`")
     if as_json:
-        metric = getattr(training.settings, "metric", "loss")
         report = {
             "run": str(folder),
             "reason": finished.reason,
@@ -207,7 +172,7 @@ def _report(prepared: Prepared, finished: Finished, as_json: bool) -> None:
             "epochs": training.epochs,
             "tokens": counters.targets,
             "seconds": round(finished.seconds, 3),
-            metric: abs(finished.best) if math.isfinite(finished.best) else None,
+            training.objective.metric: abs(finished.best) if math.isfinite(finished.best) else None,
             "skipped": counters.skipped,
         }
         print(json.dumps(report))

@@ -47,6 +47,12 @@ def chrf(hypotheses: Sequence[str], references: Sequence[str]) -> tuple[float, s
     return _corpus_score(_sacrebleu().CHRF(), hypotheses, references)
 
 
+def check_installed(metric: str) -> None:
+    """See that all that a metric needs is there. Errors: `UserError` for BLEU and chrF without sacrebleu."""
+    if metric in ("bleu", "chrf"):
+        _sacrebleu()
+
+
 def exact_match(hypotheses: Sequence[Any], references: Sequence[Any]) -> float:
     """How many of 100 hypotheses are their reference: of texts, or of sequences of tokens."""
     _check(hypotheses, references)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import cast
 
 import torch
@@ -35,6 +35,7 @@ class LanguageModelling:
     eod: int | None
     k1: int
     k2: int | None
+    metric: str = field(default="loss", init=False)
 
     def __post_init__(self) -> None:
         self.training_size = self.train.lanes * self.train.steps

@@ -11,12 +11,14 @@ from typing import Any
 from elman.data import parallel
 from elman.data.batches import TokenBatches
 from elman.data.corpus import Progress
+from elman.data.encoding import FreshPairs
 from elman.data.endless import EndlessPairs
 from elman.data.pairs import open_pairs
 from elman.data.parallel import ParallelCorpus
 from elman.data.tokenizers import Tokenizer
+from elman.metrics.translation import check_installed
 from elman.models import EncoderDecoder, build_encoder_decoder
-from elman.tasks.task import Choice, Say, fill
+from elman.tasks.task import Choice, Say
 from elman.tasks.translation import Translation
 from elman.tasks.translation_scores import greedy_scores
 from elman.tasks.translation_sizing import choose as choose_sizes
@@ -28,8 +30,9 @@ PEEK = 1000  # pairs that are looked at to tell
 
 
 def check(settings: Settings) -> None:
-    """See that the pairs are there."""
+    """See that the pairs are there, and what the metric needs."""
     data = _data(settings)
+    check_installed(_training(settings).metric)
     for files in (_files(data.source, data.target), _files(data.valid, data.valid_target)):
         if files:
             open_pairs(files)
@@ -37,8 +40,7 @@ def check(settings: Settings) -> None:
 
 def corpus(settings: Settings, cache: Path, say: Say, progress: Progress | None) -> ParallelCorpus:
     """Pairs as tokens."""
-    data, train = _data(settings), settings.train
-    assert isinstance(train, TranslationTraining)
+    data, train = _data(settings), _training(settings)
     made = parallel.prepare(
         _files(data.source, data.target),
         cache,
@@ -75,8 +77,7 @@ def tokenizer(data: PairSettings) -> str:
 def choose(settings: Settings, corpus: ParallelCorpus) -> Choice:
     """Sizes that fit the budget."""
     chosen = choose_sizes(settings, corpus)
-    data = _data(chosen.settings)
-    data = fill(data, data, tokenizer=corpus.target_tokenizer.kind)
+    data = _data(chosen.settings).model_copy(update={"tokenizer": corpus.target_tokenizer.kind})
     return Choice(chosen.settings.model_copy(update={"data": data}), chosen.reason)
 
 
@@ -98,8 +99,7 @@ def model_config(settings: Settings, corpus: ParallelCorpus) -> dict[str, Any]:
 
 def objective(settings: Settings, corpus: ParallelCorpus) -> Translation:
     """Each token of a target from its source and the tokens before it."""
-    train = settings.train
-    assert isinstance(train, TranslationTraining)
+    train = _training(settings)
     eods = _eods(corpus)
     scores = None
     if train.validation_sentences:
@@ -130,7 +130,7 @@ def describe(corpus: ParallelCorpus) -> str:
     source, target = corpus.source_tokenizer.vocab_size, corpus.target_tokenizer.vocab_size
     joint = corpus.source_tokenizer is corpus.target_tokenizer
     words = f"{target:,} different tokens" if joint else f"{source:,} and {target:,} different tokens"
-    fresh = " fresh" if not hasattr(corpus.train, "source") else ""
+    fresh = " fresh" if isinstance(corpus.train, FreshPairs) else ""
     return f"{len(corpus.train):,}{fresh} training and {len(corpus.valid):,} validation pairs, {words}"
 
 
@@ -149,6 +149,11 @@ def usage(folder: Path) -> str:
 def _data(settings: Settings) -> PairSettings:
     assert isinstance(settings.data, PairSettings)
     return settings.data
+
+
+def _training(settings: Settings) -> TranslationTraining:
+    assert isinstance(settings.train, TranslationTraining)
+    return settings.train
 
 
 def _files(source: str | None, target: str | None) -> list[str]:

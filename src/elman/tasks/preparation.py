@@ -21,6 +21,7 @@ from elman.train import config
 from elman.train.config import Settings
 from elman.train.training import Training
 
+PLACES = {"source", "target"}
 DEFAULT_BUDGET = {"amount": 120.0, "unit": "seconds"}
 TASKS: dict[str, Task] = {"language-modelling": text_task, "translation": pair_task}
 
@@ -38,7 +39,7 @@ class Prepared:
 def default_folder(data: str, kind: str, *, again: bool) -> Path:
     """`runs/NAME-KIND`, with a number where that is taken; `again` takes the last one there is."""
     name = data if data in NAMED else Path(data).resolve().name
-    for ending in (".gz", ".zst", ".txt", ".jsonl", ".ndjson"):
+    for ending in (".gz", ".zst", ".txt", ".tsv", ".jsonl", ".ndjson"):
         name = name.removesuffix(ending)
     name = name or "run"
     path, number = Path("runs") / f"{name}-{kind}", 2
@@ -143,7 +144,7 @@ def _agreed(stored: Settings, tree: dict[str, Any], folder: Path) -> Settings:
         raise UserError(f"{folder} is a run of another model", expected=stored.kind, got=asked.kind)
     for name in ("data", "model", "train"):
         old, new = getattr(stored, name), getattr(asked, name)
-        for key in new.model_fields_set - {"source", "target", "fingerprint"}:
+        for key in new.model_fields_set - PLACES - {"fingerprint"}:
             if getattr(new, key) != getattr(old, key):
                 raise UserError(
                     f"{folder} was made with another {key}",
@@ -151,9 +152,10 @@ def _agreed(stored: Settings, tree: dict[str, Any], folder: Path) -> Settings:
                     got=getattr(new, key),
                     remedy="leave it out to --resume, or train a new run",
                 )
-    # The same data may lie in another place now.
-    places = {"source", "target"} & asked.data.model_fields_set
-    moved: dict[str, Any] = {key: getattr(asked.data, key) for key in places}
+    # The same data may lie in another place now, and in one file instead of two.
+    moved: dict[str, Any] = {}
+    if "source" in asked.data.model_fields_set:
+        moved = {key: value for key, value in asked.data.model_dump().items() if key in PLACES}
     return stored.model_copy(
         update={
             "budget": asked.budget,

@@ -101,7 +101,8 @@ def evaluate(model: EncoderDecoder, part: PairPart, eods: tuple[int, int]) -> di
         hidden, _ = model.read(batch.inputs, model.encode(batch.source, batch.source_lengths))
         counted = batch.targets != NOT_COUNTED
         logits, wanted = model.output(hidden[counted]), batch.targets[counted]  # (N, V), (N,)
-        total += F.cross_entropy(logits.float(), wanted, reduction="sum").double().item()
+        exact = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        total += F.cross_entropy(exact, wanted, reduction="sum").double().item()
         right += int((logits.argmax(-1) == wanted).sum())
         tokens += wanted.numel()
     loss = total / tokens

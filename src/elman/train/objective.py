@@ -34,6 +34,9 @@ class Objective(Protocol):
     validation_size: int
     """How many targets the validation set has."""
 
+    metric: str
+    """The name of what tells the best weights among the metrics of a validation."""
+
     def batches(self, epoch: int) -> int:
         """How many batches an epoch has."""
         ...
@@ -47,7 +50,7 @@ class Objective(Protocol):
         ...
 
     def cost(self, metrics: dict[str, float]) -> float:
-        """What validation has least for the best weights: the loss, or a score with its sign turned."""
+        """What is least for the best weights: the metric if that is a loss, or the metric with its sign turned."""
         ...
 
     def describe(self, metrics: dict[str, float]) -> str:

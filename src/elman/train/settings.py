@@ -82,7 +82,7 @@ class Optimization(Section):
     optimizer: Literal["adamw", "muon", "sgd", "ntasgd"] = "adamw"
     learning_rate: float = Field(4e-3, gt=0)
     muon_rate: float = Field(0.02, gt=0)  # muon: of the matrices between hidden states
-    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    schedule: Literal["cosine", "linear", "constant", "inverse_sqrt"] = "cosine"
     warmup: float = Field(0.02, ge=0, le=1)  # fraction of the budget
     final: float = Field(0.0, ge=0, le=1)  # what is left of the learning rate at the end
     beta1: float = Field(0.9, ge=0, lt=1)
@@ -100,6 +100,12 @@ class Optimization(Section):
     max_bad_steps: int = Field(20, ge=1)  # in a row, with a loss or gradient that is not finite
     validate_every: int = Field(0, ge=0)  # steps; 0: about ten times in the budget
     checkpoint_every: int = Field(0, ge=0)  # steps; 0: at each validation and each half minute
+
+    @model_validator(mode="after")
+    def _warmed_up(self) -> Optimization:
+        if self.schedule == "inverse_sqrt" and not self.warmup:
+            raise ValueError("warmup: expected more than 0 for the schedule inverse_sqrt, got 0")
+        return self
 
 
 class TrainSettings(Optimization):
@@ -149,6 +155,14 @@ class RecurrentTranslatorSettings(Section):
     tied: bool = True
     dropout: float = Field(0.2, ge=0, lt=1)
 
+    @model_validator(mode="after")
+    def _fit(self) -> RecurrentTranslatorSettings:
+        if self.bidirectional and self.hidden_size % 2:
+            raise ValueError(f"hidden_size: expected an even size for two directions, got {self.hidden_size}")
+        if self.input_feeding and self.attention == "none":
+            raise ValueError("input_feeding: there is nothing to feed without attention; choose an attention")
+        return self
+
 
 class TransformerTranslatorSettings(Section):
     """An encoder-decoder Transformer (`models.TransformerEncoderDecoder`)."""
@@ -181,3 +195,9 @@ class TranslationTraining(Optimization):
     scheduled_sampling: float = Field(0.0, ge=0, le=1)  # at the end: how often a step reads the model's own last token
     metric: Literal["loss", "bleu", "chrf", "exact_match", "accuracy"] = "loss"  # which weights are best
     validation_sentences: int = Field(500, ge=0)  # are translated for the scores among the metrics
+
+    @model_validator(mode="after")
+    def _measured(self) -> TranslationTraining:
+        if self.metric in ("bleu", "chrf", "exact_match") and not self.validation_sentences:
+            raise ValueError(f"metric: expected validation_sentences above 0 for {self.metric}, got 0")
+        return self

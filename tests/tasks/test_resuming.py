@@ -15,8 +15,8 @@ from resuming import assert_same, ended, session
 
 SMALL: dict[str, dict[str, Any]] = {
     "elman": {"hidden_size": 6, "embedding_size": 5, "recompute": True},
-    "gru": {"hidden_size": 6, "embedding_size": 5, "num_layers": 2, "dropout_hidden": 0.3, "dropout_input": 0.2},
-    "lstm": {"hidden_size": 6, "embedding_size": 5, "tied": True, "weight_dropout": 0.3, "dropout_embedding": 0.1},
+    "gru": {"hidden_size": 6, "embedding_size": 5, "num_layers": 2, "dropout_hidden": 0.3, "zoneout": 0.2},
+    "lstm": {"hidden_size": 6, "embedding_size": 5, "tied": True, "weight_dropout": 0.3, "zoneout_cell": 0.3},
     "transformer": {"hidden_size": 8, "num_layers": 2, "num_heads": 2, "window": 6, "dropout": 0.2},
 }
 STEPS = 11

@@ -144,6 +144,33 @@ def test_recomputation_is_a_setting_of_recurrent_models(kind: str) -> None:
         build({"kind": "transformer", "budget": BUDGET, "model": {"recompute": True}})
 
 
+@pytest.mark.parametrize("kind", ["elman", "gru", "lstm"])
+def test_variations_are_settings_of_recurrent_models(kind: str) -> None:
+    asked = {"zoneout": 0.1, "recurrent_dropout": 0.2, "layer_norm": True}
+    settings = build({"kind": kind, "budget": BUDGET, "model": asked})
+    assert asked.items() <= settings.model_dump()["model"].items()
+    assert build(settings.model_dump()) == settings
+    with pytest.raises(UserError, match="zoneout: expected less than 1, got 1"):
+        build({"kind": kind, "budget": BUDGET, "model": {"zoneout": 1}})
+
+
+def test_what_the_lstm_alone_has() -> None:
+    asked = {"zoneout_cell": 0.5, "peepholes": True}
+    settings = build({"kind": "lstm", "budget": BUDGET, "model": asked})
+    assert asked.items() <= settings.model_dump()["model"].items()
+    assert build(yaml.safe_load(settings.to_yaml())) == settings
+    with pytest.raises(UserError) as error:
+        build({"kind": "gru", "budget": BUDGET, "model": {"peepholes": True}})
+    assert str(error.value) == "no setting called 'peepholes'; it is one of --model lstm"
+    with pytest.raises(UserError) as error:
+        set_values({"kind": "elman"}, ["model.zoneout_cell=0.1"])
+    message = "--set: no setting called 'model.zoneout_cell' for --model elman; it is one of --model lstm"
+    assert str(error.value) == message
+    with pytest.raises(UserError) as error:
+        set_values({"kind": "transformer"}, ["zoneout=0.1"])
+    assert str(error.value).endswith("; it is one of --model elman, gru, lstm")
+
+
 def test_backward_steps() -> None:
     assert TrainSettings(k1=7).backward_steps == 7
     assert TrainSettings(k1=7, k2="full").backward_steps is None

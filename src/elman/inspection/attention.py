@@ -12,8 +12,8 @@ from elman.lens.attention import AttentionScores, Weights, attention_weights, in
 from elman.report import Figure, Section, bar_chart, heatmap
 from elman.report.figure import number
 
-ROWS, STEPS, SHOWN = 16, 192, 48
-MOST_MAPS = 16  # heads whose map is drawn
+ROWS, STEPS, SHOWN = 16, 192, 40
+MOST_MAPS = 12  # heads whose map is drawn
 INDUCTION = 24  # random tokens that are repeated
 
 TEXT = (
@@ -32,8 +32,10 @@ def look(subject: Subject) -> Part:
     length = min(INDUCTION, getattr(model, "window", None) or INDUCTION)
     known = torch.from_numpy(np.unique(subject.tokens))
     induction = induction_score(model, length=length, tokens=known)
+    seen = np.minimum(np.arange(length, 2 * length) + 1, getattr(model, "window", None) or 2 * length)
+    chance = float((1 / seen).mean())
     names = [f"layer {depth + 1} head {head + 1}" for depth, w in enumerate(every) for head in range(w.shape[1])]
-    figures = _score_figures(names, scores, np.concatenate(induction), 1 / length)
+    figures = _score_figures(names, scores, np.concatenate(induction), chance)
     shown = min(SHOWN, windows.shape[1])
     symbols = subject.symbols(windows[0, :shown])
     maps = [w[0, head, :shown, :shown] for w in every for head in range(w.shape[1])]
@@ -44,7 +46,7 @@ def look(subject: Subject) -> Part:
     best = np.concatenate(induction)
     lines = [
         f"the head that looks most at the token before is {_best(names, previous)}",
-        f"the head that is most an induction head is {_best(names, best)}; by chance it would be {number(1 / length)}",
+        f"the head that is most an induction head is {_best(names, best)}; by chance it would be {number(chance)}",
     ]
     numbers = {
         name: {
@@ -114,6 +116,7 @@ def _map(name: str, weights: Weights, symbols: list[str]) -> Figure:
         y="token that looks",
         rows=symbols,
         columns=symbols,
+        limit=float(np.quantile(weights[weights > 0], 0.97)),
         reading="A row is a token that looks and a column one that it looks at: the stronger the colour, the more of "
         "its weight lies there; the diagonal is the token itself.",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from elman.state import State, batch_size, leaves, select_rows
 
 ROWS, BURN_IN, LAGS = 32, 64, 200
 JACOBIANS = 4  # steps whose Jacobian is computed
-LARGE = 1500  # numbers in a layer's memory from which on fewer are
+LARGE = 1000  # numbers in a layer's memory from which on fewer are
 
 TEXT = (
     "How much of the loss at one step reaches back to what was read and remembered k steps before. Where it falls to "
@@ -40,15 +41,14 @@ def look(subject: Subject) -> Part:
         flows[name] = gradient_flow(model, windows[:, past:-1], windows[:, -1], state)
         jacobians[name] = _jacobians(model, windows[:, past], state) if has_vectors_for_memory(model) else []
     figures = [_flow_figure({name: flow.input for name, flow in flows.items()})]
-    for parts in zip(*(flow.memory for flow in flows.values()), strict=True):
+    for parts in _side_by_side(flows):
         figures.append(_flow_figure(dict(zip(flows, parts, strict=True))))
     figures += [
         _jacobian_figure(dict(zip(jacobians, pair, strict=True))) for pair in zip(*jacobians.values(), strict=True)
     ]
-    lines = [f"gradient of the loss by the input, {name}: {flow.input.decay.words}" for name, flow in flows.items()] + [
-        f"by {part.name}, {name}: {part.decay.words}" for name, flow in flows.items() for part in flow.memory
-    ]
-    lines += [_radius_words(name, layer) for name, layers in jacobians.items() for layer in layers]
+    lines = [_decay_words({name: flow.input for name, flow in flows.items()})]
+    lines += [_decay_words(dict(zip(flows, parts, strict=True))) for parts in _side_by_side(flows)]
+    lines += [_radius_words(dict(zip(flows, pair, strict=True))) for pair in zip(*jacobians.values(), strict=True)]
     about = f"{len(windows)} windows of the text, each read from {past} tokens of past."
     numbers = {
         name: {
@@ -122,12 +122,23 @@ def _jacobian_figure(layers: dict[str, StepJacobian]) -> Figure:
     )
 
 
-def _radius_words(name: str, layer: StepJacobian) -> str:
-    radius, largest = np.median(layer.spectral_radius), np.median(layer.singular_values[:, 0])
-    return (
-        f"step Jacobian of layer {layer.layer + 1}, {name}: spectral radius {number(float(radius))}, "
-        f"largest singular value {number(float(largest))}"
-    )
+def _side_by_side(flows: dict[str, GradientFlow]) -> Iterator[tuple[Flow, ...]]:
+    """Each part of the memory, of all models."""
+    return zip(*(flow.memory for flow in flows.values()), strict=True)
+
+
+def _decay_words(flows: dict[str, Flow]) -> str:
+    name = next(iter(flows.values())).name
+    return f"gradient by {name}: " + "; ".join(f"{model} {flow.decay.words}" for model, flow in flows.items())
+
+
+def _radius_words(layers: dict[str, StepJacobian]) -> str:
+    def words(layer: StepJacobian) -> str:
+        radius, largest = np.median(layer.spectral_radius), np.median(layer.singular_values[:, 0])
+        return f"spectral radius {number(float(radius))}, largest singular value {number(float(largest))}"
+
+    place = next(iter(layers.values())).layer + 1
+    return f"step Jacobian of layer {place}: " + "; ".join(f"{name} {words(layer)}" for name, layer in layers.items())
 
 
 def _flow_numbers(flow: Flow) -> dict[str, Any]:

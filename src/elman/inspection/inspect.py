@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from elman import __version__
 from elman.errors import UserError, nearest
@@ -91,10 +94,22 @@ def inspect(
             has = ", ".join(other for other, (_, refusal) in PARTS.items() if refusal(subject) is None)
             raise UserError(f"{run}: --parts {name}: {reason}", remedy=f"this run has {has}")
     found: dict[str, Part] = {}
-    for index, (name, look) in enumerate(chosen):
-        progress(f"looking at its {name}", index / len(chosen))
-        found[name] = look(subject)
+    with one_thread():
+        for index, (name, look) in enumerate(chosen):
+            progress(f"looking at its {name}", index / len(chosen))
+            found[name] = look(subject)
     return _inspection(subject, found, time.perf_counter() - begun)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Steps of one token are too small to share: beside another busy process, threads only wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _inspection(subject: Subject, found: dict[str, Part], seconds: float) -> Inspection:
@@ -105,7 +120,7 @@ def _inspection(subject: Subject, found: dict[str, Part], seconds: float) -> Ins
     facts = [
         ("model", f"{run.model.kind}, {shape} units"),
         ("parameters", f"{count:,}"),
-        ("text", subject.text),
+        ("text", subject.text_name),
         ("tokens looked at", f"{len(subject.tokens):,}, {run.model.vocab_size:,} different"),
     ]
     report = Report(

@@ -18,7 +18,7 @@ from elman.report import Figure, Points, Section, bar_chart, heatmap, point_char
 Values = dict[str, npt.NDArray[np.float64]]  # a part of the memory: (T, H)
 
 STEPS, CHUNK = 8192, 512  # of text that units are correlated with, read in rows of so many
-SHOWN_STEPS, SHOWN_UNITS, STRIP_STEPS, PATH_STEPS = 120, 32, 480, 80
+SHOWN_STEPS, SHOWN_UNITS, STRIP_STEPS, PATH_STEPS = 96, 32, 480, 80
 STRIPS = 4
 LEAST_CORRELATION = 0.25  # of a unit that is said to track something
 
@@ -94,7 +94,7 @@ def _trackers(found: list[tuple[str, Tracker]]) -> Figure:
         np.array([abs(tracker.correlation) for _, tracker in found]),
         title="Units that track something",
         x="correlation with the best unit, its size",
-        notes=[f"{part}, unit {tracker.unit}" for part, tracker in found],
+        notes=[f"unit {tracker.unit}" for _, tracker in found],
         limit=1.0,
         reading="For each thing that can be counted in the text, the unit that goes best with it: 1 is perfect, and "
         "below a quarter there is no such unit.",
@@ -110,7 +110,7 @@ def _path(values: Values, pieces: list[str | None], begin: int) -> Figure:
     labels = [(index, text.strip()) for index, text in enumerate(texts) if text.strip()][::3]
     return point_chart(
         [
-            Points("states over the whole text", cloud[:, 0], cloud[:, 1], colour=2),
+            Points("states over the whole text", cloud[:, 0], cloud[:, 1], colour=0),
             Points(
                 f"{len(path)} steps in a row",
                 path[:, 0],
@@ -129,18 +129,18 @@ def _path(values: Values, pieces: list[str | None], begin: int) -> Figure:
 
 
 def _strip(part: str, tracker: Tracker, values: npt.NDArray[np.float64], pieces: list[str | None]) -> Figure:
-    unit = values[:, tracker.unit]
+    unit = values[:, tracker.unit] - np.median(values[:, tracker.unit])
     return text_strip(
         [piece or "" for piece in pieces],
         unit,
         limit=float(np.quantile(np.abs(unit), 0.98)),
         title=f"{tracker.feature.capitalize()}: unit {tracker.unit} of {part} (correlation {tracker.correlation:+.2f})",
-        reading="The colour behind a token is the unit's value after reading it: orange above zero, blue below.",
+        reading="The colour behind a token is the unit's value after reading it: orange above its median, blue below.",
     )
 
 
 def _map(part: str, matrix: npt.NDArray[np.float64], units: npt.NDArray[np.int64], symbols: list[str]) -> Figure:
-    shown = matrix[:, units].T
+    shown = matrix[:, units].T - np.median(matrix[:, units], axis=0)[:, None]
     return heatmap(
         shown,
         title=f"{part.capitalize()} over the text: the {len(units)} units that vary most",
@@ -150,6 +150,6 @@ def _map(part: str, matrix: npt.NDArray[np.float64], units: npt.NDArray[np.int64
         columns=symbols,
         limit=float(np.quantile(np.abs(shown), 0.98)),
         wide=True,
-        reading="A row is a unit and a column the token it has just read: orange above zero, blue below, and a long "
-        "stripe of one colour is something remembered.",
+        reading="A row is a unit and a column the token it has just read: orange above the unit's median, "
+        "blue below, and a long stripe of one colour is something remembered.",
     )

@@ -37,6 +37,7 @@ class Subject:
     fresh: LanguageModel  # the run's model before its training
     tokens: npt.NDArray[np.int64]  # (N,)
     text: str  # which one
+    text_name: str  # for the page: its file's name
 
     @property
     def models(self) -> dict[str, LanguageModel]:
@@ -89,12 +90,13 @@ def open_subject(run: str | Path, data: str | None) -> Subject:
     settings = config.build(config.read_yaml(stored)) if stored.is_file() else None
     with tempfile.TemporaryDirectory(prefix="elman-") as cache:
         if data is not None:
-            file, text = encode_file(data, loaded.tokenizer, Path(cache)), data
+            file, text, source = encode_file(data, loaded.tokenizer, Path(cache)), data, data
         else:
-            file, text = _validation(loaded, settings, Path(cache))
+            file, text, source = _validation(loaded, settings, Path(cache))
         tokens = np.array(np.asarray(file)[:MOST_TOKENS], np.int64)
     _check_fit(tokens, loaded.tokenizer, text)
-    return Subject(loaded, settings, fresh_model(loaded.model.config), tokens, text)
+    name = text.replace(source, Path(source).name)
+    return Subject(loaded, settings, fresh_model(loaded.model.config), tokens, text, name)
 
 
 def fresh_model(model: dict[str, Any]) -> LanguageModel:
@@ -104,22 +106,23 @@ def fresh_model(model: dict[str, Any]) -> LanguageModel:
         return build(model).eval()
 
 
-def _validation(run: Run, settings: Settings | None, cache: Path) -> tuple[TokenFile, str]:
-    """The tokens that the run was validated on: those in its cache, or made again from its source."""
+def _validation(run: Run, settings: Settings | None, cache: Path) -> tuple[TokenFile, str, str]:
+    """The tokens that the run was validated on, from its cache or made again; what they are; and their source."""
     if settings is None:
         raise UserError(f"{run.path} does not say what it was trained on", remedy="give a text: elman inspect RUN DATA")
     data = settings.data
-    text = data.valid or f"the validation part of {data.source}"
+    source = data.valid or data.source
+    text = data.valid or f"the validation part of {source}"
     kept = open_tokens(run.path / "cache" / "valid.bin")
     if kept is not None and kept.tokenizer == run.tokenizer.fingerprint:
-        return kept, text
+        return kept, text, source
     try:
         corpus = prepare(data.source, cache, valid=data.valid, tokenizer=run.tokenizer, expect=data.fingerprint or None)
     except UserError as error:
         raise UserError(
             f"the text of the run is gone ({error})", remedy="give another one: elman inspect RUN DATA", exit_code=1
         ) from error
-    return corpus.valid, text
+    return corpus.valid, text, source
 
 
 def _check_fit(tokens: npt.NDArray[np.int64], tokenizer: Tokenizer, text: str) -> None:

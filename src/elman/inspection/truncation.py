@@ -8,7 +8,8 @@ from elman.lens.truncation import Truncation, doubling_windows, truncation
 from elman.report import Figure, Line, Mark, Section, line_chart
 
 ROWS, STEPS = 8, 256
-WANTED = 0.99  # cosine
+SHORTEST = 2  # of the windows that are tried
+WANTED = (0.9, 0.99, 0.999)  # cosines
 
 TEXT = (
     "Training cuts the gradient every so many steps. Here the whole gradient of a stretch of text is computed, and "
@@ -17,52 +18,39 @@ TEXT = (
 
 
 def look(subject: Subject) -> Part:
-    """Both models on the same windows of the text."""
+    """The trained model on windows of the text."""
     windows = subject.windows(ROWS, STEPS + 1)
     steps = windows.shape[1] - 1
     settings = subject.settings
     used = None if settings is None else settings.train.backward_steps
-    tried = sorted({*doubling_windows(steps), *([used] if used and used < steps else [])})
-    found = {
-        name: truncation(model, windows[:, :-1], windows[:, 1:], windows=tried)
-        for name, model in subject.models.items()
-    }
-    trained = found["trained"]
+    tried = {k for k in doubling_windows(steps) if k >= SHORTEST} | ({used} if used and used < steps else set())
+    found = truncation(subject.run.model, windows[:, :-1], windows[:, 1:], windows=sorted(tried))
+    wanted = {cosine: found.smallest_window(cosine) for cosine in WANTED}
     lines = [
-        f"the smallest window whose gradient has a cosine of {WANTED} with the whole one, {name}: "
-        f"{result.smallest_window(WANTED)} steps"
-        for name, result in found.items()
+        f"cut every {k} steps, a gradient has a cosine of at least {cosine} with the whole one"
+        for cosine, k in wanted.items()
     ]
-    if used and used in trained.windows:
-        index = trained.windows.tolist().index(used)
-        lines.append(f"the run was trained with {used} steps: cosine {trained.cosine[index]:.3f} at its end")
+    if used and used in found.windows:
+        index = found.windows.tolist().index(used)
+        lines.append(f"the run was trained with {used} steps, whose cosine is {found.cosine[index]:.3f} at its end")
     marks = [Mark(float(used), f"trained with {used}")] if used and used <= steps else []
-    figures = [*_bias_figures(found, marks), *_cost_figures(trained, marks)]
+    figures = [*_bias_figures(found, marks), *_cost_figures(found, marks)]
     about = f"{windows.shape[0]} rows of {steps} steps, from a fresh memory."
     numbers = {
-        name: {
-            "windows": result.windows,
-            "cosine": result.cosine,
-            "bias": result.bias,
-            "seconds": result.seconds,
-            "megabytes": result.megabytes,
-            f"smallest_window_{WANTED}": result.smallest_window(WANTED),
-        }
-        for name, result in found.items()
+        "windows": found.windows,
+        "cosine": found.cosine,
+        "bias": found.bias,
+        "seconds": found.seconds,
+        "megabytes": found.megabytes,
+        "smallest_windows": {str(cosine): k for cosine, k in wanted.items()},
     }
     return Part(Section("Truncation", TEXT + about, figures, lines), numbers, lines)
 
 
-def _bias_figures(found: dict[str, Truncation], marks: list[Mark]) -> list[Figure]:
-    def lines(name: str) -> list[Line]:
-        return [
-            Line(model, it.windows, getattr(it, name), colour=1 + (model != "trained"), dashed=model != "trained")
-            for model, it in found.items()
-        ]
-
+def _bias_figures(found: Truncation, marks: list[Mark]) -> list[Figure]:
     return [
         line_chart(
-            lines("cosine"),
+            [Line("cosine", found.windows, found.cosine)],
             title="Cosine with the whole gradient",
             x="window, steps",
             y="cosine",
@@ -72,7 +60,7 @@ def _bias_figures(found: dict[str, Truncation], marks: list[Mark]) -> list[Figur
             "where the line is flat a longer window gains nothing.",
         ),
         line_chart(
-            lines("bias"),
+            [Line("relative bias", found.windows, found.bias, colour=2)],
             title="Relative bias",
             x="window, steps",
             y="‖g(k) − g‖ / ‖g‖",
@@ -85,10 +73,10 @@ def _bias_figures(found: dict[str, Truncation], marks: list[Mark]) -> list[Figur
     ]
 
 
-def _cost_figures(trained: Truncation, marks: list[Mark]) -> list[Figure]:
+def _cost_figures(found: Truncation, marks: list[Mark]) -> list[Figure]:
     return [
         line_chart(
-            [Line("kept for the backward pass", trained.windows, trained.megabytes, colour=3)],
+            [Line("kept for the backward pass", found.windows, found.megabytes, colour=3)],
             title="Cost in memory",
             x="window, steps",
             y="MB",
@@ -98,7 +86,7 @@ def _cost_figures(trained: Truncation, marks: list[Mark]) -> list[Figure]:
             reading="What has to be kept for the backward pass at its largest, the parameters aside.",
         ),
         line_chart(
-            [Line("the gradient of all steps", trained.windows, trained.seconds, colour=4)],
+            [Line("the gradient of all steps", found.windows, found.seconds, colour=4)],
             title="Cost in time",
             x="window, steps",
             y="seconds",

@@ -72,8 +72,8 @@ class Decay:
         """The verdict in a sentence."""
         if self.verdict == "none":
             return "no gradient reaches back at all"
-        reach = "more than 1 % is left at every lag looked at" if self.horizon is None else f"1 % at lag {self.horizon}"
-        return f"{self.verdict}: {reach}, a factor of {self.rate:.3g} a step"
+        reach = "never down to 1 %" if self.horizon is None else f"1 % at lag {self.horizon}"
+        return f"{self.verdict} ({reach}, a factor of {self.rate:.3g} a step)"
 
 
 def gradient_flow(model: LanguageModel, tokens: Tensor, targets: Tensor, state: State | None = None) -> GradientFlow:
@@ -133,7 +133,7 @@ def fit_decay(lags: npt.NDArray[Any], norms: npt.NDArray[Any]) -> Decay:
     >>> fit_decay(np.arange(100), 3 * 0.9 ** np.arange(100))
     Decay(rate=0.9, horizon=44, verdict='healthy')
     >>> fit_decay(np.arange(9), 0.5 ** np.arange(9)).words
-    'vanishing: 1 % at lag 7, a factor of 0.5 a step'
+    'vanishing (1 % at lag 7, a factor of 0.5 a step)'
     """
     norms = np.asarray(norms, np.float64)
     there = norms > 0

@@ -12,6 +12,9 @@ import numpy.typing as npt
 
 from elman.report.figure import number
 
+HUGE = 1e280  # what is beyond it, or below its inverse, is drawn at it
+POWERS = 1e5  # a logarithmic axis that is longer has powers of ten for its numbers
+
 
 @dataclass(frozen=True)
 class Scale:
@@ -35,6 +38,14 @@ class Scale:
         """Round values on the axis."""
         return log_ticks(self.low, self.high, most) if self.log else ticks(self.low, self.high, most)
 
+    def name(self, value: float) -> str:
+        """A tick's number, as SVG text: on a long logarithmic axis as a power of ten."""
+        if self.log and self.high / self.low > POWERS:
+            return f'10<tspan class="power" dy="-5">{round(math.log10(value))}</tspan>'
+        if abs(value) >= 10_000:
+            return f"{value / 1e6:g}M" if abs(value) >= 1e6 else f"{value / 1e3:g}k"
+        return f"{value:g}" if abs(value) < 1000 else number(value)
+
 
 def span(values: Sequence[npt.ArrayLike], *, log: bool = False, zero: bool = False) -> tuple[float, float]:
     """The least interval with round ends that holds all finite values (with `log`: all positive ones).
@@ -46,16 +57,23 @@ def span(values: Sequence[npt.ArrayLike], *, log: bool = False, zero: bool = Fal
     every = every[np.isfinite(every) & ((every > 0) | (not log))]
     if not len(every):
         return (0.1, 1.0) if log else (0.0, 1.0)
-    low, high = float(every.min()), float(every.max())
+    low, high = (float(np.clip(end, -HUGE, HUGE)) for end in (every.min(), every.max()))
     if log:
+        low, high = max(low, 1 / HUGE), max(high, 1 / HUGE)
         low, high = 10.0 ** math.floor(math.log10(low) + 1e-9), 10.0 ** math.ceil(math.log10(high) - 1e-9)
         return (low, high) if low < high else (low / 10, high)
     if zero:
         low, high = min(low, 0.0), max(high, 0.0)
-    if low == high:
-        low, high = low - 0.5, high + 0.5
+    size = max(abs(low), abs(high))
+    if high - low <= max(1e-9 * size, 1 / HUGE):  # as good as one number
+        low, high = low - max(0.5, size / 10), high + max(0.5, size / 10)
     step = _step(low, high, 6)
-    return round(math.floor(low / step + 1e-9) * step, 12), round(math.ceil(high / step - 1e-9) * step, 12)
+    return _tidy(math.floor(low / step + 1e-9) * step), _tidy(math.ceil(high / step - 1e-9) * step)
+
+
+def _tidy(value: float) -> float:
+    """Without the digits that a float's rounding has left."""
+    return float(f"{value:.12g}")
 
 
 def ticks(low: float, high: float, most: int = 6) -> list[float]:
@@ -66,7 +84,7 @@ def ticks(low: float, high: float, most: int = 6) -> list[float]:
     """
     step = _step(low, high, most)
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-    return [round(index * step, 12) for index in range(first, last + 1)]
+    return [_tidy(index * step) for index in range(first, last + 1)]
 
 
 def log_ticks(low: float, high: float, most: int = 6) -> list[float]:
@@ -100,16 +118,15 @@ class Frame:
     def markup(self) -> str:
         """Grid lines, ticks and labels."""
         parts = []
+        left, foot = self.x.start, self.y.start
         for value, y in zip(self.y.ticks(5), self.y(self.y.ticks(5)), strict=True):
-            parts.append(f'<path class="grid" d="M{self.x.start:g} {y:.1f}H{self.x.stop:g}"/>')
-            parts.append(
-                f'<text class="tick" x="{self.x.start - 7:g}" y="{y + 4:.1f}" text-anchor="end">{_tick(value)}</text>'
-            )
+            parts.append(f'<path class="grid" d="M{left:g} {y:.1f}H{self.x.stop:g}"/>')
+            name = self.y.name(value)
+            parts.append(f'<text class="tick" x="{left - 7:g}" y="{y + 4:.1f}" text-anchor="end">{name}</text>')
         for value, x in zip(self.x.ticks(), self.x(self.x.ticks()), strict=True):
-            parts.append(f'<path class="grid" d="M{x:.1f} {self.y.stop:g}V{self.y.start:g}"/>')
-            parts.append(
-                f'<text class="tick" x="{x:.1f}" y="{self.y.start + 18:g}" text-anchor="middle">{_tick(value)}</text>'
-            )
+            parts.append(f'<path class="grid" d="M{x:.1f} {self.y.stop:g}V{foot:g}"/>')
+            name = self.x.name(value)
+            parts.append(f'<text class="tick" x="{x:.1f}" y="{foot + 18:g}" text-anchor="middle">{name}</text>')
         parts.append(f'<path class="axis" d="M{self.x.start:g} {self.y.start:g}H{self.x.stop:g}"/>')
         middle, foot = (self.x.start + self.x.stop) / 2, self.height - 6
         parts.append(
@@ -145,13 +162,3 @@ def frame(
 def svg(content: str, width: float, height: float, title: str) -> str:
     """The drawing around its content."""
     return f'<svg viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{escape(title)}">{content}</svg>'
-
-
-def _tick(value: float) -> str:
-    """A tick's number; powers of ten beyond a thousand as such."""
-    exponent = math.log10(abs(value)) if value else 0.0
-    if value > 0 and exponent == round(exponent) and not -3 <= exponent <= 3:
-        return f'10<tspan class="power" dy="-5">{int(exponent)}</tspan>'
-    if abs(value) >= 10_000:
-        return f"{value / 1e6:g}M" if abs(value) >= 1e6 else f"{value / 1e3:g}k"
-    return f"{value:g}" if abs(value) < 1000 else number(value)

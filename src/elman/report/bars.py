@@ -27,7 +27,7 @@ def bar_chart(
 ) -> Figure:
     """Horizontal bars from zero, one below the other; `notes` stand after the values, `limit` ends the axis."""
     left = min(210.0, max((len(name) for name in names), default=0) * CHARACTER + 14)
-    room = 56 + max((len(note) for note in notes), default=0) * CHARACTER
+    room = 60 + max((len(note) for note in notes), default=0) * CHARACTER
     row, top = (22, 26) if len(names) <= 16 else (16, 26)
     low, high = span([values], zero=True) if limit is None else (min(0.0, float(np.min(values, initial=0))), limit)
     scale = Scale(low, high, left, 480 - room)
@@ -35,7 +35,7 @@ def bar_chart(
     parts = [f'<text class="label" x="4" y="14">{escape(x)}</text>']
     for index, (name, value) in enumerate(zip(names, values.tolist(), strict=True)):
         y, end = top + index * row, float(scale(value))
-        note = f"  {notes[index]}" if notes else ""
+        note = f" · {notes[index]}" if notes else ""
         parts.append(
             f'<text class="tick" x="{left - 8:g}" y="{y + row / 2 + 4:g}" text-anchor="end">{escape(name)}</text>'
             f'<rect class="bar c{colour}" x="{min(zero, end):.1f}" y="{y + 3}" '

@@ -47,7 +47,7 @@ class Points:
     name: str
     x: Values
     y: Values
-    colour: int = 1
+    colour: int = 1  # of six; 0 is the background's grey
     texts: Sequence[str] = ()
     path: bool = False
     labels: Sequence[tuple[int, str]] = ()  # index of a point, and what is written beside it

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from elman.report.axes import svg
 from elman.report.figure import Figure, Table
 
+LETTER = 9.2  # the room that a letter takes along a side
 LEVELS = 127  # on either side of zero
 POSITIVE, NEGATIVE = (214, 96, 32), (46, 116, 196)  # orange and blue, which the colour-blind tell apart
 
@@ -49,18 +50,16 @@ def heatmap(
         f'<text class="label" x="{left + inner / 2:g}" y="{top + height + 38:g}" text-anchor="middle">'
         f"{escape(x)}</text>",
     ]
-    for index in _spread(R, height, 15):
-        name = rows[index] if rows else str(index)
-        at = top + height * (index + 0.5) / R + 4
-        parts.append(f'<text class="tick" x="{left - 6}" y="{at:.1f}" text-anchor="end">{escape(name)}</text>')
-    for index in _spread(C, inner, 9 if columns else 40):
-        name = columns[index] if columns else str(index)
-        at = left + inner * (index + 0.5) / C
-        parts.append(
-            f'<text class="tick" x="{at:.1f}" y="{top + height + 16:.1f}" text-anchor="middle">{escape(name)}</text>'
-        )
-    headings = ["", *(columns or map(str, range(C)))]
-    table = Table(headings, [[rows[r] if rows else str(r), *map(_short, values[r].tolist())] for r in range(R)])
+    rows, columns = rows or [*map(str, range(R))], columns or [*map(str, range(C))]
+    for index in _spread(R, height, LETTER):
+        at = top + height * (index + 0.5) / R + 3
+        parts.append(f'<text class="dense" x="{left - 5}" y="{at:.1f}" text-anchor="end">{escape(rows[index])}</text>')
+    longest = max(map(len, columns), default=1)
+    for index in _spread(C, inner, LETTER if longest == 1 else longest * 0.7 * LETTER + 6):
+        at, foot = left + inner * (index + 0.5) / C, top + height + 14
+        name = escape(columns[index])
+        parts.append(f'<text class="dense" x="{at:.1f}" y="{foot:.1f}" text-anchor="middle">{name}</text>')
+    table = Table(["", *columns], [[rows[r], *map(_short, values[r].tolist())] for r in range(R)])
     return Figure(title, svg("".join(parts), width, top + height + bottom, title), reading, table, (), wide)
 
 

@@ -24,6 +24,7 @@ _SHADES = "".join(
 
 STYLE = (
     f":root{{{_variables(LIGHT)}}}@media(prefers-color-scheme:dark){{:root{{{_variables(DARK)}}}}}"
+    + ".c0{--c:var(--soft)}"
     + "".join(f".c{n}{{--c:var(--c{n})}}" for n in range(1, 7))
     + _SHADES
     + """
@@ -57,7 +58,7 @@ figcaption{margin-bottom:8px}
 svg{display:block;width:100%;height:auto;overflow:visible}
 image{image-rendering:pixelated}
 .tick,.label,.note{font:12.5px var(--sans);fill:var(--soft)}
-.power{font-size:9.5px}
+.dense{font:9.5px var(--sans);fill:var(--soft)}.power{font-size:9.5px}
 .label{fill:var(--ink)}
 .grid{stroke:var(--grid);fill:none}.axis,.box{stroke:var(--soft);fill:none;stroke-width:1}
 .box{stroke:var(--rule)}
@@ -66,7 +67,7 @@ image{image-rendering:pixelated}
 .band{fill:var(--c);opacity:.14}
 .bar{fill:var(--c);opacity:.85}
 .trail{fill:none;stroke:var(--c);stroke-width:1;opacity:.45}
-.point{fill:var(--c);opacity:.7}.point:hover{opacity:1}
+.point{fill:var(--c);opacity:.7}.point.c0{opacity:.28}.point:hover{opacity:1}
 .hit{fill:transparent}.hit:hover{fill:var(--ink)}
 .strip{font:15px/1.75 var(--mono);white-space:pre-wrap;overflow-wrap:anywhere;max-height:420px;overflow:auto}
 .strip i{font-style:normal;padding:2px 0}

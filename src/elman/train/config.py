@@ -18,6 +18,7 @@ from elman.errors import UserError, nearest
 from elman.train.schedule import Budget
 from elman.train.settings import (
     DataSettings,
+    LSTMSettings,
     PairSettings,
     RecurrentSettings,
     RecurrentTranslatorSettings,
@@ -45,16 +46,22 @@ class Sections:
         return {"data": self.data, "model": model, "train": self.train}
 
 
-RECURRENT = ("lstm", "gru", "elman")
 TASKS: dict[str, Sections] = {
     "language-modelling": Sections(
         DataSettings,
-        {**dict.fromkeys(RECURRENT, RecurrentSettings), "transformer": TransformerSettings},
+        {
+            "lstm": LSTMSettings,
+            **dict.fromkeys(("gru", "elman"), RecurrentSettings),
+            "transformer": TransformerSettings,
+        },
         TrainSettings,
     ),
     "translation": Sections(
         PairSettings,
-        {**dict.fromkeys(RECURRENT, RecurrentTranslatorSettings), "transformer": TransformerTranslatorSettings},
+        {
+            **dict.fromkeys(("lstm", "gru", "elman"), RecurrentTranslatorSettings),
+            "transformer": TransformerTranslatorSettings,
+        },
         TranslationTraining,
     ),
 }
@@ -100,7 +107,7 @@ def build(tree: dict[str, Any]) -> Settings:
             tree[name] = section(**values)
         return Settings(**tree)
     except ValidationError as error:
-        raise _told(error, sections) from None
+        raise _told(error, TASKS[task], sections) from None
 
 
 def set_values(tree: dict[str, Any], assignments: Iterable[str]) -> dict[str, Any]:
@@ -111,7 +118,8 @@ def set_values(tree: dict[str, Any], assignments: Iterable[str]) -> dict[str, An
     """
     tree = {name: dict(value) if isinstance(value, dict) else value for name, value in tree.items()}
     kind = tree.get("kind", "lstm")
-    sections = TASKS.get(tree.get("task", ""), TASKS["language-modelling"]).of(kind)
+    task = TASKS.get(tree.get("task", ""), TASKS["language-modelling"])
+    sections = task.of(kind)
     places = {key: name for name, section in sections.items() for key in section.model_fields.keys() - NOT_SETTABLE}
     for assignment in assignments:
         path, equals, text = assignment.partition("=")
@@ -123,7 +131,7 @@ def set_values(tree: dict[str, Any], assignments: Iterable[str]) -> dict[str, An
             known = [*places, *(f"{name}.{k}" for k, name in places.items())]
             raise UserError(
                 f"--set: no setting called {path!r} for --model {kind}",
-                remedy=nearest(path, known),
+                remedy=_remedy(key, task, sections, nearest(path, known)),
                 exit_code=2,
             )
         try:
@@ -169,7 +177,7 @@ def _number(text: str) -> str:
         return text
 
 
-def _told(error: ValidationError, sections: dict[str, type[Section]]) -> UserError:
+def _told(error: ValidationError, task: Sections, sections: dict[str, type[Section]]) -> UserError:
     """Pydantic's first complaint in one line."""
     first = error.errors()[0]
     key = str(first["loc"][-1]) if first["loc"] else ""
@@ -178,7 +186,8 @@ def _told(error: ValidationError, sections: dict[str, type[Section]]) -> UserErr
         for section in sections.values():
             if section.__name__ == error.title:
                 known = section.model_fields
-        return UserError(f"no setting called {key!r}", remedy=nearest(key, known), exit_code=2)
+        remedy = _remedy(key, task, sections, nearest(key, known))
+        return UserError(f"no setting called {key!r}", remedy=remedy, exit_code=2)
     message = first["msg"].removeprefix("Value error, ")
     if not key or ":" in message:
         return UserError(message, exit_code=2)
@@ -187,6 +196,14 @@ def _told(error: ValidationError, sections: dict[str, type[Section]]) -> UserErr
     if first["type"] == "missing":
         return UserError(".".join(names), expected="a value", got="none", exit_code=2)
     return UserError(names[0], expected=_lower(message), got=repr(first["input"]), exit_code=2)
+
+
+def _remedy(key: str, task: Sections, sections: dict[str, type[Section]], otherwise: str) -> str:
+    """Which kinds of model have a setting that this one has not."""
+    kinds = sorted(kind for kind, section in task.models.items() if key in section.model_fields)
+    if not kinds or any(key in section.model_fields for section in sections.values()):
+        return otherwise
+    return f"it is one of --model {', '.join(kinds)}"
 
 
 def _lower(message: str) -> str:

@@ -37,7 +37,17 @@ class RecurrentSettings(Section):
     dropout_hidden: float = Field(0.1, ge=0, lt=1)
     dropout_output: float = Field(0.2, ge=0, lt=1)
     weight_dropout: float = Field(0.0, ge=0, lt=1)
+    recurrent_dropout: float = Field(0.0, ge=0, lt=1)
+    zoneout: float = Field(0.0, ge=0, lt=1)
+    layer_norm: bool = False
     recompute: bool = False  # states between stored ones, in backward: less memory, about 4/3 of the time
+
+
+class LSTMSettings(RecurrentSettings):
+    """What the LSTM alone has."""
+
+    zoneout_cell: float = Field(0.0, ge=0, lt=1)
+    peepholes: bool = False
 
 
 class TransformerSettings(Section):

@@ -26,13 +26,17 @@ BELOW: dict[str, set[str]] = {
     "models": GROUND | {"kernels", "nn"},
     "data": GROUND,
     "train": GROUND,
-    "decode": GROUND | {"kernels", "nn", "models"},
+    "metrics": GROUND,
+    "decode": GROUND | {"kernels", "nn", "models", "data"},
     "environment": GROUND | {"kernels"},
     "bench": GROUND | {"kernels", "nn", "environment"},
     "runs": GROUND | {"kernels", "nn", "models", "data"},
-    "tasks": GROUND | {"kernels", "nn", "models", "data", "train", "runs", "environment"},
+    "lens": GROUND | {"kernels", "nn", "models"},
+    "report": set(),
+    "inspection": GROUND | {"kernels", "nn", "models", "data", "train", "runs", "lens", "report"},
+    "tasks": GROUND | {"kernels", "nn", "models", "data", "train", "runs", "environment", "metrics", "decode"},
 }
-BELOW["cli"] = set(BELOW) | {"decode"}
+BELOW["cli"] = set(BELOW)
 BELOW["__main__"] = {"cli"}
 
 
@@ -80,6 +84,8 @@ def test_below_is_an_order() -> None:
         ["-m", "elman", "--help"],
         ["-m", "elman", "train", "--help"],
         ["-m", "elman", "bench", "--help"],
+        ["-m", "elman", "inspect", "--help"],
+        ["-m", "elman", "predict", "--help"],
     ],
 )
 def test_torch_is_not_imported_where_it_is_not_needed(arguments: list[str]) -> None:

@@ -6,10 +6,24 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "data", "decode", "kernels", "load", "models", "nn", "state", "tasks", "train"]
+__all__ = [
+    "__version__",
+    "data",
+    "decode",
+    "inspection",
+    "kernels",
+    "lens",
+    "load",
+    "models",
+    "nn",
+    "report",
+    "state",
+    "tasks",
+    "train",
+]
 
 if TYPE_CHECKING:
-    from elman import data, decode, kernels, models, nn, state, tasks, train
+    from elman import data, decode, inspection, kernels, lens, models, nn, report, state, tasks, train
     from elman.runs import load
 
 

@@ -5,12 +5,13 @@ import pytest
 import yaml
 
 from elman.errors import UserError
-from elman.train.config import MODEL_SETTINGS, RecurrentSettings, TrainSettings, build, read_yaml, set_values
+from elman.train.config import TASKS, build, read_yaml, set_values
+from elman.train.settings import RecurrentSettings, TrainSettings
 
 BUDGET = {"amount": 10, "unit": "steps"}
 
 
-@pytest.mark.parametrize("kind", MODEL_SETTINGS)
+@pytest.mark.parametrize("kind", TASKS["language-modelling"].models)
 def test_what_is_written_is_read_again(kind: str, tmp_path: Path) -> None:
     settings = build({"kind": kind, "budget": BUDGET, "train": {"k1": 5, "k2": 9, "learning_rate": 1e-3}})
     (tmp_path / "config.yaml").write_text(settings.to_yaml())

@@ -21,7 +21,12 @@ if TYPE_CHECKING:
 
 def command(
     data: Annotated[
-        str, typer.Argument(metavar="DATA", help="A text, a folder, JSON lines (.gz, .zst), or python-stdlib.")
+        list[str],
+        typer.Argument(
+            metavar="DATA [TARGETS]",
+            help="A text, a folder, JSON lines (.gz, .zst), or python-stdlib. Pairs to translate: two files line by "
+            "line, a .tsv, JSON lines with source and target, or a named source such as numbers-en.",
+        ),
     ],
     out: Annotated[Path | None, typer.Option("-o", "--out", metavar="RUN", help="The run folder.")] = None,
     model: Annotated[str | None, typer.Option(help="lstm (the default), gru, elman or transformer.")] = None,
@@ -30,8 +35,12 @@ def command(
     ] = None,
     epochs: Annotated[float | None, typer.Option(help="The budget as passes over the data.", min=0)] = None,
     steps: Annotated[int | None, typer.Option(help="The budget as optimiser steps.", min=1)] = None,
+    task: Annotated[
+        str, typer.Option(help="language-modelling or translation; auto: translation where DATA are pairs.")
+    ] = "auto",
     valid: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Validate on this; else on the tail of DATA.")
+        str | None,
+        typer.Option(metavar="FILE [TARGETS]", help="Validate on this; else on a part of DATA that is held out."),
     ] = None,
     tokenizer: Annotated[str | None, typer.Option(help="char (the default), byte, word or bpe.")] = None,
     seed: Annotated[int | None, typer.Option(help="Another seed, another run.", min=0, max=2**63 - 1)] = None,
@@ -43,7 +52,7 @@ def command(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object at the end.")] = False,
 ) -> None:
-    """Train a language model on DATA: the best one within a budget (2 minutes, unless you say otherwise)."""
+    """Train a model on DATA: the best one within a budget (2 minutes, unless you say otherwise)."""
     from elman.tasks import preparation
     from elman.train import config as settings
     from elman.train.memory import keep_freed
@@ -56,12 +65,12 @@ def command(
         tree["kind"] = model
     _choose_budget(tree, for_, epochs, steps)
     given: dict[str, dict[str, Any]] = {
-        "data": {"source": data, "valid": valid, "tokenizer": tokenizer},
+        "data": _choose_task(tree, task, data, valid) | {"tokenizer": tokenizer},
         "train": {"seed": seed},
     }
     for section, values in given.items():
         tree[section] = (tree.get(section) or {}) | {k: v for k, v in values.items() if v is not None}
-    folder = out or preparation.default_folder(data, tree.get("kind", "lstm"), again=resume or overwrite)
+    folder = out or preparation.default_folder(data[0], tree.get("kind", "lstm"), again=resume or overwrite)
     if resume and "kind" not in tree and (kind := preparation.stored_kind(folder)):
         tree["kind"] = kind
     tree = settings.set_values(tree, set_ or [])
@@ -76,6 +85,29 @@ def command(
     _report(prepared, ended, as_json)
     # A signal that came when the last step was done has interrupted nothing.
     raise typer.Exit(stop.exit_code if ended.reason == "stopped" else 0)
+
+
+def _choose_task(tree: dict[str, Any], task: str, data: list[str], valid: str | None) -> dict[str, Any]:
+    """The task, which follows from the data where it is not said, and the files that the task reads."""
+    from elman.data.pairs import holds_pairs
+    from elman.train.config import TASKS
+
+    # The option takes one file: `--valid SOURCES TARGETS` leaves the second among the others.
+    valid_target = data.pop() if valid and len(data) == 3 else None
+    if len(data) > 2:
+        raise UserError("DATA", expected="one file, or two of the same length", got=len(data), exit_code=2)
+    if task != "auto" and task not in TASKS:
+        raise UserError("--task", expected="auto or " + " or ".join(TASKS), got=repr(task), exit_code=2)
+    if task != "auto":
+        tree["task"] = task
+    elif "task" not in tree:
+        tree["task"] = "translation" if holds_pairs(data) else "language-modelling"
+    if tree["task"] == "translation":
+        target = data[1] if len(data) == 2 else None
+        return {"source": data[0], "target": target, "valid": valid, "valid_target": valid_target}
+    if len(data) == 2:
+        raise UserError("DATA", expected="one text", got="two files", remedy="--task translation", exit_code=2)
+    return {"source": data[0], "valid": valid}
 
 
 def _choose_budget(tree: dict[str, Any], for_: str | None, epochs: float | None, steps: int | None) -> None:
@@ -101,7 +133,7 @@ def _choose_budget(tree: dict[str, Any], for_: str | None, epochs: float | None,
 def _train(prepared: Prepared, display: Display, stop: Stop) -> Finished:
     from elman.train.loop import Finished, fit
 
-    view = View(display)
+    view = View(prepared, display)
     for event in fit(prepared.training, prepared.folder, stop=stop):
         view.show(event)
         if isinstance(event, Finished):
@@ -112,8 +144,8 @@ def _train(prepared: Prepared, display: Display, stop: Stop) -> Finished:
 class View:
     """Shows a training's events to a person."""
 
-    def __init__(self, display: Display) -> None:
-        self.display = display
+    def __init__(self, prepared: Prepared, display: Display) -> None:
+        self.prepared, self.display = prepared, display
         self.loss = float("nan")
         self.validation = ""
         self.since = 0.0  # the end of the step before, by the clock; 0: there is none to measure from
@@ -141,11 +173,8 @@ class View:
             self.validation = f"  valid {event.metrics['loss']:.3f}"
             self.since = 0.0
             mark = "  best so far" if event.improved else ""
-            metrics = event.metrics
-            self.display.say(
-                f"step {event.step:>6,}  train {self.loss:.4f}  valid {metrics['loss']:.4f} nats a token, "
-                f"{metrics['bits_per_character']:.4f} bits a character{mark}"
-            )
+            text = self.prepared.training.objective.describe(event.metrics)
+            self.display.say(f"step {event.step:>6,}  train {self.loss:.4f}  valid {text}{mark}")
         elif isinstance(event, loop.Resumed):
             self.display.say(f"resuming from step {event.step:,}")
         elif isinstance(event, loop.Warned):
@@ -162,19 +191,23 @@ def _report(prepared: Prepared, finished: Finished, as_json: bool) -> None:
         say(f"{folder} is finished already ({ended}); a larger budget goes on with it (--for, --epochs, --steps)")
     else:
         skipped = f", {counters.skipped} steps skipped" if counters.skipped else ""
-        say(f"done in {clock(finished.seconds)} ({ended}); best validation loss {finished.best:.4f}{skipped}")
-        say(f"the model is in {folder}/model; try `elman generate {folder}`")
+        metric = getattr(training.settings, "metric", "loss")
+        say(f"done in {clock(finished.seconds)} ({ended}); best validation {metric} {abs(finished.best):.4f}{skipped}")
+        use = {"language-modelling": "generate", "translation": "predict"}[prepared.settings.task]
+        say(f"the model is in {folder}/model; try `elman {use} {folder}`")
     if as_json:
+        metric = getattr(training.settings, "metric", "loss")
         report = {
             "run": str(folder),
             "reason": finished.reason,
+            "task": prepared.settings.task,
             "model": prepared.settings.kind,
             "parameters": sum(p.numel() for p in training.parameters),
             "steps": finished.step,
             "epochs": training.epochs,
             "tokens": counters.targets,
             "seconds": round(finished.seconds, 3),
-            "loss": finished.best if math.isfinite(finished.best) else None,
+            metric: abs(finished.best) if math.isfinite(finished.best) else None,
             "skipped": counters.skipped,
         }
         print(json.dumps(report))

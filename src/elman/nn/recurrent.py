@@ -16,6 +16,7 @@ from elman.nn import arguments, layout, parameters
 from elman.nn.dropout import check_probability
 from elman.nn.layout import Steps
 from elman.nn.noise import draw
+from elman.nn.one_step import read_one_step
 from elman.nn.parameters import suffix
 from elman.nn.stack import Reading, read_stack
 
@@ -150,6 +151,10 @@ class Recurrent(nn.Module):
         return_states: bool,
     ) -> layout.Returned:
         """`forward` with the state as a tuple of tensors, and () for the states that were not asked for."""
+        if lengths is None and resets is None and not return_states and isinstance(input, Tensor):
+            at_once = read_one_step(self, input, hx)
+            if at_once is not None:
+                return at_once
         window, back = self._arrange(input, hx, lengths, resets)
         x, state, lengths, resets = window
         T, B, _ = x.shape

@@ -158,6 +158,16 @@ void run(const Precision& precision, int32_t cell, int64_t T, int64_t B, int64_t
     dsums.check("dsums"), dgain.check("dgain"), dgain_cell.check("dgain_cell"), dbias_cell.check("dbias_cell");
     dpeephole.check("dpeephole");
 
+    // Where nobody wants the derivative by the initial state, all others are the same.
+    const Numbers dgates_before = dgates;
+    Sweep less = sweep;
+    less.dh_first = less.dc_first = nullptr;
+    if (precision.backward(&less) != 0) exit(1);
+    if (dgates.data != dgates_before.data) {
+      fprintf(stderr, "dh_first changes dgates\n");
+      exit(1);
+    }
+
     std::vector<char> all;
     for (const Numbers* part : {&h, &c, &h_final, &c_final, &dgates, &dh_first, &dc_first, &dsums, &dgain, &dgain_cell,
                                 &dbias_cell, &dpeephole})
@@ -167,6 +177,27 @@ void run(const Precision& precision, int32_t cell, int64_t T, int64_t B, int64_t
       fprintf(stderr, "the threads change the result\n");
       exit(1);
     }
+  }
+}
+
+// One step, whose results must be finite and in their places.
+void run_step(size_t bytes, int32_t (*entry)(const Step*), int32_t cell, int64_t B, int64_t D, int64_t H, bool biased) {
+  const int64_t G = cell == kLstm ? 4 : cell == kGru ? 3 : 1;
+  const Numbers x(bytes, B * D, true), weight_x(bytes, G * H * D, true), weight_h(bytes, G * H * H, true),
+      bias_x(bytes, G * H, true), bias_h(bytes, G * H, true), h_first(bytes, B * H, true), c_first(bytes, B * H, true);
+  Numbers h(bytes, B * H, false), h_final(bytes, B * H, false), c_final(bytes, B * H, false);
+  Step step = {};
+  step.B = B, step.D = D, step.H = H, step.cell = cell;
+  step.x = x.data.data(), step.weight_x = weight_x.data.data(), step.weight_h = weight_h.data.data();
+  if (biased) step.bias_x = bias_x.data.data(), step.bias_h = bias_h.data.data();
+  step.h_first = h_first.data.data();
+  step.h = h.data.data(), step.h_final = h_final.data.data();
+  if (cell == kLstm) step.c_first = c_first.data.data(), step.c_final = c_final.data.data();
+  if (entry(&step) != 0) exit(1);
+  h.check("h"), c_final.check("c_final");
+  if (h.data != h_final.data) {
+    fprintf(stderr, "h and h_final differ\n");
+    exit(1);
   }
 }
 
@@ -184,5 +215,14 @@ int main() {
   run(kPrecisions[0], kGru, 3, 24, 300, kMasked), ++runs;  // enough work for threads
   run(kPrecisions[2], kLstm, 3, 24, 300, kReverse | kMasked), ++runs;
   run(kPrecisions[2], kLstm, 3, 24, 300, kAllFlags), ++runs;
+  for (int32_t cell : {kElmanTanh, kElmanRelu, kGru, kLstm})
+    for (int64_t B : {1, 3})
+      for (int64_t D : {1, 5, 16, 33})
+        for (int64_t H : {1, 5, 16, 33, 70})
+          for (bool biased : {false, true}) {
+            run_step(4, elman_step_float, cell, B, D, H, biased);
+            run_step(8, elman_step_double, cell, B, D, H, biased);
+            runs += 2;
+          }
   printf("%s: %lld sweeps, no complaint\n", elman_instruction_set(), (long long)runs);
 }

@@ -24,7 +24,8 @@ template <class S, class Cell, bool kVaried> struct Backward {
     return kVaried ? plain + Varied<S, Cell>::kScratch * panels.vectors() : plain;
   }
 
-  static bool worth_packing(const Sweep&) { return true; }
+  // A single step from a state that nobody differentiates by has no product.
+  static bool worth_packing(const Sweep& s) { return s.T > 1 || s.dh_first; }
 
   void pack(int64_t panel, Vector<T>* packed) const { panels.pack(panel, (const T*)s.weight, 1, s.H, packed); }
 
@@ -43,14 +44,14 @@ template <class S, class Cell, bool kVaried> struct Backward {
     for (int64_t step = s.T - 1; step >= 0; --step) {
       const int64_t t = s.reverse ? s.T - 1 - step : step;
       for (int64_t r = 0; r < rows; ++r) nonlinearities(t, first + r, dh + r * width, dc + r * width, own);
-      through_weight(t, first, rows, packed, sums, dh);
+      if (step > 0 || s.dh_first) through_weight(t, first, rows, packed, sums, dh);
       for (int64_t r = 0; r < rows; ++r)
         if (is_cleared(s, t, first + r)) {
           memset(dh + r * width, 0, width * sizeof(T));
           memset(dc + r * width, 0, width * sizeof(T));
         }
     }
-    for (int64_t r = 0; r < rows; ++r) {
+    for (int64_t r = 0; s.dh_first && r < rows; ++r) {
       memcpy((T*)s.dh_first + (first + r) * s.H, dh + r * width, s.H * sizeof(T));
       if (Cell::kCell) memcpy((T*)s.dc_first + (first + r) * s.H, dc + r * width, s.H * sizeof(T));
     }

@@ -129,7 +129,9 @@ def backward(
     (_, B, H), GH = h.shape, len(w_hh)
     dh, dc, dh_final, dc_final = (None if part is None else part.contiguous() for part in gradients)
     dgates = x.new_empty(len(x) * B, GH + H if options.cell == "gru" else GH)
-    dh_first, dc_first = h_first.new_empty(B, H), None if c_first is None else h_first.new_empty(B, H)
+    dh_first = dc_first = None
+    if any(wanted[1:3]):
+        dh_first, dc_first = h_first.new_empty(B, H), None if c_first is None else h_first.new_empty(B, H)
     h_first = h_first.contiguous()
     held = (None if c_first is None else c_first.contiguous(), w_hh.contiguous())
     varied = Varied(options.noise, *inputs[7:]) if len(inputs) > 7 else PLAIN

@@ -3,40 +3,13 @@
 
 #pragma once
 
-#include <cstdlib>
-
 #include "backward.h"
 #include "forward.h"
+#include "pieces.h"
+#include "step.h"
 #include "sweep.h"
 
 namespace {
-
-// Below this many multiplications a second thread costs more than it brings.
-constexpr double kWorthWaking = 1e6;
-
-// Calls body(piece, pieces) for every piece of the work, on torch's threads if there is more than one.
-template <class F> void in_pieces(const Sweep& sweep, int64_t limit, double work, F body) {
-  struct Context {
-    F* body;
-    int64_t pieces;
-  };
-  int64_t pieces = work < kWorthWaking ? 1 : sweep.threads < limit ? sweep.threads : limit;
-  Context context = {&body, pieces < 1 ? 1 : pieces};
-  const Body each = [](int64_t begin, int64_t end, void* pointer) {
-    const Context& it = *(const Context*)pointer;
-    for (int64_t piece = begin; piece < end; ++piece) (*it.body)(piece, it.pieces);
-  };
-  if (context.pieces == 1 || sweep.parallel_for(0, context.pieces, 1, each, &context) != 0)
-    each(0, context.pieces, &context);
-}
-
-// Memory for vectors, aligned to cache lines; null if there is none.
-template <class T> struct Buffer {
-  Vector<T>* data;
-  explicit Buffer(int64_t vectors) : data((Vector<T>*)aligned_alloc(64, (vectors * BYTES + 127) / 64 * 64)) {}
-  Buffer(const Buffer&) = delete;
-  ~Buffer() { free(data); }
-};
 
 template <class Direction, class S> int32_t run(const Sweep& s) {
   using T = Number<S>;
@@ -78,4 +51,5 @@ template <template <class, class, bool> class Direction, class S> int32_t of_cel
 }  // namespace
 
 extern const Table TABLE = {of_cell<Forward, float>,  of_cell<Forward, double>,  of_cell<Forward, Bfloat16>,
-                            of_cell<Backward, float>, of_cell<Backward, double>, of_cell<Backward, Bfloat16>};
+                            of_cell<Backward, float>, of_cell<Backward, double>, of_cell<Backward, Bfloat16>,
+                            step_of_cell<float>,      step_of_cell<double>};

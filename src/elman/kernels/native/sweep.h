@@ -51,8 +51,8 @@ struct Sweep {
   // out: ... the sums that enter the nonlinearities, zeros at padding. (T, B, G * H); for the GRU (T, B, 4 * H),
   // holding n_x, r, z, n_h: the first three are those by W_ih x_t, the last three those by W_hh h_{t-1}.
   void* dgates;  // *
-  void* dh_first;  // (B, H): ... the initial state
-  void* dc_first;  // (B, H), LSTM
+  void* dh_first;  // (B, H), or null if it is not wanted: ... the initial state
+  void* dc_first;  // (B, H), LSTM; null if dh_first is
 
   // Variations. What is not wanted is null; where all are, nothing is spent on them.
   const void* recurrent;     // (B, H): recurrent dropout multiplies h_{t-1} by it where W_hh reads it
@@ -72,6 +72,18 @@ struct Sweep {
   void *dpeephole, *dgain, *dgain_cell, *dbias_cell;
 };
 
+// One step of a few rows without gradients, lengths, resets or variations, all of it of the entry point's type. It
+// stays on the calling thread: to wake another may take longer than the step.
+struct Step {
+  int64_t B, D, H;
+  int32_t cell;  // a CellKind
+  const void* x;                    // (B, D)
+  const void *weight_x, *weight_h;  // (G * H, D), (G * H, H)
+  const void *bias_x, *bias_h;      // (G * H,) each, or null
+  const void *h_first, *c_first;    // (B, H); c of the LSTM
+  void *h, *h_final, *c_final;      // (B, H): the state after the step, h twice
+};
+
 // All return 0, or 1 if there was no memory for the packed weights and the scratch.
 int32_t elman_forward_float(const Sweep* sweep);
 int32_t elman_forward_double(const Sweep* sweep);
@@ -79,6 +91,8 @@ int32_t elman_forward_bfloat16(const Sweep* sweep);
 int32_t elman_backward_float(const Sweep* sweep);
 int32_t elman_backward_double(const Sweep* sweep);
 int32_t elman_backward_bfloat16(const Sweep* sweep);
+int32_t elman_step_float(const Step* step);
+int32_t elman_step_double(const Step* step);
 
 // The instruction set in use: "avx512_bf16", "avx512", "avx2" or "baseline".
 const char* elman_instruction_set(void);

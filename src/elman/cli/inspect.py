@@ -1,0 +1,48 @@
+"""`elman inspect`: what a run's model remembers, as a report."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from elman.cli.console import Display, clock, say
+
+
+def command(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run folder that `elman train` made.")],
+    data: Annotated[
+        str | None, typer.Argument(metavar="DATA", help="A text to read; else the one the run was validated on.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", metavar="FILE.html", help="The report; else RUN/report.html.")
+    ] = None,
+    parts: Annotated[
+        str | None,
+        typer.Option(help="Only these: gradients, gates, memory, attention, truncation, clipping, with commas."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object with all numbers.")] = False,
+) -> None:
+    """Look at RUN's memory while it reads: gradient flow, gates, states, attention, truncation, clipping."""
+    from elman import atomic
+    from elman.errors import UserError
+    from elman.inspection import inspect
+
+    if out is not None and out.is_dir():
+        raise UserError(f"-o {out}", expected="a file for the report", got="a folder", exit_code=2)
+    begun = time.perf_counter()
+    chosen = [name.strip() for name in parts.split(",")] if parts is not None else []
+    with Display() as display:
+        found = inspect(run, data, parts=chosen, progress=display.stage)
+    place = out or (None if as_json else Path(run) / "report.html")
+    if place is not None:
+        atomic.write_text(place, found.html())
+        say(f"the report is in {place} ({place.stat().st_size / 1e6:.1f} MB, {clock(time.perf_counter() - begun)})")
+    if as_json:
+        print(json.dumps(found.numbers))
+        return
+    for line in found.lines:
+        print(line)

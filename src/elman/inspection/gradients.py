@@ -1,0 +1,149 @@
+"""Gradient flow through time and the step Jacobian, before and after training."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from elman.inspection.part import Part
+from elman.inspection.subject import Subject
+from elman.lens.gradient_flow import Flow, GradientFlow, gradient_flow
+from elman.lens.jacobian import StepJacobian, step_jacobian
+from elman.lens.observe import has_vectors_for_memory
+from elman.models import LanguageModel
+from elman.report import Figure, Line, Mark, Section, line_chart
+from elman.report.figure import number
+from elman.state import State, batch_size, leaves, select_rows
+
+ROWS, BURN_IN, LAGS = 32, 64, 200
+JACOBIANS = 4  # steps whose Jacobian is computed
+LARGE = 1500  # numbers in a layer's memory from which on fewer are
+
+TEXT = (
+    "How much of the loss at one step reaches back to what was read and remembered k steps before. Where it falls to "
+    "nothing, nothing further back can be learnt; where it grows, a single step can undo many. "
+)
+
+
+def look(subject: Subject) -> Part:
+    """Both models on the same windows of the text."""
+    windows = subject.windows(ROWS, BURN_IN + LAGS + 1)
+    past = (windows.shape[1] - 1) * BURN_IN // (BURN_IN + LAGS)
+    flows: dict[str, GradientFlow] = {}
+    jacobians: dict[str, list[StepJacobian]] = {}
+    for name, model in subject.models.items():
+        with torch.no_grad():
+            _, state = model.read(windows[:, :past])
+        flows[name] = gradient_flow(model, windows[:, past:-1], windows[:, -1], state)
+        jacobians[name] = _jacobians(model, windows[:, past], state) if has_vectors_for_memory(model) else []
+    figures = [_flow_figure({name: flow.input for name, flow in flows.items()})]
+    for parts in zip(*(flow.memory for flow in flows.values()), strict=True):
+        figures.append(_flow_figure(dict(zip(flows, parts, strict=True))))
+    figures += [
+        _jacobian_figure(dict(zip(jacobians, pair, strict=True))) for pair in zip(*jacobians.values(), strict=True)
+    ]
+    lines = [f"gradient of the loss by the input, {name}: {flow.input.decay.words}" for name, flow in flows.items()] + [
+        f"by {part.name}, {name}: {part.decay.words}" for name, flow in flows.items() for part in flow.memory
+    ]
+    lines += [_radius_words(name, layer) for name, layers in jacobians.items() for layer in layers]
+    about = f"{len(windows)} windows of the text, each read from {past} tokens of past."
+    numbers = {
+        name: {
+            "gradients": {part.name: _flow_numbers(part) for part in (flow.input, *flow.memory)},
+            "jacobians": [_jacobian_numbers(layer) for layer in jacobians[name]],
+        }
+        for name, flow in flows.items()
+    }
+    return Part(Section("Gradient flow through time", TEXT + about, figures, lines), numbers, lines)
+
+
+def _jacobians(model: LanguageModel, tokens: Tensor, state: State) -> list[StepJacobian]:
+    assert not isinstance(state, Tensor)
+    found = []
+    for layer, memory in enumerate(state):
+        size = sum(leaf.shape[1] for leaf in leaves(memory))
+        count = min(batch_size(state), JACOBIANS if size < LARGE else 1)
+        rows = torch.linspace(0, len(tokens) - 1, count).long()
+        found.append(step_jacobian(model, tokens[rows], select_rows(state, rows), layer))
+    return found
+
+
+def _flow_figure(flows: dict[str, Flow]) -> Figure:
+    name = next(iter(flows.values())).name
+    symbol = "x" if name == "input" else name.split()[-1]
+    title = "Gradient by the input" if name == "input" else f"Gradient by the memory: {name}"
+    lines = [
+        Line(
+            model,
+            flow.lags,
+            flow.quantile(0.5),
+            flow.quantile(0.1),
+            flow.quantile(0.9),
+            colour=1 if model == "trained" else 2,
+            dashed=model != "trained",
+        )
+        for model, flow in flows.items()
+    ]
+    horizon = flows["trained"].decay.horizon
+    return line_chart(
+        lines,
+        title=title,
+        x="lag k, steps back",
+        y=f"‖∂L(T)/∂{symbol}(T−k)‖",
+        log_y=True,
+        marks=[] if horizon is None else [Mark(float(horizon), f"1 % at lag {horizon}")],
+        reading="Each line is the median over the windows and its band holds the middle 80 %: the faster it falls, the "
+        "shorter the memory that can be learnt; a straight line is a geometric decay.",
+    )
+
+
+def _jacobian_figure(layers: dict[str, StepJacobian]) -> Figure:
+    lines = []
+    for model, layer in layers.items():
+        values = layer.singular_values  # (K, M)
+        ranks = np.arange(1, values.shape[1] + 1)
+        quantiles = (np.median(values, 0), values.min(0), values.max(0))
+        kept = np.unique(np.linspace(0, len(ranks) - 1, 160).astype(int))
+        median, low, high = (np.maximum(part, 1e-6)[kept] for part in quantiles)
+        trained = model == "trained"
+        lines.append(Line(model, ranks[kept], median, low, high, colour=1 if trained else 2, dashed=not trained))
+    layer = layers["trained"]
+    return line_chart(
+        lines,
+        title=f"Step Jacobian of layer {layer.layer + 1}: singular values",
+        x="rank, largest first",
+        y="singular value",
+        log_y=True,
+        reading="What one step does to small changes of the memory: directions above 1 are amplified, those near 1 are "
+        "kept, and those far below are forgotten; the band spans the steps that were looked at.",
+    )
+
+
+def _radius_words(name: str, layer: StepJacobian) -> str:
+    radius, largest = np.median(layer.spectral_radius), np.median(layer.singular_values[:, 0])
+    return (
+        f"step Jacobian of layer {layer.layer + 1}, {name}: spectral radius {number(float(radius))}, "
+        f"largest singular value {number(float(largest))}"
+    )
+
+
+def _flow_numbers(flow: Flow) -> dict[str, Any]:
+    decay = flow.decay
+    return {
+        "lags": flow.lags,
+        "quantiles": {str(q): flow.quantile(q) for q in (0.1, 0.25, 0.5, 0.75, 0.9)},
+        "rate": decay.rate,
+        "horizon": decay.horizon,
+        "verdict": decay.verdict,
+    }
+
+
+def _jacobian_numbers(layer: StepJacobian) -> dict[str, Any]:
+    return {
+        "layer": layer.layer + 1,
+        "singular_values": layer.singular_values,
+        "spectral_radius": layer.spectral_radius,
+    }

@@ -1,0 +1,155 @@
+"""What the memory holds: states drawn over the text, units that track something, the state's path in a plane."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from elman.inspection.part import Part
+from elman.inspection.subject import Subject
+from elman.lens.observe import has_vectors_for_memory
+from elman.lens.tracking import Tracker, path_in_plane, text_features, track
+from elman.lens.visit import visit_layers
+from elman.report import Figure, Points, Section, bar_chart, heatmap, point_chart, text_strip
+
+Values = dict[str, npt.NDArray[np.float64]]  # a part of the memory: (T, H)
+
+STEPS, CHUNK = 8192, 512  # of text that units are correlated with, read in rows of so many
+SHOWN_STEPS, SHOWN_UNITS, STRIP_STEPS, PATH_STEPS = 120, 32, 480, 80
+STRIPS = 4
+LEAST_CORRELATION = 0.25  # of a unit that is said to track something
+
+TEXT = (
+    "The memory while the model reads. Units that track something are found by correlation: chosen on one half of "
+    "the text, and their correlation told of the other half."
+)
+
+
+def look(subject: Subject) -> Part:
+    """The trained model over a stretch of the text."""
+    windows = subject.windows(max(1, STEPS // CHUNK), CHUNK)  # (B, T)
+    values = _states(subject, windows)
+    pieces = [piece for row in windows for piece in subject.pieces(row)]
+    found = _best(values, text_features(pieces))
+    best = [(part, tracker) for part, tracker in found if abs(tracker.correlation) >= LEAST_CORRELATION]
+    # The strips are of the second half, on which no unit was chosen.
+    begin = len(windows) // 2 * windows.shape[1] if len(windows) > 1 else 0
+    shown = slice(begin, begin + min(STRIP_STEPS, windows.shape[1]))
+    figures = [_trackers(found)] if found else []
+    figures.append(_path(values, pieces, begin))
+    figures += [_strip(part, tracker, values[part][shown], pieces[shown]) for part, tracker in best[:STRIPS]]
+    maps = {part: _most_varying(matrix) for part, matrix in values.items()}
+    symbols = subject.symbols(windows.flatten()[begin : begin + SHOWN_STEPS])
+    figures += [_map(part, values[part][begin : begin + SHOWN_STEPS], units, symbols) for part, units in maps.items()]
+    lines = [
+        f"unit {tracker.unit} of {part} goes with “{tracker.feature}”: correlation {tracker.correlation:+.2f}"
+        for part, tracker in best
+    ] or ["no unit goes with anything that was looked for"]
+    numbers: dict[str, Any] = {
+        "trackers": [{"memory": part, **vars(tracker)} for part, tracker in found],
+        "states": {
+            part: {"units": units, "values": values[part][begin : begin + SHOWN_STEPS, units]}
+            for part, units in maps.items()
+        },
+        "text": "".join(piece or "" for piece in pieces[shown]),
+        "path": path_in_plane(next(reversed(values.values())))[0][begin : begin + PATH_STEPS],
+    }
+    return Part(Section("What the memory holds", TEXT, figures, lines), numbers, lines)
+
+
+def _states(subject: Subject, windows: torch.Tensor) -> Values:
+    """Every part of the memory after every token; for a Transformer, its hidden states."""
+    model = subject.run.model
+    if not has_vectors_for_memory(model):
+        with torch.no_grad():
+            return {"last hidden": model.read(windows)[0].flatten(0, 1).double().numpy()}
+    return {
+        f"{visit.name} {name}": part.transpose(0, 1).flatten(0, 1).double().numpy()
+        for visit in visit_layers(model, lambda: model.read(windows))
+        for name, part in zip("hc", visit.after, strict=False)
+    }
+
+
+def _best(values: Values, features: dict[str, npt.NDArray[np.float64]]) -> list[tuple[str, Tracker]]:
+    """The best unit of the whole memory for every feature, the strongest first."""
+    best: dict[str, tuple[str, Tracker]] = {}
+    for part, matrix in values.items():
+        for tracker in track(matrix, features):
+            held = best.get(tracker.feature)
+            if held is None or abs(tracker.correlation) > abs(held[1].correlation):
+                best[tracker.feature] = (part, tracker)
+    return sorted(best.values(), key=lambda pair: -abs(pair[1].correlation))
+
+
+def _most_varying(matrix: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    return np.sort(np.argsort(-matrix.std(0))[:SHOWN_UNITS])
+
+
+def _trackers(found: list[tuple[str, Tracker]]) -> Figure:
+    return bar_chart(
+        [tracker.feature for _, tracker in found],
+        np.array([abs(tracker.correlation) for _, tracker in found]),
+        title="Units that track something",
+        x="correlation with the best unit, its size",
+        notes=[f"{part}, unit {tracker.unit}" for part, tracker in found],
+        limit=1.0,
+        reading="For each thing that can be counted in the text, the unit that goes best with it: 1 is perfect, and "
+        "below a quarter there is no such unit.",
+    )
+
+
+def _path(values: Values, pieces: list[str | None], begin: int) -> Figure:
+    part, matrix = next(reversed(values.items()))
+    plane, share = path_in_plane(matrix)
+    path = plane[begin : begin + PATH_STEPS]
+    texts = [piece or "" for piece in pieces[begin : begin + PATH_STEPS]]
+    cloud = plane[:: max(1, len(plane) // 400)]
+    labels = [(index, text.strip()) for index, text in enumerate(texts) if text.strip()][::3]
+    return point_chart(
+        [
+            Points("states over the whole text", cloud[:, 0], cloud[:, 1], colour=2),
+            Points(
+                f"{len(path)} steps in a row",
+                path[:, 0],
+                path[:, 1],
+                texts=[repr(text) for text in texts],
+                path=True,
+                labels=labels,
+            ),
+        ],
+        title=f"The path of the state ({part}) in a plane",
+        x=f"first component, {share[0]:.0%} of the variance",
+        y=f"second component, {share[1]:.0%}" if len(share) > 1 else "",
+        reading="Each point is the memory after a token, seen along the two directions in which it varies most; states "
+        "that lie close hold much the same, and the line follows the text.",
+    )
+
+
+def _strip(part: str, tracker: Tracker, values: npt.NDArray[np.float64], pieces: list[str | None]) -> Figure:
+    unit = values[:, tracker.unit]
+    return text_strip(
+        [piece or "" for piece in pieces],
+        unit,
+        limit=float(np.quantile(np.abs(unit), 0.98)),
+        title=f"{tracker.feature.capitalize()}: unit {tracker.unit} of {part} (correlation {tracker.correlation:+.2f})",
+        reading="The colour behind a token is the unit's value after reading it: orange above zero, blue below.",
+    )
+
+
+def _map(part: str, matrix: npt.NDArray[np.float64], units: npt.NDArray[np.int64], symbols: list[str]) -> Figure:
+    shown = matrix[:, units].T
+    return heatmap(
+        shown,
+        title=f"{part.capitalize()} over the text: the {len(units)} units that vary most",
+        x="token read",
+        y="unit",
+        rows=[str(unit) for unit in units],
+        columns=symbols,
+        limit=float(np.quantile(np.abs(shown), 0.98)),
+        wide=True,
+        reading="A row is a unit and a column the token it has just read: orange above zero, blue below, and a long "
+        "stripe of one colour is something remembered.",
+    )

@@ -1,0 +1,145 @@
+"""What is looked at: a run's model, the same model before it learnt anything, and a text that it reads."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from elman import runs
+from elman.data.corpus import encode_file, prepare
+from elman.data.tokenfile import TokenFile, open_tokens
+from elman.data.tokenizers import Tokenizer
+from elman.errors import UserError
+from elman.models import LanguageModel, build
+from elman.runs import Run
+from elman.train import config
+from elman.train.config import Settings
+
+SEED = 1
+MOST_TOKENS = 1 << 20  # of a text are looked at
+MOST_UNKNOWN = 0.5  # of a text's tokens
+LEAST_STEPS = 8  # of a window
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Everything that a look needs."""
+
+    run: Run
+    settings: Settings | None  # None where there is a model folder alone
+    fresh: LanguageModel  # the run's model before its training
+    tokens: npt.NDArray[np.int64]  # (N,)
+    text: str  # which one
+
+    @property
+    def models(self) -> dict[str, LanguageModel]:
+        """Side by side."""
+        return {"trained": self.run.model, "untrained": self.fresh}
+
+    def windows(self, rows: int, steps: int) -> Tensor:
+        """(B, T): windows of the text, evenly spread over it, with no document's border inside where that can be.
+
+        T is `steps` or, where the text or its documents are shorter, as much less as it takes; so is B.
+
+        Raises:
+            UserError: not even a few tokens in a row.
+        """
+        starts = _starts(self.tokens, self.run.tokenizer.eod, steps)
+        while not len(starts):
+            steps //= 2
+            if steps < LEAST_STEPS:
+                raise UserError(
+                    f"{self.text} is too short to look at",
+                    expected=f"at least {LEAST_STEPS} tokens",
+                    got=len(self.tokens),
+                )
+            starts = _starts(self.tokens, self.run.tokenizer.eod, steps)
+        chosen = starts[np.unique(np.linspace(0, len(starts) - 1, rows).astype(int))]
+        return torch.from_numpy(self.tokens[chosen[:, None] + np.arange(steps)])
+
+    def pieces(self, tokens: npt.NDArray[np.int64] | Tensor) -> list[str | None]:
+        """The text of every token (T,), None for a document's end."""
+        tokenizer, previous, found = self.run.tokenizer, None, []
+        for token in tokens.tolist():
+            text = None if token == tokenizer.eod else tokenizer.spell(token, previous).decode("utf-8", "replace")
+            found.append(text)
+            previous = token
+        return found
+
+    def symbols(self, tokens: Tensor) -> list[str]:
+        """Every token (T,) as it is shown to people."""
+        return [self.run.tokenizer.symbol(token) for token in tokens.tolist()]
+
+
+def open_subject(run: str | Path, data: str | None) -> Subject:
+    """A run's model with a text: `data`, or else the text that the run was validated on.
+
+    Raises:
+        UserError: no such run or text, or one that does not fit the other.
+    """
+    loaded = runs.load_language_model(run)
+    stored = Path(run) / "config.yaml"
+    settings = config.build(config.read_yaml(stored)) if stored.is_file() else None
+    with tempfile.TemporaryDirectory(prefix="elman-") as cache:
+        if data is not None:
+            file, text = encode_file(data, loaded.tokenizer, Path(cache)), data
+        else:
+            file, text = _validation(loaded, settings, Path(cache))
+        tokens = np.array(np.asarray(file)[:MOST_TOKENS], np.int64)
+    _check_fit(tokens, loaded.tokenizer, text)
+    return Subject(loaded, settings, fresh_model(loaded.model.config), tokens, text)
+
+
+def fresh_model(model: dict[str, Any]) -> LanguageModel:
+    """A model as it is before its training; torch's random numbers are left as they were."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(SEED)
+        return build(model).eval()
+
+
+def _validation(run: Run, settings: Settings | None, cache: Path) -> tuple[TokenFile, str]:
+    """The tokens that the run was validated on: those in its cache, or made again from its source."""
+    if settings is None:
+        raise UserError(f"{run.path} does not say what it was trained on", remedy="give a text: elman inspect RUN DATA")
+    data = settings.data
+    text = data.valid or f"the validation part of {data.source}"
+    kept = open_tokens(run.path / "cache" / "valid.bin")
+    if kept is not None and kept.tokenizer == run.tokenizer.fingerprint:
+        return kept, text
+    try:
+        corpus = prepare(data.source, cache, valid=data.valid, tokenizer=run.tokenizer, expect=data.fingerprint or None)
+    except UserError as error:
+        raise UserError(
+            f"the text of the run is gone ({error})", remedy="give another one: elman inspect RUN DATA", exit_code=1
+        ) from error
+    return corpus.valid, text
+
+
+def _check_fit(tokens: npt.NDArray[np.int64], tokenizer: Tokenizer, text: str) -> None:
+    unknown = 0.0 if tokenizer.unk is None or not len(tokens) else float((tokens == tokenizer.unk).mean())
+    if unknown > MOST_UNKNOWN:
+        raise UserError(
+            f"{text} does not fit the run",
+            expected="text in the tokens it was trained on",
+            got=f"{unknown:.0%} that it does not know",
+            remedy="give a text of the same kind",
+        )
+    if len(tokens) < LEAST_STEPS + 1:
+        raise UserError(
+            f"{text} is too short to look at", expected=f"at least {LEAST_STEPS + 1} tokens", got=len(tokens)
+        )
+
+
+def _starts(tokens: npt.NDArray[np.int64], eod: int | None, steps: int) -> npt.NDArray[np.int64]:
+    """Where a window of so many steps can begin without a border in it."""
+    if len(tokens) < steps:
+        return np.zeros(0, np.int64)
+    borders = np.concatenate(([0], np.cumsum(tokens == (-1 if eod is None else eod))))
+    return np.flatnonzero(borders[steps:] == borders[:-steps])

@@ -1,0 +1,41 @@
+"""The microscope: what a sequence model remembers, how far its gradients reach, where it looks.
+
+One idea a file, each a few pure functions that take a model of the state contract and tokens, and return small
+frozen dataclasses of numpy arrays. `elman inspect` draws them.
+"""
+
+from elman.lens.attention import AttentionScores, attention_weights, induction_score, score_attention
+from elman.lens.clipping import ClippingHistory, clipping_history, cosine_after_clipping
+from elman.lens.gates import LayerGates, read_gates
+from elman.lens.gradient_flow import Decay, Flow, GradientFlow, fit_decay, gradient_flow
+from elman.lens.jacobian import StepJacobian, step_jacobian
+from elman.lens.tracking import Tracker, path_in_plane, text_features, track
+from elman.lens.truncation import Truncation, truncation
+from elman.lens.visit import LayerVisit, visit_layers
+
+__all__ = [
+    "AttentionScores",
+    "ClippingHistory",
+    "Decay",
+    "Flow",
+    "GradientFlow",
+    "LayerGates",
+    "LayerVisit",
+    "StepJacobian",
+    "Tracker",
+    "Truncation",
+    "attention_weights",
+    "clipping_history",
+    "cosine_after_clipping",
+    "fit_decay",
+    "gradient_flow",
+    "induction_score",
+    "path_in_plane",
+    "read_gates",
+    "score_attention",
+    "step_jacobian",
+    "text_features",
+    "track",
+    "truncation",
+    "visit_layers",
+]

@@ -1,0 +1,110 @@
+"""Where attention looks: its maps, how wide they are, and the heads that do something known.
+
+Weights are arrays (B, N, T, S): rows of the batch, heads, the steps that ask, the steps that are asked; each row
+over S sums to 1. The newest S is the newest T: with a memory of C steps, S = C + T.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from elman.errors import UserError
+from elman.lens.observe import Given, evaluating, given_to
+from elman.models import LanguageModel
+from elman.nn.attention import Attention
+from elman.nn.positions import rotate
+
+Weights = npt.NDArray[np.floating]  # (B, N, T, S)
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class AttentionScores:
+    """What each head of a layer does, as means over steps and rows; each (N,)."""
+
+    entropy: Floats  # nats; e^entropy is about how many steps share the attention
+    distance: Floats  # steps back
+    previous: Floats  # the weight on the step before
+
+
+def attention_weights(model: nn.Module, read: Callable[[], object]) -> list[Weights]:
+    """The weights (B, N, T, S) of every attention layer of elman's in `model` while `read()` runs the model once.
+
+        softmax(q kᵀ / √(H/N)) over what the mask lets through
+
+    Raises:
+        UserError: no attention in the model.
+    """
+    with evaluating(model), torch.no_grad():
+        calls = given_to(model, Attention, read)
+        if not calls:
+            raise UserError("there is no attention in the model", expected="a Transformer")
+        return [_weights(call).double().cpu().numpy() for call in calls]
+
+
+def _weights(call: Given) -> Tensor:
+    layer: Attention = call.module
+    x, keys, _ = call.arguments
+    B, T, _ = x.shape
+    heads = layer.qkv(x).view(B, T, 3, layer.num_heads, layer.head_size)
+    q, k, _ = heads.permute(2, 0, 3, 1, 4)  # (B, N, T, H/N) each
+    q, k = layer.query_norm(q), layer.key_norm(k)
+    if (rotation := call.options["rotation"]) is not None:
+        q, k = rotate(q, rotation), rotate(k, rotation)
+    keys = torch.cat((keys, k), dim=2)  # (B, N, S, H/N)
+    mask = call.options["mask"]
+    if mask is None:
+        mask = torch.ones(T, T, dtype=torch.bool, device=x.device).tril()
+    scores = q @ keys.transpose(2, 3) / layer.head_size**0.5  # (B, N, T, S)
+    return scores.masked_fill(~mask, -torch.inf).softmax(-1)
+
+
+def score_attention(weights: Weights) -> AttentionScores:
+    """Entropy, mean distance and previous-token score of every head, for weights (B, N, T, S).
+
+        entropy   −Σ_s a_s ln a_s              distance   Σ_s a_s (t − s)            previous   a_{t−1}
+
+    >>> uniform = np.tril(np.ones((4, 4))) / np.arange(1, 5)[:, None]
+    >>> scores = score_attention(uniform[None, None])
+    >>> scores.distance  # (0 + 1/2 + 1 + 3/2) / 4
+    array([0.75])
+    """
+    _, _, T, S = weights.shape
+    back = np.arange(S - T, S)[:, None] - np.arange(S)  # (T, S)
+    logarithm = np.log(np.where(weights > 0, weights, 1))
+    entropy = -(weights * logarithm).sum(-1).mean((0, 2))
+    distance = (weights * back).sum(-1).mean((0, 2))
+    before = weights[:, :, back == 1]  # (B, N, T − 1), with a memory T
+    previous = before.mean((0, 2)) if before.shape[2] else np.zeros(weights.shape[1])
+    return AttentionScores(entropy, distance, previous)
+
+
+def induction_score(
+    model: LanguageModel, *, length: int = 24, rows: int = 16, tokens: Tensor | None = None, seed: int = 1
+) -> list[Floats]:
+    """How much every head is an induction head: a layer a list entry, each (N,).
+
+    Random tokens r_1 … r_n are read twice. In the second pass, an induction head looks at what followed the token's
+    first occurrence, n − 1 steps back: its mean weight there is its score (Olsson et al. 2022, "In-context learning
+    and induction heads", arXiv:2209.11895).
+
+    Args:
+        model: a Transformer.
+        length: n; 2n steps are read, and a window that is shorter than n sees nothing.
+        rows: how many random sequences.
+        tokens: which ones to draw from; None is the whole vocabulary.
+        seed: of the drawing.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    known = torch.arange(model.vocab_size) if tokens is None else tokens
+    drawn = known[torch.randint(len(known), (rows, length), generator=generator)]
+    twice = torch.cat((drawn, drawn), dim=1).to(next(model.parameters()).device)
+    asked = np.arange(length, 2 * length)
+    every = attention_weights(model, lambda: model.read(twice))
+    return [weights[:, :, asked, asked - length + 1].mean((0, 2)) for weights in every]

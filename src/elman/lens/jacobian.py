@@ -1,0 +1,97 @@
+"""The Jacobian of one step: what a single step does to a small change of the memory.
+
+    J_t = ∂s_t/∂s_{t−1}          singular values: how much it stretches; spectral radius: how much in the long run
+
+Gradients cannot explode where the largest singular value stays below 1, and directions with singular values near 1
+are what is remembered (Pascanu, Mikolov & Bengio 2013).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from elman.errors import UserError
+from elman.lens.observe import embed, evaluating, has_vectors_for_memory, read_vectors
+from elman.models import LanguageModel
+from elman.state import State, detach, leaves, map_state
+
+SQUARINGS = 14  # J^(2^14)
+
+
+@dataclass(frozen=True)
+class StepJacobian:
+    """The step Jacobians of one layer at some steps K, each with respect to the layer's own memory of M numbers."""
+
+    layer: int
+    matrices: npt.NDArray[np.floating]  # (K, M, M): [k, i, j] = ∂s_i/∂s_j
+    singular_values: npt.NDArray[np.float64]  # (K, M), falling
+    spectral_radius: npt.NDArray[np.float64]  # (K,)
+
+
+def step_jacobian(model: LanguageModel, tokens: Tensor, state: State, layer: int = 0) -> StepJacobian:
+    """The step Jacobians of a layer, one a row: from the memory `state` over the one token that is read next.
+
+    The layer's memory is h, for the LSTM h and c one after the other. The other layers' memories are held fixed.
+    As no layer depends on the ones above it, the Jacobian of the whole memory is block triangular, and its spectral
+    radius is the largest of the layers'.
+
+    Args:
+        model: a language model whose memory is made of vectors, layer by layer.
+        tokens: (K,), what is read in the step.
+        state: the memory of K rows before it.
+        layer: which one, from 0.
+
+    Raises:
+        UserError: a model whose memory grows, or no such layer.
+    """
+    if not has_vectors_for_memory(model):
+        raise UserError("step Jacobian", expected="a recurrent model", got="one whose memory grows with every step")
+    if isinstance(state, Tensor) or not 0 <= layer < len(state):
+        raise UserError("layer", expected=f"0 to {len(state) - 1}", got=layer)
+    matrices = []
+    with evaluating(model), torch.enable_grad():
+        for row, token in enumerate(tokens):
+            memory = map_state(lambda x, row=row: x[row : row + 1], detach(state))  # type: ignore[misc]
+            matrices.append(_jacobian(model, token, memory, layer))
+    stacked = torch.stack(matrices)
+    singular = torch.linalg.svdvals(stacked.float() if stacked.dtype is not torch.float64 else stacked)
+    radii = [spectral_radius(matrix) for matrix in matrices]
+    return StepJacobian(layer, stacked.numpy(), singular.double().numpy(), np.array(radii))
+
+
+def _jacobian(model: LanguageModel, token: Tensor, memory: State, layer: int) -> Tensor:
+    """(M, M), by one backward pass: M copies of the row, each asked for one number of the memory after the step."""
+    M = sum(leaf.shape[1] for leaf in leaves(memory[layer]))
+    copies = map_state(lambda x: x.expand(M, -1).clone().requires_grad_(), memory)
+    vectors = embed(model, token.expand(M, 1))
+    _, after = read_vectors(model, vectors, copies)
+    result = torch.cat(list(leaves(after[layer])), dim=1)  # (M, M)
+    parts = torch.autograd.grad(result.diagonal().sum(), list(leaves(copies[layer])))
+    return torch.cat(parts, dim=1).cpu()
+
+
+def spectral_radius(matrix: Tensor) -> float:
+    """The largest absolute eigenvalue of a square matrix, by Gelfand's formula: ρ(J) = lim ‖J^n‖^(1/n).
+
+    J is squared and brought back to norm 1 again and again; n = 2^14 leaves an error of about a thousandth, in a
+    fraction of the time that eigenvalues take.
+
+    >>> round(spectral_radius(torch.tensor([[0.0, 2.0], [-2.0, 0.0]])), 3)
+    2.0
+    """
+    power = matrix.double() if len(matrix) <= 1024 else matrix.float()
+    log = 0.0
+    for squaring in range(SQUARINGS + 1):
+        if squaring:
+            power = power @ power
+        norm = float(torch.linalg.matrix_norm(power))
+        if norm == 0:
+            return 0.0
+        log += np.log(norm) / 2**squaring
+        power = power / norm
+    return float(np.exp(log))

@@ -1,0 +1,123 @@
+"""What truncated backpropagation through time costs in truth, and what its full gradient would cost in memory.
+
+Truncation cuts the gradient every k steps, so it is biased: what depends on more than k steps is learnt from less of
+its gradient, or not at all (Tallec & Ollivier 2017, "Unbiasing truncated backpropagation through time";
+Aicher, Foti & Fox 2019, "Adaptively truncating backpropagation through time to control gradient bias",
+arXiv:1905.07473). Here the full gradient is computed as well, and the two are compared.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd.graph import saved_tensors_hooks
+
+from elman.lens.observe import evaluating
+from elman.models import LanguageModel
+from elman.state import State, detach
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Truncation:
+    """The truncated gradient of one batch against the window; all arrays are (K,)."""
+
+    windows: npt.NDArray[np.int64]  # steps; the last is the whole sequence
+    cosine: Floats  # between the truncated and the full gradient
+    bias: Floats  # ‖g_k − g‖ / ‖g‖
+    seconds: Floats  # to compute it, once
+    megabytes: Floats  # kept for the backward pass at its largest
+    gradient: Floats  # the full one, every parameter one after the other
+
+    def smallest_window(self, cosine: float = 0.99) -> int:
+        """The smallest window from which on the cosine is at least so much."""
+        short = np.flatnonzero(self.cosine < cosine)
+        return int(self.windows[short[-1] + 1]) if len(short) else int(self.windows[0])
+
+
+def doubling_windows(steps: int) -> list[int]:
+    """1, 2, 4, … and the whole.
+
+    >>> doubling_windows(20)
+    [1, 2, 4, 8, 16, 20]
+    """
+    return [*(2**power for power in range(steps.bit_length()) if 2**power < steps), steps]
+
+
+def truncation(
+    model: LanguageModel,
+    tokens: Tensor,
+    targets: Tensor,
+    state: State | None = None,
+    *,
+    windows: Sequence[int] | None = None,
+) -> Truncation:
+    """The gradient of the mean loss of a batch, cut every k steps, beside the one that is not cut.
+
+    Args:
+        model: any language model; its parameters, their gradients and its mode are left as they are.
+        tokens: (B, T).
+        targets: (B, T), the tokens that follow.
+        state: the memory before the first step; None is a fresh one.
+        windows: the k to try, at most T; None is 1, 2, 4, … T. The last of them is compared with, and should be T.
+    """
+    steps = tokens.shape[1]
+    tried = sorted({min(k, steps) for k in windows or doubling_windows(steps)} | {steps})
+    with evaluating(model), torch.enable_grad():
+        _gradient(model, tokens, targets, state, tried[-1])  # the first call is slow for reasons of its own
+        found = [_gradient(model, tokens, targets, state, k) for k in tried]
+    full = found[-1][0]
+    size = full.norm()
+    return Truncation(
+        np.array(tried),
+        np.array([_cosine(gradient, full) for gradient, _, _ in found]),
+        np.array([float((gradient - full).norm() / size) if size > 0 else 0.0 for gradient, _, _ in found]),
+        np.array([seconds for _, seconds, _ in found]),
+        np.array([kept / 1e6 for _, _, kept in found]),
+        full.cpu().numpy(),
+    )
+
+
+def _gradient(
+    model: LanguageModel, tokens: Tensor, targets: Tensor, state: State | None, window: int
+) -> tuple[Tensor, float, int]:
+    """The gradient as one vector in float64, the seconds it took, and the most bytes that a backward pass kept."""
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    constant = {p.untyped_storage().data_ptr() for p in parameters}
+    total = [torch.zeros_like(p) for p in parameters]
+    most = 0
+    begun = time.perf_counter()
+    for start in range(0, tokens.shape[1], window):
+        part = slice(start, start + window)
+        kept: dict[int, int] = {}
+
+        def keep(tensor: Tensor, kept: dict[int, int] = kept) -> Tensor:
+            storage = tensor.untyped_storage()
+            if storage.data_ptr() not in constant:
+                kept[storage.data_ptr()] = storage.nbytes()
+            return tensor
+
+        with saved_tensors_hooks(keep, lambda tensor: tensor):
+            logits, after = model(tokens[:, part], state)
+            wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
+            loss = F.cross_entropy(wide.flatten(0, 1), targets[:, part].flatten(), reduction="sum")
+        gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
+        for sum_, gradient in zip(total, gradients, strict=True):
+            if gradient is not None:
+                sum_ += gradient
+        most = max(most, sum(kept.values()))
+        state = detach(after)
+    seconds = time.perf_counter() - begun
+    return torch.cat([part.double().flatten() for part in total]) / targets.numel(), seconds, most
+
+
+def _cosine(a: Tensor, b: Tensor) -> float:
+    return float(F.cosine_similarity(a, b, dim=0))

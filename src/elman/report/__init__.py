@@ -1,0 +1,32 @@
+"""Reports: one self-contained HTML file of sections, each figure with its numbers and how to read it.
+
+Drawn as inline SVG, light and dark, for a desk and for a phone; nothing is fetched from anywhere. This part knows
+nothing of models: whoever has arrays can draw them.
+
+    report = Report("A title", sections=[Section("One thing", "What it is.", [line_chart([...], ...)])])
+    html = render(report)
+"""
+
+from elman.report.bars import bar_chart
+from elman.report.charts import Line, Mark, Points, line_chart, point_chart
+from elman.report.figure import Figure, Table, number
+from elman.report.heatmap import heatmap
+from elman.report.page import Report, Section, render
+from elman.report.text_strip import text_strip
+
+__all__ = [
+    "Figure",
+    "Line",
+    "Mark",
+    "Points",
+    "Report",
+    "Section",
+    "Table",
+    "bar_chart",
+    "heatmap",
+    "line_chart",
+    "number",
+    "point_chart",
+    "render",
+    "text_strip",
+]

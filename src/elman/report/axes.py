@@ -1,0 +1,157 @@
+"""Axes: scales, ticks and the frame of a chart."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+import numpy as np
+import numpy.typing as npt
+
+from elman.report.figure import number
+
+
+@dataclass(frozen=True)
+class Scale:
+    """From values in [low, high] to positions in [start, stop], linearly or by the logarithm."""
+
+    low: float
+    high: float
+    start: float
+    stop: float
+    log: bool = False
+
+    def __call__(self, values: npt.ArrayLike) -> npt.NDArray[np.float64]:
+        """Positions; values beyond the ends are put at the ends."""
+        clipped = np.clip(np.asarray(values, np.float64), self.low, self.high)
+        low, high = self.low, self.high
+        if self.log:
+            clipped, low, high = np.log10(clipped), math.log10(low), math.log10(high)
+        return self.start + (clipped - low) / (high - low) * (self.stop - self.start)
+
+    def ticks(self, most: int = 6) -> list[float]:
+        """Round values on the axis."""
+        return log_ticks(self.low, self.high, most) if self.log else ticks(self.low, self.high, most)
+
+
+def span(values: Sequence[npt.ArrayLike], *, log: bool = False, zero: bool = False) -> tuple[float, float]:
+    """The least interval with round ends that holds all finite values (with `log`: all positive ones).
+
+    >>> span([[0.13, 0.97]], zero=True), span([[0.02, 40]], log=True)
+    ((0.0, 1.0), (0.01, 100.0))
+    """
+    every = np.concatenate([np.asarray(part, np.float64).ravel() for part in values] or [np.zeros(0)])
+    every = every[np.isfinite(every) & ((every > 0) | (not log))]
+    if not len(every):
+        return (0.1, 1.0) if log else (0.0, 1.0)
+    low, high = float(every.min()), float(every.max())
+    if log:
+        low, high = 10.0 ** math.floor(math.log10(low) + 1e-9), 10.0 ** math.ceil(math.log10(high) - 1e-9)
+        return (low, high) if low < high else (low / 10, high)
+    if zero:
+        low, high = min(low, 0.0), max(high, 0.0)
+    if low == high:
+        low, high = low - 0.5, high + 0.5
+    step = _step(low, high, 6)
+    return round(math.floor(low / step + 1e-9) * step, 12), round(math.ceil(high / step - 1e-9) * step, 12)
+
+
+def ticks(low: float, high: float, most: int = 6) -> list[float]:
+    """Multiples of 1, 2 or 5 times a power of ten within [low, high].
+
+    >>> ticks(0, 1), ticks(0, 255)
+    ([0.0, 0.2, 0.4, 0.6, 0.8, 1.0], [0.0, 50.0, 100.0, 150.0, 200.0, 250.0])
+    """
+    step = _step(low, high, most)
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return [round(index * step, 12) for index in range(first, last + 1)]
+
+
+def log_ticks(low: float, high: float, most: int = 6) -> list[float]:
+    """Powers of ten within [low, high], not all of them where they are many.
+
+    >>> log_ticks(0.01, 100)
+    [0.01, 0.1, 1.0, 10.0, 100.0]
+    """
+    first, last = math.ceil(math.log10(low) - 1e-9), math.floor(math.log10(high) + 1e-9)
+    stride = max(1, math.ceil((last - first) / most))
+    return [10.0**power for power in range(last, first - 1, -stride)][::-1]
+
+
+def _step(low: float, high: float, most: int) -> float:
+    rough = (high - low) / most
+    power = 10.0 ** math.floor(math.log10(rough))
+    return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * (1 - 1e-9))
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The frame of a chart of `width` by `height`, its axes and what they mean."""
+
+    x: Scale
+    y: Scale
+    x_label: str
+    y_label: str
+    width: int
+    height: int
+
+    def markup(self) -> str:
+        """Grid lines, ticks and labels."""
+        parts = []
+        for value, y in zip(self.y.ticks(5), self.y(self.y.ticks(5)), strict=True):
+            parts.append(f'<path class="grid" d="M{self.x.start:g} {y:.1f}H{self.x.stop:g}"/>')
+            parts.append(
+                f'<text class="tick" x="{self.x.start - 7:g}" y="{y + 4:.1f}" text-anchor="end">{_tick(value)}</text>'
+            )
+        for value, x in zip(self.x.ticks(), self.x(self.x.ticks()), strict=True):
+            parts.append(f'<path class="grid" d="M{x:.1f} {self.y.stop:g}V{self.y.start:g}"/>')
+            parts.append(
+                f'<text class="tick" x="{x:.1f}" y="{self.y.start + 18:g}" text-anchor="middle">{_tick(value)}</text>'
+            )
+        parts.append(f'<path class="axis" d="M{self.x.start:g} {self.y.start:g}H{self.x.stop:g}"/>')
+        middle, foot = (self.x.start + self.x.stop) / 2, self.height - 6
+        parts.append(
+            f'<text class="label" x="{middle:g}" y="{foot}" text-anchor="middle">{escape(self.x_label)}</text>'
+        )
+        parts.append(f'<text class="label" x="4" y="14">{escape(self.y_label)}</text>')
+        return "".join(parts)
+
+
+def frame(
+    x: tuple[float, float],
+    y: tuple[float, float],
+    x_label: str,
+    y_label: str,
+    *,
+    log_x: bool = False,
+    log_y: bool = False,
+    width: int = 480,
+    height: int = 300,
+) -> Frame:
+    """A frame for values in the intervals x and y."""
+    left, right, top, bottom = 58, 16, 28, 46
+    return Frame(
+        Scale(*x, left, width - right, log_x),
+        Scale(*y, height - bottom, top, log_y),
+        x_label,
+        y_label,
+        width,
+        height,
+    )
+
+
+def svg(content: str, width: float, height: float, title: str) -> str:
+    """The drawing around its content."""
+    return f'<svg viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{escape(title)}">{content}</svg>'
+
+
+def _tick(value: float) -> str:
+    """A tick's number; powers of ten beyond a thousand as such."""
+    exponent = math.log10(abs(value)) if value else 0.0
+    if value > 0 and exponent == round(exponent) and not -3 <= exponent <= 3:
+        return f'10<tspan class="power" dy="-5">{int(exponent)}</tspan>'
+    if abs(value) >= 10_000:
+        return f"{value / 1e6:g}M" if abs(value) >= 1e6 else f"{value / 1e3:g}k"
+    return f"{value:g}" if abs(value) < 1000 else number(value)

@@ -1,0 +1,53 @@
+"""Bars: a number for each name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+import numpy as np
+import numpy.typing as npt
+
+from elman.report.axes import Scale, span, svg
+from elman.report.figure import Figure, Table, number
+
+CHARACTER = 7.0  # width of a name's letters, about
+
+
+def bar_chart(
+    names: Sequence[str],
+    values: npt.NDArray[np.floating],
+    *,
+    title: str,
+    x: str,
+    reading: str,
+    notes: Sequence[str] = (),
+    limit: float | None = None,
+    colour: int = 1,
+) -> Figure:
+    """Horizontal bars from zero, one below the other; `notes` stand after the values, `limit` ends the axis."""
+    left = min(210.0, max((len(name) for name in names), default=0) * CHARACTER + 14)
+    room = 56 + max((len(note) for note in notes), default=0) * CHARACTER
+    row, top = (22, 26) if len(names) <= 16 else (16, 26)
+    low, high = span([values], zero=True) if limit is None else (min(0.0, float(np.min(values, initial=0))), limit)
+    scale = Scale(low, high, left, 480 - room)
+    zero = float(scale(0.0))
+    parts = [f'<text class="label" x="4" y="14">{escape(x)}</text>']
+    for index, (name, value) in enumerate(zip(names, values.tolist(), strict=True)):
+        y, end = top + index * row, float(scale(value))
+        note = f"  {notes[index]}" if notes else ""
+        parts.append(
+            f'<text class="tick" x="{left - 8:g}" y="{y + row / 2 + 4:g}" text-anchor="end">{escape(name)}</text>'
+            f'<rect class="bar c{colour}" x="{min(zero, end):.1f}" y="{y + 3}" '
+            f'width="{abs(end - zero):.1f}" height="{row - 6}" rx="2"/>'
+            f'<text class="note" x="{max(zero, end) + 6:.1f}" y="{y + row / 2 + 4:g}">'
+            f"{escape(number(value) + note)}</text>"
+        )
+    height = top + row * len(names) + 8
+    parts.append(f'<path class="axis" d="M{zero:.1f} {top}V{height - 8}"/>')
+    rows = [
+        (name, value, *([notes[index]] if notes else []))
+        for index, (name, value) in enumerate(zip(names, values.tolist(), strict=True))
+    ]
+    table = Table(["", x, *([""] if notes else [])], rows)
+    return Figure(title, svg("".join(parts), 480, height, title), reading, table)

@@ -1,0 +1,205 @@
+"""Charts of lines with bands, and of points."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from itertools import zip_longest
+
+import numpy as np
+import numpy.typing as npt
+
+from elman.report.axes import Frame, frame, span, svg
+from elman.report.figure import Cell, Figure, Table, number
+
+Values = npt.NDArray[np.floating] | npt.NDArray[np.integer]
+
+MOST_DOTS = 40  # a line's points that tell their numbers under the pointer
+MOST_ROWS = 400  # of a table: longer ones are thinned, the first and the last row kept
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line through (x, y), with a band from `low` to `high` where they are given."""
+
+    name: str
+    x: Values
+    y: Values
+    low: Values | None = None
+    high: Values | None = None
+    colour: int = 1  # of six
+    dashed: bool = False
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A dotted vertical line with a word beside it."""
+
+    x: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Points:
+    """Points at (x, y), joined in their order where `path` is true; `texts` appear under the pointer."""
+
+    name: str
+    x: Values
+    y: Values
+    colour: int = 1
+    texts: Sequence[str] = ()
+    path: bool = False
+    labels: Sequence[tuple[int, str]] = ()  # index of a point, and what is written beside it
+
+
+def line_chart(
+    lines: Sequence[Line],
+    *,
+    title: str,
+    x: str,
+    y: str,
+    reading: str,
+    log_x: bool = False,
+    log_y: bool = False,
+    zero: bool = False,
+    y_span: tuple[float, float] | None = None,
+    marks: Sequence[Mark] = (),
+    wide: bool = False,
+) -> Figure:
+    """Lines over one x axis; on a logarithmic axis what is not positive is left out.
+
+    `zero` takes 0 into the y axis; `y_span` sets its ends.
+    """
+    heights = [part for line in lines for part in (line.y, line.low, line.high) if part is not None]
+    vertical = y_span or span(heights, log=log_y, zero=zero)
+    horizontal = _tight([line.x for line in lines], log_x)
+    axes = frame(horizontal, vertical, x, y, log_x=log_x, log_y=log_y, width=980 if wide else 480)
+    parts = [axes.markup()]
+    parts += [_mark(mark, axes) for mark in marks if horizontal[0] <= mark.x <= horizontal[1]]
+    parts += [_band(line, axes) for line in lines]
+    parts += [_curve(line, axes) for line in lines]
+    parts += [_dots(line, axes, x) for line in lines]
+    legend = [(-line.colour if line.dashed else line.colour, line.name) for line in lines]
+    return Figure(title, svg("".join(parts), axes.width, axes.height, title), reading, _table(lines, x), legend, wide)
+
+
+def point_chart(
+    groups: Sequence[Points],
+    *,
+    title: str,
+    x: str,
+    y: str,
+    reading: str,
+    x_span: tuple[float, float] | None = None,
+    y_span: tuple[float, float] | None = None,
+    table: Table | None = None,
+) -> Figure:
+    """Points in a plane; the table lists them all unless another one is given."""
+    horizontal = x_span or span([group.x for group in groups])
+    vertical = y_span or span([group.y for group in groups])
+    axes = frame(horizontal, vertical, x, y, height=340)
+    drawing = axes.markup() + "".join(_group(group, axes) for group in groups)
+    rows = [
+        (group.name, text, float(a), float(b))
+        for group in groups
+        for text, a, b in zip_longest(group.texts or [""] * len(group.x), group.x, group.y, fillvalue="")
+    ]
+    numbers = table or Table(("", "", x, y), rows)
+    legend = [(group.colour, group.name) for group in groups]
+    return Figure(title, svg(drawing, axes.width, axes.height, title), reading, numbers, legend)
+
+
+def _tight(values: Sequence[Values], log: bool) -> tuple[float, float]:
+    """From the least to the greatest x: an axis of lags or steps ends where the data end."""
+    every = np.concatenate([np.asarray(part, np.float64) for part in values] or [np.zeros(1)])
+    every = every[np.isfinite(every) & ((every > 0) | (not log))]
+    if not len(every) or every.min() == every.max():
+        return span([every], log=log)
+    return float(every.min()), float(every.max())
+
+
+def _drawn(line: Line, axes: Frame, *heights: Values) -> npt.NDArray[np.bool_]:
+    """Which points can be drawn."""
+    good = np.isfinite(np.asarray(line.x, np.float64))
+    for values in heights:
+        good &= np.isfinite(np.asarray(values, np.float64)) & ((np.asarray(values) > 0) | (not axes.y.log))
+    return good & ((np.asarray(line.x) > 0) | (not axes.x.log))
+
+
+def _path(x: Values, y: Values) -> str:
+    return "L".join(f"{a:.1f} {b:.1f}" for a, b in zip(x, y, strict=True))
+
+
+def _band(line: Line, axes: Frame) -> str:
+    if line.low is None or line.high is None:
+        return ""
+    # On a logarithmic axis a band that reaches down to zero is drawn down to the axis.
+    low = np.maximum(line.low, axes.y.low)
+    good = _drawn(line, axes, low, line.high)
+    if not good.any():
+        return ""
+    x = axes.x(line.x[good])
+    there, back = _path(x, axes.y(line.high[good])), _path(x[::-1], axes.y(low[good])[::-1])
+    return f'<path class="band c{line.colour}" d="M{there}L{back}Z"/>'
+
+
+def _curve(line: Line, axes: Frame) -> str:
+    good = _drawn(line, axes, line.y)
+    if not good.any():
+        return ""
+    pieces = []
+    edges = np.flatnonzero(np.diff(np.concatenate(([0], good.astype(int), [0]))))
+    for begin, end in zip(edges[::2], edges[1::2], strict=True):
+        pieces.append("M" + _path(axes.x(line.x[begin:end]), axes.y(line.y[begin:end])))
+    return f'<path class="line c{line.colour}{" dashed" if line.dashed else ""}" d="{"".join(pieces)}"/>'
+
+
+def _dots(line: Line, axes: Frame, x: str) -> str:
+    good = np.flatnonzero(_drawn(line, axes, line.y))
+    chosen = (
+        good[np.unique(np.linspace(0, len(good) - 1, min(len(good), MOST_DOTS)).astype(int))] if len(good) else good
+    )
+    parts = []
+    for index in chosen:
+        text = f"{line.name}: {number(float(line.y[index]))} ({x} {number(float(line.x[index]))})"
+        a, b = axes.x(line.x[index]), axes.y(line.y[index])
+        parts.append(f'<circle class="hit" cx="{a:.1f}" cy="{b:.1f}" r="7"><title>{escape(text)}</title></circle>')
+    return "".join(parts)
+
+
+def _mark(mark: Mark, axes: Frame) -> str:
+    x = float(axes.x(mark.x))
+    left = x > (axes.x.start + axes.x.stop) / 2
+    return (
+        f'<path class="mark" d="M{x:.1f} {axes.y.stop:g}V{axes.y.start:g}"/>'
+        f'<text class="note" x="{x + (-5 if left else 5):.1f}" y="{axes.y.stop + 12:g}" '
+        f'text-anchor="{"end" if left else "start"}">{escape(mark.text)}</text>'
+    )
+
+
+def _group(group: Points, axes: Frame) -> str:
+    x, y = axes.x(group.x), axes.y(group.y)
+    parts = [f'<path class="trail c{group.colour}" d="M{_path(x, y)}"/>'] if group.path and len(x) else []
+    for index, (a, b) in enumerate(zip(x, y, strict=True)):
+        title = f"<title>{escape(group.texts[index])}</title>" if group.texts else ""
+        parts.append(f'<circle class="point c{group.colour}" cx="{a:.1f}" cy="{b:.1f}" r="3">{title}</circle>')
+    for index, text in group.labels:
+        parts.append(f'<text class="note" x="{x[index] + 5:.1f}" y="{y[index] - 4:.1f}">{escape(text)}</text>')
+    return "".join(parts)
+
+
+def _table(lines: Sequence[Line], x: str) -> Table:
+    """One table for all lines, by x; thinned where it is long."""
+    headings, columns = [x], []
+    for line in lines:
+        found = {"": line.y, ", low": line.low, ", high": line.high}
+        for ending, values in found.items():
+            if values is not None:
+                headings.append(line.name + ending)
+                columns.append(dict(zip(line.x.tolist(), values.tolist(), strict=True)))
+    places = np.unique(np.concatenate([np.asarray(line.x) for line in lines])) if lines else np.zeros(0)
+    if len(places) > MOST_ROWS:
+        places = places[np.linspace(0, len(places) - 1, MOST_ROWS).astype(int)]
+    rows: list[list[Cell]] = [[place, *(column.get(place) for column in columns)] for place in places.tolist()]
+    return Table(headings, rows)

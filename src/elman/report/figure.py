@@ -1,0 +1,60 @@
+"""What a figure is: a drawing, the numbers in it, and a sentence on how to read it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+Cell = str | float | int | None
+
+
+@dataclass(frozen=True)
+class Table:
+    """Numbers under headings."""
+
+    headings: Sequence[str]
+    rows: Sequence[Sequence[Cell]]
+
+    def html(self) -> str:
+        """As an HTML table; numbers stand to the right. End tags that HTML lets one leave out are left out."""
+        head = "".join(f"<th>{escape(heading)}" for heading in self.headings)
+        body = "".join("<tr>" + "".join(_cell(cell) for cell in row) for row in self.rows)
+        return f"<table><thead><tr>{head}</thead><tbody>{body}</tbody></table>"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A drawing with everything that belongs to it."""
+
+    title: str
+    drawing: str  # markup: SVG, or styled text
+    reading: str  # one sentence: how to read it
+    table: Table
+    legend: Sequence[tuple[int, str]] = ()  # colour (1 to 6; negative: dashed) and name
+    wide: bool = False  # takes the whole width of the page
+
+
+def number(value: float | int | None) -> str:
+    """A number as people read it: three significant digits.
+
+    >>> [number(x) for x in (0.012345, 1234.5, 3, 1e-9, 0.0, None)]
+    ['0.0123', '1,234', '3', '1e-9', '0', '–']
+    """
+    if value is None or not math.isfinite(value):
+        return "–"
+    if value == 0:
+        return "0"
+    if float(value).is_integer() and abs(value) < 1e6:
+        return f"{int(value):,}"
+    if abs(value) >= 1e6 or abs(value) < 1e-4:
+        digits, _, exponent = f"{value:.3g}".partition("e") if abs(value) < 1e-4 else f"{value:.2e}".partition("e")
+        return f"{digits.rstrip('0').rstrip('.') if '.' in digits else digits}e{int(exponent)}"
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def _cell(cell: Cell) -> str:
+    if isinstance(cell, str):
+        return f"<th>{escape(cell)}"
+    return f"<td>{number(cell)}"

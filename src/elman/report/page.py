@@ -1,0 +1,72 @@
+"""The page: sections of figures in one HTML file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from html import escape
+
+from elman.report.figure import Figure
+from elman.report.style import STYLE
+
+
+@dataclass(frozen=True)
+class Section:
+    """Figures that belong together. `findings` are what they show, each a line that stands above them."""
+
+    title: str
+    text: str  # what it is about
+    figures: Sequence[Figure] = ()
+    findings: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Report:
+    """A page. `facts` are pairs of a name and a value, shown under the title."""
+
+    title: str
+    text: str = ""
+    facts: Sequence[tuple[str, str]] = ()
+    sections: Sequence[Section] = field(default_factory=list)
+    footer: str = ""
+
+
+def render(report: Report) -> str:
+    """The report as one HTML file that needs no other; all texts in it are escaped."""
+    facts = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in report.facts)
+    links = "".join(
+        f'<a href="#s{index}">{escape(section.title)}</a>' for index, section in enumerate(report.sections, start=1)
+    )
+    sections = "".join(_section(section, index) for index, section in enumerate(report.sections, start=1))
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        '<meta name="color-scheme" content="light dark">'
+        f"<title>{escape(report.title)}</title><style>{STYLE}</style></head><body><main>"
+        f"<header><h1>{escape(report.title)}</h1><p>{escape(report.text)}</p>"
+        f"<dl>{facts}</dl><nav>{links}</nav></header>{sections}"
+        f"<footer>{escape(report.footer)}</footer></main></body></html>\n"
+    )
+
+
+def _section(section: Section, index: int) -> str:
+    findings = "".join(f"<li>{escape(finding)}</li>" for finding in section.findings)
+    return (
+        f'<section id="s{index}"><h2>{escape(section.title)}</h2><p>{escape(section.text)}</p>'
+        + (f'<ul class="findings">{findings}</ul>' if findings else "")
+        + f'<div class="figures">{"".join(_figure(figure) for figure in section.figures)}</div></section>'
+    )
+
+
+def _figure(figure: Figure) -> str:
+    legend = "".join(
+        f'<span><b class="key c{abs(colour)}{" dashed" if colour < 0 else ""}"></b>{escape(name)}</span>'
+        for colour, name in figure.legend
+    )
+    return (
+        f"<figure{' class=wide' if figure.wide else ''}><figcaption><h3>{escape(figure.title)}</h3>"
+        + (f'<div class="legend">{legend}</div>' if legend else "")
+        + f'</figcaption><div class="drawing">{figure.drawing}</div>'
+        f'<p class="reading">{escape(figure.reading)}</p>'
+        f'<details><summary>Numbers</summary><div class="numbers">{figure.table.html()}</div></details></figure>'
+    )

@@ -1,0 +1,47 @@
+"""A text with a number behind every token, as a colour."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+import numpy as np
+import numpy.typing as npt
+
+from elman.report.figure import Figure, Table
+
+SHADES = 8  # on either side of zero
+
+
+def text_strip(
+    pieces: Sequence[str],
+    values: npt.NDArray[np.floating],
+    *,
+    title: str,
+    reading: str,
+    limit: float | None = None,
+) -> Figure:
+    """The tokens' texts in order, orange where their value (T,) is above zero and blue where it is below.
+
+    A piece that ends in a line break breaks the line; `limit` is the value of full colour.
+    """
+    full = float(np.abs(values).max(initial=0.0)) if limit is None else limit
+    scaled = np.clip(np.asarray(values, np.float64) / full if full > 0 else np.zeros(len(values)), -1, 1)
+    shades = np.rint(scaled * SHADES).astype(int).tolist()
+    parts, open_shade, run = [], 0, ""
+    for piece, shade in zip([*pieces, ""], [*shades, None], strict=True):
+        if shade != open_shade:
+            if run:
+                parts.append(_run(run, open_shade))
+            open_shade, run = shade or 0, ""
+        run += piece
+    rows = [(repr(piece)[1:-1], float(f"{value:.3g}")) for piece, value in zip(pieces, values.tolist(), strict=True)]
+    drawing = f'<div class="strip">{"".join(parts)}</div>'
+    return Figure(title, drawing, reading, Table(("token", "value"), rows), (), True)
+
+
+def _run(text: str, shade: int) -> str:
+    shown = escape(text).replace("\n", "↵\n").replace("\t", "    ")
+    if not shade:
+        return shown
+    return f'<i class="{"p" if shade > 0 else "n"}{abs(shade)}">{shown}</i>'

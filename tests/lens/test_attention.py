@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from elman.errors import UserError
+from elman.lens import attention_weights, induction_score, score_attention
+from elman.lens.observe import given_to
+from elman.models import LanguageModel
+from elman.nn.attention import Attention
+
+ATTENDING = ["rotary", "sinusoidal", "window"]
+VOCABULARY = 11
+
+Make = Callable[..., LanguageModel]
+
+
+def drawn(B: int, T: int, seed: int = 1) -> torch.Tensor:
+    return torch.randint(VOCABULARY, (B, T), generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("cached", [0, 6])
+@pytest.mark.parametrize("name", ATTENDING)
+def test_the_weights_make_what_the_layer_puts_out(make: Make, name: str, cached: int) -> None:
+    """The layer attends by torch's fused operator, which shows no weights: weights @ values must be its output."""
+    model = make(name).eval()
+    tokens = drawn(2, 9)
+    state = model.read(drawn(2, cached, seed=2))[1] if cached else None
+    every = attention_weights(model, lambda: model.read(tokens, state))
+    with torch.no_grad():
+        calls = given_to(model, Attention, lambda: model.read(tokens, state))
+        for weights, call in zip(every, calls, strict=True):
+            y, _, values = call.module(*call.arguments, **call.options)
+            np.testing.assert_allclose(weights.sum(-1), 1, atol=1e-12)
+            mixed = torch.from_numpy(weights) @ values
+            torch.testing.assert_close(call.module.out(mixed.transpose(1, 2).flatten(2)), y, rtol=0, atol=1e-12)
+    assert len(every) == 2
+
+
+def test_there_is_no_attention(make: Make) -> None:
+    model = make("gru")
+    with pytest.raises(UserError, match="no attention in the model"):
+        attention_weights(model, lambda: model.read(drawn(1, 3)))
+
+
+def looking_back(T: int, steps: int) -> np.ndarray:
+    """Every step looks so many steps back (the first ones as far as they can)."""
+    weights = np.zeros((1, 1, T, T))
+    for t in range(T):
+        weights[0, 0, t, max(0, t - steps)] = 1
+    return weights
+
+
+def test_scores_of_heads_that_are_known() -> None:
+    back = looking_back(10, 1)
+    scores = score_attention(np.concatenate([back, looking_back(10, 0), looking_back(10, 3)], axis=1))
+    np.testing.assert_allclose(scores.previous, [1, 0, 1 / 9])  # the second step has no more than one before it
+    np.testing.assert_allclose(scores.entropy, 0)
+    np.testing.assert_allclose(scores.distance, [0.9, 0, 2.4])
+
+
+@settings(deadline=None)
+@given(seed=st.integers(0, 999), B=st.integers(1, 3), N=st.integers(1, 3), T=st.integers(1, 5), C=st.integers(0, 4))
+def test_scores_equal_plain_loops(seed: int, B: int, N: int, T: int, C: int) -> None:
+    rng = np.random.default_rng(seed)
+    weights = rng.random((B, N, T, C + T)) * np.tril(np.ones((T, C + T)), C)
+    weights /= weights.sum(-1, keepdims=True)
+    scores = score_attention(weights)
+    for n in range(N):
+        entropy, distance, previous = [], [], []
+        for b in range(B):
+            for t in range(T):
+                row = weights[b, n, t]
+                entropy.append(-sum(a * np.log(a) for a in row if a > 0))
+                distance.append(sum(a * (C + t - s) for s, a in enumerate(row)))
+                if C + t >= 1:
+                    previous.append(row[C + t - 1])
+        assert scores.entropy[n] == pytest.approx(np.mean(entropy), abs=1e-12)
+        assert scores.distance[n] == pytest.approx(np.mean(distance), abs=1e-12)
+        assert scores.previous[n] == pytest.approx(np.mean(previous) if previous else 0, abs=1e-12)
+
+
+@pytest.mark.parametrize("name", ATTENDING)
+def test_the_induction_score_is_read_off_the_repeated_sequence(make: Make, name: str) -> None:
+    model = make(name)
+    found = induction_score(model, length=6, rows=3, tokens=torch.tensor([2, 5, 7]), seed=4)
+    drawing = torch.Generator().manual_seed(4)
+    tokens = torch.tensor([2, 5, 7])[torch.randint(3, (3, 6), generator=drawing)]
+    every = attention_weights(model, lambda: model.read(torch.cat((tokens, tokens), 1)))
+    for score, weights in zip(found, every, strict=True):
+        expected = np.mean([weights[:, :, t, t - 5] for t in range(6, 12)], axis=(0, 1))
+        np.testing.assert_allclose(score, expected, atol=1e-12)

@@ -1,0 +1,173 @@
+"""Against a slow, plain autograd computation in float64, one row and one lag at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from elman.errors import UserError
+from elman.lens import fit_decay, gradient_flow
+from elman.models import MODELS, LanguageModel
+from elman.state import leaves, map_state, select_rows
+
+MODELS_TRIED = ["elman", "gru", "lstm", "recomputed", "rotary", "sinusoidal", "window"]
+RECURRENT = ["elman", "gru", "lstm", "recomputed"]
+VOCABULARY = 11
+
+Make = Callable[..., LanguageModel]
+every_model = pytest.mark.parametrize("name", MODELS_TRIED)
+
+
+def drawn(B: int, T: int, seed: int = 1) -> torch.Tensor:
+    return torch.randint(VOCABULARY, (B, T), generator=torch.Generator().manual_seed(seed))
+
+
+def plain_memory_gradients(model, tokens, target, lag):
+    """∂L_T/∂s_{T−k} of one row: read up to there, take the memory for a variable, read the rest."""
+    T = tokens.shape[1]
+    with torch.no_grad():
+        _, state = model(tokens[:, : T - lag])
+    state = map_state(lambda x: x.clone().requires_grad_(), state)
+    logits, _ = model(tokens[:, T - lag :], state)
+    F.cross_entropy(logits[:, -1], target).backward()
+    return [leaf.grad.norm().item() for leaf in leaves(state)]
+
+
+class Vectors(torch.nn.Module):
+    """In place of an embedding: gives what it was given, in the layout of the tokens."""
+
+    def __init__(self, vectors):
+        super().__init__()
+        self.vectors = vectors
+        self.weight = torch.empty(0, dtype=vectors.dtype)  # asked for its dtype
+
+    def forward(self, tokens):
+        return self.vectors.view(*tokens.shape, -1)
+
+
+def plain_input_gradients(model, tokens, target, state=None):
+    """‖∂L_T/∂x_t‖ of one row, for every t."""
+    embedding = model.embedding
+    vectors = embedding.weight.detach()[tokens[0]].clone().requires_grad_()  # (T, D)
+    model.embedding = Vectors(vectors)
+    try:
+        logits, _ = model(tokens, state)
+    finally:
+        model.embedding = embedding
+    F.cross_entropy(logits[:, -1], target).backward()
+    return vectors.grad.norm(dim=-1).tolist()
+
+
+@every_model
+def test_it_equals_plain_autograd(make: Make, name: str) -> None:
+    model = make(name)
+    tokens, targets = drawn(3, 13), drawn(3, 1, seed=2)[:, 0]
+    flow = gradient_flow(model, tokens, targets)
+    model.eval()
+    for row in range(3):
+        one, target = tokens[row : row + 1], targets[row : row + 1]
+        expected = plain_input_gradients(model, one, target)
+        np.testing.assert_allclose(flow.input.norms[:, row], expected[::-1], rtol=1e-8, atol=1e-14)
+        if name in RECURRENT:
+            for lag in range(1, 13):
+                expected = plain_memory_gradients(model, one, target, lag)
+                found = [part.norms[lag - 1, row] for part in flow.memory]
+                np.testing.assert_allclose(found, expected, rtol=1e-8, atol=1e-14)
+    assert bool(flow.memory) == (name in RECURRENT)
+
+
+@every_model
+def test_it_goes_on_from_a_memory(make: Make, name: str) -> None:
+    model = make(name).eval()
+    past, tokens, targets = drawn(2, 7, seed=3), drawn(2, 6), drawn(2, 1, seed=2)[:, 0]
+    _, state = model(past)
+    flow = gradient_flow(model, tokens, targets, state)
+    for row in range(2):
+        one = select_rows(map_state(torch.Tensor.detach, state), torch.tensor([row]))
+        expected = plain_input_gradients(model, tokens[row : row + 1], targets[row : row + 1], one)
+        np.testing.assert_allclose(flow.input.norms[:, row], expected[::-1], rtol=1e-8, atol=1e-14)
+
+
+def test_it_equals_the_textbook_recurrence(make: Make) -> None:
+    """One layer of Elman's network by hand: the product of Jacobians diag(1 − h²) W."""
+    model = make("elman", num_layers=1)
+    tokens, targets = drawn(1, 9), drawn(1, 1, seed=2)[:, 0]
+    p = {key: value.detach() for key, value in model.named_parameters()}
+    h, jacobians = torch.zeros(8, dtype=torch.float64), []
+    for token in tokens[0]:
+        x = p["embedding.weight"][token]
+        sums = p["layers.0.weight_ih_l0"] @ x + p["layers.0.weight_hh_l0"] @ h
+        h = torch.tanh(sums + p["layers.0.bias_ih_l0"] + p["layers.0.bias_hh_l0"])
+        jacobians.append((1 - h**2)[:, None] * p["layers.0.weight_hh_l0"])
+    logits = p["decoder.weight"] @ h + p["decoder.bias"]
+    g = p["decoder.weight"].T @ (logits.softmax(0) - F.one_hot(targets[0], VOCABULARY))
+    flow = gradient_flow(model, tokens, targets)
+    for lag in range(1, 9):
+        g = jacobians[-lag].T @ g
+        assert flow.memory[0].norms[lag - 1, 0] == pytest.approx(g.norm().item(), rel=1e-8)
+
+
+@every_model
+def test_the_model_is_left_as_it_was(make: Make, name: str) -> None:
+    model = make(name).train()
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    gradient_flow(model, drawn(2, 5), drawn(2, 1)[:, 0])
+    assert model.training
+    assert all(part.training for part in model.modules())
+    assert all(parameter.grad is None and parameter.requires_grad for parameter in model.parameters())
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+
+
+def test_names_and_lags(make: Make) -> None:
+    flow = gradient_flow(make("lstm"), drawn(2, 5), drawn(2, 1)[:, 0])
+    assert [part.name for part in flow.memory] == ["layer 1 h", "layer 1 c", "layer 2 h", "layer 2 c"]
+    assert flow.input.lags.tolist() == [0, 1, 2, 3, 4]
+    assert flow.memory[0].lags.tolist() == [1, 2, 3, 4]
+    assert flow.input.quantile(0.5).shape == (5,)
+
+
+def test_a_window_bounds_what_a_transformer_sees(make: Make) -> None:
+    flow = gradient_flow(make("window"), drawn(2, 20), drawn(2, 1)[:, 0])
+    assert (flow.input.norms[:9] > 0).all()  # two layers of a window of 5: 2 * 4 steps back
+    assert (flow.input.norms[9:] == 0).all()
+
+
+def test_too_few_steps(make: Make) -> None:
+    with pytest.raises(UserError, match="at least one row of 2 tokens"):
+        gradient_flow(make("gru"), drawn(2, 1), drawn(2, 1)[:, 0])
+
+
+def test_every_model_is_tested(make: Make) -> None:
+    assert {make(name).kind for name in MODELS_TRIED} == set(MODELS)
+
+
+@settings(deadline=None)
+@given(rate=st.floats(0.3, 1.2), scale=st.floats(1e-6, 1e6), steps=st.integers(3, 200))
+def test_a_geometric_decay_is_found_exactly(rate: float, scale: float, steps: int) -> None:
+    lags = np.arange(1, steps + 1)
+    decay = fit_decay(lags, scale * rate**lags)
+    assert decay.rate == pytest.approx(rate, rel=1e-6)
+    below = [int(lag) for lag in lags if rate ** (lag - 1) <= 0.01 * (1 + 1e-12)]
+    assert decay.horizon in ({None} if not below else {below[0], below[0] + 1})
+    assert decay.words.startswith(decay.verdict)
+
+
+@pytest.mark.parametrize(
+    ("norms", "verdict"),
+    [
+        ([1, 0, 0, 0], "none"),
+        ([0, 0], "none"),
+        ([1, 0.1, 0.001, 0.0001], "vanishing"),
+        ([1, 2, 5, 11], "exploding"),
+        ([1, 0.9, 0.8, 0.7], "healthy"),
+        (0.9 ** np.arange(100), "healthy"),
+    ],
+)
+def test_verdicts(norms: list[float], verdict: str) -> None:
+    assert fit_decay(np.arange(len(norms)), np.array(norms)).verdict == verdict

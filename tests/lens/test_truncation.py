@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from elman.lens import truncation
+from elman.models import LanguageModel
+from elman.state import detach
+
+MODELS_TRIED = ["elman", "gru", "lstm", "recomputed", "rotary", "sinusoidal", "window"]
+RECURRENT = ["elman", "gru", "lstm", "recomputed"]
+VOCABULARY = 11
+
+Make = Callable[..., LanguageModel]
+T = 12
+
+
+def drawn(B: int, steps: int, seed: int = 1) -> torch.Tensor:
+    return torch.randint(VOCABULARY, (B, steps), generator=torch.Generator().manual_seed(seed))
+
+
+def plain_gradient(model: LanguageModel, tokens: torch.Tensor, targets: torch.Tensor, window: int) -> torch.Tensor:
+    """Token by token, the state cut every `window` steps, one loss in the end."""
+    model.zero_grad()
+    state, losses = None, []
+    for t in range(tokens.shape[1]):
+        if t and t % window == 0:
+            state = detach(state)
+        logits, state = model(tokens[:, t : t + 1], state)
+        losses.append(F.cross_entropy(logits[:, 0], targets[:, t]))
+    torch.stack(losses).mean().backward()
+    gradient = torch.cat([p.grad.flatten() for p in model.parameters()])
+    model.zero_grad()
+    return gradient
+
+
+@pytest.mark.parametrize("name", MODELS_TRIED)
+def test_it_equals_plain_truncation(make: Make, name: str) -> None:
+    model = make(name).eval()
+    tokens, targets = drawn(2, T), drawn(2, T, seed=2)
+    found = truncation(model, tokens, targets, windows=[1, 5])
+    assert found.windows.tolist() == [1, 5, T]
+    full = plain_gradient(model, tokens, targets, T)
+    np.testing.assert_allclose(found.gradient, full, atol=1e-10)
+    for index, window in enumerate(found.windows.tolist()):
+        cut = plain_gradient(model, tokens, targets, window)
+        assert found.cosine[index] == pytest.approx(float(F.cosine_similarity(cut, full, dim=0)), abs=1e-9)
+        assert found.bias[index] == pytest.approx(float((cut - full).norm() / full.norm()), abs=1e-9)
+    assert (found.bias[:-1] > 1e-6).all()
+    assert (found.seconds > 0).all()
+    assert model.training is False
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("name", RECURRENT)
+def test_what_is_kept_grows_with_the_window(make: Make, name: str) -> None:
+    model = make(name, num_layers=1, hidden_size=32)
+    found = truncation(model, drawn(8, 128), drawn(8, 128, seed=2), windows=[16, 64])
+    assert (np.diff(found.megabytes) > 0).all()
+    hidden = 8 * 128 * 32 * 8 / 1e6  # every state once
+    if name != "recomputed":
+        assert found.megabytes[-1] > hidden
+
+
+def test_the_smallest_window_is_past_every_short_one(make: Make) -> None:
+    found = truncation(make("lstm"), drawn(2, T), drawn(2, T, seed=2), windows=[1, 2, 4, 8])
+    shaped = type(found)(
+        found.windows,
+        np.array([0.5, 0.995, 0.9, 0.992, 1.0]),
+        found.bias,
+        found.seconds,
+        found.megabytes,
+        found.gradient,
+    )
+    assert shaped.smallest_window(0.99) == 8
+    assert shaped.smallest_window(0.4) == 1
+    assert shaped.smallest_window(0.9999) == T

@@ -109,6 +109,9 @@ def variations(weights: Weights, noise: Noise) -> tuple[str, ...]:
     >>> variations(Weights(torch.ones(4, 1), torch.ones(4, 1), weight_peephole=torch.ones(3)), QUIET)
     ('peepholes',)
     """
+    own = weights.weight_peephole is not None or weights.gain_hh is not None
+    if not own and noise.recurrent is None and noise.zoneout is None and noise.zoneout_cell is None:
+        return ()  # at once, for a server's single step
     found = {
         "recurrent dropout": noise.recurrent,
         "zoneout": noise.zoneout,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from elman.kernels import Noise
+from elman.kernels import QUIET, Noise
 
 
 def recurrent_mask(like: Tensor, B: int, P: int, p: float) -> Tensor | None:
@@ -35,6 +35,8 @@ def draw(
     training: bool,
 ) -> Noise:
     """The noise of one layer in one direction, of `sizes` T, B, P and H, in the dtype of `like`."""
+    if not (recurrent_dropout or zoneout or zoneout_cell):
+        return QUIET
     T, B, P, H = sizes
     return Noise(
         recurrent_mask(like, B, P, recurrent_dropout if training else 0.0),

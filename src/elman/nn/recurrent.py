@@ -96,14 +96,16 @@ class Recurrent(nn.Module):
         self.recompute = recompute
 
         flags = {"bias": bias, "peepholes": peepholes, "layer_norm": layer_norm}
+        self._names: dict[tuple[int, int], dict[str, str]] = {}  # of the parameters, by their names in `Weights`
         for layer in range(num_layers):
             D = input_size if layer == 0 else self.output_size * self.num_directions
             shapes = parameters.shapes(cell, D, hidden_size, proj_size, **flags)
             for direction in range(self.num_directions):
-                for name, shape in shapes.items():
-                    weight = nn.Parameter(torch.empty(shape, device=device, dtype=dtype))
-                    self.register_parameter(name + suffix(layer, direction), weight)
-        self._weights = tuple(shapes)
+                names = {field: field + suffix(layer, direction) for field in shapes}
+                for field, name in names.items():
+                    weight = nn.Parameter(torch.empty(shapes[field], device=device, dtype=dtype))
+                    self.register_parameter(name, weight)
+                self._names[layer, direction] = names
         self.reset_parameters()
 
     @property
@@ -138,8 +140,7 @@ class Recurrent(nn.Module):
         return weights
 
     def _parameters_of(self, layer: int, direction: int) -> Weights:
-        end = suffix(layer, direction)
-        return Weights(**{name: getattr(self, name + end) for name in self._weights})
+        return Weights(**{field: getattr(self, name) for field, name in self._names[layer, direction].items()})
 
     def _read(
         self,

@@ -83,7 +83,7 @@ template <class S, class Cell, bool kVaried> struct Forward {
   }
 
   // What a panel reads and writes of a row lies in many places of buffers too large for the caches.
-  void fetch(int64_t row, int64_t panel) const {
+  INLINE void fetch(int64_t row, int64_t panel) const {
     for (int64_t v = panels.first(panel); v < panels.first(panel + 1); ++v) {
       for (int g = 0; g < Cell::kGates; ++g)
         __builtin_prefetch(row_of<S>(s.gates, row, Cell::kGates * s.H) + g * s.H + v * kLanes<T>, 1);
@@ -125,7 +125,7 @@ template <class S, class Cell, bool kVaried> struct Forward {
       if (t >= length_of(s, first + r)) pass_over(t * s.B + first + r, r, before, after);
   }
 
-  void product_of_panel(int64_t panel, int64_t rows, const Vector<T>* packed, Memory<S> before, Vector<T>* sums) const {
+  INLINE void product_of_panel(int64_t panel, int64_t rows, const Vector<T>* packed, Memory<S> before, Vector<T>* sums) const {
     if (worth_packing(s))
       product<S>(before.rounded, width, rows, packed + panels.offset(panel), panels.width(panel), s.H, sums);
     else

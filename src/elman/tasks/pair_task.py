@@ -26,6 +26,8 @@ from elman.train.config import Settings
 from elman.train.settings import PairSettings, TranslationTraining
 
 SHORT = 48  # characters of a mean target: up to here, characters are the tokens, and byte pairs beyond
+BYTE_PAIRS = 1024, 8192  # a vocabulary has so many at least and at most
+PAIRS_A_TOKEN = 8
 PEEK = 1000  # pairs that are looked at to tell
 
 
@@ -47,7 +49,7 @@ def corpus(settings: Settings, cache: Path, say: Say, progress: Progress | None)
         valid=_files(data.valid, data.valid_target) or None,
         tokenizer=tokenizer(data),
         joint=data.joint,
-        max_vocab=data.vocab_size,
+        max_vocab=data.vocab_size or vocabulary_size(data),
         min_count=data.min_count,
         max_length=data.max_length,
         epoch_pairs=train.epoch_pairs,
@@ -72,6 +74,18 @@ def tokenizer(data: PairSettings) -> str:
         return "char"
     lengths = [len(pair.target) for pair in islice(source.pairs(), PEEK)]
     return "char" if sum(lengths) <= SHORT * len(lengths) else "bpe"
+
+
+def vocabulary_size(data: PairSettings) -> int | None:
+    """At most so many byte pairs: a token for every few pairs of sentences, so that each is seen often enough."""
+    if tokenizer(data) != "bpe":
+        return None
+    least, most = BYTE_PAIRS
+    source = open_pairs(_files(data.source, data.target))
+    if isinstance(source, EndlessPairs):
+        return most
+    pairs = sum(1 for _ in islice(source.pairs(), most * PAIRS_A_TOKEN))
+    return min(max(pairs // PAIRS_A_TOKEN, least), most)
 
 
 def choose(settings: Settings, corpus: ParallelCorpus) -> Choice:

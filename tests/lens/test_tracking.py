@@ -42,6 +42,9 @@ def test_a_new_document_begins_afresh() -> None:
     features = text_features(["(", '"', None, "a"])
     assert features["depth of brackets"].tolist() == [1, 1, 0, 0]
     assert features["inside double quotes"].tolist() == [0, 1, 0, 0]
+    features = text_features(["(", '"', "(", "a"], begins=range(0, 4, 2))
+    assert "depth of brackets" not in features  # it is 1 all the time
+    assert features["inside double quotes"].tolist() == [0, 1, 0, 0]
 
 
 @settings(deadline=None)

@@ -33,7 +33,7 @@ def look(subject: Subject) -> Part:
     windows = subject.windows(max(1, STEPS // CHUNK), CHUNK)  # (B, T)
     values = _states(subject, windows)
     pieces = [piece for row in windows for piece in subject.pieces(row)]
-    found = _best(values, text_features(pieces))
+    found = _best(values, text_features(pieces, range(0, len(pieces), windows.shape[1])))
     best = [(part, tracker) for part, tracker in found if abs(tracker.correlation) >= LEAST_CORRELATION]
     # The strips are of the second half, on which no unit was chosen.
     begin = len(windows) // 2 * windows.shape[1] if len(windows) > 1 else 0
@@ -65,7 +65,7 @@ def _states(subject: Subject, windows: torch.Tensor) -> Values:
     model = subject.run.model
     if not has_vectors_for_memory(model):
         with torch.no_grad():
-            return {"last hidden": model.read(windows)[0].flatten(0, 1).double().numpy()}
+            return {"the hidden state": model.read(windows)[0].flatten(0, 1).double().numpy()}
     return {
         f"{visit.name} {name}": part.transpose(0, 1).flatten(0, 1).double().numpy()
         for visit in visit_layers(model, lambda: model.read(windows))

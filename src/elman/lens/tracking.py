@@ -7,7 +7,7 @@ first half of the text and its correlation told of the second, so that the best 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,18 +29,22 @@ class Tracker:
     correlation: float  # Pearson's, on the half of the text that the unit was not chosen on
 
 
-def text_features(pieces: Sequence[str | None]) -> dict[str, Floats]:
+def text_features(pieces: Sequence[str | None], begins: Collection[int] = ()) -> dict[str, Floats]:
     """What can be counted in a text after every token, each (T,).
 
-    `pieces` are the tokens' own texts in order; None is where a new document begins. A feature that never changes
-    is left out.
+    `pieces` are the tokens' own texts in order; None is where a new document begins. At the places in `begins`
+    another part of the text begins. There, too, everything is counted afresh. A feature that never changes is left out.
 
     >>> features = text_features(list('a "b"\\n'))
     >>> features["inside double quotes"].tolist(), features["position in the line"].tolist()
     ([0.0, 0.0, 1.0, 1.0, 0.0, 0.0], [1.0, 2.0, 3.0, 4.0, 5.0, 0.0])
     """
     scan = _Scan()
-    rows = [scan.read(piece) for piece in pieces]
+    rows = []
+    for place, piece in enumerate(pieces):
+        if place in begins:
+            scan = _Scan()
+        rows.append(scan.read(piece))
     columns = {name: np.array([row[name] for row in rows], np.float64) for name in (rows[0] if rows else {})}
     return {name: values for name, values in columns.items() if values.std() > 0}
 

@@ -71,7 +71,7 @@ image{image-rendering:pixelated}
 .hit{fill:transparent}.hit:hover{fill:var(--ink)}
 .strip{font:15px/1.75 var(--mono);white-space:pre-wrap;overflow-wrap:anywhere;max-height:420px;overflow:auto}
 .strip i{font-style:normal;padding:2px 0}
-.reading{font-size:14px;color:var(--soft);margin:8px 0 6px}
+.reading{font-size:14px;color:var(--soft);margin:8px 0 6px;max-width:110ch}
 details{font-size:13px}
 summary{cursor:pointer;color:var(--c1);width:max-content}
 .numbers{overflow:auto;max-height:340px;margin-top:8px}

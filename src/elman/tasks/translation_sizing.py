@@ -28,14 +28,15 @@ class Recipe:
 
 
 RECURRENT = {"embedding_size": 256, "hidden_size": 256, "num_layers": 1, "dropout": 0.2}
+MUON = {"optimizer": "muon", "muon_rate": 0.02}
 RECIPES = {
-    "lstm": Recipe(4e-3, RECURRENT),
-    "gru": Recipe(3e-3, RECURRENT),
-    "elman": Recipe(2e-3, RECURRENT),
+    "lstm": Recipe(4e-3, RECURRENT, MUON),
+    "gru": Recipe(3e-3, RECURRENT, MUON),
+    "elman": Recipe(2e-3, RECURRENT, MUON),
     "transformer": Recipe(
         4e-3,
-        {"hidden_size": 128, "encoder_layers": 4, "decoder_layers": 4, "num_heads": 4, "dropout": 0.1},
-        {"optimizer": "muon", "muon_rate": 0.02},
+        {"hidden_size": 128, "encoder_layers": 4, "decoder_layers": 4, "num_heads": 4, "dropout": 0.15},
+        MUON,
     ),
 }
 WEIGHT_DECAY = 0.05

@@ -12,7 +12,7 @@ import torch
 from elman import __version__, kernels
 from elman.kernels import native
 
-EXTRAS = {"tokenizers": "bpe", "zstandard": "zstd", "onnx": "bench", "onnxruntime": "bench"}
+EXTRAS = {"tokenizers": "bpe", "zstandard": "zstd", "optuna": "compare", "onnx": "bench", "onnxruntime": "bench"}
 
 
 def describe() -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from elman.cli.budget import choose_budget
 from elman.cli.console import Display, clock, say
 from elman.cli.signals import Stop
 from elman.errors import UserError
@@ -63,7 +64,8 @@ def command(
     tree = settings.read_yaml(config) if config else {}
     if model:
         tree["kind"] = model
-    _choose_budget(tree, for_, epochs, steps)
+    if budget := choose_budget(for_, epochs, steps):
+        tree["budget"] = budget
     given: dict[str, dict[str, Any]] = {
         "data": _choose_task(tree, task, data, valid) | {"tokenizer": tokenizer},
         "train": {"seed": seed},
@@ -108,26 +110,6 @@ def _choose_task(tree: dict[str, Any], task: str, data: list[str], valid: str | 
     if len(data) == 2:
         raise UserError("DATA", expected="one text", got="two files", remedy="--task translation", exit_code=2)
     return {"source": data[0], "valid": valid}
-
-
-def _choose_budget(tree: dict[str, Any], for_: str | None, epochs: float | None, steps: int | None) -> None:
-    from elman.train.schedule import parse_duration
-
-    given = {"--for": for_, "--epochs": epochs, "--steps": steps}
-    chosen = [name for name, value in given.items() if value is not None]
-    if len(chosen) > 1:
-        raise UserError("the budget", expected="one of --for, --epochs, --steps", got=" and ".join(chosen), exit_code=2)
-    if for_ is not None:
-        try:
-            tree["budget"] = {"amount": parse_duration(for_), "unit": "seconds"}
-        except ValueError:
-            raise UserError("--for", expected="a time such as 90s, 2m or 1h30m", got=repr(for_), exit_code=2) from None
-    elif epochs is not None:
-        if epochs == 0:
-            raise UserError("--epochs", expected="more than 0", got=0, exit_code=2)
-        tree["budget"] = {"amount": epochs, "unit": "epochs"}
-    elif steps is not None:
-        tree["budget"] = {"amount": steps, "unit": "steps"}
 
 
 def _train(prepared: Prepared, display: Display, stop: Stop) -> Finished:

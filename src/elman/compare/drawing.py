@@ -89,7 +89,6 @@ def _quality(ranked: list[Outcome], colours: dict[str, int]) -> Section:
         np.array([float(one.parameters) for one in ranked]),
         title="Parameters",
         x="embedding and output included",
-        notes=[f"{one.parameters:,}" for one in ranked],
         reading="How large the models are.",
     )
     text = "How well each model predicts the next token of a text it has not seen, with its best weights."
@@ -100,30 +99,31 @@ def _curves(plan: Plan, store: Store, colours: dict[str, int]) -> Section:
     by_tokens, by_seconds = [], []
     for training in plan.trainings():
         result, timing = (part["runs"].get(training.name) for part in (store.known, store.timing))
-        if not result or not timing or not result["curve"]:
+        if not result or not timing:
             continue
-        _, tokens, losses = np.array(result["curve"], np.float64).T
-        clock = {int(tokens): seconds for _, tokens, seconds in timing["curve"]}
-        seconds = np.array([clock.get(int(count), np.nan) for count in tokens])
+        curve = [point for point in result["training_curve"] if point[1] is not None]
+        tokens, losses = np.array(curve, np.float64).reshape(-1, 2).T
         name = training.model if plan.seeds == 1 else f"{training.model}, seed {training.seed}"
+        seconds = tokens / timing["training_tokens_per_second"]
         by_tokens.append(Line(name, tokens, losses, colour=colours[training.model]))
         by_seconds.append(Line(name, seconds, losses, colour=colours[training.model]))
     figures: list[Figure] = []
     for lines, x, text in (
         (by_tokens, "tokens read", "what a model makes of what it has read"),
-        (by_seconds, "seconds of training", "what it makes of the time it was given, validations left out"),
+        (by_seconds, "seconds of training", "what it makes of its time, at its mean speed, validations left out"),
     ):
         figures.append(
             line_chart(
                 lines,
                 title=f"Loss against {x}",
                 x=x,
-                y="validation loss, nats a token",
+                y="training loss, nats a token",
+                log_y=False,
                 reading=f"Each line is one training: {text}. The learning rate falls to zero at the end of the budget, "
                 "so only the last points are finished models.",
             )
         )
-    return Section("How they learn", "The validation loss during training.", figures)
+    return Section("How they learn", "The loss on what is read for the first time or again, dropout on.", figures)
 
 
 def _clock(measured: list[Clock], ranked: list[Outcome], colours: dict[str, int]) -> Section:

@@ -23,6 +23,7 @@ from elman.tasks.language_modelling import BURN_IN, EVALUATION_LANES, EVALUATION
 from elman.train import journal
 
 MOST_BLOCKS = 512
+CURVE_POINTS = 50
 LAGS, PAST, ROWS = 128, 64, 16  # of the windows in which gradients are looked at
 PROMPT, WRITTEN, REPEATS = 32, 128, 3
 
@@ -95,6 +96,15 @@ def learning_curve(run: Path) -> list[list[float]]:
     """[step, loss] at every validation."""
     records = journal.read(run / "metrics.jsonl")
     return [[r["step"], r["validation"]["loss"]] for r in records if "validation" in r]
+
+
+def training_curve(run: Path) -> list[list[float]]:
+    """[tokens, loss]: means of the training loss over fiftieths of the training."""
+    steps = [(r["targets"], r["loss"]) for r in journal.read(run / "metrics.jsonl") if "targets" in r]
+    targets, losses = np.array([(n, np.nan if loss is None else loss) for n, loss in steps], np.float64).T
+    read = targets.cumsum()
+    parts = np.array_split(np.arange(len(losses)), min(CURVE_POINTS, len(losses)))
+    return [[float(read[part[-1]]), round(float(losses[part].mean()), 6)] for part in parts if losses[part].all()]
 
 
 def clock_curve(run: Path) -> list[list[float]]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from elman import runs
-from elman.compare.measure import block_losses, clock_curve, decoding_speed, learning_curve, memory
+from elman.compare.measure import block_losses, clock_curve, decoding_speed, learning_curve, memory, training_curve
 from elman.compare.peak import Peak
 from elman.inspection.part import plain
 from elman.tasks.preparation import Prepared, prepare
@@ -86,6 +86,7 @@ def measured_training(tree: dict[str, Any], folder: Path, stop: Callable[[], boo
         "learning_rate": tree["train"]["learning_rate"],
         "memory": plain(memory(model, corpus.valid)),
         "curve": [[step, targets[int(step)], loss] for step, loss in curve if int(step) in targets],
+        "training_curve": plain(training_curve(folder)),
         "blocks": {"nats": np.round(blocks.nats, 4).tolist(), "tokens": blocks.tokens.tolist()},
     }
     trained = clock[-1] if clock else [0.0, 0.0, finished.seconds]

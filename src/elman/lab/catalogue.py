@@ -3,15 +3,33 @@
 from __future__ import annotations
 
 from elman.errors import UserError, nearest
-from elman.lab import adding, clipping, copying, elman_1990, powers, temporal_order, truncation, vanishing
+from elman.lab import (
+    adding,
+    book_or_index,
+    bottleneck,
+    clipping,
+    copying,
+    elman_1990,
+    gates,
+    jsb,
+    mnist1d,
+    parallel,
+    powers,
+    temporal_order,
+    truncation,
+    vanishing,
+)
 from elman.lab.experiment import Experiment
 
-MODULES = (powers, vanishing, clipping, truncation, elman_1990, adding, copying, temporal_order)
+MODULES = (
+    powers, vanishing, clipping, truncation, elman_1990, adding, copying, temporal_order,
+    gates, bottleneck, parallel, book_or_index, jsb, mnist1d,
+)  # fmt: skip
 EXPERIMENTS: dict[str, Experiment] = {module.EXPERIMENT.name: module.EXPERIMENT for module in MODULES}
 
 
 def choose(name: str, *, with_data: bool) -> list[Experiment]:
-    """The experiment of a name; `all` are those that need no data, and with data the others too.
+    """The experiment of a name; `all` are those that need no data.
 
     Raises:
         UserError: there is none.

@@ -104,7 +104,7 @@ def training_curve(run: Path) -> list[list[float]]:
     targets, losses = np.array([(n, np.nan if loss is None else loss) for n, loss in steps], np.float64).T
     read = targets.cumsum()
     parts = np.array_split(np.arange(len(losses)), min(CURVE_POINTS, len(losses)))
-    return [[float(read[part[-1]]), round(float(losses[part].mean()), 6)] for part in parts if losses[part].all()]
+    return [[float(read[part[-1]]), round(float(losses[part].mean()), 6)] for part in parts]
 
 
 def clock_curve(run: Path) -> list[list[float]]:

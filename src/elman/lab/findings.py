@@ -18,6 +18,7 @@ def run_all(experiments: Sequence[Experiment], setting: Setting) -> Found:
     """Each with what it found and the seconds it took."""
     found: Found = []
     for experiment in experiments:
+        setting.progress(experiment.name, 0.0)
         begun = time.perf_counter()
         findings = experiment.run(setting)
         found.append((experiment, findings, time.perf_counter() - begun))

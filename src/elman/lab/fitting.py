@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -56,6 +57,30 @@ def fit_sequence(
 
     The rate rises over the first 5 % of the steps and falls to a tenth by a cosine. Returns losses and gradient norms.
     """
+    with one_thread():
+        return _fit(model, loss, steps, rate, clip, optimizer, progress)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Networks as small as these are slower on several threads, and their sums would depend on how many."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _fit(
+    model: nn.Module,
+    loss: Callable[[int], Tensor],
+    steps: int,
+    rate: float,
+    clip: float | None,
+    optimizer: type[torch.optim.Optimizer],
+    progress: Callable[[float], None],
+) -> tuple[list[float], list[float]]:
     parameters = [p for p in model.parameters() if p.requires_grad]
     update = optimizer(parameters, lr=rate)  # type: ignore[call-arg]
     losses, norms = [], []

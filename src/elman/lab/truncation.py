@@ -20,7 +20,7 @@ LANES = 16
 
 def _run(setting: Setting, steps: int | None = None) -> Findings:
     delay = 6 if setting.quick else 10
-    tokens = (steps or (500 if setting.quick else 3000)) * 16  # of a lane: all windows read the same stream
+    tokens = (steps or (250 if setting.quick else 3000)) * 16  # of a lane: all windows read the same stream
     plans = [(k, k) for k in (2, 4, 8, 16, 32)] + [(2, 16), (4, 16)]
     losses: dict[tuple[int, int], float] = {}
     seconds: dict[tuple[int, int], float] = {}
@@ -58,6 +58,7 @@ def _train(setting: Setting, delay: int, tokens: int, k1: int, k2: int, done: fl
         model,
         loss,
         bptt.count(tokens, k1),
+        rate=1e-2,
         progress=lambda share: setting.progress(f"truncation: k1 = {k1}, k2 = {k2}", min(1.0, done + share / 7)),
     )
     return float(np.mean(losses[-max(1, len(losses) // 10) :]))

@@ -35,6 +35,8 @@ BELOW: dict[str, set[str]] = {
     "report": set(),
     "inspection": GROUND | {"kernels", "nn", "models", "data", "train", "runs", "lens", "report"},
     "tasks": GROUND | {"kernels", "nn", "models", "data", "train", "runs", "environment", "metrics", "decode"},
+    "compare": GROUND | {"models", "data", "train", "tasks", "decode", "runs", "lens", "report", "inspection"},
+    "lab": GROUND | {"kernels", "nn", "models", "data", "train", "lens", "report", "inspection"},
 }
 BELOW["cli"] = set(BELOW)
 BELOW["__main__"] = {"cli"}
@@ -86,6 +88,8 @@ def test_below_is_an_order() -> None:
         ["-m", "elman", "bench", "--help"],
         ["-m", "elman", "inspect", "--help"],
         ["-m", "elman", "predict", "--help"],
+        ["-m", "elman", "compare", "--help"],
+        ["-m", "elman", "lab", "--help"],
     ],
 )
 def test_torch_is_not_imported_where_it_is_not_needed(arguments: list[str]) -> None:

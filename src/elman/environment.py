@@ -18,6 +18,7 @@ EXTRAS = {
     "num2words": "pairs",
     "babel": "pairs",
     "sacrebleu": "translate",
+    "optuna": "compare",
     "onnx": "bench",
     "onnxruntime": "bench",
 }

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from elman.cli.budget import choose_budget
 from elman.cli.console import Display, clock, say
 from elman.cli.signals import Stop
-from elman.cli.train_arguments import choose_budget, choose_task
+from elman.cli.train_arguments import choose_task
 from elman.errors import UserError
 
 if TYPE_CHECKING:
@@ -72,7 +73,8 @@ def command(
     tree = settings.read_yaml(config) if config else {}
     if model:
         tree["kind"] = model
-    choose_budget(tree, for_, epochs, steps)
+    if budget := choose_budget(for_, epochs, steps):
+        tree["budget"] = budget
     given: dict[str, dict[str, Any]] = {
         "data": choose_task(tree, task, data, valid, valid_target) | {"tokenizer": tokenizer},
         "train": {"seed": seed},

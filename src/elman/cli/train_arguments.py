@@ -1,4 +1,4 @@
-"""What the arguments of `elman train` mean: the task, its files, and the budget."""
+"""What the arguments of `elman train` mean: the task, and its files."""
 
 from __future__ import annotations
 
@@ -62,24 +62,3 @@ def choose_task(
         if second:
             raise UserError(what, expected="one text", got="two files", remedy="--task translation", exit_code=2)
     return {"source": data[0], "valid": valid}
-
-
-def choose_budget(tree: dict[str, Any], for_: str | None, epochs: float | None, steps: int | None) -> None:
-    """The budget, where one is given. Errors: `UserError` for a wrong one, or two."""
-    from elman.train.schedule import parse_duration
-
-    given = {"--for": for_, "--epochs": epochs, "--steps": steps}
-    chosen = [name for name, value in given.items() if value is not None]
-    if len(chosen) > 1:
-        raise UserError("the budget", expected="one of --for, --epochs, --steps", got=" and ".join(chosen), exit_code=2)
-    if for_ is not None:
-        try:
-            tree["budget"] = {"amount": parse_duration(for_), "unit": "seconds"}
-        except ValueError:
-            raise UserError("--for", expected="a time such as 90s, 2m or 1h30m", got=repr(for_), exit_code=2) from None
-    elif epochs is not None:
-        if epochs == 0:
-            raise UserError("--epochs", expected="more than 0", got=0, exit_code=2)
-        tree["budget"] = {"amount": epochs, "unit": "epochs"}
-    elif steps is not None:
-        tree["budget"] = {"amount": steps, "unit": "steps"}

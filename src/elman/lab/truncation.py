@@ -33,7 +33,7 @@ def _run(setting: Setting, steps: int | None = None) -> Findings:
     held = long < 0.5 * short
     words = [f"k1 = {k1}, k2 = {k2}: loss {loss:.3f}, {seconds[k1, k2]:.1f} s" for (k1, k2), loss in losses.items()]
     words.append(
-        f"the delay is {delay}: windows of 2 and 4 end at {short:.3f} at best, those of 16 and 32 at {long:.3f} at worst; "
+        f"the delay is {delay}: windows of 2 and 4 end at {short:.3f} at best, 16 and 32 at {long:.3f} at worst; "
         "on one stream a longer stride k1 also makes fewer updates, k1 < k2 makes many and costs time"
     )
     return Findings(held, words, _figures(losses, seconds, delay), {"losses": {str(k): v for k, v in losses.items()}})

@@ -16,7 +16,7 @@ GUESSING = 1 / 6  # the error of always answering 1
 
 def _run(setting: Setting, steps: int | None = None, length: int | None = None) -> Findings:
     T = length or (30 if setting.quick else 200)
-    steps = steps or (800 if setting.quick else 4000)
+    steps = steps or (1500 if setting.quick else 4000)
     errors, lines = {}, []
     for index, cell in enumerate(CELLS):
         torch.manual_seed(setting.seed)

@@ -44,7 +44,8 @@ def _run(setting: Setting, steps: int | None = None) -> Findings:
             first.setdefault(name, (losses, norms))
     cosine = _cosine()
     means = {name: float(np.mean(values)) for name, values in ends.items()}
-    held = cosine > 1 - 1e-6 and all(a < b for a, b in zip(ends["clipped"], ends["not clipped"], strict=True))
+    half = math.log(4) / 2
+    held = cosine > 1 - 1e-6 and all(a < half <= b for a, b in zip(ends["clipped"], ends["not clipped"], strict=True))
     words = [
         f"clipping by norm turned the gradient by nothing: cosine {cosine:.7f}",
         f"the largest gradient norm met was {max(largest):.3g}",
@@ -77,7 +78,7 @@ def _cosine() -> float:
 EXPERIMENT = Experiment(
     "exploding-and-clipping",
     "Clipping the gradient by its norm keeps its direction and saves a training whose gradients explode.",
-    "the cosine is 1, and for every seed the clipped training ends with the lower loss",
+    "the cosine is 1, and for every seed the loss ends below half of guessing if clipped, and above it if not",
     "Pascanu, Mikolov & Bengio 2013; Mikolov 2012",
     _run,
 )

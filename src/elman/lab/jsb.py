@@ -56,7 +56,7 @@ def _loss(model: Reader, part: Part, rows: Tensor | None = None) -> Tensor:
 def _run(setting: Setting, steps: int | None = None) -> Findings:
     assert setting.data is not None
     parts = load(setting.data)
-    steps = steps or (300 if setting.quick else 3000)
+    steps = steps or (800 if setting.quick else 3000)
     tests: dict[str, float] = {}
     lines = []
     for index, cell in enumerate(CELLS):

@@ -89,7 +89,7 @@ def test_lines_for_a_terminal_and_the_report_in_the_run(
 
 def test_the_numbers_are_the_lens(runs: dict[str, Path]) -> None:
     numbers = inspect(runs["lstm"], parts=["gradients", "gates"]).numbers
-    subject = open_subject(runs["lstm"], None)
+    subject = open_subject(elman.load(runs["lstm"]), None)
     windows = subject.windows(16, 256)
     [first, _] = [read_gates(v) for v in visit_layers(subject.run.model, lambda: subject.run.model.read(windows))]
     np.testing.assert_allclose(numbers["gates"]["trained"][0]["time_scale"], first.time_scale, rtol=1e-5)
@@ -124,7 +124,7 @@ def test_the_untrained_model_is_the_same_each_time(runs: dict[str, Path]) -> Non
 
 
 def test_windows_have_no_border_inside(runs: dict[str, Path]) -> None:
-    subject = open_subject(runs["gru"], None)
+    subject = open_subject(elman.load(runs["gru"]), None)
     assert subject.run.tokenizer.eod is not None
     windows = subject.windows(5, 500)
     assert windows.shape[1] >= 8
@@ -145,9 +145,9 @@ def test_the_text_of_the_run_is_read_again_where_its_cache_is_gone(
     runs: dict[str, Path], tmp_path: Path, plain_text: Path
 ) -> None:
     run = shutil.copytree(runs["elman"], tmp_path / "run")
-    kept = open_subject(run, None).tokens
+    kept = open_subject(elman.load(run), None).tokens
     shutil.rmtree(run / "cache")
-    np.testing.assert_array_equal(open_subject(run, None).tokens, kept)
+    np.testing.assert_array_equal(open_subject(elman.load(run), None).tokens, kept)
 
 
 def spoil(run: Path, what: str) -> None:

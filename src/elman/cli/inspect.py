@@ -15,14 +15,17 @@ from elman.cli.console import Display, clock, say
 def command(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A run folder that `elman train` made.")],
     data: Annotated[
-        str | None, typer.Argument(metavar="DATA", help="A text to read; else the one the run was validated on.")
+        str | None, typer.Argument(metavar="DATA", help="A text, or pairs; else those the run was validated on.")
     ] = None,
     out: Annotated[
         Path | None, typer.Option("-o", "--out", metavar="FILE.html", help="The report; else RUN/report.html.")
     ] = None,
     parts: Annotated[
         str | None,
-        typer.Option(help="Only these: gradients, gates, memory, attention, truncation, clipping, with commas."),
+        typer.Option(
+            help="Only these, with commas: gradients, gates, memory, attention, truncation, clipping; of an "
+            "encoder-decoder alignments, source, heads, clipping."
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object with all numbers.")] = False,
 ) -> None:

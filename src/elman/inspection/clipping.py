@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -21,6 +24,14 @@ TEXT = (
 )
 
 
+def look_at_journal(folder: Path) -> Part:
+    """A run's journal alone."""
+    history = clipping_history(journal.read(folder / "metrics.jsonl"))
+    figures = [_history_figure(history)] if len(history.steps) else []
+    lines = [_clipped(history)]
+    return Part(Section("Clipping", TEXT, figures, lines), _numbers(history), lines)
+
+
 def look(subject: Subject) -> Part:
     """The run's journal; and a gradient of today, clipped by value at many thresholds."""
     history = clipping_history(journal.read(subject.run.path / "metrics.jsonl"))
@@ -33,21 +44,27 @@ def look(subject: Subject) -> Part:
     figures = [_history_figure(history)] if len(history.steps) else []
     figures.append(_cosine_figure(thresholds, cosines))
     lines = _words(subject, history, gradient)
-    numbers = {
+    numbers = _numbers(history) | {"value_thresholds": thresholds, "value_cosines": cosines}
+    return Part(Section("Clipping", TEXT, figures, lines), numbers, lines)
+
+
+def _numbers(history: ClippingHistory) -> dict[str, Any]:
+    return {
         "steps": history.steps,
         "before": history.before,
         "after": history.after,
         "fraction_clipped": history.fraction_clipped,
         "skipped": history.skipped,
-        "value_thresholds": thresholds,
-        "value_cosines": cosines,
     }
-    return Part(Section("Clipping", TEXT, figures, lines), numbers, lines)
+
+
+def _clipped(history: ClippingHistory) -> str:
+    skipped = f", {history.skipped} skipped as not finite" if history.skipped else ""
+    return f"clipped in {history.fraction_clipped:.1%} of {len(history.steps):,} steps{skipped}"
 
 
 def _words(subject: Subject, history: ClippingHistory, gradient: npt.NDArray[np.float64]) -> list[str]:
-    skipped = f", {history.skipped} skipped as not finite" if history.skipped else ""
-    lines = [f"clipped in {history.fraction_clipped:.1%} of {len(history.steps):,} steps{skipped}"]
+    lines = [_clipped(history)]
     if subject.settings is None:
         return lines
     train = subject.settings.train

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
-from elman import __version__
+from elman import __version__, runs
 from elman.errors import UserError, nearest
-from elman.inspection import attention, clipping, gates, gradients, memory, truncation
+from elman.inspection import attention, clipping, gates, gradients, memory, translation, truncation
 from elman.inspection.part import Part, plain
 from elman.inspection.subject import Subject, open_subject
 from elman.lens.gates import GATES
 from elman.models import TransformerLM
 from elman.report import Report, render
+
+S = TypeVar("S")
 
 
 @dataclass(frozen=True)
@@ -72,33 +74,56 @@ def inspect(
 
     Args:
         run: a run folder.
-        data: the text; None is the one that the run was validated on.
-        parts: which of `PARTS`; none is all that the run has.
+        data: the text, or the pairs; None are those that the run was validated on.
+        parts: which of `PARTS`, or of `translation.PARTS`; none is all that the run has.
         progress: told which part is being looked at, and how much is done.
 
     Raises:
         UserError: no such run, text or part, or they do not fit each other.
     """
-    for name in parts:
-        if name not in PARTS:
-            raise UserError(f"--parts: no part called {name!r}", remedy=nearest(name, PARTS), exit_code=2)
     begun = time.perf_counter()
-    subject = open_subject(run, data)
+    loaded = runs.load(run)
+    if isinstance(loaded, runs.TranslationRun):
+        pairs = translation.open_pairs(loaded, data)
+        found = _look(pairs, translation.PARTS, parts, run, progress)
+        facts = [("pairs", pairs.name), ("pairs there are", f"{len(pairs.part):,}")]
+        about = {"data": pairs.name}
+    else:
+        subject = open_subject(loaded, data)
+        found = _look(subject, PARTS, parts, run, progress)
+        facts = [
+            ("text", subject.text_name),
+            ("tokens looked at", f"{len(subject.tokens):,}, {subject.run.model.vocab_size:,} different"),
+        ]
+        about = {"text": subject.text}
+    return _inspection(loaded, facts, about, found, time.perf_counter() - begun)
+
+
+def _look(
+    subject: S,
+    known: Mapping[str, tuple[Callable[[S], Part], Callable[[S], str | None]]],
+    parts: Sequence[str],
+    run: str | Path,
+    progress: Callable[[str, float], None],
+) -> dict[str, Part]:
+    for name in parts:
+        if name not in known:
+            raise UserError(f"--parts: no part called {name!r}", remedy=nearest(name, known), exit_code=2)
     chosen = []
-    for name, (look, why_not) in PARTS.items():
+    for name, (look, why_not) in known.items():
         if parts and name not in parts:
             continue
         if (reason := why_not(subject)) is None:
             chosen.append((name, look))
         elif parts:
-            has = ", ".join(other for other, (_, refusal) in PARTS.items() if refusal(subject) is None)
+            has = ", ".join(other for other, (_, refusal) in known.items() if refusal(subject) is None)
             raise UserError(f"{run}: --parts {name}: {reason}", remedy=f"this run has {has}")
     found: dict[str, Part] = {}
     with one_thread():
         for index, (name, look) in enumerate(chosen):
             progress(f"looking at its {name}", index / len(chosen))
             found[name] = look(subject)
-    return _inspection(subject, found, time.perf_counter() - begun)
+    return found
 
 
 @contextmanager
@@ -112,24 +137,24 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _inspection(subject: Subject, found: dict[str, Part], seconds: float) -> Inspection:
-    run = subject.run
+def _inspection(
+    run: runs.Run | runs.TranslationRun,
+    facts: list[tuple[str, str]],
+    about: dict[str, Any],
+    found: dict[str, Part],
+    seconds: float,
+) -> Inspection:
     count = sum(parameter.numel() for parameter in run.model.parameters())
     config = run.model.config
-    shape = f"{config['num_layers']} × {config['hidden_size']}"
-    facts = [
-        ("model", f"{run.model.kind}, {shape} units"),
-        ("parameters", f"{count:,}"),
-        ("text", subject.text_name),
-        ("tokens looked at", f"{len(subject.tokens):,}, {run.model.vocab_size:,} different"),
-    ]
+    depth = config.get("num_layers") or f"{config['encoder_layers']}+{config['decoder_layers']}"
+    shown = [("model", f"{run.model.kind}, {depth} × {config['hidden_size']} units"), ("parameters", f"{count:,}")]
     report = Report(
         f"{run.path.resolve().name}, looked at closely",
         "What this model remembers, how far its gradients reach, and what training changed.",
-        facts,
+        [*shown, *facts],
         [part.section for part in found.values()],
         f"Made by elman {__version__} in {seconds:.0f} seconds.",
     )
-    about = {"run": str(run.path), "model": config, "parameters": count, "text": subject.text, "elman": __version__}
-    numbers = about | {name: part.numbers for name, part in found.items()} | {"seconds": seconds}
+    numbers = {"run": str(run.path), "model": config, "parameters": count, "elman": __version__} | about
+    numbers |= {name: part.numbers for name, part in found.items()} | {"seconds": seconds}
     return Inspection(report, plain(numbers), [line for part in found.values() for line in part.lines])

@@ -12,7 +12,6 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from elman import runs
 from elman.data.corpus import encode_file, prepare
 from elman.data.tokenfile import TokenFile, open_tokens
 from elman.data.tokenizers import Tokenizer
@@ -79,24 +78,23 @@ class Subject:
         return [self.run.tokenizer.symbol(token) for token in tokens.tolist()]
 
 
-def open_subject(run: str | Path, data: str | None) -> Subject:
+def open_subject(run: Run, data: str | None) -> Subject:
     """A run's model with a text: `data`, or else the text that the run was validated on.
 
     Raises:
-        UserError: no such run or text, or one that does not fit the other.
+        UserError: no such text, or one that does not fit the run.
     """
-    loaded = runs.load_language_model(run)
-    stored = Path(run) / "config.yaml"
+    stored = run.path / "config.yaml"
     settings = config.build(config.read_yaml(stored)) if stored.is_file() else None
     with tempfile.TemporaryDirectory(prefix="elman-") as cache:
         if data is not None:
-            file, text, source = encode_file(data, loaded.tokenizer, Path(cache)), data, data
+            file, text, source = encode_file(data, run.tokenizer, Path(cache)), data, data
         else:
-            file, text, source = _validation(loaded, settings, Path(cache))
+            file, text, source = _validation(run, settings, Path(cache))
         tokens = np.array(np.asarray(file)[:MOST_TOKENS], np.int64)
-    _check_fit(tokens, loaded.tokenizer, text)
+    _check_fit(tokens, run.tokenizer, text)
     name = text.replace(source, Path(source).name)
-    return Subject(loaded, settings, fresh_model(loaded.model.config), tokens, text, name)
+    return Subject(run, settings, fresh_model(run.model.config), tokens, text, name)
 
 
 def fresh_model(model: dict[str, Any]) -> LanguageModel:

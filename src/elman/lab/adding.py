@@ -20,7 +20,7 @@ def _run(setting: Setting, steps: int | None = None, length: int | None = None) 
     errors, lines = {}, []
     for index, cell in enumerate(CELLS):
         torch.manual_seed(setting.seed)
-        model = Reader(cell, 2, 64, 1)
+        model = Reader(cell, 2, 64, 1, horizon=T)
 
         def loss(step: int, model: Reader = model) -> torch.Tensor:
             x, y = adding(BATCH, T, setting.seed * 10**6 + step)

@@ -22,7 +22,7 @@ def _run(setting: Setting, steps: int | None = None) -> Findings:
     shares: dict[str, list[float]] = {cell: [] for cell in CELLS}
     for index, (cell, gap) in enumerate((cell, gap) for cell in CELLS for gap in gaps):
         torch.manual_seed(setting.seed)
-        model = Reader(cell, SYMBOLS + 2, 64, SYMBOLS + 1)
+        model = Reader(cell, SYMBOLS + 2, 64, SYMBOLS + 1, horizon=gap + 2 * length)
 
         def loss(step: int, model: Reader = model, gap: int = gap, batch: int = BATCH) -> torch.Tensor:
             x, y = map(torch.from_numpy, copying(batch, gap, setting.seed * 10**6 + step, length))

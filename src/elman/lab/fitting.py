@@ -17,30 +17,49 @@ COLOURS = {"elman": 2, "gru": 1, "lstm": 3, "transformer": 4}
 
 
 class Reader(nn.Module):
-    """One recurrent layer and a linear output at every step: x (B, T, D) or tokens (B, T) -> (B, T, O)."""
+    """One recurrent layer and a linear output at every step: x (B, T, D) or tokens (B, T) -> (B, T, O).
 
-    def __init__(self, cell: str, inputs: int, hidden: int, outputs: int) -> None:
+    With a `horizon`, gates begin with time scales spread up to so many steps: biases of the forget or update gate are
+    ln U(1, horizon − 1), and those of the LSTM's input gate their negatives (Tallec and Ollivier 2018, "Can recurrent
+    neural networks warp time?"). Without it, the LSTM's forget gate begins open (Jozefowicz et al. 2015). `dropout`
+    is on what the output reads.
+    """
+
+    def __init__(
+        self, cell: str, inputs: int, hidden: int, outputs: int, *, horizon: int | None = None, dropout: float = 0.0
+    ) -> None:
         super().__init__()
-        self.inputs = inputs
+        self.inputs, self.dropout = inputs, nn.Dropout(dropout)
         self.layer = CELLS[cell](inputs, hidden, batch_first=True)
         self.out = nn.Linear(hidden, outputs)
         for name, parameter in self.layer.named_parameters():
             if name == "weight_hh_l0":
                 for gate in parameter.data.split(hidden):
                     nn.init.orthogonal_(gate)
-            elif name == "bias_ih_l0" and cell == "lstm":
-                parameter.data[hidden : 2 * hidden] = 1  # Jozefowicz et al. 2015
+            elif name == "bias_ih_l0" and cell != "elman":
+                _begin_gates(parameter.data, cell, hidden, horizon)
 
     def read(self, x: Tensor, state: object = None) -> tuple[Tensor, object]:
         """Outputs, and the memory after them."""
         if not x.is_floating_point():
             x = F.one_hot(x, self.inputs).float()
         hidden, state = self.layer(x, state)[:2]
-        return self.out(hidden), state
+        return self.out(self.dropout(hidden)), state
 
     def forward(self, x: Tensor) -> Tensor:
         """From a fresh memory."""
         return self.read(x)[0]
+
+
+def _begin_gates(bias: Tensor, cell: str, hidden: int, horizon: int | None) -> None:
+    if horizon is None:
+        if cell == "lstm":
+            bias[hidden : 2 * hidden] = 1
+        return
+    keep = torch.empty(hidden).uniform_(1, max(horizon - 1, 1)).log()
+    bias[hidden : 2 * hidden] = keep  # the LSTM's forget gate, the GRU's update gate: both second
+    if cell == "lstm":
+        bias[:hidden] = -keep
 
 
 def fit_sequence(

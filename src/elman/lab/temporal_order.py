@@ -18,7 +18,7 @@ def _run(setting: Setting, steps: int | None = None) -> Findings:
     right: dict[str, list[float]] = {cell: [] for cell in CELLS}
     for index, (cell, T) in enumerate((cell, T) for cell in CELLS for T in lengths):
         torch.manual_seed(setting.seed)
-        model = Reader(cell, ORDER_SYMBOLS, 50, 4)
+        model = Reader(cell, ORDER_SYMBOLS, 50, 4, horizon=T)
 
         def loss(step: int, model: Reader = model, T: int = T) -> torch.Tensor:
             x, y = map(torch.from_numpy, temporal_order(32, T, setting.seed * 10**6 + step))

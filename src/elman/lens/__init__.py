@@ -9,11 +9,13 @@ from elman.lens.clipping import ClippingHistory, clipping_history, cosine_after_
 from elman.lens.gates import LayerGates, read_gates
 from elman.lens.gradient_flow import Decay, Flow, GradientFlow, fit_decay, gradient_flow
 from elman.lens.jacobian import StepJacobian, step_jacobian
+from elman.lens.source import AlignmentScores, loss_gradients, score_alignment, source_gradients
 from elman.lens.tracking import Tracker, path_in_plane, text_features, track
 from elman.lens.truncation import Truncation, truncation
 from elman.lens.visit import LayerVisit, visit_layers
 
 __all__ = [
+    "AlignmentScores",
     "AttentionScores",
     "ClippingHistory",
     "Decay",
@@ -30,9 +32,12 @@ __all__ = [
     "fit_decay",
     "gradient_flow",
     "induction_score",
+    "loss_gradients",
     "path_in_plane",
     "read_gates",
+    "score_alignment",
     "score_attention",
+    "source_gradients",
     "step_jacobian",
     "text_features",
     "track",

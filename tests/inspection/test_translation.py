@@ -1,0 +1,99 @@
+"""`elman inspect` of an encoder-decoder: alignments, what is taken from the source, heads."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import elman
+from elman.cli import run as command
+from elman.inspection import inspect
+from elman.inspection.translation import PARTS, by_distance, open_pairs
+
+MODELS = {
+    "attention": ["--model=gru", "--set", "attention=additive"],
+    "none": ["--model=lstm", "--set", "attention=none"],
+    "transformer": ["--model=transformer", "--set", "encoder_layers=1", "--set", "decoder_layers=2"],
+}
+HAS = {
+    "attention": {"alignments", "source", "clipping"},
+    "none": {"alignments", "source", "clipping"},
+    "transformer": set(PARTS),
+}
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A small run of every form."""
+    place = tmp_path_factory.mktemp("translations")
+    words = ["ab", "ba", "aab", "bab", "abba", "bbaa"]
+    pairs = [f"{one} {two}\t{two[::-1]} {one[::-1]}\n" for one in words for two in words]
+    (place / "pairs.tsv").write_text("".join(pairs))
+    for name, options in MODELS.items():
+        given = ["train", str(place / "pairs.tsv"), "-o", str(place / name), "--steps", "8", *options]
+        assert command([*given, "--set", "hidden_size=8", "--set", "validation_sentences=0"]) == 0
+    return {name: place / name for name in MODELS}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_form_has_its_report(
+    name: str, runs: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = tmp_path / "report.html"
+    capsys.readouterr()
+    assert command(["inspect", str(runs[name]), "-o", str(page), "--json"]) == 0
+    numbers = json.loads(capsys.readouterr().out)
+    assert set(numbers) & set(PARTS) == HAS[name]
+    html = page.read_text()
+    assert ("<image" in html) or name == "none"
+    assert "http" not in html.replace("http://www.w3.org/", "")
+    for alignment in numbers["alignments"].values():
+        weights = np.array(alignment["weights"])
+        assert weights.shape == (len(alignment["written"]), len(alignment["source"]))
+        np.testing.assert_allclose(weights.sum(1), 1, atol=1e-4)
+    assert bool(numbers["alignments"]) == (name != "none")
+
+
+def test_the_heads_are_the_models(runs: dict[str, Path]) -> None:
+    """The entropy of the first head of the second layer, pair by pair and step by step."""
+    run = elman.load(runs["transformer"])
+    pairs = open_pairs(run, None)
+    source, lengths, inputs, targets = pairs.batch(range(len(pairs.part)))
+    values = []
+    for row in range(len(source)):
+        T = int((targets[row] >= 0).sum())
+        with torch.no_grad():
+            state = run.model.encode(source[row : row + 1, : lengths[row]])
+            weights = run.model.cross_attentions(inputs[row : row + 1, :T], state)[1][0, 0]
+        values += [-sum(w * np.log(w) for w in step if w > 0) for step in weights.double().numpy()]
+    numbers = inspect(runs["transformer"], parts=["heads"]).numbers
+    assert numbers["heads"]["layer 2 head 1"] == pytest.approx(np.mean(values), rel=1e-4)
+
+
+def test_distances_are_from_the_end() -> None:
+    rows = [np.array([1.0, 2.0, 3.0]), np.array([5.0])]
+    distances, quantiles = by_distance(rows)
+    assert distances.tolist() == [0, 1, 2]
+    assert quantiles[1].tolist() == [4, 2, 1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told", "code"),
+    [
+        (["--parts", "heads"], "it has no heads; this run has alignments, source, clipping", 1),
+        (["--parts", "gates"], "no part called 'gates'", 2),
+        (["missing.tsv"], "missing.tsv", 2),
+    ],
+)
+def test_what_cannot_be_looked_at(
+    arguments: list[str], told: str, code: int, runs: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    assert command(["inspect", str(runs["none"]), *arguments]) == code
+    message = capsys.readouterr().err
+    assert told in message
+    assert message.count("\n") == 1

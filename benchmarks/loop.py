@@ -30,9 +30,9 @@ from elman.data.corpus import prepare
 from elman.data.lanes import Lanes
 from elman.models import build
 from elman.tasks.language_modelling import LanguageModelling
-from elman.train.config import TrainSettings
 from elman.train.loop import Step, fit
 from elman.train.schedule import Budget
+from elman.train.settings import TrainSettings
 from elman.train.training import Training
 
 MODELS = {

@@ -26,16 +26,19 @@ BELOW: dict[str, set[str]] = {
     "models": GROUND | {"kernels", "nn"},
     "data": GROUND,
     "train": GROUND,
-    "decode": GROUND | {"kernels", "nn", "models"},
+    "metrics": GROUND,
+    "decode": GROUND | {"kernels", "nn", "models", "data"},
     "environment": GROUND | {"kernels"},
     "bench": GROUND | {"kernels", "nn", "environment"},
     "runs": GROUND | {"kernels", "nn", "models", "data"},
     "lens": GROUND | {"kernels", "nn", "models"},
     "report": set(),
     "inspection": GROUND | {"kernels", "nn", "models", "data", "train", "runs", "lens", "report"},
-    "tasks": GROUND | {"kernels", "nn", "models", "data", "train", "runs", "environment"},
+    "tasks": GROUND | {"kernels", "nn", "models", "data", "train", "runs", "environment", "metrics", "decode"},
+    "compare": GROUND | {"models", "data", "train", "tasks", "decode", "runs", "lens", "report", "inspection"},
+    "lab": GROUND | {"kernels", "nn", "models", "data", "train", "lens", "report", "inspection"},
 }
-BELOW["cli"] = set(BELOW) | {"decode"}
+BELOW["cli"] = set(BELOW)
 BELOW["__main__"] = {"cli"}
 
 
@@ -84,6 +87,9 @@ def test_below_is_an_order() -> None:
         ["-m", "elman", "train", "--help"],
         ["-m", "elman", "bench", "--help"],
         ["-m", "elman", "inspect", "--help"],
+        ["-m", "elman", "predict", "--help"],
+        ["-m", "elman", "compare", "--help"],
+        ["-m", "elman", "lab", "--help"],
     ],
 )
 def test_torch_is_not_imported_where_it_is_not_needed(arguments: list[str]) -> None:

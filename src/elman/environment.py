@@ -12,7 +12,16 @@ import torch
 from elman import __version__, kernels
 from elman.kernels import native
 
-EXTRAS = {"tokenizers": "bpe", "zstandard": "zstd", "onnx": "bench", "onnxruntime": "bench"}
+EXTRAS = {
+    "tokenizers": "bpe",
+    "zstandard": "zstd",
+    "num2words": "pairs",
+    "babel": "pairs",
+    "sacrebleu": "translate",
+    "optuna": "compare",
+    "onnx": "bench",
+    "onnxruntime": "bench",
+}
 
 
 def describe() -> dict[str, Any]:
@@ -30,6 +39,13 @@ def describe() -> dict[str, Any]:
         "devices": ["cpu", *(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count()))],
         "backends": [row._asdict() for row in kernels.report()],
     }
+
+
+def has_bfloat16(device: str) -> bool:
+    """Whether a device multiplies bfloat16 numbers natively."""
+    if device == "cuda":
+        return torch.cuda.is_bf16_supported()
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def _version(name: str) -> str | None:

@@ -3,7 +3,8 @@
 config.yaml      the resolved settings          metrics.jsonl   what happened, decided by seed and data
 env.json         what it ran on                 timing.jsonl    what the clock said
 cache/           the corpus as tokens           checkpoints/    to resume from
-model/           config.json, model.safetensors, tokenizer.json, README.md: all that is needed to use it
+model/           config.json, model.safetensors, tokenizer.json (translation: one for each
+                 side), README.md: all that is needed to use it
 report.html      what `elman inspect` saw
 """
 
@@ -13,11 +14,11 @@ import contextlib
 import fcntl
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import safetensors.torch
 import torch
@@ -25,9 +26,13 @@ import torch
 from elman import __version__, atomic
 from elman.data.tokenizers import Tokenizer, load_tokenizer
 from elman.errors import UserError
-from elman.models import LanguageModel, build
+from elman.models import EncoderDecoder, LanguageModel, build, build_encoder_decoder
 
 FORMAT = 1
+TOKENIZERS = {  # of each task, by the names of their files
+    "language-modelling": ("tokenizer",),
+    "translation": ("source_tokenizer", "target_tokenizer"),
+}
 OURS = {"config.yaml", "env.json", "metrics.jsonl", "timing.jsonl", "cache", "model", "checkpoints", ".lock"}
 OURS |= {"report.html"}
 PREPARED = {".lock", "cache", "env.json", "model"}  # what a run that was killed before its first step leaves
@@ -35,16 +40,29 @@ PREPARED = {".lock", "cache", "env.json", "model"}  # what a run that was killed
 
 @dataclass(frozen=True)
 class Run:
-    """A trained model with what is needed to use it."""
+    """A trained language model with what is needed to use it."""
 
     path: Path
     model: LanguageModel
     tokenizer: Tokenizer
     config: dict[str, Any]
+    task: ClassVar[str] = "language-modelling"
 
 
-def load(run: str | Path, *, device: torch.device | str = "cpu") -> Run:
-    """The best model of a run, in eval mode, with its tokenizer.
+@dataclass(frozen=True)
+class TranslationRun:
+    """A trained encoder-decoder with what is needed to use it."""
+
+    path: Path
+    model: EncoderDecoder
+    source_tokenizer: Tokenizer
+    target_tokenizer: Tokenizer
+    config: dict[str, Any]
+    task: ClassVar[str] = "translation"
+
+
+def load(run: str | Path, *, device: torch.device | str = "cpu") -> Run | TranslationRun:
+    """The best model of a run, in eval mode, with its tokenizers.
 
     Args:
         run: a run folder, or the `model/` folder in one.
@@ -58,28 +76,47 @@ def load(run: str | Path, *, device: torch.device | str = "cpu") -> Run:
         raise UserError(f"{run}: no such run", remedy="train one with `elman train DATA -o RUN`")
     if (folder / "model").is_dir():
         folder = folder / "model"
+    config = _read_config(folder, run)
+    task = config["task"]
+    if task not in TOKENIZERS:
+        raise UserError(f"{run}", expected=" or ".join(TOKENIZERS), got=f"the task {task!r}")
+    tokenizers = [load_tokenizer(folder / f"{name}.json") for name in TOKENIZERS[task]]
+    model: LanguageModel | EncoderDecoder
+    try:
+        model = (build if task == Run.task else build_encoder_decoder)(config["model"])
+    except (TypeError, RuntimeError) as error:
+        raise UserError(f"{folder / 'config.json'} is damaged ({error})") from None
+    sizes = [model.vocab_size] if isinstance(model, LanguageModel) else [model.source_vocab_size, model.vocab_size]
+    for name, tokenizer, size in zip(TOKENIZERS[task], tokenizers, sizes, strict=True):
+        if tokenizer.vocab_size != size:
+            got = tokenizer.vocab_size
+            raise UserError(f"{run}: {name}.json is another model's", expected=f"{size} tokens", got=got)
+    load_weights(model, folder / "model.safetensors")
+    model = model.to(device).eval()
+    if isinstance(model, LanguageModel):
+        return Run(Path(run), model, tokenizers[0], config)
+    return TranslationRun(Path(run), model, tokenizers[0], tokenizers[1], config)
+
+
+def load_language_model(run: str | Path) -> Run:
+    """`load`, where only a language model will do. Raises `UserError` for another task's."""
+    loaded = load(run)
+    if not isinstance(loaded, Run):
+        remedy = "see `elman predict` and `elman evaluate`"
+        raise UserError(f"{run}", expected="a language model", got="an encoder-decoder", remedy=remedy, exit_code=2)
+    return loaded
+
+
+def _read_config(folder: Path, run: str | Path) -> dict[str, Any]:
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        kind = config["task"], dict(config["model"])
+        return config | {"task": config["task"], "model": dict(config["model"])}
     except FileNotFoundError:
         raise UserError(
             f"{run} holds no model: it has no config.json", remedy="give a folder that `elman train` made"
         ) from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{folder / 'config.json'} is damaged ({error})") from None
-    if kind[0] != "language-modelling":
-        raise UserError(f"{run}", expected="a language model", got=f"the task {kind[0]!r}")
-    tokenizer = load_tokenizer(folder / "tokenizer.json")
-    try:
-        model = build(kind[1])
-    except (TypeError, RuntimeError) as error:
-        raise UserError(f"{folder / 'config.json'} is damaged ({error})") from None
-    if model.vocab_size != tokenizer.vocab_size:
-        raise UserError(
-            f"{run}: tokenizer.json is another model's", expected=f"{model.vocab_size} tokens", got=tokenizer.vocab_size
-        )
-    load_weights(model, folder / "model.safetensors")
-    return Run(Path(run), model.to(device).eval(), tokenizer, config)
 
 
 def load_weights(model: torch.nn.Module, path: Path) -> None:
@@ -108,11 +145,15 @@ def load_weights(model: torch.nn.Module, path: Path) -> None:
     model.load_state_dict(weights, strict=False)
 
 
-def write_model_folder(folder: Path, model: LanguageModel, tokenizer: Tokenizer, card: str) -> None:
+def write_model_folder(
+    folder: Path, task: str, model: torch.nn.Module, tokenizers: Mapping[str, Tokenizer], card: str
+) -> None:
     """Write everything of `model/` but the weights, which the training writes."""
-    config = {"format": FORMAT, "elman": __version__, "task": "language-modelling", "model": model.config}
+    assert tuple(tokenizers) == TOKENIZERS[task]
+    config = {"format": FORMAT, "elman": __version__, "task": task, "model": model.config}
     atomic.write_text(folder / "config.json", json.dumps(config, indent=1) + "\n")
-    atomic.write_text(folder / "tokenizer.json", json.dumps(tokenizer.to_json(), ensure_ascii=False) + "\n")
+    for name, tokenizer in tokenizers.items():
+        atomic.write_text(folder / f"{name}.json", json.dumps(tokenizer.to_json(), ensure_ascii=False) + "\n")
     atomic.write_text(folder / "README.md", card)
 
 

@@ -8,7 +8,8 @@ from elman.models import MODELS, build
 
 CONFIGS = [
     {"model": "elman", "vocab_size": 9, "hidden_size": 6, "num_layers": 2, "dropout_hidden": 0.1, "recompute": True},
-    {"model": "gru", "vocab_size": 9, "hidden_size": 6, "residual": True},
+    {"model": "gru", "vocab_size": 9, "hidden_size": 6, "residual": True, "zoneout": 0.1, "layer_norm": True},
+    {"model": "lstm", "vocab_size": 9, "hidden_size": 6, "zoneout_cell": 0.5, "peepholes": True},
     {"model": "lstm", "vocab_size": 9, "embedding_size": 4, "hidden_size": 6, "tied": True, "weight_dropout": 0.5},
     {"model": "transformer", "vocab_size": 9, "hidden_size": 12, "num_heads": 3, "window": 4, "qk_norm": False},
 ]

@@ -9,7 +9,14 @@ from elman.models import RecurrentLM
 from elman.models.recurrent import LSTMState
 
 TORCH = {"elman": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
-DROPOUTS = ("dropout_embedding", "dropout_input", "dropout_hidden", "dropout_output", "weight_dropout")
+DROPOUTS = (
+    "dropout_embedding",
+    "dropout_input",
+    "dropout_hidden",
+    "dropout_output",
+    "weight_dropout",
+    "recurrent_dropout",
+)
 every_cell = pytest.mark.parametrize("cell", TORCH)
 
 
@@ -114,11 +121,38 @@ def test_recomputation_is_that_of_every_layer_and_changes_no_gradient(cell):
     [
         ({"num_layers": 0}, "num_layers: expected at least 1, got 0"),
         ({"dropout_hidden": 1.0}, "dropout_hidden: expected a probability"),
+        ({"zoneout": 1.0}, "zoneout: expected a probability"),
     ],
 )
 def test_arguments_that_cannot_be(arguments, message):
     with pytest.raises(UserError, match=message):
         RecurrentLM("lstm", 9, **arguments)
+
+
+@pytest.mark.parametrize("cell", ["elman", "gru"])
+@pytest.mark.parametrize("argument", [{"peepholes": True}, {"zoneout_cell": 0.1}])
+def test_what_the_lstm_alone_has(cell, argument):
+    with pytest.raises(UserError, match=f"{next(iter(argument))}: expected the cell 'lstm'.*, got '{cell}'"):
+        RecurrentLM(cell, 9, **argument)
+    RecurrentLM("lstm", 9, hidden_size=4, **argument)
+
+
+@every_cell
+def test_variations_are_those_of_every_layer(cell):
+    torch.manual_seed(0)
+    given = {"recurrent_dropout": 0.1, "zoneout": 0.2, "layer_norm": True}
+    given |= {"zoneout_cell": 0.3, "peepholes": True} if cell == "lstm" else {}
+    model = RecurrentLM(cell, 9, hidden_size=6, num_layers=2, **given)
+    for layer in model.layers:
+        assert {name: getattr(layer, name) for name in given} == given
+        assert (layer.gain_ih_l0 == 1).all()
+        assert (layer.gain_hh_l0 == 1).all()
+    tokens = torch.randint(9, (3, 7))
+    assert not model(tokens)[0].equal(model(tokens)[0])
+    model(tokens)[0].pow(2).sum().backward()
+    assert all(parameter.grad.abs().sum() > 0 for parameter in model.parameters())
+    model.eval()
+    assert model(tokens)[0].equal(model(tokens)[0])
 
 
 def test_an_unknown_cell_names_the_nearest():

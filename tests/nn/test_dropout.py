@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from elman.errors import UserError
-from elman.nn.dropout import check_probability, embedding_dropout, locked_dropout
+from elman.nn.dropout import Dropout, check_probability, embedding_dropout, locked_dropout
 
 
 @pytest.mark.parametrize(("shape", "time_dim"), [((33, 3, 64), 0), ((3, 33, 64), 1)])
@@ -56,3 +56,31 @@ def test_nothing_is_dropped_in_eval_or_at_zero(training):
 def test_what_is_no_probability_of_dropout(p):
     with pytest.raises(UserError, match="dropout_input: expected a probability"):
         check_probability("dropout_input", p)
+
+
+@pytest.mark.parametrize("p", [0.1, 0.5, 0.9])
+def test_dropout_zeroes_so_many_and_scales_the_others(p):
+    torch.manual_seed(0)
+    dropout = Dropout(p)
+    x = torch.ones(500, 401, requires_grad=True)
+    y = dropout(x)
+    assert y.unique().tolist() == pytest.approx([0.0, 1 / (1 - p)], rel=1e-3)
+    share = (y == 0).double().mean().item()
+    assert share == pytest.approx(p, abs=5 * (p * (1 - p) / x.numel()) ** 0.5 + 1e-5)
+    # Neighbours, which share a draw of 64 bits, are independent of each other.
+    zero = (y.flatten()[:200_000] == 0).double().view(-1, 4)
+    assert torch.corrcoef(zero.t()).fill_diagonal_(0).abs().max() < 0.02
+    y.sum().backward()
+    torch.testing.assert_close(x.grad, y.detach())
+    assert dropout.eval()(x) is x
+
+
+def test_dropout_of_odd_shapes_and_the_same_seed():
+    dropout = Dropout(0.3)
+    for shape in [(0,), (1,), (3, 5), (2, 0, 3)]:
+        assert dropout(torch.ones(shape)).shape == shape
+    masks = []
+    for _ in range(2):
+        torch.manual_seed(7)
+        masks.append(dropout(torch.ones(33)))
+    assert torch.equal(*masks)

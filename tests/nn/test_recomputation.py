@@ -43,6 +43,29 @@ def test_results_and_gradients_stay(make, options, backend, recompute):
     torch.testing.assert_close(*results, rtol=1e-10, atol=1e-10)
 
 
+ALL = {"recurrent_dropout": 0.3, "zoneout": 0.3, "layer_norm": True}
+
+
+@pytest.mark.parametrize(
+    ("make", "options"), [(Elman, ALL), (GRU, ALL), (LSTM, ALL | {"zoneout_cell": 0.3, "peepholes": True})]
+)
+@pytest.mark.parametrize("backend", ["native", "reference"])
+@pytest.mark.parametrize("training", [True, False])
+def test_what_is_drawn_for_a_call_is_read_anew(make, options, backend, training):
+    torch.manual_seed(0)
+    plain = make(3, 5, 2, bidirectional=True, dtype=torch.float64, backend=backend, **options).train(training)
+    x, results = torch.randn(10, 4, 3, dtype=torch.float64, requires_grad=True), []
+    for recompute in (False, True, 3):
+        plain.recompute = recompute
+        torch.manual_seed(1)
+        outputs, final = plain(x, lengths=torch.tensor([2, 10, 0, 7]), resets=torch.rand(4, 10) < 0.2)
+        every = [outputs, *parts(final)]
+        loss = sum(((n + 1) * part).cos().sum() for n, part in enumerate(every))
+        results.append([*every, *torch.autograd.grad(loss, [x, *plain.parameters()])])
+    for result in results[1:]:
+        torch.testing.assert_close(result, results[0], rtol=1e-10, atol=1e-10)
+
+
 def kept(layer: torch.nn.Module, x: Tensor) -> int:
     """The bytes that wait for backward, besides what came in, what went out and the weights."""
     storages, holding = {}, []

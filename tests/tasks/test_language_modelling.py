@@ -19,6 +19,7 @@ from elman.data.lanes import Lanes
 from elman.models import LanguageModel, build
 from elman.state import State
 from elman.tasks.language_modelling import LanguageModelling, evaluate
+from elman.train.objective import Place
 
 KINDS: dict[str, dict[str, Any]] = {
     "elman": {"model": "elman", "hidden_size": 9},
@@ -65,8 +66,8 @@ def test_full_bptt_in_one_stretch_or_in_several(corpus: Corpus, kind: str, k1: i
     expected = whole_lanes_gradient(network, lanes)
     task = LanguageModelling(lanes, corpus.valid, corpus.tokenizer.eod, k1, 33 if k1 == 33 else None)
     state: State | None = None
-    for batch in range(task.batches):
-        loss = task.loss(network, batch, state)
+    for batch in range(task.batches(0)):
+        loss = task.loss(network, Place(0, batch, 0.0), state)
         (loss.mean * loss.targets / (3 * 33)).backward()
         state = loss.state
     torch.testing.assert_close(taken_gradients(network), expected, rtol=1e-9, atol=1e-12)
@@ -80,7 +81,7 @@ def test_truncated_bptt_is_full_bptt_of_what_is_left(corpus: Corpus, kind: str, 
     task = LanguageModelling(lanes, corpus.valid, corpus.tokenizer.eod, k1, k2)
     state: State | None = None
     for batch, start in enumerate(range(0, 17, k1)):
-        loss = task.loss(network, batch, state)
+        loss = task.loss(network, Place(0, batch, 0.0), state)
         loss.mean.backward()
         state = loss.state
         got = taken_gradients(network)

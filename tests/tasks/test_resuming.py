@@ -9,14 +9,14 @@ import pytest
 import torch
 
 from elman.errors import UserError
-from elman.tasks.preparation import prepare
 from elman.train import checkpoints
-from elman.train.loop import Event, Finished, Resumed, Warned, fit
+from elman.train.loop import Finished, Resumed, Warned
+from resuming import assert_same, ended, session
 
 SMALL: dict[str, dict[str, Any]] = {
     "elman": {"hidden_size": 6, "embedding_size": 5, "recompute": True},
-    "gru": {"hidden_size": 6, "embedding_size": 5, "num_layers": 2, "dropout_hidden": 0.3, "dropout_input": 0.2},
-    "lstm": {"hidden_size": 6, "embedding_size": 5, "tied": True, "weight_dropout": 0.3, "dropout_embedding": 0.1},
+    "gru": {"hidden_size": 6, "embedding_size": 5, "num_layers": 2, "dropout_hidden": 0.3, "zoneout": 0.2},
+    "lstm": {"hidden_size": 6, "embedding_size": 5, "tied": True, "weight_dropout": 0.3, "zoneout_cell": 0.3},
     "transformer": {"hidden_size": 8, "num_layers": 2, "num_heads": 2, "window": 6, "dropout": 0.2},
 }
 STEPS = 11
@@ -32,43 +32,6 @@ def tree(source: Path, kind: str = "lstm", **train: Any) -> dict[str, Any]:
         "model": dict(SMALL[kind]),
         "train": train,
     }
-
-
-def session(settings: dict[str, Any], folder: Path, *, stop: int = -1, kill: int = -1) -> list[Event]:
-    """Train until the end, or stop as a signal does after so many steps, or die after so many."""
-    events: list[Event] = []
-    with prepare(settings, folder, resume=True) as prepared:
-        counters = prepared.training.counters
-
-        def stopping() -> bool:
-            return prepared.training.counters.step == stop
-
-        assert counters.step == 0
-        for event in fit(prepared.training, folder, stop=stopping):
-            events.append(event)
-            if prepared.training.counters.step == kill:
-                break
-    return events
-
-
-def ended(folder: Path) -> tuple[bytes, bytes, dict[str, torch.Tensor], dict[str, Any]]:
-    last = checkpoints.load(checkpoints.paths(folder / "checkpoints")[-1])
-    last.values["counters"]["seconds"] = 0
-    return (
-        (folder / "model" / "model.safetensors").read_bytes(),
-        (folder / "metrics.jsonl").read_bytes(),
-        last.tensors,
-        last.values,
-    )
-
-
-def assert_same(folder: Path, other: Path) -> None:
-    a, b = ended(folder), ended(other)
-    assert a[0] == b[0], "model.safetensors"
-    assert a[1] == b[1], "metrics.jsonl"
-    assert a[2].keys() == b[2].keys()
-    assert all(torch.equal(a[2][name], b[2][name]) for name in a[2])
-    assert a[3] == b[3]
 
 
 CASES: dict[str, tuple[str, str, dict[str, Any]]] = {

@@ -53,6 +53,12 @@ def test_a_model_recomputes_where_that_was_asked_for():
     assert build(sizing.model_config(settings, 65)).config["recompute"] is True
 
 
+def test_a_model_varies_as_was_asked_for():
+    asked = {"zoneout": 0.1, "zoneout_cell": 0.3, "recurrent_dropout": 0.2, "layer_norm": True, "peepholes": True}
+    config = build(sizing.model_config(choose("lstm", 5_000, model=asked), 65)).config
+    assert asked.items() <= config.items()
+
+
 def test_many_passes_over_the_text_bring_dropout():
     assert choose("lstm", 2, "epochs").model.dropout_output == 0
     few, many = (choose("lstm", n, "epochs").model.dropout_output for n in (8, 64))

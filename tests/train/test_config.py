@@ -5,12 +5,13 @@ import pytest
 import yaml
 
 from elman.errors import UserError
-from elman.train.config import MODEL_SETTINGS, RecurrentSettings, TrainSettings, build, read_yaml, set_values
+from elman.train.config import TASKS, build, read_yaml, set_values
+from elman.train.settings import RecurrentSettings, TrainSettings
 
 BUDGET = {"amount": 10, "unit": "steps"}
 
 
-@pytest.mark.parametrize("kind", MODEL_SETTINGS)
+@pytest.mark.parametrize("kind", TASKS["language-modelling"].models)
 def test_what_is_written_is_read_again(kind: str, tmp_path: Path) -> None:
     settings = build({"kind": kind, "budget": BUDGET, "train": {"k1": 5, "k2": 9, "learning_rate": 1e-3}})
     (tmp_path / "config.yaml").write_text(settings.to_yaml())
@@ -21,6 +22,14 @@ def test_only_what_was_asked_for_counts_as_set() -> None:
     settings = build({"budget": BUDGET, "train": {"k1": 64}})
     assert settings.train.model_fields_set == {"k1"}
     assert settings.model.model_fields_set == set()
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_no_two_sections_have_a_setting_of_the_same_name(task: str) -> None:
+    """Or `--set` would not know which is meant."""
+    for kind in TASKS[task].models:
+        names = [key for section in TASKS[task].of(kind).values() for key in section.model_fields]
+        assert len(names) == len(set(names))
 
 
 @pytest.mark.parametrize(
@@ -43,6 +52,7 @@ def test_only_what_was_asked_for_counts_as_set() -> None:
             {"kind": "transformer", "model": {"hidden_size": 100, "num_heads": 3}},
             "num_heads: expected heads of an even",
         ),
+        ({"train": {"schedule": "inverse_sqrt", "warmup": 0}}, "warmup: expected more than 0 for the schedule"),
         ({"kind": "transformer", "model": {"hidden_size": 12, "num_heads": 5}}, "num_heads: expected heads"),
         ({"budget": {"amount": 0, "unit": "steps"}}, "budget: expected a positive amount, got 0 steps"),
         ({"budget": {"amount": 5, "unit": "moons"}}, "expected 'steps', 'epochs' or 'seconds', got 'moons'"),
@@ -132,6 +142,33 @@ def test_recomputation_is_a_setting_of_recurrent_models(kind: str) -> None:
         build({"kind": kind, "budget": BUDGET, "model": {"recompute": 7}})
     with pytest.raises(UserError, match="no setting called 'recompute'"):
         build({"kind": "transformer", "budget": BUDGET, "model": {"recompute": True}})
+
+
+@pytest.mark.parametrize("kind", ["elman", "gru", "lstm"])
+def test_variations_are_settings_of_recurrent_models(kind: str) -> None:
+    asked = {"zoneout": 0.1, "recurrent_dropout": 0.2, "layer_norm": True}
+    settings = build({"kind": kind, "budget": BUDGET, "model": asked})
+    assert asked.items() <= settings.model_dump()["model"].items()
+    assert build(settings.model_dump()) == settings
+    with pytest.raises(UserError, match="zoneout: expected less than 1, got 1"):
+        build({"kind": kind, "budget": BUDGET, "model": {"zoneout": 1}})
+
+
+def test_what_the_lstm_alone_has() -> None:
+    asked = {"zoneout_cell": 0.5, "peepholes": True}
+    settings = build({"kind": "lstm", "budget": BUDGET, "model": asked})
+    assert asked.items() <= settings.model_dump()["model"].items()
+    assert build(yaml.safe_load(settings.to_yaml())) == settings
+    with pytest.raises(UserError) as error:
+        build({"kind": "gru", "budget": BUDGET, "model": {"peepholes": True}})
+    assert str(error.value) == "no setting called 'peepholes'; it is one of --model lstm"
+    with pytest.raises(UserError) as error:
+        set_values({"kind": "elman"}, ["model.zoneout_cell=0.1"])
+    message = "--set: no setting called 'model.zoneout_cell' for --model elman; it is one of --model lstm"
+    assert str(error.value) == message
+    with pytest.raises(UserError) as error:
+        set_values({"kind": "transformer"}, ["zoneout=0.1"])
+    assert str(error.value).endswith("; it is one of --model elman, gru, lstm")
 
 
 def test_backward_steps() -> None:

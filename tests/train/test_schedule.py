@@ -26,6 +26,15 @@ def test_shapes(shape: str, middle: float, end: float) -> None:
     assert rates == pytest.approx([1.0, middle, end, end])
 
 
+@given(st.floats(0, 1), st.floats(0.001, 1))
+def test_inverse_sqrt_is_the_transformers_schedule(progress: float, warmup: float) -> None:
+    """Of Vaswani et al. 2017, with steps for fractions of the budget: ∝ min(step^−1/2, step warmup^−3/2)."""
+    got = learning_rate(progress, 3.0, warmup=warmup, final=0.0, shape="inverse_sqrt")
+    if progress >= 1e-3 * warmup:  # or the rate is that of the first step
+        expected = 3.0 * warmup**0.5 * min(progress**-0.5, progress * warmup**-1.5)
+        assert got == pytest.approx(expected)
+
+
 def test_a_warm_up_as_long_as_the_budget() -> None:
     assert learning_rate(0.5, 1.0, warmup=1.0, final=0.0) == 0.5
     assert learning_rate(1.0, 1.0, warmup=1.0, final=0.0) == 0.0

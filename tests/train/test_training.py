@@ -14,11 +14,11 @@ from torch import Tensor, nn
 
 from elman.errors import UserError
 from elman.state import State
-from elman.train.config import TrainSettings
 from elman.train.journal import read
 from elman.train.loop import VALIDATION_SHARE, Event, Finished, Rhythm, Validated, fit
-from elman.train.objective import Loss
+from elman.train.objective import Loss, Place
 from elman.train.schedule import Budget
+from elman.train.settings import TrainSettings
 from elman.train.training import Step, Training
 
 
@@ -26,16 +26,27 @@ from elman.train.training import Step, Training
 class Track:
     """Follow a target: loss (w - target)^2 of each batch, with a counter for a memory; some batches are bad."""
 
-    batches: int = 5
+    count: int = 5
     training_size: int = 9
     validation_size: int = 0
+    metric: str = "loss"
     bad: dict[int, float] = field(default_factory=dict)  # reads so far -> what the loss is multiplied by
     validations: list[float] = field(default_factory=list)  # the losses to report; else the true one
     sizes: tuple[int, ...] = (2, 2, 2, 2, 1)  # targets of each batch
     reads: int = 0
     seen: list[tuple[int, float | None]] = field(default_factory=list)
 
-    def loss(self, model: nn.Module, batch: int, state: State | None) -> Loss:
+    def batches(self, epoch: int) -> int:
+        return self.count
+
+    def cost(self, metrics: dict[str, float]) -> float:
+        return metrics["loss"]
+
+    def describe(self, metrics: dict[str, float]) -> str:
+        return f"{metrics['loss']:.4f}"
+
+    def loss(self, model: nn.Module, place: Place, state: State | None) -> Loss:
+        batch = place.batch
         assert state is None or isinstance(state, Tensor)
         self.seen.append((batch, None if state is None else state.item()))
         h = torch.zeros(1) if state is None else state
@@ -107,8 +118,8 @@ def test_a_bad_step_is_counted_and_leaves_no_trace(bad: float, optimizer: str) -
 
 def test_a_finite_gradient_of_a_loss_that_is_not_is_skipped_too() -> None:
     class Constant(Track):
-        def loss(self, model: nn.Module, batch: int, state: State | None) -> Loss:
-            good = super().loss(model, batch, state)
+        def loss(self, model: nn.Module, place: Place, state: State | None) -> Loss:
+            good = super().loss(model, place, state)
             return good._replace(mean=good.mean + math.inf)
 
     step = training(Constant()).step()
@@ -201,7 +212,7 @@ def test_a_time_budget_waits_with_a_first_validation_that_would_eat_it() -> None
     made: Any = SimpleNamespace(
         settings=TrainSettings(),
         budget=Budget(100, "seconds"),
-        objective=SimpleNamespace(validation_size=10_000, training_size=1, batches=1),
+        objective=SimpleNamespace(validation_size=10_000, training_size=1, batches=lambda epoch: 1),
         counters=SimpleNamespace(targets=0),
         progress=0.0,
         seconds=0.0,

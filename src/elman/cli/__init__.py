@@ -10,8 +10,9 @@ from collections.abc import Sequence
 import typer
 
 from elman import __version__
-from elman.cli import bench, env, evaluate, generate, inspect, train
+from elman.cli import bench, compare, env, evaluate, generate, inspect, lab, predict, train
 from elman.cli.console import say
+from elman.cli.train_arguments import TrainCommand
 from elman.errors import UserError
 
 app = typer.Typer(
@@ -40,10 +41,13 @@ def options(
         os.environ["ELMAN_DEBUG"] = "1"
 
 
-app.command("train")(train.command)
+app.command("train", cls=TrainCommand)(train.command)
 app.command("evaluate")(evaluate.command)
 app.command("generate")(generate.command)
+app.command("predict")(predict.command)
 app.command("inspect")(inspect.command)
+app.command("compare")(compare.command)
+app.command("lab")(lab.command)
 app.command("bench")(bench.command)
 app.command("env")(env.command)
 

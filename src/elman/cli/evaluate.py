@@ -1,4 +1,4 @@
-"""`elman evaluate`: how well a run's model predicts a text."""
+"""`elman evaluate`: how well a run's model predicts a text, or translates."""
 
 from __future__ import annotations
 
@@ -6,42 +6,112 @@ import json
 import tempfile
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from elman.cli.console import clock
+from elman.cli.console import Display, clock, say
+from elman.errors import UserError
+
+if TYPE_CHECKING:
+    from elman.runs import Run, TranslationRun
 
 
 def command(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A run folder that `elman train` made.")],
-    data: Annotated[str, typer.Argument(metavar="DATA", help="A text, a folder, JSON lines or a named source.")],
+    data: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="DATA [TARGETS]", help="A text, a folder, JSON lines or a named source; or pairs to translate."
+        ),
+    ],
     lanes: Annotated[
-        int | None, typer.Option(help="Read the text in so many parts side by side; 1 reads it in one go.", min=1)
+        int | None,
+        typer.Option(help="A text is read in so many parts side by side; 1 reads it in one go.", min=1),
     ] = None,
+    beam: Annotated[int, typer.Option(help="Translations: hypotheses kept a step; 1 is greedy search.", min=1)] = 5,
+    length_penalty: Annotated[float, typer.Option(help="Translations: above 0 longer, 0 the most probable.")] = 0.6,
+    batch: Annotated[int, typer.Option(help="Translations: sentences decoded together.", min=1)] = 64,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Evaluate RUN's model on DATA: loss in nats a token, perplexity, bits a character."""
+    """Evaluate RUN's model on DATA.
+
+    A language model: loss in nats a token, perplexity, bits a character. Translation: loss and accuracy token by
+    token; BLEU, chrF and exact matches of what the model writes.
+    """
     from elman import runs
-    from elman.data.corpus import encode_file
-    from elman.errors import UserError
-    from elman.tasks import language_modelling
 
     loaded = runs.load(run)
     begun = time.perf_counter()
-    with tempfile.TemporaryDirectory(prefix="elman-") as cache:
-        tokens = encode_file(data, loaded.tokenizer, Path(cache))
-        if len(tokens) < 2:
-            raise UserError(f"{data} is too short to evaluate", expected="at least 2 tokens", got=len(tokens))
-        metrics = language_modelling.evaluate(loaded.model, tokens, loaded.tokenizer.eod, lanes=lanes)
+    if isinstance(loaded, runs.Run):
+        report, lines = _language_model(loaded, data, lanes)
+    else:
+        report, lines = _translation(loaded, data, beam, length_penalty, batch)
     seconds = time.perf_counter() - begun
-    report = {"run": run, "data": data, **metrics, "unknown": tokens.unknown, "seconds": round(seconds, 3)}
+    report = {"run": run, "data": data if len(data) > 1 else data[0], **report, "seconds": round(seconds, 3)}
     if as_json:
         print(json.dumps(report))
         return
-    print(f"loss                {metrics['loss']:.4f} nats a token")
-    print(f"perplexity          {metrics['perplexity']:.3f}")
-    print(f"bits per character  {metrics['bits_per_character']:.4f}")
+    for name, value in [*lines, ("time", clock(seconds))]:
+        print(f"{name:<18}  {value}")
+
+
+def _language_model(run: Run, data: list[str], lanes: int | None) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+    from elman.data.corpus import encode_file
+    from elman.tasks import language_modelling
+
+    if len(data) != 1:
+        raise UserError("DATA", expected="one text for a language model", got=f"{len(data)} files", exit_code=2)
+    with tempfile.TemporaryDirectory(prefix="elman-") as cache:
+        tokens = encode_file(data[0], run.tokenizer, Path(cache))
+        if len(tokens) < 2:
+            raise UserError(f"{data[0]} is too short to evaluate", expected="at least 2 tokens", got=len(tokens))
+        metrics = language_modelling.evaluate(run.model, tokens, run.tokenizer.eod, lanes=lanes)
     unknown = f", {tokens.unknown:,} of them unknown to the model" if tokens.unknown else ""
-    print(f"tokens              {metrics['tokens']:,.0f}{unknown}")
-    print(f"time                {clock(seconds)}")
+    return {**metrics, "unknown": tokens.unknown}, [
+        ("loss", f"{metrics['loss']:.4f} nats a token"),
+        ("perplexity", f"{metrics['perplexity']:.3f}"),
+        ("bits per character", f"{metrics['bits_per_character']:.4f}"),
+        ("tokens", f"{metrics['tokens']:,.0f}{unknown}"),
+    ]
+
+
+def _translation(
+    run: TranslationRun, data: list[str], beam: int, length_penalty: float, batch: int
+) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+    from elman.data.encoding import evaluation_part
+    from elman.data.vocabularies import Tokenizers
+    from elman.decode.translate import Beam, Translator, translate
+    from elman.metrics.translation import score
+    from elman.tasks import translation
+
+    source, target = run.source_tokenizer, run.target_tokenizer
+    part = evaluation_part(data, Tokenizers(source, target))
+    assert source.eod is not None
+    assert target.eod is not None
+    metrics = translation.evaluate(run.model, part, (source.eod, target.eod))
+    translator = Translator(run.model, source, target, Beam(beam, 1, length_penalty), batch_size=batch)
+    sources, references = zip(*part.texts(), strict=True)
+    written = []
+    begun = time.perf_counter()
+    with Display() as display:
+        for one in translate(translator, sources):
+            written.append(one)
+            display.stage("translating", len(written) / len(sources))
+    seconds = time.perf_counter() - begun
+    scores = score([one.text for one in written], references)
+    if "bleu" not in scores:
+        say("without sacrebleu there is neither BLEU nor chrF: pip install 'elman[translate]'")
+    unknown = sum(one.unknown for one in written)
+    report = {**metrics, **scores, "pairs": len(written), "unknown": unknown, "translating_seconds": round(seconds, 3)}
+    lines = [
+        ("loss", f"{metrics['loss']:.4f} nats a token"),
+        ("accuracy", f"{metrics['accuracy']:.2f} % of the tokens"),
+        ("exact match", f"{scores['exact_match']:.2f} %"),
+    ]
+    for name, title in (("bleu", "BLEU"), ("chrf", "chrF")):
+        if name in scores:
+            lines.append((title, f"{scores[name]:.2f}  {scores[f'{name}_signature']}"))
+    unknown_words = f", {unknown:,} source tokens unknown to the model" if unknown else ""
+    lines.append(("pairs", f"{len(written):,}, translated in {clock(seconds)} with a beam of {beam}{unknown_words}"))
+    return report, lines

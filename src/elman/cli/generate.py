@@ -42,7 +42,7 @@ def command(
 
     if not math.isfinite(temperature):
         raise UserError("--temperature", expected="a number", got=temperature, exit_code=2)
-    loaded = runs.load(run)
+    loaded = runs.load_language_model(run)
     tokenizer = loaded.tokenizer
     prompt = _checked(prompt)
     ids = [int(token) for token in tokenizer.encode(prompt)]

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from elman.cli.budget import choose_budget
 from elman.cli.console import Display, clock, say
 from elman.cli.signals import Stop
+from elman.cli.train_arguments import choose_task
 from elman.errors import UserError
 
 if TYPE_CHECKING:
@@ -21,7 +23,12 @@ if TYPE_CHECKING:
 
 def command(
     data: Annotated[
-        str, typer.Argument(metavar="DATA", help="A text, a folder, JSON lines (.gz, .zst), or python-stdlib.")
+        list[str],
+        typer.Argument(
+            metavar="DATA [TARGETS]",
+            help="A text, a folder, JSON lines (.gz, .zst), or python-stdlib. Pairs to translate: two files line by "
+            "line, a .tsv, JSON lines with source and target, or a named source such as numbers-en.",
+        ),
     ],
     out: Annotated[Path | None, typer.Option("-o", "--out", metavar="RUN", help="The run folder.")] = None,
     model: Annotated[str | None, typer.Option(help="lstm (the default), gru, elman or transformer.")] = None,
@@ -30,10 +37,22 @@ def command(
     ] = None,
     epochs: Annotated[float | None, typer.Option(help="The budget as passes over the data.", min=0)] = None,
     steps: Annotated[int | None, typer.Option(help="The budget as optimiser steps.", min=1)] = None,
+    task: Annotated[
+        str, typer.Option(help="language-modelling or translation; auto: translation where DATA are pairs.")
+    ] = "auto",
     valid: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Validate on this; else on the tail of DATA.")
+        str | None,
+        typer.Option(
+            metavar="FILE [TARGETS]",
+            help="Validate on this, given after DATA; else on a part of DATA that is held out.",
+        ),
     ] = None,
-    tokenizer: Annotated[str | None, typer.Option(help="char (the default), byte, word or bpe.")] = None,
+    valid_target: Annotated[
+        str | None, typer.Option(hidden=True, help="What a second file after --valid becomes.")
+    ] = None,
+    tokenizer: Annotated[
+        str | None, typer.Option(help="char, byte, word or bpe; default char, and bpe where pairs are sentences.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Another seed, another run.", min=0, max=2**63 - 1)] = None,
     config: Annotated[Path | None, typer.Option(metavar="FILE.yaml", help="Settings from a file.")] = None,
     set_: Annotated[
@@ -43,7 +62,7 @@ def command(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object at the end.")] = False,
 ) -> None:
-    """Train a language model on DATA: the best one within a budget (2 minutes, unless you say otherwise)."""
+    """Train a model on DATA: the best one within a budget (2 minutes, unless you say otherwise)."""
     from elman.tasks import preparation
     from elman.train import config as settings
     from elman.train.memory import keep_freed
@@ -54,14 +73,15 @@ def command(
     tree = settings.read_yaml(config) if config else {}
     if model:
         tree["kind"] = model
-    _choose_budget(tree, for_, epochs, steps)
+    if budget := choose_budget(for_, epochs, steps):
+        tree["budget"] = budget
     given: dict[str, dict[str, Any]] = {
-        "data": {"source": data, "valid": valid, "tokenizer": tokenizer},
+        "data": choose_task(tree, task, data, valid, valid_target) | {"tokenizer": tokenizer},
         "train": {"seed": seed},
     }
     for section, values in given.items():
         tree[section] = (tree.get(section) or {}) | {k: v for k, v in values.items() if v is not None}
-    folder = out or preparation.default_folder(data, tree.get("kind", "lstm"), again=resume or overwrite)
+    folder = out or preparation.default_folder(data[0], tree.get("kind", "lstm"), again=resume or overwrite)
     if resume and "kind" not in tree and (kind := preparation.stored_kind(folder)):
         tree["kind"] = kind
     tree = settings.set_values(tree, set_ or [])
@@ -78,30 +98,10 @@ def command(
     raise typer.Exit(stop.exit_code if ended.reason == "stopped" else 0)
 
 
-def _choose_budget(tree: dict[str, Any], for_: str | None, epochs: float | None, steps: int | None) -> None:
-    from elman.train.schedule import parse_duration
-
-    given = {"--for": for_, "--epochs": epochs, "--steps": steps}
-    chosen = [name for name, value in given.items() if value is not None]
-    if len(chosen) > 1:
-        raise UserError("the budget", expected="one of --for, --epochs, --steps", got=" and ".join(chosen), exit_code=2)
-    if for_ is not None:
-        try:
-            tree["budget"] = {"amount": parse_duration(for_), "unit": "seconds"}
-        except ValueError:
-            raise UserError("--for", expected="a time such as 90s, 2m or 1h30m", got=repr(for_), exit_code=2) from None
-    elif epochs is not None:
-        if epochs == 0:
-            raise UserError("--epochs", expected="more than 0", got=0, exit_code=2)
-        tree["budget"] = {"amount": epochs, "unit": "epochs"}
-    elif steps is not None:
-        tree["budget"] = {"amount": steps, "unit": "steps"}
-
-
 def _train(prepared: Prepared, display: Display, stop: Stop) -> Finished:
     from elman.train.loop import Finished, fit
 
-    view = View(display)
+    view = View(prepared, display)
     for event in fit(prepared.training, prepared.folder, stop=stop):
         view.show(event)
         if isinstance(event, Finished):
@@ -112,8 +112,8 @@ def _train(prepared: Prepared, display: Display, stop: Stop) -> Finished:
 class View:
     """Shows a training's events to a person."""
 
-    def __init__(self, display: Display) -> None:
-        self.display = display
+    def __init__(self, prepared: Prepared, display: Display) -> None:
+        self.prepared, self.display = prepared, display
         self.loss = float("nan")
         self.validation = ""
         self.since = 0.0  # the end of the step before, by the clock; 0: there is none to measure from
@@ -141,11 +141,8 @@ class View:
             self.validation = f"  valid {event.metrics['loss']:.3f}"
             self.since = 0.0
             mark = "  best so far" if event.improved else ""
-            metrics = event.metrics
-            self.display.say(
-                f"step {event.step:>6,}  train {self.loss:.4f}  valid {metrics['loss']:.4f} nats a token, "
-                f"{metrics['bits_per_character']:.4f} bits a character{mark}"
-            )
+            text = self.prepared.training.objective.describe(event.metrics)
+            self.display.say(f"step {event.step:>6,}  train {self.loss:.4f}  valid {text}{mark}")
         elif isinstance(event, loop.Resumed):
             self.display.say(f"resuming from step {event.step:,}")
         elif isinstance(event, loop.Warned):
@@ -162,19 +159,22 @@ def _report(prepared: Prepared, finished: Finished, as_json: bool) -> None:
         say(f"{folder} is finished already ({ended}); a larger budget goes on with it (--for, --epochs, --steps)")
     else:
         skipped = f", {counters.skipped} steps skipped" if counters.skipped else ""
-        say(f"done in {clock(finished.seconds)} ({ended}); best validation loss {finished.best:.4f}{skipped}")
-        say(f"the model is in {folder}/model; try `elman generate {folder}`")
+        best = f"best validation {training.objective.metric} {abs(finished.best):.4f}"  # a score's cost is below 0
+        say(f"done in {clock(finished.seconds)} ({ended}); {best}{skipped}")
+        use = {"language-modelling": "generate", "translation": "predict"}[prepared.settings.task]
+        say(f"the model is in {folder}/model; try `elman {use} {folder}`")
     if as_json:
         report = {
             "run": str(folder),
             "reason": finished.reason,
+            "task": prepared.settings.task,
             "model": prepared.settings.kind,
             "parameters": sum(p.numel() for p in training.parameters),
             "steps": finished.step,
             "epochs": training.epochs,
             "tokens": counters.targets,
             "seconds": round(finished.seconds, 3),
-            "loss": finished.best if math.isfinite(finished.best) else None,
+            training.objective.metric: abs(finished.best) if math.isfinite(finished.best) else None,
             "skipped": counters.skipped,
         }
         print(json.dumps(report))

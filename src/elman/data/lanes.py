@@ -17,14 +17,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from elman.data.tokenfile import TokenFile
+from elman.data.tokenfile import Reader, Tokens
 from elman.errors import UserError
 
 NOT_COUNTED = -100  # a target that torch's cross-entropy passes over
-
-MOST_MAPPED = 1 << 24  # tokens read before a map is let go
-
-Tokens = TokenFile | npt.NDArray[Any]
 
 
 class Window(NamedTuple):
@@ -39,24 +35,6 @@ class Window(NamedTuple):
         return Window(*(None if part is None else part.to(device) for part in self))  # type: ignore[arg-type]
 
 
-class _Reader:
-    """Tokens at any positions, through a map that is let go now and then.
-
-    What is read of a mapped file stays in this process's memory for as long as the map does, and to map it anew
-    takes longer than to read a window: so neither one map for ever nor one a window.
-    """
-
-    def __init__(self, tokens: Tokens):
-        self._tokens = tokens
-        self._left = 0
-
-    def __getitem__(self, positions: npt.NDArray[np.integer[Any]]) -> npt.NDArray[Any]:
-        if self._left <= 0:
-            self._map, self._left = np.asarray(self._tokens), MOST_MAPPED
-        self._left -= positions.size
-        return self._map[positions]
-
-
 class Lanes:
     """`tokens` in `lanes` contiguous lanes of `steps = (len(tokens) - 1) // lanes` steps each.
 
@@ -66,7 +44,7 @@ class Lanes:
 
     def __init__(self, tokens: Tokens, lanes: int, *, eod: int | None = None, window: int = 1):
         self.lanes, self.eod = lanes, eod
-        self._reader = _Reader(tokens)
+        self._reader = Reader(tokens)
         self.steps = (len(tokens) - 1) // lanes
         if self.steps < max(window, 1):
             raise UserError(
@@ -100,7 +78,7 @@ def evaluation_windows(
     counted_from, counted_to = bounds[:-1, None], bounds[1:, None]  # (B, 1)
     begins = np.maximum(counted_from - burn_in, 0)
     steps = int((counted_to - begins).max())
-    reader = _Reader(tokens)
+    reader = Reader(tokens)
     for start in range(0, steps, window):
         at = begins + np.arange(start, min(start + window, steps) + 1)  # (B, T + 1)
         read = _window(reader[np.minimum(at, count)], eod)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from elman.data.endless import NAMED_PAIRS
 from elman.data.stdlib import python_stdlib
 from elman.data.textfile import Piece, is_text, read_pieces
 from elman.errors import UserError, nearest
@@ -82,7 +83,10 @@ def open_source(data: str | Path) -> Source:
         raise UserError(f"cannot read {data}: {error.strerror}", exit_code=2) from error
     if found:
         raise UserError(f"{data} is not a file", remedy="save it as one: it is read more than once", exit_code=2)
-    raise UserError(f"no such file or named source: {data}", remedy=nearest(str(data), NAMED), exit_code=2)
+    if str(data) in NAMED_PAIRS:
+        raise UserError(str(data), expected="text", got="a source of pairs", exit_code=2)
+    remedy = nearest(str(data), [*NAMED, *NAMED_PAIRS])
+    raise UserError(f"no such file or named source: {data}", remedy=remedy, exit_code=2)
 
 
 def _files_under(folder: Path) -> list[Path]:

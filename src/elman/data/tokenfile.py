@@ -19,6 +19,8 @@ from elman import atomic
 from elman.data.textfile import Piece
 from elman.data.tokenizers import Tokenizer
 
+MOST_MAPPED = 1 << 24  # tokens read before a map is let go
+
 
 @dataclass(frozen=True)
 class TokenFile:
@@ -48,6 +50,27 @@ class TokenFile:
         else:
             mapped = np.memmap(self.path, self.dtype, "r", shape=(self.tokens,))
         return np.array(mapped, dtype) if copy else np.asarray(mapped, dtype)
+
+
+Tokens = TokenFile | npt.NDArray[Any]
+
+
+class Reader:
+    """Tokens at any positions, through a map that is let go now and then.
+
+    What is read of a mapped file stays in this process's memory for as long as the map does, and to map it anew
+    takes longer than to read a window: so neither one map for ever nor one a window.
+    """
+
+    def __init__(self, tokens: Tokens):
+        self._tokens = tokens
+        self._left = 0
+
+    def __getitem__(self, positions: npt.NDArray[np.integer[Any]]) -> npt.NDArray[Any]:
+        if self._left <= 0:
+            self._map, self._left = np.asarray(self._tokens), MOST_MAPPED
+        self._left -= positions.size
+        return self._map[positions]
 
 
 def write_tokens(path: Path, pieces: Iterable[Piece], tokenizer: Tokenizer, source: str) -> TokenFile:

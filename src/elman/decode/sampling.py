@@ -56,10 +56,12 @@ def sample(
     p: float | None = None,
     floor: float | None = None,
     generator: torch.Generator | None = None,
+    uniform: Tensor | None = None,
 ) -> Tensor:
     """Draw a token (B,) from logits (B, V); temperature 0 takes the most probable one.
 
-    The temperature comes first, then top-k, top-p and min-p, each on what the one before it left.
+    The temperature comes first, then top-k, top-p and min-p, each on what the one before it left. With `uniform`
+    (B,), numbers in [0, 1), these decide instead of the generator: so a row's draw does not depend on the others.
     """
     if temperature == 0:
         return logits.argmax(-1)
@@ -73,4 +75,11 @@ def sample(
         logits = top_p(logits, p)
     if floor is not None:
         logits = min_p(logits, floor)
-    return torch.multinomial(logits.softmax(-1), 1, generator=generator).squeeze(-1)
+    probabilities = logits.softmax(-1)
+    if uniform is None:
+        return torch.multinomial(probabilities, 1, generator=generator).squeeze(-1)
+    # The first token at which the cumulative sum is above the number: it has a probability of its own.
+    cumulative = probabilities.cumsum(-1)
+    total = cumulative[..., -1:]
+    number = (uniform.unsqueeze(-1) * total).minimum(total.nextafter(torch.zeros_like(total)))
+    return torch.searchsorted(cumulative, number, right=True).squeeze(-1)

@@ -84,7 +84,7 @@ def open_subject(run: str | Path, data: str | None) -> Subject:
     Raises:
         UserError: no such run or text, or one that does not fit the other.
     """
-    loaded = runs.load(run)
+    loaded = runs.load_language_model(run)
     stored = Path(run) / "config.yaml"
     settings = config.build(config.read_yaml(stored)) if stored.is_file() else None
     with tempfile.TemporaryDirectory(prefix="elman-") as cache:

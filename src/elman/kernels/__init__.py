@@ -2,20 +2,35 @@
 
 from elman.kernels.backends import BACKENDS, check_backend, choose, report
 from elman.kernels.recomputation import recompute
-from elman.kernels.seam import CELLS, GATES, Call, Cell, CellState, Kernel, Trajectory, Weights
+from elman.kernels.seam import (
+    CELLS,
+    GATES,
+    QUIET,
+    Call,
+    Cell,
+    CellState,
+    Kernel,
+    Noise,
+    Trajectory,
+    Weights,
+    variations,
+)
 
 __all__ = [
     "BACKENDS",
     "CELLS",
     "GATES",
+    "QUIET",
     "Call",
     "Cell",
     "CellState",
     "Kernel",
+    "Noise",
     "Trajectory",
     "Weights",
     "check_backend",
     "choose",
     "recompute",
     "report",
+    "variations",
 ]

@@ -17,7 +17,7 @@ from torch import _VF, Tensor
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from elman.kernels.masks import blank_padding, clears, real_steps
-from elman.kernels.seam import Call, Cell, CellState, Kernel, Trajectory, Weights
+from elman.kernels.seam import QUIET, Call, Cell, CellState, Kernel, Noise, Trajectory, Weights, variations
 from elman.state import reset_rows, select_rows
 
 FUNCTIONS: dict[Cell, Callable[..., Any]] = {
@@ -37,8 +37,10 @@ def read(
     reverse: bool = False,
     lengths: Tensor | None = None,
     resets: Tensor | None = None,
+    noise: Noise = QUIET,
 ) -> Trajectory:
     """Read a window with the function of a cell; with `cell` bound, this is a `Kernel` (see there)."""
+    assert not variations(weights, noise), "the choice of the backend comes first"
     T, B, _ = x.shape
     if B == 0:
         lengths = resets = None
@@ -131,6 +133,8 @@ def _call(
 
 def why_not(call: Call) -> str | None:
     """The reason why ATen cannot do it, or None."""
+    if call.variations:
+        return f"ATen's recurrences know no {', no '.join(call.variations)}"
     if call.cell == "lstm" and call.every_state:
         return "ATen's LSTM does not return every c_t"
     if torch._C._are_functorch_transforms_active():

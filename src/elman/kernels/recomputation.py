@@ -22,11 +22,12 @@ from typing import Any, NamedTuple, TypeAlias, cast
 import torch
 from torch import Tensor
 
-from elman.kernels.seam import CellState, Kernel, Trajectory, Weights
+from elman.kernels.seam import QUIET, CellState, Kernel, Noise, Trajectory, Weights
 from elman.state import reset_rows
 
 Tensors: TypeAlias = Sequence[Tensor | None]
-"""The inputs of a kernel in a row: x, the state, and five weights of which some may be None."""
+"""The inputs of a kernel in a row: x, the state, and the weights, of which some may be None."""
+Found: TypeAlias = list[Tensor | None]
 WEIGHTS = len(Weights._fields)
 
 
@@ -55,11 +56,12 @@ def read(
     reverse: bool = False,
     lengths: Tensor | None = None,
     resets: Tensor | None = None,
+    noise: Noise = QUIET,
 ) -> Trajectory:
     """Read a window; with `kernel` and `every` bound, this is a `Kernel` (see there)."""
     if _is_transformed():
-        return kernel(x, state, weights, reverse=reverse, lengths=lengths, resets=resets)
-    plan = Plan(kernel, chunks(len(x), every, reverse), reverse, lengths, resets, _autocast(x.device.type))
+        return kernel(x, state, weights, reverse=reverse, lengths=lengths, resets=resets, noise=noise)
+    plan = Plan(kernel, chunks(len(x), every, reverse), reverse, lengths, resets, noise, _autocast(x.device.type))
     inputs = (x, *state, *weights)
     if torch.is_grad_enabled() and any(part is not None and part.requires_grad for part in inputs):
         h, c, *final = _Recomputed.apply(plan, *inputs)
@@ -86,6 +88,7 @@ class Plan(NamedTuple):
     reverse: bool
     lengths: Tensor | None  # (B,)
     resets: Tensor | None  # (T, B)
+    noise: Noise
     autocast: Callable[[], AbstractContextManager[Any]]  # as it was when the window was first read
 
     def chunk(self, start: int, stop: int, inputs: Tensors) -> Trajectory:
@@ -104,6 +107,7 @@ class Plan(NamedTuple):
                 reverse=self.reverse,
                 lengths=None if lengths is None else (lengths - start).clamp(0, stop - start),
                 resets=None if resets is None else resets[start:stop],
+                noise=self.noise.of_steps(start, stop),
             )
 
 
@@ -142,9 +146,8 @@ class _Recomputed(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
-        size = len(ctx.needs_input_grad) - 1
-        inputs, stored = ctx.saved_tensors[:size], ctx.saved_tensors[size:]
         wanted = ctx.needs_input_grad[1:]
+        inputs, stored = ctx.saved_tensors[: len(wanted)], ctx.saved_tensors[len(wanted) :]
         if torch.is_grad_enabled():
             return None, *_differentiable_backward(ctx.plan, wanted, inputs, gradients)
         return None, *_backward(ctx.plan, wanted, inputs, stored, gradients)
@@ -152,7 +155,7 @@ class _Recomputed(torch.autograd.Function):
 
 def _backward(
     plan: Plan, wanted: Sequence[bool], inputs: Tensors, stored: Sequence[Tensor], gradients: Tensors
-) -> list[Tensor | None]:
+) -> Found:
     x, state, _ = _kinds(inputs)
     n = len(state)
     weights = [_leaf(part, needed) for part, needed in zip(inputs[1 + n :], wanted[1 + n :], strict=True)]
@@ -190,9 +193,7 @@ def _backward(
     return [dx, *carried, *sums]  # autograd rounds each to the dtype of its weight
 
 
-def _differentiable_backward(
-    plan: Plan, wanted: Sequence[bool], inputs: Tensors, gradients: Tensors
-) -> list[Tensor | None]:
+def _differentiable_backward(plan: Plan, wanted: Sequence[bool], inputs: Tensors, gradients: Tensors) -> Found:
     """The same as a graph that can itself be differentiated: the kernel's own, over all steps."""
     # Aliases, for the state may have come from these very weights, and what they did there is counted elsewhere.
     aliases = [None if part is None else part.view_as(part) for part in inputs]
@@ -201,9 +202,7 @@ def _differentiable_backward(
     return [part if needed else None for part, needed in zip(found, wanted, strict=True)]
 
 
-def _gradients(
-    outputs: Tensors, gradients: Tensors, inputs: Tensors, create_graph: bool = False
-) -> list[Tensor | None]:
+def _gradients(outputs: Tensors, gradients: Tensors, inputs: Tensors, create_graph: bool = False) -> Found:
     """By each input that requires one, and None for the others."""
     given = [
         (out, gradient)

@@ -30,6 +30,30 @@ class Weights(NamedTuple):
     bias_ih: Tensor | None = None  # (G * H,)
     bias_hh: Tensor | None = None  # (G * H,)
     weight_hr: Tensor | None = None  # (P, H)
+    weight_peephole: Tensor | None = None  # (3 * H,), of the LSTM: what i and f read of c_{t-1}, and o of c_t
+    gain_ih: Tensor | None = None  # (G * H,): with layer normalization of W_ih x_t
+    gain_hh: Tensor | None = None  # (G * H,): and of W_hh h_{t-1}; both or neither
+    gain_cell: Tensor | None = None  # (H,): and of c_t where the LSTM makes h_t of it
+    bias_cell: Tensor | None = None  # (H,)
+
+
+class Noise(NamedTuple):
+    """What a layer draws for one call: a kernel draws nothing, and no derivative is taken by it."""
+
+    recurrent: Tensor | None = None  # (B, P): multiplies h_{t-1} where W_hh reads it
+    zoneout: Tensor | None = None  # (T, B, P): the share of h_{t-1} that h_t keeps
+    zoneout_cell: Tensor | None = None  # (T, B, H), of the LSTM: that of c_{t-1} in c_t
+
+    def of_steps(self, start: int, stop: int) -> Noise:
+        """That of the steps [start, stop)."""
+        shares = (None if share is None else share[start:stop] for share in self[1:])
+        return Noise(self.recurrent, *shares)
+
+
+QUIET = Noise()
+"""None of it."""
+
+LAYER_NORM_EPSILON = 1e-5  # as in torch.nn.LayerNorm; added to the variance
 
 
 class Trajectory(NamedTuple):
@@ -49,6 +73,7 @@ class Call(NamedTuple):
     every_state: bool = False  # whether every c_t of the LSTM is wanted (every h_t always comes)
     projected: bool = False  # whether h is projected
     bare: bool = False  # many steps of a full batch without gradients, lengths or resets
+    variations: tuple[str, ...] = ()  # what `variations` says of the weights and the noise
 
 
 class Kernel(Protocol):
@@ -63,6 +88,7 @@ class Kernel(Protocol):
         reverse: bool = False,
         lengths: Tensor | None = None,
         resets: Tensor | None = None,
+        noise: Noise = QUIET,
     ) -> Trajectory:
         """Read x (T, B, D) from `state`; T = 0 is allowed and ends where it began.
 
@@ -72,5 +98,25 @@ class Kernel(Protocol):
         - `resets` (T, B), boolean: a new sequence begins at step t. Reading forward, the row's state is
           cleared before step t (at t = 0 the given one too); in reverse, between the steps t and t - 1.
           Resets in the padding count for nothing.
+        - `noise`: what was drawn for recurrent dropout and zoneout; that of the padding counts for nothing.
         """
         ...
+
+
+def variations(weights: Weights, noise: Noise) -> tuple[str, ...]:
+    """The names of what differs from the cells of torch.nn.
+
+    >>> variations(Weights(torch.ones(4, 1), torch.ones(4, 1), weight_peephole=torch.ones(3)), QUIET)
+    ('peepholes',)
+    """
+    own = weights.weight_peephole is not None or weights.gain_hh is not None
+    if not own and noise.recurrent is None and noise.zoneout is None and noise.zoneout_cell is None:
+        return ()  # at once, for a server's single step
+    found = {
+        "recurrent dropout": noise.recurrent,
+        "zoneout": noise.zoneout,
+        "zoneout of the cell": noise.zoneout_cell,
+        "peepholes": weights.weight_peephole,
+        "layer normalization": weights.gain_hh,
+    }
+    return tuple(name for name, part in found.items() if part is not None)

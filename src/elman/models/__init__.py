@@ -5,23 +5,44 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from elman.errors import UserError, nearest
+from elman.models.encoder_decoder import EncoderDecoder
 from elman.models.language_model import LanguageModel
 from elman.models.recurrent import CELLS, RecurrentLM
+from elman.models.recurrent_encoder_decoder import RecurrentEncoderDecoder
 from elman.models.transformer import TransformerLM
+from elman.models.transformer_encoder_decoder import TransformerEncoderDecoder
 
-__all__ = ["MODELS", "LanguageModel", "RecurrentLM", "TransformerLM", "build"]
+__all__ = [
+    "ENCODER_DECODERS",
+    "MODELS",
+    "EncoderDecoder",
+    "LanguageModel",
+    "RecurrentEncoderDecoder",
+    "RecurrentLM",
+    "TransformerEncoderDecoder",
+    "TransformerLM",
+    "build",
+    "build_encoder_decoder",
+]
+
+M = TypeVar("M")
 
 MODELS: dict[str, Callable[..., LanguageModel]] = {
     **{cell: partial(RecurrentLM, cell) for cell in CELLS},
     "transformer": TransformerLM,
 }
 
+ENCODER_DECODERS: dict[str, Callable[..., EncoderDecoder]] = {
+    **{cell: partial(RecurrentEncoderDecoder, cell) for cell in CELLS},
+    "transformer": TransformerEncoderDecoder,
+}
+
 
 def build(config: Mapping[str, Any]) -> LanguageModel:
-    """Make the model that a configuration names under "model", with all else as its arguments.
+    """Make the language model that a configuration names under "model", with all else as its arguments.
 
     The parameters are drawn anew; `build(model.config)` has the same architecture as `model`. Raises
     `UserError` for an unknown model or argument.
@@ -32,15 +53,29 @@ def build(config: Mapping[str, Any]) -> LanguageModel:
     Traceback (most recent call last):
     elman.errors.UserError: hidden_sise: no setting of the model 'gru'; did you mean 'hidden_size'?
     """
+    return _build(MODELS, config, ["vocab_size"])
+
+
+def build_encoder_decoder(config: Mapping[str, Any]) -> EncoderDecoder:
+    """Make the encoder-decoder that a configuration names, as `build` makes a language model.
+
+    >>> build_encoder_decoder({"model": "gru", "source_vocab_size": 9, "vocab_size": 7}).config["attention"]
+    'general'
+    """
+    return _build(ENCODER_DECODERS, config, ["source_vocab_size", "vocab_size"])
+
+
+def _build(models: Mapping[str, Callable[..., M]], config: Mapping[str, Any], needed: list[str]) -> M:
     arguments = dict(config)
     name = arguments.pop("model", None)
-    if name not in MODELS:
-        remedy = nearest(str(name), MODELS)
+    if name not in models:
+        remedy = nearest(str(name), models)
         raise UserError("model", expected="the name of a model", got=repr(name), remedy=remedy)
-    known = inspect.signature(MODELS[name]).parameters
+    known = inspect.signature(models[name]).parameters
     for argument in arguments:
         if argument not in known:
             raise UserError(f"{argument}: no setting of the model {name!r}", remedy=nearest(argument, known))
-    if "vocab_size" not in arguments:
-        raise UserError(f"vocab_size: the model {name!r} needs it")
-    return MODELS[name](**arguments)
+    for argument in needed:
+        if argument not in arguments:
+            raise UserError(f"{argument}: the model {name!r} needs it")
+    return models[name](**arguments)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
 from elman.errors import UserError, nearest
 from elman.kernels import GATES
+from elman.models.initialization import OUTPUT_SCALE, initialize_recurrent
 from elman.models.language_model import LanguageModel
 from elman.nn import GRU, LSTM, Elman
 from elman.nn.dropout import check_probability, embedding_dropout, locked_dropout
@@ -19,8 +20,9 @@ from elman.state import State, map_state
 CELLS: dict[str, type[Elman] | type[GRU] | type[LSTM]] = {"elman": Elman, "gru": GRU, "lstm": LSTM}
 
 _DROPOUTS = ("dropout_embedding", "dropout_input", "dropout_hidden", "dropout_output", "weight_dropout")
-# About the root mean square of what a cell puts out whose gates have unit variance: tanh(…), …, σ(…) tanh(c).
-_OUTPUT_SCALE = {"elman": 2 / 3, "gru": 1 / 2, "lstm": 1 / 3}
+_PROBABILITIES = (*_DROPOUTS, "recurrent_dropout", "zoneout", "zoneout_cell")
+_OF_EVERY_CELL = ("weight_dropout", "recurrent_dropout", "zoneout", "layer_norm", "recompute")  # layers' options
+_OF_THE_LSTM = ("zoneout_cell", "peepholes")
 
 
 class LSTMState(NamedTuple):
@@ -51,6 +53,10 @@ class RecurrentLM(LanguageModel):
     - `dropout_output` [0.4]: what the output layer reads;
     - `weight_dropout` [0.5]: entries of the hidden-to-hidden matrices, once a call (DropConnect).
 
+    Not of that set are, as in `elman.nn`: `recurrent_dropout` of what the hidden-to-hidden matrices read (Gal and
+    Ghahramani 2016), `zoneout` of h and, for the LSTM, `zoneout_cell` of c (Krueger et al. 2017: 0.05 and 0.5 for the
+    Penn Treebank's characters), `layer_norm` (Ba et al. 2016), and the LSTM's `peepholes` (Gers and Schmidhuber 2000).
+
     With `recompute`, the layers keep a state in sqrt(T) steps and compute the others anew in backward: long calls take
     less memory and about 4/3 of the time.
 
@@ -73,6 +79,11 @@ class RecurrentLM(LanguageModel):
         dropout_hidden: float = 0.0,
         dropout_output: float = 0.0,
         weight_dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        zoneout: float = 0.0,
+        zoneout_cell: float = 0.0,
+        layer_norm: bool = False,
+        peepholes: bool = False,
         recompute: bool = False,
     ) -> None:
         super().__init__()
@@ -86,14 +97,19 @@ class RecurrentLM(LanguageModel):
         self.tied, self.residual = tied, residual
         self.dropout_embedding, self.dropout_input = dropout_embedding, dropout_input
         self.dropout_hidden, self.dropout_output = dropout_hidden, dropout_output
-        self.weight_dropout, self.recompute = weight_dropout, recompute
-        for name in _DROPOUTS:
+        self.weight_dropout, self.recurrent_dropout, self.recompute = weight_dropout, recurrent_dropout, recompute
+        self.zoneout, self.zoneout_cell, self.layer_norm, self.peepholes = zoneout, zoneout_cell, layer_norm, peepholes
+        for name in _PROBABILITIES:
             check_probability(name, getattr(self, name))
+        for name in _OF_THE_LSTM:
+            if cell != "lstm" and getattr(self, name):
+                raise UserError(name, expected="the cell 'lstm', which alone has it", got=repr(cell))
 
         last = self.embedding_size if tied else hidden_size
         sizes = [self.embedding_size, *[hidden_size] * (num_layers - 1), last]
         self.embedding = nn.Embedding(vocab_size, self.embedding_size)
-        options: dict[str, Any] = {"weight_dropout": weight_dropout, "recompute": recompute}
+        names = _OF_EVERY_CELL + (_OF_THE_LSTM if cell == "lstm" else ())
+        options = {name: getattr(self, name) for name in names}
         self.layers = nn.ModuleList(CELLS[cell](D, H, **options) for D, H in pairwise(sizes))
         self.decoder = nn.Linear(last, vocab_size)
         if tied:
@@ -104,26 +120,16 @@ class RecurrentLM(LanguageModel):
     def _reset_parameters(self) -> None:
         """Draw the parameters so that every gate and logit begins with about unit variance.
 
-        A matrix of D columns that reads inputs of scale s has entries of standard deviation 1/(s √D). Hence
-        embeddings of scale 1, not the customary 0.1 or less, which leaves the gates blind to their input until
-        the embeddings have grown. Recurrent matrices are orthogonal, gate by gate (Saxe et al. 2014), and
-        an LSTM's forget gate begins open (bias 1; Jozefowicz et al. 2015).
+        See `initialize_recurrent`. Hence embeddings of scale 1, not the customary 0.1 or less, which leaves the gates
+        blind to their input until the embeddings have grown.
         """
-        output_scale = _OUTPUT_SCALE[self.cell]
+        output_scale = OUTPUT_SCALE[self.cell]
         scale = 1 / (output_scale * self.embedding_size**0.5) if self.tied else 1.0
         nn.init.normal_(self.embedding.weight, std=scale)
         for layer in self.layers:
             assert isinstance(layer, Elman | GRU | LSTM)
-            D, H = layer.input_size, layer.hidden_size
-            parameters = dict(layer.named_parameters())
-            nn.init.normal_(parameters["weight_ih_l0"], std=1 / (scale * D**0.5))
-            for gate in parameters["weight_hh_l0"].split(H):
-                nn.init.orthogonal_(gate)
-            nn.init.zeros_(parameters["bias_ih_l0"])
-            nn.init.zeros_(parameters["bias_hh_l0"])
-            if self.cell == "lstm":
-                parameters["bias_ih_l0"][H : 2 * H] = 1
-            if not (self.residual and D == H):
+            initialize_recurrent(layer, scale)
+            if not (self.residual and layer.input_size == layer.hidden_size):
                 scale = output_scale
         if not self.tied:
             nn.init.normal_(self.decoder.weight, std=1 / (scale * self.decoder.in_features**0.5))

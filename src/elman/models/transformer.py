@@ -12,7 +12,7 @@ from elman.errors import UserError
 from elman.models.language_model import LanguageModel
 from elman.nn.arguments import check_lengths, check_resets
 from elman.nn.attention import causal_mask
-from elman.nn.dropout import check_probability
+from elman.nn.dropout import Dropout, check_probability
 from elman.nn.positions import rotary, sinusoidal, step_positions
 from elman.nn.transformer import TransformerLayer
 from elman.state import State
@@ -72,7 +72,7 @@ class TransformerLM(LanguageModel):
         self.tied, self.qk_norm, self.dropout = tied, qk_norm, dropout
 
         self.embedding = nn.Embedding(vocab_size, hidden_size)
-        self.embedding_dropout = nn.Dropout(dropout)
+        self.embedding_dropout = Dropout(dropout)
         self.layers = nn.ModuleList(
             TransformerLayer(hidden_size, num_heads, self.feedforward_size, dropout=dropout, qk_norm=qk_norm)
             for _ in range(num_layers)
@@ -132,8 +132,8 @@ class TransformerLM(LanguageModel):
         kept_keys, kept_values = [], []
         for layer, keys, values in zip(self.layers, memory.keys, memory.values, strict=True):
             x, keys, values = layer(x, keys, values, rotation=rotation, mask=mask)
-            kept_keys.append(_latest(keys, size, padding))
-            kept_values.append(_latest(values, size, padding))
+            kept_keys.append(latest(keys, size, padding))
+            kept_values.append(latest(values, size, padding))
 
         after = torch.cat((memory.position[:, None], positions + 1), dim=1)  # (B, T+1): after so many steps
         position = after[:, -1] if lengths is None else after.gather(1, lengths.long()[:, None])[:, 0]
@@ -151,7 +151,7 @@ class TransformerLM(LanguageModel):
         }
 
 
-def _latest(entries: Tensor, size: int, padding: Tensor | None) -> Tensor:
+def latest(entries: Tensor, size: int, padding: Tensor | None) -> Tensor:
     """The last `size` of the entries (B, N, S, D) that come before a row's `padding` (B,) last ones."""
     S = entries.shape[2]
     if padding is None:

@@ -26,17 +26,19 @@ def check_sizes(input_size: int, hidden_size: int, num_layers: int, proj_size: i
         raise ValueError("proj_size has to be smaller than hidden_size")
 
 
-def check_flag(name: str, value: bool) -> None:
-    """Raise `TypeError` unless it is a boolean."""
-    if not isinstance(value, bool):
-        raise TypeError(f"{name} should be of type bool, got: {type(value).__name__}")
+def check_flags(**values: bool) -> None:
+    """Raise `TypeError` unless each is a boolean."""
+    for name, value in values.items():
+        if not isinstance(value, bool):
+            raise TypeError(f"{name} should be of type bool, got: {type(value).__name__}")
 
 
-def check_dropout(name: str, p: float) -> None:
-    """Raise `ValueError` unless it is a number from 0 to 1."""
-    if not isinstance(p, numbers.Real) or isinstance(p, bool) or not 0 <= p <= 1:
-        meaning = "representing the probability of an element being zeroed"
-        raise ValueError(f"{name} should be a number in range [0, 1] {meaning}")
+def check_dropouts(**values: float) -> None:
+    """Raise `ValueError` unless each is a number from 0 to 1."""
+    for name, p in values.items():
+        if not isinstance(p, numbers.Real) or isinstance(p, bool) or not 0 <= p <= 1:
+            meaning = "representing the probability of an element being zeroed"
+            raise ValueError(f"{name} should be a number in range [0, 1] {meaning}")
 
 
 def check_recompute(recompute: bool | int) -> None:

@@ -1,4 +1,4 @@
-"""Causal self-attention with a memory: the keys and values of what was read before."""
+"""Self-attention with a memory, the keys and values of what was read before; and attention to another sequence."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def causal_mask(positions: Tensor, cached: int, window: int | None = None) -> Te
 
 
 class Attention(nn.Module):
-    """Multi-head causal self-attention over the steps read now and those in the cache.
+    """Multi-head self-attention over the steps read now and those in the cache.
 
         q, k, v = split(W_qkv x + b_qkv)                 per head: softmax(q kᵀ / √(H/N)) v
         y = W_out [head_1; …; head_N] + b_out
@@ -62,11 +62,13 @@ class Attention(nn.Module):
         *,
         rotation: tuple[Tensor, Tensor] | None,
         mask: Tensor | None,
+        causal: bool = True,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """x (B, T, H), keys and values (B, N, C, H/N) -> y (B, T, H), keys and values (B, N, C+T, H/N).
 
-        mask (B, 1, T, C+T) as of `causal_mask`; None is for an empty cache and means plain causality, which
-        torch does faster. Keys are cached as rotated: a rotation is by the position, which stays.
+        mask (B, 1, T, C+T) as of `causal_mask`, or (B, 1, 1, S) of what is no padding; None is plain causality over
+        an empty cache, which torch does faster, or, where not `causal` (an encoder, or one step), no mask at all.
+        Keys are cached as rotated: a rotation is by the position, which stays.
         """
         B, T, _ = x.shape
         heads = self.qkv(x).view(B, T, 3, self.num_heads, self.head_size)
@@ -77,5 +79,47 @@ class Attention(nn.Module):
         keys, values = torch.cat((keys, k), dim=2), torch.cat((values, v), dim=2)
         # On a CPU, attention's backward pass takes two to three times as long in bfloat16 as in float32.
         with torch.autocast("cpu", enabled=False):
-            y = F.scaled_dot_product_attention(q, keys, values, attn_mask=mask, is_causal=mask is None)
+            y = F.scaled_dot_product_attention(q, keys, values, attn_mask=mask, is_causal=causal and mask is None)
         return self.out(y.transpose(1, 2).flatten(2)), keys, values
+
+
+class CrossAttention(nn.Module):
+    """Multi-head attention of a decoder's steps to an encoder's outputs.
+
+        q = W_q x,  k, v = split(W_kv m)                 per head: softmax(q kᵀ / √(H/N)) v
+        y = W_out [head_1; …; head_N] + b_out
+
+    Keys and values depend on the source alone: `project` makes them once. `qk_norm` as in `Attention`.
+    """
+
+    def __init__(self, hidden_size: int, num_heads: int, *, qk_norm: bool = True) -> None:
+        super().__init__()
+        self.num_heads, self.head_size = num_heads, hidden_size // num_heads
+        self.query = nn.Linear(hidden_size, hidden_size)
+        self.key_value = nn.Linear(hidden_size, 2 * hidden_size)
+        self.out = nn.Linear(hidden_size, hidden_size)
+        self.query_norm = nn.LayerNorm(self.head_size, bias=False) if qk_norm else nn.Identity()
+        self.key_norm = nn.LayerNorm(self.head_size, bias=False) if qk_norm else nn.Identity()
+
+    def project(self, memory: Tensor) -> tuple[Tensor, Tensor]:
+        """memory (B, S, H) -> keys and values (B, N, S, H/N)."""
+        B, S, _ = memory.shape
+        heads = self.key_value(memory).view(B, S, 2, self.num_heads, self.head_size)
+        k, v = heads.permute(2, 0, 3, 1, 4)
+        return self.key_norm(k).to(memory.dtype), v.to(memory.dtype)
+
+    def forward(self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
+        """x (B, T, H), keys and values of `project`, mask (B, 1, 1, S) -> (B, T, H)."""
+        q = self._queries(x).to(keys.dtype)
+        with torch.autocast("cpu", enabled=False):  # as in `Attention`
+            y = F.scaled_dot_product_attention(q, keys, values, attn_mask=mask)
+        return self.out(y.transpose(1, 2).flatten(2))
+
+    def weights(self, x: Tensor, keys: Tensor, mask: Tensor | None) -> Tensor:
+        """The attention itself, which the fused operation keeps to itself: (B, N, T, S)."""
+        scores = self._queries(x) @ keys.transpose(2, 3) / self.head_size**0.5
+        return (scores if mask is None else scores.masked_fill(~mask, -torch.inf)).softmax(-1)
+
+    def _queries(self, x: Tensor) -> Tensor:
+        B, T, _ = x.shape
+        return self.query_norm(self.query(x).view(B, T, self.num_heads, self.head_size).transpose(1, 2))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from elman.errors import UserError
 
@@ -11,6 +13,34 @@ def check_probability(name: str, p: float) -> None:
     """Raise `UserError` unless p is a dropout probability, 0 ≤ p < 1."""
     if not 0 <= p < 1:
         raise UserError(name, expected="a probability of at least 0 and below 1", got=p)
+
+
+class Dropout(nn.Module):
+    """Every number by itself is zero with probability p, and the others are scaled by 1/(1 − p).
+
+    `torch.nn.Dropout`, about three times faster on a CPU, where that draws a number of 24 random bits for each: here
+    64 bits serve four. p is rounded to a multiple of 1/65,536.
+    """
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        check_probability("dropout", p)
+        self.p = p
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x of any shape."""
+        if not self.training or self.p == 0:
+            return x
+        if x.device.type != "cpu":
+            return F.dropout(x, self.p)
+        dropped = round(self.p * 65_536)  # of so many
+        bits = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
+        keep = bits.view(torch.int16)[: x.numel()] >= dropped - 32_768
+        return x * keep.view(x.shape).to(x.dtype).mul_(65_536 / (65_536 - dropped))
+
+    def extra_repr(self) -> str:
+        """For `repr`."""
+        return f"p={self.p}"
 
 
 def locked_dropout(x: Tensor, p: float, *, training: bool, time_dim: int = 0) -> Tensor:

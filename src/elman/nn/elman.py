@@ -29,6 +29,12 @@ class Elman(Recurrent):
         device: where the parameters are made.
         dtype: of the parameters.
         weight_dropout: probability for the entries of W_hh, once a call, in training (arXiv:1708.02182).
+        recurrent_dropout: probability for the entries of h_{t-1} where W_hh reads it, one mask for all steps of a call,
+            in training (Gal & Ghahramani 2016).
+        zoneout: probability with which an entry of h_t stays what it was; in evaluation its expectation
+            (Krueger et al. 2017, arXiv:1606.01305).
+        layer_norm: W_ih x_t and W_hh h_{t-1} are normalized over all gates, then multiplied by `gain_ih` and `gain_hh`
+            (Ba et al. 2016, arXiv:1607.06450).
         backend: None for the first that can serve a call, or one of `elman.kernels.BACKENDS` and no other.
             "reference" has derivatives of every order, forward mode and `vmap`; "torch" what ATen and cuDNN have.
         recompute: keep the states between chunks of steps alone, and compute the rest anew in backward: less memory,
@@ -54,6 +60,9 @@ class Elman(Recurrent):
         dtype: torch.dtype | None = None,
         *,
         weight_dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        zoneout: float = 0.0,
+        layer_norm: bool = False,
         backend: str | None = None,
         recompute: bool | int = False,
     ) -> None:
@@ -71,6 +80,9 @@ class Elman(Recurrent):
             device=device,
             dtype=dtype,
             weight_dropout=weight_dropout,
+            recurrent_dropout=recurrent_dropout,
+            zoneout=zoneout,
+            layer_norm=layer_norm,
             backend=backend,
             recompute=recompute,
         )

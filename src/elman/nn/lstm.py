@@ -34,6 +34,15 @@ class LSTM(Recurrent):
         device: where the parameters are made.
         dtype: of the parameters.
         weight_dropout: probability for the entries of W_hh, once a call, in training (arXiv:1708.02182).
+        recurrent_dropout: probability for the entries of h_{t-1} where W_hh reads it, one mask for all steps of a call,
+            in training (Gal & Ghahramani 2016).
+        zoneout: probability with which an entry of h_t stays what it was; in evaluation its expectation
+            (Krueger et al. 2017, arXiv:1606.01305).
+        zoneout_cell: the same for c_t.
+        peepholes: i_t and f_t also read p_i * c_{t-1} and p_f * c_{t-1}, o_t reads p_o * c_t, with `weight_peephole`
+            of size 3 * H (Gers & Schmidhuber 2000).
+        layer_norm: W_ih x_t and W_hh h_{t-1} are normalized over all gates, then multiplied by `gain_ih` and `gain_hh`;
+            h_t = o_t * tanh(LN(c_t) * gain_cell + bias_cell) (Ba et al. 2016, arXiv:1607.06450).
         backend: None for the first that can serve a call, or one of `elman.kernels.BACKENDS` and no other.
             "reference" has derivatives of every order, forward mode and `vmap`; "torch" what ATen and cuDNN have.
         recompute: keep the states between chunks of steps alone, and compute the rest anew in backward: less memory,
@@ -59,6 +68,11 @@ class LSTM(Recurrent):
         dtype: torch.dtype | None = None,
         *,
         weight_dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        zoneout: float = 0.0,
+        zoneout_cell: float = 0.0,
+        peepholes: bool = False,
+        layer_norm: bool = False,
         backend: str | None = None,
         recompute: bool | int = False,
     ) -> None:
@@ -75,6 +89,11 @@ class LSTM(Recurrent):
             device=device,
             dtype=dtype,
             weight_dropout=weight_dropout,
+            recurrent_dropout=recurrent_dropout,
+            zoneout=zoneout,
+            zoneout_cell=zoneout_cell,
+            peepholes=peepholes,
+            layer_norm=layer_norm,
             backend=backend,
             recompute=recompute,
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Callable
 from typing import cast
@@ -12,9 +11,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-from elman.kernels import BACKENDS, GATES, Cell, CellState, Weights, check_backend, choose, recompute
-from elman.nn import arguments, layout
+from elman.kernels import BACKENDS, Cell, CellState, Kernel, Weights, check_backend, choose, recompute, variations
+from elman.nn import arguments, layout, parameters
+from elman.nn.dropout import check_probability
 from elman.nn.layout import Steps
+from elman.nn.noise import draw
+from elman.nn.one_step import read_one_step
+from elman.nn.parameters import suffix
 from elman.nn.stack import Reading, read_stack
 
 
@@ -53,14 +56,20 @@ class Recurrent(nn.Module):
         dtype: torch.dtype | None = None,
         *,
         weight_dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        zoneout: float = 0.0,
+        zoneout_cell: float = 0.0,
+        peepholes: bool = False,
+        layer_norm: bool = False,
         backend: str | None = None,
         recompute: bool | int = False,
     ) -> None:
         super().__init__()
-        arguments.check_dropout("dropout", dropout)
-        arguments.check_dropout("weight_dropout", weight_dropout)
-        arguments.check_flag("bias", bias)
-        arguments.check_flag("batch_first", batch_first)
+        arguments.check_dropouts(dropout=dropout, weight_dropout=weight_dropout)
+        probabilities = {"recurrent_dropout": recurrent_dropout, "zoneout": zoneout, "zoneout_cell": zoneout_cell}
+        for name, p in probabilities.items():
+            check_probability(name, p)
+        arguments.check_flags(bias=bias, batch_first=batch_first, peepholes=peepholes, layer_norm=layer_norm)
         arguments.check_sizes(input_size, hidden_size, num_layers, proj_size)
         check_backend(backend)
         arguments.check_recompute(recompute)
@@ -80,21 +89,23 @@ class Recurrent(nn.Module):
         self.bidirectional = bidirectional
         self.proj_size = proj_size
         self.weight_dropout = float(weight_dropout)
+        self.recurrent_dropout = float(recurrent_dropout)
+        self.zoneout, self.zoneout_cell = float(zoneout), float(zoneout_cell)
+        self.peepholes, self.layer_norm = peepholes, layer_norm
         self.backend = backend
         self.recompute = recompute
 
-        G, H, P = GATES[cell] * hidden_size, hidden_size, self.output_size
+        flags = {"bias": bias, "peepholes": peepholes, "layer_norm": layer_norm}
+        self._names: dict[tuple[int, int], dict[str, str]] = {}  # of the parameters, by their names in `Weights`
         for layer in range(num_layers):
-            D = input_size if layer == 0 else P * self.num_directions
-            shapes: dict[str, tuple[int, ...]] = {"weight_ih": (G, D), "weight_hh": (G, P)}
-            if bias:
-                shapes |= {"bias_ih": (G,), "bias_hh": (G,)}
-            if proj_size:
-                shapes["weight_hr"] = (P, H)
+            D = input_size if layer == 0 else self.output_size * self.num_directions
+            shapes = parameters.shapes(cell, D, hidden_size, proj_size, **flags)
             for direction in range(self.num_directions):
-                for name, shape in shapes.items():
-                    weight = nn.Parameter(torch.empty(shape, device=device, dtype=dtype))
-                    self.register_parameter(name + suffix(layer, direction), weight)
+                names = {field: field + suffix(layer, direction) for field in shapes}
+                for field, name in names.items():
+                    weight = nn.Parameter(torch.empty(shapes[field], device=device, dtype=dtype))
+                    self.register_parameter(name, weight)
+                self._names[layer, direction] = names
         self.reset_parameters()
 
     @property
@@ -114,10 +125,9 @@ class Recurrent(nn.Module):
         return [[w for w in self._parameters_of(*pair) if w is not None] for pair in pairs]
 
     def reset_parameters(self) -> None:
-        """Draw every parameter from U(-1/sqrt(H), 1/sqrt(H))."""
-        bound = 1 / math.sqrt(self.hidden_size)
-        for parameter in self.parameters():
-            nn.init.uniform_(parameter, -bound, bound)
+        """Draw every parameter from U(-1/sqrt(H), 1/sqrt(H)), but the gains as 1 and `bias_cell` as 0."""
+        for name, parameter in self.named_parameters():
+            parameters.reset(name, parameter, self.hidden_size)
 
     def flatten_parameters(self) -> None:
         """Do nothing; torch.nn's layers have it, so code written for them calls it."""
@@ -130,14 +140,7 @@ class Recurrent(nn.Module):
         return weights
 
     def _parameters_of(self, layer: int, direction: int) -> Weights:
-        end = suffix(layer, direction)
-        return Weights(
-            getattr(self, "weight_ih" + end),
-            getattr(self, "weight_hh" + end),
-            getattr(self, "bias_ih" + end) if self.bias else None,
-            getattr(self, "bias_hh" + end) if self.bias else None,
-            getattr(self, "weight_hr" + end) if self.proj_size else None,
-        )
+        return Weights(**{field: getattr(self, name) for field, name in self._names[layer, direction].items()})
 
     def _read(
         self,
@@ -148,15 +151,19 @@ class Recurrent(nn.Module):
         return_states: bool,
     ) -> layout.Returned:
         """`forward` with the state as a tuple of tensors, and () for the states that were not asked for."""
+        if lengths is None and resets is None and not return_states and isinstance(input, Tensor):
+            at_once = read_one_step(self, input, hx)
+            if at_once is not None:
+                return at_once
         window, back = self._arrange(input, hx, lengths, resets)
         x, state, lengths, resets = window
         T, B, _ = x.shape
-        dtype = cast(Tensor, self.weight_ih_l0).dtype
-        arguments.check_features(x, self.input_size, dtype)
+        like = cast(Tensor, self.weight_ih_l0)
+        arguments.check_features(x, self.input_size, like.dtype)
         L, H, P = self.num_layers * self.num_directions, self.hidden_size, self.output_size
         shapes = ((L, B, P), (L, B, H))[: 2 if self.cell == "lstm" else 1]
         if state is None:
-            state = tuple(torch.zeros(shape, dtype=dtype, device=x.device) for shape in shapes)
+            state = tuple(torch.zeros(shape, dtype=like.dtype, device=x.device) for shape in shapes)
         arguments.check_hidden(state, shapes)
         arguments.check_alike(x, state, self._parameters.values())
         if lengths is not None:
@@ -165,29 +172,37 @@ class Recurrent(nn.Module):
             arguments.check_resets(resets, B, T)
             resets = resets.transpose(0, 1)  # (T, B)
 
-        backend = choose(
-            self.cell,
-            x.device,
-            self.backend,
-            dtype=x.dtype,
-            every_state=return_states,
-            projected=self.proj_size > 0,
-            bare=lengths is None and resets is None and self._is_long(T, B),
-        )
-        kernel = BACKENDS[backend].kernels[self.cell]
-        if self.recompute:
-            kernel = recompute(kernel, None if self.recompute is True else self.recompute)
+        weights = [[self.layer_weights(n, d) for d in range(self.num_directions)] for n in range(self.num_layers)]
+        probabilities = (self.recurrent_dropout, self.zoneout, self.zoneout_cell)
+        noise = [[draw(like, (T, B, P, H), *probabilities, training=self.training) for _ in row] for row in weights]
+        bare = lengths is None and resets is None and self._is_long(T, B)
         reading = read_stack(
-            kernel,
+            self._kernel(x, variations(weights[0][0], noise[0][0]), bare=bare, every_state=return_states),
             x,
             state,
-            [[self.layer_weights(n, d) for d in range(self.num_directions)] for n in range(self.num_layers)],
+            weights,
+            noise,
             dropout=self.dropout if self.training else 0.0,
             lengths=lengths,
             resets=resets,
             every_state=return_states,
         )
         return back(reading)
+
+    def _kernel(self, x: Tensor, varied: tuple[str, ...], *, bare: bool, every_state: bool) -> Kernel:
+        backend = choose(
+            self.cell,
+            x.device,
+            self.backend,
+            dtype=x.dtype,
+            every_state=every_state,
+            projected=self.proj_size > 0,
+            bare=bare,
+            variations=varied,
+        )
+        kernel = BACKENDS[backend].kernels[self.cell]
+        every = None if self.recompute is True else self.recompute
+        return recompute(kernel, every) if self.recompute else kernel
 
     @staticmethod
     def _is_long(T: int, B: int) -> bool:
@@ -218,14 +233,14 @@ class Recurrent(nn.Module):
             "dropout": 0.0,
             "bidirectional": False,
             "weight_dropout": 0.0,
+            "recurrent_dropout": 0.0,
+            "zoneout": 0.0,
+            "zoneout_cell": 0.0,
+            "peepholes": False,
+            "layer_norm": False,
             "backend": None,
             "recompute": False,
         }
         values = {name: getattr(self, name, default) for name, default in defaults.items()}
         others = [f"{name}={value}" for name, value in values.items() if value != defaults[name]]
         return ", ".join([str(self.input_size), str(self.hidden_size), *others])
-
-
-def suffix(layer: int, direction: int) -> str:
-    """The end of a parameter's name: `_l0`, `_l0_reverse`, ..."""
-    return f"_l{layer}" + ("_reverse" if direction else "")

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from elman.kernels import CellState, Kernel, Weights
+from elman.kernels import CellState, Kernel, Noise, Weights
 
 
 class Reading(NamedTuple):
@@ -25,13 +25,14 @@ def read_stack(
     x: Tensor,
     state: CellState,
     layers: Sequence[Sequence[Weights]],
+    noise: Sequence[Sequence[Noise]],
     *,
     dropout: float = 0.0,
     lengths: Tensor | None = None,
     resets: Tensor | None = None,
     every_state: bool = False,
 ) -> Reading:
-    """Read x (T, B, D) from `state` (L, B, ·) with `layers[layer][direction]`.
+    """Read x (T, B, D) from `state` (L, B, ·) with `layers[layer][direction]` and the noise drawn for it.
 
     Each layer reads the outputs of the one below, both directions side by side, after dropout with that
     probability. `lengths` (B,) and `resets` (T, B) are the kernel's.
@@ -42,9 +43,11 @@ def read_stack(
         if depth > 0:
             x = F.dropout(x, dropout)
         outputs: list[Tensor] = []
-        for direction, weights in enumerate(directions):
+        for direction, (weights, drawn) in enumerate(zip(directions, noise[depth], strict=True)):
             before = tuple(part[len(finals)] for part in state)
-            h, c, final = kernel(x, before, weights, reverse=direction == 1, lengths=lengths, resets=resets)
+            h, c, final = kernel(
+                x, before, weights, reverse=direction == 1, lengths=lengths, resets=resets, noise=drawn
+            )
             outputs.append(h)
             finals.append(final)
             if every_state:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
 from torch import Tensor, nn
 
-from elman.nn.attention import Attention
+from elman.nn.attention import Attention, CrossAttention
+from elman.nn.dropout import Dropout
+
+Norm = Literal["pre", "post"]
 
 
 def feedforward(hidden_size: int, inner_size: int) -> nn.Sequential:
@@ -12,33 +18,58 @@ def feedforward(hidden_size: int, inner_size: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(hidden_size, inner_size), nn.GELU(), nn.Linear(inner_size, hidden_size))
 
 
+class SourceMemory(NamedTuple):
+    """What a layer attends to besides its own steps: an encoder's outputs, projected once a source."""
+
+    keys: Tensor  # (B, N, S, H/N)
+    values: Tensor  # (B, N, S, H/N)
+    mask: Tensor | None  # (B, 1, 1, S), True where there is a source; None: everywhere
+
+
 class TransformerLayer(nn.Module):
-    """A decoder layer with its norms inside the residual branches.
+    """A layer with its norms inside the residual branches (`norm="pre"`), or on the sum (`norm="post"`).
 
-        x ← x + dropout(attention(norm(x)))
-        x ← x + dropout(feedforward(norm(x)))
+        pre    x ← x + dropout(branch(norm(x)))       branch = attention, attention to a source, feedforward
+        post   x ← norm(x + dropout(branch(x)))
 
-    Xiong et al. 2020, "On layer normalization in the Transformer architecture" (pre-norm). The last matrix of
-    each branch begins at zero, so the layer begins as the identity (Zhang et al. 2019, "Fixup initialization");
-    the first one begins with outputs of unit variance.
+    Post-norm is Vaswani et al.'s (2017, "Attention is all you need"); Xiong et al. 2020, "On layer normalization in
+    the Transformer architecture", on pre-norm. The last matrix of each branch begins at zero, so a pre-norm layer
+    begins as the identity (Zhang et al. 2019, "Fixup initialization"); the first ones begin with outputs of unit
+    variance. `cross` adds the branch that attends to an encoder's outputs.
     """
 
     def __init__(
-        self, hidden_size: int, num_heads: int, feedforward_size: int, *, dropout: float, qk_norm: bool
+        self,
+        hidden_size: int,
+        num_heads: int,
+        feedforward_size: int,
+        *,
+        dropout: float,
+        qk_norm: bool,
+        norm: Norm = "pre",
+        cross: bool = False,
     ) -> None:
         super().__init__()
+        self.norm = norm
         self.attention_norm = nn.LayerNorm(hidden_size)
         self.attention = Attention(hidden_size, num_heads, qk_norm=qk_norm)
+        if cross:
+            self.cross_norm = nn.LayerNorm(hidden_size)
+            self.cross_attention = CrossAttention(hidden_size, num_heads, qk_norm=qk_norm)
         self.feedforward_norm = nn.LayerNorm(hidden_size)
         self.feedforward = feedforward(hidden_size, feedforward_size)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         begin, end = self.feedforward[0], self.feedforward[-1]
         assert isinstance(begin, nn.Linear)
         assert isinstance(end, nn.Linear)
-        for linear in (self.attention.qkv, begin):  # both read what is normalised
+        begins, ends = [self.attention.qkv, begin], [self.attention.out, end]
+        if cross:
+            begins += [self.cross_attention.query, self.cross_attention.key_value]
+            ends.append(self.cross_attention.out)
+        for linear in begins:  # all read what is normalised
             nn.init.normal_(linear.weight, std=hidden_size**-0.5)
             nn.init.zeros_(linear.bias)
-        for linear in (self.attention.out, end):
+        for linear in ends:
             nn.init.zeros_(linear.weight)
             nn.init.zeros_(linear.bias)
 
@@ -50,8 +81,32 @@ class TransformerLayer(nn.Module):
         *,
         rotation: tuple[Tensor, Tensor] | None,
         mask: Tensor | None,
+        causal: bool = True,
+        source: SourceMemory | None = None,
+        attentions: list[Tensor] | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """x (B, T, H) -> (B, T, H), beside the keys and values grown by T (see `Attention`)."""
-        y, keys, values = self.attention(self.attention_norm(x), keys, values, rotation=rotation, mask=mask)
-        x = x + self.dropout(y)
-        return x + self.dropout(self.feedforward(self.feedforward_norm(x))), keys, values
+        """x (B, T, H) -> (B, T, H), beside the keys and values grown by T (see `Attention`).
+
+        Where a list of `attentions` is given, the weights (B, N, T, S) of the attention to the source go into it.
+        """
+
+        def attend(x: Tensor) -> Tensor:
+            nonlocal keys, values
+            y, keys, values = self.attention(x, keys, values, rotation=rotation, mask=mask, causal=causal)
+            return y
+
+        def attend_source(x: Tensor) -> Tensor:
+            assert source is not None
+            if attentions is not None:
+                attentions.append(self.cross_attention.weights(x, source.keys, source.mask))
+            return self.cross_attention(x, *source)
+
+        x = self._branch(x, self.attention_norm, attend)
+        if source is not None:
+            x = self._branch(x, self.cross_norm, attend_source)
+        return self._branch(x, self.feedforward_norm, self.feedforward), keys, values
+
+    def _branch(self, x: Tensor, norm: nn.Module, branch: Callable[[Tensor], Tensor]) -> Tensor:
+        if self.norm == "pre":
+            return x + self.dropout(branch(norm(x)))
+        return norm(x + self.dropout(branch(x)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import cast
 
 import torch
@@ -15,7 +15,7 @@ from elman.data.tokenfile import TokenFile
 from elman.models import LanguageModel
 from elman.state import State
 from elman.train import bptt
-from elman.train.objective import Loss
+from elman.train.objective import Loss, Place
 
 EVALUATION_LANES = 16
 EVALUATION_WINDOW = 256
@@ -35,15 +35,19 @@ class LanguageModelling:
     eod: int | None
     k1: int
     k2: int | None
+    metric: str = field(default="loss", init=False)
 
     def __post_init__(self) -> None:
-        self.batches = bptt.count(self.train.steps, self.k1)
         self.training_size = self.train.lanes * self.train.steps
         self.validation_size = len(self.valid)
 
-    def loss(self, model: nn.Module, batch: int, state: State | None) -> Loss:
+    def batches(self, epoch: int) -> int:
+        """How many stretches the lanes have."""
+        return bptt.count(self.train.steps, self.k1)
+
+    def loss(self, model: nn.Module, place: Place, state: State | None) -> Loss:
         """Mean cross entropy, in nats a token, of one stretch."""
-        part = bptt.stretch(batch, self.train.steps, self.k1, self.k2)
+        part = bptt.stretch(place.batch, self.train.steps, self.k1, self.k2)
         device = next(model.parameters()).device
 
         def read(begin: int, stop: int, state: State | None) -> tuple[Tensor, State]:
@@ -58,6 +62,14 @@ class LanguageModelling:
     def validate(self, model: nn.Module) -> dict[str, float]:
         """Metrics on the whole validation set, the memory carried through it."""
         return evaluate(cast(LanguageModel, model), self.valid, self.eod)
+
+    def cost(self, metrics: dict[str, float]) -> float:
+        """The loss."""
+        return metrics["loss"]
+
+    def describe(self, metrics: dict[str, float]) -> str:
+        """Loss and bits a character."""
+        return f"{metrics['loss']:.4f} nats a token, {metrics['bits_per_character']:.4f} bits a character"
 
     def initial_state(self, model: nn.Module) -> State:
         """A fresh memory for the lanes."""

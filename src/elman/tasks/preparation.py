@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,21 +12,18 @@ from typing import Any
 import torch
 
 from elman import __version__, atomic, environment, runs
-from elman.data.corpus import Corpus, Progress
-from elman.data.corpus import prepare as prepare_corpus
-from elman.data.lanes import Lanes
-from elman.data.sources import NAMED, open_source
+from elman.data.corpus import Progress
+from elman.data.sources import NAMED
 from elman.errors import UserError
-from elman.models import build
-from elman.tasks import sizing
-from elman.tasks.language_modelling import LanguageModelling
+from elman.tasks import pair_task, text_task
+from elman.tasks.task import Say, Task
 from elman.train import config
-from elman.train.config import Settings, TransformerSettings
+from elman.train.config import Settings
 from elman.train.training import Training
 
+PLACES = {"source", "target"}
 DEFAULT_BUDGET = {"amount": 120.0, "unit": "seconds"}
-
-Say = Callable[[str], None]
+TASKS: dict[str, Task] = {"language-modelling": text_task, "translation": pair_task}
 
 
 @dataclass(frozen=True)
@@ -36,13 +33,13 @@ class Prepared:
     folder: Path
     settings: Settings
     training: Training
-    corpus: Corpus
+    corpus: Any
 
 
 def default_folder(data: str, kind: str, *, again: bool) -> Path:
     """`runs/NAME-KIND`, with a number where that is taken; `again` takes the last one there is."""
     name = data if data in NAMED else Path(data).resolve().name
-    for ending in (".gz", ".zst", ".txt", ".jsonl", ".ndjson"):
+    for ending in (".gz", ".zst", ".txt", ".tsv", ".jsonl", ".ndjson"):
         name = name.removesuffix(ending)
     name = name or "run"
     path, number = Path("runs") / f"{name}-{kind}", 2
@@ -91,20 +88,21 @@ def prepare(
         settings, going_on = _settings(tree, folder, resume, overwrite)
         if resume and not going_on:
             say(f"there is no run in {folder} yet: beginning one")
-        corpus = _corpus(settings, folder / "cache", say, progress)
+        task = TASKS[settings.task]
+        corpus = task.corpus(settings, folder / "cache", say, progress)
         if not going_on:
-            settings = _resolved(settings, corpus, say, progress)
+            settings = _resolved(settings, task, corpus, say, progress)
         torch.manual_seed(settings.train.seed)
-        model = build(sizing.model_config(settings, corpus.tokenizer.vocab_size)).to(settings.train.device)
-        training = Training(model, _objective(settings, corpus), settings.train, settings.budget)
-        say(_describe(settings, corpus, training))
-        if isinstance(settings.model, TransformerSettings) and settings.model.window is None:
-            say("warning: without a window the memory grows by an entry a step, to the epoch's end (--set window=256)")
+        model = task.build(settings, corpus).to(settings.train.device)
+        training = Training(model, task.objective(settings, corpus), settings.train, settings.budget)
+        parameters = sum(p.numel() for p in training.parameters)
+        say(f"{settings.kind} with {parameters:,} parameters; {task.describe(corpus)}")
         if going_on:
             _compare_threads(folder, say)
         else:
             runs.clear(folder)
-            runs.write_model_folder(folder / "model", model, corpus.tokenizer, _card(folder, settings))
+            card = _card(folder, settings, task.usage(folder))
+            runs.write_model_folder(folder / "model", settings.task, model, task.tokenizers(corpus), card)
             atomic.write_text(folder / "env.json", json.dumps(environment.describe(), indent=1) + "\n")
         # The last: a folder with a config.yaml is a run that can go on.
         atomic.write_text(folder / "config.yaml", settings.to_yaml())
@@ -124,54 +122,29 @@ def _settings(tree: dict[str, Any], folder: Path, resume: bool, overwrite: bool)
         runs.check_place(folder, overwrite=overwrite)
     if settings.train.device == "cuda" and not torch.cuda.is_available():
         raise UserError("device: torch sees no CUDA device here", remedy="leave it out, or --set device=cpu")
-    for source in (settings.data.source, settings.data.valid):
-        if source is not None:
-            open_source(source)
+    TASKS[settings.task].check(settings)
     return settings, going_on
 
 
-def _corpus(settings: Settings, cache: Path, say: Say, progress: Progress | None) -> Corpus:
-    data = settings.data
-    corpus = prepare_corpus(
-        data.source,
-        cache,
-        valid=data.valid,
-        tokenizer=data.tokenizer,
-        max_vocab=data.vocab_size,
-        min_count=data.min_count,
-        expect=data.fingerprint or None,
-        progress=progress,
-    )
-    if corpus.skipped:
-        say(f"{corpus.skipped} files are not UTF-8 text and were skipped")
-    for name, part in (("training", corpus.train), ("validation", corpus.valid)):
-        if len(part) < 2:
-            raise UserError(
-                f"the {name} part of {data.source} is too short",
-                expected="at least 2 tokens",
-                got=len(part),
-                remedy="give more text",
-            )
-    return corpus
-
-
-def _resolved(settings: Settings, corpus: Corpus, say: Say, progress: Progress | None) -> Settings:
+def _resolved(settings: Settings, task: Task, corpus: Any, say: Say, progress: Progress | None) -> Settings:
     if progress and settings.budget.unit == "seconds":
         progress("measuring the machine's speed", 0.0)
-    choice = sizing.choose(settings, len(corpus.train), corpus.tokenizer.vocab_size)
+    choice = task.choose(settings, corpus)
     say(choice.reason)
-    data = settings.data.model_copy(update={"fingerprint": corpus.fingerprint})
+    data = choice.settings.data.model_copy(update={"fingerprint": corpus.fingerprint})
     return choice.settings.model_copy(update={"data": data})
 
 
 def _agreed(stored: Settings, tree: dict[str, Any], folder: Path) -> Settings:
     """The run's own settings, where what is asked for now does not contradict them; the budget may change."""
-    asked = config.build({"budget": stored.budget, "kind": stored.kind} | tree)
+    asked = config.build({"budget": stored.budget, "task": stored.task, "kind": stored.kind} | tree)
+    if asked.task != stored.task:
+        raise UserError(f"{folder} is a run of another task", expected=stored.task, got=asked.task)
     if asked.kind != stored.kind:
         raise UserError(f"{folder} is a run of another model", expected=stored.kind, got=asked.kind)
     for name in ("data", "model", "train"):
         old, new = getattr(stored, name), getattr(asked, name)
-        for key in new.model_fields_set - {"source", "fingerprint"}:
+        for key in new.model_fields_set - PLACES - {"fingerprint"}:
             if getattr(new, key) != getattr(old, key):
                 raise UserError(
                     f"{folder} was made with another {key}",
@@ -179,25 +152,15 @@ def _agreed(stored: Settings, tree: dict[str, Any], folder: Path) -> Settings:
                     got=getattr(new, key),
                     remedy="leave it out to --resume, or train a new run",
                 )
+    # The same data may lie in another place now, and in one file instead of two.
+    moved: dict[str, Any] = {}
+    if "source" in asked.data.model_fields_set:
+        moved = {key: value for key, value in asked.data.model_dump().items() if key in PLACES}
     return stored.model_copy(
         update={
             "budget": asked.budget,
-            "data": stored.data.model_copy(update={"source": asked.data.source or stored.data.source}),
+            "data": stored.data.model_copy(update=moved),
         }
-    )
-
-
-def _objective(settings: Settings, corpus: Corpus) -> LanguageModelling:
-    train, eod = settings.train, corpus.tokenizer.eod
-    lanes = Lanes(corpus.train, train.lanes, eod=eod, window=train.k1)
-    return LanguageModelling(lanes, corpus.valid, eod, train.k1, train.backward_steps)
-
-
-def _describe(settings: Settings, corpus: Corpus, training: Training) -> str:
-    parameters = sum(p.numel() for p in training.parameters)
-    return (
-        f"{settings.kind} with {parameters:,} parameters; {len(corpus.train):,} training and "
-        f"{len(corpus.valid):,} validation tokens, {corpus.tokenizer.vocab_size:,} different"
     )
 
 
@@ -214,18 +177,12 @@ def _compare_threads(folder: Path, say: Say) -> None:
         )
 
 
-def _card(folder: Path, settings: Settings) -> str:
+def _card(folder: Path, settings: Settings, usage: str) -> str:
     return f"""# {folder.name}
 
-A language model ({settings.kind}) trained by elman {__version__} on `{settings.data.source}`.
+A model ({settings.kind}, {settings.task}) trained by elman {__version__} on `{settings.data.source}`.
 
-    import elman
-    run = elman.load("{folder}")
-    logits, state = run.model(tokens, state)      # tokens (B, T); state=None is a fresh memory
-
-    elman generate {folder} "..."
-    elman evaluate {folder} TEXT
-
+{usage}
 All settings, as `elman train --config` takes them:
 
 ```yaml

@@ -18,18 +18,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import torch
 from torch.nn import functional as F
 
-from elman import kernels
+from elman import environment, kernels
 from elman.models import build
 from elman.state import State, detach
+from elman.tasks.task import Choice, fill
 from elman.train import config, optimizers
-from elman.train.config import RecurrentSettings, Section, Settings, TransformerSettings
+from elman.train.config import Settings
+from elman.train.settings import RecurrentSettings, TransformerSettings
 
-S = TypeVar("S", bound=Section)
 Precision = Literal["float32", "bfloat16"]
 
 
@@ -61,14 +62,6 @@ PROBE_SECONDS, PROBE_STEPS = 0.3, 3  # of a round, at least
 WORTH = 1.2  # so many times faster must bfloat16 be, measured, to be worth its rounding
 
 
-@dataclass(frozen=True)
-class Choice:
-    """Settings with nothing left open, and why they are what they are."""
-
-    settings: Settings
-    reason: str
-
-
 def choose(asked: Settings, tokens: int, vocab_size: int) -> Choice:
     """Fill in what was left open.
 
@@ -77,13 +70,15 @@ def choose(asked: Settings, tokens: int, vocab_size: int) -> Choice:
         tokens: how many tokens of training text there are.
         vocab_size: how many different ones.
     """
+    if all(section.model_fields_set >= type(section).model_fields.keys() for section in (asked.model, asked.train)):
+        return Choice(asked, "every setting was given")  # there is nothing to measure for
     recipe, budget = RECIPES[asked.kind], asked.budget
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    train = _fill(asked.train, asked.train, device=device, lanes=recipe.lanes, k1=recipe.k1)
-    train = _fill(train, asked.train, weight_decay=WEIGHT_DECAY, **recipe.settings)
+    train = fill(asked.train, asked.train, device=device, lanes=recipe.lanes, k1=recipe.k1)
+    train = fill(train, asked.train, weight_decay=WEIGHT_DECAY, **recipe.settings)
     # A short text has room for a few short lanes only.
-    train = _fill(train, asked.train, k1=max(1, min(train.k1, (tokens - 1) // 2)))
-    train = _fill(train, asked.train, lanes=max(1, min(train.lanes, tokens // (4 * train.k1))))
+    train = fill(train, asked.train, k1=max(1, min(train.k1, (tokens - 1) // 2)))
+    train = fill(train, asked.train, lanes=max(1, min(train.lanes, tokens // (4 * train.k1))))
     draft = asked.model_copy(update={"train": train})
 
     def sized(size: int) -> Settings:
@@ -92,7 +87,7 @@ def choose(asked: Settings, tokens: int, vocab_size: int) -> Choice:
     measured = ""
     if budget.unit == "seconds":
         speed, precision = _measure(sized(recipe.size), asked, vocab_size)
-        draft = draft.model_copy(update={"train": _fill(draft.train, asked.train, precision=precision)})
+        draft = draft.model_copy(update={"train": fill(draft.train, asked.train, precision=precision)})
         measured = f" at {speed / 1e9:,.0f} GFLOP/s in {precision} (measured)"
 
     def seen(settings: Settings) -> float:
@@ -143,18 +138,13 @@ def model_config(settings: Settings, vocab_size: int) -> dict[str, Any]:
     return {"model": settings.kind, "vocab_size": vocab_size, **settings.model.model_dump()}
 
 
-def _fill(section: S, asked: Section, **values: Any) -> S:
-    """A section with these values, except where something was asked for."""
-    return section.model_copy(update={key: v for key, v in values.items() if key not in asked.model_fields_set})
-
-
 def _of_size(model: RecurrentSettings | TransformerSettings, size: int, vocab_size: int) -> Any:
     large = vocab_size >= LARGE_VOCABULARY or getattr(model, "tied", False)
-    model = _fill(model, model, hidden_size=size)
+    model = fill(model, model, hidden_size=size)
     if isinstance(model, TransformerSettings):
         # What lies further back is reached through the layers: num_layers * (window - 1) steps.
-        return _fill(model, model, num_heads=_heads(model.hidden_size), window=max(64, model.hidden_size // 2))
-    return _fill(model, model, embedding_size=model.hidden_size if large else 64, tied=large)
+        return fill(model, model, num_heads=_heads(model.hidden_size), window=max(64, model.hidden_size // 2))
+    return fill(model, model, embedding_size=model.hidden_size if large else 64, tied=large)
 
 
 def _heads(size: int) -> int:
@@ -166,19 +156,19 @@ def _heads(size: int) -> int:
 def _finish(settings: Settings, asked: Settings, recipe: Recipe, epochs: float) -> Settings:
     """What follows from the size: the learning rate, and dropout where the text is read many times."""
     rate = recipe.learning_rate * math.sqrt(recipe.size / settings.model.hidden_size)
-    train = _fill(settings.train, asked.train, learning_rate=float(f"{rate:.2g}"))
+    train = fill(settings.train, asked.train, learning_rate=float(f"{rate:.2g}"))
     p = round(min(0.5, 0.07 * max(0.0, math.log2(max(epochs, 1e-9) / FREE_EPOCHS))), 2)
     if isinstance(settings.model, TransformerSettings):
-        model: Any = _fill(settings.model, asked.model, dropout=p)
+        model: Any = fill(settings.model, asked.model, dropout=p)
     else:
-        model = _fill(settings.model, asked.model, dropout_output=p, dropout_hidden=p)
+        model = fill(settings.model, asked.model, dropout_output=p, dropout_hidden=p)
     return settings.model_copy(update={"train": train, "model": model})
 
 
 def _measure(settings: Settings, asked: Settings, vocab_size: int) -> tuple[float, Precision]:
     """Operations a second of training steps, and the precision that gives the most."""
     precisions: list[Precision] = [settings.train.precision]
-    if "precision" not in asked.train.model_fields_set and _has_bfloat16(settings.train.device):
+    if "precision" not in asked.train.model_fields_set and environment.has_bfloat16(settings.train.device):
         precisions = ["float32", "bfloat16"]
     device = settings.train.device
     model = build(model_config(settings, vocab_size)).to(device)
@@ -200,12 +190,6 @@ def _measure(settings: Settings, asked: Settings, vocab_size: int) -> tuple[floa
     seconds = {precision: _seconds(partial(step, precision)) for precision in precisions}
     best = min(precisions, key=lambda name: seconds[name] * (WORTH if name == "bfloat16" else 1))
     return operations(settings, vocab_size) * tokens.numel() / seconds[best], best
-
-
-def _has_bfloat16(device: str) -> bool:
-    if device == "cuda":
-        return torch.cuda.is_bf16_supported()
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def _seconds(step: Callable[[], None]) -> float:

@@ -52,7 +52,7 @@ Reason = Literal["budget", "patience", "stopped"]
 
 @dataclass(frozen=True)
 class Finished:
-    """The last event: why it ended, after how many steps and seconds, with which best validation loss."""
+    """The last event: why it ended, after how many steps and seconds; `best` is the least cost (`Objective.cost`)."""
 
     reason: Reason
     step: int
@@ -123,7 +123,7 @@ class Rhythm:
         settings, budget = training.settings, training.budget
         steps = {
             "steps": budget.amount,
-            "epochs": budget.amount * training.objective.batches / settings.accumulate,
+            "epochs": budget.amount * training.objective.batches(0) / settings.accumulate,
             "seconds": 0,
         }[budget.unit]
         self.every = settings.validate_every or math.ceil(steps / self._validations(steps))
@@ -136,7 +136,7 @@ class Rhythm:
     def _validations(self, steps: float) -> int:
         """How many validations so many steps should have; a large set is worth fewer."""
         objective = self.training.objective
-        learnt = steps * self.training.settings.accumulate * objective.training_size / objective.batches
+        learnt = steps * self.training.settings.accumulate * objective.training_size / objective.batches(0)
         affordable = int(VALIDATED_SHARE * learnt / max(1, objective.validation_size))
         return max(1, min(VALIDATIONS, affordable))
 

@@ -17,11 +17,16 @@ class Loss(NamedTuple):
     state: State | None
 
 
+class Place(NamedTuple):
+    """Where a training is: this batch of this epoch, and the spent fraction of the budget."""
+
+    epoch: int
+    batch: int
+    progress: float
+
+
 class Objective(Protocol):
     """What is learnt: batches in a fixed order, and a loss on each. Tasks provide it; the loop knows no more."""
-
-    batches: int
-    """How many batches an epoch has."""
 
     training_size: int
     """How many targets an epoch has."""
@@ -29,12 +34,27 @@ class Objective(Protocol):
     validation_size: int
     """How many targets the validation set has."""
 
-    def loss(self, model: nn.Module, batch: int, state: State | None) -> Loss:
-        """The loss on one batch of the epoch, with the memory that the batch before it left."""
+    metric: str
+    """The name of what tells the best weights among the metrics of a validation."""
+
+    def batches(self, epoch: int) -> int:
+        """How many batches an epoch has."""
+        ...
+
+    def loss(self, model: nn.Module, place: Place, state: State | None) -> Loss:
+        """The loss on one batch, with the memory that the batch before it left."""
         ...
 
     def validate(self, model: nn.Module) -> dict[str, float]:
-        """Metrics on the validation set; `loss` among them decides which weights are best."""
+        """Metrics on the validation set."""
+        ...
+
+    def cost(self, metrics: dict[str, float]) -> float:
+        """What is least for the best weights: the metric if that is a loss, or the metric with its sign turned."""
+        ...
+
+    def describe(self, metrics: dict[str, float]) -> str:
+        """Metrics in the words of the task."""
         ...
 
     def initial_state(self, model: nn.Module) -> State | None:

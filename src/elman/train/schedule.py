@@ -38,27 +38,41 @@ class Budget:
 
 
 def learning_rate(progress: float, peak: float, *, warmup: float, final: float, shape: str = "cosine") -> float:
-    """The learning rate at a fraction of the budget: a linear warm-up, then a cosine from peak to final * peak.
+    """The learning rate at a fraction of the budget: a linear warm-up, then a fall from peak towards final * peak.
 
-    Because it runs over the *budget*, two minutes of training give the best model of two minutes, not the
-    first two minutes of a longer schedule (cosine: Loshchilov & Hutter 2017).
+        rate = peak (final + (1 − final) fall)     cosine        fall = (1 + cos πx) / 2     (Loshchilov & Hutter 2017)
+                                                   linear        fall = 1 − x
+                                                   constant      fall = 1
+                                                   inverse_sqrt  fall = √(warmup / progress)    (Vaswani et al. 2017)
+
+    with x from 0 to 1 between warm-up and end. Because it runs over the *budget*, two minutes of training give the
+    best model of two minutes, not the first two minutes of a longer schedule. `inverse_sqrt` is as 1/√step after the
+    warm-up; it ends at √warmup of the peak (final = 0), and needs a warm-up.
 
     Args:
         progress: the spent fraction of the budget, clamped to [0, 1].
         peak: the largest learning rate.
         warmup: the fraction of the budget over which the rate rises from (nearly) 0.
         final: what is left at the end, as a fraction of peak.
-        shape: `cosine`, `linear` or `constant` after the warm-up.
+        shape: `cosine`, `linear`, `constant` or `inverse_sqrt` after the warm-up.
 
     >>> [round(learning_rate(p, 1.0, warmup=0.1, final=0.0), 3) for p in (0.05, 0.1, 0.55, 1.0)]
     [0.5, 1.0, 0.5, 0.0]
+    >>> [round(learning_rate(p, 1.0, warmup=0.04, final=0.0, shape="inverse_sqrt"), 3) for p in (0.02, 0.04, 0.16, 1.0)]
+    [0.5, 1.0, 0.5, 0.2]
     """
     progress = min(max(progress, 0.0), 1.0)
     if progress < warmup:
         # Never quite zero: the first step should count.
         return peak * max(progress / warmup, 1e-3)
     x = (progress - warmup) / (1 - warmup) if warmup < 1 else 1.0
-    fall = {"cosine": (1 + math.cos(math.pi * x)) / 2, "linear": 1 - x, "constant": 1.0}[shape]
+    falls = {
+        "cosine": (1 + math.cos(math.pi * x)) / 2,
+        "linear": 1 - x,
+        "constant": 1.0,
+        "inverse_sqrt": math.sqrt(warmup / progress) if warmup else 1.0,
+    }
+    fall = falls[shape]
     return peak * (final + (1 - final) * fall)
 
 

@@ -20,9 +20,9 @@ from elman.train import optimizers
 from elman.train.averaging import Average
 from elman.train.checkpoints import Checkpoint
 from elman.train.clipping import Clipped, Clipper
-from elman.train.config import TrainSettings
-from elman.train.objective import Loss, Objective
+from elman.train.objective import Loss, Objective, Place
 from elman.train.schedule import Budget, learning_rate
+from elman.train.settings import Optimization
 
 
 @dataclass
@@ -62,7 +62,7 @@ class Training:
 
     model: nn.Module
     objective: Objective
-    settings: TrainSettings
+    settings: Optimization
     budget: Budget
     counters: Counters = field(default_factory=Counters)
     carried: State | None = None
@@ -100,7 +100,7 @@ class Training:
     @property
     def epochs(self) -> float:
         """Passes over the training data so far."""
-        return self.counters.epoch + self.counters.batch / self.objective.batches
+        return self.counters.epoch + self.counters.batch / self.objective.batches(self.counters.epoch)
 
     def step(self) -> Step:
         """Read the next batches, and update the weights.
@@ -115,7 +115,7 @@ class Training:
         self.optimizer.zero_grad()
         total, targets = 0.0, 0
         for _ in range(s.accumulate):
-            loss = self._forward()
+            loss = self._forward(progress)
             (loss.mean * loss.targets).backward()
             total += loss.mean.item() * loss.targets
             targets += loss.targets
@@ -134,14 +134,14 @@ class Training:
         c.targets += targets
         return Step(c.step, self.epochs, progress, total / targets, targets, rate, clipped, skipped)
 
-    def _forward(self) -> Loss:
+    def _forward(self, progress: float) -> Loss:
         c = self.counters
-        if c.batch == self.objective.batches:
+        if c.batch == self.objective.batches(c.epoch):
             c.epoch, c.batch, self.carried = c.epoch + 1, 0, None
         device = self.parameters[0].device.type
         low = self.settings.precision == "bfloat16"
         with torch.autocast(device, torch.bfloat16) if low else nullcontext():
-            loss = self.objective.loss(self.model, c.batch, self.carried)
+            loss = self.objective.loss(self.model, Place(c.epoch, c.batch, progress), self.carried)
         self.carried = loss.state
         c.batch += 1
         return loss
@@ -175,10 +175,11 @@ class Training:
         finally:
             self.model.train()
         c.validated_at = c.step
-        improved = metrics["loss"] < c.best
-        c.best = min(c.best, metrics["loss"])
+        cost = self.objective.cost(metrics)
+        improved = cost < c.best
+        c.best = min(c.best, cost)
         c.since_best = 0 if improved else c.since_best + 1
-        if self.settings.optimizer == "ntasgd" and not self.average and self.trigger(metrics["loss"]):
+        if self.settings.optimizer == "ntasgd" and not self.average and self.trigger(cost):
             self.average = Average(self.model, decay=1.0)
         return metrics, improved
 

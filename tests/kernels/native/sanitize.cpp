@@ -76,9 +76,36 @@ int32_t in_threads(int64_t begin, int64_t end, int64_t, Body body, void* context
   return 0;
 }
 
+enum Flags { kReverse = 1, kMasked = 2, kNoise = 4, kWeights = 8, kAllFlags = 15 };
+
+// The inputs of every variation; drawn where a cell could have it.
+struct Varied {
+  Numbers recurrent, zoneout, zoneout_cell, peephole, gain, gain_cell, bias_cell;
+  int64_t stride;  // of zoneout_cell; that of zoneout is H
+  Varied(size_t small, int64_t T, int64_t B, int64_t H, int64_t G, bool one_for_all)
+      : recurrent(small, B * H, true), zoneout(small, T * B * H, true),
+        zoneout_cell(small, one_for_all ? H : T * B * H, true), peephole(small, 3 * H, true), gain(small, G * H, true),
+        gain_cell(small, H, true), bias_cell(small, H, true), stride(one_for_all ? 0 : H) {}
+
+  void set(Sweep& sweep, int flags, bool lstm) const {
+    if (flags & kNoise) {
+      sweep.recurrent = recurrent.data.data();
+      sweep.zoneout = zoneout.data.data(), sweep.zoneout_stride = sweep.H;
+      if (lstm) sweep.zoneout_cell = zoneout_cell.data.data(), sweep.zoneout_cell_stride = stride;
+    }
+    if (flags & kWeights) {
+      sweep.gain = gain.data.data();
+      if (lstm) {
+        sweep.peephole = peephole.data.data();
+        sweep.gain_cell = gain_cell.data.data(), sweep.bias_cell = bias_cell.data.data();
+      }
+    }
+  }
+};
+
 void run(const Precision& precision, int32_t cell, int64_t T, int64_t B, int64_t H, int flags) {
   const bool lstm = cell == kLstm, gru = cell == kGru, elman = !lstm && !gru;
-  const bool reverse = flags & 1, masked = flags & 2;
+  const bool reverse = flags & kReverse, masked = flags & kMasked;
   const int64_t G = lstm ? 4 : gru ? 3 : 1;
   const size_t large = precision.large, small = precision.small;
   std::vector<int64_t> lengths;
@@ -89,13 +116,17 @@ void run(const Precision& precision, int32_t cell, int64_t T, int64_t B, int64_t
   const Numbers weight(small, G * H * H, true), bias(small, H, true), h_first(small, B * H, true),
       c_first(small, B * H, true), dh(large, T * B * H, true), dc(small, T * B * H, true),
       dh_final(small, B * H, true), dc_final(small, B * H, true), projected(large, T * B * G * H, true);
+  const Varied varied(small, T, B, H, G, reverse);
+  const bool apart = elman && (flags & kNoise);  // gates and h
   std::vector<char> seen;
   for (int32_t threads : {1, 3}) {
     Numbers gates = projected, hidden(large, T * B * H, false), h(large, T * B * H, false),
             c(small, T * B * H, false), h_final(small, B * H, false), c_final(small, B * H, false),
             dgates(large, T * B * (gru ? 4 : G) * H, false), dh_first(small, B * H, false),
-            dc_first(small, B * H, false);
-    if (elman) h = projected;
+            dc_first(small, B * H, false), normed(large, T * B * G * H, false), scale(small, T * B, false),
+            dsums(large, T * B * G * H, false), dpeephole(small, B * 3 * H, false), dgain(small, B * G * H, false),
+            dgain_cell(small, B * H, false), dbias_cell(small, B * H, false);
+    if (elman && !apart) h = projected;
     Sweep sweep = {};
     sweep.T = T, sweep.B = B, sweep.H = H;
     sweep.cell = cell, sweep.reverse = reverse, sweep.threads = threads, sweep.keep = 1;
@@ -104,24 +135,42 @@ void run(const Precision& precision, int32_t cell, int64_t T, int64_t B, int64_t
     sweep.weight = weight.data.data();
     if (gru) sweep.bias = bias.data.data(), sweep.hidden = hidden.data.data();
     sweep.h = h.data.data();
-    sweep.gates = elman ? sweep.h : gates.data.data();
+    sweep.gates = elman && !apart ? sweep.h : gates.data.data();
     sweep.h_first = h_first.data.data(), sweep.h_final = h_final.data.data();
     if (lstm) {
       sweep.c = c.data.data();
       sweep.c_first = c_first.data.data(), sweep.c_final = c_final.data.data();
     }
+    varied.set(sweep, flags, lstm);
+    if (sweep.gain) sweep.normed = normed.data.data(), sweep.scale = scale.data.data();
     if (precision.forward(&sweep) != 0) exit(1);
     h.check("h"), h_final.check("h_final"), c_final.check("c_final");
 
-    if (elman) sweep.gates = nullptr;
+    if (elman && !apart) sweep.gates = nullptr;
+    if (sweep.gain) sweep.dsums = dsums.data.data(), sweep.dgain = dgain.data.data();
+    if (sweep.gain_cell) sweep.dgain_cell = dgain_cell.data.data(), sweep.dbias_cell = dbias_cell.data.data();
+    if (sweep.peephole) sweep.dpeephole = dpeephole.data.data();
     sweep.dh = dh.data.data(), sweep.dh_final = dh_final.data.data();
     if (lstm) sweep.dc = dc.data.data(), sweep.dc_final = dc_final.data.data(), sweep.dc_first = dc_first.data.data();
     sweep.dgates = dgates.data.data(), sweep.dh_first = dh_first.data.data();
     if (precision.backward(&sweep) != 0) exit(1);
     dgates.check("dgates"), dh_first.check("dh_first"), dc_first.check("dc_first");
+    dsums.check("dsums"), dgain.check("dgain"), dgain_cell.check("dgain_cell"), dbias_cell.check("dbias_cell");
+    dpeephole.check("dpeephole");
+
+    // Where nobody wants the derivative by the initial state, all others are the same.
+    const Numbers dgates_before = dgates;
+    Sweep less = sweep;
+    less.dh_first = less.dc_first = nullptr;
+    if (precision.backward(&less) != 0) exit(1);
+    if (dgates.data != dgates_before.data) {
+      fprintf(stderr, "dh_first changes dgates\n");
+      exit(1);
+    }
 
     std::vector<char> all;
-    for (const Numbers* part : {&h, &c, &h_final, &c_final, &dgates, &dh_first, &dc_first})
+    for (const Numbers* part : {&h, &c, &h_final, &c_final, &dgates, &dh_first, &dc_first, &dsums, &dgain, &dgain_cell,
+                                &dbias_cell, &dpeephole})
       all.insert(all.end(), part->data.begin(), part->data.end());
     if (threads == 1) seen = all;
     else if (seen != all) {
@@ -131,17 +180,49 @@ void run(const Precision& precision, int32_t cell, int64_t T, int64_t B, int64_t
   }
 }
 
+// One step, whose results must be finite and in their places.
+void run_step(size_t bytes, int32_t (*entry)(const Step*), int32_t cell, int64_t B, int64_t D, int64_t H, bool biased) {
+  const int64_t G = cell == kLstm ? 4 : cell == kGru ? 3 : 1;
+  const Numbers x(bytes, B * D, true), weight_x(bytes, G * H * D, true), weight_h(bytes, G * H * H, true),
+      bias_x(bytes, G * H, true), bias_h(bytes, G * H, true), h_first(bytes, B * H, true), c_first(bytes, B * H, true);
+  Numbers h(bytes, B * H, false), h_final(bytes, B * H, false), c_final(bytes, B * H, false);
+  Step step = {};
+  step.B = B, step.D = D, step.H = H, step.cell = cell;
+  step.x = x.data.data(), step.weight_x = weight_x.data.data(), step.weight_h = weight_h.data.data();
+  if (biased) step.bias_x = bias_x.data.data(), step.bias_h = bias_h.data.data();
+  step.h_first = h_first.data.data();
+  step.h = h.data.data(), step.h_final = h_final.data.data();
+  if (cell == kLstm) step.c_first = c_first.data.data(), step.c_final = c_final.data.data();
+  if (entry(&step) != 0) exit(1);
+  h.check("h"), c_final.check("c_final");
+  if (h.data != h_final.data) {
+    fprintf(stderr, "h and h_final differ\n");
+    exit(1);
+  }
+}
+
 }  // namespace
 
 int main() {
   int64_t runs = 0;
   for (const Precision& precision : kPrecisions)
     for (int32_t cell : {kElmanTanh, kElmanRelu, kGru, kLstm})
-      for (int64_t T : {0, 1, 2, 5})
-        for (int64_t B : {0, 1, 2, 3, 7, 13})
-          for (int64_t H : {1, 5, 15, 16, 17, 33, 70, 130})
-            for (int flags = 0; flags < 4; ++flags, ++runs) run(precision, cell, T, B, H, flags);
-  run(kPrecisions[0], kGru, 3, 24, 300, 2), ++runs;  // enough work for threads
-  run(kPrecisions[2], kLstm, 3, 24, 300, 3), ++runs;
+      for (int64_t T : {0, 1, 4})
+        for (int64_t B : {0, 1, 3, 13})
+          for (int64_t H : {1, 5, 16, 33, 70, 130})
+            for (int flags = 0; flags <= kAllFlags; ++flags)
+              if (flags < kNoise || B == 3 || B == 13) run(precision, cell, T, B, H, flags), ++runs;
+  run(kPrecisions[0], kGru, 3, 24, 300, kMasked), ++runs;  // enough work for threads
+  run(kPrecisions[2], kLstm, 3, 24, 300, kReverse | kMasked), ++runs;
+  run(kPrecisions[2], kLstm, 3, 24, 300, kAllFlags), ++runs;
+  for (int32_t cell : {kElmanTanh, kElmanRelu, kGru, kLstm})
+    for (int64_t B : {1, 3})
+      for (int64_t D : {1, 5, 16, 33})
+        for (int64_t H : {1, 5, 16, 33, 70})
+          for (bool biased : {false, true}) {
+            run_step(4, elman_step_float, cell, B, D, H, biased);
+            run_step(8, elman_step_double, cell, B, D, H, biased);
+            runs += 2;
+          }
   printf("%s: %lld sweeps, no complaint\n", elman_instruction_set(), (long long)runs);
 }

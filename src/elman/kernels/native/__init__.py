@@ -35,6 +35,8 @@ def why_not(call: Call) -> str | None:
         return "it has no forward-mode derivatives"
     if not torch.compiler.is_compiling() and torch._C._get_tracing_state() is not None:
         return "it cannot be traced by torch.jit"
+    if call.variations and (torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack() > 0):
+        return f"it cannot be traced with {' and '.join(call.variations)}"
     return None
 
 
@@ -42,7 +44,8 @@ def is_beaten(call: Call) -> bool:
     """Whether oneDNN's LSTM is faster: 1.1 to 1.8 times in float32, for what it can do (`elman bench`)."""
     if torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu"):
         return False  # the one would unroll it, step by step; under the other it rounds its memory
-    return call.cell == "lstm" and call.dtype == torch.float32 and call.bare and not call.every_state
+    lstm = call.cell == "lstm" and call.dtype == torch.float32 and call.bare
+    return lstm and not (call.every_state or call.variations)
 
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]

@@ -11,6 +11,8 @@ struct Table {
   int32_t (*backward_float)(const Sweep*);
   int32_t (*backward_double)(const Sweep*);
   int32_t (*backward_bfloat16)(const Sweep*);
+  int32_t (*step_float)(const Step*);
+  int32_t (*step_double)(const Step*);
 };
 
 extern const Table kBaseline;

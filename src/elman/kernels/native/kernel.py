@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from elman.kernels.native import bptt, operator
-from elman.kernels.seam import GATES, Cell, CellState, Trajectory, Weights
+from elman.kernels.native.options import arrange
+from elman.kernels.seam import GATES, QUIET, Cell, CellState, Noise, Trajectory, Weights, variations
 
 
 def read(
@@ -20,6 +21,7 @@ def read(
     reverse: bool = False,
     lengths: Tensor | None = None,
     resets: Tensor | None = None,
+    noise: Noise = QUIET,
 ) -> Trajectory:
     """Read a window; with `cell` bound, this is a `Kernel` (see there).
 
@@ -28,18 +30,29 @@ def read(
     """
     mixed = torch.is_autocast_enabled("cpu") and x.dtype != torch.float64  # which autocast leaves alone
     _check(cell, x, state, weights, lengths, resets, any_dtype=mixed)
+    varied = bool(variations(weights, noise))
+    if varied:
+        _check_varied(cell, x, weights, noise, any_dtype=mixed)
     asked = state
     low = mixed or x.dtype == torch.bfloat16
     if low:
         x, state, weights = _lowered(x, state, weights)
-    inputs: tuple[Any, ...] = (x, state[0], state[1] if cell == "lstm" else None, *weights[:4])
+        noise = Noise(*(None if part is None else part.float() for part in noise))
+    own = weights[5:] if varied else ()
+    inputs: tuple[Any, ...] = (x, state[0], state[1] if cell == "lstm" else None, *weights[:4], *own)
     keep = torch.is_grad_enabled() and any(part is not None and part.requires_grad for part in inputs)
     if is_traced(x):
+        if varied:  # what a tensor is made of is unknown to the choice of the backend
+            raise NotImplementedError(
+                f"the native kernels cannot be traced with {' and '.join(variations(weights, noise))}"
+            )
         h, c, *final = operator.read(*inputs, lengths, resets, cell, reverse, keep)[:4]
-    elif keep:
-        h, c, *final = bptt.Recurrence.apply(bptt.arrange(cell, reverse, lengths, resets, len(x)), *inputs)
     else:
-        h, c, *final = bptt.forward(bptt.arrange(cell, reverse, lengths, resets, len(x)), *inputs, keep=False)[:4]
+        options = arrange(cell, reverse, lengths, resets, len(x), noise)
+        if keep:
+            h, c, *final = bptt.Recurrence.apply(options, *inputs)
+        else:
+            h, c, *final = bptt.forward(options, *inputs, keep=False)[:4]
     if cell != "lstm":
         c, final = None, final[:1]
     if low:
@@ -80,12 +93,37 @@ def _check(
         ("bias_ih", weights.bias_ih, (G,)),
         ("bias_hh", weights.bias_hh, (G,)),
     ]
+    _check_alike(x, expected, any_dtype=any_dtype)
+    for name, mask, shape in (("lengths", lengths, (B,)), ("resets", resets, (T, B))):
+        if mask is not None and (mask.shape != shape or mask.device != x.device):
+            raise ValueError(f"{name}: expected {shape} on {x.device}, got {tuple(mask.shape)} on {mask.device}")
+
+
+def _check_varied(cell: Cell, x: Tensor, weights: Weights, noise: Noise, *, any_dtype: bool) -> None:
+    (T, B, _), H = x.shape, weights.weight_hh.shape[1]
+    G = GATES[cell] * H
+    expected: list[tuple[str, Tensor | None, tuple[int, ...]]] = [
+        ("weight_peephole", weights.weight_peephole, (3 * H,)),
+        ("gain_ih", weights.gain_ih, (G,)),
+        ("gain_hh", weights.gain_hh, (G,)),
+        ("gain_cell", weights.gain_cell, (H,)),
+        ("bias_cell", weights.bias_cell, (H,)),
+        ("noise.recurrent", noise.recurrent, (B, H)),
+        ("noise.zoneout", noise.zoneout, (T, B, H)),
+        ("noise.zoneout_cell", noise.zoneout_cell, (T, B, H)),
+    ]
+    _check_alike(x, expected, any_dtype=any_dtype)
+    if (weights.gain_ih is None) != (weights.gain_hh is None):
+        raise ValueError("gain_ih and gain_hh: expected both or neither")
+    for name, part, _ in (expected[0], expected[3], expected[4], expected[7]):
+        if part is not None and cell != "lstm":
+            raise ValueError(f"{name}: expected for the LSTM alone, got one for {cell}")
+
+
+def _check_alike(x: Tensor, expected: list[tuple[str, Tensor | None, tuple[int, ...]]], *, any_dtype: bool) -> None:
     for name, part, shape in expected:
         if part is None:
             continue
         if part.shape != shape or part.device != x.device or not (any_dtype or part.dtype == x.dtype):
             got = f"{part.dtype} {tuple(part.shape)} on {part.device}"
             raise ValueError(f"{name}: expected {x.dtype} {shape} on {x.device}, got {got}")
-    for name, mask, shape in (("lengths", lengths, (B,)), ("resets", resets, (T, B))):
-        if mask is not None and (mask.shape != shape or mask.device != x.device):
-            raise ValueError(f"{name}: expected {shape} on {x.device}, got {tuple(mask.shape)} on {mask.device}")

@@ -28,6 +28,15 @@ class Sweep(ctypes.Structure):
                 *("lengths", "cleared", "weight", "bias"),
                 *("gates", "hidden", "h", "c", "h_first", "c_first", "h_final", "c_final"),
                 *("dh", "dc", "dh_final", "dc_final", "dgates", "dh_first", "dc_first"),
+                *("recurrent", "zoneout", "zoneout_cell"),
+            )
+        ),
+        *((name, ctypes.c_int64) for name in ("zoneout_stride", "zoneout_cell_stride")),
+        *(
+            (name, ctypes.c_void_p)
+            for name in (
+                *("peephole", "gain", "gain_cell", "bias_cell", "normed", "scale"),
+                *("dsums", "dpeephole", "dgain", "dgain_cell", "dbias_cell"),
             )
         ),
     )
@@ -70,7 +79,7 @@ def entry(direction: str, dtype: torch.dtype) -> Callable[..., int]:
 
 
 # What a pass in bfloat16 takes as such; all other numbers are float there (sweep.h).
-LARGE = {"gates", "hidden", "h", "dh", "dgates"}
+LARGE = {"gates", "hidden", "h", "dh", "dgates", "normed", "dsums"}
 MASKS = {"lengths": torch.int64, "cleared": torch.bool}
 
 

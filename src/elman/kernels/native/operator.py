@@ -13,6 +13,7 @@ from torch import Tensor
 
 from elman.kernels.masks import blank_padding, real_steps
 from elman.kernels.native import bptt
+from elman.kernels.native.options import arrange
 from elman.kernels.seam import GATES, Cell
 
 
@@ -32,7 +33,7 @@ def read(
     keep: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """h, c, the final h and c, and, to `keep` for backward, gates and hidden; what there is not is empty."""
-    given = bptt.arrange(cast(Cell, cell), reverse, lengths, resets, len(x))
+    given = arrange(cast(Cell, cell), reverse, lengths, resets, len(x))
     with torch.autocast("cpu", enabled=False):  # what was recorded is in the right dtypes already
         h, c, h_final, c_final, _, gates, hidden = bptt.forward(
             given, x, h_first, c_first, w_ih, w_hh, b_ih, b_hh, keep=keep
@@ -95,7 +96,7 @@ def read_backward(
 ) -> list[Tensor]:
     """The derivatives by x, h_first, c_first (LSTM), w_ih, w_hh and the biases, if there are any."""
     T = len(x)
-    given = bptt.arrange(cast(Cell, cell), reverse, lengths, resets, T)
+    given = arrange(cast(Cell, cell), reverse, lengths, resets, T)
     if lengths is not None:
         x = blank_padding(x, real_steps(lengths, T))
     lstm, gru, elman = cell == "lstm", cell == "gru", GATES[given.cell] == 1

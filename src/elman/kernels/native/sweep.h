@@ -51,8 +51,37 @@ struct Sweep {
   // out: ... the sums that enter the nonlinearities, zeros at padding. (T, B, G * H); for the GRU (T, B, 4 * H),
   // holding n_x, r, z, n_h: the first three are those by W_ih x_t, the last three those by W_hh h_{t-1}.
   void* dgates;  // *
-  void* dh_first;  // (B, H): ... the initial state
-  void* dc_first;  // (B, H), LSTM
+  void* dh_first;  // (B, H), or null if it is not wanted: ... the initial state
+  void* dc_first;  // (B, H), LSTM; null if dh_first is
+
+  // Variations. What is not wanted is null; where all are, nothing is spent on them.
+  const void* recurrent;     // (B, H): recurrent dropout multiplies h_{t-1} by it where W_hh reads it
+  const void* zoneout;       // (T, B, H): the share of h_{t-1} in h_t. Elman's network then has `gates` beside `h`
+  const void* zoneout_cell;  // (T, B, H), LSTM: the share of c_{t-1} in c_t
+  int64_t zoneout_stride, zoneout_cell_stride;  // numbers from row to row: H, or 0 if one (H,) serves all
+  const void* peephole;   // (3 * H,), LSTM: i and f read c_{t-1} times it, o the c_t before zoneout
+  const void* gain;       // (G * H,): layer normalization of W_hh h_{t-1}, times it
+  const void* gain_cell;  // (H,), LSTM: the same of the c_t that h_t is made of
+  const void* bias_cell;  // (H,) or null, LSTM: added to that
+  // Where there is a gain, kept for backward (else null):
+  void* normed;  // * (T, B, G * H): W_hh h_{t-1} after layer normalization, before the gain
+  void* scale;   // (T, B): what it was multiplied by
+  // Of backward only. out: the derivatives by ...
+  void* dsums;  // * (T, B, G * H): ... W_hh h_{t-1} before layer normalization, zeros at padding
+  // ... the variations' own weights, for each row of the batch: (B, ·)
+  void *dpeephole, *dgain, *dgain_cell, *dbias_cell;
+};
+
+// One step of a few rows without gradients, lengths, resets or variations, all of it of the entry point's type. It
+// stays on the calling thread: to wake another may take longer than the step.
+struct Step {
+  int64_t B, D, H;
+  int32_t cell;  // a CellKind
+  const void* x;                    // (B, D)
+  const void *weight_x, *weight_h;  // (G * H, D), (G * H, H)
+  const void *bias_x, *bias_h;      // (G * H,) each, or null
+  const void *h_first, *c_first;    // (B, H); c of the LSTM
+  void *h, *h_final, *c_final;      // (B, H): the state after the step, h twice
 };
 
 // All return 0, or 1 if there was no memory for the packed weights and the scratch.
@@ -62,6 +91,8 @@ int32_t elman_forward_bfloat16(const Sweep* sweep);
 int32_t elman_backward_float(const Sweep* sweep);
 int32_t elman_backward_double(const Sweep* sweep);
 int32_t elman_backward_bfloat16(const Sweep* sweep);
+int32_t elman_step_float(const Step* step);
+int32_t elman_step_double(const Step* step);
 
 // The instruction set in use: "avx512_bf16", "avx512", "avx2" or "baseline".
 const char* elman_instruction_set(void);

@@ -1,0 +1,119 @@
+"""`elman compare`: several models on the same data, with the same budget."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+
+from elman.cli.budget import choose_budget
+from elman.cli.console import Display, clock, say
+from elman.cli.signals import Stop
+from elman.errors import UserError
+
+if TYPE_CHECKING:
+    from elman.compare.plan import Match, Plan
+    from elman.compare.store import Store
+
+
+def command(
+    data: Annotated[
+        str, typer.Argument(metavar="DATA", help="A text, a folder, JSON lines (.gz, .zst), or python-stdlib.")
+    ],
+    models: Annotated[str, typer.Option(help="Which, with commas.")] = "elman,gru,lstm,transformer",
+    match: Annotated[
+        str, typer.Option(help="What is the same for all: parameters (and budget), time, tokens or flops.")
+    ] = "parameters",
+    out: Annotated[Path | None, typer.Option("-o", "--out", metavar="FOLDER", help="The comparison's folder.")] = None,
+    for_: Annotated[str | None, typer.Option("--for", metavar="TIME", help="Of each training: 60s, 2m, 1h30m.")] = None,
+    epochs: Annotated[float | None, typer.Option(help="Of each training: passes over the data.", min=0)] = None,
+    steps: Annotated[int | None, typer.Option(help="Of each training: optimiser steps.", min=1)] = None,
+    parameters: Annotated[
+        int | None, typer.Option(help="Of each model, within 2 %; else what the budget is good for.", min=1)
+    ] = None,
+    seeds: Annotated[int, typer.Option(help="Trainings of each model.", min=1)] = 1,
+    trials: Annotated[
+        int, typer.Option(help="Learning rates tried for each model, with a quarter of the budget each.", min=0)
+    ] = 0,
+    valid: Annotated[str | None, typer.Option(metavar="FILE", help="Validate on this; else on DATA's end.")] = None,
+    tokenizer: Annotated[str, typer.Option(help="char, byte, word or bpe.")] = "char",
+    seed: Annotated[int, typer.Option(help="The first.", min=0, max=2**62)] = 1,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One setting, for all models.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where it was interrupted.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the comparison.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Compare models on DATA: the same data, tokenizer and budget; intervals, a table and a report.
+
+    The first table depends on the seed alone where the budget is one of steps or epochs; the second is the clock's.
+    """
+    from elman.compare.comparison import compare
+    from elman.compare.plan import DEFAULT_BUDGET, DEFAULT_EPOCHS, Plan
+    from elman.compare.training import Stopped
+    from elman.tasks.preparation import default_folder
+    from elman.train.memory import keep_freed
+    from elman.train.schedule import Budget
+
+    keep_freed()
+    if resume and overwrite:
+        raise UserError("--resume and --overwrite exclude each other", exit_code=2)
+    matched = cast("Match", match)  # the plan sees whether it is one
+    default = DEFAULT_EPOCHS if matched in ("tokens", "flops") else DEFAULT_BUDGET
+    given = choose_budget(for_, epochs, steps)
+    plan = Plan(
+        data=data,
+        models=tuple(name.strip() for name in models.split(",") if name.strip()),
+        match=matched,
+        budget=Budget(**given) if given else default,
+        parameters=parameters,
+        seeds=seeds,
+        trials=trials,
+        seed=seed,
+        valid=valid,
+        tokenizer=tokenizer,
+        settings=tuple(set_ or ()),
+    )
+    folder = out or default_folder(data, "comparison", again=resume or overwrite)
+    begun = time.perf_counter()
+    with Display() as display, Stop() as stop:
+        try:
+            store = compare(
+                plan,
+                folder,
+                resume=resume,
+                overwrite=overwrite,
+                say=display.say,
+                progress=display.stage,
+                stop=stop,
+            )
+        except Stopped:
+            display.say(f"stopped; everything is saved: go on with --resume -o {folder}")
+            raise typer.Exit(stop.exit_code) from None
+    _report(plan, store, as_json, time.perf_counter() - begun)
+
+
+def _report(plan: Plan, store: Store, as_json: bool, seconds: float) -> None:
+    from elman import atomic
+    from elman.compare import conclusion, drawing
+
+    place = store.folder / "report.html"
+    atomic.write_text(place, drawing.html(plan, store))
+    say(f"the report is in {place} ({clock(seconds)})")
+    if as_json:
+        print(json.dumps(conclusion.summary(plan, store)))
+        return
+    ranked = conclusion.outcomes(plan, store.known)
+    for line in conclusion.aligned(conclusion.RESULT_HEADINGS, conclusion.result_rows(ranked)):
+        print(line)
+    print()
+    for line in conclusion.sentences(ranked):
+        print(line)
+    print()
+    measured = conclusion.clocks(plan, store.timing)
+    for line in conclusion.aligned(conclusion.CLOCK_HEADINGS, conclusion.clock_rows(measured)):
+        print(line)

@@ -1,0 +1,64 @@
+"""What the arguments of `elman train` mean: the task, and its files."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from typer.core import TyperCommand
+
+from elman.errors import UserError
+
+
+class TrainCommand(TyperCommand):
+    """A command whose `--valid` takes one file, or two: `--valid SOURCES TARGETS` for pairs in two files.
+
+    An option has a fixed number of values, so that the second is written as a `--valid-target` before they are read.
+    It is the file after the first, where DATA stands before `--valid`, or two more files stand after it.
+    """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the arguments, `--valid SOURCES TARGETS` among them."""
+        for at, argument in enumerate(args):
+            if argument == "--valid" or argument.startswith("--valid="):
+                second = at + (2 if argument == "--valid" else 1)
+                if self._is_second(ctx, args, at, second):
+                    args = [*args[:second], "--valid-target", *args[second:]]
+                break
+        return super().parse_args(ctx, args)
+
+    def _is_second(self, ctx: Any, args: list[str], at: int, second: int) -> bool:
+        following = 0
+        while second + following < len(args) and not args[second + following].startswith("-"):
+            following += 1
+        before = self.make_parser(ctx).parse_args(args=list(args[:at]))[0].get("data")
+        return following > 2 or (following > 0 and bool(before))
+
+
+def choose_task(
+    tree: dict[str, Any], task: str, data: list[str], valid: str | None, valid_target: str | None
+) -> dict[str, Any]:
+    """The task, which follows from the data where it is not said, and the files that the task reads.
+
+    Errors: `UserError` where the files are not those of a task.
+    """
+    from elman.data.pairs import holds_pairs
+    from elman.train.config import TASKS
+
+    if len(data) > 2:
+        remedy = "validation files stand after --valid"
+        raise UserError("DATA", expected="one file, or two of pairs", got=len(data), remedy=remedy, exit_code=2)
+    if task != "auto" and task not in TASKS:
+        raise UserError("--task", expected="auto or " + " or ".join(TASKS), got=repr(task), exit_code=2)
+    if valid_target and not valid:
+        raise UserError("--valid-target: there is no --valid that it belongs to", exit_code=2)
+    if task != "auto":
+        tree["task"] = task
+    elif "task" not in tree:
+        tree["task"] = "translation" if holds_pairs(data) else "language-modelling"
+    if tree["task"] == "translation":
+        target = data[1] if len(data) == 2 else None
+        return {"source": data[0], "target": target, "valid": valid, "valid_target": valid_target}
+    for what, second in (("DATA", data[1:]), ("--valid", valid_target)):
+        if second:
+            raise UserError(what, expected="one text", got="two files", remedy="--task translation", exit_code=2)
+    return {"source": data[0], "valid": valid}

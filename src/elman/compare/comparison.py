@@ -1,0 +1,166 @@
+"""A comparison from its plan to its results: sizes, learning rates, trainings, measurements."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from elman.compare import matching, search
+from elman.compare.plan import TRIAL_SHARE, Plan
+from elman.compare.store import Store, open_store
+from elman.compare.training import measured_training, settings_tree, train
+from elman.data.corpus import Corpus
+from elman.errors import UserError
+from elman.tasks import text_task
+from elman.tasks.task import Say
+from elman.train import config
+from elman.train.config import Settings
+
+Progress = Callable[[str, float, str], None]
+"""What is being done, how much of it is done (0 to 1), and a few words."""
+
+
+def compare(
+    plan: Plan,
+    folder: Path,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    say: Say = lambda line: None,
+    progress: Progress = lambda name, done, text: None,
+    stop: Callable[[], bool] = lambda: False,
+) -> Store:
+    """Train and measure every model; what an earlier session did is taken up.
+
+    Models train one after another, seed by seed, so that all have the whole machine.
+
+    Raises:
+        Stopped: `stop()` said so; all is saved.
+        UserError: data, settings or folder are not usable.
+    """
+    if plan.trials:
+        search.check_optuna()
+    text_task.check(config.build(plan.tree(plan.models[0])))
+    store = open_store(folder, plan, resume=resume, overwrite=overwrite)
+    if not store.known["settings"]:
+        _size(plan, store, say, progress)
+        store.save()
+    settings = {model: config.build(tree) for model, tree in store.known["settings"].items()}
+    factors = {model: _search(plan, store, model, settings[model], progress, stop) for model in plan.models}
+    trainings = list(plan.trainings())
+    for number, training in enumerate(trainings, start=1):
+        if training.name in store.known["runs"]:
+            continue
+        stage = f"{training.model}, seed {training.seed} ({number} of {len(trainings)})"
+        tree = settings_tree(_here(settings[training.model], plan), training.seed, factors[training.model])
+        measured = measured_training(tree, folder / training.name, stop, partial(progress, stage))
+        store.known["runs"][training.name] = {"model": training.model, "seed": training.seed, **measured.result}
+        store.timing["runs"][training.name] = measured.timing
+        store.save()
+        speed = measured.timing["training_tokens_per_second"]
+        say(f"{stage}: {measured.result['loss']:.4f} nats a token, {speed:,.0f} tokens/s")
+    store.save()
+    return store
+
+
+def _size(plan: Plan, store: Store, say: Say, progress: Progress) -> None:
+    """Decide every model's settings, once for all its seeds."""
+    progress("reading the text", 0.0, "")
+    first = config.build(plan.tree(plan.models[0]))
+    corpus = text_task.corpus(first, store.folder / "cache", say, lambda stage, done: progress(stage, done, ""))
+    vocabulary = corpus.tokenizer.vocab_size
+    chosen = {}
+    for model in plan.models:
+        progress(f"choosing a size for {model}", 0.0, "")
+        chosen[model] = _chosen(plan.tree(model), corpus)
+    target = plan.parameters
+    if target is None and plan.match == "parameters":
+        target = matching.geometric_mean([matching.count_parameters(s, vocabulary) for s in chosen.values()])
+    if target is not None:
+        for model in plan.models:
+            sized = partial(_of_hidden_size, plan, model, chosen[model], corpus)
+            chosen[model] = matching.match_parameters(sized, vocabulary, target)
+    if plan.match == "flops":
+        reference, tokens = chosen[plan.models[0]], len(corpus.train)
+        for model, settings in chosen.items():
+            budget = matching.match_operations(reference, settings, tokens, vocabulary)
+            chosen[model] = settings.model_copy(update={"budget": budget})
+    _check_batches(plan, chosen)
+    for model, settings in chosen.items():
+        settings = settings.model_copy(
+            update={"data": settings.data.model_copy(update={"fingerprint": corpus.fingerprint})}
+        )
+        store.known["settings"][model] = settings.model_dump(mode="json")
+        count = matching.count_parameters(settings, vocabulary)
+        store.known.setdefault("parameters", {})[model] = count
+        shape = f"{settings.model.num_layers} × {settings.model.hidden_size} units"
+        say(f"{model}: {shape}, {count:,} parameters, learning rate {settings.train.learning_rate:g}")
+    store.known["data"] = {
+        "training_tokens": len(corpus.train),
+        "validation_tokens": len(corpus.valid),
+        "vocabulary": vocabulary,
+    }
+
+
+def _chosen(tree: dict[str, Any], corpus: Corpus) -> Settings:
+    return text_task.choose(config.build(tree), corpus).settings
+
+
+def _of_hidden_size(plan: Plan, model: str, chosen: Settings, corpus: Corpus, size: int) -> Settings:
+    """The settings of another size, without measuring the machine once more.
+
+    How fast the machine is decides the size, the precision, and how often the text is read, hence the dropout; the
+    size is given, and the others are taken from what was chosen.
+    """
+    tree = config.set_values(plan.tree(model), [f"hidden_size={size}"])
+    tree["budget"] = {"amount": 1, "unit": "epochs"}
+    settings = _chosen(tree, corpus)
+    dropouts = {name: value for name, value in chosen.model if name.startswith("dropout")}
+    return settings.model_copy(
+        update={
+            "budget": chosen.budget,
+            "train": settings.train.model_copy(update={"precision": chosen.train.precision}),
+            "model": settings.model.model_copy(update=dropouts),
+        }
+    )
+
+
+def _check_batches(plan: Plan, chosen: dict[str, Settings]) -> None:
+    """Steps of different batches are no common measure."""
+    sizes = {model: matching.batch_tokens(settings) for model, settings in chosen.items()}
+    if plan.match == "tokens" and len(set(sizes.values())) > 1:
+        expected = "batches of one size"
+        raise UserError("--match tokens", expected=expected, got=str(sizes), remedy="--set lanes=... --set k1=...")
+
+
+def _here(settings: Settings, plan: Plan) -> Settings:
+    """With the data where it is now."""
+    data = settings.data.model_copy(update={"source": plan.data, "valid": plan.valid})
+    return settings.model_copy(update={"data": data})
+
+
+def _search(
+    plan: Plan, store: Store, model: str, settings: Settings, progress: Progress, stop: Callable[[], bool]
+) -> float:
+    """The factor on the recipe's learning rate: 1 where nothing is tried."""
+    if not plan.trials:
+        return 1.0
+    tried: list[dict[str, Any]] = store.known["trials"].setdefault(model, [])
+
+    def run(number: int, factor: float) -> float | None:
+        stage = f"{model}, trial {number + 1} of {plan.trials}"
+        tree = settings_tree(_here(settings, plan), plan.seed, factor, TRIAL_SHARE)
+        try:
+            finished, _ = train(tree, store.folder / "trials" / f"{model}-{number}", stop, partial(progress, stage))
+            loss: float | None = finished.best
+        except UserError as error:
+            if "not finite" not in str(error):
+                raise
+            loss = None
+        tried.append({"factor": factor, "learning_rate": tree["train"]["learning_rate"], "loss": loss})
+        store.save()
+        return loss
+
+    return search.search_factor(plan.trials, plan.seed, [trial["loss"] for trial in tried], run)

@@ -1,0 +1,195 @@
+"""The report of a comparison."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from elman import __version__
+from elman.compare.conclusion import (
+    CLOCK_HEADINGS,
+    RESULT_HEADINGS,
+    Clock,
+    Outcome,
+    clock_rows,
+    clocks,
+    outcomes,
+    result_rows,
+    sentences,
+)
+from elman.compare.plan import Match, Plan
+from elman.compare.store import Store
+from elman.report import Figure, Line, Points, Report, Section, Table, bar_chart, line_chart, point_chart, render
+
+MATCHED: dict[Match, str] = {
+    "parameters": "the same number of parameters (within 2 %), and the same budget for each training",
+    "time": "the same wall time for each training; each model has the size its own recipe chooses for it",
+    "tokens": "the same number of tokens read in each training",
+    "flops": "the same number of floating-point operations in each training",
+}
+
+
+def html(plan: Plan, store: Store) -> str:
+    """One self-contained file."""
+    ranked, measured = outcomes(plan, store.known), clocks(plan, store.timing)
+    colours = {model: 1 + index % 6 for index, model in enumerate(plan.models)}
+    data = store.known["data"]
+    facts = [
+        ("data", plan.data),
+        ("tokens", f"{data['training_tokens']:,} to learn from, {data['validation_tokens']:,} to validate on"),
+        ("tokenizer", f"{plan.tokenizer}, {data['vocabulary']:,} different"),
+        ("budget", f"{plan.budget} a training"),
+        ("seeds", f"{plan.seeds} a model, from {plan.seed}"),
+        ("learning rates", f"{plan.trials} trials a model" if plan.trials else "each recipe's own"),
+    ]
+    sections = [_quality(ranked, colours), _curves(plan, store, colours), _clock(measured, ranked, colours)]
+    if any(one.lags for one in ranked):
+        sections.append(_memory(plan, store, ranked, colours))
+    if plan.trials:
+        sections.append(_search(store, colours))
+    report = Report(
+        " · ".join(plan.models),
+        f"A comparison on the same data with the same tokenizer. Matched: {MATCHED[plan.match]}.",
+        facts,
+        sections,
+        f"Made by elman {__version__}. Intervals are of 95 %.",
+    )
+    return render(report)
+
+
+def _quality(ranked: list[Outcome], colours: dict[str, int]) -> Section:
+    ranks = np.arange(1, len(ranked) + 1)
+    lines = [
+        Points(
+            one.model,
+            np.array([rank] * 3),
+            np.array([one.quality.low, one.quality.middle, one.quality.high]),
+            colours[one.model],
+            [f"{one.model}: {end}" for end in ("low end", "loss", "high end")],
+            path=True,
+            labels=[(1, f"{one.model} {one.quality.middle:.3f}")],
+        )
+        for rank, one in zip(ranks, ranked, strict=True)
+    ]
+    table = Table(RESULT_HEADINGS, result_rows(ranked))
+    over = "over seeds" if ranked[0].quality.over == "seeds" else "over texts like the one validated on, for one seed"
+    figure = point_chart(
+        lines,
+        title="Loss on the validation text",
+        x="rank",
+        y="nats a token",
+        x_span=(0.5, len(ranked) + 1.0),
+        reading=f"Lower is better. The three points of a model are its loss and the ends of its interval, {over}; "
+        "the sentences above compare models directly, which is sharper than to see whether intervals overlap.",
+        table=table,
+    )
+    parameters = bar_chart(
+        [one.model for one in ranked],
+        np.array([float(one.parameters) for one in ranked]),
+        title="Parameters",
+        x="embedding and output included",
+        reading="How large the models are.",
+    )
+    text = "How well each model predicts the next token of a text it has not seen, with its best weights."
+    return Section("Who predicts best", text, [figure, parameters], sentences(ranked))
+
+
+def _curves(plan: Plan, store: Store, colours: dict[str, int]) -> Section:
+    by_tokens, by_seconds = [], []
+    for training in plan.trainings():
+        result, timing = (part["runs"].get(training.name) for part in (store.known, store.timing))
+        if not result or not timing:
+            continue
+        curve = [point for point in result["training_curve"] if point[1] is not None]
+        tokens, losses = np.array(curve, np.float64).reshape(-1, 2).T
+        name = training.model if plan.seeds == 1 else f"{training.model}, seed {training.seed}"
+        seconds = tokens / timing["training_tokens_per_second"]
+        by_tokens.append(Line(name, tokens, losses, colour=colours[training.model]))
+        by_seconds.append(Line(name, seconds, losses, colour=colours[training.model]))
+    figures: list[Figure] = []
+    for lines, x, text in (
+        (by_tokens, "tokens read", "what a model makes of what it has read"),
+        (by_seconds, "seconds of training", "what it makes of its time, at its mean speed, validations left out"),
+    ):
+        figures.append(
+            line_chart(
+                lines,
+                title=f"Loss against {x}",
+                x=x,
+                y="training loss, nats a token",
+                log_y=False,
+                reading=f"Each line is one training: {text}. The learning rate falls to zero at the end of the budget, "
+                "so only the last points are finished models.",
+            )
+        )
+    return Section("How they learn", "The loss on what is read for the first time or again, dropout on.", figures)
+
+
+def _clock(measured: list[Clock], ranked: list[Outcome], colours: dict[str, int]) -> Section:
+    names = [one.model for one in measured]
+    table = Table(CLOCK_HEADINGS, clock_rows(measured))
+    charts: list[tuple[str, str, list[float], str]] = [
+        ("Training speed", "tokens a second", [one.training for one in measured], "Tokens learnt from in a second."),
+        (
+            "Decoding speed",
+            "tokens a second",
+            [one.decoding for one in measured],
+            "Tokens written in a second, one text at a time.",
+        ),
+        ("Seconds", "seconds a training", [one.seconds for one in measured], "The wall time of a training."),
+    ]
+    if all(one.megabytes is not None for one in measured):
+        values = [float(one.megabytes or 0) for one in measured]
+        charts.append(("Peak memory", "MB", values, "The most that a training took beyond what was there before it."))
+    figures = []
+    for title, x, numbers, reading in charts:
+        made = bar_chart(names, np.array(numbers), title=title, x=x, reading=reading)
+        figures.append(Figure(made.title, made.drawing, made.reading, table))
+    return Section("Speed and memory", "By the clock, on the machine that trained them.", figures)
+
+
+def _memory(plan: Plan, store: Store, ranked: list[Outcome], colours: dict[str, int]) -> Section:
+    lines = []
+    for one in ranked:
+        memory: dict[str, Any] = store.known["runs"][f"{one.model}-{plan.seed}"]["memory"]
+        gradient = np.array([np.nan if value is None else value for value in memory["gradient"]])
+        lines.append(Line(one.model, np.arange(len(gradient)), gradient / gradient[0], colour=colours[one.model]))
+    figure = line_chart(
+        lines,
+        title="How far a loss reaches back",
+        x="lag, tokens back",
+        y="gradient by the input, 1 at lag 0",
+        log_y=True,
+        wide=True,
+        reading="The median gradient of the loss at one token by the inputs before it: the lag at which a hundredth is "
+        "left is the memory horizon.",
+    )
+    words = [
+        f"{one.model}: 1 % of the gradient is left at lag {one.horizon:g}"
+        if one.horizon is not None
+        else f"{one.model}: more than 1 % of the gradient is left at all {one.lags} lags looked at"
+        for one in ranked
+        if one.lags
+    ]
+    return Section("Memory", "What the trained models' gradients reach (first seed).", [figure], words)
+
+
+def _search(store: Store, colours: dict[str, int]) -> Section:
+    groups = [
+        Points(
+            model,
+            np.log2([trial["factor"] for trial in trials if trial["loss"] is not None]),
+            np.array([trial["loss"] for trial in trials if trial["loss"] is not None]),
+            colours[model],
+        )
+        for model, trials in store.known["trials"].items()
+    ]
+    figure = point_chart(
+        groups,
+        title="Learning rates that were tried",
+        x="factor on the recipe's rate, powers of two",
+        y="nats a token",
+        reading="Each point is a training of a quarter of the budget; each model's lowest point decided its rate.",
+    )
+    return Section("The search", "As many trials for each model, from a quarter to four times its recipe.", [figure])

@@ -1,0 +1,117 @@
+"""What is measured of a trained model: its losses block by block, how far its gradients reach, how fast it writes."""
+
+from __future__ import annotations
+
+import time
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from elman.compare.intervals import Blocks
+from elman.data.lanes import evaluation_windows
+from elman.data.tokenfile import TokenFile
+from elman.decode.generate import generate
+from elman.lens import gradient_flow
+from elman.models import LanguageModel
+from elman.state import State
+from elman.tasks.language_modelling import BURN_IN, EVALUATION_LANES, EVALUATION_WINDOW
+from elman.train import journal
+
+MOST_BLOCKS = 512
+CURVE_POINTS = 50
+LAGS, PAST, ROWS = 128, 64, 16  # of the windows in which gradients are looked at
+PROMPT, WRITTEN, REPEATS = 32, 128, 3
+
+
+@torch.no_grad()
+def block_losses(model: LanguageModel, tokens: TokenFile, eod: int | None) -> Blocks:
+    """The losses that validation takes the mean of, each block being one window of one lane (or some in a row)."""
+    lanes = max(1, min(EVALUATION_LANES, len(tokens) // (8 * BURN_IN)))
+    device = next(model.parameters()).device
+    nats, counts = [], []
+    state: State | None = None
+    for part in evaluation_windows(tokens, lanes=lanes, window=EVALUATION_WINDOW, burn_in=BURN_IN, eod=eod):
+        resets = None if part.resets is None else part.resets.to(device)
+        hidden, state = model.read(part.inputs.to(device), state, resets=resets)
+        targets = part.targets.to(device)
+        logits = model.output(hidden).float()
+        each = F.cross_entropy(logits.transpose(1, 2), targets, reduction="none")  # (B, T), zero where not counted
+        nats.append(each.double().sum(1).cpu().numpy())
+        counts.append((targets != -100).sum(1).double().cpu().numpy())
+    lost, counted = np.stack(nats, 1), np.stack(counts, 1)  # (B, N): a lane's blocks in a row
+    joined = -(-lost.size // MOST_BLOCKS)
+    edges = np.arange(0, lost.size, joined)
+    totals, sizes = np.add.reduceat(lost.ravel(), edges), np.add.reduceat(counted.ravel(), edges)
+    return Blocks(totals[sizes > 0], sizes[sizes > 0])
+
+
+def memory(model: LanguageModel, tokens: TokenFile) -> dict[str, Any]:
+    """How the gradient of a loss by the inputs falls with the lag: its horizon, rate and verdict (`lens.fit_decay`).
+
+    Fewer lags are looked at where the text is short, none (an empty dict) where it is very short.
+    """
+    steps = min(PAST + LAGS, (len(tokens) - 1) // 2)
+    past = steps * PAST // (PAST + LAGS)
+    if steps - past < 2:
+        return {}
+    starts = np.unique(np.linspace(0, len(tokens) - 1 - steps, ROWS).astype(int))
+    windows = torch.from_numpy(np.asarray(tokens)[starts[:, None] + np.arange(steps + 1)].astype(np.int64))
+    windows = windows.to(next(model.parameters()).device)
+    with torch.no_grad():
+        _, state = model.read(windows[:, :past])
+    flow = gradient_flow(model, windows[:, past:-1], windows[:, -1], state).input
+    decay = flow.decay
+    return {
+        "horizon": decay.horizon,
+        "lags": int(flow.lags[-1]),
+        "rate": decay.rate,
+        "verdict": decay.verdict,
+        "gradient": flow.quantile(0.5),
+    }
+
+
+def decoding_speed(model: LanguageModel) -> float:
+    """Tokens a second, one text at a time, the most probable token each; the best of a few times."""
+    best = 0.0
+    for _ in range(REPEATS):
+        writing = generate(model, [0] * PROMPT, _most_probable)
+        next(writing)
+        begun = time.perf_counter()
+        for _ in islice(writing, WRITTEN):
+            pass
+        best = max(best, WRITTEN / (time.perf_counter() - begun))
+    return best
+
+
+def _most_probable(logits: Tensor) -> Tensor:
+    return logits.argmax(-1)
+
+
+def learning_curve(run: Path) -> list[list[float]]:
+    """[step, loss] at every validation."""
+    records = journal.read(run / "metrics.jsonl")
+    return [[r["step"], r["validation"]["loss"]] for r in records if "validation" in r]
+
+
+def training_curve(run: Path) -> list[list[float]]:
+    """[tokens, loss]: means of the training loss over fiftieths of the training."""
+    steps = [(r["targets"], r["loss"]) for r in journal.read(run / "metrics.jsonl") if "targets" in r]
+    targets, losses = np.array([(n, np.nan if loss is None else loss) for n, loss in steps], np.float64).T
+    read = targets.cumsum()
+    parts = np.array_split(np.arange(len(losses)), min(CURVE_POINTS, len(losses)))
+    return [[float(read[part[-1]]), round(float(losses[part].mean()), 6)] for part in parts]
+
+
+def clock_curve(run: Path) -> list[list[float]]:
+    """[step, tokens, seconds] at every validation, the time of validating left out of the seconds."""
+    curve: dict[int, list[float]] = {}
+    validating = 0.0
+    for record in journal.read(run / "timing.jsonl"):
+        validating += record["validation_seconds"]
+        curve[record["step"]] = [record["step"], record["targets"], record["seconds"] - validating]
+    return list(curve.values())

@@ -1,0 +1,100 @@
+"""One training of a comparison: a run like any other, resumed where it was left, then measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from elman import runs
+from elman.compare.measure import block_losses, clock_curve, decoding_speed, learning_curve, memory, training_curve
+from elman.compare.peak import Peak
+from elman.inspection.part import plain
+from elman.tasks.preparation import Prepared, prepare
+from elman.train.config import Settings
+from elman.train.loop import Finished, fit
+from elman.train.training import Step
+
+Report = Callable[[float, str], None]
+"""How far a training is, 0 to 1, and a few words."""
+
+
+class Stopped(Exception):
+    """Someone asked for it; all is saved."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a training gave: what seed and data decide, and what the clock and the machine say."""
+
+    result: dict[str, Any]
+    timing: dict[str, Any]
+
+
+def settings_tree(settings: Settings, seed: int, factor: float = 1.0, share: float = 1.0) -> dict[str, Any]:
+    """Resolved settings with another seed, learning rates times `factor`, and a share of the budget."""
+    tree = settings.model_dump(mode="json")
+    tree["train"] |= {"seed": seed, "learning_rate": float(f"{tree['train']['learning_rate'] * factor:.4g}")}
+    tree["train"]["muon_rate"] = float(f"{tree['train']['muon_rate'] * factor:.4g}")
+    amount = tree["budget"]["amount"] * share
+    tree["budget"]["amount"] = max(1, round(amount)) if tree["budget"]["unit"] == "steps" else amount
+    return tree
+
+
+def train(tree: dict[str, Any], folder: Path, stop: Callable[[], bool], report: Report) -> tuple[Finished, Prepared]:
+    """Train the run in a folder, or go on with it.
+
+    Raises:
+        Stopped: `stop()` said so.
+        UserError: as of `prepare` and `fit`.
+    """
+    with prepare(tree, folder, resume=True) as prepared:
+        finished = None
+        loss = float("nan")
+        for event in fit(prepared.training, folder, stop=stop):
+            if isinstance(event, Step):
+                loss = event.loss if loss != loss else loss + 0.03 * (event.loss - loss)
+                report(min(event.progress, 1.0), f"loss {loss:.3f}")
+            elif isinstance(event, Finished):
+                finished = event
+        assert finished is not None
+        if finished.reason == "stopped":
+            raise Stopped
+        return finished, prepared
+
+
+def measured_training(tree: dict[str, Any], folder: Path, stop: Callable[[], bool], report: Report) -> Measured:
+    """Train, then measure the best weights."""
+    peak = Peak(tree["train"]["device"])
+    finished, prepared = train(tree, folder, stop, report)
+    megabytes = peak.megabytes()
+    corpus, counters = prepared.corpus, prepared.training.counters
+    model = runs.load_language_model(folder).model
+    blocks = block_losses(model, corpus.valid, corpus.tokenizer.eod)
+    bits = blocks.loss / np.log(2) * len(corpus.valid) / max(corpus.valid.characters, 1)
+    curve, clock = learning_curve(folder), clock_curve(folder)
+    targets = {int(step): int(tokens) for step, tokens, _ in clock}
+    result = {
+        "loss": blocks.loss,
+        "bits_per_character": float(bits),
+        "steps": counters.step,
+        "tokens": counters.targets,
+        "skipped": counters.skipped,
+        "learning_rate": tree["train"]["learning_rate"],
+        "memory": plain(memory(model, corpus.valid)),
+        "curve": [[step, targets[int(step)], loss] for step, loss in curve if int(step) in targets],
+        "training_curve": plain(training_curve(folder)),
+        "blocks": {"nats": np.round(blocks.nats, 4).tolist(), "tokens": blocks.tokens.tolist()},
+    }
+    trained = clock[-1] if clock else [0.0, 0.0, finished.seconds]
+    timing = {
+        "seconds": finished.seconds,
+        "training_tokens_per_second": trained[1] / max(trained[2], 1e-9),
+        "decoding_tokens_per_second": decoding_speed(model),
+        "peak_megabytes": megabytes,
+        "curve": clock,
+    }
+    return Measured(result, timing)

@@ -1,0 +1,88 @@
+"""Endless sources of pairs: made, not read, and the same everywhere.
+
+Pair i of a part is a pure function of (seed, i). Each pair says one thing (a number, a date) in two ways, and a
+hash of that thing, which no seed changes, says which part it is in: training never shows what validation and
+testing ask for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from elman.data import dates, numbers
+
+Part = Literal["train", "valid", "test"]
+Random = npt.NDArray[np.uint64]
+Things = npt.NDArray[np.int64]
+
+HELD_OUT = 20  # of so many things one is for validation and one is for testing
+PARTS: dict[Part, int] = {"train": 2, "valid": 0, "test": 1}
+
+
+@dataclass(frozen=True)
+class EndlessPairs:
+    """A named source: `thing` draws from random words (N,) uint64, `say` makes a thing and a word a pair of texts."""
+
+    name: str
+    thing: Callable[[Random], Things]
+    say: Callable[[int, int], tuple[str, str]]
+
+    @property
+    def stamp(self) -> str:
+        """Nothing on disk can change it."""
+        return self.name
+
+    def texts(self, part: Part, seed: int, start: int, stop: int) -> Iterator[tuple[str, str]]:
+        """The pairs [start, stop) of a part: (source, target)."""
+        things, words = self._draw(part, seed, np.arange(start, stop, dtype=np.uint64))
+        for thing, word in zip(things.tolist(), words.tolist(), strict=True):
+            yield self.say(thing, word)
+
+    def _draw(self, part: Part, seed: int, indices: Random) -> tuple[Things, Random]:
+        """One thing and one random word for each index: what falls into another part is drawn again."""
+        stream = mix(mix(np.full(1, seed % (1 << 64), np.uint64)) + np.uint64(PARTS[part]))
+        words = mix(stream + indices)
+        things = self.thing(words)
+        while len(wrong := np.flatnonzero(part_of(things) != PARTS[part])):
+            words[wrong] = mix(words[wrong])
+            things[wrong] = self.thing(words[wrong])
+        return things, mix(words ^ np.uint64(0x5DEECE66D))
+
+
+def part_of(things: Things) -> npt.NDArray[np.int64]:
+    """The place in `PARTS` of every thing: 0 validation, 1 testing, 2 training."""
+    return np.minimum(mix(things.astype(np.uint64)) % np.uint64(HELD_OUT), np.uint64(2)).astype(np.int64)
+
+
+def mix(words: Random) -> Random:
+    """A permutation of the 64-bit words without visible order: splitmix64.
+
+    Steele, Lea & Flood (2014), "Fast splittable pseudorandom number generators". (N,) -> (N,)
+
+    >>> hex(mix(np.zeros(1, np.uint64))[0])
+    '0xe220a8397b1dcdaf'
+    """
+    z = words + np.uint64(0x9E3779B97F4A7C15)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))
+
+
+def _numbers(name: str) -> EndlessPairs:
+    direction, _, language = name.partition("-")
+    return EndlessPairs(name, numbers.draw, numbers.sayer(language, digits_first=direction == "digits"))
+
+
+def _dates(name: str) -> EndlessPairs:
+    return EndlessPairs(name, dates.draw, dates.sayer())
+
+
+NAMED_PAIRS: dict[str, Callable[[str], EndlessPairs]] = {
+    **{f"{direction}-{language}": _numbers for direction in ("numbers", "digits") for language in numbers.LANGUAGES},
+    "dates": _dates,
+}

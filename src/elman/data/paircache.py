@@ -1,0 +1,102 @@
+"""The cache of a parallel corpus: vocabularies, the encoded training part and the texts of the validation part.
+
+`pairs.json` is written last and removed first: without it there is no corpus.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from elman import atomic
+from elman.data.encoding import Texts
+from elman.data.pairs import Pair
+from elman.data.sequences import PairPart, Sequences
+from elman.data.textfile import Piece
+from elman.data.tokenfile import TokenFile, open_tokens, write_json, write_tokens
+from elman.data.vocabularies import Tokenizers, load_tokenizers
+from elman.errors import UserError
+
+FORMAT = 1  # of the cache: another one is made anew
+SIDES = ("source", "target")
+
+
+@dataclass(frozen=True)
+class Cached:
+    """What a cache holds. `train` is None for an endless source."""
+
+    tokenizers: Tokenizers
+    train: PairPart | None
+    valid: Texts
+    facts: dict[str, Any]
+
+
+def reuse(cache: Path, recipe: str, key: str, value: object) -> Cached | None:
+    """What is in the cache, if it is whole, and made by the recipe from what `key` says."""
+    try:
+        facts = json.loads((cache / "pairs.json").read_text(encoding="utf-8"))
+        if facts["format"] != FORMAT or recipe not in facts["recipes"] or facts[key] != value:
+            return None
+        tokenizers = load_tokenizers(cache)
+        lines = (cache / "valid.jsonl").read_text(encoding="utf-8").split("\n")[:-1]
+        valid = [(source, target) for source, target in map(json.loads, lines)]
+        if len(valid) != facts["valid"]:
+            return None
+        train = _training_part(cache, tokenizers, facts["fingerprint"]) if facts["encoded"] else None
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+    return None if facts["encoded"] and train is None else Cached(tokenizers, train, valid, facts)
+
+
+def write(
+    cache: Path,
+    tokenizers: Tokenizers,
+    valid: Texts,
+    facts: dict[str, Any],
+    train: Callable[[str], Iterable[Pair]] | None,
+) -> Cached:
+    """Make the cache anew, all but its `pairs.json`, which `seal` writes.
+
+    `train` gives the training pairs, at a stage that progress is told of; None: they are made, not read.
+    Errors: `UserError` where the cache cannot be written.
+    """
+    (cache / "pairs.json").unlink(missing_ok=True)
+    part = None
+    if train is not None:
+        for side, tokenizer in enumerate(tokenizers):
+            path = cache / f"train.{SIDES[side]}.bin"
+            write_tokens(path, _pieces(train("encoding"), side), tokenizer, facts["fingerprint"])
+        part = _training_part(cache, tokenizers, facts["fingerprint"])
+        if part is None:
+            raise UserError("the pairs changed while they were read", remedy="try again")
+    tokenizers.save(cache)
+    atomic.write_text(cache / "valid.jsonl", "".join(json.dumps(pair) + "\n" for pair in valid))
+    return Cached(tokenizers, part, valid, {**facts, "encoded": part is not None, "valid": len(valid)})
+
+
+def seal(cache: Path, made: Cached, recipe: str, stamps: list[str]) -> None:
+    """Write down that the cache is whole, and what it was made from."""
+    recipes = sorted({recipe, made.tokenizers.fingerprint})
+    write_json(cache / "pairs.json", {**made.facts, "format": FORMAT, "stamps": stamps, "recipes": recipes})
+
+
+def _training_part(cache: Path, tokenizers: Tokenizers, fingerprint: str) -> PairPart | None:
+    files: list[TokenFile] = []
+    for side, tokenizer in zip(SIDES, tokenizers, strict=True):
+        file = open_tokens(cache / f"train.{side}.bin")
+        if file is None or (file.source, file.tokenizer) != (fingerprint, tokenizer.fingerprint):
+            return None
+        files.append(file)
+    if files[0].documents != files[1].documents:
+        return None
+    source, target = (Sequences(file, tokenizer.eod) for file, tokenizer in zip(files, tokenizers, strict=True))
+    return PairPart(source, target)
+
+
+def _pieces(pairs: Iterable[Pair], side: int) -> Iterator[Piece]:
+    for pair in pairs:
+        yield Piece((pair.source, pair.target)[side], False, pair.position)
+        yield Piece("", True, pair.position)

@@ -1,0 +1,235 @@
+"""Pairs: where a source text and a target text come from, line by line.
+
+Forms: two parallel text files; TSV with two columns; JSON lines with a string "source" and "target" (each also
+as .gz or .zst); and the endless sources of `elman.data.endless`, which are asked for by name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from elman.data.endless import NAMED_PAIRS, EndlessPairs
+from elman.data.sources import open_source
+from elman.data.textfile import decode, decompress, lines, open_binary
+from elman.errors import UserError, nearest
+
+TELL_EVERY = 1 << 10  # lines: to ask a file for its position takes longer than to split a line
+
+Data = str | Path | Sequence[str | Path]
+"""What holds pairs: a name, a file, or a file of sources and one of targets."""
+
+
+class Pair(NamedTuple):
+    """A source text and a target text, neither of them empty, and where they stand."""
+
+    source: str
+    target: str
+    line: int  # from 1
+    position: int  # bytes on disk read so far: for progress
+
+
+class Line(NamedTuple):
+    """A line of a file, without its end."""
+
+    text: str
+    position: int
+
+
+@dataclass
+class Empty:
+    """How many pairs were left out, one side being empty, and the line of the first."""
+
+    count: int = 0
+    first: int = 0
+
+
+@dataclass(frozen=True)
+class PairSource:
+    """One or two files of pairs. `size` is in bytes on disk; `stamp` changes when a file is changed or moved."""
+
+    name: str
+    files: tuple[Path, ...]
+    size: int
+    stamp: str
+    empty: Empty = field(default_factory=Empty, compare=False)
+    """What the latest `pairs()` left out: known once it has come to its end."""
+
+    def pairs(self) -> Iterator[Pair]:
+        """The pairs in the files' order; those with an empty side (nothing but white space) are left out.
+
+        Lines that are empty on both sides are passed over and not counted.
+
+        Errors: `UserError` with file and line where a file cannot be read or holds something else than pairs.
+        """
+        self.empty.count = self.empty.first = 0
+        for pair in _READERS[_form(self.files)](self.files):
+            source, target = pair.source.strip(), pair.target.strip()
+            if source and target:
+                yield pair
+            elif source or target:
+                self.empty.count += 1
+                self.empty.first = self.empty.first or pair.line
+
+
+def holds_pairs(data: Sequence[str | Path]) -> bool:
+    """Whether DATA of a command is pairs: two files, TSV, JSON lines of pairs, or a named source of pairs.
+
+    >>> holds_pairs(["train.en", "train.de"]), holds_pairs(["pairs.tsv.gz"]), holds_pairs(["text.txt"])
+    (True, True, False)
+    """
+    if len(data) != 1:
+        return len(data) > 1
+    if str(data[0]) in NAMED_PAIRS:
+        return True
+    form = _form([Path(data[0])])
+    return form == "tsv" or (form == "jsonl" and _begins_with_a_pair(Path(data[0])))
+
+
+def open_pairs(data: Data) -> PairSource | EndlessPairs:
+    """A source of pairs: one name, one file, or two parallel files. Nothing is read yet.
+
+    Errors: `UserError` where there is nothing by that name, or it does not hold pairs.
+    """
+    data = [data] if isinstance(data, str | Path) else list(data)
+    if len(data) == 1 and str(data[0]) in NAMED_PAIRS:
+        return NAMED_PAIRS[str(data[0])](str(data[0]))
+    name = " and ".join(map(str, data))
+    if not 1 <= len(data) <= 2:
+        raise UserError("pairs", expected="one file, or one of sources and one of targets", got=name, exit_code=2)
+    paths = [Path(path) for path in data]
+    if len(paths) == 1 and not _is_there(paths[0]):
+        what = f"no such file or named source of pairs: {name}"
+        raise UserError(what, remedy=nearest(name, NAMED_PAIRS), exit_code=2)
+    for path in paths:
+        if len(paths) == 2 and str(path) in NAMED_PAIRS:
+            raise UserError(f"{path} has targets of its own", remedy="give it alone", exit_code=2)
+        if not _is_there(path):
+            raise UserError(f"{path}: no such file", exit_code=2)
+        if _is_folder(path):
+            raise UserError(str(path), expected="a file of pairs", got="a folder", exit_code=2)
+    sources = [open_source(path) for path in paths]
+    if len(paths) == 1 and _form(paths) == "parallel":
+        raise UserError(
+            f"{name} is not a file of pairs",
+            expected="a .tsv, a .jsonl, or a named source",
+            got="one text",
+            remedy="give a second file with its targets",
+            exit_code=2,
+        )
+    stamp = hashlib.sha256("".join(source.stamp for source in sources).encode()).hexdigest()
+    return PairSource(name, tuple(paths), sum(source.size for source in sources), stamp)
+
+
+def _form(files: Sequence[Path]) -> str:
+    if len(files) == 1:
+        name = files[0].name.lower().removesuffix(".gz").removesuffix(".zst")
+        if name.endswith(".tsv"):
+            return "tsv"
+        if name.endswith((".jsonl", ".ndjson")):
+            return "jsonl"
+    return "parallel"
+
+
+def _parallel(files: Sequence[Path]) -> Iterator[Pair]:
+    numbered = enumerate(zip_longest(*map(_lines, files)), 1)
+    for number, (source, target) in numbered:
+        if source is None or target is None:
+            shorter, longer = number - 1, number + sum(1 for _ in numbered)
+            raise _unequal(files, number, (shorter, longer) if source is None else (longer, shorter))
+        yield Pair(source.text, target.text, number, source.position + target.position)
+
+
+def _unequal(files: Sequence[Path], number: int, counts: Sequence[int]) -> UserError:
+    longer = files[counts[1] > counts[0]]
+    return UserError(
+        f"{files[0]} and {files[1]} are not parallel",
+        expected="as many lines in both",
+        got=f"{counts[0]:,} and {counts[1]:,}",
+        remedy=f"line {number} of {longer} is the first without a partner",
+    )
+
+
+def _tsv(files: Sequence[Path]) -> Iterator[Pair]:
+    for number, line in enumerate(_lines(files[0]), 1):
+        columns = line.text.split("\t") if line.text.strip() else ["", ""]
+        if len(columns) != 2:
+            raise UserError(f"{files[0]}, line {number}", expected="two columns: source<TAB>target", got=len(columns))
+        yield Pair(columns[0], columns[1], number, line.position)
+
+
+def _jsonl(files: Sequence[Path]) -> Iterator[Pair]:
+    for number, line in enumerate(_lines(files[0]), 1):
+        if not line.text.strip():
+            continue
+        where = f"{files[0]}, line {number}"
+        try:
+            record = json.loads(line.text)
+        except (ValueError, RecursionError) as error:
+            reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
+            raise UserError(f"{where}: not JSON ({reason})") from None
+        if not _is_pair(record):
+            got = "keys " + ", ".join(map(str, list(record)[:5])) if isinstance(record, dict) else type(record).__name__
+            raise UserError(where, expected='an object with strings "source" and "target"', got=got)
+        source, target = (_mended(record[key]) for key in ("source", "target"))
+        yield Pair(source, target, number, line.position)
+
+
+_READERS = {"parallel": _parallel, "tsv": _tsv, "jsonl": _jsonl}
+
+
+def _is_pair(record: Any) -> bool:
+    return isinstance(record, dict) and all(isinstance(record.get(key), str) for key in ("source", "target"))
+
+
+def _mended(text: str) -> str:
+    """A lone surrogate (JSON can spell one, UTF-8 cannot) becomes U+FFFD."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").replace("\r\n", "\n")
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # `open_source` says what is wrong with it
+        return True
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
+def _begins_with_a_pair(path: Path) -> bool:
+    """Whether the first record is a pair; what cannot be read is none, and is complained of by who reads it."""
+    try:
+        first = next((line.text for line in _lines(path) if line.text.strip()), "")
+        return _is_pair(json.loads(first))
+    except (UserError, ValueError, RecursionError):
+        return False
+
+
+def _lines(path: Path) -> Iterator[Line]:
+    """The lines of a file; nothing follows the last line's end."""
+    with open_binary(path) as raw:
+        position = 0
+        for number, line in enumerate(_without_last_if_empty(lines(decode(decompress(raw, path), path)))):
+            if number % TELL_EVERY == 0:
+                position = raw.tell()
+            yield Line(line, position)
+
+
+def _without_last_if_empty(texts: Iterable[str]) -> Iterator[str]:
+    held = None
+    for text in texts:
+        if held is not None:
+            yield held
+        held = text
+    if held:
+        yield held

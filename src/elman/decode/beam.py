@@ -1,0 +1,244 @@
+"""Beam search: keep the K best beginnings of a target, word by word."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from typing import NamedTuple, cast
+
+import torch
+from torch import Tensor
+
+from elman.decode.constraints import Constraints, Limits, constrain, limits_of
+from elman.decode.hypotheses import (
+    Hypothesis,
+    coverage_penalty,
+    full_lengths,
+    length_penalty,
+    next_log_probabilities,
+    no_probabilities,
+)
+from elman.errors import UserError
+from elman.models.encoder_decoder import EncoderDecoder
+from elman.state import leaves, map_state, select_rows
+
+
+class Sentences(NamedTuple):
+    """What is kept of every sentence that is not done yet."""
+
+    number: Tensor  # (B,) its place in the batch
+    limits: Limits
+    real: Tensor  # (B, S) false where the source is padding
+    best: Tensor  # (B, n) the scores of the n best that ended, -inf where there are fewer
+    endings: Tensor  # (B,) how many ended
+
+
+class Rows(NamedTuple):
+    """What is kept of every living hypothesis: W rows for each sentence, the better ones first."""
+
+    last: Tensor  # (B·W,) the token to be read next
+    written: Tensor  # (B·W, t)
+    log_probabilities: Tensor  # (B·W, t) of what was written
+    coverage: Tensor  # (B·W, S) attention so far; S = 0 where there is no coverage penalty
+
+
+class Extensions(NamedTuple):
+    """The best extensions of a sentence's living hypotheses by one token, the best first."""
+
+    total: Tensor  # (B, C) log p of the whole, -inf where it is ruled out
+    parent: Tensor  # (B, C) the row that is extended
+    token: Tensor  # (B, C)
+    log_p: Tensor  # (B, C) of the token
+
+
+@torch.inference_mode()
+def beam_search(
+    model: EncoderDecoder,
+    source: Tensor,
+    lengths: Tensor | None = None,
+    *,
+    end: int,
+    beam: int = 5,
+    n_best: int = 1,
+    length_alpha: float = 0.0,
+    coverage_beta: float = 0.0,
+    constraints: Constraints | None = None,
+) -> list[list[Hypothesis]]:
+    r"""The most probable targets that a beam of width K finds.
+
+    Every step extends the K living hypotheses of a sentence by every token and keeps the K best that go on. One
+    that ends among the K best of all extensions is ranked by
+
+        score(y) = log p(y | x) / lp(|y|) + β cp(x, y)
+
+    with the penalties of Wu et al. 2016 (see `length_penalty` and `coverage_penalty`). A sentence is done, and its
+    rows leave the batch, as soon as
+
+    - K hypotheses have ended; so a beam of 1 is greedy search; or
+    - no living one can come among the n best any more. Log-probabilities only fall and both penalties are at best
+      those of the longest target that was fully attended to, so that a living y can reach at most
+      log p(y) / lp(max_length + 1). This stop is exact: it never changes what is found.
+
+    Ties go to the better parent, then to the smaller token: the same input gives the same output.
+
+    Graves 2012, "Sequence transduction with recurrent neural networks"; Sutskever et al. 2014, "Sequence to sequence
+    learning with neural networks".
+
+    Args:
+        model: in eval mode.
+        source: (B, S) tokens.
+        lengths: (B,) of the sources; what is beyond is padding.
+        end: the token that begins and ends a target.
+        beam: its width K.
+        n_best: how many hypotheses of each sentence, at most K.
+        length_alpha: of the length penalty, 0 for none; 0.6 is customary.
+        coverage_beta: of the coverage penalty, 0 for none (which costs nothing); the model must have attention.
+        constraints: what a target must and must not be.
+
+    Returns:
+        For each sentence its n best hypotheses, the best first; fewer only where not so many are possible.
+
+    Raises:
+        UserError: a setting out of range, or a coverage penalty for a model without attention.
+    """
+    if beam < 1:
+        raise UserError("beam", expected="at least 1", got=beam, exit_code=2)
+    if not 1 <= n_best <= beam:
+        raise UserError("n_best", expected=f"1 to {beam}, the beam's width", got=n_best, exit_code=2)
+    for name, value in (("length_alpha", length_alpha), ("coverage_beta", coverage_beta)):
+        if not 0 <= value < math.inf:
+            raise UserError(name, expected="a number, 0 or more", got=value, exit_code=2)
+    search = _Search(model, end, beam, n_best, length_alpha, coverage_beta, constraints or Constraints())
+    return search.run(source, full_lengths(source) if lengths is None else lengths)
+
+
+class _Search:
+    """One batch's search."""
+
+    def __init__(
+        self, model: EncoderDecoder, end: int, K: int, n: int, alpha: float, beta: float, constraints: Constraints
+    ) -> None:
+        self.model, self.end, self.K, self.n = model, end, K, n
+        self.alpha, self.beta, self.constraints = alpha, beta, constraints
+
+    def run(self, source: Tensor, lengths: Tensor) -> list[list[Hypothesis]]:
+        B, S = source.shape
+        new = partial(torch.full, device=source.device)
+        self.sentences = Sentences(
+            number=torch.arange(B, device=source.device),
+            limits=limits_of(self.constraints, lengths, self.end),
+            real=torch.arange(S, device=source.device) < lengths[:, None],
+            best=new((B, self.n), -torch.inf, dtype=torch.double),
+            endings=new((B,), 0),
+        )
+        self.rows = Rows(
+            last=new((B,), self.end),
+            written=new((B, 0), 0),
+            log_probabilities=new((B, 0), 0.0, dtype=torch.double),
+            coverage=new((B, S if self.beta else 0), 0.0, dtype=torch.double),
+        )
+        self.totals = new((B, 1), 0.0, dtype=torch.double)
+        self.state = self.model.encode(source, lengths)
+        self.constant = [True for _ in leaves(self.state)]
+        self.ended: list[list[Hypothesis]] = [[] for _ in range(B)]
+        while len(self.totals):
+            self.step()
+        if not all(self.ended):
+            raise no_probabilities()
+        # The sort is stable: of equal scores the one that ended first.
+        return [sorted(found, key=lambda y: -y.score)[: self.n] for found in self.ended]
+
+    def step(self) -> None:
+        """Extend every living hypothesis by a token, take out what ends, and leave the sentences that are done."""
+        B, W = self.totals.shape
+        last = self.rows.last[:, None]
+        if self.beta:
+            self.rows = self.rows._replace(coverage=self.rows.coverage + self._attention(last))
+        hidden, after = self.model.read(last, self.state)
+        # What every step has returned as it was is of the source: the same in all rows of a sentence.
+        pairs = zip(self.constant, leaves(self.state), leaves(after), strict=True)
+        self.constant = [always and before is now for always, before, now in pairs]
+        self.state = after
+        log_p = next_log_probabilities(self.model, hidden)
+        log_p = constrain(log_p, self.rows.written, self.sentences.limits, self.constraints, self.end)
+        # Among a row's K + 1 best are all that can be among the K best, and among the K best that go on.
+        log_p, token = k_best(log_p, min(self.K + 1, log_p.shape[1]))  # (B·W, C)
+        totals = (self.totals.view(-1, 1) + log_p).reshape(B, -1)  # (B, W·C)
+        totals, order = totals.sort(dim=1, descending=True, stable=True)
+        parent = order // log_p.shape[1] + W * torch.arange(B, device=order.device)[:, None]
+        token, log_p = (x.reshape(B, -1).gather(1, order) for x in (token, log_p))
+        found = Extensions(totals, parent, token, log_p)
+        self._end(found)
+        self._go_on(found)
+
+    def _attention(self, last: Tensor) -> Tensor:
+        weights = self.model.align(last, self.state)
+        if weights is None:
+            raise UserError("coverage_beta", expected="0 for a model without attention", got=self.beta, exit_code=2)
+        return weights[:, 0]  # (B·W, S)
+
+    def _end(self, found: Extensions) -> None:
+        """Take out the extensions that end among the K best."""
+        ends = (found.token == self.end) & (found.total > -torch.inf)
+        ends[:, self.K :] = False
+        if not bool(ends.any()):
+            return
+        sentence = ends.nonzero()[:, 0]
+        parent, log_p, total = found.parent[ends], found.log_p[ends], found.total[ends]
+        n = self.rows.written.shape[1] + 1
+        score = total / length_penalty(n, self.alpha)
+        if self.beta:
+            score += self.beta * coverage_penalty(self.rows.coverage[parent], self.sentences.real[sentence])
+        scores = torch.full_like(found.total[:, : self.K], -torch.inf)
+        scores[ends[:, : self.K]] = score
+        self.sentences = self.sentences._replace(
+            best=torch.cat((self.sentences.best, scores), 1).topk(self.n).values,
+            endings=self.sentences.endings + ends.sum(1),
+        )
+        of_tokens = torch.cat((self.rows.log_probabilities[parent], log_p[:, None]), 1)
+        columns = (self.sentences.number[sentence], self.rows.written[parent], score, total, of_tokens)
+        for number, written, score_of_it, log_p_of_it, values in zip(*(x.tolist() for x in columns), strict=True):
+            self.ended[number].append(Hypothesis(tuple(written), score_of_it, log_p_of_it, tuple(values)))
+
+    def _go_on(self, found: Extensions) -> None:
+        """Keep the K best extensions that do not end, of the sentences that are not done."""
+        totals = found.total.masked_fill(found.token == self.end, -torch.inf)
+        totals, place = (x[:, : self.K] for x in totals.sort(dim=1, descending=True, stable=True))
+        sentences = self.sentences
+        reach = totals[:, 0] / length_penalty(sentences.limits.max_length + 1, self.alpha)
+        stay = (sentences.endings < self.K) & (reach > sentences.best[:, -1])
+        width = int((totals > -torch.inf).sum(1).max())
+        place = place[stay, :width]
+        chosen = [x[stay].gather(1, place).flatten() for x in (found.parent, found.token, found.log_p)]
+        parent, token, log_p = chosen
+        kept = self.rows
+        self.rows = Rows(
+            last=token,
+            written=torch.cat((kept.written[parent], token[:, None]), 1),
+            log_probabilities=torch.cat((kept.log_probabilities[parent], log_p[:, None]), 1),
+            coverage=kept.coverage[parent],
+        )
+        # While rows only change places within their sentence, what is of the source may stay where it is.
+        within = bool(stay.all()) and width == self.totals.shape[1]
+        constant = iter(self.constant)
+        self.state = map_state(lambda x: x if next(constant) and within else x[parent], self.state)
+        if not within:
+            self.sentences = cast(Sentences, select_rows(sentences, stay))
+        self.totals = totals[stay, :width]
+
+
+def k_best(x: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The k largest values of each row of x (R, V), the largest first, and their places; ties to the lowest place.
+
+    `torch.topk` leaves ties as they fall; the rows that have some are sorted in full.
+
+    >>> k_best(torch.tensor([[1.0, 2.0, 2.0, 2.0]]), 2)[1]
+    tensor([[1, 2]])
+    """
+    values, places = x.topk(min(k + 1, x.shape[1]))
+    ties = ((values[:, 1:] == values[:, :-1]) & (values[:, 1:] > -torch.inf)).any(1)
+    values, places = values[:, :k], places[:, :k]
+    if bool(ties.any()):
+        ordered = x[ties].sort(dim=1, descending=True, stable=True)
+        values[ties], places[ties] = ordered.values[:, :k], ordered.indices[:, :k]
+    return values, places

@@ -1,0 +1,82 @@
+"""A hypothesis: what a search says a target could be, and how good it is held to be."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import overload
+
+import torch
+from torch import Tensor
+
+from elman.errors import UserError
+from elman.models.encoder_decoder import EncoderDecoder
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """A target that a search has written to its end.
+
+    The probabilities are the model's own, before any filter or constraint, and in nats.
+    """
+
+    tokens: tuple[int, ...]
+    """Without the token that begins and ends a target."""
+    score: float
+    """What hypotheses are ranked by: the log-probability, with the penalties of the search."""
+    log_probability: float
+    token_log_probabilities: tuple[float, ...]
+    """One for every token, and a last one for the end."""
+
+    def __post_init__(self) -> None:
+        if math.isnan(self.log_probability):
+            raise no_probabilities()
+
+
+def no_probabilities() -> UserError:
+    """The error for a model that gives no target a probability."""
+    return UserError(
+        "the model gives no target a probability: its weights are not numbers (NaN)",
+        remedy="train it anew, with a lower learning rate",
+    )
+
+
+@overload
+def length_penalty(n: int, alpha: float) -> float: ...
+@overload
+def length_penalty(n: Tensor, alpha: float) -> Tensor: ...
+def length_penalty(n: int | Tensor, alpha: float) -> float | Tensor:
+    """What a log-probability is divided by, so that a long target is not worse for its length alone.
+
+        lp(n) = ((5 + n) / 6)^alpha                     n tokens, the end among them; alpha 0: no penalty
+
+    Wu et al. 2016, "Google's neural machine translation system", eq. 14.
+
+    >>> length_penalty(1, 0.6), length_penalty(7, 1.0)
+    (1.0, 2.0)
+    """
+    return ((5 + n) / 6) ** alpha
+
+
+def coverage_penalty(coverage: Tensor, real: Tensor) -> Tensor:
+    """How much of a source was passed over: 0 where each token was attended to in full, else negative.
+
+        cp = Σ_s log min(Σ_t a_ts, 1)                   a_ts: the attention of step t to source token s
+
+    coverage (..., S), the sum over the steps, and real (..., S), false where the source is padding -> (...).
+    What was not attended to at all counts as the smallest normal number, so that cp stays finite.
+    Wu et al. 2016, eq. 14.
+    """
+    least = torch.finfo(coverage.dtype).tiny
+    return coverage.clamp(least, 1).log().where(real, 0).sum(-1)
+
+
+def next_log_probabilities(model: EncoderDecoder, hidden: Tensor) -> Tensor:
+    """Of the last hidden state (R, 1, H): log-probabilities (R, V), in float32 or better."""
+    logits = model.output(hidden[:, -1])
+    return logits.to(torch.promote_types(logits.dtype, torch.float32)).log_softmax(-1)
+
+
+def full_lengths(source: Tensor) -> Tensor:
+    """The lengths (B,) of sources (B, S) without padding."""
+    return torch.full((source.shape[0],), source.shape[1], device=source.device)

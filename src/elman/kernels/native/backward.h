@@ -1,0 +1,131 @@
+// Some rows back through all of time. Included once per instruction set.
+
+#pragma once
+
+#include "cells.h"
+#include "product.h"
+#include "rows.h"
+#include "sweep.h"
+#include "variations.h"
+
+namespace {
+
+template <class S, class Cell, bool kVaried> struct Backward {
+  using T = Number<S>;
+  const Sweep& s;
+  Panels<S> panels;
+  int64_t width;
+
+  explicit Backward(const Sweep& sweep)
+      : s(sweep), panels{s.H, 1, Cell::kGates * s.H}, width(panels.vectors() * kLanes<T>) {}
+
+  int64_t scratch_vectors(int64_t rows) const {
+    const int64_t plain = rows * (2 * panels.vectors() + kMaxWidth);
+    return kVaried ? plain + Varied<S, Cell>::kScratch * panels.vectors() : plain;
+  }
+
+  // A single step from a state that nobody differentiates by has no product.
+  static bool worth_packing(const Sweep& s) { return s.T > 1 || s.dh_first; }
+
+  void pack(int64_t panel, Vector<T>* packed) const { panels.pack(panel, (const T*)s.weight, 1, s.H, packed); }
+
+  void run(int64_t first, int64_t last, const Vector<T>* packed, Vector<T>* scratch) const {
+    const int64_t rows = last - first;
+    Vector<T>* sums = scratch;
+    T* dh = (T*)(sums + rows * kMaxWidth);
+    T* dc = dh + rows * width;
+    T* own = dc + rows * width;  // of varied cells
+    memset(dh, 0, 2 * rows * width * sizeof(T));
+    if (kVaried) begin_sums(first, rows);
+    for (int64_t r = 0; r < rows; ++r) {
+      if (s.dh_final) memcpy(dh + r * width, (const T*)s.dh_final + (first + r) * s.H, s.H * sizeof(T));
+      if (s.dc_final) memcpy(dc + r * width, (const T*)s.dc_final + (first + r) * s.H, s.H * sizeof(T));
+    }
+    for (int64_t step = s.T - 1; step >= 0; --step) {
+      const int64_t t = s.reverse ? s.T - 1 - step : step;
+      for (int64_t r = 0; r < rows; ++r) nonlinearities(t, first + r, dh + r * width, dc + r * width, own);
+      if (step > 0 || s.dh_first) through_weight(t, first, rows, packed, sums, dh);
+      for (int64_t r = 0; r < rows; ++r)
+        if (is_cleared(s, t, first + r)) {
+          memset(dh + r * width, 0, width * sizeof(T));
+          memset(dc + r * width, 0, width * sizeof(T));
+        }
+    }
+    for (int64_t r = 0; s.dh_first && r < rows; ++r) {
+      memcpy((T*)s.dh_first + (first + r) * s.H, dh + r * width, s.H * sizeof(T));
+      if (Cell::kCell) memcpy((T*)s.dc_first + (first + r) * s.H, dc + r * width, s.H * sizeof(T));
+    }
+  }
+
+  // What is added up over the steps of a row begins with zeros.
+  void begin_sums(int64_t first, int64_t rows) const {
+    const auto begin = [&](void* sums, int64_t size) {
+      if (sums) memset((T*)sums + first * size, 0, rows * size * sizeof(T));
+    };
+    begin(s.dpeephole, 3 * s.H);
+    begin(s.dgain, Cell::kGates * s.H);
+    begin(s.dgain_cell, s.H);
+    begin(s.dbias_cell, s.H);
+  }
+
+  void nonlinearities(int64_t t, int64_t b, T* dh, T* dc, [[maybe_unused]] T* own) const {
+    const int64_t row = t * s.B + b, length = length_of(s, b);
+    S* dgates = row_of<S>(s.dgates, row, Cell::kDerivatives * s.H);
+    if (t >= length) {
+      memset(dgates, 0, Cell::kDerivatives * s.H * sizeof(S));
+      if (kVaried && s.gain) memset(row_of<S>(s.dsums, row, Cell::kGates * s.H), 0, Cell::kGates * s.H * sizeof(S));
+      return;
+    }
+    const int64_t before = step_before(s, t, length);
+    const bool blank = is_cleared(s, t, b);
+    const BackwardRow<S> it = {
+        s.H,
+        row_of<S>(s.gates, row, Cell::kGates * s.H),
+        row_of<S>(s.hidden, row, s.H),
+        row_of<S>(s.h, row, s.H),
+        row_of<T>(s.c, row, s.H),
+        blank || before < 0 ? nullptr : row_of<S>(s.h, before * s.B + b, s.H),
+        blank || before >= 0 ? nullptr : row_of<T>(s.h_first, b, s.H),
+        blank        ? nullptr
+        : before < 0 ? row_of<T>(s.c_first, b, s.H)
+                     : row_of<T>(s.c, before * s.B + b, s.H),
+        row_of<S>(s.dh, row, s.H),
+        row_of<T>(s.dc, row, s.H),
+        dgates,
+        dh,
+        dc};
+    if constexpr (kVaried) {
+      Varied<S, Cell>::backward(it, width, variation_at<S>(s, row, b), own);
+      const int64_t size = Cell::kGates * s.H;
+      if (s.gain)
+        normalize_backward<S>(dgates + Cell::kFirstOfHidden * s.H, row_of<S>(s.normed, row, size), ((const T*)s.scale)[row],
+                              (const T*)s.gain, size, row_of<S>(s.dsums, row, size), row_of<T>(s.dgain, b, size));
+    } else {
+      for (int64_t at = 0; at < s.H; at += kLanes<T>)
+        Cell::template backward<S>(it, at, s.H - at < kLanes<T> ? s.H - at : kLanes<T>);
+    }
+  }
+
+  // dh += W_hh^T dgates; the rows of padding have zeros there.
+  void through_weight(int64_t t, int64_t first, int64_t rows, const Vector<T>* packed, Vector<T>* sums, T* dh) const {
+    const bool normed = kVaried && s.gain;
+    const int64_t stride = (normed ? Cell::kGates : Cell::kDerivatives) * s.H;
+    const S* dgates = normed ? row_of<S>(s.dsums, t * s.B + first, stride)
+                             : row_of<S>(s.dgates, t * s.B + first, stride) + Cell::kFirstOfHidden * s.H;
+    for (int64_t panel = 0; panel < panels.count(); ++panel) {
+      const int panel_width = panels.width(panel);
+      product<S>(dgates, stride, rows, packed + panels.offset(panel), panel_width, panels.K, sums);
+      for (int64_t r = 0; r < rows; ++r)
+        for (int v = 0; v < panel_width; ++v) {
+          const int64_t at = (panels.first(panel) + v) * kLanes<T>;
+          T* to = dh + r * width + at;
+          Vector<T> sum = sums[r * panel_width + v];
+          if (kVaried && s.recurrent)
+            sum *= load(row_of<T>(s.recurrent, first + r, s.H) + at, lanes_at<T>(s.H, at));
+          store<T>(to, load<T>(to) + sum);
+        }
+    }
+  }
+};
+
+}  // namespace

@@ -1,0 +1,44 @@
+"""What a pass of the core is told besides its inputs."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from elman.kernels.masks import clears, real_steps
+from elman.kernels.seam import CELLS, QUIET, Cell, Noise
+
+
+class Options(NamedTuple):
+    """What is not differentiated."""
+
+    cell: Cell
+    reverse: bool
+    lengths: Tensor | None  # (B,)
+    resets: Tensor | None  # (T, B)
+    cleared: Tensor | None  # (T, B)
+    noise: Noise = QUIET
+
+    def fields(self) -> dict[str, Tensor | int | None]:
+        """As the core wants them."""
+        return {
+            "cell": CELLS.index(self.cell),
+            "reverse": int(self.reverse),
+            "lengths": self.lengths,
+            "cleared": self.cleared,
+        }
+
+
+def arrange(
+    cell: Cell, reverse: bool, lengths: Tensor | None, resets: Tensor | None, T: int, noise: Noise = QUIET
+) -> Options:
+    """What is not differentiated, as the core wants it."""
+    cleared = None
+    if lengths is not None:
+        lengths = lengths.to(torch.int64).clamp(0, T).contiguous()  # the core takes them for addresses
+    if resets is not None:
+        real = None if lengths is None else real_steps(lengths, T)  # (T, B)
+        cleared = clears(resets, real, reverse).contiguous()  # (T, B)
+    return Options(cell, reverse, lengths, resets, cleared, noise)

@@ -1,0 +1,100 @@
+"""One step of a few rows without gradients, as a server takes it: what takes time here is Python, so there is little.
+
+The seam's kernels serve any call, and what they check and allocate for it takes longer than the step itself.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from elman.kernels.native.library import library
+from elman.kernels.seam import CELLS, Cell
+
+MOST_ROWS = 4  # with more, packed weights are worth their packing
+
+
+class Step(ctypes.Structure):
+    """`struct Step` of sweep.h, which says what everything is."""
+
+    _fields_ = (
+        *((name, ctypes.c_int64) for name in ("B", "D", "H")),
+        ("cell", ctypes.c_int32),
+        *((name, ctypes.c_void_p) for name in ("x", "weight_x", "weight_h", "bias_x", "bias_h", "h_first", "c_first")),
+        *((name, ctypes.c_void_p) for name in ("h", "h_final", "c_final")),
+    )
+
+
+NUMBERS = {cell: number for number, cell in enumerate(CELLS)}
+
+
+@cache
+def entry(dtype: torch.dtype) -> Any:
+    """The function of sweep.h for a dtype; None where there is none."""
+    core, name = library(), {torch.float32: "float", torch.float64: "double"}.get(dtype)
+    if core is None or name is None:
+        return None
+    function = getattr(core, f"elman_step_{name}")
+    function.argtypes = (ctypes.POINTER(Step),)
+    return function
+
+
+def is_plain_eager(x: Tensor) -> bool:
+    """Whether nothing records, transforms or lowers what is done with x, on a CPU and without gradients."""
+    return not (
+        torch.is_grad_enabled()
+        or type(x) is not Tensor
+        or not x.is_cpu
+        or torch.compiler.is_compiling()
+        or torch.is_autocast_enabled("cpu")
+        or torch._C._len_torch_dispatch_stack() > 0
+        or torch._C._are_functorch_transforms_active()
+        or torch.autograd.forward_ad._current_level >= 0
+        or torch._C._get_tracing_state() is not None
+    )
+
+
+def step(
+    cell: Cell,
+    x: Tensor,
+    h: Tensor,
+    c: Tensor | None,
+    w_ih: Tensor,
+    w_hh: Tensor,
+    b_ih: Tensor | None,
+    b_hh: Tensor | None,
+    shape: torch.Size,
+) -> tuple[Tensor, Tensor, Tensor | None] | None:
+    """x (..., D), h and c (1, B, H), contiguous and of one dtype -> h as (*shape, H), and h and c (1, B, H).
+
+    None where the core was not built, or knows no such dtype. Whoever calls has seen to shapes and dtypes.
+    """
+    function = entry(x.dtype)
+    if function is None:
+        return None
+    _, B, H = h.shape
+    out, h_final = torch.empty((*shape, H), dtype=x.dtype), torch.empty_like(h)
+    c_final = None if c is None else torch.empty_like(c)
+    given = Step(
+        B,
+        x.shape[-1],
+        H,
+        NUMBERS[cell],
+        x.data_ptr(),
+        w_ih.data_ptr(),
+        w_hh.data_ptr(),
+        None if b_ih is None else b_ih.data_ptr(),
+        None if b_hh is None else b_hh.data_ptr(),
+        h.data_ptr(),
+        None if c is None else c.data_ptr(),
+        out.data_ptr(),
+        h_final.data_ptr(),
+        None if c_final is None else c_final.data_ptr(),
+    )
+    if function(given) != 0:
+        raise MemoryError("no memory for the scratch of a native step")
+    return out, h_final, c_final

@@ -1,0 +1,105 @@
+"""Elman's own experiments: exclusive or in time, and letters into words."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from elman.data.memory_tasks import temporal_xor
+from elman.lab.experiment import Experiment, Findings, Setting
+from elman.lab.fitting import Reader, fit_sequence
+from elman.report import bar_chart
+
+WORDS = ("many", "years", "ago", "a", "boy", "and", "girl", "lived", "by", "the", "sea", "they", "played", "happily")
+LETTERS = sorted({letter for word in WORDS for letter in word})
+STEPS = 90  # of a sequence
+
+
+def _run(setting: Setting, steps: int | None = None) -> Findings:
+    steps = steps or (400 if setting.quick else 3000)
+    xor = _xor(setting, steps)
+    letters = _letters(setting, steps)
+    held_xor = xor[2] < 0.5 * min(xor[0], xor[1])
+    begin, inside = letters[0], float(np.mean(letters[1:]))
+    held_words = inside < 0.5 * begin
+    words = [
+        f"exclusive or: {xor[0]:.3f} and {xor[1]:.3f} nats on the random bits, {xor[2]:.3f} on the third "
+        f"(guessing is {math.log(2):.3f})",
+        f"letters: {begin:.2f} nats on a word's first letter, {inside:.2f} on those inside",
+    ]
+    figures = [
+        bar_chart(
+            ["first bit, random", "second bit, random", "third bit, their xor"],
+            xor,
+            title="Exclusive or in time",
+            x="nats",
+            reading="Only every third bit can be known, and only by remembering the two before it.",
+        ),
+        bar_chart(
+            [f"letter {place}" for place in range(1, len(letters) + 1)],
+            letters,
+            title="Letters into words",
+            x="nats",
+            reading="The error rises where a word begins and falls inside it: it marks the borders of words that the "
+            "stream, which has no spaces, does not.",
+        ),
+    ]
+    return Findings(held_xor and held_words, words, figures, {"xor": xor, "letters": letters})
+
+
+def _xor(setting: Setting, steps: int) -> np.ndarray:
+    torch.manual_seed(setting.seed)
+    model = Reader("elman", 2, 16, 2)
+
+    def losses(step: int, batch: int) -> torch.Tensor:
+        rows = [temporal_xor(STEPS + 1, (setting.seed * 10**6 + step) * 1000 + row) for row in range(batch)]
+        bits = torch.from_numpy(np.stack(rows))
+        return F.cross_entropy(model(bits[:, :-1]).transpose(1, 2), bits[:, 1:], reduction="none")
+
+    def report(done: float) -> None:
+        setting.progress("Elman 1990: exclusive or", done / 2)
+
+    fit_sequence(model, lambda step: losses(step, 16).mean(), steps, rate=1e-2, progress=report)
+    with torch.no_grad():
+        each = losses(999_999, 200).mean(0).numpy()[2:]  # from the fourth bit on: a first bit
+    return np.array([each[place::3].mean() for place in range(3)])
+
+
+def _letters(setting: Setting, steps: int) -> np.ndarray:
+    """Mean nats by a letter's place in its word."""
+    torch.manual_seed(setting.seed)
+    model = Reader("elman", len(LETTERS), 32, len(LETTERS))
+    codes = {letter: index for index, letter in enumerate(LETTERS)}
+
+    def draw(step: int, batch: int) -> tuple[torch.Tensor, np.ndarray]:
+        random = np.random.default_rng(setting.seed * 10**6 + step)
+        rows, places = [], []
+        for _ in range(batch):
+            chosen = [WORDS[index] for index in random.integers(0, len(WORDS), STEPS)]
+            rows.append([codes[letter] for word in chosen for letter in word][: STEPS + 1])
+            places.append([place for word in chosen for place in range(len(word))][: STEPS + 1])
+        return torch.tensor(rows), np.array(places)
+
+    def losses(tokens: torch.Tensor) -> torch.Tensor:
+        return F.cross_entropy(model(tokens[:, :-1]).transpose(1, 2), tokens[:, 1:], reduction="none")
+
+    def report(done: float) -> None:
+        setting.progress("Elman 1990: letters", 0.5 + done / 2)
+
+    fit_sequence(model, lambda step: losses(draw(step, 16)[0]).mean(), steps, rate=5e-3, progress=report)
+    tokens, places = draw(999_999, 200)
+    with torch.no_grad():
+        each = losses(tokens).numpy()
+    return np.array([each[places[:, 1:] == place].mean() for place in range(max(map(len, WORDS)))])
+
+
+EXPERIMENT = Experiment(
+    "elman-1990",
+    "A network with a context layer finds structure in time: exclusive or, and words in a stream of letters.",
+    "the xor bit's loss is below half the others'; the loss inside words is below half of that at their beginnings",
+    "Elman 1990, Finding structure in time",
+    _run,
+)

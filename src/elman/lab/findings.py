@@ -1,0 +1,68 @@
+"""Experiments run one after another, and one report of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from elman import __version__
+from elman.inspection.part import plain
+from elman.lab.experiment import Experiment, Findings, Setting
+from elman.report import Report, Section, render
+
+Found = list[tuple[Experiment, Findings, float]]
+
+
+def run_all(experiments: Sequence[Experiment], setting: Setting) -> Found:
+    """Each with what it found and the seconds it took."""
+    found: Found = []
+    for experiment in experiments:
+        setting.progress(experiment.name, 0.0)
+        begun = time.perf_counter()
+        findings = experiment.run(setting)
+        found.append((experiment, findings, time.perf_counter() - begun))
+    return found
+
+
+def verdict(findings: Findings) -> str:
+    """In words."""
+    return "held" if findings.held else "did not hold as stated"
+
+
+def html(found: Found, setting: Setting) -> str:
+    """One self-contained file."""
+    sections = [
+        Section(
+            experiment.name,
+            f"{experiment.claim} ({experiment.paper}.) Criterion: {experiment.criterion}.",
+            findings.figures,
+            [f"The claim {verdict(findings)}.", *findings.words],
+        )
+        for experiment, findings, _ in found
+    ]
+    held = sum(findings.held for _, findings, _ in found)
+    facts = [
+        ("experiments", str(len(found))),
+        ("claims that held", f"{held} of {len(found)}"),
+        ("size", "quick" if setting.quick else "full"),
+        ("seed", str(setting.seed)),
+    ]
+    text = "Classical claims about sequence models, each run here and judged by a criterion stated beforehand."
+    seconds = sum(seconds for _, _, seconds in found)
+    return render(Report("The laboratory", text, facts, sections, f"Made by elman {__version__} in {seconds:.0f} s."))
+
+
+def numbers(found: Found) -> dict[str, Any]:
+    """As JSON has it."""
+    return {
+        experiment.name: {
+            "claim": experiment.claim,
+            "criterion": experiment.criterion,
+            "held": findings.held,
+            "words": list(findings.words),
+            "numbers": plain(findings.numbers),
+            "seconds": round(seconds, 2),
+        }
+        for experiment, findings, seconds in found
+    }

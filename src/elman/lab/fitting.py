@@ -1,0 +1,105 @@
+"""The small networks of the experiments, and the one loop that trains them all."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from elman.nn import GRU, LSTM, Elman
+
+CELLS: dict[str, type[Elman] | type[GRU] | type[LSTM]] = {"elman": Elman, "gru": GRU, "lstm": LSTM}
+COLOURS = {"elman": 2, "gru": 1, "lstm": 3, "transformer": 4}
+
+
+class Reader(nn.Module):
+    """One recurrent layer and a linear output at every step: x (B, T, D) or tokens (B, T) -> (B, T, O)."""
+
+    def __init__(self, cell: str, inputs: int, hidden: int, outputs: int) -> None:
+        super().__init__()
+        self.inputs = inputs
+        self.layer = CELLS[cell](inputs, hidden, batch_first=True)
+        self.out = nn.Linear(hidden, outputs)
+        for name, parameter in self.layer.named_parameters():
+            if name == "weight_hh_l0":
+                for gate in parameter.data.split(hidden):
+                    nn.init.orthogonal_(gate)
+            elif name == "bias_ih_l0" and cell == "lstm":
+                parameter.data[hidden : 2 * hidden] = 1  # Jozefowicz et al. 2015
+
+    def read(self, x: Tensor, state: object = None) -> tuple[Tensor, object]:
+        """Outputs, and the memory after them."""
+        if not x.is_floating_point():
+            x = F.one_hot(x, self.inputs).float()
+        hidden, state = self.layer(x, state)[:2]
+        return self.out(hidden), state
+
+    def forward(self, x: Tensor) -> Tensor:
+        """From a fresh memory."""
+        return self.read(x)[0]
+
+
+def fit_sequence(
+    model: nn.Module,
+    loss: Callable[[int], Tensor],
+    steps: int,
+    *,
+    rate: float = 3e-3,
+    clip: float | None = 1.0,
+    optimizer: type[torch.optim.Optimizer] = torch.optim.Adam,
+    progress: Callable[[float], None] = lambda done: None,
+) -> tuple[list[float], list[float]]:
+    """Train on `loss(step)`, which draws its own batch, for so many steps.
+
+    The rate rises over the first 5 % of the steps and falls to a tenth by a cosine. Returns losses and gradient norms.
+    """
+    with one_thread():
+        return _fit(model, loss, steps, rate, clip, optimizer, progress)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Networks as small as these are slower on several threads, and their sums would depend on how many."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _fit(
+    model: nn.Module,
+    loss: Callable[[int], Tensor],
+    steps: int,
+    rate: float,
+    clip: float | None,
+    optimizer: type[torch.optim.Optimizer],
+    progress: Callable[[float], None],
+) -> tuple[list[float], list[float]]:
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    update = optimizer(parameters, lr=rate)  # type: ignore[call-arg]
+    losses, norms = [], []
+    for step in range(steps):
+        warm = min(1.0, (step + 1) / (0.05 * steps + 1))
+        cosine = 0.55 + 0.45 * math.cos(math.pi * step / steps)
+        for group in update.param_groups:
+            group["lr"] = rate * warm * cosine
+        update.zero_grad()
+        value = loss(step)
+        value.backward()
+        norms.append(float(nn.utils.clip_grad_norm_(parameters, clip or float("inf"))))
+        update.step()
+        losses.append(value.item())
+        progress((step + 1) / steps)
+    return losses, norms
+
+
+def smooth(values: list[float], window: int) -> list[float]:
+    """Means of so many values in a row."""
+    window = max(1, window)
+    return [sum(values[i : i + window]) / len(values[i : i + window]) for i in range(0, len(values), window)]

@@ -1,0 +1,121 @@
+"""Bach's chorales: Chung et al.'s table, with the next chord's notes to be predicted."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from elman.errors import UserError
+from elman.lab.experiment import Experiment, Findings, Setting
+from elman.lab.fitting import CELLS, COLOURS, Reader, fit_sequence
+from elman.report import Line, bar_chart, line_chart
+
+LOWEST, NOTES = 21, 88  # of a piano, in MIDI numbers
+SIZES = {"elman": 100, "gru": 60, "lstm": 50}  # units: about as many parameters each, as Chung et al. matched theirs
+PAPER = {"elman": 9.10, "gru": 8.54, "lstm": 8.67}  # Chung 2014, tanh / GRU / LSTM
+
+Part = tuple[Tensor, Tensor]  # rolls (N, T, 88) and lengths (N,)
+
+
+def load(path: Path) -> dict[str, Part]:
+    """The quarter-note JSON: train, valid and test, each lists of chords of MIDI numbers (−1: no note)."""
+    try:
+        stored: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return {part: _rolls(stored[part]) for part in ("train", "valid", "test")}
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise UserError(f"{path}", expected="chorales as JSON: train, valid, test", got=str(error)[:80]) from None
+
+
+def _rolls(pieces: list[list[list[int]]]) -> Part:
+    lengths = torch.tensor([len(piece) for piece in pieces])
+    rolls = torch.zeros(len(pieces), int(lengths.max()), NOTES)
+    for number, piece in enumerate(pieces):
+        for step, chord in enumerate(piece):
+            for note in chord:
+                if note >= 0:
+                    rolls[number, step, int(note) - LOWEST] = 1
+    return rolls, lengths
+
+
+def _loss(model: Reader, part: Part, rows: Tensor | None = None) -> Tensor:
+    """Mean negative log-likelihood of a chord, in nats: each note is on or off, given all chords before."""
+    rolls, lengths = part if rows is None else (part[0][rows], part[1][rows])
+    rolls = rolls[:, : int(lengths.max())]
+    before = F.pad(rolls, (0, 0, 1, 0))[:, :-1]  # the first chord is predicted too
+    each = F.binary_cross_entropy_with_logits(model(before), rolls, reduction="none").sum(-1)  # (N, T)
+    real = torch.arange(rolls.shape[1]) < lengths[:, None]
+    return each[real].mean()
+
+
+def _run(setting: Setting, steps: int | None = None) -> Findings:
+    assert setting.data is not None
+    parts = load(setting.data)
+    steps = steps or (800 if setting.quick else 3000)
+    tests: dict[str, float] = {}
+    lines = []
+    for index, cell in enumerate(CELLS):
+        torch.manual_seed(setting.seed)
+        model = Reader(cell, NOTES, SIZES[cell], NOTES)
+        tests[cell], curve = _train(setting, model, parts, steps, (index, cell))
+        lines.append(Line(cell, curve[:, 0], curve[:, 1], colour=COLOURS[cell]))
+    names = [*(f"{cell}, here" for cell in tests), *(f"{cell}, Chung 2014" for cell in PAPER)]
+    figures = [
+        line_chart(lines, title="Validation", x="steps", y="nats a chord", reading="The best weights are tested."),
+        bar_chart(
+            names,
+            np.array([*tests.values(), *PAPER.values()]),
+            title="Test, beside the paper",
+            x="nats a chord",
+            reading="Lower is better.",
+        ),
+    ]
+    held = all(tests[cell] < tests["elman"] for cell in ("gru", "lstm"))
+    words = [
+        f"{cell}: {loss:.2f} nats a chord on the test set; Chung 2014: {PAPER[cell]:.2f}"
+        for cell, loss in tests.items()
+    ]
+    words.append("Bai 2018: 8.91 tanh, 8.43 GRU, 8.45 LSTM, 8.10 TCN")
+    return Findings(held, words, figures, {"test": tests, "paper": PAPER})
+
+
+def _train(
+    setting: Setting, model: Reader, parts: dict[str, Part], steps: int, which: tuple[int, str]
+) -> tuple[float, np.ndarray]:
+    """The test loss of the weights that were best on the validation set, and the validation curve."""
+    train, random = parts["train"], torch.Generator().manual_seed(setting.seed)
+    best, kept, curve = float("inf"), {name: p.clone() for name, p in model.state_dict().items()}, []
+    every = max(1, steps // 20)
+
+    def loss(step: int) -> Tensor:
+        nonlocal best, kept
+        if step % every == every - 1:
+            with torch.no_grad():
+                valid = _loss(model, parts["valid"]).item()
+            curve.append((step, valid))
+            if valid < best:
+                best, kept = valid, {name: p.clone() for name, p in model.state_dict().items()}
+        return _loss(model, train, torch.randint(0, len(train[1]), (16,), generator=random))
+
+    index, cell = which
+    fit_sequence(
+        model, loss, steps, rate=1e-2, progress=lambda done: setting.progress(f"jsb: {cell}", (index + done) / 3)
+    )
+    model.load_state_dict(kept)
+    with torch.no_grad():
+        return _loss(model, parts["test"]).item(), np.array(curve)
+
+
+EXPERIMENT = Experiment(
+    "jsb",
+    "On polyphonic music gated cells beat the tanh cell of as many parameters.",
+    "GRU and LSTM have a lower test loss than Elman's network",
+    "Chung, Gulcehre, Cho & Bengio 2014, table 2",
+    _run,
+    "jsb-chorales-quarter.json",
+)

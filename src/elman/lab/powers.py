@@ -1,0 +1,67 @@
+"""A state's weight on an old input is a power of the recurrent matrix."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from elman.lab.experiment import Experiment, Findings, Setting
+from elman.nn import Elman
+from elman.report import Line, line_chart
+
+TOLERANCE = 1e-3
+
+
+def _run(setting: Setting) -> Findings:
+    torch.manual_seed(setting.seed)
+    H, lags = (16, 24) if setting.quick else (64, 100)
+    small, large = _weights(H, lags, 1e-3), _weights(H, lags, 1.0)
+    powers = small[1]
+    error = float(np.max(np.abs(small[0] - powers) / powers))
+    left = float(large[0][-1] / large[1][-1])
+    k = np.arange(1, lags + 1)
+    figure = line_chart(
+        [
+            Line("‖Wᵏ‖", k, powers, colour=1),
+            Line("measured, small inputs", k, small[0], colour=3, dashed=True),
+            Line("measured, inputs of size 1", k, large[0], colour=2),
+        ],
+        title="What is left of an input k steps later",
+        x="k, steps",
+        y="‖∂h(T)/∂h(T−k)‖",
+        log_y=True,
+        reading="While tanh is nearly linear the weight is the power of W; where units saturate it falls below it.",
+    )
+    words = [
+        f"small inputs: measured and ‖Wᵏ‖ differ by at most {error:.1e} of it, up to k = {lags}",
+        f"it is a law of the linear network: with inputs of size 1, tanh leaves {left:.1e} of ‖Wᵏ‖ at k = {lags}",
+    ]
+    numbers = {"error": error, "saturated_share": left, "powers": powers, "measured": small[0]}
+    return Findings(error <= TOLERANCE, words, [figure], numbers)
+
+
+def _weights(H: int, lags: int, scale: float) -> tuple[np.ndarray, np.ndarray]:
+    """Frobenius norms of ∂h_T/∂h_{T−k} by automatic differentiation, and of Wᵏ: (K,) each."""
+    layer = Elman(H, H, bias=False, dtype=torch.float64)
+    W = 0.9 * torch.linalg.qr(torch.randn(H, H, dtype=torch.float64))[0]
+    layer.get_parameter("weight_hh_l0").data.copy_(W)
+    inputs = scale * torch.randn(lags, 1, H, dtype=torch.float64)
+    state = torch.zeros(1, 1, H, dtype=torch.float64, requires_grad=True)
+    states = [state]
+    for x in inputs:
+        states.append(layer(x[None], states[-1])[1])
+    total = torch.zeros(lags, dtype=torch.float64)
+    for unit in range(H):
+        gradients = torch.autograd.grad(states[-1][0, 0, unit], states[:-1], retain_graph=True)
+        total += torch.stack([g.square().sum() for g in gradients]).flip(0)
+    powers = torch.stack([torch.linalg.matrix_power(W, k).norm() for k in range(1, lags + 1)])
+    return total.sqrt().numpy(), powers.numpy()
+
+
+EXPERIMENT = Experiment(
+    "powers",
+    "A state's weight on what it held k steps before is the k-th power of the recurrent matrix.",
+    f"with inputs so small that tanh is linear, autograd's Jacobians are Wᵏ within {TOLERANCE:g}",
+    "Elman 1990; Pascanu, Mikolov & Bengio 2013, section 2",
+    _run,
+)

@@ -1,0 +1,80 @@
+"""What every encoder-decoder is: an encoder makes a memory of a source, a decoder writes with it."""
+
+from __future__ import annotations
+
+import inspect
+from abc import ABC, abstractmethod
+from typing import Any
+
+from torch import Tensor, nn
+
+from elman.state import State
+
+
+class EncoderDecoder(nn.Module, ABC):
+    """The next target token's distribution, given the source and the target so far.
+
+        state = model.encode(source, lengths)           what is remembered of the source
+        logits, state = model(tokens, state)            softmax(logits[b, t]) = p(token t+1 | source, tokens ≤ t)
+
+    source (B, S) and tokens (B, T) int64; `lengths` (B,) integers, at least 1 for a source: what is beyond is
+    padding. The state of the decoder holds the memory of the source beside its own, so that the second line is a
+    language model's: decoding, truncation and export need know nothing of a source. Reading the target in pieces
+    equals reading it whole.
+
+    The target begins with the token that ends it (`<eod>`), and so does the source end with it.
+    """
+
+    source_vocab_size: int
+    vocab_size: int
+    """Of the target."""
+    output_layer: nn.Linear
+    """What makes logits of hidden states."""
+
+    @property
+    @abstractmethod
+    def kind(self) -> str:
+        """The name under which `elman.models.ENCODER_DECODERS` makes such a model."""
+
+    @property
+    def longest(self) -> int | None:
+        """The most tokens that a source, and that a target may have, `<eod>` among them; None: there is no limit."""
+        return None
+
+    @abstractmethod
+    def encode(self, source: Tensor, lengths: Tensor | None = None) -> State:
+        """source (B, S) -> the decoder's memory before the first target token, the batch first in every tensor."""
+
+    @abstractmethod
+    def read(self, tokens: Tensor, state: State, *, lengths: Tensor | None = None) -> tuple[Tensor, State]:
+        """Target tokens (B, T) -> hidden states (B, T, H), ready for `output`, and the memory after them."""
+
+    def output(self, hidden: Tensor) -> Tensor:
+        """Hidden states (..., H) -> logits (..., V)."""
+        return self.output_layer(hidden)
+
+    @abstractmethod
+    def align(self, tokens: Tensor, state: State) -> Tensor | None:
+        """Where each step that reads one of tokens (B, T) attends to: weights (B, T, S) that sum to 1 over S.
+
+        None for a model without attention. Where there are several heads or layers: their mean.
+        """
+
+    @abstractmethod
+    def stacked_maps(self) -> dict[Tensor, int]:
+        """The matrices from hidden states to hidden states, and how many maps each holds, one above the other."""
+
+    def forward(self, tokens: Tensor, state: State, *, lengths: Tensor | None = None) -> tuple[Tensor, State]:
+        """Target tokens (B, T) -> logits (B, T, V) and the memory after them."""
+        hidden, state = self.read(tokens, state, lengths=lengths)
+        return self.output(hidden), state
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """Plain values with which `elman.models.build_encoder_decoder` makes this model again.
+
+        Every constructor argument is an attribute of the same name; what is positional-only is in `kind`.
+        """
+        arguments = inspect.signature(type(self)).parameters.values()
+        names = [argument.name for argument in arguments if argument.kind is not argument.POSITIONAL_ONLY]
+        return {"model": self.kind} | {name: getattr(self, name) for name in names}

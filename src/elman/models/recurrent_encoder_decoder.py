@@ -1,0 +1,248 @@
+"""Two recurrent networks, one that reads and one that writes, with or without attention between them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Literal, NamedTuple, cast, get_args
+
+import torch
+from torch import Tensor, nn
+
+from elman.errors import UserError, nearest
+from elman.kernels import GATES
+from elman.models.encoder_decoder import EncoderDecoder
+from elman.models.initialization import OUTPUT_SCALE, initialize_recurrent
+from elman.models.recurrent import CELLS, LSTMState
+from elman.nn.alignment import Alignment, padding_mask
+from elman.nn.dropout import check_probability, locked_dropout
+from elman.nn.recurrent import Recurrent
+from elman.state import State, leaves, map_state
+
+Attention = Literal["none", "additive", "dot", "general"]
+
+
+class RecurrentMemory(NamedTuple):
+    """What a recurrent decoder remembers: its own state, and what the encoder made of the source."""
+
+    layers: tuple[State, ...]  # h (B, H) each, for the LSTM `LSTMState`
+    fed: Tensor  # (B, R) what the last step put out, with input feeding; else (B, 0)
+    keys: Tensor  # (B, S, H) the encoder's states as the attention scores them, projected once; or (B, 0, H)
+    values: Tensor  # (B, S, H) the encoder's states; without attention (B, 0, H)
+    lengths: Tensor  # (B,) of the sources
+
+
+class RecurrentEncoderDecoder(EncoderDecoder):
+    """An encoder and a decoder of one cell.
+
+        m_1 … m_S = encoder(E_s[source])                the bridge makes the decoder's first state of the last one
+        h_t       = decoder([E_t[y_t]; r_{t−1}], h_{t−1})            r_{t−1} with `input_feeding` only
+        context_t = Σ_s a_ts m_s                                     see `Alignment`
+        r_t       = tanh(W_r [h_t; context_t])
+        logits_t  = W r_t + b                                        W = E_t if `tied`
+
+    `attention="none"` leaves out the context: all that is known of the source went through the bridge (Sutskever,
+    Vinyals and Le 2014, "Sequence to sequence learning with neural networks"). `additive` is Bahdanau, Cho and
+    Bengio's (2015), with the query of Luong, Pham and Manning (2015), whose are `dot`, `general` and input
+    feeding. Without input feeding, a whole target is read by one call of the layers, and attended at once.
+
+    With `bidirectional`, each direction of the encoder has half of `hidden_size`. `joint` shares one embedding
+    between source and target. Dropout in training: on what each layer and the output layer read, one mask for all
+    steps of a call.
+
+    `RecurrentEncoderDecoder("gru", 100, 120)`: the cell is one of `CELLS`. Raises `UserError` where an option does not
+    fit the others.
+    """
+
+    def __init__(
+        self,
+        cell: str,
+        /,
+        source_vocab_size: int,
+        vocab_size: int,
+        *,
+        embedding_size: int | None = None,
+        hidden_size: int = 256,
+        num_layers: int = 1,
+        bidirectional: bool = True,
+        attention: Attention = "general",
+        input_feeding: bool = False,
+        bridge: Literal["dense", "copy", "none"] = "dense",
+        tied: bool = False,
+        joint: bool = False,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.cell, self.source_vocab_size, self.vocab_size = cell, source_vocab_size, vocab_size
+        self.embedding_size = hidden_size if embedding_size is None else embedding_size
+        self.hidden_size, self.num_layers, self.bidirectional = hidden_size, num_layers, bidirectional
+        self.attention, self.input_feeding, self.bridge = attention, input_feeding, bridge
+        self.tied, self.joint, self.dropout = tied, joint, dropout
+        self._check()
+
+        D, H = self.embedding_size, hidden_size
+        R = D if tied else H
+        self.source_embedding = nn.Embedding(source_vocab_size, D)
+        self.target_embedding = self.source_embedding if joint else nn.Embedding(vocab_size, D)
+        self.encoder = self._layers(D, bidirectional)
+        self.decoder = self._layers(D + R if input_feeding else D, False)
+        if bridge == "dense":
+            self.bridges = nn.ModuleList(nn.Linear(H, H) for _ in range(num_layers * (2 if cell == "lstm" else 1)))
+        if attention != "none":
+            self.alignment = Alignment(attention, H, H)
+        self.readout = nn.Linear(H if attention == "none" else 2 * H, R)
+        self.output_layer = nn.Linear(R, vocab_size)
+        if tied:
+            self.output_layer.weight = self.target_embedding.weight
+        self._reset_parameters()
+
+    def _check(self) -> None:
+        if self.cell not in CELLS:
+            remedy = nearest(self.cell, CELLS)
+            raise UserError("cell", expected="a recurrent cell", got=repr(self.cell), remedy=remedy)
+        for name, known in (("attention", Attention), ("bridge", Literal["dense", "copy", "none"])):
+            if getattr(self, name) not in get_args(known):
+                raise UserError(name, expected=" or ".join(get_args(known)), got=repr(getattr(self, name)))
+        if self.num_layers < 1:
+            raise UserError("num_layers", expected="at least 1", got=self.num_layers)
+        if self.bidirectional and self.hidden_size % 2:
+            raise UserError("hidden_size", expected="an even size for two directions", got=self.hidden_size)
+        if self.input_feeding and self.attention == "none":
+            raise UserError("input_feeding: there is nothing to feed without attention", remedy="choose an attention")
+        if self.joint and self.source_vocab_size != self.vocab_size:
+            sizes = f"{self.source_vocab_size} and {self.vocab_size}"
+            raise UserError("joint embeddings", expected="one vocabulary for source and target", got=f"sizes {sizes}")
+        check_probability("dropout", self.dropout)
+
+    def _layers(self, input_size: int, both_ways: bool) -> nn.ModuleList:
+        H = self.hidden_size // 2 if both_ways else self.hidden_size
+        sizes = [input_size, *[self.hidden_size] * (self.num_layers - 1)]
+        return nn.ModuleList(CELLS[self.cell](D, H, bidirectional=both_ways) for D in sizes)
+
+    @torch.no_grad()
+    def _reset_parameters(self) -> None:
+        """So that every gate, score and logit begins with about unit variance; see `initialize_recurrent`."""
+        output_scale = OUTPUT_SCALE[self.cell]
+        scale = self.embedding_size**-0.5 if self.tied else 1.0  # what is tied begins as an output layer should
+        for embedding in {self.source_embedding, self.target_embedding}:
+            nn.init.normal_(embedding.weight, std=scale)
+        for layers in (self.encoder, self.decoder):
+            for depth, layer in enumerate(layers):
+                initialize_recurrent(cast(Recurrent, layer), output_scale if depth else scale)
+        linears: list[tuple[nn.Linear, float]] = [(self.readout, output_scale)]
+        if not self.tied:
+            linears.append((self.output_layer, 2 / 3))
+        for linear, scale in linears:
+            nn.init.normal_(linear.weight, std=1 / (scale * linear.in_features**0.5))
+            nn.init.zeros_(linear.bias)
+        nn.init.zeros_(self.output_layer.bias)
+
+    @property
+    def kind(self) -> str:
+        """The name under which `elman.models.ENCODER_DECODERS` makes such a model: that of the cell."""
+        return self.cell
+
+    def encode(self, source: Tensor, lengths: Tensor | None = None) -> RecurrentMemory:
+        """source (B, S) -> the decoder's first memory."""
+        B, S = source.shape
+        if lengths is None:
+            lengths = torch.full((B,), S, device=source.device)
+        x = self.source_embedding(source.t())  # (S, B, D): the layers are time-major
+        finals: list[State] = []
+        for layer in self.encoder:
+            x = locked_dropout(x, self.dropout, training=self.training)
+            x, final = layer(x, lengths=lengths)
+            # (directions, B, H/directions) -> (B, H)
+            finals.append(map_state(lambda h: h.transpose(0, 1).flatten(1), final))
+        values = locked_dropout(x, self.dropout, training=self.training).transpose(0, 1)  # (B, S, H)
+        if self.attention == "none":
+            values = values[:, :0]
+            keys = values
+        else:
+            keys = self.alignment.project(values)
+        fed = x.new_zeros(B, self.readout.out_features if self.input_feeding else 0)
+        return RecurrentMemory(tuple(self._cross_bridge(finals)), fed, keys, values, lengths)
+
+    def _cross_bridge(self, finals: list[State]) -> Iterator[State]:
+        """The decoder's first state from the encoder's last: as it is, through a dense layer, or not at all."""
+        bridges = iter(self.bridges if self.bridge == "dense" else ())
+        for final in finals:
+            if self.bridge == "none":
+                crossed = [torch.zeros_like(leaf) for leaf in leaves(final)]
+            elif self.bridge == "copy":
+                crossed = list(leaves(final))
+            else:
+                crossed = [next(bridges)(leaf) for leaf in leaves(final)]
+                crossed[0] = torch.tanh(crossed[0])  # an h lies between −1 and 1; a c is not bounded
+            yield LSTMState(*crossed) if self.cell == "lstm" else crossed[0]
+
+    def read(self, tokens: Tensor, state: State, *, lengths: Tensor | None = None) -> tuple[Tensor, RecurrentMemory]:
+        """Target tokens (B, T) -> hidden states (B, T, R) and the memory after them."""
+        hidden, _, memory = self._decode(tokens, cast(RecurrentMemory, state), lengths)
+        return hidden, memory
+
+    def align(self, tokens: Tensor, state: State) -> Tensor | None:
+        """The attention of each step: weights (B, T, S)."""
+        return self._decode(tokens, cast(RecurrentMemory, state), None)[1]
+
+    def _decode(
+        self, tokens: Tensor, memory: RecurrentMemory, lengths: Tensor | None
+    ) -> tuple[Tensor, Tensor | None, RecurrentMemory]:
+        mask = padding_mask(memory.lengths, memory.values.shape[1])  # (B, S)
+        x = self.target_embedding(tokens.t())  # (T, B, D)
+        x = locked_dropout(x, self.dropout, training=self.training)
+        if not self.input_feeding:
+            h, layers = self._read_layers(x, memory.layers, lengths)
+            hidden, weights = self._attend(h.transpose(0, 1), memory, mask)
+            hidden = locked_dropout(hidden, self.dropout, training=self.training, time_dim=1)
+            return hidden, weights, memory._replace(layers=layers)
+        return self._feed(x, memory, lengths, mask)
+
+    def _feed(
+        self, x: Tensor, memory: RecurrentMemory, lengths: Tensor | None, mask: Tensor
+    ) -> tuple[Tensor, Tensor | None, RecurrentMemory]:
+        """With input feeding: a step at a time, since a step's input is what the one before put out."""
+        hidden, weights = [x.new_zeros(x.shape[1], 0, self.readout.out_features)], []
+        for step, embedded in enumerate(x):
+            read = None if lengths is None else (lengths > step).long()  # 1 where the step is not padding
+            fed = torch.cat((embedded, memory.fed.to(embedded.dtype)), dim=-1)
+            h, layers = self._read_layers(fed[None], memory.layers, read)
+            readout, attended = self._attend(h.transpose(0, 1), memory, mask)
+            hidden.append(readout)
+            weights.append(cast(Tensor, attended))
+            after = readout[:, 0].to(memory.fed.dtype)
+            if read is not None:
+                after = torch.where(read[:, None] > 0, after, memory.fed)
+            memory = memory._replace(layers=layers, fed=after)
+        whole = locked_dropout(torch.cat(hidden, dim=1), self.dropout, training=self.training, time_dim=1)
+        return whole, torch.cat(weights, dim=1) if weights else None, memory
+
+    def _read_layers(
+        self, x: Tensor, states: tuple[State, ...], lengths: Tensor | None
+    ) -> tuple[Tensor, tuple[State, ...]]:
+        """x (T, B, D) -> the last layer's (T, B, H), and every layer's state."""
+        after: list[State] = []
+        for depth, (layer, before) in enumerate(zip(self.decoder, states, strict=True)):
+            if depth:
+                x = locked_dropout(x, self.dropout, training=self.training)
+            x, hx = layer(x, map_state(lambda h: h.unsqueeze(0), before), lengths=lengths)
+            hx = map_state(lambda h: h.squeeze(0), hx)
+            after.append(LSTMState(*hx) if self.cell == "lstm" else hx)
+        return x, tuple(after)
+
+    def _attend(self, h: Tensor, memory: RecurrentMemory, mask: Tensor) -> tuple[Tensor, Tensor | None]:
+        """h (B, T, H) -> what the output layer reads (B, T, R), and the attention's weights (B, T, S)."""
+        if self.attention == "none":
+            return torch.tanh(self.readout(h)), None
+        context, weights = self.alignment(h, memory.keys, memory.values, mask)
+        return torch.tanh(self.readout(torch.cat((h, context), dim=-1))), weights
+
+    def stacked_maps(self) -> dict[Tensor, int]:
+        """The matrices of every layer, a map for each gate of a cell, and those between them."""
+        gates = GATES[cast(Any, self.decoder[0]).cell]
+        cells = [p for part in (self.encoder, self.decoder) for p in part.parameters() if p.dim() == 2]
+        between = [self.readout.weight]
+        if self.bridge == "dense":
+            between += [p for p in self.bridges.parameters() if p.dim() == 2]
+        if self.attention in ("general", "additive"):
+            between.append(self.alignment.project_memory.weight)
+        return dict.fromkeys(cells, gates) | dict.fromkeys(between, 1)

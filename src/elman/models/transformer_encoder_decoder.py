@@ -1,0 +1,198 @@
+"""The Transformer as it was first described: an encoder, and a decoder that attends to it."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple, cast, get_args
+
+import torch
+from torch import Tensor, nn
+
+from elman.errors import UserError
+from elman.models.encoder_decoder import EncoderDecoder
+from elman.models.transformer import latest
+from elman.nn.alignment import padding_mask
+from elman.nn.attention import causal_mask
+from elman.nn.dropout import Dropout, check_probability
+from elman.nn.positions import sinusoidal, step_positions
+from elman.nn.transformer import Norm, SourceMemory, TransformerLayer
+from elman.state import State
+
+Positions = Literal["sinusoidal", "learned"]
+
+
+class TransformerMemory(NamedTuple):
+    """What a Transformer decoder remembers: its own keys and values, and those of the source.
+
+    The former are right-aligned, as in `TransformerState`: only a row's last `position` entries are its own.
+    """
+
+    keys: tuple[Tensor, ...]  # a layer: (B, N, C, H/N)
+    values: tuple[Tensor, ...]
+    position: Tensor  # (B,) int64, target tokens read
+    source_keys: tuple[Tensor, ...]  # a layer: (B, N, S, H/N), projected once
+    source_values: tuple[Tensor, ...]
+    lengths: Tensor  # (B,) of the sources
+
+
+class TransformerEncoderDecoder(EncoderDecoder):
+    """Attention only: Vaswani et al. 2017, "Attention is all you need".
+
+        m   = encoder(√H E_s[source] + position)
+        x_0 = √H E_t[token] + position
+        x_l = layer_l(x_{l−1}, m)          causal attention, attention to m, feedforward; l = 1 … decoder_layers
+        logits = W norm(x_L) + b           W = E_t if `tied`; with `joint`, E_s = E_t too (three-way)
+
+    `norm` is `pre` or `post` (see `TransformerLayer`), `positions` sinusoidal or learned (then no sequence may be
+    longer than `max_positions`). Raises `UserError` where sizes do not fit each other.
+    """
+
+    def __init__(
+        self,
+        source_vocab_size: int,
+        vocab_size: int,
+        *,
+        hidden_size: int = 128,
+        encoder_layers: int = 4,
+        decoder_layers: int = 4,
+        num_heads: int = 4,
+        feedforward_size: int | None = None,
+        positions: Positions = "sinusoidal",
+        max_positions: int = 512,
+        norm: Norm = "pre",
+        qk_norm: bool = True,
+        tied: bool = True,
+        joint: bool = False,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.source_vocab_size, self.vocab_size = source_vocab_size, vocab_size
+        self.hidden_size, self.encoder_layers, self.decoder_layers = hidden_size, encoder_layers, decoder_layers
+        self.num_heads, self.positions, self.max_positions = num_heads, positions, max_positions
+        self.feedforward_size = 4 * hidden_size if feedforward_size is None else feedforward_size
+        self.norm, self.qk_norm, self.tied, self.joint, self.dropout = norm, qk_norm, tied, joint, dropout
+        self._check()
+
+        H = hidden_size
+        self.source_embedding = nn.Embedding(source_vocab_size, H)
+        self.target_embedding = self.source_embedding if joint else nn.Embedding(vocab_size, H)
+        self.embedding_dropout = Dropout(dropout)
+        if positions == "learned":
+            self.position_embedding = nn.Embedding(max_positions, H)
+            nn.init.normal_(self.position_embedding.weight, std=1.0)
+        self.encoder = self._layers(encoder_layers, cross=False)
+        self.decoder = self._layers(decoder_layers, cross=True)
+        # Post-norm layers put out what is normalised already.
+        self.encoder_norm = nn.LayerNorm(H) if norm == "pre" else nn.Identity()
+        self.decoder_norm = nn.LayerNorm(H) if norm == "pre" else nn.Identity()
+        self.output_layer = nn.Linear(H, vocab_size)
+        if tied:
+            self.output_layer.weight = self.target_embedding.weight
+        for matrix in {self.source_embedding.weight, self.target_embedding.weight, self.output_layer.weight}:
+            nn.init.normal_(matrix, std=H**-0.5)
+        nn.init.zeros_(self.output_layer.bias)
+
+    def _check(self) -> None:
+        for name in ("encoder_layers", "decoder_layers"):
+            if getattr(self, name) < 1:
+                raise UserError(name, expected="at least 1", got=getattr(self, name))
+        if self.num_heads < 1 or self.hidden_size % self.num_heads:
+            raise UserError("num_heads", expected=f"a divisor of hidden_size {self.hidden_size}", got=self.num_heads)
+        for name, known in (("positions", Positions), ("norm", Norm)):
+            if getattr(self, name) not in get_args(known):
+                raise UserError(name, expected=" or ".join(get_args(known)), got=repr(getattr(self, name)))
+        if self.positions == "sinusoidal" and self.hidden_size % 2:
+            raise UserError("sinusoidal positions", expected="an even hidden_size", got=self.hidden_size)
+        if self.joint and self.source_vocab_size != self.vocab_size:
+            sizes = f"{self.source_vocab_size} and {self.vocab_size}"
+            raise UserError("joint embeddings", expected="one vocabulary for source and target", got=f"sizes {sizes}")
+        check_probability("dropout", self.dropout)
+
+    def _layers(self, count: int, *, cross: bool) -> nn.ModuleList:
+        H, N, F = self.hidden_size, self.num_heads, self.feedforward_size
+        return nn.ModuleList(
+            TransformerLayer(H, N, F, dropout=self.dropout, qk_norm=self.qk_norm, norm=self.norm, cross=cross)
+            for _ in range(count)
+        )
+
+    @property
+    def kind(self) -> str:
+        """The name under which `elman.models.ENCODER_DECODERS` makes such a model."""
+        return "transformer"
+
+    @property
+    def longest(self) -> int | None:
+        """The most tokens of a source, and of a target: so many as there are positions learnt."""
+        return self.max_positions if self.positions == "learned" else None
+
+    def encode(self, source: Tensor, lengths: Tensor | None = None) -> TransformerMemory:
+        """source (B, S) -> the decoder's memory before the first target token."""
+        B, S = source.shape
+        mask = None
+        if lengths is None:
+            lengths = torch.full((B,), S, device=source.device)
+        else:
+            mask = padding_mask(lengths, S)[:, None, None]  # (B, 1, 1, S)
+        x = self._embed(self.source_embedding, source, torch.arange(S, device=source.device))
+        empty = x.new_zeros(B, self.num_heads, 0, self.hidden_size // self.num_heads)
+        for layer in self.encoder:
+            x, _, _ = layer(x, empty, empty, rotation=None, mask=mask, causal=False)
+        x = self.encoder_norm(x)
+        projected = [cast(TransformerLayer, layer).cross_attention.project(x) for layer in self.decoder]
+        keys, values = zip(*projected, strict=True)
+        nothing = (empty,) * self.decoder_layers
+        position = torch.zeros(B, dtype=torch.int64, device=source.device)
+        return TransformerMemory(nothing, nothing, position, keys, values, lengths)
+
+    def read(self, tokens: Tensor, state: State, *, lengths: Tensor | None = None) -> tuple[Tensor, TransformerMemory]:
+        """Target tokens (B, T) -> normalised hidden states (B, T, H) and the memory after them."""
+        return self._decode(tokens, cast(TransformerMemory, state), lengths)
+
+    def align(self, tokens: Tensor, state: State) -> Tensor | None:
+        """The attention to the source, the mean over layers and heads: (B, T, S)."""
+        return torch.stack(self.cross_attentions(tokens, state)).mean(dim=(0, 2))
+
+    def cross_attentions(self, tokens: Tensor, state: State) -> list[Tensor]:
+        """The attention of each layer and head to the source: (B, N, T, S) a layer."""
+        attentions: list[Tensor] = []
+        self._decode(tokens, cast(TransformerMemory, state), None, attentions)
+        return attentions
+
+    def _decode(
+        self, tokens: Tensor, memory: TransformerMemory, lengths: Tensor | None, attentions: list[Tensor] | None = None
+    ) -> tuple[Tensor, TransformerMemory]:
+        T = tokens.shape[1]
+        cached = memory.keys[0].shape[2]
+        positions = step_positions(memory.position, T)  # (B, T)
+        mask = causal_mask(positions, cached) if cached else None
+        source_mask = padding_mask(memory.lengths, memory.source_keys[0].shape[2])[:, None, None]  # (B, 1, 1, S)
+        x = self._embed(self.target_embedding, tokens, positions)  # (B, T, H)
+        padding = None if lengths is None else T - lengths
+        kept_keys, kept_values = [], []
+        sources = zip(memory.source_keys, memory.source_values, strict=True)
+        for layer, keys, values, projected in zip(self.decoder, memory.keys, memory.values, sources, strict=True):
+            source = SourceMemory(*projected, source_mask)
+            x, keys, values = layer(x, keys, values, rotation=None, mask=mask, source=source, attentions=attentions)
+            kept_keys.append(latest(keys, cached + T, padding))
+            kept_values.append(latest(values, cached + T, padding))
+        position = memory.position + (T if lengths is None else lengths)
+        after = memory._replace(keys=tuple(kept_keys), values=tuple(kept_values), position=position)
+        return self.decoder_norm(x), after
+
+    def _embed(self, embedding: nn.Module, tokens: Tensor, positions: Tensor) -> Tensor:
+        """tokens (B, T), positions (T,) or (B, T) -> (B, T, H) of about unit variance, where they stand added."""
+        x = embedding(tokens) * self.hidden_size**0.5
+        if self.positions == "learned":
+            if positions.numel() and int(positions.max()) >= self.max_positions:
+                longest = int(positions.max()) + 1
+                raise UserError("a sequence is too long", expected=f"at most {self.max_positions} tokens", got=longest)
+            place = self.position_embedding(positions)
+        else:
+            place = sinusoidal(positions, self.hidden_size).to(x.dtype)
+        return self.embedding_dropout(x + place)
+
+    def stacked_maps(self) -> dict[Tensor, int]:
+        """The matrices of every layer; queries, keys and values of a layer lie in one matrix, or in two."""
+        layers = [cast(TransformerLayer, layer) for part in (self.encoder, self.decoder) for layer in part]
+        maps: dict[Tensor, int] = {p: 1 for layer in layers for p in layer.parameters() if p.dim() == 2}
+        maps |= {layer.attention.qkv.weight: 3 for layer in layers}
+        return maps | {layer.cross_attention.key_value.weight: 2 for layer in layers[self.encoder_layers :]}

@@ -1,0 +1,64 @@
+"""Attention of a recurrent decoder over all hidden states of an encoder: three ways to score how well two fit."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from elman.errors import UserError
+
+Score = Literal["additive", "dot", "general"]
+
+
+def padding_mask(lengths: Tensor, steps: int) -> Tensor:
+    """True where a step belongs to the row: lengths (B,) -> (B, steps).
+
+    >>> padding_mask(torch.tensor([2, 3]), 3).long()
+    tensor([[1, 1, 0],
+            [1, 1, 1]])
+    """
+    return torch.arange(steps, device=lengths.device) < lengths[:, None]
+
+
+class Alignment(nn.Module):
+    """How much each step of a decoder takes from each hidden state of an encoder.
+
+        a_t = softmax_s score(h_t, m_s)             context_t = Σ_s a_ts m_s
+
+        dot       score(h, m) = h · m                                      Luong, Pham and Manning 2015
+        general   score(h, m) = h · W m                                    the same
+        additive  score(h, m) = v · tanh(W h + U m)                        Bahdanau, Cho and Bengio 2015
+
+    What depends on the encoder alone (W m or U m) is computed once a source, by `project`: these are the keys.
+    """
+
+    def __init__(self, score: Score, hidden_size: int, memory_size: int) -> None:
+        super().__init__()
+        if score not in get_args(Score):
+            raise UserError("attention", expected=" or ".join(get_args(Score)), got=repr(score))
+        if score == "dot" and hidden_size != memory_size:
+            raise UserError("dot attention", expected=f"a memory of size {hidden_size}", got=memory_size)
+        self.score = score
+        if score == "general":
+            self.project_memory = nn.Linear(memory_size, hidden_size, bias=False)
+        elif score == "additive":
+            self.project_memory = nn.Linear(memory_size, hidden_size, bias=False)
+            self.project_query = nn.Linear(hidden_size, hidden_size)
+            self.energy = nn.Linear(hidden_size, 1, bias=False)
+
+    def project(self, memory: Tensor) -> Tensor:
+        """memory (B, S, M) -> the keys (B, S, H)."""
+        return memory if self.score == "dot" else self.project_memory(memory)
+
+    def forward(self, query: Tensor, keys: Tensor, memory: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """query (B, T, H), keys (B, S, H), memory (B, S, M), mask (B, S) -> context (B, T, M), weights (B, T, S)."""
+        if self.score == "additive":
+            inner = torch.tanh(self.project_query(query).unsqueeze(2) + keys.unsqueeze(1))  # (B, T, S, H)
+            scores = self.energy(inner).squeeze(-1)
+        else:
+            scores = query @ keys.transpose(1, 2)
+        scores = scores.to(torch.promote_types(scores.dtype, torch.float32)).masked_fill(~mask[:, None], -torch.inf)
+        weights = scores.softmax(-1).to(memory.dtype)  # (B, T, S)
+        return weights @ memory, weights

@@ -1,0 +1,48 @@
+"""Which parameters a recurrent layer has: their names, shapes and first values."""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor, nn
+
+from elman.kernels import GATES, Cell
+
+
+def shapes(
+    cell: Cell, D: int, H: int, proj_size: int, *, bias: bool, peepholes: bool, layer_norm: bool
+) -> dict[str, tuple[int, ...]]:
+    """Of one layer in one direction that reads vectors of size D, under the names of `Weights`, torch.nn's first.
+
+    >>> shapes("gru", 2, 5, 0, bias=False, peepholes=False, layer_norm=True)
+    {'weight_ih': (15, 2), 'weight_hh': (15, 5), 'gain_ih': (15,), 'gain_hh': (15,)}
+    """
+    G = GATES[cell] * H
+    found: dict[str, tuple[int, ...]] = {"weight_ih": (G, D), "weight_hh": (G, proj_size or H)}
+    if bias:
+        found |= {"bias_ih": (G,), "bias_hh": (G,)}
+    if proj_size:
+        found["weight_hr"] = (proj_size, H)
+    if peepholes:
+        found["weight_peephole"] = (3 * H,)
+    if layer_norm:
+        found |= {"gain_ih": (G,), "gain_hh": (G,)}
+        if cell == "lstm":
+            found |= {"gain_cell": (H,)} | ({"bias_cell": (H,)} if bias else {})
+    return found
+
+
+def suffix(layer: int, direction: int) -> str:
+    """The end of a parameter's name: `_l0`, `_l0_reverse`, ..."""
+    return f"_l{layer}" + ("_reverse" if direction else "")
+
+
+def reset(name: str, parameter: Tensor, H: int) -> None:
+    """Draw it from U(-1/sqrt(H), 1/sqrt(H)) as torch.nn does, but begin layer normalization with 1 and 0."""
+    if "gain_" in name:  # which may be parametrized
+        nn.init.ones_(parameter)
+    elif "bias_cell" in name:
+        nn.init.zeros_(parameter)
+    else:
+        bound = 1 / math.sqrt(H)
+        nn.init.uniform_(parameter, -bound, bound)

@@ -1,0 +1,123 @@
+"""Sequence to sequence: foretell each token of a target from its source and the tokens before it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from elman.data.batches import PairBatch, TokenBatches, evaluation_batches
+from elman.data.lanes import NOT_COUNTED
+from elman.data.sequences import PairPart
+from elman.models import EncoderDecoder
+from elman.state import State
+from elman.tasks.output_loss import output_loss
+from elman.train.objective import Loss, Place
+
+EVALUATION_TOKENS = 4096  # a batch
+
+Scores = Callable[[EncoderDecoder], dict[str, float]]
+"""What is measured on texts that the model writes: BLEU, exact matches, and so on."""
+
+
+@dataclass
+class Translation:
+    """The objective of an encoder-decoder on pairs (see `train.training.Objective`).
+
+    Teacher forcing: a step reads the true token before it (Williams and Zipser 1989). With `scheduled_sampling` p, it
+    reads the model's own last choice instead with a probability that rises from 0 to p over the budget (Bengio et al.
+    2015); the choices are those of a first pass over the true tokens, all steps at once (Mihaylova and Martins 2019;
+    Duckworth et al. 2019). `label_smoothing` e takes e of the probability from the true token and gives it to all
+    alike (Szegedy et al. 2016).
+    """
+
+    train: TokenBatches
+    valid: PairPart
+    eods: tuple[int, int]  # of source and target
+    label_smoothing: float = 0.0
+    scheduled_sampling: float = 0.0
+    metric: str = "loss"
+    scores: Scores | None = None
+
+    def __post_init__(self) -> None:
+        first = self.train.part.epoch(0)
+        self.training_size = int(first.target_lengths.sum()) + len(first)
+        self.validation_size = int(self.valid.target_lengths.sum()) + len(self.valid)
+
+    def batches(self, epoch: int) -> int:
+        """How many batches an epoch is cut into."""
+        return self.train.count(epoch)
+
+    def loss(self, model: nn.Module, place: Place, state: State | None) -> Loss:
+        """Mean smoothed cross entropy, in nats a target token, of a batch."""
+        model = cast(EncoderDecoder, model)
+        batch = self.train.batch(place.epoch, place.batch).to(next(model.parameters()).device)
+        begin = model.encode(batch.source, batch.source_lengths)
+        p = self.scheduled_sampling * min(place.progress, 1.0)
+        inputs = own_choices(model, batch.inputs, begin, p) if p else batch.inputs
+        hidden, _ = model.read(inputs, begin)  # (B, T, H); what padding reads comes after all that counts
+        counted = batch.targets != NOT_COUNTED
+        wanted = batch.targets[counted]  # (N,)
+        mean = output_loss(model.output_layer, hidden[counted], wanted, self.label_smoothing)
+        return Loss(mean, wanted.numel(), None)
+
+    def validate(self, model: nn.Module) -> dict[str, float]:
+        """Loss and accuracy token by token, and the scores of what the model writes."""
+        model = cast(EncoderDecoder, model)
+        metrics = evaluate(model, self.valid, self.eods)
+        return metrics | (self.scores(model) if self.scores else {})
+
+    def cost(self, metrics: dict[str, float]) -> float:
+        """The loss, or the chosen score with its sign turned."""
+        value = metrics[self.metric]
+        return value if self.metric == "loss" else -value
+
+    def describe(self, metrics: dict[str, float]) -> str:
+        """Loss, accuracy and scores."""
+        words = {"bleu": "BLEU {:.2f}", "chrf": "chrF {:.2f}", "exact_match": "{:.2f} % exact"}
+        scores = [text.format(metrics[name]) for name, text in words.items() if name in metrics]
+        return ", ".join([f"{metrics['loss']:.4f} nats a token, {metrics['accuracy']:.2f} % right", *scores])
+
+    def initial_state(self, model: nn.Module) -> None:
+        """Nothing is carried from batch to batch."""
+
+
+@torch.no_grad()
+def evaluate(model: EncoderDecoder, part: PairPart, eods: tuple[int, int]) -> dict[str, float]:
+    """Foretell every target token of a part from the true ones before it.
+
+    Returns:
+        `loss` in nats a token, `perplexity`, `accuracy`: how many of 100 tokens were the most probable one, `tokens`.
+    """
+    device = next(model.parameters()).device
+    total, right, tokens = 0.0, 0, 0
+    for _, pairs in evaluation_batches(part, EVALUATION_TOKENS, *eods):
+        batch: PairBatch = pairs.to(device)
+        hidden, _ = model.read(batch.inputs, model.encode(batch.source, batch.source_lengths))
+        counted = batch.targets != NOT_COUNTED
+        logits, wanted = model.output(hidden[counted]), batch.targets[counted]  # (N, V), (N,)
+        exact = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        total += F.cross_entropy(exact, wanted, reduction="sum").double().item()
+        right += int((logits.argmax(-1) == wanted).sum())
+        tokens += wanted.numel()
+    loss = total / tokens
+    return {
+        "loss": loss,
+        "perplexity": math.exp(min(loss, 700.0)),
+        "accuracy": 100 * right / tokens,
+        "tokens": tokens,
+    }
+
+
+@torch.no_grad()
+def own_choices(model: EncoderDecoder, inputs: Tensor, begin: State, p: float) -> Tensor:
+    """inputs (B, T), each token but the first replaced with probability p by what the model holds most probable."""
+    hidden, _ = model.read(inputs, begin)
+    choices = model.output(hidden[:, :-1]).argmax(-1)  # (B, T−1)
+    replaced = torch.rand(choices.shape, device=choices.device) < p
+    return torch.cat((inputs[:, :1], torch.where(replaced, choices, inputs[:, 1:])), dim=1)

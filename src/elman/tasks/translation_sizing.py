@@ -1,0 +1,95 @@
+"""Sizes of an encoder-decoder that fit the budget, where a person left them open."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from elman import environment
+from elman.data.parallel import ParallelCorpus
+from elman.errors import UserError
+from elman.tasks.task import Choice, fill
+from elman.train import config
+from elman.train.config import Settings
+from elman.train.settings import TransformerTranslatorSettings
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What was found to train a kind of encoder-decoder well in minutes."""
+
+    learning_rate: float
+    model: Mapping[str, Any]
+    train: Mapping[str, Any] = field(default_factory=dict)
+
+
+RECURRENT = {"embedding_size": 256, "hidden_size": 256, "num_layers": 1, "dropout": 0.2}
+MUON = {"optimizer": "muon", "muon_rate": 0.02}
+RECIPES = {
+    "lstm": Recipe(4e-3, RECURRENT, MUON),
+    "gru": Recipe(3e-3, RECURRENT, MUON),
+    "elman": Recipe(2e-3, RECURRENT, MUON),
+    "transformer": Recipe(
+        4e-3,
+        {"hidden_size": 128, "encoder_layers": 4, "decoder_layers": 4, "num_heads": 4, "dropout": 0.15},
+        MUON,
+    ),
+}
+WEIGHT_DECAY = 0.05
+
+
+def choose(asked: Settings, corpus: ParallelCorpus) -> Choice:
+    """Fill in what was left open.
+
+    Args:
+        asked: what was asked for; what it leaves open is not in its sections' `model_fields_set`.
+        corpus: what there is to learn from.
+    """
+    recipe = RECIPES[asked.kind]
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    precision = "bfloat16" if environment.has_bfloat16(device) else "float32"
+    train = fill(
+        asked.train,
+        asked.train,
+        device=device,
+        precision=precision,
+        learning_rate=recipe.learning_rate,
+        weight_decay=WEIGHT_DECAY,
+        **recipe.train,
+    )
+    longest = _longest(asked, corpus)
+    model = fill(asked.model, asked.model, **recipe.model)
+    if isinstance(model, TransformerTranslatorSettings):
+        heads = max(n for n in range(1, model.num_heads + 1) if model.hidden_size % n == 0)
+        model = fill(model, asked.model, num_heads=heads, max_positions=longest)
+        if model.positions == "learned" and model.max_positions < longest:
+            expected = f"at least the longest pair's {longest}"
+            raise UserError("max_positions", expected=expected, got=model.max_positions, exit_code=2)
+    settings = config.build(asked.model_copy(update={"model": model, "train": train}).model_dump())
+    batches = corpus.train.epoch(0)
+    tokens = int(batches.target_lengths.sum()) + len(batches)
+    mean = math.ceil(tokens / len(batches))
+    reason = (
+        f"chosen: {_sizes(settings)}, dropout {settings.model.dropout:g}, "
+        f"learning rate {settings.train.learning_rate:g}, {settings.train.precision}\n"
+        f"because: {len(batches):,} pairs of about {mean} target tokens"
+    )
+    return Choice(settings, reason)
+
+
+def _longest(asked: Settings, corpus: ParallelCorpus) -> int:
+    """The most tokens on a side of any pair, `<eod>` among them."""
+    valid = corpus.valid
+    return max(asked.data.max_length, int(valid.source_lengths.max()), int(valid.target_lengths.max())) + 1
+
+
+def _sizes(settings: Settings) -> str:
+    model = settings.model
+    if settings.kind == "transformer":
+        return f"{model.encoder_layers}+{model.decoder_layers} layers of {model.hidden_size} units"
+    attention = f"{model.attention} attention" if model.attention != "none" else "no attention"
+    return f"{model.num_layers}+{model.num_layers} layers of {model.hidden_size} units, {attention}"

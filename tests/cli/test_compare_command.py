@@ -1,0 +1,123 @@
+"""`elman compare` as a person uses it: one table a seed, exact resumption, clear refusals."""
+
+from __future__ import annotations
+
+import builtins
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from elman.cli import run as command
+from elman.compare import comparison
+from elman.compare.plan import Plan
+from elman.compare.training import Stopped
+from elman.train.schedule import Budget
+
+SMALL = ["--models", "gru,elman", "--steps", "6", "--parameters", "5000", "--set", "lanes=4", "--set", "k1=8"]
+Fails = Callable[[list[str | Path], int], str]
+
+
+@pytest.fixture(scope="module")
+def compared(plain_text: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("compared") / "comparison"
+    assert command(["compare", str(plain_text), "-o", str(folder), "--seeds", "2", *SMALL]) == 0
+    return folder
+
+
+def test_everything_is_there(compared: Path) -> None:
+    names = {path.name for path in compared.iterdir()}
+    runs = {"gru-1", "gru-2", "elman-1", "elman-2"}
+    assert names == runs | {"cache", "comparison.json", "timing.json", "report.html"}
+    known = json.loads((compared / "comparison.json").read_text())
+    assert set(known["runs"]) == runs
+    assert all(abs(count - 5000) <= 100 for count in known["parameters"].values())
+    assert len({result["tokens"] for result in known["runs"].values()}) == 1
+    for name, result in known["runs"].items():
+        # What is measured block by block is what validation measured.
+        best = min(loss for _, _, loss in result["curve"])
+        assert result["loss"] == pytest.approx(best, rel=1e-5), name
+    page = (compared / "report.html").read_text()
+    assert "Loss against tokens read" in page
+    assert "nan" not in page
+
+
+def test_the_same_seed_gives_the_same_table(
+    compared: Path, plain_text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["compare", str(plain_text), "--seeds", "2", *SMALL]
+    assert command([*arguments, "-o", str(tmp_path / "again"), "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (tmp_path / "again" / "comparison.json").read_bytes() == (compared / "comparison.json").read_bytes()
+    assert {one["model"] for one in report["models"]} == {"gru", "elman"}
+    assert report["conclusion"][0].startswith(f"{report['models'][0]['model']} has the least loss")
+
+
+def test_an_interrupted_comparison_ends_as_if_it_had_not_been(compared: Path, plain_text: Path, tmp_path: Path) -> None:
+    plan = Plan(
+        str(plain_text), ("gru", "elman"), budget=Budget(6, "steps"), parameters=5000, seeds=2,
+        settings=("lanes=4", "k1=8"),
+    )  # fmt: skip
+    folder, asked = tmp_path / "comparison", 0
+
+    def stop() -> bool:
+        nonlocal asked
+        asked += 1
+        return asked % 5 == 0
+
+    stopped = 0
+    while True:
+        try:
+            comparison.compare(plan, folder, resume=True, stop=stop)
+            break
+        except Stopped:
+            stopped += 1
+    assert stopped > 2
+    assert (folder / "comparison.json").read_bytes() == (compared / "comparison.json").read_bytes()
+
+
+def test_a_search_is_resumed_and_the_same(plain_text: Path, tmp_path: Path) -> None:
+    pytest.importorskip("optuna")
+    arguments = ["compare", str(plain_text), "--trials", "2", *SMALL]
+    assert command([*arguments, "-o", str(tmp_path / "one")]) == 0
+    known = json.loads((tmp_path / "one" / "comparison.json").read_text())
+    assert [[trial["factor"] for trial in trials] for trials in known["trials"].values()] == [
+        [1.0, known["trials"]["gru"][1]["factor"]]
+    ] * 2  # the same factors are tried for every model
+    shutil.copytree(tmp_path / "one", tmp_path / "two")
+    shutil.rmtree(tmp_path / "two" / "elman-1")
+    cut = known | {"trials": {"gru": known["trials"]["gru"][:1]}, "runs": {}}
+    (tmp_path / "two" / "comparison.json").write_text(json.dumps(cut))
+    assert command([*arguments, "-o", str(tmp_path / "two"), "--resume"]) == 0
+    assert json.loads((tmp_path / "two" / "comparison.json").read_text()) == known
+
+
+def test_without_optuna(plain_text: Path, tmp_path: Path, fails: Fails, monkeypatch: pytest.MonkeyPatch) -> None:
+    imported = builtins.__import__
+
+    def without(name: str, *rest: Any) -> Any:
+        if name == "optuna":
+            raise ImportError(name)
+        return imported(name, *rest)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    line = fails(["compare", plain_text, "-o", tmp_path / "x", "--trials", "1", *SMALL], 1)
+    assert "pip install 'elman[compare]'" in line
+    assert not (tmp_path / "x").exists()
+
+
+def test_refusals(compared: Path, plain_text: Path, tmp_path: Path, fails: Fails) -> None:
+    before = (compared / "comparison.json").read_bytes()
+    begin: list[str | Path] = ["compare", plain_text, "-o", compared, "--seeds", "2", *SMALL]
+    assert "go on with it (--resume)" in fails(begin, 2)
+    assert "another seed" in fails([*begin, "--resume", "--seed", "9"], 2)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("mine")
+    for flag in ("--overwrite", "--resume"):
+        assert "is not empty" in fails(["compare", plain_text, "-o", tmp_path / "mine", flag, *SMALL], 2)
+    assert "no such file" in fails(["compare", tmp_path / "none.txt", "-o", tmp_path / "x", *SMALL], 2)
+    assert (compared / "comparison.json").read_bytes() == before
+    assert not (tmp_path / "x").exists()

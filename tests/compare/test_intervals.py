@@ -1,0 +1,60 @@
+"""Intervals against formulas written out, and against how often they hold the truth."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from elman.compare.intervals import (
+    Blocks,
+    difference_over_seeds,
+    difference_over_text,
+    over_seeds,
+    over_text,
+)
+
+
+def test_students_interval_of_a_mean() -> None:
+    values = [1.40, 1.45, 1.41, 1.44]
+    found = over_seeds(values)
+    half = 3.182 * np.std(values, ddof=1) / math.sqrt(4)
+    assert (found.middle, found.low, found.high) == pytest.approx((1.425, 1.425 - half, 1.425 + half))
+
+
+def test_welch_on_equal_samples_is_students_with_fewer_degrees_rounded_down() -> None:
+    a, b = [1.0, 2.0, 3.0], [2.0, 3.0, 4.0]  # equal variances: 4 degrees of freedom
+    found = difference_over_seeds(a, b)
+    assert found.middle == pytest.approx(-1.0)
+    assert found.high - found.middle == pytest.approx(2.776 * math.sqrt(2 / 3))
+    assert found.holds_zero
+
+
+def test_seeds_that_do_not_differ_leave_no_doubt() -> None:
+    found = difference_over_seeds([1.0, 1.0], [2.0, 2.0])
+    assert (found.low, found.high) == (-1.0, -1.0)
+    assert not found.holds_zero
+
+
+def test_the_intervals_hold_the_truth_about_as_often_as_they_say() -> None:
+    random = np.random.default_rng(3)
+    held = [over_seeds(list(random.normal(5.0, 2.0, 4))) for _ in range(400)]
+    assert 0.91 < np.mean([one.low <= 5.0 <= one.high for one in held]) < 0.98
+
+
+def test_the_bootstrap_is_near_the_normal_interval() -> None:
+    random = np.random.default_rng(1)
+    nats, tokens = random.normal(140.0, 20.0, 400), np.full(400, 100.0)
+    found = over_text(Blocks(nats, tokens))
+    half = 1.96 * nats.std() / math.sqrt(400) / 100
+    assert found.middle == pytest.approx(nats.mean() / 100)
+    assert found.high - found.low == pytest.approx(2 * half, rel=0.1)
+
+
+def test_blocks_are_paired() -> None:
+    """What both models find hard is no doubt about which is better."""
+    random = np.random.default_rng(2)
+    nats, tokens = random.normal(140.0, 20.0, 400), np.full(400, 100.0)
+    found = difference_over_text(Blocks(nats + 1.0, tokens), Blocks(nats, tokens))
+    assert (found.low, found.middle, found.high) == pytest.approx((0.01, 0.01, 0.01))

@@ -1,0 +1,54 @@
+"""Sampling: a seed and a sentence decide, and nothing else."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+
+import pytest
+import torch
+
+from elman.decode.ancestral import greedy_search, sample_targets
+from elman.decode.beam import beam_search
+from elman.decode.constraints import Constraints
+from elman.decode.sampling import sample
+from encoder_decoders import Table
+
+SOURCE = torch.tensor([[1, 2, 3], [2, 3, 0], [1, 1, 1]])
+LENGTHS = torch.tensor([3, 2, 3])
+
+
+def test_targets_are_drawn_as_often_as_they_are_probable() -> None:
+    constraints = Constraints(max_length=2)
+    options = {"end": 3, "constraints": constraints}
+    [every] = beam_search(Table(4), SOURCE[:1], beam=20, n_best=20, **options)  # type: ignore[arg-type]
+    # The end of the longest is forced: it is drawn whatever its probability.
+    logs = [y.log_probability - (y.token_log_probabilities[-1] if len(y.tokens) == 2 else 0.0) for y in every]
+    [drawn] = sample_targets(Table(4), SOURCE[:1], seeds=[1], samples=20_000, **options)  # type: ignore[arg-type]
+    counts = Counter(y.tokens for y in drawn)
+    for y, log_p in zip(every, logs, strict=True):
+        assert counts[y.tokens] / 20_000 == pytest.approx(math.exp(log_p), abs=0.012)
+    assert {y.tokens: y.log_probability for y in drawn} == pytest.approx({y.tokens: y.log_probability for y in every})
+
+
+def test_a_sentence_is_drawn_alike_in_any_batch() -> None:
+    together = sample_targets(Table(6), SOURCE, LENGTHS, end=5, seeds=[5, 6, 7], samples=3, p=0.95)
+    for row in range(3):
+        source = SOURCE[row : row + 1, : LENGTHS[row]]
+        assert sample_targets(Table(6), source, end=5, seeds=[5 + row], samples=3, p=0.95) == [together[row]]
+    assert len({y.tokens for y in together[0]}) > 1
+    assert sample_targets(Table(6), SOURCE, LENGTHS, end=5, seeds=[8, 6, 7], samples=3, p=0.95)[0] != together[0]
+
+
+@pytest.mark.parametrize("filters", [{"temperature": 0.0}, {"k": 1}, {"p": 0.0}, {"floor": 1.0}])
+def test_the_strictest_filters_leave_greedy_search(filters: dict[str, float]) -> None:
+    found = sample_targets(Table(6), SOURCE, LENGTHS, end=5, seeds=[1, 2, 3], samples=2, **filters)  # type: ignore[arg-type]
+    greedy = greedy_search(Table(6), SOURCE, LENGTHS, end=5)
+    assert [[y.tokens for y in of_one] for of_one in found] == [[y.tokens] * 2 for y in greedy]
+
+
+def test_a_number_decides_by_the_cumulative_sum() -> None:
+    logits = torch.tensor([0.0, 0.5, 0.0, 0.3, 0.2, 0.0]).log()
+    numbers = [0.0, 0.49, 0.51, 0.79, 0.81, 1 - 2**-53]
+    uniform = torch.tensor(numbers, dtype=torch.double)
+    assert sample(logits.expand(6, 6), uniform=uniform).tolist() == [1, 1, 3, 3, 4, 4]

@@ -1,0 +1,144 @@
+"""Translation as a task: the tokenizer, the sizes and the settings that follow from pairs, and what asking changes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from elman.cli.train_arguments import choose_task
+from elman.data import parallel
+from elman.errors import UserError
+from elman.tasks import pair_task
+from elman.tasks.preparation import prepare
+from elman.tasks.translation_sizing import RECIPES, WEIGHT_DECAY
+from elman.train.config import Settings, build, read_yaml
+
+SMALL = {"hidden_size": 8}
+
+
+def write(path: Path, pairs: list[tuple[str, str]]) -> Path:
+    path.write_text("".join(f"{source}\t{target}\n" for source, target in pairs), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def words(tmp_path: Path) -> Path:
+    return write(tmp_path / "words.tsv", [(f"go{n}", f"went{n}") for n in range(60)])
+
+
+@pytest.fixture
+def sentences(tmp_path: Path) -> Path:
+    text = "a sentence with rather many words of which the last is number"
+    return write(tmp_path / "sentences.tsv", [(f"{text} {n}", f"{text} {n * n}") for n in range(60)])
+
+
+def tree(source: Path | str, kind: str = "lstm", **sections: dict[str, Any]) -> dict[str, Any]:
+    data = {"source": str(source)} | sections.pop("data", {})
+    budget = {"amount": 2, "unit": "steps"}
+    return {"task": "translation", "kind": kind, "budget": budget, "data": data, "model": dict(SMALL)} | sections
+
+
+def resolved(asked: dict[str, Any], folder: Path) -> Settings:
+    with prepare(asked, folder) as prepared:
+        return prepared.settings
+
+
+def test_characters_for_words_and_byte_pairs_for_sentences(words: Path, sentences: Path, tmp_path: Path) -> None:
+    for source, kind in ((words, "char"), (sentences, "bpe")):
+        settings = build(tree(source))
+        assert settings.data.tokenizer == "auto"
+        assert pair_task.tokenizer(settings.data) == kind
+        assert resolved(tree(source), tmp_path / kind).data.tokenizer == kind
+    assert resolved(tree(sentences, data={"tokenizer": "word"}), tmp_path / "word").data.tokenizer == "word"
+
+
+def test_made_pairs_are_of_characters() -> None:
+    assert pair_task.tokenizer(build(tree("dates")).data) == "char"
+
+
+@pytest.mark.parametrize("kind", RECIPES)
+def test_what_is_left_open_is_chosen_and_what_is_asked_for_stays(words: Path, tmp_path: Path, kind: str) -> None:
+    asked = tree(words, kind, model=dict(SMALL) | {"dropout": 0.3}, train={"weight_decay": 0.5, "optimizer": "sgd"})
+    settings = resolved(asked, tmp_path / "run")
+    recipe = RECIPES[kind]
+    assert (settings.model.hidden_size, settings.model.dropout) == (8, 0.3)
+    assert (settings.train.weight_decay, settings.train.optimizer) == (0.5, "sgd")
+    assert settings.train.learning_rate == recipe.learning_rate
+    chosen = resolved(tree(words, kind, model={}), tmp_path / "open")
+    assert {name: getattr(chosen.model, name) for name in recipe.model} == dict(recipe.model)
+    assert {name: getattr(chosen.train, name) for name in recipe.train} == dict(recipe.train)
+    assert chosen.train.weight_decay == WEIGHT_DECAY
+
+
+def test_settings_are_what_a_file_of_them_says(words: Path, tmp_path: Path) -> None:
+    settings = resolved(tree(words, train={"metric": "exact_match"}), tmp_path / "run")
+    stored = tmp_path / "run" / "config.yaml"
+    assert build(read_yaml(stored)) == settings
+    assert build(yaml.safe_load(settings.to_yaml())).to_yaml() == settings.to_yaml()
+    again = resolved(read_yaml(stored), tmp_path / "again")
+    assert again == settings
+
+
+@pytest.mark.parametrize("joint", [True, False])
+def test_one_vocabulary_or_two(words: Path, tmp_path: Path, joint: bool) -> None:
+    settings = build(tree(words, data={"joint": joint}))
+    corpus = pair_task.corpus(settings, tmp_path, print, None)
+    model = pair_task.build(settings, corpus)
+    assert (model.source_embedding is model.target_embedding) == joint
+    assert (" and " in pair_task.describe(corpus).partition("pairs, ")[2]) != joint
+    assert list(pair_task.tokenizers(corpus)) == ["source_tokenizer", "target_tokenizer"]
+
+
+def test_what_is_left_out_is_said(tmp_path: Path) -> None:
+    pairs = write(tmp_path / "x.tsv", [(f"a{n}", f"b{n}") for n in range(60)] + [("c", ""), ("c" * 50, "d")])
+    valid = write(tmp_path / "valid.tsv", [("a1", "b1")])
+    said: list[str] = []
+    settings = build(tree(pairs, data={"max_length": 20, "valid": str(valid)}))
+    corpus = pair_task.corpus(settings, tmp_path / "cache", said.append, None)
+    assert len(corpus.train) == 60
+    assert said == [
+        f"1 pairs with an empty side are left out (the first: line 61 of {pairs})",
+        "1 training pairs of more than 20 tokens are left out (max_length)",
+    ]
+
+
+def test_the_data_says_what_the_task_is(words: Path, tmp_path: Path) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("no pairs")
+    for data, task in (
+        ([str(words)], "translation"),
+        ([str(text)], "language-modelling"),
+        ([str(text), str(text)], "translation"),
+        (["dates"], "translation"),
+        (["python-stdlib"], "language-modelling"),
+    ):
+        asked: dict[str, Any] = {}
+        choose_task(asked, "auto", list(data), None, None)
+        assert asked["task"] == task
+    asked = {}
+    choose_task(asked, "language-modelling", [str(words)], None, None)
+    assert asked["task"] == "language-modelling"
+
+
+def test_pairs_that_are_not_there(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"none\.tsv"):
+        pair_task.check(build(tree(tmp_path / "none.tsv")))
+    (tmp_path / "a.tsv").write_text("a\tb\n")
+    with pytest.raises(UserError, match=r"none\.tsv"):
+        pair_task.check(build(tree(tmp_path / "a.tsv", data={"valid": str(tmp_path / "none.tsv")})))
+
+
+def test_a_card_says_how_a_model_is_used() -> None:
+    usage = pair_task.usage(Path("somewhere"))
+    assert 'elman.load("somewhere")' in usage
+    assert "elman predict somewhere FILE" in usage
+
+
+def test_an_endless_source_is_called_fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parallel, "LEARN_FROM", 500)
+    settings = build(tree("dates", train={"epoch_pairs": 30}))
+    corpus = pair_task.corpus(settings, tmp_path, print, None)
+    assert pair_task.describe(corpus).startswith("30 fresh training and 1,000 validation pairs")

@@ -42,6 +42,19 @@ def test_the_weights_make_what_the_layer_puts_out(make: Make, name: str, cached:
     assert len(every) == 2
 
 
+def test_an_encoder_looks_both_ways() -> None:
+    torch.manual_seed(0)
+    layer = Attention(8, 2).double()
+    x, nothing = torch.randn(2, 5, 8, dtype=torch.float64), torch.zeros(2, 2, 0, 4, dtype=torch.float64)
+    read = lambda: layer(x, nothing, nothing, rotation=None, mask=None, causal=False)  # noqa: E731
+    [weights] = attention_weights(layer, read)
+    with torch.no_grad():
+        y, _, values = read()
+        mixed = (torch.from_numpy(weights) @ values).transpose(1, 2).flatten(2)
+        torch.testing.assert_close(layer.out(mixed), y, rtol=0, atol=1e-12)
+    assert (weights > 0).all()
+
+
 def test_there_is_no_attention(make: Make) -> None:
     model = make("gru")
     with pytest.raises(UserError, match="no attention in the model"):

@@ -51,6 +51,30 @@ def test_the_gates_make_the_states(make: Make, name: str) -> None:
             torch.testing.assert_close(h, visit.after[0], rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("names", [["peepholes"], ["layer_norm"], ["peepholes", "layer_norm"]], ids="+".join)
+def test_the_gates_of_a_variation_make_its_states(names: list[str]) -> None:
+    """h_t = o tanh(LN(c_t)) for what the layer itself says c_t is, and c_t = f c_{t−1} + i g."""
+    torch.manual_seed(0)
+    layer = elman.nn.LSTM(3, 4, dtype=torch.float64, **dict.fromkeys(names, True))
+    for parameter in layer.parameters():
+        nn.init.normal_(parameter, std=0.6)
+    x = torch.randn(6, 2, 3, dtype=torch.float64)
+    [visit] = visit_layers(layer, lambda: layer(x))
+    with torch.no_grad():
+        gates = GATES["lstm"](visit.inputs, visit.before, visit.weights)
+        (h, c), w = visit.before, visit.weights
+        u, v = visit.inputs @ w.weight_ih.T, h @ w.weight_hh.T
+        if "layer_norm" in names:
+            u = nn.functional.layer_norm(u, (16,)) * w.gain_ih
+            v = nn.functional.layer_norm(v, (16,)) * w.gain_hh
+        g = (u + w.bias_ih + v + w.bias_hh)[..., 8:12].tanh()
+        torch.testing.assert_close(gates["f"] * c + gates["i"] * g, visit.after[1], rtol=0, atol=1e-12)
+        seen = visit.after[1]
+        if "layer_norm" in names:
+            seen = nn.functional.layer_norm(seen, (4,)) * w.gain_cell + w.bias_cell
+        torch.testing.assert_close(gates["o"] * seen.tanh(), visit.after[0], rtol=0, atol=1e-12)
+
+
 @pytest.mark.parametrize("name", RECURRENT)
 def test_states_are_those_of_reading_token_by_token(make: Make, name: str) -> None:
     model = make(name).eval()

@@ -57,8 +57,7 @@ class Subject:
             if steps < LEAST_STEPS:
                 raise UserError(
                     f"{self.text} is too short to look at",
-                    expected=f"at least {LEAST_STEPS} tokens",
-                    got=len(self.tokens),
+                    expected=f"documents of at least {LEAST_STEPS} tokens",
                 )
             starts = _starts(self.tokens, self.run.tokenizer.eod, steps)
         chosen = starts[np.unique(np.linspace(0, len(starts) - 1, rows).astype(int))]

@@ -60,7 +60,9 @@ def _weights(call: Given) -> Tensor:
     keys = torch.cat((keys, k), dim=2)  # (B, N, S, H/N)
     mask = call.options["mask"]
     if mask is None:
-        mask = torch.ones(T, T, dtype=torch.bool, device=x.device).tril()
+        mask = torch.ones(T, keys.shape[2], dtype=torch.bool, device=x.device)
+        if call.options.get("causal", True):
+            mask = mask.tril()
     scores = q @ keys.transpose(2, 3) / layer.head_size**0.5  # (B, N, T, S)
     return scores.masked_fill(~mask, -torch.inf).softmax(-1)
 

@@ -15,11 +15,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from elman.errors import UserError
 from elman.kernels import Cell, Weights
+from elman.kernels.reference import project, recur
+from elman.kernels.seam import QUIET
 from elman.lens.visit import LayerVisit
 
 Floats = npt.NDArray[np.float64]
@@ -46,16 +47,22 @@ class LayerGates:
 
 
 def lstm_gates(x: Tensor, before: Sequence[Tensor], weights: Weights) -> dict[str, Tensor]:
-    """i, f, o = sigmoid(W_i x_t + b_i + W_h h_{t−1} + b_h): x (T, B, D), h before each step (T, B, P) -> (T, B, H)."""
-    sums = F.linear(x, weights.weight_ih, weights.bias_ih) + F.linear(before[0], weights.weight_hh, weights.bias_hh)
-    i, f, _, o = sums.sigmoid().chunk(4, -1)
-    return {"i": i, "f": f, "o": o}
+    """i, f, o = sigmoid(W_i x_t + b_i + W_h h_{t−1} + b_h): x (T, B, D), h before each step (T, B, P) -> (T, B, H).
+
+    With peepholes i and f also read c_{t−1}, and o reads c_t; with layer normalization both sums are normalized.
+    """
+    h, c = before
+    i, f, g, o = (project(x, weights) + recur(h, weights, QUIET)).chunk(4, -1)
+    if weights.weight_peephole is not None:
+        p_i, p_f, p_o = weights.weight_peephole.chunk(3)
+        i, f = i + p_i * c, f + p_f * c
+        o = o + p_o * (f.sigmoid() * c + i.sigmoid() * g.tanh())
+    return {"i": i.sigmoid(), "f": f.sigmoid(), "o": o.sigmoid()}
 
 
 def gru_gates(x: Tensor, before: Sequence[Tensor], weights: Weights) -> dict[str, Tensor]:
     """r, z = sigmoid(W_i x_t + b_i + W_h h_{t−1} + b_h): x (T, B, D), h before each step (T, B, H) -> (T, B, H)."""
-    sums = F.linear(x, weights.weight_ih, weights.bias_ih) + F.linear(before[0], weights.weight_hh, weights.bias_hh)
-    r, z, _ = sums.sigmoid().chunk(3, -1)
+    r, z, _ = (project(x, weights) + recur(before[0], weights, QUIET)).sigmoid().chunk(3, -1)
     return {"r": r, "z": z}
 
 

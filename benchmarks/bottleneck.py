@@ -59,7 +59,8 @@ def page(rows: list[dict[str, Any]], lengths: list[float], unit: str) -> str:
     ]
     facts = [(Path(row["run"]).name, f"{row['parameters']:,} parameters") for row in rows]
     text = "The same test pairs, in buckets of about equal size by the length of their source."
-    return render(Report("The bottleneck", "Quality against length.", facts, [Section("Quality", text, figures, [])], ""))
+    sections = [Section("Quality", text, figures, [])]
+    return render(Report("The bottleneck", "Quality against length.", facts, sections, ""))
 
 
 def main() -> None:

@@ -1,6 +1,7 @@
-"""Training time of a token against the length of source and target, for recurrent encoder-decoders and the Transformer.
+"""Training time of a token against the length of source and target, recurrent and Transformer.
 
-    python benchmarks/time_by_length.py [--models gru,gru:input_feeding,transformer] [--tokens 4096] [-o plot.html] [--json]
+    python benchmarks/time_by_length.py [--models gru,gru:input_feeding,transformer] [--tokens 4096]
+                                        [-o plot.html] [--json]
 
 Every length has batches of about as many tokens. A recurrent model's operations a token do not depend on the length,
 but its steps wait for each other; attention's grow with the length.
@@ -70,7 +71,8 @@ def main() -> None:
             for index, (name, times) in enumerate(found.items())
         ]
         reading = "Flat is a cost a token that does not depend on the length."
-        figure = line_chart(lines, title="Training time", x="tokens", y="µs a token", log_x=True, zero=True, reading=reading)
+        names = {"title": "Training time", "x": "tokens", "y": "µs a token"}
+        figure = line_chart(lines, **names, log_x=True, zero=True, reading=reading)
         text = f"Source and target of that many tokens, batches of {arguments.tokens} target tokens."
         page = Report("Time against length", "Forward and backward.", [], [Section("Time", text, [figure], [])], "")
         arguments.out.write_text(render(page), encoding="utf-8")

@@ -153,8 +153,7 @@ def look_at_dependence(pairs: Pairs) -> Part:
         lags, quantiles = by_distance(loss_gradients(model, *pairs.batch(rows)))
         colour = 1 if name == "trained" else 2
         curves.append(Line(name, lags, *(quantiles[1], quantiles[0], quantiles[2]), colour, name != "trained"))
-        share = quantiles[1][-1] / quantiles[1][0]
-        lines.append(f"{name}: {lags[-1]:.0f} tokens from a source's end, {share:.2f} of the gradient there is left")
+        lines.append(f"{name}: {_reach(lags[-1], quantiles[1])}")
         numbers[name] = {"distance": lags, "low": quantiles[0], "median": quantiles[1], "high": quantiles[2]}
     figures.insert(
         0,
@@ -170,6 +169,13 @@ def look_at_dependence(pairs: Pairs) -> Part:
     )
     text = "How much the loss depends on each token of its source: the same measure for every kind of model."
     return Part(Section("What is taken from the source", text, figures, lines), numbers, lines)
+
+
+def _reach(distance: float, median: npt.NDArray[np.float64]) -> str:
+    if median[0] == 0:  # branches that begin at zero hand nothing on before they have learnt
+        return "no gradient reaches the source"
+    share = float(median[-1] / median[0])
+    return f"the gradient {distance:.0f} tokens before a source's end is {share:.2g} times that at its end"
 
 
 def by_distance(norms: Sequence[npt.NDArray[np.float64]]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:

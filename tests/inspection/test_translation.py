@@ -34,8 +34,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     pairs = [f"{one} {two}\t{two[::-1]} {one[::-1]}\n" for one in words for two in words]
     (place / "pairs.tsv").write_text("".join(pairs))
     for name, options in MODELS.items():
-        given = ["train", str(place / "pairs.tsv"), "-o", str(place / name), "--steps", "60", *options]
-        assert command([*given, "--set", "hidden_size=8", "--set", "validation_sentences=0"]) == 0
+        given = ["train", str(place / "pairs.tsv"), "-o", str(place / name), "--steps", "120", *options]
+        assert command([*given, "--set", "hidden_size=16", "--set", "validation_sentences=0"]) == 0
     return {name: place / name for name in MODELS}
 
 

@@ -27,8 +27,9 @@ demo: setup       ## train on the Python standard library for a minute, then wri
 	@echo '      $(BIN)/elman generate runs/demo "class "      write more with this model'
 	@echo '      $(BIN)/elman --help                           everything else'
 
+# Two tests at a time, each on one thread: two that share two cores by threads would wait for each other.
 test: setup lint types  ## lint, types and every test
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
 lint: setup
 	$(BIN)/ruff check .

@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 
 from elman import environment
 from elman.data.parallel import ParallelCorpus
+from elman.data.sequences import PairPart
 from elman.errors import UserError
 from elman.tasks.task import Choice, fill
 from elman.train import config
@@ -40,6 +42,8 @@ RECIPES = {
     ),
 }
 WEIGHT_DECAY = 0.05
+BATCH_TOKENS = 256, 4096  # at least, and at most
+BATCHES = 128  # an epoch, at least, where the pairs are few
 
 
 def choose(asked: Settings, corpus: ParallelCorpus) -> Choice:
@@ -49,7 +53,7 @@ def choose(asked: Settings, corpus: ParallelCorpus) -> Choice:
         asked: what was asked for; what it leaves open is not in its sections' `model_fields_set`.
         corpus: what there is to learn from.
     """
-    recipe = RECIPES[asked.kind]
+    recipe, first = RECIPES[asked.kind], corpus.train.epoch(0)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     precision = "bfloat16" if environment.has_bfloat16(device) else "float32"
     train = fill(
@@ -59,6 +63,7 @@ def choose(asked: Settings, corpus: ParallelCorpus) -> Choice:
         precision=precision,
         learning_rate=recipe.learning_rate,
         weight_decay=WEIGHT_DECAY,
+        batch_tokens=_batch_tokens(first),
         **recipe.train,
     )
     longest = _longest(asked, corpus)
@@ -70,15 +75,21 @@ def choose(asked: Settings, corpus: ParallelCorpus) -> Choice:
             expected = f"at least the longest pair's {longest}"
             raise UserError("max_positions", expected=expected, got=model.max_positions, exit_code=2)
     settings = config.build(asked.model_copy(update={"model": model, "train": train}).model_dump())
-    batches = corpus.train.epoch(0)
-    tokens = int(batches.target_lengths.sum()) + len(batches)
-    mean = math.ceil(tokens / len(batches))
+    mean = math.ceil(int(first.target_lengths.sum()) / len(first)) + 1
     reason = (
         f"chosen: {_sizes(settings)}, dropout {settings.model.dropout:g}, "
-        f"learning rate {settings.train.learning_rate:g}, {settings.train.precision}\n"
-        f"because: {len(batches):,} pairs of about {mean} target tokens"
+        f"learning rate {settings.train.learning_rate:g}, batches of {settings.train.batch_tokens:,} tokens, "
+        f"{settings.train.precision}\n"
+        f"because: {len(first):,} pairs of about {mean} target tokens"
     )
     return Choice(settings, reason)
+
+
+def _batch_tokens(first: PairPart) -> int:
+    """So many that an epoch has a hundred batches or more: few pairs are worth more steps, not larger ones."""
+    least, most = BATCH_TOKENS
+    tokens = int(np.maximum(first.source_lengths, first.target_lengths).sum()) + len(first)
+    return min(max(tokens // BATCHES // least * least, least), most)
 
 
 def _longest(asked: Settings, corpus: ParallelCorpus) -> int:

@@ -49,8 +49,8 @@ class Limits(NamedTuple):
 
 
 def default_max_length(lengths: Tensor) -> Tensor:
-    """How long the target of a source of so many tokens may be, where nobody says: twice as long, and 20."""
-    return 2 * lengths + 20
+    """How long the target of a source of so many tokens may be, where nobody says: three times as long, and 30."""
+    return 3 * lengths + 30
 
 
 def limits_of(constraints: Constraints, lengths: Tensor, end: int) -> Limits:

@@ -69,7 +69,7 @@ def test_a_length_for_each_sentence() -> None:
 
 
 def test_the_length_follows_the_source_and_yields_to_the_shortest() -> None:
-    assert default_max_length(torch.tensor([1, 10])).tolist() == [22, 40]
+    assert default_max_length(torch.tensor([1, 10])).tolist() == [33, 60]
     assert [len(y.tokens) for y in greedy(min_length=45)] == [45] * 3
 
 

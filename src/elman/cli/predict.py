@@ -59,7 +59,8 @@ def command(
     prefix: Annotated[str, typer.Option(help="What every translation begins with.")] = "",
     min_length: Annotated[int, typer.Option(help="The fewest tokens of a translation.", min=0)] = 0,
     max_length: Annotated[
-        int | None, typer.Option(help="The most tokens of a translation; default three times the source, and 30.", min=0)
+        int | None,
+        typer.Option(help="The most tokens of a translation; default three times the source, and 30.", min=0),
     ] = None,
     block_ngrams: Annotated[int | None, typer.Option(help="Write no N tokens twice.", min=1)] = None,
     batch: Annotated[int, typer.Option(help="Sentences decoded together.", min=1)] = 64,

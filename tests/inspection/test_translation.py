@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -97,3 +98,16 @@ def test_what_cannot_be_looked_at(
     message = capsys.readouterr().err
     assert told in message
     assert message.count("\n") == 1
+
+
+def test_the_pairs_are_those_that_were_held_out(runs: dict[str, Path], tmp_path: Path) -> None:
+    """Not those that the run has learnt from; and where the cache is gone, they are found again."""
+    run = elman.load(runs["none"])
+    cache = (runs["none"] / "cache" / "valid.jsonl").read_text().splitlines()
+    held_out = [tuple(json.loads(line)) for line in cache]
+    assert 0 < len(held_out) < 36
+    assert list(open_pairs(run, None).part.texts()) == held_out
+    moved = tmp_path / "moved"
+    shutil.copytree(runs["none"], moved)
+    shutil.rmtree(moved / "cache")
+    assert list(open_pairs(elman.load(moved), None).part.texts()) == held_out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from elman.data import paircache, parallel
 from elman.data.batches import pair_batch
-from elman.data.encoding import evaluation_part
+from elman.data.encoding import encode_texts, evaluation_part
 from elman.data.sequences import PairPart
 from elman.data.vocabularies import Tokenizers
 from elman.decode.translate import Beam, Translator
@@ -69,22 +71,42 @@ def open_pairs(run: TranslationRun, data: str | None) -> Pairs:
         UserError: there are none.
     """
     tokenizers = Tokenizers(run.source_tokenizer, run.target_tokenizer)
-    name: str | list[str]
     if data is not None:
-        name = data
+        part, name = evaluation_part(data, tokenizers), Path(data).name
     else:
-        stored = run.path / "config.yaml"
-        settings = config.build(config.read_yaml(stored)).data if stored.is_file() else None
-        if settings is None:
-            raise UserError(f"{run.path} does not say what it was trained on", remedy="give pairs: a .tsv or .jsonl")
-        files = (settings.valid, settings.valid_target) if settings.valid else (settings.source, settings.target)
-        name = [file for file in files if file is not None]
-    part = evaluation_part(name, tokenizers)
+        part, name = _validation(run, tokenizers)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
         fresh = build_encoder_decoder(run.model.config).eval()
-    shown = " and ".join(Path(file).name for file in ([name] if isinstance(name, str) else name))
-    return Pairs(run, fresh, part, shown)
+    return Pairs(run, fresh, part, name)
+
+
+def _validation(run: TranslationRun, tokenizers: Tokenizers) -> tuple[PairPart, str]:
+    """The pairs that the run was validated on, from its cache or read again; and what they are."""
+    stored = run.path / "config.yaml"
+    if not stored.is_file():
+        raise UserError(f"{run.path} does not say what it was trained on", remedy="give pairs: a .tsv or .jsonl")
+    settings = config.build(config.read_yaml(stored))
+    data = settings.data
+    source, valid = (
+        [file for file in files if file is not None]
+        for files in ((data.source, data.target), (data.valid, data.valid_target))
+    )
+    name = " and ".join(Path(file).name for file in valid or source)
+    name = name if valid else f"the validation part of {name}"
+    kept = paircache.reuse(run.path / "cache", tokenizers.fingerprint, "fingerprint", data.fingerprint)
+    if kept is not None:
+        return encode_texts(kept.valid, tokenizers), name
+    with tempfile.TemporaryDirectory(prefix="elman-") as cache:
+        corpus = parallel.prepare(
+            source,
+            Path(cache),
+            valid=valid or None,
+            tokenizer=tokenizers,
+            seed=settings.train.seed,
+            expect=data.fingerprint or None,
+        )
+    return corpus.valid, name
 
 
 def look_at_alignments(pairs: Pairs) -> Part:

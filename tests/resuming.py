@@ -47,3 +47,15 @@ def assert_same(folder: Path, other: Path) -> None:
     assert a[2].keys() == b[2].keys()
     assert all(torch.equal(a[2][name], b[2][name]) for name in a[2])
     assert a[3] == b[3]
+
+
+def assert_interruptions_change_nothing(settings: dict[str, Any], folder: Path) -> None:
+    """Trained in one go, and in pieces with stops and kills between them: the same files, bit by bit."""
+    session(settings, folder / "whole")
+    session(settings, folder / "parts", stop=1)
+    session(settings, folder / "parts", kill=5)
+    session(settings, folder / "parts", stop=6)
+    session(settings, folder / "parts", kill=7)
+    torch.manual_seed(99)  # whatever happened in between
+    session(settings, folder / "parts")
+    assert_same(folder / "whole", folder / "parts")

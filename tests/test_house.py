@@ -33,10 +33,11 @@ BELOW: dict[str, set[str]] = {
     "runs": GROUND | {"kernels", "nn", "models", "data"},
     "lens": GROUND | {"kernels", "nn", "models"},
     "report": set(),
-    "inspection": GROUND | {"kernels", "nn", "models", "data", "train", "runs", "lens", "report", "decode"},
+    "inspection": GROUND
+    | {"kernels", "nn", "models", "data", "train", "runs", "lens", "report", "decode", "environment"},
     "tasks": GROUND | {"kernels", "nn", "models", "data", "train", "runs", "environment", "metrics", "decode"},
     "compare": GROUND | {"models", "data", "train", "tasks", "decode", "runs", "lens", "report", "inspection"},
-    "lab": GROUND | {"kernels", "nn", "models", "data", "train", "lens", "report", "inspection"},
+    "lab": GROUND | {"kernels", "nn", "models", "data", "train", "lens", "report", "inspection", "environment"},
 }
 BELOW["cli"] = set(BELOW)
 BELOW["__main__"] = {"cli"}

@@ -25,13 +25,14 @@ import torch
 
 from elman import __version__, atomic
 from elman.data.tokenizers import Tokenizer, load_tokenizer
+from elman.data.vocabularies import NAMES
 from elman.errors import UserError
 from elman.models import EncoderDecoder, LanguageModel, build, build_encoder_decoder
 
 FORMAT = 1
 TOKENIZERS = {  # of each task, by the names of their files
     "language-modelling": ("tokenizer",),
-    "translation": ("source_tokenizer", "target_tokenizer"),
+    "translation": NAMES,
 }
 OURS = {"config.yaml", "env.json", "metrics.jsonl", "timing.jsonl", "cache", "model", "checkpoints", ".lock"}
 OURS |= {"report.html"}

@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from elman.errors import UserError
 from elman.train import checkpoints
 from elman.train.loop import Finished, Resumed, Warned
-from resuming import assert_same, ended, session
+from resuming import assert_interruptions_change_nothing, assert_same, ended, session
 
 SMALL: dict[str, dict[str, Any]] = {
     "elman": {"hidden_size": 6, "embedding_size": 5, "recompute": True},
@@ -58,14 +57,7 @@ def test_resumed_is_undisturbed(
     request: pytest.FixtureRequest, tmp_path: Path, text: str, kind: str, train: dict[str, Any]
 ) -> None:
     settings = tree(request.getfixturevalue(text), kind, **train)
-    session(settings, tmp_path / "whole")
-    session(settings, tmp_path / "parts", stop=1)
-    session(settings, tmp_path / "parts", kill=5)
-    session(settings, tmp_path / "parts", stop=6)
-    session(settings, tmp_path / "parts", kill=7)
-    torch.manual_seed(99)  # whatever happened in between
-    session(settings, tmp_path / "parts")
-    assert_same(tmp_path / "whole", tmp_path / "parts")
+    assert_interruptions_change_nothing(settings, tmp_path)
     if "patience" in train or train.get("optimizer") == "ntasgd":
         _, _, tensors, values = ended(tmp_path / "whole")
         done = values["counters"]["step"]

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from elman.cli.console import say
+from elman.cli.sampling_options import MinP, TopK, TopP
 from elman.errors import UserError
 
 
@@ -20,13 +21,9 @@ def command(
     temperature: Annotated[
         float, typer.Option(help="Above 1 bolder, below 1 safer, 0 the most probable.", min=0)
     ] = 0.8,
-    top_k: Annotated[int | None, typer.Option(help="Only the K most probable tokens.", min=1)] = None,
-    top_p: Annotated[
-        float | None, typer.Option(help="Only the fewest tokens that hold P of the probability.", min=0, max=1)
-    ] = None,
-    min_p: Annotated[
-        float | None, typer.Option(help="Only tokens P times as probable as the best.", min=0, max=1)
-    ] = None,
+    top_k: TopK = None,
+    top_p: TopP = None,
+    min_p: MinP = None,
     seed: Annotated[int | None, typer.Option(help="For the same text again.", min=0, max=2**63 - 1)] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object, with each token's log-probability.")

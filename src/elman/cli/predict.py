@@ -16,6 +16,7 @@ import typer
 
 from elman.cli.alignment import alignment_lines
 from elman.cli.console import Display, say
+from elman.cli.sampling_options import MinP, TopK, TopP
 from elman.errors import UserError
 
 if TYPE_CHECKING:
@@ -48,13 +49,9 @@ def command(
     ] = None,
     sample: Annotated[bool, typer.Option("--sample", help="Draw at random instead of searching.")] = False,
     temperature: Annotated[float | None, typer.Option(help="Above 1 bolder, below 1 safer; default 1.", min=0)] = None,
-    top_k: Annotated[int | None, typer.Option(help="Only the K most probable tokens.", min=1)] = None,
-    top_p: Annotated[
-        float | None, typer.Option(help="Only the fewest tokens that hold P of the probability.", min=0, max=1)
-    ] = None,
-    min_p: Annotated[
-        float | None, typer.Option(help="Only tokens P times as probable as the best.", min=0, max=1)
-    ] = None,
+    top_k: TopK = None,
+    top_p: TopP = None,
+    min_p: MinP = None,
     seed: Annotated[int | None, typer.Option(help="For the same samples again.", min=0, max=2**63 - 1)] = None,
     prefix: Annotated[str, typer.Option(help="What every translation begins with.")] = "",
     min_length: Annotated[int, typer.Option(help="The fewest tokens of a translation.", min=0)] = 0,

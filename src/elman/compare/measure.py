@@ -13,13 +13,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from elman.compare.intervals import Blocks
-from elman.data.lanes import evaluation_windows
+from elman.data.lanes import NOT_COUNTED
 from elman.data.tokenfile import TokenFile
 from elman.decode.generate import generate
 from elman.lens import gradient_flow
 from elman.models import LanguageModel
-from elman.state import State
-from elman.tasks.language_modelling import BURN_IN, EVALUATION_LANES, EVALUATION_WINDOW
+from elman.tasks.language_modelling import readings
 from elman.train import journal
 
 MOST_BLOCKS = 512
@@ -31,18 +30,12 @@ PROMPT, WRITTEN, REPEATS = 32, 128, 3
 @torch.no_grad()
 def block_losses(model: LanguageModel, tokens: TokenFile, eod: int | None) -> Blocks:
     """The losses that validation takes the mean of, each block being one window of one lane (or some in a row)."""
-    lanes = max(1, min(EVALUATION_LANES, len(tokens) // (8 * BURN_IN)))
-    device = next(model.parameters()).device
     nats, counts = [], []
-    state: State | None = None
-    for part in evaluation_windows(tokens, lanes=lanes, window=EVALUATION_WINDOW, burn_in=BURN_IN, eod=eod):
-        resets = None if part.resets is None else part.resets.to(device)
-        hidden, state = model.read(part.inputs.to(device), state, resets=resets)
-        targets = part.targets.to(device)
+    for hidden, targets in readings(model, tokens, eod):
         logits = model.output(hidden).float()
         each = F.cross_entropy(logits.transpose(1, 2), targets, reduction="none")  # (B, T), zero where not counted
         nats.append(each.double().sum(1).cpu().numpy())
-        counts.append((targets != -100).sum(1).double().cpu().numpy())
+        counts.append((targets != NOT_COUNTED).sum(1).double().cpu().numpy())
     lost, counted = np.stack(nats, 1), np.stack(counts, 1)  # (B, N): a lane's blocks in a row
     joined = -(-lost.size // MOST_BLOCKS)
     edges = np.arange(0, lost.size, joined)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from elman.data.tokenfile import write_json
 from elman.data.tokenizers import Tokenizer, load_tokenizer, train_tokenizer
 
-FILES = ("source_tokenizer.json", "target_tokenizer.json")
+NAMES = ("source_tokenizer", "target_tokenizer")
 
 
 class Tokenizers(NamedTuple):
@@ -27,8 +27,8 @@ class Tokenizers(NamedTuple):
 
     def save(self, folder: Path) -> None:
         """Write both; `load_tokenizers` reads them."""
-        for name, tokenizer in zip(FILES, self, strict=True):
-            write_json(folder / name, tokenizer.to_json())
+        for name, tokenizer in zip(NAMES, self, strict=True):
+            write_json(folder / f"{name}.json", tokenizer.to_json())
 
 
 def load_tokenizers(folder: Path) -> Tokenizers:
@@ -36,7 +36,7 @@ def load_tokenizers(folder: Path) -> Tokenizers:
 
     Errors: `UserError` where a file is missing or damaged.
     """
-    source, target = (load_tokenizer(folder / name) for name in FILES)
+    source, target = (load_tokenizer(folder / f"{name}.json") for name in NAMES)
     return Tokenizers(source, source if source.fingerprint == target.fingerprint else target)
 
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-import torch
-
 from elman import __version__, runs
+from elman.environment import one_thread
 from elman.errors import UserError, nearest
 from elman.inspection import attention, clipping, gates, gradients, memory, translation, truncation
 from elman.inspection.part import Part, plain
@@ -124,17 +122,6 @@ def _look(
             progress(f"looking at its {name}", index / len(chosen))
             found[name] = look(subject)
     return found
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Steps of one token are too small to share: beside another busy process, threads only wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _inspection(

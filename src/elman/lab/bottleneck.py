@@ -4,13 +4,43 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from torch import Tensor
+from torch.nn import functional as F
 
-from elman.lab.attending import Repeater, accuracy, loss, sentences
 from elman.lab.experiment import Experiment, Findings, Setting
 from elman.lab.fitting import fit_sequence
+from elman.models import RecurrentEncoderDecoder
+from elman.models.recurrent_encoder_decoder import Attention
 from elman.report import Line, line_chart
 
-NAMES = {False: "without attention", True: "with attention"}
+NAMES: dict[Attention, str] = {"none": "without attention", "general": "with attention"}
+SYMBOLS = 12  # 1 ... 12; 0 begins the answer, and is padding
+
+
+def sentences(batch: int, shortest: int, longest: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Random symbols (B, S), padded, and how many of them (B,)."""
+    random = np.random.default_rng(seed)
+    lengths = random.integers(shortest, longest + 1, batch)
+    symbols = random.integers(1, SYMBOLS + 1, (batch, longest))
+    symbols[np.arange(longest) >= lengths[:, None]] = 0
+    return torch.from_numpy(symbols), torch.from_numpy(lengths)
+
+
+def predict(model: RecurrentEncoderDecoder, source: Tensor, lengths: Tensor) -> Tensor:
+    """Logits (B, S, V) of the sentence itself as the answer, each symbol given the right ones before it."""
+    return model(F.pad(source, (1, 0))[:, :-1], model.encode(source, lengths))[0]
+
+
+def loss(model: RecurrentEncoderDecoder, source: Tensor, lengths: Tensor) -> Tensor:
+    """Mean cross entropy."""
+    return F.cross_entropy(predict(model, source, lengths).flatten(0, 1), source.flatten(), ignore_index=0)
+
+
+@torch.no_grad()
+def accuracy(model: RecurrentEncoderDecoder, source: Tensor, lengths: Tensor) -> float:
+    """Of symbols."""
+    found = predict(model, source, lengths).argmax(-1)
+    return float((found == source)[source > 0].float().mean())
 
 
 def _run(setting: Setting, steps: int | None = None) -> Findings:
@@ -20,9 +50,11 @@ def _run(setting: Setting, steps: int | None = None) -> Findings:
     right: dict[str, list[float]] = {}
     for index, (attention, name) in enumerate(NAMES.items()):
         torch.manual_seed(setting.seed)
-        model = Repeater(48, attention=attention)
+        model = RecurrentEncoderDecoder(
+            "gru", SYMBOLS + 1, SYMBOLS + 1, hidden_size=48, bidirectional=False, attention=attention, bridge="copy"
+        )
 
-        def draw(step: int, model: Repeater = model) -> torch.Tensor:
+        def draw(step: int, model: RecurrentEncoderDecoder = model) -> Tensor:
             return loss(model, *sentences(64, 2, longest, setting.seed * 10**6 + step))
 
         def report(done: float, index: int = index, name: str = name) -> None:

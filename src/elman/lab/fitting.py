@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from elman.environment import one_thread
 from elman.nn import GRU, LSTM, Elman
 
 CELLS: dict[str, type[Elman] | type[GRU] | type[LSTM]] = {"elman": Elman, "gru": GRU, "lstm": LSTM}
@@ -78,17 +78,6 @@ def fit_sequence(
     """
     with one_thread():
         return _fit(model, loss, steps, rate, clip, optimizer, progress)
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Networks as small as these are slower on several threads, and their sums would depend on how many."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _fit(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 from abc import ABC, abstractmethod
 from typing import Any
 
 from torch import Tensor, nn
 
+from elman.models.configuration import constructor_arguments
 from elman.state import State
 
 
@@ -73,8 +73,6 @@ class EncoderDecoder(nn.Module, ABC):
     def config(self) -> dict[str, Any]:
         """Plain values with which `elman.models.build_encoder_decoder` makes this model again.
 
-        Every constructor argument is an attribute of the same name; what is positional-only is in `kind`.
+        See `constructor_arguments`; what is positional-only is in `kind`.
         """
-        arguments = inspect.signature(type(self)).parameters.values()
-        names = [argument.name for argument in arguments if argument.kind is not argument.POSITIONAL_ONLY]
-        return {"model": self.kind} | {name: getattr(self, name) for name in names}
+        return {"model": self.kind} | constructor_arguments(self)

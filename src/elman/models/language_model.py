@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 from abc import ABC, abstractmethod
 from typing import Any
 
 from torch import Tensor, nn
 
+from elman.models.configuration import constructor_arguments
 from elman.state import State
 
 
@@ -72,8 +72,6 @@ class LanguageModel(nn.Module, ABC):
     def config(self) -> dict[str, Any]:
         """Plain values with which `elman.models.build` makes this model again, the parameters aside.
 
-        Every constructor argument is an attribute of the same name; what is positional-only is in `kind`.
+        See `constructor_arguments`; what is positional-only is in `kind`.
         """
-        arguments = inspect.signature(type(self)).parameters.values()
-        names = [argument.name for argument in arguments if argument.kind is not argument.POSITIONAL_ONLY]
-        return {"model": self.kind} | {name: getattr(self, name) for name in names}
+        return {"model": self.kind} | constructor_arguments(self)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import pairwise
 from typing import NamedTuple, cast
 
@@ -162,16 +163,12 @@ class RecurrentLM(LanguageModel):
         tokens = tokens.t()  # (T, B): the layers' kernels are time-major
         x = self.embedding(tokens)  # (T, B, D)
         x = embedding_dropout(x, tokens, self.vocab_size, self.dropout_embedding, training=self.training)
-        after: list[State] = []
-        for depth, (layer, before) in enumerate(zip(self.layers, memory, strict=True)):
-            p = self.dropout_input if depth == 0 else self.dropout_hidden
-            x = locked_dropout(x, p, training=self.training)
-            outputs, hx = layer(x, map_state(_add_layer_dim, before), lengths=lengths, resets=resets)
-            x = x + outputs if self.residual and x.shape == outputs.shape else outputs  # (T, B, H)
-            hx = map_state(_drop_layer_dim, hx)
-            after.append(LSTMState(*hx) if self.cell == "lstm" else hx)
+        dropouts = [self.dropout_input, *[self.dropout_hidden] * (self.num_layers - 1)]
+        x, after = read_layers(
+            self.layers, x, memory, dropouts, self.training, lengths=lengths, resets=resets, residual=self.residual
+        )
         x = locked_dropout(x, self.dropout_output, training=self.training)
-        return x.transpose(0, 1), tuple(after)
+        return x.transpose(0, 1), after
 
     def output(self, hidden: Tensor) -> Tensor:
         """Hidden states (..., H) -> logits (..., V)."""
@@ -184,6 +181,32 @@ class RecurrentLM(LanguageModel):
         """The matrices of every layer: a map for each of the cell's gates."""
         parameters = [p for layer in self.layers for p in layer.parameters() if p.dim() == 2]
         return dict.fromkeys(parameters, GATES[cast(Recurrent, self.layers[0]).cell])
+
+
+def read_layers(
+    layers: Iterable[nn.Module],
+    x: Tensor,
+    memory: Iterable[State],
+    dropouts: Iterable[float],
+    training: bool,
+    *,
+    lengths: Tensor | None = None,
+    resets: Tensor | None = None,
+    residual: bool = False,
+) -> tuple[Tensor, tuple[State, ...]]:
+    """One layer after another: x (T, B, D) -> the last one's outputs (T, B, H), and the memory of each after them.
+
+    `dropouts` has a probability for what each layer reads. With `residual`, a layer whose input has its own size adds
+    to it.
+    """
+    after: list[State] = []
+    for layer, before, p in zip(layers, memory, dropouts, strict=True):
+        x = locked_dropout(x, p, training=training)
+        outputs, hx = layer(x, map_state(_add_layer_dim, before), lengths=lengths, resets=resets)
+        x = x + outputs if residual and x.shape == outputs.shape else outputs  # (T, B, H)
+        hx = map_state(_drop_layer_dim, hx)
+        after.append(LSTMState(*hx) if isinstance(layer, LSTM) else hx)
+    return x, tuple(after)
 
 
 def _add_layer_dim(x: Tensor) -> Tensor:

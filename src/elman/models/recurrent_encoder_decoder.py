@@ -12,7 +12,7 @@ from elman.errors import UserError, nearest
 from elman.kernels import GATES
 from elman.models.encoder_decoder import EncoderDecoder
 from elman.models.initialization import OUTPUT_SCALE, initialize_recurrent
-from elman.models.recurrent import CELLS, LSTMState
+from elman.models.recurrent import CELLS, LSTMState, read_layers
 from elman.nn.alignment import Alignment, padding_mask
 from elman.nn.dropout import check_probability, locked_dropout
 from elman.nn.recurrent import Recurrent
@@ -219,15 +219,9 @@ class RecurrentEncoderDecoder(EncoderDecoder):
     def _read_layers(
         self, x: Tensor, states: tuple[State, ...], lengths: Tensor | None
     ) -> tuple[Tensor, tuple[State, ...]]:
-        """x (T, B, D) -> the last layer's (T, B, H), and every layer's state."""
-        after: list[State] = []
-        for depth, (layer, before) in enumerate(zip(self.decoder, states, strict=True)):
-            if depth:
-                x = locked_dropout(x, self.dropout, training=self.training)
-            x, hx = layer(x, map_state(lambda h: h.unsqueeze(0), before), lengths=lengths)
-            hx = map_state(lambda h: h.squeeze(0), hx)
-            after.append(LSTMState(*hx) if self.cell == "lstm" else hx)
-        return x, tuple(after)
+        """x (T, B, D), dropped out already -> the last layer's (T, B, H), and every layer's state."""
+        dropouts = [0.0, *[self.dropout] * (self.num_layers - 1)]
+        return read_layers(self.decoder, x, states, dropouts, self.training, lengths=lengths)
 
     def _attend(self, h: Tensor, memory: RecurrentMemory, mask: Tensor) -> tuple[Tensor, Tensor | None]:
         """h (B, T, H) -> what the output layer reads (B, T, R), and the attention's weights (B, T, S)."""

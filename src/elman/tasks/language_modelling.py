@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from elman.data.lanes import Lanes, evaluation_windows
+from elman.data.lanes import NOT_COUNTED, Lanes, evaluation_windows
 from elman.data.tokenfile import TokenFile
 from elman.models import LanguageModel
 from elman.state import State
@@ -76,6 +77,29 @@ class LanguageModelling:
         return cast(LanguageModel, model).initial_state(self.train.lanes)
 
 
+def readings(
+    model: LanguageModel,
+    tokens: TokenFile,
+    eod: int | None,
+    *,
+    lanes: int | None = None,
+    window: int = EVALUATION_WINDOW,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Hidden states (B, T, H) and targets (B, T), window by window, over the whole text with carried memory.
+
+    The text is read in `lanes` parts side by side, each with `BURN_IN` tokens of the part before it as its past, which
+    are not counted (`NOT_COUNTED`); `lanes=1` reads it in one go. Every token but the first is a target once.
+    """
+    if lanes is None:
+        lanes = max(1, min(EVALUATION_LANES, len(tokens) // (8 * BURN_IN)))
+    device = next(model.parameters()).device
+    state: State | None = None
+    for part in evaluation_windows(tokens, lanes=lanes, window=window, burn_in=BURN_IN, eod=eod):
+        resets = None if part.resets is None else part.resets.to(device)
+        hidden, state = model.read(part.inputs.to(device), state, resets=resets)
+        yield hidden, part.targets.to(device)
+
+
 @torch.no_grad()
 def evaluate(
     model: LanguageModel,
@@ -85,24 +109,14 @@ def evaluate(
     lanes: int | None = None,
     window: int = EVALUATION_WINDOW,
 ) -> dict[str, float]:
-    """Read the whole text with carried memory; every token but the first is predicted once.
-
-    The text is read in `lanes` parts side by side, each with `BURN_IN` tokens of the part before it as its past;
-    `lanes=1` reads it in one go.
+    """Predict every token but the first of a text once (see `readings`).
 
     Returns:
         `loss` in nats a token, `perplexity`, `bits_per_character`, and `tokens`, how many were predicted.
     """
-    if lanes is None:
-        lanes = max(1, min(EVALUATION_LANES, len(tokens) // (8 * BURN_IN)))
-    device = next(model.parameters()).device
     total, counted = 0.0, 0
-    state: State | None = None
-    for part in evaluation_windows(tokens, lanes=lanes, window=window, burn_in=BURN_IN, eod=eod):
-        resets = None if part.resets is None else part.resets.to(device)
-        hidden, state = model.read(part.inputs.to(device), state, resets=resets)
-        targets = part.targets.to(device)
-        wanted = targets != -100
+    for hidden, targets in readings(model, tokens, eod, lanes=lanes, window=window):
+        wanted = targets != NOT_COUNTED
         if not wanted.any():
             continue
         total += _cross_entropy(model.output(hidden), targets, reduction="sum").double().item()

@@ -16,6 +16,7 @@ from elman.data.endless import EndlessPairs
 from elman.data.pairs import open_pairs
 from elman.data.parallel import ParallelCorpus
 from elman.data.tokenizers import Tokenizer
+from elman.data.vocabularies import NAMES
 from elman.metrics.translation import check_installed
 from elman.models import EncoderDecoder, build_encoder_decoder
 from elman.tasks.task import Choice, Say
@@ -43,13 +44,14 @@ def check(settings: Settings) -> None:
 def corpus(settings: Settings, cache: Path, say: Say, progress: Progress | None) -> ParallelCorpus:
     """Pairs as tokens."""
     data, train = _data(settings), _training(settings)
+    kind = tokenizer(data)
     made = parallel.prepare(
         _files(data.source, data.target),
         cache,
         valid=_files(data.valid, data.valid_target) or None,
-        tokenizer=tokenizer(data),
+        tokenizer=kind,
         joint=data.joint,
-        max_vocab=data.vocab_size or vocabulary_size(data),
+        max_vocab=data.vocab_size or vocabulary_size(data, kind),
         min_count=data.min_count,
         max_length=data.max_length,
         epoch_pairs=train.epoch_pairs,
@@ -76,9 +78,9 @@ def tokenizer(data: PairSettings) -> str:
     return "char" if sum(lengths) <= SHORT * len(lengths) else "bpe"
 
 
-def vocabulary_size(data: PairSettings) -> int | None:
+def vocabulary_size(data: PairSettings, kind: str) -> int | None:
     """At most so many byte pairs: a token for every few pairs of sentences, so that each is seen often enough."""
-    if tokenizer(data) != "bpe":
+    if kind != "bpe":
         return None
     least, most = BYTE_PAIRS
     source = open_pairs(_files(data.source, data.target))
@@ -136,7 +138,7 @@ def objective(settings: Settings, corpus: ParallelCorpus) -> Translation:
 
 def tokenizers(corpus: ParallelCorpus) -> Mapping[str, Tokenizer]:
     """One for each side."""
-    return {"source_tokenizer": corpus.source_tokenizer, "target_tokenizer": corpus.target_tokenizer}
+    return dict(zip(NAMES, (corpus.source_tokenizer, corpus.target_tokenizer), strict=True))
 
 
 def describe(corpus: ParallelCorpus) -> str:

@@ -12,6 +12,7 @@ import torch
 
 from elman.kernels.native import kernel
 from elman.kernels.native.library import NAMES, instruction_set, library
+from elman.kernels.native.surroundings import why_not_here
 from elman.kernels.seam import CELLS, Call, Cell, Kernel
 
 __all__ = ["KERNELS", "instruction_set", "is_beaten", "why_not"]
@@ -29,12 +30,8 @@ def why_not(call: Call) -> str | None:
         return "it has no projections"
     if torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") != torch.bfloat16:
         return "it knows autocast to bfloat16 alone"
-    if torch._C._are_functorch_transforms_active():
-        return "it cannot be transformed by torch.func"
-    if torch.autograd.forward_ad._current_level >= 0:
-        return "it has no forward-mode derivatives"
-    if not torch.compiler.is_compiling() and torch._C._get_tracing_state() is not None:
-        return "it cannot be traced by torch.jit"
+    if (reason := why_not_here()) is not None:
+        return reason
     if call.variations and (torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack() > 0):
         return f"it cannot be traced with {' and '.join(call.variations)}"
     return None

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from elman.kernels.native import bptt, operator
 from elman.kernels.native.options import arrange
+from elman.kernels.native.surroundings import is_traced
 from elman.kernels.seam import GATES, QUIET, Cell, CellState, Noise, Trajectory, Weights, variations
 
 
@@ -59,13 +60,6 @@ def read(
         c = None if c is None else c.to(asked[1].dtype)
         final = [part.to(before.dtype) for part, before in zip(final, asked, strict=True)]
     return Trajectory(h, c, tuple(final))
-
-
-def is_traced(x: Tensor) -> bool:
-    """Whether something records what is done with x, or x is not even there, so that only an operator will do."""
-    if torch.compiler.is_compiling():
-        return True
-    return torch._C._len_torch_dispatch_stack() > 0 or type(x) not in (Tensor, torch.nn.Parameter)
 
 
 def _lowered(x: Tensor, state: CellState, weights: Weights) -> tuple[Tensor, CellState, Weights]:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from elman.kernels.native.library import library
+from elman.kernels.native.surroundings import is_traced, why_not_here
 from elman.kernels.seam import CELLS, Cell
 
 MOST_ROWS = 4  # with more, packed weights are worth their packing
@@ -45,17 +46,9 @@ def entry(dtype: torch.dtype) -> Any:
 
 def is_plain_eager(x: Tensor) -> bool:
     """Whether nothing records, transforms or lowers what is done with x, on a CPU and without gradients."""
-    return not (
-        torch.is_grad_enabled()
-        or type(x) is not Tensor
-        or not x.is_cpu
-        or torch.compiler.is_compiling()
-        or torch.is_autocast_enabled("cpu")
-        or torch._C._len_torch_dispatch_stack() > 0
-        or torch._C._are_functorch_transforms_active()
-        or torch.autograd.forward_ad._current_level >= 0
-        or torch._C._get_tracing_state() is not None
-    )
+    if torch.is_grad_enabled() or torch.is_autocast_enabled("cpu") or is_traced(x):
+        return False
+    return x.is_cpu and why_not_here() is None
 
 
 def step(

@@ -10,7 +10,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from elman.report import (
@@ -29,6 +29,7 @@ from elman.report import (
     text_strip,
 )
 from elman.report.axes import Scale, log_ticks, span, ticks
+from elman.report.figure import number
 from elman.report.heatmap import picture
 
 NASTY = '<script>alert("1")</script> & \'"'
@@ -119,6 +120,13 @@ def test_a_drawing_is_well_formed(figure: Figure) -> None:
             assert 0 <= float(text.attrib["y"]) <= height
     assert "nan" not in figure.drawing
     assert figure.table.rows
+
+
+@given(st.floats(-1e300, 1e300) | st.integers(-(10**300), 10**300))
+@example(9.9999997e-5)  # rounded to three digits it is no longer under the limit it was found under
+def test_a_number_reads_as_itself(value: float) -> None:
+    shown = number(value)
+    assert float(shown.replace(",", "")) == pytest.approx(value, rel=0.0051)
 
 
 @settings(deadline=None)

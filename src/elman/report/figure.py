@@ -39,8 +39,8 @@ class Figure:
 def number(value: float | int | None) -> str:
     """A number as people read it: three significant digits.
 
-    >>> [number(x) for x in (0.012345, 1234.5, 3, 1e-9, 0.0, None)]
-    ['0.0123', '1,234', '3', '1e-9', '0', '–']
+    >>> [number(x) for x in (0.012345, 1234.5, 3, 1e-9, 0.0, None, 0.00009999999)]
+    ['0.0123', '1,234', '3', '1e-9', '0', '–', '1e-4']
     """
     if value is None or not math.isfinite(value):
         return "–"
@@ -49,8 +49,8 @@ def number(value: float | int | None) -> str:
     if float(value).is_integer() and abs(value) < 1e6:
         return f"{int(value):,}"
     if abs(value) >= 1e6 or abs(value) < 1e-4:
-        digits, _, exponent = f"{value:.3g}".partition("e") if abs(value) < 1e-4 else f"{value:.2e}".partition("e")
-        return f"{digits.rstrip('0').rstrip('.') if '.' in digits else digits}e{int(exponent)}"
+        digits, _, exponent = f"{value:.2e}".partition("e")
+        return f"{digits.rstrip('0').rstrip('.')}e{int(exponent)}"
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 

@@ -13,7 +13,8 @@ from elman.data import parallel
 from elman.errors import UserError
 from elman.tasks import pair_task
 from elman.tasks.preparation import prepare
-from elman.tasks.translation_sizing import RECIPES, WEIGHT_DECAY
+from elman.tasks.translation_sizing import LARGE, MANY, RECIPES, WEIGHT_DECAY
+from elman.tasks.translation_sizing import SMALL as SMALL_VOCABULARY
 from elman.train.config import Settings, build, read_yaml
 
 SMALL = {"hidden_size": 8}
@@ -71,6 +72,20 @@ def test_what_is_left_open_is_chosen_and_what_is_asked_for_stays(words: Path, tm
     assert {name: getattr(chosen.model, name) for name in recipe.model} == dict(recipe.model)
     assert {name: getattr(chosen.train, name) for name in recipe.train} == dict(recipe.train)
     assert chosen.train.weight_decay == WEIGHT_DECAY
+
+
+def test_a_small_vocabulary_is_embedded_in_few_numbers_and_not_smoothed(words: Path, tmp_path: Path) -> None:
+    few = resolved(tree(words, "gru", model={}), tmp_path / "few")
+    assert (few.model.embedding_size, few.train.label_smoothing) == (SMALL_VOCABULARY.embedding_size, 0)
+    sentences = write(tmp_path / "sentences.tsv", [(f"go{n}", f"went{n}") for n in range(MANY)])
+    many = resolved(tree(sentences, "gru", model={}, data={"tokenizer": "word"}), tmp_path / "many")
+    assert (many.model.embedding_size, many.train.label_smoothing) == (LARGE.embedding_size, LARGE.label_smoothing)
+
+
+def test_what_is_never_read_twice_needs_no_dropout(words: Path, tmp_path: Path) -> None:
+    assert resolved(tree(words, model={}), tmp_path / "words").model.dropout > 0
+    endless = tree("numbers-en", model={}, train={"epoch_pairs": 50})
+    assert resolved(endless, tmp_path / "endless").model.dropout == 0
 
 
 def test_settings_are_what_a_file_of_them_says(words: Path, tmp_path: Path) -> None:

@@ -11,13 +11,14 @@ import numpy as np
 import torch
 
 from elman import environment
+from elman.data.encoding import FreshPairs
 from elman.data.parallel import ParallelCorpus
 from elman.data.sequences import PairPart
 from elman.errors import UserError
 from elman.tasks.task import Choice, fill
 from elman.train import config
 from elman.train.config import Settings
-from elman.train.settings import TransformerTranslatorSettings
+from elman.train.settings import RecurrentTranslatorSettings
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Recipe:
     train: Mapping[str, Any] = field(default_factory=dict)
 
 
-RECURRENT = {"embedding_size": 256, "hidden_size": 256, "num_layers": 1, "dropout": 0.2}
+RECURRENT = {"hidden_size": 256, "num_layers": 1, "dropout": 0.2}
 MUON = {"optimizer": "muon", "muon_rate": 0.02}
 RECIPES = {
     "lstm": Recipe(4e-3, RECURRENT, MUON),
@@ -42,8 +43,22 @@ RECIPES = {
     ),
 }
 WEIGHT_DECAY = 0.05
-BATCH_TOKENS = 256, 4096  # at least, and at most
 BATCHES = 128  # an epoch, at least, where the pairs are few
+LEAST_BATCH = 256  # tokens
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """What suits a vocabulary of so many tokens."""
+
+    embedding_size: int  # of a recurrent model
+    label_smoothing: float
+    most_tokens: int  # a batch
+
+
+SMALL = Vocabulary(64, label_smoothing=0.0, most_tokens=2048)  # characters, commands: there is one right answer
+LARGE = Vocabulary(256, label_smoothing=0.1, most_tokens=4096)  # words and byte pairs: there are several
+MANY = 1024  # tokens make a large one
 
 
 def choose(asked: Settings, corpus: ParallelCorpus) -> Choice:
@@ -54,6 +69,7 @@ def choose(asked: Settings, corpus: ParallelCorpus) -> Choice:
         corpus: what there is to learn from.
     """
     recipe, first = RECIPES[asked.kind], corpus.train.epoch(0)
+    vocabulary = LARGE if corpus.target_tokenizer.vocab_size >= MANY else SMALL
     device = "cuda" if torch.cuda.is_available() else "cpu"
     precision = "bfloat16" if environment.has_bfloat16(device) else "float32"
     train = fill(
@@ -63,12 +79,17 @@ def choose(asked: Settings, corpus: ParallelCorpus) -> Choice:
         precision=precision,
         learning_rate=recipe.learning_rate,
         weight_decay=WEIGHT_DECAY,
-        batch_tokens=_batch_tokens(first),
+        batch_tokens=_batch_tokens(first, vocabulary.most_tokens),
+        label_smoothing=vocabulary.label_smoothing,
         **recipe.train,
     )
     longest = _longest(asked, corpus)
-    model = fill(asked.model, asked.model, **recipe.model)
-    if isinstance(model, TransformerTranslatorSettings):
+    # What is never read twice can't be learnt by heart.
+    unseen = {"dropout": 0.0} if isinstance(corpus.train, FreshPairs) else {}
+    model = fill(asked.model, asked.model, **{**recipe.model, **unseen})
+    if isinstance(model, RecurrentTranslatorSettings):
+        model = fill(model, asked.model, embedding_size=vocabulary.embedding_size)
+    else:
         heads = max(n for n in range(1, model.num_heads + 1) if model.hidden_size % n == 0)
         model = fill(model, asked.model, num_heads=heads, max_positions=longest)
         if model.positions == "learned" and model.max_positions < longest:
@@ -85,11 +106,10 @@ def choose(asked: Settings, corpus: ParallelCorpus) -> Choice:
     return Choice(settings, reason)
 
 
-def _batch_tokens(first: PairPart) -> int:
+def _batch_tokens(first: PairPart, most: int) -> int:
     """So many that an epoch has a hundred batches or more: few pairs are worth more steps, not larger ones."""
-    least, most = BATCH_TOKENS
     tokens = int(np.maximum(first.source_lengths, first.target_lengths).sum()) + len(first)
-    return min(max(tokens // BATCHES // least * least, least), most)
+    return min(max(tokens // BATCHES // LEAST_BATCH * LEAST_BATCH, LEAST_BATCH), most)
 
 
 def _longest(asked: Settings, corpus: ParallelCorpus) -> int:

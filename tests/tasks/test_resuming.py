@@ -37,6 +37,7 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "elman, sgd with momentum": ("plain_text", "elman", {"optimizer": "sgd", "momentum": 0.9, "learning_rate": 0.5}),
     "gru, adaptive clipping": ("documents", "gru", {"clip": "adaptive", "clip_percentile": 40}),
     "lstm, average": ("documents", "lstm", {"average": 0.9, "clip": "value", "clip_threshold": 0.01}),
+    "gru, adaptive truncation": ("plain_text", "gru", {"k2": "auto", "k2_cosine": 0.999999}),
     "transformer, muon": ("documents", "transformer", {"clip": "none", "optimizer": "muon"}),
     "transformer, k2 > k1": ("plain_text", "transformer", {"k2": 7, "average": 0.5}),
     "gru, k2 > 2 k1": ("plain_text", "gru", {"k2": 12}),

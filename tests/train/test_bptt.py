@@ -28,6 +28,19 @@ def test_every_step_is_counted_once_and_states_meet(steps: int, k1: int, extra: 
         assert end - part.begin == (end if k2 is None else min(end, k2))
 
 
+@given(st.integers(1, 60), st.integers(1, 12), st.data())
+def test_a_window_that_changes_grows_as_its_memory_allows(steps: int, k1: int, data: st.DataObject) -> None:
+    kept = 0
+    for i in range(bptt.count(steps, k1)):
+        k2 = k1 + data.draw(st.integers(0, 30))
+        part = bptt.stretch(i, steps, k1, k2, kept)
+        assert (part.begin, part.start) == (kept, i * k1), "a memory can only be read on from where it stands"
+        assert part.begin <= part.start < part.stop
+        assert part.keep == min(max(part.begin, (i + 2) * k1 - k2), part.stop), "the next one reaches k2 steps back"
+        assert part.keep <= part.stop
+        kept = part.keep
+
+
 class Network(nn.Module):
     """h_t = tanh(W x_t + U h_{t-1}), with the outputs h_t: small, and its gradient never vanishes altogether."""
 

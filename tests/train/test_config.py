@@ -174,6 +174,7 @@ def test_what_the_lstm_alone_has() -> None:
 def test_backward_steps() -> None:
     assert TrainSettings(k1=7).backward_steps == 7
     assert TrainSettings(k1=7, k2="full").backward_steps is None
+    assert TrainSettings(k1=7, k2="auto").backward_steps == 7
     assert TrainSettings(k1=7, k2=9).backward_steps == 9
 
 

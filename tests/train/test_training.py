@@ -30,6 +30,7 @@ class Track:
     training_size: int = 9
     validation_size: int = 0
     metric: str = "loss"
+    adaptive: None = None
     bad: dict[int, float] = field(default_factory=dict)  # reads so far -> what the loss is multiplied by
     validations: list[float] = field(default_factory=list)  # the losses to report; else the true one
     sizes: tuple[int, ...] = (2, 2, 2, 2, 1)  # targets of each batch

@@ -22,7 +22,8 @@ def look(subject: Subject) -> Part:
     windows = subject.windows(ROWS, STEPS + 1)
     steps = windows.shape[1] - 1
     settings = subject.settings
-    used = None if settings is None else settings.train.backward_steps
+    auto = settings is not None and settings.train.k2 == "auto"  # then it changed as the training went on
+    used = None if settings is None or auto else settings.train.backward_steps
     tried = {k for k in doubling_windows(steps) if k >= SHORTEST} | ({used} if used and used < steps else set())
     found = truncation(subject.run.model, windows[:, :-1], windows[:, 1:], windows=sorted(tried))
     wanted = {cosine: found.smallest_window(cosine) for cosine in WANTED}

@@ -15,6 +15,7 @@ from elman.data.lanes import NOT_COUNTED, Lanes, evaluation_windows
 from elman.data.tokenfile import TokenFile
 from elman.models import LanguageModel
 from elman.state import State
+from elman.tasks.adaptive_truncation import AdaptiveTruncation
 from elman.train import bptt
 from elman.train.objective import Loss, Place
 
@@ -28,7 +29,7 @@ class LanguageModelling:
     """The objective of a language model on a corpus (see `train.training.Objective`).
 
     A batch of the epoch is one stretch of `k1` steps in every lane, through whose last `k2` steps the gradient flows
-    (None: to the lanes' beginning).
+    (None: to the lanes' beginning). `adaptive` chooses k2 instead, where it is given.
     """
 
     train: Lanes
@@ -36,6 +37,7 @@ class LanguageModelling:
     eod: int | None
     k1: int
     k2: int | None
+    adaptive: AdaptiveTruncation | None = None
     metric: str = field(default="loss", init=False)
 
     def __post_init__(self) -> None:
@@ -48,7 +50,7 @@ class LanguageModelling:
 
     def loss(self, model: nn.Module, place: Place, state: State | None) -> Loss:
         """Mean cross entropy, in nats a token, of one stretch."""
-        part = bptt.stretch(place.batch, self.train.steps, self.k1, self.k2)
+        part = self._stretch(place.batch, state)
         device = next(model.parameters()).device
 
         def read(begin: int, stop: int, state: State | None) -> tuple[Tensor, State]:
@@ -60,6 +62,15 @@ class LanguageModelling:
         logits = cast(LanguageModel, model).output(hidden)  # (B, T, V)
         return Loss(_cross_entropy(logits, targets), targets.numel(), kept)
 
+    def _stretch(self, batch: int, state: State | None) -> bptt.Stretch:
+        adaptive = self.adaptive
+        if adaptive is None:
+            return bptt.stretch(batch, self.train.steps, self.k1, self.k2)
+        begin = None if state is None else adaptive.kept
+        part = bptt.stretch(batch, self.train.steps, self.k1, adaptive.k2, begin)
+        adaptive.kept = part.keep
+        return part
+
     def validate(self, model: nn.Module) -> dict[str, float]:
         """Metrics on the whole validation set, the memory carried through it."""
         return evaluate(cast(LanguageModel, model), self.valid, self.eod)
@@ -69,8 +80,9 @@ class LanguageModelling:
         return metrics["loss"]
 
     def describe(self, metrics: dict[str, float]) -> str:
-        """Loss and bits a character."""
-        return f"{metrics['loss']:.4f} nats a token, {metrics['bits_per_character']:.4f} bits a character"
+        """Loss and bits a character, and the window that was chosen."""
+        text = f"{metrics['loss']:.4f} nats a token, {metrics['bits_per_character']:.4f} bits a character"
+        return f"{text}, k2 {metrics['k2']:.0f}" if "k2" in metrics else text
 
     def initial_state(self, model: nn.Module) -> State:
         """A fresh memory for the lanes."""

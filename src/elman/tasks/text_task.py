@@ -13,6 +13,7 @@ from elman.errors import UserError
 from elman.models import LanguageModel
 from elman.models import build as build_model
 from elman.tasks import sizing
+from elman.tasks.adaptive_truncation import AdaptiveTruncation
 from elman.tasks.language_modelling import LanguageModelling
 from elman.tasks.task import Choice, Say
 from elman.train.config import Settings
@@ -70,7 +71,8 @@ def objective(settings: Settings, corpus: Corpus) -> LanguageModelling:
     train, eod = settings.train, corpus.tokenizer.eod
     assert isinstance(train, TrainSettings)
     lanes = Lanes(corpus.train, train.lanes, eod=eod, window=train.k1)
-    return LanguageModelling(lanes, corpus.valid, eod, train.k1, train.backward_steps)
+    adaptive = AdaptiveTruncation(lanes, train.k1, train.k2_cosine) if train.k2 == "auto" else None
+    return LanguageModelling(lanes, corpus.valid, eod, train.k1, train.backward_steps, adaptive)
 
 
 def tokenizers(corpus: Corpus) -> Mapping[str, Tokenizer]:

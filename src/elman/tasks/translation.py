@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import cast
 
 import torch
@@ -43,6 +43,7 @@ class Translation:
     scheduled_sampling: float = 0.0
     metric: str = "loss"
     scores: Scores | None = None
+    adaptive: None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         first = self.train.part.epoch(0)

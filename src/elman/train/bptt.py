@@ -42,8 +42,11 @@ def count(steps: int, k1: int) -> int:
     return -(-steps // k1)
 
 
-def stretch(index: int, steps: int, k1: int, k2: int | None) -> Stretch:
+def stretch(index: int, steps: int, k1: int, k2: int | None, begin: int | None = None) -> Stretch:
     """The `index`-th stretch of a sequence of `steps` steps.
+
+    `begin` is where the memory stands that was kept; None: where this `k2` would have kept it. The two differ where
+    `k2` has just changed: a window grows step by step, as no memory of an earlier step is there any more.
 
     >>> stretch(2, 100, k1=10, k2=10)
     Stretch(begin=20, start=20, stop=30, keep=30)
@@ -51,12 +54,16 @@ def stretch(index: int, steps: int, k1: int, k2: int | None) -> Stretch:
     Stretch(begin=5, start=20, stop=30, keep=15)
     >>> stretch(2, 100, k1=10, k2=None)
     Stretch(begin=0, start=20, stop=30, keep=0)
+    >>> stretch(2, 100, k1=10, k2=25, begin=20)
+    Stretch(begin=20, start=20, stop=30, keep=20)
     """
     start, end = index * k1, (index + 1) * k1
     stop = min(end, steps)
     if k2 is None:
         return Stretch(0, start, stop, 0)
-    return Stretch(max(0, end - k2), start, stop, min(max(0, end + k1 - k2), stop))
+    if begin is None:
+        begin = max(0, end - k2)
+    return Stretch(begin, start, stop, min(max(begin, end + k1 - k2), stop))
 
 
 def read(

@@ -25,6 +25,22 @@ class Place(NamedTuple):
     progress: float
 
 
+class Adaptive(Protocol):
+    """What an objective finds out about the model now and then, and trains on by."""
+
+    def adapt(self, model: nn.Module, state: State | None) -> dict[str, float]:
+        """Measure, after a validation, with the memory that is carried; returns what was found, by name."""
+        ...
+
+    def values(self) -> dict[str, int]:
+        """All that `restore` needs to go on exactly."""
+        ...
+
+    def restore(self, values: dict[str, int]) -> None:
+        """The inverse of `values`."""
+        ...
+
+
 class Objective(Protocol):
     """What is learnt: batches in a fixed order, and a loss on each. Tasks provide it; the loop knows no more."""
 
@@ -33,6 +49,8 @@ class Objective(Protocol):
 
     validation_size: int
     """How many targets the validation set has."""
+
+    adaptive: Adaptive | None
 
     metric: str
     """The name of what tells the best weights among the metrics of a validation."""

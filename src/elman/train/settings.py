@@ -113,7 +113,8 @@ class TrainSettings(Optimization):
 
     lanes: int = Field(32, ge=1)  # rows of the batch, each a contiguous part of the corpus
     k1: int = Field(64, ge=1)  # steps whose loss makes one update
-    k2: int | Literal["k1", "full"] = "k1"  # steps the gradient flows back through
+    k2: int | Literal["k1", "full", "auto"] = "k1"  # steps the gradient flows back through; auto: as many as it needs
+    k2_cosine: float = Field(0.99, gt=0, le=1)  # auto: with the gradient of a window of 8 k1, at least
 
     @model_validator(mode="after")
     def _lengths(self) -> TrainSettings:
@@ -123,8 +124,8 @@ class TrainSettings(Optimization):
 
     @property
     def backward_steps(self) -> int | None:
-        """k2 as a number of steps; None is all the way back."""
-        return {"k1": self.k1, "full": None}[self.k2] if isinstance(self.k2, str) else self.k2
+        """k2 as a number of steps, to begin with; None is all the way back."""
+        return {"k1": self.k1, "auto": self.k1, "full": None}[self.k2] if isinstance(self.k2, str) else self.k2
 
 
 class PairSettings(Section):

@@ -172,6 +172,8 @@ class Training:
         try:
             with self.shipped_weights(), torch.no_grad():
                 metrics = self.objective.validate(self.model)
+            if self.objective.adaptive:
+                metrics |= self.objective.adaptive.adapt(self.model, self.carried)
         finally:
             self.model.train()
         c.validated_at = c.step
@@ -204,6 +206,8 @@ class Training:
             "losses": self.trigger.losses,
             "carried": self.carried is not None,
         }
+        if self.objective.adaptive:
+            values["adaptive"] = self.objective.adaptive.values()
         if self.average:
             tensors |= {f"average.{k}": v for k, v in self.average.tensors().items()}
             values["average"] = {"updates": self.average.updates, "decay": self.average.decay}
@@ -232,6 +236,8 @@ class Training:
         self.resumed_at, self.resumed_step = time.perf_counter(), self.counters.step
         self.clipper.norms = deque(values["norms"])
         self.trigger.losses = list(values["losses"])
+        if self.objective.adaptive:
+            self.objective.adaptive.restore(values["adaptive"])
         if "average" in values:
             self.average = Average(self.model, values["average"]["decay"])
             self.average.load(checkpoint.part("average"), values["average"]["updates"])

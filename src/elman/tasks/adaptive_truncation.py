@@ -1,0 +1,63 @@
+"""A window of truncated BPTT that follows from the gradient itself (`k2: auto`).
+
+How far back the gradient must flow depends on the data and on how much of it the model has learnt to remember, so no
+fixed number is right. After each validation the gradient is cut every k1, 2 k1, 4 k1 and 8 k1 steps on a few rows of
+what is read next, and k2 is the smallest of these windows whose gradient points where the longest one's does
+(Aicher, Foti & Fox 2019, "Adaptively truncating backpropagation through time to control gradient bias").
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import cast
+
+import torch
+from torch import nn
+
+from elman.data.lanes import Lanes
+from elman.lens.truncation import truncation
+from elman.models import LanguageModel
+from elman.state import State, select_rows
+
+LONGEST = 8  # times k1
+ROWS = 8  # of the lanes, at most: enough to tell windows apart, in a few hundredths of a training's time
+
+
+@dataclass
+class AdaptiveTruncation:
+    """The window in use, and where in the lanes the carried memory stands (see `train.objective.Adaptive`)."""
+
+    lanes: Lanes
+    k1: int
+    cosine: float = 0.99  # with the gradient through LONGEST * k1 steps, at least
+    k2: int = field(init=False)
+    kept: int = field(default=0, init=False)  # the step that the carried memory is to read next
+
+    def __post_init__(self) -> None:
+        self.k2 = self.k1
+
+    def adapt(self, model: nn.Module, state: State | None) -> dict[str, float]:
+        """Measure, and choose `k2` anew; lanes of less than 2 k1 steps leave it as it is."""
+        steps = min(LONGEST * self.k1, self.lanes.steps)
+        if steps >= 2 * self.k1:
+            start = min(self.kept, self.lanes.steps - steps)
+            rows = torch.arange(min(ROWS, self.lanes.lanes))
+            device = next(model.parameters()).device
+            window = self.lanes.window(start, start + steps).to(device)
+            found = truncation(
+                cast(LanguageModel, model),
+                window.inputs[rows],
+                window.targets[rows],
+                None if state is None else select_rows(state, rows.to(device)),
+                windows=[self.k1 * times for times in (1, 2, 4, LONGEST)],
+            )
+            self.k2 = found.smallest_window(self.cosine)
+        return {"k2": self.k2}
+
+    def values(self) -> dict[str, int]:
+        """What `restore` takes."""
+        return {"k2": self.k2, "kept": self.kept}
+
+    def restore(self, values: dict[str, int]) -> None:
+        """Go on from the values of a checkpoint."""
+        self.k2, self.kept = values["k2"], values["kept"]

@@ -1,0 +1,67 @@
+"""k2 chosen by the gradient: as long as the memory that a model has, and no longer."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import numpy as np
+import pytest
+import torch
+
+from elman.data.lanes import Lanes
+from elman.lens.truncation import truncation
+from elman.models import LanguageModel, RecurrentLM, build
+from elman.state import State
+from elman.tasks.adaptive_truncation import AdaptiveTruncation
+
+K1, VOCABULARY = 4, 7
+
+
+def lanes(steps: int = 80, count: int = 3) -> Lanes:
+    tokens = np.random.default_rng(0).integers(0, VOCABULARY, count * steps + 1)
+    return Lanes(tokens.astype(np.uint16), count)
+
+
+def model(recurrent: float) -> LanguageModel:
+    """Elman's network whose recurrent matrix is the identity times `recurrent`: its memory fades by that a step."""
+    torch.manual_seed(0)
+    network = cast(RecurrentLM, build({"model": "elman", "vocab_size": VOCABULARY, "hidden_size": 16})).double()
+    for name, parameter in network.named_parameters():
+        if "weight_hh" in name:
+            parameter.data.copy_(torch.eye(16) * recurrent)
+        elif "layers" in name:
+            parameter.data.mul_(0.1)
+    return network
+
+
+def test_a_memory_that_fades_at_once_needs_one_stretch_and_a_lasting_one_more() -> None:
+    short, long = (AdaptiveTruncation(lanes(), K1) for _ in range(2))
+    assert short.k2 == K1, "before anything is measured"
+    assert short.adapt(model(0.0), None) == {"k2": K1}
+    assert long.adapt(model(0.98), None)["k2"] == long.k2 > K1
+
+
+@pytest.mark.parametrize("cosine", [0.9, 0.99, 0.999])
+def test_it_is_the_window_that_the_lens_finds(cosine: float) -> None:
+    network, found = model(0.9), AdaptiveTruncation(lanes(), K1, cosine)
+    found.kept = 12
+    state: State = network.initial_state(3)
+    found.adapt(network, state)
+    window = found.lanes.window(12, 12 + 8 * K1)
+    seen = truncation(network, window.inputs, window.targets, state, windows=[4, 8, 16, 32])
+    assert found.k2 == seen.smallest_window(cosine)
+
+
+def test_near_the_end_of_the_lanes_it_looks_back_and_short_lanes_change_nothing() -> None:
+    near_the_end = AdaptiveTruncation(lanes(), K1)
+    near_the_end.kept = 79
+    assert near_the_end.adapt(model(0.98), None)["k2"] > K1
+    short = AdaptiveTruncation(lanes(steps=2 * K1 - 1), K1)
+    assert short.adapt(model(0.98), None) == {"k2": K1}
+
+
+def test_restored_it_goes_on() -> None:
+    before, after = AdaptiveTruncation(lanes(), K1), AdaptiveTruncation(lanes(), K1)
+    before.k2, before.kept = 16, 8
+    after.restore(before.values())
+    assert (after.k2, after.kept) == (16, 8)

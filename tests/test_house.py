@@ -35,7 +35,7 @@ BELOW: dict[str, set[str]] = {
     "report": set(),
     "inspection": GROUND
     | {"kernels", "nn", "models", "data", "train", "runs", "lens", "report", "decode", "environment"},
-    "tasks": GROUND | {"kernels", "nn", "models", "data", "train", "runs", "environment", "metrics", "decode"},
+    "tasks": GROUND | {"kernels", "nn", "models", "data", "train", "runs", "environment", "metrics", "decode", "lens"},
     "compare": GROUND | {"models", "data", "train", "tasks", "decode", "runs", "lens", "report", "inspection"},
     "lab": GROUND | {"kernels", "nn", "models", "data", "train", "lens", "report", "inspection", "environment"},
 }

@@ -50,10 +50,13 @@ class Objective(Protocol):
     validation_size: int
     """How many targets the validation set has."""
 
-    adaptive: Adaptive | None
-
     metric: str
     """The name of what tells the best weights among the metrics of a validation."""
+
+    @property
+    def adaptive(self) -> Adaptive | None:
+        """What is measured after each validation; None: nothing."""
+        ...
 
     def batches(self, epoch: int) -> int:
         """How many batches an epoch has."""

@@ -29,6 +29,7 @@ from elman.lab import (
 )
 from elman.lab.catalogue import EXPERIMENTS
 from elman.lab.experiment import Findings, Setting
+from elman.lab.findings import numbers
 
 TRAINED = [clipping, copying, elman_1990, temporal_order, truncation, gates, bottleneck, book_or_index]
 
@@ -66,6 +67,7 @@ def test_a_few_steps_of_it(module: object) -> None:
     assert found.words
     assert heard == sorted(heard)
     assert 0 < heard[-1] <= 1
+    json.dumps(numbers([(module.EXPERIMENT, found, 1.0)]))  # type: ignore[attr-defined]
 
 
 def test_a_seed_gives_the_same_numbers() -> None:

@@ -59,7 +59,7 @@ def numbers(found: Found) -> dict[str, Any]:
         experiment.name: {
             "claim": experiment.claim,
             "criterion": experiment.criterion,
-            "held": findings.held,
+            "held": bool(findings.held),  # numpy has truths of its own, which JSON does not know
             "words": list(findings.words),
             "numbers": plain(findings.numbers),
             "seconds": round(seconds, 2),

@@ -22,15 +22,24 @@ class Reader(nn.Module):
     With a `horizon`, gates begin with time scales spread up to so many steps: biases of the forget or update gate are
     ln U(1, horizon − 1), and those of the LSTM's input gate their negatives (Tallec and Ollivier 2018, "Can recurrent
     neural networks warp time?"). Without it, the LSTM's forget gate begins open (Jozefowicz et al. 2015). `dropout`
-    is on what the output reads.
+    is on what the output reads, `input_dropout` on x, `recurrent_dropout` on the memory, one mask a sequence.
     """
 
     def __init__(
-        self, cell: str, inputs: int, hidden: int, outputs: int, *, horizon: int | None = None, dropout: float = 0.0
+        self,
+        cell: str,
+        inputs: int,
+        hidden: int,
+        outputs: int,
+        *,
+        horizon: int | None = None,
+        dropout: float = 0.0,
+        input_dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        self.inputs, self.dropout = inputs, nn.Dropout(dropout)
-        self.layer = CELLS[cell](inputs, hidden, batch_first=True)
+        self.inputs, self.dropout, self.input_dropout = inputs, nn.Dropout(dropout), nn.Dropout(input_dropout)
+        self.layer = CELLS[cell](inputs, hidden, batch_first=True, recurrent_dropout=recurrent_dropout)
         self.out = nn.Linear(hidden, outputs)
         for name, parameter in self.layer.named_parameters():
             if name == "weight_hh_l0":
@@ -43,7 +52,7 @@ class Reader(nn.Module):
         """Outputs, and the memory after them."""
         if not x.is_floating_point():
             x = F.one_hot(x, self.inputs).float()
-        hidden, state = self.layer(x, state)[:2]
+        hidden, state = self.layer(self.input_dropout(x), state)[:2]
         return self.out(self.dropout(hidden)), state
 
     def forward(self, x: Tensor) -> Tensor:

@@ -17,7 +17,10 @@ from elman.lab.fitting import CELLS, COLOURS, Reader, fit_sequence
 from elman.report import Line, bar_chart, line_chart
 
 LOWEST, NOTES = 21, 88  # of a piano, in MIDI numbers
-SIZES = {"elman": 100, "gru": 60, "lstm": 50}  # units: about as many parameters each, as Chung et al. matched theirs
+SIZES = {"elman": 640, "gru": 360, "lstm": 300}  # units: about 500,000 parameters each, for Chung et al. matched theirs
+# 229 chorales are soon known by heart: without dropout, 60 units of the GRU are best (9.67 on the test set).
+OUTPUT_DROPOUT, INPUT_DROPOUT, RECURRENT_DROPOUT = 0.5, 0.3, 0.3
+RATE = 5e-3
 PAPER = {"elman": 9.10, "gru": 8.54, "lstm": 8.67}  # Chung 2014, tanh / GRU / LSTM
 
 Part = tuple[Tensor, Tensor]  # rolls (N, T, 88) and lengths (N,)
@@ -61,7 +64,15 @@ def _run(setting: Setting, steps: int | None = None) -> Findings:
     lines = []
     for index, cell in enumerate(CELLS):
         torch.manual_seed(setting.seed)
-        model = Reader(cell, NOTES, SIZES[cell], NOTES)
+        model = Reader(
+            cell,
+            NOTES,
+            SIZES[cell],
+            NOTES,
+            dropout=OUTPUT_DROPOUT,
+            input_dropout=INPUT_DROPOUT,
+            recurrent_dropout=RECURRENT_DROPOUT,
+        )
         tests[cell], curve = _train(setting, model, parts, steps, (index, cell))
         lines.append(Line(cell, curve[:, 0], curve[:, 1], colour=COLOURS[cell]))
     names = [*(f"{cell}, here" for cell in tests), *(f"{cell}, Chung 2014" for cell in PAPER)]
@@ -95,8 +106,7 @@ def _train(
     def loss(step: int) -> Tensor:
         nonlocal best, kept
         if step % every == every - 1:
-            with torch.no_grad():
-                valid = _loss(model, parts["valid"]).item()
+            valid = _evaluate(model, parts["valid"])
             curve.append((step, valid))
             if valid < best:
                 best, kept = valid, {name: p.clone() for name, p in model.state_dict().items()}
@@ -104,11 +114,19 @@ def _train(
 
     index, cell = which
     fit_sequence(
-        model, loss, steps, rate=1e-2, progress=lambda done: setting.progress(f"jsb: {cell}", (index + done) / 3)
+        model, loss, steps, rate=RATE, progress=lambda done: setting.progress(f"jsb: {cell}", (index + done) / 3)
     )
     model.load_state_dict(kept)
-    with torch.no_grad():
-        return _loss(model, parts["test"]).item(), np.array(curve)
+    return _evaluate(model, parts["test"]), np.array(curve)
+
+
+@torch.no_grad()
+def _evaluate(model: Reader, part: Part) -> float:
+    """The loss without dropout."""
+    model.eval()
+    loss = _loss(model, part).item()
+    model.train()
+    return loss
 
 
 EXPERIMENT = Experiment(

@@ -1,12 +1,15 @@
 import json
 import os
 import random
+import signal
 from pathlib import Path
 
 import pytest
 
 # Two test workers on two cores: one thread each. Set before torch is first imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# After `nohup` a hangup would be ignored here and in every process that a test starts.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

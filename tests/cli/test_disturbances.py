@@ -11,7 +11,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -59,9 +58,7 @@ def assert_as_undisturbed(text: Path, folder: Path, tmp_path: Path, steps: int) 
 )
 def test_signals(plain_text: Path, tmp_path: Path, number: int, code: int) -> None:
     run = tmp_path / "run"
-    # Where the suite itself runs after `nohup`, its children would ignore a hangup.
-    heeding = partial(signal.signal, signal.SIGHUP, signal.SIG_DFL)
-    process = start(train(plain_text, run, 10**9), stderr=subprocess.PIPE, preexec_fn=heeding)
+    process = start(train(plain_text, run, 10**9), stderr=subprocess.PIPE)
     wait_until(lambda: steps_saved(run) >= 3)
     process.send_signal(number)
     _, err = process.communicate()

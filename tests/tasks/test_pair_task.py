@@ -13,7 +13,8 @@ from elman.data import parallel
 from elman.errors import UserError
 from elman.tasks import pair_task
 from elman.tasks.preparation import prepare
-from elman.tasks.translation_sizing import LARGE, MANY, RECIPES, WEIGHT_DECAY
+from elman.tasks.sizing import LARGE_VOCABULARY
+from elman.tasks.translation_sizing import LARGE, RECIPES, WEIGHT_DECAY
 from elman.tasks.translation_sizing import SMALL as SMALL_VOCABULARY
 from elman.train.config import Settings, build, read_yaml
 
@@ -77,7 +78,7 @@ def test_what_is_left_open_is_chosen_and_what_is_asked_for_stays(words: Path, tm
 def test_a_small_vocabulary_is_embedded_in_few_numbers_and_not_smoothed(words: Path, tmp_path: Path) -> None:
     few = resolved(tree(words, "gru", model={}), tmp_path / "few")
     assert (few.model.embedding_size, few.train.label_smoothing) == (SMALL_VOCABULARY.embedding_size, 0)
-    sentences = write(tmp_path / "sentences.tsv", [(f"go{n}", f"went{n}") for n in range(MANY)])
+    sentences = write(tmp_path / "sentences.tsv", [(f"go{n}", f"went{n}") for n in range(LARGE_VOCABULARY)])
     many = resolved(tree(sentences, "gru", model={}, data={"tokenizer": "word"}), tmp_path / "many")
     assert (many.model.embedding_size, many.train.label_smoothing) == (LARGE.embedding_size, LARGE.label_smoothing)
 

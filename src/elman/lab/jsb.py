@@ -18,7 +18,7 @@ from elman.report import Line, bar_chart, line_chart
 
 LOWEST, NOTES = 21, 88  # of a piano, in MIDI numbers
 SIZES = {"elman": 640, "gru": 360, "lstm": 300}  # units: about 500,000 parameters each, for Chung et al. matched theirs
-# 229 chorales are soon known by heart: without dropout, 60 units of the GRU are best (9.67 on the test set).
+# 229 chorales are soon known by heart: without dropout, a GRU of 60 units ended at 9.67 on the test set.
 OUTPUT_DROPOUT, INPUT_DROPOUT, RECURRENT_DROPOUT = 0.5, 0.3, 0.3
 RATE = 5e-3
 PAPER = {"elman": 9.10, "gru": 8.54, "lstm": 8.67}  # Chung 2014, tanh / GRU / LSTM

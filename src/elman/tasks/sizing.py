@@ -54,7 +54,7 @@ RECIPES = {
 }
 GATES = {"elman": kernels.GATES["elman_tanh"], "gru": kernels.GATES["gru"], "lstm": kernels.GATES["lstm"]}
 SIZES = range(64, 2049, 32)  # hidden units
-LARGE_VOCABULARY = 1024  # from here on, embedding and output share their matrix
+LARGE_VOCABULARY = 1024  # tokens; from here on, a language model's embedding and output share their matrix
 WEIGHT_DECAY = 0.1
 FREE_EPOCHS = 3  # passes over the text that need no dropout
 PROBE_PAUSES = (0.0, 0.5, 0.5)  # seconds before each round: a neighbour may be busy for a moment

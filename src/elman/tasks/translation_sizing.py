@@ -15,6 +15,7 @@ from elman.data.encoding import FreshPairs
 from elman.data.parallel import ParallelCorpus
 from elman.data.sequences import PairPart
 from elman.errors import UserError
+from elman.tasks.sizing import LARGE_VOCABULARY
 from elman.tasks.task import Choice, fill
 from elman.train import config
 from elman.train.config import Settings
@@ -58,7 +59,6 @@ class Vocabulary:
 
 SMALL = Vocabulary(64, label_smoothing=0.0, most_tokens=2048)  # characters, commands: there is one right answer
 LARGE = Vocabulary(256, label_smoothing=0.1, most_tokens=4096)  # words and byte pairs: there are several
-MANY = 1024  # tokens make a large one
 
 
 def choose(asked: Settings, corpus: ParallelCorpus) -> Choice:
@@ -69,7 +69,7 @@ def choose(asked: Settings, corpus: ParallelCorpus) -> Choice:
         corpus: what there is to learn from.
     """
     recipe, first = RECIPES[asked.kind], corpus.train.epoch(0)
-    vocabulary = LARGE if corpus.target_tokenizer.vocab_size >= MANY else SMALL
+    vocabulary = LARGE if corpus.target_tokenizer.vocab_size >= LARGE_VOCABULARY else SMALL
     device = "cuda" if torch.cuda.is_available() else "cpu"
     precision = "bfloat16" if environment.has_bfloat16(device) else "float32"
     train = fill(

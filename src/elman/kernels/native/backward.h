@@ -3,6 +3,7 @@
 #pragma once
 
 #include "cells.h"
+#include "pieces.h"
 #include "product.h"
 #include "rows.h"
 #include "sweep.h"
@@ -22,6 +23,12 @@ template <class S, class Cell, bool kVaried> struct Backward {
   int64_t scratch_vectors(int64_t rows) const {
     const int64_t plain = rows * (2 * panels.vectors() + kMaxWidth);
     return kVaried ? plain + Varied<S, Cell>::kScratch * panels.vectors() : plain;
+  }
+
+  static void expect(const Sweep& s) {
+    const int64_t size = s.T * s.B * s.H * sizeof(S);
+    expect_large(s.dgates, size * Cell::kDerivatives);
+    expect_large(s.dsums, size * Cell::kGates);
   }
 
   // A single step from a state that nobody differentiates by has no product.

@@ -45,4 +45,6 @@ EXPORT int32_t elman_backward_double(const Sweep* sweep) { return kChoice.table-
 EXPORT int32_t elman_backward_bfloat16(const Sweep* sweep) { return kChoice.table->backward_bfloat16(sweep); }
 EXPORT int32_t elman_step_float(const Step* step) { return kChoice.table->step_float(step); }
 EXPORT int32_t elman_step_double(const Step* step) { return kChoice.table->step_double(step); }
+EXPORT int32_t elman_matmul_float(const Matmul* matmul) { return kChoice.table->matmul_float(matmul); }
+EXPORT int32_t elman_matmul_double(const Matmul* matmul) { return kChoice.table->matmul_double(matmul); }
 EXPORT const char* elman_instruction_set(void) { return kChoice.name; }

@@ -13,6 +13,8 @@ struct Table {
   int32_t (*backward_bfloat16)(const Sweep*);
   int32_t (*step_float)(const Step*);
   int32_t (*step_double)(const Step*);
+  int32_t (*matmul_float)(const Matmul*);
+  int32_t (*matmul_double)(const Matmul*);
 };
 
 extern const Table kBaseline;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "cells.h"
+#include "pieces.h"
 #include "product.h"
 #include "rows.h"
 #include "sweep.h"
@@ -23,6 +24,14 @@ template <class S, class Cell, bool kVaried> struct Forward {
   int64_t scratch_vectors(int64_t rows) const {
     const int64_t plain = rows * (5 * panels.vectors() + kMaxWidth);
     return kVaried ? plain + (rows * Cell::kGates + Varied<S, Cell>::kScratch) * panels.vectors() : plain;
+  }
+
+  static void expect(const Sweep& s) {
+    const int64_t size = s.T * s.B * s.H;
+    expect_large(s.h, size * sizeof(S));
+    expect_large(s.c, size * sizeof(T));
+    expect_large(s.hidden, size * sizeof(S));
+    expect_large(s.normed, size * Cell::kGates * sizeof(S));
   }
 
   // Packing takes as long as a few products of one row do without it: a server's single step goes without.

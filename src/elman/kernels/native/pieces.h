@@ -3,6 +3,9 @@
 #pragma once
 
 #include <cstdlib>
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
 
 #include "sweep.h"
 #include "vectors.h"
@@ -13,19 +16,32 @@ namespace {
 constexpr double kWorthWaking = 1e6;
 
 // Calls body(piece, pieces) for every piece of the work, on torch's threads if there is more than one.
-template <class F> void in_pieces(const Sweep& sweep, int64_t limit, double work, F body) {
+template <class Work, class F> void in_pieces(const Work& given, int64_t limit, double work, F body) {
   struct Context {
     F* body;
     int64_t pieces;
   };
-  int64_t pieces = work < kWorthWaking ? 1 : sweep.threads < limit ? sweep.threads : limit;
+  int64_t pieces = work < kWorthWaking ? 1 : given.threads < limit ? given.threads : limit;
   Context context = {&body, pieces < 1 ? 1 : pieces};
   const Body each = [](int64_t begin, int64_t end, void* pointer) {
     const Context& it = *(const Context*)pointer;
     for (int64_t piece = begin; piece < end; ++piece) (*it.body)(piece, it.pieces);
   };
-  if (context.pieces == 1 || sweep.parallel_for(0, context.pieces, 1, each, &context) != 0)
+  if (context.pieces == 1 || given.parallel_for(0, context.pieces, 1, each, &context) != 0)
     each(0, context.pieces, &context);
+}
+
+// Asks for large pages where `bytes` that will soon be written begin. The system clears memory page by page when it is
+// first touched; with small ones that takes longer than all else that is done with a large buffer.
+inline void expect_large(void* buffer, int64_t bytes) {
+#if defined(MADV_HUGEPAGE)
+  constexpr uintptr_t kPage = 1 << 21, kLarge = 1 << 23;
+  const uintptr_t first = ((uintptr_t)buffer + kPage - 1) / kPage * kPage;
+  const uintptr_t last = ((uintptr_t)buffer + bytes) / kPage * kPage;
+  if (buffer && (uintptr_t)bytes >= kLarge) madvise((void*)first, last - first, MADV_HUGEPAGE);
+#else
+  (void)buffer, (void)bytes;
+#endif
 }
 
 // Memory for vectors, aligned to cache lines; null if there is none.

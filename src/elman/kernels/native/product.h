@@ -6,6 +6,7 @@
 
 #pragma once
 
+#include "turn.h"
 #include "vectors.h"
 
 namespace {
@@ -164,21 +165,30 @@ template <class S> struct Panels {
   int64_t size() const { return vectors() * G * depth<S>(K); }
 
   // Column u of gate g at row k is weight[(g * H + u) * column_stride + k * row_stride]; zeros beyond H and K. One of
-  // the strides is 1, and a few k at a time make the most of every cache line of both.
+  // the strides is 1.
   void pack(int64_t panel, const Number<S>* weight, int64_t column_stride, int64_t row_stride,
             Vector<Number<S>>* packed) const {
-    S* to = (S*)(packed + offset(panel));
-    const int64_t columns = width(panel) * lanes, few = 16, rows = depth<S>(K) * kPair<S>;
-    for (int64_t k = 0; k < rows; k += few)
-      for (int64_t column = 0; column < columns; ++column) {
-        const int64_t v = column / lanes, lane = column % lanes;
-        const int64_t u = (first(panel) + v / G) * lanes + lane;
-        const Number<S>* from = weight + (v % G * H + u) * column_stride;
-        const int64_t last = rows - k < few ? rows : k + few;
-        for (int64_t i = k; i < last; ++i)
-          put(to + (i / kPair<S> * columns + column) * kPair<S> + i % kPair<S>,
-              u < H && i < K ? from[i * row_stride] : Number<S>(0));
-      }
+    const int panel_width = width(panel);
+    for (int v = 0; v < panel_width; ++v) {
+      const int64_t u = (first(panel) + v / G) * lanes;
+      pack_vector(weight + (v % G * H + u) * column_stride, column_stride, row_stride, H - u < lanes ? H - u : lanes,
+                  packed + offset(panel) + v, panel_width);
+    }
+  }
+
+  // n columns into every `width`-th vector.
+  void pack_vector(const Number<S>* from, int64_t column_stride, int64_t row_stride, int64_t n, Vector<Number<S>>* to,
+                   int64_t width) const {
+    if constexpr (kPair<S> > 1) {
+      for (int64_t k = 0; k < depth<S>(K) * kPair<S>; ++k)
+        for (int64_t lane = 0; lane < lanes; ++lane)
+          put((S*)(to + k / kPair<S> * width) + lane * kPair<S> + k % kPair<S>,
+              lane < n && k < K ? from[lane * column_stride + k * row_stride] : Number<S>(0));
+    } else if (column_stride == 1) {
+      for (int64_t k = 0; k < K; ++k) to[k * width] = load(from + k * row_stride, n);
+    } else {
+      turn(from, column_stride, n, K, (S*)to, width * lanes);
+    }
   }
 };
 

@@ -5,6 +5,7 @@
 
 #include "backward.h"
 #include "forward.h"
+#include "matmul.h"
 #include "pieces.h"
 #include "step.h"
 #include "sweep.h"
@@ -14,6 +15,7 @@ namespace {
 template <class Direction, class S> int32_t run(const Sweep& s) {
   using T = Number<S>;
   if (s.B == 0 || s.H == 0) return 0;
+  Direction::expect(s);
   const Direction direction(s);
   const Panels<S>& panels = direction.panels;
   const double work = double(panels.size()) * kLanes<T> * kPair<S>;
@@ -52,4 +54,5 @@ template <template <class, class, bool> class Direction, class S> int32_t of_cel
 
 extern const Table TABLE = {of_cell<Forward, float>,  of_cell<Forward, double>,  of_cell<Forward, Bfloat16>,
                             of_cell<Backward, float>, of_cell<Backward, double>, of_cell<Backward, Bfloat16>,
-                            step_of_cell<float>,      step_of_cell<double>};
+                            step_of_cell<float>,      step_of_cell<double>,      matmul<float>,
+                            matmul<double>};

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from elman.kernels.native.matmul import matmul
 from elman.kernels.native.options import Options
 from elman.kernels.native.variations import unproject
 
@@ -36,9 +37,9 @@ def of_weights(
     if of_x:
         by_x, dgain_ih, _ = unproject(by_x.roll(-H, 1) if gru else by_x, of_x, own[1], None)
     if wanted[0]:
-        dx = (by_x @ (w_ih.roll(H, 0) if turned else w_ih)).view(T, B, D)
+        dx = matmul(by_x, w_ih.roll(H, 0) if turned else w_ih).view(T, B, D)
     if wanted[3]:
-        dw_ih = by_x.t() @ x.reshape(T * B, D)
+        dw_ih = matmul(by_x.t(), x.reshape(T * B, D))
         dw_ih = dw_ih.roll(-H, 0) if turned else dw_ih
     if wanted[4]:
         dw_hh = _weight_gradient(by_h if dsums is None else dsums, options, h_first.to(h.dtype), h).to(h_first.dtype)
@@ -59,11 +60,12 @@ def _weight_gradient(dgates: Tensor, options: Options, h_first: Tensor, h: Tenso
         # No copy of h: the step that starts from the initial state is a matmul of its own.
         first, others = (slice((T - 1) * B, None), slice(0, (T - 1) * B)) if reverse else (slice(B), slice(B, None))
         before = h[1:] if reverse else h[:-1]
-        return torch.addmm(dgates[first].t() @ h_first, dgates[others].t(), before.reshape((T - 1) * B, H))
+        from_first = matmul(dgates[first].t(), h_first)
+        return matmul(dgates[others].t(), before.reshape((T - 1) * B, H), into=from_first)
     before = torch.cat([h[1:], h_first[None]] if reverse else [h_first[None], h[:-1]])  # (T, B, H)
     if lengths is not None and reverse:
         rows = lengths.nonzero().flatten()
         before[lengths[rows] - 1, rows] = h_first[rows]
     if cleared is not None:
         before.masked_fill_(cleared[..., None], 0)
-    return dgates.t() @ before.view(T * B, H)
+    return matmul(dgates.t(), before.view(T * B, H))

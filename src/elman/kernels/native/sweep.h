@@ -84,6 +84,17 @@ struct Step {
   void *h, *h_final, *c_final;      // (B, H): the state after the step, h twice
 };
 
+// C = A B (+ C, + a bias), a product large enough to be packed. A (M, K) and B (K, N) may lie in any order: a number
+// of them is at row * a_row + column * a_column, and one of the two is 1. C (M, N) is contiguous.
+struct Matmul {
+  int64_t M, N, K;
+  int64_t a_row, a_column, b_row, b_column;
+  int32_t threads, add;  // add 1: to what C holds
+  ParallelFor parallel_for;
+  const void *a, *b, *bias;  // bias (N,) or null
+  void* c;
+};
+
 // All return 0, or 1 if there was no memory for the packed weights and the scratch.
 int32_t elman_forward_float(const Sweep* sweep);
 int32_t elman_forward_double(const Sweep* sweep);
@@ -93,6 +104,8 @@ int32_t elman_backward_double(const Sweep* sweep);
 int32_t elman_backward_bfloat16(const Sweep* sweep);
 int32_t elman_step_float(const Step* step);
 int32_t elman_step_double(const Step* step);
+int32_t elman_matmul_float(const Matmul* matmul);
+int32_t elman_matmul_double(const Matmul* matmul);
 
 // The instruction set in use: "avx512_bf16", "avx512", "avx2" or "baseline".
 const char* elman_instruction_set(void);

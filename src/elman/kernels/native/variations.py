@@ -11,6 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from elman.kernels.native.matmul import matmul
 from elman.kernels.seam import LAYER_NORM_EPSILON, QUIET, Noise
 
 
@@ -60,9 +61,8 @@ PLAIN = Varied()
 def project(x: Tensor, w_ih: Tensor, bias: Tensor | None, gain: Tensor | None) -> tuple[Tensor, tuple[Tensor, ...]]:
     """W_ih x + b for x (N, D), normalized if there is a gain; and what backward then needs."""
     if gain is None:
-        matrix = w_ih.t()
-        return (x @ matrix if bias is None else torch.addmm(bias.to(x.dtype), x, matrix)), ()
-    sums = x @ w_ih.t()  # (N, G * H)
+        return matmul(x, w_ih.t(), None if bias is None else bias.to(x.dtype)), ()
+    sums = matmul(x, w_ih.t())  # (N, G * H)
     normal, mean, scale = torch.native_layer_norm(sums, gain.shape, gain, bias, LAYER_NORM_EPSILON)
     return normal, (sums, mean, scale)
 

@@ -1,0 +1,59 @@
+// Rows made columns, a square of vectors at a time. Included once per instruction set.
+
+#pragma once
+
+#include "vectors.h"
+
+namespace {
+
+template <int... I> struct Lanes {};
+template <int N, int... I> struct LanesUpTo : LanesUpTo<N - 1, N - 1, I...> {};
+template <int... I> struct LanesUpTo<0, I...> {
+  using Type = Lanes<I...>;
+};
+
+// The numbers of x where their lane's bit S is clear, else those of y, S lanes lower; and the other way round.
+template <class T, int S, int... I> INLINE void exchange(Vector<T>& x, Vector<T>& y, Lanes<I...>) {
+  constexpr int L = kLanes<T>;
+#if defined(__clang__)
+  const Vector<T> low = __builtin_shufflevector(x, y, (I & S ? L + I - S : I)...);
+  y = __builtin_shufflevector(x, y, (I & S ? L + I : I + S)...);
+#else
+  typedef typename VectorOf<T>::Bits Bits;
+  const Vector<T> low = __builtin_shuffle(x, y, Bits{(I & S ? L + I - S : I)...});
+  y = __builtin_shuffle(x, y, Bits{(I & S ? L + I : I + S)...});
+#endif
+  x = low;
+}
+
+template <class T, int S = 1> INLINE void turn_square(Vector<T>* v) {
+  constexpr int L = kLanes<T>;
+  if constexpr (S < L) {
+#pragma GCC unroll 16
+    for (int i = 0; i < L; ++i)
+      if (!(i & S)) exchange<T, S>(v[i], v[i + S], typename LanesUpTo<L>::Type());
+    turn_square<T, 2 * S>(v);
+  }
+}
+
+// to[j * to_stride + i] = from[i * from_stride + j] for i < rows, j < columns. Where `rows` is no multiple of a vector's
+// lanes, `to` is written on to the next one, with zeros.
+template <class T>
+void turn(const T* from, int64_t from_stride, int64_t rows, int64_t columns, T* to, int64_t to_stride) {
+  constexpr int L = kLanes<T>;
+  for (int64_t i = 0; i < rows; i += L) {
+    const int64_t mine = rows - i < L ? rows - i : L;
+    for (int64_t j = 0; j < columns; j += L) {
+      const int64_t n = columns - j < L ? columns - j : L;
+      Vector<T> v[L];
+#pragma GCC unroll 16
+      for (int k = 0; k < L; ++k) v[k] = k < mine ? load(from + (i + k) * from_stride + j, n) : Vector<T>{};
+      turn_square<T>(v);
+#pragma GCC unroll 16
+      for (int k = 0; k < L; ++k)
+        if (k < n) store(to + (j + k) * to_stride + i, v[k]);
+    }
+  }
+}
+
+}  // namespace

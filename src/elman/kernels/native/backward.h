@@ -13,6 +13,7 @@ namespace {
 
 template <class S, class Cell, bool kVaried> struct Backward {
   using T = Number<S>;
+  static constexpr bool kWhole = kVaried;  // its phases are of all units
   const Sweep& s;
   Panels<S> panels;
   int64_t width;
@@ -20,8 +21,9 @@ template <class S, class Cell, bool kVaried> struct Backward {
   explicit Backward(const Sweep& sweep)
       : s(sweep), panels{s.H, 1, Cell::kGates * s.H}, width(panels.vectors() * kLanes<T>) {}
 
-  int64_t scratch_vectors(int64_t rows) const {
-    const int64_t plain = rows * (2 * panels.vectors() + kMaxWidth);
+  // What is held of some rows, in vectors: the derivatives by the memory, dh and dc.
+  int64_t memory_vectors(int64_t rows) const {
+    const int64_t plain = rows * 2 * panels.vectors();
     return kVaried ? plain + Varied<S, Cell>::kScratch * panels.vectors() : plain;
   }
 
@@ -36,31 +38,46 @@ template <class S, class Cell, bool kVaried> struct Backward {
 
   void pack(int64_t panel, Vector<T>* packed) const { panels.pack(panel, (const T*)s.weight, 1, s.H, packed); }
 
-  void run(int64_t first, int64_t last, const Vector<T>* packed, Vector<T>* scratch) const {
-    const int64_t rows = last - first;
-    Vector<T>* sums = scratch;
-    T* dh = (T*)(sums + rows * kMaxWidth);
-    T* dc = dh + rows * width;
-    T* own = dc + rows * width;  // of varied cells
-    memset(dh, 0, 2 * rows * width * sizeof(T));
-    if (kVaried) begin_sums(first, rows);
-    for (int64_t r = 0; r < rows; ++r) {
-      if (s.dh_final) memcpy(dh + r * width, (const T*)s.dh_final + (first + r) * s.H, s.H * sizeof(T));
-      if (s.dc_final) memcpy(dc + r * width, (const T*)s.dc_final + (first + r) * s.H, s.H * sizeof(T));
+  // A phase is a step's nonlinearities, and before these the product that leads there from the step after it. So one
+  // that works on some units alone needs of the others only what the phase before it has left. The last phase is the
+  // product that leads to the initial state.
+  int64_t phases() const { return s.T + (s.dh_first ? 1 : 0); }
+  int64_t step_of(int64_t phase) const { return s.reverse ? phase : s.T - 1 - phase; }
+
+  void begin(const Rows<S>& rows) const {
+    T *dh = rows.memory, *dc = dh + rows.count * width;
+    memset(dh, 0, 2 * rows.count * width * sizeof(T));
+    if (kVaried) begin_sums(rows.first, rows.count);
+    for (int64_t r = 0; r < rows.count; ++r) {
+      if (s.dh_final) memcpy(dh + r * width, (const T*)s.dh_final + (rows.first + r) * s.H, s.H * sizeof(T));
+      if (s.dc_final) memcpy(dc + r * width, (const T*)s.dc_final + (rows.first + r) * s.H, s.H * sizeof(T));
     }
-    for (int64_t step = s.T - 1; step >= 0; --step) {
-      const int64_t t = s.reverse ? s.T - 1 - step : step;
-      for (int64_t r = 0; r < rows; ++r) nonlinearities(t, first + r, dh + r * width, dc + r * width, own);
-      if (step > 0 || s.dh_first) through_weight(t, first, rows, packed, sums, dh);
-      for (int64_t r = 0; r < rows; ++r)
-        if (is_cleared(s, t, first + r)) {
-          memset(dh + r * width, 0, width * sizeof(T));
-          memset(dc + r * width, 0, width * sizeof(T));
+  }
+
+  void run(int64_t phase, const Rows<S>& rows, int64_t panel, int64_t panel_end, const Vector<T>* packed,
+           Vector<T>* sums) const {
+    T *dh = rows.memory, *dc = dh + rows.count * width;
+    const int64_t start = panels.first(panel) * kLanes<T>, end = panels.first(panel_end) * kLanes<T>;
+    if (phase > 0) {
+      const int64_t t = step_of(phase - 1);
+      through_weight(t, rows.first, rows.count, panel, panel_end, packed, sums, dh);
+      for (int64_t r = 0; r < rows.count; ++r)
+        if (is_cleared(s, t, rows.first + r)) {
+          memset(dh + r * width + start, 0, (end - start) * sizeof(T));
+          memset(dc + r * width + start, 0, (end - start) * sizeof(T));
         }
     }
-    for (int64_t r = 0; s.dh_first && r < rows; ++r) {
-      memcpy((T*)s.dh_first + (first + r) * s.H, dh + r * width, s.H * sizeof(T));
-      if (Cell::kCell) memcpy((T*)s.dc_first + (first + r) * s.H, dc + r * width, s.H * sizeof(T));
+    if (phase == s.T) return;
+    T* own = dc + rows.count * width;  // of varied cells
+    for (int64_t r = 0; r < rows.count; ++r)
+      nonlinearities(step_of(phase), rows.first + r, start, end < s.H ? end : s.H, dh + r * width, dc + r * width, own);
+  }
+
+  void end(const Rows<S>& rows) const {
+    const T *dh = rows.memory, *dc = dh + rows.count * width;
+    for (int64_t r = 0; s.dh_first && r < rows.count; ++r) {
+      memcpy((T*)s.dh_first + (rows.first + r) * s.H, dh + r * width, s.H * sizeof(T));
+      if (Cell::kCell) memcpy((T*)s.dc_first + (rows.first + r) * s.H, dc + r * width, s.H * sizeof(T));
     }
   }
 
@@ -75,11 +92,13 @@ template <class S, class Cell, bool kVaried> struct Backward {
     begin(s.dbias_cell, s.H);
   }
 
-  void nonlinearities(int64_t t, int64_t b, T* dh, T* dc, [[maybe_unused]] T* own) const {
+  // Of the units [start, end); of varied cells, of all.
+  void nonlinearities(int64_t t, int64_t b, int64_t start, int64_t end, T* dh, T* dc, [[maybe_unused]] T* own) const {
     const int64_t row = t * s.B + b, length = length_of(s, b);
     S* dgates = row_of<S>(s.dgates, row, Cell::kDerivatives * s.H);
     if (t >= length) {
-      memset(dgates, 0, Cell::kDerivatives * s.H * sizeof(S));
+      for (int part = 0; part < Cell::kDerivatives; ++part)
+        memset(dgates + part * s.H + start, 0, (end - start) * sizeof(S));
       if (kVaried && s.gain) memset(row_of<S>(s.dsums, row, Cell::kGates * s.H), 0, Cell::kGates * s.H * sizeof(S));
       return;
     }
@@ -108,18 +127,22 @@ template <class S, class Cell, bool kVaried> struct Backward {
         normalize_backward<S>(dgates + Cell::kFirstOfHidden * s.H, row_of<S>(s.normed, row, size), ((const T*)s.scale)[row],
                               (const T*)s.gain, size, row_of<S>(s.dsums, row, size), row_of<T>(s.dgain, b, size));
     } else {
-      for (int64_t at = 0; at < s.H; at += kLanes<T>)
+      for (int64_t at = start; at < end; at += kLanes<T>)
         Cell::template backward<S>(it, at, s.H - at < kLanes<T> ? s.H - at : kLanes<T>);
     }
   }
 
   // dh += W_hh^T dgates; the rows of padding have zeros there.
-  void through_weight(int64_t t, int64_t first, int64_t rows, const Vector<T>* packed, Vector<T>* sums, T* dh) const {
+  void through_weight(int64_t t, int64_t first, int64_t rows, int64_t panel, int64_t panel_end, const Vector<T>* packed,
+                      Vector<T>* sums, T* dh) const {
     const bool normed = kVaried && s.gain;
     const int64_t stride = (normed ? Cell::kGates : Cell::kDerivatives) * s.H;
     const S* dgates = normed ? row_of<S>(s.dsums, t * s.B + first, stride)
                              : row_of<S>(s.dgates, t * s.B + first, stride) + Cell::kFirstOfHidden * s.H;
-    for (int64_t panel = 0; panel < panels.count(); ++panel) {
+    if (panel_end - panel < panels.count())
+      for (int64_t r = 0; r < rows; ++r)
+        for (int64_t at = 0; at < panels.K; at += 64 / sizeof(S)) __builtin_prefetch(dgates + r * stride + at, 0, 2);
+    for (; panel < panel_end; ++panel) {
       const int panel_width = panels.width(panel);
       product<S>(dgates, stride, rows, packed + panels.offset(panel), panel_width, panels.K, sums);
       for (int64_t r = 0; r < rows; ++r)

@@ -15,14 +15,16 @@ constexpr int64_t kRowsAhead = 4;
 
 template <class S, class Cell, bool kVaried> struct Forward {
   using T = Number<S>;
+  static constexpr bool kWhole = kVaried;  // its phases are of all units
   const Sweep& s;
   Panels<S> panels;
   int64_t width;
 
   explicit Forward(const Sweep& sweep) : s(sweep), panels{s.H, Cell::kGates, s.H}, width(panels.vectors() * kLanes<T>) {}
 
-  int64_t scratch_vectors(int64_t rows) const {
-    const int64_t plain = rows * (5 * panels.vectors() + kMaxWidth);
+  // The memory of some rows, in vectors: h before and after a step, c, and twice what the products read of h.
+  int64_t memory_vectors(int64_t rows) const {
+    const int64_t plain = rows * 5 * panels.vectors();
     return kVaried ? plain + (rows * Cell::kGates + Varied<S, Cell>::kScratch) * panels.vectors() : plain;
   }
 
@@ -39,56 +41,68 @@ template <class S, class Cell, bool kVaried> struct Forward {
 
   void pack(int64_t panel, Vector<T>* packed) const { panels.pack(panel, (const T*)s.weight, s.H, 1, packed); }
 
-  // What the products read of the memory of the rows from `first` on.
-  void round(Memory<S> memory, int64_t first, int64_t rows) const {
-    if (!kVaried || !s.recurrent) return memory.round(rows * width);
-    for (int64_t r = 0; r < rows; ++r)
-      for (int64_t at = 0; at < width; at += kLanes<T>) {
-        const Vector<T> mask = load(row_of<T>(s.recurrent, first + r, s.H) + at, lanes_at<T>(s.H, at));
-        store(memory.rounded + r * width + at, load(memory.h + r * width + at) * mask);
-      }
+  int64_t phases() const { return s.T; }
+  int64_t step_of(int64_t phase) const { return s.reverse ? s.T - 1 - phase : phase; }
+
+  Memory<S> memory_at(const Rows<S>& rows, int64_t phase) const {
+    const int64_t size = rows.count * width, other = phase % 2 * size;
+    T* h = rows.memory + other;
+    return {h, kPair<S> > 1 || (kVaried && s.recurrent) ? (S*)(rows.memory + 3 * size + other) : (S*)h};
   }
 
-  // The rows [first, last) through all of time.
-  void run(int64_t first, int64_t last, const Vector<T>* packed, Vector<T>* scratch) const {
-    const int64_t rows = last - first, size = rows * width;
-    Vector<T>* sums = scratch;
-    T* memory = (T*)(sums + rows * kMaxWidth);
-    T* c = memory + 2 * size;
-    Memory<S> before = {memory, (S*)memory}, after = {memory + size, (S*)(memory + size)};
-    if (kPair<S> > 1 || (kVaried && s.recurrent)) {
-      before.rounded = (S*)(memory + 3 * size);
-      after.rounded = (S*)(memory + 4 * size);
+  void begin(const Rows<S>& rows) const {
+    const Memory<S> memory = memory_at(rows, 0);
+    T* c = rows.memory + 2 * rows.count * width;
+    for (int64_t r = 0; r < rows.count; ++r) {
+      read_row((const T*)s.h_first, rows.first + r, memory.h + r * width);
+      if (Cell::kCell) read_row((const T*)s.c_first, rows.first + r, c + r * width);
     }
-    for (int64_t r = 0; r < rows; ++r) {
-      read_row((const T*)s.h_first, first + r, before.h + r * width);
-      if (Cell::kCell) read_row((const T*)s.c_first, first + r, c + r * width);
-    }
-    round(before, first, rows);
-    for (int64_t step = 0; step < s.T; ++step) {
-      const int64_t t = s.reverse ? s.T - 1 - step : step;
-      for (int64_t r = 0; r < rows; ++r)
-        if (is_cleared(s, t, first + r)) {
-          memset(before.h + r * width, 0, width * sizeof(T));
-          memset(before.rounded + r * width, 0, width * sizeof(S));
-          if (Cell::kCell) memset(c + r * width, 0, width * sizeof(T));
-        }
-      if constexpr (kVaried) varied_step(t, first, rows, packed, sums, before, after, c, memory + 5 * size);
-      else one_step(t, first, rows, packed, sums, before, after, c);
-      round(after, first, rows);
-      const Memory<S> swap = before;
-      before = after;
-      after = swap;
-    }
-    for (int64_t r = 0; r < rows; ++r) {
-      memcpy((T*)s.h_final + (first + r) * s.H, before.h + r * width, s.H * sizeof(T));
-      if (Cell::kCell) memcpy((T*)s.c_final + (first + r) * s.H, c + r * width, s.H * sizeof(T));
-    }
+    make_ready(rows, 0, 0, panels.count());
   }
 
   void read_row(const T* from, int64_t b, T* to) const {
     memset(to, 0, width * sizeof(T));
     memcpy(to, from + b * s.H, s.H * sizeof(T));
+  }
+
+  // One step, as far as it concerns the units of some panels.
+  void run(int64_t phase, const Rows<S>& rows, int64_t panel, int64_t panel_end, const Vector<T>* packed,
+           Vector<T>* sums) const {
+    const int64_t t = step_of(phase), size = rows.count * width;
+    const Memory<S> before = memory_at(rows, phase), after = memory_at(rows, phase + 1);
+    T* c = rows.memory + 2 * size;
+    if (panel_end - panel < panels.count()) {
+      const char* p = (const char*)before.rounded;
+      for (int64_t at = 0; at < (int64_t)(size * sizeof(S)); at += 64) __builtin_prefetch(p + at);
+    }
+    if constexpr (kVaried) varied_step(t, rows, packed, sums, before, after, c, rows.memory + 5 * size);
+    else one_step(t, rows, panel, panel_end, packed, sums, before, after, c);
+    make_ready(rows, phase + 1, panel, panel_end);
+  }
+
+  void end(const Rows<S>& rows) const {
+    const Memory<S> memory = memory_at(rows, s.T);
+    const T* c = rows.memory + 2 * rows.count * width;
+    for (int64_t r = 0; r < rows.count; ++r) {
+      memcpy((T*)s.h_final + (rows.first + r) * s.H, memory.h + r * width, s.H * sizeof(T));
+      if (Cell::kCell) memcpy((T*)s.c_final + (rows.first + r) * s.H, c + r * width, s.H * sizeof(T));
+    }
+  }
+
+  // The memory before a step, as the products will read it: cleared where a sequence begins, and rounded.
+  void make_ready(const Rows<S>& rows, int64_t phase, int64_t panel, int64_t panel_end) const {
+    const Memory<S> memory = memory_at(rows, phase);
+    T* c = rows.memory + 2 * rows.count * width;
+    const int64_t start = panels.first(panel) * kLanes<T>, size = panels.first(panel_end) * kLanes<T> - start;
+    for (int64_t r = 0; r < rows.count; ++r) {
+      const int64_t at = r * width + start;
+      if (phase < s.T && is_cleared(s, step_of(phase), rows.first + r)) {
+        memset(memory.h + at, 0, size * sizeof(T));
+        if (Cell::kCell) memset(c + at, 0, size * sizeof(T));
+      }
+      if (kVaried && s.recurrent) memory.round(at, size, row_of<T>(s.recurrent, rows.first + r, s.H) + start, s.H - start);
+      else memory.round(at, size);
+    }
   }
 
   // What a panel reads and writes of a row lies in many places of buffers too large for the caches.
@@ -113,15 +127,16 @@ template <class S, class Cell, bool kVaried> struct Forward {
       }
   }
 
-  void one_step(int64_t t, int64_t first, int64_t rows, const Vector<T>* packed, Vector<T>* sums, Memory<S> before,
-                Memory<S> after, T* c) const {
-    for (int64_t panel = 0; panel < panels.count(); ++panel) {
+  void one_step(int64_t t, const Rows<S>& rows, int64_t panel, int64_t panel_end, const Vector<T>* packed,
+                Vector<T>* sums, Memory<S> before, Memory<S> after, T* c) const {
+    const int64_t start = panels.first(panel) * kLanes<T>, end = panels.first(panel_end) * kLanes<T>;
+    for (; panel < panel_end; ++panel) {
       const int panel_width = panels.width(panel);
-      for (int64_t r = 0; r < kRowsAhead && r < rows; ++r) fetch(t * s.B + first + r, panel);
-      product_of_panel(panel, rows, packed, before, sums);
-      for (int64_t r = 0; r < rows; ++r) {
-        const int64_t b = first + r, row = t * s.B + b;
-        if (r + kRowsAhead < rows) fetch(row + kRowsAhead, panel);
+      for (int64_t r = 0; r < kRowsAhead && r < rows.count; ++r) fetch(t * s.B + rows.first + r, panel);
+      product_of_panel(panel, rows.count, packed, before, sums);
+      for (int64_t r = 0; r < rows.count; ++r) {
+        const int64_t b = rows.first + r, row = t * s.B + b;
+        if (r + kRowsAhead < rows.count) fetch(row + kRowsAhead, panel);
         if (t >= length_of(s, b)) continue;
         const ForwardRow<S> it = row_at(row, r, before, after, c);
         for (int v = 0; v < panel_width; v += Cell::kGates) {
@@ -130,8 +145,8 @@ template <class S, class Cell, bool kVaried> struct Forward {
         }
       }
     }
-    for (int64_t r = 0; r < rows; ++r)
-      if (t >= length_of(s, first + r)) pass_over(t * s.B + first + r, r, before, after);
+    for (int64_t r = 0; r < rows.count; ++r)
+      if (t >= length_of(s, rows.first + r)) pass_over(t * s.B + rows.first + r, r, start, end, before, after);
   }
 
   INLINE void product_of_panel(int64_t panel, int64_t rows, const Vector<T>* packed, Memory<S> before, Vector<T>* sums) const {
@@ -154,17 +169,19 @@ template <class S, class Cell, bool kVaried> struct Forward {
             c + r * width};
   }
 
-  // Padding.
-  void pass_over(int64_t row, int64_t r, Memory<S> before, Memory<S> after) const {
-    memcpy(after.h + r * width, before.h + r * width, width * sizeof(T));
-    memset(row_of<S>(s.h, row, s.H), 0, s.H * sizeof(S));
-    if (Cell::kCell) memset(row_of<T>(s.c, row, s.H), 0, s.H * sizeof(T));
+  // Padding: of the units [start, end), the last of which may be beyond H.
+  void pass_over(int64_t row, int64_t r, int64_t start, int64_t end, Memory<S> before, Memory<S> after) const {
+    memcpy(after.h + r * width + start, before.h + r * width + start, (end - start) * sizeof(T));
+    const int64_t size = (end < s.H ? end : s.H) - start;
+    memset(row_of<S>(s.h, row, s.H) + start, 0, size * sizeof(S));
+    if (Cell::kCell) memset(row_of<T>(s.c, row, s.H) + start, 0, size * sizeof(T));
   }
 
   // Every product first, for a row's nonlinearities may need all of its sums (see variations.h).
-  void varied_step(int64_t t, int64_t first, int64_t rows, const Vector<T>* packed, Vector<T>* sums, Memory<S> before,
+  void varied_step(int64_t t, const Rows<S>& all, const Vector<T>* packed, Vector<T>* sums, Memory<S> before,
                    Memory<S> after, T* c, T* whole) const {
     constexpr int G = Cell::kGates;
+    const int64_t first = all.first, rows = all.count;
     for (int64_t panel = 0; panel < panels.count(); ++panel) {
       product_of_panel(panel, rows, packed, before, sums);
       const int panel_width = panels.width(panel);
@@ -176,7 +193,7 @@ template <class S, class Cell, bool kVaried> struct Forward {
     for (int64_t r = 0; r < rows; ++r) {
       const int64_t b = first + r, row = t * s.B + b;
       if (t >= length_of(s, b)) {
-        pass_over(row, r, before, after);
+        pass_over(row, r, 0, width, before, after);
         continue;
       }
       T* mine = whole + r * G * width;

@@ -1,5 +1,4 @@
-// The recurrence itself. Each thread takes its rows of the batch through all of time, so that none ever waits for
-// another between steps. Included once per instruction set, which defines BYTES, REGISTERS and TABLE.
+// The recurrence itself, over the threads. Included once per instruction set, which defines BYTES, REGISTERS and TABLE.
 
 #pragma once
 
@@ -9,8 +8,59 @@
 #include "pieces.h"
 #include "step.h"
 #include "sweep.h"
+#include "turns.h"
 
 namespace {
+
+// Each thread takes its rows of the batch through all of time, so that none ever waits for another between steps.
+template <class Direction, class S> bool row_by_row(const Direction& direction, const Vector<Number<S>>* packed, double work) {
+  const Sweep& s = direction.s;
+  int32_t failed = 0;  // written by any thread, always with the same value
+  in_pieces(s, s.B, work * double(s.T) * double(s.B), [&](int64_t piece, int64_t pieces) {
+    const int64_t first = s.B * piece / pieces, count = s.B * (piece + 1) / pieces - first;
+    const Buffer<Number<S>> memory(direction.memory_vectors(count)), sums(count * kMaxWidth);
+    if (!memory.data || !sums.data) {
+      failed = 1;
+      return;
+    }
+    const Rows<S> rows = {first, count, (Number<S>*)memory.data};
+    direction.begin(rows);
+    for (int64_t phase = 0; phase < direction.phases(); ++phase)
+      direction.run(phase, rows, 0, direction.panels.count(), packed, sums.data);
+    direction.end(rows);
+  });
+  return !failed;
+}
+
+// Few rows a thread would make little of each weight that it reads, and read all of them at every step. So the threads
+// share the rows, and each takes its panels of the weights through all of time.
+constexpr int64_t kFewRows = 4;
+constexpr double kWorthSharing = 3e4;  // multiplications of a thread between two waits for the others
+
+template <class Direction, class S> bool worth_sharing(const Sweep& s, const Panels<S>& panels) {
+  const int64_t pieces = s.threads < panels.count() ? s.threads : panels.count();
+  return !Direction::kWhole && pieces > 1 && s.B < kFewRows * s.threads &&
+         double(s.B) * double(panels.size()) * kLanes<Number<S>> * kPair<S> >= kWorthSharing * double(pieces);
+}
+
+template <class Direction, class S> bool together(const Direction& direction, const Vector<Number<S>>* packed, double work) {
+  using T = Number<S>;
+  const Sweep& s = direction.s;
+  const int64_t panels = direction.panels.count(), most = s.threads < panels ? s.threads : panels;
+  const Buffer<T> memory(direction.memory_vectors(s.B)), sums(most * s.B * kMaxWidth);
+  const Turns turns(most);
+  if (!memory.data || !sums.data || !turns.data) return false;
+  const Rows<S> rows = {0, s.B, (T*)memory.data};
+  direction.begin(rows);
+  in_pieces(s, most, work * double(s.T) * double(s.B), [&](int64_t piece, int64_t pieces) {
+    turns.take(direction.phases(), piece, pieces, [&](int64_t phase, int64_t part) {
+      direction.run(phase, rows, panels * part / pieces, panels * (part + 1) / pieces, packed,
+                    sums.data + piece * s.B * kMaxWidth);
+    });
+  });
+  direction.end(rows);
+  return true;
+}
 
 template <class Direction, class S> int32_t run(const Sweep& s) {
   using T = Number<S>;
@@ -26,14 +76,9 @@ template <class Direction, class S> int32_t run(const Sweep& s) {
     const int64_t last = panels.count() * (piece + 1) / pieces;
     for (int64_t panel = panels.count() * piece / pieces; panel < last; ++panel) direction.pack(panel, packed.data);
   });
-  int32_t failed = 0;  // written by any thread, always with the same value
-  in_pieces(s, s.B, work * double(s.T) * double(s.B), [&](int64_t piece, int64_t pieces) {
-    const int64_t first = s.B * piece / pieces, last = s.B * (piece + 1) / pieces;
-    const Buffer<T> scratch(direction.scratch_vectors(last - first));
-    if (scratch.data) direction.run(first, last, packed.data, scratch.data);
-    else failed = 1;
-  });
-  return failed;
+  const bool done = worth_sharing<Direction, S>(s, panels) ? together<Direction, S>(direction, packed.data, work)
+                                                          : row_by_row<Direction, S>(direction, packed.data, work);
+  return done ? 0 : 1;
 }
 
 // Varied cells are cells of their own, so that the plain ones spend nothing on what they have not.

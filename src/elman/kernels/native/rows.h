@@ -20,15 +20,28 @@ INLINE int64_t step_before(const Sweep& s, int64_t t, int64_t length) {
 INLINE int64_t length_of(const Sweep& s, int64_t b) { return s.lengths ? s.lengths[b] : s.T; }
 INLINE bool is_cleared(const Sweep& s, int64_t t, int64_t b) { return s.cleared && s.cleared[t * s.B + b]; }
 
+// Some rows of the batch, and what is held of them from step to step.
+template <class S> struct Rows {
+  int64_t first, count;
+  Number<S>* memory;
+};
+
 // The memory of some rows, each `width` numbers long: H, padded with zeros to whole vectors. What the product with
 // the weights reads of it is rounded to S; where that is what it holds anyway, both are the same.
 template <class S> struct Memory {
-  Number<S>* h;
+  using T = Number<S>;
+  T* h;
   S* rounded;
 
-  void round(int64_t size) const {
+  void round(int64_t from, int64_t size) const {
     if constexpr (kPair<S> > 1)
-      for (int64_t at = 0; at < size; at += kLanes<Number<S>>) store(rounded + at, load(h + at));
+      for (int64_t at = from; at < from + size; at += kLanes<T>) store(rounded + at, load(h + at));
+  }
+
+  // The same, times a mask of n numbers.
+  void round(int64_t from, int64_t size, const T* mask, int64_t n) const {
+    for (int64_t at = 0; at < size; at += kLanes<T>)
+      store(rounded + from + at, load(h + from + at) * load(mask + at, lanes_at<T>(n, at)));
   }
 };
 

@@ -123,7 +123,14 @@ INLINE void put(Bfloat16* to, float x) {
   to->bits = uint16_t(x == x ? (bits + 0x7fff + ((bits >> 16) & 1)) >> 16 : 0x7fc0);
 }
 
-constexpr double inverse_factorial(int n) { return n == 0 ? 1.0 : inverse_factorial(n - 1) / n; }
+// 1 / n! for n <= N: a table, for a compiler may leave it to the processor to call a constexpr function.
+template <class T, int N> struct InverseFactorials {
+  T of[N + 1] = {};
+  constexpr InverseFactorials() {
+    double factorial = 1;
+    for (int n = 0; n <= N; ++n, factorial *= n) of[n] = T(1 / factorial);
+  }
+};
 
 // e^x = scale * (1 + p), where p = e^r - 1 to full relative accuracy and scale = 2^n.
 template <class T> struct Exponential {
@@ -138,9 +145,10 @@ template <class T> INLINE Exponential<T> exponential(Vector<T> x) {
   const Vector<T> shifted = x * T(1.44269504088896340736) + Of::kRound;
   const Vector<T> n = shifted - Of::kRound;
   const Vector<T> r = x - n * Of::kLn2High - n * Of::kLn2Low;  // |r| <= ln 2 / 2
-  Vector<T> q = zero + T(inverse_factorial(Of::kTerms));
+  static constexpr InverseFactorials<T, Of::kTerms> kInverse;
+  Vector<T> q = zero + kInverse.of[Of::kTerms];
 #pragma GCC unroll 16
-  for (int k = Of::kTerms - 1; k >= 2; --k) q = q * r + T(inverse_factorial(k));
+  for (int k = Of::kTerms - 1; k >= 2; --k) q = q * r + kInverse.of[k];
   const Bits exponent = (Bits)shifted - (Bits)(zero + Of::kRound) + Of::kBias;
   return {(Vector<T>)(exponent << Of::kMantissa), r * r * q + r};
 }

@@ -121,9 +121,7 @@ template <class S, class Cell, bool kVaried> struct Forward {
       for (int v = 0; v < panel_width; ++v) {
         const int64_t at = (panels.first(panel) + v / Cell::kGates) * kLanes<T>, g = v % Cell::kGates;
         const int64_t n = s.H - at < kLanes<T> ? s.H - at : kLanes<T>;
-        Vector<T>& to = sums[r * panel_width + v];
-        to = Vector<T>{};
-        dots<S>(before + r * width, (const T*)s.weight + (g * s.H + at) * s.H, n, s.H, (T*)&to);
+        sums[r * panel_width + v] = dots<S>(before + r * width, (const T*)s.weight + (g * s.H + at) * s.H, n, s.H);
       }
   }
 

@@ -128,27 +128,31 @@ template <class S> INLINE Vector<Number<S>> rounded(Vector<Number<S>> v) {
   else return v;
 }
 
-// sums[i] = a . weight[i], for i < n <= a vector's lanes, the rows of `weight` being K long and not packed; a is
+// a . weight[i] in lane i, for i < n <= a vector's lanes, the rows of `weight` being K long and not packed; a is
 // padded with zeros to whole vectors.
-template <class S> void dots(const S* a, const Number<S>* weight, int64_t n, int64_t K, Number<S>* sums) {
+template <class S> Vector<Number<S>> dots(const S* a, const Number<S>* weight, int64_t n, int64_t K) {
   using T = Number<S>;
-  constexpr int kAtOnce = 4;
+  constexpr int L = kLanes<T>, kAtOnce = L < 4 ? L : 4;
+  Vector<T> s[L] = {};
   for (int64_t i = 0; i < n; i += kAtOnce) {
-    Vector<T> s[kAtOnce] = {};
     const T* rows[kAtOnce];
+    Vector<T> mine[kAtOnce] = {};
     for (int j = 0; j < kAtOnce; ++j) rows[j] = weight + (i + j < n ? i + j : i) * K;
     int64_t k = 0;
-    for (; k + kLanes<T> <= K; k += kLanes<T>)
+    for (; k + L <= K; k += L)
 #pragma GCC unroll 4
-      for (int j = 0; j < kAtOnce; ++j) s[j] += load(a + k) * rounded<S>(load(rows[j] + k));
+      for (int j = 0; j < kAtOnce; ++j) {
+        __builtin_prefetch(rows[j] + k + kAtOnce * K);  // the next rows
+        mine[j] += load(a + k) * rounded<S>(load(rows[j] + k));
+      }
     if (k < K)
-      for (int j = 0; j < kAtOnce; ++j) s[j] += load(a + k) * rounded<S>(load(rows[j] + k, K - k));
-    for (int j = 0; j < kAtOnce && i + j < n; ++j) {
-      T sum = 0;
-      for (int lane = 0; lane < kLanes<T>; ++lane) sum += s[j][lane];
-      sums[i + j] = sum;
-    }
+      for (int j = 0; j < kAtOnce; ++j) mine[j] += load(a + k) * rounded<S>(load(rows[j] + k, K - k));
+    for (int j = 0; j < kAtOnce; ++j) s[i + j] = mine[j];
   }
+  turn_square<T>(s);
+#pragma GCC unroll 16
+  for (int i = 1; i < L; ++i) s[0] += s[i];
+  return s[0];
 }
 
 // How H columns, once for each of G gates, are cut into panels: one of the LSTM and the GRU holds all gates of one

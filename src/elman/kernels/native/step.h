@@ -20,8 +20,8 @@ void units_of_step(const Step& s, const T* x, const T* h, int64_t x_width, int64
       Vector<T> sums[G] = {}, gates[G] = {}, bias = {}, after, c = {};
       for (int g = 0; g < G; ++g) {
         const int64_t row = g * s.H + at;
-        dots<T>(x + b * x_width, (const T*)s.weight_x + row * s.D, n, s.D, (T*)&gates[g]);
-        dots<T>(h + b * h_width, (const T*)s.weight_h + row * s.H, n, s.H, (T*)&sums[g]);
+        gates[g] = dots<T>(x + b * x_width, (const T*)s.weight_x + row * s.D, n, s.D);
+        sums[g] = dots<T>(h + b * h_width, (const T*)s.weight_h + row * s.H, n, s.H);
         if (s.bias_x) gates[g] += load((const T*)s.bias_x + row, n);
         if (!s.bias_h) continue;
         if (Cell::kFirstOfHidden && g == G - 1) bias = load((const T*)s.bias_h + row, n);  // inside the reset gate

@@ -36,6 +36,9 @@ template <class S, class Cell, bool kVaried> struct Backward {
   // A single step from a state that nobody differentiates by has no product.
   static bool worth_packing(const Sweep& s) { return s.T > 1 || s.dh_first; }
 
+  int64_t packed_size() const { return panels.size(); }
+  int64_t steps_ahead(int64_t) const { return 1; }
+  int64_t ahead_size(int64_t) const { return 0; }
   void pack(int64_t panel, Vector<T>* packed) const { panels.pack(panel, (const T*)s.weight, 1, s.H, packed); }
 
   // A phase is a step's nonlinearities, and before these the product that leads there from the step after it. So one

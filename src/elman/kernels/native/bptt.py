@@ -25,6 +25,9 @@ from elman.kernels.native.variations import PLAIN, Varied, project
 from elman.kernels.seam import Cell, Noise, Weights
 
 
+FEW_ROWS = 4  # the core then reads the weights as they lie, and leaves the projection to others
+
+
 def forward(
     options: Options,
     x: Tensor,
@@ -48,7 +51,14 @@ def forward(
         x = blank_padding(x, real_steps(options.lengths, T))
     bias, bias_hidden = _biases(options.cell, b_ih, b_hh, H)
     varied = Varied(options.noise, *own) if own else PLAIN
-    gates, of_x = project(x.reshape(T * B, D), w_ih, bias, varied.gain_ih)  # (T * B, G * H)
+    projection: dict[str, Any] = {}
+    gates, of_x = None, ()  # (T * B, G * H)
+    if varied.gain_ih is not None or T * B <= FEW_ROWS:
+        gates, of_x = project(x.reshape(T * B, D), w_ih.to(x.dtype), bias, varied.gain_ih)
+    else:
+        projection = {"D": D, "x": x.contiguous(), "weight_x": w_ih.contiguous(), "bias_x": bias}
+        if keep or elman:
+            gates = x.new_empty(T * B, GH)
     normed = {}
     if varied.gain_hh is not None and keep:
         normed = {"normed": x.new_empty(T * B, GH), "scale": h_first.new_empty(T * B)}
@@ -65,6 +75,7 @@ def forward(
         **options.fields(),
         **varied.fields(),
         **normed,
+        **projection,
         T=T,
         B=B,
         H=H,

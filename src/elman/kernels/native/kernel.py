@@ -63,9 +63,9 @@ def read(
 
 
 def _lowered(x: Tensor, state: CellState, weights: Weights) -> tuple[Tensor, CellState, Weights]:
-    """What a matmul outside of the core reads in bfloat16, the rest in float32."""
-    rest = (None if part is None else part.float() for part in weights[1:])
-    return x.bfloat16(), tuple(part.float() for part in state), Weights(weights[0].bfloat16(), *rest)  # type: ignore[arg-type]
+    """What is large in bfloat16, the rest in float32: the core rounds the weights where it reads them."""
+    in_full = (None if part is None else part.float() for part in weights)
+    return x.bfloat16(), tuple(part.float() for part in state), Weights(*in_full)  # type: ignore[arg-type]
 
 
 def _check(

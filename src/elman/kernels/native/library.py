@@ -22,11 +22,12 @@ class Sweep(ctypes.Structure):
         *((name, ctypes.c_int64) for name in ("T", "B", "H")),
         *((name, ctypes.c_int32) for name in ("cell", "reverse", "threads", "keep")),
         ("parallel_for", ctypes.c_void_p),
+        *((name, ctypes.c_void_p) for name in ("lengths", "cleared", "weight", "bias")),
+        ("D", ctypes.c_int64),
         *(
             (name, ctypes.c_void_p)
             for name in (
-                *("lengths", "cleared", "weight", "bias"),
-                *("gates", "hidden", "h", "c", "h_first", "c_first", "h_final", "c_final"),
+                *("x", "weight_x", "bias_x", "gates", "hidden", "h", "c", "h_first", "c_first", "h_final", "c_final"),
                 *("dh", "dc", "dh_final", "dc_final", "dgates", "dh_first", "dc_first"),
                 *("recurrent", "zoneout", "zoneout_cell"),
             )
@@ -79,7 +80,7 @@ def entry(direction: str, dtype: torch.dtype) -> Callable[..., int]:
 
 
 # What a pass in bfloat16 takes as such; all other numbers are float there (sweep.h).
-LARGE = {"gates", "hidden", "h", "dh", "dgates", "normed", "dsums"}
+LARGE = {"x", "gates", "hidden", "h", "dh", "dgates", "normed", "dsums"}
 MASKS = {"lengths": torch.int64, "cleared": torch.bool}
 
 

@@ -8,8 +8,8 @@
 
 namespace {
 
-// So many rows of A and of B are read together: what a thread works on stays in its second-level cache.
-constexpr int64_t kRowsOfBlock = 96, kDepthOfBlock = 512;
+// So many rows of B are read together, by `kRowsOfBlock` of A: what a thread works on stays in its second-level cache.
+constexpr int64_t kDepthOfBlock = 512;
 
 // C is small enough for every thread to have one of its own.
 constexpr int64_t kFewSums = 1 << 17;

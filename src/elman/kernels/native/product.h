@@ -23,6 +23,9 @@ constexpr int rows_per_tile(int width) {
 // So much of a panel is used by every row while it lies in the first-level cache.
 constexpr int64_t kBlockBytes = 24 * 1024;
 
+// So many rows make a panel worth its way to the processor, and still stay in the second-level cache.
+constexpr int64_t kRowsOfBlock = 96;
+
 // The panel is fetched from the larger caches so many steps of k before its use.
 constexpr int64_t kAhead = 16;
 
@@ -128,8 +131,8 @@ template <class S> INLINE Vector<Number<S>> rounded(Vector<Number<S>> v) {
   else return v;
 }
 
-// a . weight[i] in lane i, for i < n <= a vector's lanes, the rows of `weight` being K long and not packed; a is
-// padded with zeros to whole vectors.
+// a . weight[i] in lane i, for i < n <= a vector's lanes, and zeros in the others; the rows of `weight` are K long and
+// not packed, a is padded with zeros to whole vectors.
 template <class S> Vector<Number<S>> dots(const S* a, const Number<S>* weight, int64_t n, int64_t K) {
   using T = Number<S>;
   constexpr int L = kLanes<T>, kAtOnce = L < 4 ? L : 4;
@@ -147,7 +150,7 @@ template <class S> Vector<Number<S>> dots(const S* a, const Number<S>* weight, i
       }
     if (k < K)
       for (int j = 0; j < kAtOnce; ++j) mine[j] += load(a + k) * rounded<S>(load(rows[j] + k, K - k));
-    for (int j = 0; j < kAtOnce; ++j) s[i + j] = mine[j];
+    for (int j = 0; j < kAtOnce && i + j < n; ++j) s[i + j] = mine[j];
   }
   turn_square<T>(s);
 #pragma GCC unroll 16

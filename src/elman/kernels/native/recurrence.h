@@ -12,18 +12,27 @@
 
 namespace {
 
+template <class Direction> int64_t sums_of(const Direction& direction, int64_t rows) {
+  return direction.steps_ahead(rows) * rows * kMaxWidth;
+}
+
+template <class S, class Direction> int64_t ahead_vectors(const Direction& direction, int64_t rows) {
+  return direction.ahead_size(rows) / (kLanes<Number<S>> * kPair<S>) + 1;
+}
+
 // Each thread takes its rows of the batch through all of time, so that none ever waits for another between steps.
 template <class Direction, class S> bool row_by_row(const Direction& direction, const Vector<Number<S>>* packed, double work) {
   const Sweep& s = direction.s;
   int32_t failed = 0;  // written by any thread, always with the same value
   in_pieces(s, s.B, work * double(s.T) * double(s.B), [&](int64_t piece, int64_t pieces) {
     const int64_t first = s.B * piece / pieces, count = s.B * (piece + 1) / pieces - first;
-    const Buffer<Number<S>> memory(direction.memory_vectors(count)), sums(count * kMaxWidth);
-    if (!memory.data || !sums.data) {
+    const Buffer<Number<S>> memory(direction.memory_vectors(count)), sums(sums_of(direction, count));
+    const Buffer<Number<S>> ahead(ahead_vectors<S>(direction, count));
+    if (!memory.data || !sums.data || !ahead.data) {
       failed = 1;
       return;
     }
-    const Rows<S> rows = {first, count, (Number<S>*)memory.data};
+    const Rows<S> rows = {first, count, (Number<S>*)memory.data, (S*)ahead.data};
     direction.begin(rows);
     for (int64_t phase = 0; phase < direction.phases(); ++phase)
       direction.run(phase, rows, 0, direction.panels.count(), packed, sums.data);
@@ -47,15 +56,17 @@ template <class Direction, class S> bool together(const Direction& direction, co
   using T = Number<S>;
   const Sweep& s = direction.s;
   const int64_t panels = direction.panels.count(), most = s.threads < panels ? s.threads : panels;
-  const Buffer<T> memory(direction.memory_vectors(s.B)), sums(most * s.B * kMaxWidth);
+  const int64_t own_sums = sums_of(direction, s.B);
+  const Buffer<T> memory(direction.memory_vectors(s.B)), sums(most * own_sums);
+  const Buffer<T> ahead(ahead_vectors<S>(direction, s.B));
   const Turns turns(most);
-  if (!memory.data || !sums.data || !turns.data) return false;
-  const Rows<S> rows = {0, s.B, (T*)memory.data};
+  if (!memory.data || !sums.data || !ahead.data || !turns.data) return false;
+  const Rows<S> rows = {0, s.B, (T*)memory.data, (S*)ahead.data};
   direction.begin(rows);
   in_pieces(s, most, work * double(s.T) * double(s.B), [&](int64_t piece, int64_t pieces) {
     turns.take(direction.phases(), piece, pieces, [&](int64_t phase, int64_t part) {
       direction.run(phase, rows, panels * part / pieces, panels * (part + 1) / pieces, packed,
-                    sums.data + piece * s.B * kMaxWidth);
+                    sums.data + piece * own_sums);
     });
   });
   direction.end(rows);
@@ -70,7 +81,7 @@ template <class Direction, class S> int32_t run(const Sweep& s) {
   const Panels<S>& panels = direction.panels;
   const double work = double(panels.size()) * kLanes<T> * kPair<S>;
   const bool packing = Direction::worth_packing(s);
-  const Buffer<T> packed(packing ? panels.size() : 0);
+  const Buffer<T> packed(packing ? direction.packed_size() : 0);
   if (!packed.data) return 1;
   if (packing) in_pieces(s, panels.count(), work / 4, [&](int64_t piece, int64_t pieces) {
     const int64_t last = panels.count() * (piece + 1) / pieces;

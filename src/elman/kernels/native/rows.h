@@ -24,6 +24,7 @@ INLINE bool is_cleared(const Sweep& s, int64_t t, int64_t b) { return s.cleared 
 template <class S> struct Rows {
   int64_t first, count;
   Number<S>* memory;
+  S* ahead;  // scratch for some steps ahead
 };
 
 // The memory of some rows, each `width` numbers long: H, padded with zeros to whole vectors. What the product with

@@ -37,9 +37,10 @@ def of_weights(
     if of_x:
         by_x, dgain_ih, _ = unproject(by_x.roll(-H, 1) if gru else by_x, of_x, own[1], None)
     if wanted[0]:
-        dx = matmul(by_x, w_ih.roll(H, 0) if turned else w_ih).view(T, B, D)
+        weight = w_ih.to(x.dtype)
+        dx = matmul(by_x, weight.roll(H, 0) if turned else weight).view(T, B, D)
     if wanted[3]:
-        dw_ih = matmul(by_x.t(), x.reshape(T * B, D))
+        dw_ih = matmul(by_x.t(), x.reshape(T * B, D)).to(w_ih.dtype)
         dw_ih = dw_ih.roll(-H, 0) if turned else dw_ih
     if wanted[4]:
         dw_hh = _weight_gradient(by_h if dsums is None else dsums, options, h_first.to(h.dtype), h).to(h_first.dtype)

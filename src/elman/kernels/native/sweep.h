@@ -32,8 +32,15 @@ struct Sweep {
   const void* weight;      // (G * H, H): W_hh
   const void* bias;        // (H,) or null; of the GRU alone: b_hn, which the reset gate multiplies
 
-  // Forward: in, W_ih x_t and every other bias; out (if kept), the gates after their nonlinearities.
-  // Elman's network: the same buffer as `h`. Backward: in, the gates kept.
+  // Of forward only: what the core projects itself, a few steps ahead of the recurrence.
+  int64_t D;
+  const void* x;         // * (T, B, D), or null if `gates` holds the projections
+  const void* weight_x;  // (G * H, D): W_ih
+  const void* bias_x;    // (G * H,) or null: every other bias
+
+  // Forward: in, where there is no x, W_ih x_t and every other bias; out (if kept), the gates after their
+  // nonlinearities. Null if there is an x and they are not kept. Elman's network: the same buffer as `h`.
+  // Backward: in, the gates kept.
   void* gates;   // * (T, B, G * H)
   void* hidden;  // * (T, B, H) or null; of the GRU alone: W_hn h_{t-1} + b_hn, kept for backward
   void* h;       // * (T, B, H): every h_t, zeros at padding. Backward reads it

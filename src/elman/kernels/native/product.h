@@ -186,15 +186,26 @@ template <class S> struct Panels {
   // n columns into every `width`-th vector.
   void pack_vector(const Number<S>* from, int64_t column_stride, int64_t row_stride, int64_t n, Vector<Number<S>>* to,
                    int64_t width) const {
+    using T = Number<S>;
+    Vector<T> rows[lanes];
+    for (int64_t k = 0; k < K; k += lanes) {
+      const int64_t few = K - k < lanes ? K - k : lanes;
+      if (column_stride == 1)
+        for (int64_t i = 0; i < few; ++i) rows[i] = load(from + (k + i) * row_stride, n);
+      else
+        turn(from + k, column_stride, n, few, (T*)rows, lanes);
+      if (few % kPair<S>) rows[few] = Vector<T>{};
+      for (int64_t i = 0; i < few; i += kPair<S>) to[(k + i) / kPair<S> * width] = packed_rows(rows + i);
+    }
+  }
+
+  static INLINE Vector<Number<S>> packed_rows(const Vector<Number<S>>* rows) {
     if constexpr (kPair<S> > 1) {
-      for (int64_t k = 0; k < depth<S>(K) * kPair<S>; ++k)
-        for (int64_t lane = 0; lane < lanes; ++lane)
-          put((S*)(to + k / kPair<S> * width) + lane * kPair<S> + k % kPair<S>,
-              lane < n && k < K ? from[lane * column_stride + k * row_stride] : Number<S>(0));
-    } else if (column_stride == 1) {
-      for (int64_t k = 0; k < K; ++k) to[k * width] = load(from + k * row_stride, n);
+      typedef typename VectorOf<Number<S>>::Words Words;
+      const Words first = __builtin_convertvector(narrow(rows[0]), Words);
+      return (Vector<Number<S>>)(first | __builtin_convertvector(narrow(rows[1]), Words) << 16);
     } else {
-      turn(from, column_stride, n, K, (S*)to, width * lanes);
+      return rows[0];
     }
   }
 };

@@ -39,12 +39,22 @@ types: setup
 	$(BIN)/mypy
 
 # The core knows no Python: a program of its own runs it under the sanitizers, for each instruction set in turn.
-build/sanitize: tests/kernels/native/sanitize.cpp $(wildcard $(NATIVE)/*.cpp $(NATIVE)/*.h)
-	@mkdir -p build
-	$(CXX) -std=c++17 -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all \
-	  -I$(NATIVE) $< $(wildcard $(NATIVE)/*.cpp) -o $@ -pthread
+# Several files at a time: make -j2 sanitize
+SANITIZED := $(patsubst %.cpp,build/sanitize/%.o,$(notdir $(wildcard $(NATIVE)/*.cpp)) program.cpp)
+SANITIZERS := -std=c++17 -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 
-sanitize: build/sanitize  ## the compiled core under AddressSanitizer and UndefinedBehaviorSanitizer
+build/sanitize/%.o: $(NATIVE)/%.cpp $(wildcard $(NATIVE)/*.h)
+	@mkdir -p $(@D)
+	$(CXX) $(SANITIZERS) -c $< -o $@
+
+build/sanitize/program.o: tests/kernels/native/sanitize.cpp $(NATIVE)/sweep.h
+	@mkdir -p $(@D)
+	$(CXX) $(SANITIZERS) -I$(NATIVE) -c $< -o $@
+
+build/sanitize/all: $(SANITIZED)
+	$(CXX) $(SANITIZERS) $^ -o $@ -pthread
+
+sanitize: build/sanitize/all  ## the compiled core under AddressSanitizer and UndefinedBehaviorSanitizer
 	@for set in "" avx512 avx2 baseline; do ELMAN_INSTRUCTION_SET=$$set ./$< || exit 1; done
 
 bench: setup      ## the benchmarks that need no data (see benchmarks/README.md)

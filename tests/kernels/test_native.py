@@ -1,9 +1,11 @@
 """What only the native kernels could get wrong; that they equal the reference is shown with all other backends."""
 
+import ctypes
 import math
 import os
 import subprocess
 import sys
+from importlib import import_module
 
 import pytest
 import torch
@@ -162,3 +164,48 @@ def test_the_other_instruction_sets_give_the_same_numbers(name: str):
         assert asked[0] == name
     assert [float(n) for n in asked[1:3]] == pytest.approx([float(n) for n in best[1:3]], rel=1e-5)
     assert [float(n) for n in asked[3:]] == pytest.approx([float(n) for n in best[3:]], rel=1e-2)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("cell", CELLS)
+def test_threads_that_take_turns(cell: Cell, dtype: torch.dtype):
+    """Few rows and large weights: every thread has its units, and each step needs those of all."""
+    inputs = make(cell, 60, 2, 5, 400, dtype)
+    lengths, resets = torch.tensor([60, 41]), torch.rand(60, 2) < 0.1
+    before = torch.get_num_threads()
+    results = []
+    try:
+        for threads in (1, 2, 5):
+            torch.set_num_threads(threads)
+            leaves = [part.clone().requires_grad_() for part in (inputs[0], *inputs[1], *inputs[2][:4])]
+            x, state, weights = leaves[0], tuple(leaves[1:-4]), Weights(*leaves[-4:])
+            h = KERNELS[cell](x, state, weights, lengths=lengths, resets=resets).h
+            results.append((h, *torch.autograd.grad(h.square().sum(), leaves[:-4])))
+    finally:
+        torch.set_num_threads(before)
+    for other in results[1:]:
+        for one, same in zip(results[0], other, strict=True):
+            torch.testing.assert_close(same, one, atol=1e-12 if dtype == torch.float64 else 0.05, rtol=0)
+        assert torch.equal(results[0][0], other[0])
+
+
+def test_a_thread_that_has_no_others_takes_every_turn(monkeypatch):
+    """As inside of a parallel region of torch, where all pieces are given to the one that asks."""
+    inputs = make("lstm", 30, 1, 5, 200)
+    expected = KERNELS["lstm"](*inputs).h
+    body = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p)
+    numbers = (ctypes.c_int64,) * 3
+    asked = []
+
+    @ctypes.CFUNCTYPE(ctypes.c_int32, *numbers, body, ctypes.c_void_p)
+    def alone(begin: int, end: int, grain: int, run, context) -> int:
+        asked.append(end - begin)
+        run(begin, end, context)
+        return 0
+
+    monkeypatch.setattr(
+        import_module("elman.kernels.native.library"), "parallel_for", lambda: ctypes.cast(alone, ctypes.c_void_p).value
+    )
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    assert torch.equal(KERNELS["lstm"](*inputs).h, expected)
+    assert asked == [3]

@@ -76,7 +76,7 @@ int32_t in_threads(int64_t begin, int64_t end, int64_t, Body body, void* context
   return 0;
 }
 
-enum Flags { kReverse = 1, kMasked = 2, kNoise = 4, kWeights = 8, kAllFlags = 15 };
+enum Flags { kReverse = 1, kMasked = 2, kInput = 4, kNoise = 8, kWeights = 16, kAllFlags = 31 };
 
 // The inputs of every variation; drawn where a cell could have it.
 struct Varied {
@@ -116,6 +116,9 @@ void run(const Precision& precision, int32_t cell, int64_t T, int64_t B, int64_t
   const Numbers weight(small, G * H * H, true), bias(small, H, true), h_first(small, B * H, true),
       c_first(small, B * H, true), dh(large, T * B * H, true), dc(small, T * B * H, true),
       dh_final(small, B * H, true), dc_final(small, B * H, true), projected(large, T * B * G * H, true);
+  const int64_t D = H % 7 + 2;
+  const Numbers x(large, T * B * D, true), weight_x(small, G * H * D, true), bias_x(small, G * H, true);
+  const bool projects = (flags & kInput) && !(flags & kWeights) && T * B > 4;
   const Varied varied(small, T, B, H, G, reverse);
   const bool apart = elman && (flags & kNoise);  // gates and h
   std::vector<char> seen;
@@ -142,10 +145,24 @@ void run(const Precision& precision, int32_t cell, int64_t T, int64_t B, int64_t
       sweep.c_first = c_first.data.data(), sweep.c_final = c_final.data.data();
     }
     varied.set(sweep, flags, lstm);
+    if (projects) {
+      sweep.D = D, sweep.x = x.data.data(), sweep.weight_x = weight_x.data.data();
+      if (!reverse) sweep.bias_x = bias_x.data.data();
+    }
     if (sweep.gain) sweep.normed = normed.data.data(), sweep.scale = scale.data.data();
     if (precision.forward(&sweep) != 0) exit(1);
     h.check("h"), h_final.check("h_final"), c_final.check("c_final");
 
+    if (projects && !elman) {  // the same where nobody keeps the gates
+      const Numbers h_before = h;
+      Sweep less = sweep;
+      less.keep = 0, less.gates = less.hidden = nullptr;
+      if (precision.forward(&less) != 0) exit(1);
+      if (h.data != h_before.data) {
+        fprintf(stderr, "keeping the gates changes h\n");
+        exit(1);
+      }
+    }
     if (elman && !apart) sweep.gates = nullptr;
     if (sweep.gain) sweep.dsums = dsums.data.data(), sweep.dgain = dgain.data.data();
     if (sweep.gain_cell) sweep.dgain_cell = dgain_cell.data.data(), sweep.dbias_cell = dbias_cell.data.data();
@@ -180,6 +197,31 @@ void run(const Precision& precision, int32_t cell, int64_t T, int64_t B, int64_t
   }
 }
 
+// A product of matrices that lie in any order, against the sums themselves.
+void run_matmul(int32_t (*entry)(const Matmul*), int64_t M, int64_t N, int64_t K, bool turn_a, bool turn_b, bool add,
+                int32_t threads) {
+  const Numbers a(8, M * K, true), b(8, K * N, true), bias(8, N, true), c_before(8, M * N, true);
+  Numbers c = c_before;
+  Matmul matmul = {};
+  matmul.M = M, matmul.N = N, matmul.K = K, matmul.threads = threads, matmul.add = add, matmul.parallel_for = in_threads;
+  matmul.a_row = turn_a ? 1 : K, matmul.a_column = turn_a ? M : 1;
+  matmul.b_row = turn_b ? 1 : N, matmul.b_column = turn_b ? K : 1;
+  matmul.a = a.data.data(), matmul.b = b.data.data(), matmul.c = c.data.data();
+  if (!add) matmul.bias = bias.data.data();
+  if (entry(&matmul) != 0) exit(1);
+  for (int64_t row = 0; row < M; ++row)
+    for (int64_t column = 0; column < N; ++column) {
+      double sum = get(&(add ? c_before : bias).data[8 * (add ? row * N + column : column)], 8);
+      for (int64_t k = 0; k < K; ++k)
+        sum += get(&a.data[8 * (row * matmul.a_row + k * matmul.a_column)], 8) *
+               get(&b.data[8 * (k * matmul.b_row + column * matmul.b_column)], 8);
+      if (std::fabs(sum - get(&c.data[8 * (row * N + column)], 8)) > 1e-9) {
+        fprintf(stderr, "the product of (%d, %d, %d) is wrong\n", int(M), int(N), int(K));
+        exit(1);
+      }
+    }
+}
+
 // One step, whose results must be finite and in their places.
 void run_step(size_t bytes, int32_t (*entry)(const Step*), int32_t cell, int64_t B, int64_t D, int64_t H, bool biased) {
   const int64_t G = cell == kLstm ? 4 : cell == kGru ? 3 : 1;
@@ -211,7 +253,7 @@ int main() {
         for (int64_t B : {0, 1, 3, 13})
           for (int64_t H : {1, 5, 16, 33, 70, 130})
             for (int flags = 0; flags <= kAllFlags; ++flags)
-              if (flags < kNoise || B == 3 || B == 13) run(precision, cell, T, B, H, flags), ++runs;
+              if (flags < kInput || (T == 4 && (B == 3 || B == 13))) run(precision, cell, T, B, H, flags), ++runs;
   run(kPrecisions[0], kGru, 3, 24, 300, kMasked), ++runs;  // enough work for threads
   run(kPrecisions[2], kLstm, 3, 24, 300, kReverse | kMasked), ++runs;
   run(kPrecisions[2], kLstm, 3, 24, 300, kAllFlags), ++runs;
@@ -224,5 +266,12 @@ int main() {
             run_step(8, elman_step_double, cell, B, D, H, biased);
             runs += 2;
           }
+  run(kPrecisions[1], kLstm, 40, 2, 200, kInput | kMasked), ++runs;  // threads that take turns
+  run(kPrecisions[0], kElmanTanh, 70, 1, 500, kInput), ++runs;
+  for (int64_t M : {1, 7, 100})
+    for (int64_t N : {1, 17, 64, 130})
+      for (int64_t K : {1, 5, 530})
+        for (int way = 0; way < 8; ++way) run_matmul(elman_matmul_double, M, N, K, way & 1, way & 2, way & 4, 3), ++runs;
+  run_matmul(elman_matmul_double, 20, 30, 5000, true, false, true, 3), ++runs;  // cut along k
   printf("%s: %lld sweeps, no complaint\n", elman_instruction_set(), (long long)runs);
 }

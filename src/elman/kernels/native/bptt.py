@@ -24,7 +24,6 @@ from elman.kernels.native.sums import of_weights
 from elman.kernels.native.variations import PLAIN, Varied, project
 from elman.kernels.seam import Cell, Noise, Weights
 
-
 FEW_ROWS = 4  # the core then reads the weights as they lie, and leaves the projection to others
 
 
@@ -52,7 +51,8 @@ def forward(
     bias, bias_hidden = _biases(options.cell, b_ih, b_hh, H)
     varied = Varied(options.noise, *own) if own else PLAIN
     projection: dict[str, Any] = {}
-    gates, of_x = None, ()  # (T * B, G * H)
+    gates: Any = None  # (T * B, G * H)
+    of_x: tuple[Tensor, ...] = ()
     if varied.gain_ih is not None or T * B <= FEW_ROWS:
         gates, of_x = project(x.reshape(T * B, D), w_ih.to(x.dtype), bias, varied.gain_ih)
     else:

@@ -46,7 +46,8 @@ def matmul(a: Tensor, b: Tensor, bias: Tensor | None = None, *, into: Tensor | N
         return a @ b if bias is None else torch.addmm(bias, a, b)
     (M, K), N = a.shape, b.shape[1]
     out = a.new_empty(M, N) if into is None else into
-    assert b.shape == (K, N) and out.shape == (M, N) and out.is_contiguous(), "whoever calls has seen to shapes"
+    assert (*b.shape, *out.shape) == (K, N, M, N), "whoever calls has seen to shapes"
+    assert out.is_contiguous()
     given = Matmul(
         M,
         N,

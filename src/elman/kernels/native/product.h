@@ -11,12 +11,13 @@
 
 namespace {
 
-// A tile of ROWS x WIDTH vectors is held in registers (32 of them with AVX-512 or on ARM, else 16), beside one row
-// of the panel and a broadcast.
+// A tile of ROWS x WIDTH vectors is held in registers (32 of them with AVX-512 or on ARM, else 16), beside either one
+// row of the panel and a broadcast, or one broadcast of each row and a vector of the panel.
 constexpr int kMaxWidth = 4;
 constexpr int kMaxRows = 8;
 constexpr int rows_per_tile(int width) {
-  const int rows = (REGISTERS - 2) / width - 1;
+  const int beside_panel = (REGISTERS - 1 - width) / width, beside_broadcasts = (REGISTERS - 1) / (width + 1);
+  const int rows = beside_panel < width ? beside_broadcasts : beside_panel;
   return rows < 1 ? 1 : rows < kMaxRows ? rows : kMaxRows;
 }
 
@@ -61,6 +62,15 @@ template <> struct Operand<Bfloat16> {
 #endif
 };
 
+// A number of each row, in every lane.
+template <class T, int ROWS> struct Broadcasts {
+  Vector<T> of[ROWS];
+  INLINE Broadcasts(const T* a, int64_t stride) {
+#pragma GCC unroll 8
+    for (int r = 0; r < ROWS; ++r) of[r] = Vector<T>{} + a[r * stride];
+  }
+};
+
 // sums[r][v] += sum over k of a[r][k] * panel[k][v]
 template <class S, int ROWS, int WIDTH>
 void tile(const S* a, int64_t stride, const Vector<Number<S>>* panel, int64_t K, Vector<Number<S>>* sums) {
@@ -72,11 +82,21 @@ void tile(const S* a, int64_t stride, const Vector<Number<S>>* panel, int64_t K,
   for (int64_t k = 0; k + kPair<S> <= K; k += kPair<S>, panel += WIDTH) {
 #pragma GCC unroll 4
     for (int v = 0; v < WIDTH * BYTES; v += 64) __builtin_prefetch((const char*)(panel + kAhead * WIDTH) + v);
-#pragma GCC unroll 8
-    for (int r = 0; r < ROWS; ++r) {
-      const Operand<S> it(a + r * stride + k, false);
+    if constexpr (kPair<S> == 1 && ROWS < WIDTH) {
+      const Broadcasts<S, ROWS> rows(a + k, stride);
 #pragma GCC unroll 4
-      for (int v = 0; v < WIDTH; ++v) it.times(panel[v], s[r][v]);
+      for (int v = 0; v < WIDTH; ++v) {
+        const Vector<Number<S>> column = panel[v];
+#pragma GCC unroll 8
+        for (int r = 0; r < ROWS; ++r) s[r][v] += rows.of[r] * column;
+      }
+    } else {
+#pragma GCC unroll 8
+      for (int r = 0; r < ROWS; ++r) {
+        const Operand<S> it(a + r * stride + k, false);
+#pragma GCC unroll 4
+        for (int v = 0; v < WIDTH; ++v) it.times(panel[v], s[r][v]);
+      }
     }
   }
   if (kPair<S> > 1 && K % kPair<S>)

@@ -42,10 +42,10 @@ def is_beaten(call: Call) -> bool:
 
     With AVX-512 it is 0.85 to 1.1 times as fast.
     """
-    if (instruction_set() or "").startswith("avx512"):
-        return False
     if torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu"):
         return False  # the one would unroll it, step by step; under the other it rounds its memory
+    if (instruction_set() or "").startswith("avx512"):
+        return False
     lstm = call.cell == "lstm" and call.dtype == torch.float32 and call.bare
     return lstm and not (call.every_state or call.variations)
 

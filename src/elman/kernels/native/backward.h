@@ -142,7 +142,7 @@ template <class S, class Cell, bool kVaried> struct Backward {
     const int64_t stride = (normed ? Cell::kGates : Cell::kDerivatives) * s.H;
     const S* dgates = normed ? row_of<S>(s.dsums, t * s.B + first, stride)
                              : row_of<S>(s.dgates, t * s.B + first, stride) + Cell::kFirstOfHidden * s.H;
-    if (panel_end - panel < panels.count())
+    if (panel_end - panel < panels.count())  // the other units lie in the caches of those who finished them
       for (int64_t r = 0; r < rows; ++r)
         for (int64_t at = 0; at < panels.K; at += 64 / sizeof(S)) __builtin_prefetch(dgates + r * stride + at, 0, 2);
     for (; panel < panel_end; ++panel) {

@@ -98,7 +98,7 @@ template <class S, class Cell, bool kVaried> struct Forward {
     const Memory<S> before = memory_at(rows, phase), after = memory_at(rows, phase + 1);
     T* c = rows.memory + 2 * size;
     if (s.x && phase % steps_ahead(rows.count) == 0) project(phase, rows, panel, panel_end, packed + panels.size(), sums);
-    if (panel_end - panel < panels.count()) {
+    if (panel_end - panel < panels.count()) {  // the other units lie in the caches of those who finished them
       const char* p = (const char*)before.rounded;
       for (int64_t at = 0; at < (int64_t)(size * sizeof(S)); at += 64) __builtin_prefetch(p + at);
     }

@@ -1,7 +1,7 @@
 """The backend "native": compiled recurrences for the CPU, forward and backward.
 
-The projections W_ih x_t and the gradients of the weights are one large matmul each, over all steps; the core does
-what lies between (sweep.h says how). Derivatives of higher order are those of the reference.
+The core projects the input and runs the recurrence, forward and backward (sweep.h says how); the gradients of the
+weights are one large product each, over all steps. Derivatives of higher order are those of the reference.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from functools import partial
 import torch
 
 from elman.kernels.native import kernel
-from elman.kernels.native.library import NAMES, instruction_set, library
+from elman.kernels.native.library import NAMES, has_avx512, instruction_set, library
 from elman.kernels.native.surroundings import why_not_here
 from elman.kernels.seam import CELLS, Call, Cell, Kernel
 
@@ -44,7 +44,7 @@ def is_beaten(call: Call) -> bool:
     """
     if torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu"):
         return False  # the one would unroll it, step by step; under the other it rounds its memory
-    if (instruction_set() or "").startswith("avx512"):
+    if has_avx512():
         return False
     lstm = call.cell == "lstm" and call.dtype == torch.float32 and call.bare
     return lstm and not (call.every_state or call.variations)

@@ -131,7 +131,7 @@ template <class S, class Cell, bool kVaried> struct Backward {
                               (const T*)s.gain, size, row_of<S>(s.dsums, row, size), row_of<T>(s.dgain, b, size));
     } else {
       for (int64_t at = start; at < end; at += kLanes<T>)
-        Cell::template backward<S>(it, at, s.H - at < kLanes<T> ? s.H - at : kLanes<T>);
+        Cell::template backward<S>(it, at, lanes_at<T>(s.H, at));
     }
   }
 

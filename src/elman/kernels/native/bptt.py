@@ -1,6 +1,6 @@
 """Backpropagation through time around the compiled core, as one node of autograd's graph.
 
-Forward, with G gates of which torch's order is kept:    gates = W_ih x + b  ->  core  ->  h, c, gates
+Forward, with G gates of which torch's order is kept:    core, of gates = W_ih x + b and W_hh h  ->  h, c, gates
 Backward: dh, dc  ->  core  ->  dgates (T, B, G * H), then
     dx = dgates W_ih,    dW_ih = sum over t of dgates_t^T x_t,    dW_hh = sum over t of dgates_t^T h_{t-1}
 
@@ -20,11 +20,10 @@ from elman.kernels import reference
 from elman.kernels.masks import blank_padding, real_steps
 from elman.kernels.native.library import call
 from elman.kernels.native.options import Options
+from elman.kernels.native.step import MOST_ROWS
 from elman.kernels.native.sums import of_weights
 from elman.kernels.native.variations import PLAIN, Varied, project
 from elman.kernels.seam import Cell, Noise, Weights
-
-FEW_ROWS = 4  # the core then reads the weights as they lie, and leaves the projection to others
 
 
 def forward(
@@ -53,7 +52,7 @@ def forward(
     projection: dict[str, Any] = {}
     gates: Any = None  # (T * B, G * H)
     of_x: tuple[Tensor, ...] = ()
-    if varied.gain_ih is not None or T * B <= FEW_ROWS:
+    if varied.gain_ih is not None or T * B <= MOST_ROWS:  # not packed, nor projected, by the core
         gates, of_x = project(x.reshape(T * B, D), w_ih.to(x.dtype), bias, varied.gain_ih)
     else:
         projection = {"D": D, "x": x.contiguous(), "weight_x": w_ih.contiguous(), "bias_x": bias}

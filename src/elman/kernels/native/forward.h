@@ -58,8 +58,9 @@ template <class S, class Cell, bool kVaried> struct Forward {
     expect_large(s.normed, size * Cell::kGates * sizeof(S));
   }
 
-  // Packing takes as long as a few products of one row do without it: a server's single step goes without.
-  static bool worth_packing(const Sweep& s) { return s.T * s.B > 4; }
+  // Packing takes as long as a few products of one row do without it: a server's single step goes without. What the
+  // core projects itself is always read packed.
+  static bool worth_packing(const Sweep& s) { return s.x || s.T * s.B > 4; }
 
   int64_t packed_size() const { return panels.size() + panels_x.size(); }
   void pack(int64_t panel, Vector<T>* packed) const {
@@ -177,8 +178,8 @@ template <class S, class Cell, bool kVaried> struct Forward {
     for (int64_t r = 0; r < rows; ++r)
       for (int v = 0; v < panel_width; ++v) {
         const int64_t at = (panels.first(panel) + v / Cell::kGates) * kLanes<T>, g = v % Cell::kGates;
-        const int64_t n = s.H - at < kLanes<T> ? s.H - at : kLanes<T>;
-        sums[r * panel_width + v] = dots<S>(before + r * width, (const T*)s.weight + (g * s.H + at) * s.H, n, s.H);
+        sums[r * panel_width + v] =
+            dots<S>(before + r * width, (const T*)s.weight + (g * s.H + at) * s.H, lanes_at<T>(s.H, at), s.H);
       }
   }
 
@@ -196,7 +197,7 @@ template <class S, class Cell, bool kVaried> struct Forward {
         const ForwardRow<S> it = row_at(row, gates_at(rows, t, r), r, before, after, c);
         for (int v = 0; v < panel_width; v += Cell::kGates) {
           const int64_t at = (panels.first(panel) + v / Cell::kGates) * kLanes<T>;
-          Cell::template forward<S>(sums + r * panel_width + v, it, at, s.H - at < kLanes<T> ? s.H - at : kLanes<T>);
+          Cell::template forward<S>(sums + r * panel_width + v, it, at, lanes_at<T>(s.H, at));
         }
       }
     }

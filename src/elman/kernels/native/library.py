@@ -72,11 +72,16 @@ def instruction_set() -> str | None:
 
 
 @cache
-def entry(direction: str, dtype: torch.dtype) -> Callable[..., int]:
-    """One of the functions of sweep.h."""
+def has_avx512() -> bool:
+    """Whether the core runs with AVX-512 here."""
+    return (instruction_set() or "").startswith("avx512")
+
+
+@cache
+def entry(name: str, dtype: torch.dtype) -> Callable[..., int] | None:
+    """One of the functions of sweep.h, which take a pointer to their structure; None where there is none."""
     core = library()
-    assert core is not None, "the choice of the backend comes first"
-    return getattr(core, f"elman_{direction}_{NAMES[dtype]}")
+    return None if core is None else getattr(core, f"elman_{name}_{NAMES.get(dtype)}", None)
 
 
 # What a pass in bfloat16 takes as such; all other numbers are float there (sweep.h).
@@ -99,7 +104,9 @@ def call(direction: str, dtype: torch.dtype, **fields: Tensor | int | None) -> N
             setattr(sweep, name, value.data_ptr())
         elif value is not None:
             setattr(sweep, name, value)
-    if entry(direction, dtype)(ctypes.byref(sweep)) != 0:
+    function = entry(direction, dtype)
+    assert function is not None, "the choice of the backend comes first"
+    if function(ctypes.byref(sweep)) != 0:
         raise MemoryError(f"no memory for the scratch of a native {direction} pass")
 
 

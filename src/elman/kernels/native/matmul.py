@@ -7,13 +7,11 @@ more so where the result is large, since it asks the system for large pages; wit
 from __future__ import annotations
 
 import ctypes
-from functools import cache
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from elman.kernels.native.library import instruction_set, library, parallel_for
+from elman.kernels.native.library import entry, has_avx512, parallel_for
 
 
 class Matmul(ctypes.Structure):
@@ -26,20 +24,9 @@ class Matmul(ctypes.Structure):
     )
 
 
-@cache
-def entry(dtype: torch.dtype) -> Any:
-    """The function of sweep.h for a dtype; None where torch's is to be preferred."""
-    name = {torch.float32: "float", torch.float64: "double"}.get(dtype)
-    if name is None or not (instruction_set() or "").startswith("avx512"):
-        return None
-    function = getattr(library(), f"elman_matmul_{name}")
-    function.argtypes = (ctypes.POINTER(Matmul),)
-    return function
-
-
 def matmul(a: Tensor, b: Tensor, bias: Tensor | None = None, *, into: Tensor | None = None) -> Tensor:
     """a (M, K) times b (K, N), plus a bias (N,), or added to what is in `into`, which is then what comes back."""
-    function = entry(a.dtype)
+    function = entry("matmul", a.dtype) if has_avx512() else None
     if function is None or 0 in a.shape or 1 not in a.stride() or 1 not in b.stride():
         if into is not None:
             return into.addmm_(a, b)
@@ -62,6 +49,6 @@ def matmul(a: Tensor, b: Tensor, bias: Tensor | None = None, *, into: Tensor | N
         None if bias is None else bias.data_ptr(),
         out.data_ptr(),
     )
-    if function(given) != 0:
+    if function(ctypes.byref(given)) != 0:
         raise MemoryError("no memory for the packed matrices of a native product")
     return out

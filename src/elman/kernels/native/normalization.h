@@ -6,9 +6,6 @@
 
 namespace {
 
-// How many numbers of a row of H are in the vector at `at`.
-template <class T> INLINE int64_t lanes_at(int64_t H, int64_t at) { return H - at < kLanes<T> ? H - at : kLanes<T>; }
-
 constexpr double kEpsilon = 1e-5;  // added to the variance
 
 inline float root(float x) { return __builtin_sqrtf(x); }

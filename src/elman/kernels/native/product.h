@@ -198,7 +198,7 @@ template <class S> struct Panels {
     const int panel_width = width(panel);
     for (int v = 0; v < panel_width; ++v) {
       const int64_t u = (first(panel) + v / G) * lanes;
-      pack_vector(weight + (v % G * H + u) * column_stride, column_stride, row_stride, H - u < lanes ? H - u : lanes,
+      pack_vector(weight + (v % G * H + u) * column_stride, column_stride, row_stride, lanes_at<Number<S>>(H, u),
                   packed + offset(panel) + v, panel_width);
     }
   }
@@ -209,7 +209,7 @@ template <class S> struct Panels {
     using T = Number<S>;
     Vector<T> rows[lanes];
     for (int64_t k = 0; k < K; k += lanes) {
-      const int64_t few = K - k < lanes ? K - k : lanes;
+      const int64_t few = lanes_at<T>(K, k);
       if (column_stride == 1)
         for (int64_t i = 0; i < few; ++i) rows[i] = load(from + (k + i) * row_stride, n);
       else

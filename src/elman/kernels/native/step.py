@@ -6,13 +6,11 @@ The seam's kernels serve any call, and what they check and allocate for it takes
 from __future__ import annotations
 
 import ctypes
-from functools import cache
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from elman.kernels.native.library import library
+from elman.kernels.native.library import entry
 from elman.kernels.native.surroundings import is_traced, why_not_here
 from elman.kernels.seam import CELLS, Cell
 
@@ -31,17 +29,6 @@ class Step(ctypes.Structure):
 
 
 NUMBERS = {cell: number for number, cell in enumerate(CELLS)}
-
-
-@cache
-def entry(dtype: torch.dtype) -> Any:
-    """The function of sweep.h for a dtype; None where there is none."""
-    core, name = library(), {torch.float32: "float", torch.float64: "double"}.get(dtype)
-    if core is None or name is None:
-        return None
-    function = getattr(core, f"elman_step_{name}")
-    function.argtypes = (ctypes.POINTER(Step),)
-    return function
 
 
 def is_plain_eager(x: Tensor) -> bool:
@@ -66,7 +53,7 @@ def step(
 
     None where the core was not built, or knows no such dtype. Whoever calls has seen to shapes and dtypes.
     """
-    function = entry(x.dtype)
+    function = entry("step", x.dtype)
     if function is None:
         return None
     _, B, H = h.shape
@@ -88,6 +75,6 @@ def step(
         h_final.data_ptr(),
         None if c_final is None else c_final.data_ptr(),
     )
-    if function(given) != 0:
+    if function(ctypes.byref(given)) != 0:
         raise MemoryError("no memory for the scratch of a native step")
     return out, h_final, c_final

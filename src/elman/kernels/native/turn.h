@@ -42,9 +42,9 @@ template <class T>
 void turn(const T* from, int64_t from_stride, int64_t rows, int64_t columns, T* to, int64_t to_stride) {
   constexpr int L = kLanes<T>;
   for (int64_t i = 0; i < rows; i += L) {
-    const int64_t mine = rows - i < L ? rows - i : L;
+    const int64_t mine = lanes_at<T>(rows, i);
     for (int64_t j = 0; j < columns; j += L) {
-      const int64_t n = columns - j < L ? columns - j : L;
+      const int64_t n = lanes_at<T>(columns, j);
       Vector<T> v[L];
 #pragma GCC unroll 16
       for (int k = 0; k < L; ++k) v[k] = k < mine ? load(from + (i + k) * from_stride + j, n) : Vector<T>{};

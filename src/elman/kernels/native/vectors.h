@@ -53,6 +53,9 @@ template <class T> constexpr int kLanes = BYTES / sizeof(T);
 
 #define INLINE inline __attribute__((always_inline))
 
+// How many numbers of a row of H are in the vector at `at`.
+template <class T> INLINE int64_t lanes_at(int64_t H, int64_t at) { return H - at < kLanes<T> ? H - at : kLanes<T>; }
+
 template <class T> INLINE Vector<T> load(const T* from) {
   Vector<T> v;
   memcpy(&v, from, sizeof v);
@@ -113,14 +116,6 @@ INLINE void store(Bfloat16* to, Vector<float> v, int64_t n) {
   if (n == kLanes<float>) return store(to, v);
   const VectorOf<float>::Halves halves = narrow(v);
   for (int64_t lane = 0; lane < n; ++lane) to[lane].bits = halves[lane];
-}
-
-INLINE void put(float* to, float x) { *to = x; }
-INLINE void put(double* to, double x) { *to = x; }
-INLINE void put(Bfloat16* to, float x) {
-  uint32_t bits;
-  memcpy(&bits, &x, sizeof bits);
-  to->bits = uint16_t(x == x ? (bits + 0x7fff + ((bits >> 16) & 1)) >> 16 : 0x7fc0);
 }
 
 // 1 / n! for n <= N: a table, for a compiler may leave it to the processor to call a constexpr function.

@@ -23,7 +23,7 @@ def test_on_a_cpu_the_native_kernels_serve_what_they_can():
             assert choose(cell, "cpu") == "native"
         with torch.autocast("cpu", torch.float16):
             assert choose(cell, "cpu") == "torch"
-    assert choose("lstm", "cpu", projected=True) == "torch"
+    assert choose("lstm", "meta", variations=("projection",)) == "torch"
     wide = native.instruction_set().startswith("avx512")
     assert choose("lstm", "cpu", bare=True) == ("native" if wide else "torch")  # oneDNN
     assert choose("lstm", "cpu", bare=True, every_state=True) == choose("gru", "cpu", bare=True) == "native"

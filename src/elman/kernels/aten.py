@@ -133,8 +133,8 @@ def _call(
 
 def why_not(call: Call) -> str | None:
     """The reason why ATen cannot do it, or None."""
-    if call.variations:
-        return f"ATen's recurrences know no {', no '.join(call.variations)}"
+    if unknown := [name for name in call.variations if name != "projection"]:
+        return f"ATen's recurrences know no {', no '.join(unknown)}"
     if call.cell == "lstm" and call.every_state:
         return "ATen's LSTM does not return every c_t"
     if torch._C._are_functorch_transforms_active():

@@ -42,7 +42,6 @@ def choose(
     *,
     dtype: torch.dtype = torch.float32,
     every_state: bool = False,
-    projected: bool = False,
     bare: bool = False,
     variations: tuple[str, ...] = (),
 ) -> str:
@@ -54,9 +53,8 @@ def choose(
         backend: None for the first that can; a name for that one alone.
         dtype: of its tensors.
         every_state: whether every c_t of the LSTM is wanted (every h_t always comes).
-        projected: whether the LSTM has a projection.
         bare: whether it is many steps of a full batch without gradients, lengths or resets.
-        variations: what differs from the cells of torch.nn, as `elman.kernels.variations` names it.
+        variations: what differs from the plain cell, as `elman.kernels.variations` names it.
 
     Raises:
         UserError: the backend asked for is unknown or cannot do it. There is no silent fallback.
@@ -65,7 +63,7 @@ def choose(
     ('torch', 'reference')
     """
     check_backend(backend)
-    call = Call(cell, torch.device(device), dtype, every_state, projected, bare, variations)
+    call = Call(cell, torch.device(device), dtype, every_state, bare, variations)
     if backend is None:
         return next(name for name, it in BACKENDS.items() if it.why_not(call) is None and not it.is_beaten(call))
     refusal = BACKENDS[backend].why_not(call)

@@ -71,7 +71,6 @@ class Call(NamedTuple):
     device: torch.device
     dtype: torch.dtype = torch.float32
     every_state: bool = False  # whether every c_t of the LSTM is wanted (every h_t always comes)
-    projected: bool = False  # whether h is projected
     bare: bool = False  # many steps of a full batch without gradients, lengths or resets
     variations: tuple[str, ...] = ()  # what `variations` says of the weights and the noise
 
@@ -104,18 +103,19 @@ class Kernel(Protocol):
 
 
 def variations(weights: Weights, noise: Noise) -> tuple[str, ...]:
-    """The names of what differs from the cells of torch.nn.
+    """The names of what differs from the plain cell.
 
     >>> variations(Weights(torch.ones(4, 1), torch.ones(4, 1), weight_peephole=torch.ones(3)), QUIET)
     ('peepholes',)
     """
-    own = weights.weight_peephole is not None or weights.gain_hh is not None
+    own = any(part is not None for part in (weights.weight_hr, weights.weight_peephole, weights.gain_hh))
     if not own and noise.recurrent is None and noise.zoneout is None and noise.zoneout_cell is None:
         return ()  # at once, for a server's single step
     found = {
         "recurrent dropout": noise.recurrent,
         "zoneout": noise.zoneout,
         "zoneout of the cell": noise.zoneout_cell,
+        "projection": weights.weight_hr,
         "peepholes": weights.weight_peephole,
         "layer normalization": weights.gain_hh,
     }

@@ -196,7 +196,6 @@ class Recurrent(nn.Module):
             self.backend,
             dtype=x.dtype,
             every_state=every_state,
-            projected=self.proj_size > 0,
             bare=bare,
             variations=varied,
         )

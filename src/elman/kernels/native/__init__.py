@@ -26,8 +26,6 @@ def why_not(call: Call) -> str | None:
         return "it was not built (it needs a C++ compiler when elman is installed)"
     if call.dtype not in NAMES:
         return f"it knows float32, float64 and bfloat16, not {str(call.dtype).removeprefix('torch.')}"
-    if call.projected:
-        return "it has no projections"
     if torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") != torch.bfloat16:
         return "it knows autocast to bfloat16 alone"
     if (reason := why_not_here()) is not None:

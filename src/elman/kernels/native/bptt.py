@@ -19,11 +19,12 @@ from torch import Tensor
 from elman.kernels import reference
 from elman.kernels.masks import blank_padding, real_steps
 from elman.kernels.native.library import call
+from elman.kernels.native.matmul import matmul
 from elman.kernels.native.options import Options
 from elman.kernels.native.step import MOST_ROWS
 from elman.kernels.native.sums import of_weights
-from elman.kernels.native.variations import PLAIN, Varied, project
-from elman.kernels.seam import Cell, Noise, Weights
+from elman.kernels.native.variations import PLAIN, Varied
+from elman.kernels.seam import GATES, Cell, Noise, Weights
 
 
 def forward(
@@ -40,32 +41,29 @@ def forward(
 ) -> tuple[Tensor | None, ...]:
     """(h, c, h_final, c_final) and, to keep for backward, (x without padding, gates, hidden).
 
-    `own` are the weights of `Varied`, or none. With layer normalization more follows to keep: what `project` wants
-    kept, and the core's `normed` and `scale`.
+    `own` are the weights of `Varied`, or none. With layer normalization more follows to keep: see `Varied.to_keep`.
     """
-    (T, B, D), (GH, H) = x.shape, w_hh.shape
-    gru, elman = options.cell == "gru", GH == H
+    (T, B, D), (GH, P), G = x.shape, w_hh.shape, GATES[options.cell]
+    H, gru, elman = GH // G, options.cell == "gru", G == 1
     if options.lengths is not None:
         x = blank_padding(x, real_steps(options.lengths, T))
     bias, bias_hidden = _biases(options.cell, b_ih, b_hh, H)
     varied = Varied(options.noise, *own) if own else PLAIN
-    projection: dict[str, Any] = {}
+    projection: dict[str, Any] = {"bias_x": bias}
     gates: Any = None  # (T * B, G * H)
-    of_x: tuple[Tensor, ...] = ()
-    if varied.gain_ih is not None or T * B <= MOST_ROWS:  # not packed, nor projected, by the core
-        gates, of_x = project(x.reshape(T * B, D), w_ih.to(x.dtype), bias, varied.gain_ih)
+    if T * B <= MOST_ROWS:  # not packed, nor projected, by the core
+        added = None if bias is None or varied.gain_ih is not None else bias.to(x.dtype)
+        gates = matmul(x.reshape(T * B, D), w_ih.to(x.dtype).t(), added)
     else:
-        projection = {"D": D, "x": x.contiguous(), "weight_x": w_ih.contiguous(), "bias_x": bias}
+        projection |= {"D": D, "x": x.contiguous(), "weight_x": w_ih.contiguous()}
         if keep or elman:
             gates = x.new_empty(T * B, GH)
-    normed = {}
-    if varied.gain_hh is not None and keep:
-        normed = {"normed": x.new_empty(T * B, GH), "scale": h_first.new_empty(T * B)}
+    normed = varied.to_keep(x, GH) if keep else {}
     hidden = None
-    if gru and keep:  # the core passes padding over
+    if keep and (gru or varied.weight_hr is not None):  # the core passes padding over
         hidden = x.new_empty(T, B, H) if options.lengths is None else x.new_zeros(T, B, H)
-    h = gates.view(T, B, H) if elman and options.noise.zoneout is None else x.new_empty(T, B, H)
-    h_final = h_first.new_empty(B, H)
+    h = gates.view(T, B, H) if elman and options.noise.zoneout is None else x.new_empty(T, B, P)
+    h_final = h_first.new_empty(B, P)
     c, c_final = (None, None) if c_first is None else (c_first.new_empty(T, B, H), c_first.new_empty(B, H))
     held = (h_first.contiguous(), None if c_first is None else c_first.contiguous(), w_hh.contiguous())
     call(
@@ -78,6 +76,7 @@ def forward(
         T=T,
         B=B,
         H=H,
+        P=P,
         keep=int(keep),
         weight=held[2],
         bias=bias_hidden,
@@ -90,7 +89,7 @@ def forward(
         h_final=h_final,
         c_final=c_final,
     )
-    return h, c, h_final, c_final, x, gates, hidden, *of_x, *normed.values()
+    return h, c, h_final, c_final, x, gates, hidden, *normed.values()
 
 
 def _biases(cell: Cell, b_ih: Tensor | None, b_hh: Tensor | None, H: int) -> tuple[Tensor | None, Tensor | None]:
@@ -134,30 +133,31 @@ def backward(
     options: Options, wanted: tuple[bool, ...], saved: tuple[Any, ...], gradients: tuple[Tensor | None, ...]
 ) -> tuple[Tensor | None, ...]:
     """The derivatives by each of the inputs, of which some are `wanted`, from those by h, c and the final state."""
-    inputs, (x, h, c, gates, hidden, *normal) = saved[: len(wanted)], saved[len(wanted) :]
-    _, h_first, c_first, _, w_hh, *_ = inputs
-    (_, B, H), GH = h.shape, len(w_hh)
+    inputs, (x, h, c, gates, hidden, *normed) = saved[: len(wanted)], saved[len(wanted) :]
+    _, h_first, c_first, _, w_hh, _, _, *own = inputs
+    (T, B, P), GH = h.shape, len(w_hh)
+    H = GH // GATES[options.cell]
+    varied = Varied(options.noise, *own) if own else PLAIN
     dh, dc, dh_final, dc_final = (None if part is None else part.contiguous() for part in gradients)
-    dgates = x.new_empty(len(x) * B, GH + H if options.cell == "gru" else GH)
+    derivatives = GH + H if options.cell == "gru" else GH
+    room = varied.room(x, derivatives)
+    dgates = x.new_empty(T * B, derivatives if varied.gain_hh is None else GH)
     dh_first = dc_first = None
     if any(wanted[1:3]):
-        dh_first, dc_first = h_first.new_empty(B, H), None if c_first is None else h_first.new_empty(B, H)
+        dh_first, dc_first = h_first.new_empty(B, P), None if c_first is None else h_first.new_empty(B, H)
     h_first = h_first.contiguous()
     held = (None if c_first is None else c_first.contiguous(), w_hh.contiguous())
-    varied = Varied(options.noise, *inputs[7:]) if len(inputs) > 7 else PLAIN
-    sums, normed = varied.room_for_sums(B), {}
-    if varied.gain_hh is not None:
-        normed = {"normed": normal[3], "scale": normal[4], "dsums": x.new_empty(len(x) * B, GH)}
     call(
         "backward",
         x.dtype,
         **options.fields(),
         **varied.fields(),
-        **normed,
-        **sums,
-        T=len(x),
+        **dict(zip(("normed_x", "normed", "scale_x", "scale"), normed, strict=False)),
+        **room,
+        T=T,
         B=B,
         H=H,
+        P=P,
         weight=held[1],
         gates=gates,
         hidden=hidden,
@@ -173,16 +173,15 @@ def backward(
         dh_first=dh_first,
         dc_first=dc_first,
     )
-    dx, dw_ih, dw_hh, db_ih, db_hh, dgain_ih = of_weights(
-        options, wanted, inputs, (x, h, *normal[:3]), dgates, normed.get("dsums")
-    )
-    found = (dx, dh_first, dc_first, dw_ih, dw_hh, db_ih, db_hh)
-    if len(wanted) == len(found):
+    found = of_weights(options, wanted, inputs, (x, h), dgates, room)
+    found = (found[0], dh_first, dc_first, *found[1:])
+    if not own:
         return found
-    dpeephole, dgain_hh, dgain_cell, dbias_cell = (
-        sums[name].sum(0) if name in sums else None for name in ("dpeephole", "dgain", "dgain_cell", "dbias_cell")
-    )
-    return *found, dpeephole, dgain_ih, dgain_hh, dgain_cell, dbias_cell
+    dw_hr = None
+    if wanted[7] and varied.weight_hr is not None:
+        dw_hr = matmul(room["dprojected"].t(), hidden.view(T * B, H)).to(h_first.dtype)
+    of_vectors = ("dpeephole", "dgain_x", "dgain", "dgain_cell", "dbias_cell")
+    return *found, dw_hr, *(room[name].sum(0) if name in room else None for name in of_vectors)
 
 
 def _backward_of_reference(
@@ -196,7 +195,7 @@ def _backward_of_reference(
     result = reference.KERNELS[options.cell](
         x,
         (h_first,) if saved[2] is None else (h_first, c_first),
-        Weights(*cast(Any, (*weights[:4], None, *weights[4:]))),
+        Weights(*weights),
         reverse=options.reverse,
         lengths=options.lengths,
         resets=options.resets,

@@ -17,20 +17,26 @@ template <class S, class Cell, bool kVaried> struct Forward {
   using T = Number<S>;
   static constexpr bool kWhole = kVaried;  // its phases are of all units
   const Sweep& s;
-  Panels<S> panels, panels_x;  // those of W_ih hold the same units
-  int64_t width;
+  Panels<S> panels, panels_x, panels_r;  // of W_hh; of W_ih, which hold the same units; of W_hr
+  int64_t width, width_h;                // of a row's c and of its h
 
   explicit Forward(const Sweep& sweep)
       : s(sweep),
-        panels{s.H, Cell::kGates, s.H},
+        panels{s.H, Cell::kGates, s.P},
         panels_x{s.H, Cell::kGates, s.x ? s.D : 0},
-        width(panels.vectors() * kLanes<T>) {}
+        panels_r{s.P, 1, s.weight_r ? s.H : 0},
+        width(panels.vectors() * kLanes<T>),
+        width_h(panels_r.vectors() * kLanes<T>) {}
 
-  // The memory of some rows, in vectors: h before and after a step, c, and twice what the products read of h.
+  // What is held of some rows, in vectors: h before and after a step, c, and twice what the products read of h. Of
+  // varied cells also every sum of a step, and what W_hr reads.
   int64_t memory_vectors(int64_t rows) const {
-    const int64_t plain = rows * 5 * panels.vectors();
-    return kVaried ? plain + (rows * Cell::kGates + Varied<S, Cell>::kScratch) * panels.vectors() : plain;
+    const int64_t plain = rows * (4 * panels_r.vectors() + panels.vectors());
+    return kVaried ? plain + (rows * (Cell::kGates + 1) + Varied<S, Cell>::kScratch + 1) * panels.vectors() : plain;
   }
+
+  T* c_of(const Rows<S>& rows) const { return rows.memory + 2 * rows.count * width_h; }
+  T* sums_of_step(const Rows<S>& rows) const { return rows.memory + rows.count * (4 * width_h + width); }
 
   // So many steps of some rows are projected at once, as many as a large product needs; what it makes of them still
   // lies in the caches when the recurrence comes to it.
@@ -52,9 +58,10 @@ template <class S, class Cell, bool kVaried> struct Forward {
   static void expect(const Sweep& s) {
     const int64_t size = s.T * s.B * s.H;
     expect_large(s.gates, size * Cell::kGates * sizeof(S));
-    expect_large(s.h, size * sizeof(S));
+    expect_large(s.h, s.T * s.B * s.P * sizeof(S));
     expect_large(s.c, size * sizeof(T));
     expect_large(s.hidden, size * sizeof(S));
+    expect_large(s.normed_x, size * Cell::kGates * sizeof(S));
     expect_large(s.normed, size * Cell::kGates * sizeof(S));
   }
 
@@ -62,86 +69,97 @@ template <class S, class Cell, bool kVaried> struct Forward {
   // core projects itself is always read packed.
   static bool worth_packing(const Sweep& s) { return s.x || s.T * s.B > 4; }
 
-  int64_t packed_size() const { return panels.size() + panels_x.size(); }
-  void pack(int64_t panel, Vector<T>* packed) const {
-    panels.pack(panel, (const T*)s.weight, s.H, 1, packed);
-    if (s.x) panels_x.pack(panel, (const T*)s.weight_x, s.D, 1, packed + panels.size());
+  int64_t packed_size() const { return panels.size() + panels_x.size() + (s.weight_r ? panels_r.size() : 0); }
+  int64_t packs() const { return panels.count() + (s.weight_r ? panels_r.count() : 0); }
+  void pack(int64_t i, Vector<T>* packed) const {
+    if (i >= panels.count()) return panels_r.pack(i - panels.count(), (const T*)s.weight_r, s.H, 1, packed + offset_r());
+    panels.pack(i, (const T*)s.weight, s.P, 1, packed);
+    if (s.x) panels_x.pack(i, (const T*)s.weight_x, s.D, 1, packed + panels.size());
   }
+  int64_t offset_r() const { return panels.size() + panels_x.size(); }
 
   int64_t phases() const { return s.T; }
   int64_t step_of(int64_t phase) const { return s.reverse ? s.T - 1 - phase : phase; }
 
   Memory<S> memory_at(const Rows<S>& rows, int64_t phase) const {
-    const int64_t size = rows.count * width, other = phase % 2 * size;
+    const int64_t size = rows.count * width_h, other = phase % 2 * size;
     T* h = rows.memory + other;
-    return {h, kPair<S> > 1 || (kVaried && s.recurrent) ? (S*)(rows.memory + 3 * size + other) : (S*)h};
+    const bool apart = kPair<S> > 1 || (kVaried && s.recurrent);
+    return {h, apart ? (S*)(c_of(rows) + rows.count * width + other) : (S*)h};
   }
 
   void begin(const Rows<S>& rows) const {
     const Memory<S> memory = memory_at(rows, 0);
-    T* c = rows.memory + 2 * rows.count * width;
+    T* c = c_of(rows);
     for (int64_t r = 0; r < rows.count; ++r) {
-      read_row((const T*)s.h_first, rows.first + r, memory.h + r * width);
-      if (Cell::kCell) read_row((const T*)s.c_first, rows.first + r, c + r * width);
+      read_row(row_of<T>(s.h_first, rows.first + r, s.P), s.P, memory.h + r * width_h, width_h);
+      if (Cell::kCell) read_row(row_of<T>(s.c_first, rows.first + r, s.H), s.H, c + r * width, width);
     }
     make_ready(rows, 0, 0, panels.count());
   }
 
-  void read_row(const T* from, int64_t b, T* to) const {
-    memset(to, 0, width * sizeof(T));
-    memcpy(to, from + b * s.H, s.H * sizeof(T));
+  static void read_row(const T* from, int64_t size, T* to, int64_t padded) {
+    memset(to, 0, padded * sizeof(T));
+    memcpy(to, from, size * sizeof(T));
   }
 
   // One step, as far as it concerns the units of some panels.
   void run(int64_t phase, const Rows<S>& rows, int64_t panel, int64_t panel_end, const Vector<T>* packed,
            Vector<T>* sums) const {
-    const int64_t t = step_of(phase), size = rows.count * width;
+    const int64_t t = step_of(phase);
     const Memory<S> before = memory_at(rows, phase), after = memory_at(rows, phase + 1);
-    T* c = rows.memory + 2 * size;
     if (s.x && phase % steps_ahead(rows.count) == 0) project(phase, rows, panel, panel_end, packed + panels.size(), sums);
+    if (kVaried && s.gain_x && phase % steps_ahead(rows.count) == 0) normalize_projected(phase, rows);
     if (panel_end - panel < panels.count()) {  // the other units lie in the caches of those who finished them
       const char* p = (const char*)before.rounded;
-      for (int64_t at = 0; at < (int64_t)(size * sizeof(S)); at += 64) __builtin_prefetch(p + at);
+      for (int64_t at = 0; at < int64_t(rows.count * width_h * sizeof(S)); at += 64) __builtin_prefetch(p + at);
     }
-    if constexpr (kVaried) varied_step(t, rows, packed, sums, before, after, c, rows.memory + 5 * size);
-    else one_step(t, rows, panel, panel_end, packed, sums, before, after, c);
+    if constexpr (kVaried) varied_step(t, rows, packed, sums, before, after);
+    else one_step(t, rows, panel, panel_end, packed, sums, before, after, c_of(rows));
     make_ready(rows, phase + 1, panel, panel_end);
   }
 
   void end(const Rows<S>& rows) const {
     const Memory<S> memory = memory_at(rows, s.T);
-    const T* c = rows.memory + 2 * rows.count * width;
+    const T* c = c_of(rows);
     for (int64_t r = 0; r < rows.count; ++r) {
-      memcpy((T*)s.h_final + (rows.first + r) * s.H, memory.h + r * width, s.H * sizeof(T));
-      if (Cell::kCell) memcpy((T*)s.c_final + (rows.first + r) * s.H, c + r * width, s.H * sizeof(T));
+      memcpy(row_of<T>(s.h_final, rows.first + r, s.P), memory.h + r * width_h, s.P * sizeof(T));
+      if (Cell::kCell) memcpy(row_of<T>(s.c_final, rows.first + r, s.H), c + r * width, s.H * sizeof(T));
     }
   }
 
   // The memory before a step, as the products will read it: cleared where a sequence begins, and rounded.
   void make_ready(const Rows<S>& rows, int64_t phase, int64_t panel, int64_t panel_end) const {
     const Memory<S> memory = memory_at(rows, phase);
-    T* c = rows.memory + 2 * rows.count * width;
+    T* c = c_of(rows);
     const int64_t start = panels.first(panel) * kLanes<T>, size = panels.first(panel_end) * kLanes<T> - start;
+    const int64_t size_h = kVaried ? width_h : size;
     for (int64_t r = 0; r < rows.count; ++r) {
-      const int64_t at = r * width + start;
+      const int64_t at = r * width_h + start;
       if (phase < s.T && is_cleared(s, step_of(phase), rows.first + r)) {
-        memset(memory.h + at, 0, size * sizeof(T));
-        if (Cell::kCell) memset(c + at, 0, size * sizeof(T));
+        memset(memory.h + at, 0, size_h * sizeof(T));
+        if (Cell::kCell) memset(c + r * width + start, 0, size * sizeof(T));
       }
-      if (kVaried && s.recurrent) memory.round(at, size, row_of<T>(s.recurrent, rows.first + r, s.H) + start, s.H - start);
-      else memory.round(at, size);
+      if (kVaried && s.recurrent) memory.round(at, size_h, row_of<T>(s.recurrent, rows.first + r, s.P), s.P);
+      else memory.round(at, size_h);
     }
+  }
+
+  int64_t steps_projected(int64_t phase, int64_t rows) const {
+    const int64_t most = steps_ahead(rows);
+    return s.T - phase < most ? s.T - phase : most;
   }
 
   // W_ih x_t and the biases, of the steps from this phase on.
   void project(int64_t phase, const Rows<S>& rows, int64_t panel, int64_t panel_end, const Vector<T>* packed_x,
                Vector<T>* sums) const {
     constexpr int G = Cell::kGates;
-    const int64_t most = steps_ahead(rows.count), steps = s.T - phase < most ? s.T - phase : most;
-    const int64_t t = s.reverse ? s.T - phase - steps : phase, size = rows.count * s.D;
+    const int64_t steps = steps_projected(phase, rows.count), size = rows.count * s.D;
+    const int64_t t = s.reverse ? s.T - phase - steps : phase;
+    const T* bias = kVaried && s.gain_x ? nullptr : (const T*)s.bias_x;
     const S* x = row_of<S>(s.x, t * s.B + rows.first, s.D);
     if (rows.count < s.B) {
-      S* copy = rows.ahead + (s.gates ? 0 : most * rows.count * G * s.H);
+      S* copy = rows.ahead + (s.gates ? 0 : steps_ahead(rows.count) * rows.count * G * s.H);
       for (int64_t i = 0; i < steps; ++i) memcpy(copy + i * size, x + i * s.B * s.D, size * sizeof(S));
       x = copy;
     }
@@ -155,9 +173,19 @@ template <class S, class Cell, bool kVaried> struct Forward {
           for (int v = 0; v < panel_width; ++v, ++sum) {
             const int64_t unit = (panels.first(panel) + v / G) * kLanes<T>, at = v % G * s.H + unit;
             const int64_t n = lanes_at<T>(s.H, unit);
-            store(gates + at, s.bias_x ? *sum + load((const T*)s.bias_x + at, n) : *sum, n);
+            store(gates + at, bias ? *sum + load(bias + at, n) : *sum, n);
           }
         }
+    }
+  }
+
+  // The same steps, where what they read of the input is normalized.
+  void normalize_projected(int64_t phase, const Rows<S>& rows) const {
+    constexpr int G = Cell::kGates;
+    for (int64_t i = steps_projected(phase, rows.count); i-- > 0;) {
+      const int64_t t = step_of(phase + i);
+      for (int64_t r = 0; r < rows.count; ++r)
+        normalize(gates_at(rows, t, r), G, s.H, s.H, normalization_x_at<S>(s, t * s.B + rows.first + r, G * s.H));
     }
   }
 
@@ -179,7 +207,7 @@ template <class S, class Cell, bool kVaried> struct Forward {
       for (int v = 0; v < panel_width; ++v) {
         const int64_t at = (panels.first(panel) + v / Cell::kGates) * kLanes<T>, g = v % Cell::kGates;
         sums[r * panel_width + v] =
-            dots<S>(before + r * width, (const T*)s.weight + (g * s.H + at) * s.H, lanes_at<T>(s.H, at), s.H);
+            dots<S>(before + r * width_h, (const T*)s.weight + (g * s.H + at) * s.P, lanes_at<T>(s.H, at), s.P);
       }
   }
 
@@ -202,12 +230,16 @@ template <class S, class Cell, bool kVaried> struct Forward {
       }
     }
     for (int64_t r = 0; r < rows.count; ++r)
-      if (t >= length_of(s, rows.first + r)) pass_over(t * s.B + rows.first + r, r, start, end, before, after);
+      if (t >= length_of(s, rows.first + r)) {
+        const int64_t row = t * s.B + rows.first + r;
+        pass_over(row, r, start, end, before, after);
+        if (Cell::kCell) memset(row_of<T>(s.c, row, s.H) + start, 0, ((end < s.H ? end : s.H) - start) * sizeof(T));
+      }
   }
 
   INLINE void product_of_panel(int64_t panel, int64_t rows, const Vector<T>* packed, Memory<S> before, Vector<T>* sums) const {
     if (worth_packing(s))
-      product<S>(before.rounded, width, rows, packed + panels.offset(panel), panels.width(panel), s.H, sums);
+      product<S>(before.rounded, width_h, rows, packed + panels.offset(panel), panels.width(panel), s.P, sums);
     else
       unpacked_product(before.rounded, rows, panel, sums);
   }
@@ -218,45 +250,75 @@ template <class S, class Cell, bool kVaried> struct Forward {
             (const T*)s.bias,
             gates,
             row_of<S>(s.hidden, row, s.H),
-            row_of<S>(s.h, row, s.H),
+            row_of<S>(s.h, row, s.P),
             row_of<T>(s.c, row, s.H),
-            before.h + r * width,
-            after.h + r * width,
+            before.h + r * width_h,
+            after.h + r * width_h,
             c + r * width};
   }
 
-  // Padding: of the units [start, end), the last of which may be beyond H.
+  // Padding: of h's numbers [start, end), the last of which may be beyond P.
   void pass_over(int64_t row, int64_t r, int64_t start, int64_t end, Memory<S> before, Memory<S> after) const {
-    memcpy(after.h + r * width + start, before.h + r * width + start, (end - start) * sizeof(T));
-    const int64_t size = (end < s.H ? end : s.H) - start;
-    memset(row_of<S>(s.h, row, s.H) + start, 0, size * sizeof(S));
-    if (Cell::kCell) memset(row_of<T>(s.c, row, s.H) + start, 0, size * sizeof(T));
+    memcpy(after.h + r * width_h + start, before.h + r * width_h + start, (end - start) * sizeof(T));
+    memset(row_of<S>(s.h, row, s.P) + start, 0, ((end < s.P ? end : s.P) - start) * sizeof(S));
   }
 
   // Every product first, for a row's nonlinearities may need all of its sums (see variations.h).
-  void varied_step(int64_t t, const Rows<S>& all, const Vector<T>* packed, Vector<T>* sums, Memory<S> before,
-                   Memory<S> after, T* c, T* whole) const {
+  void varied_step(int64_t t, const Rows<S>& rows, const Vector<T>* packed, Vector<T>* sums, Memory<S> before,
+                   Memory<S> after) const {
     constexpr int G = Cell::kGates;
-    const int64_t first = all.first, rows = all.count;
+    T *all = sums_of_step(rows), *scratch = all + rows.count * G * width;
     for (int64_t panel = 0; panel < panels.count(); ++panel) {
-      product_of_panel(panel, rows, packed, before, sums);
+      product_of_panel(panel, rows.count, packed, before, sums);
       const int panel_width = panels.width(panel);
-      for (int64_t r = 0; r < rows; ++r)
+      for (int64_t r = 0; r < rows.count; ++r)
         for (int v = 0; v < panel_width; ++v)
-          store<T>(whole + (r * G + v % G) * width + (panels.first(panel) + v / G) * kLanes<T>,
-                   sums[r * panel_width + v]);
+          store<T>(all + (r * G + v % G) * width + (panels.first(panel) + v / G) * kLanes<T>, sums[r * panel_width + v]);
     }
-    for (int64_t r = 0; r < rows; ++r) {
-      const int64_t b = first + r, row = t * s.B + b;
+    S* to_project = (S*)(scratch + (Varied<S, Cell>::kScratch + 1) * width);  // (rows, H), padded
+    for (int64_t r = 0; r < rows.count; ++r) {
+      const int64_t b = rows.first + r, row = t * s.B + b;
       if (t >= length_of(s, b)) {
-        pass_over(row, r, 0, width, before, after);
+        pass_over(row, r, 0, width_h, before, after);
+        if (Cell::kCell) memset(row_of<T>(s.c, row, s.H), 0, s.H * sizeof(T));
+        if (s.weight_r && s.hidden) memset(row_of<S>(s.hidden, row, s.H), 0, s.H * sizeof(S));
         continue;
       }
-      T* mine = whole + r * G * width;
-      if (s.gain)
-        normalize<S>(mine, G, s.H, width, (const T*)s.gain, row_of<S>(s.normed, row, G * s.H), row_of<T>(s.scale, row, 1));
-      Varied<S, Cell>::forward(mine, width, row_at(row, gates_at(all, t, r), r, before, after, c), variation_at<S>(s, row, b),
-                               whole + rows * G * width);
+      T* mine = all + r * G * width;
+      if (s.gain) normalize(mine, G, s.H, width, normalization_at<S>(s, row, G * s.H));
+      ForwardRow<S> it = row_at(row, gates_at(rows, t, r), r, before, after, c_of(rows));
+      Variation<S> variation = variation_at<S>(s, row, b);
+      if (s.weight_r) {  // what the cell makes is not yet h
+        it.h = to_project + r * width;
+        it.h_after = scratch + Varied<S, Cell>::kScratch * width;
+        variation.zoneout = nullptr;
+        memset(it.h, 0, width * sizeof(S));
+      }
+      Varied<S, Cell>::forward(mine, width, it, variation, scratch);
+      if (s.weight_r && s.hidden) memcpy(row_of<S>(s.hidden, row, s.H), it.h, s.H * sizeof(S));
+    }
+    if (s.weight_r) through_projection(t, rows, to_project, packed + offset_r(), sums, before, after);
+  }
+
+  // h_t = W_hr times what the cell made (Sak et al. 2014), then zoneout.
+  void through_projection(int64_t t, const Rows<S>& rows, const S* made, const Vector<T>* packed_r, Vector<T>* sums,
+                          Memory<S> before, Memory<S> after) const {
+    for (int64_t panel = 0; panel < panels_r.count(); ++panel) {
+      const int panel_width = panels_r.width(panel);
+      if (worth_packing(s)) product<S>(made, width, rows.count, packed_r + panels_r.offset(panel), panel_width, s.H, sums);
+      for (int64_t r = 0; r < rows.count; ++r) {
+        const int64_t b = rows.first + r, row = t * s.B + b;
+        if (t >= length_of(s, b)) continue;
+        const Variation<S> it = variation_at<S>(s, row, b);
+        for (int v = 0; v < panel_width; ++v) {
+          const int64_t at = (panels_r.first(panel) + v) * kLanes<T>, n = lanes_at<T>(s.P, at);
+          const Vector<T> sum = worth_packing(s) ? sums[r * panel_width + v]
+                                                 : dots<S>(made + r * width, (const T*)s.weight_r + at * s.H, n, s.H);
+          const Vector<T> h = zone<S>(sum, load(before.h + r * width_h + at), it.zoneout, at, n);
+          store(after.h + r * width_h + at, h);
+          store(row_of<S>(s.h, row, s.P) + at, h, n);
+        }
+      }
     }
   }
 };

@@ -31,7 +31,7 @@ def read(
     """
     mixed = torch.is_autocast_enabled("cpu") and x.dtype != torch.float64  # which autocast leaves alone
     _check(cell, x, state, weights, lengths, resets, any_dtype=mixed)
-    varied = bool(variations(weights, noise))
+    varied = variations(weights, noise)
     if varied:
         _check_varied(cell, x, weights, noise, any_dtype=mixed)
     asked = state
@@ -39,14 +39,12 @@ def read(
     if low:
         x, state, weights = _lowered(x, state, weights)
         noise = Noise(*(None if part is None else part.float() for part in noise))
-    own = weights[5:] if varied else ()
+    own = weights[4:] if varied else ()
     inputs: tuple[Any, ...] = (x, state[0], state[1] if cell == "lstm" else None, *weights[:4], *own)
     keep = torch.is_grad_enabled() and any(part is not None and part.requires_grad for part in inputs)
     if is_traced(x):
         if varied:  # what a tensor is made of is unknown to the choice of the backend
-            raise NotImplementedError(
-                f"the native kernels cannot be traced with {' and '.join(variations(weights, noise))}"
-            )
+            raise NotImplementedError(f"the native kernels cannot be traced with {' and '.join(varied)}")
         h, c, *final = operator.read(*inputs, lengths, resets, cell, reverse, keep)[:4]
     else:
         options = arrange(cell, reverse, lengths, resets, len(x), noise)
@@ -78,12 +76,12 @@ def _check(
     *,
     any_dtype: bool,
 ) -> None:
-    (T, B, D), H = x.shape, weights.weight_hh.shape[1]
+    (T, B, D), (H, P) = x.shape, _sizes(weights)
     G = GATES[cell] * H
     expected: list[tuple[str, Tensor | None, tuple[int, ...]]] = [
-        *((f"initial {name}", part, (B, H)) for name, part in zip("hc", state, strict=False)),
+        *((f"initial {name}", part, (B, size)) for name, part, size in zip("hc", state, (P, H), strict=False)),
         ("weight_ih", weights.weight_ih, (G, D)),
-        ("weight_hh", weights.weight_hh, (G, H)),
+        ("weight_hh", weights.weight_hh, (G, P)),
         ("bias_ih", weights.bias_ih, (G,)),
         ("bias_hh", weights.bias_hh, (G,)),
     ]
@@ -93,24 +91,34 @@ def _check(
             raise ValueError(f"{name}: expected {shape} on {x.device}, got {tuple(mask.shape)} on {mask.device}")
 
 
+def _sizes(weights: Weights) -> tuple[int, int]:
+    """H and P."""
+    if weights.weight_hr is None:
+        return weights.weight_hh.shape[1], weights.weight_hh.shape[1]
+    P, H = weights.weight_hr.shape
+    return H, P
+
+
 def _check_varied(cell: Cell, x: Tensor, weights: Weights, noise: Noise, *, any_dtype: bool) -> None:
-    (T, B, _), H = x.shape, weights.weight_hh.shape[1]
+    (T, B, _), (H, P) = x.shape, _sizes(weights)
     G = GATES[cell] * H
     expected: list[tuple[str, Tensor | None, tuple[int, ...]]] = [
+        ("weight_hr", weights.weight_hr, (P, H)),
         ("weight_peephole", weights.weight_peephole, (3 * H,)),
         ("gain_ih", weights.gain_ih, (G,)),
         ("gain_hh", weights.gain_hh, (G,)),
         ("gain_cell", weights.gain_cell, (H,)),
         ("bias_cell", weights.bias_cell, (H,)),
-        ("noise.recurrent", noise.recurrent, (B, H)),
-        ("noise.zoneout", noise.zoneout, (T, B, H)),
+        ("noise.recurrent", noise.recurrent, (B, P)),
+        ("noise.zoneout", noise.zoneout, (T, B, P)),
         ("noise.zoneout_cell", noise.zoneout_cell, (T, B, H)),
     ]
     _check_alike(x, expected, any_dtype=any_dtype)
     if (weights.gain_ih is None) != (weights.gain_hh is None):
         raise ValueError("gain_ih and gain_hh: expected both or neither")
-    for name, part, _ in (expected[0], expected[3], expected[4], expected[7]):
-        if part is not None and cell != "lstm":
+    of_the_lstm = ("weight_hr", "weight_peephole", "gain_cell", "bias_cell", "noise.zoneout_cell")
+    for name, part, _ in expected:
+        if name in of_the_lstm and part is not None and cell != "lstm":
             raise ValueError(f"{name}: expected for the LSTM alone, got one for {cell}")
 
 

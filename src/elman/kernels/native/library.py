@@ -19,7 +19,7 @@ class Sweep(ctypes.Structure):
     """`struct Sweep` of sweep.h, which says what everything is."""
 
     _fields_ = (
-        *((name, ctypes.c_int64) for name in ("T", "B", "H")),
+        *((name, ctypes.c_int64) for name in ("T", "B", "H", "P")),
         *((name, ctypes.c_int32) for name in ("cell", "reverse", "threads", "keep")),
         ("parallel_for", ctypes.c_void_p),
         *((name, ctypes.c_void_p) for name in ("lengths", "cleared", "weight", "bias")),
@@ -29,15 +29,15 @@ class Sweep(ctypes.Structure):
             for name in (
                 *("x", "weight_x", "bias_x", "gates", "hidden", "h", "c", "h_first", "c_first", "h_final", "c_final"),
                 *("dh", "dc", "dh_final", "dc_final", "dgates", "dh_first", "dc_first"),
-                *("recurrent", "zoneout", "zoneout_cell"),
+                *("weight_r", "recurrent", "zoneout", "zoneout_cell"),
             )
         ),
         *((name, ctypes.c_int64) for name in ("zoneout_stride", "zoneout_cell_stride")),
         *(
             (name, ctypes.c_void_p)
             for name in (
-                *("peephole", "gain", "gain_cell", "bias_cell", "normed", "scale"),
-                *("dsums", "dpeephole", "dgain", "dgain_cell", "dbias_cell"),
+                *("peephole", "gain_x", "gain", "gain_cell", "bias_cell", "normed_x", "normed", "scale_x", "scale"),
+                *("dprojected", "dsums", "dpeephole", "dgain_x", "dgain", "dgain_cell", "dbias_cell", "dbias"),
             )
         ),
     )
@@ -85,7 +85,7 @@ def entry(name: str, dtype: torch.dtype) -> Callable[..., int] | None:
 
 
 # What a pass in bfloat16 takes as such; all other numbers are float there (sweep.h).
-LARGE = {"x", "gates", "hidden", "h", "dh", "dgates", "normed", "dsums"}
+LARGE = {"x", "gates", "hidden", "h", "dh", "dgates", "normed_x", "normed", "dprojected", "dsums"}
 MASKS = {"lengths": torch.int64, "cleared": torch.bool}
 
 

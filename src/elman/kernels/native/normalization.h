@@ -22,55 +22,68 @@ template <class T> struct Standard {
   T mean = 0, scale = 1;
 };
 
-// Of `count` times H numbers, each H of them padded with zeros to `width`.
-template <class T> Standard<T> standard_of(const T* x, int64_t count, int64_t H, int64_t width) {
+// Of `count` times H numbers, of which each H lie `stride` apart.
+template <class S> Standard<Number<S>> standard_of(const S* x, int64_t count, int64_t H, int64_t stride) {
+  using T = Number<S>;
   Vector<T> sum = {}, squares = {};
-  for (int64_t at = 0; at < count * width; at += kLanes<T>) sum += load(x + at);
+  for (int64_t g = 0; g < count; ++g)
+    for (int64_t at = 0; at < H; at += kLanes<T>) sum += load(x + g * stride + at, lanes_at<T>(H, at));
   const T mean = total<T>(sum) / T(count * H);
   for (int64_t g = 0; g < count; ++g)
     for (int64_t at = 0; at < H; at += kLanes<T>) {
-      Vector<T> off = load(x + g * width + at) - mean;
+      Vector<T> off = load(x + g * stride + at, lanes_at<T>(H, at)) - mean;
       for (int64_t lane = H - at; lane < kLanes<T>; ++lane) off[lane] = 0;
       squares += off * off;
     }
   return {mean, T(1) / root(total<T>(squares) / T(count * H) + T(kEpsilon))};
 }
 
-// The G sums of every unit, each gate's padded to `width`, in place; `normed` (G * H,) is what backward wants.
-template <class S>
-void normalize(Number<S>* sums, int64_t G, int64_t H, int64_t width, const Number<S>* gain, S* normed,
-               Number<S>* scale) {
+// What belongs to the layer normalization of one row's sums: a gain (G * H,), perhaps a bias, and where to leave for
+// backward the sums without them (G * H,) and what they were multiplied by; null where nobody wants them.
+template <class S> struct Normalization {
+  const Number<S> *gain, *bias;
+  S* normed;
+  Number<S>* scale;
+};
+
+// A row's sums, in place, those of each gate `stride` apart.
+template <class S, class R>
+void normalize(R* sums, int64_t G, int64_t H, int64_t stride, const Normalization<S>& it) {
   using T = Number<S>;
-  const Standard<T> by = standard_of<T>(sums, G, H, width);
+  const Standard<T> by = standard_of(sums, G, H, stride);
   for (int64_t g = 0; g < G; ++g)
     for (int64_t at = 0; at < H; at += kLanes<T>) {
-      const int64_t n = lanes_at<T>(H, at);
-      const Vector<T> y = (load(sums + g * width + at) - by.mean) * by.scale;
-      if (normed) store(normed + g * H + at, y, n);
-      store(sums + g * width + at, y * load(gain + g * H + at, n));
+      const int64_t n = lanes_at<T>(H, at), unit = g * H + at;
+      const Vector<T> y = (load(sums + g * stride + at, n) - by.mean) * by.scale;
+      if (it.normed) store(it.normed + unit, y, n);
+      Vector<T> sum = y * load(it.gain + unit, n);
+      if (it.bias) sum += load(it.bias + unit, n);
+      store(sums + g * stride + at, sum, n);
     }
-  if (scale) *scale = by.scale;
+  if (it.scale) *it.scale = by.scale;
 }
 
-// From the derivatives by the normalized sums times `gain`, those by the sums; `size` numbers each.
-template <class S>
-void normalize_backward(const S* dy, const S* normed, Number<S> scale, const Number<S>* gain, int64_t size, S* dsums,
-                        Number<S>* dgain) {
+// From the derivatives by what `normalize` left, those by the sums; of gate g the former are at dy_of(g). That by the
+// gain is added to `dgain` (G * H,).
+template <class S, class F>
+void normalize_backward(F dy_of, int64_t G, int64_t H, const Normalization<S>& it, S* dsums, Number<S>* dgain) {
   using T = Number<S>;
   Vector<T> sum = {}, products = {};
-  for (int64_t at = 0; at < size; at += kLanes<T>) {
-    const int64_t n = lanes_at<T>(size, at);
-    const Vector<T> y = load(normed + at, n), by_gain = load(dy + at, n) * y, d = load(dy + at, n) * load(gain + at, n);
-    sum += d;
-    products += d * y;
-    store(dgain + at, load(dgain + at, n) + by_gain, n);
-  }
-  const T mean = total<T>(sum) / T(size), slope = total<T>(products) / T(size);
-  for (int64_t at = 0; at < size; at += kLanes<T>) {
-    const int64_t n = lanes_at<T>(size, at);
-    const Vector<T> d = load(dy + at, n) * load(gain + at, n);
-    store(dsums + at, scale * (d - mean - load(normed + at, n) * slope), n);
-  }
+  for (int64_t g = 0; g < G; ++g)
+    for (int64_t at = 0; at < H; at += kLanes<T>) {
+      const int64_t n = lanes_at<T>(H, at), unit = g * H + at;
+      const Vector<T> y = load(it.normed + unit, n), dy = load(dy_of(g) + at, n), d = dy * load(it.gain + unit, n);
+      sum += d;
+      products += d * y;
+      store(dgain + unit, load(dgain + unit, n) + dy * y, n);
+    }
+  const T mean = total<T>(sum) / T(G * H), slope = total<T>(products) / T(G * H), scale = *it.scale;
+  for (int64_t g = 0; g < G; ++g)
+    for (int64_t at = 0; at < H; at += kLanes<T>) {
+      const int64_t n = lanes_at<T>(H, at), unit = g * H + at;
+      const Vector<T> d = load(dy_of(g) + at, n) * load(it.gain + unit, n);
+      store(dsums + unit, scale * (d - mean - load(it.normed + unit, n) * slope), n);
+    }
 }
 
 }  // namespace

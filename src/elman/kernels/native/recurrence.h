@@ -83,9 +83,9 @@ template <class Direction, class S> int32_t run(const Sweep& s) {
   const bool packing = Direction::worth_packing(s);
   const Buffer<T> packed(packing ? direction.packed_size() : 0);
   if (!packed.data) return 1;
-  if (packing) in_pieces(s, panels.count(), work / 4, [&](int64_t piece, int64_t pieces) {
-    const int64_t last = panels.count() * (piece + 1) / pieces;
-    for (int64_t panel = panels.count() * piece / pieces; panel < last; ++panel) direction.pack(panel, packed.data);
+  if (packing) in_pieces(s, direction.packs(), work / 4, [&](int64_t piece, int64_t pieces) {
+    const int64_t last = direction.packs() * (piece + 1) / pieces;
+    for (int64_t i = direction.packs() * piece / pieces; i < last; ++i) direction.pack(i, packed.data);
   });
   const bool done = worth_sharing<Direction, S>(s, panels) ? together<Direction, S>(direction, packed.data, work)
                                                           : row_by_row<Direction, S>(direction, packed.data, work);

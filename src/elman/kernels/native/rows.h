@@ -27,7 +27,7 @@ template <class S> struct Rows {
   S* ahead;  // scratch for some steps ahead
 };
 
-// The memory of some rows, each `width` numbers long: H, padded with zeros to whole vectors. What the product with
+// The memory of some rows: P numbers each, padded with zeros to whole vectors. What the product with
 // the weights reads of it is rounded to S; where that is what it holds anyway, both are the same.
 template <class S> struct Memory {
   using T = Number<S>;
@@ -57,6 +57,17 @@ template <class S> Variation<S> variation_at(const Sweep& s, int64_t row, int64_
           row_of<T>(s.dpeephole, b, 3 * s.H),
           row_of<T>(s.dgain_cell, b, s.H),
           row_of<T>(s.dbias_cell, b, s.H)};
+}
+
+// Of the sums of W_ih x_t, and of those of W_hh h_{t-1}; `size` is G * H.
+template <class S> Normalization<S> normalization_x_at(const Sweep& s, int64_t row, int64_t size) {
+  using T = Number<S>;
+  return {(const T*)s.gain_x, (const T*)s.bias_x, row_of<S>(s.normed_x, row, size), row_of<T>(s.scale_x, row, 1)};
+}
+
+template <class S> Normalization<S> normalization_at(const Sweep& s, int64_t row, int64_t size) {
+  using T = Number<S>;
+  return {(const T*)s.gain, nullptr, row_of<S>(s.normed, row, size), row_of<T>(s.scale, row, 1)};
 }
 
 }  // namespace

@@ -9,64 +9,64 @@ from torch import Tensor
 
 from elman.kernels.native.matmul import matmul
 from elman.kernels.native.options import Options
-from elman.kernels.native.variations import unproject
 
 
 def of_weights(
     options: Options,
     wanted: tuple[bool, ...],
     inputs: tuple[Any, ...],
-    kept: tuple[Any, ...],
+    read: tuple[Tensor, Tensor],
     dgates: Tensor,
-    dsums: Tensor | None,
+    room: dict[str, Tensor],
 ) -> tuple[Tensor | None, ...]:
-    """The derivatives by x, w_ih, w_hh, b_ih, b_hh and gain_ih, which are sums over all steps.
+    """The derivatives by x, w_ih, w_hh, b_ih and b_hh, which are sums over all steps.
 
-    From dgates (T * B, ·), and where W_hh h is normalized from those by it, `dsums` (T * B, G * H).
+    From those by what enters the nonlinearities, dgates (T * B, ·); with layer normalization, where `room` has more of
+    them, from those before it.
     """
-    (_, h_first, _, w_ih, w_hh, _, _, *own), (x, h, *of_x) = inputs, kept
-    (T, B, D), (GH, H) = x.shape, w_hh.shape
-    gru = options.cell == "gru"
+    (_, h_first, _, w_ih, w_hh, *_), (x, h) = inputs, read
+    (T, B, D), GH = x.shape, len(w_hh)
+    gru, normed = options.cell == "gru", "dsums" in room
     # The GRU's new gate has two sums: the core gives n_x, r, z, n_h, of which each side takes three.
-    by_x, by_h = (dgates[:, :GH], dgates[:, H:]) if gru else (dgates, dgates)  # (T * B, G * H)
-    dx = dw_ih = dw_hh = db_ih = db_hh = dgain_ih = None
-    turned = gru and not of_x  # n, r, z in place of r, z, n
-    if wanted[5]:
-        db_ih = by_x.sum(0).to(h_first.dtype)
-        db_ih = db_ih.roll(-H) if gru else db_ih
-    if of_x:
-        by_x, dgain_ih, _ = unproject(by_x.roll(-H, 1) if gru else by_x, of_x, own[1], None)
+    by_bias = room["dbias"] if normed else dgates
+    by_x, by_h = (dgates, room["dsums"]) if normed else (dgates[:, :GH], dgates[:, -GH:])  # (T * B, G * H)
+    dx = dw_ih = dw_hh = db_ih = db_hh = None
+    one_gate = GH // 3 if gru else 0
+    turned = 0 if normed else one_gate  # n, r, z in place of r, z, n
     if wanted[0]:
         weight = w_ih.to(x.dtype)
-        dx = matmul(by_x, weight.roll(H, 0) if turned else weight).view(T, B, D)
+        dx = matmul(by_x, weight.roll(turned, 0) if turned else weight).view(T, B, D)
     if wanted[3]:
         dw_ih = matmul(by_x.t(), x.reshape(T * B, D)).to(w_ih.dtype)
-        dw_ih = dw_ih.roll(-H, 0) if turned else dw_ih
+        dw_ih = dw_ih.roll(-turned, 0) if turned else dw_ih
     if wanted[4]:
-        dw_hh = _weight_gradient(by_h if dsums is None else dsums, options, h_first.to(h.dtype), h).to(h_first.dtype)
+        dw_hh = _weight_gradient(by_h, options, h_first.to(h.dtype), h).to(h_first.dtype)
+    if wanted[5]:
+        db_ih = by_bias[:, :GH].sum(0).to(h_first.dtype)
+        db_ih = db_ih.roll(-one_gate) if gru else db_ih
     if wanted[6]:
-        db_hh = by_h.sum(0).to(h_first.dtype) if gru or db_ih is None else db_ih.clone()
-    return dx, dw_ih, dw_hh, db_ih, db_hh, dgain_ih
+        db_hh = by_bias[:, -GH:].sum(0).to(h_first.dtype) if gru or db_ih is None else db_ih.clone()
+    return dx, dw_ih, dw_hh, db_ih, db_hh
 
 
 def _weight_gradient(dgates: Tensor, options: Options, h_first: Tensor, h: Tensor) -> Tensor:
     """Sum over t of dgates_t^T h_{t-1}, as W_hh read it; dgates (T * B, G * H)."""
-    T, B, H = h.shape
+    T, B, P = h.shape
     if options.noise.recurrent is not None:
         h, h_first = ((part * options.noise.recurrent).to(h.dtype) for part in (h, h_first))
     if T == 0:
-        return dgates.t() @ h.view(0, H)
+        return dgates.t() @ h.view(0, P)
     reverse, lengths, cleared = options.reverse, options.lengths, options.cleared
     if cleared is None and (lengths is None or not reverse):
         # No copy of h: the step that starts from the initial state is a matmul of its own.
         first, others = (slice((T - 1) * B, None), slice(0, (T - 1) * B)) if reverse else (slice(B), slice(B, None))
         before = h[1:] if reverse else h[:-1]
         from_first = matmul(dgates[first].t(), h_first)
-        return matmul(dgates[others].t(), before.reshape((T - 1) * B, H), into=from_first)
-    before = torch.cat([h[1:], h_first[None]] if reverse else [h_first[None], h[:-1]])  # (T, B, H)
+        return matmul(dgates[others].t(), before.reshape((T - 1) * B, P), into=from_first)
+    before = torch.cat([h[1:], h_first[None]] if reverse else [h_first[None], h[:-1]])  # (T, B, P)
     if lengths is not None and reverse:
         rows = lengths.nonzero().flatten()
         before[lengths[rows] - 1, rows] = h_first[rows]
     if cleared is not None:
         before.masked_fill_(cleared[..., None], 0)
-    return matmul(dgates.t(), before.view(T * B, H))
+    return matmul(dgates.t(), before.view(T * B, P))

@@ -4,7 +4,8 @@
 // double as the entry point says, and T (time), B (batch) or H (hidden) may be 0 where that makes sense.
 // The entry points for bfloat16 take what is marked with an asterisk below as bfloat16, and all else as float: the
 // weights and what they multiply are rounded, but no sum and no memory is.
-// G is the number of gates, in torch's order: 1 (Elman), 3 (GRU: r z n), 4 (LSTM: i f g o).
+// G is the number of gates, in torch's order: 1 (Elman), 3 (GRU: r z n), 4 (LSTM: i f g o). P is the size of h: H, but
+// for an LSTM with a projection.
 
 #pragma once
 
@@ -20,7 +21,7 @@ typedef int32_t (*ParallelFor)(int64_t begin, int64_t end, int64_t grain, Body b
 enum CellKind : int32_t { kElmanTanh = 0, kElmanRelu = 1, kGru = 2, kLstm = 3 };
 
 struct Sweep {
-  int64_t T, B, H;
+  int64_t T, B, H, P;
   int32_t cell;     // a CellKind
   int32_t reverse;  // 1: from each row's last real step to its first
   int32_t threads;  // at most so many
@@ -29,54 +30,59 @@ struct Sweep {
 
   const int64_t* lengths;  // (B,) or null; steps t >= length are padding
   const uint8_t* cleared;  // (T, B) or null; nonzero: the row's memory is zeroed before step t is read
-  const void* weight;      // (G * H, H): W_hh
+  const void* weight;      // (G * H, P): W_hh
   const void* bias;        // (H,) or null; of the GRU alone: b_hn, which the reset gate multiplies
 
   // Of forward only: what the core projects itself, a few steps ahead of the recurrence.
   int64_t D;
   const void* x;         // * (T, B, D), or null if `gates` holds the projections
   const void* weight_x;  // (G * H, D): W_ih
-  const void* bias_x;    // (G * H,) or null: every other bias
+  const void* bias_x;    // (G * H,) or null: every other bias; that of W_ih x_t where it is normalized
 
-  // Forward: in, where there is no x, W_ih x_t and every other bias; out (if kept), the gates after their
+  // Forward: in, where there is no x, W_ih x_t and every other bias (if not normalized); out (if kept), the gates after their
   // nonlinearities. Null if there is an x and they are not kept. Elman's network: the same buffer as `h`.
   // Backward: in, the gates kept.
   void* gates;   // * (T, B, G * H)
-  void* hidden;  // * (T, B, H) or null; of the GRU alone: W_hn h_{t-1} + b_hn, kept for backward
-  void* h;       // * (T, B, H): every h_t, zeros at padding. Backward reads it
+  void* hidden;  // * (T, B, H) or null, kept: W_hn h_{t-1} + b_hn of the GRU, what W_hr reads of the LSTM
+  void* h;       // * (T, B, P): every h_t, zeros at padding. Backward reads it
   void* c;       // (T, B, H): every c_t of the LSTM, zeros at padding; null for other cells
-  const void* h_first;  // (B, H)
+  const void* h_first;  // (B, P)
   const void* c_first;  // (B, H), LSTM
-  void* h_final;        // (B, H), of forward only
+  void* h_final;        // (B, P), of forward only
   void* c_final;        // (B, H), LSTM, of forward only
 
   // Of backward only: the loss's derivatives by ...
-  const void* dh;        // * (T, B, H) or null: ... every h_t
+  const void* dh;        // * (T, B, P) or null: ... every h_t
   const void* dc;        // (T, B, H) or null: ... every c_t
-  const void* dh_final;  // (B, H) or null: ... the final state
+  const void* dh_final;  // (B, P) or null: ... the final state
   const void* dc_final;  // (B, H) or null
   // out: ... the sums that enter the nonlinearities, zeros at padding. (T, B, G * H); for the GRU (T, B, 4 * H),
-  // holding n_x, r, z, n_h: the first three are those by W_ih x_t, the last three those by W_hh h_{t-1}.
+  // holding n_x, r, z, n_h: the first three are those by W_ih x_t, the last three those by W_hh h_{t-1}. Where these are
+  // normalized, (T, B, G * H) of every cell, in the order of the gates: those by W_ih x_t before it.
   void* dgates;  // *
-  void* dh_first;  // (B, H), or null if it is not wanted: ... the initial state
+  void* dh_first;  // (B, P), or null if it is not wanted: ... the initial state
   void* dc_first;  // (B, H), LSTM; null if dh_first is
 
   // Variations. What is not wanted is null; where all are, nothing is spent on them.
-  const void* recurrent;     // (B, H): recurrent dropout multiplies h_{t-1} by it where W_hh reads it
-  const void* zoneout;       // (T, B, H): the share of h_{t-1} in h_t. Elman's network then has `gates` beside `h`
+  const void* weight_r;      // (P, H), LSTM: W_hr, which makes h_t of o_t * tanh(c_t)
+  const void* recurrent;     // (B, P): recurrent dropout multiplies h_{t-1} by it where W_hh reads it
+  const void* zoneout;       // (T, B, P): the share of h_{t-1} in h_t. Elman's network then has `gates` beside `h`
   const void* zoneout_cell;  // (T, B, H), LSTM: the share of c_{t-1} in c_t
-  int64_t zoneout_stride, zoneout_cell_stride;  // numbers from row to row: H, or 0 if one (H,) serves all
-  const void* peephole;   // (3 * H,), LSTM: i and f read c_{t-1} times it, o the c_t before zoneout
-  const void* gain;       // (G * H,): layer normalization of W_hh h_{t-1}, times it
-  const void* gain_cell;  // (H,), LSTM: the same of the c_t that h_t is made of
-  const void* bias_cell;  // (H,) or null, LSTM: added to that
-  // Where there is a gain, kept for backward (else null):
-  void* normed;  // * (T, B, G * H): W_hh h_{t-1} after layer normalization, before the gain
-  void* scale;   // (T, B): what it was multiplied by
+  int64_t zoneout_stride, zoneout_cell_stride;  // numbers from row to row: P or H, or 0 if one row serves all
+  const void* peephole;      // (3 * H,), LSTM: i and f read c_{t-1} times it, o the c_t before zoneout
+  const void *gain_x, *gain;  // (G * H,) each: layer normalization of W_ih x_t and of W_hh h_{t-1}, times it; or neither
+  const void* gain_cell;     // (H,), LSTM: the same of the c_t that h_t is made of
+  const void* bias_cell;     // (H,) or null, LSTM: added to that
+  // Where there are gains, kept for backward (else null): W_ih x_t and W_hh h_{t-1} after layer normalization, before
+  // the gain, and what they were multiplied by.
+  void *normed_x, *normed;  // * (T, B, G * H)
+  void *scale_x, *scale;    // (T, B)
   // Of backward only. out: the derivatives by ...
-  void* dsums;  // * (T, B, G * H): ... W_hh h_{t-1} before layer normalization, zeros at padding
+  void* dprojected;  // * (T, B, P): ... W_hr times what it reads, zeros at padding
+  void* dsums;       // * (T, B, G * H): ... W_hh h_{t-1} before layer normalization, zeros at padding
   // ... the variations' own weights, for each row of the batch: (B, ·)
-  void *dpeephole, *dgain, *dgain_cell, *dbias_cell;
+  void *dpeephole, *dgain_x, *dgain, *dgain_cell, *dbias_cell;
+  void* dbias;  // (B, G * H), of the GRU (B, 4 * H), or null: with gains, the sums of what `dgates` holds without them
 };
 
 // One step of a few rows without gradients, lengths, resets or variations, all of it of the entry point's type. It

@@ -1,5 +1,6 @@
-// What a row does between the products where its cell differs from those of torch.nn: zoneout, peepholes and layer
-// normalization (recurrent dropout is a matter of the products). Included once per instruction set.
+// What a row does between the products where its cell differs from the plain ones: zoneout, peepholes and layer
+// normalization (recurrent dropout and the LSTM's projection are matters of the products). Included once per
+// instruction set.
 //
 // Layer normalization needs all of a row's sums before any nonlinearity, so a step has two phases: all products, then
 // row by row all the rest. What is not wanted is null, which is asked once per vector, beside the nonlinearities.
@@ -13,14 +14,14 @@
 namespace {
 
 inline bool is_varied(const Sweep& s) {
-  return s.recurrent || s.zoneout || s.zoneout_cell || s.peephole || s.gain || s.gain_cell;
+  return s.weight_r || s.recurrent || s.zoneout || s.zoneout_cell || s.peephole || s.gain || s.gain_cell;
 }
 
 template <class S> INLINE const S* part_of(const S* buffer, int64_t at) { return buffer ? buffer + at : nullptr; }
 
 // At one row and step; null where it is not wanted.
 template <class S> struct Variation {
-  const Number<S> *zoneout, *zoneout_cell;                // (H,)
+  const Number<S> *zoneout, *zoneout_cell;                // (P,), (H,)
   const Number<S> *peephole, *gain_cell, *bias_cell;      // (3 * H,), (H,), (H,)
   Number<S> *dpeephole, *dgain_cell, *dbias_cell;         // of backward: added up over the steps of the row
 };

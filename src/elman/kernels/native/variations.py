@@ -1,24 +1,19 @@
-"""What the core is given, and what it gives, where a cell differs from those of torch.nn.
-
-Layer normalization of W_ih x_t is one call over all steps, out here; that of W_hh h_{t-1} and of c_t is the core's.
-"""
+"""What the core is given, and what it gives, where a cell differs from the plain ones."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
-from elman.kernels.native.matmul import matmul
-from elman.kernels.seam import LAYER_NORM_EPSILON, QUIET, Noise
+from elman.kernels.seam import QUIET, Noise
 
 
 class Varied(NamedTuple):
-    """The noise, and the weights that torch.nn does not have, in the seam's order."""
+    """The noise, and the weights that a plain cell does not have, in the seam's order."""
 
     noise: Noise = QUIET
+    weight_hr: Tensor | None = None  # (P, H)
     weight_peephole: Tensor | None = None  # (3 * H,)
     gain_ih: Tensor | None = None  # (G * H,)
     gain_hh: Tensor | None = None  # (G * H,)
@@ -32,47 +27,51 @@ class Varied(NamedTuple):
         recurrent, *shares = self.noise
         (zoneout, stride), (zoneout_cell, stride_cell) = (_rows(share) for share in shares)
         given = {
+            "weight_r": _contiguous(self.weight_hr),
             "recurrent": _contiguous(recurrent),
             "zoneout": zoneout,
             "zoneout_stride": stride,
             "zoneout_cell": zoneout_cell,
             "zoneout_cell_stride": stride_cell,
             "peephole": _contiguous(self.weight_peephole),
+            "gain_x": _contiguous(self.gain_ih),
             "gain": _contiguous(self.gain_hh),
             "gain_cell": _contiguous(self.gain_cell),
             "bias_cell": _contiguous(self.bias_cell),
         }
         return {name: value for name, value in given.items() if value is not None}
 
-    def room_for_sums(self, B: int) -> dict[str, Tensor]:
-        """Where the core shall add up, for each row of the batch, the derivatives by these weights."""
+    def to_keep(self, x: Tensor, GH: int) -> dict[str, Tensor]:
+        """What the core shall keep of layer normalization for backward, reading x (T, B, D)."""
+        if self.gain_hh is None:
+            return {}
+        (T, B, _), normed = x.shape, ("normed_x", "normed")
+        rows = {name: x.new_empty(T * B, GH) for name in normed}
+        return rows | {name: self.gain_hh.new_empty(T * B) for name in ("scale_x", "scale")}
+
+    def room(self, x: Tensor, derivatives: int) -> dict[str, Tensor]:
+        """Where the core shall leave what it derives by what only such cells have.
+
+        The derivatives by vectors of weights are sums for each row of the batch. With layer normalization so are those
+        by the biases: `derivatives` numbers, as `dgates` would hold them.
+        """
+        T, B, _ = x.shape
         weights = {
             "dpeephole": self.weight_peephole,
+            "dgain_x": self.gain_ih,
             "dgain": self.gain_hh,
             "dgain_cell": self.gain_cell,
             "dbias_cell": self.bias_cell,
         }
-        return {name: part.new_empty(B, len(part)) for name, part in weights.items() if part is not None}
+        found = {name: part.new_empty(B, len(part)) for name, part in weights.items() if part is not None}
+        if self.weight_hr is not None:
+            found["dprojected"] = x.new_empty(T * B, len(self.weight_hr))
+        if self.gain_hh is not None:
+            found |= {"dsums": x.new_empty(T * B, len(self.gain_hh)), "dbias": self.gain_hh.new_empty(B, derivatives)}
+        return found
 
 
 PLAIN = Varied()
-
-
-def project(x: Tensor, w_ih: Tensor, bias: Tensor | None, gain: Tensor | None) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """W_ih x + b for x (N, D), normalized if there is a gain; and what backward then needs."""
-    if gain is None:
-        return matmul(x, w_ih.t(), None if bias is None else bias.to(x.dtype)), ()
-    sums = matmul(x, w_ih.t())  # (N, G * H)
-    normal, mean, scale = torch.native_layer_norm(sums, gain.shape, gain, bias, LAYER_NORM_EPSILON)
-    return normal, (sums, mean, scale)
-
-
-def unproject(
-    dgates: Tensor, kept: Sequence[Tensor], gain: Tensor, bias: Tensor | None
-) -> tuple[Tensor, Tensor | None, Tensor | None]:
-    """The derivatives by W_ih x, by its gain and by the bias."""
-    function = torch.ops.aten.native_layer_norm_backward
-    return function(dgates, kept[0], gain.shape, *kept[1:], gain, bias, [True, True, bias is not None])
 
 
 def _rows(share: Tensor | None) -> tuple[Tensor | None, int | None]:

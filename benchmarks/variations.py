@@ -30,10 +30,13 @@ OF_EVERY_CELL: dict[str, dict[str, Any]] = {
 OF_THE_LSTM: dict[str, dict[str, Any]] = {
     "zoneout of both": {"zoneout": 0.1, "zoneout_cell": 0.3},
     "peepholes": {"peepholes": True},
+    "projection": {"proj_size": 0.75},  # of the hidden size
 }
 
 
-def step(layer: nn.Module, x: Tensor, gradient: Tensor, **masks: Tensor) -> Callable[[], None]:
+def step(layer: nn.Module, x: Tensor, **masks: Tensor) -> Callable[[], None]:
+    gradient = torch.randn_like(layer(x)[0])
+
     def run() -> None:
         layer.zero_grad()
         x.grad = None
@@ -48,17 +51,22 @@ def ratios(
     """The seconds of a plain step, and how many times as long each other takes."""
     torch.manual_seed(0)
     make = partial(LAYERS[cell], H, H, backend=backend)
-    x, gradient = torch.randn(T, B, H, requires_grad=True), torch.randn(T, B, H)
+    x = torch.randn(T, B, H, requires_grad=True)
     options = OF_EVERY_CELL | (OF_THE_LSTM if cell == "lstm" else {})
+    options = {name: _of_size(option, H) for name, option in options.items()}
     plain = make()
     lengths = torch.randint(T // 2, T + 1, (B,))
-    steps = {"plain": step(plain, x, gradient)}
-    steps |= {name: step(make(**option), x, gradient) for name, option in options.items()}
-    steps["lengths"] = step(plain, x, gradient, lengths=lengths)
-    steps["resets"] = step(plain, x, gradient, resets=torch.rand(B, T) < 0.03)
+    steps = {"plain": step(plain, x)}
+    steps |= {name: step(make(**option), x) for name, option in options.items()}
+    steps["lengths"] = step(plain, x, lengths=lengths)
+    steps["resets"] = step(plain, x, resets=torch.rand(B, T) < 0.03)
     times = medians({name: Contestant(run) for name, run in steps.items()}, seconds, CLOCKS[clock])
     base = times.pop("plain")
     return base, {name: time / base for name, time in times.items()}
+
+
+def _of_size(option: dict[str, Any], H: int) -> dict[str, Any]:
+    return {name: int(H * value) if name == "proj_size" else value for name, value in option.items()}
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ from typing import NamedTuple, TypeAlias
 import torch
 
 LEAST_ROUNDS = 3
-TURN = 0.002  # seconds: a shorter call is repeated, so that it mostly follows one of its own kind
+TURN = 0.002  # seconds: a shorter call is repeated
 MATMUL_SIZES = (256, 512, 1024, 2048)
 
 Clock: TypeAlias = Callable[[], float]
@@ -50,6 +50,11 @@ def medians(contestants: Mapping[str, Contestant], seconds: float, clock: Clock)
 
 
 def _turn(call: Callable[[], object], clock: Clock) -> list[float]:
+    """The times of calls each of which follows one of its own kind, as in a loop: the one before them is not timed.
+
+    What follows another finds the caches full of the other's data, and no memory that it gave back itself.
+    """
+    call()
     times: list[float] = []
     now = clock()
     end = now + TURN

@@ -40,7 +40,7 @@ def read(
     noise: Noise = QUIET,
 ) -> Trajectory:
     """Read a window with the function of a cell; with `cell` bound, this is a `Kernel` (see there)."""
-    assert not variations(weights, noise), "the choice of the backend comes first"
+    assert not _unknown(variations(weights, noise)), "the choice of the backend comes first"
     T, B, _ = x.shape
     if B == 0:
         lengths = resets = None
@@ -131,9 +131,13 @@ def _call(
     return h, tuple(part[0] for part in final)
 
 
+def _unknown(names: tuple[str, ...]) -> list[str]:
+    return [name for name in names if name != "projection"]
+
+
 def why_not(call: Call) -> str | None:
     """The reason why ATen cannot do it, or None."""
-    if unknown := [name for name in call.variations if name != "projection"]:
+    if unknown := _unknown(call.variations):
         return f"ATen's recurrences know no {', no '.join(unknown)}"
     if call.cell == "lstm" and call.every_state:
         return "ATen's LSTM does not return every c_t"

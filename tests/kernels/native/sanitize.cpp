@@ -76,67 +76,72 @@ int32_t in_threads(int64_t begin, int64_t end, int64_t, Body body, void* context
   return 0;
 }
 
-enum Flags { kReverse = 1, kMasked = 2, kInput = 4, kNoise = 8, kWeights = 16, kAllFlags = 31 };
+enum Flags { kReverse = 1, kMasked = 2, kInput = 4, kNoise = 8, kWeights = 16, kProjected = 32, kAllFlags = 63 };
 
 // The inputs of every variation; drawn where a cell could have it.
 struct Varied {
-  Numbers recurrent, zoneout, zoneout_cell, peephole, gain, gain_cell, bias_cell;
-  int64_t stride;  // of zoneout_cell; that of zoneout is H
-  Varied(size_t small, int64_t T, int64_t B, int64_t H, int64_t G, bool one_for_all)
-      : recurrent(small, B * H, true), zoneout(small, T * B * H, true),
-        zoneout_cell(small, one_for_all ? H : T * B * H, true), peephole(small, 3 * H, true), gain(small, G * H, true),
-        gain_cell(small, H, true), bias_cell(small, H, true), stride(one_for_all ? 0 : H) {}
+  Numbers weight_r, recurrent, zoneout, zoneout_cell, peephole, gain_x, gain, gain_cell, bias_cell;
+  int64_t stride;  // of zoneout_cell; that of zoneout is P
+  Varied(size_t small, int64_t T, int64_t B, int64_t H, int64_t P, int64_t G, bool one_for_all)
+      : weight_r(small, P * H, true), recurrent(small, B * P, true), zoneout(small, T * B * P, true),
+        zoneout_cell(small, one_for_all ? H : T * B * H, true), peephole(small, 3 * H, true),
+        gain_x(small, G * H, true), gain(small, G * H, true), gain_cell(small, H, true), bias_cell(small, H, true),
+        stride(one_for_all ? 0 : H) {}
 
   void set(Sweep& sweep, int flags, bool lstm) const {
     if (flags & kNoise) {
       sweep.recurrent = recurrent.data.data();
-      sweep.zoneout = zoneout.data.data(), sweep.zoneout_stride = sweep.H;
+      sweep.zoneout = zoneout.data.data(), sweep.zoneout_stride = sweep.P;
       if (lstm) sweep.zoneout_cell = zoneout_cell.data.data(), sweep.zoneout_cell_stride = stride;
     }
     if (flags & kWeights) {
-      sweep.gain = gain.data.data();
+      sweep.gain_x = gain_x.data.data(), sweep.gain = gain.data.data();
       if (lstm) {
         sweep.peephole = peephole.data.data();
         sweep.gain_cell = gain_cell.data.data(), sweep.bias_cell = bias_cell.data.data();
       }
     }
+    if (sweep.P != sweep.H) sweep.weight_r = weight_r.data.data();
   }
 };
 
 void run(const Precision& precision, int32_t cell, int64_t T, int64_t B, int64_t H, int flags) {
   const bool lstm = cell == kLstm, gru = cell == kGru, elman = !lstm && !gru;
   const bool reverse = flags & kReverse, masked = flags & kMasked;
-  const int64_t G = lstm ? 4 : gru ? 3 : 1;
+  const int64_t G = lstm ? 4 : gru ? 3 : 1, P = lstm && (flags & kProjected) ? H / 2 + 2 : H;
   const size_t large = precision.large, small = precision.small;
   std::vector<int64_t> lengths;
   std::vector<uint8_t> cleared;
   for (int64_t b = 0; b < B; ++b) lengths.push_back(int64_t(generator() % uint64_t(T + 1)));
   for (int64_t i = 0; i < T * B; ++i) cleared.push_back(generator() % 4 == 0);
 
-  const Numbers weight(small, G * H * H, true), bias(small, H, true), h_first(small, B * H, true),
-      c_first(small, B * H, true), dh(large, T * B * H, true), dc(small, T * B * H, true),
-      dh_final(small, B * H, true), dc_final(small, B * H, true), projected(large, T * B * G * H, true);
+  const Numbers weight(small, G * H * P, true), bias(small, H, true), h_first(small, B * P, true),
+      c_first(small, B * H, true), dh(large, T * B * P, true), dc(small, T * B * H, true),
+      dh_final(small, B * P, true), dc_final(small, B * H, true), projected(large, T * B * G * H, true);
   const int64_t D = H % 7 + 2;
   const Numbers x(large, T * B * D, true), weight_x(small, G * H * D, true), bias_x(small, G * H, true);
-  const bool projects = (flags & kInput) && !(flags & kWeights) && T * B > 4;
-  const Varied varied(small, T, B, H, G, reverse);
+  const bool projects = (flags & kInput) && T * B > 4, normed = flags & kWeights;
+  const Varied varied(small, T, B, H, P, G, reverse);
   const bool apart = elman && (flags & kNoise);  // gates and h
   std::vector<char> seen;
   for (int32_t threads : {1, 3}) {
-    Numbers gates = projected, hidden(large, T * B * H, false), h(large, T * B * H, false),
-            c(small, T * B * H, false), h_final(small, B * H, false), c_final(small, B * H, false),
-            dgates(large, T * B * (gru ? 4 : G) * H, false), dh_first(small, B * H, false),
-            dc_first(small, B * H, false), normed(large, T * B * G * H, false), scale(small, T * B, false),
-            dsums(large, T * B * G * H, false), dpeephole(small, B * 3 * H, false), dgain(small, B * G * H, false),
-            dgain_cell(small, B * H, false), dbias_cell(small, B * H, false);
+    Numbers gates = projected, hidden(large, T * B * H, false), h(large, T * B * P, false),
+            c(small, T * B * H, false), h_final(small, B * P, false), c_final(small, B * H, false),
+            dgates(large, T * B * (gru && !normed ? 4 : G) * H, false), dh_first(small, B * P, false),
+            dc_first(small, B * H, false), normed_x(large, T * B * G * H, false), normed_h = normed_x,
+            scale_x(small, T * B, false), scale = scale_x, dprojected(large, T * B * P, false),
+            dsums(large, T * B * G * H, false), dpeephole(small, B * 3 * H, false), dgain_x(small, B * G * H, false),
+            dgain = dgain_x, dgain_cell(small, B * H, false), dbias_cell = dgain_cell,
+            dbias(small, B * (gru ? 4 : G) * H, false);
     if (elman && !apart) h = projected;
     Sweep sweep = {};
-    sweep.T = T, sweep.B = B, sweep.H = H;
+    sweep.T = T, sweep.B = B, sweep.H = H, sweep.P = P;
     sweep.cell = cell, sweep.reverse = reverse, sweep.threads = threads, sweep.keep = 1;
     sweep.parallel_for = in_threads;
     if (masked) sweep.lengths = lengths.data(), sweep.cleared = cleared.data();
     sweep.weight = weight.data.data();
-    if (gru) sweep.bias = bias.data.data(), sweep.hidden = hidden.data.data();
+    if (gru) sweep.bias = bias.data.data();
+    if (gru || P != H) sweep.hidden = hidden.data.data();
     sweep.h = h.data.data();
     sweep.gates = elman && !apart ? sweep.h : gates.data.data();
     sweep.h_first = h_first.data.data(), sweep.h_final = h_final.data.data();
@@ -147,16 +152,19 @@ void run(const Precision& precision, int32_t cell, int64_t T, int64_t B, int64_t
     varied.set(sweep, flags, lstm);
     if (projects) {
       sweep.D = D, sweep.x = x.data.data(), sweep.weight_x = weight_x.data.data();
-      if (!reverse) sweep.bias_x = bias_x.data.data();
     }
-    if (sweep.gain) sweep.normed = normed.data.data(), sweep.scale = scale.data.data();
+    if ((projects || normed) && !reverse) sweep.bias_x = bias_x.data.data();
+    if (normed) {
+      sweep.normed_x = normed_x.data.data(), sweep.normed = normed_h.data.data();
+      sweep.scale_x = scale_x.data.data(), sweep.scale = scale.data.data();
+    }
     if (precision.forward(&sweep) != 0) exit(1);
     h.check("h"), h_final.check("h_final"), c_final.check("c_final");
 
     if (projects && !elman) {  // the same where nobody keeps the gates
       const Numbers h_before = h;
       Sweep less = sweep;
-      less.keep = 0, less.gates = less.hidden = nullptr;
+      less.keep = 0, less.gates = less.hidden = less.normed_x = less.normed = less.scale_x = less.scale = nullptr;
       if (precision.forward(&less) != 0) exit(1);
       if (h.data != h_before.data) {
         fprintf(stderr, "keeping the gates changes h\n");
@@ -164,7 +172,11 @@ void run(const Precision& precision, int32_t cell, int64_t T, int64_t B, int64_t
       }
     }
     if (elman && !apart) sweep.gates = nullptr;
-    if (sweep.gain) sweep.dsums = dsums.data.data(), sweep.dgain = dgain.data.data();
+    if (normed) {
+      sweep.dsums = dsums.data.data(), sweep.dgain = dgain.data.data(), sweep.dgain_x = dgain_x.data.data();
+      if (!reverse) sweep.dbias = dbias.data.data();
+    }
+    if (P != H) sweep.dprojected = dprojected.data.data();
     if (sweep.gain_cell) sweep.dgain_cell = dgain_cell.data.data(), sweep.dbias_cell = dbias_cell.data.data();
     if (sweep.peephole) sweep.dpeephole = dpeephole.data.data();
     sweep.dh = dh.data.data(), sweep.dh_final = dh_final.data.data();
@@ -173,7 +185,7 @@ void run(const Precision& precision, int32_t cell, int64_t T, int64_t B, int64_t
     if (precision.backward(&sweep) != 0) exit(1);
     dgates.check("dgates"), dh_first.check("dh_first"), dc_first.check("dc_first");
     dsums.check("dsums"), dgain.check("dgain"), dgain_cell.check("dgain_cell"), dbias_cell.check("dbias_cell");
-    dpeephole.check("dpeephole");
+    dpeephole.check("dpeephole"), dprojected.check("dprojected"), dgain_x.check("dgain_x"), dbias.check("dbias");
 
     // Where nobody wants the derivative by the initial state, all others are the same.
     const Numbers dgates_before = dgates;
@@ -186,8 +198,8 @@ void run(const Precision& precision, int32_t cell, int64_t T, int64_t B, int64_t
     }
 
     std::vector<char> all;
-    for (const Numbers* part : {&h, &c, &h_final, &c_final, &dgates, &dh_first, &dc_first, &dsums, &dgain, &dgain_cell,
-                                &dbias_cell, &dpeephole})
+    for (const Numbers* part : {&h, &c, &h_final, &c_final, &dgates, &dh_first, &dc_first, &dsums, &dgain, &dgain_x,
+                                &dgain_cell, &dbias_cell, &dbias, &dpeephole, &dprojected})
       all.insert(all.end(), part->data.begin(), part->data.end());
     if (threads == 1) seen = all;
     else if (seen != all) {
@@ -253,7 +265,8 @@ int main() {
         for (int64_t B : {0, 1, 3, 13})
           for (int64_t H : {1, 5, 16, 33, 70, 130})
             for (int flags = 0; flags <= kAllFlags; ++flags)
-              if (flags < kInput || (T == 4 && (B == 3 || B == 13))) run(precision, cell, T, B, H, flags), ++runs;
+              if (flags < kInput || (T == 4 && (B == 3 || B == 13) && (flags < kProjected || (cell == kLstm && H % 2))))
+                run(precision, cell, T, B, H, flags), ++runs;
   run(kPrecisions[0], kGru, 3, 24, 300, kMasked), ++runs;  // enough work for threads
   run(kPrecisions[2], kLstm, 3, 24, 300, kReverse | kMasked), ++runs;
   run(kPrecisions[2], kLstm, 3, 24, 300, kAllFlags), ++runs;

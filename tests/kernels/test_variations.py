@@ -122,16 +122,16 @@ def test_the_native_kernels_equal_the_reference(
 @pytest.mark.parametrize(("cell", "kind"), [case for case in CASES if case[0] != "elman_relu"])
 @pytest.mark.parametrize("reverse", [False, True])
 def test_bfloat16_is_float32_but_for_rounding(cell: Cell, kind: str, reverse: bool):
-    # Another sample may not do: where the variance of c happens to be small, normalizing it enlarges what was rounded.
-    inputs, noise = make(cell, kind, 9, 6, 3, 33, dtype=torch.float32)
-    options = {"reverse": reverse, "noise": noise} | some_masks(9, 6)
+    B = 6 if "projected" in kind else 5  # not every sample does: normalizing a small variance enlarges what was rounded
+    inputs, noise = make(cell, kind, 9, B, 3, 33, dtype=torch.float32)
+    options = {"reverse": reverse, "noise": noise} | some_masks(9, B)
     expected = REFERENCE[cell](*inputs, **options)
     with torch.autocast("cpu", torch.bfloat16):
         result = NATIVE[cell](*inputs, **options)
     assert result.h.dtype == torch.bfloat16
     assert all(part.dtype == torch.float32 for part in result.final)
     rounded = Trajectory(result.h.float(), result.c, result.final)
-    assert_equal(rounded, expected, inputs, 0.05)
+    assert_equal(rounded, expected, inputs, 0.04)
 
 
 @built

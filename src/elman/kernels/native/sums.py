@@ -39,34 +39,32 @@ def of_weights(
     if wanted[3]:
         dw_ih = matmul(by_x.t(), x.reshape(T * B, D)).to(w_ih.dtype)
         dw_ih = dw_ih.roll(-turned, 0) if turned else dw_ih
-    if wanted[4]:
-        dw_hh = _weight_gradient(by_h, options, h_first.to(h.dtype), h).to(h_first.dtype)
     if wanted[5]:
         db_ih = by_bias[:, :GH].sum(0).to(h_first.dtype)
         db_ih = db_ih.roll(-one_gate) if gru else db_ih
     if wanted[6]:
         db_hh = by_bias[:, -GH:].sum(0).to(h_first.dtype) if gru or db_ih is None else db_ih.clone()
+    if wanted[4]:  # the last, for it uses up what the others read
+        dw_hh = _weight_gradient(by_h, options, h_first.to(h.dtype), h).to(h_first.dtype)
     return dx, dw_ih, dw_hh, db_ih, db_hh
 
 
 def _weight_gradient(dgates: Tensor, options: Options, h_first: Tensor, h: Tensor) -> Tensor:
-    """Sum over t of dgates_t^T h_{t-1}, as W_hh read it; dgates (T * B, G * H)."""
-    T, B, P = h.shape
+    """Sum over t of dgates_t^T h_{t-1}, as W_hh read it; dgates (T * B, G * H) are used up."""
+    (T, B, P), GH = h.shape, dgates.shape[1]
     if options.noise.recurrent is not None:
         h, h_first = ((part * options.noise.recurrent).to(h.dtype) for part in (h, h_first))
     if T == 0:
         return dgates.t() @ h.view(0, P)
-    reverse, lengths, cleared = options.reverse, options.lengths, options.cleared
-    if cleared is None and (lengths is None or not reverse):
-        # No copy of h: the step that starts from the initial state is a matmul of its own.
-        first, others = (slice((T - 1) * B, None), slice(0, (T - 1) * B)) if reverse else (slice(B), slice(B, None))
-        before = h[1:] if reverse else h[:-1]
-        from_first = matmul(dgates[first].t(), h_first)
-        return matmul(dgates[others].t(), before.reshape((T - 1) * B, P), into=from_first)
-    before = torch.cat([h[1:], h_first[None]] if reverse else [h_first[None], h[:-1]])  # (T, B, P)
-    if lengths is not None and reverse:
-        rows = lengths.nonzero().flatten()
-        before[lengths[rows] - 1, rows] = h_first[rows]
-    if cleared is not None:
-        before.masked_fill_(cleared[..., None], 0)
-    return matmul(dgates.t(), before.view(T * B, P))
+    if options.cleared is not None:  # what such a step read is not h but zeros
+        dgates.index_fill_(0, options.cleared.view(-1).nonzero().flatten(), 0)
+    # No copy of h: the steps that start from the initial state have a matmul of their own. That of a row in reverse is
+    # its last one, and what h has after it is padding, which is zeros.
+    first, others = (slice((T - 1) * B, None), slice(0, (T - 1) * B)) if options.reverse else (slice(B), slice(B, None))
+    at_first = dgates[first]
+    if options.reverse and options.lengths is not None:
+        rows = torch.arange(B)
+        at_first = dgates.view(T, B, GH)[(options.lengths - 1).clamp(min=0), rows]  # zeros where there are no steps
+    before = h[1:] if options.reverse else h[:-1]
+    from_first = matmul(at_first.t(), h_first)
+    return matmul(dgates[others].t(), before.reshape((T - 1) * B, P), into=from_first)

@@ -17,7 +17,6 @@ import torch
 from torch import Tensor
 
 from elman.kernels import reference
-from elman.kernels.masks import blank_padding, real_steps
 from elman.kernels.native.library import call
 from elman.kernels.native.matmul import matmul
 from elman.kernels.native.options import Options
@@ -39,14 +38,12 @@ def forward(
     *own: Tensor | None,
     keep: bool,
 ) -> tuple[Tensor | None, ...]:
-    """(h, c, h_final, c_final) and, to keep for backward, (x without padding, gates, hidden).
+    """(h, c, h_final, c_final) and, to keep for backward, (gates, hidden).
 
     `own` are the weights of `Varied`, or none. With layer normalization more follows to keep: see `Varied.to_keep`.
     """
     (T, B, D), (GH, P), G = x.shape, w_hh.shape, GATES[options.cell]
     H, gru, elman = GH // G, options.cell == "gru", G == 1
-    if options.lengths is not None:
-        x = blank_padding(x, real_steps(options.lengths, T))
     bias, bias_hidden = _biases(options.cell, b_ih, b_hh, H)
     varied = Varied(options.noise, *own) if own else PLAIN
     projection: dict[str, Any] = {"bias_x": bias}
@@ -89,7 +86,7 @@ def forward(
         h_final=h_final,
         c_final=c_final,
     )
-    return h, c, h_final, c_final, x, gates, hidden, *normed.values()
+    return h, c, h_final, c_final, gates, hidden, *normed.values()
 
 
 def _biases(cell: Cell, b_ih: Tensor | None, b_hh: Tensor | None, H: int) -> tuple[Tensor | None, Tensor | None]:
@@ -110,12 +107,12 @@ class Recurrence(torch.autograd.Function):
     def forward(  # noqa: D102
         ctx: Any, options: Options, *inputs: Tensor | None
     ) -> tuple[Tensor | None, ...]:
-        h, c, h_final, c_final, x, gates, *kept = forward(options, *cast(Any, inputs), keep=True)
+        h, c, h_final, c_final, gates, *kept = forward(options, *cast(Any, inputs), keep=True)
         ctx.cell, ctx.reverse = options.cell, options.reverse
         ctx.set_materialize_grads(False)
         # The masks too: who changes them in place before backward shall hear of it.
         masks = (*options[2:5], *options.noise)
-        ctx.save_for_backward(*masks, *inputs, x, h, c, gates if gates is not h else None, *kept)
+        ctx.save_for_backward(*masks, *inputs, h, c, gates if gates is not h else None, *kept)
         return h, c, h_final, c_final
 
     @staticmethod
@@ -133,8 +130,8 @@ def backward(
     options: Options, wanted: tuple[bool, ...], saved: tuple[Any, ...], gradients: tuple[Tensor | None, ...]
 ) -> tuple[Tensor | None, ...]:
     """The derivatives by each of the inputs, of which some are `wanted`, from those by h, c and the final state."""
-    inputs, (x, h, c, gates, hidden, *normed) = saved[: len(wanted)], saved[len(wanted) :]
-    _, h_first, c_first, _, w_hh, _, _, *own = inputs
+    inputs, (h, c, gates, hidden, *normed) = saved[: len(wanted)], saved[len(wanted) :]
+    x, h_first, c_first, _, w_hh, _, _, *own = inputs
     (T, B, P), GH = h.shape, len(w_hh)
     H = GH // GATES[options.cell]
     varied = Varied(options.noise, *own) if own else PLAIN
@@ -173,7 +170,7 @@ def backward(
         dh_first=dh_first,
         dc_first=dc_first,
     )
-    found = of_weights(options, wanted, inputs, (x, h), dgates, room)
+    found = of_weights(options, wanted, inputs, h, dgates, room)
     found = (found[0], dh_first, dc_first, *found[1:])
     if not own:
         return found

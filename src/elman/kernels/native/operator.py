@@ -11,7 +11,6 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from elman.kernels.masks import blank_padding, real_steps
 from elman.kernels.native import bptt
 from elman.kernels.native.options import arrange
 from elman.kernels.seam import GATES, Cell
@@ -35,7 +34,7 @@ def read(
     """h, c, the final h and c, and, to `keep` for backward, gates and hidden; what there is not is empty."""
     given = arrange(cast(Cell, cell), reverse, lengths, resets, len(x))
     with torch.autocast("cpu", enabled=False):  # what was recorded is in the right dtypes already
-        h, c, h_final, c_final, _, gates, hidden = bptt.forward(
+        h, c, h_final, c_final, gates, hidden = bptt.forward(
             given, x, h_first, c_first, w_ih, w_hh, b_ih, b_hh, keep=keep
         )
     none = x.new_empty(0)
@@ -95,13 +94,10 @@ def read_backward(
     biases: bool,
 ) -> list[Tensor]:
     """The derivatives by x, h_first, c_first (LSTM), w_ih, w_hh and the biases, if there are any."""
-    T = len(x)
-    given = arrange(cast(Cell, cell), reverse, lengths, resets, T)
-    if lengths is not None:
-        x = blank_padding(x, real_steps(lengths, T))
+    given = arrange(cast(Cell, cell), reverse, lengths, resets, len(x))
     lstm, gru, elman = cell == "lstm", cell == "gru", GATES[given.cell] == 1
     wanted = (True, True, lstm, True, True, biases, biases)
-    saved = (None, h_first, c_first, w_ih, w_hh, None, None, x, h, c if lstm else None)
+    saved = (x, h_first, c_first, w_ih, w_hh, None, None, h, c if lstm else None)
     kept = (None if elman else gates, hidden if gru else None)
     gradients = (dh, dc, dh_final, dc_final) if lstm else (dh, None, dh_final, None)
     with torch.autocast("cpu", enabled=False):

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from elman.kernels.masks import real_steps
 from elman.kernels.native.matmul import matmul
 from elman.kernels.native.options import Options
 
@@ -15,7 +16,7 @@ def of_weights(
     options: Options,
     wanted: tuple[bool, ...],
     inputs: tuple[Any, ...],
-    read: tuple[Tensor, Tensor],
+    h: Tensor,
     dgates: Tensor,
     room: dict[str, Tensor],
 ) -> tuple[Tensor | None, ...]:
@@ -24,7 +25,7 @@ def of_weights(
     From those by what enters the nonlinearities, dgates (T * B, ·); with layer normalization, where `room` has more of
     them, from those before it.
     """
-    (_, h_first, _, w_ih, w_hh, *_), (x, h) = inputs, read
+    x, h_first, _, w_ih, w_hh, *_ = inputs
     (T, B, D), GH = x.shape, len(w_hh)
     gru, normed = options.cell == "gru", "dsums" in room
     # The GRU's new gate has two sums: the core gives n_x, r, z, n_h, of which each side takes three.
@@ -37,7 +38,7 @@ def of_weights(
         weight = w_ih.to(x.dtype)
         dx = matmul(by_x, weight.roll(turned, 0) if turned else weight).view(T, B, D)
     if wanted[3]:
-        dw_ih = matmul(by_x.t(), x.reshape(T * B, D)).to(w_ih.dtype)
+        dw_ih = matmul(by_x.t(), _read(x, options.lengths)).to(w_ih.dtype)
         dw_ih = dw_ih.roll(-turned, 0) if turned else dw_ih
     if wanted[5]:
         db_ih = by_bias[:, :GH].sum(0).to(h_first.dtype)
@@ -47,6 +48,15 @@ def of_weights(
     if wanted[4]:  # the last, for it uses up what the others read
         dw_hh = _weight_gradient(by_h, options, h_first.to(h.dtype), h).to(h_first.dtype)
     return dx, dw_ih, dw_hh, db_ih, db_hh
+
+
+def _read(x: Tensor, lengths: Tensor | None) -> Tensor:
+    """x (T * B, D), zeros in place of the padding: what nobody read may be NaN, which times 0 is not 0."""
+    T, B, D = x.shape
+    if lengths is None:
+        return x.reshape(T * B, D)
+    padding = (~real_steps(lengths, T)).view(-1).nonzero().flatten()
+    return x.reshape(T * B, D).index_fill(0, padding, 0)
 
 
 def _weight_gradient(dgates: Tensor, options: Options, h_first: Tensor, h: Tensor) -> Tensor:

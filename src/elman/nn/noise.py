@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+
+import torch
 from torch import Tensor
 
 from elman.kernels import QUIET, Noise
@@ -15,6 +18,20 @@ def recurrent_mask(like: Tensor, B: int, P: int, p: float) -> Tensor | None:
     return like.new_empty(B, P).bernoulli_(1 - p).div_(1 - p) if p else None
 
 
+def coins(like: Tensor, *shape: int, p: float) -> Tensor:
+    """1 with probability p > 0, else 0.
+
+    On a CPU every coin is 16 random bits, so that p is a multiple of 1/65536: a third of the time of `bernoulli_`,
+    which with the small layers that zoneout regularizes took a third of a training step.
+    """
+    if like.device.type != "cpu" or torch.compiler.is_compiling():
+        return like.new_empty(shape).bernoulli_(p)
+    size = math.prod(shape)
+    bits = torch.empty((size + 3) // 4, dtype=torch.int64).random_(-(2**63), None).view(torch.int16)[:size]
+    heads = max(1, round(p * 2**16))  # of the 2^16 numbers from -2^15 on
+    return bits.le(heads - 2**15 - 1).to(like.dtype).view(shape)
+
+
 def zoneout_share(like: Tensor, T: int, B: int, H: int, p: float, *, training: bool) -> Tensor | None:
     """(T, B, H): of the old value all with probability p, else nothing; its mean p unless `training`; None if p = 0.
 
@@ -22,7 +39,7 @@ def zoneout_share(like: Tensor, T: int, B: int, H: int, p: float, *, training: b
     """
     if not p:
         return None
-    return like.new_empty(T, B, H).bernoulli_(p) if training else like.new_full((1, 1, 1), p).expand(T, B, H)
+    return coins(like, T, B, H, p=p) if training else like.new_full((1, 1, 1), p).expand(T, B, H)
 
 
 def draw(

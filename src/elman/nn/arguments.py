@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numbers
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -12,17 +12,33 @@ from torch.nn.utils.rnn import PackedSequence
 from elman.errors import UserError
 
 
-def check_sizes(input_size: int, hidden_size: int, num_layers: int, proj_size: int) -> None:
+def sizes_of_layers(hidden_size: int | Sequence[int], num_layers: int) -> tuple[int, ...]:
+    """H of every layer. Raise `ValueError` unless there are `num_layers` of them, or that is 1 as it is by default.
+
+    >>> sizes_of_layers(5, 2), sizes_of_layers([5, 7], 1)
+    ((5, 5), (5, 7))
+    """
+    if isinstance(hidden_size, str) or not isinstance(hidden_size, Sequence):
+        if num_layers <= 0:
+            raise ValueError("num_layers must be greater than zero")
+        return (hidden_size,) * num_layers
+    if not hidden_size or num_layers not in (1, len(hidden_size)):
+        raise ValueError(f"hidden_size: expected a size for each of {num_layers} layers, got {list(hidden_size)}")
+    return tuple(hidden_size)
+
+
+def check_sizes(input_size: int, hidden_sizes: Sequence[int], proj_size: int) -> None:
     """Raise `TypeError` or `ValueError` unless such a layer can be."""
-    for name, size in (("input_size", input_size), ("hidden_size", hidden_size)):
+    named = [("input_size", input_size), *(("hidden_size", size) for size in hidden_sizes)]
+    for name, size in named:
         if not isinstance(size, int):
             raise TypeError(f"{name} should be of type int, got: {type(size).__name__}")
-    for name, size in (("input_size", input_size), ("hidden_size", hidden_size), ("num_layers", num_layers)):
+    for name, size in named:
         if size <= 0:
             raise ValueError(f"{name} must be greater than zero")
     if proj_size < 0:
         raise ValueError("proj_size should be a positive integer or zero to disable projections")
-    if proj_size >= hidden_size:
+    if proj_size >= min(hidden_sizes):
         raise ValueError("proj_size has to be smaller than hidden_size")
 
 
@@ -60,17 +76,15 @@ def check_features(x: Tensor, input_size: int, dtype: torch.dtype) -> None:
         raise RuntimeError(f"input.size(-1) must be equal to input_size. Expected {input_size}, got {x.size(-1)}")
 
 
-def check_hidden(hx: tuple[Tensor, ...], expected: tuple[tuple[int, int, int], ...]) -> None:
+def check_hidden(hx: tuple[Tensor, ...], expected: Mapping[str, tuple[int, int, int]]) -> None:
     """Raise `RuntimeError` unless each part of a batched initial state has its shape (L, B, ·)."""
-    for index, (part, shape) in enumerate(zip(hx, expected, strict=True)):
+    for part, (name, shape) in zip(hx, expected.items(), strict=True):
         if part.shape != shape:
-            name = "hidden" if len(expected) == 1 else f"hidden[{index}]"
             raise RuntimeError(f"Expected {name} size {shape}, got {list(part.shape)}")
 
 
-def check_alike(x: Tensor, state: tuple[Tensor, ...], weights: Iterable[Tensor | None]) -> None:
+def check_alike(x: Tensor, state: tuple[Tensor, ...], names: Sequence[str], weights: Iterable[Tensor | None]) -> None:
     """Raise `ValueError` unless the initial state is of the input's dtype and all are on its device."""
-    names = ("initial state",) if len(state) == 1 else ("initial h", "initial c")
     for name, part in zip(names, state, strict=True):
         if part.dtype != x.dtype and not torch.is_autocast_enabled(x.device.type):
             raise ValueError(f"{name}: expected {x.dtype} as the input is, got {part.dtype}; convert it")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -19,8 +21,8 @@ class Elman(Recurrent):
 
     Args:
         input_size: D.
-        hidden_size: H.
-        num_layers: layers on top of each other.
+        hidden_size: H; a sequence gives every layer its own, and then a state is a tuple with one for each layer.
+        num_layers: layers on top of each other; with a sequence of sizes, as many as there are.
         nonlinearity: "tanh" or "relu".
         bias: whether there are b_ih and b_hh.
         batch_first: inputs and outputs are (B, T, ·) instead of (T, B, ·); the state is not affected.
@@ -49,7 +51,7 @@ class Elman(Recurrent):
     def __init__(
         self,
         input_size: int,
-        hidden_size: int,
+        hidden_size: int | Sequence[int],
         num_layers: int = 1,
         nonlinearity: str = "tanh",
         bias: bool = True,
@@ -101,5 +103,4 @@ class Elman(Recurrent):
 
         Returns `(outputs, h_n)`, with `return_states` `(outputs, h_n, h)`.
         """
-        outputs, final, states = self._read(input, None if hx is None else (hx,), lengths, resets, return_states)
-        return (outputs, final[0], states[0]) if return_states else (outputs, final[0])
+        return self._read(input, hx, lengths, resets, return_states)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -24,8 +26,8 @@ class LSTM(Recurrent):
 
     Args:
         input_size: D.
-        hidden_size: H.
-        num_layers: layers on top of each other.
+        hidden_size: H; a sequence gives every layer its own, and then a state is a tuple with one for each layer.
+        num_layers: layers on top of each other; with a sequence of sizes, as many as there are.
         bias: whether there are b_ih and b_hh.
         batch_first: inputs and outputs are (B, T, ·) instead of (T, B, ·); the state is not affected.
         dropout: probability for the outputs of every layer but the last, in training.
@@ -57,7 +59,7 @@ class LSTM(Recurrent):
     def __init__(
         self,
         input_size: int,
-        hidden_size: int,
+        hidden_size: int | Sequence[int],
         num_layers: int = 1,
         bias: bool = True,
         batch_first: bool = False,
@@ -111,9 +113,4 @@ class LSTM(Recurrent):
 
         Returns `(outputs, (h_n, c_n))`, with `return_states` `(outputs, (h_n, c_n), (h, c))`.
         """
-        if isinstance(hx, Tensor) or (hx is not None and len(hx) != 2):
-            raise TypeError(
-                f"{type(self).__name__}: expected the initial state as a pair (h, c), got {type(hx).__name__}"
-            )
-        outputs, final, states = self._read(input, hx, lengths, resets, return_states)
-        return (outputs, final, states) if return_states else (outputs, final)
+        return self._read(input, hx, lengths, resets, return_states)

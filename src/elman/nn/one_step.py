@@ -24,7 +24,7 @@ def read_one_step(layer: Recurrent, x: Tensor, hx: CellState | None) -> tuple[Te
     T, B = (x.shape[1], x.shape[0]) if layer.batch_first else (x.shape[0], x.shape[1])
     if T != 1 or not 0 < B <= MOST_ROWS or x.shape[2] != layer.input_size or not x.is_contiguous():
         return None
-    H, lstm = layer.hidden_size, layer.cell == "lstm"
+    H, lstm = layer.output_size, layer.cell == "lstm"
     parts = [torch.zeros((1, B, H), dtype=x.dtype)] * (1 + lstm) if hx is None else list(hx)
     weights = [layer._parameters.get(name) for name in PLAIN]  # one that is parametrized is not there
     if not layer.bias:

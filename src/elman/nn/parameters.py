@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 from torch import Tensor, nn
 
@@ -35,6 +36,16 @@ def shapes(
 def suffix(layer: int, direction: int) -> str:
     """The end of a parameter's name: `_l0`, `_l0_reverse`, ..."""
     return f"_l{layer}" + ("_reverse" if direction else "")
+
+
+def layer_of(name: str) -> int:
+    """The number of the layer that such a parameter, which may be parametrized, belongs to.
+
+    >>> layer_of("parametrizations.weight_hh_l12_reverse.original")
+    12
+    """
+    (number,) = re.findall(r"_l(\d+)(?:_reverse)?(?:\.|$)", name)
+    return int(number)
 
 
 def reset(name: str, parameter: Tensor, H: int) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
-from typing import cast
+from collections.abc import Callable, Sequence
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +18,8 @@ from elman.nn.layout import Steps
 from elman.nn.noise import draw
 from elman.nn.one_step import read_one_step
 from elman.nn.parameters import suffix
-from elman.nn.stack import Reading, read_stack
+from elman.nn.stack import Reading, read_stack, read_unequal_stack
+from elman.nn.states import Form
 
 
 class Recurrent(nn.Module):
@@ -30,7 +31,8 @@ class Recurrent(nn.Module):
     A call is that of torch.nn, `layer(input, hx)`, and more. With L = num_layers * num_directions:
 
     - `input` (T, B, D), with `batch_first` (B, T, D), unbatched (T, D), or a `PackedSequence`. T may be 0.
-    - `hx` h (L, B, P), for the LSTM (h, c) with c (L, B, H); unbatched (L, ·). Default: zeros.
+    - `hx` h (L, B, P), for the LSTM (h, c) with c (L, B, H); unbatched (L, ·). Default: zeros. Where `hidden_size`
+      is a sequence, `hx` is a tuple with one such state for each layer, and so are the final and every other state.
     - `lengths` (B,), integer, beside the input, in any order, zeros allowed: steps t >= length are padding.
       They have zeros for outputs, leave the state alone, and what they hold (even NaN) changes nothing.
     - `resets` (B, T), boolean, always in this order (unbatched: (T,)): a new sequence begins at step t.
@@ -45,7 +47,7 @@ class Recurrent(nn.Module):
         self,
         cell: Cell,
         input_size: int,
-        hidden_size: int,
+        hidden_size: int | Sequence[int],
         num_layers: int = 1,
         bias: bool = True,
         batch_first: bool = False,
@@ -70,19 +72,22 @@ class Recurrent(nn.Module):
         for name, p in probabilities.items():
             check_probability(name, p)
         arguments.check_flags(bias=bias, batch_first=batch_first, peepholes=peepholes, layer_norm=layer_norm)
-        arguments.check_sizes(input_size, hidden_size, num_layers, proj_size)
+        sizes = arguments.sizes_of_layers(hidden_size, num_layers)
+        arguments.check_sizes(input_size, sizes, proj_size)
         check_backend(backend)
         arguments.check_recompute(recompute)
-        if dropout > 0 and num_layers == 1:
+        if dropout > 0 and len(sizes) == 1:
             warnings.warn(
                 "dropout option adds dropout after all but last recurrent layer, so non-zero dropout expects "
-                f"num_layers greater than 1, but got dropout={dropout} and num_layers={num_layers}",
+                f"num_layers greater than 1, but got dropout={dropout} and num_layers={len(sizes)}",
                 stacklevel=3,
             )
         self.cell: Cell = cell
         self.input_size = input_size
-        self.hidden_size = hidden_size
-        self.num_layers = num_layers
+        self.hidden_size = hidden_size if isinstance(hidden_size, int) else sizes
+        self.hidden_sizes = sizes
+        self.num_layers = len(sizes)
+        self._form = Form(2 if cell == "lstm" else 1, None if isinstance(hidden_size, int) else len(sizes))
         self.bias = bias
         self.batch_first = batch_first
         self.dropout = float(dropout)
@@ -97,9 +102,10 @@ class Recurrent(nn.Module):
 
         flags = {"bias": bias, "peepholes": peepholes, "layer_norm": layer_norm}
         self._names: dict[tuple[int, int], dict[str, str]] = {}  # of the parameters, by their names in `Weights`
-        for layer in range(num_layers):
-            D = input_size if layer == 0 else self.output_size * self.num_directions
-            shapes = parameters.shapes(cell, D, hidden_size, proj_size, **flags)
+        D = input_size
+        for layer, H in enumerate(sizes):
+            shapes = parameters.shapes(cell, D, H, proj_size, **flags)
+            D = (proj_size or H) * self.num_directions
             for direction in range(self.num_directions):
                 names = {field: field + suffix(layer, direction) for field in shapes}
                 for field, name in names.items():
@@ -115,8 +121,8 @@ class Recurrent(nn.Module):
 
     @property
     def output_size(self) -> int:
-        """P: the size of h, per direction."""
-        return self.proj_size or self.hidden_size
+        """P: the size of the last layer's h, per direction."""
+        return self.proj_size or self.hidden_sizes[-1]
 
     @property
     def all_weights(self) -> list[list[Tensor]]:
@@ -127,7 +133,7 @@ class Recurrent(nn.Module):
     def reset_parameters(self) -> None:
         """Draw every parameter from U(-1/sqrt(H), 1/sqrt(H)), but the gains as 1 and `bias_cell` as 0."""
         for name, parameter in self.named_parameters():
-            parameters.reset(name, parameter, self.hidden_size)
+            parameters.reset(name, parameter, self.hidden_sizes[parameters.layer_of(name)])
 
     def flatten_parameters(self) -> None:
         """Do nothing; torch.nn's layers have it, so code written for them calls it."""
@@ -145,12 +151,26 @@ class Recurrent(nn.Module):
     def _read(
         self,
         input: Steps,
+        hx: Any,
+        lengths: Tensor | None,
+        resets: Tensor | None,
+        return_states: bool,
+    ) -> tuple[Any, ...]:
+        """What every `forward` does: outputs, final state, and every state if asked for."""
+        state = self._form.flat(hx, type(self).__name__)
+        outputs, final, states = self._read_flat(input, state, lengths, resets, return_states)
+        found = (outputs, self._form.nested(final))
+        return (*found, self._form.nested(states)) if return_states else found
+
+    def _read_flat(
+        self,
+        input: Steps,
         hx: CellState | None,
         lengths: Tensor | None,
         resets: Tensor | None,
         return_states: bool,
     ) -> layout.Returned:
-        """`forward` with the state as a tuple of tensors, and () for the states that were not asked for."""
+        """The same with the state as a tuple of tensors, and () for the states that were not asked for."""
         if lengths is None and resets is None and not return_states and isinstance(input, Tensor):
             at_once = read_one_step(self, input, hx)
             if at_once is not None:
@@ -160,12 +180,11 @@ class Recurrent(nn.Module):
         T, B, _ = x.shape
         like = cast(Tensor, self.weight_ih_l0)
         arguments.check_features(x, self.input_size, like.dtype)
-        L, H, P = self.num_layers * self.num_directions, self.hidden_size, self.output_size
-        shapes = ((L, B, P), (L, B, H))[: 2 if self.cell == "lstm" else 1]
+        shapes = self._shapes_of_state(B)
         if state is None:
-            state = tuple(torch.zeros(shape, dtype=like.dtype, device=x.device) for shape in shapes)
+            state = tuple(torch.zeros(shape, dtype=like.dtype, device=x.device) for shape in shapes.values())
         arguments.check_hidden(state, shapes)
-        arguments.check_alike(x, state, self._parameters.values())
+        arguments.check_alike(x, state, self._form.words(), self._parameters.values())
         if lengths is not None:
             arguments.check_lengths(lengths, B, T)
         if resets is not None:
@@ -174,9 +193,13 @@ class Recurrent(nn.Module):
 
         weights = [[self.layer_weights(n, d) for d in range(self.num_directions)] for n in range(self.num_layers)]
         probabilities = (self.recurrent_dropout, self.zoneout, self.zoneout_cell)
-        noise = [[draw(like, (T, B, P, H), *probabilities, training=self.training) for _ in row] for row in weights]
+        noise = [
+            [draw(like, (T, B, self.proj_size or H, H), *probabilities, training=self.training) for _ in row]
+            for row, H in zip(weights, self.hidden_sizes, strict=True)
+        ]
         bare = lengths is None and resets is None and self._is_long(T, B)
-        reading = read_stack(
+        read = read_stack if isinstance(self.hidden_size, int) else read_unequal_stack
+        reading = read(
             self._kernel(x, variations(weights[0][0], noise[0][0]), bare=bare, every_state=return_states),
             x,
             state,
@@ -188,6 +211,14 @@ class Recurrent(nn.Module):
             every_state=return_states,
         )
         return back(reading)
+
+    def _shapes_of_state(self, B: int) -> dict[str, tuple[int, int, int]]:
+        """Of the tensors of a batched state, by their names."""
+        form = self._form
+        L = self.num_directions * (self.num_layers if form.groups is None else 1)
+        sizes = self.hidden_sizes[: form.groups or 1]
+        shapes = [shape for H in sizes for shape in ((L, B, self.proj_size or H), (L, B, H))[: form.parts]]
+        return dict(zip(form.names(), shapes, strict=True))
 
     def _kernel(self, x: Tensor, varied: tuple[str, ...], *, bare: bool, every_state: bool) -> Kernel:
         backend = choose(

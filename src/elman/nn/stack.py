@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -56,6 +56,29 @@ def read_stack(
     # One layer's final state need not be copied; its states must, for they are also the outputs.
     final = tuple(part[None] for part in finals[0]) if len(finals) == 1 else _stacked(finals)
     return Reading(x, final, _stacked(visited))
+
+
+def read_unequal_stack(
+    kernel: Kernel,
+    x: Tensor,
+    state: CellState,
+    layers: Sequence[Sequence[Weights]],
+    noise: Sequence[Sequence[Noise]],
+    *,
+    dropout: float = 0.0,
+    **options: Any,
+) -> Reading:
+    """The same where every layer has a size of its own: the states hold the parts of one layer after the other."""
+    parts = len(state) // len(layers)
+    final: CellState = ()
+    states: CellState = ()
+    for depth, directions in enumerate(layers):
+        if depth > 0:
+            x = F.dropout(x, dropout)
+        before = state[depth * parts : (depth + 1) * parts]
+        reading = read_stack(kernel, x, before, [directions], [noise[depth]], **options)
+        x, final, states = reading.outputs, final + reading.final, states + reading.states
+    return Reading(x, final, states)
 
 
 def _stacked(states: list[CellState]) -> CellState:

@@ -1,0 +1,68 @@
+"""The state of a recurrent layer as its caller has it, and as a flat tuple of tensors, as it is read.
+
+The cell's own state is h, or (h, c). Layers of one size share it: h (L, B, P) and c (L, B, H) hold all of them. Where
+every layer has a size of its own, the caller has a tuple with one state for each, as that of a layer alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+from elman.kernels import CellState
+
+
+class Form(NamedTuple):
+    """What form the states of a layer have."""
+
+    parts: int  # of the cell's own state: 1 or 2
+    groups: int | None  # None: all layers share one; else one for each of so many
+
+    def flat(self, hx: Any, layer: str) -> CellState | None:
+        """The tensors, in order, of what the caller gave to a `layer` of that name.
+
+        Raises:
+            TypeError: it has another form.
+        """
+        if hx is None:
+            return None
+        if self.groups is None:
+            return self._of_cell(hx, layer)
+        if not isinstance(hx, tuple | list) or len(hx) != self.groups:
+            expected = f"a tuple of {self.groups}, one for each layer"
+            raise TypeError(f"{layer}: expected the initial state as {expected}, got {_described(hx)}")
+        return tuple(tensor for state in hx for tensor in self._of_cell(state, layer))
+
+    def nested(self, flat: CellState) -> Any:
+        """The other way round."""
+        cells = [flat[i : i + self.parts] for i in range(0, len(flat), self.parts)]
+        states = [cell[0] if self.parts == 1 else cell for cell in cells]
+        return states[0] if self.groups is None else tuple(states)
+
+    def names(self) -> Iterator[str]:
+        """Of the tensors, as torch.nn calls them."""
+        for group in range(self.groups or 1):
+            for part in range(self.parts):
+                layer = "" if self.groups is None else f"[{group}]"
+                yield f"hidden{layer}" + (f"[{part}]" if self.parts > 1 else "")
+
+    def words(self) -> list[str]:
+        """For the tensors, in what is said of their kind."""
+        cell = ["initial state"] if self.parts == 1 else ["initial h", "initial c"]
+        return cell if self.groups is None else [f"{word} of layer {n}" for n in range(self.groups) for word in cell]
+
+    def _of_cell(self, state: Any, layer: str) -> CellState:
+        if self.parts == 1:
+            if not isinstance(state, Tensor):
+                raise TypeError(f"{layer}: expected the initial state as a tensor h, got {_described(state)}")
+            return (state,)
+        if isinstance(state, Tensor) or len(state) != self.parts:
+            raise TypeError(f"{layer}: expected the initial state as a pair (h, c), got {_described(state)}")
+        return tuple(state)
+
+
+def _described(state: Any) -> str:
+    kind = type(state).__name__
+    return f"{kind} of {len(state)}" if isinstance(state, tuple | list) else kind

@@ -36,7 +36,7 @@ def test_it_is_the_product(M: int, N: int, K: int, of_a: str, of_b: str, biased:
     torch.set_num_threads(threads)
     try:
         result = matmul(a, b, bias if biased else None)
-        added = matmul(a, b, into=c.clone())
+        added = matmul(a, b, out=c.clone(), add=True)
     finally:
         torch.set_num_threads(before)
     torch.testing.assert_close(result, a @ b + (bias if biased else 0), atol=1e-11, rtol=0)

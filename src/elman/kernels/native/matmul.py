@@ -24,15 +24,19 @@ class Matmul(ctypes.Structure):
     )
 
 
-def matmul(a: Tensor, b: Tensor, bias: Tensor | None = None, *, into: Tensor | None = None) -> Tensor:
-    """a (M, K) times b (K, N), plus a bias (N,), or added to what is in `into`, which is then what comes back."""
+# With fewer rows, or fewer numbers to add up, nothing is worth its packing.
+LEAST_ROWS, LEAST_DEPTH = 4, 40
+
+
+def matmul(a: Tensor, b: Tensor, bias: Tensor | None = None, *, out: Tensor | None = None, add: bool = False) -> Tensor:
+    """a (M, K) times b (K, N), plus a bias (N,); in `out`, or added to what it holds, if it is given."""
     function = entry("matmul", a.dtype) if has_avx512() else None
-    if function is None or 0 in a.shape or 1 not in a.stride() or 1 not in b.stride():
-        if into is not None:
-            return into.addmm_(a, b)
-        return a @ b if bias is None else torch.addmm(bias, a, b)
+    if function is None or len(a) < LEAST_ROWS or len(b) < LEAST_DEPTH or 1 not in a.stride() or 1 not in b.stride():
+        if add and out is not None:
+            return out.addmm_(a, b)
+        return torch.mm(a, b, out=out) if bias is None else torch.addmm(bias, a, b, out=out)
     (M, K), N = a.shape, b.shape[1]
-    out = a.new_empty(M, N) if into is None else into
+    out = a.new_empty(M, N) if out is None else out
     assert (*b.shape, *out.shape) == (K, N, M, N), "whoever calls has seen to shapes"
     assert out.is_contiguous()
     given = Matmul(
@@ -42,7 +46,7 @@ def matmul(a: Tensor, b: Tensor, bias: Tensor | None = None, *, into: Tensor | N
         *a.stride(),
         *b.stride(),
         torch.get_num_threads(),
-        int(into is not None),
+        int(add),
         parallel_for(),
         a.data_ptr(),
         b.data_ptr(),

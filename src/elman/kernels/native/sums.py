@@ -28,21 +28,28 @@ def of_weights(
     x, h_first, _, w_ih, w_hh, *_ = inputs
     (T, B, D), GH = x.shape, len(w_hh)
     gru, normed = options.cell == "gru", "dsums" in room
-    # The GRU's new gate has two sums: the core gives n_x, r, z, n_h, of which each side takes three.
+    # The GRU's new gate has two sums: the core gives n_x, r, z, n_h, of which each side takes three. Those by W_ih x lie
+    # in another order than W_ih: what needs both is made of two products.
     by_bias = room["dbias"] if normed else dgates
     by_x, by_h = (dgates, room["dsums"]) if normed else (dgates[:, :GH], dgates[:, -GH:])  # (T * B, G * H)
     dx = dw_ih = dw_hh = db_ih = db_hh = None
-    one_gate = GH // 3 if gru else 0
-    turned = 0 if normed else one_gate  # n, r, z in place of r, z, n
+    H = GH // 3
+    places = [(slice(H), slice(2 * H, GH)), (slice(H, GH), slice(2 * H))] if gru and not normed else [(slice(GH),) * 2]
     if wanted[0]:
         weight = w_ih.to(x.dtype)
-        dx = matmul(by_x, weight.roll(turned, 0) if turned else weight).view(T, B, D)
+        dx = x.new_empty(T * B, D)
+        for n, (mine, its) in enumerate(places):
+            matmul(by_x[:, mine], weight[its], out=dx, add=n > 0)
+        dx = dx.view(T, B, D)
     if wanted[3]:
-        dw_ih = matmul(by_x.t(), _read(x, options.lengths)).to(w_ih.dtype)
-        dw_ih = dw_ih.roll(-turned, 0) if turned else dw_ih
+        read = _read(x, options.lengths)
+        dw_ih = x.new_empty(GH, D)
+        for mine, its in places:
+            matmul(by_x[:, mine].t(), read, out=dw_ih[its])
+        dw_ih = dw_ih.to(w_ih.dtype)
     if wanted[5]:
         db_ih = by_bias[:, :GH].sum(0).to(h_first.dtype)
-        db_ih = db_ih.roll(-one_gate) if gru else db_ih
+        db_ih = db_ih.roll(-H) if gru else db_ih
     if wanted[6]:
         db_hh = by_bias[:, -GH:].sum(0).to(h_first.dtype) if gru or db_ih is None else db_ih.clone()
     if wanted[4]:  # the last, for it uses up what the others read
@@ -76,5 +83,5 @@ def _weight_gradient(dgates: Tensor, options: Options, h_first: Tensor, h: Tenso
         rows = torch.arange(B)
         at_first = dgates.view(T, B, GH)[(options.lengths - 1).clamp(min=0), rows]  # zeros where there are no steps
     before = h[1:] if options.reverse else h[:-1]
-    from_first = matmul(at_first.t(), h_first)
-    return matmul(dgates[others].t(), before.reshape((T - 1) * B, P), into=from_first)
+    found = matmul(at_first.t(), h_first)
+    return found if T == 1 else matmul(dgates[others].t(), before.reshape((T - 1) * B, P), out=found, add=True)

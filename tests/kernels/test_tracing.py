@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -17,6 +20,12 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::FutureWarning"),
 ]
 LAYERS = {"elman": Elman, "gru": GRU, "lstm": LSTM}
+VARIATIONS = {
+    "elman": {"zoneout": 0.2, "layer_norm": True},
+    "gru": {"layer_norm": True, "recurrent_dropout": 0.3},
+    "lstm": {"proj_size": 4, "peepholes": True, "zoneout": 0.1, "zoneout_cell": 0.2, "layer_norm": True},
+}
+every_layer = pytest.mark.parametrize(("kind", "options"), [(k, o) for k in LAYERS for o in ({}, VARIATIONS[k])])
 
 
 def arguments(cell: Cell, biases: bool, masked: bool, dtype: torch.dtype = torch.float32) -> list[object]:
@@ -31,7 +40,22 @@ def arguments(cell: Cell, biases: bool, masked: bool, dtype: torch.dtype = torch
     c = draw(B, H) if cell == "lstm" else None
     bias = [draw(G), draw(G)] if biases else [None, None]
     masks = [torch.tensor([4, 0, 2]), torch.rand(T, B) < 0.3] if masked else [None, None]
-    return [draw(T, B, D, dtype=dtype), draw(B, H), c, draw(G, D, dtype=dtype), draw(G, H), *bias, *masks]
+    plain = [draw(T, B, D, dtype=dtype), draw(B, H), c, draw(G, D, dtype=dtype), draw(G, H), *bias]
+    return [*plain, *[None] * 6, *masks, *[None] * 3]
+
+
+def varied_arguments(cell: Cell) -> list[object]:
+    """With all that a cell can have."""
+    given = arguments(cell, True, True, torch.float64)
+    T, B, G, H, P = 4, 3, {"gru": 3, "lstm": 4}.get(cell, 1) * 5, 5, 3 if cell == "lstm" else 5
+    draw = partial(torch.randn, dtype=torch.float64, requires_grad=True)
+    given[1], given[4] = draw(B, P), draw(G, P)
+    if cell == "lstm":
+        given[7:9], given[11:13] = [draw(P, H), draw(3 * H)], [draw(H), draw(H)]
+    given[9:11] = [draw(G), draw(G)]
+    noise = [torch.rand(B, P), torch.rand(T, B, P), torch.rand(1, 1, H).expand(T, B, H) if cell == "lstm" else None]
+    given[15:] = [None if part is None else part.double() for part in noise]
+    return given
 
 
 @pytest.mark.parametrize("cell", CELLS)
@@ -41,9 +65,15 @@ def test_the_operator_is_what_it_says(cell: Cell, biases: bool, masked: bool, re
     torch.library.opcheck(operator.read, given)
 
 
-@pytest.mark.parametrize("kind", LAYERS)
-def test_compiling_breaks_no_graph_and_does_not_unroll(kind: str) -> None:
-    layer = LAYERS[kind](3, 6, num_layers=2, bidirectional=True, batch_first=True)
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("reverse", [False, True])
+def test_the_operator_is_what_it_says_of_varied_cells(cell: Cell, reverse: bool) -> None:
+    torch.library.opcheck(operator.read, (*varied_arguments(cell), cell, reverse, True))
+
+
+@every_layer
+def test_compiling_breaks_no_graph_and_does_not_unroll(kind: str, options: dict[str, Any]) -> None:
+    layer = LAYERS[kind](3, 6, num_layers=2, bidirectional=True, batch_first=True, **options).eval()
     nodes = []
 
     def count(graph: torch.fx.GraphModule, inputs: list[Tensor]) -> torch.fx.GraphModule:
@@ -60,9 +90,9 @@ def test_compiling_breaks_no_graph_and_does_not_unroll(kind: str) -> None:
     assert nodes[0] == nodes[1]
 
 
-@pytest.mark.parametrize("kind", LAYERS)
-def test_gradients_through_the_compiler(kind: str) -> None:
-    layer = LAYERS[kind](3, 6)
+@every_layer
+def test_gradients_through_the_compiler(kind: str, options: dict[str, Any]) -> None:
+    layer = LAYERS[kind](3, 6, **options).eval()
     torch._dynamo.reset()
     compiled = torch.compile(layer, fullgraph=True, backend="aot_eager")
     gradients = []
@@ -84,14 +114,14 @@ class Reader(nn.Module):
         return self.layer(x, state)
 
 
-@pytest.mark.parametrize("kind", LAYERS)
+@every_layer
 @pytest.mark.parametrize("bidirectional", [False, True])
-def test_exporting_with_any_number_of_steps_and_rows(kind: str, bidirectional: bool) -> None:
-    layer = LAYERS[kind](3, 6, bidirectional=bidirectional).eval()
-    L = 2 if bidirectional else 1
+def test_exporting_with_any_number_of_steps_and_rows(kind: str, options: dict[str, Any], bidirectional: bool) -> None:
+    layer = LAYERS[kind](3, 6, bidirectional=bidirectional, **options).eval()
+    L, P = 2 if bidirectional else 1, layer.output_size
 
     def inputs(T: int, B: int) -> tuple[Tensor, object]:
-        h = torch.randn(L, B, 6)
+        h = torch.randn(L, B, P)
         return torch.randn(T, B, 3), ((h, torch.randn(L, B, 6)) if kind == "lstm" else h)
 
     time, batch = torch.export.Dim("time", max=10_000), torch.export.Dim("batch", max=1_000)

@@ -266,19 +266,16 @@ def test_the_choice_knows_the_variations():
 
 
 @built
-def test_what_is_traced_is_read_by_the_reference():
-    with FlopCounterMode(display=False):
-        assert choose("gru", "cpu") == "native"
-        assert choose("gru", "cpu", variations=("zoneout",)) == "reference"
-        with pytest.raises(UserError, match=r"cannot be traced with zoneout and peepholes; .*'reference'"):
-            choose("lstm", "cpu", "native", variations=("zoneout", "peepholes"))
-    (x, state, weights), noise = make("gru", "zoneout", 2, 3, 2, 5)
-    with pytest.raises(NotImplementedError, match="cannot be traced with zoneout"):
-        NATIVE["gru"](x.detach().as_subclass(Unknown), state, weights, noise=noise)
-
-
-class Unknown(Tensor):
-    """Of which the choice of the backend hears nothing."""
+@pytest.mark.parametrize(("cell", "kind"), CASES)
+@pytest.mark.parametrize("masked", [False, True])
+def test_what_is_traced_is_read_natively_too(cell: Cell, kind: str, masked: bool):
+    inputs, noise = make(cell, kind, 5, 4, 3, 7)
+    options = {"noise": noise} | (some_masks(5, 4) if masked else {})
+    expected = NATIVE[cell](*inputs, **options)
+    with FlopCounterMode(display=False):  # it sees all that torch does
+        assert choose(cell, "cpu", variations=variations(inputs[2], noise)) == "native"
+        result = NATIVE[cell](*inputs, **options)
+        assert_equal(result, expected, inputs, 1e-12)
 
 
 @built

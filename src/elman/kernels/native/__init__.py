@@ -30,8 +30,6 @@ def why_not(call: Call) -> str | None:
         return "it knows autocast to bfloat16 alone"
     if (reason := why_not_here()) is not None:
         return reason
-    if call.variations and (torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack() > 0):
-        return f"it cannot be traced with {' and '.join(call.variations)}"
     return None
 
 

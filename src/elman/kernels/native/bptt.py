@@ -55,10 +55,9 @@ def forward(
         projection |= {"D": D, "x": x.contiguous(), "weight_x": w_ih.contiguous()}
         if keep or elman:
             gates = x.new_empty(T * B, GH)
-    normed = varied.to_keep(x, GH) if keep else {}
-    hidden = None
-    if keep and (gru or varied.weight_hr is not None):  # the core passes padding over
-        hidden = x.new_empty(T, B, H) if options.lengths is None else x.new_zeros(T, B, H)
+    make = Tensor.new_empty if options.lengths is None else Tensor.new_zeros  # the core passes padding over
+    normed = varied.to_keep(x, GH, make) if keep else {}
+    hidden = make(x, (T, B, H)) if keep and (gru or varied.weight_hr is not None) else None
     h = gates.view(T, B, H) if elman and options.noise.zoneout is None else x.new_empty(T, B, P)
     h_final = h_first.new_empty(B, P)
     c, c_final = (None, None) if c_first is None else (c_first.new_empty(T, B, H), c_first.new_empty(B, H))

@@ -281,7 +281,6 @@ template <class S, class Cell, bool kVaried> struct Forward {
       if (t >= length_of(s, b)) {
         pass_over(row, r, 0, width_h, before, after);
         if (Cell::kCell) memset(row_of<T>(s.c, row, s.H), 0, s.H * sizeof(T));
-        if (s.weight_r && s.hidden) memset(row_of<S>(s.hidden, row, s.H), 0, s.H * sizeof(S));
         continue;
       }
       T* mine = all + r * G * width;

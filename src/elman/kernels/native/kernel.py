@@ -43,9 +43,8 @@ def read(
     inputs: tuple[Any, ...] = (x, state[0], state[1] if cell == "lstm" else None, *weights[:4], *own)
     keep = torch.is_grad_enabled() and any(part is not None and part.requires_grad for part in inputs)
     if is_traced(x):
-        if varied:  # what a tensor is made of is unknown to the choice of the backend
-            raise NotImplementedError(f"the native kernels cannot be traced with {' and '.join(varied)}")
-        h, c, *final = operator.read(*inputs, lengths, resets, cell, reverse, keep)[:4]
+        others = own or (None,) * 6
+        h, c, *final = operator.read(*inputs[:7], *others, lengths, resets, *noise, cell, reverse, keep)[:4]
     else:
         options = arrange(cell, reverse, lengths, resets, len(x), noise)
         if keep:

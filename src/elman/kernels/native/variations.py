@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from torch import Tensor
@@ -41,13 +42,13 @@ class Varied(NamedTuple):
         }
         return {name: value for name, value in given.items() if value is not None}
 
-    def to_keep(self, x: Tensor, GH: int) -> dict[str, Tensor]:
-        """What the core shall keep of layer normalization for backward, reading x (T, B, D)."""
+    def to_keep(self, x: Tensor, GH: int, make: Callable[..., Tensor]) -> dict[str, Tensor]:
+        """What the core shall keep of layer normalization for backward, reading x (T, B, D); made by `make`."""
         if self.gain_hh is None:
             return {}
-        (T, B, _), normed = x.shape, ("normed_x", "normed")
-        rows = {name: x.new_empty(T * B, GH) for name in normed}
-        return rows | {name: self.gain_hh.new_empty(T * B) for name in ("scale_x", "scale")}
+        T, B, _ = x.shape
+        rows = {name: make(x, (T * B, GH)) for name in ("normed_x", "normed")}
+        return rows | {name: make(self.gain_hh, T * B) for name in ("scale_x", "scale")}
 
     def room(self, x: Tensor, derivatives: int) -> dict[str, Tensor]:
         """Where the core shall leave what it derives by what only such cells have.

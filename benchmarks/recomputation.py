@@ -11,16 +11,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
-import time
 from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
+from elman.bench.timing import CLOCKS, Contestant, medians
 from elman.nn import GRU, LSTM, Elman
 
-CLOCKS = {"wall": time.perf_counter, "cpu": time.thread_time}
 LAYERS = {"elman": Elman, "gru": GRU, "lstm": LSTM}
 
 
@@ -54,20 +52,6 @@ def step(layer: nn.Module, x: Tensor, gradient: Tensor) -> Callable[[], None]:
     return run
 
 
-def medians(functions: list[Callable[[], None]], seconds: float, clock: Callable[[], float]) -> list[float]:
-    """The median time of each, in seconds, from interleaved runs."""
-    times: list[list[float]] = [[] for _ in functions]
-    for function in functions:
-        function()
-    end = time.perf_counter() + seconds
-    while time.perf_counter() < end or len(times[0]) < 5:
-        for function, record in zip(functions, times, strict=True):
-            start = clock()
-            function()
-            record.append(clock() - start)
-    return [statistics.median(record) for record in times]
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
@@ -90,7 +74,10 @@ def main() -> None:
             x, gradient = torch.randn(T, B, H, requires_grad=True), torch.ones(T, B, H)
             layers = [LAYERS[cell](H, H, backend=options.backend, recompute=flag) for flag in (False, True)]
             plain, ours = (kept(layer, x) for layer in layers)
-            times = medians([step(layer, x, gradient) for layer in layers], options.seconds, CLOCKS[options.clock])
+            sides = {
+                n: Contestant(step(layer, x, gradient)) for n, layer in zip(("plain", "ours"), layers, strict=True)
+            }
+            times = list(medians(sides, options.seconds, CLOCKS[options.clock]).values())
             saved = [1 - less / more for less, more in zip(ours, plain, strict=True)]
             row = {"cell": cell, "shape": [T, B, H], "kept": plain, "recomputing": ours, "seconds": times}
             rows.append(row | {"saved": saved, "ratio": times[1] / times[0]})

@@ -154,6 +154,37 @@ def test_padding_leaves_no_trace(backend: str, cell: Cell, reverse: bool, junk: 
     assert not results[1][len(state) + 1].masked_select(padding).any()  # no gradient into the padding
 
 
+@pytest.mark.parametrize("backend", list(BACKENDS))
+@pytest.mark.parametrize(("cell", "P"), PROJECTED)
+@pytest.mark.parametrize("junk", [1e30, float("inf"), float("nan")])
+def test_an_initial_state_that_is_cleared_leaves_no_trace(backend: str, cell: Cell, P: int, junk: float):
+    x, state, weights = make(cell, 5, 4, 3, 5, P)
+    resets = some_resets(5, 4)
+    resets[0] = torch.tensor([True, False, True, False])
+    results = []
+    for value in (0.0, junk):
+        filled = tuple(part.detach().masked_fill(resets[0, :, None], value).requires_grad_() for part in state)
+        result = BACKENDS[backend].kernels[cell](x, filled, weights, resets=resets)
+        results.append((result.h, *result.final, *gradients(result, leaves(x, filled, weights))))
+    torch.testing.assert_close(*results, atol=0, rtol=0)
+
+
+@pytest.mark.parametrize("backend", list(BACKENDS))
+@pytest.mark.parametrize("reverse", [False, True])
+def test_what_overflowed_before_a_reset_leaves_no_trace(backend: str, reverse: bool):
+    """The states of the first two steps are infinite, and no loss is taken of them."""
+    one = torch.ones(1, 1)
+    x, resets = torch.tensor([1e30, 0, 1, 1]), torch.tensor([0, 0, 1, 0]).bool()
+    if reverse:
+        x = x.flip(0)
+    weights = Weights(one.clone().requires_grad_(), (1e10 * one).requires_grad_())
+    kernel = BACKENDS[backend].kernels["elman_relu"]
+    h = kernel(x.view(4, 1, 1), (torch.zeros(1, 1),), weights, reverse=reverse, resets=resets[:, None]).h
+    assert not h.isfinite().all()
+    found = torch.autograd.grad((h[:2] if reverse else h[2:]).sum(), [weights.weight_ih, weights.weight_hh])
+    assert [part.item() for part in found] == pytest.approx([2 + 1e10, 1.0])
+
+
 @pytest.mark.parametrize("backend", [name for name in BACKENDS if name != "torch"])
 @pytest.mark.parametrize(("cell", "P"), PROJECTED)
 @pytest.mark.parametrize("reverse", [False, True])

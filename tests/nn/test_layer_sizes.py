@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrizations, prune
 from torch.nn.utils.rnn import pack_padded_sequence
 
+from elman.lens import visit_layers
 from elman.nn import GRU, LSTM, Elman
 from elman.state import detach
 
@@ -124,7 +126,9 @@ def test_first_values_follow_the_size_of_the_layer():
 @pytest.mark.parametrize(
     ("sizes", "layers", "error", "words"),
     [
-        ([], 1, ValueError, r"a size for each of 1 layers, got \[\]"),
+        ([], 1, ValueError, r"a size for each of one layer or more, got \[\]"),
+        (b"45", 1, TypeError, "hidden_size should be of type int, got: bytes"),
+        ([4, 5], 2.0, TypeError, "num_layers should be of type int, got: float"),
         ([4, 5], 3, ValueError, r"a size for each of 3 layers, got \[4, 5\]"),
         ([4, 0], 1, ValueError, "hidden_size must be greater than zero"),
         ([4, 2.5], 1, TypeError, "hidden_size should be of type int, got: float"),
@@ -139,13 +143,51 @@ def test_sizes_that_cannot_be_are_refused(sizes: Any, layers: int, error: type, 
 def test_states_that_do_not_fit_are_refused():
     layer, x = LSTM(3, [4, 5]), torch.zeros(2, 1, 3)
     _, state = layer(x)
-    with pytest.raises(
-        TypeError, match="LSTM: expected the initial state as a tuple of 2, one for each layer, got Tensor"
+    of_one_size = (torch.zeros(2, 1, 4), torch.zeros(2, 1, 5))
+    for given, error, words in (
+        (of_one_size[0], TypeError, r"LSTM: .* a tuple of 2, \(h, c\) of each layer, got Tensor"),
+        (of_one_size, TypeError, r"the initial state of layer 0 as a pair \(h, c\), got Tensor"),
+        ((state[0], None), TypeError, r"of layer 1 as a pair \(h, c\), got NoneType"),
+        ((state[0], (state[1][0], None)), TypeError, r"of layer 1 as a pair .* NoneType for one of its tensors"),
+        ((state[0], state[0]), RuntimeError, r"Expected hidden\[1\]\[0\] size \(1, 1, 5\), got \[1, 1, 4\]"),
     ):
-        layer(x, torch.zeros(2, 1, 4))
-    with pytest.raises(TypeError, match=r"expected the initial state as a pair \(h, c\), got Tensor"):
-        layer(x, (state[0][0], state[1][0]))
-    with pytest.raises(RuntimeError, match=r"Expected hidden\[1\]\[0\] size \(1, 1, 5\), got \[1, 1, 4\]"):
-        layer(x, (state[0], state[0]))
+        with pytest.raises(error, match=words):
+            layer(x, given)
     with pytest.raises(TypeError, match=r"Elman: expected the initial state as a tensor h, got tuple of 2"):
         Elman(3, 4)(x, (torch.zeros(1, 1, 4), torch.zeros(1, 1, 4)))
+
+
+@pytest.mark.parametrize("sizes", [5, [5, 7]])
+def test_first_values_are_drawn_anew_whatever_the_parameters_are_called(sizes: int | list[int]):
+    class Own(LSTM):
+        def __init__(self) -> None:
+            super().__init__(3, sizes)
+            self.head = nn.Linear(5, 2)
+            self.head_l9 = nn.Linear(5, 2)
+
+    pruned = prune.random_unstructured(GRU(3, sizes), "weight_hh_l0", 0.5)
+    for layer in (Own(), pruned, parametrizations.weight_norm(Elman(3, sizes), "weight_hh_l0")):
+        before = [parameter.clone() for parameter in layer.parameters()]
+        layer.reset_parameters()
+        for old, new in zip(before, layer.parameters(), strict=True):
+            assert not torch.equal(old, new)
+
+
+@pytest.mark.parametrize("batch_first", [False, True])
+@pytest.mark.parametrize("make", [GRU, LSTM])
+def test_the_lens_visits_every_layer_with_its_own_states(make: type, batch_first: bool):
+    torch.manual_seed(5)
+    layer = make(3, [5, 7], batch_first=batch_first)
+    x = torch.randn(2, 4, 3) if batch_first else torch.randn(4, 2, 3)
+    _, start = layer(x)
+    _, final, every = layer(x, start, return_states=True)
+    visits = visit_layers(layer, lambda: layer(x, start))
+    for depth, visit in enumerate(visits):
+        for first, states, last, before, after in zip(
+            *map(tensors, (start[depth], every[depth], final[depth], visit.before, visit.after)), strict=True
+        ):
+            assert torch.equal(before[0], first[0])
+            assert torch.equal(after[-1], last[0])
+            assert torch.equal(after, states[0].transpose(0, 1) if batch_first else states[0])
+            assert torch.equal(before[1:], after[:-1])
+    assert torch.equal(visits[1].inputs, visits[0].after[0])

@@ -11,6 +11,7 @@ from torch.nn.utils.rnn import pack_padded_sequence
 
 from elman.errors import UserError
 from elman.nn import GRU, LSTM, Elman
+from elman.nn.noise import coins
 
 VARIED: list[tuple[type, dict[str, Any]]] = [
     *((make, option) for make in (Elman, GRU, LSTM) for option in ({"zoneout": 0.3}, {"layer_norm": True})),
@@ -118,6 +119,50 @@ def test_packed_and_batch_first_input_of_both_directions(make: type, options: di
     torch.testing.assert_close(alone, outputs[1], atol=1e-6, rtol=0)
     for empty in (torch.zeros(4, 0, 3), torch.zeros(0, 7, 3)):
         assert layer.train()(empty)[0].shape == (*empty.shape[:2], outputs.shape[-1])
+
+
+@pytest.mark.parametrize("p", [0.1, 0.5, 0.999999, 1.0])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+def test_coins_fall_as_often_as_they_should(p: float, dtype: torch.dtype):
+    torch.manual_seed(0)
+    thrown = coins(torch.empty(0, dtype=dtype), 101, 3, 333, p=p)
+    assert (thrown.dtype, thrown.shape) == (dtype, (101, 3, 333))
+    assert set(thrown.unique().tolist()) <= {0.0, 1.0}
+    deviation = (p * (1 - p) / thrown.numel()) ** 0.5
+    assert abs(thrown.double().mean().item() - p) <= 5 * deviation + 1e-5
+    one_after_the_other = thrown.double().flatten()
+    both = (one_after_the_other[1:] * one_after_the_other[:-1]).mean().item()
+    assert abs(both - p * p) <= 10 * deviation + 2e-5
+
+
+def test_coins_of_odd_numbers_and_small_chances():
+    torch.manual_seed(0)
+    for size in range(6):
+        assert coins(torch.empty(0), size, p=1.0).tolist() == [1.0] * size
+    assert coins(torch.empty(0), 100_000, p=1e-9).sum() < 20
+
+
+def test_coins_are_thrown_where_the_layer_is():
+    layer = GRU(3, 5, zoneout=0.5)
+    torch.set_default_device("meta")
+    try:
+        outputs, _ = layer(torch.zeros(4, 2, 3, device="cpu"))
+    finally:
+        torch.set_default_device(None)
+    assert outputs.device.type == "cpu"
+
+
+def test_an_ensemble_under_vmap_throws_coins_of_its_own():
+    torch.manual_seed(0)
+    layers = [LSTM(3, 5, zoneout=0.5) for _ in range(2)]
+    layers[1].load_state_dict(layers[0].state_dict())
+    weights, _ = torch.func.stack_module_state(layers)
+
+    def read(weights: dict[str, Tensor], x: Tensor) -> Tensor:
+        return torch.func.functional_call(layers[0], weights, (x,))[0]
+
+    first, second = torch.vmap(read, in_dims=(0, None), randomness="different")(weights, torch.randn(6, 4, 3))
+    assert not torch.equal(first, second)
 
 
 @varied

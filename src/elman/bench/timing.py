@@ -31,11 +31,9 @@ def medians(contestants: Mapping[str, Contestant], seconds: float, clock: Clock)
 
     Args:
         contestants: by name; every round is one turn of each, in this order.
-        seconds: how long to go on; `LEAST_ROUNDS` are taken in any case, after one call of each that is not timed.
+        seconds: how long to go on; `LEAST_ROUNDS` are taken in any case.
         clock: what times the calls.
     """
-    for contestant in contestants.values():
-        contestant.call()
     times: dict[str, list[float]] = {name: [] for name in contestants}
     rounds, end = 0, time.perf_counter() + seconds
     while rounds < LEAST_ROUNDS or time.perf_counter() < end:

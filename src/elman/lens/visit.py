@@ -53,16 +53,15 @@ def _visits(call: Given) -> list[LayerVisit]:
         raise UserError(f"{call.name}", expected="a layer that reads a padded batch in one direction")
     hx = call.arguments[1] if len(call.arguments) > 1 else call.options.get("hx")
     options = {key: value for key, value in call.options.items() if key not in ("hx", "return_states")}
-    states = layer(x, hx, **options, return_states=True)[2]
-    every: tuple[Tensor, ...] = (states,) if isinstance(states, Tensor) else states  # (L, T, B, ·) each
-    given = None if hx is None else ((hx,) if isinstance(hx, Tensor) else hx)  # (L, B, ·) each
+    form, name = layer.state_form, type(layer).__name__
+    every = form.flat(layer(x, hx, **options, return_states=True)[2], name) or ()  # (L, T, B, ·) each
+    given = form.flat(hx, name)  # (L, B, ·) each
     if layer.batch_first:
         x, every = x.transpose(0, 1), tuple(part.transpose(1, 2) for part in every)
     resets = call.options.get("resets")
     visits = []
-    for depth in range(layer.num_layers):
-        after = tuple(part[depth] for part in every)
-        first = tuple(torch.zeros_like(part[0]) for part in after) if given is None else [p[depth] for p in given]
+    for depth, after in enumerate(form.cells(every)):
+        first = tuple(torch.zeros_like(part[0]) for part in after) if given is None else form.cells(given)[depth]
         before = tuple(torch.cat((start[None], part[:-1])) for start, part in zip(first, after, strict=True))
         if resets is not None:
             before = tuple(part.masked_fill(resets.t()[..., None], 0) for part in before)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numbers
 from collections.abc import Iterable, Mapping, Sequence
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -15,15 +16,21 @@ from elman.errors import UserError
 def sizes_of_layers(hidden_size: int | Sequence[int], num_layers: int) -> tuple[int, ...]:
     """H of every layer. Raise `ValueError` unless there are `num_layers` of them, or that is 1 as it is by default.
 
+    Raises:
+        TypeError: the number is none.
+
     >>> sizes_of_layers(5, 2), sizes_of_layers([5, 7], 1)
     ((5, 5), (5, 7))
     """
-    if isinstance(hidden_size, str) or not isinstance(hidden_size, Sequence):
+    if not isinstance(num_layers, int):
+        raise TypeError(f"num_layers should be of type int, got: {type(num_layers).__name__}")
+    if not isinstance(hidden_size, Sequence) or isinstance(hidden_size, str | bytes):
         if num_layers <= 0:
             raise ValueError("num_layers must be greater than zero")
-        return (hidden_size,) * num_layers
+        return (cast(int, hidden_size),) * num_layers  # what it is comes next
     if not hidden_size or num_layers not in (1, len(hidden_size)):
-        raise ValueError(f"hidden_size: expected a size for each of {num_layers} layers, got {list(hidden_size)}")
+        layers = "one layer or more" if num_layers == 1 else f"{num_layers} layers"
+        raise ValueError(f"hidden_size: expected a size for each of {layers}, got {list(hidden_size)}")
     return tuple(hidden_size)
 
 

@@ -20,7 +20,7 @@ Returned: TypeAlias = tuple[Steps, CellState, CellState]
 
 
 class Window(NamedTuple):
-    """What a stack shall read; L counts the directions of every layer."""
+    """What a stack shall read; L as in `Reading`."""
 
     x: Tensor  # (T, B, D)
     state: CellState | None  # (L, B, ·) each

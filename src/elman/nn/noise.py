@@ -24,10 +24,14 @@ def coins(like: Tensor, *shape: int, p: float) -> Tensor:
     On a CPU every coin is 16 random bits, so that p is a multiple of 1/65536: a third of the time of `bernoulli_`,
     which with the small layers that zoneout regularizes took a third of a training step.
     """
-    if like.device.type != "cpu" or torch.compiler.is_compiling():
+    if like.device.type != "cpu" or torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
         return like.new_empty(shape).bernoulli_(p)
     size = math.prod(shape)
-    bits = torch.empty((size + 3) // 4, dtype=torch.int64).random_(-(2**63), None).view(torch.int16)[:size]
+    bits = (
+        torch.empty((size + 3) // 4, dtype=torch.int64, device=like.device)
+        .random_(-(2**63), None)
+        .view(torch.int16)[:size]
+    )
     heads = max(1, round(p * 2**16))  # of the 2^16 numbers from -2^15 on
     return bits.le(heads - 2**15 - 1).to(like.dtype).view(shape)
 

@@ -38,14 +38,14 @@ def suffix(layer: int, direction: int) -> str:
     return f"_l{layer}" + ("_reverse" if direction else "")
 
 
-def layer_of(name: str) -> int:
-    """The number of the layer that such a parameter, which may be parametrized, belongs to.
+def layer_of(name: str) -> int | None:
+    """The number of the layer that a parameter, which may be parametrized, belongs to; None for others.
 
-    >>> layer_of("parametrizations.weight_hh_l12_reverse.original")
-    12
+    >>> layer_of("parametrizations.weight_hh_l12_reverse.original"), layer_of("linear.weight")
+    (12, None)
     """
-    (number,) = re.findall(r"_l(\d+)(?:_reverse)?(?:\.|$)", name)
-    return int(number)
+    found = re.search(r"(?:weight|bias|gain)_\w+?_l(\d+)(?!\d)", name)
+    return int(found[1]) if found else None
 
 
 def reset(name: str, parameter: Tensor, H: int) -> None:

@@ -87,7 +87,7 @@ class Recurrent(nn.Module):
         self.hidden_size = hidden_size if isinstance(hidden_size, int) else sizes
         self.hidden_sizes = sizes
         self.num_layers = len(sizes)
-        self._form = Form(2 if cell == "lstm" else 1, None if isinstance(hidden_size, int) else len(sizes))
+        self.state_form = Form(2 if cell == "lstm" else 1, None if isinstance(hidden_size, int) else len(sizes))
         self.bias = bias
         self.batch_first = batch_first
         self.dropout = float(dropout)
@@ -133,7 +133,8 @@ class Recurrent(nn.Module):
     def reset_parameters(self) -> None:
         """Draw every parameter from U(-1/sqrt(H), 1/sqrt(H)), but the gains as 1 and `bias_cell` as 0."""
         for name, parameter in self.named_parameters():
-            parameters.reset(name, parameter, self.hidden_sizes[parameters.layer_of(name)])
+            layer = parameters.layer_of(name)
+            parameters.reset(name, parameter, self.hidden_sizes[-1 if layer is None else layer])
 
     def flatten_parameters(self) -> None:
         """Do nothing; torch.nn's layers have it, so code written for them calls it."""
@@ -157,10 +158,10 @@ class Recurrent(nn.Module):
         return_states: bool,
     ) -> tuple[Any, ...]:
         """What every `forward` does: outputs, final state, and every state if asked for."""
-        state = self._form.flat(hx, type(self).__name__)
+        state = self.state_form.flat(hx, type(self).__name__)
         outputs, final, states = self._read_flat(input, state, lengths, resets, return_states)
-        found = (outputs, self._form.nested(final))
-        return (*found, self._form.nested(states)) if return_states else found
+        found = (outputs, self.state_form.nested(final))
+        return (*found, self.state_form.nested(states)) if return_states else found
 
     def _read_flat(
         self,
@@ -184,7 +185,7 @@ class Recurrent(nn.Module):
         if state is None:
             state = tuple(torch.zeros(shape, dtype=like.dtype, device=x.device) for shape in shapes.values())
         arguments.check_hidden(state, shapes)
-        arguments.check_alike(x, state, self._form.words(), self._parameters.values())
+        arguments.check_alike(x, state, self.state_form.words(), self._parameters.values())
         if lengths is not None:
             arguments.check_lengths(lengths, B, T)
         if resets is not None:
@@ -214,7 +215,7 @@ class Recurrent(nn.Module):
 
     def _shapes_of_state(self, B: int) -> dict[str, tuple[int, int, int]]:
         """Of the tensors of a batched state, by their names."""
-        form = self._form
+        form = self.state_form
         L = self.num_directions * (self.num_layers if form.groups is None else 1)
         sizes = self.hidden_sizes[: form.groups or 1]
         shapes = [shape for H in sizes for shape in ((L, B, self.proj_size or H), (L, B, H))[: form.parts]]

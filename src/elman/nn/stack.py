@@ -13,7 +13,10 @@ from elman.kernels import CellState, Kernel, Noise, Weights
 
 
 class Reading(NamedTuple):
-    """What a stack of L layers makes of a window; a bidirectional layer counts as two in `L`."""
+    """What a stack of L layers makes of a window; a bidirectional layer counts as two in `L`.
+
+    Where layers have sizes of their own, these are the tensors of one layer after the other, and L is that of each.
+    """
 
     outputs: Tensor  # (T, B, P or 2 P), of the last layer
     final: CellState  # (L, B, ·) each

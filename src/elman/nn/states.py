@@ -29,11 +29,18 @@ class Form(NamedTuple):
         if hx is None:
             return None
         if self.groups is None:
-            return self._of_cell(hx, layer)
+            return self._of_cell(hx, layer, "the initial state")
+        one = "h" if self.parts == 1 else "(h, c)"
         if not isinstance(hx, tuple | list) or len(hx) != self.groups:
-            expected = f"a tuple of {self.groups}, one for each layer"
+            expected = f"a tuple of {self.groups}, {one} of each layer"
             raise TypeError(f"{layer}: expected the initial state as {expected}, got {_described(hx)}")
-        return tuple(tensor for state in hx for tensor in self._of_cell(state, layer))
+        cells = (self._of_cell(state, layer, f"the initial state of layer {n}") for n, state in enumerate(hx))
+        return tuple(tensor for cell in cells for tensor in cell)
+
+    def cells(self, flat: CellState) -> list[CellState]:
+        """The cell's own state of every layer and direction."""
+        groups = [flat[i : i + self.parts] for i in range(0, len(flat), self.parts)]
+        return [tuple(part[k] for part in group) for group in groups for k in range(len(group[0]))]
 
     def nested(self, flat: CellState) -> Any:
         """The other way round."""
@@ -53,14 +60,15 @@ class Form(NamedTuple):
         cell = ["initial state"] if self.parts == 1 else ["initial h", "initial c"]
         return cell if self.groups is None else [f"{word} of layer {n}" for n in range(self.groups) for word in cell]
 
-    def _of_cell(self, state: Any, layer: str) -> CellState:
-        if self.parts == 1:
-            if not isinstance(state, Tensor):
-                raise TypeError(f"{layer}: expected the initial state as a tensor h, got {_described(state)}")
-            return (state,)
-        if isinstance(state, Tensor) or len(state) != self.parts:
-            raise TypeError(f"{layer}: expected the initial state as a pair (h, c), got {_described(state)}")
-        return tuple(state)
+    def _of_cell(self, state: Any, layer: str, what: str) -> CellState:
+        form = "a tensor h" if self.parts == 1 else "a pair (h, c)"
+        parts = (state,) if self.parts == 1 else state
+        if not isinstance(parts, tuple | list) or len(parts) != self.parts:
+            raise TypeError(f"{layer}: expected {what} as {form}, got {_described(state)}")
+        for part in parts:
+            if not isinstance(part, Tensor):
+                raise TypeError(f"{layer}: expected {what} as {form}, got {_described(part)} for one of its tensors")
+        return tuple(parts)
 
 
 def _described(state: Any) -> str:

@@ -265,8 +265,13 @@ int main() {
         for (int64_t B : {0, 1, 3, 13})
           for (int64_t H : {1, 5, 16, 33, 70, 130})
             for (int flags = 0; flags <= kAllFlags; ++flags)
-              if (flags < kInput || (T == 4 && (B == 3 || B == 13) && (flags < kProjected || (cell == kLstm && H % 2))))
+              if (flags < kInput || (T == 4 && (B == 3 || B == 13) && (flags < kProjected || (cell == kLstm && H % 5 == 0))))
                 run(precision, cell, T, B, H, flags), ++runs;
+  for (const Precision& precision : kPrecisions)  // a server's steps, with weights as they lie
+    for (int64_t T : {0, 1, 2})
+      for (int64_t B : {1, 2})
+        for (int64_t H : {1, 5, 16, 70})
+          for (int flags : {0, kReverse | kMasked, kNoise | kWeights}) run(precision, kLstm, T, B, H, flags | kProjected), ++runs;
   run(kPrecisions[0], kGru, 3, 24, 300, kMasked), ++runs;  // enough work for threads
   run(kPrecisions[2], kLstm, 3, 24, 300, kReverse | kMasked), ++runs;
   run(kPrecisions[2], kLstm, 3, 24, 300, kAllFlags), ++runs;

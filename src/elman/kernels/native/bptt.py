@@ -47,18 +47,19 @@ def forward(
     bias, bias_hidden = _biases(options.cell, b_ih, b_hh, H)
     varied = Varied(options.noise, *own) if own else PLAIN
     projection: dict[str, Any] = {"bias_x": bias}
-    gates: Any = None  # (T * B, G * H)
+    h = x.new_empty(T, B, P)
+    of_h = elman and options.noise.zoneout is None  # whose one gate is h
+    gates: Any = h.view(T * B, P) if of_h else None  # (T * B, G * H)
     if T * B <= MOST_ROWS:  # not packed, nor projected, by the core
         added = None if bias is None or varied.gain_ih is not None else bias.to(x.dtype)
-        gates = matmul(x.reshape(T * B, D), w_ih.to(x.dtype).t(), added)
+        gates = matmul(x.reshape(T * B, D), w_ih.to(x.dtype).t(), added, out=gates)
     else:
         projection |= {"D": D, "x": x.contiguous(), "weight_x": w_ih.contiguous()}
-        if keep or elman:
+        if gates is None and (keep or elman):
             gates = x.new_empty(T * B, GH)
     make = Tensor.new_empty if options.lengths is None else Tensor.new_zeros  # the core passes padding over
     normed = varied.to_keep(x, GH, make) if keep else {}
     hidden = make(x, (T, B, H)) if keep and (gru or varied.weight_hr is not None) else None
-    h = gates.view(T, B, H) if elman and options.noise.zoneout is None else x.new_empty(T, B, P)
     h_final = h_first.new_empty(B, P)
     c, c_final = (None, None) if c_first is None else (c_first.new_empty(T, B, H), c_first.new_empty(B, H))
     held = (h_first.contiguous(), None if c_first is None else c_first.contiguous(), w_hh.contiguous())
@@ -85,7 +86,7 @@ def forward(
         h_final=h_final,
         c_final=c_final,
     )
-    return h, c, h_final, c_final, gates, hidden, *normed.values()
+    return h, c, h_final, c_final, None if of_h else gates, hidden, *normed.values()
 
 
 def _biases(cell: Cell, b_ih: Tensor | None, b_hh: Tensor | None, H: int) -> tuple[Tensor | None, Tensor | None]:
@@ -106,12 +107,12 @@ class Recurrence(torch.autograd.Function):
     def forward(  # noqa: D102
         ctx: Any, options: Options, *inputs: Tensor | None
     ) -> tuple[Tensor | None, ...]:
-        h, c, h_final, c_final, gates, *kept = forward(options, *cast(Any, inputs), keep=True)
+        h, c, h_final, c_final, *kept = forward(options, *cast(Any, inputs), keep=True)
         ctx.cell, ctx.reverse = options.cell, options.reverse
         ctx.set_materialize_grads(False)
         # The masks too: who changes them in place before backward shall hear of it.
         masks = (*options[2:5], *options.noise)
-        ctx.save_for_backward(*masks, *inputs, h, c, gates if gates is not h else None, *kept)
+        ctx.save_for_backward(*masks, *inputs, h, c, *kept)
         return h, c, h_final, c_final
 
     @staticmethod

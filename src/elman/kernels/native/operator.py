@@ -48,9 +48,7 @@ def read(
         h, c, h_final, c_final, gates, hidden, *normed = bptt.forward(
             given, x, h_first, c_first, w_ih, w_hh, b_ih, b_hh, *_if_varied(given, own), keep=keep
         )
-    if not keep or _gates_are_h(given):
-        gates = None
-    found = (h, c, h_final, c_final, gates, hidden, *(normed or [None] * 4))
+    found = (h, c, h_final, c_final, gates if keep else None, hidden, *(normed or [None] * 4))
     return cast(Any, tuple(x.new_empty(0) if part is None else part for part in found))
 
 
@@ -63,10 +61,6 @@ def _options(
 def _if_varied(options: Options, own: tuple[Tensor | None, ...]) -> tuple[Tensor | None, ...]:
     """A plain cell is given none of them."""
     return own if any(part is not None for part in (*own, *options.noise)) else ()
-
-
-def _gates_are_h(options: Options) -> bool:
-    return GATES[options.cell] == 1 and options.noise.zoneout is None
 
 
 @read.register_fake
@@ -154,7 +148,7 @@ def read_backward(
     kept = (
         h,
         c if lstm else None,
-        None if _gates_are_h(given) else gates,
+        None if GATES[given.cell] == 1 and zoneout is None else gates,  # they are h
         hidden if cell == "gru" or w_hr is not None else None,
         *(() if gain_hh is None else (normed_x, normed, scale_x, scale)),
     )

@@ -178,7 +178,7 @@ template <class S> Vector<Number<S>> dots(const S* a, const Number<S>* weight, i
   return s[0];
 }
 
-// How H columns, once for each of G gates, are cut into panels: one of the LSTM and the GRU holds all gates of one
+// How H columns (of units, or of what they are projected to), once for each of G gates, are cut into panels: one of the LSTM and the GRU holds all gates of one
 // vector of units, so that these can be finished together; with one gate it holds up to four vectors of units.
 template <class S> struct Panels {
   int64_t H, G, K;

@@ -68,20 +68,24 @@ def _read(x: Tensor, lengths: Tensor | None) -> Tensor:
 
 def _weight_gradient(dgates: Tensor, options: Options, h_first: Tensor, h: Tensor) -> Tensor:
     """Sum over t of dgates_t^T h_{t-1}, as W_hh read it; dgates (T * B, G * H) are used up."""
-    (T, B, P), GH = h.shape, dgates.shape[1]
+    T, B, P = h.shape
     if options.noise.recurrent is not None:
         h, h_first = ((part * options.noise.recurrent).to(h.dtype) for part in (h, h_first))
     if T == 0:
         return dgates.t() @ h.view(0, P)
-    if options.cleared is not None:  # what such a step read is not h but zeros
-        dgates.index_fill_(0, options.cleared.view(-1).nonzero().flatten(), 0)
+    before = (h[1:] if options.reverse else h[:-1]).reshape((T - 1) * B, P)  # what all steps but the first read
     # No copy of h: the steps that start from the initial state have a matmul of their own. That of a row in reverse is
     # its last one, and what h has after it is padding, which is zeros.
     first, others = (slice((T - 1) * B, None), slice(0, (T - 1) * B)) if options.reverse else (slice(B), slice(B, None))
-    at_first = dgates[first]
+    of_first: slice | Tensor = first
     if options.reverse and options.lengths is not None:
-        rows = torch.arange(B)
-        at_first = dgates.view(T, B, GH)[(options.lengths - 1).clamp(min=0), rows]  # zeros where there are no steps
-    before = h[1:] if options.reverse else h[:-1]
-    found = matmul(at_first.t(), h_first)
-    return found if T == 1 else matmul(dgates[others].t(), before.reshape((T - 1) * B, P), out=found, add=True)
+        of_first = (options.lengths - 1).clamp(min=0) * B + torch.arange(B)  # of empty rows, dgates are zeros
+    if options.cleared is not None:  # what such a step read is not h but zeros
+        cleared = options.cleared.view(-1)
+        dgates.index_fill_(0, cleared.nonzero().flatten(), 0)
+        h_first = h_first.masked_fill(cleared[of_first, None], 0)
+        read = cleared[others].nonzero().flatten()
+        if not before[read].isfinite().all():  # and 0 times it is not 0
+            before = before.index_fill(0, read, 0)
+    found = matmul(dgates[of_first].t(), h_first)
+    return found if T == 1 else matmul(dgates[others].t(), before, out=found, add=True)

@@ -18,11 +18,13 @@ class Backend(NamedTuple):
     kernels: dict[Cell, Kernel]
     why_not: Callable[[Call], str | None]
     is_beaten: Callable[[Call], bool] = lambda call: False  # by the next one, as measured; if none is asked for
+    # Whether all that it keeps for backward is what it was given and what it gave, for a cell with such variations.
+    is_lean: Callable[[Cell, tuple[str, ...]], bool] = lambda cell, variations: False
 
 
 # The order of preference.
 BACKENDS: dict[str, Backend] = {
-    "native": Backend(native.KERNELS, native.why_not, native.is_beaten),
+    "native": Backend(native.KERNELS, native.why_not, native.is_beaten, native.is_lean),
     "torch": Backend(aten.KERNELS, aten.why_not),
     "reference": Backend(reference.KERNELS, reference.why_not),
 }

@@ -58,8 +58,8 @@ class RecurrentLM(LanguageModel):
     Ghahramani 2016), `zoneout` of h and, for the LSTM, `zoneout_cell` of c (Krueger et al. 2017: 0.05 and 0.5 for the
     Penn Treebank's characters), `layer_norm` (Ba et al. 2016), and the LSTM's `peepholes` (Gers and Schmidhuber 2000).
 
-    With `recompute`, the layers keep a state in sqrt(T) steps and compute the others anew in backward: long calls take
-    less memory and about 4/3 of the time.
+    With `recompute`, the layers keep a state in 2 sqrt(T) steps and compute the others anew in backward: long calls
+    take less memory and about 4/3 of the time.
 
     `RecurrentLM("lstm", vocab_size)`: the cell is one of `CELLS`. Raises `UserError` for one that is not.
     """

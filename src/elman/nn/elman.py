@@ -40,7 +40,7 @@ class Elman(Recurrent):
         backend: None for the first that can serve a call, or one of `elman.kernels.BACKENDS` and no other.
             "reference" has derivatives of every order, forward mode and `vmap`; "torch" what ATen and cuDNN have.
         recompute: keep the states between chunks of steps alone, and compute the rest anew in backward: less memory,
-            about 4/3 of the time (arXiv:1604.06174). An integer is the steps of a chunk; True stands for sqrt(T).
+            about 4/3 of the time (arXiv:1604.06174). An integer is the steps of a chunk; True stands for 2 sqrt(T).
 
     >>> layer = Elman(3, 5, batch_first=True)
     >>> outputs, h = layer(torch.zeros(2, 7, 3), lengths=torch.tensor([7, 0]))

@@ -232,8 +232,9 @@ class Recurrent(nn.Module):
             variations=varied,
         )
         kernel = BACKENDS[backend].kernels[self.cell]
-        every = None if self.recompute is True else self.recompute
-        return recompute(kernel, every) if self.recompute else kernel
+        if not self.recompute or BACKENDS[backend].is_lean(self.cell, varied):
+            return kernel
+        return recompute(kernel, None if self.recompute is True else self.recompute)
 
     @staticmethod
     def _is_long(T: int, B: int) -> bool:

@@ -13,9 +13,9 @@ import torch
 from elman.kernels.native import kernel
 from elman.kernels.native.library import NAMES, has_avx512, instruction_set, library
 from elman.kernels.native.surroundings import why_not_here
-from elman.kernels.seam import CELLS, Call, Cell, Kernel
+from elman.kernels.seam import CELLS, GATES, Call, Cell, Kernel
 
-__all__ = ["KERNELS", "instruction_set", "is_beaten", "why_not"]
+__all__ = ["KERNELS", "instruction_set", "is_beaten", "is_lean", "why_not"]
 
 
 def why_not(call: Call) -> str | None:
@@ -44,6 +44,11 @@ def is_beaten(call: Call) -> bool:
         return False
     lstm = call.cell == "lstm" and call.dtype == torch.float32 and call.bare
     return lstm and not (call.every_state or call.variations)
+
+
+def is_lean(cell: Cell, variations: tuple[str, ...]) -> bool:
+    """Elman's network goes back by its outputs alone, unless these are not what its nonlinearity gave."""
+    return GATES[cell] == 1 and not {"zoneout", "layer normalization"} & {*variations}
 
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]

@@ -41,7 +41,7 @@ types: setup
 # The core knows no Python: a program of its own runs it under the sanitizers, for each instruction set in turn.
 # Several files at a time: make -j2 sanitize
 SANITIZED := $(patsubst %.cpp,build/sanitize/%.o,$(notdir $(wildcard $(NATIVE)/*.cpp)) program.cpp)
-SANITIZERS := -std=c++17 -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
+SANITIZERS := -std=c++17 -O1 -g1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 
 build/sanitize/%.o: $(NATIVE)/%.cpp $(wildcard $(NATIVE)/*.h)
 	@mkdir -p $(@D)

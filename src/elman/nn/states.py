@@ -37,16 +37,14 @@ class Form(NamedTuple):
         cells = (self._of_cell(state, layer, f"the initial state of layer {n}") for n, state in enumerate(hx))
         return tuple(tensor for cell in cells for tensor in cell)
 
-    def cells(self, flat: CellState) -> list[CellState]:
-        """The cell's own state of every layer and direction."""
-        groups = [flat[i : i + self.parts] for i in range(0, len(flat), self.parts)]
-        return [tuple(part[k] for part in group) for group in groups for k in range(len(group[0]))]
-
     def nested(self, flat: CellState) -> Any:
         """The other way round."""
-        cells = [flat[i : i + self.parts] for i in range(0, len(flat), self.parts)]
-        states = [cell[0] if self.parts == 1 else cell for cell in cells]
+        states = [group[0] if self.parts == 1 else group for group in self._groups(flat)]
         return states[0] if self.groups is None else tuple(states)
+
+    def cells(self, flat: CellState) -> list[CellState]:
+        """The cell's own state of every layer and direction."""
+        return [tuple(part[k] for part in group) for group in self._groups(flat) for k in range(len(group[0]))]
 
     def names(self) -> Iterator[str]:
         """Of the tensors, as torch.nn calls them."""
@@ -59,6 +57,9 @@ class Form(NamedTuple):
         """For the tensors, in what is said of their kind."""
         cell = ["initial state"] if self.parts == 1 else ["initial h", "initial c"]
         return cell if self.groups is None else [f"{word} of layer {n}" for n in range(self.groups) for word in cell]
+
+    def _groups(self, flat: CellState) -> list[CellState]:
+        return [flat[i : i + self.parts] for i in range(0, len(flat), self.parts)]
 
     def _of_cell(self, state: Any, layer: str, what: str) -> CellState:
         form = "a tensor h" if self.parts == 1 else "a pair (h, c)"

@@ -49,6 +49,28 @@ def test_relu_is_served_too():
         torch.testing.assert_close(own(torch.ones(1, 1, 3))[0], theirs(torch.ones(1, 1, 3))[0])
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("name", LAYERS)
+def test_autocast_rounds_the_output_alone(name, dtype):
+    torch.manual_seed(0)
+    layer, x = LAYERS[name][0](7, 33), torch.randn(6, 2, 7).to(dtype)
+    state = None
+    with torch.no_grad():
+        expected, last = layer(x.float())
+        with torch.autocast("cpu", torch.bfloat16):
+            long, of_long = layer(x)
+            assert read_one_step(layer, x[:1], None) is not None
+            for t in range(6):
+                y, state = layer(x[t : t + 1], state)
+                assert y.dtype == long.dtype == torch.bfloat16
+                torch.testing.assert_close(y[0].float(), expected[t], rtol=0, atol=0.004)
+        with torch.autocast("cpu", torch.float16):
+            assert read_one_step(layer, x[:1].float(), None) is None
+    for ours, other, theirs in zip(*map(as_tuple, (state, of_long, last)), strict=True):
+        assert ours.dtype == other.dtype == torch.float32
+        torch.testing.assert_close(ours, theirs)
+
+
 def test_the_output_and_the_state_share_no_memory():
     layer = GRU(3, 4)
     with torch.no_grad():
@@ -85,8 +107,6 @@ def test_gradients_compilers_and_transforms_go_the_long_way():
         assert read_one_step(layer, x, None) is not None
         assert read_one_step(layer, torch.ones(2, 1, 3), None) is None
         assert read_one_step(layer, torch.ones(1, 5, 3), None) is None
-        with torch.autocast("cpu", torch.bfloat16):
-            assert read_one_step(layer, x, None) is None
         batched = torch.vmap(lambda row: layer(row[None, None])[0])(torch.ones(2, 3))
         torch.testing.assert_close(batched[0], layer(x)[0])
     weights = {name: 2 * p.detach() for name, p in layer.named_parameters()}

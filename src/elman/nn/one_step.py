@@ -18,9 +18,17 @@ def read_one_step(layer: Recurrent, x: Tensor, hx: CellState | None) -> tuple[Te
     """Outputs and final state of one step, or None where the call is not that plain: then the long way serves it.
 
     x (1, B, D), with `batch_first` (B, 1, D). What is wrong with a call is found out there too.
+
+    Under autocast to bfloat16 only the output is rounded: here every weight is read once, so that rounding it would
+    save nothing.
     """
     if not is_plain_eager(x) or x.dim() != 3 or not _is_plain(layer):
         return None
+    lowered = torch.is_autocast_enabled("cpu") and x.dtype != torch.float64  # which autocast leaves alone
+    if lowered:
+        if torch.get_autocast_dtype("cpu") != torch.bfloat16:
+            return None
+        x = x.float()
     T, B = (x.shape[1], x.shape[0]) if layer.batch_first else (x.shape[0], x.shape[1])
     if T != 1 or not 0 < B <= MOST_ROWS or x.shape[2] != layer.input_size or not x.is_contiguous():
         return None
@@ -41,6 +49,8 @@ def read_one_step(layer: Recurrent, x: Tensor, hx: CellState | None) -> tuple[Te
     if found is None:
         return None
     out, h, c = found
+    if lowered:
+        out = out.bfloat16()
     return out, (h,) if c is None else (h, c), ()
 
 

@@ -32,8 +32,8 @@ NUMBERS = {cell: number for number, cell in enumerate(CELLS)}
 
 
 def is_plain_eager(x: Tensor) -> bool:
-    """Whether nothing records, transforms or lowers what is done with x, on a CPU and without gradients."""
-    if torch.is_grad_enabled() or torch.is_autocast_enabled("cpu") or is_traced(x):
+    """Whether nothing records or transforms what is done with x, on a CPU and without gradients."""
+    if torch.is_grad_enabled() or is_traced(x):
         return False
     return x.is_cpu and why_not_here() is None
 

@@ -12,15 +12,22 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from elman.kernels import CellState
-from elman.nn.stack import Reading
 
 Steps: TypeAlias = Tensor | PackedSequence
 Returned: TypeAlias = tuple[Steps, CellState, CellState]
 """Outputs, final state and every state (or nothing), in the layout of the call."""
 
 
+class Reading(NamedTuple):
+    """What was read of a window, the states as `states.Form` has them flat."""
+
+    outputs: Tensor  # (T, B, P or 2 P), of the last layer
+    final: CellState  # (L, B, ·) each
+    states: CellState  # (L, T, B, ·) each; empty where they were not wanted
+
+
 class Window(NamedTuple):
-    """What a stack shall read; L as in `Reading`."""
+    """What a stack shall read, the state as `states.Form` has it flat."""
 
     x: Tensor  # (T, B, D)
     state: CellState | None  # (L, B, ·) each

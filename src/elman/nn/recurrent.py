@@ -18,7 +18,7 @@ from elman.nn.layout import Steps
 from elman.nn.noise import draw
 from elman.nn.one_step import read_one_step
 from elman.nn.parameters import suffix
-from elman.nn.stack import Reading, read_stack, read_unequal_stack
+from elman.nn.stack import read_stack
 from elman.nn.states import Form
 
 
@@ -199,11 +199,10 @@ class Recurrent(nn.Module):
             for row, H in zip(weights, self.hidden_sizes, strict=True)
         ]
         bare = lengths is None and resets is None and self._is_long(T, B)
-        read = read_stack if isinstance(self.hidden_size, int) else read_unequal_stack
-        reading = read(
+        outputs, final, states = read_stack(
             self._kernel(x, variations(weights[0][0], noise[0][0]), bare=bare, every_state=return_states),
             x,
-            state,
+            self.state_form.cells(state),
             weights,
             noise,
             dropout=self.dropout if self.training else 0.0,
@@ -211,7 +210,8 @@ class Recurrent(nn.Module):
             resets=resets,
             every_state=return_states,
         )
-        return back(reading)
+        stacked = self.state_form.stacked  # the final state is nobody else's; all others are also the outputs
+        return back(layout.Reading(outputs, stacked(final, copied=False), stacked(states, copied=True)))
 
     def _shapes_of_state(self, B: int) -> dict[str, tuple[int, int, int]]:
         """Of the tensors of a batched state, by their names."""
@@ -243,7 +243,7 @@ class Recurrent(nn.Module):
 
     def _arrange(
         self, input: Steps, hx: CellState | None, lengths: Tensor | None, resets: Tensor | None
-    ) -> tuple[layout.Window, Callable[[Reading], layout.Returned]]:
+    ) -> tuple[layout.Window, Callable[[layout.Reading], layout.Returned]]:
         """The call in the one layout that is read, and the way back to its own."""
         if isinstance(input, PackedSequence):
             arguments.check_packed(input, lengths)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -12,21 +11,10 @@ from torch import Tensor
 from elman.kernels import CellState, Kernel, Noise, Weights
 
 
-class Reading(NamedTuple):
-    """What a stack of L layers makes of a window; a bidirectional layer counts as two in `L`.
-
-    Where layers have sizes of their own, these are the tensors of one layer after the other, and L is that of each.
-    """
-
-    outputs: Tensor  # (T, B, P or 2 P), of the last layer
-    final: CellState  # (L, B, ·) each
-    states: CellState  # (L, T, B, ·) each; empty where they were not wanted
-
-
 def read_stack(
     kernel: Kernel,
     x: Tensor,
-    state: CellState,
+    state: Sequence[CellState],
     layers: Sequence[Sequence[Weights]],
     noise: Sequence[Sequence[Noise]],
     *,
@@ -34,11 +22,14 @@ def read_stack(
     lengths: Tensor | None = None,
     resets: Tensor | None = None,
     every_state: bool = False,
-) -> Reading:
-    """Read x (T, B, D) from `state` (L, B, ·) with `layers[layer][direction]` and the noise drawn for it.
+) -> tuple[Tensor, list[CellState], list[CellState]]:
+    """Read x (T, B, D) from every cell's `state` with `layers[layer][direction]` and the noise drawn for it.
 
     Each layer reads the outputs of the one below, both directions side by side, after dropout with that
     probability. `lengths` (B,) and `resets` (T, B) are the kernel's.
+
+    Returns the outputs (T, B, P or 2 P) of the last layer, every cell's final state, and, if `every_state` is wanted,
+    all that it went through, (T, B, ·) each. A layer of two directions has two cells.
     """
     finals: list[CellState] = []
     visited: list[CellState] = []  # only if wanted: what a kernel passed through is large
@@ -47,7 +38,7 @@ def read_stack(
             x = F.dropout(x, dropout)
         outputs: list[Tensor] = []
         for direction, (weights, drawn) in enumerate(zip(directions, noise[depth], strict=True)):
-            before = tuple(part[len(finals)] for part in state)
+            before = state[len(finals)]
             h, c, final = kernel(
                 x, before, weights, reverse=direction == 1, lengths=lengths, resets=resets, noise=drawn
             )
@@ -56,33 +47,4 @@ def read_stack(
             if every_state:
                 visited.append((h,) if c is None else (h, c))
         x = torch.cat(outputs, -1) if len(outputs) > 1 else outputs[0]
-    # One layer's final state need not be copied; its states must, for they are also the outputs.
-    final = tuple(part[None] for part in finals[0]) if len(finals) == 1 else _stacked(finals)
-    return Reading(x, final, _stacked(visited))
-
-
-def read_unequal_stack(
-    kernel: Kernel,
-    x: Tensor,
-    state: CellState,
-    layers: Sequence[Sequence[Weights]],
-    noise: Sequence[Sequence[Noise]],
-    *,
-    dropout: float = 0.0,
-    **options: Any,
-) -> Reading:
-    """The same where every layer has a size of its own: the states hold the parts of one layer after the other."""
-    parts = len(state) // len(layers)
-    final: CellState = ()
-    states: CellState = ()
-    for depth, directions in enumerate(layers):
-        if depth > 0:
-            x = F.dropout(x, dropout)
-        before = state[depth * parts : (depth + 1) * parts]
-        reading = read_stack(kernel, x, before, [directions], [noise[depth]], **options)
-        x, final, states = reading.outputs, final + reading.final, states + reading.states
-    return Reading(x, final, states)
-
-
-def _stacked(states: list[CellState]) -> CellState:
-    return tuple(torch.stack(parts) for parts in zip(*states, strict=True))
+    return x, finals, visited

@@ -1,14 +1,16 @@
 """The state of a recurrent layer as its caller has it, and as a flat tuple of tensors, as it is read.
 
-The cell's own state is h, or (h, c). Layers of one size share it: h (L, B, P) and c (L, B, H) hold all of them. Where
-every layer has a size of its own, the caller has a tuple with one state for each, as that of a layer alone.
+The cell's own state is h, or (h, c). Layers of one size share theirs: h (L, B, P) and c (L, B, H) hold all of them, L
+counting both directions of a layer. Where every layer has a size of its own, the caller has a tuple with one state for
+each, as that of a layer alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 from elman.kernels import CellState
@@ -45,6 +47,13 @@ class Form(NamedTuple):
     def cells(self, flat: CellState) -> list[CellState]:
         """The cell's own state of every layer and direction."""
         return [tuple(part[k] for part in group) for group in self._groups(flat) for k in range(len(group[0]))]
+
+    def stacked(self, cells: Sequence[CellState], *, copied: bool) -> CellState:
+        """The other way round. Unless it shall be `copied`, a cell's state that nothing is put beside is a view."""
+        shared = len(cells) // (self.groups or 1)
+        groups = [cells[i : i + shared] for i in range(0, len(cells), shared)] if cells else []
+        stacks = [parts for group in groups for parts in zip(*group, strict=True)]
+        return tuple(torch.stack(parts) if copied or len(parts) > 1 else parts[0][None] for parts in stacks)
 
     def names(self) -> Iterator[str]:
         """Of the tensors, as torch.nn calls them."""

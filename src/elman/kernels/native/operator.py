@@ -65,29 +65,10 @@ def _if_varied(options: Options, own: tuple[Tensor | None, ...]) -> tuple[Tensor
 
 @read.register_fake
 def _read_shapes(
-    x: Tensor,
-    h_first: Tensor,
-    c_first: Tensor | None,
-    w_ih: Tensor,
-    w_hh: Tensor,
-    b_ih: Tensor | None,
-    b_hh: Tensor | None,
-    w_hr: Tensor | None,
-    w_peephole: Tensor | None,
-    gain_ih: Tensor | None,
-    gain_hh: Tensor | None,
-    gain_cell: Tensor | None,
-    bias_cell: Tensor | None,
-    lengths: Tensor | None,
-    resets: Tensor | None,
-    recurrent: Tensor | None,
-    zoneout: Tensor | None,
-    zoneout_cell: Tensor | None,
-    cell: str,
-    reverse: bool,
-    keep: bool,
+    x: Tensor, h_first: Tensor, c_first: Tensor | None, w_ih: Tensor, w_hh: Tensor, *others: Any
 ) -> tuple[Tensor, ...]:
-    (T, B, _), (GH, P), G = x.shape, w_hh.shape, GATES[cast(Cell, cell)]
+    _, _, w_hr, _, _, gain_hh, *_, zoneout, _, cell, _, keep = others
+    (T, B, _), (GH, P), G = x.shape, w_hh.shape, GATES[cell]
     H, lstm, normed = GH // G, c_first is not None, keep and gain_hh is not None
 
     def empty(like: Tensor, *shape: int, wanted: bool = True) -> Tensor:
@@ -159,40 +140,10 @@ def read_backward(
 
 @read_backward.register_fake
 def _read_backward_shapes(
-    x: Tensor,
-    h_first: Tensor,
-    c_first: Tensor | None,
-    w_ih: Tensor,
-    w_hh: Tensor,
-    w_hr: Tensor | None,
-    w_peephole: Tensor | None,
-    gain_ih: Tensor | None,
-    gain_hh: Tensor | None,
-    gain_cell: Tensor | None,
-    bias_cell: Tensor | None,
-    lengths: Tensor | None,
-    resets: Tensor | None,
-    recurrent: Tensor | None,
-    zoneout: Tensor | None,
-    zoneout_cell: Tensor | None,
-    h: Tensor,
-    c: Tensor,
-    gates: Tensor,
-    hidden: Tensor,
-    normed_x: Tensor,
-    normed: Tensor,
-    scale_x: Tensor,
-    scale: Tensor,
-    dh: Tensor | None,
-    dc: Tensor | None,
-    dh_final: Tensor | None,
-    dc_final: Tensor | None,
-    cell: str,
-    reverse: bool,
-    biases: bool,
+    x: Tensor, h_first: Tensor, c_first: Tensor | None, w_ih: Tensor, w_hh: Tensor, *others: Any
 ) -> list[Tensor]:
+    own, biases = others[:6], others[-1]
     bias = [w_hh.new_empty(len(w_hh), dtype=h_first.dtype) for _ in range(2 if biases else 0)]
-    own = (w_hr, w_peephole, gain_ih, gain_hh, gain_cell, bias_cell)
     like = [part for part in (x, h_first, c_first, w_ih, w_hh, *bias, *own) if part is not None]
     return [torch.empty_like(part, memory_format=torch.contiguous_format) for part in like]
 

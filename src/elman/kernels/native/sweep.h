@@ -39,8 +39,8 @@ struct Sweep {
   const void* weight_x;  // (G * H, D): W_ih
   const void* bias_x;    // (G * H,) or null: every other bias; that of W_ih x_t where it is normalized
 
-  // Forward: in, where there is no x, W_ih x_t and every other bias (if not normalized); out (if kept), the gates after their
-  // nonlinearities. Null if there is an x and they are not kept. Elman's network: the same buffer as `h`.
+  // Forward: in, where there is no x, W_ih x_t and every other bias (if not normalized); out (if kept), the gates after
+  // their nonlinearities. Null if there is an x and they are not kept. Elman's network: the same buffer as `h`.
   // Backward: in, the gates kept.
   void* gates;   // * (T, B, G * H)
   void* hidden;  // * (T, B, H) or null, kept: W_hn h_{t-1} + b_hn of the GRU, what W_hr reads of the LSTM

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
+from elman.bench.contest import training
 from elman.bench.timing import CLOCKS, Contestant, medians
 from elman.nn import GRU, LSTM, Elman
 
@@ -43,15 +43,6 @@ def kept(layer: nn.Module, x: Tensor) -> tuple[int, int]:
     return alone, alone + sum(storage.nbytes() for storage in held)
 
 
-def step(layer: nn.Module, x: Tensor, gradient: Tensor) -> Callable[[], None]:
-    def run() -> None:
-        layer.zero_grad()
-        x.grad = None
-        layer(x)[0].backward(gradient)
-
-    return run
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
@@ -71,12 +62,11 @@ def main() -> None:
         T, B, H = map(int, shape.split(","))
         for cell in options.cells:
             torch.manual_seed(0)
-            x, gradient = torch.randn(T, B, H, requires_grad=True), torch.ones(T, B, H)
+            x = torch.randn(T, B, H, requires_grad=True)
             layers = [LAYERS[cell](H, H, backend=options.backend, recompute=flag) for flag in (False, True)]
             plain, ours = (kept(layer, x) for layer in layers)
-            sides = {
-                n: Contestant(step(layer, x, gradient)) for n, layer in zip(("plain", "ours"), layers, strict=True)
-            }
+            calls = [Contestant(training(layer, x.detach(), "float32")) for layer in layers]
+            sides = dict(zip(("plain", "ours"), calls, strict=True))
             times = list(medians(sides, options.seconds, CLOCKS[options.clock]).values())
             saved = [1 - less / more for less, more in zip(ours, plain, strict=True)]
             row = {"cell": cell, "shape": [T, B, H], "kept": plain, "recomputing": ours, "seconds": times}

@@ -11,13 +11,12 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor, nn
 
+from elman.bench.contest import training
 from elman.bench.timing import CLOCKS, Contestant, medians
 from elman.nn import GRU, LSTM, Elman
 
@@ -30,19 +29,7 @@ OF_EVERY_CELL: dict[str, dict[str, Any]] = {
 OF_THE_LSTM: dict[str, dict[str, Any]] = {
     "zoneout of both": {"zoneout": 0.1, "zoneout_cell": 0.3},
     "peepholes": {"peepholes": True},
-    "projection": {"proj_size": 0.75},  # of the hidden size
 }
-
-
-def step(layer: nn.Module, x: Tensor, **masks: Tensor) -> Callable[[], None]:
-    gradient = torch.randn_like(layer(x)[0])
-
-    def run() -> None:
-        layer.zero_grad()
-        x.grad = None
-        layer(x, **masks)[0].backward(gradient)
-
-    return run
 
 
 def ratios(
@@ -51,22 +38,18 @@ def ratios(
     """The seconds of a plain step, and how many times as long each other takes."""
     torch.manual_seed(0)
     make = partial(LAYERS[cell], H, H, backend=backend)
-    x = torch.randn(T, B, H, requires_grad=True)
-    options = OF_EVERY_CELL | (OF_THE_LSTM if cell == "lstm" else {})
-    options = {name: _of_size(option, H) for name, option in options.items()}
+    x = torch.randn(T, B, H)
+    of_the_lstm = OF_THE_LSTM | {"projection": {"proj_size": 3 * H // 4}}
+    options = OF_EVERY_CELL | (of_the_lstm if cell == "lstm" else {})
     plain = make()
     lengths = torch.randint(T // 2, T + 1, (B,))
-    steps = {"plain": step(plain, x)}
-    steps |= {name: step(make(**option), x) for name, option in options.items()}
-    steps["lengths"] = step(plain, x, lengths=lengths)
-    steps["resets"] = step(plain, x, resets=torch.rand(B, T) < 0.03)
+    steps = {"plain": training(plain, x, "float32")}
+    steps |= {name: training(make(**option), x, "float32") for name, option in options.items()}
+    steps["lengths"] = training(plain, x, "float32", lengths=lengths)
+    steps["resets"] = training(plain, x, "float32", resets=torch.rand(B, T) < 0.03)
     times = medians({name: Contestant(run) for name, run in steps.items()}, seconds, CLOCKS[clock])
     base = times.pop("plain")
     return base, {name: time / base for name, time in times.items()}
-
-
-def _of_size(option: dict[str, Any], H: int) -> dict[str, Any]:
-    return {name: int(H * value) if name == "proj_size" else value for name, value in option.items()}
 
 
 def main() -> None:

@@ -95,13 +95,13 @@ def inference(layer: nn.Module, x: Tensor, dtype: str) -> Callable[[], object]:
     return call
 
 
-def training(layer: nn.Module, x: Tensor, dtype: str) -> Callable[[], object]:
+def training(layer: nn.Module, x: Tensor, dtype: str, **masks: Tensor) -> Callable[[], object]:
     """A call of the layer, and back to x and all weights."""
     x = x.clone().requires_grad_()
 
     def forward() -> Tensor:
         with _precision(dtype):
-            return layer(x)[0]
+            return layer(x, **masks)[0]
 
     gradient = torch.ones_like(forward())
 

@@ -16,11 +16,12 @@ SOURCE = Path(elman.__file__).parent
 FILES = sorted(SOURCE.rglob("*.py"))
 
 # A part may import itself and what is named beside it, and nothing else of elman.
-GROUND = {"errors", "state", "atomic"}
+GROUND = {"errors", "state", "atomic", "reading"}
 BELOW: dict[str, set[str]] = {
     "errors": set(),
     "state": set(),
     "atomic": {"errors"},
+    "reading": {"errors"},
     "kernels": GROUND,
     "nn": GROUND | {"kernels"},
     "models": GROUND | {"kernels", "nn"},

@@ -11,6 +11,7 @@ import torch
 
 import elman
 from elman import runs
+from elman.data.tokenizers import CharTokenizer
 from elman.errors import UserError
 from elman.models import build
 
@@ -71,9 +72,20 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "a config of something else": (lambda run: (run / "model/config.json").write_text("[1]"), "is damaged"),
     "an unknown model": (lambda run: change_config(run, model="lstn"), "did you mean 'lstm'?"),
     "an unknown setting": (lambda run: change_config(run, hiden_size=3), "did you mean 'hidden_size'?"),
-    "a setting of the wrong type": (lambda run: change_config(run, hidden_size="big"), "config.json is damaged"),
+    "a setting of the wrong type": (
+        lambda run: change_config(run, hidden_size="big"),
+        "config.json: hidden_size of the model 'lstm': expected int, got 'big'",
+    ),
+    "a setting that is a mapping": (lambda run: change_config(run, dropout_hidden={}), "expected float, got {}"),
+    "a size beyond all memory": (lambda run: change_config(run, hidden_size=10**6), "holds another model's weights"),
+    "a size beyond all numbers": (lambda run: change_config(run, hidden_size=10**30), "config.json is damaged"),
+    "layers without end": (lambda run: change_config(run, num_layers=10**9), "holds another model's weights"),
     "another size": (lambda run: change_config(run, hidden_size=9), "holds another model's weights"),
-    "another vocabulary": (lambda run: change_config(run, vocab_size=9), "tokenizer.json is another model's"),
+    "another vocabulary": (lambda run: change_config(run, vocab_size=9), "holds another model's weights"),
+    "another tokenizer": (
+        lambda run: CharTokenizer("abc").save(run / "model/tokenizer.json"),
+        "tokenizer.json is another model's",
+    ),
     "no weights": (lambda run: (run / "model/model.safetensors").unlink(), "not there yet"),
     "torn weights": (lambda run: cut(run / "model/model.safetensors"), "is damaged"),
     "no tokenizer": (lambda run: (run / "model/tokenizer.json").unlink(), "tokenizer"),

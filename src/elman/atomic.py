@@ -1,13 +1,18 @@
-"""Files that are whole or not there: written beside their place, synced, then renamed onto it."""
+"""Files that are whole or not there: written beside their place, synced, then renamed onto it; and removed.
+
+A link is replaced or unlinked, never followed: what it points to belongs to someone else.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import errno
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from elman.errors import UserError
 
@@ -18,17 +23,10 @@ def write_bytes(path: Path, data: bytes) -> None:
     Raises:
         UserError: the disk is full or the place is not writable; the old file is as it was.
     """
-    temporary = path.with_name(f".{path.name}.tmp")  # always the same: a killed write's is written over
     with told(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with temporary.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with writing(path) as file:
+            file.write(data)
     with contextlib.suppress(OSError):  # some file systems cannot sync a folder
         folder = os.open(path.parent, os.O_RDONLY)
         try:
@@ -37,14 +35,61 @@ def write_bytes(path: Path, data: bytes) -> None:
             os.close(folder)
 
 
+@contextmanager
+def writing(path: Path) -> Iterator[BinaryIO]:
+    """A file that takes the place of `path`, whole and on the disk, when the block ends well."""
+    check_replaceable(path)
+    temporary = path.with_name(f".{path.name}.tmp")  # always the same: a killed write's is written over
+    temporary.unlink(missing_ok=True)  # where it is a link, it would be written through
+    try:
+        with temporary.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a UTF-8 text atomically."""
     write_bytes(path, text.encode())
 
 
+def check_replaceable(*paths: Path) -> None:
+    """See that each path is free, a file or a link, before anything that hangs together with it is changed.
+
+    Raises:
+        UserError: a folder is in the way.
+    """
+    for path in paths:
+        if path.is_dir() and not path.is_symlink():
+            raise UserError(f"cannot write {path}: a folder is in its place", remedy="move the folder away")
+
+
+def remove(paths: Iterable[Path]) -> None:
+    """Remove files, links, and folders with all that is in them; nothing that a link points to.
+
+    Raises:
+        UserError: the system will not have one of them removed; where that can be seen beforehand, all are still there.
+    """
+    present = [path for path in paths if os.path.lexists(path)]
+    for path in present:
+        real_folder = path.is_dir() and not path.is_symlink()
+        for folder in (path.parent, *(Path(name) for name, _, _ in os.walk(path) if real_folder)):
+            if not os.access(folder, os.W_OK | os.X_OK):
+                raise UserError(f"cannot remove {path}: {folder} is write-protected", remedy="chmod u+w it")
+    for path in present:
+        with told(path, "remove"):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+
+
 @contextmanager
-def told(path: Path) -> Iterator[None]:
-    """Turn an operating system's refusal to write `path` into one line for a person."""
+def told(path: Path, doing: str = "write") -> Iterator[None]:
+    """Turn an operating system's refusal to write `path`, or whatever `doing` says, into one line for a person."""
     try:
         yield
     except OSError as error:
@@ -55,4 +100,4 @@ def told(path: Path) -> Iterator[None]:
             errno.EACCES: "choose a place you may write to with -o",
             errno.EROFS: "choose a place you may write to with -o",
         }.get(error.errno or 0, "")
-        raise UserError(f"cannot write {path}: {error.strerror}", remedy=remedy) from error
+        raise UserError(f"cannot {doing} {path}: {error.strerror or error}", remedy=remedy) from error

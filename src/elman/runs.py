@@ -13,17 +13,17 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
+import safetensors
 import safetensors.torch
 import torch
 
-from elman import __version__, atomic
+from elman import __version__, atomic, reading
 from elman.data.tokenizers import Tokenizer, load_tokenizer
 from elman.data.vocabularies import NAMES
 from elman.errors import UserError
@@ -36,7 +36,18 @@ TOKENIZERS = {  # of each task, by the names of their files
 }
 OURS = {"config.yaml", "env.json", "metrics.jsonl", "timing.jsonl", "cache", "model", "checkpoints", ".lock"}
 OURS |= {"report.html"}
+REWRITE = "restore it, or go on with the run: `elman train ... --resume` writes its model/ again"
 PREPARED = {".lock", "cache", "env.json", "model"}  # what a run that was killed before its first step leaves
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """What a model's `config.json` holds."""
+
+    task: str
+    model: dict[str, Any]
+    format: int = FORMAT
+    elman: str = __version__  # that wrote it
 
 
 @dataclass(frozen=True)
@@ -75,18 +86,14 @@ def load(run: str | Path, *, device: torch.device | str = "cpu") -> Run | Transl
     folder = Path(run)
     if not folder.is_dir():
         raise UserError(f"{run}: no such run", remedy="train one with `elman train DATA -o RUN`")
-    if (folder / "model").is_dir():
+    if (folder / "model").is_dir() or (folder / "config.yaml").exists():
         folder = folder / "model"
     config = _read_config(folder, run)
     task = config["task"]
     if task not in TOKENIZERS:
         raise UserError(f"{run}", expected=" or ".join(TOKENIZERS), got=f"the task {task!r}")
     tokenizers = [load_tokenizer(folder / f"{name}.json") for name in TOKENIZERS[task]]
-    model: LanguageModel | EncoderDecoder
-    try:
-        model = (build if task == Run.task else build_encoder_decoder)(config["model"])
-    except (TypeError, RuntimeError) as error:
-        raise UserError(f"{folder / 'config.json'} is damaged ({error})") from None
+    model = _build(config, folder)
     sizes = [model.vocab_size] if isinstance(model, LanguageModel) else [model.source_vocab_size, model.vocab_size]
     for name, tokenizer, size in zip(TOKENIZERS[task], tokenizers, sizes, strict=True):
         if tokenizer.vocab_size != size:
@@ -110,14 +117,65 @@ def load_language_model(run: str | Path) -> Run:
 
 def _read_config(folder: Path, run: str | Path) -> dict[str, Any]:
     try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        return config | {"task": config["task"], "model": dict(config["model"])}
-    except FileNotFoundError:
+        return asdict(reading.read_json(folder / "config.json", ModelConfig, remedy=REWRITE))
+    except reading.Missing:
         raise UserError(
-            f"{run} holds no model: it has no config.json", remedy="give a folder that `elman train` made"
+            f"{run} holds no model: it has no config.json",
+            remedy=f"give a folder that `elman train` made; {REWRITE}",
         ) from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{folder / 'config.json'} is damaged ({error})") from None
+
+
+def _build(config: dict[str, Any], folder: Path) -> LanguageModel | EncoderDecoder:
+    """The model of a configuration, if it is that of the weights beside it: first without memory, then in earnest.
+
+    Raises:
+        UserError: the configuration is damaged, or that of another model.
+    """
+    make = build if config["task"] == Run.task else build_encoder_decoder
+    place, weights = folder / "config.json", folder / "model.safetensors"
+    shapes = _shapes(weights)
+    layers = [value for name, value in config["model"].items() if name.endswith("layers")]
+    if any(isinstance(value, int) and value > len(shapes) for value in layers):
+        raise UserError(f"{weights} holds another model's weights", expected=f"{max(layers)} layers")
+    try:
+        with torch.device("meta"):
+            empty = make(config["model"])
+    except UserError as error:
+        raise UserError(f"{place}: {error}", remedy=REWRITE) from None
+    except (TypeError, ValueError, ArithmeticError, RuntimeError) as error:
+        raise UserError(f"{place} is damaged ({str(error).splitlines()[0]})", remedy=REWRITE) from None
+    check_shapes(empty, shapes, weights)
+    return make(config["model"])
+
+
+def _shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """The shapes of a safetensors file's tensors, by name; the tensors themselves are not read."""
+    try:
+        reading.check_file(path, remedy=REWRITE)
+        with safetensors.safe_open(path, framework="pt") as file:
+            return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+    except reading.Missing:
+        raise UserError(
+            f"{path}: not there yet", remedy="the training has not validated a model so far; --resume it"
+        ) from None
+    except (safetensors.SafetensorError, OSError) as error:
+        raise UserError(f"{path} is damaged ({error})", remedy=REWRITE) from None
+
+
+def check_shapes(model: torch.nn.Module, shapes: Mapping[str, tuple[int, ...]], path: Path) -> None:
+    """See that tensors of these names and shapes, which `path` holds, are all that a model has.
+
+    A tied matrix is written once: the names that it also goes by need not be there.
+
+    Raises:
+        UserError: they are another model's.
+    """
+    expected = model.state_dict(keep_vars=True)
+    written = {id(expected[name]) for name in shapes if name in expected}
+    absent = [name for name, tensor in expected.items() if name not in shapes and id(tensor) not in written]
+    wrong = [name for name in shapes if name not in expected or shapes[name] != tuple(expected[name].shape)]
+    if absent or wrong:
+        raise UserError(f"{path} holds another model's weights (see {(absent + wrong)[0]})")
 
 
 def load_weights(model: torch.nn.Module, path: Path) -> None:
@@ -126,24 +184,12 @@ def load_weights(model: torch.nn.Module, path: Path) -> None:
     Raises:
         UserError: no such file, a damaged one, or one of another model.
     """
+    check_shapes(model, _shapes(path), path)
     try:
         weights = safetensors.torch.load_file(path)
-    except FileNotFoundError:
-        raise UserError(
-            f"{path}: not there yet", remedy="the training has not validated a model so far; --resume it"
-        ) from None
     except (safetensors.SafetensorError, OSError) as error:
-        raise UserError(
-            f"{path} is damaged ({error})", remedy="restore it, or --resume the run to write it again"
-        ) from None
-    expected = model.state_dict()
-    # A tied matrix is written once: the names it also goes by are filled through it.
-    written = {expected[name].data_ptr() for name in weights if name in expected}
-    absent = [name for name, tensor in expected.items() if name not in weights and tensor.data_ptr() not in written]
-    wrong = [name for name in weights if name not in expected or weights[name].shape != expected[name].shape]
-    if absent or wrong:
-        raise UserError(f"{path} holds another model's weights (see {(absent + wrong)[0]})")
-    model.load_state_dict(weights, strict=False)
+        raise UserError(f"{path} is damaged ({error})", remedy=REWRITE) from None
+    model.load_state_dict(weights, strict=False)  # names of a tied matrix that are not there are filled with it
 
 
 def write_model_folder(
@@ -151,8 +197,8 @@ def write_model_folder(
 ) -> None:
     """Write everything of `model/` but the weights, which the training writes."""
     assert tuple(tokenizers) == TOKENIZERS[task]
-    config = {"format": FORMAT, "elman": __version__, "task": task, "model": model.config}
-    atomic.write_text(folder / "config.json", json.dumps(config, indent=1) + "\n")
+    config = ModelConfig(task, cast(dict[str, Any], model.config))
+    atomic.write_text(folder / "config.json", json.dumps(asdict(config), indent=1) + "\n")
     for name, tokenizer in tokenizers.items():
         atomic.write_text(folder / f"{name}.json", json.dumps(tokenizer.to_json(), ensure_ascii=False) + "\n")
     atomic.write_text(folder / "README.md", card)
@@ -183,10 +229,9 @@ def check_place(folder: Path, *, overwrite: bool) -> None:
 
 def clear(folder: Path) -> None:
     """Remove a run, but neither its lock, nor its cache (which checks itself), nor what is not ours."""
-    with atomic.told(folder):
-        # The first: what a kill leaves of the rest is not taken for a run that can go on.
-        (folder / "config.yaml").unlink(missing_ok=True)
-        _remove(folder, OURS - {".lock", "cache"})
+    # config.yaml first: what a kill leaves of the rest is not taken for a run that can go on.
+    others = OURS - {".lock", "cache", "config.yaml"}
+    atomic.remove([folder / "config.yaml", *(folder / name for name in sorted(others))])
 
 
 @contextmanager
@@ -215,20 +260,11 @@ def lock(folder: Path) -> Iterator[None]:
             yield
         finally:
             if not (folder / "config.yaml").exists():
-                with contextlib.suppress(OSError):
-                    _remove(folder, OURS - before)
+                with contextlib.suppress(OSError, UserError):
+                    atomic.remove(folder / name for name in OURS - before)
                     for path in made:
                         path.rmdir()
 
 
 def _names(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()} if folder.exists() else set()
-
-
-def _remove(folder: Path, names: set[str]) -> None:
-    for name in names:
-        path = folder / name
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)

@@ -121,7 +121,12 @@ def test_the_given_tree_is_not_changed() -> None:
         (b"budget: 3", "budget: expected a mapping, got 3"),
         (b"kind: [gru]", "kind: expected a name"),
         (b"a: [", "not readable as YAML"),
-        (b"\xff\xfe", "not readable as YAML"),
+        (b"\xff\xfe", "is damaged"),
+        (b"model: " + b"[" * 9999, "not readable as YAML"),
+        (b"model: " + b"[" * 30 + b"]" * 30, "too deeply nested"),
+        (b"model: {hidden_size: &a 3, embedding_size: *a}", "aliases are not understood here"),
+        (b"model: {hidden_size: 2001-99-99}", "not readable as YAML"),
+        (b"model: {hidden_size: 0x_}", "not readable as YAML"),
     ],
 )
 def test_files_that_hold_no_settings(tmp_path: Path, content: bytes | None, message: str) -> None:

@@ -104,7 +104,7 @@ def clock_curve(run: Path) -> list[list[float]]:
     """[step, tokens, seconds] at every validation, the time of validating left out of the seconds."""
     curve: dict[int, list[float]] = {}
     validating = 0.0
-    for record in journal.read(run / "timing.jsonl"):
+    for record in journal.read_timing(run / "timing.jsonl"):
         validating += record["validation_seconds"]
-        curve[record["step"]] = [record["step"], record["targets"], record["seconds"] - validating]
+        curve[int(record["step"])] = [record["step"], record["targets"], record["seconds"] - validating]
     return list(curve.values())

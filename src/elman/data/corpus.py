@@ -9,11 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
+from elman import atomic, reading
 from elman.data.sources import Source, open_source
 from elman.data.split import Survey, section, survey, tail_cut
 from elman.data.textfile import Piece
@@ -37,6 +38,17 @@ class Corpus:
     tokenizer: Tokenizer
     fingerprint: str
     skipped: int  # files of a folder that are not UTF-8 text
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the cache's `corpus.json` says, which is written last: what the tokens were made from, and how."""
+
+    format: int
+    stamps: list[str]  # of the files
+    fingerprint: str  # of the text and its split
+    recipes: list[str]  # that give these tokens
+    skipped: int
 
 
 class Part(NamedTuple):
@@ -92,8 +104,8 @@ def prepare(
             tokenizer = train_tokenizer(tokenizer, sample, max_vocab=max_vocab, min_count=min_count, eod=several)
         corpus = _build(cache, tokenizer, parts, fingerprint, progress)
     recipes = sorted({recipe, corpus.tokenizer.fingerprint})
-    facts = {"format": FORMAT, "stamps": stamps, "fingerprint": fingerprint, "recipes": recipes}
-    write_json(cache / "corpus.json", {**facts, "skipped": corpus.skipped})
+    facts = Facts(FORMAT, stamps, fingerprint, recipes, corpus.skipped)
+    write_json(cache / "corpus.json", asdict(facts))
     return corpus
 
 
@@ -119,7 +131,10 @@ def _parts(sources: list[Source], surveys: list[Survey]) -> list[Part]:
 
 
 def _build(cache: Path, tokenizer: Tokenizer, parts: list[Part], fingerprint: str, progress: Progress | None) -> Corpus:
-    (cache / "corpus.json").unlink(missing_ok=True)  # from here on, and until all is whole, there is no corpus
+    places = [cache / name for name in ("corpus.json", "tokenizer.json", "train.bin", "valid.bin")]
+    atomic.check_replaceable(*places)
+    with atomic.told(cache):
+        places[0].unlink(missing_ok=True)  # from here on, and until all is whole, there is no corpus
     train, valid = (
         _write_part(cache / f"{name}.bin", part, tokenizer, fingerprint, progress)
         for name, part in zip(["train", "valid"], parts, strict=True)
@@ -136,22 +151,22 @@ def _write_part(path: Path, part: Part, tokenizer: Tokenizer, fingerprint: str, 
     return made
 
 
-def _reuse(cache: Path, recipe: str, key: str, value: object) -> Corpus | None:
+def _reuse(cache: Path, recipe: str, key: Literal["stamps", "fingerprint"], value: object) -> Corpus | None:
     """What is in the cache, if it is whole, and made by the recipe from what `key` says."""
     try:
-        facts = json.loads((cache / "corpus.json").read_text(encoding="utf-8"))
-        if facts["format"] != FORMAT or recipe not in facts["recipes"] or facts[key] != value:
-            return None
+        facts = reading.read_json(cache / "corpus.json", Facts)
         tokenizer = load_tokenizer(cache / "tokenizer.json")
-    except (OSError, ValueError, LookupError, TypeError):
+    except UserError:
+        return None
+    if facts.format != FORMAT or recipe not in facts.recipes or getattr(facts, key) != value:
         return None
     train, valid = open_tokens(cache / "train.bin"), open_tokens(cache / "valid.bin")
     if train is None or valid is None:
         return None
-    made_by = (facts["fingerprint"], tokenizer.fingerprint)
+    made_by = (facts.fingerprint, tokenizer.fingerprint)
     if any((file.source, file.tokenizer) != made_by for file in (train, valid)):
         return None
-    return Corpus(train, valid, tokenizer, facts["fingerprint"], facts["skipped"])
+    return Corpus(train, valid, tokenizer, facts.fingerprint, facts.skipped)
 
 
 def _sample(part: Part, most: int | None, progress: Progress | None) -> Iterator[str]:

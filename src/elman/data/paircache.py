@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
-from elman import atomic
+from elman import atomic, reading
 from elman.data.encoding import Texts
 from elman.data.pairs import Pair
 from elman.data.sequences import PairPart, Sequences
@@ -25,37 +25,50 @@ SIDES = ("source", "target")
 
 
 @dataclass(frozen=True)
+class Facts:
+    """What the cache's `pairs.json` says: of the pairs, and of what was made from them."""
+
+    fingerprint: str  # of the pairs and their split
+    empty: int  # pairs with an empty side
+    first_empty: str  # where the first one is
+    encoded: bool = False  # there is a training part in the cache
+    valid: int = 0  # pairs to validate on
+    stamps: list[str] = field(default_factory=list)  # of the files
+    recipes: list[str] = field(default_factory=list)  # that give these tokens
+    format: int = FORMAT
+
+
+@dataclass(frozen=True)
 class Cached:
     """What a cache holds. `train` is None for an endless source."""
 
     tokenizers: Tokenizers
     train: PairPart | None
     valid: Texts
-    facts: dict[str, Any]
+    facts: Facts
 
 
-def reuse(cache: Path, recipe: str, key: str, value: object) -> Cached | None:
+def reuse(cache: Path, recipe: str, key: Literal["stamps", "fingerprint"], value: object) -> Cached | None:
     """What is in the cache, if it is whole, and made by the recipe from what `key` says."""
     try:
-        facts = json.loads((cache / "pairs.json").read_text(encoding="utf-8"))
-        if facts["format"] != FORMAT or recipe not in facts["recipes"] or facts[key] != value:
+        facts = reading.read_json(cache / "pairs.json", Facts)
+        if facts.format != FORMAT or recipe not in facts.recipes or getattr(facts, key) != value:
             return None
         tokenizers = load_tokenizers(cache)
-        lines = (cache / "valid.jsonl").read_text(encoding="utf-8").split("\n")[:-1]
-        valid = [(source, target) for source, target in map(json.loads, lines)]
-        if len(valid) != facts["valid"]:
-            return None
-        train = _training_part(cache, tokenizers, facts["fingerprint"]) if facts["encoded"] else None
-    except (OSError, ValueError, LookupError, TypeError):
+        valid = list(reading.read_json_lines(cache / "valid.jsonl", tuple[str, str]))
+    except UserError:
         return None
-    return None if facts["encoded"] and train is None else Cached(tokenizers, train, valid, facts)
+    train = _training_part(cache, tokenizers, facts.fingerprint) if facts.encoded else None
+    if len(valid) != facts.valid or (facts.encoded and train is None):
+        return None
+    return Cached(tokenizers, train, valid, facts)
 
 
 def write(
     cache: Path,
     tokenizers: Tokenizers,
     valid: Texts,
-    facts: dict[str, Any],
+    facts: Facts,
     train: Callable[[str], Iterable[Pair]] | None,
 ) -> Cached:
     """Make the cache anew, all but its `pairs.json`, which `seal` writes.
@@ -63,24 +76,26 @@ def write(
     `train` gives the training pairs, at a stage that progress is told of; None: they are made, not read.
     Errors: `UserError` where the cache cannot be written.
     """
-    (cache / "pairs.json").unlink(missing_ok=True)
+    encoded = [cache / f"train.{side}.bin" for side in SIDES]
+    atomic.check_replaceable(*encoded, *(cache / name for name in ("pairs.json", "valid.jsonl")))
+    with atomic.told(cache):
+        (cache / "pairs.json").unlink(missing_ok=True)
     part = None
     if train is not None:
         for side, tokenizer in enumerate(tokenizers):
-            path = cache / f"train.{SIDES[side]}.bin"
-            write_tokens(path, _pieces(train("encoding"), side), tokenizer, facts["fingerprint"])
-        part = _training_part(cache, tokenizers, facts["fingerprint"])
+            write_tokens(encoded[side], _pieces(train("encoding"), side), tokenizer, facts.fingerprint)
+        part = _training_part(cache, tokenizers, facts.fingerprint)
         if part is None:
             raise UserError("the pairs changed while they were read", remedy="try again")
     tokenizers.save(cache)
     atomic.write_text(cache / "valid.jsonl", "".join(json.dumps(pair) + "\n" for pair in valid))
-    return Cached(tokenizers, part, valid, {**facts, "encoded": part is not None, "valid": len(valid)})
+    return Cached(tokenizers, part, valid, replace(facts, encoded=part is not None, valid=len(valid)))
 
 
 def seal(cache: Path, made: Cached, recipe: str, stamps: list[str]) -> None:
     """Write down that the cache is whole, and what it was made from."""
     recipes = sorted({recipe, made.tokenizers.fingerprint})
-    write_json(cache / "pairs.json", {**made.facts, "format": FORMAT, "stamps": stamps, "recipes": recipes})
+    write_json(cache / "pairs.json", asdict(replace(made.facts, stamps=stamps, recipes=recipes)))
 
 
 def _training_part(cache: Path, tokenizers: Tokenizers, fingerprint: str) -> PairPart | None:

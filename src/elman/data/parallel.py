@@ -89,9 +89,9 @@ def prepare(
         if made is None:
             tokenizers = recipe.tokenizers(lambda: reading.sample(tokenizer == "bpe"))
             made = paircache.write(cache, tokenizers, reading.valid, reading.facts, reading.encodable)
-        made = replace(made, facts={**made.facts, **reading.facts})
+        made = replace(made, facts=replace(reading.facts, encoded=made.facts.encoded, valid=made.facts.valid))
         paircache.seal(cache, made, str(recipe), stamps)
-    _check_expected(source.name, made.facts["fingerprint"], expect)
+    _check_expected(source.name, made.facts.fingerprint, expect)
     return _corpus(source, made, max_length, epoch_pairs, seed)
 
 
@@ -108,9 +108,9 @@ def _corpus(
         too_long = train.limit(max_length)
     if not len(train):
         raise no_pair_is_short_enough(source.name, max_length)
-    skipped = Skipped(made.facts["empty"], made.facts["first_empty"], too_long)
+    skipped = Skipped(made.facts.empty, made.facts.first_empty, too_long)
     valid = encode_texts(made.valid, made.tokenizers)
-    return ParallelCorpus(train, valid, *made.tokenizers, made.facts["fingerprint"], skipped)
+    return ParallelCorpus(train, valid, *made.tokenizers, made.facts.fingerprint, skipped)
 
 
 @dataclass(frozen=True)
@@ -122,13 +122,13 @@ class _Reading:
     cut: int  # below it is the hash of what is held out
     characters: int
     valid: Texts
-    facts: dict[str, str | int]
+    facts: paircache.Facts
     progress: Progress | None
 
     @property
     def fingerprint(self) -> str:
         """Of the pairs and their split."""
-        return str(self.facts["fingerprint"])
+        return self.facts.fingerprint
 
     def train(self, stage: str) -> Iterator[Pair]:
         """The training pairs; `progress` is told of the stage."""
@@ -174,7 +174,7 @@ def _read(
         if isinstance(each, PairSource) and each.empty.count:
             empty += each.empty.count
             first = first or f"line {each.empty.first} of {each.name}"
-    facts: dict[str, str | int] = {"fingerprint": _digest([digest, cut, valid]), "empty": empty, "first_empty": first}
+    facts = paircache.Facts(_digest([digest, cut, valid]), empty, first)
     return _Reading(source, seed, cut, characters, valid, facts, progress)
 
 

@@ -6,18 +6,18 @@ Beside `NAME.bin` lies `NAME.json`, written last: without it, or where it does n
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from elman import atomic
+from elman import atomic, reading
 from elman.data.textfile import Piece
 from elman.data.tokenizers import Tokenizer
+from elman.errors import UserError
 
 MOST_MAPPED = 1 << 24  # tokens read before a map is let go
 
@@ -30,8 +30,8 @@ class TokenFile:
     but do not pile up in this process, so that its memory is flat however long the file is.
     """
 
-    path: Path
-    dtype: str
+    path: Path  # where it is now, whatever its facts say
+    dtype: Literal["<u2", "<u4"]
     tokens: int
     characters: int
     bytes: int  # of UTF-8
@@ -78,20 +78,16 @@ def write_tokens(path: Path, pieces: Iterable[Piece], tokenizer: Tokenizer, sour
 
     A run that is killed leaves no token file, or a whole one. Errors: `UserError` where it cannot be written.
     """
-    unfinished = path.with_suffix(".tmp")
+    facts = path.with_suffix(".json")
     with atomic.told(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.with_suffix(".json").unlink(missing_ok=True)
-        try:
-            with unfinished.open("wb") as file:
-                counts = _encode(pieces, tokenizer, file)
-                file.flush()
-                os.fsync(file.fileno())
-            unfinished.replace(path)
-        finally:
-            unfinished.unlink(missing_ok=True)
-        made = TokenFile(path, tokenizer.dtype.str, **counts, tokenizer=tokenizer.fingerprint, source=source)
-        write_json(path.with_suffix(".json"), {**asdict(made), "path": path.name})
+        atomic.check_replaceable(path, facts)
+        facts.unlink(missing_ok=True)
+        with atomic.writing(path) as file:
+            counts = _encode(pieces, tokenizer, file)
+        dtype = cast(Literal["<u2", "<u4"], tokenizer.dtype.str)
+        made = TokenFile(path, dtype, **counts, tokenizer=tokenizer.fingerprint, source=source)
+        write_json(facts, {**asdict(made), "path": path.name})
     return made
 
 
@@ -114,12 +110,12 @@ def _encode(pieces: Iterable[Piece], tokenizer: Tokenizer, file: BinaryIO) -> di
 def open_tokens(path: Path) -> TokenFile | None:
     """The token file at `path` (a .bin), or None where there is no whole one."""
     try:
-        facts = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-        file = TokenFile(**{**facts, "path": path})
+        file = reading.read_json(path.with_suffix(".json"), TokenFile)
+        reading.check_file(path)
         whole = path.stat().st_size == file.tokens * np.dtype(file.dtype).itemsize
-    except (OSError, ValueError, TypeError):
+    except (OSError, UserError):
         return None
-    return file if whole else None
+    return replace(file, path=path) if whole else None
 
 
 def write_json(path: Path, value: object) -> None:

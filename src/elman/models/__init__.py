@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_type_hints
 
 from elman.errors import UserError, nearest
 from elman.models.encoder_decoder import EncoderDecoder
@@ -14,6 +14,7 @@ from elman.models.recurrent import CELLS, RecurrentLM
 from elman.models.recurrent_encoder_decoder import RecurrentEncoderDecoder
 from elman.models.transformer import TransformerLM
 from elman.models.transformer_encoder_decoder import TransformerEncoderDecoder
+from elman.reading import check_type
 
 __all__ = [
     "ENCODER_DECODERS",
@@ -68,13 +69,15 @@ def build_encoder_decoder(config: Mapping[str, Any]) -> EncoderDecoder:
 def _build(models: Mapping[str, Callable[..., M]], config: Mapping[str, Any], needed: list[str]) -> M:
     arguments = dict(config)
     name = arguments.pop("model", None)
-    if name not in models:
+    if not isinstance(name, str) or name not in models:
         remedy = nearest(str(name), models)
         raise UserError("model", expected="the name of a model", got=repr(name), remedy=remedy)
     known = inspect.signature(models[name]).parameters
-    for argument in arguments:
+    types = get_type_hints(getattr(models[name], "func", models[name]).__init__)
+    for argument, value in arguments.items():
         if argument not in known:
             raise UserError(f"{argument}: no setting of the model {name!r}", remedy=nearest(argument, known))
+        check_type(value, types[argument], f"{argument} of the model {name!r}")
     for argument in needed:
         if argument not in arguments:
             raise UserError(f"{argument}: the model {name!r} needs it")

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from elman import __version__, atomic, environment, runs
+from elman import __version__, atomic, environment, reading, runs
 from elman.data.corpus import Progress
 from elman.data.sources import NAMED
 from elman.errors import UserError
@@ -34,6 +34,13 @@ class Prepared:
     settings: Settings
     training: Training
     corpus: Any
+
+
+@dataclass(frozen=True)
+class Began:
+    """What is read again of `env.json`."""
+
+    threads: int
 
 
 def default_folder(data: str, kind: str, *, again: bool) -> Path:
@@ -101,9 +108,10 @@ def prepare(
             _compare_threads(folder, say)
         else:
             runs.clear(folder)
-            card = _card(folder, settings, task.usage(folder))
-            runs.write_model_folder(folder / "model", settings.task, model, task.tokenizers(corpus), card)
             atomic.write_text(folder / "env.json", json.dumps(environment.describe(), indent=1) + "\n")
+        # Of a run that goes on too: whatever of it was lost or damaged. The weights come from the checkpoint.
+        card = _card(folder, settings, task.usage(folder))
+        runs.write_model_folder(folder / "model", settings.task, model, task.tokenizers(corpus), card)
         # The last: a folder with a config.yaml is a run that can go on.
         atomic.write_text(folder / "config.yaml", settings.to_yaml())
         yield Prepared(folder, settings, training, corpus)
@@ -167,8 +175,8 @@ def _agreed(stored: Settings, tree: dict[str, Any], folder: Path) -> Settings:
 def _compare_threads(folder: Path, say: Say) -> None:
     """A sum depends on its order, and the order on the number of threads."""
     try:
-        began_with = json.loads((folder / "env.json").read_text(encoding="utf-8"))["threads"]
-    except (OSError, ValueError, LookupError, TypeError):
+        began_with = reading.read_json(folder / "env.json", Began).threads
+    except UserError:
         return
     if began_with != torch.get_num_threads():
         say(

@@ -19,6 +19,7 @@ import safetensors.torch
 from torch import Tensor
 
 from elman import atomic
+from elman.reading import Unreadable, check_file, parse_json
 
 KEEP = 2
 VALUES = "values"  # the name of the text in the header, and of its checksum
@@ -73,16 +74,20 @@ def load(path: Path) -> Checkpoint:
         Damaged: the file is cut short, altered, or no checkpoint.
     """
     try:
+        check_file(path)
         with safetensors.safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        values, sums = header[VALUES], json.loads(header["crc32"])
+        values, sums = header[VALUES], parse_json(header["crc32"], dict[str, int], "crc32")
     except (safetensors.SafetensorError, OSError, KeyError, ValueError) as error:
         raise Damaged(f"{path.name}: {error}") from error
     found = {name: _crc(tensor) for name, tensor in tensors.items()} | {VALUES: zlib.crc32(values.encode())}
     if found != sums:
         raise Damaged(f"{path.name}: a checksum is wrong")
-    return Checkpoint(tensors, json.loads(values))
+    try:
+        return Checkpoint(tensors, parse_json(values, dict[str, Any], f"{path.name}: {VALUES}"))
+    except Unreadable as error:
+        raise Damaged(str(error)) from None
 
 
 def newest(folder: Path) -> Iterator[Checkpoint | Damaged]:

@@ -6,6 +6,7 @@ not in `model_fields_set`: `tasks.sizing` fills exactly those, and the resolved 
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ import yaml
 from pydantic import ValidationError
 
 from elman.errors import UserError, nearest
+from elman.reading import Missing, parse_yaml, read_text
 from elman.train.schedule import Budget
 from elman.train.settings import (
     DataSettings,
@@ -135,9 +137,9 @@ def set_values(tree: dict[str, Any], assignments: Iterable[str]) -> dict[str, An
                 exit_code=2,
             )
         try:
-            tree.setdefault(section, {})[key] = yaml.safe_load(_number(text))
-        except yaml.YAMLError:
-            raise UserError(f"--set {path}", expected="a YAML value", got=repr(text), exit_code=2) from None
+            tree.setdefault(section, {})[key] = parse_yaml(_number(text))
+        except ValueError:
+            raise UserError(f"--set {path}", expected="a YAML value", got=reprlib.repr(text), exit_code=2) from None
     return tree
 
 
@@ -148,11 +150,13 @@ def read_yaml(path: Path) -> dict[str, Any]:
         UserError: no such file, or no YAML mapping in it.
     """
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+        text = read_text(path)
+    except Missing:
         raise UserError(f"{path}: no such file", exit_code=2) from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
+    try:
+        tree = parse_yaml(text)
+    except ValueError as error:
+        raise UserError(f"{path}: not readable as YAML: {error}") from None
     if not isinstance(tree, dict):
         raise UserError(f"{path}", expected="a YAML mapping of settings", got=type(tree).__name__)
     for name, expected in {
@@ -165,7 +169,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     }.items():
         if not isinstance(tree.get(name), expected | None):
             what = "a mapping" if expected is dict else "a name"
-            raise UserError(f"{path}: {name}", expected=what, got=repr(tree[name]), exit_code=2)
+            raise UserError(f"{path}: {name}", expected=what, got=reprlib.repr(tree[name]), exit_code=2)
     return {name: value for name, value in tree.items() if value is not None}
 
 
@@ -195,7 +199,7 @@ def _told(error: ValidationError, task: Sections, sections: dict[str, type[Secti
     names = [str(part) for part in first["loc"]]
     if first["type"] == "missing":
         return UserError(".".join(names), expected="a value", got="none", exit_code=2)
-    return UserError(names[0], expected=_lower(message), got=repr(first["input"]), exit_code=2)
+    return UserError(names[0], expected=_lower(message), got=reprlib.repr(first["input"]), exit_code=2)
 
 
 def _remedy(key: str, task: Sections, sections: dict[str, type[Section]], otherwise: str) -> str:

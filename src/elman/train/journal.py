@@ -11,9 +11,28 @@ import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Required, cast
+
+from typing_extensions import TypedDict  # pydantic needs it until Python 3.12
 
 from elman.atomic import told
+from elman.reading import check_file, read_json_lines
+
+
+class Record(TypedDict, total=False):
+    """A line of `metrics.jsonl`: a step's, or a validation's. Numbers that are not finite are None."""
+
+    step: Required[int]
+    epoch: float
+    loss: float | None
+    targets: int
+    learning_rate: float
+    gradient_norm: float | None
+    clipped_norm: float | None
+    clipped: bool
+    skipped: bool
+    validation: dict[str, float | None]
+    best: float | None
 
 
 class Journal:
@@ -27,6 +46,8 @@ class Journal:
         self.path = path
         with told(path):
             path.parent.mkdir(parents=True, exist_ok=True)
+            if path.exists():
+                check_file(path)
             self.file = path.open("ab")
             size = self.file.tell()
             self.file.truncate(path.read_bytes().rfind(b"\n") + 1 if keep is None else min(keep, size))
@@ -60,8 +81,15 @@ def _finite(value: Any) -> Any:
 
 
 def read(path: Path) -> Iterator[dict[str, Any]]:
-    """The records of a journal; a last line cut short by a kill is left out."""
-    with path.open("rb") as file:
-        for line in file:
-            if line.endswith(b"\n"):
-                yield json.loads(line)
+    """The records of `metrics.jsonl`, their numbers checked; a last line cut short by a kill is left out.
+
+    Raises:
+        UserError: no such file, or a line that is damaged; it says which.
+    """
+    for record in read_json_lines(path, Record):
+        yield cast(dict[str, Any], record)
+
+
+def read_timing(path: Path) -> Iterator[dict[str, float]]:
+    """The records of `timing.jsonl`, as `read`."""
+    yield from read_json_lines(path, dict[str, float])

@@ -104,8 +104,9 @@ def fit(training: Training, folder: Path, *, stop: Callable[[], bool] = lambda: 
                 rhythm.saved()
         if reason != "stopped" and counters.validated_at < counters.step:
             yield validate(training, folder, metrics, timing)
-        if math.isinf(counters.best) and counters.step:
-            ship(training, folder)  # stopped before any validation: these weights are better than none
+        if not training.best and counters.step:  # stopped before any validation: these are better than none
+            training.keep_best()
+            ship(training, folder)
         save(training, folder, metrics)
     yield Finished(reason, counters.step, training.seconds, counters.best)
 
@@ -193,15 +194,8 @@ def validate(training: Training, folder: Path, metrics: Journal, timing: Journal
 
 
 def ship(training: Training, folder: Path) -> None:
-    """Write the weights that are to be used as `model/model.safetensors`."""
-    with training.shipped_weights():
-        tied, weights = set(), {}
-        for name, tensor in training.model.state_dict().items():
-            # A tied matrix is written once, under the name it has first.
-            if tensor.data_ptr() not in tied or not tensor.numel():
-                weights[name] = tensor.detach().cpu().contiguous()
-            tied.add(tensor.data_ptr())
-        atomic.write_bytes(folder / "model" / "model.safetensors", safetensors.torch.save(weights))
+    """Write the best weights as `model/model.safetensors`."""
+    atomic.write_bytes(folder / "model" / "model.safetensors", safetensors.torch.save(training.best))
 
 
 def save(training: Training, folder: Path, metrics: Journal) -> None:
@@ -232,11 +226,13 @@ def _restore(training: Training, run: Path) -> Iterator[Event]:
         if isinstance(found, Checkpoint):
             try:
                 training.restore(found)
-            except (KeyError, RuntimeError, TypeError) as error:
+            except (LookupError, RuntimeError, TypeError, ValueError, AttributeError) as error:
                 raise UserError(
                     f"the checkpoints in {folder} belong to another model ({str(error).splitlines()[0]})",
                     remedy="resume with the settings the run was made with, or --overwrite it",
                 ) from error
+            if training.best:
+                ship(training, run)  # whatever became of the file
             yield Resumed(training.counters.step)
             return
         errors.append(str(found))

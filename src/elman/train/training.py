@@ -66,6 +66,7 @@ class Training:
     budget: Budget
     counters: Counters = field(default_factory=Counters)
     carried: State | None = None
+    best: dict[str, Tensor] = field(default_factory=dict)  # weights: those of the best validation, on the CPU
 
     def __post_init__(self) -> None:
         s = self.settings
@@ -165,6 +166,15 @@ class Training:
         with self.average.in_place() if self.average else nullcontext():
             yield
 
+    def keep_best(self) -> None:
+        """Take the weights of now for the best. A tied matrix is kept once, under the name that it has first."""
+        with self.shipped_weights():
+            first: dict[int, str] = {}
+            state = self.model.state_dict()
+            for name, tensor in state.items():
+                first.setdefault(tensor.data_ptr() if tensor.numel() else id(tensor), name)
+            self.best = {name: state[name].detach().cpu().contiguous().clone() for name in first.values()}
+
     def validate(self) -> tuple[dict[str, float], bool]:
         """Metrics on the validation set, and whether they are the best so far."""
         c = self.counters
@@ -179,6 +189,8 @@ class Training:
         c.validated_at = c.step
         cost = self.objective.cost(metrics)
         improved = cost < c.best
+        if improved:
+            self.keep_best()
         c.best = min(c.best, cost)
         c.since_best = 0 if improved else c.since_best + 1
         if self.settings.optimizer == "ntasgd" and not self.average and self.trigger(cost):
@@ -208,6 +220,7 @@ class Training:
         }
         if self.objective.adaptive:
             values["adaptive"] = self.objective.adaptive.values()
+        tensors |= {f"best.{k}": v for k, v in self.best.items()}
         if self.average:
             tensors |= {f"average.{k}": v for k, v in self.average.tensors().items()}
             values["average"] = {"updates": self.average.updates, "decay": self.average.decay}
@@ -226,6 +239,7 @@ class Training:
         torch.set_rng_state(checkpoint.tensors["random.cpu"])
         if torch.cuda.is_available() and "random.cuda" in checkpoint.tensors:
             torch.cuda.set_rng_state(checkpoint.tensors["random.cuda"])
+        self.best = checkpoint.part("best")
         self.carried = None
         if values["carried"]:
             like = self.objective.initial_state(self.model)

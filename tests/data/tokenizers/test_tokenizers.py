@@ -201,15 +201,16 @@ def test_damaged_files(tokenizer: Tokenizer, tmp_path: Path) -> None:
     damaged = ["", whole[: len(whole) // 2], "[]", "{}", json.dumps({**without, "kind": "other"})]
     if tokenizer.kind != "byte":
         damaged += [json.dumps(without), json.dumps({**without, "characters": 3, "words": 3, "model": {}})]
+        damaged += [json.dumps({**without, "characters": [1], "words": [1, {}], "model": [[]]})]
     for text in damaged:
         path.write_text(text, encoding="utf-8")
-        with pytest.raises(UserError, match="is not a whole tokenizer"):
+        with pytest.raises(UserError, match="is damaged"):
             load_tokenizer(path)
     path.write_bytes(b"\xff\xfe")
-    with pytest.raises(UserError, match="is not a whole tokenizer"):
+    with pytest.raises(UserError, match="is damaged"):
         load_tokenizer(path)
     path.unlink()
-    with pytest.raises(UserError, match="cannot read"):
+    with pytest.raises(UserError, match="is missing"):
         load_tokenizer(path)
 
 

@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from elman.data.tokenizers.char import CharTokenizer
 from elman.data.tokenizers.tokenizer import StreamDecoder, Tokenizer
 from elman.data.tokenizers.word import WordTokenizer
 from elman.errors import UserError, nearest
+from elman.reading import check_type, read_json
 
 __all__ = [
     "TOKENIZERS",
@@ -58,16 +58,14 @@ def train_tokenizer(
 
 def tokenizer_from_json(data: dict[str, Any]) -> Tokenizer:
     """The inverse of `Tokenizer.to_json`."""
+    check_type(data["eod"], bool, "eod")
     return TOKENIZERS[data["kind"]].from_contents(data, eod=data["eod"])
 
 
 def load_tokenizer(path: Path) -> Tokenizer:
     """Read what `Tokenizer.save` wrote. Errors: `UserError` where the file is missing or damaged."""
+    contents = read_json(path, dict[str, Any])
     try:
-        return tokenizer_from_json(json.loads(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from error
-    except UserError:
-        raise
+        return tokenizer_from_json(contents)
     except Exception as error:  # the bpe library raises bare Exception for a model it cannot read
-        raise UserError(f"{path} is not a whole tokenizer ({type(error).__name__})") from error
+        raise UserError(f"{path} is damaged: no tokenizer is in it ({type(error).__name__}: {error})") from error

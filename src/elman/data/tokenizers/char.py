@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from elman.data.tokenizers.tokenizer import EOD, UNK, Ids, Tokenizer, check_range, visible
+from elman.reading import check_type
 
 
 class CharTokenizer(Tokenizer):
@@ -67,7 +68,8 @@ class CharTokenizer(Tokenizer):
 
     @classmethod
     def from_contents(cls, contents: dict[str, Any], *, eod: bool) -> CharTokenizer:
-        """The inverse of `contents`."""
+        """The inverse of `contents`. Raises `UserError` where they are of another type."""
+        check_type(contents["characters"], str, "characters")
         return cls(contents["characters"], eod=eod)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from elman.data.tokenizers.tokenizer import EOD, EOS, UNK, Ids, Tokenizer, check_range, visible
+from elman.reading import check_type
 
 MOST_WORDS = 4_000_000  # counted at a time: about half a gigabyte of memory
 
@@ -69,8 +70,9 @@ class WordTokenizer(Tokenizer):
 
     @classmethod
     def from_contents(cls, contents: dict[str, Any], *, eod: bool) -> WordTokenizer:
-        """The inverse of `contents`."""
-        return cls(list(contents["words"]), eod=eod)
+        """The inverse of `contents`. Raises `UserError` where they are of another type."""
+        check_type(contents["words"], list[str], "words")
+        return cls(contents["words"], eod=eod)
 
 
 def _without_rarest(counts: Counter[str], most: int) -> Counter[str]:

@@ -19,6 +19,7 @@ from elman.train.schedule import Budget
 
 SMALL = ["--models", "gru,elman", "--steps", "6", "--parameters", "5000", "--set", "lanes=4", "--set", "k1=8"]
 Fails = Callable[[list[str | Path], int], str]
+Contents = Callable[[Path], dict[str, bytes]]
 
 
 @pytest.fixture(scope="module")
@@ -121,3 +122,58 @@ def test_refusals(compared: Path, plain_text: Path, tmp_path: Path, fails: Fails
     assert "no such file" in fails(["compare", tmp_path / "none.txt", "-o", tmp_path / "x", *SMALL], 2)
     assert (compared / "comparison.json").read_bytes() == before
     assert not (tmp_path / "x").exists()
+
+
+def test_only_what_is_of_the_comparison_is_overwritten(
+    compared: Path, plain_text: Path, tmp_path: Path, contents: Contents, fails: Fails
+) -> None:
+    folder = shutil.copytree(compared, tmp_path / "comparison")
+    for place in ("x-1", "elsewhere"):
+        shutil.copytree(compared / "gru-1", tmp_path / place)
+    notes = folder / "gru-1" / "notes.txt"
+    notes.write_text("mine")
+    (folder / "mine-1").mkdir()
+    shutil.rmtree(folder / "gru-2")
+    (folder / "gru-2").symlink_to(tmp_path / "elsewhere")
+    (folder / "trials").symlink_to(tmp_path / "elsewhere")
+    known = json.loads((folder / "comparison.json").read_text())
+    known["plan"] |= {"models": ["../x", str(tmp_path / "x"), "mine", "gru"], "seeds": 10**12}
+    (folder / "comparison.json").write_text(json.dumps(known))
+    outside = {place: contents(tmp_path / place) for place in ("x-1", "elsewhere")}
+
+    before = contents(folder)
+    assert "notes.txt, which is not elman's" in fails(["compare", plain_text, "-o", folder, "--overwrite", *SMALL], 2)
+    assert contents(folder) == before
+    notes.unlink()
+    assert command(["compare", str(plain_text), "-o", str(folder), "--overwrite", *SMALL]) == 0
+    assert {place: contents(tmp_path / place) for place in outside} == outside
+    assert (folder / "mine-1").is_dir()
+    assert not (folder / "gru-2").exists()
+    assert not (folder / "elman-2").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda known: known | {"runs": {"gru-1": {}}}, "comparison.json is damaged (runs.gru-1.loss: Field required)"),
+        (lambda known: known | {"parameters": {"gru": {}}}, "is damaged (parameters.gru: Input should be a valid int"),
+        (lambda known: known | {"parameters": {}}, "is damaged: no parameters of elman, gru"),
+        (lambda known: known["runs"]["gru-1"]["blocks"].update(nats=[]) or known, "runs.gru-1.blocks"),
+        (lambda known: known["runs"]["gru-1"]["memory"].update(horizon=[]) or known, "runs.gru-1.memory.horizon"),
+    ],
+)
+def test_a_damaged_comparison_is_told_of(
+    compared: Path, plain_text: Path, tmp_path: Path, fails: Fails, change: Callable[[Any], Any], message: str
+) -> None:
+    folder = shutil.copytree(compared, tmp_path / "comparison")
+    known = change(json.loads((folder / "comparison.json").read_text()))
+    (folder / "comparison.json").write_text(json.dumps(known))
+    line = fails(["compare", plain_text, "-o", folder, "--resume", "--seeds", "2", *SMALL], 1)
+    assert message in line
+    assert "--overwrite" in line
+
+
+def test_a_deeply_nested_comparison_is_told_of(compared: Path, plain_text: Path, tmp_path: Path, fails: Fails) -> None:
+    folder = shutil.copytree(compared, tmp_path / "comparison")
+    (folder / "comparison.json").write_text('{"plan": ' + '{"a":' * 99999)
+    assert "is damaged" in fails(["compare", plain_text, "-o", folder, "--resume", *SMALL], 1)

@@ -63,3 +63,42 @@ def test_a_place_that_is_none(tmp_path: Path) -> None:
 def test_no_permission_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="Permission denied; choose a place"), atomic.told(tmp_path):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+
+def test_a_link_is_replaced_and_not_written_through(tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("mine")
+    for name in ("file", ".file.tmp"):
+        (tmp_path / name).symlink_to("mine")
+    atomic.write_bytes(tmp_path / "file", b"new")
+    assert (tmp_path / "mine").read_text() == "mine"
+    assert not (tmp_path / "file").is_symlink()
+    assert names(tmp_path) == ["file", "mine"]
+
+
+def test_what_a_link_points_to_is_not_removed(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "file").write_text("mine")
+    ours = tmp_path / "ours"
+    (ours / "deep" / "deeper").mkdir(parents=True)
+    (ours / "file").touch()
+    (ours / "deep" / "link").symlink_to(tmp_path / "mine")
+    (ours / "link").symlink_to(tmp_path / "mine")
+    (ours / "dangling").symlink_to("nowhere")
+    atomic.remove(ours / name for name in ("deep", "file", "link", "dangling", "nothing"))
+    assert names(ours) == []
+    assert (tmp_path / "mine" / "file").read_text() == "mine"
+
+
+def test_where_one_cannot_be_removed_none_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a").touch()
+    (tmp_path / "b" / "locked").mkdir(parents=True)
+    may = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path).name != "locked" and may(path, mode))
+    with pytest.raises(UserError, match=r"cannot remove .*/b: .*/locked is write-protected"):
+        atomic.remove([tmp_path / "a", tmp_path / "b"])
+    assert names(tmp_path) == ["a", "b"]
+
+
+def test_an_error_without_a_number_is_told_in_words(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=f"cannot write {tmp_path}: some words"), atomic.told(tmp_path):
+        raise OSError("some words")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import elman
 from elman.cli import run as command
 from elman.train import checkpoints
 
@@ -78,6 +79,55 @@ def test_resuming_what_is_finished(
     assert "is finished already (budget spent: 12 steps); a larger budget goes on" in capsys.readouterr().err
     for name in ("metrics.jsonl", "model/model.safetensors", "env.json", "config.yaml"):
         assert contents(run)[name] == before[name]
+
+
+LOSSES: dict[str, Callable[[Path], object]] = {
+    "no model": lambda run: shutil.rmtree(run / "model"),
+    "no weights": lambda run: (run / "model/model.safetensors").unlink(),
+    "torn weights": lambda run: (run / "model/model.safetensors").write_bytes(b"torn"),
+    "another model's weights": lambda run: shutil.copy(
+        checkpoints.paths(run / "checkpoints")[0], run / "model/model.safetensors"
+    ),
+    "no config": lambda run: (run / "model/config.json").unlink(),
+    "a torn config": lambda run: (run / "model/config.json").write_text("{"),
+    "no tokenizer": lambda run: (run / "model/tokenizer.json").unlink(),
+    "no card": lambda run: (run / "model/README.md").unlink(),
+    "weights that are a link": lambda run: _linked(run / "model/model.safetensors"),
+    "settings of its machine that are too deep": lambda run: (run / "env.json").write_text("[" * 99999),
+}
+
+
+def _linked(path: Path) -> None:
+    moved = path.rename(path.parents[2] / path.name)
+    path.symlink_to(moved)
+
+
+@pytest.fixture(scope="module")
+def past_its_best(plain_text: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run whose last validation was not its best: the weights of the last step are not the model's."""
+    run = tmp_path_factory.mktemp("past") / "run"
+    rates = ["--set", "learning_rate=30", "--set", "schedule=constant", "--set", "optimizer=sgd", "--set", "clip=none"]
+    steps = ["--set", "validate_every=1", "--steps", "6"]
+    assert command(["train", str(plain_text), "-o", str(run), *steps, *rates, *SMALL]) == 0
+    records = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    last = [record for record in records if "validation" in record][-1]
+    assert last["validation"]["loss"] > last["best"]
+    return run
+
+
+@pytest.mark.parametrize("lose", LOSSES.values(), ids=LOSSES)
+def test_resuming_writes_the_model_folder_again(
+    contents: Contents, past_its_best: Path, tmp_path: Path, plain_text: Path, lose: Callable[[Path], object]
+) -> None:
+    run = shutil.copytree(past_its_best, tmp_path / past_its_best.name)
+    before = contents(run)
+    lose(run)
+    assert command(["train", str(plain_text), "-o", str(run), "--resume"]) == 0
+    after = contents(run)
+    for name in ("model.safetensors", "config.json", "tokenizer.json"):
+        assert after[f"model/{name}"] == before[f"model/{name}"]
+    assert (run / "model" / "README.md").exists()
+    elman.load(run)
 
 
 def test_another_number_of_threads(run: Path, plain_text: Path, capsys: pytest.CaptureFixture[str]) -> None:

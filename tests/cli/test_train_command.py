@@ -254,3 +254,33 @@ def test_debug_shows_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caps
     monkeypatch.setenv("ELMAN_DEBUG", "")
     assert command(["--debug", "train", str(tmp_path / "missing.txt"), "-o", str(tmp_path / "run")]) == 2
     assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["checkpoints", "model", "metrics.jsonl", "env.json", "cache"])
+def test_overwrite_unlinks_a_link_and_leaves_what_it_points_to(
+    contents: Contents, run: Path, plain_text: Path, tmp_path: Path, name: str
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    (run / name).rename(elsewhere)
+    (run / name).symlink_to(elsewhere)
+    before = contents(tmp_path / "elsewhere") if elsewhere.is_dir() else elsewhere.read_bytes()
+    arguments = ["train", str(plain_text), "-o", str(run), "--overwrite", "--steps", "2", *SMALL]
+    for _ in range(2):
+        assert command(arguments) == 0
+        if name != "cache":  # which is kept, wherever it lies
+            assert not (run / name).is_symlink()
+        assert (contents(elsewhere) if elsewhere.is_dir() else elsewhere.read_bytes()) == before
+    elman.load(run)
+
+
+@pytest.mark.parametrize("name", ["train.bin", "train.json", "corpus.json", "tokenizer.json"])
+def test_a_folder_in_the_cache_is_told_of_before_anything_is_lost(
+    contents: Contents, run: Path, plain_text: Path, fails: Fails, name: str
+) -> None:
+    (run / "cache" / name).unlink()
+    (run / "cache" / name).mkdir()
+    (run / "cache" / name / "file").write_text("mine")
+    before = contents(run)
+    line = fails(["train", plain_text, "-o", run, "--resume"], 1)
+    assert f"cannot write {run / 'cache' / name}: a folder is in its place; move the folder away" in line
+    assert contents(run) == before

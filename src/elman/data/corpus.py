@@ -131,10 +131,10 @@ def _parts(sources: list[Source], surveys: list[Survey]) -> list[Part]:
 
 
 def _build(cache: Path, tokenizer: Tokenizer, parts: list[Part], fingerprint: str, progress: Progress | None) -> Corpus:
-    places = [cache / name for name in ("corpus.json", "tokenizer.json", "train.bin", "valid.bin")]
-    atomic.check_replaceable(*places)
+    files = ("corpus.json", "tokenizer.json", "train.bin", "train.json", "valid.bin", "valid.json")
+    atomic.check_replaceable(*(cache / name for name in files))
     with atomic.told(cache):
-        places[0].unlink(missing_ok=True)  # from here on, and until all is whole, there is no corpus
+        (cache / "corpus.json").unlink(missing_ok=True)  # from here on, and until all is whole, there is no corpus
     train, valid = (
         _write_part(cache / f"{name}.bin", part, tokenizer, fingerprint, progress)
         for name, part in zip(["train", "valid"], parts, strict=True)

@@ -17,7 +17,7 @@ from elman.data.pairs import Pair
 from elman.data.sequences import PairPart, Sequences
 from elman.data.textfile import Piece
 from elman.data.tokenfile import TokenFile, open_tokens, write_json, write_tokens
-from elman.data.vocabularies import Tokenizers, load_tokenizers
+from elman.data.vocabularies import NAMES, Tokenizers, load_tokenizers
 from elman.errors import UserError
 
 FORMAT = 1  # of the cache: another one is made anew
@@ -77,7 +77,8 @@ def write(
     Errors: `UserError` where the cache cannot be written.
     """
     encoded = [cache / f"train.{side}.bin" for side in SIDES]
-    atomic.check_replaceable(*encoded, *(cache / name for name in ("pairs.json", "valid.jsonl")))
+    others = [cache / name for name in ("pairs.json", "valid.jsonl", *(f"{name}.json" for name in NAMES))]
+    atomic.check_replaceable(*encoded, *(path.with_suffix(".json") for path in encoded), *others)
     with atomic.told(cache):
         (cache / "pairs.json").unlink(missing_ok=True)
     part = None

@@ -4,7 +4,7 @@ VENV   := .venv
 NATIVE := src/elman/kernels/native
 BIN    := $(VENV)/bin
 
-.PHONY: help setup demo test lint types sanitize bench clean
+.PHONY: help setup demo test slow lint types sanitize bench clean
 help:             ## this list
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/'
 
@@ -30,6 +30,9 @@ demo: setup       ## train on the Python standard library for a minute, then wri
 # Two tests at a time, each on one thread: two that share two cores by threads would wait for each other.
 test: setup lint types  ## lint, types and every test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+
+slow: setup       ## the tests that take minutes: 1,500 hostile inputs (more: INPUTS=20000 SEED=7 make slow)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m slow
 
 lint: setup
 	$(BIN)/ruff check .

@@ -6,6 +6,7 @@ Beside `NAME.bin` lies `NAME.json`, written last: without it, or where it does n
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from elman.data.tokenizers import Tokenizer
 from elman.errors import UserError
 
 MOST_MAPPED = 1 << 24  # tokens read before a map is let go
+BLOCK = 1 << 20  # bytes read at once to check a file: about a second a gigabyte
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class TokenFile:
     unknown: int  # tokens that are `<unk>`
     tokenizer: str  # fingerprint
     source: str  # what the caller says it was made from
+    crc32: int  # of all its bytes
 
     def __len__(self) -> int:
         return self.tokens
@@ -85,6 +88,7 @@ def write_tokens(path: Path, pieces: Iterable[Piece], tokenizer: Tokenizer, sour
         facts.unlink(missing_ok=True)
         with atomic.writing(path) as file:
             counts = _encode(pieces, tokenizer, file)
+        counts["crc32"] = _crc32(path)
         dtype = cast(Literal["<u2", "<u4"], tokenizer.dtype.str)
         made = TokenFile(path, dtype, **counts, tokenizer=tokenizer.fingerprint, source=source)
         write_json(facts, {**asdict(made), "path": path.name})
@@ -112,10 +116,18 @@ def open_tokens(path: Path) -> TokenFile | None:
     try:
         file = reading.read_json(path.with_suffix(".json"), TokenFile)
         reading.check_file(path)
-        whole = path.stat().st_size == file.tokens * np.dtype(file.dtype).itemsize
+        whole = path.stat().st_size == file.tokens * np.dtype(file.dtype).itemsize and _crc32(path) == file.crc32
     except (OSError, UserError):
         return None
     return replace(file, path=path) if whole else None
+
+
+def _crc32(path: Path) -> int:
+    total = 0
+    with path.open("rb") as file:
+        while block := file.read(BLOCK):
+            total = zlib.crc32(block, total)
+    return total
 
 
 def write_json(path: Path, value: object) -> None:

@@ -1,0 +1,51 @@
+"""Hostile inputs by the thousand: no fault of elman's own, no hang, no lost file (see `fuzzing`).
+
+INPUTS=20000 SEED=7 make slow        more of them, from another seed
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from elman.cli import run as command
+from fuzzing import Given, check
+
+pytestmark = pytest.mark.slow
+INPUTS, SEED = int(os.environ.get("INPUTS", "1500")), int(os.environ.get("SEED", "1"))
+PART = 50  # inputs of one test
+
+
+@pytest.fixture(scope="session")
+def given(plain_text: Path, tmp_path_factory: pytest.TempPathFactory) -> Given:
+    folder = tmp_path_factory.mktemp("given")
+    small = ["--set", "hidden_size=8", "--set", "embedding_size=6"]
+    lanes = ["--set", "lanes=4", "--set", "k1=8"]
+    heads = ["--set", "hidden_size=8", "--set", "num_heads=2", "--set", "num_layers=2", "--set", "window=8"]
+    pairs = folder / "pairs.tsv"
+    pairs.write_text("".join(f"{number:03d}\t{str(number)[::-1]}\n" for number in range(60)))
+    every = ["--steps", "12", "--set", "checkpoint_every=5"]
+    trainings = {
+        "lstm": [str(plain_text), *every, *small, *lanes],
+        "transformer": [str(plain_text), *every, "--model", "transformer", *heads, *lanes],
+        "pairs": [str(pairs), *every, *small, "--set", "batch_tokens=100"],
+    }
+    for name, arguments in trainings.items():
+        assert command(["train", *arguments, "-o", str(folder / name)]) == 0
+    comparing = ["--models", "gru,elman", "--steps", "3", "--parameters", "3000", *lanes]
+    assert command(["compare", str(plain_text), "-o", str(folder / "comparison"), *comparing]) == 0
+    runs = {name: folder / name for name in trainings}
+    return Given(runs, folder / "comparison", plain_text, pairs, [*small, *lanes], comparing)
+
+
+@pytest.mark.parametrize("part", range(-(-INPUTS // PART)))
+def test_hostile_inputs(given: Given, part: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    wrong = []
+    for number in range(part * PART, min((part + 1) * PART, INPUTS)):
+        place = tmp_path / str(number)
+        place.mkdir()
+        if found := check(given, SEED * 1_000_000 + number, place):
+            wrong.append(found)
+    assert not wrong, "\n\n".join(wrong)

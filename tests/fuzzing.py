@@ -46,24 +46,12 @@ NUMBERS: list[Any] = [
     float("inf"),
 ]
 HOSTILE: list[Any] = [*NUMBERS, None, True, {}, [], [[]], {"a": {}}, "", "x", "../outside", "/", "é\u2028\x00", "lstm"]
-WORDS = [
-    "0",
-    "1",
-    "2",
-    "-1",
-    "0.5",
-    "1e400",
-    "nan",
-    "inf",
-    "-inf",
-    "99999999999999999999",
-    "",
-    " ",
-    "x",
-    "٣",
-    "1_0",
-    "0x9",
-]
+HUGE = "99999999999999999999"
+WORDS = ["0", "1", "2", "-1", "0.5", "1e400", "nan", "inf", "-inf", HUGE, "", " ", "x", "٣", "1_0", "0x9"]
+
+
+MARKS = [b"\x00", b"\xff", b"\xef\xbb\xbf", b"\xff\xfe", b"\xe2\x80\xa8"]
+JUNK = [*MARKS, b"\r", b"\t", b"\n" * 9, b'{"text": ', b"w" * 5000]
 
 
 class Hung(BaseException):
@@ -105,7 +93,9 @@ def check(given: Given, seed: int, place: Path) -> str:
     with contextlib.chdir(place):
         code, out, err = tried(made.arguments, made.stdin)
     wrong = faults(code, out, err, "--json" in made.arguments)
-    if (outside / "mine.txt").read_text() != "mine" or names(outside) != {"mine.txt"}:
+    # A run that goes on writes into a folder of its own that is a link; nobody removes what was there.
+    goes_on = "--resume" in made.arguments
+    if (outside / "mine.txt").read_text() != "mine" or not (goes_on or names(outside) == {"mine.txt"}):
         wrong.append("a file outside was touched")
     if lost := lost_names(made, before, code):
         wrong.append(f"lost: {sorted(lost)}")
@@ -383,7 +373,7 @@ def numbers(given: Given, rng: random.Random, place: Path) -> Input:
         ("evaluate", lstm, text): ("lanes",),
         ("evaluate", pairs, str(given.pairs)): ("beam", "length-penalty", "batch"),
         ("train", text, "-o", str(place / "new"), *given.training): ("steps", "epochs", "for", "seed"),
-        ("compare", text, "-o", str(place / "new"), *given.comparing): ("parameters", "seeds", "trials", "seed", "steps"),
+        ("compare", text, "-o", str(place / "new"), *given.comparing): ("parameters", "seeds", "trials", "seed"),
         ("bench", "--cells", "gru", "--shapes", "3,1,4", "--seconds", "0.001"): ("seconds", "shapes", "threads"),
         ("lab", "powers", "--quick"): ("seed",),
     }  # fmt: skip
@@ -391,7 +381,7 @@ def numbers(given: Given, rng: random.Random, place: Path) -> Input:
     option = rng.choice(commands[fixed])
     # A training of any length and any number of trainings are what was asked for: only what cannot be is tried.
     endless = option in ("tokens", "steps", "epochs", "for", "seeds", "trials", "seconds")
-    word = rng.choice([word for word in WORDS if not endless or word not in ("99999999999999999999", "1_0")])
+    word = rng.choice([word for word in WORDS if not endless or word not in (HUGE, "1_0")])
     return Input([*fixed, f"--{option}={word}"], None)
 
 

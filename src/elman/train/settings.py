@@ -78,7 +78,7 @@ class Optimization(Section):
     """How a model is trained, whatever the task."""
 
     seed: int = Field(1, ge=0, lt=2**63)  # what torch takes
-    accumulate: int = Field(1, ge=1)  # batches a step sums the gradients of
+    accumulate: int = Field(1, ge=1, le=1 << 16)  # batches a step sums the gradients of
     optimizer: Literal["adamw", "muon", "sgd", "ntasgd"] = "adamw"
     learning_rate: float = Field(4e-3, gt=0)
     muon_rate: float = Field(0.02, gt=0)  # muon: of the matrices between hidden states

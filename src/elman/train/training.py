@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import asdict, dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
 
 from elman import state as states
 from elman.errors import UserError
+from elman.reading import parse_json
 from elman.state import State
 from elman.train import optimizers
 from elman.train.averaging import Average
@@ -23,23 +24,7 @@ from elman.train.clipping import Clipped, Clipper
 from elman.train.objective import Loss, Objective, Place
 from elman.train.schedule import Budget, learning_rate
 from elman.train.settings import Optimization
-
-
-@dataclass
-class Counters:
-    """The numbers a training counts."""
-
-    step: int = 0  # optimiser steps taken or skipped
-    epoch: int = 0
-    batch: int = 0  # the next one in this epoch
-    targets: int = 0  # seen so far
-    seconds: float = 0.0  # spent, in this and earlier sessions
-    skipped: int = 0  # steps whose loss or gradient was not finite
-    bad_in_a_row: int = 0
-    best: float = float("inf")
-    since_best: int = 0  # validations
-    metrics_bytes: int = 0  # of metrics.jsonl
-    validated_at: int = 0  # step
+from elman.train.stored import Averaged, Counters, Values
 
 
 @dataclass
@@ -211,29 +196,34 @@ class Training:
             tensors["random.cuda"] = torch.cuda.get_rng_state()
         if self.carried is not None:
             tensors |= states.flatten(self.carried, "carried")
-        values: dict[str, Any] = {
-            "counters": asdict(self.counters) | {"seconds": self.seconds},
-            "optimizer": slots,
-            "norms": list(self.clipper.norms),
-            "losses": self.trigger.losses,
-            "carried": self.carried is not None,
-        }
-        if self.objective.adaptive:
-            values["adaptive"] = self.objective.adaptive.values()
+        values = Values(
+            replace(self.counters, seconds=self.seconds),
+            slots,
+            list(self.clipper.norms),
+            list(self.trigger.losses),
+            self.carried is not None,
+            self.objective.adaptive.values() if self.objective.adaptive else None,
+            Averaged(self.average.updates, self.average.decay) if self.average else None,
+        )
         tensors |= {f"best.{k}": v for k, v in self.best.items()}
         if self.average:
             tensors |= {f"average.{k}": v for k, v in self.average.tensors().items()}
-            values["average"] = {"updates": self.average.updates, "decay": self.average.decay}
-        return Checkpoint(tensors, values)
+        return Checkpoint(tensors, asdict(values))
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """The inverse of `to_checkpoint`."""
-        values = checkpoint.values
+        """The inverse of `to_checkpoint`.
+
+        Raises:
+            ValueError, LookupError, RuntimeError: it is that of another training, or damaged.
+        """
+        values = parse_json(json.dumps(checkpoint.values), Values, "a checkpoint")
+        if values.counters.batch > self.objective.batches(values.counters.epoch):
+            raise ValueError(f"there is no batch {values.counters.batch} in an epoch")
         self.model.load_state_dict(checkpoint.part("model"))
         optimizer = self.optimizer.state_dict()
         optimizer["state"] = {
             int(index): {slot: checkpoint.tensors[f"optimizer.{index}.{slot}"] for slot in slots}
-            for index, slots in values["optimizer"].items()
+            for index, slots in values.optimizer.items()
         }
         self.optimizer.load_state_dict(optimizer)
         torch.set_rng_state(checkpoint.tensors["random.cpu"])
@@ -241,17 +231,17 @@ class Training:
             torch.cuda.set_rng_state(checkpoint.tensors["random.cuda"])
         self.best = checkpoint.part("best")
         self.carried = None
-        if values["carried"]:
+        if values.carried:
             like = self.objective.initial_state(self.model)
             assert like is not None
             self.carried = states.unflatten(checkpoint.tensors, like, "carried")
             self.carried = states.to(self.carried, self.parameters[0].device)
-        self.counters = Counters(**values["counters"])
+        self.counters = values.counters
         self.resumed_at, self.resumed_step = time.perf_counter(), self.counters.step
-        self.clipper.norms = deque(values["norms"])
-        self.trigger.losses = list(values["losses"])
-        if self.objective.adaptive:
-            self.objective.adaptive.restore(values["adaptive"])
-        if "average" in values:
-            self.average = Average(self.model, values["average"]["decay"])
-            self.average.load(checkpoint.part("average"), values["average"]["updates"])
+        self.clipper.norms = deque(values.norms)
+        self.trigger.losses = list(values.losses)
+        if self.objective.adaptive and values.adaptive:
+            self.objective.adaptive.restore(values.adaptive)
+        if values.average:
+            self.average = Average(self.model, values.average.decay)
+            self.average.load(checkpoint.part("average"), values.average.updates)

@@ -283,8 +283,8 @@ def _change_tensors(path: Path, rng: random.Random) -> None:
 
 
 def files(folder: Path) -> Iterator[Path]:
-    """The files below a folder, in one order."""
-    return (path for path in sorted(folder.rglob("*")) if path.is_file())
+    """The files below a folder that are no links, in one order."""
+    return (path for path in sorted(folder.rglob("*")) if path.is_file() and not path.is_symlink())
 
 
 def a_damaged_run(given: Given, rng: random.Random, place: Path) -> Input:
@@ -301,7 +301,7 @@ def a_damaged_run(given: Given, rng: random.Random, place: Path) -> Input:
         # As many tries for a small folder's files as for a large one's.
         for _ in range(rng.choice((1, 1, 2))):
             top = rng.choice([path for path in sorted(run.iterdir()) if path.name != ".lock"])
-            below = list(files(top)) if top.is_dir() else [top] if top.is_file() else []
+            below = [path for path in files(run) if path == top or top in path.parents]
             if below:
                 said.append(damage(rng.choice(below), rng, place / "outside"))
     text = str(given.pairs if name == "pairs" else given.text)

@@ -53,3 +53,23 @@ def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot write"):
         Journal(tmp_path / "file" / "metrics.jsonl")
+
+
+def test_a_link_is_not_written_through(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("mine\nmine\n")
+    for name, target in (("metrics.jsonl", "mine.txt"), ("timing.jsonl", "nowhere")):
+        (tmp_path / name).symlink_to(target)
+        with Journal(tmp_path / name, keep=5) as journal:
+            journal.write({"step": 1})
+        assert not (tmp_path / name).is_symlink()
+    assert (tmp_path / "mine.txt").read_text() == "mine\nmine\n"
+    assert (tmp_path / "metrics.jsonl").read_text() == 'mine\n{"step": 1}\n'
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_damaged_lines_are_told_of(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    for line in ('{"step": {}}', '{"loss": 1}', "{", '{"step": 1, "gradient_norm": {}}', '{"step": 1, "loss": "x"}'):
+        path.write_text('{"step": 1, "loss": null}\n' + line + "\n")
+        with pytest.raises(UserError, match=r"metrics.jsonl, line 2, is damaged"):
+            list(read(path))

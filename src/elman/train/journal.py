@@ -15,7 +15,7 @@ from typing import Any, Required, cast
 
 from typing_extensions import TypedDict  # pydantic needs it until Python 3.12
 
-from elman.atomic import told
+from elman.atomic import told, write_bytes
 from elman.reading import check_file, read_json_lines
 
 
@@ -48,6 +48,8 @@ class Journal:
             path.parent.mkdir(parents=True, exist_ok=True)
             if path.exists():
                 check_file(path)
+            if path.is_symlink():  # what it points to is not to be cut and added to
+                write_bytes(path, path.read_bytes() if path.exists() else b"")
             self.file = path.open("ab")
             size = self.file.tell()
             self.file.truncate(path.read_bytes().rfind(b"\n") + 1 if keep is None else min(keep, size))

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from elman.report.axes import Scale, span, svg
+from elman.report.charts import Mark
 from elman.report.figure import Figure, Table, number
 
 CHARACTER = 7.0  # width of a name's letters, about
@@ -24,12 +25,17 @@ def bar_chart(
     notes: Sequence[str] = (),
     limit: float | None = None,
     colour: int = 1,
+    marks: Sequence[Mark] = (),
 ) -> Figure:
     """Horizontal bars from zero, one below the other; `notes` stand after the values, `limit` ends the axis."""
     left = min(210.0, max((len(name) for name in names), default=0) * CHARACTER + 14)
     room = 60 + max((len(note) for note in notes), default=0) * CHARACTER
-    row, top = (22, 26) if len(names) <= 16 else (16, 26)
-    low, high = span([values], zero=True) if limit is None else (min(0.0, float(np.min(values, initial=0))), limit)
+    row, top = (22 if len(names) <= 16 else 16), 26 + 16 * len(marks)
+    low, high = (
+        span([values, np.array([mark.x for mark in marks])], zero=True)
+        if limit is None
+        else (min(0.0, float(np.min(values, initial=0))), limit)
+    )
     scale = Scale(low, high, left, 480 - room)
     zero = float(scale(0.0))
     parts = [f'<text class="label" x="4" y="14">{escape(x)}</text>']
@@ -44,6 +50,7 @@ def bar_chart(
             f"{escape(number(value) + note)}</text>"
         )
     height = top + row * len(names) + 8
+    parts += [_mark(mark, float(scale(mark.x)), 38 + 16 * index, height - 8) for index, mark in enumerate(marks)]
     parts.append(f'<path class="axis" d="M{zero:.1f} {top}V{height - 8}"/>')
     rows = [
         (name, value, *([notes[index]] if notes else []))
@@ -51,3 +58,11 @@ def bar_chart(
     ]
     table = Table(["", x, *([""] if notes else [])], rows)
     return Figure(title, svg("".join(parts), 480, height, title), reading, table)
+
+
+def _mark(mark: Mark, x: float, y: float, foot: float) -> str:
+    """A dotted line down from its word."""
+    return (
+        f'<path class="mark" d="M{x:.1f} {y - 10}V{foot:g}"/>'
+        f'<text class="note" x="{x + 5:.1f}" y="{y}">{escape(mark.text)}</text>'
+    )

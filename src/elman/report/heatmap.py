@@ -51,13 +51,13 @@ def heatmap(
     inner = width - left - RIGHT
     height = max(120.0, min(inner * R / C, 330.0 if wide else inner), R * ROW if rows else 0.0)
     upright = bool(columns) and _longest(below) > inner / C
-    foot, room = TOP + height, _longest(below) + 10 if upright else 18.0
+    middle, foot, room = left + inner / 2, TOP + height, _longest(below) + 10 if upright else 18.0
     parts = [
         f'<image x="{left:g}" y="{TOP}" width="{inner:g}" height="{height:g}" preserveAspectRatio="none" '
         f'href="data:image/png;base64,{base64.b64encode(picture(values, full)).decode()}"/>',
         f'<rect class="box" x="{left:g}" y="{TOP}" width="{inner:g}" height="{height:g}"/>',
         f'<text class="label" x="4" y="14">{escape(y)}</text>',
-        f'<text class="label" x="{left + inner / 2:g}" y="{foot + room + 16:g}" text-anchor="middle">{escape(x)}</text>',
+        f'<text class="label" x="{middle:g}" y="{foot + room + 16:g}" text-anchor="middle">{escape(x)}</text>',
     ]
     for index, name in beside.items():
         parts.append(_text(name, left - 5, TOP + height * (index + 0.5) / R + 3, "end"))

@@ -46,7 +46,8 @@ def look(subject: Subject) -> Part:
     names = [[f"layer {depth + 1} head {head + 1}" for head in range(w.shape[1])] for depth, w in enumerate(every)]
     previous = previous_token_scores(every, model.window)
     known = torch.from_numpy(np.unique(subject.tokens))
-    induction = None if model.window == 1 else induction_scores(model, length=INDUCTION, tokens=known)
+    length = min(INDUCTION, model.window or INDUCTION)
+    induction = induction_scores(model, length=length, tokens=known) if length > 1 else None
     even = 1 / even_look(np.arange(windows.shape[1]), model.window)  # how many steps each one sees
     flat = [name for layer in names for name in layer]
     figures = _score_figures(flat, scores, even)

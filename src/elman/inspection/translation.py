@@ -12,15 +12,13 @@ import torch
 
 from elman.decode.translate import Beam, Translator
 from elman.inspection.clipping import look_at_journal
-from elman.inspection.pairs import Pairs, open_pairs
+from elman.inspection.pairs import Pairs
 from elman.inspection.part import Part
 from elman.lens.heads import LEAST, HeadScores
 from elman.lens.source import AlignmentScores, loss_gradients, score_alignment, source_gradients
 from elman.models import EncoderDecoder, TransformerEncoderDecoder
 from elman.report import Figure, Line, Mark, Section, bar_chart, heatmap, line_chart, passages
 from elman.report.figure import number
-
-__all__ = ["PARTS", "open_pairs"]
 
 PAIRS = 256  # pairs that are measured
 BINS = (0.1, 0.5, 0.9)  # quantiles
@@ -39,13 +37,8 @@ def look_at_alignments(pairs: Pairs) -> Part:
         best = translation.candidates[0]
         same = best.text == reference
         exact += same
-        groups.append(
-            [
-                ("source", source),
-                ("translation", best.text),
-                ("reference (the same)" if same else "reference", reference),
-            ]
-        )
+        beside = "reference (the same)" if same else "reference"
+        groups.append([("source", source), ("translation", best.text or "(nothing)"), (beside, reference)])
         numbers[source] = {"translation": best.text, "reference": reference, "exact": same}
         if best.alignment is not None and best.tokens:
             weights = np.array(best.alignment)[: len(best.tokens)]
@@ -58,7 +51,7 @@ def look_at_alignments(pairs: Pairs) -> Part:
                 "entropy": scores.entropy,
                 "monotonicity": scores.monotonicity,
             }
-    agreement = f"{exact} of {len(groups)} translations are the same as their references, letter by letter"
+    agreement = f"{exact} of {len(groups)} translations are the same as their references"
     text = "What the model makes of some sources, and what it should have made of them" + (
         "; and where it looks while it writes." if attends else ". It has no attention, so that it looks at no place."
     )
@@ -157,7 +150,7 @@ def look_at_heads(pairs: Pairs) -> Part:
         marks=[Mark(trained.even, "an even look"), Mark(sharpest_before, f"the sharpest head {pairs.fresh_name}")],
         reading="How widely each head looks: 0 is one token alone, and e to this number about how many share it.",
     )
-    lines = [_sharpest_words(names, trained, fresh, pairs.fresh_name)]
+    lines = [sharpest_words(names, trained, fresh, pairs.fresh_name)]
     text = (
         f"Each of the decoder's layers attends to the source, with {trained.mean.shape[1]} heads. The sharpest head is "
         f"named where its sharpness (1 - entropy / that of an even look) is at least {LEAST:.0%} of the way to 1 from "
@@ -192,7 +185,8 @@ def _spread(
     return Spread(sums.sum(0) / tokens.sum(), float(even @ tokens / tokens.sum()), 1 - rows)
 
 
-def _sharpest_words(names: Sequence[str], trained: Spread, fresh: Spread, fresh_name: str) -> str:
+def sharpest_words(names: Sequence[str], trained: Spread, fresh: Spread, fresh_name: str) -> str:
+    """The sharpest head, if it stands out from those of the untrained model; or that there is none."""
     scores = HeadScores(trained.sharpness, float(fresh.sharpness.mean(0).max(initial=0.0)))
     place = int(trained.mean.argmin())
     nats = f"{number(float(trained.mean.flat[place]))} nats"

@@ -115,17 +115,16 @@ def induction_scores(
 
     Args:
         model: a Transformer.
-        length: n, at least 2; 2n steps are read. A window that is shorter takes its place.
+        length: n, at least 2; 2n steps are read, and a window that is shorter than n sees nothing.
         rows: how many random sequences.
         tokens: which ones to draw from; None is the whole vocabulary.
         seed: of the drawing.
 
     Raises:
-        UserError: the model sees one step alone.
+        UserError: a shorter length.
     """
-    length = min(length, model.window or length)
     if length < 2:
-        raise UserError("induction", expected="a model that sees at least 2 steps", got=length)
+        raise UserError("length", expected="at least 2 tokens that are repeated", got=length)
     generator = torch.Generator().manual_seed(seed)
     known = torch.arange(model.vocab_size) if tokens is None else tokens
     drawn = known[torch.randint(len(known), (rows, length), generator=generator)]
@@ -133,7 +132,8 @@ def induction_scores(
     asked = np.arange(length, 2 * length)
     every = attention_weights(model, lambda: model.read(twice))
     scores = np.stack([weights[:, :, asked, asked - length + 1].mean(2) for weights in every], axis=1)
-    return HeadScores(scores, float(even_look(asked, model.window).mean()))
+    seen = model.window is None or model.window >= length
+    return HeadScores(scores, float(even_look(asked, model.window).mean()) if seen else 0.0)
 
 
 def induction_score(

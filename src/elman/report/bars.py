@@ -12,6 +12,7 @@ from elman.report.axes import Scale, span, svg
 from elman.report.charts import Mark
 from elman.report.figure import Figure, Table, number
 
+WIDTH = 480
 CHARACTER = 7.0  # width of a name's letters, about
 
 
@@ -36,7 +37,7 @@ def bar_chart(
         if limit is None
         else (min(0.0, float(np.min(values, initial=0))), limit)
     )
-    scale = Scale(low, high, left, 480 - room)
+    scale = Scale(low, high, left, WIDTH - room)
     zero = float(scale(0.0))
     parts = [f'<text class="label" x="4" y="14">{escape(x)}</text>']
     for index, (name, value) in enumerate(zip(names, values.tolist(), strict=True)):
@@ -57,12 +58,14 @@ def bar_chart(
         for index, (name, value) in enumerate(zip(names, values.tolist(), strict=True))
     ]
     table = Table(["", x, *([""] if notes else [])], rows)
-    return Figure(title, svg("".join(parts), 480, height, title), reading, table)
+    return Figure(title, svg("".join(parts), WIDTH, height, title), reading, table)
 
 
 def _mark(mark: Mark, x: float, y: float, foot: float) -> str:
     """A dotted line down from its word."""
+    left = x > WIDTH / 2
     return (
         f'<path class="mark" d="M{x:.1f} {y - 10}V{foot:g}"/>'
-        f'<text class="note" x="{x + 5:.1f}" y="{y}">{escape(mark.text)}</text>'
+        f'<text class="note" x="{x + (-5 if left else 5):.1f}" y="{y}" text-anchor="{"end" if left else "start"}">'
+        f"{escape(mark.text)}</text>"
     )

@@ -15,8 +15,9 @@ import numpy.typing as npt
 from elman.report.axes import svg
 from elman.report.figure import Figure, Table
 
-COLUMN, ROW = 9.4, 10.5  # the least room that a name takes along a side, across its letters
-LETTER = 5.6  # and a letter along them
+COLUMN, ROW = 9.4, 12.0  # the least room that a name takes along a side, across its letters
+SMALL, LARGE = 9.5, 11.5  # pixels, of its letters
+LETTER = 0.59  # the room of a letter along them, of its size
 MOST_LETTERS = 20  # of a name that is drawn
 NARROW, WIDE, TOP, RIGHT = 480, 980, 26, 16
 LEVELS = 127  # on either side of zero
@@ -38,20 +39,22 @@ def heatmap(
     """A matrix (R, C), row 0 at the top: orange above zero, blue below, the page's colour at zero.
 
     `limit` is the value of full colour (None: the largest there is). `rows` and `columns` name what is along the
-    sides: every name is written, upright where it is too long for its column, and the figure grows until they all have
+    sides: every name is written, turned where it is too long for its column, and the figure grows until they all have
     room. Where there are no names, some numbers are written.
     """
     R, C = values.shape
     full = float(np.nanmax(np.abs(values), initial=0.0)) if limit is None else limit
-    beside, below = _names(rows, R, 330 / ROW), _names(columns, C, 400 / (LETTER * (1 + len(str(C)))))
-    left = max(58.0, _longest(beside) + 12)
+    beside, below = _names(rows, R, 330 / ROW), _names(columns, C, 400 / (LARGE * LETTER * (1 + len(str(C)))))
+    left = max(58.0, _longest(beside, LARGE) + 12)
     least = left + RIGHT + (C * COLUMN if columns else 0.0)
     wide = wide or least > NARROW
     width = max(float(WIDE if wide else NARROW), least)
     inner = width - left - RIGHT
     height = max(120.0, min(inner * R / C, 330.0 if wide else inner), R * ROW if rows else 0.0)
-    upright = bool(columns) and _longest(below) > inner / C
-    middle, foot, room = left + inner / 2, TOP + height, _longest(below) + 10 if upright else 18.0
+    size = min(LARGE, max(SMALL, inner / C - 1))
+    turned = {index for index, name in below.items() if columns and _longest({0: name}, size) > inner / C}
+    middle, foot = left + inner / 2, TOP + height
+    room = max(18.0, _longest({index: below[index] for index in turned}, size) + 10)
     parts = [
         f'<image x="{left:g}" y="{TOP}" width="{inner:g}" height="{height:g}" preserveAspectRatio="none" '
         f'href="data:image/png;base64,{base64.b64encode(picture(values, full)).decode()}"/>',
@@ -60,10 +63,11 @@ def heatmap(
         f'<text class="label" x="{middle:g}" y="{foot + room + 16:g}" text-anchor="middle">{escape(x)}</text>',
     ]
     for index, name in beside.items():
-        parts.append(_text(name, left - 5, TOP + height * (index + 0.5) / R + 3, "end"))
+        parts.append(_text(name, LARGE, left - 5, TOP + height * (index + 0.5) / R + 4, "end"))
     for index, name in below.items():
         at = left + inner * (index + 0.5) / C
-        parts.append(_text(name, at + 3, foot + 6, "end", True) if upright else _text(name, at, foot + 13, "middle"))
+        place = (at + 3, foot + 6, "end", -90) if index in turned else (at, foot + 13, "middle")
+        parts.append(_text(name, size, *place))
     drawing = svg("".join(parts), width, foot + room + 24, title, least=width)
     rows, columns = rows or [*map(str, range(R))], columns or [*map(str, range(C))]
     table = Table(["", *columns], [[rows[r], *map(_short, values[r].tolist())] for r in range(R)])
@@ -96,9 +100,9 @@ def _names(given: Sequence[str] | None, count: int, most: float) -> dict[int, st
     return {index: str(index) for index in range(0, count, max(1, int(np.ceil(count / most))))}
 
 
-def _longest(names: dict[int, str]) -> float:
+def _longest(names: dict[int, str], size: float) -> float:
     """The room that the longest name takes along its letters."""
-    return max((letters(shorten(name)) for name in names.values()), default=0) * LETTER
+    return max((letters(shorten(name)) for name in names.values()), default=0) * LETTER * size
 
 
 def letters(name: str) -> int:
@@ -122,12 +126,15 @@ def shorten(name: str, most: int = MOST_LETTERS) -> str:
     return f"{head}…{tail}"
 
 
-def _text(name: str, x: float, y: float, anchor: str, upright: bool = False) -> str:
+def _text(name: str, size: float, x: float, y: float, anchor: str, turn: int = 0) -> str:
     """A name; the whole of one that is too long appears under the pointer."""
     shown = shorten(name)
-    turn = f' transform="rotate(-90 {x:.1f} {y:.1f})"' if upright else ""
+    turned = f' transform="rotate({turn} {x:.1f} {y:.1f})"' if turn else ""
     title = f"<title>{escape(name)}</title>" if shown != name else ""
-    return f'<text class="dense" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{turn}>{escape(shown)}{title}</text>'
+    return (
+        f'<text class="dense" style="font-size:{size:.3g}px" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{turned}>'
+        f"{escape(shown)}{title}</text>"
+    )
 
 
 def _short(value: float) -> float:

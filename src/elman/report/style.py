@@ -75,7 +75,8 @@ image{image-rendering:pixelated}
 .hit{fill:transparent}.hit:hover{fill:var(--ink)}
 .strip{font:15px/1.75 var(--mono);white-space:pre-wrap;overflow-wrap:anywhere;max-height:420px;overflow:auto}
 .strip i{font-style:normal;padding:2px 0}
-.passages{display:grid;grid-template-columns:max-content 1fr;gap:1px 16px;margin:0;padding:10px 0;border-width:1px 0 0}
+.passages{display:grid;align-items:baseline;grid-template-columns:max-content 1fr;gap:1px 16px;
+margin:0;padding:10px 0;border-width:1px 0 0}
 .passages:first-child{border:0}.passages dd{white-space:pre-wrap}
 .reading{font-size:14px;color:var(--soft);margin:8px 0 6px;max-width:110ch}
 details{font-size:13px}
@@ -89,7 +90,7 @@ footer{margin-top:56px;font-size:13px;color:var(--soft)}
 main{padding:24px 14px 48px}h1{font-size:24px}section{margin-top:40px}
 .figures{grid-template-columns:minmax(0,1fr);gap:14px}figure{padding:12px 12px 10px}
 .tick,.label,.note{font-size:15px}.power{font-size:11px}
-figure.wide .drawing:has(svg){overflow-x:auto}figure.wide svg{width:760px}
+figure.wide .drawing:has(svg){overflow-x:auto}figure.wide .drawing>svg{width:760px}
 }
 @media print{figure{break-inside:avoid}details{display:none}}
 """

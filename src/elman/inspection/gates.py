@@ -15,7 +15,7 @@ from elman.report.figure import number
 ROWS, STEPS = 16, 256
 
 TEXT = (
-    "A gate lets through between nothing (0) and all (1). One that is nearly always open or shut no longer decides "
+    "A gate lets through between nothing (0) and all (1). One that is nearly always open or shut hardly decides "
     "anything; a forget or update gate that stays open makes a unit that remembers for long."
 )
 

@@ -147,7 +147,7 @@ def look_at_heads(pairs: Pairs) -> Part:
         trained.mean.ravel(),
         title="Entropy of the attention to the source",
         x="nats",
-        marks=[Mark(trained.even, "an even look"), Mark(sharpest_before, f"the sharpest head {pairs.fresh_name}")],
+        marks=[Mark(trained.even, "an even look"), Mark(sharpest_before, f"{pairs.fresh_name}, the sharpest")],
         reading="How widely each head looks: 0 is one token alone, and e to this number about how many share it.",
     )
     lines = [sharpest_words(names, trained, fresh, pairs.fresh_name)]
@@ -157,7 +157,7 @@ def look_at_heads(pairs: Pairs) -> Part:
         "that of the sharpest head before training, whichever pairs were drawn."
     )
     numbers = dict(zip(names, trained.mean.ravel().tolist(), strict=True))
-    numbers |= {"an even look": trained.even, f"the sharpest {pairs.fresh_name}": sharpest_before}
+    numbers |= {"an even look": trained.even, f"{pairs.fresh_name}, the sharpest": sharpest_before}
     return Part(Section("Heads", text, [figure], lines), numbers, lines)
 
 
@@ -194,8 +194,8 @@ def sharpest_words(names: Sequence[str], trained: Spread, fresh: Spread, fresh_n
         f"the sharpest head {fresh_name} has {number(float(fresh.mean.min()))}, an even look {number(trained.even)}"
     )
     if scores.stands_out.flat[place]:
-        return f"the head that looks most sharply is {names[place]}: {nats}; {against}"
-    return f"no head looks clearly more sharply than before training ({names[place]} has {nats}; {against})"
+        return f"the head that looks most sharply is {names[place]}: {nats} ({against})"
+    return f"no head looks clearly more sharply than before training ({names[place]}: {nats}; {against})"
 
 
 def _has_no_heads(pairs: Pairs) -> str | None:

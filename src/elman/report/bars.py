@@ -39,7 +39,9 @@ def bar_chart(
     )
     scale = Scale(low, high, left, WIDTH - room)
     zero = float(scale(0.0))
+    height = top + row * len(names) + 8
     parts = [f'<text class="label" x="4" y="14">{escape(x)}</text>']
+    parts += [_mark(mark, float(scale(mark.x)), 38 + 16 * index, height - 8) for index, mark in enumerate(marks)]
     for index, (name, value) in enumerate(zip(names, values.tolist(), strict=True)):
         y, end = top + index * row, float(scale(value))
         note = f" · {notes[index]}" if notes else ""
@@ -50,8 +52,6 @@ def bar_chart(
             f'<text class="note" x="{max(zero, end) + 6:.1f}" y="{y + row / 2 + 4:g}">'
             f"{escape(number(value) + note)}</text>"
         )
-    height = top + row * len(names) + 8
-    parts += [_mark(mark, float(scale(mark.x)), 38 + 16 * index, height - 8) for index, mark in enumerate(marks)]
     parts.append(f'<path class="axis" d="M{zero:.1f} {top}V{height - 8}"/>')
     rows = [
         (name, value, *([notes[index]] if notes else []))

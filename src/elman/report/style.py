@@ -63,7 +63,7 @@ svg{display:block;width:100%;height:auto;overflow:visible}
 image{image-rendering:pixelated}
 .tick,.label,.note{font:12.5px var(--sans);fill:var(--soft)}
 .dense{font:9.5px var(--sans);fill:var(--soft)}.power{font-size:9.5px}
-.label{fill:var(--ink)}
+.label{fill:var(--ink)}.note{stroke:var(--card);stroke-width:3px;paint-order:stroke}
 .grid{stroke:var(--grid);fill:none}.axis,.box{stroke:var(--soft);fill:none;stroke-width:1}
 .box{stroke:var(--rule)}
 .mark{stroke:var(--soft);stroke-dasharray:2 4;fill:none}

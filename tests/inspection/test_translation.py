@@ -106,7 +106,8 @@ def test_a_head_is_called_sharp_only_beside_the_untrained_model(runs: dict[str, 
     wide = Spread(named + 1, 2.5, np.broadcast_to(1 - (named + 1) / 2.5, (20, 2, 2)))
     names = ["layer 1 head 1", "layer 1 head 2", "layer 2 head 1", "layer 2 head 2"]
     assert sharpest_words(names, sharp, wide, "untrained") == (
-        "the head that looks most sharply is layer 1 head 1: 0.5 nats (untrained: 1.5 at the sharpest; an even look: 2.5)"
+        "the head that looks most sharply is layer 1 head 1: 0.5 nats "
+        "(untrained: 1.5 at the sharpest; an even look: 2.5)"
     )
     assert sharpest_words(names, sharp, sharp, "untrained").startswith("no head looks clearly more sharply than before")
     lines = inspect(runs["transformer"], parts=["heads"]).lines

@@ -190,9 +190,7 @@ def sharpest_words(names: Sequence[str], trained: Spread, fresh: Spread, fresh_n
     scores = HeadScores(trained.sharpness, float(fresh.sharpness.mean(0).max(initial=0.0)))
     place = int(trained.mean.argmin())
     nats = f"{number(float(trained.mean.flat[place]))} nats"
-    against = (
-        f"the sharpest head {fresh_name} has {number(float(fresh.mean.min()))}, an even look {number(trained.even)}"
-    )
+    against = f"{fresh_name}: {number(float(fresh.mean.min()))} at the sharpest; an even look: {number(trained.even)}"
     if scores.stands_out.flat[place]:
         return f"the head that looks most sharply is {names[place]}: {nats} ({against})"
     return f"no head looks clearly more sharply than before training ({names[place]}: {nats}; {against})"

@@ -24,7 +24,7 @@ BELOW: dict[str, set[str]] = {
     "reading": {"errors"},
     "kernels": GROUND,
     "nn": GROUND | {"kernels"},
-    "models": GROUND | {"kernels", "nn"},
+    "models": GROUND | {"kernels", "nn", "environment"},
     "data": GROUND,
     "train": GROUND,
     "metrics": GROUND,

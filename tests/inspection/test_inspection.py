@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +19,9 @@ import yaml
 import elman
 from elman.cli import run as command
 from elman.inspection import PARTS, inspect
-from elman.inspection.subject import fresh_model, open_subject
-from elman.lens import gradient_flow, read_gates, visit_layers
+from elman.inspection.subject import open_subject
+from elman.lens import attention_weights, gradient_flow, read_gates, visit_layers
+from elman.models import TransformerLM
 
 CHROMIUM = next(filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])), None)
 
@@ -112,15 +114,64 @@ def test_what_clipping_did_is_the_runs_own(runs: dict[str, Path]) -> None:
     assert numbers["value_cosines"][-1] == pytest.approx(1)
 
 
-def test_the_untrained_model_is_the_same_each_time(runs: dict[str, Path]) -> None:
-    config = elman.load(runs["gru"]).config["model"]
-    torch.manual_seed(5)
-    first = fresh_model(config).state_dict()
-    drawn = torch.rand(1)
-    torch.manual_seed(5)
-    assert torch.rand(1) == drawn
-    second = fresh_model(config).state_dict()
-    assert all(torch.equal(value, second[name]) for name, value in first.items())
+def test_no_head_is_named_that_chance_explains(runs: dict[str, Path]) -> None:
+    """After six steps of training no head does anything: there is a highest score, and it means nothing."""
+    found = inspect(runs["transformer"], parts=["attention"])
+    numbers = found.numbers["attention"]
+    assert numbers["chance"]["induction"] == pytest.approx(1 / 8)  # the window holds 8 steps
+    said = [line for line in found.lines if "induction head" in line]
+    assert len(said) == 1
+    assert said[0].startswith("no head is an induction head (the highest score, layer 2 head ")
+    assert said[0].endswith("chance is 0.125)")
+    assert any(line.startswith("no head is a previous-token head") for line in found.lines)
+
+
+def repeating(every: list[np.ndarray], tokens: torch.Tensor) -> list[np.ndarray]:
+    """Every head of every layer as a perfect induction head: it looks at what followed the same token last time."""
+    perfect = np.zeros_like(every[0])
+    for row, line in enumerate(tokens.tolist()):
+        for t, token in enumerate(line):
+            last = max((s for s in range(t) if line[s] == token), default=t)
+            perfect[row, :, t, min(last + 1, t)] = 1
+    return [perfect for _ in every]
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_an_induction_head_is_named_and_never_in_the_first_layer(
+    layers: int, plain_text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = train(plain_text, tmp_path / "run", "--model=transformer", f"num_layers={layers}")
+
+    def weights(model: TransformerLM, read: Callable[[], object]) -> list[np.ndarray]:
+        seen: list[torch.Tensor] = []
+        handle = model.embedding.register_forward_pre_hook(lambda module, given: seen.append(given[0]))
+        try:
+            every = attention_weights(model, read)
+        finally:
+            handle.remove()
+        return repeating(every, seen[0])
+
+    monkeypatch.setattr("elman.lens.attention.attention_weights", weights)
+    said = [line for line in inspect(run, parts=["attention"]).lines if "induction head" in line]
+    if layers == 1:
+        assert said == ["no head is an induction head: it takes a head of an earlier layer, and there is one layer"]
+    else:
+        assert said
+        assert all(re.match(r"layer 2 head \d+ is an induction head: 0\.\d+ of its weight", line) for line in said)
+
+
+def test_units_are_named_beside_chance_and_the_untrained_model(runs: dict[str, Path]) -> None:
+    found = inspect(runs["lstm"], parts=["memory"])
+    for tracker in found.numbers["memory"]["trackers"]:
+        named = [line for line in found.lines if f"“{tracker['feature']}”: correlation" in line]
+        assert len(named) == (abs(tracker["correlation"]) > max(tracker["chance"], 0.25))
+        if named:
+            assert f"chance is {tracker['chance']:.2f}; untrained: {tracker['untrained']:+.2f}" in named[0]
+
+
+def test_captions_are_true_in_both_schemes_and_of_any_data(runs: dict[str, Path]) -> None:
+    for run in runs.values():
+        assert not re.search("bright|dark |reaches all of it alike", inspect(run).html().partition("</style>")[2])
 
 
 def test_windows_have_no_border_inside(runs: dict[str, Path]) -> None:

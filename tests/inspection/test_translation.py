@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,10 @@ import torch
 
 import elman
 from elman.cli import run as command
+from elman.decode.translate import Translator
 from elman.inspection import inspect
-from elman.inspection.translation import PARTS, by_distance, open_pairs
+from elman.inspection.pairs import open_pairs
+from elman.inspection.translation import PARTS, Spread, by_distance, sharpest_words
 
 MODELS = {
     "attention": ["--model=gru", "--set", "attention=additive"],
@@ -52,11 +55,63 @@ def test_every_form_has_its_report(
     html = page.read_text()
     assert ("<image" in html) or name == "none"
     assert "http" not in html.replace("http://www.w3.org/", "")
+    assert numbers["alignments"]
     for alignment in numbers["alignments"].values():
-        weights = np.array(alignment["weights"])
-        assert weights.shape == (len(alignment["written"]), len(alignment["source"]))
-        np.testing.assert_allclose(weights.sum(1), 1, atol=1e-4)
-    assert bool(numbers["alignments"]) == (name != "none")
+        assert ("weights" in alignment) == (name != "none" and alignment["translation"] != "")
+        if "weights" in alignment:
+            weights = np.array(alignment["weights"])
+            assert weights.shape == (len(alignment["written"]), len(alignment["source"]))
+            np.testing.assert_allclose(weights.sum(1), 1, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_reference_stands_beside_each_translation(name: str, runs: dict[str, Path]) -> None:
+    run = elman.load(runs[name])
+    pairs = open_pairs(run, None)
+    texts = dict(pairs.part.texts())
+    found = inspect(runs[name], parts=["alignments"])
+    said, html = list(found.lines), found.html()
+    exact = 0
+    for source, one in found.numbers["alignments"].items():
+        [translation] = Translator(run.model, run.source_tokenizer, run.target_tokenizer)([source])
+        assert one["reference"] == texts[source]
+        assert one["translation"] == translation.candidates[0].text
+        assert one["exact"] == (one["translation"] == texts[source])
+        exact += one["exact"]
+        beside = "reference (the same)" if one["exact"] else "reference"
+        three = [
+            ("source", source),
+            ("translation", one["translation"] or "(nothing)"),
+            (beside, one["reference"]),
+        ]
+        place = said.index(f"source: {source}")
+        assert said[place : place + 3] == [f"{name}: {text}" for name, text in three]
+        assert "".join(f"<dt>{name}</dt><dd>{text}</dd>" for name, text in three) in html
+    assert said[-1] == f"{exact} of {len(found.numbers['alignments'])} translations are the same as their references"
+
+
+def test_every_token_of_an_alignment_is_named(runs: dict[str, Path]) -> None:
+    found = inspect(runs["transformer"], parts=["alignments"])
+    drawn = [figure for figure in found.report.sections[0].figures if "<image" in figure.drawing]
+    assert drawn
+    for figure, one in zip(drawn, found.numbers["alignments"].values(), strict=True):
+        texts = ET.fromstring(figure.drawing).iter("text")
+        assert [text.text for text in texts if text.attrib["class"] == "dense"] == one["written"] + one["source"]
+
+
+def test_a_head_is_called_sharp_only_beside_the_untrained_model(runs: dict[str, Path]) -> None:
+    """The same entropies are nothing to tell of a model whose heads were as sharp before."""
+    named = np.array([[0.5, 0.5], [0.5, 2.0]])
+    sharp = Spread(named, 2.5, np.broadcast_to(1 - named / 2.5, (20, 2, 2)))
+    wide = Spread(named + 1, 2.5, np.broadcast_to(1 - (named + 1) / 2.5, (20, 2, 2)))
+    names = ["layer 1 head 1", "layer 1 head 2", "layer 2 head 1", "layer 2 head 2"]
+    assert sharpest_words(names, sharp, wide, "untrained") == (
+        "the head that looks most sharply is layer 1 head 1: 0.5 nats "
+        "(untrained: 1.5 at the sharpest; an even look: 2.5)"
+    )
+    assert sharpest_words(names, sharp, sharp, "untrained").startswith("no head looks clearly more sharply than before")
+    lines = inspect(runs["transformer"], parts=["heads"]).lines
+    assert "an even look" in lines[0]
 
 
 def test_the_heads_are_the_models(runs: dict[str, Path]) -> None:

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from elman.errors import UserError
-from elman.lens import attention_weights, induction_score, score_attention
+from elman.lens import attention_weights, induction_score, induction_scores, previous_token_scores, score_attention
 from elman.lens.observe import given_to
-from elman.models import LanguageModel
+from elman.models import LanguageModel, build
 from elman.nn.attention import Attention
 
 ATTENDING = ["rotary", "sinusoidal", "window"]
@@ -108,3 +108,37 @@ def test_the_induction_score_is_read_off_the_repeated_sequence(make: Make, name:
     for score, weights in zip(found, every, strict=True):
         expected = np.mean([weights[:, :, t, t - 5] for t in range(6, 12)], axis=(0, 1))
         np.testing.assert_allclose(score, expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("window", [None, 1, 2, 5, 9, 200])
+@pytest.mark.parametrize("name", ["rotary", "sinusoidal"])
+def test_chance_is_what_an_even_look_gives(make: Make, name: str, window: int | None) -> None:
+    """A head without queries looks evenly at all that its mask lets through: every row's score is chance itself."""
+    model = make(name, window=window)
+    for layer in model.layers:
+        layer.attention.qkv.weight.data[:8] = 0
+        if layer.attention.qkv.bias is not None:
+            layer.attention.qkv.bias.data[:8] = 0
+        layer.attention.query_norm = torch.nn.Identity()
+    every = attention_weights(model, lambda: model.read(drawn(3, 12)))
+    previous = previous_token_scores(every, window)
+    np.testing.assert_allclose(previous.rows, previous.chance, atol=1e-12)
+    assert not previous.stands_out.any()
+    induction = induction_scores(model, length=6, rows=3)
+    assert induction.rows.shape == (3, 2, 2)
+    np.testing.assert_allclose(induction.rows, induction.chance, atol=1e-12)
+    assert not induction.stands_out.any()
+
+
+def test_chance_over_the_repeated_tokens() -> None:
+    """The 24 steps of the second pass see 25 to 48 steps."""
+    model = build({"model": "transformer", "vocab_size": 9, "hidden_size": 8, "num_heads": 2})
+    assert induction_scores(model, rows=2).chance == pytest.approx(sum(1 / n for n in range(25, 49)) / 24)
+    with pytest.raises(UserError, match="at least 2 tokens"):
+        induction_scores(model, length=1)
+
+
+def test_rows_are_scored_one_by_one() -> None:
+    weights = np.concatenate([looking_back(10, 1), looking_back(10, 3)])  # (2, 1, 10, 10)
+    found = previous_token_scores([weights, weights[:, ::-1]])
+    np.testing.assert_allclose(found.rows[:, :, 0], [[1, 1], [1 / 9, 1 / 9]])

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from elman.errors import UserError
 from elman.lens import path_in_plane, text_features, track
-from elman.lens.tracking import correlations
+from elman.lens.tracking import chance_level, correlations
 
 CODE = 'def f(a, b):\n    if a: # why "so"\n        return "x, (y" + g(1, [2, 3])\n'
 
@@ -76,6 +76,49 @@ def test_what_is_best_by_luck_is_not_told_as_found() -> None:
     values, feature = rng.standard_normal((60, 2000)), rng.standard_normal(60)
     assert np.abs(correlations(values[:30], feature[:30])).max() > 0.5
     assert abs(track(values, {"noise": feature})[0].correlation) < 0.4
+
+
+@settings(deadline=None)
+@given(seed=st.integers(0, 99), T=st.integers(20, 60))
+def test_chance_is_that_of_the_feature_moved_along(seed: int, T: int) -> None:
+    rng = np.random.default_rng(seed)
+    unit, feature = rng.standard_normal(T), rng.standard_normal(T)
+    far = [k for k in range(T) if T / 8 <= k < T - T // 8]
+    moved = sorted(abs(np.corrcoef(unit, np.roll(feature, -k))[0, 1]) for k in far)
+    assert chance_level(unit, feature, 0.5) == pytest.approx(np.quantile(moved, 0.5, method="higher"), abs=1e-10)
+    assert chance_level(unit, feature, 1e-3) == 1  # too few places to tell
+
+
+def wandering(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """What stays much the same for 200 steps: with so few changes anything goes with anything."""
+    noise = rng.standard_normal((shape[0] + 200, *shape[1:])).cumsum(0)
+    return (noise[200:] - noise[:-200]) / 200**0.5
+
+
+def test_slow_units_and_slow_features_go_together_by_chance() -> None:
+    """Without chance being told, correlations of over a quarter would be named in every text."""
+    large, named = 0, 0
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        [found] = track(wandering(rng, (4000, 30)), {"slow": wandering(rng, (4000,))})
+        large += abs(found.correlation) > 0.25
+        named += found.above_chance
+    assert large >= 4
+    assert named <= 3
+
+
+def test_a_unit_that_tracks_is_above_chance() -> None:
+    rng = np.random.default_rng(1)
+    features = text_features(list(CODE * 40))
+    values = rng.standard_normal((len(CODE) * 40, 16))
+    values[:, 3] += features["inside double quotes"]
+    # A text that is the same over and over goes with itself moved along: its lines come in another order here.
+    places = np.concatenate([np.arange(start, start + 41) for start in rng.permutation(len(values) // 41) * 41])
+    features = {name: feature[places] for name, feature in features.items()}
+    found = {tracker.feature: tracker for tracker in track(values[places], features)}["inside double quotes"]
+    assert found.unit == 3
+    assert found.above_chance
+    assert found.correlation == pytest.approx(found.chosen, abs=0.1)
 
 
 def test_too_short_a_text() -> None:

@@ -7,6 +7,7 @@ import struct
 import xml.etree.ElementTree as ET
 import zlib
 from html.parser import HTMLParser
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ from elman.report import (
     bar_chart,
     heatmap,
     line_chart,
+    passages,
     point_chart,
     render,
     text_strip,
@@ -86,6 +88,7 @@ def figures(title: str = "A figure") -> list[Figure]:
         bar_chart([title, "b"], np.array([0.5, -1.0]), x=title, notes=[title, ""], **words),
         heatmap(np.eye(4), x=title, y=title, rows=[title] * 4, columns=[title] * 4, **words),
         text_strip([title, "\n", "b"], np.array([0.5, -1, 0]), **words),
+        passages([[(title, title), ("b", "c")], [(title, "d")]], **words),
     ]
 
 
@@ -110,7 +113,7 @@ def test_nothing_is_fetched() -> None:
     assert not re.search(r"https?://|@import|url\(", html)
 
 
-@pytest.mark.parametrize("figure", figures(), ids=range(6))
+@pytest.mark.parametrize("figure", figures(), ids=range(7))
 def test_a_drawing_is_well_formed(figure: Figure) -> None:
     root = ET.fromstring(figure.drawing)
     if root.tag == "svg":
@@ -214,6 +217,85 @@ def test_a_picture_is_a_png_of_the_numbers(rows: int, columns: int, seed: int) -
     pixels = np.frombuffer(zlib.decompress(chunks[b"IDAT"]), np.uint8).reshape(rows, columns + 1)
     assert not pixels[:, 0].any()
     np.testing.assert_allclose((pixels[:, 1:].astype(float) - 127) / 127, values, atol=0.5 / 127 + 1e-9)
+
+
+def names(figure: Figure) -> list[ET.Element]:
+    return [text for text in ET.fromstring(figure.drawing).iter("text") if text.attrib["class"] == "dense"]
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    rows=st.integers(1, 150),
+    columns=st.integers(1, 150),
+    word=st.sampled_from(["a", "␣word", "Donaudampfschifffahrtsgesellschaft", "言葉", "<eod>"]),
+    wide=st.booleans(),
+)
+def test_every_name_of_a_heatmap_can_be_read(rows: int, columns: int, word: str, wide: bool) -> None:
+    """All are there, none lies over another, and each is whole or tells the whole under the pointer."""
+    given_rows, given_columns = [f"{word}{i}" for i in range(rows)], ["." if i % 2 else word for i in range(columns)]
+    figure = heatmap(
+        np.ones((rows, columns)),
+        title="t",
+        reading="r",
+        x="x",
+        y="y",
+        rows=given_rows,
+        columns=given_columns,
+        wide=wide,
+    )
+    root, texts = ET.fromstring(figure.drawing), names(figure)
+    assert [text.findtext("title") or text.text for text in texts] == given_rows + given_columns
+    _, _, width, height = map(float, root.attrib["viewBox"].split())
+    assert root.attrib["style"] == f"min-width:{width:g}px"  # it is scrolled rather than made smaller
+    sizes = [float(text.attrib["style"].removeprefix("font-size:").removesuffix("px")) for text in texts]
+    assert min(sizes) >= 9.5
+    places = [(float(text.attrib["x"]), float(text.attrib["y"])) for text in texts]
+    assert all(0 <= x <= width and 0 <= y <= height for x, y in places)
+    down = np.diff([y for _, y in places[:rows]])
+    assert (down >= 11.5).all()  # the size of its letters
+    column_texts, column_places = texts[rows:], places[rows:]
+    reach = []
+    for text, (x, _) in zip(column_texts, column_places, strict=True):
+        letters = sum(2 if ord(letter) > 0x3000 else 1 for letter in text.text or "")
+        half = 4.5 if "transform" in text.attrib else letters * 0.5 * sizes[-1] / 2
+        middle = x - 3 if "transform" in text.attrib else x
+        reach.append((middle - half, middle + half))
+    assert all(right <= left + 0.2 for (_, right), (left, _) in pairwise(reach))
+
+
+def test_forty_tokens_a_side_are_all_named() -> None:
+    tokens = [f"␣token{i}" for i in range(40)]
+    figure = heatmap(np.eye(40), title="t", reading="r", x="source", y="written", rows=tokens, columns=tokens)
+    assert [text.text for text in names(figure)] == tokens * 2
+
+
+def test_a_matrix_without_names_has_some_numbers() -> None:
+    figure = heatmap(np.ones((3, 1000)), title="t", reading="r", x="x", y="y")
+    numbers = [int(text.text or "") for text in names(figure)]
+    assert numbers[:4] == [0, 1, 2, 0]
+    assert 5 < len(numbers) < 60
+
+
+def test_bars_are_marked() -> None:
+    marks = [Mark(0.1, "chance"), Mark(0.9, "the other")]
+    figure = bar_chart(["a"], np.array([0.5]), title="t", x="x", reading="r", limit=1.0, marks=marks)
+    root = ET.fromstring(figure.drawing)
+    starts = [float(p.attrib["d"].split()[0][1:]) for p in root.iter("path") if p.attrib["class"] == "mark"]
+    [bar] = [rect for rect in root.iter("rect") if "bar" in rect.attrib["class"]]
+    zero, size = float(bar.attrib["x"]), float(bar.attrib["width"]) / 0.5
+    np.testing.assert_allclose(starts, [zero + 0.1 * size, zero + 0.9 * size], atol=0.2)
+    assert {"chance", "the other"} <= {text.text for text in root.iter("text")}
+
+
+def test_passages_stand_one_below_the_other() -> None:
+    figure = passages([[("source", "ein Haus"), ("reference", "a house")]], title="t", reading="r")
+    assert [element.text for element in ET.fromstring(figure.drawing).iter() if element.tag in ("dt", "dd")] == [
+        "source",
+        "ein Haus",
+        "reference",
+        "a house",
+    ]
+    assert figure.table.rows == [["1", "source", "ein Haus"], ["1", "reference", "a house"]]
 
 
 def test_a_strip_keeps_its_text() -> None:

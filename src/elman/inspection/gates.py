@@ -15,7 +15,7 @@ from elman.report.figure import number
 ROWS, STEPS = 16, 256
 
 TEXT = (
-    "A gate lets through between nothing (0) and all (1). One that is nearly always open or shut no longer decides "
+    "A gate lets through between nothing (0) and all (1). One that is nearly always open or shut hardly decides "
     "anything; a forget or update gate that stays open makes a unit that remembers for long."
 )
 
@@ -64,7 +64,7 @@ def _saturation(gate: str, layers: list[LayerGates]) -> Figure:
             layer.layer,
             layer.open[gate],
             layer.shut[gate],
-            colour=1 + depth % 6,
+            colour=1 + depth,
             texts=[f"{layer.layer}, unit {unit}" for unit in range(len(layer.open[gate]))],
         )
         for depth, layer in enumerate(layers)
@@ -87,7 +87,7 @@ def _time_scales(found: dict[str, list[LayerGates]]) -> Figure:
             f"{layer.layer}, {name}",
             np.linspace(0, 1, len(layer.time_scale)),
             np.sort(layer.time_scale),
-            colour=1 + depth % 6,
+            colour=1 + depth,
             dashed=name != "trained",
         )
         for name, layers in found.items()

@@ -12,6 +12,7 @@ from elman import __version__, runs
 from elman.environment import one_thread
 from elman.errors import UserError, nearest
 from elman.inspection import attention, clipping, gates, gradients, memory, translation, truncation
+from elman.inspection.pairs import open_pairs
 from elman.inspection.part import Part, plain
 from elman.inspection.subject import Subject, open_subject
 from elman.lens.gates import GATES
@@ -82,7 +83,7 @@ def inspect(
     begun = time.perf_counter()
     loaded = runs.load(run)
     if isinstance(loaded, runs.TranslationRun):
-        pairs = translation.open_pairs(loaded, data)
+        pairs = open_pairs(loaded, data)
         found = _look(pairs, translation.PARTS, parts, run, progress)
         facts = [("pairs", pairs.name), ("pairs there are", f"{len(pairs.part):,}")]
         about = {"data": pairs.name}
@@ -137,7 +138,7 @@ def _inspection(
     shown = [("model", f"{run.model.kind}, {depth} × {config['hidden_size']} units"), ("parameters", f"{count:,}")]
     report = Report(
         f"{run.path.resolve().name}, looked at closely",
-        "What this model remembers, how far its gradients reach, and what training changed.",
+        f"What was looked at: its {', '.join(found)}.",
         [*shown, *facts],
         [part.section for part in found.values()],
         f"Made by elman {__version__} in {seconds:.0f} seconds.",

@@ -13,6 +13,7 @@ from elman.inspection.subject import Subject
 from elman.lens.observe import has_vectors_for_memory
 from elman.lens.tracking import Tracker, path_in_plane, text_features, track
 from elman.lens.visit import visit_layers
+from elman.models import LanguageModel
 from elman.report import Figure, Points, Section, bar_chart, heatmap, point_chart, text_strip
 
 Values = dict[str, npt.NDArray[np.float64]]  # a part of the memory: (T, H)
@@ -23,7 +24,7 @@ STRIPS = 4
 LEAST_CORRELATION = 0.25  # of a unit that is said to track something
 
 TEXT = (
-    "The memory while the model reads. Units that track something are found by correlation: chosen on one half of "
+    "The memory while the model reads. Units that track something are looked for by correlation: chosen on one half of "
     "the text, and their correlation told of the other half."
 )
 
@@ -31,10 +32,12 @@ TEXT = (
 def look(subject: Subject) -> Part:
     """The trained model over a stretch of the text."""
     windows = subject.windows(max(1, STEPS // CHUNK), CHUNK)  # (B, T)
-    values = _states(subject, windows)
+    values = _states(subject.run.model, windows)
     pieces = [piece for row in windows for piece in subject.pieces(row)]
-    found = _best(values, text_features(pieces, range(0, len(pieces), windows.shape[1])))
-    best = [(part, tracker) for part, tracker in found if abs(tracker.correlation) >= LEAST_CORRELATION]
+    features = text_features(pieces, range(0, len(pieces), windows.shape[1]))
+    found = _best(values, features)
+    before = {tracker.feature: tracker for _, tracker in _best(_states(subject.fresh, windows), features)}
+    best = [(part, tracker) for part, tracker in found if _tracks(tracker)]
     # The strips are of the second half, on which no unit was chosen.
     begin = len(windows) // 2 * windows.shape[1] if len(windows) > 1 else 0
     shown = slice(begin, begin + min(STRIP_STEPS, windows.shape[1]))
@@ -45,11 +48,15 @@ def look(subject: Subject) -> Part:
     symbols = subject.symbols(windows.flatten()[begin : begin + SHOWN_STEPS])
     figures += [_map(part, values[part][begin : begin + SHOWN_STEPS], units, symbols) for part, units in maps.items()]
     lines = [
-        f"unit {tracker.unit} of {part} goes with “{tracker.feature}”: correlation {tracker.correlation:+.2f}"
+        f"unit {tracker.unit} of {part} goes with “{tracker.feature}”: correlation {tracker.correlation:+.2f} "
+        f"(chance is {tracker.chance:.2f}; {subject.fresh_name}: {before[tracker.feature].correlation:+.2f})"
         for part, tracker in best
-    ] or ["no unit goes with anything that was looked for"]
+    ] or [_none(found)]
     numbers: dict[str, Any] = {
-        "trackers": [{"memory": part, **vars(tracker)} for part, tracker in found],
+        "trackers": [
+            {"memory": part, **vars(tracker), subject.fresh_name: before[tracker.feature].correlation}
+            for part, tracker in found
+        ],
         "states": {
             part: {"units": units, "values": values[part][begin : begin + SHOWN_STEPS, units]}
             for part, units in maps.items()
@@ -60,9 +67,8 @@ def look(subject: Subject) -> Part:
     return Part(Section("What the memory holds", TEXT, figures, lines), numbers, lines)
 
 
-def _states(subject: Subject, windows: torch.Tensor) -> Values:
+def _states(model: LanguageModel, windows: torch.Tensor) -> Values:
     """Every part of the memory after every token; for a Transformer, its hidden states."""
-    model = subject.run.model
     if not has_vectors_for_memory(model):
         with torch.no_grad():
             return {"the hidden state": model.read(windows)[0].flatten(0, 1).double().numpy()}
@@ -74,14 +80,28 @@ def _states(subject: Subject, windows: torch.Tensor) -> Values:
 
 
 def _best(values: Values, features: dict[str, npt.NDArray[np.float64]]) -> list[tuple[str, Tracker]]:
-    """The best unit of the whole memory for every feature, the strongest first."""
+    """The best unit of the whole memory for every feature, the strongest first; chosen on one half of the text."""
     best: dict[str, tuple[str, Tracker]] = {}
     for part, matrix in values.items():
         for tracker in track(matrix, features):
             held = best.get(tracker.feature)
-            if held is None or abs(tracker.correlation) > abs(held[1].correlation):
+            if held is None or abs(tracker.chosen) > abs(held[1].chosen):
                 best[tracker.feature] = (part, tracker)
     return sorted(best.values(), key=lambda pair: -abs(pair[1].correlation))
+
+
+def _tracks(tracker: Tracker) -> bool:
+    return tracker.above_chance and abs(tracker.correlation) >= LEAST_CORRELATION
+
+
+def _none(found: list[tuple[str, Tracker]]) -> str:
+    if not found:
+        return "no unit goes with anything that was looked for: nothing of it changes in this text"
+    part, tracker = found[0]
+    return (
+        f"no unit goes with anything that was looked for (the highest correlation, unit {tracker.unit} of {part} with "
+        f"“{tracker.feature}”, is {tracker.correlation:+.2f}; chance is {tracker.chance:.2f})"
+    )
 
 
 def _most_varying(matrix: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
@@ -94,10 +114,11 @@ def _trackers(found: list[tuple[str, Tracker]]) -> Figure:
         np.array([abs(tracker.correlation) for _, tracker in found]),
         title="Units that track something",
         x="correlation with the best unit, its size",
-        notes=[f"unit {tracker.unit}" for _, tracker in found],
+        notes=[f"unit {tracker.unit}, chance {tracker.chance:.2f}" for _, tracker in found],
         limit=1.0,
-        reading="For each thing that can be counted in the text, the unit that goes best with it: 1 is perfect, and "
-        "below a quarter there is no such unit.",
+        reading="For each thing that can be counted in the text, the unit that goes best with it: 1 is perfect. It is "
+        f"said to go with it from {LEAST_CORRELATION} on, if that is above chance: the correlation that the same unit "
+        "hardly ever has with the same counts moved along the text. Of a text that is too short to tell, chance is 1.",
     )
 
 
@@ -123,8 +144,9 @@ def _path(values: Values, pieces: list[str | None], begin: int) -> Figure:
         title=f"The path of the state ({part}) in a plane",
         x=f"first component, {share[0]:.0%} of the variance",
         y=f"second component, {share[1]:.0%}" if len(share) > 1 else "",
-        reading="Each point is the memory after a token, seen along the two directions in which it varies most; states "
-        "that lie close hold much the same, and the line follows the text.",
+        reading="Each point is the memory after a token, seen along the two directions in which it varies most, with "
+        f"{share[:2].sum():.0%} of its variance: points far apart are different states, points close together may "
+        "differ in what is not seen here, and the line follows the text.",
     )
 
 
@@ -151,5 +173,5 @@ def _map(part: str, matrix: npt.NDArray[np.float64], units: npt.NDArray[np.int64
         limit=float(np.quantile(np.abs(shown), 0.98)),
         wide=True,
         reading="A row is a unit and a column the token it has just read: orange above the unit's median, "
-        "blue below, and a long stripe of one colour is something remembered.",
+        "blue below, and the stronger the colour the further from it; what stays for long is a long stripe.",
     )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import tempfile
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,12 +16,12 @@ from elman.data.corpus import encode_file, prepare
 from elman.data.tokenfile import TokenFile, open_tokens
 from elman.data.tokenizers import Tokenizer
 from elman.errors import UserError
+from elman.inspection.untrained import untrained
 from elman.models import LanguageModel, build
 from elman.runs import Run
 from elman.train import config
 from elman.train.config import Settings
 
-SEED = 1
 MOST_TOKENS = 1 << 20  # of a text are looked at
 MOST_UNKNOWN = 0.5  # of a text's tokens
 LEAST_STEPS = 8  # of a window
@@ -34,6 +34,7 @@ class Subject:
     run: Run
     settings: Settings | None  # None where there is a model folder alone
     fresh: LanguageModel  # the run's model before its training
+    fresh_name: str
     tokens: npt.NDArray[np.int64]  # (N,)
     text: str  # which one
     text_name: str  # for the page: its file's name
@@ -41,7 +42,7 @@ class Subject:
     @property
     def models(self) -> dict[str, LanguageModel]:
         """Side by side."""
-        return {"trained": self.run.model, "untrained": self.fresh}
+        return {"trained": self.run.model, self.fresh_name: self.fresh}
 
     def windows(self, rows: int, steps: int) -> Tensor:
         """(B, T): windows of the text, evenly spread over it, with no document's border inside where that can be.
@@ -93,14 +94,8 @@ def open_subject(run: Run, data: str | None) -> Subject:
         tokens = np.array(np.asarray(file)[:MOST_TOKENS], np.int64)
     _check_fit(tokens, run.tokenizer, text)
     name = text.replace(source, Path(source).name)
-    return Subject(run, settings, fresh_model(run.model.config), tokens, text, name)
-
-
-def fresh_model(model: dict[str, Any]) -> LanguageModel:
-    """A model as it is before its training; torch's random numbers are left as they were."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(SEED)
-        return build(model).eval()
+    fresh_name, fresh = untrained(partial(build, run.model.config), settings)
+    return Subject(run, settings, fresh, fresh_name, tokens, text, name)
 
 
 def _validation(run: Run, settings: Settings | None, cache: Path) -> tuple[TokenFile, str, str]:

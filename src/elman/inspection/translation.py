@@ -2,156 +2,80 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from elman.data import paircache, parallel
-from elman.data.batches import pair_batch
-from elman.data.encoding import encode_texts, evaluation_part
-from elman.data.sequences import PairPart
-from elman.data.vocabularies import Tokenizers
 from elman.decode.translate import Beam, Translator
-from elman.errors import UserError
 from elman.inspection.clipping import look_at_journal
+from elman.inspection.pairs import Pairs
 from elman.inspection.part import Part
-from elman.lens.source import loss_gradients, score_alignment, source_gradients
-from elman.models import EncoderDecoder, TransformerEncoderDecoder, build_encoder_decoder
-from elman.report import Figure, Line, Section, bar_chart, heatmap, line_chart
+from elman.lens.heads import LEAST, HeadScores
+from elman.lens.source import AlignmentScores, loss_gradients, score_alignment, source_gradients
+from elman.models import EncoderDecoder, TransformerEncoderDecoder
+from elman.report import Figure, Line, Mark, Section, bar_chart, heatmap, line_chart, passages
 from elman.report.figure import number
-from elman.runs import TranslationRun
-from elman.train import config
 
-SEED = 1
-SHOWN = 4  # pairs that are drawn
 PAIRS = 256  # pairs that are measured
-MOST_TOKENS = 40  # of a pair that is drawn
 BINS = (0.1, 0.5, 0.9)  # quantiles
 
 
-@dataclass(frozen=True)
-class Pairs:
-    """A run's model, the same before its training, and pairs that they read."""
-
-    run: TranslationRun
-    fresh: EncoderDecoder
-    part: PairPart
-    name: str
-
-    @property
-    def models(self) -> dict[str, EncoderDecoder]:
-        """Side by side."""
-        return {"trained": self.run.model, "untrained": self.fresh}
-
-    def batch(self, rows: Sequence[int]) -> tuple[torch.Tensor, ...]:
-        """Source, its lengths, inputs and targets of some pairs."""
-        source, target = self.part.source.eod, self.part.target.eod
-        made = pair_batch(self.part, np.array(rows), source, target)
-        return made.source, made.source_lengths, made.inputs, made.targets
-
-    def shown(self) -> list[int]:
-        """Pairs that are long enough to be worth a picture, and short enough for one."""
-        longest = np.maximum(self.part.source_lengths, self.part.target_lengths)
-        fitting = np.flatnonzero(longest < MOST_TOKENS)
-        fitting = fitting if len(fitting) else np.array([int(longest.argmin())])
-        order = fitting[np.argsort(-longest[fitting], kind="stable")]
-        return sorted(order[: 4 * SHOWN : 4].tolist())
-
-
-def open_pairs(run: TranslationRun, data: str | None) -> Pairs:
-    """A run with pairs: `data`, or else those it was validated on.
-
-    Raises:
-        UserError: there are none.
-    """
-    tokenizers = Tokenizers(run.source_tokenizer, run.target_tokenizer)
-    if data is not None:
-        part, name = evaluation_part(data, tokenizers), Path(data).name
-    else:
-        part, name = _validation(run, tokenizers)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(SEED)
-        fresh = build_encoder_decoder(run.model.config).eval()
-    return Pairs(run, fresh, part, name)
-
-
-def _validation(run: TranslationRun, tokenizers: Tokenizers) -> tuple[PairPart, str]:
-    """The pairs that the run was validated on, from its cache or read again; and what they are."""
-    stored = run.path / "config.yaml"
-    if not stored.is_file():
-        raise UserError(f"{run.path} does not say what it was trained on", remedy="give pairs: a .tsv or .jsonl")
-    settings = config.build(config.read_yaml(stored))
-    data = settings.data
-    source, valid = (
-        [file for file in files if file is not None]
-        for files in ((data.source, data.target), (data.valid, data.valid_target))
-    )
-    name = " and ".join(Path(file).name for file in valid or source)
-    name = name if valid else f"the validation part of {name}"
-    kept = paircache.reuse(run.path / "cache", tokenizers.fingerprint, "fingerprint", data.fingerprint)
-    if kept is not None:
-        return encode_texts(kept.valid, tokenizers), name
-    with tempfile.TemporaryDirectory(prefix="elman-") as cache:
-        corpus = parallel.prepare(
-            source,
-            Path(cache),
-            valid=valid or None,
-            tokenizer=tokenizers,
-            seed=settings.train.seed,
-            expect=data.fingerprint or None,
-        )
-    return corpus.valid, name
-
-
 def look_at_alignments(pairs: Pairs) -> Part:
-    """Translations of some sources, with the attention of each token, where there is one."""
+    """Translations of some sources beside their references, with the attention of each token, where there is one."""
     run = pairs.run
-    translator = Translator(
-        run.model, run.source_tokenizer, run.target_tokenizer, Beam(), alignments=_attends(run.model)
-    )
-    texts = list(pairs.part.texts())
-    figures, lines, numbers = [], [], {}
-    for translation in translator([texts[row][0] for row in pairs.shown()]):
+    attends = run.model.config.get("attention") != "none"
+    translator = Translator(run.model, run.source_tokenizer, run.target_tokenizer, Beam(), alignments=attends)
+    every = list(pairs.part.texts())
+    shown = [every[row] for row in pairs.shown()]
+    groups: list[list[tuple[str, str]]] = []
+    figures, numbers, exact = [], {}, 0
+    for (source, reference), translation in zip(shown, translator([source for source, _ in shown]), strict=True):
         best = translation.candidates[0]
-        lines.append(f"{translation.source}  →  {best.text}")
-        if best.alignment is None or not best.tokens:
-            continue
-        weights = np.array(best.alignment)[: len(best.tokens)]
-        scores = score_alignment(weights)
-        reading = (
-            "A row is a token that was written, and where it is bright it looked: "
-            f"{number(float(np.exp(scores.entropy)))} tokens share its attention, monotonicity "
-            f"{scores.monotonicity:.2f} (1 is from left to right)."
-        )
-        figures.append(
-            heatmap(
-                weights,
-                title=best.text[:60],
-                reading=reading,
-                x="source",
-                y="written",
-                rows=best.tokens,
-                columns=translation.source_tokens,
-                limit=1.0,
-            )
-        )
-        numbers[translation.source] = {
-            "written": best.tokens,
-            "source": translation.source_tokens,
-            "weights": weights,
-            "entropy": scores.entropy,
-            "monotonicity": scores.monotonicity,
-        }
-    text = "What the model makes of some sources" + (
-        ", and where it looks while it writes." if figures else ". Without attention there is nowhere to look."
+        same = best.text == reference
+        exact += same
+        beside = "reference (the same)" if same else "reference"
+        groups.append([("source", source), ("translation", best.text or "(nothing)"), (beside, reference)])
+        numbers[source] = {"translation": best.text, "reference": reference, "exact": same}
+        if best.alignment is not None and best.tokens:
+            weights = np.array(best.alignment)[: len(best.tokens)]
+            scores = score_alignment(weights)
+            figures.append(_alignment_figure(best.text, best.tokens, translation.source_tokens, weights, scores))
+            numbers[source] |= {
+                "written": best.tokens,
+                "source": translation.source_tokens,
+                "weights": weights,
+                "entropy": scores.entropy,
+                "monotonicity": scores.monotonicity,
+            }
+    agreement = f"{exact} of {len(groups)} translations are the same as their references"
+    text = "What the model makes of some sources, and what it should have made of them" + (
+        "; and where it looks while it writes." if attends else ". It has no attention, so that it looks at no place."
     )
-    return Part(Section("Alignments", text, figures, lines), numbers, lines)
+    reading = "Each source, what the model makes of it (the best that a beam search finds), and the reference."
+    figures.insert(0, passages(groups, title="Translations beside their references", reading=reading))
+    lines = [f"{name}: {given}" for group in groups for name, given in group]
+    return Part(Section("Alignments", text, figures, [agreement]), numbers, [*lines, agreement])
+
+
+def _alignment_figure(
+    title: str,
+    written: Sequence[str],
+    source: Sequence[str],
+    weights: npt.NDArray[np.float64],
+    scores: AlignmentScores,
+) -> Figure:
+    reading = (
+        "A row is a token that was written: the stronger the colour, the more of its attention is on that token of the "
+        f"source. {number(float(np.exp(scores.entropy)))} tokens share it, and the monotonicity is "
+        f"{scores.monotonicity:.2f} (1 is from left to right, 0 is no order, -1 from right to left)."
+    )
+    return heatmap(
+        weights, title=title[:60], reading=reading, x="source", y="written", rows=written, columns=source, limit=1.0
+    )
 
 
 def look_at_dependence(pairs: Pairs) -> Part:
@@ -164,7 +88,10 @@ def look_at_dependence(pairs: Pairs) -> Part:
         symbols = [pairs.run.source_tokenizer.symbol(token) for token in source[0].tolist()]
         written = [pairs.run.target_tokenizer.symbol(token) for token in targets[0].tolist()]
         title = "Which source tokens each true target token depends on"
-        reading = "The norm of the gradient of a token's log-probability, which every model has, attention or not."
+        reading = (
+            "The norm of the gradient of a token's log-probability, which every model has, attention or not: the "
+            "stronger the colour, the more a target token depends on that token of the source."
+        )
         figures.append(
             heatmap(norms, title=title, reading=reading, x="source", y="target", rows=written, columns=symbols)
         )
@@ -185,8 +112,8 @@ def look_at_dependence(pairs: Pairs) -> Part:
             x="tokens before the source's end",
             y="‖∂L/∂x(s)‖",
             log_y=True,
-            reading="The median over the pairs, and the middle 80 %: a context vector forgets what was read first; "
-            "attention reaches all of it alike.",
+            reading="The median over the pairs, and the middle 80 %: a level line is a model that depends on all of a "
+            "source alike, a line that falls one that depends less on what was read first.",
         ),
     )
     text = "How much the loss depends on each token of its source: the same measure for every kind of model."
@@ -210,35 +137,63 @@ def by_distance(norms: Sequence[npt.NDArray[np.float64]]) -> tuple[npt.NDArray[n
 
 def look_at_heads(pairs: Pairs) -> Part:
     """How widely each head of a Transformer looks at its source."""
-    model = pairs.run.model
-    assert isinstance(model, TransformerEncoderDecoder)
-    rows = list(range(min(PAIRS, len(pairs.part))))
-    source, lengths, inputs, targets = pairs.batch(rows)
-    with torch.no_grad():
-        every = model.cross_attentions(inputs, model.encode(source, lengths))  # a layer: (B, N, T, S)
-    counted = (targets >= 0)[:, None]  # (B, 1, T)
-    names, entropies = [], []
-    for depth, weights in enumerate(every):
-        entropy = -torch.special.xlogy(weights, weights).sum(-1)  # (B, N, T)
-        means = (entropy * counted).sum((0, 2)) / counted.sum((0, 2))
-        for head, value in enumerate(means.tolist()):
-            names.append(f"layer {depth + 1} head {head + 1}")
-            entropies.append(value)
+    batch = pairs.batch(range(min(PAIRS, len(pairs.part))))
+    spreads = {name: _spread(model, *batch) for name, model in pairs.models.items()}
+    trained, fresh = spreads["trained"], spreads[pairs.fresh_name]
+    sharpest_before = float(fresh.mean.min())
+    names = [f"layer {layer + 1} head {head + 1}" for layer, head in np.ndindex(trained.mean.shape)]
     figure = bar_chart(
         names,
-        np.array(entropies),
+        trained.mean.ravel(),
         title="Entropy of the attention to the source",
         x="nats",
+        marks=[Mark(trained.even, "an even look"), Mark(sharpest_before, f"{pairs.fresh_name}, the sharpest")],
         reading="How widely each head looks: 0 is one token alone, and e to this number about how many share it.",
     )
-    sharpest = int(np.argmin(entropies))
-    lines = [f"the head that looks most sharply is {names[sharpest]} ({entropies[sharpest]:.2f} nats)"]
-    text = "Every layer of the decoder attends to the source with several heads."
-    return Part(Section("Heads", text, [figure], lines), dict(zip(names, entropies, strict=True)), lines)
+    lines = [sharpest_words(names, trained, fresh, pairs.fresh_name)]
+    text = (
+        f"Each of the decoder's layers attends to the source, with {trained.mean.shape[1]} heads. The sharpest head is "
+        f"named where its sharpness (1 - entropy / that of an even look) is at least {LEAST:.0%} of the way to 1 from "
+        "that of the sharpest head before training, whichever pairs were drawn."
+    )
+    numbers = dict(zip(names, trained.mean.ravel().tolist(), strict=True))
+    numbers |= {"an even look": trained.even, f"{pairs.fresh_name}, the sharpest": sharpest_before}
+    return Part(Section("Heads", text, [figure], lines), numbers, lines)
 
 
-def _attends(model: EncoderDecoder) -> bool:
-    return model.config.get("attention") != "none"
+@dataclass(frozen=True)
+class Spread:
+    """How widely the heads of a model look at its source, in nats."""
+
+    mean: npt.NDArray[np.float64]  # (L, N), over all target tokens
+    even: float  # of a head that looks evenly
+    sharpness: npt.NDArray[np.float64]  # (B, L, N), 1 − entropy / ln S; sources of one token are left out
+
+
+@torch.no_grad()
+def _spread(
+    model: EncoderDecoder, source: torch.Tensor, lengths: torch.Tensor, inputs: torch.Tensor, targets: torch.Tensor
+) -> Spread:
+    assert isinstance(model, TransformerEncoderDecoder)
+    every = model.cross_attentions(inputs, model.encode(source, lengths))  # a layer: (B, N, T, S)
+    counted = (targets >= 0)[:, None].double()  # (B, 1, T)
+    entropies = [-torch.special.xlogy(weights, weights).sum(-1) for weights in every]  # (B, N, T)
+    sums = torch.stack([(entropy * counted).sum(2) for entropy in entropies], dim=1).numpy()  # (B, L, N)
+    tokens, even = counted.sum((1, 2)).numpy(), lengths.double().log().numpy()  # (B,)
+    several = even > 0
+    rows = (sums / tokens[:, None, None])[several] / even[several, None, None]
+    return Spread(sums.sum(0) / tokens.sum(), float(even @ tokens / tokens.sum()), 1 - rows)
+
+
+def sharpest_words(names: Sequence[str], trained: Spread, fresh: Spread, fresh_name: str) -> str:
+    """The sharpest head, if it stands out from those of the untrained model; or that there is none."""
+    scores = HeadScores(trained.sharpness, float(fresh.sharpness.mean(0).max(initial=0.0)))
+    place = int(trained.mean.argmin())
+    nats = f"{number(float(trained.mean.flat[place]))} nats"
+    against = f"{fresh_name}: {number(float(fresh.mean.min()))} at the sharpest; an even look: {number(trained.even)}"
+    if scores.stands_out.flat[place]:
+        return f"the head that looks most sharply is {names[place]}: {nats} ({against})"
+    return f"no head looks clearly more sharply than before training ({names[place]}: {nats}; {against})"
 
 
 def _has_no_heads(pairs: Pairs) -> str | None:

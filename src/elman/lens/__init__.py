@@ -4,10 +4,18 @@ One idea a file, each a few pure functions that take a model of the state contra
 frozen dataclasses of numpy arrays. `elman inspect` draws them.
 """
 
-from elman.lens.attention import AttentionScores, attention_weights, induction_score, score_attention
+from elman.lens.attention import (
+    AttentionScores,
+    attention_weights,
+    induction_score,
+    induction_scores,
+    previous_token_scores,
+    score_attention,
+)
 from elman.lens.clipping import ClippingHistory, clipping_history, cosine_after_clipping
 from elman.lens.gates import LayerGates, read_gates
 from elman.lens.gradient_flow import Decay, Flow, GradientFlow, fit_decay, gradient_flow
+from elman.lens.heads import HeadScores
 from elman.lens.jacobian import StepJacobian, step_jacobian
 from elman.lens.source import AlignmentScores, loss_gradients, score_alignment, source_gradients
 from elman.lens.tracking import Tracker, path_in_plane, text_features, track
@@ -21,6 +29,7 @@ __all__ = [
     "Decay",
     "Flow",
     "GradientFlow",
+    "HeadScores",
     "LayerGates",
     "LayerVisit",
     "StepJacobian",
@@ -32,8 +41,10 @@ __all__ = [
     "fit_decay",
     "gradient_flow",
     "induction_score",
+    "induction_scores",
     "loss_gradients",
     "path_in_plane",
+    "previous_token_scores",
     "read_gates",
     "score_alignment",
     "score_attention",

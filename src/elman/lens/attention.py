@@ -6,7 +6,7 @@ over S sums to 1. The newest S is the newest T: with a memory of C steps, S = C 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,8 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from elman.errors import UserError
+from elman.lens.heads import HeadScores
 from elman.lens.observe import Given, evaluating, given_to
-from elman.models import LanguageModel
+from elman.models import TransformerLM
 from elman.nn.attention import Attention
 from elman.nn.positions import rotate
 
@@ -87,26 +88,56 @@ def score_attention(weights: Weights) -> AttentionScores:
     return AttentionScores(entropy, distance, previous)
 
 
-def induction_score(
-    model: LanguageModel, *, length: int = 24, rows: int = 16, tokens: Tensor | None = None, seed: int = 1
-) -> list[Floats]:
-    """How much every head is an induction head: a layer a list entry, each (N,).
+def even_look(asked: npt.NDArray[np.int64], window: int | None) -> Floats:
+    """The weight that each of the steps `asked` (counted from 0) gives to everything it sees, if it looks evenly.
+
+    A step t sees itself and what was read before it, t + 1 steps, of which a window leaves the newest.
+    """
+    return 1 / np.minimum(asked + 1, np.inf if window is None else window)
+
+
+def previous_token_scores(every: Sequence[Weights], window: int | None = None) -> HeadScores:
+    """The mean weight of every head on the step before, for each layer's weights (B, N, T, T), T at least 2."""
+    asked = np.arange(1, every[0].shape[2])
+    rows = np.stack([weights[:, :, asked, asked - 1].mean(2) for weights in every], axis=1)
+    return HeadScores(rows, 0.0 if window == 1 else float(even_look(asked, window).mean()))
+
+
+def induction_scores(
+    model: TransformerLM, *, length: int = 24, rows: int = 64, tokens: Tensor | None = None, seed: int = 1
+) -> HeadScores:
+    """How much every head is an induction head.
 
     Random tokens r_1 … r_n are read twice. In the second pass, an induction head looks at what followed the token's
     first occurrence, n − 1 steps back: its mean weight there is its score (Olsson et al. 2022, "In-context learning
-    and induction heads", arXiv:2209.11895).
+    and induction heads", arXiv:2209.11895). It knows what came before that place from a head of an earlier layer, so
+    that the first layer has none, whatever its scores. By chance the weight is that of an even look.
 
     Args:
         model: a Transformer.
-        length: n; 2n steps are read, and a window that is shorter than n sees nothing.
+        length: n, at least 2; 2n steps are read, and a window that is shorter than n sees nothing.
         rows: how many random sequences.
         tokens: which ones to draw from; None is the whole vocabulary.
         seed: of the drawing.
+
+    Raises:
+        UserError: a shorter length.
     """
+    if length < 2:
+        raise UserError("length", expected="at least 2 tokens that are repeated", got=length)
     generator = torch.Generator().manual_seed(seed)
     known = torch.arange(model.vocab_size) if tokens is None else tokens
     drawn = known[torch.randint(len(known), (rows, length), generator=generator)]
     twice = torch.cat((drawn, drawn), dim=1).to(next(model.parameters()).device)
     asked = np.arange(length, 2 * length)
     every = attention_weights(model, lambda: model.read(twice))
-    return [weights[:, :, asked, asked - length + 1].mean((0, 2)) for weights in every]
+    scores = np.stack([weights[:, :, asked, asked - length + 1].mean(2) for weights in every], axis=1)
+    seen = model.window is None or model.window >= length
+    return HeadScores(scores, float(even_look(asked, model.window).mean()) if seen else 0.0)
+
+
+def induction_score(
+    model: TransformerLM, *, length: int = 24, rows: int = 16, tokens: Tensor | None = None, seed: int = 1
+) -> list[Floats]:
+    """The means of `induction_scores` alone: a layer a list entry, each (N,)."""
+    return list(induction_scores(model, length=length, rows=rows, tokens=tokens, seed=seed).mean)

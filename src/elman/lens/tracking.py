@@ -2,7 +2,9 @@
 
 Karpathy, Johnson & Fei-Fei 2015 found by hand that some cells of an LSTM count the length of a line or know that
 they are inside quotes. Here every unit is correlated with what can be counted in a text. The unit is chosen on the
-first half of the text and its correlation told of the second, so that the best of many is not best by luck.
+first half of the text and its correlation told of the second, so that the best of many is not best by luck. What a
+text repeats correlates with much, so that the correlation is compared with that of the same unit and the same counts
+moved against each other, which go together by chance alone.
 """
 
 from __future__ import annotations
@@ -18,6 +20,8 @@ from elman.errors import UserError
 Floats = npt.NDArray[np.float64]
 
 OPENING, CLOSING = "([{", ")]}"
+LUCK = 0.05  # the probability that any feature at all has a unit above chance that does not track it
+FAR = 8  # what is moved by an eighth of the text or more is far
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,13 @@ class Tracker:
     feature: str
     unit: int
     correlation: float  # Pearson's, on the half of the text that the unit was not chosen on
+    chosen: float  # and on the half that it was chosen on
+    chance: float  # what the size of the correlation stays below by chance
+
+    @property
+    def above_chance(self) -> bool:
+        """Whether chance would hardly give such a correlation."""
+        return abs(self.correlation) > self.chance
 
 
 def text_features(pieces: Sequence[str | None], begins: Collection[int] = ()) -> dict[str, Floats]:
@@ -97,6 +108,22 @@ def correlations(values: npt.NDArray[np.floating], feature: Floats) -> Floats:
     return np.divide(wanted @ centred, sizes, out=np.zeros(values.shape[1]), where=sizes > 0)
 
 
+def chance_level(values: npt.NDArray[np.floating], feature: Floats, luck: float) -> float:
+    """What the correlation of a unit (T,) with a feature (T,) stays below, in size, but for a probability of `luck`.
+
+    It is read off the correlations with the feature moved along the text in a circle, by every distance that is far. A
+    text with fewer such places than 1 / luck does not tell: 1.
+    """
+    T = len(values)
+    u, f = values - values.mean(), feature - feature.mean()
+    size = np.sqrt((u**2).sum() * (f**2).sum())
+    if size == 0:
+        return 1.0
+    moved = np.fft.irfft(np.conj(np.fft.rfft(u)) * np.fft.rfft(f), T) / size  # [k] = Σ_t u_t f_{t+k} / (‖u‖ ‖f‖)
+    far = np.abs(moved[-(-T // FAR) : T - T // FAR])
+    return float(np.quantile(far, 1 - luck, method="higher")) if len(far) * luck >= 1 else 1.0
+
+
 def track(values: npt.NDArray[np.floating], features: dict[str, Floats]) -> list[Tracker]:
     """The best unit of `values` (T, H) for every feature (T,), the strongest first.
 
@@ -110,9 +137,11 @@ def track(values: npt.NDArray[np.floating], features: dict[str, Floats]) -> list
     first, second = slice(0, T // 2), slice(T // 2, T)
     found = []
     for name, feature in features.items():
-        unit = int(np.abs(correlations(values[first], feature[first])).argmax())
+        chosen = correlations(values[first], feature[first])
+        unit = int(np.abs(chosen).argmax())
         held_out = correlations(values[second, unit : unit + 1], feature[second])
-        found.append(Tracker(name, unit, float(held_out[0])))
+        chance = chance_level(values[second, unit], feature[second], LUCK / len(features))
+        found.append(Tracker(name, unit, float(held_out[0]), float(chosen[unit]), chance))
     return sorted(found, key=lambda tracker: -abs(tracker.correlation))
 
 

@@ -12,6 +12,7 @@ from elman.report.charts import Line, Mark, Points, line_chart, point_chart
 from elman.report.figure import Figure, Table, number
 from elman.report.heatmap import heatmap
 from elman.report.page import Report, Section, render
+from elman.report.passages import passages
 from elman.report.text_strip import text_strip
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "heatmap",
     "line_chart",
     "number",
+    "passages",
     "point_chart",
     "render",
     "text_strip",

@@ -159,6 +159,7 @@ def frame(
     )
 
 
-def svg(content: str, width: float, height: float, title: str) -> str:
-    """The drawing around its content."""
-    return f'<svg viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{escape(title)}">{content}</svg>'
+def svg(content: str, width: float, height: float, title: str, *, least: float = 0) -> str:
+    """The drawing around its content; it is not shown smaller than `least` wide, but scrolled."""
+    style = f' style="min-width:{least:g}px"' if least else ""
+    return f'<svg viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{escape(title)}"{style}>{content}</svg>'

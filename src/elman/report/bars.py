@@ -9,8 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from elman.report.axes import Scale, span, svg
+from elman.report.charts import Mark
 from elman.report.figure import Figure, Table, number
 
+WIDTH = 480
 CHARACTER = 7.0  # width of a name's letters, about
 
 
@@ -24,15 +26,22 @@ def bar_chart(
     notes: Sequence[str] = (),
     limit: float | None = None,
     colour: int = 1,
+    marks: Sequence[Mark] = (),
 ) -> Figure:
     """Horizontal bars from zero, one below the other; `notes` stand after the values, `limit` ends the axis."""
     left = min(210.0, max((len(name) for name in names), default=0) * CHARACTER + 14)
     room = 60 + max((len(note) for note in notes), default=0) * CHARACTER
-    row, top = (22, 26) if len(names) <= 16 else (16, 26)
-    low, high = span([values], zero=True) if limit is None else (min(0.0, float(np.min(values, initial=0))), limit)
-    scale = Scale(low, high, left, 480 - room)
+    row, top = (22 if len(names) <= 16 else 16), 26 + 16 * len(marks)
+    low, high = (
+        span([values, np.array([mark.x for mark in marks])], zero=True)
+        if limit is None
+        else (min(0.0, float(np.min(values, initial=0))), limit)
+    )
+    scale = Scale(low, high, left, WIDTH - room)
     zero = float(scale(0.0))
+    height = top + row * len(names) + 8
     parts = [f'<text class="label" x="4" y="14">{escape(x)}</text>']
+    parts += [_mark(mark, float(scale(mark.x)), 38 + 16 * index, height - 8) for index, mark in enumerate(marks)]
     for index, (name, value) in enumerate(zip(names, values.tolist(), strict=True)):
         y, end = top + index * row, float(scale(value))
         note = f" · {notes[index]}" if notes else ""
@@ -43,11 +52,20 @@ def bar_chart(
             f'<text class="note" x="{max(zero, end) + 6:.1f}" y="{y + row / 2 + 4:g}">'
             f"{escape(number(value) + note)}</text>"
         )
-    height = top + row * len(names) + 8
     parts.append(f'<path class="axis" d="M{zero:.1f} {top}V{height - 8}"/>')
     rows = [
         (name, value, *([notes[index]] if notes else []))
         for index, (name, value) in enumerate(zip(names, values.tolist(), strict=True))
     ]
     table = Table(["", x, *([""] if notes else [])], rows)
-    return Figure(title, svg("".join(parts), 480, height, title), reading, table)
+    return Figure(title, svg("".join(parts), WIDTH, height, title), reading, table)
+
+
+def _mark(mark: Mark, x: float, y: float, foot: float) -> str:
+    """A dotted line down from its word."""
+    left = x > WIDTH / 2
+    return (
+        f'<path class="mark" d="M{x:.1f} {y - 10}V{foot:g}"/>'
+        f'<text class="note" x="{x + (-5 if left else 5):.1f}" y="{y}" text-anchor="{"end" if left else "start"}">'
+        f"{escape(mark.text)}</text>"
+    )

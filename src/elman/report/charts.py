@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from elman.report.axes import Frame, frame, span, svg
 from elman.report.figure import Cell, Figure, Table, number
+from elman.report.palette import Look, line_key, looks, point, point_key
 
 Values = npt.NDArray[np.floating] | npt.NDArray[np.integer]
 
@@ -21,14 +22,17 @@ MOST_ROWS = 400  # of a table: longer ones are thinned, the first and the last r
 
 @dataclass(frozen=True)
 class Line:
-    """A line through (x, y), with a band from `low` to `high` where they are given."""
+    """A line through (x, y), with a band from `low` to `high` where they are given.
+
+    `colour` and `dashed` are wishes: no two lines of a chart look the same (`palette.looks`).
+    """
 
     name: str
     x: Values
     y: Values
     low: Values | None = None
     high: Values | None = None
-    colour: int = 1  # of six
+    colour: int | None = None  # from 1; None is one of its own
     dashed: bool = False
 
 
@@ -42,12 +46,15 @@ class Mark:
 
 @dataclass(frozen=True)
 class Points:
-    """Points at (x, y), joined in their order where `path` is true; `texts` appear under the pointer."""
+    """Points at (x, y), joined in their order where `path` is true; `texts` appear under the pointer.
+
+    No two groups of a chart look the same (`palette.looks`).
+    """
 
     name: str
     x: Values
     y: Values
-    colour: int = 1  # of six; 0 is the background's grey
+    colour: int | None = None  # from 1; None is one of their own, 0 the background's grey
     texts: Sequence[str] = ()
     path: bool = False
     labels: Sequence[tuple[int, str]] = ()  # index of a point, and what is written beside it
@@ -75,12 +82,13 @@ def line_chart(
     vertical = y_span or span(heights, log=log_y, zero=zero)
     horizontal = _tight([line.x for line in lines], log_x)
     axes = frame(horizontal, vertical, x, y, log_x=log_x, log_y=log_y, width=980 if wide else 480)
+    styles = looks([(line.colour, int(line.dashed)) for line in lines])
     parts = [axes.markup()]
     parts += [_mark(mark, axes) for mark in marks if horizontal[0] <= mark.x <= horizontal[1]]
-    parts += [_band(line, axes) for line in lines]
-    parts += [_curve(line, axes) for line in lines]
+    parts += [_band(line, axes, look) for line, look in zip(lines, styles, strict=True)]
+    parts += [_curve(line, axes, look) for line, look in zip(lines, styles, strict=True)]
     parts += [_dots(line, axes, x) for line in lines]
-    legend = [(-line.colour if line.dashed else line.colour, line.name) for line in lines]
+    legend = [(line_key(look), line.name) for line, look in zip(lines, styles, strict=True)]
     return Figure(title, svg("".join(parts), axes.width, axes.height, title), reading, _table(lines, x), legend, wide)
 
 
@@ -99,14 +107,15 @@ def point_chart(
     horizontal = x_span or span([group.x for group in groups])
     vertical = y_span or span([group.y for group in groups])
     axes = frame(horizontal, vertical, x, y, height=340)
-    drawing = axes.markup() + "".join(_group(group, axes) for group in groups)
+    styles = looks([(group.colour, 0) for group in groups])
+    drawing = axes.markup() + "".join(_group(group, axes, look) for group, look in zip(groups, styles, strict=True))
     rows = [
         (group.name, text, float(a), float(b))
         for group in groups
         for text, a, b in zip_longest(group.texts or [""] * len(group.x), group.x, group.y, fillvalue="")
     ]
     numbers = table or Table(("", "", x, y), rows)
-    legend = [(group.colour, group.name) for group in groups]
+    legend = [(point_key(look), group.name) for group, look in zip(groups, styles, strict=True)]
     return Figure(title, svg(drawing, axes.width, axes.height, title), reading, numbers, legend)
 
 
@@ -131,7 +140,7 @@ def _path(x: Values, y: Values) -> str:
     return "L".join(f"{a:.1f} {b:.1f}" for a, b in zip(x, y, strict=True))
 
 
-def _band(line: Line, axes: Frame) -> str:
+def _band(line: Line, axes: Frame, look: Look) -> str:
     if line.low is None or line.high is None:
         return ""
     # On a logarithmic axis a band that reaches down to zero is drawn down to the axis.
@@ -141,10 +150,10 @@ def _band(line: Line, axes: Frame) -> str:
         return ""
     x = axes.x(line.x[good])
     there, back = _path(x, axes.y(line.high[good])), _path(x[::-1], axes.y(low[good])[::-1])
-    return f'<path class="band c{line.colour}" d="M{there}L{back}Z"/>'
+    return f'<path class="band c{look.colour}" d="M{there}L{back}Z"/>'
 
 
-def _curve(line: Line, axes: Frame) -> str:
+def _curve(line: Line, axes: Frame, look: Look) -> str:
     good = _drawn(line, axes, line.y)
     if not good.any():
         return ""
@@ -152,7 +161,11 @@ def _curve(line: Line, axes: Frame) -> str:
     edges = np.flatnonzero(np.diff(np.concatenate(([0], good.astype(int), [0]))))
     for begin, end in zip(edges[::2], edges[1::2], strict=True):
         pieces.append("M" + _path(axes.x(line.x[begin:end]), axes.y(line.y[begin:end])))
-    return f'<path class="line c{line.colour}{" dashed" if line.dashed else ""}" d="{"".join(pieces)}"/>'
+    path = f'<path class="line {look.classes}" d="{"".join(pieces)}"/>'
+    if not look.number:
+        return path
+    last = np.flatnonzero(good)[-1]
+    return path + _note(float(axes.x(line.x[last])) - 4, float(axes.y(line.y[last])) - 4, str(look.number), "end")
 
 
 def _dots(line: Line, axes: Frame, x: str) -> str:
@@ -171,21 +184,21 @@ def _dots(line: Line, axes: Frame, x: str) -> str:
 def _mark(mark: Mark, axes: Frame) -> str:
     x = float(axes.x(mark.x))
     left = x > (axes.x.start + axes.x.stop) / 2
-    return (
-        f'<path class="mark" d="M{x:.1f} {axes.y.stop:g}V{axes.y.start:g}"/>'
-        f'<text class="note" x="{x + (-5 if left else 5):.1f}" y="{axes.y.stop + 12:g}" '
-        f'text-anchor="{"end" if left else "start"}">{escape(mark.text)}</text>'
-    )
+    line = f'<path class="mark" d="M{x:.1f} {axes.y.stop:g}V{axes.y.start:g}"/>'
+    return line + _note(x + (-5 if left else 5), axes.y.stop + 12, mark.text, "end" if left else "start")
 
 
-def _group(group: Points, axes: Frame) -> str:
+def _note(x: float, y: float, text: str, anchor: str = "start") -> str:
+    return f'<text class="note" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
+
+
+def _group(group: Points, axes: Frame, look: Look) -> str:
     x, y = axes.x(group.x), axes.y(group.y)
-    parts = [f'<path class="trail c{group.colour}" d="M{_path(x, y)}"/>'] if group.path and len(x) else []
+    parts = [f'<path class="trail c{look.colour}" d="M{_path(x, y)}"/>'] if group.path and len(x) else []
     for index, (a, b) in enumerate(zip(x, y, strict=True)):
-        title = f"<title>{escape(group.texts[index])}</title>" if group.texts else ""
-        parts.append(f'<circle class="point c{group.colour}" cx="{a:.1f}" cy="{b:.1f}" r="3">{title}</circle>')
-    for index, text in group.labels:
-        parts.append(f'<text class="note" x="{x[index] + 5:.1f}" y="{y[index] - 4:.1f}">{escape(text)}</text>')
+        parts.append(point(look, a, b, f"<title>{escape(group.texts[index])}</title>" if group.texts else ""))
+    labels = [*group.labels, *([(0, str(look.number))] if look.number and len(x) else [])]
+    parts += [_note(x[index] + 5, y[index] - 4, text) for index, text in labels]
     return "".join(parts)
 
 

@@ -32,7 +32,7 @@ class Figure:
     drawing: str  # markup: SVG, or styled text
     reading: str  # one sentence: how to read it
     table: Table
-    legend: Sequence[tuple[int, str]] = ()  # colour (0 to 6; negative: dashed) and name
+    legend: Sequence[tuple[str, str]] = ()  # markup that shows how a series is drawn, and its name
     wide: bool = False  # takes the whole width of the page
 
 

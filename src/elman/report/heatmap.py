@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import struct
+import unicodedata
 import zlib
 from collections.abc import Sequence
 from html import escape
@@ -14,7 +15,11 @@ import numpy.typing as npt
 from elman.report.axes import svg
 from elman.report.figure import Figure, Table
 
-LETTER = 9.2  # the room that a letter takes along a side
+COLUMN, ROW = 9.4, 12.0  # the least room that a name takes along a side, across its letters
+SMALL, LARGE = 9.5, 11.5  # pixels, of its letters
+LETTER = 0.59  # the room of a letter along them, of its size
+MOST_LETTERS = 20  # of a name that is drawn
+NARROW, WIDE, TOP, RIGHT = 480, 980, 26, 16
 LEVELS = 127  # on either side of zero
 POSITIVE, NEGATIVE = (214, 96, 32), (46, 116, 196)  # orange and blue, which the colour-blind tell apart
 
@@ -34,33 +39,39 @@ def heatmap(
     """A matrix (R, C), row 0 at the top: orange above zero, blue below, the page's colour at zero.
 
     `limit` is the value of full colour (None: the largest there is). `rows` and `columns` name what is along the
-    sides; names are written where there is room for them.
+    sides: every name is written, turned where it is too long for its column, and the figure grows until they all have
+    room. Where there are no names, some numbers are written.
     """
     R, C = values.shape
     full = float(np.nanmax(np.abs(values), initial=0.0)) if limit is None else limit
-    width = 980 if wide else 480
-    left, top, right, bottom = 58, 26, 16, 44
-    inner = width - left - right
-    height = max(120.0, min(inner * R / C, 330.0 if wide else inner))
+    beside, below = _names(rows, R, 330 / ROW), _names(columns, C, 400 / (LARGE * LETTER * (1 + len(str(C)))))
+    left = max(58.0, _longest(beside, LARGE) + 12)
+    least = left + RIGHT + (C * COLUMN if columns else 0.0)
+    wide = wide or least > NARROW
+    width = max(float(WIDE if wide else NARROW), least)
+    inner = width - left - RIGHT
+    height = max(120.0, min(inner * R / C, 330.0 if wide else inner), R * ROW if rows else 0.0)
+    size = min(LARGE, max(SMALL, inner / C - 1))
+    turned = {index for index, name in below.items() if columns and _longest({0: name}, size) > inner / C}
+    middle, foot = left + inner / 2, TOP + height
+    room = max(18.0, _longest({index: below[index] for index in turned}, size) + 10)
     parts = [
-        f'<image x="{left}" y="{top}" width="{inner}" height="{height:g}" preserveAspectRatio="none" '
+        f'<image x="{left:g}" y="{TOP}" width="{inner:g}" height="{height:g}" preserveAspectRatio="none" '
         f'href="data:image/png;base64,{base64.b64encode(picture(values, full)).decode()}"/>',
-        f'<rect class="box" x="{left}" y="{top}" width="{inner}" height="{height:g}"/>',
+        f'<rect class="box" x="{left:g}" y="{TOP}" width="{inner:g}" height="{height:g}"/>',
         f'<text class="label" x="4" y="14">{escape(y)}</text>',
-        f'<text class="label" x="{left + inner / 2:g}" y="{top + height + 38:g}" text-anchor="middle">'
-        f"{escape(x)}</text>",
+        f'<text class="label" x="{middle:g}" y="{foot + room + 16:g}" text-anchor="middle">{escape(x)}</text>',
     ]
+    for index, name in beside.items():
+        parts.append(_text(name, LARGE, left - 5, TOP + height * (index + 0.5) / R + 4, "end"))
+    for index, name in below.items():
+        at = left + inner * (index + 0.5) / C
+        place = (at + 3, foot + 6, "end", -90) if index in turned else (at, foot + 13, "middle")
+        parts.append(_text(name, size, *place))
+    drawing = svg("".join(parts), width, foot + room + 24, title, least=width)
     rows, columns = rows or [*map(str, range(R))], columns or [*map(str, range(C))]
-    for index in _spread(R, height, LETTER):
-        at = top + height * (index + 0.5) / R + 3
-        parts.append(f'<text class="dense" x="{left - 5}" y="{at:.1f}" text-anchor="end">{escape(rows[index])}</text>')
-    longest = max(map(len, columns), default=1)
-    for index in _spread(C, inner, LETTER if longest == 1 else longest * 0.7 * LETTER + 6):
-        at, foot = left + inner * (index + 0.5) / C, top + height + 14
-        name = escape(columns[index])
-        parts.append(f'<text class="dense" x="{at:.1f}" y="{foot:.1f}" text-anchor="middle">{name}</text>')
     table = Table(["", *columns], [[rows[r], *map(_short, values[r].tolist())] for r in range(R)])
-    return Figure(title, svg("".join(parts), width, top + height + bottom, title), reading, table, (), wide)
+    return Figure(title, drawing, reading, table, (), wide)
 
 
 def picture(values: npt.NDArray[np.floating], full: float) -> bytes:
@@ -82,10 +93,48 @@ def picture(values: npt.NDArray[np.floating], full: float) -> bytes:
     )
 
 
-def _spread(count: int, length: float, room: float) -> range:
-    """Which of `count` names along a side can be written, `room` apart at least."""
-    stride = max(1, int(np.ceil(count * room / length)))
-    return range(0, count, stride)
+def _names(given: Sequence[str] | None, count: int, most: float) -> dict[int, str]:
+    """What is written along a side: all names that are given, or of the numbers not more than `most`."""
+    if given:
+        return dict(enumerate(given))
+    return {index: str(index) for index in range(0, count, max(1, int(np.ceil(count / most))))}
+
+
+def _longest(names: dict[int, str], size: float) -> float:
+    """The room that the longest name takes along its letters."""
+    return max((letters(shorten(name)) for name in names.values()), default=0) * LETTER * size
+
+
+def letters(name: str) -> int:
+    """How many letters' room a name takes: those of East Asia take two."""
+    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in name)
+
+
+def shorten(name: str, most: int = MOST_LETTERS) -> str:
+    """A name with its middle left out where it is too long.
+
+    >>> shorten("Donaudampfschifffahrtsgesellschaft")
+    'Donaudamp…ellschaft'
+    """
+    if letters(name) <= most:
+        return name
+    head, tail = name[:most], name[-most:]
+    while letters(head) > (most - 1) // 2:
+        head = head[:-1]
+    while letters(tail) > (most - 1) // 2:
+        tail = tail[1:]
+    return f"{head}…{tail}"
+
+
+def _text(name: str, size: float, x: float, y: float, anchor: str, turn: int = 0) -> str:
+    """A name; the whole of one that is too long appears under the pointer."""
+    shown = shorten(name)
+    turned = f' transform="rotate({turn} {x:.1f} {y:.1f})"' if turn else ""
+    title = f"<title>{escape(name)}</title>" if shown != name else ""
+    return (
+        f'<text class="dense" style="font-size:{size:.3g}px" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{turned}>'
+        f"{escape(shown)}{title}</text>"
+    )
 
 
 def _short(value: float) -> float:

@@ -59,10 +59,7 @@ def _section(section: Section, index: int) -> str:
 
 
 def _figure(figure: Figure) -> str:
-    legend = "".join(
-        f'<span><b class="key c{abs(colour)}{" dashed" if colour < 0 else ""}"></b>{escape(name)}</span>'
-        for colour, name in figure.legend
-    )
+    legend = "".join(f"<span>{key}{escape(name)}</span>" for key, name in figure.legend)
     return (
         f"<figure{' class=wide' if figure.wide else ''}><figcaption><h3>{escape(figure.title)}</h3>"
         + (f'<div class="legend">{legend}</div>' if legend else "")

@@ -1,19 +1,21 @@
 """How a report looks: in the light and in the dark, on a desk and on a phone."""
 
+from collections.abc import Sequence
+
+from elman.report import palette
 from elman.report.text_strip import SHADES
 
 LIGHT = {
     "page": "#fbfaf7", "card": "#ffffff", "ink": "#22252a", "soft": "#5c626b", "rule": "#e3e1da", "grid": "#ecebe6",
-    "c1": "#2566b0", "c2": "#c2561a", "c3": "#2c7a57", "c4": "#7c4ba6", "c5": "#a8871a", "c6": "#b03a5b",
 }  # fmt: skip
 DARK = {
     "page": "#14171b", "card": "#1b1f25", "ink": "#e6e4de", "soft": "#a2a8b0", "rule": "#2d333b", "grid": "#282d35",
-    "c1": "#74aef0", "c2": "#f0955c", "c3": "#6cc29a", "c4": "#bd97e6", "c5": "#d9bd5a", "c6": "#ec87a3",
 }  # fmt: skip
 
 
-def _variables(values: dict[str, str]) -> str:
-    return "".join(f"--{name}:{value};" for name, value in values.items())
+def _variables(values: dict[str, str], colours: Sequence[str]) -> str:
+    numbered = {f"c{number}": colour for number, colour in enumerate(colours, start=1)}
+    return "".join(f"--{name}:{value};" for name, value in (values | numbered).items())
 
 
 _SHADES = "".join(
@@ -23,9 +25,11 @@ _SHADES = "".join(
 )
 
 STYLE = (
-    f":root{{{_variables(LIGHT)}}}@media(prefers-color-scheme:dark){{:root{{{_variables(DARK)}}}}}"
+    f":root{{{_variables(LIGHT, palette.LIGHT)}}}"
+    f"@media(prefers-color-scheme:dark){{:root{{{_variables(DARK, palette.DARK)}}}}}"
     + ".c0{--c:var(--soft)}"
-    + "".join(f".c{n}{{--c:var(--c{n})}}" for n in range(1, 7))
+    + "".join(f".c{n}{{--c:var(--c{n})}}" for n in range(1, palette.COLOURS + 1))
+    + "".join(f".line.d{n}{{stroke-dasharray:{dashes}}}" for n, dashes in enumerate(palette.DASHES))
     + _SHADES
     + """
 :root{--sans:system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",sans-serif;
@@ -53,24 +57,27 @@ border-radius:10px;min-width:0}
 figure.wide{grid-column:1/-1}
 figcaption{margin-bottom:8px}
 .legend{display:flex;flex-wrap:wrap;gap:2px 16px;font-size:13px;color:var(--soft);margin-top:4px}
-.key{display:inline-block;width:18px;border-top:3px solid var(--c);margin-right:6px;vertical-align:middle}
-.key.dashed{border-top-style:dashed}
 svg{display:block;width:100%;height:auto;overflow:visible}
+.key{display:inline-block;width:30px;height:12px;margin-right:6px;vertical-align:middle}.key.dot{width:12px}
+.drawing:has(>svg[style]){overflow-x:auto}
 image{image-rendering:pixelated}
 .tick,.label,.note{font:12.5px var(--sans);fill:var(--soft)}
 .dense{font:9.5px var(--sans);fill:var(--soft)}.power{font-size:9.5px}
-.label{fill:var(--ink)}
+.label{fill:var(--ink)}.note{stroke:var(--card);stroke-width:3px;paint-order:stroke}
 .grid{stroke:var(--grid);fill:none}.axis,.box{stroke:var(--soft);fill:none;stroke-width:1}
 .box{stroke:var(--rule)}
 .mark{stroke:var(--soft);stroke-dasharray:2 4;fill:none}
-.line{fill:none;stroke:var(--c);stroke-width:2;stroke-linejoin:round}.line.dashed{stroke-dasharray:6 5}
+.line{fill:none;stroke:var(--c);stroke-width:2;stroke-linejoin:round}
 .band{fill:var(--c);opacity:.14}
 .bar{fill:var(--c);opacity:.85}
 .trail{fill:none;stroke:var(--c);stroke-width:1;opacity:.45}
-.point{fill:var(--c);opacity:.7}.point.c0{opacity:.28}.point:hover{opacity:1}
+.point{fill:var(--c);opacity:.7}.drawing .point.c0{opacity:.28}.point:hover{opacity:1}
 .hit{fill:transparent}.hit:hover{fill:var(--ink)}
 .strip{font:15px/1.75 var(--mono);white-space:pre-wrap;overflow-wrap:anywhere;max-height:420px;overflow:auto}
 .strip i{font-style:normal;padding:2px 0}
+.passages{display:grid;align-items:baseline;grid-template-columns:max-content 1fr;gap:1px 16px;
+margin:0;padding:10px 0;border-width:1px 0 0}
+.passages:first-child{border:0}.passages dd{white-space:pre-wrap}
 .reading{font-size:14px;color:var(--soft);margin:8px 0 6px;max-width:110ch}
 details{font-size:13px}
 summary{cursor:pointer;color:var(--c1);width:max-content}
@@ -83,7 +90,7 @@ footer{margin-top:56px;font-size:13px;color:var(--soft)}
 main{padding:24px 14px 48px}h1{font-size:24px}section{margin-top:40px}
 .figures{grid-template-columns:minmax(0,1fr);gap:14px}figure{padding:12px 12px 10px}
 .tick,.label,.note{font-size:15px}.power{font-size:11px}
-figure.wide .drawing:has(svg){overflow-x:auto}figure.wide svg{width:760px}
+figure.wide .drawing:has(svg){overflow-x:auto}figure.wide .drawing>svg{width:760px}
 }
 @media print{figure{break-inside:avoid}details{display:none}}
 """

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from elman import __version__, atomic, environment, reading, runs
 from elman.data.corpus import Progress
 from elman.data.sources import NAMED
 from elman.errors import UserError
+from elman.models.initial import initial_model
 from elman.tasks import pair_task, text_task
 from elman.tasks.task import Say, Task
 from elman.train import config
@@ -99,8 +101,7 @@ def prepare(
         corpus = task.corpus(settings, folder / "cache", say, progress)
         if not going_on:
             settings = _resolved(settings, task, corpus, say, progress)
-        torch.manual_seed(settings.train.seed)
-        model = task.build(settings, corpus).to(settings.train.device)
+        model = initial_model(partial(task.build, settings, corpus), settings.train.seed).to(settings.train.device)
         training = Training(model, task.objective(settings, corpus), settings.train, settings.budget)
         parameters = sum(p.numel() for p in training.parameters)
         say(f"{settings.kind} with {parameters:,} parameters; {task.describe(corpus)}")

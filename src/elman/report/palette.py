@@ -1,0 +1,81 @@
+"""How the series of a chart are told apart: by a colour, then by a pattern, then by a number beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+# Every two of a scheme differ by 20 in CIELAB, also as they are seen without one of the three cones, and each has a
+# contrast of 3 with the card it is drawn on.
+LIGHT = ("#2b6ab6", "#a54001", "#005338", "#5c2779", "#b28d11", "#db446d", "#00a1b4", "#351c00")
+DARK = ("#71b3f7", "#d0864d", "#9bdfae", "#956bb4", "#e6d25f", "#f26ca3", "#168274", "#ffffff")
+COLOURS = len(LIGHT)
+DASHES = ("none", "6 5", "1.5 4", "11 4 2 4")  # of a line
+SHAPES = ("M-3-3H3V3H-3Z", "M-3.6 3L0-3.6 3.6 3Z", "M-4 0L0-4 4 0 0 4Z")  # of a point that is no circle
+PATTERNS = len(DASHES)
+
+
+class Look(NamedTuple):
+    """How one series is drawn."""
+
+    colour: int  # 1 to COLOURS; 0 is the background's grey
+    pattern: int = 0  # its dashes, or the shape of its points
+    number: int = 0  # what is written beside it where all looks are taken; 0 is nothing
+
+    @property
+    def classes(self) -> str:
+        """As the style sheet knows it."""
+        return f"c{self.colour} d{self.pattern}"
+
+
+def looks(wanted: Sequence[tuple[int | None, int]]) -> list[Look]:
+    """A look for every series, no two the same, from the colour and the pattern that each wants.
+
+    A series that wants a colour has it, in another pattern where one before it is drawn in that: series that belong
+    together may want the same. The colour `COLOURS` + n is the colour n in the next pattern. A series that wants none
+    (None) has a colour that nobody else has, as long as there is one.
+
+    >>> [look.classes for look in looks([(1, 0), (1, 0), (None, 0), (1 + COLOURS, 0)])]
+    ['c1 d0', 'c1 d1', 'c2 d0', 'c1 d2']
+    """
+    found: dict[int, Look] = {}
+    for index in sorted(range(len(wanted)), key=lambda index: wanted[index][0] is None):
+        found[index] = _free(*wanted[index], set(found.values()))
+    return [found[index] for index in range(len(wanted))]
+
+
+def _free(colour: int | None, pattern: int, taken: set[Look]) -> Look:
+    if colour:
+        turn, index = divmod(colour - 1, COLOURS)
+        colour, pattern = index + 1, pattern + turn
+    patterns = [(pattern + turn) % PATTERNS for turn in range(PATTERNS)]
+    every = [Look(c, p) for p in patterns for c in range(1, COLOURS + 1)]
+    if colour is None:
+        used = {look.colour for look in taken}
+        every.sort(key=lambda look: look.colour in used)
+    else:
+        every = [Look(colour, p) for p in patterns] + every
+    free = next((look for look in every if look not in taken), None)
+    return free or every[0]._replace(number=1 + sum(look.number > 0 for look in taken))
+
+
+def line_key(look: Look) -> str:
+    """A line in a legend."""
+    return f'<svg class="key" viewBox="0 0 30 12"><path class="line {look.classes}" d="M0 6H30"/></svg>{_number(look)}'
+
+
+def point_key(look: Look) -> str:
+    """A point in a legend."""
+    return f'<svg class="key dot" viewBox="-6 -6 12 12">{point(look, 0, 0)}</svg>{_number(look)}'
+
+
+def point(look: Look, x: float, y: float, title: str = "") -> str:
+    """A point of a series at (x, y); `title` is markup within it."""
+    name = f"point c{look.colour}"
+    if not look.pattern:
+        return f'<circle class="{name}" cx="{x:.1f}" cy="{y:.1f}" r="3">{title}</circle>'
+    return f'<path class="{name}" transform="translate({x:.1f} {y:.1f})" d="{SHAPES[look.pattern - 1]}">{title}</path>'
+
+
+def _number(look: Look) -> str:
+    return f"<b>{look.number}</b> " if look.number else ""

@@ -132,6 +132,32 @@ def test_windows_have_no_border_inside(runs: dict[str, Path]) -> None:
     assert len(windows.unique(dim=0)) == len(windows)
 
 
+@pytest.mark.parametrize("kind", ["lstm", "transformer"])
+def test_documents_of_a_few_tokens_are_looked_at_one_after_another(kind: str, tmp_path: Path) -> None:
+    """Three characters each, and a border: nothing reaches further back than that, whatever is looked at."""
+    words = np.random.default_rng(0).choice(list("abcdef"), (400, 3))
+    text = tmp_path / "words.jsonl"
+    text.write_text("".join(json.dumps({"text": "".join(word)}) + "\n" for word in words))
+    run = train(text, tmp_path / "run", f"--model={kind}")
+    numbers = inspect(run).numbers
+    assert set(numbers) & set(PARTS) == HAS[kind]
+    for model in ("trained", "untrained"):
+        for flow in numbers["gradients"][model]["gradients"].values():
+            lags, median = np.array(flow["lags"]), np.array(flow["quantiles"]["0.9"])
+            assert lags[-1] > 100
+            assert (median[lags >= 4] == 0).all()
+    subject = open_subject(elman.load(run), None)
+    windows = subject.windows(4, 64)
+    resets = subject.resets(windows)
+    assert resets is not None
+    assert resets.float().mean() == 1 / 4
+    if kind == "transformer":
+        for name, head in numbers["attention"]["heads"].items():
+            weights = np.array(head["map"])
+            assert (weights[np.subtract.outer(range(len(weights)), range(len(weights))) >= 4] == 0).all(), name
+            assert head["distance"] < 2
+
+
 def test_a_text_of_ones_own(runs: dict[str, Path], tmp_path: Path) -> None:
     text = tmp_path / "other.txt"
     text.write_text("a cat sat on the mat.\n" * 30)

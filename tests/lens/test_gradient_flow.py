@@ -94,6 +94,25 @@ def test_it_goes_on_from_a_memory(make: Make, name: str) -> None:
         np.testing.assert_allclose(flow.input.norms[:, row], expected[::-1], rtol=1e-8, atol=1e-14)
 
 
+@every_model
+def test_no_gradient_crosses_a_border(make: Make, name: str) -> None:
+    """Up to the border the document is as if it were read alone; beyond it the gradient is zero and nothing else."""
+    model = make(name)
+    past, tokens, targets = drawn(2, 7, seed=3), drawn(2, 13), drawn(2, 1, seed=2)[:, 0]
+    resets = torch.zeros(2, 13, dtype=torch.bool)
+    resets[:, 9], resets[1, 4] = True, True  # the last 4 tokens are a document
+    with torch.no_grad():
+        _, state = model.eval().read(past)
+    flow = gradient_flow(model, tokens, targets, state, resets=resets)
+    alone = gradient_flow(model, tokens[:, 9:], targets)
+    np.testing.assert_allclose(flow.input.norms[:4], alone.input.norms, rtol=1e-9)
+    assert (flow.input.norms[:4] > 0).all()
+    assert (flow.input.norms[4:] == 0).all()
+    for found, expected in zip(flow.memory, alone.memory, strict=True):
+        np.testing.assert_allclose(found.norms[:3], expected.norms, rtol=1e-9)
+        assert (found.norms[3:] == 0).all()
+
+
 def test_it_equals_the_textbook_recurrence(make: Make) -> None:
     """One layer of Elman's network by hand: the product of Jacobians diag(1 − h²) W."""
     model = make("elman", num_layers=1)

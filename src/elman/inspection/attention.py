@@ -27,10 +27,10 @@ def look(subject: Subject) -> Part:
     """The trained model on windows of the text, and on random tokens that are repeated."""
     model = subject.run.model
     windows = subject.windows(ROWS, STEPS)
-    every = attention_weights(model, lambda: model.read(windows))
+    every = attention_weights(model, lambda: model.read(windows, resets=subject.resets(windows)))
     scores = [score_attention(weights) for weights in every]
     length = min(INDUCTION, getattr(model, "window", None) or INDUCTION)
-    known = torch.from_numpy(np.unique(subject.tokens))
+    known = torch.from_numpy(np.setdiff1d(subject.tokens, [subject.run.tokenizer.eod]))  # a border would hide the past
     induction = induction_score(model, length=length, tokens=known)
     seen = np.minimum(np.arange(length, 2 * length) + 1, getattr(model, "window", None) or 2 * length)
     chance = float((1 / seen).mean())

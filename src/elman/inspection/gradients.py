@@ -33,13 +33,15 @@ def look(subject: Subject) -> Part:
     """Both models on the same windows of the text."""
     windows = subject.windows(ROWS, BURN_IN + LAGS + 1)
     past = (windows.shape[1] - 1) * BURN_IN // (BURN_IN + LAGS)
+    before, inputs = windows[:, :past], windows[:, past:-1]
+    resets = subject.resets(inputs)
     flows: dict[str, GradientFlow] = {}
     jacobians: dict[str, list[StepJacobian]] = {}
     for name, model in subject.models.items():
         with torch.no_grad():
-            _, state = model.read(windows[:, :past])
-        flows[name] = gradient_flow(model, windows[:, past:-1], windows[:, -1], state)
-        jacobians[name] = _jacobians(model, windows[:, past], state) if has_vectors_for_memory(model) else []
+            _, state = model.read(before, resets=subject.resets(before))
+        flows[name] = gradient_flow(model, inputs, windows[:, -1], state, resets=resets)
+        jacobians[name] = _jacobians(model, inputs[:, 0], state, resets) if has_vectors_for_memory(model) else []
     figures = [_flow_figure({name: flow.input for name, flow in flows.items()})]
     for parts in _side_by_side(flows):
         figures.append(_flow_figure(dict(zip(flows, parts, strict=True))))
@@ -60,14 +62,16 @@ def look(subject: Subject) -> Part:
     return Part(Section("Gradient flow through time", TEXT + about, figures, lines), numbers, lines)
 
 
-def _jacobians(model: LanguageModel, tokens: Tensor, state: State) -> list[StepJacobian]:
+def _jacobians(model: LanguageModel, tokens: Tensor, state: State, resets: Tensor | None) -> list[StepJacobian]:
+    """Of every layer, at the first of the steps."""
     assert not isinstance(state, Tensor)
     found = []
     for layer, memory in enumerate(state):
         size = sum(leaf.shape[1] for leaf in leaves(memory))
         count = min(batch_size(state), JACOBIANS if size < LARGE else 1)
         rows = torch.linspace(0, len(tokens) - 1, count).long()
-        found.append(step_jacobian(model, tokens[rows], select_rows(state, rows), layer))
+        begins = None if resets is None else resets[rows, 0]
+        found.append(step_jacobian(model, tokens[rows], select_rows(state, rows), layer, resets=begins))
     return found
 
 

@@ -62,13 +62,13 @@ def look(subject: Subject) -> Part:
 
 def _states(subject: Subject, windows: torch.Tensor) -> Values:
     """Every part of the memory after every token; for a Transformer, its hidden states."""
-    model = subject.run.model
+    model, resets = subject.run.model, subject.resets(windows)
     if not has_vectors_for_memory(model):
         with torch.no_grad():
-            return {"the hidden state": model.read(windows)[0].flatten(0, 1).double().numpy()}
+            return {"the hidden state": model.read(windows, resets=resets)[0].flatten(0, 1).double().numpy()}
     return {
         f"{visit.name} {name}": part.transpose(0, 1).flatten(0, 1).double().numpy()
-        for visit in visit_layers(model, lambda: model.read(windows))
+        for visit in visit_layers(model, lambda: model.read(windows, resets=resets))
         for name, part in zip("hc", visit.after, strict=False)
     }
 

@@ -76,7 +76,14 @@ class Decay:
         return f"{self.verdict} ({reach}, a factor of {self.rate:.3g} a step)"
 
 
-def gradient_flow(model: LanguageModel, tokens: Tensor, targets: Tensor, state: State | None = None) -> GradientFlow:
+def gradient_flow(
+    model: LanguageModel,
+    tokens: Tensor,
+    targets: Tensor,
+    state: State | None = None,
+    *,
+    resets: Tensor | None = None,
+) -> GradientFlow:
     """Norms of the gradients of L_T, the cross entropy of the last step's prediction, for every row.
 
         inputs:  ‖∂L_T/∂x_{T−k}‖, k = 0 … T−1, x being what the embedding gives
@@ -92,6 +99,7 @@ def gradient_flow(model: LanguageModel, tokens: Tensor, targets: Tensor, state: 
         tokens: (B, T), T ≥ 2.
         targets: (B,), the token that follows.
         state: the memory before the first step; None is a fresh one.
+        resets: (B, T) boolean, where a document begins: beyond that the gradient is zero. None is nowhere.
 
     Raises:
         UserError: fewer than 2 steps.
@@ -99,17 +107,18 @@ def gradient_flow(model: LanguageModel, tokens: Tensor, targets: Tensor, state: 
     B, T = tokens.shape
     if T < 2 or B < 1:
         raise UserError("gradient flow", expected="at least one row of 2 tokens", got=f"{B} rows of {T}")
+    begins = [None] * T if resets is None else resets.split(1, dim=1)  # (B, 1) each
     memories: list[State] = []
     with evaluating(model), torch.enable_grad():
         vectors = embed(model, tokens).requires_grad_()  # (B, T, D)
         carried = None if state is None else detach(state)
         if has_vectors_for_memory(model):
             for t in range(T):
-                hidden, carried = read_vectors(model, vectors[:, t : t + 1], carried)
+                hidden, carried = read_vectors(model, vectors[:, t : t + 1], carried, resets=begins[t])
                 memories.append(carried)
             memories.pop()  # the loss does not depend on what is remembered after it
         else:
-            hidden, _ = read_vectors(model, vectors, carried)
+            hidden, _ = read_vectors(model, vectors, carried, resets=resets)
         logits = model.output(hidden[:, -1:])[:, 0]  # (B, V)
         loss = F.cross_entropy(logits.to(torch.promote_types(logits.dtype, torch.float32)), targets, reduction="sum")
         remembered = [leaf for memory in memories for _, leaf in named_leaves(memory)]

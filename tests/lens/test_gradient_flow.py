@@ -8,11 +8,9 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from elman.errors import UserError
-from elman.lens import fit_decay, gradient_flow
+from elman.lens import gradient_flow
 from elman.models import MODELS, LanguageModel
 from elman.state import leaves, map_state, select_rows
 
@@ -164,29 +162,3 @@ def test_too_few_steps(make: Make) -> None:
 
 def test_every_model_is_tested(make: Make) -> None:
     assert {make(name).kind for name in MODELS_TRIED} == set(MODELS)
-
-
-@settings(deadline=None)
-@given(rate=st.floats(0.3, 1.2), scale=st.floats(1e-6, 1e6), steps=st.integers(3, 200))
-def test_a_geometric_decay_is_found_exactly(rate: float, scale: float, steps: int) -> None:
-    lags = np.arange(1, steps + 1)
-    decay = fit_decay(lags, scale * rate**lags)
-    assert decay.rate == pytest.approx(rate, rel=1e-6)
-    below = [int(lag) for lag in lags if rate ** (lag - 1) <= 0.01 * (1 + 1e-12)]
-    assert decay.horizon in ({None} if not below else {below[0], below[0] + 1})
-    assert decay.words.startswith(decay.verdict)
-
-
-@pytest.mark.parametrize(
-    ("norms", "verdict"),
-    [
-        ([1, 0, 0, 0], "none"),
-        ([0, 0], "none"),
-        ([1, 0.1, 0.001, 0.0001], "vanishing"),
-        ([1, 2, 5, 11], "exploding"),
-        ([1, 0.9, 0.8, 0.7], "healthy"),
-        (0.9 ** np.arange(100), "healthy"),
-    ],
-)
-def test_verdicts(norms: list[float], verdict: str) -> None:
-    assert fit_decay(np.arange(len(norms)), np.array(norms)).verdict == verdict

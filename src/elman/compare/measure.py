@@ -44,7 +44,7 @@ def block_losses(model: LanguageModel, tokens: TokenFile, eod: int | None) -> Bl
 
 
 def memory(model: LanguageModel, tokens: Tokens, eod: int | None) -> dict[str, Any]:
-    """How the gradient of a loss by the inputs falls with the lag: its horizon, rate and verdict (`lens.fit_decay`).
+    """How the gradient of a loss by the inputs falls with the lag: what `lens.fit_decay` finds, and the median itself.
 
     Fewer lags are looked at where the text is short, none (an empty dict) where it is very short.
     """
@@ -59,14 +59,7 @@ def memory(model: LanguageModel, tokens: Tokens, eod: int | None) -> dict[str, A
     with torch.no_grad():
         _, state = model.read(before, resets=resets_of(before, eod))
     flow = gradient_flow(model, inputs, windows[:, -1], state, resets=resets_of(inputs, eod)).input
-    decay = flow.decay
-    return {
-        "horizon": decay.horizon,
-        "lags": int(flow.lags[-1]),
-        "rate": decay.rate,
-        "verdict": decay.verdict,
-        "gradient": flow.quantile(0.5),
-    }
+    return flow.decay.numbers | {"lags": int(flow.lags[-1]), "gradient": flow.quantile(0.5)}
 
 
 def decoding_speed(model: LanguageModel) -> float:

@@ -4,10 +4,11 @@ One idea a file, each a few pure functions that take a model of the state contra
 frozen dataclasses of numpy arrays. `elman inspect` draws them.
 """
 
-from elman.lens.attention import AttentionScores, attention_weights, induction_score, score_attention
+from elman.lens.attention import AttentionScores, attention_weights, induction_score, score_attention, window_lags
 from elman.lens.clipping import ClippingHistory, clipping_history, cosine_after_clipping
+from elman.lens.decay import Decay, fit_decay
 from elman.lens.gates import LayerGates, read_gates
-from elman.lens.gradient_flow import Decay, Flow, GradientFlow, fit_decay, gradient_flow
+from elman.lens.gradient_flow import Flow, GradientFlow, gradient_flow
 from elman.lens.jacobian import StepJacobian, step_jacobian
 from elman.lens.source import AlignmentScores, loss_gradients, score_alignment, source_gradients
 from elman.lens.tracking import Tracker, path_in_plane, text_features, track
@@ -43,4 +44,5 @@ __all__ = [
     "track",
     "truncation",
     "visit_layers",
+    "window_lags",
 ]

@@ -16,6 +16,7 @@ from elman.report.figure import Cell, Figure, Table, number
 Values = npt.NDArray[np.floating] | npt.NDArray[np.integer]
 
 MOST_DOTS = 40  # a line's points that tell their numbers under the pointer
+MARK_LETTER, MARK_ROW = 6.2, 13  # how wide a letter of a mark's word is at most, and how high its row
 MOST_ROWS = 400  # of a table: longer ones are thinned, the first and the last row kept
 
 
@@ -76,7 +77,7 @@ def line_chart(
     horizontal = _tight([line.x for line in lines], log_x)
     axes = frame(horizontal, vertical, x, y, log_x=log_x, log_y=log_y, width=980 if wide else 480)
     parts = [axes.markup()]
-    parts += [_mark(mark, axes) for mark in marks if horizontal[0] <= mark.x <= horizontal[1]]
+    parts += _marks([mark for mark in marks if horizontal[0] <= mark.x <= horizontal[1]], axes)
     parts += [_band(line, axes) for line in lines]
     parts += [_curve(line, axes) for line in lines]
     parts += [_dots(line, axes, x) for line in lines]
@@ -168,14 +169,25 @@ def _dots(line: Line, axes: Frame, x: str) -> str:
     return "".join(parts)
 
 
-def _mark(mark: Mark, axes: Frame) -> str:
-    x = float(axes.x(mark.x))
-    left = x > (axes.x.start + axes.x.stop) / 2
-    return (
-        f'<path class="mark" d="M{x:.1f} {axes.y.stop:g}V{axes.y.start:g}"/>'
-        f'<text class="note" x="{x + (-5 if left else 5):.1f}" y="{axes.y.stop + 12:g}" '
-        f'text-anchor="{"end" if left else "start"}">{escape(mark.text)}</text>'
-    )
+def _marks(marks: Sequence[Mark], axes: Frame) -> list[str]:
+    """Lines with their words at the top, each on the first row where it meets no other."""
+    parts: list[str] = []
+    rows: list[list[tuple[float, float]]] = []
+    for mark in sorted(marks, key=lambda mark: mark.x):
+        x = float(axes.x(mark.x))
+        left = x > (axes.x.start + axes.x.stop) / 2
+        size = MARK_LETTER * len(mark.text) + 5
+        begin, end = (x - size, x) if left else (x, x + size)
+        row = next((n for n, taken in enumerate(rows) if all(end < a or b < begin for a, b in taken)), len(rows))
+        if row == len(rows):
+            rows.append([])
+        rows[row].append((begin, end))
+        parts.append(
+            f'<path class="mark" d="M{x:.1f} {axes.y.stop:g}V{axes.y.start:g}"/>'
+            f'<text class="note" x="{x + (-5 if left else 5):.1f}" y="{axes.y.stop + 12 + MARK_ROW * row:g}" '
+            f'text-anchor="{"end" if left else "start"}">{escape(mark.text)}</text>'
+        )
+    return parts
 
 
 def _group(group: Points, axes: Frame) -> str:

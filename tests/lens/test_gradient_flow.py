@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from elman.errors import UserError
-from elman.lens import gradient_flow
+from elman.lens import gradient_flow, window_lags
 from elman.models import MODELS, LanguageModel
 from elman.state import leaves, map_state, select_rows
 
@@ -153,6 +153,20 @@ def test_a_window_bounds_what_a_transformer_sees(make: Make) -> None:
     flow = gradient_flow(make("window"), drawn(2, 20), drawn(2, 1)[:, 0])
     assert (flow.input.norms[:9] > 0).all()  # two layers of a window of 5: 2 * 4 steps back
     assert (flow.input.norms[9:] == 0).all()
+
+
+@pytest.mark.parametrize(("window", "layers"), [(5, 2), (3, 3), (2, 2), (1, 2)])
+def test_from_each_of_the_windows_lags_on_it_takes_a_layer_more(make: Make, window: int, layers: int) -> None:
+    """Where only some layers attend, nothing arrives from the lag on that takes one more."""
+    lags = window_lags(window, layers)
+    for attending in range(1, layers + 1):
+        model = make("window", window=window, num_layers=layers)
+        for layer in model.get_submodule("layers")[attending:]:
+            torch.nn.init.zeros_(layer.attention.out.weight)
+        norms = gradient_flow(model, drawn(2, 20), drawn(2, 1)[:, 0]).input.norms
+        falls = lags[min(attending, len(lags)) - 1]
+        assert (norms[:falls] > 0).all()
+        assert (norms[falls:] == 0).all()
 
 
 def test_too_few_steps(make: Make) -> None:

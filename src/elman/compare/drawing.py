@@ -161,7 +161,9 @@ def _memory(plan: Plan, store: Store, ranked: list[Outcome], colours: dict[str, 
         lines.append(Line(one.model, np.arange(len(gradient)), gradient / gradient[0], colour=colours[one.model]))
         words.append(f"{one.model}: {decay(memory).words}")
         settings: dict[str, Any] = store.known["settings"][one.model]["model"]
-        bounds, caption = window_marks(settings.get("window"), settings["num_layers"], one.lags)
+        bounds, caption = window_marks(
+            settings.get("window"), settings["num_layers"], one.lags, f"The {one.model}'s attention"
+        )
         marks, about = [*marks, *bounds], about + caption
     figure = line_chart(
         lines,

@@ -37,11 +37,11 @@ TOLD = (1, 10, 30, 100, 300, 1000)  # lags at which words tell what is left, and
 
 
 WORDS = (
-    "What is left at a lag is a share of the gradient at the first one, and would have got there by an even factor a "
-    "step; the median of these factors over all lags decides the word. A gradient that always fell by it would be down "
-    f"to {HORIZON:.0%} within "
-    + "; ".join(f"{within} steps: {word}" for within, word in WITHIN.items())
-    + f"; later: lasting; growing tenfold within {LONG} steps: exploding."
+    "What is left at a lag is told as a share of the gradient at the first lag. Had it fallen evenly, it would have "
+    "come there by the same factor at every step; the median of these factors over all lags gives the word. A gradient "
+    f"that falls by it is down to {100 * HORIZON:g} % "
+    + ", ".join(f"within {within} steps ({word})" for within, word in WITHIN.items())
+    + f" or later (lasting); one that grows tenfold within {LONG} steps is exploding."
 )
 """The rule for people."""
 
@@ -63,6 +63,11 @@ class Decay:
         return vars(self) | {"left": {str(lag): share for lag, share in self.left.items()}}
 
     @property
+    def word(self) -> str:
+        """The verdict as people say it."""
+        return "too short to tell" if self.verdict == "open" else self.verdict
+
+    @property
     def words(self) -> str:
         """The verdict in a sentence, with the numbers that it stands on."""
         if self.verdict == "none":
@@ -70,7 +75,6 @@ class Decay:
         if self.verdict == "undefined":
             return "the gradient is not a number"
         last = max(self.left)
-        said = "too short to tell" if self.verdict == "open" else self.verdict
         parts = [f"1 % not seen within {last} lags" if self.horizon is None else f"1 % at lag {self.horizon}"]
         if self.peak >= GREW and self.verdict != "exploding":
             parts.insert(0, f"after growing to {_short(self.peak)} times the first")
@@ -79,7 +83,7 @@ class Decay:
         if self.rate > 0:
             parts.append(f"about a factor of {self.rate:.3g} a step")
         lags, shares = ", ".join(map(str, self.left)), ", ".join(map(_short, self.left.values()))
-        return f"{said} ({', '.join(parts)}; left at lags {lags}: {shares})"
+        return f"{self.word} ({', '.join(parts)}; left at lags {lags}: {shares})"
 
 
 def fit_decay(lags: npt.NDArray[Any], norms: npt.NDArray[Any]) -> Decay:
@@ -112,7 +116,8 @@ def fit_decay(lags: npt.NDArray[Any], norms: npt.NDArray[Any]) -> Decay:
 
 
 def _short(value: float) -> str:
-    return f"{value:.2g}".replace("e-0", "e-").replace("e+0", "e+")
+    text = f"{value:.{3 if value >= 10 else 2}g}"
+    return text.replace("e-0", "e-").replace("e+0", "e").replace("e+", "e")
 
 
 def _verdict(rate: float, horizon: int | None, steps: int) -> Verdict:

@@ -63,6 +63,7 @@ def truncation(
     resets: Tensor | None = None,
     windows: Sequence[int] | None = None,
     stride: int | None = None,
+    warm_up: bool = True,
 ) -> Truncation:
     """The gradient of the mean loss of a batch, through windows of k steps, beside the one that is not cut.
 
@@ -75,12 +76,14 @@ def truncation(
         windows: the k to try, at most T; None is 1, 2, 4, … T. The last of them is compared with, and should be T.
         stride: k1, the steps whose loss is taken at a time, each time through the last k steps (`train.bptt`); None is
             k: the gradient is cut every k steps.
+        warm_up: read everything once before, as the first call is slow for reasons of its own; `seconds` need it.
     """
     steps = tokens.shape[1]
     tried = sorted({min(k, steps) for k in windows or doubling_windows(steps)} | {steps})
     with evaluating(model), torch.enable_grad():
         text = _Text(tokens, targets, resets, state)
-        _gradient(model, text, tried[-1], None)  # the first call is slow for reasons of its own
+        if warm_up:
+            _gradient(model, text, tried[-1], None)
         found = [_gradient(model, text, k, None if k == steps else stride) for k in tried]
     full = found[-1][0]
     size = full.norm()

@@ -52,6 +52,7 @@ class AdaptiveTruncation:
                 None if state is None else select_rows(state, rows.to(device)),
                 resets=None if window.resets is None else window.resets[rows],
                 stride=self.k1,
+                warm_up=False,
                 windows=[self.k1 * times for times in (1, 2, 4, LONGEST)],
             )
             self.k2 = found.smallest_window(self.cosine)

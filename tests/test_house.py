@@ -32,7 +32,7 @@ BELOW: dict[str, set[str]] = {
     "environment": GROUND | {"kernels"},
     "bench": GROUND | {"kernels", "nn", "environment"},
     "runs": GROUND | {"kernels", "nn", "models", "data"},
-    "lens": GROUND | {"kernels", "nn", "models"},
+    "lens": GROUND | {"kernels", "nn", "models", "train"},
     "report": set(),
     "inspection": GROUND
     | {"kernels", "nn", "models", "data", "train", "runs", "lens", "report", "decode", "environment"},

@@ -9,12 +9,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from elman.cli import run as command
 from elman.compare import comparison
+from elman.compare.conclusion import RESULT_HEADINGS, outcomes, result_rows
+from elman.compare.drawing import html
 from elman.compare.plan import Plan
+from elman.compare.store import Store
 from elman.compare.training import Stopped
+from elman.lens import fit_decay
+from elman.lens.decay import WORDS
+from elman.report.figure import number
 from elman.train.schedule import Budget
 
 SMALL = ["--models", "gru,elman", "--steps", "6", "--parameters", "5000", "--set", "lanes=4", "--set", "k1=8"]
@@ -44,6 +51,32 @@ def test_everything_is_there(compared: Path) -> None:
     page = (compared / "report.html").read_text()
     assert "Loss against tokens read" in page
     assert "nan" not in page
+    assert WORDS in page
+    for model in ("gru", "elman"):
+        measured = known["runs"][f"{model}-1"]["memory"]
+        words = fit_decay(np.arange(measured["lags"] + 1), np.array(measured["gradient"])).words
+        assert f"{model}: {words}" in page
+
+
+def test_the_table_says_what_is_left_of_the_gradient_far_back(compared: Path) -> None:
+    """The median over the seeds of the shares, at the last lag that was looked at."""
+    known = json.loads((compared / "comparison.json").read_text())
+    plan = Plan(data="", models=("gru", "elman"), budget=Budget(6, "steps"), seeds=2)
+    for one, row in zip(ranked := outcomes(plan, known), result_rows(ranked), strict=True):
+        gradients = [np.array(known["runs"][f"{one.model}-{seed}"]["memory"]["gradient"]) for seed in (1, 2)]
+        lag = len(gradients[0]) - 1
+        share = np.median([gradient[-1] / gradient[0] for gradient in gradients])
+        assert one.left[str(lag)] == pytest.approx(share)
+        assert row[RESULT_HEADINGS.index("gradient left")] == f"{number(share)} at {lag}"
+
+
+def test_a_bounded_window_of_attention_is_marked(compared: Path) -> None:
+    known, timing = (json.loads((compared / f"{name}.json").read_text()) for name in ("comparison", "timing"))
+    plan = Plan(data="", models=("gru", "elman"), budget=Budget(6, "steps"), seeds=2)
+    assert "number of layers that still reach" not in html(plan, Store(compared, known, timing))
+    known["settings"]["gru"]["model"] |= {"window": 8, "num_layers": 2}
+    page = html(plan, Store(compared, known, timing))
+    assert "The gru&#x27;s attention looks 7 steps back in each of the 2 layers, so at lags 8, 15 the number" in page
 
 
 def test_the_same_seed_gives_the_same_table(

@@ -20,7 +20,9 @@ import elman
 from elman.cli import run as command
 from elman.inspection import PARTS, inspect
 from elman.inspection.subject import open_subject
-from elman.lens import attention_weights, gradient_flow, read_gates, visit_layers
+from elman.inspection.windows import window_marks
+from elman.lens import attention_weights, fit_decay, gradient_flow, read_gates, visit_layers
+from elman.lens.decay import WORDS
 from elman.models import TransformerLM
 
 CHROMIUM = next(filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])), None)
@@ -105,6 +107,52 @@ def test_the_numbers_are_the_lens(runs: dict[str, Path]) -> None:
     assert found["lags"] == flow.input.lags.tolist()
 
 
+def test_words_horizon_rate_and_shares_are_of_one_curve(runs: dict[str, Path]) -> None:
+    found = inspect(runs["lstm"], parts=["gradients"])
+    numbers = found.numbers["gradients"]["trained"]["gradients"]
+    for name, flow in numbers.items():
+        median = np.array(flow["quantiles"]["0.5"])
+        decay = fit_decay(np.array(flow["lags"]), median)
+        [line] = [line for line in found.lines if line.startswith(f"gradient by {name}: ")]
+        assert line.startswith(f"gradient by {name}: trained {decay.words}; untrained ")
+        assert (flow["horizon"], flow["verdict"], flow["end"]) == (decay.horizon, decay.verdict, decay.end)
+        assert flow["rate"] == pytest.approx(decay.rate, rel=1e-4)
+        assert flow["left"]["10"] == pytest.approx(median[flow["lags"].index(10)] / median[0], rel=1e-4)
+        assert str(flow["lags"][-1]) in flow["left"]
+    html = found.html()
+    assert WORDS in html
+    assert "layers that still reach" not in html
+
+
+def test_steps_of_a_bounded_window_are_marked_and_explained(runs: dict[str, Path]) -> None:
+    """Two layers of a window of 8: seven steps back in one, fourteen in two."""
+    found = inspect(runs["transformer"], parts=["gradients"])
+    flow = found.numbers["gradients"]["trained"]["gradients"]["input"]
+    assert flow["end"] == 15
+    html = found.html()
+    assert "at lags 8, 15 the number of layers that still reach falls" in html
+    assert "from lag 15 on none reach, and the gradient is zero" in html
+    assert ">2 layers</text>" in html
+    assert ">nothing</text>" in html
+
+
+@pytest.mark.parametrize(
+    ("window", "layers", "longest", "marks"),
+    [
+        (64, 4, 199, [(64, "2 layers"), (127, "3 layers"), (190, "4 layers")]),
+        (64, 1, 199, [(64, "nothing")]),
+        (64, 4, 63, []),
+        (None, 4, 199, []),
+        (1, 3, 9, [(1, "nothing")]),
+    ],
+)
+def test_marks_of_a_window(window: int | None, layers: int, longest: int, marks: list[tuple[int, str]]) -> None:
+    found, caption = window_marks(window, layers, longest)
+    assert [(mark.x, mark.text) for mark in found] == marks
+    assert bool(caption) == bool(marks)
+    assert ("none reach" in caption) == (bool(marks) and marks[-1][1] == "nothing")
+
+
 def test_what_clipping_did_is_the_runs_own(runs: dict[str, Path]) -> None:
     numbers = inspect(runs["lstm"], parts=["clipping"]).numbers["clipping"]
     lines = (runs["lstm"] / "metrics.jsonl").read_text().splitlines()
@@ -181,6 +229,32 @@ def test_windows_have_no_border_inside(runs: dict[str, Path]) -> None:
     assert windows.shape[1] >= 8
     assert not (windows[:, 1:] == subject.run.tokenizer.eod).any()
     assert len(windows.unique(dim=0)) == len(windows)
+
+
+@pytest.mark.parametrize("kind", ["lstm", "transformer"])
+def test_documents_of_a_few_tokens_are_looked_at_one_after_another(kind: str, tmp_path: Path) -> None:
+    """Three characters each, and a border: nothing reaches further back than that, whatever is looked at."""
+    words = np.random.default_rng(0).choice(list("abcdef"), (400, 3))
+    text = tmp_path / "words.jsonl"
+    text.write_text("".join(json.dumps({"text": "".join(word)}) + "\n" for word in words))
+    run = train(text, tmp_path / "run", f"--model={kind}")
+    numbers = inspect(run).numbers
+    assert set(numbers) & set(PARTS) == HAS[kind]
+    for model in ("trained", "untrained"):
+        for flow in numbers["gradients"][model]["gradients"].values():
+            lags, median = np.array(flow["lags"]), np.array(flow["quantiles"]["0.9"])
+            assert lags[-1] > 100
+            assert (median[lags >= 4] == 0).all()
+    subject = open_subject(elman.load(run), None)
+    windows = subject.windows(4, 64)
+    resets = subject.resets(windows)
+    assert resets is not None
+    assert resets.float().mean() == 1 / 4
+    if kind == "transformer":
+        for name, head in numbers["attention"]["heads"].items():
+            weights = np.array(head["map"])
+            assert (weights[np.subtract.outer(range(len(weights)), range(len(weights))) >= 4] == 0).all(), name
+            assert head["distance"] < 2
 
 
 def test_a_text_of_ones_own(runs: dict[str, Path], tmp_path: Path) -> None:

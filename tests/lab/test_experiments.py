@@ -30,6 +30,7 @@ from elman.lab import (
 from elman.lab.catalogue import EXPERIMENTS
 from elman.lab.experiment import Findings, Setting
 from elman.lab.findings import numbers
+from elman.lens import fit_decay
 
 TRAINED = [clipping, copying, elman_1990, temporal_order, truncation, gates, bottleneck, book_or_index]
 
@@ -46,6 +47,21 @@ def test_no_gradient_is_above_its_bound() -> None:
     assert found.held
     assert found.numbers["0.5"][-1] < 1e-15
     assert any("need not explode" in line for line in found.words)
+    assert not any("vanished at 1.1" in line for line in found.words)
+
+
+def test_words_of_vanishing_are_those_of_the_curves() -> None:
+    lags = np.arange(128)
+    curves = {0.9: 0.85**lags, 1.1: 0.56 ** (lags / 127), 1.5: 0.6**lags, 2.0: 1.1**lags}
+    found = vanishing._findings(curves)
+    assert found.held
+    *each, converse = found.words
+    for (rho, values), line in zip(curves.items(), each, strict=True):
+        assert line == f"largest singular value {rho:g}: {fit_decay(lags, values).words}"
+    assert converse.endswith("(lasting at 1.1, vanishing fast at 1.5)")
+    assert "too short to tell at 1.1" in vanishing._findings({1.1: curves[1.1][:50]}).words[-1]
+    assert not vanishing._findings({0.9: 0.901**lags}).held, "above its bound"
+    assert not vanishing._findings({0.99: 0.98**lags}).held, "within its bound, and most of it is left"
 
 
 def test_adding_too_short_to_learn_does_not_hold() -> None:

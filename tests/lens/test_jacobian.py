@@ -20,6 +20,22 @@ VOCABULARY = 11
 Make = Callable[..., LanguageModel]
 
 
+@pytest.mark.parametrize("name", RECURRENT)
+def test_nothing_is_kept_where_a_document_begins(make: Make, name: str) -> None:
+    model = make(name).eval()
+    tokens = torch.tensor([3, 7])
+    with torch.no_grad():
+        _, state = model.read(torch.randint(VOCABULARY, (2, 5)))
+    plain, found = (
+        step_jacobian(model, tokens, state, 1, resets=resets) for resets in (None, torch.tensor([False, True]))
+    )
+    np.testing.assert_array_equal(found.matrices[0], plain.matrices[0])
+    assert plain.spectral_radius[1] > 0
+    assert (found.matrices[1] == 0).all()
+    assert (found.singular_values[1] == 0).all()
+    assert found.spectral_radius[1] == 0
+
+
 @pytest.mark.parametrize("layer", [0, 1])
 @pytest.mark.parametrize("name", RECURRENT)
 def test_it_equals_finite_differences(make: Make, name: str, layer: int) -> None:

@@ -23,14 +23,21 @@ def drawn(B: int, steps: int, seed: int = 1) -> torch.Tensor:
     return torch.randint(VOCABULARY, (B, steps), generator=torch.Generator().manual_seed(seed))
 
 
-def plain_gradient(model: LanguageModel, tokens: torch.Tensor, targets: torch.Tensor, window: int) -> torch.Tensor:
+def plain_gradient(
+    model: LanguageModel,
+    tokens: torch.Tensor,
+    targets: torch.Tensor,
+    window: int,
+    resets: torch.Tensor | None = None,
+) -> torch.Tensor:
     """Token by token, the state cut every `window` steps, one loss in the end."""
     model.zero_grad()
     state, losses = None, []
     for t in range(tokens.shape[1]):
         if t and t % window == 0:
             state = detach(state)
-        logits, state = model(tokens[:, t : t + 1], state)
+        begins = None if resets is None else resets[:, t : t + 1]
+        logits, state = model(tokens[:, t : t + 1], state, resets=begins)
         losses.append(F.cross_entropy(logits[:, 0], targets[:, t]))
     torch.stack(losses).mean().backward()
     gradient = torch.cat([p.grad.flatten() for p in model.parameters()])
@@ -54,6 +61,43 @@ def test_it_equals_plain_truncation(make: Make, name: str) -> None:
     assert (found.seconds > 0).all()
     assert model.training is False
     assert all(parameter.grad is None for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("name", MODELS_TRIED)
+def test_documents_are_read_by_themselves(make: Make, name: str) -> None:
+    """Where no window cuts a document, none of the gradient is missing."""
+    model = make(name).eval()
+    tokens, targets = drawn(2, T), drawn(2, T, seed=2)
+    resets = torch.zeros(2, T, dtype=torch.bool)
+    resets[:, ::4] = True
+    found = truncation(model, tokens, targets, resets=resets, windows=[2, 4, 8])
+    np.testing.assert_allclose(found.gradient, plain_gradient(model, tokens, targets, T, resets), atol=1e-10)
+    assert found.bias[0] > 1e-6
+    np.testing.assert_allclose(found.bias[1:], 0, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", MODELS_TRIED)
+@pytest.mark.parametrize(("stride", "window"), [(1, 3), (2, 6), (4, 8), (5, 7)])
+def test_a_stride_takes_every_loss_through_the_window_that_ends_with_it(
+    make: Make, name: str, stride: int, window: int
+) -> None:
+    model = make(name).eval()
+    tokens, targets = drawn(2, T), drawn(2, T, seed=2)
+    expected = torch.zeros(sum(p.numel() for p in model.parameters()), dtype=torch.float64)
+    for start in range(0, T, stride):
+        begin, stop = max(0, start + stride - window), min(start + stride, T)
+        with torch.no_grad():
+            _, state = model(tokens[:, :begin])
+        logits, _ = model(tokens[:, begin:stop], detach(state))
+        loss = F.cross_entropy(
+            logits[:, start - begin :].flatten(0, 1), targets[:, start:stop].flatten(), reduction="sum"
+        )
+        expected += torch.cat([g.flatten() for g in torch.autograd.grad(loss / targets.numel(), [*model.parameters()])])
+    found = truncation(model, tokens, targets, windows=[window], stride=stride)
+    np.testing.assert_allclose(found.gradient, plain_gradient(model, tokens, targets, T), atol=1e-10)
+    full = torch.from_numpy(found.gradient)
+    assert found.cosine[0] == pytest.approx(float(F.cosine_similarity(expected, full, dim=0)), abs=1e-9)
+    assert found.bias[0] == pytest.approx(float((expected - full).norm() / full.norm()), abs=1e-9)
 
 
 @pytest.mark.parametrize("name", RECURRENT)

@@ -125,6 +125,29 @@ def test_a_drawing_is_well_formed(figure: Figure) -> None:
     assert figure.table.rows
 
 
+@given(st.lists(st.tuples(st.floats(0, 100), st.integers(1, 14)), min_size=1, max_size=8))
+def test_words_at_marks_do_not_cover_each_other(marks: list[tuple[float, int]]) -> None:
+    x = np.arange(101)
+    chart = line_chart(
+        [Line("a", x, x)],
+        title="a",
+        x="x",
+        y="y",
+        reading="a",
+        marks=[Mark(place, "m" * letters) for place, letters in marks],
+    )
+    rows: dict[str, list[tuple[float, float]]] = {}
+    for text in ET.fromstring(chart.drawing).iter("text"):
+        if text.attrib["class"] == "note" and set(text.text or "") == {"m"}:
+            begin, width = float(text.attrib["x"]), 6 * len(text.text or "")
+            begin -= width * (text.attrib["text-anchor"] == "end")
+            rows.setdefault(text.attrib["y"], []).append((begin, begin + width))
+    assert sum(map(len, rows.values())) == len(marks)
+    for taken in rows.values():
+        taken.sort()
+        assert all(end <= begin for (_, end), (begin, _) in pairwise(taken))
+
+
 @given(st.floats(-1e300, 1e300) | st.integers(-(10**300), 10**300))
 @example(9.9999997e-5)  # rounded to three digits it is no longer under the limit it was found under
 def test_a_number_reads_as_itself(value: float) -> None:

@@ -14,17 +14,20 @@ from elman.models import LanguageModel, RecurrentLM, build
 from elman.state import State
 from elman.tasks.adaptive_truncation import AdaptiveTruncation
 
-K1, VOCABULARY = 4, 7
+K1, VOCABULARY, EOD = 4, 7, 6
 
 
-def lanes(steps: int = 80, count: int = 3) -> Lanes:
-    tokens = np.random.default_rng(0).integers(0, VOCABULARY, count * steps + 1)
-    return Lanes(tokens.astype(np.uint16), count)
+def lanes(steps: int = 80, count: int = 3, *, border: int | None = None) -> Lanes:
+    """Of random tokens; with a document's border every so many of them, where that is asked for."""
+    tokens = np.random.default_rng(0).integers(0, VOCABULARY - 1, count * steps + 1)
+    if border is not None:
+        tokens[::border] = EOD
+    return Lanes(tokens.astype(np.uint16), count, eod=None if border is None else EOD)
 
 
-def model(recurrent: float) -> LanguageModel:
+def model(recurrent: float, seed: int = 0) -> LanguageModel:
     """Elman's network whose recurrent matrix is the identity times `recurrent`: its memory fades by that a step."""
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     network = cast(RecurrentLM, build({"model": "elman", "vocab_size": VOCABULARY, "hidden_size": 16})).double()
     for name, parameter in network.named_parameters():
         if "weight_hh" in name:
@@ -48,8 +51,27 @@ def test_it_is_the_window_that_the_lens_finds(cosine: float) -> None:
     state: State = network.initial_state(3)
     found.adapt(network, state)
     window = found.lanes.window(12, 12 + 8 * K1)
-    seen = truncation(network, window.inputs, window.targets, state, windows=[4, 8, 16, 32])
+    seen = truncation(network, window.inputs, window.targets, state, windows=[4, 8, 16, 32], stride=K1)
     assert found.k2 == seen.smallest_window(cosine)
+
+
+@pytest.mark.parametrize(
+    ("k1", "steps", "enough"),
+    [
+        (4, 80, 4),  # every document is one stretch
+        (2, 80, 4),  # every document is two
+        (4, 81, 8),  # in some lanes a stretch begins in the middle of a document, which the one before it holds
+        (3, 80, 6),
+        (8, 80, 8),
+    ],
+)
+def test_no_window_is_longer_than_documents_need(k1: int, steps: int, enough: int) -> None:
+    """With a border every 4 tokens; without them the same memory needs more."""
+    for seed in range(3):
+        network = model(0.98, seed)
+        across, within = AdaptiveTruncation(lanes(steps), k1), AdaptiveTruncation(lanes(steps, border=4), k1, 0.99999)
+        assert across.adapt(network, None)["k2"] > enough
+        assert within.adapt(network, None) == {"k2": enough}
 
 
 def test_near_the_end_of_the_lanes_it_looks_back_and_short_lanes_change_nothing() -> None:

@@ -18,6 +18,9 @@ from elman.compare.intervals import (
 )
 from elman.compare.plan import Plan
 from elman.compare.store import Store
+from elman.inspection.part import plain
+from elman.lens import Decay, fit_decay
+from elman.report.figure import number
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,7 @@ class Outcome:
     learning_rate: float
     horizon: float | None  # lags; None: beyond `lags`, or not looked at
     lags: int  # that were looked at
+    left: dict[str, float]  # the share of the gradient that is left at some lags, the last among them
     losses: tuple[float, ...]  # of every seed
     blocks: Blocks  # of the first seed
 
@@ -41,6 +45,11 @@ class Outcome:
         if not self.lags:
             return "–"
         return f"> {self.lags}" if self.horizon is None else f"{self.horizon:g}"
+
+    @property
+    def remains(self) -> str:
+        """What is left of the gradient at the last lag that was looked at, in words."""
+        return f"{number(self.left[str(self.lags)])} at {self.lags}" if self.left else "–"
 
 
 @dataclass(frozen=True)
@@ -75,11 +84,23 @@ def outcomes(plan: Plan, known: dict[str, Any]) -> list[Outcome]:
                 results[0]["learning_rate"],
                 float(np.median(known_reaches)) if len(known_reaches) * 2 > len(reaches) else None,
                 results[0]["memory"].get("lags", 0),
+                _left([decay(result["memory"]) for result in results if result["memory"]]),
                 losses,
                 blocks[0],
             )
         )
     return sorted(found, key=lambda outcome: outcome.quality.middle)
+
+
+def decay(memory: dict[str, Any]) -> Decay:
+    """How the gradient falls that was measured of one training (`measure.memory`)."""
+    gradient = np.array([np.nan if norm is None else norm for norm in memory["gradient"]], np.float64)
+    return fit_decay(np.arange(len(gradient)), gradient)
+
+
+def _left(decays: Sequence[Decay]) -> dict[str, float]:
+    """The median over the seeds."""
+    return {str(lag): float(np.median([one.left[lag] for one in decays])) for lag in (decays[0].left if decays else ())}
 
 
 def clocks(plan: Plan, timing: dict[str, Any]) -> list[Clock]:
@@ -126,7 +147,17 @@ def sentences(ranked: Sequence[Outcome]) -> list[str]:
     return lines
 
 
-RESULT_HEADINGS = ("model", "nats a token", "95 % interval", "bits/char", "parameters", "tokens", "rate", "horizon")
+RESULT_HEADINGS = (
+    "model",
+    "nats a token",
+    "95 % interval",
+    "bits/char",
+    "parameters",
+    "tokens",
+    "rate",
+    "horizon",
+    "gradient left",
+)
 CLOCK_HEADINGS = ("model", "seconds", "training tokens/s", "decoding tokens/s", "peak MB")
 
 
@@ -142,6 +173,7 @@ def result_rows(ranked: Sequence[Outcome]) -> list[list[str]]:
             f"{one.tokens:,.0f}",
             f"{one.learning_rate:g}",
             one.reach,
+            one.remains,
         ]
         for one in ranked
     ]
@@ -192,6 +224,7 @@ def summary(plan: Plan, store: Store) -> dict[str, Any]:
                 "tokens": one.tokens,
                 "learning_rate": one.learning_rate,
                 "horizon": one.horizon,
+                "left": plain(one.left),
                 "losses": list(one.losses),
             }
             for one in ranked

@@ -14,13 +14,16 @@ from elman.compare.conclusion import (
     Outcome,
     clock_rows,
     clocks,
+    decay,
     outcomes,
     result_rows,
     sentences,
 )
 from elman.compare.plan import Match, Plan
 from elman.compare.store import Store
-from elman.report import Figure, Line, Points, Report, Section, Table, bar_chart, line_chart, point_chart, render
+from elman.inspection.windows import window_marks
+from elman.lens.decay import WORDS
+from elman.report import Figure, Line, Mark, Points, Report, Section, Table, bar_chart, line_chart, point_chart, render
 
 MATCHED: dict[Match, str] = {
     "parameters": "the same number of parameters (within 2 %), and the same budget for each training",
@@ -150,11 +153,18 @@ def _clock(measured: list[Clock], ranked: list[Outcome], colours: dict[str, int]
 
 
 def _memory(plan: Plan, store: Store, ranked: list[Outcome], colours: dict[str, int]) -> Section:
-    lines = []
+    lines, words, about = [], [], ""
+    marks: list[Mark] = []
     for one in ranked:
         memory: dict[str, Any] = store.known["runs"][f"{one.model}-{plan.seed}"]["memory"]
         gradient = np.array([np.nan if value is None else value for value in memory["gradient"]])
         lines.append(Line(one.model, np.arange(len(gradient)), gradient / gradient[0], colour=colours[one.model]))
+        words.append(f"{one.model}: {decay(memory).words}")
+        settings: dict[str, Any] = store.known["settings"][one.model]["model"]
+        bounds, caption = window_marks(
+            settings.get("window"), settings["num_layers"], one.lags, f"The {one.model}'s attention"
+        )
+        marks, about = [*marks, *bounds], about + caption
     figure = line_chart(
         lines,
         title="How far a loss reaches back",
@@ -162,17 +172,12 @@ def _memory(plan: Plan, store: Store, ranked: list[Outcome], colours: dict[str, 
         y="gradient by the input, 1 at lag 0",
         log_y=True,
         wide=True,
+        marks=marks,
         reading="The median gradient of the loss at one token by the inputs before it: the lag at which a hundredth is "
-        "left is the memory horizon.",
+        f"left is the memory horizon.{about}",
     )
-    words = [
-        f"{one.model}: 1 % of the gradient is left at lag {one.horizon:g}"
-        if one.horizon is not None
-        else f"{one.model}: more than 1 % of the gradient is left at all {one.lags} lags looked at"
-        for one in ranked
-        if one.lags
-    ]
-    return Section("Memory", "What the trained models' gradients reach (first seed).", [figure], words)
+    text = f"How far back the trained models' gradients reach (first seed). {WORDS}"
+    return Section("Memory", text, [figure], words)
 
 
 def _search(store: Store, colours: dict[str, int]) -> Section:

@@ -13,8 +13,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from elman.compare.intervals import Blocks
-from elman.data.lanes import NOT_COUNTED
-from elman.data.tokenfile import TokenFile
+from elman.data.lanes import NOT_COUNTED, resets_of
+from elman.data.tokenfile import TokenFile, Tokens
 from elman.decode.generate import generate
 from elman.lens import gradient_flow
 from elman.models import LanguageModel
@@ -43,8 +43,8 @@ def block_losses(model: LanguageModel, tokens: TokenFile, eod: int | None) -> Bl
     return Blocks(totals[sizes > 0], sizes[sizes > 0])
 
 
-def memory(model: LanguageModel, tokens: TokenFile) -> dict[str, Any]:
-    """How the gradient of a loss by the inputs falls with the lag: its horizon, rate and verdict (`lens.fit_decay`).
+def memory(model: LanguageModel, tokens: Tokens, eod: int | None) -> dict[str, Any]:
+    """How the gradient of a loss by the inputs falls with the lag: what `lens.fit_decay` finds, and the median itself.
 
     Fewer lags are looked at where the text is short, none (an empty dict) where it is very short.
     """
@@ -55,17 +55,11 @@ def memory(model: LanguageModel, tokens: TokenFile) -> dict[str, Any]:
     starts = np.unique(np.linspace(0, len(tokens) - 1 - steps, ROWS).astype(int))
     windows = torch.from_numpy(np.asarray(tokens)[starts[:, None] + np.arange(steps + 1)].astype(np.int64))
     windows = windows.to(next(model.parameters()).device)
+    before, inputs = windows[:, :past], windows[:, past:-1]
     with torch.no_grad():
-        _, state = model.read(windows[:, :past])
-    flow = gradient_flow(model, windows[:, past:-1], windows[:, -1], state).input
-    decay = flow.decay
-    return {
-        "horizon": decay.horizon,
-        "lags": int(flow.lags[-1]),
-        "rate": decay.rate,
-        "verdict": decay.verdict,
-        "gradient": flow.quantile(0.5),
-    }
+        _, state = model.read(before, resets=resets_of(before, eod))
+    flow = gradient_flow(model, inputs, windows[:, -1], state, resets=resets_of(inputs, eod)).input
+    return flow.decay.numbers | {"lags": int(flow.lags[-1]), "gradient": flow.quantile(0.5)}
 
 
 def decoding_speed(model: LanguageModel) -> float:

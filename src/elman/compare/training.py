@@ -84,7 +84,7 @@ def measured_training(tree: dict[str, Any], folder: Path, stop: Callable[[], boo
         "tokens": counters.targets,
         "skipped": counters.skipped,
         "learning_rate": tree["train"]["learning_rate"],
-        "memory": plain(memory(model, corpus.valid)),
+        "memory": plain(memory(model, corpus.valid, corpus.tokenizer.eod)),
         "curve": [[step, targets[int(step)], loss] for step, loss in curve if int(step) in targets],
         "training_curve": plain(training_curve(folder)),
         "blocks": {"nats": np.round(blocks.nats, 4).tolist(), "tokens": blocks.tokens.tolist()},

@@ -86,11 +86,16 @@ def evaluation_windows(
         yield read._replace(targets=read.targets.masked_fill(torch.from_numpy(~counted), NOT_COUNTED))
 
 
+def resets_of(inputs: Tensor, eod: int | None) -> Tensor | None:
+    """Where a row's memory is made fresh before it reads inputs (B, T): (B, T) bool, or None where that is nowhere."""
+    if eod is None:
+        return None
+    borders = inputs == eod
+    return borders if bool(borders.any()) else None
+
+
 def _window(ids: npt.NDArray[Any], eod: int | None) -> Window:
     """Inputs and targets from `ids` (B, T + 1)."""
     inputs = torch.from_numpy(ids[:, :-1].astype(np.int64))
     targets = torch.from_numpy(ids[:, 1:].astype(np.int64))
-    resets = None
-    if eod is not None and bool((inputs == eod).any()):
-        resets = inputs == eod
-    return Window(inputs, targets, resets)
+    return Window(inputs, targets, resets_of(inputs, eod))

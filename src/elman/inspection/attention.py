@@ -41,11 +41,11 @@ def look(subject: Subject) -> Part:
     model = subject.run.model
     assert isinstance(model, TransformerLM)
     windows = subject.windows(ROWS, STEPS)
-    every = attention_weights(model, lambda: model.read(windows))
+    every = attention_weights(model, lambda: model.read(windows, resets=subject.resets(windows)))
     scores = [score_attention(weights) for weights in every]
     names = [[f"layer {depth + 1} head {head + 1}" for head in range(w.shape[1])] for depth, w in enumerate(every)]
     previous = previous_token_scores(every, model.window)
-    known = torch.from_numpy(np.unique(subject.tokens))
+    known = torch.from_numpy(np.setdiff1d(subject.tokens, [subject.run.tokenizer.eod]))  # a border would hide the past
     length = min(INDUCTION, model.window or INDUCTION)
     induction = induction_scores(model, length=length, tokens=known) if length > 1 else None
     even = 1 / even_look(np.arange(windows.shape[1]), model.window)  # how many steps each one sees

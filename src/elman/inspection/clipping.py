@@ -36,8 +36,9 @@ def look(subject: Subject) -> Part:
     """The run's journal; and a gradient of today, clipped by value at many thresholds."""
     history = clipping_history(journal.read(subject.run.path / "metrics.jsonl"))
     windows = subject.windows(ROWS, STEPS + 1)
-    steps = windows.shape[1] - 1
-    gradient = truncation(subject.run.model, windows[:, :-1], windows[:, 1:], windows=[steps]).gradient
+    inputs, targets = windows[:, :-1], windows[:, 1:]
+    whole = truncation(subject.run.model, inputs, targets, resets=subject.resets(inputs), windows=[inputs.shape[1]])
+    gradient = whole.gradient
     largest = float(np.abs(gradient).max())
     thresholds = largest * np.geomspace(1e-3, 1, 25) if largest > 0 else np.ones(1)
     cosines = np.array([cosine_after_clipping(gradient, threshold) for threshold in thresholds])

@@ -23,9 +23,10 @@ TEXT = (
 def look(subject: Subject) -> Part:
     """Both models on the same windows of the text."""
     windows = subject.windows(ROWS, STEPS)
+    resets = subject.resets(windows)
 
     def gates_of(model: LanguageModel) -> list[LayerGates]:
-        return [read_gates(visit) for visit in visit_layers(model, lambda: model.read(windows))]
+        return [read_gates(visit) for visit in visit_layers(model, lambda: model.read(windows, resets=resets))]
 
     found = {name: gates_of(model) for name, model in subject.models.items()}
     trained = found["trained"]

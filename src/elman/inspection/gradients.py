@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,8 @@ from torch import Tensor
 
 from elman.inspection.part import Part
 from elman.inspection.subject import Subject
+from elman.inspection.windows import window_marks
+from elman.lens.decay import WORDS
 from elman.lens.gradient_flow import Flow, GradientFlow, gradient_flow
 from elman.lens.jacobian import StepJacobian, step_jacobian
 from elman.lens.observe import has_vectors_for_memory
@@ -25,7 +27,7 @@ LARGE = 1000  # numbers in a layer's memory from which on fewer are
 
 TEXT = (
     "How much of the loss at one step reaches back to what was read and remembered k steps before. Where it falls to "
-    "nothing, nothing further back can be learnt; where it grows, a single step can undo many. "
+    f"nothing, nothing further back can be learnt; where it grows, a single step can undo many. {WORDS} "
 )
 
 
@@ -33,14 +35,18 @@ def look(subject: Subject) -> Part:
     """Both models on the same windows of the text."""
     windows = subject.windows(ROWS, BURN_IN + LAGS + 1)
     past = (windows.shape[1] - 1) * BURN_IN // (BURN_IN + LAGS)
+    before, inputs = windows[:, :past], windows[:, past:-1]
+    resets = subject.resets(inputs)
     flows: dict[str, GradientFlow] = {}
     jacobians: dict[str, list[StepJacobian]] = {}
     for name, model in subject.models.items():
         with torch.no_grad():
-            _, state = model.read(windows[:, :past])
-        flows[name] = gradient_flow(model, windows[:, past:-1], windows[:, -1], state)
-        jacobians[name] = _jacobians(model, windows[:, past], state) if has_vectors_for_memory(model) else []
-    figures = [_flow_figure({name: flow.input for name, flow in flows.items()})]
+            _, state = model.read(before, resets=subject.resets(before))
+        flows[name] = gradient_flow(model, inputs, windows[:, -1], state, resets=resets)
+        jacobians[name] = _jacobians(model, inputs[:, 0], state, resets) if has_vectors_for_memory(model) else []
+    steps, layers = getattr(subject.run.model, "window", None), subject.run.model.config["num_layers"]
+    marks = window_marks(steps, layers, inputs.shape[1] - 1)
+    figures = [_flow_figure({name: flow.input for name, flow in flows.items()}, *marks)]
     for parts in _side_by_side(flows):
         figures.append(_flow_figure(dict(zip(flows, parts, strict=True))))
     figures += [
@@ -50,6 +56,8 @@ def look(subject: Subject) -> Part:
     lines += [_decay_words(dict(zip(flows, parts, strict=True))) for parts in _side_by_side(flows)]
     lines += [_radius_words(dict(zip(flows, pair, strict=True))) for pair in zip(*jacobians.values(), strict=True)]
     about = f"{len(windows)} windows of the text, each read from {past} tokens of past."
+    if resets is not None:
+        about += " Documents begin inside of them, and no gradient flows across such a border."
     numbers = {
         name: {
             "gradients": {part.name: _flow_numbers(part) for part in (flow.input, *flow.memory)},
@@ -60,18 +68,20 @@ def look(subject: Subject) -> Part:
     return Part(Section("Gradient flow through time", TEXT + about, figures, lines), numbers, lines)
 
 
-def _jacobians(model: LanguageModel, tokens: Tensor, state: State) -> list[StepJacobian]:
+def _jacobians(model: LanguageModel, tokens: Tensor, state: State, resets: Tensor | None) -> list[StepJacobian]:
+    """Of every layer, at the first of the steps."""
     assert not isinstance(state, Tensor)
     found = []
     for layer, memory in enumerate(state):
         size = sum(leaf.shape[1] for leaf in leaves(memory))
         count = min(batch_size(state), JACOBIANS if size < LARGE else 1)
         rows = torch.linspace(0, len(tokens) - 1, count).long()
-        found.append(step_jacobian(model, tokens[rows], select_rows(state, rows), layer))
+        begins = None if resets is None else resets[rows, 0]
+        found.append(step_jacobian(model, tokens[rows], select_rows(state, rows), layer, resets=begins))
     return found
 
 
-def _flow_figure(flows: dict[str, Flow]) -> Figure:
+def _flow_figure(flows: dict[str, Flow], marks: Sequence[Mark] = (), about: str = "") -> Figure:
     name = next(iter(flows.values())).name
     symbol = "x" if name == "input" else name.split()[-1]
     title = "Gradient by the input" if name == "input" else f"Gradient by the memory: {name}"
@@ -94,9 +104,9 @@ def _flow_figure(flows: dict[str, Flow]) -> Figure:
         x="lag k, steps back",
         y=f"‖∂L(T)/∂{symbol}(T−k)‖",
         log_y=True,
-        marks=[] if horizon is None else [Mark(float(horizon), f"1 % at lag {horizon}")],
+        marks=[*([] if horizon is None else [Mark(float(horizon), f"1 % at lag {horizon}")]), *marks],
         reading="Each line is the median over the windows and its band holds the middle 80 %: the faster it falls, the "
-        "shorter the memory that can be learnt; a straight line is a geometric decay.",
+        f"shorter the memory that can be learnt; a straight line is a geometric decay.{about}",
     )
 
 
@@ -146,9 +156,7 @@ def _flow_numbers(flow: Flow) -> dict[str, Any]:
     return {
         "lags": flow.lags,
         "quantiles": {str(q): flow.quantile(q) for q in (0.1, 0.25, 0.5, 0.75, 0.9)},
-        "rate": decay.rate,
-        "horizon": decay.horizon,
-        "verdict": decay.verdict,
+        **decay.numbers,
     }
 
 

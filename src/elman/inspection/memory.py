@@ -32,11 +32,11 @@ TEXT = (
 def look(subject: Subject) -> Part:
     """The trained model over a stretch of the text."""
     windows = subject.windows(max(1, STEPS // CHUNK), CHUNK)  # (B, T)
-    values = _states(subject.run.model, windows)
+    values = _states(subject, subject.run.model, windows)
     pieces = [piece for row in windows for piece in subject.pieces(row)]
     features = text_features(pieces, range(0, len(pieces), windows.shape[1]))
     found = _best(values, features)
-    before = {tracker.feature: tracker for _, tracker in _best(_states(subject.fresh, windows), features)}
+    before = {tracker.feature: tracker for _, tracker in _best(_states(subject, subject.fresh, windows), features)}
     best = [(part, tracker) for part, tracker in found if _tracks(tracker)]
     # The strips are of the second half, on which no unit was chosen.
     begin = len(windows) // 2 * windows.shape[1] if len(windows) > 1 else 0
@@ -67,14 +67,15 @@ def look(subject: Subject) -> Part:
     return Part(Section("What the memory holds", TEXT, figures, lines), numbers, lines)
 
 
-def _states(model: LanguageModel, windows: torch.Tensor) -> Values:
+def _states(subject: Subject, model: LanguageModel, windows: torch.Tensor) -> Values:
     """Every part of the memory after every token; for a Transformer, its hidden states."""
+    resets = subject.resets(windows)
     if not has_vectors_for_memory(model):
         with torch.no_grad():
-            return {"the hidden state": model.read(windows)[0].flatten(0, 1).double().numpy()}
+            return {"the hidden state": model.read(windows, resets=resets)[0].flatten(0, 1).double().numpy()}
     return {
         f"{visit.name} {name}": part.transpose(0, 1).flatten(0, 1).double().numpy()
-        for visit in visit_layers(model, lambda: model.read(windows))
+        for visit in visit_layers(model, lambda: model.read(windows, resets=resets))
         for name, part in zip("hc", visit.after, strict=False)
     }
 

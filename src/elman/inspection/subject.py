@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from elman.data.corpus import encode_file, prepare
+from elman.data.lanes import resets_of
 from elman.data.tokenfile import TokenFile, open_tokens
 from elman.data.tokenizers import Tokenizer
 from elman.errors import UserError
@@ -47,22 +48,22 @@ class Subject:
     def windows(self, rows: int, steps: int) -> Tensor:
         """(B, T): windows of the text, evenly spread over it, with no document's border inside where that can be.
 
-        T is `steps` or, where the text or its documents are shorter, as much less as it takes; so is B.
-
-        Raises:
-            UserError: not even a few tokens in a row.
+        T is `steps` or, where the text or its documents are shorter, as much less as it takes; so is B. Documents of
+        less than a few tokens are read one after another, with `resets`.
         """
+        wanted = min(steps, len(self.tokens))
         starts = _starts(self.tokens, self.run.tokenizer.eod, steps)
-        while not len(starts):
+        while not len(starts) and steps // 2 >= LEAST_STEPS:
             steps //= 2
-            if steps < LEAST_STEPS:
-                raise UserError(
-                    f"{self.text} is too short to look at",
-                    expected=f"documents of at least {LEAST_STEPS} tokens",
-                )
             starts = _starts(self.tokens, self.run.tokenizer.eod, steps)
+        if not len(starts):
+            steps, starts = wanted, _starts(self.tokens, None, wanted)
         chosen = starts[np.unique(np.linspace(0, len(starts) - 1, rows).astype(int))]
         return torch.from_numpy(self.tokens[chosen[:, None] + np.arange(steps)])
+
+    def resets(self, tokens: Tensor) -> Tensor | None:
+        """Where a document begins in tokens (B, T) of the text, for `model.read`: (B, T), or None where it does not."""
+        return resets_of(tokens, self.run.tokenizer.eod)
 
     def pieces(self, tokens: npt.NDArray[np.int64] | Tensor) -> list[str | None]:
         """The text of every token (T,), None for a document's end."""

@@ -25,7 +25,8 @@ def look(subject: Subject) -> Part:
     auto = settings is not None and settings.train.k2 == "auto"  # then it changed as the training went on
     used = None if settings is None or auto else settings.train.backward_steps
     tried = {k for k in doubling_windows(steps) if k >= SHORTEST} | ({used} if used and used < steps else set())
-    found = truncation(subject.run.model, windows[:, :-1], windows[:, 1:], windows=sorted(tried))
+    inputs, targets = windows[:, :-1], windows[:, 1:]
+    found = truncation(subject.run.model, inputs, targets, resets=subject.resets(inputs), windows=sorted(tried))
     wanted = {cosine: found.smallest_window(cosine) for cosine in WANTED}
     lines = [
         f"cut every {k} steps, a gradient has a cosine of at least {cosine} with the whole one"

@@ -11,10 +11,12 @@ from elman.lens.attention import (
     induction_scores,
     previous_token_scores,
     score_attention,
+    window_lags,
 )
 from elman.lens.clipping import ClippingHistory, clipping_history, cosine_after_clipping
+from elman.lens.decay import Decay, fit_decay
 from elman.lens.gates import LayerGates, read_gates
-from elman.lens.gradient_flow import Decay, Flow, GradientFlow, fit_decay, gradient_flow
+from elman.lens.gradient_flow import Flow, GradientFlow, gradient_flow
 from elman.lens.heads import HeadScores
 from elman.lens.jacobian import StepJacobian, step_jacobian
 from elman.lens.source import AlignmentScores, loss_gradients, score_alignment, source_gradients
@@ -54,4 +56,5 @@ __all__ = [
     "track",
     "truncation",
     "visit_layers",
+    "window_lags",
 ]

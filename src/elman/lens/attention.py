@@ -88,6 +88,18 @@ def score_attention(weights: Weights) -> AttentionScores:
     return AttentionScores(entropy, distance, previous)
 
 
+def window_lags(window: int, num_layers: int) -> list[int]:
+    """The lags from which on a gradient through bounded attention needs one layer more: j (W − 1) + 1, j = 1 … L.
+
+    A layer looks W − 1 steps back, so lag k takes at least k / (W − 1) of them. The last of these lags takes more than
+    there are: from there on the gradient is zero.
+
+    >>> window_lags(64, 4)
+    [64, 127, 190, 253]
+    """
+    return sorted({layers * (window - 1) + 1 for layers in range(1, num_layers + 1)})
+
+
 def even_look(asked: npt.NDArray[np.int64], window: int | None) -> Floats:
     """The weight that each of the steps `asked` (counted from 0) gives to everything it sees, if it looks evenly.
 

@@ -10,9 +10,7 @@ Pascanu, Mikolov & Bengio 2013, "On the difficulty of training recurrent neural 
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -21,16 +19,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from elman.errors import UserError
+from elman.lens.decay import Decay, fit_decay
 from elman.lens.observe import embed, evaluating, has_vectors_for_memory, named_leaves, read_vectors
 from elman.models import LanguageModel
 from elman.state import State, detach
 
 Floats = npt.NDArray[np.float64]
-Verdict = Literal["vanishing", "healthy", "exploding", "none"]
-
-HORIZON = 0.01  # of the gradient at the first lag is left there
-SHORT = 20  # steps: a gradient that falls to 1 % before loses more than a fifth of itself a step
-EXPLODING = 10.0  # times the gradient at the first lag
 
 
 @dataclass(frozen=True)
@@ -59,24 +53,14 @@ class GradientFlow:
     memory: tuple[Flow, ...]  # empty where the memory is no vector (a Transformer's cache)
 
 
-@dataclass(frozen=True)
-class Decay:
-    """How a gradient falls with the lag."""
-
-    rate: float  # a step: the median goes about as rate^k; NaN where there is nothing to fit
-    horizon: int | None  # the first lag at which 1 % is left; None: beyond the lags that were looked at
-    verdict: Verdict
-
-    @property
-    def words(self) -> str:
-        """The verdict in a sentence."""
-        if self.verdict == "none":
-            return "no gradient reaches back at all"
-        reach = "never down to 1 %" if self.horizon is None else f"1 % at lag {self.horizon}"
-        return f"{self.verdict} ({reach}, a factor of {self.rate:.3g} a step)"
-
-
-def gradient_flow(model: LanguageModel, tokens: Tensor, targets: Tensor, state: State | None = None) -> GradientFlow:
+def gradient_flow(
+    model: LanguageModel,
+    tokens: Tensor,
+    targets: Tensor,
+    state: State | None = None,
+    *,
+    resets: Tensor | None = None,
+) -> GradientFlow:
     """Norms of the gradients of L_T, the cross entropy of the last step's prediction, for every row.
 
         inputs:  ‖∂L_T/∂x_{T−k}‖, k = 0 … T−1, x being what the embedding gives
@@ -92,6 +76,7 @@ def gradient_flow(model: LanguageModel, tokens: Tensor, targets: Tensor, state: 
         tokens: (B, T), T ≥ 2.
         targets: (B,), the token that follows.
         state: the memory before the first step; None is a fresh one.
+        resets: (B, T) boolean, where a document begins: beyond that the gradient is zero. None is nowhere.
 
     Raises:
         UserError: fewer than 2 steps.
@@ -99,17 +84,18 @@ def gradient_flow(model: LanguageModel, tokens: Tensor, targets: Tensor, state: 
     B, T = tokens.shape
     if T < 2 or B < 1:
         raise UserError("gradient flow", expected="at least one row of 2 tokens", got=f"{B} rows of {T}")
+    begins = [None] * T if resets is None else resets.split(1, dim=1)  # (B, 1) each
     memories: list[State] = []
     with evaluating(model), torch.enable_grad():
         vectors = embed(model, tokens).requires_grad_()  # (B, T, D)
         carried = None if state is None else detach(state)
         if has_vectors_for_memory(model):
             for t in range(T):
-                hidden, carried = read_vectors(model, vectors[:, t : t + 1], carried)
+                hidden, carried = read_vectors(model, vectors[:, t : t + 1], carried, resets=begins[t])
                 memories.append(carried)
             memories.pop()  # the loss does not depend on what is remembered after it
         else:
-            hidden, _ = read_vectors(model, vectors, carried)
+            hidden, _ = read_vectors(model, vectors, carried, resets=resets)
         logits = model.output(hidden[:, -1:])[:, 0]  # (B, V)
         loss = F.cross_entropy(logits.to(torch.promote_types(logits.dtype, torch.float32)), targets, reduction="sum")
         remembered = [leaf for memory in memories for _, leaf in named_leaves(memory)]
@@ -121,35 +107,6 @@ def gradient_flow(model: LanguageModel, tokens: Tensor, targets: Tensor, state: 
         for index, name in enumerate(names)
     ]
     return GradientFlow(Flow("input", np.arange(T), inputs), tuple(flows))
-
-
-def fit_decay(lags: npt.NDArray[Any], norms: npt.NDArray[Any]) -> Decay:
-    """A rate, a horizon and a verdict for norms (K,) at lags (K,).
-
-    The rate is that of the least-squares line through log ‖g_k‖ over the lags where there is a gradient. It is
-    `vanishing` where 1 % of the first is left within 20 steps, `exploding` where it grows to ten times the
-    first, `none` where all but the first are zero, and `healthy` otherwise.
-
-    >>> fit_decay(np.arange(100), 3 * 0.9 ** np.arange(100))
-    Decay(rate=0.9, horizon=44, verdict='healthy')
-    >>> fit_decay(np.arange(9), 0.5 ** np.arange(9)).words
-    'vanishing (1 % at lag 7, a factor of 0.5 a step)'
-    """
-    norms = np.asarray(norms, np.float64)
-    there = norms > 0
-    rate = math.nan
-    if there.sum() >= 2:
-        rate = round(float(np.exp(np.polyfit(lags[there], np.log(norms[there]), 1)[0])), 12)
-    below = np.flatnonzero(norms <= HORIZON * norms[0])
-    horizon = int(lags[below[0]]) if len(below) else None
-    verdict: Verdict = "healthy"
-    if not there[1:].any():
-        verdict = "none"
-    elif norms.max() >= EXPLODING * norms[0]:
-        verdict = "exploding"
-    elif horizon is not None and horizon <= SHORT:
-        verdict = "vanishing"
-    return Decay(rate, horizon, verdict)
 
 
 def _norms(gradient: Tensor) -> Floats:

@@ -33,7 +33,9 @@ class StepJacobian:
     spectral_radius: npt.NDArray[np.float64]  # (K,)
 
 
-def step_jacobian(model: LanguageModel, tokens: Tensor, state: State, layer: int = 0) -> StepJacobian:
+def step_jacobian(
+    model: LanguageModel, tokens: Tensor, state: State, layer: int = 0, *, resets: Tensor | None = None
+) -> StepJacobian:
     """The step Jacobians of a layer, one a row: from the memory `state` over the one token that is read next.
 
     The layer's memory is h, for the LSTM h and c one after the other. The other layers' memories are held fixed.
@@ -45,6 +47,7 @@ def step_jacobian(model: LanguageModel, tokens: Tensor, state: State, layer: int
         tokens: (K,), what is read in the step.
         state: the memory of K rows before it.
         layer: which one, from 0.
+        resets: (K,) boolean, where the token begins a document: there the Jacobian is zero. None is nowhere.
 
     Raises:
         UserError: a model whose memory grows, or no such layer.
@@ -55,21 +58,23 @@ def step_jacobian(model: LanguageModel, tokens: Tensor, state: State, layer: int
         raise UserError("layer", expected=f"0 to {len(state) - 1}", got=layer)
     matrices = []
     with evaluating(model), torch.enable_grad():
-        for row, token in enumerate(tokens):
-            memory = map_state(lambda x, row=row: x[row : row + 1], detach(state))  # type: ignore[misc]
-            matrices.append(_jacobian(model, token, memory, layer))
+        for row in range(len(tokens)):
+            one = slice(row, row + 1)
+            memory = map_state(lambda x, one=one: x[one], detach(state))  # type: ignore[misc]
+            begins = None if resets is None else resets[one]
+            matrices.append(_jacobian(model, tokens[one], memory, layer, begins))
     stacked = torch.stack(matrices)
     singular = torch.linalg.svdvals(stacked.float() if stacked.dtype is not torch.float64 else stacked)
     radii = [spectral_radius(matrix) for matrix in matrices]
     return StepJacobian(layer, stacked.numpy(), singular.double().numpy(), np.array(radii))
 
 
-def _jacobian(model: LanguageModel, token: Tensor, memory: State, layer: int) -> Tensor:
+def _jacobian(model: LanguageModel, token: Tensor, memory: State, layer: int, begins: Tensor | None) -> Tensor:
     """(M, M), by one backward pass: M copies of the row, each asked for one number of the memory after the step."""
     M = sum(leaf.shape[1] for leaf in leaves(memory[layer]))
     copies = map_state(lambda x: x.expand(M, -1).clone().requires_grad_(), memory)
     vectors = embed(model, token.expand(M, 1))
-    _, after = read_vectors(model, vectors, copies)
+    _, after = read_vectors(model, vectors, copies, resets=None if begins is None else begins.expand(M, 1))
     result = torch.cat(list(leaves(after[layer])), dim=1)  # (M, M)
     parts = torch.autograd.grad(result.diagonal().sum(), list(leaves(copies[layer])))
     return torch.cat(parts, dim=1).cpu()

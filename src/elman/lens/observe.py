@@ -61,7 +61,9 @@ def embed(model: LanguageModel, tokens: Tensor) -> Tensor:
     return model.get_parameter("embedding.weight").detach()[tokens]
 
 
-def read_vectors(model: LanguageModel, vectors: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+def read_vectors(
+    model: LanguageModel, vectors: Tensor, state: State | None = None, *, resets: Tensor | None = None
+) -> tuple[Tensor, State]:
     """`model.read` of vectors (B, T, D) in place of tokens: hidden states (B, T, H) and the memory after them.
 
     Every step's token stands for a row of its own of an embedding matrix that holds `vectors`. So the gradient of
@@ -73,7 +75,7 @@ def read_vectors(model: LanguageModel, vectors: Tensor, state: State | None = No
     reading = _Reading(model)
     values = {name: p.detach() for name, p in reading.named_parameters(remove_duplicate=False)}
     values["model.embedding.weight"] = vectors.reshape(B * T, D)
-    return torch.func.functional_call(reading, values, (own, state), tie_weights=False)
+    return torch.func.functional_call(reading, values, (own, state, resets), tie_weights=False)
 
 
 def has_vectors_for_memory(model: LanguageModel) -> bool:
@@ -105,5 +107,5 @@ class _Reading(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, tokens: Tensor, state: State | None) -> tuple[Tensor, State]:
-        return self.model.read(tokens, state)
+    def forward(self, tokens: Tensor, state: State | None, resets: Tensor | None) -> tuple[Tensor, State]:
+        return self.model.read(tokens, state, resets=resets)

@@ -9,8 +9,9 @@ arXiv:1905.07473). Here the full gradient is computed as well, and the two are c
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +22,8 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from elman.lens.observe import evaluating
 from elman.models import LanguageModel
-from elman.state import State, detach
+from elman.state import State
+from elman.train import bptt
 
 Floats = npt.NDArray[np.float64]
 
@@ -58,22 +60,31 @@ def truncation(
     targets: Tensor,
     state: State | None = None,
     *,
+    resets: Tensor | None = None,
     windows: Sequence[int] | None = None,
+    stride: int | None = None,
+    warm_up: bool = True,
 ) -> Truncation:
-    """The gradient of the mean loss of a batch, cut every k steps, beside the one that is not cut.
+    """The gradient of the mean loss of a batch, through windows of k steps, beside the one that is not cut.
 
     Args:
         model: any language model; its parameters, their gradients and its mode are left as they are.
         tokens: (B, T).
         targets: (B, T), the tokens that follow.
         state: the memory before the first step; None is a fresh one.
+        resets: (B, T) boolean, where a document begins; None is nowhere.
         windows: the k to try, at most T; None is 1, 2, 4, … T. The last of them is compared with, and should be T.
+        stride: k1, the steps whose loss is taken at a time, each time through the last k steps (`train.bptt`); None is
+            k: the gradient is cut every k steps.
+        warm_up: read everything once before, as the first call is slow for reasons of its own; `seconds` need it.
     """
     steps = tokens.shape[1]
     tried = sorted({min(k, steps) for k in windows or doubling_windows(steps)} | {steps})
     with evaluating(model), torch.enable_grad():
-        _gradient(model, tokens, targets, state, tried[-1])  # the first call is slow for reasons of its own
-        found = [_gradient(model, tokens, targets, state, k) for k in tried]
+        text = _Text(tokens, targets, resets, state)
+        if warm_up:
+            _gradient(model, text, tried[-1], None)
+        found = [_gradient(model, text, k, None if k == steps else stride) for k in tried]
     full = found[-1][0]
     size = full.norm()
     return Truncation(
@@ -86,17 +97,32 @@ def truncation(
     )
 
 
-def _gradient(
-    model: LanguageModel, tokens: Tensor, targets: Tensor, state: State | None, window: int
-) -> tuple[Tensor, float, int]:
+class _Text(NamedTuple):
+    """What is read, and the memory before it."""
+
+    tokens: Tensor  # (B, T)
+    targets: Tensor  # (B, T)
+    resets: Tensor | None  # (B, T)
+    state: State | None
+
+    def reader(self, model: LanguageModel) -> Callable[[int, int, State | None], tuple[Tensor, State]]:
+        """What reads the steps [a, b) from a memory."""
+
+        def read(a: int, b: int, state: State | None) -> tuple[Tensor, State]:
+            return model.read(self.tokens[:, a:b], state, resets=None if self.resets is None else self.resets[:, a:b])
+
+        return read
+
+
+def _gradient(model: LanguageModel, text: _Text, window: int, stride: int | None) -> tuple[Tensor, float, int]:
     """The gradient as one vector in float64, the seconds it took, and the most bytes that a backward pass kept."""
     parameters = [p for p in model.parameters() if p.requires_grad]
     constant = {p.untyped_storage().data_ptr() for p in parameters}
     total = [torch.zeros_like(p) for p in parameters]
-    most = 0
+    steps, k1, state, most = text.tokens.shape[1], stride or window, text.state, 0
     begun = time.perf_counter()
-    for start in range(0, tokens.shape[1], window):
-        part = slice(start, start + window)
+    for index in range(bptt.count(steps, k1)):
+        part = bptt.stretch(index, steps, k1, window)
         kept: dict[int, int] = {}
 
         def keep(tensor: Tensor, kept: dict[int, int] = kept) -> Tensor:
@@ -106,17 +132,19 @@ def _gradient(
             return tensor
 
         with saved_tensors_hooks(keep, lambda tensor: tensor):
-            logits, after = model(tokens[:, part], state)
+            hidden, state = bptt.read(text.reader(model), part, state)
+            logits = model.output(hidden)
             wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
-            loss = F.cross_entropy(wide.flatten(0, 1), targets[:, part].flatten(), reduction="sum")
+            loss = F.cross_entropy(
+                wide.flatten(0, 1), text.targets[:, part.start : part.stop].flatten(), reduction="sum"
+            )
         gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
         for sum_, gradient in zip(total, gradients, strict=True):
             if gradient is not None:
                 sum_ += gradient
         most = max(most, sum(kept.values()))
-        state = detach(after)
     seconds = time.perf_counter() - begun
-    return torch.cat([part.double().flatten() for part in total]) / targets.numel(), seconds, most
+    return torch.cat([part.double().flatten() for part in total]) / text.targets.numel(), seconds, most
 
 
 def _cosine(a: Tensor, b: Tensor) -> float:

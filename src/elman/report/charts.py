@@ -17,6 +17,7 @@ from elman.report.palette import Look, line_key, looks, point, point_key
 Values = npt.NDArray[np.floating] | npt.NDArray[np.integer]
 
 MOST_DOTS = 40  # a line's points that tell their numbers under the pointer
+MARK_LETTER, MARK_ROW = 6.2, 13  # how wide a letter of a mark's word is at most, and how high its row
 MOST_ROWS = 400  # of a table: longer ones are thinned, the first and the last row kept
 
 
@@ -84,7 +85,7 @@ def line_chart(
     axes = frame(horizontal, vertical, x, y, log_x=log_x, log_y=log_y, width=980 if wide else 480)
     styles = looks([(line.colour, int(line.dashed)) for line in lines])
     parts = [axes.markup()]
-    parts += [_mark(mark, axes) for mark in marks if horizontal[0] <= mark.x <= horizontal[1]]
+    parts += _marks([mark for mark in marks if horizontal[0] <= mark.x <= horizontal[1]], axes)
     parts += [_band(line, axes, look) for line, look in zip(lines, styles, strict=True)]
     parts += [_curve(line, axes, look) for line, look in zip(lines, styles, strict=True)]
     parts += [_dots(line, axes, x) for line in lines]
@@ -181,11 +182,23 @@ def _dots(line: Line, axes: Frame, x: str) -> str:
     return "".join(parts)
 
 
-def _mark(mark: Mark, axes: Frame) -> str:
-    x = float(axes.x(mark.x))
-    left = x > (axes.x.start + axes.x.stop) / 2
-    line = f'<path class="mark" d="M{x:.1f} {axes.y.stop:g}V{axes.y.start:g}"/>'
-    return line + _note(x + (-5 if left else 5), axes.y.stop + 12, mark.text, "end" if left else "start")
+def _marks(marks: Sequence[Mark], axes: Frame) -> list[str]:
+    """Lines with their words at the top, each on the first row where it meets no other."""
+    parts: list[str] = []
+    rows: list[list[tuple[float, float]]] = []
+    for mark in sorted(marks, key=lambda mark: mark.x):
+        x = float(axes.x(mark.x))
+        left = x > (axes.x.start + axes.x.stop) / 2
+        size = MARK_LETTER * len(mark.text) + 5
+        begin, end = (x - size, x) if left else (x, x + size)
+        row = next((n for n, taken in enumerate(rows) if all(end < a or b < begin for a, b in taken)), len(rows))
+        if row == len(rows):
+            rows.append([])
+        rows[row].append((begin, end))
+        line = f'<path class="mark" d="M{x:.1f} {axes.y.stop:g}V{axes.y.start:g}"/>'
+        height = axes.y.stop + 12 + MARK_ROW * row
+        parts.append(line + _note(x + (-5 if left else 5), height, mark.text, "end" if left else "start"))
+    return parts
 
 
 def _note(x: float, y: float, text: str, anchor: str = "start") -> str:

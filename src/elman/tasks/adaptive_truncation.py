@@ -1,8 +1,9 @@
 """A window of truncated BPTT that follows from the gradient itself (`k2: auto`).
 
 How far back the gradient must flow depends on the data and on how much of it the model has learnt to remember, so no
-fixed number is right. After each validation the gradient is cut every k1, 2 k1, 4 k1 and 8 k1 steps on a few rows of
-what is read next, and k2 is the smallest of these windows whose gradient points where the longest one's does
+fixed number is right. After each validation the gradient is taken as in training, k1 steps at a time, through k1,
+2 k1, 4 k1 and 8 k1 steps, on a few rows of what is read next, and k2 is the smallest of these windows whose gradient
+points where the longest one's does. Nothing flows across a document's border, so no window need be longer than that
 (Aicher, Foti & Fox 2019, "Adaptively truncating backpropagation through time to control gradient bias").
 """
 
@@ -49,6 +50,9 @@ class AdaptiveTruncation:
                 window.inputs[rows],
                 window.targets[rows],
                 None if state is None else select_rows(state, rows.to(device)),
+                resets=None if window.resets is None else window.resets[rows],
+                stride=self.k1,
+                warm_up=False,
                 windows=[self.k1 * times for times in (1, 2, 4, LONGEST)],
             )
             self.k2 = found.smallest_window(self.cosine)

@@ -1,0 +1,129 @@
+"""How a gradient falls with the lag: what is left of it at every lag, and a word for the whole curve.
+
+Let g_k be the gradient's norm at lag k and k₀ the first lag. The share left is s_k = g_k / g_{k₀}, and what would have
+led there at an even pace is a factor a step of s_k^{1/(k−k₀)}. The rate is the median of these factors over all lags
+after the first: in a geometric decay s_k = r^{k−k₀} all of them are r. The word follows from the rate alone:
+
+    vanishing fast   a geometric decay of this rate is down to 1 % within 10 steps     rate ≤ 0.631
+    vanishing        within 30                                                         rate ≤ 0.858
+    fading           within 100                                                        rate ≤ 0.955
+    lasting          later than that, or never                                         rate < 1.023
+    exploding        it grows tenfold within 100 steps                                 rate ≥ 1.023
+
+It takes 100 lags to see that a gradient lasts. Over fewer, one that comes down to 1 % is fading at best, and one that
+does not is `open`, too short to tell, unless it explodes. Two words more are `none`, where nothing is left at any lag
+after the first, and `undefined`, where a norm is not a number. In the order none, vanishing fast, vanishing, fading,
+lasting, open, exploding, a curve whose shares are everywhere at least those of another has no worse word, for a median
+of greater factors is no less. Zeros, as beyond a document's border or a bounded window of attention, are factors of 0.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+Verdict = Literal["none", "vanishing fast", "vanishing", "fading", "lasting", "open", "exploding", "undefined"]
+
+HORIZON = 0.01  # the share that is left at the horizon
+WITHIN: dict[int, Verdict] = {10: "vanishing fast", 30: "vanishing", 100: "fading"}  # steps to the horizon
+LONG = max(WITHIN)  # lags that it takes to say that a gradient lasts
+EXPLODING = 10 ** (1 / LONG)  # a step
+GREW = 2.0  # times the first: from here on, words tell of a growth that came before a fall
+TOLD = (1, 10, 30, 100, 300, 1000)  # lags at which words tell what is left, and the last
+
+
+WORDS = (
+    "What is left at a lag is told as a share of the gradient at the first lag. Had it fallen evenly, it would have "
+    "come there by the same factor at every step; the median of these factors over all lags gives the word. A gradient "
+    f"that falls by it is down to {100 * HORIZON:g} % "
+    + ", ".join(f"within {within} steps ({word})" for within, word in WITHIN.items())
+    + f" or later (lasting); one that grows tenfold within {LONG} steps is exploding."
+)
+"""The rule for people."""
+
+
+@dataclass(frozen=True)
+class Decay:
+    """What is left of a gradient at the lags that were looked at, as shares of the gradient at the first of them."""
+
+    rate: float  # a step, the median over the lags; NaN where there is no lag, or no number
+    horizon: int | None  # the first lag at which 1 % is left; None: beyond the lags that were looked at
+    end: int | None  # the first lag from which on nothing at all is left; None: something is left at the last
+    peak: float  # the largest share
+    left: dict[int, float]  # the share at some lags, the last among them
+    verdict: Verdict
+
+    @property
+    def numbers(self) -> dict[str, Any]:
+        """As a report's JSON has them."""
+        return vars(self) | {"left": {str(lag): share for lag, share in self.left.items()}}
+
+    @property
+    def word(self) -> str:
+        """The verdict as people say it."""
+        return "too short to tell" if self.verdict == "open" else self.verdict
+
+    @property
+    def words(self) -> str:
+        """The verdict in a sentence, with the numbers that it stands on."""
+        if self.verdict == "none":
+            return "no gradient reaches back at all"
+        if self.verdict == "undefined":
+            return "the gradient is not a number"
+        last = max(self.left)
+        parts = [f"1 % not seen within {last} lags" if self.horizon is None else f"1 % at lag {self.horizon}"]
+        if self.peak >= GREW and self.verdict != "exploding":
+            parts.insert(0, f"after growing to {_short(self.peak)} times the first")
+        if self.end is not None:
+            parts.append(f"nothing from lag {self.end} on")
+        if self.rate > 0:
+            parts.append(f"about a factor of {self.rate:.3g} a step")
+        lags, shares = ", ".join(map(str, self.left)), ", ".join(map(_short, self.left.values()))
+        return f"{self.word} ({', '.join(parts)}; left at lags {lags}: {shares})"
+
+
+def fit_decay(lags: npt.NDArray[Any], norms: npt.NDArray[Any]) -> Decay:
+    """What norms (K,) at rising lags (K,) come to; lags before the first that is not zero are passed over.
+
+    >>> fit_decay(np.arange(100), 3 * 0.9 ** np.arange(100)).words
+    'fading (1 % at lag 44, about a factor of 0.9 a step; left at lags 1, 10, 30, 99: 0.9, 0.35, 0.042, 3e-5)'
+    >>> fit_decay(np.arange(6), np.array([2.0, 1.0, 0.5, 0.0, 0.0, 0.0])).words
+    'vanishing fast (1 % at lag 3, nothing from lag 3 on; left at lags 1, 5: 0.5, 0)'
+    >>> fit_decay(np.arange(6), 0.8 ** np.arange(6)).words
+    'too short to tell (1 % not seen within 5 lags, about a factor of 0.8 a step; left at lags 1, 5: 0.8, 0.33)'
+    """
+    norms = np.asarray(norms, np.float64)
+    there = np.flatnonzero(norms != 0)  # not a number among them
+    first = int(there[0]) if len(there) else 0
+    with np.errstate(invalid="ignore", over="ignore"):
+        shares = norms / norms[first] if len(there) else norms
+    last = len(lags) - 1
+    left = {int(lag): float(shares[n]) for n, lag in enumerate(lags) if n and (lag in TOLD or n == last)}
+    back, after = lags[first + 1 :] - lags[first], shares[first + 1 :]
+    if not len(after) or np.isnan(shares).any():
+        return Decay(math.nan, None, None, math.nan, left, "undefined" if len(after) else "none")
+    rate = round(float(np.median(after ** (1 / back))), 12)
+    below = np.flatnonzero(after <= HORIZON) + first + 1
+    horizon = int(lags[below[0]]) if len(below) else None
+    ending = first + 1 + len(np.trim_zeros(after, "b"))
+    end = int(lags[ending]) if ending <= last else None
+    verdict = _verdict(rate, horizon, int(back[-1])) if after.any() else "none"
+    return Decay(rate, horizon, end, float(shares.max()), left, verdict)
+
+
+def _short(value: float) -> str:
+    text = f"{value:.{3 if value >= 10 else 2}g}"
+    return text.replace("e-0", "e-").replace("e+0", "e").replace("e+", "e")
+
+
+def _verdict(rate: float, horizon: int | None, steps: int) -> Verdict:
+    if rate >= EXPLODING:
+        return "exploding"
+    if horizon is None and steps < LONG:
+        return "open"
+    slowest: Verdict = "lasting" if steps >= LONG else "fading"
+    return next((word for within, word in WITHIN.items() if rate <= HORIZON ** (1 / within)), slowest)

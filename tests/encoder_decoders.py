@@ -49,11 +49,11 @@ class Table(EncoderDecoder):
             return (x % self.levels).double()
         return x.double() / 3000
 
-    def align(self, tokens: Tensor, state: State) -> Tensor | None:
+    def read_aligned(self, tokens: Tensor, state: State) -> tuple[Tensor, Tensor, State]:
         real = state[2]
-        hidden, _ = self.read(tokens, state)
+        hidden, after = self.read(tokens, state)
         x = _mix(hidden, torch.arange(real.shape[1])) % 10_007  # (B, T, S)
-        return (x.double() / 2000).masked_fill(~real.unsqueeze(1), -torch.inf).softmax(-1)
+        return hidden, (x.double() / 2000).masked_fill(~real.unsqueeze(1), -torch.inf).softmax(-1), after
 
     def stacked_maps(self) -> dict[Tensor, int]:
         return {}
@@ -93,19 +93,21 @@ class Attentive(EncoderDecoder):
         return Encoded(h[0], outputs.transpose(0, 1), torch.arange(S) < lengths[:, None])
 
     def read(self, tokens: Tensor, state: Any, *, lengths: Tensor | None = None) -> tuple[Tensor, State]:
+        hidden, _, after = self._read(tokens, state, lengths)
+        return hidden, after
+
+    def read_aligned(self, tokens: Tensor, state: Any) -> tuple[Tensor, Tensor | None, State]:
+        return self._read(tokens, state, None)
+
+    def _read(self, tokens: Tensor, state: Any, lengths: Tensor | None) -> tuple[Tensor, Tensor | None, State]:
         outputs, h = self.decoder(self.target_embedding(tokens.t()), state.h[None], lengths=lengths)
         outputs = outputs.transpose(0, 1)  # (B, T, H)
-        context = self._weights(outputs, state) @ state.source if self.attention else torch.zeros_like(outputs)
-        return torch.tanh(self.join(torch.cat((outputs, context), -1))), state._replace(h=h[0])
+        weights = self._weights(outputs, state) if self.attention else None
+        context = torch.zeros_like(outputs) if weights is None else weights @ state.source
+        return torch.tanh(self.join(torch.cat((outputs, context), -1))), weights, state._replace(h=h[0])
 
     def output(self, hidden: Tensor) -> Tensor:
         return self.logits(hidden)
-
-    def align(self, tokens: Tensor, state: Any) -> Tensor | None:
-        if not self.attention:
-            return None
-        outputs, _ = self.decoder(self.target_embedding(tokens.t()), state.h[None])
-        return self._weights(outputs.transpose(0, 1), state)
 
     def _weights(self, outputs: Tensor, state: Any) -> Tensor:
         energies = outputs @ state.source.transpose(1, 2)  # (B, T, S)

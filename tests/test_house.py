@@ -22,6 +22,7 @@ BELOW: dict[str, set[str]] = {
     "state": set(),
     "atomic": {"errors"},
     "reading": {"errors"},
+    "locking": set(),
     "kernels": GROUND,
     "nn": GROUND | {"kernels"},
     "models": GROUND | {"kernels", "nn", "environment"},
@@ -31,7 +32,7 @@ BELOW: dict[str, set[str]] = {
     "decode": GROUND | {"kernels", "nn", "models", "data"},
     "environment": GROUND | {"kernels"},
     "bench": GROUND | {"kernels", "nn", "environment"},
-    "runs": GROUND | {"kernels", "nn", "models", "data"},
+    "runs": GROUND | {"locking", "kernels", "nn", "models", "data"},
     "lens": GROUND | {"kernels", "nn", "models", "train"},
     "report": set(),
     "inspection": GROUND
@@ -104,6 +105,31 @@ def test_torch_is_not_imported_where_it_is_not_needed(arguments: list[str]) -> N
 
 def test_nothing_is_called_utils() -> None:
     assert not [path for path in FILES if path.stem in {"utils", "helpers", "misc", "common"}]
+
+
+def is_a_set(node: ast.expr) -> bool:
+    """As far as the expression alone tells."""
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Sub | ast.BitOr | ast.BitAnd | ast.BitXor):
+        return is_a_set(node.left) or is_a_set(node.right)
+    if isinstance(node, ast.Call):
+        return ast.unparse(node.func) in ("set", "frozenset")
+    return isinstance(node, ast.Set | ast.SetComp) or ast.unparse(node).endswith(".model_fields_set")
+
+
+def test_nothing_walks_a_set() -> None:
+    """Its order is another one in every process: that of strings by their hash, that of objects by where they lie."""
+    walks = ("list", "tuple", "iter", "next", "enumerate", "map", "filter", "zip", "join", "fromkeys", "extend")
+    for path in FILES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            walked: list[ast.expr] = []
+            if isinstance(node, ast.For | ast.comprehension):
+                walked = [node.iter]
+            elif isinstance(node, ast.Starred):
+                walked = [node.value]
+            elif isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in walks:
+                walked = node.args
+            found = [ast.unparse(each) for each in walked if is_a_set(each)]
+            assert not found, f"{path.relative_to(SOURCE)} walks {found[0]}: sort it, or dict.fromkeys"
 
 
 def test_nothing_is_unpickled() -> None:

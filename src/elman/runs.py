@@ -11,7 +11,6 @@ report.html      what `elman inspect` saw
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -23,7 +22,7 @@ import safetensors
 import safetensors.torch
 import torch
 
-from elman import __version__, atomic, reading
+from elman import __version__, atomic, locking, reading
 from elman.data.tokenizers import Tokenizer, load_tokenizer
 from elman.data.vocabularies import NAMES
 from elman.errors import UserError
@@ -250,12 +249,11 @@ def lock(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         file = (folder / ".lock").open("a")
     with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(
-                f"another process is training in {folder}", remedy="wait for it, or choose another place (-o)"
-            ) from None
+        with atomic.told(folder):
+            alone = locking.lock(file)
+        if not alone:
+            remedy = "wait for it, or choose another place (-o)"
+            raise UserError(f"another process is training in {folder}", remedy=remedy)
         try:
             yield
         finally:

@@ -12,6 +12,7 @@ import pytest
 import elman
 from elman.cli import run as command
 from elman.train import checkpoints
+from elman.train.config import read_yaml
 
 SMALL = ["--set", "hidden_size=8", "--set", "embedding_size=6", "--set", "lanes=4", "--set", "k1=8"]
 Fails = Callable[[list[str | Path], int], str]
@@ -69,6 +70,33 @@ def test_the_text_may_move(run: Path, plain_text: Path, tmp_path: Path) -> None:
     moved = shutil.copy(plain_text, tmp_path / "moved.txt")
     assert command(["train", str(moved), "-o", str(run), "--resume", "--steps", "13", *SMALL]) == 0
     assert str(moved) in (run / "config.yaml").read_text()
+
+
+def test_the_text_for_validation_may_move_but_not_change(
+    contents: Contents, plain_text: Path, tmp_path: Path, fails: Fails, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "run"
+    (tmp_path / "valid.txt").write_text("the cat ran on the mat. " * 20)
+    monkeypatch.chdir(tmp_path)
+    train = ["train", str(plain_text), "-o", str(run)]
+    assert command([*train, "--valid", "valid.txt", "--steps", "2", *SMALL]) == 0
+    for place in ("./valid.txt", str(tmp_path / "valid.txt"), shutil.copy("valid.txt", "moved.txt")):
+        assert command([*train, "--valid", place, "--resume", "--steps", "2"]) == 0
+        assert read_yaml(run / "config.yaml")["data"]["valid"] == place
+    assert command([*train, "--resume", "--steps", "3"]) == 0
+    assert read_yaml(run / "config.yaml")["data"]["valid"] == "moved.txt"
+
+    (tmp_path / "other.txt").write_text("the cat ran to the mat. " * 20)
+    before = contents(run)
+    line = fails([*train, "--valid", "other.txt", "--resume"], 1)
+    assert f"{plain_text} with other.txt is not the text that the run began with" in line
+    assert contents(run) == before
+
+
+def test_the_first_setting_that_differs_is_named(run: Path, plain_text: Path, fails: Fails) -> None:
+    """In the order of the settings, whatever a set's order may be in this process."""
+    others = [part for setting in ("k1=9", "lanes=5", "clip=none", "beta1=.5") for part in ("--set", setting)]
+    assert "another beta1:" in fails(["train", plain_text, "-o", run, "--resume", *others], 1)
 
 
 def test_resuming_what_is_finished(

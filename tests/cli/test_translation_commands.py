@@ -236,6 +236,19 @@ def test_pairs_may_move_into_another_form(folder: Path, tmp_path: Path, said: Sa
     assert "is a run of another task" in fails(["train", text, "-o", run, "--resume"], 1)
 
 
+def test_validation_pairs_may_move_into_another_form(folder: Path, tmp_path: Path, said: Said, fails: Fails) -> None:
+    train = ["train", folder / "pairs.tsv", "-o", tmp_path / "run"]
+    said(*train, "--valid", *both_sides(folder, "valid"), "--steps", "2", *SMALL)
+    one_file = write_tsv(tmp_path / "valid.tsv", SOURCES[:20], TARGETS[:20])
+    said(*train, "--valid", one_file, "--resume", "--steps", "3")
+    data = read_yaml(tmp_path / "run" / "config.yaml")["data"]
+    assert (data["valid"], data["valid_target"]) == (str(one_file), None)
+    said(*train, "--resume", "--steps", "4")
+    other = write_tsv(tmp_path / "other.tsv", SOURCES[:20], TARGETS[1:21])
+    line = fails([*train, "--valid", other, "--resume"], 1)
+    assert f"pairs.tsv with {other} does not hold the pairs that the run began with" in line
+
+
 # What a run is used for.
 
 

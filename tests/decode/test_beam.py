@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from elman.decode.ancestral import greedy_search
-from elman.decode.beam import beam_search, k_best
+from elman.decode.beam import _Search, beam_search, k_best
 from elman.decode.constraints import Constraints, default_max_length
 from elman.decode.hypotheses import Hypothesis
 from elman.errors import UserError
@@ -215,8 +215,48 @@ def test_k_best_is_a_stable_sort(rows: list[list[int]], k: int) -> None:
 
 
 def test_no_weights_are_asked_for_without_a_coverage_penalty(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Table, "align", None)
+    monkeypatch.setattr(Table, "read_aligned", None)
     assert beam_search(Table(5), torch.tensor([[1, 2]]), end=4)
+
+
+ATTENTIVE = [name for name in MODELS if "without attention" not in name]
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.3])
+@pytest.mark.parametrize("name", [name for name in MODELS if hasattr(MODELS[name], "decoder")])
+def test_every_step_is_decoded_once(name: str, beta: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps, passes = [], []
+    step = _Search.step
+    monkeypatch.setattr(_Search, "step", lambda search: (steps.append(1), step(search)))
+    model = MODELS[name]
+    layer = model.decoder if isinstance(model, Attentive) else model.decoder[0]
+    counting = layer.register_forward_hook(lambda *call: passes.append(1))
+    try:
+        beta = beta if name in ATTENTIVE else 0.0
+        constraints = Constraints(min_length=4, max_length=9)
+        end = model.vocab_size - 1
+        beam_search(model, *batch(SOURCES), end=end, beam=3, coverage_beta=beta, constraints=constraints)
+    finally:
+        counting.remove()
+    assert len(passes) == len(steps) > 3
+
+
+@pytest.mark.parametrize("name", ATTENTIVE)
+def test_what_is_attended_to_changes_nothing_of_what_is_read(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A search that reads a step once more for its attention finds the same, to the last bit."""
+    model = MODELS[name]
+    options: dict[str, Any] = {"end": model.vocab_size - 1, "beam": 4, "n_best": 4, "coverage_beta": 0.3}
+    options["constraints"] = Constraints(min_length=4, max_length=9)
+    found = beam_search(model, *batch(SOURCES), **options)
+    at_once = model.read_aligned
+
+    def in_two_passes(tokens: Tensor, state: Any) -> Any:
+        hidden, after = model.read(tokens, state)
+        return hidden, at_once(tokens, state)[1], after
+
+    with monkeypatch.context() as patched:
+        patched.setattr(model, "read_aligned", in_two_passes)
+        assert beam_search(model, *batch(SOURCES), **options) == found
 
 
 @pytest.mark.parametrize(

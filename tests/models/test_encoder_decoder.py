@@ -81,6 +81,16 @@ def test_a_row_depends_on_its_own_source_and_target_only(name):
 
 
 @every_model
+def test_what_is_read_with_its_alignment_is_what_is_read(name):
+    model, source, target = make(name), some(3, 7, SOURCES), some(3, 5, TARGETS)
+    state = model.encode(source, torch.tensor([7, 3, 1]))
+    hidden, after = model.read(target, state)
+    hidden_too, _, after_too = model.read_aligned(target, state)
+    pairs = zip((hidden, *states.leaves(after)), (hidden_too, *states.leaves(after_too)), strict=True)
+    assert all(torch.equal(*pair) for pair in pairs)
+
+
+@every_model
 def test_the_alignment_is_a_distribution_over_the_source(name):
     model, source, target = make(name), some(3, 7, SOURCES), some(3, 5, TARGETS)
     weights = model.align(target, model.encode(source, torch.tensor([7, 3, 1])))

@@ -1,7 +1,16 @@
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
 import pytest
 import torch
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from torch import Tensor
 
 from elman.errors import UserError
+from elman.nn import GRU, LSTM, Elman
 from elman.nn.dropout import Dropout, check_probability, embedding_dropout, locked_dropout
 
 
@@ -84,3 +93,63 @@ def test_dropout_of_odd_shapes_and_the_same_seed():
         torch.manual_seed(7)
         masks.append(dropout(torch.ones(33)))
     assert torch.equal(*masks)
+
+
+BELOW_1 = math.nextafter(1, 0)
+TOKENS = torch.arange(200)
+WAYS: dict[str, Callable[[Tensor, float], Tensor]] = {  # each draws for (200, 200) numbers, all or so many, one mask
+    "dropout": lambda x, p: Dropout(p)(x),
+    "locked dropout": lambda x, p: locked_dropout(x, p, training=True, time_dim=0),
+    "embedding dropout": lambda x, p: embedding_dropout(x, TOKENS, 200, p, training=True),
+}
+DRAWS = {"dropout": 40_000, "locked dropout": 200, "embedding dropout": 200}
+below_1 = st.floats(0, 1, exclude_max=True)
+probabilities = below_1 | below_1.map(lambda p: max(0.0, BELOW_1 - p**8)) | below_1.map(lambda p: p**8)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.sampled_from(sorted(WAYS)), probabilities, st.sampled_from([torch.float32, torch.float64, torch.bfloat16]))
+@example("dropout", BELOW_1, torch.float32)
+@example("dropout", 0.9999999, torch.float32)
+@example("dropout", 1 - 2**-17, torch.float32)
+@example("dropout", 1 - 2**-18, torch.bfloat16)
+@example("dropout", 1 - 2**-8, torch.float64)
+@example("dropout", 1 / 3, torch.float64)
+@example("locked dropout", BELOW_1, torch.float32)
+@example("embedding dropout", BELOW_1, torch.bfloat16)
+@example("dropout", 5e-324, torch.float32)
+def test_dropout_keeps_the_expectation_at_any_probability(way: str, p: float, dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    x = torch.ones(200, 200, dtype=dtype, requires_grad=True)
+    y = WAYS[way](x, p)
+    y.sum().backward()
+    assert x.grad is not None
+    assert x.grad.equal(y.detach())
+    assert y.isfinite().all()
+    kept, N, q = y.count_nonzero().item() * DRAWS[way] / y.numel(), DRAWS[way], 1 - p
+    most = 6 * math.sqrt(N * q * p) + 12  # so far may a count be from N q: six standard deviations, and few are rare
+    assert abs(kept - N * q) <= most + 0.002 * N * min(p, q)
+    precision = 2**-8 if dtype == torch.bfloat16 else 1e-6
+    assert abs(y.double().mean().item() - 1) <= most / (N * q) + precision
+
+
+OPTIONS = ("dropout", "weight_dropout", "recurrent_dropout", "zoneout", "zoneout_cell")
+
+
+@pytest.mark.parametrize("layer", [Elman, GRU, LSTM])
+@settings(max_examples=25, deadline=None)
+@given(st.sampled_from(OPTIONS), probabilities)
+@example("recurrent_dropout", BELOW_1)
+@example("zoneout", BELOW_1)
+@example("zoneout", 1e-9)
+def test_layers_are_finite_at_any_probability(layer: Callable[..., torch.nn.Module], option: str, p: float) -> None:
+    if option == "zoneout_cell" and layer is not LSTM:
+        return
+    torch.manual_seed(0)
+    made = layer(3, 5, 2, **{option: p})
+    x = torch.randn(7, 4, 3, requires_grad=True)
+    for training in (True, False):
+        made.train(training)
+        outputs, _ = made(x)
+        gradients = torch.autograd.grad(outputs.sum(), [x, *made.parameters()])
+        assert all(found.isfinite().all() for found in (outputs, *gradients))

@@ -75,6 +75,26 @@ def test_what_is_left_open_is_chosen_and_what_is_asked_for_stays(words: Path, tm
     assert chosen.train.weight_decay == WEIGHT_DECAY
 
 
+@pytest.mark.parametrize(
+    ("asked", "chosen"),
+    [
+        ({}, ("cuda", "bfloat16")),
+        ({"device": "cpu"}, ("cpu", "float32")),
+        ({"device": "cpu", "precision": "bfloat16"}, ("cpu", "bfloat16")),
+    ],
+)
+def test_the_precision_is_one_of_the_device_that_was_asked_for(
+    words: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: dict[str, str], chosen: tuple[str, str]
+) -> None:
+    """Here is a GPU, which multiplies bfloat16 numbers, and a processor, which does not."""
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("elman.environment.has_bfloat16", lambda device: device == "cuda")
+    train = pair_task.choose(
+        build(tree(words, train=asked)), parallel.prepare(words, tmp_path / "cache")
+    ).settings.train
+    assert (train.device, train.precision) == chosen
+
+
 def test_a_small_vocabulary_is_embedded_in_few_numbers_and_not_smoothed(words: Path, tmp_path: Path) -> None:
     few = resolved(tree(words, "gru", model={}), tmp_path / "few")
     assert (few.model.embedding_size, few.train.label_smoothing) == (SMALL_VOCABULARY.embedding_size, 0)

@@ -84,6 +84,26 @@ def test_wall_time_is_measured_and_nothing_is_left_open():
     assert choice.settings.train.precision in ("float32", "bfloat16")
 
 
+@pytest.fixture
+def a_gpu(monkeypatch):
+    """A GPU, which multiplies bfloat16 numbers, beside a processor, which does not."""
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("elman.environment.has_bfloat16", lambda device: device == "cuda")
+
+
+def test_a_gpu_is_taken_unless_another_device_was_asked_for(a_gpu):
+    assert choose("gru", 10).train.device == "cuda"
+    assert choose("gru", 10, train={"device": "cpu"}).train.device == "cpu"
+
+
+def test_speed_is_measured_in_the_precisions_of_the_device_that_was_asked_for(a_gpu, monkeypatch):
+    tried = []
+    monkeypatch.setattr(sizing, "_seconds", lambda step: tried.append(step.args) or 1.0)
+    train = choose("gru", 1, "seconds", train={"device": "cpu", "lanes": 2}).train
+    assert (train.device, train.precision) == ("cpu", "float32")
+    assert tried == [("float32",)]
+
+
 @pytest.mark.parametrize(("size", "heads"), [(128, 2), (64, 1), (100, 2), (2, 1), (192, 3)])
 def test_heads_of_about_64_units(size, heads):
     assert sizing._heads(size) == heads

@@ -123,9 +123,39 @@ def test_a_finite_gradient_of_a_loss_that_is_not_is_skipped_too() -> None:
             good = super().loss(model, place, state)
             return good._replace(mean=good.mean + math.inf)
 
-    step = training(Constant()).step()
+    made = training(Constant(), clip="adaptive")
+    step = made.step()
     assert step.gradient.finite
     assert step.skipped
+    assert step.gradient.norm_before == step.gradient.norm_after > 0
+    assert not made.clipper.norms, "what was not taken is no example of a norm"
+    assert all(parameter.grad is None for parameter in made.parameters)
+
+
+def test_the_clipper_knows_the_steps_that_were_taken() -> None:
+    class Now(Track):
+        """Every other loss is not finite, and its gradient is 100 times as large as it was."""
+
+        def loss(self, model: nn.Module, place: Place, state: State | None) -> Loss:
+            good = super().loss(model, place, state)
+            return good._replace(mean=good.mean * 100 + math.inf) if self.reads % 2 else good
+
+    made = training(Now(), clip="adaptive", clip_percentile=100, learning_rate=1e-3)
+    steps = [made.step() for _ in range(6)]
+    assert [step.skipped for step in steps] == [True, False] * 3
+    assert list(made.clipper.norms) == [step.gradient.norm_before for step in steps if not step.skipped]
+
+
+def test_a_training_on_the_cpu_leaves_a_gpu_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.get_rng_state", None)
+    monkeypatch.setattr("torch.cuda.set_rng_state", None)
+    made = training()
+    made.step()
+    checkpoint = made.to_checkpoint()
+    assert "random.cuda" not in checkpoint.tensors
+    checkpoint.tensors["random.cuda"] = torch.zeros(16, dtype=torch.uint8)  # of a training that was on a GPU
+    made.restore(checkpoint)
 
 
 def test_too_many_bad_steps_in_a_row_end_it() -> None:

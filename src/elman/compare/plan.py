@@ -103,8 +103,8 @@ def check_same(stored: dict[str, Any], plan: Plan, folder: str) -> None:
         UserError: it was begun with something else.
     """
     asked = plan.stored()
-    for key in asked.keys() - {"data", "valid", "seeds"}:
-        if asked[key] != stored.get(key):
+    for key in asked:
+        if key not in ("data", "valid", "seeds") and asked[key] != stored.get(key):
             raise UserError(
                 f"{folder} was begun with another {key}",
                 expected=_words(stored.get(key)),

@@ -90,12 +90,12 @@ def prepare(
 
     corpus = _reuse(cache, recipe, "stamps", stamps)  # untouched files are not even read
     if corpus is not None:
-        _check_expected(data, corpus.fingerprint, expect)
+        _check_expected(sources, corpus.fingerprint, expect)
         return corpus
     surveys = [survey(_watched(source, "reading", progress)) for source in sources]
     parts = _parts(sources, surveys)
     fingerprint = _fingerprint(surveys, parts)
-    _check_expected(data, fingerprint, expect)
+    _check_expected(sources, fingerprint, expect)
     corpus = _reuse(cache, recipe, "fingerprint", fingerprint)  # moved or touched, but the same text
     if corpus is None:
         if isinstance(tokenizer, str):
@@ -188,9 +188,10 @@ def _fingerprint(surveys: list[Survey], parts: list[Part]) -> str:
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
-def _check_expected(data: str | Path, fingerprint: str, expect: str | None) -> None:
+def _check_expected(sources: list[Source], fingerprint: str, expect: str | None) -> None:
     if expect not in (None, fingerprint):
+        names = " with ".join(source.name for source in sources)
         raise UserError(
-            f"{data} is not the text that the run began with",
+            f"{names} is not the text that the run began with",
             remedy="put that text back, or train a new run on this one",
         )

@@ -84,14 +84,14 @@ def prepare(
     made = paircache.reuse(cache, str(recipe), "stamps", stamps)  # untouched files are not even read
     if made is None or isinstance(source, EndlessPairs):
         reading = _read(source, others, seed, progress)
-        _check_expected(source.name, reading.fingerprint, expect)
+        _check_expected(source, others, reading.fingerprint, expect)
         made = paircache.reuse(cache, str(recipe), "fingerprint", reading.fingerprint)  # moved, but the same pairs
         if made is None:
             tokenizers = recipe.tokenizers(lambda: reading.sample(tokenizer == "bpe"))
             made = paircache.write(cache, tokenizers, reading.valid, reading.facts, reading.encodable)
         made = replace(made, facts=replace(reading.facts, encoded=made.facts.encoded, valid=made.facts.valid))
         paircache.seal(cache, made, str(recipe), stamps)
-    _check_expected(source.name, made.facts.fingerprint, expect)
+    _check_expected(source, others, made.facts.fingerprint, expect)
     return _corpus(source, made, max_length, epoch_pairs, seed)
 
 
@@ -203,9 +203,12 @@ def _digest(facts: object) -> str:
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
-def _check_expected(name: str, fingerprint: str, expect: str | None) -> None:
+def _check_expected(
+    source: PairSource | EndlessPairs, others: PairSource | EndlessPairs | None, fingerprint: str, expect: str | None
+) -> None:
     if expect not in (None, fingerprint):
+        names = " with ".join(each.name for each in (source, others) if each is not None)
         raise UserError(
-            f"{name} does not hold the pairs that the run began with",
+            f"{names} does not hold the pairs that the run began with",
             remedy="put those back, or train a new run on these",
         )

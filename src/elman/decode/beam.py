@@ -20,7 +20,7 @@ from elman.decode.hypotheses import (
 )
 from elman.errors import UserError
 from elman.models.encoder_decoder import EncoderDecoder
-from elman.state import leaves, map_state, select_rows
+from elman.state import State, leaves, map_state, select_rows
 
 
 class Sentences(NamedTuple):
@@ -151,10 +151,7 @@ class _Search:
     def step(self) -> None:
         """Extend every living hypothesis by a token, take out what ends, and leave the sentences that are done."""
         B, W = self.totals.shape
-        last = self.rows.last[:, None]
-        if self.beta:
-            self.rows = self.rows._replace(coverage=self.rows.coverage + self._attention(last))
-        hidden, after = self.model.read(last, self.state)
+        hidden, after = self._read(self.rows.last[:, None])
         # What every step has returned as it was is of the source: the same in all rows of a sentence.
         pairs = zip(self.constant, leaves(self.state), leaves(after), strict=True)
         self.constant = [always and before is now for always, before, now in pairs]
@@ -171,11 +168,15 @@ class _Search:
         self._end(found)
         self._go_on(found)
 
-    def _attention(self, last: Tensor) -> Tensor:
-        weights = self.model.align(last, self.state)
+    def _read(self, last: Tensor) -> tuple[Tensor, State]:
+        """last (B·W, 1) -> hidden (B·W, 1, H) and the memory after it; what is attended to is added to the coverage."""
+        if not self.beta:
+            return self.model.read(last, self.state)
+        hidden, weights, after = self.model.read_aligned(last, self.state)
         if weights is None:
             raise UserError("coverage_beta", expected="0 for a model without attention", got=self.beta, exit_code=2)
-        return weights[:, 0]  # (B·W, S)
+        self.rows = self.rows._replace(coverage=self.rows.coverage + weights[:, 0])  # (B·W, S)
+        return hidden, after
 
     def _end(self, found: Extensions) -> None:
         """Take out the extensions that end among the K best."""

@@ -54,11 +54,15 @@ class EncoderDecoder(nn.Module, ABC):
         return self.output_layer(hidden)
 
     @abstractmethod
-    def align(self, tokens: Tensor, state: State) -> Tensor | None:
-        """Where each step that reads one of tokens (B, T) attends to: weights (B, T, S) that sum to 1 over S.
+    def read_aligned(self, tokens: Tensor, state: State) -> tuple[Tensor, Tensor | None, State]:
+        """What `read` returns, and between the two where each step attends to: weights (B, T, S), 1 over S together.
 
         None for a model without attention. Where there are several heads or layers: their mean.
         """
+
+    def align(self, tokens: Tensor, state: State) -> Tensor | None:
+        """The weights of `read_aligned` alone."""
+        return self.read_aligned(tokens, state)[1]
 
     @abstractmethod
     def stacked_maps(self) -> dict[Tensor, int]:

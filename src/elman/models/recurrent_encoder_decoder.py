@@ -123,8 +123,9 @@ class RecurrentEncoderDecoder(EncoderDecoder):
         """So that every gate, score and logit begins with about unit variance; see `initialize_recurrent`."""
         output_scale = OUTPUT_SCALE[self.cell]
         scale = self.embedding_size**-0.5 if self.tied else 1.0  # what is tied begins as an output layer should
-        for embedding in {self.source_embedding, self.target_embedding}:
-            nn.init.normal_(embedding.weight, std=scale)
+        # Each once, and in this order: that of a set would be another one in the next process.
+        for matrix in dict.fromkeys((self.source_embedding.weight, self.target_embedding.weight)):
+            nn.init.normal_(matrix, std=scale)
         for layers in (self.encoder, self.decoder):
             for depth, layer in enumerate(layers):
                 initialize_recurrent(cast(Recurrent, layer), output_scale if depth else scale)
@@ -180,9 +181,9 @@ class RecurrentEncoderDecoder(EncoderDecoder):
         hidden, _, memory = self._decode(tokens, cast(RecurrentMemory, state), lengths)
         return hidden, memory
 
-    def align(self, tokens: Tensor, state: State) -> Tensor | None:
-        """The attention of each step: weights (B, T, S)."""
-        return self._decode(tokens, cast(RecurrentMemory, state), None)[1]
+    def read_aligned(self, tokens: Tensor, state: State) -> tuple[Tensor, Tensor | None, RecurrentMemory]:
+        """What `read` returns, and between the two the attention of each step: weights (B, T, S)."""
+        return self._decode(tokens, cast(RecurrentMemory, state), None)
 
     def _decode(
         self, tokens: Tensor, memory: RecurrentMemory, lengths: Tensor | None

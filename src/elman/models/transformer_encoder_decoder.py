@@ -87,7 +87,8 @@ class TransformerEncoderDecoder(EncoderDecoder):
         self.output_layer = nn.Linear(H, vocab_size)
         if tied:
             self.output_layer.weight = self.target_embedding.weight
-        for matrix in {self.source_embedding.weight, self.target_embedding.weight, self.output_layer.weight}:
+        matrices = (self.source_embedding.weight, self.target_embedding.weight, self.output_layer.weight)
+        for matrix in dict.fromkeys(matrices):  # in this order: that of a set would be another one in the next process
             nn.init.normal_(matrix, std=H**-0.5)
         nn.init.zeros_(self.output_layer.bias)
 
@@ -147,9 +148,11 @@ class TransformerEncoderDecoder(EncoderDecoder):
         """Target tokens (B, T) -> normalised hidden states (B, T, H) and the memory after them."""
         return self._decode(tokens, cast(TransformerMemory, state), lengths)
 
-    def align(self, tokens: Tensor, state: State) -> Tensor | None:
-        """The attention to the source, the mean over layers and heads: (B, T, S)."""
-        return torch.stack(self.cross_attentions(tokens, state)).mean(dim=(0, 2))
+    def read_aligned(self, tokens: Tensor, state: State) -> tuple[Tensor, Tensor, TransformerMemory]:
+        """What `read` returns, and between the two the attention to the source, the mean over layers and heads."""
+        attentions: list[Tensor] = []
+        hidden, after = self._decode(tokens, cast(TransformerMemory, state), None, attentions)
+        return hidden, torch.stack(attentions).mean(dim=(0, 2)), after
 
     def cross_attentions(self, tokens: Tensor, state: State) -> list[Tensor]:
         """The attention of each layer and head to the source: (B, N, T, S) a layer."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from elman.errors import UserError
+from elman.nn.noise import coins, dropout_mask, in_16_bits
 
 
 def check_probability(name: str, p: float) -> None:
@@ -18,8 +18,8 @@ def check_probability(name: str, p: float) -> None:
 class Dropout(nn.Module):
     """Every number by itself is zero with probability p, and the others are scaled by 1/(1 − p).
 
-    `torch.nn.Dropout`, about three times faster on a CPU, where that draws a number of 24 random bits for each: here
-    64 bits serve four. p is rounded to a multiple of 1/65,536.
+    `torch.nn.Dropout`, almost four times faster on a CPU, where that draws a number of 24 random bits for each: here
+    64 bits serve four. For that p is rounded, in the scale too, which keeps the expectation: see `in_16_bits`.
     """
 
     def __init__(self, p: float) -> None:
@@ -33,10 +33,8 @@ class Dropout(nn.Module):
             return x
         if x.device.type != "cpu":
             return F.dropout(x, self.p)
-        dropped = round(self.p * 65_536)  # of so many
-        bits = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
-        keep = bits.view(torch.int16)[: x.numel()] >= dropped - 32_768
-        return x * keep.view(x.shape).to(x.dtype).mul_(65_536 / (65_536 - dropped))
+        kept = in_16_bits(1 - self.p)
+        return x * coins(x, *x.shape, p=kept).mul_(1 / kept)
 
     def extra_repr(self) -> str:
         """For `repr`."""
@@ -55,7 +53,7 @@ def locked_dropout(x: Tensor, p: float, *, training: bool, time_dim: int = 0) ->
         return x
     shape = list(x.shape)
     shape[time_dim] = 1
-    return x * x.new_empty(shape).bernoulli_(1 - p).div_(1 - p)
+    return x * dropout_mask(x, *shape, p=p)
 
 
 def embedding_dropout(embedded: Tensor, tokens: Tensor, vocab_size: int, p: float, *, training: bool) -> Tensor:
@@ -67,5 +65,4 @@ def embedding_dropout(embedded: Tensor, tokens: Tensor, vocab_size: int, p: floa
     """
     if not training or p == 0:
         return embedded
-    keep = embedded.new_empty(vocab_size).bernoulli_(1 - p).div_(1 - p)
-    return embedded * keep[tokens].unsqueeze(-1)
+    return embedded * dropout_mask(embedded, vocab_size, p=p)[tokens].unsqueeze(-1)

@@ -1,4 +1,4 @@
-"""What a recurrent layer draws for one call: recurrent dropout and zoneout."""
+"""What is drawn at random in training: coins, masks of dropout, and all that a recurrent layer needs for one call."""
 
 from __future__ import annotations
 
@@ -10,30 +10,37 @@ from torch import Tensor
 from elman.kernels import QUIET, Noise
 
 
-def recurrent_mask(like: Tensor, B: int, P: int, p: float) -> Tensor | None:
-    """(B, P), one for all steps of a call: 0 with probability p, else 1/(1 − p); None if p = 0.
+def dropout_mask(like: Tensor, *shape: int, p: float) -> Tensor:
+    """0 with probability p, else 1/(1 − p), as `like` in dtype and device: for masks that serve many numbers."""
+    return like.new_empty(shape).bernoulli_(1 - p).div_(1 - p)
 
-    Gal and Ghahramani 2016, "A theoretically grounded application of dropout in recurrent neural networks".
+
+def in_16_bits(p: float) -> float:
+    """The multiple of 1/65,536 next to p, or p itself where that is less than 1/256 from 0 or 1.
+
+    So neither p nor 1 − p is changed by more than 0.2 %, and neither becomes 0.
+
+    >>> in_16_bits(0.25), in_16_bits(0.1), in_16_bits(1 - 1e-7)
+    (0.25, 0.100006103515625, 0.9999999)
     """
-    return like.new_empty(B, P).bernoulli_(1 - p).div_(1 - p) if p else None
+    return round(p * 2**16) / 2**16 if 2**-8 <= p <= 1 - 2**-8 else p
 
 
 def coins(like: Tensor, *shape: int, p: float) -> Tensor:
-    """1 with probability p > 0, else 0.
+    """1 with the probability `in_16_bits(p)`, else 0, as `like` in dtype and device.
 
-    On a CPU every coin is 16 random bits, so that p is a multiple of 1/65536: a third of the time of `bernoulli_`,
-    which with the small layers that zoneout regularizes took a third of a training step.
+    On a CPU every coin is 16 random bits, four from a draw of 64: a quarter of the time of `bernoulli_`, which with the
+    small layers that zoneout regularizes took a third of a training step.
     """
-    if like.device.type != "cpu" or torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
+    p = in_16_bits(p)
+    heads = p * 2**16  # of the 2^16 numbers below 2^15
+    compiled = torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
+    if like.device.type != "cpu" or compiled or not heads.is_integer() or not 0 < heads < 2**16:
         return like.new_empty(shape).bernoulli_(p)
     size = math.prod(shape)
-    bits = (
-        torch.empty((size + 3) // 4, dtype=torch.int64, device=like.device)
-        .random_(-(2**63), None)
-        .view(torch.int16)[:size]
-    )
-    heads = max(1, round(p * 2**16))  # of the 2^16 numbers from -2^15 on
-    return bits.le(heads - 2**15 - 1).to(like.dtype).view(shape)
+    bits = torch.empty((size + 3) // 4, dtype=torch.int64, device=like.device).random_(-(2**63), None)
+    # In place: to make booleans, and numbers of these, would take as long as to draw the bits.
+    return bits.view(torch.int16)[:size].ge_(2**15 - int(heads)).to(like.dtype).view(shape)
 
 
 def zoneout_share(like: Tensor, T: int, B: int, H: int, p: float, *, training: bool) -> Tensor | None:
@@ -55,12 +62,16 @@ def draw(
     *,
     training: bool,
 ) -> Noise:
-    """The noise of one layer in one direction, of `sizes` T, B, P and H, in the dtype of `like`."""
+    """The noise of one layer in one direction, of `sizes` T, B, P and H, in the dtype of `like`.
+
+    Recurrent dropout has one mask for all steps: Gal and Ghahramani 2016, "A theoretically grounded application of
+    dropout in recurrent neural networks".
+    """
     if not (recurrent_dropout or zoneout or zoneout_cell):
         return QUIET
     T, B, P, H = sizes
     return Noise(
-        recurrent_mask(like, B, P, recurrent_dropout if training else 0.0),
+        dropout_mask(like, B, P, p=recurrent_dropout) if training and recurrent_dropout else None,
         zoneout_share(like, T, B, P, zoneout, training=training),
         zoneout_share(like, T, B, H, zoneout_cell, training=training),
     )

@@ -23,7 +23,8 @@ from elman.train import config
 from elman.train.config import Settings
 from elman.train.training import Training
 
-PLACES = {"source", "target"}
+SECOND = {"source": "target", "valid": "valid_target"}  # files of data, and where their targets are, if by themselves
+PLACES = {*SECOND, *SECOND.values()}
 DEFAULT_BUDGET = {"amount": 120.0, "unit": "seconds"}
 TASKS: dict[str, Task] = {"language-modelling": text_task, "translation": pair_task}
 
@@ -153,18 +154,18 @@ def _agreed(stored: Settings, tree: dict[str, Any], folder: Path) -> Settings:
         raise UserError(f"{folder} is a run of another model", expected=stored.kind, got=asked.kind)
     for name in ("data", "model", "train"):
         old, new = getattr(stored, name), getattr(asked, name)
-        for key in new.model_fields_set - PLACES - {"fingerprint"}:
-            if getattr(new, key) != getattr(old, key):
+        for key, value in new:
+            decides = key in new.model_fields_set and key not in PLACES and key != "fingerprint"
+            if decides and value != getattr(old, key):
                 raise UserError(
                     f"{folder} was made with another {key}",
                     expected=getattr(old, key),
-                    got=getattr(new, key),
+                    got=value,
                     remedy="leave it out to --resume, or train a new run",
                 )
-    # The same data may lie in another place now, and in one file instead of two.
-    moved: dict[str, Any] = {}
-    if "source" in asked.data.model_fields_set:
-        moved = {key: value for key, value in asked.data.model_dump().items() if key in PLACES}
+    # The same data may lie in another place now, and in one file instead of two: the fingerprint knows it.
+    again = {key for first in SECOND if first in asked.data.model_fields_set for key in (first, SECOND[first])}
+    moved = {key: value for key, value in asked.data if key in again}
     return stored.model_copy(
         update={
             "budget": asked.budget,

@@ -73,8 +73,7 @@ def choose(asked: Settings, tokens: int, vocab_size: int) -> Choice:
     if all(section.model_fields_set >= type(section).model_fields.keys() for section in (asked.model, asked.train)):
         return Choice(asked, "every setting was given")  # there is nothing to measure for
     recipe, budget = RECIPES[asked.kind], asked.budget
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    train = fill(asked.train, asked.train, device=device, lanes=recipe.lanes, k1=recipe.k1)
+    train = fill(asked.train, asked.train, device=environment.best_device(), lanes=recipe.lanes, k1=recipe.k1)
     train = fill(train, asked.train, weight_decay=WEIGHT_DECAY, **recipe.settings)
     # A short text has room for a few short lanes only.
     train = fill(train, asked.train, k1=max(1, min(train.k1, (tokens - 1) // 2)))

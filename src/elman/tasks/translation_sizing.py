@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import torch
 
 from elman import environment
 from elman.data.encoding import FreshPairs
@@ -70,13 +69,11 @@ def choose(asked: Settings, corpus: ParallelCorpus) -> Choice:
     """
     recipe, first = RECIPES[asked.kind], corpus.train.epoch(0)
     vocabulary = LARGE if corpus.target_tokenizer.vocab_size >= LARGE_VOCABULARY else SMALL
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    precision = "bfloat16" if environment.has_bfloat16(device) else "float32"
+    train = fill(asked.train, asked.train, device=environment.best_device())
     train = fill(
+        train,
         asked.train,
-        asked.train,
-        device=device,
-        precision=precision,
+        precision="bfloat16" if environment.has_bfloat16(train.device) else "float32",
         learning_rate=recipe.learning_rate,
         weight_decay=WEIGHT_DECAY,
         batch_tokens=_batch_tokens(first, vocabulary.most_tokens),

@@ -57,7 +57,7 @@ def save(folder: Path, step: int, checkpoint: Checkpoint) -> Path:
     atomic.write_bytes(path, safetensors.torch.save(tensors, metadata=header))
     present = paths(folder)
     serving = [old for old in present if old <= path][-KEEP:]
-    for useless in [*(set(present) - set(serving)), *folder.glob(".step-*.tmp")]:
+    for useless in [*(old for old in present if old not in serving), *folder.glob(".step-*.tmp")]:
         useless.unlink(missing_ok=True)
     return path
 

@@ -58,12 +58,12 @@ class Clipper:
     history: int = 1000
     norms: deque[float] = field(default_factory=deque)
 
-    def __call__(self, parameters: Sequence[Tensor]) -> Clipped:
-        """Clip the gradients of `parameters` in place."""
+    def __call__(self, parameters: Sequence[Tensor], *, taken: bool = True) -> Clipped:
+        """Clip the gradients of `parameters` in place; of a step that is not `taken`, only tell their norm."""
         gradients = [p.grad for p in parameters if p.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients)
         before = norm.item()
-        if self.method == "none" or not math.isfinite(before):
+        if self.method == "none" or not taken or not math.isfinite(before):
             return Clipped(before, before, clipped=False)
         if self.method == "value":
             torch.nn.utils.clip_grad_value_(parameters, self.threshold)

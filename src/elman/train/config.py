@@ -122,7 +122,8 @@ def set_values(tree: dict[str, Any], assignments: Iterable[str]) -> dict[str, An
     kind = tree.get("kind", "lstm")
     task = TASKS.get(tree.get("task", ""), TASKS["language-modelling"])
     sections = task.of(kind)
-    places = {key: name for name, section in sections.items() for key in section.model_fields.keys() - NOT_SETTABLE}
+    fields = ((key, name) for name, section in sections.items() for key in section.model_fields)
+    places = {key: name for key, name in fields if key not in NOT_SETTABLE}
     for assignment in assignments:
         path, equals, text = assignment.partition("=")
         if not equals:

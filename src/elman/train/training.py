@@ -73,6 +73,11 @@ class Training:
         self.resumed_step: int | None = None
 
     @property
+    def device(self) -> str:
+        """`cpu` or `cuda`: where the model is, whatever else there may be."""
+        return self.parameters[0].device.type
+
+    @property
     def seconds(self) -> float:
         """Time spent training, over all sessions."""
         return self.counters.seconds + time.perf_counter() - self.resumed_at
@@ -107,7 +112,7 @@ class Training:
             targets += loss.targets
         # Every target counts the same: the last stretch of an epoch may be shorter than the others.
         torch._foreach_div_([p.grad for p in self.parameters if p.grad is not None], targets)
-        clipped = self.clipper(self.parameters)
+        clipped = self.clipper(self.parameters, taken=math.isfinite(total))
         skipped = not clipped.finite or not math.isfinite(total)
         if skipped:
             self._skip()
@@ -124,9 +129,8 @@ class Training:
         c = self.counters
         if c.batch == self.objective.batches(c.epoch):
             c.epoch, c.batch, self.carried = c.epoch + 1, 0, None
-        device = self.parameters[0].device.type
         low = self.settings.precision == "bfloat16"
-        with torch.autocast(device, torch.bfloat16) if low else nullcontext():
+        with torch.autocast(self.device, torch.bfloat16) if low else nullcontext():
             loss = self.objective.loss(self.model, Place(c.epoch, c.batch, progress), self.carried)
         self.carried = loss.state
         c.batch += 1
@@ -138,6 +142,7 @@ class Training:
         c.bad_in_a_row += 1
         # What was read with it may be in the memory: NaN would stay there for ever.
         self.carried = None
+        self.optimizer.zero_grad()
         if c.bad_in_a_row >= self.settings.max_bad_steps:
             raise UserError(
                 f"the loss or its gradient was not finite in {c.bad_in_a_row} steps in a row, up to step {c.step + 1}",
@@ -192,7 +197,7 @@ class Training:
             slots[str(index)] = sorted(present)
             tensors |= {f"optimizer.{index}.{k}": v for k, v in present.items()}
         tensors["random.cpu"] = torch.get_rng_state()
-        if torch.cuda.is_available():
+        if self.device == "cuda":
             tensors["random.cuda"] = torch.cuda.get_rng_state()
         if self.carried is not None:
             tensors |= states.flatten(self.carried, "carried")
@@ -227,7 +232,7 @@ class Training:
         }
         self.optimizer.load_state_dict(optimizer)
         torch.set_rng_state(checkpoint.tensors["random.cpu"])
-        if torch.cuda.is_available() and "random.cuda" in checkpoint.tensors:
+        if self.device == "cuda" and "random.cuda" in checkpoint.tensors:
             torch.cuda.set_rng_state(checkpoint.tensors["random.cuda"])
         self.best = checkpoint.part("best")
         self.carried = None

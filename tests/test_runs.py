@@ -14,6 +14,7 @@ from elman import runs
 from elman.data.tokenizers import CharTokenizer
 from elman.errors import UserError
 from elman.models import build
+from elman.models.weights import load_weights
 
 
 def names(folder: Path) -> list[str]:
@@ -47,11 +48,11 @@ def test_tied_weights_are_written_once_and_loaded_twice(tmp_path: Path) -> None:
     weights = {name: tensor for name, tensor in model.state_dict().items() if name != "decoder.weight"}
     safetensors.torch.save_file(weights, tmp_path / "model.safetensors")
     other = build(config)
-    runs.load_weights(other, tmp_path / "model.safetensors")
+    load_weights(other, tmp_path / "model.safetensors")
     assert torch.equal(other.get_parameter("decoder.weight"), model.get_parameter("embedding.weight"))
     untied = build(config | {"tied": False})
     with pytest.raises(UserError, match=r"holds another model's weights \(see decoder.weight\)"):
-        runs.load_weights(untied, tmp_path / "model.safetensors")
+        load_weights(untied, tmp_path / "model.safetensors")
 
 
 def change_config(run: Path, **change: object) -> None:

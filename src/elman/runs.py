@@ -18,8 +18,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
-import safetensors
-import safetensors.torch
 import torch
 
 from elman import __version__, atomic, locking, reading
@@ -27,6 +25,7 @@ from elman.data.tokenizers import Tokenizer, load_tokenizer
 from elman.data.vocabularies import NAMES
 from elman.errors import UserError
 from elman.models import EncoderDecoder, LanguageModel, build, build_encoder_decoder
+from elman.models.weights import check_shapes, load_weights, read_shapes
 
 FORMAT = 1
 TOKENIZERS = {  # of each task, by the names of their files
@@ -98,7 +97,7 @@ def load(run: str | Path, *, device: torch.device | str = "cpu") -> Run | Transl
         if tokenizer.vocab_size != size:
             got = tokenizer.vocab_size
             raise UserError(f"{run}: {name}.json is another model's", expected=f"{size} tokens", got=got)
-    load_weights(model, folder / "model.safetensors")
+    load_weights(model, folder / "model.safetensors", remedy=REWRITE)
     model = model.to(device).eval()
     if isinstance(model, LanguageModel):
         return Run(Path(run), model, tokenizers[0], config)
@@ -132,7 +131,7 @@ def _build(config: dict[str, Any], folder: Path) -> LanguageModel | EncoderDecod
     """
     make = build if config["task"] == Run.task else build_encoder_decoder
     place, weights = folder / "config.json", folder / "model.safetensors"
-    shapes = _shapes(weights)
+    shapes = read_shapes(weights, remedy=REWRITE)
     layers = [value for name, value in config["model"].items() if name.endswith("layers")]
     if any(isinstance(value, int) and value > len(shapes) for value in layers):
         raise UserError(f"{weights} holds another model's weights", expected=f"{max(layers)} layers")
@@ -145,50 +144,6 @@ def _build(config: dict[str, Any], folder: Path) -> LanguageModel | EncoderDecod
         raise UserError(f"{place} is damaged ({str(error).splitlines()[0]})", remedy=REWRITE) from None
     check_shapes(empty, shapes, weights)
     return make(config["model"])
-
-
-def _shapes(path: Path) -> dict[str, tuple[int, ...]]:
-    """The shapes of a safetensors file's tensors, by name; the tensors themselves are not read."""
-    try:
-        reading.check_file(path, remedy=REWRITE)
-        with safetensors.safe_open(path, framework="pt") as file:
-            return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
-    except reading.Missing:
-        raise UserError(
-            f"{path}: not there yet", remedy="the training has not validated a model so far; --resume it"
-        ) from None
-    except (safetensors.SafetensorError, OSError) as error:
-        raise UserError(f"{path} is damaged ({error})", remedy=REWRITE) from None
-
-
-def check_shapes(model: torch.nn.Module, shapes: Mapping[str, tuple[int, ...]], path: Path) -> None:
-    """See that tensors of these names and shapes, which `path` holds, are all that a model has.
-
-    A tied matrix is written once: the names that it also goes by need not be there.
-
-    Raises:
-        UserError: they are another model's.
-    """
-    expected = model.state_dict(keep_vars=True)
-    written = {id(expected[name]) for name in shapes if name in expected}
-    absent = [name for name, tensor in expected.items() if name not in shapes and id(tensor) not in written]
-    wrong = [name for name in shapes if name not in expected or shapes[name] != tuple(expected[name].shape)]
-    if absent or wrong:
-        raise UserError(f"{path} holds another model's weights (see {(absent + wrong)[0]})")
-
-
-def load_weights(model: torch.nn.Module, path: Path) -> None:
-    """Fill a model from a safetensors file.
-
-    Raises:
-        UserError: no such file, a damaged one, or one of another model.
-    """
-    check_shapes(model, _shapes(path), path)
-    try:
-        weights = safetensors.torch.load_file(path)
-    except (safetensors.SafetensorError, OSError) as error:
-        raise UserError(f"{path} is damaged ({error})", remedy=REWRITE) from None
-    model.load_state_dict(weights, strict=False)  # names of a tied matrix that are not there are filled with it
 
 
 def write_model_folder(
@@ -247,6 +202,8 @@ def lock(folder: Path) -> Iterator[None]:
         made = [path for path in (folder, *folder.parents) if not path.exists()]
         before = _names(folder)
         folder.mkdir(parents=True, exist_ok=True)
+        if (folder / ".lock").exists():
+            reading.check_file(folder / ".lock", remedy="remove it")
         file = (folder / ".lock").open("a")
     with file:
         with atomic.told(folder):

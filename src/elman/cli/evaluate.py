@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from elman.cli import bounds
 from elman.cli.console import Display, clock, say
 from elman.errors import UserError
 
@@ -29,9 +30,20 @@ def command(
         int | None,
         typer.Option(help="A text is read in so many parts side by side; 1 reads it in one go.", min=1),
     ] = None,
-    beam: Annotated[int, typer.Option(help="Translations: hypotheses kept a step; 1 is greedy search.", min=1)] = 5,
-    length_penalty: Annotated[float, typer.Option(help="Translations: above 0 longer, 0 the most probable.")] = 0.6,
-    batch: Annotated[int, typer.Option(help="Translations: sentences decoded together.", min=1)] = 64,
+    beam: Annotated[
+        int,
+        typer.Option(help="Translations: hypotheses kept a step; 1 is greedy search.", min=1, max=bounds.BEAM),
+    ] = 5,
+    length_penalty: Annotated[
+        float,
+        typer.Option(
+            help="Translations: above 0 longer, 0 the most probable.",
+            min=0,
+            max=bounds.LENGTH_PENALTY,
+            callback=bounds.finite,
+        ),
+    ] = 0.6,
+    batch: Annotated[int, typer.Option(help="Translations: sentences decoded together.", min=1, max=bounds.BATCH)] = 64,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Evaluate RUN's model on DATA.

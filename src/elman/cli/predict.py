@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import math
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
+from elman.cli import bounds
 from elman.cli.console import Display, say
 from elman.cli.sampling_options import MinP, TopK, TopP
 from elman.cli.translations import Refused, lines, record
@@ -40,28 +40,47 @@ BLOCK = 1 << 16  # bytes of stdin that are read at once, if so many are there
 def command(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A run folder that `elman train` made.")],
     file: Annotated[str, typer.Argument(metavar="[FILE]", help="A sentence a line; - or nothing reads stdin.")] = "-",
-    beam: Annotated[int | None, typer.Option(help="Hypotheses kept; 1 is greedy search; default 5.", min=1)] = None,
-    nbest: Annotated[int, typer.Option(help="Translations of each line, or samples.", min=1)] = 1,
+    beam: Annotated[
+        int | None, typer.Option(help="Hypotheses kept; 1 is greedy search; default 5.", min=1, max=bounds.BEAM)
+    ] = None,
+    nbest: Annotated[int, typer.Option(help="Translations of each line, or samples.", min=1, max=bounds.BEAM)] = 1,
     length_penalty: Annotated[
-        float | None, typer.Option(help="Above 0 longer, 0 the most probable; default 0.6.", min=0)
+        float | None,
+        typer.Option(
+            help="Above 0 longer, 0 the most probable; default 0.6.",
+            min=0,
+            max=bounds.LENGTH_PENALTY,
+            callback=bounds.finite,
+        ),
     ] = None,
     coverage_penalty: Annotated[
-        float | None, typer.Option(help="Above 0 passes over less of the source; default 0.", min=0)
+        float | None,
+        typer.Option(
+            help="Above 0 passes over less of the source; default 0.",
+            min=0,
+            max=bounds.COVERAGE_PENALTY,
+            callback=bounds.finite,
+        ),
     ] = None,
     sample: Annotated[bool, typer.Option("--sample", help="Draw at random instead of searching.")] = False,
-    temperature: Annotated[float | None, typer.Option(help="Above 1 bolder, below 1 safer; default 1.", min=0)] = None,
+    temperature: Annotated[
+        float | None,
+        typer.Option(help="Above 1 bolder, below 1 safer; default 1.", min=0, callback=bounds.finite),
+    ] = None,
     top_k: TopK = None,
     top_p: TopP = None,
     min_p: MinP = None,
     seed: Annotated[int | None, typer.Option(help="For the same samples again.", min=0, max=2**63 - 1)] = None,
     prefix: Annotated[str, typer.Option(help="What every translation begins with.")] = "",
-    min_length: Annotated[int, typer.Option(help="The fewest tokens of a translation.", min=0)] = 0,
+    min_length: Annotated[int, typer.Option(help="The fewest tokens of a translation.", min=0, max=bounds.TARGET)] = 0,
     max_length: Annotated[
         int | None,
-        typer.Option(help="The most tokens of a translation; default three times the source, and 30.", min=0),
+        typer.Option(
+            help="The most tokens of a translation; default three times the source, and 30.", min=0, max=bounds.TARGET
+        ),
     ] = None,
     block_ngrams: Annotated[int | None, typer.Option(help="Write no N tokens twice.", min=1)] = None,
-    batch: Annotated[int, typer.Option(help="Sentences decoded together.", min=1)] = 64,
+    batch: Annotated[int, typer.Option(help="Sentences decoded together.", min=1, max=bounds.BATCH)] = 64,
     max_source: Annotated[int, typer.Option(help="The most tokens of a line.", min=1)] = 1000,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object a line.")] = False,
     alignments: Annotated[bool, typer.Option("--alignments", help="Show what each token attended to.")] = False,
@@ -129,8 +148,6 @@ def _check(
     for name, value in {**searching, **drawing}.items():
         if value is None:
             continue
-        if not math.isfinite(value):
-            raise UserError(name, expected="a number", got=value, exit_code=2)
         if sample != (name in drawing):
             remedy = "leave one of them out" if sample else "give --sample too"
             raise UserError(f"{name} is {'not ' if sample else ''}for --sample", remedy=remedy, exit_code=2)

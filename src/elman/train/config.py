@@ -136,8 +136,8 @@ def set_values(tree: dict[str, Any], assignments: Iterable[str]) -> dict[str, An
             )
         try:
             tree.setdefault(section, {})[key] = yaml.safe_load(_number(text))
-        except yaml.YAMLError:
-            raise UserError(f"--set {path}", expected="a YAML value", got=repr(text), exit_code=2) from None
+        except (yaml.YAMLError, ValueError, RecursionError):  # a number of 5000 digits, a 13th month, 1000 brackets
+            raise UserError(f"--set {path}", expected="a YAML value", got=repr(text[:40]), exit_code=2) from None
     return tree
 
 

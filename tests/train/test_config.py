@@ -54,7 +54,10 @@ def test_no_two_sections_have_a_setting_of_the_same_name(task: str) -> None:
         ),
         ({"train": {"schedule": "inverse_sqrt", "warmup": 0}}, "warmup: expected more than 0 for the schedule"),
         ({"kind": "transformer", "model": {"hidden_size": 12, "num_heads": 5}}, "num_heads: expected heads"),
-        ({"budget": {"amount": 0, "unit": "steps"}}, "budget: expected a positive amount, got 0 steps"),
+        (
+            {"budget": {"amount": 0, "unit": "steps"}},
+            "budget: expected more than 0 and at most 1,000,000,000,000 steps, got 0",
+        ),
         ({"budget": {"amount": 5, "unit": "moons"}}, "expected 'steps', 'epochs' or 'seconds', got 'moons'"),
         ({"budget": {"amount": 5}}, "budget.unit: expected a value, got none"),
         ({"budget": None}, "budget: expected"),

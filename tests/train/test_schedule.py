@@ -49,7 +49,7 @@ def test_budgets() -> None:
 
 @pytest.mark.parametrize("amount", [0, -1, math.nan, math.inf])
 def test_a_budget_is_positive(amount: float) -> None:
-    with pytest.raises(ValueError, match="budget: expected a positive amount"):
+    with pytest.raises(ValueError, match="budget: expected more than 0 and at most"):
         Budget(amount, "steps")
 
 

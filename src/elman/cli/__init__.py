@@ -12,6 +12,7 @@ import typer
 from elman import __version__
 from elman.cli import bench, compare, env, evaluate, generate, inspect, lab, predict, train
 from elman.cli.console import say
+from elman.cli.failures import explain
 from elman.cli.train_arguments import TrainCommand
 from elman.errors import UserError
 
@@ -87,6 +88,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
             if message := error.format_message().rstrip("."):  # empty where the help was shown instead
                 _say(f"{message}; see --help")
             return 2
+        if explained := explain(error):
+            _say(explained)
+            return 1
         _say(f"{type(error).__name__}: {' '.join(str(error).split())} (elman's own fault: --debug shows where)")
         return 1
     return result if isinstance(result, int) else 0

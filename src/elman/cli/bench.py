@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from elman.cli import bounds
 from elman.cli.console import Display, say
 from elman.cli.signals import Stop
 from elman.errors import UserError, missing_extra, nearest
@@ -32,7 +32,13 @@ def command(
     ] = "1,all",
     backend: Annotated[str | None, typer.Option(help="One of elman's backends; else the one it chooses.")] = None,
     seconds: Annotated[
-        float, typer.Option(help="For each line, three rounds at least; all lines take about 4 minutes.", min=0)
+        float,
+        typer.Option(
+            help="For each line, three rounds at least; all lines take about 4 minutes.",
+            min=0,
+            max=bounds.MEASURING,
+            callback=bounds.finite,
+        ),
     ] = 0.6,
     clock: Annotated[
         str, typer.Option(help="wall, or cpu: of one thread, on a machine that has other work to do.")
@@ -46,8 +52,6 @@ def command(
     _check("--clock", clock, bench.CLOCKS)
     if backend is not None:
         _check("--backend", backend, kernels.BACKENDS)
-    if not math.isfinite(seconds):
-        raise UserError("--seconds", expected="a finite number", got=seconds, exit_code=2)
     plan = bench.Plan(
         cells=_words("--cells", cells, bench.CELLS),
         shapes=_shapes(shapes, bench.SHAPES),
@@ -110,15 +114,26 @@ def _shapes(given: str, known: dict[str, list[Shape]]) -> list[Shape]:
     while words:
         if words[0][-1:].isdecimal():
             numbers, words = words[:3], words[3:]
-            if len(numbers) < 3 or not all(word.isdecimal() and int(word) > 0 for word in numbers):
-                got = ",".join(numbers)
+            if len(numbers) < 3 or not all(word.isdecimal() and len(word) < 10 and int(word) for word in numbers):
+                got = ",".join(word[:20] for word in numbers)
                 raise UserError("--shapes", expected="three positive numbers T,B,H", got=f"'{got}'", exit_code=2)
             T, B, H = map(int, numbers)
+            _check_memory(T, B, H)
             shapes.append((T, B, H))
         else:
             _check("--shapes", words[0], known)
             shapes += known[words.pop(0)]
     return list(dict.fromkeys(shapes))
+
+
+def _check_memory(T: int, B: int, H: int) -> None:
+    """See that the inputs, the outputs and the weights of four gates can be there. Errors: `UserError`."""
+    from elman import environment
+
+    there_is, needed = environment.memory(), 4 * (2 * T * B * H + 8 * H * H)
+    if there_is is not None and needed > there_is:
+        words = environment.bytes_in_words
+        raise UserError(f"--shapes {T},{B},{H}", expected=f"at most {words(there_is)}", got=words(needed), exit_code=2)
 
 
 def _threads(given: str) -> list[int]:
@@ -129,6 +144,6 @@ def _threads(given: str) -> list[int]:
     most = max(usual, os.cpu_count() or 1)
     words = [word.strip() for word in given.split(",")]
     for word in words:
-        if word != "all" and not (word.isdecimal() and 1 <= int(word) <= most):
-            raise UserError("--threads", expected=f"from 1 to {most}, or all", got=f"'{word}'", exit_code=2)
+        if word != "all" and not (word.isdecimal() and len(word) < 10 and 1 <= int(word) <= most):
+            raise UserError("--threads", expected=f"from 1 to {most}, or all", got=f"'{word[:20]}'", exit_code=2)
     return list(dict.fromkeys(usual if word == "all" else int(word) for word in words))

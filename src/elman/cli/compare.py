@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from elman.cli import bounds
 from elman.cli.budget import choose_budget
 from elman.cli.console import Display, clock, say
 from elman.cli.signals import Stop
@@ -32,11 +33,15 @@ def command(
     epochs: Annotated[float | None, typer.Option(help="Of each training: passes over the data.", min=0)] = None,
     steps: Annotated[int | None, typer.Option(help="Of each training: optimiser steps.", min=1)] = None,
     parameters: Annotated[
-        int | None, typer.Option(help="Of each model, within 2 %; else what the budget is good for.", min=1)
+        int | None,
+        typer.Option(help="Of each model, within 2 %; else what the budget is good for.", min=1, max=bounds.PARAMETERS),
     ] = None,
-    seeds: Annotated[int, typer.Option(help="Trainings of each model.", min=1)] = 1,
+    seeds: Annotated[int, typer.Option(help="Trainings of each model.", min=1, max=bounds.SEEDS)] = 1,
     trials: Annotated[
-        int, typer.Option(help="Learning rates tried for each model, with a quarter of the budget each.", min=0)
+        int,
+        typer.Option(
+            help="Learning rates tried for each model, with a quarter of the budget each.", min=0, max=bounds.TRIALS
+        ),
     ] = 0,
     valid: Annotated[str | None, typer.Option(metavar="FILE", help="Validate on this; else on DATA's end.")] = None,
     tokenizer: Annotated[str, typer.Option(help="char, byte, word or bpe.")] = "char",

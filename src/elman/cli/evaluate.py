@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from elman.cli import bounds
 from elman.cli.console import Display, clock, say
 from elman.errors import UserError
 
@@ -29,9 +30,20 @@ def command(
         int | None,
         typer.Option(help="A text is read in so many parts side by side; 1 reads it in one go.", min=1),
     ] = None,
-    beam: Annotated[int, typer.Option(help="Translations: hypotheses kept a step; 1 is greedy search.", min=1)] = 5,
-    length_penalty: Annotated[float, typer.Option(help="Translations: above 0 longer, 0 the most probable.")] = 0.6,
-    batch: Annotated[int, typer.Option(help="Translations: sentences decoded together.", min=1)] = 64,
+    beam: Annotated[
+        int,
+        typer.Option(help="Translations: hypotheses kept a step; 1 is greedy search.", min=1, max=bounds.BEAM),
+    ] = 5,
+    length_penalty: Annotated[
+        float,
+        typer.Option(
+            help="Translations: above 0 longer, 0 the most probable.",
+            min=0,
+            max=bounds.LENGTH_PENALTY,
+            callback=bounds.finite,
+        ),
+    ] = 0.6,
+    batch: Annotated[int, typer.Option(help="Translations: sentences decoded together.", min=1, max=bounds.BATCH)] = 64,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Evaluate RUN's model on DATA.
@@ -51,9 +63,10 @@ def command(
     report = {"run": run, "data": data if len(data) > 1 else data[0], **report, "seconds": round(seconds, 3)}
     if as_json:
         print(json.dumps(report))
-        return
-    for name, value in [*lines, ("time", clock(seconds))]:
-        print(f"{name:<18}  {value}")
+    else:
+        for name, value in [*lines, ("time", clock(seconds))]:
+            print(f"{name:<18}  {value}")
+    raise typer.Exit(1 if report.get("too_long") else 0)
 
 
 def _language_model(run: Run, data: list[str], lanes: int | None) -> tuple[dict[str, Any], list[tuple[str, str]]]:
@@ -87,6 +100,13 @@ def _translation(
 
     source, target = run.source_tokenizer, run.target_tokenizer
     part = evaluation_part(data, Tokenizers(source, target))
+    longest = run.model.longest
+    too_long = part.limit(None if longest is None else longest - 1)  # its end takes a position
+    beyond = f"longer than the model's {longest} positions"
+    if not len(part):
+        raise UserError(f"every pair of {' and '.join(data)} is {beyond}", remedy="split them")
+    if too_long:
+        say(f"{too_long:,} of {too_long + len(part):,} pairs are {beyond}: they are left out of all scores")
     assert source.eod is not None
     assert target.eod is not None
     metrics = translation.evaluate(run.model, part, (source.eod, target.eod))
@@ -103,7 +123,8 @@ def _translation(
     if "bleu" not in scores:
         say("without sacrebleu there is neither BLEU nor chrF: pip install 'elman[translate]'")
     unknown = sum(one.unknown for one in written)
-    report = {**metrics, **scores, "pairs": len(written), "unknown": unknown, "translating_seconds": round(seconds, 3)}
+    report = {**metrics, **scores, "pairs": len(written), "too_long": too_long, "unknown": unknown}
+    report["translating_seconds"] = round(seconds, 3)
     lines = [
         ("loss", f"{metrics['loss']:.4f} nats a token"),
         ("accuracy", f"{metrics['accuracy']:.2f} % of the tokens"),

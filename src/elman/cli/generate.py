@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
 import sys
 from typing import Annotated
 
 import typer
 
+from elman.cli import bounds
 from elman.cli.console import say
 from elman.cli.sampling_options import MinP, TopK, TopP
 from elman.errors import UserError
@@ -17,9 +17,10 @@ from elman.errors import UserError
 def command(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A run folder that `elman train` made.")],
     prompt: Annotated[str, typer.Argument(metavar="[PROMPT]", help="What the text begins with; - reads stdin.")] = "",
-    tokens: Annotated[int, typer.Option(help="How many tokens to write.", min=0)] = 500,
+    tokens: Annotated[int, typer.Option(help="How many tokens to write.", min=0, max=bounds.WRITTEN)] = 500,
     temperature: Annotated[
-        float, typer.Option(help="Above 1 bolder, below 1 safer, 0 the most probable.", min=0)
+        float,
+        typer.Option(help="Above 1 bolder, below 1 safer, 0 the most probable.", min=0, callback=bounds.finite),
     ] = 0.8,
     top_k: TopK = None,
     top_p: TopP = None,
@@ -37,8 +38,6 @@ def command(
     from elman.decode.generate import generate
     from elman.decode.sampling import sample
 
-    if not math.isfinite(temperature):
-        raise UserError("--temperature", expected="a number", got=temperature, exit_code=2)
     loaded = runs.load_language_model(run)
     tokenizer = loaded.tokenizer
     prompt = _checked(prompt)
@@ -65,12 +64,14 @@ def command(
         banned=[] if tokenizer.unk is None else [tokenizer.unk],
     )
     for _, (token, log_probability) in zip(range(tokens), stream, strict=False):
-        written.append((token, log_probability))
+        if as_json:  # else nothing is kept: a text of any length takes no memory
+            written.append((token, log_probability))
         if token == tokenizer.eod:
             break
         piece = decoder.push(token)
-        text += piece
-        if not as_json:
+        if as_json:
+            text += piece
+        else:
             print(piece, end="", flush=True)
     text += (rest := decoder.finish())
     if as_json:

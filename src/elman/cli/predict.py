@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import io
 import json
-import math
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from elman.cli.alignment import alignment_lines
+from elman.cli import bounds
 from elman.cli.console import Display, say
 from elman.cli.sampling_options import MinP, TopK, TopP
+from elman.cli.translations import Refused, lines, record
 from elman.errors import UserError
 
 if TYPE_CHECKING:
-    from elman.decode.translate import Beam, Candidate, Sampling, Translation, Translator
+    from elman.decode.translate import Beam, Sampling, Translation, Translator
 
 BEAM = 5
 ARGUMENTS = {  # options, and what `Beam` and `Sampling` call them
@@ -39,35 +40,58 @@ BLOCK = 1 << 16  # bytes of stdin that are read at once, if so many are there
 def command(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A run folder that `elman train` made.")],
     file: Annotated[str, typer.Argument(metavar="[FILE]", help="A sentence a line; - or nothing reads stdin.")] = "-",
-    beam: Annotated[int | None, typer.Option(help="Hypotheses kept; 1 is greedy search; default 5.", min=1)] = None,
-    nbest: Annotated[int, typer.Option(help="Translations of each line, or samples.", min=1)] = 1,
+    beam: Annotated[
+        int | None, typer.Option(help="Hypotheses kept; 1 is greedy search; default 5.", min=1, max=bounds.BEAM)
+    ] = None,
+    nbest: Annotated[int, typer.Option(help="Translations of each line, or samples.", min=1, max=bounds.BEAM)] = 1,
     length_penalty: Annotated[
-        float | None, typer.Option(help="Above 0 longer, 0 the most probable; default 0.6.", min=0)
+        float | None,
+        typer.Option(
+            help="Above 0 longer, 0 the most probable; default 0.6.",
+            min=0,
+            max=bounds.LENGTH_PENALTY,
+            callback=bounds.finite,
+        ),
     ] = None,
     coverage_penalty: Annotated[
-        float | None, typer.Option(help="Above 0 passes over less of the source; default 0.", min=0)
+        float | None,
+        typer.Option(
+            help="Above 0 passes over less of the source; default 0.",
+            min=0,
+            max=bounds.COVERAGE_PENALTY,
+            callback=bounds.finite,
+        ),
     ] = None,
     sample: Annotated[bool, typer.Option("--sample", help="Draw at random instead of searching.")] = False,
-    temperature: Annotated[float | None, typer.Option(help="Above 1 bolder, below 1 safer; default 1.", min=0)] = None,
+    temperature: Annotated[
+        float | None,
+        typer.Option(help="Above 1 bolder, below 1 safer; default 1.", min=0, callback=bounds.finite),
+    ] = None,
     top_k: TopK = None,
     top_p: TopP = None,
     min_p: MinP = None,
     seed: Annotated[int | None, typer.Option(help="For the same samples again.", min=0, max=2**63 - 1)] = None,
     prefix: Annotated[str, typer.Option(help="What every translation begins with.")] = "",
-    min_length: Annotated[int, typer.Option(help="The fewest tokens of a translation.", min=0)] = 0,
+    min_length: Annotated[int, typer.Option(help="The fewest tokens of a translation.", min=0, max=bounds.TARGET)] = 0,
     max_length: Annotated[
         int | None,
-        typer.Option(help="The most tokens of a translation; default three times the source, and 30.", min=0),
+        typer.Option(
+            help="The most tokens of a translation; default three times the source, and 30.", min=0, max=bounds.TARGET
+        ),
     ] = None,
     block_ngrams: Annotated[int | None, typer.Option(help="Write no N tokens twice.", min=1)] = None,
-    batch: Annotated[int, typer.Option(help="Sentences decoded together.", min=1)] = 64,
+    batch: Annotated[int, typer.Option(help="Sentences decoded together.", min=1, max=bounds.BATCH)] = 64,
     max_source: Annotated[int, typer.Option(help="The most tokens of a line.", min=1)] = 1000,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object a line.")] = False,
     alignments: Annotated[bool, typer.Option("--alignments", help="Show what each token attended to.")] = False,
 ) -> None:
-    """Translate the lines of FILE with RUN's model to stdout, in their order.
+    r"""Translate the lines of FILE with RUN's model to stdout, in their order.
+
+    A line that cannot be translated stays empty (JSON: has an "error") and is named at the end; the exit code is 1.
 
     With --nbest above 1 a line has several: number of the line ||| translation ||| score.
+
+    In such a translation \ is written as \\, | as \|, and what ends a line as \n, \r or \uXXXX.
     """
     searching = {"--beam": beam, "--length-penalty": length_penalty, "--coverage-penalty": coverage_penalty}
     drawing = {"--temperature": temperature, "--top-k": top_k, "--top-p": top_p, "--min-p": min_p, "--seed": seed}
@@ -97,12 +121,18 @@ def command(
     )
     if unknown := loaded.target_tokenizer.count_unknown(loaded.target_tokenizer.encode(prefix)):
         say(f"warning: {unknown} of the prefix's tokens are unknown to the model")
-    for translation in _translated(translator, file):
-        if as_json:
-            record = _record(translation, getattr(search, "seed", None), nbest)
-            print(json.dumps(record, ensure_ascii=False), flush=True)
-        else:
-            print(*_lines(translation, nbest), sep="\n", flush=True)
+    refused = Refused()
+    try:
+        for translation in _translated(translator, file):
+            refused.note(translation)
+            if as_json:
+                of_line = record(translation, getattr(search, "seed", None), nbest)
+                print(json.dumps(of_line, ensure_ascii=False), flush=True)
+            else:
+                print(*lines(translation, nbest), sep="\n", flush=True)
+    finally:  # what ends the reading must not hide what was left out before
+        refused.tell()
+    refused.check()
 
 
 def _check(
@@ -118,8 +148,6 @@ def _check(
     for name, value in {**searching, **drawing}.items():
         if value is None:
             continue
-        if not math.isfinite(value):
-            raise UserError(name, expected="a number", got=value, exit_code=2)
         if sample != (name in drawing):
             remedy = "leave one of them out" if sample else "give --sample too"
             raise UserError(f"{name} is {'not ' if sample else ''}for --sample", remedy=remedy, exit_code=2)
@@ -156,74 +184,28 @@ def _translated(translator: Translator, file: str) -> Iterator[Translation]:
             raise UserError("FILE", expected="a file", got="a closed stdin", exit_code=2)
         # What is there already, not a whole block.
         blocks = iter(partial(cast(io.BufferedReader, sys.stdin.buffer).read1, BLOCK), b"")
-        yield from _in_windows(translator, textfile.decode(blocks, Path("stdin")))
+        yield from _in_windows(translator, blocks, "stdin")
         return
     path = Path(file)
     # Where the translations are on the terminal too, progress would get in their way.
     shown = sys.stderr is not None and sys.stderr.isatty() and not sys.stdout.isatty()
     with textfile.open_binary(path) as raw, Display() if shown else nullcontext() as display:
         size = max(1, path.stat().st_size)
-        for translation in _in_windows(translator, textfile.decode(textfile.decompress(raw, path), path)):
+        for translation in _in_windows(translator, textfile.decompress(raw, path), file):
             yield translation
             if display:
                 display.stage("translating", raw.tell() / size, f"{translation.number:,} lines")
 
 
-def _in_windows(translator: Translator, texts: Iterable[str]) -> Iterator[Translation]:
+def _in_windows(translator: Translator, blocks: Iterable[bytes], name: str) -> Iterator[Translation]:
     """Translate what has arrived: never waits for a further line where there is a whole one."""
+    from elman.data.linefile import arriving_lines
+
     first = 1
-    for lines in _arriving_lines(texts):
-        for start in range(0, len(lines), translator.window):
-            together = lines[start : start + translator.window]
-            yield from translator(together, first)
+    for arrived in arriving_lines(blocks, name):
+        for start in range(0, len(arrived), translator.window):
+            together = arrived[start : start + translator.window]
+            translations = translator(["" if line.error else line.text for line in together], first)
+            for translation, line in zip(translations, together, strict=True):
+                yield replace(translation, source=line.text, error=line.error) if line.error else translation
             first += len(together)
-
-
-def _arriving_lines(texts: Iterable[str]) -> Iterator[list[str]]:
-    """The lines that each block of text completes; one without an end is the last."""
-    parts: list[str] = []
-    for text in texts:
-        begin, *more = text.split("\n")
-        parts.append(begin)
-        if more:
-            yield ["".join(parts), *more[:-1]]
-            parts = more[-1:]
-    if last := "".join(parts):
-        yield [last]
-
-
-def _record(translation: Translation, seed: int | None, nbest: int) -> dict[str, Any]:
-    """A translation as a JSON object; with `nbest` above 1 all of its candidates are in "nbest"."""
-    candidates = [_candidate(candidate) for candidate in translation.candidates]
-    return {
-        "line": translation.number,
-        "source": translation.source,
-        "unknown": translation.unknown,
-        **({} if seed is None else {"seed": seed}),
-        **candidates[0],
-        **({} if candidates[0].get("alignment") is None else {"source_tokens": translation.source_tokens}),
-        **({} if nbest == 1 else {"nbest": candidates}),
-    }
-
-
-def _candidate(candidate: Candidate) -> dict[str, Any]:
-    record: dict[str, Any] = {
-        "text": candidate.text,
-        "score": round(candidate.score, 6),
-        "log_probability": round(candidate.log_probability, 6),
-        "tokens": candidate.tokens,
-    }
-    if candidate.alignment is not None:
-        record["alignment"] = [[round(weight, 4) for weight in row] for row in candidate.alignment]
-    return record
-
-
-def _lines(translation: Translation, nbest: int) -> Iterator[str]:
-    """A translation as text: a line each, and the matrix of its alignment where there is one."""
-    for candidate in translation.candidates:
-        text = " ".join(candidate.text.splitlines())  # a line in is a line out
-        yield text if nbest == 1 else f"{translation.number} ||| {text} ||| {candidate.score:.4f}"
-        if candidate.alignment is not None:
-            if candidate.tokens:
-                yield from alignment_lines(candidate.alignment, candidate.tokens, translation.source_tokens)
-            yield ""

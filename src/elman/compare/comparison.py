@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,7 @@ from elman.compare.training import measured_training, settings_tree, train
 from elman.data.corpus import Corpus
 from elman.errors import UserError
 from elman.tasks import text_task
+from elman.tasks.capacity import check_memory
 from elman.tasks.task import Say
 from elman.train import config
 from elman.train.config import Settings
@@ -45,8 +49,9 @@ def compare(
     text_task.check(config.build(plan.tree(plan.models[0])))
     store = open_store(folder, plan, resume=resume, overwrite=overwrite)
     if not store.known["settings"]:
-        _size(plan, store, say, progress)
-        store.save()
+        with _made_for_nothing(folder):
+            _size(plan, store, say, progress)
+            store.save()
     settings = {model: config.build(tree) for model, tree in store.known["settings"].items()}
     factors = {model: _search(plan, store, model, settings[model], progress, stop) for model in plan.models}
     trainings = list(plan.trainings())
@@ -63,6 +68,21 @@ def compare(
         say(f"{stage}: {measured.result['loss']:.4f} nats a token, {speed:,.0f} tokens/s")
     store.save()
     return store
+
+
+@contextmanager
+def _made_for_nothing(folder: Path) -> Iterator[None]:
+    """Where there is no comparison in the end, the cache and the folders that were made for it go again."""
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        yield
+    except BaseException:
+        if made:
+            shutil.rmtree(folder / "cache", ignore_errors=True)
+        with contextlib.suppress(OSError):
+            for path in made:
+                path.rmdir()
+        raise
 
 
 def _size(plan: Plan, store: Store, say: Say, progress: Progress) -> None:
@@ -88,6 +108,8 @@ def _size(plan: Plan, store: Store, say: Say, progress: Progress) -> None:
             budget = matching.match_operations(reference, settings, tokens, vocabulary)
             chosen[model] = settings.model_copy(update={"budget": budget})
     _check_batches(plan, chosen)
+    for settings in chosen.values():
+        check_memory(partial(text_task.build, settings, corpus), settings.train)
     for model, settings in chosen.items():
         settings = settings.model_copy(
             update={"data": settings.data.model_copy(update={"fingerprint": corpus.fingerprint})}

@@ -53,7 +53,7 @@ def match_parameters(sized: Callable[[int], Settings], vocab_size: int, target: 
         middle = (low + high) // 2
         low, high = (middle, high) if count(middle * step) <= target else (low, middle)
     nearest = min((low, high), key=lambda n: abs(count(n * step) - target)) * step
-    near = range(max(step, nearest - 4 * step), nearest + 5 * step, step)
+    near = range(max(step, nearest - 4 * step), min(nearest + 4 * step, LARGEST) + 1, step)
     good = [n for n in near if abs(count(n) - target) <= TOLERANCE / 2 * target]
     size = max(good, key=lambda n: (n & -n, -abs(n - nearest)), default=nearest)
     settings = _fill(sized(size), target - count(size))

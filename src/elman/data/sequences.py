@@ -91,6 +91,8 @@ class PairPart:
             if len(kept) < before:
                 self.source.keep(kept)
                 self.target.keep(kept)
+                if self._texts is not None:
+                    self._texts = [self._texts[at] for at in kept]
         return before - len(self)
 
 

@@ -72,6 +72,8 @@ class Translation:
     """How many of them stand for what the vocabulary lacks."""
     candidates: tuple[Candidate, ...]
     """The best first; samples as they were drawn. Never empty."""
+    error: str = ""
+    """Why the line was not translated, where it was not: then its one candidate is empty."""
 
     @property
     def text(self) -> str:
@@ -106,28 +108,23 @@ class Translator:
     def __call__(self, lines: Sequence[str], first: int = 1) -> Iterator[Translation]:
         """Translate lines together, the first of which has the number `first`; a blank one stays empty.
 
-        Raises:
-            UserError: a source is too long; the lines before it are translated first.
+        One that is too long stays empty too, and its `error` says so; the others are translated as ever.
         """
-        sources: list[list[int]] = []
-        error = None
-        for number, line in enumerate(lines, first):
-            source = self._encode(line)
-            if len(source) > min(self.max_source or len(source), self.model.longest or len(source)):
-                error = self._too_long(number, len(source))
-                break
-            sources.append(source)
-        yield from self._translate(lines[: len(sources)], sources, first)
-        if error:
-            raise error
+        sources = [self._encode(line) for line in lines]
+        errors = [self._too_long(len(source)) for source in sources]
+        taken = [[] if error else source for source, error in zip(sources, errors, strict=True)]
+        for translation, error in zip(self._translate(lines, taken, first), errors, strict=True):
+            yield replace(translation, error=error) if error else translation
 
-    def _too_long(self, number: int, length: int) -> UserError:
+    def _too_long(self, length: int) -> str:
+        """What is wrong with a source of so many tokens; nothing where it is short enough."""
         longest = self.model.longest
         if longest is not None and length > longest:
-            expected, remedy = f"at most the model's {longest:,} positions", "split it"
-        else:
-            expected, remedy = f"at most {self.max_source:,} tokens", "split it, or raise the limit (--max-source)"
-        return UserError(f"line {number}", expected=expected, got=f"{length:,}", remedy=remedy)
+            return f"expected at most the model's {longest:,} positions, got {length:,}; split it"
+        if self.max_source is not None and length > self.max_source:
+            remedy = "split it, or raise the limit (--max-source)"
+            return f"expected at most {self.max_source:,} tokens, got {length:,}; {remedy}"
+        return ""
 
     def _encode(self, line: str) -> list[int]:
         """The source tokens of a line with their end, none for a blank line."""

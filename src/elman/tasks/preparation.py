@@ -18,6 +18,7 @@ from elman.data.sources import NAMED
 from elman.errors import UserError
 from elman.models.initial import initial_model
 from elman.tasks import pair_task, text_task
+from elman.tasks.capacity import check_memory
 from elman.tasks.task import Say, Task
 from elman.train import config
 from elman.train.config import Settings
@@ -140,6 +141,7 @@ def _resolved(settings: Settings, task: Task, corpus: Any, say: Say, progress: P
     if progress and settings.budget.unit == "seconds":
         progress("measuring the machine's speed", 0.0)
     choice = task.choose(settings, corpus)
+    check_memory(partial(task.build, choice.settings, corpus), choice.settings.train)
     say(choice.reason)
     data = choice.settings.data.model_copy(update={"fingerprint": corpus.fingerprint})
     return choice.settings.model_copy(update={"data": data})

@@ -26,6 +26,7 @@ from torch.nn import functional as F
 from elman import environment, kernels
 from elman.models import build
 from elman.state import State, detach
+from elman.tasks.capacity import check_memory
 from elman.tasks.task import Choice, fill
 from elman.train import config, optimizers
 from elman.train.config import Settings
@@ -170,6 +171,7 @@ def _measure(settings: Settings, asked: Settings, vocab_size: int) -> tuple[floa
     if "precision" not in asked.train.model_fields_set and environment.has_bfloat16(settings.train.device):
         precisions = ["float32", "bfloat16"]
     device = settings.train.device
+    check_memory(partial(build, model_config(settings, vocab_size)), settings.train)
     model = build(model_config(settings, vocab_size)).to(device)
     tokens = torch.randint(vocab_size, (settings.train.lanes, settings.train.k1), device=device)
     carried: State | None = None

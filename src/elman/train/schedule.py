@@ -9,8 +9,11 @@ from typing import Literal
 
 Unit = Literal["steps", "epochs", "seconds"]
 
-NUMBER = r"\d+(?:\.\d*)?"
+NUMBER = r"[0-9]+(?:\.[0-9]*)?"
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+# Of a budget: over a longer one, the learning rate would not leave its first values in years.
+MOST: dict[Unit, float] = {"steps": 10**12, "epochs": 10**9, "seconds": 10 * 365 * 86400}
 
 
 @dataclass(frozen=True)
@@ -25,8 +28,8 @@ class Budget:
     unit: Unit
 
     def __post_init__(self) -> None:
-        if not 0 < self.amount < math.inf:
-            raise ValueError(f"budget: expected a positive amount, got {self.amount:g} {self.unit}")
+        if not 0 < self.amount <= MOST[self.unit]:
+            raise ValueError(f"budget: expected {bounds(self.unit)} {self.unit}, got {self.amount}")
 
     def progress(self, *, step: int, epochs: float, seconds: float) -> float:
         """The spent fraction; at least 1 when the budget is spent."""
@@ -35,6 +38,11 @@ class Budget:
 
     def __str__(self) -> str:
         return f"{self.amount:g} {self.unit}"
+
+
+def bounds(unit: Unit) -> str:
+    """The amounts of a budget that there can be, in words."""
+    return f"more than 0 and at most {MOST[unit]:,.0f}"
 
 
 def learning_rate(progress: float, peak: float, *, warmup: float, final: float, shape: str = "cosine") -> float:

@@ -6,11 +6,14 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+# More of them is no model but a slip of the hand. What the memory holds is checked when all sizes are known.
+UNITS, INNER_UNITS, LAYERS, POSITIONS = 1 << 16, 1 << 20, 1 << 10, 1 << 20
+
 
 class Section(BaseModel):
     """A frozen group of settings."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
 
 
 class DataSettings(Section):
@@ -27,9 +30,9 @@ class DataSettings(Section):
 class RecurrentSettings(Section):
     """A recurrent language model (`models.RecurrentLM`)."""
 
-    embedding_size: int = Field(64, ge=1)
-    hidden_size: int = Field(320, ge=1)
-    num_layers: int = Field(1, ge=1)
+    embedding_size: int = Field(64, ge=1, le=UNITS)
+    hidden_size: int = Field(320, ge=1, le=UNITS)
+    num_layers: int = Field(1, ge=1, le=LAYERS)
     tied: bool = False
     residual: bool = False
     dropout_embedding: float = Field(0.0, ge=0, lt=1)
@@ -53,12 +56,12 @@ class LSTMSettings(RecurrentSettings):
 class TransformerSettings(Section):
     """A Transformer decoder language model (`models.TransformerLM`)."""
 
-    hidden_size: int = Field(128, ge=1)
-    num_layers: int = Field(4, ge=1)
+    hidden_size: int = Field(128, ge=1, le=UNITS)
+    num_layers: int = Field(4, ge=1, le=LAYERS)
     num_heads: int = Field(4, ge=1)
-    feedforward_size: int | None = Field(None, ge=1)  # None: four times hidden_size
+    feedforward_size: int | None = Field(None, ge=1, le=INNER_UNITS)  # None: four times hidden_size
     positions: Literal["rotary", "sinusoidal"] = "rotary"
-    window: int | None = Field(128, ge=1)  # None: attends to all that came before
+    window: int | None = Field(128, ge=1, le=POSITIONS)  # None: attends to all that came before
     tied: bool = True
     dropout: float = Field(0.0, ge=0, lt=1)
 
@@ -146,9 +149,9 @@ class PairSettings(Section):
 class RecurrentTranslatorSettings(Section):
     """A recurrent encoder-decoder (`models.RecurrentEncoderDecoder`)."""
 
-    embedding_size: int = Field(256, ge=1)
-    hidden_size: int = Field(256, ge=2)
-    num_layers: int = Field(1, ge=1)
+    embedding_size: int = Field(256, ge=1, le=UNITS)
+    hidden_size: int = Field(256, ge=2, le=UNITS)
+    num_layers: int = Field(1, ge=1, le=LAYERS)
     bidirectional: bool = True
     attention: Literal["none", "additive", "dot", "general"] = "general"
     input_feeding: bool = False
@@ -168,13 +171,13 @@ class RecurrentTranslatorSettings(Section):
 class TransformerTranslatorSettings(Section):
     """An encoder-decoder Transformer (`models.TransformerEncoderDecoder`)."""
 
-    hidden_size: int = Field(128, ge=2)
-    encoder_layers: int = Field(4, ge=1)
-    decoder_layers: int = Field(4, ge=1)
+    hidden_size: int = Field(128, ge=2, le=UNITS)
+    encoder_layers: int = Field(4, ge=1, le=LAYERS)
+    decoder_layers: int = Field(4, ge=1, le=LAYERS)
     num_heads: int = Field(4, ge=1)
-    feedforward_size: int | None = Field(None, ge=1)  # None: four times hidden_size
+    feedforward_size: int | None = Field(None, ge=1, le=INNER_UNITS)  # None: four times hidden_size
     positions: Literal["sinusoidal", "learned"] = "sinusoidal"
-    max_positions: int = Field(513, ge=1)  # learned positions: so many
+    max_positions: int = Field(513, ge=1, le=POSITIONS)  # learned positions: so many
     norm: Literal["pre", "post"] = "pre"
     qk_norm: bool = True
     tied: bool = True
@@ -193,11 +196,11 @@ class TranslationTraining(Optimization):
     """How an encoder-decoder is trained."""
 
     batch_tokens: int = Field(4096, ge=1)  # of the longer side of a batch, padding included
-    epoch_pairs: int = Field(50_000, ge=1)  # of an endless source: what is called an epoch
+    epoch_pairs: int = Field(50_000, ge=1, le=10**7)  # of an endless source: what is called an epoch
     label_smoothing: float = Field(0.1, ge=0, lt=1)
     scheduled_sampling: float = Field(0.0, ge=0, le=1)  # at the end: how often a step reads the model's own last token
     metric: Literal["loss", "bleu", "chrf", "exact_match", "accuracy"] = "loss"  # which weights are best
-    validation_sentences: int = Field(500, ge=0)  # are translated for the scores among the metrics
+    validation_sentences: int = Field(500, ge=0, le=10**6)  # are translated for the scores among the metrics
 
     @model_validator(mode="after")
     def _measured(self) -> TranslationTraining:

@@ -1,0 +1,39 @@
+"""What a library's error means to a person, where a number that was asked for is too large for the machine."""
+
+from __future__ import annotations
+
+import re
+
+# torch on the CPU of each system and on CUDA, and what it says of a product of sizes beyond 64 bits.
+OUT_OF_MEMORY = re.compile(r"can't allocate memory|not enough memory|out of memory|Storage size calculation", re.I)
+ASKED = re.compile(r"allocate ([\d.]+) ?(bytes|[KMGTPE]?i?B)\b")
+# Of Python, torch and numpy: a number beyond the 64 bits that C gives it, or 4300 digits to be read.
+TOO_LARGE = re.compile(
+    r"overflow|too (?:large|big) to convert|too large for a C|Exceeds the limit \(\d+ digits\)", re.I
+)
+
+
+def explain(error: Exception) -> str | None:
+    """One line for an error that is the natural end of a number too large; None for every other.
+
+    >>> explain(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 3440000000000 bytes."))
+    'out of memory: 3.4 TB were asked for at once; make the model, the batch, the beam or the lengths smaller'
+    >>> explain(ValueError("shapes do not fit"))
+    """
+    text = " ".join(str(error).split())
+    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and OUT_OF_MEMORY.search(text)):
+        asked = ASKED.search(text)
+        much = f": {_size(*asked.groups())} were asked for at once" if asked else ""
+        return f"out of memory{much}; make the model, the batch, the beam or the lengths smaller"
+    number = isinstance(error, ArithmeticError | ValueError | TypeError | RuntimeError)
+    if isinstance(error, OverflowError) or (number and TOO_LARGE.search(text)):
+        return f"a number is too large to compute with ({text[:80]}); give smaller ones (--debug shows where)"
+    return None
+
+
+def _size(amount: str, unit: str) -> str:
+    from elman.environment import bytes_in_words
+
+    if unit != "bytes":
+        return f"{amount} {unit}"
+    return bytes_in_words(int(float(amount)))

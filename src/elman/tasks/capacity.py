@@ -1,0 +1,36 @@
+"""Whether a model can be trained in the memory that there is, seen before any of it is taken."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from elman import environment
+from elman.errors import UserError
+from elman.train.settings import Optimization
+
+# Numbers of four bytes for each parameter, at least: itself, its gradient, and what the optimizer keeps of it.
+NUMBERS = {"adamw": 4, "muon": 3, "sgd": 2, "ntasgd": 2}
+
+
+def check_memory(build: Callable[[], nn.Module], train: Optimization) -> None:
+    """See that a model and what its training keeps of each parameter fit into the memory; `build` allocates nothing.
+
+    Errors: `UserError` where they need more than there is.
+    """
+    there_is = environment.memory(train.device)
+    if there_is is None:
+        return
+    with torch.device("meta"):
+        parameters = sum(parameter.numel() for parameter in build().parameters())
+    needed = 4 * NUMBERS[train.optimizer] * parameters
+    if needed > there_is:
+        words = environment.bytes_in_words
+        raise UserError(
+            "the model is too large for the memory",
+            expected=f"at most {words(there_is)}",
+            got=f"{words(needed)} to train {parameters:,} parameters",
+            remedy="make it smaller: its hidden_size, its layers, its vocabulary",
+        )

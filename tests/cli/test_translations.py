@@ -1,0 +1,70 @@
+"""The lines of n-best lists can be read back, whatever a model wrote."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from elman.cli.translations import Refused, escape, lines, record
+from elman.decode.translate import Candidate, Translation
+from elman.errors import UserError
+
+SPECIAL = ["\\", "|", " ||| ", "\n", "\r\n", "\v", "\x1c", "\x85", "\u2028", "n", "u000b", " ", "é", ""]
+texts = st.lists(st.sampled_from(SPECIAL) | st.text(max_size=3), max_size=12).map("".join)
+
+
+def candidate(text: str, score: float = -1.25) -> Candidate:
+    return Candidate(text, score, 2 * score, (), None)
+
+
+def unescape(field: str) -> str:
+    """As the help describes it."""
+    named = {"n": "\n", "r": "\r"}
+
+    def meant(match: re.Match[str]) -> str:
+        code, other = match.groups()
+        return chr(int(code, 16)) if code else named.get(other, other)
+
+    return re.sub(r"\\(?:u([0-9a-f]{4})|(.))", meant, field)
+
+
+@given(st.lists(texts, min_size=2, max_size=4), st.integers(1, 10**9))
+@example([" ||| ", "|||", "a |||", "||| a", "\\ ||| \\", "\\|", "", "\\n\n"], 1)
+def test_every_field_of_an_nbest_line_can_be_had_back(found: list[str], number: int) -> None:
+    translation = Translation(number, "s", (), 0, tuple(map(candidate, found)))
+    printed = "\n".join(lines(translation, len(found)))
+    assert len(printed.splitlines()) == printed.count("\n") + 1 == len(found)
+    fields = [line.split(" ||| ") for line in printed.split("\n")]
+    assert [(field[0], unescape(field[1]), field[2]) for field in fields] == [
+        (str(number), text, "-1.2500") for text in found
+    ]
+    assert all(len(field) == 3 for field in fields)
+
+
+@given(st.text(st.characters(exclude_characters="\\|\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"), max_size=20))
+def test_a_text_without_bars_or_escapes_stays_as_it_is(text: str) -> None:
+    assert escape(text) == text
+
+
+def test_an_empty_line_of_each_form_for_what_could_not_be_translated() -> None:
+    failed = Translation(7, "s", (), 0, (candidate("", 0.0),), "too long")
+    assert list(lines(failed, 1)) == [""]
+    assert list(lines(failed, 3)) == ["7 |||  ||| -inf"]
+    assert record(failed, 5, 3) == {"line": 7, "source": "s", "error": "too long", "text": ""}
+
+
+@pytest.mark.parametrize(("bad", "said"), [(0, []), (2, []), (10, []), (12, ["and 2 more"])])
+def test_the_first_ten_are_named(bad: int, said: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    refused = Refused()
+    for number in range(1, 2001):
+        refused.note(Translation(number, "", (), 0, (candidate(""),), "too long" if number <= bad else ""))
+    refused.tell()
+    assert capsys.readouterr().err.splitlines() == [f"line {n}: too long" for n in range(1, min(bad, 10) + 1)] + said
+    if bad:
+        with pytest.raises(UserError, match=f"^{bad} of 2,000 lines could not be translated and stay empty$"):
+            refused.check()
+    else:
+        refused.check()

@@ -1,0 +1,76 @@
+"""Lines from blocks of bytes: whatever the blocks are, and whatever a line holds."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from elman.data import linefile
+from elman.data.linefile import Line, arriving_lines
+from elman.data.textfile import NotTextError
+
+
+def cut(data: bytes, at: list[int]) -> Iterator[bytes]:
+    places = sorted({0, len(data), *(place % (len(data) + 1) for place in at)})
+    return (data[begin:end] for begin, end in itertools.pairwise(places))
+
+
+def read(blocks: Iterator[bytes]) -> list[Line]:
+    return [line for lines in arriving_lines(blocks, "stdin") for line in lines]
+
+
+pieces = st.sampled_from([b"a", "é☃".encode(), b"\r", b"\x00", b"\xff", b"\xc3", b"\x0c", "\u2028".encode(), b"\n"])
+
+
+@given(st.lists(pieces, max_size=30).map(b"".join), st.lists(st.integers(0, 99), max_size=6))
+def test_a_line_is_what_stands_between_line_ends(data: bytes, at: list[int]) -> None:
+    """Every line by itself, read as Python reads it, and none that the blocks or another line decide."""
+    expected = data.split(b"\n")
+    found = read(cut(data, at))
+    assert len(found) == len(expected) - (expected[-1] == b"")
+    for line, raw in zip(found, expected, strict=False):
+        raw = raw.removesuffix(b"\r")
+        assert line.text == raw.decode(errors="replace")
+        assert bool(line.error) == (0 in raw or line.text.encode() != raw)
+        assert ("UTF-8" in line.error) == (line.text.encode() != raw)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 99])
+def test_a_byte_order_mark_is_dropped_from_the_first_line_alone(size: int) -> None:
+    data = "\ufeffa\n\ufeffb".encode()
+    assert read(iter(data[at : at + size] for at in range(0, len(data), size))) == [Line("a"), Line("\ufeffb")]
+    assert read(iter(["\ufeffa".encode()])) == [Line("a")]
+
+
+@pytest.mark.parametrize("size", [1, 2, 99])
+@pytest.mark.parametrize("text", ["ab", "ab\ncd\n"])
+def test_utf_16_is_named(size: int, text: str) -> None:
+    data = text.encode("utf-16")
+    with pytest.raises(NotTextError, match="stdin is UTF-16 text; iconv"):
+        read(iter(data[at : at + size] for at in range(0, len(data), size)))
+
+
+def test_a_line_without_an_end_takes_no_memory_without_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(linefile, "LONGEST", 10)
+    assert [line.error for line in read(iter([b"a" * 10 + b"\nb"]))] == ["", ""]
+    long, after = read(iter([b"a" * 6, b"a" * 4, b"a" * 10**6, b"\nb"]))
+    assert long == Line("", "expected at most 10 bytes, got more; split it")
+    assert after == Line("b")
+
+
+def test_a_line_is_there_before_the_next_block() -> None:
+    asked = []
+
+    def blocks() -> Iterator[bytes]:
+        for block in (b"a\nb\nc", b"d\n", b"e"):
+            asked.append(block)
+            yield block
+
+    stream = arriving_lines(blocks(), "stdin")
+    assert next(stream) == [Line("a"), Line("b")]
+    assert asked == [b"a\nb\nc"]
+    assert list(stream) == [[Line("cd")], [Line("e")]]

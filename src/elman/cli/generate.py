@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -89,9 +90,13 @@ def command(
 
 def _checked(prompt: str) -> str:
     """The prompt, from stdin where it is "-"."""
+    if prompt == "-":
+        if sys.stdin is None:
+            raise UserError("PROMPT", expected="a text", got="a closed stdin", exit_code=2)
+        from elman.data.textfile import decode
+
+        return "".join(decode([sys.stdin.buffer.read()], Path("stdin")))
     try:
-        if prompt == "-":
-            return sys.stdin.buffer.read().decode()
         prompt.encode()  # an argument that is no UTF-8 has become surrogates
     except UnicodeError:
         raise UserError("PROMPT", expected="UTF-8 text", got="something else", exit_code=2) from None

@@ -72,7 +72,9 @@ MARKED = st.tuples(
 @settings(max_examples=400)
 @given(MARKED | st.binary(max_size=12), st.lists(st.integers(0, 5)))
 def test_what_is_decoded_does_not_depend_on_the_blocks(data: bytes, sizes: list[int]) -> None:
-    assert decoded([data]) == decoded(in_blocks(data, [1] * len(data))) == decoded(in_blocks(data, sizes)) == whole(data)
+    assert (
+        decoded([data]) == decoded(in_blocks(data, [1] * len(data))) == decoded(in_blocks(data, sizes)) == whole(data)
+    )
 
 
 @pytest.mark.parametrize("mark", ["\ufeff", "\ufeff\ufeff", "a\ufeff"])

@@ -12,6 +12,7 @@ import typer
 from elman.cli.budget import choose_budget
 from elman.cli.console import Display, clock, say
 from elman.cli.signals import Stop
+from elman.cli.train_arguments import choose_text
 from elman.errors import UserError
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 def command(
     data: Annotated[
-        str, typer.Argument(metavar="DATA", help="A text, a folder, JSON lines (.gz, .zst), or python-stdlib.")
+        list[str], typer.Argument(metavar="DATA", help="A text, a folder, JSON lines (.gz, .zst), or python-stdlib.")
     ],
     models: Annotated[str, typer.Option(help="Which, with commas.")] = "elman,gru,lstm,transformer",
     match: Annotated[
@@ -38,6 +39,7 @@ def command(
     trials: Annotated[
         int, typer.Option(help="Learning rates tried for each model, with a quarter of the budget each.", min=0)
     ] = 0,
+    task: Annotated[str, typer.Option(help="language-modelling: DATA are text, whatever they look like.")] = "auto",
     valid: Annotated[str | None, typer.Option(metavar="FILE", help="Validate on this; else on DATA's end.")] = None,
     tokenizer: Annotated[str, typer.Option(help="char, byte, word or bpe.")] = "char",
     seed: Annotated[int, typer.Option(help="The first.", min=0, max=2**62)] = 1,
@@ -65,8 +67,9 @@ def command(
     matched = cast("Match", match)  # the plan sees whether it is one
     default = DEFAULT_EPOCHS if matched in ("tokens", "flops") else DEFAULT_BUDGET
     given = choose_budget(for_, epochs, steps)
+    text = choose_text(task, data, valid)
     plan = Plan(
-        data=data,
+        data=text,
         models=tuple(name.strip() for name in models.split(",") if name.strip()),
         match=matched,
         budget=Budget(**given) if given else default,
@@ -78,7 +81,7 @@ def command(
         tokenizer=tokenizer,
         settings=tuple(set_ or ()),
     )
-    folder = out or default_folder(data, "comparison", again=resume or overwrite)
+    folder = out or default_folder(text, "comparison", again=resume or overwrite)
     begun = time.perf_counter()
     with Display() as display, Stop() as stop:
         try:

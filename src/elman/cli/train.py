@@ -75,15 +75,17 @@ def command(
         tree["kind"] = model
     if budget := choose_budget(for_, epochs, steps):
         tree["budget"] = budget
+    folder = out or preparation.default_folder(data[0], tree.get("kind", "lstm"), again=resume or overwrite)
+    stored = preparation.stored_kind(folder) if resume else None
+    files = choose_task(tree, task, data, valid, valid_target, going_on=stored is not None)
     given: dict[str, dict[str, Any]] = {
-        "data": choose_task(tree, task, data, valid, valid_target) | {"tokenizer": tokenizer},
+        "data": files | {"tokenizer": tokenizer},
         "train": {"seed": seed},
     }
     for section, values in given.items():
         tree[section] = (tree.get(section) or {}) | {k: v for k, v in values.items() if v is not None}
-    folder = out or preparation.default_folder(data[0], tree.get("kind", "lstm"), again=resume or overwrite)
-    if resume and "kind" not in tree and (kind := preparation.stored_kind(folder)):
-        tree["kind"] = kind
+    if stored and "kind" not in tree:
+        tree["kind"] = stored
     tree = settings.set_values(tree, set_ or [])
     with (
         Display() as display,

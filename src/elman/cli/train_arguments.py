@@ -6,7 +6,7 @@ from typing import Any
 
 from typer.core import TyperCommand
 
-from elman.errors import UserError
+from elman.errors import UserError, suggestion
 
 
 class TrainCommand(TyperCommand):
@@ -56,7 +56,8 @@ def choose_task(
         remedy = "validation files stand after --valid"
         raise UserError("DATA", expected="one file, or two of pairs", got=len(data), remedy=remedy, exit_code=2)
     if task != "auto" and task not in TASKS:
-        raise UserError("--task", expected="auto or " + " or ".join(TASKS), got=repr(task), exit_code=2)
+        expected = "auto or " + " or ".join(TASKS)
+        raise UserError("--task", expected=expected, got=repr(task), remedy=suggestion(task, TASKS), exit_code=2)
     if valid_target and not valid:
         raise UserError("--valid-target: there is no --valid that it belongs to", exit_code=2)
     if task != "auto":

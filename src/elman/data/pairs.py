@@ -79,7 +79,7 @@ class PairSource:
 
 
 def holds_pairs(data: Sequence[str | Path]) -> bool:
-    """Whether DATA of a command is pairs: two files, TSV of two columns, JSON lines of pairs, or a named source of pairs.
+    """Whether DATA of a command is pairs: two files, TSV of two columns, JSON lines of pairs, a named source of them.
 
     >>> holds_pairs(["train.en", "train.de"]), holds_pairs(["pairs.tsv.gz"]), holds_pairs(["text.txt"])
     (True, True, False)

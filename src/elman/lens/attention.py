@@ -19,6 +19,7 @@ from elman.lens.observe import Given, evaluating, given_to
 from elman.models import LanguageModel
 from elman.nn.attention import Attention
 from elman.nn.positions import rotate
+from elman.nn.sequences import Integers, as_tokens
 
 Weights = npt.NDArray[np.floating]  # (B, N, T, S)
 Floats = npt.NDArray[np.float64]
@@ -88,7 +89,7 @@ def score_attention(weights: Weights) -> AttentionScores:
 
 
 def induction_score(
-    model: LanguageModel, *, length: int = 24, rows: int = 16, tokens: Tensor | None = None, seed: int = 1
+    model: LanguageModel, *, length: int = 24, rows: int = 16, tokens: Integers | None = None, seed: int = 1
 ) -> list[Floats]:
     """How much every head is an induction head: a layer a list entry, each (N,).
 
@@ -104,7 +105,7 @@ def induction_score(
         seed: of the drawing.
     """
     generator = torch.Generator().manual_seed(seed)
-    known = torch.arange(model.vocab_size) if tokens is None else tokens
+    known = torch.arange(model.vocab_size) if tokens is None else as_tokens(tokens, torch.device("cpu"), dims=1)
     drawn = known[torch.randint(len(known), (rows, length), generator=generator)]
     twice = torch.cat((drawn, drawn), dim=1).to(next(model.parameters()).device)
     asked = np.arange(length, 2 * length)

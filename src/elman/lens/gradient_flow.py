@@ -21,8 +21,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from elman.errors import UserError
-from elman.lens.observe import embed, evaluating, has_vectors_for_memory, named_leaves, read_vectors
+from elman.lens.observe import device_of, embed, evaluating, has_vectors_for_memory, named_leaves, read_vectors
 from elman.models import LanguageModel
+from elman.nn.sequences import Integers, as_tokens
 from elman.state import State, detach
 
 Floats = npt.NDArray[np.float64]
@@ -76,7 +77,9 @@ class Decay:
         return f"{self.verdict} ({reach}, a factor of {self.rate:.3g} a step)"
 
 
-def gradient_flow(model: LanguageModel, tokens: Tensor, targets: Tensor, state: State | None = None) -> GradientFlow:
+def gradient_flow(
+    model: LanguageModel, tokens: Integers, targets: Integers, state: State | None = None
+) -> GradientFlow:
     """Norms of the gradients of L_T, the cross entropy of the last step's prediction, for every row.
 
         inputs:  ‖∂L_T/∂x_{T−k}‖, k = 0 … T−1, x being what the embedding gives
@@ -96,6 +99,8 @@ def gradient_flow(model: LanguageModel, tokens: Tensor, targets: Tensor, state: 
     Raises:
         UserError: fewer than 2 steps.
     """
+    tokens = as_tokens(tokens, device_of(model))
+    targets = as_tokens(targets, tokens.device, "targets", dims=1)
     B, T = tokens.shape
     if T < 2 or B < 1:
         raise UserError("gradient flow", expected="at least one row of 2 tokens", got=f"{B} rows of {T}")

@@ -16,8 +16,9 @@ import torch
 from torch import Tensor
 
 from elman.errors import UserError
-from elman.lens.observe import embed, evaluating, has_vectors_for_memory, read_vectors
+from elman.lens.observe import device_of, embed, evaluating, has_vectors_for_memory, read_vectors
 from elman.models import LanguageModel
+from elman.nn.sequences import Integers, as_tokens
 from elman.state import State, detach, leaves, map_state
 
 SQUARINGS = 14  # J^(2^14)
@@ -33,7 +34,7 @@ class StepJacobian:
     spectral_radius: npt.NDArray[np.float64]  # (K,)
 
 
-def step_jacobian(model: LanguageModel, tokens: Tensor, state: State, layer: int = 0) -> StepJacobian:
+def step_jacobian(model: LanguageModel, tokens: Integers, state: State, layer: int = 0) -> StepJacobian:
     """The step Jacobians of a layer, one a row: from the memory `state` over the one token that is read next.
 
     The layer's memory is h, for the LSTM h and c one after the other. The other layers' memories are held fixed.
@@ -49,6 +50,7 @@ def step_jacobian(model: LanguageModel, tokens: Tensor, state: State, layer: int
     Raises:
         UserError: a model whose memory grows, or no such layer.
     """
+    tokens = as_tokens(tokens, device_of(model), dims=1)
     if not has_vectors_for_memory(model):
         raise UserError("step Jacobian", expected="a recurrent model", got="one whose memory grows with every step")
     if isinstance(state, Tensor) or not 0 <= layer < len(state):

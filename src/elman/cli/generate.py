@@ -10,13 +10,19 @@ from typing import Annotated
 
 import typer
 
+from elman.cli import completion
 from elman.cli.console import say
 from elman.cli.sampling_options import MinP, TopK, TopP
 from elman.errors import UserError
 
 
 def command(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="A run folder that `elman train` made.")],
+    run: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN", help="A run folder that `elman train` made.", autocompletion=completion.run_folder
+        ),
+    ],
     prompt: Annotated[str, typer.Argument(metavar="[PROMPT]", help="What the text begins with; - reads stdin.")] = "",
     tokens: Annotated[int, typer.Option(help="How many tokens to write.", min=0)] = 500,
     temperature: Annotated[

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
+from elman.cli import completion
 from elman.cli.alignment import alignment_lines
 from elman.cli.console import Display, say
 from elman.cli.sampling_options import MinP, TopK, TopP
@@ -37,7 +38,12 @@ BLOCK = 1 << 16  # bytes of stdin that are read at once, if so many are there
 
 
 def command(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="A run folder that `elman train` made.")],
+    run: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN", help="A run folder that `elman train` made.", autocompletion=completion.run_folder
+        ),
+    ],
     file: Annotated[str, typer.Argument(metavar="[FILE]", help="A sentence a line; - or nothing reads stdin.")] = "-",
     beam: Annotated[int | None, typer.Option(help="Hypotheses kept; 1 is greedy search; default 5.", min=1)] = None,
     nbest: Annotated[int, typer.Option(help="Translations of each line, or samples.", min=1)] = 1,

@@ -13,8 +13,8 @@ from elman.decode.constraints import Constraints, Limits, constrain, limits_of
 from elman.decode.hypotheses import (
     Hypothesis,
     coverage_penalty,
-    lengths_of,
     length_penalty,
+    lengths_of,
     next_log_probabilities,
     no_probabilities,
 )

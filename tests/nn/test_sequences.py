@@ -224,7 +224,7 @@ def test_the_lens_on_sources_takes_what_encode_gives(kind: str) -> None:
 
 def test_what_is_right_already_is_not_copied() -> None:
     cpu, tokens, lengths = torch.device("cpu"), TOKENS.long(), torch.tensor([1, 2])
-    assert as_tokens(tokens, cpu) is tokens
+    assert as_tokens(tokens, GRU(2, 3)) is tokens
     assert as_lengths(lengths, 2, 3, cpu) is lengths
 
 

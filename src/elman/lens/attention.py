@@ -105,7 +105,7 @@ def induction_score(
         seed: of the drawing.
     """
     generator = torch.Generator().manual_seed(seed)
-    known = torch.arange(model.vocab_size) if tokens is None else as_tokens(tokens, torch.device("cpu"), dims=1)
+    known = torch.arange(model.vocab_size) if tokens is None else as_tokens(tokens, model, dims=1)
     drawn = known[torch.randint(len(known), (rows, length), generator=generator)]
     twice = torch.cat((drawn, drawn), dim=1).to(next(model.parameters()).device)
     asked = np.arange(length, 2 * length)

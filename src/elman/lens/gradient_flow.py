@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from elman.errors import UserError
-from elman.lens.observe import device_of, embed, evaluating, has_vectors_for_memory, named_leaves, read_vectors
+from elman.lens.observe import embed, evaluating, has_vectors_for_memory, named_leaves, read_vectors
 from elman.models import LanguageModel
 from elman.nn.sequences import Integers, as_tokens
 from elman.state import State, detach
@@ -99,8 +99,8 @@ def gradient_flow(
     Raises:
         UserError: fewer than 2 steps.
     """
-    tokens = as_tokens(tokens, device_of(model))
-    targets = as_tokens(targets, tokens.device, "targets", dims=1)
+    tokens = as_tokens(tokens, model)
+    targets = as_tokens(targets, model, "targets", dims=1)
     B, T = tokens.shape
     if T < 2 or B < 1:
         raise UserError("gradient flow", expected="at least one row of 2 tokens", got=f"{B} rows of {T}")

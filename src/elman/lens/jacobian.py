@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from elman.errors import UserError
-from elman.lens.observe import device_of, embed, evaluating, has_vectors_for_memory, read_vectors
+from elman.lens.observe import embed, evaluating, has_vectors_for_memory, read_vectors
 from elman.models import LanguageModel
 from elman.nn.sequences import Integers, as_tokens
 from elman.state import State, detach, leaves, map_state
@@ -50,7 +50,7 @@ def step_jacobian(model: LanguageModel, tokens: Integers, state: State, layer: i
     Raises:
         UserError: a model whose memory grows, or no such layer.
     """
-    tokens = as_tokens(tokens, device_of(model), dims=1)
+    tokens = as_tokens(tokens, model, dims=1)
     if not has_vectors_for_memory(model):
         raise UserError("step Jacobian", expected="a recurrent model", got="one whose memory grows with every step")
     if isinstance(state, Tensor) or not 0 <= layer < len(state):

@@ -62,11 +62,6 @@ def embed(model: LanguageModel, tokens: Tensor) -> Tensor:
     return sequences.embed(model.get_submodule("embedding"), tokens).detach()
 
 
-def device_of(model: nn.Module) -> torch.device:
-    """Where its parameters are."""
-    return next(model.parameters()).device
-
-
 def read_vectors(model: LanguageModel, vectors: Tensor, state: State | None = None) -> tuple[Tensor, State]:
     """`model.read` of vectors (B, T, D) in place of tokens: hidden states (B, T, H) and the memory after them.
 

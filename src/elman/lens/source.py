@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from elman.lens.observe import device_of, evaluating
+from elman.lens.observe import evaluating
 from elman.models import EncoderDecoder
 from elman.nn.sequences import Integers, as_lengths, as_tokens
 
@@ -45,10 +45,9 @@ def source_gradients(model: EncoderDecoder, source: Integers, inputs: Integers, 
 
     source (S,), inputs (T,) and targets (T,), each a row of `PairBatch`; x_s is the embedding of a source token.
     """
-    device = device_of(model)
     names = ("source", "inputs", "targets")
     source, inputs, targets = (
-        as_tokens(row, device, name, dims=1)[None] for name, row in zip(names, (source, inputs, targets), strict=True)
+        as_tokens(row, model, name, dims=1)[None] for name, row in zip(names, (source, inputs, targets), strict=True)
     )
     with evaluating(model), torch.enable_grad():
         x, log_p = _embedded(model, source, None, inputs, targets)
@@ -64,11 +63,11 @@ def loss_gradients(
     source (B, S), lengths (B,), inputs and targets (B, T), as in `PairBatch`. One backward pass serves all rows, since
     none depends on another.
     """
-    source = as_tokens(source, device_of(model), "source")
+    source = as_tokens(source, model, "source")
     B, S = source.shape
     lengths = as_lengths(lengths, B, S, source.device, least=1)
-    inputs = as_tokens(inputs, source.device, "inputs")
-    targets = as_tokens(targets, source.device, "targets")
+    inputs = as_tokens(inputs, model, "inputs")
+    targets = as_tokens(targets, model, "targets")
     with evaluating(model), torch.enable_grad():
         x, log_p = _embedded(model, source, lengths, inputs, targets)
         (gradient,) = torch.autograd.grad(-log_p.sum(), x)

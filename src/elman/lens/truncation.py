@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
-from elman.lens.observe import device_of, evaluating
+from elman.lens.observe import evaluating
 from elman.models import LanguageModel
 from elman.nn.sequences import Integers, as_tokens
 from elman.state import State, detach
@@ -70,8 +70,8 @@ def truncation(
         state: the memory before the first step; None is a fresh one.
         windows: the k to try, at most T; None is 1, 2, 4, … T. The last of them is compared with, and should be T.
     """
-    tokens = as_tokens(tokens, device_of(model))
-    targets = as_tokens(targets, tokens.device, "targets")
+    tokens = as_tokens(tokens, model)
+    targets = as_tokens(targets, model, "targets")
     steps = tokens.shape[1]
     tried = sorted({min(k, steps) for k in windows or doubling_windows(steps)} | {steps})
     with evaluating(model), torch.enable_grad():

@@ -160,12 +160,12 @@ class RecurrentLM(LanguageModel):
         resets: Flags | None = None,
     ) -> tuple[Tensor, State]:
         """tokens (B, T) -> the last layer's outputs (B, T, H), dropout applied, and the memory after them."""
-        device = self.embedding.weight.device
-        tokens = as_tokens(tokens, device).t()  # (T, B): the layers' kernels are time-major
-        T, B = tokens.shape
+        tokens = as_tokens(tokens, self)
+        B, T = tokens.shape
+        lengths = None if lengths is None else as_lengths(lengths, B, T, tokens.device)
+        resets = None if resets is None else as_resets(resets, B, T, tokens.device)
         memory = self.initial_state(B) if state is None else state
-        lengths = None if lengths is None else as_lengths(lengths, B, T, device)
-        resets = None if resets is None else as_resets(resets, B, T, device)
+        tokens = tokens.t()  # (T, B): the layers' kernels are time-major
         x = embed(self.embedding, tokens)  # (T, B, D)
         x = embedding_dropout(x, tokens, self.vocab_size, self.dropout_embedding, training=self.training)
         dropouts = [self.dropout_input, *[self.dropout_hidden] * (self.num_layers - 1)]

@@ -144,7 +144,7 @@ class RecurrentEncoderDecoder(EncoderDecoder):
 
     def encode(self, source: Integers, lengths: Integers | None = None) -> RecurrentMemory:
         """source (B, S) -> the decoder's first memory."""
-        source = as_tokens(source, self.source_embedding.weight.device, "source")
+        source = as_tokens(source, self, "source")
         B, S = source.shape
         if lengths is None:
             lengths = torch.full((B,), S, device=source.device)
@@ -193,7 +193,7 @@ class RecurrentEncoderDecoder(EncoderDecoder):
     def _decode(
         self, tokens: Integers, memory: RecurrentMemory, lengths: Integers | None
     ) -> tuple[Tensor, Tensor | None, RecurrentMemory]:
-        tokens = as_tokens(tokens, memory.values.device)
+        tokens = as_tokens(tokens, self)
         B, T = tokens.shape
         lengths = None if lengths is None else as_lengths(lengths, B, T, tokens.device)
         mask = padding_mask(memory.lengths, memory.values.shape[1])  # (B, S)

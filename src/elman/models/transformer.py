@@ -108,11 +108,10 @@ class TransformerLM(LanguageModel):
         resets: Flags | None = None,
     ) -> tuple[Tensor, TransformerState]:
         """tokens (B, T) -> normalised hidden states (B, T, H), and the memory after them."""
-        device = self.embedding.weight.device
-        tokens = as_tokens(tokens, device)
+        tokens = as_tokens(tokens, self)
         B, T = tokens.shape
-        lengths = None if lengths is None else as_lengths(lengths, B, T, device)
-        resets = None if resets is None else as_resets(resets, B, T, device)
+        lengths = None if lengths is None else as_lengths(lengths, B, T, tokens.device)
+        resets = None if resets is None else as_resets(resets, B, T, tokens.device)
         memory = self.initial_state(B) if state is None else cast(TransformerState, state)
         cached = memory.keys[0].shape[2]
         positions = step_positions(memory.position, T, resets)  # (B, T)

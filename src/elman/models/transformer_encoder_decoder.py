@@ -127,7 +127,7 @@ class TransformerEncoderDecoder(EncoderDecoder):
 
     def encode(self, source: Integers, lengths: Integers | None = None) -> TransformerMemory:
         """source (B, S) -> the decoder's memory before the first target token."""
-        source = as_tokens(source, self.source_embedding.weight.device, "source")
+        source = as_tokens(source, self, "source")
         B, S = source.shape
         mask = None
         if lengths is None:
@@ -169,7 +169,7 @@ class TransformerEncoderDecoder(EncoderDecoder):
         lengths: Integers | None,
         attentions: list[Tensor] | None = None,
     ) -> tuple[Tensor, TransformerMemory]:
-        tokens = as_tokens(tokens, memory.position.device)
+        tokens = as_tokens(tokens, self)
         B, T = tokens.shape
         lengths = None if lengths is None else as_lengths(lengths, B, T, tokens.device)
         cached = memory.keys[0].shape[2]

@@ -22,12 +22,13 @@ Flags: TypeAlias = Tensor | Sequence[Any] | npt.NDArray[np.bool_]
 """Resets: a boolean tensor or array, or lists of booleans."""
 
 
-def as_tokens(tokens: Integers, device: torch.device, name: str = "tokens", *, dims: int = 2) -> Tensor:
-    """int64 tokens (B, T), or with another number of `dims` what one dimension less or more is.
+def as_tokens(tokens: Integers, model: nn.Module, name: str = "tokens", *, dims: int = 2) -> Tensor:
+    """int64 tokens (B, T), or of another number of `dims`. A tensor stays on its device, all else goes to the model's.
 
-    Whether an embedding has them, `embed` sees. A tensor stays on its device.
+    Whether an embedding has such tokens, `embed` sees.
     """
-    tokens = as_tensor(name, tokens, torch.int64, device)
+    if not isinstance(tokens, Tensor):
+        tokens = as_tensor(name, tokens, torch.int64, next(model.parameters()).device)
     if tokens.dim() != dims:
         remedy = "tokens[None] is a batch of one row" if dims == 2 and tokens.dim() == 1 else ""
         shape = "(B, T)" if dims == 2 else f"{dims} dimension{'s'[: dims - 1]}"

@@ -176,7 +176,7 @@ def check_text(data: str | Path) -> None:
         return
     path, words = next(iter(found.items()))
     if source.folder:
-        words = f"{words} ({path.name}; {len(found)} of {len(files)} files are no plain text)"
+        words = f"{words} in {len(found)} of {len(files)} files, such as {path.name}"
     remedy = "--task language-modelling trains on its characters all the same"
     if not _may_be_text(files[path]):
         remedy = "give a text file"

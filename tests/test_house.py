@@ -16,9 +16,10 @@ SOURCE = Path(elman.__file__).parent
 FILES = sorted(SOURCE.rglob("*.py"))
 
 # A part may import itself and what is named beside it, and nothing else of elman.
-GROUND = {"errors", "state", "atomic", "reading"}
+GROUND = {"errors", "synonyms", "state", "atomic", "reading"}
 BELOW: dict[str, set[str]] = {
-    "errors": set(),
+    "synonyms": set(),
+    "errors": {"synonyms"},
     "state": set(),
     "atomic": {"errors"},
     "reading": {"errors"},

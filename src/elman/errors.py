@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from elman.synonyms import synonyms
+
 
 class UserError(ValueError):
     """Something a person can mend, said in one line: what, expected, got, remedy.
@@ -46,8 +48,20 @@ def nearest(name: str, known: Iterable[str]) -> str:
     'known are: gru, lstm'
     """
     known = sorted(known)
-    close = difflib.get_close_matches(name, known, n=1)
-    return f"did you mean '{close[0]}'?" if close else f"known are: {', '.join(known)}"
+    return suggestion(name, known) or f"known are: {', '.join(known)}"
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """The same where something is near: what another tool's word stands for, or how it may be misspelt; else nothing.
+
+    >>> suggestion("rnn", ["elman", "gru"]), suggestion("gro", ["elman", "gru"]), suggestion("x", ["elman", "gru"])
+    ("did you mean 'elman'?", "did you mean 'gru'?", '')
+    """
+    known = sorted(known)
+    *others, last = [f"'{word}'" for word in synonyms(name, known) or difflib.get_close_matches(name, known, n=1)] or [
+        ""
+    ]
+    return f"did you mean {', '.join(others)}{' or ' if others else ''}{last}?" if last else ""
 
 
 def missing_extra(package: str, extra: str, purpose: str) -> UserError:

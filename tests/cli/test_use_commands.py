@@ -101,6 +101,28 @@ def test_generate_from_stdin_and_from_nothing(
 
 
 @pytest.mark.parametrize(
+    ("data", "code", "words"),
+    [
+        (b"\xef\xbb\xbfcat\r\non", 0, "cat\non"),
+        ("cat".encode("utf-16"), 1, "elman: stdin is UTF-16 text"),
+        (b"cat\xff", 1, "elman: stdin is not UTF-8 text: byte 3"),
+        (None, 2, "elman: PROMPT: expected a text, got a closed stdin"),
+    ],
+)
+def test_a_prompt_from_stdin_is_read_as_any_text_is(
+    trained: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    data: bytes | None,
+    code: int,
+    words: str,
+) -> None:
+    monkeypatch.setattr(sys, "stdin", None if data is None else io.TextIOWrapper(io.BytesIO(data)))
+    out, err = said(["generate", trained, "-", "--tokens", "0"], capsys, code=code)
+    assert (err if code else out).startswith(words)
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--temperature", "-1"], "--temperature"),

@@ -1,14 +1,15 @@
 import gzip
 import json
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import zstandard
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from elman.data.textfile import BLOCK, blocks, cut, decode, is_text, lines, read_pieces
+from elman.data.textfile import BLOCK, NotTextError, blocks, cut, decode, is_text, lines, read_pieces
 from elman.errors import UserError
 
 HERE = Path("some.txt")
@@ -31,16 +32,65 @@ def in_blocks(data: bytes, sizes: list[int]) -> list[bytes]:
     for size in sizes:
         found.append(data[:size])
         data = data[size:]
-    return [block for block in [*found, data] if block]
+    return [*found, data]
 
 
-@given(st.text(st.characters(exclude_characters="\0", codec="utf-8")), st.lists(st.integers(1, 5)))
-def test_decoding_in_blocks_equals_decoding_whole(text: str, sizes: list[int]) -> None:
-    expected = text.removeprefix("\ufeff").replace("\r\n", "\n")
-    # A mark split over two blocks is still a mark: the first block read is never that short, but this is.
-    if sizes and sizes[0] < 3 and text.startswith("\ufeff"):
-        sizes = []
-    assert "".join(decode(in_blocks(text.encode(), sizes), HERE)) == expected
+def decoded(chunks: list[bytes]) -> str:
+    """The text of blocks of bytes, or the line that is said instead."""
+    try:
+        return "text: " + "".join(decode(chunks, HERE))
+    except NotTextError as error:
+        return str(error)
+
+
+def whole(data: bytes) -> str:
+    """What `decoded` shall give however the data are cut, by Python's own decoder of a whole text."""
+    for codec in ("utf-32", "utf-16"):
+        if data.startswith(("\ufeff".encode(f"{codec}-le"), "\ufeff".encode(f"{codec}-be"))):
+            return f"some.txt is {codec.upper()} text; iconv -f {codec} -t utf-8 'some.txt' > utf8.txt"
+    nul = data.find(0)
+    try:
+        text = (data if nul < 0 else data[: nul + 1]).decode()
+    except UnicodeDecodeError as error:
+        return (
+            f"some.txt is not UTF-8 text: byte {error.start} ({error.reason}); "
+            "if it is text, convert it, for instance: iconv -f latin1 -t utf-8 'some.txt' > utf8.txt"
+        )
+    if nul >= 0:
+        return f"some.txt is binary: NUL at byte {nul}; give a text file"
+    return "text: " + text.removeprefix("\ufeff").replace("\r\n", "\n")
+
+
+MARKED = st.tuples(
+    st.sampled_from(["", "\ufeff", "\ufeff\ufeff"]),
+    st.text(st.characters(codec="utf-8") | st.sampled_from("\r\n\ufeff\0é漢🙂"), max_size=20),
+    st.sampled_from(["utf-8"] * 4 + ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be", "latin-1"]),
+    st.binary(max_size=6),
+).map(lambda drawn: (drawn[0] + drawn[1]).encode(drawn[2], "ignore") + drawn[3])
+
+
+@settings(max_examples=400)
+@given(MARKED | st.binary(max_size=12), st.lists(st.integers(0, 5)))
+def test_what_is_decoded_does_not_depend_on_the_blocks(data: bytes, sizes: list[int]) -> None:
+    assert (
+        decoded([data]) == decoded(in_blocks(data, [1] * len(data))) == decoded(in_blocks(data, sizes)) == whole(data)
+    )
+
+
+@pytest.mark.parametrize("mark", ["\ufeff", "\ufeff\ufeff", "a\ufeff"])
+def test_a_mark_is_dropped_where_a_reader_gives_a_byte_at_a_time(mark: str) -> None:
+    """One mark, and at the beginning alone."""
+    assert decoded(in_blocks(mark.encode(), [1] * 9)) == "text: " + mark.removeprefix("\ufeff")
+
+
+def test_only_what_may_be_a_mark_waits_for_more() -> None:
+    """Lines are translated as they arrive."""
+
+    def arriving() -> Iterator[bytes]:
+        yield b"a"
+        raise AssertionError("asked for more")
+
+    assert next(decode(arriving(), HERE)) == "a"
 
 
 @given(st.text(), st.integers(1, 9))

@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 from typing import Any
 
@@ -5,7 +6,8 @@ import pytest
 import yaml
 
 from elman.errors import UserError
-from elman.train.config import TASKS, build, read_yaml, set_values
+from elman.synonyms import OTHERS
+from elman.train.config import NOT_SETTABLE, OPTIONS, TASKS, build, read_yaml, set_values
 from elman.train.settings import RecurrentSettings, TrainSettings
 
 BUDGET = {"amount": 10, "unit": "steps"}
@@ -106,6 +108,78 @@ def test_set_mistakes(assignment: str, message: str) -> None:
         set_values({}, [assignment])
     assert message in str(error.value)
     assert error.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("tree", "key", "remedy"),
+    [
+        ({}, "lr", "did you mean 'learning_rate'?"),
+        ({}, "train.lr", "did you mean 'learning_rate'?"),
+        ({}, "batch-size", "did you mean 'lanes'?"),
+        ({"task": "translation"}, "batch_size", "did you mean 'batch_tokens'?"),
+        ({}, "wd", "did you mean 'weight_decay'?"),
+        (
+            {},
+            "dropout",
+            "did you mean 'dropout_embedding', 'dropout_hidden', 'dropout_input' or 'dropout_output'?",
+        ),
+        ({}, "n_layers", "did you mean 'num_layers'?"),
+        (
+            {"task": "translation", "kind": "transformer"},
+            "layers",
+            "did you mean 'decoder_layers' or 'encoder_layers'?",
+        ),
+        ({}, "hidden_dim", "did you mean 'hidden_size'?"),
+        ({"kind": "transformer"}, "n_head", "did you mean 'num_heads'?"),
+        ({"kind": "transformer"}, "context", "did you mean 'k1' or 'window'?"),
+        ({}, "n_head", "num_heads is one of --model transformer"),
+        ({}, "embedding_dim", "did you mean 'embedding_size'?"),
+        ({}, "max_norm", "did you mean 'clip_threshold'?"),
+        ({}, "bptt", "did you mean 'k1'?"),
+        ({}, "epochs", "it is the option --epochs N"),
+        ({}, "max_iters", "it is the option --steps N"),
+        ({}, "train.seconds", "it is the option --for 2m"),
+        ({}, "model", "it is the option --model"),
+        ({}, "source", "it is the argument DATA"),
+    ],
+)
+def test_other_tools_words_for_a_setting(tree: dict[str, Any], key: str, remedy: str) -> None:
+    with pytest.raises(UserError) as error:
+        set_values(tree, [f"{key}=1"])
+    assert str(error.value).partition("; ")[2] == remedy
+
+
+@pytest.mark.parametrize(
+    ("tree", "remedy"),
+    [
+        *(({"kind": kind}, "did you mean 'elman'?") for kind in ("rnn", "RNN", "tanh", "simple-rnn", "SimpleRNN")),
+        *(({"kind": kind}, "did you mean 'transformer'?") for kind in ("gpt", "attention", "Transformers")),
+        ({"kind": "seq2seq"}, "it is --task translation, with --model lstm, gru, elman, transformer"),
+        ({"task": "seq2seq"}, "did you mean 'translation'?"),
+        ({"train": {"device": "gpu"}}, "did you mean 'cuda'?"),
+        ({"train": {"optimizer": "adam"}}, "did you mean 'adamw'?"),
+        ({"train": {"precision": "fp16"}}, "did you mean 'bfloat16'?"),
+        ({"kind": "transformer", "model": {"positions": "rope"}}, "did you mean 'rotary'?"),
+        ({"train": {"optimizer": "lion"}}, ""),
+        ({"train": {"lr": 1}}, "did you mean 'learning_rate'?"),
+        ({"train": {"epochs": 1}}, "it is the option --epochs N"),
+    ],
+)
+def test_other_tools_words_for_a_value(tree: dict[str, Any], remedy: str) -> None:
+    with pytest.raises(UserError) as error:
+        build({"budget": BUDGET} | tree)
+    assert str(error.value).partition("; ")[2] == remedy
+
+
+def test_other_tools_words_lead_to_what_there_is() -> None:
+    """And none of them hides a setting of that name."""
+    sections = [section for task in TASKS.values() for kind in task.models for section in task.of(kind).values()]
+    settings = {name for section in sections for name in section.model_fields}
+    annotations = str([field.annotation for section in sections for field in section.model_fields.values()])
+    values = set(re.findall(r"'(\w+)'", annotations)) | {"parameters", "time"}  # of --match
+    kinds = {kind for task in TASKS.values() for kind in task.models}
+    assert OTHERS.keys() <= settings | values | kinds | TASKS.keys()
+    assert not OPTIONS.keys() & settings - NOT_SETTABLE
 
 
 def test_the_given_tree_is_not_changed() -> None:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import typer
 
 from elman import __version__
-from elman.cli import bench, compare, env, evaluate, generate, inspect, lab, predict, train
+from elman.cli import bench, compare, completion, env, evaluate, generate, inspect, lab, predict, train
 from elman.cli.console import say
 from elman.cli.failures import explain
 from elman.cli.train_arguments import TrainCommand
@@ -55,6 +55,7 @@ app.command("env")(env.command)
 
 def main() -> None:
     """Run a command: one line for a person where it fails, and the right exit code."""
+    completion.join_words(os.environ)
     exit_code = run()
     for stream in (sys.stdout, sys.stderr):
         try:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from elman.cli import bounds
+from elman.cli import bounds, completion
 from elman.cli.console import Display, say
 from elman.cli.signals import Stop
 from elman.errors import UserError, missing_extra, nearest
@@ -19,18 +19,53 @@ if TYPE_CHECKING:
 
 
 def command(
-    cells: Annotated[str, typer.Option(metavar="A,B", help="Of elman, gru, lstm.")] = "elman,gru,lstm",
+    cells: Annotated[
+        str,
+        typer.Option(
+            metavar="A,B",
+            help="Of elman, gru, lstm.",
+            autocompletion=completion.several_of(lambda: completion.CELLS),
+        ),
+    ] = "elman,gru,lstm",
     shapes: Annotated[
-        str, typer.Option(metavar="A,B", help="Of grid, step, and any T,B,H; the input's size is H.")
+        str,
+        typer.Option(
+            metavar="A,B",
+            help="Of grid, step, and any T,B,H; the input's size is H.",
+            autocompletion=completion.several_of(lambda: completion.SHAPES),
+        ),
     ] = "grid,step",
-    passes: Annotated[str, typer.Option(metavar="A,B", help="Of inference, training.")] = "inference,training",
+    passes: Annotated[
+        str,
+        typer.Option(
+            metavar="A,B",
+            help="Of inference, training.",
+            autocompletion=completion.several_of(lambda: completion.PASSES),
+        ),
+    ] = "inference,training",
     dtypes: Annotated[
-        str, typer.Option(metavar="A,B", help="Of float32, bfloat16 (by autocast).")
+        str,
+        typer.Option(
+            metavar="A,B",
+            help="Of float32, bfloat16 (by autocast).",
+            autocompletion=completion.several_of(lambda: completion.DTYPES),
+        ),
     ] = "float32,bfloat16",
     threads: Annotated[
-        str, typer.Option(metavar="N,M", help="Numbers of threads; all: as many as torch takes by itself.")
+        str,
+        typer.Option(
+            metavar="N,M",
+            help="Numbers of threads; all: as many as torch takes by itself.",
+            autocompletion=completion.several_of(lambda: ["1", "all"]),
+        ),
     ] = "1,all",
-    backend: Annotated[str | None, typer.Option(help="One of elman's backends; else the one it chooses.")] = None,
+    backend: Annotated[
+        str | None,
+        typer.Option(
+            help="One of elman's backends; else the one it chooses.",
+            autocompletion=completion.one_of(lambda: completion.BACKENDS),
+        ),
+    ] = None,
     seconds: Annotated[
         float,
         typer.Option(
@@ -41,7 +76,11 @@ def command(
         ),
     ] = 0.6,
     clock: Annotated[
-        str, typer.Option(help="wall, or cpu: of one thread, on a machine that has other work to do.")
+        str,
+        typer.Option(
+            help="wall, or cpu: of one thread, on a machine that has other work to do.",
+            autocompletion=completion.one_of(lambda: completion.CLOCKS),
+        ),
     ] = "wall",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:

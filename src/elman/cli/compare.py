@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from elman.cli import bounds
+from elman.cli import bounds, completion
 from elman.cli.budget import choose_budget
 from elman.cli.console import Display, clock, say
 from elman.cli.signals import Stop
+from elman.cli.train_arguments import choose_text
 from elman.errors import UserError
 
 if TYPE_CHECKING:
@@ -22,11 +23,22 @@ if TYPE_CHECKING:
 
 def command(
     data: Annotated[
-        str, typer.Argument(metavar="DATA", help="A text, a folder, JSON lines (.gz, .zst), or python-stdlib.")
+        list[str],
+        typer.Argument(
+            metavar="DATA",
+            help="A text, a folder, JSON lines (.gz, .zst), or python-stdlib.",
+            autocompletion=completion.data,
+        ),
     ],
-    models: Annotated[str, typer.Option(help="Which, with commas.")] = "elman,gru,lstm,transformer",
+    models: Annotated[
+        str, typer.Option(help="Which, with commas.", autocompletion=completion.several_of(completion.models))
+    ] = "elman,gru,lstm,transformer",
     match: Annotated[
-        str, typer.Option(help="What is the same for all: parameters (and budget), time, tokens or flops.")
+        str,
+        typer.Option(
+            help="What is the same for all: parameters (and budget), time, tokens or flops.",
+            autocompletion=completion.one_of(completion.matches),
+        ),
     ] = "parameters",
     out: Annotated[Path | None, typer.Option("-o", "--out", metavar="FOLDER", help="The comparison's folder.")] = None,
     for_: Annotated[str | None, typer.Option("--for", metavar="TIME", help="Of each training: 60s, 2m, 1h30m.")] = None,
@@ -43,11 +55,30 @@ def command(
             help="Learning rates tried for each model, with a quarter of the budget each.", min=0, max=bounds.TRIALS
         ),
     ] = 0,
-    valid: Annotated[str | None, typer.Option(metavar="FILE", help="Validate on this; else on DATA's end.")] = None,
-    tokenizer: Annotated[str, typer.Option(help="char, byte, word or bpe.")] = "char",
+    task: Annotated[
+        str,
+        typer.Option(
+            help="language-modelling: DATA are text, whatever they look like.",
+            autocompletion=completion.one_of(lambda: ["auto", "language-modelling"]),
+        ),
+    ] = "auto",
+    valid: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Validate on this; else on DATA's end.", autocompletion=completion.data),
+    ] = None,
+    tokenizer: Annotated[
+        str,
+        typer.Option(help="char, byte, word or bpe.", autocompletion=completion.one_of(completion.tokenizers)),
+    ] = "char",
     seed: Annotated[int, typer.Option(help="The first.", min=0, max=2**62)] = 1,
     set_: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One setting, for all models.")
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="One setting, for all models.",
+            autocompletion=completion.assignment,
+        ),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where it was interrupted.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the comparison.")] = False,
@@ -70,8 +101,9 @@ def command(
     matched = cast("Match", match)  # the plan sees whether it is one
     default = DEFAULT_EPOCHS if matched in ("tokens", "flops") else DEFAULT_BUDGET
     given = choose_budget(for_, epochs, steps)
+    text = choose_text(task, data, valid)
     plan = Plan(
-        data=data,
+        data=text,
         models=tuple(name.strip() for name in models.split(",") if name.strip()),
         match=matched,
         budget=Budget(**given) if given else default,
@@ -83,7 +115,7 @@ def command(
         tokenizer=tokenizer,
         settings=tuple(set_ or ()),
     )
-    folder = out or default_folder(data, "comparison", again=resume or overwrite)
+    folder = out or default_folder(text, "comparison", again=resume or overwrite)
     begun = time.perf_counter()
     with Display() as display, Stop() as stop:
         try:

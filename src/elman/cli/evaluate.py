@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from elman.cli import bounds
+from elman.cli import bounds, completion
 from elman.cli.console import Display, clock, say
 from elman.errors import UserError
 
@@ -19,11 +19,18 @@ if TYPE_CHECKING:
 
 
 def command(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="A run folder that `elman train` made.")],
+    run: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN", help="A run folder that `elman train` made.", autocompletion=completion.run_folder
+        ),
+    ],
     data: Annotated[
         list[str],
         typer.Argument(
-            metavar="DATA [TARGETS]", help="A text, a folder, JSON lines or a named source; or pairs to translate."
+            metavar="DATA [TARGETS]",
+            help="A text, a folder, JSON lines or a named source; or pairs to translate.",
+            autocompletion=completion.data,
         ),
     ],
     lanes: Annotated[

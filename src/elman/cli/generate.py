@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from elman.cli import bounds
+from elman.cli import bounds, completion
 from elman.cli.console import say
 from elman.cli.sampling_options import MinP, TopK, TopP
 from elman.errors import UserError
 
 
 def command(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="A run folder that `elman train` made.")],
+    run: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN", help="A run folder that `elman train` made.", autocompletion=completion.run_folder
+        ),
+    ],
     prompt: Annotated[str, typer.Argument(metavar="[PROMPT]", help="What the text begins with; - reads stdin.")] = "",
     tokens: Annotated[int, typer.Option(help="How many tokens to write.", min=0, max=bounds.WRITTEN)] = 500,
     temperature: Annotated[
@@ -90,9 +96,13 @@ def command(
 
 def _checked(prompt: str) -> str:
     """The prompt, from stdin where it is "-"."""
+    if prompt == "-":
+        if sys.stdin is None:
+            raise UserError("PROMPT", expected="a text", got="a closed stdin", exit_code=2)
+        from elman.data.textfile import decode
+
+        return "".join(decode([sys.stdin.buffer.read()], Path("stdin")))
     try:
-        if prompt == "-":
-            return sys.stdin.buffer.read().decode()
         prompt.encode()  # an argument that is no UTF-8 has become surrogates
     except UnicodeError:
         raise UserError("PROMPT", expected="UTF-8 text", got="something else", exit_code=2) from None

@@ -9,13 +9,24 @@ from typing import Annotated
 
 import typer
 
+from elman.cli import completion
 from elman.cli.console import Display, clock, say
 
 
 def command(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="A run folder that `elman train` made.")],
+    run: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN", help="A run folder that `elman train` made.", autocompletion=completion.run_folder
+        ),
+    ],
     data: Annotated[
-        str | None, typer.Argument(metavar="DATA", help="A text, or pairs; else those the run was validated on.")
+        str | None,
+        typer.Argument(
+            metavar="DATA",
+            help="A text, or pairs; else those the run was validated on.",
+            autocompletion=completion.data,
+        ),
     ] = None,
     out: Annotated[
         Path | None, typer.Option("-o", "--out", metavar="FILE.html", help="The report; else RUN/report.html.")
@@ -24,7 +35,8 @@ def command(
         str | None,
         typer.Option(
             help="Only these, with commas: gradients, gates, memory, attention, truncation, clipping; of an "
-            "encoder-decoder alignments, source, heads, clipping."
+            "encoder-decoder alignments, source, heads, clipping.",
+            autocompletion=completion.several_of(lambda: completion.PARTS),
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object with all numbers.")] = False,

@@ -8,12 +8,18 @@ from typing import Annotated
 
 import typer
 
+from elman.cli import completion
 from elman.cli.console import Display, clock, say
 
 
 def command(
     experiment: Annotated[
-        str | None, typer.Argument(metavar="[EXPERIMENT]", help="Which; all; none lists them.")
+        str | None,
+        typer.Argument(
+            metavar="[EXPERIMENT]",
+            help="Which; all; none lists them.",
+            autocompletion=completion.one_of(lambda: ["all", *completion.EXPERIMENTS]),
+        ),
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Minutes on two cores.")] = False,
     seed: Annotated[int, typer.Option(help="Decides every draw.", min=0, max=10**6)] = 1,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from elman.cli import completion
 from elman.cli.budget import choose_budget
 from elman.cli.console import Display, clock, say
 from elman.cli.signals import Stop
@@ -26,24 +27,36 @@ def command(
         list[str],
         typer.Argument(
             metavar="DATA [TARGETS]",
+            autocompletion=completion.data,
             help="A text, a folder, JSON lines (.gz, .zst), or python-stdlib. Pairs to translate: two files line by "
             "line, a .tsv, JSON lines with source and target, or a named source such as numbers-en.",
         ),
     ],
     out: Annotated[Path | None, typer.Option("-o", "--out", metavar="RUN", help="The run folder.")] = None,
-    model: Annotated[str | None, typer.Option(help="lstm (the default), gru, elman or transformer.")] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="lstm (the default), gru, elman or transformer.",
+            autocompletion=completion.one_of(completion.models),
+        ),
+    ] = None,
     for_: Annotated[
         str | None, typer.Option("--for", metavar="TIME", help="The budget as wall time: 90s, 2m, 1h30m.")
     ] = None,
     epochs: Annotated[float | None, typer.Option(help="The budget as passes over the data.", min=0)] = None,
     steps: Annotated[int | None, typer.Option(help="The budget as optimiser steps.", min=1)] = None,
     task: Annotated[
-        str, typer.Option(help="language-modelling or translation; auto: translation where DATA are pairs.")
+        str,
+        typer.Option(
+            help="language-modelling or translation; auto: translation where DATA are pairs.",
+            autocompletion=completion.one_of(lambda: ["auto", *completion.tasks()]),
+        ),
     ] = "auto",
     valid: Annotated[
         str | None,
         typer.Option(
             metavar="FILE [TARGETS]",
+            autocompletion=completion.data,
             help="Validate on this, given after DATA; else on a part of DATA that is held out.",
         ),
     ] = None,
@@ -51,12 +64,22 @@ def command(
         str | None, typer.Option(hidden=True, help="What a second file after --valid becomes.")
     ] = None,
     tokenizer: Annotated[
-        str | None, typer.Option(help="char, byte, word or bpe; default char, and bpe where pairs are sentences.")
+        str | None,
+        typer.Option(
+            help="char, byte, word or bpe; default char, and bpe where pairs are sentences.",
+            autocompletion=completion.one_of(completion.tokenizers),
+        ),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Another seed, another run.", min=0, max=2**63 - 1)] = None,
     config: Annotated[Path | None, typer.Option(metavar="FILE.yaml", help="Settings from a file.")] = None,
     set_: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One setting, as in config.yaml.")
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="One setting, as in config.yaml.",
+            autocompletion=completion.assignment,
+        ),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run; begin it where there is none.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run.")] = False,
@@ -75,15 +98,17 @@ def command(
         tree["kind"] = model
     if budget := choose_budget(for_, epochs, steps):
         tree["budget"] = budget
+    folder = out or preparation.default_folder(data[0], tree.get("kind", "lstm"), again=resume or overwrite)
+    stored = preparation.stored_kind(folder) if resume else None
+    files = choose_task(tree, task, data, valid, valid_target, going_on=stored is not None)
     given: dict[str, dict[str, Any]] = {
-        "data": choose_task(tree, task, data, valid, valid_target) | {"tokenizer": tokenizer},
+        "data": files | {"tokenizer": tokenizer},
         "train": {"seed": seed},
     }
     for section, values in given.items():
         tree[section] = (tree.get(section) or {}) | {k: v for k, v in values.items() if v is not None}
-    folder = out or preparation.default_folder(data[0], tree.get("kind", "lstm"), again=resume or overwrite)
-    if resume and "kind" not in tree and (kind := preparation.stored_kind(folder)):
-        tree["kind"] = kind
+    if stored and "kind" not in tree:
+        tree["kind"] = stored
     tree = settings.set_values(tree, set_ or [])
     with (
         Display() as display,

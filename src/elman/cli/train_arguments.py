@@ -6,7 +6,7 @@ from typing import Any
 
 from typer.core import TyperCommand
 
-from elman.errors import UserError
+from elman.errors import UserError, suggestion
 
 
 class TrainCommand(TyperCommand):
@@ -35,25 +35,35 @@ class TrainCommand(TyperCommand):
 
 
 def choose_task(
-    tree: dict[str, Any], task: str, data: list[str], valid: str | None, valid_target: str | None
+    tree: dict[str, Any],
+    task: str,
+    data: list[str],
+    valid: str | None,
+    valid_target: str | None,
+    *,
+    going_on: bool = False,
 ) -> dict[str, Any]:
     """The task, which follows from the data where it is not said, and the files that the task reads.
 
-    Errors: `UserError` where the files are not those of a task.
+    Errors: `UserError` where the files are not those of a task, or where nobody says, nor a run that is going on, that
+    they are text, and they do not look like it.
     """
     from elman.data.pairs import holds_pairs
+    from elman.data.recognition import check_text
     from elman.train.config import TASKS
 
     if len(data) > 2:
         remedy = "validation files stand after --valid"
         raise UserError("DATA", expected="one file, or two of pairs", got=len(data), remedy=remedy, exit_code=2)
     if task != "auto" and task not in TASKS:
-        raise UserError("--task", expected="auto or " + " or ".join(TASKS), got=repr(task), exit_code=2)
+        expected = "auto or " + " or ".join(TASKS)
+        raise UserError("--task", expected=expected, got=repr(task), remedy=suggestion(task, TASKS), exit_code=2)
     if valid_target and not valid:
         raise UserError("--valid-target: there is no --valid that it belongs to", exit_code=2)
     if task != "auto":
         tree["task"] = task
-    elif "task" not in tree:
+    guessed = "task" not in tree
+    if guessed:
         tree["task"] = "translation" if holds_pairs(data) else "language-modelling"
     if tree["task"] == "translation":
         target = data[1] if len(data) == 2 else None
@@ -61,4 +71,29 @@ def choose_task(
     for what, second in (("DATA", data[1:]), ("--valid", valid_target)):
         if second:
             raise UserError(what, expected="one text", got="two files", remedy="--task translation", exit_code=2)
+    if guessed and not going_on:
+        for place in filter(None, (data[0], valid)):
+            check_text(place)
     return {"source": data[0], "valid": valid}
+
+
+def choose_text(task: str, data: list[str], valid: str | None) -> str:
+    """The text that `elman compare` reads.
+
+    Errors: `UserError` where the data are something else, unless the task is said.
+    """
+    from elman.data.pairs import holds_pairs
+    from elman.data.recognition import check_text
+
+    other = "" if task in ("auto", "language-modelling") else f"--task {task}"
+    if not other and len(data) > 1:
+        other = f"{len(data)} files"
+    elif task == "auto" and holds_pairs(data):
+        other = "pairs"
+    if other:
+        remedy = "for pairs, `elman train` a run of each --model, and `elman evaluate` each"
+        raise UserError("compare", expected="one text", got=other, remedy=remedy, exit_code=2)
+    if task == "auto":
+        for place in filter(None, (data[0], valid)):
+            check_text(place)
+    return data[0]

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from elman.data.endless import NAMED_PAIRS, EndlessPairs
+from elman.data.recognition import beginning, recognise
 from elman.data.sources import open_source
 from elman.data.textfile import decode, decompress, lines, open_binary
 from elman.errors import UserError, nearest
@@ -78,7 +79,7 @@ class PairSource:
 
 
 def holds_pairs(data: Sequence[str | Path]) -> bool:
-    """Whether DATA of a command is pairs: two files, TSV, JSON lines of pairs, or a named source of pairs.
+    """Whether DATA of a command is pairs: two files, TSV of two columns, JSON lines of pairs, a named source of them.
 
     >>> holds_pairs(["train.en", "train.de"]), holds_pairs(["pairs.tsv.gz"]), holds_pairs(["text.txt"])
     (True, True, False)
@@ -88,7 +89,9 @@ def holds_pairs(data: Sequence[str | Path]) -> bool:
     if str(data[0]) in NAMED_PAIRS:
         return True
     form = _form([Path(data[0])])
-    return form == "tsv" or (form == "jsonl" and _begins_with_a_pair(Path(data[0])))
+    if form == "tsv":
+        return not _has_other_columns(Path(data[0]))
+    return form == "jsonl" and _begins_with_a_pair(Path(data[0]))
 
 
 def open_pairs(data: Data) -> PairSource | EndlessPairs:
@@ -212,6 +215,14 @@ def _begins_with_a_pair(path: Path) -> bool:
         first = next((line.text for line in _lines(path) if line.text.strip()), "")
         return _is_pair(json.loads(first))
     except (UserError, ValueError, RecursionError):
+        return False
+
+
+def _has_other_columns(path: Path) -> bool:
+    """Whether a TSV is a table rather than pairs; what cannot be read is complained of by who reads it."""
+    try:
+        return recognise(path.name, beginning(path)) is not None
+    except UserError:
         return False
 
 

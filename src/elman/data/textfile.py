@@ -12,6 +12,7 @@ import gzip
 import json
 import zlib
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -19,6 +20,13 @@ from elman.errors import UserError, missing_extra
 
 BLOCK = 1 << 18  # bytes read at a time, and about how many characters a piece has
 ZSTD_BLOCK = 1 << 12  # compressed bytes: small, because a zstd frame of zeros grows 30000-fold
+# The longer first: UTF-32's begins as UTF-16's does.
+OTHER_MARKS = {
+    codecs.BOM_UTF32_LE: "UTF-32",
+    codecs.BOM_UTF32_BE: "UTF-32",
+    codecs.BOM_UTF16_LE: "UTF-16",
+    codecs.BOM_UTF16_BE: "UTF-16",
+}
 
 
 class Piece(NamedTuple):
@@ -115,24 +123,39 @@ def _damaged(path: Path) -> UserError:
 def decode(blocks: Iterable[bytes], path: Path) -> Iterator[str]:
     r"""UTF-8 text from bytes: a byte order mark is dropped and `\r\n` becomes `\n`.
 
-    Errors: `NotTextError` with the offset of the first byte that is not UTF-8 text.
+    What comes out does not depend on how the bytes are cut into blocks, and an error neither: it names the first byte
+    that UTF-8 text does not have. A block that may still be the beginning of a mark waits for the next one.
+
+    Errors: `NotTextError` with the offset of that byte.
     """
+    rest = iter(blocks)
+    begin = _beginning(rest)
+    for mark, encoding in OTHER_MARKS.items():
+        if begin.startswith(mark):
+            remedy = f"iconv -f {encoding.lower()} -t utf-8 '{path}' > utf8.txt"
+            raise NotTextError(f"{path} is {encoding} text", remedy=remedy)
+    offset = len(codecs.BOM_UTF8) if begin.startswith(codecs.BOM_UTF8) else 0  # of the block's first byte
     decoder = codecs.getincrementaldecoder("utf-8")()
-    offset = 0  # of the first byte that is not decoded yet
     carriage = ""  # a \r at a block's end waits for the \n that may follow
-    for block in blocks:
-        if offset == 0 and block.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-            raise NotTextError(f"{path} is UTF-16 text", remedy=f"iconv -f utf-16 -t utf-8 '{path}' > utf8.txt")
-        if (nul := block.find(0)) >= 0:
-            pending = len(decoder.getstate()[0])
-            raise NotTextError(f"{path} is binary: NUL at byte {offset + pending + nul}", remedy="give a text file")
-        text = carriage + _decode(decoder, block, offset, path, final=False)
-        if offset == 0:
-            text = text.removeprefix("\ufeff")
+    for block in chain([begin[offset:]], rest):
+        nul = block.find(0)
+        text = carriage + _decode(decoder, block if nul < 0 else block[: nul + 1], offset, path, final=False)
+        if nul >= 0:
+            raise NotTextError(f"{path} is binary: NUL at byte {offset + nul}", remedy="give a text file")
         offset += len(block)
         carriage = "\r" if text.endswith("\r") else ""
         yield text.removesuffix("\r").replace("\r\n", "\n")
     yield carriage + _decode(decoder, b"", offset, path, final=True)
+
+
+def _beginning(blocks: Iterator[bytes]) -> bytes:
+    """As many of the blocks as it takes to see which mark they begin with, if any."""
+    begin = b""
+    for block in blocks:
+        begin += block
+        if not any(mark != begin and mark.startswith(begin) for mark in (codecs.BOM_UTF8, *OTHER_MARKS)):
+            break
+    return begin
 
 
 def _decode(decoder: codecs.IncrementalDecoder, block: bytes, offset: int, path: Path, final: bool) -> str:
@@ -142,7 +165,7 @@ def _decode(decoder: codecs.IncrementalDecoder, block: bytes, offset: int, path:
     except UnicodeDecodeError as error:
         raise NotTextError(
             f"{path} is not UTF-8 text: byte {offset - pending + error.start} ({error.reason})",
-            remedy=f"convert it, for instance: iconv -f latin1 -t utf-8 '{path}' > utf8.txt",
+            remedy=f"if it is text, convert it, for instance: iconv -f latin1 -t utf-8 '{path}' > utf8.txt",
         ) from None
 
 

@@ -9,16 +9,17 @@ import torch
 from torch import Tensor
 
 from elman.decode.constraints import Constraints, Limits, constrain, limits_of
-from elman.decode.hypotheses import Hypothesis, full_lengths, next_log_probabilities
+from elman.decode.hypotheses import Hypothesis, lengths_of, next_log_probabilities
 from elman.decode.sampling import sample
 from elman.models.encoder_decoder import EncoderDecoder
+from elman.nn.sequences import Integers
 from elman.state import select_rows
 
 
 def greedy_search(
     model: EncoderDecoder,
     source: Tensor,
-    lengths: Tensor | None = None,
+    lengths: Integers | None = None,
     *,
     end: int,
     constraints: Constraints | None = None,
@@ -34,7 +35,7 @@ def greedy_search(
 def sample_targets(
     model: EncoderDecoder,
     source: Tensor,
-    lengths: Tensor | None = None,
+    lengths: Integers | None = None,
     *,
     end: int,
     seeds: Sequence[int],
@@ -52,7 +53,7 @@ def sample_targets(
     the order they were drawn, each with its log-probability for score.
     """
     constraints = constraints or Constraints()
-    lengths = full_lengths(source) if lengths is None else lengths
+    lengths = lengths_of(source, lengths)
     longest = int(limits_of(constraints, lengths, end).max_length.max())
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
     draws = [torch.rand(longest + 1, samples, generator=random, dtype=torch.double) for random in generators]
@@ -69,7 +70,7 @@ def sample_targets(
 def _write(
     model: EncoderDecoder,
     source: Tensor,
-    lengths: Tensor | None,
+    lengths: Integers | None,
     end: int,
     constraints: Constraints,
     choose: Callable[[Tensor, Tensor, int], Tensor],
@@ -79,7 +80,7 @@ def _write(
 
     choose: from log-probabilities (R, V), the rows' numbers (R,) among all B·samples and the step to tokens (R,).
     """
-    lengths = full_lengths(source) if lengths is None else lengths
+    lengths = lengths_of(source, lengths)
     sentence = torch.arange(len(source), device=source.device).repeat_interleave(samples)
     limits = cast(Limits, select_rows(limits_of(constraints, lengths, end), sentence))
     state = model.encode(source, lengths)

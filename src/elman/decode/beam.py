@@ -13,13 +13,14 @@ from elman.decode.constraints import Constraints, Limits, constrain, limits_of
 from elman.decode.hypotheses import (
     Hypothesis,
     coverage_penalty,
-    full_lengths,
     length_penalty,
+    lengths_of,
     next_log_probabilities,
     no_probabilities,
 )
 from elman.errors import UserError
 from elman.models.encoder_decoder import EncoderDecoder
+from elman.nn.sequences import Integers
 from elman.state import State, leaves, map_state, select_rows
 
 
@@ -55,7 +56,7 @@ class Extensions(NamedTuple):
 def beam_search(
     model: EncoderDecoder,
     source: Tensor,
-    lengths: Tensor | None = None,
+    lengths: Integers | None = None,
     *,
     end: int,
     beam: int = 5,
@@ -109,7 +110,7 @@ def beam_search(
         if not 0 <= value < math.inf:
             raise UserError(name, expected="a number, 0 or more", got=value, exit_code=2)
     search = _Search(model, end, beam, n_best, length_alpha, coverage_beta, constraints or Constraints())
-    return search.run(source, full_lengths(source) if lengths is None else lengths)
+    return search.run(source, lengths_of(source, lengths))
 
 
 class _Search:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from elman.errors import UserError
 from elman.models.encoder_decoder import EncoderDecoder
+from elman.nn.sequences import Integers, as_lengths
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,9 @@ def next_log_probabilities(model: EncoderDecoder, hidden: Tensor) -> Tensor:
     return logits.to(torch.promote_types(logits.dtype, torch.float32)).log_softmax(-1)
 
 
-def full_lengths(source: Tensor) -> Tensor:
-    """The lengths (B,) of sources (B, S) without padding."""
-    return torch.full((source.shape[0],), source.shape[1], device=source.device)
+def lengths_of(source: Tensor, lengths: Integers | None) -> Tensor:
+    """The lengths (B,) of sources (B, S), all of them S where none were given."""
+    B, S = source.shape
+    if lengths is None:
+        return torch.full((B,), S, device=source.device)
+    return as_lengths(lengths, B, S, source.device, least=1)

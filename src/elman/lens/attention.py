@@ -20,6 +20,7 @@ from elman.lens.observe import Given, evaluating, given_to
 from elman.models import TransformerLM
 from elman.nn.attention import Attention
 from elman.nn.positions import rotate
+from elman.nn.sequences import Integers, as_tokens
 
 Weights = npt.NDArray[np.floating]  # (B, N, T, S)
 Floats = npt.NDArray[np.float64]
@@ -116,7 +117,7 @@ def previous_token_scores(every: Sequence[Weights], window: int | None = None) -
 
 
 def induction_scores(
-    model: TransformerLM, *, length: int = 24, rows: int = 64, tokens: Tensor | None = None, seed: int = 1
+    model: TransformerLM, *, length: int = 24, rows: int = 64, tokens: Integers | None = None, seed: int = 1
 ) -> HeadScores:
     """How much every head is an induction head.
 
@@ -138,7 +139,7 @@ def induction_scores(
     if length < 2:
         raise UserError("length", expected="at least 2 tokens that are repeated", got=length)
     generator = torch.Generator().manual_seed(seed)
-    known = torch.arange(model.vocab_size) if tokens is None else tokens
+    known = torch.arange(model.vocab_size) if tokens is None else as_tokens(tokens, model, dims=1)
     drawn = known[torch.randint(len(known), (rows, length), generator=generator)]
     twice = torch.cat((drawn, drawn), dim=1).to(next(model.parameters()).device)
     asked = np.arange(length, 2 * length)

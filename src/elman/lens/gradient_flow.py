@@ -22,6 +22,7 @@ from elman.errors import UserError
 from elman.lens.decay import Decay, fit_decay
 from elman.lens.observe import embed, evaluating, has_vectors_for_memory, named_leaves, read_vectors
 from elman.models import LanguageModel
+from elman.nn.sequences import Integers, as_tokens
 from elman.state import State, detach
 
 Floats = npt.NDArray[np.float64]
@@ -55,8 +56,8 @@ class GradientFlow:
 
 def gradient_flow(
     model: LanguageModel,
-    tokens: Tensor,
-    targets: Tensor,
+    tokens: Integers,
+    targets: Integers,
     state: State | None = None,
     *,
     resets: Tensor | None = None,
@@ -81,6 +82,8 @@ def gradient_flow(
     Raises:
         UserError: fewer than 2 steps.
     """
+    tokens = as_tokens(tokens, model)
+    targets = as_tokens(targets, model, "targets", dims=1)
     B, T = tokens.shape
     if T < 2 or B < 1:
         raise UserError("gradient flow", expected="at least one row of 2 tokens", got=f"{B} rows of {T}")

@@ -18,6 +18,7 @@ from torch import Tensor
 from elman.errors import UserError
 from elman.lens.observe import embed, evaluating, has_vectors_for_memory, read_vectors
 from elman.models import LanguageModel
+from elman.nn.sequences import Integers, as_tokens
 from elman.state import State, detach, leaves, map_state
 
 SQUARINGS = 14  # J^(2^14)
@@ -34,7 +35,7 @@ class StepJacobian:
 
 
 def step_jacobian(
-    model: LanguageModel, tokens: Tensor, state: State, layer: int = 0, *, resets: Tensor | None = None
+    model: LanguageModel, tokens: Integers, state: State, layer: int = 0, *, resets: Tensor | None = None
 ) -> StepJacobian:
     """The step Jacobians of a layer, one a row: from the memory `state` over the one token that is read next.
 
@@ -52,6 +53,7 @@ def step_jacobian(
     Raises:
         UserError: a model whose memory grows, or no such layer.
     """
+    tokens = as_tokens(tokens, model, dims=1)
     if not has_vectors_for_memory(model):
         raise UserError("step Jacobian", expected="a recurrent model", got="one whose memory grows with every step")
     if isinstance(state, Tensor) or not 0 <= layer < len(state):

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from elman.models import LanguageModel
+from elman.nn import sequences
 from elman.state import State, leaves
 
 M = TypeVar("M", bound=nn.Module)
@@ -57,8 +58,8 @@ def given_to(model: nn.Module, kind: type[M], call: Callable[[], object]) -> lis
 
 
 def embed(model: LanguageModel, tokens: Tensor) -> Tensor:
-    """The vectors that the model reads for tokens (B, T): (B, T, D), no gradient attached."""
-    return model.get_parameter("embedding.weight").detach()[tokens]
+    """The vectors that the model reads for int64 tokens (B, T): (B, T, D), no gradient attached."""
+    return sequences.embed(model.get_submodule("embedding"), tokens).detach()
 
 
 def read_vectors(

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from elman.lens.observe import evaluating
 from elman.models import EncoderDecoder
+from elman.nn.sequences import Integers, as_lengths, as_tokens
 
 Floats = npt.NDArray[np.float64]
 
@@ -39,25 +40,34 @@ def score_alignment(weights: Floats) -> AlignmentScores:
     return AlignmentScores(float(-(weights * logarithm).sum(-1).mean()), round(monotonicity, 12))
 
 
-def source_gradients(model: EncoderDecoder, source: Tensor, inputs: Tensor, targets: Tensor) -> Floats:
+def source_gradients(model: EncoderDecoder, source: Integers, inputs: Integers, targets: Integers) -> Floats:
     """How much each target token depends on each source token: ‖∂ log p(y_t) / ∂x_s‖, (T, S), of one pair.
 
     source (S,), inputs (T,) and targets (T,), each a row of `PairBatch`; x_s is the embedding of a source token.
     """
+    names = ("source", "inputs", "targets")
+    source, inputs, targets = (
+        as_tokens(row, model, name, dims=1)[None] for name, row in zip(names, (source, inputs, targets), strict=True)
+    )
     with evaluating(model), torch.enable_grad():
-        x, log_p = _embedded(model, source[None], None, inputs[None], targets[None])
+        x, log_p = _embedded(model, source, None, inputs, targets)
         norms = [torch.autograd.grad(one, x, retain_graph=True)[0][0].norm(dim=-1) for one in log_p[0]]
         return torch.stack(norms).double().cpu().numpy()
 
 
 def loss_gradients(
-    model: EncoderDecoder, source: Tensor, lengths: Tensor, inputs: Tensor, targets: Tensor
+    model: EncoderDecoder, source: Integers, lengths: Integers, inputs: Integers, targets: Integers
 ) -> list[Floats]:
     """‖∂L / ∂x_s‖ of the loss L = −Σ_t log p(y_t) of each pair, (S,) a pair without its padding.
 
     source (B, S), lengths (B,), inputs and targets (B, T), as in `PairBatch`. One backward pass serves all rows, since
     none depends on another.
     """
+    source = as_tokens(source, model, "source")
+    B, S = source.shape
+    lengths = as_lengths(lengths, B, S, source.device, least=1)
+    inputs = as_tokens(inputs, model, "inputs")
+    targets = as_tokens(targets, model, "targets")
     with evaluating(model), torch.enable_grad():
         x, log_p = _embedded(model, source, lengths, inputs, targets)
         (gradient,) = torch.autograd.grad(-log_p.sum(), x)

@@ -22,6 +22,7 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from elman.lens.observe import evaluating
 from elman.models import LanguageModel
+from elman.nn.sequences import Integers, as_tokens
 from elman.state import State
 from elman.train import bptt
 
@@ -56,8 +57,8 @@ def doubling_windows(steps: int) -> list[int]:
 
 def truncation(
     model: LanguageModel,
-    tokens: Tensor,
-    targets: Tensor,
+    tokens: Integers,
+    targets: Integers,
     state: State | None = None,
     *,
     resets: Tensor | None = None,
@@ -78,6 +79,8 @@ def truncation(
             k: the gradient is cut every k steps.
         warm_up: read everything once before, as the first call is slow for reasons of its own; `seconds` need it.
     """
+    tokens = as_tokens(tokens, model)
+    targets = as_tokens(targets, model, "targets")
     steps = tokens.shape[1]
     tried = sorted({min(k, steps) for k in windows or doubling_windows(steps)} | {steps})
     with evaluating(model), torch.enable_grad():

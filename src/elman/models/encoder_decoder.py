@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from elman.models.configuration import constructor_arguments
+from elman.nn.sequences import Integers
 from elman.state import State
 
 
@@ -17,10 +18,10 @@ class EncoderDecoder(nn.Module, ABC):
         state = model.encode(source, lengths)           what is remembered of the source
         logits, state = model(tokens, state)            softmax(logits[b, t]) = p(token t+1 | source, tokens ≤ t)
 
-    source (B, S) and tokens (B, T) int64; `lengths` (B,) integers, at least 1 for a source: what is beyond is
-    padding. The state of the decoder holds the memory of the source beside its own, so that the second line is a
-    language model's: decoding, truncation and export need know nothing of a source. Reading the target in pieces
-    equals reading it whole.
+    source (B, S) and tokens (B, T) integers; `lengths` (B,) integers, at least 1 for a source: what is beyond is
+    padding. All may be tensors, arrays or lists. The state of the decoder holds the memory of the source beside its
+    own, so that the second line is a language model's: decoding, truncation and export need know nothing of a source.
+    Reading the target in pieces equals reading it whole.
 
     The target begins with the token that ends it (`<eod>`), and so does the source end with it.
     """
@@ -42,11 +43,11 @@ class EncoderDecoder(nn.Module, ABC):
         return None
 
     @abstractmethod
-    def encode(self, source: Tensor, lengths: Tensor | None = None) -> State:
+    def encode(self, source: Integers, lengths: Integers | None = None) -> State:
         """source (B, S) -> the decoder's memory before the first target token, the batch first in every tensor."""
 
     @abstractmethod
-    def read(self, tokens: Tensor, state: State, *, lengths: Tensor | None = None) -> tuple[Tensor, State]:
+    def read(self, tokens: Integers, state: State, *, lengths: Integers | None = None) -> tuple[Tensor, State]:
         """Target tokens (B, T) -> hidden states (B, T, H), ready for `output`, and the memory after them."""
 
     def output(self, hidden: Tensor) -> Tensor:
@@ -54,7 +55,7 @@ class EncoderDecoder(nn.Module, ABC):
         return self.output_layer(hidden)
 
     @abstractmethod
-    def read_aligned(self, tokens: Tensor, state: State) -> tuple[Tensor, Tensor | None, State]:
+    def read_aligned(self, tokens: Integers, state: State) -> tuple[Tensor, Tensor | None, State]:
         """What `read` returns, and between the two where each step attends to: weights (B, T, S), 1 over S together.
 
         None for a model without attention. Where there are several heads or layers: their mean.
@@ -68,7 +69,7 @@ class EncoderDecoder(nn.Module, ABC):
     def stacked_maps(self) -> dict[Tensor, int]:
         """The matrices from hidden states to hidden states, and how many maps each holds, one above the other."""
 
-    def forward(self, tokens: Tensor, state: State, *, lengths: Tensor | None = None) -> tuple[Tensor, State]:
+    def forward(self, tokens: Integers, state: State, *, lengths: Integers | None = None) -> tuple[Tensor, State]:
         """Target tokens (B, T) -> logits (B, T, V) and the memory after them."""
         hidden, state = self.read(tokens, state, lengths=lengths)
         return self.output(hidden), state

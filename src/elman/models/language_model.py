@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from elman.models.configuration import constructor_arguments
+from elman.nn.sequences import Flags, Integers
 from elman.state import State
 
 
@@ -16,7 +17,8 @@ class LanguageModel(nn.Module, ABC):
 
         logits, state = model(tokens, state)            softmax(logits[b, t]) = p(token t+1 | tokens ≤ t)
 
-    tokens (B, T) int64, T ≥ 0; logits (B, T, V); state=None is a fresh memory.
+    tokens (B, T) integers, T ≥ 0; logits (B, T, V); state=None is a fresh memory. Tokens, lengths and resets are
+    tensors, arrays (what `tokenizer.encode` gives) or lists; what an embedding does not have is a `UserError` on a CPU.
 
     - `lengths` (B,) integers: the steps of a row from its length on are padding. They leave its memory as it
       was; their logits are finite and mean nothing.
@@ -40,11 +42,11 @@ class LanguageModel(nn.Module, ABC):
     @abstractmethod
     def read(
         self,
-        tokens: Tensor,
+        tokens: Integers,
         state: State | None = None,
         *,
-        lengths: Tensor | None = None,
-        resets: Tensor | None = None,
+        lengths: Integers | None = None,
+        resets: Flags | None = None,
     ) -> tuple[Tensor, State]:
         """tokens (B, T) -> the last layer's hidden states (B, T, H), ready for `output`, and the memory."""
 
@@ -58,11 +60,11 @@ class LanguageModel(nn.Module, ABC):
 
     def forward(
         self,
-        tokens: Tensor,
+        tokens: Integers,
         state: State | None = None,
         *,
-        lengths: Tensor | None = None,
-        resets: Tensor | None = None,
+        lengths: Integers | None = None,
+        resets: Flags | None = None,
     ) -> tuple[Tensor, State]:
         """tokens (B, T) -> logits (B, T, V) and the memory after them."""
         hidden, state = self.read(tokens, state, lengths=lengths, resets=resets)

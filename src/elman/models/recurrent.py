@@ -16,6 +16,7 @@ from elman.models.language_model import LanguageModel
 from elman.nn import GRU, LSTM, Elman
 from elman.nn.dropout import check_probability, embedding_dropout, locked_dropout
 from elman.nn.recurrent import Recurrent
+from elman.nn.sequences import Flags, Integers, as_lengths, as_resets, as_tokens, embed
 from elman.state import State, map_state
 
 CELLS: dict[str, type[Elman] | type[GRU] | type[LSTM]] = {"elman": Elman, "gru": GRU, "lstm": LSTM}
@@ -152,16 +153,20 @@ class RecurrentLM(LanguageModel):
 
     def read(
         self,
-        tokens: Tensor,
+        tokens: Integers,
         state: State | None = None,
         *,
-        lengths: Tensor | None = None,
-        resets: Tensor | None = None,
+        lengths: Integers | None = None,
+        resets: Flags | None = None,
     ) -> tuple[Tensor, State]:
         """tokens (B, T) -> the last layer's outputs (B, T, H), dropout applied, and the memory after them."""
-        memory = self.initial_state(tokens.shape[0]) if state is None else state
+        tokens = as_tokens(tokens, self)
+        B, T = tokens.shape
+        lengths = None if lengths is None else as_lengths(lengths, B, T, tokens.device)
+        resets = None if resets is None else as_resets(resets, B, T, tokens.device)
+        memory = self.initial_state(B) if state is None else state
         tokens = tokens.t()  # (T, B): the layers' kernels are time-major
-        x = self.embedding(tokens)  # (T, B, D)
+        x = embed(self.embedding, tokens)  # (T, B, D)
         x = embedding_dropout(x, tokens, self.vocab_size, self.dropout_embedding, training=self.training)
         dropouts = [self.dropout_input, *[self.dropout_hidden] * (self.num_layers - 1)]
         x, after = read_layers(

@@ -16,6 +16,7 @@ from elman.models.recurrent import CELLS, LSTMState, read_layers
 from elman.nn.alignment import Alignment, padding_mask
 from elman.nn.dropout import check_probability, locked_dropout
 from elman.nn.recurrent import Recurrent
+from elman.nn.sequences import Integers, as_lengths, as_tokens, embed
 from elman.state import State, leaves, map_state
 
 Attention = Literal["none", "additive", "dot", "general"]
@@ -142,12 +143,15 @@ class RecurrentEncoderDecoder(EncoderDecoder):
         """The name under which `elman.models.ENCODER_DECODERS` makes such a model: that of the cell."""
         return self.cell
 
-    def encode(self, source: Tensor, lengths: Tensor | None = None) -> RecurrentMemory:
+    def encode(self, source: Integers, lengths: Integers | None = None) -> RecurrentMemory:
         """source (B, S) -> the decoder's first memory."""
+        source = as_tokens(source, self, "source")
         B, S = source.shape
         if lengths is None:
             lengths = torch.full((B,), S, device=source.device)
-        x = self.source_embedding(source.t())  # (S, B, D): the layers are time-major
+        else:
+            lengths = as_lengths(lengths, B, S, source.device, least=1)
+        x = embed(self.source_embedding, source.t())  # (S, B, D): the layers are time-major
         finals: list[State] = []
         for layer in self.encoder:
             x = locked_dropout(x, self.dropout, training=self.training)
@@ -176,20 +180,25 @@ class RecurrentEncoderDecoder(EncoderDecoder):
                 crossed[0] = torch.tanh(crossed[0])  # an h lies between −1 and 1; a c is not bounded
             yield LSTMState(*crossed) if self.cell == "lstm" else crossed[0]
 
-    def read(self, tokens: Tensor, state: State, *, lengths: Tensor | None = None) -> tuple[Tensor, RecurrentMemory]:
+    def read(
+        self, tokens: Integers, state: State, *, lengths: Integers | None = None
+    ) -> tuple[Tensor, RecurrentMemory]:
         """Target tokens (B, T) -> hidden states (B, T, R) and the memory after them."""
         hidden, _, memory = self._decode(tokens, cast(RecurrentMemory, state), lengths)
         return hidden, memory
 
-    def read_aligned(self, tokens: Tensor, state: State) -> tuple[Tensor, Tensor | None, RecurrentMemory]:
+    def read_aligned(self, tokens: Integers, state: State) -> tuple[Tensor, Tensor | None, RecurrentMemory]:
         """What `read` returns, and between the two the attention of each step: weights (B, T, S)."""
         return self._decode(tokens, cast(RecurrentMemory, state), None)
 
     def _decode(
-        self, tokens: Tensor, memory: RecurrentMemory, lengths: Tensor | None
+        self, tokens: Integers, memory: RecurrentMemory, lengths: Integers | None
     ) -> tuple[Tensor, Tensor | None, RecurrentMemory]:
+        tokens = as_tokens(tokens, self)
+        B, T = tokens.shape
+        lengths = None if lengths is None else as_lengths(lengths, B, T, tokens.device)
         mask = padding_mask(memory.lengths, memory.values.shape[1])  # (B, S)
-        x = self.target_embedding(tokens.t())  # (T, B, D)
+        x = embed(self.target_embedding, tokens.t())  # (T, B, D)
         x = locked_dropout(x, self.dropout, training=self.training)
         if not self.input_feeding:
             h, layers = self._read_layers(x, memory.layers, lengths)

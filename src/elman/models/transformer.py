@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from elman.errors import UserError
 from elman.models.language_model import LanguageModel
-from elman.nn.arguments import check_lengths, check_resets
 from elman.nn.attention import causal_mask
 from elman.nn.dropout import Dropout, check_probability
 from elman.nn.positions import rotary, sinusoidal, step_positions
+from elman.nn.sequences import Flags, Integers, as_lengths, as_resets, as_tokens, embed
 from elman.nn.transformer import TransformerLayer
 from elman.state import State
 
@@ -101,25 +101,24 @@ class TransformerLM(LanguageModel):
 
     def read(
         self,
-        tokens: Tensor,
+        tokens: Integers,
         state: State | None = None,
         *,
-        lengths: Tensor | None = None,
-        resets: Tensor | None = None,
+        lengths: Integers | None = None,
+        resets: Flags | None = None,
     ) -> tuple[Tensor, TransformerState]:
         """tokens (B, T) -> normalised hidden states (B, T, H), and the memory after them."""
+        tokens = as_tokens(tokens, self)
         B, T = tokens.shape
-        if lengths is not None:
-            check_lengths(lengths, B, T)
-        if resets is not None:
-            check_resets(resets, B, T)
+        lengths = None if lengths is None else as_lengths(lengths, B, T, tokens.device)
+        resets = None if resets is None else as_resets(resets, B, T, tokens.device)
         memory = self.initial_state(B) if state is None else cast(TransformerState, state)
         cached = memory.keys[0].shape[2]
         positions = step_positions(memory.position, T, resets)  # (B, T)
         plainly_causal = cached == 0 and resets is None and (self.window is None or self.window >= T)
         mask = None if plainly_causal else causal_mask(positions, cached, self.window)
 
-        x = self.embedding(tokens)  # (B, T, H)
+        x = embed(self.embedding, tokens)  # (B, T, H)
         rotation = None
         if self.positions == "sinusoidal":
             x = x + sinusoidal(positions, self.hidden_size).to(x.dtype)
@@ -136,7 +135,7 @@ class TransformerLM(LanguageModel):
             kept_values.append(latest(values, size, padding))
 
         after = torch.cat((memory.position[:, None], positions + 1), dim=1)  # (B, T+1): after so many steps
-        position = after[:, -1] if lengths is None else after.gather(1, lengths.long()[:, None])[:, 0]
+        position = after[:, -1] if lengths is None else after.gather(1, lengths[:, None])[:, 0]
         return self.norm(x), TransformerState(tuple(kept_keys), tuple(kept_values), position)
 
     def output(self, hidden: Tensor) -> Tensor:

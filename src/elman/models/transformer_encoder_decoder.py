@@ -14,6 +14,7 @@ from elman.nn.alignment import padding_mask
 from elman.nn.attention import causal_mask
 from elman.nn.dropout import Dropout, check_probability
 from elman.nn.positions import sinusoidal, step_positions
+from elman.nn.sequences import Integers, as_lengths, as_tokens, embed
 from elman.nn.transformer import Norm, SourceMemory, TransformerLayer
 from elman.state import State
 
@@ -125,13 +126,15 @@ class TransformerEncoderDecoder(EncoderDecoder):
         """The most tokens of a source, and of a target: so many as there are positions learnt."""
         return self.max_positions if self.positions == "learned" else None
 
-    def encode(self, source: Tensor, lengths: Tensor | None = None) -> TransformerMemory:
+    def encode(self, source: Integers, lengths: Integers | None = None) -> TransformerMemory:
         """source (B, S) -> the decoder's memory before the first target token."""
+        source = as_tokens(source, self, "source")
         B, S = source.shape
         mask = None
         if lengths is None:
             lengths = torch.full((B,), S, device=source.device)
         else:
+            lengths = as_lengths(lengths, B, S, source.device, least=1)
             mask = padding_mask(lengths, S)[:, None, None]  # (B, 1, 1, S)
         x = self._embed(self.source_embedding, source, torch.arange(S, device=source.device))
         empty = x.new_zeros(B, self.num_heads, 0, self.hidden_size // self.num_heads)
@@ -144,26 +147,34 @@ class TransformerEncoderDecoder(EncoderDecoder):
         position = torch.zeros(B, dtype=torch.int64, device=source.device)
         return TransformerMemory(nothing, nothing, position, keys, values, lengths)
 
-    def read(self, tokens: Tensor, state: State, *, lengths: Tensor | None = None) -> tuple[Tensor, TransformerMemory]:
+    def read(
+        self, tokens: Integers, state: State, *, lengths: Integers | None = None
+    ) -> tuple[Tensor, TransformerMemory]:
         """Target tokens (B, T) -> normalised hidden states (B, T, H) and the memory after them."""
         return self._decode(tokens, cast(TransformerMemory, state), lengths)
 
-    def read_aligned(self, tokens: Tensor, state: State) -> tuple[Tensor, Tensor, TransformerMemory]:
+    def read_aligned(self, tokens: Integers, state: State) -> tuple[Tensor, Tensor, TransformerMemory]:
         """What `read` returns, and between the two the attention to the source, the mean over layers and heads."""
         attentions: list[Tensor] = []
         hidden, after = self._decode(tokens, cast(TransformerMemory, state), None, attentions)
         return hidden, torch.stack(attentions).mean(dim=(0, 2)), after
 
-    def cross_attentions(self, tokens: Tensor, state: State) -> list[Tensor]:
+    def cross_attentions(self, tokens: Integers, state: State) -> list[Tensor]:
         """The attention of each layer and head to the source: (B, N, T, S) a layer."""
         attentions: list[Tensor] = []
         self._decode(tokens, cast(TransformerMemory, state), None, attentions)
         return attentions
 
     def _decode(
-        self, tokens: Tensor, memory: TransformerMemory, lengths: Tensor | None, attentions: list[Tensor] | None = None
+        self,
+        tokens: Integers,
+        memory: TransformerMemory,
+        lengths: Integers | None,
+        attentions: list[Tensor] | None = None,
     ) -> tuple[Tensor, TransformerMemory]:
-        T = tokens.shape[1]
+        tokens = as_tokens(tokens, self)
+        B, T = tokens.shape
+        lengths = None if lengths is None else as_lengths(lengths, B, T, tokens.device)
         cached = memory.keys[0].shape[2]
         positions = step_positions(memory.position, T)  # (B, T)
         mask = causal_mask(positions, cached) if cached else None
@@ -183,7 +194,7 @@ class TransformerEncoderDecoder(EncoderDecoder):
 
     def _embed(self, embedding: nn.Module, tokens: Tensor, positions: Tensor) -> Tensor:
         """tokens (B, T), positions (T,) or (B, T) -> (B, T, H) of about unit variance, where they stand added."""
-        x = embedding(tokens) * self.hidden_size**0.5
+        x = embed(embedding, tokens) * self.hidden_size**0.5
         if self.positions == "learned":
             if positions.numel() and int(positions.max()) >= self.max_positions:
                 longest = int(positions.max()) + 1

@@ -1,4 +1,4 @@
-"""What a recurrent layer refuses: the exceptions, and nearly the words, of torch.nn."""
+"""What a recurrent layer refuses: the exceptions, and nearly the words, of torch.nn (sequences aside: `sequences`)."""
 
 from __future__ import annotations
 
@@ -113,29 +113,7 @@ def check_dim(x: Tensor, hx: tuple[Tensor, ...] | None, layer: str) -> None:
         raise RuntimeError(f"For {given}, {names} should also be {x.dim()}-D but got {got}")
 
 
-def check_lengths(lengths: Tensor, B: int, T: int) -> None:
-    """Raise `UserError` unless there is an integer from 0 to T for each of B rows.
-
-    The values are looked at only on a CPU, where that waits for no device, and not while compiling.
-    """
-    if lengths.is_floating_point() or lengths.dtype == torch.bool or lengths.shape != (B,):
-        got = f"{lengths.dtype} of shape {tuple(lengths.shape)}"
-        raise UserError("lengths", expected=f"integers of shape {(B,)}", got=got)
-    if B == 0 or lengths.device.type != "cpu" or torch.compiler.is_compiling():
-        return
-    if lengths.min() < 0 or lengths.max() > T:
-        raise UserError("lengths", expected=f"from 0 to {T} (the input's steps)", got=lengths.tolist())
-
-
-def check_resets(resets: Tensor, B: int, T: int) -> None:
-    """Raise `UserError` unless the mask is boolean and batch-first."""
-    if resets.dtype != torch.bool or resets.shape != (B, T):
-        got = f"{resets.dtype} of shape {tuple(resets.shape)}"
-        remedy = "(B, T) in this order, whatever batch_first is; (T,) for unbatched input"
-        raise UserError("resets", expected=f"a boolean mask of shape {(B, T)}", got=got, remedy=remedy)
-
-
-def check_packed(packed: PackedSequence, lengths: Tensor | None) -> None:
+def check_packed(packed: PackedSequence, lengths: object) -> None:
     """Raise `RuntimeError` unless each step is a vector, `UserError` if lengths are given twice."""
     if packed.data.dim() != 2:
         raise RuntimeError(f"input must have 2 dimensions, got {packed.data.dim()}")

@@ -10,6 +10,7 @@ from torch import Tensor
 from elman.kernels import Cell
 from elman.nn.layout import Steps
 from elman.nn.recurrent import Recurrent
+from elman.nn.sequences import Flags, Integers
 
 CELLS: dict[str, Cell] = {"tanh": "elman_tanh", "relu": "elman_relu"}
 
@@ -95,8 +96,8 @@ class Elman(Recurrent):
         input: Steps,
         hx: Tensor | None = None,
         *,
-        lengths: Tensor | None = None,
-        resets: Tensor | None = None,
+        lengths: Integers | None = None,
+        resets: Flags | None = None,
         return_states: bool = False,
     ) -> tuple[Steps, Tensor] | tuple[Steps, Tensor, Tensor]:
         """Read a window; see `Recurrent` for the arguments.

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from elman.nn.layout import Steps
 from elman.nn.recurrent import Recurrent
+from elman.nn.sequences import Flags, Integers
 
 
 class GRU(Recurrent):
@@ -92,8 +93,8 @@ class GRU(Recurrent):
         input: Steps,
         hx: Tensor | None = None,
         *,
-        lengths: Tensor | None = None,
-        resets: Tensor | None = None,
+        lengths: Integers | None = None,
+        resets: Flags | None = None,
         return_states: bool = False,
     ) -> tuple[Steps, Tensor] | tuple[Steps, Tensor, Tensor]:
         """Read a window; see `Recurrent` for the arguments.

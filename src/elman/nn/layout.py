@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from elman.kernels import CellState
+from elman.nn.sequences import as_resets
 
 Steps: TypeAlias = Tensor | PackedSequence
 Returned: TypeAlias = tuple[Steps, CellState, CellState]
@@ -72,6 +73,7 @@ def packed(
 ) -> tuple[Window, Callable[[Reading], Returned]]:
     """From a pack, read in its own order of rows (longest first); states and resets are in the order before packing."""
     x, lengths = pad_packed_sequence(PackedSequence(pack.data, pack.batch_sizes))  # (T, B, D)
+    T, B, _ = x.shape
 
     def back(reading: Reading) -> Returned:
         outputs = pack_padded_sequence(reading.outputs, lengths).data
@@ -85,7 +87,7 @@ def packed(
         x,
         None if state is None else tuple(_rows(part, pack.sorted_indices, dim=1) for part in state),
         lengths.to(x.device),
-        None if resets is None else _rows(resets, pack.sorted_indices, dim=0),
+        None if resets is None else _rows(as_resets(resets, B, T, x.device), pack.sorted_indices, dim=0),
     )
     return window, back
 

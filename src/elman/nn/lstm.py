@@ -10,6 +10,7 @@ from torch import Tensor
 from elman.kernels import CellState
 from elman.nn.layout import Steps
 from elman.nn.recurrent import Recurrent
+from elman.nn.sequences import Flags, Integers
 
 
 class LSTM(Recurrent):
@@ -105,8 +106,8 @@ class LSTM(Recurrent):
         input: Steps,
         hx: tuple[Tensor, Tensor] | None = None,
         *,
-        lengths: Tensor | None = None,
-        resets: Tensor | None = None,
+        lengths: Integers | None = None,
+        resets: Flags | None = None,
         return_states: bool = False,
     ) -> tuple[Steps, CellState] | tuple[Steps, CellState, CellState]:
         """Read a window; see `Recurrent` for the arguments.

@@ -18,6 +18,7 @@ from elman.nn.layout import Steps
 from elman.nn.noise import draw
 from elman.nn.one_step import read_one_step
 from elman.nn.parameters import suffix
+from elman.nn.sequences import Flags, Integers, as_lengths, as_resets, as_tensor
 from elman.nn.stack import read_stack
 from elman.nn.states import Form
 
@@ -33,8 +34,9 @@ class Recurrent(nn.Module):
     - `input` (T, B, D), with `batch_first` (B, T, D), unbatched (T, D), or a `PackedSequence`. T may be 0.
     - `hx` h (L, B, P), for the LSTM (h, c) with c (L, B, H); unbatched (L, ·). Default: zeros. Where `hidden_size`
       is a sequence, `hx` is a tuple with one such state for each layer, and so are the final and every other state.
-    - `lengths` (B,), integer, beside the input, in any order, zeros allowed: steps t >= length are padding.
-      They have zeros for outputs, leave the state alone, and what they hold (even NaN) changes nothing.
+    - `lengths` (B,), integers, beside the input, in any order, zeros allowed: steps t >= length are padding.
+      They have zeros for outputs, leave the state alone, and what they hold (even NaN) changes nothing. `lengths` and
+      `resets` are tensors, arrays or lists.
     - `resets` (B, T), boolean, always in this order (unbatched: (T,)): a new sequence begins at step t.
       Nothing passes the border in either direction: reading forward, the state is cleared before step t (at
       t = 0 the given one too); in reverse, between the steps t and t - 1 (so a final state is never cleared).
@@ -153,8 +155,8 @@ class Recurrent(nn.Module):
         self,
         input: Steps,
         hx: Any,
-        lengths: Tensor | None,
-        resets: Tensor | None,
+        lengths: Integers | None,
+        resets: Flags | None,
         return_states: bool,
     ) -> tuple[Any, ...]:
         """What every `forward` does: outputs, final state, and every state if asked for."""
@@ -167,8 +169,8 @@ class Recurrent(nn.Module):
         self,
         input: Steps,
         hx: CellState | None,
-        lengths: Tensor | None,
-        resets: Tensor | None,
+        lengths: Integers | None,
+        resets: Flags | None,
         return_states: bool,
     ) -> layout.Returned:
         """The same with the state as a tuple of tensors, and () for the states that were not asked for."""
@@ -187,10 +189,9 @@ class Recurrent(nn.Module):
         arguments.check_hidden(state, shapes)
         arguments.check_alike(x, state, self.state_form.words(), self._parameters.values())
         if lengths is not None:
-            arguments.check_lengths(lengths, B, T)
+            lengths = as_lengths(lengths, B, T, x.device)
         if resets is not None:
-            arguments.check_resets(resets, B, T)
-            resets = resets.transpose(0, 1)  # (T, B)
+            resets = as_resets(resets, B, T, x.device).transpose(0, 1)  # (T, B)
 
         weights = [[self.layer_weights(n, d) for d in range(self.num_directions)] for n in range(self.num_layers)]
         probabilities = (self.recurrent_dropout, self.zoneout, self.zoneout_cell)
@@ -242,9 +243,11 @@ class Recurrent(nn.Module):
         return not torch.compiler.is_compiling() and not torch.is_grad_enabled() and T > 1 and B >= 8
 
     def _arrange(
-        self, input: Steps, hx: CellState | None, lengths: Tensor | None, resets: Tensor | None
+        self, input: Steps, hx: CellState | None, lengths: Integers | None, resets: Flags | None
     ) -> tuple[layout.Window, Callable[[layout.Reading], layout.Returned]]:
         """The call in the one layout that is read, and the way back to its own."""
+        lengths = None if lengths is None else as_tensor("lengths", lengths, torch.int64)
+        resets = None if resets is None else as_tensor("resets", resets, torch.bool)
         if isinstance(input, PackedSequence):
             arguments.check_packed(input, lengths)
             return layout.packed(input, hx, resets, self.batch_first)

@@ -6,6 +6,7 @@ not in `model_fields_set`: `tasks.sizing` fills exactly those, and the resolved 
 
 from __future__ import annotations
 
+import re
 import reprlib
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,8 +16,9 @@ from typing import Any, Literal
 import yaml
 from pydantic import ValidationError
 
-from elman.errors import UserError, nearest
+from elman.errors import UserError, nearest, suggestion
 from elman.reading import Missing, parse_yaml, read_text
+from elman.synonyms import synonyms
 from elman.train.schedule import Budget
 from elman.train.settings import (
     DataSettings,
@@ -69,6 +71,23 @@ TASKS: dict[str, Sections] = {
 }
 # What has an argument of its own, or follows from it.
 NOT_SETTABLE = {"source", "target", "valid_target", "fingerprint"}
+# What is no setting, and where it is instead.
+OPTIONS = {
+    **dict.fromkeys(("epochs", "epoch", "n_epochs", "num_epochs", "max_epochs"), "the option --epochs N"),
+    **dict.fromkeys(
+        ("steps", "n_steps", "num_steps", "max_steps", "train_steps", "iters", "max_iters", "iterations", "updates"),
+        "the option --steps N",
+    ),
+    **dict.fromkeys(("for", "time", "minutes", "seconds", "hours", "max_time", "budget"), "the option --for 2m"),
+    **dict.fromkeys(("model", "kind", "cell", "arch", "architecture", "model_type", "rnn_type"), "the option --model"),
+    **dict.fromkeys(("out", "out_dir", "output_dir", "save_dir", "run"), "the option -o RUN"),
+    **dict.fromkeys(("source", "data", "dataset", "train_file"), "the argument DATA"),
+    **dict.fromkeys(("target", "targets"), "the argument TARGETS, after DATA"),
+    **dict.fromkeys(("valid_target", "valid_targets"), "the second file of --valid FILE TARGETS"),
+    "task": "the option --task",
+    **dict.fromkeys(("beam", "beam_size", "num_beams"), "an option of `elman predict`: --beam N"),
+    **dict.fromkeys(("temperature", "top_k", "top_p"), "an option of `elman generate`"),
+}
 
 
 class Settings(Section):
@@ -98,7 +117,7 @@ def build(tree: dict[str, Any]) -> Settings:
     if task not in TASKS:
         raise UserError(f"task: none called {task!r}", remedy=nearest(str(task), TASKS), exit_code=2)
     if kind not in TASKS[task].models:
-        raise UserError(f"model: no kind called {kind!r}", remedy=nearest(str(kind), TASKS[task].models), exit_code=2)
+        raise UserError(f"model: no kind called {kind!r}", remedy=_kind_remedy(str(kind), task), exit_code=2)
     sections = TASKS[task].of(kind)
     try:
         for name, section in sections.items():
@@ -200,15 +219,32 @@ def _told(error: ValidationError, task: Sections, sections: dict[str, type[Secti
     names = [str(part) for part in first["loc"]]
     if first["type"] == "missing":
         return UserError(".".join(names), expected="a value", got="none", exit_code=2)
-    return UserError(names[0], expected=_lower(message), got=reprlib.repr(first["input"]), exit_code=2)
+    remedy = ""
+    if first["type"] == "literal_error":
+        remedy = suggestion(str(first["input"]), re.findall("'(.*?)'", first["ctx"]["expected"]))
+    got = reprlib.repr(first["input"])
+    return UserError(names[0], expected=_lower(message), got=got, remedy=remedy, exit_code=2)
+
+
+def _kind_remedy(kind: str, task: str) -> str:
+    """Of an unknown kind of model, which may be the name of a task."""
+    models = TASKS[task].models
+    meant = [] if suggestion(kind, models) else synonyms(kind, TASKS.keys() - {task})
+    return f"it is --task {meant[0]}, with --model {', '.join(models)}" if meant else nearest(kind, models)
 
 
 def _remedy(key: str, task: Sections, sections: dict[str, type[Section]], otherwise: str) -> str:
-    """Which kinds of model have a setting that this one has not."""
-    kinds = sorted(kind for kind, section in task.models.items() if key in section.model_fields)
-    if not kinds or any(key in section.model_fields for section in sections.values()):
+    """Which option it is instead of a setting, or which kinds of model have a setting that this one has not."""
+    if (word := key.lower().replace("-", "_")) in OPTIONS:
+        return f"it is {OPTIONS[word]}"
+    here = {name for section in sections.values() for name in section.model_fields}
+    if key in here or synonyms(key, here):
         return otherwise
-    return f"it is one of --model {', '.join(kinds)}"
+    there = {name: section for section in task.models.values() for name in section.model_fields}
+    for name in (key, *synonyms(key, there)):
+        if kinds := sorted(kind for kind, section in task.models.items() if name in section.model_fields):
+            return f"{'it' if name == key else name} is one of --model {', '.join(kinds)}"
+    return otherwise
 
 
 def _lower(message: str) -> str:

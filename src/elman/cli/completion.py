@@ -1,0 +1,173 @@
+"""What a shell completes: values of options and arguments. Nothing here imports torch, which takes seconds."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Callable, Iterable, MutableMapping
+from pathlib import Path
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin
+
+import typer
+
+Completer = Callable[[typer.Context, str], list[str]]
+Words = Callable[[], Iterable[str]]
+
+# Who knows these imports torch; a test holds them equal.
+CELLS = ("elman", "gru", "lstm")
+SHAPES = ("grid", "step")
+PASSES = ("inference", "training")
+DTYPES = ("float32", "bfloat16")
+CLOCKS = ("wall", "cpu")
+BACKENDS = ("native", "torch", "reference")
+PARTS = ("gradients", "gates", "memory", "attention", "truncation", "clipping", "alignments", "source", "heads")
+EXPERIMENTS = (
+    "powers", "vanishing", "exploding-and-clipping", "truncation", "elman-1990", "adding", "copying", "temporal-order",
+    "gates", "bottleneck", "parallel", "book-or-index", "jsb", "mnist1d",
+)  # fmt: skip
+
+KEY = "_ELMAN_COMPLETE_KEY"  # of the environment: what stands before the = of the value that bash asks for
+
+
+def one_of(words: Words) -> Completer:
+    """Completes one word."""
+
+    def complete(ctx: typer.Context, incomplete: str) -> list[str]:
+        return list(words())
+
+    return complete
+
+
+def several_of(words: Words) -> Completer:
+    """Completes the last word of a list with commas, each word once."""
+
+    def complete(ctx: typer.Context, incomplete: str) -> list[str]:
+        before, comma, _ = incomplete.rpartition(",")
+        return [before + comma + word for word in words() if word not in before.split(",")]
+
+    return complete
+
+
+def tasks() -> list[str]:
+    """The names of the tasks."""
+    from elman.train.config import TASKS
+
+    return list(TASKS)
+
+
+def models() -> list[str]:
+    """The kinds of models of all tasks."""
+    from elman.train.config import TASKS
+
+    return list(dict.fromkeys(kind for task in TASKS.values() for kind in task.models))
+
+
+def tokenizers() -> list[str]:
+    """The kinds of tokenizers."""
+    from elman.train.settings import DataSettings
+
+    return known_values(DataSettings.model_fields["tokenizer"].annotation)
+
+
+def matches() -> tuple[str, ...]:
+    """What may be the same for all models of a comparison."""
+    from elman.compare.plan import Match
+
+    return get_args(Match)
+
+
+def run_folder(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Completes the folder of a run: here, in a folder that is here, or below what is written already."""
+    return sorted(str(path.parent) for deep in ("", "/*") for path in _begun(incomplete, f"*{deep}/config.yaml"))
+
+
+def data(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Completes a named source or a file. Where no source begins so, the shell completes files better by itself."""
+    from elman.data.endless import NAMED_PAIRS
+    from elman.data.sources import NAMED
+
+    named = [name for name in [*NAMED, *NAMED_PAIRS] if name.startswith(incomplete)]
+    files = sorted(_begun(incomplete, "*")) if named else []
+    return [*named, *(f"{file}/" if file.is_dir() else str(file) for file in files)]
+
+
+def _begun(incomplete: str, rest: str) -> Iterable[Path]:
+    """The paths that go on as a pattern says."""
+    folder, slash, name = incomplete.rpartition("/")
+    return Path(folder + slash).glob(glob.escape(name) + rest)
+
+
+def assignment(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Completes KEY=VALUE of `--set`: the settings of the task and the models, then the values that can be listed."""
+    from elman.train.config import NOT_SETTABLE, TASKS
+
+    task = TASKS[_task(ctx)]
+    kinds = str(ctx.params.get("model") or ctx.params.get("models") or "").split(",")
+    sections = [part for kind in kinds if kind in ["", *task.models] for part in task.of(kind or "lstm").items()]
+    fields = {key: field for _, section in sections for key, field in section.model_fields.items()}
+    if key := os.environ.get(KEY):
+        field = fields.get(key.rpartition(".")[2])
+        return known_values(field.annotation) if field else []
+    key, equals, _ = incomplete.partition("=")
+    if equals:
+        field = fields.get(key.rpartition(".")[2])
+        return [f"{key}={value}" for value in known_values(field.annotation)] if field else []
+    dotted = [f"{name}.{key}" for name, section in sections for key in section.model_fields]
+    return [
+        f"{key}=" for key in (dotted if "." in incomplete else fields) if key.rpartition(".")[2] not in NOT_SETTABLE
+    ]
+
+
+def _task(ctx: typer.Context) -> str:
+    from elman.data.pairs import holds_pairs
+
+    given = list(ctx.params.get("data") or ctx.args)  # these, where the option before the cursor has no value yet
+    if (said := ctx.params.get("task")) in tasks():
+        return str(said)
+    return "translation" if given and holds_pairs(given) else "language-modelling"
+
+
+def known_values(annotation: Any) -> list[str]:
+    """The values that a setting of this type can have, where they can be listed.
+
+    >>> known_values(Literal["char", "byte"]), known_values(bool), known_values(int | None)
+    (['char', 'byte'], ['true', 'false'], ['null'])
+    """
+    if get_origin(annotation) is Literal:
+        return [str(value) for value in get_args(annotation)]
+    if get_origin(annotation) in (Union, UnionType):
+        return [value for part in get_args(annotation) for value in known_values(part)]
+    return {bool: ["true", "false"], type(None): ["null"]}.get(annotation, [])
+
+
+def join_words(environment: MutableMapping[str, str]) -> None:
+    """Undo what bash does to the words of a command before it asks: it splits them at every =.
+
+    >>> asked = {"_ELMAN_COMPLETE": "complete_bash", "COMP_WORDS": "elman train x --set clip = no", "COMP_CWORD": "6"}
+    >>> join_words(asked)
+    >>> asked["COMP_WORDS"].split(), asked["COMP_CWORD"], asked[KEY]
+    (['elman', 'train', 'x', '--set', 'no'], '4', 'clip')
+    """
+    if environment.get("_ELMAN_COMPLETE") != "complete_bash":
+        return
+    given = environment.get("COMP_WORDS", "")
+    words = given.split("\n") if "\n" in given else given.split()  # bash's own script parts them by lines
+    words = words[: int(environment.get("COMP_CWORD") or 0) + 1]
+    if "=" not in words:
+        return
+    joined: list[str] = []
+    while words:
+        word, *words = words
+        if words[:1] == ["="]:
+            value = words[1] if len(words) > 1 else ""
+            words, is_last = words[2:], len(words) <= 2
+            if word.startswith("-"):
+                joined.append(word)
+            elif is_last:
+                environment[KEY] = word
+            else:
+                value = f"{word}={value}"
+            word = value
+        joined.append(word)
+    environment["COMP_WORDS"], environment["COMP_CWORD"] = "\n".join(joined), str(len(joined) - 1)

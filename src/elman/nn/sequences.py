@@ -1,0 +1,93 @@
+"""Tokens, lengths and resets as layers and models read them, in whichever form they were given.
+
+What is right already comes back as it is. Errors are one line, a `UserError`.
+"""
+
+from __future__ import annotations
+
+import reprlib
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from elman.errors import UserError
+
+Integers: TypeAlias = Tensor | Sequence[Any] | npt.NDArray[np.integer[Any]]
+"""Tokens or lengths: a tensor or array of integers of any size, or lists of them."""
+Flags: TypeAlias = Tensor | Sequence[Any] | npt.NDArray[np.bool_]
+"""Resets: a boolean tensor or array, or lists of booleans."""
+
+
+def as_tokens(tokens: Integers, model: nn.Module, name: str = "tokens", *, dims: int = 2) -> Tensor:
+    """int64 tokens (B, T), or of another number of `dims`. A tensor stays on its device, all else goes to the model's.
+
+    Whether an embedding has such tokens, `embed` sees.
+    """
+    if not isinstance(tokens, Tensor):
+        tokens = as_tensor(name, tokens, torch.int64, next(model.parameters()).device)
+    if tokens.dim() != dims:
+        remedy = "tokens[None] is a batch of one row" if dims == 2 and tokens.dim() == 1 else ""
+        shape = "(B, T)" if dims == 2 else f"{dims} dimension{'s'[: dims - 1]}"
+        raise UserError(name, expected=f"integers of shape {shape}", got=f"shape {tuple(tokens.shape)}", remedy=remedy)
+    if tokens.dtype == torch.int64:
+        return tokens
+    if not is_integral(tokens):
+        raise UserError(name, expected="integers", got=tokens.dtype)
+    return tokens.to(torch.int64)
+
+
+def embed(embedding: nn.Module, tokens: Tensor) -> Tensor:
+    """`embedding(tokens)`; raise `UserError` for a token that it does not have, where torch notices: on a CPU."""
+    try:
+        return embedding(tokens)
+    except IndexError as error:
+        last = embedding.get_parameter("weight").shape[0] - 1
+        got = f"{int(tokens.min())} to {int(tokens.max())}"
+        raise UserError("tokens", expected=f"from 0 to {last} (the vocabulary)", got=got) from error
+
+
+def as_lengths(lengths: Integers, B: int, T: int, device: torch.device, *, least: int = 0) -> Tensor:
+    """int64 lengths on a device; raise `UserError` unless there is an integer from `least` to T for each of B rows.
+
+    The values are looked at only on a CPU, where that waits for no device, and not while compiling.
+    """
+    lengths = as_tensor("lengths", lengths, torch.int64)
+    if not is_integral(lengths) or lengths.shape != (B,):
+        got = f"{lengths.dtype} of shape {tuple(lengths.shape)}"
+        raise UserError("lengths", expected=f"integers of shape {(B,)}", got=got)
+    lengths = lengths.to(torch.int64)
+    seen = B > 0 and lengths.device.type == "cpu" and not torch.compiler.is_compiling()
+    if seen and (lengths.min() < least or lengths.max() > T):
+        raise UserError("lengths", expected=f"from {least} to {T} (the input's steps)", got=lengths.tolist())
+    return lengths.to(device)
+
+
+def as_resets(resets: Flags, B: int, T: int, device: torch.device) -> Tensor:
+    """A boolean mask on a device; raise `UserError` unless it is batch-first."""
+    resets = as_tensor("resets", resets, torch.bool)
+    if resets.dtype != torch.bool or resets.shape != (B, T):
+        got = f"{resets.dtype} of shape {tuple(resets.shape)}"
+        remedy = "(B, T) in this order, whatever batch_first is; (T,) for unbatched input"
+        raise UserError("resets", expected=f"a boolean mask of shape {(B, T)}", got=got, remedy=remedy)
+    return resets.to(device)
+
+
+def as_tensor(name: str, values: Any, empty: torch.dtype, device: torch.device | None = None) -> Tensor:
+    """A tensor as it is; numbers, lists and arrays as one, of a dtype where they are empty and so have none."""
+    if isinstance(values, Tensor):
+        return values
+    try:
+        tensor = torch.tensor(values, device=device)
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
+        got = f"{type(values).__name__} {reprlib.repr(values)}"
+        raise UserError(name, expected="a tensor, an array or lists of equal lengths", got=got) from error
+    return tensor if tensor.numel() else tensor.to(empty)
+
+
+def is_integral(values: Tensor) -> bool:
+    """Whether its dtype is one of integers; a boolean is none."""
+    return not (values.is_floating_point() or values.is_complex() or values.dtype == torch.bool)

@@ -1,0 +1,70 @@
+"""What `elman train` and `elman compare` do with data that are no text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from elman.cli import run as command
+
+Fails = Callable[[list[str | Path], int], str]
+SMALL = ["--set", "hidden_size=8", "--set", "embedding_size=6", "--set", "lanes=2", "--set", "k1=8"]
+TABLE = "date,load,oil\n" + "".join(f"2016-07-01 {hour:02}:00,{hour}.5,30\n" for hour in range(24)) * 9
+REMEDY = "; --task language-modelling trains on its characters all the same"
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    (tmp_path / "tables").mkdir()
+    path = tmp_path / "tables" / "ett.csv"
+    path.write_text(TABLE)
+    return path
+
+
+def test_a_table_is_not_taken_for_a_text(table: Path, tmp_path: Path, plain_text: Path, fails: Fails) -> None:
+    wide = tmp_path / "wide.tsv"
+    wide.write_text(TABLE.replace(",", "\t"))
+    run = tmp_path / "run"
+    for arguments in ([table], [table.parent], [wide], [plain_text, "--valid", table]):
+        line = fails(["train", *arguments, "-o", run, "--steps", "2"], 2)
+        assert "looks like a table (" in line
+        assert ", 3 columns)" in line
+        assert line.endswith(REMEDY)
+        assert not run.exists()
+
+
+def test_a_table_is_trained_on_where_the_task_is_said(table: Path, tmp_path: Path) -> None:
+    train = ["train", str(table), "-o", str(tmp_path / "run"), *SMALL, "--steps"]
+    assert command([*train, "2", "--task", "language-modelling"]) == 0
+    assert command([*train, "3", "--resume"]) == 0  # the run knows its task
+    settings = tmp_path / "settings.yaml"
+    settings.write_text("task: language-modelling\n")
+    assert command([*train, "2", "--overwrite", "--config", str(settings)]) == 0
+
+
+def test_compare_reads_a_table_where_the_task_is_said(
+    table: Path, tmp_path: Path, plain_text: Path, fails: Fails
+) -> None:
+    small = ["--models", "gru,elman", "--steps", "2", "--parameters", "5000", *SMALL[4:]]
+    folder = tmp_path / "comparison"
+    for arguments in ([table], [plain_text, "--valid", table]):
+        line = fails(["compare", *arguments, "-o", folder, *small], 2)
+        assert "ett.csv looks like a table (CSV, 3 columns): expected a text" in line
+        assert line.endswith(REMEDY)
+    assert not folder.exists()
+    assert command(["compare", str(table), "-o", str(folder), *small, "--task", "language-modelling"]) == 0
+
+
+def test_compare_says_that_it_reads_no_pairs(tmp_path: Path, plain_text: Path, fails: Fails) -> None:
+    pairs = tmp_path / "pairs.tsv"
+    pairs.write_text("a\tb\n" * 9)
+    remedy = "; for pairs, `elman train` a run of each --model, and `elman evaluate` each"
+    for arguments, got in (
+        ([plain_text, plain_text], "2 files"),
+        ([pairs], "pairs"),
+        (["numbers-en"], "pairs"),
+        ([plain_text, "--task", "translation"], "--task translation"),
+    ):
+        assert fails(["compare", *arguments], 2) == f"elman: compare: expected one text, got {got}{remedy}"

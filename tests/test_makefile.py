@@ -16,7 +16,7 @@ pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="make is no
 
 
 def commands(*arguments: str) -> str:
-    """What make would run, had it made nothing yet; a make that runs these tests hands down its own choices no further."""
+    """What make would run, had it made nothing yet and were it no make that runs these tests."""
     own = {name: value for name, value in os.environ.items() if name not in {"MAKEFLAGS", "MFLAGS", "MAKELEVEL"}}
     make = ["make", "--dry-run", "--always-make", *arguments]
     return subprocess.run(make, cwd=ROOT, env=own, capture_output=True, text=True, check=True).stdout

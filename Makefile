@@ -1,6 +1,9 @@
 # Everything happens in .venv, made on the first call. Only Python >= 3.11 and make are needed beforehand.
+# make test TORCH=2.14.1 takes another torch than constraints-dev.txt, in a .venv-2.14.1 of its own; so does every target.
 PYTHON ?= python3
-VENV   := .venv
+TORCH  :=
+VENV   := .venv$(TORCH:%=-%)
+PINNED := $(if $(TORCH),torch==$(TORCH),-c constraints-dev.txt torch)
 NATIVE := src/elman/kernels/native
 BIN    := $(VENV)/bin
 
@@ -15,8 +18,8 @@ setup: $(VENV)/.installed  ## make .venv and install elman with all its extras
 $(VENV)/.installed: pyproject.toml setup.py constraints-dev.txt $(wildcard $(NATIVE)/*.cpp $(NATIVE)/*.h)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'elman needs Python >= 3.11: make PYTHON=python3.12 ...' >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints-dev.txt torch
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints-dev.txt -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PINNED)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PINNED) -e '.[dev]'
 	@touch $@
 
 demo: setup       ## train on the Python standard library for a minute, write with the model, look at its memory
@@ -68,4 +71,4 @@ bench: setup      ## the benchmarks that need no data (see benchmarks/README.md)
 	$(BIN)/elman bench
 
 clean:            ## remove what was built
-	rm -rf $(VENV) build src/elman/kernels/native/_core.* dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-* build src/elman/kernels/native/_core.* dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -8,8 +8,9 @@ import pytest
 
 # Two test workers on two cores: one thread each. Set before torch is first imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-# After `nohup` a hangup would be ignored here and in every process that a test starts.
+# After `nohup`, or a script's `&`, these would be ignored here and in every process that a test starts.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -15,11 +15,7 @@ from elman.kernels.reference import KERNELS as REFERENCE
 from elman.kernels.seam import GATES, Weights
 from elman.nn import GRU, LSTM, Elman
 
-pytestmark = [
-    pytest.mark.skipif(instruction_set() is None, reason="the native kernels are not built"),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore::FutureWarning"),
-]
+pytestmark = pytest.mark.skipif(instruction_set() is None, reason="the native kernels are not built")
 LAYERS = {"elman": Elman, "gru": GRU, "lstm": LSTM}
 
 

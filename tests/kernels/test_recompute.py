@@ -277,7 +277,6 @@ def test_many_chunks_add_up_in_bfloat16_too(backend: str):
         assert bias.grad.item() == 1000
 
 
-@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")  # torch's own use of it, in forward mode
 @every_cell
 def test_transforms_read_the_window_whole(cell: Cell):
     inputs = make(cell, 6, 2, 3, 4)

@@ -228,7 +228,6 @@ def test_per_sample_gradients(make, options, backend):
 
 
 @layers
-@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")  # torch's own use of it, in forward mode
 @pytest.mark.parametrize("backend", ["reference", None])
 def test_forward_mode(make, options, backend):
     torch.manual_seed(0)

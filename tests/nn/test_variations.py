@@ -257,7 +257,6 @@ def test_compiled_it_is_what_it_was(make: type, options: dict[str, Any]):
 
 
 @varied
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own
 def test_functional_transforms(make: type, options: dict[str, Any]):
     torch.manual_seed(0)
     layer = make(2, 3, **options).eval().double()

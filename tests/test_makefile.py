@@ -1,0 +1,40 @@
+"""`make` takes the torch that it is told to, in a virtual environment of its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+CHOSEN = "0.0.1"  # no release: its environment is never there
+
+pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+
+
+def commands(*arguments: str) -> str:
+    """What make would run, had it made nothing yet and were it no make that runs these tests."""
+    own = {name: value for name, value in os.environ.items() if name not in {"MAKEFLAGS", "MFLAGS", "MAKELEVEL"}}
+    make = ["make", "--dry-run", "--always-make", *arguments]
+    return subprocess.run(make, cwd=ROOT, env=own, capture_output=True, text=True, check=True).stdout
+
+
+def test_another_torch_leaves_the_pinned_one_alone() -> None:
+    run = commands("test", f"TORCH={CHOSEN}").splitlines()
+    installed = [line for line in run if "pip install" in line]
+    assert installed
+    assert all(f"torch=={CHOSEN}" in line and "constraints-dev.txt" not in line for line in installed)
+    assert any("pytest" in line for line in run)
+    assert all(f".venv-{CHOSEN}/bin/" in line for line in run if "/bin/" in line)
+
+
+def test_without_a_choice_the_pinned_torch_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCH", CHOSEN)  # a variable of the shell is no choice
+    run = commands("test").splitlines()
+    installed = [line for line in run if "pip install" in line]
+    assert installed
+    assert all("-c constraints-dev.txt" in line and "torch==" not in line for line in installed)
+    assert all(".venv/bin/" in line for line in run if "/bin/" in line)

@@ -75,7 +75,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "an unknown setting": (lambda run: change_config(run, hiden_size=3), "did you mean 'hidden_size'?"),
     "a setting of the wrong type": (
         lambda run: change_config(run, hidden_size="big"),
-        "config.json: hidden_size of the model 'lstm': expected int, got 'big'",
+        "config.json: hidden_size: expected int, got 'big'",
     ),
     "a setting that is a mapping": (lambda run: change_config(run, dropout_hidden={}), "expected float, got {}"),
     "a size beyond all memory": (lambda run: change_config(run, hidden_size=10**6), "holds another model's weights"),

@@ -11,7 +11,7 @@ import stat
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast, get_args, get_origin
 
 import yaml
 from pydantic import TypeAdapter, ValidationError
@@ -113,6 +113,8 @@ def check_type(value: object, kind: Any, what: str) -> None:
         _adapter(kind).validate_python(value, strict=True)
     except ValidationError:
         expected = getattr(kind, "__name__", None) or str(kind).replace("typing.", "")
+        if get_origin(kind) is Literal:
+            expected = " or ".join(map(str, get_args(kind)))
         raise UserError(what, expected=expected, got=reprlib.repr(value)) from None
 
 

@@ -77,7 +77,7 @@ def _build(models: Mapping[str, Callable[..., M]], config: Mapping[str, Any], ne
     for argument, value in arguments.items():
         if argument not in known:
             raise UserError(f"{argument}: no setting of the model {name!r}", remedy=nearest(argument, known))
-        check_type(value, types[argument], f"{argument} of the model {name!r}")
+        check_type(value, types[argument], argument)
     for argument in needed:
         if argument not in arguments:
             raise UserError(f"{argument}: the model {name!r} needs it")

@@ -11,6 +11,7 @@ import csv
 import re
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 
@@ -189,8 +190,8 @@ def beginning(path: Path) -> bytes:
     Errors: as those of reading all of it.
     """
     begin = b""
-    with open_binary(path) as raw:
-        for block in decompress(raw, path):
+    with open_binary(path) as raw, closing(decompress(raw, path)) as blocks:
+        for block in blocks:
             begin += block
             if len(begin) >= BEGINNING:
                 break

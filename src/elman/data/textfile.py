@@ -11,7 +11,7 @@ import codecs
 import gzip
 import json
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -78,7 +78,7 @@ def open_binary(path: Path) -> BinaryIO:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
 
 
-def decompress(raw: BinaryIO, path: Path) -> Iterator[bytes]:
+def decompress(raw: BinaryIO, path: Path) -> Generator[bytes, None, None]:
     """The bytes of a plain, .gz or .zst file, block by block."""
     suffix = path.suffix.lower()
     try:

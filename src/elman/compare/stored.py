@@ -61,6 +61,15 @@ class Trial(TypedDict):
 
 
 @with_config(_OPEN)
+class Data(TypedDict):
+    """What all were trained on."""
+
+    training_tokens: int
+    validation_tokens: int
+    vocabulary: int
+
+
+@with_config(_OPEN)
 class Known(TypedDict):
     """`comparison.json`: what seed and data decide."""
 
@@ -70,7 +79,7 @@ class Known(TypedDict):
     trials: dict[str, list[Trial]]
     runs: dict[str, Result]
     parameters: NotRequired[dict[str, int]]
-    data: NotRequired[dict[str, int]]
+    data: NotRequired[Data]
 
 
 @with_config(_OPEN)

@@ -16,12 +16,13 @@ SOURCE = Path(elman.__file__).parent
 FILES = sorted(SOURCE.rglob("*.py"))
 
 # A part may import itself and what is named beside it, and nothing else of elman.
-GROUND = {"errors", "state", "atomic", "reading"}
+GROUND = {"errors", "state", "atomic", "reading", "strict_json"}
 BELOW: dict[str, set[str]] = {
     "errors": set(),
     "state": set(),
     "atomic": {"errors"},
     "reading": {"errors"},
+    "strict_json": set(),
     "kernels": GROUND,
     "nn": GROUND | {"kernels"},
     "models": GROUND | {"kernels", "nn"},
@@ -37,7 +38,8 @@ BELOW: dict[str, set[str]] = {
     "inspection": GROUND
     | {"kernels", "nn", "models", "data", "train", "runs", "lens", "report", "decode", "environment"},
     "tasks": GROUND | {"kernels", "nn", "models", "data", "train", "runs", "environment", "metrics", "decode", "lens"},
-    "compare": GROUND | {"models", "data", "train", "tasks", "decode", "runs", "lens", "report", "inspection"},
+    "compare": GROUND
+    | {"models", "data", "train", "tasks", "decode", "runs", "metrics", "lens", "report", "inspection"},
     "lab": GROUND | {"kernels", "nn", "models", "data", "train", "lens", "report", "inspection", "environment"},
 }
 BELOW["cli"] = set(BELOW)

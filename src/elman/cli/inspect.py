@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from elman.cli.console import Display, clock, say
+from elman.cli.console import Display, clock, print_json, say
 
 
 def command(
@@ -45,7 +44,7 @@ def command(
         atomic.write_text(place, found.html())
         say(f"the report is in {place} ({place.stat().st_size / 1e6:.1f} MB, {clock(time.perf_counter() - begun)})")
     if as_json:
-        print(json.dumps(found.numbers))
+        print_json(found.numbers)
         return
     for line in found.lines:
         print(line)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import math
 import sys
 from collections.abc import Iterable, Iterator
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from elman.cli.alignment import alignment_lines
-from elman.cli.console import Display, say
+from elman.cli.console import Display, print_json, say
 from elman.cli.sampling_options import MinP, TopK, TopP
 from elman.errors import UserError
 
@@ -100,7 +99,7 @@ def command(
     for translation in _translated(translator, file):
         if as_json:
             record = _record(translation, getattr(search, "seed", None), nbest)
-            print(json.dumps(record, ensure_ascii=False), flush=True)
+            print_json(record, ensure_ascii=False)
         else:
             print(*_lines(translation, nbest), sep="\n", flush=True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -154,7 +155,7 @@ def _search(
         tree = settings_tree(_here(settings, plan), plan.seed, factor, TRIAL_SHARE)
         try:
             finished, _ = train(tree, store.folder / "trials" / f"{model}-{number}", stop, partial(progress, stage))
-            loss: float | None = finished.best
+            loss = finished.best if math.isfinite(finished.best) else None
         except UserError as error:
             if "not finite" not in str(error):
                 raise

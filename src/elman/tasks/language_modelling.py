@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from elman.data.lanes import Lanes
 from elman.data.tokenfile import TokenFile
 from elman.metrics.perplexity import perplexity
+from elman.metrics.words import words
 from elman.models import LanguageModel
 from elman.state import State
 from elman.tasks.adaptive_truncation import AdaptiveTruncation
@@ -78,7 +79,7 @@ class LanguageModelling:
 
     def describe(self, metrics: dict[str, float]) -> str:
         """Loss and bits a character, and the window that was chosen."""
-        text = f"{metrics['loss']:.4f} nats a token, {metrics['bits_per_character']:.4f} bits a character"
+        text = f"{words(metrics['loss'])} nats a token, {words(metrics['bits_per_character'])} bits a character"
         return f"{text}, k2 {metrics['k2']:.0f}" if "k2" in metrics else text
 
     def initial_state(self, model: nn.Module) -> State:

@@ -16,7 +16,7 @@ SOURCE = Path(elman.__file__).parent
 FILES = sorted(SOURCE.rglob("*.py"))
 
 # A part may import itself and what is named beside it, and nothing else of elman.
-GROUND = {"errors", "synonyms", "state", "atomic", "reading"}
+GROUND = {"errors", "synonyms", "state", "atomic", "reading", "strict_json"}
 BELOW: dict[str, set[str]] = {
     "synonyms": set(),
     "errors": {"synonyms"},
@@ -24,6 +24,7 @@ BELOW: dict[str, set[str]] = {
     "atomic": {"errors"},
     "reading": {"errors"},
     "locking": set(),
+    "strict_json": set(),
     "kernels": GROUND,
     "nn": GROUND | {"kernels"},
     "models": GROUND | {"kernels", "nn", "environment"},
@@ -39,7 +40,8 @@ BELOW: dict[str, set[str]] = {
     "inspection": GROUND
     | {"kernels", "nn", "models", "data", "train", "runs", "lens", "report", "decode", "environment"},
     "tasks": GROUND | {"kernels", "nn", "models", "data", "train", "runs", "environment", "metrics", "decode", "lens"},
-    "compare": GROUND | {"models", "data", "train", "tasks", "decode", "runs", "lens", "report", "inspection"},
+    "compare": GROUND
+    | {"models", "data", "train", "tasks", "decode", "runs", "metrics", "lens", "report", "inspection"},
     "lab": GROUND | {"kernels", "nn", "models", "data", "train", "lens", "report", "inspection", "environment"},
 }
 BELOW["cli"] = set(BELOW)

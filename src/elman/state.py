@@ -63,6 +63,17 @@ def select_rows(state: State, rows: Tensor) -> State:
     return map_state(lambda x: x[rows], state)
 
 
+def put_rows(state: State, rows: Tensor, others: State) -> State:
+    """A copy whose rows at `rows` (integer (K,), each once) are the K rows of another state of the same tree.
+
+    >>> put_rows(torch.tensor([[1.0], [2.0]]), torch.tensor([1]), torch.tensor([[5.0]]))
+    tensor([[1.],
+            [5.]])
+    """
+    new = leaves(others)
+    return map_state(lambda x: x.index_copy(0, rows, next(new)), state)
+
+
 def reset_rows(state: State, rows: Tensor) -> State:
     """Give the rows where `rows` (boolean (B,)) is true a fresh memory.
 

@@ -34,8 +34,19 @@ def test_evaluate(trained: Path, plain_text: Path, tmp_path: Path, capsys: pytes
     assert report["perplexity"] == pytest.approx(math.exp(report["loss"]))
     assert report["seconds"] > 0
     assert err == ""
+    assert (report["exact"], report["lanes"], report["run_up"]) == (True, None, None)
     text, _ = said(["evaluate", trained, plain_text], capsys)
-    assert f"{report['loss']:.4f} nats a token" in text
+    assert f"{report['loss']:.4f} nats a token\n" in text
+
+
+def test_evaluate_in_lanes_says_that_it_approximates(
+    trained: Path, plain_text: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = json.loads(said(["evaluate", trained, plain_text, "--lanes", "3", "--json"], capsys)[0])
+    assert (report["exact"], report["lanes"], report["run_up"]) == (False, 3, 256)
+    text, _ = said(["evaluate", trained, plain_text, "--lanes", "3"], capsys)
+    assert "nats a token, approximately: 3 lanes, each after a run-up of 256 tokens\n" in text
+    assert json.loads(said(["evaluate", trained, plain_text, "--lanes", "1", "--json"], capsys)[0])["exact"]
 
 
 def test_evaluate_says_what_is_unknown(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,7 +14,7 @@ from torch import Tensor, nn
 from elman.errors import UserError
 from elman.state import State
 from elman.train.journal import read
-from elman.train.loop import VALIDATION_SHARE, Event, Finished, Rhythm, Validated, fit
+from elman.train.loop import Event, Finished, Validated, fit
 from elman.train.objective import Loss, Place
 from elman.train.schedule import Budget
 from elman.train.settings import TrainSettings
@@ -236,28 +235,6 @@ def test_a_validation_that_is_not_finite_is_never_the_best(tmp_path: Path) -> No
     made = training(Track(validations=[math.nan, 5.0, math.nan]), steps=3, validate_every=1)
     assert [event.improved for event in fit(made, tmp_path) if isinstance(event, Validated)] == [False, True, False]
     assert made.counters.best == 5.0
-
-
-def test_a_time_budget_waits_with_a_first_validation_that_would_eat_it() -> None:
-    """A tenth of the budget read 1,000 targets, so 10,000 of validation would take it all."""
-    made: Any = SimpleNamespace(
-        settings=TrainSettings(),
-        budget=Budget(100, "seconds"),
-        objective=SimpleNamespace(validation_size=10_000, training_size=1, batches=lambda epoch: 1),
-        counters=SimpleNamespace(targets=0),
-        progress=0.0,
-        seconds=0.0,
-    )
-    rhythm = Rhythm(made)
-    made.progress, made.counters.targets = 0.1, 1_000
-    assert not rhythm.validation_due()
-    made.progress = 0.99
-    assert not rhythm.validation_due()
-    made.objective.validation_size = 1_000 * VALIDATION_SHARE
-    made.progress = 0.0
-    rhythm = Rhythm(made)
-    made.progress, made.counters.targets = 0.1, 2_000
-    assert rhythm.validation_due()
 
 
 def test_a_run_whose_checkpoints_are_gone_is_not_begun_anew_in_silence(tmp_path: Path) -> None:

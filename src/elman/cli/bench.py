@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Annotated
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from elman.cli import bounds, completion
-from elman.cli.console import Display, say
+from elman.cli.console import Display, print_json, say
 from elman.cli.signals import Stop
 from elman.errors import UserError, missing_extra, nearest
 
@@ -111,7 +110,7 @@ def command(
     if not report["complete"]:
         say("stopped; this is what was measured until then")
     if as_json:
-        print(json.dumps(report))
+        print_json(report)
     else:
         print(*bench.table(report), sep="\n")
     # A signal that came with the last line has interrupted nothing.

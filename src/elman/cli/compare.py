@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
@@ -11,7 +10,7 @@ import typer
 
 from elman.cli import bounds, completion
 from elman.cli.budget import choose_budget
-from elman.cli.console import Display, clock, say
+from elman.cli.console import Display, clock, print_json, say
 from elman.cli.signals import Stop
 from elman.cli.train_arguments import choose_text
 from elman.errors import UserError
@@ -142,7 +141,7 @@ def _report(plan: Plan, store: Store, as_json: bool, seconds: float) -> None:
     atomic.write_text(place, drawing.html(plan, store))
     say(f"the report is in {place} ({clock(seconds)})")
     if as_json:
-        print(json.dumps(conclusion.summary(plan, store)))
+        print_json(conclusion.summary(plan, store))
         return
     ranked = conclusion.outcomes(plan, store.known)
     for line in conclusion.aligned(conclusion.RESULT_HEADINGS, conclusion.result_rows(ranked)):

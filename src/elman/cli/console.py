@@ -5,10 +5,13 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Column
+
+from elman.strict_json import dumps
 
 PLAIN_SECONDS = 10.0  # between two plain lines
 
@@ -19,6 +22,11 @@ def say(line: str = "") -> None:
         return
     with contextlib.suppress(OSError):
         print(line, file=sys.stderr, flush=True)
+
+
+def print_json(value: Any, *, ensure_ascii: bool = True) -> None:
+    """One line of JSON on stdout, for whoever reads with a program; a number that is not finite is null."""
+    print(dumps(value, ensure_ascii=ensure_ascii), flush=True)
 
 
 def clock(seconds: float) -> str:

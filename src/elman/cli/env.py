@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 import typer
+
+from elman.cli.console import print_json
 
 
 def command(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False) -> None:
@@ -14,7 +15,7 @@ def command(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON
 
     report = describe()
     if as_json:
-        print(json.dumps(report))
+        print_json(report)
         return
     for name in ("elman", "python", "platform", "processor", "native", "cores", "threads"):
         print(f"{name:12}{report[name] or 'not built'}")

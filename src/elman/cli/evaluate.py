@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import math
 import tempfile
 import time
 from pathlib import Path
@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from elman.cli import bounds, completion
-from elman.cli.console import Display, clock, say
+from elman.cli.console import Display, clock, print_json, say
 from elman.errors import UserError
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from elman.runs import Run, TranslationRun
 
 
@@ -35,7 +37,13 @@ def command(
     ],
     lanes: Annotated[
         int | None,
-        typer.Option(help="A text is read in so many parts side by side; 1 reads it in one go.", min=1),
+        typer.Option(
+            help="An approximation: a text is read in N parts side by side, each after a run-up of 256 tokens, and "
+            "what lies further back is not known to it. 1, and the default, are exact: the memory is carried through "
+            "the whole text.",
+            metavar="N",
+            min=1,
+        ),
     ] = None,
     beam: Annotated[
         int,
@@ -69,16 +77,29 @@ def command(
     seconds = time.perf_counter() - begun
     report = {"run": run, "data": data if len(data) > 1 else data[0], **report, "seconds": round(seconds, 3)}
     if as_json:
-        print(json.dumps(report))
-    else:
+        print_json(report)
+    if math.isnan(report["loss"]):
+        raise _not_a_number(run, loaded.model)
+    if not as_json:
         for name, value in [*lines, ("time", clock(seconds))]:
             print(f"{name:<18}  {value}")
     raise typer.Exit(1 if report.get("too_long") else 0)
 
 
+def _not_a_number(run: str, model: nn.Module) -> UserError:
+    bad = sum(int((~parameter.isfinite()).sum()) for parameter in model.parameters())
+    why = f"{bad:,} of the weights of {run} are not" if bad else f"the weights of {run} are, but not what they compute"
+    return UserError(
+        f"the loss is not a number: {why}",
+        remedy="train it anew with a lower learning rate (--set learning_rate=...)",
+    )
+
+
 def _language_model(run: Run, data: list[str], lanes: int | None) -> tuple[dict[str, Any], list[tuple[str, str]]]:
     from elman.data.corpus import encode_file
+    from elman.metrics.words import words
     from elman.tasks import language_modelling
+    from elman.tasks.text_loss import BURN_IN
 
     if len(data) != 1:
         raise UserError("DATA", expected="one text for a language model", got=f"{len(data)} files", exit_code=2)
@@ -88,10 +109,13 @@ def _language_model(run: Run, data: list[str], lanes: int | None) -> tuple[dict[
             raise UserError(f"{data[0]} is too short to evaluate", expected="at least 2 tokens", got=len(tokens))
         metrics = language_modelling.evaluate(run.model, tokens, run.tokenizer.eod, lanes=lanes)
     unknown = f", {tokens.unknown:,} of them unknown to the model" if tokens.unknown else ""
-    return {**metrics, "unknown": tokens.unknown}, [
-        ("loss", f"{metrics['loss']:.4f} nats a token"),
-        ("perplexity", f"{metrics['perplexity']:.3f}"),
-        ("bits per character", f"{metrics['bits_per_character']:.4f}"),
+    exact = lanes is None or lanes == 1
+    about = "" if exact else f", approximately: {lanes} lanes, each after a run-up of {BURN_IN} tokens"
+    report = {**metrics, "exact": exact, "lanes": lanes, "run_up": None if exact else BURN_IN}
+    return {**report, "unknown": tokens.unknown}, [
+        ("loss", f"{words(metrics['loss'])} nats a token{about}"),
+        ("perplexity", words(metrics["perplexity"], 3)),
+        ("bits per character", words(metrics["bits_per_character"])),
         ("tokens", f"{metrics['tokens']:,.0f}{unknown}"),
     ]
 
@@ -103,6 +127,7 @@ def _translation(
     from elman.data.vocabularies import Tokenizers
     from elman.decode.translate import Beam, Translator, translate
     from elman.metrics.translation import score
+    from elman.metrics.words import words
     from elman.tasks import translation
 
     source, target = run.source_tokenizer, run.target_tokenizer
@@ -117,6 +142,8 @@ def _translation(
     assert source.eod is not None
     assert target.eod is not None
     metrics = translation.evaluate(run.model, part, (source.eod, target.eod))
+    if math.isnan(metrics["loss"]):
+        return metrics, []  # nothing can be decoded
     translator = Translator(run.model, source, target, Beam(beam, 1, length_penalty), batch_size=batch)
     sources, references = zip(*part.texts(), strict=True)
     written = []
@@ -133,7 +160,7 @@ def _translation(
     report = {**metrics, **scores, "pairs": len(written), "too_long": too_long, "unknown": unknown}
     report["translating_seconds"] = round(seconds, 3)
     lines = [
-        ("loss", f"{metrics['loss']:.4f} nats a token"),
+        ("loss", f"{words(metrics['loss'])} nats a token"),
         ("accuracy", f"{metrics['accuracy']:.2f} % of the tokens"),
         ("exact match", f"{scores['exact_match']:.2f} %"),
     ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +9,7 @@ from typing import Annotated
 import typer
 
 from elman.cli import bounds, completion
-from elman.cli.console import say
+from elman.cli.console import print_json, say
 from elman.cli.sampling_options import MinP, TopK, TopP
 from elman.errors import UserError
 
@@ -89,7 +88,7 @@ def command(
             "tokens": [tokenizer.symbol(token) for token, _ in written],
             "log_probabilities": [round(value, 6) for _, value in written],
         }
-        print(json.dumps(report, ensure_ascii=False))
+        print_json(report, ensure_ascii=False)
     else:
         print(rest)
 

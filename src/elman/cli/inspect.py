@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +9,7 @@ from typing import Annotated
 import typer
 
 from elman.cli import completion
-from elman.cli.console import Display, clock, say
+from elman.cli.console import Display, clock, print_json, say
 
 
 def command(
@@ -57,7 +56,7 @@ def command(
         atomic.write_text(place, found.html())
         say(f"the report is in {place} ({place.stat().st_size / 1e6:.1f} MB, {clock(time.perf_counter() - begun)})")
     if as_json:
-        print(json.dumps(found.numbers))
+        print_json(found.numbers)
         return
     for line in found.lines:
         print(line)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from elman.cli import completion
-from elman.cli.console import Display, clock, say
+from elman.cli.console import Display, clock, print_json, say
 
 
 def command(
@@ -36,7 +35,7 @@ def command(
 
     if experiment is None:
         if as_json:
-            print(json.dumps({one.name: {"claim": one.claim, "paper": one.paper} for one in EXPERIMENTS.values()}))
+            print_json({one.name: {"claim": one.claim, "paper": one.paper} for one in EXPERIMENTS.values()})
             return
         width = max(map(len, EXPERIMENTS))
         for one in EXPERIMENTS.values():
@@ -55,7 +54,7 @@ def command(
         atomic.write_text(place, html(found, setting))
         say(f"the report is in {place} ({clock(sum(seconds for _, _, seconds in found))})")
     if as_json:
-        print(json.dumps(numbers(found)))
+        print_json(numbers(found))
         return
     for one, findings, seconds in found:
         print(f"{one.name}: {verdict(findings)} ({clock(seconds)}). {one.claim}")

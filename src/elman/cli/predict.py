@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from elman.cli import bounds, completion
-from elman.cli.console import Display, say
+from elman.cli.console import Display, print_json, say
 from elman.cli.sampling_options import MinP, TopK, TopP
 from elman.cli.translations import Refused, lines, record
 from elman.errors import UserError
@@ -131,8 +130,7 @@ def command(
         for translation in _translated(translator, file):
             refused.note(translation)
             if as_json:
-                of_line = record(translation, getattr(search, "seed", None), nbest)
-                print(json.dumps(of_line, ensure_ascii=False), flush=True)
+                print_json(record(translation, getattr(search, "seed", None), nbest), ensure_ascii=False)
             else:
                 print(*lines(translation, nbest), sep="\n", flush=True)
     finally:  # what ends the reading must not hide what was left out before

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from pathlib import Path
@@ -12,7 +11,7 @@ import typer
 
 from elman.cli import completion
 from elman.cli.budget import choose_budget
-from elman.cli.console import Display, clock, say
+from elman.cli.console import Display, clock, print_json, say
 from elman.cli.signals import Stop
 from elman.cli.train_arguments import choose_task
 from elman.errors import UserError
@@ -119,6 +118,9 @@ def command(
     ):
         ended = _train(prepared, display, stop)
     _report(prepared, ended, as_json)
+    if ended.reason != "stopped" and math.isinf(ended.best):
+        what = f"no validation of {prepared.folder} had a loss that is a finite number"
+        raise UserError(what, remedy="train anew with a lower learning rate (--set learning_rate=...)")
     # A signal that came when the last step was done has interrupted nothing.
     raise typer.Exit(stop.exit_code if ended.reason == "stopped" else 0)
 
@@ -146,6 +148,7 @@ class View:
 
     def show(self, event: Event) -> None:
         """Show one event."""
+        from elman.metrics.words import words
         from elman.train import loop
         from elman.train.training import Step
 
@@ -163,7 +166,7 @@ class View:
             if event.skipped:
                 self.display.say(f"step {event.step:,}: the loss or its gradient was not finite; skipped")
         elif isinstance(event, loop.Validated):
-            self.validation = f"  valid {event.metrics['loss']:.3f}"
+            self.validation = f"  valid {words(event.metrics['loss'], 3)}"
             self.since = 0.0
             mark = "  best so far" if event.improved else ""
             text = self.prepared.training.objective.describe(event.metrics)
@@ -175,6 +178,8 @@ class View:
 
 
 def _report(prepared: Prepared, finished: Finished, as_json: bool) -> None:
+    from elman.metrics.words import words
+
     training, folder = prepared.training, prepared.folder
     counters = training.counters
     ended = "no gain for a while" if finished.reason == "patience" else f"budget spent: {training.budget}"
@@ -184,7 +189,7 @@ def _report(prepared: Prepared, finished: Finished, as_json: bool) -> None:
         say(f"{folder} is finished already ({ended}); a larger budget goes on with it (--for, --epochs, --steps)")
     else:
         skipped = f", {counters.skipped} steps skipped" if counters.skipped else ""
-        best = f"best validation {training.objective.metric} {abs(finished.best):.4f}"  # a score's cost is below 0
+        best = f"best validation {training.objective.metric} {words(abs(finished.best))}"  # a score's cost is below 0
         say(f"done in {clock(finished.seconds)} ({ended}); {best}{skipped}")
         use = {"language-modelling": "generate", "translation": "predict"}[prepared.settings.task]
         say(f"the model is in {folder}/model; try `elman {use} {folder}`")
@@ -199,7 +204,7 @@ def _report(prepared: Prepared, finished: Finished, as_json: bool) -> None:
             "epochs": training.epochs,
             "tokens": counters.targets,
             "seconds": round(finished.seconds, 3),
-            training.objective.metric: abs(finished.best) if math.isfinite(finished.best) else None,
+            training.objective.metric: abs(finished.best),
             "skipped": counters.skipped,
         }
-        print(json.dumps(report))
+        print_json(report)

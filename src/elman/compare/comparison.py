@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -176,7 +177,7 @@ def _search(
         tree = settings_tree(_here(settings, plan), plan.seed, factor, TRIAL_SHARE)
         try:
             finished, _ = train(tree, store.folder / "trials" / f"{model}-{number}", stop, partial(progress, stage))
-            loss: float | None = finished.best
+            loss = finished.best if math.isfinite(finished.best) else None
         except UserError as error:
             if "not finite" not in str(error):
                 raise

@@ -10,15 +10,14 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from elman.compare.intervals import Blocks
-from elman.data.lanes import NOT_COUNTED, resets_of
+from elman.data.lanes import resets_of
 from elman.data.tokenfile import TokenFile, Tokens
 from elman.decode.generate import generate
 from elman.lens import gradient_flow
 from elman.models import LanguageModel
-from elman.tasks.language_modelling import readings
+from elman.tasks import text_loss
 from elman.train import journal
 
 MOST_BLOCKS = 512
@@ -27,20 +26,11 @@ LAGS, PAST, ROWS = 128, 64, 16  # of the windows in which gradients are looked a
 PROMPT, WRITTEN, REPEATS = 32, 128, 3
 
 
-@torch.no_grad()
 def block_losses(model: LanguageModel, tokens: TokenFile, eod: int | None) -> Blocks:
-    """The losses that validation takes the mean of, each block being one window of one lane (or some in a row)."""
-    nats, counts = [], []
-    for hidden, targets in readings(model, tokens, eod):
-        logits = model.output(hidden).float()
-        each = F.cross_entropy(logits.transpose(1, 2), targets, reduction="none")  # (B, T), zero where not counted
-        nats.append(each.double().sum(1).cpu().numpy())
-        counts.append((targets != NOT_COUNTED).sum(1).double().cpu().numpy())
-    lost, counted = np.stack(nats, 1), np.stack(counts, 1)  # (B, N): a lane's blocks in a row
-    joined = -(-lost.size // MOST_BLOCKS)
-    edges = np.arange(0, lost.size, joined)
-    totals, sizes = np.add.reduceat(lost.ravel(), edges), np.add.reduceat(counted.ravel(), edges)
-    return Blocks(totals[sizes > 0], sizes[sizes > 0])
+    """The losses that validation takes the mean of, in blocks of one window of the text or some in a row."""
+    nats, counts = text_loss.block_losses(model, tokens, eod)
+    edges = np.arange(0, len(nats), -(-len(nats) // MOST_BLOCKS))
+    return Blocks(np.add.reduceat(nats, edges), np.add.reduceat(counts, edges))
 
 
 def memory(model: LanguageModel, tokens: Tokens, eod: int | None) -> dict[str, Any]:

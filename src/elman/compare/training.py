@@ -12,7 +12,9 @@ import numpy as np
 from elman import runs
 from elman.compare.measure import block_losses, clock_curve, decoding_speed, learning_curve, memory, training_curve
 from elman.compare.peak import Peak
+from elman.errors import UserError
 from elman.inspection.part import plain
+from elman.metrics.words import words
 from elman.tasks.preparation import Prepared, prepare
 from elman.train.config import Settings
 from elman.train.loop import Finished, fit
@@ -74,6 +76,9 @@ def measured_training(tree: dict[str, Any], folder: Path, stop: Callable[[], boo
     corpus, counters = prepared.corpus, prepared.training.counters
     model = runs.load_language_model(folder).model
     blocks = block_losses(model, corpus.valid, corpus.tokenizer.eod)
+    if not np.isfinite(blocks.loss):
+        what = f"the validation loss of {folder} is {words(blocks.loss)}: it cannot be compared"
+        raise UserError(what, remedy="lower the learning rate (--set learning_rate=...), or leave the model out")
     bits = blocks.loss / np.log(2) * len(corpus.valid) / max(corpus.valid.characters, 1)
     curve, clock = learning_curve(folder), clock_curve(folder)
     targets = {int(step): int(tokens) for step, tokens, _ in clock}

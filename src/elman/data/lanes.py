@@ -61,6 +61,25 @@ class Lanes:
         return _window(self._reader[at], self.eod)
 
 
+class Text:
+    """The `steps = len(tokens) - 1` steps of a text, in windows that begin anywhere.
+
+    Errors: `UserError` for fewer than 2 tokens.
+    """
+
+    def __init__(self, tokens: Tokens, eod: int | None = None) -> None:
+        if len(tokens) < 2:
+            what, remedy = "the text is too short", "give more text"
+            raise UserError(what, expected="at least 2 tokens", got=len(tokens), remedy=remedy)
+        self.steps, self.eod = len(tokens) - 1, eod
+        self._reader = Reader(tokens)
+
+    def window(self, begins: npt.NDArray[np.integer[Any]], length: int) -> Window:
+        """`length` steps from each of `begins` (B,) on. What would lie beyond the text repeats its last token."""
+        at = begins[:, None] + np.arange(length + 1)  # (B, T + 1)
+        return _window(self._reader[np.minimum(at, self.steps)], self.eod)
+
+
 def evaluation_windows(
     tokens: Tokens, lanes: int, window: int, *, burn_in: int = 0, eod: int | None = None
 ) -> Iterator[Window]:
@@ -70,19 +89,17 @@ def evaluation_windows(
     begins in the middle of the text, so it reads up to `burn_in` tokens before its own part without counting
     them. One lane is one exact pass over the text. Errors: `UserError` for fewer than 2 tokens.
     """
-    count = len(tokens) - 1
-    if count < 1:
-        raise UserError("the text is too short", expected="at least 2 tokens", got=len(tokens), remedy="give more text")
-    lanes = min(lanes, count)
-    bounds = np.arange(lanes + 1) * count // lanes
+    text = Text(tokens, eod)
+    lanes = min(lanes, text.steps)
+    bounds = np.arange(lanes + 1) * text.steps // lanes
     counted_from, counted_to = bounds[:-1, None], bounds[1:, None]  # (B, 1)
-    begins = np.maximum(counted_from - burn_in, 0)
-    steps = int((counted_to - begins).max())
-    reader = Reader(tokens)
+    begins = np.maximum(bounds[:-1] - burn_in, 0)
+    steps = int((bounds[1:] - begins).max())
     for start in range(0, steps, window):
-        at = begins + np.arange(start, min(start + window, steps) + 1)  # (B, T + 1)
-        read = _window(reader[np.minimum(at, count)], eod)
-        counted = (counted_from <= at[:, :-1]) & (at[:, :-1] < counted_to)
+        length = min(window, steps - start)
+        at = begins[:, None] + np.arange(start, start + length)  # (B, T)
+        counted = (counted_from <= at) & (at < counted_to)
+        read = text.window(begins + start, length)
         yield read._replace(targets=read.targets.masked_fill(torch.from_numpy(~counted), NOT_COUNTED))
 
 

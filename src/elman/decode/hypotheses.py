@@ -35,9 +35,9 @@ class Hypothesis:
 
 
 def no_probabilities() -> UserError:
-    """The error for a model that gives no target a probability."""
+    """The error for a model that gives nothing a probability."""
     return UserError(
-        "the model gives no target a probability: its weights are not numbers (NaN)",
+        "the model gives no token a probability: its weights are not numbers (NaN)",
         remedy="train it anew, with a lower learning rate",
     )
 

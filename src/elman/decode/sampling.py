@@ -10,6 +10,8 @@ import math
 import torch
 from torch import Tensor
 
+from elman.decode.hypotheses import no_probabilities
+
 
 def top_k(logits: Tensor, k: int) -> Tensor:
     """Keep the k most probable tokens (Fan, Lewis & Dauphin 2018); ties with the k-th stay.
@@ -62,13 +64,19 @@ def sample(
 
     The temperature comes first, then top-k, top-p and min-p, each on what the one before it left. With `uniform`
     (B,), numbers in [0, 1), these decide instead of the generator: so a row's draw does not depend on the others.
+
+    Raises:
+        UserError: a row has no largest logit that is a finite number: nothing can be drawn from it.
     """
+    largest = logits.max(-1, keepdim=True).values
+    if not largest.isfinite().all():
+        raise no_probabilities()
     if temperature == 0:
         return logits.argmax(-1)
     # float64: with many draws, float32's rounding of a cumulative sum would show.
     logits = logits.double()
     # Taking the largest away first keeps the smallest temperature from overflowing.
-    logits = (logits - logits.max(-1, keepdim=True).values) / temperature
+    logits = (logits - largest) / temperature
     if k is not None:
         logits = top_k(logits, k)
     if p is not None:

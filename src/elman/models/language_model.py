@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -29,6 +29,8 @@ class LanguageModel(nn.Module, ABC):
     """
 
     vocab_size: int
+    step_by_step: ClassVar[bool] = True
+    """Whether a window is read one step after the other, so that rows beside each other are what is fast."""
 
     @property
     @abstractmethod

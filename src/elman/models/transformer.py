@@ -48,6 +48,8 @@ class TransformerLM(LanguageModel):
     `elman.nn.positions` for the parts. Raises `UserError` where sizes do not fit each other.
     """
 
+    step_by_step = False
+
     def __init__(
         self,
         vocab_size: int,

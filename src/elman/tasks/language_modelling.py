@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -11,17 +10,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from elman.data.lanes import NOT_COUNTED, Lanes, evaluation_windows
+from elman.data.lanes import Lanes
 from elman.data.tokenfile import TokenFile
+from elman.metrics.perplexity import perplexity
+from elman.metrics.words import words
 from elman.models import LanguageModel
 from elman.state import State
 from elman.tasks.adaptive_truncation import AdaptiveTruncation
+from elman.tasks.text_loss import WINDOW, block_losses
 from elman.train import bptt
 from elman.train.objective import Loss, Place
-
-EVALUATION_LANES = 16
-EVALUATION_WINDOW = 256
-BURN_IN = 256  # tokens a lane reads before it counts, so that its memory is not empty where the lane begins
 
 
 @dataclass
@@ -81,7 +79,7 @@ class LanguageModelling:
 
     def describe(self, metrics: dict[str, float]) -> str:
         """Loss and bits a character, and the window that was chosen."""
-        text = f"{metrics['loss']:.4f} nats a token, {metrics['bits_per_character']:.4f} bits a character"
+        text = f"{words(metrics['loss'])} nats a token, {words(metrics['bits_per_character'])} bits a character"
         return f"{text}, k2 {metrics['k2']:.0f}" if "k2" in metrics else text
 
     def initial_state(self, model: nn.Module) -> State:
@@ -89,62 +87,27 @@ class LanguageModelling:
         return cast(LanguageModel, model).initial_state(self.train.lanes)
 
 
-def readings(
-    model: LanguageModel,
-    tokens: TokenFile,
-    eod: int | None,
-    *,
-    lanes: int | None = None,
-    window: int = EVALUATION_WINDOW,
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Hidden states (B, T, H) and targets (B, T), window by window, over the whole text with carried memory.
-
-    The text is read in `lanes` parts side by side, each with `BURN_IN` tokens of the part before it as its past, which
-    are not counted (`NOT_COUNTED`); `lanes=1` reads it in one go. Every token but the first is a target once.
-    """
-    if lanes is None:
-        lanes = max(1, min(EVALUATION_LANES, len(tokens) // (8 * BURN_IN)))
-    device = next(model.parameters()).device
-    state: State | None = None
-    for part in evaluation_windows(tokens, lanes=lanes, window=window, burn_in=BURN_IN, eod=eod):
-        resets = None if part.resets is None else part.resets.to(device)
-        hidden, state = model.read(part.inputs.to(device), state, resets=resets)
-        yield hidden, part.targets.to(device)
-
-
-@torch.no_grad()
 def evaluate(
-    model: LanguageModel,
-    tokens: TokenFile,
-    eod: int | None,
-    *,
-    lanes: int | None = None,
-    window: int = EVALUATION_WINDOW,
+    model: LanguageModel, tokens: TokenFile, eod: int | None, *, lanes: int | None = None, window: int = WINDOW
 ) -> dict[str, float]:
-    """Predict every token but the first of a text once (see `readings`).
+    """Predict every token but the first of a text once (see `text_loss.block_losses`, also for the arguments).
 
     Returns:
         `loss` in nats a token, `perplexity`, `bits_per_character`, and `tokens`, how many were predicted.
     """
-    total, counted = 0.0, 0
-    for hidden, targets in readings(model, tokens, eod, lanes=lanes, window=window):
-        wanted = targets != NOT_COUNTED
-        if not wanted.any():
-            continue
-        total += _cross_entropy(model.output(hidden), targets, reduction="sum").double().item()
-        counted += int(wanted.sum())
-    loss = total / counted
+    nats, counts = block_losses(model, tokens, eod, lanes=lanes, window=window)
+    loss = float(nats.sum() / counts.sum())
     return {
         "loss": loss,
-        "perplexity": math.exp(min(loss, 700.0)),
+        "perplexity": perplexity(loss),
         "bits_per_character": loss / math.log(2) * len(tokens) / max(tokens.characters, 1),
-        "tokens": counted,
+        "tokens": int(counts.sum()),
     }
 
 
-def _cross_entropy(logits: Tensor, targets: Tensor, reduction: str = "mean") -> Tensor:
+def _cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
     """Of logits (B, T, V) and targets (B, T), in float32 at least, in whichever order the logits lie in memory."""
     if not logits.is_contiguous():
         logits, targets = logits.transpose(0, 1), targets.transpose(0, 1)
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-    return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction=reduction)
+    return F.cross_entropy(logits.flatten(0, 1), targets.flatten())

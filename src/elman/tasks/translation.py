@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import cast
@@ -14,6 +13,8 @@ from torch.nn import functional as F
 from elman.data.batches import PairBatch, TokenBatches, evaluation_batches
 from elman.data.lanes import NOT_COUNTED
 from elman.data.sequences import PairPart
+from elman.metrics.perplexity import perplexity
+from elman.metrics.words import words
 from elman.models import EncoderDecoder
 from elman.state import State
 from elman.tasks.output_loss import output_loss
@@ -80,9 +81,9 @@ class Translation:
 
     def describe(self, metrics: dict[str, float]) -> str:
         """Loss, accuracy and scores."""
-        words = {"bleu": "BLEU {:.2f}", "chrf": "chrF {:.2f}", "exact_match": "{:.2f} % exact"}
-        scores = [text.format(metrics[name]) for name, text in words.items() if name in metrics]
-        return ", ".join([f"{metrics['loss']:.4f} nats a token, {metrics['accuracy']:.2f} % right", *scores])
+        forms = {"bleu": "BLEU {:.2f}", "chrf": "chrF {:.2f}", "exact_match": "{:.2f} % exact"}
+        scores = [text.format(metrics[name]) for name, text in forms.items() if name in metrics]
+        return ", ".join([f"{words(metrics['loss'])} nats a token, {metrics['accuracy']:.2f} % right", *scores])
 
     def initial_state(self, model: nn.Module) -> None:
         """Nothing is carried from batch to batch."""
@@ -109,7 +110,7 @@ def evaluate(model: EncoderDecoder, part: PairPart, eods: tuple[int, int]) -> di
     loss = total / tokens
     return {
         "loss": loss,
-        "perplexity": math.exp(min(loss, 700.0)),
+        "perplexity": perplexity(loss),
         "accuracy": 100 * right / tokens,
         "tokens": tokens,
     }

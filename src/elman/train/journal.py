@@ -6,8 +6,6 @@ same bytes as one that was not. What the clock decides goes to `timing.jsonl`.
 
 from __future__ import annotations
 
-import json
-import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +15,7 @@ from typing_extensions import TypedDict  # pydantic needs it until Python 3.12
 
 from elman.atomic import told, write_bytes
 from elman.reading import check_file, read_json_lines
+from elman.strict_json import dumps
 
 
 class Record(TypedDict, total=False):
@@ -58,7 +57,7 @@ class Journal:
     def write(self, record: dict[str, Any]) -> None:
         """Add a line."""
         with told(self.path):
-            self.file.write(json.dumps(_finite(record), allow_nan=False).encode() + b"\n")
+            self.file.write(dumps(record).encode() + b"\n")
 
     def sync(self) -> int:
         """Bring everything written so far onto the disk; returns how many bytes that is."""
@@ -73,13 +72,6 @@ class Journal:
     def __exit__(self, *error: object) -> None:
         with told(self.path):
             self.file.close()
-
-
-def _finite(value: Any) -> Any:
-    """JSON knows no NaN and no infinity: they are null."""
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def read(path: Path) -> Iterator[dict[str, Any]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +14,8 @@ from elman.errors import UserError
 from elman.train import checkpoints
 from elman.train.checkpoints import Checkpoint
 from elman.train.journal import Journal
+from elman.train.rhythm import Rhythm
 from elman.train.training import Step, Training
-
-VALIDATIONS = 10  # in a budget, where validate_every does not say
-VALIDATION_SHARE = 0.05  # of a time budget, at most
-VALIDATED_SHARE = 0.5  # targets read to validate, of those read to learn, at most, in a budget of steps or epochs
-CHECKPOINT_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -84,7 +79,7 @@ def fit(training: Training, folder: Path, *, stop: Callable[[], bool] = lambda: 
         Journal(folder / "timing.jsonl") as timing,
     ):
         if counters.step == 0:
-            save(training, folder, metrics)
+            rhythm.saved(save(training, folder, metrics))
         while training.progress < 1:
             if stop():
                 reason = "stopped"
@@ -99,9 +94,9 @@ def fit(training: Training, folder: Path, *, stop: Callable[[], bool] = lambda: 
                 validated = validate(training, folder, metrics, timing)
                 rhythm.validated(validated.seconds)
                 yield validated
+            counters.reserved = rhythm.reserve()
             if rhythm.checkpoint_due():
-                save(training, folder, metrics)
-                rhythm.saved()
+                rhythm.saved(save(training, folder, metrics))
         if reason != "stopped" and counters.validated_at < counters.step:
             yield validate(training, folder, metrics, timing)
         if not training.best and counters.step:  # stopped before any validation: these are better than none
@@ -109,67 +104,6 @@ def fit(training: Training, folder: Path, *, stop: Callable[[], bool] = lambda: 
             ship(training, folder)
         save(training, folder, metrics)
     yield Finished(reason, counters.step, training.seconds, counters.best)
-
-
-class Rhythm:
-    """When to validate and when to save.
-
-    Validations fall on fixed steps, so that a resumed training has them where the first one had them; only a
-    budget of seconds, which no two runs spend alike, has them by the clock. Checkpoints change nothing in a
-    training and may go by the clock.
-    """
-
-    def __init__(self, training: Training) -> None:
-        self.training = training
-        settings, budget = training.settings, training.budget
-        steps = {
-            "steps": budget.amount,
-            "epochs": budget.amount * training.objective.batches(0) / settings.accumulate,
-            "seconds": 0,
-        }[budget.unit]
-        self.every = settings.validate_every or math.ceil(steps / self._validations(steps))
-        self.begun = training.progress
-        self.targets = training.counters.targets
-        self.next = self.begun + 1 / VALIDATIONS
-        self.first = not self.every
-        self.last_save = training.seconds
-
-    def _validations(self, steps: float) -> int:
-        """How many validations so many steps should have; a large set is worth fewer."""
-        objective = self.training.objective
-        learnt = steps * self.training.settings.accumulate * objective.training_size / objective.batches(0)
-        affordable = int(VALIDATED_SHARE * learnt / max(1, objective.validation_size))
-        return max(1, min(VALIDATIONS, affordable))
-
-    def validation_due(self) -> bool:
-        """Whether to validate now; call `validated` after it."""
-        if self.every:
-            return self.training.counters.step % self.every == 0
-        progress = self.training.progress
-        if self.first and self.next <= progress:
-            # How long a validation takes is not known yet. Read at the speed of training, which is slower:
-            self.first = False
-            read = max(1, self.training.counters.targets - self.targets)
-            cost = (progress - self.begun) * self.training.objective.validation_size / read
-            self.next = max(self.next, self.begun + cost / VALIDATION_SHARE)
-        return self.next <= progress < 1
-
-    def validated(self, seconds: float) -> None:
-        """Where validating is slow, a time budget has fewer of them."""
-        if not self.every:
-            share = seconds / self.training.budget.amount
-            self.next = self.training.progress + max(1 / VALIDATIONS, share / VALIDATION_SHARE)
-
-    def checkpoint_due(self) -> bool:
-        """Whether to save now; call `saved` after it."""
-        counters, every = self.training.counters, self.training.settings.checkpoint_every
-        if every and counters.step % every == 0:
-            return True
-        return counters.validated_at == counters.step or self.training.seconds - self.last_save > CHECKPOINT_SECONDS
-
-    def saved(self) -> None:
-        """Start counting anew."""
-        self.last_save = self.training.seconds
 
 
 def validate(training: Training, folder: Path, metrics: Journal, timing: Journal) -> Validated:
@@ -198,10 +132,12 @@ def ship(training: Training, folder: Path) -> None:
     atomic.write_bytes(folder / "model" / "model.safetensors", safetensors.torch.save(training.best))
 
 
-def save(training: Training, folder: Path, metrics: Journal) -> None:
-    """Write a checkpoint; what the metrics say up to here is on the disk before it."""
+def save(training: Training, folder: Path, metrics: Journal) -> float:
+    """Write a checkpoint; what the metrics say up to here is on the disk before it. Returns the seconds it took."""
+    begun = training.seconds
     training.counters.metrics_bytes = metrics.sync()
     checkpoints.save(folder / "checkpoints", training.counters.step, training.to_checkpoint())
+    return training.seconds - begun
 
 
 def record(step: Step) -> dict[str, Any]:

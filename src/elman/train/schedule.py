@@ -10,6 +10,7 @@ from typing import Literal
 Unit = Literal["steps", "epochs", "seconds"]
 
 NUMBER = r"[0-9]+(?:\.[0-9]*)?"
+MOST_RESERVED = 0.5  # of a time budget
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 # Of a budget: over a longer one, the learning rate would not leave its first values in years.
@@ -31,10 +32,18 @@ class Budget:
         if not 0 < self.amount <= MOST[self.unit]:
             raise ValueError(f"budget: expected {bounds(self.unit)} {self.unit}, got {self.amount}")
 
-    def progress(self, *, step: int, epochs: float, seconds: float) -> float:
-        """The spent fraction; at least 1 when the budget is spent."""
+    def progress(self, *, step: int, epochs: float, seconds: float, reserved: float = 0.0) -> float:
+        """The spent fraction; at least 1 when the budget is spent.
+
+        `reserved`: of a time budget, the seconds that are kept for what comes after the last step; half of the budget
+        at most, for a model that has learnt nothing needs no validation.
+
+        >>> Budget(100, "seconds").progress(step=25, epochs=0.0, seconds=30.0, reserved=40.0)
+        0.5
+        """
         spent = {"steps": step, "epochs": epochs, "seconds": seconds}[self.unit]
-        return spent / self.amount
+        kept = min(max(reserved, 0.0), MOST_RESERVED * self.amount) if self.unit == "seconds" else 0.0
+        return spent / (self.amount - kept)
 
     def __str__(self) -> str:
         return f"{self.amount:g} {self.unit}"

@@ -19,6 +19,7 @@ class Counters:
     batch: Count = 0  # the next one in this epoch
     targets: Count = 0  # seen so far
     seconds: float = 0.0  # spent, in this and earlier sessions
+    reserved: float = 0.0  # seconds of a time budget that are kept for the last validation
     skipped: Count = 0  # steps whose loss or gradient was not finite
     bad_in_a_row: Count = 0
     best: float = float("inf")

@@ -84,9 +84,9 @@ class Training:
 
     @property
     def progress(self) -> float:
-        """The spent fraction of the budget."""
+        """The spent fraction of the budget; of a time budget, of what is left of it for steps."""
         c = self.counters
-        return self.budget.progress(step=c.step, epochs=self.epochs, seconds=self.seconds)
+        return self.budget.progress(step=c.step, epochs=self.epochs, seconds=self.seconds, reserved=c.reserved)
 
     @property
     def epochs(self) -> float:

@@ -1,0 +1,105 @@
+"""The loss of a language model on a text: exact, its memory carried through all of it, or approximate, in lanes."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from elman.data.lanes import NOT_COUNTED, Text, evaluation_windows
+from elman.data.tokenfile import Tokens
+from elman.models import LanguageModel
+from elman.state import State, put_rows
+from elman.tasks import multiple_shooting
+
+WINDOW = 256  # steps read in one call
+BURN_IN = 256  # steps that a lane of the approximation reads before it counts
+SEGMENTS = 16  # read side by side
+FEWEST, MOST = 16, 128  # windows of a segment: enough for a memory to fade, few enough to keep their states
+
+Blocks = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
+
+
+@torch.no_grad()
+def block_losses(
+    model: LanguageModel, tokens: Tokens, eod: int | None, *, lanes: int | None = None, window: int = WINDOW
+) -> Blocks:
+    """Predict every token but the first of a text once, each from all before it (of its document).
+
+    Args:
+        model: in `eval()`.
+        tokens: at least 2.
+        eod: the token with which a document begins anew; None: there is none.
+        lanes: None reads the text exactly, in whichever way is fast (see `multiple_shooting`). 1 reads it exactly
+            window by window. More approximate: the text is read in so many parts side by side, each after a run-up of
+            `BURN_IN` tokens from an empty memory, so that what lies further back is not known to it.
+        window: steps read in one call.
+
+    Returns:
+        Nats (K,) of blocks of at most `window` tokens in the order of the text, and how many tokens each has.
+
+    Raises:
+        UserError: fewer than 2 tokens.
+    """
+    if lanes is not None and lanes > 1:
+        return _in_lanes(model, tokens, eod, lanes, window)
+    text = Text(tokens, eod)
+    most = SEGMENTS if lanes is None and model.step_by_step else 1
+    found: list[Blocks] = []
+    begin, state = 0, model.initial_state(1)
+    while left := text.steps - begin:
+        segments = max(1, min(most, left // (FEWEST * window)))
+        windows = min(MOST, left // (segments * window)) if segments > 1 else 1
+        nats, state = _section(model, text, begin, state, (segments, windows, min(window, left)))
+        found.append((nats.ravel(), np.full(nats.size, float(min(window, left)))))
+        begin += nats.size * min(window, left)
+    nats, counts = (np.concatenate(part) for part in zip(*found, strict=True))
+    return nats, counts
+
+
+def _section(
+    model: LanguageModel, text: Text, begin: int, state: State, shape: tuple[int, int, int]
+) -> tuple[npt.NDArray[np.float64], State]:
+    """Nats (L, W) of L segments of W windows of T steps, `shape` (L, W, T), one after the other from `begin` on."""
+    L, W, T = shape
+    device = next(model.parameters()).device
+    nats = np.zeros((L, W))
+
+    def step(segments: Tensor, window: int, state: State) -> State:
+        rows = segments.cpu().numpy()
+        part = text.window(begin + (rows * W + window) * T, T).to(device)
+        hidden, state = model.read(part.inputs, state, resets=part.resets)
+        nats[rows, window] = _nats(model.output(hidden), part.targets).cpu().numpy()
+        return state
+
+    if L > 1:
+        state = put_rows(model.initial_state(L), torch.zeros(1, dtype=torch.int64, device=device), state)
+    return nats, multiple_shooting.read(step, state, W)
+
+
+def _in_lanes(model: LanguageModel, tokens: Tokens, eod: int | None, lanes: int, window: int) -> Blocks:
+    device = next(model.parameters()).device
+    nats, counts = [], []
+    state: State | None = None
+    for read in evaluation_windows(tokens, lanes, window, burn_in=BURN_IN, eod=eod):
+        part = read.to(device)
+        hidden, state = model.read(part.inputs, state, resets=part.resets)
+        nats.append(_nats(model.output(hidden), part.targets).cpu().numpy())
+        counts.append((read.targets != NOT_COUNTED).sum(1).double().numpy())
+    lost, counted = np.stack(nats, 1).ravel(), np.stack(counts, 1).ravel()  # (B, N): a lane's blocks in a row
+    return lost[counted > 0], counted[counted > 0]
+
+
+def _nats(logits: Tensor, targets: Tensor) -> Tensor:
+    """Cross entropies of logits (B, T, V) and targets (B, T), 0 where not counted, summed over each row: (B,) float64.
+
+    In whichever order the logits lie in memory, and in float32 at least.
+    """
+    time_major = not logits.is_contiguous()
+    if time_major:
+        logits, targets = logits.transpose(0, 1), targets.transpose(0, 1)
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    each = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none").view(targets.shape)
+    return each.sum(0 if time_major else 1, dtype=torch.float64)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from elman.compare.conclusion import at_equal_tokens, clock_notes, sentences, summary, verdicts
 from elman.compare.intervals import Blocks, over_seeds, over_text
-from elman.compare.outcomes import Clock, Outcome
+from elman.compare.outcomes import Clock, Outcome, curve
 from elman.compare.plan import Plan
 from elman.compare.store import Store
 from elman.compare.tables import CLOCK_HEADINGS, clock_rows, result_headings, result_rows
@@ -24,14 +24,13 @@ Points = Sequence[tuple[float, float]]
 NOISE = np.random.default_rng(5).normal(0, 0.1, 200)
 
 
-def outcome(model: str, losses: Sequence[float], curve: Points) -> Outcome:
-    """Of as many seeds as there are losses, each of this curve: [(tokens, loss)]."""
+def outcome(model: str, losses: Sequence[float], points: Points, training: Points = ()) -> Outcome:
+    """Of as many seeds as there are losses, each validated at these points: [(tokens, loss)]."""
     blocks = Blocks(100 * (losses[0] + NOISE), np.full(200, 100.0))
     quality = over_seeds(losses) if len(losses) > 1 else over_text(blocks)
-    curves = (np.array(curve, np.float64).reshape(-1, 2).T,) * len(losses)
-    return Outcome(
-        model, quality, 2.0, 1000, curve[-1][0] if curve else 0, 0.01, None, 0, {}, tuple(losses), blocks, curves
-    )
+    curves = [(curve(part),) * len(losses) for part in (points, training)]
+    tokens = points[-1][0] if points else 0
+    return Outcome(model, quality, 2.0, 1000, tokens, 0.01, None, 0, {}, tuple(losses), blocks, *curves)
 
 
 def clock(model: str, others: float | None) -> Clock:
@@ -55,7 +54,7 @@ def test_what_speed_decided_is_said_to_be() -> None:
     assert ", with one seed: another seed may reverse it; " in beats
     assert "speed decided: in the same time gru read 1,200 tokens and lstm 600" in beats
     between = 2.4 + (1.9 - 2.4) * np.log(600 / 400) / np.log(800 / 400)
-    assert f"at the 600 that both read lstm is ahead (1.7000 to {between:.4f})" in beats
+    assert f"by validation loss at the 600 that both read lstm is ahead (1.7000 to {between:.4f})" in beats
     assert "--match tokens" in remedy
     assert "--seeds 3" in seeds
 
@@ -69,9 +68,17 @@ def test_where_the_curves_agree_speed_did_not_decide() -> None:
     assert not [line for line in lines if "speed decided" in line]
 
 
-@pytest.mark.parametrize("curve", [[(700, 1.9), (1200, 1.6)], []])
-def test_without_curves_so_early_nobody_knows_whether_it_was_speed(curve: Points) -> None:
-    late = outcome("gru", [1.60], curve)
+def test_where_one_was_validated_late_its_training_tells() -> None:
+    late = outcome("gru", [1.60], [(1200, 1.60)], [(300, 2.4), (600, 1.75), (1200, 1.65)])
+    slow = outcome("lstm", [1.70], [(600, 1.70)], [(300, 2.1), (600, 1.74)])
+    beats = sentences(plan(), [late, slow], IDLE)[1]
+    assert "speed decided: " in beats
+    assert "by training loss at the 600 that both read lstm is ahead (1.7400 to 1.7500)" in beats
+
+
+@pytest.mark.parametrize("points", [[(700, 1.9), (1200, 1.6)], []])
+def test_without_curves_so_early_nobody_knows_whether_it_was_speed(points: Points) -> None:
+    late = outcome("gru", [1.60], points, points)
     assert at_equal_tokens(late, SLOW) is None
     [verdict] = verdicts(plan(), [late, SLOW], IDLE)
     assert verdict.speed_decided is None
@@ -92,6 +99,7 @@ def test_without_a_time_budget_neither_speed_nor_other_work_decide(unit: str) ->
         ((0.48, 0.02), "on a machine that was busy with other work (48 % while gru trained, 2 % while lstm trained)"),
         ((0.02, 0.48), "(2 % while gru trained, 48 % while lstm trained)"),
         ((0.481, 0.479), "on a machine that was 48 % busy with other work"),
+        ((0.49, 0.45), "on a machine that was 45 to 49 % busy with other work"),
         ((None, 0.01), "it is not known how busy it was"),
     ],
 )
@@ -144,8 +152,8 @@ def test_no_sentence_says_more_than_it_can(
     seeds: int,
 ) -> None:
     made = [
-        outcome(model, [loss + seed / 1e3 for seed in range(seeds)], curve)
-        for model, loss, curve in zip(("gru", "lstm"), losses, curves, strict=True)
+        outcome(model, [loss + seed / 1e3 for seed in range(seeds)], points)
+        for model, loss, points in zip(("gru", "lstm"), losses, curves, strict=True)
     ]
     ranked = sorted(made, key=lambda one: one.quality.middle)
     measured = [clock(model, share) for model, share in zip(("gru", "lstm"), shares, strict=True)]
@@ -177,7 +185,8 @@ def test_json_has_the_reservations_too(tmp_path: Any) -> None:
     def result(one: Outcome) -> dict[str, Any]:
         return {
             "loss": one.losses[0], "bits_per_character": 2.0, "tokens": one.tokens, "learning_rate": 0.01,
-            "memory": {}, "curve": [[0, *point] for point in one.curves[0].T.tolist()] + [[9, 1e9, None]],
+            "memory": {}, "curve": [[0, *point] for point in one.validations[0].T.tolist()] + [[8, one.tokens, 9.0], [9, 1e9, None]],
+            "training_curve": [],
             "blocks": {"nats": one.blocks.nats.tolist(), "tokens": one.blocks.tokens.tolist()},
         }  # fmt: skip
 
@@ -188,6 +197,7 @@ def test_json_has_the_reservations_too(tmp_path: Any) -> None:
     [verdict] = found["verdicts"]
     assert verdict["speed_decided"] is True
     assert verdict["at_equal_tokens"]["tokens"] == 600
+    assert verdict["at_equal_tokens"]["other"] == pytest.approx(1.7)  # the best weights, not the last
     assert verdict["others_share"] == {"gru": 0.48, "lstm": None}  # an older comparison did not measure it
     assert (verdict["seeds"], verdict["interval_over"], verdict["shown"]) == (1, "text", True)
     assert [one["others_share"] for one in found["timing"]] == [0.48, None]

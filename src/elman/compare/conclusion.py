@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -27,6 +27,7 @@ class EqualTokens:
     tokens: float
     best: float
     other: float
+    loss: Literal["validation", "training"]  # the second where one was not validated so early
 
 
 @dataclass(frozen=True)
@@ -69,19 +70,20 @@ def difference(first: Outcome, second: Outcome) -> Interval:
 
 
 def at_equal_tokens(best: Outcome, other: Outcome) -> EqualTokens | None:
-    """At the most tokens that every training of both has read; None where one was not validated by then."""
-    every = [*best.curves, *other.curves]
-    if not every or not all(curve.size for curve in every):
-        return None
-    tokens = min(curve[0, -1] for curve in every)
-    if any(curve[0, 0] > tokens for curve in every):
-        return None
-    return EqualTokens(float(tokens), *(_mean_loss(one.curves, tokens) for one in (best, other)))
+    """At the most tokens that every training of both has read; None where no curve of one reaches back so far."""
+    kinds: tuple[Literal["validation", "training"], ...] = ("validation", "training")
+    for kind, pair in zip(kinds, ((best.validations, other.validations), (best.training, other.training)), strict=True):
+        every = [*pair[0], *pair[1]]
+        if every and all(curve.size for curve in every):
+            tokens = float(min(curve[0, -1] for curve in every))
+            if all(curve[0, 0] <= tokens for curve in every):
+                return EqualTokens(tokens, _mean_loss(pair[0], tokens), _mean_loss(pair[1], tokens), kind)
+    return None
 
 
 def _mean_loss(curves: Sequence[Curve], tokens: float) -> float:
-    """The best losses so far, between validations by the logarithm of the tokens, in which curves are flatter."""
-    return float(np.mean([np.interp(np.log(tokens), np.log(x), np.minimum.accumulate(y)) for x, y in curves]))
+    """Between two points by the logarithm of the tokens, in which learning curves are flatter."""
+    return float(np.mean([np.interp(np.log(tokens), np.log(x), y) for x, y in curves]))
 
 
 def sentences(plan: Plan, ranked: Sequence[Outcome], measured: Sequence[Clock]) -> list[str]:
@@ -130,8 +132,8 @@ def _speed(verdict: Verdict) -> str:
     best, other, equal = verdict.best, verdict.other, verdict.equal
     read = f"in the same time {best.model} read {best.tokens:,.0f} tokens and {other.model} {other.tokens:,.0f}"
     if equal is None:
-        return f"{read}: whether speed decided is not known, for one was not validated so early"
-    losses = f"at the {equal.tokens:,.0f} that both read"
+        return f"{read}: whether speed decided is not known, for no curve of one reaches back so far"
+    losses = f"by {equal.loss} loss at the {equal.tokens:,.0f} that both read"
     if verdict.speed_decided:
         return f"speed decided: {read}, and {losses} {other.model} is ahead ({equal.other:.4f} to {equal.best:.4f})"
     return f"{read}, and {losses} {best.model} is ahead too ({equal.best:.4f} to {equal.other:.4f})"
@@ -144,9 +146,10 @@ def _busy(shares: Shares) -> str:
         return "on a machine of which it is not known how busy it was with other work"
     if max(known.values(), default=0.0) <= BUSY:
         return ""
-    parts = {percent(share) for share in known.values()}
-    if len(parts) == 1:
-        return f"on a machine that was {parts.pop()} busy with other work"
+    least, most = min(known.values()), max(known.values())
+    if most - least <= BUSY:
+        between = percent(most) if percent(least) == percent(most) else f"{100 * least:.0f} to {percent(most)}"
+        return f"on a machine that was {between} busy with other work"
     named = ", ".join(f"{percent(share)} while {name} trained" for name, share in known.items())
     return f"on a machine that was busy with other work ({named})"
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from elman import __version__
 from elman.compare.conclusion import clock_notes, sentences
-from elman.compare.outcomes import Clock, Outcome, clocks, decay, outcomes, over, validation_curve
+from elman.compare.outcomes import Clock, Outcome, clocks, curve, decay, outcomes, over
 from elman.compare.plan import Match, Plan
 from elman.compare.store import Store
 from elman.compare.tables import CLOCK_HEADINGS, clock_rows, result_headings, result_rows
@@ -97,13 +97,12 @@ def _curves(plan: Plan, store: Store, colours: dict[str, int]) -> Section:
         result, timing = (part["runs"].get(training.name) for part in (store.known, store.timing))
         if not result or not timing:
             continue
-        curve = [point for point in result["training_curve"] if point[1] is not None]
-        tokens, losses = np.array(curve, np.float64).reshape(-1, 2).T
+        tokens, losses = curve(result["training_curve"])
         name = training.model if plan.seeds == 1 else f"{training.model}, seed {training.seed}"
         seconds = tokens / timing["training_tokens_per_second"]
         by_tokens.append(Line(name, tokens, losses, colour=colours[training.model]))
         by_seconds.append(Line(name, seconds, losses, colour=colours[training.model]))
-        validated = validation_curve(result["curve"])
+        validated = curve([point[1:] for point in result["curve"]])
         validations.append(Points(name, validated[0], validated[1], colours[training.model], path=True))
     figures: list[Figure] = []
     for lines, x, text in (

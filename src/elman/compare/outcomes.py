@@ -32,7 +32,10 @@ class Outcome:
     left: dict[str, float]  # the share of the gradient that is left at some lags, the last among them
     losses: tuple[float, ...]  # of every seed
     blocks: Blocks  # of the first seed
-    curves: tuple[Curve, ...] = ()  # of every seed: (2, V), tokens read and loss at every validation
+    validations: tuple[
+        Curve, ...
+    ] = ()  # of every seed: (2, V), tokens read and the least loss so far, at every validation
+    training: tuple[Curve, ...] = ()  # of every seed: (2, P), tokens read and loss on those of a fiftieth of them
 
     @property
     def reach(self) -> str:
@@ -84,7 +87,8 @@ def outcomes(plan: Plan, known: dict[str, Any]) -> list[Outcome]:
                 _left([decay(result["memory"]) for result in results if result["memory"]]),
                 losses,
                 blocks[0],
-                tuple(validation_curve(result["curve"]) for result in results),
+                tuple(_least_so_far(curve([point[1:] for point in result["curve"]])) for result in results),
+                tuple(curve(result["training_curve"]) for result in results),
             )
         )
     return sorted(found, key=lambda outcome: outcome.quality.middle)
@@ -131,9 +135,14 @@ def percent(share: float | None) -> str:
     return "–" if share is None else f"{100 * share:.0f} %"
 
 
-def validation_curve(points: list[list[float | None]]) -> Curve:
-    """Tokens read and loss (2, V), from [step, tokens, loss] at every validation; one not finite is left out."""
-    return np.array([(tokens, loss) for _, tokens, loss in points if loss is not None], np.float64).reshape(-1, 2).T
+def curve(points: Sequence[Sequence[float | None]]) -> Curve:
+    """Tokens and losses (2, P), from [tokens, loss] of each point; a loss that was not finite is left out."""
+    return np.array([point for point in points if point[1] is not None], np.float64).reshape(-1, 2).T
+
+
+def _least_so_far(validations: Curve) -> Curve:
+    """The losses of the weights that would have been kept."""
+    return np.stack([validations[0], np.minimum.accumulate(validations[1])])
 
 
 def _mean(values: Any) -> float:

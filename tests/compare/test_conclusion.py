@@ -183,10 +183,10 @@ def test_the_tables_say_what_the_numbers_are_of() -> None:
 
 def test_json_has_the_reservations_too(tmp_path: Any) -> None:
     def result(one: Outcome) -> dict[str, Any]:
+        validated = [[0, *point] for point in one.validations[0].T.tolist()]
         return {
             "loss": one.losses[0], "bits_per_character": 2.0, "tokens": one.tokens, "learning_rate": 0.01,
-            "memory": {}, "curve": [[0, *point] for point in one.validations[0].T.tolist()] + [[8, one.tokens, 9.0], [9, 1e9, None]],
-            "training_curve": [],
+            "memory": {}, "curve": [*validated, [8, one.tokens, 9.0], [9, 1e9, None]], "training_curve": [],
             "blocks": {"nats": one.blocks.nats.tolist(), "tokens": one.blocks.tokens.tolist()},
         }  # fmt: skip
 

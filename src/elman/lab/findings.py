@@ -28,7 +28,7 @@ def run_all(experiments: Sequence[Experiment], setting: Setting) -> Found:
 def verdict(experiment: Experiment, findings: Findings) -> str:
     """In words."""
     if findings.outcome == "not decided":
-        return f"not decided: the control failed ({experiment.control})"
+        return f"not decided: the control failed, which asks that {experiment.control}"
     return "holds" if findings.outcome == "holds" else "does not hold as stated"
 
 

@@ -42,7 +42,7 @@ def _run(setting: Setting, steps: int | None = None) -> Findings:
         y="loss, 1 is that without a memory",
         zero=True,
         wide=True,
-        reading="Near 0 the symbols are copied, near 1 the model has learnt only when to answer, above 1 not even that.",
+        reading="Near 0 the symbols are copied, near 1 the model has learnt only when to answer, above not even that.",
     )
     met = all(values[-1] > 0.9 for values in shares.values())
     control = all(values[0] < 0.5 for values in shares.values())

@@ -44,15 +44,15 @@ def _run(setting: Setting, steps: int | None = None) -> Findings:
             journeys[name].append((losses, norms))
     cosine = _cosine()
     peaks = {name: [_largest(norms) for _, norms in of] for name, of in journeys.items()}
-    means = {name: float(np.mean(values)) for name, values in ends.items()}
     half = math.log(4) / 2
     met = cosine > 1 - 1e-6 and all(a < half <= b for a, b in zip(ends["clipped"], ends["not clipped"], strict=True))
     words = [
         f"clipping by norm turned the gradient by nothing: cosine {cosine:.7f}",
         "the largest gradient norm of a training: "
         + "; ".join(f"{name} {', '.join(f'{peak:.3g}' for peak in values)}" for name, values in peaks.items()),
-        f"loss at the end, mean of {seeds} seeds: {means['clipped']:.3f} clipped, {means['not clipped']:.3f} not; "
-        f"guessing is {math.log(4):.3f}",
+        "loss at the end: "
+        + "; ".join(f"{name} {', '.join(f'{end:.3g}' for end in values)}" for name, values in ends.items())
+        + f"; guessing is {math.log(4):.3f}",
     ]
     control = min(peaks["not clipped"]) > EXPLODED
     return Findings(met, control, words, _figures(journeys, ends), {"ends": ends, "cosine": cosine, "peaks": peaks})

@@ -33,7 +33,7 @@ TOKENIZERS = {  # of each task, by the names of their files
     "translation": NAMES,
 }
 OURS = {"config.yaml", "env.json", "metrics.jsonl", "timing.jsonl", "cache", "model", "checkpoints", ".lock"}
-OURS |= {"report.html"}
+OURS |= {"report.html", "load.jsonl"}
 REWRITE = "restore it, or go on with the run: `elman train ... --resume` writes its model/ again"
 PREPARED = {".lock", "cache", "env.json", "model"}  # what a run that was killed before its first step leaves
 

@@ -14,10 +14,11 @@ import pytest
 
 from elman.cli import run as command
 from elman.compare import comparison
-from elman.compare.conclusion import RESULT_HEADINGS, outcomes, result_rows
 from elman.compare.drawing import html
+from elman.compare.outcomes import outcomes
 from elman.compare.plan import Plan
 from elman.compare.store import Store
+from elman.compare.tables import result_headings, result_rows
 from elman.compare.training import Stopped
 from elman.lens import fit_decay
 from elman.lens.decay import WORDS
@@ -67,7 +68,7 @@ def test_the_table_says_what_is_left_of_the_gradient_far_back(compared: Path) ->
         lag = len(gradients[0]) - 1
         share = np.median([gradient[-1] / gradient[0] for gradient in gradients])
         assert one.left[str(lag)] == pytest.approx(share)
-        assert row[RESULT_HEADINGS.index("gradient left")] == f"{number(share)} at {lag}"
+        assert row[result_headings(ranked).index("gradient left")] == f"{number(share)} at {lag}"
 
 
 def test_a_bounded_window_of_attention_is_marked(compared: Path) -> None:

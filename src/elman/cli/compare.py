@@ -85,7 +85,8 @@ def command(
 ) -> None:
     """Compare models on DATA: the same data, tokenizer and budget; intervals, a table and a report.
 
-    The first table depends on the seed alone where the budget is one of steps or epochs; the second is the clock's.
+    The first table depends on the seed alone where the budget is one of steps or epochs; the second is the clock's,
+    which other work on the machine changes: it is measured, and said where it may have decided.
     """
     from elman.compare.comparison import compare
     from elman.compare.plan import DEFAULT_BUDGET, DEFAULT_EPOCHS, Plan
@@ -135,7 +136,8 @@ def command(
 
 def _report(plan: Plan, store: Store, as_json: bool, seconds: float) -> None:
     from elman import atomic
-    from elman.compare import conclusion, drawing
+    from elman.compare import conclusion, drawing, tables
+    from elman.compare.outcomes import clocks, outcomes
 
     place = store.folder / "report.html"
     atomic.write_text(place, drawing.html(plan, store))
@@ -143,13 +145,10 @@ def _report(plan: Plan, store: Store, as_json: bool, seconds: float) -> None:
     if as_json:
         print_json(conclusion.summary(plan, store))
         return
-    ranked = conclusion.outcomes(plan, store.known)
-    for line in conclusion.aligned(conclusion.RESULT_HEADINGS, conclusion.result_rows(ranked)):
+    ranked, measured = outcomes(plan, store.known), clocks(plan, store.timing)
+    first = tables.aligned(tables.result_headings(ranked), tables.result_rows(ranked))
+    second = tables.aligned(tables.CLOCK_HEADINGS, tables.clock_rows(measured))
+    for line in [*first, "", *conclusion.sentences(plan, ranked, measured), "", *second]:
         print(line)
-    print()
-    for line in conclusion.sentences(ranked):
-        print(line)
-    print()
-    measured = conclusion.clocks(plan, store.timing)
-    for line in conclusion.aligned(conclusion.CLOCK_HEADINGS, conclusion.clock_rows(measured)):
+    for line in conclusion.clock_notes(measured):
         print(line)

@@ -26,7 +26,10 @@ def command(
     out: Annotated[Path | None, typer.Option("-o", "--out", metavar="FILE.html", help="The report.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Run a classical EXPERIMENT: its claim, what came out, and whether it held by the criterion it states."""
+    """Run a classical EXPERIMENT: its claim, what came out, and whether it holds by the criterion it states.
+
+    Each has a control, such as an easy case of the same task: where that fails, nothing is decided.
+    """
     from elman import atomic
     from elman.errors import UserError
     from elman.lab.catalogue import EXPERIMENTS, choose
@@ -57,6 +60,6 @@ def command(
         print_json(numbers(found))
         return
     for one, findings, seconds in found:
-        print(f"{one.name}: {verdict(findings)} ({clock(seconds)}). {one.claim}")
+        print(f"{one.name}: {verdict(one, findings)} ({clock(seconds)}). {one.claim}")
         for line in findings.words:
             print(f"  {line}")

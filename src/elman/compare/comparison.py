@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from elman.compare import matching, search
+from elman.compare.outcomes import percent
 from elman.compare.plan import TRIAL_SHARE, Plan
 from elman.compare.store import Store, open_store
 from elman.compare.training import measured_training, settings_tree, train
@@ -65,8 +66,9 @@ def compare(
         store.known["runs"][training.name] = {"model": training.model, "seed": training.seed, **measured.result}
         store.timing["runs"][training.name] = measured.timing
         store.save()
-        speed = measured.timing["training_tokens_per_second"]
-        say(f"{stage}: {measured.result['loss']:.4f} nats a token, {speed:,.0f} tokens/s")
+        speed, others = (measured.timing[key] for key in ("training_tokens_per_second", "others_share"))
+        besides = "" if others is None else f", other work's share of the processor {percent(others)}"
+        say(f"{stage}: {measured.result['loss']:.4f} nats a token, {speed:,.0f} tokens/s{besides}")
     store.save()
     return store
 

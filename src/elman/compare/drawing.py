@@ -7,20 +7,11 @@ from typing import Any
 import numpy as np
 
 from elman import __version__
-from elman.compare.conclusion import (
-    CLOCK_HEADINGS,
-    RESULT_HEADINGS,
-    Clock,
-    Outcome,
-    clock_rows,
-    clocks,
-    decay,
-    outcomes,
-    result_rows,
-    sentences,
-)
+from elman.compare.conclusion import clock_notes, sentences
+from elman.compare.outcomes import Clock, Outcome, clocks, curve, decay, outcomes, over
 from elman.compare.plan import Match, Plan
 from elman.compare.store import Store
+from elman.compare.tables import CLOCK_HEADINGS, clock_rows, result_headings, result_rows
 from elman.inspection.windows import window_marks
 from elman.lens.decay import WORDS
 from elman.report import Figure, Line, Mark, Points, Report, Section, Table, bar_chart, line_chart, point_chart, render
@@ -36,7 +27,7 @@ MATCHED: dict[Match, str] = {
 def html(plan: Plan, store: Store) -> str:
     """One self-contained file."""
     ranked, measured = outcomes(plan, store.known), clocks(plan, store.timing)
-    colours = {model: 1 + index % 6 for index, model in enumerate(plan.models)}
+    colours = {model: number for number, model in enumerate(plan.models, start=1)}
     data = store.known["data"]
     facts = [
         ("data", plan.data),
@@ -46,7 +37,8 @@ def html(plan: Plan, store: Store) -> str:
         ("seeds", f"{plan.seeds} a model, from {plan.seed}"),
         ("learning rates", f"{plan.trials} trials a model" if plan.trials else "each recipe's own"),
     ]
-    sections = [_quality(ranked, colours), _curves(plan, store, colours), _clock(measured, ranked, colours)]
+    quality = _quality(ranked, colours, sentences(plan, ranked, measured))
+    sections = [quality, _curves(plan, store, colours), _clock(measured, ranked, colours)]
     if any(one.lags for one in ranked):
         sections.append(_memory(plan, store, ranked, colours))
     if plan.trials:
@@ -56,12 +48,13 @@ def html(plan: Plan, store: Store) -> str:
         f"A comparison on the same data with the same tokenizer. Matched: {MATCHED[plan.match]}.",
         facts,
         sections,
-        f"Made by elman {__version__}. Intervals are of 95 %.",
+        f"Made by elman {__version__}. Intervals are of 95 % over "
+        f"{over(ranked[0].quality, plan.seeds)}: what else may change, they do not say.",
     )
     return render(report)
 
 
-def _quality(ranked: list[Outcome], colours: dict[str, int]) -> Section:
+def _quality(ranked: list[Outcome], colours: dict[str, int], conclusion: list[str]) -> Section:
     ranks = np.arange(1, len(ranked) + 1)
     lines = [
         Points(
@@ -75,15 +68,15 @@ def _quality(ranked: list[Outcome], colours: dict[str, int]) -> Section:
         )
         for rank, one in zip(ranks, ranked, strict=True)
     ]
-    table = Table(RESULT_HEADINGS, result_rows(ranked))
-    over = "over seeds" if ranked[0].quality.over == "seeds" else "over texts like the one validated on, for one seed"
+    table = Table(result_headings(ranked), result_rows(ranked))
     figure = point_chart(
         lines,
         title="Loss on the validation text",
         x="rank",
         y="nats a token",
         x_span=(0.5, len(ranked) + 1.0),
-        reading=f"Lower is better. The three points of a model are its loss and the ends of its interval, {over}; "
+        reading=f"Lower is better. The three points of a model are its loss and the ends of its 95 % interval over "
+        f"{over(ranked[0].quality, len(ranked[0].losses))}; "
         "the sentences above compare models directly, which is sharper than to see whether intervals overlap.",
         table=table,
     )
@@ -95,21 +88,22 @@ def _quality(ranked: list[Outcome], colours: dict[str, int]) -> Section:
         reading="How large the models are.",
     )
     text = "How well each model predicts the next token of a text it has not seen, with its best weights."
-    return Section("Who predicts best", text, [figure, parameters], sentences(ranked))
+    return Section("Who predicts best", text, [figure, parameters], conclusion)
 
 
 def _curves(plan: Plan, store: Store, colours: dict[str, int]) -> Section:
-    by_tokens, by_seconds = [], []
+    by_tokens, by_seconds, validations = [], [], []
     for training in plan.trainings():
         result, timing = (part["runs"].get(training.name) for part in (store.known, store.timing))
         if not result or not timing:
             continue
-        curve = [point for point in result["training_curve"] if point[1] is not None]
-        tokens, losses = np.array(curve, np.float64).reshape(-1, 2).T
+        tokens, losses = curve(result["training_curve"])
         name = training.model if plan.seeds == 1 else f"{training.model}, seed {training.seed}"
         seconds = tokens / timing["training_tokens_per_second"]
         by_tokens.append(Line(name, tokens, losses, colour=colours[training.model]))
         by_seconds.append(Line(name, seconds, losses, colour=colours[training.model]))
+        validated = curve([point[1:] for point in result["curve"]])
+        validations.append(Points(name, validated[0], validated[1], colours[training.model], path=True))
     figures: list[Figure] = []
     for lines, x, text in (
         (by_tokens, "tokens read", "what a model makes of what it has read"),
@@ -126,7 +120,18 @@ def _curves(plan: Plan, store: Store, colours: dict[str, int]) -> Section:
                 "so only the last points are finished models.",
             )
         )
-    return Section("How they learn", "The loss on what is read for the first time or again, dropout on.", figures)
+    figures.append(
+        point_chart(
+            validations,
+            title="Validation loss against tokens read",
+            x="tokens read",
+            y="nats a token",
+            reading="Each point is a validation. Where the curve of a model that read less lies below, it makes more "
+            "of a token, though part of that is its learning rate, which has already fallen.",
+        )
+    )
+    text = "The loss on what is read for the first time or again, dropout on; and that on the validation text."
+    return Section("How they learn", text, figures)
 
 
 def _clock(measured: list[Clock], ranked: list[Outcome], colours: dict[str, int]) -> Section:
@@ -145,11 +150,16 @@ def _clock(measured: list[Clock], ranked: list[Outcome], colours: dict[str, int]
     if all(one.megabytes is not None for one in measured):
         values = [float(one.megabytes or 0) for one in measured]
         charts.append(("Peak memory", "MB", values, "The most that a training took beyond what was there before it."))
+    if all(one.others_share is not None for one in measured):
+        values = [100 * (one.others_share or 0) for one in measured]
+        reading = "What other processes took of the processor while a model trained: it had no use of that."
+        charts.append(("Other work on the machine", "% of the processor", values, reading))
     figures = []
     for title, x, numbers, reading in charts:
         made = bar_chart(names, np.array(numbers), title=title, x=x, reading=reading)
         figures.append(Figure(made.title, made.drawing, made.reading, table))
-    return Section("Speed and memory", "By the clock, on the machine that trained them.", figures)
+    text = "By the clock, on the machine that trained them."
+    return Section("Speed and memory", text, figures, clock_notes(measured))
 
 
 def _memory(plan: Plan, store: Store, ranked: list[Outcome], colours: dict[str, int]) -> Section:

@@ -90,6 +90,8 @@ class Clocked(TypedDict):
     training_tokens_per_second: Number
     decoding_tokens_per_second: Number
     peak_megabytes: Number | None
+    own_share: NotRequired[Number | None]
+    others_share: NotRequired[Number | None]
     curve: list[tuple[Number, Number, Number]]  # step, tokens, seconds
 
 

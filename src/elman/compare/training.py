@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from elman import runs
+from elman.compare import load
 from elman.compare.measure import block_losses, clock_curve, decoding_speed, learning_curve, memory, training_curve
 from elman.compare.peak import Peak
 from elman.errors import UserError
@@ -17,8 +18,11 @@ from elman.inspection.part import plain
 from elman.metrics.words import words
 from elman.tasks.preparation import Prepared, prepare
 from elman.train.config import Settings
-from elman.train.loop import Finished, fit
+from elman.train.journal import Journal
+from elman.train.loop import Finished, Validated, fit
 from elman.train.training import Step
+
+LOAD = "load.jsonl"  # of a run of a comparison: how busy the machine was, a line a lap
 
 Report = Callable[[float, str], None]
 """How far a training is, 0 to 1, and a few words."""
@@ -53,15 +57,17 @@ def train(tree: dict[str, Any], folder: Path, stop: Callable[[], bool], report: 
         Stopped: `stop()` said so.
         UserError: as of `prepare` and `fit`.
     """
-    with prepare(tree, folder, resume=True) as prepared:
-        finished = None
+    with prepare(tree, folder, resume=True) as prepared, Journal(folder / LOAD) as laps:
+        finished, meter = None, load.Meter(tree["train"]["device"])
         loss = float("nan")
         for event in fit(prepared.training, folder, stop=stop):
             if isinstance(event, Step):
                 loss = event.loss if loss != loss else loss + 0.03 * (event.loss - loss)
                 report(min(event.progress, 1.0), f"loss {loss:.3f}")
-            elif isinstance(event, Finished):
-                finished = event
+            elif isinstance(event, Validated | Finished):
+                if lap := meter.lap():
+                    laps.write(asdict(lap))
+                finished = event if isinstance(event, Finished) else None
         assert finished is not None
         if finished.reason == "stopped":
             raise Stopped
@@ -95,11 +101,13 @@ def measured_training(tree: dict[str, Any], folder: Path, stop: Callable[[], boo
         "blocks": {"nats": np.round(blocks.nats, 4).tolist(), "tokens": blocks.tokens.tolist()},
     }
     trained = clock[-1] if clock else [0.0, 0.0, finished.seconds]
+    busy = load.total(folder / LOAD)
     timing = {
         "seconds": finished.seconds,
         "training_tokens_per_second": trained[1] / max(trained[2], 1e-9),
         "decoding_tokens_per_second": decoding_speed(model),
         "peak_megabytes": megabytes,
+        **(busy.shares if busy else {"own_share": None, "others_share": None}),
         "curve": clock,
     }
     return Measured(result, timing)

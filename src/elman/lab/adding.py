@@ -8,31 +8,20 @@ import torch
 from elman.data.memory_tasks import adding
 from elman.lab.experiment import Experiment, Findings, Setting
 from elman.lab.fitting import CELLS, COLOURS, Reader, fit_sequence, smooth
-from elman.report import Line, line_chart
+from elman.report import Line, bar_chart, line_chart
 
 BATCH, TEST = 64, 1000
 GUESSING = 1 / 6  # the error of always answering 1
+EASY = 8  # steps over which Elman's network must learn the task, or its failing at more would show nothing
 
 
 def _run(setting: Setting, steps: int | None = None, length: int | None = None) -> Findings:
-    T = length or (30 if setting.quick else 200)
-    steps = steps or (1500 if setting.quick else 4000)
+    T = length or (60 if setting.quick else 200)
+    steps = steps or (1000 if setting.quick else 4000)
     errors, lines = {}, []
-    for index, cell in enumerate(CELLS):
-        torch.manual_seed(setting.seed)
-        model = Reader(cell, 2, 64, 1, horizon=T)
-
-        def loss(step: int, model: Reader = model) -> torch.Tensor:
-            x, y = adding(BATCH, T, setting.seed * 10**6 + step)
-            return torch.nn.functional.mse_loss(model(torch.from_numpy(x))[:, -1, 0], torch.from_numpy(y))
-
-        def report(done: float, cell: str = cell, index: int = index) -> None:
-            setting.progress(f"adding: {cell}", (index + done) / len(CELLS))
-
-        losses, _ = fit_sequence(model, loss, steps, rate=5e-3, progress=report)
-        x, y = adding(TEST, T, setting.seed * 10**6 + 999_999)
-        with torch.no_grad():
-            errors[cell] = float((model(torch.from_numpy(x))[:, -1, 0] - torch.from_numpy(y)).square().mean())
+    easy, _ = _train(setting, "elman", EASY, steps, 0.0)
+    for index, cell in enumerate(CELLS, start=1):
+        errors[cell], losses = _train(setting, cell, T, steps, index / (len(CELLS) + 1))
         smoothed = np.array(smooth(losses, steps // 50))
         lines.append(Line(cell, np.linspace(0, steps, len(smoothed)), smoothed, colour=COLOURS[cell]))
     figure = line_chart(
@@ -44,16 +33,43 @@ def _run(setting: Setting, steps: int | None = None, length: int | None = None) 
         wide=True,
         reading=f"Always answering 1 has the error {GUESSING:.4f}; a model below it remembers something.",
     )
-    held = errors["gru"] < 0.01 and errors["lstm"] < 0.01 and errors["elman"] > GUESSING / 2
+    tests = {f"{cell}, {T} steps": error for cell, error in errors.items()} | {f"elman, {EASY} steps": easy}
+    bars = bar_chart(
+        list(tests),
+        np.array(list(tests.values())),
+        title="On new sequences",
+        x=f"mean squared error; guessing is {GUESSING:.3f}",
+        reading="Elman's network learns the task over a few steps: what it cannot do is to remember for longer.",
+    )
+    met = errors["gru"] < 0.01 and errors["lstm"] < 0.01 and errors["elman"] > GUESSING / 2
     words = [f"{cell}: mean squared error {error:.3g} on {TEST} new sequences" for cell, error in errors.items()]
+    words.append(f"elman over {EASY} steps: {easy:.3g}")
     words.append("papers, T = 600 (Bai 2018): guessing .1767, Elman .177, LSTM .164, GRU 5.3e-5")
-    return Findings(held, words, [figure], {"steps": T, "errors": errors})
+    return Findings(met, easy < GUESSING / 10, words, [figure, bars], {"steps": T, "errors": errors, "easy": easy})
+
+
+def _train(setting: Setting, cell: str, T: int, steps: int, done: float) -> tuple[float, list[float]]:
+    """The error on new sequences, and the losses of the training."""
+    torch.manual_seed(setting.seed)
+    model = Reader(cell, 2, 64, 1, horizon=T)
+
+    def loss(step: int, batch: int = BATCH) -> torch.Tensor:
+        x, y = map(torch.from_numpy, adding(batch, T, setting.seed * 10**6 + step))
+        return torch.nn.functional.mse_loss(model(x)[:, -1, 0], y)
+
+    def report(share: float) -> None:
+        setting.progress(f"adding: {cell} over {T} steps", done + share / (len(CELLS) + 1))
+
+    losses, _ = fit_sequence(model, loss, steps, rate=5e-3, progress=report)
+    with torch.no_grad():
+        return loss(999_999, batch=TEST).item(), losses
 
 
 EXPERIMENT = Experiment(
     "adding",
     "LSTM and GRU learn to add two numbers far apart; Elman's network stays at guessing.",
     "LSTM and GRU below 0.01, Elman's network above half the error of guessing (0.083)",
+    f"over {EASY} steps Elman's network learns it, too, to a tenth of that error (0.017)",
     "Hochreiter & Schmidhuber 1997; Arjovsky et al. 2016; Bai, Kolter & Koltun 2018",
     _run,
 )

@@ -75,18 +75,20 @@ def _run(setting: Setting, steps: int | None = None) -> Findings:
         reading="Both have the same encoder; without attention all that the decoder knows is its last state.",
     )
     falls = {name: values[0] - values[-1] for name, values in right.items()}
-    held = falls["without attention"] > falls["with attention"] + 0.1
+    met = falls["without attention"] > falls["with attention"] + 0.1
+    control = all(values[0] >= 0.95 for values in right.values())
     words = [
         f"{name}: {values[0]:.1%} at length {lengths[0]}, {values[-1]:.1%} at length {lengths[-1]}"
         for name, values in right.items()
     ]
-    return Findings(held, words, [figure], {"lengths": lengths, "accuracy": right})
+    return Findings(met, control, words, [figure], {"lengths": lengths, "accuracy": right})
 
 
 EXPERIMENT = Experiment(
     "bottleneck",
     "Without attention, quality falls with the length of a sentence; with it, hardly.",
     "from the shortest to the longest, accuracy falls by at least a tenth more without attention than with it",
+    "both are right in 95 % at the shortest",
     "Cho et al. 2014; Bahdanau, Cho & Bengio 2015, figure 2",
     _run,
 )

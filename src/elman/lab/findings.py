@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_args
 
 from elman import __version__
 from elman.inspection.part import plain
-from elman.lab.experiment import Experiment, Findings, Setting
+from elman.lab.experiment import Experiment, Findings, Outcome, Setting
 from elman.report import Report, Section, render
 
 Found = list[tuple[Experiment, Findings, float]]
@@ -25,9 +25,11 @@ def run_all(experiments: Sequence[Experiment], setting: Setting) -> Found:
     return found
 
 
-def verdict(findings: Findings) -> str:
+def verdict(experiment: Experiment, findings: Findings) -> str:
     """In words."""
-    return "held" if findings.held else "did not hold as stated"
+    if findings.outcome == "not decided":
+        return f"not decided: the control failed, which asks that {experiment.control}"
+    return "holds" if findings.outcome == "holds" else "does not hold as stated"
 
 
 def html(found: Found, setting: Setting) -> str:
@@ -35,31 +37,38 @@ def html(found: Found, setting: Setting) -> str:
     sections = [
         Section(
             experiment.name,
-            f"{experiment.claim} ({experiment.paper}.) Criterion: {experiment.criterion}.",
+            f"{experiment.claim} ({experiment.paper}.) Criterion: {experiment.criterion}. "
+            f"Control, without which nothing is decided: {experiment.control}.",
             findings.figures,
-            [f"The claim {verdict(findings)}.", *findings.words],
+            [f"Verdict: {verdict(experiment, findings)}.", *findings.words],
         )
         for experiment, findings, _ in found
     ]
-    held = sum(findings.held for _, findings, _ in found)
+    outcomes = [findings.outcome for _, findings, _ in found]
     facts = [
         ("experiments", str(len(found))),
-        ("claims that held", f"{held} of {len(found)}"),
+        *((f"claims: {outcome}", str(outcomes.count(outcome))) for outcome in get_args(Outcome)),
         ("size", "quick" if setting.quick else "full"),
         ("seed", str(setting.seed)),
     ]
-    text = "Classical claims about sequence models, each run here and judged by a criterion stated beforehand."
+    text = (
+        "Classical claims about sequence models, each run here and judged by a criterion stated beforehand; where the "
+        "control fails, nothing is decided."
+    )
     seconds = sum(seconds for _, _, seconds in found)
     return render(Report("The laboratory", text, facts, sections, f"Made by elman {__version__} in {seconds:.0f} s."))
 
 
 def numbers(found: Found) -> dict[str, Any]:
-    """As JSON has it."""
+    """As JSON has it; `held` is null where nothing is decided."""
     return {
         experiment.name: {
             "claim": experiment.claim,
             "criterion": experiment.criterion,
-            "held": bool(findings.held),  # numpy has truths of its own, which JSON does not know
+            "control": experiment.control,
+            "control_passed": bool(findings.control),  # numpy has truths of its own, which JSON does not know
+            "outcome": findings.outcome,
+            "held": bool(findings.met) if findings.control else None,
             "words": list(findings.words),
             "numbers": plain(findings.numbers),
             "seconds": round(seconds, 2),

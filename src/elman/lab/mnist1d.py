@@ -18,6 +18,9 @@ from elman.report import bar_chart
 PAPER = {"logistic": 0.32, "MLP": 0.68, "GRU": 0.91, "CNN": 0.94, "GRU, shuffled": 0.57}
 
 
+GUESSING = 0.1  # ten classes
+
+
 class Classifier(nn.Module):
     """A bidirectional GRU, its outputs' mean and its last: x (B, T) -> logits (B, 10)."""
 
@@ -73,13 +76,15 @@ def _run(setting: Setting, steps: int | None = None) -> Findings:
         reading="A model that knows of order loses when all series are shuffled in the same way.",
     )
     words = [f"{name}: {value:.1%}; paper: {PAPER[name]:.0%}" for name, value in right.items()]
-    return Findings(right["GRU"] >= 0.91 and right["GRU"] > right["GRU, shuffled"] + 0.1, words, [figure], right)
+    met = right["GRU"] >= 0.91 and right["GRU"] > right["GRU, shuffled"] + 0.1
+    return Findings(met, right["GRU, shuffled"] > 2 * GUESSING, words, [figure], right)
 
 
 EXPERIMENT = Experiment(
     "mnist1d",
     "A recurrent network reads series whose order carries the meaning, and loses when they are shuffled.",
     "the GRU is right in 91 % of the test set, and in a tenth more than on shuffled series",
+    "on shuffled series it learns, too: it is right in 20 %, where guessing is 10 %",
     "Greydanus & Kobak 2024, Scaling down deep learning with MNIST-1D",
     _run,
     "mnist1d.npz",

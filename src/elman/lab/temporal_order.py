@@ -13,7 +13,7 @@ from elman.report import Line, line_chart
 
 
 def _run(setting: Setting, steps: int | None = None) -> Findings:
-    lengths = (20, 50) if setting.quick else (20, 50, 100, 200)
+    lengths = (20, 100) if setting.quick else (20, 50, 100, 200)
     steps = steps or (500 if setting.quick else 3000)
     right: dict[str, list[float]] = {cell: [] for cell in CELLS}
     for index, (cell, T) in enumerate((cell, T) for cell in CELLS for T in lengths):
@@ -44,14 +44,15 @@ def _run(setting: Setting, steps: int | None = None) -> Findings:
         f"{cell}: " + ", ".join(f"{value:.1%} at length {T}" for T, value in zip(lengths, values, strict=True))
         for cell, values in right.items()
     ]
-    held = all(value >= 0.99 for cell in ("gru", "lstm") for value in right[cell]) and right["elman"][-1] < 0.99
-    return Findings(held, words, [figure], {"lengths": lengths, "accuracy": right})
+    met = all(value >= 0.99 for cell in ("gru", "lstm") for value in right[cell]) and right["elman"][-1] < 0.99
+    return Findings(met, right["elman"][0] >= 0.99, words, [figure], {"lengths": lengths, "accuracy": right})
 
 
 EXPERIMENT = Experiment(
     "temporal-order",
     "Gated cells learn the order of two symbols at every length tried; Elman's network, with clipping alone, does not.",
     "GRU and LSTM are right in 99 % at every length, Elman's network in fewer at the longest",
+    "Elman's network is right in 99 % at the shortest length",
     "Hochreiter & Schmidhuber 1997, task 6a; Pascanu, Mikolov & Bengio 2013",
     _run,
 )

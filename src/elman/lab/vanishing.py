@@ -33,6 +33,7 @@ def _findings(norms: dict[float, npt.NDArray[np.float64]]) -> Findings:
     decays = {rho: fit_decay(lags[rho], values) for rho, values in norms.items()}
     bounded = all(np.all(norms[rho] <= rho ** lags[rho] * (1 + 1e-9)) for rho in norms if rho <= 1)
     falls = all(decays[rho].verdict in FALLING for rho in norms if rho < 1)
+    grew = any(values[-1] > 1 for rho, values in norms.items() if rho > 1)
     figure = line_chart(
         [
             Line(f"largest singular value {rho:g}", lags[rho][1:], norms[rho][1:], colour=1 + i)
@@ -50,7 +51,7 @@ def _findings(norms: dict[float, npt.NDArray[np.float64]]) -> Findings:
         words.append(f"the converse does not hold: above 1 it need not explode, tanh saturates ({', '.join(calm)})")
     numbers: dict[str, Any] = {str(rho): values for rho, values in norms.items()}
     numbers["decays"] = {str(rho): decay.numbers for rho, decay in decays.items()}
-    return Findings(bounded and falls, words, [figure], numbers)
+    return Findings(bounded and falls, grew, words, [figure], numbers)
 
 
 def _norms(rho: float, H: int, T: int) -> npt.NDArray[np.float64]:
@@ -71,6 +72,7 @@ EXPERIMENT = Experiment(
     "Where the recurrent matrix's largest singular value is below 1, the gradient vanishes at least geometrically.",
     "where that value is at most 1, no gradient at lag k is above its power k; below 1 the whole curve is fading, "
     "vanishing or vanishing fast",
+    "the measurement sees more than decay: above 1 a gradient has grown at the last lag",
     "Bengio, Simard & Frasconi 1994; Pascanu, Mikolov & Bengio 2013",
     _run,
 )

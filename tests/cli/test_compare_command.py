@@ -49,8 +49,12 @@ def test_everything_is_there(compared: Path) -> None:
         # What is measured block by block is what validation measured.
         best = min(loss for _, _, loss in result["curve"])
         assert result["loss"] == pytest.approx(best, rel=1e-5), name
+    for name, clocked in json.loads((compared / "timing.json").read_text())["runs"].items():
+        assert clocked.keys() >= {"own_share", "others_share"}, name
     page = (compared / "report.html").read_text()
     assert "Loss against tokens read" in page
+    assert "Validation loss against tokens read" in page
+    assert "95 % over 2 seeds" in page
     assert "nan" not in page
     assert WORDS in page
     for model in ("gru", "elman"):

@@ -50,10 +50,6 @@ HUGE = "99999999999999999999"
 WORDS = ["0", "1", "2", "-1", "0.5", "1e400", "nan", "inf", "-inf", HUGE, "", " ", "x", "٣", "1_0", "0x9"]
 
 
-MARKS = [b"\x00", b"\xff", b"\xef\xbb\xbf", b"\xff\xfe", b"\xe2\x80\xa8"]
-JUNK = [*MARKS, b"\r", b"\t", b"\n" * 9, b'{"text": ', b"w" * 5000]
-
-
 class Hung(BaseException):
     """The time is over. Not an `Exception`: no command may take it for its own."""
 
@@ -87,8 +83,9 @@ def check(given: Given, seed: int, place: Path) -> str:
     outside.mkdir()
     (outside / "mine.txt").write_text("mine")
     made = rng.choice(KINDS)(given, rng, place)
-    if made.folder is not None and made.folder.is_dir():
-        (made.folder / "notes.txt").write_text("mine")
+    for folder in (made.folder, made.folder / "model", made.folder / "checkpoints") if made.folder else ():
+        if folder.is_dir() and not folder.is_symlink():
+            (folder / "notes.txt").write_text("mine")
     before = names(made.folder)
     with contextlib.chdir(place):
         code, out, err = tried(made.arguments, made.stdin)
@@ -121,14 +118,15 @@ def names(folder: Path | None) -> set[str]:
     """All that is in a folder, links unfollowed."""
     if folder is None or not folder.is_dir():
         return set()
-    return {str(Path(top, name).relative_to(folder)) for top, _, files in os.walk(folder) for name in files}
+    found = {Path(top, name) for top, folders, files in os.walk(folder) for name in [*files, *folders]}
+    return {str(path.relative_to(folder)) for path in found if path.is_symlink() or not path.is_dir()}
 
 
 def lost_names(made: Input, before: set[str], code: int | None) -> set[str]:
     """Files that should still be there: all where it failed, and all but old checkpoints where it did not."""
     gone = before - names(made.folder)
     if code == 0 and "--overwrite" in made.arguments:
-        return gone & {"notes.txt"}
+        return {name for name in gone if Path(name).name == "notes.txt"}
     return {name for name in gone if not Path(name).name.startswith((".", "step-"))}
 
 
@@ -292,7 +290,7 @@ def a_damaged_run(given: Given, rng: random.Random, place: Path) -> Input:
     name = rng.choice(list(given.runs))
     run = shutil.copytree(given.runs[name], place / "run")
     said = [name]
-    if rng.random() < 0.1:
+    if rng.random() < 0.2:
         folder = rng.choice([path for path in sorted(run.iterdir()) if path.is_dir()])
         shutil.rmtree(folder)
         folder.symlink_to(rng.choice((place / "outside", Path("nowhere"))))

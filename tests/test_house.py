@@ -34,14 +34,16 @@ BELOW: dict[str, set[str]] = {
     "decode": GROUND | {"kernels", "nn", "models", "data"},
     "environment": GROUND | {"kernels"},
     "bench": GROUND | {"kernels", "nn", "environment"},
-    "runs": GROUND | {"locking", "kernels", "nn", "models", "data"},
+    "runs": GROUND | {"kernels", "nn", "models", "data"},
+    "run_folders": {"errors", "atomic", "locking"},
     "lens": GROUND | {"kernels", "nn", "models", "train"},
     "report": set(),
     "inspection": GROUND
     | {"kernels", "nn", "models", "data", "train", "runs", "lens", "report", "decode", "environment"},
-    "tasks": GROUND | {"kernels", "nn", "models", "data", "train", "runs", "environment", "metrics", "decode", "lens"},
+    "tasks": GROUND
+    | {"kernels", "nn", "models", "data", "train", "runs", "run_folders", "environment", "metrics", "decode", "lens"},
     "compare": GROUND
-    | {"models", "data", "train", "tasks", "decode", "runs", "metrics", "lens", "report", "inspection"},
+    | {"models", "data", "train", "tasks", "decode", "runs", "run_folders", "metrics", "lens", "report", "inspection"},
     "lab": GROUND | {"kernels", "nn", "models", "data", "train", "lens", "report", "inspection", "environment"},
 }
 BELOW["cli"] = set(BELOW)

@@ -11,7 +11,7 @@ from types import ModuleType
 
 import pytest
 
-from elman import locking, runs
+from elman import locking, run_folders
 from elman.errors import UserError
 
 
@@ -47,8 +47,8 @@ def test_windows_has_locks_of_its_own(tmp_path: Path, monkeypatch: pytest.Monkey
         first.flush()
         assert locking.lock(first)
         assert not locking.lock(second)
-    with runs.lock(tmp_path / "run"):
-        with pytest.raises(UserError, match="another process is training"), runs.lock(tmp_path / "run"):
+    with run_folders.lock(tmp_path / "run"):
+        with pytest.raises(UserError, match="another process is training"), run_folders.lock(tmp_path / "run"):
             pass
         (tmp_path / "run" / "config.yaml").touch()
 
@@ -58,7 +58,7 @@ def test_a_file_system_without_locks_says_so(tmp_path: Path, monkeypatch: pytest
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr("fcntl.flock", refuse)
-    with pytest.raises(UserError, match=r"cannot write .*: No locks available"), runs.lock(tmp_path / "run"):
+    with pytest.raises(UserError, match=r"cannot write .*: No locks available"), run_folders.lock(tmp_path / "run"):
         pass
 
 

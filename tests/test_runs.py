@@ -10,7 +10,7 @@ import safetensors.torch
 import torch
 
 import elman
-from elman import runs
+from elman import run_folders
 from elman.data.tokenizers import CharTokenizer
 from elman.errors import UserError
 from elman.models import build
@@ -112,7 +112,7 @@ def test_a_task_it_does_not_know(run: Path) -> None:
 
 def test_a_lock_that_led_to_nothing_leaves_nothing(tmp_path: Path) -> None:
     def fail(folder: Path) -> None:
-        with runs.lock(folder):
+        with run_folders.lock(folder):
             (folder / "cache").mkdir(exist_ok=True)
             (folder / "cache" / "train.bin").write_text("")
             raise KeyboardInterrupt
@@ -129,16 +129,16 @@ def test_a_lock_that_led_to_nothing_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_a_lock_is_for_one(tmp_path: Path) -> None:
-    with runs.lock(tmp_path / "run"):
-        with pytest.raises(UserError, match="another process is training"), runs.lock(tmp_path / "run"):
+    with run_folders.lock(tmp_path / "run"):
+        with pytest.raises(UserError, match="another process is training"), run_folders.lock(tmp_path / "run"):
             pass
         (tmp_path / "run" / "config.yaml").touch()
-    with runs.lock(tmp_path / "run"):
+    with run_folders.lock(tmp_path / "run"):
         pass
     assert (tmp_path / "run" / "config.yaml").exists()
 
 
 def test_a_lock_where_no_folder_can_be(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="cannot write"), runs.lock(tmp_path / "file" / "run"):
+    with pytest.raises(UserError, match="cannot write"), run_folders.lock(tmp_path / "file" / "run"):
         pass

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,16 +38,21 @@ def write_bytes(path: Path, data: bytes) -> None:
 def writing(path: Path) -> Iterator[BinaryIO]:
     """A file that takes the place of `path`, whole and on the disk, when the block ends well."""
     check_replaceable(path)
-    temporary = path.with_name(f".{path.name}.tmp")  # always the same: a killed write's is written over
-    temporary.unlink(missing_ok=True)  # where it is a link, it would be written through
+    unfinished = path.with_name(temporary(path.name))
+    unfinished.unlink(missing_ok=True)  # where it is a link, it would be written through
     try:
-        with temporary.open("xb") as file:
+        with unfinished.open("xb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(path)
+        unfinished.replace(path)
     finally:
-        temporary.unlink(missing_ok=True)
+        unfinished.unlink(missing_ok=True)
+
+
+def temporary(name: str) -> str:
+    """What a file is called while it is written: always the same, so that what a kill left is written over."""
+    return f".{name}.tmp"
 
 
 def write_text(path: Path, text: str) -> None:
@@ -68,23 +72,18 @@ def check_replaceable(*paths: Path) -> None:
 
 
 def remove(paths: Iterable[Path]) -> None:
-    """Remove files, links, and folders with all that is in them; nothing that a link points to.
+    """Remove files and links; what is not there, and folders, are passed over.
 
     Raises:
         UserError: the system will not have one of them removed; where that can be seen beforehand, all are still there.
     """
-    present = [path for path in paths if os.path.lexists(path)]
+    present = [path for path in paths if path.is_symlink() or (path.exists() and not path.is_dir())]
     for path in present:
-        real_folder = path.is_dir() and not path.is_symlink()
-        for folder in (path.parent, *(Path(name) for name, _, _ in os.walk(path) if real_folder)):
-            if not os.access(folder, os.W_OK | os.X_OK):
-                raise UserError(f"cannot remove {path}: {folder} is write-protected", remedy="chmod u+w it")
+        if not os.access(path.parent, os.W_OK | os.X_OK):
+            raise UserError(f"cannot remove {path}: {path.parent} is write-protected", remedy="chmod u+w it")
     for path in present:
         with told(path, "remove"):
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
-            else:
-                path.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Run folders: what a training leaves behind, and how to take it up again or load its model.
+"""Runs: what a training leaves behind in its folder, and how to load its model.
 
 config.yaml      the resolved settings          metrics.jsonl   what happened, decided by seed and data
 env.json         what it ran on                 timing.jsonl    what the clock said
@@ -10,17 +10,15 @@ report.html      what `elman inspect` saw
 
 from __future__ import annotations
 
-import contextlib
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
 import torch
 
-from elman import __version__, atomic, locking, reading
+from elman import __version__, atomic, reading
 from elman.data.tokenizers import Tokenizer, load_tokenizer
 from elman.data.vocabularies import NAMES
 from elman.errors import UserError
@@ -32,10 +30,7 @@ TOKENIZERS = {  # of each task, by the names of their files
     "language-modelling": ("tokenizer",),
     "translation": NAMES,
 }
-OURS = {"config.yaml", "env.json", "metrics.jsonl", "timing.jsonl", "cache", "model", "checkpoints", ".lock"}
-OURS |= {"report.html", "load.jsonl"}
 REWRITE = "restore it, or go on with the run: `elman train ... --resume` writes its model/ again"
-PREPARED = {".lock", "cache", "env.json", "model"}  # what a run that was killed before its first step leaves
 
 
 @dataclass(frozen=True)
@@ -156,70 +151,3 @@ def write_model_folder(
     for name, tokenizer in tokenizers.items():
         atomic.write_text(folder / f"{name}.json", json.dumps(tokenizer.to_json(), ensure_ascii=False) + "\n")
     atomic.write_text(folder / "README.md", card)
-
-
-def check_place(folder: Path, *, overwrite: bool) -> None:
-    """See whether a new run may be made in a folder; nothing is written.
-
-    Raises:
-        UserError: there is something in it and `overwrite` is false, or what is in it is no run.
-    """
-    with atomic.told(folder):
-        if folder.exists() and not folder.is_dir():
-            raise UserError(f"{folder}", expected="a folder for the run", got="a file", exit_code=2)
-        present = _names(folder)
-        killed = ".lock" in present and present <= PREPARED  # without the lock it is somebody's
-        if not present or (killed and not (folder / "model" / "model.safetensors").exists()):
-            return
-    if not overwrite:
-        begun = "config.yaml" in present
-        remedy = (
-            "go on with it (--resume), replace it (--overwrite)" if begun else "replace what is there (--overwrite)"
-        )
-        raise UserError(f"{folder} already exists", remedy=f"{remedy} or choose another place (-o)", exit_code=2)
-    if "config.yaml" not in present and not present <= OURS:
-        raise UserError(f"{folder} is no run: it is not overwritten", remedy="choose another place (-o)", exit_code=2)
-
-
-def clear(folder: Path) -> None:
-    """Remove a run, but neither its lock, nor its cache (which checks itself), nor what is not ours."""
-    # config.yaml first: what a kill leaves of the rest is not taken for a run that can go on.
-    others = OURS - {".lock", "cache", "config.yaml"}
-    atomic.remove([folder / "config.yaml", *(folder / name for name in sorted(others))])
-
-
-@contextmanager
-def lock(folder: Path) -> Iterator[None]:
-    """Keep a run folder to one process, making it where it is not there.
-
-    The lock goes with the process, however it ends. Where there is no run (no config.yaml) in the end, what was
-    made goes, and what was there before stays.
-
-    Raises:
-        UserError: another process is training in it.
-    """
-    with atomic.told(folder):
-        made = [path for path in (folder, *folder.parents) if not path.exists()]
-        before = _names(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        if (folder / ".lock").exists():
-            reading.check_file(folder / ".lock", remedy="remove it")
-        file = (folder / ".lock").open("a")
-    with file:
-        with atomic.told(folder):
-            alone = locking.lock(file)
-        if not alone:
-            remedy = "wait for it, or choose another place (-o)"
-            raise UserError(f"another process is training in {folder}", remedy=remedy)
-        try:
-            yield
-        finally:
-            if not (folder / "config.yaml").exists():
-                with contextlib.suppress(OSError, UserError):
-                    atomic.remove(folder / name for name in OURS - before)
-                    for path in made:
-                        path.rmdir()
-
-
-def _names(folder: Path) -> set[str]:
-    return {path.name for path in folder.iterdir()} if folder.exists() else set()

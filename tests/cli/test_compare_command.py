@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -79,7 +80,7 @@ def test_a_bounded_window_of_attention_is_marked(compared: Path) -> None:
     known, timing = (json.loads((compared / f"{name}.json").read_text()) for name in ("comparison", "timing"))
     plan = Plan(data="", models=("gru", "elman"), budget=Budget(6, "steps"), seeds=2)
     assert "number of layers that still reach" not in html(plan, Store(compared, known, timing))
-    known["settings"]["gru"]["model"] |= {"window": 8, "num_layers": 2}
+    known["settings"]["gru"] |= {"kind": "transformer", "model": {"window": 8, "num_layers": 2}}
     page = html(plan, Store(compared, known, timing))
     assert "The gru&#x27;s attention looks 7 steps back in each of the 2 layers, so at lags 8, 15 the number" in page
 
@@ -168,26 +169,47 @@ def test_only_what_is_of_the_comparison_is_overwritten(
     folder = shutil.copytree(compared, tmp_path / "comparison")
     for place in ("x-1", "elsewhere"):
         shutil.copytree(compared / "gru-1", tmp_path / place)
-    notes = folder / "gru-1" / "notes.txt"
+    notes = folder / "gru-1" / "model" / "notes.txt"
     notes.write_text("mine")
-    (folder / "mine-1").mkdir()
+    shutil.copytree(compared / "gru-1", folder / "gru-77")  # that somebody trained there
     shutil.rmtree(folder / "gru-2")
     (folder / "gru-2").symlink_to(tmp_path / "elsewhere")
     (folder / "trials").symlink_to(tmp_path / "elsewhere")
     known = json.loads((folder / "comparison.json").read_text())
-    known["plan"] |= {"models": ["../x", str(tmp_path / "x"), "mine", "gru"], "seeds": 10**12}
+    known["plan"] |= {"models": ["../x", str(tmp_path / "x"), "elman", "gru"], "seeds": 5}
     (folder / "comparison.json").write_text(json.dumps(known))
     outside = {place: contents(tmp_path / place) for place in ("x-1", "elsewhere")}
 
     before = contents(folder)
-    assert "notes.txt, which is not elman's" in fails(["compare", plain_text, "-o", folder, "--overwrite", *SMALL], 2)
+    again = ["compare", plain_text, "-o", folder, "--overwrite", *SMALL]
+    assert "notes.txt is not elman's" in fails(again, 2)
     assert contents(folder) == before
     notes.unlink()
-    assert command(["compare", str(plain_text), "-o", str(folder), "--overwrite", *SMALL]) == 0
+    assert command(list(map(str, again))) == 0
     assert {place: contents(tmp_path / place) for place in outside} == outside
-    assert (folder / "mine-1").is_dir()
-    assert not (folder / "gru-2").exists()
-    assert not (folder / "elman-2").exists()
+    assert contents(folder / "gru-77") == contents(compared / "gru-1")
+    for name in ("gru-2", "elman-2", "trials"):
+        assert not os.path.lexists(folder / name)
+
+
+@pytest.mark.parametrize(
+    ("text", "arguments"), [("", []), ("ab", []), (None, ["--parameters", "7"])], ids=["empty", "short", "small"]
+)
+def test_a_comparison_goes_only_when_the_new_one_stands_ready(
+    compared: Path, plain_text: Path, tmp_path: Path, contents: Contents, fails: Fails,
+    text: str | None, arguments: list[str],
+) -> None:  # fmt: skip
+    folder = shutil.copytree(compared, tmp_path / "comparison")
+    other = tmp_path / "other.txt"
+    other.write_text(plain_text.read_text() if text is None else text)
+    before = contents(folder)
+    capsys_line = fails(
+        ["compare", other, "-o", folder, "--overwrite", *SMALL, *arguments], 1 if text is not None else 2
+    )
+    assert capsys_line
+    after = contents(folder)
+    assert {name for name in before if not name.startswith("cache/")} <= after.keys()
+    assert all(after[name] == before[name] for name in before if not name.startswith("cache/"))
 
 
 @pytest.mark.parametrize(
@@ -197,7 +219,13 @@ def test_only_what_is_of_the_comparison_is_overwritten(
         (lambda known: known | {"parameters": {"gru": {}}}, "is damaged (parameters.gru: Input should be a valid int"),
         (lambda known: known | {"parameters": {}}, "is damaged: no parameters of elman, gru"),
         (lambda known: known["runs"]["gru-1"]["blocks"].update(nats=[]) or known, "runs.gru-1.blocks"),
+        (lambda known: known["runs"]["gru-1"]["blocks"].update(tokens=[0] * 99) or known, "runs.gru-1.blocks"),
         (lambda known: known["runs"]["gru-1"]["memory"].update(horizon=[]) or known, "runs.gru-1.memory.horizon"),
+        (lambda known: known["runs"]["gru-1"]["memory"].update(gradient=[]) or known, "runs.gru-1.memory"),
+        (lambda known: known["runs"]["gru-1"]["memory"].update(lags=10**30) or known, "runs.gru-1.memory.lags"),
+        (lambda known: known["runs"]["gru-1"]["memory"].pop("gradient") and known, "runs.gru-1.memory"),
+        (lambda known: known["parameters"].update(gru=10**400) or known, "parameters.gru"),
+        (lambda known: known["plan"].update(seeds={}) or known, "plan.seeds"),
     ],
 )
 def test_a_damaged_comparison_is_told_of(

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import elman
+from elman import run_folders
 from elman.cli import run as command
 from elman.train import checkpoints
 from elman.train.config import read_yaml
@@ -30,10 +31,9 @@ def test_a_run_without_its_settings_is_not_begun_anew(
 
 
 def test_two_cannot_train_in_one_folder(contents: Contents, run: Path, plain_text: Path, fails: Fails) -> None:
-    from elman import runs
 
     before = contents(run)
-    with runs.lock(run):
+    with run_folders.lock(run):
         line = fails(["train", plain_text, "-o", run, "--resume"], 1)
     assert "another process is training in" in line
     assert contents(run) == before
@@ -193,3 +193,30 @@ def test_the_settings_of_a_run_serve_for_another_text(run: Path, tmp_path: Path)
     other.write_text("another text altogether. " * 50)
     settings = ["--config", str(run / "config.yaml")]
     assert command(["train", str(other), "-o", str(tmp_path / "new"), *settings]) == 0
+
+
+def test_a_folder_among_the_checkpoints_is_passed_over(run: Path, plain_text: Path) -> None:
+    (run / "checkpoints" / "step-000000001.safetensors").mkdir()
+    for steps in ("13", "14"):
+        assert command(["train", str(plain_text), "-o", str(run), "--resume", "--steps", steps, *SMALL]) == 0
+
+
+def test_a_lock_that_is_a_link_makes_no_file_elsewhere(
+    run: Path, plain_text: Path, tmp_path: Path, fails: Fails
+) -> None:
+    (run / ".lock").unlink()
+    (run / ".lock").symlink_to(tmp_path / "elsewhere")
+    assert ".lock is no file" in fails(["train", plain_text, "-o", run, "--resume"], 1)
+    assert not (tmp_path / "elsewhere").exists()
+
+
+@pytest.mark.parametrize("name", ["env.json", "config.yaml"])
+@pytest.mark.parametrize("flags", [[], ["--resume"], ["--overwrite"]])
+def test_what_a_kill_left_of_a_file_is_in_nobodys_way(run: Path, plain_text: Path, name: str, flags: list[str]) -> None:
+    for path in (run / "config.yaml", run / "env.json", run / "model" / "model.safetensors", run / "metrics.jsonl"):
+        path.unlink()
+    shutil.rmtree(run / "checkpoints")
+    (run / "timing.jsonl").unlink()
+    (run / f".{name}.tmp").write_text("half")
+    assert command(["train", str(plain_text), "-o", str(run), "--steps", "1", *SMALL, *flags]) == 0
+    assert not (run / f".{name}.tmp").exists() or name == "env.json"

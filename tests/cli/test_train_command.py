@@ -157,10 +157,12 @@ def test_a_run_is_not_touched_unasked(contents: Contents, run: Path, plain_text:
 
 
 def test_overwrite_replaces_the_run_and_leaves_what_is_not_its_own(run: Path, plain_text: Path) -> None:
-    (run / "notes.txt").write_text("mine")
+    mine = [run / "notes.txt", run / "model" / "export.onnx", run / "checkpoints" / "notes.txt"]
+    for path in mine:
+        path.write_text("mine")
     arguments = ["train", str(plain_text), "-o", str(run), "--overwrite", "--steps", "3", "--model", "gru", *SMALL]
     assert command(arguments) == 0
-    assert (run / "notes.txt").read_text() == "mine"
+    assert [path.read_text() for path in mine] == ["mine"] * 3
     assert elman.load(run).model.kind == "gru"
     assert len([r for r in read(run / "metrics.jsonl") if "targets" in r]) == 3
     assert [path.stem for path in checkpoints.paths(run / "checkpoints")][-1] == "step-000000003"
@@ -267,8 +269,7 @@ def test_overwrite_unlinks_a_link_and_leaves_what_it_points_to(
     arguments = ["train", str(plain_text), "-o", str(run), "--overwrite", "--steps", "2", *SMALL]
     for _ in range(2):
         assert command(arguments) == 0
-        if name != "cache":  # which is kept, wherever it lies
-            assert not (run / name).is_symlink()
+        assert not (run / name).is_symlink()
         assert (contents(elsewhere) if elsewhere.is_dir() else elsewhere.read_bytes()) == before
     elman.load(run)
 
@@ -284,3 +285,15 @@ def test_a_folder_in_the_cache_is_told_of_before_anything_is_lost(
     line = fails(["train", plain_text, "-o", run, "--resume"], 1)
     assert f"cannot write {run / 'cache' / name}: a folder is in its place; move the folder away" in line
     assert contents(run) == before
+
+
+def test_another_text_does_not_go_through_a_link_into_another_cache(
+    contents: Contents, run: Path, tmp_path: Path
+) -> None:
+    (run / "cache").rename(tmp_path / "elsewhere")
+    (run / "cache").symlink_to(tmp_path / "elsewhere")
+    before = contents(tmp_path / "elsewhere")
+    other = tmp_path / "other.txt"
+    other.write_text("quite another text, again and again. " * 50)
+    assert command(["train", str(other), "-o", str(run), "--overwrite", "--steps", "1", *SMALL]) == 0
+    assert contents(tmp_path / "elsewhere") == before

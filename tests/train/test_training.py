@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import safetensors.torch
 import torch
 from torch import Tensor, nn
 
@@ -194,6 +195,10 @@ def test_the_loop_tells_and_writes_the_same(tmp_path: Path) -> None:
     assert (tmp_path / "model" / "model.safetensors").exists()
 
 
+def shipped(folder: Path) -> torch.Tensor:
+    return safetensors.torch.load_file(folder / "model" / "model.safetensors")["w"]
+
+
 def test_patience(tmp_path: Path) -> None:
     made = training(Track(validations=[3, 2, 2.5, 2, 1]), steps=50, validate_every=2, patience=2)
     *_, last = events(made, tmp_path)
@@ -213,14 +218,11 @@ def test_ntasgd_begins_to_average_when_it_stops_improving(tmp_path: Path) -> Non
 
 
 def test_the_average_is_what_is_shipped(tmp_path: Path) -> None:
-    import safetensors.torch
-
     made = training(steps=4, average=0.9, learning_rate=0.3, validate_every=4)
     events(made, tmp_path)
-    shipped = safetensors.torch.load_file(tmp_path / "model" / "model.safetensors")["w"]
     assert made.average is not None
-    assert torch.equal(shipped, made.average.average[0])
-    assert not torch.equal(shipped, made.parameters[0])
+    assert torch.equal(shipped(tmp_path), made.average.average[0])
+    assert not torch.equal(shipped(tmp_path), made.parameters[0])
 
 
 def test_stopped_before_any_validation_there_is_a_model_all_the_same(tmp_path: Path) -> None:
@@ -228,7 +230,21 @@ def test_stopped_before_any_validation_there_is_a_model_all_the_same(tmp_path: P
     *_, last = fit(made, tmp_path, stop=lambda: made.counters.step == 3)
     assert isinstance(last, Finished)
     assert (last.reason, last.step) == ("stopped", 3)
-    assert (tmp_path / "model" / "model.safetensors").exists()
+    assert torch.equal(shipped(tmp_path), made.parameters[0])
+    again = training(steps=50, validate_every=50)
+    list(fit(again, tmp_path, stop=lambda: again.counters.step == 5))
+    assert again.resumed_step == 3
+    assert torch.equal(shipped(tmp_path), again.parameters[0])
+
+
+def test_the_best_weights_are_not_given_up_for_the_last(tmp_path: Path) -> None:
+    made = training(Track(validations=[3, 5, 5, 5]), steps=2, validate_every=1)
+    list(fit(made, tmp_path))
+    best = shipped(tmp_path)
+    assert not torch.equal(best, made.parameters[0])
+    again = training(Track(validations=[5, 5, 5]), steps=4, validate_every=1)
+    list(fit(again, tmp_path))
+    assert torch.equal(shipped(tmp_path), best)
 
 
 def test_a_validation_that_is_not_finite_is_never_the_best(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from elman import run_folders
 from elman.compare import matching, search
 from elman.compare.outcomes import percent
 from elman.compare.plan import TRIAL_SHARE, Plan
@@ -52,7 +53,9 @@ def compare(
     store = open_store(folder, plan, resume=resume, overwrite=overwrite)
     if not store.known["settings"]:
         with _made_for_nothing(folder):
+            run_folders.unlink_cache(folder)
             _size(plan, store, say, progress)
+            store.replace()
             store.save()
     settings = {model: config.build(tree) for model, tree in store.known["settings"].items()}
     factors = {model: _search(plan, store, model, settings[model], progress, stop) for model in plan.models}

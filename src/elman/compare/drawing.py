@@ -15,6 +15,7 @@ from elman.compare.tables import CLOCK_HEADINGS, clock_rows, result_headings, re
 from elman.inspection.windows import window_marks
 from elman.lens.decay import WORDS
 from elman.report import Figure, Line, Mark, Points, Report, Section, Table, bar_chart, line_chart, point_chart, render
+from elman.train import config
 
 MATCHED: dict[Match, str] = {
     "parameters": "the same number of parameters (within 2 %), and the same budget for each training",
@@ -170,10 +171,9 @@ def _memory(plan: Plan, store: Store, ranked: list[Outcome], colours: dict[str, 
         gradient = np.array([np.nan if value is None else value for value in memory["gradient"]])
         lines.append(Line(one.model, np.arange(len(gradient)), gradient / gradient[0], colour=colours[one.model]))
         words.append(f"{one.model}: {decay(memory).words}")
-        settings: dict[str, Any] = store.known["settings"][one.model]["model"]
-        bounds, caption = window_marks(
-            settings.get("window"), settings["num_layers"], one.lags, f"The {one.model}'s attention"
-        )
+        settings = config.build(store.known["settings"][one.model]).model
+        window = getattr(settings, "window", None)
+        bounds, caption = window_marks(window, settings.num_layers, one.lags, f"The {one.model}'s attention")
         marks, about = [*marks, *bounds], about + caption
     figure = line_chart(
         lines,

@@ -10,11 +10,11 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from elman import atomic, reading, runs
+from elman import atomic, reading, run_folders
 from elman.compare.plan import Plan, check_same
 from elman.compare.stored import FORMAT, Known, Timing
 from elman.errors import UserError
@@ -26,8 +26,21 @@ RUN = re.compile(rf"({'|'.join(TASKS['language-modelling'].models)})-\d+")  # a 
 class Store:
     """The two JSON files of a comparison's folder, each written whole."""
 
-    def __init__(self, folder: Path, known: dict[str, Any], timing: dict[str, Any]) -> None:
+    def __init__(
+        self, folder: Path, known: dict[str, Any], timing: dict[str, Any], *, replaces: Sequence[Path] = ()
+    ) -> None:
         self.folder, self.known, self.timing = folder, known, timing
+        self.replaces = replaces  # what is left of an older comparison, until `replace`
+
+    def replace(self) -> None:
+        """Remove the older comparison, now that all that this one needs is there."""
+        atomic.remove(self.replaces)
+        for place in sorted({path.parent for path in self.replaces} - {self.folder}, reverse=True):
+            with contextlib.suppress(OSError):  # something else is in it
+                place.rmdir()
+        with contextlib.suppress(OSError):
+            (self.folder / "trials").rmdir()
+        self.replaces = ()
 
     def save(self) -> None:
         """Write what is known."""
@@ -52,13 +65,13 @@ def open_store(folder: Path, plan: Plan, *, resume: bool, overwrite: bool) -> St
         known["plan"] = plan.stored()
         _check_whole(known, plan, folder)
         return Store(folder, known, timing)
+    known = {"format": FORMAT, "plan": plan.stored(), "settings": {}, "trials": {}, "runs": {}}
     if begun and overwrite:
-        _remove(folder)
-    elif present - {"cache"}:
+        return Store(folder, known, {"runs": {}}, replaces=_replaced(folder, plan))
+    if present - {"cache"}:
         what = "holds a comparison" if begun else "is not empty"
         remedy = "go on with it (--resume), replace it (--overwrite) or choose another place (-o)"
         raise UserError(f"{folder} {what}", remedy=remedy if begun else "choose another place (-o)", exit_code=2)
-    known = {"format": FORMAT, "plan": plan.stored(), "settings": {}, "trials": {}, "runs": {}}
     return Store(folder, known, {"runs": {}})
 
 
@@ -90,26 +103,51 @@ def _check_whole(known: dict[str, Any], plan: Plan, folder: Path) -> None:
             raise UserError(f"{folder / 'comparison.json'} is damaged: no data", remedy="--overwrite it")
 
 
-def _remove(folder: Path) -> None:
-    """Remove the comparison's files and run folders, known by their names in the folder.
+def _replaced(folder: Path, plan: Plan) -> list[Path]:
+    """The files of the comparison in a folder, which another one is to replace.
 
-    What comparison.json says is not asked: nothing that is read from a file decides what is removed. Raises `UserError`
-    where something else lies in a run folder; then nothing is removed.
+    Its run folders are found on the disk. What comparison.json says may narrow these down, and names nothing itself.
+
+    Raises:
+        UserError: something else lies in a run folder.
     """
-    found = [*_runs_in(folder), *_runs_in(folder / "trials")]
-    links = [place for place in found if place.is_symlink()]
-    places = [place for place in found if not place.is_symlink()]
-    for place in places:
-        if others := sorted({path.name for path in place.iterdir()} - runs.OURS):
-            what = f"{place} holds {others[0]}, which is not elman's: it is not overwritten"
+    found = [path for path in _runs_in(folder) if _planned(path.name, _stored_plan(folder), plan.stored())]
+    trials = folder / "trials"
+    found += [trials] if trials.is_symlink() else _runs_in(trials)
+    files = [path for place in found for path in ([place] if place.is_symlink() else run_folders.contents(place))]
+    files += [place / run_folders.LOCK for place in found if not place.is_symlink()]
+    for place in found:
+        present = () if place.is_symlink() else sorted(path for path in place.rglob("*") if not path.is_dir())
+        if others := [path for path in present if path not in files and _is_within(path, files)]:
+            what = f"{others[0]} is not elman's: the comparison is not overwritten"
             raise UserError(what, remedy="move it away, or choose another place (-o)", exit_code=2)
+    names = ["report.html", "timing.json", "comparison.json"]
     # comparison.json last: without it, the folder is no comparison's and would not be overwritten.
-    names = ("report.html", "timing.json", "comparison.json")
-    atomic.remove([*places, *links, *(folder / name for name in names)])
-    with contextlib.suppress(OSError):  # it was not there, or something else is in it
-        (folder / "trials").rmdir()
+    return [*files, *(folder / name for part in names for name in (atomic.temporary(part), part))]
 
 
-def _runs_in(folder: Path) -> Iterator[Path]:
-    if folder.is_dir() and not folder.is_symlink():
-        yield from sorted(path for path in folder.iterdir() if path.is_dir() and RUN.fullmatch(path.name))
+def _is_within(path: Path, files: Sequence[Path]) -> bool:
+    """Whether a path does not lie behind a link that goes itself."""
+    return not any(parent in files for parent in path.parents)
+
+
+def _stored_plan(folder: Path) -> dict[str, Any]:
+    try:
+        return dict(reading.read_json(folder / "comparison.json", Known)["plan"])
+    except UserError:
+        return {}
+
+
+def _planned(name: str, *plans: dict[str, Any]) -> bool:
+    """Whether a run folder's name is that of a training of one of the plans."""
+    model, _, seed = name.rpartition("-")
+    return any(
+        model in plan.get("models", ()) and 0 <= int(seed) - plan.get("seed", 0) < plan.get("seeds", 0)
+        for plan in plans
+    )
+
+
+def _runs_in(folder: Path) -> list[Path]:
+    if folder.is_symlink() or not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if path.is_dir() and RUN.fullmatch(path.name))

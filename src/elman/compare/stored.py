@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any, NotRequired
 
-from pydantic import AfterValidator, ConfigDict, with_config
+from pydantic import AfterValidator, ConfigDict, Field, with_config
 from typing_extensions import TypedDict  # pydantic needs it until Python 3.12
 
 FORMAT = 1
 
-Number = int | float  # either stays what it is, so that a file that is written again has the same bytes
+Count = Annotated[int, Field(ge=0, lt=1 << 53)]
+Number = Annotated[int, Field(gt=-(1 << 53), lt=1 << 53)] | float
 _OPEN = ConfigDict(extra="allow")
 
 
@@ -22,8 +23,8 @@ class BlockLosses(TypedDict):
 
 
 def _fitting(blocks: BlockLosses) -> BlockLosses:
-    if not 0 < len(blocks["nats"]) == len(blocks["tokens"]):
-        raise ValueError("as many nats as tokens are expected, and one at least")
+    if not 0 < len(blocks["nats"]) == len(blocks["tokens"]) or min(blocks["tokens"]) <= 0:
+        raise ValueError("as many nats as tokens are expected, one at least, and tokens above 0")
     return blocks
 
 
@@ -32,9 +33,15 @@ class Memory(TypedDict):
     """How far gradients reach (`measure.memory`); nothing where the text is too short to tell."""
 
     horizon: NotRequired[Number | None]
-    lags: NotRequired[int]
+    lags: NotRequired[Count]
     rate: NotRequired[Number | None]
     gradient: NotRequired[list[Number | None]]
+
+
+def _complete(memory: Memory) -> Memory:
+    if memory and memory.get("lags", 0) + 1 != len(memory.get("gradient", ())):
+        raise ValueError("a gradient at every lag is expected")
+    return memory
 
 
 @with_config(_OPEN)
@@ -43,9 +50,9 @@ class Result(TypedDict):
 
     loss: Number
     bits_per_character: Number
-    tokens: int
+    tokens: Count
     learning_rate: Number
-    memory: Memory
+    memory: Annotated[Memory, AfterValidator(_complete)]
     curve: list[tuple[Number, Number, Number | None]]  # step, tokens, loss
     training_curve: list[tuple[Number, Number | None]]  # tokens, loss
     blocks: Annotated[BlockLosses, AfterValidator(_fitting)]
@@ -64,9 +71,18 @@ class Trial(TypedDict):
 class Data(TypedDict):
     """What all were trained on."""
 
-    training_tokens: int
-    validation_tokens: int
-    vocabulary: int
+    training_tokens: Count
+    validation_tokens: Count
+    vocabulary: Count
+
+
+@with_config(_OPEN)
+class StoredPlan(TypedDict):
+    """Which trainings there are."""
+
+    models: list[str]
+    seed: Count
+    seeds: Count
 
 
 @with_config(_OPEN)
@@ -74,11 +90,11 @@ class Known(TypedDict):
     """`comparison.json`: what seed and data decide."""
 
     format: int
-    plan: dict[str, Any]
+    plan: StoredPlan
     settings: dict[str, dict[str, Any]]
     trials: dict[str, list[Trial]]
     runs: dict[str, Result]
-    parameters: NotRequired[dict[str, int]]
+    parameters: NotRequired[dict[str, Count]]
     data: NotRequired[Data]
 
 

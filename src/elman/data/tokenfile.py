@@ -88,7 +88,6 @@ def write_tokens(path: Path, pieces: Iterable[Piece], tokenizer: Tokenizer, sour
         facts.unlink(missing_ok=True)
         with atomic.writing(path) as file:
             counts = _encode(pieces, tokenizer, file)
-        counts["crc32"] = _crc32(path)
         dtype = cast(Literal["<u2", "<u4"], tokenizer.dtype.str)
         made = TokenFile(path, dtype, **counts, tokenizer=tokenizer.fingerprint, source=source)
         write_json(facts, {**asdict(made), "path": path.name})
@@ -97,11 +96,12 @@ def write_tokens(path: Path, pieces: Iterable[Piece], tokenizer: Tokenizer, sour
 
 def _encode(pieces: Iterable[Piece], tokenizer: Tokenizer, file: BinaryIO) -> dict[str, int]:
     """Write the tokens and count what they stand for."""
-    counts = dict.fromkeys(("tokens", "characters", "bytes", "documents", "unknown"), 0)
+    counts = dict.fromkeys(("tokens", "characters", "bytes", "documents", "unknown", "crc32"), 0)
     eod = np.array([] if tokenizer.eod is None else [tokenizer.eod], tokenizer.dtype)
     for text, ends, _ in pieces:
         ids = eod if ends else tokenizer.encode(text)
         file.write(ids.data)
+        counts["crc32"] = zlib.crc32(ids.data, counts["crc32"])
         counts["tokens"] += len(ids)
         counts["characters"] += len(text)
         counts["bytes"] += len(text.encode())

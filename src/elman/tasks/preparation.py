@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from elman import __version__, atomic, environment, reading, runs
+from elman import __version__, atomic, environment, reading, run_folders, runs
 from elman.data.corpus import Progress
 from elman.data.sources import NAMED
 from elman.errors import UserError
@@ -94,12 +94,14 @@ def prepare(
         UserError: settings, data or folder are not usable, or not those of the run that is to go on.
     """
     _settings(tree, folder, resume, overwrite)
-    with runs.lock(folder):
+    with run_folders.lock(folder):
         # Once more: another process may have been quicker.
         settings, going_on = _settings(tree, folder, resume, overwrite)
         if resume and not going_on:
             say(f"there is no run in {folder} yet: beginning one")
         task = TASKS[settings.task]
+        if not going_on:
+            run_folders.unlink_cache(folder)
         corpus = task.corpus(settings, folder / "cache", say, progress)
         if not going_on:
             settings = _resolved(settings, task, corpus, say, progress)
@@ -110,7 +112,7 @@ def prepare(
         if going_on:
             _compare_threads(folder, say)
         else:
-            runs.clear(folder)
+            run_folders.clear(folder)
             atomic.write_text(folder / "env.json", json.dumps(environment.describe(), indent=1) + "\n")
         # Of a run that goes on too: whatever of it was lost or damaged. The weights come from the checkpoint.
         card = _card(folder, settings, task.usage(folder))
@@ -130,7 +132,7 @@ def _settings(tree: dict[str, Any], folder: Path, resume: bool, overwrite: bool)
         # The settings of another run may be taken for another text.
         data = {key: value for key, value in (tree.get("data") or {}).items() if key != "fingerprint"}
         settings = config.build({"budget": DEFAULT_BUDGET} | tree | {"data": data})
-        runs.check_place(folder, overwrite=overwrite)
+        run_folders.check_place(folder, overwrite=overwrite)
     if settings.train.device == "cuda" and not torch.cuda.is_available():
         raise UserError("device: torch sees no CUDA device here", remedy="leave it out, or --set device=cpu")
     TASKS[settings.task].check(settings)

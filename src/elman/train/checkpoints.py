@@ -64,7 +64,7 @@ def save(folder: Path, step: int, checkpoint: Checkpoint) -> Path:
 
 def paths(folder: Path) -> list[Path]:
     """The checkpoints of a folder, oldest first."""
-    return sorted(folder.glob("step-*.safetensors"))
+    return sorted(path for path in folder.glob("step-*.safetensors") if not path.is_dir())
 
 
 def load(path: Path) -> Checkpoint:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,7 +100,7 @@ def fit(training: Training, folder: Path, *, stop: Callable[[], bool] = lambda: 
                 rhythm.saved(save(training, folder, metrics))
         if reason != "stopped" and counters.validated_at < counters.step:
             yield validate(training, folder, metrics, timing)
-        if not training.best and counters.step:  # stopped before any validation: these are better than none
+        if math.isinf(counters.best) and counters.step:  # no validation, or no number: these are better than none
             training.keep_best()
             ship(training, folder)
         save(training, folder, metrics)
@@ -164,7 +165,7 @@ def _restore(training: Training, run: Path) -> Iterator[Event]:
                 training.restore(found)
             except (LookupError, RuntimeError, TypeError, ValueError, AttributeError) as error:
                 raise UserError(
-                    f"the checkpoints in {folder} belong to another model ({str(error).splitlines()[0]})",
+                    f"the checkpoints in {folder} are another model's, or damaged ({_first_line(error)})",
                     remedy="resume with the settings the run was made with, or --overwrite it",
                 ) from error
             if training.best:
@@ -178,3 +179,7 @@ def _restore(training: Training, run: Path) -> Iterator[Event]:
             f"no whole checkpoint is left in {folder}",
             remedy="start again with --overwrite, or from another copy",
         )
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)

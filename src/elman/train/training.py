@@ -245,7 +245,9 @@ class Training:
         self.resumed_at, self.resumed_step = time.perf_counter(), self.counters.step
         self.clipper.norms = deque(values.norms)
         self.trigger.losses = list(values.losses)
-        if self.objective.adaptive and values.adaptive:
+        if self.objective.adaptive:
+            if values.adaptive is None:
+                raise ValueError("it does not say how far the gradient flowed back")
             self.objective.adaptive.restore(values.adaptive)
         if values.average:
             self.average = Average(self.model, values.average.decay)

@@ -105,9 +105,8 @@ def faults(code: int | None, out: str, err: str, as_json: bool) -> list[str]:
         return ["hung"]
     wrong = [] if code in (0, 1, 2) else [f"exit code {code}"]
     wrong += [text for text in ("own fault", "Traceback") if text in err]
-    last = [line for line in err.splitlines() if line.startswith("elman: ")]
-    if code and len(last) != 1:
-        wrong.append(f"{len(last)} lines for a person")
+    if code and not (err.splitlines() or [""])[-1].startswith("elman: "):
+        wrong.append("no line for a person at the end")
     if as_json and code == 0:
         for line in out.splitlines():
             json.loads(line, parse_constant=lambda name: wrong.append(f"{name} is not JSON"))

@@ -109,7 +109,7 @@ def _replaced(folder: Path, plan: Plan) -> list[Path]:
     Its run folders are found on the disk. What comparison.json says may narrow these down, and names nothing itself.
 
     Raises:
-        UserError: something else lies in a run folder.
+        UserError: something else lies in a run folder, or a folder in the place of a file.
     """
     found = [path for path in _runs_in(folder) if _planned(path.name, _stored_plan(folder), plan.stored())]
     trials = folder / "trials"
@@ -122,6 +122,7 @@ def _replaced(folder: Path, plan: Plan) -> list[Path]:
             what = f"{others[0]} is not elman's: the comparison is not overwritten"
             raise UserError(what, remedy="move it away, or choose another place (-o)", exit_code=2)
     names = ["report.html", "timing.json", "comparison.json"]
+    atomic.check_replaceable(*(folder / name for name in names))
     # comparison.json last: without it, the folder is no comparison's and would not be overwritten.
     return [*files, *(folder / name for part in names for name in (atomic.temporary(part), part))]
 

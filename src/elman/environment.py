@@ -29,7 +29,9 @@ EXTRAS = {
 
 def describe() -> dict[str, Any]:
     """Versions, processor, threads, and the backend that serves each recurrent cell."""
-    versions = {name: metadata.version(name) for name in ("torch", "numpy", "pydantic", "safetensors")}
+    # What torch says itself tells the builds of a release apart; the metadata of one from the package index does not.
+    versions = {"torch": str(torch.__version__)}
+    versions |= {name: metadata.version(name) for name in ("numpy", "pydantic", "safetensors")}
     return {
         "elman": __version__,
         "python": platform.python_version(),

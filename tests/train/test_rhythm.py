@@ -99,7 +99,7 @@ def test_the_whole_takes_what_was_asked_for(clock: Clock, tmp_path: Path, valida
     assert last.reason == "budget"
     assert last.seconds == pytest.approx(clock.now - begun)
     assert last.seconds <= BUDGET + STEP + 1e-6
-    assert last.seconds >= BUDGET - max(validating, 0.5 * STEP / TARGETS * size) - SAVE
+    assert last.seconds >= BUDGET - max(validating, STEP / 3 / TARGETS * size) - SAVE
     assert isinstance(events[-2], Validated)
     assert events[-2].step == last.step
 
@@ -147,8 +147,9 @@ def test_a_validation_that_takes_all_leaves_half_of_the_time_to_learn(clock: Clo
 
 
 def test_a_first_validation_that_would_eat_the_budget_is_not_made(clock: Clock, tmp_path: Path) -> None:
-    """Of a tenth of the budget at the speed of steps; so only the last is left."""
-    events = list(fit(training(clock, 3.0, int(0.1 * BUDGET / STEP * TARGETS)), tmp_path / "large"))
+    """Of more than a twentieth of the budget, by the time of the steps; so only the last is left."""
+    size = int(1.1 * VALIDATION_SHARE * BUDGET * 3 / STEP * TARGETS)
+    events = list(fit(training(clock, 3.0, size), tmp_path / "large"))
     assert len([event for event in events if isinstance(event, Validated)]) == 1
     events = list(fit(training(clock, 0.1, 10), tmp_path / "small"))
     assert len([event for event in events if isinstance(event, Validated)]) == 10

@@ -61,10 +61,11 @@ def default_folder(data: str, kind: str, *, again: bool) -> Path:
     return found if again else path
 
 
-def stored_kind(folder: Path) -> str | None:
-    """The kind of model of the run in a folder; None where there is no run."""
+def stored_names(folder: Path) -> dict[str, Any]:
+    """The task and the kind of model of the run in a folder, as its settings name them; nothing where there is none."""
     stored = folder / "config.yaml"
-    return config.read_yaml(stored).get("kind") if stored.exists() else None
+    tree = config.read_yaml(stored) if stored.exists() else {}
+    return {name: tree[name] for name in ("task", "kind") if name in tree}
 
 
 @contextmanager

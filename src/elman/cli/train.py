@@ -92,7 +92,7 @@ def command(
     keep_freed()
     if resume and overwrite:
         raise UserError("--resume and --overwrite exclude each other", exit_code=2)
-    tree = settings.read_yaml(config) if config else {}
+    tree = settings.read_yaml(config, streams=True) if config else {}
     if model:
         tree["kind"] = model
     if budget := choose_budget(for_, epochs, steps):

@@ -89,7 +89,7 @@ def prepare(
         resume: take the folder's run up again, with its own settings; begin a run where there is none.
         overwrite: replace the run that is there.
         say: told what was chosen and why, a line at a time.
-        progress: told how far the reading of the text has come.
+        progress: told a stage, such as reading the text, and how much of it is done.
 
     Raises:
         UserError: settings, data or folder are not usable, or not those of the run that is to go on.

@@ -21,7 +21,7 @@ from elman.errors import UserError
 
 BEGINNING = 1 << 16  # bytes that are looked at
 ROWS = 100  # of a table
-WORDY = 10  # rows of words alone that separated by commas are a table
+WORDY = 10  # rows: fewer that hold words alone, between commas, may be verse
 FILES = 40  # of a folder, evenly spread
 # Where two are as regular, the first counts: a comma may be a decimal one, or be within a cell.
 SEPARATORS = {"\t": "TSV", ";": "CSV, separated by ;", "|": "CSV, separated by |", ",": "CSV"}

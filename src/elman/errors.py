@@ -58,10 +58,11 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     ("did you mean 'elman'?", "did you mean 'gru'?", '')
     """
     known = sorted(known)
-    *others, last = [f"'{word}'" for word in synonyms(name, known) or difflib.get_close_matches(name, known, n=1)] or [
-        ""
-    ]
-    return f"did you mean {', '.join(others)}{' or ' if others else ''}{last}?" if last else ""
+    meant = [f"'{word}'" for word in synonyms(name, known) or difflib.get_close_matches(name, known, n=1)]
+    if not meant:
+        return ""
+    *others, last = meant
+    return f"did you mean {', '.join(others)}{' or ' if others else ''}{last}?"
 
 
 def missing_extra(package: str, extra: str, purpose: str) -> UserError:

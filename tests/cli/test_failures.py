@@ -23,7 +23,11 @@ MEMORY: dict[str, Callable[[], object]] = {
 NUMBERS: dict[str, Callable[[], object]] = {
     "torch": lambda: torch.empty(10**30),
     "torch, a seed": lambda: torch.Generator().manual_seed(2**64),
+    "torch, a value": lambda: torch.zeros(2, dtype=torch.int8).fill_(1000),
+    "torch, a product of sizes": lambda: torch.zeros(1).expand(2**40, 2**40),
     "numpy": lambda: np.int64(10**30),
+    "numpy, a size": lambda: np.empty(2**70),
+    "numpy, a product of sizes": lambda: np.empty((2**40, 2**40)),
     "a float": lambda: 10.0**400,
     "math": lambda: math.exp(1000),
     "an index": lambda: [0] * 10**30,
@@ -59,12 +63,18 @@ def test_a_number_too_large(call: Callable[[], object]) -> None:
     assert said.startswith("a number is too large to compute with")
 
 
+def fail(error: Exception) -> None:
+    raise error
+
+
 FAULTS: list[Callable[[], object]] = [
     lambda: torch.zeros(2) @ torch.zeros(3),
     lambda: 1 / 0,
     lambda: int("x"),
     lambda: [][1],
     lambda: len(5),  # type: ignore[arg-type]
+    lambda: fail(RuntimeError("the overflow buffer has another size than the state")),
+    lambda: fail(ValueError("invalid literal: 'overflow'")),
 ]
 
 

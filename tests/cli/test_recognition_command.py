@@ -44,6 +44,14 @@ def test_a_table_is_trained_on_where_the_task_is_said(table: Path, tmp_path: Pat
     assert command([*train, "2", "--overwrite", "--config", str(settings)]) == 0
 
 
+def test_pairs_that_were_read_as_text_are_so_where_the_run_goes_on(tmp_path: Path) -> None:
+    pairs = tmp_path / "pairs.tsv"
+    pairs.write_text("a cat\teine Katze\n" * 99)
+    train = ["train", str(pairs), "-o", str(tmp_path / "run"), *SMALL, "--steps"]
+    assert command([*train, "2", "--task", "language-modelling"]) == 0
+    assert command([*train, "3", "--resume"]) == 0
+
+
 def test_compare_reads_a_table_where_the_task_is_said(
     table: Path, tmp_path: Path, plain_text: Path, fails: Fails
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -27,6 +28,16 @@ def test_a_run_has_everything(names: Callable[[Path], list[str]], trained: Path)
     steps = [record["step"] for record in read(trained / "metrics.jsonl") if "targets" in record]
     assert steps == list(range(1, 13))
     assert "seconds" not in (trained / "metrics.jsonl").read_text()
+
+
+def test_settings_through_a_pipe(plain_text: Path, tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    os.write(writing, b"model: {hidden_size: 5}")
+    os.close(writing)
+    run = ["train", str(plain_text), "-o", str(tmp_path / "run"), "--steps", "1"]
+    assert command([*run, "--config", f"/dev/fd/{reading}"]) == 0
+    os.close(reading)
+    assert "hidden_size: 5" in (tmp_path / "run" / "config.yaml").read_text()
 
 
 def test_json(plain_text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

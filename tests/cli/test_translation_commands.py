@@ -233,7 +233,9 @@ def test_pairs_may_move_into_another_form(folder: Path, tmp_path: Path, said: Sa
     other = write_tsv(tmp_path / "other.tsv", TARGETS, TARGETS)
     assert "does not hold the pairs that the run began with" in fails(["train", other, "-o", run, "--resume"], 1)
     text = write_lines(tmp_path / "text.txt", SOURCES)
-    assert "is a run of another task" in fails(["train", text, "-o", run, "--resume"], 1)
+    assert "text.txt is not a file of pairs" in fails(["train", text, "-o", run, "--resume"], 2)
+    line = fails(["train", text, "-o", run, "--resume", "--task", "language-modelling"], 1)
+    assert "is a run of another task: expected translation, got language-modelling" in line
 
 
 def test_validation_pairs_may_move_into_another_form(folder: Path, tmp_path: Path, said: Said, fails: Fails) -> None:

@@ -47,10 +47,12 @@ def test_a_byte_order_mark_is_dropped_from_the_first_line_alone(size: int) -> No
 
 
 @pytest.mark.parametrize("size", [1, 2, 99])
-@pytest.mark.parametrize("text", ["ab", "ab\ncd\n"])
-def test_utf_16_is_named(size: int, text: str) -> None:
-    data = text.encode("utf-16")
-    with pytest.raises(NotTextError, match="stdin is UTF-16 text; iconv"):
+@pytest.mark.parametrize("text", ["ab", "ab\ncd\n", "\nab"])
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
+def test_another_encoding_is_named(size: int, text: str, encoding: str) -> None:
+    data = f"\ufeff{text}".encode(encoding)
+    name = encoding[:6]
+    with pytest.raises(NotTextError, match=f"stdin is {name.upper()} text; iconv -f {name} -t utf-8"):
         read(iter(data[at : at + size] for at in range(0, len(data), size)))
 
 

@@ -34,7 +34,12 @@ SERIES = "#A comment, with commas, and more\n@problemName Vowels\n@timeStamps fa
         ("german.csv", "a;b;c\n" + "1,5;2,5;3,5\n" * 5, "a table (CSV, separated by ;, 3 columns)"),
         ("xy", "t,x\n0,0.5\n1,.25\n2,\n", "a table (CSV, 2 columns)"),
         ("people.csv", 'name,says\nAnn,"Yes, and\nno."\nBob,"No, ""never""."\n', "a table (CSV, 2 columns)"),
-        ("people", "name,town,job\nAnn,Rome,cook\nBob,Oslo,smith\nEve,Bonn,judge\n", "a table (CSV, 3 columns)"),
+        (
+            "people",
+            "name,town,job\n" + "Ann,Rome,cook\nBob,Oslo,smith\nEve,Bonn,judge\n" * 3,
+            "a table (CSV, 3 columns)",
+        ),
+        ("people.csv", "Ann,Rome,cook\nBob,Oslo,smith\n", "a table (CSV, 3 columns)"),
         ("ragged.csv", "A title\nx,y\n1,2\n3,4\n5,6,7\n8,9\n", "a table (CSV, 2 columns)"),
         ("one.csv", "x\n1\n2.5\n", "a table (CSV, 1 column)"),
         ("forms", "gelar\tgeláramos\tV;1;PL\n" * 4, "a table (TSV, 3 columns)"),
@@ -75,6 +80,10 @@ def test_long_json_is_known_wherever_the_beginning_ends(start: str, each: str, s
 
 TEXTS = {
     "verse": "Roses, red,\nViolets, blue,\nSugar, sweet,\nAnd so are you,\n",
+    "chords": "C,G,Am,F\n" * 4,
+    "more chords": "Em,D,C,G\nC,G,Am,F\nF,C,G,Am\n" * 9,
+    "verse without spaces": "Roses,red,fair\nViolets,blue,rare\nSugar,sweet,there\nAnd,so,you\n",
+    "words": "Ann,Rome,cook\nBob,Oslo,smith\nEve,Bonn,judge\n" * 9,
     "refrain": "la, la, la\n" * 50,
     "short lines": "Love me\nHold me\n\nLove me\nHold me\n\n" * 3,
     "a word a line": "STOP\nGO\n\nSTOP\nGO\n\n" * 3,
@@ -139,6 +148,28 @@ def test_the_error_names_kind_and_remedy(tmp_path: Path, ending: str) -> None:
         "--task language-modelling trains on its characters all the same"
     )
     assert caught.value.exit_code == 2
+
+
+LICENCE = "CC-BY 2.0 (France) Attribution: tatoeba.org #2877272 (CM)"
+
+
+@pytest.mark.parametrize("name", ["deu.txt", "deu.tsv"])
+@pytest.mark.parametrize(
+    ("row", "hint"),
+    [
+        (f"Go on.\tMach weiter.\t{LICENCE}\n", True),
+        ("1\tGo on.\t2\tMach weiter.\n", True),
+        ("2016-07-01\t3.5\tfair\n", False),
+        ("1\t2\t3\n", False),
+    ],
+)
+def test_pairs_with_further_columns_are_told_what_to_keep(tmp_path: Path, name: str, row: str, hint: bool) -> None:
+    path = tmp_path / name
+    path.write_text(row * 5000)
+    with pytest.raises(UserError, match=r"looks like a table \(TSV, ") as caught:
+        check_text(path)
+    assert ("for pairs, keep two columns, in a .tsv (such as cut -f 1,2)" in str(caught.value)) == hint
+    assert str(caught.value).endswith("; --task language-modelling trains on its characters all the same")
 
 
 def test_a_folder_is_what_most_of_its_texts_are(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 import json
 
+import numpy as np
 import pytest
 import torch
 
@@ -26,6 +27,22 @@ def test_a_config_builds_the_same_model_again(config):
     again.load_state_dict(model.state_dict())
     tokens = torch.randint(9, (2, 7))
     assert again.eval()(tokens)[0].equal(model.eval()(tokens)[0])
+
+
+@pytest.mark.parametrize("number", [np.int64, np.uint8, np.array, torch.tensor])
+def test_sizes_are_numbers_of_any_library(number):
+    asked = {"model": "gru", "vocab_size": number(9), "hidden_size": number(6), "zoneout": np.float32(0.5)}
+    plain = {"model": "gru", "vocab_size": 9, "hidden_size": 6, "zoneout": 0.5}
+    assert build(asked | {"residual": np.bool_(False)}).config == build(plain).config
+    json.dumps(build(asked).config)
+
+
+@pytest.mark.parametrize(
+    "value", [True, np.bool_(True), np.float64(6), 6.0, torch.tensor(6.0), np.ones(2), "6", None, [6], {"size": 6}]
+)
+def test_what_is_no_size(value):
+    with pytest.raises(UserError, match="hidden_size: expected int, got"):
+        build({"model": "gru", "vocab_size": 9, "hidden_size": value})
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -1,3 +1,4 @@
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -213,6 +214,25 @@ def test_files_that_hold_no_settings(tmp_path: Path, content: bytes | None, mess
     with pytest.raises(UserError, match=message) as error:
         read_yaml(path)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("content", [b"kind: gru\n", b"\xff", b""])
+def test_settings_come_through_a_pipe_where_a_person_names_one(content: bytes) -> None:
+    """As a shell's `<(...)` and `/dev/stdin` do; a pipe in place of a run's own file is never waited for."""
+    reading, writing = os.pipe()
+    os.write(writing, content)
+    os.close(writing)
+    path = Path(f"/dev/fd/{reading}")
+    try:
+        with pytest.raises(UserError, match="expected a file, got a device or pipe"):
+            read_yaml(path)
+        if content == b"kind: gru\n":
+            assert read_yaml(path, streams=True) == {"kind": "gru"}
+        else:
+            with pytest.raises(UserError, match=r"cannot read /dev/fd/|expected a YAML mapping"):
+                read_yaml(path, streams=True)
+    finally:
+        os.close(reading)
 
 
 @pytest.mark.parametrize("kind", ["elman", "gru", "lstm"])

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,46 +17,20 @@ if TYPE_CHECKING:
     from elman.bench import Line, Plan, Rate, Shape
 
 
+def _listed(help: str, words: Iterable[str], metavar: str = "A,B") -> Any:
+    """An option whose value is words with commas between them."""
+    return typer.Option(metavar=metavar, help=help, autocompletion=completion.several_of(lambda: words))
+
+
 def command(
-    cells: Annotated[
-        str,
-        typer.Option(
-            metavar="A,B",
-            help="Of elman, gru, lstm.",
-            autocompletion=completion.several_of(lambda: completion.CELLS),
-        ),
-    ] = "elman,gru,lstm",
+    cells: Annotated[str, _listed("Of elman, gru, lstm.", completion.CELLS)] = "elman,gru,lstm",
     shapes: Annotated[
-        str,
-        typer.Option(
-            metavar="A,B",
-            help="Of grid, step, and any T,B,H; the input's size is H.",
-            autocompletion=completion.several_of(lambda: completion.SHAPES),
-        ),
+        str, _listed("Of grid, step, and any T,B,H; the input's size is H.", completion.SHAPES)
     ] = "grid,step",
-    passes: Annotated[
-        str,
-        typer.Option(
-            metavar="A,B",
-            help="Of inference, training.",
-            autocompletion=completion.several_of(lambda: completion.PASSES),
-        ),
-    ] = "inference,training",
-    dtypes: Annotated[
-        str,
-        typer.Option(
-            metavar="A,B",
-            help="Of float32, bfloat16 (by autocast).",
-            autocompletion=completion.several_of(lambda: completion.DTYPES),
-        ),
-    ] = "float32,bfloat16",
+    passes: Annotated[str, _listed("Of inference, training.", completion.PASSES)] = "inference,training",
+    dtypes: Annotated[str, _listed("Of float32, bfloat16 (by autocast).", completion.DTYPES)] = "float32,bfloat16",
     threads: Annotated[
-        str,
-        typer.Option(
-            metavar="N,M",
-            help="Numbers of threads; all: as many as torch takes by itself.",
-            autocompletion=completion.several_of(lambda: ["1", "all"]),
-        ),
+        str, _listed("Numbers of threads; all: as many as torch takes by itself.", ["1", "all"], "N,M")
     ] = "1,all",
     backend: Annotated[
         str | None,
@@ -168,10 +142,10 @@ def _check_memory(T: int, B: int, H: int) -> None:
     """See that the inputs, the outputs and the weights of four gates can be there. Errors: `UserError`."""
     from elman import environment
 
-    there_is, needed = environment.memory(), 4 * (2 * T * B * H + 8 * H * H)
-    if there_is is not None and needed > there_is:
+    available, needed = environment.memory(), 4 * (2 * T * B * H + 8 * H * H)
+    if available is not None and needed > available:
         words = environment.bytes_in_words
-        raise UserError(f"--shapes {T},{B},{H}", expected=f"at most {words(there_is)}", got=words(needed), exit_code=2)
+        raise UserError(f"--shapes {T},{B},{H}", expected=f"at most {words(available)}", got=words(needed), exit_code=2)
 
 
 def _threads(given: str) -> list[int]:

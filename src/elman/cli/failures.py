@@ -7,9 +7,11 @@ import re
 # torch on the CPU of each system and on CUDA, and what it says of a product of sizes beyond 64 bits.
 OUT_OF_MEMORY = re.compile(r"can't allocate memory|not enough memory|out of memory|Storage size calculation", re.I)
 ASKED = re.compile(r"allocate ([\d.]+) ?(bytes|[KMGTPE]?i?B)\b")
-# Of Python, torch and numpy: a number beyond the 64 bits that C gives it, or 4300 digits to be read.
+# What torch, numpy and Python say of a number that their C types cannot hold, or that has too many digits to be read.
 TOO_LARGE = re.compile(
-    r"overflow|too (?:large|big) to convert|too large for a C|Exceeds the limit \(\d+ digits\)", re.I
+    r"Overflow when unpacking|cannot be converted to type \S+ without overflow|integer multiplication overflow|"
+    r"array is too big|Maximum allowed dimension exceeded|too (?:large|big) to convert|too large for a C|"
+    r"Exceeds the limit \(\d+ digits\)"
 )
 
 

@@ -92,22 +92,21 @@ def command(
     keep_freed()
     if resume and overwrite:
         raise UserError("--resume and --overwrite exclude each other", exit_code=2)
-    tree = settings.read_yaml(config) if config else {}
+    tree = settings.read_yaml(config, streams=True) if config else {}
     if model:
         tree["kind"] = model
     if budget := choose_budget(for_, epochs, steps):
         tree["budget"] = budget
     folder = out or preparation.default_folder(data[0], tree.get("kind", "lstm"), again=resume or overwrite)
-    stored = preparation.stored_kind(folder) if resume else None
-    files = choose_task(tree, task, data, valid, valid_target, going_on=stored is not None)
+    if resume:  # what is not said is as the run has it
+        tree = preparation.stored_names(folder) | tree
+    files = choose_task(tree, task, data, valid, valid_target)
     given: dict[str, dict[str, Any]] = {
         "data": files | {"tokenizer": tokenizer},
         "train": {"seed": seed},
     }
     for section, values in given.items():
         tree[section] = (tree.get(section) or {}) | {k: v for k, v in values.items() if v is not None}
-    if stored and "kind" not in tree:
-        tree["kind"] = stored
     tree = settings.set_values(tree, set_ or [])
     with (
         Display() as display,

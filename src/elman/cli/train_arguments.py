@@ -35,18 +35,12 @@ class TrainCommand(TyperCommand):
 
 
 def choose_task(
-    tree: dict[str, Any],
-    task: str,
-    data: list[str],
-    valid: str | None,
-    valid_target: str | None,
-    *,
-    going_on: bool = False,
+    tree: dict[str, Any], task: str, data: list[str], valid: str | None, valid_target: str | None
 ) -> dict[str, Any]:
     """The task, which follows from the data where it is not said, and the files that the task reads.
 
-    Errors: `UserError` where the files are not those of a task, or where nobody says, nor a run that is going on, that
-    they are text, and they do not look like it.
+    Errors: `UserError` where the files are not those of a task, or where nobody says that they are text and they do
+    not look like it.
     """
     from elman.data.pairs import holds_pairs
     from elman.data.recognition import check_text
@@ -71,7 +65,7 @@ def choose_task(
     for what, second in (("DATA", data[1:]), ("--valid", valid_target)):
         if second:
             raise UserError(what, expected="one text", got="two files", remedy="--task translation", exit_code=2)
-    if guessed and not going_on:
+    if guessed:
         for place in filter(None, (data[0], valid)):
             check_text(place)
     return {"source": data[0], "valid": valid}

@@ -44,12 +44,12 @@ def escape(text: str) -> str:
 
 def record(translation: Translation, seed: int | None, nbest: int) -> dict[str, Any]:
     """A translation as a JSON object; with `nbest` above 1 all of its candidates are in "nbest"."""
-    of_line = {"line": translation.number, "source": translation.source}
+    line = {"line": translation.number, "source": translation.source}
     if translation.error:
-        return {**of_line, "error": translation.error, "text": ""}
+        return {**line, "error": translation.error, "text": ""}
     candidates = [_candidate(candidate) for candidate in translation.candidates]
     return {
-        **of_line,
+        **line,
         "unknown": translation.unknown,
         **({} if seed is None else {"seed": seed}),
         **candidates[0],

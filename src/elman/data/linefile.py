@@ -6,7 +6,7 @@ import codecs
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from elman.data.textfile import NotTextError
+from elman.data.textfile import NotTextError, other_encoding
 
 LONGEST = 1 << 24  # bytes of a line that are kept: without an end of lines, memory stays bounded
 
@@ -23,7 +23,7 @@ def arriving_lines(blocks: Iterable[bytes], name: str) -> Iterator[list[Line]]:
 
     A byte order mark is dropped, and so is a `\r` before the end of a line.
 
-    Errors: `NotTextError` where `name` is UTF-16 text, of which no line could be read.
+    Errors: `NotTextError` where `name` is UTF-16 or UTF-32 text, of which no line could be read.
 
     >>> list(arriving_lines([b"one\ntw", b"o\n\xff\nthree"], "stdin"))[1]
     [Line(text='two', error=''), Line(text='�', error='expected UTF-8 text, got byte 0 (invalid start byte)')]
@@ -44,8 +44,9 @@ def arriving_lines(blocks: Iterable[bytes], name: str) -> Iterator[list[Line]]:
 
 
 def _without_mark(line: bytes, name: str) -> bytes:
-    if line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise NotTextError(f"{name} is UTF-16 text", remedy="iconv -f utf-16 -t utf-8 makes UTF-8 of it")
+    if encoding := other_encoding(line):
+        remedy = f"iconv -f {encoding.lower()} -t utf-8 makes UTF-8 of it"
+        raise NotTextError(f"{name} is {encoding} text", remedy=remedy)
     return line.removeprefix(codecs.BOM_UTF8)
 
 

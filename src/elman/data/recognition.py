@@ -21,6 +21,7 @@ from elman.errors import UserError
 
 BEGINNING = 1 << 16  # bytes that are looked at
 ROWS = 100  # of a table
+WORDY = 10  # rows: fewer that hold words alone, between commas, may be verse
 FILES = 40  # of a folder, evenly spread
 # Where two are as regular, the first counts: a comma may be a decimal one, or be within a cell.
 SEPARATORS = {"\t": "TSV", ";": "CSV, separated by ;", "|": "CSV, separated by |", ",": "CSV"}
@@ -40,6 +41,7 @@ BINARY = {
 }
 NUMBER = re.compile(r"[-+]?(\d+[.,]?\d*|[.,]\d+)([eE][-+]?\d+)?%?|nan|na|n/a|null|-?inf|", re.IGNORECASE)
 DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([ T]\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?Z?)?")
+NAME = re.compile(r"[^\W\d][\w .-]*")  # of a column
 CHUNK = re.compile(r"O|[BIESLU]-\S+")  # the tag of a token in a chunk, in any of the usual schemes
 PART_OF_SPEECH = re.compile(r"[A-Z]{1,5}\$?|[^\w\s]+")
 JSON = re.compile(
@@ -150,15 +152,32 @@ def _rows(lines: Sequence[str], separator: str) -> list[list[str]]:
 
 
 def _holds_values(rows: Sequence[Sequence[str]], separator: str) -> bool:
-    """Whether rows of one width are a table's: half of its columns numbers or dates, or no space after a separator."""
+    """Whether rows of one width are a table's: half of its columns numbers or dates, or no space after a separator.
+
+    Commas without a space are also those of chords and of verse: among words alone they need a header and many rows.
+    """
     if len(rows) < 4 or not all(row[0].strip() for row in rows):
         return False
-    columns = zip(*rows[1:], strict=True)  # below what may be a header
-    values = [all(NUMBER.fullmatch(x.strip()) or DATE.fullmatch(x.strip()) for x in column) for column in columns]
+    values = _columns_of_values(rows)
     if len(values) == 2:
         return separator != "|" and all(values)
+    if 2 * sum(values) >= len(values):
+        return True
     tight = not any(cell.startswith(" ") for row in rows for cell in row[1:])
-    return 2 * sum(values) >= len(values) or (separator in ",\t" and tight)
+    return tight and (separator == "\t" or (separator == "," and len(rows) >= WORDY and _has_header(rows)))
+
+
+def _columns_of_values(rows: Sequence[Sequence[str]]) -> list[bool]:
+    """Of each column, whether it holds numbers or dates below what may be a header."""
+    columns = zip(*rows[1:], strict=True)
+    return [all(NUMBER.fullmatch(x.strip()) or DATE.fullmatch(x.strip()) for x in column) for column in columns]
+
+
+def _has_header(rows: Sequence[Sequence[str]]) -> bool:
+    """Whether the first row has different names, none of which occurs below."""
+    below = {cell for row in rows[1:] for cell in row}
+    names = [cell for cell in rows[0] if NAME.fullmatch(cell) and cell not in below]
+    return len(set(names)) == len(rows[0])
 
 
 def check_text(data: str | Path) -> None:
@@ -181,7 +200,15 @@ def check_text(data: str | Path) -> None:
     remedy = "--task language-modelling trains on its characters all the same"
     if not _may_be_text(files[path]):
         remedy = "give a text file"
+    elif words.startswith("a table (TSV") and _holds_sentences(files[path]):
+        remedy = f"for pairs, keep two columns, in a .tsv (such as cut -f 1,2); {remedy}"
     raise UserError(f"{data} looks like {words}", expected="a text or pairs", remedy=remedy, exit_code=2)
+
+
+def _holds_sentences(begin: bytes) -> bool:
+    """Whether two of a TSV's columns at least are of words, as of pairs with a licence or with their numbers."""
+    rows = [line.split("\t") for line in begin.decode("utf-8-sig", "ignore").splitlines()[:ROWS]]
+    return _columns_of_values([row for row in rows if len(row) == len(rows[0])]).count(False) >= 2
 
 
 def beginning(path: Path) -> bytes:

@@ -130,10 +130,9 @@ def decode(blocks: Iterable[bytes], path: Path) -> Iterator[str]:
     """
     rest = iter(blocks)
     begin = _beginning(rest)
-    for mark, encoding in OTHER_MARKS.items():
-        if begin.startswith(mark):
-            remedy = f"iconv -f {encoding.lower()} -t utf-8 '{path}' > utf8.txt"
-            raise NotTextError(f"{path} is {encoding} text", remedy=remedy)
+    if encoding := other_encoding(begin):
+        remedy = f"iconv -f {encoding.lower()} -t utf-8 '{path}' > utf8.txt"
+        raise NotTextError(f"{path} is {encoding} text", remedy=remedy)
     offset = len(codecs.BOM_UTF8) if begin.startswith(codecs.BOM_UTF8) else 0  # of the block's first byte
     decoder = codecs.getincrementaldecoder("utf-8")()
     carriage = ""  # a \r at a block's end waits for the \n that may follow
@@ -146,6 +145,11 @@ def decode(blocks: Iterable[bytes], path: Path) -> Iterator[str]:
         carriage = "\r" if text.endswith("\r") else ""
         yield text.removesuffix("\r").replace("\r\n", "\n")
     yield carriage + _decode(decoder, b"", offset, path, final=True)
+
+
+def other_encoding(beginning: bytes) -> str:
+    """The encoding whose mark a text begins with, where it is another one than UTF-8; else nothing."""
+    return next((encoding for mark, encoding in OTHER_MARKS.items() if beginning.startswith(mark)), "")
 
 
 def _beginning(blocks: Iterator[bytes]) -> bytes:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import inspect
+import operator
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, TypeVar, get_type_hints
+
+import numpy as np
 
 from elman.errors import UserError, nearest
 from elman.models.encoder_decoder import EncoderDecoder
@@ -74,6 +77,7 @@ def _build(models: Mapping[str, Callable[..., M]], config: Mapping[str, Any], ne
         raise UserError("model", expected="the name of a model", got=repr(name), remedy=remedy)
     known = inspect.signature(models[name]).parameters
     types = get_type_hints(getattr(models[name], "func", models[name]).__init__)
+    arguments = {argument: _plain(value) for argument, value in arguments.items()}
     for argument, value in arguments.items():
         if argument not in known:
             raise UserError(f"{argument}: no setting of the model {name!r}", remedy=nearest(argument, known))
@@ -82,3 +86,13 @@ def _build(models: Mapping[str, Callable[..., M]], config: Mapping[str, Any], ne
         if argument not in arguments:
             raise UserError(f"{argument}: the model {name!r} needs it")
     return models[name](**arguments)
+
+
+def _plain(value: Any) -> Any:
+    """A number of another library as Python's own, which the model's configuration keeps and JSON can spell."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    try:
+        return value if isinstance(value, bool) else operator.index(value)
+    except TypeError:  # it is no whole number
+        return value

@@ -20,17 +20,17 @@ def check_memory(build: Callable[[], nn.Module], train: Optimization) -> None:
 
     Errors: `UserError` where they need more than there is.
     """
-    there_is = environment.memory(train.device)
-    if there_is is None:
+    available = environment.memory(train.device)
+    if available is None:
         return
     with torch.device("meta"):
         parameters = sum(parameter.numel() for parameter in build().parameters())
     needed = 4 * NUMBERS[train.optimizer] * parameters
-    if needed > there_is:
+    if needed > available:
         words = environment.bytes_in_words
         raise UserError(
             "the model is too large for the memory",
-            expected=f"at most {words(there_is)}",
+            expected=f"at most {words(available)}",
             got=f"{words(needed)} to train {parameters:,} parameters",
             remedy="make it smaller: its hidden_size, its layers, its vocabulary",
         )

@@ -61,10 +61,11 @@ def default_folder(data: str, kind: str, *, again: bool) -> Path:
     return found if again else path
 
 
-def stored_kind(folder: Path) -> str | None:
-    """The kind of model of the run in a folder; None where there is no run."""
+def stored_names(folder: Path) -> dict[str, Any]:
+    """The task and the kind of model of the run in a folder, as its settings name them; nothing where there is none."""
     stored = folder / "config.yaml"
-    return config.read_yaml(stored).get("kind") if stored.exists() else None
+    tree = config.read_yaml(stored) if stored.exists() else {}
+    return {name: tree[name] for name in ("task", "kind") if name in tree}
 
 
 @contextmanager
@@ -88,7 +89,7 @@ def prepare(
         resume: take the folder's run up again, with its own settings; begin a run where there is none.
         overwrite: replace the run that is there.
         say: told what was chosen and why, a line at a time.
-        progress: told how far the reading of the text has come.
+        progress: told a stage, such as reading the text, and how much of it is done.
 
     Raises:
         UserError: settings, data or folder are not usable, or not those of the run that is to go on.

@@ -163,30 +163,27 @@ def set_values(tree: dict[str, Any], assignments: Iterable[str]) -> dict[str, An
     return tree
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
-    """A tree of settings from a file.
+def read_yaml(path: Path, *, streams: bool = False) -> dict[str, Any]:
+    """A tree of settings from a file, or, with `streams`, from a pipe or a terminal, whose end it waits for.
 
     Raises:
         UserError: no such file, or no YAML mapping in it.
     """
     try:
-        text = read_text(path)
+        is_stream = streams and (path.is_fifo() or path.is_char_device())
+        text = path.read_bytes().decode() if is_stream else read_text(path)
     except Missing:
         raise UserError(f"{path}: no such file", exit_code=2) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"cannot read {path}: {error}") from None
     try:
         tree = parse_yaml(text)
     except ValueError as error:
         raise UserError(f"{path}: not readable as YAML: {error}") from None
     if not isinstance(tree, dict):
         raise UserError(f"{path}", expected="a YAML mapping of settings", got=type(tree).__name__)
-    for name, expected in {
-        "task": str,
-        "kind": str,
-        "budget": dict,
-        "data": dict,
-        "model": dict,
-        "train": dict,
-    }.items():
+    sections = dict.fromkeys(("budget", "data", "model", "train"), dict)
+    for name, expected in {"task": str, "kind": str, **sections}.items():
         if not isinstance(tree.get(name), expected | None):
             what = "a mapping" if expected is dict else "a name"
             raise UserError(f"{path}: {name}", expected=what, got=reprlib.repr(tree[name]), exit_code=2)

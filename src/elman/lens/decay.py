@@ -50,9 +50,10 @@ WORDS = (
     f"comes down to {100 * HORIZON:g} % "
     + ", ".join(f"within {within} steps ({word})" for within, word in WITHIN.items())
     + f" or later (lasting), or it grows tenfold within {LONG} steps (exploding). To last, it has to be seen over "
-    f"{LONG} lags: over fewer, one that comes down to {100 * HORIZON:g} % is called fading at best, and one that neither "
-    "does that nor explodes is too short to tell. A gradient of which nothing at all is left from some lag on is cut off, "
-    f"unless it was vanishing fast before. Where it first grew to {GREW:g} times the first or more, its peak is told."
+    f"{LONG} lags: over fewer, one that comes down to {100 * HORIZON:g} % is called fading at best, and one that "
+    "neither does that nor explodes is too short to tell. A gradient of which nothing at all is left from some lag on "
+    f"is cut off, unless it was vanishing fast before. Where it first grew to {GREW:g} times the first or more, its "
+    "peak is told."
 )
 """The rule for people."""
 

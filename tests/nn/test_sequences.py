@@ -18,7 +18,7 @@ from elman.errors import UserError
 from elman.lens import (
     attention_weights,
     gradient_flow,
-    induction_score,
+    induction_scores,
     loss_gradients,
     source_gradients,
     step_jacobian,
@@ -197,8 +197,8 @@ def test_the_lens_takes_what_encode_gives(kind: str) -> None:
             assert str(found) == str(getattr(gradient_flow(model, long, long[:, 0]), name))
     assert truncation(model, arrays, small).gradient.tolist() == truncation(model, long, long).gradient.tolist()
     if kind == "transformer":
-        assert str(induction_score(model, length=4, tokens=arrays[0])) == str(
-            induction_score(model, length=4, tokens=long[0])
+        assert str(induction_scores(model, length=4, tokens=arrays[0])) == str(
+            induction_scores(model, length=4, tokens=long[0])
         )
         assert attention_weights(model, lambda: model.read(small))
     else:

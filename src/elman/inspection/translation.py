@@ -38,8 +38,9 @@ def look_at_alignments(pairs: Pairs) -> Part:
         same = best.text == reference
         exact += same
         beside = "reference (the same)" if same else "reference"
-        groups.append([("source", source), ("translation", best.text or "(nothing)"), (beside, reference)])
-        numbers[source] = {"translation": best.text, "reference": reference, "exact": same}
+        said = best.text or (f"none: {translation.error}" if translation.error else "(nothing)")
+        groups.append([("source", source), ("translation", said), (beside, reference)])
+        numbers[source] = {"translation": best.text, "reference": reference, "exact": same, "error": translation.error}
         if best.alignment is not None and best.tokens:
             weights = np.array(best.alignment)[: len(best.tokens)]
             scores = score_alignment(weights)
@@ -188,7 +189,7 @@ def _spread(
 def sharpest_words(names: Sequence[str], trained: Spread, fresh: Spread, fresh_name: str) -> str:
     """The sharpest head, if it stands out from those of the untrained model; or that there is none."""
     scores = HeadScores(trained.sharpness, float(fresh.sharpness.mean(0).max(initial=0.0)))
-    place = int(trained.mean.argmin())
+    place = int(scores.mean.argmax())
     nats = f"{number(float(trained.mean.flat[place]))} nats"
     against = f"{fresh_name}: {number(float(fresh.mean.min()))} at the sharpest; an even look: {number(trained.even)}"
     if scores.stands_out.flat[place]:

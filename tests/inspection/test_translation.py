@@ -127,7 +127,7 @@ def test_a_source_that_is_too_long_says_so(tmp_path: Path) -> None:
     pairs = tmp_path / "pairs.tsv"
     pairs.write_text("".join(f"{a}{b} {b}\t{b}{a}\n" for a in "abcd" for b in "efgh"))
     given = ["train", str(pairs), "-o", str(tmp_path / "run"), "--steps", "1", "--model=transformer"]
-    sizes = ["hidden_size=8", "validation_sentences=0", "positions=learned", "max_positions=12"]
+    sizes = ["hidden_size=8", "validation_sentences=0", "positions=learned", "max_length=11", "max_positions=12"]
     assert command([*given, *(part for size in sizes for part in ("--set", size))]) == 0
     long = tmp_path / "long.tsv"
     long.write_text("ae " * 12 + "e\tea\n")

@@ -23,6 +23,7 @@ from elman.lens import (
     source_gradients,
     step_jacobian,
     truncation,
+    visit_layers,
 )
 from elman.models import build, build_encoder_decoder
 from elman.nn import GRU, LSTM, Elman
@@ -209,6 +210,39 @@ def test_the_lens_takes_what_encode_gives(kind: str) -> None:
         gradient_flow(model, long - 1, long[:, 0])
     with pytest.raises(UserError, match=r"targets: expected integers of shape 1 dimension, got shape \(3, 4\)"):
         gradient_flow(model, long, long)
+
+
+@pytest.mark.parametrize("form", [list, np.array])
+@pytest.mark.parametrize("kind", SMALL)
+def test_the_lens_takes_resets_in_any_form(kind: str, form: Callable[[Any], Any]) -> None:
+    model, tokens, resets = language_model(kind), TOKENS.long(), torch.tensor(RESETS)
+
+    def seen(resets: Any, begins: Any) -> list[Any]:
+        flow = gradient_flow(model, tokens, tokens[:, 0], resets=resets)
+        found = [flow.input.norms, truncation(model, tokens, tokens, resets=resets).gradient]
+        if kind == "transformer":
+            return found + attention_weights(model, lambda: model.read(tokens, resets=resets))
+        visits = visit_layers(model, lambda: model.read(tokens, resets=resets))
+        return [
+            *found,
+            *(part for visit in visits for part in visit.before),
+            step_jacobian(model, tokens[:, 0], model.initial_state(3), resets=begins).matrices,
+        ]
+
+    for found, expected in zip(seen(form(RESETS), form([True, True, False])), seen(resets, resets[:, 1]), strict=True):
+        np.testing.assert_array_equal(found, expected)
+    with pytest.raises(UserError, match="resets: expected a boolean mask"):
+        gradient_flow(model, tokens, tokens[:, 0], resets=RESETS[:2])
+    with pytest.raises(UserError, match="resets: expected a boolean mask"):
+        truncation(model, tokens, tokens, resets=RESETS[:2])
+
+
+@pytest.mark.parametrize("form", [list, np.array])
+def test_visits_of_a_layer_take_resets_in_any_form(form: Callable[[Any], Any]) -> None:
+    layer, x = GRU(2, 3), torch.randn(4, 3, 2)
+    [found] = visit_layers(layer, lambda: layer(x, resets=form(RESETS)))
+    [expected] = visit_layers(layer, lambda: layer(x, resets=torch.tensor(RESETS)))
+    same(found.before, expected.before)
 
 
 @pytest.mark.parametrize("kind", SMALL)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 import yaml
 
@@ -99,7 +100,9 @@ def test_words_horizon_rate_and_shares_are_of_one_curve(runs: dict[str, Path]) -
         assert str(flow["lags"][-1]) in flow["left"]
     html = found.html()
     assert WORDS in html
-    assert "layers that still reach" not in html
+    assert "steps back in each layer" not in html
+    horizon = numbers["input"]["horizon"]
+    assert f">trained: 1 % at lag {horizon}</text>" in html
 
 
 def test_steps_of_a_bounded_window_are_marked_and_explained(runs: dict[str, Path]) -> None:
@@ -108,8 +111,10 @@ def test_steps_of_a_bounded_window_are_marked_and_explained(runs: dict[str, Path
     flow = found.numbers["gradients"]["trained"]["gradients"]["input"]
     assert flow["end"] == 15
     html = found.html()
-    assert "at lags 8, 15 the number of layers that still reach falls" in html
-    assert "from lag 15 on none reach, and the gradient is zero" in html
+    assert (
+        "Attention looks 7 steps back in each layer. A gradient passes from lag 8 on through at least 2 layers" in html
+    )
+    assert "From lag 15 on the gradient is zero." in html
     assert ">2 layers</text>" in html
     assert ">nothing</text>" in html
 
@@ -128,7 +133,15 @@ def test_marks_of_a_window(window: int | None, layers: int, longest: int, marks:
     found, caption = window_marks(window, layers, longest)
     assert [(mark.x, mark.text) for mark in found] == marks
     assert bool(caption) == bool(marks)
-    assert ("none reach" in caption) == (bool(marks) and marks[-1][1] == "nothing")
+    for lag, text in marks:
+        said = (
+            f"rom lag {lag} on the gradient is zero."
+            if text == "nothing"
+            else f"from lag {lag} on through at least {text}"
+        )
+        assert said in caption
+    assert ("is zero" in caption) == (bool(marks) and marks[-1][1] == "nothing")
+    assert ("passes" in caption) == any("layers" in text for _, text in marks)
 
 
 def test_what_clipping_did_is_the_runs_own(runs: dict[str, Path]) -> None:
@@ -240,6 +253,24 @@ def test_what_cannot_be_looked_at(
     assert message in err
     assert "own fault" not in err
     assert [line for line in err.splitlines() if line.startswith("elman: ")] == [err.splitlines()[-1]]
+    assert not (run / "report.html").exists()
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+@pytest.mark.parametrize("kind", HAS)
+def test_weights_that_are_no_numbers_are_refused(
+    runs: dict[str, Path], kind: str, value: float, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = shutil.copytree(runs[kind], tmp_path / "run")
+    stored = run / "model" / "model.safetensors"
+    with safetensors.safe_open(stored, "pt") as file:
+        weights, metadata = {key: file.get_tensor(key) for key in file.keys()}, file.metadata()  # noqa: SIM118
+    name = next(key for key, _ in elman.load(run).model.named_parameters())
+    weights[name][0, 0] = value
+    safetensors.torch.save_file(weights, stored, metadata)
+    out, err = said(["inspect", run], capsys, 1)
+    assert out == ""
+    assert err.splitlines()[-1].startswith(f"elman: {run}: {name}: expected finite weights, got infinities or NaN; ")
     assert not (run / "report.html").exists()
 
 

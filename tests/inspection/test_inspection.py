@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 import yaml
 
@@ -21,32 +22,10 @@ from elman.cli import run as command
 from elman.inspection import PARTS, inspect
 from elman.inspection.subject import open_subject
 from elman.inspection.windows import window_marks
-from elman.lens import attention_weights, fit_decay, gradient_flow, read_gates, visit_layers
+from elman.lens import fit_decay, gradient_flow, read_gates, visit_layers
 from elman.lens.decay import WORDS
-from elman.models import TransformerLM
 
 CHROMIUM = next(filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])), None)
-
-
-def train(text: Path, folder: Path, *options: str) -> Path:
-    sizes = ["hidden_size=8", "lanes=4", "k1=8", *options]
-    arguments = ["train", str(text), "-o", str(folder), "--steps", "6"]
-    for size in sizes:
-        arguments += [size] if size.startswith("--") else ["--set", size]
-    assert command(arguments) == 0
-    return folder
-
-
-@pytest.fixture(scope="session")
-def runs(plain_text: Path, documents: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A small run of every kind."""
-    place = tmp_path_factory.mktemp("runs")
-    return {
-        "lstm": train(plain_text, place / "lstm", "num_layers=2", "clip=value", "clip_threshold=0.01"),
-        "gru": train(documents, place / "gru", "--model=gru"),
-        "elman": train(plain_text, place / "elman", "--model=elman"),
-        "transformer": train(plain_text, place / "transformer", "--model=transformer", "num_layers=2", "window=8"),
-    }
 
 
 def said(arguments: list[str | Path], capsys: pytest.CaptureFixture[str], code: int = 0) -> tuple[str, str]:
@@ -121,7 +100,9 @@ def test_words_horizon_rate_and_shares_are_of_one_curve(runs: dict[str, Path]) -
         assert str(flow["lags"][-1]) in flow["left"]
     html = found.html()
     assert WORDS in html
-    assert "layers that still reach" not in html
+    assert "steps back in each layer" not in html
+    horizon = numbers["input"]["horizon"]
+    assert f">trained: 1 % at lag {horizon}</text>" in html
 
 
 def test_steps_of_a_bounded_window_are_marked_and_explained(runs: dict[str, Path]) -> None:
@@ -130,8 +111,10 @@ def test_steps_of_a_bounded_window_are_marked_and_explained(runs: dict[str, Path
     flow = found.numbers["gradients"]["trained"]["gradients"]["input"]
     assert flow["end"] == 15
     html = found.html()
-    assert "at lags 8, 15 the number of layers that still reach falls" in html
-    assert "from lag 15 on none reach, and the gradient is zero" in html
+    assert (
+        "Attention looks 7 steps back in each layer. A gradient passes from lag 8 on through at least 2 layers" in html
+    )
+    assert "From lag 15 on the gradient is zero." in html
     assert ">2 layers</text>" in html
     assert ">nothing</text>" in html
 
@@ -150,7 +133,15 @@ def test_marks_of_a_window(window: int | None, layers: int, longest: int, marks:
     found, caption = window_marks(window, layers, longest)
     assert [(mark.x, mark.text) for mark in found] == marks
     assert bool(caption) == bool(marks)
-    assert ("none reach" in caption) == (bool(marks) and marks[-1][1] == "nothing")
+    for lag, text in marks:
+        said = (
+            f"rom lag {lag} on the gradient is zero."
+            if text == "nothing"
+            else f"from lag {lag} on through at least {text}"
+        )
+        assert said in caption
+    assert ("is zero" in caption) == (bool(marks) and marks[-1][1] == "nothing")
+    assert ("passes" in caption) == any("layers" in text for _, text in marks)
 
 
 def test_what_clipping_did_is_the_runs_own(runs: dict[str, Path]) -> None:
@@ -162,82 +153,17 @@ def test_what_clipping_did_is_the_runs_own(runs: dict[str, Path]) -> None:
     assert numbers["value_cosines"][-1] == pytest.approx(1)
 
 
-def test_no_head_is_named_that_chance_explains(runs: dict[str, Path]) -> None:
-    """After six steps of training no head does anything: there is a highest score, and it means nothing."""
-    found = inspect(runs["transformer"], parts=["attention"])
-    numbers = found.numbers["attention"]
-    assert numbers["chance"]["induction"] == pytest.approx(1 / 8)  # the window holds 8 steps
-    said = [line for line in found.lines if "induction head" in line]
-    assert len(said) == 1
-    assert said[0].startswith("no head is an induction head (the highest score, layer 2 head ")
-    assert said[0].endswith("chance is 0.125)")
-    assert any(line.startswith("no head is a previous-token head") for line in found.lines)
-
-
-def repeating(every: list[np.ndarray], tokens: torch.Tensor) -> list[np.ndarray]:
-    """Every head of every layer as a perfect induction head: it looks at what followed the same token last time."""
-    perfect = np.zeros_like(every[0])
-    for row, line in enumerate(tokens.tolist()):
-        for t, token in enumerate(line):
-            last = max((s for s in range(t) if line[s] == token), default=t)
-            perfect[row, :, t, min(last + 1, t)] = 1
-    return [perfect for _ in every]
-
-
-@pytest.mark.parametrize("layers", [1, 2])
-def test_an_induction_head_is_named_and_never_in_the_first_layer(
-    layers: int, plain_text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run = train(plain_text, tmp_path / "run", "--model=transformer", f"num_layers={layers}")
-
-    def weights(model: TransformerLM, read: Callable[[], object]) -> list[np.ndarray]:
-        seen: list[torch.Tensor] = []
-        handle = model.embedding.register_forward_pre_hook(lambda module, given: seen.append(given[0]))
-        try:
-            every = attention_weights(model, read)
-        finally:
-            handle.remove()
-        return repeating(every, seen[0])
-
-    monkeypatch.setattr("elman.lens.attention.attention_weights", weights)
-    said = [line for line in inspect(run, parts=["attention"]).lines if "induction head" in line]
-    if layers == 1:
-        assert said == ["no head is an induction head: it takes a head of an earlier layer, and there is one layer"]
-    else:
-        assert said
-        assert all(re.match(r"layer 2 head \d+ is an induction head: 0\.\d+ of its weight", line) for line in said)
-
-
-def test_units_are_named_beside_chance_and_the_untrained_model(runs: dict[str, Path]) -> None:
-    found = inspect(runs["lstm"], parts=["memory"])
-    for tracker in found.numbers["memory"]["trackers"]:
-        named = [line for line in found.lines if f"“{tracker['feature']}”: correlation" in line]
-        assert len(named) == (abs(tracker["correlation"]) > max(tracker["chance"], 0.25))
-        if named:
-            assert f"chance is {tracker['chance']:.2f}; untrained: {tracker['untrained']:+.2f}" in named[0]
-
-
-def test_captions_are_true_in_both_schemes_and_of_any_data(runs: dict[str, Path]) -> None:
+def test_no_page_has_the_old_captions(runs: dict[str, Path]) -> None:
     for run in runs.values():
         assert not re.search("bright|dark |reaches all of it alike", inspect(run).html().partition("</style>")[2])
 
 
-def test_windows_have_no_border_inside(runs: dict[str, Path]) -> None:
-    subject = open_subject(elman.load(runs["gru"]), None)
-    assert subject.run.tokenizer.eod is not None
-    windows = subject.windows(5, 500)
-    assert windows.shape[1] >= 8
-    assert not (windows[:, 1:] == subject.run.tokenizer.eod).any()
-    assert len(windows.unique(dim=0)) == len(windows)
-
-
 @pytest.mark.parametrize("kind", ["lstm", "transformer"])
-def test_documents_of_a_few_tokens_are_looked_at_one_after_another(kind: str, tmp_path: Path) -> None:
+def test_documents_of_a_few_tokens_are_looked_at_one_after_another(
+    kind: str, words: Path, train: Callable[..., Path], tmp_path: Path
+) -> None:
     """Three characters each, and a border: nothing reaches further back than that, whatever is looked at."""
-    words = np.random.default_rng(0).choice(list("abcdef"), (400, 3))
-    text = tmp_path / "words.jsonl"
-    text.write_text("".join(json.dumps({"text": "".join(word)}) + "\n" for word in words))
-    run = train(text, tmp_path / "run", f"--model={kind}")
+    run = train(words, tmp_path / "run", f"--model={kind}")
     numbers = inspect(run).numbers
     assert set(numbers) & set(PARTS) == HAS[kind]
     for model in ("trained", "untrained"):
@@ -330,6 +256,24 @@ def test_what_cannot_be_looked_at(
     assert not (run / "report.html").exists()
 
 
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+@pytest.mark.parametrize("kind", HAS)
+def test_weights_that_are_no_numbers_are_refused(
+    runs: dict[str, Path], kind: str, value: float, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = shutil.copytree(runs[kind], tmp_path / "run")
+    stored = run / "model" / "model.safetensors"
+    with safetensors.safe_open(stored, "pt") as file:
+        weights, metadata = {key: file.get_tensor(key) for key in file.keys()}, file.metadata()  # noqa: SIM118
+    name = next(key for key, _ in elman.load(run).model.named_parameters())
+    weights[name][0, 0] = value
+    safetensors.torch.save_file(weights, stored, metadata)
+    out, err = said(["inspect", run], capsys, 1)
+    assert out == ""
+    assert err.splitlines()[-1].startswith(f"elman: {run}: {name}: expected finite weights, got infinities or NaN; ")
+    assert not (run / "report.html").exists()
+
+
 def test_no_such_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _, err = said(["inspect", tmp_path / "none"], capsys, 1)
     assert err == f"elman: {tmp_path / 'none'}: no such run; train one with `elman train DATA -o RUN`\n"
@@ -351,7 +295,9 @@ def test_a_shorter_text_makes_shorter_windows(runs: dict[str, Path], tmp_path: P
     assert found.html()
 
 
-def test_overwriting_a_run_takes_its_report_with_it(runs: dict[str, Path], plain_text: Path, tmp_path: Path) -> None:
+def test_overwriting_a_run_takes_its_report_with_it(
+    runs: dict[str, Path], train: Callable[..., Path], plain_text: Path, tmp_path: Path
+) -> None:
     run = shutil.copytree(runs["elman"], tmp_path / "run")
     (run / "report.html").write_text("old")
     train(plain_text, run, "--overwrite")

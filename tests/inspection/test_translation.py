@@ -114,6 +114,30 @@ def test_a_head_is_called_sharp_only_beside_the_untrained_model(runs: dict[str, 
     assert "an even look" in lines[0]
 
 
+def test_the_head_that_is_tested_is_the_head_that_is_named() -> None:
+    """Fewest nats over all tokens is not the sharpest in its sources, where long sources have more tokens."""
+    rows = np.broadcast_to([[0.05, 0.6]], (30, 1, 2))
+    trained = Spread(np.array([[0.60, 0.62]]), 2.5, rows)
+    fresh = Spread(np.array([[2.5, 2.5]]), 2.5, np.zeros((30, 1, 2)))
+    words = sharpest_words(["layer 1 head 1", "layer 1 head 2"], trained, fresh, "untrained")
+    assert words.startswith("the head that looks most sharply is layer 1 head 2: 0.62 nats ")
+
+
+def test_a_source_that_is_too_long_says_so(tmp_path: Path) -> None:
+    pairs = tmp_path / "pairs.tsv"
+    pairs.write_text("".join(f"{a}{b} {b}\t{b}{a}\n" for a in "abcd" for b in "efgh"))
+    given = ["train", str(pairs), "-o", str(tmp_path / "run"), "--steps", "1", "--model=transformer"]
+    sizes = ["hidden_size=8", "validation_sentences=0", "positions=learned", "max_length=11", "max_positions=12"]
+    assert command([*given, *(part for size in sizes for part in ("--set", size))]) == 0
+    long = tmp_path / "long.tsv"
+    long.write_text("ae " * 12 + "e\tea\n")
+    found = inspect(tmp_path / "run", str(long), parts=["alignments"])
+    said = "none: expected at most the model's 12 positions, got "
+    assert [line for line in found.lines if line.startswith(f"translation: {said}")]
+    [one] = found.numbers["alignments"].values()
+    assert one["error"].startswith(said.removeprefix("none: "))
+
+
 def test_the_heads_are_the_models(runs: dict[str, Path]) -> None:
     """The entropy of the first head of the second layer, pair by pair and step by step."""
     run = elman.load(runs["transformer"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -81,14 +82,25 @@ def test_a_seed_alone_decides() -> None:
     assert not torch.equal(weights(7, 1), weights(8, 1))
 
 
-def test_random_numbers_stay_as_they_were(runs: dict[str, Path]) -> None:
+def test_random_numbers_stay_as_they_were(runs: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     text, pairs = elman.load(runs["gru text"]), elman.load(runs["gru pairs"])
     torch.manual_seed(5)
     expected = torch.rand(1)
     torch.manual_seed(5)
+    devices: list[int] = []
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", devices.append)
     open_subject(text, None)
     open_pairs(pairs, None)
     assert torch.rand(1) == expected
+    assert not devices
+
+
+def test_a_training_seeds_every_device(plain_text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    devices: list[int] = []
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", devices.append)
+    given = ["train", str(plain_text), "-o", str(tmp_path / "run"), "--steps", "1", "--seed", "7"]
+    assert command([*given, "--set", "hidden_size=8"]) == 0
+    assert 7 in devices
 
 
 @pytest.mark.parametrize("name", ["gru text", "gru pairs"])
@@ -96,7 +108,9 @@ def test_a_model_folder_alone_does_not_say_its_seed(runs: dict[str, Path], name:
     alone = shutil.copytree(runs[name] / "model", tmp_path / "alone")
     data = tmp_path / "data.tsv"
     data.write_text("ab ba\tba ab\n" * 20 if "pairs" in name else "the cat sat on the mat\n" * 20)
-    parts = ["source"] if "pairs" in name else ["gradients"]
+    parts = ["source"] if "pairs" in name else ["gradients", "gates", "memory"]
     found = inspect(alone, str(data), parts=parts)
     assert "untrained, another seed" in found.html()
+    assert "another seed" not in json.dumps(found.numbers)
+    assert {"trained", "untrained"} <= set(found.numbers[parts[0]])
     assert "untrained, another seed" not in inspect(runs[name], str(data), parts=parts).html()

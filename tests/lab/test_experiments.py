@@ -58,8 +58,10 @@ def test_words_of_vanishing_are_those_of_the_curves() -> None:
     *each, converse = found.words
     for (rho, values), line in zip(curves.items(), each, strict=True):
         assert line == f"largest singular value {rho:g}: {fit_decay(lags, values).words}"
-    assert converse.endswith("(lasting at 1.1, vanishing fast at 1.5)")
+    assert converse.endswith("above 1 it need not explode (lasting at 1.1, vanishing fast at 1.5)")
     assert "too short to tell at 1.1" in vanishing._findings({1.1: curves[1.1][:50]}).words[-1]
+    spoilt = np.where(lags > 9, np.nan, curves[1.1])
+    assert vanishing._findings({1.1: spoilt}).words == ["largest singular value 1.1: the gradient is not a number"]
     assert not vanishing._findings({0.9: 0.901**lags}).met, "above its bound"
     assert not vanishing._findings({0.99: 0.98**lags}).met, "within its bound, and most of it is left"
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from elman.errors import UserError
-from elman.lens import attention_weights, induction_score, induction_scores, previous_token_scores, score_attention
+from elman.lens import attention_weights, induction_scores, previous_token_scores, score_attention, steps_seen
 from elman.lens.observe import given_to
 from elman.models import LanguageModel, build
 from elman.nn.attention import Attention
@@ -72,7 +72,6 @@ def looking_back(T: int, steps: int) -> np.ndarray:
 def test_scores_of_heads_that_are_known() -> None:
     back = looking_back(10, 1)
     scores = score_attention(np.concatenate([back, looking_back(10, 0), looking_back(10, 3)], axis=1))
-    np.testing.assert_allclose(scores.previous, [1, 0, 1 / 9])  # the second step has no more than one before it
     np.testing.assert_allclose(scores.entropy, 0)
     np.testing.assert_allclose(scores.distance, [0.9, 0, 2.4])
 
@@ -85,23 +84,20 @@ def test_scores_equal_plain_loops(seed: int, B: int, N: int, T: int, C: int) -> 
     weights /= weights.sum(-1, keepdims=True)
     scores = score_attention(weights)
     for n in range(N):
-        entropy, distance, previous = [], [], []
+        entropy, distance = [], []
         for b in range(B):
             for t in range(T):
                 row = weights[b, n, t]
                 entropy.append(-sum(a * np.log(a) for a in row if a > 0))
                 distance.append(sum(a * (C + t - s) for s, a in enumerate(row)))
-                if C + t >= 1:
-                    previous.append(row[C + t - 1])
         assert scores.entropy[n] == pytest.approx(np.mean(entropy), abs=1e-12)
         assert scores.distance[n] == pytest.approx(np.mean(distance), abs=1e-12)
-        assert scores.previous[n] == pytest.approx(np.mean(previous) if previous else 0, abs=1e-12)
 
 
 @pytest.mark.parametrize("name", ATTENDING)
 def test_the_induction_score_is_read_off_the_repeated_sequence(make: Make, name: str) -> None:
     model = make(name)
-    found = induction_score(model, length=6, rows=3, tokens=torch.tensor([2, 5, 7]), seed=4)
+    found = induction_scores(model, length=6, rows=3, tokens=torch.tensor([2, 5, 7]), seed=4).mean
     drawing = torch.Generator().manual_seed(4)
     tokens = torch.tensor([2, 5, 7])[torch.randint(3, (3, 6), generator=drawing)]
     every = attention_weights(model, lambda: model.read(torch.cat((tokens, tokens), 1)))
@@ -110,9 +106,10 @@ def test_the_induction_score_is_read_off_the_repeated_sequence(make: Make, name:
         np.testing.assert_allclose(score, expected, atol=1e-12)
 
 
+@pytest.mark.parametrize("borders", [False, True])
 @pytest.mark.parametrize("window", [None, 1, 2, 5, 9, 200])
 @pytest.mark.parametrize("name", ["rotary", "sinusoidal"])
-def test_chance_is_what_an_even_look_gives(make: Make, name: str, window: int | None) -> None:
+def test_chance_is_what_an_even_look_gives(make: Make, name: str, window: int | None, borders: bool) -> None:
     """A head without queries looks evenly at all that its mask lets through: every row's score is chance itself."""
     model = make(name, window=window)
     for layer in model.layers:
@@ -120,9 +117,16 @@ def test_chance_is_what_an_even_look_gives(make: Make, name: str, window: int | 
         if layer.attention.qkv.bias is not None:
             layer.attention.qkv.bias.data[:8] = 0
         layer.attention.query_norm = torch.nn.Identity()
-    every = attention_weights(model, lambda: model.read(drawn(3, 12)))
-    previous = previous_token_scores(every, window)
-    np.testing.assert_allclose(previous.rows, previous.chance, atol=1e-12)
+    resets = torch.zeros(3, 12, dtype=torch.bool)
+    if borders:  # steps that begin documents in a row, one in the midst of a document, and a row of them alone
+        resets[0, 3:5] = resets[1, 7] = resets[2, :] = True
+    every = attention_weights(model, lambda: model.read(drawn(3, 12), resets=resets))
+    seen = steps_seen(resets.numpy(), window)
+    np.testing.assert_allclose(every[0].max(-1), 1 / seen[:, None].repeat(2, 1), atol=1e-12)
+    previous = previous_token_scores(every, seen)
+    np.testing.assert_allclose(previous.mean, previous.chance, atol=1e-12)
+    if not borders:
+        np.testing.assert_allclose(previous.rows, previous.chance, atol=1e-12)
     assert not previous.stands_out.any()
     induction = induction_scores(model, length=6, rows=3)
     assert induction.rows.shape == (3, 2, 2)
@@ -140,5 +144,15 @@ def test_chance_over_the_repeated_tokens() -> None:
 
 def test_rows_are_scored_one_by_one() -> None:
     weights = np.concatenate([looking_back(10, 1), looking_back(10, 3)])  # (2, 1, 10, 10)
-    found = previous_token_scores([weights, weights[:, ::-1]])
+    found = previous_token_scores([weights, weights[:, ::-1]], steps_seen(np.zeros((2, 10), bool)))
     np.testing.assert_allclose(found.rows[:, :, 0], [[1, 1], [1 / 9, 1 / 9]])
+
+
+def test_a_step_that_begins_a_document_is_not_asked_for_the_one_before() -> None:
+    resets = np.zeros((1, 10), bool)
+    resets[0, [3, 6]] = True
+    weights = looking_back(10, 1)
+    weights[0, 0, [3, 6]] = np.eye(10)[[3, 6]]
+    found = previous_token_scores([weights], steps_seen(resets))
+    np.testing.assert_allclose(found.rows, 1)
+    assert found.chance == pytest.approx((1 / 2 + 1 / 3 + 1 / 2 + 1 / 3 + 1 / 2 + 1 / 3 + 1 / 4) / 7)

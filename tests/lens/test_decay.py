@@ -16,6 +16,13 @@ from elman.lens.decay import WORDS
 from elman.lens.gradient_flow import Flow
 
 ORDER = ["none", "vanishing fast", "vanishing", "fading", "lasting", "open", "exploding"]
+
+
+def rank(decay: Decay) -> int:
+    """Whether a gradient vanished fast or was cut off, nothing is left in the end."""
+    return ORDER.index("vanishing fast" if decay.verdict == "cut off" else decay.verdict)
+
+
 BOUNDS = {"vanishing fast": (0, 10), "vanishing": (10, 30), "fading": (30, 100)}  # steps to 1 % at the rate
 
 share = st.one_of(st.just(0.0), st.floats(-12, 2).map(lambda power: 10**power))
@@ -51,8 +58,8 @@ def test_a_curve_that_lies_higher_never_gets_the_worse_word(data: st.DataObject,
     more = data.draw(st.one_of(curves(len(lower)), st.just(lower * 0.1), st.just((lower == 0) * 1e-9)))
     higher = np.concatenate(([1.0], np.maximum(lower, lower + more)[1:]))
     low, high = fit(lower), fit(higher)
-    assert ORDER.index(low.verdict) <= ORDER.index(high.verdict)
-    assert low.rate <= high.rate
+    assert rank(low) <= rank(high)
+    assert low.end is not None or low.rate <= high.rate
     assert (low.horizon or math.inf) <= (high.horizon or math.inf)
     assert low.peak <= high.peak
     assert all(low.left[lag] <= high.left[lag] for lag in low.left)
@@ -64,7 +71,16 @@ def test_a_curve_that_lies_higher_never_gets_the_worse_word(data: st.DataObject,
 def test_the_slower_decay_never_gets_the_worse_word(one: np.ndarray, other: np.ndarray) -> None:
     fast, slow = sorted((fit(one), fit(other)), key=lambda decay: decay.rate)
     assume(slow.rate > fast.rate)
-    assert ORDER.index(slow.verdict) >= ORDER.index(fast.verdict)
+    assume((fast.end is None) == (slow.end is None))
+    assert rank(slow) >= rank(fast)
+
+
+@settings(deadline=None)
+@given(shares=curves(), more=st.integers(1, 300))
+def test_a_curve_that_ends_has_its_word_however_far_one_looks(shares: np.ndarray, more: int) -> None:
+    decay = fit([*shares, 0.0])
+    longer = fit([*shares, *np.zeros(1 + more)])
+    assert (longer.verdict, longer.rate, longer.end) == (decay.verdict, decay.rate, decay.end)
 
 
 @given(shares=curves(), power=st.integers(-200, 200), first=st.sampled_from([0, 1]))
@@ -96,9 +112,11 @@ def test_words_and_numbers_agree_with_the_curve(shares: np.ndarray, first: int) 
     assert (f"1 % at lag {below[0]}" if len(below) else f"1 % not seen within {lags[-1]} lags") in words
     assert ("nothing from lag" in words) == (zero <= lags[-1])
     assert decay.end == (zero if zero <= lags[-1] else None)
-    factors = shares[1:] ** (1 / np.arange(1, len(shares)))
+    factors = (shares[1:] ** (1 / np.arange(1, len(shares))))[: zero - first - 1]
     assert (factors >= decay.rate * (1 - 1e-9) - 1e-12).sum() * 2 >= len(factors)
     assert (factors <= decay.rate * (1 + 1e-9) + 1e-12).sum() * 2 >= len(factors)
+    assert decay.verdict != "cut off" or decay.rate > 0.01 ** (1 / 10) * (1 - 1e-9)
+    assert decay.end is None or decay.verdict in ("cut off", "vanishing fast")
     if decay.verdict in BOUNDS and decay.rate > 0 and len(shares) > 100:
         steps = math.log(0.01) / math.log(decay.rate)
         low, high = BOUNDS[decay.verdict]
@@ -144,7 +162,7 @@ def test_a_tail_that_lasts_is_worth_more_than_a_horizon() -> None:
     untrained = fit(0.841 ** np.arange(200))
     assert trained.horizon < untrained.horizon
     assert trained.rate > untrained.rate
-    assert ORDER.index(trained.verdict) >= ORDER.index(untrained.verdict)
+    assert rank(trained) >= rank(untrained)
 
 
 NOTHING = np.zeros(96)
@@ -162,10 +180,15 @@ NOTHING = np.zeros(96)
         ([1, np.nan, 0.1], "undefined", "the gradient is not a number"),
         ([np.inf, 1, 1], "undefined", "the gradient is not a number"),
         # a document's border
-        ([1, 0.9, 0.8, 0.7, *NOTHING], "vanishing fast", "vanishing fast (1 % at lag 4, nothing from lag 4 on; left"),
-        # a window of attention that is bounded at lag 100
-        ([*np.full(100, 0.98) ** np.arange(100), *NOTHING], "lasting", "lasting (1 % at lag 100, nothing from lag 100"),
-        ([*np.full(50, 0.98) ** np.arange(50), *np.zeros(9)], "fading", "fading (1 % at lag 50, nothing from lag 50"),
+        ([1, 0.9, 0.8, 0.7, *NOTHING], "cut off", "cut off (1 % at lag 4, nothing from lag 4 on, as by"),
+        # windows of attention that are bounded at lags 100, 61 and 50
+        ([*0.98 ** np.arange(100), *NOTHING], "cut off", "cut off (1 % at lag 100, nothing from lag 100 on, as by an"),
+        ([*0.97 ** np.arange(61), *np.zeros(139)], "cut off", "cut off (1 % at lag 61, nothing from lag 61 on, as by "),
+        ([*0.98 ** np.arange(50), *np.zeros(9)], "cut off", "cut off (1 % at lag 50, nothing from lag 50 on, as by an"),
+        # what is too small for its floats
+        ([*0.5 ** np.arange(149), *NOTHING], "vanishing fast", "vanishing fast (1 % at lag 7, nothing from lag 149 on"),
+        # a fall, and no other
+        ([1, *np.full(400, 0.009)], "lasting", "lasting (1 % at lag 1, as by an even factor of 0.977 a step; left at"),
         # growth, then a fall
         (broken((3, 20.0), (120, 1e-12)), "vanishing", "vanishing (after growing to 20 times the first, 1 % at lag"),
     ],
@@ -194,5 +217,6 @@ def test_the_median_over_the_rows_decides() -> None:
 
 
 def test_the_rule_is_said_to_people() -> None:
-    for word in ("vanishing fast", "vanishing", "fading", "lasting", "exploding", "10 steps", "30 steps", "100 steps"):
+    words = ("vanishing fast", "vanishing", "fading", "lasting", "exploding", "too short to tell", "cut off")
+    for word in (*words, "10 steps", "30 steps", "100 steps", "over 100 lags", "first grew to 2 times"):
         assert word in WORDS

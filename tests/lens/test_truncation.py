@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -112,14 +113,9 @@ def test_what_is_kept_grows_with_the_window(make: Make, name: str) -> None:
 
 def test_the_smallest_window_is_past_every_short_one(make: Make) -> None:
     found = truncation(make("lstm"), drawn(2, T), drawn(2, T, seed=2), windows=[1, 2, 4, 8])
-    shaped = type(found)(
-        found.windows,
-        np.array([0.5, 0.995, 0.9, 0.992, 1.0]),
-        found.bias,
-        found.seconds,
-        found.megabytes,
-        found.gradient,
-    )
+    shaped = replace(found, cosine=np.array([0.5, 0.995, 0.9, 0.992, 1.0]))
     assert shaped.smallest_window(0.99) == 8
     assert shaped.smallest_window(0.4) == 1
     assert shaped.smallest_window(0.9999) == T
+    for spoilt in ([np.nan] * 5, [0.0] * 5, [1, 1, 1, 1, np.nan]):  # weights or a gradient of no use
+        assert replace(shaped, cosine=np.array(spoilt)).smallest_window(0.99) == T

@@ -18,11 +18,12 @@ from elman.errors import UserError
 from elman.lens import (
     attention_weights,
     gradient_flow,
-    induction_score,
+    induction_scores,
     loss_gradients,
     source_gradients,
     step_jacobian,
     truncation,
+    visit_layers,
 )
 from elman.models import build, build_encoder_decoder
 from elman.nn import GRU, LSTM, Elman
@@ -38,7 +39,9 @@ FORMS: list[Callable[[Any], Any]] = [
     *(lambda x, d=dtype: np.array(x, d) for dtype in ("uint8", "int16", "uint16", "uint32", "int64", "uint64")),
     *(lambda x, d=dtype: torch.tensor(x, dtype=d) for dtype in (torch.uint8, torch.int32, torch.uint16, torch.uint64)),
     lambda x: [*map(torch.tensor, x)],
+    lambda x: [*map(np.array, x)],
 ]
+FORM = "expected a tensor, an array or lists of equal lengths, of numbers of at most 64 bits or booleans"
 RECURRENT = ["elman", "gru", "lstm"]
 
 
@@ -55,7 +58,7 @@ def test_lengths_of_a_layer_in_any_form(layer: Any, form: Callable[[Any], Any]) 
     same(read(x, lengths=form(LENGTHS)), read(x, lengths=torch.tensor(LENGTHS)))
 
 
-@pytest.mark.parametrize("form", [list, tuple, np.array])
+@pytest.mark.parametrize("form", [list, tuple, np.array, lambda x: [*map(np.array, x)]])
 def test_resets_of_a_layer_in_any_form(form: Callable[[Any], Any]) -> None:
     torch.manual_seed(1)
     read, x = GRU(2, 3), torch.randn(4, 3, 2)
@@ -82,20 +85,22 @@ def test_a_batch_of_nothing_has_empty_lists() -> None:
         ({"lengths": [4.0, 3.0, 1.0]}, "lengths: expected integers of shape (3,), got torch.float32 of shape (3,)"),
         ({"lengths": [True] * 3}, "lengths: expected integers of shape (3,), got torch.bool of shape (3,)"),
         ({"lengths": [1j] * 3}, "lengths: expected integers of shape (3,), got torch.complex64 of shape (3,)"),
-        ({"lengths": "abc"}, "lengths: expected a tensor, an array or lists of equal lengths, got str 'abc'"),
-        ({"lengths": [[1], [2, 3]]}, "lengths: expected a tensor, an array or lists of equal lengths, got list [[1]"),
+        ({"lengths": "abc"}, f"lengths: {FORM}, got str 'abc'"),
+        ({"lengths": [[1], [2, 3]]}, f"lengths: {FORM}, got list [[1]"),
         (
             {"lengths": [1, None, 2]},
-            "lengths: expected a tensor, an array or lists of equal lengths, got list [1, None",
+            f"lengths: {FORM}, got list [1, None",
         ),
-        ({"lengths": [2**70] * 3}, "lengths: expected a tensor, an array or lists of equal lengths, got list [118"),
+        ({"lengths": [2**70] * 3}, f"lengths: {FORM}, got list [118"),
         ({"lengths": np.array([2**63 + 1] * 3, "uint64")}, "lengths: expected from 0 to 4 (the input's steps), got [-"),
         ({"resets": [[0] * 4] * 3}, "resets: expected a boolean mask of shape (3, 4), got torch.int64 of shape (3, 4)"),
         (
             {"resets": [[True] * 3] * 4},
             "resets: expected a boolean mask of shape (3, 4), got torch.bool of shape (4, 3)",
         ),
-        ({"resets": {}}, "resets: expected a tensor, an array or lists of equal lengths, got dict {}"),
+        ({"resets": [np.ones(4, bool), np.ones(3, bool)]}, f"resets: {FORM}, got list [array("),
+        ({"resets": [np.ones(4, bool), None]}, f"resets: {FORM}, got list [array("),
+        ({"resets": {}}, f"resets: {FORM}, got dict {{}}"),
     ],
 )
 @pytest.mark.parametrize("model", ["layer", "packed", *RECURRENT, "transformer"])
@@ -159,7 +164,7 @@ def test_tokens_of_an_encoder_decoder_in_any_form(kind: str, form: Callable[[Ten
         (TOKENS[None], "expected integers of shape (B, T), got shape (1, 3, 4)"),
         (TOKENS.float(), "expected integers, got torch.float32"),
         (TOKENS.bool(), "expected integers, got torch.bool"),
-        ([[1], [2, 3]], "expected a tensor, an array or lists of equal lengths, got list [[1], [2, 3]]"),
+        ([[1], [2, 3]], f"{FORM}, got list [[1], [2, 3]]"),
         (TOKENS.long() + 2, "expected from 0 to 4 (the vocabulary), got 2 to 6"),
         (TOKENS.long() - 2, "expected from 0 to 4 (the vocabulary), got -2 to 2"),
     ],
@@ -197,8 +202,8 @@ def test_the_lens_takes_what_encode_gives(kind: str) -> None:
             assert str(found) == str(getattr(gradient_flow(model, long, long[:, 0]), name))
     assert truncation(model, arrays, small).gradient.tolist() == truncation(model, long, long).gradient.tolist()
     if kind == "transformer":
-        assert str(induction_score(model, length=4, tokens=arrays[0])) == str(
-            induction_score(model, length=4, tokens=long[0])
+        assert str(induction_scores(model, length=4, tokens=arrays[0])) == str(
+            induction_scores(model, length=4, tokens=long[0])
         )
         assert attention_weights(model, lambda: model.read(small))
     else:
@@ -209,6 +214,39 @@ def test_the_lens_takes_what_encode_gives(kind: str) -> None:
         gradient_flow(model, long - 1, long[:, 0])
     with pytest.raises(UserError, match=r"targets: expected integers of shape 1 dimension, got shape \(3, 4\)"):
         gradient_flow(model, long, long)
+
+
+@pytest.mark.parametrize("form", [list, np.array])
+@pytest.mark.parametrize("kind", SMALL)
+def test_the_lens_takes_resets_in_any_form(kind: str, form: Callable[[Any], Any]) -> None:
+    model, tokens, resets = language_model(kind), TOKENS.long(), torch.tensor(RESETS)
+
+    def seen(resets: Any, begins: Any) -> list[Any]:
+        flow = gradient_flow(model, tokens, tokens[:, 0], resets=resets)
+        found = [flow.input.norms, truncation(model, tokens, tokens, resets=resets).gradient]
+        if kind == "transformer":
+            return found + attention_weights(model, lambda: model.read(tokens, resets=resets))
+        visits = visit_layers(model, lambda: model.read(tokens, resets=resets))
+        return [
+            *found,
+            *(part for visit in visits for part in visit.before),
+            step_jacobian(model, tokens[:, 0], model.initial_state(3), resets=begins).matrices,
+        ]
+
+    for found, expected in zip(seen(form(RESETS), form([True, True, False])), seen(resets, resets[:, 1]), strict=True):
+        np.testing.assert_array_equal(found, expected)
+    with pytest.raises(UserError, match="resets: expected a boolean mask"):
+        gradient_flow(model, tokens, tokens[:, 0], resets=RESETS[:2])
+    with pytest.raises(UserError, match="resets: expected a boolean mask"):
+        truncation(model, tokens, tokens, resets=RESETS[:2])
+
+
+@pytest.mark.parametrize("form", [list, np.array])
+def test_visits_of_a_layer_take_resets_in_any_form(form: Callable[[Any], Any]) -> None:
+    layer, x = GRU(2, 3), torch.randn(4, 3, 2)
+    [found] = visit_layers(layer, lambda: layer(x, resets=form(RESETS)))
+    [expected] = visit_layers(layer, lambda: layer(x, resets=torch.tensor(RESETS)))
+    same(found.before, expected.before)
 
 
 @pytest.mark.parametrize("kind", SMALL)

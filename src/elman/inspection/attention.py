@@ -11,13 +11,13 @@ import torch
 from elman.inspection.part import Part
 from elman.inspection.subject import Subject
 from elman.lens.attention import (
-    AttentionScores,
+    Floats,
     Weights,
     attention_weights,
-    even_look,
     induction_scores,
     previous_token_scores,
     score_attention,
+    steps_seen,
 )
 from elman.lens.heads import LEAST, HeadScores
 from elman.models import TransformerLM
@@ -40,92 +40,97 @@ def look(subject: Subject) -> Part:
     """The trained model on windows of the text, and on random tokens that are repeated."""
     model = subject.run.model
     assert isinstance(model, TransformerLM)
-    windows = subject.windows(ROWS, STEPS)
-    every = attention_weights(model, lambda: model.read(windows, resets=subject.resets(windows)))
+    windows = subject.windows(ROWS, STEPS, apart=True)
+    resets = subject.resets(windows)
+    every = attention_weights(model, lambda: model.read(windows, resets=resets))
+    begins = np.zeros(windows.shape, bool) if resets is None else resets.numpy()
+    seen = steps_seen(begins, model.window)
     scores = [score_attention(weights) for weights in every]
-    names = [[f"layer {depth + 1} head {head + 1}" for head in range(w.shape[1])] for depth, w in enumerate(every)]
-    previous = previous_token_scores(every, model.window)
-    known = torch.from_numpy(np.setdiff1d(subject.tokens, [subject.run.tokenizer.eod]))  # a border would hide the past
-    length = min(INDUCTION, model.window or INDUCTION)
-    induction = induction_scores(model, length=length, tokens=known) if length > 1 else None
-    even = 1 / even_look(np.arange(windows.shape[1]), model.window)  # how many steps each one sees
-    flat = [name for layer in names for name in layer]
-    figures = _score_figures(flat, scores, even)
-    figures += [
-        _head_figure(flat, found, look) for found, look in ((previous, PREVIOUS), (induction, INDUCED)) if found
-    ]
+    entropy = np.concatenate([score.entropy for score in scores])
+    distance = np.concatenate([score.distance for score in scores])
+    kinds = {PREVIOUS: previous_token_scores(every, seen), INDUCED: _induction(subject, model)}
+    names = [f"layer {depth + 1} head {head + 1}" for depth, w in enumerate(every) for head in range(w.shape[1])]
     shown = min(SHOWN, windows.shape[1])
     symbols = subject.symbols(windows[0, :shown])
     maps = [w[0, head, :shown, :shown] for w in every for head in range(w.shape[1])]
-    entropy = np.concatenate([score.entropy for score in scores])
-    for index in sorted(np.argsort(entropy, kind="stable")[:MOST_MAPS].tolist()):
-        figures.append(_map(flat[index], maps[index], symbols))
-    lines = [*_named(names, previous, PREVIOUS, 0), *(_named(names, induction, INDUCED, 1) if induction else [NO_PAST])]
-    numbers = {
-        name: {
-            "entropy": entropy[index],
-            "distance": np.concatenate([score.distance for score in scores])[index],
-            "previous": previous.mean.flat[index],
-            "induction": induction.mean.flat[index] if induction else None,
-            "map": maps[index],
-        }
-        for index, name in enumerate(flat)
+    drawn = sorted(np.argsort(entropy, kind="stable")[:MOST_MAPS].tolist())
+    figures = [
+        *_score_figures(names, entropy, distance, seen),
+        *(_head_figure(names, kind, found) for kind, found in kinds.items() if found),
+        *(_map(names[index], maps[index], symbols) for index in drawn),
+    ]
+    lines = [line for kind, found in kinds.items() for line in _named(names, kind, found)]
+    heads = {
+        name: {"entropy": entropy[index], "distance": distance[index], "map": maps[index]}
+        | {kind.key: found.mean.flat[index] if found else None for kind, found in kinds.items()}
+        for index, name in enumerate(names)
     }
-    chance = {"previous": previous.chance, "induction": induction.chance if induction else None}
-    return Part(
-        Section("Attention", TEXT, figures, lines), {"tokens": symbols, "chance": chance, "heads": numbers}, lines
-    )
+    chance = {kind.key: found.chance if found else None for kind, found in kinds.items()}
+    numbers = {"tokens": symbols, "chance": chance, "heads": heads}
+    return Part(Section("Attention", TEXT, figures, lines), numbers, lines)
+
+
+def _induction(subject: Subject, model: TransformerLM) -> HeadScores | None:
+    """On tokens of the text but those that end a document; None where every step sees itself alone."""
+    known = torch.from_numpy(np.setdiff1d(subject.tokens, [subject.run.tokenizer.eod]))  # a border would hide the past
+    length = min(INDUCTION, model.window or INDUCTION)
+    return induction_scores(model, length=length, tokens=known) if length > 1 else None
 
 
 @dataclass(frozen=True)
 class Kind:
     """What heads are looked for."""
 
-    kind: str
+    key: str
+    name: str
     title: str
     where: str
     reading: str
     colour: int
+    first: int  # the layer from which on there can be one, from 0
 
 
 PREVIOUS = Kind(
+    "previous",
     "a previous-token head",
     "Previous-token score",
     "the token before",
     "The share of a head's weight that lies on the token just before: 1 would be all of it.",
     4,
+    0,
 )
 INDUCED = Kind(
+    "induction",
     "an induction head",
     "Induction score",
     "what followed the same token last time",
     "Random tokens are read twice, and an induction head looks at what followed the first time. It takes a head of an "
     "earlier layer to know it, so that none is in the first layer, whatever its score.",
     5,
+    1,
 )
-NO_PAST = "no head is an induction head: every step sees itself alone"
 
 
-def _named(names: list[list[str]], found: HeadScores, kind: Kind, first: int) -> list[str]:
-    """The heads of the layers from `first` on that stand out, the strongest first; or that there are none."""
-    if first >= len(names):
-        return [f"no head is {kind.kind}: it takes a head of an earlier layer, and there is one layer"]
-    mean, stands_out = found.mean[first:], found.stands_out[first:]
+def _named(names: list[str], kind: Kind, found: HeadScores | None) -> list[str]:
+    """The heads that stand out, the strongest first; or that there are none."""
+    if found is None:
+        return [f"no head is {kind.name}: every step sees itself alone"]
+    if kind.first >= len(found.mean):
+        return [f"no head is {kind.name}: it takes a head of an earlier layer, and there is one layer"]
+    before = kind.first * found.mean.shape[1]  # heads of layers that have none
+    mean, stands_out = found.mean.ravel(), found.stands_out.ravel()
+    order = before + np.argsort(-mean[before:], kind="stable")
     by_chance = f"chance is {number(found.chance)}"
-    order = [np.unravel_index(place, mean.shape) for place in np.argsort(-mean, axis=None, kind="stable")]
-    words = [
-        (names[first + depth][head], number(float(mean[depth, head])), stands_out[depth, head]) for depth, head in order
-    ]
     named = [
-        f"{name} is {kind.kind}: {score} of its weight is on {kind.where}; {by_chance}"
-        for name, score, out in words
-        if out
+        f"{names[head]} is {kind.name}: {number(float(mean[head]))} of its weight is on {kind.where}; {by_chance}"
+        for head in order
+        if stands_out[head]
     ]
-    highest, score, _ = words[0]
-    return named or [f"no head is {kind.kind} (the highest score, {highest}, is {score}; {by_chance})"]
+    highest = f"the highest score, {names[order[0]]}, is {number(float(mean[order[0]]))}"
+    return named or [f"no head is {kind.name} ({highest}; {by_chance})"]
 
 
-def _head_figure(names: list[str], found: HeadScores, kind: Kind) -> Figure:
+def _head_figure(names: list[str], kind: Kind, found: HeadScores) -> Figure:
     return bar_chart(
         names,
         found.mean.ravel(),
@@ -138,13 +143,13 @@ def _head_figure(names: list[str], found: HeadScores, kind: Kind) -> Figure:
     )
 
 
-def _score_figures(names: list[str], scores: list[AttentionScores], seen: npt.NDArray[np.float64]) -> list[Figure]:
-    """`seen` (T,): how many steps each step sees."""
+def _score_figures(names: list[str], entropy: Floats, distance: Floats, seen: npt.NDArray[np.int64]) -> list[Figure]:
+    """`seen` (B, T): how many steps each step sees."""
     widest, middle = float(np.log(seen).mean()), float((seen - 1).mean() / 2)
     return [
         bar_chart(
             names,
-            np.concatenate([score.entropy for score in scores]),
+            entropy,
             title="Entropy",
             x="nats",
             marks=[Mark(widest, f"an even look {number(widest)}")],
@@ -152,7 +157,7 @@ def _score_figures(names: list[str], scores: list[AttentionScores], seen: npt.ND
         ),
         bar_chart(
             names,
-            np.concatenate([score.distance for score in scores]),
+            distance,
             title="Mean distance",
             x="steps back",
             colour=3,

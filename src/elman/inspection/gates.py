@@ -6,6 +6,7 @@ import numpy as np
 
 from elman.inspection.part import Part
 from elman.inspection.subject import Subject
+from elman.inspection.untrained import KEYS
 from elman.lens.gates import KEEPING, WORDS, LayerGates, read_gates
 from elman.lens.visit import visit_layers
 from elman.models import LanguageModel
@@ -38,7 +39,7 @@ def look(subject: Subject) -> Part:
             parts = ", ".join(f"{WORDS[gate]} {layer.saturated(gate):.0%}" for gate in layer.open)
             findings.append(f"{layer.layer}, {name}: saturated {parts}; time scale {_scale_words(layer)}")
     numbers = {
-        name: [
+        key: [
             {
                 "layer": layer.layer,
                 "shut": layer.shut,
@@ -49,7 +50,7 @@ def look(subject: Subject) -> Part:
             }
             for layer in layers
         ]
-        for name, layers in found.items()
+        for key, layers in zip(KEYS, found.values(), strict=True)
     }
     return Part(Section("Gates", TEXT, figures, findings), numbers, findings)
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from elman.inspection.part import Part
 from elman.inspection.subject import Subject
+from elman.inspection.untrained import KEYS
 from elman.inspection.windows import window_marks
 from elman.lens.decay import WORDS
 from elman.lens.gradient_flow import Flow, GradientFlow, gradient_flow
@@ -59,11 +60,11 @@ def look(subject: Subject) -> Part:
     if resets is not None:
         about += " Documents begin inside of them, and no gradient flows across such a border."
     numbers = {
-        name: {
+        key: {
             "gradients": {part.name: _flow_numbers(part) for part in (flow.input, *flow.memory)},
             "jacobians": [_jacobian_numbers(layer) for layer in jacobians[name]],
         }
-        for name, flow in flows.items()
+        for key, (name, flow) in zip(KEYS, flows.items(), strict=True)
     }
     return Part(Section("Gradient flow through time", TEXT + about, figures, lines), numbers, lines)
 
@@ -104,7 +105,7 @@ def _flow_figure(flows: dict[str, Flow], marks: Sequence[Mark] = (), about: str 
         x="lag k, steps back",
         y=f"‖∂L(T)/∂{symbol}(T−k)‖",
         log_y=True,
-        marks=[*([] if horizon is None else [Mark(float(horizon), f"1 % at lag {horizon}")]), *marks],
+        marks=[*([] if horizon is None else [Mark(float(horizon), f"trained: 1 % at lag {horizon}")]), *marks],
         reading="Each line is the median over the windows and its band holds the middle 80 %: the faster it falls, the "
         f"shorter the memory that can be learnt; a straight line is a geometric decay.{about}",
     )

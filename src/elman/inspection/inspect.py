@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from torch import nn
+
 from elman import __version__, runs
 from elman.environment import one_thread
 from elman.errors import UserError, nearest
@@ -78,10 +80,11 @@ def inspect(
         progress: told which part is being looked at, and how much is done.
 
     Raises:
-        UserError: no such run, text or part, or they do not fit each other.
+        UserError: no such run, text or part, they do not fit each other, or weights that are not finite.
     """
     begun = time.perf_counter()
     loaded = runs.load(run)
+    _check_finite(loaded.model, run)
     if isinstance(loaded, runs.TranslationRun):
         pairs = open_pairs(loaded, data)
         found = _look(pairs, translation.PARTS, parts, run, progress)
@@ -96,6 +99,13 @@ def inspect(
         ]
         about = {"text": subject.text}
     return _inspection(loaded, facts, about, found, time.perf_counter() - begun)
+
+
+def _check_finite(model: nn.Module, run: str | Path) -> None:
+    for name, weights in model.named_parameters():
+        if not weights.isfinite().all():
+            remedy = "its training diverged: train it again with clipping, or a lower learning rate"
+            raise UserError(f"{run}: {name}", expected="finite weights", got="infinities or NaN", remedy=remedy)
 
 
 def _look(

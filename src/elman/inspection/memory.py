@@ -54,7 +54,7 @@ def look(subject: Subject) -> Part:
     ] or [_none(found)]
     numbers: dict[str, Any] = {
         "trackers": [
-            {"memory": part, **vars(tracker), subject.fresh_name: before[tracker.feature].correlation}
+            {"memory": part, **vars(tracker), "untrained": before[tracker.feature].correlation}
             for part, tracker in found
         ],
         "states": {

@@ -45,11 +45,12 @@ class Subject:
         """Side by side."""
         return {"trained": self.run.model, self.fresh_name: self.fresh}
 
-    def windows(self, rows: int, steps: int) -> Tensor:
+    def windows(self, rows: int, steps: int, *, apart: bool = False) -> Tensor:
         """(B, T): windows of the text, evenly spread over it, with no document's border inside where that can be.
 
         T is `steps` or, where the text or its documents are shorter, as much less as it takes; so is B. Documents of
-        less than a few tokens are read one after another, with `resets`.
+        less than a few tokens are read one after another, with `resets`. Windows of a short text overlap, unless they
+        are to be `apart`: then there are fewer.
         """
         wanted = min(steps, len(self.tokens))
         starts = _starts(self.tokens, self.run.tokenizer.eod, steps)
@@ -59,6 +60,8 @@ class Subject:
         if not len(starts):
             steps, starts = wanted, _starts(self.tokens, None, wanted)
         chosen = starts[np.unique(np.linspace(0, len(starts) - 1, rows).astype(int))]
+        if apart:
+            chosen = _apart(chosen, steps)
         return torch.from_numpy(self.tokens[chosen[:, None] + np.arange(steps)])
 
     def resets(self, tokens: Tensor) -> Tensor | None:
@@ -139,3 +142,12 @@ def _starts(tokens: npt.NDArray[np.int64], eod: int | None, steps: int) -> npt.N
         return np.zeros(0, np.int64)
     borders = np.concatenate(([0], np.cumsum(tokens == (-1 if eod is None else eod))))
     return np.flatnonzero(borders[steps:] == borders[:-steps])
+
+
+def _apart(starts: npt.NDArray[np.int64], steps: int) -> npt.NDArray[np.int64]:
+    """Of rising starts, those at which a window of so many steps overlaps none before it."""
+    kept: list[int] = []
+    for start in starts.tolist():
+        if not kept or start - kept[-1] >= steps:
+            kept.append(start)
+    return np.array(kept)

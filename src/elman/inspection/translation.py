@@ -14,6 +14,7 @@ from elman.decode.translate import Beam, Translator
 from elman.inspection.clipping import look_at_journal
 from elman.inspection.pairs import Pairs
 from elman.inspection.part import Part
+from elman.inspection.untrained import KEYS
 from elman.lens.heads import LEAST, HeadScores
 from elman.lens.source import AlignmentScores, loss_gradients, score_alignment, source_gradients
 from elman.models import EncoderDecoder, TransformerEncoderDecoder
@@ -38,8 +39,9 @@ def look_at_alignments(pairs: Pairs) -> Part:
         same = best.text == reference
         exact += same
         beside = "reference (the same)" if same else "reference"
-        groups.append([("source", source), ("translation", best.text or "(nothing)"), (beside, reference)])
-        numbers[source] = {"translation": best.text, "reference": reference, "exact": same}
+        said = best.text or (f"none: {translation.error}" if translation.error else "(nothing)")
+        groups.append([("source", source), ("translation", said), (beside, reference)])
+        numbers[source] = {"translation": best.text, "reference": reference, "exact": same, "error": translation.error}
         if best.alignment is not None and best.tokens:
             weights = np.array(best.alignment)[: len(best.tokens)]
             scores = score_alignment(weights)
@@ -98,12 +100,12 @@ def look_at_dependence(pairs: Pairs) -> Part:
         numbers[" ".join(symbols)] = norms
     rows = list(range(min(PAIRS, len(pairs.part))))
     lines, curves = [], []
-    for name, model in pairs.models.items():
+    for key, (name, model) in zip(KEYS, pairs.models.items(), strict=True):
         lags, quantiles = by_distance(loss_gradients(model, *pairs.batch(rows)))
         colour = 1 if name == "trained" else 2
         curves.append(Line(name, lags, *(quantiles[1], quantiles[0], quantiles[2]), colour, name != "trained"))
         lines.append(f"{name}: {_reach(lags[-1], quantiles[1])}")
-        numbers[name] = {"distance": lags, "low": quantiles[0], "median": quantiles[1], "high": quantiles[2]}
+        numbers[key] = {"distance": lags, "low": quantiles[0], "median": quantiles[1], "high": quantiles[2]}
     figures.insert(
         0,
         line_chart(
@@ -157,7 +159,7 @@ def look_at_heads(pairs: Pairs) -> Part:
         "that of the sharpest head before training, whichever pairs were drawn."
     )
     numbers = dict(zip(names, trained.mean.ravel().tolist(), strict=True))
-    numbers |= {"an even look": trained.even, f"{pairs.fresh_name}, the sharpest": sharpest_before}
+    numbers |= {"an even look": trained.even, "untrained, the sharpest": sharpest_before}
     return Part(Section("Heads", text, [figure], lines), numbers, lines)
 
 
@@ -188,7 +190,7 @@ def _spread(
 def sharpest_words(names: Sequence[str], trained: Spread, fresh: Spread, fresh_name: str) -> str:
     """The sharpest head, if it stands out from those of the untrained model; or that there is none."""
     scores = HeadScores(trained.sharpness, float(fresh.sharpness.mean(0).max(initial=0.0)))
-    place = int(trained.mean.argmin())
+    place = int(scores.mean.argmax())
     nats = f"{number(float(trained.mean.flat[place]))} nats"
     against = f"{fresh_name}: {number(float(fresh.mean.min()))} at the sharpest; an even look: {number(trained.even)}"
     if scores.stands_out.flat[place]:

@@ -26,15 +26,21 @@ def look(subject: Subject) -> Part:
     used = None if settings is None or auto else settings.train.backward_steps
     tried = {k for k in doubling_windows(steps) if k >= SHORTEST} | ({used} if used and used < steps else set())
     inputs, targets = windows[:, :-1], windows[:, 1:]
-    found = truncation(subject.run.model, inputs, targets, resets=subject.resets(inputs), windows=sorted(tried))
-    wanted = {cosine: found.smallest_window(cosine) for cosine in WANTED}
+    resets = subject.resets(inputs)
+    found = truncation(subject.run.model, inputs, targets, resets=resets, windows=sorted(tried))
+    # Of a gradient that is zero, no cosine is any.
+    wanted = {cosine: found.smallest_window(cosine) for cosine in WANTED if found.cosine[-1] >= cosine}
     lines = [
         f"cut every {k} steps, a gradient has a cosine of at least {cosine} with the whole one"
         for cosine, k in wanted.items()
-    ]
-    if used and used in found.windows:
-        index = found.windows.tolist().index(used)
-        lines.append(f"the run was trained with {used} steps, whose cosine is {found.cosine[index]:.3f} at its end")
+    ] or ["the whole gradient is zero: there is nothing to compare with"]
+    if wanted and settings is not None and used and used in found.windows:
+        model, k1 = subject.run.model, settings.train.k1
+        own = truncation(model, inputs, targets, resets=resets, windows=[used], stride=k1, warm_up=False)
+        lines.append(
+            f"the run was trained with the gradient of every {k1} steps through the last {used} steps, whose cosine is "
+            f"{own.cosine[0]:.3f} at its end"
+        )
     marks = [Mark(float(used), f"trained with {used}")] if used and used <= steps else []
     figures = [*_bias_figures(found, marks), *_cost_figures(found, marks)]
     about = f"{windows.shape[0]} rows of {steps} steps, from a fresh memory."

@@ -13,6 +13,7 @@ from elman.train.config import Settings
 
 M = TypeVar("M", bound=nn.Module)
 
+KEYS = ("trained", "untrained")  # of the two models in numbers, whatever people are told of the seed
 UNKNOWN = 1  # the seed where a run does not tell its own
 
 

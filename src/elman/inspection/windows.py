@@ -12,13 +12,13 @@ def window_marks(window: int | None, num_layers: int, longest: int, who: str = "
     seen = [lag for lag in every if lag <= longest]
     if window is None or not seen:
         return [], ""
-    marks = [
-        Mark(float(lag), "nothing" if lag == every[-1] else f"{count} layers")
-        for count, lag in enumerate(seen, start=2)
-    ]
-    ends = f"; from lag {every[-1]} on none reach, and the gradient is zero" if every[-1] <= longest else ""
-    return marks, (
-        f" {who} looks {window - 1} steps back in each of the {num_layers} layers, so at lag"
-        f"{'s' if len(seen) > 1 else ''} {', '.join(map(str, seen))} the number of layers that still reach falls: "
-        f"each line says how many it takes from there on{ends}."
-    )
+    ends = every[-1] in seen
+    reaching = dict(enumerate(seen[:-1] if ends else seen, start=2))  # the least layers that it takes, and from where
+    marks = [Mark(float(lag), f"{count} layers") for count, lag in reaching.items()]
+    through = ", ".join(f"from lag {lag} on through at least {count} layers" for count, lag in reaching.items())
+    caption = f" {who} looks {window - 1} steps back in each layer."
+    caption += f" A gradient passes {through}." if through else ""
+    if ends:
+        marks.append(Mark(float(every[-1]), "nothing"))
+        caption += f" From lag {every[-1]} on the gradient is zero."
+    return marks, caption

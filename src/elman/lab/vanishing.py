@@ -46,9 +46,10 @@ def _findings(norms: dict[float, npt.NDArray[np.float64]]) -> Findings:
         reading=f"A straight line falls or grows by the same factor at every step. {WORDS}",
     )
     words = [f"largest singular value {rho:g}: {decay.words}" for rho, decay in decays.items()]
-    calm = [f"{decay.word} at {rho:g}" for rho, decay in decays.items() if rho > 1 and decay.verdict != "exploding"]
+    above = {rho: decay for rho, decay in decays.items() if rho > 1}
+    calm = [f"{one.word} at {rho:g}" for rho, one in above.items() if one.verdict not in ("exploding", "undefined")]
     if calm:
-        words.append(f"the converse does not hold: above 1 it need not explode, tanh saturates ({', '.join(calm)})")
+        words.append(f"the converse does not hold: above 1 it need not explode ({', '.join(calm)})")
     numbers: dict[str, Any] = {str(rho): values for rho, values in norms.items()}
     numbers["decays"] = {str(rho): decay.numbers for rho, decay in decays.items()}
     return Findings(bounded and falls, grew, words, [figure], numbers)

@@ -7,10 +7,10 @@ frozen dataclasses of numpy arrays. `elman inspect` draws them.
 from elman.lens.attention import (
     AttentionScores,
     attention_weights,
-    induction_score,
     induction_scores,
     previous_token_scores,
     score_attention,
+    steps_seen,
     window_lags,
 )
 from elman.lens.clipping import ClippingHistory, clipping_history, cosine_after_clipping
@@ -42,7 +42,6 @@ __all__ = [
     "cosine_after_clipping",
     "fit_decay",
     "gradient_flow",
-    "induction_score",
     "induction_scores",
     "loss_gradients",
     "path_in_plane",
@@ -52,6 +51,7 @@ __all__ = [
     "score_attention",
     "source_gradients",
     "step_jacobian",
+    "steps_seen",
     "text_features",
     "track",
     "truncation",

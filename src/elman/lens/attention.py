@@ -32,7 +32,6 @@ class AttentionScores:
 
     entropy: Floats  # nats; e^entropy is about how many steps share the attention
     distance: Floats  # steps back
-    previous: Floats  # the weight on the step before
 
 
 def attention_weights(model: nn.Module, read: Callable[[], object]) -> list[Weights]:
@@ -70,9 +69,9 @@ def _weights(call: Given) -> Tensor:
 
 
 def score_attention(weights: Weights) -> AttentionScores:
-    """Entropy, mean distance and previous-token score of every head, for weights (B, N, T, S).
+    """Entropy and mean distance of every head, for weights (B, N, T, S).
 
-        entropy   −Σ_s a_s ln a_s              distance   Σ_s a_s (t − s)            previous   a_{t−1}
+        entropy   −Σ_s a_s ln a_s              distance   Σ_s a_s (t − s)
 
     >>> uniform = np.tril(np.ones((4, 4))) / np.arange(1, 5)[:, None]
     >>> scores = score_attention(uniform[None, None])
@@ -84,9 +83,7 @@ def score_attention(weights: Weights) -> AttentionScores:
     logarithm = np.log(np.where(weights > 0, weights, 1))
     entropy = -(weights * logarithm).sum(-1).mean((0, 2))
     distance = (weights * back).sum(-1).mean((0, 2))
-    before = weights[:, :, back == 1]  # (B, N, T − 1), with a memory T
-    previous = before.mean((0, 2)) if before.shape[2] else np.zeros(weights.shape[1])
-    return AttentionScores(entropy, distance, previous)
+    return AttentionScores(entropy, distance)
 
 
 def window_lags(window: int, num_layers: int) -> list[int]:
@@ -101,19 +98,30 @@ def window_lags(window: int, num_layers: int) -> list[int]:
     return sorted({layers * (window - 1) + 1 for layers in range(1, num_layers + 1)})
 
 
-def even_look(asked: npt.NDArray[np.int64], window: int | None) -> Floats:
-    """The weight that each of the steps `asked` (counted from 0) gives to everything it sees, if it looks evenly.
+def steps_seen(resets: npt.NDArray[np.bool_], window: int | None = None) -> npt.NDArray[np.int64]:
+    """How many steps each step of rows (B, T) sees: itself and what was read before it since its document began.
 
-    A step t sees itself and what was read before it, t + 1 steps, of which a window leaves the newest.
+    Of these, a window leaves the newest. `resets` (B, T) are where documents begin. A head that looks evenly gives
+    each of so many steps 1 / so many.
+
+    >>> steps_seen(np.array([[False, False, False, True, False]]), window=2)
+    array([[1, 2, 2, 1, 2]])
     """
-    return 1 / np.minimum(asked + 1, np.inf if window is None else window)
+    places = np.arange(resets.shape[1])
+    begins = np.maximum.accumulate(np.where(resets, places, 0), axis=1)
+    return np.minimum(places - begins + 1, resets.shape[1] if window is None else window)
 
 
-def previous_token_scores(every: Sequence[Weights], window: int | None = None) -> HeadScores:
-    """The mean weight of every head on the step before, for each layer's weights (B, N, T, T), T at least 2."""
-    asked = np.arange(1, every[0].shape[2])
-    rows = np.stack([weights[:, :, asked, asked - 1].mean(2) for weights in every], axis=1)
-    return HeadScores(rows, 0.0 if window == 1 else float(even_look(asked, window).mean()))
+def previous_token_scores(every: Sequence[Weights], seen: npt.NDArray[np.int64]) -> HeadScores:
+    """The mean weight of every head on the step before, for each layer's weights (B, N, T, T) and `steps_seen` (B, T).
+
+    Steps that see none before them are left out; a row of such steps alone has a score and a chance of 0.
+    """
+    asked = seen[:, 1:] > 1  # (B, T − 1)
+    counts = np.maximum(asked.sum(1), 1)  # (B,)
+    before = np.stack([weights.diagonal(-1, 2, 3) for weights in every], axis=1)  # (B, L, N, T − 1)
+    rows = (before * asked[:, None, None]).sum(-1) / counts[:, None, None]
+    return HeadScores(rows, float(((asked / seen[:, 1:]).sum(1) / counts).mean()))
 
 
 def induction_scores(
@@ -145,12 +153,5 @@ def induction_scores(
     asked = np.arange(length, 2 * length)
     every = attention_weights(model, lambda: model.read(twice))
     scores = np.stack([weights[:, :, asked, asked - length + 1].mean(2) for weights in every], axis=1)
-    seen = model.window is None or model.window >= length
-    return HeadScores(scores, float(even_look(asked, model.window).mean()) if seen else 0.0)
-
-
-def induction_score(
-    model: TransformerLM, *, length: int = 24, rows: int = 16, tokens: Tensor | None = None, seed: int = 1
-) -> list[Floats]:
-    """The means of `induction_scores` alone: a layer a list entry, each (N,)."""
-    return list(induction_scores(model, length=length, rows=rows, tokens=tokens, seed=seed).mean)
+    seen = steps_seen(np.zeros((1, 2 * length), bool), model.window)[0, asked]
+    return HeadScores(scores, float((1 / seen).mean()) if seen[0] >= length else 0.0)

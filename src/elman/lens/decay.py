@@ -12,9 +12,16 @@ after the first: in a geometric decay s_k = r^{k−k₀} all of them are r. The 
 
 It takes 100 lags to see that a gradient lasts. Over fewer, one that comes down to 1 % is fading at best, and one that
 does not is `open`, too short to tell, unless it explodes. Two words more are `none`, where nothing is left at any lag
-after the first, and `undefined`, where a norm is not a number. In the order none, vanishing fast, vanishing, fading,
-lasting, open, exploding, a curve whose shares are everywhere at least those of another has no worse word, for a median
-of greater factors is no less. Zeros, as beyond a document's border or a bounded window of attention, are factors of 0.
+after the first, and `undefined`, where a norm is not a number.
+
+A curve that ends, with nothing at all left from some lag on, as beyond a document's border, a bounded window of
+attention or what its floats can hold, has its rate from the lags before the end. It is `vanishing fast` if it was that
+by then, and else `cut off`: no word tells of lags that it does not reach.
+
+The order is none; vanishing fast and cut off; vanishing; fading; lasting; open; exploding. A curve whose shares are
+everywhere at least those of another has no worse word: where the lower one ends with something left, its word is
+of the second rank, and the higher one has something left as well; where it does not end, neither does the higher one,
+whose median of greater factors is no less.
 """
 
 from __future__ import annotations
@@ -26,7 +33,9 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-Verdict = Literal["none", "vanishing fast", "vanishing", "fading", "lasting", "open", "exploding", "undefined"]
+Verdict = Literal[
+    "none", "cut off", "vanishing fast", "vanishing", "fading", "lasting", "open", "exploding", "undefined"
+]
 
 HORIZON = 0.01  # the share that is left at the horizon
 WITHIN: dict[int, Verdict] = {10: "vanishing fast", 30: "vanishing", 100: "fading"}  # steps to the horizon
@@ -35,13 +44,16 @@ EXPLODING = 10 ** (1 / LONG)  # a step
 GREW = 2.0  # times the first: from here on, words tell of a growth that came before a fall
 TOLD = (1, 10, 30, 100, 300, 1000)  # lags at which words tell what is left, and the last
 
-
 WORDS = (
-    "What is left at a lag is told as a share of the gradient at the first lag. Had it fallen evenly, it would have "
-    "come there by the same factor at every step; the median of these factors over all lags gives the word. A gradient "
-    f"that falls by it is down to {100 * HORIZON:g} % "
+    "What is left at a lag is told as a share of the gradient at the first lag. For every lag there is an even factor "
+    "a step that would have led to its share, and the median of these factors is the pace. At its pace, a gradient "
+    f"comes down to {100 * HORIZON:g} % "
     + ", ".join(f"within {within} steps ({word})" for within, word in WITHIN.items())
-    + f" or later (lasting); one that grows tenfold within {LONG} steps is exploding."
+    + f" or later (lasting), or it grows tenfold within {LONG} steps (exploding). To last, it has to be seen over "
+    f"{LONG} lags: over fewer, one that comes down to {100 * HORIZON:g} % is called fading at best, and one that "
+    "neither does that nor explodes is too short to tell. A gradient of which nothing at all is left from some lag on "
+    f"is cut off, unless it was vanishing fast before. Where it first grew to {GREW:g} times the first or more, its "
+    "peak is told."
 )
 """The rule for people."""
 
@@ -50,7 +62,7 @@ WORDS = (
 class Decay:
     """What is left of a gradient at the lags that were looked at, as shares of the gradient at the first of them."""
 
-    rate: float  # a step, the median over the lags; NaN where there is no lag, or no number
+    rate: float  # a step, the median over the lags before the end; NaN where there is no lag, or no number
     horizon: int | None  # the first lag at which 1 % is left; None: beyond the lags that were looked at
     end: int | None  # the first lag from which on nothing at all is left; None: something is left at the last
     peak: float  # the largest share
@@ -81,7 +93,8 @@ class Decay:
         if self.end is not None:
             parts.append(f"nothing from lag {self.end} on")
         if self.rate > 0:
-            parts.append(f"about a factor of {self.rate:.3g} a step")
+            before = "" if self.end is None else " until then"
+            parts.append(f"as by an even factor of {self.rate:.3g} a step{before}")
         lags, shares = ", ".join(map(str, self.left)), ", ".join(map(_short, self.left.values()))
         return f"{self.word} ({', '.join(parts)}; left at lags {lags}: {shares})"
 
@@ -90,11 +103,11 @@ def fit_decay(lags: npt.NDArray[Any], norms: npt.NDArray[Any]) -> Decay:
     """What norms (K,) at rising lags (K,) come to; lags before the first that is not zero are passed over.
 
     >>> fit_decay(np.arange(100), 3 * 0.9 ** np.arange(100)).words
-    'fading (1 % at lag 44, about a factor of 0.9 a step; left at lags 1, 10, 30, 99: 0.9, 0.35, 0.042, 3e-5)'
-    >>> fit_decay(np.arange(6), np.array([2.0, 1.0, 0.5, 0.0, 0.0, 0.0])).words
-    'vanishing fast (1 % at lag 3, nothing from lag 3 on; left at lags 1, 5: 0.5, 0)'
+    'fading (1 % at lag 44, as by an even factor of 0.9 a step; left at lags 1, 10, 30, 99: 0.9, 0.35, 0.042, 3e-5)'
+    >>> fit_decay(np.arange(6), np.array([2.0, 1.0, 0.5, 0.0, 0.0, 0.0]))
+    Decay(rate=0.5, horizon=3, end=3, peak=1.0, left={1: 0.5, 5: 0.0}, verdict='vanishing fast')
     >>> fit_decay(np.arange(6), 0.8 ** np.arange(6)).words
-    'too short to tell (1 % not seen within 5 lags, about a factor of 0.8 a step; left at lags 1, 5: 0.8, 0.33)'
+    'too short to tell (1 % not seen within 5 lags, as by an even factor of 0.8 a step; left at lags 1, 5: 0.8, 0.33)'
     """
     norms = np.asarray(norms, np.float64)
     there = np.flatnonzero(norms != 0)  # not a number among them
@@ -106,12 +119,12 @@ def fit_decay(lags: npt.NDArray[Any], norms: npt.NDArray[Any]) -> Decay:
     back, after = lags[first + 1 :] - lags[first], shares[first + 1 :]
     if not len(after) or np.isnan(shares).any():
         return Decay(math.nan, None, None, math.nan, left, "undefined" if len(after) else "none")
-    rate = round(float(np.median(after ** (1 / back))), 12)
     below = np.flatnonzero(after <= HORIZON) + first + 1
     horizon = int(lags[below[0]]) if len(below) else None
-    ending = first + 1 + len(np.trim_zeros(after, "b"))
-    end = int(lags[ending]) if ending <= last else None
-    verdict = _verdict(rate, horizon, int(back[-1])) if after.any() else "none"
+    seen = len(np.trim_zeros(after, "b"))  # lags before the end
+    end = int(lags[first + 1 + seen]) if seen < len(after) else None
+    rate = round(float(np.median((after ** (1 / back))[:seen])), 12) if seen else 0.0
+    verdict = _verdict(rate, horizon, end, int(back[-1])) if seen else "none"
     return Decay(rate, horizon, end, float(shares.max()), left, verdict)
 
 
@@ -120,10 +133,12 @@ def _short(value: float) -> str:
     return text.replace("e-0", "e-").replace("e+0", "e").replace("e+", "e")
 
 
-def _verdict(rate: float, horizon: int | None, steps: int) -> Verdict:
+def _verdict(rate: float, horizon: int | None, end: int | None, steps: int) -> Verdict:
+    fall = next((word for within, word in WITHIN.items() if rate <= HORIZON ** (1 / within)), None)
+    if end is not None:
+        return "vanishing fast" if fall == "vanishing fast" else "cut off"
     if rate >= EXPLODING:
         return "exploding"
     if horizon is None and steps < LONG:
         return "open"
-    slowest: Verdict = "lasting" if steps >= LONG else "fading"
-    return next((word for within, word in WITHIN.items() if rate <= HORIZON ** (1 / within)), slowest)
+    return fall or ("lasting" if steps >= LONG else "fading")

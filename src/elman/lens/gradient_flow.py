@@ -22,7 +22,7 @@ from elman.errors import UserError
 from elman.lens.decay import Decay, fit_decay
 from elman.lens.observe import embed, evaluating, has_vectors_for_memory, named_leaves, read_vectors
 from elman.models import LanguageModel
-from elman.nn.sequences import Integers, as_tokens
+from elman.nn.sequences import Flags, Integers, as_resets, as_tokens
 from elman.state import State, detach
 
 Floats = npt.NDArray[np.float64]
@@ -60,7 +60,7 @@ def gradient_flow(
     targets: Integers,
     state: State | None = None,
     *,
-    resets: Tensor | None = None,
+    resets: Flags | None = None,
 ) -> GradientFlow:
     """Norms of the gradients of L_T, the cross entropy of the last step's prediction, for every row.
 
@@ -87,19 +87,11 @@ def gradient_flow(
     B, T = tokens.shape
     if T < 2 or B < 1:
         raise UserError("gradient flow", expected="at least one row of 2 tokens", got=f"{B} rows of {T}")
-    begins = [None] * T if resets is None else resets.split(1, dim=1)  # (B, 1) each
-    memories: list[State] = []
+    resets = None if resets is None else as_resets(resets, B, T, tokens.device)
     with evaluating(model), torch.enable_grad():
         vectors = embed(model, tokens).requires_grad_()  # (B, T, D)
-        carried = None if state is None else detach(state)
-        if has_vectors_for_memory(model):
-            for t in range(T):
-                hidden, carried = read_vectors(model, vectors[:, t : t + 1], carried, resets=begins[t])
-                memories.append(carried)
-            memories.pop()  # the loss does not depend on what is remembered after it
-        else:
-            hidden, _ = read_vectors(model, vectors, carried, resets=resets)
-        logits = model.output(hidden[:, -1:])[:, 0]  # (B, V)
+        hidden, memories = _read(model, vectors, None if state is None else detach(state), resets)
+        logits = model.output(hidden)[:, 0]  # (B, V)
         loss = F.cross_entropy(logits.to(torch.promote_types(logits.dtype, torch.float32)), targets, reduction="sum")
         remembered = [leaf for memory in memories for _, leaf in named_leaves(memory)]
         by_input, *by_memory = torch.autograd.grad(loss, [vectors, *remembered])
@@ -110,6 +102,21 @@ def gradient_flow(
         for index, name in enumerate(names)
     ]
     return GradientFlow(Flow("input", np.arange(T), inputs), tuple(flows))
+
+
+def _read(
+    model: LanguageModel, vectors: Tensor, state: State | None, resets: Tensor | None
+) -> tuple[Tensor, list[State]]:
+    """The last hidden state (B, 1, H), and the memory after every step but the last, where it is made of vectors."""
+    if not has_vectors_for_memory(model):
+        return read_vectors(model, vectors, state, resets=resets)[0][:, -1:], []
+    T = vectors.shape[1]
+    begins = [None] * T if resets is None else resets.split(1, dim=1)  # (B, 1) each
+    memories: list[State] = []
+    for t in range(T):
+        hidden, state = read_vectors(model, vectors[:, t : t + 1], state, resets=begins[t])
+        memories.append(state)
+    return hidden, memories[:-1]  # the loss does not depend on what is remembered after it
 
 
 def _norms(gradient: Tensor) -> Floats:

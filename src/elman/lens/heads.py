@@ -20,7 +20,7 @@ LEAST = 0.1  # the share of the way from chance to 1 that a head which stands ou
 
 @dataclass(frozen=True)
 class HeadScores:
-    """A score from 0 to 1 of every head, in independent rows, and what chance gives."""
+    """A score from 0 to 1 of every head, in rows that share no text, and what chance gives."""
 
     rows: Floats  # (B, L, N): rows, layers, heads
     chance: float
@@ -32,11 +32,12 @@ class HeadScores:
 
     @property
     def low(self) -> Floats:
-        """Lower bounds of the true means, (L, N), that all hold together but for a probability of `LUCK`.
+        """Lower bounds of the true means, (L, N), that all hold together but for a probability of about `LUCK`.
 
             mean − t s/√B        t: Student's, one-sided, at LUCK/(L N) (Bonferroni)
 
-        One row bounds nothing: −∞.
+        The probability is right where scores are normally distributed over the rows, and only near it where they are
+        not. One row bounds nothing: −∞.
         """
         B = len(self.rows)
         if B < 2:

@@ -18,7 +18,7 @@ from torch import Tensor
 from elman.errors import UserError
 from elman.lens.observe import embed, evaluating, has_vectors_for_memory, read_vectors
 from elman.models import LanguageModel
-from elman.nn.sequences import Integers, as_tokens
+from elman.nn.sequences import Flags, Integers, as_resets, as_tensor, as_tokens
 from elman.state import State, detach, leaves, map_state
 
 SQUARINGS = 14  # J^(2^14)
@@ -35,7 +35,7 @@ class StepJacobian:
 
 
 def step_jacobian(
-    model: LanguageModel, tokens: Integers, state: State, layer: int = 0, *, resets: Tensor | None = None
+    model: LanguageModel, tokens: Integers, state: State, layer: int = 0, *, resets: Flags | None = None
 ) -> StepJacobian:
     """The step Jacobians of a layer, one a row: from the memory `state` over the one token that is read next.
 
@@ -58,6 +58,8 @@ def step_jacobian(
         raise UserError("step Jacobian", expected="a recurrent model", got="one whose memory grows with every step")
     if isinstance(state, Tensor) or not 0 <= layer < len(state):
         raise UserError("layer", expected=f"0 to {len(state) - 1}", got=layer)
+    if resets is not None:
+        resets = as_resets(as_tensor("resets", resets, torch.bool)[None], 1, len(tokens), tokens.device)[0]
     matrices = []
     with evaluating(model), torch.enable_grad():
         for row in range(len(tokens)):

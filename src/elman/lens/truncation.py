@@ -22,7 +22,7 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from elman.lens.observe import evaluating
 from elman.models import LanguageModel
-from elman.nn.sequences import Integers, as_tokens
+from elman.nn.sequences import Flags, Integers, as_resets, as_tokens
 from elman.state import State
 from elman.train import bptt
 
@@ -41,9 +41,9 @@ class Truncation:
     gradient: Floats  # the full one, every parameter one after the other
 
     def smallest_window(self, cosine: float = 0.99) -> int:
-        """The smallest window from which on the cosine is at least so much."""
-        short = np.flatnonzero(self.cosine < cosine)
-        return int(self.windows[short[-1] + 1]) if len(short) else int(self.windows[0])
+        """The smallest window from which on the cosine is at least so much; the last where none is that is a number."""
+        short = np.flatnonzero(~(self.cosine >= cosine))  # not a number among them
+        return int(self.windows[min(short[-1] + 1, len(self.windows) - 1)]) if len(short) else int(self.windows[0])
 
 
 def doubling_windows(steps: int) -> list[int]:
@@ -61,7 +61,7 @@ def truncation(
     targets: Integers,
     state: State | None = None,
     *,
-    resets: Tensor | None = None,
+    resets: Flags | None = None,
     windows: Sequence[int] | None = None,
     stride: int | None = None,
     warm_up: bool = True,
@@ -81,7 +81,8 @@ def truncation(
     """
     tokens = as_tokens(tokens, model)
     targets = as_tokens(targets, model, "targets")
-    steps = tokens.shape[1]
+    B, steps = tokens.shape
+    resets = None if resets is None else as_resets(resets, B, steps, tokens.device)
     tried = sorted({min(k, steps) for k in windows or doubling_windows(steps)} | {steps})
     with evaluating(model), torch.enable_grad():
         text = _Text(tokens, targets, resets, state)

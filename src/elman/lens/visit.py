@@ -13,6 +13,7 @@ from elman.errors import UserError
 from elman.kernels import Cell, Weights
 from elman.lens.observe import Given, evaluating, given_to
 from elman.nn.recurrent import Recurrent
+from elman.nn.sequences import as_resets
 
 
 @dataclass(frozen=True)
@@ -58,13 +59,15 @@ def _visits(call: Given) -> list[LayerVisit]:
     given = form.flat(hx, name)  # (L, B, ·) each
     if layer.batch_first:
         x, every = x.transpose(0, 1), tuple(part.transpose(1, 2) for part in every)
+    T, B, _ = x.shape
     resets = call.options.get("resets")
+    begins = None if resets is None else as_resets(resets, B, T, x.device).t()[..., None]  # (T, B, 1)
     visits = []
     for depth, after in enumerate(form.cells(every)):
         first = tuple(torch.zeros_like(part[0]) for part in after) if given is None else form.cells(given)[depth]
         before = tuple(torch.cat((start[None], part[:-1])) for start, part in zip(first, after, strict=True))
-        if resets is not None:
-            before = tuple(part.masked_fill(resets.t()[..., None], 0) for part in before)
+        if begins is not None:
+            before = tuple(part.masked_fill(begins, 0) for part in before)
         visits.append(LayerVisit("", layer.cell, layer.layer_weights(depth, 0), x, before, after))
         x = after[0]
     return visits

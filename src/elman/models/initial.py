@@ -14,10 +14,10 @@ M = TypeVar("M", bound=nn.Module)
 
 
 def initial_model(build: Callable[[], M], seed: int) -> M:
-    """What `build()` makes where torch's random numbers begin at `seed`; they go on from there.
+    """What `build()` makes, on the CPU, where torch's random numbers there begin at `seed`; they go on from there.
 
     On one thread: an orthogonal matrix is a decomposition, whose last bits depend on how many there are.
     """
-    torch.manual_seed(seed)
+    torch.default_generator.manual_seed(seed)  # manual_seed alone seeds every other device as well
     with one_thread():
         return build()

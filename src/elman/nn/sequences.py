@@ -81,10 +81,13 @@ def as_tensor(name: str, values: Any, empty: torch.dtype, device: torch.device |
     if isinstance(values, Tensor):
         return values
     try:
+        if isinstance(values, list | tuple) and any(isinstance(part, np.ndarray) for part in values):
+            values = np.stack(values)  # torch takes them one number at a time, and warns of it
         tensor = torch.tensor(values, device=device)
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         got = f"{type(values).__name__} {reprlib.repr(values)}"
-        raise UserError(name, expected="a tensor, an array or lists of equal lengths", got=got) from error
+        expected = "a tensor, an array or lists of equal lengths, of numbers of at most 64 bits or booleans"
+        raise UserError(name, expected=expected, got=got) from error
     return tensor if tensor.numel() else tensor.to(empty)
 
 

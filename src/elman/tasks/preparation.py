@@ -106,6 +106,7 @@ def prepare(
         corpus = task.corpus(settings, folder / "cache", say, progress)
         if not going_on:
             settings = _resolved(settings, task, corpus, say, progress)
+        torch.manual_seed(settings.train.seed)  # of every device: noise is drawn where the model is
         model = initial_model(partial(task.build, settings, corpus), settings.train.seed).to(settings.train.device)
         training = Training(model, task.objective(settings, corpus), settings.train, settings.budget)
         parameters = sum(p.numel() for p in training.parameters)

@@ -1,0 +1,38 @@
+"""What `elman inspect` says of the truncation that a run was trained with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import elman
+from elman.inspection import truncation as looking
+from elman.inspection.subject import open_subject
+from elman.lens import truncation
+
+
+@pytest.mark.parametrize("k2", [4, 16])
+def test_the_cosine_of_a_run_is_that_of_its_own_k1_and_k2(
+    k2: int, train: Callable[..., Path], plain_text: Path, tmp_path: Path
+) -> None:
+    subject = open_subject(elman.load(train(plain_text, tmp_path / "run", "k1=4", f"k2={k2}")), None)
+    windows = subject.windows(looking.ROWS, looking.STEPS + 1)
+    inputs, targets = windows[:, :-1], windows[:, 1:]
+    own = truncation(subject.run.model, inputs, targets, resets=subject.resets(inputs), windows=[k2], stride=4)
+    expected = f"every 4 steps through the last {k2} steps, whose cosine is {own.cosine[0]:.3f} at its end"
+    assert looking.look(subject).lines[-1].endswith(expected)
+
+
+def test_a_gradient_of_zero_is_compared_with_nothing(runs: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    def nothing(*given: object, **options: object) -> object:
+        found = truncation(*given, **options)  # type: ignore[arg-type]
+        return replace(found, cosine=np.zeros(len(found.windows)), gradient=np.zeros(len(found.gradient)))
+
+    monkeypatch.setattr(looking, "truncation", nothing)
+    found = looking.look(open_subject(elman.load(runs["lstm"]), None))
+    assert found.lines == ["the whole gradient is zero: there is nothing to compare with"]
+    assert found.numbers["smallest_windows"] == {}

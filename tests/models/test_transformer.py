@@ -162,3 +162,26 @@ def test_the_fused_attention_of_a_cpu_is_used_with_a_memory():
 def test_arguments_that_cannot_be(arguments, message):
     with pytest.raises(UserError, match=message):
         TransformerLM(9, **arguments)
+
+
+@torch.no_grad()
+def test_its_reach_is_how_far_back_anything_tells():
+    """A token so many steps back changes the last logits; the one before it does not, nor does where it all began."""
+    model = randomised(TransformerLM(9, hidden_size=8, num_layers=3, num_heads=2, window=4))
+    assert model.reach == 9
+    tokens = torch.randint(9, (1, 40))
+
+    def last(tokens):
+        return model(tokens)[0][0, -1]
+
+    for back, changes in ((9, True), (10, False), (11, False)):
+        other = tokens.clone()
+        other[0, -1 - back] = (other[0, -1 - back] + 1) % 9
+        assert torch.allclose(last(tokens), last(other), rtol=0, atol=1e-9) is not changes
+    torch.testing.assert_close(last(tokens), last(tokens[:, -10:]), rtol=0, atol=1e-9)
+    assert not torch.allclose(last(tokens), last(tokens[:, -9:]), rtol=0, atol=1e-9)
+
+
+def test_a_reach_without_bound():
+    assert TransformerLM(9, hidden_size=8, num_heads=2).reach is None
+    assert TransformerLM(9, hidden_size=8, num_heads=2, window=4, positions="sinusoidal").reach is None

@@ -33,6 +33,14 @@ class LanguageModel(nn.Module, ABC):
     """Whether a window is read one step after the other, so that rows beside each other are what is fast."""
 
     @property
+    def reach(self) -> int | None:
+        """How many steps back a memory goes at the most, wherever it began: what was before changes no logit.
+
+        None: there is no such bound.
+        """
+        return None
+
+    @property
     @abstractmethod
     def kind(self) -> str:
         """The name under which `elman.models.MODELS` makes such a model."""

@@ -94,6 +94,13 @@ class TransformerLM(LanguageModel):
         """The name under which `elman.models.MODELS` makes such a model."""
         return "transformer"
 
+    @property
+    def reach(self) -> int | None:
+        """num_layers · (window − 1): each layer looks at the window before. None: unbounded, or positions tell."""
+        if self.window is None or self.positions != "rotary":
+            return None
+        return self.num_layers * (self.window - 1)
+
     def initial_state(self, batch_size: int) -> TransformerState:
         """An empty cache, and position 0."""
         weight = self.embedding.weight

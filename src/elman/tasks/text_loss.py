@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from elman.data.lanes import NOT_COUNTED, Text, evaluation_windows
 from elman.data.tokenfile import Tokens
 from elman.models import LanguageModel
-from elman.state import State, put_rows
+from elman.state import State, put_rows, select_rows
 from elman.tasks import multiple_shooting
 
 WINDOW = 256  # steps read in one call
@@ -32,9 +32,10 @@ def block_losses(
         model: in `eval()`.
         tokens: at least 2.
         eod: the token with which a document begins anew; None: there is none.
-        lanes: None reads the text exactly, in whichever way is fast (see `multiple_shooting`). 1 reads it exactly
-            window by window. More approximate: the text is read in so many parts side by side, each after a run-up of
-            `BURN_IN` tokens from an empty memory, so that what lies further back is not known to it.
+        lanes: None reads the text exactly, in whichever way is fast: segments of it side by side, each after all that
+            a memory can reach where that has a bound, else by `multiple_shooting`. 1 reads it exactly too, window by
+            window. More approximate: so many parts side by side, each after a run-up of `BURN_IN` tokens from an empty
+            memory, so that what lies further back is not known to it.
         window: steps read in one call.
 
     Returns:
@@ -46,23 +47,29 @@ def block_losses(
     if lanes is not None and lanes > 1:
         return _in_lanes(model, tokens, eod, lanes, window)
     text = Text(tokens, eod)
-    most = SEGMENTS if lanes is None and model.step_by_step else 1
+    run_up = None if model.reach is None else -(-model.reach // window)  # windows
+    parallel = lanes is None and (model.step_by_step or run_up is not None)
+    fewest = max(FEWEST, 8 * (run_up or 0))  # lest much be read twice
     found: list[Blocks] = []
     begin, state = 0, model.initial_state(1)
     while left := text.steps - begin:
-        segments = max(1, min(most, left // (FEWEST * window)))
-        windows = min(MOST, left // (segments * window)) if segments > 1 else 1
-        nats, state = _section(model, text, begin, state, (segments, windows, min(window, left)))
-        found.append((nats.ravel(), np.full(nats.size, float(min(window, left)))))
-        begin += nats.size * min(window, left)
+        L = min(SEGMENTS, left // (fewest * window)) if parallel and begin >= (run_up or 0) * window else 1
+        W = min(max(MOST, fewest), left // (L * window)) if L > 1 else 1
+        T = min(window, left)
+        nats, state = _section(model, text, begin, state, (max(L, 1), W, T), run_up)
+        found.append((nats.ravel(), np.full(nats.size, float(T))))
+        begin += nats.size * T
     nats, counts = (np.concatenate(part) for part in zip(*found, strict=True))
     return nats, counts
 
 
 def _section(
-    model: LanguageModel, text: Text, begin: int, state: State, shape: tuple[int, int, int]
+    model: LanguageModel, text: Text, begin: int, state: State, shape: tuple[int, int, int], run_up: int | None
 ) -> tuple[npt.NDArray[np.float64], State]:
-    """Nats (L, W) of L segments of W windows of T steps, `shape` (L, W, T), one after the other from `begin` on."""
+    """Nats (L, W) of L segments of W windows of T steps, `shape` (L, W, T), one after the other from `begin` on.
+
+    With a `run_up`, a memory of so many windows is all that there is, and each segment reads them first.
+    """
     L, W, T = shape
     device = next(model.parameters()).device
     nats = np.zeros((L, W))
@@ -71,11 +78,18 @@ def _section(
         rows = segments.cpu().numpy()
         part = text.window(begin + (rows * W + window) * T, T).to(device)
         hidden, state = model.read(part.inputs, state, resets=part.resets)
-        nats[rows, window] = _nats(model.output(hidden), part.targets).cpu().numpy()
+        if window >= 0:
+            nats[rows, window] = _nats(model.output(hidden), part.targets).cpu().numpy()
         return state
 
+    segments = torch.arange(L, device=device)
+    if L > 1 and run_up is not None:
+        state = model.initial_state(L)
+        for window in range(-run_up, W):
+            state = step(segments, window, state)
+        return nats, select_rows(state, segments[-1:])
     if L > 1:
-        state = put_rows(model.initial_state(L), torch.zeros(1, dtype=torch.int64, device=device), state)
+        state = put_rows(model.initial_state(L), segments[:1], state)
     return nats, multiple_shooting.read(step, state, W)
 
 

@@ -48,3 +48,8 @@ def words(tmp_path_factory: pytest.TempPathFactory) -> Path:
     text = tmp_path_factory.mktemp("words") / "words.jsonl"
     text.write_text("".join(json.dumps({"text": "".join(word)}) + "\n" for word in drawn))
     return text
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)

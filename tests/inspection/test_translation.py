@@ -14,6 +14,7 @@ import torch
 import elman
 from elman.cli import run as command
 from elman.decode.translate import Translator
+from elman.errors import UserError
 from elman.inspection import inspect
 from elman.inspection.pairs import open_pairs
 from elman.inspection.translation import PARTS, Spread, by_distance, sharpest_words
@@ -112,6 +113,14 @@ def test_a_head_is_called_sharp_only_beside_the_untrained_model(runs: dict[str, 
     assert sharpest_words(names, sharp, sharp, "untrained").startswith("no head looks clearly more sharply than before")
     lines = inspect(runs["transformer"], parts=["heads"]).lines
     assert "an even look" in lines[0]
+
+
+def test_weights_that_are_no_numbers_are_refused(runs: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    run = elman.load(runs["none"])
+    next(run.model.parameters()).data[0, 0] = torch.nan
+    monkeypatch.setattr("elman.runs.load", lambda folder: run)
+    with pytest.raises(UserError, match="expected finite weights, got infinities or NaN; its training diverged"):
+        inspect(runs["none"])
 
 
 def test_the_head_that_is_tested_is_the_head_that_is_named() -> None:

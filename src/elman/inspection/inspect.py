@@ -89,7 +89,7 @@ def inspect(
         pairs = open_pairs(loaded, data)
         found = _look(pairs, translation.PARTS, parts, run, progress)
         facts = [("pairs", pairs.name), ("pairs there are", f"{len(pairs.part):,}")]
-        about = {"data": pairs.name}
+        about = {"data": pairs.name, "untrained": pairs.fresh_name}
     else:
         subject = open_subject(loaded, data)
         found = _look(subject, PARTS, parts, run, progress)
@@ -97,7 +97,7 @@ def inspect(
             ("text", subject.text_name),
             ("tokens looked at", f"{len(subject.tokens):,}, {subject.run.model.vocab_size:,} different"),
         ]
-        about = {"text": subject.text}
+        about = {"text": subject.text, "untrained": subject.fresh_name}
     return _inspection(loaded, facts, about, found, time.perf_counter() - begun)
 
 

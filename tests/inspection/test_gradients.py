@@ -1,0 +1,71 @@
+"""What `elman inspect` says of a gradient against the lag, and how it is marked where attention is bounded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from elman.inspection import inspect
+from elman.inspection.windows import window_marks
+from elman.lens import fit_decay
+from elman.lens.decay import WORDS
+
+
+def test_words_horizon_rate_and_shares_are_of_one_curve(runs: dict[str, Path]) -> None:
+    found = inspect(runs["lstm"], parts=["gradients"])
+    numbers = found.numbers["gradients"]["trained"]["gradients"]
+    for name, flow in numbers.items():
+        median = np.array(flow["quantiles"]["0.5"])
+        decay = fit_decay(np.array(flow["lags"]), median)
+        [line] = [line for line in found.lines if line.startswith(f"gradient by {name}: ")]
+        assert line.startswith(f"gradient by {name}: trained {decay.words}; untrained ")
+        assert (flow["horizon"], flow["verdict"], flow["end"]) == (decay.horizon, decay.verdict, decay.end)
+        assert flow["rate"] == pytest.approx(decay.rate, rel=1e-4)
+        assert flow["left"]["10"] == pytest.approx(median[flow["lags"].index(10)] / median[0], rel=1e-4)
+        assert str(flow["lags"][-1]) in flow["left"]
+    html = found.html()
+    assert WORDS in html
+    assert "steps back in each layer" not in html
+    horizon = numbers["input"]["horizon"]
+    assert f">trained: 1 % at lag {horizon}</text>" in html
+
+
+def test_steps_of_a_bounded_window_are_marked_and_explained(runs: dict[str, Path]) -> None:
+    """Two layers of a window of 8: seven steps back in one, fourteen in two."""
+    found = inspect(runs["transformer"], parts=["gradients"])
+    flow = found.numbers["gradients"]["trained"]["gradients"]["input"]
+    assert flow["end"] == 15
+    html = found.html()
+    assert (
+        "Attention looks 7 steps back in each layer. A gradient passes from lag 8 on through at least 2 layers" in html
+    )
+    assert "From lag 15 on the gradient is zero." in html
+    assert ">2 layers</text>" in html
+    assert ">nothing</text>" in html
+
+
+@pytest.mark.parametrize(
+    ("window", "layers", "longest", "marks"),
+    [
+        (64, 4, 199, [(64, "2 layers"), (127, "3 layers"), (190, "4 layers")]),
+        (64, 1, 199, [(64, "nothing")]),
+        (64, 4, 63, []),
+        (None, 4, 199, []),
+        (1, 3, 9, [(1, "nothing")]),
+    ],
+)
+def test_marks_of_a_window(window: int | None, layers: int, longest: int, marks: list[tuple[int, str]]) -> None:
+    found, caption = window_marks(window, layers, longest)
+    assert [(mark.x, mark.text) for mark in found] == marks
+    assert bool(caption) == bool(marks)
+    for lag, text in marks:
+        said = (
+            f"rom lag {lag} on the gradient is zero."
+            if text == "nothing"
+            else f"from lag {lag} on through at least {text}"
+        )
+        assert said in caption
+    assert ("is zero" in caption) == (bool(marks) and marks[-1][1] == "nothing")
+    assert ("passes" in caption) == any("layers" in text for _, text in marks)

@@ -153,9 +153,9 @@ def test_a_limit_on_the_size_of_files(
 ) -> None:
     """The first checkpoint, which holds nothing of the optimiser yet, is small enough; the second is not."""
     run = tmp_path / "run"
-    second = max(path.stat().st_size for path in trained.glob("checkpoints/step-*"))
+    first = min(path.stat().st_size for path in trained.glob("checkpoints/step-*"))
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (second - 1000, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (first + 1000, hard))
     try:
         assert command(train(plain_text, run, 13)) == 1
     finally:

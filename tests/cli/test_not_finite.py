@@ -82,8 +82,10 @@ def test_nothing_is_written_without_probabilities(
 def test_inspect_prints_json_whatever_the_numbers_are(
     trained: Path, plain_text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = spoil(trained, tmp_path / "run", math.nan)
+    run = spoil(trained, tmp_path / "run", 1e38)  # finite, but not what the model makes of them
     assert strict(said(capsys, "inspect", run, plain_text, "--json", "--parts", "gradients", code=0)[0])
+    run = spoil(trained, tmp_path / "other", math.nan)
+    assert "finite weights" in said(capsys, "inspect", run, plain_text, "--json", code=1)[1]
 
 
 def test_an_infinite_perplexity_has_a_word(

@@ -91,7 +91,7 @@ def test_the_checkpoints_of_another_model(plain_text: Path, tmp_path: Path) -> N
     session(tree(plain_text, "gru"), tmp_path / "b", stop=3)
     for path in checkpoints.paths(tmp_path / "a" / "checkpoints"):
         path.replace(tmp_path / "b" / "checkpoints" / path.name)
-    with pytest.raises(UserError, match="belong to another model"):
+    with pytest.raises(UserError, match="are another model's, or damaged"):
         session(tree(plain_text, "gru"), tmp_path / "b")
 
 

@@ -71,9 +71,10 @@ def clear(folder: Path) -> None:
     Raises:
         UserError: one of the files cannot be removed, or a folder is in its place; then all are still there.
     """
-    atomic.check_replaceable(*(folder / name for name in FILES))
     # config.yaml first: what a kill leaves of the rest is not taken for a run that can go on.
-    atomic.remove(path for path in contents(folder) if folder / "cache" not in (path, path.parent))
+    ours = [path for path in contents(folder) if folder / "cache" not in (path, path.parent)]
+    atomic.check_replaceable(*ours)
+    atomic.remove(ours)
     _remove_empty(folder, ["model", "checkpoints"])
 
 

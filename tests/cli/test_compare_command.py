@@ -185,6 +185,13 @@ def test_only_what_is_of_the_comparison_is_overwritten(
     assert "notes.txt is not elman's" in fails(again, 2)
     assert contents(folder) == before
     notes.unlink()
+    (folder / "gru-1" / "load.jsonl").unlink()
+    (folder / "gru-1" / "load.jsonl").mkdir()
+    (folder / "gru-1" / "load.jsonl" / "notes.txt").write_text("mine")
+    before = contents(folder)
+    assert "notes.txt is not elman's" in fails(again, 2)
+    assert contents(folder) == before
+    shutil.rmtree(folder / "gru-1" / "load.jsonl")
     assert command(list(map(str, again))) == 0
     assert {place: contents(tmp_path / place) for place in outside} == outside
     assert contents(folder / "gru-77") == contents(compared / "gru-1")

@@ -116,20 +116,14 @@ def _replaced(folder: Path, plan: Plan) -> list[Path]:
     found += [trials] if trials.is_symlink() else _runs_in(trials)
     files = [path for place in found for path in ([place] if place.is_symlink() else run_folders.contents(place))]
     files += [place / run_folders.LOCK for place in found if not place.is_symlink()]
-    for place in found:
-        present = () if place.is_symlink() else sorted(path for path in place.rglob("*") if not path.is_dir())
-        if others := [path for path in present if path not in files and _is_within(path, files)]:
-            what = f"{others[0]} is not elman's: the comparison is not overwritten"
+    for path in (path for place in found if not place.is_symlink() for path in sorted(place.rglob("*"))):
+        if path not in files and (path.is_symlink() or not path.is_dir()):
+            what = f"{path} is not elman's: the comparison is not overwritten"
             raise UserError(what, remedy="move it away, or choose another place (-o)", exit_code=2)
     names = ["report.html", "timing.json", "comparison.json"]
     atomic.check_replaceable(*(folder / name for name in names))
     # comparison.json last: without it, the folder is no comparison's and would not be overwritten.
     return [*files, *(folder / name for part in names for name in (atomic.temporary(part), part))]
-
-
-def _is_within(path: Path, files: Sequence[Path]) -> bool:
-    """Whether a path does not lie behind a link that goes itself."""
-    return not any(parent in files for parent in path.parents)
 
 
 def _stored_plan(folder: Path) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import typer
 
 from elman.cli import bounds, completion
 from elman.cli.console import Display, clock, print_json, say
+from elman.cli.run_argument import RunFolder
 from elman.errors import UserError
 
 if TYPE_CHECKING:
@@ -21,12 +22,7 @@ if TYPE_CHECKING:
 
 
 def command(
-    run: Annotated[
-        str,
-        typer.Argument(
-            metavar="RUN", help="A run folder that `elman train` made.", autocompletion=completion.run_folder
-        ),
-    ],
+    run: RunFolder,
     data: Annotated[
         list[str],
         typer.Argument(

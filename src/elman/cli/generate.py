@@ -8,19 +8,15 @@ from typing import Annotated
 
 import typer
 
-from elman.cli import bounds, completion
+from elman.cli import bounds
 from elman.cli.console import print_json, say
+from elman.cli.run_argument import RunFolder
 from elman.cli.sampling_options import MinP, TopK, TopP
 from elman.errors import UserError
 
 
 def command(
-    run: Annotated[
-        str,
-        typer.Argument(
-            metavar="RUN", help="A run folder that `elman train` made.", autocompletion=completion.run_folder
-        ),
-    ],
+    run: RunFolder,
     prompt: Annotated[str, typer.Argument(metavar="[PROMPT]", help="What the text begins with; - reads stdin.")] = "",
     tokens: Annotated[int, typer.Option(help="How many tokens to write.", min=0, max=bounds.WRITTEN)] = 500,
     temperature: Annotated[

@@ -10,15 +10,11 @@ import typer
 
 from elman.cli import completion
 from elman.cli.console import Display, clock, print_json, say
+from elman.cli.run_argument import RunFolder
 
 
 def command(
-    run: Annotated[
-        str,
-        typer.Argument(
-            metavar="RUN", help="A run folder that `elman train` made.", autocompletion=completion.run_folder
-        ),
-    ],
+    run: RunFolder,
     data: Annotated[
         str | None,
         typer.Argument(

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from elman.cli import bounds, completion
+from elman.cli import bounds
 from elman.cli.console import Display, print_json, say
+from elman.cli.run_argument import RunFolder
 from elman.cli.sampling_options import MinP, TopK, TopP
 from elman.cli.translations import Refused, lines, record
 from elman.errors import UserError
@@ -37,12 +38,7 @@ BLOCK = 1 << 16  # bytes of stdin that are read at once, if so many are there
 
 
 def command(
-    run: Annotated[
-        str,
-        typer.Argument(
-            metavar="RUN", help="A run folder that `elman train` made.", autocompletion=completion.run_folder
-        ),
-    ],
+    run: RunFolder,
     file: Annotated[str, typer.Argument(metavar="[FILE]", help="A sentence a line; - or nothing reads stdin.")] = "-",
     beam: Annotated[
         int | None, typer.Option(help="Hypotheses kept; 1 is greedy search; default 5.", min=1, max=bounds.BEAM)

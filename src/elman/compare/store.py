@@ -88,8 +88,9 @@ def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def _checked(path: Path, kind: Any, remedy: str) -> dict[str, Any]:
     """A JSON file's values as they are: the checked ones have their keys in another order, and are not written back."""
-    reading.read_json(path, kind, remedy=remedy)
-    return reading.read_json(path, dict[str, Any], remedy=remedy)
+    text = reading.read_text(path, remedy=remedy)
+    reading.parse_json(text, kind, f"{path}", remedy=remedy)
+    return reading.parse_json(text, dict[str, Any], f"{path}", remedy=remedy)
 
 
 def _check_whole(known: dict[str, Any], plan: Plan, folder: Path) -> None:
@@ -111,19 +112,23 @@ def _replaced(folder: Path, plan: Plan) -> list[Path]:
     Raises:
         UserError: something else lies in a run folder, or a folder in the place of a file.
     """
-    found = [path for path in _runs_in(folder) if _planned(path.name, _stored_plan(folder), plan.stored())]
+    plans = _stored_plan(folder), plan.stored()
     trials = folder / "trials"
+    found = [path for path in _runs_in(folder) if _planned(path.name, *plans)]
     found += [trials] if trials.is_symlink() else _runs_in(trials)
-    files = [path for place in found for path in ([place] if place.is_symlink() else run_folders.contents(place))]
-    files += [place / run_folders.LOCK for place in found if not place.is_symlink()]
-    for path in (path for place in found if not place.is_symlink() for path in sorted(place.rglob("*"))):
+    places = [path for path in found if not path.is_symlink()]
+    links = [path for path in found if path.is_symlink()]
+    files = dict.fromkeys(
+        path for place in places for path in (*run_folders.contents(place), place / run_folders.LOCK)
+    )  # in their order: a run's config.yaml goes first
+    for path in (path for place in places for path in sorted(place.rglob("*"))):
         if path not in files and (path.is_symlink() or not path.is_dir()):
             what = f"{path} is not elman's: the comparison is not overwritten"
             raise UserError(what, remedy="move it away, or choose another place (-o)", exit_code=2)
     names = ["report.html", "timing.json", "comparison.json"]
     atomic.check_replaceable(*(folder / name for name in names))
     # comparison.json last: without it, the folder is no comparison's and would not be overwritten.
-    return [*files, *(folder / name for part in names for name in (atomic.temporary(part), part))]
+    return [*links, *files, *(folder / name for part in names for name in (atomic.temporary(part), part))]
 
 
 def _stored_plan(folder: Path) -> dict[str, Any]:

@@ -7,9 +7,10 @@ from typing import Annotated, Any, NotRequired
 from pydantic import AfterValidator, ConfigDict, Field, with_config
 from typing_extensions import TypedDict  # pydantic needs it until Python 3.12
 
+from elman.train.stored import Count
+
 FORMAT = 1
 
-Count = Annotated[int, Field(ge=0, lt=1 << 53)]
 Number = Annotated[int, Field(gt=-(1 << 53), lt=1 << 53)] | float
 _OPEN = ConfigDict(extra="allow")
 

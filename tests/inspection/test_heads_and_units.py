@@ -12,9 +12,9 @@ import torch
 
 import elman
 from elman.inspection import attention, inspect
-from elman.inspection.subject import open_subject
 from elman.lens import attention_weights
 from elman.models import TransformerLM
+from elman.tasks.language_modelling.subject import open_subject
 
 Train = Callable[..., Path]
 

@@ -18,8 +18,8 @@ import torch
 import elman
 from elman.cli import run as command
 from elman.inspection import PARTS, inspect
-from elman.inspection.subject import open_subject
 from elman.lens import gradient_flow, read_gates, visit_layers
+from elman.tasks.language_modelling.subject import open_subject
 
 CHROMIUM = next(filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])), None)
 

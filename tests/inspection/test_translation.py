@@ -16,8 +16,9 @@ from elman.cli import run as command
 from elman.decode.translate import Translator
 from elman.errors import UserError
 from elman.inspection import inspect
-from elman.inspection.pairs import open_pairs
-from elman.inspection.translation import PARTS, Spread, by_distance, sharpest_words
+from elman.tasks.translation.looks import LOOKS as PARTS
+from elman.tasks.translation.looks import Spread, by_distance, sharpest_words
+from elman.tasks.translation.subject import open_pairs
 
 MODELS = {
     "attention": ["--model=gru", "--set", "attention=additive"],

@@ -11,8 +11,8 @@ import pytest
 
 import elman
 from elman.inspection import truncation as looking
-from elman.inspection.subject import open_subject
 from elman.lens import truncation
+from elman.tasks.language_modelling.subject import open_subject
 
 
 @pytest.mark.parametrize("k2", [4, 16])

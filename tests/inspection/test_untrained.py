@@ -15,10 +15,10 @@ import torch
 import elman
 from elman.cli import run as command
 from elman.inspection import inspect
-from elman.inspection.pairs import open_pairs
-from elman.inspection.subject import open_subject
 from elman.models import build
 from elman.models.initial import initial_model
+from elman.tasks.language_modelling.subject import open_subject
+from elman.tasks.translation.subject import open_pairs
 from elman.train import checkpoints
 
 KINDS = ("elman", "gru", "lstm", "transformer")
@@ -27,8 +27,8 @@ SEEN = """
 import sys
 import safetensors.torch
 import elman
-from elman.inspection.pairs import open_pairs
-from elman.inspection.subject import open_subject
+from elman.tasks.translation.subject import open_pairs
+from elman.tasks.language_modelling.subject import open_subject
 for folder in sys.argv[1:]:
     run = elman.load(folder)
     model = (open_pairs if run.task == "translation" else open_subject)(run, None).fresh

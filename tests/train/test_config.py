@@ -8,8 +8,9 @@ import yaml
 
 from elman.errors import UserError
 from elman.synonyms import OTHERS
-from elman.train.config import NOT_SETTABLE, OPTIONS, TASKS, build, read_yaml, set_values
-from elman.train.settings import RecurrentSettings, TrainSettings
+from elman.tasks.configuration import NOT_SETTABLE, OPTIONS, TASKS, build, read_yaml, set_values
+from elman.tasks.language_modelling.settings import TextTraining
+from elman.train.settings import RecurrentSettings
 
 BUDGET = {"amount": 10, "unit": "steps"}
 
@@ -274,15 +275,15 @@ def test_what_the_lstm_alone_has() -> None:
 
 
 def test_backward_steps() -> None:
-    assert TrainSettings(k1=7).backward_steps == 7
-    assert TrainSettings(k1=7, k2="full").backward_steps is None
-    assert TrainSettings(k1=7, k2="auto").backward_steps == 7
-    assert TrainSettings(k1=7, k2=9).backward_steps == 9
+    assert TextTraining(k1=7).backward_steps == 7
+    assert TextTraining(k1=7, k2="full").backward_steps is None
+    assert TextTraining(k1=7, k2="auto").backward_steps == 7
+    assert TextTraining(k1=7, k2=9).backward_steps == 9
 
 
 def test_every_setting_survives_yaml() -> None:
     text = build({"budget": BUDGET}).to_yaml()
-    assert yaml.safe_load(text)["train"].keys() == TrainSettings.model_fields.keys()
+    assert yaml.safe_load(text)["train"].keys() == TextTraining.model_fields.keys()
 
 
 def test_an_empty_section_is_none(tmp_path: Path) -> None:

@@ -6,12 +6,10 @@ from collections.abc import Iterable
 
 # Ours, and others' words for it: small letters, _ for -. A word may stand for several of ours.
 OTHERS: dict[str, str] = {
-    # models and tasks
+    # models
     "elman": "rnn rnn_tanh tanh simple_rnn simplernn vanilla vanilla_rnn srn elman_rnn recurrent",
     "lstm": "bilstm awd_lstm lstm_cell",
     "transformer": "gpt gpt2 nanogpt minigpt attention self_attention decoder transformers",
-    "translation": "seq2seq encoder_decoder nmt mt pairs translate translator",
-    "language-modelling": "lm language_model char_lm text generation generate",
     # settings
     "accumulate": "grad_accum gradient_accumulation gradient_accumulation_steps accumulation",
     "attention": "attn attention_type",

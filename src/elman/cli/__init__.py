@@ -33,9 +33,12 @@ class Commands(TyperGroup):
         """One of them; None where there is none."""
         if cmd_name not in COMMANDS:
             return None
+        from elman.cli.task_options import with_task_options
+
         module = importlib.import_module(f"elman.cli.{cmd_name}")
         one = typer.Typer(pretty_exceptions_enable=False, add_completion=False, context_settings=CONTEXT)
-        one.command(cmd_name, cls=getattr(module, "COMMAND_CLASS", None))(module.command)
+        function = with_task_options(cmd_name, module.command)
+        one.command(cmd_name, cls=getattr(module, "COMMAND_CLASS", None))(function)
         return typer.main.get_command(one)
 
 

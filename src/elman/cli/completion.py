@@ -7,9 +7,14 @@ import os
 from collections.abc import Callable, Iterable, MutableMapping
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
 
 import typer
+
+from elman.errors import UserError
+
+if TYPE_CHECKING:
+    from elman.tasks import Task
 
 Completer = Callable[[typer.Context, str], list[str]]
 Words = Callable[[], Iterable[str]]
@@ -21,7 +26,6 @@ PASSES = ("inference", "training")
 DTYPES = ("float32", "bfloat16")
 CLOCKS = ("wall", "cpu")
 BACKENDS = ("native", "torch", "reference")
-PARTS = ("gradients", "gates", "memory", "attention", "truncation", "clipping", "alignments", "source", "heads")
 EXPERIMENTS = (
     "powers", "vanishing", "exploding-and-clipping", "truncation", "elman-1990", "adding", "copying", "temporal-order",
     "gates", "bottleneck", "parallel", "book-or-index", "jsb", "mnist1d",
@@ -63,11 +67,21 @@ def models() -> list[str]:
     return list(dict.fromkeys(kind for task in TASKS.values() for kind in task.models))
 
 
-def tokenizers() -> list[str]:
-    """The kinds of tokenizers."""
-    from elman.tasks.language_modelling.settings import TextSettings
+def values_of(key: str) -> Completer:
+    """Completes a value of a setting of the task's data."""
 
-    return known_values(TextSettings.model_fields["tokenizer"].annotation)
+    def complete(ctx: typer.Context, incomplete: str) -> list[str]:
+        field = _task(ctx).data.model_fields.get(key)
+        return known_values(field.annotation) if field else []
+
+    return complete
+
+
+def parts() -> list[str]:
+    """What the microscope can look at in the runs of any task."""
+    from elman.tasks import TASKS
+
+    return list(dict.fromkeys(part for task in reversed(TASKS.values()) for part in task.parts))
 
 
 def matches() -> tuple[str, ...]:
@@ -100,12 +114,16 @@ def _begun(incomplete: str, rest: str) -> Iterable[Path]:
 
 def assignment(ctx: typer.Context, incomplete: str) -> list[str]:
     """Completes KEY=VALUE of `--set`: the settings of the task and the models, then the values that can be listed."""
-    from elman.tasks import TASKS
-    from elman.tasks.configuration import NOT_SETTABLE, sections
+    from elman.tasks.configuration import NOT_SETTABLE, first_kind, sections
 
-    task = TASKS[_task(ctx)]
+    task = _task(ctx)
     kinds = str(ctx.params.get("model") or ctx.params.get("models") or "").split(",")
-    known = [part for kind in kinds if kind in ["", *task.models] for part in sections(task, kind or "lstm").items()]
+    known = [
+        part
+        for kind in kinds
+        if kind in ["", *task.models]
+        for part in sections(task, kind or first_kind(task)).items()
+    ]
     fields = {key: field for _, section in known for key, field in section.model_fields.items()}
     if key := os.environ.get(KEY):
         field = fields.get(key.rpartition(".")[2])
@@ -120,13 +138,18 @@ def assignment(ctx: typer.Context, incomplete: str) -> list[str]:
     ]
 
 
-def _task(ctx: typer.Context) -> str:
-    from elman.data.pairs import holds_pairs
+def _task(ctx: typer.Context) -> Task:
+    """The task that is said or recognised, or else the one that there is where nobody says one."""
+    from elman.tasks import TASKS, recognise
+    from elman.tasks.configuration import DEFAULT_TASK
 
     given = list(ctx.params.get("data") or ctx.args)  # these, where the option before the cursor has no value yet
-    if (said := ctx.params.get("task")) in tasks():
-        return str(said)
-    return "translation" if given and holds_pairs(given) else "language-modelling"
+    if (said := ctx.params.get("task")) in TASKS:
+        return TASKS[str(said)]
+    try:
+        return recognise(given) if given else TASKS[DEFAULT_TASK]
+    except UserError:
+        return TASKS[DEFAULT_TASK]
 
 
 def known_values(annotation: Any) -> list[str]:

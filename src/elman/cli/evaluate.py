@@ -11,14 +11,12 @@ import typer
 from elman.cli import completion
 from elman.cli.console import Display, clock, print_json
 from elman.cli.run_argument import RunFolder
-from elman.cli.task_options import takes_task_options
 from elman.errors import UserError
 
 if TYPE_CHECKING:
     from torch import nn
 
 
-@takes_task_options("evaluate")
 def command(
     run: RunFolder,
     options: dict[str, Any],
@@ -26,17 +24,13 @@ def command(
         list[str],
         typer.Argument(
             metavar="DATA [TARGETS]",
-            help="A text, a folder, JSON lines or a named source; or pairs to translate.",
+            help="Data of the kind that the run was trained on.",
             autocompletion=completion.data,
         ),
     ],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Evaluate RUN's model on DATA.
-
-    A language model: loss in nats a token, perplexity, bits a character. Translation: loss and accuracy token by
-    token; BLEU, chrF and exact matches of what the model writes.
-    """
+    """Evaluate RUN's model on DATA: its loss, and what else its task measures."""
     from elman import runs
 
     loaded = runs.load(run)

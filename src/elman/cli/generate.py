@@ -10,11 +10,9 @@ import typer
 
 from elman.cli.console import print_json, say
 from elman.cli.run_argument import RunFolder
-from elman.cli.task_options import takes_task_options
 from elman.errors import UserError
 
 
-@takes_task_options("generate")
 def command(
     run: RunFolder,
     options: dict[str, Any],

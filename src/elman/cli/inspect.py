@@ -11,6 +11,7 @@ import typer
 from elman.cli import completion
 from elman.cli.console import Display, clock, print_json, say
 from elman.cli.run_argument import RunFolder
+from elman.tasks import TASKS
 
 
 def command(
@@ -29,9 +30,10 @@ def command(
     parts: Annotated[
         str | None,
         typer.Option(
-            help="Only these, with commas: gradients, gates, memory, attention, truncation, clipping; of an "
-            "encoder-decoder alignments, source, heads, clipping.",
-            autocompletion=completion.several_of(lambda: completion.PARTS),
+            help="Only these, with commas: "
+            + "; ".join(f"of {task.title} {', '.join(task.parts)}" for task in reversed(TASKS.values()))
+            + ".",
+            autocompletion=completion.several_of(completion.parts),
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object with all numbers.")] = False,

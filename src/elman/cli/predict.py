@@ -14,7 +14,6 @@ import typer
 
 from elman.cli.console import Display, print_json, say
 from elman.cli.run_argument import RunFolder
-from elman.cli.task_options import takes_task_options
 from elman.errors import UserError
 
 if TYPE_CHECKING:
@@ -25,7 +24,6 @@ BLOCK = 1 << 16  # bytes of stdin that are read at once, if so many are there
 NAMED = 10  # lines that stay empty; of further ones, their number
 
 
-@takes_task_options("predict")
 def command(
     run: RunFolder,
     options: dict[str, Any],

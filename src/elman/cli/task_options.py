@@ -16,35 +16,33 @@ from elman.cli.bounds import finite
 from elman.tasks import TASKS
 
 
-def takes_task_options(command: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command every option that a task declares for it.
+def with_task_options(command: str, function: Callable[..., None]) -> Callable[..., None]:
+    """A command's function with every option that a task declares for the command; it has an argument `options`.
 
-    The command's keyword argument `options` is a dict of those that were given, by the names of their fields;
-    `Task.options_of` checks them when it is known which task it is.
+    That is a dict of the options that were given, by the names of their fields; `Task.options_of` checks them when it
+    is known which task it is. A function without the argument stays as it is.
     """
+    if "options" not in inspect.signature(function).parameters:
+        return function
+    fields = _fields(command)
 
-    def decorate(function: Callable[..., None]) -> Callable[..., None]:
-        fields = _fields(command)
+    @functools.wraps(function)
+    def run(**arguments: Any) -> None:
+        given = {name: arguments.pop(name) for name in fields}
+        function(**arguments, options={name: value for name, value in given.items() if value is not None})
 
-        @functools.wraps(function)
-        def run(**arguments: Any) -> None:
-            given = {name: arguments.pop(name) for name in fields}
-            function(**arguments, options={name: value for name, value in given.items() if value is not None})
-
-        hints = get_type_hints(function, include_extras=True)
-        own = [p.replace(annotation=hints[name]) for name, p in _parameters(function) if name != "options"]
-        options = [
-            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=_option(name, *field))
-            for name, field in fields.items()
-        ]
-        required = [p for p in own if p.default is inspect.Parameter.empty]
-        others = [p for p in own if p.default is not inspect.Parameter.empty]
-        parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in (*required, *others)] + options
-        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-        run.__annotations__ = {p.name: p.annotation for p in parameters}
-        return run
-
-    return decorate
+    hints = get_type_hints(function, include_extras=True)
+    own = [p.replace(annotation=hints[name]) for name, p in _parameters(function) if name != "options"]
+    options = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=_option(name, *field))
+        for name, field in fields.items()
+    ]
+    required = [p for p in own if p.default is inspect.Parameter.empty]
+    others = [p for p in own if p.default is not inspect.Parameter.empty]
+    parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in (*required, *others)] + options
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {p.name: p.annotation for p in parameters}
+    return run
 
 
 def _parameters(function: Callable[..., None]) -> list[tuple[str, inspect.Parameter]]:

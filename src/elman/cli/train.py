@@ -1,4 +1,4 @@
-"""`elman train`: the best model of a text within a budget."""
+"""`elman train`: the best model of some data within a budget."""
 
 from __future__ import annotations
 
@@ -13,77 +13,54 @@ from elman.cli import completion
 from elman.cli.budget import choose_budget
 from elman.cli.console import Display, clock, print_json, say
 from elman.cli.signals import Stop
-from elman.cli.train_arguments import TrainCommand, choose_task
+from elman.cli.train_arguments import (
+    Data,
+    DataCommand,
+    Epochs,
+    For,
+    Overwrite,
+    Resume,
+    Set,
+    Steps,
+    TaskName,
+    Tokenizer,
+    Valid,
+    ValidTarget,
+    check_flags,
+    choose_task,
+)  # fmt: skip
 from elman.errors import UserError
+from elman.tasks import TASKS
 
 if TYPE_CHECKING:
     from elman.fitting import Prepared
     from elman.train.loop import Event, Finished
 
-COMMAND_CLASS = TrainCommand
+COMMAND_CLASS = DataCommand
 
 
 def command(
-    data: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="DATA [TARGETS]",
-            autocompletion=completion.data,
-            help="A text, a folder, JSON lines (.gz, .zst), or python-stdlib. Pairs to translate: two files line by "
-            "line, a .tsv, JSON lines with source and target, or a named source such as numbers-en.",
-        ),
-    ],
+    data: Data,
     out: Annotated[Path | None, typer.Option("-o", "--out", metavar="RUN", help="The run folder.")] = None,
     model: Annotated[
         str | None,
         typer.Option(
-            help="lstm (the default), gru, elman or transformer.",
+            help=f"{', '.join(completion.models())}; the first is the default.",
             autocompletion=completion.one_of(completion.models),
         ),
     ] = None,
-    for_: Annotated[
-        str | None, typer.Option("--for", metavar="TIME", help="The budget as wall time: 90s, 2m, 1h30m.")
-    ] = None,
-    epochs: Annotated[float | None, typer.Option(help="The budget as passes over the data.", min=0)] = None,
-    steps: Annotated[int | None, typer.Option(help="The budget as optimiser steps.", min=1)] = None,
-    task: Annotated[
-        str,
-        typer.Option(
-            help=f"{' or '.join(completion.tasks())}; auto: what DATA look like.",
-            autocompletion=completion.one_of(lambda: ["auto", *completion.tasks()]),
-        ),
-    ] = "auto",
-    valid: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE [TARGETS]",
-            autocompletion=completion.data,
-            help="Validate on this, given after DATA; else on a part of DATA that is held out.",
-        ),
-    ] = None,
-    valid_target: Annotated[
-        str | None, typer.Option(hidden=True, help="What a second file after --valid becomes.")
-    ] = None,
-    tokenizer: Annotated[
-        str | None,
-        typer.Option(
-            help="char, byte, word or bpe; default char, and bpe where pairs are sentences.",
-            autocompletion=completion.one_of(completion.tokenizers),
-        ),
-    ] = None,
+    for_: For = None,
+    epochs: Epochs = None,
+    steps: Steps = None,
+    task: TaskName = "auto",
+    valid: Valid = None,
+    valid_target: ValidTarget = None,
+    tokenizer: Tokenizer = None,
     seed: Annotated[int | None, typer.Option(help="Another seed, another run.", min=0, max=2**63 - 1)] = None,
     config: Annotated[Path | None, typer.Option(metavar="FILE.yaml", help="Settings from a file.")] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="One setting, as in config.yaml.",
-            autocompletion=completion.assignment,
-        ),
-    ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run; begin it where there is none.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run.")] = False,
+    set_: Set = None,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object at the end.")] = False,
 ) -> None:
     """Train a model on DATA: the best one within a budget (2 minutes, unless you say otherwise)."""
@@ -92,17 +69,18 @@ def command(
     from elman.train.memory import keep_freed
 
     keep_freed()
-    if resume and overwrite:
-        raise UserError("--resume and --overwrite exclude each other", exit_code=2)
+    check_flags(resume, overwrite)
     tree = settings.read_yaml(config, streams=True) if config else {}
     if model:
         tree["kind"] = model
     if budget := choose_budget(for_, epochs, steps):
         tree["budget"] = budget
-    folder = out or fitting.default_folder(data[0], tree.get("kind", "lstm"), again=resume or overwrite)
     if resume:  # what is not said is as the run has it
-        tree = fitting.stored_names(folder) | tree
+        kind = tree.get("kind") or settings.first_kind(TASKS[settings.DEFAULT_TASK])
+        tree = fitting.stored_names(out or fitting.default_folder(data[0], kind, again=True)) | tree
     files = choose_task(tree, task, data, valid, valid_target)
+    kind = tree.get("kind") or settings.first_kind(settings.find_task(tree["task"]))
+    folder = out or fitting.default_folder(data[0], kind, again=resume or overwrite)
     given: dict[str, dict[str, Any]] = {
         "data": files | {"tokenizer": tokenizer},
         "train": {"seed": seed},
@@ -162,7 +140,8 @@ class View:
                 rate = event.targets / (now - self.since)
                 self.rate = rate if not self.rate else self.rate + 0.05 * (rate - self.rate)
             self.since = now
-            text = f"loss {self.loss:.3f}{self.validation}  {self.rate:,.0f} tokens/s  step {event.step:,}"
+            target = TASKS[self.prepared.settings.task].target
+            text = f"loss {self.loss:.3f}{self.validation}  {self.rate:,.0f} {target}s/s  step {event.step:,}"
             self.display.stage("training", min(event.progress, 1.0), text)
             if event.skipped:
                 self.display.say(f"step {event.step:,}: the loss or its gradient was not finite; skipped")
@@ -180,7 +159,6 @@ class View:
 
 def _report(prepared: Prepared, finished: Finished, as_json: bool) -> None:
     from elman.metrics.words import words
-    from elman.tasks import TASKS
 
     training, folder = prepared.training, prepared.folder
     counters = training.counters

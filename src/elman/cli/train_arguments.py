@@ -1,15 +1,65 @@
-"""What the arguments of `elman train` mean: the task, and its files."""
+"""The arguments that `elman train` and `elman compare` share: the data, the task, the budget, settings, and folders."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 from typer.core import TyperCommand
 
+from elman.cli import completion
 from elman.errors import UserError, suggestion
+from elman.tasks import TASKS, recognise
+from elman.tasks.configuration import called
+
+Data = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="DATA [TARGETS]",
+        autocompletion=completion.data,
+        help=" ".join(task.reads for task in reversed(TASKS.values())),
+    ),
+]
+For = Annotated[str | None, typer.Option("--for", metavar="TIME", help="The budget as wall time: 90s, 2m, 1h30m.")]
+Epochs = Annotated[float | None, typer.Option(help="The budget as passes over the data.", min=0)]
+Steps = Annotated[int | None, typer.Option(help="The budget as optimiser steps.", min=1)]
+TaskName = Annotated[
+    str,
+    typer.Option(
+        help=f"{' or '.join(completion.tasks())}; auto: what DATA look like.",
+        autocompletion=completion.one_of(lambda: ["auto", *completion.tasks()]),
+    ),
+]
+Valid = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE [TARGETS]",
+        autocompletion=completion.data,
+        help="Validate on this, given after DATA; else on a part of DATA that is held out.",
+    ),
+]
+ValidTarget = Annotated[str | None, typer.Option(hidden=True, help="What a second file after --valid becomes.")]
+Tokenizer = Annotated[
+    str | None,
+    typer.Option(
+        help="char, byte, word or bpe; default char, and bpe where pairs are sentences.",
+        autocompletion=completion.values_of("tokenizer"),
+    ),
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="One setting, as in config.yaml.",
+        autocompletion=completion.assignment,
+    ),
+]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on where it was left; begin where there is nothing yet.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
 
 
-class TrainCommand(TyperCommand):
+class DataCommand(TyperCommand):
     """A command whose `--valid` takes one file, or two: `--valid SOURCES TARGETS` for pairs in two files.
 
     An option has a fixed number of values, so that the second is written as a `--valid-target` before they are read.
@@ -34,6 +84,12 @@ class TrainCommand(TyperCommand):
         return following > 2 or (following > 0 and bool(before))
 
 
+def check_flags(resume: bool, overwrite: bool) -> None:
+    """Errors: `UserError` where both are given."""
+    if resume and overwrite:
+        raise UserError("--resume and --overwrite exclude each other", exit_code=2)
+
+
 def choose_task(
     tree: dict[str, Any], task: str, data: list[str], valid: str | None, valid_target: str | None
 ) -> dict[str, Any]:
@@ -42,14 +98,11 @@ def choose_task(
     Errors: `UserError` where the files are not those of a task, or where nobody says that they are text and they do
     not look like it.
     """
-    from elman.tasks import TASKS, recognise
-
-    if len(data) > 2:
-        remedy = "validation files stand after --valid"
-        raise UserError("DATA", expected="one file, or two of pairs", got=len(data), remedy=remedy, exit_code=2)
     if task != "auto" and task not in TASKS:
         expected = "auto or " + " or ".join(TASKS)
-        raise UserError("--task", expected=expected, got=repr(task), remedy=suggestion(task, TASKS), exit_code=2)
+        raise UserError(
+            "--task", expected=expected, got=repr(task), remedy=suggestion(called(task), TASKS), exit_code=2
+        )
     if valid_target and not valid:
         raise UserError("--valid-target: there is no --valid that it belongs to", exit_code=2)
     validation = [place for place in (valid, valid_target) if place]

@@ -17,15 +17,13 @@ from elman.compare.outcomes import percent
 from elman.compare.plan import TRIAL_SHARE, Plan
 from elman.compare.store import Store, open_store
 from elman.compare.training import measured_training, settings_tree, train
-from elman.data.corpus import Corpus
 from elman.errors import UserError
+from elman.inspection.inspect import shape
 from elman.tasks import TASKS
 from elman.tasks import configuration as config
 from elman.tasks.capacity import check_memory
 from elman.tasks.configuration import Settings
 from elman.tasks.task import Say
-
-TEXT = "language-modelling"
 
 Progress = Callable[[str, float, str], None]
 """What is being done, how much of it is done (0 to 1), and a few words."""
@@ -51,7 +49,8 @@ def compare(
     """
     if plan.trials:
         search.check_optuna()
-    TASKS[TEXT].check(config.build(plan.tree(plan.models[0])))
+    task = TASKS[plan.task]
+    task.check(config.build(plan.tree(plan.models[0])))
     store = open_store(folder, plan, resume=resume, overwrite=overwrite)
     if not store.known["settings"]:
         with _made_for_nothing(folder):
@@ -73,7 +72,7 @@ def compare(
         store.save()
         speed, others = (measured.timing[key] for key in ("training_tokens_per_second", "others_share"))
         besides = "" if others is None else f", other work's share of the processor {percent(others)}"
-        say(f"{stage}: {measured.result['loss']:.4f} nats a token, {speed:,.0f} tokens/s{besides}")
+        say(f"{stage}: {measured.result['loss']:.4f} {task.loss_unit}, {speed:,.0f} {task.target}s/s{besides}")
     store.save()
     return store
 
@@ -95,80 +94,60 @@ def _made_for_nothing(folder: Path) -> Iterator[None]:
 
 def _size(plan: Plan, store: Store, say: Say, progress: Progress) -> None:
     """Decide every model's settings, once for all its seeds."""
-    progress("reading the text", 0.0, "")
-    first = config.build(plan.tree(plan.models[0]))
-    corpus = TASKS[TEXT].corpus(first, store.folder / "cache", say, lambda stage, done: progress(stage, done, ""))
-    vocabulary = corpus.tokenizer.vocab_size
+    progress("reading the data", 0.0, "")
+    task, first = TASKS[plan.task], config.build(plan.tree(plan.models[0]))
+    corpus = task.corpus(first, store.folder / "cache", say, lambda stage, done: progress(stage, done, ""))
     chosen = {}
     for model in plan.models:
         progress(f"choosing a size for {model}", 0.0, "")
-        chosen[model] = _chosen(plan.tree(model), corpus)
+        chosen[model] = task.choose(config.build(plan.tree(model)), corpus).settings
     target = plan.parameters
     if target is None and plan.match == "parameters":
-        target = matching.geometric_mean([matching.count_parameters(s, vocabulary) for s in chosen.values()])
+        target = matching.geometric_mean([matching.parameters(task, s, corpus) for s in chosen.values()])
     if target is not None:
         for model in plan.models:
-            sized = partial(_of_hidden_size, plan, model, chosen[model], corpus)
-            chosen[model] = matching.match_parameters(sized, vocabulary, target)
+            sized = partial(_of_size, plan, model, chosen[model], corpus)
+            chosen[model] = matching.match_parameters(task, sized, corpus, target)
     if plan.match == "flops":
-        reference, tokens = chosen[plan.models[0]], len(corpus.train)
+        reference = chosen[plan.models[0]]
         for model, settings in chosen.items():
-            budget = matching.match_operations(reference, settings, tokens, vocabulary)
+            budget = matching.match_operations(task, reference, settings, corpus)
             chosen[model] = settings.model_copy(update={"budget": budget})
     _check_batches(plan, chosen)
     for settings in chosen.values():
-        check_memory(partial(TASKS[TEXT].build, TASKS[TEXT].model_config(settings, corpus)), settings.train)
+        check_memory(partial(task.build, task.model_config(settings, corpus)), settings.train)
     for model, settings in chosen.items():
-        settings = settings.model_copy(
-            update={"data": settings.data.model_copy(update={"fingerprint": corpus.fingerprint})}
-        )
-        store.known["settings"][model] = settings.model_dump(mode="json")
-        count = matching.count_parameters(settings, vocabulary)
+        data = settings.data.model_copy(update={"fingerprint": corpus.fingerprint})
+        store.known["settings"][model] = settings.model_copy(update={"data": data}).model_dump(mode="json")
+        count = matching.parameters(task, settings, corpus)
         store.known.setdefault("parameters", {})[model] = count
-        shape = f"{settings.model.num_layers} × {settings.model.hidden_size} units"
-        say(f"{model}: {shape}, {count:,} parameters, learning rate {settings.train.learning_rate:g}")
-    store.known["data"] = {
-        "training_tokens": len(corpus.train),
-        "validation_tokens": len(corpus.valid),
-        "vocabulary": vocabulary,
-    }
+        words = [shape(task.model_config(settings, corpus)), f"{count:,} parameters"]
+        words.append(f"learning rate {settings.train.learning_rate:g}")
+        say(f"{model}: {', '.join(filter(None, words))}")
+    store.known["data"] = task.counts(corpus)
 
 
-def _chosen(tree: dict[str, Any], corpus: Corpus) -> Settings:
-    return TASKS[TEXT].choose(config.build(tree), corpus).settings
-
-
-def _of_hidden_size(plan: Plan, model: str, chosen: Settings, corpus: Corpus, size: int) -> Settings:
-    """The settings of another size, without measuring the machine once more.
-
-    How fast the machine is decides the size, the precision, and how often the text is read, hence the dropout; the
-    size is given, and the others are taken from what was chosen.
-    """
-    tree = config.set_values(plan.tree(model), [f"hidden_size={size}"])
+def _of_size(plan: Plan, model: str, chosen: Settings, corpus: Any, size: int) -> Settings:
+    """The settings of another size, without measuring the machine once more."""
+    task = TASKS[plan.task]
+    tree = config.set_values(plan.tree(model), [f"{task.size}={size}"])
     tree["budget"] = {"amount": 1, "unit": "epochs"}
-    settings = _chosen(tree, corpus)
-    dropouts = {name: value for name, value in chosen.model if name.startswith("dropout")}
-    return settings.model_copy(
-        update={
-            "budget": chosen.budget,
-            "train": settings.train.model_copy(update={"precision": chosen.train.precision}),
-            "model": settings.model.model_copy(update=dropouts),
-        }
-    )
+    settings = task.as_measured(task.choose(config.build(tree), corpus).settings, chosen)
+    return settings.model_copy(update={"budget": chosen.budget})
 
 
 def _check_batches(plan: Plan, chosen: dict[str, Settings]) -> None:
     """Steps of different batches are no common measure."""
-    sizes = {model: matching.batch_tokens(settings) for model, settings in chosen.items()}
+    task = TASKS[plan.task]
+    sizes = {model: matching.batch_targets(task, settings) for model, settings in chosen.items()}
     if plan.match == "tokens" and len(set(sizes.values())) > 1:
-        expected = "batches of one size"
-        raise UserError("--match tokens", expected=expected, got=str(sizes), remedy="--set lanes=... --set k1=...")
+        remedy = " ".join(f"--set {name}=..." for name in task.batch)
+        raise UserError("--match tokens", expected="batches of one size", got=str(sizes), remedy=remedy)
 
 
 def _here(settings: Settings, plan: Plan) -> Settings:
     """With the data where it is now."""
-    data = settings.data.model_copy(update={"source": plan.data, "valid": plan.valid})
-    return settings.model_copy(update={"data": data})
+    return settings.model_copy(update={"data": settings.data.model_copy(update=plan.files)})
 
 
 def _search(

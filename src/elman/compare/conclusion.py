@@ -8,11 +8,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from elman.compare.intervals import Interval, difference_over_seeds, difference_over_text
+from elman.compare.intervals import Interval, difference_over_blocks, difference_over_seeds
 from elman.compare.outcomes import Clock, Curve, Outcome, clocks, outcomes, over, percent
 from elman.compare.plan import Plan
 from elman.compare.store import Store
 from elman.inspection.look import plain
+from elman.tasks import TASKS
+from elman.tasks.task import Task
 
 BUSY = 0.05  # other work's share of the processor from which on a result by the clock is not taken for granted
 
@@ -21,13 +23,18 @@ Shares = Mapping[str, float | None]
 
 
 @dataclass(frozen=True)
-class EqualTokens:
-    """The losses of two models when both had read as much: what each makes of a token, however fast it reads."""
+class EqualTargets:
+    """The losses of two models when both had read as much: what each makes of a target, however fast it reads."""
 
-    tokens: float
+    targets: float
     best: float
     other: float
     loss: Literal["validation", "training"]  # the second where one was not validated so early
+
+    @property
+    def numbers(self) -> dict[str, Any]:
+        """As JSON has them."""
+        return {"tokens": self.targets, "best": self.best, "other": self.other, "loss": self.loss}
 
 
 @dataclass(frozen=True)
@@ -36,14 +43,14 @@ class Verdict:
 
     best: Outcome
     other: Outcome
-    gap: Interval  # other − best, in nats a token
+    gap: Interval  # other − best
     timed: bool  # whether they had the same time, not the same amount of data or steps
-    equal: EqualTokens | None  # None: not known
+    equal: EqualTargets | None  # None: not known
     shares: Shares
 
     @property
     def speed_decided(self) -> bool | None:
-        """Whether the best leads by the clock and not by the token; None where that is not known, or nobody leads."""
+        """Whether the best leads by the clock and not by the target; None where that is not known, or nobody leads."""
         if self.gap.holds_zero or not self.timed:
             return None if self.timed else False
         return None if self.equal is None else self.equal.other <= self.equal.best
@@ -57,83 +64,86 @@ def verdicts(plan: Plan, ranked: Sequence[Outcome], measured: Sequence[Clock]) -
     found = []
     for other in others:
         shares = {one.model: taken.get(one.model) for one in (best, other)}
-        equal = at_equal_tokens(best, other) if timed else None
+        equal = at_equal_targets(best, other) if timed else None
         found.append(Verdict(best, other, difference(other, best), timed, equal, shares))
     return found
 
 
 def difference(first: Outcome, second: Outcome) -> Interval:
-    """first − second, in nats a token."""
+    """first − second."""
     if min(len(first.losses), len(second.losses)) > 1:
         return difference_over_seeds(first.losses, second.losses)
-    return difference_over_text(first.blocks, second.blocks)
+    return difference_over_blocks(first.blocks, second.blocks)
 
 
-def at_equal_tokens(best: Outcome, other: Outcome) -> EqualTokens | None:
-    """At the most tokens that every training of both has read; None where no curve of one reaches back so far."""
+def at_equal_targets(best: Outcome, other: Outcome) -> EqualTargets | None:
+    """At the most targets that every training of both has read; None where no curve of one reaches back so far."""
     kinds: tuple[Literal["validation", "training"], ...] = ("validation", "training")
     for kind, pair in zip(kinds, ((best.validations, other.validations), (best.training, other.training)), strict=True):
         every = [*pair[0], *pair[1]]
         if every and all(curve.size for curve in every):
-            tokens = float(min(curve[0, -1] for curve in every))
-            if all(curve[0, 0] <= tokens for curve in every):
-                return EqualTokens(tokens, _mean_loss(pair[0], tokens), _mean_loss(pair[1], tokens), kind)
+            targets = float(min(curve[0, -1] for curve in every))
+            if all(curve[0, 0] <= targets for curve in every):
+                return EqualTargets(targets, _mean_loss(pair[0], targets), _mean_loss(pair[1], targets), kind)
     return None
 
 
-def _mean_loss(curves: Sequence[Curve], tokens: float) -> float:
-    """Between two points by the logarithm of the tokens, in which learning curves are flatter."""
-    return float(np.mean([np.interp(np.log(tokens), np.log(x), y) for x, y in curves]))
+def _mean_loss(curves: Sequence[Curve], targets: float) -> float:
+    """Between two points by the logarithm of the targets, in which learning curves are flatter."""
+    return float(np.mean([np.interp(np.log(targets), np.log(x), y) for x, y in curves]))
 
 
 def sentences(plan: Plan, ranked: Sequence[Outcome], measured: Sequence[Clock]) -> list[str]:
     """The best against each of the others. What may reverse a sentence stands in it."""
-    best, found = ranked[0], verdicts(plan, ranked, measured)
+    task, best, found = TASKS[plan.task], ranked[0], verdicts(plan, ranked, measured)
     shares = {name: share for verdict in found if verdict.timed for name, share in verdict.shares.items()}
     lines = [
-        f"{best.model} has the least loss, {best.quality.middle:.4f} nats a token {_interval(best.quality, best)}"
+        f"{best.model} has the least loss, {best.quality.middle:.4f} {task.loss_unit} "
+        + _interval(best.quality, best, task)
         + _reservation(best.quality, shares, "put another model first"),
-        *map(sentence, found),
+        *(sentence(verdict, task) for verdict in found),
     ]
     if any(verdict.speed_decided for verdict in found):
-        remedy = "--epochs with --match tokens compares models token by token"
-        lines.append(f"after as many tokens, the faster model's learning rate has still to fall: {remedy}")
+        remedy = f"--epochs with --match tokens compares models {task.target} by {task.target}"
+        lines.append(f"after as many {task.target}s, the faster model's learning rate has still to fall: {remedy}")
     if len(best.losses) == 1:
         lines.append("one seed a model: --seeds 3 tells how far another would change this")
     return lines
 
 
-def sentence(verdict: Verdict) -> str:
+def sentence(verdict: Verdict, task: Task) -> str:
     """One sentence, its reservations in it."""
     best, other, gap = verdict.best, verdict.other, verdict.gap
-    words = f"{gap.middle:.4f} nats {_interval(gap, best)}"
+    words = f"{gap.middle:.4f} {task.unit} {_interval(gap, best, task)}"
     shares = verdict.shares if verdict.timed else {}
     if gap.holds_zero:
-        means = f"{len(best.losses)} seeds" if gap.over == "seeds" else "this text"
+        means = f"{len(best.losses)} seeds" if gap.over == "seeds" else " ".join(task.sample)
         none = f"no difference between {best.model} and {other.model} that {means} can show: {words}"
         return none + _reservation(gap, shares, "show one")
     beats = f"{best.model} beats {other.model} by {words}" + _reservation(gap, shares, "reverse it")
-    return beats + (f"; {_speed(verdict)}" if verdict.timed else "")
+    return beats + (f"; {_speed(verdict, task)}" if verdict.timed else "")
 
 
-def _interval(interval: Interval, best: Outcome) -> str:
-    return f"(95 % over {over(interval, len(best.losses))}: {interval.low:.4f} to {interval.high:.4f})"
+def _interval(interval: Interval, best: Outcome, task: Task) -> str:
+    return f"(95 % over {over(interval, len(best.losses), task)}: {interval.low:.4f} to {interval.high:.4f})"
 
 
 def _reservation(interval: Interval, shares: Shares, may: str) -> str:
     """What the interval says nothing of: other seeds, and what else the machine did where the clock decides."""
-    reasons = {"with one seed": "another seed"} if interval.over == "text" else {}
+    reasons = {"with one seed": "another seed"} if interval.over == "blocks" else {}
     if busy := _busy(shares):
         reasons[busy] = "a rerun"
     return f", {', '.join(reasons)}: {' or '.join(reasons.values())} may {may}" if reasons else ""
 
 
-def _speed(verdict: Verdict) -> str:
+def _speed(verdict: Verdict, task: Task) -> str:
     best, other, equal = verdict.best, verdict.other, verdict.equal
-    read = f"in the same time {best.model} read {best.tokens:,.0f} tokens and {other.model} {other.tokens:,.0f}"
+    read = (
+        f"in the same time {best.model} read {best.targets:,.0f} {task.target}s and {other.model} {other.targets:,.0f}"
+    )
     if equal is None:
         return f"{read}: whether speed decided is not known, for no curve of one reaches back so far"
-    losses = f"by {equal.loss} loss at the {equal.tokens:,.0f} that both read"
+    losses = f"by {equal.loss} loss at the {equal.targets:,.0f} that both read"
     if verdict.speed_decided:
         return f"speed decided: {read}, and {losses} {other.model} is ahead ({equal.other:.4f} to {equal.best:.4f})"
     return f"{read}, and {losses} {best.model} is ahead too ({equal.best:.4f} to {equal.other:.4f})"
@@ -167,8 +177,9 @@ def clock_notes(measured: Sequence[Clock]) -> list[str]:
 
 
 def summary(plan: Plan, store: Store) -> dict[str, Any]:
-    """All of it as JSON has it, without the blocks and curves."""
+    """All of it as JSON has it, without the blocks and curves, and without what the task does not measure."""
     ranked, measured = outcomes(plan, store.known), clocks(plan, store.timing)
+    kinds = {"seeds": "seeds", "blocks": TASKS[plan.task].sample[1]}
     return {
         "comparison": str(store.folder),
         "match": plan.match,
@@ -177,13 +188,12 @@ def summary(plan: Plan, store: Store) -> dict[str, Any]:
                 "model": one.model,
                 "loss": one.quality.middle,
                 "interval": [one.quality.low, one.quality.high],
-                "interval_over": one.quality.over,
-                "bits_per_character": one.bits_per_character,
+                "interval_over": kinds[one.quality.over],
+                **one.scores,
                 "parameters": one.parameters,
-                "tokens": one.tokens,
+                "tokens": one.targets,
                 "learning_rate": one.learning_rate,
-                "horizon": one.horizon,
-                "left": plain(one.left),
+                **({} if one.lags is None else {"horizon": one.horizon, "left": plain(one.left)}),
                 "losses": list(one.losses),
             }
             for one in ranked
@@ -194,15 +204,18 @@ def summary(plan: Plan, store: Store) -> dict[str, Any]:
                 "other": verdict.other.model,
                 "difference": verdict.gap.middle,
                 "interval": [verdict.gap.low, verdict.gap.high],
-                "interval_over": verdict.gap.over,
+                "interval_over": kinds[verdict.gap.over],
                 "seeds": len(verdict.best.losses),
                 "shown": not verdict.gap.holds_zero,
                 "speed_decided": verdict.speed_decided,
-                "at_equal_tokens": vars(verdict.equal) if verdict.equal else None,
+                "at_equal_tokens": verdict.equal and verdict.equal.numbers,
                 "others_share": dict(verdict.shares),
             }
             for verdict in verdicts(plan, ranked, measured)
         ],
         "conclusion": sentences(plan, ranked, measured),
-        "timing": [vars(one) for one in measured],
+        "timing": [
+            {key: value for key, value in vars(one).items() if key != "decoding" or value is not None}
+            for one in measured
+        ],
     }

@@ -11,16 +11,18 @@ from elman.compare.conclusion import clock_notes, sentences
 from elman.compare.outcomes import Clock, Outcome, clocks, curve, decay, outcomes, over
 from elman.compare.plan import Match, Plan
 from elman.compare.store import Store
-from elman.compare.tables import CLOCK_HEADINGS, clock_rows, result_headings, result_rows
+from elman.compare.tables import cells, clock_columns, result_columns
 from elman.inspection.windows import window_marks
 from elman.lens.decay import WORDS
 from elman.report import Figure, Line, Mark, Points, Report, Section, Table, bar_chart, line_chart, point_chart, render
+from elman.tasks import TASKS
 from elman.tasks import configuration as config
+from elman.tasks.task import Task
 
 MATCHED: dict[Match, str] = {
     "parameters": "the same number of parameters (within 2 %), and the same budget for each training",
     "time": "the same wall time for each training; each model has the size its own recipe chooses for it",
-    "tokens": "the same number of tokens read in each training",
+    "tokens": "the same number of {target}s read in each training",
     "flops": "the same number of floating-point operations in each training",
 }
 
@@ -29,33 +31,35 @@ def html(plan: Plan, store: Store) -> str:
     """One self-contained file."""
     ranked, measured = outcomes(plan, store.known), clocks(plan, store.timing)
     colours = {model: number for number, model in enumerate(plan.models, start=1)}
-    data = store.known["data"]
+    task = TASKS[plan.task]
+    tokenizer = next(iter(store.known["settings"].values()))["data"].get("tokenizer")
+    tokens = " with the same tokenizer" if tokenizer else ""
     facts = [
-        ("data", plan.data),
-        ("tokens", f"{data['training_tokens']:,} to learn from, {data['validation_tokens']:,} to validate on"),
-        ("tokenizer", f"{plan.tokenizer}, {data['vocabulary']:,} different"),
+        ("data", " and ".join(plan.data)),
+        *((name.replace("_", " "), f"{count:,}") for name, count in store.known["data"].items()),
+        *([("tokenizer", tokenizer)] if tokenizer else []),
         ("budget", f"{plan.budget} a training"),
         ("seeds", f"{plan.seeds} a model, from {plan.seed}"),
         ("learning rates", f"{plan.trials} trials a model" if plan.trials else "each recipe's own"),
     ]
-    quality = _quality(ranked, colours, sentences(plan, ranked, measured))
-    sections = [quality, _curves(plan, store, colours), _clock(measured, ranked, colours)]
+    quality = _quality(task, ranked, colours, sentences(plan, ranked, measured))
+    sections = [quality, _curves(plan, store, colours), _clock(task, measured)]
     if any(one.lags for one in ranked):
         sections.append(_memory(plan, store, ranked, colours))
     if plan.trials:
-        sections.append(_search(store, colours))
+        sections.append(_search(task, store, colours))
     report = Report(
         " · ".join(plan.models),
-        f"A comparison on the same data with the same tokenizer. Matched: {MATCHED[plan.match]}.",
+        f"A comparison on the same data{tokens}. Matched: {MATCHED[plan.match].format(target=task.target)}.",
         facts,
         sections,
         f"Made by elman {__version__}. Intervals are of 95 % over "
-        f"{over(ranked[0].quality, plan.seeds)}: what else may change, they do not say.",
+        f"{over(ranked[0].quality, plan.seeds, task)}: what else may change, they do not say.",
     )
     return render(report)
 
 
-def _quality(ranked: list[Outcome], colours: dict[str, int], conclusion: list[str]) -> Section:
+def _quality(task: Task, ranked: list[Outcome], colours: dict[str, int], conclusion: list[str]) -> Section:
     ranks = np.arange(1, len(ranked) + 1)
     lines = [
         Points(
@@ -69,15 +73,16 @@ def _quality(ranked: list[Outcome], colours: dict[str, int], conclusion: list[st
         )
         for rank, one in zip(ranks, ranked, strict=True)
     ]
-    table = Table(result_headings(ranked), result_rows(ranked))
+    columns = result_columns(ranked, task)
+    table = Table(list(columns), cells(columns, ranked))
     figure = point_chart(
         lines,
-        title="Loss on the validation text",
+        title=f"Loss on the validation {task.sample[1]}",
         x="rank",
-        y="nats a token",
+        y=task.loss_unit,
         x_span=(0.5, len(ranked) + 1.0),
         reading=f"Lower is better. The three points of a model are its loss and the ends of its 95 % interval over "
-        f"{over(ranked[0].quality, len(ranked[0].losses))}; "
+        f"{over(ranked[0].quality, len(ranked[0].losses), task)}; "
         "the sentences above compare models directly, which is sharper than to see whether intervals overlap.",
         table=table,
     )
@@ -85,29 +90,31 @@ def _quality(ranked: list[Outcome], colours: dict[str, int], conclusion: list[st
         [one.model for one in ranked],
         np.array([float(one.parameters) for one in ranked]),
         title="Parameters",
-        x="embedding and output included",
+        x="of the whole model",
         reading="How large the models are.",
     )
-    text = "How well each model predicts the next token of a text it has not seen, with its best weights."
+    text = f"How well each model, with its best weights, foretells validation {task.sample[1]} that it has not seen."
     return Section("Who predicts best", text, [figure, parameters], conclusion)
 
 
 def _curves(plan: Plan, store: Store, colours: dict[str, int]) -> Section:
-    by_tokens, by_seconds, validations = [], [], []
+    task = TASKS[plan.task]
+    read = f"{task.target}s read"
+    by_targets, by_seconds, validations = [], [], []
     for training in plan.trainings():
         result, timing = (part["runs"].get(training.name) for part in (store.known, store.timing))
         if not result or not timing:
             continue
-        tokens, losses = curve(result["training_curve"])
+        targets, losses = curve(result["training_curve"])
         name = training.model if plan.seeds == 1 else f"{training.model}, seed {training.seed}"
-        seconds = tokens / timing["training_tokens_per_second"]
-        by_tokens.append(Line(name, tokens, losses, colour=colours[training.model]))
+        seconds = targets / timing["training_tokens_per_second"]
+        by_targets.append(Line(name, targets, losses, colour=colours[training.model]))
         by_seconds.append(Line(name, seconds, losses, colour=colours[training.model]))
         validated = curve([point[1:] for point in result["curve"]])
         validations.append(Points(name, validated[0], validated[1], colours[training.model], path=True))
     figures: list[Figure] = []
     for lines, x, text in (
-        (by_tokens, "tokens read", "what a model makes of what it has read"),
+        (by_targets, read, "what a model makes of what it has read"),
         (by_seconds, "seconds of training", "what it makes of its time, at its mean speed, validations left out"),
     ):
         figures.append(
@@ -115,7 +122,7 @@ def _curves(plan: Plan, store: Store, colours: dict[str, int]) -> Section:
                 lines,
                 title=f"Loss against {x}",
                 x=x,
-                y="training loss, nats a token",
+                y=f"training loss, {task.loss_unit}",
                 log_y=False,
                 reading=f"Each line is one training: {text}. The learning rate falls to zero at the end of the budget, "
                 "so only the last points are finished models.",
@@ -124,30 +131,31 @@ def _curves(plan: Plan, store: Store, colours: dict[str, int]) -> Section:
     figures.append(
         point_chart(
             validations,
-            title="Validation loss against tokens read",
-            x="tokens read",
-            y="nats a token",
+            title=f"Validation loss against {read}",
+            x=read,
+            y=task.loss_unit,
             reading="Each point is a validation. Where the curve of a model that read less lies below, it makes more "
-            "of a token, though part of that is its learning rate, which has already fallen.",
+            f"of a {task.target}, though part of that is its learning rate, which has already fallen.",
         )
     )
-    text = "The loss on what is read for the first time or again, dropout on; and that on the validation text."
+    text = "The loss on what is read for the first time or again, dropout on; and that on the "
+    text += f"validation {task.sample[1]}."
     return Section("How they learn", text, figures)
 
 
-def _clock(measured: list[Clock], ranked: list[Outcome], colours: dict[str, int]) -> Section:
+def _clock(task: Task, measured: list[Clock]) -> Section:
     names = [one.model for one in measured]
-    table = Table(CLOCK_HEADINGS, clock_rows(measured))
+    columns = clock_columns(measured, task)
+    table = Table(list(columns), cells(columns, measured))
+    speed = f"{task.target}s a second"
     charts: list[tuple[str, str, list[float], str]] = [
-        ("Training speed", "tokens a second", [one.training for one in measured], "Tokens learnt from in a second."),
-        (
-            "Decoding speed",
-            "tokens a second",
-            [one.decoding for one in measured],
-            "Tokens written in a second, one text at a time.",
-        ),
+        ("Training speed", speed, [one.training for one in measured], f"How many {task.target}s are learnt from."),
         ("Seconds", "seconds a training", [one.seconds for one in measured], "The wall time of a training."),
     ]
+    if decoding := [one.decoding for one in measured if one.decoding is not None]:
+        charts.insert(
+            1, ("Decoding speed", speed, decoding, f"How many {task.target}s are written, one after the other.")
+        )
     if all(one.megabytes is not None for one in measured):
         values = [float(one.megabytes or 0) for one in measured]
         charts.append(("Peak memory", "MB", values, "The most that a training took beyond what was there before it."))
@@ -166,31 +174,32 @@ def _clock(measured: list[Clock], ranked: list[Outcome], colours: dict[str, int]
 def _memory(plan: Plan, store: Store, ranked: list[Outcome], colours: dict[str, int]) -> Section:
     lines, words, about = [], [], ""
     marks: list[Mark] = []
+    task = TASKS[plan.task]
     for one in ranked:
         memory: dict[str, Any] = store.known["runs"][f"{one.model}-{plan.seed}"]["memory"]
         gradient = np.array([np.nan if value is None else value for value in memory["gradient"]])
         lines.append(Line(one.model, np.arange(len(gradient)), gradient / gradient[0], colour=colours[one.model]))
         words.append(f"{one.model}: {decay(memory).words}")
         settings = config.build(store.known["settings"][one.model]).model
-        window = getattr(settings, "window", None)
-        bounds, caption = window_marks(window, settings.num_layers, one.lags, f"The {one.model}'s attention")
+        steps, layers = task.attention_window(settings) or (None, 1)
+        bounds, caption = window_marks(steps, layers, one.lags or 0, f"The {one.model}'s attention")
         marks, about = [*marks, *bounds], about + caption
     figure = line_chart(
         lines,
         title="How far a loss reaches back",
-        x="lag, tokens back",
+        x=f"lag, {task.target}s back",
         y="gradient by the input, 1 at lag 0",
         log_y=True,
         wide=True,
         marks=marks,
-        reading="The median gradient of the loss at one token by the inputs before it: the lag at which a hundredth is "
-        f"left is the memory horizon.{about}",
+        reading=f"The median gradient of the loss at one {task.target} by the inputs before it: the lag at which a "
+        f"hundredth is left is the memory horizon.{about}",
     )
     text = f"How far back the trained models' gradients reach (first seed). {WORDS}"
     return Section("Memory", text, [figure], words)
 
 
-def _search(store: Store, colours: dict[str, int]) -> Section:
+def _search(task: Task, store: Store, colours: dict[str, int]) -> Section:
     groups = [
         Points(
             model,
@@ -204,7 +213,7 @@ def _search(store: Store, colours: dict[str, int]) -> Section:
         groups,
         title="Learning rates that were tried",
         x="factor on the recipe's rate, powers of two",
-        y="nats a token",
+        y=task.loss_unit,
         reading="Each point is a training of a quarter of the budget; each model's lowest point decided its rate.",
     )
     return Section("The search", "As many trials for each model, from a quarter to four times its recipe.", [figure])

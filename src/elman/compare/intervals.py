@@ -1,4 +1,4 @@
-"""95 % intervals: over seeds where there are several, else over the validation text."""
+"""95 % intervals: over seeds where there are several, else over the validation set."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ STUDENT = (
 )  # fmt: skip
 RESAMPLES = 2000
 
-Over = Literal["seeds", "text"]
+Over = Literal["seeds", "blocks"]
 
 
 @dataclass(frozen=True)
@@ -36,15 +36,15 @@ class Interval:
 
 @dataclass(frozen=True)
 class Blocks:
-    """Losses of one model on the validation text: nats (K,) in blocks of it, one after the other, of tokens (K,)."""
+    """Losses of one model on the validation set: sums (K,) over blocks of it, one after the other, of targets (K,)."""
 
-    nats: npt.NDArray[np.float64]
-    tokens: npt.NDArray[np.float64]
+    losses: npt.NDArray[np.float64]
+    targets: npt.NDArray[np.float64]
 
     @property
     def loss(self) -> float:
-        """Nats a token."""
-        return float(self.nats.sum() / self.tokens.sum())
+        """The mean over all targets."""
+        return float(self.losses.sum() / self.targets.sum())
 
 
 def over_seeds(values: Sequence[float]) -> Interval:
@@ -68,22 +68,22 @@ def difference_over_seeds(first: Sequence[float], second: Sequence[float]) -> In
     return Interval(middle, middle - half, middle + half, "seeds")
 
 
-def over_text(blocks: Blocks, seed: int = 0) -> Interval:
-    """Of the loss, over texts like the one that was validated on: a bootstrap over its blocks (Efron 1979)."""
-    return _bootstrap(blocks.nats, blocks.tokens, seed)
+def over_blocks(blocks: Blocks, seed: int = 0) -> Interval:
+    """Of the loss, over data like those that were validated on: a bootstrap over their blocks (Efron 1979)."""
+    return _bootstrap(blocks.losses, blocks.targets, seed)
 
 
-def difference_over_text(first: Blocks, second: Blocks, seed: int = 0) -> Interval:
+def difference_over_blocks(first: Blocks, second: Blocks, seed: int = 0) -> Interval:
     """Of a difference of losses, first − second: both models read the same blocks, so these are drawn in pairs."""
-    assert np.array_equal(first.tokens, second.tokens)
-    return _bootstrap(first.nats - second.nats, first.tokens, seed)
+    assert np.array_equal(first.targets, second.targets)
+    return _bootstrap(first.losses - second.losses, first.targets, seed)
 
 
-def _bootstrap(nats: npt.NDArray[np.float64], tokens: npt.NDArray[np.float64], seed: int) -> Interval:
-    K = len(nats)
+def _bootstrap(losses: npt.NDArray[np.float64], targets: npt.NDArray[np.float64], seed: int) -> Interval:
+    K = len(losses)
     drawn = np.random.default_rng(seed).multinomial(K, np.full(K, 1 / K), size=RESAMPLES)  # (R, K)
-    low, high = np.quantile((drawn @ nats) / (drawn @ tokens), (0.025, 0.975))
-    return Interval(float(nats.sum() / tokens.sum()), float(low), float(high), "text")
+    low, high = np.quantile((drawn @ losses) / (drawn @ targets), (0.025, 0.975))
+    return Interval(float(losses.sum() / targets.sum()), float(low), float(high), "blocks")
 
 
 def _squared_error(values: Sequence[float]) -> float:

@@ -6,32 +6,28 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-import torch
-
 from elman.errors import UserError
-from elman.models import build
+from elman.tasks.capacity import count_parameters
 from elman.tasks.configuration import Settings
-from elman.tasks.language_modelling import sizing
+from elman.tasks.task import Task
 from elman.train.schedule import Budget
-from elman.train.settings import TransformerSettings
+from elman.train.settings import UNITS
 
 TOLERANCE = 0.02  # of the number of parameters
-LARGEST = 1 << 16  # hidden units
 
 
-def count_parameters(settings: Settings, vocab_size: int) -> int:
+def parameters(task: Task, settings: Settings, corpus: Any) -> int:
     """Of the whole model, embedding and output too; nothing is allocated."""
-    with torch.device("meta"):
-        model = build(sizing.model_config(settings, vocab_size))
-    return sum(parameter.numel() for parameter in model.parameters())
+    return count_parameters(lambda: task.build(task.model_config(settings, corpus)))
 
 
-def match_parameters(sized: Callable[[int], Settings], vocab_size: int, target: int) -> Settings:
-    """The settings of the hidden size whose model has about `target` parameters.
+def match_parameters(task: Task, sized: Callable[[int], Settings], corpus: Any, target: int) -> Settings:
+    """The settings of the size whose model has about `target` parameters.
 
     Args:
-        sized: complete settings for a hidden size.
-        vocab_size: of the tokenizer.
+        task: of the models.
+        sized: complete settings for a size (`Task.size`).
+        corpus: the task's.
         target: how many parameters.
 
     The count grows with the size, so the size is found by bisection; of those within half the tolerance, the
@@ -42,40 +38,38 @@ def match_parameters(sized: Callable[[int], Settings], vocab_size: int, target: 
     """
 
     def count(size: int) -> int:
-        return count_parameters(sized(size), vocab_size)
+        return parameters(task, sized(size), corpus)
 
-    kind = sized(2).kind
-    step = 2 if kind == "transformer" else 1  # heads have an even size
+    step = _step(sized)
     low, high = 1, 2  # in steps: count(low) <= target < count(high) in the end
-    while count(high * step) <= target and high * step < LARGEST:
+    while count(high * step) <= target and high * step < UNITS:
         low, high = high, 2 * high
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if count(middle * step) <= target else (low, middle)
     nearest = min((low, high), key=lambda n: abs(count(n * step) - target)) * step
-    near = range(max(step, nearest - 4 * step), min(nearest + 4 * step, LARGEST) + 1, step)
+    near = range(max(step, nearest - 4 * step), min(nearest + 4 * step, UNITS) + 1, step)
     good = [n for n in near if abs(count(n) - target) <= TOLERANCE / 2 * target]
     size = max(good, key=lambda n: (n & -n, -abs(n - nearest)), default=nearest)
-    settings = _fill(sized(size), target - count(size))
-    found = count_parameters(settings, vocab_size)
+    settings = task.padded(sized(size), target - count(size))
+    found = parameters(task, settings, corpus)
     if abs(found - target) > TOLERANCE * target:
         raise UserError(
-            f"--parameters {target}: no {kind} has so many within {TOLERANCE:.0%}",
-            expected=f"such as {found:,} (hidden_size {size})",
+            f"--parameters {target}: no {settings.kind} has so many within {TOLERANCE:.0%}",
+            expected=f"such as {found:,} ({task.size} {size})",
             remedy="ask for another number",
             exit_code=2,
         )
     return settings
 
 
-def _fill(settings: Settings, missing: int) -> Settings:
-    """A Transformer's sizes go in larger steps than 2 %: its inner size makes up for what is missing."""
-    model = settings.model
-    if not isinstance(model, TransformerSettings):
-        return settings
-    inner = model.feedforward_size or 4 * model.hidden_size
-    more = round(missing / (model.num_layers * (2 * model.hidden_size + 1)))
-    return settings.model_copy(update={"model": model.model_copy(update={"feedforward_size": max(1, inner + more)})})
+def _step(sized: Callable[[int], Settings]) -> int:
+    """2 where settings refuse an odd size, as those of heads and of two directions do, else 1."""
+    try:
+        sized(3)
+    except UserError:
+        return 2
+    return 1
 
 
 def geometric_mean(counts: list[int]) -> int:
@@ -87,19 +81,15 @@ def geometric_mean(counts: list[int]) -> int:
     return round(math.exp(sum(map(math.log, counts)) / len(counts)))
 
 
-def batch_tokens(settings: Settings) -> int:
-    """How many tokens an optimiser step reads."""
-    train: Any = settings.train
-    return train.lanes * train.k1 * train.accumulate
+def batch_targets(task: Task, settings: Settings) -> int:
+    """About how many targets an optimiser step has."""
+    return math.prod(getattr(settings.train, name) for name in (*task.batch, "accumulate"))
 
 
-def match_operations(first: Settings, other: Settings, tokens: int, vocab_size: int) -> Budget:
-    """The steps in which `other` does as many floating-point operations as `first` does in its budget.
-
-    tokens: how many there are in an epoch.
-    """
+def match_operations(task: Task, first: Settings, other: Settings, corpus: Any) -> Budget:
+    """The steps in which `other` does as many floating-point operations as `first` does in its budget."""
+    each, others = (batch_targets(task, one) * task.operations(one, corpus) for one in (first, other))
     steps = first.budget.amount
     if first.budget.unit == "epochs":
-        steps *= tokens / batch_tokens(first)
-    operations = steps * batch_tokens(first) * sizing.operations(first, vocab_size)
-    return Budget(max(1, round(operations / batch_tokens(other) / sizing.operations(other, vocab_size))), "steps")
+        steps *= task.training_targets(corpus) / batch_targets(task, first)
+    return Budget(max(1, round(steps * each / others)), "steps")

@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from elman.compare.intervals import Blocks, Interval, over_seeds, over_text
+from elman.compare.intervals import Blocks, Interval, over_blocks, over_seeds
 from elman.compare.plan import Plan
 from elman.lens import Decay, fit_decay
 from elman.report.figure import number
+from elman.tasks import TASKS
+from elman.tasks.task import Task
 
 Curve = npt.NDArray[np.float64]
 
@@ -22,20 +24,20 @@ class Outcome:
     """Of one model, over its seeds."""
 
     model: str
-    quality: Interval  # nats a token
-    bits_per_character: float
+    quality: Interval  # the loss
+    scores: dict[str, float]  # `Task.scores`
     parameters: int
-    tokens: float
+    targets: float  # learnt from
     learning_rate: float
     horizon: float | None  # lags; None: beyond `lags`, or not looked at
-    lags: int  # that were looked at
+    lags: int | None  # that were looked at; None: the task does not measure how far a gradient reaches
     left: dict[str, float]  # the share of the gradient that is left at some lags, the last among them
     losses: tuple[float, ...]  # of every seed
     blocks: Blocks  # of the first seed
     validations: tuple[
         Curve, ...
-    ] = ()  # of every seed: (2, V), tokens read and the least loss so far, at every validation
-    training: tuple[Curve, ...] = ()  # of every seed: (2, P), tokens read and loss on those of a fiftieth of them
+    ] = ()  # of every seed: (2, V), targets read and the least loss so far, at every validation
+    training: tuple[Curve, ...] = ()  # of every seed: (2, P), targets read and loss on those of a fiftieth of them
 
     @property
     def reach(self) -> str:
@@ -56,8 +58,8 @@ class Clock:
 
     model: str
     seconds: float
-    training: float  # tokens a second
-    decoding: float
+    training: float  # targets a second
+    decoding: float | None  # targets a second; None: nothing is written
     megabytes: float | None
     own_share: float | None = None  # of the processor, while training
     others_share: float | None = None  # other work's; None: not known
@@ -72,19 +74,20 @@ def outcomes(plan: Plan, known: dict[str, Any]) -> list[Outcome]:
             continue
         losses = tuple(result["loss"] for result in results)
         blocks = [Blocks(*(np.asarray(result["blocks"][key]) for key in ("nats", "tokens"))) for result in results]
-        reaches = [result["memory"].get("horizon") for result in results]
+        memories = [result["memory"] for result in results if "memory" in result]
+        reaches = [memory.get("horizon") for memory in memories]
         known_reaches = [reach for reach in reaches if reach is not None]
         found.append(
             Outcome(
                 model,
-                over_seeds(losses) if len(losses) > 1 else over_text(blocks[0]),
-                _mean(result["bits_per_character"] for result in results),
+                over_seeds(losses) if len(losses) > 1 else over_blocks(blocks[0]),
+                {name: _mean(result[name] for result in results) for name in TASKS[plan.task].scores},
                 known["parameters"][model],
                 _mean(result["tokens"] for result in results),
                 results[0]["learning_rate"],
                 float(np.median(known_reaches)) if len(known_reaches) * 2 > len(reaches) else None,
-                results[0]["memory"].get("lags", 0),
-                _left([decay(result["memory"]) for result in results if result["memory"]]),
+                memories[0].get("lags", 0) if memories else None,
+                _left([decay(memory) for memory in memories if memory]),
                 losses,
                 blocks[0],
                 tuple(_least_so_far(curve([point[1:] for point in result["curve"]])) for result in results),
@@ -95,7 +98,7 @@ def outcomes(plan: Plan, known: dict[str, Any]) -> list[Outcome]:
 
 
 def decay(memory: dict[str, Any]) -> Decay:
-    """How the gradient falls that was measured of one training (`measure.memory`)."""
+    """How the gradient falls that was measured of one training (`Task.memory`)."""
     gradient = np.array([np.nan if norm is None else norm for norm in memory["gradient"]], np.float64)
     return fit_decay(np.arange(len(gradient)), gradient)
 
@@ -112,18 +115,20 @@ def clocks(plan: Plan, timing: dict[str, Any]) -> list[Clock]:
         parts = [timing["runs"][t.name] for t in plan.trainings() if t.model == model and t.name in timing["runs"]]
         if parts:
             peaks = [part["peak_megabytes"] for part in parts if part["peak_megabytes"] is not None]
-            seconds, training, decoding = (
-                _mean(part[key] for part in parts)
-                for key in ("seconds", "training_tokens_per_second", "decoding_tokens_per_second")
+            seconds, training = (
+                _mean(part[key] for part in parts) for key in ("seconds", "training_tokens_per_second")
             )
-            own, others = (_mean_of_known([part.get(key) for part in parts]) for key in ("own_share", "others_share"))
+            decoding, own, others = (
+                _mean_of_known([part.get(key) for part in parts])
+                for key in ("decoding_tokens_per_second", "own_share", "others_share")
+            )
             found.append(Clock(model, seconds, training, decoding, max(peaks, default=None), own, others))
     return found
 
 
-def over(interval: Interval, seeds: int) -> str:
+def over(interval: Interval, seeds: int, task: Task) -> str:
     """What an interval tells of: nothing else that may be different is in it."""
-    return f"{seeds} seeds" if interval.over == "seeds" else "the validation text"
+    return f"{seeds} seeds" if interval.over == "seeds" else f"the validation {task.sample[1]}"
 
 
 def percent(share: float | None) -> str:
@@ -136,7 +141,7 @@ def percent(share: float | None) -> str:
 
 
 def curve(points: Sequence[Sequence[float | None]]) -> Curve:
-    """Tokens and losses (2, P), from [tokens, loss] of each point; a loss that was not finite is left out."""
+    """Targets and losses (2, P), from [targets, loss] of each point; a loss that was not finite is left out."""
     return np.array([point for point in points if point[1] is not None], np.float64).reshape(-1, 2).T
 
 

@@ -33,13 +33,13 @@ class Plan:
 
     - `parameters`: their number, within 2 %, and the budget of each training (time, epochs or steps);
     - `time`: the wall time of each training; each model has the size that its own recipe chooses for that time;
-    - `tokens`: the tokens that each training reads;
+    - `tokens`: the targets, such as tokens, that each training reads;
     - `flops`: the floating-point operations of each training: those of the first model in the budget.
 
     With `parameters` set to a number, all have about so many, whatever is matched.
     """
 
-    data: str
+    data: tuple[str, ...]
     models: tuple[str, ...]
     match: Match = "parameters"
     budget: Budget = DEFAULT_BUDGET
@@ -47,9 +47,10 @@ class Plan:
     seeds: int = 1
     trials: int = 0  # of learning rates, for each model; 0: the recipe's
     seed: int = 1  # the first
-    valid: str | None = None
-    tokenizer: str = "char"
+    valid: tuple[str, ...] = ()
+    tokenizer: str | None = None  # None: what the task takes where nobody says one
     settings: tuple[str, ...] = ()  # KEY=VALUE, for all models
+    task: str = config.DEFAULT_TASK
 
     def __post_init__(self) -> None:
         if len(self.models) < 2:
@@ -66,23 +67,29 @@ class Plan:
             remedy = "give --epochs or --steps"
             raise UserError(f"--match {self.match}: no budget of time can hold", remedy=remedy, exit_code=2)
         matched = self.match == "parameters" or self.parameters is not None
-        if matched and any(setting.partition("=")[0].strip().endswith("hidden_size") for setting in self.settings):
+        size = config.find_task(self.task).size
+        if matched and any(setting.partition("=")[0].strip().endswith(size) for setting in self.settings):
             remedy = "leave it out, or --match time, tokens or flops without --parameters"
-            raise UserError("hidden_size follows from the number of parameters", remedy=remedy, exit_code=2)
+            raise UserError(f"{size} follows from the number of parameters", remedy=remedy, exit_code=2)
         for model in self.models:  # unknown kinds, unknown settings
             config.build(self.tree(model))
 
     def tree(self, model: str) -> dict[str, Any]:
         """What is asked of a training of this model, as `config.build` takes it; what is left open is not in it."""
-        data = {"source": self.data, "tokenizer": self.tokenizer} | ({"valid": self.valid} if self.valid else {})
+        data = self.files | {"tokenizer": self.tokenizer}
         tree: dict[str, Any] = {
-            "task": "language-modelling",
+            "task": self.task,
             "kind": model,
             "budget": {"amount": self.budget.amount, "unit": self.budget.unit},
-            "data": data,
+            "data": {name: value for name, value in data.items() if value is not None},
             "train": {"seed": self.seed},
         }
         return config.set_values(tree, self.settings)
+
+    @property
+    def files(self) -> dict[str, Any]:
+        """The settings that say where the data are."""
+        return config.find_task(self.task).files(self.data, self.valid)
 
     def trainings(self) -> Iterator[Training]:
         """Seed by seed, so that what is there after an interruption is a comparison of fewer seeds."""
@@ -92,7 +99,8 @@ class Plan:
 
     def stored(self) -> dict[str, Any]:
         """As JSON has it."""
-        values = asdict(self)
+        tokenizer = getattr(config.build(self.tree(self.models[0])).data, "tokenizer", None)
+        values = asdict(self) | {"tokenizer": tokenizer}
         return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
 
 
@@ -102,7 +110,7 @@ def check_same(stored: dict[str, Any], plan: Plan, folder: str) -> None:
     Raises:
         UserError: it was begun with something else.
     """
-    asked = plan.stored()
+    asked, stored = plan.stored(), {"task": config.DEFAULT_TASK} | stored  # an older one does not say its task
     for key in asked:
         if key not in ("data", "valid", "seeds") and asked[key] != stored.get(key):
             raise UserError(

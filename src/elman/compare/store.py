@@ -1,7 +1,7 @@
 """A comparison on disk: what is known so far, so that it goes on where it was interrupted.
 
 comparison.json   what seed and data decide          timing.json   what the clock said
-cache/            the tokens                         MODEL-SEED/   a run folder each
+cache/            the data                           MODEL-SEED/   a run folder each
 trials/           the runs of the search             report.html
 """
 
@@ -19,8 +19,6 @@ from elman.compare.plan import Plan, check_same
 from elman.compare.stored import FORMAT, Known, Timing
 from elman.errors import UserError
 from elman.tasks import TASKS
-
-RUN = re.compile(rf"({'|'.join(TASKS['language-modelling'].models)})-\d+")  # a folder of ours
 
 
 class Store:
@@ -102,6 +100,11 @@ def _check_whole(known: dict[str, Any], plan: Plan, folder: Path) -> None:
                 raise UserError(what, remedy="--overwrite it")
         if "data" not in known:
             raise UserError(f"{folder / 'comparison.json'} is damaged: no data", remedy="--overwrite it")
+    for name, result in known["runs"].items():
+        for score in TASKS[plan.task].scores:
+            if not isinstance(result.get(score), int | float):
+                what = f"{folder / 'comparison.json'} is damaged: no number runs.{name}.{score}"
+                raise UserError(what, remedy="--overwrite it")
 
 
 def _replaced(folder: Path, plan: Plan) -> list[Path]:
@@ -150,4 +153,6 @@ def _planned(name: str, *plans: dict[str, Any]) -> bool:
 def _runs_in(folder: Path) -> list[Path]:
     if folder.is_symlink() or not folder.is_dir():
         return []
-    return sorted(path for path in folder.iterdir() if path.is_dir() and RUN.fullmatch(path.name))
+    kinds = "|".join(re.escape(kind) for task in TASKS.values() for kind in task.models)
+    ours = re.compile(rf"({kinds})-\d+")
+    return sorted(path for path in folder.iterdir() if path.is_dir() and ours.fullmatch(path.name))

@@ -17,7 +17,7 @@ _OPEN = ConfigDict(extra="allow")
 
 @with_config(_OPEN)
 class BlockLosses(TypedDict):
-    """Losses of the validation text, block by block (`measure.block_losses`)."""
+    """Losses of the validation set, block by block (`measure.block_losses`): their sums, and targets of each."""
 
     nats: list[Number]
     tokens: list[Number]
@@ -31,7 +31,7 @@ def _fitting(blocks: BlockLosses) -> BlockLosses:
 
 @with_config(_OPEN)
 class Memory(TypedDict):
-    """How far gradients reach (`measure.memory`); nothing where the text is too short to tell."""
+    """How far gradients reach (`Task.memory`); nothing where the data are too few to tell."""
 
     horizon: NotRequired[Number | None]
     lags: NotRequired[Count]
@@ -47,13 +47,12 @@ def _complete(memory: Memory) -> Memory:
 
 @with_config(_OPEN)
 class Result(TypedDict):
-    """Of one training: what seed and data decide."""
+    """Of one training: what seed and data decide; `Task.scores` and, where they are measured, memories beside it."""
 
     loss: Number
-    bits_per_character: Number
-    tokens: Count
+    tokens: Count  # targets learnt from
     learning_rate: Number
-    memory: Annotated[Memory, AfterValidator(_complete)]
+    memory: NotRequired[Annotated[Memory, AfterValidator(_complete)]]
     curve: list[tuple[Number, Number, Number | None]]  # step, tokens, loss
     training_curve: list[tuple[Number, Number | None]]  # tokens, loss
     blocks: Annotated[BlockLosses, AfterValidator(_fitting)]
@@ -66,15 +65,6 @@ class Trial(TypedDict):
     factor: Number
     learning_rate: Number
     loss: Number | None
-
-
-@with_config(_OPEN)
-class Data(TypedDict):
-    """What all were trained on."""
-
-    training_tokens: Count
-    validation_tokens: Count
-    vocabulary: Count
 
 
 @with_config(_OPEN)
@@ -96,7 +86,7 @@ class Known(TypedDict):
     trials: dict[str, list[Trial]]
     runs: dict[str, Result]
     parameters: NotRequired[dict[str, Count]]
-    data: NotRequired[Data]
+    data: NotRequired[dict[str, Count]]  # how much of everything there is
 
 
 @with_config(_OPEN)
@@ -105,7 +95,7 @@ class Clocked(TypedDict):
 
     seconds: Number
     training_tokens_per_second: Number
-    decoding_tokens_per_second: Number
+    decoding_tokens_per_second: NotRequired[Number]
     peak_megabytes: Number | None
     own_share: NotRequired[Number | None]
     others_share: NotRequired[Number | None]

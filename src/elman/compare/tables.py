@@ -2,63 +2,68 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Any
 
 from elman.compare.outcomes import Clock, Outcome, over, percent
+from elman.tasks.task import Task
 
-CLOCK_HEADINGS = (
-    "model", "seconds", "training tokens/s", "decoding tokens/s", "peak MB", "own CPU", "other work's CPU",
-)  # fmt: skip
-
-
-def result_headings(ranked: Sequence[Outcome]) -> list[str]:
-    """The interval's says what it is over."""
-    interval = f"95 % over {over(ranked[0].quality, len(ranked[0].losses))}"
-    return ["model", "nats a token", interval, "bits/char", "parameters", "tokens", "rate", "horizon", "gradient left"]
+Columns = dict[str, Callable[[Any], str]]
+"""The heading of each column of a table, and the cell of a row in it."""
 
 
-def result_rows(ranked: Sequence[Outcome]) -> list[list[str]]:
-    """What seed and data decide."""
-    return [
-        [
-            one.model,
-            f"{one.quality.middle:.4f}",
-            f"{one.quality.low:.4f} to {one.quality.high:.4f}",
-            f"{one.bits_per_character:.4f}",
-            f"{one.parameters:,}",
-            f"{one.tokens:,.0f}",
-            f"{one.learning_rate:g}",
-            one.reach,
-            one.remains,
-        ]
-        for one in ranked
-    ]
+def result_columns(ranked: Sequence[Outcome], task: Task) -> Columns:
+    """What seed and data decide. The interval's heading says what it is over; what was not measured has no column."""
+    columns: Columns = {
+        "model": lambda one: one.model,
+        task.loss_unit: lambda one: f"{one.quality.middle:.4f}",
+        f"95 % over {over(ranked[0].quality, len(ranked[0].losses), task)}": lambda one: (
+            f"{one.quality.low:.4f} to {one.quality.high:.4f}"
+        ),
+        **{heading: partial(_score, name) for name, heading in task.scores.items()},
+        "parameters": lambda one: f"{one.parameters:,}",
+        f"{task.target}s": lambda one: f"{one.targets:,.0f}",
+        "rate": lambda one: f"{one.learning_rate:g}",
+    }
+    if any(one.lags is not None for one in ranked):
+        columns |= {"horizon": lambda one: one.reach, "gradient left": lambda one: one.remains}
+    return columns
 
 
-def clock_rows(measured: Sequence[Clock]) -> list[list[str]]:
+def _score(name: str, one: Outcome) -> str:
+    return f"{one.scores[name]:.4f}"
+
+
+def clock_columns(measured: Sequence[Clock], task: Task) -> Columns:
     """What the clock says."""
-    return [
-        [
-            one.model,
-            f"{one.seconds:.1f}",
-            f"{one.training:,.0f}",
-            f"{one.decoding:,.0f}",
-            "–" if one.megabytes is None else f"{one.megabytes:,.0f}",
-            percent(one.own_share),
-            percent(one.others_share),
-        ]
-        for one in measured
-    ]
+    columns: Columns = {
+        "model": lambda one: one.model,
+        "seconds": lambda one: f"{one.seconds:.1f}",
+        f"training {task.target}s/s": lambda one: f"{one.training:,.0f}",
+        f"decoding {task.target}s/s": lambda one: f"{one.decoding:,.0f}",
+        "peak MB": lambda one: "–" if one.megabytes is None else f"{one.megabytes:,.0f}",
+        "own CPU": lambda one: percent(one.own_share),
+        "other work's CPU": lambda one: percent(one.others_share),
+    }
+    if any(one.decoding is None for one in measured):
+        del columns[f"decoding {task.target}s/s"]
+    return columns
 
 
-def aligned(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+def cells(columns: Columns, rows: Sequence[Any]) -> list[list[str]]:
+    """The rows of a table."""
+    return [[cell(row) for cell in columns.values()] for row in rows]
+
+
+def aligned(headings: Iterable[str], rows: Sequence[Sequence[str]]) -> list[str]:
     """A table for a terminal; the first column stands to the left.
 
     >>> aligned(("model", "n"), [("a", "10"), ("bc", "9")])
     ['model   n', 'a      10', 'bc      9']
     """
-    table = [headings, *rows]
-    widths = [max(len(row[column]) for row in table) for column in range(len(headings))]
+    table = [list(headings), *rows]
+    widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
     return [
         "  ".join([row[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True))])
         for row in table

@@ -11,12 +11,13 @@ import numpy as np
 
 from elman import runs
 from elman.compare import load
-from elman.compare.measure import block_losses, clock_curve, decoding_speed, learning_curve, memory, training_curve
+from elman.compare.measure import block_losses, clock_curve, learning_curve, training_curve
 from elman.compare.peak import Peak
 from elman.errors import UserError
 from elman.fitting import Prepared, prepare
 from elman.inspection.look import plain
 from elman.metrics.words import words
+from elman.tasks import TASKS
 from elman.tasks.configuration import Settings
 from elman.train.journal import Journal
 from elman.train.loop import Finished, Validated, fit
@@ -79,33 +80,33 @@ def measured_training(tree: dict[str, Any], folder: Path, stop: Callable[[], boo
     peak = Peak(tree["train"]["device"])
     finished, prepared = train(tree, folder, stop, report)
     megabytes = peak.megabytes()
-    corpus, counters = prepared.corpus, prepared.training.counters
+    task, corpus, counters = TASKS[prepared.settings.task], prepared.corpus, prepared.training.counters
     model = runs.load(folder).model
-    blocks = block_losses(model, corpus.valid, corpus.tokenizer.eod)
+    blocks = block_losses(task, model, corpus)
     if not np.isfinite(blocks.loss):
         what = f"the validation loss of {folder} is {words(blocks.loss)}: it cannot be compared"
         raise UserError(what, remedy="lower the learning rate (--set learning_rate=...), or leave the model out")
-    bits = blocks.loss / np.log(2) * len(corpus.valid) / max(corpus.valid.characters, 1)
     curve, clock = learning_curve(folder), clock_curve(folder)
     targets = {int(step): int(tokens) for step, tokens, _ in clock}
+    memory, decoding = task.memory(model, corpus), task.decoding_speed(model)
     result = {
         "loss": blocks.loss,
-        "bits_per_character": float(bits),
+        **task.score(model, corpus, blocks.loss),
         "steps": counters.step,
         "tokens": counters.targets,
         "skipped": counters.skipped,
         "learning_rate": tree["train"]["learning_rate"],
-        "memory": plain(memory(model, corpus.valid, corpus.tokenizer.eod)),
+        **({} if memory is None else {"memory": plain(memory)}),
         "curve": [[step, targets[int(step)], loss] for step, loss in curve if int(step) in targets],
         "training_curve": plain(training_curve(folder)),
-        "blocks": {"nats": np.round(blocks.nats, 4).tolist(), "tokens": blocks.tokens.tolist()},
+        "blocks": {"nats": np.round(blocks.losses, 4).tolist(), "tokens": blocks.targets.tolist()},
     }
     trained = clock[-1] if clock else [0.0, 0.0, finished.seconds]
     busy = load.total(folder / LOAD)
     timing = {
         "seconds": finished.seconds,
         "training_tokens_per_second": trained[1] / max(trained[2], 1e-9),
-        "decoding_tokens_per_second": decoding_speed(model),
+        **({} if decoding is None else {"decoding_tokens_per_second": decoding}),
         "peak_megabytes": megabytes,
         **(busy.shares if busy else {"own_share": None, "others_share": None}),
         "curve": clock,

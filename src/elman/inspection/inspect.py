@@ -86,7 +86,11 @@ def _inspection(observed: Observed, found: dict[str, Part], seconds: float) -> I
     report = Report(
         f"{observed.path.resolve().name}, looked at closely",
         f"What was looked at: its {', '.join(found)}.",
-        [("model", _sizes(config)), ("parameters", f"{count:,}"), *observed.facts],
+        [
+            ("model", ", ".join(filter(None, (config.get("model", "a model"), shape(config))))),
+            ("parameters", f"{count:,}"),
+            *observed.facts,
+        ],
         [part.section for part in found.values()],
         f"Made by elman {__version__} in {seconds:.0f} seconds.",
     )
@@ -95,10 +99,9 @@ def _inspection(observed: Observed, found: dict[str, Part], seconds: float) -> I
     return Inspection(report, plain(numbers), [line for part in found.values() for line in part.lines])
 
 
-def _sizes(config: Mapping[str, Any]) -> str:
-    """Such as "lstm, 2 × 64 units"; the kind alone where a model has no such sizes."""
+def shape(config: Mapping[str, Any]) -> str:
+    """Such as "2 × 64 units"; empty where a model has no such sizes."""
     depth = config.get("num_layers") or "+".join(
         str(config[n]) for n in ("encoder_layers", "decoder_layers") if n in config
     )
-    shape = f", {depth} × {config['hidden_size']} units" if depth and "hidden_size" in config else ""
-    return f"{config.get('model', 'a model')}{shape}"
+    return f"{depth} × {config['hidden_size']} units" if depth and "hidden_size" in config else ""

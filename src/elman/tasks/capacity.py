@@ -15,6 +15,12 @@ from elman.train.settings import Optimization
 NUMBERS = {"adamw": 4, "muon": 3, "sgd": 2, "ntasgd": 2}
 
 
+def count_parameters(build: Callable[[], nn.Module]) -> int:
+    """Of the model that `build` makes; nothing is allocated."""
+    with torch.device("meta"):
+        return sum(parameter.numel() for parameter in build().parameters())
+
+
 def check_memory(build: Callable[[], nn.Module], train: Optimization) -> None:
     """See that a model and what its training keeps of each parameter fit into the memory; `build` allocates nothing.
 
@@ -23,8 +29,7 @@ def check_memory(build: Callable[[], nn.Module], train: Optimization) -> None:
     available = environment.memory(train.device)
     if available is None:
         return
-    with torch.device("meta"):
-        parameters = sum(parameter.numel() for parameter in build().parameters())
+    parameters = count_parameters(build)
     needed = 4 * NUMBERS[train.optimizer] * parameters
     if needed > available:
         words = environment.bytes_in_words

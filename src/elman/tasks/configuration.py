@@ -25,6 +25,7 @@ from elman.train.settings import Section
 
 S = TypeVar("S", bound=Section)
 
+DEFAULT_TASK = "language-modelling"
 # What has an argument of its own, or follows from it.
 NOT_SETTABLE = {"source", "target", "valid_target", "fingerprint"}
 # What is no setting, and where it is instead.
@@ -49,8 +50,8 @@ OPTIONS = {
 class Settings(Section):
     """All that defines a run."""
 
-    task: str = "language-modelling"
-    kind: str = "lstm"
+    task: str
+    kind: str
     budget: Budget
     # Each a section of the class that the task has for it, and for the kind of model.
     data: Any
@@ -64,8 +65,29 @@ class Settings(Section):
 
 def sections(task: Task, kind: str) -> dict[str, type[Section]]:
     """The sections of a task's settings for a kind of model; an unknown kind has those of the first."""
-    model = task.models.get(kind, next(iter(task.models.values())))
-    return {"data": task.data, "model": model, "train": task.train}
+    return {"data": task.data, "model": task.models.get(kind, task.models[first_kind(task)]), "train": task.train}
+
+
+def find_task(name: Any) -> Task:
+    """A task by its name. Raises `UserError` where there is none."""
+    if name not in TASKS:
+        raise UserError(f"task: none called {name!r}", remedy=nearest(called(str(name)), TASKS), exit_code=2)
+    return TASKS[name]
+
+
+def called(word: str) -> str:
+    """The name of the task that other tools call by a word, or the word itself.
+
+    >>> called("seq2seq"), called("painting")
+    ('translation', 'painting')
+    """
+    plain = word.lower().replace("-", "_")
+    return next((task.name for task in TASKS.values() if plain in task.synonyms.split()), word)
+
+
+def first_kind(task: Task) -> str:
+    """The kind of model where nobody says one."""
+    return next(iter(task.models))
 
 
 def build(tree: dict[str, Any]) -> Settings:
@@ -75,12 +97,11 @@ def build(tree: dict[str, Any]) -> Settings:
         UserError: an unknown kind of model, an unknown key (with the nearest known one), a value out of range.
     """
     tree = dict(tree)
-    task, kind = tree.setdefault("task", "language-modelling"), tree.setdefault("kind", "lstm")
-    if task not in TASKS:
-        raise UserError(f"task: none called {task!r}", remedy=nearest(str(task), TASKS), exit_code=2)
-    if kind not in TASKS[task].models:
+    task = find_task(tree.setdefault("task", DEFAULT_TASK))
+    kind = tree.setdefault("kind", first_kind(task))
+    if kind not in task.models:
         raise UserError(f"model: no kind called {kind!r}", remedy=_kind_remedy(str(kind), task), exit_code=2)
-    known = sections(TASKS[task], kind)
+    known = sections(task, kind)
     try:
         for name, section in known.items():
             values = tree.get(name) or {}
@@ -90,7 +111,7 @@ def build(tree: dict[str, Any]) -> Settings:
             tree[name] = section(**values)
         return Settings(**tree)
     except ValidationError as error:
-        raise _told(error, TASKS[task], known) from None
+        raise _told(error, task, known) from None
 
 
 def make_section(section: type[S], values: Mapping[str, Any]) -> S:
@@ -108,8 +129,8 @@ def set_values(tree: dict[str, Any], assignments: Iterable[str]) -> dict[str, An
     {'kind': 'gru', 'model': {'hidden_size': 64}, 'train': {'clip': 'none'}}
     """
     tree = {name: dict(value) if isinstance(value, dict) else value for name, value in tree.items()}
-    kind = tree.get("kind", "lstm")
-    task = TASKS.get(tree.get("task", ""), TASKS["language-modelling"])
+    task = TASKS.get(tree.get("task", ""), TASKS[DEFAULT_TASK])
+    kind = tree.get("kind", first_kind(task))
     here = sections(task, kind)
     fields = ((key, name) for name, section in here.items() for key in section.model_fields)
     places = {key: name for key, name in fields if key not in NOT_SETTABLE}
@@ -191,11 +212,12 @@ def _told(error: ValidationError, task: Task | None, known: Mapping[str, type[Se
     return UserError(names[0], expected=_lower(message), got=got, remedy=remedy, exit_code=2)
 
 
-def _kind_remedy(kind: str, task: str) -> str:
+def _kind_remedy(kind: str, task: Task) -> str:
     """Of an unknown kind of model, which may be the name of a task."""
-    models = TASKS[task].models
-    meant = [] if suggestion(kind, models) else synonyms(kind, TASKS.keys() - {task})
-    return f"it is --task {meant[0]}, with --model {', '.join(models)}" if meant else nearest(kind, models)
+    other = called(kind)
+    if other in TASKS and other != task.name and not suggestion(kind, task.models):
+        return f"it is --task {other}, with --model {', '.join(task.models)}"
+    return nearest(kind, task.models)
 
 
 def _remedy(key: str, task: Task, sections: Mapping[str, type[Section]], otherwise: str) -> str:

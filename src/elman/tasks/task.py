@@ -134,8 +134,16 @@ class Task(ABC):
     name: ClassVar[str]
     title: ClassVar[str]
     """What a run of the task is called: "a language model"."""
+    synonyms: ClassVar[str] = ""
+    """What other tools call the task: words with spaces between."""
+    reads: ClassVar[str]
+    """What its data may be, for the help of commands: a sentence."""
     target: ClassVar[str] = "token"
     """What a loss is a mean over."""
+    unit: ClassVar[str] = "nats"
+    """In what a loss is counted."""
+    sample: ClassVar[tuple[str, str]] = ("this", "text")
+    """What data to validate on are called."""
     data: ClassVar[type[Section]]
     """Settings of the data; `source`, `valid` and `fingerprint` are among them."""
     places: ClassVar[Mapping[str, Sequence[str]]] = {"source": (), "valid": ()}
@@ -148,6 +156,14 @@ class Task(ABC):
     """The commands that use a run of this task beside `inspect`, with the options that each takes for it."""
     codec_names: ClassVar[Sequence[str]] = ()
     """Files of a model's folder, beside its weights and its configuration."""
+    parts: ClassVar[Sequence[str]] = ()
+    """The names of `looks`, for who must not import them."""
+    batch: ClassVar[Sequence[str]]
+    """Settings of the training whose product is about how many targets a batch has."""
+    size: ClassVar[str] = "hidden_size"
+    """The setting of a model that a comparison changes until the model has as many parameters as the others."""
+    scores: ClassVar[Mapping[str, str]] = {}
+    """What a comparison shows of a model beside its loss, by name, with the heading of each in a table."""
 
     # Data
 
@@ -247,27 +263,53 @@ class Task(ABC):
 
     @abstractmethod
     def block_losses(self, model: Any, corpus: Any) -> tuple[Floats, Floats]:
-        """Nats (K,) of blocks of the validation set, in its order, and how many targets each has."""
+        """Losses (K,) of blocks of the validation set, in its order, summed over the targets (K,) of each."""
+
+    @abstractmethod
+    def counts(self, corpus: Any) -> dict[str, int]:
+        """How much of everything there is in the data, by name."""
 
     @abstractmethod
     def training_targets(self, corpus: Any) -> int:
         """How many targets an epoch has."""
 
-    @abstractmethod
-    def batch_targets(self, settings: Settings) -> int:
-        """About how many targets an optimiser step has."""
-
-    @abstractmethod
     def operations(self, settings: Settings, corpus: Any) -> float:
-        """Floating-point operations to train on one target."""
+        """Floating-point operations to train on one target: two forward and four backward for each parameter."""
+        from elman.tasks.capacity import count_parameters
 
-    def memory(self, model: Any, corpus: Any) -> Any:
-        """How far back the model's memory reaches: (lags, low, median, high); None where that is not measured."""
+        return 6.0 * count_parameters(lambda: self.build(self.model_config(settings, corpus)))
+
+    def as_measured(self, settings: Settings, measured: Settings) -> Settings:
+        """Settings with those of `measured` that `choose` makes from the speed of the machine."""
+        return settings
+
+    def padded(self, settings: Settings, missing: int) -> Settings:
+        """Settings of about `missing` more parameters, where `size` goes in steps too large to come near them."""
+        return settings
+
+    def score(self, model: Any, corpus: Any, loss: float) -> dict[str, float]:
+        """The `scores` of a model with this loss on the validation set."""
+        return {}
+
+    def memory(self, model: Any, corpus: Any) -> dict[str, Any] | None:
+        """How far gradients reach back: the numbers of `lens.Decay`, how many `lags`, the median `gradient` at each.
+
+        Empty where the validation set is too short to tell; None where the task does not measure it.
+        """
+        return None
+
+    def attention_window(self, model: Section) -> tuple[int, int] | None:
+        """How many steps attention sees in a layer, and in how many layers; None where there is no bound."""
         return None
 
     def decoding_speed(self, model: Any) -> float | None:
         """Targets a second, written one after the other; None where nothing is written."""
         return None
+
+    @property
+    def loss_unit(self) -> str:
+        """Such as "nats a token"."""
+        return f"{self.unit} a {self.target}"
 
     def options_of(self, command: str, given: Mapping[str, Any], run: str | Path) -> Any:
         """The options of a command, from those that were given by name.
@@ -300,6 +342,14 @@ def _fields(task: Task, command: str) -> Mapping[str, Any]:
 def fill(section: S, asked: Section, **values: Any) -> S:
     """A section with these values, except where something was asked for."""
     return section.model_copy(update={key: v for key, v in values.items() if key not in asked.model_fields_set})
+
+
+def widened(settings: Settings, missing: int, layers: int) -> Settings:
+    """Settings of a Transformer of so many layers whose inner size makes up for about `missing` parameters."""
+    model = settings.model
+    inner = model.feedforward_size or 4 * model.hidden_size
+    more = round(missing / (layers * (2 * model.hidden_size + 1)))
+    return settings.model_copy(update={"model": fill(model, Section(), feedforward_size=max(1, inner + more))})
 
 
 def fitting_tokenizer(path: Path, vocab_size: int) -> Tokenizer:

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from elman.errors import UserError
 from elman.tasks.language_modelling.settings import EvaluationOptions, TextSettings, TextTraining, WritingOptions
-from elman.tasks.task import Choice, Evaluation, Progress, Say, Sources, Task, Trained, Writing, fitting_tokenizer
+from elman.tasks.task import (
+    Choice,
+    Evaluation,
+    Progress,
+    Say,
+    Sources,
+    Task,
+    Trained,
+    Writing,
+    fitting_tokenizer,
+    widened,
+)
 from elman.train.settings import LSTMSettings, RecurrentSettings, Section, TransformerSettings
 
 if TYPE_CHECKING:
@@ -25,6 +37,8 @@ class LanguageModelling(Task):
 
     name = "language-modelling"
     title = "a language model"
+    synonyms = "lm language_model char_lm text generation generate"
+    reads = "A text, a folder, JSON lines (.gz, .zst), or python-stdlib."
     data = TextSettings
     models: ClassVar[Mapping[str, type[Section]]] = {
         "lstm": LSTMSettings,
@@ -34,6 +48,9 @@ class LanguageModelling(Task):
     train = TextTraining
     options: ClassVar[Mapping[str, type[Section]]] = {"evaluate": EvaluationOptions, "generate": WritingOptions}
     codec_names = ("tokenizer",)
+    parts = ("gradients", "gates", "memory", "attention", "truncation", "clipping")
+    batch = ("lanes", "k1")
+    scores: ClassVar[Mapping[str, str]] = {"bits_per_character": "bits/char"}
 
     def recognises(self, data: Sources, valid: Sources) -> bool:
         """Any text; what looks like something else is refused."""
@@ -171,17 +188,59 @@ class LanguageModelling(Task):
 
         return block_losses(model, corpus.valid, corpus.tokenizer.eod)
 
+    def counts(self, corpus: Corpus) -> dict[str, int]:
+        """Tokens."""
+        vocabulary = corpus.tokenizer.vocab_size
+        return {
+            "training_tokens": len(corpus.train),
+            "validation_tokens": len(corpus.valid),
+            "vocabulary": vocabulary,
+        }
+
     def training_targets(self, corpus: Corpus) -> int:
         """The tokens of the training part."""
         return len(corpus.train)
-
-    def batch_targets(self, settings: Settings) -> int:
-        """Every lane's stretch, and as many as are accumulated."""
-        train = settings.train
-        return int(train.lanes * train.k1 * train.accumulate)
 
     def operations(self, settings: Settings, corpus: Corpus) -> float:
         """Two forward and four backward for each weight that a token uses."""
         from elman.tasks.language_modelling import sizing
 
         return sizing.operations(settings, corpus.tokenizer.vocab_size)
+
+    def as_measured(self, settings: Settings, measured: Settings) -> Settings:
+        """With its precision, and the dropouts, which follow from how often the text is read."""
+        dropouts = {name: value for name, value in measured.model if name.startswith("dropout")}
+        return settings.model_copy(
+            update={
+                "train": settings.train.model_copy(update={"precision": measured.train.precision}),
+                "model": settings.model.model_copy(update=dropouts),
+            }
+        )
+
+    def padded(self, settings: Settings, missing: int) -> Settings:
+        """A Transformer's, by its inner size."""
+        model = settings.model
+        return widened(settings, missing, model.num_layers) if isinstance(model, TransformerSettings) else settings
+
+    def score(self, model: LanguageModel, corpus: Corpus, loss: float) -> dict[str, float]:
+        """Bits a character."""
+        tokens, characters = len(corpus.valid), corpus.valid.characters
+        return {"bits_per_character": loss / math.log(2) * tokens / max(characters, 1)}
+
+    def memory(self, model: LanguageModel, corpus: Corpus) -> dict[str, Any]:
+        """In windows of the validation text."""
+        from elman.tasks.language_modelling.measure import memory
+
+        return memory(model, corpus.valid, corpus.tokenizer.eod)
+
+    def attention_window(self, model: Section) -> tuple[int, int] | None:
+        """A Transformer's, where it has one."""
+        if isinstance(model, TransformerSettings) and model.window is not None:
+            return model.window, model.num_layers
+        return None
+
+    def decoding_speed(self, model: LanguageModel) -> float:
+        """Of the most probable token each."""
+        from elman.tasks.language_modelling.measure import decoding_speed
+
+        return decoding_speed(model)

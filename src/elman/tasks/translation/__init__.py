@@ -7,7 +7,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from elman.errors import UserError
-from elman.tasks.task import Answer, Choice, Evaluation, Progress, Say, Sources, Task, Trained, fitting_tokenizer
+from elman.tasks.task import (
+    Answer,
+    Choice,
+    Evaluation,
+    Progress,
+    Say,
+    Sources,
+    Task,
+    Trained,
+    fitting_tokenizer,
+    widened,
+)
 from elman.tasks.translation.settings import Decoding, PairSettings, PairTraining, PredictionOptions
 from elman.train.settings import RecurrentTranslatorSettings, Section, TransformerTranslatorSettings
 
@@ -27,6 +38,12 @@ class Translation(Task):
 
     name = "translation"
     title = "a translation run"
+    synonyms = "seq2seq encoder_decoder nmt mt pairs translate translator"
+    reads = (
+        "Pairs to translate: two files line by line, a .tsv, JSON lines with source and target, or a named source such "
+        "as numbers-en."
+    )
+    sample = ("these", "pairs")
     data = PairSettings
     places: ClassVar[Mapping[str, Sequence[str]]] = {"source": ("target",), "valid": ("valid_target",)}
     models: ClassVar[Mapping[str, type[Section]]] = {
@@ -35,6 +52,8 @@ class Translation(Task):
     }
     train = PairTraining
     options: ClassVar[Mapping[str, type[Section]]] = {"evaluate": Decoding, "predict": PredictionOptions}
+    parts = ("alignments", "source", "heads", "clipping")
+    batch = ("batch_tokens",)
 
     def recognises(self, data: Sources, valid: Sources) -> bool:
         """Two files, columns of two, JSON lines of pairs, a named source of pairs."""
@@ -156,25 +175,37 @@ class Translation(Task):
         return open_pairs(run, data)
 
     def block_losses(self, model: EncoderDecoder, corpus: ParallelCorpus) -> tuple[Floats, Floats]:
-        """In blocks of one batch of pairs."""
+        """Pair by pair."""
         from elman.tasks.translation.objective import block_losses
 
         return block_losses(model, corpus)
+
+    def counts(self, corpus: ParallelCorpus) -> dict[str, int]:
+        """Pairs, and different tokens."""
+        return {
+            "training_pairs": len(corpus.train),
+            "validation_pairs": len(corpus.valid),
+            "source_vocabulary": corpus.source_tokenizer.vocab_size,
+            "target_vocabulary": corpus.target_tokenizer.vocab_size,
+        }
 
     def training_targets(self, corpus: ParallelCorpus) -> int:
         """The target tokens of an epoch, `<eod>` among them."""
         first = corpus.train.epoch(0)
         return int(first.target_lengths.sum()) + len(first)
 
-    def batch_targets(self, settings: Settings) -> int:
-        """At most: a batch is filled by its longer side, padding included."""
-        return int(settings.train.batch_tokens * settings.train.accumulate)
-
     def operations(self, settings: Settings, corpus: ParallelCorpus) -> float:
         """Two forward and four backward for each parameter; embeddings, which are looked up, left out."""
         from elman.tasks.translation import sizing
 
         return sizing.operations(self.build, self.model_config(settings, corpus))
+
+    def padded(self, settings: Settings, missing: int) -> Settings:
+        """A Transformer's, by its inner size."""
+        model = settings.model
+        if not isinstance(model, TransformerTranslatorSettings):
+            return settings
+        return widened(settings, missing, model.encoder_layers + model.decoder_layers)
 
 
 def files_of(data: PairSettings) -> list[str]:

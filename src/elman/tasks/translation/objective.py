@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -120,30 +120,35 @@ def evaluate(model: EncoderDecoder, part: PairPart, eods: tuple[int, int]) -> di
     Returns:
         `loss` in nats a token, `perplexity`, `accuracy`: how many of 100 tokens were the most probable one, `tokens`.
     """
-    nats, right, counts = (sum(column) for column in zip(*_by_batch(model, part, eods), strict=True))
+    parts = zip(*_by_batch(model, part, eods), strict=True)
+    _, nats, counts, right = (float(np.concatenate(column).sum()) for column in parts)
     loss = nats / counts
-    return {"loss": loss, "perplexity": perplexity(loss), "accuracy": 100 * right / counts, "tokens": counts}
+    return {"loss": loss, "perplexity": perplexity(loss), "accuracy": 100 * right / counts, "tokens": int(counts)}
 
 
 def block_losses(model: EncoderDecoder, corpus: ParallelCorpus) -> tuple[Floats, Floats]:
-    """Nats (K,) of the validation pairs, a batch of pairs of like length each, and how many tokens each has."""
+    """Nats (K,) of every validation pair, and how many tokens its target has."""
     eods = corpus.source_tokenizer.eod, corpus.target_tokenizer.eod
-    nats, _, counts = zip(*_by_batch(model, corpus.valid, cast(tuple[int, int], eods)), strict=True)
-    return np.array(nats, np.float64), np.array(counts, np.float64)
+    parts = zip(*_by_batch(model, corpus.valid, cast(tuple[int, int], eods)), strict=True)
+    rows, nats, counts, _ = (np.concatenate(column) for column in parts)
+    order = np.argsort(rows)
+    return nats[order], counts[order]
 
 
 @torch.no_grad()
-def _by_batch(model: EncoderDecoder, part: PairPart, eods: tuple[int, int]) -> Iterator[tuple[float, int, int]]:
-    """Of each batch its nats, how many tokens were the most probable one, and how many there are."""
+def _by_batch(model: EncoderDecoder, part: PairPart, eods: tuple[int, int]) -> Iterator[tuple[Any, ...]]:
+    """Of each batch its rows (B,) in the part, and of each row the nats, the tokens, and those that were foretold."""
     device = next(model.parameters()).device
-    for _, pairs in evaluation_batches(part, EVALUATION_TOKENS, *eods):
+    for rows, pairs in evaluation_batches(part, EVALUATION_TOKENS, *eods):
         batch: PairBatch = pairs.to(device)
         hidden, _ = model.read(batch.inputs, model.encode(batch.source, batch.source_lengths))
-        counted = batch.targets != NOT_COUNTED
+        counted = batch.targets != NOT_COUNTED  # (B, T)
         logits, wanted = model.output(hidden[counted]), batch.targets[counted]  # (N, V), (N,)
         exact = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        nats = F.cross_entropy(exact, wanted, reduction="sum").double().item()
-        yield nats, int((logits.argmax(-1) == wanted).sum()), wanted.numel()
+        nats = torch.zeros(counted.shape, dtype=torch.float64, device=device)
+        nats[counted] = F.cross_entropy(exact, wanted, reduction="none").double()
+        right = counted.masked_scatter(counted, logits.argmax(-1) == wanted)
+        yield rows, *(found.double().sum(1).cpu().numpy() for found in (nats, counted, right))
 
 
 @torch.no_grad()

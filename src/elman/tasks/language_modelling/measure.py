@@ -1,0 +1,56 @@
+"""What a comparison measures of a language model beside its loss: how far its gradients reach, how fast it writes."""
+
+from __future__ import annotations
+
+import time
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from elman.data.lanes import resets_of
+from elman.data.tokenfile import Tokens
+from elman.decode.generate import generate
+from elman.lens import gradient_flow
+from elman.models import LanguageModel
+
+LAGS, PAST, ROWS = 128, 64, 16  # of the windows in which gradients are looked at
+PROMPT, WRITTEN, REPEATS = 32, 128, 3
+
+
+def memory(model: LanguageModel, tokens: Tokens, eod: int | None) -> dict[str, Any]:
+    """How the gradient of a loss by the inputs falls with the lag: what `lens.fit_decay` finds, and the median itself.
+
+    Fewer lags are looked at where the text is short, none (an empty dict) where it is very short.
+    """
+    steps = min(PAST + LAGS, (len(tokens) - 1) // 2)
+    past = steps * PAST // (PAST + LAGS)
+    if steps - past < 2:
+        return {}
+    starts = np.unique(np.linspace(0, len(tokens) - 1 - steps, ROWS).astype(int))
+    windows = torch.from_numpy(np.asarray(tokens)[starts[:, None] + np.arange(steps + 1)].astype(np.int64))
+    windows = windows.to(next(model.parameters()).device)
+    before, inputs = windows[:, :past], windows[:, past:-1]
+    with torch.no_grad():
+        _, state = model.read(before, resets=resets_of(before, eod))
+    flow = gradient_flow(model, inputs, windows[:, -1], state, resets=resets_of(inputs, eod)).input
+    return flow.decay.numbers | {"lags": int(flow.lags[-1]), "gradient": flow.quantile(0.5)}
+
+
+def decoding_speed(model: LanguageModel) -> float:
+    """Tokens a second, one text at a time, the most probable token each; the best of a few times."""
+    best = 0.0
+    for _ in range(REPEATS):
+        writing = generate(model, [0] * PROMPT, _most_probable)
+        next(writing)
+        begun = time.perf_counter()
+        for _ in islice(writing, WRITTEN):
+            pass
+        best = max(best, WRITTEN / (time.perf_counter() - begun))
+    return best
+
+
+def _most_probable(logits: Tensor) -> Tensor:
+    return logits.argmax(-1)

@@ -35,7 +35,7 @@ BELOW: dict[str, set[str]] = {
     "environment": GROUND | {"kernels"},
     "bench": GROUND | {"kernels", "nn", "environment"},
     "runs": GROUND | {"kernels", "nn", "models", "data"},
-    "run_folders": {"errors", "atomic", "locking"},
+    "run_folders": {"errors", "atomic", "locking", "tasks"},
     "lens": GROUND | {"kernels", "nn", "models", "train"},
     "report": set(),
     "inspection": GROUND

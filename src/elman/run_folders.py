@@ -10,10 +10,11 @@ from pathlib import Path
 
 from elman import atomic, locking
 from elman.errors import UserError
+from elman.tasks import TASKS
 
 FILES = ("config.yaml", "env.json", "metrics.jsonl", "timing.jsonl", "load.jsonl", "report.html")
 FOLDERS = {  # and the names of the files in them
-    "model": ("config.json", "model.safetensors", "README.md", "*tokenizer.json"),
+    "model": ("config.json", "model.safetensors", "README.md"),  # and the codecs of the tasks
     "checkpoints": ("step-*.safetensors",),
     "cache": ("*.bin", "*.json", "valid.jsonl"),
 }
@@ -31,7 +32,8 @@ def contents(folder: Path) -> Iterator[Path]:
         if (folder / name).is_symlink():
             yield folder / name
         else:
-            for pattern in patterns:
+            codecs = [f"{codec}.json" for task in TASKS.values() for codec in task.codec_names if name == "model"]
+            for pattern in (*patterns, *codecs):
                 yield from sorted((folder / name).glob(pattern))
                 yield from sorted((folder / name).glob(atomic.temporary(pattern)))
 

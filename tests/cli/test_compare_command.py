@@ -19,11 +19,12 @@ from elman.compare.drawing import html
 from elman.compare.outcomes import outcomes
 from elman.compare.plan import Plan
 from elman.compare.store import Store
-from elman.compare.tables import result_headings, result_rows
+from elman.compare.tables import cells, result_columns
 from elman.compare.training import Stopped
 from elman.lens import fit_decay
 from elman.lens.decay import WORDS
 from elman.report.figure import number
+from elman.tasks import TASKS
 from elman.train.schedule import Budget
 
 SMALL = ["--models", "gru,elman", "--steps", "6", "--parameters", "5000", "--set", "lanes=4", "--set", "k1=8"]
@@ -67,18 +68,20 @@ def test_everything_is_there(compared: Path) -> None:
 def test_the_table_says_what_is_left_of_the_gradient_far_back(compared: Path) -> None:
     """The median over the seeds of the shares, at the last lag that was looked at."""
     known = json.loads((compared / "comparison.json").read_text())
-    plan = Plan(data="", models=("gru", "elman"), budget=Budget(6, "steps"), seeds=2)
-    for one, row in zip(ranked := outcomes(plan, known), result_rows(ranked), strict=True):
+    plan = Plan(data=("",), models=("gru", "elman"), budget=Budget(6, "steps"), seeds=2)
+    ranked = outcomes(plan, known)
+    columns = result_columns(ranked, TASKS[plan.task])
+    for one, row in zip(ranked, cells(columns, ranked), strict=True):
         gradients = [np.array(known["runs"][f"{one.model}-{seed}"]["memory"]["gradient"]) for seed in (1, 2)]
         lag = len(gradients[0]) - 1
         share = np.median([gradient[-1] / gradient[0] for gradient in gradients])
         assert one.left[str(lag)] == pytest.approx(share)
-        assert row[result_headings(ranked).index("gradient left")] == f"{number(share)} at {lag}"
+        assert row[list(columns).index("gradient left")] == f"{number(share)} at {lag}"
 
 
 def test_a_bounded_window_of_attention_is_marked(compared: Path) -> None:
     known, timing = (json.loads((compared / f"{name}.json").read_text()) for name in ("comparison", "timing"))
-    plan = Plan(data="", models=("gru", "elman"), budget=Budget(6, "steps"), seeds=2)
+    plan = Plan(data=("",), models=("gru", "elman"), budget=Budget(6, "steps"), seeds=2)
     assert "steps back in each layer" not in html(plan, Store(compared, known, timing))
     known["settings"]["gru"] |= {"kind": "transformer", "model": {"window": 8, "num_layers": 2}}
     page = html(plan, Store(compared, known, timing))
@@ -98,7 +101,7 @@ def test_the_same_seed_gives_the_same_table(
 
 def test_an_interrupted_comparison_ends_as_if_it_had_not_been(compared: Path, plain_text: Path, tmp_path: Path) -> None:
     plan = Plan(
-        str(plain_text), ("gru", "elman"), budget=Budget(6, "steps"), parameters=5000, seeds=2,
+        (str(plain_text),), ("gru", "elman"), budget=Budget(6, "steps"), parameters=5000, seeds=2,
         settings=("lanes=4", "k1=8"),
     )  # fmt: skip
     folder, asked = tmp_path / "comparison", 0
@@ -250,3 +253,65 @@ def test_a_deeply_nested_comparison_is_told_of(compared: Path, plain_text: Path,
     folder = shutil.copytree(compared, tmp_path / "comparison")
     (folder / "comparison.json").write_text('{"plan": ' + '{"a":' * 99999)
     assert "is damaged" in fails(["compare", plain_text, "-o", folder, "--resume", *SMALL], 1)
+
+
+PAIRS = [
+    "--models", "gru,elman", "--steps", "4", "--parameters", "9000", "--set", "batch_tokens=64",
+    "--set", "embedding_size=8", "--set", "validation_sentences=0",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def pair_files(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Sources and targets, to learn from and to validate on."""
+    folder, random = tmp_path_factory.mktemp("pairs"), np.random.default_rng(4)
+    files = []
+    for part, count in (("train", 60), ("valid", 25)):
+        words = ["".join(random.choice(list("abc"), 4)) for _ in range(count)]
+        for side, lines in (("source", words), ("target", [word[::-1] for word in words])):
+            files.append(str(folder / f"{part}.{side}"))
+            Path(files[-1]).write_text("".join(f"{line}\n" for line in lines))
+    return files
+
+
+def test_pairs_are_compared_as_texts_are(
+    pair_files: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sources, targets, valid, valid_targets = pair_files
+    arguments = ["compare", sources, targets, "--valid", valid, valid_targets, *PAIRS, "-o", str(tmp_path / "c")]
+    assert command([*arguments, "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    known = json.loads((tmp_path / "c" / "comparison.json").read_text())
+    assert known["data"] == {
+        "training_pairs": 60, "validation_pairs": 25, "source_vocabulary": 5, "target_vocabulary": 5
+    }  # fmt: skip
+    assert all(abs(count - 9000) <= 180 for count in known["parameters"].values())
+    for result in known["runs"].values():
+        assert result["blocks"]["tokens"] == [5.0] * 25  # a block is a pair: four letters and its end
+        assert result["loss"] == pytest.approx(min(loss for _, _, loss in result["curve"]), rel=1e-5)
+        assert "memory" not in result
+        assert "bits_per_character" not in result
+    assert {one["interval_over"] for one in [*report["models"], *report["verdicts"]]} == {"pairs"}
+    assert not {"horizon", "left", "bits_per_character"} & report["models"][0].keys()
+    assert "decoding" not in report["timing"][0]
+    page = (tmp_path / "c" / "report.html").read_text()
+    assert "Loss on the validation pairs" in page
+    assert "Decoding speed" not in page
+    assert "How far a loss reaches back" not in page
+
+    assert command([*arguments, "--resume", "--seeds", "2"]) == 0
+    out = capsys.readouterr().out
+    assert "bits/char" not in out
+    assert "95 % over 2 seeds" in out
+    assert command([*arguments, "--resume", "--seeds", "2", "--task", "language-modelling"]) == 2
+
+
+def test_an_older_comparison_goes_on(compared: Path, plain_text: Path, tmp_path: Path) -> None:
+    """Before pairs were compared, a plan named one text, and no task."""
+    folder = shutil.copytree(compared, tmp_path / "comparison")
+    known = json.loads((folder / "comparison.json").read_text())
+    del known["plan"]["task"]
+    known["plan"] |= {"data": str(plain_text), "valid": None}
+    (folder / "comparison.json").write_text(json.dumps(known))
+    assert command(["compare", str(plain_text), "-o", str(folder), "--seeds", "2", *SMALL, "--resume"]) == 0
+    assert (folder / "comparison.json").read_bytes() == (compared / "comparison.json").read_bytes()

@@ -12,11 +12,9 @@ import pytest
 from elman.bench import CELLS, CLOCKS, DTYPES, PASSES, SHAPES
 from elman.cli import completion
 from elman.data.endless import NAMED_PAIRS
-from elman.inspection import LOOKS as PARTS
 from elman.kernels import BACKENDS
 from elman.lab.catalogue import EXPERIMENTS
 from elman.tasks.configuration import TASKS
-from elman.tasks.translation.looks import LOOKS as PARTS_OF_TRANSLATION
 
 ELMAN = "import sys; sys.argv = ['elman']; from elman.cli import main; main()"
 
@@ -65,6 +63,8 @@ def folder(tmp_path: Path) -> Path:
         ("elman train x --model=l", ["lstm"]),
         ("elman train x --task tr", ["translation"]),
         ("elman train x --tokenizer b", ["byte", "bpe"]),
+        ("elman train dates --tokenizer a", ["auto"]),
+        ("elman inspect mine --parts al", ["alignments"]),
         ("elman train n", [*(name for name in NAMED_PAIRS if name[0] == "n"), "notes.txt", "numbers of mine/"]),
         ("elman train python", ["python-stdlib"]),
         ("elman train not", []),  # the shell completes files
@@ -117,6 +117,7 @@ def test_what_is_listed_is_what_there_is() -> None:
     assert set(completion.DTYPES) == set(DTYPES)
     assert set(completion.CLOCKS) == set(CLOCKS)
     assert set(completion.BACKENDS) == set(BACKENDS)
-    assert set(completion.PARTS) == {*PARTS, *PARTS_OF_TRANSLATION}
+    for task in TASKS.values():
+        assert tuple(task.parts) == tuple(task.looks)
     assert tuple(EXPERIMENTS) == completion.EXPERIMENTS
     assert {kind for task in TASKS.values() for kind in task.models} == set(completion.models())

@@ -65,14 +65,10 @@ def test_compare_reads_a_table_where_the_task_is_said(
     assert command(["compare", str(table), "-o", str(folder), *small, "--task", "language-modelling"]) == 0
 
 
-def test_compare_says_that_it_reads_no_pairs(tmp_path: Path, plain_text: Path, fails: Fails) -> None:
-    pairs = tmp_path / "pairs.tsv"
-    pairs.write_text("a\tb\n" * 9)
-    remedy = "; for pairs, `elman train` a run of each --model, and `elman evaluate` each"
-    for arguments, got in (
-        ([plain_text, plain_text], "2 files"),
-        ([pairs], "pairs"),
-        (["numbers-en"], "pairs"),
-        ([plain_text, "--task", "translation"], "--task translation"),
-    ):
-        assert fails(["compare", *arguments], 2) == f"elman: compare: expected one text, got {got}{remedy}"
+def test_compare_recognises_what_train_does(tmp_path: Path, plain_text: Path, fails: Fails) -> None:
+    small = ["--steps", "2", "-o", tmp_path / "c"]
+    line = fails(["compare", plain_text, "x", "y", *small], 2)
+    assert line == "elman: DATA: expected one file, or two of pairs, got 3; validation files stand after --valid"
+    line = fails(["compare", plain_text, plain_text, "--task", "language-modelling", *small], 2)
+    assert line == "elman: DATA: expected one text, got two files; --task translation"
+    assert not (tmp_path / "c").exists()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,25 +13,29 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from elman.compare.conclusion import at_equal_tokens, clock_notes, sentences, summary, verdicts
-from elman.compare.intervals import Blocks, over_seeds, over_text
+from elman.compare.conclusion import at_equal_targets, clock_notes, sentences, summary, verdicts
+from elman.compare.intervals import Blocks, over_blocks, over_seeds
 from elman.compare.outcomes import Clock, Outcome, curve
 from elman.compare.plan import Plan
 from elman.compare.store import Store
-from elman.compare.tables import CLOCK_HEADINGS, clock_rows, result_headings, result_rows
+from elman.compare.tables import cells, clock_columns, result_columns
+from elman.tasks import TASKS
 from elman.train.schedule import Budget
 
 Points = Sequence[tuple[float, float]]
+TEXT, PAIRS = TASKS["language-modelling"], TASKS["translation"]
 NOISE = np.random.default_rng(5).normal(0, 0.1, 200)
 
 
 def outcome(model: str, losses: Sequence[float], points: Points, training: Points = ()) -> Outcome:
     """Of as many seeds as there are losses, each validated at these points: [(tokens, loss)]."""
     blocks = Blocks(100 * (losses[0] + NOISE), np.full(200, 100.0))
-    quality = over_seeds(losses) if len(losses) > 1 else over_text(blocks)
+    quality = over_seeds(losses) if len(losses) > 1 else over_blocks(blocks)
     curves = [(curve(part),) * len(losses) for part in (points, training)]
     tokens = points[-1][0] if points else 0
-    return Outcome(model, quality, 2.0, 1000, tokens, 0.01, None, 0, {}, tuple(losses), blocks, *curves)
+    return Outcome(
+        model, quality, {"bits_per_character": 2.0}, 1000, tokens, 0.01, None, 0, {}, tuple(losses), blocks, *curves
+    )
 
 
 def clock(model: str, others: float | None) -> Clock:
@@ -38,7 +43,7 @@ def clock(model: str, others: float | None) -> Clock:
 
 
 def plan(unit: str = "seconds", seeds: int = 1) -> Plan:
-    return Plan("x", ("gru", "lstm"), budget=Budget(60, unit), seeds=seeds)  # type: ignore[arg-type]
+    return Plan(("x",), ("gru", "lstm"), budget=Budget(60, unit), seeds=seeds)  # type: ignore[arg-type]
 
 
 # The LSTM makes more of a token; the GRU has read twice as many.
@@ -79,7 +84,7 @@ def test_where_one_was_validated_late_its_training_tells() -> None:
 @pytest.mark.parametrize("points", [[(700, 1.9), (1200, 1.6)], []])
 def test_without_curves_so_early_nobody_knows_whether_it_was_speed(points: Points) -> None:
     late = outcome("gru", [1.60], points, points)
-    assert at_equal_tokens(late, SLOW) is None
+    assert at_equal_targets(late, SLOW) is None
     [verdict] = verdicts(plan(), [late, SLOW], IDLE)
     assert verdict.speed_decided is None
     assert "whether speed decided is not known" in sentences(plan(), [late, SLOW], IDLE)[1]
@@ -120,7 +125,7 @@ def test_with_several_seeds_the_interval_is_theirs() -> None:
     lines = sentences(plan(seeds=3), [fast, slow], IDLE)
     assert not [line for line in lines if "one seed" in line or "another seed" in line]
     assert "gru beats lstm by 0.1000 nats (95 % over 3 seeds: " in lines[1]
-    assert result_headings([fast, slow])[2] == "95 % over 3 seeds"
+    assert list(result_columns([fast, slow], TEXT))[2] == "95 % over 3 seeds"
     busy = sentences(plan(seeds=3), [fast, slow], [clock("gru", 0.4), clock("lstm", 0.4)])
     assert ", on a machine that was 40 % busy with other work: a rerun may reverse it" in busy[1]
 
@@ -165,16 +170,17 @@ def test_no_sentence_says_more_than_it_can(
         busy = unit == "seconds" and (None in shares or max(share or 0 for share in shares) > 0.05)
         assert ("a rerun may" in line) == busy
         if " beats " in line and unit == "seconds":
-            assert f"{ranked[0].tokens:,.0f} tokens" in line
+            assert f"{ranked[0].targets:,.0f} tokens" in line
             equal = verdict.equal
             assert ("speed decided:" in line) == (equal is not None and equal.other <= equal.best)
 
 
 def test_the_tables_say_what_the_numbers_are_of() -> None:
-    assert result_headings([FAST, SLOW])[2] == "95 % over the validation text"
-    assert len(result_headings([FAST])) == len(result_rows([FAST])[0])
-    [busy, unknown] = clock_rows([clock("gru", 0.481), clock("lstm", None)])
-    assert dict(zip(CLOCK_HEADINGS, busy, strict=True))["other work's CPU"] == "48 %"
+    assert list(result_columns([FAST, SLOW], TEXT))[2] == "95 % over the validation text"
+    clocks = [clock("gru", 0.481), clock("lstm", None)]
+    columns = clock_columns(clocks, TEXT)
+    [busy, unknown] = cells(columns, clocks)
+    assert dict(zip(columns, busy, strict=True))["other work's CPU"] == "48 %"
     assert unknown[-2:] == ["–", "–"]
     assert clock_notes(IDLE) == []
     assert "up to 48 %" in clock_notes([clock("gru", 0.481), clock("lstm", 0.02)])[0]
@@ -185,9 +191,9 @@ def test_json_has_the_reservations_too(tmp_path: Any) -> None:
     def result(one: Outcome) -> dict[str, Any]:
         validated = [[0, *point] for point in one.validations[0].T.tolist()]
         return {
-            "loss": one.losses[0], "bits_per_character": 2.0, "tokens": one.tokens, "learning_rate": 0.01,
-            "memory": {}, "curve": [*validated, [8, one.tokens, 9.0], [9, 1e9, None]], "training_curve": [],
-            "blocks": {"nats": one.blocks.nats.tolist(), "tokens": one.blocks.tokens.tolist()},
+            "loss": one.losses[0], "bits_per_character": 2.0, "tokens": one.targets, "learning_rate": 0.01,
+            "memory": {}, "curve": [*validated, [8, one.targets, 9.0], [9, 1e9, None]], "training_curve": [],
+            "blocks": {"nats": one.blocks.losses.tolist(), "tokens": one.blocks.targets.tolist()},
         }  # fmt: skip
 
     speeds = {"seconds": 60, "training_tokens_per_second": 1, "decoding_tokens_per_second": 1, "peak_megabytes": None}
@@ -201,3 +207,19 @@ def test_json_has_the_reservations_too(tmp_path: Any) -> None:
     assert verdict["others_share"] == {"gru": 0.48, "lstm": None}  # an older comparison did not measure it
     assert (verdict["seeds"], verdict["interval_over"], verdict["shown"]) == (1, "text", True)
     assert [one["others_share"] for one in found["timing"]] == [0.48, None]
+
+
+def test_what_a_task_does_not_measure_is_left_out(tmp_path: Any) -> None:
+    """Pairs have no characters to count bits of, no memory horizon, and nothing is written token by token."""
+    unmeasured = [replace(one, scores={}, lags=None) for one in (FAST, SLOW)]
+    text, pairs = result_columns([FAST, SLOW], TEXT), result_columns(unmeasured, PAIRS)
+    assert [heading for heading in text if heading not in pairs] == [
+        "95 % over the validation text", "bits/char", "horizon", "gradient left",
+    ]  # fmt: skip
+    assert list(pairs)[2] == "95 % over the validation pairs"
+    silent = [replace(one, decoding=None) for one in IDLE]
+    assert clock_columns(IDLE, TEXT).keys() - clock_columns(silent, PAIRS).keys() == {"decoding tokens/s"}
+    lines = sentences(replace(plan(), task="translation"), unmeasured, silent)
+    assert "(95 % over the validation pairs: " in lines[0]
+    tied = replace(SLOW, losses=FAST.losses, blocks=FAST.blocks, quality=FAST.quality)
+    assert "that these pairs can show" in sentences(replace(plan(), task="translation"), [FAST, tied], IDLE)[1]

@@ -9,10 +9,10 @@ import pytest
 
 from elman.compare.intervals import (
     Blocks,
+    difference_over_blocks,
     difference_over_seeds,
-    difference_over_text,
+    over_blocks,
     over_seeds,
-    over_text,
 )
 
 
@@ -46,7 +46,7 @@ def test_the_intervals_hold_the_truth_about_as_often_as_they_say() -> None:
 def test_the_bootstrap_is_near_the_normal_interval() -> None:
     random = np.random.default_rng(1)
     nats, tokens = random.normal(140.0, 20.0, 400), np.full(400, 100.0)
-    found = over_text(Blocks(nats, tokens))
+    found = over_blocks(Blocks(nats, tokens))
     half = 1.96 * nats.std() / math.sqrt(400) / 100
     assert found.middle == pytest.approx(nats.mean() / 100)
     assert found.high - found.low == pytest.approx(2 * half, rel=0.1)
@@ -56,5 +56,5 @@ def test_blocks_are_paired() -> None:
     """What both models find hard is no doubt about which is better."""
     random = np.random.default_rng(2)
     nats, tokens = random.normal(140.0, 20.0, 400), np.full(400, 100.0)
-    found = difference_over_text(Blocks(nats + 1.0, tokens), Blocks(nats, tokens))
+    found = difference_over_blocks(Blocks(nats + 1.0, tokens), Blocks(nats, tokens))
     assert (found.low, found.middle, found.high) == pytest.approx((0.01, 0.01, 0.01))

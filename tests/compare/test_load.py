@@ -75,7 +75,7 @@ def test_an_interrupted_training_counts_all_its_sessions(
 
     monkeypatch.setattr(load, "_read", read)
     settings = ("lanes=4", "k1=8", "validate_every=100")
-    plan = Plan(str(plain_text), ("gru", "elman"), budget=Budget(6, "steps"), parameters=5000, settings=settings)
+    plan = Plan((str(plain_text),), ("gru", "elman"), budget=Budget(6, "steps"), parameters=5000, settings=settings)
     asked = 0
 
     def stop() -> bool:

@@ -1,17 +1,28 @@
 from __future__ import annotations
 
 from functools import partial
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from elman.compare.matching import count_parameters, geometric_mean, match_operations, match_parameters
+from elman.compare.matching import geometric_mean, match_operations, match_parameters, parameters
 from elman.compare.plan import Plan
 from elman.errors import UserError
 from elman.models import build
+from elman.tasks import TASKS
 from elman.tasks import configuration as config
 from elman.tasks.configuration import Settings
 from elman.tasks.language_modelling import sizing
 from elman.train.schedule import Budget
+from elman.train.settings import RecurrentTranslatorSettings, TransformerTranslatorSettings
+
+TEXT, PAIRS = TASKS["language-modelling"], TASKS["translation"]
+
+
+def text(tokens: int = 100_000) -> Any:
+    """As much of a corpus as sizes depend on."""
+    return SimpleNamespace(train=range(tokens), tokenizer=SimpleNamespace(vocab_size=65))
 
 
 def sized(kind: str, size: int) -> Settings:
@@ -22,24 +33,39 @@ def sized(kind: str, size: int) -> Settings:
 @pytest.mark.parametrize("kind", ["elman", "gru", "lstm", "transformer"])
 @pytest.mark.parametrize("target", [40_000, 300_000, 1_234_567])
 def test_within_two_per_cent(kind: str, target: int) -> None:
-    settings = match_parameters(partial(sized, kind), 65, target)
-    assert abs(count_parameters(settings, 65) - target) <= 0.02 * target
+    settings = match_parameters(TEXT, partial(sized, kind), text(), target)
+    assert abs(parameters(TEXT, settings, text()) - target) <= 0.02 * target
+
+
+@pytest.mark.parametrize("kind", ["elman", "gru", "lstm", "transformer"])
+def test_encoder_decoders_within_two_per_cent(kind: str) -> None:
+    tokenizers = SimpleNamespace(vocab_size=40), SimpleNamespace(vocab_size=30)
+    corpus = SimpleNamespace(source_tokenizer=tokenizers[0], target_tokenizer=tokenizers[1])
+
+    def pairs(size: int) -> Settings:
+        model = {"hidden_size": size} | ({"num_heads": 2} if kind == "transformer" else {"embedding_size": 32})
+        tree = {"task": "translation", "kind": kind, "budget": {"amount": 1, "unit": "steps"}, "model": model}
+        return config.build(tree)
+
+    settings = match_parameters(PAIRS, pairs, corpus, 400_000)
+    assert isinstance(settings.model, RecurrentTranslatorSettings | TransformerTranslatorSettings)
+    assert abs(parameters(PAIRS, settings, corpus) - 400_000) <= 0.02 * 400_000
 
 
 def test_the_count_is_that_of_the_model_itself() -> None:
     settings = sized("lstm", 96)
     model = build(sizing.model_config(settings, 65))
-    assert count_parameters(settings, 65) == sum(p.numel() for p in model.parameters())
+    assert parameters(TEXT, settings, text()) == sum(p.numel() for p in model.parameters())
 
 
 def test_a_number_that_no_model_has() -> None:
     with pytest.raises(UserError, match="no transformer has so many within 2%"):
-        match_parameters(partial(sized, "transformer"), 65, 10)
+        match_parameters(TEXT, partial(sized, "transformer"), text(), 10)
 
 
 def test_the_same_operations() -> None:
     first, other = sized("gru", 96), sized("lstm", 128)
-    budget = match_operations(first, other, 100_000, 65)
+    budget = match_operations(TEXT, first, other, text())
     each = [sizing.operations(settings, 65) for settings in (first, other)]
     assert budget == Budget(round(10 * each[0] / each[1]), "steps")
 
@@ -59,9 +85,11 @@ def test_the_middle() -> None:
         ({"match": "flops"}, "no budget of time can hold"),
         ({"settings": ("hidden_size=3",)}, "hidden_size follows"),
         ({"settings": ("clap=3",)}, "no setting"),
+        ({"task": "painting"}, "task: none called 'painting'"),
+        ({"task": "seq2seq"}, "did you mean 'translation'"),
     ],
 )
 def test_plans_that_are_none(values: dict[str, object], message: str) -> None:
     with pytest.raises(UserError, match=message) as caught:
-        Plan(**({"data": "x", "models": ("gru", "lstm")} | values))  # type: ignore[arg-type]
+        Plan(**({"data": ("x",), "models": ("gru", "lstm")} | values))  # type: ignore[arg-type]
     assert caught.value.exit_code == 2

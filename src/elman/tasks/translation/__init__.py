@@ -52,6 +52,7 @@ class Translation(Task):
     }
     train = PairTraining
     options: ClassVar[Mapping[str, type[Section]]] = {"evaluate": Decoding, "predict": PredictionOptions}
+    codec_names = ("source_tokenizer", "target_tokenizer")
     parts = ("alignments", "source", "heads", "clipping")
     batch = ("batch_tokens",)
 

@@ -1,4 +1,4 @@
-"""What is measured of a trained model."""
+"""What a comparison measures of a language model."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from elman.compare.measure import memory
+from elman.tasks.language_modelling.measure import memory
 from elman.models import build
 
 EOD, EVERY = 5, 4

@@ -34,16 +34,15 @@ BELOW: dict[str, set[str]] = {
     "decode": GROUND | {"kernels", "nn", "models", "data"},
     "environment": GROUND | {"kernels"},
     "bench": GROUND | {"kernels", "nn", "environment"},
-    "runs": GROUND | {"kernels", "nn", "models", "data"},
-    "run_folders": {"errors", "atomic", "locking", "tasks"},
     "lens": GROUND | {"kernels", "nn", "models", "train"},
     "report": set(),
-    "inspection": GROUND
-    | {"kernels", "nn", "models", "data", "train", "runs", "lens", "report", "decode", "environment"},
+    "inspection": GROUND | {"kernels", "nn", "models", "data", "train", "lens", "report", "environment"},
     "tasks": GROUND
-    | {"kernels", "nn", "models", "data", "train", "runs", "run_folders", "environment", "metrics", "decode", "lens"},
-    "compare": GROUND
-    | {"models", "data", "train", "tasks", "decode", "runs", "run_folders", "metrics", "lens", "report", "inspection"},
+    | {"kernels", "nn", "models", "data", "train", "environment", "metrics", "decode", "lens", "report", "inspection"},
+    "runs": GROUND | {"models", "tasks"},
+    "run_folders": {"errors", "atomic", "locking", "tasks"},
+    "fitting": GROUND | {"models", "data", "train", "tasks", "runs", "run_folders", "environment"},
+    "compare": GROUND | {"train", "tasks", "runs", "run_folders", "fitting", "metrics", "lens", "report", "inspection"},
     "lab": GROUND | {"kernels", "nn", "models", "data", "train", "lens", "report", "inspection", "environment"},
 }
 BELOW["cli"] = set(BELOW)
@@ -145,3 +144,47 @@ def test_nothing_is_unpickled() -> None:
                 assert "pickle" not in ast.unparse(node), path
             if isinstance(node, ast.Attribute):
                 assert ast.unparse(node) != "torch.load", path
+
+
+def test_a_task_is_named_in_its_folder_alone() -> None:
+    """And in the dictionary of tasks, and as what there is where nobody says one (`configuration.DEFAULT_TASK`)."""
+    from elman.tasks import TASKS
+
+    for path in FILES:
+        inside = path.relative_to(SOURCE).parts
+        if inside[0] == "tasks" and (len(inside) > 2 or inside[-1] == "__init__.py"):
+            continue
+        lines = path.read_text(encoding="utf-8").splitlines()
+        for node in ast.walk(ast.parse("\n".join(lines))):
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                for task in TASKS.values():
+                    module = type(task).__module__
+                    assert module not in ast.unparse(node), f"{path}: {ast.unparse(node)}"
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                said = [name for name in TASKS if node.value == name or f"--task {name}" in node.value]
+                is_default = path.stem == "configuration" and lines[node.lineno - 1].startswith("DEFAULT_TASK = ")
+                assert not said or is_default or "\n" in node.value, f"{path}:{node.lineno} names {said[0]}"
+
+
+# What `elman train FILE` has imported of elman before its first step: whoever reads a training reads these files.
+MODULES = 117
+
+COUNT = """
+import sys
+from elman.train.training import Training
+def step(self):
+    raise KeyboardInterrupt
+Training.step = step
+from elman.cli import run
+assert run(sys.argv[1:]) == 130
+print(*sorted(name for name in sys.modules if name.partition(".")[0] == "elman"))
+"""
+
+
+def test_a_training_is_reached_through_few_files(plain_text: Path, tmp_path: Path) -> None:
+    arguments = ["train", str(plain_text), "-o", str(tmp_path / "run"), "--steps", "2"]
+    result = subprocess.run([sys.executable, "-c", COUNT, *arguments], capture_output=True, text=True, check=True)
+    modules = result.stdout.split()
+    assert len(modules) <= MODULES, f"{len(modules)}: {', '.join(modules)}"
+    unneeded = ("elman.lens", "elman.report", "elman.inspection", "elman.decode", "elman.compare")
+    assert not [name for name in modules if name.startswith(unneeded)]

@@ -5,8 +5,6 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-from elman.synonyms import synonyms
-
 
 class UserError(ValueError):
     """Something a person can mend, said in one line: what, expected, got, remedy.
@@ -57,6 +55,8 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     >>> suggestion("rnn", ["elman", "gru"]), suggestion("gro", ["elman", "gru"]), suggestion("x", ["elman", "gru"])
     ("did you mean 'elman'?", "did you mean 'gru'?", '')
     """
+    from elman.synonyms import synonyms
+
     known = sorted(known)
     meant = [f"'{word}'" for word in synonyms(name, known) or difflib.get_close_matches(name, known, n=1)]
     if not meant:

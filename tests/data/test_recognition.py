@@ -142,10 +142,9 @@ def test_the_error_names_kind_and_remedy(tmp_path: Path, ending: str) -> None:
     compress = {"": bytes, ".gz": gzip.compress, ".zst": zstandard.compress}[ending.lower()]
     path.write_bytes(compress(ETT.encode()))
     with pytest.raises(UserError) as caught:
-        check_text(path)
+        check_text(path, "train on it all the same")
     assert str(caught.value) == (
-        f"{path} looks like a table (CSV, 4 columns): expected a text or pairs; "
-        "--task language-modelling trains on its characters all the same"
+        f"{path} looks like a table (CSV, 4 columns): expected a text or pairs; train on it all the same"
     )
     assert caught.value.exit_code == 2
 
@@ -167,9 +166,9 @@ def test_pairs_with_further_columns_are_told_what_to_keep(tmp_path: Path, name: 
     path = tmp_path / name
     path.write_text(row * 5000)
     with pytest.raises(UserError, match=r"looks like a table \(TSV, ") as caught:
-        check_text(path)
+        check_text(path, "train on it all the same")
     assert ("for pairs, keep two columns, in a .tsv (such as cut -f 1,2)" in str(caught.value)) == hint
-    assert str(caught.value).endswith("; --task language-modelling trains on its characters all the same")
+    assert str(caught.value).endswith("; train on it all the same")
 
 
 def test_a_folder_is_what_most_of_its_texts_are(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import os
 import sys
 import traceback
@@ -15,7 +16,6 @@ from typer.core import TyperGroup
 from elman import __version__
 from elman.cli import completion
 from elman.cli.console import say
-from elman.cli.failures import explain
 from elman.errors import UserError
 
 COMMANDS = ("train", "evaluate", "generate", "predict", "inspect", "compare", "lab", "bench", "env")
@@ -33,11 +33,13 @@ class Commands(TyperGroup):
         """One of them; None where there is none."""
         if cmd_name not in COMMANDS:
             return None
-        from elman.cli.task_options import with_task_options
-
         module = importlib.import_module(f"elman.cli.{cmd_name}")
         one = typer.Typer(pretty_exceptions_enable=False, add_completion=False, context_settings=CONTEXT)
-        function = with_task_options(cmd_name, module.command)
+        function = module.command
+        if "options" in inspect.signature(function).parameters:
+            from elman.cli.task_options import with_task_options
+
+            function = with_task_options(cmd_name, function)
         one.command(cmd_name, cls=getattr(module, "COMMAND_CLASS", None))(function)
         return typer.main.get_command(one)
 
@@ -100,6 +102,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
         _say(f"{error.filename or 'cannot go on'}: {error.strerror}")
         return 1
     except Exception as error:
+        from elman.cli.failures import explain
+
         # Usage errors are known by their interface: some versions of typer bring a click of their own.
         if hasattr(error, "format_message"):
             if message := error.format_message().rstrip("."):  # empty where the help was shown instead

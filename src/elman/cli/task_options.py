@@ -20,10 +20,8 @@ def with_task_options(command: str, function: Callable[..., None]) -> Callable[.
     """A command's function with every option that a task declares for the command; it has an argument `options`.
 
     That is a dict of the options that were given, by the names of their fields; `Task.options_of` checks them when it
-    is known which task it is. A function without the argument stays as it is.
+    is known which task it is.
     """
-    if "options" not in inspect.signature(function).parameters:
-        return function
     fields = _fields(command)
 
     @functools.wraps(function)

@@ -180,10 +180,10 @@ def _has_header(rows: Sequence[Sequence[str]]) -> bool:
     return len(set(names)) == len(rows[0])
 
 
-def check_text(data: str | Path) -> None:
+def check_text(data: str | Path, otherwise: str = "") -> None:
     """See that a source holds text as far as the beginning shows: of a folder's readable files, of half at least.
 
-    Errors: `UserError` that says what it looks like.
+    Errors: `UserError` that says what it looks like, and what reads it `otherwise`.
     """
     if str(data) in NAMED:
         return
@@ -197,11 +197,11 @@ def check_text(data: str | Path) -> None:
     path, words = next(iter(found.items()))
     if source.folder:
         words = f"{words} in {len(found)} of {len(files)} files, such as {path.name}"
-    remedy = "--task language-modelling trains on its characters all the same"
+    remedy = otherwise
     if not _may_be_text(files[path]):
         remedy = "give a text file"
     elif words.startswith("a table (TSV") and _holds_sentences(files[path]):
-        remedy = f"for pairs, keep two columns, in a .tsv (such as cut -f 1,2); {remedy}"
+        remedy = "; ".join(filter(None, ("for pairs, keep two columns, in a .tsv (such as cut -f 1,2)", otherwise)))
     raise UserError(f"{data} looks like {words}", expected="a text or pairs", remedy=remedy, exit_code=2)
 
 

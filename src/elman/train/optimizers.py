@@ -9,7 +9,6 @@ from torch import nn
 from torch.optim import Optimizer
 
 from elman.errors import UserError
-from elman.train.muon import Muon
 
 MUON_MOMENTUM = 0.95
 Name = Literal["adamw", "muon", "sgd", "ntasgd"]
@@ -50,9 +49,12 @@ def optimizer(
         {"params": [p for p in parameters if p.dim() > 1], "weight_decay": weight_decay},
         {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
     ]
-    if name in ("adamw", "muon"):
-        make = {"adamw": torch.optim.AdamW, "muon": Muon}[name]
-        return make(groups, lr=learning_rate, betas=(beta1, beta2), fused=True)
+    if name == "muon":
+        from elman.train.muon import Muon
+
+        return Muon(groups, lr=learning_rate, betas=(beta1, beta2), fused=True)
+    if name == "adamw":
+        return torch.optim.AdamW(groups, lr=learning_rate, betas=(beta1, beta2), fused=True)
     return torch.optim.SGD(groups, lr=learning_rate, momentum=momentum, fused=True)
 
 

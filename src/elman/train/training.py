@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -18,13 +19,15 @@ from elman.errors import UserError
 from elman.reading import parse_json
 from elman.state import State
 from elman.train import optimizers
-from elman.train.averaging import Average
 from elman.train.checkpoints import Checkpoint
 from elman.train.clipping import Clipped, Clipper
 from elman.train.objective import Loss, Objective, Place
 from elman.train.schedule import Budget, learning_rate
 from elman.train.settings import Optimization
 from elman.train.stored import Averaged, Counters, Values
+
+if TYPE_CHECKING:
+    from elman.train.averaging import Average
 
 
 @dataclass
@@ -68,9 +71,14 @@ class Training:
         self.parameters = [p for p in self.model.parameters() if p.requires_grad]
         self.clipper = Clipper(s.clip, s.clip_threshold, s.clip_percentile)
         self.trigger = optimizers.NonMonotonicTrigger(s.nonmonotone)
-        self.average = Average(self.model, s.average) if s.average else None
+        self.average = self._average(s.average) if s.average else None
         self.resumed_at = time.perf_counter()
         self.resumed_step: int | None = None
+
+    def _average(self, decay: float) -> Average:
+        from elman.train.averaging import Average
+
+        return Average(self.model, decay)
 
     @property
     def device(self) -> str:
@@ -184,7 +192,7 @@ class Training:
         c.best = min(c.best, cost)
         c.since_best = 0 if improved else c.since_best + 1
         if self.settings.optimizer == "ntasgd" and not self.average and self.trigger(cost):
-            self.average = Average(self.model, decay=1.0)
+            self.average = self._average(decay=1.0)
         return metrics, improved
 
     def to_checkpoint(self) -> Checkpoint:
@@ -250,5 +258,5 @@ class Training:
                 raise ValueError("it does not say how far the gradient flowed back")
             self.objective.adaptive.restore(values.adaptive)
         if values.average:
-            self.average = Average(self.model, values.average.decay)
+            self.average = self._average(values.average.decay)
             self.average.load(checkpoint.part("average"), values.average.updates)

@@ -58,7 +58,7 @@ class LanguageModelling(Task):
 
         self.files(data, valid)
         for place in (*data, *valid):
-            check_text(place)
+            check_text(place, f"--task {self.name} trains on its characters all the same")
         return True
 
     def files(self, data: Sources, valid: Sources) -> dict[str, Any]:

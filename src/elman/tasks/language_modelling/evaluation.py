@@ -8,8 +8,7 @@ from pathlib import Path
 from elman.data.corpus import encode_file
 from elman.errors import UserError
 from elman.metrics.words import words
-from elman.tasks.language_modelling.losses import BURN_IN
-from elman.tasks.language_modelling.objective import evaluate
+from elman.tasks.language_modelling.losses import BURN_IN, evaluate
 from elman.tasks.language_modelling.settings import EvaluationOptions
 from elman.tasks.task import Evaluation, Trained
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -9,7 +11,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from elman.data.lanes import NOT_COUNTED, Text, evaluation_windows
-from elman.data.tokenfile import Tokens
+from elman.data.tokenfile import TokenFile, Tokens
+from elman.metrics.perplexity import perplexity
 from elman.models import LanguageModel
 from elman.state import State, put_rows, select_rows
 from elman.tasks.language_modelling import multiple_shooting
@@ -61,6 +64,24 @@ def block_losses(
         begin += nats.size * T
     nats, counts = (np.concatenate(part) for part in zip(*found, strict=True))
     return nats, counts
+
+
+def evaluate(
+    model: LanguageModel, tokens: TokenFile, eod: int | None, *, lanes: int | None = None, window: int = WINDOW
+) -> dict[str, float]:
+    """Predict every token but the first of a text once (see `block_losses`, also for the arguments).
+
+    Returns:
+        `loss` in nats a token, `perplexity`, `bits_per_character`, and `tokens`, how many were predicted.
+    """
+    nats, counts = block_losses(model, tokens, eod, lanes=lanes, window=window)
+    loss = float(nats.sum() / counts.sum())
+    return {
+        "loss": loss,
+        "perplexity": perplexity(loss),
+        "bits_per_character": loss / math.log(2) * len(tokens) / max(tokens.characters, 1),
+        "tokens": int(counts.sum()),
+    }
 
 
 def _section(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
@@ -13,11 +12,8 @@ from torch.nn import functional as F
 from elman.data.corpus import Corpus
 from elman.data.lanes import Lanes
 from elman.data.tokenfile import TokenFile
-from elman.metrics.perplexity import perplexity
-from elman.metrics.words import words
 from elman.models import LanguageModel
 from elman.state import State
-from elman.tasks.language_modelling.losses import WINDOW, block_losses
 from elman.tasks.language_modelling.settings import TextTraining
 from elman.train import bptt
 from elman.train.objective import Loss, Place
@@ -75,6 +71,8 @@ class NextToken:
 
     def validate(self, model: nn.Module) -> dict[str, float]:
         """Metrics on the whole validation set, the memory carried through it."""
+        from elman.tasks.language_modelling.losses import evaluate
+
         return evaluate(cast(LanguageModel, model), self.valid, self.eod)
 
     def cost(self, metrics: dict[str, float]) -> float:
@@ -83,6 +81,8 @@ class NextToken:
 
     def describe(self, metrics: dict[str, float]) -> str:
         """Loss and bits a character, and the window that was chosen."""
+        from elman.metrics.words import words
+
         text = f"{words(metrics['loss'])} nats a token, {words(metrics['bits_per_character'])} bits a character"
         return f"{text}, k2 {metrics['k2']:.0f}" if "k2" in metrics else text
 
@@ -100,24 +100,6 @@ def next_token(train: TextTraining, corpus: Corpus) -> NextToken:
 
         adaptive = AdaptiveTruncation(lanes, train.k1, train.k2_cosine)
     return NextToken(lanes, corpus.valid, eod, train.k1, train.backward_steps, adaptive)
-
-
-def evaluate(
-    model: LanguageModel, tokens: TokenFile, eod: int | None, *, lanes: int | None = None, window: int = WINDOW
-) -> dict[str, float]:
-    """Predict every token but the first of a text once (see `losses.block_losses`, also for the arguments).
-
-    Returns:
-        `loss` in nats a token, `perplexity`, `bits_per_character`, and `tokens`, how many were predicted.
-    """
-    nats, counts = block_losses(model, tokens, eod, lanes=lanes, window=window)
-    loss = float(nats.sum() / counts.sum())
-    return {
-        "loss": loss,
-        "perplexity": perplexity(loss),
-        "bits_per_character": loss / math.log(2) * len(tokens) / max(tokens.characters, 1),
-        "tokens": int(counts.sum()),
-    }
 
 
 def _cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:

@@ -278,7 +278,7 @@ class Task(ABC):
         from elman.tasks import TASKS, configuration
 
         if command not in self.options:
-            uses = " and ".join(f"`elman {use}`" for use in self.options)
+            uses = " and ".join(f"`elman {use} {run}`" for use in self.options)
             able = [task.title for task in TASKS.values() if command in task.options]
             expected = " or ".join(able)
             raise UserError(f"{run}", expected=expected, got=self.title, remedy=f"use it with {uses}", exit_code=2)

@@ -17,9 +17,7 @@ from torch import Tensor, nn
 from elman.errors import UserError
 from elman.lens.heads import HeadScores
 from elman.lens.observe import Given, evaluating, given_to
-from elman.models import TransformerLM
-from elman.nn.attention import Attention
-from elman.nn.positions import rotate
+from elman.nn.attention import Attention, CrossAttention
 from elman.nn.sequences import Integers, as_tokens
 
 Weights = npt.NDArray[np.floating]  # (B, N, T, S)
@@ -35,37 +33,56 @@ class AttentionScores:
 
 
 def attention_weights(model: nn.Module, read: Callable[[], object]) -> list[Weights]:
-    """The weights (B, N, T, S) of every attention layer of elman's in `model` while `read()` runs the model once.
+    """The weights (B, N, T, S) of every attention layer in `model`, in the order in which `read()` calls them.
 
-        softmax(q kᵀ / √(H/N)) over what the mask lets through
+    Args:
+        model: any module that holds, or is, attention layers of `elman.models` (`Attention`, and `CrossAttention` to a
+            source) or `torch.nn.MultiheadAttention`. It is run in eval mode, and left as it was.
+        read: what calls the model. It is called once.
 
     Raises:
-        UserError: no attention in the model.
+        UserError: no such layer is called.
     """
-    with evaluating(model), torch.no_grad():
-        calls = given_to(model, Attention, read)
-        if not calls:
-            raise UserError("there is no attention in the model", expected="a Transformer")
-        return [_weights(call).double().cpu().numpy() for call in calls]
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)  # it passes the layers by
+    try:
+        with evaluating(model), torch.no_grad():
+            calls = given_to(model, tuple(READERS), read)
+            if not calls:
+                known = "elman's, or torch.nn.MultiheadAttention, that `read` calls"
+                raise UserError("there is no attention in the model", expected=known)
+            return [_weights(call).double().cpu().numpy() for call in calls]
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
 
 
 def _weights(call: Given) -> Tensor:
-    layer: Attention = call.module
-    x, keys, _ = call.arguments
-    B, T, _ = x.shape
-    heads = layer.qkv(x).view(B, T, 3, layer.num_heads, layer.head_size)
-    q, k, _ = heads.permute(2, 0, 3, 1, 4)  # (B, N, T, H/N) each
-    q, k = layer.query_norm(q), layer.key_norm(k)
-    if (rotation := call.options["rotation"]) is not None:
-        q, k = rotate(q, rotation), rotate(k, rotation)
-    keys = torch.cat((keys, k), dim=2)  # (B, N, S, H/N)
-    mask = call.options["mask"]
-    if mask is None:
-        mask = torch.ones(T, keys.shape[2], dtype=torch.bool, device=x.device)
-        if call.options.get("causal", True):
-            mask = mask.tril()
-    scores = q @ keys.transpose(2, 3) / layer.head_size**0.5  # (B, N, T, S)
-    return scores.masked_fill(~mask, -torch.inf).softmax(-1)
+    reader = next(reader for kind, reader in READERS.items() if isinstance(call.module, kind))
+    return reader(call.module, *call.arguments, **call.options)
+
+
+def _of_torch(
+    layer: nn.MultiheadAttention,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    key_padding_mask: Tensor | None = None,
+    need_weights: bool = True,
+    attn_mask: Tensor | None = None,
+    average_attn_weights: bool = True,
+    is_causal: bool = False,
+) -> Tensor:
+    """What the layer says of a call, for each head."""
+    masks = {"key_padding_mask": key_padding_mask, "attn_mask": attn_mask, "is_causal": is_causal}
+    _, weights = layer(query, key, value, **masks, need_weights=True, average_attn_weights=False)
+    return weights if query.dim() == 3 else weights[None]
+
+
+READERS: dict[type[nn.Module], Callable[..., Tensor]] = {
+    Attention: Attention.weights,
+    CrossAttention: CrossAttention.weights,
+    nn.MultiheadAttention: _of_torch,
+}
 
 
 def score_attention(weights: Weights) -> AttentionScores:
@@ -80,10 +97,12 @@ def score_attention(weights: Weights) -> AttentionScores:
     """
     _, _, T, S = weights.shape
     back = np.arange(S - T, S)[:, None] - np.arange(S)  # (T, S)
-    logarithm = np.log(np.where(weights > 0, weights, 1))
-    entropy = -(weights * logarithm).sum(-1).mean((0, 2))
-    distance = (weights * back).sum(-1).mean((0, 2))
-    return AttentionScores(entropy, distance)
+    return AttentionScores(entropy(weights).mean((0, 2)), (weights * back).sum(-1).mean((0, 2)))
+
+
+def entropy(weights: Weights) -> Floats:
+    """−Σ_s a_s ln a_s of weights (..., S), in nats."""
+    return -(weights * np.log(np.where(weights > 0, weights, 1))).sum(-1)
 
 
 def window_lags(window: int, num_layers: int) -> list[int]:
@@ -125,7 +144,13 @@ def previous_token_scores(every: Sequence[Weights], seen: npt.NDArray[np.int64])
 
 
 def induction_scores(
-    model: TransformerLM, *, length: int = 24, rows: int = 64, tokens: Integers | None = None, seed: int = 1
+    model: nn.Module,
+    *,
+    length: int = 24,
+    rows: int = 64,
+    tokens: Integers | None = None,
+    seed: int = 1,
+    read: Callable[[Tensor], object] | None = None,
 ) -> HeadScores:
     """How much every head is an induction head.
 
@@ -135,23 +160,28 @@ def induction_scores(
     that the first layer has none, whatever its scores. By chance the weight is that of an even look.
 
     Args:
-        model: a Transformer.
+        model: a causal Transformer whose attention `attention_weights` reads; one that has no `vocab_size` needs
+            `tokens`, and a `window` that it has bounds how far it looks.
         length: n, at least 2; 2n steps are read, and a window that is shorter than n sees nothing.
         rows: how many random sequences.
         tokens: which ones to draw from; None is the whole vocabulary.
         seed: of the drawing.
+        read: what reads tokens (B, 2n) with the model; None is `model.read`, or `model` where there is none.
 
     Raises:
-        UserError: a shorter length.
+        UserError: a shorter length, or there are no tokens to draw from.
     """
     if length < 2:
         raise UserError("length", expected="at least 2 tokens that are repeated", got=length)
     generator = torch.Generator().manual_seed(seed)
+    if tokens is None and not hasattr(model, "vocab_size"):
+        raise UserError("tokens", expected="those to draw from, as the model has no `vocab_size`")
     known = torch.arange(model.vocab_size) if tokens is None else as_tokens(tokens, model, dims=1)
     drawn = known[torch.randint(len(known), (rows, length), generator=generator)]
     twice = torch.cat((drawn, drawn), dim=1).to(next(model.parameters()).device)
     asked = np.arange(length, 2 * length)
-    every = attention_weights(model, lambda: model.read(twice))
+    read_all = read or getattr(model, "read", model)
+    every = attention_weights(model, lambda: read_all(twice))
     scores = np.stack([weights[:, :, asked, asked - length + 1].mean(2) for weights in every], axis=1)
-    seen = steps_seen(np.zeros((1, 2 * length), bool), model.window)[0, asked]
+    seen = steps_seen(np.zeros((1, 2 * length), bool), getattr(model, "window", None))[0, asked]
     return HeadScores(scores, float((1 / seen).mean()) if seen[0] >= length else 0.0)

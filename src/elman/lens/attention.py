@@ -6,8 +6,10 @@ over S sums to 1. The newest S is the newest T: with a memory of C steps, S = C 
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +18,7 @@ from torch import Tensor, nn
 
 from elman.errors import UserError
 from elman.lens.heads import HeadScores
-from elman.lens.observe import Given, evaluating, given_to
+from elman.lens.observe import evaluating, given_to
 from elman.nn.attention import Attention, CrossAttention
 from elman.nn.sequences import Integers, as_tokens
 
@@ -51,31 +53,17 @@ def attention_weights(model: nn.Module, read: Callable[[], object]) -> list[Weig
             if not calls:
                 known = "elman's, or torch.nn.MultiheadAttention, that `read` calls"
                 raise UserError("there is no attention in the model", expected=known)
-            return [_weights(call).double().cpu().numpy() for call in calls]
+            return [_weights(*call).double().cpu().numpy() for call in calls]
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)
 
 
-def _weights(call: Given) -> Tensor:
-    reader = next(reader for kind, reader in READERS.items() if isinstance(call.module, kind))
-    return reader(call.module, *call.arguments, **call.options)
-
-
-def _of_torch(
-    layer: nn.MultiheadAttention,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    key_padding_mask: Tensor | None = None,
-    need_weights: bool = True,
-    attn_mask: Tensor | None = None,
-    average_attn_weights: bool = True,
-    is_causal: bool = False,
-) -> Tensor:
+def _of_torch(layer: nn.MultiheadAttention, *arguments: Any, **options: Any) -> Tensor:
     """What the layer says of a call, for each head."""
-    masks = {"key_padding_mask": key_padding_mask, "attn_mask": attn_mask, "is_causal": is_causal}
-    _, weights = layer(query, key, value, **masks, need_weights=True, average_attn_weights=False)
-    return weights if query.dim() == 3 else weights[None]
+    call = inspect.signature(layer.forward).bind(*arguments, **options)
+    call.arguments |= {"need_weights": True, "average_attn_weights": False}
+    weights = layer(*call.args, **call.kwargs)[1]
+    return weights if weights.dim() == 4 else weights[None]
 
 
 READERS: dict[type[nn.Module], Callable[..., Tensor]] = {
@@ -83,6 +71,11 @@ READERS: dict[type[nn.Module], Callable[..., Tensor]] = {
     CrossAttention: CrossAttention.weights,
     nn.MultiheadAttention: _of_torch,
 }
+
+
+def _weights(layer: nn.Module, arguments: tuple[Any, ...], options: dict[str, Any]) -> Tensor:
+    reader = next(reader for kind, reader in READERS.items() if isinstance(layer, kind))
+    return reader(layer, *arguments, **options)
 
 
 def score_attention(weights: Weights) -> AttentionScores:
@@ -174,14 +167,14 @@ def induction_scores(
     if length < 2:
         raise UserError("length", expected="at least 2 tokens that are repeated", got=length)
     generator = torch.Generator().manual_seed(seed)
-    if tokens is None and not hasattr(model, "vocab_size"):
-        raise UserError("tokens", expected="those to draw from, as the model has no `vocab_size`")
-    known = torch.arange(model.vocab_size) if tokens is None else as_tokens(tokens, model, dims=1)
+    known = as_tokens(range(getattr(model, "vocab_size", 0)) if tokens is None else tokens, model, dims=1)
+    if not len(known):
+        raise UserError("tokens", expected="some to draw from, as for a model without `vocab_size`", got="none")
     drawn = known[torch.randint(len(known), (rows, length), generator=generator)]
     twice = torch.cat((drawn, drawn), dim=1).to(next(model.parameters()).device)
     asked = np.arange(length, 2 * length)
-    read_all = read or getattr(model, "read", model)
-    every = attention_weights(model, lambda: read_all(twice))
+    reading: Any = read or getattr(model, "read", model)
+    every = attention_weights(model, lambda: reading(twice))
     scores = np.stack([weights[:, :, asked, asked - length + 1].mean(2) for weights in every], axis=1)
     seen = steps_seen(np.zeros((1, 2 * length), bool), getattr(model, "window", None))[0, asked]
     return HeadScores(scores, float((1 / seen).mean()) if seen[0] >= length else 0.0)

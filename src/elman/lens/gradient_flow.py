@@ -30,9 +30,9 @@ from elman.lens.observe import (
     has_vectors_for_memory,
     named_leaves,
 )
-from elman.lens.visit import own_layer, reading_by_steps
+from elman.lens.visit import reading_by_steps
 from elman.nn.sequences import Flags, Integers, as_resets, as_tensor, as_tokens
-from elman.state import State, detach, leaves
+from elman.state import State, detach
 
 Floats = npt.NDArray[np.float64]
 
@@ -107,43 +107,38 @@ def gradient_flow(
     B, T = tokens.shape[:2]
     if T < 2 or B < 1:
         raise UserError("gradient flow", expected="at least one row of 2 tokens", got=f"{B} rows of {T}")
-    if read is None and loss is None and follows_contract(model):
-        targets = as_tokens(targets, model, "targets", dims=1)
-        resets = None if resets is None else as_resets(resets, B, T, tokens.device)
-        with evaluating(model, constant=True), torch.enable_grad():
-            return _of_language_model(model, tokens, targets, None if state is None else detach(state), resets)
-    if state is not None or resets is not None:
-        raise UserError("state and resets", expected="none for this module", remedy="`read` can hand them on")
-    targets = as_tensor("targets", targets, torch.int64, tokens.device)
-    rows = zip(tokens.split(1), targets.split(1), strict=True)
     with evaluating(model, constant=True), torch.enable_grad():
-        every = [_of_row(model, *row, read or model, loss or _last_step) for row in rows]
-    flows = [Flow(parts[0].name, parts[0].lags, np.hstack([part.norms for part in parts])) for parts in zip(*every)]
+        if read is None and loss is None and follows_contract(model):
+            targets = as_tokens(targets, model, "targets", dims=1)
+            resets = None if resets is None else as_resets(resets, B, T, tokens.device)
+            every = [_of_language_model(model, tokens, targets, None if state is None else detach(state), resets)]
+        elif state is not None or resets is not None:
+            raise UserError("state and resets", expected="none for this module", remedy="`read` can hand them on")
+        else:
+            targets = as_tensor("targets", targets, torch.int64, tokens.device)
+            rows = zip(tokens.split(1), targets.split(1), strict=True)
+            every = [_of_row(model, *row, read or model, loss or _last_step) for row in rows]
+    norms = [np.hstack([flow.norms for flow in flows]) for flows in zip(*every, strict=True)]
+    flows = [Flow(flow.name, flow.lags, rows) for flow, rows in zip(every[0], norms, strict=True)]
     return GradientFlow(flows[0], tuple(flows[1:]))
 
 
 def _of_language_model(
     model: Any, tokens: Tensor, targets: Tensor, state: State | None, resets: Tensor | None
-) -> GradientFlow:
+) -> list[Flow]:
     """Token by token where the memory is made of vectors, all at once otherwise."""
-    B, T = tokens.shape
-    size = 1 if has_vectors_for_memory(model) else T
-    begins = [None] * T if resets is None else resets.split(size, dim=1)
-    vectors, memories = [], []
-    for piece, begin in zip(tokens.split(size, dim=1), begins, strict=False):
+    size = 1 if has_vectors_for_memory(model) else tokens.shape[1]
+    pieces = tokens.split(size, dim=1)
+    begins = [None] * len(pieces) if resets is None else resets.split(size, dim=1)
+    vectors: list[Tensor] = []
+    memory: dict[str, list[Tensor]] = {}
+    for piece, begin in zip(pieces, begins, strict=True):
         read = lambda piece, state=state, begin=begin: model.read(piece, state, resets=begin)  # noqa: E731
         (hidden, state), x = from_vectors(model, piece, read)
         vectors.append(x)
-        memories.append(list(named_leaves(state)))
-    del memories[-1]  # the loss does not depend on what is remembered after it
-    logits = model.output(hidden[:, -1:])[:, 0]  # (B, V)
-    remembered = [leaf for memory in memories for _, leaf in memory]
-    gradients = torch.autograd.grad(_cross_entropy(logits, targets), [*vectors, *remembered])
-    by_input, by_memory = gradients[: len(vectors)], gradients[len(vectors) :]
-    inputs = torch.cat([part.reshape(B, size, -1) for part in by_input], dim=1).transpose(0, 1)  # (T, B, D)
-    names = [name for name, _ in memories[0]] if memories else []
-    flows = [_flow(name, torch.stack(by_memory[index :: len(names)]), 1) for index, name in enumerate(names)]
-    return GradientFlow(_flow("input", inputs, 0), tuple(flows))
+        for name, leaf in named_leaves(state) if size == 1 else ():
+            memory.setdefault(name, []).append(leaf)
+    return _flows(_cross_entropy(model.output(hidden[:, -1:])[:, 0], targets), vectors, memory, len(tokens))
 
 
 def _of_row(
@@ -153,22 +148,26 @@ def _of_row(
     read: Callable[[Tensor], Any],
     loss: Callable[[Any, Tensor], Tensor],
 ) -> list[Flow]:
-    """The flows of one row, that by the input first."""
-    with reading_by_steps(model) as visited:
+    with reading_by_steps(model) as memory:
         output, x = from_vectors(model, inputs, read)
-    memories = {layer: [list(leaves(state)) for state in states[:-1]] for layer, states in visited.items()}
-    remembered = [leaf for states in memories.values() for state in states for leaf in state]
-    found = torch.autograd.grad(loss(output, target), [x, *remembered], allow_unused=True, materialize_grads=True)
-    flows, gradients = [_flow("input", found[0].reshape(inputs.shape[1], 1, -1), 0)], iter(found[1:])
-    number = 0
-    for layer, states in memories.items():
-        cells = own_layer(layer).state_form.cells
-        steps = [cells(tuple(next(gradients) for _ in state)) for state in states]  # a layer's (h,) or (h, c) each
-        for parts in zip(*steps, strict=True):
-            number += 1
-            for name, part in zip("hc", zip(*parts, strict=True), strict=False):
-                flows.append(_flow(f"layer {number} {name}", torch.stack(part).reshape(len(part), 1, -1), 1))
-    return flows
+    return _flows(loss(output, target), [x], memory, 1)
+
+
+def _flows(loss: Tensor, vectors: list[Tensor], memory: dict[str, list[Tensor]], B: int) -> list[Flow]:
+    """By the inputs, and by the states after every step but the last: the loss does not depend on what is after it."""
+    before = {name: states[:-1] for name, states in memory.items()}
+    wanted = [*vectors, *(state for states in before.values() for state in states)]
+    found = iter(torch.autograd.grad(loss, wanted, allow_unused=True, materialize_grads=True))
+    inputs = torch.cat([next(found).reshape(B, -1, x.shape[-1]) for x in vectors], dim=1).transpose(0, 1)  # (T, B, D)
+    by_memory = {name: torch.stack([next(found) for _ in states]) for name, states in before.items() if states}
+    flows = [_flow(name, part.reshape(len(part), B, -1), 1) for name, part in by_memory.items()]
+    return [_flow("input", inputs, 0), *flows]
+
+
+def _flow(name: str, gradients: Tensor, first: int) -> Flow:
+    """Of gradients (K, B, ·) at rising steps, the last of which has the lag `first`."""
+    norms = gradients.double().norm(dim=-1).cpu().numpy()[::-1]
+    return Flow(name, np.arange(first, first + len(norms)), norms)
 
 
 def _last_step(output: Any, target: Tensor) -> Tensor:
@@ -178,9 +177,3 @@ def _last_step(output: Any, target: Tensor) -> Tensor:
 
 def _cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
     return F.cross_entropy(logits.to(torch.promote_types(logits.dtype, torch.float32)), targets, reduction="sum")
-
-
-def _flow(name: str, gradients: Tensor, first: int) -> Flow:
-    """Of gradients (K, B, ·) at rising steps, the last of which has the lag `first`."""
-    norms = gradients.double().norm(dim=-1).cpu().numpy()[::-1]
-    return Flow(name, np.arange(first, first + len(norms)), norms)

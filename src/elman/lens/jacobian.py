@@ -90,11 +90,9 @@ def _step_of(model: Any, state: Any) -> tuple[Step, State]:
             return tuple(form.cells(form.flat(after, "") or ()))
 
         return read, tuple(form.cells(form.flat(state, type(layer).__name__) or ()))
-    if not follows_contract(model):
-        remedy = "its recurrent layer can be given, with vectors and `hx`"
-        raise UserError("step Jacobian", expected="a language model or a layer", got=type(model).__name__, remedy=remedy)
-    if not has_vectors_for_memory(model):
-        raise UserError("step Jacobian", expected="a recurrent model", got="one whose memory grows with every step")
+    if not follows_contract(model) or not has_vectors_for_memory(model):
+        expected = "a recurrent model, whose memory is made of vectors, or one of its recurrent layers"
+        raise UserError("step Jacobian", expected=expected, got=type(model).__name__)
     return lambda x, memory, begins: model.read(x, memory, resets=begins)[1], state
 
 

@@ -1,10 +1,10 @@
-"""Reading a model without changing it: in eval mode, from the vectors of its tokens, and seeing what its parts are given."""
+"""Reading a model without changing it: in eval mode, with hooks on its parts, and from the vectors of its tokens."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -16,10 +16,12 @@ from elman.state import State, leaves
 R = TypeVar("R")
 
 
+Kinds: TypeAlias = type[nn.Module] | tuple[type[nn.Module], ...]
+
+
 class Given(NamedTuple):
     """What one call gave to a module."""
 
-    name: str
     module: Any
     arguments: tuple[Any, ...]
     options: dict[str, Any]
@@ -45,25 +47,26 @@ def evaluating(model: nn.Module, *, constant: bool = False) -> Iterator[None]:
             parameter.requires_grad_()
 
 
-def given_to(
-    model: nn.Module, kinds: type[nn.Module] | tuple[type[nn.Module], ...], call: Callable[[], object]
-) -> list[Given]:
+@contextmanager
+def hooked(model: nn.Module, kinds: Kinds, hook: Callable[..., Any]) -> Iterator[None]:
+    """For a while, `hook(part, arguments, options, result)` sees the calls of parts of some kinds.
+
+    What the hook returns takes the place of the result, unless it is None.
+    """
+    parts = [part for part in model.modules() if isinstance(part, kinds)]
+    handles = [part.register_forward_hook(hook, with_kwargs=True) for part in parts]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def given_to(model: nn.Module, kinds: Kinds, call: Callable[[], object]) -> list[Given]:
     """What every module of some kinds in `model` is given while `call` runs, in the order of the calls."""
     seen: list[Given] = []
-
-    def watch(name: str) -> Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], None]:
-        return lambda module, arguments, options: seen.append(Given(name, module, arguments, options))
-
-    hooks = [
-        part.register_forward_pre_hook(watch(name), with_kwargs=True)
-        for name, part in model.named_modules()
-        if isinstance(part, kinds)
-    ]
-    try:
+    with hooked(model, kinds, lambda *given: seen.append(Given(*given[:3]))):
         call()
-    finally:
-        for hook in hooks:
-            hook.remove()
     return seen
 
 
@@ -88,26 +91,18 @@ def from_vectors(model: nn.Module, inputs: Tensor, read: Callable[[Tensor], R]) 
         return read(x), x
     found: list[Tensor] = []
 
-    def cut(module: nn.Module, arguments: tuple[Any, ...], options: dict[str, Any], embedded: Tensor) -> Tensor | None:
+    def cut(_: nn.Module, arguments: tuple[Any, ...], options: dict[str, Any], embedded: Tensor) -> Tensor | None:
         (tokens,) = (*arguments, *options.values())
         if found or not torch.equal(tokens.flatten(), inputs.flatten()):
             return None
         found.append(embedded.detach().requires_grad_())
         return found[0]
 
-    embeddings = (part for part in model.modules() if isinstance(part, nn.Embedding))
-    hooks = [embedding.register_forward_hook(cut, with_kwargs=True) for embedding in embeddings]
-    try:
+    with hooked(model, nn.Embedding, cut):
         result = read(inputs)
-    finally:
-        for hook in hooks:
-            hook.remove()
     if not found:
-        raise UserError(
-            "the gradient by the inputs",
-            expected="a model whose torch.nn.Embedding reads the tokens in their order",
-            remedy="give vectors (B, T, D) to a model that reads these",
-        )
+        expected = "a torch.nn.Embedding that is called with the tokens in their order, or vectors (B, T, D) for input"
+        raise UserError("the gradient by the inputs", expected=expected)
     return result, found[0]
 
 

@@ -14,11 +14,10 @@ from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 from elman.errors import UserError
 from elman.kernels import Cell, Weights
 from elman.kernels.masks import clears, real_steps
-from elman.lens.observe import evaluating, given_to
+from elman.lens.observe import evaluating, given_to, hooked
 from elman.nn import GRU, LSTM, Elman
 from elman.nn.recurrent import Recurrent
 from elman.nn.sequences import as_lengths, as_resets, as_tensor
-from elman.state import leaves
 
 LAYERS = (Recurrent, nn.RNNBase)
 OWN: dict[str, Callable[..., Recurrent]] = {"RNN_TANH": Elman, "RNN_RELU": Elman, "GRU": GRU, "LSTM": LSTM}
@@ -61,11 +60,8 @@ def visit_layers(model: nn.Module, read: Callable[[], object]) -> list[LayerVisi
     with evaluating(model), torch.no_grad():
         calls = given_to(model, LAYERS, read)
         if not calls:
-            raise UserError(
-                "there is no recurrent layer in the model",
-                expected="one of elman.nn's or torch.nn's that `read` calls",
-                remedy="attention_weights looks at attention",
-            )
+            expected = "one of elman.nn's or torch.nn's that `read` calls"
+            raise UserError("there is no recurrent layer in the model", expected=expected)
         found: dict[tuple[nn.Module, int], list[LayerVisit]] = {}
         for call in calls:
             for place, visit in enumerate(_visits(own_layer(call.module), *call.arguments, **call.options)):
@@ -92,38 +88,34 @@ def own_layer(layer: Any) -> Recurrent:
 
 
 @contextmanager
-def reading_by_steps(model: nn.Module) -> Iterator[dict[nn.Module, list[Any]]]:
-    """For a while, layers read one step after the other; what they return as their state after each, as `hx`.
+def reading_by_steps(model: nn.Module) -> Iterator[dict[str, list[Tensor]]]:
+    """For a while, layers read one step after the other; their states after each, by names as "layer 1 h".
 
-    So the graph has every state as a tensor of its own, beside the outputs. Those that read in both directions, packed
-    or masked input are left as they are.
+    So the graph has every state (B, ·) as a tensor of its own, beside the outputs. Layers that read in both directions,
+    packed or masked input are left as they are.
     """
-    visited: dict[nn.Module, list[Any]] = {}
+    memory: dict[str, list[Tensor]] = {}
+    numbers: dict[Any, int] = {}  # that of each one's first layer
 
-    def read(layer: Any, arguments: tuple[Any, ...], options: dict[str, Any], _: Any) -> tuple[Tensor, Any] | None:
-        def bound(input: Any, hx: Any = None, **others: Any) -> tuple[Any, Any, bool]:
-            return input, hx, any(other is not None for other in others.values())
-
-        input, hx, masked = bound(*arguments, **options)
+    def read(layer: Any, input: Any, hx: Any = None, **others: Any) -> tuple[Tensor, Any] | None:
+        masked = any(other is not None for other in others.values())
         if layer.bidirectional or masked or not isinstance(input, Tensor):
             return None
-        time, outputs = int(layer.batch_first and input.dim() == 3), []
+        form, time = own_layer(layer).state_form, int(layer.batch_first and input.dim() == 3)
+        first, outputs = numbers.setdefault(layer, 1 + sum(part.num_layers for part in numbers)), []
         for step in input.split(1, time):
             output, hx = layer.forward(step, hx)
-            for leaf in leaves(hx):
-                if not leaf.requires_grad:  # nothing before it does
-                    leaf.requires_grad_()
+            cells = form.cells(form.flat(hx, "") or ())
+            for number, cell in enumerate(cells, first):
+                for name, state in zip("hc", cell, strict=False):
+                    memory.setdefault(f"layer {number} {name}", []).append(state)
+                    state.requires_grad_(True)  # even where nothing before it does
             outputs.append(output)
-            visited.setdefault(layer, []).append(hx)
+            hx = form.nested(form.stacked(cells, copied=True))
         return torch.cat(outputs, time), hx
 
-    parts = (part for part in model.modules() if isinstance(part, LAYERS))
-    hooks = [part.register_forward_hook(read, with_kwargs=True) for part in parts]
-    try:
-        yield visited
-    finally:
-        for hook in hooks:
-            hook.remove()
+    with hooked(model, LAYERS, lambda layer, given, options, _: read(layer, *given, **options)):
+        yield memory
 
 
 def _visits(

@@ -6,6 +6,7 @@ frozen dataclasses of numpy arrays. `elman inspect` draws them.
 
 from elman.lens.attention import (
     AttentionScores,
+    HeadScores,
     attention_weights,
     induction_scores,
     previous_token_scores,
@@ -17,7 +18,6 @@ from elman.lens.clipping import ClippingHistory, clipping_history, cosine_after_
 from elman.lens.decay import Decay, fit_decay
 from elman.lens.gates import LayerGates, read_gates
 from elman.lens.gradient_flow import Flow, GradientFlow, gradient_flow
-from elman.lens.heads import HeadScores
 from elman.lens.jacobian import StepJacobian, step_jacobian
 from elman.lens.source import AlignmentScores, loss_gradients, score_alignment, source_gradients
 from elman.lens.tracking import Tracker, path_in_plane, text_features, track

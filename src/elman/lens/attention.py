@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -17,13 +18,16 @@ import torch
 from torch import Tensor, nn
 
 from elman.errors import UserError
-from elman.lens.heads import HeadScores
 from elman.lens.observe import evaluating, given_to
 from elman.nn.attention import Attention, CrossAttention
 from elman.nn.sequences import Integers, as_tokens
 
 Weights = npt.NDArray[np.floating]  # (B, N, T, S)
 Floats = npt.NDArray[np.float64]
+
+LAYERS = (Attention, CrossAttention, nn.MultiheadAttention)
+LUCK = 0.01  # the probability that any head at all has the lower bound above its true score
+LEAST = 0.1  # the share of the way from chance to 1 that a head which stands out has gone at least
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,43 @@ class AttentionScores:
 
     entropy: Floats  # nats; e^entropy is about how many steps share the attention
     distance: Floats  # steps back
+
+
+@dataclass(frozen=True)
+class HeadScores:
+    """A score from 0 to 1 of every head, in rows that share no text, and what chance gives.
+
+    Of many heads one always has the highest score. It is named only where its score is well above chance, whichever
+    rows had been drawn.
+    """
+
+    rows: Floats  # (B, L, N): rows, layers, heads
+    chance: float
+
+    @property
+    def mean(self) -> Floats:
+        """Over rows: (L, N)."""
+        return self.rows.mean(0)
+
+    @property
+    def low(self) -> Floats:
+        """Lower bounds of the true means, (L, N), that all hold together but for a probability of about `LUCK`.
+
+            mean − t s/√B        t: Student's, one-sided, at LUCK/(L N) (Bonferroni)
+
+        The probability is right where scores are normally distributed over the rows, and only near it where they are
+        not. One row bounds nothing: −∞.
+        """
+        B = len(self.rows)
+        if B < 2:
+            return np.full(self.rows.shape[1:], -np.inf)
+        heads = self.rows[0].size
+        return self.mean - student(LUCK / heads, B - 1) * self.rows.std(0, ddof=1) / B**0.5
+
+    @property
+    def stands_out(self) -> npt.NDArray[np.bool_]:
+        """Which heads' scores are well above chance, (L, N): low > chance + LEAST (1 − chance)."""
+        return self.low > self.chance + LEAST * (1 - self.chance)
 
 
 def attention_weights(model: nn.Module, read: Callable[[], object]) -> list[Weights]:
@@ -49,7 +90,7 @@ def attention_weights(model: nn.Module, read: Callable[[], object]) -> list[Weig
     torch.backends.mha.set_fastpath_enabled(False)  # it passes the layers by
     try:
         with evaluating(model), torch.no_grad():
-            calls = given_to(model, tuple(READERS), read)
+            calls = given_to(model, LAYERS, read)
             if not calls:
                 known = "elman's, or torch.nn.MultiheadAttention, that `read` calls"
                 raise UserError("there is no attention in the model", expected=known)
@@ -58,24 +99,14 @@ def attention_weights(model: nn.Module, read: Callable[[], object]) -> list[Weig
         torch.backends.mha.set_fastpath_enabled(fast)
 
 
-def _of_torch(layer: nn.MultiheadAttention, *arguments: Any, **options: Any) -> Tensor:
-    """What the layer says of a call, for each head."""
+def _weights(layer: Any, arguments: tuple[Any, ...], options: dict[str, Any]) -> Tensor:
+    """What the layer says of a call: (B, N, T, S)."""
+    if not isinstance(layer, nn.MultiheadAttention):
+        return layer.weights(*arguments, **options)
     call = inspect.signature(layer.forward).bind(*arguments, **options)
     call.arguments |= {"need_weights": True, "average_attn_weights": False}
     weights = layer(*call.args, **call.kwargs)[1]
     return weights if weights.dim() == 4 else weights[None]
-
-
-READERS: dict[type[nn.Module], Callable[..., Tensor]] = {
-    Attention: Attention.weights,
-    CrossAttention: CrossAttention.weights,
-    nn.MultiheadAttention: _of_torch,
-}
-
-
-def _weights(layer: nn.Module, arguments: tuple[Any, ...], options: dict[str, Any]) -> Tensor:
-    reader = next(reader for kind, reader in READERS.items() if isinstance(layer, kind))
-    return reader(layer, *arguments, **options)
 
 
 def score_attention(weights: Weights) -> AttentionScores:
@@ -178,3 +209,18 @@ def induction_scores(
     scores = np.stack([weights[:, :, asked, asked - length + 1].mean(2) for weights in every], axis=1)
     seen = steps_seen(np.zeros((1, 2 * length), bool), getattr(model, "window", None))[0, asked]
     return HeadScores(scores, float((1 / seen).mean()) if seen[0] >= length else 0.0)
+
+
+def student(tail: float, freedom: int) -> float:
+    """Student's t that a value is above with a probability of `tail`, by Cornish and Fisher's expansion.
+
+    The relative error is below 2 % from 8 degrees of freedom on (Abramowitz & Stegun 26.7.5).
+
+    >>> round(student(0.001, 15), 2)  # 3.733 in tables
+    3.73
+    """
+    z = NormalDist().inv_cdf(1 - tail)
+    first = (z**3 + z) / 4
+    second = (5 * z**5 + 16 * z**3 + 3 * z) / 96
+    third = (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384
+    return z + first / freedom + second / freedom**2 + third / freedom**3

@@ -84,7 +84,7 @@ def read_gates(visit: LayerVisit) -> LayerGates:
             f"{visit.name} has no gates", expected="an LSTM or a GRU", got=visit.cell, remedy="look at its gradients"
         )
     gates = GATES[visit.cell](visit.inputs, visit.before, visit.weights)  # (T, B, H) each
-    values = {name: visit.of_real_steps(gate) for name, gate in gates.items()}  # (K, H) each
+    values = {name: gate[visit.real] for name, gate in gates.items()}  # (K, H) each
     keep = values[KEEPING[visit.cell]].double()
     tiny = torch.finfo(torch.float32).tiny
     time_scale = -1 / keep.clamp(min=tiny, max=1 - 1e-7).log().mean(0)  # (H,)

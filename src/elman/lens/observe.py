@@ -14,8 +14,6 @@ from elman.nn.sequences import Integers, as_tokens, is_integral
 from elman.state import State, leaves
 
 R = TypeVar("R")
-
-
 Kinds: TypeAlias = type[nn.Module] | tuple[type[nn.Module], ...]
 
 
@@ -93,7 +91,7 @@ def from_vectors(model: nn.Module, inputs: Tensor, read: Callable[[Tensor], R]) 
 
     def cut(_: nn.Module, arguments: tuple[Any, ...], options: dict[str, Any], embedded: Tensor) -> Tensor | None:
         (tokens,) = (*arguments, *options.values())
-        if found or not torch.equal(tokens.flatten(), inputs.flatten()):
+        if found or not torch.equal(tokens.flatten().to(inputs), inputs.flatten()):
             return None
         found.append(embedded.detach().requires_grad_())
         return found[0]

@@ -36,10 +36,6 @@ class LayerVisit:
     reverse: bool  # whether it reads from the last step to the first
     real: Tensor  # (T, B), False at padding
 
-    def of_real_steps(self, values: Tensor) -> Tensor:
-        """Values (T, B, ·) at the steps that are no padding, one below the other: (K, ·)."""
-        return values[self.real]
-
 
 def visit_layers(model: nn.Module, read: Callable[[], object]) -> list[LayerVisit]:
     """What every recurrent layer in `model` goes through while `read()` runs the model once.
@@ -60,7 +56,7 @@ def visit_layers(model: nn.Module, read: Callable[[], object]) -> list[LayerVisi
     with evaluating(model), torch.no_grad():
         calls = given_to(model, LAYERS, read)
         if not calls:
-            expected = "one of elman.nn's or torch.nn's that `read` calls"
+            expected = "a layer of elman.nn, or an RNN, GRU or LSTM of torch.nn, that `read` calls"
             raise UserError("there is no recurrent layer in the model", expected=expected)
         found: dict[tuple[nn.Module, int], list[LayerVisit]] = {}
         for call in calls:
@@ -75,7 +71,7 @@ def visit_layers(model: nn.Module, read: Callable[[], object]) -> list[LayerVisi
 
 
 def own_layer(layer: Any) -> Recurrent:
-    """A layer of elman's that computes what a layer of torch.nn's does, with the same tensors for weights."""
+    """A layer of `elman.nn` that computes what the given one does, with the same tensors for weights."""
     if isinstance(layer, Recurrent):
         return layer
     names = ["num_layers", "bias", "batch_first", "bidirectional"]
@@ -89,10 +85,10 @@ def own_layer(layer: Any) -> Recurrent:
 
 @contextmanager
 def reading_by_steps(model: nn.Module) -> Iterator[dict[str, list[Tensor]]]:
-    """For a while, layers read one step after the other; their states after each, by names as "layer 1 h".
+    """For a while, layers read one step after the other; yields their states after each, by names as "layer 1 h".
 
     So the graph has every state (B, ·) as a tensor of its own, beside the outputs. Layers that read in both directions,
-    packed or masked input are left as they are.
+    and layers that read packed or masked input, are left as they are.
     """
     memory: dict[str, list[Tensor]] = {}
     numbers: dict[Any, int] = {}  # that of each one's first layer

@@ -1,7 +1,8 @@
 """The microscope: what a sequence model remembers, how far its gradients reach, where it looks.
 
-One idea a file, each a few pure functions that take a model of the state contract and tokens, and return small
-frozen dataclasses of numpy arrays. `elman inspect` draws them.
+One idea a file, each a few pure functions that return small frozen dataclasses of numpy arrays. `elman inspect` draws
+them. They take a model of the state contract and tokens, or any torch module that holds recurrent layers or attention
+of `elman.nn` or `torch.nn`; `read` then says how the module is called.
 """
 
 from elman.lens.attention import (

@@ -25,9 +25,6 @@ from elman.state import State, detach, leaves, map_state
 
 SQUARINGS = 14  # J^(2^14)
 
-Step = Callable[[Tensor, State, Tensor | None], State]
-"""Inputs (K, 1, ·), the memory of K rows layer by layer, and resets (K, 1) or None -> the memory after the step."""
-
 
 @dataclass(frozen=True)
 class StepJacobian:
@@ -78,8 +75,8 @@ def step_jacobian(
     return StepJacobian(layer, stacked.numpy(), singular.double().numpy(), np.array(radii))
 
 
-def _step_of(model: Any, state: Any) -> tuple[Step, State]:
-    """What reads one step, and the memory before it."""
+def _step_of(model: Any, state: Any) -> tuple[Callable[..., State], State]:
+    """A function of inputs (K, 1, ·), a memory and resets (K, 1) that gives the memory after; and that before."""
     if isinstance(model, LAYERS):
         layer = own_layer(model)
         form = layer.state_form
@@ -96,7 +93,7 @@ def _step_of(model: Any, state: Any) -> tuple[Step, State]:
     return lambda x, memory, begins: model.read(x, memory, resets=begins)[1], state
 
 
-def _jacobian(step: Step, token: Tensor, memory: State, layer: int, begins: Tensor | None) -> Tensor:
+def _jacobian(step: Callable[..., State], token: Tensor, memory: State, layer: int, begins: Tensor | None) -> Tensor:
     """(M, M), by one backward pass: M copies of the row, each asked for one number of the memory after the step."""
     M = sum(leaf.shape[1] for leaf in leaves(memory[layer]))
     copies = map_state(lambda x: x.expand(M, -1).clone().requires_grad_(), memory)

@@ -11,7 +11,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,7 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from elman.errors import UserError
 from elman.lens.observe import as_inputs, evaluating, follows_contract
+from elman.models import LanguageModel
 from elman.nn.sequences import Flags, Integers, as_resets, as_tokens
 from elman.state import State
 from elman.train import bptt
@@ -94,11 +96,18 @@ def truncation(
     B, steps = tokens.shape[:2]
     resets = None if resets is None else as_resets(resets, B, steps, tokens.device)
     tried = sorted({min(k, steps) for k in windows or doubling_windows(steps)} | {steps})
+    language_model = cast(LanguageModel, model)
+    reading, output = (read, nn.Identity()) if read else (language_model.read, language_model.output)
+
+    def read_steps(a: int, b: int, state: State | None) -> tuple[Tensor, State]:
+        masks = {} if resets is None else {"resets": resets[:, a:b]}
+        return reading(tokens[:, a:b], state, **masks)
+
+    gradient = partial(_gradient, model, read_steps, output, targets, state)
     with evaluating(model), torch.enable_grad():
-        text = _Text(tokens, targets, resets, state, *((read, nn.Identity()) if read else (model.read, model.output)))
         if warm_up:
-            _gradient(model, text, tried[-1], None)
-        found = [_gradient(model, text, k, None if k == steps else stride) for k in tried]
+            gradient(tried[-1], None)
+        found = [gradient(k, None if k == steps else stride) for k in tried]
     full = found[-1][0]
     size = full.norm()
     return Truncation(
@@ -111,29 +120,20 @@ def truncation(
     )
 
 
-@dataclass(frozen=True)
-class _Text:
-    """What is read, the memory before it, and how the model reads it."""
-
-    tokens: Tensor  # (B, T)
-    targets: Tensor  # (B, T)
-    resets: Tensor | None  # (B, T)
-    state: State | None
-    read: Callable[..., tuple[Tensor, State]]
-    output: Callable[[Tensor], Tensor]
-
-    def read_steps(self, a: int, b: int, state: State | None) -> tuple[Tensor, State]:
-        """The steps [a, b) from a memory."""
-        masks = {} if self.resets is None else {"resets": self.resets[:, a:b]}
-        return self.read(self.tokens[:, a:b], state, **masks)
-
-
-def _gradient(model: nn.Module, text: _Text, window: int, stride: int | None) -> tuple[Tensor, float, int]:
+def _gradient(
+    model: nn.Module,
+    read_steps: Callable[[int, int, State | None], tuple[Tensor, State]],
+    output: Callable[[Tensor], Tensor],
+    targets: Tensor,
+    state: State | None,
+    window: int,
+    stride: int | None,
+) -> tuple[Tensor, float, int]:
     """The gradient as one vector in float64, the seconds it took, and the most bytes that a backward pass kept."""
     parameters = [p for p in model.parameters() if p.requires_grad]
     constant = {p.untyped_storage().data_ptr() for p in parameters}
     total = [torch.zeros_like(p) for p in parameters]
-    steps, k1, state, most = text.targets.shape[1], stride or window, text.state, 0
+    steps, k1, most = targets.shape[1], stride or window, 0
     begun = time.perf_counter()
     for index in range(bptt.count(steps, k1)):
         part = bptt.stretch(index, steps, k1, window)
@@ -146,19 +146,17 @@ def _gradient(model: nn.Module, text: _Text, window: int, stride: int | None) ->
             return tensor
 
         with saved_tensors_hooks(keep, lambda tensor: tensor):
-            hidden, state = bptt.read(text.read_steps, part, state)
-            logits = text.output(hidden)
+            hidden, state = bptt.read(read_steps, part, state)
+            logits = output(hidden)
             wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
-            loss = F.cross_entropy(
-                wide.flatten(0, 1), text.targets[:, part.start : part.stop].flatten(), reduction="sum"
-            )
+            loss = F.cross_entropy(wide.flatten(0, 1), targets[:, part.start : part.stop].flatten(), reduction="sum")
         gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
         for sum_, gradient in zip(total, gradients, strict=True):
             if gradient is not None:
                 sum_ += gradient
         most = max(most, sum(kept.values()))
     seconds = time.perf_counter() - begun
-    return torch.cat([part.double().flatten() for part in total]) / text.targets.numel(), seconds, most
+    return torch.cat([part.double().flatten() for part in total]) / targets.numel(), seconds, most
 
 
 def _cosine(a: Tensor, b: Tensor) -> float:

@@ -17,7 +17,7 @@ from elman.kernels.masks import clears, real_steps
 from elman.lens.observe import evaluating, given_to, hooked
 from elman.nn import GRU, LSTM, Elman
 from elman.nn.recurrent import Recurrent
-from elman.nn.sequences import as_lengths, as_resets, as_tensor
+from elman.nn.sequences import as_lengths, as_resets
 
 LAYERS = (Recurrent, nn.RNNBase)
 OWN: dict[str, Callable[..., Recurrent]] = {"RNN_TANH": Elman, "RNN_RELU": Elman, "GRU": GRU, "LSTM": LSTM}
@@ -125,10 +125,7 @@ def _visits(
     elif input.dim() == 2:
         input = input.unsqueeze(0 if layer.batch_first else 1)
         state = None if state is None else tuple(part[:, None] for part in state)
-        lengths, resets = (
-            None if given is None else as_tensor(name, given, kept)[None]
-            for name, given, kept in (("lengths", lengths, torch.int64), ("resets", resets, torch.bool))
-        )
+        lengths, resets = (None if mask is None else torch.as_tensor(mask)[None] for mask in (lengths, resets))
     given = None if state is None else form.nested(state)
     every = form.flat(layer(input, given, lengths=lengths, resets=resets, return_states=True)[2], kind) or ()
     if layer.batch_first:

@@ -136,6 +136,15 @@ def test_resets_and_padding_of_our_bidirectional_layer(reverse: bool) -> None:
         torch.testing.assert_close(visit.after[0][t, real], one_step(visit, t)[0][real], rtol=0, atol=1e-12)
 
 
+def test_random_numbers_and_weights_are_left_as_they_are() -> None:
+    layer, x = make("gru", bidirectional=True), drawn(T, B, D)
+    before, state = torch.get_rng_state(), {name: value.clone() for name, value in layer.state_dict().items()}
+    [forward, _] = visit_layers(layer, lambda: layer(x))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert all(torch.equal(value, state[name]) for name, value in layer.state_dict().items())
+    assert forward.weights.weight_hh.data_ptr() == layer.weight_hh_l0.data_ptr()
+
+
 def test_calls_of_one_layer_are_joined_in_time() -> None:
     layer = make("lstm", num_layers=2)
     x = drawn(T, B, D)
@@ -165,7 +174,7 @@ def test_step_jacobians_are_those_of_autograd(kind: str, bidirectional: bool, ba
         return parts if len(parts) > 1 else parts[0]
 
     for place in range(2 * (1 + bidirectional)):
-        found = step_jacobian(layer, x, as_hx(parts), place)
+        found = step_jacobian(layer, x.numpy(), as_hx(parts), place)
         ours = step_jacobian(own_layer(layer), x, as_hx(parts), place)
         np.testing.assert_array_equal(ours.matrices, found.matrices)
         for row in range(2):
@@ -315,6 +324,10 @@ def test_what_is_not_for_a_module_is_said() -> None:
     tokens, classes = torch.randint(11, (2, T)), torch.tensor([0, 1])
     with pytest.raises(UserError, match="state and resets: expected none for this module"):
         gradient_flow(model, tokens, classes, resets=torch.zeros(2, T, dtype=torch.bool))
+    with pytest.raises(UserError, match="targets: expected one for each of 2 rows, got 1"):
+        gradient_flow(model, tokens, classes[:1])
+    with pytest.raises(UserError, match=r"tokens: expected vectors of floats \(K, D\) for a layer, got torch.int64"):
+        step_jacobian(model.rnn, tokens[:, 0], None)
     with pytest.raises(UserError, match=r"a torch.nn.Embedding that is called with the tokens in their order"):
         gradient_flow(model, tokens, classes, read=lambda x: model(x.flip(1)))
     with pytest.raises(UserError, match=r"a recurrent model, .* or one of its recurrent layers, got Classifier"):

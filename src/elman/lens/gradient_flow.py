@@ -116,6 +116,8 @@ def gradient_flow(
             raise UserError("state and resets", expected="none for this module", remedy="`read` can hand them on")
         else:
             targets = as_tensor("targets", targets, torch.int64, tokens.device)
+            if len(targets) != B:
+                raise UserError("targets", expected=f"one for each of {B} rows", got=len(targets))
             rows = zip(tokens.split(1), targets.split(1), strict=True)
             every = [_of_row(model, *row, read or model, loss or _last_step) for row in rows]
     norms = [np.hstack([flow.norms for flow in flows]) for flows in zip(*every, strict=True)]

@@ -57,6 +57,8 @@ def step_jacobian(
         UserError: another model, one whose memory grows, or no such layer.
     """
     tokens = as_inputs(tokens, model, dims=1)
+    if isinstance(model, LAYERS) and not tokens.is_floating_point():
+        raise UserError("tokens", expected="vectors of floats (K, D) for a layer", got=tokens.dtype)
     step, memory = _step_of(model, state)
     if isinstance(memory, Tensor) or not 0 <= layer < len(memory):
         raise UserError("layer", expected=f"0 to {len(memory) - 1}", got=layer)

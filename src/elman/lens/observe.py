@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from elman.errors import UserError
-from elman.nn.sequences import Integers, as_tokens, is_integral
+from elman.nn.sequences import Integers, as_tensor, as_tokens, is_integral
 from elman.state import State, leaves
 
 R = TypeVar("R")
@@ -70,9 +70,10 @@ def given_to(model: nn.Module, kinds: Kinds, call: Callable[[], object]) -> list
 
 def as_inputs(inputs: Integers, model: nn.Module, *, dims: int = 2) -> Tensor:
     """Integer tokens (B, T), or of another number of `dims`, or vectors of floats (B, T, D) in their place."""
-    if isinstance(inputs, Tensor) and inputs.is_floating_point() and inputs.dim() == dims + 1:
-        return inputs
-    return as_tokens(inputs, model, dims=dims)
+    if not isinstance(inputs, Tensor):
+        inputs = as_tensor("tokens", inputs, torch.int64, next(model.parameters()).device)
+    vectors = inputs.is_floating_point() and inputs.dim() == dims + 1
+    return inputs if vectors else as_tokens(inputs, model, dims=dims)
 
 
 def from_vectors(model: nn.Module, inputs: Tensor, read: Callable[[Tensor], R]) -> tuple[R, Tensor]:

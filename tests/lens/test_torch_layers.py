@@ -145,6 +145,14 @@ def test_random_numbers_and_weights_are_left_as_they_are() -> None:
     assert forward.weights.weight_hh.data_ptr() == layer.weight_hh_l0.data_ptr()
 
 
+def test_parametrized_weights_are_those_that_the_call_uses() -> None:
+    layer: Any = nn.utils.parametrizations.weight_norm(make("lstm"), "weight_hh_l0")
+    layer.parametrizations.weight_hh_l0.original0.data *= 3
+    x = drawn(T, B, D)
+    [visit] = visit_layers(layer, lambda: layer(x))
+    torch.testing.assert_close(visit.after[0], layer(x)[0].detach(), rtol=0, atol=1e-12)
+
+
 def test_calls_of_one_layer_are_joined_in_time() -> None:
     layer = make("lstm", num_layers=2)
     x = drawn(T, B, D)

@@ -24,6 +24,7 @@ from elman.errors import UserError
 from elman.lens.decay import Decay, fit_decay
 from elman.lens.observe import (
     as_inputs,
+    differentiable,
     evaluating,
     follows_contract,
     from_vectors,
@@ -150,7 +151,7 @@ def _of_row(
     read: Callable[[Tensor], Any],
     loss: Callable[[Any, Tensor], Tensor],
 ) -> list[Flow]:
-    with reading_by_steps(model) as memory:
+    with reading_by_steps(model) as memory, differentiable():
         output, x = from_vectors(model, inputs, read)
     return _flows(loss(output, target), [x], memory, 1)
 

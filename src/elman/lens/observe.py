@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import torch
@@ -43,6 +43,11 @@ def evaluating(model: nn.Module, *, constant: bool = False) -> Iterator[None]:
             part.training = mode
         for parameter in learnt:
             parameter.requires_grad_()
+
+
+def differentiable() -> AbstractContextManager[None]:
+    """For a while, layers of torch.nn have gradients in eval mode on a GPU too, where cuDNN has none."""
+    return torch.backends.cudnn.flags(enabled=False)
 
 
 @contextmanager

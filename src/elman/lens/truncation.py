@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
@@ -22,7 +23,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
 from elman.errors import UserError
-from elman.lens.observe import as_inputs, evaluating, follows_contract
+from elman.lens.observe import as_inputs, differentiable, evaluating, follows_contract
 from elman.models import LanguageModel
 from elman.nn.sequences import Flags, Integers, as_resets, as_tokens
 from elman.state import State
@@ -104,7 +105,7 @@ def truncation(
         return reading(tokens[:, a:b], state, **masks)
 
     gradient = partial(_gradient, model, read_steps, output, targets, state)
-    with evaluating(model), torch.enable_grad():
+    with evaluating(model), torch.enable_grad(), differentiable() if read else nullcontext():
         if warm_up:
             gradient(tried[-1], None)
         found = [gradient(k, None if k == steps else stride) for k in tried]

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from elman.lens.attention import entropy
 from elman.lens.observe import evaluating
 from elman.models import EncoderDecoder
 from elman.nn.sequences import Integers, as_lengths, as_tokens
@@ -33,11 +34,10 @@ def score_alignment(weights: Floats) -> AlignmentScores:
     1.0
     """
     T, S = weights.shape
-    logarithm = np.log(np.where(weights > 0, weights, 1))
     places = weights @ np.arange(S)
     still = T < 2 or places.std() == 0
     monotonicity = 0.0 if still else float(np.corrcoef(np.arange(T), places)[0, 1])
-    return AlignmentScores(float(-(weights * logarithm).sum(-1).mean()), round(monotonicity, 12))
+    return AlignmentScores(float(entropy(weights).mean()), round(monotonicity, 12))
 
 
 def source_gradients(model: EncoderDecoder, source: Integers, inputs: Integers, targets: Integers) -> Floats:

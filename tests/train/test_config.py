@@ -7,9 +7,10 @@ import pytest
 import yaml
 
 from elman.errors import UserError
+from elman.models.configuration import RecurrentSettings
 from elman.synonyms import OTHERS
 from elman.train.config import NOT_SETTABLE, OPTIONS, TASKS, build, read_yaml, set_values
-from elman.train.settings import RecurrentSettings, TrainSettings
+from elman.train.settings import TrainSettings
 
 BUDGET = {"amount": 10, "unit": "steps"}
 

@@ -11,9 +11,9 @@ from torch import nn
 
 from elman.data.corpus import Progress
 from elman.data.tokenizers import Tokenizer
+from elman.settings import Section
 from elman.train.config import Settings
 from elman.train.objective import Objective
-from elman.train.settings import Section
 
 Say = Callable[[str], None]
 S = TypeVar("S", bound=Section)

@@ -12,12 +12,13 @@ from elman.data.tokenizers import Tokenizer
 from elman.errors import UserError
 from elman.models import LanguageModel
 from elman.models import build as build_model
+from elman.models.configuration import TransformerSettings
 from elman.tasks import sizing
 from elman.tasks.adaptive_truncation import AdaptiveTruncation
 from elman.tasks.language_modelling import LanguageModelling
 from elman.tasks.task import Choice, Say
 from elman.train.config import Settings
-from elman.train.settings import DataSettings, TrainSettings, TransformerSettings
+from elman.train.settings import DataSettings, TrainSettings
 
 
 def check(settings: Settings) -> None:

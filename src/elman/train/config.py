@@ -6,9 +6,8 @@ not in `model_fields_set`: `tasks.sizing` fills exactly those, and the resolved 
 
 from __future__ import annotations
 
-import re
 import reprlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -17,21 +16,12 @@ import yaml
 from pydantic import ValidationError
 
 from elman.errors import UserError, nearest, suggestion
+from elman.models.configuration import ENCODER_DECODERS, LANGUAGE_MODELS
 from elman.reading import Missing, parse_yaml, read_text
+from elman.settings import Section, complaint
 from elman.synonyms import synonyms
 from elman.train.schedule import Budget
-from elman.train.settings import (
-    DataSettings,
-    LSTMSettings,
-    PairSettings,
-    RecurrentSettings,
-    RecurrentTranslatorSettings,
-    Section,
-    TrainSettings,
-    TransformerSettings,
-    TransformerTranslatorSettings,
-    TranslationTraining,
-)
+from elman.train.settings import DataSettings, PairSettings, TrainSettings, TranslationTraining
 
 Task = Literal["language-modelling", "translation"]
 
@@ -41,7 +31,7 @@ class Sections:
     """Which settings a task has; those of the model by its kind."""
 
     data: type[Section]
-    models: dict[str, type[Section]]
+    models: Mapping[str, type[Section]]
     train: type[Section]
 
     def of(self, kind: str) -> dict[str, type[Section]]:
@@ -51,23 +41,8 @@ class Sections:
 
 
 TASKS: dict[str, Sections] = {
-    "language-modelling": Sections(
-        DataSettings,
-        {
-            "lstm": LSTMSettings,
-            **dict.fromkeys(("gru", "elman"), RecurrentSettings),
-            "transformer": TransformerSettings,
-        },
-        TrainSettings,
-    ),
-    "translation": Sections(
-        PairSettings,
-        {
-            **dict.fromkeys(("lstm", "gru", "elman"), RecurrentTranslatorSettings),
-            "transformer": TransformerTranslatorSettings,
-        },
-        TranslationTraining,
-    ),
+    "language-modelling": Sections(DataSettings, LANGUAGE_MODELS, TrainSettings),
+    "translation": Sections(PairSettings, ENCODER_DECODERS, TranslationTraining),
 }
 # What has an argument of its own, or follows from it.
 NOT_SETTABLE = {"source", "target", "valid_target", "fingerprint"}
@@ -209,18 +184,7 @@ def _told(error: ValidationError, task: Sections, sections: dict[str, type[Secti
                 known = section.model_fields
         remedy = _remedy(key, task, sections, nearest(key, known))
         return UserError(f"no setting called {key!r}", remedy=remedy, exit_code=2)
-    message = first["msg"].removeprefix("Value error, ")
-    if not key or ":" in message:
-        return UserError(message, exit_code=2)
-    # pydantic names the member of a union last: the setting is the part before it
-    names = [str(part) for part in first["loc"]]
-    if first["type"] == "missing":
-        return UserError(".".join(names), expected="a value", got="none", exit_code=2)
-    remedy = ""
-    if first["type"] == "literal_error":
-        remedy = suggestion(str(first["input"]), re.findall("'(.*?)'", first["ctx"]["expected"]))
-    got = reprlib.repr(first["input"])
-    return UserError(names[0], expected=_lower(message), got=got, remedy=remedy, exit_code=2)
+    return complaint(error, exit_code=2)
 
 
 def _kind_remedy(kind: str, task: str) -> str:
@@ -242,7 +206,3 @@ def _remedy(key: str, task: Sections, sections: dict[str, type[Section]], otherw
         if kinds := sorted(kind for kind, section in task.models.items() if name in section.model_fields):
             return f"{'it' if name == key else name} is one of --model {', '.join(kinds)}"
     return otherwise
-
-
-def _lower(message: str) -> str:
-    return (message[0].lower() + message[1:]).removeprefix("input should be ")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -73,7 +73,7 @@ def _fill(settings: Settings, missing: int) -> Settings:
     model = settings.model
     if not isinstance(model, TransformerSettings):
         return settings
-    inner = resolve(model).feedforward_size or 0
+    inner = cast(int, resolve(model).feedforward_size)
     more = round(missing / (model.num_layers * (2 * model.hidden_size + 1)))
     return settings.model_copy(update={"model": model.model_copy(update={"feedforward_size": max(1, inner + more)})})
 

@@ -35,8 +35,10 @@ def spelled_by(configuration: type[Section]) -> Callable[[Constructor], Construc
     return spell
 
 
-def configure(configuration: type[C], kind: str, values: Mapping[str, Any]) -> C:
-    """The configuration of a model of a kind, every size a number. What `values` leave out has its default.
+def configure(model: nn.Module, kind: str, configuration: type[C], values: Mapping[str, Any]) -> C:
+    """Make the configuration of a model of a kind: it becomes `model.settings`, and every setting an attribute.
+
+    What `values` leave out has its default, and every size is a number.
 
     Raises:
         UserError: a value out of its range or of another type, a setting that the model does not have.
@@ -45,9 +47,11 @@ def configure(configuration: type[C], kind: str, values: Mapping[str, Any]) -> C
     check_names(values, fields, kind)
     given = {name: plain(values.get(name, field.default)) for name, field in fields.items()}
     try:
-        return resolve(configuration.model_validate(given, strict=True))
+        settings = resolve(configuration.model_validate(given, strict=True))
     except ValidationError as error:
         raise complaint(error) from None
+    vars(model).update(settings, kind=kind, settings=settings)
+    return settings
 
 
 def check_names(given: Iterable[str], known: Iterable[str], kind: str) -> None:
@@ -72,11 +76,3 @@ def plain(value: Any) -> Any:
         return value if isinstance(value, bool) else operator.index(value)
     except TypeError:  # it is no whole number
         return value
-
-
-def setting_or_module(model: nn.Module, name: str) -> Any:
-    """What `model.name` is where Python finds nothing: a setting by its name, or what `torch.nn.Module` keeps."""
-    settings = model.__dict__.get("settings")
-    if settings is not None and name in type(settings).model_fields:
-        return getattr(settings, name)
-    return nn.Module.__getattr__(model, name)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import Tensor, nn
 
 from elman.errors import UserError
-from elman.models.constructor import checked, setting_or_module
+from elman.models.constructor import checked
 from elman.nn.sequences import Integers
 from elman.settings import Section
 from elman.state import State
@@ -94,5 +94,6 @@ class EncoderDecoder(nn.Module, ABC):
             sizes = f"sizes {self.source_vocab_size} and {self.vocab_size}"
             raise UserError("joint embeddings", expected="one vocabulary for source and target", got=sizes)
 
-    def __getattr__(self, name: str) -> Any:
-        return setting_or_module(self, name)
+    if TYPE_CHECKING:  # else mypy takes a setting for what `torch.nn.Module` finds by name: a tensor or a module
+
+        def __getattr__(self, name: str) -> Any: ...

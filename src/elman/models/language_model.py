@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import Tensor, nn
 
-from elman.models.constructor import setting_or_module
 from elman.nn.sequences import Flags, Integers
 from elman.settings import Section
 from elman.state import State
@@ -96,5 +95,6 @@ class LanguageModel(nn.Module, ABC):
         """Plain values with which `elman.models.build` makes this model again, the parameters aside."""
         return {"model": self.kind, "vocab_size": self.vocab_size, **self.settings.model_dump()}
 
-    def __getattr__(self, name: str) -> Any:
-        return setting_or_module(self, name)
+    if TYPE_CHECKING:  # else mypy takes a setting for what `torch.nn.Module` finds by name: a tensor or a module
+
+        def __getattr__(self, name: str) -> Any: ...

@@ -73,9 +73,9 @@ class RecurrentLM(LanguageModel):
         super().__init__()
         if cell not in CELLS:
             raise UserError("cell", expected="a recurrent cell", got=repr(cell), remedy=nearest(cell, CELLS))
-        self.kind = self.cell = cell
+        self.cell = cell
         self.vocab_size = checked(vocab_size, int, "vocab_size")
-        self.settings = own = _configure(cell, settings)
+        own = self._configure(settings)
 
         D = cast(int, own.embedding_size)
         last = D if own.tied else own.hidden_size
@@ -88,6 +88,14 @@ class RecurrentLM(LanguageModel):
         if own.tied:
             self.decoder.weight = self.embedding.weight
         self._reset_parameters()
+
+    def _configure(self, settings: dict[str, Any]) -> RecurrentSettings:
+        """Take the cell's settings. What the LSTM alone has may be named for another cell, where it is off."""
+        configuration = cast(type[RecurrentSettings], LANGUAGE_MODELS[self.cell])
+        for name in _OF_THE_LSTM:
+            if name not in configuration.model_fields and settings.pop(name, False):
+                raise UserError(name, expected="the cell 'lstm', which alone has it", got=repr(self.cell))
+        return configure(self, self.cell, configuration, settings)
 
     @torch.no_grad()
     def _reset_parameters(self) -> None:
@@ -145,16 +153,6 @@ class RecurrentLM(LanguageModel):
         """The matrices of every layer: a map for each of the cell's gates."""
         parameters = [p for layer in self.layers for p in layer.parameters() if p.dim() == 2]
         return dict.fromkeys(parameters, GATES[cast(Recurrent, self.layers[0]).cell])
-
-
-def _configure(cell: str, settings: dict[str, Any]) -> RecurrentSettings:
-    """The configuration of such a cell. What the LSTM alone has may be named for another cell where it is off."""
-    configuration = cast(type[RecurrentSettings], LANGUAGE_MODELS[cell])
-    foreign = [name for name in _OF_THE_LSTM if name not in configuration.model_fields]
-    for name in foreign:
-        if settings.pop(name, False):
-            raise UserError(name, expected="the cell 'lstm', which alone has it", got=repr(cell))
-    return configure(configuration, cell, settings)
 
 
 def read_layers(

@@ -64,9 +64,9 @@ class RecurrentEncoderDecoder(EncoderDecoder):
         super().__init__()
         if cell not in CELLS:
             raise UserError("cell", expected="a recurrent cell", got=repr(cell), remedy=nearest(cell, CELLS))
-        self.kind = self.cell = cell
+        self.cell = cell
         self._take_vocabularies(source_vocab_size, vocab_size, joint)
-        self.settings = own = configure(RecurrentTranslatorSettings, cell, settings)
+        own = configure(self, cell, RecurrentTranslatorSettings, settings)
 
         D, H = cast(int, own.embedding_size), own.hidden_size
         R = D if own.tied else H

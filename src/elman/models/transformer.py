@@ -50,13 +50,12 @@ class TransformerLM(LanguageModel):
     step_by_step = False
 
     settings: TransformerSettings
-    kind = "transformer"
 
     @spelled_by(TransformerSettings)
     def __init__(self, vocab_size: int, **settings: Any) -> None:
         super().__init__()
         self.vocab_size = checked(vocab_size, int, "vocab_size")
-        self.settings = own = configure(TransformerSettings, self.kind, settings)
+        own = configure(self, "transformer", TransformerSettings, settings)
 
         H, inner = own.hidden_size, cast(int, own.feedforward_size)
         self.embedding = nn.Embedding(self.vocab_size, H)

@@ -48,13 +48,12 @@ class TransformerEncoderDecoder(EncoderDecoder):
     """
 
     settings: TransformerTranslatorSettings
-    kind = "transformer"
 
     @spelled_by(TransformerTranslatorSettings)
     def __init__(self, source_vocab_size: int, vocab_size: int, *, joint: bool = False, **settings: Any) -> None:
         super().__init__()
         self._take_vocabularies(source_vocab_size, vocab_size, joint)
-        self.settings = own = configure(TransformerTranslatorSettings, self.kind, settings)
+        own = configure(self, "transformer", TransformerTranslatorSettings, settings)
 
         H = own.hidden_size
         self.source_embedding = nn.Embedding(self.source_vocab_size, H)

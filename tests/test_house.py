@@ -16,7 +16,7 @@ SOURCE = Path(elman.__file__).parent
 FILES = sorted(SOURCE.rglob("*.py"))
 
 # A part may import itself and what is named beside it, and nothing else of elman.
-GROUND = {"errors", "synonyms", "state", "atomic", "reading", "strict_json"}
+GROUND = {"errors", "synonyms", "state", "atomic", "reading", "strict_json", "settings"}
 BELOW: dict[str, set[str]] = {
     "synonyms": set(),
     "errors": {"synonyms"},
@@ -25,11 +25,12 @@ BELOW: dict[str, set[str]] = {
     "reading": {"errors"},
     "locking": set(),
     "strict_json": set(),
+    "settings": {"errors"},
     "kernels": GROUND,
     "nn": GROUND | {"kernels"},
     "models": GROUND | {"kernels", "nn", "environment"},
     "data": GROUND,
-    "train": GROUND,
+    "train": GROUND | {"models"},  # config.py knows the configurations
     "metrics": GROUND,
     "decode": GROUND | {"kernels", "nn", "models", "data"},
     "environment": GROUND | {"kernels"},

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from elman.lab.experiment import Experiment, Findings, Setting
 from elman.lab.fitting import fit_sequence
 from elman.models import RecurrentEncoderDecoder
-from elman.models.recurrent_encoder_decoder import Attention
+from elman.models.configuration import Attention
 from elman.report import Line, line_chart
 
 NAMES: dict[Attention, str] = {"none": "without attention", "general": "with attention"}

@@ -84,11 +84,9 @@ def _embedded(
     def embed(module: torch.nn.Module, given: tuple[Tensor], embedded: Tensor) -> Tensor | None:
         if leaf:  # one embedding may serve the target too
             return None
-        turned = source.t()  # as recurrent layers read it
-        time_major = (given[0].shape, given[0].stride()) == (turned.shape, turned.stride())
-        rows = embedded.transpose(0, 1) if time_major else embedded  # (B, S, D)
+        rows = embedded.transpose(0, 1) if model.time_major else embedded  # (B, S, D)
         leaf.append(rows.detach().contiguous().requires_grad_())
-        return leaf[0].transpose(0, 1) if time_major else leaf[0]
+        return leaf[0].transpose(0, 1) if model.time_major else leaf[0]
 
     handle = cast(torch.nn.Module, model.source_embedding).register_forward_hook(embed)
     try:

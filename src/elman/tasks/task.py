@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, TypeVar
 
 from elman.errors import UserError
-from elman.train.settings import Optimization, Section
+from elman.settings import Section
+from elman.train.settings import Optimization
 
 if TYPE_CHECKING:
     import numpy as np

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from elman.errors import UserError
+from elman.models.configuration import ENCODER_DECODERS
+from elman.settings import Section
 from elman.tasks.task import Answer, Choice, Evaluation, Progress, Say, Sources, Task, Trained, fitting_tokenizer
 from elman.tasks.translation.settings import Decoding, PairSettings, PairTraining, PredictionOptions
-from elman.train.settings import RecurrentTranslatorSettings, Section, TransformerTranslatorSettings
 
 if TYPE_CHECKING:
     from elman.data.linefile import Line
@@ -29,10 +30,7 @@ class Translation(Task):
     title = "a translation model"
     data = PairSettings
     places: ClassVar[Mapping[str, Sequence[str]]] = {"source": ("target",), "valid": ("valid_target",)}
-    models: ClassVar[Mapping[str, type[Section]]] = {
-        **dict.fromkeys(("lstm", "gru", "elman"), RecurrentTranslatorSettings),
-        "transformer": TransformerTranslatorSettings,
-    }
+    models: ClassVar[Mapping[str, type[Section]]] = ENCODER_DECODERS
     train = PairTraining
     options: ClassVar[Mapping[str, type[Section]]] = {"evaluate": Decoding, "predict": PredictionOptions}
 

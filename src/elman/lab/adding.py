@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from torch.nn import functional as F
 
 from elman.data.memory_tasks import adding
-from elman.lab.experiment import Experiment, Findings, Setting
-from elman.lab.fitting import CELLS, COLOURS, Reader, fit_sequence, smooth
+from elman.lab.drawing import COLOURS, means, stretches
+from elman.lab.experiment import TEST, Experiment, Findings, Setting
+from elman.lab.learning import Drawn, learn
+from elman.lab.recurrent_net import CLASSICAL, RecurrentNet
 from elman.report import Line, bar_chart, line_chart
 
-BATCH, TEST = 64, 1000
+TESTED = 1000  # new sequences
 GUESSING = 1 / 6  # the error of always answering 1
 EASY = 8  # steps over which Elman's network must learn the task, or its failing at more would show nothing
 
@@ -18,12 +21,11 @@ EASY = 8  # steps over which Elman's network must learn the task, or its failing
 def _run(setting: Setting, steps: int | None = None, length: int | None = None) -> Findings:
     T = length or (60 if setting.quick else 200)
     steps = steps or (1000 if setting.quick else 4000)
-    errors, lines = {}, []
-    easy, _ = _train(setting, "elman", EASY, steps, 0.0)
-    for index, cell in enumerate(CELLS, start=1):
-        errors[cell], losses = _train(setting, cell, T, steps, index / (len(CELLS) + 1))
-        smoothed = np.array(smooth(losses, steps // 50))
-        lines.append(Line(cell, np.linspace(0, steps, len(smoothed)), smoothed, colour=COLOURS[cell]))
+    errors, lines, starts = {}, [], stretches(steps, 50)
+    easy, _ = _trained(setting, "elman", EASY, steps, 0)
+    for index, cell in enumerate(CLASSICAL, start=1):
+        errors[cell], losses = _trained(setting, cell, T, steps, index)
+        lines.append(Line(cell, starts, means(losses, starts), colour=COLOURS[cell]))
     figure = line_chart(
         lines,
         title=f"The adding problem over {T} steps",
@@ -42,27 +44,28 @@ def _run(setting: Setting, steps: int | None = None, length: int | None = None) 
         reading="Elman's network learns the task over a few steps: what it cannot do is to remember for longer.",
     )
     met = errors["gru"] < 0.01 and errors["lstm"] < 0.01 and errors["elman"] > GUESSING / 2
-    words = [f"{cell}: mean squared error {error:.3g} on {TEST} new sequences" for cell, error in errors.items()]
+    words = [f"{cell}: mean squared error {error:.3g} on {TESTED} new sequences" for cell, error in errors.items()]
     words.append(f"elman over {EASY} steps: {easy:.3g}")
     words.append("papers, T = 600 (Bai 2018): guessing .1767, Elman .177, LSTM .164, GRU 5.3e-5")
     return Findings(met, easy < GUESSING / 10, words, [figure, bars], {"steps": T, "errors": errors, "easy": easy})
 
 
-def _train(setting: Setting, cell: str, T: int, steps: int, done: float) -> tuple[float, list[float]]:
+def _trained(setting: Setting, cell: str, T: int, steps: int, index: int) -> tuple[float, list[float]]:
     """The error on new sequences, and the losses of the training."""
-    torch.manual_seed(setting.seed)
-    model = Reader(cell, 2, 64, 1, horizon=T)
 
-    def loss(step: int, batch: int = BATCH) -> torch.Tensor:
-        x, y = map(torch.from_numpy, adding(batch, T, setting.seed * 10**6 + step))
-        return torch.nn.functional.mse_loss(model(x)[:, -1, 0], y)
+    def loss(model: RecurrentNet, step: int, batch: int = 64) -> torch.Tensor:
+        x, y = map(torch.from_numpy, adding(batch, T, setting.draw(step)))
+        return F.mse_loss(model(x)[:, -1, 0], y)
 
-    def report(share: float) -> None:
-        setting.progress(f"adding: {cell} over {T} steps", done + share / (len(CELLS) + 1))
-
-    losses, _ = fit_sequence(model, loss, steps, rate=5e-3, progress=report)
+    model, taken = learn(
+        setting,
+        lambda: RecurrentNet(cell, 2, 64, 1, horizon=T),
+        Drawn(steps, loss),
+        learning_rate=5e-3,
+        progress=setting.share(f"adding: {cell} over {T} steps", index, len(CLASSICAL) + 1),
+    )
     with torch.no_grad():
-        return loss(999_999, batch=TEST).item(), losses
+        return loss(model, TEST, batch=TESTED).item(), [step.loss for step in taken]
 
 
 EXPERIMENT = Experiment(

@@ -9,8 +9,9 @@ import torch
 from torch.nn import functional as F
 
 from elman.data.memory_tasks import temporal_xor
-from elman.lab.experiment import Experiment, Findings, Setting
-from elman.lab.fitting import Reader, fit_sequence
+from elman.lab.experiment import TEST, Experiment, Findings, Setting
+from elman.lab.learning import Drawn, learn
+from elman.lab.recurrent_net import RecurrentNet
 from elman.report import bar_chart
 
 WORDS = ("many", "years", "ago", "a", "boy", "and", "girl", "lived", "by", "the", "sea", "they", "played", "happily")
@@ -54,32 +55,34 @@ def _run(setting: Setting, steps: int | None = None) -> Findings:
     return Findings(held_xor and held_words, control, words, figures, {"xor": xor, "letters": letters})
 
 
+def _losses(model: RecurrentNet, tokens: torch.Tensor) -> torch.Tensor:
+    """Of every token but the first, given those before it, in nats: tokens (B, T + 1) -> (B, T)."""
+    return F.cross_entropy(model(tokens[:, :-1]).transpose(1, 2), tokens[:, 1:], reduction="none")
+
+
 def _xor(setting: Setting, steps: int) -> np.ndarray:
-    torch.manual_seed(setting.seed)
-    model = Reader("elman", 2, 16, 2)
+    def bits(step: int, batch: int) -> torch.Tensor:
+        rows = [temporal_xor(STEPS + 1, setting.draw(step) * 1000 + row) for row in range(batch)]
+        return torch.from_numpy(np.stack(rows))
 
-    def losses(step: int, batch: int) -> torch.Tensor:
-        rows = [temporal_xor(STEPS + 1, (setting.seed * 10**6 + step) * 1000 + row) for row in range(batch)]
-        bits = torch.from_numpy(np.stack(rows))
-        return F.cross_entropy(model(bits[:, :-1]).transpose(1, 2), bits[:, 1:], reduction="none")
-
-    def report(done: float) -> None:
-        setting.progress("Elman 1990: exclusive or", done / 2)
-
-    fit_sequence(model, lambda step: losses(step, 16).mean(), steps, rate=1e-2, progress=report)
+    model, _ = learn(
+        setting,
+        lambda: RecurrentNet("elman", 2, 16, 2),
+        Drawn(steps, lambda model, step: _losses(model, bits(step, 16)).mean()),
+        learning_rate=1e-2,
+        progress=setting.share("Elman 1990: exclusive or", 0, 2),
+    )
     with torch.no_grad():
-        each = losses(999_999, 200).mean(0).numpy()[2:]  # from the fourth bit on: a first bit
+        each = _losses(model, bits(TEST, 200)).mean(0).numpy()[2:]  # from the fourth bit on: a first bit
     return np.array([each[place::3].mean() for place in range(3)])
 
 
 def _letters(setting: Setting, steps: int) -> np.ndarray:
     """Mean nats by a letter's place in its word."""
-    torch.manual_seed(setting.seed)
-    model = Reader("elman", len(LETTERS), 32, len(LETTERS))
     codes = {letter: index for index, letter in enumerate(LETTERS)}
 
     def draw(step: int, batch: int) -> tuple[torch.Tensor, np.ndarray]:
-        random = np.random.default_rng(setting.seed * 10**6 + step)
+        random = np.random.default_rng(setting.draw(step))
         rows, places = [], []
         for _ in range(batch):
             chosen = [WORDS[index] for index in random.integers(0, len(WORDS), STEPS)]
@@ -87,16 +90,16 @@ def _letters(setting: Setting, steps: int) -> np.ndarray:
             places.append([place for word in chosen for place in range(len(word))][: STEPS + 1])
         return torch.tensor(rows), np.array(places)
 
-    def losses(tokens: torch.Tensor) -> torch.Tensor:
-        return F.cross_entropy(model(tokens[:, :-1]).transpose(1, 2), tokens[:, 1:], reduction="none")
-
-    def report(done: float) -> None:
-        setting.progress("Elman 1990: letters", 0.5 + done / 2)
-
-    fit_sequence(model, lambda step: losses(draw(step, 16)[0]).mean(), steps, rate=5e-3, progress=report)
-    tokens, places = draw(999_999, 200)
+    model, _ = learn(
+        setting,
+        lambda: RecurrentNet("elman", len(LETTERS), 32, len(LETTERS)),
+        Drawn(steps, lambda model, step: _losses(model, draw(step, 16)[0]).mean()),
+        learning_rate=5e-3,
+        progress=setting.share("Elman 1990: letters", 1, 2),
+    )
+    tokens, places = draw(TEST, 200)
     with torch.no_grad():
-        each = losses(tokens).numpy()
+        each = _losses(model, tokens).numpy()
     return np.array([each[places[:, 1:] == place].mean() for place in range(max(map(len, WORDS)))])
 
 

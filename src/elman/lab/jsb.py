@@ -3,30 +3,33 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from elman.errors import UserError
+from elman.lab.drawing import COLOURS
 from elman.lab.experiment import Experiment, Findings, Setting
-from elman.lab.fitting import CELLS, COLOURS, Reader, fit_sequence
+from elman.lab.learning import Drawn, learn
+from elman.lab.recurrent_net import CLASSICAL, RecurrentNet
 from elman.report import Line, bar_chart, line_chart
 
 LOWEST, NOTES = 21, 88  # of a piano, in MIDI numbers
 SIZES = {"elman": 640, "gru": 360, "lstm": 300}  # units: about 500,000 parameters each, for Chung et al. matched theirs
 # 229 chorales are soon known by heart: without dropout, a GRU of 60 units ended at 9.67 on the test set.
-OUTPUT_DROPOUT, INPUT_DROPOUT, RECURRENT_DROPOUT = 0.5, 0.3, 0.3
+DROPOUTS: dict[str, Any] = {"dropout": 0.5, "input_dropout": 0.3, "recurrent_dropout": 0.3}
 RATE = 5e-3
 PAPER = {"elman": 9.10, "gru": 8.54, "lstm": 8.67}  # Chung 2014, tanh / GRU / LSTM
 
-Part = tuple[Tensor, Tensor]  # rolls (N, T, 88) and lengths (N,)
+Pieces = tuple[Tensor, Tensor]  # rolls (N, T, 88) and lengths (N,)
 
 
-def load(path: Path) -> dict[str, Part]:
+def load(path: Path) -> dict[str, Pieces]:
     """The quarter-note JSON: train, valid and test, each lists of chords of MIDI numbers (−1: no note)."""
     try:
         stored: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -35,7 +38,7 @@ def load(path: Path) -> dict[str, Part]:
         raise UserError(f"{path}", expected="chorales as JSON: train, valid, test", got=str(error)[:80]) from None
 
 
-def _rolls(pieces: list[list[list[int]]]) -> Part:
+def _rolls(pieces: list[list[list[int]]]) -> Pieces:
     lengths = torch.tensor([len(piece) for piece in pieces])
     rolls = torch.zeros(len(pieces), int(lengths.max()), NOTES)
     for number, piece in enumerate(pieces):
@@ -46,7 +49,7 @@ def _rolls(pieces: list[list[list[int]]]) -> Part:
     return rolls, lengths
 
 
-def _loss(model: Reader, part: Part, rows: Tensor | None = None) -> Tensor:
+def _loss(model: nn.Module, part: Pieces, rows: Tensor | None = None) -> Tensor:
     """Mean negative log-likelihood of a chord, in nats: each note is on or off, given all chords before."""
     rolls, lengths = part if rows is None else (part[0][rows], part[1][rows])
     rolls = rolls[:, : int(lengths.max())]
@@ -56,25 +59,42 @@ def _loss(model: Reader, part: Part, rows: Tensor | None = None) -> Tensor:
     return each[real].mean()
 
 
+class Chorales(Drawn):
+    """Random training chorales at every step; the loss on the validation set tells the best weights."""
+
+    def __init__(self, parts: dict[str, Pieces], steps: int, seed: int) -> None:
+        random, train = torch.Generator().manual_seed(seed), parts["train"]
+        super().__init__(
+            steps, lambda model, step: _loss(model, train, torch.randint(0, len(train[1]), (16,), generator=random))
+        )
+        self.valid, self.every = parts["valid"], max(1, steps // 20)
+        self.validated: list[float] = []
+
+    def validate(self, model: nn.Module) -> dict[str, float]:
+        """The loss of today's weights."""
+        self.validated.append(_loss(model, self.valid).item())
+        return {"loss": self.validated[-1]}
+
+
 def _run(setting: Setting, steps: int | None = None) -> Findings:
     assert setting.data is not None
     parts = load(setting.data)
     steps = steps or (800 if setting.quick else 3000)
     tests: dict[str, float] = {}
     lines = []
-    for index, cell in enumerate(CELLS):
-        torch.manual_seed(setting.seed)
-        model = Reader(
-            cell,
-            NOTES,
-            SIZES[cell],
-            NOTES,
-            dropout=OUTPUT_DROPOUT,
-            input_dropout=INPUT_DROPOUT,
-            recurrent_dropout=RECURRENT_DROPOUT,
+    for index, cell in enumerate(CLASSICAL):
+        chorales = Chorales(parts, steps, setting.seed)
+        model, _ = learn(
+            setting,
+            partial(RecurrentNet, cell, NOTES, SIZES[cell], NOTES, **DROPOUTS),
+            chorales,
+            learning_rate=RATE,
+            validate_every=chorales.every,
+            progress=setting.share(f"jsb: {cell}", index, len(CLASSICAL)),
         )
-        tests[cell], curve = _train(setting, model, parts, steps, (index, cell))
-        lines.append(Line(cell, curve[:, 0], curve[:, 1], colour=COLOURS[cell]))
+        tests[cell] = _evaluate(model, parts["test"])
+        validated = np.array(chorales.validated)
+        lines.append(Line(cell, chorales.every * np.arange(1, len(validated) + 1), validated, colour=COLOURS[cell]))
     frequent = _frequencies(parts)
     here = {f"{cell}, here": loss for cell, loss in tests.items()} | {"frequencies alone": frequent}
     figures = [
@@ -98,7 +118,7 @@ def _run(setting: Setting, steps: int | None = None) -> Findings:
     return Findings(met, control, words, figures, {"test": tests, "paper": PAPER, "frequencies": frequent})
 
 
-def _frequencies(parts: dict[str, Part]) -> float:
+def _frequencies(parts: dict[str, Pieces]) -> float:
     """The test loss of a model without any memory: how often each note sounds in the training set."""
     rolls, lengths = parts["train"]
     odds = (rolls.sum((0, 1)) + 0.5) / (lengths.sum() + 1)
@@ -107,38 +127,10 @@ def _frequencies(parts: dict[str, Part]) -> float:
     return each[torch.arange(rolls.shape[1]) < lengths[:, None]].mean().item()
 
 
-def _train(
-    setting: Setting, model: Reader, parts: dict[str, Part], steps: int, which: tuple[int, str]
-) -> tuple[float, np.ndarray]:
-    """The test loss of the weights that were best on the validation set, and the validation curve."""
-    train, random = parts["train"], torch.Generator().manual_seed(setting.seed)
-    best, kept, curve = float("inf"), {name: p.clone() for name, p in model.state_dict().items()}, []
-    every = max(1, steps // 20)
-
-    def loss(step: int) -> Tensor:
-        nonlocal best, kept
-        if step % every == every - 1:
-            valid = _evaluate(model, parts["valid"])
-            curve.append((step, valid))
-            if valid < best:
-                best, kept = valid, {name: p.clone() for name, p in model.state_dict().items()}
-        return _loss(model, train, torch.randint(0, len(train[1]), (16,), generator=random))
-
-    index, cell = which
-    fit_sequence(
-        model, loss, steps, rate=RATE, progress=lambda done: setting.progress(f"jsb: {cell}", (index + done) / 3)
-    )
-    model.load_state_dict(kept)
-    return _evaluate(model, parts["test"]), np.array(curve)
-
-
 @torch.no_grad()
-def _evaluate(model: Reader, part: Part) -> float:
+def _evaluate(model: nn.Module, part: Pieces) -> float:
     """The loss without dropout."""
-    model.eval()
-    loss = _loss(model, part).item()
-    model.train()
-    return loss
+    return _loss(model.eval(), part).item()
 
 
 EXPERIMENT = Experiment(

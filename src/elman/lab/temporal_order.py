@@ -2,50 +2,52 @@
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Callable
+
 import torch
 from torch.nn import functional as F
 
 from elman.data.memory_tasks import ORDER_SYMBOLS, temporal_order
-from elman.lab.experiment import Experiment, Findings, Setting
-from elman.lab.fitting import CELLS, COLOURS, Reader, fit_sequence
-from elman.report import Line, line_chart
+from elman.lab.drawing import curves, told
+from elman.lab.experiment import TEST, Experiment, Findings, Setting
+from elman.lab.learning import Drawn, learn
+from elman.lab.recurrent_net import CLASSICAL, RecurrentNet
 
 
 def _run(setting: Setting, steps: int | None = None) -> Findings:
     lengths = (20, 100) if setting.quick else (20, 50, 100, 200)
     steps = steps or (500 if setting.quick else 3000)
-    right: dict[str, list[float]] = {cell: [] for cell in CELLS}
-    for index, (cell, T) in enumerate((cell, T) for cell in CELLS for T in lengths):
-        torch.manual_seed(setting.seed)
-        model = Reader(cell, ORDER_SYMBOLS, 50, 4, horizon=T)
-
-        def loss(step: int, model: Reader = model, T: int = T) -> torch.Tensor:
-            x, y = map(torch.from_numpy, temporal_order(32, T, setting.seed * 10**6 + step))
-            return F.cross_entropy(model(x)[:, -1], y)
-
-        def report(done: float, index: int = index, cell: str = cell) -> None:
-            setting.progress(f"temporal order: {cell}", (index + done) / (len(CELLS) * len(lengths)))
-
-        fit_sequence(model, loss, steps, progress=report)
-        x, y = map(torch.from_numpy, temporal_order(1000, T, setting.seed * 10**6 + 999_999))
-        with torch.no_grad():
-            right[cell].append(float((model(x)[:, -1].argmax(-1) == y).float().mean()))
-    figure = line_chart(
-        [Line(cell, np.array(lengths), np.array(values), colour=COLOURS[cell]) for cell, values in right.items()],
+    right: dict[str, list[float]] = {cell: [] for cell in CLASSICAL}
+    for index, (cell, T) in enumerate((cell, T) for cell in CLASSICAL for T in lengths):
+        progress = setting.share(f"temporal order: {cell}", index, len(CLASSICAL) * len(lengths))
+        right[cell].append(_accuracy(setting, cell, T, steps, progress))
+    figure = curves(
+        lengths,
+        right,
         title="Sequences put into the right class of four",
         x="length",
         y="accuracy",
         y_span=(0.0, 1.0),
-        wide=True,
         reading="A quarter is guessing.",
     )
-    words = [
-        f"{cell}: " + ", ".join(f"{value:.1%} at length {T}" for T, value in zip(lengths, values, strict=True))
-        for cell, values in right.items()
-    ]
+    words = told(lengths, right, "{:.1%} at length {}")
     met = all(value >= 0.99 for cell in ("gru", "lstm") for value in right[cell]) and right["elman"][-1] < 0.99
     return Findings(met, right["elman"][0] >= 0.99, words, [figure], {"lengths": lengths, "accuracy": right})
+
+
+def _accuracy(setting: Setting, cell: str, T: int, steps: int, progress: Callable[[float], None]) -> float:
+    """On new sequences."""
+
+    def loss(model: RecurrentNet, step: int) -> torch.Tensor:
+        x, y = map(torch.from_numpy, temporal_order(32, T, setting.draw(step)))
+        return F.cross_entropy(model(x)[:, -1], y)
+
+    model, _ = learn(
+        setting, lambda: RecurrentNet(cell, ORDER_SYMBOLS, 50, 4, horizon=T), Drawn(steps, loss), progress=progress
+    )
+    x, y = map(torch.from_numpy, temporal_order(1000, T, setting.draw(TEST)))
+    with torch.no_grad():
+        return float((model(x)[:, -1].argmax(-1) == y).float().mean())
 
 
 EXPERIMENT = Experiment(

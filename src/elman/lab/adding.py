@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-import numpy as np
+from functools import partial
+
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from elman.data.memory_tasks import adding
-from elman.lab.drawing import COLOURS, means, stretches
+from elman.lab.drawing import COLOURS, bars, means, stretches
 from elman.lab.experiment import TEST, Experiment, Findings, Setting
 from elman.lab.learning import Drawn, learn
 from elman.lab.recurrent_net import CLASSICAL, RecurrentNet
-from elman.report import Line, bar_chart, line_chart
+from elman.report import Line, line_chart
 
 TESTED = 1000  # new sequences
 GUESSING = 1 / 6  # the error of always answering 1
 EASY = 8  # steps over which Elman's network must learn the task, or its failing at more would show nothing
+
+
+def squared_error(setting: Setting, T: int, batch: int, model: RecurrentNet, step: int) -> Tensor:
+    """The mean of the last outputs' on a step's batch of the adding problem."""
+    x, y = map(torch.from_numpy, adding(batch, T, setting.draw(step)))
+    return F.mse_loss(model(x)[:, -1, 0], y)
 
 
 def _run(setting: Setting, steps: int | None = None, length: int | None = None) -> Findings:
@@ -35,10 +43,8 @@ def _run(setting: Setting, steps: int | None = None, length: int | None = None) 
         wide=True,
         reading=f"Always answering 1 has the error {GUESSING:.4f}; a model below it remembers something.",
     )
-    tests = {f"{cell}, {T} steps": error for cell, error in errors.items()} | {f"elman, {EASY} steps": easy}
-    bars = bar_chart(
-        list(tests),
-        np.array(list(tests.values())),
+    tests = bars(
+        {f"{cell}, {T} steps": error for cell, error in errors.items()} | {f"elman, {EASY} steps": easy},
         title="On new sequences",
         x=f"mean squared error; guessing is {GUESSING:.3f}",
         reading="Elman's network learns the task over a few steps: what it cannot do is to remember for longer.",
@@ -47,25 +53,18 @@ def _run(setting: Setting, steps: int | None = None, length: int | None = None) 
     words = [f"{cell}: mean squared error {error:.3g} on {TESTED} new sequences" for cell, error in errors.items()]
     words.append(f"elman over {EASY} steps: {easy:.3g}")
     words.append("papers, T = 600 (Bai 2018): guessing .1767, Elman .177, LSTM .164, GRU 5.3e-5")
-    return Findings(met, easy < GUESSING / 10, words, [figure, bars], {"steps": T, "errors": errors, "easy": easy})
+    return Findings(met, easy < GUESSING / 10, words, [figure, tests], {"steps": T, "errors": errors, "easy": easy})
 
 
 def _trained(setting: Setting, cell: str, T: int, steps: int, index: int) -> tuple[float, list[float]]:
     """The error on new sequences, and the losses of the training."""
 
-    def loss(model: RecurrentNet, step: int, batch: int = 64) -> torch.Tensor:
-        x, y = map(torch.from_numpy, adding(batch, T, setting.draw(step)))
-        return F.mse_loss(model(x)[:, -1, 0], y)
-
-    model, taken = learn(
-        setting,
-        lambda: RecurrentNet(cell, 2, 64, 1, horizon=T),
-        Drawn(steps, loss),
-        learning_rate=5e-3,
-        progress=setting.share(f"adding: {cell} over {T} steps", index, len(CLASSICAL) + 1),
-    )
+    loss = partial(squared_error, setting, T)
+    part = setting.part(f"adding: {cell} over {T} steps", index, len(CLASSICAL) + 1)
+    make = partial(RecurrentNet, cell, 2, 64, 1, horizon=T)
+    model, taken = learn(part, make, Drawn(steps, partial(loss, 64)), 5e-3)
     with torch.no_grad():
-        return loss(model, TEST, batch=TESTED).item(), [step.loss for step in taken]
+        return loss(TESTED, model, TEST).item(), [step.loss for step in taken]
 
 
 EXPERIMENT = Experiment(

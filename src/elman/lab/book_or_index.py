@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -65,15 +65,12 @@ def _run(setting: Setting, steps: int | None = None) -> Findings:
     trainings = {"gru": (recurrent, 2e-2, 128), "lstm": (recurrent, 2e-2, 128), "transformer": (attending, 5e-3, 64)}
     right: dict[str, list[float]] = {}
     for index, (name, training) in enumerate(trainings.items()):
-        progress = setting.share(f"book or index: {name}", index, len(trainings))
-        right[name] = _accuracies(setting, name, counts, *training, progress)
+        right[name] = _accuracies(setting.part(f"book or index: {name}", index, 3), name, counts, *training)
     figure = curves(
         counts,
         right,
         title="Questions answered rightly",
         x="facts read before the question",
-        y="accuracy",
-        y_span=(0.0, 1.0),
         reading=f"All have {H} units; guessing is {1 / VALUES:.3f}. A recurrent state reads the whole book and must "
         "keep every fact, attention keeps the book and looks one up.",
     )
@@ -84,15 +81,7 @@ def _run(setting: Setting, steps: int | None = None) -> Findings:
     return Findings(met, control, words, [figure], {"facts": counts, "accuracy": right})
 
 
-def _accuracies(
-    setting: Setting,
-    name: str,
-    counts: Sequence[int],
-    steps: int,
-    rate: float,
-    batch: int,
-    progress: Callable[[float], None],
-) -> list[float]:
+def _accuracies(setting: Setting, name: str, counts: Sequence[int], steps: int, rate: float, batch: int) -> list[float]:
     """On new questions, for every number of facts."""
     random, size = np.random.default_rng(setting.seed), KEYS + VALUES
 
@@ -103,7 +92,7 @@ def _accuracies(
         x, y = facts(batch, drawn(counts, step / steps, random), setting.draw(step))
         return F.cross_entropy(model(x)[:, -1], y)
 
-    model, _ = learn(setting, make, Drawn(steps, loss), learning_rate=rate, progress=progress)
+    model, _ = learn(setting, make, Drawn(steps, loss), rate)
     found = []
     with torch.no_grad():
         for count in counts:

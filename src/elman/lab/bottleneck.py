@@ -63,16 +63,14 @@ def _run(setting: Setting, steps: int | None = None) -> Findings:
             attention=attention,
             bridge="copy",
         )
-        progress = setting.share(f"bottleneck: {name}", index, len(NAMES))
-        model, _ = learn(setting, make, Drawn(steps, draw), learning_rate=5e-3, progress=progress)
+        part = setting.part(f"bottleneck: {name}", index, len(NAMES))
+        model, _ = learn(part, make, Drawn(steps, draw), 5e-3)
         right[name] = [accuracy(model, *sentences(200, n, n, setting.draw(TEST - 999 + n))) for n in lengths]
     figure = curves(
         lengths,
         right,
         title="Symbols repeated rightly",
         x="sentence length",
-        y="accuracy",
-        y_span=(0.0, 1.0),
         reading="Both have the same encoder; without attention all that the decoder knows is its last state.",
     )
     falls = {name: values[0] - values[-1] for name, values in right.items()}

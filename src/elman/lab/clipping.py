@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 
-from elman.data.memory_tasks import ORDER_SYMBOLS, temporal_order
-from elman.lab.drawing import means, stretches
+from elman.data.memory_tasks import ORDER_SYMBOLS
+from elman.lab.drawing import bars, means, stretches
 from elman.lab.experiment import Experiment, Findings, Setting
 from elman.lab.learning import Drawn, learn
 from elman.lab.recurrent_net import RecurrentNet
-from elman.report import Figure, Line, bar_chart, line_chart
+from elman.lab.temporal_order import cross_entropy
+from elman.report import Figure, Line, line_chart
 from elman.train.clipping import Clipper
 from elman.train.training import Step
 
@@ -29,12 +30,12 @@ Trainings = dict[str, list[list[Step]]]  # clipped and not, and of these a train
 
 def _run(setting: Setting, steps: int | None = None) -> Findings:
     seeds = 2 if setting.quick else 5
-    steps = steps or (400 if setting.quick else 1000)
+    steps = steps or (800 if setting.quick else 1000)
     trainings: Trainings = {name: [] for name in CLIPS}
     for number in range(seeds):
         for index, name in enumerate(CLIPS):
-            progress = setting.share(f"clipping: {name}", 2 * number + index, 2 * seeds)
-            trainings[name].append(_trained(replace(setting, seed=setting.seed + number), name, steps, progress))
+            part = setting.part(f"clipping: {name}", 2 * number + index, 2 * seeds)
+            trainings[name].append(_trained(replace(part, seed=setting.seed + number), name, steps))
     cosine = _cosine()
     ends = {name: [_end(taken) for taken in of] for name, of in trainings.items()}
     peaks = {name: [_peak(taken) for taken in of] for name, of in trainings.items()}
@@ -49,18 +50,14 @@ def _run(setting: Setting, steps: int | None = None) -> Findings:
     return Findings(met, control, words, _figures(trainings, ends), {"ends": ends, "cosine": cosine, "peaks": peaks})
 
 
-def _trained(setting: Setting, name: str, steps: int, progress: Callable[[float], None]) -> list[Step]:
+def _trained(setting: Setting, name: str, steps: int) -> list[Step]:
     def make() -> RecurrentNet:
         model = RecurrentNet("elman", ORDER_SYMBOLS, 50, 4)
         model.layer.get_parameter("weight_hh_l0").data.mul_(SCALE)
         return model
 
-    def loss(model: RecurrentNet, step: int) -> torch.Tensor:
-        x, y = map(torch.from_numpy, temporal_order(32, 20, setting.draw(step)))
-        return F.cross_entropy(model(x)[:, -1], y)
-
-    chosen = {"learning_rate": RATE, "optimizer": "sgd", "clip": CLIPS[name]}
-    return learn(setting, make, Drawn(steps, loss), progress=progress, **chosen)[1]
+    objective = Drawn(steps, partial(cross_entropy, setting, 20))
+    return learn(setting, make, objective, RATE, optimizer="sgd", clip=CLIPS[name])[1]
 
 
 def _end(taken: list[Step]) -> float:
@@ -85,7 +82,7 @@ def _figures(trainings: Trainings, ends: dict[str, list[float]]) -> list[Figure]
         starts = stretches(each.shape[1], 80)
         losses.append(Line(name, starts, means(each[..., 0].mean(0), starts), colour=colour))
         norms.append(Line(name, starts, np.maximum.reduceat(each[..., 1].max(0), starts), colour=colour))
-    names = [f"{name}, seed {number}" for name, values in ends.items() for number in range(1, len(values) + 1)]
+    each_end = {f"{name}, seed {n}": value for name, values in ends.items() for n, value in enumerate(values, start=1)}
     return [
         line_chart(losses, title="Loss", x="steps", y="nats", reading="The mean of all seeds, over a few steps each."),
         line_chart(
@@ -96,9 +93,8 @@ def _figures(trainings: Trainings, ends: dict[str, list[float]]) -> list[Figure]
             log_y=True,
             reading="The largest of all seeds within a few steps: a single peak can throw a training off its way.",
         ),
-        bar_chart(
-            names,
-            np.array([value for values in ends.values() for value in values]),
+        bars(
+            each_end,
             title="Loss at the end",
             x=f"nats; guessing is {math.log(4):.3f}",
             reading="The mean over the last tenth of the steps.",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch.nn import functional as F
@@ -20,8 +20,8 @@ def _run(setting: Setting, steps: int | None = None) -> Findings:
     steps = steps or (500 if setting.quick else 3000)
     shares: dict[str, list[float]] = {cell: [] for cell in CLASSICAL}
     for index, (cell, gap) in enumerate((cell, gap) for cell in CLASSICAL for gap in gaps):
-        progress = setting.share(f"copying: {cell}", index, len(CLASSICAL) * len(gaps))
-        shares[cell].append(_share(setting, cell, gap, length, steps, progress))
+        part = setting.part(f"copying: {cell}", index, len(CLASSICAL) * len(gaps))
+        shares[cell].append(_share(part, cell, gap, length, steps))
     figure = curves(
         gaps,
         shares,
@@ -38,23 +38,19 @@ def _run(setting: Setting, steps: int | None = None) -> Findings:
     return Findings(met, control, words, [figure], {"gaps": gaps, "shares": shares})
 
 
-def _share(setting: Setting, cell: str, gap: int, length: int, steps: int, progress: Callable[[float], None]) -> float:
+def _share(setting: Setting, cell: str, gap: int, length: int, steps: int) -> float:
     """The loss on new sequences, as a share of the least loss without a memory."""
 
     def loss(model: RecurrentNet, step: int, batch: int = 32) -> torch.Tensor:
         x, y = map(torch.from_numpy, copying(batch, gap, setting.draw(step), length))
         return F.cross_entropy(model(x).flatten(0, 1), y.flatten())
 
+    T = gap + 2 * length
     model, _ = learn(
-        setting,
-        lambda: RecurrentNet(cell, SYMBOLS + 2, 64, SYMBOLS + 1, horizon=gap + 2 * length),
-        Drawn(steps, loss),
-        learning_rate=1e-2,
-        progress=progress,
+        setting, partial(RecurrentNet, cell, SYMBOLS + 2, 64, SYMBOLS + 1, horizon=T), Drawn(steps, loss), 1e-2
     )
     with torch.no_grad():
-        left = loss(model, TEST, batch=500).item()
-    return left / (length * math.log(SYMBOLS) / (gap + 2 * length))
+        return loss(model, TEST, batch=500).item() / (length * math.log(SYMBOLS) / T)
 
 
 EXPERIMENT = Experiment(

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from elman.report import Figure, Line, line_chart
+from elman.report import Figure, Line, bar_chart, line_chart
 
 COLOURS = {"elman": 2, "gru": 1, "lstm": 3, "transformer": 4}
 
@@ -16,10 +16,19 @@ Floats = npt.NDArray[np.float64]
 
 
 def curves(places: Sequence[int], found: Mapping[str, Sequence[float]], **chart: Any) -> Figure:
-    """A line for each name of `found`, through its values at the `places`; `chart` is what `line_chart` takes."""
+    """A line for each name of `found`, through its values at the `places`; `chart` is what `line_chart` takes.
+
+    Without a `y`, the values are accuracies.
+    """
     x = np.array(places)
+    accuracy: dict[str, Any] = {} if "y" in chart else {"y": "accuracy", "y_span": (0.0, 1.0)}
     lines = [Line(name, x, np.array(values), colour=COLOURS.get(name)) for name, values in found.items()]
-    return line_chart(lines, wide=True, **chart)
+    return line_chart(lines, wide=True, **accuracy, **chart)
+
+
+def bars(found: Mapping[str, float], **chart: Any) -> Figure:
+    """A bar for each name of `found`; `chart` is what `bar_chart` takes."""
+    return bar_chart(list(found), np.array(list(found.values())), **chart)
 
 
 def told(places: Sequence[int], found: Mapping[str, Sequence[float]], each: str) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import numpy as np
 import torch
@@ -21,8 +22,8 @@ STEPS = 90  # of a sequence
 
 def _run(setting: Setting, steps: int | None = None) -> Findings:
     steps = steps or (400 if setting.quick else 3000)
-    xor = _xor(setting, steps)
-    letters = _letters(setting, steps)
+    xor = _xor(setting.part("Elman 1990: exclusive or", 0, 2), steps)
+    letters = _letters(setting.part("Elman 1990: letters", 1, 2), steps)
     held_xor = xor[2] < 0.5 * min(xor[0], xor[1])
     begin, inside = letters[0], float(np.mean(letters[1:]))
     held_words = inside < 0.5 * begin
@@ -67,10 +68,9 @@ def _xor(setting: Setting, steps: int) -> np.ndarray:
 
     model, _ = learn(
         setting,
-        lambda: RecurrentNet("elman", 2, 16, 2),
+        partial(RecurrentNet, "elman", 2, 16, 2),
         Drawn(steps, lambda model, step: _losses(model, bits(step, 16)).mean()),
-        learning_rate=1e-2,
-        progress=setting.share("Elman 1990: exclusive or", 0, 2),
+        1e-2,
     )
     with torch.no_grad():
         each = _losses(model, bits(TEST, 200)).mean(0).numpy()[2:]  # from the fourth bit on: a first bit
@@ -92,10 +92,9 @@ def _letters(setting: Setting, steps: int) -> np.ndarray:
 
     model, _ = learn(
         setting,
-        lambda: RecurrentNet("elman", len(LETTERS), 32, len(LETTERS)),
+        partial(RecurrentNet, "elman", len(LETTERS), 32, len(LETTERS)),
         Drawn(steps, lambda model, step: _losses(model, draw(step, 16)[0]).mean()),
-        learning_rate=5e-3,
-        progress=setting.share("Elman 1990: letters", 1, 2),
+        5e-3,
     )
     tokens, places = draw(TEST, 200)
     with torch.no_grad():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +26,9 @@ class Setting:
         """The seed of a step's batch: every model of an experiment learns from the same batches."""
         return self.seed * 10**6 + step
 
-    def share(self, name: str, index: int, count: int) -> Callable[[float], None]:
-        """The progress of one of `count` trainings, as that of all."""
-        return lambda done: self.progress(name, (index + done) / count)
+    def part(self, name: str, index: int, count: int) -> Setting:
+        """The same for one of `count` trainings, whose progress is told as that of all."""
+        return replace(self, progress=lambda _, done: self.progress(name, (index + done) / count))
 
 
 @dataclass(frozen=True)

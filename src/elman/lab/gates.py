@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from functools import partial
 
-import numpy as np
 import torch
-from torch import Tensor
-from torch.nn import functional as F
 
-from elman.data.memory_tasks import adding
+from elman.lab.adding import squared_error
+from elman.lab.drawing import bars
 from elman.lab.experiment import TEST, Experiment, Findings, Setting
 from elman.lab.learning import Drawn, learn
 from elman.lab.recurrent_net import RecurrentNet
 from elman.nn.recurrent import Recurrent
-from elman.report import bar_chart
 
 GATES = {"lstm": ("input", "forget", "", "output"), "gru": ("reset", "update", "")}  # in the order of the rows
 OPEN = 40.0  # a bias whose sigmoid is 1 in single precision
@@ -44,22 +41,16 @@ def _run(setting: Setting, steps: int | None = None) -> Findings:
     steps = steps or (1000 if setting.quick else 3000)
     variants = [(cell, gate) for cell, gates in GATES.items() for gate in sorted(gates)]  # whole first
 
-    def loss(model: RecurrentNet, step: int, batch: int = 32) -> Tensor:
-        x, y = map(torch.from_numpy, adding(batch, T, setting.draw(step)))
-        return F.mse_loss(model(x)[:, -1, 0], y)
-
-    errors: dict[str, float] = {}
+    loss, errors = partial(squared_error, setting, T), dict[str, float]()
     for index, (cell, gate) in enumerate(variants):
-        progress = setting.share(f"gates: {cell}", index, len(variants))
-        make = partial(_made, cell, gate)
-        model, _ = learn(setting, make, Drawn(steps, loss), learning_rate=1e-2, progress=progress)
+        part = setting.part(f"gates: {cell}", index, len(variants))
+        model, _ = learn(part, partial(_made, cell, gate), Drawn(steps, partial(loss, 32)), 1e-2)
         with torch.no_grad():
-            errors[f"{cell} without {gate} gate" if gate else f"{cell}, whole"] = loss(model, TEST, batch=1000).item()
+            errors[f"{cell} without {gate} gate" if gate else f"{cell}, whole"] = loss(1000, model, TEST).item()
     whole = {cell: errors[f"{cell}, whole"] for cell in GATES}
     factors = {name: error / whole[name.split()[0]] for name, error in errors.items() if "without" in name}
-    figure = bar_chart(
-        list(errors),
-        np.array(list(errors.values())),
+    figure = bars(
+        errors,
         title=f"The adding problem over {T} steps, one gate missing",
         x="mean squared error; guessing is 0.167",
         reading="How much worse a cell is without a gate: what that gate buys, on this task.",

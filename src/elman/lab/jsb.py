@@ -13,17 +13,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from elman.errors import UserError
-from elman.lab.drawing import COLOURS
+from elman.lab.drawing import COLOURS, bars
 from elman.lab.experiment import Experiment, Findings, Setting
 from elman.lab.learning import Drawn, learn
 from elman.lab.recurrent_net import CLASSICAL, RecurrentNet
-from elman.report import Line, bar_chart, line_chart
+from elman.report import Line, line_chart
 
 LOWEST, NOTES = 21, 88  # of a piano, in MIDI numbers
 SIZES = {"elman": 640, "gru": 360, "lstm": 300}  # units: about 500,000 parameters each, for Chung et al. matched theirs
 # 229 chorales are soon known by heart: without dropout, a GRU of 60 units ended at 9.67 on the test set.
-DROPOUTS: dict[str, Any] = {"dropout": 0.5, "input_dropout": 0.3, "recurrent_dropout": 0.3}
-RATE = 5e-3
+DROPOUTS = (0.3, 0.3, 0.5)
 PAPER = {"elman": 9.10, "gru": 8.54, "lstm": 8.67}  # Chung 2014, tanh / GRU / LSTM
 
 Pieces = tuple[Tensor, Tensor]  # rolls (N, T, 88) and lengths (N,)
@@ -83,25 +82,19 @@ def _run(setting: Setting, steps: int | None = None) -> Findings:
     tests: dict[str, float] = {}
     lines = []
     for index, cell in enumerate(CLASSICAL):
-        chorales = Chorales(parts, steps, setting.seed)
-        model, _ = learn(
-            setting,
-            partial(RecurrentNet, cell, NOTES, SIZES[cell], NOTES, **DROPOUTS),
-            chorales,
-            learning_rate=RATE,
-            validate_every=chorales.every,
-            progress=setting.share(f"jsb: {cell}", index, len(CLASSICAL)),
-        )
+        chorales, part = Chorales(parts, steps, setting.seed), setting.part(f"jsb: {cell}", index, len(CLASSICAL))
+        make = partial(RecurrentNet, cell, NOTES, SIZES[cell], NOTES, dropouts=DROPOUTS)
+        model, _ = learn(part, make, chorales, 5e-3, validate_every=chorales.every)
         tests[cell] = _evaluate(model, parts["test"])
         validated = np.array(chorales.validated)
         lines.append(Line(cell, chorales.every * np.arange(1, len(validated) + 1), validated, colour=COLOURS[cell]))
     frequent = _frequencies(parts)
     here = {f"{cell}, here": loss for cell, loss in tests.items()} | {"frequencies alone": frequent}
+    there = {f"{cell}, Chung 2014": loss for cell, loss in PAPER.items()}
     figures = [
         line_chart(lines, title="Validation", x="steps", y="nats a chord", reading="The best weights are tested."),
-        bar_chart(
-            [*here, *(f"{cell}, Chung 2014" for cell in PAPER)],
-            np.array([*here.values(), *PAPER.values()]),
+        bars(
+            here | there,
             title="Test, beside the paper",
             x="nats a chord",
             reading="Lower is better.",

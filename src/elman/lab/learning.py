@@ -58,22 +58,18 @@ def learn(
     setting: Setting,
     make: Callable[[], M],
     objective: Objective,
-    *,
-    progress: Callable[[float], None],
+    rate: float = 3e-3,
     **settings: Any,
 ) -> tuple[M, list[Step]]:
     """Make a model, its weights drawn from the seed, and train it with one thread for one epoch of the objective.
 
-    Args:
-        settings: those of `Optimization`. With `validate_every` the model has its best weights in the end. Steps whose
-            gradient is not finite are left out, however many: a training that breaks down is a finding.
-
-    Returns:
-        The model, and what each step did.
+    Returns the model, with its best weights where `validate_every` is set, and what each step did. The `settings` are
+    those of `Optimization`, the `rate` is the greatest. Steps whose gradient is not finite are left out, however many:
+    a training that breaks down is a finding.
     """
     torch.manual_seed(setting.seed)
     model, steps = make(), objective.batches(0)
-    own = {"learning_rate": 3e-3, "warmup": 0.05, "final": 0.1, "beta2": 0.999, "weight_decay": 0.0}
+    own = {"learning_rate": rate, "warmup": 0.05, "final": 0.1, "beta2": 0.999, "weight_decay": 0.0}
     chosen = Optimization.model_validate(own | {"max_bad_steps": steps + 1} | settings)
     training, taken = Training(model, objective, chosen, Budget(steps, "steps")), []
     with one_thread():
@@ -81,7 +77,7 @@ def learn(
             taken.append(step)
             if chosen.validate_every and step.step % chosen.validate_every == 0:
                 training.validate()
-            progress(step.step / steps)
+            setting.progress("training", step.step / steps)
     if training.best:
         model.load_state_dict(training.best)
     return model, taken

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +10,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from elman.errors import UserError
+from elman.lab.drawing import bars
 from elman.lab.experiment import Experiment, Findings, Setting
 from elman.lab.learning import Drawn, learn
 from elman.nn import GRU
-from elman.report import bar_chart
 
 PAPER = {"logistic": 0.32, "MLP": 0.68, "GRU": 0.91, "CNN": 0.94, "GRU, shuffled": 0.57}
 GUESSING = 0.1  # ten classes
@@ -54,12 +53,11 @@ def _run(setting: Setting, steps: int | None = None) -> Findings:
     orders = {"GRU": torch.arange(x.shape[1]), "GRU, shuffled": shuffled}
     right: dict[str, float] = {}
     for index, (name, order) in enumerate(orders.items()):
-        progress = setting.share(f"mnist1d: {name}", index, len(orders))
-        right[name] = _accuracy(setting, (x[:, order], y), (x_test[:, order], y_test), steps, progress)
-    names = [*(f"{name}, here" for name in right), *(f"{name}, paper" for name in PAPER)]
-    figure = bar_chart(
-        names,
-        np.array([*right.values(), *PAPER.values()]),
+        part = setting.part(f"mnist1d: {name}", index, len(orders))
+        right[name] = _accuracy(part, (x[:, order], y), (x_test[:, order], y_test), steps)
+    figure = bars(
+        {f"{name}, here": value for name, value in right.items()}
+        | {f"{n}, paper": value for n, value in PAPER.items()},
         title="Accuracy on the test set",
         x="share put right",
         limit=1.0,
@@ -70,14 +68,14 @@ def _run(setting: Setting, steps: int | None = None) -> Findings:
     return Findings(met, right["GRU, shuffled"] > 2 * GUESSING, words, [figure], right)
 
 
-def _accuracy(setting: Setting, train: Rows, test: Rows, steps: int, progress: Callable[[float], None]) -> float:
+def _accuracy(setting: Setting, train: Rows, test: Rows, steps: int) -> float:
     """On the test set."""
 
     def loss(model: Classifier, step: int) -> Tensor:
         rows = torch.randint(0, len(train[1]), (100,))
         return F.cross_entropy(model(train[0][rows]), train[1][rows])
 
-    model, _ = learn(setting, lambda: Classifier(64), Drawn(steps, loss), learning_rate=5e-3, progress=progress)
+    model, _ = learn(setting, lambda: Classifier(64), Drawn(steps, loss), 5e-3)
     with torch.no_grad():
         return float((model(test[0]).argmax(-1) == test[1]).float().mean())
 

@@ -16,8 +16,7 @@ class RecurrentNet(nn.Module):
     """One recurrent layer and a linear output at every step: x (B, T, D) or tokens (B, T) -> (B, T, O).
 
     Recurrent matrices begin orthogonal, gate by gate; `initialize_biases` has the gates' biases and the `horizon`.
-    `dropout` is on the outputs of the layer, `input_dropout` on x, `recurrent_dropout` on the state, one mask a
-    sequence.
+    The `dropouts` are on x, on the state (one mask a sequence) and on what the output reads.
     """
 
     def __init__(
@@ -26,15 +25,12 @@ class RecurrentNet(nn.Module):
         inputs: int,
         hidden: int,
         outputs: int,
-        *,
         horizon: int | None = None,
-        dropout: float = 0.0,
-        input_dropout: float = 0.0,
-        recurrent_dropout: float = 0.0,
+        dropouts: tuple[float, float, float] = (0.0, 0.0, 0.0),
     ) -> None:
         super().__init__()
-        self.inputs, self.dropout, self.input_dropout = inputs, nn.Dropout(dropout), nn.Dropout(input_dropout)
-        self.layer = CELLS[cell](inputs, hidden, batch_first=True, recurrent_dropout=recurrent_dropout)
+        self.inputs, self.input_dropout, self.dropout = inputs, nn.Dropout(dropouts[0]), nn.Dropout(dropouts[2])
+        self.layer = CELLS[cell](inputs, hidden, batch_first=True, recurrent_dropout=dropouts[1])
         self.out = nn.Linear(hidden, outputs)
         for gate in self.layer.get_parameter("weight_hh_l0").data.split(hidden):
             nn.init.orthogonal_(gate)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from elman.data.memory_tasks import ORDER_SYMBOLS, temporal_order
@@ -14,20 +15,24 @@ from elman.lab.learning import Drawn, learn
 from elman.lab.recurrent_net import CLASSICAL, RecurrentNet
 
 
+def cross_entropy(setting: Setting, T: int, model: RecurrentNet, step: int) -> Tensor:
+    """Of the last outputs, on a step's batch."""
+    x, y = map(torch.from_numpy, temporal_order(32, T, setting.draw(step)))
+    return F.cross_entropy(model(x)[:, -1], y)
+
+
 def _run(setting: Setting, steps: int | None = None) -> Findings:
     lengths = (20, 100) if setting.quick else (20, 50, 100, 200)
     steps = steps or (500 if setting.quick else 3000)
     right: dict[str, list[float]] = {cell: [] for cell in CLASSICAL}
     for index, (cell, T) in enumerate((cell, T) for cell in CLASSICAL for T in lengths):
-        progress = setting.share(f"temporal order: {cell}", index, len(CLASSICAL) * len(lengths))
-        right[cell].append(_accuracy(setting, cell, T, steps, progress))
+        part = setting.part(f"temporal order: {cell}", index, len(CLASSICAL) * len(lengths))
+        right[cell].append(_accuracy(part, cell, T, steps))
     figure = curves(
         lengths,
         right,
         title="Sequences put into the right class of four",
         x="length",
-        y="accuracy",
-        y_span=(0.0, 1.0),
         reading="A quarter is guessing.",
     )
     words = told(lengths, right, "{:.1%} at length {}")
@@ -35,16 +40,10 @@ def _run(setting: Setting, steps: int | None = None) -> Findings:
     return Findings(met, right["elman"][0] >= 0.99, words, [figure], {"lengths": lengths, "accuracy": right})
 
 
-def _accuracy(setting: Setting, cell: str, T: int, steps: int, progress: Callable[[float], None]) -> float:
+def _accuracy(setting: Setting, cell: str, T: int, steps: int) -> float:
     """On new sequences."""
-
-    def loss(model: RecurrentNet, step: int) -> torch.Tensor:
-        x, y = map(torch.from_numpy, temporal_order(32, T, setting.draw(step)))
-        return F.cross_entropy(model(x)[:, -1], y)
-
-    model, _ = learn(
-        setting, lambda: RecurrentNet(cell, ORDER_SYMBOLS, 50, 4, horizon=T), Drawn(steps, loss), progress=progress
-    )
+    objective = Drawn(steps, partial(cross_entropy, setting, T))
+    model, _ = learn(setting, partial(RecurrentNet, cell, ORDER_SYMBOLS, 50, 4, horizon=T), objective)
     x, y = map(torch.from_numpy, temporal_order(1000, T, setting.draw(TEST)))
     with torch.no_grad():
         return float((model(x)[:, -1].argmax(-1) == y).float().mean())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from functools import partial
 from typing import cast
 
 import numpy as np
@@ -52,8 +52,10 @@ def _run(setting: Setting, steps: int | None = None) -> Findings:
     seconds: dict[tuple[int, int], float] = {}
     for index, (k1, k2) in enumerate(windows):
         begun = time.perf_counter()
-        progress = setting.share(f"truncation: k1 = {k1}, k2 = {k2}", index, len(windows))
-        losses[k1, k2] = _trained(setting, Echo(setting.seed, tokens, delay, k1, k2), progress)
+        part = setting.part(f"truncation: k1 = {k1}, k2 = {k2}", index, len(windows))
+        echo = Echo(setting.seed, tokens, delay, k1, k2)
+        _, taken = learn(part, partial(RecurrentNet, "gru", 2, 32, 2), echo, 1e-2)
+        losses[k1, k2] = float(np.mean([step.loss for step in taken[-max(1, len(taken) // 10) :]]))
         seconds[k1, k2] = time.perf_counter() - begun
     short = min(losses[k, k] for k in (2, 4))
     long = max(losses[k, k] for k in (16, 32))
@@ -66,12 +68,6 @@ def _run(setting: Setting, steps: int | None = None) -> Findings:
     return Findings(
         met, control, words, _figures(losses, seconds, delay), {"losses": {str(k): v for k, v in losses.items()}}
     )
-
-
-def _trained(setting: Setting, echo: Echo, progress: Callable[[float], None]) -> float:
-    """The loss over the last tenth of a training."""
-    _, taken = learn(setting, lambda: RecurrentNet("gru", 2, 32, 2), echo, learning_rate=1e-2, progress=progress)
-    return float(np.mean([step.loss for step in taken[-max(1, len(taken) // 10) :]]))
 
 
 def _figures(losses: dict[tuple[int, int], float], seconds: dict[tuple[int, int], float], delay: int) -> list[Figure]:

@@ -9,11 +9,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from elman.data.memory_tasks import adding
-from elman.lab.drawing import COLOURS, bars, means, stretches
+from elman.lab.drawing import bars, curves, means, stretches
 from elman.lab.experiment import TEST, Experiment, Findings, Setting
 from elman.lab.learning import Drawn, learn
 from elman.lab.recurrent_net import CLASSICAL, RecurrentNet
-from elman.report import Line, line_chart
 
 TESTED = 1000  # new sequences
 GUESSING = 1 / 6  # the error of always answering 1
@@ -29,13 +28,14 @@ def squared_error(setting: Setting, T: int, batch: int, model: RecurrentNet, ste
 def _run(setting: Setting, steps: int | None = None, length: int | None = None) -> Findings:
     T = length or (60 if setting.quick else 200)
     steps = steps or (1000 if setting.quick else 4000)
-    errors, lines, starts = {}, [], stretches(steps, 50)
+    errors, losses, starts = {}, {}, stretches(steps, 50)
     easy, _ = _trained(setting, "elman", EASY, steps, 0)
     for index, cell in enumerate(CLASSICAL, start=1):
-        errors[cell], losses = _trained(setting, cell, T, steps, index)
-        lines.append(Line(cell, starts, means(losses, starts), colour=COLOURS[cell]))
-    figure = line_chart(
-        lines,
+        errors[cell], each = _trained(setting, cell, T, steps, index)
+        losses[cell] = means(each, starts)
+    figure = curves(
+        starts,
+        losses,
         title=f"The adding problem over {T} steps",
         x="training steps",
         y="mean squared error",

@@ -11,12 +11,12 @@ import torch
 from torch.nn import functional as F
 
 from elman.data.memory_tasks import ORDER_SYMBOLS
-from elman.lab.drawing import bars, means, stretches
+from elman.lab.drawing import bars, curves, means, stretches
 from elman.lab.experiment import Experiment, Findings, Setting
 from elman.lab.learning import Drawn, learn
 from elman.lab.recurrent_net import RecurrentNet
 from elman.lab.temporal_order import cross_entropy
-from elman.report import Figure, Line, line_chart
+from elman.report import Figure
 from elman.train.clipping import Clipper
 from elman.train.training import Step
 
@@ -76,16 +76,19 @@ def _listed(found: dict[str, list[float]]) -> str:
 
 
 def _figures(trainings: Trainings, ends: dict[str, list[float]]) -> list[Figure]:
-    losses, norms = [], []
-    for colour, (name, of) in enumerate(trainings.items(), start=1):
+    losses, norms = {}, {}
+    for name, of in trainings.items():
         each = np.array([[(step.loss, step.gradient.norm_before) for step in taken] for taken in of])
         starts = stretches(each.shape[1], 80)
-        losses.append(Line(name, starts, means(each[..., 0].mean(0), starts), colour=colour))
-        norms.append(Line(name, starts, np.maximum.reduceat(each[..., 1].max(0), starts), colour=colour))
+        losses[name] = means(each[..., 0].mean(0), starts)
+        norms[name] = np.maximum.reduceat(each[..., 1].max(0), starts)
     each_end = {f"{name}, seed {n}": value for name, values in ends.items() for n, value in enumerate(values, start=1)}
     return [
-        line_chart(losses, title="Loss", x="steps", y="nats", reading="The mean of all seeds, over a few steps each."),
-        line_chart(
+        curves(
+            starts, losses, title="Loss", x="steps", y="nats", reading="The mean of all seeds, over a few steps each."
+        ),
+        curves(
+            starts,
             norms,
             title="Gradient norm before clipping",
             x="steps",

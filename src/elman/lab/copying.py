@@ -29,6 +29,7 @@ def _run(setting: Setting, steps: int | None = None) -> Findings:
         x="gap, steps",
         y="loss, 1 is that without a memory",
         zero=True,
+        wide=True,
         reading="Near 0 the symbols are copied, near 1 the model has learnt only when to answer, above not even that.",
     )
     met = all(values[-1] > 0.9 for values in shares.values())

@@ -13,17 +13,21 @@ from elman.report import Figure, Line, bar_chart, line_chart
 COLOURS = {"elman": 2, "gru": 1, "lstm": 3, "transformer": 4}
 
 Floats = npt.NDArray[np.float64]
+Places = Sequence[int] | npt.NDArray[np.int64]
+Values = Mapping[str, Sequence[float] | Floats]
 
 
-def curves(places: Sequence[int], found: Mapping[str, Sequence[float]], **chart: Any) -> Figure:
+def curves(places: Places, found: Values, **chart: Any) -> Figure:
     """A line for each name of `found`, through its values at the `places`; `chart` is what `line_chart` takes.
 
-    Without a `y`, the values are accuracies.
+    A name begins with a key of `COLOURS`, or the line has a colour of its own. Without a `y`, values are accuracies.
     """
-    x = np.array(places)
-    accuracy: dict[str, Any] = {} if "y" in chart else {"y": "accuracy", "y_span": (0.0, 1.0)}
-    lines = [Line(name, x, np.array(values), colour=COLOURS.get(name)) for name, values in found.items()]
-    return line_chart(lines, wide=True, **accuracy, **chart)
+    accuracy: dict[str, Any] = {} if "y" in chart else {"y": "accuracy", "y_span": (0.0, 1.0), "wide": True}
+    lines = [
+        Line(name, np.array(places), np.array(values), colour=COLOURS.get(name.partition(":")[0]))
+        for name, values in found.items()
+    ]
+    return line_chart(lines, **accuracy | chart)
 
 
 def bars(found: Mapping[str, float], **chart: Any) -> Figure:
@@ -31,7 +35,7 @@ def bars(found: Mapping[str, float], **chart: Any) -> Figure:
     return bar_chart(list(found), np.array(list(found.values())), **chart)
 
 
-def told(places: Sequence[int], found: Mapping[str, Sequence[float]], each: str) -> list[str]:
+def told(places: Places, found: Values, each: str) -> list[str]:
     """The same in words, a sentence for each name; `each` formats a value and its place."""
     return [
         f"{name}: " + ", ".join(each.format(value, place) for value, place in zip(values, places, strict=True))

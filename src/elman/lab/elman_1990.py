@@ -10,10 +10,10 @@ import torch
 from torch.nn import functional as F
 
 from elman.data.memory_tasks import temporal_xor
+from elman.lab.drawing import bars
 from elman.lab.experiment import TEST, Experiment, Findings, Setting
 from elman.lab.learning import Drawn, learn
 from elman.lab.recurrent_net import RecurrentNet
-from elman.report import bar_chart
 
 WORDS = ("many", "years", "ago", "a", "boy", "and", "girl", "lived", "by", "the", "sea", "they", "played", "happily")
 LETTERS = sorted({letter for word in WORDS for letter in word})
@@ -23,7 +23,7 @@ STEPS = 90  # of a sequence
 def _run(setting: Setting, steps: int | None = None) -> Findings:
     steps = steps or (400 if setting.quick else 3000)
     xor = _xor(setting.part("Elman 1990: exclusive or", 0, 2), steps)
-    letters = _letters(setting.part("Elman 1990: letters", 1, 2), steps)
+    letters, mean = _letters(setting.part("Elman 1990: letters", 1, 2), steps)
     held_xor = xor[2] < 0.5 * min(xor[0], xor[1])
     begin, inside = letters[0], float(np.mean(letters[1:]))
     held_words = inside < 0.5 * begin
@@ -32,20 +32,18 @@ def _run(setting: Setting, steps: int | None = None) -> Findings:
         f"(guessing is {math.log(2):.3f})",
         f"letters: {begin:.2f} nats on a word's first letter, {inside:.2f} on those inside",
     ]
-    entropy, mean = _entropy(), float(np.dot(letters, _shares()))
+    entropy = _entropy()
     words.append(f"all letters: {mean:.2f} nats; knowing how frequent each is, and nothing else, has {entropy:.2f}")
     summaries = {"inside words, mean": inside, "all letters": mean, "frequencies alone": entropy}
     figures = [
-        bar_chart(
-            ["first bit, random", "second bit, random", "third bit, their xor"],
-            xor,
+        bars(
+            dict(zip(("first bit, random", "second bit, random", "third bit, their xor"), xor, strict=True)),
             title="Exclusive or in time",
             x="nats",
             reading="Only every third bit can be known, and only by remembering the two before it.",
         ),
-        bar_chart(
-            [*(f"letter {place}" for place in range(1, len(letters) + 1)), *summaries],
-            np.array([*letters, *summaries.values()]),
+        bars(
+            {f"letter {place}": loss for place, loss in enumerate(letters, start=1)} | summaries,
             title="Letters into words",
             x="nats",
             reading="The error rises where a word begins and falls inside it: it marks the borders of words that the "
@@ -77,8 +75,8 @@ def _xor(setting: Setting, steps: int) -> np.ndarray:
     return np.array([each[place::3].mean() for place in range(3)])
 
 
-def _letters(setting: Setting, steps: int) -> np.ndarray:
-    """Mean nats by a letter's place in its word."""
+def _letters(setting: Setting, steps: int) -> tuple[np.ndarray, float]:
+    """Mean nats by a letter's place in its word, and of all letters."""
     codes = {letter: index for index, letter in enumerate(LETTERS)}
 
     def draw(step: int, batch: int) -> tuple[torch.Tensor, np.ndarray]:
@@ -99,13 +97,7 @@ def _letters(setting: Setting, steps: int) -> np.ndarray:
     tokens, places = draw(TEST, 200)
     with torch.no_grad():
         each = _losses(model, tokens).numpy()
-    return np.array([each[places[:, 1:] == place].mean() for place in range(max(map(len, WORDS)))])
-
-
-def _shares() -> np.ndarray:
-    """Of the letters of the stream, how many stand at each place of a word."""
-    lengths = np.array([len(word) for word in WORDS])
-    return np.array([(lengths > place).sum() for place in range(lengths.max())]) / lengths.sum()
+    return np.array([each[places[:, 1:] == place].mean() for place in range(max(map(len, WORDS)))]), float(each.mean())
 
 
 def _entropy() -> float:

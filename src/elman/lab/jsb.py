@@ -7,17 +7,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from elman.errors import UserError
-from elman.lab.drawing import COLOURS, bars
+from elman.lab.drawing import bars, curves
 from elman.lab.experiment import Experiment, Findings, Setting
 from elman.lab.learning import Drawn, learn
 from elman.lab.recurrent_net import CLASSICAL, RecurrentNet
-from elman.report import Line, line_chart
 
 LOWEST, NOTES = 21, 88  # of a piano, in MIDI numbers
 SIZES = {"elman": 640, "gru": 360, "lstm": 300}  # units: about 500,000 parameters each, for Chung et al. matched theirs
@@ -58,47 +56,40 @@ def _loss(model: nn.Module, part: Pieces, rows: Tensor | None = None) -> Tensor:
     return each[real].mean()
 
 
-class Chorales(Drawn):
-    """Random training chorales at every step; the loss on the validation set tells the best weights."""
-
-    def __init__(self, parts: dict[str, Pieces], steps: int, seed: int) -> None:
-        random, train = torch.Generator().manual_seed(seed), parts["train"]
-        super().__init__(
-            steps, lambda model, step: _loss(model, train, torch.randint(0, len(train[1]), (16,), generator=random))
-        )
-        self.valid, self.every = parts["valid"], max(1, steps // 20)
-        self.validated: list[float] = []
-
-    def validate(self, model: nn.Module) -> dict[str, float]:
-        """The loss of today's weights."""
-        self.validated.append(_loss(model, self.valid).item())
-        return {"loss": self.validated[-1]}
-
-
 def _run(setting: Setting, steps: int | None = None) -> Findings:
     assert setting.data is not None
     parts = load(setting.data)
     steps = steps or (800 if setting.quick else 3000)
-    tests: dict[str, float] = {}
-    lines = []
+    every, train = max(1, steps // 20), parts["train"]
+    tests, validated = dict[str, float](), dict[str, list[float]]()
     for index, cell in enumerate(CLASSICAL):
-        chorales, part = Chorales(parts, steps, setting.seed), setting.part(f"jsb: {cell}", index, len(CLASSICAL))
+        random, curve = torch.Generator().manual_seed(setting.seed), list[float]()
+
+        def loss(model: nn.Module, step: int, random: torch.Generator = random) -> Tensor:
+            return _loss(model, train, torch.randint(0, len(train[1]), (16,), generator=random))
+
+        def valid(model: nn.Module, curve: list[float] = curve) -> float:
+            curve.append(_loss(model, parts["valid"]).item())
+            return curve[-1]
+
         make = partial(RecurrentNet, cell, NOTES, SIZES[cell], NOTES, dropouts=DROPOUTS)
-        model, _ = learn(part, make, chorales, 5e-3, validate_every=chorales.every)
-        tests[cell] = _evaluate(model, parts["test"])
-        validated = np.array(chorales.validated)
-        lines.append(Line(cell, chorales.every * np.arange(1, len(validated) + 1), validated, colour=COLOURS[cell]))
+        part = setting.part(f"jsb: {cell}", index, len(CLASSICAL))
+        model, _ = learn(part, make, Drawn(steps, loss, valid), 5e-3, validate_every=every)
+        with torch.no_grad():
+            tests[cell], validated[cell] = _loss(model.eval(), parts["test"]).item(), curve
     frequent = _frequencies(parts)
     here = {f"{cell}, here": loss for cell, loss in tests.items()} | {"frequencies alone": frequent}
     there = {f"{cell}, Chung 2014": loss for cell, loss in PAPER.items()}
     figures = [
-        line_chart(lines, title="Validation", x="steps", y="nats a chord", reading="The best weights are tested."),
-        bars(
-            here | there,
-            title="Test, beside the paper",
-            x="nats a chord",
-            reading="Lower is better.",
+        curves(
+            range(every, steps + 1, every),
+            validated,
+            title="Validation",
+            x="steps",
+            y="nats a chord",
+            reading="The best weights are tested.",
         ),
+        bars(here | there, title="Test, beside the paper", x="nats a chord", reading="Lower is better."),
     ]
     met = all(tests[cell] < tests["elman"] for cell in ("gru", "lstm"))
     words = [
@@ -118,12 +109,6 @@ def _frequencies(parts: dict[str, Pieces]) -> float:
     rolls, lengths = parts["test"]
     each = F.binary_cross_entropy(odds.expand_as(rolls), rolls, reduction="none").sum(-1)
     return each[torch.arange(rolls.shape[1]) < lengths[:, None]].mean().item()
-
-
-@torch.no_grad()
-def _evaluate(model: nn.Module, part: Pieces) -> float:
-    """The loss without dropout."""
-    return _loss(model.eval(), part).item()
 
 
 EXPERIMENT = Experiment(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -23,10 +24,14 @@ M = TypeVar("M", bound=nn.Module)
 
 @dataclass
 class Drawn:
-    """An objective without data: `draw(model, step)` draws the batch of a step and has the mean loss on it."""
+    """An objective without data: `draw(model, step)` draws the batch of a step and gives the mean loss on it.
+
+    `valid(model)` is the loss that tells the best weights, if they are looked for.
+    """
 
     steps: int
     draw: Callable[[Any, int], Tensor]
+    valid: Callable[[Any], float] = lambda model: math.nan
     training_size, validation_size, metric, adaptive = 1, 0, "loss", None
 
     def batches(self, epoch: int) -> int:
@@ -38,16 +43,16 @@ class Drawn:
         return Loss(self.draw(model, place.batch), 1, None)
 
     def validate(self, model: nn.Module) -> dict[str, float]:
-        """There is no validation set."""
-        return {}
+        """The loss that tells the best weights."""
+        return {"loss": self.valid(model)}
 
     def cost(self, metrics: dict[str, float]) -> float:
-        """The loss."""
+        """That loss."""
         return metrics["loss"]
 
     def describe(self, metrics: dict[str, float]) -> str:
-        """Every metric by its name."""
-        return ", ".join(f"{name} {value:.4g}" for name, value in metrics.items())
+        """That loss."""
+        return f"loss {metrics['loss']:.4g}"
 
     def initial_state(self, model: nn.Module) -> State | None:
         """No state is carried."""
@@ -55,11 +60,7 @@ class Drawn:
 
 
 def learn(
-    setting: Setting,
-    make: Callable[[], M],
-    objective: Objective,
-    rate: float = 3e-3,
-    **settings: Any,
+    setting: Setting, make: Callable[[], M], objective: Objective, rate: float = 3e-3, **settings: Any
 ) -> tuple[M, list[Step]]:
     """Make a model, its weights drawn from the seed, and train it with one thread for one epoch of the objective.
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from elman.lab.drawing import curves
 from elman.lab.experiment import Experiment, Findings, Setting
 from elman.nn import Elman
-from elman.report import Line, line_chart
 
 TOLERANCE = 1e-3
 
@@ -19,12 +20,9 @@ def _run(setting: Setting) -> Findings:
     powers = small[1]
     left = float(large[0][-1] / large[1][-1])
     k = np.arange(1, lags + 1)
-    figure = line_chart(
-        [
-            Line("‖Wᵏ‖", k, powers, colour=1),
-            Line("measured, small inputs", k, small[0], colour=3, dashed=True),
-            Line("measured, inputs of size 1", k, large[0], colour=2),
-        ],
+    figure = curves(
+        k,
+        {"‖Wᵏ‖": powers, "measured, small inputs": small[0], "measured, inputs of size 1": large[0]},
         title="What is left of an input k steps later",
         x="k, steps",
         y="‖∂h(T)/∂h(T−k)‖",
@@ -32,11 +30,9 @@ def _run(setting: Setting) -> Findings:
         reading="While tanh is nearly linear the weight is the power of W; where units saturate it falls below it.",
     )
     differences = [np.abs(measured - weights) / weights for measured, weights in (small, large)]
-    apart = line_chart(
-        [
-            Line("small inputs", k, differences[0], colour=3),
-            Line("inputs of size 1", k, differences[1], colour=2),
-        ],
+    apart = curves(
+        k,
+        {"small inputs": differences[0], "inputs of size 1": differences[1]},
         title="How far it is from the power",
         x="k, steps",
         y="difference, as a share of ‖Wᵏ‖",
@@ -52,16 +48,20 @@ def _run(setting: Setting) -> Findings:
     return Findings(error <= TOLERANCE, left < 0.9, words, [figure, apart], numbers)
 
 
-def _weights(H: int, lags: int, scale: float) -> tuple[np.ndarray, np.ndarray]:
-    """Frobenius norms of ∂h_T/∂h_{T−k} by automatic differentiation, and of Wᵏ: (K,) each."""
-    layer = Elman(H, H, bias=False, dtype=torch.float64)
-    W = 0.9 * torch.linalg.qr(torch.randn(H, H, dtype=torch.float64))[0]
-    layer.get_parameter("weight_hh_l0").data.copy_(W)
-    inputs = scale * torch.randn(lags, 1, H, dtype=torch.float64)
-    state = torch.zeros(1, 1, H, dtype=torch.float64, requires_grad=True)
-    states = [state]
+def unrolled(W: Tensor, inputs: Tensor) -> list[Tensor]:
+    """The states h_t = tanh(x_t + W h_{t−1}), (1, 1, H) each, from zeros on: W (H, H), inputs (T, 1, H)."""
+    layer = Elman(len(W), len(W), bias=False, dtype=W.dtype)
+    layer.load_state_dict({"weight_ih_l0": torch.eye(len(W)), "weight_hh_l0": W})
+    states = [torch.zeros(1, 1, len(W), dtype=W.dtype, requires_grad=True)]
     for x in inputs:
         states.append(layer(x[None], states[-1])[1])
+    return states
+
+
+def _weights(H: int, lags: int, scale: float) -> tuple[np.ndarray, np.ndarray]:
+    """Frobenius norms of ∂h_T/∂h_{T−k} by automatic differentiation, and of Wᵏ: (K,) each."""
+    W = 0.9 * torch.linalg.qr(torch.randn(H, H, dtype=torch.float64))[0]
+    states = unrolled(W, scale * torch.randn(lags, 1, H, dtype=torch.float64))
     total = torch.zeros(lags, dtype=torch.float64)
     for unit in range(H):
         gradients = torch.autograd.grad(states[-1][0, 0, unit], states[:-1], retain_graph=True)

@@ -29,11 +29,7 @@ def _run(setting: Setting, steps: int | None = None) -> Findings:
         part = setting.part(f"temporal order: {cell}", index, len(CLASSICAL) * len(lengths))
         right[cell].append(_accuracy(part, cell, T, steps))
     figure = curves(
-        lengths,
-        right,
-        title="Sequences put into the right class of four",
-        x="length",
-        reading="A quarter is guessing.",
+        lengths, right, title="Sequences put into the right class of four", x="length", reading="A quarter is guessing."
     )
     words = told(lengths, right, "{:.1%} at length {}")
     met = all(value >= 0.99 for cell in ("gru", "lstm") for value in right[cell]) and right["elman"][-1] < 0.99

@@ -8,11 +8,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from elman.lab.drawing import curves
 from elman.lab.experiment import Experiment, Findings, Setting
+from elman.lab.powers import unrolled
 from elman.lens import fit_decay
 from elman.lens.decay import WITHIN, WORDS
-from elman.nn import Elman
-from elman.report import Line, line_chart
 
 SIZES = (0.5, 0.9, 1.0, 1.1, 1.5)
 FALLING = set(WITHIN.values())  # the words for a gradient that comes to nothing
@@ -20,11 +20,7 @@ FALLING = set(WITHIN.values())  # the words for a gradient that comes to nothing
 
 def _run(setting: Setting) -> Findings:
     H, T = (32, 128) if setting.quick else (128, 200)
-    norms = {}
-    for rho in SIZES:
-        torch.manual_seed(setting.seed)
-        norms[rho] = _norms(rho, H, T)
-    return _findings(norms)
+    return _findings({rho: _norms(setting.seed, rho, H, T) for rho in SIZES})
 
 
 def _findings(norms: dict[float, npt.NDArray[np.float64]]) -> Findings:
@@ -34,11 +30,9 @@ def _findings(norms: dict[float, npt.NDArray[np.float64]]) -> Findings:
     bounded = all(np.all(norms[rho] <= rho ** lags[rho] * (1 + 1e-9)) for rho in norms if rho <= 1)
     falls = all(decays[rho].verdict in FALLING for rho in norms if rho < 1)
     grew = any(values[-1] > 1 for rho, values in norms.items() if rho > 1)
-    figure = line_chart(
-        [
-            Line(f"largest singular value {rho:g}", lags[rho][1:], norms[rho][1:], colour=1 + i)
-            for i, rho in enumerate(norms)
-        ],
+    figure = curves(
+        np.arange(1, max(map(len, norms.values()))),
+        {f"largest singular value {rho:g}": values[1:] for rho, values in norms.items()},
         title="The gradient against the lag",
         x="lag k, steps back",
         y="‖∂L(T)/∂h(T−k)‖, 1 at lag 0",
@@ -55,14 +49,10 @@ def _findings(norms: dict[float, npt.NDArray[np.float64]]) -> Findings:
     return Findings(bounded and falls, grew, words, [figure], numbers)
 
 
-def _norms(rho: float, H: int, T: int) -> npt.NDArray[np.float64]:
-    layer = Elman(H, H, bias=False, dtype=torch.float64)
-    layer.get_parameter("weight_hh_l0").data.copy_(rho * torch.linalg.qr(torch.randn(H, H, dtype=torch.float64))[0])
-    layer.get_parameter("weight_ih_l0").data.copy_(torch.eye(H))
-    state = torch.zeros(1, 1, H, dtype=torch.float64, requires_grad=True)
-    states = [state]
-    for _ in range(T):
-        states.append(layer(0.1 * torch.randn(1, 1, H, dtype=torch.float64), states[-1])[1])
+def _norms(seed: int, rho: float, H: int, T: int) -> npt.NDArray[np.float64]:
+    torch.manual_seed(seed)
+    W = rho * torch.linalg.qr(torch.randn(H, H, dtype=torch.float64))[0]
+    states = unrolled(W, 0.1 * torch.randn(T, 1, H, dtype=torch.float64))
     loss = states[-1].flatten() @ torch.nn.functional.normalize(torch.randn(H, dtype=torch.float64), dim=0)
     gradients = torch.autograd.grad(loss, states[1:])
     return torch.stack([g.norm() for g in gradients]).flip(0).numpy()

@@ -14,8 +14,8 @@ from elman.data.memory_tasks import ORDER_SYMBOLS
 from elman.lab.drawing import bars, curves, means, stretches
 from elman.lab.experiment import Experiment, Findings, Setting
 from elman.lab.learning import Drawn, learn
+from elman.lab.memory_tasks import cross_entropy
 from elman.lab.recurrent_net import RecurrentNet
-from elman.lab.temporal_order import cross_entropy
 from elman.report import Figure
 from elman.train.clipping import Clipper
 from elman.train.training import Step

@@ -58,5 +58,5 @@ class Experiment:
     criterion: str  # when it is said to hold
     control: str  # what must be so for the criterion to decide anything, else nothing is said
     paper: str
-    run: Callable[[Setting], Findings]
+    run: Callable[..., Findings]  # of a setting; what is trained takes other `steps` than that asks for
     needs_data: str = ""  # what file it reads

@@ -6,10 +6,10 @@ from functools import partial
 
 import torch
 
-from elman.lab.adding import squared_error
 from elman.lab.drawing import bars
 from elman.lab.experiment import TEST, Experiment, Findings, Setting
 from elman.lab.learning import Drawn, learn
+from elman.lab.memory_tasks import squared_error
 from elman.lab.recurrent_net import RecurrentNet
 from elman.nn.recurrent import Recurrent
 

@@ -34,7 +34,7 @@ BELOW: dict[str, set[str]] = {
     "metrics": GROUND,
     "decode": GROUND | {"kernels", "nn", "models", "data"},
     "environment": GROUND | {"kernels"},
-    "bench": GROUND | {"kernels", "nn", "environment"},
+    "bench": GROUND | {"kernels", "nn", "environment", "report"},
     "runs": GROUND | {"kernels", "nn", "models", "data", "tasks"},
     "run_folders": {"errors", "atomic", "locking"},
     "lens": GROUND | {"kernels", "nn", "models", "train"},

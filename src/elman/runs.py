@@ -19,8 +19,7 @@ from typing import Any, ClassVar, cast
 import torch
 
 from elman import __version__, atomic, reading
-from elman.data.tokenizers import Tokenizer, load_tokenizer
-from elman.data.vocabularies import NAMES
+from elman.data.tokenizers import PAIR_TOKENIZERS, Tokenizer, load_tokenizer
 from elman.errors import UserError
 from elman.models import EncoderDecoder, LanguageModel, build, build_encoder_decoder
 from elman.models.weights import check_shapes, load_weights, read_shapes
@@ -28,7 +27,7 @@ from elman.models.weights import check_shapes, load_weights, read_shapes
 FORMAT = 1
 TOKENIZERS = {  # of each task, by the names of their files
     "language-modelling": ("tokenizer",),
-    "translation": NAMES,
+    "translation": PAIR_TOKENIZERS,
 }
 REWRITE = "restore it, or go on with the run: `elman train ... --resume` writes its model/ again"
 

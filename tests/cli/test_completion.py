@@ -11,7 +11,7 @@ import pytest
 
 from elman.bench import CELLS, CLOCKS, DTYPES, PASSES, SHAPES
 from elman.cli import completion
-from elman.data.endless import NAMED_PAIRS
+from elman.data.sources import NAMED_PAIRS
 from elman.inspection.inspect import PARTS
 from elman.inspection.translation import PARTS as PARTS_OF_TRANSLATION
 from elman.kernels import BACKENDS

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from elman.cli.train_arguments import choose_task
-from elman.data import parallel
+from elman.data import pair_corpus
 from elman.errors import UserError
 from elman.tasks import pair_task
 from elman.tasks.preparation import prepare
@@ -90,7 +90,7 @@ def test_the_precision_is_one_of_the_device_that_was_asked_for(
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr("elman.environment.has_bfloat16", lambda device: device == "cuda")
     train = pair_task.choose(
-        build(tree(words, train=asked)), parallel.prepare(words, tmp_path / "cache")
+        build(tree(words, train=asked)), pair_corpus.prepare(words, tmp_path / "cache")
     ).settings.train
     assert (train.device, train.precision) == chosen
 
@@ -174,7 +174,7 @@ def test_a_card_says_how_a_model_is_used() -> None:
 
 
 def test_an_endless_source_is_called_fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parallel, "LEARN_FROM", 500)
+    monkeypatch.setattr(pair_corpus, "LEARN_FROM", 500)
     settings = build(tree("dates", train={"epoch_pairs": 30}))
     corpus = pair_task.corpus(settings, tmp_path, print, None)
     assert pair_task.describe(corpus).startswith("30 fresh training and 1,000 validation pairs")

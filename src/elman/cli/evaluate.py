@@ -119,8 +119,8 @@ def _language_model(run: Run, data: list[str], lanes: int | None) -> tuple[dict[
 def _translation(
     run: TranslationRun, data: list[str], beam: int, length_penalty: float, batch: int
 ) -> tuple[dict[str, Any], list[tuple[str, str]]]:
-    from elman.data.encoding import evaluation_part
-    from elman.data.vocabularies import Tokenizers
+    from elman.data.pair_corpus import evaluation_part
+    from elman.data.tokenizers import Tokenizers
     from elman.decode.translate import Beam, Translator, translate
     from elman.metrics.translation import score
     from elman.metrics.words import words

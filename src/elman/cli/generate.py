@@ -42,7 +42,7 @@ def command(
     loaded = runs.load_language_model(run)
     tokenizer = loaded.tokenizer
     prompt = _checked(prompt)
-    ids = [int(token) for token in tokenizer.encode(prompt)]
+    ids = tokenizer.encode(prompt).tolist()
     if unknown := tokenizer.count_unknown(ids):
         say(f"warning: {unknown} of the prompt's {len(ids)} tokens are unknown to the model")
     # A document begins with <eod>; where there are no documents, an empty prompt begins with a new line.

@@ -119,7 +119,7 @@ def command(
         max_source=max_source,
         alignments=alignments,
     )
-    if unknown := loaded.target_tokenizer.count_unknown(loaded.target_tokenizer.encode(prefix)):
+    if unknown := loaded.target_tokenizer.count_unknown(loaded.target_tokenizer.encode(prefix).tolist()):
         say(f"warning: {unknown} of the prefix's tokens are unknown to the model")
     refused = Refused()
     try:

@@ -8,15 +8,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from elman.data import parallel
+from elman.data import pair_corpus
 from elman.data.batches import TokenBatches
 from elman.data.corpus import Progress
-from elman.data.encoding import FreshPairs
-from elman.data.endless import EndlessPairs
+from elman.data.endless import EndlessPairs, FreshPairs
+from elman.data.pair_corpus import ParallelCorpus
 from elman.data.pairs import open_pairs
-from elman.data.parallel import ParallelCorpus
-from elman.data.tokenizers import Tokenizer
-from elman.data.vocabularies import NAMES
+from elman.data.tokenizers import PAIR_TOKENIZERS, Tokenizer
 from elman.metrics.translation import check_installed
 from elman.models import EncoderDecoder, build_encoder_decoder
 from elman.tasks.task import Choice, Say
@@ -45,7 +43,7 @@ def corpus(settings: Settings, cache: Path, say: Say, progress: Progress | None)
     """Pairs as tokens."""
     data, train = _data(settings), _training(settings)
     kind = tokenizer(data)
-    made = parallel.prepare(
+    made = pair_corpus.prepare(
         _files(data.source, data.target),
         cache,
         valid=_files(data.valid, data.valid_target) or None,
@@ -138,7 +136,7 @@ def objective(settings: Settings, corpus: ParallelCorpus) -> Translation:
 
 def tokenizers(corpus: ParallelCorpus) -> Mapping[str, Tokenizer]:
     """One for each side."""
-    return dict(zip(NAMES, (corpus.source_tokenizer, corpus.target_tokenizer), strict=True))
+    return dict(zip(PAIR_TOKENIZERS, (corpus.source_tokenizer, corpus.target_tokenizer), strict=True))
 
 
 def describe(corpus: ParallelCorpus) -> str:

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from elman import environment
-from elman.data.encoding import FreshPairs
-from elman.data.parallel import ParallelCorpus
-from elman.data.sequences import PairPart
+from elman.data.batches import PairPart
+from elman.data.endless import FreshPairs
+from elman.data.pair_corpus import ParallelCorpus
 from elman.errors import UserError
 from elman.tasks.sizing import LARGE_VOCABULARY
 from elman.tasks.task import Choice, fill

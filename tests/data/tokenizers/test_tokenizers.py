@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -61,13 +62,17 @@ def test_word_round_trip_up_to_white_space(text: str) -> None:
 
 @every_tokenizer
 def test_ids_are_in_range_and_typed(tokenizer: Tokenizer) -> None:
-    ids = tokenizer.encode(SAMPLE + "unseen \x07 ψ")
+    text = SAMPLE + "unseen \x07 ψ"
+    ids = tokenizer.encode_array(text)
     assert ids.dtype == tokenizer.dtype == np.uint16
+    read = tokenizer.encode(text)
+    assert (read.dtype, read.shape) == (torch.int64, (len(ids),))
+    assert read.tolist() == ids.tolist()
     assert ids.max() < tokenizer.vocab_size <= 300
     assert (tokenizer.eod is None) or tokenizer.eod == tokenizer.vocab_size - 1
     assert tokenizer.eod not in ids.tolist()
     assert tokenizer.encode("").tolist() == []
-    assert tokenizer.encode("").dtype == tokenizer.dtype
+    assert tokenizer.encode_array("").dtype == tokenizer.dtype
 
 
 @every_tokenizer

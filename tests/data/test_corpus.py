@@ -1,16 +1,20 @@
 import gzip
 import json
 import os
+import subprocess
+import sys
 import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from elman import atomic
 from elman.data import cache as cache_module
 from elman.data import corpus as corpus_module
 from elman.data.corpus import Corpus, encode_file, prepare
 from elman.data.lanes import Lanes
+from elman.data.sources import text_in_memory
 from elman.data.tokenfile import TokenFile
 from elman.data.tokenizers import ByteTokenizer, CharTokenizer
 from elman.errors import UserError
@@ -148,7 +152,7 @@ def test_a_lost_cache_is_made_again(path: Path, cache: Path) -> None:
     assert sorted(kept) == ["text.json", "train.bin", "train.json", "valid.bin", "valid.json"]
 
 
-@pytest.mark.parametrize("calls", range(5))
+@pytest.mark.parametrize("calls", range(7))
 def test_a_kill_at_any_moment(path: Path, cache: Path, calls: int, monkeypatch: pytest.MonkeyPatch) -> None:
     first = prepare(path, cache, tokenizer="byte")
     seen = 0
@@ -170,7 +174,7 @@ def test_a_kill_at_any_moment(path: Path, cache: Path, calls: int, monkeypatch: 
         for place, name in (
             (corpus_module, "train_tokenizer"),
             (cache_module, "write_tokens"),
-            (cache_module, "write_json"),
+            (atomic, "write_text"),
         ):
             patched.setattr(place, name, killer(place, name))
         with pytest.raises(KeyboardInterrupt):
@@ -264,3 +268,48 @@ def test_bpe_learns_from_a_sample_spread_over_the_text(path: Path, cache: Path, 
     assert 10_000 < sum(map(len, seen)) <= 24_000
     assert len(seen) > 1
     assert int(seen[-1].split()[-1]) > 7_000
+
+
+def test_a_text_in_memory_is_as_one_in_a_file(path: Path, cache: Path, tmp_path: Path) -> None:
+    from_file = prepare(path, cache)
+    corpus = prepare(text_in_memory(TEXT), tmp_path / "other", expect=from_file.fingerprint)
+    assert corpus.train.crc32 == from_file.train.crc32
+    assert text_of(corpus.valid, corpus) == TEXT[int(0.9 * len(TEXT)) :]
+    told: list[float] = []
+    prepare(text_in_memory(TEXT), tmp_path / "other", progress=lambda _, done: told.append(done))
+    assert not told, "what is in the cache is not read again"
+    both = prepare(path, tmp_path / "both", valid=text_in_memory("line 7"), progress=lambda _, done: told.append(done))
+    assert text_of(both.valid, both) == "line 7"
+    assert max(told) == 1
+    assert encode_file(text_in_memory("é"), ByteTokenizer(), cache).tokens == 2
+
+
+def test_documents_in_memory(tmp_path: Path) -> None:
+    corpus = prepare(text_in_memory(["one", "", "two", "three"]), tmp_path)
+    assert corpus.tokenizer.eod is not None
+    assert corpus.train.documents + corpus.valid.documents == 3
+    with pytest.raises(UserError, match="text in memory is not the text that the run began with"):
+        prepare(text_in_memory(["one", "two"]), tmp_path, expect=corpus.fingerprint)
+    with pytest.raises(UserError, match="text in memory holds no text: it is empty"):
+        prepare(text_in_memory([""]), tmp_path)
+
+
+def test_a_text_of_characters_imports_nothing_of_pairs_and_no_other_tokenizer(path: Path, cache: Path) -> None:
+    code = f"""if True:
+        import sys
+        from pathlib import Path
+        from elman.data.corpus import prepare
+        from elman.data.pairs import holds_pairs
+        from elman.data.recognition import check_text
+        assert not holds_pairs([{str(path)!r}])
+        check_text({str(path)!r})
+        prepare({str(path)!r}, Path({str(cache)!r}))
+        assert "torch" not in sys.modules
+        import elman.data.lanes
+        print(*sorted(name for name in sys.modules if name.startswith("elman.data")))
+    """
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert len(found) <= 12, found
+    assert not {name.rpartition(".")[2] for name in found} & {
+        *("word", "byte", "bpe", "dates", "numbers", "endless", "pair_corpus", "batches", "stdlib")
+    }

@@ -8,7 +8,7 @@ from elman.data import pair_corpus
 from elman.data.batches import PairPart
 from elman.data.endless import FreshPairs
 from elman.data.pair_corpus import ParallelCorpus, evaluation_part, prepare
-from elman.data.pairs import Data
+from elman.data.pairs import Data, pairs_in_memory
 from elman.data.tokenizers import ByteTokenizer, Tokenizers
 from elman.errors import UserError
 
@@ -122,7 +122,9 @@ def test_a_cache_is_used_again(data: list[Path], cache: Path, monkeypatch: pytes
     assert other.fingerprint == first.fingerprint
 
 
-@pytest.mark.parametrize("damage", ["pairs-*.json", "held_out-*.json", "train_target-*.bin", "train_target-*.json", "tokenizer-*.json"])
+@pytest.mark.parametrize(
+    "damage", ["pairs-*.json", "held_out-*.json", "train_target-*.bin", "train_target-*.json", "tokenizer-*.json"]
+)
 @pytest.mark.parametrize("how", ["missing", "short", "changed"])
 def test_a_damaged_cache_is_made_anew(data: list[Path], cache: Path, damage: str, how: str) -> None:
     first = prepare(data, cache)
@@ -139,9 +141,7 @@ def test_a_damaged_cache_is_made_anew(data: list[Path], cache: Path, damage: str
     assert path.read_bytes() == content
 
 
-def test_an_interrupted_encoding_does_no_harm(
-    data: list[Path], cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interrupted_encoding_does_no_harm(data: list[Path], cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     prepare(data, cache)
 
     def interrupted(*_: object) -> None:
@@ -250,3 +250,40 @@ def test_evaluation_reads_any_pairs(data: list[Path], tmp_path: Path) -> None:
         assert list(evaluation_part(form, Tokenizers(byte, byte)).texts()) == PAIRS
     with pytest.raises(UserError, match="holds no pairs"):
         evaluation_part(write(tmp_path, []), Tokenizers(byte, byte))
+
+
+def test_pairs_in_memory_are_as_those_in_files(data: list[Path], cache: Path, tmp_path: Path) -> None:
+    from_files = prepare(data, cache)
+    memory = pairs_in_memory([*PAIRS, ("left out", " ")])
+    corpus = prepare(memory, tmp_path / "other", expect=from_files.fingerprint)
+    assert texts_of(corpus.train, corpus) == texts_of(from_files.train, from_files)
+    assert list(corpus.valid.texts()) == list(from_files.valid.texts())
+    assert (corpus.skipped.empty, corpus.skipped.first_empty) == (1, "line 201 of pairs in memory")
+    whole = prepare(memory, tmp_path / "whole", valid=memory)  # all of them for both, though it is one object
+    assert texts_of(whole.train, whole) == list(whole.valid.texts()) == PAIRS
+    tokenizers = Tokenizers(corpus.source_tokenizer, corpus.target_tokenizer)
+    assert list(evaluation_part(pairs_in_memory(PAIRS[:3]), tokenizers).texts()) == PAIRS[:3]
+
+
+def test_vocabularies_that_are_equal_are_joint_only_where_that_is_asked_for(tmp_path: Path) -> None:
+    """Whether the cache has them or not."""
+    same = pairs_in_memory([(f"{n:03}", f"{n * 7 % 1000:03}") for n in range(200)])
+    for joint in (False, True):
+        for _ in range(2):
+            corpus = prepare(same, tmp_path / str(joint), joint=joint)
+            assert (corpus.source_tokenizer is corpus.target_tokenizer) == joint
+            assert corpus.source_tokenizer.fingerprint == corpus.target_tokenizer.fingerprint
+
+
+def test_pairs_that_change_while_they_are_read(data: list[Path], cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = pair_corpus._read
+
+    def read_then_change(*arguments: object) -> object:
+        found = real(*arguments)
+        write(data[0].parent, PAIRS[:50])
+        return found
+
+    monkeypatch.setattr(pair_corpus, "_read", read_then_change)
+    with pytest.raises(UserError, match="the pairs changed while they were read; try again"):
+        prepare(data, cache, tokenizer="byte")
+    assert not list(cache.glob("train_*"))

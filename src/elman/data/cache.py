@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 
 from elman import atomic, reading
 from elman.data.textfile import Piece
-from elman.data.tokenfile import TokenFile, open_tokens, write_json, write_tokens
+from elman.data.tokenfile import TokenFile, open_tokens, write_tokens
 from elman.data.tokenizers import Tokenizer
 from elman.errors import UserError
 
@@ -61,18 +61,17 @@ class Cache:
     def remember(self, value: Any, name: str, *made_from: object) -> None:
         """Keep a value that JSON can hold. Errors: `UserError` where it cannot be written."""
         path, text = self._path(name, made_from), json.dumps(value)
-        kept = {"crc32": zlib.crc32(text.encode()), "value": value}
+        whole = f'{{"crc32": {zlib.crc32(text.encode())}, "value": {text}}}\n'
         with contextlib.suppress(UserError):
-            if reading.read_json(path, dict[str, Any]) == json.loads(json.dumps(kept)):
+            if reading.read_text(path) == whole:
                 return
-        write_json(path, kept)
+        atomic.write_text(path, whole)
 
     def open_tokens(self, name: str, content: str, tokenizer: Tokenizer) -> TokenFile | None:
         """The tokens of some content by a tokenizer, or None where there is no whole file of them."""
         file = open_tokens(self._tokens(name, content, tokenizer))
-        if file and (file.source, file.tokenizer) == (content, tokenizer.fingerprint):
-            return file
-        return None
+        made_from = None if file is None else (file.source, file.tokenizer)
+        return file if made_from == (content, tokenizer.fingerprint) else None
 
     def tokens(self, name: str, content: str, tokenizer: Tokenizer, pieces: Callable[[], Iterable[Piece]]) -> TokenFile:
         """The tokens of some content by a tokenizer, made from its `pieces()` where there are none yet.
@@ -80,7 +79,9 @@ class Cache:
         Errors: `UserError` where they cannot be written, and those of the pieces.
         """
         kept = self.open_tokens(name, content, tokenizer)
-        return kept or write_tokens(self._tokens(name, content, tokenizer), pieces(), tokenizer, content)
+        if kept is not None:
+            return kept
+        return write_tokens(self._tokens(name, content, tokenizer), pieces(), tokenizer, content)
 
     def remove_others(self) -> None:
         """Remove what this object was not asked for: the files of other texts or tokenizers, and of earlier formats."""

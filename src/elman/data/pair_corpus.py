@@ -4,8 +4,8 @@ The pairs are read to survey them, to learn the vocabularies from the training p
 part) and to encode that part onto the disk, each in constant memory but for a hash a pair. The validation part is
 kept in memory with its texts. Endless sources are encoded an epoch at a time.
 
-A hash of the source text decides which pairs are held out, where no others are given for validation: so a sorted file
-gives a fair sample, and one source, however often it occurs, is never on both sides.
+Where no pairs are given for validation, a hash of the source text decides which are held out: a sorted file gives a
+fair sample, and one source, however often it occurs, is never on both sides.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import hashlib
 import json
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -66,8 +66,7 @@ class PairContents:
     train: int  # pairs to learn from, where they have an end
     characters: int
     cut: int  # a pair is held out where the hash of its source is less
-    empty: int
-    first_empty: str
+    skipped: Skipped
 
 
 def prepare(
@@ -114,10 +113,10 @@ def prepare(
     else:
         train = training.encoded(store, tokenizer)
         too_long = limit_training(train, source.name, max_length)
+        store.remember(asdict(contents), "pairs", *stamps)
     store.remember(texts, "held_out", contents.fingerprint)
-    store.remember(asdict(contents), "pairs", *stamps)
     store.remove_others()
-    skipped = Skipped(contents.empty, contents.first_empty, too_long)
+    skipped = replace(contents.skipped, too_long=too_long)
     return ParallelCorpus(train, encode_texts(texts, tokenizer), *tokenizer, contents.fingerprint, skipped)
 
 
@@ -132,15 +131,10 @@ def evaluation_part(data: Data, tokenizers: Tokenizers, *, seed: int = 0) -> Pai
     Errors: `UserError` where they cannot be read or there are none.
     """
     source = open_pairs(data)
-    texts = _texts(source, "test", seed)
+    texts = _texts(source, "test", seed, None, None)
     if not texts:
         raise _no_pairs(source)
     return encode_texts(texts, tokenizers)
-
-
-def source_hash(source: str) -> int:
-    """64 bits of a source text's hash."""
-    return int.from_bytes(hashlib.blake2b(source.encode(), digest_size=8).digest(), "little")
 
 
 def _read(sources: Sequence[AnyPairs], seed: int, progress: Progress | None) -> tuple[PairContents, Texts]:
@@ -153,45 +147,41 @@ def _read(sources: Sequence[AnyPairs], seed: int, progress: Progress | None) -> 
         digest, pairs, characters, cut = _survey(watched(source.pairs(), source.size, "reading", progress))
         if not pairs:
             raise _no_pairs(source)
-    if held_out is not source:
-        cut = 0
-    valid = _texts(held_out, "valid", seed, cut if held_out is source else None, progress)
+    alone = len(sources) == 1
+    valid = _texts(held_out, "valid", seed, cut if alone else None, progress)
     if not valid:
-        raise UserError(
-            f"no pair of {held_out.name} is left for validation",
-            remedy="give more pairs" if held_out is not source else "give other pairs for it with --valid",
-        )
-    left_out = [(each.empty, each.name) for each in sources if isinstance(each, PairSource) and each.empty.count]
-    first = next((f"line {empty.first} of {name}" for empty, name in left_out), "")
+        remedy = "give other pairs for it with --valid" if alone else "give more pairs"
+        raise UserError(f"no pair of {held_out.name} is left for validation", remedy=remedy)
+    cut = cut if alone else 0
+    left_out = [each for each in sources if isinstance(each, PairSource) and each.empty.count]
+    first = f"line {left_out[0].empty.first} of {left_out[0].name}" if left_out else ""
+    skipped = Skipped(sum(each.empty.count for each in left_out), first)
     train = pairs - (len(valid) if cut else 0)
-    empty = sum(empty.count for empty, _ in left_out)
-    return PairContents(_digest([digest, cut, valid]), train, characters, cut, empty, first), valid
+    return PairContents(_digest([digest, cut, valid]), train, characters, cut, skipped), valid
 
 
 def _survey(pairs: Iterable[Pair]) -> tuple[str, int, int, int]:
     """A digest of pairs (of the texts only, not of the files' form), how many, their characters, and where to cut.
 
-    About 5 % of the pairs, at most 2,000, have a smaller `source_hash` than the cut, perhaps none.
+    About 5 % of the pairs, at most 2,000, have a smaller `_hash` than the cut, perhaps none.
     """
     digest, hashes, characters = hashlib.sha256(), array("Q"), 0
     for pair in pairs:
         characters += len(pair.source) + len(pair.target)
         digest.update(b"%b\xff%b\xff" % (pair.source.encode(), pair.target.encode()))  # 0xff is in no UTF-8 text
-        hashes.append(source_hash(pair.source))
+        hashes.append(_hash(pair.source))
     held_out = min(max(int(VALID_FRACTION * len(hashes)), 1), MOST_VALID)
     alone = len(hashes) <= held_out
     cut = 0 if alone else int(np.partition(np.array(hashes, np.uint64), held_out)[held_out])
     return digest.hexdigest(), len(hashes), characters, cut
 
 
-def _texts(
-    source: AnyPairs, part: Part, seed: int, below: int | None = None, progress: Progress | None = None
-) -> Texts:
+def _texts(source: AnyPairs, part: Part, seed: int, below: int | None, progress: Progress | None) -> Texts:
     """The pairs of a source, or those with a hash below that; of an endless one, those that a part takes."""
     if isinstance(source, EndlessPairs):
         return list(source.texts(part, seed, 0, HELD_OUT_PAIRS))
     pairs = watched(source.pairs(), source.size, "reading", progress)
-    return [(pair.source, pair.target) for pair in pairs if below is None or source_hash(pair.source) < below]
+    return [(pair.source, pair.target) for pair in pairs if below is None or _hash(pair.source) < below]
 
 
 @dataclass(frozen=True)
@@ -229,7 +219,7 @@ class _Training:
         assert isinstance(self.source, PairSource)
         left = self.contents.train
         for pair in watched(self.source.pairs(), self.source.size, stage, self.progress):
-            if not self.contents.cut or source_hash(pair.source) >= self.contents.cut:
+            if not self.contents.cut or _hash(pair.source) >= self.contents.cut:
                 left -= 1
                 yield pair
         if left:
@@ -250,6 +240,10 @@ def _learn(
         both = learn_from(0, 1)
         return Tokenizers(both, both)
     return Tokenizers(learn_from(0), learn_from(1))
+
+
+def _hash(source: str) -> int:
+    return int.from_bytes(hashlib.blake2b(source.encode(), digest_size=8).digest(), "little")
 
 
 def _no_pairs(source: AnyPairs) -> UserError:

@@ -10,6 +10,7 @@ import hashlib
 import json
 import reprlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import zip_longest
@@ -93,10 +94,14 @@ def holds_pairs(data: Sequence[str | Path]) -> bool:
         return len(data) > 1
     if str(data[0]) in NAMED_PAIRS:
         return True
-    form = _form([Path(data[0])])
-    if form == "tsv":
-        return not _has_other_columns(Path(data[0]))
-    return form == "jsonl" and _begins_with_a_pair(Path(data[0]))
+    path = Path(data[0])
+    form = _form([path])
+    with suppress(UserError, ValueError, RecursionError):  # whoever reads the file says what is wrong with it
+        if form == "tsv":
+            return recognise(path.name, beginning(path)) is None
+        if form == "jsonl":
+            return _is_pair(json.loads(next((line.text for line in _lines(path) if line.text.strip()), "")))
+    return form == "tsv"
 
 
 def open_pairs(data: Data) -> AnyPairs:
@@ -143,7 +148,7 @@ def pairs_in_memory(pairs: Iterable[tuple[str, str]]) -> PairSource:
     """A source of pairs that are in no file. Errors: `UserError` where one of them is not two strings."""
     kept, stamp = [], hashlib.sha256()
     for number, pair in enumerate(pairs, 1):
-        if not (isinstance(pair, Sequence) and len(pair) == 2 and all(isinstance(side, str) for side in pair)):
+        if not (isinstance(pair, tuple | list) and len(pair) == 2 and all(isinstance(side, str) for side in pair)):
             raise UserError(
                 f"pair {number}", expected="two strings: (source, target)", got=reprlib.repr(pair), exit_code=2
             )
@@ -215,23 +220,6 @@ def _is(test: Callable[[Path], bool], path: Path, unknown: bool = True) -> bool:
         return test(path)
     except OSError:
         return unknown
-
-
-def _begins_with_a_pair(path: Path) -> bool:
-    """Whether the first record is a pair; what cannot be read is none, and is complained of by who reads it."""
-    try:
-        first = next((line.text for line in _lines(path) if line.text.strip()), "")
-        return _is_pair(json.loads(first))
-    except (UserError, ValueError, RecursionError):
-        return False
-
-
-def _has_other_columns(path: Path) -> bool:
-    """Whether a TSV is a table rather than pairs; what cannot be read is complained of by who reads it."""
-    try:
-        return recognise(path.name, beginning(path)) is not None
-    except UserError:
-        return False
 
 
 def _lines(path: Path) -> Iterator[Line]:

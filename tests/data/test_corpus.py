@@ -120,6 +120,7 @@ def test_another_recipe_makes_the_cache_anew(path: Path, cache: Path, change: di
     assert other.tokenizer.fingerprint != first.tokenizer.fingerprint
     assert other.fingerprint == first.fingerprint
     assert prepare(path, cache, **change).train == other.train
+    assert len(list(cache.glob("*.bin"))) == 2, "what the other recipe made is gone"
 
 
 def test_changed_data_are_noticed_and_nothing_is_lost(path: Path, cache: Path) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from elman.data import dates, numbers
-from elman.data.endless import PARTS, EndlessPairs, Part, mix, named_pairs, part_of
+from elman.data.endless import SPLITS, EndlessPairs, Split, mix, named_pairs, split_of
 from elman.data.sources import LANGUAGES, NAMED_PAIRS
 from elman.errors import UserError
 
@@ -111,17 +111,17 @@ def thing(source: EndlessPairs, pair: tuple[str, str]) -> int:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("part", list(PARTS))
-def test_every_pair_is_in_its_part_whatever_the_seed(name: str, part: Part) -> None:
+@pytest.mark.parametrize("part", list(SPLITS))
+def test_every_pair_is_in_its_part_whatever_the_seed(name: str, part: Split) -> None:
     source = named_pairs(name)
     for seed in (0, 1, -1, 1 << 70):
         pairs = list(source.texts(part, seed, 0, 100))
         things = np.array([thing(source, pair) for pair in pairs])
-        assert (part_of(things) == PARTS[part]).all()
+        assert (split_of(things) == SPLITS[part]).all()
 
 
 def test_a_twentieth_is_held_out_for_each() -> None:
-    counts = np.bincount(part_of(np.arange(100_000)))
+    counts = np.bincount(split_of(np.arange(100_000)))
     assert counts[:2].tolist() == pytest.approx([5000, 5000], rel=0.05)
 
 
@@ -135,7 +135,7 @@ def test_a_pair_depends_on_its_seed_and_index_alone(name: str, start: int, count
 
 def test_seeds_and_parts_give_other_pairs() -> None:
     source = named_pairs("dates")
-    streams = [list(source.texts(part, seed, 0, 50)) for part in PARTS for seed in (0, 1)]
+    streams = [list(source.texts(part, seed, 0, 50)) for part in SPLITS for seed in (0, 1)]
     assert len({pair for stream in streams for pair in stream}) > 290
 
 

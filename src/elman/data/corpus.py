@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from elman.data.cache import Cache
-from elman.data.sources import Text, TextSource, open_source
+from elman.data.sources import TextData, TextSource, open_source
 from elman.data.textfile import Piece
 from elman.data.tokenfile import TokenFile
 from elman.data.tokenizers import Tokenizer, tokenizer_from_json, train_tokenizer
@@ -43,7 +43,7 @@ class Corpus:
     skipped: int  # files of a folder that are not UTF-8 text
 
 
-class Section(NamedTuple):
+class Span(NamedTuple):
     """The characters [start, stop) of the text `source` (0 or 1)."""
 
     source: int
@@ -56,7 +56,7 @@ class Contents:
     """What the survey of the texts says of them."""
 
     fingerprint: str
-    sections: list[Section]  # for training and for validation
+    spans: list[Span]  # for training and for validation
     several: bool  # documents
     skipped: int
 
@@ -72,10 +72,10 @@ class Survey:
 
 
 def prepare(
-    data: Text,
+    data: TextData,
     cache: Path,
     *,
-    valid: Text | None = None,
+    valid: TextData | None = None,
     tokenizer: str | Tokenizer = "char",
     max_vocab: int | None = None,
     min_count: int = 1,
@@ -95,10 +95,10 @@ def prepare(
     stamps = [source.stamp for source in sources]
     contents = store.recall(Contents, "text", *stamps) or _read(sources, progress)  # untouched files are not read
     check_expected(sources, contents.fingerprint, expect, "is not the text", "that text", "this one")
-    train, valid_ = (partial(_pieces, sources, section, progress) for section in contents.sections)
+    train, valid_ = (partial(_pieces, sources, section, progress) for section in contents.spans)
     if isinstance(tokenizer, str):
         most = BPE_SAMPLE if tokenizer == "bpe" else None
-        sample = _sample(train, contents.sections[0].stop, most)
+        sample = _sample(train, contents.spans[0].stop, most)
         tokenizer = learn(store, tokenizer, sample, contents.fingerprint, max_vocab, min_count, eod=contents.several)
     tokens = [
         store.tokens(name, contents.fingerprint, tokenizer, partial(pieces, "encoding"))
@@ -109,7 +109,7 @@ def prepare(
     return Corpus(tokens[0], tokens[1], tokenizer, contents.fingerprint, contents.skipped)
 
 
-def encode_file(data: Text, tokenizer: Tokenizer, cache: Path, progress: Progress | None = None) -> TokenFile:
+def encode_file(data: TextData, tokenizer: Tokenizer, cache: Path, progress: Progress | None = None) -> TokenFile:
     """All tokens of a text, by a tokenizer that is there already: what evaluation reads.
 
     Errors: as `prepare`.
@@ -222,15 +222,15 @@ def _read(sources: Sequence[TextSource], progress: Progress | None) -> Contents:
     found = [survey(watched(source.pieces(), source.size, "reading", progress)) for source in sources]
     if len(found) == 1:
         cut = tail_cut(found[0])
-        sections = [Section(0, 0, cut), Section(0, cut, found[0].characters)]
+        spans = [Span(0, 0, cut), Span(0, cut, found[0].characters)]
     else:
-        sections = [Section(number, 0, text.characters) for number, text in enumerate(found)]
-    facts = [[text.digest for text in found], [[start, stop] for _, start, stop in sections]]
+        spans = [Span(number, 0, text.characters) for number, text in enumerate(found)]
+    facts = [[text.digest for text in found], [[start, stop] for _, start, stop in spans]]
     fingerprint = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
-    return Contents(fingerprint, sections, found[0].documents > 1, sum(source.skipped for source in sources))
+    return Contents(fingerprint, spans, found[0].documents > 1, sum(source.skipped for source in sources))
 
 
-def _pieces(sources: Sequence[TextSource], part: Section, progress: Progress | None, stage: str) -> Iterator[Piece]:
+def _pieces(sources: Sequence[TextSource], part: Span, progress: Progress | None, stage: str) -> Iterator[Piece]:
     """The text of a section. Errors: `UserError` where it is no longer as long as it was."""
     source, left = sources[part.source], part.stop - part.start
     for piece in section(watched(source.pieces(), source.size, stage, progress), part.start, part.stop):

@@ -18,12 +18,12 @@ from elman.data.batches import PairPart, encode_texts
 from elman.data.tokenizers import Tokenizers
 from elman.errors import UserError
 
-Part = Literal["train", "valid", "test"]
+Split = Literal["train", "valid", "test"]
 Random = npt.NDArray[np.uint64]
 Things = npt.NDArray[np.int64]
 
 HELD_OUT = 20  # of so many things one is for validation and one is for testing
-PARTS: dict[Part, int] = {"train": 2, "valid": 0, "test": 1}
+SPLITS: dict[Split, int] = {"train": 2, "valid": 0, "test": 1}
 
 
 @dataclass(frozen=True)
@@ -39,18 +39,18 @@ class EndlessPairs:
         """Nothing on disk can change it."""
         return self.name
 
-    def texts(self, part: Part, seed: int, start: int, stop: int) -> Iterator[tuple[str, str]]:
+    def texts(self, part: Split, seed: int, start: int, stop: int) -> Iterator[tuple[str, str]]:
         """The pairs [start, stop) of a part: (source, target)."""
         things, words = self._draw(part, seed, np.arange(start, stop, dtype=np.uint64))
         for thing, word in zip(things.tolist(), words.tolist(), strict=True):
             yield self.say(thing, word)
 
-    def _draw(self, part: Part, seed: int, indices: Random) -> tuple[Things, Random]:
+    def _draw(self, part: Split, seed: int, indices: Random) -> tuple[Things, Random]:
         """One thing and one random word for each index: what falls into another part is drawn again."""
-        stream = mix(mix(np.full(1, seed % (1 << 64), np.uint64)) + np.uint64(PARTS[part]))
+        stream = mix(mix(np.full(1, seed % (1 << 64), np.uint64)) + np.uint64(SPLITS[part]))
         words = mix(stream + indices)
         things = self.thing(words)
-        while len(wrong := np.flatnonzero(part_of(things) != PARTS[part])):
+        while len(wrong := np.flatnonzero(split_of(things) != SPLITS[part])):
             words[wrong] = mix(words[wrong])
             things[wrong] = self.thing(words[wrong])
         return things, mix(words ^ np.uint64(0x5DEECE66D))
@@ -93,8 +93,8 @@ def limit_training(part: PairPart, name: str, max_length: int | None) -> int:
     return left_out
 
 
-def part_of(things: Things) -> npt.NDArray[np.int64]:
-    """The place in `PARTS` of every thing: 0 validation, 1 testing, 2 training."""
+def split_of(things: Things) -> npt.NDArray[np.int64]:
+    """The place in `SPLITS` of every thing: 0 validation, 1 testing, 2 training."""
     return np.minimum(mix(things.astype(np.uint64)) % np.uint64(HELD_OUT), np.uint64(2)).astype(np.int64)
 
 

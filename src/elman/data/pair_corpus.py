@@ -24,7 +24,7 @@ import numpy as np
 from elman.data.batches import PairPart, Sequences, Texts, encode_texts
 from elman.data.cache import Cache
 from elman.data.corpus import BPE_SAMPLE, Progress, check_expected, learn, watched
-from elman.data.endless import EndlessPairs, FreshPairs, Part, limit_training
+from elman.data.endless import EndlessPairs, FreshPairs, Split, limit_training
 from elman.data.pairs import AnyPairs, Data, Pair, PairSource, open_pairs
 from elman.data.textfile import Piece
 from elman.data.tokenizers import Tokenizer, Tokenizers
@@ -176,7 +176,7 @@ def _survey(pairs: Iterable[Pair]) -> tuple[str, int, int, int]:
     return digest.hexdigest(), len(hashes), characters, cut
 
 
-def _texts(source: AnyPairs, part: Part, seed: int, below: int | None, progress: Progress | None) -> Texts:
+def _texts(source: AnyPairs, part: Split, seed: int, below: int | None, progress: Progress | None) -> Texts:
     """The pairs of a source, or those with a hash below that; of an endless one, those that a part takes."""
     if isinstance(source, EndlessPairs):
         return list(source.texts(part, seed, 0, HELD_OUT_PAIRS))

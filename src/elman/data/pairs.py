@@ -41,13 +41,6 @@ class Pair(NamedTuple):
     position: int  # bytes on disk read so far: for progress
 
 
-class Line(NamedTuple):
-    """A line of a file, without its end."""
-
-    text: str
-    position: int
-
-
 @dataclass
 class Empty:
     """How many pairs were left out, one side being empty, and the line of the first."""
@@ -100,7 +93,7 @@ def holds_pairs(data: Sequence[str | Path]) -> bool:
         if form == "tsv":
             return recognise(path.name, beginning(path)) is None
         if form == "jsonl":
-            return _is_pair(json.loads(next((line.text for line in _lines(path) if line.text.strip()), "")))
+            return _is_pair(json.loads(next((line for line, _ in _lines(path) if line.strip()), "")))
     return form == "tsv"
 
 
@@ -173,7 +166,7 @@ def _parallel(files: Sequence[Path]) -> Iterator[Pair]:
         if source is None or target is None:
             shorter, longer = number - 1, number + sum(1 for _ in numbered)
             raise _unequal(files, number, (shorter, longer) if source is None else (longer, shorter))
-        yield Pair(source.text, target.text, number, source.position + target.position)
+        yield Pair(source[0], target[0], number, source[1] + target[1])
 
 
 def _unequal(files: Sequence[Path], number: int, counts: Sequence[int]) -> UserError:
@@ -187,24 +180,24 @@ def _unequal(files: Sequence[Path], number: int, counts: Sequence[int]) -> UserE
 
 
 def _tsv(files: Sequence[Path]) -> Iterator[Pair]:
-    for number, line in enumerate(_lines(files[0]), 1):
-        columns = line.text.split("\t") if line.text.strip() else ["", ""]
+    for number, (line, position) in enumerate(_lines(files[0]), 1):
+        columns = line.split("\t") if line.strip() else ["", ""]
         if len(columns) != 2:
             raise UserError(f"{files[0]}, line {number}", expected="two columns: source<TAB>target", got=len(columns))
-        yield Pair(columns[0], columns[1], number, line.position)
+        yield Pair(columns[0], columns[1], number, position)
 
 
 def _jsonl(files: Sequence[Path]) -> Iterator[Pair]:
-    for number, line in enumerate(_lines(files[0]), 1):
-        if not line.text.strip():
+    for number, (line, position) in enumerate(_lines(files[0]), 1):
+        if not line.strip():
             continue
         where = f"{files[0]}, line {number}"
-        record = json_record(line.text, where)
+        record = json_record(line, where)
         if not _is_pair(record):
             got = "keys " + ", ".join(map(str, list(record)[:5])) if isinstance(record, dict) else type(record).__name__
             raise UserError(where, expected='an object with strings "source" and "target"', got=got)
         source, target = (mended(record[key]) for key in ("source", "target"))
-        yield Pair(source, target, number, line.position)
+        yield Pair(source, target, number, position)
 
 
 _READERS = {"parallel": _parallel, "tsv": _tsv, "jsonl": _jsonl}
@@ -222,14 +215,14 @@ def _is(test: Callable[[Path], bool], path: Path, unknown: bool = True) -> bool:
         return unknown
 
 
-def _lines(path: Path) -> Iterator[Line]:
-    """The lines of a file; nothing follows the last line's end."""
+def _lines(path: Path) -> Iterator[tuple[str, int]]:
+    """The lines of a file, and the position after each; nothing follows the last line's end."""
     with open_binary(path) as raw:
         position = 0
         for number, line in enumerate(_without_last_if_empty(lines(decode(decompress(raw, path), path)))):
             if number % TELL_EVERY == 0:
                 position = raw.tell()
-            yield Line(line, position)
+            yield line, position
 
 
 def _without_last_if_empty(texts: Iterable[str]) -> Iterator[str]:

@@ -15,7 +15,7 @@ from contextlib import closing
 from itertools import islice
 from pathlib import Path
 
-from elman.data.sources import NAMED, Source, Text, open_source
+from elman.data.sources import NAMED, Source, TextData, open_source
 from elman.data.textfile import decompress, open_binary
 from elman.errors import UserError
 
@@ -180,7 +180,7 @@ def _has_header(rows: Sequence[Sequence[str]]) -> bool:
     return len(set(names)) == len(rows[0])
 
 
-def check_text(data: Text) -> None:
+def check_text(data: TextData) -> None:
     """See that a source holds text as far as the beginning shows: of a folder's readable files, of half at least.
 
     Errors: `UserError` that says what it looks like.

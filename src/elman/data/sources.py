@@ -99,7 +99,7 @@ class TextInMemory:
 
 
 TextSource = Source | TextInMemory
-Text = str | Path | TextSource
+TextData = str | Path | TextSource
 """A name, a file, a folder, or a source that is there already."""
 
 
@@ -112,7 +112,7 @@ def text_in_memory(text: str | Sequence[str]) -> TextInMemory:
     return TextInMemory(tuple(map(mended, documents)))
 
 
-def open_source(data: Text) -> TextSource:
+def open_source(data: TextData) -> TextSource:
     """A named source, a file (text, .jsonl, .ndjson; also .gz or .zst of these) or a folder of such files.
 
     Nothing is read yet. A source is returned as it is. Errors: `UserError` where there is nothing by that name.

@@ -93,7 +93,8 @@ class Tokenizer(ABC):
     def decode(self, ids: Iterable[int]) -> str:
         """The text of a sequence of ids; bytes that are not UTF-8 become U+FFFD."""
         decoder = StreamDecoder(self)
-        return "".join([decoder.push(int(token)) for token in ids]) + decoder.finish()
+        values = ids.tolist() if hasattr(ids, "tolist") else ids  # to walk along a tensor takes long
+        return "".join([decoder.push(int(token)) for token in values]) + decoder.finish()
 
     def to_json(self) -> dict[str, Any]:
         """Everything about the tokenizer, ready for `json.dumps`."""

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import tracemalloc
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -269,6 +270,14 @@ def test_bpe_learns_from_a_sample_spread_over_the_text(path: Path, cache: Path, 
     assert 10_000 < sum(map(len, seen)) <= 24_000
     assert len(seen) > 1
     assert int(seen[-1].split()[-1]) > 7_000
+
+
+def test_a_kept_vocabulary_that_is_none_is_learnt_again(path: Path, cache: Path) -> None:
+    first = prepare(path, cache)
+    (kept,) = cache.glob("tokenizer-*.json")
+    value = json.dumps({"kind": "other", "eod": False})
+    kept.write_text(f'{{"crc32": {zlib.crc32(value.encode())}, "value": {value}}}')
+    assert prepare(path, cache).tokenizer.fingerprint == first.tokenizer.fingerprint
 
 
 def test_a_text_in_memory_is_as_one_in_a_file(path: Path, cache: Path, tmp_path: Path) -> None:

@@ -95,18 +95,16 @@ def prepare(
     stamps = [source.stamp for source in sources]
     contents = store.recall(Contents, "text", *stamps) or _read(sources, progress)  # untouched files are not read
     check_expected(sources, contents.fingerprint, expect, "is not the text", "that text", "this one")
-    train, valid_ = (partial(_pieces, sources, section, progress) for section in contents.spans)
+    names = ("train", "valid")
+    parts = {n: partial(_pieces, sources, span, progress) for n, span in zip(names, contents.spans, strict=True)}
     if isinstance(tokenizer, str):
         most = BPE_SAMPLE if tokenizer == "bpe" else None
-        sample = _sample(train, contents.spans[0].stop, most)
+        sample = _sample(parts["train"], contents.spans[0].stop, most)
         tokenizer = learn(store, tokenizer, sample, contents.fingerprint, max_vocab, min_count, eod=contents.several)
-    tokens = [
-        store.tokens(name, contents.fingerprint, tokenizer, partial(pieces, "encoding"))
-        for name, pieces in (("train", train), ("valid", valid_))
-    ]
+    files = [store.tokens(n, contents.fingerprint, tokenizer, partial(part, "encoding")) for n, part in parts.items()]
     store.remember(asdict(contents), "text", *stamps)
     store.remove_others()
-    return Corpus(tokens[0], tokens[1], tokenizer, contents.fingerprint, contents.skipped)
+    return Corpus(*files, tokenizer, contents.fingerprint, contents.skipped)
 
 
 def encode_file(data: TextData, tokenizer: Tokenizer, cache: Path, progress: Progress | None = None) -> TokenFile:
@@ -230,10 +228,10 @@ def _read(sources: Sequence[TextSource], progress: Progress | None) -> Contents:
     return Contents(fingerprint, spans, found[0].documents > 1, sum(source.skipped for source in sources))
 
 
-def _pieces(sources: Sequence[TextSource], part: Span, progress: Progress | None, stage: str) -> Iterator[Piece]:
-    """The text of a section. Errors: `UserError` where it is no longer as long as it was."""
-    source, left = sources[part.source], part.stop - part.start
-    for piece in section(watched(source.pieces(), source.size, stage, progress), part.start, part.stop):
+def _pieces(sources: Sequence[TextSource], span: Span, progress: Progress | None, stage: str) -> Iterator[Piece]:
+    """The text of a span. Errors: `UserError` where it is no longer as long as it was."""
+    source, left = sources[span.source], span.stop - span.start
+    for piece in section(watched(source.pieces(), source.size, stage, progress), span.start, span.stop):
         left -= len(piece.text)
         yield piece
     if left:

@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -220,7 +222,7 @@ def test_damaged_files(tokenizer: Tokenizer, tmp_path: Path) -> None:
 
 
 def test_missing_library(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "tokenizers", None)
+    monkeypatch.setitem(sys.modules, "tokenizers", None)
     with pytest.raises(UserError, match=r"pip install 'elman\[bpe\]'"):
         train_tokenizer("bpe", [SAMPLE])
 
@@ -228,3 +230,16 @@ def test_missing_library(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_surrogates_from_a_command_line_do_no_harm() -> None:
     for tokenizer in TRAINED:
         assert "the" in tokenizer.decode(tokenizer.encode("the \udcff the"))
+
+
+def test_a_class_is_imported_when_it_is_needed() -> None:
+    code = """if True:
+        import sys
+        from elman.data import tokenizers
+        tokenizers.train_tokenizer("char", ["a text"])
+        print(*sorted(name for name in sys.modules if name.startswith("elman.data.tokenizers.")))
+        assert tokenizers.ByteTokenizer.kind == "byte"
+        assert not hasattr(tokenizers, "OtherTokenizer")
+    """
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert found == ["elman.data.tokenizers.char", "elman.data.tokenizers.tokenizer"]

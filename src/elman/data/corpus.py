@@ -101,10 +101,12 @@ def prepare(
         most = BPE_SAMPLE if tokenizer == "bpe" else None
         sample = _sample(parts["train"], contents.spans[0].stop, most)
         tokenizer = learn(store, tokenizer, sample, contents.fingerprint, max_vocab, min_count, eod=contents.several)
-    files = [store.tokens(n, contents.fingerprint, tokenizer, partial(part, "encoding")) for n, part in parts.items()]
+    train, held_out = (
+        store.tokens(name, contents.fingerprint, tokenizer, partial(part, "encoding")) for name, part in parts.items()
+    )
     store.remember(asdict(contents), "text", *stamps)
     store.remove_others()
-    return Corpus(*files, tokenizer, contents.fingerprint, contents.skipped)
+    return Corpus(train, held_out, tokenizer, contents.fingerprint, contents.skipped)
 
 
 def encode_file(data: TextData, tokenizer: Tokenizer, cache: Path, progress: Progress | None = None) -> TokenFile:

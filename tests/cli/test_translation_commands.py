@@ -144,8 +144,8 @@ def test_every_form_of_pairs_gives_the_same_run(
 
 
 def test_a_named_source(tmp_path: Path, said: Said, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("elman.data.parallel.LEARN_FROM", 2000)
-    monkeypatch.setattr("elman.data.encoding.HELD_OUT_PAIRS", 30)
+    monkeypatch.setattr("elman.data.pair_corpus.LEARN_FROM", 2000)
+    monkeypatch.setattr("elman.data.pair_corpus.HELD_OUT_PAIRS", 30)
     monkeypatch.chdir(tmp_path)
     _, err = said("train", "numbers-pt_BR", "--steps", "3", "--set", "epoch_pairs=50", *SMALL)
     assert "50 fresh training and 30 validation pairs" in err

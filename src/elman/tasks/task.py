@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from torch import nn
 
-    from elman.data.linefile import Line
+    from elman.data.linefile import InputLine
     from elman.data.tokenizers import Tokenizer
     from elman.inspection import Inspection, Look, Observed
     from elman.tasks.configuration import Settings
@@ -211,7 +211,7 @@ class Task(ABC):
     def evaluate(self, run: Trained, data: Sources, options: Any, say: Say, progress: Progress) -> Evaluation:
         """What the model is worth on data. Raises `UserError` where they do not fit it."""
 
-    def predict(self, run: Trained, lines: Iterable[Sequence[Line]], options: Any, say: Say) -> Iterator[Answer]:
+    def predict(self, run: Trained, lines: Iterable[Sequence[InputLine]], options: Any, say: Say) -> Iterator[Answer]:
         """Answer every line; lines come together as they arrive. Tasks with "predict" among their `options` do."""
         raise NotImplementedError
 

@@ -13,8 +13,8 @@ from elman.tasks.task import Answer, Choice, Evaluation, Progress, Say, Sources,
 from elman.tasks.translation.settings import Decoding, PairSettings, PairTraining, PredictionOptions
 
 if TYPE_CHECKING:
-    from elman.data.linefile import Line
-    from elman.data.parallel import ParallelCorpus
+    from elman.data.linefile import InputLine
+    from elman.data.pair_corpus import ParallelCorpus
     from elman.inspection import Look
     from elman.models import EncoderDecoder
     from elman.tasks.configuration import Settings
@@ -68,7 +68,7 @@ class Translation(Task):
 
     def describe(self, corpus: ParallelCorpus) -> str:
         """How many pairs."""
-        from elman.data.encoding import FreshPairs
+        from elman.data.endless import FreshPairs
 
         source, target = corpus.source_tokenizer.vocab_size, corpus.target_tokenizer.vocab_size
         joint = corpus.source_tokenizer is corpus.target_tokenizer
@@ -133,7 +133,7 @@ class Translation(Task):
         return evaluate_pairs(run, data, options, say, progress)
 
     def predict(
-        self, run: Trained, lines: Iterable[Sequence[Line]], options: PredictionOptions, say: Say
+        self, run: Trained, lines: Iterable[Sequence[InputLine]], options: PredictionOptions, say: Say
     ) -> Iterator[Answer]:
         """Translate every line."""
         from elman.tasks.translation.prediction import predict

@@ -12,9 +12,9 @@ import torch
 from torch import nn
 
 from elman import environment
-from elman.data.encoding import FreshPairs
-from elman.data.parallel import ParallelCorpus
-from elman.data.sequences import PairPart
+from elman.data.batches import PairPart
+from elman.data.endless import FreshPairs
+from elman.data.pair_corpus import ParallelCorpus
 from elman.errors import UserError
 from elman.models.configuration import RecurrentTranslatorSettings
 from elman.tasks import configuration

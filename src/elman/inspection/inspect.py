@@ -11,13 +11,13 @@ from typing import Any, TypeVar
 from torch import nn
 
 from elman import __version__, runs
+from elman.cells import CELLS
 from elman.environment import one_thread
 from elman.errors import UserError, nearest
 from elman.inspection import attention, clipping, gates, gradients, memory, translation, truncation
 from elman.inspection.pairs import open_pairs
 from elman.inspection.part import Part, plain
 from elman.inspection.subject import Subject, open_subject
-from elman.lens.gates import GATES
 from elman.models import TransformerLM
 from elman.report import Report, render
 
@@ -38,7 +38,8 @@ class Inspection:
 
 
 def _has_no_gates(subject: Subject) -> str | None:
-    return None if subject.run.model.kind in GATES else "it has no gates"
+    cell = CELLS.get(subject.run.model.kind)
+    return None if cell is not None and cell.gates else "it has no gates"
 
 
 def _has_no_attention(subject: Subject) -> str | None:

@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from elman.environment import one_thread
-from elman.nn import GRU, LSTM, Elman
+from elman.models.initialization import begin_time_scales
+from elman.nn import layer_of
 
-CELLS: dict[str, type[Elman] | type[GRU] | type[LSTM]] = {"elman": Elman, "gru": GRU, "lstm": LSTM}
+CELLS = {cell: layer_of(cell) for cell in ("elman", "gru", "lstm")}  # of which the classical claims are
 COLOURS = {"elman": 2, "gru": 1, "lstm": 3, "transformer": 4}
 
 
@@ -45,8 +46,12 @@ class Reader(nn.Module):
             if name == "weight_hh_l0":
                 for gate in parameter.data.split(hidden):
                     nn.init.orthogonal_(gate)
-            elif name == "bias_ih_l0" and cell != "elman":
-                _begin_gates(parameter.data, cell, hidden, horizon)
+            elif name == "bias_ih_l0":
+                specification = self.layer.specification
+                for gate, value in specification.biases.items() if horizon is None else ():
+                    parameter.data[specification.rows_of(gate, hidden)] = value
+                if horizon is not None:
+                    begin_time_scales(parameter.data, specification, horizon)
 
     def read(self, x: Tensor, state: object = None) -> tuple[Tensor, object]:
         """Outputs, and the memory after them."""
@@ -58,17 +63,6 @@ class Reader(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """From a fresh memory."""
         return self.read(x)[0]
-
-
-def _begin_gates(bias: Tensor, cell: str, hidden: int, horizon: int | None) -> None:
-    if horizon is None:
-        if cell == "lstm":
-            bias[hidden : 2 * hidden] = 1
-        return
-    keep = torch.empty(hidden).uniform_(1, max(horizon - 1, 1)).log()
-    bias[hidden : 2 * hidden] = keep  # the LSTM's forget gate, the GRU's update gate: both second
-    if cell == "lstm":
-        bias[:hidden] = -keep
 
 
 def fit_sequence(

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from elman.errors import UserError
-from elman.kernels import Cell, Weights
+from elman.kernels import Weights
 from elman.lens.observe import Given, evaluating, given_to
 from elman.nn.recurrent import Recurrent
 from elman.nn.sequences import as_resets
@@ -21,7 +21,7 @@ class LayerVisit:
     """One layer over a batch of text, time first."""
 
     name: str
-    cell: Cell
+    cell: str
     weights: Weights
     inputs: Tensor  # (T, B, D)
     before: tuple[Tensor, ...]  # h, for the LSTM also c, before each step: (T, B, H)

@@ -10,10 +10,11 @@ from typing import Any, TypeVar, get_type_hints
 
 import numpy as np
 
+from elman.cells import CELLS
 from elman.errors import UserError, nearest
 from elman.models.encoder_decoder import EncoderDecoder
 from elman.models.language_model import LanguageModel
-from elman.models.recurrent import CELLS, RecurrentLM
+from elman.models.recurrent import RecurrentLM
 from elman.models.recurrent_encoder_decoder import RecurrentEncoderDecoder
 from elman.models.transformer import TransformerLM
 from elman.models.transformer_encoder_decoder import TransformerEncoderDecoder

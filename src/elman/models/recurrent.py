@@ -4,34 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import pairwise
-from typing import NamedTuple, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
+from elman.cells import CELLS
 from elman.errors import UserError, nearest
-from elman.kernels import GATES
-from elman.models.initialization import OUTPUT_SCALE, initialize_recurrent
+from elman.models.initialization import initialize_recurrent
 from elman.models.language_model import LanguageModel
-from elman.nn import GRU, LSTM, Elman
+from elman.nn import layer_of
 from elman.nn.dropout import check_probability, embedding_dropout, locked_dropout
 from elman.nn.recurrent import Recurrent
 from elman.nn.sequences import Flags, Integers, as_lengths, as_resets, as_tokens, embed
 from elman.state import State, map_state
 
-CELLS: dict[str, type[Elman] | type[GRU] | type[LSTM]] = {"elman": Elman, "gru": GRU, "lstm": LSTM}
-
 _DROPOUTS = ("dropout_embedding", "dropout_input", "dropout_hidden", "dropout_output", "weight_dropout")
 _PROBABILITIES = (*_DROPOUTS, "recurrent_dropout", "zoneout", "zoneout_cell")
-_OF_EVERY_CELL = ("weight_dropout", "recurrent_dropout", "zoneout", "layer_norm", "recompute")  # layers' options
-_OF_THE_LSTM = ("zoneout_cell", "peepholes")
-
-
-class LSTMState(NamedTuple):
-    """What one layer of LSTM remembers."""
-
-    h: Tensor  # (B, H)
-    c: Tensor  # (B, H)
+# Options of the layers, as far as they have them; an option that a cell's layer has not must be left alone.
+_OF_LAYERS = ("weight_dropout", "recurrent_dropout", "zoneout", "zoneout_cell", "layer_norm", "peepholes", "recompute")
 
 
 class RecurrentLM(LanguageModel):
@@ -41,8 +32,8 @@ class RecurrentLM(LanguageModel):
         x_l = cell_l(x_{l−1})                                      l = 1 … num_layers
         logits = W x_L + b                                         W = E if `tied`
 
-    The memory is a tuple with a layer's state each: h (B, H), for the LSTM `LSTMState`. With `tied`, the last
-    layer has `embedding_size` units, so that E fits (Press and Wolf 2017, Inan et al. 2017). With `residual`,
+    The memory is a tuple with a layer's state each: h (B, H), or a named tuple such as the LSTM's (h, c). With `tied`,
+    the last layer has `embedding_size` units, so that E fits (Press and Wolf 2017, Inan et al. 2017). With `residual`,
     a layer whose input has its own size adds to it: x_l = x_{l−1} + cell_l(x_{l−1}).
 
     Dropout, in training only, as in AWD-LSTM (Merity et al. 2018, "Regularizing and optimizing LSTM language
@@ -103,16 +94,17 @@ class RecurrentLM(LanguageModel):
         self.zoneout, self.zoneout_cell, self.layer_norm, self.peepholes = zoneout, zoneout_cell, layer_norm, peepholes
         for name in _PROBABILITIES:
             check_probability(name, getattr(self, name))
-        for name in _OF_THE_LSTM:
-            if cell != "lstm" and getattr(self, name):
-                raise UserError(name, expected="the cell 'lstm', which alone has it", got=repr(cell))
+        Layer = layer_of(cell)
+        for name in _OF_LAYERS:
+            if getattr(self, name) and name not in Layer.defaults:
+                have = " or ".join(repr(other) for other in CELLS if name in layer_of(other).defaults)
+                raise UserError(name, expected=f"the cell {have}, which has it", got=repr(cell))
 
         last = self.embedding_size if tied else hidden_size
         sizes = [self.embedding_size, *[hidden_size] * (num_layers - 1), last]
         self.embedding = nn.Embedding(vocab_size, self.embedding_size)
-        names = _OF_EVERY_CELL + (_OF_THE_LSTM if cell == "lstm" else ())
-        options = {name: getattr(self, name) for name in names}
-        self.layers = nn.ModuleList(CELLS[cell](D, H, **options) for D, H in pairwise(sizes))
+        options = {name: getattr(self, name) for name in _OF_LAYERS if name in Layer.defaults}
+        self.layers = nn.ModuleList(Layer(D, H, **options) for D, H in pairwise(sizes))
         self.decoder = nn.Linear(last, vocab_size)
         if tied:
             self.decoder.weight = self.embedding.weight
@@ -125,11 +117,11 @@ class RecurrentLM(LanguageModel):
         See `initialize_recurrent`. Hence embeddings of scale 1, not the customary 0.1 or less, which leaves the gates
         blind to their input until the embeddings have grown.
         """
-        output_scale = OUTPUT_SCALE[self.cell]
+        output_scale = CELLS[self.cell].output_scale
         scale = 1 / (output_scale * self.embedding_size**0.5) if self.tied else 1.0
         nn.init.normal_(self.embedding.weight, std=scale)
         for layer in self.layers:
-            assert isinstance(layer, Elman | GRU | LSTM)
+            assert isinstance(layer, Recurrent)
             initialize_recurrent(layer, scale)
             if not (self.residual and layer.input_size == layer.hidden_size):
                 scale = output_scale
@@ -145,9 +137,10 @@ class RecurrentLM(LanguageModel):
     def initial_state(self, batch_size: int) -> State:
         """Zeros for every layer."""
 
-        def zeros(size: int) -> State:
-            h = self.embedding.weight.new_zeros(batch_size, size)
-            return LSTMState(h, torch.zeros_like(h)) if self.cell == "lstm" else h
+        cell, like = CELLS[self.cell], self.embedding.weight
+
+        def zeros(H: int) -> State:
+            return cast(State, cell.state_type(*(like.new_zeros(batch_size, size) for size in cell.sizes(H, H))))
 
         return tuple(zeros(cast(int, layer.hidden_size)) for layer in self.layers)
 
@@ -185,7 +178,7 @@ class RecurrentLM(LanguageModel):
     def stacked_maps(self) -> dict[Tensor, int]:
         """The matrices of every layer: a map for each of the cell's gates."""
         parameters = [p for layer in self.layers for p in layer.parameters() if p.dim() == 2]
-        return dict.fromkeys(parameters, GATES[cast(Recurrent, self.layers[0]).cell])
+        return dict.fromkeys(parameters, len(CELLS[self.cell].rows))
 
 
 def read_layers(
@@ -210,7 +203,8 @@ def read_layers(
         outputs, hx = layer(x, map_state(_add_layer_dim, before), lengths=lengths, resets=resets)
         x = x + outputs if residual and x.shape == outputs.shape else outputs  # (T, B, H)
         hx = map_state(_drop_layer_dim, hx)
-        after.append(LSTMState(*hx) if isinstance(layer, LSTM) else hx)
+        parts = (hx,) if isinstance(hx, Tensor) else hx
+        after.append(cast(Recurrent, layer).specification.state_type(*parts))
     return x, tuple(after)
 
 

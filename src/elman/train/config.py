@@ -16,21 +16,21 @@ from typing import Any, Literal
 import yaml
 from pydantic import ValidationError
 
+from elman.cells import CELLS
 from elman.errors import UserError, nearest, suggestion
 from elman.reading import Missing, parse_yaml, read_text
 from elman.synonyms import synonyms
 from elman.train.schedule import Budget
 from elman.train.settings import (
     DataSettings,
-    LSTMSettings,
     PairSettings,
-    RecurrentSettings,
     RecurrentTranslatorSettings,
     Section,
     TrainSettings,
     TransformerSettings,
     TransformerTranslatorSettings,
     TranslationTraining,
+    recurrent_settings,
 )
 
 Task = Literal["language-modelling", "translation"]
@@ -53,19 +53,12 @@ class Sections:
 TASKS: dict[str, Sections] = {
     "language-modelling": Sections(
         DataSettings,
-        {
-            "lstm": LSTMSettings,
-            **dict.fromkeys(("gru", "elman"), RecurrentSettings),
-            "transformer": TransformerSettings,
-        },
+        {**{name: recurrent_settings(cell) for name, cell in CELLS.items()}, "transformer": TransformerSettings},
         TrainSettings,
     ),
     "translation": Sections(
         PairSettings,
-        {
-            **dict.fromkeys(("lstm", "gru", "elman"), RecurrentTranslatorSettings),
-            "transformer": TransformerTranslatorSettings,
-        },
+        {**dict.fromkeys(CELLS, RecurrentTranslatorSettings), "transformer": TransformerTranslatorSettings},
         TranslationTraining,
     ),
 }

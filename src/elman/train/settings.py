@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
+
+from elman.cells import Cell
 
 # More of them is no model but a slip of the hand. What the memory holds is checked when all sizes are known.
 UNITS, INNER_UNITS, LAYERS, POSITIONS = 1 << 16, 1 << 20, 1 << 10, 1 << 20
@@ -46,11 +48,18 @@ class RecurrentSettings(Section):
     recompute: bool = False  # states between stored ones, in backward: less memory, about 4/3 of the time
 
 
-class LSTMSettings(RecurrentSettings):
-    """What the LSTM alone has."""
+def recurrent_settings(cell: Cell) -> type[RecurrentSettings]:
+    """The settings of a recurrent language model of a cell: with the cell's own, numbers being probabilities.
 
-    zoneout_cell: float = Field(0.0, ge=0, lt=1)
-    peepholes: bool = False
+    >>> sorted(recurrent_settings(CELLS["lstm"]).model_fields.keys() - RecurrentSettings.model_fields.keys())
+    ['peepholes', 'zoneout_cell']
+    """
+    own = {option.name: option.default for option in cell.options if option.in_models}
+    fields: dict[str, Any] = {
+        name: (float, Field(default, ge=0, lt=1)) if isinstance(default, float) else (type(default), default)
+        for name, default in own.items()
+    }
+    return create_model(f"{cell.layer}Settings", __base__=RecurrentSettings, **fields) if own else RecurrentSettings
 
 
 class TransformerSettings(Section):

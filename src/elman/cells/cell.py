@@ -59,6 +59,7 @@ class Option(NamedTuple):
     words: str
     after: str = ""  # the argument after which torch has it; keyword-only where that is empty
     in_models: bool = False  # whether a model has it as a setting
+    annotation: Any = None  # by default the type of the default value
 
 
 def no_weights(options: Mapping[str, Any], H: int, P: int) -> dict[str, tuple[int, ...]]:

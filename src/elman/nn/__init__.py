@@ -1,18 +1,23 @@
-"""Layers: `Elman`, `GRU`, `LSTM`, and that of every other cell in `elman.cells.CELLS` under the name it has there."""
+"""Layers: `Elman`, `GRU`, `LSTM`, and that of every other cell in `elman.cells.CELLS` under the name it has there.
+
+For a single step there is a class with "Cell" behind the name: `ElmanCell`, `GRUCell`, `LSTMCell`, ...
+"""
+
+from typing import Any
 
 from elman.cells import CELLS
 from elman.nn.layers import GRU, LSTM, Elman, layer_of
-from elman.nn.recurrent import Recurrent
+from elman.nn.single_step import single_step_of
 
-__all__ = ["GRU", "LSTM", "Elman", "layer_of"]
+__all__ = ["GRU", "LSTM", "Elman", "layer_of", "single_step_of"]
 
 
-def __getattr__(name: str) -> type[Recurrent]:
+def __getattr__(name: str) -> Any:
     for cell in CELLS.values():
-        if cell.layer == name:
-            return layer_of(cell.name)
+        if cell.layer in (name, name.removesuffix("Cell")):
+            return layer_of(cell.name) if name == cell.layer else single_step_of(cell.name)
     raise AttributeError(f"module 'elman.nn' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*__all__, *(cell.layer for cell in CELLS.values())})
+    return sorted({*__all__, *(cell.layer + end for cell in CELLS.values() for end in ("", "Cell"))})

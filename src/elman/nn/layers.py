@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from inspect import Parameter
 from textwrap import indent
-from typing import Any
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import torch
 
@@ -15,19 +15,20 @@ from elman.nn.recurrent import Recurrent
 
 # In torch's order; what follows `dtype` is ours, and keyword-only. A cell's own options stand between these.
 COMMON = (
-    Option("input_size", Parameter.empty, "D."),
+    Option("input_size", Parameter.empty, "D.", annotation=int),
     Option(
         "hidden_size",
         Parameter.empty,
         "H; a sequence gives every layer its own, and then a state is a tuple with one for each layer.",
+        annotation=int | Sequence[int],
     ),
     Option("num_layers", 1, "layers on top of each other; with a sequence of sizes, as many as there are."),
     Option("bias", True, "whether there are b_ih and b_hh."),
     Option("batch_first", False, "inputs and outputs are (B, T, ·) instead of (T, B, ·); the state is not affected."),
     Option("dropout", 0.0, "probability for the outputs of every layer but the last, in training."),
     Option("bidirectional", False, "a second set of weights reads from the end to the beginning."),
-    Option("device", None, "where the parameters are made."),
-    Option("dtype", None, "of the parameters."),
+    Option("device", None, "where the parameters are made.", annotation=torch.device | str | None),
+    Option("dtype", None, "of the parameters.", annotation=torch.dtype | None),
     Option(
         "weight_dropout",
         0.0,
@@ -56,23 +57,18 @@ COMMON = (
         None,
         "None for the first that can serve a call, or one of `elman.kernels.BACKENDS` and no other.\n"
         '"reference" has derivatives of every order, forward mode and `vmap`; "torch" what ATen and cuDNN have.',
+        annotation=str | None,
     ),
     Option(
         "recompute",
         False,
         "keep the states between chunks of steps alone, and compute the rest anew in backward: less memory,\n"
         "about 4/3 of the time (arXiv:1604.06174). An integer is the steps of a chunk; True stands for 2 sqrt(T).",
+        annotation=bool | int,
     ),
 )
+M = TypeVar("M", bound="Made")
 OF_W_HH = ("weight_dropout", "recurrent_dropout")
-ANNOTATIONS = {
-    "input_size": int,
-    "hidden_size": int | Sequence[int],
-    "device": torch.device | str | None,
-    "dtype": torch.dtype | None,
-    "backend": str | None,
-    "recompute": bool | int,
-}
 EXAMPLE = """
 >>> import torch
 >>> from elman.nn import {name}
@@ -95,65 +91,66 @@ def options_of(cell: Cell) -> list[Option]:
     return found
 
 
-def signature(cell: Cell) -> inspect.Signature:
-    """That of the constructor of a cell's layer."""
-    options = options_of(cell)
-    positional = next(n for n, option in enumerate(options) if option.name == "dtype") + 1
-    parameters = [
-        Parameter(
-            option.name,
-            Parameter.POSITIONAL_OR_KEYWORD if n < positional else Parameter.KEYWORD_ONLY,
-            default=option.default,
-            annotation=ANNOTATIONS.get(option.name, type(option.default)),
-        )
-        for n, option in enumerate(options)
-    ]
-    return inspect.Signature([Parameter("self", Parameter.POSITIONAL_ONLY), *parameters])
-
-
-def documentation(cell: Cell) -> str:
-    """The docstring of a cell's layer."""
+def documentation(cell: Cell, options: Sequence[Option], example: str) -> str:
+    """A docstring: the cell's equations, the arguments, an example that runs."""
     names = [state.name for state in cell.states]
     state = names[0] if len(names) == 1 else f"({', '.join(names)})"
-    arguments = "\n".join(f"{option.name}: " + indent(option.words, "    ").lstrip() for option in options_of(cell))
-    example = EXAMPLE.format(name=cell.layer, state=state, last=names[-1])
-    return f"{cell.doc.strip()}\n\nArgs:\n{indent(arguments, '    ')}\n{example}"
+    arguments = "\n".join(f"{option.name}: " + indent(option.words, "    ").lstrip() for option in options)
+    lines = example.format(name=cell.layer, state=state, last=names[-1])
+    return f"{cell.doc.strip()}\n\nArgs:\n{indent(arguments, '    ')}\n{lines}"
 
 
-def of_cell(cell: Cell) -> Callable[[type[Recurrent]], type[Recurrent]]:
-    """Makes a class the layer of a cell: its constructor takes the arguments of the cell's signature, by name."""
-    expected = signature(cell)
+class Made(Protocol):
+    """What `complete` makes a constructor for."""
 
-    def __init__(self: Recurrent, *values: Any, **named: Any) -> None:
+    specification: ClassVar[Cell]
+    defaults: ClassVar[dict[str, Any]]
+
+    def _begin(self, options: Mapping[str, Any]) -> None: ...
+
+
+def complete(made: type[M], cell: Cell, options: Sequence[Option], doc: str) -> type[M]:
+    """Gives a class its cell, its docstring, and a constructor that takes the options, until `dtype` by place too."""
+    last = [option.name for option in options].index("dtype")
+    kinds = [Parameter.POSITIONAL_OR_KEYWORD if n <= last else Parameter.KEYWORD_ONLY for n in range(len(options))]
+    parameters = [
+        Parameter(name, kind, default=default, annotation=annotation or type(default))
+        for kind, (name, default, *_, annotation) in zip(kinds, options, strict=True)
+    ]
+    signature = inspect.Signature([Parameter("self", Parameter.POSITIONAL_ONLY), *parameters])
+
+    def __init__(self: M, *values: Any, **named: Any) -> None:
         try:
-            bound = expected.bind(self, *values, **named)
+            bound = signature.bind(self, *values, **named)
         except TypeError as error:
-            raise TypeError(f"{cell.layer}.__init__(): {error}") from None
+            raise TypeError(f"{made.__name__}.__init__(): {error}") from None
         bound.apply_defaults()
         self._begin({name: value for name, value in bound.arguments.items() if name != "self"})
 
-    __init__.__signature__ = expected  # type: ignore[attr-defined]
-
-    def complete(layer: type[Recurrent]) -> type[Recurrent]:
-        layer.specification, layer.__doc__ = cell, documentation(cell)
-        layer.defaults = {option.name: option.default for option in options_of(cell)}
-        layer.__init__ = __init__  # type: ignore[method-assign, assignment]
-        return layer
-
-    return complete
+    __init__.__signature__ = signature  # type: ignore[attr-defined]
+    made.__init__ = __init__  # type: ignore[method-assign, assignment]
+    made.specification, made.__doc__ = cell, doc
+    made.defaults = {option.name: option.default for option in options}
+    return made
 
 
-@of_cell(CELLS["elman"])
+def _layer(made: type[Recurrent]) -> type[Recurrent]:
+    cell = next(cell for cell in CELLS.values() if cell.layer == made.__name__)
+    options = options_of(cell)
+    return complete(made, cell, options, documentation(cell, options, EXAMPLE))
+
+
+@_layer
 class Elman(Recurrent):  # noqa: D101
     pass
 
 
-@of_cell(CELLS["gru"])
+@_layer
 class GRU(Recurrent):  # noqa: D101
     pass
 
 
-@of_cell(CELLS["lstm"])
+@_layer
 class LSTM(Recurrent):  # noqa: D101
     pass
 
@@ -169,5 +166,5 @@ def layer_of(name: str) -> type[Recurrent]:
     """
     cell = CELLS[name]
     if name not in _LAYERS or _LAYERS[name].specification is not cell:
-        _LAYERS[name] = of_cell(cell)(type(cell.layer, (Recurrent,), {"__module__": "elman.nn"}))
+        _LAYERS[name] = _layer(type(cell.layer, (Recurrent,), {"__module__": "elman.nn"}))
     return _LAYERS[name]

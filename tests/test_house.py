@@ -16,7 +16,7 @@ SOURCE = Path(elman.__file__).parent
 FILES = sorted(SOURCE.rglob("*.py"))
 
 # A part may import itself and what is named beside it, and nothing else of elman.
-GROUND = {"errors", "synonyms", "state", "atomic", "reading", "strict_json"}
+GROUND = {"errors", "synonyms", "state", "atomic", "reading", "strict_json", "settings", "cells"}
 BELOW: dict[str, set[str]] = {
     "synonyms": set(),
     "errors": {"synonyms"},
@@ -24,7 +24,9 @@ BELOW: dict[str, set[str]] = {
     "atomic": {"errors"},
     "reading": {"errors"},
     "locking": set(),
+    "cells": set(),
     "strict_json": set(),
+    "settings": {"errors"},
     "kernels": GROUND,
     "nn": GROUND | {"kernels"},
     "models": GROUND | {"kernels", "nn", "environment"},
@@ -33,7 +35,7 @@ BELOW: dict[str, set[str]] = {
     "metrics": GROUND,
     "decode": GROUND | {"kernels", "nn", "models", "data"},
     "environment": GROUND | {"kernels"},
-    "bench": GROUND | {"kernels", "nn", "environment"},
+    "bench": GROUND | {"kernels", "nn", "environment", "report"},
     "lens": GROUND | {"kernels", "nn", "models", "train"},
     "report": set(),
     "inspection": GROUND | {"kernels", "nn", "models", "data", "train", "lens", "report", "environment"},
@@ -42,7 +44,8 @@ BELOW: dict[str, set[str]] = {
     "runs": GROUND | {"models", "tasks"},
     "run_folders": {"errors", "atomic", "locking", "tasks"},
     "fitting": GROUND | {"models", "data", "train", "tasks", "runs", "run_folders", "environment"},
-    "compare": GROUND | {"train", "tasks", "runs", "run_folders", "fitting", "metrics", "lens", "report", "inspection"},
+    "compare": GROUND
+    | {"models", "train", "tasks", "runs", "run_folders", "fitting", "metrics", "lens", "report", "inspection"},
     "lab": GROUND | {"kernels", "nn", "models", "data", "train", "lens", "report", "inspection", "environment"},
 }
 BELOW["cli"] = set(BELOW)

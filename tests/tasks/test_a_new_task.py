@@ -25,7 +25,7 @@ from torch.nn import functional as F
 import elman
 from elman.cli import completion
 from elman.cli import run as command
-from elman.data.linefile import Line
+from elman.data.linefile import InputLine
 from elman.errors import UserError
 from elman.inspection import Look, Part
 from elman.inspection.clipping import look_at_journal
@@ -35,12 +35,13 @@ from elman.reading import read_json
 from elman.report import Line as Curve
 from elman.report import Section as PageSection
 from elman.report import line_chart
+from elman.settings import UNITS, Section
 from elman.state import State
 from elman.tasks import TASKS, Task
 from elman.tasks.configuration import Settings, build
 from elman.tasks.task import Answer, Choice, Evaluation, Progress, Say, Sources, Trained, fill
 from elman.train.objective import Loss, Place
-from elman.train.settings import UNITS, Optimization, Section
+from elman.train.settings import Optimization
 
 SIZES = {"gru": 16, "elman": 24}  # that suit a budget of seconds
 BLOCK = 8  # values
@@ -248,7 +249,9 @@ class Forecasting(Task):
         loss = float(np.mean(np.square(errors)))
         return Evaluation({"loss": loss, "horizon": options.horizon}, [("loss", f"{loss:.4f} squared error a value")])
 
-    def predict(self, run: Trained, lines: Iterable[Sequence[Line]], options: Horizon, say: Say) -> Iterator[Answer]:
+    def predict(
+        self, run: Trained, lines: Iterable[Sequence[InputLine]], options: Horizon, say: Say
+    ) -> Iterator[Answer]:
         scale = run.scale
         for number, line in enumerate((line for block in lines for line in block), start=1):
             try:
@@ -319,14 +322,9 @@ def look_at_forecasts(observed: Observation) -> Part:
 
 
 @pytest.fixture(autouse=True)
-def entered() -> Iterator[None]:
-    """The one line: before those that take any text."""
-    before = dict(TASKS)
-    TASKS.clear()
-    TASKS.update({"forecasting": Forecasting()} | before)
-    yield
-    TASKS.clear()
-    TASKS.update(before)
+def entered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one line."""
+    monkeypatch.setitem(TASKS, "forecasting", Forecasting())
 
 
 @pytest.fixture(scope="module")
@@ -388,7 +386,7 @@ def test_it_evaluates_with_its_own_option(trained: Path, series: Path, capsys: p
         assert report["horizon"] == horizon
         losses.append(report["loss"])
     assert losses[0] < min(0.2, losses[1])
-    for option, of in (("--lanes", "a language model"), ("--beam", "a translation run")):
+    for option, of in (("--lanes", "a language model"), ("--beam", "a translation model")):
         assert command(["evaluate", str(trained), str(series), option, "4"]) == 2
         [line] = capsys.readouterr().err.splitlines()
         assert f"{option} is an option for {of}: got {trained}, a forecaster" in line

@@ -13,11 +13,11 @@ from torch import Tensor
 
 from elman.data.batches import TokenBatches
 from elman.data.lanes import NOT_COUNTED
-from elman.data.parallel import ParallelCorpus, prepare
+from elman.data.pair_corpus import ParallelCorpus, prepare
 from elman.models import EncoderDecoder, build_encoder_decoder
 from elman.tasks import TASKS
 from elman.tasks.configuration import build
-from elman.tasks.translation.objective import evaluate, own_choices
+from elman.tasks.translation.objective import TargetTokens, evaluate, own_choices
 from elman.train.objective import Place
 from resuming import assert_interruptions_change_nothing
 
@@ -237,8 +237,8 @@ def test_resumed_is_undisturbed(
     train: dict[str, Any],
 ) -> None:
     """Stopped and killed in the middle of epochs, the fresh ones of an endless source among them."""
-    monkeypatch.setattr("elman.data.parallel.LEARN_FROM", 2000)
-    monkeypatch.setattr("elman.data.encoding.HELD_OUT_PAIRS", 50)
+    monkeypatch.setattr("elman.data.pair_corpus.LEARN_FROM", 2000)
+    monkeypatch.setattr("elman.data.pair_corpus.HELD_OUT_PAIRS", 50)
     settings = {
         "task": "translation",
         "kind": kind,

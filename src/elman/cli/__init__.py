@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import importlib
-import inspect
 import os
 import sys
 import traceback
 from collections.abc import Sequence
+from inspect import signature
 from typing import Any
 
 import typer
@@ -36,7 +36,7 @@ class Commands(TyperGroup):
         module = importlib.import_module(f"elman.cli.{cmd_name}")
         one = typer.Typer(pretty_exceptions_enable=False, add_completion=False, context_settings=CONTEXT)
         function = module.command
-        if "options" in inspect.signature(function).parameters:
+        if "options" in signature(function).parameters:
             from elman.cli.task_options import with_task_options
 
             function = with_task_options(cmd_name, function)

@@ -8,37 +8,21 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from elman.cli import bounds, completion
+from elman.cli import bounds, completion, train_arguments
 from elman.cli.budget import choose_budget
 from elman.cli.console import Display, clock, print_json, say
 from elman.cli.signals import Stop
-from elman.cli.train_arguments import (
-    Data,
-    DataCommand,
-    Epochs,
-    For,
-    Overwrite,
-    Resume,
-    Set,
-    Steps,
-    TaskName,
-    Tokenizer,
-    Valid,
-    ValidTarget,
-    check_flags,
-    choose_task,
-)  # fmt: skip
 from elman.tasks import TASKS
 
 if TYPE_CHECKING:
     from elman.compare.plan import Match, Plan
     from elman.compare.store import Store
 
-COMMAND_CLASS = DataCommand
+COMMAND_CLASS = train_arguments.DataCommand
 
 
 def command(
-    data: Data,
+    data: train_arguments.Data,
     models: Annotated[
         str | None,
         typer.Option(
@@ -54,9 +38,9 @@ def command(
         ),
     ] = "parameters",
     out: Annotated[Path | None, typer.Option("-o", "--out", metavar="FOLDER", help="The comparison's folder.")] = None,
-    for_: For = None,
-    epochs: Epochs = None,
-    steps: Steps = None,
+    for_: train_arguments.For = None,
+    epochs: train_arguments.Epochs = None,
+    steps: train_arguments.Steps = None,
     parameters: Annotated[
         int | None,
         typer.Option(help="Of each model, within 2 %; else what the budget is good for.", min=1, max=bounds.PARAMETERS),
@@ -68,14 +52,14 @@ def command(
             help="Learning rates tried for each model, with a quarter of the budget each.", min=0, max=bounds.TRIALS
         ),
     ] = 0,
-    task: TaskName = "auto",
-    valid: Valid = None,
-    valid_target: ValidTarget = None,
-    tokenizer: Tokenizer = None,
+    task: train_arguments.TaskName = "auto",
+    valid: train_arguments.Valid = None,
+    valid_target: train_arguments.ValidTarget = None,
+    tokenizer: train_arguments.Tokenizer = None,
     seed: Annotated[int, typer.Option(help="The first.", min=0, max=2**62)] = 1,
-    set_: Set = None,
-    resume: Resume = False,
-    overwrite: Overwrite = False,
+    set_: train_arguments.Set = None,
+    resume: train_arguments.Resume = False,
+    overwrite: train_arguments.Overwrite = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Compare models on DATA: the same data, tokenizer and budget of each training; intervals, a table and a report.
@@ -91,12 +75,12 @@ def command(
     from elman.train.schedule import Budget
 
     keep_freed()
-    check_flags(resume, overwrite)
+    train_arguments.check_flags(resume, overwrite)
     matched = cast("Match", match)  # the plan sees whether it is one
     default = DEFAULT_EPOCHS if matched in ("tokens", "flops") else DEFAULT_BUDGET
     given = choose_budget(for_, epochs, steps)
     chosen: dict[str, Any] = {}
-    choose_task(chosen, task, data, valid, valid_target)
+    train_arguments.choose_task(chosen, task, data, valid, valid_target)
     kinds = sorted(TASKS[chosen["task"]].models) if models is None else map(str.strip, models.split(","))
     plan = Plan(
         data=tuple(data),
@@ -135,6 +119,7 @@ def _report(plan: Plan, store: Store, as_json: bool, seconds: float) -> None:
     from elman import atomic
     from elman.compare import conclusion, drawing, tables
     from elman.compare.outcomes import clocks, outcomes
+    from elman.report import aligned
 
     place = store.folder / "report.html"
     atomic.write_text(place, drawing.html(plan, store))
@@ -146,7 +131,8 @@ def _report(plan: Plan, store: Store, as_json: bool, seconds: float) -> None:
     task = TASKS[plan.task]
     results, times = tables.result_columns(ranked, task), tables.clock_columns(measured, task)
     first, second = (
-        tables.aligned(columns, tables.cells(columns, rows)) for columns, rows in ((results, ranked), (times, measured))
+        aligned([list(columns), *tables.cells(columns, rows)])
+        for columns, rows in ((results, ranked), (times, measured))
     )
     for line in [*first, "", *conclusion.sentences(plan, ranked, measured), "", *second]:
         print(line)

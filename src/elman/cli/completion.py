@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
 
 import typer
 
+from elman import cells
 from elman.errors import UserError
 
 if TYPE_CHECKING:
@@ -19,13 +20,13 @@ if TYPE_CHECKING:
 Completer = Callable[[typer.Context, str], list[str]]
 Words = Callable[[], Iterable[str]]
 
+CELLS = tuple(name for name, cell in cells.CELLS.items() if cell.torch_layer)  # of `elman bench`
 # Who knows these imports torch; a test holds them equal.
-CELLS = ("elman", "gru", "lstm")
 SHAPES = ("grid", "step")
 PASSES = ("inference", "training")
 DTYPES = ("float32", "bfloat16")
 CLOCKS = ("wall", "cpu")
-BACKENDS = ("native", "torch", "reference")
+BACKENDS = ("native", "torch", "scan", "reference")
 EXPERIMENTS = (
     "powers", "vanishing", "exploding-and-clipping", "truncation", "elman-1990", "adding", "copying", "temporal-order",
     "gates", "bottleneck", "parallel", "book-or-index", "jsb", "mnist1d",
@@ -81,7 +82,7 @@ def parts() -> list[str]:
     """What the microscope can look at in the runs of any task."""
     from elman.tasks import TASKS
 
-    return list(dict.fromkeys(part for task in reversed(TASKS.values()) for part in task.parts))
+    return list(dict.fromkeys(part for task in TASKS.values() for part in task.parts))
 
 
 def matches() -> tuple[str, ...]:
@@ -98,8 +99,7 @@ def run_folder(ctx: typer.Context, incomplete: str) -> list[str]:
 
 def data(ctx: typer.Context, incomplete: str) -> list[str]:
     """Completes a named source or a file. Where no source begins so, the shell completes files better by itself."""
-    from elman.data.endless import NAMED_PAIRS
-    from elman.data.sources import NAMED
+    from elman.data.sources import NAMED, NAMED_PAIRS
 
     named = [name for name in [*NAMED, *NAMED_PAIRS] if name.startswith(incomplete)]
     files = sorted(_begun(incomplete, "*")) if named else []

@@ -31,7 +31,7 @@ def command(
         str | None,
         typer.Option(
             help="Only these, with commas: "
-            + "; ".join(f"of {task.title} {', '.join(task.parts)}" for task in reversed(TASKS.values()))
+            + "; ".join(f"of {task.title} {', '.join(task.parts)}" for task in TASKS.values())
             + ".",
             autocompletion=completion.several_of(completion.parts),
         ),

@@ -9,26 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from elman.cli import completion
+from elman.cli import completion, train_arguments
 from elman.cli.budget import choose_budget
 from elman.cli.console import Display, clock, print_json, say
 from elman.cli.signals import Stop
-from elman.cli.train_arguments import (
-    Data,
-    DataCommand,
-    Epochs,
-    For,
-    Overwrite,
-    Resume,
-    Set,
-    Steps,
-    TaskName,
-    Tokenizer,
-    Valid,
-    ValidTarget,
-    check_flags,
-    choose_task,
-)  # fmt: skip
 from elman.errors import UserError
 from elman.tasks import TASKS
 
@@ -36,11 +20,11 @@ if TYPE_CHECKING:
     from elman.fitting import Prepared
     from elman.train.loop import Event, Finished
 
-COMMAND_CLASS = DataCommand
+COMMAND_CLASS = train_arguments.DataCommand
 
 
 def command(
-    data: Data,
+    data: train_arguments.Data,
     out: Annotated[Path | None, typer.Option("-o", "--out", metavar="RUN", help="The run folder.")] = None,
     model: Annotated[
         str | None,
@@ -49,18 +33,18 @@ def command(
             autocompletion=completion.one_of(completion.models),
         ),
     ] = None,
-    for_: For = None,
-    epochs: Epochs = None,
-    steps: Steps = None,
-    task: TaskName = "auto",
-    valid: Valid = None,
-    valid_target: ValidTarget = None,
-    tokenizer: Tokenizer = None,
+    for_: train_arguments.For = None,
+    epochs: train_arguments.Epochs = None,
+    steps: train_arguments.Steps = None,
+    task: train_arguments.TaskName = "auto",
+    valid: train_arguments.Valid = None,
+    valid_target: train_arguments.ValidTarget = None,
+    tokenizer: train_arguments.Tokenizer = None,
     seed: Annotated[int | None, typer.Option(help="Another seed, another run.", min=0, max=2**63 - 1)] = None,
     config: Annotated[Path | None, typer.Option(metavar="FILE.yaml", help="Settings from a file.")] = None,
-    set_: Set = None,
-    resume: Resume = False,
-    overwrite: Overwrite = False,
+    set_: train_arguments.Set = None,
+    resume: train_arguments.Resume = False,
+    overwrite: train_arguments.Overwrite = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object at the end.")] = False,
 ) -> None:
     """Train a model on DATA: the best one within a budget (2 minutes, unless you say otherwise)."""
@@ -69,7 +53,7 @@ def command(
     from elman.train.memory import keep_freed
 
     keep_freed()
-    check_flags(resume, overwrite)
+    train_arguments.check_flags(resume, overwrite)
     tree = settings.read_yaml(config, streams=True) if config else {}
     if model:
         tree["kind"] = model
@@ -78,7 +62,7 @@ def command(
     if resume:  # what is not said is as the run has it
         kind = tree.get("kind") or settings.first_kind(TASKS[settings.DEFAULT_TASK])
         tree = fitting.stored_names(out or fitting.default_folder(data[0], kind, again=True)) | tree
-    files = choose_task(tree, task, data, valid, valid_target)
+    files = train_arguments.choose_task(tree, task, data, valid, valid_target)
     kind = tree.get("kind") or settings.first_kind(settings.find_task(tree["task"]))
     folder = out or fitting.default_folder(data[0], kind, again=resume or overwrite)
     given: dict[str, dict[str, Any]] = {

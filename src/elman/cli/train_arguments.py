@@ -17,7 +17,7 @@ Data = Annotated[
     typer.Argument(
         metavar="DATA [TARGETS]",
         autocompletion=completion.data,
-        help=" ".join(task.reads for task in reversed(TASKS.values())),
+        help=" ".join(task.reads for task in TASKS.values()),
     ),
 ]
 For = Annotated[str | None, typer.Option("--for", metavar="TIME", help="The budget as wall time: 90s, 2m, 1h30m.")]

@@ -7,11 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 from elman.errors import UserError
+from elman.models.configuration import widened
+from elman.settings import UNITS
 from elman.tasks.capacity import count_parameters
 from elman.tasks.configuration import Settings
 from elman.tasks.task import Task
 from elman.train.schedule import Budget
-from elman.train.settings import UNITS
 
 TOLERANCE = 0.02  # of the number of parameters
 
@@ -51,7 +52,8 @@ def match_parameters(task: Task, sized: Callable[[int], Settings], corpus: Any, 
     near = range(max(step, nearest - 4 * step), min(nearest + 4 * step, UNITS) + 1, step)
     good = [n for n in near if abs(count(n) - target) <= TOLERANCE / 2 * target]
     size = max(good, key=lambda n: (n & -n, -abs(n - nearest)), default=nearest)
-    settings = task.padded(sized(size), target - count(size))
+    settings = sized(size)
+    settings = settings.model_copy(update={"model": widened(settings.model, target - count(size))})
     found = parameters(task, settings, corpus)
     if abs(found - target) > TOLERANCE * target:
         raise UserError(

@@ -1,8 +1,8 @@
-"""The two tables of a comparison, and how a terminal shows them."""
+"""The two tables of a comparison."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -54,17 +54,3 @@ def clock_columns(measured: Sequence[Clock], task: Task) -> Columns:
 def cells(columns: Columns, rows: Sequence[Any]) -> list[list[str]]:
     """The rows of a table."""
     return [[cell(row) for cell in columns.values()] for row in rows]
-
-
-def aligned(headings: Iterable[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """A table for a terminal; the first column stands to the left.
-
-    >>> aligned(("model", "n"), [("a", "10"), ("bc", "9")])
-    ['model   n', 'a      10', 'bc      9']
-    """
-    table = [list(headings), *rows]
-    widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
-    return [
-        "  ".join([row[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True))])
-        for row in table
-    ]

@@ -14,14 +14,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, TypeVar
 
 from elman.errors import UserError
-from elman.train.settings import Optimization, Section
+from elman.settings import Section
+from elman.train.settings import Optimization
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
     from torch import nn
 
-    from elman.data.linefile import Line
+    from elman.data.linefile import InputLine
     from elman.data.tokenizers import Tokenizer
     from elman.inspection import Inspection, Look, Observed
     from elman.tasks.configuration import Settings
@@ -133,7 +134,7 @@ class Task(ABC):
 
     name: ClassVar[str]
     title: ClassVar[str]
-    """What a run of the task is called: "a language model"."""
+    """What its model is called: "a language model"."""
     synonyms: ClassVar[str] = ""
     """What other tools call the task: words with spaces between."""
     reads: ClassVar[str]
@@ -226,7 +227,7 @@ class Task(ABC):
     def evaluate(self, run: Trained, data: Sources, options: Any, say: Say, progress: Progress) -> Evaluation:
         """What the model is worth on data. Raises `UserError` where they do not fit it."""
 
-    def predict(self, run: Trained, lines: Iterable[Sequence[Line]], options: Any, say: Say) -> Iterator[Answer]:
+    def predict(self, run: Trained, lines: Iterable[Sequence[InputLine]], options: Any, say: Say) -> Iterator[Answer]:
         """Answer every line; lines come together as they arrive. Tasks with "predict" among their `options` do."""
         raise NotImplementedError
 
@@ -283,10 +284,6 @@ class Task(ABC):
         """Settings with those of `measured` that `choose` makes from the speed of the machine."""
         return settings
 
-    def padded(self, settings: Settings, missing: int) -> Settings:
-        """Settings of about `missing` more parameters, where `size` goes in steps too large to come near them."""
-        return settings
-
     def score(self, model: Any, corpus: Any, loss: float) -> dict[str, float]:
         """The `scores` of a model with this loss on the validation set."""
         return {}
@@ -320,7 +317,7 @@ class Task(ABC):
         from elman.tasks import TASKS, configuration
 
         if command not in self.options:
-            uses = " and ".join(f"`elman {use}`" for use in [*self.options, "inspect"])
+            uses = " and ".join(f"`elman {use} {run}`" for use in self.options)
             able = [task.title for task in TASKS.values() if command in task.options]
             expected = " or ".join(able)
             raise UserError(f"{run}", expected=expected, got=self.title, remedy=f"use it with {uses}", exit_code=2)
@@ -342,14 +339,6 @@ def _fields(task: Task, command: str) -> Mapping[str, Any]:
 def fill(section: S, asked: Section, **values: Any) -> S:
     """A section with these values, except where something was asked for."""
     return section.model_copy(update={key: v for key, v in values.items() if key not in asked.model_fields_set})
-
-
-def widened(settings: Settings, missing: int, layers: int) -> Settings:
-    """Settings of a Transformer of so many layers whose inner size makes up for about `missing` parameters."""
-    model = settings.model
-    inner = model.feedforward_size or 4 * model.hidden_size
-    more = round(missing / (layers * (2 * model.hidden_size + 1)))
-    return settings.model_copy(update={"model": fill(model, Section(), feedforward_size=max(1, inner + more))})
 
 
 def fitting_tokenizer(path: Path, vocab_size: int) -> Tokenizer:

@@ -8,20 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from elman.errors import UserError
+from elman.models.configuration import LANGUAGE_MODELS, TransformerSettings
+from elman.settings import Section
 from elman.tasks.language_modelling.settings import EvaluationOptions, TextSettings, TextTraining, WritingOptions
-from elman.tasks.task import (
-    Choice,
-    Evaluation,
-    Progress,
-    Say,
-    Sources,
-    Task,
-    Trained,
-    Writing,
-    fitting_tokenizer,
-    widened,
-)
-from elman.train.settings import LSTMSettings, RecurrentSettings, Section, TransformerSettings
+from elman.tasks.task import Choice, Evaluation, Progress, Say, Sources, Task, Trained, Writing, fitting_tokenizer
 
 if TYPE_CHECKING:
     from elman.data.corpus import Corpus
@@ -40,11 +30,7 @@ class LanguageModelling(Task):
     synonyms = "lm language_model char_lm text generation generate"
     reads = "A text, a folder, JSON lines (.gz, .zst), or python-stdlib."
     data = TextSettings
-    models: ClassVar[Mapping[str, type[Section]]] = {
-        "lstm": LSTMSettings,
-        **dict.fromkeys(("gru", "elman"), RecurrentSettings),
-        "transformer": TransformerSettings,
-    }
+    models: ClassVar[Mapping[str, type[Section]]] = LANGUAGE_MODELS
     train = TextTraining
     options: ClassVar[Mapping[str, type[Section]]] = {"evaluate": EvaluationOptions, "generate": WritingOptions}
     codec_names = ("tokenizer",)
@@ -216,11 +202,6 @@ class LanguageModelling(Task):
                 "model": settings.model.model_copy(update=dropouts),
             }
         )
-
-    def padded(self, settings: Settings, missing: int) -> Settings:
-        """A Transformer's, by its inner size."""
-        model = settings.model
-        return widened(settings, missing, model.num_layers) if isinstance(model, TransformerSettings) else settings
 
     def score(self, model: LanguageModel, corpus: Corpus, loss: float) -> dict[str, float]:
         """Bits a character."""

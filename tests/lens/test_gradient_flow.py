@@ -14,7 +14,7 @@ from elman.lens import gradient_flow, window_lags
 from elman.models import MODELS, LanguageModel
 from elman.state import leaves, map_state, select_rows
 
-MODELS_TRIED = ["elman", "gru", "lstm", "recomputed", "rotary", "sinusoidal", "window"]
+MODELS_TRIED = ["elman", "gru", "lstm", "mingru", "slstm", "recomputed", "rotary", "sinusoidal", "window"]
 RECURRENT = ["elman", "gru", "lstm", "recomputed"]
 VOCABULARY = 11
 

@@ -45,8 +45,8 @@ class Sections:
     train: type[Section]
 
     def of(self, kind: str) -> dict[str, type[Section]]:
-        """The sections for a kind of model; an unknown one has those of the first."""
-        model = self.models.get(kind, next(iter(self.models.values())))
+        """The sections for a kind of model; an unknown one has those of the LSTM."""
+        model = self.models.get(kind, self.models["lstm"])
         return {"data": self.data, "model": model, "train": self.train}
 
 

@@ -15,7 +15,7 @@ from elman.models import MODELS, LanguageModel
 from elman.state import leaves, map_state, select_rows
 
 MODELS_TRIED = ["elman", "gru", "lstm", "mingru", "slstm", "recomputed", "rotary", "sinusoidal", "window"]
-RECURRENT = ["elman", "gru", "lstm", "recomputed"]
+RECURRENT = ["elman", "gru", "lstm", "mingru", "slstm", "recomputed"]
 VOCABULARY = 11
 
 Make = Callable[..., LanguageModel]

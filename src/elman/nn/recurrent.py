@@ -90,6 +90,10 @@ class Recurrent(nn.Module):
         names = tuple(state.name for state in cell.states)
         self.state_form = Form(names, None if isinstance(hidden_size, int) else len(sizes))
 
+        self._state_sizes = [
+            size for H in sizes[: self.state_form.groups or 1] for size in cell.sizes(H, proj_size or H)
+        ]
+
         self._names: dict[tuple[int, int], dict[str, str]] = {}  # of the parameters, by those in `Weights`
         D = self.input_size
         for layer, H in enumerate(sizes):
@@ -225,11 +229,8 @@ class Recurrent(nn.Module):
 
     def _shapes_of_state(self, B: int) -> dict[str, tuple[int, int, int]]:
         """Of the tensors of a batched state, by their names."""
-        form = self.state_form
-        L = self.num_directions * (self.num_layers if form.groups is None else 1)
-        sizes = self.hidden_sizes[: form.groups or 1]
-        shapes = [(L, B, size) for H in sizes for size in self.specification.sizes(H, self.proj_size or H)]
-        return dict(zip(form.names(), shapes, strict=True))
+        L = self.num_directions * (self.num_layers if self.state_form.groups is None else 1)
+        return {name: (L, B, size) for name, size in zip(self.state_form.names(), self._state_sizes, strict=True)}
 
     def _kernel(self, x: Tensor, weights: Weights, noise: Noise, whole: bool, every_state: bool) -> Kernel:
         varied = variations(weights, noise)

@@ -64,7 +64,7 @@ def step_jacobian(
     with evaluating(model), torch.enable_grad():
         for row in range(len(tokens)):
             one = slice(row, row + 1)
-            memory = map_state(lambda x, one=one: x[one], detach(state))  # type: ignore[misc]
+            memory = map_state(lambda x, one=one: x[one], detach(state))
             begins = None if resets is None else resets[one]
             matrices.append(_jacobian(model, tokens[one], memory, layer, begins))
     stacked = torch.stack(matrices)

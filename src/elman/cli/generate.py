@@ -36,7 +36,7 @@ def command(
 
     from elman import runs
     from elman.data.tokenizers import StreamDecoder
-    from elman.decode.generate import generate
+    from elman.decode.generation import generate
     from elman.decode.sampling import sample
 
     loaded = runs.load_language_model(run)
@@ -61,7 +61,7 @@ def command(
     stream = generate(
         loaded.model,
         begin + ids,
-        lambda logits: sample(logits, temperature=temperature, k=top_k, p=top_p, floor=min_p, generator=random),
+        lambda logits: sample(logits, temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, generator=random),
         banned=[] if tokenizer.unk is None else [tokenizer.unk],
     )
     for _, (token, log_probability) in zip(range(tokens), stream, strict=False):

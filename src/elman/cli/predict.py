@@ -29,9 +29,9 @@ ARGUMENTS = {  # options, and what `Beam` and `Sampling` call them
     "--length-penalty": "length_alpha",
     "--coverage-penalty": "coverage_beta",
     "--temperature": "temperature",
-    "--top-k": "k",
-    "--top-p": "p",
-    "--min-p": "floor",
+    "--top-k": "top_k",
+    "--top-p": "top_p",
+    "--min-p": "min_p",
     "--seed": "seed",
 }
 BLOCK = 1 << 16  # bytes of stdin that are read at once, if so many are there

@@ -7,9 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor
 
+from elman.decode.steps import prefill, step
 from elman.models import LanguageModel
-
-PROMPT_WINDOW = 512  # tokens of a prompt read at a time, so that a long one needs no more memory
 
 
 @torch.inference_mode()
@@ -27,15 +26,10 @@ def generate(
     Yields:
         Each token and its log-probability in nats under the model itself (before any filter).
     """
-    device = next(model.parameters()).device
-    tokens = torch.tensor([list(prompt)], device=device)  # (1, T)
-    state = None
-    for piece in tokens.split(PROMPT_WINDOW, dim=1):
-        hidden, state = model.read(piece, state)
+    logits, state = prefill(model, [list(prompt)])  # (1, V)
     while True:
-        logits = model.output(hidden[:, -1])  # (1, V)
         log_probabilities = logits.log_softmax(-1)
         logits[:, list(banned)] = -torch.inf
         token = choose(logits)  # (1,)
         yield int(token), float(log_probabilities[0, token])
-        hidden, state = model.read(token[:, None], state)
+        logits, state = step(model, token, state)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
+from elman.errors import UserError
 from elman.kernels import BACKENDS, Cell, CellState, Kernel, Weights, check_backend, choose, recompute, variations
 from elman.nn import arguments, layout, parameters
 from elman.nn.dropout import check_probability
@@ -21,6 +22,7 @@ from elman.nn.parameters import suffix
 from elman.nn.sequences import Flags, Integers, as_lengths, as_resets, as_tensor
 from elman.nn.stack import read_stack
 from elman.nn.states import Form
+from elman.nn.traced import REMEDY, read_traced
 
 
 class Recurrent(nn.Module):
@@ -117,6 +119,11 @@ class Recurrent(nn.Module):
         self.reset_parameters()
 
     @property
+    def mode(self) -> str:
+        """torch.nn's name of the recurrence: "RNN_TANH", "RNN_RELU", "GRU" or "LSTM"."""
+        return self.cell.upper().replace("ELMAN", "RNN")
+
+    @property
     def num_directions(self) -> int:
         """2 if bidirectional, else 1."""
         return 2 if self.bidirectional else 1
@@ -131,6 +138,11 @@ class Recurrent(nn.Module):
         """The parameters of each layer and direction, as torch.nn lists them."""
         pairs = [(layer, d) for layer in range(self.num_layers) for d in range(self.num_directions)]
         return [[w for w in self._parameters_of(*pair) if w is not None] for pair in pairs]
+
+    @property
+    def _flat_weights(self) -> list[Tensor]:
+        """The parameters in one list, as torch.nn's layers keep them; here they are for reading only."""
+        return [weight for weights in self.all_weights for weight in weights]
 
     def reset_parameters(self) -> None:
         """Draw every parameter from U(-1/sqrt(H), 1/sqrt(H)), but the gains as 1 and `bias_cell` as 0."""
@@ -179,6 +191,8 @@ class Recurrent(nn.Module):
             if at_once is not None:
                 return at_once
         window, back = self._arrange(input, hx, lengths, resets)
+        if torch.jit.is_tracing():  # type: ignore[attr-defined]
+            return back(read_traced(self, window, return_states))
         x, state, lengths, resets = window
         T, B, _ = x.shape
         like = cast(Tensor, self.weight_ih_l0)
@@ -256,6 +270,9 @@ class Recurrent(nn.Module):
         if input.dim() == 2:
             return layout.unbatched(window)
         return layout.batch_first(window) if self.batch_first else layout.time_first(window)
+
+    def __prepare_scriptable__(self) -> NoReturn:
+        raise UserError(f"torch.jit.script: it cannot compile elman's {type(self).__name__}", remedy=REMEDY)
 
     def extra_repr(self) -> str:
         """The sizes, and what differs from the defaults."""

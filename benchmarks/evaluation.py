@@ -24,11 +24,11 @@ import torch
 from elman.data.corpus import Corpus, prepare
 from elman.data.lanes import Lanes
 from elman.models import LanguageModel, build
-from elman.tasks.language_modelling import LanguageModelling
-from elman.tasks.text_loss import block_losses
+from elman.tasks.language_modelling.losses import block_losses
+from elman.tasks.language_modelling.objective import NextToken
+from elman.tasks.language_modelling.settings import TextTraining
 from elman.train.loop import fit
 from elman.train.schedule import Budget
-from elman.train.settings import TrainSettings
 from elman.train.training import Training
 
 RECURRENT = {"embedding_size": 64, "hidden_size": 256}
@@ -49,8 +49,8 @@ def trained(config: dict[str, Any], corpus: Corpus, steps: int, folder: Path) ->
     torch.manual_seed(1)
     model = build({**config, "vocab_size": corpus.tokenizer.vocab_size})
     lanes = Lanes(corpus.train, LANES, eod=corpus.tokenizer.eod, window=STEPS)
-    objective = LanguageModelling(lanes, corpus.valid, corpus.tokenizer.eod, STEPS, STEPS)
-    settings = TrainSettings(lanes=LANES, k1=STEPS, learning_rate=5e-3, validate_every=steps)
+    objective = NextToken(lanes, corpus.valid, corpus.tokenizer.eod, STEPS, STEPS)
+    settings = TextTraining(lanes=LANES, k1=STEPS, learning_rate=5e-3, validate_every=steps)
     for _ in fit(Training(model, objective, settings, Budget(steps, "steps")), folder):
         pass
     return model.eval()

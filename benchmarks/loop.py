@@ -29,10 +29,10 @@ from elman import state as states
 from elman.data.corpus import prepare
 from elman.data.lanes import Lanes
 from elman.models import build
-from elman.tasks.language_modelling import LanguageModelling
+from elman.tasks.language_modelling.objective import NextToken
+from elman.tasks.language_modelling.settings import TextTraining
 from elman.train.loop import Step, fit
 from elman.train.schedule import Budget
-from elman.train.settings import TrainSettings
 from elman.train.training import Training
 
 MODELS = {
@@ -83,8 +83,8 @@ def elman_loop(kind: str, folder: Path, precision: Any) -> Iterator[int]:
     corpus = prepare(folder / "text.txt", folder / "cache")
     model = build({"model": kind, "vocab_size": corpus.tokenizer.vocab_size, **MODELS[kind]})
     lanes = Lanes(corpus.train, LANES, eod=corpus.tokenizer.eod, window=STEPS)
-    objective = LanguageModelling(lanes, corpus.valid, corpus.tokenizer.eod, STEPS, STEPS)
-    settings = TrainSettings(lanes=LANES, k1=STEPS, learning_rate=1e-3, validate_every=10**9, precision=precision)
+    objective = NextToken(lanes, corpus.valid, corpus.tokenizer.eod, STEPS, STEPS)
+    settings = TextTraining(lanes=LANES, k1=STEPS, learning_rate=1e-3, validate_every=10**9, precision=precision)
     for event in fit(Training(model, objective, settings, Budget(10**9, "steps")), folder / f"{kind}-{precision}"):
         if isinstance(event, Step):
             yield event.targets

@@ -20,7 +20,7 @@ import torch
 
 from elman.models import EncoderDecoder, build_encoder_decoder
 from elman.report import Line, Report, Section, line_chart, render
-from elman.tasks.output_loss import output_loss
+from elman.tasks.translation.output_loss import output_loss
 from elman.train.memory import keep_freed
 
 VOCABULARY = 4000

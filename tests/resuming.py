@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from elman.tasks.preparation import prepare
+from elman.fitting import prepare
 from elman.train import checkpoints
 from elman.train.loop import Event, fit
 

@@ -34,16 +34,17 @@ BELOW: dict[str, set[str]] = {
     "decode": GROUND | {"kernels", "nn", "models", "data"},
     "environment": GROUND | {"kernels"},
     "bench": GROUND | {"kernels", "nn", "environment"},
-    "runs": GROUND | {"kernels", "nn", "models", "data"},
+    "runs": GROUND | {"kernels", "nn", "models", "data", "tasks"},
     "run_folders": {"errors", "atomic", "locking"},
     "lens": GROUND | {"kernels", "nn", "models", "train"},
     "report": set(),
-    "inspection": GROUND
-    | {"kernels", "nn", "models", "data", "train", "runs", "lens", "report", "decode", "environment"},
+    "inspection": GROUND | {"kernels", "nn", "models", "data", "train", "lens", "report", "decode", "environment"},
     "tasks": GROUND
-    | {"kernels", "nn", "models", "data", "train", "runs", "run_folders", "environment", "metrics", "decode", "lens"},
+    | {"kernels", "nn", "models", "data", "train", "inspection", "report", "environment", "metrics", "decode", "lens"},
+    "fitting": GROUND | {"models", "data", "train", "tasks", "runs", "run_folders", "environment"},
     "compare": GROUND
-    | {"models", "data", "train", "tasks", "decode", "runs", "run_folders", "metrics", "lens", "report", "inspection"},
+    | {"models", "data", "train", "tasks", "fitting", "decode", "runs", "run_folders", "metrics", "lens", "report"}
+    | {"inspection"},
     "lab": GROUND | {"kernels", "nn", "models", "data", "train", "lens", "report", "inspection", "environment"},
 }
 BELOW["cli"] = set(BELOW)

@@ -12,11 +12,11 @@ import pytest
 from elman.bench import CELLS, CLOCKS, DTYPES, PASSES, SHAPES
 from elman.cli import completion
 from elman.data.endless import NAMED_PAIRS
-from elman.inspection.inspect import PARTS
-from elman.inspection.translation import PARTS as PARTS_OF_TRANSLATION
+from elman.inspection import LOOKS as PARTS
 from elman.kernels import BACKENDS
 from elman.lab.catalogue import EXPERIMENTS
-from elman.train.config import TASKS
+from elman.tasks.configuration import TASKS
+from elman.tasks.translation.looks import LOOKS as PARTS_OF_TRANSLATION
 
 ELMAN = "import sys; sys.argv = ['elman']; from elman.cli import main; main()"
 

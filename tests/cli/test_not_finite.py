@@ -13,8 +13,8 @@ import pytest
 import safetensors.torch
 
 from elman.cli import run as command
-from elman.tasks import text_loss
-from elman.tasks.language_modelling import LanguageModelling
+from elman.tasks.language_modelling import losses as text_loss
+from elman.tasks.language_modelling.objective import NextToken
 
 SMALL = ["--steps", "2", "--set", "hidden_size=8", "--set", "lanes=4", "--set", "k1=8"]
 TWO = ["--models", "gru,lstm", "--match", "tokens", *SMALL]
@@ -126,7 +126,7 @@ def test_a_training_without_a_finite_validation(
     plain_text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     nothing = {"loss": math.nan, "perplexity": math.nan, "bits_per_character": math.nan, "tokens": 1}
-    monkeypatch.setattr(LanguageModelling, "validate", lambda self, model: dict(nothing))
+    monkeypatch.setattr(NextToken, "validate", lambda self, model: dict(nothing))
     out, err = said(capsys, "train", plain_text, "-o", tmp_path / "run", *SMALL, "--json", code=1)
     assert strict(out)["loss"] is None
     assert "valid not a number nats a token" in err

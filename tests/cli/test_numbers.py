@@ -11,7 +11,7 @@ from elman import environment
 from elman.cli import run as command
 from elman.errors import UserError
 from elman.tasks import capacity
-from elman.train.config import TASKS, build, set_values
+from elman.tasks.configuration import TASKS, build, set_values
 from elman.train.settings import Section
 
 Fails = Callable[[list[str | Path], int], str]

@@ -12,8 +12,8 @@ import pytest
 import elman
 from elman import run_folders
 from elman.cli import run as command
+from elman.tasks.configuration import read_yaml
 from elman.train import checkpoints
-from elman.train.config import read_yaml
 
 SMALL = ["--set", "hidden_size=8", "--set", "embedding_size=6", "--set", "lanes=4", "--set", "k1=8"]
 Fails = Callable[[list[str | Path], int], str]

@@ -22,7 +22,7 @@ import torch
 import elman
 from elman.cli import run as command
 from elman.runs import TranslationRun
-from elman.train.config import read_yaml
+from elman.tasks.configuration import read_yaml
 
 SETTINGS = "hidden_size=16 embedding_size=8 batch_tokens=100 validation_sentences=4 validate_every=4 checkpoint_every=2"
 SMALL = [word for setting in SETTINGS.split() for word in ("--set", setting)]

@@ -15,7 +15,7 @@ import torch
 import elman.environment
 from elman.cli import run as command
 from elman.data.corpus import encode_file
-from elman.tasks.language_modelling import evaluate
+from elman.tasks.language_modelling.objective import evaluate
 
 
 def said(arguments: list[str | Path], capsys: pytest.CaptureFixture[str], code: int = 0) -> tuple[str, str]:

@@ -8,9 +8,9 @@ from elman.compare.matching import count_parameters, geometric_mean, match_opera
 from elman.compare.plan import Plan
 from elman.errors import UserError
 from elman.models import build
-from elman.tasks import sizing
-from elman.train import config
-from elman.train.config import Settings
+from elman.tasks import configuration as config
+from elman.tasks.configuration import Settings
+from elman.tasks.language_modelling import sizing
 from elman.train.schedule import Budget
 
 

@@ -12,7 +12,7 @@ from elman.data.lanes import Lanes
 from elman.lens.truncation import truncation
 from elman.models import LanguageModel, RecurrentLM, build
 from elman.state import State
-from elman.tasks.adaptive_truncation import AdaptiveTruncation
+from elman.tasks.language_modelling.adaptive_truncation import AdaptiveTruncation
 
 K1, VOCABULARY, EOD = 4, 7, 6
 

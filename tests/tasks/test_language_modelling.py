@@ -18,7 +18,7 @@ from elman.data.corpus import Corpus, encode_file, prepare
 from elman.data.lanes import Lanes
 from elman.models import LanguageModel, build
 from elman.state import State
-from elman.tasks.language_modelling import LanguageModelling, evaluate
+from elman.tasks.language_modelling.objective import NextToken, evaluate
 from elman.train.objective import Place
 
 KINDS: dict[str, dict[str, Any]] = {
@@ -64,7 +64,7 @@ def test_full_bptt_in_one_stretch_or_in_several(corpus: Corpus, kind: str, k1: i
     network = model(kind, corpus.tokenizer.vocab_size)
     lanes = short(corpus, 3, 33)
     expected = whole_lanes_gradient(network, lanes)
-    task = LanguageModelling(lanes, corpus.valid, corpus.tokenizer.eod, k1, 33 if k1 == 33 else None)
+    task = NextToken(lanes, corpus.valid, corpus.tokenizer.eod, k1, 33 if k1 == 33 else None)
     state: State | None = None
     for batch in range(task.batches(0)):
         loss = task.loss(network, Place(0, batch, 0.0), state)
@@ -78,7 +78,7 @@ def test_full_bptt_in_one_stretch_or_in_several(corpus: Corpus, kind: str, k1: i
 def test_truncated_bptt_is_full_bptt_of_what_is_left(corpus: Corpus, kind: str, k1: int, k2: int) -> None:
     network = model(kind, corpus.tokenizer.vocab_size)
     lanes = short(corpus, 3, 17)
-    task = LanguageModelling(lanes, corpus.valid, corpus.tokenizer.eod, k1, k2)
+    task = NextToken(lanes, corpus.valid, corpus.tokenizer.eod, k1, k2)
     state: State | None = None
     for batch, start in enumerate(range(0, 17, k1)):
         loss = task.loss(network, Place(0, batch, 0.0), state)

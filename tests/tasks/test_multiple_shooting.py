@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from elman.state import State, leaves
-from elman.tasks.multiple_shooting import Step, read, read_sequentially
+from elman.tasks.language_modelling.multiple_shooting import Step, read, read_sequentially
 
 L, W, T = 7, 5, 4
 

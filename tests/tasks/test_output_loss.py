@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from elman.tasks import output_loss as module
-from elman.tasks.output_loss import output_loss
+from elman.tasks.translation import output_loss as module
+from elman.tasks.translation.output_loss import output_loss
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])

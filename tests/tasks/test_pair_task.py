@@ -11,14 +11,17 @@ import yaml
 from elman.cli.train_arguments import choose_task
 from elman.data import parallel
 from elman.errors import UserError
-from elman.tasks import pair_task
-from elman.tasks.preparation import prepare
-from elman.tasks.sizing import LARGE_VOCABULARY
-from elman.tasks.translation_sizing import LARGE, RECIPES, WEIGHT_DECAY
-from elman.tasks.translation_sizing import SMALL as SMALL_VOCABULARY
-from elman.train.config import Settings, build, read_yaml
+from elman.fitting import prepare
+from elman.tasks import TASKS
+from elman.tasks.configuration import Settings, build, read_yaml
+from elman.tasks.language_modelling.sizing import LARGE_VOCABULARY
+from elman.tasks.translation import corpus as pair_corpus
+from elman.tasks.translation.sizing import LARGE, RECIPES, WEIGHT_DECAY
+from elman.tasks.translation.sizing import SMALL as SMALL_VOCABULARY
 
 SMALL = {"hidden_size": 8}
+
+TASK = TASKS["translation"]
 
 
 def write(path: Path, pairs: list[tuple[str, str]]) -> Path:
@@ -52,13 +55,13 @@ def test_characters_for_words_and_byte_pairs_for_sentences(words: Path, sentence
     for source, kind in ((words, "char"), (sentences, "bpe")):
         settings = build(tree(source))
         assert settings.data.tokenizer == "auto"
-        assert pair_task.tokenizer(settings.data) == kind
+        assert pair_corpus.tokenizer(settings.data) == kind
         assert resolved(tree(source), tmp_path / kind).data.tokenizer == kind
     assert resolved(tree(sentences, data={"tokenizer": "word"}), tmp_path / "word").data.tokenizer == "word"
 
 
 def test_made_pairs_are_of_characters() -> None:
-    assert pair_task.tokenizer(build(tree("dates")).data) == "char"
+    assert pair_corpus.tokenizer(build(tree("dates")).data) == "char"
 
 
 @pytest.mark.parametrize("kind", RECIPES)
@@ -89,9 +92,7 @@ def test_the_precision_is_one_of_the_device_that_was_asked_for(
     """Here is a GPU, which multiplies bfloat16 numbers, and a processor, which does not."""
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr("elman.environment.has_bfloat16", lambda device: device == "cuda")
-    train = pair_task.choose(
-        build(tree(words, train=asked)), parallel.prepare(words, tmp_path / "cache")
-    ).settings.train
+    train = TASK.choose(build(tree(words, train=asked)), parallel.prepare(words, tmp_path / "cache")).settings.train
     assert (train.device, train.precision) == chosen
 
 
@@ -121,11 +122,11 @@ def test_settings_are_what_a_file_of_them_says(words: Path, tmp_path: Path) -> N
 @pytest.mark.parametrize("joint", [True, False])
 def test_one_vocabulary_or_two(words: Path, tmp_path: Path, joint: bool) -> None:
     settings = build(tree(words, data={"joint": joint}))
-    corpus = pair_task.corpus(settings, tmp_path, print, None)
-    model = pair_task.build(settings, corpus)
+    corpus = TASK.corpus(settings, tmp_path, print, None)
+    model = TASK.build(TASK.model_config(settings, corpus))
     assert (model.source_embedding is model.target_embedding) == joint
-    assert (" and " in pair_task.describe(corpus).partition("pairs, ")[2]) != joint
-    assert list(pair_task.tokenizers(corpus)) == ["source_tokenizer", "target_tokenizer"]
+    assert (" and " in TASK.describe(corpus).partition("pairs, ")[2]) != joint
+    assert list(TASK.codecs(corpus)) == ["source_tokenizer", "target_tokenizer"]
 
 
 def test_what_is_left_out_is_said(tmp_path: Path) -> None:
@@ -133,7 +134,7 @@ def test_what_is_left_out_is_said(tmp_path: Path) -> None:
     valid = write(tmp_path / "valid.tsv", [("a1", "b1")])
     said: list[str] = []
     settings = build(tree(pairs, data={"max_length": 20, "valid": str(valid)}))
-    corpus = pair_task.corpus(settings, tmp_path / "cache", said.append, None)
+    corpus = TASK.corpus(settings, tmp_path / "cache", said.append, None)
     assert len(corpus.train) == 60
     assert said == [
         f"1 pairs with an empty side are left out (the first: line 61 of {pairs})",
@@ -161,14 +162,14 @@ def test_the_data_says_what_the_task_is(words: Path, tmp_path: Path) -> None:
 
 def test_pairs_that_are_not_there(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"none\.tsv"):
-        pair_task.check(build(tree(tmp_path / "none.tsv")))
+        TASK.check(build(tree(tmp_path / "none.tsv")))
     (tmp_path / "a.tsv").write_text("a\tb\n")
     with pytest.raises(UserError, match=r"none\.tsv"):
-        pair_task.check(build(tree(tmp_path / "a.tsv", data={"valid": str(tmp_path / "none.tsv")})))
+        TASK.check(build(tree(tmp_path / "a.tsv", data={"valid": str(tmp_path / "none.tsv")})))
 
 
 def test_a_card_says_how_a_model_is_used() -> None:
-    usage = pair_task.usage(Path("somewhere"))
+    usage = TASK.usage(Path("somewhere"))
     assert 'elman.load("somewhere")' in usage
     assert "elman predict somewhere FILE" in usage
 
@@ -176,5 +177,5 @@ def test_a_card_says_how_a_model_is_used() -> None:
 def test_an_endless_source_is_called_fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parallel, "LEARN_FROM", 500)
     settings = build(tree("dates", train={"epoch_pairs": 30}))
-    corpus = pair_task.corpus(settings, tmp_path, print, None)
-    assert pair_task.describe(corpus).startswith("30 fresh training and 1,000 validation pairs")
+    corpus = TASK.corpus(settings, tmp_path, print, None)
+    assert TASK.describe(corpus).startswith("30 fresh training and 1,000 validation pairs")

@@ -3,8 +3,8 @@
 import pytest
 
 from elman.models import build
-from elman.tasks import sizing
-from elman.train import config
+from elman.tasks import configuration as config
+from elman.tasks.language_modelling import sizing
 from elman.train.schedule import Budget
 
 KINDS = ["elman", "gru", "lstm", "transformer"]

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from elman.errors import UserError
 from elman.models import LanguageModel, build
-from elman.tasks import text_loss
-from elman.tasks.text_loss import block_losses
+from elman.tasks.language_modelling import losses as text_loss
+from elman.tasks.language_modelling.losses import block_losses
 
 A, B, X, Y, EOD = range(5)
 KINDS = {

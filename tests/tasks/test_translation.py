@@ -15,9 +15,9 @@ from elman.data.batches import TokenBatches
 from elman.data.lanes import NOT_COUNTED
 from elman.data.parallel import ParallelCorpus, prepare
 from elman.models import EncoderDecoder, build_encoder_decoder
-from elman.tasks import pair_task
-from elman.tasks.translation import Translation, evaluate, own_choices
-from elman.train.config import build
+from elman.tasks import TASKS
+from elman.tasks.configuration import build
+from elman.tasks.translation.objective import TargetTokens, evaluate, own_choices
 from elman.train.objective import Place
 from resuming import assert_interruptions_change_nothing
 
@@ -54,8 +54,8 @@ def eods(corpus: ParallelCorpus) -> tuple[int, int]:
     return corpus.source_tokenizer.eod, corpus.target_tokenizer.eod
 
 
-def objective(corpus: ParallelCorpus, **options: Any) -> Translation:
-    return Translation(TokenBatches(corpus.train, 64, *eods(corpus)), corpus.valid, eods(corpus), **options)
+def objective(corpus: ParallelCorpus, **options: Any) -> TargetTokens:
+    return TargetTokens(TokenBatches(corpus.train, 64, *eods(corpus)), corpus.valid, eods(corpus), **options)
 
 
 def naive_logits(network: EncoderDecoder, source: list[int], read: list[int]) -> Tensor:
@@ -162,7 +162,7 @@ def test_scheduled_sampling_takes_no_gradient_away_in_low_precision(corpus: Para
 @pytest.mark.parametrize("name", MODELS)
 def test_evaluation_is_a_naive_loop(corpus: ParallelCorpus, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     network = model(name, corpus).eval()
-    monkeypatch.setattr("elman.tasks.translation.EVALUATION_TOKENS", 5)  # several batches
+    monkeypatch.setattr("elman.tasks.translation.objective.EVALUATION_TOKENS", 5)  # several batches
     part, ends = corpus.valid, eods(corpus)
     assert len(part) > 1
     total, right, tokens = 0.0, 0, 0
@@ -187,11 +187,11 @@ def test_validation_has_the_scores_of_what_is_written(corpus: ParallelCorpus) ->
     settings = build(
         {"task": "translation", "budget": {"amount": 1, "unit": "steps"}, "train": {"validation_sentences": 2}}
     )
-    metrics = pair_task.objective(settings, corpus).validate(network)
+    metrics = TASKS["translation"].objective(settings, corpus).validate(network)
     assert metrics.keys() >= {"loss", "perplexity", "accuracy", "tokens", "exact_match", "bleu", "chrf"}
     assert all(math.isfinite(value) for value in metrics.values())
     silent = settings.model_copy(update={"train": settings.train.model_copy(update={"validation_sentences": 0})})
-    assert "exact_match" not in pair_task.objective(silent, corpus).validate(network)
+    assert "exact_match" not in TASKS["translation"].objective(silent, corpus).validate(network)
 
 
 @pytest.mark.parametrize("metric", ["loss", "bleu", "chrf", "exact_match", "accuracy"])

@@ -11,12 +11,12 @@ import torch
 from torch import nn
 
 from elman.state import State
+from elman.tasks.language_modelling.settings import TextTraining
 from elman.train import checkpoints
 from elman.train.loop import Event, Finished, Validated, fit
 from elman.train.objective import Loss, Place
 from elman.train.rhythm import VALIDATION_SHARE
 from elman.train.schedule import Budget
-from elman.train.settings import TrainSettings
 from elman.train.training import Step, Training
 
 BUDGET, STEP, SAVE = 60.0, 0.5, 0.2  # seconds
@@ -76,7 +76,7 @@ class Timed:
 
 
 def training(clock: Clock, validating: float, size: int = 1, budget: float = BUDGET) -> Training:
-    settings = TrainSettings(schedule="linear", warmup=0.0, final=0.1, learning_rate=1.0, optimizer="sgd")
+    settings = TextTraining(schedule="linear", warmup=0.0, final=0.1, learning_rate=1.0, optimizer="sgd")
     torch.manual_seed(1)
     return Training(nn.Linear(1, 1), Timed(clock, validating, size), settings, Budget(budget, "seconds"))
 

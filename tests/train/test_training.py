@@ -14,11 +14,11 @@ from torch import Tensor, nn
 
 from elman.errors import UserError
 from elman.state import State
+from elman.tasks.language_modelling.settings import TextTraining
 from elman.train.journal import read
 from elman.train.loop import Event, Finished, Validated, fit
 from elman.train.objective import Loss, Place
 from elman.train.schedule import Budget
-from elman.train.settings import TrainSettings
 from elman.train.training import Step, Training
 
 
@@ -73,7 +73,7 @@ class Weight(nn.Module):
 
 def training(task: Track | None = None, steps: float = 10, **settings: Any) -> Training:
     settings = {"schedule": "constant", "warmup": 0.0, "clip": "none", "optimizer": "sgd", "weight_decay": 0} | settings
-    return Training(Weight(), task or Track(), TrainSettings(**settings), Budget(steps, "steps"))
+    return Training(Weight(), task or Track(), TextTraining(**settings), Budget(steps, "steps"))
 
 
 def test_the_memory_is_carried_within_an_epoch_and_fresh_in_the_next() -> None:

@@ -1,26 +1,50 @@
-"""The command line: one file a command, thin. torch is imported only when a command runs."""
+"""The command line: one file a command, thin. A command is imported when it is asked for, and torch when it runs."""
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 import traceback
 from collections.abc import Sequence
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
 from elman import __version__
-from elman.cli import bench, compare, completion, env, evaluate, generate, inspect, lab, predict, train
+from elman.cli import completion
 from elman.cli.console import say
 from elman.cli.failures import explain
-from elman.cli.train_arguments import TrainCommand
 from elman.errors import UserError
+
+COMMANDS = ("train", "evaluate", "generate", "predict", "inspect", "compare", "lab", "bench", "env")
+CONTEXT = {"help_option_names": ["-h", "--help"]}
+
+
+class Commands(TyperGroup):
+    """The commands, each the function `command` of the module of its name."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """All of them, in the order of the help."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """One of them; None where there is none."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"elman.cli.{cmd_name}")
+        one = typer.Typer(pretty_exceptions_enable=False, add_completion=False, context_settings=CONTEXT)
+        one.command(cmd_name, cls=getattr(module, "COMMAND_CLASS", None))(module.command)
+        return typer.main.get_command(one)
+
 
 app = typer.Typer(
     name="elman",
+    cls=Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings=CONTEXT,
     help="Sequence models whose memory you can see: train, compare, look inside and ship everything from Elman's "
     "network to the Transformer.",
 )
@@ -40,17 +64,6 @@ def options(
     """Options that stand before the command."""
     if debug:
         os.environ["ELMAN_DEBUG"] = "1"
-
-
-app.command("train", cls=TrainCommand)(train.command)
-app.command("evaluate")(evaluate.command)
-app.command("generate")(generate.command)
-app.command("predict")(predict.command)
-app.command("inspect")(inspect.command)
-app.command("compare")(compare.command)
-app.command("lab")(lab.command)
-app.command("bench")(bench.command)
-app.command("env")(env.command)
 
 
 def main() -> None:

@@ -12,7 +12,6 @@ from elman.cli import bounds, completion
 from elman.cli.budget import choose_budget
 from elman.cli.console import Display, clock, print_json, say
 from elman.cli.signals import Stop
-from elman.cli.train_arguments import choose_text
 from elman.errors import UserError
 
 if TYPE_CHECKING:
@@ -91,7 +90,7 @@ def command(
     from elman.compare.comparison import compare
     from elman.compare.plan import DEFAULT_BUDGET, DEFAULT_EPOCHS, Plan
     from elman.compare.training import Stopped
-    from elman.tasks.preparation import default_folder
+    from elman.fitting import default_folder
     from elman.train.memory import keep_freed
     from elman.train.schedule import Budget
 
@@ -152,3 +151,25 @@ def _report(plan: Plan, store: Store, as_json: bool, seconds: float) -> None:
         print(line)
     for line in conclusion.clock_notes(measured):
         print(line)
+
+
+def choose_text(task: str, data: list[str], valid: str | None) -> str:
+    """The text that `elman compare` reads.
+
+    Errors: `UserError` where the data are something else, unless the task is said.
+    """
+    from elman.data.pairs import holds_pairs
+    from elman.data.recognition import check_text
+
+    other = "" if task in ("auto", "language-modelling") else f"--task {task}"
+    if not other and len(data) > 1:
+        other = f"{len(data)} files"
+    elif task == "auto" and holds_pairs(data):
+        other = "pairs"
+    if other:
+        remedy = "for pairs, `elman train` a run of each --model, and `elman evaluate` each"
+        raise UserError("compare", expected="one text", got=other, remedy=remedy, exit_code=2)
+    if task == "auto":
+        for place in filter(None, (data[0], valid)):
+            check_text(place)
+    return data[0]

@@ -51,23 +51,23 @@ def several_of(words: Words) -> Completer:
 
 def tasks() -> list[str]:
     """The names of the tasks."""
-    from elman.train.config import TASKS
+    from elman.tasks import TASKS
 
     return list(TASKS)
 
 
 def models() -> list[str]:
     """The kinds of models of all tasks."""
-    from elman.train.config import TASKS
+    from elman.tasks import TASKS
 
     return list(dict.fromkeys(kind for task in TASKS.values() for kind in task.models))
 
 
 def tokenizers() -> list[str]:
     """The kinds of tokenizers."""
-    from elman.train.settings import DataSettings
+    from elman.tasks.language_modelling.settings import TextSettings
 
-    return known_values(DataSettings.model_fields["tokenizer"].annotation)
+    return known_values(TextSettings.model_fields["tokenizer"].annotation)
 
 
 def matches() -> tuple[str, ...]:
@@ -100,12 +100,13 @@ def _begun(incomplete: str, rest: str) -> Iterable[Path]:
 
 def assignment(ctx: typer.Context, incomplete: str) -> list[str]:
     """Completes KEY=VALUE of `--set`: the settings of the task and the models, then the values that can be listed."""
-    from elman.train.config import NOT_SETTABLE, TASKS
+    from elman.tasks import TASKS
+    from elman.tasks.configuration import NOT_SETTABLE, sections
 
     task = TASKS[_task(ctx)]
     kinds = str(ctx.params.get("model") or ctx.params.get("models") or "").split(",")
-    sections = [part for kind in kinds if kind in ["", *task.models] for part in task.of(kind or "lstm").items()]
-    fields = {key: field for _, section in sections for key, field in section.model_fields.items()}
+    known = [part for kind in kinds if kind in ["", *task.models] for part in sections(task, kind or "lstm").items()]
+    fields = {key: field for _, section in known for key, field in section.model_fields.items()}
     if key := os.environ.get(KEY):
         field = fields.get(key.rpartition(".")[2])
         return known_values(field.annotation) if field else []
@@ -113,7 +114,7 @@ def assignment(ctx: typer.Context, incomplete: str) -> list[str]:
     if equals:
         field = fields.get(key.rpartition(".")[2])
         return [f"{key}={value}" for value in known_values(field.annotation)] if field else []
-    dotted = [f"{name}.{key}" for name, section in sections for key in section.model_fields]
+    dotted = [f"{name}.{key}" for name, section in known for key in section.model_fields]
     return [
         f"{key}=" for key in (dotted if "." in incomplete else fields) if key.rpartition(".")[2] not in NOT_SETTABLE
     ]

@@ -16,9 +16,9 @@ from elman.cli.run_argument import RunFolder
 def command(
     run: RunFolder,
     data: Annotated[
-        str | None,
+        list[str] | None,
         typer.Argument(
-            metavar="DATA",
+            metavar="[DATA [TARGETS]]",
             help="A text, or pairs; else those the run was validated on.",
             autocompletion=completion.data,
         ),
@@ -37,16 +37,16 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object with all numbers.")] = False,
 ) -> None:
     """Look at RUN's memory while it reads: gradient flow, gates, states, attention, truncation, clipping."""
-    from elman import atomic
+    from elman import atomic, runs
     from elman.errors import UserError
-    from elman.inspection import inspect
 
     if out is not None and out.is_dir():
         raise UserError(f"-o {out}", expected="a file for the report", got="a folder", exit_code=2)
     begun = time.perf_counter()
     chosen = [name.strip() for name in parts.split(",")] if parts is not None else []
     with Display() as display:
-        found = inspect(run, data, parts=chosen, progress=display.stage)
+        loaded = runs.load(run)
+        found = loaded.task.inspect(loaded, data or [], parts=chosen, progress=display.stage)
     place = out or (None if as_json else Path(run) / "report.html")
     if place is not None:
         atomic.write_text(place, found.html())

@@ -13,12 +13,14 @@ from elman.cli import completion
 from elman.cli.budget import choose_budget
 from elman.cli.console import Display, clock, print_json, say
 from elman.cli.signals import Stop
-from elman.cli.train_arguments import choose_task
+from elman.cli.train_arguments import TrainCommand, choose_task
 from elman.errors import UserError
 
 if TYPE_CHECKING:
-    from elman.tasks.preparation import Prepared
+    from elman.fitting import Prepared
     from elman.train.loop import Event, Finished
+
+COMMAND_CLASS = TrainCommand
 
 
 def command(
@@ -47,7 +49,7 @@ def command(
     task: Annotated[
         str,
         typer.Option(
-            help="language-modelling or translation; auto: translation where DATA are pairs.",
+            help=f"{' or '.join(completion.tasks())}; auto: what DATA look like.",
             autocompletion=completion.one_of(lambda: ["auto", *completion.tasks()]),
         ),
     ] = "auto",
@@ -85,8 +87,8 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object at the end.")] = False,
 ) -> None:
     """Train a model on DATA: the best one within a budget (2 minutes, unless you say otherwise)."""
-    from elman.tasks import preparation
-    from elman.train import config as settings
+    from elman import fitting
+    from elman.tasks import configuration as settings
     from elman.train.memory import keep_freed
 
     keep_freed()
@@ -97,9 +99,9 @@ def command(
         tree["kind"] = model
     if budget := choose_budget(for_, epochs, steps):
         tree["budget"] = budget
-    folder = out or preparation.default_folder(data[0], tree.get("kind", "lstm"), again=resume or overwrite)
+    folder = out or fitting.default_folder(data[0], tree.get("kind", "lstm"), again=resume or overwrite)
     if resume:  # what is not said is as the run has it
-        tree = preparation.stored_names(folder) | tree
+        tree = fitting.stored_names(folder) | tree
     files = choose_task(tree, task, data, valid, valid_target)
     given: dict[str, dict[str, Any]] = {
         "data": files | {"tokenizer": tokenizer},
@@ -110,7 +112,7 @@ def command(
     tree = settings.set_values(tree, set_ or [])
     with (
         Display() as display,
-        preparation.prepare(
+        fitting.prepare(
             tree, folder, resume=resume, overwrite=overwrite, say=display.say, progress=display.stage
         ) as prepared,
         Stop() as stop,
@@ -178,6 +180,7 @@ class View:
 
 def _report(prepared: Prepared, finished: Finished, as_json: bool) -> None:
     from elman.metrics.words import words
+    from elman.tasks import TASKS
 
     training, folder = prepared.training, prepared.folder
     counters = training.counters
@@ -190,8 +193,8 @@ def _report(prepared: Prepared, finished: Finished, as_json: bool) -> None:
         skipped = f", {counters.skipped} steps skipped" if counters.skipped else ""
         best = f"best validation {training.objective.metric} {words(abs(finished.best))}"  # a score's cost is below 0
         say(f"done in {clock(finished.seconds)} ({ended}); {best}{skipped}")
-        use = {"language-modelling": "generate", "translation": "predict"}[prepared.settings.task]
-        say(f"the model is in {folder}/model; try `elman {use} {folder}`")
+        use = [name for name in TASKS[prepared.settings.task].options if name != "evaluate"] or ["evaluate"]
+        say(f"the model is in {folder}/model; try `elman {use[0]} {folder}`")
     if as_json:
         report = {
             "run": str(folder),

@@ -37,14 +37,12 @@ class TrainCommand(TyperCommand):
 def choose_task(
     tree: dict[str, Any], task: str, data: list[str], valid: str | None, valid_target: str | None
 ) -> dict[str, Any]:
-    """The task, which follows from the data where it is not said, and the files that the task reads.
+    """The task, which follows from the data where nobody says one, and the settings of where its data are.
 
     Errors: `UserError` where the files are not those of a task, or where nobody says that they are text and they do
     not look like it.
     """
-    from elman.data.pairs import holds_pairs
-    from elman.data.recognition import check_text
-    from elman.train.config import TASKS
+    from elman.tasks import TASKS, recognise
 
     if len(data) > 2:
         remedy = "validation files stand after --valid"
@@ -54,40 +52,9 @@ def choose_task(
         raise UserError("--task", expected=expected, got=repr(task), remedy=suggestion(task, TASKS), exit_code=2)
     if valid_target and not valid:
         raise UserError("--valid-target: there is no --valid that it belongs to", exit_code=2)
+    validation = [place for place in (valid, valid_target) if place]
     if task != "auto":
         tree["task"] = task
-    guessed = "task" not in tree
-    if guessed:
-        tree["task"] = "translation" if holds_pairs(data) else "language-modelling"
-    if tree["task"] == "translation":
-        target = data[1] if len(data) == 2 else None
-        return {"source": data[0], "target": target, "valid": valid, "valid_target": valid_target}
-    for what, second in (("DATA", data[1:]), ("--valid", valid_target)):
-        if second:
-            raise UserError(what, expected="one text", got="two files", remedy="--task translation", exit_code=2)
-    if guessed:
-        for place in filter(None, (data[0], valid)):
-            check_text(place)
-    return {"source": data[0], "valid": valid}
-
-
-def choose_text(task: str, data: list[str], valid: str | None) -> str:
-    """The text that `elman compare` reads.
-
-    Errors: `UserError` where the data are something else, unless the task is said.
-    """
-    from elman.data.pairs import holds_pairs
-    from elman.data.recognition import check_text
-
-    other = "" if task in ("auto", "language-modelling") else f"--task {task}"
-    if not other and len(data) > 1:
-        other = f"{len(data)} files"
-    elif task == "auto" and holds_pairs(data):
-        other = "pairs"
-    if other:
-        remedy = "for pairs, `elman train` a run of each --model, and `elman evaluate` each"
-        raise UserError("compare", expected="one text", got=other, remedy=remedy, exit_code=2)
-    if task == "auto":
-        for place in filter(None, (data[0], valid)):
-            check_text(place)
-    return data[0]
+    elif "task" not in tree:
+        tree["task"] = recognise(data, validation).name
+    return TASKS[tree["task"]].files(data, validation) if tree["task"] in TASKS else {}

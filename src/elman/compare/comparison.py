@@ -19,11 +19,13 @@ from elman.compare.store import Store, open_store
 from elman.compare.training import measured_training, settings_tree, train
 from elman.data.corpus import Corpus
 from elman.errors import UserError
-from elman.tasks import text_task
+from elman.tasks import TASKS
+from elman.tasks import configuration as config
 from elman.tasks.capacity import check_memory
+from elman.tasks.configuration import Settings
 from elman.tasks.task import Say
-from elman.train import config
-from elman.train.config import Settings
+
+TEXT = "language-modelling"
 
 Progress = Callable[[str, float, str], None]
 """What is being done, how much of it is done (0 to 1), and a few words."""
@@ -49,7 +51,7 @@ def compare(
     """
     if plan.trials:
         search.check_optuna()
-    text_task.check(config.build(plan.tree(plan.models[0])))
+    TASKS[TEXT].check(config.build(plan.tree(plan.models[0])))
     store = open_store(folder, plan, resume=resume, overwrite=overwrite)
     if not store.known["settings"]:
         with _made_for_nothing(folder):
@@ -95,7 +97,7 @@ def _size(plan: Plan, store: Store, say: Say, progress: Progress) -> None:
     """Decide every model's settings, once for all its seeds."""
     progress("reading the text", 0.0, "")
     first = config.build(plan.tree(plan.models[0]))
-    corpus = text_task.corpus(first, store.folder / "cache", say, lambda stage, done: progress(stage, done, ""))
+    corpus = TASKS[TEXT].corpus(first, store.folder / "cache", say, lambda stage, done: progress(stage, done, ""))
     vocabulary = corpus.tokenizer.vocab_size
     chosen = {}
     for model in plan.models:
@@ -115,7 +117,7 @@ def _size(plan: Plan, store: Store, say: Say, progress: Progress) -> None:
             chosen[model] = settings.model_copy(update={"budget": budget})
     _check_batches(plan, chosen)
     for settings in chosen.values():
-        check_memory(partial(text_task.build, settings, corpus), settings.train)
+        check_memory(partial(TASKS[TEXT].build, TASKS[TEXT].model_config(settings, corpus)), settings.train)
     for model, settings in chosen.items():
         settings = settings.model_copy(
             update={"data": settings.data.model_copy(update={"fingerprint": corpus.fingerprint})}
@@ -133,7 +135,7 @@ def _size(plan: Plan, store: Store, say: Say, progress: Progress) -> None:
 
 
 def _chosen(tree: dict[str, Any], corpus: Corpus) -> Settings:
-    return text_task.choose(config.build(tree), corpus).settings
+    return TASKS[TEXT].choose(config.build(tree), corpus).settings
 
 
 def _of_hidden_size(plan: Plan, model: str, chosen: Settings, corpus: Corpus, size: int) -> Settings:

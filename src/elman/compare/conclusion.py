@@ -12,7 +12,7 @@ from elman.compare.intervals import Interval, difference_over_seeds, difference_
 from elman.compare.outcomes import Clock, Curve, Outcome, clocks, outcomes, over, percent
 from elman.compare.plan import Plan
 from elman.compare.store import Store
-from elman.inspection.part import plain
+from elman.inspection.look import plain
 
 BUSY = 0.05  # other work's share of the processor from which on a result by the clock is not taken for granted
 

@@ -15,7 +15,7 @@ from elman.compare.tables import CLOCK_HEADINGS, clock_rows, result_headings, re
 from elman.inspection.windows import window_marks
 from elman.lens.decay import WORDS
 from elman.report import Figure, Line, Mark, Points, Report, Section, Table, bar_chart, line_chart, point_chart, render
-from elman.train import config
+from elman.tasks import configuration as config
 
 MATCHED: dict[Match, str] = {
     "parameters": "the same number of parameters (within 2 %), and the same budget for each training",

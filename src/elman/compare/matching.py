@@ -10,8 +10,8 @@ import torch
 
 from elman.errors import UserError
 from elman.models import build
-from elman.tasks import sizing
-from elman.train.config import Settings
+from elman.tasks.configuration import Settings
+from elman.tasks.language_modelling import sizing
 from elman.train.schedule import Budget
 from elman.train.settings import TransformerSettings
 

@@ -17,7 +17,7 @@ from elman.data.tokenfile import TokenFile, Tokens
 from elman.decode.generation import generate
 from elman.lens import gradient_flow
 from elman.models import LanguageModel
-from elman.tasks import text_loss
+from elman.tasks.language_modelling import losses
 from elman.train import journal
 
 MOST_BLOCKS = 512
@@ -28,7 +28,7 @@ PROMPT, WRITTEN, REPEATS = 32, 128, 3
 
 def block_losses(model: LanguageModel, tokens: TokenFile, eod: int | None) -> Blocks:
     """The losses that validation takes the mean of, in blocks of one window of the text or some in a row."""
-    nats, counts = text_loss.block_losses(model, tokens, eod)
+    nats, counts = losses.block_losses(model, tokens, eod)
     edges = np.arange(0, len(nats), -(-len(nats) // MOST_BLOCKS))
     return Blocks(np.add.reduceat(nats, edges), np.add.reduceat(counts, edges))
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
 from elman.errors import UserError
-from elman.train import config
+from elman.tasks import configuration as config
 from elman.train.schedule import Budget
 
 Match = Literal["parameters", "time", "tokens", "flops"]

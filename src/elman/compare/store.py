@@ -18,7 +18,7 @@ from elman import atomic, reading, run_folders
 from elman.compare.plan import Plan, check_same
 from elman.compare.stored import FORMAT, Known, Timing
 from elman.errors import UserError
-from elman.train.config import TASKS
+from elman.tasks import TASKS
 
 RUN = re.compile(rf"({'|'.join(TASKS['language-modelling'].models)})-\d+")  # a folder of ours
 

@@ -14,10 +14,10 @@ from elman.compare import load
 from elman.compare.measure import block_losses, clock_curve, decoding_speed, learning_curve, memory, training_curve
 from elman.compare.peak import Peak
 from elman.errors import UserError
-from elman.inspection.part import plain
+from elman.fitting import Prepared, prepare
+from elman.inspection.look import plain
 from elman.metrics.words import words
-from elman.tasks.preparation import Prepared, prepare
-from elman.train.config import Settings
+from elman.tasks.configuration import Settings
 from elman.train.journal import Journal
 from elman.train.loop import Finished, Validated, fit
 from elman.train.training import Step
@@ -80,7 +80,7 @@ def measured_training(tree: dict[str, Any], folder: Path, stop: Callable[[], boo
     finished, prepared = train(tree, folder, stop, report)
     megabytes = peak.megabytes()
     corpus, counters = prepared.corpus, prepared.training.counters
-    model = runs.load_language_model(folder).model
+    model = runs.load(folder).model
     blocks = block_losses(model, corpus.valid, corpus.tokenizer.eod)
     if not np.isfinite(blocks.loss):
         what = f"the validation loss of {folder} is {words(blocks.loss)}: it cannot be compared"

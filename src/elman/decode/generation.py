@@ -9,27 +9,35 @@ from torch import Tensor
 
 from elman.decode.steps import prefill, step
 from elman.models import LanguageModel
+from elman.state import State
 
 
 @torch.inference_mode()
 def generate(
-    model: LanguageModel, prompt: Sequence[int], choose: Callable[[Tensor], Tensor], *, banned: Sequence[int] = ()
-) -> Iterator[tuple[int, float]]:
+    model: LanguageModel,
+    prompt: Sequence[int],
+    choose: Callable[[Tensor], Tensor],
+    *,
+    state: State | None = None,
+    banned: Sequence[int] = (),
+) -> Iterator[tuple[int, float, State]]:
     """Read a prompt, then write tokens for ever: take as many as you like.
 
     Args:
         model: any language model, in eval mode.
         prompt: at least one token.
+        state: the memory before the prompt; None is a fresh one.
         choose: from logits (1, V) to a token (1,), such as `sampling.sample`.
         banned: tokens that are never written, such as the unknown word.
 
     Yields:
-        Each token and its log-probability in nats under the model itself (before any filter).
+        Each token, its log-probability in nats under the model itself (before any filter), and the memory before the
+        token is read.
     """
-    logits, state = prefill(model, [list(prompt)])  # (1, V)
+    logits, memory = prefill(model, [list(prompt)], state)  # (1, V)
     while True:
         log_probabilities = logits.log_softmax(-1)
         logits[:, list(banned)] = -torch.inf
         token = choose(logits)  # (1,)
-        yield int(token), float(log_probabilities[0, token])
-        logits, state = step(model, token, state)
+        yield int(token), float(log_probabilities[0, token]), memory
+        logits, memory = step(model, token, memory)

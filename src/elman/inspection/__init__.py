@@ -1,5 +1,31 @@
-"""What `elman inspect` does: a run and a text under the lens, drawn as a report."""
+"""What `elman inspect` does: a model and what it reads under the lens, drawn as a report. One look a file."""
 
-from elman.inspection.inspect import PARTS, Inspection, inspect
+from __future__ import annotations
 
-__all__ = ["PARTS", "Inspection", "inspect"]
+from elman.inspection import attention, clipping, gates, gradients, memory, truncation
+from elman.inspection.inspect import Inspection, inspect
+from elman.inspection.look import Look, Observed, Part, has_no_journal
+from elman.inspection.subject import Subject
+from elman.lens.gates import GATES
+from elman.models import TransformerLM
+
+__all__ = ["LOOKS", "Inspection", "Look", "Observed", "Part", "Subject", "inspect"]
+
+
+def _has_no_gates(subject: Subject) -> str | None:
+    return None if subject.model.kind in GATES else "it has no gates"
+
+
+def _has_no_attention(subject: Subject) -> str | None:
+    return None if isinstance(subject.model, TransformerLM) else "it has no attention"
+
+
+LOOKS: dict[str, Look] = {
+    "gradients": Look(gradients.look),
+    "gates": Look(gates.look, _has_no_gates),
+    "memory": Look(memory.look),
+    "attention": Look(attention.look, _has_no_attention),
+    "truncation": Look(truncation.look),
+    "clipping": Look(clipping.look, has_no_journal),
+}
+"""The looks at a `Subject`: a model that reads tokens, and a text."""

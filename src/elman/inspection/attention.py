@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from elman.inspection.part import Part
+from elman.inspection.look import Part
 from elman.inspection.subject import Subject
 from elman.lens.attention import (
     Floats,
@@ -38,7 +38,7 @@ TEXT = (
 
 def look(subject: Subject) -> Part:
     """The trained model on windows of the text, and on random tokens that are repeated."""
-    model = subject.run.model
+    model = subject.model
     assert isinstance(model, TransformerLM)
     windows = subject.windows(ROWS, STEPS, apart=True)
     resets = subject.resets(windows)
@@ -72,7 +72,7 @@ def look(subject: Subject) -> Part:
 
 def _induction(subject: Subject, model: TransformerLM) -> HeadScores | None:
     """On tokens of the text but those that end a document; None where every step sees itself alone."""
-    known = torch.from_numpy(np.setdiff1d(subject.tokens, [subject.run.tokenizer.eod]))  # a border would hide the past
+    known = torch.from_numpy(np.setdiff1d(subject.tokens, [subject.tokenizer.eod]))  # a border would hide the past
     length = min(INDUCTION, model.window or INDUCTION)
     return induction_scores(model, length=length, tokens=known) if length > 1 else None
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from elman.inspection.part import Part
+from elman.inspection.look import Part
 from elman.inspection.subject import Subject
 from elman.lens.clipping import ClippingHistory, clipping_history, cosine_after_clipping
 from elman.lens.truncation import truncation
@@ -34,10 +34,10 @@ def look_at_journal(folder: Path) -> Part:
 
 def look(subject: Subject) -> Part:
     """The run's journal; and a gradient of today, clipped by value at many thresholds."""
-    history = clipping_history(journal.read(subject.run.path / "metrics.jsonl"))
+    history = clipping_history(journal.read(subject.path / "metrics.jsonl"))
     windows = subject.windows(ROWS, STEPS + 1)
     inputs, targets = windows[:, :-1], windows[:, 1:]
-    whole = truncation(subject.run.model, inputs, targets, resets=subject.resets(inputs), windows=[inputs.shape[1]])
+    whole = truncation(subject.model, inputs, targets, resets=subject.resets(inputs), windows=[inputs.shape[1]])
     gradient = whole.gradient
     largest = float(np.abs(gradient).max())
     thresholds = largest * np.geomspace(1e-3, 1, 25) if largest > 0 else np.ones(1)
@@ -66,9 +66,9 @@ def _clipped(history: ClippingHistory) -> str:
 
 def _words(subject: Subject, history: ClippingHistory, gradient: npt.NDArray[np.float64]) -> list[str]:
     lines = [_clipped(history)]
-    if subject.settings is None:
+    if subject.train is None:
         return lines
-    train = subject.settings.train
+    train = subject.train
     if train.clip == "value":
         cosine = cosine_after_clipping(gradient, train.clip_threshold)
         lines.append(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from elman.inspection.part import Part
+from elman.inspection.look import Part
 from elman.inspection.subject import Subject
 from elman.inspection.untrained import KEYS
 from elman.lens.gates import KEEPING, WORDS, LayerGates, read_gates

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from elman.inspection.part import Part
+from elman.inspection.look import Part
 from elman.inspection.subject import Subject
 from elman.inspection.untrained import KEYS
 from elman.inspection.windows import window_marks
@@ -45,7 +45,7 @@ def look(subject: Subject) -> Part:
             _, state = model.read(before, resets=subject.resets(before))
         flows[name] = gradient_flow(model, inputs, windows[:, -1], state, resets=resets)
         jacobians[name] = _jacobians(model, inputs[:, 0], state, resets) if has_vectors_for_memory(model) else []
-    steps, layers = getattr(subject.run.model, "window", None), subject.run.model.config["num_layers"]
+    steps, layers = getattr(subject.model, "window", None), subject.model.config["num_layers"]
     marks = window_marks(steps, layers, inputs.shape[1] - 1)
     figures = [_flow_figure({name: flow.input for name, flow in flows.items()}, *marks)]
     for parts in _side_by_side(flows):

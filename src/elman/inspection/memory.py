@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from elman.inspection.part import Part
+from elman.inspection.look import Part
 from elman.inspection.subject import Subject
 from elman.lens.observe import has_vectors_for_memory
 from elman.lens.tracking import Tracker, path_in_plane, text_features, track
@@ -32,7 +32,7 @@ TEXT = (
 def look(subject: Subject) -> Part:
     """The trained model over a stretch of the text."""
     windows = subject.windows(max(1, STEPS // CHUNK), CHUNK)  # (B, T)
-    values = _states(subject, subject.run.model, windows)
+    values = _states(subject, subject.model, windows)
     pieces = [piece for row in windows for piece in subject.pieces(row)]
     features = text_features(pieces, range(0, len(pieces), windows.shape[1]))
     found = _best(values, features)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from elman.inspection.part import Part
+from elman.inspection.look import Part
 from elman.inspection.subject import Subject
 from elman.lens.truncation import Truncation, doubling_windows, truncation
 from elman.report import Figure, Line, Mark, Section, line_chart
@@ -21,21 +21,21 @@ def look(subject: Subject) -> Part:
     """The trained model on windows of the text."""
     windows = subject.windows(ROWS, STEPS + 1)
     steps = windows.shape[1] - 1
-    settings = subject.settings
-    auto = settings is not None and settings.train.k2 == "auto"  # then it changed as the training went on
-    used = None if settings is None or auto else settings.train.backward_steps
+    train = subject.train
+    auto = train is not None and train.k2 == "auto"  # then it changed as the training went on
+    used = None if train is None or auto else train.backward_steps
     tried = {k for k in doubling_windows(steps) if k >= SHORTEST} | ({used} if used and used < steps else set())
     inputs, targets = windows[:, :-1], windows[:, 1:]
     resets = subject.resets(inputs)
-    found = truncation(subject.run.model, inputs, targets, resets=resets, windows=sorted(tried))
+    found = truncation(subject.model, inputs, targets, resets=resets, windows=sorted(tried))
     # Of a gradient that is zero, no cosine is any.
     wanted = {cosine: found.smallest_window(cosine) for cosine in WANTED if found.cosine[-1] >= cosine}
     lines = [
         f"cut every {k} steps, a gradient has a cosine of at least {cosine} with the whole one"
         for cosine, k in wanted.items()
     ] or ["the whole gradient is zero: there is nothing to compare with"]
-    if wanted and settings is not None and used and used in found.windows:
-        model, k1 = subject.run.model, settings.train.k1
+    if wanted and train is not None and used and used in found.windows:
+        model, k1 = subject.model, train.k1
         own = truncation(model, inputs, targets, resets=resets, windows=[used], stride=k1, warm_up=False)
         lines.append(
             f"the run was trained with the gradient of every {k1} steps through the last {used} steps, whose cosine is "

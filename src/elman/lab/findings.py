@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, get_args
 
 from elman import __version__
-from elman.inspection.part import plain
+from elman.inspection.look import plain
 from elman.lab.experiment import Experiment, Findings, Outcome, Setting
 from elman.report import Report, Section, render
 

@@ -16,17 +16,6 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
 
 
-class DataSettings(Section):
-    """What is read, and in which units."""
-
-    source: str = ""
-    valid: str | None = None
-    tokenizer: Literal["char", "byte", "word", "bpe"] = "char"
-    vocab_size: int | None = Field(None, ge=2)  # at most; None: the tokenizer's own
-    min_count: int = Field(1, ge=1)  # what occurs less often is unknown
-    fingerprint: str = ""  # of the text, so that a run goes on with the same
-
-
 class RecurrentSettings(Section):
     """A recurrent language model (`models.RecurrentLM`)."""
 
@@ -111,41 +100,6 @@ class Optimization(Section):
         return self
 
 
-class TrainSettings(Optimization):
-    """How a language model is trained."""
-
-    lanes: int = Field(32, ge=1)  # rows of the batch, each a contiguous part of the corpus
-    k1: int = Field(64, ge=1)  # steps whose loss makes one update
-    k2: int | Literal["k1", "full", "auto"] = "k1"  # steps the gradient flows back through; auto: as many as it needs
-    k2_cosine: float = Field(0.99, gt=0, le=1)  # auto: with the gradient of a window of 8 k1, at least
-
-    @model_validator(mode="after")
-    def _lengths(self) -> TrainSettings:
-        if isinstance(self.k2, int) and self.k2 < self.k1:
-            raise ValueError(f"k2: expected at least k1 = {self.k1}, got {self.k2}")
-        return self
-
-    @property
-    def backward_steps(self) -> int | None:
-        """k2 as a number of steps, to begin with; None is all the way back."""
-        return {"k1": self.k1, "auto": self.k1, "full": None}[self.k2] if isinstance(self.k2, str) else self.k2
-
-
-class PairSettings(Section):
-    """What is read as pairs of a source and a target, and in which units."""
-
-    source: str = ""  # files of pairs, of sources, or a named source
-    target: str | None = None  # the file of targets, line by line, where `source` is one of sources
-    valid: str | None = None
-    valid_target: str | None = None
-    tokenizer: Literal["auto", "char", "byte", "word", "bpe"] = "auto"
-    joint: bool = True  # one vocabulary for both sides
-    vocab_size: int | None = Field(None, ge=2)  # at most; None: the tokenizer's own
-    min_count: int = Field(1, ge=1)
-    max_length: int = Field(512, ge=1)  # tokens: longer pairs are left out of the training
-    fingerprint: str = ""
-
-
 class RecurrentTranslatorSettings(Section):
     """A recurrent encoder-decoder (`models.RecurrentEncoderDecoder`)."""
 
@@ -189,21 +143,4 @@ class TransformerTranslatorSettings(Section):
             raise ValueError(f"num_heads: expected a divisor of hidden_size {self.hidden_size}, got {self.num_heads}")
         if self.positions == "sinusoidal" and self.hidden_size % 2:
             raise ValueError(f"hidden_size: expected an even size for sinusoidal positions, got {self.hidden_size}")
-        return self
-
-
-class TranslationTraining(Optimization):
-    """How an encoder-decoder is trained."""
-
-    batch_tokens: int = Field(4096, ge=1)  # of the longer side of a batch, padding included
-    epoch_pairs: int = Field(50_000, ge=1, le=10**7)  # of an endless source: what is called an epoch
-    label_smoothing: float = Field(0.1, ge=0, lt=1)
-    scheduled_sampling: float = Field(0.0, ge=0, le=1)  # at the end: how often a step reads the model's own last token
-    metric: Literal["loss", "bleu", "chrf", "exact_match", "accuracy"] = "loss"  # which weights are best
-    validation_sentences: int = Field(500, ge=0, le=10**6)  # are translated for the scores among the metrics
-
-    @model_validator(mode="after")
-    def _measured(self) -> TranslationTraining:
-        if self.metric in ("bleu", "chrf", "exact_match") and not self.validation_sentences:
-            raise ValueError(f"metric: expected validation_sentences above 0 for {self.metric}, got 0")
         return self

@@ -26,10 +26,11 @@ from torch.nn import functional as F
 from elman import environment, kernels
 from elman.models import build
 from elman.state import State, detach
+from elman.tasks import configuration
 from elman.tasks.capacity import check_memory
+from elman.tasks.configuration import Settings
 from elman.tasks.task import Choice, fill
-from elman.train import config, optimizers
-from elman.train.config import Settings
+from elman.train import optimizers
 from elman.train.settings import RecurrentSettings, TransformerSettings
 
 Precision = Literal["float32", "bfloat16"]
@@ -109,7 +110,7 @@ def choose(asked: Settings, tokens: int, vocab_size: int) -> Choice:
         f"because: {budget} hold about {budgeted / 1e6:,.1f} million tokens{measured}: "
         f"{budgeted / tokens:,.1f} passes over the text, {budgeted / parameters(settings):,.0f} tokens a parameter"
     )
-    return Choice(config.build(settings.model_dump()), reason)
+    return Choice(configuration.build(settings.model_dump()), reason)
 
 
 def parameters(settings: Settings) -> int:

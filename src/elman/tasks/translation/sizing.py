@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import torch
+from torch import nn
 
 from elman import environment
 from elman.data.encoding import FreshPairs
 from elman.data.parallel import ParallelCorpus
 from elman.data.sequences import PairPart
 from elman.errors import UserError
-from elman.tasks.sizing import LARGE_VOCABULARY
+from elman.tasks import configuration
+from elman.tasks.configuration import Settings
+from elman.tasks.language_modelling.sizing import LARGE_VOCABULARY
 from elman.tasks.task import Choice, fill
-from elman.train import config
-from elman.train.config import Settings
 from elman.train.settings import RecurrentTranslatorSettings
 
 
@@ -92,7 +94,7 @@ def choose(asked: Settings, corpus: ParallelCorpus) -> Choice:
         if model.positions == "learned" and model.max_positions < longest:
             expected = f"at least the longest pair's {longest}"
             raise UserError("max_positions", expected=expected, got=model.max_positions, exit_code=2)
-    settings = config.build(asked.model_copy(update={"model": model, "train": train}).model_dump())
+    settings = configuration.build(asked.model_copy(update={"model": model, "train": train}).model_dump())
     mean = math.ceil(int(first.target_lengths.sum()) / len(first)) + 1
     reason = (
         f"chosen: {_sizes(settings)}, dropout {settings.model.dropout:g}, "
@@ -121,3 +123,12 @@ def _sizes(settings: Settings) -> str:
         return f"{model.encoder_layers}+{model.decoder_layers} layers of {model.hidden_size} units"
     attention = f"{model.attention} attention" if model.attention != "none" else "no attention"
     return f"{model.num_layers}+{model.num_layers} layers of {model.hidden_size} units, {attention}"
+
+
+def operations(build: Callable[[Mapping[str, Any]], nn.Module], config: Mapping[str, Any]) -> float:
+    """Floating-point operations to train on one target: 2 forward and 4 backward for each weight but the embeddings."""
+    with torch.device("meta"):
+        model = build(config)
+    looked_up = {id(part.weight) for part in model.modules() if isinstance(part, nn.Embedding)}
+    output = config["vocab_size"] * config["hidden_size"]  # which may share its matrix with an embedding
+    return 6.0 * (output + sum(p.numel() for p in model.parameters() if id(p) not in looked_up))

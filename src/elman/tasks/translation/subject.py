@@ -1,4 +1,4 @@
-"""What is looked at: a run's encoder-decoder, the same before it learnt anything, and pairs that it reads."""
+"""What the microscope sees of an encoder-decoder: the model, the same before it learnt anything, and pairs."""
 
 from __future__ import annotations
 
@@ -19,9 +19,8 @@ from elman.data.vocabularies import Tokenizers
 from elman.errors import UserError
 from elman.inspection.untrained import untrained
 from elman.models import EncoderDecoder, build_encoder_decoder
-from elman.runs import TranslationRun
-from elman.train import config
-from elman.train.config import Settings
+from elman.tasks.configuration import Settings
+from elman.tasks.task import Sources, Trained
 
 SHOWN = 4  # pairs that are drawn
 MOST_TOKENS = 40  # of a pair that is drawn
@@ -31,16 +30,28 @@ MOST_TOKENS = 40  # of a pair that is drawn
 class Pairs:
     """A run's model, the same before its training, and pairs that they read."""
 
-    run: TranslationRun
+    path: Path  # of the run
+    model: EncoderDecoder
+    tokenizers: Tokenizers
     fresh: EncoderDecoder
     fresh_name: str
     part: PairPart
     name: str
 
     @property
+    def facts(self) -> list[tuple[str, str]]:
+        """What is read, for people."""
+        return [("pairs", self.name), ("pairs there are", f"{len(self.part):,}")]
+
+    @property
+    def about(self) -> dict[str, str]:
+        """What is read, for programs."""
+        return {"data": self.name, "untrained": self.fresh_name}
+
+    @property
     def models(self) -> dict[str, EncoderDecoder]:
         """Side by side."""
-        return {"trained": self.run.model, self.fresh_name: self.fresh}
+        return {"trained": self.model, self.fresh_name: self.fresh}
 
     def batch(self, rows: Sequence[int]) -> tuple[torch.Tensor, ...]:
         """Source, its lengths, inputs and targets of some pairs."""
@@ -57,24 +68,25 @@ class Pairs:
         return sorted(order[: 4 * SHOWN : 4].tolist())
 
 
-def open_pairs(run: TranslationRun, data: str | None) -> Pairs:
-    """A run with pairs: `data`, or else those it was validated on.
+def open_pairs(run: Trained, data: Sources) -> Pairs:
+    """A run with pairs: those of `data`, or else those that it was validated on.
 
     Raises:
         UserError: there are none.
     """
     tokenizers = Tokenizers(run.source_tokenizer, run.target_tokenizer)
-    stored = run.path / "config.yaml"
-    settings = config.build(config.read_yaml(stored)) if stored.is_file() else None
-    if data is not None:
-        part, name = evaluation_part(data, tokenizers), Path(data).name
+    settings = run.settings
+    if data:
+        part, name = evaluation_part(data, tokenizers), " and ".join(Path(place).name for place in data)
     else:
         part, name = _validation(run, settings, tokenizers)
-    fresh_name, fresh = untrained(partial(build_encoder_decoder, run.model.config), settings)
-    return Pairs(run, fresh, fresh_name, part, name)
+    fresh_name, fresh = untrained(
+        partial(build_encoder_decoder, run.model.config), settings.train if settings else None
+    )
+    return Pairs(run.path, run.model, tokenizers, fresh, fresh_name, part, name)
 
 
-def _validation(run: TranslationRun, settings: Settings | None, tokenizers: Tokenizers) -> tuple[PairPart, str]:
+def _validation(run: Trained, settings: Settings | None, tokenizers: Tokenizers) -> tuple[PairPart, str]:
     """The pairs that the run was validated on, from its cache or read again; and what they are."""
     if settings is None:
         raise UserError(f"{run.path} does not say what it was trained on", remedy="give pairs: a .tsv or .jsonl")

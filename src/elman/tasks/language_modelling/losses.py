@@ -12,7 +12,7 @@ from elman.data.lanes import NOT_COUNTED, Text, evaluation_windows
 from elman.data.tokenfile import Tokens
 from elman.models import LanguageModel
 from elman.state import State, put_rows, select_rows
-from elman.tasks import multiple_shooting
+from elman.tasks.language_modelling import multiple_shooting
 
 WINDOW = 256  # steps read in one call
 BURN_IN = 256  # steps that a lane of the approximation reads before it counts

@@ -2,32 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
 from typing import cast
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from elman.data.batches import PairBatch, TokenBatches, evaluation_batches
 from elman.data.lanes import NOT_COUNTED
+from elman.data.parallel import ParallelCorpus
 from elman.data.sequences import PairPart
+from elman.data.vocabularies import Tokenizers
 from elman.metrics.perplexity import perplexity
 from elman.metrics.words import words
 from elman.models import EncoderDecoder
 from elman.state import State
-from elman.tasks.output_loss import output_loss
+from elman.tasks.translation.output_loss import output_loss
+from elman.tasks.translation.settings import PairTraining
 from elman.train.objective import Loss, Place
 
 EVALUATION_TOKENS = 4096  # a batch
+
+Floats = npt.NDArray[np.float64]
 
 Scores = Callable[[EncoderDecoder], dict[str, float]]
 """What is measured on texts that the model writes: BLEU, exact matches, and so on."""
 
 
 @dataclass
-class Translation:
+class TargetTokens:
     """The objective of an encoder-decoder on pairs (see `train.training.Objective`).
 
     Teacher forcing: a step reads the true token before it (Williams and Zipser 1989). With `scheduled_sampling` p, it
@@ -89,31 +98,52 @@ class Translation:
         """Nothing is carried from batch to batch."""
 
 
-@torch.no_grad()
+def target_tokens(train: PairTraining, corpus: ParallelCorpus) -> TargetTokens:
+    """The objective of a training on a corpus."""
+    tokenizers = Tokenizers(corpus.source_tokenizer, corpus.target_tokenizer)
+    eods = cast(tuple[int, int], (tokenizers.source.eod, tokenizers.target.eod))
+    scores = None
+    if train.validation_sentences:
+        from elman.tasks.translation.evaluation import greedy_scores
+
+        texts = list(islice(corpus.valid.texts(), train.validation_sentences))
+        scores = partial(greedy_scores, texts=texts, tokenizers=tokenizers)
+    batches = TokenBatches(corpus.train, train.batch_tokens, *eods, seed=train.seed)
+    return TargetTokens(
+        batches, corpus.valid, eods, train.label_smoothing, train.scheduled_sampling, train.metric, scores
+    )
+
+
 def evaluate(model: EncoderDecoder, part: PairPart, eods: tuple[int, int]) -> dict[str, float]:
     """Foretell every target token of a part from the true ones before it.
 
     Returns:
         `loss` in nats a token, `perplexity`, `accuracy`: how many of 100 tokens were the most probable one, `tokens`.
     """
+    nats, right, counts = (sum(column) for column in zip(*_by_batch(model, part, eods), strict=True))
+    loss = nats / counts
+    return {"loss": loss, "perplexity": perplexity(loss), "accuracy": 100 * right / counts, "tokens": counts}
+
+
+def block_losses(model: EncoderDecoder, corpus: ParallelCorpus) -> tuple[Floats, Floats]:
+    """Nats (K,) of the validation pairs, a batch of pairs of like length each, and how many tokens each has."""
+    eods = corpus.source_tokenizer.eod, corpus.target_tokenizer.eod
+    nats, _, counts = zip(*_by_batch(model, corpus.valid, cast(tuple[int, int], eods)), strict=True)
+    return np.array(nats, np.float64), np.array(counts, np.float64)
+
+
+@torch.no_grad()
+def _by_batch(model: EncoderDecoder, part: PairPart, eods: tuple[int, int]) -> Iterator[tuple[float, int, int]]:
+    """Of each batch its nats, how many tokens were the most probable one, and how many there are."""
     device = next(model.parameters()).device
-    total, right, tokens = 0.0, 0, 0
     for _, pairs in evaluation_batches(part, EVALUATION_TOKENS, *eods):
         batch: PairBatch = pairs.to(device)
         hidden, _ = model.read(batch.inputs, model.encode(batch.source, batch.source_lengths))
         counted = batch.targets != NOT_COUNTED
         logits, wanted = model.output(hidden[counted]), batch.targets[counted]  # (N, V), (N,)
         exact = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        total += F.cross_entropy(exact, wanted, reduction="sum").double().item()
-        right += int((logits.argmax(-1) == wanted).sum())
-        tokens += wanted.numel()
-    loss = total / tokens
-    return {
-        "loss": loss,
-        "perplexity": perplexity(loss),
-        "accuracy": 100 * right / tokens,
-        "tokens": tokens,
-    }
+        nats = F.cross_entropy(exact, wanted, reduction="sum").double().item()
+        yield nats, int((logits.argmax(-1) == wanted).sum()), wanted.numel()
 
 
 @torch.no_grad()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,14 +12,14 @@ import torch
 
 from elman.decode.translate import Beam, Translator
 from elman.inspection.clipping import look_at_journal
-from elman.inspection.pairs import Pairs
-from elman.inspection.part import Part
+from elman.inspection.look import Look, Part, has_no_journal
 from elman.inspection.untrained import KEYS
 from elman.lens.heads import LEAST, HeadScores
 from elman.lens.source import AlignmentScores, loss_gradients, score_alignment, source_gradients
 from elman.models import EncoderDecoder, TransformerEncoderDecoder
 from elman.report import Figure, Line, Mark, Section, bar_chart, heatmap, line_chart, passages
 from elman.report.figure import number
+from elman.tasks.translation.subject import Pairs
 
 PAIRS = 256  # pairs that are measured
 BINS = (0.1, 0.5, 0.9)  # quantiles
@@ -27,9 +27,9 @@ BINS = (0.1, 0.5, 0.9)  # quantiles
 
 def look_at_alignments(pairs: Pairs) -> Part:
     """Translations of some sources beside their references, with the attention of each token, where there is one."""
-    run = pairs.run
-    attends = run.model.config.get("attention") != "none"
-    translator = Translator(run.model, run.source_tokenizer, run.target_tokenizer, Beam(), alignments=attends)
+    model, tokenizers = pairs.model, pairs.tokenizers
+    attends = model.config.get("attention") != "none"
+    translator = Translator(model, tokenizers.source, tokenizers.target, Beam(), alignments=attends)
     every = list(pairs.part.texts())
     shown = [every[row] for row in pairs.shown()]
     groups: list[list[tuple[str, str]]] = []
@@ -86,9 +86,9 @@ def look_at_dependence(pairs: Pairs) -> Part:
     numbers: dict[str, Any] = {}
     for row in pairs.shown()[:2]:
         source, _, inputs, targets = pairs.batch([row])
-        norms = source_gradients(pairs.run.model, source[0], inputs[0], targets[0])
-        symbols = [pairs.run.source_tokenizer.symbol(token) for token in source[0].tolist()]
-        written = [pairs.run.target_tokenizer.symbol(token) for token in targets[0].tolist()]
+        norms = source_gradients(pairs.model, source[0], inputs[0], targets[0])
+        symbols = [pairs.tokenizers.source.symbol(token) for token in source[0].tolist()]
+        written = [pairs.tokenizers.target.symbol(token) for token in targets[0].tolist()]
         title = "Which source tokens each true target token depends on"
         reading = (
             "The norm of the gradient of a token's log-probability, which every model has, attention or not: the "
@@ -199,17 +199,12 @@ def sharpest_words(names: Sequence[str], trained: Spread, fresh: Spread, fresh_n
 
 
 def _has_no_heads(pairs: Pairs) -> str | None:
-    return None if isinstance(pairs.run.model, TransformerEncoderDecoder) else "it has no heads"
+    return None if isinstance(pairs.model, TransformerEncoderDecoder) else "it has no heads"
 
 
-def _has_no_journal(pairs: Pairs) -> str | None:
-    return None if (pairs.run.path / "metrics.jsonl").is_file() else "it has no metrics.jsonl"
-
-
-PARTS: dict[str, tuple[Callable[[Pairs], Part], Callable[[Pairs], str | None]]] = {
-    "alignments": (look_at_alignments, lambda pairs: None),
-    "source": (look_at_dependence, lambda pairs: None),
-    "heads": (look_at_heads, _has_no_heads),
-    "clipping": (lambda pairs: look_at_journal(pairs.run.path), _has_no_journal),
+LOOKS: dict[str, Look] = {
+    "alignments": Look(look_at_alignments),
+    "source": Look(look_at_dependence),
+    "heads": Look(look_at_heads, _has_no_heads),
+    "clipping": Look(lambda pairs: look_at_journal(pairs.path), has_no_journal),
 }
-"""Each part: what looks, and why it cannot look at a run (None: it can)."""

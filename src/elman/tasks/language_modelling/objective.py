@@ -4,26 +4,30 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from elman.data.corpus import Corpus
 from elman.data.lanes import Lanes
 from elman.data.tokenfile import TokenFile
 from elman.metrics.perplexity import perplexity
 from elman.metrics.words import words
 from elman.models import LanguageModel
 from elman.state import State
-from elman.tasks.adaptive_truncation import AdaptiveTruncation
-from elman.tasks.text_loss import WINDOW, block_losses
+from elman.tasks.language_modelling.losses import WINDOW, block_losses
+from elman.tasks.language_modelling.settings import TextTraining
 from elman.train import bptt
 from elman.train.objective import Loss, Place
 
+if TYPE_CHECKING:
+    from elman.tasks.language_modelling.adaptive_truncation import AdaptiveTruncation
+
 
 @dataclass
-class LanguageModelling:
+class NextToken:
     """The objective of a language model on a corpus (see `train.training.Objective`).
 
     A batch of the epoch is one stretch of `k1` steps in every lane, through whose last `k2` steps the gradient flows
@@ -87,10 +91,21 @@ class LanguageModelling:
         return cast(LanguageModel, model).initial_state(self.train.lanes)
 
 
+def next_token(train: TextTraining, corpus: Corpus) -> NextToken:
+    """The objective of a training on a corpus."""
+    eod, adaptive = corpus.tokenizer.eod, None
+    lanes = Lanes(corpus.train, train.lanes, eod=eod, window=train.k1)
+    if train.k2 == "auto":
+        from elman.tasks.language_modelling.adaptive_truncation import AdaptiveTruncation  # and all of the lens
+
+        adaptive = AdaptiveTruncation(lanes, train.k1, train.k2_cosine)
+    return NextToken(lanes, corpus.valid, eod, train.k1, train.backward_steps, adaptive)
+
+
 def evaluate(
     model: LanguageModel, tokens: TokenFile, eod: int | None, *, lanes: int | None = None, window: int = WINDOW
 ) -> dict[str, float]:
-    """Predict every token but the first of a text once (see `text_loss.block_losses`, also for the arguments).
+    """Predict every token but the first of a text once (see `losses.block_losses`, also for the arguments).
 
     Returns:
         `loss` in nats a token, `perplexity`, `bits_per_character`, and `tokens`, how many were predicted.

@@ -1,17 +1,16 @@
 """Settings: validated, frozen, and nearest-name errors for what is unknown.
 
 Settings come from defaults < `--config FILE.yaml` < `--set key=value`. What a person left open is a field that is
-not in `model_fields_set`: `tasks.sizing` fills exactly those, and the resolved whole is written into the run.
+not in `model_fields_set`: `Task.choose` fills exactly those, and the resolved whole is written into the run.
 """
 
 from __future__ import annotations
 
 import re
 import reprlib
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import ValidationError
@@ -19,56 +18,13 @@ from pydantic import ValidationError
 from elman.errors import UserError, nearest, suggestion
 from elman.reading import Missing, parse_yaml, read_text
 from elman.synonyms import synonyms
+from elman.tasks import TASKS
+from elman.tasks.task import Task
 from elman.train.schedule import Budget
-from elman.train.settings import (
-    DataSettings,
-    LSTMSettings,
-    PairSettings,
-    RecurrentSettings,
-    RecurrentTranslatorSettings,
-    Section,
-    TrainSettings,
-    TransformerSettings,
-    TransformerTranslatorSettings,
-    TranslationTraining,
-)
+from elman.train.settings import Section
 
-Task = Literal["language-modelling", "translation"]
+S = TypeVar("S", bound=Section)
 
-
-@dataclass(frozen=True)
-class Sections:
-    """Which settings a task has; those of the model by its kind."""
-
-    data: type[Section]
-    models: dict[str, type[Section]]
-    train: type[Section]
-
-    def of(self, kind: str) -> dict[str, type[Section]]:
-        """The sections for a kind of model; an unknown one has those of the first."""
-        model = self.models.get(kind, next(iter(self.models.values())))
-        return {"data": self.data, "model": model, "train": self.train}
-
-
-TASKS: dict[str, Sections] = {
-    "language-modelling": Sections(
-        DataSettings,
-        {
-            "lstm": LSTMSettings,
-            **dict.fromkeys(("gru", "elman"), RecurrentSettings),
-            "transformer": TransformerSettings,
-        },
-        TrainSettings,
-    ),
-    "translation": Sections(
-        PairSettings,
-        {
-            **dict.fromkeys(("lstm", "gru", "elman"), RecurrentTranslatorSettings),
-            "transformer": TransformerTranslatorSettings,
-        },
-        TranslationTraining,
-    ),
-}
 # What has an argument of its own, or follows from it.
 NOT_SETTABLE = {"source", "target", "valid_target", "fingerprint"}
 # What is no setting, and where it is instead.
@@ -93,10 +49,10 @@ OPTIONS = {
 class Settings(Section):
     """All that defines a run."""
 
-    task: Task = "language-modelling"
+    task: str = "language-modelling"
     kind: str = "lstm"
     budget: Budget
-    # Each a section of the class that `TASKS` has for the task, and for the kind of model.
+    # Each a section of the class that the task has for it, and for the kind of model.
     data: Any
     model: Any
     train: Any
@@ -104,6 +60,12 @@ class Settings(Section):
     def to_yaml(self) -> str:
         """The settings as `config.yaml` holds them."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+
+
+def sections(task: Task, kind: str) -> dict[str, type[Section]]:
+    """The sections of a task's settings for a kind of model; an unknown kind has those of the first."""
+    model = task.models.get(kind, next(iter(task.models.values())))
+    return {"data": task.data, "model": model, "train": task.train}
 
 
 def build(tree: dict[str, Any]) -> Settings:
@@ -118,9 +80,9 @@ def build(tree: dict[str, Any]) -> Settings:
         raise UserError(f"task: none called {task!r}", remedy=nearest(str(task), TASKS), exit_code=2)
     if kind not in TASKS[task].models:
         raise UserError(f"model: no kind called {kind!r}", remedy=_kind_remedy(str(kind), task), exit_code=2)
-    sections = TASKS[task].of(kind)
+    known = sections(TASKS[task], kind)
     try:
-        for name, section in sections.items():
+        for name, section in known.items():
             values = tree.get(name) or {}
             for key in values:
                 if not isinstance(key, str):  # YAML takes `no` for false, and 1 for a number
@@ -128,7 +90,15 @@ def build(tree: dict[str, Any]) -> Settings:
             tree[name] = section(**values)
         return Settings(**tree)
     except ValidationError as error:
-        raise _told(error, TASKS[task], sections) from None
+        raise _told(error, TASKS[task], known) from None
+
+
+def make_section(section: type[S], values: Mapping[str, Any]) -> S:
+    """A group of settings or options. Raises `UserError` for an unknown one, or a value out of its range."""
+    try:
+        return section(**values)
+    except ValidationError as error:
+        raise _told(error, None, {"": section}) from None
 
 
 def set_values(tree: dict[str, Any], assignments: Iterable[str]) -> dict[str, Any]:
@@ -140,8 +110,8 @@ def set_values(tree: dict[str, Any], assignments: Iterable[str]) -> dict[str, An
     tree = {name: dict(value) if isinstance(value, dict) else value for name, value in tree.items()}
     kind = tree.get("kind", "lstm")
     task = TASKS.get(tree.get("task", ""), TASKS["language-modelling"])
-    sections = task.of(kind)
-    fields = ((key, name) for name, section in sections.items() for key in section.model_fields)
+    here = sections(task, kind)
+    fields = ((key, name) for name, section in here.items() for key in section.model_fields)
     places = {key: name for key, name in fields if key not in NOT_SETTABLE}
     for assignment in assignments:
         path, equals, text = assignment.partition("=")
@@ -153,7 +123,7 @@ def set_values(tree: dict[str, Any], assignments: Iterable[str]) -> dict[str, An
             known = [*places, *(f"{name}.{k}" for k, name in places.items())]
             raise UserError(
                 f"--set: no setting called {path!r} for --model {kind}",
-                remedy=_remedy(key, task, sections, nearest(path, known)),
+                remedy=_remedy(key, task, here, nearest(path, known)),
                 exit_code=2,
             )
         try:
@@ -182,8 +152,8 @@ def read_yaml(path: Path, *, streams: bool = False) -> dict[str, Any]:
         raise UserError(f"{path}: not readable as YAML: {error}") from None
     if not isinstance(tree, dict):
         raise UserError(f"{path}", expected="a YAML mapping of settings", got=type(tree).__name__)
-    sections = dict.fromkeys(("budget", "data", "model", "train"), dict)
-    for name, expected in {"task": str, "kind": str, **sections}.items():
+    groups = dict.fromkeys(("budget", "data", "model", "train"), dict)
+    for name, expected in {"task": str, "kind": str, **groups}.items():
         if not isinstance(tree.get(name), expected | None):
             what = "a mapping" if expected is dict else "a name"
             raise UserError(f"{path}: {name}", expected=what, got=reprlib.repr(tree[name]), exit_code=2)
@@ -198,16 +168,14 @@ def _number(text: str) -> str:
         return text
 
 
-def _told(error: ValidationError, task: Sections, sections: dict[str, type[Section]]) -> UserError:
+def _told(error: ValidationError, task: Task | None, known: Mapping[str, type[Section]]) -> UserError:
     """Pydantic's first complaint in one line."""
     first = error.errors()[0]
     key = str(first["loc"][-1]) if first["loc"] else ""
     if first["type"] == "extra_forbidden":
-        known = sections.get(error.title.removesuffix("Settings").lower(), Settings).model_fields
-        for section in sections.values():
-            if section.__name__ == error.title:
-                known = section.model_fields
-        remedy = _remedy(key, task, sections, nearest(key, known))
+        fields = next((s.model_fields for s in known.values() if s.__name__ == error.title), Settings.model_fields)
+        remedy = nearest(key, fields)
+        remedy = remedy if task is None else _remedy(key, task, known, remedy)
         return UserError(f"no setting called {key!r}", remedy=remedy, exit_code=2)
     message = first["msg"].removeprefix("Value error, ")
     if not key or ":" in message:
@@ -230,7 +198,7 @@ def _kind_remedy(kind: str, task: str) -> str:
     return f"it is --task {meant[0]}, with --model {', '.join(models)}" if meant else nearest(kind, models)
 
 
-def _remedy(key: str, task: Sections, sections: dict[str, type[Section]], otherwise: str) -> str:
+def _remedy(key: str, task: Task, sections: Mapping[str, type[Section]], otherwise: str) -> str:
     """Which option it is instead of a setting, or which kinds of model have a setting that this one has not."""
     if (word := key.lower().replace("-", "_")) in OPTIONS:
         return f"it is {OPTIONS[word]}"

@@ -13,21 +13,16 @@ from typing import Any
 import torch
 
 from elman import __version__, atomic, environment, reading, run_folders, runs
-from elman.data.corpus import Progress
 from elman.data.sources import NAMED
 from elman.errors import UserError
 from elman.models.initial import initial_model
-from elman.tasks import pair_task, text_task
+from elman.tasks import TASKS, configuration
 from elman.tasks.capacity import check_memory
-from elman.tasks.task import Say, Task
-from elman.train import config
-from elman.train.config import Settings
+from elman.tasks.configuration import Settings
+from elman.tasks.task import Progress, Say, Task
 from elman.train.training import Training
 
-SECOND = {"source": "target", "valid": "valid_target"}  # files of data, and where their targets are, if by themselves
-PLACES = {*SECOND, *SECOND.values()}
 DEFAULT_BUDGET = {"amount": 120.0, "unit": "seconds"}
-TASKS: dict[str, Task] = {"language-modelling": text_task, "translation": pair_task}
 
 
 @dataclass(frozen=True)
@@ -64,7 +59,7 @@ def default_folder(data: str, kind: str, *, again: bool) -> Path:
 def stored_names(folder: Path) -> dict[str, Any]:
     """The task and the kind of model of the run in a folder, as its settings name them; nothing where there is none."""
     stored = folder / "config.yaml"
-    tree = config.read_yaml(stored) if stored.exists() else {}
+    tree = configuration.read_yaml(stored) if stored.exists() else {}
     return {name: tree[name] for name in ("task", "kind") if name in tree}
 
 
@@ -107,7 +102,8 @@ def prepare(
         if not going_on:
             settings = _resolved(settings, task, corpus, say, progress)
         torch.manual_seed(settings.train.seed)  # of every device: noise is drawn where the model is
-        model = initial_model(partial(task.build, settings, corpus), settings.train.seed).to(settings.train.device)
+        build = partial(task.build, task.model_config(settings, corpus))
+        model = initial_model(build, settings.train.seed).to(settings.train.device)
         training = Training(model, task.objective(settings, corpus), settings.train, settings.budget)
         parameters = sum(p.numel() for p in training.parameters)
         say(f"{settings.kind} with {parameters:,} parameters; {task.describe(corpus)}")
@@ -118,7 +114,7 @@ def prepare(
             atomic.write_text(folder / "env.json", json.dumps(environment.describe(), indent=1) + "\n")
         # Of a run that goes on too: whatever of it was lost or damaged. The weights come from the checkpoint.
         card = _card(folder, settings, task.usage(folder))
-        runs.write_model_folder(folder / "model", settings.task, model, task.tokenizers(corpus), card)
+        runs.write_model_folder(folder / "model", settings.task, model, task.codecs(corpus), card)
         # The last: a folder with a config.yaml is a run that can go on.
         atomic.write_text(folder / "config.yaml", settings.to_yaml())
         yield Prepared(folder, settings, training, corpus)
@@ -129,11 +125,11 @@ def _settings(tree: dict[str, Any], folder: Path, resume: bool, overwrite: bool)
     stored = folder / "config.yaml"
     going_on = resume and stored.exists()
     if going_on:
-        settings = _agreed(config.build(config.read_yaml(stored)), tree, folder)
+        settings = _agreed(configuration.build(configuration.read_yaml(stored)), tree, folder)
     else:
         # The settings of another run may be taken for another text.
         data = {key: value for key, value in (tree.get("data") or {}).items() if key != "fingerprint"}
-        settings = config.build({"budget": DEFAULT_BUDGET} | tree | {"data": data})
+        settings = configuration.build({"budget": DEFAULT_BUDGET} | tree | {"data": data})
         run_folders.check_place(folder, overwrite=overwrite)
     if settings.train.device == "cuda" and not torch.cuda.is_available():
         raise UserError("device: torch sees no CUDA device here", remedy="leave it out, or --set device=cpu")
@@ -145,7 +141,7 @@ def _resolved(settings: Settings, task: Task, corpus: Any, say: Say, progress: P
     if progress and settings.budget.unit == "seconds":
         progress("measuring the machine's speed", 0.0)
     choice = task.choose(settings, corpus)
-    check_memory(partial(task.build, choice.settings, corpus), choice.settings.train)
+    check_memory(partial(task.build, task.model_config(choice.settings, corpus)), choice.settings.train)
     say(choice.reason)
     data = choice.settings.data.model_copy(update={"fingerprint": corpus.fingerprint})
     return choice.settings.model_copy(update={"data": data})
@@ -153,15 +149,17 @@ def _resolved(settings: Settings, task: Task, corpus: Any, say: Say, progress: P
 
 def _agreed(stored: Settings, tree: dict[str, Any], folder: Path) -> Settings:
     """The run's own settings, where what is asked for now does not contradict them; the budget may change."""
-    asked = config.build({"budget": stored.budget, "task": stored.task, "kind": stored.kind} | tree)
+    asked = configuration.build({"budget": stored.budget, "task": stored.task, "kind": stored.kind} | tree)
     if asked.task != stored.task:
         raise UserError(f"{folder} is a run of another task", expected=stored.task, got=asked.task)
     if asked.kind != stored.kind:
         raise UserError(f"{folder} is a run of another model", expected=stored.kind, got=asked.kind)
+    places = TASKS[stored.task].places
+    moving = {*places, *(name for others in places.values() for name in others)}
     for name in ("data", "model", "train"):
         old, new = getattr(stored, name), getattr(asked, name)
         for key, value in new:
-            decides = key in new.model_fields_set and key not in PLACES and key != "fingerprint"
+            decides = key in new.model_fields_set and key not in moving and key != "fingerprint"
             if decides and value != getattr(old, key):
                 raise UserError(
                     f"{folder} was made with another {key}",
@@ -170,7 +168,7 @@ def _agreed(stored: Settings, tree: dict[str, Any], folder: Path) -> Settings:
                     remedy="leave it out to --resume, or train a new run",
                 )
     # The same data may lie in another place now, and in one file instead of two: the fingerprint knows it.
-    again = {key for first in SECOND if first in asked.data.model_fields_set for key in (first, SECOND[first])}
+    again = {key for first in places if first in asked.data.model_fields_set for key in (first, *places[first])}
     moved = {key: value for key, value in asked.data if key in again}
     return stored.model_copy(
         update={

@@ -1,13 +1,11 @@
-"""How a translation is printed: as text, as a line of n-best lists, as JSON; and which lines stay empty, and why."""
+"""How a translation is printed: as text, as a line of n-best lists, as JSON."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from elman.cli.alignment import alignment_lines
-from elman.cli.console import say
-from elman.errors import UserError
+from elman.tasks.translation.alignment import alignment_lines
 
 if TYPE_CHECKING:
     from elman.decode.translate import Candidate, Translation
@@ -15,7 +13,6 @@ if TYPE_CHECKING:
 # Of a text in a line of fields between bars: what could be taken for a bar, for a line's end or for an escape.
 ESCAPES = str.maketrans({"\\": r"\\", "|": r"\|", "\n": r"\n", "\r": r"\r"})
 ESCAPES |= {ord(end): f"\\u{ord(end):04x}" for end in "\v\f\x1c\x1d\x1e\x85\u2028\u2029"}  # for str.splitlines
-NAMED = 10  # lines that stay empty; of further ones, their number
 
 
 def lines(translation: Translation, nbest: int) -> Iterator[str]:
@@ -68,31 +65,3 @@ def _candidate(candidate: Candidate) -> dict[str, Any]:
     if candidate.alignment is not None:
         record["alignment"] = [[round(weight, 4) for weight in row] for row in candidate.alignment]
     return record
-
-
-class Refused:
-    """The lines that were not translated: the first few, and how many there are."""
-
-    def __init__(self) -> None:
-        self.first: list[tuple[int, str]] = []
-        self.count = self.seen = 0
-
-    def note(self, translation: Translation) -> None:
-        """Take one more line in."""
-        self.seen += 1
-        if translation.error:
-            self.count += 1
-            if len(self.first) < NAMED:
-                self.first.append((translation.number, translation.error))
-
-    def tell(self) -> None:
-        """Name them to a person."""
-        for number, error in self.first:
-            say(f"line {number}: {error}")
-        if self.count > len(self.first):
-            say(f"and {self.count - len(self.first):,} more")
-
-    def check(self) -> None:
-        """Errors: `UserError` where there is one."""
-        if self.count:
-            raise UserError(f"{self.count:,} of {self.seen:,} lines could not be translated and stay empty")

@@ -1,0 +1,187 @@
+"""Language modelling: a model that learns to go on with a text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from elman.errors import UserError
+from elman.tasks.language_modelling.settings import EvaluationOptions, TextSettings, TextTraining, WritingOptions
+from elman.tasks.task import Choice, Evaluation, Progress, Say, Sources, Task, Trained, Writing, fitting_tokenizer
+from elman.train.settings import LSTMSettings, RecurrentSettings, Section, TransformerSettings
+
+if TYPE_CHECKING:
+    from elman.data.corpus import Corpus
+    from elman.inspection import Look, Subject
+    from elman.models import LanguageModel
+    from elman.tasks.configuration import Settings
+    from elman.tasks.language_modelling.objective import NextToken
+    from elman.tasks.task import Floats
+
+
+class LanguageModelling(Task):
+    """The next token of a text, from all before it."""
+
+    name = "language-modelling"
+    title = "a language model"
+    data = TextSettings
+    models: ClassVar[Mapping[str, type[Section]]] = {
+        "lstm": LSTMSettings,
+        **dict.fromkeys(("gru", "elman"), RecurrentSettings),
+        "transformer": TransformerSettings,
+    }
+    train = TextTraining
+    options: ClassVar[Mapping[str, type[Section]]] = {"evaluate": EvaluationOptions, "generate": WritingOptions}
+    codec_names = ("tokenizer",)
+
+    def recognises(self, data: Sources, valid: Sources) -> bool:
+        """Any text; what looks like something else is refused."""
+        from elman.data.recognition import check_text
+
+        self.files(data, valid)
+        for place in (*data, *valid):
+            check_text(place)
+        return True
+
+    def files(self, data: Sources, valid: Sources) -> dict[str, Any]:
+        """One text, and perhaps another to validate on."""
+        for what, given in (("DATA", data), ("--valid", valid)):
+            if len(given) > 1:
+                got = "two files" if len(given) == 2 else f"{len(given)} files"
+                raise UserError(what, expected="one text", got=got, remedy="--task translation", exit_code=2)
+        return {"source": data[0], "valid": valid[0] if valid else None}
+
+    def check(self, settings: Settings) -> None:
+        """See that the texts are there."""
+        from elman.data.sources import open_source
+
+        for source in (settings.data.source, settings.data.valid):
+            if source is not None:
+                open_source(source)
+
+    def corpus(self, settings: Settings, cache: Path, say: Say, progress: Progress | None) -> Corpus:
+        """Texts as tokens."""
+        from elman.data.corpus import prepare
+
+        data = settings.data
+        made = prepare(
+            data.source,
+            cache,
+            valid=data.valid,
+            tokenizer=data.tokenizer,
+            max_vocab=data.vocab_size,
+            min_count=data.min_count,
+            expect=data.fingerprint or None,
+            progress=progress,
+        )
+        if made.skipped:
+            say(f"{made.skipped} files are not UTF-8 text and were skipped")
+        for name, part in (("training", made.train), ("validation", made.valid)):
+            if len(part) < 2:
+                raise UserError(
+                    f"the {name} part of {data.source} is too short",
+                    expected="at least 2 tokens",
+                    got=len(part),
+                    remedy="give more text",
+                )
+        if isinstance(settings.model, TransformerSettings) and settings.model.window is None:
+            say("warning: without a window the memory grows by an entry a step, to the epoch's end (--set window=256)")
+        return made
+
+    def describe(self, corpus: Corpus) -> str:
+        """How many tokens."""
+        return (
+            f"{len(corpus.train):,} training and {len(corpus.valid):,} validation tokens, "
+            f"{corpus.tokenizer.vocab_size:,} different"
+        )
+
+    def choose(self, settings: Settings, corpus: Corpus) -> Choice:
+        """Sizes that fit the budget."""
+        from elman.tasks.language_modelling import sizing
+
+        return sizing.choose(settings, len(corpus.train), corpus.tokenizer.vocab_size)
+
+    def model_config(self, settings: Settings, corpus: Corpus) -> dict[str, Any]:
+        """What `models.build` makes the model from."""
+        from elman.tasks.language_modelling import sizing
+
+        return sizing.model_config(settings, corpus.tokenizer.vocab_size)
+
+    def build(self, config: Mapping[str, Any]) -> LanguageModel:
+        """The language model."""
+        from elman.models import build
+
+        return build(config)
+
+    def objective(self, settings: Settings, corpus: Corpus) -> NextToken:
+        """The next token, in lanes."""
+        from elman.tasks.language_modelling.objective import next_token
+
+        return next_token(settings.train, corpus)
+
+    def codecs(self, corpus: Corpus) -> Mapping[str, Any]:
+        """The tokenizer."""
+        return {"tokenizer": corpus.tokenizer}
+
+    def read_codecs(self, folder: Path, model: Any) -> Mapping[str, Any]:
+        """The tokenizer."""
+        return {"tokenizer": fitting_tokenizer(folder / "tokenizer.json", model.vocab_size)}
+
+    def usage(self, folder: Path) -> str:
+        """In Python and on the command line."""
+        return f"""    import elman
+    run = elman.load("{folder}")
+    logits, state = run.model(tokens, state)      # tokens (B, T); state=None is a fresh memory
+
+    elman generate {folder} "..."
+    elman evaluate {folder} TEXT
+"""
+
+    def evaluate(
+        self, run: Trained, data: Sources, options: EvaluationOptions, say: Say, progress: Progress
+    ) -> Evaluation:
+        """The loss in nats a token, the perplexity, and bits a character."""
+        from elman.tasks.language_modelling.evaluation import evaluate_text
+
+        return evaluate_text(run, self.files(data, ())["source"], options)
+
+    def generate(self, run: Trained, prompt: str, options: WritingOptions, state: Any = None) -> Writing:
+        """Token by token; a text ends with its document."""
+        from elman.tasks.language_modelling.writing import write
+
+        return write(run, prompt, options, state)
+
+    @property
+    def looks(self) -> Mapping[str, Look]:
+        """Gradients, gates, states, attention, truncation, and what clipping did."""
+        from elman.inspection import LOOKS
+
+        return LOOKS
+
+    def observe(self, run: Trained, data: Sources) -> Subject:
+        """The model and a text."""
+        from elman.tasks.language_modelling.subject import open_subject
+
+        return open_subject(run, self.files(data, ())["source"] if data else None)
+
+    def block_losses(self, model: LanguageModel, corpus: Corpus) -> tuple[Floats, Floats]:
+        """In blocks of one window of the text."""
+        from elman.tasks.language_modelling.losses import block_losses
+
+        return block_losses(model, corpus.valid, corpus.tokenizer.eod)
+
+    def training_targets(self, corpus: Corpus) -> int:
+        """The tokens of the training part."""
+        return len(corpus.train)
+
+    def batch_targets(self, settings: Settings) -> int:
+        """Every lane's stretch, and as many as are accumulated."""
+        train = settings.train
+        return int(train.lanes * train.k1 * train.accumulate)
+
+    def operations(self, settings: Settings, corpus: Corpus) -> float:
+        """Two forward and four backward for each weight that a token uses."""
+        from elman.tasks.language_modelling import sizing
+
+        return sizing.operations(settings, corpus.tokenizer.vocab_size)

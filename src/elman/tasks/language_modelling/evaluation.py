@@ -1,0 +1,39 @@
+"""What a language model is worth on a text that a person names."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from elman.data.corpus import encode_file
+from elman.errors import UserError
+from elman.metrics.words import words
+from elman.tasks.language_modelling.losses import BURN_IN
+from elman.tasks.language_modelling.objective import evaluate
+from elman.tasks.language_modelling.settings import EvaluationOptions
+from elman.tasks.task import Evaluation, Trained
+
+
+def evaluate_text(run: Trained, data: str, options: EvaluationOptions) -> Evaluation:
+    """Predict every token but the first.
+
+    Raises:
+        UserError: no such text, or fewer than 2 tokens.
+    """
+    lanes, tokenizer = options.lanes, run.tokenizer
+    with tempfile.TemporaryDirectory(prefix="elman-") as cache:
+        tokens = encode_file(data, tokenizer, Path(cache))
+        if len(tokens) < 2:
+            raise UserError(f"{data} is too short to evaluate", expected="at least 2 tokens", got=len(tokens))
+        metrics = evaluate(run.model, tokens, tokenizer.eod, lanes=lanes)
+    unknown = f", {tokens.unknown:,} of them unknown to the model" if tokens.unknown else ""
+    exact = lanes is None or lanes == 1
+    about = "" if exact else f", approximately: {lanes} lanes, each after a run-up of {BURN_IN} tokens"
+    report = {**metrics, "exact": exact, "lanes": lanes, "run_up": None if exact else BURN_IN}
+    lines = [
+        ("loss", f"{words(metrics['loss'])} nats a token{about}"),
+        ("perplexity", words(metrics["perplexity"], 3)),
+        ("bits per character", words(metrics["bits_per_character"])),
+        ("tokens", f"{metrics['tokens']:,.0f}{unknown}"),
+    ]
+    return Evaluation({**report, "unknown": tokens.unknown}, lines)

@@ -1,0 +1,77 @@
+"""What the microscope sees of a language model: the model, the same before it learnt anything, and a text."""
+
+from __future__ import annotations
+
+import tempfile
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from elman.data.corpus import encode_file, prepare
+from elman.data.tokenfile import TokenFile, open_tokens
+from elman.data.tokenizers import Tokenizer
+from elman.errors import UserError
+from elman.inspection.subject import LEAST_STEPS, Subject
+from elman.inspection.untrained import untrained
+from elman.models import build
+from elman.tasks.configuration import Settings
+from elman.tasks.task import Trained
+
+MOST_TOKENS = 1 << 20  # of a text are looked at
+MOST_UNKNOWN = 0.5  # of a text's tokens
+
+
+def open_subject(run: Trained, data: str | None) -> Subject:
+    """A run's model with a text: `data`, or else the text that the run was validated on.
+
+    Raises:
+        UserError: no such text, or one that does not fit the run.
+    """
+    settings = run.settings
+    train = None if settings is None else settings.train
+    with tempfile.TemporaryDirectory(prefix="elman-") as cache:
+        if data is not None:
+            file, text, source = encode_file(data, run.tokenizer, Path(cache)), data, data
+        else:
+            file, text, source = _validation(run, settings, Path(cache))
+        tokens = np.array(np.asarray(file)[:MOST_TOKENS], np.int64)
+    _check_fit(tokens, run.tokenizer, text)
+    name = text.replace(source, Path(source).name)
+    fresh_name, fresh = untrained(partial(build, run.model.config), train)
+    return Subject(run.path, run.model, run.tokenizer, train, fresh, fresh_name, tokens, text, name)
+
+
+def _validation(run: Trained, settings: Settings | None, cache: Path) -> tuple[TokenFile, str, str]:
+    """The tokens that the run was validated on, from its cache or made again; what they are; and their source."""
+    if settings is None:
+        raise UserError(f"{run.path} does not say what it was trained on", remedy="give a text: elman inspect RUN DATA")
+    data = settings.data
+    source = data.valid or data.source
+    text = data.valid or f"the validation part of {source}"
+    kept = open_tokens(run.path / "cache" / "valid.bin")
+    if kept is not None and kept.tokenizer == run.tokenizer.fingerprint:
+        return kept, text, source
+    try:
+        corpus = prepare(data.source, cache, valid=data.valid, tokenizer=run.tokenizer, expect=data.fingerprint or None)
+    except UserError as error:
+        raise UserError(
+            f"the text of the run is gone ({error})", remedy="give another one: elman inspect RUN DATA", exit_code=1
+        ) from error
+    return corpus.valid, text, source
+
+
+def _check_fit(tokens: npt.NDArray[np.int64], tokenizer: Tokenizer, text: str) -> None:
+    unknown = 0.0 if tokenizer.unk is None or not len(tokens) else float((tokens == tokenizer.unk).mean())
+    if unknown > MOST_UNKNOWN:
+        raise UserError(
+            f"{text} does not fit the run",
+            expected="text in the tokens it was trained on",
+            got=f"{unknown:.0%} that it does not know",
+            remedy="give a text of the same kind",
+        )
+    if len(tokens) < LEAST_STEPS + 1:
+        raise UserError(
+            f"{text} is too short to look at", expected=f"at least {LEAST_STEPS + 1} tokens", got=len(tokens)
+        )

@@ -1,0 +1,85 @@
+"""A text that a language model writes, a piece at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from elman.data.tokenizers import StreamDecoder
+from elman.decode.generation import generate
+from elman.decode.sampling import sample
+from elman.errors import UserError
+from elman.state import State
+from elman.tasks.language_modelling.settings import WritingOptions
+from elman.tasks.task import Piece, Trained, Writing
+
+
+class Written(NamedTuple):
+    """The memory of a text in writing: of all tokens but the last, and the last, which is read before what follows."""
+
+    memory: State
+    last: Tensor  # (1, 1)
+
+
+def write(run: Trained, prompt: str, options: WritingOptions, state: State | None) -> Writing:
+    """Go on with a prompt, after all that `state` has read (None: nothing), until the options or the document end it.
+
+    A document begins with `<eod>`; where there are no documents, an empty prompt begins with a new line.
+
+    Raises:
+        UserError: neither a prompt nor a state that a text ended with: there is nothing to go on from.
+    """
+    tokenizer = run.tokenizer
+    ids = [int(token) for token in tokenizer.encode(prompt)]
+    if isinstance(state, Written):
+        begin, state = [int(state.last), *ids], state.memory
+    elif state is not None:
+        begin = ids
+        if not begin:
+            raise UserError("prompt", expected="a text, or the state that `generate` returned", got="neither")
+    else:
+        begin = ids if ids and tokenizer.eod is None else [tokenizer.start, *ids]
+    random = torch.Generator()
+    seed = random.seed() % 2**31 if options.seed is None else options.seed
+    random.manual_seed(seed)
+    return Writing(len(ids), tokenizer.count_unknown(ids), seed, Text(run, begin, ids, options, random, state))
+
+
+class Text:
+    """The pieces of a text; `state` is the memory after those that were taken, None before the first."""
+
+    def __init__(
+        self,
+        run: Trained,
+        begin: list[int],
+        prompt: list[int],
+        options: WritingOptions,
+        random: torch.Generator,
+        memory: State | None,
+    ) -> None:
+        self.run, self.begin, self.prompt, self.options = run, begin, prompt, options
+        self.random, self.memory = random, memory
+        self.state: Written | None = None
+
+    def __iter__(self) -> Iterator[Piece]:
+        """The pieces, the last of which belongs to no token: the rest of a character that was left unfinished."""
+        tokenizer, o = self.run.tokenizer, self.options
+        choose = partial(
+            sample, temperature=o.temperature, top_k=o.top_k, top_p=o.top_p, min_p=o.min_p, generator=self.random
+        )
+        decoder = StreamDecoder(tokenizer)
+        for token in self.prompt:
+            decoder.push(token)
+        banned = [] if tokenizer.unk is None else [tokenizer.unk]
+        stream = generate(self.run.model, self.begin, choose, state=self.memory, banned=banned)
+        for _, (token, log_probability, memory) in zip(range(o.tokens), stream, strict=False):
+            self.state = Written(memory, torch.tensor([[token]]))
+            ended = token == tokenizer.eod
+            yield Piece("" if ended else decoder.push(token), tokenizer.symbol(token), log_probability)
+            if ended:
+                break
+        yield Piece(decoder.finish(), None, 0.0)

@@ -1,0 +1,69 @@
+"""The pairs of a training as tokens, and the tokenizer that suits them where a person left that open."""
+
+from __future__ import annotations
+
+from itertools import islice
+from pathlib import Path
+
+from elman.data import parallel
+from elman.data.endless import EndlessPairs
+from elman.data.pairs import open_pairs
+from elman.data.parallel import ParallelCorpus
+from elman.tasks.configuration import Settings
+from elman.tasks.task import Progress, Say
+from elman.tasks.translation import files_of, validation_of
+from elman.tasks.translation.settings import PairSettings
+
+SHORT = 48  # characters of a mean target: up to here, characters are the tokens, and byte pairs beyond
+BYTE_PAIRS = 1024, 8192  # a vocabulary has so many at least and at most
+PAIRS_A_TOKEN = 8
+PEEK = 1000  # pairs that are looked at to tell
+
+
+def read(settings: Settings, cache: Path, say: Say, progress: Progress | None) -> ParallelCorpus:
+    """Pairs as tokens."""
+    data, train = settings.data, settings.train
+    kind = tokenizer(data)
+    made = parallel.prepare(
+        files_of(data),
+        cache,
+        valid=validation_of(data) or None,
+        tokenizer=kind,
+        joint=data.joint,
+        max_vocab=data.vocab_size or vocabulary_size(data, kind),
+        min_count=data.min_count,
+        max_length=data.max_length,
+        epoch_pairs=train.epoch_pairs,
+        seed=train.seed,
+        expect=data.fingerprint or None,
+        progress=progress,
+    )
+    left_out = made.skipped
+    if left_out.empty:
+        say(f"{left_out.empty:,} pairs with an empty side are left out (the first: {left_out.first_empty})")
+    if left_out.too_long:
+        say(f"{left_out.too_long:,} training pairs of more than {data.max_length} tokens are left out (max_length)")
+    return made
+
+
+def tokenizer(data: PairSettings) -> str:
+    """The kind of tokenizer: characters for short targets, byte pairs for sentences, where none is asked for."""
+    if data.tokenizer != "auto":
+        return data.tokenizer
+    source = open_pairs(files_of(data))
+    if isinstance(source, EndlessPairs):
+        return "char"
+    lengths = [len(pair.target) for pair in islice(source.pairs(), PEEK)]
+    return "char" if sum(lengths) <= SHORT * len(lengths) else "bpe"
+
+
+def vocabulary_size(data: PairSettings, kind: str) -> int | None:
+    """At most so many byte pairs: a token for every few pairs of sentences, so that each is seen often enough."""
+    if kind != "bpe":
+        return None
+    least, most = BYTE_PAIRS
+    source = open_pairs(files_of(data))
+    if isinstance(source, EndlessPairs):
+        return most
+    pairs = sum(1 for _ in islice(source.pairs(), most * PAIRS_A_TOKEN))
+    return min(max(pairs // PAIRS_A_TOKEN, least), most)

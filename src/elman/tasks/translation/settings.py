@@ -1,0 +1,93 @@
+"""The settings of translation: its data, its training, and the options of the commands that use its runs."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from elman.train.settings import Optimization, Section
+
+
+class PairSettings(Section):
+    """What is read as pairs of a source and a target, and in which units."""
+
+    source: str = ""  # files of pairs, of sources, or a named source
+    target: str | None = None  # the file of targets, line by line, where `source` is one of sources
+    valid: str | None = None
+    valid_target: str | None = None
+    tokenizer: Literal["auto", "char", "byte", "word", "bpe"] = "auto"
+    joint: bool = True  # one vocabulary for both sides
+    vocab_size: int | None = Field(None, ge=2)  # at most; None: the tokenizer's own
+    min_count: int = Field(1, ge=1)
+    max_length: int = Field(512, ge=1)  # tokens: longer pairs are left out of the training
+    fingerprint: str = ""
+
+
+class PairTraining(Optimization):
+    """How an encoder-decoder is trained."""
+
+    batch_tokens: int = Field(4096, ge=1)  # of the longer side of a batch, padding included
+    epoch_pairs: int = Field(50_000, ge=1, le=10**7)  # of an endless source: what is called an epoch
+    label_smoothing: float = Field(0.1, ge=0, lt=1)
+    scheduled_sampling: float = Field(0.0, ge=0, le=1)  # at the end: how often a step reads the model's own last token
+    metric: Literal["loss", "bleu", "chrf", "exact_match", "accuracy"] = "loss"  # which weights are best
+    validation_sentences: int = Field(500, ge=0, le=10**6)  # are translated for the scores among the metrics
+
+    @model_validator(mode="after")
+    def _measured(self) -> PairTraining:
+        if self.metric in ("bleu", "chrf", "exact_match") and not self.validation_sentences:
+            raise ValueError(f"metric: expected validation_sentences above 0 for {self.metric}, got 0")
+        return self
+
+
+class Decoding(Section):
+    """How translations are decoded, by search."""
+
+    beam: int = Field(5, ge=1, le=1000, description="Hypotheses kept a step; 1 is greedy search.")
+    length_penalty: float = Field(0.6, ge=0, le=10, description="Above 0 longer, 0 the most probable.")
+    batch: int = Field(64, ge=1, le=1 << 16, description="Sentences decoded together.")
+
+
+SEARCHING = ("beam", "length_penalty", "coverage_penalty")
+DRAWING = ("temperature", "top_k", "top_p", "min_p", "seed")
+
+
+class PredictionOptions(Decoding):
+    """How lines are translated, by search or by drawing at random."""
+
+    nbest: int = Field(1, ge=1, le=1000, description="Translations of each line, or samples.")
+    coverage_penalty: float = Field(0.0, ge=0, le=1000, description="Above 0 passes over less of the source.")
+    sample: bool = Field(False, description="Draw at random instead of searching.")
+    temperature: float = Field(1.0, ge=0, description="Above 1 bolder, below 1 safer.")
+    top_k: int | None = Field(None, ge=1, description="Only the K most probable tokens.")
+    top_p: float | None = Field(None, ge=0, le=1, description="Only the fewest tokens that hold P of the probability.")
+    min_p: float | None = Field(None, ge=0, le=1, description="Only tokens P times as probable as the best.")
+    seed: int | None = Field(None, ge=0, lt=2**63, description="For the same samples again.")
+    prefix: str = Field("", description="What every translation begins with.")
+    min_length: int = Field(0, ge=0, le=100_000, description="The fewest tokens of a translation.")
+    max_length: int | None = Field(
+        None,
+        ge=0,
+        le=100_000,
+        description="The most tokens of a translation; default three times the source, and 30.",
+    )
+    block_ngrams: int | None = Field(None, ge=1, description="Write no N tokens twice.")
+    max_source: int = Field(1000, ge=1, description="The most tokens of a line.")
+    alignments: bool = Field(False, description="Show what each token attended to.")
+
+    @model_validator(mode="after")
+    def _fit_each_other(self) -> PredictionOptions:
+        for name in (*SEARCHING, *DRAWING):
+            if name in self.model_fields_set and self.sample != (name in DRAWING):
+                option = f"--{name.replace('_', '-')}"
+                refusal = (
+                    "not for --sample; leave one of them out" if self.sample else "for --sample; give --sample too"
+                )
+                raise ValueError(f"{option} is {refusal}")
+        if not self.sample and self.nbest > self.beam:
+            expected = f"expected at most the beam's {self.beam}"
+            raise ValueError(f"--nbest: {expected}, got {self.nbest}; give --beam {self.nbest} too")
+        if self.max_length is not None and self.max_length < self.min_length:
+            raise ValueError(f"--max-length: expected at least --min-length {self.min_length}, got {self.max_length}")
+        return self

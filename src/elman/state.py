@@ -40,17 +40,21 @@ def map_state(function: Callable[..., Tensor], state: State, *others: State) -> 
     >>> map_state(torch.sub, (h, c), (c, h))[0][0]
     tensor([0., 0., 0.])
     """
-    return _map(function, (state, *others), None)
+    if others:
+        return _map_together(function, (state, *others), None)
+    if isinstance(state, Tensor):
+        return function(state)
+    return _like(state, [map_state(function, child) for child in state])
 
 
-def _map(function: Callable[..., Tensor], states: Sequence[State], side: Side | None) -> State:
+def _map_together(function: Callable[..., Tensor], states: Sequence[State], side: Side | None) -> State:
     first = states[0]
     if isinstance(first, Tensor):
         return function(*(_pad(cast(Sequence[Tensor], states), side) if side else states))
     sides = getattr(first, "padding", {})
     names = getattr(first, "_fields", (None,) * len(first))
     places = zip(names, *states, strict=True)
-    return _like(first, [_map(function, parts, sides.get(name, side)) for name, *parts in places])
+    return _like(first, [_map_together(function, parts, sides.get(name, side)) for name, *parts in places])
 
 
 def _pad(tensors: Sequence[Tensor], side: Side) -> list[Tensor]:

@@ -1,4 +1,7 @@
-"""The two calls of which all decoding is made: read what is there, then read one token after another."""
+"""The two calls of which all decoding is made: read what is there, then read one token after another.
+
+They keep gradients as every call of a model does: decode with a model in eval mode, within `torch.inference_mode()`.
+"""
 
 from __future__ import annotations
 
@@ -16,14 +19,13 @@ from elman.state import State
 WINDOW = 512  # tokens read at a time, so that a long prompt needs no more memory than a short one
 
 
-@torch.no_grad()
 def prefill(
     model: LanguageModel | EncoderDecoder, tokens: Integers, state: State | None = None, lengths: Integers | None = None
 ) -> tuple[Tensor, State]:
     """Read tokens (B, T): the logits (B, V) after the last real step of each row, and the state after it.
 
     Args:
-        model: in eval mode.
+        model: a language model or an encoder-decoder.
         tokens: at least one for each row. A target, and a text that has documents, begins with `<eod>`.
         state: what the rows have read before; None is a fresh memory. An encoder-decoder needs one: that of
             `model.encode(source, lengths)`.
@@ -50,8 +52,7 @@ def prefill(
     return reader.output(last), state  # type: ignore[return-value]
 
 
-@torch.no_grad()
 def step(model: LanguageModel | EncoderDecoder, tokens: Integers, state: State) -> tuple[Tensor, State]:
-    """Read one more token of each row, tokens (B,): the logits (B, V) after it, and the state. The model is in eval."""
+    """Read one more token of each row, tokens (B,): the logits (B, V) after it, and the state after it."""
     hidden, state = model.read(as_tokens(tokens, model, dims=1)[:, None], state)  # (B, 1, H)
     return model.output(hidden[:, -1]), state

@@ -16,7 +16,7 @@ SOURCE = Path(elman.__file__).parent
 FILES = sorted(SOURCE.rglob("*.py"))
 
 # A part may import itself and what is named beside it, and nothing else of elman.
-GROUND = {"errors", "synonyms", "state", "atomic", "reading", "strict_json"}
+GROUND = {"errors", "synonyms", "state", "atomic", "reading", "strict_json", "settings"}
 BELOW: dict[str, set[str]] = {
     "synonyms": set(),
     "errors": {"synonyms"},
@@ -25,6 +25,7 @@ BELOW: dict[str, set[str]] = {
     "reading": {"errors"},
     "locking": set(),
     "strict_json": set(),
+    "settings": {"errors"},
     "kernels": GROUND,
     "nn": GROUND | {"kernels"},
     "models": GROUND | {"kernels", "nn", "environment"},
@@ -33,7 +34,7 @@ BELOW: dict[str, set[str]] = {
     "metrics": GROUND,
     "decode": GROUND | {"kernels", "nn", "models", "data"},
     "environment": GROUND | {"kernels"},
-    "bench": GROUND | {"kernels", "nn", "environment"},
+    "bench": GROUND | {"kernels", "nn", "environment", "report"},
     "runs": GROUND | {"kernels", "nn", "models", "data", "tasks"},
     "run_folders": {"errors", "atomic", "locking"},
     "lens": GROUND | {"kernels", "nn", "models", "train"},

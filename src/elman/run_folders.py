@@ -15,7 +15,7 @@ FILES = ("config.yaml", "env.json", "metrics.jsonl", "timing.jsonl", "load.jsonl
 FOLDERS = {  # and the names of the files in them
     "model": ("config.json", "model.safetensors", "README.md", "*tokenizer.json"),
     "checkpoints": ("step-*.safetensors",),
-    "cache": ("*.bin", "*.json", "valid.jsonl"),
+    "cache": ("*.bin", "*.json", "valid.jsonl"),  # the last one is of earlier builds
 }
 LOCK = ".lock"
 PREPARED = {LOCK, "cache", "env.json", "model"}  # what a run that was killed before its first step leaves

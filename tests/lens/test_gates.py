@@ -114,9 +114,9 @@ def test_what_cannot_be_visited() -> None:
     linear = nn.Linear(2, 2)
     with pytest.raises(UserError, match="no recurrent layer"):
         visit_layers(linear, lambda: linear(torch.zeros(1, 2)))
-    both = elman.nn.GRU(2, 2, bidirectional=True)
-    with pytest.raises(UserError, match="one direction"):
-        visit_layers(both, lambda: both(torch.zeros(3, 1, 2)))
+    layer = nn.GRU(2, 2)
+    with pytest.raises(UserError, match=r"batches of one size, each time that `read` calls it, got sizes \[1, 2\]"):
+        visit_layers(layer, lambda: [layer(torch.zeros(3, B, 2)) for B in (1, 2)])
 
 
 def test_elmans_network_has_no_gates(make: Make) -> None:

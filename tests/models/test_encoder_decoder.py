@@ -182,12 +182,15 @@ def test_the_transformer_is_torchs():
 @pytest.mark.parametrize(
     ("config", "told"),
     [
-        ({"model": "gru", "attention": "loud"}, "attention: expected none or additive or dot or general, got 'loud'"),
+        (
+            {"model": "gru", "attention": "loud"},
+            "attention: expected 'none', 'additive', 'dot' or 'general', got 'loud'",
+        ),
         ({"model": "gru", "attention": "none", "input_feeding": True}, "nothing to feed without attention"),
         ({"model": "gru", "hidden_size": 7}, "hidden_size: expected an even size for two directions, got 7"),
         ({"model": "gru", "joint": True}, "joint embeddings: expected one vocabulary"),
         ({"model": "transformer", "num_heads": 3}, "num_heads: expected a divisor of hidden_size 8, got 3"),
-        ({"model": "transformer", "norm": "mid"}, "norm: expected pre or post, got 'mid'"),
+        ({"model": "transformer", "norm": "mid"}, "norm: expected 'pre' or 'post', got 'mid'"),
         ({"model": "lstn"}, "did you mean 'lstm'?"),
     ],
 )

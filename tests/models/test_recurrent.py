@@ -119,9 +119,9 @@ def test_recomputation_is_that_of_every_layer_and_changes_no_gradient(cell):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"num_layers": 0}, "num_layers: expected at least 1, got 0"),
-        ({"dropout_hidden": 1.0}, "dropout_hidden: expected a probability"),
-        ({"zoneout": 1.0}, "zoneout: expected a probability"),
+        ({"num_layers": 0}, "num_layers: expected greater than or equal to 1, got 0"),
+        ({"dropout_hidden": 1.0}, "dropout_hidden: expected less than 1, got 1.0"),
+        ({"zoneout": 1.0}, "zoneout: expected less than 1, got 1.0"),
     ],
 )
 def test_arguments_that_cannot_be(arguments, message):

@@ -84,8 +84,7 @@ def run_folder(ctx: typer.Context, incomplete: str) -> list[str]:
 
 def data(ctx: typer.Context, incomplete: str) -> list[str]:
     """Completes a named source or a file. Where no source begins so, the shell completes files better by itself."""
-    from elman.data.endless import NAMED_PAIRS
-    from elman.data.sources import NAMED
+    from elman.data.sources import NAMED, NAMED_PAIRS
 
     named = [name for name in [*NAMED, *NAMED_PAIRS] if name.startswith(incomplete)]
     files = sorted(_begun(incomplete, "*")) if named else []

@@ -83,10 +83,11 @@ def read_gates(visit: LayerVisit) -> LayerGates:
         raise UserError(
             f"{visit.name} has no gates", expected="an LSTM or a GRU", got=visit.cell, remedy="look at its gradients"
         )
-    values = GATES[visit.cell](visit.inputs, visit.before, visit.weights)  # (T, B, H) each
+    gates = GATES[visit.cell](visit.inputs, visit.before, visit.weights)  # (T, B, H) each
+    values = {name: gate[visit.real] for name, gate in gates.items()}  # (K, H) each
     keep = values[KEEPING[visit.cell]].double()
     tiny = torch.finfo(torch.float32).tiny
-    time_scale = -1 / keep.clamp(min=tiny, max=1 - 1e-7).log().flatten(0, 1).mean(0)  # (H,)
+    time_scale = -1 / keep.clamp(min=tiny, max=1 - 1e-7).log().mean(0)  # (H,)
     return LayerGates(
         visit.name,
         visit.cell,
@@ -98,4 +99,4 @@ def read_gates(visit: LayerVisit) -> LayerGates:
 
 
 def _mean(gate: Tensor) -> Floats:
-    return gate.double().flatten(0, 1).mean(0).cpu().numpy()
+    return gate.double().mean(0).cpu().numpy()

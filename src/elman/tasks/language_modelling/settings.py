@@ -6,7 +6,8 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from elman.train.settings import Optimization, Section
+from elman.settings import Section
+from elman.train.settings import Optimization
 
 
 class TextSettings(Section):
@@ -46,7 +47,6 @@ class EvaluationOptions(Section):
     lanes: int | None = Field(
         None,
         ge=1,
-        le=1 << 20,
         description="An approximation: a text is read in N parts side by side, each after a run-up of 256 tokens, and "
         "what lies further back is not known to it. 1, and the default, are exact: the memory is carried through the "
         "whole text.",

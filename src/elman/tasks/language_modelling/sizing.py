@@ -18,20 +18,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch.nn import functional as F
 
 from elman import environment, kernels
 from elman.models import build
+from elman.models.configuration import RecurrentSettings, TransformerSettings, resolve
 from elman.state import State, detach
 from elman.tasks import configuration
 from elman.tasks.capacity import check_memory
 from elman.tasks.configuration import Settings
 from elman.tasks.task import Choice, fill
 from elman.train import optimizers
-from elman.train.settings import RecurrentSettings, TransformerSettings
 
 Precision = Literal["float32", "bfloat16"]
 
@@ -115,10 +115,10 @@ def choose(asked: Settings, tokens: int, vocab_size: int) -> Choice:
 
 def parameters(settings: Settings) -> int:
     """Of the layers, without embedding and output."""
-    model = settings.model
+    model = resolve(settings.model)
     H, L = model.hidden_size, model.num_layers
     if isinstance(model, TransformerSettings):
-        return L * (4 * H * H + 2 * H * (model.feedforward_size or 4 * H))
+        return L * (4 * H * H + 2 * H * cast(int, model.feedforward_size))
     last = model.embedding_size if model.tied else H
     sizes = [model.embedding_size, *[H] * (L - 1), last]
     return sum(GATES[settings.kind] * H * (D + H) for D, H in pairwise(sizes))
@@ -144,7 +144,8 @@ def _of_size(model: RecurrentSettings | TransformerSettings, size: int, vocab_si
     model = fill(model, model, hidden_size=size)
     if isinstance(model, TransformerSettings):
         # What lies further back is reached through the layers: num_layers * (window - 1) steps.
-        return fill(model, model, num_heads=_heads(model.hidden_size), window=max(64, model.hidden_size // 2))
+        window = max(64, model.hidden_size // 2)
+        return fill(model, model, num_heads=_heads(model.hidden_size), window=window, tied=True)
     return fill(model, model, embedding_size=model.hidden_size if large else 64, tied=large)
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from itertools import islice
 from pathlib import Path
 
-from elman.data import parallel
+from elman.data import pair_corpus
 from elman.data.endless import EndlessPairs
+from elman.data.pair_corpus import ParallelCorpus
 from elman.data.pairs import open_pairs
-from elman.data.parallel import ParallelCorpus
 from elman.tasks.configuration import Settings
 from elman.tasks.task import Progress, Say
 from elman.tasks.translation import files_of, validation_of
@@ -24,7 +24,7 @@ def read(settings: Settings, cache: Path, say: Say, progress: Progress | None) -
     """Pairs as tokens."""
     data, train = settings.data, settings.train
     kind = tokenizer(data)
-    made = parallel.prepare(
+    made = pair_corpus.prepare(
         files_of(data),
         cache,
         valid=validation_of(data) or None,

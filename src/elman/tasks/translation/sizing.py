@@ -12,15 +12,15 @@ import torch
 from torch import nn
 
 from elman import environment
-from elman.data.encoding import FreshPairs
-from elman.data.parallel import ParallelCorpus
-from elman.data.sequences import PairPart
+from elman.data.batches import PairPart
+from elman.data.endless import FreshPairs
+from elman.data.pair_corpus import ParallelCorpus
 from elman.errors import UserError
+from elman.models.configuration import RecurrentTranslatorSettings
 from elman.tasks import configuration
 from elman.tasks.configuration import Settings
 from elman.tasks.language_modelling.sizing import LARGE_VOCABULARY
 from elman.tasks.task import Choice, fill
-from elman.train.settings import RecurrentTranslatorSettings
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Recipe:
     train: Mapping[str, Any] = field(default_factory=dict)
 
 
-RECURRENT = {"hidden_size": 256, "num_layers": 1, "dropout": 0.2}
+RECURRENT = {"hidden_size": 256, "num_layers": 1, "tied": True, "dropout": 0.2}
 MUON = {"optimizer": "muon", "muon_rate": 0.02}
 RECIPES = {
     "lstm": Recipe(4e-3, RECURRENT, MUON),

@@ -16,7 +16,7 @@ SOURCE = Path(elman.__file__).parent
 FILES = sorted(SOURCE.rglob("*.py"))
 
 # A part may import itself and what is named beside it, and nothing else of elman.
-GROUND = {"errors", "synonyms", "state", "atomic", "reading", "strict_json", "settings"}
+GROUND = {"errors", "synonyms", "state", "atomic", "reading", "strict_json", "settings", "cells"}
 BELOW: dict[str, set[str]] = {
     "synonyms": set(),
     "errors": {"synonyms"},
@@ -24,6 +24,7 @@ BELOW: dict[str, set[str]] = {
     "atomic": {"errors"},
     "reading": {"errors"},
     "locking": set(),
+    "cells": set(),
     "strict_json": set(),
     "settings": {"errors"},
     "kernels": GROUND,

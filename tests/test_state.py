@@ -20,6 +20,8 @@ LANGUAGE_MODELS: dict[str, dict[str, Any]] = {
     "elman": {"model": "elman"},
     "gru": {"model": "gru", "num_layers": 2, "zoneout": 0.2},
     "lstm": {"model": "lstm", "num_layers": 2},
+    "mingru": {"model": "mingru", "num_layers": 2},
+    "slstm": {"model": "slstm", "num_layers": 2},
     "rotary": {"model": "transformer", "num_heads": 2, "num_layers": 2},
     "sinusoidal": {"model": "transformer", "num_heads": 2, "num_layers": 1, "positions": "sinusoidal"},
     "window": {"model": "transformer", "num_heads": 2, "num_layers": 2, "window": 4},
@@ -30,6 +32,8 @@ TRANSLATORS: dict[str, dict[str, Any]] = {
     "additive": {"model": "elman", "attention": "additive"},
     "general": {"model": "gru", "attention": "general"},
     "input feeding": {"model": "lstm", "attention": "dot", "input_feeding": True},
+    "mingru pairs": {"model": "mingru", "attention": "general"},
+    "slstm pairs": {"model": "slstm"},
     "pre-norm": {"model": "transformer", "num_heads": 2, "encoder_layers": 1, "decoder_layers": 2},
     "learned": {"model": "transformer", "num_heads": 2, "norm": "post", "positions": "learned"},
 }

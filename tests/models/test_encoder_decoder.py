@@ -19,6 +19,8 @@ CONFIGS = {
     "dot": {"model": "elman", "attention": "dot", "bridge": "copy", "bidirectional": False},
     "general": {"model": "lstm", "attention": "general", "bridge": "none"},
     "input feeding": {"model": "lstm", "num_layers": 2, "input_feeding": True, "tied": True, "embedding_size": 6},
+    "mingru": {"model": "mingru", "num_layers": 2},
+    "slstm": {"model": "slstm", "bridge": "dense"},
     "joint": {"model": "gru", "joint": True, "source_vocab_size": TARGETS},
     "transformer": {"model": "transformer", "num_heads": 2, "encoder_layers": 1, "decoder_layers": 2},
     "post-norm": {"model": "transformer", "num_heads": 2, "norm": "post", "positions": "learned", "qk_norm": False},

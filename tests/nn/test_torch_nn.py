@@ -374,6 +374,14 @@ def test_refusals_say_what_to_do() -> None:
         torch.jit.trace(model, (x,))
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit.trace:DeprecationWarning")
+def test_a_cell_of_elmans_own_is_not_traced() -> None:
+    layer = elman.nn.layer_of("mingru")(3, 4)
+    assert layer.mode == "MINGRU"
+    with pytest.raises(UserError, match=r"torch.jit.trace: .* got a layer of mingru"):
+        torch.jit.trace(layer, (x,))
+
+
 class Resetting(nn.Module):
     def __init__(self, layer: elman.nn.LSTM) -> None:
         super().__init__()

@@ -7,19 +7,24 @@ import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
+from elman import cells
 from elman.bench import onnx_layer
 from elman.bench.timing import CLOCKS, Contestant, matmul_rate, medians
-from elman.nn import GRU, LSTM, Elman
+from elman.nn import layer_of
 
 Shape: TypeAlias = tuple[int, int, int]  # T, B, H; the size of the input is H
 
 # Ours, torch.nn's, and how many gates it has.
-CELLS = {"elman": (Elman, nn.RNN, 1), "gru": (GRU, nn.GRU, 3), "lstm": (LSTM, nn.LSTM, 4)}
+CELLS: dict[str, tuple[Any, Any, int]] = {
+    name: (layer_of(name), getattr(nn, cell.torch_layer), len(cell.rows))
+    for name, cell in cells.CELLS.items()
+    if cell.torch_layer
+}
 GRID: list[Shape] = [
     *((35, 20, 200), (35, 20, 650), (100, 32, 256), (128, 64, 512)),
     *((784, 32, 128), (50, 1, 128), (200, 128, 64)),

@@ -23,7 +23,7 @@ def _listed(help: str, words: Iterable[str], metavar: str = "A,B") -> Any:
 
 
 def command(
-    cells: Annotated[str, _listed("Of elman, gru, lstm.", completion.CELLS)] = "elman,gru,lstm",
+    cells: Annotated[str, _listed(f"Of {', '.join(completion.CELLS)}.", completion.CELLS)] = ",".join(completion.CELLS),
     shapes: Annotated[
         str, _listed("Of grid, step, and any T,B,H; the input's size is H.", completion.SHAPES)
     ] = "grid,step",

@@ -11,16 +11,18 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 import typer
 
+from elman import cells
+
 Completer = Callable[[typer.Context, str], list[str]]
 Words = Callable[[], Iterable[str]]
 
+CELLS = tuple(name for name, cell in cells.CELLS.items() if cell.torch_layer)  # of `elman bench`
 # Who knows these imports torch; a test holds them equal.
-CELLS = ("elman", "gru", "lstm")
 SHAPES = ("grid", "step")
 PASSES = ("inference", "training")
 DTYPES = ("float32", "bfloat16")
 CLOCKS = ("wall", "cpu")
-BACKENDS = ("native", "torch", "reference")
+BACKENDS = ("native", "torch", "scan", "reference")
 PARTS = ("gradients", "gates", "memory", "attention", "truncation", "clipping", "alignments", "source", "heads")
 EXPERIMENTS = (
     "powers", "vanishing", "exploding-and-clipping", "truncation", "elman-1990", "adding", "copying", "temporal-order",

@@ -15,7 +15,7 @@ from elman.environment import one_thread
 from elman.lab.drawing import bars, curves
 from elman.lab.experiment import Experiment, Findings, Setting
 from elman.lab.recurrent_net import CLASSICAL
-from elman.models.recurrent import CELLS
+from elman.nn import layer_of
 from elman.nn.transformer import TransformerLayer
 
 H, HEADS = 64, 4
@@ -27,7 +27,7 @@ def _run(setting: Setting) -> Findings:
     lengths = [64, 128, 256, 512, 1024] if setting.quick else [64, 128, 256, 512, 1024, 2048, 4096]
     transformer = TransformerLayer(H, HEADS, 4 * H, dropout=0.0, qk_norm=True)
     empty = torch.zeros(1, HEADS, 0, H // HEADS)
-    readers: dict[str, Callable[[Tensor], Any]] = {cell: CELLS[cell](H, H, batch_first=True) for cell in CLASSICAL}
+    readers: dict[str, Callable[[Tensor], Any]] = {cell: layer_of(cell)(H, H, batch_first=True) for cell in CLASSICAL}
     readers["transformer"] = lambda x: transformer(x, empty, empty, rotation=None, mask=None)
     seconds: dict[str, list[float]] = {name: [] for name in readers}
     for index, length in enumerate(lengths):

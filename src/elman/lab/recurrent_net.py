@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from elman.models.initialization import initialize_biases
-from elman.models.recurrent import CELLS
+from elman.nn import layer_of
 from elman.state import State
 
 CLASSICAL = ("elman", "gru", "lstm")  # the cells that the papers compare
@@ -30,7 +30,7 @@ class RecurrentNet(nn.Module):
     ) -> None:
         super().__init__()
         self.inputs, self.input_dropout, self.dropout = inputs, nn.Dropout(dropouts[0]), nn.Dropout(dropouts[2])
-        self.layer = CELLS[cell](inputs, hidden, batch_first=True, recurrent_dropout=dropouts[1])
+        self.layer = layer_of(cell)(inputs, hidden, batch_first=True, recurrent_dropout=dropouts[1])
         self.out = nn.Linear(hidden, outputs)
         for gate in self.layer.get_parameter("weight_hh_l0").data.split(hidden):
             nn.init.orthogonal_(gate)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from elman.errors import UserError
-from elman.kernels import Cell, Weights
+from elman.kernels import Weights
 from elman.kernels.masks import clears, real_steps
 from elman.lens.observe import evaluating, given_to, hooked
 from elman.nn import GRU, LSTM, Elman
@@ -28,7 +28,7 @@ class LayerVisit:
     """One layer in one direction over a batch, time first; padding and rows are in the order of the call."""
 
     name: str
-    cell: Cell
+    cell: str
     weights: Weights
     inputs: Tensor  # (T, B, D)
     before: tuple[Tensor, ...]  # h, for the LSTM also c, before each step is read: (T, B, H); zeros at padding

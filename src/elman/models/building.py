@@ -7,11 +7,12 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, TypeVar
 
+from elman.cells import CELLS
 from elman.errors import UserError, nearest
 from elman.models.constructor import check_names
 from elman.models.encoder_decoder import EncoderDecoder
 from elman.models.language_model import LanguageModel
-from elman.models.recurrent import CELLS, RecurrentLM
+from elman.models.recurrent import RecurrentLM
 from elman.models.recurrent_encoder_decoder import RecurrentEncoderDecoder
 from elman.models.transformer import TransformerLM
 from elman.models.transformer_encoder_decoder import TransformerEncoderDecoder

@@ -6,10 +6,11 @@ The defaults change nothing that was not asked for: no dropout, no sizes for a c
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import Field, model_validator
+from pydantic import Field, create_model, model_validator
 
+from elman.cells import CELLS, Cell
 from elman.errors import UserError
 from elman.settings import INNER_UNITS, LAYERS, POSITIONS, UNITS, Section
 
@@ -38,11 +39,17 @@ class RecurrentSettings(Section):
     recompute: bool = False  # states between stored ones, in backward: less memory, about 4/3 of the time
 
 
-class LSTMSettings(RecurrentSettings):
-    """The same of LSTMs, with what they alone have."""
+def recurrent_settings(*cells: Cell) -> type[RecurrentSettings]:
+    """Those of a recurrent language model of these cells, with the options that they alone have.
 
-    zoneout_cell: Probability = 0.0
-    peepholes: bool = False
+    >>> sorted(recurrent_settings(CELLS["lstm"]).model_fields.keys() - RecurrentSettings.model_fields.keys())
+    ['peepholes', 'zoneout_cell']
+    """
+    own = {option.name: option.default for cell in cells for option in cell.options if option.in_models}
+    fields: dict[str, Any] = {
+        name: (Probability if isinstance(default, float) else type(default), default) for name, default in own.items()
+    }
+    return create_model("RecurrentSettings", __base__=RecurrentSettings, **fields) if own else RecurrentSettings
 
 
 class TransformerSettings(Section):
@@ -111,14 +118,13 @@ class TransformerTranslatorSettings(Section):
         return self
 
 
+OF_ANY_CELL = recurrent_settings(*CELLS.values())
 LANGUAGE_MODELS: dict[str, type[RecurrentSettings] | type[TransformerSettings]] = {
-    "lstm": LSTMSettings,
-    "gru": RecurrentSettings,
-    "elman": RecurrentSettings,
+    **{name: recurrent_settings(cell) for name, cell in CELLS.items()},
     "transformer": TransformerSettings,
 }
 ENCODER_DECODERS: dict[str, type[RecurrentTranslatorSettings] | type[TransformerTranslatorSettings]] = {
-    **dict.fromkeys(("lstm", "gru", "elman"), RecurrentTranslatorSettings),
+    **dict.fromkeys(CELLS, RecurrentTranslatorSettings),
     "transformer": TransformerTranslatorSettings,
 }
 
@@ -128,7 +134,6 @@ MULTIPLES = {"embedding_size": 1, "feedforward_size": 4}
 C = TypeVar(
     "C",
     RecurrentSettings,
-    LSTMSettings,
     TransformerSettings,
     RecurrentTranslatorSettings,
     TransformerTranslatorSettings,

@@ -7,9 +7,6 @@ from torch import nn
 
 from elman.nn.recurrent import Recurrent
 
-# About the root mean square of what a cell puts out whose gates have unit variance: tanh(…), …, σ(…) tanh(c).
-OUTPUT_SCALE = {"elman": 2 / 3, "gru": 1 / 2, "lstm": 1 / 3}
-
 
 @torch.no_grad()
 def initialize_recurrent(layer: Recurrent, input_scale: float) -> None:
@@ -33,18 +30,20 @@ def initialize_recurrent(layer: Recurrent, input_scale: float) -> None:
 def initialize_biases(layer: Recurrent, horizon: int | None = None) -> None:
     """Set the biases of the gates that decide how long a layer remembers, and leave its other parameters alone.
 
-    An LSTM's forget gate begins open (bias 1; Jozefowicz et al. 2015). With a `horizon`, the units' time scales are
-    spread up to so many steps: the bias of the LSTM's forget gate and of the GRU's update gate is ln U(1, horizon − 1),
-    that of the LSTM's input gate its negative (Tallec & Ollivier 2018, "Can recurrent neural networks warp time?").
+    They begin as the cell has them. With a `horizon`, the units' time scales are spread up to so many steps: the bias
+    of the gate that keeps is ln U(1, horizon − 1), that of the gate that writes, where there is one, its negative
+    (Tallec & Ollivier 2018, "Can recurrent neural networks warp time?", arXiv:1804.11188).
     """
-    H = layer.hidden_size
+    cell = layer.specification
     for name, bias in layer.named_parameters():
-        if not name.startswith("bias_ih") or layer.cell not in ("gru", "lstm"):
+        if not name.startswith("bias_ih"):
             continue
-        if horizon is not None:
-            keep = torch.empty_like(bias[:H]).uniform_(1, max(horizon - 1, 1)).log()
-            bias[H : 2 * H] = keep  # the forget gate, the update gate: both second
-            if layer.cell == "lstm":
-                bias[:H] = -keep
-        elif layer.cell == "lstm":
-            bias[H : 2 * H] = 1
+        H = len(bias) // len(cell.rows)
+        if horizon is None:
+            for gate, value in cell.biases.items():
+                bias[cell.rows_of(gate, H)] = value
+        elif cell.keeping is not None:
+            keep = bias.new_empty(H).uniform_(1, max(horizon - 1, 1)).log()
+            bias[cell.rows_of(cell.keeping, H)] = keep
+            if cell.writing is not None:
+                bias[cell.rows_of(cell.writing, H)] = -keep

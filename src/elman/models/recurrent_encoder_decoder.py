@@ -8,13 +8,14 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
+from elman.cells import CELLS
 from elman.errors import UserError, nearest
-from elman.kernels import GATES
 from elman.models.configuration import RecurrentTranslatorSettings
 from elman.models.constructor import configure, spelled_by
 from elman.models.encoder_decoder import EncoderDecoder
-from elman.models.initialization import OUTPUT_SCALE, initialize_recurrent
-from elman.models.recurrent import CELLS, LSTMState, read_layers
+from elman.models.initialization import initialize_recurrent
+from elman.models.recurrent import read_layers
+from elman.nn import layer_of
 from elman.nn.alignment import Alignment, padding_mask
 from elman.nn.dropout import locked_dropout
 from elman.nn.recurrent import Recurrent
@@ -25,7 +26,7 @@ from elman.state import Side, State, leaves, map_state
 class RecurrentMemory(NamedTuple):
     """What a recurrent decoder remembers: its own state, and what the encoder made of the source."""
 
-    layers: tuple[State, ...]  # h (B, H) each, for the LSTM `LSTMState`
+    layers: tuple[State, ...]  # h (B, H) each, or a named tuple such as the LSTM's (h, c)
     fed: Tensor  # (B, R) what the last step put out, with input feeding; else (B, 0)
     keys: Tensor  # (B, S, H) the encoder's states as the attention scores them, projected once; or (B, 0, H)
     values: Tensor  # (B, S, H) the encoder's states; without attention (B, 0, H)
@@ -80,7 +81,8 @@ class RecurrentEncoderDecoder(EncoderDecoder):
         self.encoder = self._layers(D, own.bidirectional)
         self.decoder = self._layers(D + R if own.input_feeding else D, False)
         if own.bridge == "dense":
-            self.bridges = nn.ModuleList(nn.Linear(H, H) for _ in range(own.num_layers * (2 if cell == "lstm" else 1)))
+            mixing = sum(state.mixes for state in CELLS[cell].states)
+            self.bridges = nn.ModuleList(nn.Linear(H, H) for _ in range(own.num_layers * mixing))
         if own.attention != "none":
             self.alignment = Alignment(own.attention, H, H)
         self.readout = nn.Linear(H if own.attention == "none" else 2 * H, R)
@@ -92,12 +94,12 @@ class RecurrentEncoderDecoder(EncoderDecoder):
     def _layers(self, input_size: int, both_ways: bool) -> nn.ModuleList:
         H = self.hidden_size // 2 if both_ways else self.hidden_size
         sizes = [input_size, *[self.hidden_size] * (self.num_layers - 1)]
-        return nn.ModuleList(CELLS[self.cell](D, H, bidirectional=both_ways) for D in sizes)
+        return nn.ModuleList(layer_of(self.cell)(D, H, bidirectional=both_ways) for D in sizes)
 
     @torch.no_grad()
     def _reset_parameters(self) -> None:
         """So that every gate, score and logit begins with about unit variance; see `initialize_recurrent`."""
-        output_scale = OUTPUT_SCALE[self.cell]
+        output_scale = CELLS[self.cell].output_scale
         scale = self.embedding_size**-0.5 if self.tied else 1.0  # what is tied begins as an output layer should
         # Each once, and in this order: that of a set would be another one in the next process.
         for matrix in dict.fromkeys((self.source_embedding.weight, self.target_embedding.weight)):
@@ -139,16 +141,17 @@ class RecurrentEncoderDecoder(EncoderDecoder):
 
     def _cross_bridge(self, finals: list[State]) -> Iterator[State]:
         """The decoder's first state from the encoder's last: as it is, through a dense layer, or not at all."""
-        bridges = iter(self.bridges if self.bridge == "dense" else ())
+        cell, bridges = CELLS[self.cell], iter(self.bridges if self.bridge == "dense" else ())
         for final in finals:
             if self.bridge == "none":
                 crossed = [torch.zeros_like(leaf) for leaf in leaves(final)]
             elif self.bridge == "copy":
                 crossed = list(leaves(final))
             else:
-                crossed = [next(bridges)(leaf) for leaf in leaves(final)]
+                parts = zip(cell.states, leaves(final), strict=True)
+                crossed = [next(bridges)(leaf) if state.mixes else leaf for state, leaf in parts]
                 crossed[0] = torch.tanh(crossed[0])  # an h lies between −1 and 1; a c is not bounded
-            yield LSTMState(*crossed) if self.cell == "lstm" else crossed[0]
+            yield cast(State, cell.state_type(*crossed))
 
     def read(
         self, tokens: Integers, state: State, *, lengths: Integers | None = None
@@ -212,7 +215,7 @@ class RecurrentEncoderDecoder(EncoderDecoder):
 
     def stacked_maps(self) -> dict[Tensor, int]:
         """The matrices of every layer, a map for each gate of a cell, and those between them."""
-        gates = GATES[cast(Any, self.decoder[0]).cell]
+        gates = len(CELLS[self.cell].rows)
         cells = [p for part in (self.encoder, self.decoder) for p in part.parameters() if p.dim() == 2]
         between = [self.readout.weight]
         if self.bridge == "dense":

@@ -1,10 +1,28 @@
-"""Layers: drop-ins for those of torch.nn; docs/torch-nn.md has what differs."""
+"""Layers: `Elman`, `GRU`, `LSTM`, and that of every other cell in `elman.cells.CELLS` under the name it has there.
 
-from elman.nn.elman import Elman
-from elman.nn.gru import GRU
-from elman.nn.lstm import LSTM
+For a single step there is a class with "Cell" behind the name: `ElmanCell`, `GRUCell`, `LSTMCell`, ...
+
+The layers that torch.nn has too take the place of torch.nn's; docs/torch-nn.md says what differs.
+"""
+
+from typing import Any
+
+from elman.cells import CELLS
+from elman.nn.layers import GRU, LSTM, Elman, layer_of
 from elman.nn.recurrent import Recurrent
+from elman.nn.single_step import single_step_of
 
-RNN = Elman  # as torch.nn calls it
+RNN, RNNCell = Elman, single_step_of("elman")  # torch.nn's names
 
-__all__ = ["GRU", "LSTM", "RNN", "Elman", "Recurrent"]
+__all__ = ["GRU", "LSTM", "RNN", "Elman", "RNNCell", "Recurrent", "layer_of", "single_step_of"]
+
+
+def __getattr__(name: str) -> Any:
+    for cell in CELLS.values():
+        if cell.layer in (name, name.removesuffix("Cell")):
+            return layer_of(cell.name) if name == cell.layer else single_step_of(cell.name)
+    raise AttributeError(f"module 'elman.nn' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*__all__, *(cell.layer + end for cell in CELLS.values() for end in ("", "Cell"))})

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from torch import _VF
 
+from elman.cells import cell_named
 from elman.errors import UserError
 from elman.nn.layout import Reading, Window
 
@@ -25,7 +26,9 @@ def read_traced(layer: Recurrent, window: Window, return_states: bool) -> Readin
         UserError: the call, or the layer, is not one that torch.nn has.
     """
     x, state, lengths, resets = window
+    function = cell_named(layer.cell).aten
     own = {
+        f"a layer of {layer.cell}": function is None,
         "lengths": lengths is not None,
         "resets": resets is not None,
         "return_states": return_states,
@@ -41,5 +44,5 @@ def read_traced(layer: Recurrent, window: Window, return_states: bool) -> Readin
         state = tuple(x.new_zeros(shape) for shape in layer._shapes_of_state(x.shape[1]).values())
     hx = state if len(state) > 1 else state[0]
     options = (layer.bias, layer.num_layers, layer.dropout, layer.training, layer.bidirectional, False)
-    outputs, *final = getattr(_VF, layer.mode.lower())(x, hx, layer._flat_weights, *options)
+    outputs, *final = getattr(_VF, str(function))(x, hx, layer._flat_weights, *options)
     return Reading(outputs, tuple(final), ())

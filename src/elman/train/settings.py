@@ -41,5 +41,3 @@ class Optimization(Section):
         if self.schedule == "inverse_sqrt" and not self.warmup:
             raise ValueError("warmup: expected more than 0 for the schedule inverse_sqrt, got 0")
         return self
-
-        return self

@@ -23,7 +23,8 @@ from typing import Any, Literal, cast
 import torch
 from torch.nn import functional as F
 
-from elman import environment, kernels
+from elman import environment
+from elman.cells import CELLS
 from elman.models import build
 from elman.models.configuration import RecurrentSettings, TransformerSettings, resolve
 from elman.state import State, detach
@@ -54,7 +55,7 @@ RECIPES = {
     "elman": Recipe(36, learning_rate=5.5e-3, size=256),
     "transformer": Recipe(3, learning_rate=6e-3, size=128, settings={"optimizer": "muon", "muon_rate": 0.03}),
 }
-GATES = {"elman": kernels.GATES["elman_tanh"], "gru": kernels.GATES["gru"], "lstm": kernels.GATES["lstm"]}
+OF_ANY_CELL = Recipe(16, learning_rate=9e-3, size=256)  # the GRU's, for a cell that has none of its own
 SIZES = range(64, 2049, 32)  # hidden units
 LARGE_VOCABULARY = 1024  # tokens; from here on, a language model's embedding and output share their matrix
 WEIGHT_DECAY = 0.1
@@ -74,7 +75,7 @@ def choose(asked: Settings, tokens: int, vocab_size: int) -> Choice:
     """
     if all(section.model_fields_set >= type(section).model_fields.keys() for section in (asked.model, asked.train)):
         return Choice(asked, "every setting was given")  # there is nothing to measure for
-    recipe, budget = RECIPES[asked.kind], asked.budget
+    recipe, budget = RECIPES.get(asked.kind, OF_ANY_CELL), asked.budget
     train = fill(asked.train, asked.train, device=environment.best_device(), lanes=recipe.lanes, k1=recipe.k1)
     train = fill(train, asked.train, weight_decay=WEIGHT_DECAY, **recipe.settings)
     # A short text has room for a few short lanes only.
@@ -121,7 +122,8 @@ def parameters(settings: Settings) -> int:
         return L * (4 * H * H + 2 * H * cast(int, model.feedforward_size))
     last = model.embedding_size if model.tied else H
     sizes = [model.embedding_size, *[H] * (L - 1), last]
-    return sum(GATES[settings.kind] * H * (D + H) for D, H in pairwise(sizes))
+    cell = CELLS[settings.kind]
+    return sum(len(cell.rows) * H * (D + H * cell.recurrent) for D, H in pairwise(sizes))
 
 
 def operations(settings: Settings, vocab_size: int) -> float:

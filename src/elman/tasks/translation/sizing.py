@@ -44,6 +44,7 @@ RECIPES = {
         MUON,
     ),
 }
+OF_ANY_CELL = Recipe(3e-3, RECURRENT, MUON)  # the GRU's, for a cell that has none of its own
 WEIGHT_DECAY = 0.05
 BATCHES = 128  # an epoch, at least, where the pairs are few
 LEAST_BATCH = 256  # tokens
@@ -69,7 +70,7 @@ def choose(asked: Settings, corpus: ParallelCorpus) -> Choice:
         asked: what was asked for; what it leaves open is not in its sections' `model_fields_set`.
         corpus: what there is to learn from.
     """
-    recipe, first = RECIPES[asked.kind], corpus.train.epoch(0)
+    recipe, first = RECIPES.get(asked.kind, OF_ANY_CELL), corpus.train.epoch(0)
     vocabulary = LARGE if corpus.target_tokenizer.vocab_size >= LARGE_VOCABULARY else SMALL
     train = fill(asked.train, asked.train, device=environment.best_device())
     train = fill(

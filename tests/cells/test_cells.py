@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from elman.train.config import TASKS
 from torch import Tensor
 
 import elman.nn
@@ -21,8 +20,9 @@ from elman.kernels import BACKENDS, choose, scan
 from elman.kernels.reference import kernel_of
 from elman.lens import read_gates, visit_layers
 from elman.models import ENCODER_DECODERS, MODELS, RecurrentEncoderDecoder, RecurrentLM
-from elman.models.initialization import begin_time_scales
+from elman.models.initialization import initialize_biases
 from elman.nn import layer_of, single_step_of
+from elman.tasks import TASKS
 from leaky import LEAKY
 
 every_cell = pytest.mark.parametrize("name", list(CELLS))
@@ -149,10 +149,12 @@ def test_layers_differ_by_what_their_cells_have(name: str) -> None:
 
 @every_cell
 def test_time_scales_begin_spread_over_a_horizon(name: str) -> None:
-    cell, bias = CELLS[name], torch.zeros(len(CELLS[name].rows) * 500)
-    begin_time_scales(bias, cell, 100)
+    cell, layer = CELLS[name], layer_of(name)(3, 500)
+    bias = layer.get_parameter("bias_ih_l0").detach()
+    before = bias.clone()
+    initialize_biases(layer, horizon=100)
     if cell.keeping is None:
-        assert not bias.any()
+        assert torch.equal(bias, before)
         return
     keep = bias[cell.rows_of(cell.keeping, 500)]
     assert 0 <= keep.min() < 1

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from elman.cells import CELLS
 from elman.errors import UserError, nearest
-from elman.models.configuration import OF_ANY_CELL, RecurrentSettings, recurrent_settings
+from elman.models.configuration import LANGUAGE_MODELS, OF_ANY_CELL, RecurrentSettings, recurrent_settings
 from elman.models.constructor import checked, configure, spelled_by
 from elman.models.initialization import initialize_recurrent
 from elman.models.language_model import LanguageModel
@@ -84,7 +84,8 @@ class RecurrentLM(LanguageModel):
 
     def _configure(self, settings: dict[str, Any]) -> RecurrentSettings:
         """Take the cell's settings. An option that only other cells' layers have may be named, where it is off."""
-        configuration = recurrent_settings(CELLS[self.cell])
+        known = LANGUAGE_MODELS.get(self.cell) or recurrent_settings(CELLS[self.cell])
+        configuration = cast(type[RecurrentSettings], known)
         for name in OF_LAYERS - layer_of(self.cell).defaults.keys():
             if settings.get(name):
                 have = " or ".join(repr(cell) for cell in CELLS if name in layer_of(cell).defaults)

@@ -21,7 +21,6 @@ from torch import nn
 
 from elman import __version__, atomic, reading
 from elman.errors import UserError
-from elman.models.weights import check_shapes, load_weights, read_shapes
 from elman.tasks import TASKS
 from elman.tasks.task import Codec, Task, Trained
 
@@ -58,6 +57,8 @@ def load(run: str | Path, *, device: torch.device | str = "cpu") -> Run:
         raise UserError(f"{run}: no such run", remedy="train one with `elman train DATA -o RUN`")
     if (folder / "model").is_dir() or (folder / "config.yaml").exists():
         folder = folder / "model"
+    from elman.models.weights import load_weights
+
     config = _read_config(folder, run)
     task = TASKS[config.task]
     model = _build(task, config.model, folder)
@@ -88,6 +89,8 @@ def _build(task: Task, config: dict[str, Any], folder: Path) -> nn.Module:
     Raises:
         UserError: the configuration is damaged, or that of another model.
     """
+    from elman.models.weights import check_shapes, read_shapes
+
     place, weights = folder / "config.json", folder / "model.safetensors"
     shapes = read_shapes(weights, remedy=REWRITE)
     layers = [value for name, value in config.items() if name.endswith("layers")]

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from elman.compare.plan import Match, Plan
     from elman.compare.store import Store
 
+USUAL = ("elman", "gru", "lstm", "transformer")
 COMMAND_CLASS = train_arguments.DataCommand
 
 
@@ -26,7 +27,7 @@ def command(
     models: Annotated[
         str | None,
         typer.Option(
-            help="Which, with commas; default all that the task has.",
+            help=f"Which, with commas; default {', '.join(USUAL)}, as far as the task has them.",
             autocompletion=completion.several_of(completion.models),
         ),
     ] = None,
@@ -81,7 +82,9 @@ def command(
     given = choose_budget(for_, epochs, steps)
     chosen: dict[str, Any] = {}
     train_arguments.choose_task(chosen, task, data, valid, valid_target)
-    kinds = sorted(TASKS[chosen["task"]].models) if models is None else map(str.strip, models.split(","))
+    able = TASKS[chosen["task"]].models
+    usual = [kind for kind in USUAL if kind in able] or sorted(able)
+    kinds = usual if models is None else map(str.strip, models.split(","))
     plan = Plan(
         data=tuple(data),
         models=tuple(filter(None, kinds)),

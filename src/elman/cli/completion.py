@@ -114,16 +114,11 @@ def _begun(incomplete: str, rest: str) -> Iterable[Path]:
 
 def assignment(ctx: typer.Context, incomplete: str) -> list[str]:
     """Completes KEY=VALUE of `--set`: the settings of the task and the models, then the values that can be listed."""
-    from elman.tasks.configuration import NOT_SETTABLE, first_kind, sections
+    from elman.tasks.configuration import NOT_SETTABLE, sections
 
     task = _task(ctx)
     kinds = str(ctx.params.get("model") or ctx.params.get("models") or "").split(",")
-    known = [
-        part
-        for kind in kinds
-        if kind in ["", *task.models]
-        for part in sections(task, kind or first_kind(task)).items()
-    ]
+    known = [part for kind in kinds if kind in ["", *task.models] for part in sections(task, kind or task.kind).items()]
     fields = {key: field for _, section in known for key, field in section.model_fields.items()}
     if key := os.environ.get(KEY):
         field = fields.get(key.rpartition(".")[2])

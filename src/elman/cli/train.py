@@ -29,7 +29,7 @@ def command(
     model: Annotated[
         str | None,
         typer.Option(
-            help=f"{', '.join(completion.models())}; the first is the default.",
+            help=f"{', '.join(completion.models())}; default that of the task, such as lstm.",
             autocompletion=completion.one_of(completion.models),
         ),
     ] = None,
@@ -60,10 +60,10 @@ def command(
     if budget := choose_budget(for_, epochs, steps):
         tree["budget"] = budget
     if resume:  # what is not said is as the run has it
-        kind = tree.get("kind") or settings.first_kind(TASKS[settings.DEFAULT_TASK])
+        kind = tree.get("kind") or TASKS[settings.DEFAULT_TASK].kind
         tree = fitting.stored_names(out or fitting.default_folder(data[0], kind, again=True)) | tree
     files = train_arguments.choose_task(tree, task, data, valid, valid_target)
-    kind = tree.get("kind") or settings.first_kind(settings.find_task(tree["task"]))
+    kind = tree.get("kind") or settings.find_task(tree["task"]).kind
     folder = out or fitting.default_folder(data[0], kind, again=resume or overwrite)
     given: dict[str, dict[str, Any]] = {
         "data": files | {"tokenizer": tokenizer},

@@ -14,6 +14,16 @@ if TYPE_CHECKING:
     from elman.models.transformer import TransformerLM
     from elman.models.transformer_encoder_decoder import TransformerEncoderDecoder
 
+# Each in a module of its own, imported when somebody asks for it.
+PLACES = {
+    **dict.fromkeys(("ENCODER_DECODERS", "MODELS", "build", "build_encoder_decoder"), "building"),
+    "EncoderDecoder": "encoder_decoder",
+    "LanguageModel": "language_model",
+    "RecurrentEncoderDecoder": "recurrent_encoder_decoder",
+    "RecurrentLM": "recurrent",
+    "TransformerEncoderDecoder": "transformer_encoder_decoder",
+    "TransformerLM": "transformer",
+}
 __all__ = [
     "ENCODER_DECODERS",
     "MODELS",
@@ -29,6 +39,6 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in __all__:
-        return getattr(importlib.import_module("elman.models.building"), name)  # which imports every model
+    if name in PLACES:
+        return getattr(importlib.import_module(f"elman.models.{PLACES[name]}"), name)
     raise AttributeError(f"module 'elman.models' has no attribute {name!r}")

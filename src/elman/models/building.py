@@ -2,32 +2,22 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, cast
 
 from elman.cells import CELLS
 from elman.errors import UserError, nearest
 from elman.models.constructor import check_names
-from elman.models.encoder_decoder import EncoderDecoder
-from elman.models.language_model import LanguageModel
-from elman.models.recurrent import RecurrentLM
-from elman.models.recurrent_encoder_decoder import RecurrentEncoderDecoder
-from elman.models.transformer import TransformerLM
-from elman.models.transformer_encoder_decoder import TransformerEncoderDecoder
 
-M = TypeVar("M")
+if TYPE_CHECKING:
+    from elman.models import EncoderDecoder, LanguageModel
 
-MODELS: dict[str, Callable[..., LanguageModel]] = {
-    **{cell: partial(RecurrentLM, cell) for cell in CELLS},
-    "transformer": TransformerLM,
-}
-
-ENCODER_DECODERS: dict[str, Callable[..., EncoderDecoder]] = {
-    **{cell: partial(RecurrentEncoderDecoder, cell) for cell in CELLS},
-    "transformer": TransformerEncoderDecoder,
-}
+# The class of each kind, by its name in `elman.models`, which imports no other.
+MODELS = {**dict.fromkeys(CELLS, "RecurrentLM"), "transformer": "TransformerLM"}
+ENCODER_DECODERS = {**dict.fromkeys(CELLS, "RecurrentEncoderDecoder"), "transformer": "TransformerEncoderDecoder"}
 
 
 def build(config: Mapping[str, Any]) -> LanguageModel:
@@ -42,7 +32,7 @@ def build(config: Mapping[str, Any]) -> LanguageModel:
     Traceback (most recent call last):
     elman.errors.UserError: hidden_sise: no setting of the model 'gru'; did you mean 'hidden_size'?
     """
-    return _build(MODELS, config)
+    return cast("LanguageModel", _build(MODELS, config))
 
 
 def build_encoder_decoder(config: Mapping[str, Any]) -> EncoderDecoder:
@@ -51,18 +41,20 @@ def build_encoder_decoder(config: Mapping[str, Any]) -> EncoderDecoder:
     >>> build_encoder_decoder({"model": "gru", "source_vocab_size": 9, "vocab_size": 7}).config["attention"]
     'general'
     """
-    return _build(ENCODER_DECODERS, config)
+    return cast("EncoderDecoder", _build(ENCODER_DECODERS, config))
 
 
-def _build(models: Mapping[str, Callable[..., M]], config: Mapping[str, Any]) -> M:
+def _build(models: Mapping[str, str], config: Mapping[str, Any]) -> object:
     arguments = dict(config)
     name = arguments.pop("model", None)
     if not isinstance(name, str) or name not in models:
         remedy = nearest(str(name), models)
         raise UserError("model", expected="the name of a model", got=repr(name), remedy=remedy)
-    parameters = inspect.signature(models[name]).parameters
+    make: Callable[..., object] = getattr(importlib.import_module("elman.models"), models[name])
+    make = partial(make, name) if name in CELLS else make
+    parameters = inspect.signature(make).parameters
     check_names(arguments, parameters, name)
     for argument, parameter in parameters.items():
         if parameter.default is parameter.empty and argument not in arguments:
             raise UserError(f"{argument}: the model {name!r} needs it")
-    return models[name](**arguments)
+    return make(**arguments)

@@ -17,7 +17,6 @@ from pydantic import ValidationError
 from elman.errors import UserError, nearest, suggestion
 from elman.reading import Missing, parse_yaml, read_text
 from elman.settings import Section, complaint
-from elman.synonyms import synonyms
 from elman.tasks import TASKS
 from elman.tasks.task import Task
 from elman.train.schedule import Budget
@@ -63,8 +62,8 @@ class Settings(Section):
 
 
 def sections(task: Task, kind: str) -> dict[str, type[Section]]:
-    """The sections of a task's settings for a kind of model; an unknown kind has those of the first."""
-    return {"data": task.data, "model": task.models.get(kind, task.models[first_kind(task)]), "train": task.train}
+    """The sections of a task's settings for a kind of model; an unknown kind has those of the default."""
+    return {"data": task.data, "model": task.models.get(kind, task.models[task.kind]), "train": task.train}
 
 
 def find_task(name: Any) -> Task:
@@ -84,11 +83,6 @@ def called(word: str) -> str:
     return next((task.name for task in TASKS.values() if plain in task.synonyms.split()), word)
 
 
-def first_kind(task: Task) -> str:
-    """The kind of model where nobody says one."""
-    return next(iter(task.models))
-
-
 def build(tree: dict[str, Any]) -> Settings:
     """Settings from a plain tree as YAML has it.
 
@@ -97,7 +91,7 @@ def build(tree: dict[str, Any]) -> Settings:
     """
     tree = dict(tree)
     task = find_task(tree.setdefault("task", DEFAULT_TASK))
-    kind = tree.setdefault("kind", first_kind(task))
+    kind = tree.setdefault("kind", task.kind)
     if kind not in task.models:
         raise UserError(f"model: no kind called {kind!r}", remedy=_kind_remedy(str(kind), task), exit_code=2)
     known = sections(task, kind)
@@ -129,7 +123,7 @@ def set_values(tree: dict[str, Any], assignments: Iterable[str]) -> dict[str, An
     """
     tree = {name: dict(value) if isinstance(value, dict) else value for name, value in tree.items()}
     task = TASKS.get(tree.get("task", ""), TASKS[DEFAULT_TASK])
-    kind = tree.get("kind", first_kind(task))
+    kind = tree.get("kind", task.kind)
     here = sections(task, kind)
     fields = ((key, name) for name, section in here.items() for key in section.model_fields)
     places = {key: name for key, name in fields if key not in NOT_SETTABLE}
@@ -210,6 +204,8 @@ def _kind_remedy(kind: str, task: Task) -> str:
 
 def _remedy(key: str, task: Task, sections: Mapping[str, type[Section]], otherwise: str) -> str:
     """Which option it is instead of a setting, or which kinds of model have a setting that this one has not."""
+    from elman.synonyms import synonyms
+
     if (word := key.lower().replace("-", "_")) in OPTIONS:
         return f"it is {OPTIONS[word]}"
     here = {name for section in sections.values() for name in section.model_fields}

@@ -151,6 +151,8 @@ class Task(ABC):
     """Those that say where the data are, each with the others that go with it; they may change when a run goes on."""
     models: ClassVar[Mapping[str, type[Section]]]
     """Settings of each kind of model."""
+    kind: ClassVar[str]
+    """The kind where nobody says one."""
     train: ClassVar[type[Optimization]]
     """Settings of the training."""
     options: ClassVar[Mapping[str, type[Section]]]

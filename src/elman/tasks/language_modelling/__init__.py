@@ -31,6 +31,7 @@ class LanguageModelling(Task):
     reads = "A text, a folder, JSON lines (.gz, .zst), or python-stdlib."
     data = TextSettings
     models: ClassVar[Mapping[str, type[Section]]] = LANGUAGE_MODELS
+    kind = "lstm"
     train = TextTraining
     options: ClassVar[Mapping[str, type[Section]]] = {"evaluate": EvaluationOptions, "generate": WritingOptions}
     codec_names = ("tokenizer",)

@@ -13,10 +13,8 @@ from torch.nn import functional as F
 
 from elman.data.lanes import NOT_COUNTED, Text, evaluation_windows
 from elman.data.tokenfile import TokenFile, Tokens
-from elman.metrics.perplexity import perplexity
 from elman.models import LanguageModel
 from elman.state import State, put_rows, select_rows
-from elman.tasks.language_modelling import multiple_shooting
 
 WINDOW = 256  # steps read in one call
 BURN_IN = 256  # steps that a lane of the approximation reads before it counts
@@ -75,6 +73,8 @@ def evaluate(
     Returns:
         `loss` in nats a token, `perplexity`, `bits_per_character`, and `tokens`, how many were predicted.
     """
+    from elman.metrics.perplexity import perplexity
+
     nats, counts = block_losses(model, tokens, eod, lanes=lanes, window=window)
     loss = float(nats.sum() / counts.sum())
     return {
@@ -110,6 +110,8 @@ def _section(
         for window in range(-run_up, W):
             state = step(segments, window, state)
         return nats, select_rows(state, segments[-1:])
+    from elman.tasks.language_modelling import multiple_shooting
+
     if L > 1:
         state = put_rows(model.initial_state(L), segments[:1], state)
     return nats, multiple_shooting.read(step, state, W)

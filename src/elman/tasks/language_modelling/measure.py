@@ -12,7 +12,7 @@ from torch import Tensor
 
 from elman.data.lanes import resets_of
 from elman.data.tokenfile import Tokens
-from elman.decode.generate import generate
+from elman.decode.generation import generate
 from elman.lens import gradient_flow
 from elman.models import LanguageModel
 

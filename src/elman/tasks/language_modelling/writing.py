@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from elman.data.tokenizers import StreamDecoder
-from elman.decode.generate import generate
+from elman.decode.generation import generate
 from elman.decode.sampling import sample
 from elman.errors import UserError
 from elman.state import State
@@ -68,7 +68,9 @@ class Text:
     def __iter__(self) -> Iterator[Piece]:
         """The pieces, the last of which belongs to no token: the rest of a character that was left unfinished."""
         tokenizer, o = self.run.tokenizer, self.options
-        choose = partial(sample, temperature=o.temperature, k=o.top_k, p=o.top_p, floor=o.min_p, generator=self.random)
+        choose = partial(
+            sample, temperature=o.temperature, top_k=o.top_k, top_p=o.top_p, min_p=o.min_p, generator=self.random
+        )
         decoder = StreamDecoder(tokenizer)
         for token in self.prompt:
             decoder.push(token)

@@ -37,6 +37,7 @@ class Translation(Task):
     data = PairSettings
     places: ClassVar[Mapping[str, Sequence[str]]] = {"source": ("target",), "valid": ("valid_target",)}
     models: ClassVar[Mapping[str, type[Section]]] = ENCODER_DECODERS
+    kind = "lstm"
     train = PairTraining
     options: ClassVar[Mapping[str, type[Section]]] = {"evaluate": Decoding, "predict": PredictionOptions}
     codec_names = ("source_tokenizer", "target_tokenizer")

@@ -183,6 +183,7 @@ class Forecasting(Task):
     sample = ("this", "series")
     data = SeriesSettings
     models: ClassVar[Mapping[str, type[Section]]] = {"gru": ForecasterSettings, "elman": ForecasterSettings}
+    kind = "gru"
     train = ForecastTraining
     options: ClassVar[Mapping[str, type[Section]]] = {"evaluate": Horizon, "predict": Horizon}
     codec_names = ("scale",)
@@ -392,7 +393,7 @@ def test_it_evaluates_with_its_own_option(trained: Path, series: Path, capsys: p
         assert f"{option} is an option for {of}: got {trained}, a forecaster" in line
     assert command(["evaluate", str(trained), str(series), "--horizon", "0"]) == 2
     assert command(["generate", str(trained), "1 2 3"]) == 2
-    assert "use it with `elman evaluate` and `elman predict` and `elman inspect`" in capsys.readouterr().err
+    assert f"use it with `elman evaluate {trained}` and `elman predict {trained}`" in capsys.readouterr().err
 
 
 def test_it_is_inspected(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,9 +15,25 @@ from elman.models.constructor import check_names
 if TYPE_CHECKING:
     from elman.models import EncoderDecoder, LanguageModel
 
+    MODELS: Mapping[str, Callable[..., LanguageModel]]
+    ENCODER_DECODERS: Mapping[str, Callable[..., EncoderDecoder]]
+
 # The class of each kind, by its name in `elman.models`, which imports no other.
-MODELS = {**dict.fromkeys(CELLS, "RecurrentLM"), "transformer": "TransformerLM"}
-ENCODER_DECODERS = {**dict.fromkeys(CELLS, "RecurrentEncoderDecoder"), "transformer": "TransformerEncoderDecoder"}
+CLASSES = {
+    "MODELS": {**dict.fromkeys(CELLS, "RecurrentLM"), "transformer": "TransformerLM"},
+    "ENCODER_DECODERS": {**dict.fromkeys(CELLS, "RecurrentEncoderDecoder"), "transformer": "TransformerEncoderDecoder"},
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in CLASSES:
+        return {kind: _maker(CLASSES[name], kind) for kind in CLASSES[name]}
+    raise AttributeError(f"module 'elman.models.building' has no attribute {name!r}")
+
+
+def _maker(classes: Mapping[str, str], kind: str) -> Callable[..., object]:
+    made = getattr(importlib.import_module("elman.models"), classes[kind])
+    return partial(made, kind) if kind in CELLS else made
 
 
 def build(config: Mapping[str, Any]) -> LanguageModel:
@@ -32,7 +48,7 @@ def build(config: Mapping[str, Any]) -> LanguageModel:
     Traceback (most recent call last):
     elman.errors.UserError: hidden_sise: no setting of the model 'gru'; did you mean 'hidden_size'?
     """
-    return cast("LanguageModel", _build(MODELS, config))
+    return cast("LanguageModel", _build(CLASSES["MODELS"], config))
 
 
 def build_encoder_decoder(config: Mapping[str, Any]) -> EncoderDecoder:
@@ -41,7 +57,7 @@ def build_encoder_decoder(config: Mapping[str, Any]) -> EncoderDecoder:
     >>> build_encoder_decoder({"model": "gru", "source_vocab_size": 9, "vocab_size": 7}).config["attention"]
     'general'
     """
-    return cast("EncoderDecoder", _build(ENCODER_DECODERS, config))
+    return cast("EncoderDecoder", _build(CLASSES["ENCODER_DECODERS"], config))
 
 
 def _build(models: Mapping[str, str], config: Mapping[str, Any]) -> object:
@@ -50,8 +66,7 @@ def _build(models: Mapping[str, str], config: Mapping[str, Any]) -> object:
     if not isinstance(name, str) or name not in models:
         remedy = nearest(str(name), models)
         raise UserError("model", expected="the name of a model", got=repr(name), remedy=remedy)
-    make: Callable[..., object] = getattr(importlib.import_module("elman.models"), models[name])
-    make = partial(make, name) if name in CELLS else make
+    make = _maker(models, name)
     parameters = inspect.signature(make).parameters
     check_names(arguments, parameters, name)
     for argument, parameter in parameters.items():

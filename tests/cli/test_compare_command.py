@@ -236,6 +236,7 @@ def test_a_comparison_goes_only_when_the_new_one_stands_ready(
         (lambda known: known["runs"]["gru-1"]["memory"].pop("gradient") and known, "runs.gru-1.memory"),
         (lambda known: known["parameters"].update(gru=10**400) or known, "parameters.gru"),
         (lambda known: known["plan"].update(seeds={}) or known, "plan.seeds"),
+        (lambda known: known["runs"]["gru-1"].update(bits_per_character="few") or known, "runs.gru-1.bits_per_char"),
     ],
 )
 def test_a_damaged_comparison_is_told_of(
@@ -294,6 +295,9 @@ def test_pairs_are_compared_as_texts_are(
     assert {one["interval_over"] for one in [*report["models"], *report["verdicts"]]} == {"pairs"}
     assert not {"horizon", "left", "bits_per_character"} & report["models"][0].keys()
     assert "decoding" not in report["timing"][0]
+    for one in report["models"]:
+        assert one["exact_match"] == known["runs"][f"{one['model']}-1"]["exact_match"]
+        assert 0 <= one["exact_match"] <= 100
     page = (tmp_path / "c" / "report.html").read_text()
     assert "Loss on the validation pairs" in page
     assert "Decoding speed" not in page
@@ -302,6 +306,7 @@ def test_pairs_are_compared_as_texts_are(
     assert command([*arguments, "--resume", "--seeds", "2"]) == 0
     out = capsys.readouterr().out
     assert "bits/char" not in out
+    assert "% exact" in out
     assert "95 % over 2 seeds" in out
     assert command([*arguments, "--resume", "--seeds", "2", "--task", "language-modelling"]) == 2
 

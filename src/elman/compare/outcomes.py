@@ -81,7 +81,11 @@ def outcomes(plan: Plan, known: dict[str, Any]) -> list[Outcome]:
             Outcome(
                 model,
                 over_seeds(losses) if len(losses) > 1 else over_blocks(blocks[0]),
-                {name: _mean(result[name] for result in results) for name in TASKS[plan.task].scores},
+                {
+                    name: _mean(result[name] for result in results)
+                    for name in TASKS[plan.task].scores
+                    if all(name in result for result in results)
+                },
                 known["parameters"][model],
                 _mean(result["tokens"] for result in results),
                 results[0]["learning_rate"],

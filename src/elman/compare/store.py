@@ -102,7 +102,7 @@ def _check_whole(known: dict[str, Any], plan: Plan, folder: Path) -> None:
             raise UserError(f"{folder / 'comparison.json'} is damaged: no data", remedy="--overwrite it")
     for name, result in known["runs"].items():
         for score in TASKS[plan.task].scores:
-            if not isinstance(result.get(score), int | float):
+            if not isinstance(result.get(score, 0), int | float):
                 what = f"{folder / 'comparison.json'} is damaged: no number runs.{name}.{score}"
                 raise UserError(what, remedy="--overwrite it")
 

@@ -21,7 +21,11 @@ def result_columns(ranked: Sequence[Outcome], task: Task) -> Columns:
         f"95 % over {over(ranked[0].quality, len(ranked[0].losses), task)}": lambda one: (
             f"{one.quality.low:.4f} to {one.quality.high:.4f}"
         ),
-        **{heading: partial(_score, name) for name, heading in task.scores.items()},
+        **{
+            heading: partial(_score, name)
+            for name, heading in task.scores.items()
+            if all(name in one.scores for one in ranked)
+        },
         "parameters": lambda one: f"{one.parameters:,}",
         f"{task.target}s": lambda one: f"{one.targets:,.0f}",
         "rate": lambda one: f"{one.learning_rate:g}",

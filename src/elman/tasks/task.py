@@ -287,7 +287,7 @@ class Task(ABC):
         return settings
 
     def score(self, model: Any, corpus: Any, loss: float) -> dict[str, float]:
-        """The `scores` of a model with this loss on the validation set."""
+        """The `scores` of a model with this loss on the validation set, as far as they can be measured here."""
         return {}
 
     def memory(self, model: Any, corpus: Any) -> dict[str, Any] | None:

@@ -43,6 +43,7 @@ class Translation(Task):
     codec_names = ("source_tokenizer", "target_tokenizer")
     parts = ("alignments", "source", "heads", "clipping")
     batch = ("batch_tokens",)
+    scores: ClassVar[Mapping[str, str]] = {"exact_match": "% exact", "bleu": "BLEU", "chrf": "chrF"}
 
     def recognises(self, data: Sources, valid: Sources) -> bool:
         """Two files, columns of two, JSON lines of pairs, a named source of pairs."""
@@ -188,6 +189,12 @@ class Translation(Task):
         from elman.tasks.translation import sizing
 
         return sizing.operations(self.build, self.model_config(settings, corpus))
+
+    def score(self, model: EncoderDecoder, corpus: ParallelCorpus, loss: float) -> dict[str, float]:
+        """Of greedy translations, as many as a validation scores where nobody says how many."""
+        from elman.tasks.translation.objective import scores_of
+
+        return scores_of(corpus, PairTraining().validation_sentences)(model)
 
 
 def files_of(data: PairSettings) -> list[str]:

@@ -99,18 +99,20 @@ class TargetTokens:
 
 def target_tokens(train: PairTraining, corpus: ParallelCorpus) -> TargetTokens:
     """The objective of a training on a corpus."""
-    tokenizers = Tokenizers(corpus.source_tokenizer, corpus.target_tokenizer)
-    eods = cast(tuple[int, int], (tokenizers.source.eod, tokenizers.target.eod))
-    scores = None
-    if train.validation_sentences:
-        from elman.tasks.translation.evaluation import greedy_scores
-
-        texts = list(islice(corpus.valid.texts(), train.validation_sentences))
-        scores = partial(greedy_scores, texts=texts, tokenizers=tokenizers)
+    eods = cast(tuple[int, int], (corpus.source_tokenizer.eod, corpus.target_tokenizer.eod))
+    scores = scores_of(corpus, train.validation_sentences) if train.validation_sentences else None
     batches = TokenBatches(corpus.train, train.batch_tokens, *eods, seed=train.seed)
     return TargetTokens(
         batches, corpus.valid, eods, train.label_smoothing, train.scheduled_sampling, train.metric, scores
     )
+
+
+def scores_of(corpus: ParallelCorpus, sentences: int) -> Scores:
+    """What scores greedy translations of the first validation pairs."""
+    from elman.tasks.translation.evaluation import greedy_scores
+
+    tokenizers = Tokenizers(corpus.source_tokenizer, corpus.target_tokenizer)
+    return partial(greedy_scores, texts=list(islice(corpus.valid.texts(), sentences)), tokenizers=tokenizers)
 
 
 def evaluate(model: EncoderDecoder, part: PairPart, eods: tuple[int, int]) -> dict[str, float]:

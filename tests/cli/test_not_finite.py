@@ -13,7 +13,7 @@ import pytest
 import safetensors.torch
 
 from elman.cli import run as command
-from elman.tasks.language_modelling import losses as text_loss
+from elman.tasks.language_modelling import LanguageModelling
 from elman.tasks.language_modelling.objective import NextToken
 
 SMALL = ["--steps", "2", "--set", "hidden_size=8", "--set", "lanes=4", "--set", "k1=8"]
@@ -138,7 +138,7 @@ def test_a_training_without_a_finite_validation(
 def test_a_comparison_with_a_loss_that_is_not_a_number(
     plain_text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(text_loss, "block_losses", lambda *_: (np.array([math.nan, 1.0]), np.array([1.0, 1.0])))
+    monkeypatch.setattr(LanguageModelling, "block_losses", lambda *_: (np.array([math.nan, 1.0]), np.array([1.0, 1.0])))
     _, err = said(capsys, "compare", plain_text, "-o", tmp_path / "c", *TWO, code=1)
     assert "the validation loss of" in err
     assert "is not a number: it cannot be compared" in err

@@ -40,7 +40,6 @@ def arrange(
     state: CellState | None,
     lengths: Integers | None,
     resets: Flags | None,
-    *,
     batch_first: bool,
     layer: str,
 ) -> tuple[Window, Callable[[Reading], Returned]]:

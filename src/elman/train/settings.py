@@ -51,6 +51,7 @@ class RecurrentSettings(Section):
 def recurrent_settings(cell: Cell) -> type[RecurrentSettings]:
     """The settings of a recurrent language model of a cell: with the cell's own, numbers being probabilities.
 
+    >>> from elman.cells import CELLS
     >>> sorted(recurrent_settings(CELLS["lstm"]).model_fields.keys() - RecurrentSettings.model_fields.keys())
     ['peepholes', 'zoneout_cell']
     """

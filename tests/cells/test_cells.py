@@ -92,7 +92,10 @@ main()
 """
 
 
-def test_a_cell_that_a_test_defines_is_trained_and_used_by_the_commands(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("kind", "gate"), [("leaky", "keeping gate"), ("mingru", "update gate"), ("slstm", "forget gate")]
+)
+def test_the_commands_train_resume_use_and_inspect_a_cell(tmp_path: Path, kind: str, gate: str) -> None:
     """One line in the dictionary, before anything else of elman is imported, is all that it takes."""
     text, run = tmp_path / "text.txt", tmp_path / "run"
     text.write_text("all work and no play makes jack a dull boy\n" * 40)
@@ -103,10 +106,11 @@ def test_a_cell_that_a_test_defines_is_trained_and_used_by_the_commands(tmp_path
         assert found.returncode == 0, found.stderr
         return found.stdout
 
-    small = ["--model", "leaky", "--set", "hidden_size=8"]
+    small = ["--model", kind, "--set", "hidden_size=8"]
     elman("train", text, "-o", run, "--steps", "2", *small)
+    elman("train", text, "-o", run, "--steps", "3", "--resume", *small)
     assert elman("generate", run, "all", "--tokens", "5")
-    assert "keeping gate" in elman("inspect", run, text, "--parts", "gates", "-o", tmp_path / "report.html")
+    assert gate in elman("inspect", run, text, "--parts", "gates", "-o", tmp_path / "report.html")
 
 
 def test_specifications_import_no_torch() -> None:

@@ -54,6 +54,7 @@ RECIPES = {
     "elman": Recipe(36, learning_rate=5.5e-3, size=256),
     "transformer": Recipe(3, learning_rate=6e-3, size=128, settings={"optimizer": "muon", "muon_rate": 0.03}),
 }
+UNKNOWN = Recipe(0, learning_rate=2e-3, size=0)  # of somebody's own model
 GATES = {"elman": kernels.GATES["elman_tanh"], "gru": kernels.GATES["gru"], "lstm": kernels.GATES["lstm"]}
 SIZES = range(64, 2049, 32)  # hidden units
 LARGE_VOCABULARY = 1024  # tokens; from here on, a language model's embedding and output share their matrix
@@ -74,13 +75,17 @@ def choose(asked: Settings, tokens: int, vocab_size: int) -> Choice:
     """
     if all(section.model_fields_set >= type(section).model_fields.keys() for section in (asked.model, asked.train)):
         return Choice(asked, "every setting was given")  # there is nothing to measure for
-    recipe, budget = RECIPES[asked.kind], asked.budget
+    recipe, budget = RECIPES.get(asked.kind, UNKNOWN), asked.budget
     train = fill(asked.train, asked.train, device=environment.best_device(), lanes=recipe.lanes, k1=recipe.k1)
     train = fill(train, asked.train, weight_decay=WEIGHT_DECAY, **recipe.settings)
     # A short text has room for a few short lanes only.
     train = fill(train, asked.train, k1=max(1, min(train.k1, (tokens - 1) // 2)))
     train = fill(train, asked.train, lanes=max(1, min(train.lanes, tokens // (4 * train.k1))))
     draft = asked.model_copy(update={"train": train})
+    if asked.kind == configuration.OWN:  # its sizes are its own
+        train = fill(train, asked.train, learning_rate=recipe.learning_rate)
+        reason = f"chosen: learning rate {train.learning_rate:g}, {train.lanes} lanes of {train.k1} steps"
+        return Choice(asked.model_copy(update={"train": train}), reason)
 
     def sized(size: int) -> Settings:
         return draft.model_copy(update={"model": _of_size(asked.model, size, vocab_size)})

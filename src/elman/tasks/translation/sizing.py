@@ -44,6 +44,7 @@ RECIPES = {
         MUON,
     ),
 }
+UNKNOWN = Recipe(2e-3, {})  # of somebody's own model
 WEIGHT_DECAY = 0.05
 BATCHES = 128  # an epoch, at least, where the pairs are few
 LEAST_BATCH = 256  # tokens
@@ -69,7 +70,7 @@ def choose(asked: Settings, corpus: ParallelCorpus) -> Choice:
         asked: what was asked for; what it leaves open is not in its sections' `model_fields_set`.
         corpus: what there is to learn from.
     """
-    recipe, first = RECIPES[asked.kind], corpus.train.epoch(0)
+    recipe, first = RECIPES.get(asked.kind, UNKNOWN), corpus.train.epoch(0)
     vocabulary = LARGE if corpus.target_tokenizer.vocab_size >= LARGE_VOCABULARY else SMALL
     train = fill(asked.train, asked.train, device=environment.best_device())
     train = fill(
@@ -82,6 +83,9 @@ def choose(asked: Settings, corpus: ParallelCorpus) -> Choice:
         label_smoothing=vocabulary.label_smoothing,
         **recipe.train,
     )
+    if asked.kind == configuration.OWN:  # its sizes are its own
+        reason = f"chosen: learning rate {train.learning_rate:g}, batches of {train.batch_tokens:,} tokens"
+        return Choice(asked.model_copy(update={"train": train}), reason)
     longest = _longest(asked, corpus)
     # What is never read twice can't be learnt by heart.
     unseen = {"dropout": 0.0} if isinstance(corpus.train, FreshPairs) else {}

@@ -51,7 +51,7 @@ _PARTS = (
     "compare", "data", "decode", "inspection", "kernels", "lab", "lens", "models", "nn", "report", "state", "tasks",
     "train",
 )  # fmt: skip
-__all__ = ["__version__", *_FROM, *_PARTS]  # noqa: PLE0604
+__all__ = ["__version__", *_FROM, *_PARTS]
 
 
 def __getattr__(name: str) -> Any:

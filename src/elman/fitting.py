@@ -168,7 +168,8 @@ def training(
             yield (prepared := next(events))
             for event in events:
                 yield event
-        assert isinstance(prepared, Prepared) and isinstance(event, loop.Finished)
+        assert isinstance(prepared, Prepared)
+        assert isinstance(event, loop.Finished)
         check_finite(prepared, event)
         run = runs.load(folder, model=prepared.training.model)
     except BaseException:
@@ -183,7 +184,7 @@ def training(
 def train(
     tree: dict[str, Any], folder: Path, *, stop: Callable[[], bool] = lambda: False, **options: Any
 ) -> Iterator[Prepared | loop.Event]:
-    """`Prepared`, then the events of the loop; arguments and errors are those of `prepare` and `elman.train.loop.fit`."""
+    """`Prepared`, then the events of the loop; `options` and errors are those of `prepare` and of `loop.fit`."""
     keep_freed()
     with prepare(tree, folder, **options) as prepared:
         yield prepared

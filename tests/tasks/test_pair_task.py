@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from elman.cli.train_arguments import choose_task
+from elman.given import choose_task
 from elman.data import parallel
 from elman.errors import UserError
 from elman.fitting import prepare
@@ -151,10 +151,10 @@ def test_the_data_says_what_the_task_is(words: Path, tmp_path: Path) -> None:
         (["python-stdlib"], "language-modelling"),
     ):
         asked: dict[str, Any] = {}
-        choose_task(asked, "auto", list(data), None, None)
+        choose_task(asked, "auto", list(data), [])
         assert asked["task"] == task
     asked = {}
-    choose_task(asked, "language-modelling", [str(words)], None, None)
+    choose_task(asked, "language-modelling", [str(words)], [])
     assert asked["task"] == "language-modelling"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from itertools import pairwise
 from typing import Any, cast
 
 import torch
@@ -77,7 +78,7 @@ class OwnLanguageModel(LanguageModel):
         borders = sorted(cuts)
         state = self.initial_state(B) if state is None else state
         logits = []
-        for begin, stop in zip(borders, borders[1:], strict=False):
+        for begin, stop in pairwise(borders):
             if starts is not None and starts[:, begin].any():
                 state = reset_rows(state, starts[:, begin])
             piece, after = self._call(tokens[:, begin:stop], state)

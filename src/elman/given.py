@@ -34,7 +34,7 @@ def place(data: object) -> str | None:
 def places(data: Any, targets: Any, folder: Path, name: str = "data", say: Say = lambda line: None) -> list[str]:
     """Where data are: one place, or one of sources and one of targets. Data in memory become a file in a folder.
 
-    A `str` that is no place is the text itself. A list belongs to the first task that has records for it.
+    A `str` that is no place is the text itself. A list belongs to a task that has records for it.
 
     Raises:
         UserError: no task takes such data.
@@ -46,7 +46,7 @@ def places(data: Any, targets: Any, folder: Path, name: str = "data", say: Say =
         if data and len(data) <= NAME and "\n" not in data:
             say(f"there is no file or named source called {data!r}: it is taken for the text itself")
         return [_write(folder / f"{name}.txt", data)]
-    for task in TASKS.values():
+    for task in reversed(TASKS.values()):
         if (records := task.records(data, targets)) is not None:
             lines = (json.dumps(record, ensure_ascii=False) + "\n" for record in records)
             return [_write(folder / f"{name}.jsonl", "".join(lines))]

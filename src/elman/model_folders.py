@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from elman import __version__, atomic, reading
-from elman.errors import UserError, nearest
+from elman.errors import UserError
 from elman.models.weights import check_shapes, read_shapes
 from elman.tasks import TASKS
 from elman.tasks.configuration import OWN, Settings
@@ -68,9 +68,7 @@ def read_config(folder: Path, run: str | Path) -> ModelConfig:
         got, remedy = f"{config.format}, of elman {config.elman}", "install that version, or a newer one"
         raise UserError(f"{run}: the format of config.json", expected=f"at most {FORMAT}", got=got, remedy=remedy)
     if config.task not in TASKS:
-        raise UserError(
-            f"{run}", expected=" or ".join(TASKS), got=f"the task {config.task!r}", remedy=nearest(config.task, TASKS)
-        )
+        raise UserError(f"{run}", expected=" or ".join(TASKS), got=f"the task {config.task!r}")
     return config
 
 

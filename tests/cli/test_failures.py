@@ -87,7 +87,7 @@ def test_a_command_says_it_in_one_line(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for call, word in ((MEMORY["torch"], "memory"), (NUMBERS["digits"], "too large"), (FAULTS[0], "own fault")):
-        monkeypatch.setattr(runs, "load_language_model", lambda run, call=call: call())
+        monkeypatch.setattr(runs, "load", lambda run, call=call: call())
         assert command(["generate", str(tmp_path)]) == 1
         out, err = capsys.readouterr()
         assert (out, err.count("\n")) == ("", 1)

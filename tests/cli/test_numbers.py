@@ -10,8 +10,8 @@ import pytest
 from elman import environment
 from elman.cli import run as command
 from elman.errors import UserError
-from elman.tasks import capacity
-from elman.tasks.configuration import TASKS, build, set_values
+from elman.tasks import TASKS, capacity
+from elman.tasks.configuration import build, sections, set_values
 from elman.train.settings import Section
 
 Fails = Callable[[list[str | Path], int], str]
@@ -132,9 +132,9 @@ def test_numbers_that_are_large_and_no_fault(
 
 SETTINGS = {  # each once, though several kinds of model have it
     (task, section, name): (task, kind, name)
-    for task, sections in TASKS.items()
+    for task, about in TASKS.items()
     for kind in ("lstm", "transformer")
-    for section in sections.of(kind).values()
+    for section in sections(about, kind).values()
     for name, field in section.model_fields.items()
     if {"ge", "gt"} & {key for constraint in field.metadata for key in dir(constraint)}
 }

@@ -17,10 +17,11 @@ import torch
 
 from elman import runs
 from elman.cli import run as command
-from elman.cli.alignment import alignment_lines
 from elman.data import textfile
 from elman.data.tokenizers import CharTokenizer
 from elman.decode.translate import Beam, Translator, translate
+from elman.tasks import TASKS
+from elman.tasks.translation.alignment import alignment_lines
 from encoder_decoders import Attentive
 
 LINES = ["abcd", "", "b", "dd  a", "cab"]
@@ -34,7 +35,7 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     model = Attentive(source.vocab_size, target.vocab_size).double().eval()
     with torch.no_grad():
         model.logits.weight *= 6
-    run = SimpleNamespace(task="translation", model=model, source_tokenizer=source, target_tokenizer=target)
+    run = SimpleNamespace(task=TASKS["translation"], model=model, source_tokenizer=source, target_tokenizer=target)
     monkeypatch.setattr(runs, "load", lambda name: run)
     return run
 
@@ -198,7 +199,7 @@ def test_options_that_do_not_fit(
 
 def test_a_language_model_writes_otherwise(trained: Path, file: Path, fails: Fails) -> None:
     line = fails(["predict", trained, file], 2)
-    assert "expected a translation run, got one of language-modelling" in line
+    assert "expected a translation model, got a language model" in line
     assert f"`elman generate {trained}`" in line
 
 
@@ -239,7 +240,7 @@ def test_a_bad_line_takes_no_other_with_it(
     more = ["--max-source", "6", "--batch", batch, *options]
     out, err = said([tmp_path / "bad", *more], capsys, code=1)
     named = [f"line {number}: {error}" for number, error in ERRORS.items()]
-    assert err.splitlines() == [*named, "elman: 4 of 9 lines could not be translated and stay empty"]
+    assert err.splitlines() == [*named, "elman: 4 of 9 lines have no answer and stay empty"]
     give(monkeypatch, BAD)
     assert said(more, capsys, code=1) == (out, err)
     good, _ = said([tmp_path / "good", *more], capsys)
@@ -263,7 +264,7 @@ def test_many_bad_lines_are_named_in_few(
     assert out.count("\n") == 1200
     *named, more, last = err.splitlines()
     assert [line.partition(":")[0] for line in named] == [f"line {2 * n}" for n in range(1, 11)]
-    assert (more, last) == ("and 590 more", "elman: 600 of 1,200 lines could not be translated and stay empty")
+    assert (more, last) == ("and 590 more", "elman: 600 of 1,200 lines have no answer and stay empty")
 
 
 def test_what_ends_the_reading_hides_no_bad_line(

@@ -21,7 +21,6 @@ import torch
 
 import elman
 from elman.cli import run as command
-from elman.runs import TranslationRun
 from elman.tasks.configuration import read_yaml
 
 SETTINGS = "hidden_size=16 embedding_size=8 batch_tokens=100 validation_sentences=4 validate_every=4 checkpoint_every=2"
@@ -140,7 +139,7 @@ def test_every_form_of_pairs_gives_the_same_run(
     for name in ("metrics.jsonl", "model/model.safetensors"):
         assert (run / name).read_bytes() == (reference / name).read_bytes()
     loaded = elman.load(run)
-    assert isinstance(loaded, TranslationRun)
+    assert loaded.task.name == "translation"
     assert loaded.model.config["hidden_size"] == 16
 
 
@@ -159,7 +158,7 @@ def test_every_tokenizer(folder: Path, tmp_path: Path, said: Said, kind: str) ->
     run = tmp_path / "run"
     said("train", folder / "pairs.tsv", "-o", run, "--steps", "2", "--tokenizer", kind, *SMALL)
     loaded = elman.load(run)
-    assert isinstance(loaded, TranslationRun)
+    assert loaded.task.name == "translation"
     assert loaded.source_tokenizer.kind == loaded.target_tokenizer.kind == kind
     assert len(said("predict", run, folder / "valid.en", "--max-length", "5")[0].splitlines()) == 20
 
@@ -329,7 +328,7 @@ def test_lengths_and_prefixes(translator: Path, said: Said, tmp_path: Path, fail
     assert out == said("predict", translator, write_lines(tmp_path / "one", ["abc"]))[0] + "\n"
     assert err == (
         "line 2: expected at most 5 tokens, got 9; split it, or raise the limit (--max-source)\n"
-        "elman: 1 of 2 lines could not be translated and stay empty\n"
+        "elman: 1 of 2 lines have no answer and stay empty\n"
     )
 
 
@@ -344,12 +343,10 @@ def test_each_task_has_its_commands(
     translator: Path, trained: Path, plain_text: Path, folder: Path, fails: Fails
 ) -> None:
     line = fails(["generate", translator], 2)
-    assert "expected a language model, got an encoder-decoder; see `elman predict`" in line
+    assert "expected a language model, got a translation model; use it with `elman evaluate` and `elman predict`" in line
     line = fails(["predict", trained, folder / "valid.en"], 2)
-    assert (
-        f"expected a translation run, got one of language-modelling; write with it: `elman generate {trained}`" in line
-    )
-    assert "expected one text for a language model" in fails(["evaluate", trained, *both_sides(folder, "valid")], 2)
+    assert "expected a translation model, got a language model; use it with `elman evaluate` and `elman gen" in line
+    assert "DATA: expected one text, got two files" in fails(["evaluate", trained, *both_sides(folder, "valid")], 2)
     assert "is not a file of pairs" in fails(["evaluate", translator, plain_text], 2)
 
 
@@ -489,7 +486,7 @@ def test_a_run_is_whole_wherever_it_is(translator: Path, tmp_path: Path, said: S
     moved = shutil.copytree(translator / "model", tmp_path / "elsewhere")
     assert said("predict", moved, folder / "valid.en") == said("predict", translator, folder / "valid.en")
     loaded = elman.load(moved)
-    assert isinstance(loaded, TranslationRun)
+    assert loaded.task.name == "translation"
     source = torch.tensor([[*loaded.source_tokenizer.encode("abc").tolist(), loaded.source_tokenizer.eod]])
     logits, _ = loaded.model(torch.tensor([[loaded.target_tokenizer.eod]]), loaded.model.encode(source))
     assert logits.shape == (1, 1, loaded.target_tokenizer.vocab_size)

@@ -8,9 +8,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from elman.cli.translations import Refused, escape, lines, record
+from elman.cli.predict import Refused
 from elman.decode.translate import Candidate, Translation
 from elman.errors import UserError
+from elman.tasks.task import Answer
+from elman.tasks.translation.printing import escape, lines, record
 
 SPECIAL = ["\\", "|", " ||| ", "\n", "\r\n", "\v", "\x1c", "\x85", "\u2028", "n", "u000b", " ", "é", ""]
 texts = st.lists(st.sampled_from(SPECIAL) | st.text(max_size=3), max_size=12).map("".join)
@@ -60,11 +62,11 @@ def test_an_empty_line_of_each_form_for_what_could_not_be_translated() -> None:
 def test_the_first_ten_are_named(bad: int, said: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     refused = Refused()
     for number in range(1, 2001):
-        refused.note(Translation(number, "", (), 0, (candidate(""),), "too long" if number <= bad else ""))
+        refused.note(Answer(number, "", [""], {}, "too long" if number <= bad else ""))
     refused.tell()
     assert capsys.readouterr().err.splitlines() == [f"line {n}: too long" for n in range(1, min(bad, 10) + 1)] + said
     if bad:
-        with pytest.raises(UserError, match=f"^{bad} of 2,000 lines could not be translated and stay empty$"):
+        with pytest.raises(UserError, match=f"^{bad} of 2,000 lines have no answer and stay empty$"):
             refused.check()
     else:
         refused.check()

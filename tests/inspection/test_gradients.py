@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from elman.inspection import inspect
 from elman.inspection.windows import window_marks
 from elman.lens import fit_decay
 from elman.lens.decay import WORDS
+from inspecting import inspect
 
 
 def test_words_horizon_rate_and_shares_are_of_one_curve(runs: dict[str, Path]) -> None:

@@ -11,10 +11,11 @@ import pytest
 import torch
 
 import elman
-from elman.inspection import attention, inspect
+from elman.inspection import attention
 from elman.lens import attention_weights
 from elman.models import TransformerLM
 from elman.tasks.language_modelling.subject import open_subject
+from inspecting import inspect
 
 Train = Callable[..., Path]
 
@@ -96,10 +97,10 @@ def test_heads_that_look_evenly_are_chance_where_documents_begin(
 
 def test_windows_have_no_border_inside(runs: dict[str, Path]) -> None:
     subject = open_subject(elman.load(runs["gru"]), None)
-    assert subject.run.tokenizer.eod is not None
+    assert subject.tokenizer.eod is not None
     windows = subject.windows(5, 500)
     assert windows.shape[1] >= 8
-    assert not (windows[:, 1:] == subject.run.tokenizer.eod).any()
+    assert not (windows[:, 1:] == subject.tokenizer.eod).any()
     assert len(windows.unique(dim=0)) == len(windows)
 
 

@@ -17,9 +17,10 @@ import torch
 
 import elman
 from elman.cli import run as command
-from elman.inspection import PARTS, inspect
+from elman.inspection import LOOKS as PARTS
 from elman.lens import gradient_flow, read_gates, visit_layers
 from elman.tasks.language_modelling.subject import open_subject
+from inspecting import inspect
 
 CHROMIUM = next(filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])), None)
 
@@ -70,13 +71,13 @@ def test_the_numbers_are_the_lens(runs: dict[str, Path]) -> None:
     numbers = inspect(runs["lstm"], parts=["gradients", "gates"]).numbers
     subject = open_subject(elman.load(runs["lstm"]), None)
     windows = subject.windows(16, 256)
-    [first, _] = [read_gates(v) for v in visit_layers(subject.run.model, lambda: subject.run.model.read(windows))]
+    [first, _] = [read_gates(v) for v in visit_layers(subject.model, lambda: subject.model.read(windows))]
     np.testing.assert_allclose(numbers["gates"]["trained"][0]["time_scale"], first.time_scale, rtol=1e-5)
     windows = subject.windows(32, 265)
     past = (windows.shape[1] - 1) * 64 // 264
     with torch.no_grad():
-        _, state = subject.run.model.read(windows[:, :past])
-    flow = gradient_flow(subject.run.model, windows[:, past:-1], windows[:, -1], state)
+        _, state = subject.model.read(windows[:, :past])
+    flow = gradient_flow(subject.model, windows[:, past:-1], windows[:, -1], state)
     found = numbers["gradients"]["trained"]["gradients"]["input"]
     np.testing.assert_allclose(found["quantiles"]["0.5"], flow.input.quantile(0.5), rtol=1e-5, atol=1e-30)
     assert found["lags"] == flow.input.lags.tolist()
@@ -196,6 +197,6 @@ def test_the_pages_numbers_are_finite(runs: dict[str, Path]) -> None:
 
 def test_it_is_offered_in_python(runs: dict[str, Path]) -> None:
     progress: list[str] = []
-    found = elman.inspection.inspect(runs["gru"], parts=["gates"], progress=lambda name, done: progress.append(name))
+    found = inspect(runs["gru"], parts=["gates"], progress=lambda name, done: progress.append(name))
     assert progress == ["looking at its gates"]
     assert found.lines

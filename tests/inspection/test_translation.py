@@ -15,10 +15,10 @@ import elman
 from elman.cli import run as command
 from elman.decode.translate import Translator
 from elman.errors import UserError
-from elman.inspection import inspect
 from elman.tasks.translation.looks import LOOKS as PARTS
 from elman.tasks.translation.looks import Spread, by_distance, sharpest_words
 from elman.tasks.translation.subject import open_pairs
+from inspecting import inspect
 
 MODELS = {
     "attention": ["--model=gru", "--set", "attention=additive"],
@@ -69,7 +69,7 @@ def test_every_form_has_its_report(
 @pytest.mark.parametrize("name", MODELS)
 def test_a_reference_stands_beside_each_translation(name: str, runs: dict[str, Path]) -> None:
     run = elman.load(runs[name])
-    pairs = open_pairs(run, None)
+    pairs = open_pairs(run, [])
     texts = dict(pairs.part.texts())
     found = inspect(runs[name], parts=["alignments"])
     said, html = list(found.lines), found.html()
@@ -151,7 +151,7 @@ def test_a_source_that_is_too_long_says_so(tmp_path: Path) -> None:
 def test_the_heads_are_the_models(runs: dict[str, Path]) -> None:
     """The entropy of the first head of the second layer, pair by pair and step by step."""
     run = elman.load(runs["transformer"])
-    pairs = open_pairs(run, None)
+    pairs = open_pairs(run, [])
     source, lengths, inputs, targets = pairs.batch(range(len(pairs.part)))
     values = []
     for row in range(len(source)):
@@ -195,8 +195,8 @@ def test_the_pairs_are_those_that_were_held_out(runs: dict[str, Path], tmp_path:
     cache = (runs["none"] / "cache" / "valid.jsonl").read_text().splitlines()
     held_out = [tuple(json.loads(line)) for line in cache]
     assert 0 < len(held_out) < 36
-    assert list(open_pairs(run, None).part.texts()) == held_out
+    assert list(open_pairs(run, []).part.texts()) == held_out
     moved = tmp_path / "moved"
     shutil.copytree(runs["none"], moved)
     shutil.rmtree(moved / "cache")
-    assert list(open_pairs(elman.load(moved), None).part.texts()) == held_out
+    assert list(open_pairs(elman.load(moved), []).part.texts()) == held_out

@@ -14,12 +14,12 @@ import torch
 
 import elman
 from elman.cli import run as command
-from elman.inspection import inspect
 from elman.models import build
 from elman.models.initial import initial_model
 from elman.tasks.language_modelling.subject import open_subject
 from elman.tasks.translation.subject import open_pairs
 from elman.train import checkpoints
+from inspecting import inspect
 
 KINDS = ("elman", "gru", "lstm", "transformer")
 
@@ -27,11 +27,9 @@ SEEN = """
 import sys
 import safetensors.torch
 import elman
-from elman.tasks.translation.subject import open_pairs
-from elman.tasks.language_modelling.subject import open_subject
 for folder in sys.argv[1:]:
     run = elman.load(folder)
-    model = (open_pairs if run.task == "translation" else open_subject)(run, None).fresh
+    model = run.task.observe(run, []).fresh
     safetensors.torch.save_file({k: v.clone() for k, v in model.state_dict().items()}, folder + "/seen.safetensors")
 """
 
@@ -90,7 +88,7 @@ def test_random_numbers_stay_as_they_were(runs: dict[str, Path], monkeypatch: py
     devices: list[int] = []
     monkeypatch.setattr(torch.cuda, "manual_seed_all", devices.append)
     open_subject(text, None)
-    open_pairs(pairs, None)
+    open_pairs(pairs, [])
     assert torch.rand(1) == expected
     assert not devices
 

@@ -17,7 +17,7 @@ from elman.data.parallel import ParallelCorpus, prepare
 from elman.models import EncoderDecoder, build_encoder_decoder
 from elman.tasks import TASKS
 from elman.tasks.configuration import build
-from elman.tasks.translation.objective import evaluate, own_choices
+from elman.tasks.translation.objective import TargetTokens, evaluate, own_choices
 from elman.train.objective import Place
 from resuming import assert_interruptions_change_nothing
 

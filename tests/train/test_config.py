@@ -8,7 +8,8 @@ import yaml
 
 from elman.errors import UserError
 from elman.synonyms import OTHERS
-from elman.tasks.configuration import NOT_SETTABLE, OPTIONS, TASKS, build, read_yaml, set_values
+from elman.tasks import TASKS
+from elman.tasks.configuration import NOT_SETTABLE, OPTIONS, build, read_yaml, sections, set_values
 from elman.tasks.language_modelling.settings import TextTraining
 from elman.train.settings import RecurrentSettings
 
@@ -32,7 +33,7 @@ def test_only_what_was_asked_for_counts_as_set() -> None:
 def test_no_two_sections_have_a_setting_of_the_same_name(task: str) -> None:
     """Or `--set` would not know which is meant."""
     for kind in TASKS[task].models:
-        names = [key for section in TASKS[task].of(kind).values() for key in section.model_fields]
+        names = [key for section in sections(TASKS[task], kind).values() for key in section.model_fields]
         assert len(names) == len(set(names))
 
 
@@ -175,9 +176,9 @@ def test_other_tools_words_for_a_value(tree: dict[str, Any], remedy: str) -> Non
 
 def test_other_tools_words_lead_to_what_there_is() -> None:
     """And none of them hides a setting of that name."""
-    sections = [section for task in TASKS.values() for kind in task.models for section in task.of(kind).values()]
-    settings = {name for section in sections for name in section.model_fields}
-    annotations = str([field.annotation for section in sections for field in section.model_fields.values()])
+    every = [section for task in TASKS.values() for kind in task.models for section in sections(task, kind).values()]
+    settings = {name for section in every for name in section.model_fields}
+    annotations = str([field.annotation for section in every for field in section.model_fields.values()])
     values = set(re.findall(r"'(\w+)'", annotations)) | {"parameters", "time"}  # of --match
     kinds = {kind for task in TASKS.values() for kind in task.models}
     assert OTHERS.keys() <= settings | values | kinds | TASKS.keys()

@@ -9,18 +9,18 @@ from elman.tasks.translation import Translation
 
 __all__ = ["TASKS", "Task", "recognise"]
 
-_TASKS: tuple[Task, ...] = (Translation(), LanguageModelling())
+_TASKS: tuple[Task, ...] = (LanguageModelling(), Translation())
 TASKS: dict[str, Task] = {task.name: task for task in _TASKS}
-"""By name. Where nobody says a task, the first that recognises the data takes them."""
+"""By name. Data of which nobody says a task belong to the last that recognises them: the first takes any text."""
 
 
 def recognise(data: Sources, valid: Sources = ()) -> Task:
-    """The first task that recognises the data.
+    """The task of data that nobody says a task of.
 
     Raises:
         UserError: none does: they look like something else.
     """
-    for task in TASKS.values():
+    for task in reversed(TASKS.values()):
         if task.recognises(data, valid):
             return task
     raise UserError("DATA", expected=f"data for {', '.join(TASKS)}", got=" and ".join(map(str, data)), exit_code=2)

@@ -134,7 +134,7 @@ class Task(ABC):
 
     name: ClassVar[str]
     title: ClassVar[str]
-    """What a run of the task is called: "a language model"."""
+    """What its model is called: "a language model"."""
     target: ClassVar[str] = "token"
     """What a loss is a mean over."""
     data: ClassVar[type[Section]]
@@ -296,7 +296,7 @@ class Task(ABC):
         from elman.tasks import TASKS, configuration
 
         if command not in self.options:
-            uses = " and ".join(f"`elman {use}`" for use in [*self.options, "inspect"])
+            uses = " and ".join(f"`elman {use}`" for use in self.options)
             able = [task.title for task in TASKS.values() if command in task.options]
             expected = " or ".join(able)
             raise UserError(f"{run}", expected=expected, got=self.title, remedy=f"use it with {uses}", exit_code=2)

@@ -46,7 +46,6 @@ class EvaluationOptions(Section):
     lanes: int | None = Field(
         None,
         ge=1,
-        le=1 << 20,
         description="An approximation: a text is read in N parts side by side, each after a run-up of 256 tokens, and "
         "what lies further back is not known to it. 1, and the default, are exact: the memory is carried through the "
         "whole text.",

@@ -37,7 +37,7 @@ class Translation(Task):
     """Each token of a target, from its source and the tokens before it."""
 
     name = "translation"
-    title = "a translation run"
+    title = "a translation model"
     data = PairSettings
     places: ClassVar[Mapping[str, Sequence[str]]] = {"source": ("target",), "valid": ("valid_target",)}
     models: ClassVar[Mapping[str, type[Section]]] = {

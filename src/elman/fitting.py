@@ -159,7 +159,7 @@ def training(
                 tree = resuming.stored_names(folder) | tree
             begun = runs.load(start, model=own) if isinstance(start, str | Path) else start
             if begun is not None:
-                tree = resuming.begun_from(begun, tree)
+                tree = resuming.begun_from(begun, tree, task)
             tree = given.settings_tree(tree, task, files, others, settings)
             events = train(
                 tree, folder, resume=resume, overwrite=overwrite, start=begun, own=own, made=Path(made), say=say,

@@ -23,7 +23,7 @@ def place(data: object) -> str | None:
     """The path or the named source that an object is; None for anything else."""
     if isinstance(data, Path):
         return str(data)
-    if not isinstance(data, str):
+    if not isinstance(data, str) or not data:
         return None
     try:
         return data if data in NAMED or data in NAMED_PAIRS or Path(data).exists() else None

@@ -80,13 +80,15 @@ def compare_threads(folder: Path, say: Say) -> None:
 VOCABULARY = {"tokenizer", "vocab_size", "min_count", "joint"}  # settings of data that make another vocabulary
 
 
-def begun_from(start: Run, tree: dict[str, Any]) -> dict[str, Any]:
+def begun_from(start: Run, tree: dict[str, Any], task: str = "auto") -> dict[str, Any]:
     """A tree with the task, the kind, the model and the codecs of the run that the training begins with.
 
     Raises:
         UserError: the tree asks for others.
     """
     kind = start.config["model"]["model"]
+    if task != "auto":
+        tree = tree | {"task": task}
     for what, name, own in (("task", "task", start.task.name), ("model", "kind", kind)):
         if (asked := tree.get(name, own)) != own:
             raise UserError(f"{start.path} is a run of another {what}", expected=own, got=asked)

@@ -343,7 +343,9 @@ def test_each_task_has_its_commands(
     translator: Path, trained: Path, plain_text: Path, folder: Path, fails: Fails
 ) -> None:
     line = fails(["generate", translator], 2)
-    assert "expected a language model, got a translation model; use it with `elman evaluate` and `elman predict`" in line
+    assert (
+        "expected a language model, got a translation model; use it with `elman evaluate` and `elman predict`" in line
+    )
     line = fails(["predict", trained, folder / "valid.en"], 2)
     assert "expected a translation model, got a language model; use it with `elman evaluate` and `elman gen" in line
     assert "DATA: expected one text, got two files" in fails(["evaluate", trained, *both_sides(folder, "valid")], 2)

@@ -118,7 +118,7 @@ def command(
     if resume:  # what is not said is as the run has it
         tree = resuming.stored_names(folder) | tree
     if start:
-        tree = resuming.begun_from(start, tree)
+        tree = resuming.begun_from(start, tree, task)
     options = {"tokenizer": tokenizer, "seed": seed}
     values = {name: value for name, value in options.items() if value is not None}
     tree = given.settings_tree(tree, task, data, [place for place in (valid, valid_target) if place], values)

@@ -79,13 +79,13 @@ class OwnLanguageModel(LanguageModel):
         state = self.initial_state(B) if state is None else state
         logits = []
         for begin, stop in pairwise(borders):
+            before = state
             if starts is not None and starts[:, begin].any():
                 state = reset_rows(state, starts[:, begin])
-            piece, after = self._call(tokens[:, begin:stop], state)
+            piece, state = self._call(tokens[:, begin:stop], state)
             logits.append(piece)
             if ends is not None and (over := (ends <= begin).nonzero().flatten()).numel():
-                after = put_rows(after, over, select_rows(state, over))
-            state = after
+                state = put_rows(state, over, select_rows(before, over))  # padding leaves a memory as it was
         return torch.cat(logits, 1), state
 
     def _call(self, tokens: Tensor, state: State | None, **given: Tensor) -> tuple[Tensor, State]:

@@ -10,7 +10,7 @@ from elman import model_folders, run_folders
 from elman.errors import UserError
 from elman.models.weights import read_shapes
 from elman.reading import Missing
-from elman.tasks import configuration
+from elman.tasks import TASKS, configuration
 from elman.train import checkpoints, journal
 
 
@@ -27,7 +27,7 @@ def describe(run: str | Path) -> dict[str, Any]:
     state = ("in training" if run_folders.is_locked(path) else "at rest") if is_run else "a model alone"
     report: dict[str, Any] = {"run": str(run), "state": state}
     damaged = []
-    for part in (_settings, _training, _model) if is_run else (_model,):
+    for part in (_config, _weights, *((_settings, _training) if is_run else ())):
         try:
             report |= part(path)
         except Missing as error:  # a training that has just begun has no weights yet
@@ -35,7 +35,7 @@ def describe(run: str | Path) -> dict[str, Any]:
                 damaged.append(str(error))
         except UserError as error:
             damaged.append(str(error))
-    return {**report, "damaged": damaged}
+    return {**report, "damaged": list(dict.fromkeys(damaged))}
 
 
 def _settings(path: Path) -> dict[str, Any]:
@@ -72,15 +72,17 @@ def _training(path: Path) -> dict[str, Any]:
     }
 
 
-def _model(path: Path) -> dict[str, Any]:
+def _config(path: Path) -> dict[str, Any]:
+    config = model_folders.read_config(model_folders.find(path), path)
+    return {"task": config.task, "model": config.model, "format": config.format, "elman": config.elman}
+
+
+def _weights(path: Path) -> dict[str, Any]:
+    """How many there are, if they and the codecs are those of the configuration."""
     folder = model_folders.find(path)
     config = model_folders.read_config(folder, path)
     model_folders.read_codecs(path)
-    shapes = read_shapes(folder / "model.safetensors", remedy=model_folders.REWRITE)
-    return {
-        "task": config.task,
-        "model": config.model,
-        "parameters": sum(math.prod(shape) for shape in shapes.values()),
-        "format": config.format,
-        "elman": config.elman,
-    }
+    if config.model.get("model") == configuration.OWN:
+        shapes = read_shapes(folder / "model.safetensors", remedy=model_folders.REWRITE)
+        return {"parameters": sum(math.prod(shape) for shape in shapes.values())}
+    return {"parameters": model_folders.check_model(TASKS[config.task], config.model, folder)}

@@ -72,8 +72,8 @@ def read_config(folder: Path, run: str | Path) -> ModelConfig:
     return config
 
 
-def build(task: Task, config: dict[str, Any], folder: Path) -> nn.Module:
-    """The model of a configuration, if it is that of the weights beside it: first without memory, then in earnest.
+def check_model(task: Task, config: dict[str, Any], folder: Path) -> int:
+    """How many parameters a model has, if it is that of the weights beside its configuration; no memory is taken.
 
     Raises:
         UserError: the configuration is damaged, or that of another model.
@@ -91,7 +91,7 @@ def build(task: Task, config: dict[str, Any], folder: Path) -> nn.Module:
     except (TypeError, ValueError, ArithmeticError, RuntimeError) as error:
         raise UserError(f"{place} is damaged ({str(error).splitlines()[0]})", remedy=REWRITE) from None
     check_shapes(empty, shapes, weights)
-    return task.build(config)
+    return sum(parameter.numel() for parameter in empty.parameters())
 
 
 def write(folder: Path, settings: Settings, model: dict[str, Any], codecs: Mapping[str, Codec]) -> None:

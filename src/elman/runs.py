@@ -251,7 +251,8 @@ def load(
     elif config.model.get("model") == OWN:
         raise UserError(f"{run}: its model is somebody's own", remedy=f'elman.load("{run}", model=...) takes it')
     else:
-        made = model_folders.build(task, config.model, folder)
+        model_folders.check_model(task, config.model, folder)
+        made = task.build(config.model)
     codecs = task.read_codecs(folder, made)
     load_weights(made, folder / "model.safetensors", remedy=model_folders.REWRITE)
     return Run(Path(run), task, made.to(device).eval(), codecs, asdict(config))

@@ -73,6 +73,9 @@ class Trained:
             return self.codecs[name]
         raise AttributeError(f"a run of {self.task.name} has no attribute {name!r}")
 
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *self.codecs]
+
     @property
     def settings(self) -> Settings | None:
         """The run's settings; None where there is a model folder alone."""

@@ -18,7 +18,6 @@ from elman.errors import UserError
 from elman.models import build
 from elman.models.weights import load_weights
 
-
 TEXT = "the cat sat on a mat and the dog ran.\n" * 20
 
 

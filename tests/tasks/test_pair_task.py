@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import yaml
 
-from elman.given import choose_task
 from elman.data import parallel
 from elman.errors import UserError
 from elman.fitting import prepare
+from elman.given import choose_task
 from elman.tasks import TASKS
 from elman.tasks.configuration import Settings, build, read_yaml
 from elman.tasks.language_modelling.sizing import LARGE_VOCABULARY

@@ -10,8 +10,8 @@ import json
 import math
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -165,9 +165,10 @@ def training(
                 tree, folder, resume=resume, overwrite=overwrite, start=begun, own=own, made=Path(made), say=say,
                 progress=progress, stop=stop,
             )  # fmt: skip
-            yield (prepared := next(events))
-            for event in events:
-                yield event
+            with closing(events):  # the folder is not locked any more before it is removed
+                yield (prepared := next(events))
+                for event in events:
+                    yield event
         assert isinstance(prepared, Prepared)
         assert isinstance(event, loop.Finished)
         check_finite(prepared, event)
@@ -183,7 +184,7 @@ def training(
 
 def train(
     tree: dict[str, Any], folder: Path, *, stop: Callable[[], bool] = lambda: False, **options: Any
-) -> Iterator[Prepared | loop.Event]:
+) -> Generator[Prepared | loop.Event, None, None]:
     """`Prepared`, then the events of the loop; `options` and errors are those of `prepare` and of `loop.fit`."""
     keep_freed()
     with prepare(tree, folder, **options) as prepared:

@@ -11,10 +11,10 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from elman.bench import CELLS, DTYPES, Line, Plan, Rate, contest, measure, onnx_layer, report, table, timing
+from elman.bench import CELLS, DTYPES, Contest, Measurement, Rate, contest, measure, onnx_layer, report, table, timing
 from elman.bench.timing import Contestant
 
-PLAN = Plan(["gru"], [(3, 2, 4)], ["inference"], ["float32"], [1], seconds=0.0)
+PLAN = Contest(["gru"], [(3, 2, 4)], ["inference"], ["float32"], [1], seconds=0.0)
 
 
 class Clock:
@@ -87,7 +87,7 @@ def test_operations_are_those_of_the_matmuls(cell: str) -> None:
         with FlopCounterMode(display=False) as counter:
             call()
         counted[pass_] = counter.get_total_flops()
-    lines = {pass_: Line(1, "float32", pass_, cell, (T, B, H), {"elman": 1.0}) for pass_ in counted}
+    lines = {pass_: Measurement(1, "float32", pass_, cell, (T, B, H), {"elman": 1.0}) for pass_ in counted}
     assert lines["inference"].gflops * 1e9 == pytest.approx(counted["inference"])
     # No gradient is wanted of the first state.
     assert lines["training"].gflops * 1e9 == pytest.approx(counted["training"] + 2 * B * gates * H * H)
@@ -120,17 +120,17 @@ def test_everyone_computes_the_same(cell: str, dtype: str) -> None:
         torch.testing.assert_close(outputs[0], other, atol=1e-5 if dtype == "float32" else 2e-2, rtol=0)
 
 
-def measured() -> Iterator[Line | Rate]:
+def measured() -> Iterator[Measurement | Rate]:
     """By hand: two shapes of several steps and one of a single one, each with its ratios."""
     yield Rate(2, "float32", 50.0)
     for shape, ours, theirs, onnx in (((4, 8, 16), 2.0, 1.0, 8.0), ((8, 8, 16), 1.0, 8.0, 2.0), ((1, 1, 16), 1, 3, 5)):
-        yield Line(2, "float32", "training", "gru", shape, {"elman": ours, "torch": theirs, "onnxruntime": onnx})
+        yield Measurement(2, "float32", "training", "gru", shape, {"elman": ours, "torch": theirs, "onnxruntime": onnx})
     yield Rate(2, "float32", 100.0)
 
 
 def test_a_report() -> None:
-    plan = Plan(["gru"], [(4, 8, 16), (8, 8, 16), (1, 1, 16)], ["training"], ["float32"], [2], "native", 0.25)
-    made = report(plan, measured())
+    asked = Contest(["gru"], [(4, 8, 16), (8, 8, 16), (1, 1, 16)], ["training"], ["float32"], [2], "native", 0.25)
+    made = report(asked, measured())
     assert (made["backend"], made["seconds"], made["threads"], made["complete"]) == ("native", 0.25, [2], True)
     assert made["matmul"] == [{"threads": 2, "dtype": "float32", "gflops": 100.0}]
     first = made["lines"][0]
@@ -168,8 +168,8 @@ def test_the_number_of_threads_is_set_and_given_back(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(contest, "medians", medians)
     monkeypatch.setattr(timing, "MATMUL_SIZES", (8,))
-    plan = Plan(["gru"], [(2, 1, 4)], ["training"], ["float32", "bfloat16"], [before + 1, 1], seconds=0.0)
-    assert len([it for it in measure(plan) if isinstance(it, Line)]) == len(plan) == 4
+    asked = Contest(["gru"], [(2, 1, 4)], ["training"], ["float32", "bfloat16"], [before + 1, 1], seconds=0.0)
+    assert len([it for it in measure(asked) if isinstance(it, Measurement)]) == len(asked) == 4
     assert seen == [before + 1] * 2 + [1] * 2
     assert torch.get_num_threads() == before
 

@@ -16,7 +16,7 @@ SOURCE = Path(elman.__file__).parent
 FILES = sorted(SOURCE.rglob("*.py"))
 
 # A part may import itself and what is named beside it, and nothing else of elman.
-GROUND = {"errors", "synonyms", "state", "atomic", "reading", "strict_json"}
+GROUND = {"errors", "synonyms", "state", "atomic", "reading", "strict_json", "settings", "cells"}
 BELOW: dict[str, set[str]] = {
     "synonyms": set(),
     "errors": {"synonyms"},
@@ -24,7 +24,9 @@ BELOW: dict[str, set[str]] = {
     "atomic": {"errors"},
     "reading": {"errors"},
     "locking": set(),
+    "cells": set(),
     "strict_json": set(),
+    "settings": {"errors"},
     "kernels": GROUND,
     "nn": GROUND | {"kernels"},
     "models": GROUND | {"kernels", "nn", "environment"},
@@ -33,7 +35,7 @@ BELOW: dict[str, set[str]] = {
     "metrics": GROUND,
     "decode": GROUND | {"kernels", "nn", "models", "data"},
     "environment": GROUND | {"kernels"},
-    "bench": GROUND | {"kernels", "nn", "environment"},
+    "bench": GROUND | {"kernels", "nn", "environment", "report"},
     "display": GROUND | {"metrics", "train"},
     "run_folders": {"errors", "atomic", "locking", "data"},
     "given": GROUND | {"data", "tasks"},

@@ -8,7 +8,7 @@
 - `fit`, `training`: train a model; the second gives the events one by one
 - `load`, `Run`: a trained model with its codecs, and its uses
 - `UserError`: what elman raises where a person can mend something, in one line
-- `nn`, `kernels`: recurrent and attention layers, and what computes them
+- `cells`, `nn`, `kernels`: recurrent cells, layers of them and of attention, and what computes them
 - `models`: language models and encoder-decoders
 - `state`: what a model remembers, as a tree of tensors
 - `data`: texts, pairs, tokenizers, batches
@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from elman import cells as cells
     from elman import compare as compare
     from elman import data as data
     from elman import decode as decode
@@ -48,8 +49,8 @@ if TYPE_CHECKING:
 
 _FROM = {"fit": "fitting", "training": "fitting", "load": "runs", "Run": "runs", "UserError": "errors"}
 _PARTS = (
-    "compare", "data", "decode", "inspection", "kernels", "lab", "lens", "models", "nn", "report", "state", "tasks",
-    "train",
+    "cells", "compare", "data", "decode", "inspection", "kernels", "lab", "lens", "models", "nn", "report", "state",
+    "tasks", "train",
 )  # fmt: skip
 __all__ = ["__version__", *_FROM, *_PARTS]
 

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from elman import atomic
-from elman.data.endless import NAMED_PAIRS
-from elman.data.sources import NAMED
+from elman.data.sources import NAMED, NAMED_PAIRS
 from elman.errors import UserError, suggestion
 from elman.tasks import TASKS, configuration, recognise
 from elman.tasks.configuration import GIVEN, Settings

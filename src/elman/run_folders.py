@@ -16,7 +16,7 @@ FILES = ("config.yaml", "env.json", "metrics.jsonl", "timing.jsonl", "load.jsonl
 FOLDERS = {  # and the names of the files in them
     "model": ("config.json", "model.safetensors", "README.md", "*tokenizer.json"),
     "checkpoints": ("step-*.safetensors",),
-    "cache": ("*.bin", "*.json", "valid.jsonl"),
+    "cache": ("*.bin", "*.json", "valid.jsonl"),  # the last one is of earlier builds
     "given": ("data.txt", "data.jsonl", "valid.txt", "valid.jsonl"),  # data that came from memory
 }
 LOCK = ".lock"

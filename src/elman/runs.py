@@ -29,7 +29,7 @@ import torch
 from torch import nn
 
 from elman import atomic, given, model_folders, run_folders
-from elman.data.linefile import Line
+from elman.data.linefile import InputLine
 from elman.errors import UserError
 from elman.models.weights import load_weights
 from elman.tasks import TASKS
@@ -107,7 +107,7 @@ class Run(Trained):
         for text in texts:
             if not isinstance(text, str):
                 raise UserError("inputs", expected="a text or texts", got=type(text).__name__)
-        answers = list(self.task.predict(self, [[Line(text) for text in texts]], chosen, warnings.warn))
+        answers = list(self.task.predict(self, [[InputLine(text) for text in texts]], chosen, warnings.warn))
         for answer in answers:
             if answer.error and one:
                 raise UserError(answer.error)

@@ -11,7 +11,7 @@ import pytest
 
 from elman.bench import CELLS, CLOCKS, DTYPES, PASSES, SHAPES
 from elman.cli import completion
-from elman.data.endless import NAMED_PAIRS
+from elman.data.sources import NAMED_PAIRS
 from elman.inspection import LOOKS as PARTS
 from elman.kernels import BACKENDS
 from elman.lab.catalogue import EXPERIMENTS

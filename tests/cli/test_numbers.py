@@ -10,9 +10,9 @@ import pytest
 from elman import environment
 from elman.cli import run as command
 from elman.errors import UserError
+from elman.settings import Section
 from elman.tasks import TASKS, capacity
 from elman.tasks.configuration import build, sections, set_values
-from elman.train.settings import Section
 
 Fails = Callable[[list[str | Path], int], str]
 

@@ -209,7 +209,7 @@ def test_what_a_killed_preparation_left_is_in_nobodys_way(
 ) -> None:
     run = tmp_path / "run"
     shutil.copytree(trained / "cache", run / "cache")
-    (run / "cache" / "corpus.json").unlink()
+    min((run / "cache").glob("text-*.json")).unlink()
     (run / ".lock").touch()
     assert command(["train", str(plain_text), "-o", str(run), "--steps", "1", *SMALL, *flags]) == 0
 
@@ -285,16 +285,17 @@ def test_overwrite_unlinks_a_link_and_leaves_what_it_points_to(
     elman.load(run)
 
 
-@pytest.mark.parametrize("name", ["train.bin", "train.json", "corpus.json", "tokenizer.json"])
+@pytest.mark.parametrize("name", ["train-*.bin", "train-*.json", "text-*.json", "tokenizer-*.json"])
 def test_a_folder_in_the_cache_is_told_of_before_anything_is_lost(
     contents: Contents, run: Path, plain_text: Path, fails: Fails, name: str
 ) -> None:
-    (run / "cache" / name).unlink()
-    (run / "cache" / name).mkdir()
-    (run / "cache" / name / "file").write_text("mine")
+    (path,) = (run / "cache").glob(name)
+    path.unlink()
+    path.mkdir()
+    (path / "file").write_text("mine")
     before = contents(run)
     line = fails(["train", plain_text, "-o", run, "--resume"], 1)
-    assert f"cannot write {run / 'cache' / name}: a folder is in its place; move the folder away" in line
+    assert f"cannot write {path}: a folder is in its place; move the folder away" in line
     assert contents(run) == before
 
 

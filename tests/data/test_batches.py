@@ -6,16 +6,21 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from elman.data import sequences
-from elman.data.batches import PairBatch, TokenBatches, evaluation_batches
-from elman.data.encoding import FreshPairs, encode_texts
-from elman.data.endless import NAMED_PAIRS
+from elman.data import batches as batches_module
+from elman.data.batches import (
+    Integers,
+    PairBatch,
+    PairPart,
+    Sequences,
+    TokenBatches,
+    encode_texts,
+    evaluation_batches,
+)
+from elman.data.endless import FreshPairs, named_pairs
 from elman.data.lanes import NOT_COUNTED
-from elman.data.sequences import Integers, PairPart, Sequences
 from elman.data.textfile import Piece
 from elman.data.tokenfile import write_tokens
-from elman.data.tokenizers import ByteTokenizer
-from elman.data.vocabularies import Tokenizers
+from elman.data.tokenizers import ByteTokenizer, Tokenizers
 
 EOD_SOURCE, EOD_TARGET = 50, 70
 
@@ -126,7 +131,7 @@ def test_a_limit_leaves_the_longer_pairs_out(lengths: Lengths, most: int) -> Non
 
 
 def test_a_token_file_is_read_as_memory_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sequences, "SCAN", 4)
+    monkeypatch.setattr(batches_module, "SCAN", 4)
     tokenizer = ByteTokenizer(eod=True)
     texts = ["abc", "d", "efghijk", "é"]
     pieces = [piece for text in texts for piece in (Piece(text, False, 0), Piece("", True, 0))]
@@ -147,7 +152,7 @@ def test_the_texts_of_a_part() -> None:
 
 def test_fresh_pairs_every_epoch() -> None:
     tokenizer = ByteTokenizer(eod=True)
-    source = NAMED_PAIRS["dates"]("dates")
+    source = named_pairs("dates")
     fresh = FreshPairs(source, Tokenizers(tokenizer, tokenizer), 40, seed=5)
     batches = TokenBatches(fresh, 300, 256, 256, 5)
     read = set()

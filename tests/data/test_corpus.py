@@ -1,15 +1,21 @@
 import gzip
 import json
 import os
+import subprocess
+import sys
 import tracemalloc
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from elman import atomic
+from elman.data import cache as cache_module
 from elman.data import corpus as corpus_module
 from elman.data.corpus import Corpus, encode_file, prepare
 from elman.data.lanes import Lanes
+from elman.data.sources import text_in_memory
 from elman.data.tokenfile import TokenFile
 from elman.data.tokenizers import ByteTokenizer, CharTokenizer
 from elman.errors import UserError
@@ -34,7 +40,8 @@ def cache(tmp_path: Path) -> Path:
 
 
 def write_times(cache: Path) -> dict[str, int]:
-    return {file.name: file.stat().st_mtime_ns for file in cache.iterdir() if file.name != "corpus.json"}
+    """Of all but what is said of the files, which may be moved."""
+    return {file.name: file.stat().st_mtime_ns for file in cache.iterdir() if not file.name.startswith("text-")}
 
 
 @pytest.mark.parametrize("kind", ["char", "byte", "bpe"])
@@ -97,9 +104,10 @@ def test_the_cache_is_used_again(path: Path, cache: Path, monkeypatch: pytest.Mo
     moved = path.rename(path.with_name("moved.txt"))
     again = prepare(moved, cache, progress=progress, expect=first.fingerprint)
     assert set(stages) == {"reading"}
+    assert write_times(cache) == written
     ready = prepare(moved, cache, tokenizer=again.tokenizer)
     assert ready.train == first.train
-    assert write_times(cache) == written
+    assert write_times(cache) == {name: time for name, time in written.items() if not name.startswith("tokenizer-")}
 
 
 @pytest.mark.parametrize(
@@ -113,6 +121,7 @@ def test_another_recipe_makes_the_cache_anew(path: Path, cache: Path, change: di
     assert other.tokenizer.fingerprint != first.tokenizer.fingerprint
     assert other.fingerprint == first.fingerprint
     assert prepare(path, cache, **change).train == other.train
+    assert len(list(cache.glob("*.bin"))) == 2, "what the other recipe made is gone"
 
 
 def test_changed_data_are_noticed_and_nothing_is_lost(path: Path, cache: Path) -> None:
@@ -133,6 +142,7 @@ def test_changed_data_are_noticed_and_nothing_is_lost(path: Path, cache: Path) -
 def test_a_lost_cache_is_made_again(path: Path, cache: Path) -> None:
     first = prepare(path, cache, tokenizer="bpe")
     tokens = np.array(first.train, copy=True)
+    prepare(path, cache, tokenizer=first.tokenizer)
     for file in sorted(cache.iterdir()):
         whole = file.read_bytes()
         for damaged in (None, whole[: len(whole) // 2]):
@@ -140,18 +150,17 @@ def test_a_lost_cache_is_made_again(path: Path, cache: Path) -> None:
             again = prepare(path, cache, tokenizer=first.tokenizer, expect=first.fingerprint)
             assert again.fingerprint == first.fingerprint
             assert np.array_equal(np.asarray(again.train), tokens)
-    assert {file.name for file in cache.iterdir()} == {
-        *("train.bin", "train.json", "valid.bin", "valid.json", "tokenizer.json", "corpus.json")
-    }
+    kept = [file.name.partition("-")[0] + file.suffix for file in cache.iterdir()]
+    assert sorted(kept) == ["text.json", "train.bin", "train.json", "valid.bin", "valid.json"]
 
 
-@pytest.mark.parametrize("calls", range(5))
+@pytest.mark.parametrize("calls", range(7))
 def test_a_kill_at_any_moment(path: Path, cache: Path, calls: int, monkeypatch: pytest.MonkeyPatch) -> None:
     first = prepare(path, cache, tokenizer="byte")
     seen = 0
 
-    def killer(name: str):
-        real = getattr(corpus_module, name)
+    def killer(place: object, name: str):
+        real = getattr(place, name)
 
         def killed(*args, **kwargs):
             nonlocal seen
@@ -164,8 +173,12 @@ def test_a_kill_at_any_moment(path: Path, cache: Path, calls: int, monkeypatch: 
 
     path.write_text(TEXT.upper())
     with monkeypatch.context() as patched:
-        for name in ("train_tokenizer", "write_tokens", "write_json"):
-            patched.setattr(corpus_module, name, killer(name))
+        for place, name in (
+            (corpus_module, "train_tokenizer"),
+            (cache_module, "write_tokens"),
+            (atomic, "write_text"),
+        ):
+            patched.setattr(place, name, killer(place, name))
         with pytest.raises(KeyboardInterrupt):
             prepare(path, cache, tokenizer="byte")
     again = prepare(path, cache, tokenizer="byte")
@@ -257,3 +270,56 @@ def test_bpe_learns_from_a_sample_spread_over_the_text(path: Path, cache: Path, 
     assert 10_000 < sum(map(len, seen)) <= 24_000
     assert len(seen) > 1
     assert int(seen[-1].split()[-1]) > 7_000
+
+
+def test_a_kept_vocabulary_that_is_none_is_learnt_again(path: Path, cache: Path) -> None:
+    first = prepare(path, cache)
+    (kept,) = cache.glob("tokenizer-*.json")
+    value = json.dumps({"kind": "other", "eod": False})
+    kept.write_text(f'{{"crc32": {zlib.crc32(value.encode())}, "value": {value}}}')
+    assert prepare(path, cache).tokenizer.fingerprint == first.tokenizer.fingerprint
+
+
+def test_a_text_in_memory_is_as_one_in_a_file(path: Path, cache: Path, tmp_path: Path) -> None:
+    from_file = prepare(path, cache)
+    corpus = prepare(text_in_memory(TEXT), tmp_path / "other", expect=from_file.fingerprint)
+    assert corpus.train.crc32 == from_file.train.crc32
+    assert text_of(corpus.valid, corpus) == TEXT[int(0.9 * len(TEXT)) :]
+    told: list[float] = []
+    prepare(text_in_memory(TEXT), tmp_path / "other", progress=lambda _, done: told.append(done))
+    assert not told, "what is in the cache is not read again"
+    both = prepare(path, tmp_path / "both", valid=text_in_memory("line 7"), progress=lambda _, done: told.append(done))
+    assert text_of(both.valid, both) == "line 7"
+    assert max(told) == 1
+    assert encode_file(text_in_memory("é"), ByteTokenizer(), cache).tokens == 2
+
+
+def test_documents_in_memory(tmp_path: Path) -> None:
+    corpus = prepare(text_in_memory(["one", "", "two", "three"]), tmp_path)
+    assert corpus.tokenizer.eod is not None
+    assert corpus.train.documents + corpus.valid.documents == 3
+    with pytest.raises(UserError, match="text in memory is not the text that the run began with"):
+        prepare(text_in_memory(["one", "two"]), tmp_path, expect=corpus.fingerprint)
+    with pytest.raises(UserError, match="text in memory holds no text: it is empty"):
+        prepare(text_in_memory([""]), tmp_path)
+
+
+def test_a_text_of_characters_imports_nothing_of_pairs_and_no_other_tokenizer(path: Path, cache: Path) -> None:
+    code = f"""if True:
+        import sys
+        from pathlib import Path
+        from elman.data.corpus import prepare
+        from elman.data.pairs import holds_pairs
+        from elman.data.recognition import check_text
+        assert not holds_pairs([{str(path)!r}])
+        check_text({str(path)!r})
+        prepare({str(path)!r}, Path({str(cache)!r}))
+        assert "torch" not in sys.modules
+        import elman.data.lanes
+        print(*sorted(name for name in sys.modules if name.startswith("elman.data")))
+    """
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert len(found) <= 12, found
+    assert not {name.rpartition(".")[2] for name in found} & {
+        *("word", "byte", "bpe", "dates", "numbers", "endless", "pair_corpus", "batches", "stdlib")
+    }

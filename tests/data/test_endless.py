@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from elman.data import dates, numbers
-from elman.data.endless import NAMED_PAIRS, PARTS, EndlessPairs, Part, mix, part_of
+from elman.data.endless import SPLITS, EndlessPairs, Split, mix, named_pairs, split_of
+from elman.data.sources import LANGUAGES, NAMED_PAIRS
 from elman.errors import UserError
 
 NAMES = sorted(NAMED_PAIRS)
@@ -61,7 +62,7 @@ def read(text: str, language: str) -> int:
     return whole + group
 
 
-@pytest.mark.parametrize("language", numbers.LANGUAGES)
+@pytest.mark.parametrize("language", LANGUAGES)
 @given(number=st.integers(0, 999_999_999) | st.integers(0, 9999))
 def test_words_say_one_number(language: str, number: int) -> None:
     words, digits = numbers.sayer(language)(number, 0)
@@ -110,37 +111,37 @@ def thing(source: EndlessPairs, pair: tuple[str, str]) -> int:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("part", list(PARTS))
-def test_every_pair_is_in_its_part_whatever_the_seed(name: str, part: Part) -> None:
-    source = NAMED_PAIRS[name](name)
+@pytest.mark.parametrize("part", list(SPLITS))
+def test_every_pair_is_in_its_part_whatever_the_seed(name: str, part: Split) -> None:
+    source = named_pairs(name)
     for seed in (0, 1, -1, 1 << 70):
         pairs = list(source.texts(part, seed, 0, 100))
         things = np.array([thing(source, pair) for pair in pairs])
-        assert (part_of(things) == PARTS[part]).all()
+        assert (split_of(things) == SPLITS[part]).all()
 
 
 def test_a_twentieth_is_held_out_for_each() -> None:
-    counts = np.bincount(part_of(np.arange(100_000)))
+    counts = np.bincount(split_of(np.arange(100_000)))
     assert counts[:2].tolist() == pytest.approx([5000, 5000], rel=0.05)
 
 
 @pytest.mark.parametrize("name", ["numbers-en", "dates"])
 @given(start=st.integers(0, 10**6), count=st.integers(1, 30), seed=st.integers(0, 100))
 def test_a_pair_depends_on_its_seed_and_index_alone(name: str, start: int, count: int, seed: int) -> None:
-    source = NAMED_PAIRS[name](name)
+    source = named_pairs(name)
     whole = list(source.texts("train", seed, start, start + count))
     assert [next(source.texts("train", seed, at, at + 1)) for at in range(start, start + count)] == whole
 
 
 def test_seeds_and_parts_give_other_pairs() -> None:
-    source = NAMED_PAIRS["dates"]("dates")
-    streams = [list(source.texts(part, seed, 0, 50)) for part in PARTS for seed in (0, 1)]
+    source = named_pairs("dates")
+    streams = [list(source.texts(part, seed, 0, 50)) for part in SPLITS for seed in (0, 1)]
     assert len({pair for stream in streams for pair in stream}) > 290
 
 
 def test_the_same_pairs_everywhere_and_for_ever() -> None:
     """A run that goes on must find the pairs it began with."""
-    assert list(NAMED_PAIRS["numbers-pt_BR"]("numbers-pt_BR").texts("train", 0, 3, 6)) == [
+    assert list(named_pairs("numbers-pt_BR").texts("train", 0, 3, 6)) == [
         ("setenta e três", "73"),
         ("oitocentos e dezoito mil quinhentos e seis", "818506"),
         ("quatro", "4"),
@@ -152,4 +153,4 @@ def test_a_missing_package_is_named(name: str, package: str, monkeypatch: pytest
     monkeypatch.setitem(sys.modules, package, None)
     monkeypatch.setitem(sys.modules, f"{package}.dates", None)
     with pytest.raises(UserError, match=re.escape("pip install 'elman[pairs]'")):
-        NAMED_PAIRS[name](name)
+        named_pairs(name)

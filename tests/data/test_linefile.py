@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from elman.data import linefile
-from elman.data.linefile import Line, arriving_lines
+from elman.data.linefile import InputLine, arriving_lines
 from elman.data.textfile import NotTextError
 
 
@@ -19,7 +19,7 @@ def cut(data: bytes, at: list[int]) -> Iterator[bytes]:
     return (data[begin:end] for begin, end in itertools.pairwise(places))
 
 
-def read(blocks: Iterator[bytes]) -> list[Line]:
+def read(blocks: Iterator[bytes]) -> list[InputLine]:
     return [line for lines in arriving_lines(blocks, "stdin") for line in lines]
 
 
@@ -42,8 +42,11 @@ def test_a_line_is_what_stands_between_line_ends(data: bytes, at: list[int]) -> 
 @pytest.mark.parametrize("size", [1, 2, 3, 99])
 def test_a_byte_order_mark_is_dropped_from_the_first_line_alone(size: int) -> None:
     data = "\ufeffa\n\ufeffb".encode()
-    assert read(iter(data[at : at + size] for at in range(0, len(data), size))) == [Line("a"), Line("\ufeffb")]
-    assert read(iter(["\ufeffa".encode()])) == [Line("a")]
+    assert read(iter(data[at : at + size] for at in range(0, len(data), size))) == [
+        InputLine("a"),
+        InputLine("\ufeffb"),
+    ]
+    assert read(iter(["\ufeffa".encode()])) == [InputLine("a")]
 
 
 @pytest.mark.parametrize("size", [1, 2, 99])
@@ -60,8 +63,8 @@ def test_a_line_without_an_end_takes_no_memory_without_an_end(monkeypatch: pytes
     monkeypatch.setattr(linefile, "LONGEST", 10)
     assert [line.error for line in read(iter([b"a" * 10 + b"\nb"]))] == ["", ""]
     long, after = read(iter([b"a" * 6, b"a" * 4, b"a" * 10**6, b"\nb"]))
-    assert long == Line("", "expected at most 10 bytes, got more; split it")
-    assert after == Line("b")
+    assert long == InputLine("", "expected at most 10 bytes, got more; split it")
+    assert after == InputLine("b")
 
 
 def test_a_line_is_there_before_the_next_block() -> None:
@@ -73,6 +76,6 @@ def test_a_line_is_there_before_the_next_block() -> None:
             yield block
 
     stream = arriving_lines(blocks(), "stdin")
-    assert next(stream) == [Line("a"), Line("b")]
+    assert next(stream) == [InputLine("a"), InputLine("b")]
     assert asked == [b"a\nb\nc"]
-    assert list(stream) == [[Line("cd")], [Line("e")]]
+    assert list(stream) == [[InputLine("cd")], [InputLine("e")]]

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from elman.data.pairs import PairSource, holds_pairs, open_pairs
+from elman.data.pairs import PairSource, holds_pairs, open_pairs, pairs_in_memory
 from elman.data.sources import open_source
 from elman.errors import UserError
 
@@ -135,3 +135,16 @@ def test_lone_surrogates_are_mended(tmp_path: Path) -> None:
     source = open_pairs(path)
     assert isinstance(source, PairSource)
     assert next(source.pairs())[:2] == ("a\ufffd", "b\nc")
+
+
+def test_pairs_in_memory() -> None:
+    source = pairs_in_memory([("a\r\nb", "c\ud800"), ("", "d"), ("", ""), ("e", "f")])
+    assert open_pairs(source) is source
+    assert [pair[:3] for pair in source.pairs()] == [("a\nb", "c\ufffd", 1), ("e", "f", 4)]
+    assert (source.empty.count, source.empty.first, source.size) == (1, 2, 4)
+    assert [pair.position for pair in source.pairs()] == [1, 4]
+    assert source.stamp == pairs_in_memory([("a\nb", "c\ufffd"), ("", "d"), ("", ""), ("e", "f")]).stamp
+    assert source.stamp != pairs_in_memory([("a\nb", "c\ufffd"), ("e", "f")]).stamp
+    for bad in (("a",), ("a", 1), "ab", None):
+        with pytest.raises(UserError, match=r"pair 2: expected two strings: \(source, target\)"):
+            pairs_in_memory([("a", "b"), bad])  # type: ignore[list-item]

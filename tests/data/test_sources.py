@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from elman.data.sources import Source, open_source
+from elman.data.sources import Source, TextInMemory, open_source, text_in_memory
 from elman.data.stdlib import python_stdlib
 from elman.errors import UserError
 
 
-def texts(source: Source) -> list[str]:
+def texts(source: Source | TextInMemory) -> list[str]:
     whole, text = [], ""
     for piece in source.pieces():
         text += piece.text
@@ -120,3 +120,18 @@ def test_a_run_folder_among_the_texts_is_no_text(folder: Path) -> None:
     (folder / "runs" / "a" / ".lock").touch()
     (folder / "runs" / "a" / "config.yaml").write_text("kind: lstm")
     assert open_source(folder) == before
+
+
+def test_text_in_memory(tmp_path: Path) -> None:
+    source = text_in_memory(["a \r\nb\ud800", "", "c" * 1_000_000])
+    assert open_source(source) is source
+    assert texts(source) == ["a \nb\ufffd", "c" * 1_000_000]
+    positions = [piece.position for piece in source.pieces()]
+    assert positions == sorted(positions)
+    assert positions[-1] == source.size == 1_000_005
+    assert source.skipped == 0
+    assert texts(text_in_memory("one\ntext")) == ["one\ntext"]
+    stamps = {text_in_memory(text).stamp for text in ("ab", ["ab"], ["a", "b"], "", ["b", "a"])}
+    assert len(stamps) == 4
+    with pytest.raises(UserError, match="document 2: expected a string, got int"):
+        text_in_memory(["a", 1])  # type: ignore[list-item]

@@ -3,7 +3,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from elman.data.split import MOST_ENDS, MOST_VALID, Survey, section, survey, tail_cut
+from elman.data.corpus import MOST_ENDS, MOST_VALID, Survey, section, survey, tail_cut
 from elman.data.textfile import Piece
 
 

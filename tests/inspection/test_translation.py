@@ -192,8 +192,8 @@ def test_what_cannot_be_looked_at(
 def test_the_pairs_are_those_that_were_held_out(runs: dict[str, Path], tmp_path: Path) -> None:
     """Not those that the run has learnt from; and where the cache is gone, they are found again."""
     run = elman.load(runs["none"])
-    cache = (runs["none"] / "cache" / "valid.jsonl").read_text().splitlines()
-    held_out = [tuple(json.loads(line)) for line in cache]
+    (kept,) = (runs["none"] / "cache").glob("held_out-*.json")
+    held_out = [tuple(pair) for pair in json.loads(kept.read_text())["value"]]
     assert 0 < len(held_out) < 36
     assert list(open_pairs(run, []).part.texts()) == held_out
     moved = tmp_path / "moved"

@@ -2,7 +2,9 @@ import pytest
 import torch
 
 from elman.errors import UserError
-from elman.kernels import BACKENDS, CELLS, choose, native, report
+from elman.kernels import BACKENDS, choose, native, report
+from elman.kernels.native import IN_CORE
+from elman.kernels.native.options import EVERY
 
 built = pytest.mark.skipif(native.instruction_set() is None, reason="the native kernels are not built")
 
@@ -15,7 +17,7 @@ def test_automatic_choice_falls_through_to_a_backend_that_can():
 
 @built
 def test_on_a_cpu_the_native_kernels_serve_what_they_can():
-    for cell in CELLS:
+    for cell in IN_CORE:
         for dtype in (torch.float32, torch.float64, torch.bfloat16):
             assert choose(cell, "cpu", dtype=dtype, every_state=True) == "native"
         assert choose(cell, "cpu", dtype=torch.float16) == "torch"
@@ -46,13 +48,15 @@ def test_a_forced_backend_is_the_one_or_an_error():
 
 
 def test_an_unknown_backend_is_named_with_its_neighbour():
-    with pytest.raises(UserError, match=r"expected one of native, torch, reference, got 'troch'; did you mean 'torch'"):
+    with pytest.raises(
+        UserError, match=r"expected one of native, torch, scan, reference, got 'troch'; did you mean 'torch'"
+    ):
         choose("gru", "cpu", "troch")
 
 
 def test_the_report_has_a_line_for_every_cell_and_agrees_with_the_choice():
     rows = report(["cpu", "meta"])
-    assert [(row.device, row.cell) for row in rows] == [(d, c) for d in ("cpu", "meta") for c in CELLS]
+    assert [(row.device, row.cell) for row in rows] == [(d, c.name) for d in ("cpu", "meta") for c in EVERY]
     for row in rows:
         assert row.backend == choose(row.cell, torch.device(row.device))
         assert row.why
@@ -60,4 +64,4 @@ def test_the_report_has_a_line_for_every_cell_and_agrees_with_the_choice():
 
 def test_every_backend_has_every_cell():
     for backend in BACKENDS.values():
-        assert set(backend.kernels) == set(CELLS)
+        assert all(callable(backend.kernel(cell)) for cell in IN_CORE)

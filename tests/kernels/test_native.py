@@ -11,71 +11,70 @@ import pytest
 import torch
 from torch import Tensor
 
-from elman.kernels import CELLS, Cell, Weights
-from elman.kernels.native import KERNELS, instruction_set
-from elman.kernels.reference import KERNELS as REFERENCE
-from elman.kernels.seam import GATES
+from elman.kernels import Weights
+from elman.kernels.native import IN_CORE, instruction_set, kernel_of
+from elman.kernels.reference import kernel_of as REFERENCE
 
 pytestmark = pytest.mark.skipif(instruction_set() is None, reason="the native kernels are not built")
 
 
-def make(cell: Cell, T: int, B: int, D: int, H: int, dtype=torch.float32) -> tuple[Tensor, tuple, Weights]:
+def make(cell: str, T: int, B: int, D: int, H: int, dtype=torch.float32) -> tuple[Tensor, tuple, Weights]:
     torch.manual_seed(0)
-    G = GATES[cell] * H
+    G = len(IN_CORE[cell].rows) * H
     weights = Weights(*(torch.randn(shape, dtype=dtype) / H**0.5 for shape in ((G, D), (G, H), (G,), (G,))))
     state = tuple(torch.randn(B, H, dtype=dtype) for _ in range(2 if cell == "lstm" else 1))
     return torch.randn(T, B, D, dtype=dtype), state, weights
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", IN_CORE)
 @pytest.mark.parametrize("H", [1, 15, 16, 17, 130])
 @pytest.mark.parametrize("B", [1, 2, 7, 13])
-def test_every_size_of_tile(cell: Cell, B: int, H: int):
+def test_every_size_of_tile(cell: str, B: int, H: int):
     inputs = make(cell, 3, B, 2, H, torch.float64)
-    result, expected = KERNELS[cell](*inputs), REFERENCE[cell](*inputs)
+    result, expected = kernel_of(cell)(*inputs), REFERENCE(cell)(*inputs)
     torch.testing.assert_close(result.h, expected.h, atol=1e-10, rtol=0)
-    torch.testing.assert_close(result.c, expected.c, atol=1e-10, rtol=0)
+    torch.testing.assert_close(result.others, expected.others, atol=1e-10, rtol=0)
     torch.testing.assert_close(result.final, expected.final, atol=1e-10, rtol=0)
 
 
-@pytest.mark.parametrize("cell", CELLS)
-def test_the_number_of_threads_changes_no_bit_of_the_states(cell: Cell):
+@pytest.mark.parametrize("cell", IN_CORE)
+def test_the_number_of_threads_changes_no_bit_of_the_states(cell: str):
     x, state, weights = make(cell, 20, 9, 3, 96)
     before = torch.get_num_threads()
     results = []
     try:
         for threads in (1, 2, 2, 5):
             torch.set_num_threads(threads)
-            results.append(KERNELS[cell](x, state, weights).h)
+            results.append(kernel_of(cell)(x, state, weights).h)
     finally:
         torch.set_num_threads(before)
     assert all(torch.equal(results[0], other) for other in results[1:])
 
 
-@pytest.mark.parametrize("cell", CELLS)
-def test_inputs_need_not_be_contiguous(cell: Cell):
+@pytest.mark.parametrize("cell", IN_CORE)
+def test_inputs_need_not_be_contiguous(cell: str):
     x, state, weights = make(cell, 6, 4, 3, 20)
     strided = [part.t().contiguous().t() if part.dim() == 2 else part for part in (*state, *weights[:4])]
-    result = KERNELS[cell](
+    result = kernel_of(cell)(
         x.transpose(0, 1).contiguous().transpose(0, 1), tuple(strided[: len(state)]), Weights(*strided[len(state) :])
     )
-    torch.testing.assert_close(result.h, KERNELS[cell](x, state, weights).h, atol=1e-6, rtol=0)
+    torch.testing.assert_close(result.h, kernel_of(cell)(x, state, weights).h, atol=1e-6, rtol=0)
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", IN_CORE)
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 1e30, -1e30, 1e-40])
-def test_a_strange_number_stays_in_its_row(cell: Cell, value: float):
+def test_a_strange_number_stays_in_its_row(cell: str, value: float):
     x, state, weights = make(cell, 5, 3, 2, 20)
-    plain = KERNELS[cell](x, state, weights).h
+    plain = kernel_of(cell)(x, state, weights).h
     x[2, 1] = value
-    result, expected = KERNELS[cell](x, state, weights).h, REFERENCE[cell](x, state, weights).h
+    result, expected = kernel_of(cell)(x, state, weights).h, REFERENCE(cell)(x, state, weights).h
     assert torch.equal(result[:, [0, 2]], plain[:, [0, 2]])
     torch.testing.assert_close(result, expected, atol=1e-6, rtol=1e-5, equal_nan=True)
 
 
 def test_more_steps_than_sixteen_bits_count():
     x, state, weights = make("gru", 70_000, 1, 1, 2, torch.float64)
-    torch.testing.assert_close(KERNELS["gru"](x, state, weights).final, REFERENCE["gru"](x, state, weights).final)
+    torch.testing.assert_close(kernel_of("gru")(x, state, weights).final, REFERENCE("gru")(x, state, weights).final)
 
 
 @pytest.mark.parametrize("function", [torch.tanh, torch.sigmoid])
@@ -85,27 +84,27 @@ def test_the_nonlinearities_are_accurate_to_the_last_digits(function, dtype, tol
     x = torch.cat([torch.linspace(-30, 30, 4001), torch.logspace(-30, 0, 500), -torch.logspace(-30, 0, 500)]).to(dtype)
     one, zero = torch.ones(1, 1, dtype=dtype), torch.zeros(1, 1, dtype=dtype)
     if function is torch.tanh:
-        result = KERNELS["elman_tanh"](x[:, None, None], (zero,), Weights(one, zero)).h
+        result = kernel_of("elman")(x[:, None, None], (zero,), Weights(one, zero)).h
     else:
         rows = torch.tensor([[0.0], [1.0], [0.0]], dtype=dtype)
-        result = KERNELS["gru"](x[None, :, None], (one.expand(len(x), 1),), Weights(rows, 0 * rows)).h
+        result = kernel_of("gru")(x[None, :, None], (one.expand(len(x), 1),), Weights(rows, 0 * rows)).h
     expected = function(x.double())
     assert ((result.flatten().double() - expected) / expected)[expected != 0].abs().max() < tolerance
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", IN_CORE)
 @pytest.mark.parametrize(("T", "B", "H"), [(1, 1, 5), (7, 3, 5), (33, 5, 33), (9, 12, 64)])
 @pytest.mark.parametrize("reverse", [False, True])
-def test_bfloat16_is_float32_but_for_rounding(cell: Cell, T: int, B: int, H: int, reverse: bool):
+def test_bfloat16_is_float32_but_for_rounding(cell: str, T: int, B: int, H: int, reverse: bool):
     """As autocast asks for it: outputs in bfloat16, states and gradients of what is float32 in float32."""
     x, state, weights = make(cell, T, B, 3, H)
     tensors = [x, *state, *weights[:4]]
     for tensor in tensors:
         tensor.requires_grad_()
     options = {"reverse": reverse, "resets": torch.rand(T, B) < 0.2, "lengths": torch.randint(0, T + 1, (B,))}
-    expected = REFERENCE[cell](x, state, weights, **options)
+    expected = REFERENCE(cell)(x, state, weights, **options)
     with torch.autocast("cpu", torch.bfloat16):
-        result = KERNELS[cell](x, state, weights, **options)
+        result = kernel_of(cell)(x, state, weights, **options)
     assert result.h.dtype == torch.bfloat16
     assert all(part.dtype == torch.float32 for part in result.final)
     given = [torch.randn_like(part) for part in (expected.h, *expected.final)]
@@ -120,24 +119,24 @@ def test_bfloat16_is_float32_but_for_rounding(cell: Cell, T: int, B: int, H: int
         torch.testing.assert_close(found, wanted, rtol=0, atol=0.02 * max(1.0, wanted.abs().max().item()))
 
 
-@pytest.mark.parametrize("cell", CELLS)
-def test_bfloat16_remembers_in_float32(cell: Cell):
+@pytest.mark.parametrize("cell", IN_CORE)
+def test_bfloat16_remembers_in_float32(cell: str):
     """Reading in pieces is reading whole to the last bit: what is carried has not been rounded."""
     x, state, weights = make(cell, 20, 5, 3, 24)
     with torch.autocast("cpu", torch.bfloat16):
-        whole = KERNELS[cell](x, state, weights)
-        first = KERNELS[cell](x[:9], state, weights)
-        second = KERNELS[cell](x[9:], first.final, weights)
+        whole = kernel_of(cell)(x, state, weights)
+        first = kernel_of(cell)(x[:9], state, weights)
+        second = kernel_of(cell)(x[9:], first.final, weights)
     assert torch.equal(torch.cat([first.h, second.h]), whole.h)
     for part, expected in zip(second.final, whole.final, strict=True):
         assert torch.equal(part, expected)
 
 
-@pytest.mark.parametrize("cell", CELLS)
-def test_a_layer_of_bfloat16(cell: Cell):
+@pytest.mark.parametrize("cell", IN_CORE)
+def test_a_layer_of_bfloat16(cell: str):
     x, state, weights = make(cell, 7, 3, 3, 20, torch.bfloat16)
-    result = KERNELS[cell](x, state, weights)
-    as_float = REFERENCE[cell](
+    result = kernel_of(cell)(x, state, weights)
+    as_float = REFERENCE(cell)(
         x.float(), tuple(part.float() for part in state), Weights(*(w.float() for w in weights[:4]))
     )
     assert result.h.dtype == result.final[0].dtype == torch.bfloat16
@@ -167,8 +166,8 @@ def test_the_other_instruction_sets_give_the_same_numbers(name: str):
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
-@pytest.mark.parametrize("cell", CELLS)
-def test_threads_that_take_turns(cell: Cell, dtype: torch.dtype):
+@pytest.mark.parametrize("cell", IN_CORE)
+def test_threads_that_take_turns(cell: str, dtype: torch.dtype):
     """Few rows and large weights: every thread has its units, and each step needs those of all."""
     inputs = make(cell, 60, 2, 5, 400, dtype)
     lengths, resets = torch.tensor([60, 41]), torch.rand(60, 2) < 0.1
@@ -179,7 +178,7 @@ def test_threads_that_take_turns(cell: Cell, dtype: torch.dtype):
             torch.set_num_threads(threads)
             leaves = [part.clone().requires_grad_() for part in (inputs[0], *inputs[1], *inputs[2][:4])]
             x, state, weights = leaves[0], tuple(leaves[1:-4]), Weights(*leaves[-4:])
-            h = KERNELS[cell](x, state, weights, lengths=lengths, resets=resets).h
+            h = kernel_of(cell)(x, state, weights, lengths=lengths, resets=resets).h
             results.append((h, *torch.autograd.grad(h.square().sum(), leaves[:-4])))
     finally:
         torch.set_num_threads(before)
@@ -192,7 +191,7 @@ def test_threads_that_take_turns(cell: Cell, dtype: torch.dtype):
 def test_a_thread_that_has_no_others_takes_every_turn(monkeypatch):
     """As inside of a parallel region of torch, where all pieces are given to the one that asks."""
     inputs = make("lstm", 30, 1, 5, 200)
-    expected = KERNELS["lstm"](*inputs).h
+    expected = kernel_of("lstm")(*inputs).h
     body = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p)
     numbers = (ctypes.c_int64,) * 3
     asked = []
@@ -207,5 +206,5 @@ def test_a_thread_that_has_no_others_takes_every_turn(monkeypatch):
         import_module("elman.kernels.native.library"), "parallel_for", lambda: ctypes.cast(alone, ctypes.c_void_p).value
     )
     monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
-    assert torch.equal(KERNELS["lstm"](*inputs).h, expected)
+    assert torch.equal(kernel_of("lstm")(*inputs).h, expected)
     assert asked == [3]

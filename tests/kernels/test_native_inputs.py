@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from elman.kernels.native import KERNELS
+from elman.kernels.native import kernel_of
 from elman.kernels.native.library import library
 from elman.kernels.seam import Weights
 from elman.nn import GRU, LSTM, Elman
@@ -30,7 +30,7 @@ def fitting() -> dict[str, torch.Tensor]:
 
 def read(parts: dict[str, torch.Tensor]) -> torch.Tensor:
     weights = Weights(parts["weight_ih"], parts["weight_hh"], parts["bias_ih"], parts["bias_hh"])
-    return KERNELS["gru"](parts["x"], (parts["h"],), weights, lengths=parts["lengths"], resets=parts["resets"]).h
+    return kernel_of("gru")(parts["x"], (parts["h"],), weights, lengths=parts["lengths"], resets=parts["resets"]).h
 
 
 def test_what_fits_is_read():

@@ -9,10 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from elman.kernels import CELLS, Cell
-from elman.kernels.native import KERNELS, instruction_set
-from elman.kernels.reference import KERNELS as REFERENCE
-from elman.kernels.seam import GATES, Weights
+from elman.kernels.native import IN_CORE, instruction_set, kernel_of
+from elman.kernels.reference import kernel_of as REFERENCE
+from elman.kernels.seam import Weights
 from elman.nn import GRU, LSTM, Elman
 
 pytestmark = pytest.mark.skipif(instruction_set() is None, reason="the native kernels are not built")
@@ -38,7 +37,7 @@ def test_autocast_leaves_float64_alone_and_its_mixtures_are_refused() -> None:
     with torch.autocast("cpu", torch.bfloat16):
         assert layer(x)[0].dtype == torch.float64
         with pytest.raises(ValueError, match=r"initial h: expected torch\.float64"):
-            KERNELS["lstm"](x, (torch.zeros(32, 64), torch.zeros(32, 64)), weights)
+            kernel_of("lstm")(x, (torch.zeros(32, 64), torch.zeros(32, 64)), weights)
 
 
 class Outputs(nn.Module):
@@ -95,14 +94,14 @@ def test_a_recorded_graph_computes(kind: str) -> None:
     torch.testing.assert_close(graph(x), layer(x)[0])
 
 
-@pytest.mark.parametrize("cell", CELLS)
-def test_biases_need_not_be_contiguous(cell: Cell) -> None:
+@pytest.mark.parametrize("cell", IN_CORE)
+def test_biases_need_not_be_contiguous(cell: str) -> None:
     torch.manual_seed(0)
-    G = GATES[cell] * 5
+    G = len(IN_CORE[cell].rows) * 5
     state = (torch.zeros(2, 5),) * (2 if cell == "lstm" else 1)
     weights = Weights(torch.randn(G, 3), torch.randn(G, 5), torch.randn(G, 2)[:, 0], torch.full((1,), 0.3).expand(G))
     x = torch.randn(4, 2, 3)
-    torch.testing.assert_close(KERNELS[cell](x, state, weights).h, REFERENCE[cell](x, state, weights).h)
+    torch.testing.assert_close(kernel_of(cell)(x, state, weights).h, REFERENCE(cell)(x, state, weights).h)
 
 
 def test_masks_that_are_changed_before_backward_are_noticed_or_do_not_matter() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from elman.errors import UserError
 from elman.lens import attention_weights, induction_scores, previous_token_scores, score_attention, steps_seen
 from elman.lens.observe import given_to
-from elman.models import LanguageModel, build
+from elman.models import LanguageModel, build, build_encoder_decoder
 from elman.nn.attention import Attention
 
 ATTENDING = ["rotary", "sinusoidal", "window"]
@@ -53,6 +54,84 @@ def test_an_encoder_looks_both_ways() -> None:
         mixed = (torch.from_numpy(weights) @ values).transpose(1, 2).flatten(2)
         torch.testing.assert_close(layer.out(mixed), y, rtol=0, atol=1e-12)
     assert (weights > 0).all()
+
+
+def test_attention_to_a_source_is_what_the_decoder_says_of_it() -> None:
+    torch.manual_seed(0)
+    sizes = {"source_vocab_size": 9, "vocab_size": 11, "hidden_size": 8, "num_heads": 2, "decoder_layers": 2}
+    model: Any = build_encoder_decoder({"model": "transformer", "encoder_layers": 1} | sizes)
+    source, lengths, tokens = torch.randint(9, (3, 6)), torch.tensor([6, 2, 4]), drawn(3, 5)
+    every = attention_weights(model, lambda: model(tokens, model.encode(source, lengths)))
+    encoder, *decoder = every
+    assert [weights.shape[2:] for weights in every] == [(6, 6), (5, 5), (5, 6), (5, 5), (5, 6)]
+    state = model.eval().encode(source, lengths)
+    for weights, expected in zip(decoder[1::2], model.cross_attentions(tokens, state), strict=True):
+        np.testing.assert_allclose(weights, expected.detach(), atol=1e-6)
+    assert not encoder[1, :, :, 2:].any()
+    layers = torch.nn.ModuleList(layer.cross_attention for layer in model.decoder)
+    assert len(attention_weights(layers, lambda: model(tokens, state))) == 2
+
+
+@pytest.mark.parametrize("batch_first", [False, True])
+def test_attention_of_torch_makes_what_it_puts_out(batch_first: bool) -> None:
+    torch.manual_seed(0)
+    layer = torch.nn.MultiheadAttention(8, 2, dropout=0.5, batch_first=batch_first, dtype=torch.float64)
+    x, memory = torch.randn(5, 3, 8, dtype=torch.float64), torch.randn(6, 3, 8, dtype=torch.float64)
+    if batch_first:
+        x, memory = x.transpose(0, 1), memory.transpose(0, 1)
+    padding = torch.arange(6) >= torch.tensor([6, 2, 4])[:, None]
+    [weights] = attention_weights(layer, lambda: layer(x, memory, memory, padding, False))
+    [same] = attention_weights(layer, lambda: layer(x, key=memory, value=memory, key_padding_mask=padding))
+    assert np.array_equal(weights, same)
+    assert weights.shape == (3, 2, 5, 6)
+    assert not weights[1, :, :, 2:].any()
+    with torch.no_grad():
+        rows = memory if batch_first else memory.transpose(0, 1)
+        values = (rows @ layer.in_proj_weight[16:].T).view(3, 6, 2, 4).transpose(1, 2)
+        mixed = layer.out_proj((torch.from_numpy(weights) @ values).transpose(1, 2).flatten(2))
+        expected = layer.eval()(x, memory, memory, key_padding_mask=padding)[0]
+    torch.testing.assert_close(mixed, expected if batch_first else expected.transpose(0, 1), rtol=0, atol=1e-12)
+    [alone] = attention_weights(layer, lambda: layer(x[:, 0], x[:, 0], x[:, 0]))
+    assert alone.shape[:2] == (1, 2)
+
+
+def test_the_layers_of_torchs_transformer_are_not_passed_by() -> None:
+    """In eval mode they have a path that calls no attention module, and one that packs padded rows."""
+    torch.manual_seed(0)
+    layer = torch.nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+    model = torch.nn.TransformerEncoder(layer, 2).eval()
+    x, padding = torch.randn(2, 4, 8), torch.tensor([[False] * 4, [False, False, True, True]])
+    every = attention_weights(model, lambda: model(x, src_key_padding_mask=padding))
+    assert [weights.shape for weights in every] == [(2, 2, 4, 4)] * 2
+    assert all(not weights[1, :, :, 2:].any() and weights[0].all() for weights in every)
+    assert torch.backends.mha.get_fastpath_enabled()
+
+
+class Causal(torch.nn.Module):
+    """A Transformer of torch.nn that anyone may have written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words = torch.nn.Embedding(VOCABULARY, 8)
+        self.layers = torch.nn.TransformerEncoder(torch.nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), 2)
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        mask = torch.nn.Transformer.generate_square_subsequent_mask(tokens.shape[1])
+        return self.layers(self.words(tokens), mask=mask, is_causal=True)
+
+
+def test_induction_scores_of_torchs_transformer() -> None:
+    torch.manual_seed(0)
+    model = Causal()
+    found = induction_scores(model, length=5, rows=3, tokens=range(VOCABULARY), seed=4)
+    tokens = torch.randint(VOCABULARY, (3, 5), generator=torch.Generator().manual_seed(4))
+    every = attention_weights(model, lambda: model(torch.cat((tokens, tokens), 1)))
+    for layer, weights in enumerate(every):
+        expected = np.mean([weights[:, :, t, t - 4] for t in range(5, 10)], axis=0)
+        np.testing.assert_allclose(found.rows[:, layer], expected, atol=1e-12)
+    assert found.chance == pytest.approx(np.mean([1 / n for n in range(6, 11)]))
+    with pytest.raises(UserError, match="tokens: expected some to draw from"):
+        induction_scores(model)
 
 
 def test_there_is_no_attention(make: Make) -> None:

@@ -15,7 +15,7 @@ from torch import nn
 import elman
 from elman.errors import UserError
 from elman.lens import read_gates, visit_layers
-from elman.lens.gates import GATES
+from elman.lens.gates import gates_of
 from elman.models import LanguageModel
 
 RECURRENT = ["elman", "gru", "lstm", "recomputed"]
@@ -34,7 +34,7 @@ def test_the_gates_make_the_states(make: Make, name: str) -> None:
     model = make(name)
     tokens = drawn(3, 7)
     for visit in visit_layers(model, lambda: model.read(tokens)):
-        gates = GATES[visit.cell](visit.inputs, visit.before, visit.weights)
+        gates = gates_of(visit)
         H = gates["f" if visit.cell == "lstm" else "z"].shape[-1]
         w = [weight.detach() for weight in visit.weights[:4]]
         if visit.cell == "lstm":
@@ -61,7 +61,7 @@ def test_the_gates_of_a_variation_make_its_states(names: list[str]) -> None:
     x = torch.randn(6, 2, 3, dtype=torch.float64)
     [visit] = visit_layers(layer, lambda: layer(x))
     with torch.no_grad():
-        gates = GATES["lstm"](visit.inputs, visit.before, visit.weights)
+        gates = gates_of(visit)
         (h, c), w = visit.before, visit.weights
         u, v = visit.inputs @ w.weight_ih.T, h @ w.weight_hh.T
         if "layer_norm" in names:
@@ -114,15 +114,15 @@ def test_what_cannot_be_visited() -> None:
     linear = nn.Linear(2, 2)
     with pytest.raises(UserError, match="no recurrent layer"):
         visit_layers(linear, lambda: linear(torch.zeros(1, 2)))
-    both = elman.nn.GRU(2, 2, bidirectional=True)
-    with pytest.raises(UserError, match="one direction"):
-        visit_layers(both, lambda: both(torch.zeros(3, 1, 2)))
+    layer = nn.GRU(2, 2)
+    with pytest.raises(UserError, match=r"batches of one size, each time that `read` calls it, got sizes \[1, 2\]"):
+        visit_layers(layer, lambda: [layer(torch.zeros(3, B, 2)) for B in (1, 2)])
 
 
 def test_elmans_network_has_no_gates(make: Make) -> None:
     model = make("elman")
     [first, _] = visit_layers(model, lambda: model.read(drawn(1, 3)))
-    with pytest.raises(UserError, match="layer 1 has no gates: expected an LSTM or a GRU"):
+    with pytest.raises(UserError, match="layer 1 has no gates: expected GRU or LSTM"):
         read_gates(first)
 
 

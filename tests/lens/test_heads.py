@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from elman.lens import HeadScores
-from elman.lens.heads import student
+from elman.lens.attention import student
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,8 @@ CONFIGS = {
     "dot": {"model": "elman", "attention": "dot", "bridge": "copy", "bidirectional": False},
     "general": {"model": "lstm", "attention": "general", "bridge": "none"},
     "input feeding": {"model": "lstm", "num_layers": 2, "input_feeding": True, "tied": True, "embedding_size": 6},
+    "mingru": {"model": "mingru", "num_layers": 2},
+    "slstm": {"model": "slstm", "bridge": "dense"},
     "joint": {"model": "gru", "joint": True, "source_vocab_size": TARGETS},
     "transformer": {"model": "transformer", "num_heads": 2, "encoder_layers": 1, "decoder_layers": 2},
     "post-norm": {"model": "transformer", "num_heads": 2, "norm": "post", "positions": "learned", "qk_norm": False},
@@ -182,12 +184,15 @@ def test_the_transformer_is_torchs():
 @pytest.mark.parametrize(
     ("config", "told"),
     [
-        ({"model": "gru", "attention": "loud"}, "attention: expected none or additive or dot or general, got 'loud'"),
+        (
+            {"model": "gru", "attention": "loud"},
+            "attention: expected 'none', 'additive', 'dot' or 'general', got 'loud'",
+        ),
         ({"model": "gru", "attention": "none", "input_feeding": True}, "nothing to feed without attention"),
         ({"model": "gru", "hidden_size": 7}, "hidden_size: expected an even size for two directions, got 7"),
         ({"model": "gru", "joint": True}, "joint embeddings: expected one vocabulary"),
         ({"model": "transformer", "num_heads": 3}, "num_heads: expected a divisor of hidden_size 8, got 3"),
-        ({"model": "transformer", "norm": "mid"}, "norm: expected pre or post, got 'mid'"),
+        ({"model": "transformer", "norm": "mid"}, "norm: expected 'pre' or 'post', got 'mid'"),
         ({"model": "lstn"}, "did you mean 'lstm'?"),
     ],
 )

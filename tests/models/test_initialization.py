@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from itertools import combinations
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin
 
 import torch
 from torch import nn
@@ -24,12 +24,10 @@ PROCESSES = 3
 
 def changes(make: Callable[..., nn.Module]) -> Iterator[tuple[str, Any]]:
     """Every value of every setting that has a few, but those it has by default."""
-    made = getattr(make, "func", make)
-    types = get_type_hints(made.__init__)
-    for name, parameter in inspect.signature(made).parameters.items():
-        values = {bool: (True, False)}.get(types[name], ())
-        if get_origin(types[name]) is Literal:
-            values = get_args(types[name])
+    for name, parameter in inspect.signature(make).parameters.items():
+        values = (True, False) if isinstance(parameter.default, bool) else ()
+        if get_origin(parameter.annotation) is Literal:
+            values = get_args(parameter.annotation)
         yield from ((name, value) for value in values if value != parameter.default)
 
 

@@ -21,6 +21,8 @@ CONFIGS = {
     "lstm": {"model": "lstm", "embedding_size": 5, "tied": True},
     "varied gru": {"model": "gru", "zoneout": 0.2, "layer_norm": True, "recurrent_dropout": 0.3},
     "varied lstm": {"model": "lstm", "zoneout": 0.1, "zoneout_cell": 0.4, "layer_norm": True, "peepholes": True},
+    "mingru": {"model": "mingru", "residual": True, "zoneout": 0.1, "layer_norm": True},
+    "slstm": {"model": "slstm", "tied": True, "zoneout": 0.1},
     "recomputed": {"model": "lstm", "recompute": True},
     "rotary": {"model": "transformer", "num_heads": 2},
     "sinusoidal": {"model": "transformer", "num_heads": 2, "positions": "sinusoidal", "tied": True},

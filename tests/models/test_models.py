@@ -41,7 +41,7 @@ def test_sizes_are_numbers_of_any_library(number):
     "value", [True, np.bool_(True), np.float64(6), 6.0, torch.tensor(6.0), np.ones(2), "6", None, [6], {"size": 6}]
 )
 def test_what_is_no_size(value):
-    with pytest.raises(UserError, match="hidden_size: expected int, got"):
+    with pytest.raises(UserError, match="hidden_size: expected a valid integer"):
         build({"model": "gru", "vocab_size": 9, "hidden_size": value})
 
 

@@ -210,7 +210,7 @@ def test_the_lens_takes_what_encode_gives(kind: str) -> None:
         state = model.initial_state(4)
         found = step_jacobian(model, arrays[0], state).matrices
         assert found.tolist() == step_jacobian(model, long[0], state).matrices.tolist()
-    with pytest.raises(UserError, match=r"tokens: expected from 0 to 4 \(the vocabulary\), got -1 to 3"):
+    with pytest.raises(UserError, match=r"tokens: expected from 0 to 4 \(the vocabulary\), got -1 to \d"):
         gradient_flow(model, long - 1, long[:, 0])
     with pytest.raises(UserError, match=r"targets: expected integers of shape 1 dimension, got shape \(3, 4\)"):
         gradient_flow(model, long, long)

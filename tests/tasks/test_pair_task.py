@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 import yaml
 
-from elman.data import parallel
+from elman.data import pair_corpus
 from elman.errors import UserError
 from elman.fitting import prepare
 from elman.given import choose_task
 from elman.tasks import TASKS
 from elman.tasks.configuration import Settings, build, read_yaml
 from elman.tasks.language_modelling.sizing import LARGE_VOCABULARY
-from elman.tasks.translation import corpus as pair_corpus
+from elman.tasks.translation import corpus as task_corpus
 from elman.tasks.translation.sizing import LARGE, RECIPES, WEIGHT_DECAY
 from elman.tasks.translation.sizing import SMALL as SMALL_VOCABULARY
 
@@ -55,13 +55,13 @@ def test_characters_for_words_and_byte_pairs_for_sentences(words: Path, sentence
     for source, kind in ((words, "char"), (sentences, "bpe")):
         settings = build(tree(source))
         assert settings.data.tokenizer == "auto"
-        assert pair_corpus.tokenizer(settings.data) == kind
+        assert task_corpus.tokenizer(settings.data) == kind
         assert resolved(tree(source), tmp_path / kind).data.tokenizer == kind
     assert resolved(tree(sentences, data={"tokenizer": "word"}), tmp_path / "word").data.tokenizer == "word"
 
 
 def test_made_pairs_are_of_characters() -> None:
-    assert pair_corpus.tokenizer(build(tree("dates")).data) == "char"
+    assert task_corpus.tokenizer(build(tree("dates")).data) == "char"
 
 
 @pytest.mark.parametrize("kind", RECIPES)
@@ -92,7 +92,7 @@ def test_the_precision_is_one_of_the_device_that_was_asked_for(
     """Here is a GPU, which multiplies bfloat16 numbers, and a processor, which does not."""
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr("elman.environment.has_bfloat16", lambda device: device == "cuda")
-    train = TASK.choose(build(tree(words, train=asked)), parallel.prepare(words, tmp_path / "cache")).settings.train
+    train = TASK.choose(build(tree(words, train=asked)), pair_corpus.prepare(words, tmp_path / "cache")).settings.train
     assert (train.device, train.precision) == chosen
 
 
@@ -175,7 +175,7 @@ def test_a_card_says_how_a_model_is_used() -> None:
 
 
 def test_an_endless_source_is_called_fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parallel, "LEARN_FROM", 500)
+    monkeypatch.setattr(pair_corpus, "LEARN_FROM", 500)
     settings = build(tree("dates", train={"epoch_pairs": 30}))
     corpus = TASK.corpus(settings, tmp_path, print, None)
     assert TASK.describe(corpus).startswith("30 fresh training and 1,000 validation pairs")

@@ -11,11 +11,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.nn import functional as F
 
+from elman.data.lanes import NOT_COUNTED
 from elman.errors import UserError
 from elman.models import LanguageModel, build
 from elman.tasks.language_modelling import losses as text_loss
-from elman.tasks.language_modelling.losses import block_losses
+from elman.tasks.language_modelling.losses import block_losses, cross_entropy
 
 A, B, X, Y, EOD = range(5)
 KINDS = {
@@ -131,3 +133,20 @@ def test_a_long_text_is_read_in_parallel(kind: str) -> None:
 def test_a_text_without_anything_to_predict() -> None:
     with pytest.raises(UserError, match="at least 2 tokens, got 1"):
         block_losses(untrained("gru"), np.zeros(1, np.uint8), None)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_loss_and_its_gradient_are_those_of_batch_first_logits(kind: str) -> None:
+    torch.manual_seed(0)
+    model = MODELS[kind]
+    tokens, targets = torch.randint(5, (2, 3, 5))
+    targets[1, 2:] = NOT_COUNTED
+    logits, _ = model(tokens)
+    expected = F.cross_entropy(logits.reshape(-1, 5), targets.reshape(-1), reduction="none").view(3, 5)
+    hidden, _ = model.read(tokens)
+    torch.testing.assert_close(cross_entropy(model, hidden, targets, "none"), expected)
+    mean = cross_entropy(model, hidden, targets, "mean")
+    torch.testing.assert_close(mean, expected.sum() / 12)
+    parameters = list(model.parameters())
+    plain = torch.autograd.grad(expected.sum() / 12, parameters)
+    torch.testing.assert_close(torch.autograd.grad(mean, parameters), plain)

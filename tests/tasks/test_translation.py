@@ -13,7 +13,7 @@ from torch import Tensor
 
 from elman.data.batches import TokenBatches
 from elman.data.lanes import NOT_COUNTED
-from elman.data.parallel import ParallelCorpus, prepare
+from elman.data.pair_corpus import ParallelCorpus, prepare
 from elman.models import EncoderDecoder, build_encoder_decoder
 from elman.tasks import TASKS
 from elman.tasks.configuration import build
@@ -237,8 +237,8 @@ def test_resumed_is_undisturbed(
     train: dict[str, Any],
 ) -> None:
     """Stopped and killed in the middle of epochs, the fresh ones of an endless source among them."""
-    monkeypatch.setattr("elman.data.parallel.LEARN_FROM", 2000)
-    monkeypatch.setattr("elman.data.encoding.HELD_OUT_PAIRS", 50)
+    monkeypatch.setattr("elman.data.pair_corpus.LEARN_FROM", 2000)
+    monkeypatch.setattr("elman.data.pair_corpus.HELD_OUT_PAIRS", 50)
     settings = {
         "task": "translation",
         "kind": kind,

@@ -7,11 +7,11 @@ import pytest
 import yaml
 
 from elman.errors import UserError
+from elman.models.configuration import RecurrentSettings
 from elman.synonyms import OTHERS
 from elman.tasks import TASKS
 from elman.tasks.configuration import NOT_SETTABLE, OPTIONS, build, read_yaml, sections, set_values
 from elman.tasks.language_modelling.settings import TextTraining
-from elman.train.settings import RecurrentSettings
 
 BUDGET = {"amount": 10, "unit": "steps"}
 

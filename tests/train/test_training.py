@@ -16,7 +16,7 @@ from elman.errors import UserError
 from elman.state import State
 from elman.tasks.language_modelling.settings import TextTraining
 from elman.train.journal import read
-from elman.train.loop import Event, Finished, Validated, fit
+from elman.train.loop import Event, Finished, Validated, fit, steps
 from elman.train.objective import Loss, Place
 from elman.train.schedule import Budget
 from elman.train.training import Step, Training
@@ -169,6 +169,15 @@ def test_too_many_bad_steps_in_a_row_end_it() -> None:
 def test_the_rate_follows_the_budget() -> None:
     made = training(learning_rate=2.0, schedule="linear", warmup=0.5, steps=4)
     assert [made.step().learning_rate for _ in range(4)] == [0.002, 1.0, 2.0, 1.0]
+
+
+def test_steps_need_no_folder_and_are_those_that_fit_writes_down(tmp_path: Path) -> None:
+    alone = list(steps(training(steps=7)))
+    assert [event for event in fit(training(steps=7), tmp_path) if isinstance(event, Step)] == alone
+    assert len(alone) == 7
+    made = training(steps=7)
+    assert len(list(steps(made, ended=lambda: made.counters.step == 3))) == 3
+    assert made.progress < 1
 
 
 def events(made: Training, folder: Path) -> list[Event]:

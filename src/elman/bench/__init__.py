@@ -1,6 +1,6 @@
 """Elman's recurrent layers side by side with others', in one process: what `elman bench` measures."""
 
-from elman.bench.contest import CELLS, DTYPES, PASSES, SHAPES, Line, Plan, Rate, Shape, measure
+from elman.bench.contest import CELLS, DTYPES, PASSES, SHAPES, Contest, Measurement, Rate, Shape, measure
 from elman.bench.report import report
 from elman.bench.table import table
 from elman.bench.timing import CLOCKS
@@ -11,8 +11,8 @@ __all__ = [
     "DTYPES",
     "PASSES",
     "SHAPES",
-    "Line",
-    "Plan",
+    "Contest",
+    "Measurement",
     "Rate",
     "Shape",
     "measure",

@@ -7,19 +7,24 @@ import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
+from elman import cells
 from elman.bench import onnx_layer
 from elman.bench.timing import CLOCKS, Contestant, matmul_rate, medians
-from elman.nn import GRU, LSTM, Elman
+from elman.nn import layer_of
 
 Shape: TypeAlias = tuple[int, int, int]  # T, B, H; the size of the input is H
 
 # Ours, torch.nn's, and how many gates it has.
-CELLS = {"elman": (Elman, nn.RNN, 1), "gru": (GRU, nn.GRU, 3), "lstm": (LSTM, nn.LSTM, 4)}
+CELLS: dict[str, tuple[Any, Any, int]] = {
+    name: (layer_of(name), getattr(nn, cell.torch_layer), len(cell.rows))
+    for name, cell in cells.CELLS.items()
+    if cell.torch_layer
+}
 GRID: list[Shape] = [
     *((35, 20, 200), (35, 20, 650), (100, 32, 256), (128, 64, 512)),
     *((784, 32, 128), (50, 1, 128), (200, 128, 64)),
@@ -31,7 +36,7 @@ OPENMP_SPIN = 0.02
 
 
 @dataclass(frozen=True)
-class Plan:
+class Contest:
     """What to measure; every combination is one line."""
 
     cells: Sequence[str]
@@ -47,7 +52,7 @@ class Plan:
         return math.prod(map(len, (self.cells, self.shapes, self.passes, self.dtypes, self.threads)))
 
 
-class Line(NamedTuple):
+class Measurement(NamedTuple):
     """One measurement."""
 
     threads: int
@@ -120,13 +125,15 @@ def _precision(dtype: str) -> contextlib.AbstractContextManager:
     return contextlib.nullcontext() if dtype == "float32" else torch.autocast("cpu", DTYPES[dtype])
 
 
-def contestants(plan: Plan, threads: int, dtype: str, pass_: str, cell: str, shape: Shape) -> dict[str, Contestant]:
+def contestants(
+    contest: Contest, threads: int, dtype: str, pass_: str, cell: str, shape: Shape
+) -> dict[str, Contestant]:
     """Elman's layer and everyone else's, with the same weights and input."""
     own, their, _ = CELLS[cell]
     T, B, H = shape
     torch.manual_seed(0)
     x = torch.randn(T, B, H)
-    layer, other = own(H, H, backend=plan.backend), their(H, H)
+    layer, other = own(H, H, backend=contest.backend), their(H, H)
     other.load_state_dict(layer.state_dict())
     make = PASSES[pass_]
     sides = {"elman": Contestant(make(layer, x, dtype)), "torch": Contestant(make(other, x, dtype))}
@@ -138,16 +145,16 @@ def contestants(plan: Plan, threads: int, dtype: str, pass_: str, cell: str, sha
     return sides
 
 
-def measure(plan: Plan) -> Iterator[Line | Rate]:
+def measure(contest: Contest) -> Iterator[Measurement | Rate]:
     """Measure line by line, and the matmul before and after the lines of each dtype and number of threads."""
-    before, clock = torch.get_num_threads(), CLOCKS[plan.clock]
+    before, clock = torch.get_num_threads(), CLOCKS[contest.clock]
     try:
-        for threads, dtype in itertools.product(plan.threads, plan.dtypes):
+        for threads, dtype in itertools.product(contest.threads, contest.dtypes):
             torch.set_num_threads(threads)
-            yield Rate(threads, dtype, matmul_rate(DTYPES[dtype], plan.seconds, clock))
-            for pass_, cell, shape in itertools.product(plan.passes, plan.cells, plan.shapes):
-                sides = contestants(plan, threads, dtype, pass_, cell, shape)
-                yield Line(threads, dtype, pass_, cell, shape, medians(sides, plan.seconds, clock))
-            yield Rate(threads, dtype, matmul_rate(DTYPES[dtype], plan.seconds, clock))
+            yield Rate(threads, dtype, matmul_rate(DTYPES[dtype], contest.seconds, clock))
+            for pass_, cell, shape in itertools.product(contest.passes, contest.cells, contest.shapes):
+                sides = contestants(contest, threads, dtype, pass_, cell, shape)
+                yield Measurement(threads, dtype, pass_, cell, shape, medians(sides, contest.seconds, clock))
+            yield Rate(threads, dtype, matmul_rate(DTYPES[dtype], contest.seconds, clock))
     finally:
         torch.set_num_threads(before)

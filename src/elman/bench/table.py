@@ -6,6 +6,8 @@ import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from elman.report import aligned
+
 NAMES = {"torch": "torch.nn", "onnxruntime": "onnxruntime", "elman_float32": "our float32"}
 ABSENT = "-"
 
@@ -27,20 +29,6 @@ def table(report: dict[str, Any]) -> Iterator[str]:
     for opponent, worst in report["worst"].items():
         where = f"{worst['pass']}, {worst['dtype']}, {_threads(worst['threads'])}, {worst['cell']} {_shape(worst)}"
         yield f"worst against {NAMES[opponent]}: {worst['ratio']:.2f} ({where})"
-
-
-def aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Columns of equal width, the first to the left and the others to the right.
-
-    >>> print(*aligned([["cell", "ms"], ["gru", "12.5"]]), sep="\\n")
-    cell    ms
-    gru   12.5
-    """
-    first, *others = ([max(map(len, column)) for column in zip(*rows, strict=True)]) if rows else [0]
-    for row in rows:
-        yield "  ".join(
-            [row[0].ljust(first), *(text.rjust(width) for text, width in zip(row[1:], others, strict=True))]
-        )
 
 
 def _measurements(lines: Sequence[dict[str, Any]]) -> list[list[str]]:

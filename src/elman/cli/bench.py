@@ -14,7 +14,7 @@ from elman.cli.signals import Stop
 from elman.errors import UserError, missing_extra, nearest
 
 if TYPE_CHECKING:
-    from elman.bench import Line, Plan, Rate, Shape
+    from elman.bench import Contest, Measurement, Rate, Shape
 
 
 def _listed(help: str, words: Iterable[str], metavar: str = "A,B") -> Any:
@@ -23,7 +23,7 @@ def _listed(help: str, words: Iterable[str], metavar: str = "A,B") -> Any:
 
 
 def command(
-    cells: Annotated[str, _listed("Of elman, gru, lstm.", completion.CELLS)] = "elman,gru,lstm",
+    cells: Annotated[str, _listed(f"Of {', '.join(completion.CELLS)}.", completion.CELLS)] = ",".join(completion.CELLS),
     shapes: Annotated[
         str, _listed("Of grid, step, and any T,B,H; the input's size is H.", completion.SHAPES)
     ] = "grid,step",
@@ -64,7 +64,7 @@ def command(
     _check("--clock", clock, bench.CLOCKS)
     if backend is not None:
         _check("--backend", backend, kernels.BACKENDS)
-    plan = bench.Plan(
+    contest = bench.Contest(
         cells=_words("--cells", cells, bench.CELLS),
         shapes=_shapes(shapes, bench.SHAPES),
         passes=_words("--passes", passes, bench.PASSES),
@@ -74,13 +74,13 @@ def command(
         seconds=seconds,
         clock=clock,
     )
-    if clock == "cpu" and plan.threads != [1]:
+    if clock == "cpu" and contest.threads != [1]:
         raise UserError("--clock cpu times one thread alone", remedy="give --threads 1", exit_code=2)
     missing = missing_package()
-    if missing and "inference" in plan.passes and "float32" in plan.dtypes:
+    if missing and "inference" in contest.passes and "float32" in contest.dtypes:
         say(str(missing_extra(missing, "bench", "comparisons with onnxruntime")))
-    measured, exit_code = _measure(plan)
-    report = bench.report(plan, measured)
+    measured, exit_code = _measure(contest)
+    report = bench.report(contest, measured)
     if not report["complete"]:
         say("stopped; this is what was measured until then")
     if as_json:
@@ -91,16 +91,16 @@ def command(
     raise typer.Exit(0 if report["complete"] else exit_code)
 
 
-def _measure(plan: Plan) -> tuple[list[Line | Rate], int]:
+def _measure(contest: Contest) -> tuple[list[Measurement | Rate], int]:
     """What was measured until the end or a signal, and the exit code."""
     from elman import bench
 
-    measured: list[Line | Rate] = []
+    measured: list[Measurement | Rate] = []
     with Display() as display, Stop() as stop:
-        for it in bench.measure(plan):
+        for it in bench.measure(contest):
             measured.append(it)
-            done = sum(isinstance(it, bench.Line) for it in measured)
-            display.stage("measuring", done / len(plan), f"{done} of {len(plan)} lines; {it}")
+            done = sum(isinstance(it, bench.Measurement) for it in measured)
+            display.stage("measuring", done / len(contest), f"{done} of {len(contest)} lines; {it}")
             if stop():
                 break
     return measured, stop.exit_code

@@ -137,6 +137,7 @@ def _report(plan: Plan, store: Store, as_json: bool, seconds: float) -> None:
     from elman import atomic
     from elman.compare import conclusion, drawing, tables
     from elman.compare.outcomes import clocks, outcomes
+    from elman.report import aligned
 
     place = store.folder / "report.html"
     atomic.write_text(place, drawing.html(plan, store))
@@ -145,8 +146,8 @@ def _report(plan: Plan, store: Store, as_json: bool, seconds: float) -> None:
         print_json(conclusion.summary(plan, store))
         return
     ranked, measured = outcomes(plan, store.known), clocks(plan, store.timing)
-    first = tables.aligned(tables.result_headings(ranked), tables.result_rows(ranked))
-    second = tables.aligned(tables.CLOCK_HEADINGS, tables.clock_rows(measured))
+    first = aligned([tables.result_headings(ranked), *tables.result_rows(ranked)])
+    second = aligned([tables.CLOCK_HEADINGS, *tables.clock_rows(measured)])
     for line in [*first, "", *conclusion.sentences(plan, ranked, measured), "", *second]:
         print(line)
     for line in conclusion.clock_notes(measured):

@@ -11,16 +11,18 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 import typer
 
+from elman import cells
+
 Completer = Callable[[typer.Context, str], list[str]]
 Words = Callable[[], Iterable[str]]
 
+CELLS = tuple(name for name, cell in cells.CELLS.items() if cell.torch_layer)  # of `elman bench`
 # Who knows these imports torch; a test holds them equal.
-CELLS = ("elman", "gru", "lstm")
 SHAPES = ("grid", "step")
 PASSES = ("inference", "training")
 DTYPES = ("float32", "bfloat16")
 CLOCKS = ("wall", "cpu")
-BACKENDS = ("native", "torch", "reference")
+BACKENDS = ("native", "torch", "scan", "reference")
 PARTS = ("gradients", "gates", "memory", "attention", "truncation", "clipping", "alignments", "source", "heads")
 EXPERIMENTS = (
     "powers", "vanishing", "exploding-and-clipping", "truncation", "elman-1990", "adding", "copying", "temporal-order",
@@ -84,8 +86,7 @@ def run_folder(ctx: typer.Context, incomplete: str) -> list[str]:
 
 def data(ctx: typer.Context, incomplete: str) -> list[str]:
     """Completes a named source or a file. Where no source begins so, the shell completes files better by itself."""
-    from elman.data.endless import NAMED_PAIRS
-    from elman.data.sources import NAMED
+    from elman.data.sources import NAMED, NAMED_PAIRS
 
     named = [name for name in [*NAMED, *NAMED_PAIRS] if name.startswith(incomplete)]
     files = sorted(_begun(incomplete, "*")) if named else []

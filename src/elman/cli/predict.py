@@ -18,7 +18,7 @@ from elman.cli.task_options import takes_task_options
 from elman.errors import UserError
 
 if TYPE_CHECKING:
-    from elman.data.linefile import Line
+    from elman.data.linefile import InputLine
     from elman.tasks.task import Answer
 
 BLOCK = 1 << 16  # bytes of stdin that are read at once, if so many are there
@@ -62,7 +62,7 @@ def command(
 
 
 @contextmanager
-def _arriving(file: str) -> Iterator[tuple[Iterator[list[Line]], Callable[[int], None]]]:
+def _arriving(file: str) -> Iterator[tuple[Iterator[list[InputLine]], Callable[[int], None]]]:
     """The lines of a file, or of stdin as soon as one is there; and what shows how many are answered."""
     from elman.data import textfile
     from elman.data.linefile import arriving_lines

@@ -27,7 +27,7 @@ from elman.tasks.task import Say
 
 TEXT = "language-modelling"
 
-Progress = Callable[[str, float, str], None]
+TellStage = Callable[[str, float, str], None]
 """What is being done, how much of it is done (0 to 1), and a few words."""
 
 
@@ -38,7 +38,7 @@ def compare(
     resume: bool = False,
     overwrite: bool = False,
     say: Say = lambda line: None,
-    progress: Progress = lambda name, done, text: None,
+    progress: TellStage = lambda name, done, text: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Store:
     """Train and measure every model; what an earlier session did is taken up.
@@ -93,7 +93,7 @@ def _made_for_nothing(folder: Path) -> Iterator[None]:
         raise
 
 
-def _size(plan: Plan, store: Store, say: Say, progress: Progress) -> None:
+def _size(plan: Plan, store: Store, say: Say, progress: TellStage) -> None:
     """Decide every model's settings, once for all its seeds."""
     progress("reading the text", 0.0, "")
     first = config.build(plan.tree(plan.models[0]))
@@ -172,7 +172,7 @@ def _here(settings: Settings, plan: Plan) -> Settings:
 
 
 def _search(
-    plan: Plan, store: Store, model: str, settings: Settings, progress: Progress, stop: Callable[[], bool]
+    plan: Plan, store: Store, model: str, settings: Settings, progress: TellStage, stop: Callable[[], bool]
 ) -> float:
     """The factor on the recipe's learning rate: 1 where nothing is tried."""
     if not plan.trials:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import torch
 
 from elman.errors import UserError
 from elman.models import build
+from elman.models.configuration import TransformerSettings, resolve
+from elman.settings import UNITS
 from elman.tasks.configuration import Settings
 from elman.tasks.language_modelling import sizing
 from elman.train.schedule import Budget
-from elman.train.settings import TransformerSettings
 
 TOLERANCE = 0.02  # of the number of parameters
-LARGEST = 1 << 16  # hidden units
 
 
 def count_parameters(settings: Settings, vocab_size: int) -> int:
@@ -47,13 +47,13 @@ def match_parameters(sized: Callable[[int], Settings], vocab_size: int, target: 
     kind = sized(2).kind
     step = 2 if kind == "transformer" else 1  # heads have an even size
     low, high = 1, 2  # in steps: count(low) <= target < count(high) in the end
-    while count(high * step) <= target and high * step < LARGEST:
+    while count(high * step) <= target and high * step < UNITS:
         low, high = high, 2 * high
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if count(middle * step) <= target else (low, middle)
     nearest = min((low, high), key=lambda n: abs(count(n * step) - target)) * step
-    near = range(max(step, nearest - 4 * step), min(nearest + 4 * step, LARGEST) + 1, step)
+    near = range(max(step, nearest - 4 * step), min(nearest + 4 * step, UNITS) + 1, step)
     good = [n for n in near if abs(count(n) - target) <= TOLERANCE / 2 * target]
     size = max(good, key=lambda n: (n & -n, -abs(n - nearest)), default=nearest)
     settings = _fill(sized(size), target - count(size))
@@ -73,7 +73,7 @@ def _fill(settings: Settings, missing: int) -> Settings:
     model = settings.model
     if not isinstance(model, TransformerSettings):
         return settings
-    inner = model.feedforward_size or 4 * model.hidden_size
+    inner = cast(int, resolve(model).feedforward_size)
     more = round(missing / (model.num_layers * (2 * model.hidden_size + 1)))
     return settings.model_copy(update={"model": model.model_copy(update={"feedforward_size": max(1, inner + more)})})
 

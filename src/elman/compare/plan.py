@@ -17,7 +17,7 @@ TRIAL_SHARE = 0.25  # of the budget, for each trial of a learning rate
 
 
 @dataclass(frozen=True)
-class Training:
+class Planned:
     """One training of a comparison."""
 
     name: str  # of its run folder
@@ -84,11 +84,11 @@ class Plan:
         }
         return config.set_values(tree, self.settings)
 
-    def trainings(self) -> Iterator[Training]:
+    def trainings(self) -> Iterator[Planned]:
         """Seed by seed, so that what is there after an interruption is a comparison of fewer seeds."""
         for seed in range(self.seed, self.seed + self.seeds):
             for model in self.models:
-                yield Training(f"{model}-{seed}", model, seed)
+                yield Planned(f"{model}-{seed}", model, seed)
 
     def stored(self) -> dict[str, Any]:
         """As JSON has it."""

@@ -1,4 +1,4 @@
-"""The two tables of a comparison, and how a terminal shows them."""
+"""The two tables of a comparison."""
 
 from __future__ import annotations
 
@@ -48,18 +48,4 @@ def clock_rows(measured: Sequence[Clock]) -> list[list[str]]:
             percent(one.others_share),
         ]
         for one in measured
-    ]
-
-
-def aligned(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """A table for a terminal; the first column stands to the left.
-
-    >>> aligned(("model", "n"), [("a", "10"), ("bc", "9")])
-    ['model   n', 'a      10', 'bc      9']
-    """
-    table = [headings, *rows]
-    widths = [max(len(row[column]) for row in table) for column in range(len(headings))]
-    return [
-        "  ".join([row[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True))])
-        for row in table
     ]

@@ -24,7 +24,7 @@ from elman.train.training import Step
 
 LOAD = "load.jsonl"  # of a run of a comparison: how busy the machine was, a line a lap
 
-Report = Callable[[float, str], None]
+Tell = Callable[[float, str], None]
 """How far a training is, 0 to 1, and a few words."""
 
 
@@ -50,7 +50,7 @@ def settings_tree(settings: Settings, seed: int, factor: float = 1.0, share: flo
     return tree
 
 
-def train(tree: dict[str, Any], folder: Path, stop: Callable[[], bool], report: Report) -> tuple[Finished, Prepared]:
+def train(tree: dict[str, Any], folder: Path, stop: Callable[[], bool], tell: Tell) -> tuple[Finished, Prepared]:
     """Train the run in a folder, or go on with it.
 
     Raises:
@@ -63,7 +63,7 @@ def train(tree: dict[str, Any], folder: Path, stop: Callable[[], bool], report: 
         for event in fit(prepared.training, folder, stop=stop):
             if isinstance(event, Step):
                 loss = event.loss if loss != loss else loss + 0.03 * (event.loss - loss)
-                report(min(event.progress, 1.0), f"loss {loss:.3f}")
+                tell(min(event.progress, 1.0), f"loss {loss:.3f}")
             elif isinstance(event, Validated | Finished):
                 if lap := meter.lap():
                     laps.write(asdict(lap))
@@ -74,10 +74,10 @@ def train(tree: dict[str, Any], folder: Path, stop: Callable[[], bool], report: 
         return finished, prepared
 
 
-def measured_training(tree: dict[str, Any], folder: Path, stop: Callable[[], bool], report: Report) -> Measured:
+def measured_training(tree: dict[str, Any], folder: Path, stop: Callable[[], bool], tell: Tell) -> Measured:
     """Train, then measure the best weights."""
     peak = Peak(tree["train"]["device"])
-    finished, prepared = train(tree, folder, stop, report)
+    finished, prepared = train(tree, folder, stop, tell)
     megabytes = peak.megabytes()
     corpus, counters = prepared.corpus, prepared.training.counters
     model = runs.load(folder).model

@@ -6,23 +6,26 @@ Three passes over the text, each in constant memory: survey it, learn the vocabu
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, NamedTuple, Protocol, TypeVar
 
-from elman import atomic, reading
-from elman.data.sources import Source, open_source
-from elman.data.split import Survey, section, survey, tail_cut
+from elman.data.cache import Cache
+from elman.data.sources import TextData, TextSource, open_source
 from elman.data.textfile import Piece
-from elman.data.tokenfile import TokenFile, open_tokens, write_json, write_tokens
-from elman.data.tokenizers import Tokenizer, load_tokenizer, train_tokenizer
+from elman.data.tokenfile import TokenFile
+from elman.data.tokenizers import Tokenizer, tokenizer_from_json, train_tokenizer
 from elman.errors import UserError
 
-FORMAT = 1  # of the cache: another one is made anew
+VALID_FRACTION = 0.1
+MOST_VALID = 2_000_000  # characters: validation stays affordable however long the text is
+MOST_ENDS = 1 << 16  # ends of documents remembered
 BPE_SAMPLE = 100_000_000  # characters that byte pairs are learnt from, spread over the training part
 
 Progress = Callable[[str, float], None]
@@ -40,34 +43,39 @@ class Corpus:
     skipped: int  # files of a folder that are not UTF-8 text
 
 
-@dataclass(frozen=True)
-class Facts:
-    """What the cache's `corpus.json` says, which is written last: what the tokens were made from, and how."""
+class Span(NamedTuple):
+    """The characters [start, stop) of the text `source` (0 or 1)."""
 
-    format: int
-    stamps: list[str]  # of the files
-    fingerprint: str  # of the text and its split
-    recipes: list[str]  # that give these tokens
-    skipped: int
-
-
-class Part(NamedTuple):
-    """The characters [start, stop) of a source."""
-
-    source: Source
+    source: int
     start: int
     stop: int
 
-    def pieces(self, stage: str, progress: Progress | None) -> Iterator[Piece]:
-        """Its text; `progress` is told of the stage."""
-        return section(_watched(self.source, stage, progress), self.start, self.stop)
+
+@dataclass(frozen=True)
+class Contents:
+    """What the survey of the texts says of them."""
+
+    fingerprint: str
+    spans: list[Span]  # for training and for validation
+    several: bool  # documents
+    skipped: int
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What one pass over a text finds: a digest of it, its length in characters, its documents."""
+
+    digest: str
+    characters: int
+    documents: int
+    ends: list[int]  # where documents end, in characters; thinned out evenly where there are very many
 
 
 def prepare(
-    data: str | Path,
+    data: TextData,
     cache: Path,
     *,
-    valid: str | Path | None = None,
+    valid: TextData | None = None,
     tokenizer: str | Tokenizer = "char",
     max_vocab: int | None = None,
     min_count: int = 1,
@@ -82,116 +90,157 @@ def prepare(
 
     Errors: `UserError` where a text cannot be read, is not the expected one, or the cache cannot be written.
     """
-    sources = [open_source(path) for path in (data, valid) if path is not None]
+    sources = [open_source(text) for text in (data, valid) if text is not None]
+    store = Cache(cache)
     stamps = [source.stamp for source in sources]
-    recipe = f"{tokenizer} max_vocab={max_vocab} min_count={min_count}"
-    if isinstance(tokenizer, Tokenizer):
-        recipe = tokenizer.fingerprint
-
-    corpus = _reuse(cache, recipe, "stamps", stamps)  # untouched files are not even read
-    if corpus is not None:
-        _check_expected(sources, corpus.fingerprint, expect)
-        return corpus
-    surveys = [survey(_watched(source, "reading", progress)) for source in sources]
-    parts = _parts(sources, surveys)
-    fingerprint = _fingerprint(surveys, parts)
-    _check_expected(sources, fingerprint, expect)
-    corpus = _reuse(cache, recipe, "fingerprint", fingerprint)  # moved or touched, but the same text
-    if corpus is None:
-        if isinstance(tokenizer, str):
-            sample = _sample(parts[0], BPE_SAMPLE if tokenizer == "bpe" else None, progress)
-            several = surveys[0].documents > 1
-            tokenizer = train_tokenizer(tokenizer, sample, max_vocab=max_vocab, min_count=min_count, eod=several)
-        corpus = _build(cache, tokenizer, parts, fingerprint, progress)
-    recipes = sorted({recipe, corpus.tokenizer.fingerprint})
-    facts = Facts(FORMAT, stamps, fingerprint, recipes, corpus.skipped)
-    write_json(cache / "corpus.json", asdict(facts))
-    return corpus
+    contents = store.recall(Contents, "text", *stamps) or _read(sources, progress)  # untouched files are not read
+    check_expected(sources, contents.fingerprint, expect, "is not the text", "that text", "this one")
+    names = ("train", "valid")
+    parts = {n: partial(_pieces, sources, span, progress) for n, span in zip(names, contents.spans, strict=True)}
+    if isinstance(tokenizer, str):
+        most = BPE_SAMPLE if tokenizer == "bpe" else None
+        sample = _sample(parts["train"], contents.spans[0].stop, most)
+        tokenizer = learn(store, tokenizer, sample, contents.fingerprint, max_vocab, min_count, eod=contents.several)
+    train, held_out = (
+        store.tokens(name, contents.fingerprint, tokenizer, partial(part, "encoding")) for name, part in parts.items()
+    )
+    store.remember(asdict(contents), "text", *stamps)
+    store.remove_others()
+    return Corpus(train, held_out, tokenizer, contents.fingerprint, contents.skipped)
 
 
-def encode_file(data: str | Path, tokenizer: Tokenizer, cache: Path, progress: Progress | None = None) -> TokenFile:
+def encode_file(data: TextData, tokenizer: Tokenizer, cache: Path, progress: Progress | None = None) -> TokenFile:
     """All tokens of a text, by a tokenizer that is there already: what evaluation reads.
 
     Errors: as `prepare`.
     """
     source = open_source(data)
-    path = cache / f"{source.stamp[:16]}.bin"
-    made = open_tokens(path)
-    if made and made.tokenizer == tokenizer.fingerprint and made.source == source.stamp:
-        return made
-    return write_tokens(path, _watched(source, "encoding", progress), tokenizer, source.stamp)
+    pieces = partial(watched, source.pieces(), source.size, "encoding", progress)
+    return Cache(cache).tokens("whole", source.stamp, tokenizer, pieces)
 
 
-def _parts(sources: list[Source], surveys: list[Survey]) -> list[Part]:
-    """The training part and the validation part, which is the tail where no text is given for it."""
-    if len(sources) == 1:
-        cut, end = tail_cut(surveys[0]), surveys[0].characters
-        return [Part(sources[0], 0, cut), Part(sources[0], cut, end)]
-    return [Part(source, 0, text.characters) for source, text in zip(sources, surveys, strict=True)]
+def learn(
+    store: Cache,
+    kind: str,
+    texts: Iterable[str],
+    made_from: object,
+    max_vocab: int | None,
+    min_count: int,
+    eod: bool,
+) -> Tokenizer:
+    """What `train_tokenizer` makes of the texts that `made_from` identifies; they are not read where it is kept."""
+    question = ("tokenizer", made_from, kind, max_vocab, min_count, eod)
+    if kept := store.recall(dict[str, Any], *question):
+        with contextlib.suppress(UserError):
+            return tokenizer_from_json(kept)
+    tokenizer = train_tokenizer(kind, texts, max_vocab=max_vocab, min_count=min_count, eod=eod)
+    store.remember(tokenizer.to_json(), *question)
+    return tokenizer
 
 
-def _build(cache: Path, tokenizer: Tokenizer, parts: list[Part], fingerprint: str, progress: Progress | None) -> Corpus:
-    files = ("corpus.json", "tokenizer.json", "train.bin", "train.json", "valid.bin", "valid.json")
-    atomic.check_replaceable(*(cache / name for name in files))
-    with atomic.told(cache):
-        (cache / "corpus.json").unlink(missing_ok=True)  # from here on, and until all is whole, there is no corpus
-    train, valid = (
-        _write_part(cache / f"{name}.bin", part, tokenizer, fingerprint, progress)
-        for name, part in zip(["train", "valid"], parts, strict=True)
-    )
-    write_json(cache / "tokenizer.json", tokenizer.to_json())
-    skipped = sum({part.source.name: part.source.skipped for part in parts}.values())
-    return Corpus(train, valid, tokenizer, fingerprint, skipped)
+class Placed(Protocol):
+    """What is read from a source, and how much of the source was read before."""
+
+    @property
+    def position(self) -> int:
+        """From 0 to the source's size."""
 
 
-def _write_part(path: Path, part: Part, tokenizer: Tokenizer, fingerprint: str, progress: Progress | None) -> TokenFile:
-    made = write_tokens(path, part.pieces("encoding", progress), tokenizer, fingerprint)
-    if made.characters != part.stop - part.start:
-        raise UserError(f"{part.source.name} changed while it was read", remedy="try again")
-    return made
+P = TypeVar("P", bound=Placed)
 
 
-def _reuse(cache: Path, recipe: str, key: Literal["stamps", "fingerprint"], value: object) -> Corpus | None:
-    """What is in the cache, if it is whole, and made by the recipe from what `key` says."""
-    try:
-        facts = reading.read_json(cache / "corpus.json", Facts)
-        tokenizer = load_tokenizer(cache / "tokenizer.json")
-    except UserError:
-        return None
-    if facts.format != FORMAT or recipe not in facts.recipes or getattr(facts, key) != value:
-        return None
-    train, valid = open_tokens(cache / "train.bin"), open_tokens(cache / "valid.bin")
-    if train is None or valid is None:
-        return None
-    made_by = (facts.fingerprint, tokenizer.fingerprint)
-    if any((file.source, file.tokenizer) != made_by for file in (train, valid)):
-        return None
-    return Corpus(train, valid, tokenizer, facts.fingerprint, facts.skipped)
-
-
-def _sample(part: Part, most: int | None, progress: Progress | None) -> Iterator[str]:
-    """The part's text, or every k-th piece of it, so that about `most` characters are left."""
-    stride = 1 if most is None else max(1, -(-part.stop // most))
-    texts = (piece.text for piece in part.pieces("learning the vocabulary", progress) if piece.text)
-    return islice(texts, 0, None, stride)
-
-
-def _watched(source: Source, stage: str, progress: Progress | None) -> Iterator[Piece]:
-    for piece in source.pieces():
-        yield piece
+def watched(read: Iterable[P], size: int, stage: str, progress: Progress | None) -> Iterator[P]:
+    """What is read, `progress` being told of it."""
+    for each in read:
+        yield each
         if progress:
-            progress(stage, piece.position / max(source.size, 1))
+            progress(stage, each.position / max(size, 1))
 
 
-def _fingerprint(surveys: list[Survey], parts: list[Part]) -> str:
-    facts = [[text.digest for text in surveys], [[part.start, part.stop] for part in parts]]
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
-
-
-def _check_expected(sources: list[Source], fingerprint: str, expect: str | None) -> None:
-    if expect not in (None, fingerprint):
+def check_expected(sources: Sequence[Any], found: str, expect: str | None, is_not: str, old: str, new: str) -> None:
+    """See that data are those of a run that goes on. Errors: `UserError` in the words of texts or of pairs."""
+    if expect not in (None, found):
         names = " with ".join(source.name for source in sources)
         raise UserError(
-            f"{names} is not the text that the run began with",
-            remedy="put that text back, or train a new run on this one",
+            f"{names} {is_not} that the run began with", remedy=f"put {old} back, or train a new run on {new}"
         )
+
+
+def survey(pieces: Iterable[Piece]) -> Survey:
+    """Read a text once, to the end. The digest depends on the documents only, not on files or pieces."""
+    digest = hashlib.sha256()
+    characters = documents = 0
+    ends: list[int] = []
+    stride = 1
+    for piece in pieces:
+        characters += len(piece.text)
+        digest.update(b"\xff" if piece.ends else piece.text.encode())  # 0xff is in no UTF-8 text
+        if piece.ends:
+            documents += 1
+            if documents % stride == 0:
+                ends.append(characters)
+            if len(ends) > MOST_ENDS:
+                del ends[::2]
+                stride *= 2
+    return Survey(digest.hexdigest(), characters, documents, ends)
+
+
+def tail_cut(text: Survey) -> int:
+    """How many characters come before the validation part.
+
+    `int(0.9 * characters)`, or more where that would leave over 2 million; where documents end inside the
+    text, the end that is nearest, if no more than half of the validation part is lost or gained by it.
+
+    >>> tail_cut(Survey("", 1_115_394, 1, [1_115_394]))
+    1003854
+    >>> tail_cut(Survey("", 100, 3, [50, 88, 100]))
+    88
+    """
+    cut = max(int((1 - VALID_FRACTION) * text.characters), text.characters - MOST_VALID)
+    near = min(text.ends, key=lambda end: abs(end - cut), default=cut)
+    return near if abs(near - cut) <= (text.characters - cut) / 2 else cut
+
+
+def section(pieces: Iterable[Piece], start: int, stop: int) -> Iterator[Piece]:
+    """The characters [start, stop) of a text, and the document ends at (start, stop]."""
+    at = 0
+    for piece in pieces:
+        if piece.ends:
+            if start < at <= stop:
+                yield piece
+            continue
+        text = piece.text[max(start - at, 0) : max(stop - at, 0)]
+        at += len(piece.text)
+        if text:
+            yield piece._replace(text=text)
+        if at > stop:
+            return
+
+
+def _read(sources: Sequence[TextSource], progress: Progress | None) -> Contents:
+    """Survey the texts, and cut the only one of them."""
+    found = [survey(watched(source.pieces(), source.size, "reading", progress)) for source in sources]
+    if len(found) == 1:
+        cut = tail_cut(found[0])
+        spans = [Span(0, 0, cut), Span(0, cut, found[0].characters)]
+    else:
+        spans = [Span(number, 0, text.characters) for number, text in enumerate(found)]
+    facts = [[text.digest for text in found], [[start, stop] for _, start, stop in spans]]
+    fingerprint = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+    return Contents(fingerprint, spans, found[0].documents > 1, sum(source.skipped for source in sources))
+
+
+def _pieces(sources: Sequence[TextSource], span: Span, progress: Progress | None, stage: str) -> Iterator[Piece]:
+    """The text of a span. Errors: `UserError` where it is no longer as long as it was."""
+    source, left = sources[span.source], span.stop - span.start
+    for piece in section(watched(source.pieces(), source.size, stage, progress), span.start, span.stop):
+        left -= len(piece.text)
+        yield piece
+    if left:
+        raise UserError(f"{source.name} changed while it was read", remedy="try again")
+
+
+def _sample(pieces: Callable[[str], Iterator[Piece]], characters: int, most: int | None) -> Iterator[str]:
+    """The texts of the pieces, or every k-th of them, so that about `most` characters are left."""
+    stride = 1 if most is None else max(1, -(-characters // most))
+    return islice((piece.text for piece in pieces("learning the vocabulary") if piece.text), 0, None, stride)

@@ -14,14 +14,16 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from elman.data import dates, numbers
+from elman.data.batches import PairPart, encode_texts
+from elman.data.tokenizers import Tokenizers
+from elman.errors import UserError
 
-Part = Literal["train", "valid", "test"]
+Split = Literal["train", "valid", "test"]
 Random = npt.NDArray[np.uint64]
 Things = npt.NDArray[np.int64]
 
 HELD_OUT = 20  # of so many things one is for validation and one is for testing
-PARTS: dict[Part, int] = {"train": 2, "valid": 0, "test": 1}
+SPLITS: dict[Split, int] = {"train": 2, "valid": 0, "test": 1}
 
 
 @dataclass(frozen=True)
@@ -37,25 +39,62 @@ class EndlessPairs:
         """Nothing on disk can change it."""
         return self.name
 
-    def texts(self, part: Part, seed: int, start: int, stop: int) -> Iterator[tuple[str, str]]:
+    def texts(self, part: Split, seed: int, start: int, stop: int) -> Iterator[tuple[str, str]]:
         """The pairs [start, stop) of a part: (source, target)."""
         things, words = self._draw(part, seed, np.arange(start, stop, dtype=np.uint64))
         for thing, word in zip(things.tolist(), words.tolist(), strict=True):
             yield self.say(thing, word)
 
-    def _draw(self, part: Part, seed: int, indices: Random) -> tuple[Things, Random]:
+    def _draw(self, part: Split, seed: int, indices: Random) -> tuple[Things, Random]:
         """One thing and one random word for each index: what falls into another part is drawn again."""
-        stream = mix(mix(np.full(1, seed % (1 << 64), np.uint64)) + np.uint64(PARTS[part]))
+        stream = mix(mix(np.full(1, seed % (1 << 64), np.uint64)) + np.uint64(SPLITS[part]))
         words = mix(stream + indices)
         things = self.thing(words)
-        while len(wrong := np.flatnonzero(part_of(things) != PARTS[part])):
+        while len(wrong := np.flatnonzero(split_of(things) != SPLITS[part])):
             words[wrong] = mix(words[wrong])
             things[wrong] = self.thing(words[wrong])
         return things, mix(words ^ np.uint64(0x5DEECE66D))
 
 
-def part_of(things: Things) -> npt.NDArray[np.int64]:
-    """The place in `PARTS` of every thing: 0 validation, 1 testing, 2 training."""
+class FreshPairs:
+    """The training part of an endless source: epoch e has the pairs [e * epoch_pairs, (e + 1) * epoch_pairs).
+
+    Those with more than `max_length` tokens on a side are left out of their epoch.
+    """
+
+    def __init__(
+        self, source: EndlessPairs, tokenizers: Tokenizers, epoch_pairs: int, seed: int, max_length: int | None = None
+    ):
+        self._source, self._tokenizers, self._seed = source, tokenizers, seed
+        self._epoch_pairs, self._max_length = epoch_pairs, max_length
+        self._made: tuple[int, PairPart] | None = None
+
+    def __len__(self) -> int:
+        """How many pairs an epoch has, before any is left out."""
+        return self._epoch_pairs
+
+    def epoch(self, epoch: int) -> PairPart:
+        """The pairs of an epoch; the latest is kept."""
+        if self._made is None or self._made[0] != epoch:
+            start = epoch * self._epoch_pairs
+            texts = list(self._source.texts("train", self._seed, start, start + self._epoch_pairs))
+            part = encode_texts(texts, self._tokenizers, keep=False)
+            limit_training(part, self._source.name, self._max_length)
+            self._made = epoch, part
+        return self._made[1]
+
+
+def limit_training(part: PairPart, name: str, max_length: int | None) -> int:
+    """`part.limit` of pairs to learn from. Errors: `UserError` where none of them is left."""
+    left_out = part.limit(max_length)
+    if not len(part):
+        what = f"no training pair of {name} has at most {max_length} tokens on both sides"
+        raise UserError(what, remedy="raise max_length")
+    return left_out
+
+
+def split_of(things: Things) -> npt.NDArray[np.int64]:
+    """The place in `SPLITS` of every thing: 0 validation, 1 testing, 2 training."""
     return np.minimum(mix(things.astype(np.uint64)) % np.uint64(HELD_OUT), np.uint64(2)).astype(np.int64)
 
 
@@ -73,16 +112,13 @@ def mix(words: Random) -> Random:
     return z ^ (z >> np.uint64(31))
 
 
-def _numbers(name: str) -> EndlessPairs:
+def named_pairs(name: str) -> EndlessPairs:
+    """The source of a name in `NAMED_PAIRS`. Errors: `UserError` where a package that it needs is not installed."""
+    if name == "dates":
+        from elman.data import dates
+
+        return EndlessPairs(name, dates.draw, dates.sayer())
+    from elman.data import numbers
+
     direction, _, language = name.partition("-")
     return EndlessPairs(name, numbers.draw, numbers.sayer(language, digits_first=direction == "digits"))
-
-
-def _dates(name: str) -> EndlessPairs:
-    return EndlessPairs(name, dates.draw, dates.sayer())
-
-
-NAMED_PAIRS: dict[str, Callable[[str], EndlessPairs]] = {
-    **{f"{direction}-{language}": _numbers for direction in ("numbers", "digits") for language in numbers.LANGUAGES},
-    "dates": _dates,
-}

@@ -11,14 +11,14 @@ from elman.data.textfile import NotTextError, other_encoding
 LONGEST = 1 << 24  # bytes of a line that are kept: without an end of lines, memory stays bounded
 
 
-class Line(NamedTuple):
+class InputLine(NamedTuple):
     """A line without its end. `error` says why it is no text, where it is none; then `text` is what is left."""
 
     text: str
     error: str = ""
 
 
-def arriving_lines(blocks: Iterable[bytes], name: str) -> Iterator[list[Line]]:
+def arriving_lines(blocks: Iterable[bytes], name: str) -> Iterator[list[InputLine]]:
     r"""The lines that each block of bytes completes, as soon as it is there; one without an end is the last.
 
     A byte order mark is dropped, and so is a `\r` before the end of a line.
@@ -26,7 +26,7 @@ def arriving_lines(blocks: Iterable[bytes], name: str) -> Iterator[list[Line]]:
     Errors: `NotTextError` where `name` is UTF-16 or UTF-32 text, of which no line could be read.
 
     >>> list(arriving_lines([b"one\ntw", b"o\n\xff\nthree"], "stdin"))[1]
-    [Line(text='two', error=''), Line(text='�', error='expected UTF-8 text, got byte 0 (invalid start byte)')]
+    [InputLine(text='two', error=''), InputLine(text='�', error='expected UTF-8 text, got byte 0 (invalid start byte)')]
     """
     begun, first = bytearray(), True
     for block in blocks:
@@ -50,13 +50,13 @@ def _without_mark(line: bytes, name: str) -> bytes:
     return line.removeprefix(codecs.BOM_UTF8)
 
 
-def _line(data: bytes) -> Line:
+def _line(data: bytes) -> InputLine:
     if len(data) > LONGEST:
-        return Line("", f"expected at most {LONGEST:,} bytes, got more; split it")
+        return InputLine("", f"expected at most {LONGEST:,} bytes, got more; split it")
     data = data.removesuffix(b"\r")
     try:
         text = data.decode()
     except UnicodeDecodeError as error:
-        return Line(data.decode(errors="replace"), f"expected UTF-8 text, got byte {error.start} ({error.reason})")
+        return InputLine(data.decode(errors="replace"), f"expected UTF-8 text, got byte {error.start} ({error.reason})")
     at = data.find(0)
-    return Line(text, "" if at < 0 else f"expected text, got NUL at byte {at}")
+    return InputLine(text, "" if at < 0 else f"expected text, got NUL at byte {at}")

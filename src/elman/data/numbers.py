@@ -9,7 +9,6 @@ import numpy.typing as npt
 
 from elman.errors import missing_extra
 
-LANGUAGES = ("en", "pt_BR", "de")  # those in which a test reads every form back
 MOST_DIGITS = 9
 
 

@@ -15,7 +15,7 @@ from contextlib import closing
 from itertools import islice
 from pathlib import Path
 
-from elman.data.sources import NAMED, open_source
+from elman.data.sources import NAMED, Source, TextData, open_source
 from elman.data.textfile import decompress, open_binary
 from elman.errors import UserError
 
@@ -180,7 +180,7 @@ def _has_header(rows: Sequence[Sequence[str]]) -> bool:
     return len(set(names)) == len(rows[0])
 
 
-def check_text(data: str | Path) -> None:
+def check_text(data: TextData) -> None:
     """See that a source holds text as far as the beginning shows: of a folder's readable files, of half at least.
 
     Errors: `UserError` that says what it looks like.
@@ -188,6 +188,8 @@ def check_text(data: str | Path) -> None:
     if str(data) in NAMED:
         return
     source = open_source(data)
+    if not isinstance(source, Source):
+        return
     files = {path: begin for path in source.files[:: -(-len(source.files) // FILES)] if (begin := beginning(path))}
     if source.folder:  # its reader passes over what is no text
         files = {path: begin for path, begin in files.items() if _may_be_text(begin)}

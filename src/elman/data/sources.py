@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from elman.data.endless import NAMED_PAIRS
-from elman.data.stdlib import python_stdlib
-from elman.data.textfile import Piece, is_text, read_pieces
+from elman.data.textfile import BLOCK, Piece, blocks, cut, is_text, mended, read_pieces
 from elman.errors import UserError, nearest
 
-NAMED: dict[str, Callable[[], list[Path]]] = {"python-stdlib": python_stdlib}
+NAMED = ("python-stdlib",)
+LANGUAGES = ("en", "pt_BR", "de")  # of number words: those in which a test reads every form back
+NAMED_PAIRS = (*(f"{first}-{language}" for first in ("numbers", "digits") for language in LANGUAGES), "dates")
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Source:
             before += size
         if not found:
             what = "no file in it is UTF-8 text" if self.folder and self.skipped else "it is empty"
-            raise UserError(f"{self.name} holds no text: {what}", remedy="give a text to learn from")
+            raise _no_text(self.name, what)
 
     @property
     def size(self) -> int:
@@ -65,13 +65,64 @@ class Source:
         return self._verdicts[path]
 
 
-def open_source(data: str | Path) -> Source:
+@dataclass(frozen=True)
+class TextInMemory:
+    """Documents that are in no file; `size` is in characters, and `stamp` changes with what they say."""
+
+    documents: tuple[str, ...] = field(repr=False)
+    name: str = "text in memory"
+    skipped: int = 0
+
+    def pieces(self) -> Iterator[Piece]:
+        """As of `Source`; empty documents are left out. Errors: `UserError` where there is no text at all."""
+        position = 0
+        for document in filter(None, self.documents):
+            for text in cut(blocks(document, BLOCK)):
+                position += len(text)
+                yield Piece(text, False, position)
+            yield Piece("", True, position)
+        if not position:
+            raise _no_text(self.name, "it is empty")
+
+    @property
+    def size(self) -> int:
+        """Characters, all documents together."""
+        return sum(map(len, self.documents))
+
+    @property
+    def stamp(self) -> str:
+        """A hash of the documents."""
+        stamp = hashlib.sha256()
+        for piece in self.pieces() if self.size else ():
+            stamp.update(b"\xff" if piece.ends else piece.text.encode())
+        return stamp.hexdigest()
+
+
+TextSource = Source | TextInMemory
+TextData = str | Path | TextSource
+"""A name, a file, a folder, or a source that is there already."""
+
+
+def text_in_memory(text: str | Sequence[str]) -> TextInMemory:
+    """A source of a text, or of several documents. Errors: `UserError` where a document is no string."""
+    documents = (text,) if isinstance(text, str) else tuple(text)
+    for number, document in enumerate(documents, 1):
+        if not isinstance(document, str):
+            raise UserError(f"document {number}", expected="a string", got=type(document).__name__, exit_code=2)
+    return TextInMemory(tuple(map(mended, documents)))
+
+
+def open_source(data: TextData) -> TextSource:
     """A named source, a file (text, .jsonl, .ndjson; also .gz or .zst of these) or a folder of such files.
 
-    Nothing is read yet. Errors: `UserError` where there is nothing by that name.
+    Nothing is read yet. A source is returned as it is. Errors: `UserError` where there is nothing by that name.
     """
+    if isinstance(data, TextSource):
+        return data
     if str(data) in NAMED:
-        return _source(str(data), NAMED[str(data)]())
+        from elman.data.stdlib import python_stdlib
+
+        return _source(str(data), python_stdlib())
     path = Path(data)
     try:
         if path.is_dir():
@@ -87,6 +138,10 @@ def open_source(data: str | Path) -> Source:
         raise UserError(str(data), expected="text", got="a source of pairs", exit_code=2)
     remedy = nearest(str(data), [*NAMED, *NAMED_PAIRS])
     raise UserError(f"no such file or named source: {data}", remedy=remedy, exit_code=2)
+
+
+def _no_text(name: str, why: str) -> UserError:
+    return UserError(f"{name} holds no text: {why}", remedy="give a text to learn from")
 
 
 def _files_under(folder: Path) -> list[Path]:

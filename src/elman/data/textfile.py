@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Generator, Iterable, Iterator
 from itertools import chain
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from elman.errors import UserError, missing_extra
 
@@ -197,23 +197,31 @@ def cut(texts: Iterable[str]) -> Iterator[str]:
 def json_documents(texts: Iterable[str], path: Path) -> Iterator[Iterator[str]]:
     """The "text" of every line of JSON, each as an iterator over blocks; blank lines are passed over.
 
-    A lone surrogate (JSON can spell one, UTF-8 cannot) becomes U+FFFD.
     Errors: `UserError` with the file and the line.
     """
     for number, line in enumerate(lines(texts), 1):
         if not line.strip():
             continue
         where = f"{path}, line {number}"
-        try:
-            record = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
-            raise UserError(f"{where}: not JSON ({reason})") from None
+        record = json_record(line, where)
         text = record.get("text") if isinstance(record, dict) else None
         if not isinstance(text, str):
             raise UserError(where, expected='an object with a string "text"', got=_shape(record))
-        text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").replace("\r\n", "\n")
-        yield blocks(text, BLOCK)
+        yield blocks(mended(text), BLOCK)
+
+
+def json_record(line: str, where: str) -> Any:
+    """What a line of JSON says. Errors: `UserError` that begins with `where`."""
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError) as error:
+        reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
+        raise UserError(f"{where}: not JSON ({reason})") from None
+
+
+def mended(text: str) -> str:
+    r"""A text as a file can hold it: a lone surrogate, which UTF-8 cannot spell, is U+FFFD, and `\r\n` is `\n`."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").replace("\r\n", "\n")
 
 
 def _shape(record: object) -> str:

@@ -99,7 +99,7 @@ def _encode(pieces: Iterable[Piece], tokenizer: Tokenizer, file: BinaryIO) -> di
     counts = dict.fromkeys(("tokens", "characters", "bytes", "documents", "unknown", "crc32"), 0)
     eod = np.array([] if tokenizer.eod is None else [tokenizer.eod], tokenizer.dtype)
     for text, ends, _ in pieces:
-        ids = eod if ends else tokenizer.encode(text)
+        ids = eod if ends else tokenizer.encode_array(text)
         file.write(ids.data)
         counts["crc32"] = zlib.crc32(ids.data, counts["crc32"])
         counts["tokens"] += len(ids)

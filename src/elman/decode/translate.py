@@ -129,7 +129,7 @@ class Translator:
     def _encode(self, line: str) -> list[int]:
         """The source tokens of a line with their end, none for a blank line."""
         assert self.source_tokenizer.eod is not None
-        ids = [int(token) for token in self.source_tokenizer.encode(line)] if line.strip() else []
+        ids = self.source_tokenizer.encode(line).tolist() if line.strip() else []
         return [*ids, self.source_tokenizer.eod] if ids else []
 
     def _translate(self, lines: Sequence[str], sources: list[list[int]], first: int) -> list[Translation]:
@@ -176,7 +176,7 @@ class Translator:
     def _search(self, source: Tensor, lengths: Tensor, numbers: list[int]) -> list[list[Hypothesis]]:
         tokenizer, how = self.target_tokenizer, self.search
         assert tokenizer.eod is not None
-        prefix = [int(token) for token in tokenizer.encode(self.prefix)]
+        prefix = tokenizer.encode(self.prefix).tolist()
         constraints = replace(
             self.constraints,
             max_length=self._max_length(lengths),

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from elman.cells import CELLS
 from elman.inspection import attention, clipping, gates, gradients, memory, truncation
 from elman.inspection.inspect import Inspection, inspect
 from elman.inspection.look import Look, Observed, Part, has_no_journal
 from elman.inspection.subject import Subject
-from elman.lens.gates import GATES
 from elman.models import TransformerLM
 
 __all__ = ["LOOKS", "Inspection", "Look", "Observed", "Part", "Subject", "inspect"]
 
 
 def _has_no_gates(subject: Subject) -> str | None:
-    return None if subject.model.kind in GATES else "it has no gates"
+    cell = CELLS.get(subject.model.kind)
+    return None if cell is not None and cell.gates else "it has no gates"
 
 
 def _has_no_attention(subject: Subject) -> str | None:

@@ -11,7 +11,9 @@ import torch
 from elman.inspection.look import Part
 from elman.inspection.subject import Subject
 from elman.lens.attention import (
+    LEAST,
     Floats,
+    HeadScores,
     Weights,
     attention_weights,
     induction_scores,
@@ -19,7 +21,6 @@ from elman.lens.attention import (
     score_attention,
     steps_seen,
 )
-from elman.lens.heads import LEAST, HeadScores
 from elman.models import TransformerLM
 from elman.report import Figure, Mark, Section, bar_chart, heatmap
 from elman.report.figure import number

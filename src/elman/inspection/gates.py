@@ -1,13 +1,14 @@
-"""The gates of an LSTM or a GRU: saturation and time scales, before and after training."""
+"""The gates of a recurrent model: saturation and time scales, before and after training."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from elman.cells import cell_named
 from elman.inspection.look import Part
 from elman.inspection.subject import Subject
 from elman.inspection.untrained import KEYS
-from elman.lens.gates import KEEPING, WORDS, LayerGates, read_gates
+from elman.lens.gates import LayerGates, read_gates
 from elman.lens.visit import visit_layers
 from elman.models import LanguageModel
 from elman.report import Figure, Line, Points, Section, line_chart, point_chart
@@ -36,7 +37,7 @@ def look(subject: Subject) -> Part:
     findings = []
     for name, layers in found.items():
         for layer in layers:
-            parts = ", ".join(f"{WORDS[gate]} {layer.saturated(gate):.0%}" for gate in layer.open)
+            parts = ", ".join(f"{_words(layer, gate)} {layer.saturated(gate):.0%}" for gate in layer.open)
             findings.append(f"{layer.layer}, {name}: saturated {parts}; time scale {_scale_words(layer)}")
     numbers = {
         key: [
@@ -53,6 +54,10 @@ def look(subject: Subject) -> Part:
         for key, layers in zip(KEYS, found.values(), strict=True)
     }
     return Part(Section("Gates", TEXT, figures, findings), numbers, findings)
+
+
+def _words(layer: LayerGates, gate: str) -> str:
+    return cell_named(layer.cell).gates[gate]
 
 
 def _scale_words(layer: LayerGates) -> str:
@@ -73,7 +78,7 @@ def _saturation(gate: str, layers: list[LayerGates]) -> Figure:
     ]
     return point_chart(
         groups,
-        title=f"{WORDS[gate].capitalize()} ({gate}): saturation",
+        title=f"{_words(layers[0], gate).capitalize()} ({gate}): saturation",
         x="fraction of steps above 0.9 (open)",
         y="fraction below 0.1 (shut)",
         x_span=(0.0, 1.0),
@@ -95,10 +100,11 @@ def _time_scales(found: dict[str, list[LayerGates]]) -> Figure:
         for name, layers in found.items()
         for depth, layer in enumerate(layers)
     ]
-    gate = KEEPING[found["trained"][0].cell]
+    first = found["trained"][0]
+    keeping = cell_named(first.cell).keeping or ""
     return line_chart(
         lines,
-        title=f"Time scales, from the {WORDS[gate]}",
+        title=f"Time scales, from the {_words(first, keeping)}",
         x="fraction of the layer's units",
         y="steps",
         log_y=True,

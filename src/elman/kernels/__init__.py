@@ -1,28 +1,14 @@
 """Recurrence over time: one layer, one direction, every step, on interchangeable backends."""
 
+from elman.cells import CellState, Weights
 from elman.kernels.backends import BACKENDS, check_backend, choose, report
 from elman.kernels.recomputation import recompute
-from elman.kernels.seam import (
-    CELLS,
-    GATES,
-    QUIET,
-    Call,
-    Cell,
-    CellState,
-    Kernel,
-    Noise,
-    Trajectory,
-    Weights,
-    variations,
-)
+from elman.kernels.seam import QUIET, Call, Kernel, Noise, Trajectory, variations
 
 __all__ = [
     "BACKENDS",
-    "CELLS",
-    "GATES",
     "QUIET",
     "Call",
-    "Cell",
     "CellState",
     "Kernel",
     "Noise",

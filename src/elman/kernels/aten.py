@@ -16,20 +16,14 @@ import torch
 from torch import _VF, Tensor
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
+from elman.cells import CellState, Weights, cell_named
 from elman.kernels.masks import blank_padding, clears, real_steps
-from elman.kernels.seam import QUIET, Call, Cell, CellState, Kernel, Noise, Trajectory, Weights, variations
+from elman.kernels.seam import QUIET, Call, Kernel, Noise, Trajectory, variations
 from elman.state import reset_rows, select_rows
-
-FUNCTIONS: dict[Cell, Callable[..., Any]] = {
-    "elman_tanh": _VF.rnn_tanh,
-    "elman_relu": _VF.rnn_relu,
-    "gru": _VF.gru,
-    "lstm": _VF.lstm,
-}
 
 
 def read(
-    cell: Cell,
+    cell: str,
     x: Tensor,
     state: CellState,
     weights: Weights,
@@ -65,7 +59,7 @@ def read(
         h = pieces[0]  # (T, B, P)
     else:
         h = torch.cat(pieces) if pieces else state[0].new_empty((0, *state[0].shape))
-    return Trajectory(flip(h, lengths) if reverse else h, None, state)
+    return Trajectory(flip(h, lengths) if reverse else h, () if len(state) == 1 else None, state)
 
 
 def flip(x: Tensor, lengths: Tensor | None) -> Tensor:
@@ -91,21 +85,19 @@ def _cuts(cleared: Tensor | None, T: int) -> list[int]:
 
 
 def _read_piece(
-    cell: Cell, x: Tensor, state: CellState, weights: Weights, lengths: Tensor | None
+    cell: str, x: Tensor, state: CellState, weights: Weights, lengths: Tensor | None
 ) -> tuple[Tensor, CellState]:
     """The states (T, B, P) and the final one, reading forward without resets."""
     if lengths is not None:
         return _read_packed(cell, x, state, weights, lengths)
     if cell == "lstm" and len(x) == 1 and x.device.type == "cpu" and weights.weight_hr is None:
         # oneDNN rearranges the weights at every call, which takes longer than a single step itself.
-        h, c = _VF.lstm_cell(x[0], state, *weights[:4])
+        h, c = _VF.lstm_cell(x[0], state, *cast(Any, weights[:4]))
         return torch.stack([h]), (h, c)
     return _call(cell, (x,), state, weights, False)
 
 
-def _read_packed(
-    cell: Cell, x: Tensor, state: CellState, weights: Weights, lengths: Tensor
-) -> tuple[Tensor, CellState]:
+def _read_packed(cell: str, x: Tensor, state: CellState, weights: Weights, lengths: Tensor) -> tuple[Tensor, CellState]:
     # A pack has no room for empty rows: they read one blank step, whose result is then thrown away.
     pack = pack_padded_sequence(x, lengths.clamp(min=1).cpu(), enforce_sorted=False)
     state_in_order = cast(CellState, select_rows(state, cast(Tensor, pack.sorted_indices)))
@@ -118,7 +110,7 @@ def _read_packed(
 
 
 def _call(
-    cell: Cell, x: tuple[Tensor, ...], state: CellState, weights: Weights, *batch_first: bool
+    cell: str, x: tuple[Tensor, ...], state: CellState, weights: Weights, *batch_first: bool
 ) -> tuple[Tensor, CellState]:
     """One layer, one direction; ATen takes `batch_first` with a padded x alone."""
     hx = tuple(part[None].contiguous() for part in state)  # (1, B, ·)
@@ -126,8 +118,9 @@ def _call(
     train = torch.is_grad_enabled()
     flat = [weight for weight in weights if weight is not None]
     has_biases = weights.bias_ih is not None
-    state_argument = hx if cell == "lstm" else hx[0]
-    h, *final = FUNCTIONS[cell](*x, state_argument, flat, has_biases, 1, 0.0, train, False, *batch_first)
+    state_argument = hx if len(hx) > 1 else hx[0]
+    function: Callable[..., Any] = getattr(_VF, cast(str, cell_named(cell).aten))
+    h, *final = function(*x, state_argument, flat, has_biases, 1, 0.0, train, False, *batch_first)
     return h, tuple(part[0] for part in final)
 
 
@@ -137,10 +130,13 @@ def _unknown(names: tuple[str, ...]) -> list[str]:
 
 def why_not(call: Call) -> str | None:
     """The reason why ATen cannot do it, or None."""
+    cell = cell_named(call.cell)
+    if cell.aten is None:
+        return f"ATen has no {cell.layer}"
     if unknown := _unknown(call.variations):
         return f"ATen's recurrences know no {', no '.join(unknown)}"
-    if call.cell == "lstm" and call.every_state:
-        return "ATen's LSTM does not return every c_t"
+    if len(cell.states) > 1 and call.every_state:
+        return f"ATen's {cell.layer} does not return every {cell.states[1].name}_t"
     if torch._C._are_functorch_transforms_active():
         return "ATen's recurrences cannot be transformed by torch.func"
     if torch.autograd.forward_ad._current_level >= 0:
@@ -148,4 +144,6 @@ def why_not(call: Call) -> str | None:
     return None
 
 
-KERNELS: dict[Cell, Kernel] = {cell: partial(read, cell) for cell in FUNCTIONS}
+def kernel_of(cell: str) -> Kernel:
+    """The kernel of a cell that ATen has."""
+    return partial(read, cell)

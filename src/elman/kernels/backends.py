@@ -7,26 +7,28 @@ from typing import NamedTuple
 
 import torch
 
+from elman.cells import CELLS
 from elman.errors import UserError, nearest
-from elman.kernels import aten, native, reference
-from elman.kernels.seam import CELLS, Call, Cell, Kernel
+from elman.kernels import aten, native, reference, scan
+from elman.kernels.seam import Call, Kernel
 
 
 class Backend(NamedTuple):
-    """A kernel for every cell, and the reason why it cannot serve a call (None: it can)."""
+    """The kernel of a cell, and the reason why it cannot serve a call (None: it can)."""
 
-    kernels: dict[Cell, Kernel]
+    kernel: Callable[[str], Kernel]
     why_not: Callable[[Call], str | None]
     is_beaten: Callable[[Call], bool] = lambda call: False  # by the next one, as measured; if none is asked for
     # Whether all that it keeps for backward is what it was given and what it gave, for a cell with such variations.
-    is_lean: Callable[[Cell, tuple[str, ...]], bool] = lambda cell, variations: False
+    is_lean: Callable[[str, tuple[str, ...]], bool] = lambda cell, variations: False
 
 
 # The order of preference.
 BACKENDS: dict[str, Backend] = {
-    "native": Backend(native.KERNELS, native.why_not, native.is_beaten, native.is_lean),
-    "torch": Backend(aten.KERNELS, aten.why_not),
-    "reference": Backend(reference.KERNELS, reference.why_not),
+    "native": Backend(native.kernel_of, native.why_not, native.is_beaten, native.is_lean),
+    "torch": Backend(aten.kernel_of, aten.why_not),
+    "scan": Backend(scan.kernel_of, scan.why_not),
+    "reference": Backend(reference.kernel_of, reference.why_not),
 }
 
 
@@ -38,7 +40,7 @@ def check_backend(backend: str | None) -> None:
 
 
 def choose(
-    cell: Cell,
+    cell: str,
     device: torch.device | str,
     backend: str | None = None,
     *,
@@ -54,7 +56,7 @@ def choose(
         device: where its tensors are.
         backend: None for the first that can; a name for that one alone.
         dtype: of its tensors.
-        every_state: whether every c_t of the LSTM is wanted (every h_t always comes).
+        every_state: whether every state is wanted (every h_t always comes).
         bare: whether it is many steps of a full batch without gradients, lengths or resets.
         variations: what differs from the plain cell, as `elman.kernels.variations` names it.
 
@@ -80,7 +82,7 @@ def choose(
 class Row(NamedTuple):
     """One line of `report()`."""
 
-    cell: Cell
+    cell: str
     device: str
     backend: str
     why: str
@@ -96,10 +98,11 @@ def report(devices: Sequence[str] | None = None) -> list[Row]:
     """
     if devices is None:
         devices = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
-    return [_row(cell, device) for device in devices for cell in CELLS]
+    names = [each.name for cell in CELLS.values() for each in (cell, *cell.variants.values())]
+    return [_row(name, device) for device in devices for name in names]
 
 
-def _row(cell: Cell, device: str) -> Row:
+def _row(cell: str, device: str) -> Row:
     backend, for_every_state = choose(cell, device), choose(cell, device, every_state=True)
     call = Call(cell, torch.device(device))
     preferred = list(BACKENDS)[: list(BACKENDS).index(backend)]

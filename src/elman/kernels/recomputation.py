@@ -25,7 +25,8 @@ from typing import Any, NamedTuple, TypeAlias, cast
 import torch
 from torch import Tensor
 
-from elman.kernels.seam import QUIET, CellState, Kernel, Noise, Trajectory, Weights
+from elman.cells import CellState, Weights
+from elman.kernels.seam import QUIET, Kernel, Noise, Trajectory
 from elman.state import reset_rows
 
 Tensors: TypeAlias = Sequence[Tensor | None]
@@ -67,8 +68,9 @@ def read(
     plan = Plan(kernel, chunks(len(x), every, reverse), reverse, lengths, resets, noise, _autocast(x.device.type))
     inputs = (x, *state, *weights)
     if torch.is_grad_enabled() and any(part is not None and part.requires_grad for part in inputs):
-        h, c, *final = _Recomputed.apply(plan, *inputs)
-        return Trajectory(h, c, tuple(final))
+        found, n = _Recomputed.apply(plan, *inputs), len(state)
+        visited, final = found[:-n], found[-n:]
+        return Trajectory(visited[0], visited[1:] if len(visited) == n else None, final)
     return _forward(plan, inputs)[0]
 
 
@@ -125,27 +127,29 @@ def _forward(plan: Plan, inputs: Tensors) -> tuple[Trajectory, CellState]:
     visited: list[Tensor] = []
     stored: CellState = ()
     for at, (start, stop) in enumerate(plan.chunks):
-        h, c, state = plan.chunk(start, stop, (x[start:stop], *state, *weights))
+        read = plan.chunk(start, stop, (x[start:stop], *state, *weights))
+        parts, state = (read.h, *(read.others or ())), read.final
         if at == 0:
             # Of the shapes and dtypes that the kernel knows. All that stays is allocated here, once: small pieces
             # among what chunks leave behind would keep the allocator from using that again.
-            visited = [part.new_empty((len(x), *part.shape[1:])) for part in (h, c) if part is not None]
+            visited = [part.new_empty((len(x), *part.shape[1:])) for part in parts]
             stored = tuple(part.new_empty((len(plan.chunks) - 1, *part.shape)) for part in state)
-        for whole, part in zip(visited, (h, c), strict=False):
-            whole[start:stop] = cast(Tensor, part)
+        for whole, part in zip(visited, parts, strict=True):
+            whole[start:stop] = part
         if at < len(plan.chunks) - 1:
             state = tuple(places[at].copy_(part) for places, part in zip(stored, state, strict=True))
-    return Trajectory(visited[0], visited[1] if len(visited) > 1 else None, state), stored
+    others = tuple(visited[1:]) if len(visited) == len(state) else None
+    return Trajectory(visited[0], others, state), stored
 
 
 class _Recomputed(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, plan: Plan, *inputs: Tensor | None) -> tuple[Tensor | None, ...]:
-        (h, c, final), stored = _forward(plan, inputs)
+        (h, others, final), stored = _forward(plan, inputs)
         ctx.plan = plan
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(*inputs, *stored)
-        return h, c, *final
+        return h, *(others or ()), *final
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
@@ -162,7 +166,7 @@ def _backward(
     x, state, _ = _kinds(inputs)
     n = len(state)
     weights = [_leaf(part, needed) for part, needed in zip(inputs[1 + n :], wanted[1 + n :], strict=True)]
-    dh, dc, *carried = gradients
+    of_visited, carried = gradients[:-n], list(gradients[-n:])
     dx = torch.empty_like(x) if wanted[0] else None
     # What the kernel alone adds in one sum is added chunk by chunk here, so not in less than float32.
     sums = [
@@ -183,8 +187,8 @@ def _backward(
         with torch.enable_grad():
             part = plan.chunk(start, stop, leaves)
         found = _gradients(
-            (part.h, part.c, *part.final),
-            (*(None if whole is None else whole[start:stop] for whole in (dh, dc)), *carried),
+            (part.h, *(part.others or ()), *part.final),
+            (*(None if whole is None else whole[start:stop] for whole in of_visited), *carried),
             leaves,
         )
         if dx is not None:
@@ -201,7 +205,7 @@ def _differentiable_backward(plan: Plan, wanted: Sequence[bool], inputs: Tensors
     # Aliases, for the state may have come from these very weights, and what they did there is counted elsewhere.
     aliases = [None if part is None else part.view_as(part) for part in inputs]
     result = plan.chunk(0, len(cast(Tensor, inputs[0])), aliases)
-    found = _gradients((result.h, result.c, *result.final), gradients, aliases, create_graph=True)
+    found = _gradients((result.h, *(result.others or ()), *result.final), gradients, aliases, create_graph=True)
     return [part if needed else None for part, needed in zip(found, wanted, strict=True)]
 
 

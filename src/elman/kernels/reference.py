@@ -5,77 +5,26 @@ It supports everything: lengths, resets, every state, any floating dtype and dev
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
-from typing import TypeAlias, cast
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from elman.cells import CellState, Step, Weights, cell_named, normalize
 from elman.kernels.masks import blank_padding, clears, real_steps
-from elman.kernels.seam import (
-    LAYER_NORM_EPSILON,
-    QUIET,
-    Call,
-    Cell,
-    CellState,
-    Kernel,
-    Noise,
-    Trajectory,
-    Weights,
-)
+from elman.kernels.seam import QUIET, Call, Kernel, Noise, Trajectory
 from elman.state import reset_rows
 
-Step: TypeAlias = Callable[[Tensor, CellState, Weights, Noise], CellState]
-"""One step of a cell: projected input W_ih x_t + b_ih (B, G * H), the state before, and the noise of this step."""
 
+def recur(h: Tensor, weights: Weights, noise: Noise = QUIET) -> Tensor | None:
+    """W_hh h + b_hh (B, G * H); h after recurrent dropout (Gal & Ghahramani 2016), W_hh h normalized if wanted.
 
-def elman_step(
-    projected: Tensor, state: CellState, weights: Weights, noise: Noise, *, nonlinearity: Callable
-) -> CellState:
-    """h' = tanh(W_ih x + b_ih + W_hh h + b_hh), or relu (Elman 1990, *Finding structure in time*)."""
-    (h,) = state
-    return (zone(nonlinearity(projected + recur(h, weights, noise)), h, noise.zoneout),)
-
-
-def gru_step(projected: Tensor, state: CellState, weights: Weights, noise: Noise) -> CellState:
-    """r, z, n; the reset gate acts after the matmul, as in cuDNN (Cho et al. 2014, arXiv:1406.1078)."""
-    (h,) = state
-    r_x, z_x, n_x = projected.chunk(3, -1)
-    r_h, z_h, n_h = recur(h, weights, noise).chunk(3, -1)
-    r = torch.sigmoid(r_x + r_h)
-    z = torch.sigmoid(z_x + z_h)
-    n = torch.tanh(n_x + r * n_h)
-    return (zone(n + z * (h - n), h, noise.zoneout),)
-
-
-def lstm_step(projected: Tensor, state: CellState, weights: Weights, noise: Noise) -> CellState:
-    """i, f, g, o (Hochreiter & Schmidhuber 1997; f: Gers et al. 2000; projection: Sak et al. 2014).
-
-    With peepholes (Gers & Schmidhuber 2000, Graves 2013) i and f read c, and o reads c'. With layer
-    normalization (Ba et al. 2016, arXiv:1607.06450) h' comes of the normalized c'. What zoneout keeps of the
-    old c (Krueger et al. 2017, arXiv:1606.01305) reaches h' and o in the next step.
+    None where there is no W_hh.
     """
-    h, c = state
-    i, f, g, o = (projected + recur(h, weights, noise)).chunk(4, -1)
-    if weights.weight_peephole is not None:
-        p_i, p_f, p_o = weights.weight_peephole.chunk(3)
-        i, f = i + p_i * c, f + p_f * c
-    new = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
-    if weights.weight_peephole is not None:
-        o = o + p_o * new
-    seen = new
-    if weights.gain_cell is not None:
-        seen = normalize(new, weights.gain_cell, weights.bias_cell)
-    out = torch.sigmoid(o) * torch.tanh(seen)
-    if weights.weight_hr is not None:
-        out = F.linear(out, weights.weight_hr)  # (B, P)
-    return zone(out, h, noise.zoneout), zone(new, c, noise.zoneout_cell)
-
-
-def recur(h: Tensor, weights: Weights, noise: Noise) -> Tensor:
-    """W_hh h + b_hh (B, G * H); h after recurrent dropout (Gal & Ghahramani 2016), W_hh h normalized if wanted."""
+    if weights.weight_hh is None:
+        return None
     if noise.recurrent is not None:
         h = noise.recurrent * h
     if weights.gain_hh is None:
@@ -90,14 +39,14 @@ def project(x: Tensor, weights: Weights) -> Tensor:
     return normalize(F.linear(x, weights.weight_ih), weights.gain_ih, weights.bias_ih)
 
 
-def normalize(sums: Tensor, gain: Tensor, bias: Tensor | None) -> Tensor:
-    """Layer normalization of the last dimension: mean 0 and variance 1, times gain, plus bias."""
-    return F.layer_norm(sums, gain.shape, gain, bias, LAYER_NORM_EPSILON)
-
-
-def zone(new: Tensor, old: Tensor, share: Tensor | None) -> Tensor:
-    """Of the old as much as zoneout keeps, the rest new."""
-    return new if share is None else share * old + (1 - share) * new
+def zone(after: CellState, before: CellState, noise: Noise) -> CellState:
+    """Of the old as much as zoneout keeps (Krueger et al. 2017, arXiv:1606.01305), the rest new."""
+    if noise.zoneout is None and noise.zoneout_cell is None:
+        return after
+    return tuple(
+        new if share is None else share * old + (1 - share) * new
+        for new, old, share in zip(after, before, (*noise[1:], *[None] * len(after)), strict=False)
+    )
 
 
 def unroll(
@@ -124,17 +73,19 @@ def unroll(
     for t in reversed(range(T)) if reverse else range(T):
         if cleared is not None:
             state = _reset(state, cleared[t])
-        after = step(projected[t], state, weights, _at(noise, t))
+        now = _at(noise, t)
+        after, _ = step(projected[t], recur(state[0], weights, now), state, weights)
+        after = zone(after, state, now)
         if real is None:
             visited[t] = state = after
         else:
             visited[t] = _reset(after, ~real[t])
             state = tuple(torch.where(real[t, :, None], new, old) for new, old in zip(after, state, strict=True))
 
-    h, c = _stack(visited, like=state)
+    h, *others = _stack(visited, like=state)
     if T == 0:  # what was given is the caller's own
         state = tuple(part.clone() for part in state)
-    return Trajectory(h, c, state)
+    return Trajectory(h, tuple(others), state)
 
 
 def _at(noise: Noise, t: int) -> Noise:
@@ -146,12 +97,10 @@ def _reset(state: CellState, rows: Tensor) -> CellState:
     return cast(CellState, reset_rows(state, rows))
 
 
-def _stack(visited: list[CellState], like: CellState) -> tuple[Tensor, Tensor | None]:
+def _stack(visited: list[CellState], like: CellState) -> CellState:
     if visited:
-        h, *c = (torch.stack(part) for part in zip(*visited, strict=True))
-    else:
-        h, *c = (part.new_empty((0, *part.shape)) for part in like)  # (0, B, ·)
-    return h, c[0] if c else None
+        return tuple(torch.stack(part) for part in zip(*visited, strict=True))
+    return tuple(part.new_empty((0, *part.shape)) for part in like)  # (0, B, ·)
 
 
 def why_not(call: Call) -> str | None:
@@ -159,9 +108,6 @@ def why_not(call: Call) -> str | None:
     return None
 
 
-KERNELS: dict[Cell, Kernel] = {
-    "elman_tanh": partial(unroll, partial(elman_step, nonlinearity=torch.tanh)),
-    "elman_relu": partial(unroll, partial(elman_step, nonlinearity=torch.relu)),
-    "gru": partial(unroll, gru_step),
-    "lstm": partial(unroll, lstm_step),
-}
+def kernel_of(cell: str) -> Kernel:
+    """The kernel of any cell."""
+    return partial(unroll, cell_named(cell).step)

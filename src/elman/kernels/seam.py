@@ -6,35 +6,12 @@ ATen, oneDNN and cuDNN do not leave it to others; elsewhere it is one large matm
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, Protocol, TypeAlias, get_args
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
-Cell: TypeAlias = Literal["elman_tanh", "elman_relu", "gru", "lstm"]
-CELLS: tuple[Cell, ...] = get_args(Cell)
-GATES: dict[Cell, int] = {"elman_tanh": 1, "elman_relu": 1, "gru": 3, "lstm": 4}
-
-CellState: TypeAlias = tuple[Tensor, ...]
-"""What a cell remembers: (h,) of Elman's network and the GRU, (h, c) of the LSTM; h (B, P), c (B, H)."""
-
-
-class Weights(NamedTuple):
-    """The weights of one layer in one direction, under torch's names; G is `GATES[cell]`.
-
-    The size of h is P: that of the LSTM's projection where there is one, otherwise H.
-    """
-
-    weight_ih: Tensor  # (G * H, D)
-    weight_hh: Tensor  # (G * H, P)
-    bias_ih: Tensor | None = None  # (G * H,)
-    bias_hh: Tensor | None = None  # (G * H,)
-    weight_hr: Tensor | None = None  # (P, H)
-    weight_peephole: Tensor | None = None  # (3 * H,), of the LSTM: what i and f read of c_{t-1}, and o of c_t
-    gain_ih: Tensor | None = None  # (G * H,): with layer normalization of W_ih x_t
-    gain_hh: Tensor | None = None  # (G * H,): and of W_hh h_{t-1}; both or neither
-    gain_cell: Tensor | None = None  # (H,): and of c_t where the LSTM makes h_t of it
-    bias_cell: Tensor | None = None  # (H,)
+from elman.cells import CellState, Weights
 
 
 class Noise(NamedTuple):
@@ -53,24 +30,22 @@ class Noise(NamedTuple):
 QUIET = Noise()
 """None of it."""
 
-LAYER_NORM_EPSILON = 1e-5  # as in torch.nn.LayerNorm; added to the variance
-
 
 class Trajectory(NamedTuple):
     """Every state that a kernel went through (zeros at padding), and the one it ended with."""
 
     h: Tensor  # (T, B, P)
-    c: Tensor | None  # (T, B, H); None where the cell has none, or the backend keeps it to itself
+    others: tuple[Tensor, ...] | None  # (T, B, ·): the cell's other states; None where a backend keeps them to itself
     final: CellState
 
 
 class Call(NamedTuple):
     """What a backend is asked to do, as far as it decides whether the backend can."""
 
-    cell: Cell
+    cell: str
     device: torch.device
     dtype: torch.dtype = torch.float32
-    every_state: bool = False  # whether every c_t of the LSTM is wanted (every h_t always comes)
+    every_state: bool = False  # whether every state is wanted (every h_t always comes)
     bare: bool = False  # many steps of a full batch without gradients, lengths or resets
     variations: tuple[str, ...] = ()  # what `variations` says of the weights and the noise
 
@@ -108,7 +83,7 @@ def variations(weights: Weights, noise: Noise) -> tuple[str, ...]:
     >>> variations(Weights(torch.ones(4, 1), torch.ones(4, 1), weight_peephole=torch.ones(3)), QUIET)
     ('peepholes',)
     """
-    own = any(part is not None for part in (weights.weight_hr, weights.weight_peephole, weights.gain_hh))
+    own = any(part is not None for part in (weights.weight_hr, weights.weight_peephole, weights.gain_ih))
     if not own and noise.recurrent is None and noise.zoneout is None and noise.zoneout_cell is None:
         return ()  # at once, for a server's single step
     found = {
@@ -117,6 +92,6 @@ def variations(weights: Weights, noise: Noise) -> tuple[str, ...]:
         "zoneout of the cell": noise.zoneout_cell,
         "projection": weights.weight_hr,
         "peepholes": weights.weight_peephole,
-        "layer normalization": weights.gain_hh,
+        "layer normalization": weights.gain_ih,
     }
     return tuple(name for name, part in found.items() if part is not None)

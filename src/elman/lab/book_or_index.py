@@ -9,17 +9,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from elman.lab.experiment import Experiment, Findings, Setting
-from elman.lab.fitting import COLOURS, Reader, fit_sequence
+from elman.lab.drawing import curves, told
+from elman.lab.experiment import TEST, Experiment, Findings, Setting
+from elman.lab.learning import Drawn, learn
+from elman.lab.recurrent_net import RecurrentNet
 from elman.nn.transformer import TransformerLayer
-from elman.report import Line, line_chart
 
 KEYS, VALUES, H = 32, 8, 64
 EASY = 0.9  # of two facts, that each must have right, or its failing with more would show nothing
 GROWS = (0.4, 0.8)  # of the training: from when to when the facts become more
 
 
-class Index(nn.Module):
+class AttentionNet(nn.Module):
     """Embedded facts and the question, one layer of attention: (B, T, D) -> (B, T, O)."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
@@ -61,55 +62,43 @@ def drawn(counts: Sequence[int], done: float, random: np.random.Generator) -> in
 def _run(setting: Setting, steps: int | None = None) -> Findings:
     counts = (2, 4, 8, 16, 24) if setting.quick else (2, 4, 8, 16, 32)
     recurrent, attending = (steps, steps) if steps else (3000, 600) if setting.quick else (12_000, 3000)
-    plans = {"gru": (recurrent, 2e-2, 128), "lstm": (recurrent, 2e-2, 128), "transformer": (attending, 5e-3, 64)}
+    trainings = {"gru": (recurrent, 2e-2, 128), "lstm": (recurrent, 2e-2, 128), "transformer": (attending, 5e-3, 64)}
     right: dict[str, list[float]] = {}
-    for index, (name, (many, rate, batch)) in enumerate(plans.items()):
-        torch.manual_seed(setting.seed)
-        random = np.random.default_rng(setting.seed)
-        size = KEYS + VALUES
-        model = Index(size, VALUES) if name == "transformer" else Reader(name, size, H, VALUES)
-
-        def loss(
-            step: int,
-            model: nn.Module = model,
-            many: int = many,
-            batch: int = batch,
-            random: np.random.Generator = random,
-        ) -> Tensor:
-            count = drawn(counts, step / many, random)
-            x, y = facts(batch, count, setting.seed * 10**6 + step)
-            return F.cross_entropy(model(x)[:, -1], y)
-
-        def report(done: float, index: int = index, name: str = name) -> None:
-            setting.progress(f"book or index: {name}", (index + done) / len(plans))
-
-        fit_sequence(model, loss, many, rate=rate, progress=report)
-        right[name] = [_accuracy(model, count, setting.seed * 10**6 + 999_999) for count in counts]
-    figure = line_chart(
-        [Line(name, np.array(counts), np.array(values), colour=COLOURS[name]) for name, values in right.items()],
+    for index, (name, training) in enumerate(trainings.items()):
+        right[name] = _accuracies(setting.part(f"book or index: {name}", index, 3), name, counts, *training)
+    figure = curves(
+        counts,
+        right,
         title="Questions answered rightly",
         x="facts read before the question",
-        y="accuracy",
-        y_span=(0.0, 1.0),
-        wide=True,
         reading=f"All have {H} units; guessing is {1 / VALUES:.3f}. A recurrent state reads the whole book and must "
         "keep every fact, attention keeps the book and looks one up.",
     )
-    words = [
-        f"{name}: " + ", ".join(f"{v:.1%} of {n} facts" for n, v in zip(counts, values, strict=True))
-        for name, values in right.items()
-    ]
+    words = told(counts, right, "{:.1%} of {} facts")
     most = {name: values[-1] for name, values in right.items()}
     met = most["transformer"] > 0.95 and max(most["gru"], most["lstm"]) < most["transformer"] - 0.1
-    return Findings(
-        met, min(values[0] for values in right.values()) >= EASY, words, [figure], {"facts": counts, "accuracy": right}
-    )
+    control = min(values[0] for values in right.values()) >= EASY
+    return Findings(met, control, words, [figure], {"facts": counts, "accuracy": right})
 
 
-@torch.no_grad()
-def _accuracy(model: nn.Module, count: int, seed: int) -> float:
-    x, y = facts(1000, count, seed)
-    return float((model(x)[:, -1].argmax(-1) == y).float().mean())
+def _accuracies(setting: Setting, name: str, counts: Sequence[int], steps: int, rate: float, batch: int) -> list[float]:
+    """On new questions, for every number of facts."""
+    random, size = np.random.default_rng(setting.seed), KEYS + VALUES
+
+    def make() -> nn.Module:
+        return AttentionNet(size, VALUES) if name == "transformer" else RecurrentNet(name, size, H, VALUES)
+
+    def loss(model: nn.Module, step: int) -> Tensor:
+        x, y = facts(batch, drawn(counts, step / steps, random), setting.draw(step))
+        return F.cross_entropy(model(x)[:, -1], y)
+
+    model, _ = learn(setting, make, Drawn(steps, loss), rate)
+    found = []
+    with torch.no_grad():
+        for count in counts:
+            x, y = facts(1000, count, setting.draw(TEST))
+            found.append(float((model(x)[:, -1].argmax(-1) == y).float().mean()))
+    return found
 
 
 EXPERIMENT = Experiment(

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from elman.lab.experiment import Experiment, Findings, Setting
-from elman.lab.fitting import fit_sequence
+from elman.lab.drawing import curves
+from elman.lab.experiment import TEST, Experiment, Findings, Setting
+from elman.lab.learning import Drawn, learn
 from elman.models import RecurrentEncoderDecoder
-from elman.models.recurrent_encoder_decoder import Attention
-from elman.report import Line, line_chart
+from elman.models.configuration import Attention
 
 NAMES: dict[Attention, str] = {"none": "without attention", "general": "with attention"}
 SYMBOLS = 12  # 1 ... 12; 0 begins the answer, and is padding
@@ -46,32 +48,29 @@ def accuracy(model: RecurrentEncoderDecoder, source: Tensor, lengths: Tensor) ->
 def _run(setting: Setting, steps: int | None = None) -> Findings:
     longest = 20 if setting.quick else 40
     steps = steps or (600 if setting.quick else 4000)
-    lengths = list(range(2, longest + 1, 3))
+    lengths = range(2, longest + 1, 3)
+
+    def draw(model: RecurrentEncoderDecoder, step: int) -> Tensor:
+        return loss(model, *sentences(64, 2, longest, setting.draw(step)))
+
     right: dict[str, list[float]] = {}
     for index, (attention, name) in enumerate(NAMES.items()):
-        torch.manual_seed(setting.seed)
-        model = RecurrentEncoderDecoder(
-            "gru", SYMBOLS + 1, SYMBOLS + 1, hidden_size=48, bidirectional=False, attention=attention, bridge="copy"
+        make = partial(
+            RecurrentEncoderDecoder,
+            *("gru", SYMBOLS + 1, SYMBOLS + 1),
+            hidden_size=48,
+            bidirectional=False,
+            attention=attention,
+            bridge="copy",
         )
-
-        def draw(step: int, model: RecurrentEncoderDecoder = model) -> Tensor:
-            return loss(model, *sentences(64, 2, longest, setting.seed * 10**6 + step))
-
-        def report(done: float, index: int = index, name: str = name) -> None:
-            setting.progress(f"bottleneck: {name}", (index + done) / 2)
-
-        fit_sequence(model, draw, steps, rate=5e-3, progress=report)
-        right[name] = [accuracy(model, *sentences(200, n, n, setting.seed * 10**6 + 999_000 + n)) for n in lengths]
-    figure = line_chart(
-        [
-            Line(name, np.array(lengths), np.array(values), colour=1 + index)
-            for index, (name, values) in enumerate(right.items())
-        ],
+        part = setting.part(f"bottleneck: {name}", index, len(NAMES))
+        model, _ = learn(part, make, Drawn(steps, draw), 5e-3)
+        right[name] = [accuracy(model, *sentences(200, n, n, setting.draw(TEST - 999 + n))) for n in lengths]
+    figure = curves(
+        lengths,
+        right,
         title="Symbols repeated rightly",
         x="sentence length",
-        y="accuracy",
-        y_span=(0.0, 1.0),
-        wide=True,
         reading="Both have the same encoder; without attention all that the decoder knows is its last state.",
     )
     falls = {name: values[0] - values[-1] for name, values in right.items()}
@@ -81,7 +80,7 @@ def _run(setting: Setting, steps: int | None = None) -> Findings:
         f"{name}: {values[0]:.1%} at length {lengths[0]}, {values[-1]:.1%} at length {lengths[-1]}"
         for name, values in right.items()
     ]
-    return Findings(met, control, words, [figure], {"lengths": lengths, "accuracy": right})
+    return Findings(met, control, words, [figure], {"lengths": list(lengths), "accuracy": right})
 
 
 EXPERIMENT = Experiment(

@@ -4,28 +4,26 @@ from __future__ import annotations
 
 from elman.errors import UserError, nearest
 from elman.lab import (
-    adding,
     book_or_index,
     bottleneck,
     clipping,
-    copying,
     elman_1990,
     gates,
+    gradients,
     jsb,
+    memory_tasks,
     mnist1d,
     parallel,
-    powers,
-    temporal_order,
     truncation,
-    vanishing,
 )
 from elman.lab.experiment import Experiment
 
-MODULES = (
-    powers, vanishing, clipping, truncation, elman_1990, adding, copying, temporal_order,
-    gates, bottleneck, parallel, book_or_index, jsb, mnist1d,
+ALL = (
+    gradients.POWERS, gradients.VANISHING, clipping.EXPERIMENT, truncation.EXPERIMENT, elman_1990.EXPERIMENT,
+    memory_tasks.ADDING, memory_tasks.COPYING, memory_tasks.TEMPORAL_ORDER, gates.EXPERIMENT,
+    bottleneck.EXPERIMENT, parallel.EXPERIMENT, book_or_index.EXPERIMENT, jsb.EXPERIMENT, mnist1d.EXPERIMENT,
 )  # fmt: skip
-EXPERIMENTS: dict[str, Experiment] = {module.EXPERIMENT.name: module.EXPERIMENT for module in MODULES}
+EXPERIMENTS = {experiment.name: experiment for experiment in ALL}
 
 
 def choose(name: str, *, with_data: bool) -> list[Experiment]:

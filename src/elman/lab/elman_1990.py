@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 
 from elman.data.memory_tasks import temporal_xor
-from elman.lab.experiment import Experiment, Findings, Setting
-from elman.lab.fitting import Reader, fit_sequence
-from elman.report import bar_chart
+from elman.lab.drawing import bars
+from elman.lab.experiment import TEST, Experiment, Findings, Setting
+from elman.lab.learning import Drawn, learn
+from elman.lab.recurrent_net import RecurrentNet
 
 WORDS = ("many", "years", "ago", "a", "boy", "and", "girl", "lived", "by", "the", "sea", "they", "played", "happily")
 LETTERS = sorted({letter for word in WORDS for letter in word})
@@ -20,8 +22,8 @@ STEPS = 90  # of a sequence
 
 def _run(setting: Setting, steps: int | None = None) -> Findings:
     steps = steps or (400 if setting.quick else 3000)
-    xor = _xor(setting, steps)
-    letters = _letters(setting, steps)
+    xor = _xor(setting.part("Elman 1990: exclusive or", 0, 2), steps)
+    letters, mean = _letters(setting.part("Elman 1990: letters", 1, 2), steps)
     held_xor = xor[2] < 0.5 * min(xor[0], xor[1])
     begin, inside = letters[0], float(np.mean(letters[1:]))
     held_words = inside < 0.5 * begin
@@ -30,20 +32,18 @@ def _run(setting: Setting, steps: int | None = None) -> Findings:
         f"(guessing is {math.log(2):.3f})",
         f"letters: {begin:.2f} nats on a word's first letter, {inside:.2f} on those inside",
     ]
-    entropy, mean = _entropy(), float(np.dot(letters, _shares()))
+    entropy = _entropy()
     words.append(f"all letters: {mean:.2f} nats; knowing how frequent each is, and nothing else, has {entropy:.2f}")
     summaries = {"inside words, mean": inside, "all letters": mean, "frequencies alone": entropy}
     figures = [
-        bar_chart(
-            ["first bit, random", "second bit, random", "third bit, their xor"],
-            xor,
+        bars(
+            dict(zip(("first bit, random", "second bit, random", "third bit, their xor"), xor, strict=True)),
             title="Exclusive or in time",
             x="nats",
             reading="Only every third bit can be known, and only by remembering the two before it.",
         ),
-        bar_chart(
-            [*(f"letter {place}" for place in range(1, len(letters) + 1)), *summaries],
-            np.array([*letters, *summaries.values()]),
+        bars(
+            {f"letter {place}": loss for place, loss in enumerate(letters, start=1)} | summaries,
             title="Letters into words",
             x="nats",
             reading="The error rises where a word begins and falls inside it: it marks the borders of words that the "
@@ -54,32 +54,33 @@ def _run(setting: Setting, steps: int | None = None) -> Findings:
     return Findings(held_xor and held_words, control, words, figures, {"xor": xor, "letters": letters})
 
 
+def _losses(model: RecurrentNet, tokens: torch.Tensor) -> torch.Tensor:
+    """Of every token but the first, given those before it, in nats: tokens (B, T + 1) -> (B, T)."""
+    return F.cross_entropy(model(tokens[:, :-1]).transpose(1, 2), tokens[:, 1:], reduction="none")
+
+
 def _xor(setting: Setting, steps: int) -> np.ndarray:
-    torch.manual_seed(setting.seed)
-    model = Reader("elman", 2, 16, 2)
+    def bits(step: int, batch: int) -> torch.Tensor:
+        rows = [temporal_xor(STEPS + 1, setting.draw(step) * 1000 + row) for row in range(batch)]
+        return torch.from_numpy(np.stack(rows))
 
-    def losses(step: int, batch: int) -> torch.Tensor:
-        rows = [temporal_xor(STEPS + 1, (setting.seed * 10**6 + step) * 1000 + row) for row in range(batch)]
-        bits = torch.from_numpy(np.stack(rows))
-        return F.cross_entropy(model(bits[:, :-1]).transpose(1, 2), bits[:, 1:], reduction="none")
-
-    def report(done: float) -> None:
-        setting.progress("Elman 1990: exclusive or", done / 2)
-
-    fit_sequence(model, lambda step: losses(step, 16).mean(), steps, rate=1e-2, progress=report)
+    model, _ = learn(
+        setting,
+        partial(RecurrentNet, "elman", 2, 16, 2),
+        Drawn(steps, lambda model, step: _losses(model, bits(step, 16)).mean()),
+        1e-2,
+    )
     with torch.no_grad():
-        each = losses(999_999, 200).mean(0).numpy()[2:]  # from the fourth bit on: a first bit
+        each = _losses(model, bits(TEST, 200)).mean(0).numpy()[2:]  # from the fourth bit on: a first bit
     return np.array([each[place::3].mean() for place in range(3)])
 
 
-def _letters(setting: Setting, steps: int) -> np.ndarray:
-    """Mean nats by a letter's place in its word."""
-    torch.manual_seed(setting.seed)
-    model = Reader("elman", len(LETTERS), 32, len(LETTERS))
+def _letters(setting: Setting, steps: int) -> tuple[np.ndarray, float]:
+    """Mean nats by a letter's place in its word, and of all letters."""
     codes = {letter: index for index, letter in enumerate(LETTERS)}
 
     def draw(step: int, batch: int) -> tuple[torch.Tensor, np.ndarray]:
-        random = np.random.default_rng(setting.seed * 10**6 + step)
+        random = np.random.default_rng(setting.draw(step))
         rows, places = [], []
         for _ in range(batch):
             chosen = [WORDS[index] for index in random.integers(0, len(WORDS), STEPS)]
@@ -87,23 +88,16 @@ def _letters(setting: Setting, steps: int) -> np.ndarray:
             places.append([place for word in chosen for place in range(len(word))][: STEPS + 1])
         return torch.tensor(rows), np.array(places)
 
-    def losses(tokens: torch.Tensor) -> torch.Tensor:
-        return F.cross_entropy(model(tokens[:, :-1]).transpose(1, 2), tokens[:, 1:], reduction="none")
-
-    def report(done: float) -> None:
-        setting.progress("Elman 1990: letters", 0.5 + done / 2)
-
-    fit_sequence(model, lambda step: losses(draw(step, 16)[0]).mean(), steps, rate=5e-3, progress=report)
-    tokens, places = draw(999_999, 200)
+    model, _ = learn(
+        setting,
+        partial(RecurrentNet, "elman", len(LETTERS), 32, len(LETTERS)),
+        Drawn(steps, lambda model, step: _losses(model, draw(step, 16)[0]).mean()),
+        5e-3,
+    )
+    tokens, places = draw(TEST, 200)
     with torch.no_grad():
-        each = losses(tokens).numpy()
-    return np.array([each[places[:, 1:] == place].mean() for place in range(max(map(len, WORDS)))])
-
-
-def _shares() -> np.ndarray:
-    """Of the letters of the stream, how many stand at each place of a word."""
-    lengths = np.array([len(word) for word in WORDS])
-    return np.array([(lengths > place).sum() for place in range(lengths.max())]) / lengths.sum()
+        each = _losses(model, tokens).numpy()
+    return np.array([each[places[:, 1:] == place].mean() for place in range(max(map(len, WORDS)))]), float(each.mean())
 
 
 def _entropy() -> float:

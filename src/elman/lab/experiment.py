@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from elman.report import Figure
 
-Progress = Callable[[str, float], None]
+OUTCOMES = ("holds", "does not hold", "not decided")  # of a claim
+TEST = 999_999  # the step whose batch no training draws
 
 
 @dataclass(frozen=True)
@@ -18,11 +19,16 @@ class Setting:
 
     quick: bool = True
     seed: int = 1
-    progress: Progress = lambda name, done: None
+    progress: Callable[[str, float], None] = lambda name, done: None
     data: Path | None = None  # for those that need some
 
+    def draw(self, step: int) -> int:
+        """The seed of a step's batch: every model of an experiment learns from the same batches."""
+        return self.seed * 10**6 + step
 
-Outcome = Literal["holds", "does not hold", "not decided"]
+    def part(self, name: str, index: int, count: int) -> Setting:
+        """The same for one of `count` trainings, whose progress is told as that of all."""
+        return replace(self, progress=lambda _, done: self.progress(name, (index + done) / count))
 
 
 @dataclass(frozen=True)
@@ -36,8 +42,8 @@ class Findings:
     numbers: dict[str, Any] = field(default_factory=dict)
 
     @property
-    def outcome(self) -> Outcome:
-        """Of the claim."""
+    def outcome(self) -> str:
+        """One of `OUTCOMES`."""
         if not self.control:
             return "not decided"
         return "holds" if self.met else "does not hold"
@@ -52,5 +58,5 @@ class Experiment:
     criterion: str  # when it is said to hold
     control: str  # what must be so for the criterion to decide anything, else nothing is said
     paper: str
-    run: Callable[[Setting], Findings]
+    run: Callable[..., Findings]  # of a setting; what is trained takes other `steps` than that asks for
     needs_data: str = ""  # what file it reads

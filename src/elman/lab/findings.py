@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Any, get_args
+from typing import Any
 
 from elman import __version__
 from elman.inspection.look import plain
-from elman.lab.experiment import Experiment, Findings, Outcome, Setting
+from elman.lab.experiment import OUTCOMES, Experiment, Findings, Setting
 from elman.report import Report, Section, render
 
 Found = list[tuple[Experiment, Findings, float]]
@@ -47,7 +47,7 @@ def html(found: Found, setting: Setting) -> str:
     outcomes = [findings.outcome for _, findings, _ in found]
     facts = [
         ("experiments", str(len(found))),
-        *((f"claims: {outcome}", str(outcomes.count(outcome))) for outcome in get_args(Outcome)),
+        *((f"claims: {outcome}", str(outcomes.count(outcome))) for outcome in OUTCOMES),
         ("size", "quick" if setting.quick else "full"),
         ("seed", str(setting.seed)),
     ]

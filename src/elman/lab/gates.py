@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import numpy as np
-import torch
-from torch import Tensor, nn
+from functools import partial
 
-from elman.data.memory_tasks import adding
-from elman.lab.experiment import Experiment, Findings, Setting
-from elman.lab.fitting import CELLS, fit_sequence
-from elman.report import bar_chart
+import torch
+
+from elman.lab.drawing import bars
+from elman.lab.experiment import TEST, Experiment, Findings, Setting
+from elman.lab.learning import Drawn, learn
+from elman.lab.memory_tasks import squared_error
+from elman.lab.recurrent_net import RecurrentNet
+from elman.nn.recurrent import Recurrent
 
 GATES = {"lstm": ("input", "forget", "", "output"), "gru": ("reset", "update", "")}  # in the order of the rows
 OPEN = 40.0  # a bias whose sigmoid is 1 in single precision
@@ -17,66 +19,38 @@ LEARNT, FACTOR = 0.01, 2.0
 NEEDED, SPARED = ("lstm without input gate", "gru without update gate"), "gru without reset gate"
 
 
-class Ablated(nn.Module):
-    """An LSTM or GRU with one gate missing: x (B, T, D) -> the last state's output (B,).
+@torch.no_grad()
+def hold(layer: Recurrent, gate: str) -> None:
+    """Take one gate from a layer: its weights become zero and have no gradient, and its bias holds it where it is.
 
     lstm   i = 1 without the input gate, f = 1 without the forget gate, o = 1 without the output gate
     gru    r = 1 without the reset gate, z = 1/2 without the update gate (half of the past, always)
-
-    The gate's weights are zero and have no gradient, its bias holds it where it is.
     """
-
-    def __init__(self, cell: str, without: str, inputs: int, hidden: int) -> None:
-        super().__init__()
-        self.layer = CELLS[cell](inputs, hidden, batch_first=True)
-        self.out = nn.Linear(hidden, 1)
-        for gate in self.layer.get_parameter("weight_hh_l0").data.split(hidden):
-            nn.init.orthogonal_(gate)
-        bias = self.layer.get_parameter("bias_ih_l0")
-        for name, parameter in self.layer.named_parameters():
-            if name.startswith("bias"):
-                nn.init.zeros_(parameter)
-        if cell == "lstm":
-            bias.data[hidden : 2 * hidden] = 1
-        if without:
-            place = GATES[cell].index(without)
-            rows = slice(place * hidden, (place + 1) * hidden)
-            for parameter in self.layer.parameters():
-                kept = torch.ones_like(parameter.data)
-                kept[rows] = 0
-                parameter.data.mul_(kept)
-                parameter.register_hook(kept.mul)
-            bias.data[rows] = 0.0 if without == "update" else OPEN
-
-    def forward(self, x: Tensor) -> Tensor:
-        """From a fresh memory."""
-        return self.out(self.layer(x)[0][:, -1])[:, 0]
+    place, H = GATES[layer.cell].index(gate), layer.hidden_size
+    rows = slice(place * H, (place + 1) * H)
+    for parameter in layer.parameters():
+        kept = torch.ones_like(parameter)
+        kept[rows] = 0
+        parameter.mul_(kept)
+        parameter.register_hook(kept.mul)
+    layer.get_parameter("bias_ih_l0")[rows] = 0.0 if gate == "update" else OPEN
 
 
 def _run(setting: Setting, steps: int | None = None) -> Findings:
     T = 20 if setting.quick else 60
     steps = steps or (1000 if setting.quick else 3000)
     variants = [(cell, gate) for cell, gates in GATES.items() for gate in sorted(gates)]  # whole first
-    errors: dict[str, float] = {}
+
+    loss, errors = partial(squared_error, setting, T), dict[str, float]()
     for index, (cell, gate) in enumerate(variants):
-        torch.manual_seed(setting.seed)
-        model = Ablated(cell, gate, 2, 32)
-
-        def loss(step: int, model: Ablated = model, batch: int = 32) -> Tensor:
-            x, y = map(torch.from_numpy, adding(batch, T, setting.seed * 10**6 + step))
-            return (model(x) - y).square().mean()
-
-        def report(done: float, index: int = index, cell: str = cell) -> None:
-            setting.progress(f"gates: {cell}", (index + done) / len(variants))
-
-        fit_sequence(model, loss, steps, rate=1e-2, progress=report)
+        part = setting.part(f"gates: {cell}", index, len(variants))
+        model, _ = learn(part, partial(_made, cell, gate), Drawn(steps, partial(loss, 32)), 1e-2)
         with torch.no_grad():
-            errors[f"{cell} without {gate} gate" if gate else f"{cell}, whole"] = loss(999_999, batch=1000).item()
+            errors[f"{cell} without {gate} gate" if gate else f"{cell}, whole"] = loss(1000, model, TEST).item()
     whole = {cell: errors[f"{cell}, whole"] for cell in GATES}
     factors = {name: error / whole[name.split()[0]] for name, error in errors.items() if "without" in name}
-    figure = bar_chart(
-        list(errors),
-        np.array(list(errors.values())),
+    figure = bars(
+        errors,
         title=f"The adding problem over {T} steps, one gate missing",
         x="mean squared error; guessing is 0.167",
         reading="How much worse a cell is without a gate: what that gate buys, on this task.",
@@ -86,6 +60,13 @@ def _run(setting: Setting, steps: int | None = None) -> Findings:
     words += [f"{name}: {errors[name]:.4f}, {factor:.1f} times the whole cell's" for name, factor in factors.items()]
     met = all(factors[name] > FACTOR for name in NEEDED) and factors[SPARED] < FACTOR
     return Findings(met, max(whole.values()) < LEARNT, words, [figure], {"errors": errors, "factors": factors})
+
+
+def _made(cell: str, without: str) -> RecurrentNet:
+    model = RecurrentNet(cell, 2, 32, 1)
+    if without:
+        hold(model.layer, without)
+    return model
 
 
 EXPERIMENT = Experiment(

@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from elman.errors import UserError
+from elman.lab.drawing import bars, curves
 from elman.lab.experiment import Experiment, Findings, Setting
-from elman.lab.fitting import CELLS, COLOURS, Reader, fit_sequence
-from elman.report import Line, bar_chart, line_chart
+from elman.lab.learning import Drawn, learn
+from elman.lab.recurrent_net import CLASSICAL, RecurrentNet
 
 LOWEST, NOTES = 21, 88  # of a piano, in MIDI numbers
 SIZES = {"elman": 640, "gru": 360, "lstm": 300}  # units: about 500,000 parameters each, for Chung et al. matched theirs
 # 229 chorales are soon known by heart: without dropout, a GRU of 60 units ended at 9.67 on the test set.
-OUTPUT_DROPOUT, INPUT_DROPOUT, RECURRENT_DROPOUT = 0.5, 0.3, 0.3
-RATE = 5e-3
+DROPOUTS = (0.3, 0.3, 0.5)
 PAPER = {"elman": 9.10, "gru": 8.54, "lstm": 8.67}  # Chung 2014, tanh / GRU / LSTM
 
-Part = tuple[Tensor, Tensor]  # rolls (N, T, 88) and lengths (N,)
+Pieces = tuple[Tensor, Tensor]  # rolls (N, T, 88) and lengths (N,)
 
 
-def load(path: Path) -> dict[str, Part]:
+def load(path: Path) -> dict[str, Pieces]:
     """The quarter-note JSON: train, valid and test, each lists of chords of MIDI numbers (−1: no note)."""
     try:
         stored: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -35,7 +35,7 @@ def load(path: Path) -> dict[str, Part]:
         raise UserError(f"{path}", expected="chorales as JSON: train, valid, test", got=str(error)[:80]) from None
 
 
-def _rolls(pieces: list[list[list[int]]]) -> Part:
+def _rolls(pieces: list[list[list[int]]]) -> Pieces:
     lengths = torch.tensor([len(piece) for piece in pieces])
     rolls = torch.zeros(len(pieces), int(lengths.max()), NOTES)
     for number, piece in enumerate(pieces):
@@ -46,7 +46,7 @@ def _rolls(pieces: list[list[list[int]]]) -> Part:
     return rolls, lengths
 
 
-def _loss(model: Reader, part: Part, rows: Tensor | None = None) -> Tensor:
+def _loss(model: nn.Module, part: Pieces, rows: Tensor | None = None) -> Tensor:
     """Mean negative log-likelihood of a chord, in nats: each note is on or off, given all chords before."""
     rolls, lengths = part if rows is None else (part[0][rows], part[1][rows])
     rolls = rolls[:, : int(lengths.max())]
@@ -60,32 +60,36 @@ def _run(setting: Setting, steps: int | None = None) -> Findings:
     assert setting.data is not None
     parts = load(setting.data)
     steps = steps or (800 if setting.quick else 3000)
-    tests: dict[str, float] = {}
-    lines = []
-    for index, cell in enumerate(CELLS):
-        torch.manual_seed(setting.seed)
-        model = Reader(
-            cell,
-            NOTES,
-            SIZES[cell],
-            NOTES,
-            dropout=OUTPUT_DROPOUT,
-            input_dropout=INPUT_DROPOUT,
-            recurrent_dropout=RECURRENT_DROPOUT,
-        )
-        tests[cell], curve = _train(setting, model, parts, steps, (index, cell))
-        lines.append(Line(cell, curve[:, 0], curve[:, 1], colour=COLOURS[cell]))
+    every, train = max(1, steps // 20), parts["train"]
+    tests, validated = dict[str, float](), dict[str, list[float]]()
+    for index, cell in enumerate(CLASSICAL):
+        random, curve = torch.Generator().manual_seed(setting.seed), list[float]()
+
+        def loss(model: nn.Module, step: int, random: torch.Generator = random) -> Tensor:
+            return _loss(model, train, torch.randint(0, len(train[1]), (16,), generator=random))
+
+        def valid(model: nn.Module, curve: list[float] = curve) -> float:
+            curve.append(_loss(model, parts["valid"]).item())
+            return curve[-1]
+
+        make = partial(RecurrentNet, cell, NOTES, SIZES[cell], NOTES, dropouts=DROPOUTS)
+        part = setting.part(f"jsb: {cell}", index, len(CLASSICAL))
+        model, _ = learn(part, make, Drawn(steps, loss, valid), 5e-3, validate_every=every)
+        with torch.no_grad():
+            tests[cell], validated[cell] = _loss(model.eval(), parts["test"]).item(), curve
     frequent = _frequencies(parts)
     here = {f"{cell}, here": loss for cell, loss in tests.items()} | {"frequencies alone": frequent}
+    there = {f"{cell}, Chung 2014": loss for cell, loss in PAPER.items()}
     figures = [
-        line_chart(lines, title="Validation", x="steps", y="nats a chord", reading="The best weights are tested."),
-        bar_chart(
-            [*here, *(f"{cell}, Chung 2014" for cell in PAPER)],
-            np.array([*here.values(), *PAPER.values()]),
-            title="Test, beside the paper",
-            x="nats a chord",
-            reading="Lower is better.",
+        curves(
+            range(every, steps + 1, every),
+            validated,
+            title="Validation",
+            x="steps",
+            y="nats a chord",
+            reading="The best weights are tested.",
         ),
+        bars(here | there, title="Test, beside the paper", x="nats a chord", reading="Lower is better."),
     ]
     met = all(tests[cell] < tests["elman"] for cell in ("gru", "lstm"))
     words = [
@@ -98,47 +102,13 @@ def _run(setting: Setting, steps: int | None = None) -> Findings:
     return Findings(met, control, words, figures, {"test": tests, "paper": PAPER, "frequencies": frequent})
 
 
-def _frequencies(parts: dict[str, Part]) -> float:
+def _frequencies(parts: dict[str, Pieces]) -> float:
     """The test loss of a model without any memory: how often each note sounds in the training set."""
     rolls, lengths = parts["train"]
     odds = (rolls.sum((0, 1)) + 0.5) / (lengths.sum() + 1)
     rolls, lengths = parts["test"]
     each = F.binary_cross_entropy(odds.expand_as(rolls), rolls, reduction="none").sum(-1)
     return each[torch.arange(rolls.shape[1]) < lengths[:, None]].mean().item()
-
-
-def _train(
-    setting: Setting, model: Reader, parts: dict[str, Part], steps: int, which: tuple[int, str]
-) -> tuple[float, np.ndarray]:
-    """The test loss of the weights that were best on the validation set, and the validation curve."""
-    train, random = parts["train"], torch.Generator().manual_seed(setting.seed)
-    best, kept, curve = float("inf"), {name: p.clone() for name, p in model.state_dict().items()}, []
-    every = max(1, steps // 20)
-
-    def loss(step: int) -> Tensor:
-        nonlocal best, kept
-        if step % every == every - 1:
-            valid = _evaluate(model, parts["valid"])
-            curve.append((step, valid))
-            if valid < best:
-                best, kept = valid, {name: p.clone() for name, p in model.state_dict().items()}
-        return _loss(model, train, torch.randint(0, len(train[1]), (16,), generator=random))
-
-    index, cell = which
-    fit_sequence(
-        model, loss, steps, rate=RATE, progress=lambda done: setting.progress(f"jsb: {cell}", (index + done) / 3)
-    )
-    model.load_state_dict(kept)
-    return _evaluate(model, parts["test"]), np.array(curve)
-
-
-@torch.no_grad()
-def _evaluate(model: Reader, part: Part) -> float:
-    """The loss without dropout."""
-    model.eval()
-    loss = _loss(model, part).item()
-    model.train()
-    return loss
 
 
 EXPERIMENT = Experiment(

@@ -10,15 +10,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from elman.errors import UserError
+from elman.lab.drawing import bars
 from elman.lab.experiment import Experiment, Findings, Setting
-from elman.lab.fitting import fit_sequence
+from elman.lab.learning import Drawn, learn
 from elman.nn import GRU
-from elman.report import bar_chart
 
 PAPER = {"logistic": 0.32, "MLP": 0.68, "GRU": 0.91, "CNN": 0.94, "GRU, shuffled": 0.57}
-
-
 GUESSING = 0.1  # ten classes
+
+Rows = tuple[Tensor, Tensor]  # series (N, T) and labels (N,)
 
 
 class Classifier(nn.Module):
@@ -53,23 +53,11 @@ def _run(setting: Setting, steps: int | None = None) -> Findings:
     orders = {"GRU": torch.arange(x.shape[1]), "GRU, shuffled": shuffled}
     right: dict[str, float] = {}
     for index, (name, order) in enumerate(orders.items()):
-        torch.manual_seed(setting.seed)
-        model = Classifier(64)
-
-        def loss(step: int, model: Classifier = model, order: Tensor = order) -> Tensor:
-            rows = torch.randint(0, len(y), (100,))
-            return F.cross_entropy(model(x[rows][:, order]), y[rows])
-
-        def report(done: float, index: int = index, name: str = name) -> None:
-            setting.progress(f"mnist1d: {name}", (index + done) / 2)
-
-        fit_sequence(model, loss, steps, rate=5e-3, progress=report)
-        with torch.no_grad():
-            right[name] = float((model(x_test[:, order]).argmax(-1) == y_test).float().mean())
-    names = [*(f"{name}, here" for name in right), *(f"{name}, paper" for name in PAPER)]
-    figure = bar_chart(
-        names,
-        np.array([*right.values(), *PAPER.values()]),
+        part = setting.part(f"mnist1d: {name}", index, len(orders))
+        right[name] = _accuracy(part, (x[:, order], y), (x_test[:, order], y_test), steps)
+    figure = bars(
+        {f"{name}, here": value for name, value in right.items()}
+        | {f"{n}, paper": value for n, value in PAPER.items()},
         title="Accuracy on the test set",
         x="share put right",
         limit=1.0,
@@ -78,6 +66,18 @@ def _run(setting: Setting, steps: int | None = None) -> Findings:
     words = [f"{name}: {value:.1%}; paper: {PAPER[name]:.0%}" for name, value in right.items()]
     met = right["GRU"] >= 0.91 and right["GRU"] > right["GRU, shuffled"] + 0.1
     return Findings(met, right["GRU, shuffled"] > 2 * GUESSING, words, [figure], right)
+
+
+def _accuracy(setting: Setting, train: Rows, test: Rows, steps: int) -> float:
+    """On the test set."""
+
+    def loss(model: Classifier, step: int) -> Tensor:
+        rows = torch.randint(0, len(train[1]), (100,))
+        return F.cross_entropy(model(train[0][rows]), train[1][rows])
+
+    model, _ = learn(setting, lambda: Classifier(64), Drawn(steps, loss), 5e-3)
+    with torch.no_grad():
+        return float((model(test[0]).argmax(-1) == test[1]).float().mean())
 
 
 EXPERIMENT = Experiment(

@@ -5,16 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from elman.environment import one_thread
+from elman.lab.drawing import bars, curves
 from elman.lab.experiment import Experiment, Findings, Setting
-from elman.lab.fitting import CELLS, COLOURS
+from elman.lab.recurrent_net import CLASSICAL
+from elman.nn import layer_of
 from elman.nn.transformer import TransformerLayer
-from elman.report import Line, bar_chart, line_chart
 
 H, HEADS = 64, 4
 AT_ONCE = 1.5  # times as fast as one core that a machine must be, to do anything at once
@@ -25,8 +27,8 @@ def _run(setting: Setting) -> Findings:
     lengths = [64, 128, 256, 512, 1024] if setting.quick else [64, 128, 256, 512, 1024, 2048, 4096]
     transformer = TransformerLayer(H, HEADS, 4 * H, dropout=0.0, qk_norm=True)
     empty = torch.zeros(1, HEADS, 0, H // HEADS)
-    readers: dict[str, Callable[[Tensor], Tensor]] = {cell: _reader(cell) for cell in CELLS}
-    readers["transformer"] = lambda x: transformer(x, empty, empty, rotation=None, mask=None)[0]
+    readers: dict[str, Callable[[Tensor], Any]] = {cell: layer_of(cell)(H, H, batch_first=True) for cell in CLASSICAL}
+    readers["transformer"] = lambda x: transformer(x, empty, empty, rotation=None, mask=None)
     seconds: dict[str, list[float]] = {name: [] for name in readers}
     for index, length in enumerate(lengths):
         for name, read in readers.items():
@@ -35,11 +37,9 @@ def _run(setting: Setting) -> Findings:
     slopes = {
         name: float(np.polyfit(np.log(lengths[-3:]), np.log(values[-3:]), 1)[0]) for name, values in seconds.items()
     }
-    figure = line_chart(
-        [
-            Line(f"{name}: length to the {slopes[name]:.2f}", np.array(lengths), np.array(values), colour=COLOURS[name])
-            for name, values in seconds.items()
-        ],
+    figure = curves(
+        lengths,
+        {f"{name}: length to the {slopes[name]:.2f}": values for name, values in seconds.items()},
         title="Forward and backward through one layer",
         x="length, steps",
         y="seconds",
@@ -57,15 +57,14 @@ def _run(setting: Setting) -> Findings:
     threads = torch.get_num_threads()
     words.append(f"with {threads} threads a matrix product is {at_once:.1f} times as fast as with one")
     numbers = {"lengths": lengths, "seconds": seconds, "slopes": slopes, "at_once": at_once}
-    bars = bar_chart(
-        ["one thread", f"{threads} threads"],
-        np.array([1.0, at_once]),
+    machine = bars(
+        {"one thread": 1.0, f"{threads} threads": at_once},
         title="How much this machine does at once",
         x="speed of a matrix product, 1 with one thread",
         reading="What takes its steps at once gains as much from a machine as that does things at once.",
     )
-    met = all(seconds["transformer"][-1] < seconds[cell][-1] for cell in CELLS)
-    return Findings(met, at_once >= AT_ONCE, words, [figure, bars], numbers)
+    met = all(seconds["transformer"][-1] < seconds[cell][-1] for cell in CLASSICAL)
+    return Findings(met, at_once >= AT_ONCE, words, [figure, machine], numbers)
 
 
 def _at_once() -> float:
@@ -84,15 +83,10 @@ def _elapsed(work: Callable[[], object]) -> float:
     return time.perf_counter() - begun
 
 
-def _reader(cell: str) -> Callable[[Tensor], Tensor]:
-    layer = CELLS[cell](H, H, batch_first=True)
-    return lambda x: layer(x)[0]
-
-
-def _seconds(read: Callable[[Tensor], Tensor], length: int, repeats: int) -> float:
+def _seconds(read: Callable[[Tensor], Any], length: int, repeats: int) -> float:
     """The least of a few times: what else the machine does only ever makes one longer."""
     inputs = [torch.randn(1, length, H, requires_grad=True) for _ in range(repeats)]
-    return min(_elapsed(lambda x=x: read(x).sum().backward()) for x in inputs)  # type: ignore[misc]
+    return min(_elapsed(lambda x=x: read(x)[0].sum().backward()) for x in inputs)  # type: ignore[misc]
 
 
 EXPERIMENT = Experiment(

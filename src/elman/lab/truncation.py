@@ -4,78 +4,80 @@ from __future__ import annotations
 
 import math
 import time
-from typing import Any
+from functools import partial
+from typing import cast
 
 import numpy as np
 import torch
+from torch import nn
 from torch.nn import functional as F
 
+from elman.lab.drawing import curves
 from elman.lab.experiment import Experiment, Findings, Setting
-from elman.lab.fitting import Reader, fit_sequence
-from elman.report import Figure, Line, Mark, Points, line_chart, point_chart
+from elman.lab.learning import Drawn, learn
+from elman.lab.recurrent_net import RecurrentNet
+from elman.report import Figure, Mark, Points, point_chart
+from elman.state import State
 from elman.train import bptt
+from elman.train.objective import Loss, Place
 
 LANES = 16
 GUESSING = math.log(2)
+
+Window = tuple[int, int]  # k1 and k2
+
+
+class Echo(Drawn):
+    """Repeat random bits after `delay` steps, reading one stream in stretches, the state carried all along."""
+
+    def __init__(self, seed: int, length: int, delay: int, k1: int, k2: int) -> None:
+        self.bits = torch.randint(0, 2, (LANES, length), generator=torch.Generator().manual_seed(seed))
+        self.targets = F.pad(self.bits, (delay, 0))[:, :length]
+        self.k1, self.k2 = k1, k2
+        self.steps = bptt.count(length, k1)
+
+    def loss(self, model: nn.Module, place: Place, state: State | None) -> Loss:
+        """On the next stretch, given the state at its beginning."""
+
+        def read(a: int, b: int, state: State | None) -> tuple[torch.Tensor, State]:
+            return cast(RecurrentNet, model).read(self.bits[:, a:b], state)
+
+        part = bptt.stretch(place.batch, self.bits.shape[1], self.k1, self.k2)
+        outputs, kept = bptt.read(read, part, state)
+        return Loss(F.cross_entropy(outputs.flatten(0, 1), self.targets[:, part.start : part.stop].flatten()), 1, kept)
 
 
 def _run(setting: Setting, steps: int | None = None) -> Findings:
     delay = 6 if setting.quick else 10
     tokens = (steps or (500 if setting.quick else 3000)) * 16  # of a lane: all windows read the same stream
-    plans = [(k, k) for k in (2, 4, 8, 16, 32)] + [(2, 16), (4, 16)]
-    losses: dict[tuple[int, int], float] = {}
-    seconds: dict[tuple[int, int], float] = {}
-    for number, (k1, k2) in enumerate(plans):
+    windows = [(k, k) for k in (2, 4, 8, 16, 32)] + [(2, 16), (4, 16)]
+    losses, seconds = dict[Window, float](), dict[Window, float]()
+    for index, (k1, k2) in enumerate(windows):
         begun = time.perf_counter()
-        losses[k1, k2] = _train(setting, delay, tokens, k1, k2, number / len(plans))
+        part = setting.part(f"truncation: k1 = {k1}, k2 = {k2}", index, len(windows))
+        echo = Echo(setting.seed, tokens, delay, k1, k2)
+        _, taken = learn(part, partial(RecurrentNet, "gru", 2, 32, 2), echo, 1e-2)
+        losses[k1, k2] = float(np.mean([step.loss for step in taken[-max(1, len(taken) // 10) :]]))
         seconds[k1, k2] = time.perf_counter() - begun
-    short = min(losses[k, k] for k in (2, 4))
-    long = max(losses[k, k] for k in (16, 32))
+    short, long = min(losses[k, k] for k in (2, 4)), max(losses[k, k] for k in (16, 32))
     met, control = long < 0.5 * short, long < 0.5 * GUESSING
     words = [f"k1 = {k1}, k2 = {k2}: loss {loss:.3f}, {seconds[k1, k2]:.1f} s" for (k1, k2), loss in losses.items()]
     words.append(
         f"the delay is {delay}: windows of 2 and 4 end at {short:.3f} at best, 16 and 32 at {long:.3f} at worst; "
         "on one stream a longer stride k1 also makes fewer updates, k1 < k2 makes many and costs time"
     )
-    return Findings(
-        met, control, words, _figures(losses, seconds, delay), {"losses": {str(k): v for k, v in losses.items()}}
-    )
+    numbers = {"losses": {str(window): loss for window, loss in losses.items()}}
+    return Findings(met, control, words, _figures(losses, seconds, delay), numbers)
 
 
-def _train(setting: Setting, delay: int, tokens: int, k1: int, k2: int, done: float) -> float:
-    """Echo a random bit after `delay` steps, the state carried all along; the loss over the last tenth."""
-    torch.manual_seed(setting.seed)
-    bits = torch.randint(0, 2, (LANES, tokens))
-    targets = torch.zeros_like(bits)
-    targets[:, delay:] = bits[:, :-delay]
-    model = Reader("gru", 2, 32, 2)
-    kept: Any = None
-
-    def loss(step: int) -> torch.Tensor:
-        nonlocal kept
-        part = bptt.stretch(step, tokens, k1, k2)
-        outputs, kept = bptt.read(lambda a, b, state: model.read(bits[:, a:b], state), part, kept)  # type: ignore[arg-type,return-value]
-        return F.cross_entropy(outputs.flatten(0, 1), targets[:, part.start : part.stop].flatten())
-
-    losses, _ = fit_sequence(
-        model,
-        loss,
-        bptt.count(tokens, k1),
-        rate=1e-2,
-        progress=lambda share: setting.progress(f"truncation: k1 = {k1}, k2 = {k2}", min(1.0, done + share / 7)),
-    )
-    return float(np.mean(losses[-max(1, len(losses) // 10) :]))
-
-
-def _figures(losses: dict[tuple[int, int], float], seconds: dict[tuple[int, int], float], delay: int) -> list[Figure]:
+def _figures(losses: dict[Window, float], seconds: dict[Window, float], delay: int) -> list[Figure]:
     equal = [pair for pair in losses if pair[0] == pair[1]]
-    windows = np.array([k for k, _ in equal])
-    chart = line_chart(
-        [Line("k1 = k2", windows, np.array([losses[pair] for pair in equal]))],
+    chart = curves(
+        [k for k, _ in equal],
+        {"k1 = k2": [losses[pair] for pair in equal]},
         title="The loss against the window",
         x="window k, steps",
         y="nats",
-        log_x=False,
         zero=True,
         marks=[Mark(float(delay), "the delay")],
         reading=f"Guessing is {GUESSING:.3f}; the answer lies so many steps back as the mark says.",

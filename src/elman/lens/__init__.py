@@ -1,11 +1,13 @@
 """The microscope: what a sequence model remembers, how far its gradients reach, where it looks.
 
-One idea a file, each a few pure functions that take a model of the state contract and tokens, and return small
-frozen dataclasses of numpy arrays. `elman inspect` draws them.
+One idea a file, each a few pure functions that return small frozen dataclasses of numpy arrays. `elman inspect` draws
+them. They take a model of the state contract and tokens, or any torch module that holds recurrent layers or attention
+of `elman.nn` or `torch.nn`; `read` then says how the module is called.
 """
 
 from elman.lens.attention import (
     AttentionScores,
+    HeadScores,
     attention_weights,
     induction_scores,
     previous_token_scores,
@@ -17,7 +19,6 @@ from elman.lens.clipping import ClippingHistory, clipping_history, cosine_after_
 from elman.lens.decay import Decay, fit_decay
 from elman.lens.gates import LayerGates, read_gates
 from elman.lens.gradient_flow import Flow, GradientFlow, gradient_flow
-from elman.lens.heads import HeadScores
 from elman.lens.jacobian import StepJacobian, step_jacobian
 from elman.lens.source import AlignmentScores, loss_gradients, score_alignment, source_gradients
 from elman.lens.tracking import Tracker, path_in_plane, text_features, track

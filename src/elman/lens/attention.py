@@ -6,8 +6,11 @@ over S sums to 1. The newest S is the newest T: with a memory of C steps, S = C 
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,15 +18,16 @@ import torch
 from torch import Tensor, nn
 
 from elman.errors import UserError
-from elman.lens.heads import HeadScores
-from elman.lens.observe import Given, evaluating, given_to
-from elman.models import TransformerLM
-from elman.nn.attention import Attention
-from elman.nn.positions import rotate
+from elman.lens.observe import evaluating, given_to
+from elman.nn.attention import Attention, CrossAttention
 from elman.nn.sequences import Integers, as_tokens
 
 Weights = npt.NDArray[np.floating]  # (B, N, T, S)
 Floats = npt.NDArray[np.float64]
+
+LAYERS = (Attention, CrossAttention, nn.MultiheadAttention)
+LUCK = 0.01  # the probability that any head at all has the lower bound above its true score
+LEAST = 0.1  # the share of the way from chance to 1 that a head which stands out has gone at least
 
 
 @dataclass(frozen=True)
@@ -34,38 +38,75 @@ class AttentionScores:
     distance: Floats  # steps back
 
 
-def attention_weights(model: nn.Module, read: Callable[[], object]) -> list[Weights]:
-    """The weights (B, N, T, S) of every attention layer of elman's in `model` while `read()` runs the model once.
+@dataclass(frozen=True)
+class HeadScores:
+    """A score from 0 to 1 of every head, in rows that share no text, and what chance gives.
 
-        softmax(q kᵀ / √(H/N)) over what the mask lets through
+    Of many heads one always has the highest score. It is named only where its score is well above chance, whichever
+    rows had been drawn.
+    """
+
+    rows: Floats  # (B, L, N): rows, layers, heads
+    chance: float
+
+    @property
+    def mean(self) -> Floats:
+        """Over rows: (L, N)."""
+        return self.rows.mean(0)
+
+    @property
+    def low(self) -> Floats:
+        """Lower bounds of the true means, (L, N), that all hold together but for a probability of about `LUCK`.
+
+            mean − t s/√B        t: Student's, one-sided, at LUCK/(L N) (Bonferroni)
+
+        The probability is right where scores are normally distributed over the rows, and only near it where they are
+        not. One row bounds nothing: −∞.
+        """
+        B = len(self.rows)
+        if B < 2:
+            return np.full(self.rows.shape[1:], -np.inf)
+        heads = self.rows[0].size
+        return self.mean - student(LUCK / heads, B - 1) * self.rows.std(0, ddof=1) / B**0.5
+
+    @property
+    def stands_out(self) -> npt.NDArray[np.bool_]:
+        """Which heads' scores are well above chance, (L, N): low > chance + LEAST (1 − chance)."""
+        return self.low > self.chance + LEAST * (1 - self.chance)
+
+
+def attention_weights(model: nn.Module, read: Callable[[], object]) -> list[Weights]:
+    """The weights (B, N, T, S) of every attention layer in `model`, in the order in which `read()` calls them.
+
+    Args:
+        model: any module that holds, or is, attention layers of `elman.models` (`Attention`, and `CrossAttention` to a
+            source) or `torch.nn.MultiheadAttention`. It is run in eval mode, and left as it was.
+        read: what calls the model. It is called once.
 
     Raises:
-        UserError: no attention in the model.
+        UserError: no such layer is called.
     """
-    with evaluating(model), torch.no_grad():
-        calls = given_to(model, Attention, read)
-        if not calls:
-            raise UserError("there is no attention in the model", expected="a Transformer")
-        return [_weights(call).double().cpu().numpy() for call in calls]
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)  # it passes the layers by
+    try:
+        with evaluating(model), torch.no_grad():
+            calls = given_to(model, LAYERS, read)
+            if not calls:
+                known = "elman's, or torch.nn.MultiheadAttention, that `read` calls"
+                raise UserError("there is no attention in the model", expected=known)
+            return [_weights(*call).double().cpu().numpy() for call in calls]
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
 
 
-def _weights(call: Given) -> Tensor:
-    layer: Attention = call.module
-    x, keys, _ = call.arguments
-    B, T, _ = x.shape
-    heads = layer.qkv(x).view(B, T, 3, layer.num_heads, layer.head_size)
-    q, k, _ = heads.permute(2, 0, 3, 1, 4)  # (B, N, T, H/N) each
-    q, k = layer.query_norm(q), layer.key_norm(k)
-    if (rotation := call.options["rotation"]) is not None:
-        q, k = rotate(q, rotation), rotate(k, rotation)
-    keys = torch.cat((keys, k), dim=2)  # (B, N, S, H/N)
-    mask = call.options["mask"]
-    if mask is None:
-        mask = torch.ones(T, keys.shape[2], dtype=torch.bool, device=x.device)
-        if call.options.get("causal", True):
-            mask = mask.tril()
-    scores = q @ keys.transpose(2, 3) / layer.head_size**0.5  # (B, N, T, S)
-    return scores.masked_fill(~mask, -torch.inf).softmax(-1)
+def _weights(layer: Any, arguments: tuple[Any, ...], options: dict[str, Any]) -> Tensor:
+    """What the layer says of a call: (B, N, T, S)."""
+    if not isinstance(layer, nn.MultiheadAttention):
+        return layer.weights(*arguments, **options)
+    call = inspect.signature(layer.forward).bind(*arguments, **options)
+    call.arguments |= {"need_weights": True, "average_attn_weights": False}
+    weights = layer(*call.args, **call.kwargs)[1]
+    return weights if weights.dim() == 4 else weights[None]
 
 
 def score_attention(weights: Weights) -> AttentionScores:
@@ -80,10 +121,12 @@ def score_attention(weights: Weights) -> AttentionScores:
     """
     _, _, T, S = weights.shape
     back = np.arange(S - T, S)[:, None] - np.arange(S)  # (T, S)
-    logarithm = np.log(np.where(weights > 0, weights, 1))
-    entropy = -(weights * logarithm).sum(-1).mean((0, 2))
-    distance = (weights * back).sum(-1).mean((0, 2))
-    return AttentionScores(entropy, distance)
+    return AttentionScores(entropy(weights).mean((0, 2)), (weights * back).sum(-1).mean((0, 2)))
+
+
+def entropy(weights: Weights) -> Floats:
+    """−Σ_s a_s ln a_s of weights (..., S), in nats."""
+    return -(weights * np.log(np.where(weights > 0, weights, 1))).sum(-1)
 
 
 def window_lags(window: int, num_layers: int) -> list[int]:
@@ -125,7 +168,13 @@ def previous_token_scores(every: Sequence[Weights], seen: npt.NDArray[np.int64])
 
 
 def induction_scores(
-    model: TransformerLM, *, length: int = 24, rows: int = 64, tokens: Integers | None = None, seed: int = 1
+    model: nn.Module,
+    *,
+    length: int = 24,
+    rows: int = 64,
+    tokens: Integers | None = None,
+    seed: int = 1,
+    read: Callable[[Tensor], object] | None = None,
 ) -> HeadScores:
     """How much every head is an induction head.
 
@@ -135,23 +184,43 @@ def induction_scores(
     that the first layer has none, whatever its scores. By chance the weight is that of an even look.
 
     Args:
-        model: a Transformer.
+        model: a causal Transformer whose attention `attention_weights` reads; one that has no `vocab_size` needs
+            `tokens`, and a `window` that it has bounds how far it looks.
         length: n, at least 2; 2n steps are read, and a window that is shorter than n sees nothing.
         rows: how many random sequences.
         tokens: which ones to draw from; None is the whole vocabulary.
         seed: of the drawing.
+        read: what reads tokens (B, 2n) with the model; None is `model.read`, or `model` where there is none.
 
     Raises:
-        UserError: a shorter length.
+        UserError: a shorter length, or there are no tokens to draw from.
     """
     if length < 2:
         raise UserError("length", expected="at least 2 tokens that are repeated", got=length)
     generator = torch.Generator().manual_seed(seed)
-    known = torch.arange(model.vocab_size) if tokens is None else as_tokens(tokens, model, dims=1)
+    known = as_tokens(range(getattr(model, "vocab_size", 0)) if tokens is None else tokens, model, dims=1)
+    if not len(known):
+        raise UserError("tokens", expected="some to draw from, as for a model without `vocab_size`", got="none")
     drawn = known[torch.randint(len(known), (rows, length), generator=generator)]
     twice = torch.cat((drawn, drawn), dim=1).to(next(model.parameters()).device)
     asked = np.arange(length, 2 * length)
-    every = attention_weights(model, lambda: model.read(twice))
+    reading: Any = read or getattr(model, "read", model)
+    every = attention_weights(model, lambda: reading(twice))
     scores = np.stack([weights[:, :, asked, asked - length + 1].mean(2) for weights in every], axis=1)
-    seen = steps_seen(np.zeros((1, 2 * length), bool), model.window)[0, asked]
+    seen = steps_seen(np.zeros((1, 2 * length), bool), getattr(model, "window", None))[0, asked]
     return HeadScores(scores, float((1 / seen).mean()) if seen[0] >= length else 0.0)
+
+
+def student(tail: float, freedom: int) -> float:
+    """Student's t that a value is above with a probability of `tail`, by Cornish and Fisher's expansion.
+
+    The relative error is below 2 % from 8 degrees of freedom on (Abramowitz & Stegun 26.7.5).
+
+    >>> round(student(0.001, 15), 2)  # 3.733 in tables
+    3.73
+    """
+    z = NormalDist().inv_cdf(1 - tail)
+    first = (z**3 + z) / 4
+    second = (5 * z**5 + 16 * z**3 + 3 * z) / 96
+    third = (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384
+    return z + first / freedom + second / freedom**2 + third / freedom**3

@@ -1,4 +1,4 @@
-"""The gates of the LSTM and the GRU: which are open, which are shut, and how long a unit remembers.
+"""The gates of recurrent layers: which are open, which are shut, and how long a unit remembers.
 
 A gate that is nearly always open or shut is saturated: a forget gate that is always open makes an integrator, one
 that is always shut a unit without memory (Karpathy, Johnson & Fei-Fei 2015, "Visualizing and understanding
@@ -9,25 +9,22 @@ warp time?", arXiv:1804.11188); the GRU's update gate z, as torch writes it, kee
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from elman.cells import CELLS, cell_named
 from elman.errors import UserError
-from elman.kernels import Cell, Weights
 from elman.kernels.reference import project, recur
-from elman.kernels.seam import QUIET
 from elman.lens.visit import LayerVisit
 
 Floats = npt.NDArray[np.float64]
 
 SHUT, OPEN = 0.1, 0.9  # Karpathy's bounds
-KEEPING = {"lstm": "f", "gru": "z"}  # the gate that multiplies what was remembered
-WORDS = {"i": "input gate", "f": "forget gate", "o": "output gate", "r": "reset gate", "z": "update gate"}
 
 
 @dataclass(frozen=True)
@@ -35,7 +32,7 @@ class LayerGates:
     """The gates of a layer over a text; each array has one number a unit."""
 
     layer: str
-    cell: Cell
+    cell: str
     shut: dict[str, Floats]  # a gate: the fraction of steps below 0.1, (H,)
     open: dict[str, Floats]  # a gate: the fraction of steps above 0.9, (H,)
     mean: dict[str, Floats]  # a gate: (H,)
@@ -46,30 +43,18 @@ class LayerGates:
         return float((self.shut[gate] + self.open[gate]).mean())
 
 
-def lstm_gates(x: Tensor, before: Sequence[Tensor], weights: Weights) -> dict[str, Tensor]:
-    """i, f, o = sigmoid(W_i x_t + b_i + W_h h_{t−1} + b_h): x (T, B, D), h before each step (T, B, P) -> (T, B, H).
+def gates_of(visit: LayerVisit) -> dict[str, Tensor]:
+    """What each gate of a layer was at every step of a visit, (T, B, H), by the names of the cell's gates.
 
-    With peepholes i and f also read c_{t−1}, and o reads c_t; with layer normalization both sums are normalized.
+    Raises:
+        UserError: a layer without gates.
     """
-    h, c = before
-    i, f, g, o = (project(x, weights) + recur(h, weights, QUIET)).chunk(4, -1)
-    if weights.weight_peephole is not None:
-        p_i, p_f, p_o = weights.weight_peephole.chunk(3)
-        i, f = i + p_i * c, f + p_f * c
-        o = o + p_o * (f.sigmoid() * c + i.sigmoid() * g.tanh())
-    return {"i": i.sigmoid(), "f": f.sigmoid(), "o": o.sigmoid()}
-
-
-def gru_gates(x: Tensor, before: Sequence[Tensor], weights: Weights) -> dict[str, Tensor]:
-    """r, z = sigmoid(W_i x_t + b_i + W_h h_{t−1} + b_h): x (T, B, D), h before each step (T, B, H) -> (T, B, H)."""
-    r, z, _ = (project(x, weights) + recur(before[0], weights, QUIET)).sigmoid().chunk(3, -1)
-    return {"r": r, "z": z}
-
-
-GATES: dict[Cell, Callable[[Tensor, Sequence[Tensor], Weights], dict[str, Tensor]]] = {
-    "lstm": lstm_gates,
-    "gru": gru_gates,
-}
+    cell, weights = cell_named(visit.cell), visit.weights
+    if not cell.gates:
+        have = " or ".join(other.layer for other in CELLS.values() if other.gates)
+        raise UserError(f"{visit.name} has no gates", expected=have, got=cell.layer, remedy="look at its gradients")
+    _, values = cell.step(project(visit.inputs, weights), recur(visit.before[0], weights), visit.before, weights)
+    return {name: values[name] for name in cell.gates}
 
 
 @torch.no_grad()
@@ -79,14 +64,10 @@ def read_gates(visit: LayerVisit) -> LayerGates:
     Raises:
         UserError: a layer without gates.
     """
-    if visit.cell not in GATES:
-        raise UserError(
-            f"{visit.name} has no gates", expected="an LSTM or a GRU", got=visit.cell, remedy="look at its gradients"
-        )
-    values = GATES[visit.cell](visit.inputs, visit.before, visit.weights)  # (T, B, H) each
-    keep = values[KEEPING[visit.cell]].double()
+    values = {name: gate[visit.real] for name, gate in gates_of(visit).items()}  # (K, H) each
+    keep = values[cast(str, cell_named(visit.cell).keeping)].double()
     tiny = torch.finfo(torch.float32).tiny
-    time_scale = -1 / keep.clamp(min=tiny, max=1 - 1e-7).log().flatten(0, 1).mean(0)  # (H,)
+    time_scale = -1 / keep.clamp(min=tiny, max=1 - 1e-7).log().mean(0)  # (H,)
     return LayerGates(
         visit.name,
         visit.cell,
@@ -98,4 +79,4 @@ def read_gates(visit: LayerVisit) -> LayerGates:
 
 
 def _mean(gate: Tensor) -> Floats:
-    return gate.double().flatten(0, 1).mean(0).cpu().numpy()
+    return gate.double().mean(0).cpu().numpy()

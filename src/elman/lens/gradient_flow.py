@@ -10,19 +10,29 @@ Pascanu, Mikolov & Bengio 2013, "On the difficulty of training recurrent neural 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from elman.errors import UserError
 from elman.lens.decay import Decay, fit_decay
-from elman.lens.observe import embed, evaluating, has_vectors_for_memory, named_leaves, read_vectors
-from elman.models import LanguageModel
-from elman.nn.sequences import Flags, Integers, as_resets, as_tokens
+from elman.lens.observe import (
+    as_inputs,
+    differentiable,
+    evaluating,
+    follows_contract,
+    from_vectors,
+    has_vectors_for_memory,
+    named_leaves,
+)
+from elman.lens.visit import reading_by_steps
+from elman.nn.sequences import Flags, Integers, as_resets, as_tensor, as_tokens
 from elman.state import State, detach
 
 Floats = npt.NDArray[np.float64]
@@ -51,16 +61,18 @@ class GradientFlow:
     """The gradients of one loss a row: with respect to the inputs x, and to every part of the memory."""
 
     input: Flow
-    memory: tuple[Flow, ...]  # empty where the memory is no vector (a Transformer's cache)
+    memory: tuple[Flow, ...]  # empty where the memory is no vector (a Transformer's cache, or of both directions)
 
 
 def gradient_flow(
-    model: LanguageModel,
+    model: nn.Module,
     tokens: Integers,
     targets: Integers,
     state: State | None = None,
     *,
     resets: Flags | None = None,
+    read: Callable[[Tensor], Any] | None = None,
+    loss: Callable[[Any, Tensor], Tensor] | None = None,
 ) -> GradientFlow:
     """Norms of the gradients of L_T, the cross entropy of the last step's prediction, for every row.
 
@@ -70,54 +82,101 @@ def gradient_flow(
     The second is the derivative of L_T as a function of the memory s_{T−k} and the inputs after it: what is passed
     up to the next layer in the same step is held fixed, for that is in the other layer's part of the memory.
 
-    Rows do not depend on each other, so one backward pass gives the gradients of all of them.
+        gradient_flow(run.model, tokens, targets)                a language model of the state contract
+        gradient_flow(classifier, tokens, classes)               any module: classifier(tokens[:1]) gives its logits
+        gradient_flow(forecaster, x, y, loss=lambda made, y: (made - y).square().sum())
+
+    Of a language model, one backward pass gives the gradients of all rows, as they do not depend on each other. Any
+    other module reads one row at a time. The memory is that of its recurrent layers, of `elman.nn` or `torch.nn`; those
+    that read in both directions, packed or masked input have no flow, but the inputs always have.
 
     Args:
-        model: any language model; its parameters and mode are left as they are.
-        tokens: (B, T), T ≥ 2.
-        targets: (B,), the token that follows.
-        state: the memory before the first step; None is a fresh one.
-        resets: (B, T) boolean, where a document begins: beyond that the gradient is zero. None is nowhere.
+        model: a language model, or any module; its parameters and mode are left as they are.
+        tokens: (B, T), T ≥ 2, read by a `torch.nn.Embedding`; or vectors of floats (B, T, D) for a module that reads
+            these.
+        targets: (B,), the token that follows, or the class; whatever `loss` takes, a row after the other.
+        state: the memory of a language model before the first step; None is a fresh one.
+        resets: (B, T) boolean, where a document begins for a language model: beyond that the gradient is zero.
+        read: what calls the module with the inputs of one row, (1, T) or (1, T, D); None is `model`.
+        loss: makes L_T of what `read` returns for a row and of the row's target (1, …); None is the cross entropy of
+            the last logits, (1, V), or (1, T, V), or the first part of a tuple.
 
     Raises:
-        UserError: fewer than 2 steps.
+        UserError: fewer than 2 steps, or something that is not for this kind of model.
     """
-    tokens = as_tokens(tokens, model)
-    targets = as_tokens(targets, model, "targets", dims=1)
-    B, T = tokens.shape
+    tokens = as_inputs(tokens, model)
+    B, T = tokens.shape[:2]
     if T < 2 or B < 1:
         raise UserError("gradient flow", expected="at least one row of 2 tokens", got=f"{B} rows of {T}")
-    resets = None if resets is None else as_resets(resets, B, T, tokens.device)
-    with evaluating(model), torch.enable_grad():
-        vectors = embed(model, tokens).requires_grad_()  # (B, T, D)
-        hidden, memories = _read(model, vectors, None if state is None else detach(state), resets)
-        logits = model.output(hidden)[:, 0]  # (B, V)
-        loss = F.cross_entropy(logits.to(torch.promote_types(logits.dtype, torch.float32)), targets, reduction="sum")
-        remembered = [leaf for memory in memories for _, leaf in named_leaves(memory)]
-        by_input, *by_memory = torch.autograd.grad(loss, [vectors, *remembered])
-    inputs = _norms(by_input).T[::-1]  # (T, B), lag 0 first
-    names = [name for name, _ in named_leaves(memories[0])] if memories else []
-    flows = [
-        Flow(name, np.arange(1, T), np.stack([_norms(g) for g in by_memory[index :: len(names)]])[::-1])
-        for index, name in enumerate(names)
-    ]
-    return GradientFlow(Flow("input", np.arange(T), inputs), tuple(flows))
+    with evaluating(model, constant=True), torch.enable_grad():
+        if read is None and loss is None and follows_contract(model):
+            targets = as_tokens(targets, model, "targets", dims=1)
+            resets = None if resets is None else as_resets(resets, B, T, tokens.device)
+            every = [_of_language_model(model, tokens, targets, None if state is None else detach(state), resets)]
+        elif state is not None or resets is not None:
+            raise UserError("state and resets", expected="none for this module", remedy="`read` can hand them on")
+        else:
+            targets = as_tensor("targets", targets, torch.int64, tokens.device)
+            if len(targets) != B:
+                raise UserError("targets", expected=f"one for each of {B} rows", got=len(targets))
+            rows = zip(tokens.split(1), targets.split(1), strict=True)
+            every = [_of_row(model, *row, read or model, loss or _last_step) for row in rows]
+    norms = [np.hstack([flow.norms for flow in flows]) for flows in zip(*every, strict=True)]
+    flows = [Flow(flow.name, flow.lags, rows) for flow, rows in zip(every[0], norms, strict=True)]
+    return GradientFlow(flows[0], tuple(flows[1:]))
 
 
-def _read(
-    model: LanguageModel, vectors: Tensor, state: State | None, resets: Tensor | None
-) -> tuple[Tensor, list[State]]:
-    """The last hidden state (B, 1, H), and the memory after every step but the last, where it is made of vectors."""
-    if not has_vectors_for_memory(model):
-        return read_vectors(model, vectors, state, resets=resets)[0][:, -1:], []
-    T = vectors.shape[1]
-    begins = [None] * T if resets is None else resets.split(1, dim=1)  # (B, 1) each
-    memories: list[State] = []
-    for t in range(T):
-        hidden, state = read_vectors(model, vectors[:, t : t + 1], state, resets=begins[t])
-        memories.append(state)
-    return hidden, memories[:-1]  # the loss does not depend on what is remembered after it
+def _of_language_model(
+    model: Any, tokens: Tensor, targets: Tensor, state: State | None, resets: Tensor | None
+) -> list[Flow]:
+    """Token by token where the memory is made of vectors, all at once otherwise."""
+    size = 1 if has_vectors_for_memory(model) else tokens.shape[1]
+    pieces = tokens.split(size, dim=1)
+    begins = [None] * len(pieces) if resets is None else resets.split(size, dim=1)
+    vectors: list[Tensor] = []
+    memory: dict[str, list[Tensor]] = {}
+    for piece, begin in zip(pieces, begins, strict=True):
+        read = lambda piece, state=state, begin=begin: model.read(piece, state, resets=begin)  # noqa: E731
+        (hidden, state), x = from_vectors(model, piece, read)
+        vectors.append(x)
+        for name, leaf in named_leaves(state) if size == 1 else ():
+            memory.setdefault(name, []).append(leaf)
+    return _flows(_cross_entropy(model.output(hidden[:, -1:])[:, 0], targets), vectors, memory, len(tokens))
 
 
-def _norms(gradient: Tensor) -> Floats:
-    return gradient.double().norm(dim=-1).cpu().numpy()
+def _of_row(
+    model: nn.Module,
+    inputs: Tensor,
+    target: Tensor,
+    read: Callable[[Tensor], Any],
+    loss: Callable[[Any, Tensor], Tensor],
+) -> list[Flow]:
+    with reading_by_steps(model) as memory, differentiable():
+        output, x = from_vectors(model, inputs, read)
+    return _flows(loss(output, target), [x], memory, 1)
+
+
+def _flows(loss: Tensor, vectors: list[Tensor], memory: dict[str, list[Tensor]], B: int) -> list[Flow]:
+    """By the inputs, and by the states after every step but the last: the loss does not depend on what is after it."""
+    before = {name: states[:-1] for name, states in memory.items()}
+    wanted = [*vectors, *(state for states in before.values() for state in states)]
+    found = iter(torch.autograd.grad(loss, wanted, allow_unused=True, materialize_grads=True))
+    inputs = torch.cat([next(found).reshape(B, -1, x.shape[-1]) for x in vectors], dim=1).transpose(0, 1)  # (T, B, D)
+    by_memory = {name: torch.stack([next(found) for _ in states]) for name, states in before.items() if states}
+    flows = [_flow(name, part.reshape(len(part), B, -1), 1) for name, part in by_memory.items()]
+    return [_flow("input", inputs, 0), *flows]
+
+
+def _flow(name: str, gradients: Tensor, first: int) -> Flow:
+    """Of gradients (K, B, ·) at rising steps, the last of which has the lag `first`."""
+    norms = gradients.double().norm(dim=-1).cpu().numpy()[::-1]
+    return Flow(name, np.arange(first, first + len(norms)), norms)
+
+
+def _last_step(output: Any, target: Tensor) -> Tensor:
+    logits = output[0] if isinstance(output, tuple) else output
+    return _cross_entropy(logits.reshape(-1, logits.shape[-1])[-1:], target)
+
+
+def _cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
+    return F.cross_entropy(logits.to(torch.promote_types(logits.dtype, torch.float32)), targets, reduction="sum")

@@ -8,17 +8,19 @@ are what is remembered (Pascanu, Mikolov & Bengio 2013).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from elman.errors import UserError
-from elman.lens.observe import embed, evaluating, has_vectors_for_memory, read_vectors
-from elman.models import LanguageModel
-from elman.nn.sequences import Flags, Integers, as_resets, as_tensor, as_tokens
+from elman.lens.observe import as_inputs, evaluating, follows_contract, has_vectors_for_memory
+from elman.lens.visit import LAYERS, own_layer
+from elman.nn.sequences import Flags, Integers, as_resets, as_tensor
 from elman.state import State, detach, leaves, map_state
 
 SQUARINGS = 14  # J^(2^14)
@@ -35,7 +37,7 @@ class StepJacobian:
 
 
 def step_jacobian(
-    model: LanguageModel, tokens: Integers, state: State, layer: int = 0, *, resets: Flags | None = None
+    model: nn.Module, tokens: Integers, state: Any, layer: int = 0, *, resets: Flags | None = None
 ) -> StepJacobian:
     """The step Jacobians of a layer, one a row: from the memory `state` over the one token that is read next.
 
@@ -44,41 +46,60 @@ def step_jacobian(
     radius is the largest of the layers'.
 
     Args:
-        model: a language model whose memory is made of vectors, layer by layer.
-        tokens: (K,), what is read in the step.
-        state: the memory of K rows before it.
-        layer: which one, from 0.
+        model: a language model of the state contract whose memory is made of vectors, layer by layer; or a recurrent
+            layer of `elman.nn` or `torch.nn`, as `classifier.lstm` may be one.
+        tokens: (K,), what is read in the step; vectors (K, D) for a layer.
+        state: the memory of K rows before it; for a layer `hx`, as its call returns it.
+        layer: which one, from 0; where layers read in both directions, each direction counts, as in `hx`.
         resets: (K,) boolean, where the token begins a document: there the Jacobian is zero. None is nowhere.
 
     Raises:
-        UserError: a model whose memory grows, or no such layer.
+        UserError: another model, one whose memory grows, or no such layer.
     """
-    tokens = as_tokens(tokens, model, dims=1)
-    if not has_vectors_for_memory(model):
-        raise UserError("step Jacobian", expected="a recurrent model", got="one whose memory grows with every step")
-    if isinstance(state, Tensor) or not 0 <= layer < len(state):
-        raise UserError("layer", expected=f"0 to {len(state) - 1}", got=layer)
+    tokens = as_inputs(tokens, model, dims=1)
+    if isinstance(model, LAYERS) and not tokens.is_floating_point():
+        raise UserError("tokens", expected="vectors of floats (K, D) for a layer", got=tokens.dtype)
+    step, memory = _step_of(model, state)
+    if isinstance(memory, Tensor) or not 0 <= layer < len(memory):
+        raise UserError("layer", expected=f"0 to {len(memory) - 1}", got=layer)
     if resets is not None:
         resets = as_resets(as_tensor("resets", resets, torch.bool)[None], 1, len(tokens), tokens.device)[0]
     matrices = []
-    with evaluating(model), torch.enable_grad():
+    with evaluating(model, constant=True), torch.enable_grad():
         for row in range(len(tokens)):
             one = slice(row, row + 1)
-            memory = map_state(lambda x, one=one: x[one], detach(state))  # type: ignore[misc]
+            before = map_state(lambda x, one=one: x[one], detach(memory))  # type: ignore[misc]
             begins = None if resets is None else resets[one]
-            matrices.append(_jacobian(model, tokens[one], memory, layer, begins))
+            matrices.append(_jacobian(step, tokens[one], before, layer, begins))
     stacked = torch.stack(matrices)
     singular = torch.linalg.svdvals(stacked.float() if stacked.dtype is not torch.float64 else stacked)
     radii = [spectral_radius(matrix) for matrix in matrices]
     return StepJacobian(layer, stacked.numpy(), singular.double().numpy(), np.array(radii))
 
 
-def _jacobian(model: LanguageModel, token: Tensor, memory: State, layer: int, begins: Tensor | None) -> Tensor:
+def _step_of(model: Any, state: Any) -> tuple[Callable[..., State], State]:
+    """A function of inputs (K, 1, ·), a memory and resets (K, 1) that gives the memory after; and that before."""
+    if isinstance(model, LAYERS):
+        layer = own_layer(model)
+        form = layer.state_form
+
+        def read(x: Tensor, memory: Any, begins: Tensor | None) -> State:
+            hx = form.nested(form.stacked(memory, copied=True))
+            _, after = layer(x if layer.batch_first else x.transpose(0, 1), hx, resets=begins)
+            return tuple(form.cells(form.flat(after, "") or ()))
+
+        return read, tuple(form.cells(form.flat(state, type(layer).__name__) or ()))
+    if not follows_contract(model) or not has_vectors_for_memory(model):
+        expected = "a recurrent model, whose memory is made of vectors, or one of its recurrent layers"
+        raise UserError("step Jacobian", expected=expected, got=type(model).__name__)
+    return lambda x, memory, begins: model.read(x, memory, resets=begins)[1], state
+
+
+def _jacobian(step: Callable[..., State], token: Tensor, memory: State, layer: int, begins: Tensor | None) -> Tensor:
     """(M, M), by one backward pass: M copies of the row, each asked for one number of the memory after the step."""
     M = sum(leaf.shape[1] for leaf in leaves(memory[layer]))
     copies = map_state(lambda x: x.expand(M, -1).clone().requires_grad_(), memory)
-    vectors = embed(model, token.expand(M, 1))
-    _, after = read_vectors(model, vectors, copies, resets=None if begins is None else begins.expand(M, 1))
+    after = step(token.expand(M, *token.shape[1:])[:, None], copies, None if begins is None else begins.expand(M, 1))
     result = torch.cat(list(leaves(after[layer])), dim=1)  # (M, M)
     parts = torch.autograd.grad(result.diagonal().sum(), list(leaves(copies[layer])))
     return torch.cat(parts, dim=1).cpu()

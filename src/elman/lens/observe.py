@@ -1,85 +1,121 @@
-"""Reading a model without changing it: in eval mode, from vectors instead of tokens, and what its parts were given."""
+"""Reading a model without changing it: in eval mode, with hooks on its parts, and from the vectors of its tokens."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any, NamedTuple, TypeVar
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from elman.models import LanguageModel
-from elman.nn import sequences
+from elman.errors import UserError
+from elman.nn.sequences import Integers, as_tensor, as_tokens, is_integral
 from elman.state import State, leaves
 
-M = TypeVar("M", bound=nn.Module)
+R = TypeVar("R")
+Kinds: TypeAlias = type[nn.Module] | tuple[type[nn.Module], ...]
 
 
 class Given(NamedTuple):
     """What one call gave to a module."""
 
-    name: str
     module: Any
     arguments: tuple[Any, ...]
     options: dict[str, Any]
 
 
 @contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """The model in eval mode for a while; every part of it returns to the mode it was in."""
+def evaluating(model: nn.Module, *, constant: bool = False) -> Iterator[None]:
+    """The model in eval mode for a while, its parameters `constant` if no gradient by them is wanted.
+
+    Every part returns to the mode it was in, and every parameter requires its gradient again.
+    """
     modes = {part: part.training for part in model.modules()}
-    model.eval()
+    learnt = [parameter for parameter in model.parameters() if constant and parameter.requires_grad]
     try:
+        model.eval()
+        for parameter in learnt:
+            parameter.requires_grad_(False)
         yield
     finally:
         for part, mode in modes.items():
             part.training = mode
+        for parameter in learnt:
+            parameter.requires_grad_()
 
 
-def given_to(model: nn.Module, kind: type[M], call: Callable[[], object]) -> list[Given]:
-    """What every module of a kind in `model` is given while `call` runs, in the order of the calls."""
-    seen: list[Given] = []
+def differentiable() -> AbstractContextManager[None]:
+    """For a while, layers of torch.nn have gradients in eval mode on a GPU too, where cuDNN has none."""
+    return torch.backends.cudnn.flags(enabled=False)
 
-    def watch(name: str) -> Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], None]:
-        return lambda module, arguments, options: seen.append(Given(name, module, arguments, options))
 
-    hooks = [
-        part.register_forward_pre_hook(watch(name), with_kwargs=True)
-        for name, part in model.named_modules()
-        if isinstance(part, kind)
-    ]
+@contextmanager
+def hooked(model: nn.Module, kinds: Kinds, hook: Callable[..., Any]) -> Iterator[None]:
+    """For a while, `hook(part, arguments, options, result)` sees the calls of parts of some kinds.
+
+    What the hook returns takes the place of the result, unless it is None.
+    """
+    parts = [part for part in model.modules() if isinstance(part, kinds)]
+    handles = [part.register_forward_hook(hook, with_kwargs=True) for part in parts]
     try:
-        call()
+        yield
     finally:
-        for hook in hooks:
-            hook.remove()
+        for handle in handles:
+            handle.remove()
+
+
+def given_to(model: nn.Module, kinds: Kinds, call: Callable[[], object]) -> list[Given]:
+    """What every module of some kinds in `model` is given while `call` runs, in the order of the calls."""
+    seen: list[Given] = []
+    with hooked(model, kinds, lambda *given: seen.append(Given(*given[:3]))):
+        call()
     return seen
 
 
-def embed(model: LanguageModel, tokens: Tensor) -> Tensor:
-    """The vectors that the model reads for int64 tokens (B, T): (B, T, D), no gradient attached."""
-    return sequences.embed(model.get_submodule("embedding"), tokens).detach()
+def as_inputs(inputs: Integers, model: nn.Module, *, dims: int = 2) -> Tensor:
+    """Integer tokens (B, T), or of another number of `dims`, or vectors of floats (B, T, D) in their place."""
+    if not isinstance(inputs, Tensor):
+        inputs = as_tensor("tokens", inputs, torch.int64, next(model.parameters()).device)
+    vectors = inputs.is_floating_point() and inputs.dim() == dims + 1
+    return inputs if vectors else as_tokens(inputs, model, dims=dims)
 
 
-def read_vectors(
-    model: LanguageModel, vectors: Tensor, state: State | None = None, *, resets: Tensor | None = None
-) -> tuple[Tensor, State]:
-    """`model.read` of vectors (B, T, D) in place of tokens: hidden states (B, T, H) and the memory after them.
+def from_vectors(model: nn.Module, inputs: Tensor, read: Callable[[Tensor], R]) -> tuple[R, Tensor]:
+    """`read(inputs)`, and the leaf of its graph that holds the vectors x in which the model reads the inputs.
 
-    Every step's token stands for a row of its own of an embedding matrix that holds `vectors`. So the gradient of
-    what comes out with respect to `vectors` is that of each single x_t, whatever layout the model reads in. The
-    parameters are constants here: no gradient of theirs is computed.
+    Of floats these are the inputs themselves; of tokens what the first `torch.nn.Embedding` gives that is called with
+    the tokens in their order, whatever the shape: (B, T, D), (T, D) or another one.
+
+    Raises:
+        UserError: no embedding is called with these tokens.
     """
-    B, T, D = vectors.shape
-    own = torch.arange(B * T, device=vectors.device).view(B, T)
-    reading = _Reading(model)
-    values = {name: p.detach() for name, p in reading.named_parameters(remove_duplicate=False)}
-    values["model.embedding.weight"] = vectors.reshape(B * T, D)
-    return torch.func.functional_call(reading, values, (own, state, resets), tie_weights=False)
+    if not is_integral(inputs):
+        x = inputs.detach().clone().requires_grad_()
+        return read(x), x
+    found: list[Tensor] = []
+
+    def cut(_: nn.Module, arguments: tuple[Any, ...], options: dict[str, Any], embedded: Tensor) -> Tensor | None:
+        (tokens,) = (*arguments, *options.values())
+        if found or not torch.equal(tokens.flatten().to(inputs), inputs.flatten()):
+            return None
+        found.append(embedded.detach().requires_grad_())
+        return found[0]
+
+    with hooked(model, nn.Embedding, cut):
+        result = read(inputs)
+    if not found:
+        expected = "a torch.nn.Embedding that is called with the tokens in their order, or vectors (B, T, D) for input"
+        raise UserError("the gradient by the inputs", expected=expected)
+    return result, found[0]
 
 
-def has_vectors_for_memory(model: LanguageModel) -> bool:
+def follows_contract(model: nn.Module) -> bool:
+    """Whether it is a language model of the state contract, with `read`, `output` and `initial_state`."""
+    return all(hasattr(model, name) for name in ("read", "output", "initial_state"))
+
+
+def has_vectors_for_memory(model: Any) -> bool:
     """Whether the memory is a vector (B, H) or some, as a recurrent network's is; a cache that grows is not."""
     return all(leaf.dim() == 2 and leaf.is_floating_point() for leaf in leaves(model.initial_state(1)))
 
@@ -99,14 +135,3 @@ def named_leaves(state: State, place: str = "", field: str = "h") -> Iterator[tu
             yield from named_leaves(child, place, fields[index])
         else:
             yield from named_leaves(child, f"{place} layer {index + 1}".strip(), field)
-
-
-class _Reading(nn.Module):
-    """`model.read` as a module's call, which is what functional_call calls."""
-
-    def __init__(self, model: LanguageModel) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, tokens: Tensor, state: State | None, resets: Tensor | None) -> tuple[Tensor, State]:
-        return self.model.read(tokens, state, resets=resets)

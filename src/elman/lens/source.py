@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from elman.lens.attention import entropy
 from elman.lens.observe import evaluating
 from elman.models import EncoderDecoder
 from elman.nn.sequences import Integers, as_lengths, as_tokens
@@ -33,11 +34,10 @@ def score_alignment(weights: Floats) -> AlignmentScores:
     1.0
     """
     T, S = weights.shape
-    logarithm = np.log(np.where(weights > 0, weights, 1))
     places = weights @ np.arange(S)
     still = T < 2 or places.std() == 0
     monotonicity = 0.0 if still else float(np.corrcoef(np.arange(T), places)[0, 1])
-    return AlignmentScores(float(-(weights * logarithm).sum(-1).mean()), round(monotonicity, 12))
+    return AlignmentScores(float(entropy(weights).mean()), round(monotonicity, 12))
 
 
 def source_gradients(model: EncoderDecoder, source: Integers, inputs: Integers, targets: Integers) -> Floats:
@@ -84,11 +84,9 @@ def _embedded(
     def embed(module: torch.nn.Module, given: tuple[Tensor], embedded: Tensor) -> Tensor | None:
         if leaf:  # one embedding may serve the target too
             return None
-        turned = source.t()  # as recurrent layers read it
-        time_major = (given[0].shape, given[0].stride()) == (turned.shape, turned.stride())
-        rows = embedded.transpose(0, 1) if time_major else embedded  # (B, S, D)
+        rows = embedded.transpose(0, 1) if model.time_major else embedded  # (B, S, D)
         leaf.append(rows.detach().contiguous().requires_grad_())
-        return leaf[0].transpose(0, 1) if time_major else leaf[0]
+        return leaf[0].transpose(0, 1) if model.time_major else leaf[0]
 
     handle = cast(torch.nn.Module, model.source_embedding).register_forward_hook(embed)
     try:

@@ -127,6 +127,8 @@ def chance_level(values: npt.NDArray[np.floating], feature: Floats, luck: float)
 def track(values: npt.NDArray[np.floating], features: dict[str, Floats]) -> list[Tracker]:
     """The best unit of `values` (T, H) for every feature (T,), the strongest first.
 
+    Values are of any kind that a step has, as the states of a visit's row: `visit.after[0][:, row].numpy()`.
+
     Raises:
         UserError: fewer than 4 steps.
     """

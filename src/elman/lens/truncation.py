@@ -10,17 +10,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import partial
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
-from elman.lens.observe import evaluating
+from elman.errors import UserError
+from elman.lens.observe import as_inputs, differentiable, evaluating, follows_contract
 from elman.models import LanguageModel
 from elman.nn.sequences import Flags, Integers, as_resets, as_tokens
 from elman.state import State
@@ -56,7 +59,7 @@ def doubling_windows(steps: int) -> list[int]:
 
 
 def truncation(
-    model: LanguageModel,
+    model: nn.Module,
     tokens: Integers,
     targets: Integers,
     state: State | None = None,
@@ -65,12 +68,14 @@ def truncation(
     windows: Sequence[int] | None = None,
     stride: int | None = None,
     warm_up: bool = True,
+    read: Callable[..., tuple[Tensor, Any]] | None = None,
 ) -> Truncation:
     """The gradient of the mean loss of a batch, through windows of k steps, beside the one that is not cut.
 
     Args:
-        model: any language model; its parameters, their gradients and its mode are left as they are.
-        tokens: (B, T).
+        model: a language model of the state contract, or any module that `read` calls; its parameters, their gradients
+            and its mode are left as they are.
+        tokens: (B, T), or vectors of floats (B, T, D) for a module that reads these.
         targets: (B, T), the tokens that follow.
         state: the memory before the first step; None is a fresh one.
         resets: (B, T) boolean, where a document begins; None is nowhere.
@@ -78,17 +83,32 @@ def truncation(
         stride: k1, the steps whose loss is taken at a time, each time through the last k steps (`train.bptt`); None is
             k: the gradient is cut every k steps.
         warm_up: read everything once before, as the first call is slow for reasons of its own; `seconds` need it.
+        read: what reads steps (B, t) or (B, t, D) from a memory, None at first, and returns logits (B, t, V) and the
+            memory after them, as `lambda x, hx: my_model(x, hx)`. It is given `resets` (B, t) if you give some.
+
+    Raises:
+        UserError: no `read` for a module that is no language model.
     """
-    tokens = as_tokens(tokens, model)
+    if read is None and not follows_contract(model):
+        remedy = "give `read`, which takes inputs and a memory and returns logits and the memory after them"
+        raise UserError("truncation", expected="a language model", got=type(model).__name__, remedy=remedy)
+    tokens = as_inputs(tokens, model)
     targets = as_tokens(targets, model, "targets")
-    B, steps = tokens.shape
+    B, steps = tokens.shape[:2]
     resets = None if resets is None else as_resets(resets, B, steps, tokens.device)
     tried = sorted({min(k, steps) for k in windows or doubling_windows(steps)} | {steps})
-    with evaluating(model), torch.enable_grad():
-        text = _Text(tokens, targets, resets, state)
+    language_model = cast(LanguageModel, model)
+    reading, output = (read, nn.Identity()) if read else (language_model.read, language_model.output)
+
+    def read_steps(a: int, b: int, state: State | None) -> tuple[Tensor, State]:
+        masks = {} if resets is None else {"resets": resets[:, a:b]}
+        return reading(tokens[:, a:b], state, **masks)
+
+    gradient = partial(_gradient, model, read_steps, output, targets, state)
+    with evaluating(model), torch.enable_grad(), differentiable() if read else nullcontext():
         if warm_up:
-            _gradient(model, text, tried[-1], None)
-        found = [_gradient(model, text, k, None if k == steps else stride) for k in tried]
+            gradient(tried[-1], None)
+        found = [gradient(k, None if k == steps else stride) for k in tried]
     full = found[-1][0]
     size = full.norm()
     return Truncation(
@@ -101,29 +121,20 @@ def truncation(
     )
 
 
-class _Text(NamedTuple):
-    """What is read, and the memory before it."""
-
-    tokens: Tensor  # (B, T)
-    targets: Tensor  # (B, T)
-    resets: Tensor | None  # (B, T)
-    state: State | None
-
-    def reader(self, model: LanguageModel) -> Callable[[int, int, State | None], tuple[Tensor, State]]:
-        """What reads the steps [a, b) from a memory."""
-
-        def read(a: int, b: int, state: State | None) -> tuple[Tensor, State]:
-            return model.read(self.tokens[:, a:b], state, resets=None if self.resets is None else self.resets[:, a:b])
-
-        return read
-
-
-def _gradient(model: LanguageModel, text: _Text, window: int, stride: int | None) -> tuple[Tensor, float, int]:
+def _gradient(
+    model: nn.Module,
+    read_steps: Callable[[int, int, State | None], tuple[Tensor, State]],
+    output: Callable[[Tensor], Tensor],
+    targets: Tensor,
+    state: State | None,
+    window: int,
+    stride: int | None,
+) -> tuple[Tensor, float, int]:
     """The gradient as one vector in float64, the seconds it took, and the most bytes that a backward pass kept."""
     parameters = [p for p in model.parameters() if p.requires_grad]
     constant = {p.untyped_storage().data_ptr() for p in parameters}
     total = [torch.zeros_like(p) for p in parameters]
-    steps, k1, state, most = text.tokens.shape[1], stride or window, text.state, 0
+    steps, k1, most = targets.shape[1], stride or window, 0
     begun = time.perf_counter()
     for index in range(bptt.count(steps, k1)):
         part = bptt.stretch(index, steps, k1, window)
@@ -136,19 +147,17 @@ def _gradient(model: LanguageModel, text: _Text, window: int, stride: int | None
             return tensor
 
         with saved_tensors_hooks(keep, lambda tensor: tensor):
-            hidden, state = bptt.read(text.reader(model), part, state)
-            logits = model.output(hidden)
+            hidden, state = bptt.read(read_steps, part, state)
+            logits = output(hidden)
             wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
-            loss = F.cross_entropy(
-                wide.flatten(0, 1), text.targets[:, part.start : part.stop].flatten(), reduction="sum"
-            )
+            loss = F.cross_entropy(wide.flatten(0, 1), targets[:, part.start : part.stop].flatten(), reduction="sum")
         gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
         for sum_, gradient in zip(total, gradients, strict=True):
             if gradient is not None:
                 sum_ += gradient
         most = max(most, sum(kept.values()))
     seconds = time.perf_counter() - begun
-    return torch.cat([part.double().flatten() for part in total]) / text.targets.numel(), seconds, most
+    return torch.cat([part.double().flatten() for part in total]) / targets.numel(), seconds, most
 
 
 def _cosine(a: Tensor, b: Tensor) -> float:

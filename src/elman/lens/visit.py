@@ -1,73 +1,172 @@
-"""Every state that a model's recurrent layers go through, and what they read."""
+"""Every state that a module's recurrent layers go through, and what they read."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import cast
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from elman.errors import UserError
-from elman.kernels import Cell, Weights
-from elman.lens.observe import Given, evaluating, given_to
+from elman.kernels import Weights
+from elman.kernels.masks import clears, real_steps
+from elman.lens.observe import evaluating, given_to, hooked
+from elman.nn import GRU, LSTM, Elman
 from elman.nn.recurrent import Recurrent
-from elman.nn.sequences import as_resets
+from elman.nn.sequences import as_lengths, as_resets
+
+LAYERS = (Recurrent, nn.RNNBase)
+OWN: dict[str, Callable[..., Recurrent]] = {"RNN_TANH": Elman, "RNN_RELU": Elman, "GRU": GRU, "LSTM": LSTM}
 
 
 @dataclass(frozen=True)
 class LayerVisit:
-    """One layer over a batch of text, time first."""
+    """One layer in one direction over a batch, time first; padding and rows are in the order of the call."""
 
     name: str
-    cell: Cell
+    cell: str
     weights: Weights
     inputs: Tensor  # (T, B, D)
-    before: tuple[Tensor, ...]  # h, for the LSTM also c, before each step: (T, B, H)
+    before: tuple[Tensor, ...]  # h, for the LSTM also c, before each step is read: (T, B, H); zeros at padding
     after: tuple[Tensor, ...]  # and after it
+    reverse: bool  # whether it reads from the last step to the first
+    real: Tensor  # (T, B), False at padding
 
 
-def visit_layers(model: torch.nn.Module, read: Callable[[], object]) -> list[LayerVisit]:
-    """What every recurrent layer of elman's in `model` goes through while `read()` runs the model once.
-
-    Works on any torch model made of `elman.nn` layers that are called with a padded batch:
+def visit_layers(model: nn.Module, read: Callable[[], object]) -> list[LayerVisit]:
+    """What every recurrent layer in `model` goes through while `read()` runs the model once.
 
         visits = visit_layers(model, lambda: model(tokens))
 
+    There is one visit for each layer and direction, in the order in which the layers are called; a layer that is called
+    several times, as by a loop over steps, has its calls one after the other in time.
+
+    Args:
+        model: any module that holds, or is, layers of `elman.nn` or `torch.nn.RNN`, `GRU` or `LSTM`. They may read
+            batched, unbatched or packed input, in either layout. It is run in eval mode, and left as it was.
+        read: what calls the model. It is called once.
+
     Raises:
-        UserError: no such layer in the model, or one that reads in both directions, a packed or an unbatched input.
+        UserError: no such layer is called, or one is called with batches of different sizes.
     """
     with evaluating(model), torch.no_grad():
-        calls = given_to(model, Recurrent, read)
+        calls = given_to(model, LAYERS, read)
         if not calls:
-            raise UserError("there is no recurrent layer in the model", remedy="ask for its attention instead")
-        visits = [visit for call in calls for visit in _visits(call)]
-    return [replace(visit, name=f"layer {number}") for number, visit in enumerate(visits, start=1)]
-
-
-def _visits(call: Given) -> list[LayerVisit]:
-    """The layers of one stack, one above the other."""
-    layer = cast(Recurrent, call.module)
-    x = call.arguments[0]
-    if layer.bidirectional or not isinstance(x, Tensor) or x.dim() != 3:
-        raise UserError(f"{call.name}", expected="a layer that reads a padded batch in one direction")
-    hx = call.arguments[1] if len(call.arguments) > 1 else call.options.get("hx")
-    options = {key: value for key, value in call.options.items() if key not in ("hx", "return_states")}
-    form, name = layer.state_form, type(layer).__name__
-    every = form.flat(layer(x, hx, **options, return_states=True)[2], name) or ()  # (L, T, B, ·) each
-    given = form.flat(hx, name)  # (L, B, ·) each
-    if layer.batch_first:
-        x, every = x.transpose(0, 1), tuple(part.transpose(1, 2) for part in every)
-    T, B, _ = x.shape
-    resets = call.options.get("resets")
-    begins = None if resets is None else as_resets(resets, B, T, x.device).t()[..., None]  # (T, B, 1)
-    visits = []
-    for depth, after in enumerate(form.cells(every)):
-        first = tuple(torch.zeros_like(part[0]) for part in after) if given is None else form.cells(given)[depth]
-        before = tuple(torch.cat((start[None], part[:-1])) for start, part in zip(first, after, strict=True))
-        if begins is not None:
-            before = tuple(part.masked_fill(begins, 0) for part in before)
-        visits.append(LayerVisit("", layer.cell, layer.layer_weights(depth, 0), x, before, after))
-        x = after[0]
+            expected = "a layer of elman.nn, or an RNN, GRU or LSTM of torch.nn, that `read` calls"
+            raise UserError("there is no recurrent layer in the model", expected=expected)
+        found: dict[tuple[nn.Module, int], list[LayerVisit]] = {}
+        for call in calls:
+            for place, visit in enumerate(_visits(own_layer(call.module), *call.arguments, **call.options)):
+                found.setdefault((call.module, place), []).append(visit)
+    visits, number = [], 0
+    for parts in found.values():
+        visit = parts[0] if len(parts) == 1 else _joined(parts)
+        number += not visit.reverse
+        visits.append(replace(visit, name=f"layer {number} {visit.name}".rstrip()))
     return visits
+
+
+def own_layer(layer: Any) -> Recurrent:
+    """A layer of `elman.nn` that computes what the given one does, with the same tensors for weights."""
+    if isinstance(layer, Recurrent):
+        return layer
+    names = ["num_layers", "bias", "batch_first", "bidirectional"]
+    names += {"LSTM": ["proj_size"], "GRU": []}.get(layer.mode, ["nonlinearity"])
+    options = {name: getattr(layer, name) for name in names}
+    own = OWN[layer.mode](layer.input_size, layer.hidden_size, device="meta", **options)
+    for name in dict(own.named_parameters()):
+        setattr(own, name, nn.Parameter(getattr(layer, name).detach(), requires_grad=False))
+    return own.eval()
+
+
+@contextmanager
+def reading_by_steps(model: nn.Module) -> Iterator[dict[str, list[Tensor]]]:
+    """For a while, layers read one step after the other; yields their states after each, by names as "layer 1 h".
+
+    So the graph has every state (B, ·) as a tensor of its own, beside the outputs. Layers that read in both directions,
+    and layers that read packed or masked input, are left as they are.
+    """
+    memory: dict[str, list[Tensor]] = {}
+    numbers: dict[Any, int] = {}  # that of each one's first layer
+
+    def read(layer: Any, input: Any, hx: Any = None, **others: Any) -> tuple[Tensor, Any] | None:
+        masked = any(other is not None for other in others.values())
+        if layer.bidirectional or masked or not isinstance(input, Tensor):
+            return None
+        form, time = own_layer(layer).state_form, int(layer.batch_first and input.dim() == 3)
+        first, outputs = numbers.setdefault(layer, 1 + sum(part.num_layers for part in numbers)), []
+        for step in input.split(1, time):
+            output, hx = layer.forward(step, hx)
+            cells = form.cells(form.flat(hx, "") or ())
+            for number, cell in enumerate(cells, first):
+                for name, state in zip("hc", cell, strict=False):
+                    memory.setdefault(f"layer {number} {name}", []).append(state)
+                    state.requires_grad_(True)  # even where nothing before it does
+            outputs.append(output)
+            hx = form.nested(form.stacked(cells, copied=True))
+        return torch.cat(outputs, time), hx
+
+    with hooked(model, LAYERS, lambda layer, given, options, _: read(layer, *given, **options)):
+        yield memory
+
+
+def _visits(
+    layer: Recurrent, input: Any, hx: Any = None, lengths: Any = None, resets: Any = None, **_: object
+) -> list[LayerVisit]:
+    """The layers and directions of one stack in torch's order, for the arguments of a call; not yet named."""
+    form, kind = layer.state_form, type(layer).__name__
+    state = form.flat(hx, kind)  # (L, B, ·) each
+    if isinstance(input, PackedSequence):
+        input, lengths = pad_packed_sequence(input, layer.batch_first)
+    elif input.dim() == 2:
+        input = input.unsqueeze(0 if layer.batch_first else 1)
+        state = None if state is None else tuple(part[:, None] for part in state)
+        lengths, resets = (None if mask is None else torch.as_tensor(mask)[None] for mask in (lengths, resets))
+    given = None if state is None else form.nested(state)
+    every = form.flat(layer(input, given, lengths=lengths, resets=resets, return_states=True)[2], kind) or ()
+    if layer.batch_first:
+        input, every = input.transpose(0, 1), tuple(part.transpose(1, 2) for part in every)
+    T, B, _ = input.shape
+    real = real_steps(as_lengths([T] * B if lengths is None else lengths, B, T, input.device), T)
+    resets = torch.zeros_like(real) if resets is None else as_resets(resets, B, T, input.device).t()
+    visits: list[LayerVisit] = []
+    x, directions = input, layer.num_directions
+    for place, after in enumerate(form.cells(every)):
+        depth, direction = divmod(place, directions)
+        first = [part.new_zeros(part.shape[1:]) for part in after] if state is None else form.cells(state)[place]
+        fresh = ~real | clears(resets, real, direction == 1)
+        before = tuple(_before(*parts, real, fresh, direction == 1) for parts in zip(first, after, strict=True))
+        name = ("forward", "reverse")[direction] if layer.bidirectional else ""
+        weights = layer.layer_weights(depth, direction)
+        visits.append(LayerVisit(name, layer.cell, weights, x, before, after, direction == 1, real))
+        if direction == directions - 1:
+            x = torch.cat([visit.after[0] for visit in visits[-directions:]], dim=-1)
+    return visits
+
+
+def _before(first: Tensor, after: Tensor, real: Tensor, fresh: Tensor, reverse: bool) -> Tensor:
+    """A state before each step is read, (T, B, ·), from the one that a row begins with and those after each step."""
+    if reverse:  # a row begins at its last real step
+        last = real & ~torch.cat((real[1:], torch.zeros_like(real[:1])))
+        before = torch.where(last[..., None], first, torch.cat((after[1:], first[None])))
+    else:
+        before = torch.cat((first[None], after[:-1]))
+    return before.masked_fill(fresh[..., None], 0)
+
+
+def _joined(visits: list[LayerVisit]) -> LayerVisit:
+    """The calls of one layer, one after the other in time."""
+    if len(sizes := {visit.inputs.shape[1] for visit in visits}) > 1:
+        expected = "batches of one size, each time that `read` calls it"
+        raise UserError("a recurrent layer", expected=expected, got=f"sizes {sorted(sizes)}")
+    return replace(
+        visits[0],
+        inputs=torch.cat([visit.inputs for visit in visits]),
+        before=tuple(map(torch.cat, zip(*(visit.before for visit in visits), strict=True))),
+        after=tuple(map(torch.cat, zip(*(visit.after for visit in visits), strict=True))),
+        real=torch.cat([visit.real for visit in visits]),
+    )

@@ -1,23 +1,18 @@
-"""Models: functions of a sequence and a memory."""
+"""Models: functions of a sequence and a memory. Their `configuration` imports no torch, so nor does this package."""
 
 from __future__ import annotations
 
-import inspect
-import operator
-from collections.abc import Callable, Mapping
-from functools import partial
-from typing import Any, TypeVar, get_type_hints
+import importlib
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from elman.errors import UserError, nearest
-from elman.models.encoder_decoder import EncoderDecoder
-from elman.models.language_model import LanguageModel
-from elman.models.recurrent import CELLS, RecurrentLM
-from elman.models.recurrent_encoder_decoder import RecurrentEncoderDecoder
-from elman.models.transformer import TransformerLM
-from elman.models.transformer_encoder_decoder import TransformerEncoderDecoder
-from elman.reading import check_type
+if TYPE_CHECKING:
+    from elman.models.building import ENCODER_DECODERS, MODELS, build, build_encoder_decoder
+    from elman.models.encoder_decoder import EncoderDecoder
+    from elman.models.language_model import LanguageModel
+    from elman.models.recurrent import RecurrentLM
+    from elman.models.recurrent_encoder_decoder import RecurrentEncoderDecoder
+    from elman.models.transformer import TransformerLM
+    from elman.models.transformer_encoder_decoder import TransformerEncoderDecoder
 
 __all__ = [
     "ENCODER_DECODERS",
@@ -32,67 +27,8 @@ __all__ = [
     "build_encoder_decoder",
 ]
 
-M = TypeVar("M")
 
-MODELS: dict[str, Callable[..., LanguageModel]] = {
-    **{cell: partial(RecurrentLM, cell) for cell in CELLS},
-    "transformer": TransformerLM,
-}
-
-ENCODER_DECODERS: dict[str, Callable[..., EncoderDecoder]] = {
-    **{cell: partial(RecurrentEncoderDecoder, cell) for cell in CELLS},
-    "transformer": TransformerEncoderDecoder,
-}
-
-
-def build(config: Mapping[str, Any]) -> LanguageModel:
-    """Make the language model that a configuration names under "model", with all else as its arguments.
-
-    The parameters are drawn anew; `build(model.config)` has the same architecture as `model`. Raises
-    `UserError` for an unknown model or argument.
-
-    >>> build({"model": "gru", "vocab_size": 27, "hidden_size": 8}).config["num_layers"]
-    1
-    >>> build({"model": "gru", "vocab_size": 27, "hidden_sise": 8})
-    Traceback (most recent call last):
-    elman.errors.UserError: hidden_sise: no setting of the model 'gru'; did you mean 'hidden_size'?
-    """
-    return _build(MODELS, config, ["vocab_size"])
-
-
-def build_encoder_decoder(config: Mapping[str, Any]) -> EncoderDecoder:
-    """Make the encoder-decoder that a configuration names, as `build` makes a language model.
-
-    >>> build_encoder_decoder({"model": "gru", "source_vocab_size": 9, "vocab_size": 7}).config["attention"]
-    'general'
-    """
-    return _build(ENCODER_DECODERS, config, ["source_vocab_size", "vocab_size"])
-
-
-def _build(models: Mapping[str, Callable[..., M]], config: Mapping[str, Any], needed: list[str]) -> M:
-    arguments = dict(config)
-    name = arguments.pop("model", None)
-    if not isinstance(name, str) or name not in models:
-        remedy = nearest(str(name), models)
-        raise UserError("model", expected="the name of a model", got=repr(name), remedy=remedy)
-    known = inspect.signature(models[name]).parameters
-    types = get_type_hints(getattr(models[name], "func", models[name]).__init__)
-    arguments = {argument: _plain(value) for argument, value in arguments.items()}
-    for argument, value in arguments.items():
-        if argument not in known:
-            raise UserError(f"{argument}: no setting of the model {name!r}", remedy=nearest(argument, known))
-        check_type(value, types[argument], argument)
-    for argument in needed:
-        if argument not in arguments:
-            raise UserError(f"{argument}: the model {name!r} needs it")
-    return models[name](**arguments)
-
-
-def _plain(value: Any) -> Any:
-    """A number of another library as Python's own, which the model's configuration keeps and JSON can spell."""
-    if isinstance(value, np.generic):
-        value = value.item()
-    try:
-        return value if isinstance(value, bool) else operator.index(value)
-    except TypeError:  # it is no whole number
-        return value
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        return getattr(importlib.import_module("elman.models.building"), name)  # which imports every model
+    raise AttributeError(f"module 'elman.models' has no attribute {name!r}")

@@ -1,18 +1,164 @@
-"""What a model was made with, so that it can be made again."""
+"""The configuration of each model, with every default written once, for the constructor, YAML and the recipes alike.
+
+The defaults change nothing that was not asked for: no dropout, no sizes for a certain text. What a training wants is in
+`elman.tasks`. Nothing here imports torch.
+"""
 
 from __future__ import annotations
 
-import inspect
-from typing import Any
+from typing import Annotated, Any, Literal, TypeVar
 
-from torch import nn
+from pydantic import Field, create_model, model_validator
+
+from elman.cells import CELLS, Cell
+from elman.errors import UserError
+from elman.settings import INNER_UNITS, LAYERS, POSITIONS, UNITS, Section
+
+Units = Annotated[int, Field(ge=1, le=UNITS)]
+Layers = Annotated[int, Field(ge=1, le=LAYERS)]
+Probability = Annotated[float, Field(ge=0, lt=1)]
+Attention = Literal["none", "additive", "dot", "general"]
 
 
-def constructor_arguments(model: nn.Module) -> dict[str, Any]:
-    """The arguments of a model's constructor, those that are positional only left out.
+class RecurrentSettings(Section):
+    """A recurrent language model, `RecurrentLM`."""
 
-    Every one is an attribute of the same name.
+    embedding_size: int | None = Field(None, ge=1, le=UNITS)  # None: hidden_size
+    hidden_size: Units = 320
+    num_layers: Layers = 1
+    tied: bool = False
+    residual: bool = False
+    dropout_embedding: Probability = 0.0
+    dropout_input: Probability = 0.0
+    dropout_hidden: Probability = 0.0
+    dropout_output: Probability = 0.0
+    weight_dropout: Probability = 0.0
+    recurrent_dropout: Probability = 0.0
+    zoneout: Probability = 0.0
+    layer_norm: bool = False
+    recompute: bool = False  # states between stored ones, in backward: less memory, about 4/3 of the time
+
+
+def recurrent_settings(*cells: Cell) -> type[RecurrentSettings]:
+    """Those of a recurrent language model of these cells, with the options that they alone have.
+
+    >>> sorted(recurrent_settings(CELLS["lstm"]).model_fields.keys() - RecurrentSettings.model_fields.keys())
+    ['peepholes', 'zoneout_cell']
     """
-    arguments = inspect.signature(type(model)).parameters.values()
-    names = [argument.name for argument in arguments if argument.kind is not argument.POSITIONAL_ONLY]
-    return {name: getattr(model, name) for name in names}
+    own = {option.name: option.default for cell in cells for option in cell.options if option.in_models}
+    fields: dict[str, Any] = {
+        name: (Probability if isinstance(default, float) else type(default), default) for name, default in own.items()
+    }
+    return create_model("RecurrentSettings", __base__=RecurrentSettings, **fields) if own else RecurrentSettings
+
+
+class TransformerSettings(Section):
+    """A Transformer decoder as a language model, `TransformerLM`."""
+
+    hidden_size: Units = 256
+    num_layers: Layers = 4
+    num_heads: int = Field(4, ge=1)
+    feedforward_size: int | None = Field(None, ge=1, le=INNER_UNITS)  # None: four times hidden_size
+    positions: Literal["rotary", "sinusoidal"] = "rotary"
+    window: int | None = Field(None, ge=1, le=POSITIONS)  # None: attends to all that came before
+    tied: bool = False
+    qk_norm: bool = True
+    dropout: Probability = 0.0
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> TransformerSettings:
+        if self.positions == "sinusoidal":
+            _check_even(self.hidden_size, "sinusoidal positions")
+        _check_heads(self, even=self.positions == "rotary")
+        return self
+
+
+class RecurrentTranslatorSettings(Section):
+    """A recurrent encoder-decoder, `RecurrentEncoderDecoder`."""
+
+    embedding_size: int | None = Field(None, ge=1, le=UNITS)  # None: hidden_size
+    hidden_size: Units = 256
+    num_layers: Layers = 1
+    bidirectional: bool = True
+    attention: Attention = "general"
+    input_feeding: bool = False
+    bridge: Literal["dense", "copy", "none"] = "dense"
+    tied: bool = False
+    dropout: Probability = 0.0
+
+    @model_validator(mode="after")
+    def _fit(self) -> RecurrentTranslatorSettings:
+        if self.bidirectional:
+            _check_even(self.hidden_size, "two directions")
+        if self.input_feeding and self.attention == "none":
+            raise UserError("input_feeding: there is nothing to feed without attention", remedy="choose an attention")
+        return self
+
+
+class TransformerTranslatorSettings(Section):
+    """A Transformer with an encoder and a decoder, `TransformerEncoderDecoder`."""
+
+    hidden_size: Units = 128
+    encoder_layers: Layers = 4
+    decoder_layers: Layers = 4
+    num_heads: int = Field(4, ge=1)
+    feedforward_size: int | None = Field(None, ge=1, le=INNER_UNITS)  # None: four times hidden_size
+    positions: Literal["sinusoidal", "learned"] = "sinusoidal"
+    max_positions: int = Field(513, ge=1, le=POSITIONS)  # learned positions: 512 tokens and <eod>
+    norm: Literal["pre", "post"] = "pre"
+    qk_norm: bool = True
+    tied: bool = True
+    dropout: Probability = 0.0
+
+    @model_validator(mode="after")
+    def _fit(self) -> TransformerTranslatorSettings:
+        if self.positions == "sinusoidal":
+            _check_even(self.hidden_size, "sinusoidal positions")
+        _check_heads(self, even=False)
+        return self
+
+
+OF_ANY_CELL = recurrent_settings(*CELLS.values())
+LANGUAGE_MODELS: dict[str, type[RecurrentSettings] | type[TransformerSettings]] = {
+    **{name: recurrent_settings(cell) for name, cell in CELLS.items()},
+    "transformer": TransformerSettings,
+}
+ENCODER_DECODERS: dict[str, type[RecurrentTranslatorSettings] | type[TransformerTranslatorSettings]] = {
+    **dict.fromkeys(CELLS, RecurrentTranslatorSettings),
+    "transformer": TransformerTranslatorSettings,
+}
+
+# What follows from hidden_size where it is None: so many times as much.
+MULTIPLES = {"embedding_size": 1, "feedforward_size": 4}
+
+C = TypeVar(
+    "C",
+    RecurrentSettings,
+    TransformerSettings,
+    RecurrentTranslatorSettings,
+    TransformerTranslatorSettings,
+)
+
+
+def resolve(settings: C) -> C:
+    """The same settings with a number for every size that follows from another.
+
+    >>> resolve(TransformerSettings(hidden_size=8)).feedforward_size
+    32
+    """
+    following = {name: times for name, times in MULTIPLES.items() if getattr(settings, name, times) is None}
+    return settings.model_copy(update={name: times * settings.hidden_size for name, times in following.items()})
+
+
+def _check_even(hidden_size: int, purpose: str) -> None:
+    if hidden_size % 2:
+        raise UserError("hidden_size", expected=f"an even size for {purpose}", got=hidden_size)
+
+
+def _check_heads(settings: TransformerSettings | TransformerTranslatorSettings, *, even: bool) -> None:
+    """Refuse a number of heads that does not divide hidden_size; one that nobody asked for still follows from that."""
+    size, heads = settings.hidden_size, settings.num_heads
+    if "num_heads" not in settings.model_fields_set or (size % heads == 0 and not (even and size // heads % 2)):
+        return
+    kind = "heads of an even size that divide" if even else "a divisor of"
+    raise UserError("num_heads", expected=f"{kind} hidden_size {size}", got=heads)

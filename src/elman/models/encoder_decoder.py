@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import Tensor, nn
 
-from elman.models.configuration import constructor_arguments
+from elman.errors import UserError
+from elman.models.constructor import checked
 from elman.nn.sequences import Integers
+from elman.settings import Section
 from elman.state import State
 
 
@@ -26,16 +28,19 @@ class EncoderDecoder(nn.Module, ABC):
     The target begins with the token that ends it (`<eod>`), and so does the source end with it.
     """
 
+    kind: str
+    """The name under which `elman.models.ENCODER_DECODERS` makes such a model."""
+    settings: Section
+    """The configuration that the model was made with; every setting is an attribute of the model too."""
     source_vocab_size: int
     vocab_size: int
     """Of the target."""
+    joint: bool
+    """Whether source and target share one embedding."""
     output_layer: nn.Linear
-    """What makes logits of hidden states."""
-
-    @property
-    @abstractmethod
-    def kind(self) -> str:
-        """The name under which `elman.models.ENCODER_DECODERS` makes such a model."""
+    """Makes logits of hidden states."""
+    time_major: ClassVar[bool] = False
+    """Whether the tokens that the embeddings look up are (T, B)."""
 
     @property
     def longest(self) -> int | None:
@@ -76,8 +81,19 @@ class EncoderDecoder(nn.Module, ABC):
 
     @property
     def config(self) -> dict[str, Any]:
-        """Plain values with which `elman.models.build_encoder_decoder` makes this model again.
+        """Plain values with which `elman.models.build_encoder_decoder` makes this model again."""
+        data = {name: getattr(self, name) for name in ("source_vocab_size", "vocab_size", "joint")}
+        return {"model": self.kind, **data, **self.settings.model_dump()}
 
-        See `constructor_arguments`; what is positional-only is in `kind`.
-        """
-        return {"model": self.kind} | constructor_arguments(self)
+    def _take_vocabularies(self, source_vocab_size: int, vocab_size: int, joint: bool) -> None:
+        """Keep what the data decides. Raises `UserError` where two vocabularies shall share one embedding."""
+        self.source_vocab_size = checked(source_vocab_size, int, "source_vocab_size")
+        self.vocab_size = checked(vocab_size, int, "vocab_size")
+        self.joint = checked(joint, bool, "joint")
+        if self.joint and self.source_vocab_size != self.vocab_size:
+            sizes = f"sizes {self.source_vocab_size} and {self.vocab_size}"
+            raise UserError("joint embeddings", expected="one vocabulary for source and target", got=sizes)
+
+    if TYPE_CHECKING:  # else mypy takes a setting for what `torch.nn.Module` finds by name: a tensor or a module
+
+        def __getattr__(self, name: str) -> Any: ...

@@ -7,26 +7,43 @@ from torch import nn
 
 from elman.nn.recurrent import Recurrent
 
-# About the root mean square of what a cell puts out whose gates have unit variance: tanh(…), …, σ(…) tanh(c).
-OUTPUT_SCALE = {"elman": 2 / 3, "gru": 1 / 2, "lstm": 1 / 3}
-
 
 @torch.no_grad()
 def initialize_recurrent(layer: Recurrent, input_scale: float) -> None:
     """Draw a layer's parameters so that every gate begins with about unit variance.
 
     A matrix of D columns that reads inputs of root mean square s has entries of standard deviation 1/(s √D).
-    Recurrent matrices are orthogonal, gate by gate (Saxe et al. 2014), and an LSTM's forget gate begins open
-    (bias 1; Jozefowicz et al. 2015).
+    Recurrent matrices are orthogonal, gate by gate (Saxe et al. 2014). Biases are those of `initialize_biases`, else 0.
     """
-    H = layer.hidden_size
     for name, parameter in layer.named_parameters():
         if name.startswith("weight_ih"):
             nn.init.normal_(parameter, std=1 / (input_scale * parameter.shape[1] ** 0.5))
         elif name.startswith("weight_hh"):
-            for gate in parameter.split(H):
+            for gate in parameter.split(layer.hidden_size):
                 nn.init.orthogonal_(gate)
         elif name.startswith("bias"):
             nn.init.zeros_(parameter)
-            if layer.cell == "lstm" and name.startswith("bias_ih"):
-                parameter[H : 2 * H] = 1
+    initialize_biases(layer)
+
+
+@torch.no_grad()
+def initialize_biases(layer: Recurrent, horizon: int | None = None) -> None:
+    """Set the biases of the gates that decide how long a layer remembers, and leave its other parameters alone.
+
+    They begin as the cell has them. With a `horizon`, the units' time scales are spread up to so many steps: the bias
+    of the gate that keeps is ln U(1, horizon − 1), that of the gate that writes, where there is one, its negative
+    (Tallec & Ollivier 2018, "Can recurrent neural networks warp time?", arXiv:1804.11188).
+    """
+    cell = layer.specification
+    for name, bias in layer.named_parameters():
+        if not name.startswith("bias_ih"):
+            continue
+        H = len(bias) // len(cell.rows)
+        if horizon is None:
+            for gate, value in cell.biases.items():
+                bias[cell.rows_of(gate, H)] = value
+        elif cell.keeping is not None:
+            keep = bias.new_empty(H).uniform_(1, max(horizon - 1, 1)).log()
+            bias[cell.rows_of(cell.keeping, H)] = keep
+            if cell.writing is not None:
+                bias[cell.rows_of(cell.writing, H)] = -keep

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import Tensor, nn
 
-from elman.models.configuration import constructor_arguments
 from elman.nn.sequences import Flags, Integers
+from elman.settings import Section
 from elman.state import State
 
 
@@ -25,10 +25,18 @@ class LanguageModel(nn.Module, ABC):
     - `resets` (B, T) boolean: the row's memory is made fresh before that step.
 
     Reading in pieces equals reading whole. The two halves of the call are there by themselves, for whoever
-    wants logits of some steps only, or the hidden states: `read` and `output`.
+    wants logits of some steps only, or the hidden states: `read` and `output`. Every setting is an attribute too.
     """
 
+    kind: str
+    """The name under which `elman.models.MODELS` makes such a model."""
+    settings: Section
+    """The configuration that the model was made with."""
     vocab_size: int
+    decoder: nn.Linear
+    """Makes logits of hidden states."""
+    time_major: ClassVar[bool] = False
+    """Whether the hidden states (B, T, H) lie in memory as (T, B, H); see `in_memory_order`."""
     step_by_step: ClassVar[bool] = True
     """Whether a window is read one step after the other, so that rows beside each other are what is fast."""
 
@@ -39,11 +47,6 @@ class LanguageModel(nn.Module, ABC):
         None: there is no such bound.
         """
         return None
-
-    @property
-    @abstractmethod
-    def kind(self) -> str:
-        """The name under which `elman.models.MODELS` makes such a model."""
 
     @abstractmethod
     def initial_state(self, batch_size: int) -> State:
@@ -60,9 +63,16 @@ class LanguageModel(nn.Module, ABC):
     ) -> tuple[Tensor, State]:
         """tokens (B, T) -> the last layer's hidden states (B, T, H), ready for `output`, and the memory."""
 
-    @abstractmethod
     def output(self, hidden: Tensor) -> Tensor:
         """Hidden states (..., H) -> logits (..., V)."""
+        return self.decoder(hidden.contiguous())  # else a linear layer adds its bias in a pass of its own
+
+    def in_memory_order(self, steps: Tensor) -> Tensor:
+        """Steps (B, T, ...) as hidden states lie in memory: (T, B, ...) where `time_major`. Twice, it undoes itself.
+
+        A loss that takes hidden states and targets in this order copies neither.
+        """
+        return steps.transpose(0, 1) if self.time_major else steps
 
     @abstractmethod
     def stacked_maps(self) -> dict[Tensor, int]:
@@ -82,8 +92,9 @@ class LanguageModel(nn.Module, ABC):
 
     @property
     def config(self) -> dict[str, Any]:
-        """Plain values with which `elman.models.build` makes this model again, the parameters aside.
+        """Plain values with which `elman.models.build` makes this model again, the parameters aside."""
+        return {"model": self.kind, "vocab_size": self.vocab_size, **self.settings.model_dump()}
 
-        See `constructor_arguments`; what is positional-only is in `kind`.
-        """
-        return {"model": self.kind} | constructor_arguments(self)
+    if TYPE_CHECKING:  # else mypy takes a setting for what `torch.nn.Module` finds by name: a tensor or a module
+
+        def __getattr__(self, name: str) -> Any: ...

@@ -4,34 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import pairwise
-from typing import NamedTuple, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
+from elman.cells import CELLS
 from elman.errors import UserError, nearest
-from elman.kernels import GATES
-from elman.models.initialization import OUTPUT_SCALE, initialize_recurrent
+from elman.models.configuration import LANGUAGE_MODELS, OF_ANY_CELL, RecurrentSettings
+from elman.models.constructor import checked, configure, spelled_by
+from elman.models.initialization import initialize_recurrent
 from elman.models.language_model import LanguageModel
-from elman.nn import GRU, LSTM, Elman
-from elman.nn.dropout import check_probability, embedding_dropout, locked_dropout
+from elman.nn import layer_of
+from elman.nn.dropout import embedding_dropout, locked_dropout
 from elman.nn.recurrent import Recurrent
 from elman.nn.sequences import Flags, Integers, as_lengths, as_resets, as_tokens, embed
 from elman.state import State, map_state
 
-CELLS: dict[str, type[Elman] | type[GRU] | type[LSTM]] = {"elman": Elman, "gru": GRU, "lstm": LSTM}
-
-_DROPOUTS = ("dropout_embedding", "dropout_input", "dropout_hidden", "dropout_output", "weight_dropout")
-_PROBABILITIES = (*_DROPOUTS, "recurrent_dropout", "zoneout", "zoneout_cell")
-_OF_EVERY_CELL = ("weight_dropout", "recurrent_dropout", "zoneout", "layer_norm", "recompute")  # layers' options
-_OF_THE_LSTM = ("zoneout_cell", "peepholes")
-
-
-class LSTMState(NamedTuple):
-    """What one layer of LSTM remembers."""
-
-    h: Tensor  # (B, H)
-    c: Tensor  # (B, H)
+OF_LAYERS = ("weight_dropout", "recurrent_dropout", "zoneout", "layer_norm", "recompute")  # options of every layer
 
 
 class RecurrentLM(LanguageModel):
@@ -41,8 +31,8 @@ class RecurrentLM(LanguageModel):
         x_l = cell_l(x_{l−1})                                      l = 1 … num_layers
         logits = W x_L + b                                         W = E if `tied`
 
-    The memory is a tuple with a layer's state each: h (B, H), for the LSTM `LSTMState`. With `tied`, the last
-    layer has `embedding_size` units, so that E fits (Press and Wolf 2017, Inan et al. 2017). With `residual`,
+    The memory is a tuple with a layer's state each: h (B, H), or a named tuple such as the LSTM's (h, c). With `tied`,
+    the last layer has `embedding_size` units, so that E fits (Press and Wolf 2017, Inan et al. 2017). With `residual`,
     a layer whose input has its own size adds to it: x_l = x_{l−1} + cell_l(x_{l−1}).
 
     Dropout, in training only, as in AWD-LSTM (Merity et al. 2018, "Regularizing and optimizing LSTM language
@@ -65,58 +55,38 @@ class RecurrentLM(LanguageModel):
     `RecurrentLM("lstm", vocab_size)`: the cell is one of `CELLS`. Raises `UserError` for one that is not.
     """
 
-    def __init__(
-        self,
-        cell: str,
-        /,
-        vocab_size: int,
-        *,
-        embedding_size: int | None = None,
-        hidden_size: int = 320,
-        num_layers: int = 1,
-        tied: bool = False,
-        residual: bool = False,
-        dropout_embedding: float = 0.0,
-        dropout_input: float = 0.0,
-        dropout_hidden: float = 0.0,
-        dropout_output: float = 0.0,
-        weight_dropout: float = 0.0,
-        recurrent_dropout: float = 0.0,
-        zoneout: float = 0.0,
-        zoneout_cell: float = 0.0,
-        layer_norm: bool = False,
-        peepholes: bool = False,
-        recompute: bool = False,
-    ) -> None:
+    settings: RecurrentSettings
+    time_major = True
+
+    @spelled_by(OF_ANY_CELL)
+    def __init__(self, cell: str, /, vocab_size: int, **settings: Any) -> None:
         super().__init__()
         if cell not in CELLS:
             raise UserError("cell", expected="a recurrent cell", got=repr(cell), remedy=nearest(cell, CELLS))
-        if num_layers < 1:
-            raise UserError("num_layers", expected="at least 1", got=num_layers)
-        self.cell, self.vocab_size = cell, vocab_size
-        self.embedding_size = hidden_size if embedding_size is None else embedding_size
-        self.hidden_size, self.num_layers = hidden_size, num_layers
-        self.tied, self.residual = tied, residual
-        self.dropout_embedding, self.dropout_input = dropout_embedding, dropout_input
-        self.dropout_hidden, self.dropout_output = dropout_hidden, dropout_output
-        self.weight_dropout, self.recurrent_dropout, self.recompute = weight_dropout, recurrent_dropout, recompute
-        self.zoneout, self.zoneout_cell, self.layer_norm, self.peepholes = zoneout, zoneout_cell, layer_norm, peepholes
-        for name in _PROBABILITIES:
-            check_probability(name, getattr(self, name))
-        for name in _OF_THE_LSTM:
-            if cell != "lstm" and getattr(self, name):
-                raise UserError(name, expected="the cell 'lstm', which alone has it", got=repr(cell))
+        self.cell = cell
+        self.vocab_size = checked(vocab_size, int, "vocab_size")
+        own = self._configure(settings)
 
-        last = self.embedding_size if tied else hidden_size
-        sizes = [self.embedding_size, *[hidden_size] * (num_layers - 1), last]
-        self.embedding = nn.Embedding(vocab_size, self.embedding_size)
-        names = _OF_EVERY_CELL + (_OF_THE_LSTM if cell == "lstm" else ())
-        options = {name: getattr(self, name) for name in names}
-        self.layers = nn.ModuleList(CELLS[cell](D, H, **options) for D, H in pairwise(sizes))
-        self.decoder = nn.Linear(last, vocab_size)
-        if tied:
+        D = cast(int, own.embedding_size)
+        last = D if own.tied else own.hidden_size
+        sizes = [D, *[own.hidden_size] * (own.num_layers - 1), last]
+        self.embedding = nn.Embedding(self.vocab_size, D)
+        names = (*OF_LAYERS, *(option.name for option in CELLS[cell].options if option.in_models))
+        options = {name: getattr(own, name) for name in names}
+        self.layers = nn.ModuleList(layer_of(cell)(D, H, **options) for D, H in pairwise(sizes))
+        self.decoder = nn.Linear(last, self.vocab_size)
+        if own.tied:
             self.decoder.weight = self.embedding.weight
         self._reset_parameters()
+
+    def _configure(self, settings: dict[str, Any]) -> RecurrentSettings:
+        """Take the cell's settings. An option of other cells may be named too, where it is off."""
+        configuration = cast(type[RecurrentSettings], LANGUAGE_MODELS[self.cell])
+        for name in OF_ANY_CELL.model_fields.keys() - configuration.model_fields.keys():
+            if settings.pop(name, False):
+                have = " or ".join(repr(cell) for cell in CELLS if name in LANGUAGE_MODELS[cell].model_fields)
+                raise UserError(name, expected=f"the cell {have}, which has it", got=repr(self.cell))
+        return configure(self, self.cell, configuration, settings)
 
     @torch.no_grad()
     def _reset_parameters(self) -> None:
@@ -125,11 +95,11 @@ class RecurrentLM(LanguageModel):
         See `initialize_recurrent`. Hence embeddings of scale 1, not the customary 0.1 or less, which leaves the gates
         blind to their input until the embeddings have grown.
         """
-        output_scale = OUTPUT_SCALE[self.cell]
+        output_scale = CELLS[self.cell].output_scale
         scale = 1 / (output_scale * self.embedding_size**0.5) if self.tied else 1.0
         nn.init.normal_(self.embedding.weight, std=scale)
         for layer in self.layers:
-            assert isinstance(layer, Elman | GRU | LSTM)
+            assert isinstance(layer, Recurrent)
             initialize_recurrent(layer, scale)
             if not (self.residual and layer.input_size == layer.hidden_size):
                 scale = output_scale
@@ -137,17 +107,13 @@ class RecurrentLM(LanguageModel):
             nn.init.normal_(self.decoder.weight, std=1 / (scale * self.decoder.in_features**0.5))
         nn.init.zeros_(self.decoder.bias)
 
-    @property
-    def kind(self) -> str:
-        """The name under which `elman.models.MODELS` makes such a model: that of the cell."""
-        return self.cell
-
     def initial_state(self, batch_size: int) -> State:
         """Zeros for every layer."""
 
-        def zeros(size: int) -> State:
-            h = self.embedding.weight.new_zeros(batch_size, size)
-            return LSTMState(h, torch.zeros_like(h)) if self.cell == "lstm" else h
+        cell, like = CELLS[self.cell], self.embedding.weight
+
+        def zeros(H: int) -> State:
+            return cast(State, cell.state_type(*(like.new_zeros(batch_size, size) for size in cell.sizes(H, H))))
 
         return tuple(zeros(cast(int, layer.hidden_size)) for layer in self.layers)
 
@@ -175,17 +141,10 @@ class RecurrentLM(LanguageModel):
         x = locked_dropout(x, self.dropout_output, training=self.training)
         return x.transpose(0, 1), after
 
-    def output(self, hidden: Tensor) -> Tensor:
-        """Hidden states (..., H) -> logits (..., V)."""
-        if hidden.dim() == 3 and not hidden.is_contiguous():
-            # As `read` leaves them, time-major in memory: so they, and their gradient, need not be copied.
-            return self.decoder(hidden.transpose(0, 1)).transpose(0, 1)
-        return self.decoder(hidden)
-
     def stacked_maps(self) -> dict[Tensor, int]:
         """The matrices of every layer: a map for each of the cell's gates."""
         parameters = [p for layer in self.layers for p in layer.parameters() if p.dim() == 2]
-        return dict.fromkeys(parameters, GATES[cast(Recurrent, self.layers[0]).cell])
+        return dict.fromkeys(parameters, len(CELLS[self.cell].rows))
 
 
 def read_layers(
@@ -210,7 +169,8 @@ def read_layers(
         outputs, hx = layer(x, map_state(_add_layer_dim, before), lengths=lengths, resets=resets)
         x = x + outputs if residual and x.shape == outputs.shape else outputs  # (T, B, H)
         hx = map_state(_drop_layer_dim, hx)
-        after.append(LSTMState(*hx) if isinstance(layer, LSTM) else hx)
+        parts = (hx,) if isinstance(hx, Tensor) else hx
+        after.append(cast(Recurrent, layer).specification.state_type(*parts))
     return x, tuple(after)
 
 

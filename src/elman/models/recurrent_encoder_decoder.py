@@ -3,29 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Literal, NamedTuple, cast, get_args
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
+from elman.cells import CELLS
 from elman.errors import UserError, nearest
-from elman.kernels import GATES
+from elman.models.configuration import RecurrentTranslatorSettings
+from elman.models.constructor import configure, spelled_by
 from elman.models.encoder_decoder import EncoderDecoder
-from elman.models.initialization import OUTPUT_SCALE, initialize_recurrent
-from elman.models.recurrent import CELLS, LSTMState, read_layers
+from elman.models.initialization import initialize_recurrent
+from elman.models.recurrent import read_layers
+from elman.nn import layer_of
 from elman.nn.alignment import Alignment, padding_mask
-from elman.nn.dropout import check_probability, locked_dropout
+from elman.nn.dropout import locked_dropout
 from elman.nn.recurrent import Recurrent
 from elman.nn.sequences import Integers, as_lengths, as_tokens, embed
 from elman.state import State, leaves, map_state
-
-Attention = Literal["none", "additive", "dot", "general"]
 
 
 class RecurrentMemory(NamedTuple):
     """What a recurrent decoder remembers: its own state, and what the encoder made of the source."""
 
-    layers: tuple[State, ...]  # h (B, H) each, for the LSTM `LSTMState`
+    layers: tuple[State, ...]  # h (B, H) each, or a named tuple such as the LSTM's (h, c)
     fed: Tensor  # (B, R) what the last step put out, with input feeding; else (B, 0)
     keys: Tensor  # (B, S, H) the encoder's states as the attention scores them, projected once; or (B, 0, H)
     values: Tensor  # (B, S, H) the encoder's states; without attention (B, 0, H)
@@ -54,75 +55,46 @@ class RecurrentEncoderDecoder(EncoderDecoder):
     fit the others.
     """
 
+    settings: RecurrentTranslatorSettings
+    time_major = True
+
+    @spelled_by(RecurrentTranslatorSettings)
     def __init__(
-        self,
-        cell: str,
-        /,
-        source_vocab_size: int,
-        vocab_size: int,
-        *,
-        embedding_size: int | None = None,
-        hidden_size: int = 256,
-        num_layers: int = 1,
-        bidirectional: bool = True,
-        attention: Attention = "general",
-        input_feeding: bool = False,
-        bridge: Literal["dense", "copy", "none"] = "dense",
-        tied: bool = False,
-        joint: bool = False,
-        dropout: float = 0.0,
+        self, cell: str, /, source_vocab_size: int, vocab_size: int, *, joint: bool = False, **settings: Any
     ) -> None:
         super().__init__()
-        self.cell, self.source_vocab_size, self.vocab_size = cell, source_vocab_size, vocab_size
-        self.embedding_size = hidden_size if embedding_size is None else embedding_size
-        self.hidden_size, self.num_layers, self.bidirectional = hidden_size, num_layers, bidirectional
-        self.attention, self.input_feeding, self.bridge = attention, input_feeding, bridge
-        self.tied, self.joint, self.dropout = tied, joint, dropout
-        self._check()
+        if cell not in CELLS:
+            raise UserError("cell", expected="a recurrent cell", got=repr(cell), remedy=nearest(cell, CELLS))
+        self.cell = cell
+        self._take_vocabularies(source_vocab_size, vocab_size, joint)
+        own = configure(self, cell, RecurrentTranslatorSettings, settings)
 
-        D, H = self.embedding_size, hidden_size
-        R = D if tied else H
-        self.source_embedding = nn.Embedding(source_vocab_size, D)
-        self.target_embedding = self.source_embedding if joint else nn.Embedding(vocab_size, D)
-        self.encoder = self._layers(D, bidirectional)
-        self.decoder = self._layers(D + R if input_feeding else D, False)
-        if bridge == "dense":
-            self.bridges = nn.ModuleList(nn.Linear(H, H) for _ in range(num_layers * (2 if cell == "lstm" else 1)))
-        if attention != "none":
-            self.alignment = Alignment(attention, H, H)
-        self.readout = nn.Linear(H if attention == "none" else 2 * H, R)
-        self.output_layer = nn.Linear(R, vocab_size)
-        if tied:
+        D, H = cast(int, own.embedding_size), own.hidden_size
+        R = D if own.tied else H
+        self.source_embedding = nn.Embedding(self.source_vocab_size, D)
+        self.target_embedding = self.source_embedding if joint else nn.Embedding(self.vocab_size, D)
+        self.encoder = self._layers(D, own.bidirectional)
+        self.decoder = self._layers(D + R if own.input_feeding else D, False)
+        if own.bridge == "dense":
+            mixing = sum(state.mixes for state in CELLS[cell].states)
+            self.bridges = nn.ModuleList(nn.Linear(H, H) for _ in range(own.num_layers * mixing))
+        if own.attention != "none":
+            self.alignment = Alignment(own.attention, H, H)
+        self.readout = nn.Linear(H if own.attention == "none" else 2 * H, R)
+        self.output_layer = nn.Linear(R, self.vocab_size)
+        if own.tied:
             self.output_layer.weight = self.target_embedding.weight
         self._reset_parameters()
-
-    def _check(self) -> None:
-        if self.cell not in CELLS:
-            remedy = nearest(self.cell, CELLS)
-            raise UserError("cell", expected="a recurrent cell", got=repr(self.cell), remedy=remedy)
-        for name, known in (("attention", Attention), ("bridge", Literal["dense", "copy", "none"])):
-            if getattr(self, name) not in get_args(known):
-                raise UserError(name, expected=" or ".join(get_args(known)), got=repr(getattr(self, name)))
-        if self.num_layers < 1:
-            raise UserError("num_layers", expected="at least 1", got=self.num_layers)
-        if self.bidirectional and self.hidden_size % 2:
-            raise UserError("hidden_size", expected="an even size for two directions", got=self.hidden_size)
-        if self.input_feeding and self.attention == "none":
-            raise UserError("input_feeding: there is nothing to feed without attention", remedy="choose an attention")
-        if self.joint and self.source_vocab_size != self.vocab_size:
-            sizes = f"{self.source_vocab_size} and {self.vocab_size}"
-            raise UserError("joint embeddings", expected="one vocabulary for source and target", got=f"sizes {sizes}")
-        check_probability("dropout", self.dropout)
 
     def _layers(self, input_size: int, both_ways: bool) -> nn.ModuleList:
         H = self.hidden_size // 2 if both_ways else self.hidden_size
         sizes = [input_size, *[self.hidden_size] * (self.num_layers - 1)]
-        return nn.ModuleList(CELLS[self.cell](D, H, bidirectional=both_ways) for D in sizes)
+        return nn.ModuleList(layer_of(self.cell)(D, H, bidirectional=both_ways) for D in sizes)
 
     @torch.no_grad()
     def _reset_parameters(self) -> None:
         """So that every gate, score and logit begins with about unit variance; see `initialize_recurrent`."""
-        output_scale = OUTPUT_SCALE[self.cell]
+        output_scale = CELLS[self.cell].output_scale
         scale = self.embedding_size**-0.5 if self.tied else 1.0  # what is tied begins as an output layer should
         # Each once, and in this order: that of a set would be another one in the next process.
         for matrix in dict.fromkeys((self.source_embedding.weight, self.target_embedding.weight)):
@@ -137,11 +109,6 @@ class RecurrentEncoderDecoder(EncoderDecoder):
             nn.init.normal_(linear.weight, std=1 / (scale * linear.in_features**0.5))
             nn.init.zeros_(linear.bias)
         nn.init.zeros_(self.output_layer.bias)
-
-    @property
-    def kind(self) -> str:
-        """The name under which `elman.models.ENCODER_DECODERS` makes such a model: that of the cell."""
-        return self.cell
 
     def encode(self, source: Integers, lengths: Integers | None = None) -> RecurrentMemory:
         """source (B, S) -> the decoder's first memory."""
@@ -169,16 +136,17 @@ class RecurrentEncoderDecoder(EncoderDecoder):
 
     def _cross_bridge(self, finals: list[State]) -> Iterator[State]:
         """The decoder's first state from the encoder's last: as it is, through a dense layer, or not at all."""
-        bridges = iter(self.bridges if self.bridge == "dense" else ())
+        cell, bridges = CELLS[self.cell], iter(self.bridges if self.bridge == "dense" else ())
         for final in finals:
             if self.bridge == "none":
                 crossed = [torch.zeros_like(leaf) for leaf in leaves(final)]
             elif self.bridge == "copy":
                 crossed = list(leaves(final))
             else:
-                crossed = [next(bridges)(leaf) for leaf in leaves(final)]
+                parts = zip(cell.states, leaves(final), strict=True)
+                crossed = [next(bridges)(leaf) if state.mixes else leaf for state, leaf in parts]
                 crossed[0] = torch.tanh(crossed[0])  # an h lies between −1 and 1; a c is not bounded
-            yield LSTMState(*crossed) if self.cell == "lstm" else crossed[0]
+            yield cast(State, cell.state_type(*crossed))
 
     def read(
         self, tokens: Integers, state: State, *, lengths: Integers | None = None
@@ -242,7 +210,7 @@ class RecurrentEncoderDecoder(EncoderDecoder):
 
     def stacked_maps(self) -> dict[Tensor, int]:
         """The matrices of every layer, a map for each gate of a cell, and those between them."""
-        gates = GATES[cast(Any, self.decoder[0]).cell]
+        gates = len(CELLS[self.cell].rows)
         cells = [p for part in (self.encoder, self.decoder) for p in part.parameters() if p.dim() == 2]
         between = [self.readout.weight]
         if self.bridge == "dense":

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Literal, NamedTuple, cast, get_args
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
-from elman.errors import UserError
+from elman.models.configuration import TransformerSettings
+from elman.models.constructor import checked, configure, spelled_by
 from elman.models.language_model import LanguageModel
 from elman.nn.attention import causal_mask
-from elman.nn.dropout import Dropout, check_probability
+from elman.nn.dropout import Dropout
 from elman.nn.positions import rotary, sinusoidal, step_positions
 from elman.nn.sequences import Flags, Integers, as_lengths, as_resets, as_tokens, embed
 from elman.nn.transformer import TransformerLayer
 from elman.state import State
-
-Positions = Literal["rotary", "sinusoidal"]
 
 
 class TransformerState(NamedTuple):
@@ -50,49 +49,30 @@ class TransformerLM(LanguageModel):
 
     step_by_step = False
 
-    def __init__(
-        self,
-        vocab_size: int,
-        *,
-        hidden_size: int = 256,
-        num_layers: int = 4,
-        num_heads: int = 4,
-        feedforward_size: int | None = None,
-        positions: Positions = "rotary",
-        window: int | None = None,
-        tied: bool = False,
-        qk_norm: bool = True,
-        dropout: float = 0.0,
-    ) -> None:
-        super().__init__()
-        _check(hidden_size, num_layers, num_heads, positions, window)
-        check_probability("dropout", dropout)
-        self.vocab_size, self.hidden_size = vocab_size, hidden_size
-        self.num_layers, self.num_heads = num_layers, num_heads
-        self.feedforward_size = 4 * hidden_size if feedforward_size is None else feedforward_size
-        self.positions, self.window = positions, window
-        self.tied, self.qk_norm, self.dropout = tied, qk_norm, dropout
+    settings: TransformerSettings
 
-        self.embedding = nn.Embedding(vocab_size, hidden_size)
-        self.embedding_dropout = Dropout(dropout)
+    @spelled_by(TransformerSettings)
+    def __init__(self, vocab_size: int, **settings: Any) -> None:
+        super().__init__()
+        self.vocab_size = checked(vocab_size, int, "vocab_size")
+        own = configure(self, "transformer", TransformerSettings, settings)
+
+        H, inner = own.hidden_size, cast(int, own.feedforward_size)
+        self.embedding = nn.Embedding(self.vocab_size, H)
+        self.embedding_dropout = Dropout(own.dropout)
         self.layers = nn.ModuleList(
-            TransformerLayer(hidden_size, num_heads, self.feedforward_size, dropout=dropout, qk_norm=qk_norm)
-            for _ in range(num_layers)
+            TransformerLayer(H, own.num_heads, inner, dropout=own.dropout, qk_norm=own.qk_norm)
+            for _ in range(own.num_layers)
         )
-        self.norm = nn.LayerNorm(hidden_size)
-        self.decoder = nn.Linear(hidden_size, vocab_size)
-        if tied:
+        self.norm = nn.LayerNorm(H)
+        self.decoder = nn.Linear(H, self.vocab_size)
+        if own.tied:
             self.decoder.weight = self.embedding.weight
         # What `decoder` reads is normalised, so its logits begin with unit variance. The embeddings are as small
         # even where they are not tied to it, lest they drown what the layers add to them.
         for matrix in (self.embedding.weight, self.decoder.weight):
-            nn.init.normal_(matrix, std=hidden_size**-0.5)
+            nn.init.normal_(matrix, std=H**-0.5)
         nn.init.zeros_(self.decoder.bias)
-
-    @property
-    def kind(self) -> str:
-        """The name under which `elman.models.MODELS` makes such a model."""
-        return "transformer"
 
     @property
     def reach(self) -> int | None:
@@ -147,10 +127,6 @@ class TransformerLM(LanguageModel):
         position = after[:, -1] if lengths is None else after.gather(1, lengths[:, None])[:, 0]
         return self.norm(x), TransformerState(tuple(kept_keys), tuple(kept_values), position)
 
-    def output(self, hidden: Tensor) -> Tensor:
-        """Hidden states (..., H) -> logits (..., V)."""
-        return self.decoder(hidden)
-
     def stacked_maps(self) -> dict[Tensor, int]:
         """The matrices of every layer; queries, keys and values come from three in one."""
         layers = cast(Iterable[TransformerLayer], self.layers)
@@ -168,17 +144,3 @@ def latest(entries: Tensor, size: int, padding: Tensor | None) -> Tensor:
     # Below 0 there is nothing to remember: whatever stands there is beyond the row's position.
     index = index.clamp(min=0)[:, None, :, None].expand(-1, entries.shape[1], -1, entries.shape[3])
     return entries.gather(2, index)
-
-
-def _check(hidden_size: int, num_layers: int, num_heads: int, positions: str, window: int | None) -> None:
-    if num_layers < 1:
-        raise UserError("num_layers", expected="at least 1", got=num_layers)
-    if num_heads < 1 or hidden_size % num_heads:
-        raise UserError("num_heads", expected=f"a divisor of hidden_size {hidden_size}", got=num_heads)
-    if positions not in get_args(Positions):
-        raise UserError("positions", expected=" or ".join(get_args(Positions)), got=positions)
-    turned = hidden_size // num_heads if positions == "rotary" else hidden_size
-    if turned % 2:
-        raise UserError(f"{positions} positions", expected="an even size", got=turned)
-    if window is not None and window < 1:
-        raise UserError("window", expected="at least 1 step, or none for no bound", got=window)

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, cast, get_args
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
 from elman.errors import UserError
+from elman.models.configuration import TransformerTranslatorSettings
+from elman.models.constructor import configure, spelled_by
 from elman.models.encoder_decoder import EncoderDecoder
 from elman.models.transformer import latest
 from elman.nn.alignment import padding_mask
 from elman.nn.attention import causal_mask
-from elman.nn.dropout import Dropout, check_probability
+from elman.nn.dropout import Dropout
 from elman.nn.positions import sinusoidal, step_positions
 from elman.nn.sequences import Integers, as_lengths, as_tokens, embed
-from elman.nn.transformer import Norm, SourceMemory, TransformerLayer
+from elman.nn.transformer import SourceMemory, TransformerLayer
 from elman.state import State
-
-Positions = Literal["sinusoidal", "learned"]
 
 
 class TransformerMemory(NamedTuple):
@@ -47,79 +47,41 @@ class TransformerEncoderDecoder(EncoderDecoder):
     longer than `max_positions`). Raises `UserError` where sizes do not fit each other.
     """
 
-    def __init__(
-        self,
-        source_vocab_size: int,
-        vocab_size: int,
-        *,
-        hidden_size: int = 128,
-        encoder_layers: int = 4,
-        decoder_layers: int = 4,
-        num_heads: int = 4,
-        feedforward_size: int | None = None,
-        positions: Positions = "sinusoidal",
-        max_positions: int = 512,
-        norm: Norm = "pre",
-        qk_norm: bool = True,
-        tied: bool = True,
-        joint: bool = False,
-        dropout: float = 0.0,
-    ) -> None:
-        super().__init__()
-        self.source_vocab_size, self.vocab_size = source_vocab_size, vocab_size
-        self.hidden_size, self.encoder_layers, self.decoder_layers = hidden_size, encoder_layers, decoder_layers
-        self.num_heads, self.positions, self.max_positions = num_heads, positions, max_positions
-        self.feedforward_size = 4 * hidden_size if feedforward_size is None else feedforward_size
-        self.norm, self.qk_norm, self.tied, self.joint, self.dropout = norm, qk_norm, tied, joint, dropout
-        self._check()
+    settings: TransformerTranslatorSettings
 
-        H = hidden_size
-        self.source_embedding = nn.Embedding(source_vocab_size, H)
-        self.target_embedding = self.source_embedding if joint else nn.Embedding(vocab_size, H)
-        self.embedding_dropout = Dropout(dropout)
-        if positions == "learned":
-            self.position_embedding = nn.Embedding(max_positions, H)
+    @spelled_by(TransformerTranslatorSettings)
+    def __init__(self, source_vocab_size: int, vocab_size: int, *, joint: bool = False, **settings: Any) -> None:
+        super().__init__()
+        self._take_vocabularies(source_vocab_size, vocab_size, joint)
+        own = configure(self, "transformer", TransformerTranslatorSettings, settings)
+
+        H = own.hidden_size
+        self.source_embedding = nn.Embedding(self.source_vocab_size, H)
+        self.target_embedding = self.source_embedding if joint else nn.Embedding(self.vocab_size, H)
+        self.embedding_dropout = Dropout(own.dropout)
+        if own.positions == "learned":
+            self.position_embedding = nn.Embedding(own.max_positions, H)
             nn.init.normal_(self.position_embedding.weight, std=1.0)
-        self.encoder = self._layers(encoder_layers, cross=False)
-        self.decoder = self._layers(decoder_layers, cross=True)
+        self.encoder = self._layers(own.encoder_layers, cross=False)
+        self.decoder = self._layers(own.decoder_layers, cross=True)
         # Post-norm layers put out what is normalised already.
-        self.encoder_norm = nn.LayerNorm(H) if norm == "pre" else nn.Identity()
-        self.decoder_norm = nn.LayerNorm(H) if norm == "pre" else nn.Identity()
-        self.output_layer = nn.Linear(H, vocab_size)
-        if tied:
+        self.encoder_norm = nn.LayerNorm(H) if own.norm == "pre" else nn.Identity()
+        self.decoder_norm = nn.LayerNorm(H) if own.norm == "pre" else nn.Identity()
+        self.output_layer = nn.Linear(H, self.vocab_size)
+        if own.tied:
             self.output_layer.weight = self.target_embedding.weight
         matrices = (self.source_embedding.weight, self.target_embedding.weight, self.output_layer.weight)
         for matrix in dict.fromkeys(matrices):  # in this order: that of a set would be another one in the next process
             nn.init.normal_(matrix, std=H**-0.5)
         nn.init.zeros_(self.output_layer.bias)
 
-    def _check(self) -> None:
-        for name in ("encoder_layers", "decoder_layers"):
-            if getattr(self, name) < 1:
-                raise UserError(name, expected="at least 1", got=getattr(self, name))
-        if self.num_heads < 1 or self.hidden_size % self.num_heads:
-            raise UserError("num_heads", expected=f"a divisor of hidden_size {self.hidden_size}", got=self.num_heads)
-        for name, known in (("positions", Positions), ("norm", Norm)):
-            if getattr(self, name) not in get_args(known):
-                raise UserError(name, expected=" or ".join(get_args(known)), got=repr(getattr(self, name)))
-        if self.positions == "sinusoidal" and self.hidden_size % 2:
-            raise UserError("sinusoidal positions", expected="an even hidden_size", got=self.hidden_size)
-        if self.joint and self.source_vocab_size != self.vocab_size:
-            sizes = f"{self.source_vocab_size} and {self.vocab_size}"
-            raise UserError("joint embeddings", expected="one vocabulary for source and target", got=f"sizes {sizes}")
-        check_probability("dropout", self.dropout)
-
     def _layers(self, count: int, *, cross: bool) -> nn.ModuleList:
-        H, N, F = self.hidden_size, self.num_heads, self.feedforward_size
+        own = self.settings
+        H, N, F = own.hidden_size, own.num_heads, cast(int, own.feedforward_size)
         return nn.ModuleList(
-            TransformerLayer(H, N, F, dropout=self.dropout, qk_norm=self.qk_norm, norm=self.norm, cross=cross)
+            TransformerLayer(H, N, F, dropout=own.dropout, qk_norm=own.qk_norm, norm=own.norm, cross=cross)
             for _ in range(count)
         )
-
-    @property
-    def kind(self) -> str:
-        """The name under which `elman.models.ENCODER_DECODERS` makes such a model."""
-        return "transformer"
 
     @property
     def longest(self) -> int | None:

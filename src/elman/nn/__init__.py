@@ -1,7 +1,23 @@
-"""Layers."""
+"""Layers: `Elman`, `GRU`, `LSTM`, and that of every other cell in `elman.cells.CELLS` under the name it has there.
 
-from elman.nn.elman import Elman
-from elman.nn.gru import GRU
-from elman.nn.lstm import LSTM
+For a single step there is a class with "Cell" behind the name: `ElmanCell`, `GRUCell`, `LSTMCell`, ...
+"""
 
-__all__ = ["GRU", "LSTM", "Elman"]
+from typing import Any
+
+from elman.cells import CELLS
+from elman.nn.layers import GRU, LSTM, Elman, layer_of
+from elman.nn.single_step import single_step_of
+
+__all__ = ["GRU", "LSTM", "Elman", "layer_of", "single_step_of"]
+
+
+def __getattr__(name: str) -> Any:
+    for cell in CELLS.values():
+        if cell.layer in (name, name.removesuffix("Cell")):
+            return layer_of(cell.name) if name == cell.layer else single_step_of(cell.name)
+    raise AttributeError(f"module 'elman.nn' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*__all__, *(cell.layer + end for cell in CELLS.values() for end in ("", "Cell"))})

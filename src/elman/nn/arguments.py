@@ -56,12 +56,11 @@ def check_flags(**values: bool) -> None:
             raise TypeError(f"{name} should be of type bool, got: {type(value).__name__}")
 
 
-def check_dropouts(**values: float) -> None:
-    """Raise `ValueError` unless each is a number from 0 to 1."""
-    for name, p in values.items():
-        if not isinstance(p, numbers.Real) or isinstance(p, bool) or not 0 <= p <= 1:
-            meaning = "representing the probability of an element being zeroed"
-            raise ValueError(f"{name} should be a number in range [0, 1] {meaning}")
+def check_dropout(name: str, p: float) -> None:
+    """Raise `ValueError` unless p is a number from 0 to 1."""
+    if not isinstance(p, numbers.Real) or isinstance(p, bool) or not 0 <= p <= 1:
+        meaning = "representing the probability of an element being zeroed"
+        raise ValueError(f"{name} should be a number in range [0, 1] {meaning}")
 
 
 def check_recompute(recompute: bool | int) -> None:

@@ -33,6 +33,15 @@ def causal_mask(positions: Tensor, cached: int, window: int | None = None) -> Te
     return ((distance >= 0) & (distance <= reach[..., None])).unsqueeze(1)
 
 
+def attention_weights(queries: Tensor, keys: Tensor, mask: Tensor | None) -> Tensor:
+    """softmax(q kᵀ / √D) over what the mask lets through, which the fused operation keeps to itself.
+
+    queries (B, N, T, D), keys (B, N, S, D), mask that broadcasts to (B, N, T, S) or None -> (B, N, T, S).
+    """
+    scores = queries @ keys.transpose(2, 3) / queries.shape[3] ** 0.5
+    return (scores if mask is None else scores.masked_fill(~mask, -torch.inf)).softmax(-1)
+
+
 class Attention(nn.Module):
     """Multi-head self-attention over the steps read now and those in the cache.
 
@@ -70,17 +79,39 @@ class Attention(nn.Module):
         an empty cache, which torch does faster, or, where not `causal` (an encoder, or one step), no mask at all.
         Keys are cached as rotated: a rotation is by the position, which stays.
         """
+        q, keys, values = self._project(x, keys, values, rotation)
+        # On a CPU, attention's backward pass takes two to three times as long in bfloat16 as in float32.
+        with torch.autocast("cpu", enabled=False):
+            y = F.scaled_dot_product_attention(q, keys, values, attn_mask=mask, is_causal=causal and mask is None)
+        return self.out(y.transpose(1, 2).flatten(2)), keys, values
+
+    def weights(
+        self,
+        x: Tensor,
+        keys: Tensor,
+        values: Tensor,
+        *,
+        rotation: tuple[Tensor, Tensor] | None,
+        mask: Tensor | None,
+        causal: bool = True,
+    ) -> Tensor:
+        """The weights (B, N, T, C+T) that `forward` gives the values for the same arguments."""
+        q, keys, _ = self._project(x, keys, values, rotation)
+        if mask is None and causal:
+            mask = torch.ones(q.shape[2], keys.shape[2], dtype=torch.bool, device=x.device).tril()
+        return attention_weights(q, keys, mask)
+
+    def _project(
+        self, x: Tensor, keys: Tensor, values: Tensor, rotation: tuple[Tensor, Tensor] | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The queries (B, N, T, H/N), and the keys and values grown by T."""
         B, T, _ = x.shape
         heads = self.qkv(x).view(B, T, 3, self.num_heads, self.head_size)
         q, k, v = heads.permute(2, 0, 3, 1, 4)  # (B, N, T, H/N) each
         q, k, v = self.query_norm(q).to(keys.dtype), self.key_norm(k).to(keys.dtype), v.to(keys.dtype)
         if rotation is not None:
             q, k = rotate(q, rotation), rotate(k, rotation)
-        keys, values = torch.cat((keys, k), dim=2), torch.cat((values, v), dim=2)
-        # On a CPU, attention's backward pass takes two to three times as long in bfloat16 as in float32.
-        with torch.autocast("cpu", enabled=False):
-            y = F.scaled_dot_product_attention(q, keys, values, attn_mask=mask, is_causal=causal and mask is None)
-        return self.out(y.transpose(1, 2).flatten(2)), keys, values
+        return q, torch.cat((keys, k), dim=2), torch.cat((values, v), dim=2)
 
 
 class CrossAttention(nn.Module):
@@ -115,10 +146,9 @@ class CrossAttention(nn.Module):
             y = F.scaled_dot_product_attention(q, keys, values, attn_mask=mask)
         return self.out(y.transpose(1, 2).flatten(2))
 
-    def weights(self, x: Tensor, keys: Tensor, mask: Tensor | None) -> Tensor:
-        """The attention itself, which the fused operation keeps to itself: (B, N, T, S)."""
-        scores = self._queries(x) @ keys.transpose(2, 3) / self.head_size**0.5
-        return (scores if mask is None else scores.masked_fill(~mask, -torch.inf)).softmax(-1)
+    def weights(self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
+        """The weights (B, N, T, S) that `forward` gives the values for the same arguments."""
+        return attention_weights(self._queries(x).to(keys.dtype), keys, mask)
 
     def _queries(self, x: Tensor) -> Tensor:
         B, T, _ = x.shape

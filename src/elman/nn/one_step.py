@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, cast
 import torch
 from torch import Tensor
 
-from elman.kernels import CellState
+from elman.cells import CellState
+from elman.kernels.native.options import NUMBERS
 from elman.kernels.native.step import MOST_ROWS, is_plain_eager, step
 
 if TYPE_CHECKING:
@@ -32,8 +33,8 @@ def read_one_step(layer: Recurrent, x: Tensor, hx: CellState | None) -> tuple[Te
     T, B = (x.shape[1], x.shape[0]) if layer.batch_first else (x.shape[0], x.shape[1])
     if T != 1 or not 0 < B <= MOST_ROWS or x.shape[2] != layer.input_size or not x.is_contiguous():
         return None
-    H, lstm = layer.output_size, layer.cell == "lstm"
-    parts = [torch.zeros((1, B, H), dtype=x.dtype)] * (1 + lstm) if hx is None else list(hx)
+    H, n = layer.hidden_sizes[0], len(layer.state_form.parts)
+    parts = [torch.zeros((1, B, H), dtype=x.dtype)] * n if hx is None else list(hx)
     weights = [layer._parameters.get(name) for name in PLAIN]  # one that is parametrized is not there
     if not layer.bias:
         weights[2:] = []
@@ -44,7 +45,7 @@ def read_one_step(layer: Recurrent, x: Tensor, hx: CellState | None) -> tuple[Te
         if weight is None or weight.dtype != x.dtype or not weight.is_cpu or not weight.is_contiguous():
             return None
     w_ih, w_hh, b_ih, b_hh = (*weights, None, None)[:4]
-    c = parts[1] if lstm else None
+    c = parts[1] if n > 1 else None
     found = step(layer.cell, x, parts[0], c, cast(Tensor, w_ih), cast(Tensor, w_hh), b_ih, b_hh, x.shape[:2])
     if found is None:
         return None
@@ -57,11 +58,15 @@ def read_one_step(layer: Recurrent, x: Tensor, hx: CellState | None) -> tuple[Te
 PLAIN = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
 
 
+def can_step(layer: Recurrent) -> bool:
+    """Whether it is one layer in one direction, of a cell in the core, with no weights of its own."""
+    plain = PLAIN if layer.bias else PLAIN[:2]
+    return layer.cell in NUMBERS and layer._parameters.keys() == set(plain)
+
+
 def _is_plain(layer: Recurrent) -> bool:
-    """One layer in one direction with nothing of its own."""
-    if layer.num_layers > 1 or layer.bidirectional or layer.proj_size or layer.peepholes or layer.layer_norm:
-        return False
-    if layer.zoneout or layer.zoneout_cell:  # in evaluation too: then the state moves by the expected share
+    """Whether nothing is drawn or kept at random, nor another backend asked for."""
+    if not layer._can_step or layer.zoneout or layer.zoneout_cell:  # which move the state in evaluation too
         return False
     noisy = layer.training and (layer.weight_dropout or layer.recurrent_dropout)
     return not noisy and layer.backend in (None, "native")

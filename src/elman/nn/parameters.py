@@ -4,33 +4,30 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor, nn
 
-from elman.kernels import GATES, Cell
+from elman.cells import Cell, Weights
 
 
-def shapes(
-    cell: Cell, D: int, H: int, proj_size: int, *, bias: bool, peepholes: bool, layer_norm: bool
-) -> dict[str, tuple[int, ...]]:
-    """Of one layer in one direction that reads vectors of size D, under the names of `Weights`, torch.nn's first.
+def shapes(cell: Cell, D: int, H: int, P: int, options: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    """Of one layer in one direction that reads vectors of size D, under and in the order of the names of `Weights`.
 
-    >>> shapes("gru", 2, 5, 0, bias=False, peepholes=False, layer_norm=True)
+    >>> shapes(CELLS["gru"], 2, 5, 5, {"bias": False, "layer_norm": True})
     {'weight_ih': (15, 2), 'weight_hh': (15, 5), 'gain_ih': (15,), 'gain_hh': (15,)}
     """
-    G = GATES[cell] * H
-    found: dict[str, tuple[int, ...]] = {"weight_ih": (G, D), "weight_hh": (G, proj_size or H)}
-    if bias:
+    G = len(cell.rows) * H
+    found: dict[str, tuple[int, ...]] = {"weight_ih": (G, D), "weight_hh": (G, P)}
+    if options["bias"]:
         found |= {"bias_ih": (G,), "bias_hh": (G,)}
-    if proj_size:
-        found["weight_hr"] = (proj_size, H)
-    if peepholes:
-        found["weight_peephole"] = (3 * H,)
-    if layer_norm:
+    if options["layer_norm"]:
         found |= {"gain_ih": (G,), "gain_hh": (G,)}
-        if cell == "lstm":
-            found |= {"gain_cell": (H,)} | ({"bias_cell": (H,)} if bias else {})
-    return found
+    if not cell.recurrent:
+        found = {name: shape for name, shape in found.items() if not name.endswith("_hh")}
+    found |= cell.own_weights(options, H, P)
+    return {name: found[name] for name in Weights._fields if name in found}
 
 
 def suffix(layer: int, direction: int) -> str:

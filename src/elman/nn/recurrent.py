@@ -1,30 +1,28 @@
-"""What Elman's network, the GRU and the LSTM share as layers: torch.nn's parameters, shapes and errors."""
+"""What every recurrent layer is: torch.nn's parameters, shapes and errors, and a cell."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
-from typing import Any, cast
+from collections.abc import Mapping
+from typing import Any, ClassVar, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils.rnn import PackedSequence
 
-from elman.kernels import BACKENDS, Cell, CellState, Kernel, Weights, check_backend, choose, recompute, variations
+from elman.cells import Cell, CellState, Weights
+from elman.kernels import BACKENDS, Kernel, Noise, check_backend, choose, recompute, variations
 from elman.nn import arguments, layout, parameters
 from elman.nn.dropout import check_probability
-from elman.nn.layout import Steps
+from elman.nn.layout import Form, Steps
 from elman.nn.noise import draw
-from elman.nn.one_step import read_one_step
+from elman.nn.one_step import can_step, read_one_step
 from elman.nn.parameters import suffix
-from elman.nn.sequences import Flags, Integers, as_lengths, as_resets, as_tensor
-from elman.nn.stack import read_stack
-from elman.nn.states import Form
+from elman.nn.sequences import Flags, Integers, as_lengths, as_resets
 
 
 class Recurrent(nn.Module):
-    """A stack of recurrent layers; abstract, see `Elman`, `GRU` and `LSTM`.
+    """A stack of recurrent layers; abstract, see `elman.nn.layers`.
 
     Parameters are named, shaped and drawn (U(-1/sqrt(H), 1/sqrt(H)), in the same order) as in torch.nn, and
     looked up at every call: `torch.func.functional_call` and parametrizations reach them.
@@ -45,75 +43,64 @@ class Recurrent(nn.Module):
       state after reading step t in layer k // num_directions, direction k % num_directions; zeros at padding.
     """
 
-    def __init__(
-        self,
-        cell: Cell,
-        input_size: int,
-        hidden_size: int | Sequence[int],
-        num_layers: int = 1,
-        bias: bool = True,
-        batch_first: bool = False,
-        dropout: float = 0.0,
-        bidirectional: bool = False,
-        proj_size: int = 0,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
-        *,
-        weight_dropout: float = 0.0,
-        recurrent_dropout: float = 0.0,
-        zoneout: float = 0.0,
-        zoneout_cell: float = 0.0,
-        peepholes: bool = False,
-        layer_norm: bool = False,
-        backend: str | None = None,
-        recompute: bool | int = False,
-    ) -> None:
+    specification: ClassVar[Cell]  # of which `cell` is the name, or that of a variant
+    defaults: ClassVar[dict[str, Any]]  # of the constructor's arguments
+    input_size: int
+    bias: bool
+    batch_first: bool
+    dropout: float
+    bidirectional: bool
+    zoneout: float
+    layer_norm: bool
+    backend: str | None
+    recompute: bool | int
+    # What a cell without such options has in their place.
+    proj_size: int = 0
+    weight_dropout: float = 0.0
+    recurrent_dropout: float = 0.0
+    zoneout_cell: float = 0.0
+
+    def _begin(self, options: Mapping[str, Any]) -> None:
+        """What every constructor does, with all its arguments by name."""
         super().__init__()
-        arguments.check_dropouts(dropout=dropout, weight_dropout=weight_dropout)
-        probabilities = {"recurrent_dropout": recurrent_dropout, "zoneout": zoneout, "zoneout_cell": zoneout_cell}
-        for name, p in probabilities.items():
-            check_probability(name, p)
-        arguments.check_flags(bias=bias, batch_first=batch_first, peepholes=peepholes, layer_norm=layer_norm)
-        sizes = arguments.sizes_of_layers(hidden_size, num_layers)
-        arguments.check_sizes(input_size, sizes, proj_size)
-        check_backend(backend)
-        arguments.check_recompute(recompute)
-        if dropout > 0 and len(sizes) == 1:
+        numbers = {name: options[name] for name, default in self.defaults.items() if isinstance(default, float)}
+        for name, p in numbers.items():
+            check = arguments.check_dropout if name in ("dropout", "weight_dropout") else check_probability
+            check(name, p)
+        flags = [name for name, default in self.defaults.items() if isinstance(default, bool)]
+        arguments.check_flags(**{name: options[name] for name in flags if name not in ("bidirectional", "recompute")})
+        hidden_size, proj_size = options["hidden_size"], options.get("proj_size", 0)
+        sizes = arguments.sizes_of_layers(hidden_size, options["num_layers"])
+        arguments.check_sizes(options["input_size"], sizes, proj_size)
+        check_backend(options["backend"])
+        arguments.check_recompute(options["recompute"])
+        if (p := options["dropout"]) > 0 and len(sizes) == 1:
             warnings.warn(
                 "dropout option adds dropout after all but last recurrent layer, so non-zero dropout expects "
-                f"num_layers greater than 1, but got dropout={dropout} and num_layers={len(sizes)}",
+                f"num_layers greater than 1, but got dropout={p} and num_layers={len(sizes)}",
                 stacklevel=3,
             )
-        self.cell: Cell = cell
-        self.input_size = input_size
-        self.hidden_size = hidden_size if isinstance(hidden_size, int) else sizes
-        self.hidden_sizes = sizes
-        self.num_layers = len(sizes)
-        self.state_form = Form(2 if cell == "lstm" else 1, None if isinstance(hidden_size, int) else len(sizes))
-        self.bias = bias
-        self.batch_first = batch_first
-        self.dropout = float(dropout)
-        self.bidirectional = bidirectional
-        self.proj_size = proj_size
-        self.weight_dropout = float(weight_dropout)
-        self.recurrent_dropout = float(recurrent_dropout)
-        self.zoneout, self.zoneout_cell = float(zoneout), float(zoneout_cell)
-        self.peepholes, self.layer_norm = peepholes, layer_norm
-        self.backend = backend
-        self.recompute = recompute
+        for name, value in options.items():
+            if name not in ("device", "dtype"):
+                setattr(self, name, float(value) if name in numbers else value)
+        cell = self.specification.variant(options.get(self.specification.chosen_by))
+        self.cell = cell.name
+        self.hidden_size: int | tuple[int, ...] = hidden_size if isinstance(hidden_size, int) else sizes
+        self.hidden_sizes, self.num_layers = sizes, len(sizes)
+        names = tuple(state.name for state in cell.states)
+        self.state_form = Form(names, None if isinstance(hidden_size, int) else len(sizes))
 
-        flags = {"bias": bias, "peepholes": peepholes, "layer_norm": layer_norm}
-        self._names: dict[tuple[int, int], dict[str, str]] = {}  # of the parameters, by their names in `Weights`
-        D = input_size
+        self._names: dict[tuple[int, int], dict[str, str]] = {}  # of the parameters, by those in `Weights`
+        D = self.input_size
         for layer, H in enumerate(sizes):
-            shapes = parameters.shapes(cell, D, H, proj_size, **flags)
+            shapes = parameters.shapes(cell, D, H, proj_size or H, options)
             D = (proj_size or H) * self.num_directions
             for direction in range(self.num_directions):
-                names = {field: field + suffix(layer, direction) for field in shapes}
-                for field, name in names.items():
-                    weight = nn.Parameter(torch.empty(shapes[field], device=device, dtype=dtype))
-                    self.register_parameter(name, weight)
-                self._names[layer, direction] = names
+                for field, shape in shapes.items():
+                    weight = nn.Parameter(torch.empty(shape, device=options["device"], dtype=options["dtype"]))
+                    self.register_parameter(field + suffix(layer, direction), weight)
+                self._names[layer, direction] = {field: field + suffix(layer, direction) for field in shapes}
+        self._can_step = can_step(self)
         self.reset_parameters()
 
     @property
@@ -144,22 +131,28 @@ class Recurrent(nn.Module):
     def layer_weights(self, layer: int, direction: int) -> Weights:
         """The weights that a call uses, weight dropout applied (Merity et al. 2018, arXiv:1708.02182)."""
         weights = self._parameters_of(layer, direction)
-        if self.training and self.weight_dropout:
+        if self.training and self.weight_dropout and weights.weight_hh is not None:
             weights = weights._replace(weight_hh=F.dropout(weights.weight_hh, self.weight_dropout))
         return weights
 
     def _parameters_of(self, layer: int, direction: int) -> Weights:
-        return Weights(**{field: getattr(self, name) for field, name in self._names[layer, direction].items()})
+        found = {field: getattr(self, name) for field, name in self._names[layer, direction].items()}
+        return Weights(**(found if "weight_hh" in found else found | {"weight_hh": None}))
 
-    def _read(
+    def forward(
         self,
         input: Steps,
-        hx: Any,
-        lengths: Integers | None,
-        resets: Flags | None,
-        return_states: bool,
+        hx: Any = None,
+        *,
+        lengths: Integers | None = None,
+        resets: Flags | None = None,
+        return_states: bool = False,
     ) -> tuple[Any, ...]:
-        """What every `forward` does: outputs, final state, and every state if asked for."""
+        """Read a window; see `Recurrent` for the arguments.
+
+        Returns `(outputs, h_n)`, with `return_states` `(outputs, h_n, h)`; of the LSTM `(outputs, (h_n, c_n))` and
+        `(outputs, (h_n, c_n), (h, c))`.
+        """
         state = self.state_form.flat(hx, type(self).__name__)
         outputs, final, states = self._read_flat(input, state, lengths, resets, return_states)
         found = (outputs, self.state_form.nested(final))
@@ -178,7 +171,8 @@ class Recurrent(nn.Module):
             at_once = read_one_step(self, input, hx)
             if at_once is not None:
                 return at_once
-        window, back = self._arrange(input, hx, lengths, resets)
+        name = type(self).__name__
+        window, back = layout.arrange(input, hx, lengths, resets, batch_first=self.batch_first, layer=name)
         x, state, lengths, resets = window
         T, B, _ = x.shape
         like = cast(Tensor, self.weight_ih_l0)
@@ -192,90 +186,72 @@ class Recurrent(nn.Module):
             lengths = as_lengths(lengths, B, T, x.device)
         if resets is not None:
             resets = as_resets(resets, B, T, x.device).transpose(0, 1)  # (T, B)
+        return back(self._read_stack(x, self.state_form.cells(state), lengths, resets, like, return_states))
 
+    def _read_stack(
+        self,
+        x: Tensor,
+        state: list[CellState],
+        lengths: Tensor | None,
+        resets: Tensor | None,
+        like: Tensor,
+        every_state: bool,
+    ) -> layout.Reading:
+        """Read x (T, B, D) from every cell's `state`; each layer reads both directions of the one below."""
+        T, B, _ = x.shape
         weights = [[self.layer_weights(n, d) for d in range(self.num_directions)] for n in range(self.num_layers)]
         probabilities = (self.recurrent_dropout, self.zoneout, self.zoneout_cell)
         noise = [
             [draw(like, (T, B, self.proj_size or H, H), *probabilities, training=self.training) for _ in row]
             for row, H in zip(weights, self.hidden_sizes, strict=True)
         ]
-        bare = lengths is None and resets is None and self._is_long(T, B)
-        outputs, final, states = read_stack(
-            self._kernel(x, variations(weights[0][0], noise[0][0]), bare=bare, every_state=return_states),
-            x,
-            self.state_form.cells(state),
-            weights,
-            noise,
-            dropout=self.dropout if self.training else 0.0,
-            lengths=lengths,
-            resets=resets,
-            every_state=return_states,
-        )
+        kernel = self._kernel(x, weights[0][0], noise[0][0], lengths is None and resets is None, every_state)
+        finals: list[CellState] = []
+        visited: list[CellState] = []  # only if wanted: what a kernel passed through is large
+        for depth, directions in enumerate(weights):
+            if depth > 0 and self.training:
+                x = F.dropout(x, self.dropout)
+            outputs: list[Tensor] = []
+            for direction, (own, drawn) in enumerate(zip(directions, noise[depth], strict=True)):
+                before, reverse = state[len(finals)], direction == 1
+                read = kernel(x, before, own, reverse=reverse, lengths=lengths, resets=resets, noise=drawn)
+                outputs.append(read.h)
+                finals.append(read.final)
+                if every_state:
+                    visited.append((read.h, *(read.others or ())))
+            x = torch.cat(outputs, -1) if len(outputs) > 1 else outputs[0]
         stacked = self.state_form.stacked  # the final state is nobody else's; all others are also the outputs
-        return back(layout.Reading(outputs, stacked(final, copied=False), stacked(states, copied=True)))
+        return layout.Reading(x, stacked(finals, copied=False), stacked(visited, copied=True))
 
     def _shapes_of_state(self, B: int) -> dict[str, tuple[int, int, int]]:
         """Of the tensors of a batched state, by their names."""
         form = self.state_form
         L = self.num_directions * (self.num_layers if form.groups is None else 1)
         sizes = self.hidden_sizes[: form.groups or 1]
-        shapes = [shape for H in sizes for shape in ((L, B, self.proj_size or H), (L, B, H))[: form.parts]]
+        shapes = [(L, B, size) for H in sizes for size in self.specification.sizes(H, self.proj_size or H)]
         return dict(zip(form.names(), shapes, strict=True))
 
-    def _kernel(self, x: Tensor, varied: tuple[str, ...], *, bare: bool, every_state: bool) -> Kernel:
+    def _kernel(self, x: Tensor, weights: Weights, noise: Noise, whole: bool, every_state: bool) -> Kernel:
+        varied = variations(weights, noise)
+        # Many steps of many rows, without gradients. While it compiles, torch would make constants of T and B here.
+        bare = whole and not torch.compiler.is_compiling() and not torch.is_grad_enabled() and len(x) > 1
         backend = choose(
             self.cell,
             x.device,
             self.backend,
             dtype=x.dtype,
             every_state=every_state,
-            bare=bare,
+            bare=bare and x.shape[1] >= 8,
             variations=varied,
         )
-        kernel = BACKENDS[backend].kernels[self.cell]
+        kernel = BACKENDS[backend].kernel(self.cell)
         if not self.recompute or BACKENDS[backend].is_lean(self.cell, varied):
             return kernel
         return recompute(kernel, None if self.recompute is True else self.recompute)
 
-    @staticmethod
-    def _is_long(T: int, B: int) -> bool:
-        """Whether it is many steps of many rows, without gradients; traced, these are not to be asked."""
-        return not torch.compiler.is_compiling() and not torch.is_grad_enabled() and T > 1 and B >= 8
-
-    def _arrange(
-        self, input: Steps, hx: CellState | None, lengths: Integers | None, resets: Flags | None
-    ) -> tuple[layout.Window, Callable[[layout.Reading], layout.Returned]]:
-        """The call in the one layout that is read, and the way back to its own."""
-        lengths = None if lengths is None else as_tensor("lengths", lengths, torch.int64)
-        resets = None if resets is None else as_tensor("resets", resets, torch.bool)
-        if isinstance(input, PackedSequence):
-            arguments.check_packed(input, lengths)
-            return layout.packed(input, hx, resets, self.batch_first)
-        arguments.check_dim(input, hx, type(self).__name__)
-        window = layout.Window(input, hx, lengths, resets)
-        if input.dim() == 2:
-            return layout.unbatched(window)
-        return layout.batch_first(window) if self.batch_first else layout.time_first(window)
-
     def extra_repr(self) -> str:
         """The sizes, and what differs from the defaults."""
-        defaults = {
-            "proj_size": 0,
-            "num_layers": 1,
-            "nonlinearity": "tanh",
-            "bias": True,
-            "batch_first": False,
-            "dropout": 0.0,
-            "bidirectional": False,
-            "weight_dropout": 0.0,
-            "recurrent_dropout": 0.0,
-            "zoneout": 0.0,
-            "zoneout_cell": 0.0,
-            "peepholes": False,
-            "layer_norm": False,
-            "backend": None,
-            "recompute": False,
-        }
-        values = {name: getattr(self, name, default) for name, default in defaults.items()}
-        others = [f"{name}={value}" for name, value in values.items() if value != defaults[name]]
+        values = {name: getattr(self, name) for name in [*self.defaults][2:] if name not in ("device", "dtype")}
+        in_order = sorted(values, key=lambda name: name != "proj_size")  # torch's
+        others = [f"{name}={values[name]}" for name in in_order if values[name] != self.defaults[name]]
         return ", ".join([str(self.input_size), str(self.hidden_size), *others])

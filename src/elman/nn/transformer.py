@@ -98,7 +98,7 @@ class TransformerLayer(nn.Module):
         def attend_source(x: Tensor) -> Tensor:
             assert source is not None
             if attentions is not None:
-                attentions.append(self.cross_attention.weights(x, source.keys, source.mask))
+                attentions.append(self.cross_attention.weights(x, *source))
             return self.cross_attention(x, *source)
 
         x = self._branch(x, self.attention_norm, attend)

@@ -9,6 +9,7 @@ nothing of models: whoever has arrays can draw them.
 
 from elman.report.bars import bar_chart
 from elman.report.charts import Line, Mark, Points, line_chart, point_chart
+from elman.report.columns import aligned
 from elman.report.figure import Figure, Table, number
 from elman.report.heatmap import heatmap
 from elman.report.page import Report, Section, render
@@ -23,6 +24,7 @@ __all__ = [
     "Report",
     "Section",
     "Table",
+    "aligned",
     "bar_chart",
     "heatmap",
     "line_chart",

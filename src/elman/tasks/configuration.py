@@ -6,7 +6,6 @@ not in `model_fields_set`: `Task.choose` fills exactly those, and the resolved w
 
 from __future__ import annotations
 
-import re
 import reprlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -17,11 +16,11 @@ from pydantic import ValidationError
 
 from elman.errors import UserError, nearest, suggestion
 from elman.reading import Missing, parse_yaml, read_text
+from elman.settings import Section, complaint
 from elman.synonyms import synonyms
 from elman.tasks import TASKS
 from elman.tasks.task import Task
 from elman.train.schedule import Budget
-from elman.train.settings import Section
 
 S = TypeVar("S", bound=Section)
 
@@ -205,18 +204,7 @@ def _told(error: ValidationError, task: Task | None, known: Mapping[str, type[Se
         remedy = nearest(key, fields)
         remedy = remedy if task is None else _remedy(key, task, known, remedy)
         return UserError(f"no setting called {key!r}", remedy=remedy, exit_code=2)
-    message = first["msg"].removeprefix("Value error, ")
-    if not key or ":" in message:
-        return UserError(message, exit_code=2)
-    # pydantic names the member of a union last: the setting is the part before it
-    names = [str(part) for part in first["loc"]]
-    if first["type"] == "missing":
-        return UserError(".".join(names), expected="a value", got="none", exit_code=2)
-    remedy = ""
-    if first["type"] == "literal_error":
-        remedy = suggestion(str(first["input"]), re.findall("'(.*?)'", first["ctx"]["expected"]))
-    got = reprlib.repr(first["input"])
-    return UserError(names[0], expected=_lower(message), got=got, remedy=remedy, exit_code=2)
+    return complaint(error, exit_code=2)
 
 
 def _kind_remedy(kind: str, task: str) -> str:
@@ -238,7 +226,3 @@ def _remedy(key: str, task: Task, sections: Mapping[str, type[Section]], otherwi
         if kinds := sorted(kind for kind, section in task.models.items() if name in section.model_fields):
             return f"{'it' if name == key else name} is one of --model {', '.join(kinds)}"
     return otherwise
-
-
-def _lower(message: str) -> str:
-    return (message[0].lower() + message[1:]).removeprefix("input should be ")

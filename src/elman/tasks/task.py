@@ -15,14 +15,15 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, TypeVar
 
 from elman.errors import UserError
-from elman.train.settings import Optimization, Section
+from elman.settings import Section
+from elman.train.settings import Optimization
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
     from torch import nn
 
-    from elman.data.linefile import Line
+    from elman.data.linefile import InputLine
     from elman.data.tokenizers import Tokenizer
     from elman.inspection import Inspection, Look, Observed
     from elman.tasks.configuration import Settings
@@ -231,7 +232,7 @@ class Task(ABC):
     def evaluate(self, run: Trained, data: Sources, options: Any, say: Say, progress: Progress) -> Evaluation:
         """What the model is worth on data. Raises `UserError` where they do not fit it."""
 
-    def predict(self, run: Trained, lines: Iterable[Sequence[Line]], options: Any, say: Say) -> Iterator[Answer]:
+    def predict(self, run: Trained, lines: Iterable[Sequence[InputLine]], options: Any, say: Say) -> Iterator[Answer]:
         """Answer every line; lines come together as they arrive. Tasks with "predict" among their `options` do."""
         raise NotImplementedError
 
@@ -299,7 +300,7 @@ class Task(ABC):
         from elman.tasks import TASKS, configuration
 
         if command not in self.options:
-            uses = " and ".join(f"`elman {use}`" for use in self.options)
+            uses = " and ".join(f"`elman {use} {run}`" for use in self.options)
             able = [task.title for task in TASKS.values() if command in task.options]
             expected = " or ".join(able)
             raise UserError(f"{run}", expected=expected, got=self.title, remedy=f"use it with {uses}", exit_code=2)

@@ -74,21 +74,19 @@ def fit(training: Training, folder: Path, *, stop: Callable[[], bool] = lambda: 
     counters, patience = training.counters, training.settings.patience
     reason: Reason = "budget"
     rhythm = Rhythm(training)
-    training.model.train()
+
+    def ended() -> bool:
+        nonlocal reason
+        reason = "stopped" if stop() else "patience" if patience and counters.since_best >= patience else "budget"
+        return reason != "budget"
+
     with (
         Journal(folder / "metrics.jsonl", keep=counters.metrics_bytes) as metrics,
         Journal(folder / "timing.jsonl") as timing,
     ):
         if counters.step == 0:
             rhythm.saved(save(training, folder, metrics))
-        while training.progress < 1:
-            if stop():
-                reason = "stopped"
-                break
-            if patience and counters.since_best >= patience:
-                reason = "patience"
-                break
-            step = training.step()
+        for step in steps(training, ended=ended):
             metrics.write(record(step))
             yield step
             if rhythm.validation_due():
@@ -105,6 +103,13 @@ def fit(training: Training, folder: Path, *, stop: Callable[[], bool] = lambda: 
             ship(training, folder)
         save(training, folder, metrics)
     yield Finished(reason, counters.step, training.seconds, counters.best)
+
+
+def steps(training: Training, *, ended: Callable[[], bool] = lambda: False) -> Iterator[Step]:
+    """The steps of a training until its budget is spent or `ended()` says so; nothing is written."""
+    training.model.train()
+    while training.progress < 1 and not ended():
+        yield training.step()
 
 
 def validate(training: Training, folder: Path, metrics: Journal, timing: Journal) -> Validated:

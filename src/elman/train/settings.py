@@ -1,69 +1,12 @@
-"""The settings of each task, a group at a time: frozen, validated, with the value of what is not asked for."""
+"""The settings of data and training, a group at a time: frozen, validated, with the value of what is not asked for."""
 
 from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-# More of them is no model but a slip of the hand. What the memory holds is checked when all sizes are known.
-UNITS, INNER_UNITS, LAYERS, POSITIONS = 1 << 16, 1 << 20, 1 << 10, 1 << 20
-
-
-class Section(BaseModel):
-    """A frozen group of settings."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
-
-
-class RecurrentSettings(Section):
-    """A recurrent language model (`models.RecurrentLM`)."""
-
-    embedding_size: int = Field(64, ge=1, le=UNITS)
-    hidden_size: int = Field(320, ge=1, le=UNITS)
-    num_layers: int = Field(1, ge=1, le=LAYERS)
-    tied: bool = False
-    residual: bool = False
-    dropout_embedding: float = Field(0.0, ge=0, lt=1)
-    dropout_input: float = Field(0.0, ge=0, lt=1)
-    dropout_hidden: float = Field(0.1, ge=0, lt=1)
-    dropout_output: float = Field(0.2, ge=0, lt=1)
-    weight_dropout: float = Field(0.0, ge=0, lt=1)
-    recurrent_dropout: float = Field(0.0, ge=0, lt=1)
-    zoneout: float = Field(0.0, ge=0, lt=1)
-    layer_norm: bool = False
-    recompute: bool = False  # states between stored ones, in backward: less memory, about 4/3 of the time
-
-
-class LSTMSettings(RecurrentSettings):
-    """What the LSTM alone has."""
-
-    zoneout_cell: float = Field(0.0, ge=0, lt=1)
-    peepholes: bool = False
-
-
-class TransformerSettings(Section):
-    """A Transformer decoder language model (`models.TransformerLM`)."""
-
-    hidden_size: int = Field(128, ge=1, le=UNITS)
-    num_layers: int = Field(4, ge=1, le=LAYERS)
-    num_heads: int = Field(4, ge=1)
-    feedforward_size: int | None = Field(None, ge=1, le=INNER_UNITS)  # None: four times hidden_size
-    positions: Literal["rotary", "sinusoidal"] = "rotary"
-    window: int | None = Field(128, ge=1, le=POSITIONS)  # None: attends to all that came before
-    tied: bool = True
-    dropout: float = Field(0.0, ge=0, lt=1)
-
-    @model_validator(mode="after")
-    def _heads_divide(self) -> TransformerSettings:
-        if "num_heads" not in self.model_fields_set:  # then it will follow from hidden_size
-            return self
-        if self.hidden_size % self.num_heads or (self.hidden_size // self.num_heads) % 2:
-            raise ValueError(
-                f"num_heads: expected heads of an even size that divide hidden_size {self.hidden_size}, "
-                f"got {self.num_heads} heads"
-            )
-        return self
+from elman.settings import Section
 
 
 class Optimization(Section):
@@ -97,50 +40,4 @@ class Optimization(Section):
     def _warmed_up(self) -> Optimization:
         if self.schedule == "inverse_sqrt" and not self.warmup:
             raise ValueError("warmup: expected more than 0 for the schedule inverse_sqrt, got 0")
-        return self
-
-
-class RecurrentTranslatorSettings(Section):
-    """A recurrent encoder-decoder (`models.RecurrentEncoderDecoder`)."""
-
-    embedding_size: int = Field(256, ge=1, le=UNITS)
-    hidden_size: int = Field(256, ge=2, le=UNITS)
-    num_layers: int = Field(1, ge=1, le=LAYERS)
-    bidirectional: bool = True
-    attention: Literal["none", "additive", "dot", "general"] = "general"
-    input_feeding: bool = False
-    bridge: Literal["dense", "copy", "none"] = "dense"
-    tied: bool = True
-    dropout: float = Field(0.2, ge=0, lt=1)
-
-    @model_validator(mode="after")
-    def _fit(self) -> RecurrentTranslatorSettings:
-        if self.bidirectional and self.hidden_size % 2:
-            raise ValueError(f"hidden_size: expected an even size for two directions, got {self.hidden_size}")
-        if self.input_feeding and self.attention == "none":
-            raise ValueError("input_feeding: there is nothing to feed without attention; choose an attention")
-        return self
-
-
-class TransformerTranslatorSettings(Section):
-    """An encoder-decoder Transformer (`models.TransformerEncoderDecoder`)."""
-
-    hidden_size: int = Field(128, ge=2, le=UNITS)
-    encoder_layers: int = Field(4, ge=1, le=LAYERS)
-    decoder_layers: int = Field(4, ge=1, le=LAYERS)
-    num_heads: int = Field(4, ge=1)
-    feedforward_size: int | None = Field(None, ge=1, le=INNER_UNITS)  # None: four times hidden_size
-    positions: Literal["sinusoidal", "learned"] = "sinusoidal"
-    max_positions: int = Field(513, ge=1, le=POSITIONS)  # learned positions: so many
-    norm: Literal["pre", "post"] = "pre"
-    qk_norm: bool = True
-    tied: bool = True
-    dropout: float = Field(0.1, ge=0, lt=1)
-
-    @model_validator(mode="after")
-    def _fit(self) -> TransformerTranslatorSettings:
-        if "num_heads" in self.model_fields_set and self.hidden_size % self.num_heads:
-            raise ValueError(f"num_heads: expected a divisor of hidden_size {self.hidden_size}, got {self.num_heads}")
-        if self.positions == "sinusoidal" and self.hidden_size % 2:
-            raise ValueError(f"hidden_size: expected an even size for sinusoidal positions, got {self.hidden_size}")
         return self

@@ -1,8 +1,11 @@
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -61,13 +64,17 @@ def test_word_round_trip_up_to_white_space(text: str) -> None:
 
 @every_tokenizer
 def test_ids_are_in_range_and_typed(tokenizer: Tokenizer) -> None:
-    ids = tokenizer.encode(SAMPLE + "unseen \x07 ψ")
+    text = SAMPLE + "unseen \x07 ψ"
+    ids = tokenizer.encode_array(text)
     assert ids.dtype == tokenizer.dtype == np.uint16
+    read = tokenizer.encode(text)
+    assert (read.dtype, read.shape) == (torch.int64, (len(ids),))
+    assert read.tolist() == ids.tolist()
     assert ids.max() < tokenizer.vocab_size <= 300
     assert (tokenizer.eod is None) or tokenizer.eod == tokenizer.vocab_size - 1
     assert tokenizer.eod not in ids.tolist()
     assert tokenizer.encode("").tolist() == []
-    assert tokenizer.encode("").dtype == tokenizer.dtype
+    assert tokenizer.encode_array("").dtype == tokenizer.dtype
 
 
 @every_tokenizer
@@ -215,7 +222,7 @@ def test_damaged_files(tokenizer: Tokenizer, tmp_path: Path) -> None:
 
 
 def test_missing_library(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "tokenizers", None)
+    monkeypatch.setitem(sys.modules, "tokenizers", None)
     with pytest.raises(UserError, match=r"pip install 'elman\[bpe\]'"):
         train_tokenizer("bpe", [SAMPLE])
 
@@ -223,3 +230,16 @@ def test_missing_library(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_surrogates_from_a_command_line_do_no_harm() -> None:
     for tokenizer in TRAINED:
         assert "the" in tokenizer.decode(tokenizer.encode("the \udcff the"))
+
+
+def test_a_class_is_imported_when_it_is_needed() -> None:
+    code = """if True:
+        import sys
+        from elman.data import tokenizers
+        tokenizers.train_tokenizer("char", ["a text"])
+        print(*sorted(name for name in sys.modules if name.startswith("elman.data.tokenizers.")))
+        assert tokenizers.ByteTokenizer.kind == "byte"
+        assert not hasattr(tokenizers, "OtherTokenizer")
+    """
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert found == ["elman.data.tokenizers.char", "elman.data.tokenizers.tokenizer"]

@@ -8,38 +8,54 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from elman.data.tokenizers.bpe import BPETokenizer
-from elman.data.tokenizers.byte import ByteTokenizer
-from elman.data.tokenizers.char import CharTokenizer
 from elman.data.tokenizers.tokenizer import StreamDecoder, Tokenizer
-from elman.data.tokenizers.word import WordTokenizer
 from elman.errors import UserError, nearest
 from elman.reading import check_type, read_json
 
+if TYPE_CHECKING:
+    from elman.data.tokenizers.bpe import BPETokenizer
+    from elman.data.tokenizers.byte import ByteTokenizer
+    from elman.data.tokenizers.char import CharTokenizer
+    from elman.data.tokenizers.word import WordTokenizer
+
 __all__ = [
+    "PAIR_TOKENIZERS",
     "TOKENIZERS",
     "BPETokenizer",
     "ByteTokenizer",
     "CharTokenizer",
     "StreamDecoder",
     "Tokenizer",
+    "Tokenizers",
     "WordTokenizer",
     "load_tokenizer",
     "tokenizer_from_json",
     "train_tokenizer",
 ]
 
-TOKENIZERS: dict[str, type[Tokenizer]] = {
-    "char": CharTokenizer,
-    "byte": ByteTokenizer,
-    "word": WordTokenizer,
-    "bpe": BPETokenizer,
-}
+TOKENIZERS = {"char": "CharTokenizer", "byte": "ByteTokenizer", "word": "WordTokenizer", "bpe": "BPETokenizer"}
+"""The class of each kind, which is imported from the module of that name when it is needed."""
 MAX_VOCAB = {"char": 1 << 16, "byte": 257, "word": 1 << 16, "bpe": 1 << 13}
 """The largest vocabulary where none is asked for: up to 65 536 ids take two bytes each on disk."""
+PAIR_TOKENIZERS = ("source_tokenizer", "target_tokenizer")  # names of those of pairs
+
+
+class Tokenizers(NamedTuple):
+    """One tokenizer for each side of pairs, both with an `<eod>`; the same object where the vocabulary is joint."""
+
+    source: Tokenizer
+    target: Tokenizer
+
+
+def __getattr__(name: str) -> Any:
+    for kind, class_name in TOKENIZERS.items():
+        if name == class_name:
+            return getattr(import_module(f"{__name__}.{kind}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def train_tokenizer(
@@ -53,19 +69,23 @@ def train_tokenizer(
     if kind not in TOKENIZERS:
         raise UserError(f"no such tokenizer: {kind}", remedy=nearest(kind, TOKENIZERS), exit_code=2)
     limit = MAX_VOCAB[kind] if max_vocab is None else max_vocab
-    return TOKENIZERS[kind].train(texts, max_vocab=limit, min_count=min_count, eod=eod)
+    return _class(kind).train(texts, max_vocab=limit, min_count=min_count, eod=eod)
 
 
-def tokenizer_from_json(data: dict[str, Any]) -> Tokenizer:
-    """The inverse of `Tokenizer.to_json`."""
-    check_type(data["eod"], bool, "eod")
-    return TOKENIZERS[data["kind"]].from_contents(data, eod=data["eod"])
+def tokenizer_from_json(data: dict[str, Any], where: str = "tokenizer") -> Tokenizer:
+    """The inverse of `Tokenizer.to_json`. Errors: `UserError` where the data are not those of a tokenizer."""
+    try:
+        check_type(data["eod"], bool, "eod")
+        return _class(data["kind"]).from_contents(data, eod=data["eod"])
+    except Exception as error:  # the bpe library raises bare Exception for a model it cannot read
+        raise UserError(f"{where} is damaged: no tokenizer is in it ({type(error).__name__}: {error})") from error
 
 
 def load_tokenizer(path: Path) -> Tokenizer:
     """Read what `Tokenizer.save` wrote. Errors: `UserError` where the file is missing or damaged."""
-    contents = read_json(path, dict[str, Any])
-    try:
-        return tokenizer_from_json(contents)
-    except Exception as error:  # the bpe library raises bare Exception for a model it cannot read
-        raise UserError(f"{path} is damaged: no tokenizer is in it ({type(error).__name__}: {error})") from error
+    return tokenizer_from_json(read_json(path, dict[str, Any]), f"{path}")
+
+
+def _class(kind: str) -> type[Tokenizer]:
+    made: type[Tokenizer] = __getattr__(TOKENIZERS[kind])
+    return made

@@ -53,7 +53,7 @@ class BPETokenizer(Tokenizer):
         bpe.train_from_iterator(chain.from_iterable(map(_blocks, texts)), trainer)
         return cls(json.loads(bpe.to_str()), eod=eod)
 
-    def encode(self, text: str) -> Ids:
+    def encode_array(self, text: str) -> Ids:
         """The ids after all merges."""
         parts = self._bpe.encode_batch_fast(list(_blocks(text)), add_special_tokens=False)
         return np.fromiter(chain.from_iterable(part.ids for part in parts), self.dtype)

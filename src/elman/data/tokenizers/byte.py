@@ -27,7 +27,7 @@ class ByteTokenizer(Tokenizer):
         """There is nothing to learn: `texts` is not read."""
         return cls(eod=eod)
 
-    def encode(self, text: str) -> Ids:
+    def encode_array(self, text: str) -> Ids:
         """One id a byte."""
         return np.frombuffer(text.encode("utf-8", "replace"), np.uint8).astype(self.dtype)
 

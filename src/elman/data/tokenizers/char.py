@@ -46,7 +46,7 @@ class CharTokenizer(Tokenizer):
         kept = np.sort(points[np.argsort(-counts[points], kind="stable")][: max_vocab - 1 - eod])
         return cls("".join(map(chr, kept)), eod=eod)
 
-    def encode(self, text: str) -> Ids:
+    def encode_array(self, text: str) -> Ids:
         """One id a character."""
         return self._table[np.minimum(code_points(text), len(self._table) - 1)]
 

@@ -8,12 +8,15 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from elman.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Ids = npt.NDArray[np.unsignedinteger[Any]]
 
@@ -44,8 +47,14 @@ class Tokenizer(ABC):
         """Learn the vocabulary from a stream of texts; `train_tokenizer` says what the limits mean."""
 
     @abstractmethod
-    def encode(self, text: str) -> Ids:
-        """The ids of a text, of type `dtype`."""
+    def encode_array(self, text: str) -> Ids:
+        """The ids of a text (T,), of type `dtype`."""
+
+    def encode(self, text: str) -> Tensor:
+        """The ids of a text (T,) int64, as a model reads them: `model(tokenizer.encode(text)[None])`."""
+        import torch  # what reads and writes texts alone needs none
+
+        return torch.from_numpy(self.encode_array(text).astype(np.int64))
 
     @abstractmethod
     def spell(self, token: int, previous: int | None) -> bytes:
@@ -74,7 +83,7 @@ class Tokenizer(ABC):
         """What generation without a prompt reads first: `eod`, else a line's end, else id 0."""
         if self.eod is not None:
             return self.eod
-        newline = int(self.encode("\n")[0])
+        newline = int(self.encode_array("\n")[0])
         return 0 if newline == self.unk else newline
 
     def count_unknown(self, ids: Iterable[int]) -> int:
@@ -84,7 +93,8 @@ class Tokenizer(ABC):
     def decode(self, ids: Iterable[int]) -> str:
         """The text of a sequence of ids; bytes that are not UTF-8 become U+FFFD."""
         decoder = StreamDecoder(self)
-        return "".join([decoder.push(int(token)) for token in ids]) + decoder.finish()
+        values = ids.tolist() if hasattr(ids, "tolist") else ids  # to walk along a tensor takes long
+        return "".join([decoder.push(int(token)) for token in values]) + decoder.finish()
 
     def to_json(self) -> dict[str, Any]:
         """Everything about the tokenizer, ready for `json.dumps`."""

@@ -45,7 +45,7 @@ class WordTokenizer(Tokenizer):
         kept = [(-count, word) for word, count in counts.items() if count >= min_count]
         return cls([word for _, word in sorted(kept)[: max_vocab - 2 - eod]], eod=eod)
 
-    def encode(self, text: str) -> Ids:
+    def encode_array(self, text: str) -> Ids:
         """One id a word or line's end."""
         words = text.replace("\n", f" {EOS} ").split()
         find, unk = self._ids.get, self.unk

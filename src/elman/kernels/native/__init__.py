@@ -10,16 +10,20 @@ from functools import partial
 
 import torch
 
-from elman.kernels.native import kernel
+from elman.cells import cell_named
+from elman.kernels.native.kernel import read
 from elman.kernels.native.library import NAMES, has_avx512, instruction_set, library
+from elman.kernels.native.options import IN_CORE
 from elman.kernels.native.surroundings import why_not_here
-from elman.kernels.seam import CELLS, GATES, Call, Cell, Kernel
+from elman.kernels.seam import Call, Kernel
 
-__all__ = ["KERNELS", "instruction_set", "is_beaten", "is_lean", "why_not"]
+__all__ = ["IN_CORE", "instruction_set", "is_beaten", "is_lean", "kernel_of", "why_not"]
 
 
 def why_not(call: Call) -> str | None:
     """The reason why the native kernels cannot do it, or None."""
+    if call.cell not in IN_CORE:
+        return f"the compiled core has no {cell_named(call.cell).layer}"
     if call.device.type != "cpu":
         return "it runs on a CPU alone"
     if not is_built():
@@ -46,9 +50,9 @@ def is_beaten(call: Call) -> bool:
     return lstm and not (call.every_state or call.variations)
 
 
-def is_lean(cell: Cell, variations: tuple[str, ...]) -> bool:
+def is_lean(cell: str, variations: tuple[str, ...]) -> bool:
     """Elman's network goes back by its outputs alone, unless these are not what its nonlinearity gave."""
-    return GATES[cell] == 1 and not {"zoneout", "layer normalization"} & {*variations}
+    return len(IN_CORE[cell].rows) == 1 and not {"zoneout", "layer normalization"} & {*variations}
 
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
@@ -57,4 +61,6 @@ def is_built() -> bool:
     return library() is not None
 
 
-KERNELS: dict[Cell, Kernel] = {cell: partial(kernel.read, cell) for cell in CELLS}
+def kernel_of(cell: str) -> Kernel:
+    """The kernel of a cell that the core has."""
+    return partial(read, cell)

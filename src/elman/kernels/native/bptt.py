@@ -16,14 +16,15 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
+from elman.cells import Weights
 from elman.kernels import reference
 from elman.kernels.native.library import call
 from elman.kernels.native.matmul import matmul
-from elman.kernels.native.options import Options
+from elman.kernels.native.options import Options, gates_of
 from elman.kernels.native.step import MOST_ROWS
 from elman.kernels.native.sums import of_weights
 from elman.kernels.native.variations import PLAIN, Varied
-from elman.kernels.seam import GATES, Cell, Noise, Weights
+from elman.kernels.seam import Noise
 
 
 def forward(
@@ -42,7 +43,7 @@ def forward(
 
     `own` are the weights of `Varied`, or none. With layer normalization more follows to keep: see `Varied.to_keep`.
     """
-    (T, B, D), (GH, P), G = x.shape, w_hh.shape, GATES[options.cell]
+    (T, B, D), (GH, P), G = x.shape, w_hh.shape, gates_of(options.cell)
     H, gru, elman = GH // G, options.cell == "gru", G == 1
     bias, bias_hidden = _biases(options.cell, b_ih, b_hh, H)
     varied = Varied(options.noise, *own) if own else PLAIN
@@ -89,7 +90,7 @@ def forward(
     return h, c, h_final, c_final, None if of_h else gates, hidden, *normed.values()
 
 
-def _biases(cell: Cell, b_ih: Tensor | None, b_hh: Tensor | None, H: int) -> tuple[Tensor | None, Tensor | None]:
+def _biases(cell: str, b_ih: Tensor | None, b_hh: Tensor | None, H: int) -> tuple[Tensor | None, Tensor | None]:
     """What is added before the core, and what only the core can add: in the GRU's new gate, before the reset gate."""
     if b_ih is None or b_hh is None:
         return b_ih, None
@@ -133,7 +134,7 @@ def backward(
     inputs, (h, c, gates, hidden, *normed) = saved[: len(wanted)], saved[len(wanted) :]
     x, h_first, c_first, _, w_hh, _, _, *own = inputs
     (T, B, P), GH = h.shape, len(w_hh)
-    H = GH // GATES[options.cell]
+    H = GH // gates_of(options.cell)
     varied = Varied(options.noise, *own) if own else PLAIN
     dh, dc, dh_final, dc_final = (None if part is None else part.contiguous() for part in gradients)
     derivatives = GH + H if options.cell == "gru" else GH
@@ -189,7 +190,7 @@ def _backward_of_reference(
     inputs = [None if part is None else part.view_as(part) for part in saved[: len(wanted)]]
     number = saved[1].dtype
     x, h_first, c_first, *weights = (cast(Tensor, None if part is None else part.to(number)) for part in inputs)
-    result = reference.KERNELS[options.cell](
+    result = reference.kernel_of(options.cell)(
         x,
         (h_first,) if saved[2] is None else (h_first, c_first),
         Weights(*weights),
@@ -198,7 +199,7 @@ def _backward_of_reference(
         resets=options.resets,
         noise=options.noise,
     )
-    outputs = (result.h.to(saved[0].dtype), result.c, *result.final)
+    outputs = (result.h.to(saved[0].dtype), *(result.others or [None]), *result.final)
     given = [(out, grad) for out, grad in zip(outputs, gradients, strict=False) if grad is not None]
     ends, starts = [cast(Tensor, out) for out, _ in given], [grad for _, grad in given]
     sought = [cast(Tensor, part) for part, needed in zip(inputs, wanted, strict=True) if needed]

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
+from elman.cells import CellState, Weights
 from elman.kernels.native import bptt, operator
-from elman.kernels.native.options import arrange
+from elman.kernels.native.options import arrange, gates_of
 from elman.kernels.native.surroundings import is_traced
-from elman.kernels.seam import GATES, QUIET, Cell, CellState, Noise, Trajectory, Weights, variations
+from elman.kernels.seam import QUIET, Noise, Trajectory, variations
 
 
 def read(
-    cell: Cell,
+    cell: str,
     x: Tensor,
     state: CellState,
     weights: Weights,
@@ -56,7 +57,7 @@ def read(
     if low:
         c = None if c is None else c.to(asked[1].dtype)
         final = [part.to(before.dtype) for part, before in zip(final, asked, strict=True)]
-    return Trajectory(h, c, tuple(final))
+    return Trajectory(h, () if c is None else (c,), tuple(final))
 
 
 def _lowered(x: Tensor, state: CellState, weights: Weights) -> tuple[Tensor, CellState, Weights]:
@@ -66,7 +67,7 @@ def _lowered(x: Tensor, state: CellState, weights: Weights) -> tuple[Tensor, Cel
 
 
 def _check(
-    cell: Cell,
+    cell: str,
     x: Tensor,
     state: CellState,
     weights: Weights,
@@ -76,7 +77,7 @@ def _check(
     any_dtype: bool,
 ) -> None:
     (T, B, D), (H, P) = x.shape, _sizes(weights)
-    G = GATES[cell] * H
+    G = gates_of(cell) * H
     expected: list[tuple[str, Tensor | None, tuple[int, ...]]] = [
         *((f"initial {name}", part, (B, size)) for name, part, size in zip("hc", state, (P, H), strict=False)),
         ("weight_ih", weights.weight_ih, (G, D)),
@@ -93,14 +94,15 @@ def _check(
 def _sizes(weights: Weights) -> tuple[int, int]:
     """H and P."""
     if weights.weight_hr is None:
-        return weights.weight_hh.shape[1], weights.weight_hh.shape[1]
+        P = cast(Tensor, weights.weight_hh).shape[1]
+        return P, P
     P, H = weights.weight_hr.shape
     return H, P
 
 
-def _check_varied(cell: Cell, x: Tensor, weights: Weights, noise: Noise, *, any_dtype: bool) -> None:
+def _check_varied(cell: str, x: Tensor, weights: Weights, noise: Noise, *, any_dtype: bool) -> None:
     (T, B, _), (H, P) = x.shape, _sizes(weights)
-    G = GATES[cell] * H
+    G = gates_of(cell) * H
     expected: list[tuple[str, Tensor | None, tuple[int, ...]]] = [
         ("weight_hr", weights.weight_hr, (P, H)),
         ("weight_peephole", weights.weight_peephole, (3 * H,)),

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from elman.kernels.native import bptt
-from elman.kernels.native.options import Options, arrange
-from elman.kernels.seam import GATES, Cell, Noise
+from elman.kernels.native.options import Options, arrange, gates_of
+from elman.kernels.seam import Noise
 
 
 @torch.library.custom_op("elman::read", mutates_args=(), device_types="cpu")
@@ -55,7 +55,7 @@ def read(
 def _options(
     cell: str, reverse: bool, lengths: Tensor | None, resets: Tensor | None, T: int, *noise: Tensor | None
 ) -> Options:
-    return arrange(cast(Cell, cell), reverse, lengths, resets, T, Noise(*noise))
+    return arrange(cell, reverse, lengths, resets, T, Noise(*noise))
 
 
 def _if_varied(options: Options, own: tuple[Tensor | None, ...]) -> tuple[Tensor | None, ...]:
@@ -68,7 +68,7 @@ def _read_shapes(
     x: Tensor, h_first: Tensor, c_first: Tensor | None, w_ih: Tensor, w_hh: Tensor, *others: Any
 ) -> tuple[Tensor, ...]:
     _, _, w_hr, _, _, gain_hh, *_, zoneout, _, cell, _, keep = others
-    (T, B, _), (GH, P), G = x.shape, w_hh.shape, GATES[cell]
+    (T, B, _), (GH, P), G = x.shape, w_hh.shape, gates_of(cell)
     H, lstm, normed = GH // G, c_first is not None, keep and gain_hh is not None
 
     def empty(like: Tensor, *shape: int, wanted: bool = True) -> Tensor:
@@ -129,7 +129,7 @@ def read_backward(
     kept = (
         h,
         c if lstm else None,
-        None if GATES[given.cell] == 1 and zoneout is None else gates,  # they are h
+        None if gates_of(given.cell) == 1 and zoneout is None else gates,  # they are h
         hidden if cell == "gru" or w_hr is not None else None,
         *(() if gain_hh is None else (normed_x, normed, scale_x, scale)),
     )

@@ -7,14 +7,24 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from elman.cells import CELLS, Cell
 from elman.kernels.masks import clears, real_steps
-from elman.kernels.seam import CELLS, QUIET, Cell, Noise
+from elman.kernels.seam import QUIET, Noise
+
+EVERY = [each for cell in CELLS.values() for each in (cell, *cell.variants.values())]
+IN_CORE: dict[str, Cell] = {cell.name: cell for cell in EVERY if cell.native is not None}
+NUMBERS: dict[str, int] = {cell.name: cell.native for cell in EVERY if cell.native is not None}
+
+
+def gates_of(cell: str) -> int:
+    """G: how many blocks of H rows its weights have."""
+    return len(IN_CORE[cell].rows)
 
 
 class Options(NamedTuple):
     """What is not differentiated."""
 
-    cell: Cell
+    cell: str
     reverse: bool
     lengths: Tensor | None  # (B,)
     resets: Tensor | None  # (T, B)
@@ -24,7 +34,7 @@ class Options(NamedTuple):
     def fields(self) -> dict[str, Tensor | int | None]:
         """As the core wants them."""
         return {
-            "cell": CELLS.index(self.cell),
+            "cell": NUMBERS[self.cell],
             "reverse": int(self.reverse),
             "lengths": self.lengths,
             "cleared": self.cleared,
@@ -32,7 +42,7 @@ class Options(NamedTuple):
 
 
 def arrange(
-    cell: Cell, reverse: bool, lengths: Tensor | None, resets: Tensor | None, T: int, noise: Noise = QUIET
+    cell: str, reverse: bool, lengths: Tensor | None, resets: Tensor | None, T: int, noise: Noise = QUIET
 ) -> Options:
     """What is not differentiated, as the core wants it."""
     cleared = None

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from elman.kernels.native.library import entry
+from elman.kernels.native.options import NUMBERS
 from elman.kernels.native.surroundings import is_traced, why_not_here
-from elman.kernels.seam import CELLS, Cell
 
 MOST_ROWS = 4  # with more, packed weights are worth their packing
 
@@ -28,9 +28,6 @@ class Step(ctypes.Structure):
     )
 
 
-NUMBERS = {cell: number for number, cell in enumerate(CELLS)}
-
-
 def is_plain_eager(x: Tensor) -> bool:
     """Whether nothing records or transforms what is done with x, on a CPU and without gradients."""
     if torch.is_grad_enabled() or is_traced(x):
@@ -39,7 +36,7 @@ def is_plain_eager(x: Tensor) -> bool:
 
 
 def step(
-    cell: Cell,
+    cell: str,
     x: Tensor,
     h: Tensor,
     c: Tensor | None,

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from elman.errors import UserError
+from elman.models.configuration import LANGUAGE_MODELS, TransformerSettings
+from elman.settings import Section
 from elman.tasks.language_modelling.settings import EvaluationOptions, TextSettings, TextTraining, WritingOptions
 from elman.tasks.task import (
     NONE,
@@ -20,7 +22,6 @@ from elman.tasks.task import (
     Writing,
     fitting_tokenizer,
 )
-from elman.train.settings import LSTMSettings, RecurrentSettings, Section, TransformerSettings
 
 if TYPE_CHECKING:
     from elman.data.corpus import Corpus
@@ -40,11 +41,7 @@ class LanguageModelling(Task):
     name = "language-modelling"
     title = "a language model"
     data = TextSettings
-    models: ClassVar[Mapping[str, type[Section]]] = {
-        "lstm": LSTMSettings,
-        **dict.fromkeys(("gru", "elman"), RecurrentSettings),
-        "transformer": TransformerSettings,
-    }
+    models: ClassVar[Mapping[str, type[Section]]] = LANGUAGE_MODELS
     train = TextTraining
     options: ClassVar[Mapping[str, type[Section]]] = {"evaluate": EvaluationOptions, "generate": WritingOptions}
     codec_names = ("tokenizer",)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -79,7 +81,7 @@ def _section(
         part = text.window(begin + (rows * W + window) * T, T).to(device)
         hidden, state = model.read(part.inputs, state, resets=part.resets)
         if window >= 0:
-            nats[rows, window] = _nats(model.output(hidden), part.targets).cpu().numpy()
+            nats[rows, window] = _nats(model, hidden, part.targets).cpu().numpy()
         return state
 
     segments = torch.arange(L, device=device)
@@ -100,20 +102,24 @@ def _in_lanes(model: LanguageModel, tokens: Tokens, eod: int | None, lanes: int,
     for read in evaluation_windows(tokens, lanes, window, burn_in=BURN_IN, eod=eod):
         part = read.to(device)
         hidden, state = model.read(part.inputs, state, resets=part.resets)
-        nats.append(_nats(model.output(hidden), part.targets).cpu().numpy())
+        nats.append(_nats(model, hidden, part.targets).cpu().numpy())
         counts.append((read.targets != NOT_COUNTED).sum(1).double().numpy())
     lost, counted = np.stack(nats, 1).ravel(), np.stack(counts, 1).ravel()  # (B, N): a lane's blocks in a row
     return lost[counted > 0], counted[counted > 0]
 
 
-def _nats(logits: Tensor, targets: Tensor) -> Tensor:
-    """Cross entropies of logits (B, T, V) and targets (B, T), 0 where not counted, summed over each row: (B,) float64.
+def cross_entropy(model: LanguageModel, hidden: Tensor, targets: Tensor, reduction: Literal["mean", "none"]) -> Tensor:
+    """The loss of hidden states (B, T, H) against targets (B, T), in float32 at least: its mean, or each step's (B, T).
 
-    In whichever order the logits lie in memory, and in float32 at least.
+    A target that does not count has 0.
     """
-    time_major = not logits.is_contiguous()
-    if time_major:
-        logits, targets = logits.transpose(0, 1), targets.transpose(0, 1)
+    ordered = model.in_memory_order(targets)
+    logits = model.output(model.in_memory_order(hidden).flatten(0, 1))  # (B T, V)
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-    each = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none").view(targets.shape)
-    return each.sum(0 if time_major else 1, dtype=torch.float64)
+    losses = F.cross_entropy(logits, ordered.flatten(), reduction=reduction)
+    return losses if reduction == "mean" else model.in_memory_order(losses.view(ordered.shape))
+
+
+def _nats(model: LanguageModel, hidden: Tensor, targets: Tensor) -> Tensor:
+    """The cross entropies of each row, summed: (B,) float64."""
+    return cross_entropy(model, hidden, targets, "none").sum(1, dtype=torch.float64)

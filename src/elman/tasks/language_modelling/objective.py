@@ -6,9 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
-import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from elman.data.corpus import Corpus
 from elman.data.lanes import Lanes
@@ -17,7 +15,7 @@ from elman.metrics.perplexity import perplexity
 from elman.metrics.words import words
 from elman.models import LanguageModel
 from elman.state import State
-from elman.tasks.language_modelling.losses import WINDOW, block_losses
+from elman.tasks.language_modelling.losses import WINDOW, block_losses, cross_entropy
 from elman.tasks.language_modelling.settings import TextTraining
 from elman.train import bptt
 from elman.train.objective import Loss, Place
@@ -61,8 +59,8 @@ class NextToken:
 
         hidden, kept = bptt.read(read, part, state)  # (B, T, H)
         targets = self.train.window(part.start, part.stop).to(device).targets  # (B, T)
-        logits = cast(LanguageModel, model).output(hidden)  # (B, T, V)
-        return Loss(_cross_entropy(logits, targets), targets.numel(), kept)
+        loss = cross_entropy(cast(LanguageModel, model), hidden, targets, "mean")
+        return Loss(loss, targets.numel(), kept)
 
     def _stretch(self, batch: int, state: State | None) -> bptt.Stretch:
         adaptive = self.adaptive
@@ -118,11 +116,3 @@ def evaluate(
         "bits_per_character": loss / math.log(2) * len(tokens) / max(tokens.characters, 1),
         "tokens": int(counts.sum()),
     }
-
-
-def _cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
-    """Of logits (B, T, V) and targets (B, T), in float32 at least, in whichever order the logits lie in memory."""
-    if not logits.is_contiguous():
-        logits, targets = logits.transpose(0, 1), targets.transpose(0, 1)
-    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-    return F.cross_entropy(logits.flatten(0, 1), targets.flatten())

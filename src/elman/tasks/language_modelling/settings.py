@@ -6,7 +6,8 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from elman.train.settings import Optimization, Section
+from elman.settings import Section
+from elman.train.settings import Optimization
 
 
 class TextSettings(Section):

@@ -18,20 +18,21 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch.nn import functional as F
 
-from elman import environment, kernels
+from elman import environment
+from elman.cells import CELLS
 from elman.models import build
+from elman.models.configuration import RecurrentSettings, TransformerSettings, resolve
 from elman.state import State, detach
 from elman.tasks import configuration
 from elman.tasks.capacity import check_memory
 from elman.tasks.configuration import Settings
 from elman.tasks.task import Choice, fill
 from elman.train import optimizers
-from elman.train.settings import RecurrentSettings, TransformerSettings
 
 Precision = Literal["float32", "bfloat16"]
 
@@ -54,8 +55,8 @@ RECIPES = {
     "elman": Recipe(36, learning_rate=5.5e-3, size=256),
     "transformer": Recipe(3, learning_rate=6e-3, size=128, settings={"optimizer": "muon", "muon_rate": 0.03}),
 }
-UNKNOWN = Recipe(0, learning_rate=2e-3, size=0)  # of somebody's own model
-GATES = {"elman": kernels.GATES["elman_tanh"], "gru": kernels.GATES["gru"], "lstm": kernels.GATES["lstm"]}
+OF_ANY_CELL = Recipe(16, learning_rate=9e-3, size=256)  # the GRU's, for a cell that has none of its own
+OWN_RATE = 2e-3  # the learning rate of somebody's own model
 SIZES = range(64, 2049, 32)  # hidden units
 LARGE_VOCABULARY = 1024  # tokens; from here on, a language model's embedding and output share their matrix
 WEIGHT_DECAY = 0.1
@@ -75,7 +76,7 @@ def choose(asked: Settings, tokens: int, vocab_size: int) -> Choice:
     """
     if all(section.model_fields_set >= type(section).model_fields.keys() for section in (asked.model, asked.train)):
         return Choice(asked, "every setting was given")  # there is nothing to measure for
-    recipe, budget = RECIPES.get(asked.kind, UNKNOWN), asked.budget
+    recipe, budget = RECIPES.get(asked.kind, OF_ANY_CELL), asked.budget
     train = fill(asked.train, asked.train, device=environment.best_device(), lanes=recipe.lanes, k1=recipe.k1)
     train = fill(train, asked.train, weight_decay=WEIGHT_DECAY, **recipe.settings)
     # A short text has room for a few short lanes only.
@@ -83,7 +84,7 @@ def choose(asked: Settings, tokens: int, vocab_size: int) -> Choice:
     train = fill(train, asked.train, lanes=max(1, min(train.lanes, tokens // (4 * train.k1))))
     draft = asked.model_copy(update={"train": train})
     if asked.kind == configuration.OWN:  # its sizes are its own
-        train = fill(train, asked.train, learning_rate=recipe.learning_rate)
+        train = fill(train, asked.train, learning_rate=OWN_RATE)
         reason = f"chosen: learning rate {train.learning_rate:g}, {train.lanes} lanes of {train.k1} steps"
         return Choice(asked.model_copy(update={"train": train}), reason)
 
@@ -120,13 +121,14 @@ def choose(asked: Settings, tokens: int, vocab_size: int) -> Choice:
 
 def parameters(settings: Settings) -> int:
     """Of the layers, without embedding and output."""
-    model = settings.model
+    model = resolve(settings.model)
     H, L = model.hidden_size, model.num_layers
     if isinstance(model, TransformerSettings):
-        return L * (4 * H * H + 2 * H * (model.feedforward_size or 4 * H))
+        return L * (4 * H * H + 2 * H * cast(int, model.feedforward_size))
     last = model.embedding_size if model.tied else H
     sizes = [model.embedding_size, *[H] * (L - 1), last]
-    return sum(GATES[settings.kind] * H * (D + H) for D, H in pairwise(sizes))
+    cell = CELLS[settings.kind]
+    return sum(len(cell.rows) * H * (D + H * cell.recurrent) for D, H in pairwise(sizes))
 
 
 def operations(settings: Settings, vocab_size: int) -> float:
@@ -149,7 +151,8 @@ def _of_size(model: RecurrentSettings | TransformerSettings, size: int, vocab_si
     model = fill(model, model, hidden_size=size)
     if isinstance(model, TransformerSettings):
         # What lies further back is reached through the layers: num_layers * (window - 1) steps.
-        return fill(model, model, num_heads=_heads(model.hidden_size), window=max(64, model.hidden_size // 2))
+        window = max(64, model.hidden_size // 2)
+        return fill(model, model, num_heads=_heads(model.hidden_size), window=window, tied=True)
     return fill(model, model, embedding_size=model.hidden_size if large else 64, tied=large)
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from elman.data.cache import Cache
 from elman.data.corpus import encode_file, prepare
-from elman.data.tokenfile import TokenFile, open_tokens
+from elman.data.tokenfile import TokenFile
 from elman.data.tokenizers import Tokenizer
 from elman.errors import UserError
 from elman.inspection.subject import LEAST_STEPS, Subject
@@ -50,8 +51,8 @@ def _validation(run: Trained, settings: Settings | None, cache: Path) -> tuple[T
     data = settings.data
     source = data.valid or data.source
     text = data.valid or f"the validation part of {source}"
-    kept = open_tokens(run.path / "cache" / "valid.bin")
-    if kept is not None and kept.tokenizer == run.tokenizer.fingerprint:
+    kept = Cache(run.path / "cache").open_tokens("valid", data.fingerprint, run.tokenizer)
+    if kept is not None:
         return kept, text, source
     try:
         corpus = prepare(data.source, cache, valid=data.valid, tokenizer=run.tokenizer, expect=data.fingerprint or None)

@@ -34,7 +34,7 @@ def write(run: Trained, prompt: str, options: WritingOptions, state: State | Non
         UserError: neither a prompt nor a state that a text ended with: there is nothing to go on from.
     """
     tokenizer = run.tokenizer
-    ids = [int(token) for token in tokenizer.encode(prompt)]
+    ids = tokenizer.encode(prompt).tolist()
     decoder = StreamDecoder(tokenizer)
     if isinstance(state, Written):
         begin = [state.last, *ids]

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from elman.errors import UserError
+from elman.models.configuration import ENCODER_DECODERS
+from elman.settings import Section
 from elman.tasks.task import (
     NONE,
     Answer,
@@ -20,11 +22,10 @@ from elman.tasks.task import (
     fitting_tokenizer,
 )
 from elman.tasks.translation.settings import Decoding, PairSettings, PairTraining, PredictionOptions
-from elman.train.settings import RecurrentTranslatorSettings, Section, TransformerTranslatorSettings
 
 if TYPE_CHECKING:
-    from elman.data.linefile import Line
-    from elman.data.parallel import ParallelCorpus
+    from elman.data.linefile import InputLine
+    from elman.data.pair_corpus import ParallelCorpus
     from elman.inspection import Look
     from elman.models import EncoderDecoder
     from elman.tasks.configuration import Settings
@@ -40,10 +41,7 @@ class Translation(Task):
     title = "a translation model"
     data = PairSettings
     places: ClassVar[Mapping[str, Sequence[str]]] = {"source": ("target",), "valid": ("valid_target",)}
-    models: ClassVar[Mapping[str, type[Section]]] = {
-        **dict.fromkeys(("lstm", "gru", "elman"), RecurrentTranslatorSettings),
-        "transformer": TransformerTranslatorSettings,
-    }
+    models: ClassVar[Mapping[str, type[Section]]] = ENCODER_DECODERS
     train = PairTraining
     options: ClassVar[Mapping[str, type[Section]]] = {"evaluate": Decoding, "predict": PredictionOptions}
 
@@ -93,7 +91,7 @@ class Translation(Task):
 
     def describe(self, corpus: ParallelCorpus) -> str:
         """How many pairs."""
-        from elman.data.encoding import FreshPairs
+        from elman.data.endless import FreshPairs
 
         source, target = corpus.source_tokenizer.vocab_size, corpus.target_tokenizer.vocab_size
         joint = corpus.source_tokenizer is corpus.target_tokenizer
@@ -158,7 +156,7 @@ class Translation(Task):
         return evaluate_pairs(run, data, options, say, progress)
 
     def predict(
-        self, run: Trained, lines: Iterable[Sequence[Line]], options: PredictionOptions, say: Say
+        self, run: Trained, lines: Iterable[Sequence[InputLine]], options: PredictionOptions, say: Say
     ) -> Iterator[Answer]:
         """Translate every line."""
         from elman.tasks.translation.prediction import predict

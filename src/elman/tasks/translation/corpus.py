@@ -7,11 +7,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from elman.data import parallel
+from elman.data import pair_corpus
 from elman.data.endless import EndlessPairs
+from elman.data.pair_corpus import ParallelCorpus
 from elman.data.pairs import open_pairs
-from elman.data.parallel import ParallelCorpus
-from elman.data.vocabularies import NAMES, Tokenizers
+from elman.data.tokenizers import PAIR_TOKENIZERS, Tokenizers
 from elman.tasks.configuration import Settings
 from elman.tasks.task import Progress, Say
 from elman.tasks.translation import files_of, validation_of
@@ -29,11 +29,11 @@ def read(
     """Pairs as tokens, by the tokenizers that are given or those that are learnt."""
     data, train = settings.data, settings.train
     kind = tokenizer(data)
-    made = parallel.prepare(
+    made = pair_corpus.prepare(
         files_of(data),
         cache,
         valid=validation_of(data) or None,
-        tokenizer=Tokenizers(*map(codecs.__getitem__, NAMES)) if codecs else kind,
+        tokenizer=Tokenizers(*map(codecs.__getitem__, PAIR_TOKENIZERS)) if codecs else kind,
         joint=data.joint,
         max_vocab=data.vocab_size or vocabulary_size(data, kind),
         min_count=data.min_count,

@@ -6,8 +6,8 @@ import math
 import time
 from collections.abc import Sequence
 
-from elman.data.encoding import evaluation_part
-from elman.data.vocabularies import Tokenizers
+from elman.data.pair_corpus import evaluation_part
+from elman.data.tokenizers import Tokenizers
 from elman.decode.translate import Beam, Translator, translate
 from elman.errors import UserError
 from elman.metrics.translation import score

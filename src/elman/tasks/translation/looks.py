@@ -14,7 +14,7 @@ from elman.decode.translate import Beam, Translator
 from elman.inspection.clipping import look_at_journal
 from elman.inspection.look import Look, Part, has_no_journal
 from elman.inspection.untrained import KEYS
-from elman.lens.heads import LEAST, HeadScores
+from elman.lens.attention import LEAST, HeadScores
 from elman.lens.source import AlignmentScores, loss_gradients, score_alignment, source_gradients
 from elman.models import EncoderDecoder, TransformerEncoderDecoder
 from elman.report import Figure, Line, Mark, Section, bar_chart, heatmap, line_chart, passages

@@ -14,11 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from elman.data.batches import PairBatch, TokenBatches, evaluation_batches
+from elman.data.batches import PairBatch, PairPart, TokenBatches, evaluation_batches
 from elman.data.lanes import NOT_COUNTED
-from elman.data.parallel import ParallelCorpus
-from elman.data.sequences import PairPart
-from elman.data.vocabularies import Tokenizers
+from elman.data.pair_corpus import ParallelCorpus
+from elman.data.tokenizers import Tokenizers
 from elman.metrics.perplexity import perplexity
 from elman.metrics.words import words
 from elman.models import EncoderDecoder

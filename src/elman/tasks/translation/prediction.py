@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from elman.data.linefile import Line
+from elman.data.linefile import InputLine
 from elman.decode.constraints import Constraints
 from elman.decode.translate import Beam, Sampling, Translation, Translator
 from elman.errors import UserError
@@ -17,10 +17,12 @@ from elman.tasks.translation import printing
 from elman.tasks.translation.settings import Decoding, PredictionOptions
 
 
-def predict(run: Trained, lines: Iterable[Sequence[Line]], options: PredictionOptions, say: Say) -> Iterator[Answer]:
+def predict(
+    run: Trained, lines: Iterable[Sequence[InputLine]], options: PredictionOptions, say: Say
+) -> Iterator[Answer]:
     """Translate every line; those that arrive together are decoded together."""
     translator = _translator(run, options)
-    if unknown := run.target_tokenizer.count_unknown(run.target_tokenizer.encode(options.prefix)):
+    if unknown := run.target_tokenizer.count_unknown(run.target_tokenizer.encode(options.prefix).tolist()):
         say(f"warning: {unknown} of the prefix's tokens are unknown to the model")
     seed = getattr(translator.search, "seed", None)
     for translation in _in_windows(translator, lines):
@@ -34,7 +36,7 @@ def predict(run: Trained, lines: Iterable[Sequence[Line]], options: PredictionOp
         )
 
 
-def _in_windows(translator: Translator, arrivals: Iterable[Sequence[Line]]) -> Iterator[Translation]:
+def _in_windows(translator: Translator, arrivals: Iterable[Sequence[InputLine]]) -> Iterator[Translation]:
     first = 1
     for arrived in arrivals:
         for start in range(0, len(arrived), translator.window):

@@ -12,15 +12,15 @@ import torch
 from torch import nn
 
 from elman import environment
-from elman.data.encoding import FreshPairs
-from elman.data.parallel import ParallelCorpus
-from elman.data.sequences import PairPart
+from elman.data.batches import PairPart
+from elman.data.endless import FreshPairs
+from elman.data.pair_corpus import ParallelCorpus
 from elman.errors import UserError
+from elman.models.configuration import RecurrentTranslatorSettings
 from elman.tasks import configuration
 from elman.tasks.configuration import Settings
 from elman.tasks.language_modelling.sizing import LARGE_VOCABULARY
 from elman.tasks.task import Choice, fill
-from elman.train.settings import RecurrentTranslatorSettings
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Recipe:
     train: Mapping[str, Any] = field(default_factory=dict)
 
 
-RECURRENT = {"hidden_size": 256, "num_layers": 1, "dropout": 0.2}
+RECURRENT = {"hidden_size": 256, "num_layers": 1, "tied": True, "dropout": 0.2}
 MUON = {"optimizer": "muon", "muon_rate": 0.02}
 RECIPES = {
     "lstm": Recipe(4e-3, RECURRENT, MUON),
@@ -44,7 +44,8 @@ RECIPES = {
         MUON,
     ),
 }
-UNKNOWN = Recipe(2e-3, {})  # of somebody's own model
+OF_ANY_CELL = Recipe(3e-3, RECURRENT, MUON)  # the GRU's, for a cell that has none of its own
+OF_ONES_OWN = Recipe(2e-3, {})  # for a model that is not elman's
 WEIGHT_DECAY = 0.05
 BATCHES = 128  # an epoch, at least, where the pairs are few
 LEAST_BATCH = 256  # tokens
@@ -70,7 +71,8 @@ def choose(asked: Settings, corpus: ParallelCorpus) -> Choice:
         asked: what was asked for; what it leaves open is not in its sections' `model_fields_set`.
         corpus: what there is to learn from.
     """
-    recipe, first = RECIPES.get(asked.kind, UNKNOWN), corpus.train.epoch(0)
+    recipe = OF_ONES_OWN if asked.kind == configuration.OWN else RECIPES.get(asked.kind, OF_ANY_CELL)
+    first = corpus.train.epoch(0)
     vocabulary = LARGE if corpus.target_tokenizer.vocab_size >= LARGE_VOCABULARY else SMALL
     train = fill(asked.train, asked.train, device=environment.best_device())
     train = fill(

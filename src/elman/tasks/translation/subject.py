@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from elman.data import paircache, parallel
-from elman.data.batches import pair_batch
-from elman.data.encoding import encode_texts, evaluation_part
-from elman.data.sequences import PairPart
-from elman.data.vocabularies import Tokenizers
+from elman.data import pair_corpus
+from elman.data.batches import PairPart, encode_texts, pair_batch
+from elman.data.cache import Cache
+from elman.data.pair_corpus import evaluation_part
+from elman.data.tokenizers import Tokenizers
 from elman.errors import UserError
 from elman.inspection.untrained import untrained
 from elman.models import EncoderDecoder, build_encoder_decoder
@@ -97,11 +97,11 @@ def _validation(run: Trained, settings: Settings | None, tokenizers: Tokenizers)
     )
     name = " and ".join(Path(file).name for file in valid or source)
     name = name if valid else f"the validation part of {name}"
-    kept = paircache.reuse(run.path / "cache", tokenizers.fingerprint, "fingerprint", data.fingerprint)
+    kept = pair_corpus.kept_validation(Cache(run.path / "cache"), data.fingerprint)
     if kept is not None:
-        return encode_texts(kept.valid, tokenizers), name
+        return encode_texts(kept, tokenizers), name
     with tempfile.TemporaryDirectory(prefix="elman-") as cache:
-        corpus = parallel.prepare(
+        corpus = pair_corpus.prepare(
             source,
             Path(cache),
             valid=valid or None,

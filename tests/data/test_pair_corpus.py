@@ -4,13 +4,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from elman.data import pairsplit
-from elman.data.encoding import FreshPairs, evaluation_part
-from elman.data.pairs import Data
-from elman.data.parallel import ParallelCorpus, prepare
-from elman.data.sequences import PairPart
-from elman.data.tokenizers import ByteTokenizer
-from elman.data.vocabularies import Tokenizers
+from elman.data import pair_corpus
+from elman.data.batches import PairPart
+from elman.data.endless import FreshPairs
+from elman.data.pair_corpus import ParallelCorpus, evaluation_part, prepare
+from elman.data.pairs import Data, pairs_in_memory
+from elman.data.tokenizers import ByteTokenizer, Tokenizers
 from elman.errors import UserError
 
 PAIRS = [(f"the number {n}", f"die Zahl {n * n} ü") for n in range(200)]
@@ -25,7 +24,7 @@ def write(folder: Path, pairs: list[tuple[str, str]], name: str = "x") -> list[P
 
 @pytest.fixture(autouse=True)
 def _learn_from_few(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("elman.data.parallel.LEARN_FROM", 3000)
+    monkeypatch.setattr("elman.data.pair_corpus.LEARN_FROM", 3000)
 
 
 @pytest.fixture
@@ -46,7 +45,8 @@ def texts_of(part: PairPart | FreshPairs, corpus: ParallelCorpus) -> list[tuple[
 
 
 def write_times(cache: Path) -> dict[str, int]:
-    return {file.name: file.stat().st_mtime_ns for file in cache.iterdir() if file.name != "pairs.json"}
+    """Of all but what is said of the files, which may be moved."""
+    return {file.name: file.stat().st_mtime_ns for file in cache.iterdir() if not file.name.startswith("pairs-")}
 
 
 @pytest.mark.parametrize("kind", ["char", "byte", "word", "bpe"])
@@ -78,7 +78,7 @@ def test_a_twentieth_is_held_out_by_its_source(data: list[Path], cache: Path, mo
     assert len(valid) == 10
     assert list(corpus.valid.texts()) == [pair for pair in PAIRS if pair in set(valid)]
     assert train == [pair for pair in PAIRS if pair not in set(valid)]
-    monkeypatch.setattr(pairsplit, "MOST_VALID", 3)
+    monkeypatch.setattr(pair_corpus, "MOST_VALID", 3)
     assert len(prepare(data, cache / "few").valid) == 3
 
 
@@ -113,44 +113,48 @@ def test_a_cache_is_used_again(data: list[Path], cache: Path, monkeypatch: pytes
     assert moved.fingerprint == first.fingerprint
     assert moved.skipped.empty == 1
     by_name = Tokenizers(first.source_tokenizer, first.target_tokenizer)
-    prepare(tsv, cache, tokenizer=by_name)
     assert write_times(cache) == times
+    prepare(tsv, cache, tokenizer=by_name)
+    assert write_times(cache) == {name: time for name, time in times.items() if not name.startswith("tokenizer-")}
 
     other = prepare(tsv, cache, tokenizer="byte")
     assert other.source_tokenizer.kind == "byte"
     assert other.fingerprint == first.fingerprint
 
 
-@pytest.mark.parametrize("damage", ["pairs.json", "valid.jsonl", "train.target.bin", "source_tokenizer.json"])
-@pytest.mark.parametrize("how", ["missing", "short"])
+@pytest.mark.parametrize(
+    "damage", ["pairs-*.json", "held_out-*.json", "train_target-*.bin", "train_target-*.json", "tokenizer-*.json"]
+)
+@pytest.mark.parametrize("how", ["missing", "short", "changed"])
 def test_a_damaged_cache_is_made_anew(data: list[Path], cache: Path, damage: str, how: str) -> None:
     first = prepare(data, cache)
-    path = cache / damage
+    path = min(cache.glob(damage))
     content = path.read_bytes()
     path.unlink()
     if how == "short":
         path.write_bytes(content[: len(content) // 2])
+    elif how == "changed":
+        path.write_bytes(content.replace(b"1", b"2"))
     again = prepare(data, cache)
     assert texts_of(again.train, again) == texts_of(first.train, first)
     assert list(again.valid.texts()) == list(first.valid.texts())
     assert path.read_bytes() == content
 
 
-def test_an_interrupted_encoding_leaves_no_corpus(
-    data: list[Path], cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interrupted_encoding_does_no_harm(data: list[Path], cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     prepare(data, cache)
 
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("elman.data.vocabularies.Tokenizers.save", interrupted)
+        patched.setattr("elman.data.cache.Cache.remove_others", interrupted)
         with pytest.raises(KeyboardInterrupt):
             prepare(data, cache, tokenizer="byte")
-    assert not (cache / "pairs.json").exists()
+    assert len(list(cache.glob("train_*.bin"))) == 4
     corpus = prepare(data, cache)
     assert len(corpus.train) == 190
+    assert len(list(cache.glob("train_*.bin"))) == 2
 
 
 def test_pairs_are_the_expected_ones(data: list[Path], cache: Path) -> None:
@@ -246,3 +250,40 @@ def test_evaluation_reads_any_pairs(data: list[Path], tmp_path: Path) -> None:
         assert list(evaluation_part(form, Tokenizers(byte, byte)).texts()) == PAIRS
     with pytest.raises(UserError, match="holds no pairs"):
         evaluation_part(write(tmp_path, []), Tokenizers(byte, byte))
+
+
+def test_pairs_in_memory_are_as_those_in_files(data: list[Path], cache: Path, tmp_path: Path) -> None:
+    from_files = prepare(data, cache)
+    memory = pairs_in_memory([*PAIRS, ("left out", " ")])
+    corpus = prepare(memory, tmp_path / "other", expect=from_files.fingerprint)
+    assert texts_of(corpus.train, corpus) == texts_of(from_files.train, from_files)
+    assert list(corpus.valid.texts()) == list(from_files.valid.texts())
+    assert (corpus.skipped.empty, corpus.skipped.first_empty) == (1, "line 201 of pairs in memory")
+    whole = prepare(memory, tmp_path / "whole", valid=memory)  # all of them for both, though it is one object
+    assert texts_of(whole.train, whole) == list(whole.valid.texts()) == PAIRS
+    tokenizers = Tokenizers(corpus.source_tokenizer, corpus.target_tokenizer)
+    assert list(evaluation_part(pairs_in_memory(PAIRS[:3]), tokenizers).texts()) == PAIRS[:3]
+
+
+def test_vocabularies_that_are_equal_are_joint_only_where_that_is_asked_for(tmp_path: Path) -> None:
+    """Whether the cache has them or not."""
+    same = pairs_in_memory([(f"{n:03}", f"{n * 7 % 1000:03}") for n in range(200)])
+    for joint in (False, True):
+        for _ in range(2):
+            corpus = prepare(same, tmp_path / str(joint), joint=joint)
+            assert (corpus.source_tokenizer is corpus.target_tokenizer) == joint
+            assert corpus.source_tokenizer.fingerprint == corpus.target_tokenizer.fingerprint
+
+
+def test_pairs_that_change_while_they_are_read(data: list[Path], cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = pair_corpus._read
+
+    def read_then_change(*arguments: object) -> object:
+        found = real(*arguments)
+        write(data[0].parent, PAIRS[:50])
+        return found
+
+    monkeypatch.setattr(pair_corpus, "_read", read_then_change)
+    with pytest.raises(UserError, match="the pairs changed while they were read; try again"):
+        prepare(data, cache, tokenizer="byte")
+    assert not list(cache.glob("train_*"))

@@ -1,0 +1,29 @@
+"""Recurrent cells, one file each. Whatever is made for every cell is made from `CELLS`."""
+
+from elman.cells.cell import Cell, CellState, Memory, Option, Step, Weights, normalize
+from elman.cells.elman import ELMAN
+from elman.cells.gru import GRU
+from elman.cells.lstm import LSTM
+from elman.cells.mingru import MINGRU
+from elman.cells.slstm import SLSTM
+
+__all__ = ["CELLS", "Cell", "CellState", "Memory", "Option", "Step", "Weights", "cell_named", "normalize"]
+
+CELLS: dict[str, Cell] = {
+    "elman": ELMAN,
+    "gru": GRU,
+    "lstm": LSTM,
+    "mingru": MINGRU,
+    "slstm": SLSTM,
+}
+
+
+def cell_named(name: str) -> Cell:
+    """A cell or a variant of one, which a layer chooses by an option.
+
+    >>> cell_named("elman_relu").gates == cell_named("elman").gates
+    True
+    """
+    if name in CELLS:
+        return CELLS[name]
+    return next(variant for cell in CELLS.values() for variant in cell.variants.values() if variant.name == name)

@@ -1,0 +1,45 @@
+"""The gated recurrent unit (Cho et al. 2014, arXiv:1406.1078), a drop-in for `torch.nn.GRU`.
+
+    r_t = sigmoid(W_ir x_t + b_ir + W_hr h_{t-1} + b_hr)
+    z_t = sigmoid(W_iz x_t + b_iz + W_hz h_{t-1} + b_hz)
+    n_t = tanh(W_in x_t + b_in + r_t * (W_hn h_{t-1} + b_hn))
+    h_t = n_t + z_t * (h_{t-1} - n_t)
+
+The reset gate acts after the matmul, as in cuDNN; the rows of the weights are those of r, z, n.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from elman.cells.cell import Cell, CellState, Weights
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def step(x: Tensor, r: Tensor | None, state: CellState, weights: Weights) -> tuple[CellState, dict[str, Tensor]]:
+    """One step; see `Step`."""
+    assert r is not None
+    (h,) = state
+    r_x, z_x, n_x = x.chunk(3, -1)
+    r_h, z_h, n_h = r.chunk(3, -1)
+    reset = (r_x + r_h).sigmoid()
+    z = (z_x + z_h).sigmoid()
+    n = (n_x + reset * n_h).tanh()
+    return (n + z * (h - n),), {"r": reset, "z": z}
+
+
+GRU = Cell(
+    name="gru",
+    layer="GRU",
+    doc=__doc__ or "",
+    rows=("r", "z", "n"),
+    step=step,
+    gates={"r": "reset gate", "z": "update gate"},
+    keeping="z",
+    output_scale=1 / 2,
+    torch_layer="GRU",
+    aten="gru",
+    native=2,
+)

@@ -1,0 +1,46 @@
+"""The minimal gated recurrent unit (Feng et al. 2024, *Were RNNs all we needed?*, arXiv:2410.01201).
+
+    z_t = sigmoid(W_iz x_t + b_iz)
+    n_t = W_in x_t + b_in
+    h_t = n_t + z_t * (h_{t-1} - n_t)
+
+The gate and what is written depend on the input alone: there is no W_hh, and all steps are read at once by a parallel
+scan. This is the paper's linear form, whose fresh state is zeros; z keeps, as the GRU's in torch.nn, so that it is
+1 - z of the paper. The rows of the weights are those of z, n.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from elman.cells.cell import Cell, CellState, Weights
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def coefficients(x: Tensor) -> tuple[Tensor, Tensor]:
+    """z and (1 - z) n, of which h_t = z h_{t-1} + (1 - z) n."""
+    z, n = x.chunk(2, -1)
+    z = z.sigmoid()
+    return z, n - z * n
+
+
+def step(x: Tensor, r: Tensor | None, state: CellState, weights: Weights) -> tuple[CellState, dict[str, Tensor]]:
+    """One step; see `Step`."""
+    z, written = coefficients(x)
+    return (z * state[0] + written,), {"z": z}
+
+
+MINGRU = Cell(
+    name="mingru",
+    layer="MinGRU",
+    doc=__doc__ or "",
+    rows=("z", "n"),
+    step=step,
+    recurrent=False,
+    gates={"z": "update gate"},
+    keeping="z",
+    output_scale=2 / 3,
+    coefficients=coefficients,
+)

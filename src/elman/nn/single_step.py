@@ -1,0 +1,120 @@
+"""A cell for a single step, as `torch.nn.LSTMCell`: for loops that a person writes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from elman.cells import CELLS, Cell, Weights
+from elman.kernels import BACKENDS, check_backend, choose
+from elman.nn import arguments, parameters
+from elman.nn.layers import COMMON, complete, documentation
+
+OWN = ("input_size", "hidden_size", "bias", "device", "dtype", "backend")
+EXAMPLE = """
+>>> import torch
+>>> from elman.nn import {name}Cell
+>>> cell, x = {name}Cell(3, 5), torch.zeros(2, 3)
+>>> {state} = cell(x)
+>>> {state} = cell(x, {state})
+>>> {last}.shape
+torch.Size([2, 5])
+"""
+
+
+class SingleStep(nn.Module):
+    """One step of a cell; abstract, see `single_step_of`.
+
+    `cell(input, hx)` with `input` (B, D) or (D,) and `hx` h (B, H) or (H,), for the LSTM (h, c); by default zeros.
+    Returns the state after the step, in the form of `hx`.
+    """
+
+    specification: ClassVar[Cell]
+    defaults: ClassVar[dict[str, Any]]
+
+    def _begin(self, options: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.input_size, self.hidden_size, self.bias = (options[name] for name in OWN[:3])
+        arguments.check_sizes(self.input_size, [self.hidden_size], 0)
+        self.backend, self.options = options["backend"], dict(options)
+        check_backend(self.backend)
+        cell = self.specification.variant(options.get(self.specification.chosen_by))
+        self.cell = cell.name
+        given = {option.name: option.default for option in cell.options} | {"layer_norm": False, "bias": self.bias}
+        self._names = parameters.shapes(cell, self.input_size, self.hidden_size, self.hidden_size, given)
+        for name, shape in self._names.items():
+            empty = torch.empty(shape, device=options["device"], dtype=options["dtype"])
+            self.register_parameter(name, nn.Parameter(empty))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw every parameter from U(-1/sqrt(H), 1/sqrt(H)), as torch.nn does."""
+        bound = 1 / math.sqrt(self.hidden_size)
+        for parameter in self.parameters():
+            nn.init.uniform_(parameter, -bound, bound)
+
+    def forward(self, input: Tensor, hx: Any = None) -> Any:
+        """Take a step; see `SingleStep`.
+
+        Raises:
+            ValueError: a wrong number of dimensions.
+            RuntimeError: a wrong size.
+        """
+        name, cell, H = type(self).__name__, self.specification, self.hidden_size
+        if input.dim() not in (1, 2):
+            raise ValueError(f"{name}: Expected input to be 1D or 2D, got {input.dim()}D instead")
+        x = input if input.dim() == 2 else input[None]
+        one = len(cell.states) == 1
+        if hx is None:
+            state = tuple(x.new_zeros(len(x), size) for size in cell.sizes(H, H))
+        else:
+            state = (hx,) if one else tuple(hx)
+            if len(state) != len(cell.states):
+                raise ValueError(f"{name}: Expected hx to be {len(cell.states)} tensors, got {len(state)}")
+            for n, part in enumerate(state):
+                if part.dim() not in (1, 2):
+                    what = "hidden" if one else f"hx[{n}]"
+                    raise ValueError(f"{name}: Expected {what} to be 1D or 2D, got {part.dim()}D instead")
+            state = tuple(part if part.dim() == 2 else part[None] for part in state)
+        if x.shape[1] != self.input_size:
+            raise RuntimeError(f"input has inconsistent input_size: got {x.shape[1]} expected {self.input_size}")
+        for n, part in enumerate(state):
+            if len(part) != len(x):
+                raise RuntimeError(f"Input batch size {len(x)} doesn't match hidden{n} batch size {len(part)}")
+            if part.shape[1] != H:
+                raise RuntimeError(f"hidden{n} has inconsistent hidden_size: got {part.shape[1]}, expected {H}")
+        weights = Weights(**({"weight_hh": None} | {field: getattr(self, field) for field in self._names}))
+        backend = choose(self.cell, x.device, self.backend, dtype=x.dtype)
+        final = BACKENDS[backend].kernel(self.cell)(x[None], state, weights).final
+        final = final if input.dim() == 2 else tuple(part[0] for part in final)
+        return final[0] if one else final
+
+    def extra_repr(self) -> str:
+        """The sizes, and what differs from the defaults."""
+        names = [name for name in [*self.defaults][2:] if name not in ("device", "dtype")]
+        others = [f"{name}={self.options[name]}" for name in names if self.options[name] != self.defaults[name]]
+        return ", ".join([str(self.input_size), str(self.hidden_size), *others])
+
+
+_MADE: dict[str, type[SingleStep]] = {}
+
+
+def single_step_of(name: str) -> type[SingleStep]:
+    """The class of a single step of a cell in `CELLS`: `ElmanCell`, `GRUCell`, `LSTMCell`, ...
+
+    >>> single_step_of("gru")(3, 5, bias=False)
+    GRUCell(3, 5, bias=False)
+    """
+    cell = CELLS[name]
+    if name not in _MADE or _MADE[name].specification is not cell:
+        options = [option for option in COMMON if option.name in OWN]
+        options[1] = options[1]._replace(words="H.", annotation=int)
+        options[3:3] = [option for option in cell.options if option.name == cell.chosen_by]
+        made = type(f"{cell.layer}Cell", (SingleStep,), {"__module__": "elman.nn"})
+        what = f"A single step of `{cell.layer}`, called and made as `torch.nn.LSTMCell` is.\n\n"
+        _MADE[name] = complete(made, cell, options, what + documentation(cell, options, EXAMPLE))
+    return _MADE[name]

@@ -1,0 +1,36 @@
+"""What every group of settings is: frozen and validated. It imports no torch, so a shell's completion can read them."""
+
+from __future__ import annotations
+
+import re
+import reprlib
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from elman.errors import UserError, suggestion
+
+# A larger number is a slip of the hand. Whether a model fits into the memory is checked when all sizes are known.
+UNITS, INNER_UNITS, LAYERS, POSITIONS = 1 << 16, 1 << 20, 1 << 10, 1 << 20
+
+
+class Section(BaseModel):
+    """A frozen group of settings."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
+
+
+def complaint(error: ValidationError, *, exit_code: int = 1) -> UserError:
+    """The first thing that pydantic refuses, in one line."""
+    first = error.errors()[0]
+    names = [str(part) for part in first["loc"]]
+    message = first["msg"].removeprefix("Value error, ")
+    if not names or ":" in message:  # a validator of ours has said all
+        return UserError(message, exit_code=exit_code)
+    if first["type"] == "missing":
+        return UserError(".".join(names), expected="a value", got="none", exit_code=exit_code)
+    remedy = ""
+    if first["type"] == "literal_error":
+        remedy = suggestion(str(first["input"]), re.findall("'(.*?)'", first["ctx"]["expected"]))
+    expected = (message[0].lower() + message[1:]).removeprefix("input should be ")
+    # Pydantic names the member of a union last: the setting is the part before it.
+    return UserError(names[0], expected=expected, got=reprlib.repr(first["input"]), remedy=remedy, exit_code=exit_code)

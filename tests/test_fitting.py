@@ -372,7 +372,11 @@ def test_fine_tuning_begins_with_the_weights_of_a_run(tmp_path: Path) -> None:
     run = list(events)[-1].run  # type: ignore[union-attr]
     assert run.tokenizer.fingerprint == first.tokenizer.fingerprint
     assert (run.settings.kind, run.settings.data.tokenizer, run.model.hidden_size) == ("gru", "word", 8)
+    assert run.settings.start == str(first.path)
     assert not equal(run, first)
+    again = small(config=tmp_path / "second" / "config.yaml", embedding_size=6)  # its settings, but not its beginning
+    assert again.settings is not None
+    assert (again.settings.start, again.settings.kind) == (None, "gru")
 
 
 def test_fine_tuning_by_command_and_going_on_with_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

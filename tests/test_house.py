@@ -42,7 +42,7 @@ BELOW: dict[str, set[str]] = {
     "model_folders": GROUND | {"models", "tasks"},
     "runs": GROUND | {"models", "data", "train", "tasks", "inspection", "given", "model_folders", "run_folders"},
     "information": GROUND | {"models", "train", "tasks", "model_folders", "run_folders"},
-    "resuming": GROUND | {"models", "tasks", "model_folders", "runs"},
+    "resuming": GROUND | {"models", "tasks", "model_folders", "run_folders", "runs"},
     "lens": GROUND | {"kernels", "nn", "models", "train"},
     "report": set(),
     "inspection": GROUND | {"kernels", "nn", "models", "data", "train", "lens", "report", "decode", "environment"},

@@ -224,10 +224,10 @@ def prepare(
     Raises:
         UserError: settings, data or folder are not usable, or not those of the run that is to go on.
     """
-    _settings(tree, folder, resume, overwrite, own)
+    resuming.settle(tree, folder, resume, overwrite, start, own)
     with run_folders.lock(folder):
         # Once more: another process may have been quicker.
-        settings, going_on = _settings(tree, folder, resume, overwrite, own)
+        settings, going_on = resuming.settle(tree, folder, resume, overwrite, start, own)
         if resume and not going_on:
             say(f"there is no run in {folder} yet: beginning one")
         task = TASKS[settings.task]
@@ -268,25 +268,6 @@ def check_finite(prepared: Prepared, finished: loop.Finished) -> None:
     if finished.reason != "stopped" and math.isinf(finished.best):
         what = f"no validation of {prepared.folder} had a loss that is a finite number"
         raise UserError(what, remedy="train anew with a lower learning rate (--set learning_rate=...)")
-
-
-def _settings(tree: dict[str, Any], folder: Path, resume: bool, overwrite: bool, own: object) -> tuple[Settings, bool]:
-    """The settings, all that can be checked without writing being checked, and whether a run goes on."""
-    going_on = resume and (folder / "config.yaml").exists()
-    if going_on:
-        settings = resuming.agreed(configuration.read_settings(folder), tree, folder)
-    else:
-        # The settings of another run may be taken for another text.
-        data = {key: value for key, value in (tree.get("data") or {}).items() if key != "fingerprint"}
-        settings = configuration.build({"budget": asdict(parse_budget(BUDGET))} | tree | {"data": data})
-        run_folders.check_place(folder, overwrite=overwrite)
-    if settings.kind == OWN and own is None and (going_on or not settings.start):
-        what = "a model of one's own is given in Python"
-        raise UserError(what, remedy="elman.fit(data, model=...)", exit_code=2)
-    if settings.train.device == "cuda" and not torch.cuda.is_available():
-        raise UserError("device: torch sees no CUDA device here", remedy="leave it out, or --set device=cpu")
-    TASKS[settings.task].check(settings)
-    return settings, going_on
 
 
 def _resolved(settings: Settings, task: Task, corpus: Any, say: Say, progress: Progress | None) -> Settings:

@@ -10,13 +10,15 @@ from typing import Any
 import torch
 from torch import nn
 
-from elman import model_folders, reading
+from elman import model_folders, reading, run_folders
 from elman.errors import UserError
 from elman.models.weights import check_shapes
 from elman.runs import Run
 from elman.tasks import TASKS, configuration
-from elman.tasks.configuration import Settings
+from elman.tasks.configuration import OWN, Settings
 from elman.tasks.task import Say
+
+DEFAULT_BUDGET = {"amount": 120.0, "unit": "seconds"}
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,29 @@ class Began:
     """What is read again of `env.json`."""
 
     threads: int
+
+
+def settle(
+    tree: dict[str, Any], folder: Path, resume: bool, overwrite: bool, start: Run | None, own: object
+) -> tuple[Settings, bool]:
+    """The settings, all that can be checked without writing being checked, and whether a run goes on."""
+    going_on = resume and (folder / "config.yaml").exists()
+    if going_on:
+        settings = agreed(configuration.read_settings(folder), tree, folder)
+    else:
+        # The settings of another run may be taken for another text.
+        data = {key: value for key, value in (tree.get("data") or {}).items() if key != "fingerprint"}
+        settings = configuration.build(
+            {"budget": DEFAULT_BUDGET} | tree | {"data": data, "start": start and str(start.path)}
+        )
+        run_folders.check_place(folder, overwrite=overwrite)
+    if settings.kind == OWN and own is None and (going_on or start is None):
+        what = "a model of one's own is given in Python"
+        raise UserError(what, remedy="elman.fit(data, model=...)", exit_code=2)
+    if settings.train.device == "cuda" and not torch.cuda.is_available():
+        raise UserError("device: torch sees no CUDA device here", remedy="leave it out, or --set device=cpu")
+    TASKS[settings.task].check(settings)
+    return settings, going_on
 
 
 def stored_names(folder: Path) -> dict[str, Any]:
@@ -95,7 +120,7 @@ def begun_from(start: Run, tree: dict[str, Any], task: str = "auto") -> dict[str
     fields = configuration.sections(start.task, kind)["model"].model_fields
     model = {name: value for name, value in start.config["model"].items() if name in fields}
     model |= tree.get("model") or {}
-    return tree | {"task": start.task.name, "kind": kind, "model": model, "start": str(start.path)}
+    return tree | {"task": start.task.name, "kind": kind, "model": model}
 
 
 def check_codecs(settings: Settings, codecs: Mapping[str, Any]) -> Settings:

@@ -33,7 +33,7 @@ from elman.data.linefile import InputLine
 from elman.errors import UserError
 from elman.models.weights import load_weights
 from elman.tasks import TASKS
-from elman.tasks.configuration import OWN
+from elman.tasks.configuration import GIVEN, OWN
 from elman.tasks.task import Evaluation, Progress, Say, Trained
 from elman.train import journal
 
@@ -198,7 +198,9 @@ class Run(Trained):
         facts = {"task": self.task.name, "model": str(config.get("model")), **sizes, "parameters": f"{parameters:,}"}
         settings = self.settings
         if settings is not None:
-            facts |= {"trained on": settings.data.source, "budget": str(settings.budget)}
+            source = settings.data.source
+            source = "data in memory" if Path(source).parent == self.path / GIVEN else source
+            facts |= {"trained on": source, "budget": str(settings.budget)}
         try:
             losses = self.metrics.validations.get("loss", np.zeros(0))
         except UserError:

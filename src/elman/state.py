@@ -6,31 +6,65 @@ A state is a tensor, or a (named) tuple of states. Two conventions make everythi
 - **the batch comes first** in every tensor, so a row of the batch is a row of every leaf;
 - **a fresh memory is all zeros**, so resetting a row is zeroing it.
 
+Tensors that hold an entry for each step, (B, …, steps, size), may be longer in one state than in another. Where states
+come together, the shorter ones are padded with zeros. A named tuple that has such fields has a property `padding`, a
+dict from the names of those fields to the side of the padding: "left" for a cache whose newest entry is the last one,
+"right" for the steps of a source. A model must ignore the padding.
+
 Nothing else in elman takes a state apart: truncated BPTT detaches it, a checkpoint saves it, beam search
 selects its rows, a server keeps one row per client, all through the functions below.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import TypeAlias
+from collections.abc import Callable, Iterator, Sequence
+from typing import Literal, TypeAlias, cast
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 State: TypeAlias = "Tensor | tuple[State, ...]"
+Side: TypeAlias = Literal["left", "right"]
 
 
-def map_state(function: Callable[[Tensor], Tensor], state: State) -> State:
+def map_state(function: Callable[..., Tensor], state: State, *others: State) -> State:
     """Apply a function to every tensor, keeping the tree (and the named tuples in it).
+
+    With `others`, states of the same tree, the function gets the tensors that all of them have in one place, the
+    shorter ones padded where the tree's `padding` says so.
 
     >>> h, c = torch.ones(2, 3), torch.ones(2, 3)
     >>> map_state(lambda x: x + 1, (h, c))[1][0]
     tensor([2., 2., 2.])
+    >>> map_state(torch.sub, (h, c), (c, h))[0][0]
+    tensor([0., 0., 0.])
     """
+    if others:
+        return _map_together(function, (state, *others), None)
     if isinstance(state, Tensor):
         return function(state)
-    children = [map_state(function, child) for child in state]
+    return _like(state, [map_state(function, child) for child in state])
+
+
+def _map_together(function: Callable[..., Tensor], states: Sequence[State], side: Side | None) -> State:
+    first = states[0]
+    if isinstance(first, Tensor):
+        return function(*(_pad(cast(Sequence[Tensor], states), side) if side else states))
+    sides = getattr(first, "padding", {})
+    names = getattr(first, "_fields", (None,) * len(first))
+    places = zip(names, *states, strict=True)
+    return _like(first, [_map_together(function, parts, sides.get(name, side)) for name, *parts in places])
+
+
+def _pad(tensors: Sequence[Tensor], side: Side) -> list[Tensor]:
+    """Make tensors (B, …, steps, size) as long as the longest of them."""
+    missing = [max(x.shape[-2] for x in tensors) - x.shape[-2] for x in tensors]
+    pads = [(0, 0, n, 0) if side == "left" else (0, 0, 0, n) for n in missing]
+    return [F.pad(x, pad) if any(pad) else x for x, pad in zip(tensors, pads, strict=True)]
+
+
+def _like(state: State, children: Sequence[State]) -> State:
     return type(state)(*children) if hasattr(state, "_fields") else tuple(children)
 
 
@@ -70,8 +104,18 @@ def put_rows(state: State, rows: Tensor, others: State) -> State:
     tensor([[1.],
             [5.]])
     """
-    new = leaves(others)
-    return map_state(lambda x: x.index_copy(0, rows, next(new)), state)
+    return map_state(lambda x, new: x.index_copy(0, rows, new), state, others)
+
+
+def concatenate(states: Sequence[State]) -> State:
+    """The rows of all the states, of one tree, one state after the other.
+
+    Raises `RuntimeError` where tensors differ in a size that no padding makes equal.
+
+    >>> concatenate([torch.tensor([[1.0]]), torch.tensor([[2.0], [3.0]])]).tolist()
+    [[1.0], [2.0], [3.0]]
+    """
+    return map_state(lambda *tensors: torch.cat(tensors), *states)
 
 
 def reset_rows(state: State, rows: Tensor) -> State:
@@ -118,5 +162,4 @@ def unflatten(flat: dict[str, Tensor], like: State, prefix: str = "state") -> St
     """
     if isinstance(like, Tensor):
         return flat[prefix]
-    children = [unflatten(flat, child, f"{prefix}.{index}") for index, child in enumerate(like)]
-    return type(like)(*children) if hasattr(like, "_fields") else tuple(children)
+    return _like(like, [unflatten(flat, child, f"{prefix}.{index}") for index, child in enumerate(like)])

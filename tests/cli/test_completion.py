@@ -61,7 +61,7 @@ def folder(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("line", "offered"),
     [
-        ("elman train x --model ", ["lstm", "gru", "elman", "transformer"]),
+        ("elman train x --model ", ["elman", "gru", "lstm", "mingru", "slstm", "transformer"]),
         ("elman train x --model=l", ["lstm"]),
         ("elman train x --task tr", ["translation"]),
         ("elman train x --tokenizer b", ["byte", "bpe"]),
@@ -69,7 +69,7 @@ def folder(tmp_path: Path) -> Path:
         ("elman train python", ["python-stdlib"]),
         ("elman train not", []),  # the shell completes files
         ("elman compare x --models elman,g", ["elman,gru"]),
-        ("elman compare x --models gru,", ["gru,lstm", "gru,elman", "gru,transformer"]),
+        ("elman compare x --models gru,", ["gru,elman", "gru,lstm", "gru,mingru", "gru,slstm", "gru,transformer"]),
         ("elman compare x --match t", ["time", "tokens"]),
         ("elman train x --set sch", ["schedule="]),
         ("elman train x --set schedule=co", ["cosine", "constant"]),

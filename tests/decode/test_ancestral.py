@@ -32,15 +32,15 @@ def test_targets_are_drawn_as_often_as_they_are_probable() -> None:
 
 
 def test_a_sentence_is_drawn_alike_in_any_batch() -> None:
-    together = sample_targets(Table(6), SOURCE, LENGTHS, end=5, seeds=[5, 6, 7], samples=3, p=0.95)
+    together = sample_targets(Table(6), SOURCE, LENGTHS, end=5, seeds=[5, 6, 7], samples=3, top_p=0.95)
     for row in range(3):
         source = SOURCE[row : row + 1, : LENGTHS[row]]
-        assert sample_targets(Table(6), source, end=5, seeds=[5 + row], samples=3, p=0.95) == [together[row]]
+        assert sample_targets(Table(6), source, end=5, seeds=[5 + row], samples=3, top_p=0.95) == [together[row]]
     assert len({y.tokens for y in together[0]}) > 1
-    assert sample_targets(Table(6), SOURCE, LENGTHS, end=5, seeds=[8, 6, 7], samples=3, p=0.95)[0] != together[0]
+    assert sample_targets(Table(6), SOURCE, LENGTHS, end=5, seeds=[8, 6, 7], samples=3, top_p=0.95)[0] != together[0]
 
 
-@pytest.mark.parametrize("filters", [{"temperature": 0.0}, {"k": 1}, {"p": 0.0}, {"floor": 1.0}])
+@pytest.mark.parametrize("filters", [{"temperature": 0.0}, {"top_k": 1}, {"top_p": 0.0}, {"min_p": 1.0}])
 def test_the_strictest_filters_leave_greedy_search(filters: dict[str, float]) -> None:
     found = sample_targets(Table(6), SOURCE, LENGTHS, end=5, seeds=[1, 2, 3], samples=2, **filters)  # type: ignore[arg-type]
     greedy = greedy_search(Table(6), SOURCE, LENGTHS, end=5)
@@ -52,3 +52,24 @@ def test_a_number_decides_by_the_cumulative_sum() -> None:
     numbers = [0.0, 0.49, 0.51, 0.79, 0.81, 1 - 2**-53]
     uniform = torch.tensor(numbers, dtype=torch.double)
     assert sample(logits.expand(6, 6), uniform=uniform).tolist() == [1, 1, 3, 3, 4, 4]
+
+
+def test_the_numbers_of_a_sentence_are_those_of_its_seed_in_the_order_of_the_steps() -> None:
+    model, samples, least, most = Table(6), 3, 40, 60
+    constraints = Constraints(min_length=least, max_length=most)
+    found = sample_targets(model, SOURCE, end=5, seeds=[5, 6, 7], samples=samples, constraints=constraints)
+    for row, of_one in enumerate(found):
+        ahead = torch.rand(most, samples, generator=torch.Generator().manual_seed(5 + row), dtype=torch.double)
+        for number, y in enumerate(of_one):
+            logits, state = model(torch.tensor([[5]]), model.encode(SOURCE[row : row + 1]))
+            for t, token in enumerate([*y.tokens, 5][:most]):
+                if t < least:
+                    logits[..., 5] = -torch.inf
+                assert int(sample(logits[:, -1], uniform=ahead[t, [number]])) == token
+                logits, state = model(torch.tensor([[token]]), state)
+
+
+def test_memory_does_not_grow_with_the_longest_target_that_is_allowed() -> None:
+    constraints = Constraints(max_length=10**12)
+    [found] = sample_targets(Table(6), SOURCE[:1], end=5, seeds=[1], samples=100, constraints=constraints)
+    assert max(len(y.tokens) for y in found) < 200

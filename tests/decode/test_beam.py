@@ -226,8 +226,8 @@ ATTENTIVE = [name for name in MODELS if "without attention" not in name]
 @pytest.mark.parametrize("name", [name for name in MODELS if hasattr(MODELS[name], "decoder")])
 def test_every_step_is_decoded_once(name: str, beta: float, monkeypatch: pytest.MonkeyPatch) -> None:
     steps, passes = [], []
-    step = _Search.step
-    monkeypatch.setattr(_Search, "step", lambda search: (steps.append(1), step(search)))
+    step = _Search.extend
+    monkeypatch.setattr(_Search, "extend", lambda search: (steps.append(1), step(search)))
     model = MODELS[name]
     layer = model.decoder if isinstance(model, Attentive) else model.decoder[0]
     counting = layer.register_forward_hook(lambda *call: passes.append(1))

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from elman.decode import generate as module
-from elman.decode.generate import generate
+from elman.decode import steps
+from elman.decode.generation import generate
 from elman.decode.sampling import sample
 from elman.models import LanguageModel, build
 
@@ -39,27 +39,36 @@ def most_probable(logits: Tensor) -> Tensor:
 def test_the_most_probable_tokens_are_those_of_a_full_forward(
     monkeypatch: pytest.MonkeyPatch, kind: str, prompt: list[int]
 ) -> None:
-    monkeypatch.setattr(module, "PROMPT_WINDOW", 3)
+    monkeypatch.setattr(steps, "WINDOW", 3)
     network = model(kind)
     text = list(prompt)
-    for token, log_probability in islice(generate(network, prompt, most_probable), 9):
+    for token, log_probability, _ in islice(generate(network, prompt, most_probable), 9):
         logits, _ = network(torch.tensor([text]))
         assert token == int(logits[0, -1].argmax())
         assert log_probability == pytest.approx(logits[0, -1].log_softmax(-1)[token].item(), abs=1e-9)
         text.append(token)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_text_goes_on_from_its_state(kind: str) -> None:
+    network = model(kind)
+    written = list(islice(generate(network, [3, 1], most_probable), 9))
+    token, _, state = written[4]
+    more = islice(generate(network, [token], most_probable, state=state), 4)
+    assert [token for token, _, _ in more] == [token for token, _, _ in written[5:]]
+
+
 def test_what_is_banned_is_never_written_but_keeps_its_probability() -> None:
     network = model("gru")
-    first, p = next(generate(network, [1], most_probable))
-    [(second, q)] = islice(generate(network, [1], most_probable, banned=[first]), 1)
+    first, p, _ = next(generate(network, [1], most_probable))
+    [(second, q, _)] = islice(generate(network, [1], most_probable, banned=[first]), 1)
     assert second != first
     assert q < p
     written = islice(generate(network, [1], lambda x: sample(x, temperature=5.0), banned=range(1, V)), 20)
-    assert {token for token, _ in written} == {0}
+    assert {token for token, _, _ in written} == {0}
 
 
 def test_nothing_is_banned_by_default() -> None:
     torch.manual_seed(1)
     written = islice(generate(model("gru"), [1], lambda x: sample(x, temperature=50.0)), 300)
-    assert {token for token, _ in written} == set(range(V))
+    assert {token for token, _, _ in written} == set(range(V))

@@ -59,7 +59,7 @@ def test_what_is_drawn_has_passed_every_filter(
 ) -> None:
     x = logits(weights)
     generator = torch.Generator().manual_seed(0)
-    token = int(sample(x, temperature=temperature, k=k, p=p, floor=floor, generator=generator))
+    token = int(sample(x, temperature=temperature, top_k=k, top_p=p, min_p=floor, generator=generator))
     assert weights[token] > 0
     assert token in kept(top_k(x, k))
 

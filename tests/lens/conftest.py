@@ -12,6 +12,8 @@ CONFIGS = {
     "elman": {"model": "elman"},
     "gru": {"model": "gru", "residual": True},
     "lstm": {"model": "lstm", "embedding_size": 5, "tied": True},
+    "mingru": {"model": "mingru"},
+    "slstm": {"model": "slstm"},
     "recomputed": {"model": "lstm", "recompute": True},
     "rotary": {"model": "transformer", "num_heads": 2},
     "sinusoidal": {"model": "transformer", "num_heads": 2, "positions": "sinusoidal", "tied": True},

@@ -18,7 +18,7 @@ from elman.lens import read_gates, visit_layers
 from elman.lens.gates import gates_of
 from elman.models import LanguageModel
 
-RECURRENT = ["elman", "gru", "lstm", "recomputed"]
+RECURRENT = ["elman", "gru", "lstm", "mingru", "slstm", "recomputed"]
 VOCABULARY = 11
 
 Make = Callable[..., LanguageModel]
@@ -49,6 +49,23 @@ def test_the_gates_make_the_states(make: Make, name: str) -> None:
             n = torch.tanh(visit.inputs @ w[0][part].T + w[2][part] + inner)
             h = (1 - gates["z"]) * n + gates["z"] * visit.before[0]
             torch.testing.assert_close(h, visit.after[0], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["mingru", "slstm"])
+def test_the_gates_of_xlstm_and_mingru_make_the_states(make: Make, name: str) -> None:
+    """h = (1 − z) n + z h; and the same of what an sLSTM remembers, c / n, of which f stays, and o shows."""
+    model = make(name)
+    for visit in visit_layers(model, lambda: model.read(drawn(3, 7))):
+        gates, weights, H = gates_of(visit), visit.weights, visit.after[0].shape[-1]
+        sums = visit.inputs @ weights.weight_ih.T + weights.bias_ih
+        if name == "mingru":
+            kept, shown, memory, written = gates["z"], 1, visit.before[0], sums[..., H:]
+        else:
+            sums = sums + visit.before[0] @ weights.weight_hh.T + weights.bias_hh
+            memory = visit.before[1] / visit.before[2].masked_fill(visit.before[2] == 0, 1)
+            kept, shown, written = gates["f"], gates["o"], sums[..., 2 * H : 3 * H].tanh()
+        h = shown * (kept * memory + (1 - kept) * written)
+        torch.testing.assert_close(h, visit.after[0], rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("names", [["peepholes"], ["layer_norm"], ["peepholes", "layer_norm"]], ids="+".join)

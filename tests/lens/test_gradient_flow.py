@@ -14,8 +14,8 @@ from elman.lens import gradient_flow, window_lags
 from elman.models import MODELS, LanguageModel
 from elman.state import leaves, map_state, select_rows
 
-MODELS_TRIED = ["elman", "gru", "lstm", "recomputed", "rotary", "sinusoidal", "window"]
-RECURRENT = ["elman", "gru", "lstm", "recomputed"]
+MODELS_TRIED = ["elman", "gru", "lstm", "mingru", "slstm", "recomputed", "rotary", "sinusoidal", "window"]
+RECURRENT = ["elman", "gru", "lstm", "mingru", "slstm", "recomputed"]
 VOCABULARY = 11
 
 Make = Callable[..., LanguageModel]

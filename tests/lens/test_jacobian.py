@@ -14,7 +14,7 @@ from elman.lens.jacobian import spectral_radius
 from elman.models import LanguageModel
 from elman.state import leaves
 
-RECURRENT = ["elman", "gru", "lstm", "recomputed"]
+RECURRENT = ["elman", "gru", "lstm", "mingru", "slstm", "recomputed"]
 VOCABULARY = 11
 
 Make = Callable[..., LanguageModel]
@@ -58,7 +58,7 @@ def test_it_equals_finite_differences(make: Make, name: str, layer: int) -> None
             ):
                 parts[layer * per + index] = parts[layer * per + index] + piece
             layers = [tuple(parts[start : start + per]) for start in (0, per)]
-            memory = tuple(pair if per == 2 else pair[0] for pair in layers)
+            memory = tuple(pair if per > 1 else pair[0] for pair in layers)
             with torch.no_grad():
                 _, after = model.read(tokens[row : row + 1, None], memory)
             return torch.cat(list(leaves(after[layer])), dim=1)[0]

@@ -25,7 +25,7 @@ LAYERS: dict[str, Callable[..., Any]] = {
     "lstm": nn.LSTM,
     "projected": lambda *sizes, **options: nn.LSTM(*sizes, proj_size=2, **options),
 }
-CELLS: dict[str, Any] = {"elman_tanh": torch.rnn_tanh_cell, "elman_relu": torch.rnn_relu_cell, "gru": torch.gru_cell}
+CELLS: dict[str, Any] = {"elman": torch.rnn_tanh_cell, "elman_relu": torch.rnn_relu_cell, "gru": torch.gru_cell}
 LENGTHS = torch.tensor([3, 7, 1, 5])
 T, B, D, H = 7, 4, 3, 5
 every_layer = pytest.mark.parametrize("kind", LAYERS)

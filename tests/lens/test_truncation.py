@@ -12,8 +12,8 @@ from elman.lens import truncation
 from elman.models import LanguageModel
 from elman.state import detach
 
-MODELS_TRIED = ["elman", "gru", "lstm", "recomputed", "rotary", "sinusoidal", "window"]
-RECURRENT = ["elman", "gru", "lstm", "recomputed"]
+MODELS_TRIED = ["elman", "gru", "lstm", "mingru", "slstm", "recomputed", "rotary", "sinusoidal", "window"]
+RECURRENT = ["elman", "gru", "lstm", "mingru", "slstm", "recomputed"]
 VOCABULARY = 11
 
 Make = Callable[..., LanguageModel]

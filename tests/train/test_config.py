@@ -157,7 +157,7 @@ def test_other_tools_words_for_a_setting(tree: dict[str, Any], key: str, remedy:
     [
         *(({"kind": kind}, "did you mean 'elman'?") for kind in ("rnn", "RNN", "tanh", "simple-rnn", "SimpleRNN")),
         *(({"kind": kind}, "did you mean 'transformer'?") for kind in ("gpt", "attention", "Transformers")),
-        ({"kind": "seq2seq"}, "it is --task translation, with --model lstm, gru, elman, transformer"),
+        ({"kind": "seq2seq"}, "it is --task translation, with --model elman, gru, lstm, mingru, slstm, transformer"),
         ({"task": "seq2seq"}, "did you mean 'translation'?"),
         ({"train": {"device": "gpu"}}, "did you mean 'cuda'?"),
         ({"train": {"optimizer": "adam"}}, "did you mean 'adamw'?"),
@@ -272,7 +272,7 @@ def test_what_the_lstm_alone_has() -> None:
     assert str(error.value) == message
     with pytest.raises(UserError) as error:
         set_values({"kind": "transformer"}, ["zoneout=0.1"])
-    assert str(error.value).endswith("; it is one of --model elman, gru, lstm")
+    assert str(error.value).endswith("; it is one of --model elman, gru, lstm, mingru, slstm")
 
 
 def test_backward_steps() -> None:

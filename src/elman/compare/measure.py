@@ -14,7 +14,7 @@ from torch import Tensor
 from elman.compare.intervals import Blocks
 from elman.data.lanes import resets_of
 from elman.data.tokenfile import TokenFile, Tokens
-from elman.decode.generate import generate
+from elman.decode.generation import generate
 from elman.lens import gradient_flow
 from elman.models import LanguageModel
 from elman.tasks.language_modelling import losses

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
 
 import torch
 from torch import Tensor
 
 from elman.decode.constraints import Constraints, Limits, constrain, limits_of
-from elman.decode.hypotheses import Hypothesis, lengths_of, next_log_probabilities
+from elman.decode.hypotheses import Hypothesis, lengths_of, log_probabilities
 from elman.decode.sampling import sample
+from elman.decode.steps import step
 from elman.models.encoder_decoder import EncoderDecoder
 from elman.nn.sequences import Integers
 from elman.state import select_rows
+
+STEPS = 16  # of a target, whose random numbers are drawn at once
 
 
 def greedy_search(
@@ -29,7 +32,7 @@ def greedy_search(
     source (B, S), lengths (B,); `end` begins and ends a target. Of equal tokens the smaller. One hypothesis for each
     sentence, its score the log-probability.
     """
-    return _write(model, source, lengths, end, constraints or Constraints(), lambda x, rows, t: x.argmax(-1))
+    return _write(model, source, lengths, end, constraints or Constraints(), lambda log_p, rows: log_p.argmax(-1))
 
 
 def sample_targets(
@@ -41,9 +44,9 @@ def sample_targets(
     seeds: Sequence[int],
     samples: int = 1,
     temperature: float = 1.0,
-    k: int | None = None,
-    p: float | None = None,
-    floor: float | None = None,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    min_p: float | None = None,
     constraints: Constraints | None = None,
 ) -> list[list[Hypothesis]]:
     """Draw targets, token by token, each sentence with a seed of its own, whatever else is in the batch.
@@ -52,18 +55,25 @@ def sample_targets(
     (Holtzman et al. 2020, "The curious case of neural text degeneration"). Returns the samples of each sentence in
     the order they were drawn, each with its log-probability for score.
     """
-    constraints = constraints or Constraints()
-    lengths = lengths_of(source, lengths)
-    longest = int(limits_of(constraints, lengths, end).max_length.max())
-    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-    draws = [torch.rand(longest + 1, samples, generator=random, dtype=torch.double) for random in generators]
-    uniform = torch.stack(draws, 1).flatten(1).to(source.device)  # (T, B·samples)
+    uniform = _uniform(seeds, samples, source.device)
 
-    def draw(log_p: Tensor, numbers: Tensor, t: int) -> Tensor:
-        return sample(log_p, temperature=temperature, k=k, p=p, floor=floor, uniform=uniform[t, numbers])
+    def draw(log_p: Tensor, numbers: Tensor) -> Tensor:
+        drawn = next(uniform)[numbers]
+        return sample(log_p, temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, uniform=drawn)
 
-    written = _write(model, source, lengths, end, constraints, draw, samples)
+    written = _write(model, source, lengths, end, constraints or Constraints(), draw, samples)
     return [written[first : first + samples] for first in range(0, len(written), samples)]
+
+
+def _uniform(seeds: Sequence[int], samples: int, device: torch.device) -> Iterator[Tensor]:
+    """For each step the numbers (B·samples,) in [0, 1) that decide it, each sentence's drawn from its own seed.
+
+    They are drawn for a few steps at a time: memory does not grow with the longest target that is allowed.
+    """
+    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+    while True:
+        drawn = [torch.rand(STEPS, samples, generator=random, dtype=torch.double) for random in generators]
+        yield from torch.stack(drawn, 1).flatten(1).to(device)
 
 
 @torch.inference_mode()
@@ -73,12 +83,13 @@ def _write(
     lengths: Integers | None,
     end: int,
     constraints: Constraints,
-    choose: Callable[[Tensor, Tensor, int], Tensor],
+    choose: Callable[[Tensor, Tensor], Tensor],
     samples: int = 1,
 ) -> list[Hypothesis]:
     """Write so many targets of each sentence; those that end leave the batch.
 
-    choose: from log-probabilities (R, V), the rows' numbers (R,) among all B·samples and the step to tokens (R,).
+    choose: from log-probabilities (R, V) and the rows' numbers (R,) among all B·samples to tokens (R,); called once
+    a step.
     """
     lengths = lengths_of(source, lengths)
     sentence = torch.arange(len(source), device=source.device).repeat_interleave(samples)
@@ -92,9 +103,9 @@ def _write(
     last = torch.full_like(number, end)
     found: list[Hypothesis | None] = [None] * len(number)
     while len(number):
-        hidden, state = model.read(last[:, None], state)
-        log_p = constrain(next_log_probabilities(model, hidden), written, limits, constraints, end)
-        last = choose(log_p, number, written.shape[1])
+        logits, state = step(model, last, state)
+        log_p = constrain(log_probabilities(logits), written, limits, constraints, end)
+        last = choose(log_p, number)
         of_tokens = torch.cat((of_tokens, log_p.gather(1, last[:, None])), 1)
         ended = last == end
         if bool(ended.any()):

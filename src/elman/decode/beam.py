@@ -15,9 +15,10 @@ from elman.decode.hypotheses import (
     coverage_penalty,
     length_penalty,
     lengths_of,
-    next_log_probabilities,
+    log_probabilities,
     no_probabilities,
 )
+from elman.decode.steps import step
 from elman.errors import UserError
 from elman.models.encoder_decoder import EncoderDecoder
 from elman.nn.sequences import Integers
@@ -143,21 +144,21 @@ class _Search:
         self.constant = [True for _ in leaves(self.state)]
         self.ended: list[list[Hypothesis]] = [[] for _ in range(B)]
         while len(self.totals):
-            self.step()
+            self.extend()
         if not all(self.ended):
             raise no_probabilities()
         # The sort is stable: of equal scores the one that ended first.
         return [sorted(found, key=lambda y: -y.score)[: self.n] for found in self.ended]
 
-    def step(self) -> None:
+    def extend(self) -> None:
         """Extend every living hypothesis by a token, take out what ends, and leave the sentences that are done."""
         B, W = self.totals.shape
-        hidden, after = self._read(self.rows.last[:, None])
+        logits, after = self._read(self.rows.last)
         # What every step has returned as it was is of the source: the same in all rows of a sentence.
         pairs = zip(self.constant, leaves(self.state), leaves(after), strict=True)
         self.constant = [always and before is now for always, before, now in pairs]
         self.state = after
-        log_p = next_log_probabilities(self.model, hidden)
+        log_p = log_probabilities(logits)
         log_p = constrain(log_p, self.rows.written, self.sentences.limits, self.constraints, self.end)
         # Among a row's K + 1 best are all that can be among the K best, and among the K best that go on.
         log_p, token = k_best(log_p, min(self.K + 1, log_p.shape[1]))  # (B·W, C)
@@ -170,14 +171,14 @@ class _Search:
         self._go_on(found)
 
     def _read(self, last: Tensor) -> tuple[Tensor, State]:
-        """last (B·W, 1) -> hidden (B·W, 1, H) and the memory after it; what is attended to is added to the coverage."""
+        """last (B·W,) -> logits (B·W, V) and the memory after it; what is attended to is added to the coverage."""
         if not self.beta:
-            return self.model.read(last, self.state)
-        hidden, weights, after = self.model.read_aligned(last, self.state)
+            return step(self.model, last, self.state)
+        hidden, weights, after = self.model.read_aligned(last[:, None], self.state)
         if weights is None:
             raise UserError("coverage_beta", expected="0 for a model without attention", got=self.beta, exit_code=2)
         self.rows = self.rows._replace(coverage=self.rows.coverage + weights[:, 0])  # (B·W, S)
-        return hidden, after
+        return self.model.output(hidden[:, -1]), after
 
     def _end(self, found: Extensions) -> None:
         """Take out the extensions that end among the K best."""

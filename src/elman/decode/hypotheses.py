@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from elman.errors import UserError
-from elman.models.encoder_decoder import EncoderDecoder
 from elman.nn.sequences import Integers, as_lengths
 
 
@@ -72,14 +71,13 @@ def coverage_penalty(coverage: Tensor, real: Tensor) -> Tensor:
     return coverage.clamp(least, 1).log().where(real, 0).sum(-1)
 
 
-def next_log_probabilities(model: EncoderDecoder, hidden: Tensor) -> Tensor:
-    """Of the last hidden state (R, 1, H): log-probabilities (R, V), in float32 or better."""
-    logits = model.output(hidden[:, -1])
+def log_probabilities(logits: Tensor) -> Tensor:
+    """Of logits (R, V), in float32 or better."""
     return logits.to(torch.promote_types(logits.dtype, torch.float32)).log_softmax(-1)
 
 
 def lengths_of(source: Tensor, lengths: Integers | None) -> Tensor:
-    """The lengths (B,) of sources (B, S), all of them S where none were given."""
+    """The lengths (B,) of rows (B, S), at least 1; all of them S where none were given."""
     B, S = source.shape
     if lengths is None:
         return torch.full((B,), S, device=source.device)

@@ -6,6 +6,8 @@ Each filter is a function from logits (B, V) to logits, with -inf where a token 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -50,13 +52,16 @@ def min_p(logits: Tensor, p: float) -> Tensor:
     return logits.masked_fill(logits < floor, -torch.inf)
 
 
+FILTERS: dict[str, Callable[[Tensor, Any], Tensor]] = {"top_k": top_k, "top_p": top_p, "min_p": min_p}
+
+
 def sample(
     logits: Tensor,
     *,
     temperature: float = 1.0,
-    k: int | None = None,
-    p: float | None = None,
-    floor: float | None = None,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    min_p: float | None = None,
     generator: torch.Generator | None = None,
     uniform: Tensor | None = None,
 ) -> Tensor:
@@ -77,12 +82,9 @@ def sample(
     logits = logits.double()
     # Taking the largest away first keeps the smallest temperature from overflowing.
     logits = (logits - largest) / temperature
-    if k is not None:
-        logits = top_k(logits, k)
-    if p is not None:
-        logits = top_p(logits, p)
-    if floor is not None:
-        logits = min_p(logits, floor)
+    for name, bound in (("top_k", top_k), ("top_p", top_p), ("min_p", min_p)):
+        if bound is not None:
+            logits = FILTERS[name](logits, bound)
     probabilities = logits.softmax(-1)
     if uniform is None:
         return torch.multinomial(probabilities, 1, generator=generator).squeeze(-1)

@@ -40,9 +40,9 @@ class Sampling:
     seed: int
     samples: int = 1
     temperature: float = 1.0
-    k: int | None = None
-    p: float | None = None
-    floor: float | None = None
+    top_k: int | None = None
+    top_p: float | None = None
+    min_p: float | None = None
 
 
 @dataclass(frozen=True)
@@ -203,9 +203,9 @@ class Translator:
             seeds=[(how.seed + 1_000_003 * number) % 2**63 for number in numbers],
             samples=how.samples,
             temperature=how.temperature,
-            k=how.k,
-            p=how.p,
-            floor=how.floor,
+            top_k=how.top_k,
+            top_p=how.top_p,
+            min_p=how.min_p,
             constraints=constraints,
         )
 

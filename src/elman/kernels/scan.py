@@ -9,25 +9,23 @@ Martin and Cundy 2018, "Parallelizing linear recurrent neural nets over sequence
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any, cast
 
 import torch
 from torch import Tensor
 
-from elman.cells import CellState, Weights, cell_named
+from elman.cells import Cell, CellState, Weights, cell_named
 from elman.kernels.masks import blank_padding, clears, real_steps
-from elman.kernels.reference import project
+from elman.kernels.reference import project, unroll
 from elman.kernels.seam import QUIET, Call, Kernel, Noise, Trajectory
 from elman.state import reset_rows
 
 WIDE = 4096  # numbers of a step from which a CPU is busy with one step: then it takes them in a row, in one pass
-Coefficients = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 
 def read(
-    coefficients: Coefficients,
+    cell: Cell,
     x: Tensor,
     state: CellState,
     weights: Weights,
@@ -37,12 +35,13 @@ def read(
     resets: Tensor | None = None,
     noise: Noise = QUIET,
 ) -> Trajectory:
-    """Read a window; with `coefficients` bound, this is a `Kernel` (see there)."""
+    """Read a window; with `cell` bound, this is a `Kernel` (see there)."""
+    assert cell.coefficients is not None, "the choice of the backend comes first"
     (first,), T = state, len(x)
     real = None if lengths is None else real_steps(lengths, T)  # (T, B)
     if real is not None:
         x = blank_padding(x, real)
-    a, b = (part.to(first.dtype) for part in coefficients(project(x, weights)))  # (T, B, H)
+    a, b = (part.to(first.dtype) for part in cell.coefficients(project(x, weights)))  # (T, B, H)
     if noise.zoneout is not None:
         share = noise.zoneout if real is None else blank_padding(noise.zoneout, real)
         a, b = share + (1 - share) * a, (1 - share) * b
@@ -50,6 +49,10 @@ def read(
         cleared = clears(resets, real, reverse)  # (T, B)
         a = a.masked_fill(cleared[..., None], 0)
         first = cast(Tensor, reset_rows(first, cleared[-1 if reverse else 0])) if T else first
+        if not torch.compiler.is_compiling() and not (a.isfinite() & b.isfinite()).all():
+            # What is not finite would pass a border, for 0 times it is not 0.
+            options: dict[str, Any] = {"reverse": reverse, "lengths": lengths, "resets": resets, "noise": noise}
+            return unroll(cell.step, x, state, weights, **options)
     if real is not None:  # the padding leaves the state as it was
         a, b = torch.where(real[..., None], a, 1), torch.where(real[..., None], b, 0)
     if T == 0:
@@ -126,4 +129,4 @@ def why_not(call: Call) -> str | None:
 
 def kernel_of(cell: str) -> Kernel:
     """The kernel of a cell that is a linear recurrence."""
-    return partial(read, cast(Coefficients, cell_named(cell).coefficients))
+    return partial(read, cell_named(cell))

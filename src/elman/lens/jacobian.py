@@ -68,7 +68,7 @@ def step_jacobian(
     with evaluating(model, constant=True), torch.enable_grad():
         for row in range(len(tokens)):
             one = slice(row, row + 1)
-            before = map_state(lambda x, one=one: x[one], detach(memory))  # type: ignore[misc]
+            before = map_state(lambda x, one=one: x[one], detach(memory))
             begins = None if resets is None else resets[one]
             matrices.append(_jacobian(step, tokens[one], before, layer, begins))
     stacked = torch.stack(matrices)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from elman.cells import CELLS
 from elman.errors import UserError, nearest
-from elman.models.configuration import LANGUAGE_MODELS, OF_ANY_CELL, RecurrentSettings
+from elman.models.configuration import LANGUAGE_MODELS, OF_ANY_CELL, RecurrentSettings, recurrent_settings
 from elman.models.constructor import checked, configure, spelled_by
 from elman.models.initialization import initialize_recurrent
 from elman.models.language_model import LanguageModel
@@ -21,7 +21,10 @@ from elman.nn.recurrent import Recurrent
 from elman.nn.sequences import Flags, Integers, as_lengths, as_resets, as_tokens, embed
 from elman.state import State, map_state
 
-OF_LAYERS = ("weight_dropout", "recurrent_dropout", "zoneout", "layer_norm", "recompute")  # options of every layer
+OF_LAYERS = {  # settings that are options of the layers, as far as a cell's layer has them
+    *("weight_dropout", "recurrent_dropout", "zoneout", "layer_norm", "recompute"),
+    *(option.name for cell in CELLS.values() for option in cell.options if option.in_models),
+}
 
 
 class RecurrentLM(LanguageModel):
@@ -71,22 +74,24 @@ class RecurrentLM(LanguageModel):
         last = D if own.tied else own.hidden_size
         sizes = [D, *[own.hidden_size] * (own.num_layers - 1), last]
         self.embedding = nn.Embedding(self.vocab_size, D)
-        names = (*OF_LAYERS, *(option.name for option in CELLS[cell].options if option.in_models))
-        options = {name: getattr(own, name) for name in names}
-        self.layers = nn.ModuleList(layer_of(cell)(D, H, **options) for D, H in pairwise(sizes))
+        Layer = layer_of(cell)
+        options = {name: getattr(own, name) for name in Layer.defaults if name in OF_LAYERS}
+        self.layers = nn.ModuleList(Layer(D, H, **options) for D, H in pairwise(sizes))
         self.decoder = nn.Linear(last, self.vocab_size)
         if own.tied:
             self.decoder.weight = self.embedding.weight
         self._reset_parameters()
 
     def _configure(self, settings: dict[str, Any]) -> RecurrentSettings:
-        """Take the cell's settings. An option of other cells may be named too, where it is off."""
-        configuration = cast(type[RecurrentSettings], LANGUAGE_MODELS[self.cell])
-        for name in OF_ANY_CELL.model_fields.keys() - configuration.model_fields.keys():
-            if settings.pop(name, False):
-                have = " or ".join(repr(cell) for cell in CELLS if name in LANGUAGE_MODELS[cell].model_fields)
+        """Take the cell's settings. An option that only other cells' layers have may be named, where it is off."""
+        known = LANGUAGE_MODELS.get(self.cell) or recurrent_settings(CELLS[self.cell])
+        configuration = cast(type[RecurrentSettings], known)
+        for name in OF_LAYERS - layer_of(self.cell).defaults.keys():
+            if settings.get(name):
+                have = " or ".join(repr(cell) for cell in CELLS if name in layer_of(cell).defaults)
                 raise UserError(name, expected=f"the cell {have}, which has it", got=repr(self.cell))
-        return configure(self, self.cell, configuration, settings)
+        own = {name: value for name, value in settings.items() if name in configuration.model_fields or value}
+        return configure(self, self.cell, configuration, own)
 
     @torch.no_grad()
     def _reset_parameters(self) -> None:

@@ -20,7 +20,7 @@ from elman.nn.alignment import Alignment, padding_mask
 from elman.nn.dropout import locked_dropout
 from elman.nn.recurrent import Recurrent
 from elman.nn.sequences import Integers, as_lengths, as_tokens, embed
-from elman.state import State, leaves, map_state
+from elman.state import Side, State, leaves, map_state
 
 
 class RecurrentMemory(NamedTuple):
@@ -31,6 +31,11 @@ class RecurrentMemory(NamedTuple):
     keys: Tensor  # (B, S, H) the encoder's states as the attention scores them, projected once; or (B, 0, H)
     values: Tensor  # (B, S, H) the encoder's states; without attention (B, 0, H)
     lengths: Tensor  # (B,) of the sources
+
+    @property
+    def padding(self) -> dict[str, Side]:
+        """Where `elman.state` pads a shorter source."""
+        return {"keys": "right", "values": "right"}
 
 
 class RecurrentEncoderDecoder(EncoderDecoder):

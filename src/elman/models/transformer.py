@@ -16,7 +16,7 @@ from elman.nn.dropout import Dropout
 from elman.nn.positions import rotary, sinusoidal, step_positions
 from elman.nn.sequences import Flags, Integers, as_lengths, as_resets, as_tokens, embed
 from elman.nn.transformer import TransformerLayer
-from elman.state import State
+from elman.state import Side, State
 
 
 class TransformerState(NamedTuple):
@@ -29,6 +29,11 @@ class TransformerState(NamedTuple):
     keys: tuple[Tensor, ...]  # a layer: (B, N, C, H/N)
     values: tuple[Tensor, ...]  # a layer: (B, N, C, H/N)
     position: Tensor  # (B,) int64, the steps read since the row's last reset
+
+    @property
+    def padding(self) -> dict[str, Side]:
+        """Where `elman.state` pads a shorter cache."""
+        return {"keys": "left", "values": "left"}
 
 
 class TransformerLM(LanguageModel):

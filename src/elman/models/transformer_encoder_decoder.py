@@ -18,7 +18,7 @@ from elman.nn.dropout import Dropout
 from elman.nn.positions import sinusoidal, step_positions
 from elman.nn.sequences import Integers, as_lengths, as_tokens, embed
 from elman.nn.transformer import SourceMemory, TransformerLayer
-from elman.state import State
+from elman.state import Side, State
 
 
 class TransformerMemory(NamedTuple):
@@ -33,6 +33,11 @@ class TransformerMemory(NamedTuple):
     source_keys: tuple[Tensor, ...]  # a layer: (B, N, S, H/N), projected once
     source_values: tuple[Tensor, ...]
     lengths: Tensor  # (B,) of the sources
+
+    @property
+    def padding(self) -> dict[str, Side]:
+        """Where `elman.state` pads a shorter cache and a shorter source."""
+        return {"keys": "left", "values": "left", "source_keys": "right", "source_values": "right"}
 
 
 class TransformerEncoderDecoder(EncoderDecoder):

@@ -1,15 +1,20 @@
 """Layers: `Elman`, `GRU`, `LSTM`, and that of every other cell in `elman.cells.CELLS` under the name it has there.
 
 For a single step there is a class with "Cell" behind the name: `ElmanCell`, `GRUCell`, `LSTMCell`, ...
+
+The layers that torch.nn has too take the place of torch.nn's; docs/torch-nn.md says what differs.
 """
 
 from typing import Any
 
 from elman.cells import CELLS
 from elman.nn.layers import GRU, LSTM, Elman, layer_of
+from elman.nn.recurrent import Recurrent
 from elman.nn.single_step import single_step_of
 
-__all__ = ["GRU", "LSTM", "Elman", "layer_of", "single_step_of"]
+RNN, RNNCell = Elman, single_step_of("elman")  # torch.nn's names
+
+__all__ = ["GRU", "LSTM", "RNN", "Elman", "RNNCell", "Recurrent", "layer_of", "single_step_of"]
 
 
 def __getattr__(name: str) -> Any:

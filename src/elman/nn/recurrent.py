@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, NoReturn, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from elman.cells import Cell, CellState, Weights
+from elman.cells import Cell, CellState, Weights, cell_named
+from elman.errors import UserError
 from elman.kernels import BACKENDS, Kernel, Noise, check_backend, choose, recompute, variations
 from elman.nn import arguments, layout, parameters
 from elman.nn.dropout import check_probability
@@ -19,6 +20,7 @@ from elman.nn.noise import draw
 from elman.nn.one_step import can_step, read_one_step
 from elman.nn.parameters import suffix
 from elman.nn.sequences import Flags, Integers, as_lengths, as_resets
+from elman.nn.traced import REMEDY, read_traced
 
 
 class Recurrent(nn.Module):
@@ -90,6 +92,10 @@ class Recurrent(nn.Module):
         names = tuple(state.name for state in cell.states)
         self.state_form = Form(names, None if isinstance(hidden_size, int) else len(sizes))
 
+        self._state_sizes = [
+            size for H in sizes[: self.state_form.groups or 1] for size in cell.sizes(H, proj_size or H)
+        ]
+
         self._names: dict[tuple[int, int], dict[str, str]] = {}  # of the parameters, by those in `Weights`
         D = self.input_size
         for layer, H in enumerate(sizes):
@@ -102,6 +108,11 @@ class Recurrent(nn.Module):
                 self._names[layer, direction] = {field: field + suffix(layer, direction) for field in shapes}
         self._can_step = can_step(self)
         self.reset_parameters()
+
+    @property
+    def mode(self) -> str:
+        """torch.nn's name of the recurrence, such as "RNN_TANH"; the cell's own in capitals where torch has none."""
+        return (cell_named(self.cell).aten or self.cell).upper()
 
     @property
     def num_directions(self) -> int:
@@ -118,6 +129,11 @@ class Recurrent(nn.Module):
         """The parameters of each layer and direction, as torch.nn lists them."""
         pairs = [(layer, d) for layer in range(self.num_layers) for d in range(self.num_directions)]
         return [[w for w in self._parameters_of(*pair) if w is not None] for pair in pairs]
+
+    @property
+    def _flat_weights(self) -> list[Tensor]:
+        """The parameters in one list, as torch.nn's layers keep them; here they are for reading only."""
+        return [weight for weights in self.all_weights for weight in weights]
 
     def reset_parameters(self) -> None:
         """Draw every parameter from U(-1/sqrt(H), 1/sqrt(H)), but the gains as 1 and `bias_cell` as 0."""
@@ -173,6 +189,8 @@ class Recurrent(nn.Module):
                 return at_once
         name = type(self).__name__
         window, back = layout.arrange(input, hx, lengths, resets, batch_first=self.batch_first, layer=name)
+        if torch.jit.is_tracing():  # type: ignore[attr-defined]
+            return back(read_traced(self, window, return_states))
         x, state, lengths, resets = window
         T, B, _ = x.shape
         like = cast(Tensor, self.weight_ih_l0)
@@ -225,11 +243,8 @@ class Recurrent(nn.Module):
 
     def _shapes_of_state(self, B: int) -> dict[str, tuple[int, int, int]]:
         """Of the tensors of a batched state, by their names."""
-        form = self.state_form
-        L = self.num_directions * (self.num_layers if form.groups is None else 1)
-        sizes = self.hidden_sizes[: form.groups or 1]
-        shapes = [(L, B, size) for H in sizes for size in self.specification.sizes(H, self.proj_size or H)]
-        return dict(zip(form.names(), shapes, strict=True))
+        L = self.num_directions * (self.num_layers if self.state_form.groups is None else 1)
+        return {name: (L, B, size) for name, size in zip(self.state_form.names(), self._state_sizes, strict=True)}
 
     def _kernel(self, x: Tensor, weights: Weights, noise: Noise, whole: bool, every_state: bool) -> Kernel:
         varied = variations(weights, noise)
@@ -248,6 +263,9 @@ class Recurrent(nn.Module):
         if not self.recompute or BACKENDS[backend].is_lean(self.cell, varied):
             return kernel
         return recompute(kernel, None if self.recompute is True else self.recompute)
+
+    def __prepare_scriptable__(self) -> NoReturn:
+        raise UserError(f"torch.jit.script: it cannot compile elman's {type(self).__name__}", remedy=REMEDY)
 
     def extra_repr(self) -> str:
         """The sizes, and what differs from the defaults."""

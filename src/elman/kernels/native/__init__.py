@@ -6,14 +6,14 @@ weights are one large product each, over all steps. Derivatives of higher order 
 
 from __future__ import annotations
 
-from functools import partial
+from functools import cache, partial
 
 import torch
 
 from elman.cells import cell_named
 from elman.kernels.native.kernel import read
 from elman.kernels.native.library import NAMES, has_avx512, instruction_set, library
-from elman.kernels.native.options import IN_CORE
+from elman.kernels.native.options import GATES, IN_CORE
 from elman.kernels.native.surroundings import why_not_here
 from elman.kernels.seam import Call, Kernel
 
@@ -52,7 +52,7 @@ def is_beaten(call: Call) -> bool:
 
 def is_lean(cell: str, variations: tuple[str, ...]) -> bool:
     """Elman's network goes back by its outputs alone, unless these are not what its nonlinearity gave."""
-    return len(IN_CORE[cell].rows) == 1 and not {"zoneout", "layer normalization"} & {*variations}
+    return GATES[cell] == 1 and not {"zoneout", "layer normalization"} & {*variations}
 
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
@@ -61,6 +61,7 @@ def is_built() -> bool:
     return library() is not None
 
 
+@cache
 def kernel_of(cell: str) -> Kernel:
     """The kernel of a cell that the core has."""
     return partial(read, cell)

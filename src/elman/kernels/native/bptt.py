@@ -20,7 +20,7 @@ from elman.cells import Weights
 from elman.kernels import reference
 from elman.kernels.native.library import call
 from elman.kernels.native.matmul import matmul
-from elman.kernels.native.options import Options, gates_of
+from elman.kernels.native.options import GATES, Options
 from elman.kernels.native.step import MOST_ROWS
 from elman.kernels.native.sums import of_weights
 from elman.kernels.native.variations import PLAIN, Varied
@@ -43,7 +43,7 @@ def forward(
 
     `own` are the weights of `Varied`, or none. With layer normalization more follows to keep: see `Varied.to_keep`.
     """
-    (T, B, D), (GH, P), G = x.shape, w_hh.shape, gates_of(options.cell)
+    (T, B, D), (GH, P), G = x.shape, w_hh.shape, GATES[options.cell]
     H, gru, elman = GH // G, options.cell == "gru", G == 1
     bias, bias_hidden = _biases(options.cell, b_ih, b_hh, H)
     varied = Varied(options.noise, *own) if own else PLAIN
@@ -134,7 +134,7 @@ def backward(
     inputs, (h, c, gates, hidden, *normed) = saved[: len(wanted)], saved[len(wanted) :]
     x, h_first, c_first, _, w_hh, _, _, *own = inputs
     (T, B, P), GH = h.shape, len(w_hh)
-    H = GH // gates_of(options.cell)
+    H = GH // GATES[options.cell]
     varied = Varied(options.noise, *own) if own else PLAIN
     dh, dc, dh_final, dc_final = (None if part is None else part.contiguous() for part in gradients)
     derivatives = GH + H if options.cell == "gru" else GH

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from elman.cells import CellState, Weights
 from elman.kernels.native import bptt, operator
-from elman.kernels.native.options import arrange, gates_of
+from elman.kernels.native.options import GATES, arrange
 from elman.kernels.native.surroundings import is_traced
 from elman.kernels.seam import QUIET, Noise, Trajectory, variations
 
@@ -77,7 +77,7 @@ def _check(
     any_dtype: bool,
 ) -> None:
     (T, B, D), (H, P) = x.shape, _sizes(weights)
-    G = gates_of(cell) * H
+    G = GATES[cell] * H
     expected: list[tuple[str, Tensor | None, tuple[int, ...]]] = [
         *((f"initial {name}", part, (B, size)) for name, part, size in zip("hc", state, (P, H), strict=False)),
         ("weight_ih", weights.weight_ih, (G, D)),
@@ -102,7 +102,7 @@ def _sizes(weights: Weights) -> tuple[int, int]:
 
 def _check_varied(cell: str, x: Tensor, weights: Weights, noise: Noise, *, any_dtype: bool) -> None:
     (T, B, _), (H, P) = x.shape, _sizes(weights)
-    G = gates_of(cell) * H
+    G = GATES[cell] * H
     expected: list[tuple[str, Tensor | None, tuple[int, ...]]] = [
         ("weight_hr", weights.weight_hr, (P, H)),
         ("weight_peephole", weights.weight_peephole, (3 * H,)),

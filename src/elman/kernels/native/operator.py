@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from elman.kernels.native import bptt
-from elman.kernels.native.options import Options, arrange, gates_of
+from elman.kernels.native.options import GATES, Options, arrange
 from elman.kernels.seam import Noise
 
 
@@ -68,7 +68,7 @@ def _read_shapes(
     x: Tensor, h_first: Tensor, c_first: Tensor | None, w_ih: Tensor, w_hh: Tensor, *others: Any
 ) -> tuple[Tensor, ...]:
     _, _, w_hr, _, _, gain_hh, *_, zoneout, _, cell, _, keep = others
-    (T, B, _), (GH, P), G = x.shape, w_hh.shape, gates_of(cell)
+    (T, B, _), (GH, P), G = x.shape, w_hh.shape, GATES[cell]
     H, lstm, normed = GH // G, c_first is not None, keep and gain_hh is not None
 
     def empty(like: Tensor, *shape: int, wanted: bool = True) -> Tensor:
@@ -129,7 +129,7 @@ def read_backward(
     kept = (
         h,
         c if lstm else None,
-        None if gates_of(given.cell) == 1 and zoneout is None else gates,  # they are h
+        None if GATES[given.cell] == 1 and zoneout is None else gates,  # they are h
         hidden if cell == "gru" or w_hr is not None else None,
         *(() if gain_hh is None else (normed_x, normed, scale_x, scale)),
     )

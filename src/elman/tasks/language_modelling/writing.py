@@ -9,8 +9,9 @@ from typing import NamedTuple
 import torch
 
 from elman.data.tokenizers import StreamDecoder
-from elman.decode.generate import PROMPT_WINDOW, generate
+from elman.decode.generation import generate
 from elman.decode.sampling import sample
+from elman.decode.steps import prefill
 from elman.errors import UserError
 from elman.state import State
 from elman.tasks.language_modelling.settings import WritingOptions
@@ -75,7 +76,9 @@ class Text:
     def __iter__(self) -> Iterator[Piece]:
         """The pieces, the last of which belongs to no token: the rest of a character that was left unfinished."""
         tokenizer, o = self.run.tokenizer, self.options
-        choose = partial(sample, temperature=o.temperature, k=o.top_k, p=o.top_p, floor=o.min_p, generator=self.random)
+        choose = partial(
+            sample, temperature=o.temperature, top_k=o.top_k, top_p=o.top_p, min_p=o.min_p, generator=self.random
+        )
         banned = [] if tokenizer.unk is None else [tokenizer.unk]
         stream = generate(self.run.model, self.begin, choose, state=self.memory, banned=banned)
         for _, (token, log_probability, memory) in zip(range(o.tokens), stream, strict=False):
@@ -93,9 +96,5 @@ class Text:
     def _read(self) -> Written:
         """The memory of the prompt, where nothing was written after it."""
         *before, last = self.begin
-        model, memory = self.run.model, self.memory
-        for piece in torch.tensor([before], dtype=torch.int64, device=next(model.parameters()).device).split(
-            PROMPT_WINDOW, 1
-        ):
-            memory = model.read(piece, memory)[1] if piece.numel() else memory
+        memory = prefill(self.run.model, [before], self.memory)[1] if before else self.memory
         return Written(memory, last, self.decoder.unfinished)

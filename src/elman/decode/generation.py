@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import cast
 
 import torch
 from torch import Tensor
 
+from elman.decode.steps import prefill, step
 from elman.models import LanguageModel
 from elman.state import State
-
-PROMPT_WINDOW = 512  # tokens of a prompt read at a time, so that a long one needs no more memory
 
 
 @torch.inference_mode()
@@ -36,14 +34,10 @@ def generate(
         Each token, its log-probability in nats under the model itself (before any filter), and the memory before the
         token is read.
     """
-    device = next(model.parameters()).device
-    tokens = torch.tensor([list(prompt)], device=device)  # (1, T)
-    for piece in tokens.split(PROMPT_WINDOW, dim=1):
-        hidden, state = model.read(piece, state)
+    logits, memory = prefill(model, [list(prompt)], state)  # (1, V)
     while True:
-        logits = model.output(hidden[:, -1])  # (1, V)
         log_probabilities = logits.log_softmax(-1)
         logits[:, list(banned)] = -torch.inf
         token = choose(logits)  # (1,)
-        yield int(token), float(log_probabilities[0, token]), cast(State, state)
-        hidden, state = model.read(token[:, None], state)
+        yield int(token), float(log_probabilities[0, token]), memory
+        logits, memory = step(model, token, memory)

@@ -1,0 +1,161 @@
+"""States that come together: rows that have read apart go on beside each other, each as if it were alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from elman.models import ENCODER_DECODERS, MODELS, EncoderDecoder, build, build_encoder_decoder
+from elman.models.transformer import TransformerState
+from elman.state import State, concatenate, leaves, put_rows, select_rows
+
+V = 11
+SMALL: dict[str, Any] = {"vocab_size": V, "hidden_size": 8}
+LANGUAGE_MODELS: dict[str, dict[str, Any]] = {
+    "elman": {"model": "elman"},
+    "gru": {"model": "gru", "num_layers": 2, "zoneout": 0.2},
+    "lstm": {"model": "lstm", "num_layers": 2},
+    "mingru": {"model": "mingru", "num_layers": 2},
+    "slstm": {"model": "slstm", "num_layers": 2},
+    "rotary": {"model": "transformer", "num_heads": 2, "num_layers": 2},
+    "sinusoidal": {"model": "transformer", "num_heads": 2, "num_layers": 1, "positions": "sinusoidal"},
+    "window": {"model": "transformer", "num_heads": 2, "num_layers": 2, "window": 4},
+    "window of 1": {"model": "transformer", "num_heads": 1, "num_layers": 1, "window": 1},
+}
+TRANSLATORS: dict[str, dict[str, Any]] = {
+    "no attention": {"model": "lstm", "attention": "none", "num_layers": 2},
+    "additive": {"model": "elman", "attention": "additive"},
+    "general": {"model": "gru", "attention": "general"},
+    "input feeding": {"model": "lstm", "attention": "dot", "input_feeding": True},
+    "mingru pairs": {"model": "mingru", "attention": "general"},
+    "slstm pairs": {"model": "slstm"},
+    "pre-norm": {"model": "transformer", "num_heads": 2, "encoder_layers": 1, "decoder_layers": 2},
+    "learned": {"model": "transformer", "num_heads": 2, "norm": "post", "positions": "learned"},
+}
+every_model = pytest.mark.parametrize("name", [*LANGUAGE_MODELS, *TRANSLATORS])
+close = {"rtol": 0, "atol": 1e-10}
+
+
+def make(name: str) -> Any:
+    """A model whose every parameter matters: some begin at zero, which would hide what they multiply."""
+    torch.manual_seed(0)
+    if name in LANGUAGE_MODELS:
+        model: Any = build(SMALL | LANGUAGE_MODELS[name])
+    else:
+        model = build_encoder_decoder(SMALL | {"source_vocab_size": V} | TRANSLATORS[name])
+    model = model.double().eval()
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.4)
+    return model
+
+
+def some_tokens(B: int, T: int, seed: int) -> Tensor:
+    return torch.randint(V, (B, T), generator=torch.Generator().manual_seed(seed))
+
+
+def read(model: Any, B: int, T: int, S: int, seed: int) -> State:
+    """The state of B rows after T tokens, of a source of S tokens where there are sources."""
+    begin = model.encode(some_tokens(B, S, seed)) if isinstance(model, EncoderDecoder) else None
+    return model(some_tokens(B, T, seed + 1), begin)[1]
+
+
+def same(one: State, other: State) -> None:
+    assert type(one) is type(other)
+    for x, y in zip(leaves(one), leaves(other), strict=True):
+        torch.testing.assert_close(x, y, **close)
+
+
+readings = st.lists(st.tuples(st.integers(1, 3), st.integers(0, 7), st.integers(1, 5)), min_size=1, max_size=4)
+
+
+@every_model
+@settings(max_examples=15, deadline=None)
+@given(parts=readings, T=st.integers(1, 6))
+@torch.no_grad()
+def test_rows_that_are_concatenated_go_on_as_each_alone(name: str, parts: list[tuple[int, int, int]], T: int) -> None:
+    model = make(name)
+    states = [read(model, *part, seed=10 * n) for n, part in enumerate(parts)]
+    rows = sum(B for B, _, _ in parts)
+    further = some_tokens(rows, T, 100)
+    logits, after = model(further, concatenate(states))
+    start = 0
+    for (B, _, _), state in zip(parts, states, strict=True):
+        step = slice(start, start := start + B)
+        expected, alone = model(further[step], state)
+        torch.testing.assert_close(logits[step], expected, **close)
+        own = select_rows(after, torch.arange(step.start, step.stop))
+        last = some_tokens(B, 3, 101)
+        torch.testing.assert_close(model(last, own)[0], model(last, alone)[0], **close)
+        same(trimmed(own, alone), alone)
+
+
+def trimmed(state: State, like: State) -> State:
+    """As many entries of every cache and source as another state has, the padding left out."""
+    sides = getattr(state, "padding", {})
+    if not sides:
+        return state
+
+    def trim(part: Any, other: Any, side: str) -> Any:
+        if isinstance(part, tuple):
+            return tuple(trim(x, y, side) for x, y in zip(part, other, strict=True))
+        begin = part.shape[-2] - other.shape[-2] if side == "left" else 0
+        return part[..., begin : begin + other.shape[-2], :]
+
+    cut = {name: trim(getattr(state, name), getattr(like, name), side) for name, side in sides.items()}
+    return state._replace(**cut)  # type: ignore[union-attr]
+
+
+@every_model
+@pytest.mark.parametrize(("T", "other"), [(2, 6), (6, 2), (0, 3), (3, 0), (4, 4)])
+@torch.no_grad()
+def test_rows_that_are_put_go_on_as_each_alone(name: str, T: int, other: int) -> None:
+    model = make(name)
+    state, new = read(model, 4, T, 3, seed=1), read(model, 2, other, 5, seed=7)
+    rows = torch.tensor([3, 1])
+    before = [leaf.clone() for leaf in leaves(state)]
+    together = put_rows(state, rows, new)
+    further = some_tokens(4, 5, 100)
+    logits, _ = model(further, together)
+    kept, put = model(further, state)[0], model(further[rows], new)[0]
+    torch.testing.assert_close(logits[[0, 2]], kept[[0, 2]], **close)
+    torch.testing.assert_close(logits[rows], put, **close)
+    assert all(torch.equal(x, y) for x, y in zip(leaves(state), before, strict=True))
+
+
+@every_model
+def test_the_gradient_of_rows_that_are_concatenated_is_their_own(name: str) -> None:
+    model = make(name)
+    states = [read(model, 1, T, S, seed=T) for T, S in ((5, 2), (2, 4))]
+    further = some_tokens(2, 3, 100)
+    weight = next(model.parameters())
+    alone = sum(model(further[n : n + 1], state)[0].square().sum() for n, state in enumerate(states))
+    together = model(further, concatenate(states))[0].square().sum()
+    expected, found = (torch.autograd.grad(x, weight, retain_graph=True)[0] for x in (alone, together))
+    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
+
+
+def test_every_model_is_under_the_law() -> None:
+    assert {config["model"] for config in LANGUAGE_MODELS.values()} == set(MODELS)
+    assert {config["model"] for config in TRANSLATORS.values()} == set(ENCODER_DECODERS)
+
+
+def test_a_cache_is_padded_on_the_left_with_zeros() -> None:
+    one, two = (
+        TransformerState((torch.ones(1, 1, C, 2),), (torch.ones(1, 1, C, 2),), torch.tensor([C])) for C in (1, 3)
+    )
+    both = concatenate([one, two])
+    assert isinstance(both, TransformerState)
+    assert both.keys[0][:, 0, :, 0].tolist() == [[0, 0, 1], [1, 1, 1]]
+    assert both.position.tolist() == [1, 3]
+
+
+def test_states_that_do_not_belong_together_are_refused() -> None:
+    with pytest.raises(ValueError, match="zip"):
+        concatenate([(torch.ones(1, 2),), (torch.ones(1, 2), torch.ones(1, 2))])
+    with pytest.raises(RuntimeError, match="Sizes of tensors must match"):
+        concatenate([torch.ones(1, 2), torch.ones(1, 3)])

@@ -312,6 +312,11 @@ def test_a_model_of_ones_own(what: str, tmp_path: Path) -> None:
         run.inspect()
 
 
+def test_muon_needs_to_know_the_matrices() -> None:
+    with pytest.raises(UserError, match=r"optimizer: Plain has no stacked_maps\(\) for muon; use adamw"):
+        elman.fit(TEXT, model=Plain, budget="2 steps", progress=False, optimizer="muon", lanes=4, k1=8)
+
+
 def test_a_model_of_ones_own_goes_on_exactly(tmp_path: Path) -> None:
     options: dict[str, Any] = {"model": Plain, "lanes": 4, "k1": 8, "progress": False}
     data = ["the cat sat on a mat.\n", "a dog ran to the cat."] * 40

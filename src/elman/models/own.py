@@ -105,9 +105,12 @@ class OwnLanguageModel(LanguageModel):
         return hidden
 
     def stacked_maps(self) -> dict[Tensor, int]:
-        """Which matrices lie between hidden states, as far as the module says."""
+        """What the module says; a `UserError` where it says nothing, for Muon asks."""
         maps = getattr(self.module, "stacked_maps", None)
-        return cast(dict[Tensor, int], maps()) if maps else {}
+        if maps is None:
+            name = type(self.module).__name__
+            raise UserError(f"optimizer: {name} has no stacked_maps() for muon", remedy="use adamw")
+        return cast(dict[Tensor, int], maps())
 
 
 def _is_state(state: object) -> bool:

@@ -1,12 +1,10 @@
-"""What the arguments of `elman train` mean: the task, and its files."""
+"""How the arguments of `elman train` are read: `--valid` takes one file, or two."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from typer.core import TyperCommand
-
-from elman.errors import UserError, suggestion
 
 
 class TrainCommand(TyperCommand):
@@ -32,29 +30,3 @@ class TrainCommand(TyperCommand):
             following += 1
         before = self.make_parser(ctx).parse_args(args=list(args[:at]))[0].get("data")
         return following > 2 or (following > 0 and bool(before))
-
-
-def choose_task(
-    tree: dict[str, Any], task: str, data: list[str], valid: str | None, valid_target: str | None
-) -> dict[str, Any]:
-    """The task, which follows from the data where nobody says one, and the settings of where its data are.
-
-    Errors: `UserError` where the files are not those of a task, or where nobody says that they are text and they do
-    not look like it.
-    """
-    from elman.tasks import TASKS, recognise
-
-    if len(data) > 2:
-        remedy = "validation files stand after --valid"
-        raise UserError("DATA", expected="one file, or two of pairs", got=len(data), remedy=remedy, exit_code=2)
-    if task != "auto" and task not in TASKS:
-        expected = "auto or " + " or ".join(TASKS)
-        raise UserError("--task", expected=expected, got=repr(task), remedy=suggestion(task, TASKS), exit_code=2)
-    if valid_target and not valid:
-        raise UserError("--valid-target: there is no --valid that it belongs to", exit_code=2)
-    validation = [place for place in (valid, valid_target) if place]
-    if task != "auto":
-        tree["task"] = task
-    elif "task" not in tree:
-        tree["task"] = recognise(data, validation).name
-    return TASKS[tree["task"]].files(data, validation) if tree["task"] in TASKS else {}

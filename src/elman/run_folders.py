@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from elman import atomic, locking
+from elman.data.sources import NAMED
 from elman.errors import UserError
 from elman.tasks import TASKS
 
@@ -17,11 +18,26 @@ FOLDERS = {  # and the names of the files in them
     "model": ("config.json", "model.safetensors", "README.md"),  # and the codecs of the tasks
     "checkpoints": ("step-*.safetensors",),
     "cache": ("*.bin", "*.json", "valid.jsonl"),  # the last one is of earlier builds
+    "given": ("data.txt", "data.jsonl", "valid.txt", "valid.jsonl"),  # data that came from memory
 }
 LOCK = ".lock"
-PREPARED = {LOCK, "cache", "env.json", "model"}  # what a run that was killed before its first step leaves
+PREPARED = {LOCK, "cache", "given", "env.json", "model"}  # what a run that was killed before its first step leaves
 PREPARED |= {atomic.temporary(name) for name in ("env.json", "config.yaml")}
 OURS = {LOCK, *FILES, *map(atomic.temporary, FILES), *FOLDERS}
+
+
+def default_folder(data: str, kind: str, *, again: bool) -> Path:
+    """`runs/NAME-KIND`, with a number where that is taken; `again` takes the last one there is."""
+    name = data if data in NAMED else Path(data).resolve().name
+    for ending in (".gz", ".zst", ".txt", ".tsv", ".jsonl", ".ndjson"):
+        name = name.removesuffix(ending)
+    name = name or "run"
+    path, number = Path("runs") / f"{name}-{kind}", 2
+    found = path
+    while path.exists():
+        found = path
+        path, number = Path("runs") / f"{name}-{kind}-{number}", number + 1
+    return found if again else path
 
 
 def contents(folder: Path) -> Iterator[Path]:
@@ -67,17 +83,19 @@ def unlink_cache(folder: Path) -> None:
         atomic.remove([folder / "cache"])
 
 
-def clear(folder: Path) -> None:
-    """Remove a run, but neither its lock, nor its cache (which checks itself), nor what is not elman's.
+def clear(folder: Path, kept: Iterable[Path] = ()) -> None:
+    """Remove a run, but neither its lock, nor its cache (which checks itself), nor what is not elman's or to be kept.
 
     Raises:
         UserError: one of the files cannot be removed, or a folder is in its place; then all are still there.
     """
     # config.yaml first: what a kill leaves of the rest is not taken for a run that can go on.
+    staying = {path.resolve() for path in kept}
     ours = [path for path in contents(folder) if folder / "cache" not in (path, path.parent)]
+    ours = [path for path in ours if path.parent != folder / "given" or path.resolve() not in staying]
     atomic.check_replaceable(*ours)
     atomic.remove(ours)
-    _remove_empty(folder, ["model", "checkpoints"])
+    _remove_empty(folder, ["model", "checkpoints", "given"])
 
 
 @contextmanager
@@ -128,3 +146,12 @@ def _remove_empty(folder: Path, names: list[str]) -> None:
 
 def _names(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()} if folder.exists() else set()
+
+
+def is_locked(folder: Path) -> bool:
+    """Whether another process is training in a folder."""
+    try:
+        with (folder / LOCK).open("r+b") as file:
+            return not locking.lock(file)
+    except OSError:
+        return False

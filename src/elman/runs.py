@@ -3,114 +3,258 @@
 config.yaml      the resolved settings          metrics.jsonl   what happened, decided by seed and data
 env.json         what it ran on                 timing.jsonl    what the clock said
 cache/           the corpus as tokens           checkpoints/    to resume from
+given/           data that came from memory     report.html     what `elman inspect` saw
 model/           config.json, model.safetensors, the codecs of the task (such as
                  tokenizer.json), README.md: all that is needed to use it
-report.html      what `elman inspect` saw
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+import html
+import math
+import shutil
+import tempfile
+import time
+import warnings
+import weakref
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
+import safetensors.torch
 import torch
 from torch import nn
 
-from elman import __version__, atomic, reading
+from elman import atomic, given, model_folders, run_folders
+from elman.data.linefile import InputLine
 from elman.errors import UserError
+from elman.models.weights import load_weights
 from elman.tasks import TASKS
-from elman.tasks.task import Codec, Task, Trained
+from elman.tasks.configuration import GIVEN, OWN
+from elman.tasks.task import Evaluation, Progress, Say, Trained
+from elman.train import journal
 
-FORMAT = 2  # of `config.json`
-REWRITE = "restore it, or go on with the run: `elman train ... --resume` writes its model/ again"
+if TYPE_CHECKING:
+    from elman.inspection import Inspection
+
+Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
-class ModelConfig:
-    """What a model's `config.json` holds."""
+class Metrics:
+    """What `metrics.jsonl` says, as arrays (N,) with an entry a step; a number that was not finite is NaN."""
 
-    task: str
-    model: dict[str, Any]
-    format: int = FORMAT
-    elman: str = __version__  # that wrote it
+    step: Array
+    epoch: Array  # passes over the data
+    loss: Array  # of the training, nats a target
+    targets: Array  # of the step
+    learning_rate: Array
+    gradient_norm: Array
+    clipped_norm: Array  # of the gradient after clipping
+    clipped: Array
+    skipped: Array
+    validations: Mapping[str, Array]  # (M,) each: "step", and the metrics of the task by name
 
 
 class Run(Trained):
-    """A trained model with all that is needed to use it, and its uses."""
+    """A trained model with all that is needed to use it, and its uses.
+
+    `run.model` is a torch module; `run.tokenizer`, or whatever codecs the task has, go between data and tensors.
+    """
+
+    def evaluate(self, data: Any, targets: Any = None, **options: Any) -> dict[str, Any]:
+        """What the model is worth on data, given as to `elman.fit`: the dict that `elman evaluate --json` prints.
+
+        Raises:
+            UserError: the data do not fit the run, or an option is not its task's.
+        """
+        with tempfile.TemporaryDirectory(prefix="elman-") as made:
+            return self.evaluation(given.places(data, targets, Path(made)), options, memory=Path(made)).report
+
+    def evaluation(
+        self,
+        data: Sequence[str],
+        options: Mapping[str, Any],
+        *,
+        memory: Path | None = None,
+        say: Say = lambda line: None,
+        progress: Progress = lambda name, done: None,
+    ) -> Evaluation:
+        """`evaluate` for places of data, with lines for people; those in the folder `memory` are not named."""
+        chosen = self.task.options_of("evaluate", options, self.path)
+        begun = time.perf_counter()
+        found = self.task.evaluate(self, data, chosen, say, progress)
+        seconds = round(time.perf_counter() - begun, 3)
+        named = [None if memory is not None and Path(name).parent == memory else name for name in data]
+        first = named if len(named) > 1 else named[0]
+        report = {"run": str(self.path), "data": first, **found.report, "seconds": seconds}
+        return Evaluation(report, found.lines, found.complete)
+
+    def predict(self, inputs: str | Iterable[str], **options: Any) -> Any:
+        """What the model makes of each input: a list for a list, one result for one `str`. A translation is a `str`.
+
+        An input that has no answer gives None in a list, with a warning that says why.
+
+        Raises:
+            UserError: the task does not predict, an option is not its own, or the only input has no answer.
+        """
+        chosen = self.task.options_of("predict", options, self.path)
+        one = isinstance(inputs, str)
+        texts = [inputs] if isinstance(inputs, str) else list(inputs)
+        for text in texts:
+            if not isinstance(text, str):
+                raise UserError("inputs", expected="a text or texts", got=type(text).__name__)
+        answers = list(self.task.predict(self, [[InputLine(text) for text in texts]], chosen, warnings.warn))
+        for answer in answers:
+            if answer.error and one:
+                raise UserError(answer.error)
+            if answer.error:
+                warnings.warn(f"input {answer.number}: {answer.error}", stacklevel=2)
+        results = [None if answer.error else answer.result for answer in answers]
+        return results[0] if one else results
+
+    def generate(self, prompt: str = "", state: Any = None, **options: Any) -> tuple[str, Any]:
+        """Go on with a prompt, after all that `state` has read: the text that follows, and the state after it.
+
+        With that state and an empty prompt the text goes on exactly as if it had been written at once. A character
+        whose last bytes are not written yet belongs to the text that follows.
+
+        Raises:
+            UserError: the task does not generate, or an option is not its own.
+        """
+        chosen = self.task.options_of("generate", options, self.path)
+        text = self.task.generate(self, prompt, chosen, state).text
+        return "".join([piece.text for piece in text if piece.token is not None]), text.state
+
+    def inspect(
+        self, data: Any = None, targets: Any = None, *, parts: Sequence[str] = (), progress: Progress | None = None
+    ) -> Inspection:
+        """Look at the model while it reads data, or those that it was validated on: `.numbers`, `.lines`, `.html()`.
+
+        Raises:
+            UserError: a part that there is not, or data that do not fit the run.
+        """
+        if self.config["model"].get("model") == OWN:
+            what = f"{self.path}: inspect looks at elman's own models"
+            raise UserError(what, remedy="elman.lens has functions for the layers in run.model")
+        told = progress or (lambda name, done: None)
+        with tempfile.TemporaryDirectory(prefix="elman-") as made:
+            places = [] if data is None else given.places(data, targets, Path(made))
+            return self.task.inspect(self, places, parts=parts, progress=told)
+
+    @property
+    def metrics(self) -> Metrics:
+        """What happened in the training. Raises `UserError` where there is a model folder alone."""
+        steps: dict[str, list[Any]] = {name: [] for name in Metrics.__dataclass_fields__ if name != "validations"}
+        validations: list[dict[str, Any]] = []
+        for record in journal.read(self.path / "metrics.jsonl"):
+            if "validation" in record:
+                validations.append({"step": record["step"], **record["validation"]})
+            else:
+                for name, values in steps.items():
+                    values.append(record.get(name))
+        names = dict.fromkeys(name for record in validations for name in record)
+        return Metrics(
+            **{name: _array(values) for name, values in steps.items()},
+            validations={name: _array([record.get(name) for record in validations]) for name in names},
+        )
+
+    def save(self, path: str | Path) -> Run:
+        """Write the run into a folder that every command takes, with the weights that the model has now.
+
+        Returns:
+            The run in its new place.
+
+        Raises:
+            UserError: there is something in the folder.
+        """
+        folder = Path(path)
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise UserError(f"{folder}", expected="a new folder, or an empty one", got="something that is there")
+        model = folder / "model"
+        with atomic.told(folder):
+            for file in run_folders.contents(self.path):
+                if file.is_file():
+                    copy = folder / file.relative_to(self.path)
+                    copy.parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copyfile(file, copy)
+            if not model.is_dir():
+                shutil.copytree(model_folders.find(self.path), model)
+            safetensors.torch.save_model(self.model, str(model / "model.safetensors"))
+        return Run(folder, self.task, self.model, self.codecs, self.config)
+
+    def remove_with_me(self) -> None:
+        """Remove the run's folder when nobody holds the run any more, at the latest when Python ends."""
+        weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """What the run is, in words."""
+        config, parameters = self.config["model"], sum(p.numel() for p in self.model.parameters())
+        sizes = {name: str(config[name]) for name in config if name.endswith(("_size", "layers")) and config[name]}
+        facts = {"task": self.task.name, "model": str(config.get("model")), **sizes, "parameters": f"{parameters:,}"}
+        settings = self.settings
+        if settings is not None:
+            source = settings.data.source
+            source = "data in memory" if Path(source).parent == self.path / GIVEN else source
+            facts |= {"trained on": source, "budget": str(settings.budget)}
+        try:
+            losses = self.metrics.validations.get("loss", np.zeros(0))
+        except UserError:
+            losses = np.zeros(0)
+        if np.isfinite(losses).any():
+            facts["best validation loss"] = f"{np.nanmin(losses):.4f} nats a {self.task.target}"
+        return facts
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r}: {', '.join(f'{name} {value}' for name, value in self.facts.items())})"
+
+    def _repr_html_(self) -> str:
+        """A card for a notebook."""
+        rows = "".join(
+            f"<tr><th style='text-align:left'>{html.escape(name)}</th>"
+            f"<td style='text-align:left'>{html.escape(value)}</td></tr>"
+            for name, value in self.facts.items()
+        )
+        uses = html.escape(", ".join(f"run.{name}(…)" for name in [*self.task.options, "inspect", "save"]))
+        return f"<table><caption><b>{html.escape(self.path.name)}</b></caption>{rows}</table><code>{uses}</code>"
 
 
-def load(run: str | Path, *, device: torch.device | str = "cpu") -> Run:
+def _array(values: Sequence[Any]) -> Array:
+    """Numbers that may be None as an array: of floats where one is, or else of what they are."""
+    return np.array([math.nan if value is None else value for value in values])
+
+
+def load(
+    run: str | Path,
+    *,
+    model: nn.Module | Callable[..., nn.Module] | None = None,
+    device: torch.device | str = "cpu",
+) -> Run:
     """The best model of a run, in eval mode, with its codecs.
 
     Args:
         run: a run folder, or the `model/` folder in one.
+        model: the module that the weights go into, or what makes it of the size of the vocabulary, where the run was
+            trained with `fit(model=...)` of one's own.
         device: where the model goes.
 
     Raises:
         UserError: no such run, nothing trained in it yet, or files that are damaged or do not fit each other.
     """
-    folder = Path(run)
-    if not folder.is_dir():
-        raise UserError(f"{run}: no such run", remedy="train one with `elman train DATA -o RUN`")
-    if (folder / "model").is_dir() or (folder / "config.yaml").exists():
-        folder = folder / "model"
-    from elman.models.weights import load_weights
-
-    config = _read_config(folder, run)
+    folder = model_folders.find(run)
+    config = model_folders.read_config(folder, run)
     task = TASKS[config.task]
-    model = _build(task, config.model, folder)
-    codecs = task.read_codecs(folder, model)
-    load_weights(model, folder / "model.safetensors", remedy=REWRITE)
-    return Run(Path(run), task, model.to(device).eval(), codecs, asdict(config))
-
-
-def _read_config(folder: Path, run: str | Path) -> ModelConfig:
-    try:
-        config = reading.read_json(folder / "config.json", ModelConfig, remedy=REWRITE)
-    except reading.Missing:
-        raise UserError(
-            f"{run} holds no model: it has no config.json",
-            remedy=f"give a folder that `elman train` made; {REWRITE}",
-        ) from None
-    if config.format > FORMAT:
-        got, remedy = f"{config.format}, of elman {config.elman}", "install that version, or a newer one"
-        raise UserError(f"{run}: the format of config.json", expected=f"at most {FORMAT}", got=got, remedy=remedy)
-    if config.task not in TASKS:
-        raise UserError(f"{run}", expected=" or ".join(TASKS), got=f"the task {config.task!r}")
-    return config
-
-
-def _build(task: Task, config: dict[str, Any], folder: Path) -> nn.Module:
-    """The model of a configuration, if it is that of the weights beside it: first without memory, then in earnest.
-
-    Raises:
-        UserError: the configuration is damaged, or that of another model.
-    """
-    from elman.models.weights import check_shapes, read_shapes
-
-    place, weights = folder / "config.json", folder / "model.safetensors"
-    shapes = read_shapes(weights, remedy=REWRITE)
-    layers = [value for name, value in config.items() if name.endswith("layers")]
-    if any(isinstance(value, int) and value > len(shapes) for value in layers):
-        raise UserError(f"{weights} holds another model's weights", expected=f"{max(layers)} layers")
-    try:
-        with torch.device("meta"):
-            empty = task.build(config)
-    except UserError as error:
-        raise UserError(f"{place}: {error}", remedy=REWRITE) from None
-    except (TypeError, ValueError, ArithmeticError, RuntimeError) as error:
-        raise UserError(f"{place} is damaged ({str(error).splitlines()[0]})", remedy=REWRITE) from None
-    check_shapes(empty, shapes, weights)
-    return task.build(config)
-
-
-def write_model_folder(folder: Path, task: str, model: nn.Module, codecs: Mapping[str, Codec], card: str) -> None:
-    """Write everything of `model/` but the weights, which the training writes."""
-    config = ModelConfig(task, cast(dict[str, Any], model.config))
-    atomic.write_text(folder / "config.json", json.dumps(asdict(config), indent=1) + "\n")
-    for name, codec in codecs.items():
-        atomic.write_text(folder / f"{name}.json", json.dumps(codec.to_json(), ensure_ascii=False) + "\n")
-    atomic.write_text(folder / "README.md", card)
+    if model is not None:
+        made = task.own(model, config.model)
+    elif config.model.get("model") == OWN:
+        raise UserError(f"{run}: its model is somebody's own", remedy=f'elman.load("{run}", model=...) takes it')
+    else:
+        model_folders.check_model(task, config.model, folder)
+        made = task.build(config.model)
+    codecs = task.read_codecs(folder, made)
+    load_weights(made, folder / "model.safetensors", remedy=model_folders.REWRITE)
+    return Run(Path(run), task, made.to(device).eval(), codecs, asdict(config))

@@ -92,7 +92,10 @@ main()
 """
 
 
-def test_a_cell_that_a_test_defines_is_trained_and_used_by_the_commands(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("kind", "gate"), [("leaky", "keeping gate"), ("mingru", "update gate"), ("slstm", "forget gate")]
+)
+def test_the_commands_train_resume_use_and_inspect_a_cell(tmp_path: Path, kind: str, gate: str) -> None:
     """One line in the dictionary, before anything else of elman is imported, is all that it takes."""
     text, run = tmp_path / "text.txt", tmp_path / "run"
     text.write_text("all work and no play makes jack a dull boy\n" * 40)
@@ -103,10 +106,11 @@ def test_a_cell_that_a_test_defines_is_trained_and_used_by_the_commands(tmp_path
         assert found.returncode == 0, found.stderr
         return found.stdout
 
-    small = ["--model", "leaky", "--set", "hidden_size=8"]
+    small = ["--model", kind, "--set", "hidden_size=8"]
     elman("train", text, "-o", run, "--steps", "2", *small)
+    elman("train", text, "-o", run, "--steps", "3", "--resume", *small)
     assert elman("generate", run, "all", "--tokens", "5")
-    assert "keeping gate" in elman("inspect", run, text, "--parts", "gates", "-o", tmp_path / "report.html")
+    assert gate in elman("inspect", run, text, "--parts", "gates", "-o", tmp_path / "report.html")
 
 
 def test_specifications_import_no_torch() -> None:
@@ -225,3 +229,31 @@ def test_a_scan_is_chosen_for_a_linear_recurrence_and_refused_elsewhere() -> Non
     assert choose("mingru", "cpu") == choose("mingru", "meta", every_state=True) == "scan"
     with pytest.raises(UserError, match="SLSTM is no linear recurrence"):
         choose("slstm", "cpu", "scan")
+
+
+@every_cell
+def test_recomputation_is_the_same_for_every_cell(name: str) -> None:
+    torch.manual_seed(0)
+    plain = layer_of(name)(3, 4, 2, bidirectional=True, dtype=torch.float64)
+    lean = layer_of(name)(3, 4, 2, bidirectional=True, dtype=torch.float64, recompute=2)
+    lean.load_state_dict(plain.state_dict())
+    x, resets, results = torch.randn(7, 3, 3, dtype=torch.float64), torch.rand(3, 7) < 0.3, []
+    for layer in (plain, lean):
+        outputs, state, states = layer(x, lengths=[7, 0, 4], resets=resets, return_states=True)
+        parts = [outputs, *([state, states] if isinstance(state, torch.Tensor) else [*state, *states])]
+        results.append((parts, torch.autograd.grad(sum(p.cos().sum() for p in parts), list(layer.parameters()))))
+    torch.testing.assert_close(*results)
+
+
+@every_cell
+def test_every_cell_is_compiled_and_keeps_its_state_in_full_under_autocast(name: str) -> None:
+    torch.manual_seed(0)
+    layer, x = layer_of(name)(3, 4), torch.randn(5, 2, 3)
+    expected, _ = layer(x)
+    torch._dynamo.reset()
+    compiled = torch.compile(layer, backend="eager", fullgraph=True)
+    torch.testing.assert_close(compiled(x)[0], expected, atol=1e-6, rtol=0)
+    with torch.autocast("cpu", torch.bfloat16):
+        outputs, state = layer(x)
+    torch.testing.assert_close(outputs.float(), expected, atol=3e-2, rtol=0)
+    assert {part.dtype for part in ([state] if isinstance(state, torch.Tensor) else state)} == {torch.float32}

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from elman.cli import console
+from elman import display as console
 from elman.cli.console import Display
 from elman.cli.signals import SIGNALS, Stop
 

@@ -12,7 +12,7 @@ import pytest
 
 import elman
 from elman.cli import run as command
-from elman.fitting import default_folder
+from elman.run_folders import default_folder
 from elman.train import checkpoints
 from elman.train.journal import read
 

@@ -41,7 +41,7 @@ def test_a_constructor_is_spelled_by_the_configuration(task: str, kind: str) -> 
     for name, field in sections[kind].model_fields.items():
         assert (parameters[name].default, parameters[name].annotation) == (field.default, field.annotation)
     beyond = parameters.keys() - sections[kind].model_fields.keys() - sizes.keys()
-    assert beyond <= {"joint", "zoneout_cell", "peepholes"}
+    assert beyond <= {"joint", *configurations.OF_ANY_CELL.model_fields}
     assert type(make({"model": kind} | sizes).settings) is sections[kind]
 
 

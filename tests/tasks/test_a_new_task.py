@@ -39,7 +39,7 @@ from elman.settings import UNITS, Section
 from elman.state import State
 from elman.tasks import TASKS, Task
 from elman.tasks.configuration import Settings, build
-from elman.tasks.task import Answer, Choice, Evaluation, Progress, Say, Sources, Trained, fill
+from elman.tasks.task import NONE, Answer, Choice, Evaluation, Progress, Say, Sources, Trained, fill
 from elman.train.objective import Loss, Place
 from elman.train.settings import Optimization
 
@@ -202,7 +202,9 @@ class Forecasting(Task):
             if not Path(path).is_file():
                 raise UserError(f"{path}: no such series", exit_code=2)
 
-    def corpus(self, settings: Settings, cache: Path, say: Say, progress: Progress | None) -> Series:
+    def corpus(
+        self, settings: Settings, cache: Path, say: Say, progress: Progress | None, codecs: Mapping[str, Any] = NONE
+    ) -> Series:
         data = settings.data
         values = read_series(data.source)
         fingerprint = hashlib.sha256(values.tobytes()).hexdigest()
@@ -210,7 +212,7 @@ class Forecasting(Task):
             raise UserError(f"{data.source} is another series now")
         held_out = read_series(data.valid) if data.valid else values[-math.ceil(len(values) * data.held_out) :]
         kept = values if data.valid else values[: -len(held_out)]
-        scale = Scale(float(kept.mean()), float(kept.std()))
+        scale = codecs.get("scale") or Scale(float(kept.mean()), float(kept.std()))
         parts = [torch.tensor((part - scale.mean) / scale.deviation, dtype=torch.float32) for part in (kept, held_out)]
         return Series(*parts, scale, fingerprint)
 

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import yaml
 
-from elman.cli.train_arguments import choose_task
 from elman.data import pair_corpus
 from elman.errors import UserError
 from elman.fitting import prepare
+from elman.given import choose_task
 from elman.tasks import TASKS
 from elman.tasks.configuration import Settings, build, read_yaml
 from elman.tasks.language_modelling.sizing import LARGE_VOCABULARY
@@ -153,10 +153,10 @@ def test_the_data_says_what_the_task_is(words: Path, tmp_path: Path) -> None:
         (["python-stdlib"], "language-modelling"),
     ):
         asked: dict[str, Any] = {}
-        choose_task(asked, "auto", list(data), None, None)
+        choose_task(asked, "auto", list(data), [])
         assert asked["task"] == task
     asked = {}
-    choose_task(asked, "language-modelling", [str(words)], None, None)
+    choose_task(asked, "language-modelling", [str(words)], [])
     assert asked["task"] == "language-modelling"
 
 

@@ -55,7 +55,7 @@ SLSTM = Cell(
     states=(Memory("h", "P"), Memory("c"), Memory("n", mixes=False), Memory("m", mixes=False)),
     gates={"f": "forget gate", "o": "output gate"},
     keeping="f",
-    output_scale=1 / 4,
+    output_scale=1 / 5,
     biases={"f": 1.0},
     options=(Option("forget_gate", "sigmoid", '"sigmoid" or "exponential".'),),
     chosen_by="forget_gate",

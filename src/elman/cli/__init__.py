@@ -18,7 +18,7 @@ from elman.cli import completion
 from elman.cli.console import say
 from elman.errors import UserError
 
-COMMANDS = ("train", "evaluate", "generate", "predict", "inspect", "compare", "lab", "bench", "env")
+COMMANDS = ("train", "evaluate", "generate", "predict", "inspect", "info", "compare", "lab", "bench", "env")
 CONTEXT = {"help_option_names": ["-h", "--help"]}
 
 

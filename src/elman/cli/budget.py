@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from elman.errors import UserError
-from elman.train.schedule import MOST, Unit, bounds, parse_duration
+from elman.train.schedule import Unit, make_budget, parse_duration
 
 UNITS: dict[str, Unit] = {"--for": "seconds", "--epochs": "epochs", "--steps": "steps"}
 
@@ -23,11 +24,8 @@ def choose_budget(for_: str | None, epochs: float | None, steps: int | None) -> 
     if not chosen:
         return None
     [name] = chosen
-    unit = UNITS[name]
     try:
         amount = parse_duration(for_) if for_ is not None else given[name]
     except ValueError:
         raise UserError("--for", expected="a time such as 90s, 2m or 1h30m", got=repr(for_), exit_code=2) from None
-    if not 0 < amount <= MOST[unit]:
-        raise UserError(name, expected=f"{bounds(unit)} {unit}", got=amount, exit_code=2)
-    return {"amount": amount, "unit": unit}
+    return asdict(make_budget(amount, UNITS[name], name))

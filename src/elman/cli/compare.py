@@ -71,17 +71,18 @@ def command(
     from elman.compare.comparison import compare
     from elman.compare.plan import DEFAULT_BUDGET, DEFAULT_EPOCHS, Plan
     from elman.compare.training import Stopped
-    from elman.fitting import default_folder
+    from elman.given import choose_task
+    from elman.run_folders import default_folder
     from elman.train.memory import keep_freed
     from elman.train.schedule import Budget
 
     keep_freed()
-    train_arguments.check_flags(resume, overwrite)
+    validation = train_arguments.check(resume, overwrite, valid, valid_target)
     matched = cast("Match", match)  # the plan sees whether it is one
     default = DEFAULT_EPOCHS if matched in ("tokens", "flops") else DEFAULT_BUDGET
     given = choose_budget(for_, epochs, steps)
     chosen: dict[str, Any] = {}
-    train_arguments.choose_task(chosen, task, data, valid, valid_target)
+    choose_task(chosen, task, data, validation)
     able = TASKS[chosen["task"]].models
     usual = [kind for kind in USUAL if kind in able] or sorted(able)
     kinds = usual if models is None else map(str.strip, models.split(","))
@@ -94,7 +95,7 @@ def command(
         seeds=seeds,
         trials=trials,
         seed=seed,
-        valid=tuple(filter(None, (valid, valid_target))),
+        valid=tuple(validation),
         tokenizer=tokenizer,
         settings=tuple(set_ or ()),
         task=chosen["task"],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -34,18 +33,15 @@ def command(
     from elman import runs
 
     loaded = runs.load(run)
-    chosen = loaded.task.options_of("evaluate", options, run)
-    begun = time.perf_counter()
     with Display() as display:
-        evaluation = loaded.task.evaluate(loaded, data, chosen, display.say, display.stage)
-    seconds = time.perf_counter() - begun
-    report = {"run": run, "data": data if len(data) > 1 else data[0], **evaluation.report, "seconds": round(seconds, 3)}
+        evaluation = loaded.evaluation(data, options, say=display.say, progress=display.stage)
+    report = evaluation.report
     if as_json:
         print_json(report)
     if math.isnan(report["loss"]):
         raise _not_a_number(run, loaded.model)
     if not as_json:
-        for name, value in [*evaluation.lines, ("time", clock(seconds))]:
+        for name, value in [*evaluation.lines, ("time", clock(report["seconds"]))]:
             print(f"{name:<18}  {value}")
     raise typer.Exit(0 if evaluation.complete else 1)
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
-import time
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,12 +12,12 @@ from elman.cli import completion, train_arguments
 from elman.cli.budget import choose_budget
 from elman.cli.console import Display, clock, print_json, say
 from elman.cli.signals import Stop
-from elman.errors import UserError
+from elman.display import View
 from elman.tasks import TASKS
 
 if TYPE_CHECKING:
     from elman.fitting import Prepared
-    from elman.train.loop import Event, Finished
+    from elman.train.loop import Finished
 
 COMMAND_CLASS = train_arguments.DataCommand
 
@@ -43,102 +42,60 @@ def command(
     seed: Annotated[int | None, typer.Option(help="Another seed, another run.", min=0, max=2**63 - 1)] = None,
     config: Annotated[Path | None, typer.Option(metavar="FILE.yaml", help="Settings from a file.")] = None,
     set_: train_arguments.Set = None,
+    from_: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="RUN",
+            autocompletion=completion.run_folder,
+            help="Begin with the weights of a run, its task, model and vocabulary.",
+        ),
+    ] = None,
     resume: train_arguments.Resume = False,
     overwrite: train_arguments.Overwrite = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object at the end.")] = False,
 ) -> None:
     """Train a model on DATA: the best one within a budget (2 minutes, unless you say otherwise)."""
-    from elman import fitting
-    from elman.tasks import configuration as settings
-    from elman.train.memory import keep_freed
+    from elman import fitting, given, resuming, run_folders, runs
+    from elman.tasks import configuration
+    from elman.train.loop import Finished
 
-    keep_freed()
-    train_arguments.check_flags(resume, overwrite)
-    tree = settings.read_yaml(config, streams=True) if config else {}
+    validation = train_arguments.check(resume, overwrite, valid, valid_target)
+    tree = configuration.read_yaml(config, streams=True) if config else {}
     if model:
         tree["kind"] = model
     if budget := choose_budget(for_, epochs, steps):
         tree["budget"] = budget
+    start = runs.load(from_) if from_ else None
+    kind = tree.get("kind") or (start.model.kind if start else "")
+    usual = TASKS[configuration.DEFAULT_TASK].kind
     if resume:  # what is not said is as the run has it
-        kind = tree.get("kind") or TASKS[settings.DEFAULT_TASK].kind
-        tree = fitting.stored_names(out or fitting.default_folder(data[0], kind, again=True)) | tree
-    files = train_arguments.choose_task(tree, task, data, valid, valid_target)
-    kind = tree.get("kind") or settings.find_task(tree["task"]).kind
-    folder = out or fitting.default_folder(data[0], kind, again=resume or overwrite)
-    given: dict[str, dict[str, Any]] = {
-        "data": files | {"tokenizer": tokenizer},
-        "train": {"seed": seed},
-    }
-    for section, values in given.items():
-        tree[section] = (tree.get(section) or {}) | {k: v for k, v in values.items() if v is not None}
-    tree = settings.set_values(tree, set_ or [])
-    with (
-        Display() as display,
-        fitting.prepare(
-            tree, folder, resume=resume, overwrite=overwrite, say=display.say, progress=display.stage
-        ) as prepared,
-        Stop() as stop,
-    ):
-        ended = _train(prepared, display, stop)
+        tree = resuming.stored_names(out or run_folders.default_folder(data[0], kind or usual, again=True)) | tree
+    if start:
+        tree = resuming.begun_from(start, tree, task)
+    options = {"tokenizer": tokenizer, "seed": seed}
+    values = {name: value for name, value in options.items() if value is not None}
+    tree = given.settings_tree(tree, task, data, validation, values)
+    tree = configuration.set_values(tree, set_ or [])
+    kind = kind or configuration.find_task(tree["task"]).kind
+    folder = out or run_folders.default_folder(data[0], kind, again=resume or overwrite)
+    with Display() as display, ExitStack() as signals:
+        view, stop = View(display), Stop()
+        events = fitting.train(
+            tree, folder, resume=resume, overwrite=overwrite, start=start, say=display.say, progress=display.stage,
+            stop=stop,
+        )  # fmt: skip
+        for event in events:
+            view.show(event)
+            if isinstance(event, fitting.Prepared):
+                prepared = event
+                signals.enter_context(stop)
+            elif isinstance(event, Finished):
+                ended = event
     _report(prepared, ended, as_json)
-    if ended.reason != "stopped" and math.isinf(ended.best):
-        what = f"no validation of {prepared.folder} had a loss that is a finite number"
-        raise UserError(what, remedy="train anew with a lower learning rate (--set learning_rate=...)")
+    fitting.check_finite(prepared, ended)
     # A signal that came when the last step was done has interrupted nothing.
     raise typer.Exit(stop.exit_code if ended.reason == "stopped" else 0)
-
-
-def _train(prepared: Prepared, display: Display, stop: Stop) -> Finished:
-    from elman.train.loop import Finished, fit
-
-    view = View(prepared, display)
-    for event in fit(prepared.training, prepared.folder, stop=stop):
-        view.show(event)
-        if isinstance(event, Finished):
-            return event
-    raise AssertionError("fit ends with Finished")
-
-
-class View:
-    """Shows a training's events to a person."""
-
-    def __init__(self, prepared: Prepared, display: Display) -> None:
-        self.prepared, self.display = prepared, display
-        self.loss = float("nan")
-        self.validation = ""
-        self.since = 0.0  # the end of the step before, by the clock; 0: there is none to measure from
-        self.rate = 0.0
-
-    def show(self, event: Event) -> None:
-        """Show one event."""
-        from elman.metrics.words import words
-        from elman.train import loop
-        from elman.train.training import Step
-
-        if isinstance(event, Step):
-            # A mean over the last few dozen steps: single ones jump about.
-            if math.isfinite(event.loss):
-                self.loss = event.loss if math.isnan(self.loss) else self.loss + 0.03 * (event.loss - self.loss)
-            now = time.perf_counter()
-            if self.since:
-                rate = event.targets / (now - self.since)
-                self.rate = rate if not self.rate else self.rate + 0.05 * (rate - self.rate)
-            self.since = now
-            target = TASKS[self.prepared.settings.task].target
-            text = f"loss {self.loss:.3f}{self.validation}  {self.rate:,.0f} {target}s/s  step {event.step:,}"
-            self.display.stage("training", min(event.progress, 1.0), text)
-            if event.skipped:
-                self.display.say(f"step {event.step:,}: the loss or its gradient was not finite; skipped")
-        elif isinstance(event, loop.Validated):
-            self.validation = f"  valid {words(event.metrics['loss'], 3)}"
-            self.since = 0.0
-            mark = "  best so far" if event.improved else ""
-            text = self.prepared.training.objective.describe(event.metrics)
-            self.display.say(f"step {event.step:>6,}  train {self.loss:.4f}  valid {text}{mark}")
-        elif isinstance(event, loop.Resumed):
-            self.display.say(f"resuming from step {event.step:,}")
-        elif isinstance(event, loop.Warned):
-            self.display.say(f"warning: {event.text}")
 
 
 def _report(prepared: Prepared, finished: Finished, as_json: bool) -> None:

@@ -8,9 +8,8 @@ import typer
 from typer.core import TyperCommand
 
 from elman.cli import completion
-from elman.errors import UserError, suggestion
-from elman.tasks import TASKS, recognise
-from elman.tasks.configuration import called
+from elman.errors import UserError
+from elman.tasks import TASKS
 
 Data = Annotated[
     list[str],
@@ -84,30 +83,10 @@ class DataCommand(TyperCommand):
         return following > 2 or (following > 0 and bool(before))
 
 
-def check_flags(resume: bool, overwrite: bool) -> None:
-    """Errors: `UserError` where both are given."""
+def check(resume: bool, overwrite: bool, valid: str | None, valid_target: str | None) -> list[str]:
+    """The places of validation data. Errors: `UserError` for options that do not go together."""
     if resume and overwrite:
         raise UserError("--resume and --overwrite exclude each other", exit_code=2)
-
-
-def choose_task(
-    tree: dict[str, Any], task: str, data: list[str], valid: str | None, valid_target: str | None
-) -> dict[str, Any]:
-    """The task, which follows from the data where nobody says one, and the settings of where its data are.
-
-    Errors: `UserError` where the files are not those of a task, or where nobody says that they are text and they do
-    not look like it.
-    """
-    if task != "auto" and task not in TASKS:
-        expected = "auto or " + " or ".join(TASKS)
-        raise UserError(
-            "--task", expected=expected, got=repr(task), remedy=suggestion(called(task), TASKS), exit_code=2
-        )
     if valid_target and not valid:
         raise UserError("--valid-target: there is no --valid that it belongs to", exit_code=2)
-    validation = [place for place in (valid, valid_target) if place]
-    if task != "auto":
-        tree["task"] = task
-    elif "task" not in tree:
-        tree["task"] = recognise(data, validation).name
-    return TASKS[tree["task"]].files(data, validation) if tree["task"] in TASKS else {}
+    return [place for place in (valid, valid_target) if place]

@@ -49,7 +49,7 @@ def read(
         cleared = clears(resets, real, reverse)  # (T, B)
         a = a.masked_fill(cleared[..., None], 0)
         first = cast(Tensor, reset_rows(first, cleared[-1 if reverse else 0])) if T else first
-        if not torch.compiler.is_compiling() and not (a.isfinite() & b.isfinite()).all():
+        if not (a.isfinite() & b.isfinite()).all():
             # What is not finite would pass a border, for 0 times it is not 0.
             options: dict[str, Any] = {"reverse": reverse, "lengths": lengths, "resets": resets, "noise": noise}
             return unroll(cell.step, x, state, weights, **options)
@@ -124,6 +124,8 @@ def why_not(call: Call) -> str | None:
         return f"{cell.layer} is no linear recurrence"
     if torch._C._are_functorch_transforms_active() or torch.autograd.forward_ad._current_level >= 0:
         return "it has derivatives in reverse mode alone"
+    if torch.compiler.is_compiling():
+        return "torch cannot compile its derivative"
     return None
 
 

@@ -32,20 +32,21 @@ class RecurrentSettings(Section):
     dropout_input: Probability = 0.0
     dropout_hidden: Probability = 0.0
     dropout_output: Probability = 0.0
-    weight_dropout: Probability = 0.0
-    recurrent_dropout: Probability = 0.0
     zoneout: Probability = 0.0
     layer_norm: bool = False
     recompute: bool = False  # states between stored ones, in backward: less memory, about 4/3 of the time
 
 
 def recurrent_settings(*cells: Cell) -> type[RecurrentSettings]:
-    """Those of a recurrent language model of these cells, with the options that they alone have.
+    """The settings of a recurrent language model of these cells, with the options that not every cell has.
 
     >>> sorted(recurrent_settings(CELLS["lstm"]).model_fields.keys() - RecurrentSettings.model_fields.keys())
-    ['peepholes', 'zoneout_cell']
+    ['peepholes', 'recurrent_dropout', 'weight_dropout', 'zoneout_cell']
     """
-    own = {option.name: option.default for cell in cells for option in cell.options if option.in_models}
+    own: dict[str, Any] = {}
+    if any(cell.recurrent for cell in cells):
+        own = {"weight_dropout": 0.0, "recurrent_dropout": 0.0}  # of W_hh, and of what it reads
+    own |= {option.name: option.default for cell in cells for option in cell.options if option.in_models}
     fields: dict[str, Any] = {
         name: (Probability if isinstance(default, float) else type(default), default) for name, default in own.items()
     }

@@ -40,7 +40,6 @@ def arrange(
     state: CellState | None,
     lengths: Integers | None,
     resets: Flags | None,
-    *,
     batch_first: bool,
     layer: str,
 ) -> tuple[Window, Callable[[Reading], Returned]]:
@@ -177,14 +176,15 @@ class Form(NamedTuple):
 
     def _of_cell(self, state: Any, layer: str, what: str) -> CellState:
         n = len(self.parts)
-        form = f"a {({1: 'tensor', 2: 'pair'}).get(n, 'tuple')} {self._cell_in_words()}"
         parts = (state,) if n == 1 else state
-        if not isinstance(parts, tuple | list) or len(parts) != n:
-            raise TypeError(f"{layer}: expected {what} as {form}, got {_described(state)}")
-        for part in parts:
-            if not isinstance(part, Tensor):
-                raise TypeError(f"{layer}: expected {what} as {form}, got {_described(part)} for one of its tensors")
-        return tuple(parts)
+        if isinstance(parts, tuple | list) and len(parts) == n and all(isinstance(part, Tensor) for part in parts):
+            return tuple(parts)
+        form = f"a {({1: 'tensor', 2: 'pair'}).get(n, 'tuple')} {self._cell_in_words()}"
+        got = _described(state)
+        if isinstance(parts, tuple | list) and len(parts) == n:
+            odd = next(part for part in parts if not isinstance(part, Tensor))
+            got = f"{_described(odd)} for one of its tensors"
+        raise TypeError(f"{layer}: expected {what} as {form}, got {got}")
 
     def _cell_in_words(self) -> str:
         return self.parts[0] if len(self.parts) == 1 else f"({', '.join(self.parts)})"

@@ -33,7 +33,7 @@ def read_one_step(layer: Recurrent, x: Tensor, hx: CellState | None) -> tuple[Te
     T, B = (x.shape[1], x.shape[0]) if layer.batch_first else (x.shape[0], x.shape[1])
     if T != 1 or not 0 < B <= MOST_ROWS or x.shape[2] != layer.input_size or not x.is_contiguous():
         return None
-    H, n = layer.hidden_sizes[0], len(layer.state_form.parts)
+    H, n = layer.hidden_sizes[0], len(layer._state_sizes)
     parts = [torch.zeros((1, B, H), dtype=x.dtype)] * n if hx is None else list(hx)
     weights = [layer._parameters.get(name) for name in PLAIN]  # one that is parametrized is not there
     if not layer.bias:

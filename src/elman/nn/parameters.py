@@ -15,6 +15,7 @@ from elman.cells import Cell, Weights
 def shapes(cell: Cell, D: int, H: int, P: int, options: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
     """Of one layer in one direction that reads vectors of size D, under and in the order of the names of `Weights`.
 
+    >>> from elman.cells import CELLS
     >>> shapes(CELLS["gru"], 2, 5, 5, {"bias": False, "layer_norm": True})
     {'weight_ih': (15, 2), 'weight_hh': (15, 5), 'gain_ih': (15,), 'gain_hh': (15,)}
     """

@@ -89,13 +89,9 @@ class Recurrent(nn.Module):
         self.cell = cell.name
         self.hidden_size: int | tuple[int, ...] = hidden_size if isinstance(hidden_size, int) else sizes
         self.hidden_sizes, self.num_layers = sizes, len(sizes)
-        names = tuple(state.name for state in cell.states)
-        self.state_form = Form(names, None if isinstance(hidden_size, int) else len(sizes))
-
-        self._state_sizes = [
-            size for H in sizes[: self.state_form.groups or 1] for size in cell.sizes(H, proj_size or H)
-        ]
-
+        groups = None if isinstance(hidden_size, int) else len(sizes)
+        self.state_form = Form(tuple(state.name for state in cell.states), groups)
+        self._state_sizes = [size for H in sizes[: groups or 1] for size in cell.sizes(H, proj_size or H)]
         self._names: dict[tuple[int, int], dict[str, str]] = {}  # of the parameters, by those in `Weights`
         D = self.input_size
         for layer, H in enumerate(sizes):
@@ -169,28 +165,22 @@ class Recurrent(nn.Module):
         Returns `(outputs, h_n)`, with `return_states` `(outputs, h_n, h)`; of the LSTM `(outputs, (h_n, c_n))` and
         `(outputs, (h_n, c_n), (h, c))`.
         """
-        state = self.state_form.flat(hx, type(self).__name__)
-        outputs, final, states = self._read_flat(input, state, lengths, resets, return_states)
-        found = (outputs, self.state_form.nested(final))
-        return (*found, self.state_form.nested(states)) if return_states else found
-
-    def _read_flat(
-        self,
-        input: Steps,
-        hx: CellState | None,
-        lengths: Integers | None,
-        resets: Flags | None,
-        return_states: bool,
-    ) -> layout.Returned:
-        """The same with the state as a tuple of tensors, and () for the states that were not asked for."""
+        form = self.state_form
+        state = form.flat(hx, type(self).__name__)
+        read = None
         if lengths is None and resets is None and not return_states and isinstance(input, Tensor):
-            at_once = read_one_step(self, input, hx)
-            if at_once is not None:
-                return at_once
-        name = type(self).__name__
-        window, back = layout.arrange(input, hx, lengths, resets, batch_first=self.batch_first, layer=name)
+            read = read_one_step(self, input, state)
+        outputs, final, states = read or self._read_window(input, state, lengths, resets, return_states)
+        found = (outputs, form.nested(final))
+        return (*found, form.nested(states)) if return_states else found
+
+    def _read_window(
+        self, input: Steps, hx: CellState | None, lengths: Any, resets: Any, every_state: bool
+    ) -> layout.Returned:
+        """Outputs, the final state and every state, flat; () for the states that were not asked for."""
+        window, back = layout.arrange(input, hx, lengths, resets, self.batch_first, type(self).__name__)
         if torch.jit.is_tracing():  # type: ignore[attr-defined]
-            return back(read_traced(self, window, return_states))
+            return back(read_traced(self, window, every_state))
         x, state, lengths, resets = window
         T, B, _ = x.shape
         like = cast(Tensor, self.weight_ih_l0)
@@ -204,7 +194,7 @@ class Recurrent(nn.Module):
             lengths = as_lengths(lengths, B, T, x.device)
         if resets is not None:
             resets = as_resets(resets, B, T, x.device).transpose(0, 1)  # (T, B)
-        return back(self._read_stack(x, self.state_form.cells(state), lengths, resets, like, return_states))
+        return back(self._read_stack(x, self.state_form.cells(state), lengths, resets, like, every_state))
 
     def _read_stack(
         self,

@@ -24,6 +24,8 @@ from elman.train.schedule import Budget
 S = TypeVar("S", bound=Section)
 
 DEFAULT_TASK = "language-modelling"
+GIVEN = "given"  # the folder of a run for data that came from memory
+OWN = "own"  # the kind of a model that is not elman's but somebody's own, which has no settings here
 # What has an argument of its own, or follows from it.
 NOT_SETTABLE = {"source", "target", "valid_target", "fingerprint"}
 # What is no setting, and where it is instead.
@@ -50,6 +52,7 @@ class Settings(Section):
 
     task: str
     kind: str
+    start: str | None = None  # the run whose weights and codecs the training began with
     budget: Budget
     # Each a section of the class that the task has for it, and for the kind of model.
     data: Any
@@ -63,7 +66,8 @@ class Settings(Section):
 
 def sections(task: Task, kind: str) -> dict[str, type[Section]]:
     """The sections of a task's settings for a kind of model; an unknown kind has those of the default."""
-    return {"data": task.data, "model": task.models.get(kind, task.models[task.kind]), "train": task.train}
+    model = Section if kind == OWN else task.models.get(kind, task.models[task.kind])
+    return {"data": task.data, "model": model, "train": task.train}
 
 
 def find_task(name: Any) -> Task:
@@ -92,7 +96,7 @@ def build(tree: dict[str, Any]) -> Settings:
     tree = dict(tree)
     task = find_task(tree.setdefault("task", DEFAULT_TASK))
     kind = tree.setdefault("kind", task.kind)
-    if kind not in task.models:
+    if kind != OWN and kind not in task.models:
         raise UserError(f"model: no kind called {kind!r}", remedy=_kind_remedy(str(kind), task), exit_code=2)
     known = sections(task, kind)
     try:
@@ -115,36 +119,61 @@ def make_section(section: type[S], values: Mapping[str, Any]) -> S:
         raise _told(error, None, {"": section}) from None
 
 
-def set_values(tree: dict[str, Any], assignments: Iterable[str]) -> dict[str, Any]:
+def set_values(tree: Mapping[str, Any], assignments: Iterable[str]) -> dict[str, Any]:
     """A tree with `key=value` or `section.key=value` assignments taken in; values are YAML.
 
     >>> set_values({"kind": "gru"}, ["hidden_size=64", "train.clip=none"])
     {'kind': 'gru', 'model': {'hidden_size': 64}, 'train': {'clip': 'none'}}
     """
-    tree = {name: dict(value) if isinstance(value, dict) else value for name, value in tree.items()}
+    values = {}
+    for assignment in assignments:
+        path, equals, text = assignment.partition("=")
+        if not equals:
+            raise UserError("--set", expected="key=value", got=repr(assignment), exit_code=2)
+        try:
+            values[path] = parse_yaml(_number(text))
+        except ValueError:
+            raise UserError(f"--set {path}", expected="a YAML value", got=reprlib.repr(text), exit_code=2) from None
+    return assign(tree, values, "--set: ")
+
+
+def assign(tree: Mapping[str, Any], values: Mapping[str, Any], option: str = "") -> dict[str, Any]:
+    """A tree with values taken in, each by its name, as `section.name`, or among those of its section.
+
+    >>> assign({}, {"hidden_size": 64, "train": {"clip": "none"}})
+    {'model': {'hidden_size': 64}, 'train': {'clip': 'none'}}
+
+    Raises:
+        UserError: no such setting; the line begins with `option`.
+    """
+    tree = {name: dict(value) if isinstance(value, Mapping) else value for name, value in tree.items()}
     task = TASKS.get(tree.get("task", ""), TASKS[DEFAULT_TASK])
     kind = tree.get("kind", task.kind)
     here = sections(task, kind)
     fields = ((key, name) for name, section in here.items() for key in section.model_fields)
     places = {key: name for key, name in fields if key not in NOT_SETTABLE}
-    for assignment in assignments:
-        path, equals, text = assignment.partition("=")
-        if not equals:
-            raise UserError("--set", expected="key=value", got=repr(assignment), exit_code=2)
+    for path, value in values.items():
+        if path in here and isinstance(value, Mapping):
+            tree[path] = (tree.get(path) or {}) | dict(value)
+            continue
         section, dot, key = path.strip().rpartition(".")
         section = section if dot else places.get(key, "")
         if places.get(key) != section or not section:
             known = [*places, *(f"{name}.{k}" for k, name in places.items())]
-            raise UserError(
-                f"--set: no setting called {path!r} for --model {kind}",
-                remedy=_remedy(key, task, here, nearest(path, known)),
-                exit_code=2,
-            )
-        try:
-            tree.setdefault(section, {})[key] = parse_yaml(_number(text))
-        except ValueError:
-            raise UserError(f"--set {path}", expected="a YAML value", got=reprlib.repr(text), exit_code=2) from None
+            of = f"--model {kind}" if option else f"model={kind!r}"
+            remedy = _remedy(key, task, here, nearest(path, known))
+            raise UserError(f"{option}no setting called {path!r} for {of}", remedy=remedy, exit_code=2)
+        tree[section] = (tree.get(section) or {}) | {key: value}
     return tree
+
+
+def read_settings(folder: Path) -> Settings:
+    """The settings of the run in a folder, whose own files are where it is now. Raises `UserError`, as `build`."""
+    settings = build(read_yaml(folder / "config.yaml"))
+    given = [(name, Path(value)) for name, value in settings.data if isinstance(value, str)]
+    here = {name: folder / GIVEN / path.name for name, path in given if path.parent.name == GIVEN}
+    moved = {name: str(path) for name, path in here.items() if path.is_file()}
+    return settings.model_copy(update={"data": settings.data.model_copy(update=moved)})
 
 
 def read_yaml(path: Path, *, streams: bool = False) -> dict[str, Any]:
@@ -167,7 +196,7 @@ def read_yaml(path: Path, *, streams: bool = False) -> dict[str, Any]:
     if not isinstance(tree, dict):
         raise UserError(f"{path}", expected="a YAML mapping of settings", got=type(tree).__name__)
     groups = dict.fromkeys(("budget", "data", "model", "train"), dict)
-    for name, expected in {"task": str, "kind": str, **groups}.items():
+    for name, expected in {"task": str, "kind": str, "start": str, **groups}.items():
         if not isinstance(tree.get(name), expected | None):
             what = "a mapping" if expected is dict else "a name"
             raise UserError(f"{path}: {name}", expected=what, got=reprlib.repr(tree[name]), exit_code=2)

@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, TypeVar
 
 from elman.errors import UserError
@@ -36,6 +37,7 @@ Say = Callable[[str], None]
 """Tells a person one line."""
 Progress = Callable[[str, float], None]
 """Told what is being done, and how much of it is done, 0 to 1."""
+NONE: Mapping[str, Any] = MappingProxyType({})
 Sources = Sequence[Any]
 """Where data come from: paths, names, or data in memory."""
 
@@ -72,13 +74,15 @@ class Trained:
             return self.codecs[name]
         raise AttributeError(f"a run of {self.task.name} has no attribute {name!r}")
 
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *self.codecs]
+
     @property
     def settings(self) -> Settings | None:
         """The run's settings; None where there is a model folder alone."""
         from elman.tasks import configuration
 
-        stored = self.path / "config.yaml"
-        return configuration.build(configuration.read_yaml(stored)) if stored.is_file() else None
+        return configuration.read_settings(self.path) if (self.path / "config.yaml").is_file() else None
 
 
 @dataclass(frozen=True)
@@ -185,9 +189,19 @@ class Task(ABC):
     def check(self, settings: Settings) -> None:
         """See that the data are there, and what else the training needs. Raises `UserError` where they are not."""
 
+    def records(self, data: Any, targets: Any) -> Iterable[Mapping[str, Any]] | None:
+        """Data in memory as lines of JSON that `recognises` and `corpus` read; None where they are not this task's."""
+        return None
+
     @abstractmethod
-    def corpus(self, settings: Settings, cache: Path, say: Say, progress: Progress | None) -> Any:
-        """Read the data into a cache; the result has a `fingerprint`. Raises `UserError` where they are not usable."""
+    def corpus(
+        self, settings: Settings, cache: Path, say: Say, progress: Progress | None, codecs: Mapping[str, Any] = NONE
+    ) -> Any:
+        """Read the data into a cache; the result has a `fingerprint`.
+
+        `codecs` are those of the run that the training begins with, or goes on with, where they are not to be learnt.
+        Raises `UserError` where the data are not usable.
+        """
 
     @abstractmethod
     def describe(self, corpus: Any) -> str:
@@ -206,6 +220,13 @@ class Task(ABC):
     @abstractmethod
     def build(self, config: Mapping[str, Any]) -> nn.Module:
         """The model of a configuration, its parameters drawn anew. Raises `UserError` for one that is none."""
+
+    def own(self, model: nn.Module | Callable[..., nn.Module], config: Mapping[str, Any]) -> nn.Module:
+        """Somebody's own model, or what they make of the sizes of the vocabularies, as the task needs it."""
+        from torch import nn
+
+        sizes = [size for name, size in config.items() if name.endswith("vocab_size")]
+        return model if isinstance(model, nn.Module) else model(*sizes)
 
     @abstractmethod
     def objective(self, settings: Settings, corpus: Any) -> Objective:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
+
+from elman.errors import UserError
 
 Unit = Literal["steps", "epochs", "seconds"]
 
@@ -108,3 +110,36 @@ def parse_duration(text: str) -> float:
     if not (seconds > 0 and math.isfinite(seconds)):
         raise ValueError(text)
     return seconds
+
+
+def make_budget(amount: float, unit: Unit, what: str) -> Budget:
+    """A budget. Raises `UserError`, which begins with `what`, for an amount out of bounds."""
+    if not 0 < amount <= MOST[unit]:
+        raise UserError(what, expected=f"{bounds(unit)} {unit}", got=amount, exit_code=2)
+    return Budget(amount, unit)
+
+
+def parse_budget(text: object, what: str = "budget") -> Budget:
+    """A budget from words: a duration, epochs or steps. Raises `UserError` for anything else.
+
+    >>> str(parse_budget("2m")), str(parse_budget("3 epochs")), str(parse_budget("200 steps"))
+    ('120 seconds', '3 epochs', '200 steps')
+    """
+    if isinstance(text, Budget):
+        return text
+    expected = "a time such as 90s, 2m or 1h30m, or a number of epochs or of steps such as 3 epochs"
+    if not isinstance(text, str):
+        raise UserError(what, expected=expected, got=repr(text), exit_code=2)
+    if counted := re.fullmatch(r"\s*(\S+)\s*(epoch|step)s?\s*", text.lower()):
+        whole = counted[2] == "step"
+        try:
+            amount = int(counted[1]) if whole else float(counted[1])
+        except ValueError:
+            raise UserError(what, expected=expected, got=repr(text), exit_code=2) from None
+        return make_budget(amount, cast(Unit, f"{counted[2]}s"), what)
+    try:
+        return make_budget(parse_duration(text), "seconds", what)
+    except UserError:
+        raise
+    except ValueError:
+        raise UserError(what, expected=expected, got=repr(text), exit_code=2) from None

@@ -111,12 +111,21 @@ class Tokenizer(ABC):
 
 
 class StreamDecoder:
-    """Decodes token by token: holds the bytes of an unfinished UTF-8 character back until it is whole."""
+    """Decodes token by token: holds the bytes of an unfinished UTF-8 character back until it is whole.
 
-    def __init__(self, tokenizer: Tokenizer):
+    It begins after the token `previous`, with the bytes that are `unfinished` until then.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, previous: int | None = None, unfinished: bytes = b""):
         self._tokenizer = tokenizer
-        self._previous: int | None = None
+        self._previous = previous
         self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
+        self._utf8.decode(unfinished)
+
+    @property
+    def unfinished(self) -> bytes:
+        """The bytes that are held back."""
+        return self._utf8.getstate()[0]
 
     def push(self, token: int) -> str:
         """The text that this token completes, often one character, sometimes none."""

@@ -6,7 +6,7 @@ weights are one large product each, over all steps. Derivatives of higher order 
 
 from __future__ import annotations
 
-from functools import cache, partial
+from functools import partial
 
 import torch
 
@@ -61,7 +61,9 @@ def is_built() -> bool:
     return library() is not None
 
 
-@cache
+KERNELS: dict[str, Kernel] = {cell: partial(read, cell) for cell in IN_CORE}
+
+
 def kernel_of(cell: str) -> Kernel:
     """The kernel of a cell that the core has."""
-    return partial(read, cell)
+    return KERNELS[cell]

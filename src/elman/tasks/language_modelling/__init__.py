@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -11,7 +11,18 @@ from elman.errors import UserError
 from elman.models.configuration import LANGUAGE_MODELS, TransformerSettings
 from elman.settings import Section
 from elman.tasks.language_modelling.settings import EvaluationOptions, TextSettings, TextTraining, WritingOptions
-from elman.tasks.task import Choice, Evaluation, Progress, Say, Sources, Task, Trained, Writing, fitting_tokenizer
+from elman.tasks.task import (
+    NONE,
+    Choice,
+    Evaluation,
+    Progress,
+    Say,
+    Sources,
+    Task,
+    Trained,
+    Writing,
+    fitting_tokenizer,
+)
 
 if TYPE_CHECKING:
     from elman.data.corpus import Corpus
@@ -20,6 +31,9 @@ if TYPE_CHECKING:
     from elman.tasks.configuration import Settings
     from elman.tasks.language_modelling.objective import NextToken
     from elman.tasks.task import Floats
+
+
+MOST_UNKNOWN = 0.5  # of the tokens of a text that a run is trained on further
 
 
 class LanguageModelling(Task):
@@ -64,7 +78,14 @@ class LanguageModelling(Task):
             if source is not None:
                 open_source(source)
 
-    def corpus(self, settings: Settings, cache: Path, say: Say, progress: Progress | None) -> Corpus:
+    def records(self, data: Any, targets: Any) -> Iterable[Mapping[str, Any]] | None:
+        """Texts, each a document."""
+        texts = isinstance(data, list | tuple) and bool(data) and all(isinstance(text, str) for text in data)
+        return ({"text": text} for text in data) if texts and targets is None else None
+
+    def corpus(
+        self, settings: Settings, cache: Path, say: Say, progress: Progress | None, codecs: Mapping[str, Any] = NONE
+    ) -> Corpus:
         """Texts as tokens."""
         from elman.data.corpus import prepare
 
@@ -73,7 +94,7 @@ class LanguageModelling(Task):
             data.source,
             cache,
             valid=data.valid,
-            tokenizer=data.tokenizer,
+            tokenizer=codecs.get("tokenizer", data.tokenizer),
             max_vocab=data.vocab_size,
             min_count=data.min_count,
             expect=data.fingerprint or None,
@@ -89,6 +110,10 @@ class LanguageModelling(Task):
                     got=len(part),
                     remedy="give more text",
                 )
+        if codecs and made.train.unknown > MOST_UNKNOWN * len(made.train):
+            got = f"{made.train.unknown / len(made.train):.0%} that it does not know"
+            expected = "text in the tokens of the run that it begins with"
+            raise UserError(data.source, expected=expected, got=got, remedy="train a new model on it")
         if isinstance(settings.model, TransformerSettings) and settings.model.window is None:
             say("warning: without a window the memory grows by an entry a step, to the epoch's end (--set window=256)")
         return made
@@ -117,6 +142,14 @@ class LanguageModelling(Task):
         from elman.models import build
 
         return build(config)
+
+    def own(self, model: Any, config: Mapping[str, Any]) -> LanguageModel:
+        """A language model as it is; any other module by the state contract."""
+        from elman.models import LanguageModel
+        from elman.models.own import OwnLanguageModel
+
+        made = super().own(model, config)
+        return made if isinstance(made, LanguageModel) else OwnLanguageModel(made, config["vocab_size"])
 
     def objective(self, settings: Settings, corpus: Corpus) -> NextToken:
         """The next token, in lanes."""

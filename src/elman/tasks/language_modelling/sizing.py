@@ -56,6 +56,7 @@ RECIPES = {
     "transformer": Recipe(3, learning_rate=6e-3, size=128, settings={"optimizer": "muon", "muon_rate": 0.03}),
 }
 OF_ANY_CELL = Recipe(16, learning_rate=9e-3, size=256)  # the GRU's, for a cell that has none of its own
+OWN_RATE = 2e-3  # the learning rate of somebody's own model
 SIZES = range(64, 2049, 32)  # hidden units
 LARGE_VOCABULARY = 1024  # tokens; from here on, a language model's embedding and output share their matrix
 WEIGHT_DECAY = 0.1
@@ -82,6 +83,10 @@ def choose(asked: Settings, tokens: int, vocab_size: int) -> Choice:
     train = fill(train, asked.train, k1=max(1, min(train.k1, (tokens - 1) // 2)))
     train = fill(train, asked.train, lanes=max(1, min(train.lanes, tokens // (4 * train.k1))))
     draft = asked.model_copy(update={"train": train})
+    if asked.kind == configuration.OWN:  # its sizes are its own
+        train = fill(train, asked.train, learning_rate=OWN_RATE)
+        reason = f"chosen: learning rate {train.learning_rate:g}, {train.lanes} lanes of {train.k1} steps"
+        return Choice(asked.model_copy(update={"train": train}), reason)
 
     def sized(size: int) -> Settings:
         return draft.model_copy(update={"model": _of_size(asked.model, size, vocab_size)})

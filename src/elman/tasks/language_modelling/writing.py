@@ -7,11 +7,11 @@ from functools import partial
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
 
 from elman.data.tokenizers import StreamDecoder
 from elman.decode.generation import generate
 from elman.decode.sampling import sample
+from elman.decode.steps import prefill
 from elman.errors import UserError
 from elman.state import State
 from elman.tasks.language_modelling.settings import WritingOptions
@@ -21,8 +21,9 @@ from elman.tasks.task import Piece, Trained, Writing
 class Written(NamedTuple):
     """The memory of a text in writing: of all tokens but the last, and the last, which is read before what follows."""
 
-    memory: State
-    last: Tensor  # (1, 1)
+    memory: State | None
+    last: int
+    unfinished: bytes = b""  # of a character, whose other bytes are in the tokens that follow
 
 
 def write(run: Trained, prompt: str, options: WritingOptions, state: State | None) -> Writing:
@@ -35,18 +36,25 @@ def write(run: Trained, prompt: str, options: WritingOptions, state: State | Non
     """
     tokenizer = run.tokenizer
     ids = tokenizer.encode(prompt).tolist()
+    decoder = StreamDecoder(tokenizer)
     if isinstance(state, Written):
-        begin, state = [int(state.last), *ids], state.memory
+        begin = [state.last, *ids]
+        if state.last == tokenizer.eod:  # a new document, which knows nothing of the one before
+            state = None
+        else:
+            decoder, state = StreamDecoder(tokenizer, state.last, state.unfinished), state.memory
     elif state is not None:
         begin = ids
         if not begin:
             raise UserError("prompt", expected="a text, or the state that `generate` returned", got="neither")
     else:
         begin = ids if ids and tokenizer.eod is None else [tokenizer.start, *ids]
+    for token in ids:
+        decoder.push(token)
     random = torch.Generator()
     seed = random.seed() % 2**31 if options.seed is None else options.seed
     random.manual_seed(seed)
-    return Writing(len(ids), tokenizer.count_unknown(ids), seed, Text(run, begin, ids, options, random, state))
+    return Writing(len(ids), tokenizer.count_unknown(ids), seed, Text(run, begin, decoder, options, random, state))
 
 
 class Text:
@@ -56,12 +64,12 @@ class Text:
         self,
         run: Trained,
         begin: list[int],
-        prompt: list[int],
+        decoder: StreamDecoder,
         options: WritingOptions,
         random: torch.Generator,
         memory: State | None,
     ) -> None:
-        self.run, self.begin, self.prompt, self.options = run, begin, prompt, options
+        self.run, self.begin, self.decoder, self.options = run, begin, decoder, options
         self.random, self.memory = random, memory
         self.state: Written | None = None
 
@@ -71,15 +79,22 @@ class Text:
         choose = partial(
             sample, temperature=o.temperature, top_k=o.top_k, top_p=o.top_p, min_p=o.min_p, generator=self.random
         )
-        decoder = StreamDecoder(tokenizer)
-        for token in self.prompt:
-            decoder.push(token)
         banned = [] if tokenizer.unk is None else [tokenizer.unk]
         stream = generate(self.run.model, self.begin, choose, state=self.memory, banned=banned)
         for _, (token, log_probability, memory) in zip(range(o.tokens), stream, strict=False):
-            self.state = Written(memory, torch.tensor([[token]]))
             ended = token == tokenizer.eod
-            yield Piece("" if ended else decoder.push(token), tokenizer.symbol(token), log_probability)
+            text = "" if ended else self.decoder.push(token)
+            self.state = Written(memory, token, b"" if ended else self.decoder.unfinished)
+            yield Piece(text, tokenizer.symbol(token), log_probability)
             if ended:
                 break
-        yield Piece(decoder.finish(), None, 0.0)
+        if self.state is None:
+            self.state = self._read()
+        yield Piece(self.decoder.finish(), None, 0.0)
+
+    @torch.inference_mode()
+    def _read(self) -> Written:
+        """The memory of the prompt, where nothing was written after it."""
+        *before, last = self.begin
+        memory = prefill(self.run.model, [before], self.memory)[1] if before else self.memory
+        return Written(memory, last, self.decoder.unfinished)

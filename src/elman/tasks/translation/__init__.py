@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from elman.errors import UserError
 from elman.models.configuration import ENCODER_DECODERS
 from elman.settings import Section
-from elman.tasks.task import Answer, Choice, Evaluation, Progress, Say, Sources, Task, Trained, fitting_tokenizer
+from elman.tasks.task import (
+    NONE,
+    Answer,
+    Choice,
+    Evaluation,
+    Progress,
+    Say,
+    Sources,
+    Task,
+    Trained,
+    fitting_tokenizer,
+)
 from elman.tasks.translation.settings import Decoding, PairSettings, PairTraining, PredictionOptions
 
 if TYPE_CHECKING:
@@ -71,11 +82,23 @@ class Translation(Task):
             if files:
                 open_pairs(files)
 
-    def corpus(self, settings: Settings, cache: Path, say: Say, progress: Progress | None) -> ParallelCorpus:
+    def records(self, data: Any, targets: Any) -> Iterable[Mapping[str, Any]] | None:
+        """Pairs of texts, or as many texts twice."""
+        if not isinstance(data, list | tuple) or not isinstance(targets, list | tuple | None) or not data:
+            return None
+        if targets is not None and len(targets) != len(data):
+            raise UserError("targets", expected=f"as many as there are sources, {len(data):,}", got=f"{len(targets):,}")
+        pairs = data if targets is None else list(zip(data, targets, strict=True))
+        texts = all(isinstance(pair, tuple) and list(map(type, pair)) == [str, str] for pair in pairs)
+        return ({"source": source, "target": target} for source, target in pairs) if texts else None
+
+    def corpus(
+        self, settings: Settings, cache: Path, say: Say, progress: Progress | None, codecs: Mapping[str, Any] = NONE
+    ) -> ParallelCorpus:
         """Pairs as tokens."""
         from elman.tasks.translation.corpus import read
 
-        return read(settings, cache, say, progress)
+        return read(settings, cache, say, progress, codecs)
 
     def describe(self, corpus: ParallelCorpus) -> str:
         """How many pairs."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from elman.data import pair_corpus
 from elman.data.endless import EndlessPairs
 from elman.data.pair_corpus import ParallelCorpus
 from elman.data.pairs import open_pairs
+from elman.data.tokenizers import PAIR_TOKENIZERS, Tokenizers
 from elman.tasks.configuration import Settings
 from elman.tasks.task import Progress, Say
 from elman.tasks.translation import files_of, validation_of
@@ -20,15 +23,17 @@ PAIRS_A_TOKEN = 8
 PEEK = 1000  # pairs that are looked at to tell
 
 
-def read(settings: Settings, cache: Path, say: Say, progress: Progress | None) -> ParallelCorpus:
-    """Pairs as tokens."""
+def read(
+    settings: Settings, cache: Path, say: Say, progress: Progress | None, codecs: Mapping[str, Any]
+) -> ParallelCorpus:
+    """Pairs as tokens, by the tokenizers that are given or those that are learnt."""
     data, train = settings.data, settings.train
     kind = tokenizer(data)
     made = pair_corpus.prepare(
         files_of(data),
         cache,
         valid=validation_of(data) or None,
-        tokenizer=kind,
+        tokenizer=Tokenizers(*map(codecs.__getitem__, PAIR_TOKENIZERS)) if codecs else kind,
         joint=data.joint,
         max_vocab=data.vocab_size or vocabulary_size(data, kind),
         min_count=data.min_count,

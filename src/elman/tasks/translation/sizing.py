@@ -45,6 +45,7 @@ RECIPES = {
     ),
 }
 OF_ANY_CELL = Recipe(3e-3, RECURRENT, MUON)  # the GRU's, for a cell that has none of its own
+OF_ONES_OWN = Recipe(2e-3, {})  # for a model that is not elman's
 WEIGHT_DECAY = 0.05
 BATCHES = 128  # an epoch, at least, where the pairs are few
 LEAST_BATCH = 256  # tokens
@@ -70,7 +71,8 @@ def choose(asked: Settings, corpus: ParallelCorpus) -> Choice:
         asked: what was asked for; what it leaves open is not in its sections' `model_fields_set`.
         corpus: what there is to learn from.
     """
-    recipe, first = RECIPES.get(asked.kind, OF_ANY_CELL), corpus.train.epoch(0)
+    recipe = OF_ONES_OWN if asked.kind == configuration.OWN else RECIPES.get(asked.kind, OF_ANY_CELL)
+    first = corpus.train.epoch(0)
     vocabulary = LARGE if corpus.target_tokenizer.vocab_size >= LARGE_VOCABULARY else SMALL
     train = fill(asked.train, asked.train, device=environment.best_device())
     train = fill(
@@ -83,6 +85,9 @@ def choose(asked: Settings, corpus: ParallelCorpus) -> Choice:
         label_smoothing=vocabulary.label_smoothing,
         **recipe.train,
     )
+    if asked.kind == configuration.OWN:  # its sizes are its own
+        reason = f"chosen: learning rate {train.learning_rate:g}, batches of {train.batch_tokens:,} tokens"
+        return Choice(asked.model_copy(update={"train": train}), reason)
     longest = _longest(asked, corpus)
     # What is never read twice can't be learnt by heart.
     unseen = {"dropout": 0.0} if isinstance(corpus.train, FreshPairs) else {}

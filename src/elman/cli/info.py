@@ -1,0 +1,36 @@
+"""`elman info`: what a run is."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from elman.cli.console import print_json, say
+from elman.cli.run_argument import RunFolder
+
+
+def command(
+    run: RunFolder, as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False
+) -> None:
+    """Say what RUN is: its task, model, data and budget, how far its training is, and what is damaged."""
+    from elman.information import describe
+
+    report = describe(run)
+    if as_json:
+        print_json(report)
+    else:
+        for name, value in report.items():
+            if name != "damaged" and value not in (None, {}):
+                print(f"{name:<14}{_words(value)}")
+    for line in report["damaged"]:
+        say(line)
+    raise typer.Exit(1 if report["damaged"] else 0)
+
+
+def _words(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_words(each)}" for name, each in value.items() if each is not None)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,193 @@
+"""What goes to a person: a live line on a terminal, a live output in a notebook, plain lines on stderr elsewhere."""
+
+from __future__ import annotations
+
+import contextlib
+import html
+import importlib
+import math
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, cast
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Column
+
+PLAIN_SECONDS = 10.0  # between two plain lines
+NOTEBOOK_SECONDS = 0.2  # between two states of the bar in a notebook
+
+
+def say(line: str = "") -> None:
+    """A line on stderr. A terminal that is gone stops nothing."""
+    if sys.stderr is None:  # closed before we began: print would take stdout for it
+        return
+    with contextlib.suppress(OSError):
+        print(line, file=sys.stderr, flush=True)
+
+
+def clock(seconds: float) -> str:
+    """A duration as people write it.
+
+    >>> clock(3.21), clock(61), clock(3720)
+    ('3.2s', '1m01s', '1h02m')
+    """
+    if seconds < 60:
+        return f"{seconds:.1f}s"
+    if seconds < 3600:
+        return f"{int(seconds) // 60}m{int(seconds) % 60:02d}s"
+    return f"{int(seconds) // 3600}h{int(seconds) % 3600 // 60:02d}m"
+
+
+class Display:
+    """The progress of a training: a live line on a terminal or in a notebook, a plain line now and then elsewhere."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self.console = Console(stderr=True, quiet=quiet)
+        self.live: Progress | None = None
+        self.notebook: Notebook | None = None
+        self.task = TaskID(0)
+        self.name = ""
+        self.started = self.last = time.monotonic()
+        self.at_start = 0.0
+
+    def __enter__(self) -> Display:
+        if self.console.quiet:
+            return self
+        if self.console.is_jupyter:
+            self.notebook = Notebook()
+        elif self.console.is_terminal:
+            columns = (
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=10, table_column=Column(min_width=10)),
+                TextColumn("{task.percentage:3.0f}%", table_column=Column(min_width=4)),
+                TimeRemainingColumn(table_column=Column(min_width=7)),
+                # What a narrow terminal cuts off is the end of this.
+                TextColumn("{task.fields[text]}", table_column=Column(no_wrap=True, overflow="ellipsis")),
+            )
+            self.live = Progress(*columns, console=self.console, transient=True, refresh_per_second=5)
+            self.live.start()
+            self.task = self.live.add_task("", total=1.0, text="")
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.notebook:
+            self.notebook.close()
+        if self.live:
+            with contextlib.suppress(OSError):
+                self.live.stop()
+
+    def stage(self, name: str, progress: float, text: str = "") -> None:
+        """Bring the progress (0 to 1) of what is being done up to date."""
+        if self.console.quiet:
+            return
+        if self.notebook:
+            self.notebook.show(name, progress, text)
+            return
+        now = time.monotonic()
+        if name != self.name:
+            self.name, self.at_start, self.started = name, progress, now
+            if self.live:
+                self.live.reset(self.task, description=name)
+        if self.live:
+            self.live.update(self.task, completed=progress, text=text)
+        elif now - self.last >= PLAIN_SECONDS:
+            self.last = now
+            done = progress - self.at_start
+            left = f"  {clock((now - self.started) / done * (1 - progress))} left" if done > 0 else ""
+            say(f"{name} {progress:4.0%}  {text}{left}")
+
+    def say(self, line: str) -> None:
+        """A line that stays, above the live one."""
+        if self.console.quiet:
+            return
+        if self.notebook:
+            self.notebook.say(line)
+        elif self.live:
+            with contextlib.suppress(OSError):
+                self.live.console.print(line, highlight=False, markup=False, soft_wrap=True)
+        else:
+            say(line)
+
+
+class Notebook:
+    """One output of a notebook's cell, written anew a few times a second: the lines said, and a bar below them."""
+
+    def __init__(self) -> None:
+        ipython = importlib.import_module("IPython.display")
+        self.html: Callable[[str], object] = ipython.HTML
+        self.handle: Any = ipython.display(self.html(""), display_id=True)
+        self.lines: list[str] = []
+        self.bar = ""
+        self.shown = 0.0
+
+    def show(self, name: str, progress: float, text: str) -> None:
+        """Bring the bar up to date."""
+        words = html.escape(f"{name} {progress:.0%}  {text}")
+        self.bar = f'<progress value="{progress:.4f}" max="1"></progress> <code>{words}</code>'
+        if time.monotonic() - self.shown >= NOTEBOOK_SECONDS:
+            self._write()
+
+    def say(self, line: str) -> None:
+        """Add a line that stays."""
+        self.lines.append(html.escape(line))
+        self._write()
+
+    def close(self) -> None:
+        """Leave the lines alone."""
+        self.bar = ""
+        self._write()
+
+    def _write(self) -> None:
+        self.shown = time.monotonic()
+        lines = "\n".join(self.lines)
+        self.handle.update(self.html(f"<pre>{lines}</pre>{self.bar}"))
+
+
+class View:
+    """Shows a training's events to a person."""
+
+    def __init__(self, display: Display) -> None:
+        self.display = display
+        self.describe: Callable[[dict[str, float]], str] = str  # metrics in the words of the task
+        self.targets = "targets"  # and what a loss is a mean over
+        self.loss = float("nan")
+        self.validation = ""
+        self.since = 0.0  # the end of the step before, by the clock; 0: there is none to measure from
+        self.rate = 0.0
+
+    def show(self, event: object) -> None:
+        """Show one event."""
+        from elman.tasks import TASKS
+        from elman.train import loop
+        from elman.train.training import Step, Training
+
+        if isinstance(training := getattr(event, "training", None), Training):
+            self.describe = training.objective.describe
+            self.targets = f"{TASKS[cast(Any, event).settings.task].target}s"
+        elif isinstance(event, Step):
+            # A mean over the last few dozen steps: single ones jump about.
+            if math.isfinite(event.loss):
+                self.loss = event.loss if math.isnan(self.loss) else self.loss + 0.03 * (event.loss - self.loss)
+            now = time.perf_counter()
+            if self.since:
+                rate = event.targets / (now - self.since)
+                self.rate = rate if not self.rate else self.rate + 0.05 * (rate - self.rate)
+            self.since = now
+            text = f"loss {self.loss:.3f}{self.validation}  {self.rate:,.0f} {self.targets}/s  step {event.step:,}"
+            self.display.stage("training", min(event.progress, 1.0), text)
+            if event.skipped:
+                self.display.say(f"step {event.step:,}: the loss or its gradient was not finite; skipped")
+        elif isinstance(event, loop.Validated):
+            from elman.metrics.words import words
+
+            self.validation = f"  valid {words(event.metrics['loss'], 3)}"
+            self.since = 0.0
+            mark = "  best so far" if event.improved else ""
+            text = self.describe(event.metrics)
+            self.display.say(f"step {event.step:>6,}  train {self.loss:.4f}  valid {text}{mark}")
+        elif isinstance(event, loop.Resumed):
+            self.display.say(f"resuming from step {event.step:,}")
+        elif isinstance(event, loop.Warned):
+            self.display.say(f"warning: {event.text}")

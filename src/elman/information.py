@@ -1,0 +1,88 @@
+"""What a run is, as far as its files can be read."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+from elman import model_folders, run_folders
+from elman.errors import UserError
+from elman.models.weights import read_shapes
+from elman.reading import Missing
+from elman.tasks import TASKS, configuration
+from elman.train import checkpoints, journal
+
+
+def describe(run: str | Path) -> dict[str, Any]:
+    """Plain values by name; under "damaged" is a line for each file that is missing or cannot be read.
+
+    Raises:
+        UserError: there is no folder, or nothing in it that a training made.
+    """
+    path, folder = Path(run), model_folders.find(run)
+    is_run = (path / "config.yaml").exists()
+    if not is_run and not (folder / "config.json").exists():
+        raise UserError(f"{run} is no run", remedy="give a folder that `elman train` made")
+    state = ("in training" if run_folders.is_locked(path) else "at rest") if is_run else "a model alone"
+    report: dict[str, Any] = {"run": str(run), "state": state}
+    damaged = []
+    for part in (_config, _weights, *((_settings, _training) if is_run else ())):
+        try:
+            report |= part(path)
+        except Missing as error:  # a training that has just begun has no weights yet
+            if state != "in training":
+                damaged.append(str(error))
+        except UserError as error:
+            damaged.append(str(error))
+    return {**report, "damaged": list(dict.fromkeys(damaged))}
+
+
+def _settings(path: Path) -> dict[str, Any]:
+    settings = configuration.read_settings(path)
+    data = settings.data
+    return {
+        "trained on": data.source,
+        "validated on": data.valid or "a part of it",
+        "began with": settings.start,
+        "budget": str(settings.budget),
+        "seed": settings.train.seed,
+    }
+
+
+def _training(path: Path) -> dict[str, Any]:
+    """How far it is, and its best validation."""
+    last: dict[str, Any] = {}
+    best: dict[str, Any] = {}
+    least = math.inf
+    for record in journal.read(path / "metrics.jsonl"):
+        if "validation" not in record:
+            last = record
+        elif record.get("best") is not None and record["best"] < least:
+            least, best = record["best"], {"step": record["step"], **record["validation"]}
+    spent = None
+    if (path / "timing.jsonl").exists():
+        spent = max((line["seconds"] for line in journal.read_timing(path / "timing.jsonl")), default=None)
+    return {
+        "steps": last.get("step", 0),
+        "epochs": last.get("epoch", 0.0),
+        "seconds": spent,
+        "best": best,
+        "checkpoints": len(checkpoints.paths(path / "checkpoints")),
+    }
+
+
+def _config(path: Path) -> dict[str, Any]:
+    config = model_folders.read_config(model_folders.find(path), path)
+    return {"task": config.task, "model": config.model, "format": config.format, "elman": config.elman}
+
+
+def _weights(path: Path) -> dict[str, Any]:
+    """How many there are, if they and the codecs are those of the configuration."""
+    folder = model_folders.find(path)
+    config = model_folders.read_config(folder, path)
+    model_folders.read_codecs(path)
+    if config.model.get("model") == configuration.OWN:
+        shapes = read_shapes(folder / "model.safetensors", remedy=model_folders.REWRITE)
+        return {"parameters": sum(math.prod(shape) for shape in shapes.values())}
+    return {"parameters": model_folders.check_model(TASKS[config.task], config.model, folder)}

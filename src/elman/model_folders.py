@@ -1,0 +1,119 @@
+"""Model folders: `model/` of a run, which is all that is needed to use its model.
+
+config.json (the task, and what the model is made from), model.safetensors, the codecs of the task (such as
+tokenizer.json), and README.md, a card for people.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import torch
+from torch import nn
+
+from elman import __version__, atomic, reading
+from elman.errors import UserError
+from elman.models.weights import check_shapes, read_shapes
+from elman.tasks import TASKS
+from elman.tasks.configuration import OWN, Settings
+from elman.tasks.task import Codec, Task
+
+FORMAT = 2  # of `config.json`
+REWRITE = "restore it, or go on with the run: `elman train ... --resume` writes its model/ again"
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """What a model's `config.json` holds."""
+
+    task: str
+    model: dict[str, Any]
+    format: int = FORMAT
+    elman: str = __version__  # that wrote it
+
+
+def find(run: str | Path) -> Path:
+    """Where the model of a run is: in a folder of it, or there. Raises `UserError` where there is no folder."""
+    folder = Path(run)
+    if not folder.is_dir():
+        raise UserError(f"{run}: no such run", remedy="train one with `elman train DATA -o RUN`")
+    return folder / "model" if (folder / "model").is_dir() or (folder / "config.yaml").exists() else folder
+
+
+def read_codecs(run: Path) -> Mapping[str, Any]:
+    """The codecs of a run, whose weights need not be there. Raises `UserError` where they are damaged."""
+    folder = find(run)
+    config = read_config(folder, run)
+    try:
+        return TASKS[config.task].read_codecs(folder, cast(nn.Module, SimpleNamespace(**config.model)))
+    except AttributeError:
+        raise UserError(f"{folder / 'config.json'} is damaged: it has no size of a vocabulary") from None
+
+
+def read_config(folder: Path, run: str | Path) -> ModelConfig:
+    """The `config.json` of a run. Raises `UserError` where it is missing, damaged, or a later format's."""
+    try:
+        config = reading.read_json(folder / "config.json", ModelConfig, remedy=REWRITE)
+    except reading.Missing:
+        raise UserError(
+            f"{run} holds no model: it has no config.json",
+            remedy=f"give a folder that `elman train` made; {REWRITE}",
+        ) from None
+    if config.format > FORMAT:
+        got, remedy = f"{config.format}, of elman {config.elman}", "install that version, or a newer one"
+        raise UserError(f"{run}: the format of config.json", expected=f"at most {FORMAT}", got=got, remedy=remedy)
+    if config.task not in TASKS:
+        raise UserError(f"{run}", expected=" or ".join(TASKS), got=f"the task {config.task!r}")
+    return config
+
+
+def check_model(task: Task, config: dict[str, Any], folder: Path) -> int:
+    """How many parameters a model has, if it is that of the weights beside its configuration; no memory is taken.
+
+    Raises:
+        UserError: the configuration is damaged, or that of another model.
+    """
+    place, weights = folder / "config.json", folder / "model.safetensors"
+    shapes = read_shapes(weights, remedy=REWRITE)
+    layers = [value for name, value in config.items() if name.endswith("layers")]
+    if any(isinstance(value, int) and value > len(shapes) for value in layers):
+        raise UserError(f"{weights} holds another model's weights", expected=f"{max(layers)} layers")
+    try:
+        with torch.device("meta"):
+            empty = task.build(config)
+    except UserError as error:
+        raise UserError(f"{place}: {error}", remedy=REWRITE) from None
+    except (TypeError, ValueError, ArithmeticError, RuntimeError) as error:
+        raise UserError(f"{place} is damaged ({str(error).splitlines()[0]})", remedy=REWRITE) from None
+    check_shapes(empty, shapes, weights)
+    return sum(parameter.numel() for parameter in empty.parameters())
+
+
+def write(folder: Path, settings: Settings, model: dict[str, Any], codecs: Mapping[str, Codec]) -> None:
+    """Write everything of `model/` but the weights, which the training writes; `model` is what it is made from."""
+    config = ModelConfig(settings.task, model)
+    atomic.write_text(folder / "config.json", json.dumps(asdict(config), indent=1) + "\n")
+    for name, codec in codecs.items():
+        atomic.write_text(folder / f"{name}.json", json.dumps(codec.to_json(), ensure_ascii=False) + "\n")
+    atomic.write_text(folder / "README.md", _card(folder.parent, settings))
+
+
+def _card(run: Path, settings: Settings) -> str:
+    usage = TASKS[settings.task].usage(run)
+    if settings.kind == OWN:
+        usage = usage.replace(f'elman.load("{run}")', f'elman.load("{run}", model=...)  # the module, or what makes it')
+    return f"""# {run.name}
+
+A model ({settings.kind}, {settings.task}) trained by elman {__version__} on `{settings.data.source}`.
+
+{usage}
+All settings, as `elman train --config` takes them:
+
+```yaml
+{settings.to_yaml()}```
+"""

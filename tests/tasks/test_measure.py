@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from elman.tasks.language_modelling.measure import memory
 from elman.models import build
+from elman.tasks.language_modelling.measure import memory
 
 EOD, EVERY = 5, 4
 

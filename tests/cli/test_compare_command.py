@@ -16,10 +16,9 @@ import pytest
 from elman.cli import run as command
 from elman.compare import comparison
 from elman.compare.drawing import html
-from elman.compare.outcomes import outcomes
+from elman.compare.outcomes import outcomes, result_rows
 from elman.compare.plan import Plan
 from elman.compare.store import Store
-from elman.compare.tables import cells, result_columns
 from elman.compare.training import Stopped
 from elman.lens import fit_decay
 from elman.lens.decay import WORDS
@@ -70,13 +69,12 @@ def test_the_table_says_what_is_left_of_the_gradient_far_back(compared: Path) ->
     known = json.loads((compared / "comparison.json").read_text())
     plan = Plan(data=("",), models=("gru", "elman"), budget=Budget(6, "steps"), seeds=2)
     ranked = outcomes(plan, known)
-    columns = result_columns(ranked, TASKS[plan.task])
-    for one, row in zip(ranked, cells(columns, ranked), strict=True):
+    for one, row in zip(ranked, result_rows(ranked, TASKS[plan.task]), strict=True):
         gradients = [np.array(known["runs"][f"{one.model}-{seed}"]["memory"]["gradient"]) for seed in (1, 2)]
         lag = len(gradients[0]) - 1
         share = np.median([gradient[-1] / gradient[0] for gradient in gradients])
         assert one.left[str(lag)] == pytest.approx(share)
-        assert row[list(columns).index("gradient left")] == f"{number(share)} at {lag}"
+        assert row["gradient left"] == f"{number(share)} at {lag}"
 
 
 def test_a_bounded_window_of_attention_is_marked(compared: Path) -> None:

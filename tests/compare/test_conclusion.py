@@ -15,10 +15,9 @@ from hypothesis import strategies as st
 
 from elman.compare.conclusion import at_equal_targets, clock_notes, sentences, summary, verdicts
 from elman.compare.intervals import Blocks, over_blocks, over_seeds
-from elman.compare.outcomes import Clock, Outcome, curve
+from elman.compare.outcomes import Clock, Outcome, cells, clock_rows, curve, result_rows
 from elman.compare.plan import Plan
 from elman.compare.store import Store
-from elman.compare.tables import cells, clock_columns, result_columns
 from elman.tasks import TASKS
 from elman.train.schedule import Budget
 
@@ -125,7 +124,7 @@ def test_with_several_seeds_the_interval_is_theirs() -> None:
     lines = sentences(plan(seeds=3), [fast, slow], IDLE)
     assert not [line for line in lines if "one seed" in line or "another seed" in line]
     assert "gru beats lstm by 0.1000 nats (95 % over 3 seeds: " in lines[1]
-    assert list(result_columns([fast, slow], TEXT))[2] == "95 % over 3 seeds"
+    assert list(result_rows([fast, slow], TEXT)[0])[2] == "95 % over 3 seeds"
     busy = sentences(plan(seeds=3), [fast, slow], [clock("gru", 0.4), clock("lstm", 0.4)])
     assert ", on a machine that was 40 % busy with other work: a rerun may reverse it" in busy[1]
 
@@ -176,11 +175,12 @@ def test_no_sentence_says_more_than_it_can(
 
 
 def test_the_tables_say_what_the_numbers_are_of() -> None:
-    assert list(result_columns([FAST, SLOW], TEXT))[2] == "95 % over the validation text"
+    assert list(result_rows([FAST, SLOW], TEXT)[0])[2] == "95 % over the validation text"
     clocks = [clock("gru", 0.481), clock("lstm", None)]
-    columns = clock_columns(clocks, TEXT)
-    [busy, unknown] = cells(columns, clocks)
-    assert dict(zip(columns, busy, strict=True))["other work's CPU"] == "48 %"
+    rows = clock_rows(clocks, TEXT)
+    assert rows[0]["other work's CPU"] == "48 %"
+    headings, [_, unknown] = cells(rows)
+    assert headings == list(rows[0])
     assert unknown[-2:] == ["–", "–"]
     assert clock_notes(IDLE) == []
     assert "up to 48 %" in clock_notes([clock("gru", 0.481), clock("lstm", 0.02)])[0]
@@ -212,13 +212,13 @@ def test_json_has_the_reservations_too(tmp_path: Any) -> None:
 def test_what_a_task_does_not_measure_is_left_out(tmp_path: Any) -> None:
     """Pairs have no characters to count bits of, no memory horizon, and nothing is written token by token."""
     unmeasured = [replace(one, scores={}, lags=None) for one in (FAST, SLOW)]
-    text, pairs = result_columns([FAST, SLOW], TEXT), result_columns(unmeasured, PAIRS)
+    text, pairs = result_rows([FAST, SLOW], TEXT)[0], result_rows(unmeasured, PAIRS)[0]
     assert [heading for heading in text if heading not in pairs] == [
         "95 % over the validation text", "bits/char", "horizon", "gradient left",
     ]  # fmt: skip
     assert list(pairs)[2] == "95 % over the validation pairs"
     silent = [replace(one, decoding=None) for one in IDLE]
-    assert clock_columns(IDLE, TEXT).keys() - clock_columns(silent, PAIRS).keys() == {"decoding tokens/s"}
+    assert clock_rows(IDLE, TEXT)[0].keys() - clock_rows(silent, PAIRS)[0].keys() == {"decoding tokens/s"}
     lines = sentences(replace(plan(), task="translation"), unmeasured, silent)
     assert "(95 % over the validation pairs: " in lines[0]
     tied = replace(SLOW, losses=FAST.losses, blocks=FAST.blocks, quality=FAST.quality)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from elman.compare.matching import geometric_mean, match_operations, match_parameters, parameters
+from elman.compare.matching import match_operations, match_parameters, parameters
 from elman.compare.plan import Plan
 from elman.errors import UserError
 from elman.models import build
@@ -66,10 +66,6 @@ def test_the_same_operations() -> None:
     budget = match_operations(TEXT, first, other, text())
     each = [sizing.operations(settings, 65) for settings in (first, other)]
     assert budget == Budget(round(10 * each[0] / each[1]), "steps")
-
-
-def test_the_middle() -> None:
-    assert geometric_mean([10, 1000]) == 100
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -78,19 +79,16 @@ def command(
 
     keep_freed()
     validation = train_arguments.check(resume, overwrite, valid, valid_target)
-    matched = cast("Match", match)  # the plan sees whether it is one
-    default = DEFAULT_EPOCHS if matched in ("tokens", "flops") else DEFAULT_BUDGET
     given = choose_budget(for_, epochs, steps)
     chosen: dict[str, Any] = {}
     choose_task(chosen, task, data, validation)
     able = TASKS[chosen["task"]].models
     usual = [kind for kind in USUAL if kind in able] or sorted(able)
-    kinds = usual if models is None else map(str.strip, models.split(","))
     plan = Plan(
         data=tuple(data),
-        models=tuple(filter(None, kinds)),
-        match=matched,
-        budget=Budget(**given) if given else default,
+        models=tuple(filter(None, usual if models is None else map(str.strip, models.split(",")))),
+        match=cast("Match", match),  # the plan refuses any other word
+        budget=Budget(**given) if given else DEFAULT_EPOCHS if match in ("tokens", "flops") else DEFAULT_BUDGET,
         parameters=parameters,
         seeds=seeds,
         trials=trials,
@@ -103,16 +101,9 @@ def command(
     folder = out or default_folder(data[0], "comparison", again=resume or overwrite)
     begun = time.perf_counter()
     with Display() as display, Stop() as stop:
+        comparing = partial(compare, say=display.say, progress=display.stage, stop=stop)
         try:
-            store = compare(
-                plan,
-                folder,
-                resume=resume,
-                overwrite=overwrite,
-                say=display.say,
-                progress=display.stage,
-                stop=stop,
-            )
+            store = comparing(plan, folder, resume=resume, overwrite=overwrite)
         except Stopped:
             display.say(f"stopped; everything is saved: go on with --resume -o {folder}")
             raise typer.Exit(stop.exit_code) from None
@@ -121,8 +112,8 @@ def command(
 
 def _report(plan: Plan, store: Store, as_json: bool, seconds: float) -> None:
     from elman import atomic
-    from elman.compare import conclusion, drawing, tables
-    from elman.compare.outcomes import clocks, outcomes
+    from elman.compare import conclusion, drawing
+    from elman.compare.outcomes import cells, clock_rows, clocks, outcomes, result_rows
     from elman.report import aligned
 
     place = store.folder / "report.html"
@@ -133,12 +124,7 @@ def _report(plan: Plan, store: Store, as_json: bool, seconds: float) -> None:
         return
     ranked, measured = outcomes(plan, store.known), clocks(plan, store.timing)
     task = TASKS[plan.task]
-    results, times = tables.result_columns(ranked, task), tables.clock_columns(measured, task)
-    first, second = (
-        aligned([list(columns), *tables.cells(columns, rows)])
-        for columns, rows in ((results, ranked), (times, measured))
-    )
-    for line in [*first, "", *conclusion.sentences(plan, ranked, measured), "", *second]:
-        print(line)
-    for line in conclusion.clock_notes(measured):
-        print(line)
+    tables = cells(result_rows(ranked, task)), cells(clock_rows(measured, task))
+    results, times = (aligned([headings, *rows]) for headings, rows in tables)
+    said = conclusion.sentences(plan, ranked, measured)
+    print(*results, "", *said, "", *times, *conclusion.clock_notes(measured), sep="\n")

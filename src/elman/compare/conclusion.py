@@ -1,15 +1,15 @@
-"""What the numbers support, in sentences, each with what it leaves open."""
+"""The conclusion of a comparison: sentences that its numbers support, each with what may reverse it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from elman.compare.intervals import Interval, difference_over_blocks, difference_over_seeds
-from elman.compare.outcomes import Clock, Curve, Outcome, clocks, outcomes, over, percent
+from elman.compare.intervals import Floats, Interval, difference_over_blocks, difference_over_seeds
+from elman.compare.outcomes import Clock, Outcome, clocks, outcomes, over, percent
 from elman.compare.plan import Plan
 from elman.compare.store import Store
 from elman.inspection.look import plain
@@ -19,27 +19,21 @@ from elman.tasks.task import Task
 BUSY = 0.05  # other work's share of the processor from which on a result by the clock is not taken for granted
 
 Shares = Mapping[str, float | None]
-"""Of the processor, what other work took while a model trained, by its name; None: not known."""
+"""The share of the processor that other work took while a model trained, by the model's name; None: not known."""
 
 
-@dataclass(frozen=True)
-class EqualTargets:
-    """The losses of two models when both had read as much: what each makes of a target, however fast it reads."""
+class EqualTargets(NamedTuple):
+    """The losses of two models after as many targets: what each makes of a target, however fast it reads."""
 
     targets: float
     best: float
     other: float
-    loss: Literal["validation", "training"]  # the second where one was not validated so early
-
-    @property
-    def numbers(self) -> dict[str, Any]:
-        """As JSON has them."""
-        return {"tokens": self.targets, "best": self.best, "other": self.other, "loss": self.loss}
+    loss: Literal["validation", "training"]  # training where a model was not validated so early
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """The best model against another."""
+    """The best model against another model."""
 
     best: Outcome
     other: Outcome
@@ -51,13 +45,13 @@ class Verdict:
     @property
     def speed_decided(self) -> bool | None:
         """Whether the best leads by the clock and not by the target; None where that is not known, or nobody leads."""
-        if self.gap.holds_zero or not self.timed:
-            return None if self.timed else False
-        return None if self.equal is None else self.equal.other <= self.equal.best
+        if not self.timed:
+            return False
+        return None if self.gap.holds_zero or self.equal is None else self.equal.other <= self.equal.best
 
 
 def verdicts(plan: Plan, ranked: Sequence[Outcome], measured: Sequence[Clock]) -> list[Verdict]:
-    """The first of the ranked against each of the others."""
+    """The first of the ranked models against each of the others."""
     best, *others = ranked
     timed = plan.budget.unit == "seconds"
     taken = {clock.model: clock.others_share for clock in measured}
@@ -65,21 +59,21 @@ def verdicts(plan: Plan, ranked: Sequence[Outcome], measured: Sequence[Clock]) -
     for other in others:
         shares = {one.model: taken.get(one.model) for one in (best, other)}
         equal = at_equal_targets(best, other) if timed else None
-        found.append(Verdict(best, other, difference(other, best), timed, equal, shares))
+        if min(len(best.losses), len(other.losses)) > 1:
+            gap = difference_over_seeds(other.losses, best.losses)
+        else:
+            gap = difference_over_blocks(other.blocks, best.blocks)
+        found.append(Verdict(best, other, gap, timed, equal, shares))
     return found
 
 
-def difference(first: Outcome, second: Outcome) -> Interval:
-    """first − second."""
-    if min(len(first.losses), len(second.losses)) > 1:
-        return difference_over_seeds(first.losses, second.losses)
-    return difference_over_blocks(first.blocks, second.blocks)
-
-
 def at_equal_targets(best: Outcome, other: Outcome) -> EqualTargets | None:
-    """At the most targets that every training of both has read; None where no curve of one reaches back so far."""
-    kinds: tuple[Literal["validation", "training"], ...] = ("validation", "training")
-    for kind, pair in zip(kinds, ((best.validations, other.validations), (best.training, other.training)), strict=True):
+    """The losses at the most targets that every training of both has read; None where a curve begins later."""
+    kinds: dict[Literal["validation", "training"], tuple[Sequence[Floats], ...]] = {
+        "validation": (best.validations, other.validations),
+        "training": (best.training, other.training),
+    }
+    for kind, pair in kinds.items():
         every = [*pair[0], *pair[1]]
         if every and all(curve.size for curve in every):
             targets = float(min(curve[0, -1] for curve in every))
@@ -88,20 +82,20 @@ def at_equal_targets(best: Outcome, other: Outcome) -> EqualTargets | None:
     return None
 
 
-def _mean_loss(curves: Sequence[Curve], targets: float) -> float:
-    """Between two points by the logarithm of the targets, in which learning curves are flatter."""
+def _mean_loss(curves: Sequence[Floats], targets: float) -> float:
+    """Between two points by the logarithm of the targets, over which learning curves are flatter."""
     return float(np.mean([np.interp(np.log(targets), np.log(x), y) for x, y in curves]))
 
 
 def sentences(plan: Plan, ranked: Sequence[Outcome], measured: Sequence[Clock]) -> list[str]:
-    """The best against each of the others. What may reverse a sentence stands in it."""
+    """The best model, and the best model against each of the others."""
     task, best, found = TASKS[plan.task], ranked[0], verdicts(plan, ranked, measured)
     shares = {name: share for verdict in found if verdict.timed for name, share in verdict.shares.items()}
     lines = [
         f"{best.model} has the least loss, {best.quality.middle:.4f} {task.loss_unit} "
         + _interval(best.quality, best, task)
         + _reservation(best.quality, shares, "put another model first"),
-        *(sentence(verdict, task) for verdict in found),
+        *(_sentence(verdict, task) for verdict in found),
     ]
     if any(verdict.speed_decided for verdict in found):
         remedy = f"--epochs with --match tokens compares models {task.target} by {task.target}"
@@ -111,8 +105,7 @@ def sentences(plan: Plan, ranked: Sequence[Outcome], measured: Sequence[Clock]) 
     return lines
 
 
-def sentence(verdict: Verdict, task: Task) -> str:
-    """One sentence, its reservations in it."""
+def _sentence(verdict: Verdict, task: Task) -> str:
     best, other, gap = verdict.best, verdict.other, verdict.gap
     words = f"{gap.middle:.4f} {task.unit} {_interval(gap, best, task)}"
     shares = verdict.shares if verdict.timed else {}
@@ -129,18 +122,32 @@ def _interval(interval: Interval, best: Outcome, task: Task) -> str:
 
 
 def _reservation(interval: Interval, shares: Shares, may: str) -> str:
-    """What the interval says nothing of: other seeds, and what else the machine did where the clock decides."""
+    """What the interval leaves out: other seeds and, where the clock decides, the other work on the machine."""
     reasons = {"with one seed": "another seed"} if interval.over == "blocks" else {}
     if busy := _busy(shares):
         reasons[busy] = "a rerun"
     return f", {', '.join(reasons)}: {' or '.join(reasons.values())} may {may}" if reasons else ""
 
 
+def _busy(shares: Shares) -> str:
+    """How busy other work kept the machine; empty where that is too little to decide anything."""
+    known = {name: share for name, share in shares.items() if share is not None}
+    if len(known) < len(shares):
+        return "on a machine of which it is not known how busy it was with other work"
+    least, most = min(known.values(), default=0.0), max(known.values(), default=0.0)
+    if most <= BUSY:
+        return ""
+    if most - least <= BUSY:
+        between = percent(most) if percent(least) == percent(most) else f"{100 * least:.0f} to {percent(most)}"
+        return f"on a machine that was {between} busy with other work"
+    named = ", ".join(f"{percent(share)} while {name} trained" for name, share in known.items())
+    return f"on a machine that was busy with other work ({named})"
+
+
 def _speed(verdict: Verdict, task: Task) -> str:
     best, other, equal = verdict.best, verdict.other, verdict.equal
-    read = (
-        f"in the same time {best.model} read {best.targets:,.0f} {task.target}s and {other.model} {other.targets:,.0f}"
-    )
+    amounts = f"{best.model} read {best.targets:,.0f} {task.target}s and {other.model} {other.targets:,.0f}"
+    read = f"in the same time {amounts}"
     if equal is None:
         return f"{read}: whether speed decided is not known, for no curve of one reaches back so far"
     losses = f"by {equal.loss} loss at the {equal.targets:,.0f} that both read"
@@ -149,35 +156,18 @@ def _speed(verdict: Verdict, task: Task) -> str:
     return f"{read}, and {losses} {best.model} is ahead too ({equal.best:.4f} to {equal.other:.4f})"
 
 
-def _busy(shares: Shares) -> str:
-    """What the machine did besides; empty where that is too little to decide anything."""
-    known = {name: share for name, share in shares.items() if share is not None}
-    if len(known) < len(shares):
-        return "on a machine of which it is not known how busy it was with other work"
-    if max(known.values(), default=0.0) <= BUSY:
-        return ""
-    least, most = min(known.values()), max(known.values())
-    if most - least <= BUSY:
-        between = percent(most) if percent(least) == percent(most) else f"{100 * least:.0f} to {percent(most)}"
-        return f"on a machine that was {between} busy with other work"
-    named = ", ".join(f"{percent(share)} while {name} trained" for name, share in known.items())
-    return f"on a machine that was busy with other work ({named})"
-
-
 def clock_notes(measured: Sequence[Clock]) -> list[str]:
-    """What the second table leaves out."""
+    """How far other work on the machine may have changed the second table."""
     known = [one.others_share for one in measured if one.others_share is not None]
     if len(known) < len(measured):
         return ["how busy other work kept the machine is not known here: the times are those of the machine as it was"]
-    if max(known, default=0.0) <= BUSY:
-        return []
-    return [
-        f"other work took up to {percent(max(known))} of the processor: an idle machine is faster than these times say"
-    ]
+    most = max(known, default=0.0)
+    note = f"other work took up to {percent(most)} of the processor: an idle machine is faster than these times say"
+    return [note] if most > BUSY else []
 
 
 def summary(plan: Plan, store: Store) -> dict[str, Any]:
-    """All of it as JSON has it, without the blocks and curves, and without what the task does not measure."""
+    """The comparison as JSON has it, without blocks and curves, and without what the task does not measure."""
     ranked, measured = outcomes(plan, store.known), clocks(plan, store.timing)
     kinds = {"seeds": "seeds", "blocks": TASKS[plan.task].sample[1]}
     return {
@@ -200,18 +190,18 @@ def summary(plan: Plan, store: Store) -> dict[str, Any]:
         ],
         "verdicts": [
             {
-                "best": verdict.best.model,
-                "other": verdict.other.model,
-                "difference": verdict.gap.middle,
-                "interval": [verdict.gap.low, verdict.gap.high],
-                "interval_over": kinds[verdict.gap.over],
-                "seeds": len(verdict.best.losses),
-                "shown": not verdict.gap.holds_zero,
-                "speed_decided": verdict.speed_decided,
-                "at_equal_tokens": verdict.equal and verdict.equal.numbers,
-                "others_share": dict(verdict.shares),
+                "best": one.best.model,
+                "other": one.other.model,
+                "difference": one.gap.middle,
+                "interval": [one.gap.low, one.gap.high],
+                "interval_over": kinds[one.gap.over],
+                "seeds": len(one.best.losses),
+                "shown": not one.gap.holds_zero,
+                "speed_decided": one.speed_decided,
+                "at_equal_tokens": one.equal and dict(zip(("tokens", "best", "other", "loss"), one.equal, strict=True)),
+                "others_share": dict(one.shares),
             }
-            for verdict in verdicts(plan, ranked, measured)
+            for one in verdicts(plan, ranked, measured)
         ],
         "conclusion": sentences(plan, ranked, measured),
         "timing": [

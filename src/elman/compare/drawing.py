@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 
 from elman import __version__
 from elman.compare.conclusion import clock_notes, sentences
-from elman.compare.outcomes import Clock, Outcome, clocks, curve, decay, outcomes, over
+from elman.compare.outcomes import Clock, Outcome, cells, clock_rows, clocks, curve, outcomes, over, result_rows
 from elman.compare.plan import Match, Plan
 from elman.compare.store import Store
-from elman.compare.tables import cells, clock_columns, result_columns
 from elman.inspection.windows import window_marks
+from elman.lens import fit_decay
 from elman.lens.decay import WORDS
-from elman.report import Figure, Line, Mark, Points, Report, Section, Table, bar_chart, line_chart, point_chart, render
+from elman.report import Line, Mark, Points, Report, Section, Table, bar_chart, line_chart, point_chart, render
 from elman.tasks import TASKS
 from elman.tasks import configuration as config
 from elman.tasks.task import Task
@@ -26,6 +26,21 @@ MATCHED: dict[Match, str] = {
     "flops": "the same number of floating-point operations in each training",
 }
 
+# Of `Clock`: a field, the scale of its chart, the chart's title and axis, and how to read the chart.
+CHARTS = (
+    ("training", 1, "Training speed", "{target}s a second", "How many {target}s are learnt from."),
+    ("decoding", 1, "Decoding speed", "{target}s a second", "How many {target}s are written, one after the other."),
+    ("seconds", 1, "Seconds", "seconds a training", "The wall time of a training."),
+    (
+        "megabytes", 1, "Peak RAM", "MB",
+        "The most RAM that a training took beyond the RAM in use before it; on a GPU, the memory of the GPU.",
+    ),
+    (
+        "others_share", 100, "Other work on the machine", "% of the processor",
+        "The share of the processor that other processes took while a model trained, which had no use of it.",
+    ),
+)  # fmt: skip
+
 
 def html(plan: Plan, store: Store) -> str:
     """One self-contained file."""
@@ -33,7 +48,6 @@ def html(plan: Plan, store: Store) -> str:
     colours = {model: number for number, model in enumerate(plan.models, start=1)}
     task = TASKS[plan.task]
     tokenizer = next(iter(store.known["settings"].values()))["data"].get("tokenizer")
-    tokens = " with the same tokenizer" if tokenizer else ""
     facts = [
         ("data", " and ".join(plan.data)),
         *((name.replace("_", " "), f"{count:,}") for name, count in store.known["data"].items()),
@@ -44,13 +58,14 @@ def html(plan: Plan, store: Store) -> str:
     ]
     quality = _quality(task, ranked, colours, sentences(plan, ranked, measured))
     sections = [quality, _curves(plan, store, colours), _clock(task, measured)]
-    if any(one.lags for one in ranked):
-        sections.append(_memory(plan, store, ranked, colours))
+    if reaching := [one for one in ranked if one.lags]:
+        sections.append(_reach(plan, store, reaching, colours))
     if plan.trials:
         sections.append(_search(task, store, colours))
     report = Report(
         " · ".join(plan.models),
-        f"A comparison on the same data{tokens}. Matched: {MATCHED[plan.match].format(target=task.target)}.",
+        f"A comparison on the same data{' with the same tokenizer' if tokenizer else ''}. "
+        f"Matched: {MATCHED[plan.match].format(target=task.target)}.",
         facts,
         sections,
         f"Made by elman {__version__}. Intervals are of 95 % over "
@@ -60,8 +75,7 @@ def html(plan: Plan, store: Store) -> str:
 
 
 def _quality(task: Task, ranked: list[Outcome], colours: dict[str, int], conclusion: list[str]) -> Section:
-    ranks = np.arange(1, len(ranked) + 1)
-    lines = [
+    intervals = [
         Points(
             one.model,
             np.array([rank] * 3),
@@ -71,12 +85,10 @@ def _quality(task: Task, ranked: list[Outcome], colours: dict[str, int], conclus
             path=True,
             labels=[(1, f"{one.model} {one.quality.middle:.3f}")],
         )
-        for rank, one in zip(ranks, ranked, strict=True)
+        for rank, one in enumerate(ranked, start=1)
     ]
-    columns = result_columns(ranked, task)
-    table = Table(list(columns), cells(columns, ranked))
     figure = point_chart(
-        lines,
+        intervals,
         title=f"Loss on the validation {task.sample[1]}",
         x="rank",
         y=task.loss_unit,
@@ -84,7 +96,7 @@ def _quality(task: Task, ranked: list[Outcome], colours: dict[str, int], conclus
         reading=f"Lower is better. The three points of a model are its loss and the ends of its 95 % interval over "
         f"{over(ranked[0].quality, len(ranked[0].losses), task)}; "
         "the sentences above compare models directly, which is sharper than to see whether intervals overlap.",
-        table=table,
+        table=Table(*cells(result_rows(ranked, task))),
     )
     parameters = bar_chart(
         [one.model for one in ranked],
@@ -99,35 +111,35 @@ def _quality(task: Task, ranked: list[Outcome], colours: dict[str, int], conclus
 
 def _curves(plan: Plan, store: Store, colours: dict[str, int]) -> Section:
     task = TASKS[plan.task]
-    read = f"{task.target}s read"
-    by_targets, by_seconds, validations = [], [], []
-    for training in plan.trainings():
-        result, timing = (part["runs"].get(training.name) for part in (store.known, store.timing))
+    read, seconds = f"{task.target}s read", "seconds of training"
+    lines: dict[str, list[Line]] = {read: [], seconds: []}
+    validations = []
+    for run, (model, seed) in plan.trainings().items():
+        result, timing = (part["runs"].get(run) for part in (store.known, store.timing))
         if not result or not timing:
             continue
+        name = model if plan.seeds == 1 else f"{model}, seed {seed}"
+        colour = colours[model]
         targets, losses = curve(result["training_curve"])
-        name = training.model if plan.seeds == 1 else f"{training.model}, seed {training.seed}"
-        seconds = targets / timing["training_tokens_per_second"]
-        by_targets.append(Line(name, targets, losses, colour=colours[training.model]))
-        by_seconds.append(Line(name, seconds, losses, colour=colours[training.model]))
-        validated = curve([point[1:] for point in result["curve"]])
-        validations.append(Points(name, validated[0], validated[1], colours[training.model], path=True))
-    figures: list[Figure] = []
-    for lines, x, text in (
-        (by_targets, read, "what a model makes of what it has read"),
-        (by_seconds, "seconds of training", "what it makes of its time, at its mean speed, validations left out"),
-    ):
-        figures.append(
-            line_chart(
-                lines,
-                title=f"Loss against {x}",
-                x=x,
-                y=f"training loss, {task.loss_unit}",
-                log_y=False,
-                reading=f"Each line is one training: {text}. The learning rate falls to zero at the end of the budget, "
-                "so only the last points are finished models.",
-            )
+        lines[read].append(Line(name, targets, losses, colour=colour))
+        lines[seconds].append(Line(name, targets / timing["training_tokens_per_second"], losses, colour=colour))
+        validated, losses = curve([point[1:] for point in result["curve"]])
+        validations.append(Points(name, validated, losses, colour, path=True))
+    readings = {
+        read: "what a model makes of what it has read",
+        seconds: "what it makes of its time, at its mean speed, validations left out",
+    }
+    figures = [
+        line_chart(
+            lines[x],
+            title=f"Loss against {x}",
+            x=x,
+            y=f"training loss, {task.loss_unit}",
+            reading=f"Each line is one training: {reading}. The learning rate falls to zero at the end of the budget, "
+            "so only the last points are finished models.",
         )
+        for x, reading in readings.items()
+    ]
     figures.append(
         point_chart(
             validations,
@@ -139,47 +151,31 @@ def _curves(plan: Plan, store: Store, colours: dict[str, int]) -> Section:
         )
     )
     text = "The loss on what is read for the first time or again, dropout on; and that on the "
-    text += f"validation {task.sample[1]}."
-    return Section("How they learn", text, figures)
+    return Section("How they learn", f"{text}validation {task.sample[1]}.", figures)
 
 
 def _clock(task: Task, measured: list[Clock]) -> Section:
-    names = [one.model for one in measured]
-    columns = clock_columns(measured, task)
-    table = Table(list(columns), cells(columns, measured))
-    speed = f"{task.target}s a second"
-    charts: list[tuple[str, str, list[float], str]] = [
-        ("Training speed", speed, [one.training for one in measured], f"How many {task.target}s are learnt from."),
-        ("Seconds", "seconds a training", [one.seconds for one in measured], "The wall time of a training."),
-    ]
-    if decoding := [one.decoding for one in measured if one.decoding is not None]:
-        charts.insert(
-            1, ("Decoding speed", speed, decoding, f"How many {task.target}s are written, one after the other.")
-        )
-    if all(one.megabytes is not None for one in measured):
-        values = [float(one.megabytes or 0) for one in measured]
-        charts.append(("Peak memory", "MB", values, "The most that a training took beyond what was there before it."))
-    if all(one.others_share is not None for one in measured):
-        values = [100 * (one.others_share or 0) for one in measured]
-        reading = "What other processes took of the processor while a model trained: it had no use of that."
-        charts.append(("Other work on the machine", "% of the processor", values, reading))
+    names, table = [one.model for one in measured], Table(*cells(clock_rows(measured, task)))
     figures = []
-    for title, x, numbers, reading in charts:
-        made = bar_chart(names, np.array(numbers), title=title, x=x, reading=reading)
-        figures.append(Figure(made.title, made.drawing, made.reading, table))
+    for name, scale, title, x, reading in CHARTS:
+        values = [getattr(one, name) for one in measured]
+        if None not in values:
+            x, reading = (text.format(target=task.target) for text in (x, reading))
+            chart = bar_chart(names, scale * np.array(values, float), title=title, x=x, reading=reading)
+            figures.append(replace(chart, table=table))
     text = "By the clock, on the machine that trained them."
-    return Section("Speed and memory", text, figures, clock_notes(measured))
+    return Section("Speed and RAM", text, figures, clock_notes(measured))
 
 
-def _memory(plan: Plan, store: Store, ranked: list[Outcome], colours: dict[str, int]) -> Section:
+def _reach(plan: Plan, store: Store, ranked: list[Outcome], colours: dict[str, int]) -> Section:
+    task = TASKS[plan.task]
     lines, words, about = [], [], ""
     marks: list[Mark] = []
-    task = TASKS[plan.task]
     for one in ranked:
-        memory: dict[str, Any] = store.known["runs"][f"{one.model}-{plan.seed}"]["memory"]
-        gradient = np.array([np.nan if value is None else value for value in memory["gradient"]])
-        lines.append(Line(one.model, np.arange(len(gradient)), gradient / gradient[0], colour=colours[one.model]))
-        words.append(f"{one.model}: {decay(memory).words}")
+        gradient = np.array(store.known["runs"][f"{one.model}-{plan.seed}"]["memory"]["gradient"], np.float64)
+        lags = np.arange(len(gradient))
+        lines.append(Line(one.model, lags, gradient / gradient[0], colour=colours[one.model]))
+        words.append(f"{one.model}: {fit_decay(lags, gradient).words}")
         settings = config.build(store.known["settings"][one.model]).model
         steps, layers = task.attention_window(settings) or (None, 1)
         bounds, caption = window_marks(steps, layers, one.lags or 0, f"The {one.model}'s attention")
@@ -196,19 +192,14 @@ def _memory(plan: Plan, store: Store, ranked: list[Outcome], colours: dict[str, 
         f"hundredth is left is the memory horizon.{about}",
     )
     text = f"How far back the trained models' gradients reach (first seed). {WORDS}"
-    return Section("Memory", text, [figure], words)
+    return Section("Gradient reach", text, [figure], words)
 
 
 def _search(task: Task, store: Store, colours: dict[str, int]) -> Section:
-    groups = [
-        Points(
-            model,
-            np.log2([trial["factor"] for trial in trials if trial["loss"] is not None]),
-            np.array([trial["loss"] for trial in trials if trial["loss"] is not None]),
-            colours[model],
-        )
-        for model, trials in store.known["trials"].items()
-    ]
+    groups = []
+    for model, trials in store.known["trials"].items():
+        factors, losses = curve([(trial["factor"], trial["loss"]) for trial in trials])
+        groups.append(Points(model, np.log2(factors), losses, colours[model]))
     figure = point_chart(
         groups,
         title="Learning rates that were tried",

@@ -1,4 +1,4 @@
-"""95 % intervals: over seeds where there are several, else over the validation set."""
+"""95 % intervals of losses: over seeds where there are several, else over blocks of the validation set."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-# Quantiles 0.975 of Student's t, for 1, 2, ... 30 degrees of freedom; beyond, the last is a little too wide.
+# Quantiles 0.975 of Student's t for 1, 2, ... 30 degrees of freedom; the last stands for more, and is a little wide.
 STUDENT = (
     12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131,
     2.120, 2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042,
 )  # fmt: skip
 RESAMPLES = 2000
 
-Over = Literal["seeds", "blocks"]
+Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -26,20 +26,20 @@ class Interval:
     middle: float
     low: float
     high: float
-    over: Over
+    over: Literal["seeds", "blocks"]
 
     @property
     def holds_zero(self) -> bool:
-        """Whether the sign is not known."""
+        """Whether the sign of the number is left open."""
         return self.low <= 0 <= self.high
 
 
 @dataclass(frozen=True)
 class Blocks:
-    """Losses of one model on the validation set: sums (K,) over blocks of it, one after the other, of targets (K,)."""
+    """Losses (K,) of a model, summed over the targets (K,) of each of K successive blocks of the validation set."""
 
-    losses: npt.NDArray[np.float64]
-    targets: npt.NDArray[np.float64]
+    losses: Floats
+    targets: Floats
 
     @property
     def loss(self) -> float:
@@ -48,48 +48,40 @@ class Blocks:
 
 
 def over_seeds(values: Sequence[float]) -> Interval:
-    """Of a mean: Student's.
+    """Student's interval of the mean of a value that every seed has.
 
     >>> over_seeds([1.0, 2.0, 3.0])
     Interval(middle=2.0, low=-0.484..., high=4.484..., over='seeds')
     """
-    mean, error = float(np.mean(values)), _squared_error(values) ** 0.5
-    half = _student(len(values) - 1) * error
-    return Interval(mean, mean - half, mean + half, "seeds")
+    return _student(float(np.mean(values)), _squared_error(values), len(values) - 1)
 
 
 def difference_over_seeds(first: Sequence[float], second: Sequence[float]) -> Interval:
-    """Of a difference of means, first − second: Welch's (1947), which does not take the variances for equal."""
+    """Welch's interval (1947) of the difference of two means, first − second, whose variances may differ."""
     a, b = _squared_error(first), _squared_error(second)
-    freedom = 1.0
-    if a + b > 0:
-        freedom = (a + b) ** 2 / (a**2 / (len(first) - 1) + b**2 / (len(second) - 1))
-    middle, half = float(np.mean(first) - np.mean(second)), _student(freedom) * (a + b) ** 0.5
-    return Interval(middle, middle - half, middle + half, "seeds")
+    freedom = (a + b) ** 2 / (a**2 / (len(first) - 1) + b**2 / (len(second) - 1)) if a + b > 0 else 1.0
+    return _student(float(np.mean(first) - np.mean(second)), a + b, freedom)
 
 
-def over_blocks(blocks: Blocks, seed: int = 0) -> Interval:
-    """Of the loss, over data like those that were validated on: a bootstrap over their blocks (Efron 1979)."""
-    return _bootstrap(blocks.losses, blocks.targets, seed)
+def over_blocks(blocks: Blocks) -> Interval:
+    """The interval of a loss over data like the validation set: a bootstrap over its blocks (Efron 1979)."""
+    K = len(blocks.losses)
+    drawn = np.random.default_rng(0).multinomial(K, np.full(K, 1 / K), size=RESAMPLES)  # (R, K)
+    low, high = np.quantile((drawn @ blocks.losses) / (drawn @ blocks.targets), (0.025, 0.975))
+    return Interval(blocks.loss, float(low), float(high), "blocks")
 
 
-def difference_over_blocks(first: Blocks, second: Blocks, seed: int = 0) -> Interval:
-    """Of a difference of losses, first − second: both models read the same blocks, so these are drawn in pairs."""
+def difference_over_blocks(first: Blocks, second: Blocks) -> Interval:
+    """The interval of a difference of losses, first − second; both models read the same blocks, drawn in pairs."""
     assert np.array_equal(first.targets, second.targets)
-    return _bootstrap(first.losses - second.losses, first.targets, seed)
-
-
-def _bootstrap(losses: npt.NDArray[np.float64], targets: npt.NDArray[np.float64], seed: int) -> Interval:
-    K = len(losses)
-    drawn = np.random.default_rng(seed).multinomial(K, np.full(K, 1 / K), size=RESAMPLES)  # (R, K)
-    low, high = np.quantile((drawn @ losses) / (drawn @ targets), (0.025, 0.975))
-    return Interval(float(losses.sum() / targets.sum()), float(low), float(high), "blocks")
+    return over_blocks(Blocks(first.losses - second.losses, first.targets))
 
 
 def _squared_error(values: Sequence[float]) -> float:
-    """Of the mean."""
+    """The square of the standard error of the mean."""
     return float(np.var(values, ddof=1) / len(values))
 
 
-def _student(freedom: float) -> float:
-    return STUDENT[min(max(int(freedom), 1), len(STUDENT)) - 1]
+def _student(mean: float, squared_error: float, freedom: float) -> Interval:
+    half = STUDENT[min(max(int(freedom), 1), len(STUDENT)) - 1] * squared_error**0.5
+    return Interval(mean, mean - half, mean + half, "seeds")

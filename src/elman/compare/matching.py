@@ -18,21 +18,15 @@ TOLERANCE = 0.02  # of the number of parameters
 
 
 def parameters(task: Task, settings: Settings, corpus: Any) -> int:
-    """Of the whole model, embedding and output too; nothing is allocated."""
+    """The parameters of the whole model, with its embedding and its output layer; nothing is allocated."""
     return count_parameters(lambda: task.build(task.model_config(settings, corpus)))
 
 
 def match_parameters(task: Task, sized: Callable[[int], Settings], corpus: Any, target: int) -> Settings:
-    """The settings of the size whose model has about `target` parameters.
+    """The settings of the size whose model has about `target` parameters; `sized` gives those of a `Task.size`.
 
-    Args:
-        task: of the models.
-        sized: complete settings for a size (`Task.size`).
-        corpus: the task's.
-        target: how many parameters.
-
-    The count grows with the size, so the size is found by bisection; of those within half the tolerance, the
-    one that most powers of two divide, which computes fastest.
+    The number of parameters grows with the size, so that bisection finds the nearest size. Of the sizes within half
+    the tolerance, the size that most powers of two divide is taken, for it computes fastest.
 
     Raises:
         UserError: no size comes within `TOLERANCE`.
@@ -72,15 +66,6 @@ def _step(sized: Callable[[int], Settings]) -> int:
     except UserError:
         return 2
     return 1
-
-
-def geometric_mean(counts: list[int]) -> int:
-    """The middle of sizes that differ by factors.
-
-    >>> geometric_mean([100, 10_000])
-    1000
-    """
-    return round(math.exp(sum(map(math.log, counts)) / len(counts)))
 
 
 def batch_targets(task: Task, settings: Settings) -> int:

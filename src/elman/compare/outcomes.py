@@ -1,27 +1,24 @@
-"""What came out of a comparison: of each model over its seeds, by the data and by the clock."""
+"""The outcomes of a comparison: what the seeds of each model give together, and the two tables of them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from elman.compare.intervals import Blocks, Interval, over_blocks, over_seeds
+from elman.compare.intervals import Blocks, Floats, Interval, over_blocks, over_seeds
 from elman.compare.plan import Plan
-from elman.lens import Decay, fit_decay
+from elman.lens import fit_decay
 from elman.report.figure import number
 from elman.tasks import TASKS
 from elman.tasks.task import Task
 
-Curve = npt.NDArray[np.float64]
-
 
 @dataclass(frozen=True)
 class Outcome:
-    """Of one model, over its seeds."""
+    """What seeds and data decide of one model: means over its seeds."""
 
     model: str
     quality: Interval  # the loss
@@ -29,109 +26,106 @@ class Outcome:
     parameters: int
     targets: float  # learnt from
     learning_rate: float
-    horizon: float | None  # lags; None: beyond `lags`, or not looked at
-    lags: int | None  # that were looked at; None: the task does not measure how far a gradient reaches
-    left: dict[str, float]  # the share of the gradient that is left at some lags, the last among them
+    horizon: float | None  # the lag at which 1 % of the gradient is left; None: beyond `lags`, or not measured
+    lags: int | None  # over how many the gradient was measured; None: the task does not measure its reach
+    left: dict[str, float]  # the share of the gradient that is left at some lags, the last lag among them
     losses: tuple[float, ...]  # of every seed
     blocks: Blocks  # of the first seed
-    validations: tuple[
-        Curve, ...
-    ] = ()  # of every seed: (2, V), targets read and the least loss so far, at every validation
-    training: tuple[Curve, ...] = ()  # of every seed: (2, P), targets read and loss on those of a fiftieth of them
-
-    @property
-    def reach(self) -> str:
-        """The memory horizon in words."""
-        if not self.lags:
-            return "–"
-        return f"> {self.lags}" if self.horizon is None else f"{self.horizon:g}"
-
-    @property
-    def remains(self) -> str:
-        """What is left of the gradient at the last lag that was looked at, in words."""
-        return f"{number(self.left[str(self.lags)])} at {self.lags}" if self.left else "–"
+    validations: tuple[Floats, ...] = ()  # of every seed: (2, V), targets read and the least loss so far
+    training: tuple[Floats, ...] = ()  # of every seed: (2, P), targets read and the training loss
 
 
 @dataclass(frozen=True)
 class Clock:
-    """Of one model, over its seeds: means, and the most memory."""
+    """What the clock and the machine decide of one model: means over its seeds, and the highest peak of RAM."""
 
     model: str
     seconds: float
     training: float  # targets a second
-    decoding: float | None  # targets a second; None: nothing is written
+    decoding: float | None  # targets a second; None: the task writes nothing
     megabytes: float | None
-    own_share: float | None = None  # of the processor, while training
-    others_share: float | None = None  # other work's; None: not known
+    own_share: float | None = None  # of the processor, while training; None: not known
+    others_share: float | None = None  # that of other work
 
 
 def outcomes(plan: Plan, known: dict[str, Any]) -> list[Outcome]:
-    """Of every model whose trainings are done, the best first."""
+    """The outcome of every model that has a finished training, the least loss first."""
     found = []
-    for model in plan.models:
-        results = [known["runs"][t.name] for t in plan.trainings() if t.model == model and t.name in known["runs"]]
-        if not results:
-            continue
+    for model, results in _by_model(plan, known["runs"]):
         losses = tuple(result["loss"] for result in results)
-        blocks = [Blocks(*(np.asarray(result["blocks"][key]) for key in ("nats", "tokens"))) for result in results]
-        memories = [result["memory"] for result in results if "memory" in result]
-        reaches = [memory.get("horizon") for memory in memories]
-        known_reaches = [reach for reach in reaches if reach is not None]
-        found.append(
-            Outcome(
-                model,
-                over_seeds(losses) if len(losses) > 1 else over_blocks(blocks[0]),
-                {
-                    name: _mean(result[name] for result in results)
-                    for name in TASKS[plan.task].scores
-                    if all(name in result for result in results)
-                },
-                known["parameters"][model],
-                _mean(result["tokens"] for result in results),
-                results[0]["learning_rate"],
-                float(np.median(known_reaches)) if len(known_reaches) * 2 > len(reaches) else None,
-                memories[0].get("lags", 0) if memories else None,
-                _left([decay(memory) for memory in memories if memory]),
-                losses,
-                blocks[0],
-                tuple(_least_so_far(curve([point[1:] for point in result["curve"]])) for result in results),
-                tuple(curve(result["training_curve"]) for result in results),
-            )
+        blocks = Blocks(*(np.asarray(results[0]["blocks"][key]) for key in ("nats", "tokens")))
+        reaches = [result["memory"] for result in results if "memory" in result]
+        horizons = [reach["horizon"] for reach in reaches if reach.get("horizon") is not None]
+        validated = [curve([point[1:] for point in result["curve"]]) for result in results]
+        outcome = Outcome(
+            model,
+            over_seeds(losses) if len(losses) > 1 else over_blocks(blocks),
+            {
+                name: _mean(result[name] for result in results)
+                for name in TASKS[plan.task].scores
+                if all(name in result for result in results)
+            },
+            known["parameters"][model],
+            _mean(result["tokens"] for result in results),
+            results[0]["learning_rate"],
+            float(np.median(horizons)) if len(horizons) * 2 > len(reaches) else None,
+            reaches[0].get("lags", 0) if reaches else None,
+            _median_left([reach["gradient"] for reach in reaches if reach.get("gradient")]),
+            losses,
+            blocks,
+            # The best weights are kept, so that the loss of a training never rises.
+            tuple(np.stack([targets, np.minimum.accumulate(loss)]) for targets, loss in validated),
+            tuple(curve(result["training_curve"]) for result in results),
         )
+        found.append(outcome)
     return sorted(found, key=lambda outcome: outcome.quality.middle)
 
 
-def decay(memory: dict[str, Any]) -> Decay:
-    """How the gradient falls that was measured of one training (`Task.memory`)."""
-    gradient = np.array([np.nan if norm is None else norm for norm in memory["gradient"]], np.float64)
-    return fit_decay(np.arange(len(gradient)), gradient)
-
-
-def _left(decays: Sequence[Decay]) -> dict[str, float]:
-    """The median over the seeds."""
-    return {str(lag): float(np.median([one.left[lag] for one in decays])) for lag in (decays[0].left if decays else ())}
-
-
 def clocks(plan: Plan, timing: dict[str, Any]) -> list[Clock]:
-    """Of every model whose trainings are done."""
-    found = []
+    """The clock of every model that has a finished training."""
+    return [
+        Clock(
+            model,
+            _mean(part["seconds"] for part in parts),
+            _mean(part["training_tokens_per_second"] for part in parts),
+            _mean_of_known(parts, "decoding_tokens_per_second"),
+            max((part["peak_megabytes"] for part in parts if part["peak_megabytes"] is not None), default=None),
+            _mean_of_known(parts, "own_share"),
+            _mean_of_known(parts, "others_share"),
+        )
+        for model, parts in _by_model(plan, timing["runs"])
+    ]
+
+
+def _by_model(plan: Plan, runs: Mapping[str, Any]) -> Iterator[tuple[str, list[Any]]]:
+    """Every model that has a finished training, with what is stored of its trainings, seed by seed."""
     for model in plan.models:
-        parts = [timing["runs"][t.name] for t in plan.trainings() if t.model == model and t.name in timing["runs"]]
-        if parts:
-            peaks = [part["peak_megabytes"] for part in parts if part["peak_megabytes"] is not None]
-            seconds, training = (
-                _mean(part[key] for part in parts) for key in ("seconds", "training_tokens_per_second")
-            )
-            decoding, own, others = (
-                _mean_of_known([part.get(key) for part in parts])
-                for key in ("decoding_tokens_per_second", "own_share", "others_share")
-            )
-            found.append(Clock(model, seconds, training, decoding, max(peaks, default=None), own, others))
-    return found
+        if done := [runs[name] for name, (kind, _) in plan.trainings().items() if kind == model and name in runs]:
+            yield model, done
+
+
+def _median_left(gradients: Sequence[Sequence[float | None]]) -> dict[str, float]:
+    """The median over the seeds of the share that is left of a gradient, at some lags."""
+    shares = [fit_decay(np.arange(len(norms)), np.array(norms, np.float64)).left for norms in gradients]
+    return {str(lag): float(np.median([share[lag] for share in shares])) for lag in (shares[0] if shares else ())}
+
+
+def curve(points: Iterable[Sequence[float | None]]) -> Floats:
+    """Targets and losses (2, P), from [targets, loss] of each point; a loss that was not finite is left out."""
+    return np.array([point for point in points if point[1] is not None], np.float64).reshape(-1, 2).T
+
+
+def _mean(values: Iterable[float]) -> float:
+    return float(np.mean(list(values)))
+
+
+def _mean_of_known(parts: Sequence[Mapping[str, Any]], key: str) -> float | None:
+    known = [part[key] for part in parts if part.get(key) is not None]
+    return _mean(known) if known else None
 
 
 def over(interval: Interval, seeds: int, task: Task) -> str:
-    """What an interval tells of: nothing else that may be different is in it."""
+    """What varies in an interval, in words: nothing else that may be different is in the interval."""
     return f"{seeds} seeds" if interval.over == "seeds" else f"the validation {task.sample[1]}"
 
 
@@ -144,20 +138,54 @@ def percent(share: float | None) -> str:
     return "–" if share is None else f"{100 * share:.0f} %"
 
 
-def curve(points: Sequence[Sequence[float | None]]) -> Curve:
-    """Targets and losses (2, P), from [targets, loss] of each point; a loss that was not finite is left out."""
-    return np.array([point for point in points if point[1] is not None], np.float64).reshape(-1, 2).T
+Row = dict[str, str]
+"""The cells of a row of a table by the headings of their columns."""
 
 
-def _least_so_far(validations: Curve) -> Curve:
-    """The losses of the weights that would have been kept."""
-    return np.stack([validations[0], np.minimum.accumulate(validations[1])])
+def result_rows(ranked: Sequence[Outcome], task: Task) -> list[Row]:
+    """The table of what seed and data decide; a score or a reach that was not measured has no column."""
+    scores = [name for name in task.scores if all(name in one.scores for one in ranked)]
+    reach = any(one.lags is not None for one in ranked)
+    return [
+        {
+            "model": one.model,
+            task.loss_unit: f"{one.quality.middle:.4f}",
+            f"95 % over {over(ranked[0].quality, len(ranked[0].losses), task)}": (
+                f"{one.quality.low:.4f} to {one.quality.high:.4f}"
+            ),
+            **{task.scores[name]: f"{one.scores[name]:.4f}" for name in scores},
+            "parameters": f"{one.parameters:,}",
+            f"{task.target}s": f"{one.targets:,.0f}",
+            "rate": f"{one.learning_rate:g}",
+            **(_reach(one) if reach else {}),
+        }
+        for one in ranked
+    ]
 
 
-def _mean(values: Any) -> float:
-    return float(np.mean(list(values)))
+def _reach(one: Outcome) -> Row:
+    horizon = f"> {one.lags}" if one.horizon is None else f"{one.horizon:g}"
+    left = f"{number(one.left[str(one.lags)])} at {one.lags}" if one.left else "–"
+    return {"horizon": horizon if one.lags else "–", "gradient left": left}
 
 
-def _mean_of_known(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return _mean(known) if known else None
+def clock_rows(measured: Sequence[Clock], task: Task) -> list[Row]:
+    """The table of what the clock and the machine decide."""
+    decoded = all(one.decoding is not None for one in measured)
+    return [
+        {
+            "model": one.model,
+            "seconds": f"{one.seconds:.1f}",
+            f"training {task.target}s/s": f"{one.training:,.0f}",
+            **({f"decoding {task.target}s/s": f"{one.decoding:,.0f}"} if decoded else {}),
+            "peak MB": "–" if one.megabytes is None else f"{one.megabytes:,.0f}",
+            "own CPU": percent(one.own_share),
+            "other work's CPU": percent(one.others_share),
+        }
+        for one in measured
+    ]
+
+
+def cells(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
+    """The headings of a table, and its rows."""
+    return list(rows[0]), [list(row.values()) for row in rows]

@@ -1,9 +1,9 @@
-"""What is compared, and what is the same for all."""
+"""The plan of a comparison: what is compared, and what is the same for all models."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any, Literal, get_args
 
 from elman.errors import UserError
@@ -17,15 +17,6 @@ TRIAL_SHARE = 0.25  # of the budget, for each trial of a learning rate
 
 
 @dataclass(frozen=True)
-class Planned:
-    """One training of a comparison."""
-
-    name: str  # of its run folder
-    model: str
-    seed: int
-
-
-@dataclass(frozen=True)
 class Plan:
     """What is compared.
 
@@ -36,7 +27,7 @@ class Plan:
     - `tokens`: the targets, such as tokens, that each training reads;
     - `flops`: the floating-point operations of each training: those of the first model in the budget.
 
-    With `parameters` set to a number, all have about so many, whatever is matched.
+    With `parameters` set to a number, all models have about that number of parameters, whatever is matched.
     """
 
     data: tuple[str, ...]
@@ -48,39 +39,38 @@ class Plan:
     trials: int = 0  # of learning rates, for each model; 0: the recipe's
     seed: int = 1  # the first
     valid: tuple[str, ...] = ()
-    tokenizer: str | None = None  # None: what the task takes where nobody says one
+    tokenizer: str | None = None  # None: the task's default
     settings: tuple[str, ...] = ()  # KEY=VALUE, for all models
     task: str = config.DEFAULT_TASK
 
     def __post_init__(self) -> None:
+        refusal = partial(UserError, exit_code=2)
+        models, timed = ", ".join(self.models), self.budget.unit == "seconds"
         if len(self.models) < 2:
-            raise UserError("--models", expected="two or more", got=", ".join(self.models) or "none", exit_code=2)
+            raise refusal("--models", expected="two or more", got=models or "none")
         if len(set(self.models)) < len(self.models):
-            raise UserError("--models", expected="each once", got=", ".join(self.models), exit_code=2)
+            raise refusal("--models", expected="each once", got=models)
         if self.match not in get_args(Match):
-            expected = ", ".join(get_args(Match))
-            raise UserError("--match", expected=expected, got=repr(self.match), exit_code=2)
-        timed = self.budget.unit == "seconds"
+            raise refusal("--match", expected=", ".join(get_args(Match)), got=repr(self.match))
         if self.match == "time" and not timed:
-            raise UserError("--match time", expected="a budget of time (--for)", got=str(self.budget), exit_code=2)
+            raise refusal("--match time", expected="a budget of time (--for)", got=self.budget)
         if self.match in ("tokens", "flops") and timed:
-            remedy = "give --epochs or --steps"
-            raise UserError(f"--match {self.match}: no budget of time can hold", remedy=remedy, exit_code=2)
+            raise refusal(f"--match {self.match}: no budget of time can hold", remedy="give --epochs or --steps")
         matched = self.match == "parameters" or self.parameters is not None
         size = config.find_task(self.task).size
         if matched and any(setting.partition("=")[0].strip().endswith(size) for setting in self.settings):
             remedy = "leave it out, or --match time, tokens or flops without --parameters"
-            raise UserError(f"{size} follows from the number of parameters", remedy=remedy, exit_code=2)
+            raise refusal(f"{size} follows from the number of parameters", remedy=remedy)
         for model in self.models:  # unknown kinds, unknown settings
             config.build(self.tree(model))
 
     def tree(self, model: str) -> dict[str, Any]:
-        """What is asked of a training of this model, as `config.build` takes it; what is left open is not in it."""
+        """The settings that are asked of a training of this model, as `config.build` takes them; the rest is open."""
         data = self.files | {"tokenizer": self.tokenizer}
         tree: dict[str, Any] = {
             "task": self.task,
             "kind": model,
-            "budget": {"amount": self.budget.amount, "unit": self.budget.unit},
+            "budget": asdict(self.budget),
             "data": {name: value for name, value in data.items() if value is not None},
             "train": {"seed": self.seed},
         }
@@ -91,38 +81,39 @@ class Plan:
         """The settings that say where the data are."""
         return config.find_task(self.task).files(self.data, self.valid)
 
-    def trainings(self) -> Iterator[Planned]:
-        """Seed by seed, so that what is there after an interruption is a comparison of fewer seeds."""
-        for seed in range(self.seed, self.seed + self.seeds):
-            for model in self.models:
-                yield Planned(f"{model}-{seed}", model, seed)
+    def trainings(self) -> dict[str, tuple[str, int]]:
+        """The model and the seed of every training, by the name of its run folder.
+
+        Trainings run seed by seed, so that an interruption leaves a comparison of fewer seeds.
+        """
+        seeds = range(self.seed, self.seed + self.seeds)
+        return {f"{model}-{seed}": (model, seed) for seed in seeds for model in self.models}
 
     def stored(self) -> dict[str, Any]:
-        """As JSON has it."""
+        """The plan as JSON has it, its tokenizer named."""
         tokenizer = getattr(config.build(self.tree(self.models[0])).data, "tokenizer", None)
         values = asdict(self) | {"tokenizer": tokenizer}
         return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
 
+    def check_same(self, stored: dict[str, Any], folder: str) -> None:
+        """See that a comparison goes on as it began, though with other seeds or with its data in another place.
 
-def check_same(stored: dict[str, Any], plan: Plan, folder: str) -> None:
-    """See that a comparison goes on as it began; only more seeds may be asked for, and the data may have moved.
-
-    Raises:
-        UserError: it was begun with something else.
-    """
-    asked, stored = plan.stored(), {"task": config.DEFAULT_TASK} | stored  # an older one does not say its task
-    for key in asked:
-        if key not in ("data", "valid", "seeds") and asked[key] != stored.get(key):
-            raise UserError(
-                f"{folder} was begun with another {key}",
-                expected=_words(stored.get(key)),
-                got=_words(asked[key]),
-                remedy="ask for the same to --resume, or choose another place (-o)",
-                exit_code=2,
-            )
+        Raises:
+            UserError: something else differs from the stored plan.
+        """
+        asked, stored = self.stored(), {"task": config.DEFAULT_TASK} | stored  # older plans do not name their task
+        for key in asked:
+            if key not in ("data", "valid", "seeds") and asked[key] != stored.get(key):
+                raise UserError(
+                    f"{folder} was begun with another {key}",
+                    expected=_words(stored.get(key)),
+                    got=_words(asked[key]),
+                    remedy="ask for the same to --resume, or choose another place (-o)",
+                    exit_code=2,
+                )
 
 
 def _words(value: Any) -> str:
     if isinstance(value, dict):
         return f"{value['amount']:g} {value['unit']}"
-    return ", ".join(map(str, value)) if isinstance(value, Sequence) and not isinstance(value, str) else str(value)
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

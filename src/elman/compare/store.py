@@ -1,6 +1,6 @@
-"""A comparison on disk: what is known so far, so that it goes on where it was interrupted.
+"""A comparison on disk, so that an interrupted one goes on where it was.
 
-comparison.json   what seed and data decide          timing.json   what the clock said
+comparison.json   what seed and data decide          timing.json   what the clock and the machine decide
 cache/            the data                           MODEL-SEED/   a run folder each
 trials/           the runs of the search             report.html
 """
@@ -10,47 +10,124 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, Field, model_validator
 
 from elman import atomic, reading, run_folders
-from elman.compare.plan import Plan, check_same
-from elman.compare.stored import FORMAT, Known, Timing
+from elman.compare.plan import Plan
 from elman.errors import UserError
 from elman.tasks import TASKS
+from elman.train.stored import Count
+
+FORMAT = 1
+FILES = ("report.html", "timing.json", "comparison.json")
+REPLACE = "--overwrite it"  # the remedy of a damaged comparison
+
+Number = Annotated[int, Field(gt=-(1 << 53), lt=1 << 53)] | float
+
+# What is read again of the two JSON files (`training.measured_training` makes it), by name and type; they hold more.
 
 
+class _Blocks(BaseModel):
+    nats: list[Number]
+    tokens: list[Number]
+
+    @model_validator(mode="after")
+    def _fitting(self) -> Self:
+        if not 0 < len(self.nats) == len(self.tokens) or min(self.tokens) <= 0:
+            raise ValueError("expected as many nats as tokens, one at least, and tokens above 0")
+        return self
+
+
+class _GradientReach(BaseModel):  # empty where the data are too few to tell
+    horizon: Number | None = None
+    lags: Count | None = None
+    gradient: list[Number | None] = []
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if len(self.gradient) != (0 if self.lags is None else self.lags + 1):
+            raise ValueError("expected a gradient at every lag")
+        return self
+
+
+class _Result(BaseModel):  # the scores of the task stand beside these values
+    loss: Number
+    tokens: Count  # targets learnt from
+    learning_rate: Number
+    memory: _GradientReach = _GradientReach()
+    curve: list[tuple[Number, Number, Number | None]]  # step, tokens, loss
+    training_curve: list[tuple[Number, Number | None]]  # tokens, loss
+    blocks: _Blocks
+
+
+class _Trial(BaseModel):
+    factor: Number
+    loss: Number | None
+
+
+class _Plan(BaseModel):
+    models: list[str]
+    seed: Count
+    seeds: Count
+
+
+class _Known(BaseModel):
+    format: int
+    plan: _Plan
+    settings: dict[str, dict[str, Any]]
+    trials: dict[str, list[_Trial]]
+    runs: dict[str, _Result]
+    parameters: dict[str, Count] = {}
+    data: dict[str, Count] = {}  # `Task.counts`
+
+
+class _Clock(BaseModel):
+    seconds: Number
+    training_tokens_per_second: Number
+    decoding_tokens_per_second: Number | None = None
+    peak_megabytes: Number | None
+    own_share: Number | None = None
+    others_share: Number | None = None
+
+
+class _Timing(BaseModel):
+    runs: dict[str, _Clock]
+
+
+@dataclass
 class Store:
     """The two JSON files of a comparison's folder, each written whole."""
 
-    def __init__(
-        self, folder: Path, known: dict[str, Any], timing: dict[str, Any], *, replaces: Sequence[Path] = ()
-    ) -> None:
-        self.folder, self.known, self.timing = folder, known, timing
-        self.replaces = replaces  # what is left of an older comparison, until `replace`
+    folder: Path
+    known: dict[str, Any]  # comparison.json
+    timing: dict[str, Any]  # timing.json
+    replaces: Sequence[Path] = ()  # the files of an older comparison, until `replace` removes them
 
     def replace(self) -> None:
-        """Remove the older comparison, now that all that this one needs is there."""
+        """Remove the older comparison, now that everything the new one needs is there."""
         atomic.remove(self.replaces)
-        for place in sorted({path.parent for path in self.replaces} - {self.folder}, reverse=True):
-            with contextlib.suppress(OSError):  # something else is in it
-                place.rmdir()
-        with contextlib.suppress(OSError):
-            (self.folder / "trials").rmdir()
+        folders = sorted({path.parent for path in self.replaces} - {self.folder}, reverse=True)
+        for folder in (*folders, self.folder / "trials"):
+            with contextlib.suppress(OSError):  # something else is in the folder, or it is not there
+                folder.rmdir()
         self.replaces = ()
 
     def save(self) -> None:
-        """Write what is known."""
+        """Write both files."""
         for name, values in (("timing", self.timing), ("comparison", self.known)):
             atomic.write_text(self.folder / f"{name}.json", json.dumps(values, indent=1) + "\n")
 
 
 def open_store(folder: Path, plan: Plan, *, resume: bool, overwrite: bool) -> Store:
-    """The comparison in a folder: a new one, or the one that goes on. Nothing is written.
+    """The comparison in a folder: a new one, or the comparison that goes on. Nothing is written.
 
     Raises:
-        UserError: there is something else in it, or it was begun with something else.
+        UserError: something else is in the folder, or the comparison was begun with another plan.
     """
     with atomic.told(folder):
         if folder.exists() and not folder.is_dir():
@@ -58,11 +135,7 @@ def open_store(folder: Path, plan: Plan, *, resume: bool, overwrite: bool) -> St
         begun = (folder / "comparison.json").exists()
         present = {path.name for path in folder.iterdir()} if folder.exists() else set()
     if begun and resume:
-        known, timing = _read(folder)
-        check_same(known["plan"], plan, str(folder))
-        known["plan"] = plan.stored()
-        _check_whole(known, plan, folder)
-        return Store(folder, known, timing)
+        return _resumed(folder, plan)
     known = {"format": FORMAT, "plan": plan.stored(), "settings": {}, "trials": {}, "runs": {}}
     if begun and overwrite:
         return Store(folder, known, {"runs": {}}, replaces=_replaced(folder, plan))
@@ -73,81 +146,69 @@ def open_store(folder: Path, plan: Plan, *, resume: bool, overwrite: bool) -> St
     return Store(folder, known, {"runs": {}})
 
 
-def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What is known, and what the clock said, checked."""
-    known = _checked(folder / "comparison.json", Known, "--overwrite it")
+def _resumed(folder: Path, plan: Plan) -> Store:
+    path = folder / "comparison.json"
+    known = _checked(path, _Known, REPLACE)
     if known["format"] != FORMAT:
-        raise UserError(f"{folder} was written by another version of elman", remedy="--overwrite it")
+        raise UserError(f"{folder} was written by another version of elman", remedy=REPLACE)
     try:
-        return known, _checked(folder / "timing.json", Timing, "remove it, or --overwrite the comparison")
+        timing = _checked(folder / "timing.json", _Timing, "remove it, or --overwrite the comparison")
     except reading.Missing:
-        return known, {"runs": {}}
+        timing = {"runs": {}}
+    plan.check_same(known["plan"], str(folder))
+    known["plan"] = plan.stored()
+    lacking = []
+    if known["settings"]:  # sizes are chosen for all models at once
+        for part in ("settings", "parameters"):
+            if missing := set(plan.models) - known.get(part, {}).keys():
+                lacking.append(f"no {part} of {', '.join(sorted(missing))}")
+        lacking += [] if "data" in known else ["no data"]
+    for name, result in known["runs"].items():
+        for score in TASKS[plan.task].scores:
+            if not isinstance(result.get(score, 0), int | float):
+                lacking.append(f"no number runs.{name}.{score}")
+    if lacking:
+        raise UserError(f"{path} is damaged: {lacking[0]}", remedy=REPLACE)
+    return Store(folder, known, timing)
 
 
-def _checked(path: Path, kind: Any, remedy: str) -> dict[str, Any]:
-    """A JSON file's values as they are: the checked ones have their keys in another order, and are not written back."""
+def _checked(path: Path, kind: type, remedy: str) -> dict[str, Any]:
+    """All values of a JSON file in the order of the file, after those that are read again have been checked."""
     text = reading.read_text(path, remedy=remedy)
     reading.parse_json(text, kind, f"{path}", remedy=remedy)
     return reading.parse_json(text, dict[str, Any], f"{path}", remedy=remedy)
 
 
-def _check_whole(known: dict[str, Any], plan: Plan, folder: Path) -> None:
-    """See that every model has its settings and its size, once they are chosen."""
-    if known["settings"]:
-        for part in ("settings", "parameters"):
-            if missing := set(plan.models) - known.get(part, {}).keys():
-                what = f"{folder / 'comparison.json'} is damaged: no {part} of {', '.join(sorted(missing))}"
-                raise UserError(what, remedy="--overwrite it")
-        if "data" not in known:
-            raise UserError(f"{folder / 'comparison.json'} is damaged: no data", remedy="--overwrite it")
-    for name, result in known["runs"].items():
-        for score in TASKS[plan.task].scores:
-            if not isinstance(result.get(score, 0), int | float):
-                what = f"{folder / 'comparison.json'} is damaged: no number runs.{name}.{score}"
-                raise UserError(what, remedy="--overwrite it")
-
-
 def _replaced(folder: Path, plan: Plan) -> list[Path]:
-    """The files of the comparison in a folder, which another one is to replace.
+    """The files of the comparison in a folder that another comparison is to replace.
 
-    Its run folders are found on the disk. What comparison.json says may narrow these down, and names nothing itself.
+    Run folders are found on the disk. The models and seeds in comparison.json may narrow them down, but become no path.
 
     Raises:
         UserError: something else lies in a run folder, or a folder in the place of a file.
     """
-    plans = _stored_plan(folder), plan.stored()
-    trials = folder / "trials"
-    found = [path for path in _runs_in(folder) if _planned(path.name, *plans)]
+    plans, trials = [vars(plan)], folder / "trials"
+    with contextlib.suppress(UserError):
+        plans.append(vars(reading.read_json(folder / "comparison.json", _Known).plan))
+    found = [path for path in _runs_in(folder) if any(_is_planned(path.name, one) for one in plans)]
     found += [trials] if trials.is_symlink() else _runs_in(trials)
     places = [path for path in found if not path.is_symlink()]
     links = [path for path in found if path.is_symlink()]
-    files = dict.fromkeys(
-        path for place in places for path in (*run_folders.contents(place), place / run_folders.LOCK)
-    )  # in their order: a run's config.yaml goes first
+    # In their order: a run's config.yaml goes first.
+    files = dict.fromkeys(path for place in places for path in (*run_folders.contents(place), place / run_folders.LOCK))
     for path in (path for place in places for path in sorted(place.rglob("*"))):
         if path not in files and (path.is_symlink() or not path.is_dir()):
             what = f"{path} is not elman's: the comparison is not overwritten"
             raise UserError(what, remedy="move it away, or choose another place (-o)", exit_code=2)
-    names = ["report.html", "timing.json", "comparison.json"]
-    atomic.check_replaceable(*(folder / name for name in names))
+    atomic.check_replaceable(*(folder / name for name in FILES))
     # comparison.json last: without it, the folder is no comparison's and would not be overwritten.
-    return [*links, *files, *(folder / name for part in names for name in (atomic.temporary(part), part))]
+    return [*links, *files, *(folder / name for part in FILES for name in (atomic.temporary(part), part))]
 
 
-def _stored_plan(folder: Path) -> dict[str, Any]:
-    try:
-        return dict(reading.read_json(folder / "comparison.json", Known)["plan"])
-    except UserError:
-        return {}
-
-
-def _planned(name: str, *plans: dict[str, Any]) -> bool:
-    """Whether a run folder's name is that of a training of one of the plans."""
+def _is_planned(name: str, plan: Mapping[str, Any]) -> bool:
+    """Whether a run folder has the name of a training of a plan."""
     model, _, seed = name.rpartition("-")
-    return any(
-        model in plan.get("models", ()) and 0 <= int(seed) - plan.get("seed", 0) < plan.get("seeds", 0)
-        for plan in plans
-    )
+    return model in plan["models"] and 0 <= int(seed) - plan["seed"] < plan["seeds"]
 
 
 def _runs_in(folder: Path) -> list[Path]:

@@ -1,9 +1,9 @@
-"""One training of a comparison: a run like any other, resumed where it was left, then measured."""
+"""One training of a comparison: a run like any other, which goes on where an earlier session left it, then measured."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,56 +11,51 @@ import numpy as np
 
 from elman import runs
 from elman.compare import load
-from elman.compare.measure import block_losses, clock_curve, learning_curve, training_curve
-from elman.compare.peak import Peak
+from elman.compare.intervals import Blocks
 from elman.errors import UserError
 from elman.fitting import Prepared, prepare
 from elman.inspection.look import plain
 from elman.metrics.words import words
 from elman.tasks import TASKS
 from elman.tasks.configuration import Settings
-from elman.train.journal import Journal
+from elman.tasks.task import Task
+from elman.train import journal
 from elman.train.loop import Finished, Validated, fit
 from elman.train.training import Step
 
-LOAD = "load.jsonl"  # of a run of a comparison: how busy the machine was, a line a lap
+LOAD = "load.jsonl"  # in the run's folder: the load of the machine, a line a lap
+MOST_BLOCKS = 512
+CURVE_POINTS = 50
 
 Tell = Callable[[float, str], None]
-"""How far a training is, 0 to 1, and a few words."""
+"""Told how far a training is, 0 to 1, and a few words."""
+TellStage = Callable[[str, float, str], None]
+"""Told what is being done, how much of that is done, 0 to 1, and a few words."""
 
 
 class Stopped(Exception):
-    """Someone asked for it; all is saved."""
-
-
-@dataclass(frozen=True)
-class Measured:
-    """What a training gave: what seed and data decide, and what the clock and the machine say."""
-
-    result: dict[str, Any]
-    timing: dict[str, Any]
+    """A person stopped the comparison; everything is saved."""
 
 
 def settings_tree(settings: Settings, seed: int, factor: float = 1.0, share: float = 1.0) -> dict[str, Any]:
     """Resolved settings with another seed, learning rates times `factor`, and a share of the budget."""
     tree = settings.model_dump(mode="json")
-    tree["train"] |= {"seed": seed, "learning_rate": float(f"{tree['train']['learning_rate'] * factor:.4g}")}
-    tree["train"]["muon_rate"] = float(f"{tree['train']['muon_rate'] * factor:.4g}")
+    rates = {name: float(f"{tree['train'][name] * factor:.4g}") for name in ("learning_rate", "muon_rate")}
+    tree["train"] |= {"seed": seed, **rates}
     amount = tree["budget"]["amount"] * share
     tree["budget"]["amount"] = max(1, round(amount)) if tree["budget"]["unit"] == "steps" else amount
     return tree
 
 
 def train(tree: dict[str, Any], folder: Path, stop: Callable[[], bool], tell: Tell) -> tuple[Finished, Prepared]:
-    """Train the run in a folder, or go on with it.
+    """Train the run in a folder, or go on with its training.
 
     Raises:
-        Stopped: `stop()` said so.
+        Stopped: `stop()` returned true.
         UserError: as of `prepare` and `fit`.
     """
-    with prepare(tree, folder, resume=True) as prepared, Journal(folder / LOAD) as laps:
-        finished, meter = None, load.Meter(tree["train"]["device"])
-        loss = float("nan")
+    with prepare(tree, folder, resume=True) as prepared, journal.Journal(folder / LOAD) as laps:
+        finished, meter, loss = None, load.Meter(tree["train"]["device"]), float("nan")
         for event in fit(prepared.training, folder, stop=stop):
             if isinstance(event, Step):
                 loss = event.loss if loss != loss else loss + 0.03 * (event.loss - loss)
@@ -75,9 +70,11 @@ def train(tree: dict[str, Any], folder: Path, stop: Callable[[], bool], tell: Te
         return finished, prepared
 
 
-def measured_training(tree: dict[str, Any], folder: Path, stop: Callable[[], bool], tell: Tell) -> Measured:
-    """Train, then measure the best weights."""
-    peak = Peak(tree["train"]["device"])
+def measured_training(
+    tree: dict[str, Any], folder: Path, stop: Callable[[], bool], tell: Tell
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Train, then measure the best weights: what seed and data decide, and what the clock and the machine decide."""
+    peak = load.PeakRAM(tree["train"]["device"])
     finished, prepared = train(tree, folder, stop, tell)
     megabytes = peak.megabytes()
     task, corpus, counters = TASKS[prepared.settings.task], prepared.corpus, prepared.training.counters
@@ -86,9 +83,8 @@ def measured_training(tree: dict[str, Any], folder: Path, stop: Callable[[], boo
     if not np.isfinite(blocks.loss):
         what = f"the validation loss of {folder} is {words(blocks.loss)}: it cannot be compared"
         raise UserError(what, remedy="lower the learning rate (--set learning_rate=...), or leave the model out")
-    curve, clock = learning_curve(folder), clock_curve(folder)
-    targets = {int(step): int(tokens) for step, tokens, _ in clock}
-    memory, decoding = task.memory(model, corpus), task.decoding_speed(model)
+    (validations, training), clock = learning_curves(folder), clock_curve(folder)
+    reach, decoding = task.memory(model, corpus), task.decoding_speed(model)
     result = {
         "loss": blocks.loss,
         **task.score(model, corpus, blocks.loss),
@@ -96,19 +92,49 @@ def measured_training(tree: dict[str, Any], folder: Path, stop: Callable[[], boo
         "tokens": counters.targets,
         "skipped": counters.skipped,
         "learning_rate": tree["train"]["learning_rate"],
-        **({} if memory is None else {"memory": plain(memory)}),
-        "curve": [[step, targets[int(step)], loss] for step, loss in curve if int(step) in targets],
-        "training_curve": plain(training_curve(folder)),
+        **({} if reach is None else {"memory": plain(reach)}),
+        "curve": validations,
+        "training_curve": plain(training),
         "blocks": {"nats": np.round(blocks.losses, 4).tolist(), "tokens": blocks.targets.tolist()},
     }
-    trained = clock[-1] if clock else [0.0, 0.0, finished.seconds]
+    _, targets, seconds = clock[-1] if clock else (0.0, 0.0, finished.seconds)
     busy = load.total(folder / LOAD)
     timing = {
         "seconds": finished.seconds,
-        "training_tokens_per_second": trained[1] / max(trained[2], 1e-9),
+        "training_tokens_per_second": targets / max(seconds, 1e-9),
         **({} if decoding is None else {"decoding_tokens_per_second": decoding}),
         "peak_megabytes": megabytes,
         **(busy.shares if busy else {"own_share": None, "others_share": None}),
         "curve": clock,
     }
-    return Measured(result, timing)
+    return result, timing
+
+
+def block_losses(task: Task, model: Any, corpus: Any) -> Blocks:
+    """The losses whose mean is the validation loss, in the task's blocks or, where these are many, some in a row."""
+    losses, targets = task.block_losses(model, corpus)
+    edges = np.arange(0, len(losses), -(-len(losses) // MOST_BLOCKS))
+    return Blocks(np.add.reduceat(losses, edges), np.add.reduceat(targets, edges))
+
+
+def learning_curves(run: Path) -> tuple[list[list[float]], list[list[float]]]:
+    """[step, targets, loss] at every validation; [targets, loss], the means of the training loss over fiftieths."""
+    validations, read, losses = [], [0], []
+    for record in journal.read(run / "metrics.jsonl"):
+        if "targets" in record:
+            read.append(read[-1] + record["targets"])
+            losses.append(np.nan if record["loss"] is None else record["loss"])
+        if "validation" in record:
+            validations.append([record["step"], read[-1], record["validation"]["loss"]])
+    parts = np.array_split(np.array([read[1:], losses]), min(CURVE_POINTS, len(losses)), axis=1)
+    return validations, [[float(targets[-1]), round(float(part.mean()), 6)] for targets, part in parts]
+
+
+def clock_curve(run: Path) -> list[list[float]]:
+    """[step, targets, seconds] at every validation; the seconds are those of training, without validations."""
+    curve: dict[int, list[float]] = {}
+    validating = 0.0
+    for record in journal.read_timing(run / "timing.jsonl"):
+        validating += record["validation_seconds"]
+        curve[int(record["step"])] = [record["step"], record["targets"], record["seconds"] - validating]
+    return list(curve.values())

@@ -120,6 +120,52 @@ def test_an_interrupted_comparison_ends_as_if_it_had_not_been(compared: Path, pl
     assert (folder / "comparison.json").read_bytes() == (compared / "comparison.json").read_bytes()
 
 
+def test_mingru_and_slstm_are_compared_and_go_on(
+    plain_text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan = Plan(
+        (str(plain_text),), ("mingru", "slstm"), budget=Budget(4, "steps"), parameters=20000,
+        settings=("lanes=4", "k1=8"),
+    )  # fmt: skip
+    asked = 0
+
+    def stop() -> bool:
+        nonlocal asked
+        asked += 1
+        return asked in (3, 8)
+
+    for _ in range(2):
+        with pytest.raises(Stopped):
+            comparison.compare(plan, tmp_path / "parts", resume=True, stop=stop)
+    comparison.compare(plan, tmp_path / "parts", resume=True)
+    arguments = ["--models", "mingru,slstm", "--steps", "4", "--parameters", "20000", *SMALL[-4:], "--json"]
+    assert command(["compare", str(plain_text), "-o", str(tmp_path / "whole"), *arguments]) == 0
+    whole = (tmp_path / "whole" / "comparison.json").read_bytes()
+    assert (tmp_path / "parts" / "comparison.json").read_bytes() == whole
+    known, report = json.loads(whole), json.loads(capsys.readouterr().out)
+    assert {one["model"] for one in report["models"]} == {"mingru", "slstm"}
+    for one in report["models"]:
+        result = known["runs"][f"{one['model']}-1"]
+        assert abs(one["parameters"] - 20000) <= 400
+        assert one["loss"] == pytest.approx(min(loss for _, _, loss in result["curve"]), rel=1e-5)
+        assert result["memory"]["gradient"][0] > 0
+
+
+def test_models_are_as_large_as_the_geometric_mean_of_their_recipes(plain_text: Path, tmp_path: Path) -> None:
+    sizes = {}
+    for match in ("tokens", "parameters"):  # each model its recipe's size, and all the same
+        plan = Plan(
+            (str(plain_text),), ("elman", "lstm"), match=match, budget=Budget(1, "steps"),  # type: ignore[arg-type]
+            settings=("lanes=4", "k1=8"),
+        )  # fmt: skip
+        with pytest.raises(Stopped):
+            comparison.compare(plan, tmp_path / match, stop=lambda: True)
+        known = json.loads((tmp_path / match / "comparison.json").read_text())
+        sizes[match] = np.array([known["parameters"][model] for model in plan.models])
+    assert sizes["tokens"][1] > 1.5 * sizes["tokens"][0]
+    assert sizes["parameters"] == pytest.approx(np.sqrt(sizes["tokens"].prod()), rel=0.02)
+
+
 def test_a_search_is_resumed_and_the_same(plain_text: Path, tmp_path: Path) -> None:
     pytest.importorskip("optuna")
     arguments = ["compare", str(plain_text), "--trials", "2", *SMALL]

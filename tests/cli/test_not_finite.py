@@ -141,4 +141,4 @@ def test_a_comparison_with_a_loss_that_is_not_a_number(
     monkeypatch.setattr(LanguageModelling, "block_losses", lambda *_: (np.array([math.nan, 1.0]), np.array([1.0, 1.0])))
     _, err = said(capsys, "compare", plain_text, "-o", tmp_path / "c", *TWO, code=1)
     assert "the validation loss of" in err
-    assert "is not a number: it cannot be compared" in err
+    assert "is not a number: the model cannot be compared" in err

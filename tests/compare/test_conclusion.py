@@ -30,10 +30,21 @@ def outcome(model: str, losses: Sequence[float], points: Points, training: Point
     """Of as many seeds as there are losses, each validated at these points: [(tokens, loss)]."""
     blocks = Blocks(100 * (losses[0] + NOISE), np.full(200, 100.0))
     quality = over_seeds(losses) if len(losses) > 1 else over_blocks(blocks)
-    curves = [(curve(part),) * len(losses) for part in (points, training)]
+    curves = {"validation": [curve(points)] * len(losses), "training": [curve(training)] * len(losses)}
     tokens = points[-1][0] if points else 0
     return Outcome(
-        model, quality, {"bits_per_character": 2.0}, 1000, tokens, 0.01, None, 0, {}, tuple(losses), blocks, *curves
+        model,
+        quality,
+        {"bits_per_character": 2.0},
+        1000,
+        tokens,
+        0.01,
+        None,
+        0,
+        {},
+        tuple(losses),
+        blocks,
+        curves,  # type: ignore[arg-type]
     )
 
 
@@ -189,7 +200,7 @@ def test_the_tables_say_what_the_numbers_are_of() -> None:
 
 def test_json_has_the_reservations_too(tmp_path: Any) -> None:
     def result(one: Outcome) -> dict[str, Any]:
-        validated = [[0, *point] for point in one.validations[0].T.tolist()]
+        validated = [[0, *point] for point in one.curves["validation"][0].T.tolist()]
         return {
             "loss": one.losses[0], "bits_per_character": 2.0, "tokens": one.targets, "learning_rate": 0.01,
             "memory": {}, "curve": [*validated, [8, one.targets, 9.0], [9, 1e9, None]], "training_curve": [],

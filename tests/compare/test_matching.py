@@ -72,11 +72,11 @@ def test_the_same_operations() -> None:
     ("values", "message"),
     [
         ({"models": ("lstm",)}, "expected two or more"),
-        ({"models": ("lstm", "lstm")}, "each once"),
+        ({"models": ("lstm", "lstm")}, "each model once"),
         ({"models": ("lstm", "gro")}, "no kind called 'gro'"),
         ({"match": "luck"}, "got 'luck'"),
         ({"match": "time", "budget": Budget(3, "steps")}, "a budget of time"),
-        ({"match": "flops"}, "no budget of time can hold"),
+        ({"match": "flops"}, "a budget of time does not keep them equal"),
         ({"settings": ("hidden_size=3",)}, "hidden_size follows"),
         ({"settings": ("clap=3",)}, "no setting"),
         ({"task": "painting"}, "task: none called 'painting'"),

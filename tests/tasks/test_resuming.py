@@ -16,6 +16,8 @@ SMALL: dict[str, dict[str, Any]] = {
     "elman": {"hidden_size": 6, "embedding_size": 5, "recompute": True},
     "gru": {"hidden_size": 6, "embedding_size": 5, "num_layers": 2, "dropout_hidden": 0.3, "zoneout": 0.2},
     "lstm": {"hidden_size": 6, "embedding_size": 5, "tied": True, "weight_dropout": 0.3, "zoneout_cell": 0.3},
+    "mingru": {"hidden_size": 6, "embedding_size": 5, "num_layers": 2, "dropout_hidden": 0.3, "zoneout": 0.2},
+    "slstm": {"hidden_size": 6, "embedding_size": 5, "num_layers": 2, "dropout_hidden": 0.3, "weight_dropout": 0.3},
     "transformer": {"hidden_size": 8, "num_layers": 2, "num_heads": 2, "window": 6, "dropout": 0.2},
 }
 STEPS = 11
@@ -49,6 +51,8 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
         {"optimizer": "ntasgd", "nonmonotone": 1, "learning_rate": 8.0, "validate_every": 1},
     ),
     "patience": ("plain_text", "elman", {"patience": 2, "learning_rate": 3.0, "optimizer": "sgd", "validate_every": 1}),
+    "mingru": ("documents", "mingru", {"k2": 7}),
+    "slstm": ("documents", "slstm", {"clip": "adaptive"}),
     "low precision": ("plain_text", "gru", {"precision": "bfloat16", "lanes": 30, "k1": 12}),
 }
 

@@ -28,7 +28,7 @@ def command(
     models: Annotated[
         str | None,
         typer.Option(
-            help=f"Which, with commas; default {', '.join(USUAL)}, as far as the task has them.",
+            help=f"Kinds of model, with commas; default {', '.join(USUAL)}, as far as the task has them.",
             autocompletion=completion.several_of(completion.models),
         ),
     ] = None,
@@ -45,7 +45,9 @@ def command(
     steps: train_arguments.Steps = None,
     parameters: Annotated[
         int | None,
-        typer.Option(help="Of each model, within 2 %; else what the budget is good for.", min=1, max=bounds.PARAMETERS),
+        typer.Option(
+            help="Of each model, within 2 %; default: as many as suit the budget.", min=1, max=bounds.PARAMETERS
+        ),
     ] = None,
     seeds: Annotated[int, typer.Option(help="Trainings of each model.", min=1, max=bounds.SEEDS)] = 1,
     trials: Annotated[
@@ -58,7 +60,7 @@ def command(
     valid: train_arguments.Valid = None,
     valid_target: train_arguments.ValidTarget = None,
     tokenizer: train_arguments.Tokenizer = None,
-    seed: Annotated[int, typer.Option(help="The first.", min=0, max=2**62)] = 1,
+    seed: Annotated[int, typer.Option(help="The first seed.", min=0, max=2**62)] = 1,
     set_: train_arguments.Set = None,
     resume: train_arguments.Resume = False,
     overwrite: train_arguments.Overwrite = False,
@@ -66,8 +68,8 @@ def command(
 ) -> None:
     """Compare models on DATA: the same data, tokenizer and budget of each training; intervals, a table and a report.
 
-    The first table depends on the seed alone where the budget is one of steps or epochs; the second is the clock's,
-    which other work on the machine changes: it is measured, and said where it may have decided.
+    The first table depends on the seed alone where the budget is in steps or epochs. The second table depends on the
+    clock and on other work on the machine, which is measured, and named where that work may have decided a result.
     """
     from elman.compare.comparison import compare
     from elman.compare.plan import DEFAULT_BUDGET, DEFAULT_EPOCHS, Plan

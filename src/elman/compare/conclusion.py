@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from elman.compare.intervals import Floats, Interval, difference_over_blocks, difference_over_seeds
-from elman.compare.outcomes import Clock, Outcome, clocks, outcomes, over, percent
+from elman.compare.outcomes import Clock, Outcome, Split, clocks, outcomes, over, percent
 from elman.compare.plan import Plan
 from elman.compare.store import Store
 from elman.inspection.look import plain
 from elman.tasks import TASKS
 from elman.tasks.task import Task
 
-BUSY = 0.05  # other work's share of the processor from which on a result by the clock is not taken for granted
+BUSY = 0.05  # a larger share of the processor for other work leaves a result by the clock in doubt
 
 Shares = Mapping[str, float | None]
-"""The share of the processor that other work took while a model trained, by the model's name; None: not known."""
+"""The share of the processor that other work took while each model trained; None: not known."""
 
 
 class EqualTargets(NamedTuple):
@@ -28,7 +28,7 @@ class EqualTargets(NamedTuple):
     targets: float
     best: float
     other: float
-    loss: Literal["validation", "training"]  # training where a model was not validated so early
+    loss: Split  # training where a model was not validated so early
 
 
 @dataclass(frozen=True)
@@ -69,16 +69,13 @@ def verdicts(plan: Plan, ranked: Sequence[Outcome], measured: Sequence[Clock]) -
 
 def at_equal_targets(best: Outcome, other: Outcome) -> EqualTargets | None:
     """The losses at the most targets that every training of both has read; None where a curve begins later."""
-    kinds: dict[Literal["validation", "training"], tuple[Sequence[Floats], ...]] = {
-        "validation": (best.validations, other.validations),
-        "training": (best.training, other.training),
-    }
-    for kind, pair in kinds.items():
-        every = [*pair[0], *pair[1]]
+    for split in best.curves:
+        every = [*best.curves[split], *other.curves[split]]
         if every and all(curve.size for curve in every):
             targets = float(min(curve[0, -1] for curve in every))
             if all(curve[0, 0] <= targets for curve in every):
-                return EqualTargets(targets, _mean_loss(pair[0], targets), _mean_loss(pair[1], targets), kind)
+                losses = [_mean_loss(one.curves[split], targets) for one in (best, other)]
+                return EqualTargets(targets, losses[0], losses[1], split)
     return None
 
 
@@ -101,7 +98,7 @@ def sentences(plan: Plan, ranked: Sequence[Outcome], measured: Sequence[Clock]) 
         remedy = f"--epochs with --match tokens compares models {task.target} by {task.target}"
         lines.append(f"after as many {task.target}s, the faster model's learning rate has still to fall: {remedy}")
     if len(best.losses) == 1:
-        lines.append("one seed a model: --seeds 3 tells how far another would change this")
+        lines.append("one seed a model: --seeds 3 tells how far another seed would change this")
     return lines
 
 
@@ -149,7 +146,7 @@ def _speed(verdict: Verdict, task: Task) -> str:
     amounts = f"{best.model} read {best.targets:,.0f} {task.target}s and {other.model} {other.targets:,.0f}"
     read = f"in the same time {amounts}"
     if equal is None:
-        return f"{read}: whether speed decided is not known, for no curve of one reaches back so far"
+        return f"{read}: whether speed decided is not known, for one model has no curve that begins so early"
     losses = f"by {equal.loss} loss at the {equal.targets:,.0f} that both read"
     if verdict.speed_decided:
         return f"speed decided: {read}, and {losses} {other.model} is ahead ({equal.other:.4f} to {equal.best:.4f})"

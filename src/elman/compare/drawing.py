@@ -31,15 +31,9 @@ CHARTS = (
     ("training", 1, "Training speed", "{target}s a second", "How many {target}s are learnt from."),
     ("decoding", 1, "Decoding speed", "{target}s a second", "How many {target}s are written, one after the other."),
     ("seconds", 1, "Seconds", "seconds a training", "The wall time of a training."),
-    (
-        "megabytes", 1, "Peak RAM", "MB",
-        "The most RAM that a training took beyond the RAM in use before it; on a GPU, the memory of the GPU.",
-    ),
-    (
-        "others_share", 100, "Other work on the machine", "% of the processor",
-        "The share of the processor that other processes took while a model trained, which had no use of it.",
-    ),
-)  # fmt: skip
+    ("megabytes", 1, "Peak RAM", "MB", "The most RAM that a training took beyond the RAM in use before it."),
+    ("others_share", 100, "Other work", "% of the processor", "What other processes took while a model trained."),
+)
 
 
 def html(plan: Plan, store: Store) -> str:
@@ -69,7 +63,7 @@ def html(plan: Plan, store: Store) -> str:
         facts,
         sections,
         f"Made by elman {__version__}. Intervals are of 95 % over "
-        f"{over(ranked[0].quality, plan.seeds, task)}: what else may change, they do not say.",
+        f"{over(ranked[0].quality, plan.seeds, task)}: they leave out whatever else may change.",
     )
     return render(report)
 
@@ -95,7 +89,7 @@ def _quality(task: Task, ranked: list[Outcome], colours: dict[str, int], conclus
         x_span=(0.5, len(ranked) + 1.0),
         reading=f"Lower is better. The three points of a model are its loss and the ends of its 95 % interval over "
         f"{over(ranked[0].quality, len(ranked[0].losses), task)}; "
-        "the sentences above compare models directly, which is sharper than to see whether intervals overlap.",
+        "the sentences above compare models directly, which is sharper than looking for an overlap of intervals.",
         table=Table(*cells(result_rows(ranked, task))),
     )
     parameters = bar_chart(
@@ -105,7 +99,7 @@ def _quality(task: Task, ranked: list[Outcome], colours: dict[str, int], conclus
         x="of the whole model",
         reading="How large the models are.",
     )
-    text = f"How well each model, with its best weights, foretells validation {task.sample[1]} that it has not seen."
+    text = f"How well each model, with its best weights, predicts validation {task.sample[1]} that it has not seen."
     return Section("Who predicts best", text, [figure, parameters], conclusion)
 
 
@@ -126,8 +120,8 @@ def _curves(plan: Plan, store: Store, colours: dict[str, int]) -> Section:
         validated, losses = curve([point[1:] for point in result["curve"]])
         validations.append(Points(name, validated, losses, colour, path=True))
     readings = {
-        read: "what a model makes of what it has read",
-        seconds: "what it makes of its time, at its mean speed, validations left out",
+        read: f"the loss by the number of {read}",
+        seconds: "the loss by the time, at the model's mean speed and without validations",
     }
     figures = [
         line_chart(
@@ -146,12 +140,12 @@ def _curves(plan: Plan, store: Store, colours: dict[str, int]) -> Section:
             title=f"Validation loss against {read}",
             x=read,
             y=task.loss_unit,
-            reading="Each point is a validation. Where the curve of a model that read less lies below, it makes more "
-            f"of a {task.target}, though part of that is its learning rate, which has already fallen.",
+            reading="Each point is a validation. A model that read less and has the lower curve makes more of a "
+            f"{task.target}, though its learning rate, which has already fallen further, has a part in that.",
         )
     )
-    text = "The loss on what is read for the first time or again, dropout on; and that on the "
-    return Section("How they learn", f"{text}validation {task.sample[1]}.", figures)
+    text = f"The training loss, with dropout on, and the loss on the validation {task.sample[1]}."
+    return Section("How they learn", text, figures)
 
 
 def _clock(task: Task, measured: list[Clock]) -> Section:
@@ -207,4 +201,6 @@ def _search(task: Task, store: Store, colours: dict[str, int]) -> Section:
         y=task.loss_unit,
         reading="Each point is a training of a quarter of the budget; each model's lowest point decided its rate.",
     )
-    return Section("The search", "As many trials for each model, from a quarter to four times its recipe.", [figure])
+    return Section(
+        "The search", "Every model has as many trials, from a quarter to four times its recipe's rate.", [figure]
+    )

@@ -6,6 +6,7 @@ import ctypes
 import gc
 import os
 import time
+from collections.abc import Callable
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
@@ -72,40 +73,28 @@ def total(path: Path) -> Load | None:
     return Load(*sums) if sums and sums[0] > 0 else None
 
 
-class PeakRAM:
-    """Measures the most RAM that was taken beyond the RAM in use when the measurement began.
+def measure_peak_ram(device: str) -> Callable[[], float | None]:
+    """Begin to measure; the result tells the most megabytes in use since then, beyond those in use now.
 
-    On a GPU the measure is what torch allocates there; elsewhere it is the resident set of the process, whose peak
-    Linux can set back.
+    On a GPU they are those that torch allocates there; elsewhere they are the resident set of the process, whose peak
+    Linux can set back. Where the system does not tell, the result tells None.
     """
-
-    def __init__(self, device: str) -> None:
-        self.device = device
-        self.before: float | None = None
-        gc.collect()
-        if device == "cuda":
-            torch.cuda.empty_cache()
-            torch.cuda.reset_peak_memory_stats()
-            self.before = torch.cuda.memory_allocated() / 1e6
-            return
-        try:
-            ctypes.CDLL(None).malloc_trim(0)
-            CLEAR.write_text("5")  # sets VmHWM to VmRSS: see proc(5)
-            self.before = _resident("VmRSS")
-        except (OSError, AttributeError, TypeError):
-            return
-
-    def megabytes(self) -> float | None:
-        """The peak so far; None where the system does not tell."""
-        if self.before is None:
-            return None
-        most = torch.cuda.max_memory_allocated() / 1e6 if self.device == "cuda" else _resident("VmHWM")
-        return None if most is None else most - self.before
+    gc.collect()
+    if device == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+        allocated = torch.cuda.memory_allocated()
+        return lambda: (torch.cuda.max_memory_allocated() - allocated) / 1e6
+    try:
+        ctypes.CDLL(None).malloc_trim(0)
+        CLEAR.write_text("5")  # sets VmHWM to VmRSS: see proc(5)
+        resident, _ = _megabytes("VmRSS"), _megabytes("VmHWM")
+    except (OSError, AttributeError, TypeError, LookupError, ValueError):
+        return lambda: None
+    return lambda: _megabytes("VmHWM") - resident
 
 
-def _resident(name: str) -> float | None:
-    """The megabytes in a line of the process's status."""
-    for line in STATUS.read_text().splitlines():
-        if line.startswith(name):
-            return int(line.split()[1]) * 1024 / 1e6
-    return None
+def _megabytes(name: str) -> float:
+    """A number of kB in the process's status."""
+    status = dict(line.split(":", 1) for line in STATUS.read_text().splitlines())
+    return int(status[name].split()[0]) * 1024 / 1e6

@@ -50,12 +50,9 @@ def match_parameters(task: Task, sized: Callable[[int], Settings], corpus: Any, 
     settings = settings.model_copy(update={"model": widened(settings.model, target - count(size))})
     found = parameters(task, settings, corpus)
     if abs(found - target) > TOLERANCE * target:
-        raise UserError(
-            f"--parameters {target}: no {settings.kind} has so many within {TOLERANCE:.0%}",
-            expected=f"such as {found:,} ({task.size} {size})",
-            remedy="ask for another number",
-            exit_code=2,
-        )
+        what = f"--parameters {target}: no {settings.kind} has so many within {TOLERANCE:.0%}"
+        possible = f"such as {found:,} ({task.size} {size})"
+        raise UserError(what, expected=possible, remedy="ask for another number", exit_code=2)
     return settings
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -14,6 +14,8 @@ from elman.lens import fit_decay
 from elman.report.figure import number
 from elman.tasks import TASKS
 from elman.tasks.task import Task
+
+Split = Literal["validation", "training"]
 
 
 @dataclass(frozen=True)
@@ -31,8 +33,8 @@ class Outcome:
     left: dict[str, float]  # the share of the gradient that is left at some lags, the last lag among them
     losses: tuple[float, ...]  # of every seed
     blocks: Blocks  # of the first seed
-    validations: tuple[Floats, ...] = ()  # of every seed: (2, V), targets read and the least loss so far
-    training: tuple[Floats, ...] = ()  # of every seed: (2, P), targets read and the training loss
+    # Of every seed (2, P): targets read, and the least "validation" loss so far or the "training" loss.
+    curves: Mapping[Split, Sequence[Floats]]
 
 
 @dataclass(frozen=True)
@@ -58,24 +60,25 @@ def outcomes(plan: Plan, known: dict[str, Any]) -> list[Outcome]:
         horizons = [reach["horizon"] for reach in reaches if reach.get("horizon") is not None]
         validated = [curve([point[1:] for point in result["curve"]]) for result in results]
         outcome = Outcome(
-            model,
-            over_seeds(losses) if len(losses) > 1 else over_blocks(blocks),
-            {
+            model=model,
+            quality=over_seeds(losses) if len(losses) > 1 else over_blocks(blocks),
+            scores={
                 name: _mean(result[name] for result in results)
                 for name in TASKS[plan.task].scores
                 if all(name in result for result in results)
             },
-            known["parameters"][model],
-            _mean(result["tokens"] for result in results),
-            results[0]["learning_rate"],
-            float(np.median(horizons)) if len(horizons) * 2 > len(reaches) else None,
-            reaches[0].get("lags", 0) if reaches else None,
-            _median_left([reach["gradient"] for reach in reaches if reach.get("gradient")]),
-            losses,
-            blocks,
-            # The best weights are kept, so that the loss of a training never rises.
-            tuple(np.stack([targets, np.minimum.accumulate(loss)]) for targets, loss in validated),
-            tuple(curve(result["training_curve"]) for result in results),
+            parameters=known["parameters"][model],
+            targets=_mean(result["tokens"] for result in results),
+            learning_rate=results[0]["learning_rate"],
+            horizon=float(np.median(horizons)) if len(horizons) * 2 > len(reaches) else None,
+            lags=reaches[0].get("lags", 0) if reaches else None,
+            left=_median_left([reach["gradient"] for reach in reaches if reach.get("gradient")]),
+            losses=losses,
+            blocks=blocks,
+            curves={
+                "validation": [np.stack([targets, np.minimum.accumulate(loss)]) for targets, loss in validated],
+                "training": [curve(result["training_curve"]) for result in results],
+            },
         )
         found.append(outcome)
     return sorted(found, key=lambda outcome: outcome.quality.middle)

@@ -49,13 +49,14 @@ class Plan:
         if len(self.models) < 2:
             raise refusal("--models", expected="two or more", got=models or "none")
         if len(set(self.models)) < len(self.models):
-            raise refusal("--models", expected="each once", got=models)
+            raise refusal("--models", expected="each model once", got=models)
         if self.match not in get_args(Match):
             raise refusal("--match", expected=", ".join(get_args(Match)), got=repr(self.match))
         if self.match == "time" and not timed:
             raise refusal("--match time", expected="a budget of time (--for)", got=self.budget)
         if self.match in ("tokens", "flops") and timed:
-            raise refusal(f"--match {self.match}: no budget of time can hold", remedy="give --epochs or --steps")
+            what = f"--match {self.match}: a budget of time does not keep them equal"
+            raise refusal(what, remedy="give --epochs or --steps")
         matched = self.match == "parameters" or self.parameters is not None
         size = config.find_task(self.task).size
         if matched and any(setting.partition("=")[0].strip().endswith(size) for setting in self.settings):
@@ -67,7 +68,7 @@ class Plan:
     def tree(self, model: str) -> dict[str, Any]:
         """The settings that are asked of a training of this model, as `config.build` takes them; the rest is open."""
         data = self.files | {"tokenizer": self.tokenizer}
-        tree: dict[str, Any] = {
+        tree = {
             "task": self.task,
             "kind": model,
             "budget": asdict(self.budget),
@@ -104,13 +105,10 @@ class Plan:
         asked, stored = self.stored(), {"task": config.DEFAULT_TASK} | stored  # older plans do not name their task
         for key in asked:
             if key not in ("data", "valid", "seeds") and asked[key] != stored.get(key):
-                raise UserError(
-                    f"{folder} was begun with another {key}",
-                    expected=_words(stored.get(key)),
-                    got=_words(asked[key]),
-                    remedy="ask for the same to --resume, or choose another place (-o)",
-                    exit_code=2,
-                )
+                expected, got = _words(stored.get(key)), _words(asked[key])
+                remedy = "ask for the same to --resume, or choose another place (-o)"
+                what = f"{folder} was begun with another {key}"
+                raise UserError(what, expected=expected, got=got, remedy=remedy, exit_code=2)
 
 
 def _words(value: Any) -> str:

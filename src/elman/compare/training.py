@@ -55,33 +55,31 @@ def train(tree: dict[str, Any], folder: Path, stop: Callable[[], bool], tell: Te
         UserError: as of `prepare` and `fit`.
     """
     with prepare(tree, folder, resume=True) as prepared, journal.Journal(folder / LOAD) as laps:
-        finished, meter, loss = None, load.Meter(tree["train"]["device"]), float("nan")
+        meter, loss = load.Meter(tree["train"]["device"]), float("nan")
         for event in fit(prepared.training, folder, stop=stop):
             if isinstance(event, Step):
                 loss = event.loss if loss != loss else loss + 0.03 * (event.loss - loss)
                 tell(min(event.progress, 1.0), f"loss {loss:.3f}")
-            elif isinstance(event, Validated | Finished):
-                if lap := meter.lap():
-                    laps.write(asdict(lap))
-                finished = event if isinstance(event, Finished) else None
-        assert finished is not None
-        if finished.reason == "stopped":
+            elif isinstance(event, Validated | Finished) and (lap := meter.lap()):
+                laps.write(asdict(lap))
+        assert isinstance(event, Finished)
+        if event.reason == "stopped":
             raise Stopped
-        return finished, prepared
+        return event, prepared
 
 
 def measured_training(
     tree: dict[str, Any], folder: Path, stop: Callable[[], bool], tell: Tell
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Train, then measure the best weights: what seed and data decide, and what the clock and the machine decide."""
-    peak = load.PeakRAM(tree["train"]["device"])
+    peak_ram = load.measure_peak_ram(tree["train"]["device"])
     finished, prepared = train(tree, folder, stop, tell)
-    megabytes = peak.megabytes()
+    megabytes = peak_ram()
     task, corpus, counters = TASKS[prepared.settings.task], prepared.corpus, prepared.training.counters
     model = runs.load(folder).model
     blocks = block_losses(task, model, corpus)
     if not np.isfinite(blocks.loss):
-        what = f"the validation loss of {folder} is {words(blocks.loss)}: it cannot be compared"
+        what = f"the validation loss of {folder} is {words(blocks.loss)}: the model cannot be compared"
         raise UserError(what, remedy="lower the learning rate (--set learning_rate=...), or leave the model out")
     (validations, training), clock = learning_curves(folder), clock_curve(folder)
     reach, decoding = task.memory(model, corpus), task.decoding_speed(model)

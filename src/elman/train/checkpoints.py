@@ -77,7 +77,8 @@ def load(path: Path) -> Checkpoint:
         check_file(path)
         with safetensors.safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            # Copied, for a file's tensors begin anywhere in memory, and products of such matrices may round otherwise.
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
         values, sums = header[VALUES], parse_json(header["crc32"], dict[str, int], "crc32")
     except (safetensors.SafetensorError, OSError, KeyError, ValueError) as error:
         raise Damaged(f"{path.name}: {error}") from error

@@ -294,6 +294,20 @@ def test_a_damaged_comparison_is_told_of(
     assert "--overwrite" in line
 
 
+def test_without_its_clock_a_comparison_still_has_its_results(
+    compared: Path, plain_text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = shutil.copytree(compared, tmp_path / "comparison")
+    (folder / "timing.json").unlink()
+    again = ["compare", str(plain_text), "-o", str(folder), "--resume", "--seeds", "2", *SMALL]
+    assert command(again) == 0
+    out = capsys.readouterr().out
+    assert " has the least loss, " in out
+    assert "seconds" not in out
+    assert command([*again, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["timing"] == []
+
+
 def test_a_deeply_nested_comparison_is_told_of(compared: Path, plain_text: Path, tmp_path: Path, fails: Fails) -> None:
     folder = shutil.copytree(compared, tmp_path / "comparison")
     (folder / "comparison.json").write_text('{"plan": ' + '{"a":' * 99999)

@@ -45,16 +45,12 @@ def command(
     steps: train_arguments.Steps = None,
     parameters: Annotated[
         int | None,
-        typer.Option(
-            help="Of each model, within 2 %; default: as many as suit the budget.", min=1, max=bounds.PARAMETERS
-        ),
+        typer.Option(help="Of each model, within 2 %; default: what suits the budget.", min=1, max=bounds.PARAMETERS),
     ] = None,
     seeds: Annotated[int, typer.Option(help="Trainings of each model.", min=1, max=bounds.SEEDS)] = 1,
     trials: Annotated[
         int,
-        typer.Option(
-            help="Learning rates tried for each model, with a quarter of the budget each.", min=0, max=bounds.TRIALS
-        ),
+        typer.Option(help="Learning rates tried a model, each for a quarter of the budget.", min=0, max=bounds.TRIALS),
     ] = 0,
     task: train_arguments.TaskName = "auto",
     valid: train_arguments.Valid = None,
@@ -127,6 +123,6 @@ def _report(plan: Plan, store: Store, as_json: bool, seconds: float) -> None:
     ranked, measured = outcomes(plan, store.known), clocks(plan, store.timing)
     task = TASKS[plan.task]
     tables = cells(result_rows(ranked, task)), cells(clock_rows(measured, task))
-    results, times = (aligned([headings, *rows]) for headings, rows in tables)
+    results, times = (aligned([headings, *rows]) if rows else [] for headings, rows in tables)
     said = conclusion.sentences(plan, ranked, measured)
     print(*results, "", *said, "", *times, *conclusion.clock_notes(measured), sep="\n")

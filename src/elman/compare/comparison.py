@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from elman import run_folders
-from elman.compare import matching, search
+from elman.compare import matching
 from elman.compare.outcomes import percent
 from elman.compare.plan import Plan
+from elman.compare.search import check_optuna, search_factor
 from elman.compare.store import Store, open_store
 from elman.compare.training import TellStage, measured_training, settings_tree
 from elman.errors import UserError
@@ -45,7 +46,7 @@ def compare(
         UserError: data, settings or folder are not usable.
     """
     if plan.trials:
-        search.check_optuna()
+        check_optuna()
     task = TASKS[plan.task]
     task.check(config.build(plan.tree(plan.models[0])))
     store = open_store(folder, plan, resume=resume, overwrite=overwrite)
@@ -60,9 +61,7 @@ def compare(
         stored = config.build(tree)
         data = stored.data.model_copy(update=plan.files)  # where the data are now
         settings[model] = stored.model_copy(update={"data": data})
-    factors = {
-        model: search.search_factor(plan, store, model, settings[model], progress, stop) for model in plan.models
-    }
+    factors = {model: search_factor(plan, store, model, settings[model], progress, stop) for model in plan.models}
     trainings = plan.trainings()
     for number, (name, (model, seed)) in enumerate(trainings.items(), start=1):
         if name in store.known["runs"]:

@@ -23,7 +23,7 @@ Shares = Mapping[str, float | None]
 
 
 class EqualTargets(NamedTuple):
-    """The losses of two models after as many targets: what each makes of a target, however fast it reads."""
+    """The losses of two models after as many targets, so that the speed of reading has no part in them."""
 
     targets: float
     best: float
@@ -44,7 +44,7 @@ class Verdict:
 
     @property
     def speed_decided(self) -> bool | None:
-        """Whether the best leads by the clock and not by the target; None where that is not known, or nobody leads."""
+        """Whether the best leads by the clock but not by the target; None where nothing tells, or no model leads."""
         if not self.timed:
             return False
         return None if self.gap.holds_zero or self.equal is None else self.equal.other <= self.equal.best

@@ -119,20 +119,17 @@ def _curves(plan: Plan, store: Store, colours: dict[str, int]) -> Section:
         lines[seconds].append(Line(name, targets / timing["training_tokens_per_second"], losses, colour=colour))
         validated, losses = curve([point[1:] for point in result["curve"]])
         validations.append(Points(name, validated, losses, colour, path=True))
-    readings = {
-        read: f"the loss by the number of {read}",
-        seconds: "the loss by the time, at the model's mean speed and without validations",
-    }
+    by = {read: read, seconds: "seconds, at the model's mean speed and without validations"}
     figures = [
         line_chart(
             lines[x],
             title=f"Loss against {x}",
             x=x,
             y=f"training loss, {task.loss_unit}",
-            reading=f"Each line is one training: {reading}. The learning rate falls to zero at the end of the budget, "
-            "so only the last points are finished models.",
+            reading=f"Each line is one training, its loss by {words}. The learning rate falls to zero at "
+            "the end of the budget, so only the last points are finished models.",
         )
-        for x, reading in readings.items()
+        for x, words in by.items()
     ]
     figures.append(
         point_chart(

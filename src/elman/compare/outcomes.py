@@ -58,15 +58,12 @@ def outcomes(plan: Plan, known: dict[str, Any]) -> list[Outcome]:
         blocks = Blocks(*(np.asarray(results[0]["blocks"][key]) for key in ("nats", "tokens")))
         reaches = [result["memory"] for result in results if "memory" in result]
         horizons = [reach["horizon"] for reach in reaches if reach.get("horizon") is not None]
+        scores = [name for name in TASKS[plan.task].scores if all(name in result for result in results)]
         validated = [curve([point[1:] for point in result["curve"]]) for result in results]
-        outcome = Outcome(
+        one = Outcome(
             model=model,
             quality=over_seeds(losses) if len(losses) > 1 else over_blocks(blocks),
-            scores={
-                name: _mean(result[name] for result in results)
-                for name in TASKS[plan.task].scores
-                if all(name in result for result in results)
-            },
+            scores={name: _mean(result[name] for result in results) for name in scores},
             parameters=known["parameters"][model],
             targets=_mean(result["tokens"] for result in results),
             learning_rate=results[0]["learning_rate"],
@@ -80,8 +77,8 @@ def outcomes(plan: Plan, known: dict[str, Any]) -> list[Outcome]:
                 "training": [curve(result["training_curve"]) for result in results],
             },
         )
-        found.append(outcome)
-    return sorted(found, key=lambda outcome: outcome.quality.middle)
+        found.append(one)
+    return sorted(found, key=lambda one: one.quality.middle)
 
 
 def clocks(plan: Plan, timing: dict[str, Any]) -> list[Clock]:
@@ -149,13 +146,12 @@ def result_rows(ranked: Sequence[Outcome], task: Task) -> list[Row]:
     """The table of what seed and data decide; a score or a reach that was not measured has no column."""
     scores = [name for name in task.scores if all(name in one.scores for one in ranked)]
     reach = any(one.lags is not None for one in ranked)
+    interval = f"95 % over {over(ranked[0].quality, len(ranked[0].losses), task)}"
     return [
         {
             "model": one.model,
             task.loss_unit: f"{one.quality.middle:.4f}",
-            f"95 % over {over(ranked[0].quality, len(ranked[0].losses), task)}": (
-                f"{one.quality.low:.4f} to {one.quality.high:.4f}"
-            ),
+            interval: f"{one.quality.low:.4f} to {one.quality.high:.4f}",
             **{task.scores[name]: f"{one.scores[name]:.4f}" for name in scores},
             "parameters": f"{one.parameters:,}",
             f"{task.target}s": f"{one.targets:,.0f}",
@@ -190,5 +186,5 @@ def clock_rows(measured: Sequence[Clock], task: Task) -> list[Row]:
 
 
 def cells(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
-    """The headings of a table, and its rows."""
-    return list(rows[0]), [list(row.values()) for row in rows]
+    """The headings of a table, and its rows; nothing where there are no rows."""
+    return list(rows[0]) if rows else [], [list(row.values()) for row in rows]

@@ -14,7 +14,7 @@ from elman.compare.store import Store
 from elman.compare.tables import CLOCK_HEADINGS, clock_rows, result_headings, result_rows
 from elman.inspection.windows import window_marks
 from elman.lens.decay import WORDS
-from elman.report import Figure, Line, Mark, Points, Report, Section, Table, bar_chart, line_chart, point_chart, render
+from elman.report import Chapter, Figure, Line, Mark, Points, Report, Table, bar_chart, line_chart, point_chart, render
 from elman.tasks import configuration as config
 
 MATCHED: dict[Match, str] = {
@@ -55,7 +55,7 @@ def html(plan: Plan, store: Store) -> str:
     return render(report)
 
 
-def _quality(ranked: list[Outcome], colours: dict[str, int], conclusion: list[str]) -> Section:
+def _quality(ranked: list[Outcome], colours: dict[str, int], conclusion: list[str]) -> Chapter:
     ranks = np.arange(1, len(ranked) + 1)
     lines = [
         Points(
@@ -89,10 +89,10 @@ def _quality(ranked: list[Outcome], colours: dict[str, int], conclusion: list[st
         reading="How large the models are.",
     )
     text = "How well each model predicts the next token of a text it has not seen, with its best weights."
-    return Section("Who predicts best", text, [figure, parameters], conclusion)
+    return Chapter("Who predicts best", text, [figure, parameters], conclusion)
 
 
-def _curves(plan: Plan, store: Store, colours: dict[str, int]) -> Section:
+def _curves(plan: Plan, store: Store, colours: dict[str, int]) -> Chapter:
     by_tokens, by_seconds, validations = [], [], []
     for training in plan.trainings():
         result, timing = (part["runs"].get(training.name) for part in (store.known, store.timing))
@@ -132,10 +132,10 @@ def _curves(plan: Plan, store: Store, colours: dict[str, int]) -> Section:
         )
     )
     text = "The loss on what is read for the first time or again, dropout on; and that on the validation text."
-    return Section("How they learn", text, figures)
+    return Chapter("How they learn", text, figures)
 
 
-def _clock(measured: list[Clock], ranked: list[Outcome], colours: dict[str, int]) -> Section:
+def _clock(measured: list[Clock], ranked: list[Outcome], colours: dict[str, int]) -> Chapter:
     names = [one.model for one in measured]
     table = Table(CLOCK_HEADINGS, clock_rows(measured))
     charts: list[tuple[str, str, list[float], str]] = [
@@ -160,10 +160,10 @@ def _clock(measured: list[Clock], ranked: list[Outcome], colours: dict[str, int]
         made = bar_chart(names, np.array(numbers), title=title, x=x, reading=reading)
         figures.append(Figure(made.title, made.drawing, made.reading, table))
     text = "By the clock, on the machine that trained them."
-    return Section("Speed and memory", text, figures, clock_notes(measured))
+    return Chapter("Speed and memory", text, figures, clock_notes(measured))
 
 
-def _memory(plan: Plan, store: Store, ranked: list[Outcome], colours: dict[str, int]) -> Section:
+def _memory(plan: Plan, store: Store, ranked: list[Outcome], colours: dict[str, int]) -> Chapter:
     lines, words, about = [], [], ""
     marks: list[Mark] = []
     for one in ranked:
@@ -187,10 +187,10 @@ def _memory(plan: Plan, store: Store, ranked: list[Outcome], colours: dict[str, 
         f"left is the memory horizon.{about}",
     )
     text = f"How far back the trained models' gradients reach (first seed). {WORDS}"
-    return Section("Memory", text, [figure], words)
+    return Chapter("Memory", text, [figure], words)
 
 
-def _search(store: Store, colours: dict[str, int]) -> Section:
+def _search(store: Store, colours: dict[str, int]) -> Chapter:
     groups = [
         Points(
             model,
@@ -207,4 +207,4 @@ def _search(store: Store, colours: dict[str, int]) -> Section:
         y="nats a token",
         reading="Each point is a training of a quarter of the budget; each model's lowest point decided its rate.",
     )
-    return Section("The search", "As many trials for each model, from a quarter to four times its recipe.", [figure])
+    return Chapter("The search", "As many trials for each model, from a quarter to four times its recipe.", [figure])

@@ -22,7 +22,7 @@ from elman.lens.attention import (
     steps_seen,
 )
 from elman.models import TransformerLM
-from elman.report import Figure, Mark, Section, bar_chart, heatmap
+from elman.report import Chapter, Figure, Mark, bar_chart, heatmap
 from elman.report.figure import number
 
 ROWS, STEPS, SHOWN = 16, 192, 40
@@ -68,7 +68,7 @@ def look(subject: Subject) -> Part:
     }
     chance = {kind.key: found.chance if found else None for kind, found in kinds.items()}
     numbers = {"tokens": symbols, "chance": chance, "heads": heads}
-    return Part(Section("Attention", TEXT, figures, lines), numbers, lines)
+    return Part(Chapter("Attention", TEXT, figures, lines), numbers, lines)
 
 
 def _induction(subject: Subject, model: TransformerLM) -> HeadScores | None:

@@ -12,7 +12,7 @@ from elman.inspection.look import Part
 from elman.inspection.subject import Subject
 from elman.lens.clipping import ClippingHistory, clipping_history, cosine_after_clipping
 from elman.lens.truncation import truncation
-from elman.report import Figure, Line, Section, line_chart
+from elman.report import Chapter, Figure, Line, line_chart
 from elman.train import journal
 
 ROWS, STEPS = 8, 128
@@ -29,7 +29,7 @@ def look_at_journal(folder: Path) -> Part:
     history = clipping_history(journal.read(folder / "metrics.jsonl"))
     figures = [_history_figure(history)] if len(history.steps) else []
     lines = [_clipped(history)]
-    return Part(Section("Clipping", TEXT, figures, lines), _numbers(history), lines)
+    return Part(Chapter("Clipping", TEXT, figures, lines), _numbers(history), lines)
 
 
 def look(subject: Subject) -> Part:
@@ -46,7 +46,7 @@ def look(subject: Subject) -> Part:
     figures.append(_cosine_figure(thresholds, cosines))
     lines = _words(subject, history, gradient)
     numbers = _numbers(history) | {"value_thresholds": thresholds, "value_cosines": cosines}
-    return Part(Section("Clipping", TEXT, figures, lines), numbers, lines)
+    return Part(Chapter("Clipping", TEXT, figures, lines), numbers, lines)
 
 
 def _numbers(history: ClippingHistory) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from elman.inspection.untrained import KEYS
 from elman.lens.gates import LayerGates, read_gates
 from elman.lens.visit import visit_layers
 from elman.models import LanguageModel
-from elman.report import Figure, Line, Points, Section, line_chart, point_chart
+from elman.report import Chapter, Figure, Line, Points, line_chart, point_chart
 from elman.report.figure import number
 
 ROWS, STEPS = 16, 256
@@ -53,7 +53,7 @@ def look(subject: Subject) -> Part:
         ]
         for key, layers in zip(KEYS, found.values(), strict=True)
     }
-    return Part(Section("Gates", TEXT, figures, findings), numbers, findings)
+    return Part(Chapter("Gates", TEXT, figures, findings), numbers, findings)
 
 
 def _words(layer: LayerGates, gate: str) -> str:

@@ -18,7 +18,7 @@ from elman.lens.gradient_flow import Flow, GradientFlow, gradient_flow
 from elman.lens.jacobian import StepJacobian, step_jacobian
 from elman.lens.observe import has_vectors_for_memory
 from elman.models import LanguageModel
-from elman.report import Figure, Line, Mark, Section, line_chart
+from elman.report import Chapter, Figure, Line, Mark, line_chart
 from elman.report.figure import number
 from elman.state import State, batch_size, leaves, select_rows
 
@@ -66,7 +66,7 @@ def look(subject: Subject) -> Part:
         }
         for key, (name, flow) in zip(KEYS, flows.items(), strict=True)
     }
-    return Part(Section("Gradient flow through time", TEXT + about, figures, lines), numbers, lines)
+    return Part(Chapter("Gradient flow through time", TEXT + about, figures, lines), numbers, lines)
 
 
 def _jacobians(model: LanguageModel, tokens: Tensor, state: State, resets: Tensor | None) -> list[StepJacobian]:

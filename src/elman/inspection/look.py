@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from elman.report import Section
+from elman.report import Chapter
 
 DIGITS = 6  # of a number in JSON
 
@@ -19,7 +19,7 @@ DIGITS = 6  # of a number in JSON
 class Part:
     """The outcome of a look; the numbers are those of the section."""
 
-    section: Section
+    section: Chapter
     numbers: dict[str, Any]
     lines: Sequence[str] = field(default_factory=list)  # for a terminal
 

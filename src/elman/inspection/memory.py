@@ -14,7 +14,7 @@ from elman.lens.observe import has_vectors_for_memory
 from elman.lens.tracking import Tracker, path_in_plane, text_features, track
 from elman.lens.visit import visit_layers
 from elman.models import LanguageModel
-from elman.report import Figure, Points, Section, bar_chart, heatmap, point_chart, text_strip
+from elman.report import Chapter, Figure, Points, bar_chart, heatmap, point_chart, text_strip
 
 Values = dict[str, npt.NDArray[np.float64]]  # a part of the memory: (T, H)
 
@@ -64,7 +64,7 @@ def look(subject: Subject) -> Part:
         "text": "".join(piece or "" for piece in pieces[shown]),
         "path": path_in_plane(next(reversed(values.values())))[0][begin : begin + PATH_STEPS],
     }
-    return Part(Section("What the memory holds", TEXT, figures, lines), numbers, lines)
+    return Part(Chapter("What the memory holds", TEXT, figures, lines), numbers, lines)
 
 
 def _states(subject: Subject, model: LanguageModel, windows: torch.Tensor) -> Values:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from elman.inspection.look import Part
 from elman.inspection.subject import Subject
 from elman.lens.truncation import Truncation, doubling_windows, truncation
-from elman.report import Figure, Line, Mark, Section, line_chart
+from elman.report import Chapter, Figure, Line, Mark, line_chart
 
 ROWS, STEPS = 8, 256
 SHORTEST = 2  # of the windows that are tried
@@ -52,7 +52,7 @@ def look(subject: Subject) -> Part:
         "megabytes": found.megabytes,
         "smallest_windows": {str(cosine): k for cosine, k in wanted.items()},
     }
-    return Part(Section("Truncation", TEXT + about, figures, lines), numbers, lines)
+    return Part(Chapter("Truncation", TEXT + about, figures, lines), numbers, lines)
 
 
 def _bias_figures(found: Truncation, marks: list[Mark]) -> list[Figure]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
+from itertools import groupby
 
 import numpy as np
 import numpy.typing as npt
@@ -28,13 +29,8 @@ def text_strip(
     full = float(np.abs(values).max(initial=0.0)) if limit is None else limit
     scaled = np.clip(np.asarray(values, np.float64) / full if full > 0 else np.zeros(len(values)), -1, 1)
     shades = np.rint(scaled * SHADES).astype(int).tolist()
-    parts, open_shade, run = [], 0, ""
-    for piece, shade in zip([*pieces, ""], [*shades, None], strict=True):
-        if shade != open_shade:
-            if run:
-                parts.append(_run(run, open_shade))
-            open_shade, run = shade or 0, ""
-        run += piece
+    runs = groupby(zip(pieces, shades, strict=True), key=lambda pair: pair[1])
+    parts = [_run("".join(piece for piece, _ in run), shade) for shade, run in runs]
     rows = [(repr(piece)[1:-1], float(f"{value:.3g}")) for piece, value in zip(pieces, values.tolist(), strict=True)]
     drawing = f'<div class="strip">{"".join(parts)}</div>'
     return Figure(title, drawing, reading, Table(("token", "value"), rows), (), True)
@@ -42,6 +38,6 @@ def text_strip(
 
 def _run(text: str, shade: int) -> str:
     shown = escape(text).replace("\n", "↵\n").replace("\t", "    ")
-    if not shade:
+    if not shade or not text:
         return shown
     return f'<i class="{"p" if shade > 0 else "n"}{abs(shade)}">{shown}</i>'

@@ -17,7 +17,7 @@ from elman.inspection.untrained import KEYS
 from elman.lens.attention import LEAST, HeadScores
 from elman.lens.source import AlignmentScores, loss_gradients, score_alignment, source_gradients
 from elman.models import EncoderDecoder, TransformerEncoderDecoder
-from elman.report import Figure, Line, Mark, Section, bar_chart, heatmap, line_chart, passages
+from elman.report import Chapter, Figure, Line, Mark, bar_chart, heatmap, line_chart, passages
 from elman.report.figure import number
 from elman.tasks.translation.subject import Pairs
 
@@ -60,7 +60,7 @@ def look_at_alignments(pairs: Pairs) -> Part:
     reading = "Each source, what the model makes of it (the best that a beam search finds), and the reference."
     figures.insert(0, passages(groups, title="Translations beside their references", reading=reading))
     lines = [f"{name}: {given}" for group in groups for name, given in group]
-    return Part(Section("Alignments", text, figures, [agreement]), numbers, [*lines, agreement])
+    return Part(Chapter("Alignments", text, figures, [agreement]), numbers, [*lines, agreement])
 
 
 def _alignment_figure(
@@ -119,7 +119,7 @@ def look_at_dependence(pairs: Pairs) -> Part:
         ),
     )
     text = "How much the loss depends on each token of its source: the same measure for every kind of model."
-    return Part(Section("What is taken from the source", text, figures, lines), numbers, lines)
+    return Part(Chapter("What is taken from the source", text, figures, lines), numbers, lines)
 
 
 def _reach(distance: float, median: npt.NDArray[np.float64]) -> str:
@@ -160,7 +160,7 @@ def look_at_heads(pairs: Pairs) -> Part:
     )
     numbers = dict(zip(names, trained.mean.ravel().tolist(), strict=True))
     numbers |= {"an even look": trained.even, "untrained, the sharpest": sharpest_before}
-    return Part(Section("Heads", text, [figure], lines), numbers, lines)
+    return Part(Chapter("Heads", text, [figure], lines), numbers, lines)
 
 
 @dataclass(frozen=True)

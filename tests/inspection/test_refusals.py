@@ -33,9 +33,9 @@ def spoil(run: Path, what: str) -> None:
 @pytest.mark.parametrize(
     ("kind", "arguments", "what", "code", "message"),
     [
-        ("elman", ["--parts", "gates"], "", 1, "--parts gates: it has no gates; this run has gradients, memory"),
-        ("transformer", ["--parts", "gates"], "", 1, "it has no gates"),
-        ("lstm", ["--parts", "attention"], "", 1, "it has no attention"),
+        ("elman", ["--parts", "gates"], "", 1, "--parts gates: the model has no gates; this run has gradients, memory"),
+        ("transformer", ["--parts", "gates"], "", 1, "the model has no gates"),
+        ("lstm", ["--parts", "attention"], "", 1, "the model has no attention"),
         ("lstm", ["--parts", "gate"], "", 2, "did you mean 'gates'?"),
         ("lstm", ["--parts", ""], "", 2, "no part called ''"),
         (

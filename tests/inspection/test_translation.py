@@ -174,7 +174,7 @@ def test_distances_are_from_the_end() -> None:
 @pytest.mark.parametrize(
     ("arguments", "told", "code"),
     [
-        (["--parts", "heads"], "it has no heads; this run has alignments, source, clipping", 1),
+        (["--parts", "heads"], "the model has no heads; this run has alignments, source, clipping", 1),
         (["--parts", "gates"], "no part called 'gates'", 2),
         (["missing.tsv"], "missing.tsv", 2),
     ],

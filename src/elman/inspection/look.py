@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -25,24 +25,21 @@ class Part:
     summary: str = ""  # a sentence for the head of the report and of the terminal's lines
 
 
-class Observed(Protocol):
-    """A run's model, and data that the model reads."""
+@dataclass(frozen=True)
+class Observed:
+    """A run's model, the same model before its training, and data that both read."""
+
+    path: Path  # of the run
+    model: Any
+    fresh: Any  # the model before its training
+    fresh_name: str
+    facts: Sequence[tuple[str, str]]  # names and values of the data, for people
+    about: Mapping[str, Any]  # names and values of the data, for programs
 
     @property
-    def path(self) -> Path:
-        """The run's folder."""
-
-    @property
-    def model(self) -> Any:
-        """The trained model."""
-
-    @property
-    def facts(self) -> Sequence[tuple[str, str]]:
-        """The data in names and values, for people."""
-
-    @property
-    def about(self) -> Mapping[str, Any]:
-        """The data in names and values, for programs."""
+    def models(self) -> dict[str, Any]:
+        """Both models, by their names for people."""
+        return {"trained": self.model, self.fresh_name: self.fresh}
 
 
 @dataclass(frozen=True)

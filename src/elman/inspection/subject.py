@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,42 +12,21 @@ from torch import Tensor
 
 from elman.data.lanes import resets_of
 from elman.data.tokenizers import Tokenizer
+from elman.inspection.look import Observed
 from elman.models import LanguageModel
 
 LEAST_STEPS = 8  # of a window
 
 
 @dataclass(frozen=True)
-class Subject:
+class Subject(Observed):
     """A run's language model, the same model before its training, and a text that both read."""
 
-    path: Path  # of the run
     model: LanguageModel
+    fresh: LanguageModel
     tokenizer: Tokenizer
     train: Any  # the settings of the training; None for a model folder alone
-    fresh: LanguageModel  # the model before its training
-    fresh_name: str
     tokens: npt.NDArray[np.int64]  # (N,)
-    text: str  # the text's path or name
-    text_name: str  # the name of the text's file, for the page
-
-    @property
-    def facts(self) -> list[tuple[str, str]]:
-        """The text in names and values, for people."""
-        return [
-            ("text", self.text_name),
-            ("tokens looked at", f"{len(self.tokens):,}, {self.model.vocab_size:,} different"),
-        ]
-
-    @property
-    def about(self) -> dict[str, Any]:
-        """The text in names and values, for programs."""
-        return {"text": self.text, "untrained": self.fresh_name}
-
-    @property
-    def models(self) -> dict[str, LanguageModel]:
-        """Both models, by their names for people."""
-        return {"trained": self.model, self.fresh_name: self.fresh}
 
     def windows(self, rows: int, steps: int, *, apart: bool = False) -> Tensor:
         """(B, T): windows of the text, evenly spread over it, with no document's border inside where that can be.

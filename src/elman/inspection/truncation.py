@@ -39,7 +39,7 @@ def look(subject: Subject) -> Part:
         own = truncation(model, inputs, targets, resets=resets, windows=[used], stride=train.k1, warm_up=False)
         lines.append(
             f"the run was trained with the gradient of every {train.k1} steps through the last {used} steps, whose "
-            f"cosine with the whole one is {own.cosine[0]:.3f} at the end of the training"
+            f"cosine with the whole one is {own.cosine[0]:.3f} at the trained weights"
         )
     marks = [Mark(float(used), f"trained with {used}")] if used and used <= steps else []
     numbers = vars(found) | {"smallest_windows": {str(cosine): k for cosine, k in wanted.items()}}

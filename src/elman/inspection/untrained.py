@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -32,7 +32,7 @@ def untrained(build: Callable[[], M], train: Optimization | None) -> tuple[str, 
 
 def model_line(
     name: str,
-    x: npt.NDArray[np.generic],
+    x: npt.NDArray[Any],
     quantiles: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]],
 ) -> Line:
     """A model's line in a chart, from its low, middle and high quantiles at every x; dashed for the untrained model."""

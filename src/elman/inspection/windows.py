@@ -17,9 +17,8 @@ def window_marks(window: int | None, num_layers: int, longest: int, who: str = "
     reached = {lag: f"{layers} layers" for layers, lag in enumerate(passing, start=2) if lag <= longest}
     caption = f" {who} looks {window - 1} steps back in each layer."
     if reached:
-        caption += (
-            f" A gradient passes {', '.join(f'from lag {k} on through at least {n}' for k, n in reached.items())}."
-        )
+        through = ", ".join(f"from lag {lag} on through at least {layers}" for lag, layers in reached.items())
+        caption += f" A gradient passes {through}."
     if zero <= longest:
         caption += f" From lag {zero} on the gradient is zero."
         reached[zero] = "nothing"

@@ -39,9 +39,13 @@ def open_subject(run: Trained, data: str | None) -> Subject:
             file, text, source = _validation(run, settings, Path(cache))
         tokens = np.array(np.asarray(file)[:MOST_TOKENS], np.int64)
     _check_fit(tokens, run.tokenizer, text)
-    name = text.replace(source, Path(source).name)
     fresh_name, fresh = untrained(partial(build, run.model.config), train)
-    return Subject(run.path, run.model, run.tokenizer, train, fresh, fresh_name, tokens, text, name)
+    facts = [
+        ("text", text.replace(source, Path(source).name)),
+        ("tokens looked at", f"{len(tokens):,}, {run.model.vocab_size:,} different"),
+    ]
+    about = {"text": text, "untrained": fresh_name}
+    return Subject(run.path, run.model, fresh, fresh_name, facts, about, run.tokenizer, train, tokens)
 
 
 def _validation(run: Trained, settings: Settings | None, cache: Path) -> tuple[TokenFile, str, str]:

@@ -17,7 +17,7 @@ from elman.inspection.look import Look, Part
 from elman.inspection.untrained import KEYS, model_line
 from elman.lens.attention import LEAST, Floats, HeadScores, entropy
 from elman.lens.source import AlignmentScores, loss_gradients, score_alignment, source_gradients
-from elman.models import TransformerEncoderDecoder
+from elman.models import EncoderDecoder, TransformerEncoderDecoder
 from elman.report import Chapter, Figure, Mark, heatmap, line_chart, passages
 from elman.report.figure import number
 from elman.tasks.translation.subject import Pairs
@@ -141,7 +141,7 @@ def look_at_heads(pairs: Pairs) -> Part:
         f"named where its sharpness (1 - entropy / that of an even look) is at least {LEAST:.0%} of the way to 1 from "
         "that of the sharpest head before training, whichever pairs were drawn."
     )
-    numbers = dict(zip(names, trained.mean.flat, strict=True))
+    numbers = dict(zip(names, trained.mean.ravel().tolist(), strict=True))
     numbers |= {"an even look": trained.even, "untrained, the sharpest": sharpest_before}
     return Part(Chapter("Heads", text, [figure], lines), numbers, lines)
 
@@ -156,9 +156,8 @@ class Spread:
 
 
 @torch.no_grad()
-def _spread(
-    model: TransformerEncoderDecoder, source: Tensor, lengths: Tensor, inputs: Tensor, targets: Tensor
-) -> Spread:
+def _spread(model: EncoderDecoder, source: Tensor, lengths: Tensor, inputs: Tensor, targets: Tensor) -> Spread:
+    assert isinstance(model, TransformerEncoderDecoder)
     every = model.cross_attentions(inputs, model.encode(source, lengths))  # a layer: (B, N, T, S)
     counted = (targets >= 0).double().numpy()  # (B, T)
     entropies = np.stack([entropy(weights.double().numpy()) for weights in every], axis=1)  # (B, L, N, T)

@@ -50,7 +50,7 @@ def differentiable() -> AbstractContextManager[None]:
 
 @contextmanager
 def hooked(model: nn.Module, kinds: Kinds, hook: Callable[..., Any]) -> Iterator[None]:
-    """For a while, `hook(part, arguments, options, result)` sees the calls of some kinds of parts and may change results."""
+    """For a while, `hook(part, arguments, options, result)` sees the calls of some kinds of parts."""
     parts = [part for part in model.modules() if isinstance(part, kinds)]
     handles = [part.register_forward_hook(hook, with_kwargs=True) for part in parts]
     try:

@@ -13,8 +13,7 @@ from elman.report.columns import aligned
 from elman.report.figure import Figure, Table, number
 from elman.report.heatmap import heatmap
 from elman.report.page import Chapter, Report, render
-from elman.report.passages import passages
-from elman.report.text_strip import text_strip
+from elman.report.texts import passages, text_strip
 
 __all__ = [
     "Chapter",

@@ -126,42 +126,26 @@ class Frame:
         parts = []
         for value, y in zip(self.y.ticks(5), self.y(self.y.ticks(5)), strict=True):
             parts.append(f'<path class="grid" d="M{left:g} {y:.1f}H{right:g}"/>')
-            parts.append(_text("tick", left - 7, y + 4, self.y.name(value), "end"))
+            parts.append(text("tick", left - 7, y + 4, self.y.name(value), "end", markup=True))
         for value, x in zip(self.x.ticks(), self.x(self.x.ticks()), strict=True):
             parts.append(f'<path class="grid" d="M{x:.1f} {top:g}V{foot:g}"/>')
-            parts.append(_text("tick", x, foot + 18, self.x.name(value), "middle"))
+            parts.append(text("tick", x, foot + 18, self.x.name(value), "middle", markup=True))
         parts.append(f'<path class="axis" d="M{left:g} {foot:g}H{right:g}"/>')
-        parts.append(_text("label", (left + right) / 2, height - 6, escape(self.x_label), "middle"))
-        parts.append(_text("label", 4, 14, escape(self.y_label)))
+        parts.append(text("label", (left + right) / 2, height - 6, self.x_label, "middle"))
+        parts.append(text("label", 4, 14, self.y_label))
         return svg("".join([*parts, *content]), width, height, title)
 
 
-def frame(
-    x: tuple[float, float],
-    y: tuple[float, float],
-    labels: tuple[str, str],
-    *,
-    log: tuple[bool, bool] = (False, False),
-    width: int = 480,
-    height: int = 300,
-) -> Frame:
-    """The axes of a chart of `width` by `height` for values in the intervals x and y."""
-    return Frame(Scale(*x, LEFT, width - RIGHT, log[0]), Scale(*y, height - BOTTOM, TOP, log[1]), *labels)
+def text(kind: str, x: float, y: float, words: str, anchor: str = "start", *, markup: bool = False) -> str:
+    """Words of a kind that the style sheet knows, at (x, y); they are escaped unless they are `markup`."""
+    shown = words if markup else escape(words)
+    return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{shown}</text>'
 
 
-def note(x: float, y: float, text: str, anchor: str = "start") -> str:
-    """A few words within a drawing."""
-    return _text("note", x, y, escape(text), anchor)
-
-
-def dotted(x: float, top: float, foot: float, text: str, y: float, *, left: bool) -> str:
-    """A dotted vertical line with a word beside it, at the height y on its left or on its right."""
-    word = note(x + (-5 if left else 5), y, text, "end" if left else "start")
-    return f'<path class="mark" d="M{x:.1f} {top:g}V{foot:g}"/>{word}'
-
-
-def _text(kind: str, x: float, y: float, markup: str, anchor: str = "start") -> str:
-    return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{markup}</text>'
+def dotted(x: float, top: float, foot: float, words: str, y: float, *, left: bool) -> str:
+    """A dotted vertical line with words beside it, at the height y on its left or on its right."""
+    beside = text("note", x + (-5 if left else 5), y, words, "end" if left else "start")
+    return f'<path class="mark" d="M{x:.1f} {top:g}V{foot:g}"/>{beside}'
 
 
 def svg(content: str, width: float, height: float, title: str, *, least: float = 0) -> str:

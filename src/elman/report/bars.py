@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
 
 import numpy as np
 import numpy.typing as npt
 
-from elman.report.axes import Scale, dotted, note, span, svg
+from elman.report.axes import Scale, dotted, span, svg, text
 from elman.report.charts import Mark
 from elman.report.figure import Cell, Figure, Table, number
 
@@ -40,7 +39,7 @@ def bar_chart(
     scale = Scale(low, high, left, WIDTH - room)
     zero = float(scale(0.0))
     height = top + row * len(names) + 8
-    parts = [f'<text class="label" x="4" y="14">{escape(x)}</text>']
+    parts = [text("label", 4, 14, x)]
     for index, mark in enumerate(marks):
         x_mark, y = float(scale(mark.x)), 38 + 16 * index
         parts.append(dotted(x_mark, y - 10, height - 8, mark.text, y, left=x_mark > WIDTH / 2))
@@ -48,12 +47,12 @@ def bar_chart(
     for index, (name, value) in enumerate(zip(names, values.tolist(), strict=True)):
         y, end = top + index * row, float(scale(value))
         said = f"{number(value)} · {notes[index]}" if notes else number(value)
+        parts.append(text("tick", left - 8, y + row / 2 + 4, name, "end"))
         parts.append(
-            f'<text class="tick" x="{left - 8:g}" y="{y + row / 2 + 4:g}" text-anchor="end">{escape(name)}</text>'
             f'<rect class="bar c{colour}" x="{min(zero, end):.1f}" y="{y + 3}" '
             f'width="{abs(end - zero):.1f}" height="{row - 6}" rx="2"/>'
-            + note(max(zero, end) + 6, y + row / 2 + 4, said)
         )
+        parts.append(text("note", max(zero, end) + 6, y + row / 2 + 4, said))
         rows.append((name, value, *notes[index : index + 1]))
     parts.append(f'<path class="axis" d="M{zero:.1f} {top}V{height - 8}"/>')
     table = Table(["", x, *([""] if notes else [])], rows)

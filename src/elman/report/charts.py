@@ -10,7 +10,7 @@ from itertools import zip_longest
 import numpy as np
 import numpy.typing as npt
 
-from elman.report.axes import Frame, dotted, drawable, frame, note, span
+from elman.report.axes import BOTTOM, LEFT, RIGHT, TOP, Frame, Scale, dotted, drawable, span, text
 from elman.report.figure import Cell, Figure, Table, number
 from elman.report.palette import SeriesStyle, line_key, point, point_key, series_styles
 
@@ -82,7 +82,8 @@ def line_chart(
     heights = [part for line in lines for part in (line.y, line.low, line.high) if part is not None]
     vertical = y_span or span(heights, log=log_y, zero=zero)
     horizontal = _tight([line.x for line in lines], log_x)
-    axes = frame(horizontal, vertical, (x, y), log=(log_x, log_y), width=980 if wide else 480)
+    right = (980 if wide else 480) - RIGHT
+    axes = Frame(Scale(*horizontal, LEFT, right, log_x), Scale(*vertical, 300 - BOTTOM, TOP, log_y), x, y)
     styled = list(zip(lines, series_styles([(line.colour, int(line.dashed)) for line in lines]), strict=True))
     parts = _marks([mark for mark in marks if horizontal[0] <= mark.x <= horizontal[1]], axes)
     parts += [_band(line, axes, style) for line, style in styled]
@@ -106,13 +107,13 @@ def point_chart(
     """Points in a plane; the table lists them all unless another one is given."""
     horizontal = x_span or span([group.x for group in groups])
     vertical = y_span or span([group.y for group in groups])
-    axes = frame(horizontal, vertical, (x, y), height=340)
+    axes = Frame(Scale(*horizontal, LEFT, 480 - RIGHT), Scale(*vertical, 340 - BOTTOM, TOP), x, y)
     styled = list(zip(groups, series_styles([(group.colour, 0) for group in groups]), strict=True))
     parts = [_group(group, axes, style) for group, style in styled]
     rows = [
-        (group.name, text, float(a), float(b))
+        (group.name, label, float(a), float(b))
         for group in groups
-        for text, a, b in zip_longest(group.texts or [""] * len(group.x), group.x, group.y, fillvalue="")
+        for label, a, b in zip_longest(group.texts or [""] * len(group.x), group.x, group.y, fillvalue="")
     ]
     legend = [(point_key(style), group.name) for group, style in styled]
     return Figure(title, axes.draw(parts, title), reading, table or Table(("", "", x, y), rows), legend)
@@ -163,16 +164,18 @@ def _curve(line: Line, axes: Frame, style: SeriesStyle) -> str:
     if not style.number:
         return path
     last = np.flatnonzero(good)[-1]
-    return path + note(float(axes.x(line.x[last])) - 4, float(axes.y(line.y[last])) - 4, str(style.number), "end")
+    return path + text(
+        "note", float(axes.x(line.x[last])) - 4, float(axes.y(line.y[last])) - 4, str(style.number), "end"
+    )
 
 
 def _dots(line: Line, axes: Frame, x: str) -> str:
     good = np.flatnonzero(_drawn(line, axes, line.y))
     parts = []
     for index in good[np.unique(np.linspace(0, len(good) - 1, min(len(good), MOST_DOTS)).astype(int))]:
-        text = f"{line.name}: {number(float(line.y[index]))} ({x} {number(float(line.x[index]))})"
+        words = f"{line.name}: {number(float(line.y[index]))} ({x} {number(float(line.x[index]))})"
         a, b = axes.x(line.x[index]), axes.y(line.y[index])
-        parts.append(f'<circle class="hit" cx="{a:.1f}" cy="{b:.1f}" r="7"><title>{escape(text)}</title></circle>')
+        parts.append(f'<circle class="hit" cx="{a:.1f}" cy="{b:.1f}" r="7"><title>{escape(words)}</title></circle>')
     return "".join(parts)
 
 
@@ -200,7 +203,7 @@ def _group(group: Points, axes: Frame, style: SeriesStyle) -> str:
     for index, (a, b) in enumerate(zip(x, y, strict=True)):
         parts.append(point(style, a, b, f"<title>{escape(group.texts[index])}</title>" if group.texts else ""))
     labels = [*group.labels, *([(0, str(style.number))] if style.number and len(x) else [])]
-    parts += [note(x[index] + 5, y[index] - 4, text) for index, text in labels]
+    parts += [text("note", x[index] + 5, y[index] - 4, words) for index, words in labels]
     return "".join(parts)
 
 

@@ -43,7 +43,7 @@ def spoil(run: Path, what: str) -> None:
             ["other"],
             "unknown",
             1,
-            "does not fit the run: expected text in the tokens it was trained",
+            "does not fit the run: expected text in the tokens that the run was trained on",
         ),
         ("lstm", ["other"], "short", 1, "too short to look at: expected at least 9 tokens, got 3"),
         ("lstm", ["missing.txt"], "", 2, "no such file or named source"),

@@ -52,13 +52,8 @@ class Pairs(Observed):
 
 
 def open_pairs(run: Trained, data: Sources) -> Pairs:
-    """A run with pairs: those of `data`, or else those that it was validated on.
-
-    Raises:
-        UserError: there are none.
-    """
-    tokenizers = Tokenizers(run.source_tokenizer, run.target_tokenizer)
-    settings = run.settings
+    """A run with the pairs of `data`, or of its validation. Raises `UserError` where there are none."""
+    tokenizers, settings = Tokenizers(run.source_tokenizer, run.target_tokenizer), run.settings
     if data:
         part, name = evaluation_part(data, tokenizers), " and ".join(Path(place).name for place in data)
     else:
@@ -70,7 +65,7 @@ def open_pairs(run: Trained, data: Sources) -> Pairs:
 
 
 def _validation(run: Trained, settings: Settings | None, tokenizers: Tokenizers) -> tuple[PairPart, str]:
-    """The pairs that the run was validated on, from its cache or read again; and what they are."""
+    """The pairs that the run was validated on, from its cache or read again; and their name."""
     if settings is None:
         raise UserError(f"{run.path} does not say what it was trained on", remedy="give pairs: a .tsv or .jsonl")
     data = settings.data
@@ -78,8 +73,7 @@ def _validation(run: Trained, settings: Settings | None, tokenizers: Tokenizers)
         [file for file in files if file is not None]
         for files in ((data.source, data.target), (data.valid, data.valid_target))
     )
-    name = " and ".join(Path(file).name for file in valid or source)
-    name = name if valid else f"the validation part of {name}"
+    name = ("" if valid else "the validation part of ") + " and ".join(Path(file).name for file in valid or source)
     kept = pair_corpus.kept_validation(Cache(run.path / "cache"), data.fingerprint)
     if kept is not None:
         return encode_texts(kept, tokenizers), name

@@ -48,7 +48,7 @@ def spoil(run: Path, what: str) -> None:
         ("lstm", ["other"], "short", 1, "too short to look at: expected at least 9 tokens, got 3"),
         ("lstm", ["missing.txt"], "", 2, "no such file or named source"),
         ("lstm", [], "text gone", 1, "the text of the run is gone"),
-        ("lstm", [], "no settings", 1, "does not say what it was trained on; give a text"),
+        ("lstm", [], "no settings", 1, "does not say which text it was trained on; give a text"),
         ("lstm", ["-o", "."], "", 2, "expected a file for the report, got a folder"),
     ],
 )

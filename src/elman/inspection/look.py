@@ -1,4 +1,4 @@
-"""A look: a function of what is observed that gives a chapter of the report, its numbers, and lines for a terminal."""
+"""A look: a function of a model and its data that gives a chapter of the report and its numbers."""
 
 from __future__ import annotations
 

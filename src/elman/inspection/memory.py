@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from elman.cells import cell_named
 from elman.inspection.look import Part
 from elman.inspection.subject import Subject
 from elman.lens.observe import has_vectors_for_memory
@@ -60,7 +61,7 @@ def look(subject: Subject) -> Part:
         "text": "".join(piece or "" for piece in pieces[strip]),
         "path": path_in_plane(next(reversed(values.values())))[0][begin : begin + PATH_STEPS],
     }
-    return Part(Chapter("What the memory holds", TEXT, figures, lines), numbers, lines)
+    return Part(Chapter("The contents of the memory", TEXT, figures, lines), numbers, lines)
 
 
 def _states(subject: Subject, model: LanguageModel, windows: torch.Tensor) -> Values:
@@ -70,9 +71,10 @@ def _states(subject: Subject, model: LanguageModel, windows: torch.Tensor) -> Va
         with torch.no_grad():
             return {"the hidden state": model.read(windows, resets=resets)[0].flatten(0, 1).double().numpy()}
     return {
-        f"{visit.name} {name}": part.transpose(0, 1).flatten(0, 1).double().numpy()
+        f"{visit.name} {memory.name}": part.transpose(0, 1).flatten(0, 1).double().numpy()
         for visit in visit_layers(model, lambda: model.read(windows, resets=resets))
-        for name, part in zip("hc", visit.after, strict=False)
+        for memory, part in zip(cell_named(visit.cell).states, visit.after, strict=True)
+        if memory.mixes  # the others only scale these
     }
 
 

@@ -1,4 +1,4 @@
-"""How much of the gradient truncated backpropagation through time keeps, and what it saves."""
+"""How much of the gradient truncated backpropagation through time keeps, and the cost that it saves."""
 
 from __future__ import annotations
 

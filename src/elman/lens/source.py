@@ -23,7 +23,7 @@ class AlignmentScores:
     """Scores of the attention of target steps (T,) to a source, as means over the steps."""
 
     entropy: float  # nats; e^entropy is about how many source tokens share the attention
-    monotonicity: float  # the correlation of a step with the place it looks at: 1 is from left to right
+    monotonicity: float  # the correlation of a step with the mean place of its attention: 1 is from left to right
 
 
 def score_alignment(weights: Floats) -> AlignmentScores:

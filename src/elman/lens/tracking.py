@@ -30,7 +30,7 @@ OF_A_LINE = (
 )
 LEADING = "in the leading white space of a line"  # counted for the indentation alone
 FRESH = dict.fromkeys(("inside double quotes", "depth of brackets", *OF_A_LINE, LEADING), 0)
-LUCK = 0.05  # the probability that any feature at all has a unit above chance that does not track it
+LUCK = 0.05  # the probability that any feature at all seems to be tracked, by a unit above chance
 FAR = 8  # a feature moved by an eighth of the text or more is moved far
 
 
@@ -88,7 +88,7 @@ def _count(character: str, counts: dict[str, int]) -> None:
 
 
 def correlations(values: npt.NDArray[np.floating], feature: Floats) -> Floats:
-    """Pearson's correlation of every unit of `values` (T, H) with a feature (T,): (H,); 0 for what does not vary."""
+    """Pearson's correlation of every unit of `values` (T, H) with a feature (T,): (H,); 0 where one does not vary."""
     centred = values - values.mean(0)
     wanted = feature - feature.mean()
     sizes = np.sqrt((centred**2).sum(0) * (wanted**2).sum())

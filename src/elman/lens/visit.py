@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
+from elman.cells import cell_named
 from elman.errors import UserError
 from elman.kernels import Weights
 from elman.kernels.masks import clears, real_steps
@@ -97,13 +98,14 @@ def reading_by_steps(model: nn.Module) -> Iterator[dict[str, list[Tensor]]]:
         masked = any(other is not None for other in others.values())
         if layer.bidirectional or masked or not isinstance(input, Tensor):
             return None
-        form, time = own_layer(layer).state_form, int(layer.batch_first and input.dim() == 3)
+        own, time = own_layer(layer), int(layer.batch_first and input.dim() == 3)
+        form, names = own.state_form, [state.name for state in cell_named(own.cell).states]
         first, outputs = numbers.setdefault(layer, 1 + sum(part.num_layers for part in numbers)), []
         for step in input.split(1, time):
             output, hx = layer.forward(step, hx)
             cells = form.cells(form.flat(hx, "") or ())
             for number, cell in enumerate(cells, first):
-                for name, state in zip("hc", cell, strict=False):
+                for name, state in zip(names, cell, strict=True):
                     memory.setdefault(f"layer {number} {name}", []).append(state)
                     state.requires_grad_(True)  # even where nothing before the state does
             outputs.append(output)

@@ -112,7 +112,7 @@ def _step(low: float, high: float, most: int) -> float:
 
 @dataclass(frozen=True)
 class Frame:
-    """The axes of a chart and what they mean; the labels and ticks stand in a margin around them."""
+    """The axes of a chart with their labels; labels and ticks stand in a margin around them."""
 
     x: Scale
     y: Scale

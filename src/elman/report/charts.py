@@ -58,7 +58,7 @@ class Points:
     colour: int | None = None  # from 1; None is one of their own, 0 the background's grey
     texts: Sequence[str] = ()
     path: bool = False
-    labels: Sequence[tuple[int, str]] = ()  # index of a point, and what is written beside it
+    labels: Sequence[tuple[int, str]] = ()  # the index of a point, and the words beside it
 
 
 def line_chart(
@@ -75,7 +75,7 @@ def line_chart(
     marks: Sequence[Mark] = (),
     wide: bool = False,
 ) -> Figure:
-    """Lines over one x axis; on a logarithmic axis what is not positive is left out.
+    """Lines over one x axis; a logarithmic axis leaves out all values that are not positive.
 
     `zero` takes 0 into the y axis; `y_span` sets its ends.
     """

@@ -94,7 +94,7 @@ def picture(values: npt.NDArray[np.floating], full: float) -> bytes:
 
 
 def _names(given: Sequence[str] | None, count: int, most: float) -> dict[int, str]:
-    """What is written along a side: all names that are given, or of the numbers not more than `most`."""
+    """The names along a side: all that are given, or not more than `most` of the numbers."""
     if given:
         return dict(enumerate(given))
     return {index: str(index) for index in range(0, count, max(1, int(np.ceil(count / most))))}

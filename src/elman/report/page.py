@@ -15,7 +15,7 @@ class Chapter:
     """Figures that belong together; each of the `findings` is a line above them."""
 
     title: str
-    text: str  # what it is about
+    text: str  # an introduction
     figures: Sequence[Figure] = ()
     findings: Sequence[str] = ()
 

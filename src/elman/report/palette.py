@@ -20,7 +20,7 @@ class SeriesStyle(NamedTuple):
 
     colour: int  # 1 to COLOURS; 0 is the background's grey
     pattern: int = 0  # its dashes, or the shape of its points
-    number: int = 0  # what is written beside it where all styles are taken; 0 is nothing
+    number: int = 0  # written beside the series where all styles are taken; 0 is none
 
     @property
     def classes(self) -> str:

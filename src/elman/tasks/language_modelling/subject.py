@@ -1,4 +1,4 @@
-"""What the microscope observes of a language model: the model, the same model before its training, and a text."""
+"""The subject of the microscope in language modelling: a model, the same model before its training, and a text."""
 
 from __future__ import annotations
 
@@ -51,7 +51,8 @@ def open_subject(run: Trained, data: str | None) -> Subject:
 def _validation(run: Trained, settings: Settings | None, cache: Path) -> tuple[TokenFile, str, str]:
     """The tokens that the run was validated on, from its cache or made again; their name; and their source."""
     if settings is None:
-        raise UserError(f"{run.path} does not say what it was trained on", remedy="give a text: elman inspect RUN DATA")
+        remedy = "give a text: elman inspect RUN DATA"
+        raise UserError(f"{run.path} does not say which text it was trained on", remedy=remedy)
     data = settings.data
     source = data.valid or data.source
     text = data.valid or f"the validation part of {source}"

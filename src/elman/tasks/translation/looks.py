@@ -105,10 +105,10 @@ def look_at_dependence(pairs: Pairs) -> Part:
         y="‖∂L/∂x(s)‖",
         log_y=True,
         reading="The median over the pairs, and the middle 80 %: a level line is a model that depends on all of a "
-        "source alike, a line that falls one that depends less on what was read first.",
+        "source alike, a line that falls is one that depends less on the tokens that were read first.",
     )
     text = "How much the loss depends on each token of its source: the same measure for every kind of model."
-    return Part(Chapter("What is taken from the source", text, [figure, *maps], lines), numbers, lines)
+    return Part(Chapter("Dependence on the source", text, [figure, *maps], lines), numbers, lines)
 
 
 def _reach(distance: float, median: Floats) -> str:

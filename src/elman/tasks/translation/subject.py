@@ -1,4 +1,4 @@
-"""What the microscope observes of translation: a run's model, the same model before its training, and pairs."""
+"""The subject of the microscope in translation: a run's model, the same model before its training, and pairs."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def open_pairs(run: Trained, data: Sources) -> Pairs:
 def _validation(run: Trained, settings: Settings | None, tokenizers: Tokenizers) -> tuple[PairPart, str]:
     """The pairs that the run was validated on, from its cache or read again; and their name."""
     if settings is None:
-        raise UserError(f"{run.path} does not say what it was trained on", remedy="give pairs: a .tsv or .jsonl")
+        raise UserError(f"{run.path} does not say which data it was trained on", remedy="give pairs: a .tsv or .jsonl")
     data = settings.data
     source, valid = (
         [file for file in files if file is not None]

@@ -20,7 +20,7 @@ import elman
 from elman.data.pairs import open_pairs
 from elman.decode.translate import Beam, Translator
 from elman.metrics.translation import score
-from elman.report import Line, Report, Section, line_chart, render
+from elman.report import Chapter, Line, Report, line_chart, render
 
 
 def buckets(lengths: np.ndarray, count: int) -> list[np.ndarray]:
@@ -59,7 +59,7 @@ def page(rows: list[dict[str, Any]], lengths: list[float], unit: str) -> str:
     ]
     facts = [(Path(row["run"]).name, f"{row['parameters']:,} parameters") for row in rows]
     text = "The same test pairs, in buckets of about equal size by the length of their source."
-    sections = [Section("Quality", text, figures, [])]
+    sections = [Chapter("Quality", text, figures, [])]
     return render(Report("The bottleneck", "Quality against length.", facts, sections, ""))
 
 

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from elman.models import EncoderDecoder, build_encoder_decoder
-from elman.report import Line, Report, Section, line_chart, render
+from elman.report import Chapter, Line, Report, line_chart, render
 from elman.tasks.translation.output_loss import output_loss
 from elman.train.memory import keep_freed
 
@@ -74,7 +74,7 @@ def main() -> None:
         names = {"title": "Training time", "x": "tokens", "y": "µs a token"}
         figure = line_chart(lines, **names, log_x=True, zero=True, reading=reading)
         text = f"Source and target of that many tokens, batches of {arguments.tokens} target tokens."
-        page = Report("Time against length", "Forward and backward.", [], [Section("Time", text, [figure], [])], "")
+        page = Report("Time against length", "Forward and backward.", [], [Chapter("Time", text, [figure], [])], "")
         arguments.out.write_text(render(page), encoding="utf-8")
     if arguments.json:
         print(json.dumps({"lengths": lengths, "microseconds": found}))

@@ -14,7 +14,7 @@ from elman.compare.store import Store
 from elman.compare.tables import cells, clock_columns, result_columns
 from elman.inspection.windows import window_marks
 from elman.lens.decay import WORDS
-from elman.report import Figure, Line, Mark, Points, Report, Section, Table, bar_chart, line_chart, point_chart, render
+from elman.report import Chapter, Figure, Line, Mark, Points, Report, Table, bar_chart, line_chart, point_chart, render
 from elman.tasks import TASKS
 from elman.tasks import configuration as config
 from elman.tasks.task import Task
@@ -59,7 +59,7 @@ def html(plan: Plan, store: Store) -> str:
     return render(report)
 
 
-def _quality(task: Task, ranked: list[Outcome], colours: dict[str, int], conclusion: list[str]) -> Section:
+def _quality(task: Task, ranked: list[Outcome], colours: dict[str, int], conclusion: list[str]) -> Chapter:
     ranks = np.arange(1, len(ranked) + 1)
     lines = [
         Points(
@@ -94,10 +94,10 @@ def _quality(task: Task, ranked: list[Outcome], colours: dict[str, int], conclus
         reading="How large the models are.",
     )
     text = f"How well each model, with its best weights, foretells validation {task.sample[1]} that it has not seen."
-    return Section("Who predicts best", text, [figure, parameters], conclusion)
+    return Chapter("Who predicts best", text, [figure, parameters], conclusion)
 
 
-def _curves(plan: Plan, store: Store, colours: dict[str, int]) -> Section:
+def _curves(plan: Plan, store: Store, colours: dict[str, int]) -> Chapter:
     task = TASKS[plan.task]
     read = f"{task.target}s read"
     by_targets, by_seconds, validations = [], [], []
@@ -140,10 +140,10 @@ def _curves(plan: Plan, store: Store, colours: dict[str, int]) -> Section:
     )
     text = "The loss on what is read for the first time or again, dropout on; and that on the "
     text += f"validation {task.sample[1]}."
-    return Section("How they learn", text, figures)
+    return Chapter("How they learn", text, figures)
 
 
-def _clock(task: Task, measured: list[Clock]) -> Section:
+def _clock(task: Task, measured: list[Clock]) -> Chapter:
     names = [one.model for one in measured]
     columns = clock_columns(measured, task)
     table = Table(list(columns), cells(columns, measured))
@@ -168,10 +168,10 @@ def _clock(task: Task, measured: list[Clock]) -> Section:
         made = bar_chart(names, np.array(numbers), title=title, x=x, reading=reading)
         figures.append(Figure(made.title, made.drawing, made.reading, table))
     text = "By the clock, on the machine that trained them."
-    return Section("Speed and memory", text, figures, clock_notes(measured))
+    return Chapter("Speed and memory", text, figures, clock_notes(measured))
 
 
-def _memory(plan: Plan, store: Store, ranked: list[Outcome], colours: dict[str, int]) -> Section:
+def _memory(plan: Plan, store: Store, ranked: list[Outcome], colours: dict[str, int]) -> Chapter:
     lines, words, about = [], [], ""
     marks: list[Mark] = []
     task = TASKS[plan.task]
@@ -196,10 +196,10 @@ def _memory(plan: Plan, store: Store, ranked: list[Outcome], colours: dict[str, 
         f"hundredth is left is the memory horizon.{about}",
     )
     text = f"How far back the trained models' gradients reach (first seed). {WORDS}"
-    return Section("Memory", text, [figure], words)
+    return Chapter("Memory", text, [figure], words)
 
 
-def _search(task: Task, store: Store, colours: dict[str, int]) -> Section:
+def _search(task: Task, store: Store, colours: dict[str, int]) -> Chapter:
     groups = [
         Points(
             model,
@@ -216,4 +216,4 @@ def _search(task: Task, store: Store, colours: dict[str, int]) -> Section:
         y=task.loss_unit,
         reading="Each point is a training of a quarter of the budget; each model's lowest point decided its rate.",
     )
-    return Section("The search", "As many trials for each model, from a quarter to four times its recipe.", [figure])
+    return Chapter("The search", "As many trials for each model, from a quarter to four times its recipe.", [figure])

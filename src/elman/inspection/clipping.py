@@ -1,18 +1,17 @@
-"""What clipping did over a run's training."""
+"""How clipping changed the gradient over a run's training."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
-from elman.inspection.look import Part
+from elman.inspection.look import Observed, Part
 from elman.inspection.subject import Subject
 from elman.lens.clipping import ClippingHistory, clipping_history, cosine_after_clipping
 from elman.lens.truncation import truncation
-from elman.report import Figure, Line, Section, line_chart
+from elman.report import Chapter, Figure, Line, line_chart
 from elman.train import journal
 
 ROWS, STEPS = 8, 128
@@ -24,17 +23,24 @@ TEXT = (
 )
 
 
-def look_at_journal(folder: Path) -> Part:
-    """A run's journal alone."""
-    history = clipping_history(journal.read(folder / "metrics.jsonl"))
+def has_no_journal(observed: Observed) -> str | None:
+    """A `why_not` of looks at a training."""
+    return None if (observed.path / "metrics.jsonl").is_file() else "the run has no metrics.jsonl"
+
+
+def look_at_journal(observed: Observed) -> Part:
+    """The run's journal alone."""
+    history = clipping_history(journal.read(observed.path / "metrics.jsonl"))
     figures = [_history_figure(history)] if len(history.steps) else []
-    lines = [_clipped(history)]
-    return Part(Section("Clipping", TEXT, figures, lines), _numbers(history), lines)
+    skipped = f", {history.skipped} skipped as not finite" if history.skipped else ""
+    lines = [f"clipped in {history.fraction_clipped:.1%} of {len(history.steps):,} steps{skipped}"]
+    numbers = vars(history) | {"fraction_clipped": history.fraction_clipped}
+    return Part(Chapter("Clipping", TEXT, figures, lines), numbers, lines)
 
 
 def look(subject: Subject) -> Part:
-    """The run's journal; and a gradient of today, clipped by value at many thresholds."""
-    history = clipping_history(journal.read(subject.path / "metrics.jsonl"))
+    """The run's journal, and a gradient of the trained model that is clipped by value at many thresholds."""
+    part, train = look_at_journal(subject), subject.train
     windows = subject.windows(ROWS, STEPS + 1)
     inputs, targets = windows[:, :-1], windows[:, 1:]
     whole = truncation(subject.model, inputs, targets, resets=subject.resets(inputs), windows=[inputs.shape[1]])
@@ -42,52 +48,34 @@ def look(subject: Subject) -> Part:
     largest = float(np.abs(gradient).max())
     thresholds = largest * np.geomspace(1e-3, 1, 25) if largest > 0 else np.ones(1)
     cosines = np.array([cosine_after_clipping(gradient, threshold) for threshold in thresholds])
-    figures = [_history_figure(history)] if len(history.steps) else []
-    figures.append(_cosine_figure(thresholds, cosines))
-    lines = _words(subject, history, gradient)
-    numbers = _numbers(history) | {"value_thresholds": thresholds, "value_cosines": cosines}
-    return Part(Section("Clipping", TEXT, figures, lines), numbers, lines)
-
-
-def _numbers(history: ClippingHistory) -> dict[str, Any]:
-    return {
-        "steps": history.steps,
-        "before": history.before,
-        "after": history.after,
-        "fraction_clipped": history.fraction_clipped,
-        "skipped": history.skipped,
-    }
-
-
-def _clipped(history: ClippingHistory) -> str:
-    skipped = f", {history.skipped} skipped as not finite" if history.skipped else ""
-    return f"clipped in {history.fraction_clipped:.1%} of {len(history.steps):,} steps{skipped}"
-
-
-def _words(subject: Subject, history: ClippingHistory, gradient: npt.NDArray[np.float64]) -> list[str]:
-    lines = [_clipped(history)]
-    if subject.train is None:
-        return lines
-    train = subject.train
-    if train.clip == "value":
+    figure = line_chart(
+        [Line("clipped by value", thresholds, cosines, colour=4)],
+        title="If it were clipped by value",
+        x="threshold of a component",
+        y="cosine, before and after",
+        log_x=True,
+        reading="How far clipping every component at that threshold would turn a gradient of the trained model: at 1, "
+        "it keeps its direction.",
+    )
+    lines = list(part.lines)
+    if train is not None and train.clip == "value":
         cosine = cosine_after_clipping(gradient, train.clip_threshold)
-        lines.append(
-            f"by value at {train.clip_threshold:g}: cosine before and after {cosine:.4f}, on a gradient of today"
-        )
-    elif train.clip != "none":
-        lines.append("by norm, which keeps the direction: cosine before and after 1")
-    return lines
+        words = f"clipping by value at {train.clip_threshold:g} turns a gradient of the trained model to a cosine of"
+        lines.append(f"{words} {cosine:.4f} with itself before")
+    elif train is not None and train.clip != "none":
+        lines.append("clipping by norm keeps the gradient's direction: the cosine before and after is 1")
+    chapter = replace(part.chapter, figures=[*part.chapter.figures, figure], findings=lines)
+    return Part(chapter, part.numbers | {"value_thresholds": thresholds, "value_cosines": cosines}, lines)
 
 
 def _history_figure(history: ClippingHistory) -> Figure:
-    finite = np.isfinite(history.before) & np.isfinite(history.after)
-    bins = np.array_split(np.flatnonzero(finite), min(BINS, max(1, int(finite.sum()))))
-    bins = [part for part in bins if len(part)]
+    finite = np.flatnonzero(np.isfinite(history.before) & np.isfinite(history.after))
+    bins = np.array_split(finite, min(BINS, len(finite))) if len(finite) else []
     steps = np.array([history.steps[part].mean() for part in bins])
 
     def line(name: str, values: npt.NDArray[np.float64], colour: int) -> Line:
-        quantiles = [np.array([np.quantile(values[part], q) for part in bins]) for q in (0.5, 0.0, 1.0)]
-        return Line(name, steps, quantiles[0], quantiles[1], quantiles[2], colour=colour)
+        middle, low, high = (np.array([np.quantile(values[part], q) for part in bins]) for q in (0.5, 0.0, 1.0))
+        return Line(name, steps, middle, low, high, colour=colour)
 
     return line_chart(
         [line("before clipping", history.before, 2), line("after", history.after, 1)],
@@ -96,18 +84,6 @@ def _history_figure(history: ClippingHistory) -> Figure:
         y="norm",
         log_y=True,
         wide=True,
-        reading="The line is the median and the band the range of a few steps in a row: where the two part, "
+        reading="Each line is the median of a few steps in a row and its band their range: where the two lines part, "
         "clipping was at work.",
-    )
-
-
-def _cosine_figure(thresholds: npt.NDArray[np.float64], cosines: npt.NDArray[np.float64]) -> Figure:
-    return line_chart(
-        [Line("clipped by value", thresholds, cosines, colour=4)],
-        title="If it were clipped by value",
-        x="threshold of a component",
-        y="cosine, before and after",
-        log_x=True,
-        reading="How far clipping every component of a gradient of today at that threshold would turn it: 1 is not at "
-        "all.",
     )

@@ -9,7 +9,7 @@ from typing import Any
 from elman import __version__
 from elman.inspection.look import plain
 from elman.lab.experiment import OUTCOMES, Experiment, Findings, Setting
-from elman.report import Report, Section, render
+from elman.report import Chapter, Report, render
 
 Found = list[tuple[Experiment, Findings, float]]
 
@@ -35,7 +35,7 @@ def verdict(experiment: Experiment, findings: Findings) -> str:
 def html(found: Found, setting: Setting) -> str:
     """One self-contained file."""
     sections = [
-        Section(
+        Chapter(
             experiment.name,
             f"{experiment.claim} ({experiment.paper}.) Criterion: {experiment.criterion}. "
             f"Control, without which nothing is decided: {experiment.control}.",

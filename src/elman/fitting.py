@@ -15,7 +15,7 @@ import torch
 from elman import __version__, atomic, environment, reading, run_folders, runs
 from elman.data.sources import NAMED
 from elman.errors import UserError
-from elman.models.initial import initial_model
+from elman.models.initialization import initial_model
 from elman.tasks import TASKS, configuration
 from elman.tasks.capacity import check_memory
 from elman.tasks.configuration import Settings

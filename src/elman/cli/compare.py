@@ -90,8 +90,8 @@ def command(
     from elman.compare.comparison import compare
     from elman.compare.plan import DEFAULT_BUDGET, DEFAULT_EPOCHS, Plan
     from elman.compare.training import Stopped
+    from elman.environment import keep_freed
     from elman.fitting import default_folder
-    from elman.train.memory import keep_freed
     from elman.train.schedule import Budget
 
     keep_freed()

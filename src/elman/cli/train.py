@@ -88,8 +88,8 @@ def command(
 ) -> None:
     """Train a model on DATA: the best one within a budget (2 minutes, unless you say otherwise)."""
     from elman import fitting
+    from elman.environment import keep_freed
     from elman.tasks import configuration as settings
-    from elman.train.memory import keep_freed
 
     keep_freed()
     if resume and overwrite:

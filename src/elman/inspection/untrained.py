@@ -8,7 +8,7 @@ from typing import TypeVar
 import torch
 from torch import nn
 
-from elman.models.initial import initial_model
+from elman.models.initialization import initial_model
 from elman.train.settings import Optimization
 
 M = TypeVar("M", bound=nn.Module)

@@ -1,7 +1,7 @@
 """The configuration of each model, with every default written once, for the constructor, YAML and the recipes alike.
 
-The defaults change nothing that was not asked for: no dropout, no sizes for a certain text. What a training wants is in
-`elman.tasks`. Nothing here imports torch.
+The defaults are neutral: no dropout, and no sizes for a certain text. Recipes for a training are in `elman.tasks`. This
+module imports no torch.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ class RecurrentSettings(Section):
     recurrent_dropout: Probability = 0.0
     zoneout: Probability = 0.0
     layer_norm: bool = False
-    recompute: bool = False  # states between stored ones, in backward: less memory, about 4/3 of the time
+    recompute: bool = False  # states between stored ones, in backward: less RAM, about 4/3 of the time
 
 
 def recurrent_settings(*cells: Cell) -> type[RecurrentSettings]:
-    """Those of a recurrent language model of these cells, with the options that they alone have.
+    """The settings of a recurrent language model of these cells, with the options that these cells alone have.
 
     >>> sorted(recurrent_settings(CELLS["lstm"]).model_fields.keys() - RecurrentSettings.model_fields.keys())
     ['peepholes', 'zoneout_cell']
@@ -60,7 +60,7 @@ class TransformerSettings(Section):
     num_heads: int = Field(4, ge=1)
     feedforward_size: int | None = Field(None, ge=1, le=INNER_UNITS)  # None: four times hidden_size
     positions: Literal["rotary", "sinusoidal"] = "rotary"
-    window: int | None = Field(None, ge=1, le=POSITIONS)  # None: attends to all that came before
+    window: int | None = Field(None, ge=1, le=POSITIONS)  # None: attends to all earlier steps
     tied: bool = False
     qk_norm: bool = True
     dropout: Probability = 0.0
@@ -128,20 +128,14 @@ ENCODER_DECODERS: dict[str, type[RecurrentTranslatorSettings] | type[Transformer
     "transformer": TransformerTranslatorSettings,
 }
 
-# What follows from hidden_size where it is None: so many times as much.
+# Sizes that, where they are None, are so many times hidden_size.
 MULTIPLES = {"embedding_size": 1, "feedforward_size": 4}
 
-C = TypeVar(
-    "C",
-    RecurrentSettings,
-    TransformerSettings,
-    RecurrentTranslatorSettings,
-    TransformerTranslatorSettings,
-)
+C = TypeVar("C", RecurrentSettings, TransformerSettings, RecurrentTranslatorSettings, TransformerTranslatorSettings)
 
 
 def resolve(settings: C) -> C:
-    """The same settings with a number for every size that follows from another.
+    """The same settings with a number for every size that follows from hidden_size.
 
     >>> resolve(TransformerSettings(hidden_size=8)).feedforward_size
     32
@@ -156,7 +150,7 @@ def _check_even(hidden_size: int, purpose: str) -> None:
 
 
 def _check_heads(settings: TransformerSettings | TransformerTranslatorSettings, *, even: bool) -> None:
-    """Refuse a number of heads that does not divide hidden_size; one that nobody asked for still follows from that."""
+    """Refuse a given number of heads that does not divide hidden_size; recipes choose a number that is not given."""
     size, heads = settings.hidden_size, settings.num_heads
     if "num_heads" not in settings.model_fields_set or (size % heads == 0 and not (even and size // heads % 2)):
         return

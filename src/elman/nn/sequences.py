@@ -40,6 +40,19 @@ def as_tokens(tokens: Integers, model: nn.Module, name: str = "tokens", *, dims:
     return tokens.to(torch.int64)
 
 
+def as_batch(
+    model: nn.Module, tokens: Integers, lengths: Integers | None, resets: Flags | None = None
+) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """Tokens (B, T), lengths (B,) and resets (B, T) as tensors on the device of the tokens; None stays None."""
+    tokens = as_tokens(tokens, model)
+    B, T = tokens.shape
+    if lengths is not None:
+        lengths = as_lengths(lengths, B, T, tokens.device)
+    if resets is not None:
+        resets = as_resets(resets, B, T, tokens.device)
+    return tokens, lengths, resets
+
+
 def embed(embedding: nn.Module, tokens: Tensor) -> Tensor:
     """`embedding(tokens)`; raise `UserError` for a token that it does not have, where torch notices: on a CPU."""
     try:

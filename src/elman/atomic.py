@@ -25,8 +25,7 @@ REMEDIES = {
 def write_bytes(path: Path, data: bytes) -> None:
     """Write a file atomically: a kill at any moment leaves the old file or the new one, never a part.
 
-    Raises:
-        UserError: the disk is full or the place is not writable; the old file is unchanged.
+    Raises `UserError` where the disk is full or the place is not writable; the old file is unchanged then.
     """
     with told(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -38,6 +37,11 @@ def write_bytes(path: Path, data: bytes) -> None:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a UTF-8 text atomically."""
+    write_bytes(path, text.encode())
 
 
 @contextmanager
@@ -61,11 +65,6 @@ def temporary(name: str) -> str:
     return f".{name}.tmp"
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a UTF-8 text atomically."""
-    write_bytes(path, text.encode())
-
-
 def check_replaceable(*paths: Path) -> None:
     """Raise `UserError` where one of the paths is a folder, and so can take no file."""
     for path in paths:
@@ -76,8 +75,7 @@ def check_replaceable(*paths: Path) -> None:
 def remove(paths: Iterable[Path]) -> None:
     """Remove files and links, and pass over folders and missing files.
 
-    Raises:
-        UserError: a file cannot be removed; where its folder is write-protected, nothing was removed.
+    Raises `UserError` where a file cannot be removed; if a folder is write-protected, nothing is removed.
     """
     present = [path for path in paths if path.is_symlink() or (path.exists() and not path.is_dir())]
     for path in present:

@@ -34,9 +34,7 @@ class Missing(Unreadable):
 def check_file(path: Path, *, remedy: str = "") -> None:
     """Check that a path leads to a file: opening a named pipe would wait for ever.
 
-    Raises:
-        Missing: there is nothing at the path, or it is a link that leads nowhere.
-        Unreadable: there is a folder, a pipe or a device.
+    Raises `Missing` where there is nothing, and `Unreadable` where there is a folder, a pipe or a device.
     """
     try:
         mode = path.stat().st_mode
@@ -61,11 +59,8 @@ def read_text(path: Path, *, remedy: str = "") -> str:
 def read_json(path: Path, kind: type[T], *, remedy: str = "") -> T:
     """The value in a JSON file, as a `kind`: a dataclass, a `dict[str, Any]`, or another type that pydantic knows.
 
-    Types are taken strictly ("3" is no number); keys that a dataclass does not name are passed over.
-
-    Raises:
-        Missing: there is no such file.
-        Unreadable: the file holds no JSON, or a value of another kind; the message says where.
+    Types are taken strictly ("3" is no number); keys that a dataclass does not name are passed over. Raises `Missing`
+    where there is no file, and `Unreadable` where it holds no JSON, or a value of another kind; the message says where.
     """
     return parse_json(read_text(path, remedy=remedy), kind, f"{path}", remedy=remedy)
 
@@ -119,8 +114,7 @@ def check_type(value: object, kind: Any, name: str) -> None:
 def parse_yaml(text: str) -> Any:
     """A YAML text as plain values, of a few levels and without aliases, which could make a small file huge.
 
-    Raises:
-        ValueError: the text is not such YAML; the message is one line.
+    Raises `ValueError` with a message of one line for any other text.
     """
     try:
         values = yaml.load(text, _Loader)

@@ -39,11 +39,7 @@ def contents(folder: Path) -> Iterator[Path]:
 
 
 def check_place(folder: Path, *, overwrite: bool) -> None:
-    """Check that a new run may be made in a folder; nothing is written.
-
-    Raises:
-        UserError: the folder is not empty and `overwrite` is false, or its contents are no run.
-    """
+    """Raise `UserError` where a folder is not empty and `overwrite` is false, or its contents are no run."""
     with atomic.told(folder):
         if folder.exists() and not folder.is_dir():
             raise UserError(f"{folder}", expected="a folder for the run", got="a file", exit_code=2)
@@ -68,8 +64,7 @@ def unlink_cache(folder: Path) -> None:
 def clear(folder: Path) -> None:
     """Remove a run, except its lock, its cache (which checks itself), and all files that are not elman's.
 
-    Raises:
-        UserError: a file cannot be removed, or a folder is in its place; then all files are still there.
+    Raises `UserError`, before any file is removed, where one cannot be removed or a folder is in its place.
     """
     # config.yaml goes first: leftovers of a kill without it are not taken for a run that can go on.
     ours = [path for path in contents(folder) if folder / "cache" not in (path, path.parent)]
@@ -83,10 +78,7 @@ def lock(folder: Path) -> Iterator[None]:
     """Keep a run folder, which is made where there is none, to one process.
 
     The lock ends with the process, however that ends. Where there is no run (no config.yaml) in the end, all that was
-    made is removed, and all that was there before stays.
-
-    Raises:
-        UserError: another process is training in the folder.
+    made is removed, and all that was there before stays. Raises `UserError` where another process has the lock.
     """
     with atomic.told(folder):
         made = [path for path in (folder, *folder.parents) if not path.exists()]

@@ -1,10 +1,8 @@
 """The state contract's tree: all that a model remembers between two calls.
 
 Every model is a function `outputs, state = model(inputs, state)`, and `state=None` is a fresh memory. A state is a
-tensor, or a (named) tuple of states. Two conventions keep every other function short:
-
-- **the batch comes first** in every tensor, so a row of the batch is a row of every leaf;
-- **a fresh memory is all zeros**, so resetting a row is zeroing it.
+tensor, or a (named) tuple of states. The batch comes first in every tensor, so a row of the batch is a row of every
+leaf. A fresh memory is all zeros, so resetting a row is zeroing it.
 
 Tensors that hold an entry for each step, (B, …, steps, size), may be longer in one state than in another. Where states
 come together, the shorter ones are padded with zeros. A named tuple with such fields has a property `padding`, a dict
@@ -105,9 +103,7 @@ def put_rows(state: State, rows: Tensor, others: State) -> State:
 
 
 def concatenate(states: Sequence[State]) -> State:
-    """The rows of all the states, of one tree, one state after the other.
-
-    Raises `RuntimeError` where tensors differ in a size that no padding makes equal.
+    """The rows of all the states, of one tree; a `RuntimeError` where no padding makes the tensors' sizes equal.
 
     >>> concatenate([torch.tensor([[1.0]]), torch.tensor([[2.0], [3.0]])]).tolist()
     [[1.0], [2.0], [3.0]]
@@ -116,9 +112,7 @@ def concatenate(states: Sequence[State]) -> State:
 
 
 def reset_rows(state: State, rows: Tensor) -> State:
-    """Make the memory of the rows fresh where `rows` (boolean (B,)) is true, even if the memory holds NaN.
-
-    The other rows keep their values and gradients.
+    """Give the rows where `rows` (boolean (B,)) is true a fresh memory, even if the old one holds NaN.
 
     >>> reset_rows(torch.tensor([[1.0], [2.0]]), torch.tensor([True, False])).tolist()
     [[0.0], [2.0]]

@@ -13,9 +13,7 @@ from hypothesis import strategies as st
 from elman.train import checkpoints
 from elman.train.checkpoints import Averaged, Checkpoint, Counters, Damaged, Values
 
-VALUES = Values(
-    Counters(step=12, best=float("inf")), {"0": ["exp_avg"]}, [0.1, 2.0], [], carried=False, average=Averaged(3, 0.9)
-)
+VALUES = Values(Counters(step=12, best=float("inf")), [0.1, 2.0], [], carried=False, average=Averaged(3, 0.9))
 
 
 def example() -> Checkpoint:

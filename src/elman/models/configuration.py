@@ -66,10 +66,8 @@ class TransformerSettings(Section):
     dropout: Probability = 0.0
 
     @model_validator(mode="after")
-    def _heads_divide(self) -> TransformerSettings:
-        if self.positions == "sinusoidal":
-            _check_even(self.hidden_size, "sinusoidal positions")
-        _check_heads(self, even=self.positions == "rotary")
+    def _fit(self) -> TransformerSettings:
+        _check_heads(self)
         return self
 
 
@@ -112,9 +110,7 @@ class TransformerTranslatorSettings(Section):
 
     @model_validator(mode="after")
     def _fit(self) -> TransformerTranslatorSettings:
-        if self.positions == "sinusoidal":
-            _check_even(self.hidden_size, "sinusoidal positions")
-        _check_heads(self, even=False)
+        _check_heads(self)
         return self
 
 
@@ -149,9 +145,11 @@ def _check_even(hidden_size: int, purpose: str) -> None:
         raise UserError("hidden_size", expected=f"an even size for {purpose}", got=hidden_size)
 
 
-def _check_heads(settings: TransformerSettings | TransformerTranslatorSettings, *, even: bool) -> None:
+def _check_heads(settings: TransformerSettings | TransformerTranslatorSettings) -> None:
     """Refuse a given number of heads that does not divide hidden_size; recipes choose a number that is not given."""
-    size, heads = settings.hidden_size, settings.num_heads
+    size, heads, even = settings.hidden_size, settings.num_heads, settings.positions == "rotary"
+    if settings.positions == "sinusoidal":
+        _check_even(size, "sinusoidal positions")
     if "num_heads" not in settings.model_fields_set or (size % heads == 0 and not (even and size // heads % 2)):
         return
     kind = "heads of an even size that divide" if even else "a divisor of"

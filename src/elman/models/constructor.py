@@ -39,8 +39,7 @@ def spelled_by(configuration: type[Section]) -> Callable[[Constructor], Construc
 def configure(model: nn.Module, kind: str, configuration: type[C], values: Mapping[str, Any]) -> C:
     """Validate `values`, with defaults for the others, as `model.settings`; every setting becomes an attribute too.
 
-    Raises:
-        UserError: a value is out of its range or of another type, or the model has no such setting.
+    Raises `UserError` for a value out of its range or of another type, and for a setting that the model does not have.
     """
     fields = configuration.model_fields
     check_names(values, fields, kind)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from elman.errors import UserError
 from elman.models.constructor import checked
-from elman.nn.sequences import Integers, as_lengths, as_tokens
+from elman.nn.sequences import Integers, Lengths, as_lengths, as_tokens
 from elman.settings import Section
 from elman.state import State
 
@@ -27,19 +27,13 @@ class EncoderDecoder(nn.Module, ABC):
     in pieces equals reading it whole. Source and target end with the token `<eod>`; the target begins with it, too.
     """
 
-    kind: str
-    """The name under which `elman.models.ENCODER_DECODERS` makes such a model."""
-    settings: Section
-    """The configuration of the model; every setting is an attribute of the model too."""
+    kind: str  # the name under which `elman.models.ENCODER_DECODERS` makes such a model
+    settings: Section  # the configuration of the model; every setting is an attribute of the model too
     source_vocab_size: int
-    vocab_size: int
-    """The size of the target's vocabulary."""
-    joint: bool
-    """Whether source and target share one embedding."""
-    output_layer: nn.Linear
-    """Makes logits of hidden states."""
-    time_major: ClassVar[bool] = False
-    """Whether the embeddings look up tokens (T, B)."""
+    vocab_size: int  # of the target
+    joint: bool  # whether source and target share one embedding
+    output_layer: nn.Linear  # makes logits of hidden states
+    time_major: ClassVar[bool] = False  # whether the embeddings look up tokens (T, B)
 
     @property
     def longest(self) -> int | None:
@@ -47,11 +41,11 @@ class EncoderDecoder(nn.Module, ABC):
         return None
 
     @abstractmethod
-    def encode(self, source: Integers, lengths: Integers | None = None) -> State:
+    def encode(self, source: Integers, lengths: Lengths = None) -> State:
         """source (B, S) -> the decoder's state before the first target token."""
 
     @abstractmethod
-    def read(self, tokens: Integers, state: State, *, lengths: Integers | None = None) -> tuple[Tensor, State]:
+    def read(self, tokens: Integers, state: State, *, lengths: Lengths = None) -> tuple[Tensor, State]:
         """Target tokens (B, T) -> hidden states (B, T, H), ready for `output`, and the state after them."""
 
     def output(self, hidden: Tensor) -> Tensor:
@@ -73,7 +67,7 @@ class EncoderDecoder(nn.Module, ABC):
     def stacked_maps(self) -> dict[Tensor, int]:
         """The matrices from hidden states to hidden states, and how many maps each holds, one above the other."""
 
-    def forward(self, tokens: Integers, state: State, *, lengths: Integers | None = None) -> tuple[Tensor, State]:
+    def forward(self, tokens: Integers, state: State, *, lengths: Lengths = None) -> tuple[Tensor, State]:
         """Target tokens (B, T) -> logits (B, T, V) and the state after them."""
         hidden, state = self.read(tokens, state, lengths=lengths)
         return self.output(hidden), state
@@ -93,7 +87,7 @@ class EncoderDecoder(nn.Module, ABC):
             sizes = f"sizes {self.source_vocab_size} and {self.vocab_size}"
             raise UserError("joint embeddings", expected="one vocabulary for source and target", got=sizes)
 
-    def _take_source(self, source: Integers, lengths: Integers | None) -> tuple[Tensor, Tensor]:
+    def _take_source(self, source: Integers, lengths: Lengths) -> tuple[Tensor, Tensor]:
         """A source (B, S) and its lengths (B,) as tensors; without lengths every step is of the source."""
         source = as_tokens(source, self, "source")
         B, S = source.shape

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import Tensor, nn
 
-from elman.nn.sequences import Flags, Integers
+from elman.nn.sequences import Integers, Lengths, Resets
 from elman.settings import Section
 from elman.state import State
 
@@ -28,17 +28,12 @@ class LanguageModel(nn.Module, ABC):
     hidden states, or the logits of some steps only. Every setting is an attribute, too.
     """
 
-    kind: str
-    """The name under which `elman.models.MODELS` makes such a model."""
-    settings: Section
-    """The configuration of the model."""
+    kind: str  # the name under which `elman.models.MODELS` makes such a model
+    settings: Section  # the configuration of the model
     vocab_size: int
-    decoder: nn.Linear
-    """Makes logits of hidden states."""
-    time_major: ClassVar[bool] = False
-    """Whether the hidden states (B, T, H) are laid out as (T, B, H); see `in_memory_order`."""
-    step_by_step: ClassVar[bool] = True
-    """Whether a window is read one step after the other, so that more rows, not longer windows, make reading fast."""
+    decoder: nn.Linear  # makes logits of hidden states
+    time_major: ClassVar[bool] = False  # whether hidden states are laid out as (T, B, H); see `in_memory_order`
+    step_by_step: ClassVar[bool] = True  # whether steps are read in turn, so that many rows at once make reading fast
 
     @property
     def reach(self) -> int | None:
@@ -51,12 +46,7 @@ class LanguageModel(nn.Module, ABC):
 
     @abstractmethod
     def read(
-        self,
-        tokens: Integers,
-        state: State | None = None,
-        *,
-        lengths: Integers | None = None,
-        resets: Flags | None = None,
+        self, tokens: Integers, state: State | None = None, *, lengths: Lengths = None, resets: Resets = None
     ) -> tuple[Tensor, State]:
         """tokens (B, T) -> the last layer's hidden states (B, T, H), ready for `output`, and the state after them."""
 
@@ -76,12 +66,7 @@ class LanguageModel(nn.Module, ABC):
         """The matrices from hidden states to hidden states, and how many maps each holds, one above the other."""
 
     def forward(
-        self,
-        tokens: Integers,
-        state: State | None = None,
-        *,
-        lengths: Integers | None = None,
-        resets: Flags | None = None,
+        self, tokens: Integers, state: State | None = None, *, lengths: Lengths = None, resets: Resets = None
     ) -> tuple[Tensor, State]:
         """tokens (B, T) -> logits (B, T, V) and the state after them."""
         hidden, state = self.read(tokens, state, lengths=lengths, resets=resets)

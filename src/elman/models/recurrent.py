@@ -18,7 +18,7 @@ from elman.models.language_model import LanguageModel
 from elman.nn import layer_of
 from elman.nn.dropout import embedding_dropout, locked_dropout
 from elman.nn.recurrent import Recurrent
-from elman.nn.sequences import Flags, Integers, as_batch, embed
+from elman.nn.sequences import Integers, Lengths, Resets, as_batch, embed
 from elman.state import State, map_state
 
 OF_LAYERS = {  # settings that are options of the layers, if a cell's layer has such an option
@@ -118,12 +118,7 @@ class RecurrentLM(LanguageModel):
         return tuple(cast(State, cell.state_type(*parts)) for parts in zeros)
 
     def read(
-        self,
-        tokens: Integers,
-        state: State | None = None,
-        *,
-        lengths: Integers | None = None,
-        resets: Flags | None = None,
+        self, tokens: Integers, state: State | None = None, *, lengths: Lengths = None, resets: Resets = None
     ) -> tuple[Tensor, State]:
         """tokens (B, T) -> the last layer's outputs (B, T, H), dropout applied, and the state after them."""
         tokens, lengths, resets = as_batch(self, tokens, lengths, resets)

@@ -18,7 +18,7 @@ from elman.nn import layer_of
 from elman.nn.alignment import Alignment, padding_mask
 from elman.nn.dropout import locked_dropout
 from elman.nn.recurrent import Recurrent
-from elman.nn.sequences import Integers, as_batch, embed
+from elman.nn.sequences import Integers, Lengths, as_batch, embed
 from elman.state import Side, State, leaves, map_state
 
 
@@ -111,7 +111,7 @@ class RecurrentEncoderDecoder(EncoderDecoder):
             nn.init.zeros_(linear.bias)
         nn.init.zeros_(self.output_layer.bias)
 
-    def encode(self, source: Integers, lengths: Integers | None = None) -> RecurrentMemory:
+    def encode(self, source: Integers, lengths: Lengths = None) -> RecurrentMemory:
         """source (B, S) -> the decoder's state before the first target token."""
         source, lengths = self._take_source(source, lengths)
         x = embed(self.source_embedding, source.t())  # (S, B, D): the layers are time-major
@@ -144,20 +144,16 @@ class RecurrentEncoderDecoder(EncoderDecoder):
                 crossed[0] = torch.tanh(crossed[0])  # h lies between −1 and 1; c has no bounds
             yield cast(State, cell.state_type(*crossed))
 
-    def read(
-        self, tokens: Integers, state: State, *, lengths: Integers | None = None
-    ) -> tuple[Tensor, RecurrentMemory]:
+    def read(self, tokens: Integers, state: State, *, lengths: Lengths = None) -> tuple[Tensor, RecurrentMemory]:
         """Target tokens (B, T) -> hidden states (B, T, R) and the state after them."""
-        hidden, _, memory = self._decode(tokens, cast(RecurrentMemory, state), lengths)
+        hidden, _, memory = self.read_aligned(tokens, state, lengths=lengths)
         return hidden, memory
 
-    def read_aligned(self, tokens: Integers, state: State) -> tuple[Tensor, Tensor | None, RecurrentMemory]:
-        """The hidden states of `read`, the attention (B, T, S) of each step to the source, and the state."""
-        return self._decode(tokens, cast(RecurrentMemory, state), None)
-
-    def _decode(
-        self, tokens: Integers, memory: RecurrentMemory, lengths: Integers | None
+    def read_aligned(
+        self, tokens: Integers, state: State, *, lengths: Lengths = None
     ) -> tuple[Tensor, Tensor | None, RecurrentMemory]:
+        """The hidden states of `read`, the attention (B, T, S) of each step to the source, and the state."""
+        memory = cast(RecurrentMemory, state)
         tokens, lengths, _ = as_batch(self, tokens, lengths)
         mask = padding_mask(memory.lengths, memory.values.shape[1])  # (B, S)
         x = embed(self.target_embedding, tokens.t())  # (T, B, D)

@@ -8,13 +8,13 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
-from elman.models.configuration import TransformerSettings
+from elman.models.configuration import TransformerSettings, TransformerTranslatorSettings
 from elman.models.constructor import checked, configure, spelled_by
 from elman.models.language_model import LanguageModel
 from elman.nn.attention import causal_mask
 from elman.nn.dropout import Dropout
 from elman.nn.positions import rotary, sinusoidal, step_positions
-from elman.nn.sequences import Flags, Integers, as_batch, embed
+from elman.nn.sequences import Integers, Lengths, Resets, as_batch, embed
 from elman.nn.transformer import SourceMemory, TransformerLayer
 from elman.state import Side, State
 
@@ -61,13 +61,10 @@ class TransformerLM(LanguageModel):
         self.vocab_size = checked(vocab_size, int, "vocab_size")
         own = configure(self, "transformer", TransformerSettings, settings)
 
-        H, inner = own.hidden_size, cast(int, own.feedforward_size)
+        H = own.hidden_size
         self.embedding = nn.Embedding(self.vocab_size, H)
         self.embedding_dropout = Dropout(own.dropout)
-        self.layers = nn.ModuleList(
-            TransformerLayer(H, own.num_heads, inner, dropout=own.dropout, qk_norm=own.qk_norm)
-            for _ in range(own.num_layers)
-        )
+        self.layers = make_layers(own, own.num_layers)
         self.norm = nn.LayerNorm(H)
         self.decoder = nn.Linear(H, self.vocab_size)
         if own.tied:
@@ -93,12 +90,7 @@ class TransformerLM(LanguageModel):
         return TransformerState(entries, entries, weight.new_zeros(batch_size, dtype=torch.int64))
 
     def read(
-        self,
-        tokens: Integers,
-        state: State | None = None,
-        *,
-        lengths: Integers | None = None,
-        resets: Flags | None = None,
+        self, tokens: Integers, state: State | None = None, *, lengths: Lengths = None, resets: Resets = None
     ) -> tuple[Tensor, TransformerState]:
         """tokens (B, T) -> normalised hidden states (B, T, H), and the state after them."""
         tokens, lengths, resets = as_batch(self, tokens, lengths, resets)
@@ -129,6 +121,17 @@ class TransformerLM(LanguageModel):
     def stacked_maps(self) -> dict[Tensor, int]:
         """The matrices of every layer."""
         return maps_of(self.layers)
+
+
+def make_layers(
+    settings: TransformerSettings | TransformerTranslatorSettings, count: int, **options: Any
+) -> nn.ModuleList:
+    """Layers as the settings say; `options` are those that only some layers of a `TransformerLayer` have."""
+    s, inner = settings, cast(int, settings.feedforward_size)
+    return nn.ModuleList(
+        TransformerLayer(s.hidden_size, s.num_heads, inner, dropout=s.dropout, qk_norm=s.qk_norm, **options)
+        for _ in range(count)
+    )
 
 
 def read_layers(

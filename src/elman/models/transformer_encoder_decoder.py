@@ -11,12 +11,12 @@ from elman.errors import UserError
 from elman.models.configuration import TransformerTranslatorSettings
 from elman.models.constructor import configure, spelled_by
 from elman.models.encoder_decoder import EncoderDecoder
-from elman.models.transformer import maps_of, read_layers
+from elman.models.transformer import make_layers, maps_of, read_layers
 from elman.nn.alignment import padding_mask
 from elman.nn.attention import causal_mask
 from elman.nn.dropout import Dropout
 from elman.nn.positions import sinusoidal, step_positions
-from elman.nn.sequences import Integers, as_batch, embed
+from elman.nn.sequences import Integers, Lengths, as_batch, embed
 from elman.nn.transformer import SourceMemory, TransformerLayer
 from elman.state import Side, State
 
@@ -67,8 +67,8 @@ class TransformerEncoderDecoder(EncoderDecoder):
         if own.positions == "learned":
             self.position_embedding = nn.Embedding(own.max_positions, H)
             nn.init.normal_(self.position_embedding.weight, std=1.0)
-        self.encoder = self._layers(own.encoder_layers, cross=False)
-        self.decoder = self._layers(own.decoder_layers, cross=True)
+        self.encoder = make_layers(own, own.encoder_layers, norm=own.norm)
+        self.decoder = make_layers(own, own.decoder_layers, norm=own.norm, cross=True)
         # The outputs of post-norm layers are normalised already.
         self.encoder_norm = nn.LayerNorm(H) if own.norm == "pre" else nn.Identity()
         self.decoder_norm = nn.LayerNorm(H) if own.norm == "pre" else nn.Identity()
@@ -80,20 +80,12 @@ class TransformerEncoderDecoder(EncoderDecoder):
             nn.init.normal_(matrix, std=H**-0.5)
         nn.init.zeros_(self.output_layer.bias)
 
-    def _layers(self, count: int, *, cross: bool) -> nn.ModuleList:
-        own = self.settings
-        H, N, F = own.hidden_size, own.num_heads, cast(int, own.feedforward_size)
-        return nn.ModuleList(
-            TransformerLayer(H, N, F, dropout=own.dropout, qk_norm=own.qk_norm, norm=own.norm, cross=cross)
-            for _ in range(count)
-        )
-
     @property
     def longest(self) -> int | None:
         """The number of learned positions, which is the most tokens of a source or a target."""
         return self.max_positions if self.positions == "learned" else None
 
-    def encode(self, source: Integers, lengths: Integers | None = None) -> TransformerMemory:
+    def encode(self, source: Integers, lengths: Lengths = None) -> TransformerMemory:
         """source (B, S) -> the decoder's state before the first target token."""
         padded = lengths is not None
         source, lengths = self._take_source(source, lengths)
@@ -110,9 +102,7 @@ class TransformerEncoderDecoder(EncoderDecoder):
         position = torch.zeros(B, dtype=torch.int64, device=source.device)
         return TransformerMemory(nothing, nothing, position, keys, values, lengths)
 
-    def read(
-        self, tokens: Integers, state: State, *, lengths: Integers | None = None
-    ) -> tuple[Tensor, TransformerMemory]:
+    def read(self, tokens: Integers, state: State, *, lengths: Lengths = None) -> tuple[Tensor, TransformerMemory]:
         """Target tokens (B, T) -> normalised hidden states (B, T, H) and the state after them."""
         return self._decode(tokens, cast(TransformerMemory, state), lengths)
 
@@ -132,7 +122,7 @@ class TransformerEncoderDecoder(EncoderDecoder):
         self,
         tokens: Integers,
         memory: TransformerMemory,
-        lengths: Integers | None,
+        lengths: Lengths,
         attentions: list[Tensor] | None = None,
     ) -> tuple[Tensor, TransformerMemory]:
         tokens, lengths, _ = as_batch(self, tokens, lengths)

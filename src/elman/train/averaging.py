@@ -34,15 +34,14 @@ class Average:
     @contextmanager
     def in_place(self) -> Iterator[None]:
         """Exchange the model's weights for the average while the block runs."""
-        self._swap()
+        own = [parameter.data for parameter in self.parameters]
         try:
+            for parameter, average in zip(self.parameters, self.average, strict=True):
+                parameter.data = average
             yield
         finally:
-            self._swap()
-
-    def _swap(self) -> None:
-        for index, parameter in enumerate(self.parameters):
-            parameter.data, self.average[index] = self.average[index], parameter.data
+            for parameter, data in zip(self.parameters, own, strict=True):
+                parameter.data = data
 
     @torch.no_grad()
     def load(self, tensors: dict[str, Tensor], updates: int) -> None:

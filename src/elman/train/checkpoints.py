@@ -55,7 +55,6 @@ class Values:
     """All of a training that is no tensor."""
 
     counters: Counters
-    optimizer: dict[str, list[str]]  # from the number of a parameter to the names of its slots
     norms: list[float]
     losses: list[float]
     carried: bool

@@ -38,11 +38,8 @@ class Clipped:
 class Clipper:
     """Clips gradients in place by one method, and tells their norms.
 
-    Args:
-        method: `norm`, `value`, `adaptive` or `none`.
-        threshold: the largest norm (`norm`) or the largest absolute component (`value`).
-        percentile: `adaptive` clips at this percentile, in [0, 100], of the recent norms.
-        history: how many norms `adaptive` keeps; the first steps clip at a percentile of fewer.
+    `threshold` is the largest norm (`norm`) or the largest absolute component (`value`). `adaptive` clips at a
+    percentile, in [0, 100], of the last `history` norms; the first steps at that of the norms so far.
 
     >>> w = torch.nn.Parameter(torch.zeros(2)); w.grad = torch.tensor([3.0, 4.0])
     >>> Clipper("norm", threshold=1.0)([w])

@@ -64,11 +64,9 @@ def fit(training: Training, folder: Path, *, stop: Callable[[], bool] = lambda: 
 
     The loop writes `checkpoints/`, `metrics.jsonl`, `timing.jsonl` and, as `model/model.safetensors`, the best weights
     to `folder`. A folder that holds checkpoints is continued from the newest whole one, bit by bit: weights, state and
-    metrics end as if the training had never stopped (on the same machine, with the same number of threads).
-
-    Raises:
-        UserError: a write failed (the run can be resumed), all checkpoints are damaged, or too many steps in a row
-            had a loss that was not finite.
+    metrics end as if the training had never stopped (on the same machine, with the same number of threads). Raises
+    `UserError` where a write failed (the run can be resumed), where all checkpoints are damaged, and where too many
+    steps in a row had a loss that was not finite.
     """
     yield from _restore(training, folder)
     counters, patience = training.counters, training.settings.patience

@@ -41,14 +41,9 @@ class Adaptive(Protocol):
 class Objective(Protocol):
     """Batches in a fixed order, and a loss on each. A task provides its objective; the loop knows no more of it."""
 
-    training_size: int
-    """How many targets an epoch has."""
-
-    validation_size: int
-    """How many targets the validation set has."""
-
-    metric: str
-    """The name of the metric by which the best weights are chosen."""
+    training_size: int  # targets of an epoch
+    validation_size: int  # targets of the validation set
+    metric: str  # the name of the metric by which the best weights are chosen
 
     @property
     def adaptive(self) -> Adaptive | None:

@@ -14,7 +14,7 @@ FORWARD_SHARE = 1 / 3  # of a step's time, to read as many targets without learn
 
 
 class Rhythm:
-    """When to validate and when to save, and how much of a time budget to keep for the end.
+    """When to validate and when to save.
 
     Validations fall on fixed steps, so that a resumed training validates at the same steps as an uninterrupted one.
     Only under a budget of seconds, which no two runs spend alike, do they go by the clock. Checkpoints change nothing
@@ -68,8 +68,7 @@ class Rhythm:
     def reserve(self) -> float:
         """Seconds of a time budget to keep for the end; call this after every step.
 
-        They suffice for a validation as long as the last one. Before the first validation, an earlier session's plan
-        or the time of the steps says how many they are.
+        They suffice for a validation as long as the last one, as an earlier session planned, or as the steps suggest.
         """
         if self.training.budget.unit != "seconds":
             return 0.0

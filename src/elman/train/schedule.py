@@ -66,12 +66,8 @@ def learning_rate(progress: float, peak: float, *, warmup: float, final: float, 
     training give the best model of two minutes, not the first two minutes of a longer schedule. `inverse_sqrt` is
     proportional to 1/√step after its warm-up, which must not be 0; with final = 0 it ends at √warmup of the peak.
 
-    Args:
-        progress: the spent fraction of the budget, clamped to [0, 1].
-        peak: the largest learning rate.
-        warmup: the fraction of the budget over which the rate rises from (nearly) 0.
-        final: the rate at the end, as a fraction of peak.
-        shape: `cosine`, `linear`, `constant` or `inverse_sqrt` after the warm-up.
+    `progress` is the spent fraction of the budget, clamped to [0, 1]; `warmup` the fraction over which the rate rises
+    from (nearly) 0; `final` the rate at the end, as a fraction of peak; and `shape` one of the four above.
 
     >>> [round(learning_rate(p, 1.0, warmup=0.1, final=0.0), 3) for p in (0.05, 0.1, 0.55, 1.0)]
     [0.5, 1.0, 0.5, 0.0]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from collections import defaultdict
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -137,15 +137,13 @@ class Training:
                 "(--set clip_threshold=...)",
             )
 
-    @contextmanager
-    def shipped_weights(self) -> Iterator[None]:
-        """Give the model, while the block runs, the weights that are shipped: the average, if there is one."""
-        with self.average.in_place() if self.average else nullcontext():
-            yield
+    def _shipped_weights(self) -> AbstractContextManager[None]:
+        """Give the model, while a block runs, the weights that are shipped: the average, if there is one."""
+        return self.average.in_place() if self.average else nullcontext()
 
     def keep_best(self) -> None:
         """Keep the present weights as the best. A tied matrix is kept once, under the first of its names."""
-        with self.shipped_weights():
+        with self._shipped_weights():
             first: dict[int, str] = {}
             state = self.model.state_dict()
             for name, tensor in state.items():
@@ -157,7 +155,7 @@ class Training:
         c = self.counters
         self.model.eval()
         try:
-            with self.shipped_weights(), torch.no_grad():
+            with self._shipped_weights(), torch.no_grad():
                 metrics = self.objective.validate(self.model)
             if self.objective.adaptive:
                 metrics |= self.objective.adaptive.adapt(self.model, self.carried)
@@ -179,12 +177,8 @@ class Training:
     def to_checkpoint(self) -> Checkpoint:
         """The whole training, as tensors and plain values."""
         tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
-        optimizer = self.optimizer.state_dict()
-        slots: dict[str, list[str]] = {}
-        for index, slot in optimizer["state"].items():
-            present = {k: v for k, v in slot.items() if isinstance(v, Tensor)}
-            slots[str(index)] = sorted(present)
-            tensors |= {f"optimizer.{index}.{k}": v for k, v in present.items()}
+        for index, slots in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{index}.{k}": v for k, v in slots.items() if isinstance(v, Tensor)}
         tensors["random.cpu"] = torch.get_rng_state()
         if self.device == "cuda":
             tensors["random.cuda"] = torch.cuda.get_rng_state()
@@ -197,9 +191,8 @@ class Training:
             tensors |= {f"average.{index}": tensor for index, tensor in enumerate(self.average.average)}
         adaptive = self.objective.adaptive.values() if self.objective.adaptive else None
         counters, norms, carried = replace(self.counters, seconds=self.seconds), list(self.clipper.norms), self.carried
-        return Checkpoint(
-            tensors, Values(counters, slots, norms, list(self.losses), carried is not None, adaptive, averaged)
-        )
+        values = Values(counters, norms, list(self.losses), carried is not None, adaptive, averaged)
+        return Checkpoint(tensors, values)
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """The inverse of `to_checkpoint`.
@@ -210,12 +203,11 @@ class Training:
         if values.counters.batch > self.objective.batches(values.counters.epoch):
             raise ValueError(f"there is no batch {values.counters.batch} in an epoch")
         self.model.load_state_dict(checkpoint.part("model"))
-        optimizer = self.optimizer.state_dict()
-        optimizer["state"] = {
-            int(index): {slot: checkpoint.tensors[f"optimizer.{index}.{slot}"] for slot in slots}
-            for index, slots in values.optimizer.items()
-        }
-        self.optimizer.load_state_dict(optimizer)
+        slots: dict[int, dict[str, Tensor]] = defaultdict(dict)
+        for name, tensor in checkpoint.part("optimizer").items():
+            index, _, slot = name.partition(".")
+            slots[int(index)][slot] = tensor
+        self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": slots})
         torch.set_rng_state(checkpoint.tensors["random.cpu"])
         if self.device == "cuda" and "random.cuda" in checkpoint.tensors:
             torch.cuda.set_rng_state(checkpoint.tensors["random.cuda"])

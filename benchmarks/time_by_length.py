@@ -18,10 +18,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from elman.environment import keep_freed
 from elman.models import EncoderDecoder, build_encoder_decoder
 from elman.report import Chapter, Line, Report, line_chart, render
 from elman.tasks.translation.output_loss import output_loss
-from elman.train.memory import keep_freed
 
 VOCABULARY = 4000
 SIZES = {"gru": {"hidden_size": 256}, "lstm": {"hidden_size": 256}, "transformer": {"hidden_size": 128}}

@@ -139,10 +139,10 @@ def _shapes(given: str, known: dict[str, list[Shape]]) -> list[Shape]:
 
 
 def _check_memory(T: int, B: int, H: int) -> None:
-    """See that the inputs, the outputs and the weights of four gates can be there. Errors: `UserError`."""
+    """Raise `UserError` where the inputs, the outputs and the weights of four gates exceed the machine's RAM."""
     from elman import environment
 
-    available, needed = environment.memory(), 4 * (2 * T * B * H + 8 * H * H)
+    available, needed = environment.ram(), 4 * (2 * T * B * H + 8 * H * H)
     if available is not None and needed > available:
         words = environment.bytes_in_words
         raise UserError(f"--shapes {T},{B},{H}", expected=f"at most {words(available)}", got=words(needed), exit_code=2)

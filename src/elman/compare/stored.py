@@ -7,7 +7,7 @@ from typing import Annotated, Any, NotRequired
 from pydantic import AfterValidator, ConfigDict, Field, with_config
 from typing_extensions import TypedDict  # pydantic needs it until Python 3.12
 
-from elman.train.stored import Count
+from elman.reading import Count
 
 FORMAT = 1
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from elman.models.initial import initial_model
+from elman.models.initialization import initial_model
 from elman.report import Line
 from elman.train.settings import Optimization
 

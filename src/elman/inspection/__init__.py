@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from elman.cells import CELLS
-from elman.inspection import attention, clipping, gates, gradients, memory, truncation
+from elman.inspection import attention, clipped_steps, gates, gradients, memory, truncation
 from elman.inspection.inspect import Inspection, inspect
 from elman.inspection.look import Look, Observed, Part
 from elman.inspection.subject import Subject
@@ -27,6 +27,6 @@ LOOKS: dict[str, Look] = {
     "memory": Look(memory.look),
     "attention": Look(attention.look, _has_no_attention),
     "truncation": Look(truncation.look),
-    "clipping": Look(clipping.look, clipping.has_no_journal),
+    "clipping": Look(clipped_steps.look, clipped_steps.has_no_journal),
 }
 """The looks at a `Subject`: a language model and a text."""

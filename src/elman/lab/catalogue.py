@@ -6,8 +6,8 @@ from elman.errors import UserError, nearest
 from elman.lab import (
     book_or_index,
     bottleneck,
-    clipping,
     elman_1990,
+    exploding_gradients,
     gates,
     gradients,
     jsb,
@@ -19,7 +19,7 @@ from elman.lab import (
 from elman.lab.experiment import Experiment
 
 ALL = (
-    gradients.POWERS, gradients.VANISHING, clipping.EXPERIMENT, truncation.EXPERIMENT, elman_1990.EXPERIMENT,
+    gradients.POWERS, gradients.VANISHING, exploding_gradients.EXPERIMENT, truncation.EXPERIMENT, elman_1990.EXPERIMENT,
     memory_tasks.ADDING, memory_tasks.COPYING, memory_tasks.TEMPORAL_ORDER, gates.EXPERIMENT,
     bottleneck.EXPERIMENT, parallel.EXPERIMENT, book_or_index.EXPERIMENT, jsb.EXPERIMENT, mnist1d.EXPERIMENT,
 )  # fmt: skip

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from elman.decode.translate import Beam, Translator
 from elman.inspection.attention import entropy_bars, head_names
-from elman.inspection.clipping import has_no_journal, look_at_journal
+from elman.inspection.clipped_steps import has_no_journal, look_at_journal
 from elman.inspection.look import Look, Part
 from elman.inspection.untrained import KEYS, model_line
 from elman.lens.attention import LEAST, Floats, HeadScores, entropy

@@ -106,7 +106,7 @@ def test_an_interrupted_run_reports_what_it_has(
 
     monkeypatch.setattr(contest, "medians", medians)
     out, err = bench([*TINY, "--passes", "training", *(["--json"] if as_json else [])], capsys, code=130)
-    assert err == "stopped; this is what was measured until then\n"
+    assert err == "stopped; the report has the measurements until then\n"
     if as_json:
         report = json.loads(out)
         assert (len(report["lines"]), report["complete"]) == (1, False)
@@ -118,6 +118,11 @@ def test_an_interrupted_run_reports_what_it_has(
     ("arguments", "message"),
     [
         (["--cells", "gru,lstn"], "--cells: there is no 'lstn'; did you mean 'lstm'?"),
+        (
+            ["--cells", "lstm,mingru"],
+            "torch.nn has no layer to compare 'mingru' with; the cells to compare are: elman,",
+        ),
+        (["--cells", "slstm"], "torch.nn has no layer to compare 'slstm' with; the cells to compare are: elman, gru,"),
         (["--cells", ""], "--cells: there is no ''; known are: elman, gru, lstm"),
         (["--shapes", "gird"], "--shapes: there is no 'gird'; did you mean 'grid'?"),
         (["--shapes", "grid,3,4"], "--shapes: expected three positive numbers T,B,H, got '3,4'"),

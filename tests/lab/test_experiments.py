@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from elman.bench import timing
 from elman.cli import run as command
 from elman.lab import attention, gates, gradients, jsb
 from elman.lab.catalogue import EXPERIMENTS
@@ -124,7 +125,8 @@ def test_a_held_gate_is_the_cell_without_it(cell: str, gate: str) -> None:
     """Against the equations, step by step; and it stays held when the cell learns."""
     torch.manual_seed(2)
     model = RecurrentNet(cell, 3, 5, 1)
-    gates.hold(model.layer, gate)
+    if gate:
+        gates.hold(model.layer, gate)
     x = torch.randn(4, 6, 3)
     for _ in range(2):
         weights = {name: parameter.double() for name, parameter in model.layer.named_parameters()}
@@ -208,7 +210,8 @@ def test_series(tmp_path: Path) -> None:
     assert command(["lab", "mnist1d", "--data", str(tmp_path / "series.npz"), "--json"]) == 1
 
 
-def test_times_are_measured() -> None:
+def test_times_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timing, "MATMUL_SIZES", (64,))
     found = EXPERIMENTS["parallel"].run(Setting())
     assert all(second > 0 for seconds in found.numbers["seconds"].values() for second in seconds)
 

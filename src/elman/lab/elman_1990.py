@@ -20,6 +20,8 @@ from elman.lab.recurrent_net import RecurrentNet
 
 WORDS = ("many", "years", "ago", "a", "boy", "and", "girl", "lived", "by", "the", "sea", "they", "played", "happily")
 LETTERS = sorted({letter for word in WORDS for letter in word})
+FREQUENCIES = np.array([sum(word.count(letter) for word in WORDS) for letter in LETTERS]) / sum(map(len, WORDS))
+ENTROPY = float(-(FREQUENCIES * np.log(FREQUENCIES)).sum())  # of a letter of the stream, in nats
 STEPS = 90  # of a sequence
 
 Tokens = npt.NDArray[np.int64]
@@ -31,16 +33,16 @@ def _run(setting: Setting, steps: int | None = None) -> Findings:
     parts = dict(setting.each("Elman 1990", ["exclusive or", "letters"]))
     xor = _xor(parts["exclusive or"], steps)
     letters, mean = _letters(parts["letters"], steps)
-    first, inside, entropy = letters[0], float(np.mean(letters[1:])), _entropy()
+    first, inside = letters[0], float(np.mean(letters[1:]))
     words = [
         f"exclusive or: {xor[0]:.3f} and {xor[1]:.3f} nats on the random bits, {xor[2]:.3f} on the third "
         f"(guessing is {math.log(2):.3f})",
         f"letters: {first:.2f} nats on a word's first letter, {inside:.2f} on the letters inside",
-        f"all letters: {mean:.2f} nats; the frequencies of the letters alone give {entropy:.2f}",
+        f"all letters: {mean:.2f} nats; the frequencies of the letters alone give {ENTROPY:.2f}",
     ]
     bits = dict(zip(("first bit, random", "second bit, random", "third bit, their xor"), xor, strict=True))
     places = {f"letter {place}": loss for place, loss in enumerate(letters, start=1)}
-    summaries = {"inside words, mean": inside, "all letters": mean, "frequencies alone": entropy}
+    summaries = {"inside words, mean": inside, "all letters": mean, "frequencies alone": ENTROPY}
     only_third = "Only every third bit can be known, and only by remembering the two before it."
     rises = (
         "The error rises where a word begins and falls inside it: the error marks the borders of words in a stream "
@@ -51,7 +53,7 @@ def _run(setting: Setting, steps: int | None = None) -> Findings:
         bars(places | summaries, rises, title="Letters into words", x="nats"),
     ]
     met = xor[2] < 0.5 * min(xor[:2]) and inside < 0.5 * first
-    control = mean < entropy and min(xor[:2]) > 0.95 * math.log(2)
+    control = mean < ENTROPY and min(xor[:2]) > 0.95 * math.log(2)
     return Findings(met, control, words, figures, {"xor": xor, "letters": letters})
 
 
@@ -96,12 +98,6 @@ def _letters(setting: Setting, steps: int) -> tuple[Floats, float]:
     each = _losses(setting, steps, lambda *drawn: letters(*drawn)[0], len(LETTERS), 32, 5e-3)
     places = letters(setting.batch_seed(TEST), len(each))[1][:, 1:]
     return np.array([each[places == place].mean() for place in range(max(map(len, WORDS)))]), float(each.mean())
-
-
-def _entropy() -> float:
-    """The entropy of a letter of the stream, in nats."""
-    counts = np.array([sum(word.count(letter) for word in WORDS) for letter in LETTERS])
-    return float(-(counts / counts.sum() * np.log(counts / counts.sum())).sum())
 
 
 EXPERIMENT = Experiment(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -32,14 +31,13 @@ class Setting:
     def each(self, name: str, trainings: Iterable[T]) -> Iterator[tuple[T, Setting]]:
         """Every training and its setting, whose progress is reported as a share of all trainings."""
         trainings = list(trainings)
-
-        def report(index: int, _: str, done: float) -> None:
-            training = trainings[index]
-            words = training if isinstance(training, str) else ", ".join(map(str, training))
-            self.progress(f"{name}: {words}", (index + done) / len(trainings))
-
         for index, training in enumerate(trainings):
-            yield training, replace(self, progress=partial(report, index))
+            words = training if isinstance(training, str) else ", ".join(map(str, training))
+
+            def progress(_: str, done: float, label: str = f"{name}: {words}", index: int = index) -> None:
+                self.progress(label, (index + done) / len(trainings))
+
+            yield training, replace(self, progress=progress)
 
 
 @dataclass(frozen=True)

@@ -27,11 +27,9 @@ def run_all(experiments: Sequence[Experiment], setting: Setting) -> Found:
 
 def verdict(experiment: Experiment, findings: Findings) -> str:
     """The outcome in words."""
-    reasons = {
-        "not decided": f": the control failed, which asks that {experiment.control}",
-        "does not hold": " as stated",
-    }
-    return findings.outcome + reasons.get(findings.outcome, "")
+    if not findings.control:
+        return f"not decided: the control failed, which asks that {experiment.control}"
+    return "holds" if findings.met else "does not hold as stated"
 
 
 def html(found: Found, setting: Setting) -> str:

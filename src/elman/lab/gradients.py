@@ -74,7 +74,14 @@ def _weights(H: int, lags: int, scale: float) -> tuple[Norms, Norms]:
 
 def _vanishing(setting: Setting) -> Findings:
     H, T = (32, 128) if setting.quick else (128, 200)
-    return _findings({rho: _norms(setting.seed, rho, H, T) for rho in SIZES})
+    norms = {}
+    for rho in SIZES:
+        torch.manual_seed(setting.seed)
+        _, states = unrolled(rho, H, T, 0.1)
+        loss = states[-1].flatten() @ torch.nn.functional.normalize(torch.randn(H, dtype=torch.float64), dim=0)
+        gradients = torch.autograd.grad(loss, states[1:])
+        norms[rho] = torch.stack([g.norm() for g in gradients]).flip(0).numpy()
+    return _findings(norms)
 
 
 def _findings(norms: dict[float, Norms]) -> Findings:
@@ -103,15 +110,6 @@ def _findings(norms: dict[float, Norms]) -> Findings:
     numbers: dict[str, Any] = {str(rho): values for rho, values in norms.items()}
     numbers["decays"] = {str(rho): decay.numbers for rho, decay in decays.items()}
     return Findings(bounded and falls, grew, words, [figure], numbers)
-
-
-def _norms(seed: int, rho: float, H: int, T: int) -> Norms:
-    """The norms of a loss's gradient by the state at every lag; the loss is a random direction of the last state."""
-    torch.manual_seed(seed)
-    _, states = unrolled(rho, H, T, 0.1)
-    loss = states[-1].flatten() @ torch.nn.functional.normalize(torch.randn(H, dtype=torch.float64), dim=0)
-    gradients = torch.autograd.grad(loss, states[1:])
-    return torch.stack([g.norm() for g in gradients]).flip(0).numpy()
 
 
 POWERS = Experiment(

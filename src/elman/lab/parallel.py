@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from elman.bench.timing import Contestant, matmul_rate, medians
 from elman.environment import one_thread
 from elman.lab.drawing import bars, curves
 from elman.lab.experiment import Experiment, Findings, Setting
@@ -30,10 +31,12 @@ def _run(setting: Setting) -> Findings:
     readers: dict[str, Callable[[Tensor], Any]] = {cell: layer_of(cell)(H, H, batch_first=True) for cell in CLASSICAL}
     readers["transformer"] = lambda x: transformer(x, empty, empty, rotation=None, mask=None)
     seconds: dict[str, list[float]] = {name: [] for name in readers}
-    for index, length in enumerate(lengths):
-        for name, read in readers.items():
-            seconds[name].append(_seconds(read, length, 3 if setting.quick else 10))
-        setting.progress("parallel", (index + 1) / len(lengths))
+    for index, length in enumerate(lengths, start=1):
+        x = torch.randn(1, length, H, requires_grad=True)
+        contestants = {name: Contestant(partial(_pass, read, x)) for name, read in readers.items()}
+        for name, median in medians(contestants, 0.0 if setting.quick else 2.0, time.perf_counter).items():
+            seconds[name].append(median)
+        setting.progress("parallel", index / len(lengths))
     last = np.log(lengths[-3:])
     slopes = {name: float(np.polyfit(last, np.log(values[-3:]), 1)[0]) for name, values in seconds.items()}
     times = {f"{name}: length to the {slopes[name]:.2f}": values for name, values in seconds.items()}
@@ -47,7 +50,9 @@ def _run(setting: Setting) -> Findings:
         f"{name}: {values[-1] * 1e3:.1f} ms at {lengths[-1]} steps; time grows as length to the {slopes[name]:.2f}"
         for name, values in seconds.items()
     ]
-    at_once, threads = _at_once(), torch.get_num_threads()
+    with one_thread():
+        alone = matmul_rate(torch.float32, 0.0, time.perf_counter)
+    at_once, threads = matmul_rate(torch.float32, 0.0, time.perf_counter) / alone, torch.get_num_threads()
     words.append(f"with {threads} threads a matrix product is {at_once:.1f} times as fast as with one")
     speeds = {"one thread": 1.0, f"{threads} threads": at_once}
     reading = "A layer that takes its steps at once gains from a machine as much as the machine does at once."
@@ -58,26 +63,9 @@ def _run(setting: Setting) -> Findings:
     return Findings(met, at_once >= AT_ONCE, words, [figure, machine], numbers)
 
 
-def _at_once() -> float:
-    """How many times as fast a product of large matrices is with all threads as with one."""
-    a = torch.randn(512, 512)
-    taken = []
-    for threads in (one_thread(), nullcontext()):
-        with threads:
-            taken.append(min(_elapsed(lambda: a @ a) for _ in range(10)))
-    return taken[0] / taken[1]
-
-
-def _elapsed(work: Callable[[], object]) -> float:
-    begun = time.perf_counter()
-    work()
-    return time.perf_counter() - begun
-
-
-def _seconds(read: Callable[[Tensor], Any], length: int, repeats: int) -> float:
-    """The least of a few times, for other work of the machine only makes a time longer."""
-    inputs = [torch.randn(1, length, H, requires_grad=True) for _ in range(repeats)]
-    return min(_elapsed(lambda x=x: read(x)[0].sum().backward()) for x in inputs)  # type: ignore[misc]
+def _pass(read: Callable[[Tensor], Any], x: Tensor) -> None:
+    """One pass, forward and backward."""
+    read(x)[0].sum().backward()
 
 
 EXPERIMENT = Experiment(

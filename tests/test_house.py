@@ -47,8 +47,7 @@ BELOW: dict[str, set[str]] = {
     "compare": GROUND
     | {"models", "data", "train", "tasks", "fitting", "decode", "runs", "run_folders", "metrics", "lens", "report"}
     | {"inspection"},
-    "lab": GROUND
-    | {"kernels", "nn", "models", "data", "train", "lens", "report", "inspection", "environment", "bench"},
+    "lab": GROUND | {"kernels", "nn", "models", "data", "train", "lens", "report", "inspection", "environment"},
 }
 BELOW["cli"] = set(BELOW)
 BELOW["__main__"] = {"cli"}

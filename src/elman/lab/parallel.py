@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import timeit
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from elman.bench.timing import Contestant, matmul_rate, medians
 from elman.environment import one_thread
 from elman.lab.drawing import bars, curves
 from elman.lab.experiment import Experiment, Findings, Setting
@@ -33,9 +32,8 @@ def _run(setting: Setting) -> Findings:
     seconds: dict[str, list[float]] = {name: [] for name in readers}
     for index, length in enumerate(lengths, start=1):
         x = torch.randn(1, length, H, requires_grad=True)
-        contestants = {name: Contestant(partial(_pass, read, x)) for name, read in readers.items()}
-        for name, median in medians(contestants, 0.0 if setting.quick else 2.0, time.perf_counter).items():
-            seconds[name].append(median)
+        for name, read in readers.items():
+            seconds[name].append(_least_time(partial(_pass, read, x), 3 if setting.quick else 10))
         setting.progress("parallel", index / len(lengths))
     last = np.log(lengths[-3:])
     slopes = {name: float(np.polyfit(last, np.log(values[-3:]), 1)[0]) for name, values in seconds.items()}
@@ -50,9 +48,10 @@ def _run(setting: Setting) -> Findings:
         f"{name}: {values[-1] * 1e3:.1f} ms at {lengths[-1]} steps; time grows as length to the {slopes[name]:.2f}"
         for name, values in seconds.items()
     ]
+    product, threads = partial(torch.mm, *torch.randn(2, 512, 512)), torch.get_num_threads()
     with one_thread():
-        alone = matmul_rate(torch.float32, 0.0, time.perf_counter)
-    at_once, threads = matmul_rate(torch.float32, 0.0, time.perf_counter) / alone, torch.get_num_threads()
+        alone = _least_time(product, 10)
+    at_once = alone / _least_time(product, 10)
     words.append(f"with {threads} threads a matrix product is {at_once:.1f} times as fast as with one")
     speeds = {"one thread": 1.0, f"{threads} threads": at_once}
     reading = "A layer that takes its steps at once gains from a machine as much as the machine does at once."
@@ -66,6 +65,11 @@ def _run(setting: Setting) -> Findings:
 def _pass(read: Callable[[Tensor], Any], x: Tensor) -> None:
     """One pass, forward and backward."""
     read(x)[0].sum().backward()
+
+
+def _least_time(call: Callable[[], object], repeats: int) -> float:
+    """The least time of some calls, in seconds: other work of the machine only makes a time longer."""
+    return min(timeit.repeat(call, number=1, repeat=repeats))
 
 
 EXPERIMENT = Experiment(

@@ -3,8 +3,8 @@
     python benchmarks/bottleneck.py TEST RUN [RUN ...] [--beam 5] [--buckets 5] [-o bottleneck.html] [--json]
 
 TEST is a file of pairs (.tsv, .jsonl), or two parallel files with a comma between them; the runs are translation runs
-of `elman train`, preferably with about equal numbers of parameters. The pairs are put into buckets of about equal size by the length of
-their source in words, or in characters where sources have no spaces.
+of `elman train`, preferably with about equal numbers of parameters. The pairs are put into buckets of about equal size
+by the length of their source in words, or in characters where sources have no spaces.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
     python benchmarks/evaluation.py TEXT [--tokens 1000000] [--steps 150] [--rounds 5] [--threads 2] [--json]
 
-Each model is trained on TEXT for some steps, for the state of an untrained model fades at once; then the model reads the
-first tokens of TEXT exactly and in lanes, in turns. A ratio is the median over the rounds; the ratio of CPU times is a
+Each model is trained on TEXT for some steps, for the state of an untrained model fades at once; then it reads the first
+tokens of TEXT exactly and in lanes, in turns. A ratio is the median over the rounds; the ratio of CPU times is a
 check on a machine that has other work to do. The last model, an LSTM that forgets nothing, is the worst case.
 """
 

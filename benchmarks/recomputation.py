@@ -2,8 +2,8 @@
 
     python benchmarks/recomputation.py [--threads 1] [--shapes T,B,H ...] [--backend native] [--clock cpu] [--json]
 
-`kept` are the megabytes kept from forward for backward, without the weights; the number in brackets includes the input x
-and the outputs h, which a caller holds anyway. The ratio is the time of a step with recomputation over that of a step
+`kept` are the megabytes kept from forward for backward, without the weights; the number in brackets includes the input
+x and the outputs h, which a caller holds anyway. The ratio is the time of a step with recomputation over that of a step
 without, from the medians of interleaved runs.
 """
 

@@ -67,7 +67,7 @@ def command(
     if backend is not None:
         _check("--backend", backend, kernels.BACKENDS)
     contest = bench.Contest(
-        cells=_cells(cells, bench.CELLS),
+        cells=_words("--cells", cells, bench.CELLS),
         shapes=_shapes(shapes, bench.SHAPES),
         passes=_words("--passes", passes, bench.PASSES),
         dtypes=_words("--dtypes", dtypes, bench.DTYPES),
@@ -110,33 +110,22 @@ def _measure(contest: Contest) -> tuple[list[Measurement | Rate], int]:
 
 def _check(option: str, word: str, known: Collection[str]) -> None:
     if word not in known:
-        raise UserError(f"{option}: there is no '{word}'", remedy=nearest(word, known), exit_code=2)
+        alone = option == "--cells" and word in CELLS
+        what = f"torch.nn has no layer to compare '{word}' with" if alone else f"there is no '{word}'"
+        raise UserError(f"{option}: {what}", remedy=nearest(word, known), exit_code=2)
 
 
 def _words(option: str, given: str, known: Collection[str]) -> list[str]:
     """The words of a list, each once; all must be known."""
-    words = _split(given)
+    words = [word.strip() for word in given.split(",")]
     for word in words:
         _check(option, word, known)
     return list(dict.fromkeys(words))
 
 
-def _cells(given: str, known: Collection[str]) -> list[str]:
-    """The cells of a list, all of which torch.nn has, too."""
-    alone = [word for word in _split(given) if word in CELLS and word not in known]
-    if alone:
-        what = f"--cells: torch.nn has no layer to compare '{alone[0]}' with"
-        raise UserError(what, remedy=f"the cells to compare are: {', '.join(known)}", exit_code=2)
-    return _words("--cells", given, known)
-
-
-def _split(given: str) -> list[str]:
-    return [word.strip() for word in given.split(",")]
-
-
 def _shapes(given: str, known: dict[str, list[Shape]]) -> list[Shape]:
     """The shapes of a list of names and numbers, of which three numbers in a row are a shape."""
-    words = _split(given)
+    words = [word.strip() for word in given.split(",")]
     shapes: list[Shape] = []
     while words:
         if words[0][-1:].isdecimal():
@@ -169,7 +158,7 @@ def _threads(given: str) -> list[int]:
 
     usual = torch.get_num_threads()
     most = max(usual, os.cpu_count() or 1)
-    words = _split(given)
+    words = [word.strip() for word in given.split(",")]
     for word in words:
         if word != "all" and not (word.isdecimal() and len(word) < 10 and 1 <= int(word) <= most):
             raise UserError("--threads", expected=f"from 1 to {most}, or all", got=f"'{word[:20]}'", exit_code=2)

@@ -3,8 +3,8 @@
     python benchmarks/time_by_length.py [--models gru,gru:input_feeding,transformer] [--tokens 4096]
                                         [-o plot.html] [--json]
 
-Every length has batches of about as many tokens. A recurrent model's operations a token do not depend on the length,
-but its steps wait for each other; attention's grow with the length.
+The batches of all lengths have about equally many tokens. The operations a token of a recurrent model do not depend on
+the length, but its steps wait for each other; the operations a token of attention grow with the length.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def make(name: str) -> EncoderDecoder:
 
 
 def microseconds(model: EncoderDecoder, length: int, tokens: int, repeats: int) -> float:
-    """Of a target token, forward and backward: the median of some batches."""
+    """The time of a target token, forward and backward: the median of some batches."""
     rows = max(1, tokens // length)
     source = torch.randint(VOCABULARY, (rows, length))
     targets = torch.randint(VOCABULARY, (rows, length))

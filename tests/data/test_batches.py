@@ -18,7 +18,7 @@ from elman.data.batches import (
 )
 from elman.data.endless import FreshPairs, named_pairs
 from elman.data.lanes import NOT_COUNTED
-from elman.data.textfile import Piece
+from elman.data.textfile import TextPiece
 from elman.data.tokenfile import write_tokens
 from elman.data.tokenizers import ByteTokenizer, Tokenizers
 
@@ -134,7 +134,7 @@ def test_a_token_file_is_read_as_memory_is(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(batches_module, "SCAN", 4)
     tokenizer = ByteTokenizer(eod=True)
     texts = ["abc", "d", "efghijk", "é"]
-    pieces = [piece for text in texts for piece in (Piece(text, False, 0), Piece("", True, 0))]
+    pieces = [piece for text in texts for piece in (TextPiece(text, False, 0), TextPiece("", True, 0))]
     file = Sequences(write_tokens(tmp_path / "x.bin", pieces, tokenizer, ""), tokenizer.eod)
     assert [tokenizer.decode(file[n]) for n in range(len(file))] == texts
     assert file.lengths.tolist() == [3, 1, 7, 2]

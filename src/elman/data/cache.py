@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from elman import atomic, reading
-from elman.data.textfile import Piece
+from elman.data.textfile import TextPiece
 from elman.data.tokenfile import TokenFile, open_tokens, write_tokens
 from elman.data.tokenizers import Tokenizer
 from elman.errors import UserError
@@ -73,7 +73,9 @@ class Cache:
         made_from = None if file is None else (file.source, file.tokenizer)
         return file if made_from == (content, tokenizer.fingerprint) else None
 
-    def tokens(self, name: str, content: str, tokenizer: Tokenizer, pieces: Callable[[], Iterable[Piece]]) -> TokenFile:
+    def tokens(
+        self, name: str, content: str, tokenizer: Tokenizer, pieces: Callable[[], Iterable[TextPiece]]
+    ) -> TokenFile:
         """The tokens of some content by a tokenizer, made from its `pieces()` where there are none yet.
 
         Errors: `UserError` where they cannot be written, and those of the pieces.

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 from elman.data.cache import Cache
 from elman.data.sources import TextData, TextSource, open_source
-from elman.data.textfile import Piece
+from elman.data.textfile import TextPiece
 from elman.data.tokenfile import TokenFile
 from elman.data.tokenizers import Tokenizer, tokenizer_from_json, train_tokenizer
 from elman.errors import UserError
@@ -166,7 +166,7 @@ def check_expected(sources: Sequence[Any], found: str, expect: str | None, is_no
         )
 
 
-def survey(pieces: Iterable[Piece]) -> Survey:
+def survey(pieces: Iterable[TextPiece]) -> Survey:
     """Read a text once, to the end. The digest depends on the documents only, not on files or pieces."""
     digest = hashlib.sha256()
     characters = documents = 0
@@ -201,7 +201,7 @@ def tail_cut(text: Survey) -> int:
     return near if abs(near - cut) <= (text.characters - cut) / 2 else cut
 
 
-def section(pieces: Iterable[Piece], start: int, stop: int) -> Iterator[Piece]:
+def section(pieces: Iterable[TextPiece], start: int, stop: int) -> Iterator[TextPiece]:
     """The characters [start, stop) of a text, and the document ends at (start, stop]."""
     at = 0
     for piece in pieces:
@@ -230,7 +230,7 @@ def _read(sources: Sequence[TextSource], progress: Progress | None) -> Contents:
     return Contents(fingerprint, spans, found[0].documents > 1, sum(source.skipped for source in sources))
 
 
-def _pieces(sources: Sequence[TextSource], span: Span, progress: Progress | None, stage: str) -> Iterator[Piece]:
+def _pieces(sources: Sequence[TextSource], span: Span, progress: Progress | None, stage: str) -> Iterator[TextPiece]:
     """The text of a span. Errors: `UserError` where it is no longer as long as it was."""
     source, left = sources[span.source], span.stop - span.start
     for piece in section(watched(source.pieces(), source.size, stage, progress), span.start, span.stop):
@@ -240,7 +240,7 @@ def _pieces(sources: Sequence[TextSource], span: Span, progress: Progress | None
         raise UserError(f"{source.name} changed while it was read", remedy="try again")
 
 
-def _sample(pieces: Callable[[str], Iterator[Piece]], characters: int, most: int | None) -> Iterator[str]:
+def _sample(pieces: Callable[[str], Iterator[TextPiece]], characters: int, most: int | None) -> Iterator[str]:
     """The texts of the pieces, or every k-th of them, so that about `most` characters are left."""
     stride = 1 if most is None else max(1, -(-characters // most))
     return islice((piece.text for piece in pieces("learning the vocabulary") if piece.text), 0, None, stride)

@@ -23,16 +23,16 @@ from elman.errors import UserError
 NOT_COUNTED = -100  # a target that torch's cross-entropy passes over
 
 
-class Window(NamedTuple):
+class LaneWindow(NamedTuple):
     """The steps [start, stop) of all lanes."""
 
     inputs: Tensor  # (B, T) int64
     targets: Tensor  # (B, T) int64: the tokens that follow
     resets: Tensor | None  # (B, T) bool: give the row a fresh memory before it reads this; None: nowhere
 
-    def to(self, device: torch.device) -> Window:
+    def to(self, device: torch.device) -> LaneWindow:
         """The window on a device."""
-        return Window(*(None if part is None else part.to(device) for part in self))  # type: ignore[arg-type]
+        return LaneWindow(*(None if part is None else part.to(device) for part in self))  # type: ignore[arg-type]
 
 
 class Lanes:
@@ -54,14 +54,14 @@ class Lanes:
                 remedy="give more text, or take fewer lanes or a shorter window",
             )
 
-    def window(self, start: int, stop: int) -> Window:
+    def window(self, start: int, stop: int) -> LaneWindow:
         """The steps [start, stop) of every lane, 0 <= start < stop <= steps."""
         assert 0 <= start < stop <= self.steps
         at = np.arange(self.lanes)[:, None] * self.steps + np.arange(start, stop + 1)  # (B, T + 1)
         return _window(self._reader[at], self.eod)
 
 
-class Text:
+class TokenStream:
     """The `steps = len(tokens) - 1` steps of a text, in windows that begin anywhere.
 
     Errors: `UserError` for fewer than 2 tokens.
@@ -74,7 +74,7 @@ class Text:
         self.steps, self.eod = len(tokens) - 1, eod
         self._reader = Reader(tokens)
 
-    def window(self, begins: npt.NDArray[np.integer[Any]], length: int) -> Window:
+    def window(self, begins: npt.NDArray[np.integer[Any]], length: int) -> LaneWindow:
         """`length` steps from each of `begins` (B,) on. What would lie beyond the text repeats its last token."""
         at = begins[:, None] + np.arange(length + 1)  # (B, T + 1)
         return _window(self._reader[np.minimum(at, self.steps)], self.eod)
@@ -82,14 +82,14 @@ class Text:
 
 def evaluation_windows(
     tokens: Tokens, lanes: int, window: int, *, burn_in: int = 0, eod: int | None = None
-) -> Iterator[Window]:
+) -> Iterator[LaneWindow]:
     """Windows in which each of the tokens 1 ... N-1 is a counted target exactly once; the others are -100.
 
     The state is fresh before the first window and carried from one to the next. Every lane but the first
     begins in the middle of the text, so it reads up to `burn_in` tokens before its own part without counting
     them. One lane is one exact pass over the text. Errors: `UserError` for fewer than 2 tokens.
     """
-    text = Text(tokens, eod)
+    text = TokenStream(tokens, eod)
     lanes = min(lanes, text.steps)
     bounds = np.arange(lanes + 1) * text.steps // lanes
     counted_from, counted_to = bounds[:-1, None], bounds[1:, None]  # (B, 1)
@@ -111,8 +111,8 @@ def resets_of(inputs: Tensor, eod: int | None) -> Tensor | None:
     return borders if bool(borders.any()) else None
 
 
-def _window(ids: npt.NDArray[Any], eod: int | None) -> Window:
+def _window(ids: npt.NDArray[Any], eod: int | None) -> LaneWindow:
     """Inputs and targets from `ids` (B, T + 1)."""
     inputs = torch.from_numpy(ids[:, :-1].astype(np.int64))
     targets = torch.from_numpy(ids[:, 1:].astype(np.int64))
-    return Window(inputs, targets, resets_of(inputs, eod))
+    return LaneWindow(inputs, targets, resets_of(inputs, eod))

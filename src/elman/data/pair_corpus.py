@@ -26,7 +26,7 @@ from elman.data.cache import Cache
 from elman.data.corpus import BPE_SAMPLE, Progress, check_expected, learn, watched
 from elman.data.endless import EndlessPairs, FreshPairs, Split, limit_training
 from elman.data.pairs import AnyPairs, Data, Pair, PairSource, open_pairs
-from elman.data.textfile import Piece
+from elman.data.textfile import TextPiece
 from elman.data.tokenizers import Tokenizer, Tokenizers
 from elman.errors import UserError
 
@@ -209,10 +209,10 @@ class _Training:
         )
         return PairPart(Sequences(source, tokenizers.source.eod), Sequences(target, tokenizers.target.eod))
 
-    def _pieces(self, side: str) -> Iterator[Piece]:
+    def _pieces(self, side: str) -> Iterator[TextPiece]:
         for pair in self._pairs("encoding"):
-            yield Piece(getattr(pair, side), False, pair.position)
-            yield Piece("", True, pair.position)
+            yield TextPiece(getattr(pair, side), False, pair.position)
+            yield TextPiece("", True, pair.position)
 
     def _pairs(self, stage: str) -> Iterator[Pair]:
         """Errors: `UserError` where the pairs are no longer as many as they were."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from elman.data.textfile import BLOCK, Piece, blocks, cut, is_text, mended, read_pieces
+from elman.data.textfile import BLOCK, TextPiece, blocks, cut, is_text, mended, read_pieces
 from elman.errors import UserError, nearest
 
 NAMED = ("python-stdlib",)
@@ -30,7 +30,7 @@ class Source:
     folder: bool = False  # whose files were found, not named: one that is no text is passed over
     _verdicts: dict[Path, bool] = field(default_factory=dict, repr=False, compare=False)
 
-    def pieces(self) -> Iterator[Piece]:
+    def pieces(self) -> Iterator[TextPiece]:
         """The text in pieces of at most about a million characters; positions run from 0 to `size`.
 
         Errors: `UserError` where a file cannot be read or there is no text at all.
@@ -73,14 +73,14 @@ class TextInMemory:
     name: str = "text in memory"
     skipped: int = 0
 
-    def pieces(self) -> Iterator[Piece]:
+    def pieces(self) -> Iterator[TextPiece]:
         """As of `Source`; empty documents are left out. Errors: `UserError` where there is no text at all."""
         position = 0
         for document in filter(None, self.documents):
             for text in cut(blocks(document, BLOCK)):
                 position += len(text)
-                yield Piece(text, False, position)
-            yield Piece("", True, position)
+                yield TextPiece(text, False, position)
+            yield TextPiece("", True, position)
         if not position:
             raise _no_text(self.name, "it is empty")
 

@@ -29,7 +29,7 @@ OTHER_MARKS = {
 }
 
 
-class Piece(NamedTuple):
+class TextPiece(NamedTuple):
     """A stretch of a document's text, or (`ends`, with no text) the end of the document."""
 
     text: str
@@ -37,7 +37,7 @@ class Piece(NamedTuple):
     position: int  # bytes on disk read so far: for progress
 
 
-def read_pieces(path: Path) -> Iterator[Piece]:
+def read_pieces(path: Path) -> Iterator[TextPiece]:
     """A file's documents: one per line's "text" in JSON lines, else the whole file. Empty ones are left out.
 
     Errors: `UserError` where the file cannot be read, is damaged, or is not UTF-8 text.
@@ -50,9 +50,9 @@ def read_pieces(path: Path) -> Iterator[Piece]:
             empty = True
             for piece in cut(document):
                 empty = False
-                yield Piece(piece, False, raw.tell())
+                yield TextPiece(piece, False, raw.tell())
             if not empty:
-                yield Piece("", True, raw.tell())
+                yield TextPiece("", True, raw.tell())
 
 
 def is_text(path: Path) -> bool:

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from elman import atomic, reading
-from elman.data.textfile import Piece
+from elman.data.textfile import TextPiece
 from elman.data.tokenizers import Tokenizer
 from elman.errors import UserError
 
@@ -76,7 +76,7 @@ class Reader:
         return self._map[positions]
 
 
-def write_tokens(path: Path, pieces: Iterable[Piece], tokenizer: Tokenizer, source: str) -> TokenFile:
+def write_tokens(path: Path, pieces: Iterable[TextPiece], tokenizer: Tokenizer, source: str) -> TokenFile:
     """Encode a stream of text into `path` (a .bin); every document's tokens are followed by `<eod>`, if there is one.
 
     A run that is killed leaves no token file, or a whole one. Errors: `UserError` where it cannot be written.
@@ -94,7 +94,7 @@ def write_tokens(path: Path, pieces: Iterable[Piece], tokenizer: Tokenizer, sour
     return made
 
 
-def _encode(pieces: Iterable[Piece], tokenizer: Tokenizer, file: BinaryIO) -> dict[str, int]:
+def _encode(pieces: Iterable[TextPiece], tokenizer: Tokenizer, file: BinaryIO) -> dict[str, int]:
     """Write the tokens and count what they stand for."""
     counts = dict.fromkeys(("tokens", "characters", "bytes", "documents", "unknown", "crc32"), 0)
     eod = np.array([] if tokenizer.eod is None else [tokenizer.eod], tokenizer.dtype)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from elman.data.pair_corpus import evaluation_part
 from elman.data.tokenizers import Tokenizers
-from elman.decode.translate import Beam, Translator, translate
+from elman.decode.translation import Beam, Translator, translate
 from elman.errors import UserError
 from elman.metrics.translation import score
 from elman.metrics.words import words

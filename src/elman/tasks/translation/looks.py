@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from elman.decode.translate import Beam, Translator
+from elman.decode.translation import Beam, Translator
 from elman.inspection.clipping import look_at_journal
 from elman.inspection.look import Look, Part, has_no_journal
 from elman.inspection.untrained import KEYS

@@ -1,4 +1,4 @@
-"""Translation of text: lines in, lines out, in their order, decoded in batches of like length."""
+"""TranslatedLine of text: lines in, lines out, in their order, decoded in batches of like length."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Translation:
+class TranslatedLine:
     """What a line became."""
 
     number: int
@@ -105,7 +105,7 @@ class Translator:
         """How many lines are best given at once."""
         return BATCHES * self.batch_size
 
-    def __call__(self, lines: Sequence[str], first: int = 1) -> Iterator[Translation]:
+    def __call__(self, lines: Sequence[str], first: int = 1) -> Iterator[TranslatedLine]:
         """Translate lines together, the first of which has the number `first`; a blank one stays empty.
 
         One that is too long stays empty too, and its `error` says so; the others are translated as ever.
@@ -132,7 +132,7 @@ class Translator:
         ids = self.source_tokenizer.encode(line).tolist() if line.strip() else []
         return [*ids, self.source_tokenizer.eod] if ids else []
 
-    def _translate(self, lines: Sequence[str], sources: list[list[int]], first: int) -> list[Translation]:
+    def _translate(self, lines: Sequence[str], sources: list[list[int]], first: int) -> list[TranslatedLine]:
         blank = Candidate("", 0.0, 0.0, (), [] if self.alignments else None)
         found: list[tuple[Candidate, ...]] = [(blank,)] * len(lines)
         order = sorted((i for i, source in enumerate(sources) if source), key=lambda i: len(sources[i]))
@@ -142,7 +142,7 @@ class Translator:
             for place, of_it in zip(places, candidates, strict=True):
                 found[place] = of_it
         return [
-            Translation(
+            TranslatedLine(
                 number,
                 line,
                 tuple(self.source_tokenizer.symbol(token) for token in source),
@@ -231,7 +231,7 @@ class Translator:
         return [[x[: len(y) - 1, :S].tolist() for x, y, S in islice(of_all, len(of_one))] for of_one in hypotheses]
 
 
-def translate(translator: Translator, lines: Iterable[str], *, window: int | None = None) -> Iterator[Translation]:
+def translate(translator: Translator, lines: Iterable[str], *, window: int | None = None) -> Iterator[TranslatedLine]:
     """Translate lines as they come, `window` at a time (None: as many as are best), in their order.
 
     Lines are read only as translations are asked for.

@@ -1,9 +1,9 @@
-"""Decoding: from a model's distributions to text, over one step of the state contract.
+"""Decoding: from a model's distributions to text.
 
 Within `torch.inference_mode()`, with a model in eval mode:
 
-    logits, state = prefill(model, tokens)                          what is there already
-    logits, state = step(model, sample(logits), state)              and one token after another
+    logits, state = prefill(model, tokens)                          read a prompt,
+    logits, state = step(model, sample(logits), state)              then one token after another
 """
 
 from elman.decode.ancestral import greedy_search, sample_targets

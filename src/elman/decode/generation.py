@@ -21,23 +21,22 @@ def generate(
     state: State | None = None,
     banned: Sequence[int] = (),
 ) -> Iterator[tuple[int, float, State]]:
-    """Read a prompt, then write tokens for ever: take as many as you like.
+    """Read a prompt, then write tokens without end.
 
     Args:
         model: any language model, in eval mode.
         prompt: at least one token.
-        state: the memory before the prompt; None is a fresh one.
-        choose: from logits (1, V) to a token (1,), such as `sampling.sample`.
-        banned: tokens that are never written, such as the unknown word.
+        choose: a function from logits (1, V) to a token (1,), such as `sampling.sample`.
+        state: the state before the prompt; None is a fresh state.
+        banned: tokens that are never written, such as `<unk>`.
 
     Yields:
-        Each token, its log-probability in nats under the model itself (before any filter), and the memory before the
-        token is read.
+        Each token, its log-probability in nats before any filter, and the state before the token is read.
     """
-    logits, memory = prefill(model, [list(prompt)], state)  # (1, V)
+    logits, state = prefill(model, [list(prompt)], state)  # (1, V)
     while True:
         log_probabilities = logits.log_softmax(-1)
         logits[:, list(banned)] = -torch.inf
         token = choose(logits)  # (1,)
-        yield int(token), float(log_probabilities[0, token]), memory
-        logits, memory = step(model, token, memory)
+        yield int(token), float(log_probabilities[0, token]), state
+        logits, state = step(model, token, state)

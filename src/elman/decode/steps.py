@@ -1,6 +1,6 @@
-"""The two calls of which all decoding is made: read what is there, then read one token after another.
+"""The two calls of all decoding: `prefill` reads a prompt, `step` one more token.
 
-They keep gradients as every call of a model does: decode with a model in eval mode, within `torch.inference_mode()`.
+Both keep gradients, as every call of a model does: decode with a model in eval mode, within `torch.inference_mode()`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def prefill(
     Args:
         model: a language model or an encoder-decoder.
         tokens: at least one for each row. A target, and a text that has documents, begins with `<eod>`.
-        state: what the rows have read before; None is a fresh memory. An encoder-decoder needs one: that of
+        state: the state before the tokens; None is a fresh state. An encoder-decoder needs the state of
             `model.encode(source, lengths)`.
         lengths: (B,), from 1 to T: the steps of a row from its length on are padding. None: there is no padding.
 
@@ -45,7 +45,7 @@ def prefill(
     last = None
     for start in range(0, T, WINDOW):
         piece = tokens[:, start : start + WINDOW]
-        left = (ends - start).clamp(0, piece.shape[1])  # real steps of this piece; of the first one at least 1
+        left = (ends - start).clamp(0, piece.shape[1])  # real steps of this piece; at least 1 in the first piece
         hidden, state = reader.read(piece, state, lengths=None if lengths is None else left)  # (B, T, H)
         here = hidden[rows, left - 1]
         last = here if last is None else here.where(left[:, None] > 0, last)

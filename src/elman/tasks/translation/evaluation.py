@@ -68,7 +68,7 @@ def evaluate_pairs(run: Trained, data: Sources, options: Decoding, say: Say, pro
 
 def greedy_scores(model: EncoderDecoder, texts: Sequence[tuple[str, str]], tokenizers: Tokenizers) -> dict[str, float]:
     """Exact matches and, with sacrebleu, BLEU and chrF of greedy translations of pairs, as a training takes them."""
-    translator = Translator(model, *tokenizers, Beam(width=1), batch_size=128)
+    translator = Translator(model, *tokenizers, Beam(beam=1), batch_size=128)
     sources, references = zip(*texts, strict=True)
     written = [translation.text for translation in translator(sources)]
     return {name: value for name, value in score(written, references).items() if isinstance(value, float)}

@@ -34,7 +34,7 @@ def evaluate_pairs(run: Trained, data: Sources, options: Decoding, say: Say, pro
         raise UserError(f"every pair of {' and '.join(map(str, data))} is {beyond}", remedy="split them")
     if too_long:
         say(f"{too_long:,} of {too_long + len(part):,} pairs are {beyond}: they are left out of all scores")
-    metrics = evaluate(run.model, part, (source.eod, target.eod))
+    metrics = evaluate(run.model, part)
     if math.isnan(metrics["loss"]):
         return Evaluation(metrics, [])  # nothing can be decoded
     translator = Translator(run.model, source, target, beam(options), batch_size=options.batch)

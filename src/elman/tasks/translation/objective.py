@@ -47,7 +47,6 @@ class TargetTokens:
 
     train: TokenBatches
     valid: PairPart
-    eods: tuple[int, int]  # of source and target
     label_smoothing: float = 0.0
     scheduled_sampling: float = 0.0
     metric: str = "loss"
@@ -79,7 +78,7 @@ class TargetTokens:
     def validate(self, model: nn.Module) -> dict[str, float]:
         """Loss and accuracy token by token, and the scores of what the model writes."""
         model = cast(EncoderDecoder, model)
-        metrics = evaluate(model, self.valid, self.eods)
+        metrics = evaluate(model, self.valid)
         return metrics | (self.scores(model) if self.scores else {})
 
     def cost(self, metrics: dict[str, float]) -> float:
@@ -100,42 +99,38 @@ class TargetTokens:
 def target_tokens(train: PairTraining, corpus: ParallelCorpus) -> TargetTokens:
     """The objective of a training on a corpus."""
     tokenizers = Tokenizers(corpus.source_tokenizer, corpus.target_tokenizer)
-    eods = cast(tuple[int, int], (tokenizers.source.eod, tokenizers.target.eod))
     scores = None
     if train.validation_sentences:
         from elman.tasks.translation.evaluation import greedy_scores
 
         texts = list(islice(corpus.valid.texts(), train.validation_sentences))
         scores = partial(greedy_scores, texts=texts, tokenizers=tokenizers)
-    batches = TokenBatches(corpus.train, train.batch_tokens, *eods, seed=train.seed)
-    return TargetTokens(
-        batches, corpus.valid, eods, train.label_smoothing, train.scheduled_sampling, train.metric, scores
-    )
+    batches = TokenBatches(corpus.train, train.batch_tokens, seed=train.seed)
+    return TargetTokens(batches, corpus.valid, train.label_smoothing, train.scheduled_sampling, train.metric, scores)
 
 
-def evaluate(model: EncoderDecoder, part: PairPart, eods: tuple[int, int]) -> dict[str, float]:
+def evaluate(model: EncoderDecoder, part: PairPart) -> dict[str, float]:
     """Foretell every target token of a part from the true ones before it.
 
     Returns:
         `loss` in nats a token, `perplexity`, `accuracy`: how many of 100 tokens were the most probable one, `tokens`.
     """
-    nats, right, counts = (sum(column) for column in zip(*_by_batch(model, part, eods), strict=True))
+    nats, right, counts = (sum(column) for column in zip(*_by_batch(model, part), strict=True))
     loss = nats / counts
     return {"loss": loss, "perplexity": perplexity(loss), "accuracy": 100 * right / counts, "tokens": counts}
 
 
 def block_losses(model: EncoderDecoder, corpus: ParallelCorpus) -> tuple[Floats, Floats]:
     """Nats (K,) of the validation pairs, a batch of pairs of like length each, and how many tokens each has."""
-    eods = corpus.source_tokenizer.eod, corpus.target_tokenizer.eod
-    nats, _, counts = zip(*_by_batch(model, corpus.valid, cast(tuple[int, int], eods)), strict=True)
+    nats, _, counts = zip(*_by_batch(model, corpus.valid), strict=True)
     return np.array(nats, np.float64), np.array(counts, np.float64)
 
 
 @torch.no_grad()
-def _by_batch(model: EncoderDecoder, part: PairPart, eods: tuple[int, int]) -> Iterator[tuple[float, int, int]]:
+def _by_batch(model: EncoderDecoder, part: PairPart) -> Iterator[tuple[float, int, int]]:
     """Of each batch its nats, how many tokens were the most probable one, and how many there are."""
     device = next(model.parameters()).device
-    for _, pairs in evaluation_batches(part, EVALUATION_TOKENS, *eods):
+    for _, pairs in evaluation_batches(part, EVALUATION_TOKENS):
         batch: PairBatch = pairs.to(device)
         hidden, _ = model.read(batch.inputs, model.encode(batch.source, batch.source_lengths))
         counted = batch.targets != NOT_COUNTED

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from elman.data.textfile import TextPiece
-from elman.data.tokenfile import open_tokens, write_json, write_tokens
+from elman.data.tokenfile import open_tokens, write_tokens
 from elman.data.tokenizers import ByteTokenizer, CharTokenizer
 from elman.errors import UserError
 
@@ -91,12 +91,3 @@ def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot write"):
         write_tokens(tmp_path / "file" / "a.bin", PIECES, ByteTokenizer(), "")
-
-
-def test_write_json_replaces_whole(tmp_path: Path) -> None:
-    path = tmp_path / "a.json"
-    write_json(path, {"é": 1})
-    with pytest.raises(TypeError):
-        write_json(path, object())
-    assert json.loads(path.read_text(encoding="utf-8")) == {"é": 1}
-    assert [file.name for file in tmp_path.iterdir()] == ["a.json"]

@@ -1,7 +1,4 @@
-"""Dates as people write them and in ISO 8601, by the package Babel: "17 de março de 2024" and "2024-03-17".
-
-What is written here always means one date, whatever its language.
-"""
+"""Dates in words and in ISO 8601, by the package Babel: "17 de março de 2024" and "2024-03-17"."""
 
 from __future__ import annotations
 
@@ -17,11 +14,11 @@ FIRST, LAST = date(1900, 1, 1).toordinal(), date(2099, 12, 31).toordinal()
 
 LOCALES = ("en_US", "en_GB", "pt_BR", "pt_PT", "de", "fr", "es", "it", "nl", "pl", "sv", "da", "nb", "fi", "cs", "tr")
 STYLES = ("full", "long", "d MMMM y", "d MMM y", "EEE d MMM y")
-"""All of them name the month: in digits alone, 3/4 is two dates."""
+"""All styles name the month, because 3/4 in digits alone may be two dates."""
 
 
 def draw(words: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
-    """Ordinals of days from 1900 to 2099, all alike: words (N,) -> (N,)."""
+    """Ordinals (N,) of equally probable days from 1900 to 2099, from random words (N,)."""
     return (words % np.uint64(LAST - FIRST + 1)).astype(np.int64) + FIRST
 
 

@@ -1,8 +1,7 @@
-"""Endless sources of pairs: made, not read, and the same everywhere.
+"""Endless sources of pairs, which are generated.
 
-Pair i of a part is a pure function of (seed, i). Each pair says one thing (a number, a date) in two ways, and a
-hash of that thing, which no seed changes, says which part it is in: training never shows what validation and
-testing ask for.
+Pair i of a part is a pure function of (seed, i). Each pair says one thing (a number, a date) in two ways. A hash of
+the thing, independent of the seed, decides its part, so that no thing of validation or testing is trained on.
 """
 
 from __future__ import annotations
@@ -22,13 +21,13 @@ Split = Literal["train", "valid", "test"]
 Random = npt.NDArray[np.uint64]
 Things = npt.NDArray[np.int64]
 
-HELD_OUT = 20  # of so many things one is for validation and one is for testing
+HELD_OUT = 20  # one of so many things is for validation, and one for testing
 SPLITS: dict[Split, int] = {"train": 2, "valid": 0, "test": 1}
 
 
 @dataclass(frozen=True)
 class EndlessPairs:
-    """A named source: `thing` draws from random words (N,) uint64, `say` makes a thing and a word a pair of texts."""
+    """A named source. `thing` draws from random words (N,) uint64; `say` turns a thing and a word into a pair."""
 
     name: str
     thing: Callable[[Random], Things]
@@ -36,7 +35,7 @@ class EndlessPairs:
 
     @property
     def stamp(self) -> str:
-        """Nothing on disk can change it."""
+        """The name, because the pairs of a name never change."""
         return self.name
 
     def texts(self, part: Split, seed: int, start: int, stop: int) -> Iterator[tuple[str, str]]:
@@ -46,7 +45,7 @@ class EndlessPairs:
             yield self.say(thing, word)
 
     def _draw(self, part: Split, seed: int, indices: Random) -> tuple[Things, Random]:
-        """One thing and one random word for each index: what falls into another part is drawn again."""
+        """One thing and one random word for each index; things of other parts are drawn again."""
         stream = mix(mix(np.full(1, seed % (1 << 64), np.uint64)) + np.uint64(SPLITS[part]))
         words = mix(stream + indices)
         things = self.thing(words)
@@ -59,7 +58,7 @@ class EndlessPairs:
 class FreshPairs:
     """The training part of an endless source: epoch e has the pairs [e * epoch_pairs, (e + 1) * epoch_pairs).
 
-    Those with more than `max_length` tokens on a side are left out of their epoch.
+    Pairs with more than `max_length` tokens on a side are left out.
     """
 
     def __init__(
@@ -70,11 +69,11 @@ class FreshPairs:
         self._made: tuple[int, PairPart] | None = None
 
     def __len__(self) -> int:
-        """How many pairs an epoch has, before any is left out."""
+        """The pairs of an epoch, before any is left out."""
         return self._epoch_pairs
 
     def epoch(self, epoch: int) -> PairPart:
-        """The pairs of an epoch; the latest is kept."""
+        """The pairs of an epoch; those of the latest epoch are kept."""
         if self._made is None or self._made[0] != epoch:
             start = epoch * self._epoch_pairs
             texts = list(self._source.texts("train", self._seed, start, start + self._epoch_pairs))
@@ -85,7 +84,7 @@ class FreshPairs:
 
 
 def limit_training(part: PairPart, name: str, max_length: int | None) -> int:
-    """`part.limit` of pairs to learn from. Errors: `UserError` where none of them is left."""
+    """`part.limit` of training pairs. Errors: `UserError` where no pair is left."""
     left_out = part.limit(max_length)
     if not len(part):
         what = f"no training pair of {name} has at most {max_length} tokens on both sides"
@@ -94,7 +93,7 @@ def limit_training(part: PairPart, name: str, max_length: int | None) -> int:
 
 
 def split_of(things: Things) -> npt.NDArray[np.int64]:
-    """The place in `SPLITS` of every thing: 0 validation, 1 testing, 2 training."""
+    """The number in `SPLITS` of the part of every thing."""
     return np.minimum(mix(things.astype(np.uint64)) % np.uint64(HELD_OUT), np.uint64(2)).astype(np.int64)
 
 

@@ -13,7 +13,7 @@ MOST_DIGITS = 9
 
 
 def draw(words: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
-    """Numbers from 0 to 999,999,999, every count of digits as often as another: words (N,) -> (N,)."""
+    """Numbers (N,) from 0 to 999,999,999 with equally probable counts of digits, from random words (N,)."""
     nine, ten = np.uint64(MOST_DIGITS), np.uint64(10)
     high = ten ** (words % nine + np.uint64(1))
     low = np.where(high > ten, high // ten, np.uint64(0))
@@ -21,7 +21,7 @@ def draw(words: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
 
 
 def sayer(language: str, *, digits_first: bool = False) -> Callable[[int, int], tuple[str, str]]:
-    """A function of a number (and a random word that is not needed): (its words, its digits), or the reverse.
+    """A function from a number (and a random word, which it ignores) to (its words, its digits), or the reverse.
 
     Errors: `UserError` where num2words is not installed.
     """
@@ -31,7 +31,7 @@ def sayer(language: str, *, digits_first: bool = False) -> Callable[[int, int], 
         raise missing_extra("num2words", "pairs", "number words") from None
 
     def say(number: int, _: int) -> tuple[str, str]:
-        # Commas between the thousands are num2words' own: Portuguese and German write none, and nothing needs them.
+        # num2words writes commas between the thousands, which Portuguese and German do not have.
         words, digits = num2words(number, lang=language).replace(",", ""), str(number)
         return (digits, words) if digits_first else (words, digits)
 

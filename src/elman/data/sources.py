@@ -1,4 +1,4 @@
-"""Sources: where text comes from. A source streams documents and never holds one whole."""
+"""Sources of text, which stream documents in pieces."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from elman.data.textfile import BLOCK, TextPiece, blocks, cut, is_text, mended, 
 from elman.errors import UserError, nearest
 
 NAMED = ("python-stdlib",)
-LANGUAGES = ("en", "pt_BR", "de")  # of number words: those in which a test reads every form back
+LANGUAGES = ("en", "pt_BR", "de")  # of number words; a test reads the words of these languages back
 NAMED_PAIRS = (*(f"{first}-{language}" for first in ("numbers", "digits") for language in LANGUAGES), "dates")
 
 
 @dataclass(frozen=True)
 class Source:
-    """Text files read one after the other, each one document (JSON lines: one a line).
+    """Text files that are read one after the other; a file is a document, or has a document in each line of JSON.
 
     `sizes` are in bytes on disk; `stamp` changes when a file is changed, added, removed or moved.
     """
@@ -27,54 +27,46 @@ class Source:
     files: tuple[Path, ...]
     sizes: tuple[int, ...]
     stamp: str
-    folder: bool = False  # whose files were found, not named: one that is no text is passed over
-    _verdicts: dict[Path, bool] = field(default_factory=dict, repr=False, compare=False)
+    folder: bool = False  # in a folder, files that are not text are skipped
+    _are_text: dict[Path, bool] = field(default_factory=dict, repr=False, compare=False)
 
     def pieces(self) -> Iterator[TextPiece]:
         """The text in pieces of at most about a million characters; positions run from 0 to `size`.
 
         Errors: `UserError` where a file cannot be read or there is no text at all.
         """
-        found = False
-        before = 0
+        found, before = False, 0
         for path, size in zip(self.files, self.sizes, strict=True):
-            if self._wanted(path):
-                for piece in read_pieces(path):
-                    found = True
-                    yield piece._replace(position=before + piece.position)
+            if self.folder and path not in self._are_text:
+                self._are_text[path] = is_text(path)
+            for piece in read_pieces(path) if self._are_text.get(path, True) else ():
+                found = True
+                yield piece._replace(position=before + piece.position)
             before += size
         if not found:
-            what = "no file in it is UTF-8 text" if self.folder and self.skipped else "it is empty"
-            raise _no_text(self.name, what)
+            raise _no_text(self.name, "no file in it is UTF-8 text" if self.skipped else "it is empty")
 
     @property
     def size(self) -> int:
-        """Bytes on disk, all files together."""
+        """The bytes on disk of all files."""
         return sum(self.sizes)
 
     @property
     def skipped(self) -> int:
-        """How many files of a folder were passed over, not being UTF-8 text: known once they were read."""
-        return sum(not verdict for verdict in self._verdicts.values())
-
-    def _wanted(self, path: Path) -> bool:
-        if not self.folder:
-            return True
-        if path not in self._verdicts:
-            self._verdicts[path] = is_text(path)
-        return self._verdicts[path]
+        """The number of a folder's files that are not UTF-8 text; complete after the last piece."""
+        return list(self._are_text.values()).count(False)
 
 
 @dataclass(frozen=True)
 class TextInMemory:
-    """Documents that are in no file; `size` is in characters, and `stamp` changes with what they say."""
+    """Documents in memory; `size` is in characters, and `stamp` changes with the text."""
 
     documents: tuple[str, ...] = field(repr=False)
     name: str = "text in memory"
     skipped: int = 0
 
     def pieces(self) -> Iterator[TextPiece]:
-        """As of `Source`; empty documents are left out. Errors: `UserError` where there is no text at all."""
+        """The pieces, as of `Source`, without empty documents. Errors: `UserError` where there is no text at all."""
         position = 0
         for document in filter(None, self.documents):
             for text in cut(blocks(document, BLOCK)):
@@ -86,7 +78,7 @@ class TextInMemory:
 
     @property
     def size(self) -> int:
-        """Characters, all documents together."""
+        """The characters of all documents."""
         return sum(map(len, self.documents))
 
     @property
@@ -100,11 +92,11 @@ class TextInMemory:
 
 TextSource = Source | TextInMemory
 TextData = str | Path | TextSource
-"""A name, a file, a folder, or a source that is there already."""
+"""A name, a file, a folder, or a source of text."""
 
 
 def text_in_memory(text: str | Sequence[str]) -> TextInMemory:
-    """A source of a text, or of several documents. Errors: `UserError` where a document is no string."""
+    """A source of one document or several. Errors: `UserError` where a document is no string."""
     documents = (text,) if isinstance(text, str) else tuple(text)
     for number, document in enumerate(documents, 1):
         if not isinstance(document, str):
@@ -115,7 +107,7 @@ def text_in_memory(text: str | Sequence[str]) -> TextInMemory:
 def open_source(data: TextData) -> TextSource:
     """A named source, a file (text, .jsonl, .ndjson; also .gz or .zst of these) or a folder of such files.
 
-    Nothing is read yet. A source is returned as it is. Errors: `UserError` where there is nothing by that name.
+    Nothing is read yet; a source is returned as it is. Errors: `UserError` where there is no such file or name.
     """
     if isinstance(data, TextSource):
         return data
@@ -129,11 +121,11 @@ def open_source(data: TextData) -> TextSource:
             return _source(str(data), _files_under(path), folder=True)
         if path.is_file():
             return _source(str(data), [path])
-        found = path.exists()
+        if path.exists():
+            remedy = "save the text in a file, because it is read more than once"
+            raise UserError(f"{data} is not a file", remedy=remedy, exit_code=2)
     except OSError as error:
         raise UserError(f"cannot read {data}: {error.strerror}", exit_code=2) from error
-    if found:
-        raise UserError(f"{data} is not a file", remedy="save it as one: it is read more than once", exit_code=2)
     if str(data) in NAMED_PAIRS:
         raise UserError(str(data), expected="text", got="a source of pairs", exit_code=2)
     remedy = nearest(str(data), [*NAMED, *NAMED_PAIRS])
@@ -145,28 +137,24 @@ def _no_text(name: str, why: str) -> UserError:
 
 
 def _files_under(folder: Path) -> list[Path]:
-    """The files of a folder and its folders, in order, without the hidden ones and those of run folders."""
+    """The files of a folder and of its folders, in order, without hidden files and run folders."""
     found = []
     for root, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith(".") and not _is_run(Path(root, name)))
-        found += [Path(root, name) for name in sorted(files) if not name.startswith(".")]
-    found = [path for path in found if path.is_file()]
+        paths = [Path(root, name) for name in sorted(files) if not name.startswith(".")]
+        found += [path for path in paths if path.is_file()]
     if not found:
         raise UserError(f"{folder} holds no files", remedy="give a folder of texts")
     return found
 
 
 def _is_run(folder: Path) -> bool:
-    """Whether a training made this folder: one beside its own data must not become data when it goes on."""
+    """Whether a training made this folder: a run beside its data must not become data when it is resumed."""
     return (folder / ".lock").is_file() and (folder / "cache").is_dir()
 
 
 def _source(name: str, files: list[Path], folder: bool = False) -> Source:
-    stamp = hashlib.sha256()
-    sizes = []
-    for path in files:
-        facts = path.stat()
-        sizes.append(facts.st_size)
-        line = f"{path.resolve()}\0{facts.st_size}\0{facts.st_mtime_ns}\n"
-        stamp.update(line.encode("utf-8", "surrogateescape"))
-    return Source(name, tuple(files), tuple(sizes), stamp.hexdigest(), folder)
+    facts = [path.stat() for path in files]
+    lines = [f"{p.resolve()}\0{f.st_size}\0{f.st_mtime_ns}\n" for p, f in zip(files, facts, strict=True)]
+    stamp = hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
+    return Source(name, tuple(files), tuple(f.st_size for f in facts), stamp, folder)

@@ -1,4 +1,4 @@
-"""`python-stdlib`: the running interpreter's own library sources, a corpus that is always at hand."""
+"""`python-stdlib`: the library sources of the running interpreter, a corpus that needs no download."""
 
 from __future__ import annotations
 
@@ -8,23 +8,21 @@ from pathlib import Path
 
 from elman.errors import UserError
 
-# Tests, tables, bundled wheels, and packages that some systems leave out.
+# Tests, tables, bundled wheels, and packages that some systems do not install.
 LEFT_OUT = {"test", "tests", "idlelib", "lib2to3", "turtledemo", "tkinter", "distutils", "encodings", "pydoc_data"}
 LEFT_OUT |= {"ensurepip", "site-packages", "dist-packages", "lib-dynload", "__pycache__"}
 
 
 def python_stdlib() -> list[Path]:
-    """About 7 MB of Python: the modules written in ASCII (a vocabulary of some 96 characters).
+    """About 7 MB of Python: the modules in ASCII (a vocabulary of some 96 characters).
 
-    The order is that of a hash of the module's path: the same everywhere, and alphabetical nowhere, so that
-    the end of the corpus is a fair sample of the whole.
+    They are in the order of a hash of their paths, so that the end of the corpus is a fair sample of the whole.
     """
     root = Path(sysconfig.get_paths()["stdlib"])
     files = [file for file in root.rglob("*.py") if _is_module(file.relative_to(root)) and _is_ascii(file)]
     if not files:
-        raise UserError(
-            f"python-stdlib: no sources under {root}", remedy="use a Python that was installed with its sources"
-        )
+        remedy = "use a Python that was installed with its sources"
+        raise UserError(f"python-stdlib: no sources under {root}", remedy=remedy)
     return sorted(files, key=lambda file: hashlib.sha256(file.relative_to(root).as_posix().encode()).digest())
 
 

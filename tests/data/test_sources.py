@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from elman.data.sources import Source, TextInMemory, open_source, text_in_memory
-from elman.data.stdlib import python_stdlib
+from elman.data.sources import Source, TextInMemory, open_source, python_stdlib, text_in_memory
 from elman.errors import UserError
 
 

@@ -1,4 +1,6 @@
-"""Endless sources of pairs, which are generated.
+"""Endless sources of pairs, which are generated: numbers and dates in words, and in digits or in ISO 8601.
+
+"mil duzentos e trinta e quatro" and "1234" by the package num2words; "17 de março de 2024" and "2024-03-17" by Babel.
 
 Pair i of a part is a pure function of (seed, i). Each pair says one thing (a number, a date) in two ways. A hash of
 the thing, independent of the seed, decides its part, so that no thing of validation or testing is trained on.
@@ -8,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import date
 from typing import Literal
 
 import numpy as np
@@ -15,14 +18,20 @@ import numpy.typing as npt
 
 from elman.data.batches import PairPart, encode_texts
 from elman.data.tokenizers import Tokenizers
-from elman.errors import UserError
+from elman.errors import UserError, missing_extra
 
 Split = Literal["train", "valid", "test"]
 Random = npt.NDArray[np.uint64]
 Things = npt.NDArray[np.int64]
+Sayer = Callable[[int, int], tuple[str, str]]
 
 HELD_OUT = 20  # one of so many things is for validation, and one for testing
 SPLITS: dict[Split, int] = {"train": 2, "valid": 0, "test": 1}
+MOST_DIGITS = 9
+FIRST, LAST = date(1900, 1, 1).toordinal(), date(2099, 12, 31).toordinal()
+LOCALES = ("en_US", "en_GB", "pt_BR", "pt_PT", "de", "fr", "es", "it", "nl", "pl", "sv", "da", "nb", "fi", "cs", "tr")
+STYLES = ("full", "long", "d MMMM y", "d MMM y", "EEE d MMM y")
+"""All styles name the month, because 3/4 in digits alone may be two dates."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +40,7 @@ class EndlessPairs:
 
     name: str
     thing: Callable[[Random], Things]
-    say: Callable[[int, int], tuple[str, str]]
+    say: Sayer
 
     @property
     def stamp(self) -> str:
@@ -114,10 +123,56 @@ def mix(words: Random) -> Random:
 def named_pairs(name: str) -> EndlessPairs:
     """The source of a name in `NAMED_PAIRS`. Errors: `UserError` where a package that it needs is not installed."""
     if name == "dates":
-        from elman.data import dates
-
-        return EndlessPairs(name, dates.draw, dates.sayer())
-    from elman.data import numbers
-
+        return EndlessPairs(name, draw_dates, date_sayer())
     direction, _, language = name.partition("-")
-    return EndlessPairs(name, numbers.draw, numbers.sayer(language, digits_first=direction == "digits"))
+    return EndlessPairs(name, draw_numbers, number_sayer(language, digits_first=direction == "digits"))
+
+
+def draw_numbers(words: Random) -> Things:
+    """Numbers (N,) from 0 to 999,999,999 with equally probable counts of digits, from random words (N,)."""
+    nine, ten = np.uint64(MOST_DIGITS), np.uint64(10)
+    high = ten ** (words % nine + np.uint64(1))
+    low = np.where(high > ten, high // ten, np.uint64(0))
+    return (low + (words // nine) % (high - low)).astype(np.int64)
+
+
+def number_sayer(language: str, *, digits_first: bool = False) -> Sayer:
+    """A function from a number (and a random word, which it ignores) to (its words, its digits), or the reverse.
+
+    Errors: `UserError` where num2words is not installed.
+    """
+    try:
+        from num2words import num2words
+    except ImportError:
+        raise missing_extra("num2words", "pairs", "number words") from None
+
+    def say(number: int, _: int) -> tuple[str, str]:
+        # num2words writes commas between the thousands, which Portuguese and German do not have.
+        words, digits = num2words(number, lang=language).replace(",", ""), str(number)
+        return (digits, words) if digits_first else (words, digits)
+
+    return say
+
+
+def draw_dates(words: Random) -> Things:
+    """Ordinals (N,) of equally probable days from 1900 to 2099, from random words (N,)."""
+    return (words % np.uint64(LAST - FIRST + 1)).astype(np.int64) + FIRST
+
+
+def date_sayer() -> Sayer:
+    """A function from a day and a random word to (the day in a language and a style, the day in ISO 8601).
+
+    Errors: `UserError` where Babel is not installed.
+    """
+    try:
+        from babel.dates import format_date
+    except ImportError:
+        raise missing_extra("babel", "pairs", "dates in words") from None
+
+    def say(ordinal: int, word: int) -> tuple[str, str]:
+        day = date.fromordinal(ordinal)
+        which, style = divmod(word, len(STYLES))
+        locale = LOCALES[which % len(LOCALES)]
+        return format_date(day, STYLES[style], locale=locale), day.isoformat()
+
+    return say

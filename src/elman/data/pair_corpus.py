@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -149,7 +150,7 @@ def _read(sources: Sequence[AnyPairs], seed: int, progress: Progress | None) -> 
     cut = cut if alone else 0
     valid = _texts(held_out, "valid", seed, cut if alone else None, progress)
     if not valid:
-        remedy = "give other pairs for it with --valid" if alone else "give more pairs"
+        remedy = "give pairs for validation with --valid" if alone else "give more pairs"
         raise UserError(f"no pair of {held_out.name} is left for validation", remedy=remedy)
     left_out = [each for each in sources if isinstance(each, PairSource) and each.empty.count]
     first = f"line {left_out[0].empty.first} of {left_out[0].name}" if left_out else ""
@@ -190,13 +191,12 @@ class _Training:
     seed: int
     progress: Progress | None
 
-    def sample(self, byte_pairs: bool) -> Iterator[tuple[str, str]]:
-        """The texts to learn vocabularies from: for `byte_pairs`, about `BPE_SAMPLE` characters."""
+    def sample(self, byte_pairs: bool) -> Iterator[Sequence[Any]]:
+        """The pairs to learn vocabularies from: for `byte_pairs`, about `BPE_SAMPLE` characters."""
         if isinstance(self.source, EndlessPairs):
             return self.source.texts("train", self.seed, 0, LEARN_FROM)
-        stride = max(1, -(-self.contents.characters // BPE_SAMPLE)) if byte_pairs else 1
-        pairs = islice(self._pairs("learning the vocabularies"), 0, None, stride)
-        return ((pair.source, pair.target) for pair in pairs)
+        stride = -(-self.contents.characters // BPE_SAMPLE) if byte_pairs else 1
+        return islice(self._pairs("learning the vocabularies"), 0, None, stride)
 
     def encoded(self, store: Cache, tokenizers: Tokenizers) -> PairPart:
         """The tokens, in the cache."""
@@ -234,8 +234,7 @@ def _learn(
         return learn(store, kind, texts, made_from, max_vocab, min_count, eod=True)
 
     if joint or kind == "byte":  # the bytes of both sides are the same vocabulary
-        both = learn_from(0, 1)
-        return Tokenizers(both, both)
+        return Tokenizers(*[learn_from(0, 1)] * 2)
     return Tokenizers(learn_from(0), learn_from(1))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sysconfig
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,10 @@ from elman.errors import UserError, nearest
 NAMED = ("python-stdlib",)
 LANGUAGES = ("en", "pt_BR", "de")  # of number words; a test reads the words of these languages back
 NAMED_PAIRS = (*(f"{first}-{language}" for first in ("numbers", "digits") for language in LANGUAGES), "dates")
+
+# What `python-stdlib` leaves out: tests, tables, bundled wheels, and packages that some systems do not install.
+LEFT_OUT = {"test", "tests", "idlelib", "lib2to3", "turtledemo", "tkinter", "distutils", "encodings", "pydoc_data"}
+LEFT_OUT |= {"ensurepip", "site-packages", "dist-packages", "lib-dynload", "__pycache__"}
 
 
 @dataclass(frozen=True)
@@ -112,8 +117,6 @@ def open_source(data: TextData) -> TextSource:
     if isinstance(data, TextSource):
         return data
     if str(data) in NAMED:
-        from elman.data.stdlib import python_stdlib
-
         return _source(str(data), python_stdlib())
     path = Path(data)
     try:
@@ -158,3 +161,26 @@ def _source(name: str, files: list[Path], folder: bool = False) -> Source:
     lines = [f"{p.resolve()}\0{f.st_size}\0{f.st_mtime_ns}\n" for p, f in zip(files, facts, strict=True)]
     stamp = hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
     return Source(name, tuple(files), tuple(f.st_size for f in facts), stamp, folder)
+
+
+def python_stdlib() -> list[Path]:
+    """About 7 MB of Python, the library sources of the running interpreter in ASCII (some 96 different characters).
+
+    They are in the order of a hash of their paths, so that the end of the corpus is a fair sample of the whole.
+    """
+    root = Path(sysconfig.get_paths()["stdlib"])
+    files = [file for file in root.rglob("*.py") if _is_module(file.relative_to(root)) and _is_ascii(file)]
+    if not files:
+        remedy = "use a Python that was installed with its sources"
+        raise UserError(f"python-stdlib: no sources under {root}", remedy=remedy)
+    return sorted(files, key=lambda file: hashlib.sha256(file.relative_to(root).as_posix().encode()).digest())
+
+
+def _is_module(path: Path) -> bool:
+    generated = path.name.startswith("_sysconfigdata") or any(part.startswith("config-") for part in path.parts)
+    return not generated and not LEFT_OUT & set(path.parts)
+
+
+def _is_ascii(file: Path) -> bool:
+    data = file.read_bytes()
+    return data.isascii() and b"\0" not in data

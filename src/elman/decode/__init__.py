@@ -9,10 +9,9 @@ Within `torch.inference_mode()`, with a model in eval mode:
 from elman.decode.ancestral import greedy_search, sample_targets
 from elman.decode.beam import beam_search
 from elman.decode.constraints import Constraints
-from elman.decode.generation import generate
+from elman.decode.generation import generate, prefill, step
 from elman.decode.hypotheses import Hypothesis
 from elman.decode.sampling import min_p, sample, top_k, top_p
-from elman.decode.steps import prefill, step
 
 __all__ = [
     "Constraints",

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from elman.decode.constraints import Constraints, Limits, constrain, limits_of
+from elman.decode.generation import step
 from elman.decode.hypotheses import Hypothesis, lengths_of, log_probabilities
 from elman.decode.sampling import sample
-from elman.decode.steps import step
 from elman.models.encoder_decoder import EncoderDecoder
 from elman.nn.sequences import Integers
 from elman.state import State, select_rows

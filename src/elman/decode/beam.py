@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from elman.decode.constraints import Constraints, Limits, constrain, limits_of
+from elman.decode.generation import step
 from elman.decode.hypotheses import (
     Hypothesis,
     coverage_penalty,
@@ -18,7 +19,6 @@ from elman.decode.hypotheses import (
     log_probabilities,
     no_probabilities,
 )
-from elman.decode.steps import step
 from elman.errors import UserError
 from elman.models.encoder_decoder import EncoderDecoder
 from elman.nn.sequences import Integers

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from elman.data.tokenizers.word import WordTokenizer
 
 __all__ = [
-    "PAIR_TOKENIZERS",
     "TOKENIZERS",
     "BPETokenizer",
     "ByteTokenizer",
@@ -41,7 +40,6 @@ TOKENIZERS = {"char": "CharTokenizer", "byte": "ByteTokenizer", "word": "WordTok
 """The class of each kind; the module of the same name is imported when the class is needed."""
 MAX_VOCAB = {"char": 1 << 16, "byte": 257, "word": 1 << 16, "bpe": 1 << 13}
 """The default of `max_vocab`: up to 65 536 ids take two bytes each on disk."""
-PAIR_TOKENIZERS = ("source_tokenizer", "target_tokenizer")  # the files of the two sides of pairs
 
 
 class Tokenizers(NamedTuple):

@@ -40,8 +40,7 @@ class Tokenizer(ABC):
     """The attributes, and the constructor's arguments, that make the tokenizer beside `eod`, and their types."""
 
     def __init__(self, vocab_size: int, *, unk: int | None = None, eos: int | None = None, eod: bool = False):
-        self.unk = unk
-        self.eos = eos
+        self.unk, self.eos = unk, eos
         self.eod = vocab_size if eod else None  # always the last id, so that the others do not depend on it
         self.vocab_size = vocab_size + eod
 

@@ -8,7 +8,7 @@ batch, are enough to resume a training in the middle of an epoch.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,9 @@ from torch import Tensor
 from elman.data.lanes import NOT_COUNTED
 from elman.data.tokenfile import Reader, Tokens
 from elman.data.tokenizers import Tokenizer, Tokenizers
+
+if TYPE_CHECKING:
+    from elman.data.endless import FreshPairs
 
 Integers = npt.NDArray[np.int64]
 Texts = list[tuple[str, str]]  # sources and targets
@@ -123,13 +126,6 @@ class PairBatch(NamedTuple):
         return PairBatch(*(part.to(device) for part in self))
 
 
-class Parts(Protocol):
-    """Pairs for every epoch: the same pairs in each, or fresh ones."""
-
-    def epoch(self, epoch: int) -> PairPart:
-        """The pairs of an epoch."""
-
-
 class TokenBatches:
     """A part in batches of at most `tokens_per_batch` tokens, padding included, on the larger side.
 
@@ -137,7 +133,7 @@ class TokenBatches:
     anew and shuffles the batches.
     """
 
-    def __init__(self, part: Parts, tokens_per_batch: int, seed: int = 0):
+    def __init__(self, part: PairPart | FreshPairs, tokens_per_batch: int, seed: int = 0):
         assert tokens_per_batch > 0
         self.part, self.tokens_per_batch, self.seed = part, tokens_per_batch, seed
         self._planned: int | None = None
@@ -159,7 +155,7 @@ class TokenBatches:
 
     def batch(self, epoch: int, index: int) -> PairBatch:
         """The batch at an index of an epoch's plan."""
-        rows = self.plan(epoch)[index]
+        rows = self.plan(epoch)[index]  # which also sets `_pairs`
         return pair_batch(self._pairs, rows)
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from elman.data.cache import Cache
-from elman.data.sources import TextData, TextSource, open_source
+from elman.data.sources import Source, TextData, open_source
 from elman.data.textfile import TextPiece
 from elman.data.tokenfile import TokenFile
 from elman.data.tokenizers import Tokenizer, tokenizer_from_json, train_tokenizer
@@ -101,8 +101,9 @@ def prepare(
     names = ("train", "valid")
     parts = {n: partial(_pieces, sources, span, progress) for n, span in zip(names, contents.spans, strict=True)}
     if isinstance(tokenizer, str):
-        most = BPE_SAMPLE if tokenizer == "bpe" else None
-        sample = _sample(parts["train"], contents.spans[0].stop, most)
+        stride = max(1, -(-contents.spans[0].stop // BPE_SAMPLE)) if tokenizer == "bpe" else 1
+        texts = (piece.text for piece in parts["train"]("learning the vocabulary") if piece.text)
+        sample = islice(texts, 0, None, stride)
         tokenizer = learn(store, tokenizer, sample, contents.fingerprint, max_vocab, min_count, eod=contents.several)
     train, held_out = (
         store.tokens(name, contents.fingerprint, tokenizer, partial(part, "encoding")) for name, part in parts.items()
@@ -196,7 +197,7 @@ def section(pieces: Iterable[TextPiece], start: int, stop: int) -> Iterator[Text
             return
 
 
-def _read(sources: Sequence[TextSource], progress: Progress | None) -> Contents:
+def _read(sources: Sequence[Source], progress: Progress | None) -> Contents:
     """Survey the texts; a single text is cut."""
     found = [survey(watched(source.pieces(), source.size, "reading", progress)) for source in sources]
     if len(found) == 1:
@@ -209,7 +210,7 @@ def _read(sources: Sequence[TextSource], progress: Progress | None) -> Contents:
     return Contents(fingerprint, spans, found[0].documents > 1, sum(source.skipped for source in sources))
 
 
-def _pieces(sources: Sequence[TextSource], span: Span, progress: Progress | None, stage: str) -> Iterator[TextPiece]:
+def _pieces(sources: Sequence[Source], span: Span, progress: Progress | None, stage: str) -> Iterator[TextPiece]:
     """The text of a span. Errors: `UserError` where the length of the text has changed."""
     source, left = sources[span.source], span.stop - span.start
     for piece in section(watched(source.pieces(), source.size, stage, progress), span.start, span.stop):
@@ -217,9 +218,3 @@ def _pieces(sources: Sequence[TextSource], span: Span, progress: Progress | None
         yield piece
     if left:
         raise UserError(f"{source.name} changed while it was read", remedy="try again")
-
-
-def _sample(pieces: Callable[[str], Iterator[TextPiece]], characters: int, most: int | None) -> Iterator[str]:
-    """The texts of every k-th piece, about `most` characters in all."""
-    stride = 1 if most is None else max(1, -(-characters // most))
-    return islice((piece.text for piece in pieces("learning the vocabulary") if piece.text), 0, None, stride)

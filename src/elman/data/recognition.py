@@ -14,7 +14,7 @@ from contextlib import closing
 from itertools import islice
 from pathlib import Path
 
-from elman.data.sources import NAMED, Source, TextData, open_source
+from elman.data.sources import NAMED, TextData, open_source
 from elman.data.textfile import JSON_LINES, decompress, open_binary, uncompressed
 from elman.errors import UserError
 
@@ -171,8 +171,9 @@ def check_text(data: TextData) -> None:
 
     Errors: `UserError` that names the kind of data.
     """
-    if str(data) in NAMED or not isinstance(source := open_source(data), Source):
+    if str(data) in NAMED:
         return
+    source = open_source(data)
     files = {path: begin for path in source.files[:: -(-len(source.files) // FILES)] if (begin := beginning(path))}
     if source.folder:  # files that are not text are skipped
         files = {path: begin for path, begin in files.items() if _may_be_text(begin)}

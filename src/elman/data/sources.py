@@ -23,37 +23,52 @@ LEFT_OUT |= {"ensurepip", "site-packages", "dist-packages", "lib-dynload", "__py
 
 @dataclass(frozen=True)
 class Source:
-    """Text files that are read one after the other; a file is a document, or has a document in each line of JSON.
+    """Documents in files, each a file or a line of JSON, or in memory.
 
-    `sizes` are in bytes on disk; `stamp` changes when a file is changed, added, removed or moved.
+    `sizes` are in bytes on disk, or in characters; `stamp` changes when a document is changed, added, removed or moved.
     """
 
     name: str
-    files: tuple[Path, ...]
     sizes: tuple[int, ...]
     stamp: str
+    files: tuple[Path, ...] = ()
     folder: bool = False  # in a folder, files that are not text are skipped
+    documents: tuple[str, ...] = field(default=(), repr=False)
     _are_text: dict[Path, bool] = field(default_factory=dict, repr=False, compare=False)
 
     def pieces(self) -> Iterator[TextPiece]:
         """The text in pieces of at most about a million characters; positions run from 0 to `size`.
 
-        Errors: `UserError` where a file cannot be read or there is no text at all.
+        Empty documents are left out. Errors: `UserError` where a file cannot be read or there is no text at all.
         """
-        found, before = False, 0
+        found = False
+        for piece in self._of_files() if self.files else self._of_memory():
+            found = True
+            yield piece
+        if not found:
+            why = "no file in it is UTF-8 text" if self.skipped else "it is empty"
+            raise UserError(f"{self.name} holds no text: {why}", remedy="give a text to learn from")
+
+    def _of_files(self) -> Iterator[TextPiece]:
+        before = 0
         for path, size in zip(self.files, self.sizes, strict=True):
             if self.folder and path not in self._are_text:
                 self._are_text[path] = is_text(path)
-            for piece in read_pieces(path) if self._are_text.get(path, True) else ():
-                found = True
-                yield piece._replace(position=before + piece.position)
+            if self._are_text.get(path, True):
+                yield from (piece._replace(position=before + piece.position) for piece in read_pieces(path))
             before += size
-        if not found:
-            raise _no_text(self.name, "no file in it is UTF-8 text" if self.skipped else "it is empty")
+
+    def _of_memory(self) -> Iterator[TextPiece]:
+        position = 0
+        for document in self.documents:
+            for text in cut(blocks(document, BLOCK)):
+                position += len(text)
+                yield TextPiece(text, False, position)
+            yield TextPiece("", True, position)
 
     @property
     def size(self) -> int:
-        """The bytes on disk of all files."""
+        """The size of all documents."""
         return sum(self.sizes)
 
     @property
@@ -62,59 +77,28 @@ class Source:
         return list(self._are_text.values()).count(False)
 
 
-@dataclass(frozen=True)
-class TextInMemory:
-    """Documents in memory; `size` is in characters, and `stamp` changes with the text."""
-
-    documents: tuple[str, ...] = field(repr=False)
-    name: str = "text in memory"
-    skipped: int = 0
-
-    def pieces(self) -> Iterator[TextPiece]:
-        """The pieces, as of `Source`, without empty documents. Errors: `UserError` where there is no text at all."""
-        position = 0
-        for document in filter(None, self.documents):
-            for text in cut(blocks(document, BLOCK)):
-                position += len(text)
-                yield TextPiece(text, False, position)
-            yield TextPiece("", True, position)
-        if not position:
-            raise _no_text(self.name, "it is empty")
-
-    @property
-    def size(self) -> int:
-        """The characters of all documents."""
-        return sum(map(len, self.documents))
-
-    @property
-    def stamp(self) -> str:
-        """A hash of the documents."""
-        stamp = hashlib.sha256()
-        for piece in self.pieces() if self.size else ():
-            stamp.update(b"\xff" if piece.ends else piece.text.encode())
-        return stamp.hexdigest()
-
-
-TextSource = Source | TextInMemory
-TextData = str | Path | TextSource
+TextData = str | Path | Source
 """A name, a file, a folder, or a source of text."""
 
 
-def text_in_memory(text: str | Sequence[str]) -> TextInMemory:
+def text_in_memory(text: str | Sequence[str]) -> Source:
     """A source of one document or several. Errors: `UserError` where a document is no string."""
     documents = (text,) if isinstance(text, str) else tuple(text)
     for number, document in enumerate(documents, 1):
         if not isinstance(document, str):
             raise UserError(f"document {number}", expected="a string", got=type(document).__name__, exit_code=2)
-    return TextInMemory(tuple(map(mended, documents)))
+    documents, stamp = tuple(filter(None, map(mended, documents))), hashlib.sha256()
+    for document in documents:
+        stamp.update(document.encode() + b"\xff")  # 0xff is in no UTF-8 text
+    return Source("text in memory", tuple(map(len, documents)), stamp.hexdigest(), documents=documents)
 
 
-def open_source(data: TextData) -> TextSource:
+def open_source(data: TextData) -> Source:
     """A named source, a file (text, .jsonl, .ndjson; also .gz or .zst of these) or a folder of such files.
 
     Nothing is read yet; a source is returned as it is. Errors: `UserError` where there is no such file or name.
     """
-    if isinstance(data, TextSource):
+    if isinstance(data, Source):
         return data
     if str(data) in NAMED:
         return _source(str(data), python_stdlib())
@@ -133,10 +117,6 @@ def open_source(data: TextData) -> TextSource:
         raise UserError(str(data), expected="text", got="a source of pairs", exit_code=2)
     remedy = nearest(str(data), [*NAMED, *NAMED_PAIRS])
     raise UserError(f"no such file or named source: {data}", remedy=remedy, exit_code=2)
-
-
-def _no_text(name: str, why: str) -> UserError:
-    return UserError(f"{name} holds no text: {why}", remedy="give a text to learn from")
 
 
 def _files_under(folder: Path) -> list[Path]:
@@ -160,7 +140,7 @@ def _source(name: str, files: list[Path], folder: bool = False) -> Source:
     facts = [path.stat() for path in files]
     lines = [f"{p.resolve()}\0{f.st_size}\0{f.st_mtime_ns}\n" for p, f in zip(files, facts, strict=True)]
     stamp = hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
-    return Source(name, tuple(files), tuple(f.st_size for f in facts), stamp, folder)
+    return Source(name, tuple(f.st_size for f in facts), stamp, tuple(files), folder)
 
 
 def python_stdlib() -> list[Path]:

@@ -51,7 +51,9 @@ class TokenStream:
     def window(self, begins: npt.NDArray[np.integer[Any]], length: int) -> LaneWindow:
         """`length` steps from each of `begins` (B,) on; the last token of the text is repeated beyond its end."""
         at = begins[:, None] + np.arange(length + 1)  # (B, T + 1)
-        ids = self._reader[np.minimum(at, self.steps)]
+        if at[:, -1].max() > self.steps:
+            at = np.minimum(at, self.steps)
+        ids = self._reader[at]
         inputs, targets = (torch.from_numpy(part.astype(np.int64)) for part in (ids[:, :-1], ids[:, 1:]))
         return LaneWindow(inputs, targets, resets_of(inputs, self.eod))
 

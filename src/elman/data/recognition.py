@@ -84,7 +84,7 @@ def _json(name: str, text: str, cut: bool) -> str | None:
     """JSON: tokens of JSON alone, to the end or to the token that is `cut`."""
     if not re.match(r'\{\s*["}]|\{$|\[\s*(?:[\[\]{"\d-]|true|false|null|$)', text):
         return None
-    rest = text[JSON.match(text).end() :]  # type: ignore[union-attr]  # it matches nothing at least
+    rest = text[JSON.match(text).end() :]  # type: ignore[union-attr]  # JSON also matches an empty string
     ends_within = cut and (rest.startswith('"') or len(rest) < LONGEST_TOKEN)
     return "JSON" if not rest or ends_within or name.endswith(".json") else None
 

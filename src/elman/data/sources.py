@@ -16,7 +16,7 @@ NAMED = ("python-stdlib",)
 LANGUAGES = ("en", "pt_BR", "de")  # of number words; a test reads the words of these languages back
 NAMED_PAIRS = (*(f"{first}-{language}" for first in ("numbers", "digits") for language in LANGUAGES), "dates")
 
-# What `python-stdlib` leaves out: tests, tables, bundled wheels, and packages that some systems do not install.
+# Folders that `python-stdlib` leaves out: tests, tables, bundled wheels, and packages that some systems do not install.
 LEFT_OUT = {"test", "tests", "idlelib", "lib2to3", "turtledemo", "tkinter", "distutils", "encodings", "pydoc_data"}
 LEFT_OUT |= {"ensurepip", "site-packages", "dist-packages", "lib-dynload", "__pycache__"}
 

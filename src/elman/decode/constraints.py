@@ -42,7 +42,7 @@ class Constraints:
 
 
 class Limits(NamedTuple):
-    """The constraints that differ from sentence to sentence, the batch first, as a state has it."""
+    """The constraints that differ from sentence to sentence, with the batch first."""
 
     max_length: Tensor  # (B,)
     prefix: Tensor  # (B, P), padded with FREE

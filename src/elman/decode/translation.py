@@ -181,7 +181,7 @@ class Translator:
     def _align(self, source: Tensor, lengths: Tensor, hypotheses: list[list[Hypothesis]]) -> list[Alignment]:
         """Read every hypothesis once more, and return its attention to the tokens of the source."""
         rows = torch.tensor([row for row, of_one in enumerate(hypotheses) for _ in of_one], device=source.device)
-        # The step that writes a token reads the one before it.
+        # Each step reads the token before the token that it writes.
         read = [torch.tensor([self.target_tokenizer.eod, *y.tokens]) for of_one in hypotheses for y in of_one]
         tokens = pad_sequence(read, batch_first=True).to(source.device)
         weights = self.model.align(tokens, self.model.encode(source[rows], lengths[rows]))  # (R, T, S)

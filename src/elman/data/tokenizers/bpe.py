@@ -17,7 +17,7 @@ from elman.data.textfile import blocks, cut
 from elman.data.tokenizers.tokenizer import Ids, Tokenizer
 from elman.errors import missing_extra
 
-BLOCK = 1 << 14  # characters given to the library at a time: it encodes blocks in parallel
+BLOCK = 1 << 14  # characters; the library encodes blocks in parallel
 
 
 class BPETokenizer(Tokenizer):

@@ -14,7 +14,7 @@ MOST_WORDS = 4_000_000  # counted at a time: about half a gigabyte of memory
 
 
 class WordTokenizer(Tokenizer):
-    """Words are what white space separates; a line's end is `<eos>` and a word out of vocabulary `<unk>`.
+    """White space separates words; a line's end is `<eos>`, and a word out of vocabulary is `<unk>`.
 
     A text that spells `<unk>` or `<eos>` out (as the Penn Treebank's does) means these tokens. Ids: `<eos>`,
     `<unk>`, the words in order, then `<eod>`.

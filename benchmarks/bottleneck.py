@@ -18,7 +18,7 @@ import numpy as np
 
 import elman
 from elman.data.pairs import open_pairs
-from elman.decode.translate import Beam, Translator
+from elman.decode.translation import Beam, Translator
 from elman.metrics.translation import score
 from elman.report import Chapter, Line, Report, line_chart, render
 

@@ -13,7 +13,7 @@ import torch
 
 import elman
 from elman.cli import run as command
-from elman.decode.translate import Translator
+from elman.decode.translation import Translator
 from elman.errors import UserError
 from elman.tasks.translation.looks import LOOKS as PARTS
 from elman.tasks.translation.looks import Spread, by_distance, sharpest_words

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from elman.decode.translate import Beam, Translator
+from elman.decode.translation import Beam, Translator
 from elman.inspection.attention import entropy_bars, head_names
 from elman.inspection.clipped_steps import has_no_journal, look_at_journal
 from elman.inspection.look import Look, Part

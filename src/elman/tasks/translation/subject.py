@@ -38,8 +38,7 @@ class Pairs(Observed):
 
     def batch(self, rows: Sequence[int]) -> tuple[torch.Tensor, ...]:
         """Source, its lengths, inputs and targets of some pairs."""
-        source, target = self.part.source.eod, self.part.target.eod
-        made = pair_batch(self.part, np.array(rows), source, target)
+        made = pair_batch(self.part, np.array(rows))
         return made.source, made.source_lengths, made.inputs, made.targets
 
     def shown(self) -> list[int]:

@@ -1,10 +1,10 @@
-"""Quality against the length of the source: what a context vector alone cannot hold, and attention can.
+"""Quality against the length of the source: a context vector alone loses long sources, and attention does not.
 
     python benchmarks/bottleneck.py TEST RUN [RUN ...] [--beam 5] [--buckets 5] [-o bottleneck.html] [--json]
 
 TEST is a file of pairs (.tsv, .jsonl), or two parallel files with a comma between them; the runs are translation runs
-of `elman train`, best of about equal parameters. The pairs are put into buckets of about equal size by the length of
-their source in words, or in characters where sources have no spaces.
+of `elman train`, preferably with about equal numbers of parameters. The pairs are put into buckets of about equal size
+by the length of their source in words, or in characters where sources have no spaces.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ import numpy as np
 
 import elman
 from elman.data.pairs import open_pairs
-from elman.decode.translate import Beam, Translator
+from elman.decode.translation import Beam, Translator
 from elman.metrics.translation import score
-from elman.report import Line, Report, Section, line_chart, render
+from elman.report import Chapter, Line, Report, line_chart, render
 
 
 def buckets(lengths: np.ndarray, count: int) -> list[np.ndarray]:
@@ -53,13 +53,13 @@ def page(rows: list[dict[str, Any]], lengths: list[float], unit: str) -> str:
             x=f"mean length of the source, {unit}",
             y=title,
             zero=True,
-            reading="A line that falls to the right belongs to a model that loses what a long source says.",
+            reading="A line that falls to the right belongs to a model that forgets a part of a long source.",
         )
         for key, title in (("bleu", "BLEU"), ("exact_match", "exact matches of 100"))
     ]
     facts = [(Path(row["run"]).name, f"{row['parameters']:,} parameters") for row in rows]
     text = "The same test pairs, in buckets of about equal size by the length of their source."
-    sections = [Section("Quality", text, figures, [])]
+    sections = [Chapter("Quality", text, figures, [])]
     return render(Report("The bottleneck", "Quality against length.", facts, sections, ""))
 
 

@@ -1,10 +1,10 @@
-"""What the exact loss of a language model on a text costs, beside the approximate one in 16 lanes.
+"""The time of the exact loss of a language model on a text, beside that of the approximate loss in 16 lanes.
 
     python benchmarks/evaluation.py TEXT [--tokens 1000000] [--steps 150] [--rounds 5] [--threads 2] [--json]
 
-Each model is trained on TEXT for some steps, as the memory of an untrained one fades at once, then reads the first
-tokens of it exactly and in lanes, in turns. A ratio is the median over the rounds; that of the process's CPU time is a
-check on a machine that has other work to do. The last model is an LSTM that forgets nothing: the worst case.
+Each model is trained on TEXT for some steps, for the state of an untrained model fades at once; then it reads the first
+tokens of TEXT exactly and in lanes, in turns. A ratio is the median over the rounds; the ratio of CPU times is a
+check on a machine that has other work to do. The last model, an LSTM that forgets nothing, is the worst case.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ APPROXIMATION = 16  # lanes
 
 
 def trained(config: dict[str, Any], corpus: Corpus, steps: int, folder: Path) -> LanguageModel:
-    """A model after so many steps."""
+    """A model trained for so many steps."""
     torch.manual_seed(1)
     model = build({**config, "vocab_size": corpus.tokenizer.vocab_size})
     lanes = Lanes(corpus.train, LANES, eod=corpus.tokenizer.eod, window=STEPS)
@@ -58,7 +58,7 @@ def trained(config: dict[str, Any], corpus: Corpus, steps: int, folder: Path) ->
 
 @torch.no_grad()
 def forget_nothing(model: LanguageModel) -> LanguageModel:
-    """Forget gates of 1."""
+    """Set the forget gates to 1."""
     for name, bias in model.named_parameters():
         if name.endswith("bias_ih_l0"):
             bias[len(bias) // 4 : len(bias) // 2] = 50.0
@@ -66,7 +66,7 @@ def forget_nothing(model: LanguageModel) -> LanguageModel:
 
 
 def measure(model: LanguageModel, tokens: np.ndarray, eod: int | None, rounds: int) -> dict[str, Any]:
-    """Both in turns."""
+    """Times and losses of both ways, which take turns."""
     ways = {"exact": partial(block_losses, model, tokens, eod)}
     ways["lanes"] = partial(ways["exact"], lanes=APPROXIMATION)
     spent: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}

@@ -3,10 +3,10 @@
     python benchmarks/loop.py [--seconds 3] [--rounds 5] [--json]
 
 Both train the same model on the same random text: embedding, one recurrent layer, output layer; forward,
-backward through 64 steps, clipping by norm, fused AdamW. Elman's loop does what it always does besides: it
-reads its tokens from a memory map, carries and detaches the state, follows a schedule, watches for what is not
-finite and keeps a journal. The Transformer, which torch.nn does not have in this form, is elman's own model
-in a bare loop. The two take turns, and the ratio is that of the median rates. In bfloat16 both run under autocast.
+backward through 64 steps, clipping by norm, fused AdamW. Elman's loop also does all its usual work: it reads tokens
+from a memory map, carries and detaches the state, follows a schedule, watches for losses and gradients that are not
+finite and keeps a journal. The Transformer, which torch.nn does not have in this form, is elman's own model in a bare
+loop. The two loops take turns, and the ratio is that of the median rates. In bfloat16 both run under autocast.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def rate(steps: Iterator[int], seconds: float) -> float:
 
 
 def measure(kind: str, precision: str, seconds: float, rounds: int, folder: Path) -> dict[str, object]:
-    """Both loops in turns."""
+    """The median rates of both loops, which take turns."""
     text = (folder / "text.txt").read_text()
     tokens = torch.from_numpy(np.frombuffer(text.encode(), np.uint8).astype(np.int64) - ord(" "))
     vocab_size = int(tokens.max()) + 2

@@ -1,8 +1,8 @@
-"""The most memory that a training holds at once, on a small text and on a large one.
+"""The peak RAM of a training, on a small text and on a large one.
 
     python benchmarks/memory.py [--gigabytes 1] [--json]
 
-The same model trains on a megabyte and on a gigabyte; what the second holds more is what the text costs.
+The same model trains on a megabyte and on a gigabyte; the difference of the two peaks is the cost of the text.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 
 
 def write_text(path: Path, size: int) -> None:
-    """Random words on lines, so many bytes of them."""
+    """Write lines of random words, `size` bytes in all."""
     draw = random.Random(1)
     words = ["".join(draw.choices(string.ascii_lowercase, k=draw.randint(2, 9))) for _ in range(5000)]
     block = "".join(" ".join(draw.choices(words, k=12)) + "\n" for _ in range(12_000)).encode()
@@ -30,7 +30,7 @@ def write_text(path: Path, size: int) -> None:
 
 
 def peak(text: Path, run: Path) -> tuple[float, float]:
-    """The most megabytes a training of 20 steps held, and its seconds."""
+    """The peak RAM of a training of 20 steps, in megabytes, and its seconds."""
     begun = time.perf_counter()
     command = [sys.executable, "-m", "elman", "train", str(text), "--steps", "20", "-o", str(run)]
     process = os.posix_spawn(sys.executable, command, dict(os.environ))
@@ -55,7 +55,7 @@ def main() -> None:
     if arguments.json:
         print(json.dumps(rows))
         return
-    print("| text | most memory, MB | seconds |\n|---|---|---|")
+    print("| text | peak RAM, MB | seconds |\n|---|---|---|")
     for row in rows:
         print(f"| {row['text']} | {row['peak_megabytes']:,.0f} | {row['seconds']:.0f} |")
 

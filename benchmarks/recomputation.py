@@ -1,10 +1,10 @@
-"""What recomputation saves in memory and costs in time: a training step of one layer with it and without.
+"""The RAM that recomputation saves and the time that it costs: a training step of one layer with it and without.
 
     python benchmarks/recomputation.py [--threads 1] [--shapes T,B,H ...] [--backend native] [--clock cpu] [--json]
 
-`kept` are the megabytes that wait for backward after forward, weights aside; in brackets with the input x and the
-outputs h, which a caller holds anyway. The ratio is the time of a step with recomputation over that without, from the
-medians of interleaved runs.
+`kept` are the megabytes kept from forward for backward, without the weights; the number in brackets includes the input
+x and the outputs h, which a caller holds anyway. The ratio is the time of a step with recomputation over that of a step
+without, from the medians of interleaved runs.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ LAYERS = {"elman": Elman, "gru": GRU, "lstm": LSTM}
 
 
 def kept(layer: nn.Module, x: Tensor) -> tuple[int, int]:
-    """The bytes that wait for backward, weights aside: without x and the outputs, and with both."""
+    """The bytes kept for backward, weights aside: without x and the outputs, and with both."""
     storages: dict[int, int] = {}
     holding: list[Tensor] = []
 

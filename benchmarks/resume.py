@@ -1,4 +1,4 @@
-"""Exact resume: runs killed with SIGKILL at random moments, and resumed, against one that was not disturbed.
+"""Exact resume: runs killed with SIGKILL at random moments, and resumed, against an undisturbed run.
 
     python benchmarks/resume.py [TEXT] [--trials 20] [--steps 60] [--model lstm] [--set KEY=VALUE ...] [--json]
 
@@ -24,7 +24,7 @@ COMPARED = ("model/model.safetensors", "metrics.jsonl")
 
 
 def train(arguments: argparse.Namespace, run: Path, kill_after: float | None = None) -> bool:
-    """Start or resume a run; whether it came to its end before it was killed after so many seconds."""
+    """Start or resume a run, and kill it after so many seconds; returns whether the run ended before."""
     command = [sys.executable, "-m", "elman", "train", arguments.text, "-o", str(run), "--resume"]
     command += ["--model", arguments.model, "--steps", str(arguments.steps)]
     for setting in arguments.settings:
@@ -42,7 +42,7 @@ def train(arguments: argparse.Namespace, run: Path, kill_after: float | None = N
 
 
 def trial(arguments: argparse.Namespace, run: Path, seconds: float, moments: random.Random) -> dict[str, Any]:
-    """Kill a run at up to four moments, spread over as long as it takes, then let it end."""
+    """Kill a run at up to four moments, drawn from the time that an undisturbed run takes, then let it end."""
     kills = []
     for _ in range(moments.randint(1, 4)):
         moment = moments.uniform(0, seconds)

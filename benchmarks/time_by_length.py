@@ -3,8 +3,8 @@
     python benchmarks/time_by_length.py [--models gru,gru:input_feeding,transformer] [--tokens 4096]
                                         [-o plot.html] [--json]
 
-Every length has batches of about as many tokens. A recurrent model's operations a token do not depend on the length,
-but its steps wait for each other; attention's grow with the length.
+The batches of all lengths have about equally many tokens. The operations a token of a recurrent model do not depend on
+the length, but its steps wait for each other; the operations a token of attention grow with the length.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from elman.environment import keep_freed
 from elman.models import EncoderDecoder, build_encoder_decoder
-from elman.report import Line, Report, Section, line_chart, render
+from elman.report import Chapter, Line, Report, line_chart, render
 from elman.tasks.translation.output_loss import output_loss
-from elman.train.memory import keep_freed
 
 VOCABULARY = 4000
 SIZES = {"gru": {"hidden_size": 256}, "lstm": {"hidden_size": 256}, "transformer": {"hidden_size": 128}}
@@ -34,7 +34,7 @@ def make(name: str) -> EncoderDecoder:
 
 
 def microseconds(model: EncoderDecoder, length: int, tokens: int, repeats: int) -> float:
-    """Of a target token, forward and backward: the median of some batches."""
+    """The time of a target token, forward and backward: the median of some batches."""
     rows = max(1, tokens // length)
     source = torch.randint(VOCABULARY, (rows, length))
     targets = torch.randint(VOCABULARY, (rows, length))
@@ -74,7 +74,7 @@ def main() -> None:
         names = {"title": "Training time", "x": "tokens", "y": "µs a token"}
         figure = line_chart(lines, **names, log_x=True, zero=True, reading=reading)
         text = f"Source and target of that many tokens, batches of {arguments.tokens} target tokens."
-        page = Report("Time against length", "Forward and backward.", [], [Section("Time", text, [figure], [])], "")
+        page = Report("Time against length", "Forward and backward.", [], [Chapter("Time", text, [figure], [])], "")
         arguments.out.write_text(render(page), encoding="utf-8")
     if arguments.json:
         print(json.dumps({"lengths": lengths, "microseconds": found}))

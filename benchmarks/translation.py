@@ -4,7 +4,7 @@
 
 TRAIN, VALID and TEST are a file of pairs each (.tsv, .jsonl; see `to_pairs.py`), or two parallel files with a comma
 between them. A model is a kind of `elman train --model`, perhaps with settings: `gru`, `gru:attention=none`,
-`transformer`. Runs are kept in --out, and one that was cut off goes on.
+`transformer`. Runs are kept in --out, and a run that was cut off is resumed.
 """
 
 from __future__ import annotations

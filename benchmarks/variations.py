@@ -1,10 +1,10 @@
-"""What the variations of a recurrent layer cost: a training step of each against that of the plain layer.
+"""The time that variations of a recurrent layer cost: a training step of each against one of the plain layer.
 
     python benchmarks/variations.py [--threads 1] [--shapes T,B,H ...] [--cells lstm ...] [--clock cpu] [--json]
 
 A number is the median time of a step, forward and backward, over that of the plain layer in the same rounds, in which
-all take turns. Zoneout and recurrent dropout draw their masks anew for each step, which counts. The last rows are the
-plain layer: on rows of random length, a quarter of it padding, and with a new sequence at 3 % of the steps.
+all layers take turns. Zoneout and recurrent dropout draw their masks anew for each step, in the time measured. The last
+two are the plain layer on rows of random length, a quarter of them padding, and with a reset at 3 % of the steps.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ OF_THE_LSTM: dict[str, dict[str, Any]] = {
 def ratios(
     cell: str, T: int, B: int, H: int, backend: str, seconds: float, clock: str
 ) -> tuple[float, dict[str, float]]:
-    """The seconds of a plain step, and how many times as long each other takes."""
+    """The seconds of a step of the plain layer, and the times of the other layers over that."""
     torch.manual_seed(0)
     make = partial(LAYERS[cell], H, H, backend=backend)
     x = torch.randn(T, B, H)

@@ -29,9 +29,9 @@ def session(settings: dict[str, Any], folder: Path, *, stop: int = -1, kill: int
     return events
 
 
-def ended(folder: Path) -> tuple[bytes, bytes, dict[str, torch.Tensor], dict[str, Any]]:
+def ended(folder: Path) -> tuple[bytes, bytes, dict[str, torch.Tensor], checkpoints.Values]:
     last = checkpoints.load(checkpoints.paths(folder / "checkpoints")[-1])
-    last.values["counters"]["seconds"] = 0
+    last.values.counters.seconds = 0
     return (
         (folder / "model" / "model.safetensors").read_bytes(),
         (folder / "metrics.jsonl").read_bytes(),

@@ -11,8 +11,11 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from elman.bench import CELLS, DTYPES, Contest, Measurement, Rate, contest, measure, onnx_layer, report, table, timing
+from elman.bench import contest, onnx_layer, timing
+from elman.bench.contest import CELLS, DTYPES, Contest, Measurement, Rate, measure
+from elman.bench.report import report, table
 from elman.bench.timing import Contestant
+from elman.nn import layer_of
 
 PLAN = Contest(["gru"], [(3, 2, 4)], ["inference"], ["float32"], [1], seconds=0.0)
 
@@ -78,9 +81,8 @@ def test_a_matmul_has_a_rate(monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype
 @pytest.mark.parametrize("cell", CELLS)
 def test_operations_are_those_of_the_matmuls(cell: str) -> None:
     """The oracle is torch's own counter over the readable loop."""
-    own, _, gates = CELLS[cell]
     T, B, H = 5, 3, 8
-    layer, x = own(H, H, backend="reference"), torch.randn(T, B, H)
+    layer, x = layer_of(cell)(H, H, backend="reference"), torch.randn(T, B, H)
     counted = {}
     for pass_, make in contest.PASSES.items():
         call = make(layer, x, "float32")
@@ -90,13 +92,13 @@ def test_operations_are_those_of_the_matmuls(cell: str) -> None:
     lines = {pass_: Measurement(1, "float32", pass_, cell, (T, B, H), {"elman": 1.0}) for pass_ in counted}
     assert lines["inference"].gflops * 1e9 == pytest.approx(counted["inference"])
     # No gradient is wanted of the first state.
-    assert lines["training"].gflops * 1e9 == pytest.approx(counted["training"] + 2 * B * gates * H * H)
+    assert lines["training"].gflops * 1e9 == pytest.approx(counted["training"] + 2 * B * len(CELLS[cell].rows) * H * H)
 
 
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_a_training_step_is_forward_and_backward(cell: str, dtype: str) -> None:
-    layer, x = CELLS[cell][1](8, 8), torch.randn(3, 2, 8)
+    layer, x = contest.torch_layer(cell, 8, 8), torch.randn(3, 2, 8)
     call = contest.training(layer, x, dtype)
     call(), call()
     gradients = [parameter.grad for parameter in layer.parameters()]
@@ -109,7 +111,7 @@ def test_a_training_step_is_forward_and_backward(cell: str, dtype: str) -> None:
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_everyone_computes_the_same(cell: str, dtype: str) -> None:
-    sides = contest.contestants(PLAN, 1, dtype, "inference", cell, (7, 3, 16))
+    sides = contest.contestants(None, 1, dtype, "inference", cell, (7, 3, 16))
     results = {name: side.call() for name, side in sides.items()}
     onnx = results.pop("onnxruntime", None)
     assert list(results) == (["elman", "torch"] if dtype == "float32" else ["elman", "torch", "elman_float32"])
@@ -178,7 +180,7 @@ def test_the_number_of_threads_is_set_and_given_back(monkeypatch: pytest.MonkeyP
 def layers() -> dict[str, nn.RNNBase]:
     pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime")
-    return {cell: CELLS[cell][1](6, 5) for cell in CELLS}
+    return {cell: contest.torch_layer(cell, 6, 5) for cell in CELLS}
 
 
 @pytest.mark.parametrize("cell", CELLS)
@@ -197,6 +199,6 @@ def test_onnxruntime_agrees(layers: dict[str, nn.RNNBase], cell: str) -> None:
 def test_gates_in_a_wrong_order_are_noticed(
     layers: dict[str, nn.RNNBase], monkeypatch: pytest.MonkeyPatch, cell: str
 ) -> None:
-    monkeypatch.setitem(onnx_layer.GATES, cell, list(range(CELLS[cell][2])))
+    monkeypatch.setitem(onnx_layer.ROWS, cell, CELLS[cell].rows)
     with pytest.raises(AssertionError, match=f"onnxruntime's {cell} is not torch's"):
         onnx_layer.runner(cell, layers[cell], torch.randn(7, 3, 6), threads=1)

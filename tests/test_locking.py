@@ -11,7 +11,7 @@ from types import ModuleType
 
 import pytest
 
-from elman import locking, run_folders
+from elman import run_folders
 from elman.errors import UserError
 
 
@@ -33,10 +33,10 @@ class Windows(ModuleType):
 
 def test_one_open_file_has_the_lock_until_it_is_closed(tmp_path: Path) -> None:
     with (tmp_path / "a").open("a") as first, (tmp_path / "a").open("a") as second:
-        assert locking.lock(first)
-        assert not locking.lock(second)
+        assert run_folders.lock_file(first)
+        assert not run_folders.lock_file(second)
         first.close()
-        assert locking.lock(second)
+        assert run_folders.lock_file(second)
 
 
 def test_windows_has_locks_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,8 +45,8 @@ def test_windows_has_locks_of_its_own(tmp_path: Path, monkeypatch: pytest.Monkey
     with (tmp_path / "a").open("a") as first, (tmp_path / "a").open("a") as second:
         first.write("the end of the file is another place now")
         first.flush()
-        assert locking.lock(first)
-        assert not locking.lock(second)
+        assert run_folders.lock_file(first)
+        assert not run_folders.lock_file(second)
     with run_folders.lock(tmp_path / "run"):
         with pytest.raises(UserError, match="another process is training"), run_folders.lock(tmp_path / "run"):
             pass

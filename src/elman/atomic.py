@@ -1,6 +1,6 @@
-"""Files that are whole or not there: written beside their place, synced, then renamed onto it; and removed.
+"""Files that are whole or not there: written beside their place, synced, then renamed onto it; and their removal.
 
-A link is replaced or unlinked, never followed: what it points to belongs to someone else.
+A link is replaced or removed, never followed: the file behind it belongs to someone else.
 """
 
 from __future__ import annotations
@@ -15,12 +15,17 @@ from typing import BinaryIO
 
 from elman.errors import UserError
 
+REMEDIES = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "free some space; a run goes on with --resume"),
+    errno.EFBIG: "lift the limit on file sizes; a run goes on with --resume",
+    **dict.fromkeys((errno.EACCES, errno.EROFS), "choose a place you may write to with -o"),
+}
+
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file atomically: a kill at any moment leaves the old one or the new one, never a part.
+    """Write a file atomically: a kill at any moment leaves the old file or the new one, never a part.
 
-    Raises:
-        UserError: the disk is full or the place is not writable; the old file is as it was.
+    Raises `UserError` where the disk is full or the place is not writable; the old file is unchanged then.
     """
     with told(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -34,12 +39,17 @@ def write_bytes(path: Path, data: bytes) -> None:
             os.close(folder)
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write a UTF-8 text atomically."""
+    write_bytes(path, text.encode())
+
+
 @contextmanager
 def writing(path: Path) -> Iterator[BinaryIO]:
     """A file that takes the place of `path`, whole and on the disk, when the block ends well."""
     check_replaceable(path)
     unfinished = path.with_name(temporary(path.name))
-    unfinished.unlink(missing_ok=True)  # where it is a link, it would be written through
+    unfinished.unlink(missing_ok=True)  # a link here would be followed
     try:
         with unfinished.open("xb") as file:
             yield file
@@ -51,31 +61,21 @@ def writing(path: Path) -> Iterator[BinaryIO]:
 
 
 def temporary(name: str) -> str:
-    """What a file is called while it is written: always the same, so that what a kill left is written over."""
+    """The name of a file while it is written: always the same, so that the leftovers of a kill are written over."""
     return f".{name}.tmp"
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a UTF-8 text atomically."""
-    write_bytes(path, text.encode())
-
-
 def check_replaceable(*paths: Path) -> None:
-    """See that each path is free, a file or a link, before anything that hangs together with it is changed.
-
-    Raises:
-        UserError: a folder is in the way.
-    """
+    """Raise `UserError` where one of the paths is a folder, and so can take no file."""
     for path in paths:
         if path.is_dir() and not path.is_symlink():
             raise UserError(f"cannot write {path}: a folder is in its place", remedy="move the folder away")
 
 
 def remove(paths: Iterable[Path]) -> None:
-    """Remove files and links; what is not there, and folders, are passed over.
+    """Remove files and links, and pass over folders and missing files.
 
-    Raises:
-        UserError: the system will not have one of them removed; where that can be seen beforehand, all are still there.
+    Raises `UserError` where a file cannot be removed; if a folder is write-protected, nothing is removed.
     """
     present = [path for path in paths if path.is_symlink() or (path.exists() and not path.is_dir())]
     for path in present:
@@ -88,15 +88,9 @@ def remove(paths: Iterable[Path]) -> None:
 
 @contextmanager
 def told(path: Path, doing: str = "write") -> Iterator[None]:
-    """Turn an operating system's refusal to write `path`, or whatever `doing` says, into one line for a person."""
+    """Turn the operating system's refusal to write (or otherwise treat) `path` into a `UserError`."""
     try:
         yield
     except OSError as error:
-        remedy = {
-            errno.ENOSPC: "free some space; a run goes on with --resume",
-            errno.EDQUOT: "free some space; a run goes on with --resume",
-            errno.EFBIG: "lift the limit on file sizes; a run goes on with --resume",
-            errno.EACCES: "choose a place you may write to with -o",
-            errno.EROFS: "choose a place you may write to with -o",
-        }.get(error.errno or 0, "")
+        remedy = REMEDIES.get(error.errno or 0, "")
         raise UserError(f"cannot {doing} {path}: {error.strerror or error}", remedy=remedy) from error

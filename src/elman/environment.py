@@ -1,7 +1,8 @@
-"""What this machine and installation can do: what `elman env` shows, and a run keeps of where it began."""
+"""Properties of this machine and installation: `elman env` shows them, and a run keeps them of where it began."""
 
 from __future__ import annotations
 
+import ctypes
 import os
 import platform
 from collections.abc import Iterator
@@ -26,10 +27,15 @@ EXTRAS = {
     "onnxruntime": "bench",
 }
 
+# Of glibc's malloc.h: names of settings that mallopt takes.
+M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3
+LARGEST_MMAP_THRESHOLD = 32 << 20  # glibc refuses more
+SPARE = 64 << 20  # bytes
+
 
 def describe() -> dict[str, Any]:
     """Versions, processor, threads, and the backend that serves each recurrent cell."""
-    # What torch says itself tells the builds of a release apart; the metadata of one from the package index does not.
+    # torch's own version tells the builds of a release apart; the metadata of a build from the package index does not.
     versions = {"torch": str(torch.__version__)}
     versions |= {name: metadata.version(name) for name in ("numpy", "pydantic", "safetensors")}
     return {
@@ -47,18 +53,18 @@ def describe() -> dict[str, Any]:
 
 
 def best_device() -> Literal["cpu", "cuda"]:
-    """Where a training is fastest here, if nobody asks for a device."""
+    """The device on which a training is fastest here."""
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def memory(device: str = "cpu") -> int | None:
-    """The bytes that a device has, in use or not; of a machine's, so many as it gives us. None where nobody says."""
+def ram(device: str = "cpu") -> int | None:
+    """Bytes of RAM that a device has, in use or not; on the CPU, at most those of our control group. None: unknown."""
     if device == "cuda":
         return torch.cuda.get_device_properties(device).total_memory
     known = []
-    with suppress(AttributeError, OSError, ValueError):  # no such question, or no answer
+    with suppress(AttributeError, OSError, ValueError):  # the system cannot say
         known.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    with suppress(OSError, ValueError):  # no control group, or one that says "max"
+    with suppress(OSError, ValueError):  # no control group, or a group without a limit ("max")
         known.append(int(Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii")))
     return min(known, default=None)
 
@@ -82,12 +88,26 @@ def has_bfloat16(device: str) -> bool:
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
+def keep_freed() -> bool:
+    """Make glibc's malloc keep freed RAM for later use, and return whether it does; another malloc stays as it is.
+
+    A training frees and allocates the same tensors at every step. By default, glibc hands the larger ones back to the
+    system each time, which must blank their pages before the next use: about a tenth of a step.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, TypeError, AttributeError):
+        return False
+    settings = {M_MMAP_THRESHOLD: LARGEST_MMAP_THRESHOLD, M_TRIM_THRESHOLD: 2**31 - 1, M_TOP_PAD: SPARE}
+    accepted = [mallopt(name, value) for name, value in settings.items()]
+    return all(answer == 1 for answer in accepted)
+
+
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """torch on one thread for a while.
+    """Let torch use one thread while the block runs.
 
-    Steps that are too small to share are slower on several, beside another busy process by far; and sums depend on how
-    many there are.
+    Small steps are slower on several threads, by far where another process is busy; and sums depend on their number.
     """
     before = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -1,4 +1,4 @@
-"""The one kind of error that is meant for people."""
+"""Errors that are meant for people."""
 
 from __future__ import annotations
 
@@ -7,24 +7,16 @@ from collections.abc import Iterable
 
 
 class UserError(ValueError):
-    """Something a person can mend, said in one line: what, expected, got, remedy.
+    """An error that a person can mend, in one line: what is wrong, what was expected, what was given, and the remedy.
 
-    The command line prints it without a traceback and exits with `exit_code`.
+    The command line prints the line without a traceback and exits with `exit_code`.
 
     >>> str(UserError("hidden_size", expected="a positive integer", got=0, remedy="give at least 1"))
     'hidden_size: expected a positive integer, got 0; give at least 1'
-    >>> str(UserError("no such run: demo"))
-    'no such run: demo'
     """
 
     def __init__(
-        self,
-        what: str,
-        *,
-        expected: object = None,
-        got: object = None,
-        remedy: str = "",
-        exit_code: int = 1,
+        self, what: str, *, expected: object = None, got: object = None, remedy: str = "", exit_code: int = 1
     ) -> None:
         text = what
         if expected is not None:
@@ -38,19 +30,17 @@ class UserError(ValueError):
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """A remedy that names the known word nearest to a misspelt one.
+    """A remedy that names the known word nearest to a misspelt one, or all known words.
 
-    >>> nearest("lstn", ["lstm", "gru"])
-    "did you mean 'lstm'?"
-    >>> nearest("xyzzy", ["lstm", "gru"])
-    'known are: gru, lstm'
+    >>> nearest("lstn", ["lstm", "gru"]), nearest("xyzzy", ["lstm", "gru"])
+    ("did you mean 'lstm'?", 'known are: gru, lstm')
     """
     known = sorted(known)
     return suggestion(name, known) or f"known are: {', '.join(known)}"
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
-    """The same where something is near: what another tool's word stands for, or how it may be misspelt; else nothing.
+    """A remedy that names the known words for another tool's word, or the nearest one to a misspelt word; else "".
 
     >>> suggestion("rnn", ["elman", "gru"]), suggestion("gro", ["elman", "gru"]), suggestion("x", ["elman", "gru"])
     ("did you mean 'elman'?", "did you mean 'gru'?", '')
@@ -71,7 +61,5 @@ def missing_extra(package: str, extra: str, purpose: str) -> UserError:
     >>> str(missing_extra("tokenizers", "bpe", "BPE vocabularies"))
     "BPE vocabularies need the package 'tokenizers', which is not installed; pip install 'elman[bpe]'"
     """
-    return UserError(
-        f"{purpose} need the package '{package}', which is not installed",
-        remedy=f"pip install 'elman[{extra}]'",
-    )
+    what = f"{purpose} need the package '{package}', which is not installed"
+    return UserError(what, remedy=f"pip install 'elman[{extra}]'")

@@ -22,15 +22,15 @@ from torch import nn
 
 from elman import atomic, environment, given, model_folders, resuming, run_folders, runs
 from elman.display import Display, View
+from elman.environment import keep_freed
 from elman.errors import UserError
-from elman.models.initial import initial_model
+from elman.models.initialization import initial_model
 from elman.runs import Run
 from elman.tasks import TASKS, configuration
 from elman.tasks.capacity import check_memory
 from elman.tasks.configuration import OWN, Settings
 from elman.tasks.task import Progress, Say, Task
 from elman.train import loop
-from elman.train.memory import keep_freed
 from elman.train.schedule import Budget, parse_budget
 from elman.train.training import Training
 

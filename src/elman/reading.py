@@ -1,7 +1,7 @@
-"""Files that elman wrote, read back: of the type that they should have, or refused in one line.
+"""Files that elman wrote, read back: checked to have the type that they should have, or refused in one line.
 
-What a file says is believed only after its type is known, and nothing that is read becomes a path, a class or a
-command. Files may be damaged, cut short, edited by hand, or be something else than a file.
+The contents of a file are believed only after their type is known, and nothing that is read becomes a path, a class or
+a command. Files may be damaged, cut short or edited by hand, and a path may lead to no file at all.
 """
 
 from __future__ import annotations
@@ -11,31 +11,30 @@ import stat
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, TypeVar, cast, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, cast, get_args, get_origin
 
 import yaml
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from elman.errors import UserError
 
 T = TypeVar("T")
+Count = Annotated[int, Field(ge=0, lt=1 << 53)]  # a number of things, which JSON holds exactly
 DEEPEST = 20  # levels of nesting in YAML; settings have three
 
 
 class Unreadable(UserError):
-    """A file that is not there, is no file, or does not hold what it should."""
+    """A path leads to no file, or to a file whose contents are not what they should be."""
 
 
 class Missing(Unreadable):
-    """There is nothing at this path."""
+    """There is nothing at a path."""
 
 
 def check_file(path: Path, *, remedy: str = "") -> None:
-    """See that a path is that of a file, or of a link to one: opening a named pipe would wait for ever.
+    """Check that a path leads to a file: opening a named pipe would wait for ever.
 
-    Raises:
-        Missing: there is nothing, or the link leads nowhere.
-        Unreadable: there is a folder, a pipe or a device.
+    Raises `Missing` where there is nothing, and `Unreadable` where there is a folder, a pipe or a device.
     """
     try:
         mode = path.stat().st_mode
@@ -44,9 +43,8 @@ def check_file(path: Path, *, remedy: str = "") -> None:
     except (OSError, ValueError) as error:
         raise Unreadable(f"cannot read {path}: {_reason(error)}", remedy=remedy) from None
     if not stat.S_ISREG(mode):
-        raise Unreadable(
-            f"{path}", expected="a file", got="a folder" if stat.S_ISDIR(mode) else "a device or pipe", remedy=remedy
-        )
+        got = "a folder" if stat.S_ISDIR(mode) else "a device or pipe"
+        raise Unreadable(f"{path}", expected="a file", got=got, remedy=remedy)
 
 
 def read_text(path: Path, *, remedy: str = "") -> str:
@@ -59,24 +57,16 @@ def read_text(path: Path, *, remedy: str = "") -> str:
 
 
 def read_json(path: Path, kind: type[T], *, remedy: str = "") -> T:
-    """What a JSON file holds, as a `kind`: a dataclass, a `dict[str, Any]`, whatever pydantic knows.
+    """The value in a JSON file, as a `kind`: a dataclass, a `dict[str, Any]`, or another type that pydantic knows.
 
-    Types are taken strictly ("3" is no number); what a dataclass does not name is passed over.
-
-    Raises:
-        Missing: there is no such file.
-        Unreadable: it is no JSON, or not of this kind; the line says where.
+    Types are taken strictly ("3" is no number); keys that a dataclass does not name are passed over. Raises `Missing`
+    where there is no file, and `Unreadable` where it holds no JSON, or a value of another kind; the message says where.
     """
     return parse_json(read_text(path, remedy=remedy), kind, f"{path}", remedy=remedy)
 
 
 def read_json_lines(path: Path, kind: type[T], *, remedy: str = "") -> Iterator[T]:
-    """A `kind` from each line of a file; a last line cut short by a kill is left out.
-
-    Raises:
-        Missing: there is no such file.
-        Unreadable: a line is no JSON, or not of this kind.
-    """
+    """A `kind` from each line of a file, as `read_json`; a last line that a kill cut short is left out."""
     check_file(path, remedy=remedy)
     try:
         with path.open("rb") as file:
@@ -88,7 +78,7 @@ def read_json_lines(path: Path, kind: type[T], *, remedy: str = "") -> Iterator[
 
 
 def parse_json(text: str | bytes, kind: type[T], where: str, *, remedy: str = "") -> T:
-    """A `kind` from JSON text; `where` names the text in the `Unreadable` that is raised where it is none.
+    """A `kind` from JSON text. Raises `Unreadable`, whose message begins with `where`, a name of the text.
 
     >>> parse_json('{"threads": 2}', dict[str, int], "env.json")
     {'threads': 2}
@@ -99,11 +89,14 @@ def parse_json(text: str | bytes, kind: type[T], where: str, *, remedy: str = ""
     try:
         return cast(T, _adapter(cast(Any, kind)).validate_json(text, strict=True))
     except ValidationError as error:
-        raise Unreadable(f"{where} is damaged ({_first(error)})", remedy=remedy) from None
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        complaint = f"{place}: {first['msg']}" if place else first["msg"]
+        raise Unreadable(f"{where} is damaged ({complaint})", remedy=remedy) from None
 
 
-def check_type(value: object, kind: Any, what: str) -> None:
-    """See that a value is of a type, as an annotation spells it. Raises `UserError`, which begins with `what`.
+def check_type(value: object, kind: Any, name: str) -> None:
+    """Check that a value is of a type, as an annotation spells it. Raises `UserError`, which begins with the name.
 
     >>> check_type({}, int | None, "hidden_size")
     Traceback (most recent call last):
@@ -115,14 +108,13 @@ def check_type(value: object, kind: Any, what: str) -> None:
         expected = getattr(kind, "__name__", None) or str(kind).replace("typing.", "")
         if get_origin(kind) is Literal:
             expected = " or ".join(map(str, get_args(kind)))
-        raise UserError(what, expected=expected, got=reprlib.repr(value)) from None
+        raise UserError(name, expected=expected, got=reprlib.repr(value)) from None
 
 
 def parse_yaml(text: str) -> Any:
-    """A YAML text as plain values, of a few levels and without aliases, which could blow a small file up.
+    """A YAML text as plain values, of a few levels and without aliases, which could make a small file huge.
 
-    Raises:
-        ValueError: it is not YAML, or more than that; the message is one line.
+    Raises `ValueError` with a message of one line for any other text.
     """
     try:
         values = yaml.load(text, _Loader)
@@ -152,13 +144,6 @@ def _check_depth(values: object, depth: int = 0) -> None:
 @cache
 def _adapter(kind: Any) -> TypeAdapter[Any]:
     return TypeAdapter(kind)
-
-
-def _first(error: ValidationError) -> str:
-    """Pydantic's first complaint: where, and what."""
-    first = error.errors(include_url=False, include_input=False)[0]
-    place = ".".join(str(part) for part in first["loc"])
-    return f"{place}: {first['msg']}" if place else first["msg"]
 
 
 def _reason(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""What every group of settings is: frozen and validated. It imports no torch, so a shell's completion can read them."""
+"""The base of every group of settings. This module imports no torch, so that a shell's completion can read settings."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from elman.errors import UserError, suggestion
 
-# A larger number is a slip of the hand. Whether a model fits into the memory is checked when all sizes are known.
+# Larger numbers are typing errors. Whether a model fits into the RAM is checked when all its sizes are known.
 UNITS, INNER_UNITS, LAYERS, POSITIONS = 1 << 16, 1 << 20, 1 << 10, 1 << 20
 
 
 class Section(BaseModel):
-    """A frozen group of settings."""
+    """A frozen, validated group of settings."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
 
 
 def complaint(error: ValidationError, *, exit_code: int = 1) -> UserError:
-    """The first thing that pydantic refuses, in one line."""
+    """The first complaint of pydantic, in one line."""
     first = error.errors()[0]
     names = [str(part) for part in first["loc"]]
     message = first["msg"].removeprefix("Value error, ")
-    if not names or ":" in message:  # a validator of ours has said all
+    if not names or ":" in message:  # the message of one of our validators is complete
         return UserError(message, exit_code=exit_code)
     if first["type"] == "missing":
         return UserError(".".join(names), expected="a value", got="none", exit_code=exit_code)

@@ -1,18 +1,15 @@
-"""The state contract's tree: what a model remembers between two calls.
+"""The state contract's tree: all that a model remembers between two calls.
 
-Every model is a function `outputs, state = model(inputs, state)`, and `state=None` is a fresh memory.
-A state is a tensor, or a (named) tuple of states. Two conventions make everything else short:
-
-- **the batch comes first** in every tensor, so a row of the batch is a row of every leaf;
-- **a fresh memory is all zeros**, so resetting a row is zeroing it.
+Every model is a function `outputs, state = model(inputs, state)`, and `state=None` is a fresh memory. A state is a
+tensor, or a (named) tuple of states. The batch comes first in every tensor, so a row of the batch is a row of every
+leaf. A fresh memory is all zeros, so resetting a row is zeroing it.
 
 Tensors that hold an entry for each step, (B, …, steps, size), may be longer in one state than in another. Where states
-come together, the shorter ones are padded with zeros. A named tuple that has such fields has a property `padding`, a
-dict from the names of those fields to the side of the padding: "left" for a cache whose newest entry is the last one,
+come together, the shorter ones are padded with zeros. A named tuple with such fields has a property `padding`, a dict
+from the names of these fields to the side of the padding: "left" for a cache whose newest entry is the last one,
 "right" for the steps of a source. A model must ignore the padding.
 
-Nothing else in elman takes a state apart: truncated BPTT detaches it, a checkpoint saves it, beam search
-selects its rows, a server keeps one row per client, all through the functions below.
+Truncated BPTT, checkpoints, beam search and servers treat a state through the functions below alone.
 """
 
 from __future__ import annotations
@@ -31,8 +28,8 @@ Side: TypeAlias = Literal["left", "right"]
 def map_state(function: Callable[..., Tensor], state: State, *others: State) -> State:
     """Apply a function to every tensor, keeping the tree (and the named tuples in it).
 
-    With `others`, states of the same tree, the function gets the tensors that all of them have in one place, the
-    shorter ones padded where the tree's `padding` says so.
+    With `others`, states of the same tree, the function gets the tensors of all states in one place, the shorter ones
+    padded where the tree's `padding` says so.
 
     >>> h, c = torch.ones(2, 3), torch.ones(2, 3)
     >>> map_state(lambda x: x + 1, (h, c))[1][0]
@@ -83,16 +80,15 @@ def batch_size(state: State) -> int:
 
 
 def detach(state: State) -> State:
-    """Cut the gradient: what was remembered stays, how it came about is forgotten (truncated BPTT)."""
+    """The same values without their graph, through which no gradient flows back (truncated BPTT)."""
     return map_state(Tensor.detach, state)
 
 
 def select_rows(state: State, rows: Tensor) -> State:
     """The rows of the batch at `rows` (integer (K,) or boolean (B,)), in that order; rows may repeat.
 
-    >>> select_rows(torch.tensor([[1.0], [2.0], [3.0]]), torch.tensor([2, 0]))
-    tensor([[3.],
-            [1.]])
+    >>> select_rows(torch.tensor([[1.0], [2.0], [3.0]]), torch.tensor([2, 0])).tolist()
+    [[3.0], [1.0]]
     """
     return map_state(lambda x: x[rows], state)
 
@@ -100,17 +96,14 @@ def select_rows(state: State, rows: Tensor) -> State:
 def put_rows(state: State, rows: Tensor, others: State) -> State:
     """A copy whose rows at `rows` (integer (K,), each once) are the K rows of another state of the same tree.
 
-    >>> put_rows(torch.tensor([[1.0], [2.0]]), torch.tensor([1]), torch.tensor([[5.0]]))
-    tensor([[1.],
-            [5.]])
+    >>> put_rows(torch.tensor([[1.0], [2.0]]), torch.tensor([1]), torch.tensor([[5.0]])).tolist()
+    [[1.0], [5.0]]
     """
     return map_state(lambda x, new: x.index_copy(0, rows, new), state, others)
 
 
 def concatenate(states: Sequence[State]) -> State:
-    """The rows of all the states, of one tree, one state after the other.
-
-    Raises `RuntimeError` where tensors differ in a size that no padding makes equal.
+    """The rows of all the states, of one tree; a `RuntimeError` where no padding makes the tensors' sizes equal.
 
     >>> concatenate([torch.tensor([[1.0]]), torch.tensor([[2.0], [3.0]])]).tolist()
     [[1.0], [2.0], [3.0]]
@@ -119,13 +112,10 @@ def concatenate(states: Sequence[State]) -> State:
 
 
 def reset_rows(state: State, rows: Tensor) -> State:
-    """Give the rows where `rows` (boolean (B,)) is true a fresh memory.
+    """Give the rows where `rows` (boolean (B,)) is true a fresh memory, even if the old one holds NaN.
 
-    The other rows keep their values and gradients; NaN in a row that is reset is gone.
-
-    >>> reset_rows(torch.tensor([[1.0], [2.0]]), torch.tensor([True, False]))
-    tensor([[0.],
-            [2.]])
+    >>> reset_rows(torch.tensor([[1.0], [2.0]]), torch.tensor([True, False])).tolist()
+    [[0.0], [2.0]]
     """
 
     def zero(x: Tensor) -> Tensor:
@@ -141,7 +131,7 @@ def to(state: State, device: torch.device | str) -> State:
 
 
 def flatten(state: State, prefix: str = "state") -> dict[str, Tensor]:
-    """Name every tensor by its place in the tree, as a checkpoint wants it.
+    """Every tensor by a name that says its place in the tree, for a checkpoint.
 
     >>> sorted(flatten((torch.zeros(1), (torch.zeros(1), torch.zeros(1)))))
     ['state.0', 'state.1.0', 'state.1.1']
@@ -157,8 +147,7 @@ def flatten(state: State, prefix: str = "state") -> dict[str, Tensor]:
 def unflatten(flat: dict[str, Tensor], like: State, prefix: str = "state") -> State:
     """The inverse of `flatten`: the tree of `like` with the tensors of `flat`.
 
-    Only the tree of `like` counts, not its shapes: a key/value cache may have grown since.
-    Raises `KeyError` where a tensor is missing.
+    The shapes of `like` do not matter: a key/value cache may have grown. Raises `KeyError` where a tensor is missing.
     """
     if isinstance(like, Tensor):
         return flat[prefix]

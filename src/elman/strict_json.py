@@ -1,4 +1,4 @@
-"""JSON as RFC 8259 has it, which knows neither NaN nor infinity: both become null."""
+"""JSON as RFC 8259 defines it, without NaN and infinity: both become null."""
 
 from __future__ import annotations
 

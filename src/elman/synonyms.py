@@ -1,10 +1,10 @@
-"""What people coming from other tools call things, and what elman calls them."""
+"""Words of other tools, and the words of elman for the same things."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-# Ours, and others' words for it: small letters, _ for -. A word may stand for several of ours.
+# A word of elman, and those of other tools: small letters, _ for -. A word may stand for several of ours.
 OTHERS: dict[str, str] = {
     # models
     "elman": "rnn rnn_tanh tanh simple_rnn simplernn vanilla vanilla_rnn srn elman_rnn recurrent",
@@ -80,7 +80,7 @@ OTHERS: dict[str, str] = {
 
 
 def synonyms(name: str, known: Iterable[str]) -> list[str]:
-    """The known words that a name from another tool stands for; a section before a dot is passed over.
+    """The known words that a name from another tool stands for; a section before a dot is left out.
 
     >>> synonyms("lr", ["learning_rate", "schedule"]), synonyms("train.n-layer", ["num_layers"])
     (['learning_rate'], ['num_layers'])

@@ -106,7 +106,7 @@ def test_an_interrupted_run_reports_what_it_has(
 
     monkeypatch.setattr(contest, "medians", medians)
     out, err = bench([*TINY, "--passes", "training", *(["--json"] if as_json else [])], capsys, code=130)
-    assert err == "stopped; this is what was measured until then\n"
+    assert err == "stopped; the report has the measurements until then\n"
     if as_json:
         report = json.loads(out)
         assert (len(report["lines"]), report["complete"]) == (1, False)
@@ -118,6 +118,9 @@ def test_an_interrupted_run_reports_what_it_has(
     ("arguments", "message"),
     [
         (["--cells", "gru,lstn"], "--cells: there is no 'lstn'; did you mean 'lstm'?"),
+        (["--cells", "gru,mingru"], "--cells: torch.nn has no layer to compare 'mingru' with; did you mean 'gru'?"),
+        (["--cells", "slstm"], "--cells: torch.nn has no layer to compare 'slstm' with; did you mean 'lstm'?"),
+        (["--backend", "mingru"], "--backend: there is no 'mingru'"),
         (["--cells", ""], "--cells: there is no ''; known are: elman, gru, lstm"),
         (["--shapes", "gird"], "--shapes: there is no 'gird'; did you mean 'grid'?"),
         (["--shapes", "grid,3,4"], "--shapes: expected three positive numbers T,B,H, got '3,4'"),

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from elman.bench import CELLS, CLOCKS, DTYPES, PASSES, SHAPES
+from elman.bench.contest import CELLS, DTYPES, PASSES, SHAPES
+from elman.bench.timing import CLOCKS
 from elman.cli import completion
 from elman.data.sources import NAMED_PAIRS
 from elman.kernels import BACKENDS

@@ -221,10 +221,10 @@ def test_a_model_that_does_not_fit_is_refused_before_it_is_made(
     given: list[str],
     more: list[str],
 ) -> None:
-    monkeypatch.setattr(environment, "memory", lambda device="cpu": 300_000_000)
+    monkeypatch.setattr(environment, "ram", lambda device="cpu": 300_000_000)
     places = translator | {"TEXT": str(plain_text)}
     line = fails([*(places.get(word, word) for word in given), "-o", tmp_path / "deep" / "out", *more], 1)
-    assert "the model is too large for the memory: expected at most 300.0 MB, got " in line
+    assert "the model is too large for the machine's memory (RAM): expected at most 300.0 MB, got " in line
     assert line.endswith("make it smaller: its hidden_size, its layers, its vocabulary")
     assert list(tmp_path.iterdir()) == []
 
@@ -234,14 +234,14 @@ def test_what_a_training_needs_at_least(monkeypatch: pytest.MonkeyPatch) -> None
     import torch
 
     train = section("lstm", "train")
-    monkeypatch.setattr(environment, "memory", lambda device="cpu": 16_000)
+    monkeypatch.setattr(environment, "ram", lambda device="cpu": 16_000)
     capacity.check_memory(lambda: torch.nn.Linear(1000, 1, bias=False), train)  # type: ignore[arg-type]
     with pytest.raises(UserError, match="at most 16,000 bytes, got 16,016 bytes to train 1,001 parameters"):
         capacity.check_memory(lambda: torch.nn.Linear(1001, 1, bias=False), train)  # type: ignore[arg-type]
-    monkeypatch.setattr(environment, "memory", lambda device="cpu": None)
+    monkeypatch.setattr(environment, "ram", lambda device="cpu": None)
     capacity.check_memory(lambda: torch.nn.Linear(1001, 1, bias=False), train)  # type: ignore[arg-type]
 
 
 def test_this_machine_has_memory() -> None:
-    found = environment.memory()
+    found = environment.ram()
     assert found is None or found > 10**8

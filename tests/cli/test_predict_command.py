@@ -19,7 +19,7 @@ from elman import runs
 from elman.cli import run as command
 from elman.data import textfile
 from elman.data.tokenizers import CharTokenizer
-from elman.decode.translate import Beam, Translator, translate
+from elman.decode.translation import Beam, Translator, translate
 from elman.tasks import TASKS
 from elman.tasks.translation.alignment import alignment_lines
 from encoder_decoders import Attentive

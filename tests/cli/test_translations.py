@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from elman.cli.predict import Refused
-from elman.decode.translate import Candidate, Translation
+from elman.decode.translation import Candidate, TranslatedLine
 from elman.errors import UserError
 from elman.tasks.task import Answer
 from elman.tasks.translation.printing import escape, lines, record
@@ -36,7 +36,7 @@ def unescape(field: str) -> str:
 @given(st.lists(texts, min_size=2, max_size=4), st.integers(1, 10**9))
 @example([" ||| ", "|||", "a |||", "||| a", "\\ ||| \\", "\\|", "", "\\n\n"], 1)
 def test_every_field_of_an_nbest_line_can_be_had_back(found: list[str], number: int) -> None:
-    translation = Translation(number, "s", (), 0, tuple(map(candidate, found)))
+    translation = TranslatedLine(number, "s", (), 0, tuple(map(candidate, found)))
     printed = "\n".join(lines(translation, len(found)))
     assert len(printed.splitlines()) == printed.count("\n") + 1 == len(found)
     fields = [line.split(" ||| ") for line in printed.split("\n")]
@@ -52,7 +52,7 @@ def test_a_text_without_bars_or_escapes_stays_as_it_is(text: str) -> None:
 
 
 def test_an_empty_line_of_each_form_for_what_could_not_be_translated() -> None:
-    failed = Translation(7, "s", (), 0, (candidate("", 0.0),), "too long")
+    failed = TranslatedLine(7, "s", (), 0, (candidate("", 0.0),), "too long")
     assert list(lines(failed, 1)) == [""]
     assert list(lines(failed, 3)) == ["7 |||  ||| -inf"]
     assert record(failed, 5, 3) == {"line": 7, "source": "s", "error": "too long", "text": ""}

@@ -18,7 +18,7 @@ from elman.data.batches import (
 )
 from elman.data.endless import FreshPairs, named_pairs
 from elman.data.lanes import NOT_COUNTED
-from elman.data.textfile import Piece
+from elman.data.textfile import TextPiece
 from elman.data.tokenfile import write_tokens
 from elman.data.tokenizers import ByteTokenizer, Tokenizers
 
@@ -38,7 +38,7 @@ def part_of(lengths: Lengths) -> PairPart:
 
 
 def token_batches(part: PairPart, most: int, seed: int = 0) -> TokenBatches:
-    return TokenBatches(part, most, EOD_SOURCE, EOD_TARGET, seed)
+    return TokenBatches(part, most, seed)
 
 
 def check(part: PairPart, rows: Integers, batch: PairBatch) -> None:
@@ -108,7 +108,7 @@ def test_little_is_padding() -> None:
 @given(lengths=LENGTHS, most=st.integers(1, 200))
 def test_evaluation_reads_every_pair_once_the_shortest_first(lengths: Lengths, most: int) -> None:
     part = part_of(lengths)
-    read = list(evaluation_batches(part, most, EOD_SOURCE, EOD_TARGET))
+    read = list(evaluation_batches(part, most))
     order = np.concatenate([rows for rows, _ in read])
     assert sorted(order.tolist()) == list(range(len(part)))
     longest = [max(lengths[i]) for i in order]
@@ -134,7 +134,7 @@ def test_a_token_file_is_read_as_memory_is(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(batches_module, "SCAN", 4)
     tokenizer = ByteTokenizer(eod=True)
     texts = ["abc", "d", "efghijk", "é"]
-    pieces = [piece for text in texts for piece in (Piece(text, False, 0), Piece("", True, 0))]
+    pieces = [piece for text in texts for piece in (TextPiece(text, False, 0), TextPiece("", True, 0))]
     file = Sequences(write_tokens(tmp_path / "x.bin", pieces, tokenizer, ""), tokenizer.eod)
     assert [tokenizer.decode(file[n]) for n in range(len(file))] == texts
     assert file.lengths.tolist() == [3, 1, 7, 2]
@@ -154,7 +154,7 @@ def test_fresh_pairs_every_epoch() -> None:
     tokenizer = ByteTokenizer(eod=True)
     source = named_pairs("dates")
     fresh = FreshPairs(source, Tokenizers(tokenizer, tokenizer), 40, seed=5)
-    batches = TokenBatches(fresh, 300, 256, 256, 5)
+    batches = TokenBatches(fresh, 300, 5)
     read = set()
     for epoch in (1, 0):
         seen = set()

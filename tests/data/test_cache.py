@@ -6,7 +6,7 @@ import pytest
 
 from elman import run_folders
 from elman.data.cache import Cache
-from elman.data.textfile import Piece
+from elman.data.textfile import TextPiece
 from elman.data.tokenizers import ByteTokenizer, CharTokenizer, Tokenizer
 from elman.errors import UserError
 
@@ -17,11 +17,11 @@ FORMAT_1 = {
 }
 
 
-def pieces() -> Iterator[Piece]:
-    yield Piece("abc", False, 0)
+def pieces() -> Iterator[TextPiece]:
+    yield TextPiece("abc", False, 0)
 
 
-def never() -> Iterator[Piece]:
+def never() -> Iterator[TextPiece]:
     raise AssertionError("what is there is not made again")
 
 
@@ -83,8 +83,8 @@ def test_tokens_are_made_once_for_a_content_and_a_tokenizer(tmp_path: Path, made
 
 
 def test_what_fails_half_way_leaves_nothing_at_the_address(tmp_path: Path) -> None:
-    def failing() -> Iterator[Piece]:
-        yield Piece("abc", False, 0)
+    def failing() -> Iterator[TextPiece]:
+        yield TextPiece("abc", False, 0)
         raise UserError("the text changed")
 
     cache = Cache(tmp_path)

@@ -7,8 +7,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from elman.data import dates, numbers
-from elman.data.endless import SPLITS, EndlessPairs, Split, mix, named_pairs, split_of
+from elman.data import endless
+from elman.data.endless import (
+    SPLITS,
+    EndlessPairs,
+    Split,
+    date_sayer,
+    draw_dates,
+    draw_numbers,
+    mix,
+    named_pairs,
+    number_sayer,
+    split_of,
+)
 from elman.data.sources import LANGUAGES, NAMED_PAIRS
 from elman.errors import UserError
 
@@ -65,19 +76,19 @@ def read(text: str, language: str) -> int:
 @pytest.mark.parametrize("language", LANGUAGES)
 @given(number=st.integers(0, 999_999_999) | st.integers(0, 9999))
 def test_words_say_one_number(language: str, number: int) -> None:
-    words, digits = numbers.sayer(language)(number, 0)
+    words, digits = number_sayer(language)(number, 0)
     assert digits == str(number)
     assert "," not in words
     assert read(words, language) == number
-    assert numbers.sayer(language, digits_first=True)(number, 0) == (digits, words)
+    assert number_sayer(language, digits_first=True)(number, 0) == (digits, words)
 
 
 def test_portuguese_as_it_is_written() -> None:
-    assert numbers.sayer("pt_BR")(1234, 0) == ("mil duzentos e trinta e quatro", "1234")
+    assert number_sayer("pt_BR")(1234, 0) == ("mil duzentos e trinta e quatro", "1234")
 
 
 def test_numbers_of_every_size() -> None:
-    drawn = numbers.draw(mix(np.arange(9000, dtype=np.uint64)))
+    drawn = draw_numbers(mix(np.arange(9000, dtype=np.uint64)))
     digits = [len(str(number)) for number in drawn.tolist()]
     counts = np.bincount(digits, minlength=10)
     assert (drawn.min(), len(counts)) == (0, 10)
@@ -86,19 +97,19 @@ def test_numbers_of_every_size() -> None:
 
 def test_one_text_is_one_date() -> None:
     """In all languages together: a word of one may be a word of another."""
-    say = dates.sayer()
+    say = date_sayer()
     said: dict[str, str] = {}
-    for locale in range(len(dates.LOCALES)):
-        for style in range(len(dates.STYLES)):
-            for ordinal in range(dates.FIRST + 36_000, dates.FIRST + 36_500, 3):
-                source, target = say(ordinal, locale * len(dates.STYLES) + style)
+    for locale in range(len(endless.LOCALES)):
+        for style in range(len(endless.STYLES)):
+            for ordinal in range(endless.FIRST + 36_000, endless.FIRST + 36_500, 3):
+                source, target = say(ordinal, locale * len(endless.STYLES) + style)
                 assert said.setdefault(source, target) == target
                 assert target == (date(1, 1, 1) + timedelta(ordinal - 1)).isoformat()
 
 
 def test_dates_of_two_centuries() -> None:
-    ends = np.array([0, dates.LAST - dates.FIRST, dates.LAST - dates.FIRST + 1], np.uint64)
-    assert [date.fromordinal(day).isoformat() for day in dates.draw(ends).tolist()] == [
+    ends = np.array([0, endless.LAST - endless.FIRST, endless.LAST - endless.FIRST + 1], np.uint64)
+    assert [date.fromordinal(day).isoformat() for day in draw_dates(ends).tolist()] == [
         "1900-01-01",
         "2099-12-31",
         "1900-01-01",

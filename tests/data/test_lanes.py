@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from elman.data.lanes import Lanes, evaluation_windows
-from elman.data.textfile import Piece
+from elman.data.textfile import TextPiece
 from elman.data.tokenfile import write_tokens
 from elman.data.tokenizers import ByteTokenizer
 from elman.errors import UserError
@@ -46,7 +46,7 @@ def test_resets_come_before_every_eod_that_is_read(ids: list[int], lanes: int, w
 
 def test_a_token_file_reads_as_its_array(tmp_path: Path) -> None:
     text = "documents " * 30
-    made = write_tokens(tmp_path / "a.bin", [Piece(text, False, 0)] * 2, ByteTokenizer(), "")
+    made = write_tokens(tmp_path / "a.bin", [TextPiece(text, False, 0)] * 2, ByteTokenizer(), "")
     whole = np.frombuffer((text * 2).encode(), np.uint8)
     for one, two in [
         (Lanes(made, 3).window(5, 38), Lanes(whole, 3).window(5, 38)),

@@ -6,7 +6,7 @@ import pytest
 import zstandard
 
 from elman.data.recognition import BEGINNING, beginning, check_text, recognise
-from elman.data.stdlib import python_stdlib
+from elman.data.sources import python_stdlib
 from elman.errors import UserError
 
 ETT = "date,HUFL,HULL,OT\n" + "".join(f"2016-07-01 {hour:02}:00:00,5.82,{hour}.0,-1e-3\n" for hour in range(24))

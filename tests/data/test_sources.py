@@ -4,12 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from elman.data.sources import Source, TextInMemory, open_source, text_in_memory
-from elman.data.stdlib import python_stdlib
+from elman.data.sources import Source, open_source, python_stdlib, text_in_memory
 from elman.errors import UserError
 
 
-def texts(source: Source | TextInMemory) -> list[str]:
+def texts(source: Source) -> list[str]:
     whole, text = [], ""
     for piece in source.pieces():
         text += piece.text

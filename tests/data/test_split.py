@@ -4,13 +4,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from elman.data.corpus import MOST_ENDS, MOST_VALID, Survey, section, survey, tail_cut
-from elman.data.textfile import Piece
+from elman.data.textfile import TextPiece
 
 
-def pieces_of(documents: list[list[str]]) -> list[Piece]:
+def pieces_of(documents: list[list[str]]) -> list[TextPiece]:
     found = []
     for document in documents:
-        found += [Piece(text, False, 0) for text in document] + [Piece("", True, 0)]
+        found += [TextPiece(text, False, 0) for text in document] + [TextPiece("", True, 0)]
     return found
 
 
@@ -42,7 +42,7 @@ def test_the_digest_is_of_documents_not_of_pieces(documents: list[list[str]]) ->
 
 def test_many_ends_are_thinned() -> None:
     count = 3 * MOST_ENDS
-    found = survey(piece for _ in range(count) for piece in (Piece("a", False, 0), Piece("", True, 0)))
+    found = survey(piece for _ in range(count) for piece in (TextPiece("a", False, 0), TextPiece("", True, 0)))
     assert found.documents == count
     assert MOST_ENDS // 4 < len(found.ends) <= MOST_ENDS
     gaps = {right - left for left, right in pairwise(found.ends)}

@@ -109,7 +109,8 @@ def test_a_word_is_not_cut_where_white_space_is_near(text: str, size: int) -> No
 
 @given(st.text("ab\n"), st.integers(1, 9))
 def test_lines_over_blocks(text: str, size: int) -> None:
-    assert list(lines(blocks(text, size))) == text.split("\n")
+    expected = text.split("\n")
+    assert list(lines(blocks(text, size))) == (expected if expected[-1] else expected[:-1])
 
 
 @pytest.mark.parametrize("suffix", [".txt", ".txt.gz", ".txt.zst", ".TXT.GZ"])

@@ -4,12 +4,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from elman.data.textfile import Piece
-from elman.data.tokenfile import open_tokens, write_json, write_tokens
+from elman.data.textfile import TextPiece
+from elman.data.tokenfile import open_tokens, write_tokens
 from elman.data.tokenizers import ByteTokenizer, CharTokenizer
 from elman.errors import UserError
 
-PIECES = [Piece("abc", False, 0), Piece("é", False, 0), Piece("", True, 0), Piece("b?", False, 0), Piece("", True, 0)]
+PIECES = [
+    TextPiece("abc", False, 0),
+    TextPiece("é", False, 0),
+    TextPiece("", True, 0),
+    TextPiece("b?", False, 0),
+    TextPiece("", True, 0),
+]
 
 
 def test_write_and_open(tmp_path: Path) -> None:
@@ -33,7 +39,7 @@ def test_large_vocabularies_take_four_bytes(tmp_path: Path) -> None:
     small = CharTokenizer("".join(map(chr, range(0x10000, 0x1FFFF))))
     large = CharTokenizer("".join(map(chr, range(0x10000, 0x20000))))
     assert (small.vocab_size, small.dtype.itemsize, large.dtype.itemsize) == (65536, 2, 4)
-    made = write_tokens(tmp_path / "a.bin", [Piece("\U0001ffff?", False, 0)], large, "")
+    made = write_tokens(tmp_path / "a.bin", [TextPiece("\U0001ffff?", False, 0)], large, "")
     assert np.asarray(made).tolist() == [65535, 65536]
 
 
@@ -85,12 +91,3 @@ def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot write"):
         write_tokens(tmp_path / "file" / "a.bin", PIECES, ByteTokenizer(), "")
-
-
-def test_write_json_replaces_whole(tmp_path: Path) -> None:
-    path = tmp_path / "a.json"
-    write_json(path, {"é": 1})
-    with pytest.raises(TypeError):
-        write_json(path, object())
-    assert json.loads(path.read_text(encoding="utf-8")) == {"é": 1}
-    assert [file.name for file in tmp_path.iterdir()] == ["a.json"]

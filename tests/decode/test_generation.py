@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from elman.decode import steps
+from elman.decode import generation
 from elman.decode.generation import generate
 from elman.decode.sampling import sample
 from elman.models import LanguageModel, build
@@ -39,7 +39,7 @@ def most_probable(logits: Tensor) -> Tensor:
 def test_the_most_probable_tokens_are_those_of_a_full_forward(
     monkeypatch: pytest.MonkeyPatch, kind: str, prompt: list[int]
 ) -> None:
-    monkeypatch.setattr(steps, "WINDOW", 3)
+    monkeypatch.setattr(generation, "WINDOW", 3)
     network = model(kind)
     text = list(prompt)
     for token, log_probability, _ in islice(generate(network, prompt, most_probable), 9):

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from elman.decode import prefill, step, steps
+from elman.decode import generation, prefill, step
 from elman.errors import UserError
 from elman.models import build, build_encoder_decoder
 
@@ -49,7 +49,7 @@ def begin(model: Any, B: int) -> Any:
 def test_what_is_prefilled_and_stepped_is_what_is_read_whole(
     monkeypatch: pytest.MonkeyPatch, name: str, lengths: list[int] | None, window: int
 ) -> None:
-    monkeypatch.setattr(steps, "WINDOW", window)
+    monkeypatch.setattr(generation, "WINDOW", window)
     model, tokens, further = make(name), some_tokens(3, 9), some_tokens(3, 4, 2)
     logits, state = prefill(model, tokens, begin(model, 3), lengths)
     ends = lengths or [9] * 3

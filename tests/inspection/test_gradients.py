@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from elman.inspection.gradients import reach
 from elman.inspection.windows import window_marks
 from elman.lens import fit_decay
 from elman.lens.decay import WORDS
+from elman.lens.gradient_flow import Flow
 from inspecting import inspect
 
 
@@ -30,6 +32,56 @@ def test_words_horizon_rate_and_shares_are_of_one_curve(runs: dict[str, Path]) -
     assert "steps back in each layer" not in html
     horizon = numbers["input"]["horizon"]
     assert f">trained: 1 % at lag {horizon}</text>" in html
+
+
+@pytest.mark.parametrize(
+    ("median", "sentence"),
+    [
+        (
+            0.9 ** np.arange(200),
+            "The token read 30 steps ago still changes the prediction of the next token: the gradient by it is 4.2 % "
+            "of that by the last token; 100 steps ago, the gradient is 0.0027 %",
+        ),
+        (
+            0.99 ** np.arange(51),
+            "The token read 50 steps ago still changes the prediction of the next token: the gradient by it is 61 % of "
+            "that by the last token",
+        ),
+        (
+            2.0 ** np.arange(11),
+            "The token read 10 steps ago still changes the prediction of the next token: the gradient by it is "
+            "100,000 % of that by the last token",
+        ),
+        (
+            0.001 ** np.arange(4),
+            "The token read 1 step ago hardly changes the prediction of the next token: the gradient by it is 0.1 % of "
+            "that by the last token; 3 steps ago, the gradient is 1e-7 %",
+        ),
+        (
+            np.array([2.0, 0, 0, 0]),
+            "The token read 1 step ago does not change the prediction of the next token: the gradient by it is 0 % of "
+            "that by the last token; 3 steps ago, the gradient is 0 %",
+        ),
+        (np.zeros(5), None),
+        (np.array([0, 1.0, 0.5]), None),
+        (np.array([1.0, np.nan, 0.5]), None),
+    ],
+)
+def test_the_reach_is_a_sentence(median: np.ndarray, sentence: str | None) -> None:
+    """Of three rows, the middle one counts."""
+    flow = Flow("input", np.arange(len(median)), np.stack([median, 0 * median, 3 * median], axis=1))
+    assert reach(flow) == ("" if sentence is None else f"{sentence} (medians over 3 windows of the text).")
+
+
+def test_a_report_begins_with_the_reach_where_gradients_are_looked_at(runs: dict[str, Path]) -> None:
+    found = inspect(runs["lstm"], parts=["gradients", "clipping"])
+    left = found.numbers["gradients"]["trained"]["gradients"]["input"]["left"]
+    [near] = [int(found.lines[0].split()[3])]
+    assert left[str(near)] >= 0.01 or near == 1
+    assert found.lines[0].startswith(f"The token read {near} step")
+    assert found.report.text.startswith(found.lines[0])
+    assert f"<p>{found.lines[0]}" in found.html()
+    assert not inspect(runs["lstm"], parts=["clipping"]).lines[0].startswith("The token read")
 
 
 def test_steps_of_a_bounded_window_are_marked_and_explained(runs: dict[str, Path]) -> None:

@@ -88,7 +88,7 @@ def test_heads_that_look_evenly_are_chance_where_documents_begin(
     for head in found.numbers["heads"].values():
         assert head["previous"] == pytest.approx(found.numbers["chance"]["previous"], rel=1e-5)
     assert 1 / 3 < found.numbers["chance"]["previous"] < 0.42
-    marks = [re.findall("an even look ([0-9.]+)", figure.drawing) for figure in found.section.figures[:2]]
+    marks = [re.findall("an even look ([0-9.]+)", figure.drawing) for figure in found.chapter.figures[:2]]
     for [mark], measure in zip(marks, ("entropy", "distance"), strict=True):
         for head in found.numbers["heads"].values():
             assert head[measure] == pytest.approx(float(mark), abs=0.006)

@@ -61,7 +61,7 @@ def test_lines_for_a_terminal_and_the_report_in_the_run(
 ) -> None:
     run = shutil.copytree(runs["gru"], tmp_path / "run")
     out, err = said(["inspect", run], capsys)
-    assert out.startswith("gradient by input: trained ")
+    assert out.startswith("The token read ")
     assert (run / "report.html").is_file()
     assert f"the report is in {run / 'report.html'}" in err
     said(["inspect", run, "--json"], capsys)
@@ -198,5 +198,5 @@ def test_the_pages_numbers_are_finite(runs: dict[str, Path]) -> None:
 def test_it_is_offered_in_python(runs: dict[str, Path]) -> None:
     progress: list[str] = []
     found = inspect(runs["gru"], parts=["gates"], progress=lambda name, done: progress.append(name))
-    assert progress == ["looking at its gates"]
+    assert progress == ["looking at the gates"]
     assert found.lines

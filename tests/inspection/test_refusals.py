@@ -33,9 +33,9 @@ def spoil(run: Path, what: str) -> None:
 @pytest.mark.parametrize(
     ("kind", "arguments", "what", "code", "message"),
     [
-        ("elman", ["--parts", "gates"], "", 1, "--parts gates: it has no gates; this run has gradients, memory"),
-        ("transformer", ["--parts", "gates"], "", 1, "it has no gates"),
-        ("lstm", ["--parts", "attention"], "", 1, "it has no attention"),
+        ("elman", ["--parts", "gates"], "", 1, "--parts gates: the model has no gates; this run has gradients, memory"),
+        ("transformer", ["--parts", "gates"], "", 1, "the model has no gates"),
+        ("lstm", ["--parts", "attention"], "", 1, "the model has no attention"),
         ("lstm", ["--parts", "gate"], "", 2, "did you mean 'gates'?"),
         ("lstm", ["--parts", ""], "", 2, "no part called ''"),
         (
@@ -43,12 +43,12 @@ def spoil(run: Path, what: str) -> None:
             ["other"],
             "unknown",
             1,
-            "does not fit the run: expected text in the tokens it was trained",
+            "does not fit the run: expected text in the tokens that the run was trained on",
         ),
         ("lstm", ["other"], "short", 1, "too short to look at: expected at least 9 tokens, got 3"),
         ("lstm", ["missing.txt"], "", 2, "no such file or named source"),
         ("lstm", [], "text gone", 1, "the text of the run is gone"),
-        ("lstm", [], "no settings", 1, "does not say what it was trained on; give a text"),
+        ("lstm", [], "no settings", 1, "does not say which text it was trained on; give a text"),
         ("lstm", ["-o", "."], "", 2, "expected a file for the report, got a folder"),
     ],
 )

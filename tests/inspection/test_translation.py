@@ -13,7 +13,7 @@ import torch
 
 import elman
 from elman.cli import run as command
-from elman.decode.translate import Translator
+from elman.decode.translation import Translator
 from elman.errors import UserError
 from elman.tasks.translation.looks import LOOKS as PARTS
 from elman.tasks.translation.looks import Spread, by_distance, sharpest_words
@@ -94,7 +94,7 @@ def test_a_reference_stands_beside_each_translation(name: str, runs: dict[str, P
 
 def test_every_token_of_an_alignment_is_named(runs: dict[str, Path]) -> None:
     found = inspect(runs["transformer"], parts=["alignments"])
-    drawn = [figure for figure in found.report.sections[0].figures if "<image" in figure.drawing]
+    drawn = [figure for figure in found.report.chapters[0].figures if "<image" in figure.drawing]
     assert drawn
     for figure, one in zip(drawn, found.numbers["alignments"].values(), strict=True):
         texts = ET.fromstring(figure.drawing).iter("text")
@@ -174,7 +174,7 @@ def test_distances_are_from_the_end() -> None:
 @pytest.mark.parametrize(
     ("arguments", "told", "code"),
     [
-        (["--parts", "heads"], "it has no heads; this run has alignments, source, clipping", 1),
+        (["--parts", "heads"], "the model has no heads; this run has alignments, source, clipping", 1),
         (["--parts", "gates"], "no part called 'gates'", 2),
         (["missing.tsv"], "missing.tsv", 2),
     ],

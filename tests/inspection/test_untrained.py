@@ -15,7 +15,7 @@ import torch
 import elman
 from elman.cli import run as command
 from elman.models import build
-from elman.models.initial import initial_model
+from elman.models.initialization import initial_model
 from elman.tasks.language_modelling.subject import open_subject
 from elman.tasks.translation.subject import open_pairs
 from elman.train import checkpoints

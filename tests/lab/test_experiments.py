@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from elman.cli import run as command
-from elman.lab import book_or_index, gates, gradients, jsb
+from elman.lab import attention, gates, gradients, jsb
 from elman.lab.catalogue import EXPERIMENTS
 from elman.lab.experiment import Findings, Setting
 from elman.lab.findings import html, numbers, verdict
@@ -45,7 +45,7 @@ def test_words_of_vanishing_are_those_of_the_curves() -> None:
     *each, converse = found.words
     for (rho, values), line in zip(curves.items(), each, strict=True):
         assert line == f"largest singular value {rho:g}: {fit_decay(lags, values).words}"
-    assert converse.endswith("above 1 it need not explode (lasting at 1.1, vanishing fast at 1.5)")
+    assert converse.endswith("above 1 a gradient need not explode (lasting at 1.1, vanishing fast at 1.5)")
     assert "too short to tell at 1.1" in gradients._findings({1.1: curves[1.1][:50]}).words[-1]
     spoilt = np.where(lags > 9, np.nan, curves[1.1])
     assert gradients._findings({1.1: spoilt}).words == ["largest singular value 1.1: the gradient is not a number"]
@@ -117,7 +117,9 @@ def test_the_peaks_that_are_told_are_in_the_figure() -> None:
         assert max(drawn[name]) == max(peaks)
 
 
-@pytest.mark.parametrize(("cell", "gate"), [(cell, gate) for cell, gates_ in gates.GATES.items() for gate in gates_])
+@pytest.mark.parametrize(
+    ("cell", "gate"), [(cell, gate) for cell, known in gates.GATES.items() for gate in ("", *known)]
+)
 def test_a_held_gate_is_the_cell_without_it(cell: str, gate: str) -> None:
     """Against the equations, step by step; and it stays held when the cell learns."""
     torch.manual_seed(2)
@@ -140,7 +142,7 @@ def without(cell: str, gate: str, weights: dict[str, torch.Tensor], x: torch.Ten
     def held(name: str, value: torch.Tensor) -> torch.Tensor:
         if name != gate:
             return value.sigmoid()
-        return torch.full_like(value, 0.5 if gate == "update" else 1.0)
+        return torch.full_like(value, 0.5 if gate == "z" else 1.0)
 
     h = c = x.new_zeros(len(x), 5)
     for step in x.unbind(1):
@@ -148,19 +150,19 @@ def without(cell: str, gate: str, weights: dict[str, torch.Tensor], x: torch.Ten
         b = h @ weights["weight_hh_l0"].T + weights["bias_hh_l0"]
         if cell == "lstm":
             i, f, g, o = (a + b).chunk(4, 1)
-            c = held("forget", f) * c + held("input", i) * g.tanh()
-            h = held("output", o) * c.tanh()
+            c = held("f", f) * c + held("i", i) * g.tanh()
+            h = held("o", o) * c.tanh()
         else:
             (r, z, n), (r_h, z_h, n_h) = a.chunk(3, 1), b.chunk(3, 1)
-            z = held("update", z + z_h)
-            h = z * h + (1 - z) * (n + held("reset", r + r_h) * n_h).tanh()
+            z = held("z", z + z_h)
+            h = z * h + (1 - z) * (n + held("r", r + r_h) * n_h).tanh()
     return h
 
 
 def test_facts_become_more_as_it_learns() -> None:
     random, counts = np.random.default_rng(0), (2, 4, 8)
-    assert {book_or_index.drawn(counts, 0.3, random) for _ in range(50)} == {2}
-    late = [book_or_index.drawn(counts, 0.9, random) for _ in range(400)]
+    assert {attention.drawn(counts, 0.3, random) for _ in range(50)} == {2}
+    late = [attention.drawn(counts, 0.9, random) for _ in range(400)]
     assert late.count(2) > late.count(4) > late.count(8) > 40
 
 
@@ -170,10 +172,10 @@ def test_a_seed_gives_the_same_numbers() -> None:
 
 
 def test_facts_hold_their_answer() -> None:
-    x, y = book_or_index.facts(50, 5, seed=2)
+    x, y = attention.facts(50, 5, seed=2)
     for row, answer in zip(x, y, strict=True):
-        [fact] = [fact for fact in row[:-1] if (fact[: book_or_index.KEYS] * row[-1][: book_or_index.KEYS]).any()]
-        assert int(fact[book_or_index.KEYS :].argmax()) == answer
+        [fact] = [fact for fact in row[:-1] if (fact[: attention.KEYS] * row[-1][: attention.KEYS]).any()]
+        assert int(fact[attention.KEYS :].argmax()) == answer
 
 
 def test_chorales(tmp_path: Path) -> None:

@@ -31,7 +31,8 @@ def test_every_step_draws_its_own_batch_and_tells_its_share() -> None:
         return distance(model, step)
 
     setting = Setting(progress=lambda name, done: heard.append(done))
-    _, taken = learn(setting.part("the second of two", 1, 2), Weight, Drawn(4, draw))
+    _, (_, second) = setting.each("two trainings", ["the first", "the second"])
+    _, taken = learn(second, Weight, Drawn(4, draw))
     assert drawn == [0, 1, 2, 3]
     assert [step.step for step in taken] == [1, 2, 3, 4]
     assert heard == [0.625, 0.75, 0.875, 1.0]

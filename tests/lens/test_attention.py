@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from elman.errors import UserError
 from elman.lens import attention_weights, induction_scores, previous_token_scores, score_attention, steps_seen
-from elman.lens.observe import given_to
+from elman.lens.observe import calls_of
 from elman.models import LanguageModel, build, build_encoder_decoder
 from elman.nn.attention import Attention
 
@@ -34,7 +34,7 @@ def test_the_weights_make_what_the_layer_puts_out(make: Make, name: str, cached:
     state = model.read(drawn(2, cached, seed=2))[1] if cached else None
     every = attention_weights(model, lambda: model.read(tokens, state))
     with torch.no_grad():
-        calls = given_to(model, Attention, lambda: model.read(tokens, state))
+        calls = calls_of(model, Attention, lambda: model.read(tokens, state))
         for weights, call in zip(every, calls, strict=True):
             y, _, values = call.module(*call.arguments, **call.options)
             np.testing.assert_allclose(weights.sum(-1), 1, atol=1e-12)

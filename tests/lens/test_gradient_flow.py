@@ -9,6 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+import elman.nn
 from elman.errors import UserError
 from elman.lens import gradient_flow, window_lags
 from elman.models import MODELS, LanguageModel
@@ -147,6 +148,24 @@ def test_names_and_lags(make: Make) -> None:
     assert flow.input.lags.tolist() == [0, 1, 2, 3, 4]
     assert flow.memory[0].lags.tolist() == [1, 2, 3, 4]
     assert flow.input.quantile(0.5).shape == (5,)
+
+
+@pytest.mark.parametrize("layer", ["Elman", "LSTM", "SLSTM"])
+def test_every_state_of_a_layer_has_its_flow(layer: str) -> None:
+    torch.manual_seed(0)
+    recurrent = getattr(elman.nn, layer)(3, 4, num_layers=2).double()
+    x = torch.randn(6, 1, 3, dtype=torch.float64)
+    loss = lambda made, _: made[-1].square().sum()  # noqa: E731
+    read = lambda row: recurrent(row.transpose(0, 1))[0]  # noqa: E731
+    found = gradient_flow(recurrent, x.transpose(0, 1), [0], read=read, loss=loss)
+    letters = {"Elman": "h", "LSTM": "hc", "SLSTM": "hcnm"}[layer]
+    assert [flow.name for flow in found.memory] == [f"layer {n} {letter}" for n in (1, 2) for letter in letters]
+    before = map_state(lambda part: part.detach().requires_grad_(), recurrent(x[:5])[1])  # the memory at lag 1
+    wanted = torch.autograd.grad(loss(recurrent(x[5:], before)[0], None), list(leaves(before)))
+    for flow in found.memory:
+        number, letter = int(flow.name.split()[1]), flow.name[-1]
+        expected = wanted[letters.index(letter)][number - 1].norm()
+        assert flow.norms[0, 0] == pytest.approx(float(expected), rel=1e-9)
 
 
 def test_a_window_bounds_what_a_transformer_sees(make: Make) -> None:

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from elman.report import Line, Points, Section, line_chart, point_chart, render
+from elman.report import Chapter, Line, Points, line_chart, point_chart, render
 from elman.report.page import Report
-from elman.report.palette import COLOURS, DARK, DASHES, LIGHT, PATTERNS, SHAPES, looks
+from elman.report.palette import COLOURS, DARK, DASHES, LIGHT, PATTERNS, SHAPES, series_styles
 from elman.report.style import DARK as DARK_PAGE
 from elman.report.style import LIGHT as LIGHT_PAGE
 from elman.report.style import STYLE
@@ -94,7 +94,7 @@ def test_no_two_series_look_the_same(kind: str, wanted: list[tuple[int | None, b
 
 
 @pytest.mark.parametrize("kind", ["line", "point"])
-def test_where_all_looks_are_taken_a_series_has_a_number(kind: str) -> None:
+def test_where_all_styles_are_taken_a_series_has_a_number(kind: str) -> None:
     many = COLOURS * PATTERNS
     made = figure(kind, [(1, False)] * (many + 3))
     notes = [text.text for text in ET.fromstring(made.drawing).iter("text") if text.attrib["class"] == "note"]
@@ -103,7 +103,7 @@ def test_where_all_looks_are_taken_a_series_has_a_number(kind: str) -> None:
 
 
 def test_a_series_has_the_colour_it_wants() -> None:
-    assert [(look.colour, look.pattern) for look in looks([(3, 0), (None, 0), (3, 1), (0, 0), (1, 0)])] == [
+    assert [(style.colour, style.pattern) for style in series_styles([(3, 0), (None, 0), (3, 1), (0, 0), (1, 0)])] == [
         (3, 0),
         (2, 0),
         (3, 1),
@@ -113,10 +113,10 @@ def test_a_series_has_the_colour_it_wants() -> None:
 
 
 def test_seven_series_have_seven_colours() -> None:
-    assert len({look.colour for look in looks([(number, 0) for number in range(1, 8)])}) == 7
+    assert len({style.colour for style in series_styles([(number, 0) for number in range(1, 8)])}) == 7
 
 
-def test_the_style_sheet_knows_every_look() -> None:
+def test_the_style_sheet_knows_every_style() -> None:
     for colours in (LIGHT, DARK):
         for number, colour in enumerate(colours, start=1):
             assert f"--c{number}:{colour};" in STYLE
@@ -128,5 +128,5 @@ def test_the_style_sheet_knows_every_look() -> None:
 
 def test_a_legend_stands_in_the_page() -> None:
     made = figure("line", [(None, False), (None, False)])
-    html = render(Report("t", sections=[Section("s", "", [made])]))
+    html = render(Report("t", chapters=[Chapter("s", "", [made])]))
     assert html.count('<svg class="key"') == 2

@@ -15,12 +15,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from elman.report import (
+    Chapter,
     Figure,
     Line,
     Mark,
     Points,
     Report,
-    Section,
     Table,
     bar_chart,
     heatmap,
@@ -93,7 +93,7 @@ def figures(title: str = "A figure") -> list[Figure]:
 
 
 def page(title: str) -> str:
-    section = Section(title, title, figures(title), [title])
+    section = Chapter(title, title, figures(title), [title])
     return render(Report(title, title, [(title, title)], [section], title))
 
 

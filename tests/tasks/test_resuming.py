@@ -65,7 +65,7 @@ def test_resumed_is_undisturbed(
     assert_interruptions_change_nothing(settings, tmp_path)
     if "patience" in train or train.get("optimizer") == "ntasgd":
         _, _, tensors, values = ended(tmp_path / "whole")
-        done = values["counters"]["step"]
+        done = values.counters.step
         assert (done < STEPS) if "patience" in train else any(name.startswith("average") for name in tensors)
 
 

@@ -72,7 +72,7 @@ def test_loaded_it_goes_on_as_it_would_have() -> None:
     average = Average(model, decay=0.9)
     wander(model, average, 3)
     other = Average(nn.Linear(3, 2), decay=0.9)
-    other.load({name: tensor.clone() for name, tensor in average.tensors().items()}, average.updates)
+    other.load({str(index): tensor.clone() for index, tensor in enumerate(average.average)}, average.updates)
     other.parameters = average.parameters
     average.update()
     other.update()

@@ -1,16 +1,19 @@
 import json
+import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import safetensors.torch
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from elman.train import checkpoints
-from elman.train.checkpoints import Checkpoint, Damaged
+from elman.train.checkpoints import Averaged, Checkpoint, Counters, Damaged, Values
 
-VALUES = {"step": 12, "best": float("inf"), "list": [0.1, 2], "none": None}
+VALUES = Values(Counters(step=12, best=float("inf")), [0.1, 2.0], [], carried=False, average=Averaged(3, 0.9))
 
 
 def example() -> Checkpoint:
@@ -91,20 +94,40 @@ def test_damage_is_noticed(whole: bytes, tmp_path: Path, damage: Callable[[bytes
         checkpoints.load(path)
 
 
+@pytest.mark.parametrize(
+    ("altered", "why"),
+    [
+        ("{", "values is damaged"),
+        ("{}", r"values is damaged \(counters: Field required\)"),
+        ('{"counters": {"step": -1}}', "counters.step: Input should be greater than or equal to 0"),
+    ],
+)
+def test_values_of_another_kind_are_damage_even_where_the_checksum_fits(tmp_path: Path, altered: str, why: str) -> None:
+    path = checkpoints.save(tmp_path, 1, example())
+    tensors = safetensors.torch.load_file(path)
+    with safetensors.safe_open(path, framework="pt") as file:
+        sums = json.loads(file.metadata()["crc32"]) | {"values": zlib.crc32(altered.encode())}
+    safetensors.torch.save_file(tensors, path, metadata={"values": altered, "crc32": json.dumps(sums)})
+    with pytest.raises(Damaged, match=why):
+        checkpoints.load(path)
+
+
 def test_the_newest_whole_one_serves(tmp_path: Path) -> None:
     for step in (7, 8):
-        checkpoints.save(tmp_path, step, Checkpoint({"x": torch.ones(9)}, {"step": step}))
+        checkpoints.save(
+            tmp_path, step, Checkpoint({"x": torch.ones(9)}, replace(VALUES, counters=Counters(step=step)))
+        )
     with checkpoints.paths(tmp_path)[-1].open("r+b") as file:
         file.truncate(30)
     damaged, found = checkpoints.newest(tmp_path)
     assert isinstance(damaged, Damaged)
     assert isinstance(found, Checkpoint)
-    assert found.values == {"step": 7}
+    assert found.values.counters.step == 7
 
 
 def test_two_are_kept_and_leftovers_go(tmp_path: Path) -> None:
     def save(step: int) -> list[str]:
-        checkpoints.save(tmp_path, step, Checkpoint({"x": torch.ones(1)}, {}))
+        checkpoints.save(tmp_path, step, Checkpoint({"x": torch.ones(1)}, VALUES))
         return [path.name for path in sorted(tmp_path.iterdir())]
 
     save(90)
@@ -119,4 +142,4 @@ def test_two_are_kept_and_leftovers_go(tmp_path: Path) -> None:
 def test_no_pickle_is_in_it(whole: bytes) -> None:
     size = int.from_bytes(whole[:8], "little")
     header = json.loads(whole[8 : 8 + size])
-    assert set(json.loads(header["__metadata__"]["values"])) == set(VALUES)
+    assert set(json.loads(header["__metadata__"]["values"])) == set(vars(VALUES))

@@ -111,7 +111,7 @@ def test_a_bad_step_is_counted_and_leaves_no_trace(bad: float, optimizer: str) -
     after = made.to_checkpoint()
     for name, tensor in after.tensors.items():
         assert torch.equal(tensor, before.tensors[name]), name
-    assert after.values["norms"] == before.values["norms"]
+    assert after.values.norms == before.values.norms
     assert not made.step().skipped
     assert made.counters.bad_in_a_row == 0
     assert all(tensor.isfinite().all() for tensor in made.to_checkpoint().tensors.values())

@@ -1,4 +1,4 @@
-"""Who is measured against whom, on what: a line for each cell, shape, pass, dtype and number of threads."""
+"""A contest of layers: one line for each cell, shape, pass, dtype and number of threads."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -19,25 +19,26 @@ from elman.nn import layer_of
 
 Shape: TypeAlias = tuple[int, int, int]  # T, B, H; the size of the input is H
 
-# Ours, torch.nn's, and how many gates it has.
-CELLS: dict[str, tuple[Any, Any, int]] = {
-    name: (layer_of(name), getattr(nn, cell.torch_layer), len(cell.rows))
-    for name, cell in cells.CELLS.items()
-    if cell.torch_layer
+CELLS = {name: cell for name, cell in cells.CELLS.items() if cell.torch_layer}  # those to compare with torch.nn's
+SHAPES: dict[str, list[Shape]] = {
+    "grid": [
+        (35, 20, 200),
+        (35, 20, 650),
+        (100, 32, 256),
+        (128, 64, 512),
+        (784, 32, 128),
+        (50, 1, 128),
+        (200, 128, 64),
+    ],
+    "step": [(1, 1, 512)],
 }
-GRID: list[Shape] = [
-    *((35, 20, 200), (35, 20, 650), (100, 32, 256), (128, 64, 512)),
-    *((784, 32, 128), (50, 1, 128), (200, 128, 64)),
-]
-SHAPES: dict[str, list[Shape]] = {"grid": GRID, "step": [(1, 1, 512)]}
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-# As long as torch's OpenMP threads spin after their work: a few ms, on some processors three times as many.
-OPENMP_SPIN = 0.02
+OPENMP_SPIN = 0.02  # seconds: torch's OpenMP threads spin after their work for a few ms, or three times that
 
 
 @dataclass(frozen=True)
 class Contest:
-    """What to measure; every combination is one line."""
+    """The lines to measure: every combination of a cell, a shape, a pass, a dtype and a number of threads."""
 
     cells: Sequence[str]
     shapes: Sequence[Shape]
@@ -53,25 +54,25 @@ class Contest:
 
 
 class Measurement(NamedTuple):
-    """One measurement."""
+    """The times on one line of a contest."""
 
     threads: int
     dtype: str
     pass_: str
     cell: str
     shape: Shape
-    seconds: dict[str, float]  # the median time of "elman", "torch" and, where it took part, another
+    seconds: dict[str, float]  # the median time of "elman", "torch" and other contestants
 
     @property
     def ratios(self) -> dict[str, float]:
-        """Everyone's time over elman's: above 1, elman is faster."""
+        """The others' times over elman's: above 1, elman is faster."""
         return {name: time / self.seconds["elman"] for name, time in self.seconds.items() if name != "elman"}
 
     @property
     def gflops(self) -> float:
         """Elman's rate in GFLOP/s, of the matmuls alone."""
         T, B, H = self.shape
-        step = 2 * CELLS[self.cell][2] * H * (H + H)
+        step = 2 * len(CELLS[self.cell].rows) * H * (H + H)
         return T * B * step * (3 if self.pass_ == "training" else 1) / self.seconds["elman"] / 1e9
 
     def __str__(self) -> str:
@@ -101,7 +102,7 @@ def inference(layer: nn.Module, x: Tensor, dtype: str) -> Callable[[], object]:
 
 
 def training(layer: nn.Module, x: Tensor, dtype: str, **masks: Tensor) -> Callable[[], object]:
-    """A call of the layer, and back to x and all weights."""
+    """A call of the layer, forward and backward to x and all weights."""
     x = x.clone().requires_grad_()
 
     def forward() -> Tensor:
@@ -118,6 +119,11 @@ def training(layer: nn.Module, x: Tensor, dtype: str, **masks: Tensor) -> Callab
     return call
 
 
+def torch_layer(cell: str, D: int, H: int) -> nn.RNNBase:
+    """The layer of torch.nn that has this cell."""
+    return getattr(nn, str(CELLS[cell].torch_layer))(D, H)
+
+
 PASSES = {"inference": inference, "training": training}
 
 
@@ -126,14 +132,13 @@ def _precision(dtype: str) -> contextlib.AbstractContextManager:
 
 
 def contestants(
-    contest: Contest, threads: int, dtype: str, pass_: str, cell: str, shape: Shape
+    backend: str | None, threads: int, dtype: str, pass_: str, cell: str, shape: Shape
 ) -> dict[str, Contestant]:
-    """Elman's layer and everyone else's, with the same weights and input."""
-    own, their, _ = CELLS[cell]
+    """Elman's layer and the others, with the same weights and input."""
     T, B, H = shape
     torch.manual_seed(0)
     x = torch.randn(T, B, H)
-    layer, other = own(H, H, backend=contest.backend), their(H, H)
+    layer, other = layer_of(cell)(H, H, backend=backend), torch_layer(cell, H, H)
     other.load_state_dict(layer.state_dict())
     make = PASSES[pass_]
     sides = {"elman": Contestant(make(layer, x, dtype)), "torch": Contestant(make(other, x, dtype))}
@@ -147,14 +152,14 @@ def contestants(
 
 def measure(contest: Contest) -> Iterator[Measurement | Rate]:
     """Measure line by line, and the matmul before and after the lines of each dtype and number of threads."""
-    before, clock = torch.get_num_threads(), CLOCKS[contest.clock]
+    before, seconds, clock = torch.get_num_threads(), contest.seconds, CLOCKS[contest.clock]
     try:
         for threads, dtype in itertools.product(contest.threads, contest.dtypes):
             torch.set_num_threads(threads)
-            yield Rate(threads, dtype, matmul_rate(DTYPES[dtype], contest.seconds, clock))
-            for pass_, cell, shape in itertools.product(contest.passes, contest.cells, contest.shapes):
-                sides = contestants(contest, threads, dtype, pass_, cell, shape)
-                yield Measurement(threads, dtype, pass_, cell, shape, medians(sides, contest.seconds, clock))
-            yield Rate(threads, dtype, matmul_rate(DTYPES[dtype], contest.seconds, clock))
+            yield Rate(threads, dtype, matmul_rate(DTYPES[dtype], seconds, clock))
+            for line in itertools.product(contest.passes, contest.cells, contest.shapes):
+                sides = contestants(contest.backend, threads, dtype, *line)
+                yield Measurement(threads, dtype, *line, medians(sides, seconds, clock))
+            yield Rate(threads, dtype, matmul_rate(DTYPES[dtype], seconds, clock))
     finally:
         torch.set_num_threads(before)

@@ -10,15 +10,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-OPERATORS = {"elman": "RNN", "gru": "GRU", "lstm": "LSTM"}
-# Where ONNX's gates (lstm i o f c, gru z r h) are among torch's (i f g o, r z n).
-GATES = {"elman": [0], "gru": [1, 0, 2], "lstm": [0, 3, 1, 2]}
+from elman.cells import CELLS
+
+# ONNX's order of the gates, in torch's letters: ONNX calls them h; z r h; i o f c.
+ROWS = {"elman": "h", "gru": "zrn", "lstm": "iofg"}
 OPSET, IR_VERSION = 14, 8  # the oldest with today's operators: every onnxruntime reads them
 TOLERANCE = 1e-4
 
 
 def missing_package() -> str | None:
-    """What is not installed of the two packages this needs."""
+    """The first of the two packages needed here that is not installed."""
     return next((name for name in ("onnx", "onnxruntime") if importlib.util.find_spec(name) is None), None)
 
 
@@ -30,13 +31,17 @@ def to_onnx(cell: str, layer: nn.RNNBase, x: Tensor) -> Any:
     from onnx import TensorProto, helper, numpy_helper
 
     T, B, _ = x.shape
-    H = layer.hidden_size
-    weight_ih, weight_hh, bias_ih, bias_hh = (_in_order(cell, parameter, H) for parameter in layer.parameters())
+    H, specification = layer.hidden_size, CELLS[cell]
+    rows = [specification.rows_of(row, H) for row in ROWS[cell]]
+    weights = [torch.cat([parameter.detach()[part] for part in rows]) for parameter in layer.parameters()]
+    weight_ih, weight_hh, bias_ih, bias_hh = weights
     initializers = {"W": weight_ih[None], "R": weight_hh[None], "B": torch.cat([bias_ih, bias_hh])[None]}
-    outputs = {"Y": (T, 1, B, H), "Y_h": (1, B, H)} | ({"Y_c": (1, B, H)} if cell == "lstm" else {})
+    outputs = {"Y": (T, 1, B, H), "Y_h": (1, B, H)} | ({"Y_c": (1, B, H)} if len(specification.states) > 1 else {})
     # torch's reset gate acts after the matmul.
     attributes: dict[str, Any] = {"linear_before_reset": 1} if cell == "gru" else {}
-    node = helper.make_node(OPERATORS[cell], ["x", *initializers], [*outputs], hidden_size=H, **attributes)
+    node = helper.make_node(
+        str(specification.torch_layer), ["x", *initializers], [*outputs], hidden_size=H, **attributes
+    )
     graph = helper.make_graph(
         [node],
         cell,
@@ -47,19 +52,13 @@ def to_onnx(cell: str, layer: nn.RNNBase, x: Tensor) -> Any:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
 
 
-def _in_order(cell: str, parameter: Tensor, H: int) -> Tensor:
-    """The rows of a parameter, (G * H, ·) or (G * H,), in ONNX's order of the gates."""
-    gates = parameter.detach().unflatten(0, (-1, H))  # (G, H, ·)
-    return gates[GATES[cell]].flatten(0, 1).contiguous()
-
-
 def runner(cell: str, layer: nn.RNNBase, x: Tensor, threads: int) -> Callable[[], list[np.ndarray]]:
-    """A call of onnxruntime that does with x (T, B, D) what the layer does; that it does is checked here."""
+    """A call of onnxruntime that computes the layer's outputs of x (T, B, D), which are checked here."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    # Its threads wait for work by spinning, also between two calls: there they would slow down everyone else.
+    # Threads that spin between two calls, waiting for work, would slow down the other contestants.
     options.add_session_config_entry("session.force_spinning_stop", "1")
     session = onnxruntime.InferenceSession(
         to_onnx(cell, layer, x).SerializeToString(), options, providers=["CPUExecutionProvider"]

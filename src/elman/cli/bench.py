@@ -1,4 +1,4 @@
-"""`elman bench`: how fast the recurrent layers are, side by side with torch.nn's and onnxruntime's."""
+"""`elman bench`: the speed of the recurrent layers beside that of torch.nn's and onnxruntime's."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from elman.cells import CELLS
 from elman.cli import bounds, completion
 from elman.cli.console import Display, print_json, say
 from elman.cli.signals import Stop
 from elman.errors import UserError, missing_extra, nearest
 
 if TYPE_CHECKING:
-    from elman.bench import Contest, Measurement, Rate, Shape
+    from elman.bench.contest import Contest, Measurement, Rate, Shape
 
 
 def _listed(help: str, words: Iterable[str], metavar: str = "A,B") -> Any:
@@ -29,13 +30,11 @@ def command(
     ] = "grid,step",
     passes: Annotated[str, _listed("Of inference, training.", completion.PASSES)] = "inference,training",
     dtypes: Annotated[str, _listed("Of float32, bfloat16 (by autocast).", completion.DTYPES)] = "float32,bfloat16",
-    threads: Annotated[
-        str, _listed("Numbers of threads; all: as many as torch takes by itself.", ["1", "all"], "N,M")
-    ] = "1,all",
+    threads: Annotated[str, _listed("Numbers of threads; all: torch's default number.", ["1", "all"], "N,M")] = "1,all",
     backend: Annotated[
         str | None,
         typer.Option(
-            help="One of elman's backends; else the one it chooses.",
+            help="One of elman's backends; by default the layer chooses.",
             autocompletion=completion.one_of(lambda: completion.BACKENDS),
         ),
     ] = None,
@@ -58,10 +57,13 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Measure elman's recurrent layers against torch.nn's and, where it is installed, onnxruntime (in float32)."""
-    from elman import bench, kernels
+    from elman import kernels
+    from elman.bench import contest as bench
     from elman.bench.onnx_layer import missing_package
+    from elman.bench.report import report, table
+    from elman.bench.timing import CLOCKS
 
-    _check("--clock", clock, bench.CLOCKS)
+    _check("--clock", clock, CLOCKS)
     if backend is not None:
         _check("--backend", backend, kernels.BACKENDS)
     contest = bench.Contest(
@@ -80,26 +82,26 @@ def command(
     if missing and "inference" in contest.passes and "float32" in contest.dtypes:
         say(str(missing_extra(missing, "bench", "comparisons with onnxruntime")))
     measured, exit_code = _measure(contest)
-    report = bench.report(contest, measured)
-    if not report["complete"]:
-        say("stopped; this is what was measured until then")
+    results = report(contest, measured)
+    if not results["complete"]:
+        say("stopped; the report has the measurements until then")
     if as_json:
-        print_json(report)
+        print_json(results)
     else:
-        print(*bench.table(report), sep="\n")
+        print(*table(results), sep="\n")
     # A signal that came with the last line has interrupted nothing.
-    raise typer.Exit(0 if report["complete"] else exit_code)
+    raise typer.Exit(0 if results["complete"] else exit_code)
 
 
 def _measure(contest: Contest) -> tuple[list[Measurement | Rate], int]:
-    """What was measured until the end or a signal, and the exit code."""
-    from elman import bench
+    """The measurements until the end or a signal, and the exit code."""
+    from elman.bench.contest import Measurement, measure
 
     measured: list[Measurement | Rate] = []
     with Display() as display, Stop() as stop:
-        for it in bench.measure(contest):
+        for it in measure(contest):
             measured.append(it)
-            done = sum(isinstance(it, bench.Measurement) for it in measured)
+            done = sum(isinstance(it, Measurement) for it in measured)
             display.stage("measuring", done / len(contest), f"{done} of {len(contest)} lines; {it}")
             if stop():
                 break
@@ -108,11 +110,13 @@ def _measure(contest: Contest) -> tuple[list[Measurement | Rate], int]:
 
 def _check(option: str, word: str, known: Collection[str]) -> None:
     if word not in known:
-        raise UserError(f"{option}: there is no '{word}'", remedy=nearest(word, known), exit_code=2)
+        alone = option == "--cells" and word in CELLS
+        what = f"torch.nn has no layer to compare '{word}' with" if alone else f"there is no '{word}'"
+        raise UserError(f"{option}: {what}", remedy=nearest(word, known), exit_code=2)
 
 
 def _words(option: str, given: str, known: Collection[str]) -> list[str]:
-    """The words of a list, each once, all of them known."""
+    """The words of a list, each once; all must be known."""
     words = [word.strip() for word in given.split(",")]
     for word in words:
         _check(option, word, known)
@@ -120,7 +124,7 @@ def _words(option: str, given: str, known: Collection[str]) -> list[str]:
 
 
 def _shapes(given: str, known: dict[str, list[Shape]]) -> list[Shape]:
-    """The shapes of a list of names and of numbers, of which three in a row are a shape."""
+    """The shapes of a list of names and numbers, of which three numbers in a row are a shape."""
     words = [word.strip() for word in given.split(",")]
     shapes: list[Shape] = []
     while words:
@@ -139,10 +143,10 @@ def _shapes(given: str, known: dict[str, list[Shape]]) -> list[Shape]:
 
 
 def _check_memory(T: int, B: int, H: int) -> None:
-    """See that the inputs, the outputs and the weights of four gates can be there. Errors: `UserError`."""
+    """Raise `UserError` where the inputs, the outputs and the weights of four gates exceed the machine's RAM."""
     from elman import environment
 
-    available, needed = environment.memory(), 4 * (2 * T * B * H + 8 * H * H)
+    available, needed = environment.ram(), 4 * (2 * T * B * H + 8 * H * H)
     if available is not None and needed > available:
         words = environment.bytes_in_words
         raise UserError(f"--shapes {T},{B},{H}", expected=f"at most {words(available)}", got=words(needed), exit_code=2)

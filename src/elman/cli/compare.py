@@ -70,9 +70,9 @@ def command(
     from elman.compare.comparison import compare
     from elman.compare.plan import DEFAULT_BUDGET, DEFAULT_EPOCHS, Plan
     from elman.compare.training import Stopped
+    from elman.environment import keep_freed
     from elman.given import choose_task
     from elman.run_folders import default_folder
-    from elman.train.memory import keep_freed
     from elman.train.schedule import Budget
 
     keep_freed()

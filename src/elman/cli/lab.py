@@ -16,19 +16,21 @@ def command(
         str | None,
         typer.Argument(
             metavar="[EXPERIMENT]",
-            help="Which; all; none lists them.",
+            help="A name, or all; without a name, the experiments are listed.",
             autocompletion=completion.one_of(lambda: ["all", *completion.EXPERIMENTS]),
         ),
     ] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Minutes on two cores.")] = False,
-    seed: Annotated[int, typer.Option(help="Decides every draw.", min=0, max=10**6)] = 1,
-    data: Annotated[Path | None, typer.Option(metavar="FILE", help="For the experiments that read data.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="A small size, for minutes on two cores.")] = False,
+    seed: Annotated[int, typer.Option(help="Of every random draw.", min=0, max=10**6)] = 1,
+    data: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The data of an experiment that reads some.")
+    ] = None,
     out: Annotated[Path | None, typer.Option("-o", "--out", metavar="FILE.html", help="The report.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Run a classical EXPERIMENT: its claim, what came out, and whether it holds by the criterion it states.
+    """Run a classical EXPERIMENT and say whether its claim holds, by a criterion that the experiment states.
 
-    Each has a control, such as an easy case of the same task: where that fails, nothing is decided.
+    Each experiment has a control, such as an easy case of the same task; where the control fails, nothing is decided.
     """
     from elman import atomic
     from elman.errors import UserError
@@ -38,11 +40,11 @@ def command(
 
     if experiment is None:
         if as_json:
-            print_json({one.name: {"claim": one.claim, "paper": one.paper} for one in EXPERIMENTS.values()})
+            print_json({name: {"claim": known.claim, "paper": known.paper} for name, known in EXPERIMENTS.items()})
             return
         width = max(map(len, EXPERIMENTS))
-        for one in EXPERIMENTS.values():
-            print(f"{one.name:<{width}}  {one.claim}{f' (--data {one.needs_data})' if one.needs_data else ''}")
+        for name, known in EXPERIMENTS.items():
+            print(f"{name:<{width}}  {known.claim}{f' (--data {known.needs_data})' if known.needs_data else ''}")
         return
     if out is not None and out.is_dir():
         raise UserError(f"-o {out}", expected="a file for the report", got="a folder", exit_code=2)
@@ -52,14 +54,14 @@ def command(
     with Display() as display:
         setting = Setting(quick, seed, display.stage, data)
         found = run_all(chosen, setting)
-    place = out or (None if as_json else Path(f"lab-{experiment}.html"))
-    if place is not None:
-        atomic.write_text(place, html(found, setting))
-        say(f"the report is in {place} ({clock(sum(seconds for _, _, seconds in found))})")
+    report = out or (None if as_json else Path(f"lab-{experiment}.html"))
+    if report is not None:
+        atomic.write_text(report, html(found, setting))
+        say(f"the report is in {report} ({clock(sum(seconds for _, _, seconds in found))})")
     if as_json:
         print_json(numbers(found))
         return
-    for one, findings, seconds in found:
-        print(f"{one.name}: {verdict(one, findings)} ({clock(seconds)}). {one.claim}")
+    for known, findings, seconds in found:
+        print(f"{known.name}: {verdict(known, findings)} ({clock(seconds)}). {known.claim}")
         for line in findings.words:
             print(f"  {line}")

@@ -14,7 +14,7 @@ from elman.compare.store import Store
 from elman.inspection.windows import window_marks
 from elman.lens import fit_decay
 from elman.lens.decay import WORDS
-from elman.report import Line, Mark, Points, Report, Section, Table, bar_chart, line_chart, point_chart, render
+from elman.report import Chapter, Line, Mark, Points, Report, Table, bar_chart, line_chart, point_chart, render
 from elman.tasks import TASKS
 from elman.tasks import configuration as config
 from elman.tasks.task import Task
@@ -68,7 +68,7 @@ def html(plan: Plan, store: Store) -> str:
     return render(report)
 
 
-def _quality(task: Task, ranked: list[Outcome], colours: dict[str, int], conclusion: list[str]) -> Section:
+def _quality(task: Task, ranked: list[Outcome], colours: dict[str, int], conclusion: list[str]) -> Chapter:
     intervals = [
         Points(
             one.model,
@@ -100,10 +100,10 @@ def _quality(task: Task, ranked: list[Outcome], colours: dict[str, int], conclus
         reading="How large the models are.",
     )
     text = f"How well each model, with its best weights, predicts validation {task.sample[1]} that it has not seen."
-    return Section("Who predicts best", text, [figure, parameters], conclusion)
+    return Chapter("Who predicts best", text, [figure, parameters], conclusion)
 
 
-def _curves(plan: Plan, store: Store, colours: dict[str, int]) -> Section:
+def _curves(plan: Plan, store: Store, colours: dict[str, int]) -> Chapter:
     task = TASKS[plan.task]
     read, seconds = f"{task.target}s read", "seconds of training"
     lines: dict[str, list[Line]] = {read: [], seconds: []}
@@ -142,10 +142,10 @@ def _curves(plan: Plan, store: Store, colours: dict[str, int]) -> Section:
         )
     )
     text = f"The training loss, with dropout on, and the loss on the validation {task.sample[1]}."
-    return Section("How they learn", text, figures)
+    return Chapter("How they learn", text, figures)
 
 
-def _clock(task: Task, measured: list[Clock]) -> Section:
+def _clock(task: Task, measured: list[Clock]) -> Chapter:
     names, table = [one.model for one in measured], Table(*cells(clock_rows(measured, task)))
     figures = []
     for name, scale, title, x, reading in CHARTS:
@@ -155,10 +155,10 @@ def _clock(task: Task, measured: list[Clock]) -> Section:
             chart = bar_chart(names, scale * np.array(values, float), title=title, x=x, reading=reading)
             figures.append(replace(chart, table=table))
     text = "By the clock, on the machine that trained them."
-    return Section("Speed and RAM", text, figures, clock_notes(measured))
+    return Chapter("Speed and RAM", text, figures, clock_notes(measured))
 
 
-def _reach(plan: Plan, store: Store, ranked: list[Outcome], colours: dict[str, int]) -> Section:
+def _reach(plan: Plan, store: Store, ranked: list[Outcome], colours: dict[str, int]) -> Chapter:
     task = TASKS[plan.task]
     lines, words, about = [], [], ""
     marks: list[Mark] = []
@@ -183,10 +183,10 @@ def _reach(plan: Plan, store: Store, ranked: list[Outcome], colours: dict[str, i
         f"hundredth is left is the memory horizon.{about}",
     )
     text = f"How far back the trained models' gradients reach (first seed). {WORDS}"
-    return Section("Gradient reach", text, [figure], words)
+    return Chapter("Gradient reach", text, [figure], words)
 
 
-def _search(task: Task, store: Store, colours: dict[str, int]) -> Section:
+def _search(task: Task, store: Store, colours: dict[str, int]) -> Chapter:
     groups = []
     for model, trials in store.known["trials"].items():
         factors, losses = curve([(trial["factor"], trial["loss"]) for trial in trials])
@@ -198,6 +198,6 @@ def _search(task: Task, store: Store, colours: dict[str, int]) -> Section:
         y=task.loss_unit,
         reading="Each point is a training of a quarter of the budget; each model's lowest point decided its rate.",
     )
-    return Section(
+    return Chapter(
         "The search", "Every model has as many trials, from a quarter to four times its recipe's rate.", [figure]
     )

@@ -20,8 +20,8 @@ from pydantic import BaseModel, Field, model_validator
 from elman import atomic, reading, run_folders
 from elman.compare.plan import Plan
 from elman.errors import UserError
+from elman.reading import Count
 from elman.tasks import TASKS
-from elman.train.stored import Count
 
 FORMAT = 1
 FILES = ("report.html", "timing.json", "comparison.json")

@@ -1,7 +1,7 @@
-"""A corpus: a text turned into training and validation tokens, once, in a cache.
+"""A corpus: the training and the validation tokens of a text, in a cache.
 
-Three passes over the text, each in constant memory: survey it, learn the vocabulary from the training part
-(never from the validation part), encode both parts.
+Three passes read the text in constant memory: they survey it, learn the vocabulary from the training part alone, and
+encode both parts.
 """
 
 from __future__ import annotations
@@ -14,27 +14,31 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from elman.data.cache import Cache
-from elman.data.sources import TextData, TextSource, open_source
-from elman.data.textfile import Piece
+from elman.data.sources import Source, TextData, open_source
+from elman.data.textfile import TextPiece
 from elman.data.tokenfile import TokenFile
 from elman.data.tokenizers import Tokenizer, tokenizer_from_json, train_tokenizer
 from elman.errors import UserError
 
+if TYPE_CHECKING:
+    from elman.data.pairs import Pair
+
 VALID_FRACTION = 0.1
-MOST_VALID = 2_000_000  # characters: validation stays affordable however long the text is
-MOST_ENDS = 1 << 16  # ends of documents remembered
-BPE_SAMPLE = 100_000_000  # characters that byte pairs are learnt from, spread over the training part
+MOST_VALID = 2_000_000  # characters, so that validation on a long text stays affordable
+MOST_ENDS = 1 << 16  # ends of documents that a survey keeps
+BPE_SAMPLE = 100_000_000  # characters, spread over the training part, that byte pairs are learnt from
 
 Progress = Callable[[str, float], None]
-"""Is told a stage (such as "encoding") and how much of it is done, from 0 to 1."""
+"""A function of a stage, such as "encoding", and its done part, from 0 to 1."""
+Placed = TypeVar("Placed", "TextPiece", "Pair")
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """What training reads. `fingerprint` identifies the text and its split, wherever the files lie."""
+    """Tokens to train on. `fingerprint` identifies the text and its split, independently of the files' places."""
 
     train: TokenFile
     valid: TokenFile
@@ -53,22 +57,22 @@ class Span(NamedTuple):
 
 @dataclass(frozen=True)
 class Contents:
-    """What the survey of the texts says of them."""
+    """The survey of the texts, as the cache keeps it."""
 
     fingerprint: str
     spans: list[Span]  # for training and for validation
-    several: bool  # documents
+    several: bool  # whether there are several documents
     skipped: int
 
 
 @dataclass(frozen=True)
 class Survey:
-    """What one pass over a text finds: a digest of it, its length in characters, its documents."""
+    """The results of one pass over a text."""
 
     digest: str
     characters: int
     documents: int
-    ends: list[int]  # where documents end, in characters; thinned out evenly where there are very many
+    ends: list[int]  # the documents' ends, in characters; of very many, an even sample
 
 
 def prepare(
@@ -84,22 +88,22 @@ def prepare(
 ) -> Corpus:
     """Tokens of `data` for training, and of `valid`, or else of the tail of `data`, for validation.
 
-    `tokenizer` is a kind to learn (with `max_vocab` and `min_count`), or a tokenizer to use as it is.
-    `expect` is the `Corpus.fingerprint` that the text must have (a run that goes on). What `cache` holds
-    already, made from the same text in the same way, is used again.
+    `tokenizer` is a kind to learn (with `max_vocab` and `min_count`), or a tokenizer to use as it is. A resumed run
+    expects its text to have the `Corpus.fingerprint` `expect`. Files in `cache` of the same text are used again.
 
     Errors: `UserError` where a text cannot be read, is not the expected one, or the cache cannot be written.
     """
     sources = [open_source(text) for text in (data, valid) if text is not None]
     store = Cache(cache)
     stamps = [source.stamp for source in sources]
-    contents = store.recall(Contents, "text", *stamps) or _read(sources, progress)  # untouched files are not read
-    check_expected(sources, contents.fingerprint, expect, "is not the text", "that text", "this one")
+    contents = store.recall(Contents, "text", *stamps) or _read(sources, progress)  # unchanged files are not read
+    check_expected(sources, contents.fingerprint, expect, "is not the text")
     names = ("train", "valid")
     parts = {n: partial(_pieces, sources, span, progress) for n, span in zip(names, contents.spans, strict=True)}
     if isinstance(tokenizer, str):
-        most = BPE_SAMPLE if tokenizer == "bpe" else None
-        sample = _sample(parts["train"], contents.spans[0].stop, most)
+        stride = max(1, -(-contents.spans[0].stop // BPE_SAMPLE)) if tokenizer == "bpe" else 1
+        texts = (piece.text for piece in parts["train"]("learning the vocabulary") if piece.text)
+        sample = islice(texts, 0, None, stride)
         tokenizer = learn(store, tokenizer, sample, contents.fingerprint, max_vocab, min_count, eod=contents.several)
     train, held_out = (
         store.tokens(name, contents.fingerprint, tokenizer, partial(part, "encoding")) for name, part in parts.items()
@@ -110,68 +114,44 @@ def prepare(
 
 
 def encode_file(data: TextData, tokenizer: Tokenizer, cache: Path, progress: Progress | None = None) -> TokenFile:
-    """All tokens of a text, by a tokenizer that is there already: what evaluation reads.
-
-    Errors: as `prepare`.
-    """
+    """All tokens of a text, by a given tokenizer. Errors: as for `prepare`."""
     source = open_source(data)
     pieces = partial(watched, source.pieces(), source.size, "encoding", progress)
     return Cache(cache).tokens("whole", source.stamp, tokenizer, pieces)
 
 
 def learn(
-    store: Cache,
-    kind: str,
-    texts: Iterable[str],
-    made_from: object,
-    max_vocab: int | None,
-    min_count: int,
-    eod: bool,
+    store: Cache, kind: str, texts: Iterable[str], made_from: object, max_vocab: int | None, min_count: int, eod: bool
 ) -> Tokenizer:
-    """What `train_tokenizer` makes of the texts that `made_from` identifies; they are not read where it is kept."""
-    question = ("tokenizer", made_from, kind, max_vocab, min_count, eod)
-    if kept := store.recall(dict[str, Any], *question):
+    """The tokenizer that is learnt from the texts which `made_from` identifies, or kept in the cache."""
+    made_from = ("tokenizer", made_from, kind, max_vocab, min_count, eod)
+    if kept := store.recall(dict[str, Any], *made_from):
         with contextlib.suppress(UserError):
             return tokenizer_from_json(kept)
     tokenizer = train_tokenizer(kind, texts, max_vocab=max_vocab, min_count=min_count, eod=eod)
-    store.remember(tokenizer.to_json(), *question)
+    store.remember(tokenizer.to_json(), *made_from)
     return tokenizer
 
 
-class Placed(Protocol):
-    """What is read from a source, and how much of the source was read before."""
-
-    @property
-    def position(self) -> int:
-        """From 0 to the source's size."""
-
-
-P = TypeVar("P", bound=Placed)
-
-
-def watched(read: Iterable[P], size: int, stage: str, progress: Progress | None) -> Iterator[P]:
-    """What is read, `progress` being told of it."""
+def watched(read: Iterable[Placed], size: int, stage: str, progress: Progress | None) -> Iterator[Placed]:
+    """The same pieces or pairs; `progress` is called after each, with its position in a source of that size."""
     for each in read:
         yield each
         if progress:
             progress(stage, each.position / max(size, 1))
 
 
-def check_expected(sources: Sequence[Any], found: str, expect: str | None, is_not: str, old: str, new: str) -> None:
-    """See that data are those of a run that goes on. Errors: `UserError` in the words of texts or of pairs."""
+def check_expected(sources: Sequence[Any], found: str, expect: str | None, is_not: str) -> None:
+    """Refuse other data than a resumed run began with. Errors: `UserError`."""
     if expect not in (None, found):
-        names = " with ".join(source.name for source in sources)
-        raise UserError(
-            f"{names} {is_not} that the run began with", remedy=f"put {old} back, or train a new run on {new}"
-        )
+        names, remedy = " with ".join(source.name for source in sources), "put the old data back, or train a new run"
+        raise UserError(f"{names} {is_not} that the run began with", remedy=remedy)
 
 
-def survey(pieces: Iterable[Piece]) -> Survey:
-    """Read a text once, to the end. The digest depends on the documents only, not on files or pieces."""
-    digest = hashlib.sha256()
-    characters = documents = 0
-    ends: list[int] = []
-    stride = 1
+def survey(pieces: Iterable[TextPiece]) -> Survey:
+    """Read a text once. The digest depends on the documents, and neither on the files nor on the pieces."""
+    digest, ends = hashlib.sha256(), list[int]()
+    characters, documents, stride = 0, 0, 1
     for piece in pieces:
         characters += len(piece.text)
         digest.update(b"\xff" if piece.ends else piece.text.encode())  # 0xff is in no UTF-8 text
@@ -186,10 +166,10 @@ def survey(pieces: Iterable[Piece]) -> Survey:
 
 
 def tail_cut(text: Survey) -> int:
-    """How many characters come before the validation part.
+    """The number of characters before the validation part.
 
-    `int(0.9 * characters)`, or more where that would leave over 2 million; where documents end inside the
-    text, the end that is nearest, if no more than half of the validation part is lost or gained by it.
+    The cut is at `int(0.9 * characters)`, or later, so that at most 2 million characters follow; then at the nearest
+    end of a document, if that changes the length of the validation part by no more than half.
 
     >>> tail_cut(Survey("", 1_115_394, 1, [1_115_394]))
     1003854
@@ -201,8 +181,8 @@ def tail_cut(text: Survey) -> int:
     return near if abs(near - cut) <= (text.characters - cut) / 2 else cut
 
 
-def section(pieces: Iterable[Piece], start: int, stop: int) -> Iterator[Piece]:
-    """The characters [start, stop) of a text, and the document ends at (start, stop]."""
+def section(pieces: Iterable[TextPiece], start: int, stop: int) -> Iterator[TextPiece]:
+    """The characters [start, stop) of a text, and the ends of documents in (start, stop]."""
     at = 0
     for piece in pieces:
         if piece.ends:
@@ -217,8 +197,8 @@ def section(pieces: Iterable[Piece], start: int, stop: int) -> Iterator[Piece]:
             return
 
 
-def _read(sources: Sequence[TextSource], progress: Progress | None) -> Contents:
-    """Survey the texts, and cut the only one of them."""
+def _read(sources: Sequence[Source], progress: Progress | None) -> Contents:
+    """Survey the texts; a single text is cut."""
     found = [survey(watched(source.pieces(), source.size, "reading", progress)) for source in sources]
     if len(found) == 1:
         cut = tail_cut(found[0])
@@ -230,17 +210,11 @@ def _read(sources: Sequence[TextSource], progress: Progress | None) -> Contents:
     return Contents(fingerprint, spans, found[0].documents > 1, sum(source.skipped for source in sources))
 
 
-def _pieces(sources: Sequence[TextSource], span: Span, progress: Progress | None, stage: str) -> Iterator[Piece]:
-    """The text of a span. Errors: `UserError` where it is no longer as long as it was."""
+def _pieces(sources: Sequence[Source], span: Span, progress: Progress | None, stage: str) -> Iterator[TextPiece]:
+    """The text of a span. Errors: `UserError` where the length of the text has changed."""
     source, left = sources[span.source], span.stop - span.start
     for piece in section(watched(source.pieces(), source.size, stage, progress), span.start, span.stop):
         left -= len(piece.text)
         yield piece
     if left:
         raise UserError(f"{source.name} changed while it was read", remedy="try again")
-
-
-def _sample(pieces: Callable[[str], Iterator[Piece]], characters: int, most: int | None) -> Iterator[str]:
-    """The texts of the pieces, or every k-th of them, so that about `most` characters are left."""
-    stride = 1 if most is None else max(1, -(-characters // most))
-    return islice((piece.text for piece in pieces("learning the vocabulary") if piece.text), 0, None, stride)

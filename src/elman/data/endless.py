@@ -1,14 +1,16 @@
-"""Endless sources of pairs: made, not read, and the same everywhere.
+"""Endless sources of pairs, which are generated: numbers and dates in words, and in digits or in ISO 8601.
 
-Pair i of a part is a pure function of (seed, i). Each pair says one thing (a number, a date) in two ways, and a
-hash of that thing, which no seed changes, says which part it is in: training never shows what validation and
-testing ask for.
+"mil duzentos e trinta e quatro" and "1234" by the package num2words; "17 de março de 2024" and "2024-03-17" by Babel.
+
+Pair i of a part is a pure function of (seed, i). Each pair says one thing (a number, a date) in two ways. A hash of
+the thing, independent of the seed, decides its part, so that no thing of validation or testing is trained on.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import date
 from typing import Literal
 
 import numpy as np
@@ -16,27 +18,33 @@ import numpy.typing as npt
 
 from elman.data.batches import PairPart, encode_texts
 from elman.data.tokenizers import Tokenizers
-from elman.errors import UserError
+from elman.errors import UserError, missing_extra
 
 Split = Literal["train", "valid", "test"]
 Random = npt.NDArray[np.uint64]
 Things = npt.NDArray[np.int64]
+Sayer = Callable[[int, int], tuple[str, str]]
 
-HELD_OUT = 20  # of so many things one is for validation and one is for testing
+HELD_OUT = 20  # one of so many things is for validation, and one for testing
 SPLITS: dict[Split, int] = {"train": 2, "valid": 0, "test": 1}
+MOST_DIGITS = 9
+FIRST, LAST = date(1900, 1, 1).toordinal(), date(2099, 12, 31).toordinal()
+LOCALES = ("en_US", "en_GB", "pt_BR", "pt_PT", "de", "fr", "es", "it", "nl", "pl", "sv", "da", "nb", "fi", "cs", "tr")
+STYLES = ("full", "long", "d MMMM y", "d MMM y", "EEE d MMM y")
+"""All styles name the month, because 3/4 in digits alone may be two dates."""
 
 
 @dataclass(frozen=True)
 class EndlessPairs:
-    """A named source: `thing` draws from random words (N,) uint64, `say` makes a thing and a word a pair of texts."""
+    """A named source. `thing` draws from random words (N,) uint64; `say` turns a thing and a word into a pair."""
 
     name: str
     thing: Callable[[Random], Things]
-    say: Callable[[int, int], tuple[str, str]]
+    say: Sayer
 
     @property
     def stamp(self) -> str:
-        """Nothing on disk can change it."""
+        """The name, because the pairs of a name never change."""
         return self.name
 
     def texts(self, part: Split, seed: int, start: int, stop: int) -> Iterator[tuple[str, str]]:
@@ -46,7 +54,7 @@ class EndlessPairs:
             yield self.say(thing, word)
 
     def _draw(self, part: Split, seed: int, indices: Random) -> tuple[Things, Random]:
-        """One thing and one random word for each index: what falls into another part is drawn again."""
+        """One thing and one random word for each index; things of other parts are drawn again."""
         stream = mix(mix(np.full(1, seed % (1 << 64), np.uint64)) + np.uint64(SPLITS[part]))
         words = mix(stream + indices)
         things = self.thing(words)
@@ -59,7 +67,7 @@ class EndlessPairs:
 class FreshPairs:
     """The training part of an endless source: epoch e has the pairs [e * epoch_pairs, (e + 1) * epoch_pairs).
 
-    Those with more than `max_length` tokens on a side are left out of their epoch.
+    Pairs with more than `max_length` tokens on a side are left out.
     """
 
     def __init__(
@@ -70,11 +78,11 @@ class FreshPairs:
         self._made: tuple[int, PairPart] | None = None
 
     def __len__(self) -> int:
-        """How many pairs an epoch has, before any is left out."""
+        """The pairs of an epoch, before any is left out."""
         return self._epoch_pairs
 
     def epoch(self, epoch: int) -> PairPart:
-        """The pairs of an epoch; the latest is kept."""
+        """The pairs of an epoch; those of the latest epoch are kept."""
         if self._made is None or self._made[0] != epoch:
             start = epoch * self._epoch_pairs
             texts = list(self._source.texts("train", self._seed, start, start + self._epoch_pairs))
@@ -85,7 +93,7 @@ class FreshPairs:
 
 
 def limit_training(part: PairPart, name: str, max_length: int | None) -> int:
-    """`part.limit` of pairs to learn from. Errors: `UserError` where none of them is left."""
+    """`part.limit` of training pairs. Errors: `UserError` where no pair is left."""
     left_out = part.limit(max_length)
     if not len(part):
         what = f"no training pair of {name} has at most {max_length} tokens on both sides"
@@ -94,7 +102,7 @@ def limit_training(part: PairPart, name: str, max_length: int | None) -> int:
 
 
 def split_of(things: Things) -> npt.NDArray[np.int64]:
-    """The place in `SPLITS` of every thing: 0 validation, 1 testing, 2 training."""
+    """The number in `SPLITS` of the part of every thing."""
     return np.minimum(mix(things.astype(np.uint64)) % np.uint64(HELD_OUT), np.uint64(2)).astype(np.int64)
 
 
@@ -115,10 +123,56 @@ def mix(words: Random) -> Random:
 def named_pairs(name: str) -> EndlessPairs:
     """The source of a name in `NAMED_PAIRS`. Errors: `UserError` where a package that it needs is not installed."""
     if name == "dates":
-        from elman.data import dates
-
-        return EndlessPairs(name, dates.draw, dates.sayer())
-    from elman.data import numbers
-
+        return EndlessPairs(name, draw_dates, date_sayer())
     direction, _, language = name.partition("-")
-    return EndlessPairs(name, numbers.draw, numbers.sayer(language, digits_first=direction == "digits"))
+    return EndlessPairs(name, draw_numbers, number_sayer(language, digits_first=direction == "digits"))
+
+
+def draw_numbers(words: Random) -> Things:
+    """Numbers (N,) from 0 to 999,999,999 with equally probable counts of digits, from random words (N,)."""
+    nine, ten = np.uint64(MOST_DIGITS), np.uint64(10)
+    high = ten ** (words % nine + np.uint64(1))
+    low = np.where(high > ten, high // ten, np.uint64(0))
+    return (low + (words // nine) % (high - low)).astype(np.int64)
+
+
+def number_sayer(language: str, *, digits_first: bool = False) -> Sayer:
+    """A function from a number (and a random word, which it ignores) to (its words, its digits), or the reverse.
+
+    Errors: `UserError` where num2words is not installed.
+    """
+    try:
+        from num2words import num2words
+    except ImportError:
+        raise missing_extra("num2words", "pairs", "number words") from None
+
+    def say(number: int, _: int) -> tuple[str, str]:
+        # num2words writes commas between the thousands, which Portuguese and German do not have.
+        words, digits = num2words(number, lang=language).replace(",", ""), str(number)
+        return (digits, words) if digits_first else (words, digits)
+
+    return say
+
+
+def draw_dates(words: Random) -> Things:
+    """Ordinals (N,) of equally probable days from 1900 to 2099, from random words (N,)."""
+    return (words % np.uint64(LAST - FIRST + 1)).astype(np.int64) + FIRST
+
+
+def date_sayer() -> Sayer:
+    """A function from a day and a random word to (the day in a language and a style, the day in ISO 8601).
+
+    Errors: `UserError` where Babel is not installed.
+    """
+    try:
+        from babel.dates import format_date
+    except ImportError:
+        raise missing_extra("babel", "pairs", "dates in words") from None
+
+    def say(ordinal: int, word: int) -> tuple[str, str]:
+        day = date.fromordinal(ordinal)
+        which, style = divmod(word, len(STYLES))
+        locale = LOCALES[which % len(LOCALES)]
+        return format_date(day, STYLES[style], locale=locale), day.isoformat()
+
+    return say

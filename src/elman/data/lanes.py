@@ -1,10 +1,10 @@
-"""Lanes: a long text cut into B contiguous pieces that are read side by side, each by its own row of a state.
+"""Lanes: a long text cut into B contiguous parts that are read side by side, each by its own row of a state.
 
-    tokens  t0 t1 t2 t3 t4 t5 t6 t7 t8      lane 0 reads t0 t1 t2 t3, to foretell t1 t2 t3 t4
-    lanes   |----- 0 ----|----- 1 ----|     lane 1 reads t4 t5 t6 t7, to foretell t5 t6 t7 t8
+    tokens  t0 t1 t2 t3 t4 t5 t6 t7 t8      lane 0 reads t0 t1 t2 t3 and predicts t1 t2 t3 t4
+    lanes   |----- 0 ----|----- 1 ----|     lane 1 reads t4 t5 t6 t7 and predicts t5 t6 t7 t8
 
-The state a row has after one window is the state it begins the next with. It is reset before an `<eod>` is
-read: a document is read with a fresh memory that knows nothing but that a document begins.
+A row's state after a window is its state before the next. The state is reset before an `<eod>` is read, so that
+every document begins with a fresh state.
 """
 
 from __future__ import annotations
@@ -20,49 +20,23 @@ from torch import Tensor
 from elman.data.tokenfile import Reader, Tokens
 from elman.errors import UserError
 
-NOT_COUNTED = -100  # a target that torch's cross-entropy passes over
+NOT_COUNTED = -100  # torch's cross-entropy ignores this target
 
 
-class Window(NamedTuple):
+class LaneWindow(NamedTuple):
     """The steps [start, stop) of all lanes."""
 
     inputs: Tensor  # (B, T) int64
     targets: Tensor  # (B, T) int64: the tokens that follow
-    resets: Tensor | None  # (B, T) bool: give the row a fresh memory before it reads this; None: nowhere
+    resets: Tensor | None  # (B, T) bool: reset the row's state before this step; None: nowhere
 
-    def to(self, device: torch.device) -> Window:
+    def to(self, device: torch.device) -> LaneWindow:
         """The window on a device."""
-        return Window(*(None if part is None else part.to(device) for part in self))  # type: ignore[arg-type]
+        return LaneWindow(*(None if part is None else part.to(device) for part in self))  # type: ignore[arg-type]
 
 
-class Lanes:
-    """`tokens` in `lanes` contiguous lanes of `steps = (len(tokens) - 1) // lanes` steps each.
-
-    Any window can be read at any time, so an exact resume needs the number of a step and nothing else. At step
-    0 the state should be fresh. Errors: `UserError` where a lane would have fewer than `window` steps.
-    """
-
-    def __init__(self, tokens: Tokens, lanes: int, *, eod: int | None = None, window: int = 1):
-        self.lanes, self.eod = lanes, eod
-        self._reader = Reader(tokens)
-        self.steps = (len(tokens) - 1) // lanes
-        if self.steps < max(window, 1):
-            raise UserError(
-                "the text is too short",
-                expected=f"at least {lanes * max(window, 1) + 1} tokens for {lanes} lanes of {max(window, 1)} steps",
-                got=len(tokens),
-                remedy="give more text, or take fewer lanes or a shorter window",
-            )
-
-    def window(self, start: int, stop: int) -> Window:
-        """The steps [start, stop) of every lane, 0 <= start < stop <= steps."""
-        assert 0 <= start < stop <= self.steps
-        at = np.arange(self.lanes)[:, None] * self.steps + np.arange(start, stop + 1)  # (B, T + 1)
-        return _window(self._reader[at], self.eod)
-
-
-class Text:
-    """The `steps = len(tokens) - 1` steps of a text, in windows that begin anywhere.
+class TokenStream:
+    """The `steps = len(tokens) - 1` steps of a text, in windows that may begin anywhere.
 
     Errors: `UserError` for fewer than 2 tokens.
     """
@@ -74,22 +48,50 @@ class Text:
         self.steps, self.eod = len(tokens) - 1, eod
         self._reader = Reader(tokens)
 
-    def window(self, begins: npt.NDArray[np.integer[Any]], length: int) -> Window:
-        """`length` steps from each of `begins` (B,) on. What would lie beyond the text repeats its last token."""
+    def window(self, begins: npt.NDArray[np.integer[Any]], length: int) -> LaneWindow:
+        """`length` steps from each of `begins` (B,) on; the last token of the text is repeated beyond its end."""
         at = begins[:, None] + np.arange(length + 1)  # (B, T + 1)
-        return _window(self._reader[np.minimum(at, self.steps)], self.eod)
+        if at[:, -1].max() > self.steps:
+            at = np.minimum(at, self.steps)
+        ids = self._reader[at]
+        inputs, targets = (torch.from_numpy(part.astype(np.int64)) for part in (ids[:, :-1], ids[:, 1:]))
+        return LaneWindow(inputs, targets, resets_of(inputs, self.eod))
+
+
+class Lanes:
+    """`tokens` in `lanes` contiguous lanes of `steps = (len(tokens) - 1) // lanes` steps each.
+
+    Windows can be read in any order, so that a resumed training needs the number of its step alone.
+    Errors: `UserError` where a lane would have fewer than `window` steps.
+    """
+
+    def __init__(self, tokens: Tokens, lanes: int, *, eod: int | None = None, window: int = 1):
+        self.lanes, self.steps = lanes, (len(tokens) - 1) // lanes
+        if self.steps < window:
+            raise UserError(
+                "the text is too short",
+                expected=f"at least {lanes * window + 1} tokens for {lanes} lanes of {window} steps",
+                got=len(tokens),
+                remedy="give more text, or take fewer lanes or a shorter window",
+            )
+        self._stream = TokenStream(tokens, eod)
+
+    def window(self, start: int, stop: int) -> LaneWindow:
+        """The steps [start, stop) of every lane, 0 <= start < stop <= steps."""
+        assert 0 <= start < stop <= self.steps
+        return self._stream.window(np.arange(self.lanes) * self.steps + start, stop - start)
 
 
 def evaluation_windows(
     tokens: Tokens, lanes: int, window: int, *, burn_in: int = 0, eod: int | None = None
-) -> Iterator[Window]:
-    """Windows in which each of the tokens 1 ... N-1 is a counted target exactly once; the others are -100.
+) -> Iterator[LaneWindow]:
+    """Windows in which each of the tokens 1 ... N-1 is a counted target exactly once; all other targets are -100.
 
-    The state is fresh before the first window and carried from one to the next. Every lane but the first
-    begins in the middle of the text, so it reads up to `burn_in` tokens before its own part without counting
-    them. One lane is one exact pass over the text. Errors: `UserError` for fewer than 2 tokens.
+    The state should be fresh before the first window, and is carried from window to window. Every lane but the first
+    begins in the middle of the text, and therefore first reads up to `burn_in` tokens before its own part without
+    counting them. One lane is one exact pass over the text. Errors: `UserError` for fewer than 2 tokens.
     """
-    text = Text(tokens, eod)
+    text = TokenStream(tokens, eod)
     lanes = min(lanes, text.steps)
     bounds = np.arange(lanes + 1) * text.steps // lanes
     counted_from, counted_to = bounds[:-1, None], bounds[1:, None]  # (B, 1)
@@ -104,15 +106,8 @@ def evaluation_windows(
 
 
 def resets_of(inputs: Tensor, eod: int | None) -> Tensor | None:
-    """Where a row's memory is made fresh before it reads inputs (B, T): (B, T) bool, or None where that is nowhere."""
+    """The steps (B, T) bool of inputs (B, T) before which a row's state is reset; None where there are none."""
     if eod is None:
         return None
     borders = inputs == eod
     return borders if bool(borders.any()) else None
-
-
-def _window(ids: npt.NDArray[Any], eod: int | None) -> Window:
-    """Inputs and targets from `ids` (B, T + 1)."""
-    inputs = torch.from_numpy(ids[:, :-1].astype(np.int64))
-    targets = torch.from_numpy(ids[:, 1:].astype(np.int64))
-    return Window(inputs, targets, resets_of(inputs, eod))

@@ -1,4 +1,4 @@
-"""Lines as they come in, each of them a text or the reason why it is none: a bad line takes no other with it."""
+"""Lines as they arrive: each has a text or an error, so that a bad line does not stop the others."""
 
 from __future__ import annotations
 
@@ -8,22 +8,21 @@ from typing import NamedTuple
 
 from elman.data.textfile import NotTextError, other_encoding
 
-LONGEST = 1 << 24  # bytes of a line that are kept: without an end of lines, memory stays bounded
+LONGEST = 1 << 24  # bytes of a line, so that memory is bounded where no line ends
 
 
 class InputLine(NamedTuple):
-    """A line without its end. `error` says why it is no text, where it is none; then `text` is what is left."""
+    """A line without its end. `error` says why the line is no text; `text` then has U+FFFD for each wrong byte."""
 
     text: str
     error: str = ""
 
 
 def arriving_lines(blocks: Iterable[bytes], name: str) -> Iterator[list[InputLine]]:
-    r"""The lines that each block of bytes completes, as soon as it is there; one without an end is the last.
+    r"""The lines that each block of bytes completes, as soon as the block arrives; the last line may lack its end.
 
     A byte order mark is dropped, and so is a `\r` before the end of a line.
-
-    Errors: `NotTextError` where `name` is UTF-16 or UTF-32 text, of which no line could be read.
+    Errors: `NotTextError` where the bytes of `name` are UTF-16 or UTF-32 text.
 
     >>> list(arriving_lines([b"one\ntw", b"o\n\xff\nthree"], "stdin"))[1]
     [InputLine(text='two', error=''), InputLine(text='�', error='expected UTF-8 text, got byte 0 (invalid start byte)')]

@@ -1,4 +1,4 @@
-"""Synthetic tasks that need a memory of known length; the seed decides every draw."""
+"""Synthetic tasks that need a memory of known length, drawn from a seed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def adding(batch: int, steps: int, seed: int) -> tuple[Floats, Floats]:
     """The adding problem (Hochreiter & Schmidhuber 1997, as in Arjovsky et al. 2016).
 
     Inputs (B, T, 2): numbers from U(0, 1), and a mark that is 1 at one step of the first half and one of the second.
-    Targets (B,): the sum of the two marked numbers. To answer 1 always has the error 2/12 = 0.1667.
+    Targets (B,): the sum of the two marked numbers. The constant answer 1 has the error 2/12 = 0.1667.
 
     >>> x, y = adding(1, 4, seed=0)
     >>> bool(np.isclose((x[..., 0] * x[..., 1]).sum(), y[0]))
@@ -40,15 +40,14 @@ def copying(batch: int, gap: int, seed: int, length: int = 10) -> tuple[Ints, In
     (1, 7)
     """
     symbols = np.random.default_rng(seed).integers(1, SYMBOLS + 1, (batch, length))
-    inputs = np.full((batch, gap + 2 * length), BLANK, np.int64)
-    targets = np.full((batch, gap + 2 * length), BLANK, np.int64)
+    inputs, targets = np.full((2, batch, gap + 2 * length), BLANK, np.int64)
     inputs[:, :length], inputs[:, length + gap - 1] = symbols, SYMBOLS + 1
     targets[:, -length:] = symbols
     return inputs, targets
 
 
 def temporal_order(batch: int, steps: int, seed: int) -> tuple[Ints, Ints]:
-    """Two relevant symbols, X or Y, among distractors: which, in which order? (Pascanu, Mikolov & Bengio 2013.)
+    """Two relevant symbols, X or Y, among distractors; the target is their order (Pascanu, Mikolov & Bengio 2013).
 
     Inputs (B, T) of X = 0, Y = 1 and distractors 2 ... 5, the relevant ones in [T/10, 2T/10) and [4T/10, 5T/10).
     Targets (B,) of XX = 0, XY = 1, YX = 2, YY = 3.

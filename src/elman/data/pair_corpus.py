@@ -1,11 +1,10 @@
-"""A corpus of pairs: turned into training and validation tokens, once, in a cache.
+"""A corpus of pairs: the training tokens in a cache, the validation pairs in memory.
 
-The pairs are read to survey them, to learn the vocabularies from the training part (never from the validation
-part) and to encode that part onto the disk, each in constant memory but for a hash a pair. The validation part is
-kept in memory with its texts. Endless sources are encoded an epoch at a time.
+Three passes read the pairs: they survey them, learn the vocabularies from the training part alone, and encode that
+part, in constant memory but for a hash of each pair. Endless sources are encoded epoch by epoch.
 
-Where no pairs are given for validation, a hash of the source text decides which are held out: a sorted file gives a
-fair sample, and one source, however often it occurs, is never on both sides.
+Without pairs for validation, a hash of the source text decides which pairs are held out: a sorted file gives a fair
+sample, and all pairs of one source text are in the same part.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -26,46 +26,46 @@ from elman.data.cache import Cache
 from elman.data.corpus import BPE_SAMPLE, Progress, check_expected, learn, watched
 from elman.data.endless import EndlessPairs, FreshPairs, Split, limit_training
 from elman.data.pairs import AnyPairs, Data, Pair, PairSource, open_pairs
-from elman.data.textfile import Piece
+from elman.data.textfile import TextPiece
 from elman.data.tokenizers import Tokenizer, Tokenizers
 from elman.errors import UserError
 
 VALID_FRACTION = 0.05
-MOST_VALID = 2_000  # pairs: their translation and its score stay affordable however many pairs there are
-EPOCH_PAIRS = 50_000  # of an endless source
-LEARN_FROM = 20_000  # pairs of an endless source that vocabularies are learnt from
-HELD_OUT_PAIRS = 1_000  # of an endless source, for validation and for testing
+MOST_VALID = 2_000  # pairs, so that translating and scoring them stays affordable
+# Of an endless source: the pairs of an epoch, those that vocabularies are learnt from, and those held out for
+# validation and for testing.
+EPOCH_PAIRS, LEARN_FROM, HELD_OUT_PAIRS = 50_000, 20_000, 1_000
 
 
 @dataclass(frozen=True)
 class Skipped:
-    """Pairs that are left out: those with an empty side, where the first is, and training pairs that are too long."""
+    """Pairs that are left out."""
 
-    empty: int = 0
-    first_empty: str = ""
-    too_long: int = 0
+    empty: int = 0  # pairs with an empty side
+    first_empty: str = ""  # the place of the first of these
+    too_long: int = 0  # training pairs
 
 
 @dataclass(frozen=True)
 class ParallelCorpus:
-    """What training reads. `fingerprint` identifies the pairs and their split, wherever the files lie."""
+    """Pairs to train on. `fingerprint` identifies the pairs and their split, independently of the files' places."""
 
     train: PairPart | FreshPairs
     valid: PairPart
     source_tokenizer: Tokenizer
-    target_tokenizer: Tokenizer  # the very same object where the vocabulary is joint
+    target_tokenizer: Tokenizer  # the same object where the vocabulary is joint
     fingerprint: str
     skipped: Skipped
 
 
 @dataclass(frozen=True)
 class PairContents:
-    """What the survey of the pairs says of them."""
+    """The survey of the pairs, as the cache keeps it."""
 
-    fingerprint: str  # of the pairs and their split
-    train: int  # pairs to learn from, where they have an end
+    fingerprint: str
+    train: int  # training pairs; 0 for an endless source
     characters: int
-    cut: int  # a pair is held out where the hash of its source is less
+    cut: int  # a pair is held out if the hash of its source is less
     skipped: Skipped
 
 
@@ -91,8 +91,8 @@ def prepare(
 
     `tokenizer` is a kind to learn for each side, or for both (`joint`), or tokenizers to use as they are. Training
     pairs with more than `max_length` tokens on a side are left out; `epoch_pairs` and `seed` are for endless
-    sources. `expect` is the `ParallelCorpus.fingerprint` that the pairs must have (a run that goes on). What `cache`
-    holds already, made from the same pairs in the same way, is used again.
+    sources. A resumed run expects its pairs to have the `ParallelCorpus.fingerprint` `expect`. Files in `cache` of
+    the same pairs are used again.
 
     Errors: `UserError` where pairs cannot be read, are not the expected ones, or the cache cannot be written.
     """
@@ -101,34 +101,34 @@ def prepare(
     stamps = [str(seed), *(each.stamp for each in sources)]
     contents = None if isinstance(source, EndlessPairs) else store.recall(PairContents, "pairs", *stamps)
     texts = kept_validation(store, contents.fingerprint) if contents else None
-    if contents is None or texts is None:  # untouched files are not even read
+    if contents is None or texts is None:  # else the files are not read
         contents, texts = _read(sources, seed, progress)
-    check_expected(sources, contents.fingerprint, expect, "does not hold the pairs", "those", "these")
+    check_expected(sources, contents.fingerprint, expect, "does not hold the pairs")
     training = _Training(source, contents, seed, progress)
     if isinstance(tokenizer, str):
         tokenizer = _learn(store, training, tokenizer, joint, max_vocab, min_count)
+    skipped = contents.skipped
     train: PairPart | FreshPairs
     if isinstance(source, EndlessPairs):
-        train, too_long = FreshPairs(source, tokenizer, epoch_pairs, seed, max_length), 0
+        train = FreshPairs(source, tokenizer, epoch_pairs, seed, max_length)
     else:
         train = training.encoded(store, tokenizer)
-        too_long = limit_training(train, source.name, max_length)
+        skipped = replace(skipped, too_long=limit_training(train, source.name, max_length))
         store.remember(asdict(contents), "pairs", *stamps)
     store.remember(texts, "held_out", contents.fingerprint)
     store.remove_others()
-    skipped = replace(contents.skipped, too_long=too_long)
     return ParallelCorpus(train, encode_texts(texts, tokenizer), *tokenizer, contents.fingerprint, skipped)
 
 
 def kept_validation(store: Cache, fingerprint: str) -> Texts | None:
-    """The validation pairs of a corpus, where its cache still has them."""
+    """The validation pairs of a corpus, or None where the cache has none."""
     return store.recall(Texts, "held_out", fingerprint)
 
 
 def evaluation_part(data: Data, tokenizers: Tokenizers, *, seed: int = 0) -> PairPart:
-    """All pairs of `data`, by tokenizers that are there already; of an endless source, pairs held out for testing.
+    """All pairs of `data`, by given tokenizers; of an endless source, pairs held out for testing.
 
-    Errors: `UserError` where they cannot be read or there are none.
+    Errors: `UserError` where pairs cannot be read or there are none.
     """
     source = open_pairs(data)
     texts = _texts(source, "test", seed, None, None)
@@ -138,8 +138,8 @@ def evaluation_part(data: Data, tokenizers: Tokenizers, *, seed: int = 0) -> Pai
 
 
 def _read(sources: Sequence[AnyPairs], seed: int, progress: Progress | None) -> tuple[PairContents, Texts]:
-    """Read everything once. Errors: `UserError` where one of the parts has no pairs."""
-    source, held_out = sources[0], sources[-1]
+    """Survey the pairs, and read those for validation. Errors: `UserError` where one of the parts has no pairs."""
+    source, held_out, alone = sources[0], sources[-1], len(sources) == 1
     cut = characters = pairs = 0
     if isinstance(source, EndlessPairs):
         digest = _digest([source.name, seed, list(source.texts("train", seed, 0, 100))])
@@ -147,12 +147,11 @@ def _read(sources: Sequence[AnyPairs], seed: int, progress: Progress | None) -> 
         digest, pairs, characters, cut = _survey(watched(source.pairs(), source.size, "reading", progress))
         if not pairs:
             raise _no_pairs(source)
-    alone = len(sources) == 1
+    cut = cut if alone else 0
     valid = _texts(held_out, "valid", seed, cut if alone else None, progress)
     if not valid:
-        remedy = "give other pairs for it with --valid" if alone else "give more pairs"
+        remedy = "give pairs for validation with --valid" if alone else "give more pairs"
         raise UserError(f"no pair of {held_out.name} is left for validation", remedy=remedy)
-    cut = cut if alone else 0
     left_out = [each for each in sources if isinstance(each, PairSource) and each.empty.count]
     first = f"line {left_out[0].empty.first} of {left_out[0].name}" if left_out else ""
     skipped = Skipped(sum(each.empty.count for each in left_out), first)
@@ -161,9 +160,9 @@ def _read(sources: Sequence[AnyPairs], seed: int, progress: Progress | None) -> 
 
 
 def _survey(pairs: Iterable[Pair]) -> tuple[str, int, int, int]:
-    """A digest of pairs (of the texts only, not of the files' form), how many, their characters, and where to cut.
+    """A digest of the pairs' texts, the numbers of pairs and of characters, and the cut.
 
-    About 5 % of the pairs, at most 2,000, have a smaller `_hash` than the cut, perhaps none.
+    The `_hash` of about 5 % of the pairs, of at most 2,000 and perhaps of none, is less than the cut.
     """
     digest, hashes, characters = hashlib.sha256(), array("Q"), 0
     for pair in pairs:
@@ -171,13 +170,12 @@ def _survey(pairs: Iterable[Pair]) -> tuple[str, int, int, int]:
         digest.update(b"%b\xff%b\xff" % (pair.source.encode(), pair.target.encode()))  # 0xff is in no UTF-8 text
         hashes.append(_hash(pair.source))
     held_out = min(max(int(VALID_FRACTION * len(hashes)), 1), MOST_VALID)
-    alone = len(hashes) <= held_out
-    cut = 0 if alone else int(np.partition(np.array(hashes, np.uint64), held_out)[held_out])
+    cut = int(np.partition(np.array(hashes, np.uint64), held_out)[held_out]) if len(hashes) > held_out else 0
     return digest.hexdigest(), len(hashes), characters, cut
 
 
 def _texts(source: AnyPairs, part: Split, seed: int, below: int | None, progress: Progress | None) -> Texts:
-    """The pairs of a source, or those with a hash below that; of an endless one, those that a part takes."""
+    """The pairs of a source, or those with a hash below `below`; of an endless source, the first pairs of a part."""
     if isinstance(source, EndlessPairs):
         return list(source.texts(part, seed, 0, HELD_OUT_PAIRS))
     pairs = watched(source.pairs(), source.size, "reading", progress)
@@ -186,36 +184,35 @@ def _texts(source: AnyPairs, part: Split, seed: int, below: int | None, progress
 
 @dataclass(frozen=True)
 class _Training:
-    """The training part, read again."""
+    """The training part, which is read twice more."""
 
     source: AnyPairs
     contents: PairContents
     seed: int
     progress: Progress | None
 
-    def sample(self, byte_pairs: bool) -> Iterator[tuple[str, str]]:
-        """Its texts, or every k-th pair, where they are more than `BPE_SAMPLE` characters."""
+    def sample(self, byte_pairs: bool) -> Iterator[Sequence[Any]]:
+        """The pairs to learn vocabularies from: for `byte_pairs`, about `BPE_SAMPLE` characters."""
         if isinstance(self.source, EndlessPairs):
             return self.source.texts("train", self.seed, 0, LEARN_FROM)
-        stride = max(1, -(-self.contents.characters // BPE_SAMPLE)) if byte_pairs else 1
-        pairs = islice(self._pairs("learning the vocabularies"), 0, None, stride)
-        return ((pair.source, pair.target) for pair in pairs)
+        stride = -(-self.contents.characters // BPE_SAMPLE) if byte_pairs else 1
+        return islice(self._pairs("learning the vocabularies"), 0, None, stride)
 
     def encoded(self, store: Cache, tokenizers: Tokenizers) -> PairPart:
-        """Its tokens, in the cache."""
+        """The tokens, in the cache."""
         source, target = (
             store.tokens(f"train_{side}", self.contents.fingerprint, tokenizer, partial(self._pieces, side))
             for side, tokenizer in tokenizers._asdict().items()
         )
         return PairPart(Sequences(source, tokenizers.source.eod), Sequences(target, tokenizers.target.eod))
 
-    def _pieces(self, side: str) -> Iterator[Piece]:
+    def _pieces(self, side: str) -> Iterator[TextPiece]:
         for pair in self._pairs("encoding"):
-            yield Piece(getattr(pair, side), False, pair.position)
-            yield Piece("", True, pair.position)
+            yield TextPiece(getattr(pair, side), False, pair.position)
+            yield TextPiece("", True, pair.position)
 
     def _pairs(self, stage: str) -> Iterator[Pair]:
-        """Errors: `UserError` where the pairs are no longer as many as they were."""
+        """Errors: `UserError` where the number of pairs has changed."""
         assert isinstance(self.source, PairSource)
         left = self.contents.train
         for pair in watched(self.source.pairs(), self.source.size, stage, self.progress):
@@ -229,16 +226,15 @@ class _Training:
 def _learn(
     store: Cache, training: _Training, kind: str, joint: bool, max_vocab: int | None, min_count: int
 ) -> Tokenizers:
-    """A vocabulary for each side, or one for both."""
+    """A vocabulary for each side, or one for both sides."""
 
     def learn_from(*sides: int) -> Tokenizer:
         made_from = [training.contents.fingerprint, *sides]
         texts = (pair[side] for pair in training.sample(kind == "bpe") for side in sides)
         return learn(store, kind, texts, made_from, max_vocab, min_count, eod=True)
 
-    if joint or kind == "byte":  # with bytes there is nothing to learn, and so nothing to tell apart
-        both = learn_from(0, 1)
-        return Tokenizers(both, both)
+    if joint or kind == "byte":  # the bytes of both sides are the same vocabulary
+        return Tokenizers(*[learn_from(0, 1)] * 2)
     return Tokenizers(learn_from(0), learn_from(1))
 
 

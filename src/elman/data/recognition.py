@@ -1,7 +1,6 @@
-"""What a file looks like, from its name and its beginning: text, or data of another kind that a text model would spell.
+"""Recognition of a file by its beginning and its name: text, or data of another kind, which a text model would spell.
 
-Content speaks first and the name's ending second. Prose, verse and source code must never be taken for data, so that
-every rule asks for a structure that each of the first lines has.
+Prose, verse and source code must never be taken for data, so that every rule demands a structure of all first lines.
 """
 
 from __future__ import annotations
@@ -15,15 +14,15 @@ from contextlib import closing
 from itertools import islice
 from pathlib import Path
 
-from elman.data.sources import NAMED, Source, TextData, open_source
-from elman.data.textfile import decompress, open_binary
+from elman.data.sources import NAMED, TextData, open_source
+from elman.data.textfile import JSON_LINES, decompress, open_binary, uncompressed
 from elman.errors import UserError
 
-BEGINNING = 1 << 16  # bytes that are looked at
+BEGINNING = 1 << 16  # bytes
 ROWS = 100  # of a table
-WORDY = 10  # rows: fewer that hold words alone, between commas, may be verse
+WORDY = 10  # rows of words between commas; fewer may be verse
 FILES = 40  # of a folder, evenly spread
-# Where two are as regular, the first counts: a comma may be a decimal one, or be within a cell.
+# Of two equally regular separators the first counts: a comma may be a decimal comma, or be within a cell.
 SEPARATORS = {"\t": "TSV", ";": "CSV, separated by ;", "|": "CSV, separated by |", ",": "CSV"}
 
 BINARY = {
@@ -39,19 +38,19 @@ BINARY = {
     b"\x1f\x8b": "a gzip archive without the ending .gz",
     b"\x28\xb5\x2f\xfd": "a zstd archive without the ending .zst",
 }
+SERIES = {"@problemname": "time series (.ts)", "@relation": "a table (ARFF)"}  # beginnings of a first line
 NUMBER = re.compile(r"[-+]?(\d+[.,]?\d*|[.,]\d+)([eE][-+]?\d+)?%?|nan|na|n/a|null|-?inf|", re.IGNORECASE)
 DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([ T]\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?Z?)?")
 NAME = re.compile(r"[^\W\d][\w .-]*")  # of a column
 CHUNK = re.compile(r"O|[BIESLU]-\S+")  # the tag of a token in a chunk, in any of the usual schemes
 PART_OF_SPEECH = re.compile(r"[A-Z]{1,5}\$?|[^\w\s]+")
-JSON = re.compile(
-    r'(?:\s++|[{}\[\],:]|"(?:[^"\\\n]|\\.)*+"|-?\d++(?:\.\d++)?(?:[eE][-+]?\d++)?|true|false|null)*+'
-)  # any number of its tokens
+# Any number of JSON's tokens.
+JSON = re.compile(r'(?:\s++|[{}\[\],:]|"(?:[^"\\\n]|\\.)*+"|-?\d++(?:\.\d++)?(?:[eE][-+]?\d++)?|true|false|null)*+')
 LONGEST_TOKEN = 32  # of JSON, strings aside
 
 
 def recognise(name: str, beginning: bytes) -> str | None:
-    """What a file of this name with this beginning looks like, in words; None for text, and for records of texts.
+    """The kind of a file of this name with this beginning, in words; None for text, and for records of texts.
 
     >>> recognise("a.txt", b"x,y,z\\n1,2,3\\n4,5,6\\n7,8,9\\n")
     'a table (CSV, 3 columns)'
@@ -60,15 +59,17 @@ def recognise(name: str, beginning: bytes) -> str | None:
     """
     if not _may_be_text(beginning):
         return next((words for magic, words in BINARY.items() if beginning.startswith(magic)), None)
-    name = name.lower().removesuffix(".gz").removesuffix(".zst")
-    if name.endswith((".jsonl", ".ndjson")):  # whose reader says what a record must be
+    name = uncompressed(Path(name))
+    if name.endswith(JSON_LINES):  # the reader of JSON lines checks its records
         return None
     text = beginning.decode("utf-8-sig", "ignore").replace("\r\n", "\n")
     lines = text.split("\n")
-    goes_on = len(beginning) >= BEGINNING
-    if goes_on and len(lines) > 1:
+    cut = len(beginning) >= BEGINNING
+    if cut and len(lines) > 1:
         lines.pop()
-    return _series(lines) or _json(name, text.strip(), goes_on) or _tokens(name, lines) or _table(name, lines)
+    first = next((line.lower() for line in lines if line.strip() and line[0] not in "#%"), "")
+    series = next((words for mark, words in SERIES.items() if first.startswith(mark)), None)
+    return series or _json(name, text.strip(), cut) or _tokens(name, lines) or _table(name, lines)
 
 
 def _may_be_text(beginning: bytes) -> bool:
@@ -79,25 +80,17 @@ def _may_be_text(beginning: bytes) -> bool:
     return 0 not in beginning
 
 
-def _series(lines: Sequence[str]) -> str | None:
-    """The formats whose header is of lines that begin with @."""
-    first = next((line.lower() for line in lines if line.strip() and line[0] not in "#%"), "")
-    if first.startswith("@problemname"):
-        return "time series (.ts)"
-    return "a table (ARFF)" if first.startswith("@relation") else None
-
-
-def _json(name: str, text: str, goes_on: bool) -> str | None:
-    """Nothing but the tokens of JSON to the end, or to the token in which the beginning ends."""
+def _json(name: str, text: str, cut: bool) -> str | None:
+    """JSON: tokens of JSON alone, to the end or to the token that is `cut`."""
     if not re.match(r'\{\s*["}]|\{$|\[\s*(?:[\[\]{"\d-]|true|false|null|$)', text):
         return None
-    rest = text[JSON.match(text).end() :]  # type: ignore[union-attr]  # it matches nothing at least
-    ends_within = goes_on and (rest.startswith('"') or len(rest) < LONGEST_TOKEN)
+    rest = text[JSON.match(text).end() :]  # type: ignore[union-attr]  # JSON also matches an empty string
+    ends_within = cut and (rest.startswith('"') or len(rest) < LONGEST_TOKEN)
     return "JSON" if not rest or ends_within or name.endswith(".json") else None
 
 
 def _tokens(name: str, lines: Sequence[str]) -> str | None:
-    """CoNLL: a token a line, its columns as many on every line, and an empty line after each sentence."""
+    """CoNLL: a line of columns for each token, and an empty line after each sentence."""
     kept = [line for line in lines if not re.match(r"#(\s|$|begin |end )", line)]
     full = [line.rstrip() for line in kept if line.strip()][:ROWS]
     tabs = all("\t" in line for line in full)
@@ -116,16 +109,13 @@ def _tokens(name: str, lines: Sequence[str]) -> str | None:
         return words
     if times < len(rows) or len(rows) < 4 or all(line.strip() for line in kept[:-1]):
         return None
-    tagged = all(CHUNK.fullmatch(row[-1]) for row in rows) or (tabs and all(map(_is_tagged, rows)))
-    return words if tagged else None
-
-
-def _is_tagged(row: Sequence[str]) -> bool:
-    return PART_OF_SPEECH.fullmatch(row[-1]) is not None and not any(" " in cell for cell in row)
+    chunked = all(CHUNK.fullmatch(row[-1]) for row in rows)
+    tagged = tabs and all(PART_OF_SPEECH.fullmatch(row[-1]) and " " not in "".join(row) for row in rows)
+    return words if chunked or tagged else None
 
 
 def _table(name: str, lines: Sequence[str]) -> str | None:
-    """Rows of as many columns each, of values rather than of prose; a name of a table lets half of them differ."""
+    """A table: rows of equally many columns that hold values; the name of a table excuses half of the rows."""
     kept = [line for line in lines if line.strip() and not line.startswith("#")]
     if name.endswith(".csv") and kept and all(NUMBER.fullmatch(line.strip()) for line in kept[1:ROWS]):
         return "a table (CSV, 1 column)"
@@ -152,9 +142,9 @@ def _rows(lines: Sequence[str], separator: str) -> list[list[str]]:
 
 
 def _holds_values(rows: Sequence[Sequence[str]], separator: str) -> bool:
-    """Whether rows of one width are a table's: half of its columns numbers or dates, or no space after a separator.
+    """Whether rows of one width are a table: half of the columns are numbers or dates, or no separator has a space.
 
-    Commas without a space are also those of chords and of verse: among words alone they need a header and many rows.
+    Commas without a space occur in chords and in verse too, so that words between commas need a header and many rows.
     """
     if len(rows) < 4 or not all(row[0].strip() for row in rows):
         return False
@@ -163,35 +153,29 @@ def _holds_values(rows: Sequence[Sequence[str]], separator: str) -> bool:
         return separator != "|" and all(values)
     if 2 * sum(values) >= len(values):
         return True
-    tight = not any(cell.startswith(" ") for row in rows for cell in row[1:])
-    return tight and (separator == "\t" or (separator == "," and len(rows) >= WORDY and _has_header(rows)))
+    if separator not in "\t," or any(cell.startswith(" ") for row in rows for cell in row[1:]):
+        return False
+    below = {cell for row in rows[1:] for cell in row}
+    names = {cell for cell in rows[0] if NAME.fullmatch(cell)} - below
+    return separator == "\t" or (len(rows) >= WORDY and len(names) == len(rows[0]))
 
 
 def _columns_of_values(rows: Sequence[Sequence[str]]) -> list[bool]:
-    """Of each column, whether it holds numbers or dates below what may be a header."""
+    """Whether each column holds numbers or dates below the first row, which may be a header."""
     columns = zip(*rows[1:], strict=True)
     return [all(NUMBER.fullmatch(x.strip()) or DATE.fullmatch(x.strip()) for x in column) for column in columns]
 
 
-def _has_header(rows: Sequence[Sequence[str]]) -> bool:
-    """Whether the first row has different names, none of which occurs below."""
-    below = {cell for row in rows[1:] for cell in row}
-    names = [cell for cell in rows[0] if NAME.fullmatch(cell) and cell not in below]
-    return len(set(names)) == len(rows[0])
-
-
 def check_text(data: TextData, otherwise: str = "") -> None:
-    """See that a source holds text as far as the beginning shows: of a folder's readable files, of half at least.
+    """See that a source holds text by its beginning: of a folder, by the beginnings of at least half of its files.
 
-    Errors: `UserError` that says what it looks like, and what reads it `otherwise`.
+    Errors: `UserError` that names the kind of data, and what reads them `otherwise`.
     """
     if str(data) in NAMED:
         return
     source = open_source(data)
-    if not isinstance(source, Source):
-        return
     files = {path: begin for path in source.files[:: -(-len(source.files) // FILES)] if (begin := beginning(path))}
-    if source.folder:  # its reader passes over what is no text
+    if source.folder:  # files that are not text are skipped
         files = {path: begin for path, begin in files.items() if _may_be_text(begin)}
     found = {path: words for path, begin in files.items() if (words := recognise(path.name, begin))}
     if 2 * len(found) <= len(files):
@@ -208,20 +192,15 @@ def check_text(data: TextData, otherwise: str = "") -> None:
 
 
 def _holds_sentences(begin: bytes) -> bool:
-    """Whether two of a TSV's columns at least are of words, as of pairs with a licence or with their numbers."""
+    """Whether at least two columns of a TSV are words, as in pairs with a licence or with numbers."""
     rows = [line.split("\t") for line in begin.decode("utf-8-sig", "ignore").splitlines()[:ROWS]]
     return _columns_of_values([row for row in rows if len(row) == len(rows[0])]).count(False) >= 2
 
 
 def beginning(path: Path) -> bytes:
-    """The first bytes of a file, those of .gz and .zst unpacked.
-
-    Errors: as those of reading all of it.
-    """
+    """The first bytes of a file, decompressed. Errors: as for reading the whole file."""
     begin = b""
     with open_binary(path) as raw, closing(decompress(raw, path)) as blocks:
-        for block in blocks:
+        while len(begin) < BEGINNING and (block := next(blocks, b"")):
             begin += block
-            if len(begin) >= BEGINNING:
-                break
     return begin[:BEGINNING]

@@ -1,8 +1,6 @@
-"""Reading one text file in bounded pieces: decompressed, checked, cut between words.
+"""Reading one text file in constant memory: decompressed, checked, cut between words.
 
-    bytes on disk -> `decompress` -> `decode` (UTF-8, line ends) -> `cut` -> pieces
-
-Every stage is a generator, so a file of any size is read in constant memory.
+bytes on disk -> `decompress` -> `decode` (UTF-8, line ends) -> `cut` -> pieces
 """
 
 from __future__ import annotations
@@ -11,16 +9,19 @@ import codecs
 import gzip
 import json
 import zlib
+from collections import deque
 from collections.abc import Generator, Iterable, Iterator
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from elman.errors import UserError, missing_extra
 
-BLOCK = 1 << 18  # bytes read at a time, and about how many characters a piece has
-ZSTD_BLOCK = 1 << 12  # compressed bytes: small, because a zstd frame of zeros grows 30000-fold
-# The longer first: UTF-32's begins as UTF-16's does.
+BLOCK = 1 << 18  # bytes read at a time; a piece has about as many characters
+ZSTD_BLOCK = 1 << 12  # compressed bytes: few, because a zstd frame of zeros grows 30000-fold
+JSON_LINES = (".jsonl", ".ndjson")
+# UTF-32's marks come first, because they begin as UTF-16's do.
 OTHER_MARKS = {
     codecs.BOM_UTF32_LE: "UTF-32",
     codecs.BOM_UTF32_BE: "UTF-32",
@@ -29,49 +30,49 @@ OTHER_MARKS = {
 }
 
 
-class Piece(NamedTuple):
-    """A stretch of a document's text, or (`ends`, with no text) the end of the document."""
+class TextPiece(NamedTuple):
+    """A part of a document's text, or (`ends`, without text) the end of the document."""
 
     text: str
     ends: bool
-    position: int  # bytes on disk read so far: for progress
+    position: int  # bytes on disk that were read before, for progress
 
 
-def read_pieces(path: Path) -> Iterator[Piece]:
-    """A file's documents: one per line's "text" in JSON lines, else the whole file. Empty ones are left out.
+def read_pieces(path: Path) -> Iterator[TextPiece]:
+    """A file's documents: the "text" of each line of JSON, else the whole file. Empty documents are left out.
 
     Errors: `UserError` where the file cannot be read, is damaged, or is not UTF-8 text.
     """
-    name = path.name.lower().removesuffix(".gz").removesuffix(".zst")
     with open_binary(path) as raw:
         texts = decode(decompress(raw, path), path)
-        documents = json_documents(texts, path) if name.endswith((".jsonl", ".ndjson")) else [texts]
+        documents = json_documents(texts, path) if uncompressed(path).endswith(JSON_LINES) else [texts]
         for document in documents:
-            empty = True
+            piece = ""
             for piece in cut(document):
-                empty = False
-                yield Piece(piece, False, raw.tell())
-            if not empty:
-                yield Piece("", True, raw.tell())
+                yield TextPiece(piece, False, raw.tell())
+            if piece:
+                yield TextPiece("", True, raw.tell())
+
+
+def uncompressed(path: Path) -> str:
+    """A file's name in lower case, without .gz or .zst."""
+    return path.name.lower().removesuffix(".gz").removesuffix(".zst")
 
 
 def is_text(path: Path) -> bool:
-    """Whether the whole file is UTF-8 text; a damaged archive still raises."""
-    with open_binary(path) as raw:
-        try:
-            for _ in decode(decompress(raw, path), path):
-                pass
-        except NotTextError:
-            return False
-    return True
+    """Whether the whole file is UTF-8 text; a damaged archive still raises `UserError`."""
+    with open_binary(path) as raw, suppress(NotTextError):
+        deque(decode(decompress(raw, path), path), maxlen=0)
+        return True
+    return False
 
 
 class NotTextError(UserError):
-    """The file holds something else than UTF-8 text."""
+    """A file is not UTF-8 text."""
 
 
 def open_binary(path: Path) -> BinaryIO:
-    """Open a file for reading; what the system refuses becomes a `UserError`."""
+    """Open a file for reading. Errors: `UserError` where the system refuses."""
     try:
         return path.open("rb")
     except OSError as error:
@@ -99,7 +100,7 @@ def _zstd_blocks(raw: BinaryIO, path: Path) -> Iterator[bytes]:
         import zstandard
     except ImportError:
         raise missing_extra("zstandard", "zstd", ".zst files") from None
-    # The library's own stream reader takes a file cut short for a whole one; a frame at a time tells.
+    # Frame by frame, because the library's own stream reader does not notice a file that is cut short.
     frame = None
     try:
         while block := raw.read(ZSTD_BLOCK):
@@ -123,13 +124,14 @@ def _damaged(path: Path) -> UserError:
 def decode(blocks: Iterable[bytes], path: Path) -> Iterator[str]:
     r"""UTF-8 text from bytes: a byte order mark is dropped and `\r\n` becomes `\n`.
 
-    What comes out does not depend on how the bytes are cut into blocks, and an error neither: it names the first byte
-    that UTF-8 text does not have. A block that may still be the beginning of a mark waits for the next one.
-
-    Errors: `NotTextError` with the offset of that byte.
+    Neither the text nor an error depends on how the bytes are cut into blocks: a block that may be the beginning of a
+    mark waits for the next. Errors: `NotTextError` with the offset of the first byte that is not UTF-8 text.
     """
-    rest = iter(blocks)
-    begin = _beginning(rest)
+    rest, begin = iter(blocks), b""
+    for block in rest:
+        begin += block
+        if not any(mark != begin and mark.startswith(begin) for mark in (codecs.BOM_UTF8, *OTHER_MARKS)):
+            break
     if encoding := other_encoding(begin):
         remedy = f"iconv -f {encoding.lower()} -t utf-8 '{path}' > utf8.txt"
         raise NotTextError(f"{path} is {encoding} text", remedy=remedy)
@@ -148,18 +150,8 @@ def decode(blocks: Iterable[bytes], path: Path) -> Iterator[str]:
 
 
 def other_encoding(beginning: bytes) -> str:
-    """The encoding whose mark a text begins with, where it is another one than UTF-8; else nothing."""
+    """The name of the encoding, other than UTF-8, whose mark a text begins with; empty where there is no mark."""
     return next((encoding for mark, encoding in OTHER_MARKS.items() if beginning.startswith(mark)), "")
-
-
-def _beginning(blocks: Iterator[bytes]) -> bytes:
-    """As many of the blocks as it takes to see which mark they begin with, if any."""
-    begin = b""
-    for block in blocks:
-        begin += block
-        if not any(mark != begin and mark.startswith(begin) for mark in (codecs.BOM_UTF8, *OTHER_MARKS)):
-            break
-    return begin
 
 
 def _decode(decoder: codecs.IncrementalDecoder, block: bytes, offset: int, path: Path, final: bool) -> str:
@@ -174,9 +166,7 @@ def _decode(decoder: codecs.IncrementalDecoder, block: bytes, offset: int, path:
 
 
 def cut(texts: Iterable[str]) -> Iterator[str]:
-    """The same text in pieces that end at a line's end, else before a space, else anywhere.
-
-    So neither words nor byte pairs are broken where one piece ends, whatever the blocks were.
+    """The same text in pieces that end at a line's end, else before a space, so that no word is cut; else anywhere.
 
     >>> list(cut(["one\\ntwo th", "ree"]))
     ['one\\n', 'two', ' three']
@@ -184,9 +174,7 @@ def cut(texts: Iterable[str]) -> Iterator[str]:
     rest = ""
     for text in texts:
         text = rest + text
-        at = text.rfind("\n") + 1 or text.rfind(" ")
-        if at <= 0:
-            at = len(text)
+        at = max(text.rfind("\n") + 1 or text.rfind(" "), 0) or len(text)
         if at:
             yield text[:at]
         rest = text[at:]
@@ -195,45 +183,41 @@ def cut(texts: Iterable[str]) -> Iterator[str]:
 
 
 def json_documents(texts: Iterable[str], path: Path) -> Iterator[Iterator[str]]:
-    """The "text" of every line of JSON, each as an iterator over blocks; blank lines are passed over.
+    """The "text" of every line of JSON, each in blocks; blank lines are left out.
 
     Errors: `UserError` with the file and the line.
     """
     for number, line in enumerate(lines(texts), 1):
-        if not line.strip():
-            continue
-        where = f"{path}, line {number}"
-        record = json_record(line, where)
-        text = record.get("text") if isinstance(record, dict) else None
-        if not isinstance(text, str):
-            raise UserError(where, expected='an object with a string "text"', got=_shape(record))
-        yield blocks(mended(text), BLOCK)
+        if line.strip():
+            (text,) = json_strings(line, f"{path}, line {number}", "text")
+            yield blocks(text, BLOCK)
 
 
-def json_record(line: str, where: str) -> Any:
-    """What a line of JSON says. Errors: `UserError` that begins with `where`."""
+def json_strings(line: str, where: str, *keys: str) -> list[str]:
+    """The strings of an object in a line of JSON, `mended`. Errors: `UserError` that begins with `where`."""
     try:
-        return json.loads(line)
+        record = json.loads(line)
     except (ValueError, RecursionError) as error:
         reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
         raise UserError(f"{where}: not JSON ({reason})") from None
+    got = type(record).__name__
+    if isinstance(record, dict):
+        wrong = [key for key in keys if not isinstance(record.get(key), str)]
+        if not wrong:
+            return [mended(record[key]) for key in keys]
+        others = [f'a "{key}" of type {type(record[key]).__name__}' for key in wrong if key in record]
+        got = others[0] if others else "keys " + (", ".join(list(record)[:5]) or "none")
+    names = " and ".join(f'"{key}"' for key in keys)
+    raise UserError(where, expected=f"an object with {'a string' if len(keys) == 1 else 'strings'} {names}", got=got)
 
 
 def mended(text: str) -> str:
-    r"""A text as a file can hold it: a lone surrogate, which UTF-8 cannot spell, is U+FFFD, and `\r\n` is `\n`."""
+    r"""A text with U+FFFD for each lone surrogate, which UTF-8 cannot encode, and `\n` for `\r\n`."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").replace("\r\n", "\n")
 
 
-def _shape(record: object) -> str:
-    if not isinstance(record, dict):
-        return type(record).__name__
-    if "text" in record:
-        return f'a "text" of type {type(record["text"]).__name__}'
-    return "keys " + (", ".join(map(str, list(record)[:5])) or "none")
-
-
 def lines(texts: Iterable[str]) -> Iterator[str]:
-    """Lines from blocks of text; a line may span any number of blocks."""
+    """Lines from blocks of text, without their ends; a last line that is empty is left out."""
     parts: list[str] = []
     for text in texts:
         *whole, rest = text.split("\n")
@@ -241,7 +225,8 @@ def lines(texts: Iterable[str]) -> Iterator[str]:
             yield "".join([*parts, line])
             parts.clear()
         parts.append(rest)
-    yield "".join(parts)
+    if last := "".join(parts):
+        yield last
 
 
 def blocks(text: str, size: int) -> Iterator[str]:

@@ -1,6 +1,6 @@
-"""A token file: ids on disk, as raw little-endian uint16 or uint32, mapped into memory where they are read.
+"""A token file: ids on disk as raw little-endian uint16 or uint32, read through memory maps.
 
-Beside `NAME.bin` lies `NAME.json`, written last: without it, or where it does not fit, there is no token file.
+`NAME.json` describes `NAME.bin` and is written last: a token file without a fitting description does not exist.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ import numpy as np
 import numpy.typing as npt
 
 from elman import atomic, reading
-from elman.data.textfile import Piece
+from elman.data.textfile import TextPiece
 from elman.data.tokenizers import Tokenizer
 from elman.errors import UserError
 
-MOST_MAPPED = 1 << 24  # tokens read before a map is let go
-BLOCK = 1 << 20  # bytes read at once to check a file: about a second a gigabyte
+MOST_MAPPED = 1 << 24  # tokens that are read through one map
+BLOCK = 1 << 20  # bytes that are checked at a time: about a second a gigabyte
 
 
 @dataclass(frozen=True)
 class TokenFile:
-    """The tokens of a text on disk, and what they were made from.
+    """The tokens of a text on disk, and their origin.
 
-    `np.asarray(file)` is a fresh read-only memory map. Map, read, let go: pages stay in the system's cache,
-    but do not pile up in this process, so that its memory is flat however long the file is.
+    `np.asarray(file)` is a fresh read-only memory map. The pages that are read through a map belong to this process
+    until the map is let go; with short-lived maps, its memory does not grow with the file.
     """
 
-    path: Path  # where it is now, whatever its facts say
+    path: Path  # the present one, which the description may not know
     dtype: Literal["<u2", "<u4"]
     tokens: int
     characters: int
@@ -40,18 +40,15 @@ class TokenFile:
     documents: int
     unknown: int  # tokens that are `<unk>`
     tokenizer: str  # fingerprint
-    source: str  # what the caller says it was made from
-    crc32: int  # of all its bytes
+    source: str  # the caller's name of the content
+    crc32: int  # of the file
 
     def __len__(self) -> int:
         return self.tokens
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
-        mapped: npt.NDArray[Any]
-        if self.tokens == 0:  # nothing cannot be mapped
-            mapped = np.empty(0, self.dtype)
-        else:
-            mapped = np.memmap(self.path, self.dtype, "r", shape=(self.tokens,))
+        shape = (self.tokens,)  # an empty file cannot be mapped
+        mapped = np.memmap(self.path, self.dtype, "r", shape=shape) if self.tokens else np.empty(0, self.dtype)
         return np.array(mapped, dtype) if copy else np.asarray(mapped, dtype)
 
 
@@ -59,10 +56,9 @@ Tokens = TokenFile | npt.NDArray[Any]
 
 
 class Reader:
-    """Tokens at any positions, through a map that is let go now and then.
+    """Tokens at any positions, through a map that is renewed after `MOST_MAPPED` tokens.
 
-    What is read of a mapped file stays in this process's memory for as long as the map does, and to map it anew
-    takes longer than to read a window: so neither one map for ever nor one a window.
+    One map for ever would keep the whole file in this process's memory, and mapping takes longer than reading a window.
     """
 
     def __init__(self, tokens: Tokens):
@@ -76,10 +72,10 @@ class Reader:
         return self._map[positions]
 
 
-def write_tokens(path: Path, pieces: Iterable[Piece], tokenizer: Tokenizer, source: str) -> TokenFile:
-    """Encode a stream of text into `path` (a .bin); every document's tokens are followed by `<eod>`, if there is one.
+def write_tokens(path: Path, pieces: Iterable[TextPiece], tokenizer: Tokenizer, source: str) -> TokenFile:
+    """Encode a stream of text into `path` (a .bin), with `<eod>` after every document if the tokenizer has one.
 
-    A run that is killed leaves no token file, or a whole one. Errors: `UserError` where it cannot be written.
+    A kill leaves no token file, or a whole one. Errors: `UserError` where the file cannot be written.
     """
     facts = path.with_suffix(".json")
     with atomic.told(path):
@@ -90,12 +86,13 @@ def write_tokens(path: Path, pieces: Iterable[Piece], tokenizer: Tokenizer, sour
             counts = _encode(pieces, tokenizer, file)
         dtype = cast(Literal["<u2", "<u4"], tokenizer.dtype.str)
         made = TokenFile(path, dtype, **counts, tokenizer=tokenizer.fingerprint, source=source)
-        write_json(facts, {**asdict(made), "path": path.name})
+        description = json.dumps({**asdict(made), "path": path.name}, indent=1, ensure_ascii=False)
+        atomic.write_text(facts, description + "\n")
     return made
 
 
-def _encode(pieces: Iterable[Piece], tokenizer: Tokenizer, file: BinaryIO) -> dict[str, int]:
-    """Write the tokens and count what they stand for."""
+def _encode(pieces: Iterable[TextPiece], tokenizer: Tokenizer, file: BinaryIO) -> dict[str, int]:
+    """Write the tokens, and count them and the text."""
     counts = dict.fromkeys(("tokens", "characters", "bytes", "documents", "unknown", "crc32"), 0)
     eod = np.array([] if tokenizer.eod is None else [tokenizer.eod], tokenizer.dtype)
     for text, ends, _ in pieces:
@@ -128,8 +125,3 @@ def _crc32(path: Path) -> int:
         while block := file.read(BLOCK):
             total = zlib.crc32(block, total)
     return total
-
-
-def write_json(path: Path, value: object) -> None:
-    """Write JSON so that the file is, at every moment, the old one or the new one."""
-    atomic.write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")

@@ -1,18 +1,17 @@
-"""Decoding: from a model's distributions to text, over one step of the state contract.
+"""Decoding: from a model's distributions to text.
 
 Within `torch.inference_mode()`, with a model in eval mode:
 
-    logits, state = prefill(model, tokens)                          what is there already
-    logits, state = step(model, sample(logits), state)              and one token after another
+    logits, state = prefill(model, tokens)                          read a prompt,
+    logits, state = step(model, sample(logits), state)              then one token after another
 """
 
 from elman.decode.ancestral import greedy_search, sample_targets
 from elman.decode.beam import beam_search
 from elman.decode.constraints import Constraints
-from elman.decode.generation import generate
+from elman.decode.generation import generate, prefill, step
 from elman.decode.hypotheses import Hypothesis
 from elman.decode.sampling import min_p, sample, top_k, top_p
-from elman.decode.steps import prefill, step
 
 __all__ = [
     "Constraints",

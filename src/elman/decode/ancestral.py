@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 
 from elman.decode.constraints import Constraints, Limits, constrain, limits_of
+from elman.decode.generation import step
 from elman.decode.hypotheses import Hypothesis, lengths_of, log_probabilities
 from elman.decode.sampling import sample
-from elman.decode.steps import step
 from elman.models.encoder_decoder import EncoderDecoder
 from elman.nn.sequences import Integers
-from elman.state import select_rows
+from elman.state import State, select_rows
 
-STEPS = 16  # of a target, whose random numbers are drawn at once
+STEPS = 16  # steps of a target whose random numbers are drawn at once
 
 
 def greedy_search(
@@ -27,10 +27,10 @@ def greedy_search(
     end: int,
     constraints: Constraints | None = None,
 ) -> list[Hypothesis]:
-    """The most probable token, step by step, until the end: `beam_search` with a beam of 1, in less time.
+    """Write the most probable token, step by step, until the end: `beam_search` with a beam of 1, in less time.
 
-    source (B, S), lengths (B,); `end` begins and ends a target. Of equal tokens the smaller. One hypothesis for each
-    sentence, its score the log-probability.
+    source (B, S), lengths (B,); `end` begins and ends a target. Of equally probable tokens, the smaller is written.
+    Returns one hypothesis for each sentence; its score is its log-probability.
     """
     return _write(model, source, lengths, end, constraints or Constraints(), lambda log_p, rows: log_p.argmax(-1))
 
@@ -49,11 +49,11 @@ def sample_targets(
     min_p: float | None = None,
     constraints: Constraints | None = None,
 ) -> list[list[Hypothesis]]:
-    """Draw targets, token by token, each sentence with a seed of its own, whatever else is in the batch.
+    """Draw targets token by token; each sentence has a seed, so that its samples do not depend on the batch.
 
-    source (B, S), lengths (B,), B seeds; `end` begins and ends a target; the rest is as in `sampling.sample`
+    source (B, S), lengths (B,), B seeds; `end` begins and ends a target; the filters are those of `sampling.sample`
     (Holtzman et al. 2020, "The curious case of neural text degeneration"). Returns the samples of each sentence in
-    the order they were drawn, each with its log-probability for score.
+    the order they were drawn; the score of a sample is its log-probability.
     """
     uniform = _uniform(seeds, samples, source.device)
 
@@ -66,10 +66,7 @@ def sample_targets(
 
 
 def _uniform(seeds: Sequence[int], samples: int, device: torch.device) -> Iterator[Tensor]:
-    """For each step the numbers (B·samples,) in [0, 1) that decide it, each sentence's drawn from its own seed.
-
-    They are drawn for a few steps at a time: memory does not grow with the longest target that is allowed.
-    """
+    """Yield for each step the random numbers (B·samples,) in [0, 1), each sentence's drawn from its own seed."""
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
     while True:
         drawn = [torch.rand(STEPS, samples, generator=random, dtype=torch.double) for random in generators]
@@ -86,17 +83,16 @@ def _write(
     choose: Callable[[Tensor, Tensor], Tensor],
     samples: int = 1,
 ) -> list[Hypothesis]:
-    """Write so many targets of each sentence; those that end leave the batch.
+    """Write `samples` targets of each sentence; a target that ends leaves the batch.
 
-    choose: from log-probabilities (R, V) and the rows' numbers (R,) among all B·samples to tokens (R,); called once
-    a step.
+    choose: a function, called once a step, from log-probabilities (R, V) and the rows' numbers (R,) among all
+    B·samples to tokens (R,).
     """
     lengths = lengths_of(source, lengths)
     sentence = torch.arange(len(source), device=source.device).repeat_interleave(samples)
-    limits = cast(Limits, select_rows(limits_of(constraints, lengths, end), sentence))
-    state = model.encode(source, lengths)
+    limits, state = limits_of(constraints, lengths, end), model.encode(source, lengths)
     if samples > 1:
-        state = select_rows(state, sentence)
+        limits, state = cast(tuple[Limits, State], select_rows((limits, state), sentence))
     number = torch.arange(len(sentence), device=source.device)
     written = number.new_empty(len(number), 0)
     of_tokens = torch.empty(len(number), 0, dtype=torch.double, device=source.device)

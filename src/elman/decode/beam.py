@@ -1,4 +1,4 @@
-"""Beam search: keep the K best beginnings of a target, word by word."""
+"""Beam search: extend the K best unfinished targets, token by token."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from elman.decode.constraints import Constraints, Limits, constrain, limits_of
+from elman.decode.generation import step
 from elman.decode.hypotheses import (
     Hypothesis,
     coverage_penalty,
@@ -18,7 +19,6 @@ from elman.decode.hypotheses import (
     log_probabilities,
     no_probabilities,
 )
-from elman.decode.steps import step
 from elman.errors import UserError
 from elman.models.encoder_decoder import EncoderDecoder
 from elman.nn.sequences import Integers
@@ -26,28 +26,28 @@ from elman.state import State, leaves, map_state, select_rows
 
 
 class Sentences(NamedTuple):
-    """What is kept of every sentence that is not done yet."""
+    """The B sentences whose search is not done yet."""
 
-    number: Tensor  # (B,) its place in the batch
+    number: Tensor  # (B,) the place in the batch
     limits: Limits
     real: Tensor  # (B, S) false where the source is padding
-    best: Tensor  # (B, n) the scores of the n best that ended, -inf where there are fewer
-    endings: Tensor  # (B,) how many ended
+    best: Tensor  # (B, n) the scores of the n best hypotheses that ended, -inf where fewer ended
+    endings: Tensor  # (B,) how many hypotheses ended
 
 
 class Rows(NamedTuple):
-    """What is kept of every living hypothesis: W rows for each sentence, the better ones first."""
+    """The living hypotheses: W rows for each sentence, the best first."""
 
     last: Tensor  # (B·W,) the token to be read next
     written: Tensor  # (B·W, t)
-    log_probabilities: Tensor  # (B·W, t) of what was written
-    coverage: Tensor  # (B·W, S) attention so far; S = 0 where there is no coverage penalty
+    log_probabilities: Tensor  # (B·W, t) of the written tokens
+    coverage: Tensor  # (B·W, S) the sum of the attention; S = 0 without a coverage penalty
 
 
 class Extensions(NamedTuple):
     """The best extensions of a sentence's living hypotheses by one token, the best first."""
 
-    total: Tensor  # (B, C) log p of the whole, -inf where it is ruled out
+    total: Tensor  # (B, C) log p of the whole hypothesis, -inf where a constraint rules the extension out
     parent: Tensor  # (B, C) the row that is extended
     token: Tensor  # (B, C)
     log_p: Tensor  # (B, C) of the token
@@ -68,18 +68,18 @@ def beam_search(
 ) -> list[list[Hypothesis]]:
     r"""The most probable targets that a beam of width K finds.
 
-    Every step extends the K living hypotheses of a sentence by every token and keeps the K best that go on. One
-    that ends among the K best of all extensions is ranked by
+    Every step extends the K living hypotheses of a sentence by every token and keeps the K best that go on. A
+    hypothesis that ends among the K best of all extensions is ranked by
 
         score(y) = log p(y | x) / lp(|y|) + β cp(x, y)
 
     with the penalties of Wu et al. 2016 (see `length_penalty` and `coverage_penalty`). A sentence is done, and its
     rows leave the batch, as soon as
 
-    - K hypotheses have ended; so a beam of 1 is greedy search; or
-    - no living one can come among the n best any more. Log-probabilities only fall and both penalties are at best
-      those of the longest target that was fully attended to, so that a living y can reach at most
-      log p(y) / lp(max_length + 1). This stop is exact: it never changes what is found.
+    - K hypotheses have ended (so that a beam of 1 is greedy search), or
+    - no living hypothesis can become one of the n best. Log-probabilities only fall, and both penalties are at best
+      those of the longest target with full attention, so that a living y can reach at most
+      log p(y) / lp(max_length + 1). This stop is exact: the result is the same without it.
 
     Ties go to the better parent, then to the smaller token: the same input gives the same output.
 
@@ -89,16 +89,16 @@ def beam_search(
     Args:
         model: in eval mode.
         source: (B, S) tokens.
-        lengths: (B,) of the sources; what is beyond is padding.
+        lengths: (B,) of the sources; the tokens beyond are padding.
         end: the token that begins and ends a target.
-        beam: its width K.
-        n_best: how many hypotheses of each sentence, at most K.
-        length_alpha: of the length penalty, 0 for none; 0.6 is customary.
-        coverage_beta: of the coverage penalty, 0 for none (which costs nothing); the model must have attention.
-        constraints: what a target must and must not be.
+        beam: the width K.
+        n_best: the number of hypotheses for each sentence, at most K.
+        length_alpha: α of the length penalty; 0 for no penalty, customarily 0.6.
+        coverage_beta: β of the coverage penalty, which needs a model with attention; 0 for no penalty.
+        constraints: limits on the targets.
 
     Returns:
-        For each sentence its n best hypotheses, the best first; fewer only where not so many are possible.
+        For each sentence its n best hypotheses, the best first; fewer only where fewer are possible.
 
     Raises:
         UserError: a setting out of range, or a coverage penalty for a model without attention.
@@ -115,7 +115,7 @@ def beam_search(
 
 
 class _Search:
-    """One batch's search."""
+    """The search of one batch."""
 
     def __init__(
         self, model: EncoderDecoder, end: int, K: int, n: int, alpha: float, beta: float, constraints: Constraints
@@ -147,20 +147,20 @@ class _Search:
             self.extend()
         if not all(self.ended):
             raise no_probabilities()
-        # The sort is stable: of equal scores the one that ended first.
+        # The sort is stable: of equal scores, the hypothesis that ended first comes first.
         return [sorted(found, key=lambda y: -y.score)[: self.n] for found in self.ended]
 
     def extend(self) -> None:
-        """Extend every living hypothesis by a token, take out what ends, and leave the sentences that are done."""
+        """Extend every living hypothesis by a token; remove the hypotheses that end and the sentences that are done."""
         B, W = self.totals.shape
         logits, after = self._read(self.rows.last)
-        # What every step has returned as it was is of the source: the same in all rows of a sentence.
+        # A tensor of the state that no step replaces is of the source: equal in all rows of a sentence.
         pairs = zip(self.constant, leaves(self.state), leaves(after), strict=True)
         self.constant = [always and before is now for always, before, now in pairs]
         self.state = after
         log_p = log_probabilities(logits)
         log_p = constrain(log_p, self.rows.written, self.sentences.limits, self.constraints, self.end)
-        # Among a row's K + 1 best are all that can be among the K best, and among the K best that go on.
+        # The K + 1 best of a row hold all that can be among the K best, and among the K best that go on.
         log_p, token = k_best(log_p, min(self.K + 1, log_p.shape[1]))  # (B·W, C)
         totals = (self.totals.view(-1, 1) + log_p).reshape(B, -1)  # (B, W·C)
         totals, order = totals.sort(dim=1, descending=True, stable=True)
@@ -171,7 +171,7 @@ class _Search:
         self._go_on(found)
 
     def _read(self, last: Tensor) -> tuple[Tensor, State]:
-        """last (B·W,) -> logits (B·W, V) and the memory after it; what is attended to is added to the coverage."""
+        """last (B·W,) -> logits (B·W, V) and the state after the token; the attention is added to the coverage."""
         if not self.beta:
             return step(self.model, last, self.state)
         hidden, weights, after = self.model.read_aligned(last[:, None], self.state)
@@ -181,7 +181,7 @@ class _Search:
         return self.model.output(hidden[:, -1]), after
 
     def _end(self, found: Extensions) -> None:
-        """Take out the extensions that end among the K best."""
+        """Collect the extensions that end among the K best."""
         ends = (found.token == self.end) & (found.total > -torch.inf)
         ends[:, self.K :] = False
         if not bool(ends.any()):
@@ -200,8 +200,8 @@ class _Search:
         )
         of_tokens = torch.cat((self.rows.log_probabilities[parent], log_p[:, None]), 1)
         columns = (self.sentences.number[sentence], self.rows.written[parent], score, total, of_tokens)
-        for number, written, score_of_it, log_p_of_it, values in zip(*(x.tolist() for x in columns), strict=True):
-            self.ended[number].append(Hypothesis(tuple(written), score_of_it, log_p_of_it, tuple(values)))
+        for number, tokens, y_score, y_total, values in zip(*(x.tolist() for x in columns), strict=True):
+            self.ended[number].append(Hypothesis(tuple(tokens), y_score, y_total, tuple(values)))
 
     def _go_on(self, found: Extensions) -> None:
         """Keep the K best extensions that do not end, of the sentences that are not done."""
@@ -212,16 +212,15 @@ class _Search:
         stay = (sentences.endings < self.K) & (reach > sentences.best[:, -1])
         width = int((totals > -torch.inf).sum(1).max())
         place = place[stay, :width]
-        chosen = [x[stay].gather(1, place).flatten() for x in (found.parent, found.token, found.log_p)]
-        parent, token, log_p = chosen
-        kept = self.rows
+        parent, token, log_p = (x[stay].gather(1, place).flatten() for x in found[1:])
+        kept = cast(Rows, select_rows(self.rows, parent))
         self.rows = Rows(
-            last=token,
-            written=torch.cat((kept.written[parent], token[:, None]), 1),
-            log_probabilities=torch.cat((kept.log_probabilities[parent], log_p[:, None]), 1),
-            coverage=kept.coverage[parent],
+            token,
+            torch.cat((kept.written, token[:, None]), 1),
+            torch.cat((kept.log_probabilities, log_p[:, None]), 1),
+            kept.coverage,
         )
-        # While rows only change places within their sentence, what is of the source may stay where it is.
+        # While rows only change places within their sentence, the tensors of the source need not be gathered.
         within = bool(stay.all()) and width == self.totals.shape[1]
         constant = iter(self.constant)
         self.state = map_state(lambda x: x if next(constant) and within else x[parent], self.state)
@@ -233,7 +232,7 @@ class _Search:
 def k_best(x: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """The k largest values of each row of x (R, V), the largest first, and their places; ties to the lowest place.
 
-    `torch.topk` leaves ties as they fall; the rows that have some are sorted in full.
+    `torch.topk` promises no order of ties, so that rows with ties are sorted in full.
 
     >>> k_best(torch.tensor([[1.0, 2.0, 2.0, 2.0]]), 2)[1]
     tensor([[1, 2]])

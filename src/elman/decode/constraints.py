@@ -1,4 +1,4 @@
-"""What a target must and must not be: its length, how it begins, which tokens and n-grams it may hold."""
+"""Constraints on a target: its length, its first tokens, and the tokens and n-grams that it may hold."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from torch.nn.utils.rnn import pad_sequence
 
 from elman.errors import UserError
 
-FREE = -1  # where a prefix forces nothing
+FREE = -1  # in place of a token: a prefix forces none
 
 
 @dataclass(frozen=True)
 class Constraints:
-    """Limits on what a search writes. Each acts only where it is set.
+    """Limits on the targets that a search writes.
 
-    Lengths count the tokens of a target, its prefix among them, its end not. Where rules collide: a prefix stands
-    whatever else is set, then the longest length ends a target, and a hypothesis for which nothing is left may end.
+    Lengths count the tokens of a target with its prefix, without its end. Where rules collide, a prefix is always
+    written, then `max_length` ends a target, and a hypothesis that no token may follow may end.
     """
 
     min_length: int = 0
     max_length: int | Sequence[int] | None = None
-    """For all sentences or for each; None: by `default_max_length`, but never below the other two limits."""
+    """For all sentences or for each; None: `default_max_length`, or `min_length` or the prefix's if that is longer."""
     prefixes: Sequence[Sequence[int]] | None = None
-    """For each sentence the tokens that its target begins with."""
+    """The first tokens of each sentence's target."""
     banned: Sequence[int] = ()
-    """Tokens that are never written, such as the unknown word."""
+    """Tokens that are never written, such as `<unk>`."""
     block_ngrams: int | None = None
-    """N: no n-gram of N tokens is written twice (Paulus et al. 2018, "A deep reinforced model for abstractive
+    """No n-gram of so many tokens is written twice (Paulus et al. 2018, "A deep reinforced model for abstractive
     summarization")."""
 
     def __post_init__(self) -> None:
@@ -42,21 +42,21 @@ class Constraints:
 
 
 class Limits(NamedTuple):
-    """The constraints that differ from sentence to sentence, the batch first, as a state has it."""
+    """The constraints that differ from sentence to sentence, with the batch first."""
 
     max_length: Tensor  # (B,)
     prefix: Tensor  # (B, P), padded with FREE
 
 
 def default_max_length(lengths: Tensor) -> Tensor:
-    """How long the target of a source of so many tokens may be, where nobody says: three times as long, and 30."""
+    """The default limit of targets whose sources have these lengths (B,): three times the length, and 30."""
     return 3 * lengths + 30
 
 
 def limits_of(constraints: Constraints, lengths: Tensor, end: int) -> Limits:
     """The limits of sentences whose sources have these lengths (B,).
 
-    Errors: `UserError` for a longest length below the shortest or below the prefix, `ValueError` for a prefix that
+    Errors: `UserError` for a `max_length` below `min_length` or a prefix's length, `ValueError` for a prefix that
     holds the end.
     """
     (B,) = lengths.shape
@@ -80,13 +80,12 @@ def limits_of(constraints: Constraints, lengths: Tensor, end: int) -> Limits:
 
 
 def constrain(log_probabilities: Tensor, written: Tensor, limits: Limits, constraints: Constraints, end: int) -> Tensor:
-    """Rule out, with -inf, what may not follow what was written.
+    """Rule out, with -inf, the tokens that may not follow the written tokens.
 
     log_probabilities (R, V) of the next token, changed in place; written (R, t); R is a multiple of the B sentences
     of the limits, and a sentence's rows are neighbours.
     """
-    t = written.shape[1]
-    x = log_probabilities
+    t, x = written.shape[1], log_probabilities
     end_as_it_was = x[:, end].clone()
     forced = _forced(limits, t, end).repeat_interleave(len(x) // len(limits.max_length))  # (R,)
     rows = (forced != FREE).nonzero().squeeze(1)
@@ -108,13 +107,13 @@ def constrain(log_probabilities: Tensor, written: Tensor, limits: Limits, constr
 
 def _forced(limits: Limits, t: int, end: int) -> Tensor:
     """The token that each sentence (B,) must write at step t, or FREE."""
-    prefix = limits.prefix
-    forced = prefix[:, t] if t < prefix.shape[1] else torch.full_like(limits.max_length, FREE)
-    return torch.where(limits.max_length == t, end, forced)
+    longest, prefix = limits
+    forced = prefix[:, t] if t < prefix.shape[1] else torch.full_like(longest, FREE)
+    return forced.masked_fill(longest == t, end)
 
 
 def block_repeated(x: Tensor, written: Tensor, n: int) -> None:
-    """Rule out, in log-probabilities (R, V), what would end an n-gram that was written (R, t) before.
+    """Rule out, in log-probabilities x (R, V), each token that would end an n-gram which was written (R, t) before.
 
     >>> x = torch.zeros(1, 4)
     >>> block_repeated(x, torch.tensor([[3, 1, 2, 3, 1]]), 3)
@@ -125,7 +124,7 @@ def block_repeated(x: Tensor, written: Tensor, n: int) -> None:
     if t < n:
         return
     ngrams = written.unfold(1, n, 1)  # (R, t-n+1, n)
-    latest = written[:, t - n + 1 :]  # (R, n-1): with the next token it is an n-gram again
+    latest = written[:, t - n + 1 :]  # (R, n-1): the next token makes an n-gram of these
     again = (ngrams[..., :-1] == latest.unsqueeze(1)).all(-1)
     rows, places = again.nonzero(as_tuple=True)
     x[rows, ngrams[rows, places, -1]] = -torch.inf

@@ -1,15 +1,62 @@
-"""Generation: one step of the state contract after another."""
+"""Generation: `prefill` reads a prompt, `step` one more token, `generate` writes one token after another.
+
+Like every call of a model, the first two keep gradients: decode in eval mode, within `torch.inference_mode()`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from elman.decode.steps import prefill, step
-from elman.models import LanguageModel
+from elman.decode.hypotheses import lengths_of
+from elman.errors import UserError
+from elman.models import EncoderDecoder, LanguageModel
+from elman.nn.sequences import Integers, as_tokens
 from elman.state import State
+
+WINDOW = 512  # tokens read at a time, so that a long prompt needs no more memory than a short one
+
+
+def prefill(
+    model: LanguageModel | EncoderDecoder, tokens: Integers, state: State | None = None, lengths: Integers | None = None
+) -> tuple[Tensor, State]:
+    """Read tokens (B, T): the logits (B, V) after the last real step of each row, and the state after it.
+
+    Args:
+        model: a language model or an encoder-decoder.
+        tokens: at least one for each row. A target, and a text that has documents, begins with `<eod>`.
+        state: the state before the tokens; None is a fresh state. An encoder-decoder needs the state of
+            `model.encode(source, lengths)`.
+        lengths: (B,), from 1 to T: the steps of a row from its length on are padding. None: there is no padding.
+
+    Raises:
+        UserError: no tokens, lengths out of their range, or no state for an encoder-decoder.
+    """
+    reader: Any = model
+    tokens = as_tokens(tokens, model)
+    B, T = tokens.shape
+    if not T:
+        raise UserError("tokens", expected="at least one step to read", got=f"shape {(B, T)}")
+    if state is None and isinstance(model, EncoderDecoder):
+        raise UserError("state", expected="that of model.encode(source, lengths) for an encoder-decoder", got="none")
+    ends, rows = lengths_of(tokens, lengths), torch.arange(B, device=tokens.device)
+    last = None
+    for start in range(0, T, WINDOW):
+        piece = tokens[:, start : start + WINDOW]
+        left = (ends - start).clamp(0, piece.shape[1])  # real steps of this piece; at least 1 in the first piece
+        hidden, state = reader.read(piece, state, lengths=None if lengths is None else left)  # (B, T, H)
+        here = hidden[rows, left - 1]
+        last = here if last is None else here.where(left[:, None] > 0, last)
+    return reader.output(last), state  # type: ignore[return-value]
+
+
+def step(model: LanguageModel | EncoderDecoder, tokens: Integers, state: State) -> tuple[Tensor, State]:
+    """Read one more token of each row, tokens (B,): the logits (B, V) after it, and the state after it."""
+    hidden, state = model.read(as_tokens(tokens, model, dims=1)[:, None], state)  # (B, 1, H)
+    return model.output(hidden[:, -1]), state
 
 
 @torch.inference_mode()
@@ -21,23 +68,22 @@ def generate(
     state: State | None = None,
     banned: Sequence[int] = (),
 ) -> Iterator[tuple[int, float, State]]:
-    """Read a prompt, then write tokens for ever: take as many as you like.
+    """Read a prompt, then write tokens without end.
 
     Args:
         model: any language model, in eval mode.
         prompt: at least one token.
-        state: the memory before the prompt; None is a fresh one.
-        choose: from logits (1, V) to a token (1,), such as `sampling.sample`.
-        banned: tokens that are never written, such as the unknown word.
+        choose: a function from logits (1, V) to a token (1,), such as `sampling.sample`.
+        state: the state before the prompt; None is a fresh state.
+        banned: tokens that are never written, such as `<unk>`.
 
     Yields:
-        Each token, its log-probability in nats under the model itself (before any filter), and the memory before the
-        token is read.
+        Each token, its log-probability in nats before any filter, and the state before the token is read.
     """
-    logits, memory = prefill(model, [list(prompt)], state)  # (1, V)
+    logits, state = prefill(model, [list(prompt)], state)  # (1, V)
     while True:
         log_probabilities = logits.log_softmax(-1)
         logits[:, list(banned)] = -torch.inf
         token = choose(logits)  # (1,)
-        yield int(token), float(log_probabilities[0, token]), memory
-        logits, memory = step(model, token, memory)
+        yield int(token), float(log_probabilities[0, token]), state
+        logits, state = step(model, token, state)

@@ -1,16 +1,18 @@
-"""A hypothesis: what a search says a target could be, and how good it is held to be."""
+"""A hypothesis: a target that a search has written, and its score."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import overload
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from elman.errors import UserError
 from elman.nn.sequences import Integers, as_lengths
+
+Number = TypeVar("Number", float, Tensor)
 
 
 @dataclass(frozen=True)
@@ -23,10 +25,10 @@ class Hypothesis:
     tokens: tuple[int, ...]
     """Without the token that begins and ends a target."""
     score: float
-    """What hypotheses are ranked by: the log-probability, with the penalties of the search."""
+    """The log-probability with the penalties of the search; hypotheses are ranked by their scores."""
     log_probability: float
     token_log_probabilities: tuple[float, ...]
-    """One for every token, and a last one for the end."""
+    """One for every token, and a last one for the token that ends the target."""
 
     def __post_init__(self) -> None:
         if math.isnan(self.log_probability):
@@ -34,21 +36,17 @@ class Hypothesis:
 
 
 def no_probabilities() -> UserError:
-    """The error for a model that gives nothing a probability."""
+    """The error for a model that gives no token a probability."""
     return UserError(
         "the model gives no token a probability: its weights are not numbers (NaN)",
         remedy="train it anew, with a lower learning rate",
     )
 
 
-@overload
-def length_penalty(n: int, alpha: float) -> float: ...
-@overload
-def length_penalty(n: Tensor, alpha: float) -> Tensor: ...
-def length_penalty(n: int | Tensor, alpha: float) -> float | Tensor:
-    """What a log-probability is divided by, so that a long target is not worse for its length alone.
+def length_penalty(n: Number, alpha: float) -> Number:
+    """The divisor of a log-probability that keeps a long target from losing by its length alone.
 
-        lp(n) = ((5 + n) / 6)^alpha                     n tokens, the end among them; alpha 0: no penalty
+        lp(n) = ((5 + n) / 6)^alpha                     n tokens, the end included; alpha 0: no penalty
 
     Wu et al. 2016, "Google's neural machine translation system", eq. 14.
 
@@ -59,25 +57,24 @@ def length_penalty(n: int | Tensor, alpha: float) -> float | Tensor:
 
 
 def coverage_penalty(coverage: Tensor, real: Tensor) -> Tensor:
-    """How much of a source was passed over: 0 where each token was attended to in full, else negative.
+    """A penalty for source tokens that were not attended to: 0 if all were in full, else negative.
 
         cp = Σ_s log min(Σ_t a_ts, 1)                   a_ts: the attention of step t to source token s
 
     coverage (..., S), the sum over the steps, and real (..., S), false where the source is padding -> (...).
-    What was not attended to at all counts as the smallest normal number, so that cp stays finite.
-    Wu et al. 2016, eq. 14.
+    The coverage of a token is at least the smallest normal number, so that cp stays finite. Wu et al. 2016, eq. 14.
     """
     least = torch.finfo(coverage.dtype).tiny
     return coverage.clamp(least, 1).log().where(real, 0).sum(-1)
 
 
 def log_probabilities(logits: Tensor) -> Tensor:
-    """Of logits (R, V), in float32 or better."""
+    """The log-probabilities (R, V) of logits (R, V), in float32 or better."""
     return logits.to(torch.promote_types(logits.dtype, torch.float32)).log_softmax(-1)
 
 
 def lengths_of(source: Tensor, lengths: Integers | None) -> Tensor:
-    """The lengths (B,) of rows (B, S), at least 1; all of them S where none were given."""
+    """The lengths (B,) of rows (B, S), at least 1; S each where no lengths were given."""
     B, S = source.shape
     if lengths is None:
         return torch.full((B,), S, device=source.device)

@@ -1,6 +1,6 @@
 """Choosing the next token from a distribution: temperature, top-k, top-p and min-p.
 
-Each filter is a function from logits (B, V) to logits, with -inf where a token is ruled out; they compose.
+Each filter is a function from logits (B, V) to logits, with -inf where a token is ruled out; filters compose.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from elman.decode.hypotheses import no_probabilities
 
 
 def top_k(logits: Tensor, k: int) -> Tensor:
-    """Keep the k most probable tokens (Fan, Lewis & Dauphin 2018); ties with the k-th stay.
+    """Keep the k most probable tokens, and all that are as probable as the k-th (Fan, Lewis & Dauphin 2018).
 
     >>> top_k(torch.tensor([[1.0, 3.0, 2.0]]), 2)
     tensor([[-inf, 3., 2.]])
@@ -26,16 +26,14 @@ def top_k(logits: Tensor, k: int) -> Tensor:
 
 
 def top_p(logits: Tensor, p: float) -> Tensor:
-    """Keep the fewest most probable tokens that together hold probability p (nucleus; Holtzman et al. 2020).
-
-    The most probable one always stays.
+    """Keep the fewest most probable tokens, at least one, with probability p together (Holtzman et al. 2020).
 
     >>> top_p(torch.tensor([[0.5, 0.3, 0.2]]).log(), 0.7).exp()
     tensor([[0.5000, 0.3000, 0.0000]])
     """
     ordered, order = logits.sort(dim=-1, descending=True)
     probabilities = ordered.softmax(-1)
-    before = probabilities.cumsum(-1) - probabilities  # what the more probable tokens hold: 0 for the first
+    before = probabilities.cumsum(-1) - probabilities  # the probability of all more probable tokens
     beyond = before >= p
     beyond[..., 0] = False
     out = torch.zeros_like(beyond).scatter(-1, order, beyond)
@@ -65,30 +63,30 @@ def sample(
     generator: torch.Generator | None = None,
     uniform: Tensor | None = None,
 ) -> Tensor:
-    """Draw a token (B,) from logits (B, V); temperature 0 takes the most probable one.
+    """Draw a token (B,) from logits (B, V); temperature 0 takes the most probable token.
 
-    The temperature comes first, then top-k, top-p and min-p, each on what the one before it left. With `uniform`
-    (B,), numbers in [0, 1), these decide instead of the generator: so a row's draw does not depend on the others.
+    The temperature comes first, then top-k, top-p and min-p, each on the tokens that the filter before it kept.
+    `uniform` (B,) are random numbers in [0, 1) to use instead of the generator: a row's draw then depends on its own
+    number alone.
 
     Raises:
-        UserError: a row has no largest logit that is a finite number: nothing can be drawn from it.
+        UserError: the largest logit of a row is not a finite number.
     """
     largest = logits.max(-1, keepdim=True).values
     if not largest.isfinite().all():
         raise no_probabilities()
     if temperature == 0:
         return logits.argmax(-1)
-    # float64: with many draws, float32's rounding of a cumulative sum would show.
-    logits = logits.double()
-    # Taking the largest away first keeps the smallest temperature from overflowing.
-    logits = (logits - largest) / temperature
+    # In float64, because float32 would round the cumulative sum visibly in many draws. The largest logit is
+    # subtracted before the division, so that the smallest temperature does not overflow.
+    logits = (logits.double() - largest) / temperature
     for name, bound in (("top_k", top_k), ("top_p", top_p), ("min_p", min_p)):
         if bound is not None:
             logits = FILTERS[name](logits, bound)
     probabilities = logits.softmax(-1)
     if uniform is None:
         return torch.multinomial(probabilities, 1, generator=generator).squeeze(-1)
-    # The first token at which the cumulative sum is above the number: it has a probability of its own.
+    # The first token at which the cumulative sum is above the number has a probability above 0.
     cumulative = probabilities.cumsum(-1)
     total = cumulative[..., -1:]
     number = (uniform.unsqueeze(-1) * total).minimum(total.nextafter(torch.zeros_like(total)))

@@ -1,11 +1,11 @@
-"""What `elman inspect` does: a model and what it reads under the lens, drawn as a report. One look a file."""
+"""`elman inspect`: a model and its data under the lens, drawn as a report. One look a file."""
 
 from __future__ import annotations
 
 from elman.cells import CELLS
-from elman.inspection import attention, clipping, gates, gradients, memory, truncation
+from elman.inspection import attention, clipped_steps, gates, gradients, memory, truncation
 from elman.inspection.inspect import Inspection, inspect
-from elman.inspection.look import Look, Observed, Part, has_no_journal
+from elman.inspection.look import Look, Observed, Part
 from elman.inspection.subject import Subject
 from elman.models import TransformerLM
 
@@ -14,11 +14,11 @@ __all__ = ["LOOKS", "Inspection", "Look", "Observed", "Part", "Subject", "inspec
 
 def _has_no_gates(subject: Subject) -> str | None:
     cell = CELLS.get(subject.model.kind)
-    return None if cell is not None and cell.gates else "it has no gates"
+    return None if cell is not None and cell.gates else "the model has no gates"
 
 
 def _has_no_attention(subject: Subject) -> str | None:
-    return None if isinstance(subject.model, TransformerLM) else "it has no attention"
+    return None if isinstance(subject.model, TransformerLM) else "the model has no attention"
 
 
 LOOKS: dict[str, Look] = {
@@ -27,6 +27,6 @@ LOOKS: dict[str, Look] = {
     "memory": Look(memory.look),
     "attention": Look(attention.look, _has_no_attention),
     "truncation": Look(truncation.look),
-    "clipping": Look(clipping.look, has_no_journal),
+    "clipping": Look(clipped_steps.look, clipped_steps.has_no_journal),
 }
-"""The looks at a `Subject`: a model that reads tokens, and a text."""
+"""The looks at a `Subject`: a language model and a text."""

@@ -1,11 +1,11 @@
-"""Where a Transformer looks: its maps over the text, and what each head is."""
+"""Where a Transformer looks: its maps over the text, and the heads of a known kind."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from elman.inspection.look import Part
@@ -22,18 +22,19 @@ from elman.lens.attention import (
     steps_seen,
 )
 from elman.models import TransformerLM
-from elman.report import Figure, Mark, Section, bar_chart, heatmap
+from elman.report import Chapter, Figure, Mark, bar_chart, heatmap
 from elman.report.figure import number
 
 ROWS, STEPS, SHOWN = 16, 192, 40
 MOST_MAPS = 12  # heads whose map is drawn
-INDUCTION = 24  # random tokens that are repeated
+REPEATED = 24  # random tokens that are read twice
 
 TEXT = (
-    "Every head of every layer looks back at what was read. Entropy says how widely, the mean distance how far, and "
-    "two scores look for heads that do something known: look at the token before, or at what followed the same token "
-    "last time (an induction head). A head is named where its score, whichever rows were drawn, is at least "
-    f"{LEAST:.0%} of the way from chance to 1; chance is an even look at all that the head can see."
+    "Every head of every layer looks back at the tokens that were read. Entropy says how widely, the mean distance how "
+    "far, and two scores look for heads of a known kind: those that look at the token before, and those that look at "
+    "the token that followed the same token last time (induction heads). A head is named where its score, whichever "
+    f"rows were drawn, is at least {LEAST:.0%} of the way from chance to 1; chance is an even look at all tokens that "
+    "the head can see."
 )
 
 
@@ -44,76 +45,103 @@ def look(subject: Subject) -> Part:
     windows = subject.windows(ROWS, STEPS, apart=True)
     resets = subject.resets(windows)
     every = attention_weights(model, lambda: model.read(windows, resets=resets))
-    begins = np.zeros(windows.shape, bool) if resets is None else resets.numpy()
-    seen = steps_seen(begins, model.window)
+    seen = steps_seen(np.zeros(windows.shape, bool) if resets is None else resets.numpy(), model.window)
     scores = [score_attention(weights) for weights in every]
-    entropy = np.concatenate([score.entropy for score in scores])
-    distance = np.concatenate([score.distance for score in scores])
-    kinds = {PREVIOUS: previous_token_scores(every, seen), INDUCED: _induction(subject, model)}
-    names = [f"layer {depth + 1} head {head + 1}" for depth, w in enumerate(every) for head in range(w.shape[1])]
+    entropies = np.concatenate([score.entropy for score in scores])
+    distances = np.concatenate([score.distance for score in scores])
+    kinds = {PREVIOUS: previous_token_scores(every, seen), INDUCTION: _induction(subject, model)}
+    names = head_names(len(every), model.num_heads)
     shown = min(SHOWN, windows.shape[1])
     symbols = subject.symbols(windows[0, :shown])
-    maps = [w[0, head, :shown, :shown] for w in every for head in range(w.shape[1])]
-    drawn = sorted(np.argsort(entropy, kind="stable")[:MOST_MAPS].tolist())
+    maps = np.concatenate([weights[0, :, :shown, :shown] for weights in every])
+    middle = float((seen - 1).mean() / 2)
     figures = [
-        *_score_figures(names, entropy, distance, seen),
+        entropy_bars(names, entropies, float(np.log(seen).mean())),
+        bar_chart(
+            names,
+            distances,
+            title="Mean distance",
+            x="steps back",
+            colour=3,
+            marks=[Mark(middle, f"an even look {number(middle)}")],
+            reading="How far back each head looks on average, in steps.",
+        ),
         *(_head_figure(names, kind, found) for kind, found in kinds.items() if found),
-        *(_map(names[index], maps[index], symbols) for index in drawn),
+        *(_map(names[head], maps[head], symbols) for head in sorted(np.argsort(entropies, kind="stable")[:MOST_MAPS])),
     ]
     lines = [line for kind, found in kinds.items() for line in _named(names, kind, found)]
     heads = {
-        name: {"entropy": entropy[index], "distance": distance[index], "map": maps[index]}
+        name: {"entropy": entropies[index], "distance": distances[index], "map": maps[index]}
         | {kind.key: found.mean.flat[index] if found else None for kind, found in kinds.items()}
         for index, name in enumerate(names)
     }
     chance = {kind.key: found.chance if found else None for kind, found in kinds.items()}
     numbers = {"tokens": symbols, "chance": chance, "heads": heads}
-    return Part(Section("Attention", TEXT, figures, lines), numbers, lines)
+    return Part(Chapter("Attention", TEXT, figures, lines), numbers, lines)
+
+
+def head_names(layers: int, heads: int) -> list[str]:
+    """The names of all heads for people, layer by layer."""
+    return [f"layer {layer + 1} head {head + 1}" for layer, head in np.ndindex(layers, heads)]
+
+
+def entropy_bars(
+    names: Sequence[str], entropies: Floats, even: float, marks: Sequence[Mark] = (), title: str = "Entropy"
+) -> Figure:
+    """The entropy of every head beside that of an even look, in nats."""
+    return bar_chart(
+        names,
+        entropies,
+        title=title,
+        x="nats",
+        marks=[Mark(even, f"an even look {number(even)}"), *marks],
+        reading="How widely each head looks: 0 is one token alone, and e to this number about how many share it.",
+    )
 
 
 def _induction(subject: Subject, model: TransformerLM) -> HeadScores | None:
-    """On tokens of the text but those that end a document; None where every step sees itself alone."""
+    """The scores on the text's tokens but the end of a document; None where every step sees itself alone."""
     known = torch.from_numpy(np.setdiff1d(subject.tokens, [subject.tokenizer.eod]))  # a border would hide the past
-    length = min(INDUCTION, model.window or INDUCTION)
+    length = min(REPEATED, model.window or REPEATED)
     return induction_scores(model, length=length, tokens=known) if length > 1 else None
 
 
 @dataclass(frozen=True)
-class Kind:
-    """What heads are looked for."""
+class HeadKind:
+    """A kind of head that is looked for."""
 
     key: str
     name: str
     title: str
-    where: str
+    target: str  # the token that such a head looks at
     reading: str
     colour: int
-    first: int  # the layer from which on there can be one, from 0
+    first: int  # the first layer that can have such a head, from 0
 
 
-PREVIOUS = Kind(
-    "previous",
-    "a previous-token head",
-    "Previous-token score",
-    "the token before",
-    "The share of a head's weight that lies on the token just before: 1 would be all of it.",
-    4,
-    0,
+PREVIOUS = HeadKind(
+    key="previous",
+    name="a previous-token head",
+    title="Previous-token score",
+    target="the token before",
+    reading="The share of a head's weight that lies on the token just before: 1 would be all of it.",
+    colour=4,
+    first=0,
 )
-INDUCED = Kind(
-    "induction",
-    "an induction head",
-    "Induction score",
-    "what followed the same token last time",
-    "Random tokens are read twice, and an induction head looks at what followed the first time. It takes a head of an "
-    "earlier layer to know it, so that none is in the first layer, whatever its score.",
-    5,
-    1,
+INDUCTION = HeadKind(
+    key="induction",
+    name="an induction head",
+    title="Induction score",
+    target="the token that followed the same token last time",
+    reading="Random tokens are read twice, and an induction head looks at the token that followed the first time. To "
+    "find it, the head needs another head in an earlier layer, so that the first layer has none, whatever its scores.",
+    colour=5,
+    first=1,
 )
 
 
-def _named(names: list[str], kind: Kind, found: HeadScores | None) -> list[str]:
-    """The heads that stand out, the strongest first; or that there are none."""
+def _named(names: list[str], kind: HeadKind, found: HeadScores | None) -> list[str]:
+    """A line for each head that stands out, the strongest first; or one line that says that there is none."""
     if found is None:
         return [f"no head is {kind.name}: every step sees itself alone"]
     if kind.first >= len(found.mean):
@@ -123,7 +151,7 @@ def _named(names: list[str], kind: Kind, found: HeadScores | None) -> list[str]:
     order = before + np.argsort(-mean[before:], kind="stable")
     by_chance = f"chance is {number(found.chance)}"
     named = [
-        f"{names[head]} is {kind.name}: {number(float(mean[head]))} of its weight is on {kind.where}; {by_chance}"
+        f"{names[head]} is {kind.name}: {number(float(mean[head]))} of its weight is on {kind.target}; {by_chance}"
         for head in order
         if stands_out[head]
     ]
@@ -131,41 +159,17 @@ def _named(names: list[str], kind: Kind, found: HeadScores | None) -> list[str]:
     return named or [f"no head is {kind.name} ({highest}; {by_chance})"]
 
 
-def _head_figure(names: list[str], kind: Kind, found: HeadScores) -> Figure:
+def _head_figure(names: list[str], kind: HeadKind, found: HeadScores) -> Figure:
     return bar_chart(
         names,
         found.mean.ravel(),
         title=kind.title,
-        x=f"weight on {kind.where}",
+        x=f"weight on {kind.target}",
         limit=1.0,
         colour=kind.colour,
         marks=[Mark(found.chance, f"chance {number(found.chance)}")],
         reading=kind.reading,
     )
-
-
-def _score_figures(names: list[str], entropy: Floats, distance: Floats, seen: npt.NDArray[np.int64]) -> list[Figure]:
-    """`seen` (B, T): how many steps each step sees."""
-    widest, middle = float(np.log(seen).mean()), float((seen - 1).mean() / 2)
-    return [
-        bar_chart(
-            names,
-            entropy,
-            title="Entropy",
-            x="nats",
-            marks=[Mark(widest, f"an even look {number(widest)}")],
-            reading="How widely each head looks: 0 is one token alone, and e to this number about how many share it.",
-        ),
-        bar_chart(
-            names,
-            distance,
-            title="Mean distance",
-            x="steps back",
-            colour=3,
-            marks=[Mark(middle, f"an even look {number(middle)}")],
-            reading="How far back each head looks on average, in steps.",
-        ),
-    ]
 
 
 def _map(name: str, weights: Weights, symbols: list[str]) -> Figure:

@@ -11,7 +11,7 @@ from elman.inspection.untrained import KEYS
 from elman.lens.gates import LayerGates, read_gates
 from elman.lens.visit import visit_layers
 from elman.models import LanguageModel
-from elman.report import Figure, Line, Points, Section, line_chart, point_chart
+from elman.report import Chapter, Figure, Line, Points, line_chart, point_chart
 from elman.report.figure import number
 
 ROWS, STEPS = 16, 256
@@ -31,54 +31,38 @@ def look(subject: Subject) -> Part:
         return [read_gates(visit) for visit in visit_layers(model, lambda: model.read(windows, resets=resets))]
 
     found = {name: gates_of(model) for name, model in subject.models.items()}
-    trained = found["trained"]
-    figures = [_saturation(gate, trained) for gate in trained[0].open]
-    figures.append(_time_scales(found))
-    findings = []
-    for name, layers in found.items():
-        for layer in layers:
-            parts = ", ".join(f"{_words(layer, gate)} {layer.saturated(gate):.0%}" for gate in layer.open)
-            findings.append(f"{layer.layer}, {name}: saturated {parts}; time scale {_scale_words(layer)}")
+    trained = found[KEYS[0]]
+    figures = [*(_saturation(gate, trained) for gate in trained[0].open), _time_scales(found)]
+    lines = [_words(layer, name) for name, layers in found.items() for layer in layers]
     numbers = {
-        key: [
-            {
-                "layer": layer.layer,
-                "shut": layer.shut,
-                "open": layer.open,
-                "mean": layer.mean,
-                "saturated": {gate: layer.saturated(gate) for gate in layer.open},
-                "time_scale": layer.time_scale,
-            }
-            for layer in layers
-        ]
+        key: [vars(one) | {"saturated": {gate: one.saturated(gate) for gate in one.open}} for one in layers]
         for key, layers in zip(KEYS, found.values(), strict=True)
     }
-    return Part(Section("Gates", TEXT, figures, findings), numbers, findings)
+    return Part(Chapter("Gates", TEXT, figures, lines), numbers, lines)
 
 
-def _words(layer: LayerGates, gate: str) -> str:
-    return cell_named(layer.cell).gates[gate]
-
-
-def _scale_words(layer: LayerGates) -> str:
-    middle, longest = np.median(layer.time_scale), layer.time_scale.max()
-    return f"{number(float(middle))} steps in the middle, {number(float(longest))} at most"
+def _words(layer: LayerGates, model: str) -> str:
+    names = cell_named(layer.cell).gates
+    saturated = ", ".join(f"{names[gate]} {layer.saturated(gate):.0%}" for gate in layer.open)
+    middle, longest = number(float(np.median(layer.time_scale))), number(float(layer.time_scale.max()))
+    scale = f"time scale {middle} steps in the middle, {longest} at most"
+    return f"{layer.layer}, {model}: saturated {saturated}; {scale}"
 
 
 def _saturation(gate: str, layers: list[LayerGates]) -> Figure:
     groups = [
         Points(
-            layer.layer,
-            layer.open[gate],
-            layer.shut[gate],
+            one.layer,
+            one.open[gate],
+            one.shut[gate],
+            texts=[f"{one.layer}, unit {unit}" for unit in range(len(one.open[gate]))],
             colour=1 + depth,
-            texts=[f"{layer.layer}, unit {unit}" for unit in range(len(layer.open[gate]))],
         )
-        for depth, layer in enumerate(layers)
+        for depth, one in enumerate(layers)
     ]
     return point_chart(
         groups,
-        title=f"{_words(layers[0], gate).capitalize()} ({gate}): saturation",
+        title=f"{cell_named(layers[0].cell).gates[gate].capitalize()} ({gate}): saturation",
         x="fraction of steps above 0.9 (open)",
         y="fraction below 0.1 (shut)",
         x_span=(0.0, 1.0),
@@ -91,23 +75,22 @@ def _saturation(gate: str, layers: list[LayerGates]) -> Figure:
 def _time_scales(found: dict[str, list[LayerGates]]) -> Figure:
     lines = [
         Line(
-            f"{layer.layer}, {name}",
-            np.linspace(0, 1, len(layer.time_scale)),
-            np.sort(layer.time_scale),
+            f"{one.layer}, {name}",
+            np.linspace(0, 1, len(one.time_scale)),
+            np.sort(one.time_scale),
             colour=1 + depth,
-            dashed=name != "trained",
+            dashed=name != KEYS[0],
         )
         for name, layers in found.items()
-        for depth, layer in enumerate(layers)
+        for depth, one in enumerate(layers)
     ]
-    first = found["trained"][0]
-    keeping = cell_named(first.cell).keeping or ""
+    cell = cell_named(found[KEYS[0]][0].cell)
     return line_chart(
         lines,
-        title=f"Time scales, from the {_words(first, keeping)}",
+        title=f"Time scales, from the {cell.gates[cell.keeping or '']}",
         x="fraction of the layer's units",
         y="steps",
         log_y=True,
-        reading="The units in the order of how long they remember: the height is the number of steps in which what a "
-        "unit remembers falls to 1/e where nothing new is written.",
+        reading="The units in the order of how long they remember: the height is the number of steps in which a unit's "
+        "memory falls to 1/e where nothing new is written.",
     )

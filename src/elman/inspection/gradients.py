@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -11,24 +11,27 @@ from torch import Tensor
 
 from elman.inspection.look import Part
 from elman.inspection.subject import Subject
-from elman.inspection.untrained import KEYS
+from elman.inspection.untrained import KEYS, model_line
 from elman.inspection.windows import window_marks
-from elman.lens.decay import WORDS
-from elman.lens.gradient_flow import Flow, GradientFlow, gradient_flow
+from elman.lens.decay import HORIZON, WORDS
+from elman.lens.gradient_flow import Flow, gradient_flow
 from elman.lens.jacobian import StepJacobian, step_jacobian
 from elman.lens.observe import has_vectors_for_memory
 from elman.models import LanguageModel
-from elman.report import Figure, Line, Mark, Section, line_chart
+from elman.report import Chapter, Figure, Mark, line_chart
 from elman.report.figure import number
 from elman.state import State, batch_size, leaves, select_rows
 
+T = TypeVar("T")
+
 ROWS, BURN_IN, LAGS = 32, 64, 200
 JACOBIANS = 4  # steps whose Jacobian is computed
-LARGE = 1000  # numbers in a layer's memory from which on fewer are
+LARGE = 1000  # numbers in a layer's memory from which on one step is enough
 
 TEXT = (
-    "How much of the loss at one step reaches back to what was read and remembered k steps before. Where it falls to "
-    f"nothing, nothing further back can be learnt; where it grows, a single step can undo many. {WORDS} "
+    "How much of the loss at one step reaches back to the inputs and memories of k steps before. Where the gradient "
+    "falls to nothing, nothing further back can be learnt; where it grows, a single step can undo many. "
+    f"{WORDS} "
 )
 
 
@@ -38,39 +41,42 @@ def look(subject: Subject) -> Part:
     past = (windows.shape[1] - 1) * BURN_IN // (BURN_IN + LAGS)
     before, inputs = windows[:, :past], windows[:, past:-1]
     resets = subject.resets(inputs)
-    flows: dict[str, GradientFlow] = {}
+    flows: dict[str, list[Flow]] = {}
     jacobians: dict[str, list[StepJacobian]] = {}
     for name, model in subject.models.items():
         with torch.no_grad():
             _, state = model.read(before, resets=subject.resets(before))
-        flows[name] = gradient_flow(model, inputs, windows[:, -1], state, resets=resets)
+        found = gradient_flow(model, inputs, windows[:, -1], state, resets=resets)
+        flows[name] = [found.input, *found.memory]
         jacobians[name] = _jacobians(model, inputs[:, 0], state, resets) if has_vectors_for_memory(model) else []
-    steps, layers = getattr(subject.model, "window", None), subject.model.config["num_layers"]
-    marks = window_marks(steps, layers, inputs.shape[1] - 1)
-    figures = [_flow_figure({name: flow.input for name, flow in flows.items()}, *marks)]
-    for parts in _side_by_side(flows):
-        figures.append(_flow_figure(dict(zip(flows, parts, strict=True))))
-    figures += [
-        _jacobian_figure(dict(zip(jacobians, pair, strict=True))) for pair in zip(*jacobians.values(), strict=True)
-    ]
-    lines = [_decay_words({name: flow.input for name, flow in flows.items()})]
-    lines += [_decay_words(dict(zip(flows, parts, strict=True))) for parts in _side_by_side(flows)]
-    lines += [_radius_words(dict(zip(flows, pair, strict=True))) for pair in zip(*jacobians.values(), strict=True)]
-    about = f"{len(windows)} windows of the text, each read from {past} tokens of past."
+    window, layers = getattr(subject.model, "window", None), subject.model.config["num_layers"]
+    bounds = window_marks(window, layers, inputs.shape[1] - 1)
+    figures = [_flow_figure(each, *bounds) for each in _by_model(flows)]
+    figures += [_jacobian_figure(each) for each in _by_model(jacobians)]
+    lines = [_decay_words(each) for each in _by_model(flows)] + [_radius_words(each) for each in _by_model(jacobians)]
+    text = f"{TEXT}These are {len(windows)} windows of the text, each read from {past} tokens of past."
     if resets is not None:
-        about += " Documents begin inside of them, and no gradient flows across such a border."
+        text += " Documents begin inside of them, and no gradient flows across such a border."
     numbers = {
         key: {
-            "gradients": {part.name: _flow_numbers(part) for part in (flow.input, *flow.memory)},
-            "jacobians": [_jacobian_numbers(layer) for layer in jacobians[name]],
+            "gradients": {flow.name: _flow_numbers(flow) for flow in flows[name]},
+            "jacobians": [
+                {"layer": one.layer + 1, "singular_values": one.singular_values, "spectral_radius": one.spectral_radius}
+                for one in jacobians[name]
+            ],
         }
-        for key, (name, flow) in zip(KEYS, flows.items(), strict=True)
+        for key, name in zip(KEYS, flows, strict=True)
     }
-    return Part(Section("Gradient flow through time", TEXT + about, figures, lines), numbers, lines)
+    return Part(Chapter("Gradient flow through time", text, figures, lines), numbers, lines, reach(flows[KEYS[0]][0]))
+
+
+def _by_model(found: Mapping[str, Sequence[T]]) -> list[dict[str, T]]:
+    """Each flow or layer, as a dictionary of the models."""
+    return [dict(zip(found, each, strict=True)) for each in zip(*found.values(), strict=True)]
 
 
 def _jacobians(model: LanguageModel, tokens: Tensor, state: State, resets: Tensor | None) -> list[StepJacobian]:
-    """Of every layer, at the first of the steps."""
+    """Those of every layer, at the first of the steps."""
     assert not isinstance(state, Tensor)
     found = []
     for layer, memory in enumerate(state):
@@ -82,26 +88,40 @@ def _jacobians(model: LanguageModel, tokens: Tensor, state: State, resets: Tenso
     return found
 
 
-def _flow_figure(flows: dict[str, Flow], marks: Sequence[Mark] = (), about: str = "") -> Figure:
-    name = next(iter(flows.values())).name
-    symbol = "x" if name == "input" else name.split()[-1]
-    title = "Gradient by the input" if name == "input" else f"Gradient by the memory: {name}"
-    lines = [
-        Line(
-            model,
-            flow.lags,
-            flow.quantile(0.5),
-            flow.quantile(0.1),
-            flow.quantile(0.9),
-            colour=1 if model == "trained" else 2,
-            dashed=model != "trained",
-        )
-        for model, flow in flows.items()
-    ]
-    horizon = flows["trained"].decay.horizon
+def reach(flow: Flow) -> str:
+    """How far back a token still changes the prediction of the next token, in a sentence, by the gradient of the input.
+
+    The sentence is empty where the gradient by the last token is zero or no number: a share of it says nothing.
+    """
+    median = flow.quantile(0.5)
+    if not (np.isfinite(median).all() and median[0] > 0):
+        return ""
+    left = flow.decay.left  # at rising lags
+    near = max((lag for lag, share in left.items() if share >= HORIZON), default=min(left))
+    far = min((lag for lag in left if lag > near), default=None)
+    changes = "still changes" if left[near] >= HORIZON else "hardly changes" if left[near] else "does not change"
+    rest = "" if far is None else f"; {far} steps ago, the gradient is {_percent(left[far])}"
+    return (
+        f"The token read {near} step{'s' * (near > 1)} ago {changes} the prediction of the next token: the gradient by "
+        f"it is {_percent(left[near])} of that by the last token{rest} (medians over {flow.norms.shape[1]} windows of "
+        "the text)."
+    )
+
+
+def _percent(share: float) -> str:
+    return f"{number(float(f'{100 * share:.2g}'))} %"
+
+
+def _flow_figure(flows: dict[str, Flow], marks: Sequence[Mark], about: str) -> Figure:
+    trained = flows[KEYS[0]]
+    symbol = "x" if trained.name == "input" else trained.name.split()[-1]
+    horizon = trained.decay.horizon
     return line_chart(
-        lines,
-        title=title,
+        [
+            model_line(name, flow.lags, (flow.quantile(0.1), flow.quantile(0.5), flow.quantile(0.9)))
+            for name, flow in flows.items()
+        ],
+        title="Gradient by the input" if symbol == "x" else f"Gradient by the memory: {trained.name}",
         x="lag k, steps back",
         y=f"‖∂L(T)/∂{symbol}(T−k)‖",
         log_y=True,
@@ -113,57 +133,36 @@ def _flow_figure(flows: dict[str, Flow], marks: Sequence[Mark] = (), about: str 
 
 def _jacobian_figure(layers: dict[str, StepJacobian]) -> Figure:
     lines = []
-    for model, layer in layers.items():
-        values = layer.singular_values  # (K, M)
-        ranks = np.arange(1, values.shape[1] + 1)
-        quantiles = (np.median(values, 0), values.min(0), values.max(0))
-        kept = np.unique(np.linspace(0, len(ranks) - 1, 160).astype(int))
-        median, low, high = (np.maximum(part, 1e-6)[kept] for part in quantiles)
-        trained = model == "trained"
-        lines.append(Line(model, ranks[kept], median, low, high, colour=1 if trained else 2, dashed=not trained))
-    layer = layers["trained"]
+    for name, layer in layers.items():
+        values = np.maximum(layer.singular_values, 1e-6)  # (K, M)
+        kept = np.unique(np.linspace(0, values.shape[1] - 1, 160).astype(int))
+        values = values[:, kept]
+        lines.append(model_line(name, kept + 1, (values.min(0), np.median(values, 0), values.max(0))))
     return line_chart(
         lines,
-        title=f"Step Jacobian of layer {layer.layer + 1}: singular values",
+        title=f"Step Jacobian of layer {layers[KEYS[0]].layer + 1}: singular values",
         x="rank, largest first",
         y="singular value",
         log_y=True,
-        reading="What one step does to small changes of the memory: directions above 1 are amplified, those near 1 are "
-        "kept, and those far below are forgotten; the band spans the steps that were looked at.",
+        reading="How one step stretches small changes of the memory: directions above 1 are amplified, those near 1 "
+        "are kept, and those far below are forgotten; the band spans the steps that were looked at.",
     )
 
 
-def _side_by_side(flows: dict[str, GradientFlow]) -> Iterator[tuple[Flow, ...]]:
-    """Each part of the memory, of all models."""
-    return zip(*(flow.memory for flow in flows.values()), strict=True)
-
-
 def _decay_words(flows: dict[str, Flow]) -> str:
-    name = next(iter(flows.values())).name
-    return f"gradient by {name}: " + "; ".join(f"{model} {flow.decay.words}" for model, flow in flows.items())
+    words = "; ".join(f"{model} {flow.decay.words}" for model, flow in flows.items())
+    return f"gradient by {flows[KEYS[0]].name}: {words}"
 
 
 def _radius_words(layers: dict[str, StepJacobian]) -> str:
-    def words(layer: StepJacobian) -> str:
+    words = []
+    for name, layer in layers.items():
         radius, largest = np.median(layer.spectral_radius), np.median(layer.singular_values[:, 0])
-        return f"spectral radius {number(float(radius))}, largest singular value {number(float(largest))}"
-
-    place = next(iter(layers.values())).layer + 1
-    return f"step Jacobian of layer {place}: " + "; ".join(f"{name} {words(layer)}" for name, layer in layers.items())
+        radius_words = f"spectral radius {number(float(radius))}"
+        words.append(f"{name} {radius_words}, largest singular value {number(float(largest))}")
+    return f"step Jacobian of layer {layers[KEYS[0]].layer + 1}: {'; '.join(words)}"
 
 
 def _flow_numbers(flow: Flow) -> dict[str, Any]:
-    decay = flow.decay
-    return {
-        "lags": flow.lags,
-        "quantiles": {str(q): flow.quantile(q) for q in (0.1, 0.25, 0.5, 0.75, 0.9)},
-        **decay.numbers,
-    }
-
-
-def _jacobian_numbers(layer: StepJacobian) -> dict[str, Any]:
-    return {
-        "layer": layer.layer + 1,
-        "singular_values": layer.singular_values,
-        "spectral_radius": layer.spectral_radius,
-    }
+    quantiles = {str(q): flow.quantile(q) for q in (0.1, 0.25, 0.5, 0.75, 0.9)}
+    return {"lags": flow.lags, "quantiles": quantiles, **flow.decay.numbers}

@@ -1,4 +1,4 @@
-"""All looks at what is observed, as one report."""
+"""All looks at a model and its data, as one report."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-
-from torch import nn
 
 from elman import __version__
 from elman.environment import one_thread
@@ -18,7 +16,7 @@ from elman.report import Report, render
 
 @dataclass(frozen=True)
 class Inspection:
-    """What was found."""
+    """The outcome of all looks."""
 
     report: Report
     numbers: dict[str, Any]  # plain values, ready for `json.dumps`
@@ -39,32 +37,27 @@ def inspect(
     """Look at a model while it reads.
 
     Args:
-        observed: the model, and what it reads.
-        looks: all that there are, by name.
-        parts: which of them; none is all that are possible.
-        progress: told which part is being looked at, and how much is done.
+        observed: the model and its data.
+        looks: all looks, by name.
+        parts: the names of the wanted looks; none is every look that is possible.
+        progress: called with a message and the share of the looks that are done.
 
     Raises:
-        UserError: no such part, one that is not possible, or weights that are not finite.
+        UserError: an unknown or impossible part, or weights that are not finite.
     """
     begun = time.perf_counter()
-    _check_finite(observed)
-    chosen = _chosen(observed, looks, parts)
-    found: dict[str, Part] = {}
-    with one_thread():
-        for index, (name, look) in enumerate(chosen.items()):
-            progress(f"looking at its {name}", index / len(chosen))
-            found[name] = look.look(observed)
-    return _inspection(observed, found, time.perf_counter() - begun)
-
-
-def _check_finite(observed: Observed) -> None:
-    model: nn.Module = observed.model
-    for name, weights in model.named_parameters():
+    for name, weights in observed.model.named_parameters():
         if not weights.isfinite().all():
             remedy = "its training diverged: train it again with clipping, or a lower learning rate"
             what = f"{observed.path}: {name}"
             raise UserError(what, expected="finite weights", got="infinities or NaN", remedy=remedy)
+    chosen = _chosen(observed, looks, parts)
+    found: dict[str, Part] = {}
+    with one_thread():
+        for index, (name, look) in enumerate(chosen.items()):
+            progress(f"looking at the {name}", index / len(chosen))
+            found[name] = look.look(observed)
+    return _inspection(observed, found, time.perf_counter() - begun)
 
 
 def _chosen(observed: Observed, looks: Mapping[str, Look], parts: Sequence[str]) -> dict[str, Look]:
@@ -83,20 +76,21 @@ def _chosen(observed: Observed, looks: Mapping[str, Look], parts: Sequence[str])
 def _inspection(observed: Observed, found: dict[str, Part], seconds: float) -> Inspection:
     model = observed.model
     count, config = sum(parameter.numel() for parameter in model.parameters()), model.config
+    summaries = [part.summary for part in found.values() if part.summary]
     report = Report(
         f"{observed.path.resolve().name}, looked at closely",
-        f"What was looked at: its {', '.join(found)}.",
+        " ".join([*summaries, f"The looks of this report: {', '.join(found)}."]),
         [
             ("model", ", ".join(filter(None, (config.get("model", "a model"), shape(config))))),
             ("parameters", f"{count:,}"),
             *observed.facts,
         ],
-        [part.section for part in found.values()],
+        [part.chapter for part in found.values()],
         f"Made by elman {__version__} in {seconds:.0f} seconds.",
     )
     numbers = {"run": str(observed.path), "model": config, "parameters": count, "elman": __version__}
     numbers |= {**observed.about, **{name: part.numbers for name, part in found.items()}, "seconds": seconds}
-    return Inspection(report, plain(numbers), [line for part in found.values() for line in part.lines])
+    return Inspection(report, plain(numbers), [*summaries, *(line for part in found.values() for line in part.lines)])
 
 
 def shape(config: Mapping[str, Any]) -> str:

@@ -1,80 +1,67 @@
-"""What a look is: a function of what is observed that gives a section of the report, its numbers, and lines."""
+"""A look: a function of a model and its data that gives a chapter of the report and its numbers."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
-from elman.report import Section
+from elman.report import Chapter
 
 DIGITS = 6  # of a number in JSON
 
 
 @dataclass(frozen=True)
 class Part:
-    """The outcome of a look; the numbers are those of the section."""
+    """The outcome of a look; the numbers are those of the chapter."""
 
-    section: Section
+    chapter: Chapter
     numbers: dict[str, Any]
-    lines: Sequence[str] = field(default_factory=list)  # for a terminal
+    lines: Sequence[str] = ()  # for a terminal
+    summary: str = ""  # a sentence for the head of the report and of the terminal's lines
 
 
-class Observed(Protocol):
-    """A run's model, and data that it reads."""
+@dataclass(frozen=True)
+class Observed:
+    """A run's model, the same model before its training, and data that both read."""
 
-    @property
-    def path(self) -> Path:
-        """The run's folder."""
-        ...
-
-    @property
-    def model(self) -> Any:
-        """The model."""
-        ...
-
-    @property
-    def facts(self) -> Sequence[tuple[str, str]]:
-        """What the data are, for people."""
-        ...
+    path: Path  # of the run
+    model: Any
+    fresh: Any  # the model before its training
+    fresh_name: str
+    facts: Sequence[tuple[str, str]]  # names and values of the data, for people
+    about: Mapping[str, Any]  # names and values of the data, for programs
 
     @property
-    def about(self) -> Mapping[str, Any]:
-        """What the data are, for programs."""
-        ...
+    def models(self) -> dict[str, Any]:
+        """Both models, by their names for people."""
+        return {"trained": self.model, self.fresh_name: self.fresh}
 
 
 @dataclass(frozen=True)
 class Look:
-    """One look; `why_not` says why it cannot look at what is observed (None: it can)."""
+    """One look; `why_not` says why the look is impossible at what is observed, or None."""
 
     look: Callable[[Any], Part]
     why_not: Callable[[Any], str | None] = lambda observed: None
 
 
-def has_no_journal(observed: Observed) -> str | None:
-    """A `why_not` of looks at a training."""
-    return None if (observed.path / "metrics.jsonl").is_file() else "it has no metrics.jsonl"
-
-
 def plain(value: Any) -> Any:
-    """Arrays and dataclasses' numbers as JSON has them: lists, six digits, null for what is not finite.
+    """Arrays and numbers as JSON has them: lists, six digits, null for a number that is not finite.
 
     >>> plain({"a": np.array([1 / 3, np.nan]), "b": np.int64(2)})
     {'a': [0.333333, None], 'b': 2}
     """
     if isinstance(value, Mapping):
         return {key: plain(item) for key, item in value.items()}
-    if isinstance(value, np.ndarray):
+    if isinstance(value, np.ndarray | np.generic):
         return plain(value.tolist())
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
-    if isinstance(value, np.generic):
-        return plain(value.item())
     if isinstance(value, float):
         return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None
     return value

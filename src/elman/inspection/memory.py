@@ -1,4 +1,4 @@
-"""What the memory holds: states drawn over the text, units that track something, the state's path in a plane."""
+"""The memory over a text: states, units that track a feature of the text, and the state's path in a plane."""
 
 from __future__ import annotations
 
@@ -8,24 +8,25 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from elman.cells import cell_named
 from elman.inspection.look import Part
 from elman.inspection.subject import Subject
 from elman.lens.observe import has_vectors_for_memory
 from elman.lens.tracking import Tracker, path_in_plane, text_features, track
 from elman.lens.visit import visit_layers
 from elman.models import LanguageModel
-from elman.report import Figure, Points, Section, bar_chart, heatmap, point_chart, text_strip
+from elman.report import Chapter, Figure, Points, bar_chart, heatmap, point_chart, text_strip
 
 Values = dict[str, npt.NDArray[np.float64]]  # a part of the memory: (T, H)
 
-STEPS, CHUNK = 8192, 512  # of text that units are correlated with, read in rows of so many
+STEPS, CHUNK = 8192, 512  # steps of text that units are correlated with, and the length of the rows they are read in
 SHOWN_STEPS, SHOWN_UNITS, STRIP_STEPS, PATH_STEPS = 96, 32, 480, 80
 STRIPS = 4
-LEAST_CORRELATION = 0.25  # of a unit that is said to track something
+LEAST_CORRELATION = 0.25  # from which on a unit is said to track something
 
 TEXT = (
-    "The memory while the model reads. Units that track something are looked for by correlation: chosen on one half of "
-    "the text, and their correlation told of the other half."
+    "The memory while the model reads. Units that track something are looked for by correlation: each is chosen on one "
+    "half of the text, and its correlation is that on the other half."
 )
 
 
@@ -36,35 +37,31 @@ def look(subject: Subject) -> Part:
     pieces = [piece for row in windows for piece in subject.pieces(row)]
     features = text_features(pieces, range(0, len(pieces), windows.shape[1]))
     found = _best(values, features)
-    before = {tracker.feature: tracker for _, tracker in _best(_states(subject, subject.fresh, windows), features)}
-    best = [(part, tracker) for part, tracker in found if _tracks(tracker)]
-    # The strips are of the second half, on which no unit was chosen.
+    before = {one.feature: one.correlation for _, one in _best(_states(subject, subject.fresh, windows), features)}
+    best = [(part, one) for part, one in found if one.above_chance and abs(one.correlation) >= LEAST_CORRELATION]
+    # The drawings are of the second half, on which no unit was chosen.
     begin = len(windows) // 2 * windows.shape[1] if len(windows) > 1 else 0
-    shown = slice(begin, begin + min(STRIP_STEPS, windows.shape[1]))
-    figures = [_trackers(found)] if found else []
-    figures.append(_path(values, pieces, begin))
-    figures += [_strip(part, tracker, values[part][shown], pieces[shown]) for part, tracker in best[:STRIPS]]
+    strip, shown = slice(begin, begin + min(STRIP_STEPS, windows.shape[1])), slice(begin, begin + SHOWN_STEPS)
     maps = {part: _most_varying(matrix) for part, matrix in values.items()}
-    symbols = subject.symbols(windows.flatten()[begin : begin + SHOWN_STEPS])
-    figures += [_map(part, values[part][begin : begin + SHOWN_STEPS], units, symbols) for part, units in maps.items()]
+    symbols = subject.symbols(windows.flatten()[shown])
+    figures = [
+        *([_trackers(found)] if found else []),
+        _path(values, pieces, begin),
+        *(_strip(part, one, values[part][strip], pieces[strip]) for part, one in best[:STRIPS]),
+        *(_map(part, values[part][shown], units, symbols) for part, units in maps.items()),
+    ]
     lines = [
-        f"unit {tracker.unit} of {part} goes with “{tracker.feature}”: correlation {tracker.correlation:+.2f} "
-        f"(chance is {tracker.chance:.2f}; {subject.fresh_name}: {before[tracker.feature].correlation:+.2f})"
-        for part, tracker in best
+        f"unit {one.unit} of {part} goes with “{one.feature}”: correlation {one.correlation:+.2f} "
+        f"(chance is {one.chance:.2f}; {subject.fresh_name}: {before[one.feature]:+.2f})"
+        for part, one in best
     ] or [_none(found)]
     numbers: dict[str, Any] = {
-        "trackers": [
-            {"memory": part, **vars(tracker), "untrained": before[tracker.feature].correlation}
-            for part, tracker in found
-        ],
-        "states": {
-            part: {"units": units, "values": values[part][begin : begin + SHOWN_STEPS, units]}
-            for part, units in maps.items()
-        },
-        "text": "".join(piece or "" for piece in pieces[shown]),
+        "trackers": [{"memory": part, **vars(one), "untrained": before[one.feature]} for part, one in found],
+        "states": {part: {"units": units, "values": values[part][shown, units]} for part, units in maps.items()},
+        "text": "".join(piece or "" for piece in pieces[strip]),
         "path": path_in_plane(next(reversed(values.values())))[0][begin : begin + PATH_STEPS],
     }
-    return Part(Section("What the memory holds", TEXT, figures, lines), numbers, lines)
+    return Part(Chapter("The contents of the memory", TEXT, figures, lines), numbers, lines)
 
 
 def _states(subject: Subject, model: LanguageModel, windows: torch.Tensor) -> Values:
@@ -74,34 +71,30 @@ def _states(subject: Subject, model: LanguageModel, windows: torch.Tensor) -> Va
         with torch.no_grad():
             return {"the hidden state": model.read(windows, resets=resets)[0].flatten(0, 1).double().numpy()}
     return {
-        f"{visit.name} {name}": part.transpose(0, 1).flatten(0, 1).double().numpy()
+        f"{visit.name} {memory.name}": part.transpose(0, 1).flatten(0, 1).double().numpy()
         for visit in visit_layers(model, lambda: model.read(windows, resets=resets))
-        for name, part in zip("hc", visit.after, strict=False)
+        for memory, part in zip(cell_named(visit.cell).states, visit.after, strict=True)
+        if memory.mixes  # the others only scale these
     }
 
 
 def _best(values: Values, features: dict[str, npt.NDArray[np.float64]]) -> list[tuple[str, Tracker]]:
-    """The best unit of the whole memory for every feature, the strongest first; chosen on one half of the text."""
-    best: dict[str, tuple[str, Tracker]] = {}
-    for part, matrix in values.items():
-        for tracker in track(matrix, features):
-            held = best.get(tracker.feature)
-            if held is None or abs(tracker.chosen) > abs(held[1].chosen):
-                best[tracker.feature] = (part, tracker)
-    return sorted(best.values(), key=lambda pair: -abs(pair[1].correlation))
-
-
-def _tracks(tracker: Tracker) -> bool:
-    return tracker.above_chance and abs(tracker.correlation) >= LEAST_CORRELATION
+    """The unit of the whole memory that was chosen for every feature, the strongest correlation first."""
+    every = [(part, tracker) for part, matrix in values.items() for tracker in track(matrix, features)]
+    found = [
+        max((pair for pair in every if pair[1].feature == feature), key=lambda pair: abs(pair[1].chosen))
+        for feature in features
+    ]
+    return sorted(found, key=lambda pair: -abs(pair[1].correlation))
 
 
 def _none(found: list[tuple[str, Tracker]]) -> str:
     if not found:
-        return "no unit goes with anything that was looked for: nothing of it changes in this text"
-    part, tracker = found[0]
+        return "no unit goes with a feature of the text: none of the features changes in this text"
+    part, one = found[0]
     return (
-        f"no unit goes with anything that was looked for (the highest correlation, unit {tracker.unit} of {part} with "
-        f"“{tracker.feature}”, is {tracker.correlation:+.2f}; chance is {tracker.chance:.2f})"
+        f"no unit goes with a feature of the text (the highest correlation, unit {one.unit} of {part} with "
+        f"“{one.feature}”, is {one.correlation:+.2f}; chance is {one.chance:.2f})"
     )
 
 
@@ -117,9 +110,9 @@ def _trackers(found: list[tuple[str, Tracker]]) -> Figure:
         x="correlation with the best unit, its size",
         notes=[f"unit {tracker.unit}, chance {tracker.chance:.2f}" for _, tracker in found],
         limit=1.0,
-        reading="For each thing that can be counted in the text, the unit that goes best with it: 1 is perfect. It is "
-        f"said to go with it from {LEAST_CORRELATION} on, if that is above chance: the correlation that the same unit "
-        "hardly ever has with the same counts moved along the text. Of a text that is too short to tell, chance is 1.",
+        reading="The unit that goes best with each feature of the text: 1 is perfect. A unit is said to go with a "
+        f"feature from a correlation of {LEAST_CORRELATION} on, if that is above chance: the correlation that the unit "
+        "hardly ever has with the feature moved along the text. In a text that is too short to tell, chance is 1.",
     )
 
 
@@ -147,7 +140,7 @@ def _path(values: Values, pieces: list[str | None], begin: int) -> Figure:
         y=f"second component, {share[1]:.0%}" if len(share) > 1 else "",
         reading="Each point is the memory after a token, seen along the two directions in which it varies most, with "
         f"{share[:2].sum():.0%} of its variance: points far apart are different states, points close together may "
-        "differ in what is not seen here, and the line follows the text.",
+        "differ in directions that are not drawn, and the line follows the text.",
     )
 
 
@@ -174,5 +167,5 @@ def _map(part: str, matrix: npt.NDArray[np.float64], units: npt.NDArray[np.int64
         limit=float(np.quantile(np.abs(shown), 0.98)),
         wide=True,
         reading="A row is a unit and a column the token it has just read: orange above the unit's median, "
-        "blue below, and the stronger the colour the further from it; what stays for long is a long stripe.",
+        "blue below, and the stronger the colour the further from it; a value that stays for long is a long stripe.",
     )

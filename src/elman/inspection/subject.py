@@ -1,9 +1,8 @@
-"""What is looked at: a run's model, the same model before it learnt anything, and a text that it reads."""
+"""A language model under the lens: a run's model, the same model before its training, and a text."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,85 +12,59 @@ from torch import Tensor
 
 from elman.data.lanes import resets_of
 from elman.data.tokenizers import Tokenizer
+from elman.inspection.look import Observed
 from elman.models import LanguageModel
 
 LEAST_STEPS = 8  # of a window
 
 
 @dataclass(frozen=True)
-class Subject:
-    """Everything that a look needs."""
+class Subject(Observed):
+    """A run's language model, the same model before its training, and a text that both read."""
 
-    path: Path  # of the run
     model: LanguageModel
+    fresh: LanguageModel
     tokenizer: Tokenizer
-    train: Any  # the settings of its training; None where there is a model folder alone
-    fresh: LanguageModel  # the model before its training
-    fresh_name: str
+    train: Any  # the settings of the training; None for a model folder alone
     tokens: npt.NDArray[np.int64]  # (N,)
-    text: str  # which one
-    text_name: str  # for the page: its file's name
-
-    @property
-    def facts(self) -> list[tuple[str, str]]:
-        """What is read, for people."""
-        return [
-            ("text", self.text_name),
-            ("tokens looked at", f"{len(self.tokens):,}, {self.model.vocab_size:,} different"),
-        ]
-
-    @property
-    def about(self) -> dict[str, Any]:
-        """What is read, for programs."""
-        return {"text": self.text, "untrained": self.fresh_name}
-
-    @property
-    def models(self) -> dict[str, LanguageModel]:
-        """Side by side."""
-        return {"trained": self.model, self.fresh_name: self.fresh}
 
     def windows(self, rows: int, steps: int, *, apart: bool = False) -> Tensor:
         """(B, T): windows of the text, evenly spread over it, with no document's border inside where that can be.
 
-        T is `steps` or, where the text or its documents are shorter, as much less as it takes; so is B. Documents of
-        less than a few tokens are read one after another, with `resets`. Windows of a short text overlap, unless they
-        are to be `apart`: then there are fewer.
+        B and T are `rows` and `steps`, or less where the text or its documents are too short. Documents of less than
+        `LEAST_STEPS` tokens are read one after another, with `resets`. Windows of a short text overlap, unless they are
+        to be `apart`: then there are fewer.
         """
         wanted = min(steps, len(self.tokens))
-        starts = _starts(self.tokens, self.tokenizer.eod, steps)
-        while not len(starts) and steps // 2 >= LEAST_STEPS:
+        borders = np.concatenate(([0], np.cumsum(self.tokens == self.tokenizer.eod)))
+        while not len(starts := _starts(borders, steps)) and steps // 2 >= LEAST_STEPS:
             steps //= 2
-            starts = _starts(self.tokens, self.tokenizer.eod, steps)
         if not len(starts):
-            steps, starts = wanted, _starts(self.tokens, None, wanted)
+            steps, starts = wanted, np.arange(len(self.tokens) - wanted + 1)
         chosen = starts[np.unique(np.linspace(0, len(starts) - 1, rows).astype(int))]
         if apart:
             chosen = _apart(chosen, steps)
         return torch.from_numpy(self.tokens[chosen[:, None] + np.arange(steps)])
 
     def resets(self, tokens: Tensor) -> Tensor | None:
-        """Where a document begins in tokens (B, T) of the text, for `model.read`: (B, T), or None where it does not."""
+        """Where documents begin in tokens (B, T) of the text, for `model.read`: (B, T), or None where none does."""
         return resets_of(tokens, self.tokenizer.eod)
 
     def pieces(self, tokens: npt.NDArray[np.int64] | Tensor) -> list[str | None]:
         """The text of every token (T,), None for a document's end."""
-        tokenizer, previous, found = self.tokenizer, None, []
-        for token in tokens.tolist():
-            text = None if token == tokenizer.eod else tokenizer.spell(token, previous).decode("utf-8", "replace")
-            found.append(text)
-            previous = token
-        return found
+        tokenizer, every = self.tokenizer, tokens.tolist()
+        return [
+            None if token == tokenizer.eod else tokenizer.spell(token, previous).decode("utf-8", "replace")
+            for previous, token in zip([None, *every], every, strict=False)
+        ]
 
     def symbols(self, tokens: Tensor) -> list[str]:
         """Every token (T,) as it is shown to people."""
         return [self.tokenizer.symbol(token) for token in tokens.tolist()]
 
 
-def _starts(tokens: npt.NDArray[np.int64], eod: int | None, steps: int) -> npt.NDArray[np.int64]:
-    """Where a window of so many steps can begin without a border in it."""
-    if len(tokens) < steps:
-        return np.zeros(0, np.int64)
-    borders = np.concatenate(([0], np.cumsum(tokens == (-1 if eod is None else eod))))
+def _starts(borders: npt.NDArray[np.int64], steps: int) -> npt.NDArray[np.int64]:
+    """Where a window of so many steps can begin without a border in it; `borders` are counted before each token."""
     return np.flatnonzero(borders[steps:] == borders[:-steps])
 
 

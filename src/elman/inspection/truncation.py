@@ -1,107 +1,99 @@
-"""What truncated backpropagation through time leaves of the gradient, and what it spares."""
+"""How much of the gradient truncated backpropagation through time keeps, and the cost that it saves."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from elman.inspection.look import Part
 from elman.inspection.subject import Subject
 from elman.lens.truncation import Truncation, doubling_windows, truncation
-from elman.report import Figure, Line, Mark, Section, line_chart
+from elman.report import Chapter, Figure, Line, Mark, line_chart
 
 ROWS, STEPS = 8, 256
 SHORTEST = 2  # of the windows that are tried
 WANTED = (0.9, 0.99, 0.999)  # cosines
 
 TEXT = (
-    "Training cuts the gradient every so many steps. Here the whole gradient of a stretch of text is computed, and "
-    "what each window leaves of it is compared with it. "
+    "Training cuts the gradient every so many steps. Here the whole gradient of a stretch of text is computed and "
+    "compared with the gradient through each window. "
 )
 
 
 def look(subject: Subject) -> Part:
     """The trained model on windows of the text."""
-    windows = subject.windows(ROWS, STEPS + 1)
-    steps = windows.shape[1] - 1
-    train = subject.train
-    auto = train is not None and train.k2 == "auto"  # then it changed as the training went on
-    used = None if train is None or auto else train.backward_steps
-    tried = {k for k in doubling_windows(steps) if k >= SHORTEST} | ({used} if used and used < steps else set())
+    windows, model, train = subject.windows(ROWS, STEPS + 1), subject.model, subject.train
     inputs, targets = windows[:, :-1], windows[:, 1:]
+    rows, steps = inputs.shape
+    # With "auto", the window changed as the training went on.
+    used = None if train is None or train.k2 == "auto" else train.backward_steps
+    tried = {k for k in doubling_windows(steps) if k >= SHORTEST} | ({used} if used and used < steps else set())
     resets = subject.resets(inputs)
-    found = truncation(subject.model, inputs, targets, resets=resets, windows=sorted(tried))
-    # Of a gradient that is zero, no cosine is any.
+    found = truncation(model, inputs, targets, resets=resets, windows=sorted(tried))
+    # A gradient that is zero has a cosine with no other.
     wanted = {cosine: found.smallest_window(cosine) for cosine in WANTED if found.cosine[-1] >= cosine}
     lines = [
         f"cut every {k} steps, a gradient has a cosine of at least {cosine} with the whole one"
         for cosine, k in wanted.items()
     ] or ["the whole gradient is zero: there is nothing to compare with"]
     if wanted and train is not None and used and used in found.windows:
-        model, k1 = subject.model, train.k1
-        own = truncation(model, inputs, targets, resets=resets, windows=[used], stride=k1, warm_up=False)
+        own = truncation(model, inputs, targets, resets=resets, windows=[used], stride=train.k1, warm_up=False)
         lines.append(
-            f"the run was trained with the gradient of every {k1} steps through the last {used} steps, whose cosine is "
-            f"{own.cosine[0]:.3f} at its end"
+            f"the run was trained with the gradient of every {train.k1} steps through the last {used} steps, whose "
+            f"cosine with the whole one is {own.cosine[0]:.3f} at the trained weights"
         )
     marks = [Mark(float(used), f"trained with {used}")] if used and used <= steps else []
-    figures = [*_bias_figures(found, marks), *_cost_figures(found, marks)]
-    about = f"{windows.shape[0]} rows of {steps} steps, from a fresh memory."
-    numbers = {
-        "windows": found.windows,
-        "cosine": found.cosine,
-        "bias": found.bias,
-        "seconds": found.seconds,
-        "megabytes": found.megabytes,
-        "smallest_windows": {str(cosine): k for cosine, k in wanted.items()},
-    }
-    return Part(Section("Truncation", TEXT + about, figures, lines), numbers, lines)
+    numbers = vars(found) | {"smallest_windows": {str(cosine): k for cosine, k in wanted.items()}}
+    del numbers["gradient"]  # as long as all parameters
+    text = f"{TEXT}It was measured on {rows} rows of {steps} steps, each from a fresh memory."
+    return Part(Chapter("Truncation", text, _figures(found, marks), lines), numbers, lines)
 
 
-def _bias_figures(found: Truncation, marks: list[Mark]) -> list[Figure]:
+def _figures(found: Truncation, marks: list[Mark]) -> list[Figure]:
+    def chart(line: str, values: Any, title: str, y: str, colour: int, reading: str) -> Figure:
+        return line_chart(
+            [Line(line, found.windows, values, colour=colour)],
+            title=title,
+            x="window, steps",
+            y=y,
+            log_x=True,
+            zero=y != "cosine",
+            marks=marks,
+            reading=reading,
+        )
+
     return [
-        line_chart(
-            [Line("cosine", found.windows, found.cosine)],
-            title="Cosine with the whole gradient",
-            x="window, steps",
-            y="cosine",
-            log_x=True,
-            marks=marks,
-            reading="How well the truncated gradient points where the whole one does: 1 is the same direction, and "
-            "where the line is flat a longer window gains nothing.",
+        chart(
+            "cosine",
+            found.cosine,
+            "Cosine with the whole gradient",
+            "cosine",
+            1,
+            "How well the directions of the truncated and the whole gradient agree: 1 is the same direction, and where "
+            "the line is flat a longer window gains nothing.",
         ),
-        line_chart(
-            [Line("relative bias", found.windows, found.bias, colour=2)],
-            title="Relative bias",
-            x="window, steps",
-            y="‖g(k) − g‖ / ‖g‖",
-            log_x=True,
-            zero=True,
-            marks=marks,
-            reading="The size of what is missing or wrong in the truncated gradient, in terms of the whole one: 0 is "
-            "nothing.",
+        chart(
+            "relative bias",
+            found.bias,
+            "Relative bias",
+            "‖g(k) − g‖ / ‖g‖",
+            2,
+            "The size of the truncated gradient's error, as a multiple of the whole gradient's size: 0 is no error.",
         ),
-    ]
-
-
-def _cost_figures(found: Truncation, marks: list[Mark]) -> list[Figure]:
-    return [
-        line_chart(
-            [Line("kept for the backward pass", found.windows, found.megabytes, colour=3)],
-            title="Cost in memory",
-            x="window, steps",
-            y="MB",
-            log_x=True,
-            zero=True,
-            marks=marks,
-            reading="What has to be kept for the backward pass at its largest, the parameters aside.",
+        chart(
+            "kept for the backward pass",
+            found.megabytes,
+            "Cost in memory",
+            "MB",
+            3,
+            "The most that a backward pass keeps in memory, the parameters aside.",
         ),
-        line_chart(
-            [Line("the gradient of all steps", found.windows, found.seconds, colour=4)],
-            title="Cost in time",
-            x="window, steps",
-            y="seconds",
-            log_x=True,
-            zero=True,
-            marks=marks,
-            reading="The time of the gradient of the same text, cut into windows of that length, on this machine: "
-            "short windows cost more calls.",
+        chart(
+            "the gradient of all steps",
+            found.seconds,
+            "Cost in time",
+            "seconds",
+            4,
+            "The time of the gradient of the same text, cut into windows of that length, on this machine: short "
+            "windows cost more calls.",
         ),
     ]

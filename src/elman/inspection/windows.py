@@ -7,18 +7,19 @@ from elman.report import Mark
 
 
 def window_marks(window: int | None, num_layers: int, longest: int, who: str = "Attention") -> tuple[list[Mark], str]:
-    """Marks up to the longest lag, and what the caption says of them; none without a window that is that short."""
-    every = [] if window is None else window_lags(window, num_layers)
-    seen = [lag for lag in every if lag <= longest]
-    if window is None or not seen:
+    """Marks at the lags of `window_lags` up to the longest lag, and a caption that explains them.
+
+    Both are empty where attention is unbounded, or its window is longer than all lags.
+    """
+    if window is None or window > longest:
         return [], ""
-    ends = every[-1] in seen
-    reaching = dict(enumerate(seen[:-1] if ends else seen, start=2))  # the least layers that it takes, and from where
-    marks = [Mark(float(lag), f"{count} layers") for count, lag in reaching.items()]
-    through = ", ".join(f"from lag {lag} on through at least {count} layers" for count, lag in reaching.items())
+    *passing, zero = window_lags(window, num_layers)
+    reached = {lag: f"{layers} layers" for layers, lag in enumerate(passing, start=2) if lag <= longest}
     caption = f" {who} looks {window - 1} steps back in each layer."
-    caption += f" A gradient passes {through}." if through else ""
-    if ends:
-        marks.append(Mark(float(every[-1]), "nothing"))
-        caption += f" From lag {every[-1]} on the gradient is zero."
-    return marks, caption
+    if reached:
+        through = ", ".join(f"from lag {lag} on through at least {layers}" for lag, layers in reached.items())
+        caption += f" A gradient passes {through}."
+    if zero <= longest:
+        caption += f" From lag {zero} on the gradient is zero."
+        reached[zero] = "nothing"
+    return [Mark(float(lag), word) for lag, word in reached.items()], caption

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from elman.errors import UserError, nearest
 from elman.lab import (
-    book_or_index,
-    bottleneck,
-    clipping,
+    attention,
     elman_1990,
+    exploding_gradients,
     gates,
     gradients,
     jsb,
@@ -19,24 +18,24 @@ from elman.lab import (
 from elman.lab.experiment import Experiment
 
 ALL = (
-    gradients.POWERS, gradients.VANISHING, clipping.EXPERIMENT, truncation.EXPERIMENT, elman_1990.EXPERIMENT,
+    gradients.POWERS, gradients.VANISHING, exploding_gradients.EXPERIMENT, truncation.EXPERIMENT, elman_1990.EXPERIMENT,
     memory_tasks.ADDING, memory_tasks.COPYING, memory_tasks.TEMPORAL_ORDER, gates.EXPERIMENT,
-    bottleneck.EXPERIMENT, parallel.EXPERIMENT, book_or_index.EXPERIMENT, jsb.EXPERIMENT, mnist1d.EXPERIMENT,
+    attention.BOTTLENECK, parallel.EXPERIMENT, attention.BOOK_OR_INDEX, jsb.EXPERIMENT, mnist1d.EXPERIMENT,
 )  # fmt: skip
 EXPERIMENTS = {experiment.name: experiment for experiment in ALL}
 
 
 def choose(name: str, *, with_data: bool) -> list[Experiment]:
-    """The experiment of a name; `all` are those that need no data.
+    """The experiment of a name, or all that need no data for `all`.
 
     Raises:
-        UserError: there is none.
+        UserError: there is no such experiment, or its data are not given.
     """
     if name == "all":
-        return [one for one in EXPERIMENTS.values() if not one.needs_data]
+        return [experiment for experiment in ALL if not experiment.needs_data]
     if name not in EXPERIMENTS:
         raise UserError(f"no experiment called {name!r}", remedy=nearest(name, EXPERIMENTS), exit_code=2)
-    one = EXPERIMENTS[name]
-    if one.needs_data and not with_data:
-        raise UserError(f"{name} needs data", expected=f"--data {one.needs_data}", got="none", exit_code=2)
-    return [one]
+    chosen = EXPERIMENTS[name]
+    if chosen.needs_data and not with_data:
+        raise UserError(f"{name} needs data", expected=f"--data {chosen.needs_data}", got="none", exit_code=2)
+    return [chosen]

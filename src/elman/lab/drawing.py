@@ -1,4 +1,4 @@
-"""What the experiments draw alike: curves of several models, and training curves thinned to what can be seen."""
+"""Figures of the experiments: curves and bars by name, and training curves thinned to what can be seen."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ Places = Sequence[int] | npt.NDArray[np.int64]
 Values = Mapping[str, Sequence[float] | Floats]
 
 
-def curves(places: Places, found: Values, **chart: Any) -> Figure:
-    """A line for each name of `found`, through its values at the `places`; `chart` is what `line_chart` takes.
+def curves(places: Places, found: Values, reading: str, **chart: Any) -> Figure:
+    """A line for each name, through its values at the `places`; `chart` has other arguments of `line_chart`.
 
-    A name begins with a key of `COLOURS`, or the line has a colour of its own. Without a `y`, values are accuracies.
+    A name that begins with a key of `COLOURS` has that colour. Without a `y`, values are accuracies.
     """
     accuracy: dict[str, Any] = {} if "y" in chart else {"y": "accuracy", "y_span": (0.0, 1.0), "wide": True}
     lines = [
         Line(name, np.array(places), np.array(values), colour=COLOURS.get(name.partition(":")[0]))
         for name, values in found.items()
     ]
-    return line_chart(lines, **accuracy | chart)
+    return line_chart(lines, reading=reading, **accuracy | chart)
 
 
-def bars(found: Mapping[str, float], **chart: Any) -> Figure:
-    """A bar for each name of `found`; `chart` is what `bar_chart` takes."""
-    return bar_chart(list(found), np.array(list(found.values())), **chart)
+def bars(found: Mapping[str, float], reading: str, **chart: Any) -> Figure:
+    """A bar for each name; `chart` has other arguments of `bar_chart`."""
+    return bar_chart(list(found), np.array(list(found.values())), reading=reading, **chart)
 
 
-def told(places: Places, found: Values, each: str) -> list[str]:
-    """The same in words, a sentence for each name; `each` formats a value and its place."""
+def in_words(places: Places, found: Values, each: str) -> list[str]:
+    """A sentence for each name, in which `each` formats a value and its place."""
     return [
         f"{name}: " + ", ".join(each.format(value, place) for value, place in zip(values, places, strict=True))
         for name, values in found.items()
@@ -44,10 +44,10 @@ def told(places: Places, found: Values, each: str) -> list[str]:
 
 
 def stretches(steps: int, count: int) -> npt.NDArray[np.int64]:
-    """Where about `count` stretches of so many steps begin."""
+    """The first steps of about `count` stretches of equal length."""
     return np.arange(0, steps, max(1, steps // count))
 
 
 def means(values: Sequence[float] | Floats, starts: npt.NDArray[np.int64]) -> Floats:
-    """Of each stretch."""
+    """The mean of each stretch."""
     return np.add.reduceat(values, starts) / np.diff([*starts, len(values)])

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from elman.report import Figure
 
 OUTCOMES = ("holds", "does not hold", "not decided")  # of a claim
 TEST = 999_999  # the step whose batch no training draws
+
+T = TypeVar("T", bound=str | tuple[Any, ...])
 
 
 @dataclass(frozen=True)
@@ -20,23 +22,30 @@ class Setting:
     quick: bool = True
     seed: int = 1
     progress: Callable[[str, float], None] = lambda name, done: None
-    data: Path | None = None  # for those that need some
+    data: Path | None = None  # the file of an experiment that reads one
 
-    def draw(self, step: int) -> int:
-        """The seed of a step's batch: every model of an experiment learns from the same batches."""
+    def batch_seed(self, step: int) -> int:
+        """The seed of a step's batch: all models of an experiment learn from the same batches."""
         return self.seed * 10**6 + step
 
-    def part(self, name: str, index: int, count: int) -> Setting:
-        """The same for one of `count` trainings, whose progress is told as that of all."""
-        return replace(self, progress=lambda _, done: self.progress(name, (index + done) / count))
+    def each(self, name: str, trainings: Iterable[T]) -> Iterator[tuple[T, Setting]]:
+        """Every training and its setting, whose progress is reported as a share of all trainings."""
+        trainings = list(trainings)
+        for index, training in enumerate(trainings):
+            words = training if isinstance(training, str) else ", ".join(map(str, training))
+
+            def progress(_: str, done: float, label: str = f"{name}: {words}", index: int = index) -> None:
+                self.progress(label, (index + done) / len(trainings))
+
+            yield training, replace(self, progress=progress)
 
 
 @dataclass(frozen=True)
 class Findings:
-    """What came out. `met` and `control` follow from the numbers, by what the experiment stated beforehand."""
+    """The results of an experiment. `met` and `control` follow from the numbers by what was stated beforehand."""
 
-    met: bool  # the criterion
-    control: bool  # whether it could show anything: a model that fails on the easy case says nothing of the hard one
+    met: bool  # whether the criterion is met
+    control: bool  # whether the control passed: a model that fails on the easy case says nothing of the hard one
     words: Sequence[str]
     figures: Sequence[Figure]
     numbers: dict[str, Any] = field(default_factory=dict)
@@ -55,8 +64,8 @@ class Experiment:
 
     name: str
     claim: str
-    criterion: str  # when it is said to hold
-    control: str  # what must be so for the criterion to decide anything, else nothing is said
+    criterion: str  # when the claim is said to hold
+    control: str  # what must be true for the criterion to decide anything
     paper: str
-    run: Callable[..., Findings]  # of a setting; what is trained takes other `steps` than that asks for
-    needs_data: str = ""  # what file it reads
+    run: Callable[..., Findings]  # of a setting; an experiment that trains also takes the number of `steps`
+    needs_data: str = ""  # the name of the file that the experiment reads

@@ -9,13 +9,13 @@ from typing import Any
 from elman import __version__
 from elman.inspection.look import plain
 from elman.lab.experiment import OUTCOMES, Experiment, Findings, Setting
-from elman.report import Report, Section, render
+from elman.report import Chapter, Report, render
 
-Found = list[tuple[Experiment, Findings, float]]
+Found = list[tuple[Experiment, Findings, float]]  # and the seconds that the experiment took
 
 
 def run_all(experiments: Sequence[Experiment], setting: Setting) -> Found:
-    """Each with what it found and the seconds it took."""
+    """Run every experiment."""
     found: Found = []
     for experiment in experiments:
         setting.progress(experiment.name, 0.0)
@@ -26,16 +26,16 @@ def run_all(experiments: Sequence[Experiment], setting: Setting) -> Found:
 
 
 def verdict(experiment: Experiment, findings: Findings) -> str:
-    """In words."""
-    if findings.outcome == "not decided":
+    """The outcome in words."""
+    if not findings.control:
         return f"not decided: the control failed, which asks that {experiment.control}"
-    return "holds" if findings.outcome == "holds" else "does not hold as stated"
+    return "holds" if findings.met else "does not hold as stated"
 
 
 def html(found: Found, setting: Setting) -> str:
-    """One self-contained file."""
+    """The report, one self-contained file."""
     sections = [
-        Section(
+        Chapter(
             experiment.name,
             f"{experiment.claim} ({experiment.paper}.) Criterion: {experiment.criterion}. "
             f"Control, without which nothing is decided: {experiment.control}.",
@@ -60,13 +60,13 @@ def html(found: Found, setting: Setting) -> str:
 
 
 def numbers(found: Found) -> dict[str, Any]:
-    """As JSON has it; `held` is null where nothing is decided."""
+    """The findings as JSON has them; `held` is null where nothing is decided."""
     return {
         experiment.name: {
             "claim": experiment.claim,
             "criterion": experiment.criterion,
             "control": experiment.control,
-            "control_passed": bool(findings.control),  # numpy has truths of its own, which JSON does not know
+            "control_passed": bool(findings.control),  # JSON does not know numpy's booleans
             "outcome": findings.outcome,
             "held": bool(findings.met) if findings.control else None,
             "words": list(findings.words),

@@ -24,9 +24,10 @@ M = TypeVar("M", bound=nn.Module)
 
 @dataclass
 class Drawn:
-    """An objective without data: `draw(model, step)` draws the batch of a step and gives the mean loss on it.
+    """An `Objective` without data: one epoch of `steps` batches, each read from a fresh state.
 
-    `valid(model)` is the loss that tells the best weights, if they are looked for.
+    `draw(model, step)` draws the batch of a step and returns the mean loss on it; `valid(model)` returns the loss that
+    selects the best weights.
     """
 
     steps: int
@@ -35,23 +36,23 @@ class Drawn:
     training_size, validation_size, metric, adaptive = 1, 0, "loss", None
 
     def batches(self, epoch: int) -> int:
-        """One for each step of the training, which is one epoch."""
+        """The steps of the training."""
         return self.steps
 
     def loss(self, model: nn.Module, place: Place, state: State | None) -> Loss:
-        """Every batch is read from a fresh state."""
+        """The loss on the batch of a step."""
         return Loss(self.draw(model, place.batch), 1, None)
 
     def validate(self, model: nn.Module) -> dict[str, float]:
-        """The loss that tells the best weights."""
+        """The validation loss."""
         return {"loss": self.valid(model)}
 
     def cost(self, metrics: dict[str, float]) -> float:
-        """That loss."""
+        """The validation loss."""
         return metrics["loss"]
 
     def describe(self, metrics: dict[str, float]) -> str:
-        """That loss."""
+        """The validation loss in words."""
         return f"loss {metrics['loss']:.4g}"
 
     def initial_state(self, model: nn.Module) -> State | None:
@@ -62,10 +63,10 @@ class Drawn:
 def learn(
     setting: Setting, make: Callable[[], M], objective: Objective, rate: float = 3e-3, **settings: Any
 ) -> tuple[M, list[Step]]:
-    """Make a model, its weights drawn from the seed, and train it with one thread for one epoch of the objective.
+    """Make a model, its weights drawn from the seed, and train it on one thread for one epoch of the objective.
 
-    Returns the model, with its best weights where `validate_every` is set, and what each step did. The `settings` are
-    those of `Optimization`, the `rate` is the greatest. Steps whose gradient is not finite are left out, however many:
+    Returns the model, with its best weights where `validate_every` is set, and all steps. `rate` is the peak learning
+    rate, `settings` are those of `Optimization`. Steps whose gradient is not finite are skipped, however many they are:
     a training that breaks down is a finding.
     """
     torch.manual_seed(setting.seed)

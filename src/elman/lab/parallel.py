@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
+import timeit
 from collections.abc import Callable
-from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from elman.nn import layer_of
 from elman.nn.transformer import TransformerLayer
 
 H, HEADS = 64, 4
-AT_ONCE = 1.5  # times as fast as one core that a machine must be, to do anything at once
+AT_ONCE = 1.5  # how many times as fast as one core a machine must be with all its cores
 
 
 def _run(setting: Setting) -> Findings:
@@ -30,68 +30,51 @@ def _run(setting: Setting) -> Findings:
     readers: dict[str, Callable[[Tensor], Any]] = {cell: layer_of(cell)(H, H, batch_first=True) for cell in CLASSICAL}
     readers["transformer"] = lambda x: transformer(x, empty, empty, rotation=None, mask=None)
     seconds: dict[str, list[float]] = {name: [] for name in readers}
-    for index, length in enumerate(lengths):
+    for index, length in enumerate(lengths, start=1):
+        x = torch.randn(1, length, H, requires_grad=True)
         for name, read in readers.items():
-            seconds[name].append(_seconds(read, length, 3 if setting.quick else 10))
-        setting.progress("parallel", (index + 1) / len(lengths))
-    slopes = {
-        name: float(np.polyfit(np.log(lengths[-3:]), np.log(values[-3:]), 1)[0]) for name, values in seconds.items()
-    }
-    figure = curves(
-        lengths,
-        {f"{name}: length to the {slopes[name]:.2f}": values for name, values in seconds.items()},
-        title="Forward and backward through one layer",
-        x="length, steps",
-        y="seconds",
-        log_x=True,
-        log_y=True,
-        wide=True,
-        reading=f"One sequence, {H} units: recurrence grows with the length, attention with its square in the end, "
-        "from a lower beginning where a machine can do many steps at once.",
+            seconds[name].append(_least_time(partial(_pass, read, x), 3 if setting.quick else 10))
+        setting.progress("parallel", index / len(lengths))
+    last = np.log(lengths[-3:])
+    slopes = {name: float(np.polyfit(last, np.log(values[-3:]), 1)[0]) for name, values in seconds.items()}
+    times = {f"{name}: length to the {slopes[name]:.2f}": values for name, values in seconds.items()}
+    reading = (
+        f"One sequence, {H} units: the time of recurrence grows with the length, that of attention in the end with its "
+        "square, but from a lower beginning on a machine that does many steps at once."
     )
+    axes: dict[str, Any] = {"x": "length, steps", "y": "seconds", "log_x": True, "log_y": True, "wide": True}
+    figure = curves(lengths, times, reading, title="Forward and backward through one layer", **axes)
     words = [
         f"{name}: {values[-1] * 1e3:.1f} ms at {lengths[-1]} steps; time grows as length to the {slopes[name]:.2f}"
         for name, values in seconds.items()
     ]
-    at_once = _at_once()
-    threads = torch.get_num_threads()
+    product, threads = partial(torch.mm, *torch.randn(2, 512, 512)), torch.get_num_threads()
+    with one_thread():
+        alone = _least_time(product, 10)
+    at_once = alone / _least_time(product, 10)
     words.append(f"with {threads} threads a matrix product is {at_once:.1f} times as fast as with one")
-    numbers = {"lengths": lengths, "seconds": seconds, "slopes": slopes, "at_once": at_once}
-    machine = bars(
-        {"one thread": 1.0, f"{threads} threads": at_once},
-        title="How much this machine does at once",
-        x="speed of a matrix product, 1 with one thread",
-        reading="What takes its steps at once gains as much from a machine as that does things at once.",
-    )
+    speeds = {"one thread": 1.0, f"{threads} threads": at_once}
+    reading = "A layer that takes its steps at once gains from a machine as much as the machine does at once."
+    axes = {"x": "speed of a matrix product, 1 with one thread"}
+    machine = bars(speeds, reading, title="How much this machine does at once", **axes)
     met = all(seconds["transformer"][-1] < seconds[cell][-1] for cell in CLASSICAL)
+    numbers = {"lengths": lengths, "seconds": seconds, "slopes": slopes, "at_once": at_once}
     return Findings(met, at_once >= AT_ONCE, words, [figure, machine], numbers)
 
 
-def _at_once() -> float:
-    """How much faster a product of large matrices is with all threads than with one."""
-    a = torch.randn(512, 512)
-    taken = []
-    for threads in (one_thread(), nullcontext()):
-        with threads:
-            taken.append(min(_elapsed(lambda: a @ a) for _ in range(10)))
-    return taken[0] / taken[1]
+def _pass(read: Callable[[Tensor], Any], x: Tensor) -> None:
+    """One pass, forward and backward."""
+    read(x)[0].sum().backward()
 
 
-def _elapsed(work: Callable[[], object]) -> float:
-    begun = time.perf_counter()
-    work()
-    return time.perf_counter() - begun
-
-
-def _seconds(read: Callable[[Tensor], Any], length: int, repeats: int) -> float:
-    """The least of a few times: what else the machine does only ever makes one longer."""
-    inputs = [torch.randn(1, length, H, requires_grad=True) for _ in range(repeats)]
-    return min(_elapsed(lambda x=x: read(x)[0].sum().backward()) for x in inputs)  # type: ignore[misc]
+def _least_time(call: Callable[[], object], repeats: int) -> float:
+    """The least time of some calls, in seconds: other work of the machine only makes a time longer."""
+    return min(timeit.repeat(call, number=1, repeat=repeats))
 
 
 EXPERIMENT = Experiment(
     "parallel",
-    "A Transformer reads faster than a recurrent network, for it reads all steps at once.",
+    "A Transformer reads faster than a recurrent network, for a Transformer reads all steps at once.",
     "at the greatest length its layer takes less time, forward and backward, than each recurrent one of the same width",
     f"the machine does things at once: with all its threads a matrix product is {AT_ONCE:g} times as fast as with one",
     "Vaswani et al. 2017, table 1",

@@ -15,7 +15,7 @@ CLASSICAL = ("elman", "gru", "lstm")  # the cells that the papers compare
 class RecurrentNet(nn.Module):
     """One recurrent layer and a linear output at every step: x (B, T, D) or tokens (B, T) -> (B, T, O).
 
-    Recurrent matrices begin orthogonal, gate by gate; `initialize_biases` has the gates' biases and the `horizon`.
+    Recurrent matrices begin orthogonal, gate by gate, and biases as `initialize_biases` sets them for a `horizon`.
     The `dropouts` are on x, on the state (one mask a sequence) and on what the output reads.
     """
 
@@ -37,12 +37,12 @@ class RecurrentNet(nn.Module):
         initialize_biases(self.layer, horizon)
 
     def read(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        """Outputs, and the state after them."""
+        """The outputs, and the state after them."""
         if not x.is_floating_point():
             x = F.one_hot(x, self.inputs).float()
         hidden, state = self.layer(self.input_dropout(x), state)[:2]
         return self.out(self.dropout(hidden)), state
 
     def forward(self, x: Tensor) -> Tensor:
-        """From a fresh state."""
+        """The outputs, read from a fresh state."""
         return self.read(x)[0]

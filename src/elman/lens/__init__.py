@@ -1,4 +1,4 @@
-"""The microscope: what a sequence model remembers, how far its gradients reach, where it looks.
+"""The microscope: the memory of a sequence model, the reach of its gradients, the places of its attention.
 
 One idea a file, each a few pure functions that return small frozen dataclasses of numpy arrays. `elman inspect` draws
 them. They take a model of the state contract and tokens, or any torch module that holds recurrent layers or attention

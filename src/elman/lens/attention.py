@@ -1,4 +1,4 @@
-"""Where attention looks: its maps, how wide they are, and the heads that do something known.
+"""Where attention looks: its maps, how wide they are, and the heads of a known kind.
 
 Weights are arrays (B, N, T, S): rows of the batch, heads, the steps that ask, the steps that are asked; each row
 over S sums to 1. The newest S is the newest T: with a memory of C steps, S = C + T.
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from elman.errors import UserError
-from elman.lens.observe import evaluating, given_to
+from elman.lens.observe import calls_of, evaluating
 from elman.nn.attention import Attention, CrossAttention
 from elman.nn.sequences import Integers, as_tokens
 
@@ -26,13 +26,13 @@ Weights = npt.NDArray[np.floating]  # (B, N, T, S)
 Floats = npt.NDArray[np.float64]
 
 LAYERS = (Attention, CrossAttention, nn.MultiheadAttention)
-LUCK = 0.01  # the probability that any head at all has the lower bound above its true score
-LEAST = 0.1  # the share of the way from chance to 1 that a head which stands out has gone at least
+LUCK = 0.01  # the probability that any head at all has a lower bound above its true score
+LEAST = 0.1  # the least share of the way from chance to 1 that makes a head stand out
 
 
 @dataclass(frozen=True)
 class AttentionScores:
-    """What each head of a layer does, as means over steps and rows; each (N,)."""
+    """Scores of each head of a layer, as means over steps and rows; each (N,)."""
 
     entropy: Floats  # nats; e^entropy is about how many steps share the attention
     distance: Floats  # steps back
@@ -40,10 +40,10 @@ class AttentionScores:
 
 @dataclass(frozen=True)
 class HeadScores:
-    """A score from 0 to 1 of every head, in rows that share no text, and what chance gives.
+    """A score from 0 to 1 of every head, in rows that share no text, and the score by chance.
 
-    Of many heads one always has the highest score. It is named only where its score is well above chance, whichever
-    rows had been drawn.
+    One of many heads always has the highest score. A head stands out only where its score is well above chance,
+    whichever rows had been drawn.
     """
 
     rows: Floats  # (B, L, N): rows, layers, heads
@@ -51,17 +51,16 @@ class HeadScores:
 
     @property
     def mean(self) -> Floats:
-        """Over rows: (L, N)."""
+        """The mean over rows: (L, N)."""
         return self.rows.mean(0)
 
     @property
     def low(self) -> Floats:
-        """Lower bounds of the true means, (L, N), that all hold together but for a probability of about `LUCK`.
+        """Lower bounds of the true means, (L, N); the probability that any of them is wrong is about `LUCK`.
 
             mean − t s/√B        t: Student's, one-sided, at LUCK/(L N) (Bonferroni)
 
-        The probability is right where scores are normally distributed over the rows, and only near it where they are
-        not. One row bounds nothing: −∞.
+        The probability is exact for scores that are normally distributed over the rows. With one row, bounds are −∞.
         """
         B = len(self.rows)
         if B < 2:
@@ -78,19 +77,15 @@ class HeadScores:
 def attention_weights(model: nn.Module, read: Callable[[], object]) -> list[Weights]:
     """The weights (B, N, T, S) of every attention layer in `model`, in the order in which `read()` calls them.
 
-    Args:
-        model: any module that holds, or is, attention layers of `elman.models` (`Attention`, and `CrossAttention` to a
-            source) or `torch.nn.MultiheadAttention`. It is run in eval mode, and left as it was.
-        read: what calls the model. It is called once.
-
-    Raises:
-        UserError: no such layer is called.
+    `model` is any module that holds, or is, attention layers of elman's models (`Attention`, and `CrossAttention` to a
+    source) or `torch.nn.MultiheadAttention`. The model runs in eval mode and is left as it was; `read` calls it, and is
+    called once. Raises `UserError` where no such layer is called.
     """
     fast = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)  # it passes the layers by
+    torch.backends.mha.set_fastpath_enabled(False)  # the fast path calls no layer
     try:
         with evaluating(model), torch.no_grad():
-            calls = given_to(model, LAYERS, read)
+            calls = calls_of(model, LAYERS, read)
             if not calls:
                 known = "elman's, or torch.nn.MultiheadAttention, that `read` calls"
                 raise UserError("there is no attention in the model", expected=known)
@@ -100,7 +95,7 @@ def attention_weights(model: nn.Module, read: Callable[[], object]) -> list[Weig
 
 
 def _weights(layer: Any, arguments: tuple[Any, ...], options: dict[str, Any]) -> Tensor:
-    """What the layer says of a call: (B, N, T, S)."""
+    """The weights (B, N, T, S) of a layer for the arguments of a call."""
     if not isinstance(layer, nn.MultiheadAttention):
         return layer.weights(*arguments, **options)
     call = inspect.signature(layer.forward).bind(*arguments, **options)
@@ -132,8 +127,8 @@ def entropy(weights: Weights) -> Floats:
 def window_lags(window: int, num_layers: int) -> list[int]:
     """The lags from which on a gradient through bounded attention needs one layer more: j (W − 1) + 1, j = 1 … L.
 
-    A layer looks W − 1 steps back, so lag k takes at least k / (W − 1) of them. The last of these lags takes more than
-    there are: from there on the gradient is zero.
+    A layer looks W − 1 steps back, so that lag k takes at least k / (W − 1) layers. From the last of these lags on, it
+    would take more than L layers, and the gradient is zero.
 
     >>> window_lags(64, 4)
     [64, 127, 190, 253]
@@ -142,10 +137,9 @@ def window_lags(window: int, num_layers: int) -> list[int]:
 
 
 def steps_seen(resets: npt.NDArray[np.bool_], window: int | None = None) -> npt.NDArray[np.int64]:
-    """How many steps each step of rows (B, T) sees: itself and what was read before it since its document began.
+    """How many steps each step of rows (B, T) sees: itself and those before it in its document and in the window.
 
-    Of these, a window leaves the newest. `resets` (B, T) are where documents begin. A head that looks evenly gives
-    each of so many steps 1 / so many.
+    `resets` (B, T) are where documents begin. A head that looks evenly gives each of n steps a weight of 1 / n.
 
     >>> steps_seen(np.array([[False, False, False, True, False]]), window=2)
     array([[1, 2, 2, 1, 2]])
@@ -158,7 +152,7 @@ def steps_seen(resets: npt.NDArray[np.bool_], window: int | None = None) -> npt.
 def previous_token_scores(every: Sequence[Weights], seen: npt.NDArray[np.int64]) -> HeadScores:
     """The mean weight of every head on the step before, for each layer's weights (B, N, T, T) and `steps_seen` (B, T).
 
-    Steps that see none before them are left out; a row of such steps alone has a score and a chance of 0.
+    Steps that see themselves alone are left out; a row of such steps has a score and a chance of 0.
     """
     asked = seen[:, 1:] > 1  # (B, T − 1)
     counts = np.maximum(asked.sum(1), 1)  # (B,)
@@ -178,22 +172,21 @@ def induction_scores(
 ) -> HeadScores:
     """How much every head is an induction head.
 
-    Random tokens r_1 … r_n are read twice. In the second pass, an induction head looks at what followed the token's
+    Random tokens r_1 … r_n are read twice. In the second pass, an induction head looks at the token that followed the
     first occurrence, n − 1 steps back: its mean weight there is its score (Olsson et al. 2022, "In-context learning
-    and induction heads", arXiv:2209.11895). It knows what came before that place from a head of an earlier layer, so
-    that the first layer has none, whatever its scores. By chance the weight is that of an even look.
+    and induction heads", arXiv:2209.11895). To find that place, the head needs a head of an earlier layer, so that the
+    first layer has none, whatever its scores. By chance the weight is that of an even look.
 
     Args:
-        model: a causal Transformer whose attention `attention_weights` reads; one that has no `vocab_size` needs
-            `tokens`, and a `window` that it has bounds how far it looks.
-        length: n, at least 2; 2n steps are read, and a window that is shorter than n sees nothing.
-        rows: how many random sequences.
-        tokens: which ones to draw from; None is the whole vocabulary.
-        seed: of the drawing.
-        read: what reads tokens (B, 2n) with the model; None is `model.read`, or `model` where there is none.
+        model: a causal Transformer for `attention_weights`; its `window`, if it has one, bounds how far it looks.
+        length: n, at least 2; a window that is shorter than n sees nothing.
+        rows: the number of random sequences.
+        tokens: the tokens that are drawn from; None is the whole vocabulary, `model.vocab_size`.
+        seed: the seed of the drawing.
+        read: reads tokens (B, 2n) with the model; None is `model.read`, or `model` where there is none.
 
     Raises:
-        UserError: a shorter length, or there are no tokens to draw from.
+        UserError: a shorter length, or no tokens to draw from.
     """
     if length < 2:
         raise UserError("length", expected="at least 2 tokens that are repeated", got=length)
@@ -212,7 +205,7 @@ def induction_scores(
 
 
 def student(tail: float, freedom: int) -> float:
-    """Student's t that a value is above with a probability of `tail`, by Cornish and Fisher's expansion.
+    """The quantile of Student's t that is exceeded with a probability of `tail`, by Cornish and Fisher's expansion.
 
     The relative error is below 2 % from 8 degrees of freedom on (Abramowitz & Stegun 26.7.5).
 

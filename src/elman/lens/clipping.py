@@ -1,4 +1,4 @@
-"""What clipping did to the gradient: its norm before and after, how often, and how far it was turned.
+"""How clipping changed the gradient: its norm before and after, how often it was clipped, and how far it was turned.
 
 Clipping by norm keeps the direction (Pascanu, Mikolov & Bengio 2013); clipping every component by value turns it.
 """
@@ -27,12 +27,12 @@ class ClippingHistory:
 
     @property
     def fraction_clipped(self) -> float:
-        """Of all steps; 0 where there were none."""
+        """The fraction of all steps; 0 for no steps."""
         return float(self.clipped.mean()) if len(self.clipped) else 0.0
 
 
 def clipping_history(records: Iterable[Mapping[str, Any]]) -> ClippingHistory:
-    """From the records of a run's `metrics.jsonl`; those of validations are passed over.
+    """The history in the records of a run's `metrics.jsonl`; the records of validations are left out.
 
     >>> history = clipping_history([{"step": 1, "gradient_norm": 4.0, "clipped_norm": 1.0, "clipped": True}])
     >>> history.before, history.fraction_clipped
@@ -41,8 +41,7 @@ def clipping_history(records: Iterable[Mapping[str, Any]]) -> ClippingHistory:
     taken = [record for record in records if "gradient_norm" in record]
 
     def column(name: str) -> Floats:
-        values = [record.get(name) for record in taken]
-        return np.array([np.nan if value is None else value for value in values], np.float64)
+        return np.array([record.get(name) for record in taken], np.float64)  # NaN for None
 
     return ClippingHistory(
         np.array([record["step"] for record in taken], np.int64),
@@ -54,7 +53,7 @@ def clipping_history(records: Iterable[Mapping[str, Any]]) -> ClippingHistory:
 
 
 def cosine_after_clipping(gradient: npt.NDArray[np.floating], threshold: float) -> float:
-    """Between a gradient and what clipping every component to [−threshold, threshold] leaves of it.
+    """The cosine between a gradient and the same gradient with every component clipped to [−threshold, threshold].
 
     >>> round(cosine_after_clipping(np.array([3.0, 4.0]), 3.0), 4)  # (3, 3) and (3, 4)
     0.9899

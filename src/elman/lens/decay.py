@@ -1,27 +1,25 @@
-"""How a gradient falls with the lag: what is left of it at every lag, and a word for the whole curve.
+"""How a gradient falls with the lag: the share that is left at every lag, and a word for the whole curve.
 
-Let g_k be the gradient's norm at lag k and k₀ the first lag. The share left is s_k = g_k / g_{k₀}, and what would have
-led there at an even pace is a factor a step of s_k^{1/(k−k₀)}. The rate is the median of these factors over all lags
-after the first: in a geometric decay s_k = r^{k−k₀} all of them are r. The word follows from the rate alone:
+Let g_k be the gradient's norm at lag k and k₀ the first lag. The share left is s_k = g_k / g_{k₀}, and an even pace
+would have led there by a factor a step of s_k^{1/(k−k₀)}. The rate is the median of these factors over all lags after
+the first; in a geometric decay s_k = r^{k−k₀} all of them are r. The word follows from the rate alone:
 
     vanishing fast   a geometric decay of this rate is down to 1 % within 10 steps     rate ≤ 0.631
     vanishing        within 30                                                         rate ≤ 0.858
     fading           within 100                                                        rate ≤ 0.955
     lasting          later than that, or never                                         rate < 1.023
-    exploding        it grows tenfold within 100 steps                                 rate ≥ 1.023
+    exploding        the gradient grows tenfold within 100 steps                       rate ≥ 1.023
 
-It takes 100 lags to see that a gradient lasts. Over fewer, one that comes down to 1 % is fading at best, and one that
-does not is `open`, too short to tell, unless it explodes. Two words more are `none`, where nothing is left at any lag
-after the first, and `undefined`, where a norm is not a number.
+It takes 100 lags to see that a gradient lasts. Over fewer, a gradient that comes down to 1 % is fading at best, and one
+that does not is `open`, too short to tell, unless it explodes. `none` is a gradient of which nothing is left after the
+first lag, `undefined` one with a norm that is not a number.
 
-A curve that ends, with nothing at all left from some lag on, as beyond a document's border, a bounded window of
-attention or what its floats can hold, has its rate from the lags before the end. It is `vanishing fast` if it was that
-by then, and else `cut off`: no word tells of lags that it does not reach.
+A curve of which nothing at all is left from some lag on (beyond a document's border, a bounded window of attention, or
+the range of its floats) has the rate of the lags before that. It is `vanishing fast` if it was so until then, and else
+`cut off`: no word tells of lags that the curve does not reach.
 
-The order is none; vanishing fast and cut off; vanishing; fading; lasting; open; exploding. A curve whose shares are
-everywhere at least those of another has no worse word: where the lower one ends with something left, its word is
-of the second rank, and the higher one has something left as well; where it does not end, neither does the higher one,
-whose median of greater factors is no less.
+The words have the order none; vanishing fast and cut off; vanishing; fading; lasting; open; exploding. A curve whose
+shares are everywhere at least those of another never has a worse word.
 """
 
 from __future__ import annotations
@@ -39,39 +37,39 @@ Verdict = Literal[
 
 HORIZON = 0.01  # the share that is left at the horizon
 WITHIN: dict[int, Verdict] = {10: "vanishing fast", 30: "vanishing", 100: "fading"}  # steps to the horizon
-LONG = max(WITHIN)  # lags that it takes to say that a gradient lasts
+LONG = max(WITHIN)  # the lags that are needed to say that a gradient lasts
 EXPLODING = 10 ** (1 / LONG)  # a step
-GREW = 2.0  # times the first: from here on, words tell of a growth that came before a fall
-TOLD = (1, 10, 30, 100, 300, 1000)  # lags at which words tell what is left, and the last
+GREW = 2.0  # times the first: from this peak on, words tell of a growth before a fall
+TOLD = (1, 10, 30, 100, 300, 1000)  # the lags whose shares are told, beside the last lag
 
 WORDS = (
-    "What is left at a lag is told as a share of the gradient at the first lag. For every lag there is an even factor "
-    "a step that would have led to its share, and the median of these factors is the pace. At its pace, a gradient "
+    "The gradient left at a lag is a share of that at the first lag. For every lag, an even factor a step would have "
+    "led to its share, and the median of these factors is the pace. At its pace, a gradient "
     f"comes down to {100 * HORIZON:g} % "
     + ", ".join(f"within {within} steps ({word})" for within, word in WITHIN.items())
-    + f" or later (lasting), or it grows tenfold within {LONG} steps (exploding). To last, it has to be seen over "
-    f"{LONG} lags: over fewer, one that comes down to {100 * HORIZON:g} % is called fading at best, and one that "
-    "neither does that nor explodes is too short to tell. A gradient of which nothing at all is left from some lag on "
-    f"is cut off, unless it was vanishing fast before. Where it first grew to {GREW:g} times the first or more, its "
-    "peak is told."
+    + f" or later (lasting), or it grows tenfold within {LONG} steps (exploding). Only a curve over {LONG} lags can "
+    f"show that a gradient lasts: over fewer, a gradient that comes down to {100 * HORIZON:g} % is called fading at "
+    "best, and one that neither does so nor explodes is too short to tell. A gradient of which nothing at all is left "
+    "from some lag on is cut off, unless it was vanishing fast before. The peak is told where the gradient first grew "
+    f"to {GREW:g} times the first or more."
 )
-"""The rule for people."""
+"""The rule, for the readers of a report."""
 
 
 @dataclass(frozen=True)
 class Decay:
-    """What is left of a gradient at the lags that were looked at, as shares of the gradient at the first of them."""
+    """The fall of a gradient over the lags of a curve, in shares of the gradient at the first lag."""
 
     rate: float  # a step, the median over the lags before the end; NaN where there is no lag, or no number
-    horizon: int | None  # the first lag at which 1 % is left; None: beyond the lags that were looked at
-    end: int | None  # the first lag from which on nothing at all is left; None: something is left at the last
+    horizon: int | None  # the first lag at which 1 % is left; None: beyond the last lag
+    end: int | None  # the first lag from which on nothing at all is left; None: something is left at the last lag
     peak: float  # the largest share
-    left: dict[int, float]  # the share at some lags, the last among them
+    left: dict[int, float]  # the shares at the lags that are told, and at the last lag
     verdict: Verdict
 
     @property
     def numbers(self) -> dict[str, Any]:
-        """As a report's JSON has them."""
+        """The fields as a report's JSON has them."""
         return vars(self) | {"left": {str(lag): share for lag, share in self.left.items()}}
 
     @property
@@ -100,7 +98,7 @@ class Decay:
 
 
 def fit_decay(lags: npt.NDArray[Any], norms: npt.NDArray[Any]) -> Decay:
-    """What norms (K,) at rising lags (K,) come to; lags before the first that is not zero are passed over.
+    """The fall of norms (K,) at rising lags (K,), from the first norm that is not zero.
 
     >>> fit_decay(np.arange(100), 3 * 0.9 ** np.arange(100)).words
     'fading (1 % at lag 44, as by an even factor of 0.9 a step; left at lags 1, 10, 30, 99: 0.9, 0.35, 0.042, 3e-5)'

@@ -1,10 +1,9 @@
 """The gates of recurrent layers: which are open, which are shut, and how long a unit remembers.
 
-A gate that is nearly always open or shut is saturated: a forget gate that is always open makes an integrator, one
-that is always shut a unit without memory (Karpathy, Johnson & Fei-Fei 2015, "Visualizing and understanding
-recurrent networks", arXiv:1506.02078). Where nothing is written, a cell decays as c_t = f_t c_{t−1}, by
-exp(−1/τ) a step, so its time scale is τ = −1 / mean(ln f) (Tallec & Ollivier 2018, "Can recurrent neural networks
-warp time?", arXiv:1804.11188); the GRU's update gate z, as torch writes it, keeps as f does.
+A gate that is nearly always open or shut is saturated: a forget gate that is always open makes an integrator, and one
+that is always shut a unit without memory (Karpathy, Johnson & Fei-Fei 2015, arXiv:1506.02078). Where nothing is
+written, a cell decays as c_t = f_t c_{t−1}, by exp(−1/τ) a step, so that its time scale is τ = −1 / mean(ln f) (Tallec
+& Ollivier 2018, arXiv:1804.11188); the GRU's update gate z, as torch writes it, keeps as f does.
 """
 
 from __future__ import annotations
@@ -29,14 +28,14 @@ SHUT, OPEN = 0.1, 0.9  # Karpathy's bounds
 
 @dataclass(frozen=True)
 class LayerGates:
-    """The gates of a layer over a text; each array has one number a unit."""
+    """The gates of a layer over a text; each array (H,) has one number a unit."""
 
     layer: str
     cell: str
-    shut: dict[str, Floats]  # a gate: the fraction of steps below 0.1, (H,)
-    open: dict[str, Floats]  # a gate: the fraction of steps above 0.9, (H,)
-    mean: dict[str, Floats]  # a gate: (H,)
-    time_scale: Floats  # (H,), in steps
+    shut: dict[str, Floats]  # the fraction of steps at which a gate is below 0.1
+    open: dict[str, Floats]  # the fraction of steps at which a gate is above 0.9
+    mean: dict[str, Floats]
+    time_scale: Floats  # in steps
 
     def saturated(self, gate: str) -> float:
         """The fraction of all values of a gate that are below 0.1 or above 0.9."""
@@ -44,7 +43,7 @@ class LayerGates:
 
 
 def gates_of(visit: LayerVisit) -> dict[str, Tensor]:
-    """What each gate of a layer was at every step of a visit, (T, B, H), by the names of the cell's gates.
+    """The values of each gate of a layer at every step of a visit, (T, B, H), by the names of the cell's gates.
 
     Raises:
         UserError: a layer without gates.
@@ -59,24 +58,12 @@ def gates_of(visit: LayerVisit) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def read_gates(visit: LayerVisit) -> LayerGates:
-    """The statistics of a layer's gates over what it was visited with.
-
-    Raises:
-        UserError: a layer without gates.
-    """
+    """The statistics of a layer's gates over the steps of a visit. Raises `UserError` for a layer without gates."""
     values = {name: gate[visit.real] for name, gate in gates_of(visit).items()}  # (K, H) each
     keep = values[cast(str, cell_named(visit.cell).keeping)].double()
-    tiny = torch.finfo(torch.float32).tiny
-    time_scale = -1 / keep.clamp(min=tiny, max=1 - 1e-7).log().mean(0)  # (H,)
-    return LayerGates(
-        visit.name,
-        visit.cell,
-        {name: _mean(gate < SHUT) for name, gate in values.items()},
-        {name: _mean(gate > OPEN) for name, gate in values.items()},
-        {name: _mean(gate) for name, gate in values.items()},
-        time_scale.cpu().numpy(),
+    time_scale = -1 / keep.clamp(min=torch.finfo(torch.float32).tiny, max=1 - 1e-7).log().mean(0)  # (H,)
+    shut, opened, mean = (
+        {name: found(gate).double().mean(0).cpu().numpy() for name, gate in values.items()}
+        for found in (lambda gate: gate < SHUT, lambda gate: gate > OPEN, lambda gate: gate)
     )
-
-
-def _mean(gate: Tensor) -> Floats:
-    return gate.double().mean(0).cpu().numpy()
+    return LayerGates(visit.name, visit.cell, shut, opened, mean, time_scale.cpu().numpy())

@@ -1,6 +1,6 @@
 """Gradient flow through time: how much of a loss's gradient reaches back k steps.
 
-The gradient of a loss at step T with respect to what was remembered k steps before is a product of k Jacobians,
+The gradient of a loss at step T with respect to the memory of k steps before is a product of k Jacobians,
 
     ∂L_T/∂h_{T−k} = ∂L_T/∂h_{T-1} · ∂h_{T-1}/∂h_{T−2} ⋯ ∂h_{T−k+1}/∂h_{T−k},
 
@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from elman.errors import UserError
 from elman.lens.decay import Decay, fit_decay
 from elman.lens.observe import (
     as_inputs,
+    cross_entropy,
     differentiable,
     evaluating,
     follows_contract,
@@ -47,21 +47,21 @@ class Flow:
     norms: Floats  # (K, B)
 
     def quantile(self, q: float) -> Floats:
-        """Over the batch, for every lag: (K,)."""
+        """A quantile over the batch, for every lag: (K,)."""
         return np.quantile(self.norms, q, axis=1)
 
     @property
     def decay(self) -> Decay:
-        """How the median falls."""
+        """The fall of the median."""
         return fit_decay(self.lags, self.quantile(0.5))
 
 
 @dataclass(frozen=True)
 class GradientFlow:
-    """The gradients of one loss a row: with respect to the inputs x, and to every part of the memory."""
+    """The gradients of one loss a row by the inputs x, and by every part of the memory."""
 
     input: Flow
-    memory: tuple[Flow, ...]  # empty where the memory is no vector (a Transformer's cache, or of both directions)
+    memory: tuple[Flow, ...]  # empty where the memory is not made of vectors of one direction
 
 
 def gradient_flow(
@@ -76,33 +76,32 @@ def gradient_flow(
 ) -> GradientFlow:
     """Norms of the gradients of L_T, the cross entropy of the last step's prediction, for every row.
 
-        inputs:  ‖∂L_T/∂x_{T−k}‖, k = 0 … T−1, x being what the embedding gives
+        inputs:  ‖∂L_T/∂x_{T−k}‖, k = 0 … T−1, x being the embedded inputs
         memory:  ‖∂L_T/∂s_{T−k}‖, k = 1 … T−1, s_t being the memory after step t
 
-    The second is the derivative of L_T as a function of the memory s_{T−k} and the inputs after it: what is passed
-    up to the next layer in the same step is held fixed, for that is in the other layer's part of the memory.
+    The second is the derivative of L_T as a function of the memory s_{T−k} and the inputs after it: the outputs that a
+    layer hands to the next layer in the same step are held fixed, as they are in the memory of the layer.
 
         gradient_flow(run.model, tokens, targets)                a language model of the state contract
         gradient_flow(classifier, tokens, classes)               any module: classifier(tokens[:1]) gives its logits
         gradient_flow(forecaster, x, y, loss=lambda made, y: (made - y).square().sum())
 
-    Of a language model, one backward pass gives the gradients of all rows, as they do not depend on each other. Any
-    other module reads one row at a time. The memory is that of its recurrent layers, of `elman.nn` or `torch.nn`; those
-    that read in both directions, packed or masked input have no flow, but the inputs always have.
+    One backward pass of a language model gives the gradients of all rows, as they do not depend on each other. Any
+    other module reads one row at a time; its memory is that of its recurrent layers, of `elman.nn` or `torch.nn`.
+    Layers that read in both directions, or packed or masked input, have no flow; the inputs always have one.
 
     Args:
         model: a language model, or any module; its parameters and mode are left as they are.
-        tokens: (B, T), T ≥ 2, read by a `torch.nn.Embedding`; or vectors of floats (B, T, D) for a module that reads
-            these.
-        targets: (B,), the token that follows, or the class; whatever `loss` takes, a row after the other.
+        tokens: (B, T), T ≥ 2, for a `torch.nn.Embedding`; or vectors of floats (B, T, D).
+        targets: (B,), the next token, or the class, or another target of `loss`, a row after the other.
         state: the memory of a language model before the first step; None is a fresh one.
         resets: (B, T) boolean, where a document begins for a language model: beyond that the gradient is zero.
-        read: what calls the module with the inputs of one row, (1, T) or (1, T, D); None is `model`.
-        loss: makes L_T of what `read` returns for a row and of the row's target (1, …); None is the cross entropy of
+        read: calls the module with the inputs of one row, (1, T) or (1, T, D); None is `model`.
+        loss: makes L_T of the result of `read` for a row and the row's target (1, …); None is the cross entropy of
             the last logits, (1, V), or (1, T, V), or the first part of a tuple.
 
     Raises:
-        UserError: fewer than 2 steps, or something that is not for this kind of model.
+        UserError: fewer than 2 steps, or an argument that does not fit this kind of model.
     """
     tokens = as_inputs(tokens, model)
     B, T = tokens.shape[:2]
@@ -119,8 +118,11 @@ def gradient_flow(
             targets = as_tensor("targets", targets, torch.int64, tokens.device)
             if len(targets) != B:
                 raise UserError("targets", expected=f"one for each of {B} rows", got=len(targets))
-            rows = zip(tokens.split(1), targets.split(1), strict=True)
-            every = [_of_row(model, *row, read or model, loss or _last_step) for row in rows]
+            every = []
+            for row, target in zip(tokens.split(1), targets.split(1), strict=True):
+                with reading_by_steps(model) as memory, differentiable():
+                    output, x = from_vectors(model, row, read or model)
+                every.append(_flows((loss or _last_step)(output, target), [x], memory, 1))
     norms = [np.hstack([flow.norms for flow in flows]) for flows in zip(*every, strict=True)]
     flows = [Flow(flow.name, flow.lags, rows) for flow, rows in zip(every[0], norms, strict=True)]
     return GradientFlow(flows[0], tuple(flows[1:]))
@@ -129,7 +131,7 @@ def gradient_flow(
 def _of_language_model(
     model: Any, tokens: Tensor, targets: Tensor, state: State | None, resets: Tensor | None
 ) -> list[Flow]:
-    """Token by token where the memory is made of vectors, all at once otherwise."""
+    """Read token by token where the memory is made of vectors, and all at once otherwise."""
     size = 1 if has_vectors_for_memory(model) else tokens.shape[1]
     pieces = tokens.split(size, dim=1)
     begins = [None] * len(pieces) if resets is None else resets.split(size, dim=1)
@@ -141,42 +143,23 @@ def _of_language_model(
         vectors.append(x)
         for name, leaf in named_leaves(state) if size == 1 else ():
             memory.setdefault(name, []).append(leaf)
-    return _flows(_cross_entropy(model.output(hidden[:, -1:])[:, 0], targets), vectors, memory, len(tokens))
-
-
-def _of_row(
-    model: nn.Module,
-    inputs: Tensor,
-    target: Tensor,
-    read: Callable[[Tensor], Any],
-    loss: Callable[[Any, Tensor], Tensor],
-) -> list[Flow]:
-    with reading_by_steps(model) as memory, differentiable():
-        output, x = from_vectors(model, inputs, read)
-    return _flows(loss(output, target), [x], memory, 1)
+    return _flows(cross_entropy(model.output(hidden[:, -1:])[:, 0], targets), vectors, memory, len(tokens))
 
 
 def _flows(loss: Tensor, vectors: list[Tensor], memory: dict[str, list[Tensor]], B: int) -> list[Flow]:
-    """By the inputs, and by the states after every step but the last: the loss does not depend on what is after it."""
+    """The flow by the inputs, and by the states after every step but the last, on which no loss depends."""
     before = {name: states[:-1] for name, states in memory.items()}
     wanted = [*vectors, *(state for states in before.values() for state in states)]
     found = iter(torch.autograd.grad(loss, wanted, allow_unused=True, materialize_grads=True))
     inputs = torch.cat([next(found).reshape(B, -1, x.shape[-1]) for x in vectors], dim=1).transpose(0, 1)  # (T, B, D)
     by_memory = {name: torch.stack([next(found) for _ in states]) for name, states in before.items() if states}
-    flows = [_flow(name, part.reshape(len(part), B, -1), 1) for name, part in by_memory.items()]
-    return [_flow("input", inputs, 0), *flows]
-
-
-def _flow(name: str, gradients: Tensor, first: int) -> Flow:
-    """Of gradients (K, B, ·) at rising steps, the last of which has the lag `first`."""
-    norms = gradients.double().norm(dim=-1).cpu().numpy()[::-1]
-    return Flow(name, np.arange(first, first + len(norms)), norms)
+    flows = []
+    for name, part in {"input": inputs, **by_memory}.items():  # the last of its steps has the lag 0, or 1
+        norms = part.reshape(len(part), B, -1).double().norm(dim=-1).cpu().numpy()[::-1]
+        flows.append(Flow(name, np.arange(len(norms)) + (name != "input"), norms))
+    return flows
 
 
 def _last_step(output: Any, target: Tensor) -> Tensor:
     logits = output[0] if isinstance(output, tuple) else output
-    return _cross_entropy(logits.reshape(-1, logits.shape[-1])[-1:], target)
-
-
-def _cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
-    return F.cross_entropy(logits.to(torch.promote_types(logits.dtype, torch.float32)), targets, reduction="sum")
+    return cross_entropy(logits.reshape(-1, logits.shape[-1])[-1:], target)

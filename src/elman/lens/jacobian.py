@@ -1,9 +1,9 @@
-"""The Jacobian of one step: what a single step does to a small change of the memory.
+"""The Jacobian of one step: how a single step changes a small change of the memory.
 
-    J_t = ∂s_t/∂s_{t−1}          singular values: how much it stretches; spectral radius: how much in the long run
+    J_t = ∂s_t/∂s_{t−1}          singular values: the stretching of one step; spectral radius: that in the long run
 
-Gradients cannot explode where the largest singular value stays below 1, and directions with singular values near 1
-are what is remembered (Pascanu, Mikolov & Bengio 2013).
+Gradients cannot explode where the largest singular value stays below 1, and the memory keeps the directions with
+singular values near 1 (Pascanu, Mikolov & Bengio 2013).
 """
 
 from __future__ import annotations
@@ -41,16 +41,15 @@ def step_jacobian(
 ) -> StepJacobian:
     """The step Jacobians of a layer, one a row: from the memory `state` over the one token that is read next.
 
-    The layer's memory is h, for the LSTM h and c one after the other. The other layers' memories are held fixed.
-    As no layer depends on the ones above it, the Jacobian of the whole memory is block triangular, and its spectral
-    radius is the largest of the layers'.
+    The layer's memory is h, for the LSTM h and c one after the other; the other layers' memories are held fixed. As no
+    layer depends on those above it, the spectral radius of the whole memory's Jacobian is the largest of the layers'.
 
     Args:
         model: a language model of the state contract whose memory is made of vectors, layer by layer; or a recurrent
-            layer of `elman.nn` or `torch.nn`, as `classifier.lstm` may be one.
-        tokens: (K,), what is read in the step; vectors (K, D) for a layer.
-        state: the memory of K rows before it; for a layer `hx`, as its call returns it.
-        layer: which one, from 0; where layers read in both directions, each direction counts, as in `hx`.
+            layer of `elman.nn` or `torch.nn`.
+        tokens: (K,), the token of each row that is read in the step; vectors (K, D) for a layer.
+        state: the memory of K rows before the step; for a layer `hx`, as its call returns it.
+        layer: the layer's number, from 0; where layers read in both directions, each direction counts, as in `hx`.
         resets: (K,) boolean, where the token begins a document: there the Jacobian is zero. None is nowhere.
 
     Raises:
@@ -72,13 +71,12 @@ def step_jacobian(
             begins = None if resets is None else resets[one]
             matrices.append(_jacobian(step, tokens[one], before, layer, begins))
     stacked = torch.stack(matrices)
-    singular = torch.linalg.svdvals(stacked.float() if stacked.dtype is not torch.float64 else stacked)
-    radii = [spectral_radius(matrix) for matrix in matrices]
-    return StepJacobian(layer, stacked.numpy(), singular.double().numpy(), np.array(radii))
+    singular = torch.linalg.svdvals(stacked.to(torch.promote_types(stacked.dtype, torch.float32))).double()
+    return StepJacobian(layer, stacked.numpy(), singular.numpy(), np.array([*map(spectral_radius, matrices)]))
 
 
 def _step_of(model: Any, state: Any) -> tuple[Callable[..., State], State]:
-    """A function of inputs (K, 1, ·), a memory and resets (K, 1) that gives the memory after; and that before."""
+    """A function of inputs (K, 1, ·), a memory and resets (K, 1) that gives the memory after; and the memory before."""
     if isinstance(model, LAYERS):
         layer = own_layer(model)
         form = layer.state_form

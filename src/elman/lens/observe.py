@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from elman.errors import UserError
@@ -17,8 +18,8 @@ R = TypeVar("R")
 Kinds: TypeAlias = type[nn.Module] | tuple[type[nn.Module], ...]
 
 
-class Given(NamedTuple):
-    """What one call gave to a module."""
+class ModuleCall(NamedTuple):
+    """One call of a module."""
 
     module: Any
     arguments: tuple[Any, ...]
@@ -27,10 +28,7 @@ class Given(NamedTuple):
 
 @contextmanager
 def evaluating(model: nn.Module, *, constant: bool = False) -> Iterator[None]:
-    """The model in eval mode for a while, its parameters `constant` if no gradient by them is wanted.
-
-    Every part returns to the mode it was in, and every parameter requires its gradient again.
-    """
+    """For a while, the model is in eval mode, and its parameters require no gradient if they are `constant`."""
     modes = {part: part.training for part in model.modules()}
     learnt = [parameter for parameter in model.parameters() if constant and parameter.requires_grad]
     try:
@@ -46,16 +44,13 @@ def evaluating(model: nn.Module, *, constant: bool = False) -> Iterator[None]:
 
 
 def differentiable() -> AbstractContextManager[None]:
-    """For a while, layers of torch.nn have gradients in eval mode on a GPU too, where cuDNN has none."""
+    """For a while, layers of torch.nn have gradients in eval mode on a GPU too: cuDNN, which has none, is off."""
     return torch.backends.cudnn.flags(enabled=False)
 
 
 @contextmanager
 def hooked(model: nn.Module, kinds: Kinds, hook: Callable[..., Any]) -> Iterator[None]:
-    """For a while, `hook(part, arguments, options, result)` sees the calls of parts of some kinds.
-
-    What the hook returns takes the place of the result, unless it is None.
-    """
+    """For a while, `hook(part, arguments, options, result)` sees the calls of some kinds of parts."""
     parts = [part for part in model.modules() if isinstance(part, kinds)]
     handles = [part.register_forward_hook(hook, with_kwargs=True) for part in parts]
     try:
@@ -65,16 +60,16 @@ def hooked(model: nn.Module, kinds: Kinds, hook: Callable[..., Any]) -> Iterator
             handle.remove()
 
 
-def given_to(model: nn.Module, kinds: Kinds, call: Callable[[], object]) -> list[Given]:
-    """What every module of some kinds in `model` is given while `call` runs, in the order of the calls."""
-    seen: list[Given] = []
-    with hooked(model, kinds, lambda *given: seen.append(Given(*given[:3]))):
-        call()
+def calls_of(model: nn.Module, kinds: Kinds, run: Callable[[], object]) -> list[ModuleCall]:
+    """The calls of modules of some kinds in `model` while `run` runs, in their order."""
+    seen: list[ModuleCall] = []
+    with hooked(model, kinds, lambda *given: seen.append(ModuleCall(*given[:3]))):
+        run()
     return seen
 
 
 def as_inputs(inputs: Integers, model: nn.Module, *, dims: int = 2) -> Tensor:
-    """Integer tokens (B, T), or of another number of `dims`, or vectors of floats (B, T, D) in their place."""
+    """Integer tokens (B, T), or (B,) where `dims` is 1; or vectors of floats, with one dimension more."""
     if not isinstance(inputs, Tensor):
         inputs = as_tensor("tokens", inputs, torch.int64, next(model.parameters()).device)
     vectors = inputs.is_floating_point() and inputs.dim() == dims + 1
@@ -82,10 +77,10 @@ def as_inputs(inputs: Integers, model: nn.Module, *, dims: int = 2) -> Tensor:
 
 
 def from_vectors(model: nn.Module, inputs: Tensor, read: Callable[[Tensor], R]) -> tuple[R, Tensor]:
-    """`read(inputs)`, and the leaf of its graph that holds the vectors x in which the model reads the inputs.
+    """`read(inputs)`, and the leaf of its graph that holds the vectors x of the inputs.
 
-    Of floats these are the inputs themselves; of tokens what the first `torch.nn.Embedding` gives that is called with
-    the tokens in their order, whatever the shape: (B, T, D), (T, D) or another one.
+    The vectors of floats are the inputs themselves; those of tokens are the result of the first `torch.nn.Embedding`
+    that is called with the tokens in their order, in any shape: (B, T, D), (T, D) or another one.
 
     Raises:
         UserError: no embedding is called with these tokens.
@@ -97,10 +92,10 @@ def from_vectors(model: nn.Module, inputs: Tensor, read: Callable[[Tensor], R]) 
 
     def cut(_: nn.Module, arguments: tuple[Any, ...], options: dict[str, Any], embedded: Tensor) -> Tensor | None:
         (tokens,) = (*arguments, *options.values())
-        if found or not torch.equal(tokens.flatten().to(inputs), inputs.flatten()):
-            return None
-        found.append(embedded.detach().requires_grad_())
-        return found[0]
+        if not found and torch.equal(tokens.flatten().to(inputs), inputs.flatten()):
+            found.append(embedded.detach().requires_grad_())
+            return found[0]
+        return None  # the result stays
 
     with hooked(model, nn.Embedding, cut):
         result = read(inputs)
@@ -110,28 +105,32 @@ def from_vectors(model: nn.Module, inputs: Tensor, read: Callable[[Tensor], R]) 
     return result, found[0]
 
 
+def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
+    """The sum over rows, in float32 at least, for logits (K, V) and targets (K,)."""
+    return F.cross_entropy(logits.to(torch.promote_types(logits.dtype, torch.float32)), targets, reduction="sum")
+
+
 def follows_contract(model: nn.Module) -> bool:
-    """Whether it is a language model of the state contract, with `read`, `output` and `initial_state`."""
+    """Whether the model is a language model of the state contract, with `read`, `output` and `initial_state`."""
     return all(hasattr(model, name) for name in ("read", "output", "initial_state"))
 
 
 def has_vectors_for_memory(model: Any) -> bool:
-    """Whether the memory is a vector (B, H) or some, as a recurrent network's is; a cache that grows is not."""
+    """Whether the memory is made of vectors (B, H), as a recurrent network's; a cache that grows is not."""
     return all(leaf.dim() == 2 and leaf.is_floating_point() for leaf in leaves(model.initial_state(1)))
 
 
 def named_leaves(state: State, place: str = "", field: str = "h") -> Iterator[tuple[str, Tensor]]:
-    """Every tensor of a memory with a name for people: a tuple's children are layers, a named tuple's its fields.
+    """Every tensor of a memory with a name for people: a tuple has layers, a named tuple its fields.
 
     >>> [name for name, _ in named_leaves((torch.zeros(1), torch.zeros(1)))]
     ['layer 1 h', 'layer 2 h']
     """
     if isinstance(state, Tensor):
         yield f"{place} {field}".strip(), state
-        return
-    fields = getattr(state, "_fields", None)
-    for index, child in enumerate(state):
-        if fields:
-            yield from named_leaves(child, place, fields[index])
-        else:
-            yield from named_leaves(child, f"{place} layer {index + 1}".strip(), field)
+    elif fields := getattr(state, "_fields", None):
+        for name, child in zip(fields, state, strict=True):
+            yield from named_leaves(child, place, name)
+    else:
+        for number, child in enumerate(state, start=1):
+            yield from named_leaves(child, f"{place} layer {number}".strip(), field)

@@ -1,9 +1,8 @@
-"""What an encoder-decoder takes from its source: by its attention where it has one, by gradients in any case."""
+"""How an encoder-decoder depends on its source: by the weights of its attention, and by gradients."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from elman.lens.attention import entropy
-from elman.lens.observe import evaluating
+from elman.lens.observe import evaluating, from_vectors
 from elman.models import EncoderDecoder
 from elman.nn.sequences import Integers, as_lengths, as_tokens
 
@@ -21,10 +20,10 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class AlignmentScores:
-    """What the attention of a row of target steps (T,) to a source does, as means over the steps."""
+    """Scores of the attention of target steps (T,) to a source, as means over the steps."""
 
     entropy: float  # nats; e^entropy is about how many source tokens share the attention
-    monotonicity: float  # the correlation of a step with the place it looks at: 1 is from left to right
+    monotonicity: float  # the correlation of a step with the mean place of its attention: 1 is from left to right
 
 
 def score_alignment(weights: Floats) -> AlignmentScores:
@@ -45,13 +44,11 @@ def source_gradients(model: EncoderDecoder, source: Integers, inputs: Integers, 
 
     source (S,), inputs (T,) and targets (T,), each a row of `PairBatch`; x_s is the embedding of a source token.
     """
-    names = ("source", "inputs", "targets")
-    source, inputs, targets = (
-        as_tokens(row, model, name, dims=1)[None] for name, row in zip(names, (source, inputs, targets), strict=True)
-    )
+    rows = {"source": source, "inputs": inputs, "targets": targets}
+    given = [as_tokens(row, model, name, dims=1)[None] for name, row in rows.items()]
     with evaluating(model), torch.enable_grad():
-        x, log_p = _embedded(model, source, None, inputs, targets)
-        norms = [torch.autograd.grad(one, x, retain_graph=True)[0][0].norm(dim=-1) for one in log_p[0]]
+        x, log_p = _embedded(model, given[0], None, *given[1:])
+        norms = [torch.autograd.grad(one, x, retain_graph=True)[0].norm(dim=-1).flatten() for one in log_p[0]]
         return torch.stack(norms).double().cpu().numpy()
 
 
@@ -61,36 +58,25 @@ def loss_gradients(
     """‖∂L / ∂x_s‖ of the loss L = −Σ_t log p(y_t) of each pair, (S,) a pair without its padding.
 
     source (B, S), lengths (B,), inputs and targets (B, T), as in `PairBatch`. One backward pass serves all rows, since
-    none depends on another.
+    no row depends on another.
     """
     source = as_tokens(source, model, "source")
-    B, S = source.shape
-    lengths = as_lengths(lengths, B, S, source.device, least=1)
-    inputs = as_tokens(inputs, model, "inputs")
-    targets = as_tokens(targets, model, "targets")
+    lengths = as_lengths(lengths, source.shape[0], source.shape[1], source.device, least=1)
+    inputs, targets = as_tokens(inputs, model, "inputs"), as_tokens(targets, model, "targets")
     with evaluating(model), torch.enable_grad():
         x, log_p = _embedded(model, source, lengths, inputs, targets)
-        (gradient,) = torch.autograd.grad(-log_p.sum(), x)
-        norms = gradient.norm(dim=-1).double().cpu().numpy()  # (B, S)
-        return [row[:length] for row, length in zip(norms, lengths.tolist(), strict=True)]
+        norms = torch.autograd.grad(-log_p.sum(), x)[0].norm(dim=-1).double().cpu().numpy()  # as the source lies
+    rows = norms.T if model.time_major else norms  # (B, S)
+    return [row[:length] for row, length in zip(rows, lengths.tolist(), strict=True)]
 
 
 def _embedded(
     model: EncoderDecoder, source: Tensor, lengths: Tensor | None, inputs: Tensor, targets: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """The source's embeddings x (B, S, D), as a leaf of the graph, and log p(y_t) (B, T), 0 at padding."""
-    leaf: list[Tensor] = []
+    """The source's embeddings, (S, B, D) where the model is `time_major` and else (B, S, D), and log p(y_t) (B, T).
 
-    def embed(module: torch.nn.Module, given: tuple[Tensor], embedded: Tensor) -> Tensor | None:
-        if leaf:  # one embedding may serve the target too
-            return None
-        rows = embedded.transpose(0, 1) if model.time_major else embedded  # (B, S, D)
-        leaf.append(rows.detach().contiguous().requires_grad_())
-        return leaf[0].transpose(0, 1) if model.time_major else leaf[0]
-
-    handle = cast(torch.nn.Module, model.source_embedding).register_forward_hook(embed)
-    try:
-        logits, _ = model(inputs, model.encode(source, lengths))
-    finally:
-        handle.remove()
-    return leaf[0], -F.cross_entropy(logits.transpose(1, 2), targets, reduction="none")
+    The embeddings are a leaf of the graph; log p is 0 at padding.
+    """
+    as_it_lies = source.t() if model.time_major else source
+    (logits, _), x = from_vectors(model, as_it_lies, lambda _: model(inputs, model.encode(source, lengths)))
+    return x, -F.cross_entropy(logits.transpose(1, 2), targets, reduction="none")

@@ -1,10 +1,10 @@
 """Units that track something in the text, found by correlation; and the state's path in a plane.
 
 Karpathy, Johnson & Fei-Fei 2015 found by hand that some cells of an LSTM count the length of a line or know that
-they are inside quotes. Here every unit is correlated with what can be counted in a text. The unit is chosen on the
-first half of the text and its correlation told of the second, so that the best of many is not best by luck. What a
-text repeats correlates with much, so that the correlation is compared with that of the same unit and the same counts
-moved against each other, which go together by chance alone.
+they are inside quotes. Here every unit is correlated with features that are counted in a text. The unit is chosen on
+the first half of the text and its correlation measured on the second, so that the best of many is not best by luck.
+Repetitive features correlate with many units, so that chance is measured as well: by the correlations of the same unit
+and the same feature moved against each other.
 """
 
 from __future__ import annotations
@@ -20,19 +20,29 @@ from elman.errors import UserError
 Floats = npt.NDArray[np.float64]
 
 OPENING, CLOSING = "([{", ")]}"
-LUCK = 0.05  # the probability that any feature at all has a unit above chance that does not track it
-FAR = 8  # what is moved by an eighth of the text or more is far
+OF_A_LINE = (
+    "position in the line",
+    "indentation of the line",
+    "position in the word",
+    "inside a comment (#)",
+    "a capital letter",
+    "a digit",
+)
+LEADING = "in the leading white space of a line"  # counted for the indentation alone
+FRESH = dict.fromkeys(("inside double quotes", "depth of brackets", *OF_A_LINE, LEADING), 0)
+LUCK = 0.05  # the probability that any feature at all seems to be tracked, by a unit above chance
+FAR = 8  # a feature moved by an eighth of the text or more is moved far
 
 
 @dataclass(frozen=True)
 class Tracker:
-    """The unit that goes best with a feature."""
+    """The unit that correlates best with a feature."""
 
     feature: str
     unit: int
     correlation: float  # Pearson's, on the half of the text that the unit was not chosen on
-    chosen: float  # and on the half that it was chosen on
-    chance: float  # what the size of the correlation stays below by chance
+    chosen: float  # on the half that the unit was chosen on
+    chance: float  # the size below which correlations stay by chance
 
     @property
     def above_chance(self) -> bool:
@@ -41,67 +51,44 @@ class Tracker:
 
 
 def text_features(pieces: Sequence[str | None], begins: Collection[int] = ()) -> dict[str, Floats]:
-    """What can be counted in a text after every token, each (T,).
+    """The features of a text that are counted, after every token, each (T,).
 
-    `pieces` are the tokens' own texts in order; None is where a new document begins. At the places in `begins`
-    another part of the text begins. There, too, everything is counted afresh. A feature that never changes is left out.
+    `pieces` are the tokens' own texts in order; None is where a new document begins, and at the places in `begins`
+    another part of the text begins: there, every count begins again. A feature that never changes is left out.
 
     >>> features = text_features(list('a "b"\\n'))
     >>> features["inside double quotes"].tolist(), features["position in the line"].tolist()
     ([0.0, 0.0, 1.0, 1.0, 0.0, 0.0], [1.0, 2.0, 3.0, 4.0, 5.0, 0.0])
     """
-    scan = _Scan()
-    rows = []
+    counts, rows = dict(FRESH), []
     for place, piece in enumerate(pieces):
-        if place in begins:
-            scan = _Scan()
-        rows.append(scan.read(piece))
-    columns = {name: np.array([row[name] for row in rows], np.float64) for name in (rows[0] if rows else {})}
-    return {name: values for name, values in columns.items() if values.std() > 0}
-
-
-class _Scan:
-    """Counts on the way through a text."""
-
-    def __init__(self) -> None:
-        self.quotes = False
-        self.depth = self.column = self.indentation = self.word = 0
-        self.comment = self.leading = self.capital = self.digit = False
-
-    def read(self, piece: str | None) -> dict[str, float]:
-        if piece is None:
-            self.__init__()  # type: ignore[misc]
+        if piece is None or place in begins:
+            counts = dict(FRESH)
         for character in piece or "":
-            self._see(character)
-        return {
-            "inside double quotes": float(self.quotes),
-            "depth of brackets": float(self.depth),
-            "position in the line": float(self.column),
-            "indentation of the line": float(self.indentation),
-            "position in the word": float(self.word),
-            "inside a comment (#)": float(self.comment),
-            "a capital letter": float(self.capital),
-            "a digit": float(self.digit),
-        }
+            _count(character, counts)
+        rows.append(list(counts.values()))
+    columns = zip(FRESH, np.array(rows, np.float64).reshape(-1, len(FRESH)).T, strict=True)
+    return {name: values for name, values in columns if name != LEADING and len(values) and values.std() > 0}
 
-    def _see(self, character: str) -> None:
-        if character == "\n":
-            self.column = self.indentation = self.word = 0
-            self.comment, self.leading = False, True
-            self.capital = self.digit = False
-            return
-        self.column += 1
-        self.leading = self.leading and character in " \t"
-        self.indentation += self.leading
-        self.word = self.word + 1 if character.isalnum() or character == "_" else 0
-        self.capital, self.digit = character.isupper(), character.isdigit()
-        self.comment = self.comment or character == "#"
-        self.quotes ^= character == '"'
-        self.depth = max(0, self.depth + (character in OPENING) - (character in CLOSING))
+
+def _count(character: str, counts: dict[str, int]) -> None:
+    """Every count after one character more."""
+    if character == "\n":
+        counts |= dict.fromkeys(OF_A_LINE, 0) | {LEADING: 1}
+        return
+    counts[LEADING] &= character in " \t"
+    counts["inside double quotes"] ^= character == '"'
+    counts["depth of brackets"] = max(0, counts["depth of brackets"] + (character in OPENING) - (character in CLOSING))
+    counts["position in the line"] += 1
+    counts["indentation of the line"] += counts[LEADING]
+    in_word = character.isalnum() or character == "_"
+    counts["position in the word"] = counts["position in the word"] + 1 if in_word else 0
+    counts["inside a comment (#)"] |= character == "#"
+    counts["a capital letter"], counts["a digit"] = character.isupper(), character.isdigit()
 
 
 def correlations(values: npt.NDArray[np.floating], feature: Floats) -> Floats:
-    """Pearson's correlation of every unit of `values` (T, H) with a feature (T,): (H,); 0 for what does not vary."""
+    """Pearson's correlation of every unit of `values` (T, H) with a feature (T,): (H,); 0 where one does not vary."""
     centred = values - values.mean(0)
     wanted = feature - feature.mean()
     sizes = np.sqrt((centred**2).sum(0) * (wanted**2).sum())
@@ -109,10 +96,10 @@ def correlations(values: npt.NDArray[np.floating], feature: Floats) -> Floats:
 
 
 def chance_level(values: npt.NDArray[np.floating], feature: Floats, luck: float) -> float:
-    """What the correlation of a unit (T,) with a feature (T,) stays below, in size, but for a probability of `luck`.
+    """The size that the correlation of a unit (T,) with a feature (T,) exceeds by chance with a probability of `luck`.
 
-    It is read off the correlations with the feature moved along the text in a circle, by every distance that is far. A
-    text with fewer such places than 1 / luck does not tell: 1.
+    The level is a quantile of the correlations with the feature moved along the text in a circle, by every distance
+    that is far. It is 1 for a text with fewer such distances than 1 / luck.
     """
     T = len(values)
     u, f = values - values.mean(), feature - feature.mean()
@@ -127,7 +114,7 @@ def chance_level(values: npt.NDArray[np.floating], feature: Floats, luck: float)
 def track(values: npt.NDArray[np.floating], features: dict[str, Floats]) -> list[Tracker]:
     """The best unit of `values` (T, H) for every feature (T,), the strongest first.
 
-    Values are of any kind that a step has, as the states of a visit's row: `visit.after[0][:, row].numpy()`.
+    The values may be the states of a visit's row: `visit.after[0][:, row].numpy()`.
 
     Raises:
         UserError: fewer than 4 steps.

@@ -1,7 +1,7 @@
-"""What truncated backpropagation through time costs in truth, and what its full gradient would cost in memory.
+"""The bias of truncated backpropagation through time, and the cost of the full gradient in memory and time.
 
-Truncation cuts the gradient every k steps, so it is biased: what depends on more than k steps is learnt from less of
-its gradient, or not at all (Tallec & Ollivier 2017, "Unbiasing truncated backpropagation through time";
+Truncation cuts the gradient every k steps, and so makes it biased: a dependence over more than k steps is learnt from
+less of its gradient, or not at all (Tallec & Ollivier 2017, "Unbiasing truncated backpropagation through time";
 Aicher, Foti & Fox 2019, "Adaptively truncating backpropagation through time to control gradient bias",
 arXiv:1905.07473). Here the full gradient is computed as well, and the two are compared.
 """
@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
 from elman.errors import UserError
-from elman.lens.observe import as_inputs, differentiable, evaluating, follows_contract
+from elman.lens.observe import as_inputs, cross_entropy, differentiable, evaluating, follows_contract
 from elman.models import LanguageModel
 from elman.nn.sequences import Flags, Integers, as_resets, as_tokens
 from elman.state import State
@@ -34,18 +34,18 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Truncation:
-    """The truncated gradient of one batch against the window; all arrays are (K,)."""
+    """The truncated gradient of one batch against the window; all arrays but `gradient` are (K,)."""
 
     windows: npt.NDArray[np.int64]  # steps; the last is the whole sequence
     cosine: Floats  # between the truncated and the full gradient
     bias: Floats  # ‖g_k − g‖ / ‖g‖
-    seconds: Floats  # to compute it, once
-    megabytes: Floats  # kept for the backward pass at its largest
-    gradient: Floats  # the full one, every parameter one after the other
+    seconds: Floats  # of one computation
+    megabytes: Floats  # the most that is kept for a backward pass
+    gradient: Floats  # the full gradient, every parameter one after the other
 
     def smallest_window(self, cosine: float = 0.99) -> int:
-        """The smallest window from which on the cosine is at least so much; the last where none is that is a number."""
-        short = np.flatnonzero(~(self.cosine >= cosine))  # not a number among them
+        """The smallest window from which on the cosine is at least `cosine`; the last window where there is none."""
+        short = np.flatnonzero(~(self.cosine >= cosine))  # NaN among them
         return int(self.windows[min(short[-1] + 1, len(self.windows) - 1)]) if len(short) else int(self.windows[0])
 
 
@@ -70,7 +70,7 @@ def truncation(
     warm_up: bool = True,
     read: Callable[..., tuple[Tensor, Any]] | None = None,
 ) -> Truncation:
-    """The gradient of the mean loss of a batch, through windows of k steps, beside the one that is not cut.
+    """The gradient of the mean loss of a batch through windows of k steps, beside the full gradient.
 
     Args:
         model: a language model of the state contract, or any module that `read` calls; its parameters, their gradients
@@ -79,12 +79,12 @@ def truncation(
         targets: (B, T), the tokens that follow.
         state: the memory before the first step; None is a fresh one.
         resets: (B, T) boolean, where a document begins; None is nowhere.
-        windows: the k to try, at most T; None is 1, 2, 4, … T. The last of them is compared with, and should be T.
+        windows: the k to try, at most T; None is 1, 2, 4, … T. T is always tried: all others are compared with it.
         stride: k1, the steps whose loss is taken at a time, each time through the last k steps (`train.bptt`); None is
             k: the gradient is cut every k steps.
-        warm_up: read everything once before, as the first call is slow for reasons of its own; `seconds` need it.
-        read: what reads steps (B, t) or (B, t, D) from a memory, None at first, and returns logits (B, t, V) and the
-            memory after them, as `lambda x, hx: my_model(x, hx)`. It is given `resets` (B, t) if you give some.
+        warm_up: compute the full gradient once before, as the first call is slower; `seconds` need it.
+        read: reads steps (B, t) or (B, t, D) from a memory, None at first, and returns logits (B, t, V) and the memory
+            after them, as `lambda x, hx: my_model(x, hx)`; if you give `resets`, `read` gets those (B, t) as well.
 
     Raises:
         UserError: no `read` for a module that is no language model.
@@ -109,14 +109,15 @@ def truncation(
         if warm_up:
             gradient(tried[-1], None)
         found = [gradient(k, None if k == steps else stride) for k in tried]
-    full = found[-1][0]
+    gradients, seconds, kept = zip(*found, strict=True)
+    full = gradients[-1]
     size = full.norm()
     return Truncation(
         np.array(tried),
-        np.array([_cosine(gradient, full) for gradient, _, _ in found]),
-        np.array([float((gradient - full).norm() / size) if size > 0 else 0.0 for gradient, _, _ in found]),
-        np.array([seconds for _, seconds, _ in found]),
-        np.array([kept / 1e6 for _, _, kept in found]),
+        np.array([float(F.cosine_similarity(one, full, dim=0)) for one in gradients]),
+        np.array([float((one - full).norm() / size) if size > 0 else 0.0 for one in gradients]),
+        np.array(seconds),
+        np.array(kept) / 1e6,
         full.cpu().numpy(),
     )
 
@@ -148,9 +149,7 @@ def _gradient(
 
         with saved_tensors_hooks(keep, lambda tensor: tensor):
             hidden, state = bptt.read(read_steps, part, state)
-            logits = output(hidden)
-            wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
-            loss = F.cross_entropy(wide.flatten(0, 1), targets[:, part.start : part.stop].flatten(), reduction="sum")
+            loss = cross_entropy(output(hidden).flatten(0, 1), targets[:, part.start : part.stop].flatten())
         gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
         for sum_, gradient in zip(total, gradients, strict=True):
             if gradient is not None:
@@ -158,7 +157,3 @@ def _gradient(
         most = max(most, sum(kept.values()))
     seconds = time.perf_counter() - begun
     return torch.cat([part.double().flatten() for part in total]) / targets.numel(), seconds, most
-
-
-def _cosine(a: Tensor, b: Tensor) -> float:
-    return float(F.cosine_similarity(a, b, dim=0))

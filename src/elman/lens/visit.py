@@ -1,4 +1,4 @@
-"""Every state that a module's recurrent layers go through, and what they read."""
+"""Every state that a module's recurrent layers go through, and the inputs that they read."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
+from elman.cells import cell_named
 from elman.errors import UserError
 from elman.kernels import Weights
 from elman.kernels.masks import clears, real_steps
-from elman.lens.observe import evaluating, given_to, hooked
+from elman.lens.observe import calls_of, evaluating, hooked
 from elman.nn import GRU, LSTM, Elman
 from elman.nn.recurrent import Recurrent
 from elman.nn.sequences import as_lengths, as_resets
@@ -31,14 +32,14 @@ class LayerVisit:
     cell: str
     weights: Weights
     inputs: Tensor  # (T, B, D)
-    before: tuple[Tensor, ...]  # h, for the LSTM also c, before each step is read: (T, B, H); zeros at padding
-    after: tuple[Tensor, ...]  # and after it
-    reverse: bool  # whether it reads from the last step to the first
+    before: tuple[Tensor, ...]  # h, for the LSTM also c, before each step: (T, B, H); zeros at padding
+    after: tuple[Tensor, ...]  # the same after each step
+    reverse: bool  # whether the layer reads from the last step to the first
     real: Tensor  # (T, B), False at padding
 
 
 def visit_layers(model: nn.Module, read: Callable[[], object]) -> list[LayerVisit]:
-    """What every recurrent layer in `model` goes through while `read()` runs the model once.
+    """The inputs and states of every recurrent layer in `model` while `read()` runs the model once.
 
         visits = visit_layers(model, lambda: model(tokens))
 
@@ -46,15 +47,15 @@ def visit_layers(model: nn.Module, read: Callable[[], object]) -> list[LayerVisi
     several times, as by a loop over steps, has its calls one after the other in time.
 
     Args:
-        model: any module that holds, or is, layers of `elman.nn` or `torch.nn.RNN`, `GRU` or `LSTM`. They may read
-            batched, unbatched or packed input, in either layout. It is run in eval mode, and left as it was.
-        read: what calls the model. It is called once.
+        model: any module that holds, or is, layers of `elman.nn` or `torch.nn.RNN`, `GRU` or `LSTM`, which may read
+            batched, unbatched or packed input, in either layout. The model runs in eval mode and is left as it was.
+        read: calls the model, and is called once.
 
     Raises:
-        UserError: no such layer is called, or one is called with batches of different sizes.
+        UserError: no such layer is called, or a layer is called with batches of different sizes.
     """
     with evaluating(model), torch.no_grad():
-        calls = given_to(model, LAYERS, read)
+        calls = calls_of(model, LAYERS, read)
         if not calls:
             expected = "a layer of elman.nn, or an RNN, GRU or LSTM of torch.nn, that `read` calls"
             raise UserError("there is no recurrent layer in the model", expected=expected)
@@ -71,7 +72,7 @@ def visit_layers(model: nn.Module, read: Callable[[], object]) -> list[LayerVisi
 
 
 def own_layer(layer: Any) -> Recurrent:
-    """A layer of `elman.nn` that computes what the given one does, with the same tensors for weights."""
+    """The given layer, or a layer of `elman.nn` that computes the same as one of `torch.nn`, with the same weights."""
     if isinstance(layer, Recurrent):
         return layer
     names = ["num_layers", "bias", "batch_first", "bidirectional"]
@@ -91,21 +92,22 @@ def reading_by_steps(model: nn.Module) -> Iterator[dict[str, list[Tensor]]]:
     and layers that read packed or masked input, are left as they are.
     """
     memory: dict[str, list[Tensor]] = {}
-    numbers: dict[Any, int] = {}  # that of each one's first layer
+    numbers: dict[Any, int] = {}  # of the first layer in each module
 
     def read(layer: Any, input: Any, hx: Any = None, **others: Any) -> tuple[Tensor, Any] | None:
         masked = any(other is not None for other in others.values())
         if layer.bidirectional or masked or not isinstance(input, Tensor):
             return None
-        form, time = own_layer(layer).state_form, int(layer.batch_first and input.dim() == 3)
+        own, time = own_layer(layer), int(layer.batch_first and input.dim() == 3)
+        form, names = own.state_form, [state.name for state in cell_named(own.cell).states]
         first, outputs = numbers.setdefault(layer, 1 + sum(part.num_layers for part in numbers)), []
         for step in input.split(1, time):
             output, hx = layer.forward(step, hx)
             cells = form.cells(form.flat(hx, "") or ())
             for number, cell in enumerate(cells, first):
-                for name, state in zip("hc", cell, strict=False):
+                for name, state in zip(names, cell, strict=True):
                     memory.setdefault(f"layer {number} {name}", []).append(state)
-                    state.requires_grad_(True)  # even where nothing before it does
+                    state.requires_grad_(True)  # even where nothing before the state does
             outputs.append(output)
             hx = form.nested(form.stacked(cells, copied=True))
         return torch.cat(outputs, time), hx
@@ -117,7 +119,7 @@ def reading_by_steps(model: nn.Module) -> Iterator[dict[str, list[Tensor]]]:
 def _visits(
     layer: Recurrent, input: Any, hx: Any = None, lengths: Any = None, resets: Any = None, **_: object
 ) -> list[LayerVisit]:
-    """The layers and directions of one stack in torch's order, for the arguments of a call; not yet named."""
+    """The layers and directions of one stack in torch's order, for the arguments of a call, without their numbers."""
     form, kind = layer.state_form, type(layer).__name__
     state = form.flat(hx, kind)  # (L, B, ·) each
     if isinstance(input, PackedSequence):
@@ -149,7 +151,7 @@ def _visits(
 
 
 def _before(first: Tensor, after: Tensor, real: Tensor, fresh: Tensor, reverse: bool) -> Tensor:
-    """A state before each step is read, (T, B, ·), from the one that a row begins with and those after each step."""
+    """The states before each step, (T, B, ·), from the state that a row begins with and the states after each step."""
     if reverse:  # a row begins at its last real step
         last = real & ~torch.cat((real[1:], torch.zeros_like(real[:1])))
         before = torch.where(last[..., None], first, torch.cat((after[1:], first[None])))

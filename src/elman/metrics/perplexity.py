@@ -1,4 +1,4 @@
-"""Perplexity: among how many equally probable tokens a model is undecided, exp(loss)."""
+"""Perplexity, exp(loss): the number of equally probable tokens with the same loss."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 
 
 def perplexity(loss: float) -> float:
-    """exp(loss) of a loss in nats a token; infinite where that is beyond a float, which it is from 709.8 on.
+    """exp(loss) of a loss in nats a token; infinite from 709.8 on, where a float overflows.
 
     >>> perplexity(0.0), perplexity(1000.0)
     (1.0, inf)

@@ -1,66 +1,64 @@
-"""How good translations are: BLEU and chrF as sacrebleu has them, exact matches, token accuracy."""
+"""Scores of translations: sacrebleu's BLEU and chrF, exact matches, token accuracy."""
 
 from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
+from importlib.util import find_spec
 from typing import Any
 
 from elman.errors import UserError, missing_extra
 
 
 def score(hypotheses: Sequence[str], references: Sequence[str]) -> dict[str, Any]:
-    """All that can be said of translations and one reference for each.
+    """All scores of translations against one reference each.
 
-    Keys: `exact_match` and, where sacrebleu is installed, `bleu` and `chrf`, all from 0 to 100, with the signatures
-    that say how they were counted, `bleu_signature` and `chrf_signature`.
+    Keys: `exact_match` and, where sacrebleu is installed, `bleu` and `chrf`, all from 0 to 100, with sacrebleu's
+    signatures `bleu_signature` and `chrf_signature`.
 
     >>> score(["a b", "c"], ["a b", "d"])["exact_match"]
     50.0
     """
     report: dict[str, Any] = {"exact_match": exact_match(hypotheses, references)}
-    try:
-        import sacrebleu  # noqa: F401
-    except ImportError:
-        return report
-    for name, metric in (("bleu", bleu), ("chrf", chrf)):
-        report[name], report[f"{name}_signature"] = metric(hypotheses, references)
+    if find_spec("sacrebleu"):
+        for name, metric in (("bleu", bleu), ("chrf", chrf)):
+            report[name], report[f"{name}_signature"] = metric(hypotheses, references)
     return report
 
 
 def bleu(hypotheses: Sequence[str], references: Sequence[str]) -> tuple[float, str]:
     """BLEU of a corpus, from 0 to 100, and its signature.
 
-    The geometric mean of the precisions of 1- to 4-grams, times a penalty where the whole is too short. Papineni et
+    BLEU is the geometric mean of the precisions of 1- to 4-grams, times a penalty for short translations. Papineni et
     al. 2002, "BLEU: a method for automatic evaluation of machine translation"; Post 2018, "A call for clarity in
-    reporting BLEU scores". Errors: `UserError` without sacrebleu, or where there is nothing to count.
+    reporting BLEU scores". Errors: `UserError` without sacrebleu, or without references.
     """
-    # sacrebleu warns of full stops that stand alone: with a word tokenizer they do.
+    # `force` silences a warning of separate full stops, which a word tokenizer writes.
     return _corpus_score(_sacrebleu().BLEU(force=True), hypotheses, references)
 
 
 def chrf(hypotheses: Sequence[str], references: Sequence[str]) -> tuple[float, str]:
     """chrF2 of a corpus, from 0 to 100, and its signature: the F-score of character n-grams, recall counting twice.
 
-    Popović 2015, "chrF: character n-gram F-score for automatic MT evaluation". Errors: as of `bleu`.
+    Popović 2015, "chrF: character n-gram F-score for automatic MT evaluation". Errors: as for `bleu`.
     """
     return _corpus_score(_sacrebleu().CHRF(), hypotheses, references)
 
 
 def check_installed(metric: str) -> None:
-    """See that all that a metric needs is there. Errors: `UserError` for BLEU and chrF without sacrebleu."""
+    """See that a metric can be counted. Errors: `UserError` for BLEU and chrF without sacrebleu."""
     if metric in ("bleu", "chrf"):
         _sacrebleu()
 
 
 def exact_match(hypotheses: Sequence[Any], references: Sequence[Any]) -> float:
-    """How many of 100 hypotheses are their reference: of texts, or of sequences of tokens."""
+    """The percentage of hypotheses (texts or sequences of tokens) that equal their references."""
     _check(hypotheses, references)
     return 100 * sum(map(operator.eq, hypotheses, references)) / len(references)
 
 
 def token_accuracy(hypotheses: Sequence[Sequence[int]], references: Sequence[Sequence[int]]) -> float:
-    """How many of 100 tokens of the references a hypothesis has in the same place.
+    """The percentage of the references' tokens that a hypothesis has in the same place.
 
     >>> token_accuracy([[1, 2, 3], [5]], [[1, 9, 3], [5, 6]])
     60.0

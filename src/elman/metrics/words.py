@@ -1,4 +1,4 @@
-"""Numbers as people read them."""
+"""Numbers in words."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ LARGE = 1e6  # from here on in powers of ten
 
 
 def words(value: float, digits: int = 4) -> str:
-    """A loss or a perplexity, whatever it is.
+    """A loss or a perplexity, finite or not.
 
     >>> words(1.38629), words(1.234e45), words(float("inf")), words(float("nan"))
     ('1.3863', '1.2e+45', 'infinite', 'not a number')

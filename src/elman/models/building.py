@@ -1,4 +1,4 @@
-"""Models by name: what makes each of a configuration."""
+"""Models by name, each made of a configuration."""
 
 from __future__ import annotations
 
@@ -37,13 +37,11 @@ def _maker(classes: Mapping[str, str], kind: str) -> Callable[..., object]:
 
 
 def build(config: Mapping[str, Any]) -> LanguageModel:
-    """Make the language model that a configuration names under "model", with all else as its arguments.
+    """Make the language model that a configuration names under "model"; its other values are the arguments.
 
-    The parameters are drawn anew; `build(model.config)` has the same architecture as `model`. Raises
-    `UserError` for an unknown model or argument.
+    `build(model.config)` makes a model of the same architecture with other random parameters. Raises `UserError` for an
+    unknown model or argument.
 
-    >>> build({"model": "gru", "vocab_size": 27, "hidden_size": 8}).config["num_layers"]
-    1
     >>> build({"model": "gru", "vocab_size": 27, "hidden_sise": 8})
     Traceback (most recent call last):
     elman.errors.UserError: hidden_sise: no setting of the model 'gru'; did you mean 'hidden_size'?

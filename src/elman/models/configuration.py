@@ -1,7 +1,7 @@
 """The configuration of each model, with every default written once, for the constructor, YAML and the recipes alike.
 
-The defaults change nothing that was not asked for: no dropout, no sizes for a certain text. What a training wants is in
-`elman.tasks`. Nothing here imports torch.
+The defaults are neutral: no dropout, and no sizes for a certain text. Recipes for a training are in `elman.tasks`. This
+module imports no torch.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ class RecurrentSettings(Section):
     dropout_output: Probability = 0.0
     zoneout: Probability = 0.0
     layer_norm: bool = False
-    recompute: bool = False  # states between stored ones, in backward: less memory, about 4/3 of the time
+    recompute: bool = False  # states between stored ones, in backward: less RAM, about 4/3 of the time
 
 
 def recurrent_settings(*cells: Cell) -> type[RecurrentSettings]:
-    """The settings of a recurrent language model of these cells, with the options that not every cell has.
+    """The settings of a recurrent language model of these cells, with the options that these cells alone have.
 
     >>> sorted(recurrent_settings(CELLS["lstm"]).model_fields.keys() - RecurrentSettings.model_fields.keys())
     ['peepholes', 'recurrent_dropout', 'weight_dropout', 'zoneout_cell']
@@ -61,16 +61,14 @@ class TransformerSettings(Section):
     num_heads: int = Field(4, ge=1)
     feedforward_size: int | None = Field(None, ge=1, le=INNER_UNITS)  # None: four times hidden_size
     positions: Literal["rotary", "sinusoidal"] = "rotary"
-    window: int | None = Field(None, ge=1, le=POSITIONS)  # None: attends to all that came before
+    window: int | None = Field(None, ge=1, le=POSITIONS)  # None: attends to all earlier steps
     tied: bool = False
     qk_norm: bool = True
     dropout: Probability = 0.0
 
     @model_validator(mode="after")
-    def _heads_divide(self) -> TransformerSettings:
-        if self.positions == "sinusoidal":
-            _check_even(self.hidden_size, "sinusoidal positions")
-        _check_heads(self, even=self.positions == "rotary")
+    def _fit(self) -> TransformerSettings:
+        _check_heads(self)
         return self
 
 
@@ -113,9 +111,7 @@ class TransformerTranslatorSettings(Section):
 
     @model_validator(mode="after")
     def _fit(self) -> TransformerTranslatorSettings:
-        if self.positions == "sinusoidal":
-            _check_even(self.hidden_size, "sinusoidal positions")
-        _check_heads(self, even=False)
+        _check_heads(self)
         return self
 
 
@@ -129,20 +125,14 @@ ENCODER_DECODERS: dict[str, type[RecurrentTranslatorSettings] | type[Transformer
     "transformer": TransformerTranslatorSettings,
 }
 
-# What follows from hidden_size where it is None: so many times as much.
+# Sizes that, where they are None, are so many times hidden_size.
 MULTIPLES = {"embedding_size": 1, "feedforward_size": 4}
 
-C = TypeVar(
-    "C",
-    RecurrentSettings,
-    TransformerSettings,
-    RecurrentTranslatorSettings,
-    TransformerTranslatorSettings,
-)
+C = TypeVar("C", RecurrentSettings, TransformerSettings, RecurrentTranslatorSettings, TransformerTranslatorSettings)
 
 
 def resolve(settings: C) -> C:
-    """The same settings with a number for every size that follows from another.
+    """The same settings with a number for every size that follows from hidden_size.
 
     >>> resolve(TransformerSettings(hidden_size=8)).feedforward_size
     32
@@ -168,9 +158,11 @@ def _check_even(hidden_size: int, purpose: str) -> None:
         raise UserError("hidden_size", expected=f"an even size for {purpose}", got=hidden_size)
 
 
-def _check_heads(settings: TransformerSettings | TransformerTranslatorSettings, *, even: bool) -> None:
-    """Refuse a number of heads that does not divide hidden_size; one that nobody asked for still follows from that."""
-    size, heads = settings.hidden_size, settings.num_heads
+def _check_heads(settings: TransformerSettings | TransformerTranslatorSettings) -> None:
+    """Refuse a given number of heads that does not divide hidden_size; recipes choose a number that is not given."""
+    size, heads, even = settings.hidden_size, settings.num_heads, settings.positions == "rotary"
+    if settings.positions == "sinusoidal":
+        _check_even(size, "sinusoidal positions")
     if "num_heads" not in settings.model_fields_set or (size % heads == 0 and not (even and size // heads % 2)):
         return
     kind = "heads of an even size that divide" if even else "a divisor of"

@@ -1,4 +1,4 @@
-"""The constructors of the models: what they take and what they refuse is what the configurations say."""
+"""The constructors of the models, which take and refuse values as their configurations say."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 from pydantic import ValidationError
 from torch import nn
 
+from elman.cells import CELLS
 from elman.errors import UserError, nearest
 from elman.models.configuration import C, resolve
 from elman.reading import check_type
@@ -20,7 +21,7 @@ Constructor = TypeVar("Constructor", bound=Callable[..., None])
 
 
 def spelled_by(configuration: type[Section]) -> Callable[[Constructor], Constructor]:
-    """Give a constructor that ends with `**settings` the signature in which each setting stands by name."""
+    """Give a constructor that ends with `**settings` a signature in which every setting has its name and default."""
     settings = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=field.annotation)
         for name, field in configuration.model_fields.items()
@@ -36,12 +37,9 @@ def spelled_by(configuration: type[Section]) -> Callable[[Constructor], Construc
 
 
 def configure(model: nn.Module, kind: str, configuration: type[C], values: Mapping[str, Any]) -> C:
-    """Make the configuration of a model of a kind: it becomes `model.settings`, and every setting an attribute.
+    """Validate `values`, with defaults for the others, as `model.settings`; every setting becomes an attribute too.
 
-    What `values` leave out has its default, and every size is a number.
-
-    Raises:
-        UserError: a value out of its range or of another type, a setting that the model does not have.
+    Raises `UserError` for a value out of its range or of another type, and for a setting that the model does not have.
     """
     fields = configuration.model_fields
     check_names(values, fields, kind)
@@ -62,17 +60,24 @@ def check_names(given: Iterable[str], known: Iterable[str], kind: str) -> None:
 
 
 def checked(value: Any, kind: type, name: str) -> Any:
-    """An argument beside the settings, as Python's own number. Raises `UserError` where it is of another type."""
+    """An argument that is no setting, as a plain value. Raises `UserError` where its type is another."""
     value = plain(value)
     check_type(value, kind, name)
     return value
 
 
+def checked_cell(name: str) -> str:
+    """The name of a recurrent cell. Raises `UserError` for any other name."""
+    if name not in CELLS:
+        raise UserError("cell", expected="a recurrent cell", got=repr(name), remedy=nearest(name, CELLS))
+    return name
+
+
 def plain(value: Any) -> Any:
-    """A number of another library as Python's own, which the model's configuration keeps and JSON can spell."""
+    """A number of another library as Python's own, which JSON can hold; any other value as it is."""
     if isinstance(value, np.generic):
         value = value.item()
     try:
         return value if isinstance(value, bool) else operator.index(value)
-    except TypeError:  # it is no whole number
+    except TypeError:  # the value is no whole number
         return value

@@ -1,11 +1,27 @@
-"""How the parameters of recurrent layers begin."""
+"""How a model, and the parameters of recurrent layers, begin."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
 
 import torch
 from torch import nn
 
+from elman.environment import one_thread
 from elman.nn.recurrent import Recurrent
+
+M = TypeVar("M", bound=nn.Module)
+
+
+def initial_model(build: Callable[[], M], seed: int) -> M:
+    """The model that `build()` makes, on the CPU, from random numbers that the seed alone decides.
+
+    One thread makes the model, since the last bits of an orthogonal matrix depend on the number of threads.
+    """
+    torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed every other device as well
+    with one_thread():
+        return build()
 
 
 @torch.no_grad()
@@ -28,11 +44,12 @@ def initialize_recurrent(layer: Recurrent, input_scale: float) -> None:
 
 @torch.no_grad()
 def initialize_biases(layer: Recurrent, horizon: int | None = None) -> None:
-    """Set the biases of the gates that decide how long a layer remembers, and leave its other parameters alone.
+    """Set the biases of the gates that decide how long a layer remembers; its other parameters stay.
 
-    They begin as the cell has them. With a `horizon`, the units' time scales are spread up to so many steps: the bias
-    of the gate that keeps is ln U(1, horizon − 1), that of the gate that writes, where there is one, its negative
-    (Tallec & Ollivier 2018, "Can recurrent neural networks warp time?", arXiv:1804.11188).
+    Without a `horizon`, the biases are those of the cell's specification. With a `horizon`, the units' time scales are
+    spread up to so many steps: the bias of the gate that keeps is ln U(1, horizon − 1), and the bias of the gate that
+    writes, if there is one, is its negative (Tallec & Ollivier 2018, "Can recurrent neural networks warp time?",
+    arXiv:1804.11188).
     """
     cell = layer.specification
     for name, bias in layer.named_parameters():

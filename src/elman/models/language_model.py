@@ -1,4 +1,4 @@
-"""What every language model is: a function of tokens and a memory, giving logits and the memory after."""
+"""The base of every language model: a function of tokens and a state, which gives logits and the state after them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import Tensor, nn
 
-from elman.nn.sequences import Flags, Integers
+from elman.nn.sequences import Integers, Lengths, Resets
 from elman.settings import Section
 from elman.state import State
 
@@ -18,34 +18,26 @@ class LanguageModel(nn.Module, ABC):
         logits, state = model(tokens, state)            softmax(logits[b, t]) = p(token t+1 | tokens ≤ t)
 
     tokens (B, T) integers, T ≥ 0; logits (B, T, V); state=None is a fresh memory. Tokens, lengths and resets are
-    tensors, arrays (what `tokenizer.encode` gives) or lists; what an embedding does not have is a `UserError` on a CPU.
+    tensors, arrays or lists; on a CPU, a token beyond the vocabulary is a `UserError`.
 
-    - `lengths` (B,) integers: the steps of a row from its length on are padding. They leave its memory as it
-      was; their logits are finite and mean nothing.
-    - `resets` (B, T) boolean: the row's memory is made fresh before that step.
+    - `lengths` (B,) integers: the steps of a row from its length on are padding. They leave the row's state
+      unchanged; their logits are finite and mean nothing.
+    - `resets` (B, T) boolean: the row's memory is made fresh before such a step.
 
-    Reading in pieces equals reading whole. The two halves of the call are there by themselves, for whoever
-    wants logits of some steps only, or the hidden states: `read` and `output`. Every setting is an attribute too.
+    Reading in pieces equals reading whole. The two halves of a call are `read` and `output`, for callers who want
+    hidden states, or the logits of some steps only. Every setting is an attribute, too.
     """
 
-    kind: str
-    """The name under which `elman.models.MODELS` makes such a model."""
-    settings: Section
-    """The configuration that the model was made with."""
+    kind: str  # the name under which `elman.models.MODELS` makes such a model
+    settings: Section  # the configuration of the model
     vocab_size: int
-    decoder: nn.Linear
-    """Makes logits of hidden states."""
-    time_major: ClassVar[bool] = False
-    """Whether the hidden states (B, T, H) lie in memory as (T, B, H); see `in_memory_order`."""
-    step_by_step: ClassVar[bool] = True
-    """Whether a window is read one step after the other, so that rows beside each other are what is fast."""
+    decoder: nn.Linear  # makes logits of hidden states
+    time_major: ClassVar[bool] = False  # whether hidden states are laid out as (T, B, H); see `in_memory_order`
+    step_by_step: ClassVar[bool] = True  # whether steps are read in turn, so that many rows at once make reading fast
 
     @property
     def reach(self) -> int | None:
-        """How many steps back a memory goes at the most, wherever it began: what was before changes no logit.
-
-        None: there is no such bound.
-        """
+        """The number of steps after which a token changes no logit any more; None: there is no such number."""
         return None
 
     @abstractmethod
@@ -54,21 +46,16 @@ class LanguageModel(nn.Module, ABC):
 
     @abstractmethod
     def read(
-        self,
-        tokens: Integers,
-        state: State | None = None,
-        *,
-        lengths: Integers | None = None,
-        resets: Flags | None = None,
+        self, tokens: Integers, state: State | None = None, *, lengths: Lengths = None, resets: Resets = None
     ) -> tuple[Tensor, State]:
-        """tokens (B, T) -> the last layer's hidden states (B, T, H), ready for `output`, and the memory."""
+        """tokens (B, T) -> the last layer's hidden states (B, T, H), ready for `output`, and the state after them."""
 
     def output(self, hidden: Tensor) -> Tensor:
         """Hidden states (..., H) -> logits (..., V)."""
         return self.decoder(hidden.contiguous())  # else a linear layer adds its bias in a pass of its own
 
     def in_memory_order(self, steps: Tensor) -> Tensor:
-        """Steps (B, T, ...) as hidden states lie in memory: (T, B, ...) where `time_major`. Twice, it undoes itself.
+        """Steps (B, T, ...) in the layout of the hidden states, (T, B, ...) where `time_major`; or back.
 
         A loss that takes hidden states and targets in this order copies neither.
         """
@@ -79,22 +66,17 @@ class LanguageModel(nn.Module, ABC):
         """The matrices from hidden states to hidden states, and how many maps each holds, one above the other."""
 
     def forward(
-        self,
-        tokens: Integers,
-        state: State | None = None,
-        *,
-        lengths: Integers | None = None,
-        resets: Flags | None = None,
+        self, tokens: Integers, state: State | None = None, *, lengths: Lengths = None, resets: Resets = None
     ) -> tuple[Tensor, State]:
-        """tokens (B, T) -> logits (B, T, V) and the memory after them."""
+        """tokens (B, T) -> logits (B, T, V) and the state after them."""
         hidden, state = self.read(tokens, state, lengths=lengths, resets=resets)
         return self.output(hidden), state
 
     @property
     def config(self) -> dict[str, Any]:
-        """Plain values with which `elman.models.build` makes this model again, the parameters aside."""
+        """Plain values from which `elman.models.build` makes such a model again."""
         return {"model": self.kind, "vocab_size": self.vocab_size, **self.settings.model_dump()}
 
-    if TYPE_CHECKING:  # else mypy takes a setting for what `torch.nn.Module` finds by name: a tensor or a module
+    if TYPE_CHECKING:  # else mypy takes a setting for a tensor or a module, which torch.nn.Module finds by name
 
         def __getattr__(self, name: str) -> Any: ...

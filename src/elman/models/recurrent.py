@@ -10,18 +10,18 @@ import torch
 from torch import Tensor, nn
 
 from elman.cells import CELLS
-from elman.errors import UserError, nearest
+from elman.errors import UserError
 from elman.models.configuration import LANGUAGE_MODELS, OF_ANY_CELL, RecurrentSettings, recurrent_settings
-from elman.models.constructor import checked, configure, spelled_by
+from elman.models.constructor import checked, checked_cell, configure, spelled_by
 from elman.models.initialization import initialize_recurrent
 from elman.models.language_model import LanguageModel
 from elman.nn import layer_of
 from elman.nn.dropout import embedding_dropout, locked_dropout
 from elman.nn.recurrent import Recurrent
-from elman.nn.sequences import Flags, Integers, as_lengths, as_resets, as_tokens, embed
+from elman.nn.sequences import Integers, Lengths, Resets, as_batch, embed
 from elman.state import State, map_state
 
-OF_LAYERS = {  # settings that are options of the layers, as far as a cell's layer has them
+OF_LAYERS = {  # settings that are options of the layers, if a cell's layer has such an option
     *("weight_dropout", "recurrent_dropout", "zoneout", "layer_norm", "recompute"),
     *(option.name for cell in CELLS.values() for option in cell.options if option.in_models),
 }
@@ -34,28 +34,28 @@ class RecurrentLM(LanguageModel):
         x_l = cell_l(x_{l−1})                                      l = 1 … num_layers
         logits = W x_L + b                                         W = E if `tied`
 
-    The memory is a tuple with a layer's state each: h (B, H), or a named tuple such as the LSTM's (h, c). With `tied`,
+    The state is a tuple of the layers' states: h (B, H) each, or a named tuple such as the LSTM's (h, c). With `tied`,
     the last layer has `embedding_size` units, so that E fits (Press and Wolf 2017, Inan et al. 2017). With `residual`,
-    a layer whose input has its own size adds to it: x_l = x_{l−1} + cell_l(x_{l−1}).
+    a layer adds its outputs to inputs of the same size: x_l = x_{l−1} + cell_l(x_{l−1}).
 
-    Dropout, in training only, as in AWD-LSTM (Merity et al. 2018, "Regularizing and optimizing LSTM language
-    models"; its values for the Penn Treebank in brackets). All but the first and last draw one mask for all
+    Dropout, in training only, is that of AWD-LSTM (Merity et al. 2018, "Regularizing and optimizing LSTM language
+    models"; its values for the Penn Treebank in brackets). All kinds but the first and last draw one mask for all
     steps of a call (locked dropout):
 
     - `dropout_embedding` [0.1]: whole words;
-    - `dropout_input` [0.4]: what the first layer reads;
-    - `dropout_hidden` [0.25]: what every further layer reads;
-    - `dropout_output` [0.4]: what the output layer reads;
+    - `dropout_input` [0.4]: inputs of the first layer;
+    - `dropout_hidden` [0.25]: inputs of every further layer;
+    - `dropout_output` [0.4]: inputs of the output layer;
     - `weight_dropout` [0.5]: entries of the hidden-to-hidden matrices, once a call (DropConnect).
 
-    Not of that set are, as in `elman.nn`: `recurrent_dropout` of what the hidden-to-hidden matrices read (Gal and
+    From elsewhere come, as in `elman.nn`: `recurrent_dropout` of the inputs of the hidden-to-hidden matrices (Gal and
     Ghahramani 2016), `zoneout` of h and, for the LSTM, `zoneout_cell` of c (Krueger et al. 2017: 0.05 and 0.5 for the
     Penn Treebank's characters), `layer_norm` (Ba et al. 2016), and the LSTM's `peepholes` (Gers and Schmidhuber 2000).
 
-    With `recompute`, the layers keep a state in 2 sqrt(T) steps and compute the others anew in backward: long calls
-    take less memory and about 4/3 of the time.
+    With `recompute`, the layers keep the states of 2 sqrt(T) steps and compute the others again in backward: long calls
+    take less RAM and about 4/3 of the time.
 
-    `RecurrentLM("lstm", vocab_size)`: the cell is one of `CELLS`. Raises `UserError` for one that is not.
+    `RecurrentLM("lstm", vocab_size)`: the cell is one of `CELLS`. Raises `UserError` for any other.
     """
 
     settings: RecurrentSettings
@@ -64,9 +64,7 @@ class RecurrentLM(LanguageModel):
     @spelled_by(OF_ANY_CELL)
     def __init__(self, cell: str, /, vocab_size: int, **settings: Any) -> None:
         super().__init__()
-        if cell not in CELLS:
-            raise UserError("cell", expected="a recurrent cell", got=repr(cell), remedy=nearest(cell, CELLS))
-        self.cell = cell
+        self.cell = checked_cell(cell)
         self.vocab_size = checked(vocab_size, int, "vocab_size")
         own = self._configure(settings)
 
@@ -83,7 +81,7 @@ class RecurrentLM(LanguageModel):
         self._reset_parameters()
 
     def _configure(self, settings: dict[str, Any]) -> RecurrentSettings:
-        """Take the cell's settings. An option that only other cells' layers have may be named, where it is off."""
+        """Keep the settings. An option that only the layers of other cells have may be named if its value is off."""
         known = LANGUAGE_MODELS.get(self.cell) or recurrent_settings(CELLS[self.cell])
         configuration = cast(type[RecurrentSettings], known)
         for name in OF_LAYERS - layer_of(self.cell).defaults.keys():
@@ -95,10 +93,10 @@ class RecurrentLM(LanguageModel):
 
     @torch.no_grad()
     def _reset_parameters(self) -> None:
-        """Draw the parameters so that every gate and logit begins with about unit variance.
+        """Draw the parameters so that every gate and logit begins with about unit variance (`initialize_recurrent`).
 
-        See `initialize_recurrent`. Hence embeddings of scale 1, not the customary 0.1 or less, which leaves the gates
-        blind to their input until the embeddings have grown.
+        Hence embeddings of scale 1, not the customary 0.1 or less, which leaves the gates blind to their input until
+        the embeddings have grown.
         """
         output_scale = CELLS[self.cell].output_scale
         scale = 1 / (output_scale * self.embedding_size**0.5) if self.tied else 1.0
@@ -114,34 +112,23 @@ class RecurrentLM(LanguageModel):
 
     def initial_state(self, batch_size: int) -> State:
         """Zeros for every layer."""
-
         cell, like = CELLS[self.cell], self.embedding.weight
-
-        def zeros(H: int) -> State:
-            return cast(State, cell.state_type(*(like.new_zeros(batch_size, size) for size in cell.sizes(H, H))))
-
-        return tuple(zeros(cast(int, layer.hidden_size)) for layer in self.layers)
+        units = [cast(int, layer.hidden_size) for layer in self.layers]
+        zeros = [[like.new_zeros(batch_size, size) for size in cell.sizes(H, H)] for H in units]
+        return tuple(cast(State, cell.state_type(*parts)) for parts in zeros)
 
     def read(
-        self,
-        tokens: Integers,
-        state: State | None = None,
-        *,
-        lengths: Integers | None = None,
-        resets: Flags | None = None,
+        self, tokens: Integers, state: State | None = None, *, lengths: Lengths = None, resets: Resets = None
     ) -> tuple[Tensor, State]:
-        """tokens (B, T) -> the last layer's outputs (B, T, H), dropout applied, and the memory after them."""
-        tokens = as_tokens(tokens, self)
-        B, T = tokens.shape
-        lengths = None if lengths is None else as_lengths(lengths, B, T, tokens.device)
-        resets = None if resets is None else as_resets(resets, B, T, tokens.device)
-        memory = self.initial_state(B) if state is None else state
+        """tokens (B, T) -> the last layer's outputs (B, T, H), dropout applied, and the state after them."""
+        tokens, lengths, resets = as_batch(self, tokens, lengths, resets)
+        before = self.initial_state(len(tokens)) if state is None else state
         tokens = tokens.t()  # (T, B): the layers' kernels are time-major
         x = embed(self.embedding, tokens)  # (T, B, D)
         x = embedding_dropout(x, tokens, self.vocab_size, self.dropout_embedding, training=self.training)
         dropouts = [self.dropout_input, *[self.dropout_hidden] * (self.num_layers - 1)]
         x, after = read_layers(
-            self.layers, x, memory, dropouts, self.training, lengths=lengths, resets=resets, residual=self.residual
+            self.layers, x, before, dropouts, self.training, lengths=lengths, resets=resets, residual=self.residual
         )
         x = locked_dropout(x, self.dropout_output, training=self.training)
         return x.transpose(0, 1), after
@@ -155,7 +142,7 @@ class RecurrentLM(LanguageModel):
 def read_layers(
     layers: Iterable[nn.Module],
     x: Tensor,
-    memory: Iterable[State],
+    states: Iterable[State],
     dropouts: Iterable[float],
     training: bool,
     *,
@@ -163,25 +150,17 @@ def read_layers(
     resets: Tensor | None = None,
     residual: bool = False,
 ) -> tuple[Tensor, tuple[State, ...]]:
-    """One layer after another: x (T, B, D) -> the last one's outputs (T, B, H), and the memory of each after them.
+    """Read inputs x (T, B, D) by one layer after the other: the last one's outputs (T, B, H), and all states after.
 
-    `dropouts` has a probability for what each layer reads. With `residual`, a layer whose input has its own size adds
-    to it.
+    `dropouts` holds a probability for the inputs of each layer. With `residual`, a layer adds its outputs to inputs of
+    the same size.
     """
     after: list[State] = []
-    for layer, before, p in zip(layers, memory, dropouts, strict=True):
+    for layer, before, p in zip(layers, states, dropouts, strict=True):
         x = locked_dropout(x, p, training=training)
-        outputs, hx = layer(x, map_state(_add_layer_dim, before), lengths=lengths, resets=resets)
+        hx = map_state(lambda h: h.unsqueeze(0), before)  # (B, H) -> (1, B, H): torch's layers number themselves
+        outputs, hx = layer(x, hx, lengths=lengths, resets=resets)
         x = x + outputs if residual and x.shape == outputs.shape else outputs  # (T, B, H)
-        hx = map_state(_drop_layer_dim, hx)
-        parts = (hx,) if isinstance(hx, Tensor) else hx
-        after.append(cast(Recurrent, layer).specification.state_type(*parts))
+        hx = map_state(lambda h: h.squeeze(0), hx)
+        after.append(cast(Recurrent, layer).specification.state_type(*((hx,) if isinstance(hx, Tensor) else hx)))
     return x, tuple(after)
-
-
-def _add_layer_dim(x: Tensor) -> Tensor:
-    return x.unsqueeze(0)  # (B, H) -> (1, B, H): torch's layers number themselves
-
-
-def _drop_layer_dim(x: Tensor) -> Tensor:
-    return x.squeeze(0)

@@ -1,4 +1,4 @@
-"""Two recurrent networks, one that reads and one that writes, with or without attention between them."""
+"""Two recurrent networks, a reader and a writer, with or without attention between them."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from elman.cells import CELLS
-from elman.errors import UserError, nearest
 from elman.models.configuration import RecurrentTranslatorSettings
-from elman.models.constructor import configure, spelled_by
+from elman.models.constructor import checked_cell, configure, spelled_by
 from elman.models.encoder_decoder import EncoderDecoder
 from elman.models.initialization import initialize_recurrent
 from elman.models.recurrent import read_layers
@@ -19,15 +18,15 @@ from elman.nn import layer_of
 from elman.nn.alignment import Alignment, padding_mask
 from elman.nn.dropout import locked_dropout
 from elman.nn.recurrent import Recurrent
-from elman.nn.sequences import Integers, as_lengths, as_tokens, embed
+from elman.nn.sequences import Integers, Lengths, as_batch, embed
 from elman.state import Side, State, leaves, map_state
 
 
 class RecurrentMemory(NamedTuple):
-    """What a recurrent decoder remembers: its own state, and what the encoder made of the source."""
+    """The state of a recurrent decoder, and the encoder's memory of the source."""
 
     layers: tuple[State, ...]  # h (B, H) each, or a named tuple such as the LSTM's (h, c)
-    fed: Tensor  # (B, R) what the last step put out, with input feeding; else (B, 0)
+    fed: Tensor  # (B, R) the hidden state of the last step, with input feeding; else (B, 0)
     keys: Tensor  # (B, S, H) the encoder's states as the attention scores them, projected once; or (B, 0, H)
     values: Tensor  # (B, S, H) the encoder's states; without attention (B, 0, H)
     lengths: Tensor  # (B,) of the sources
@@ -47,14 +46,13 @@ class RecurrentEncoderDecoder(EncoderDecoder):
         r_t       = tanh(W_r [h_t; context_t])
         logits_t  = W r_t + b                                        W = E_t if `tied`
 
-    `attention="none"` leaves out the context: all that is known of the source went through the bridge (Sutskever,
-    Vinyals and Le 2014, "Sequence to sequence learning with neural networks"). `additive` is Bahdanau, Cho and
-    Bengio's (2015), with the query of Luong, Pham and Manning (2015), whose are `dot`, `general` and input
-    feeding. Without input feeding, a whole target is read by one call of the layers, and attended at once.
+    `attention="none"` leaves out the context: the decoder knows the source through the bridge alone (Sutskever, Vinyals
+    and Le 2014, "Sequence to sequence learning with neural networks"). `additive` is the attention of Bahdanau, Cho and
+    Bengio (2015), with the query of Luong, Pham and Manning (2015), whose are `dot`, `general` and input feeding.
+    Without input feeding, the layers read a whole target in one call.
 
-    With `bidirectional`, each direction of the encoder has half of `hidden_size`. `joint` shares one embedding
-    between source and target. Dropout in training: on what each layer and the output layer read, one mask for all
-    steps of a call.
+    With `bidirectional`, each direction of the encoder has half of `hidden_size`. `joint` shares one embedding between
+    source and target. In training, dropout on the inputs of each layer draws one mask for all steps of a call.
 
     `RecurrentEncoderDecoder("gru", 100, 120)`: the cell is one of `CELLS`. Raises `UserError` where an option does not
     fit the others.
@@ -68,9 +66,7 @@ class RecurrentEncoderDecoder(EncoderDecoder):
         self, cell: str, /, source_vocab_size: int, vocab_size: int, *, joint: bool = False, **settings: Any
     ) -> None:
         super().__init__()
-        if cell not in CELLS:
-            raise UserError("cell", expected="a recurrent cell", got=repr(cell), remedy=nearest(cell, CELLS))
-        self.cell = cell
+        self.cell = checked_cell(cell)
         self._take_vocabularies(source_vocab_size, vocab_size, joint)
         own = configure(self, cell, RecurrentTranslatorSettings, settings)
 
@@ -98,10 +94,10 @@ class RecurrentEncoderDecoder(EncoderDecoder):
 
     @torch.no_grad()
     def _reset_parameters(self) -> None:
-        """So that every gate, score and logit begins with about unit variance; see `initialize_recurrent`."""
+        """Draw the parameters so that gates, scores and logits begin with about unit variance."""
         output_scale = CELLS[self.cell].output_scale
-        scale = self.embedding_size**-0.5 if self.tied else 1.0  # what is tied begins as an output layer should
-        # Each once, and in this order: that of a set would be another one in the next process.
+        scale = self.embedding_size**-0.5 if self.tied else 1.0  # a tied matrix begins as an output layer
+        # A dict keeps each matrix once and in this order; the order of a set differs from process to process.
         for matrix in dict.fromkeys((self.source_embedding.weight, self.target_embedding.weight)):
             nn.init.normal_(matrix, std=scale)
         for layers in (self.encoder, self.decoder):
@@ -115,14 +111,9 @@ class RecurrentEncoderDecoder(EncoderDecoder):
             nn.init.zeros_(linear.bias)
         nn.init.zeros_(self.output_layer.bias)
 
-    def encode(self, source: Integers, lengths: Integers | None = None) -> RecurrentMemory:
-        """source (B, S) -> the decoder's first memory."""
-        source = as_tokens(source, self, "source")
-        B, S = source.shape
-        if lengths is None:
-            lengths = torch.full((B,), S, device=source.device)
-        else:
-            lengths = as_lengths(lengths, B, S, source.device, least=1)
+    def encode(self, source: Integers, lengths: Lengths = None) -> RecurrentMemory:
+        """source (B, S) -> the decoder's state before the first target token."""
+        source, lengths = self._take_source(source, lengths)
         x = embed(self.source_embedding, source.t())  # (S, B, D): the layers are time-major
         finals: list[State] = []
         for layer in self.encoder:
@@ -136,11 +127,11 @@ class RecurrentEncoderDecoder(EncoderDecoder):
             keys = values
         else:
             keys = self.alignment.project(values)
-        fed = x.new_zeros(B, self.readout.out_features if self.input_feeding else 0)
+        fed = x.new_zeros(len(source), self.readout.out_features if self.input_feeding else 0)
         return RecurrentMemory(tuple(self._cross_bridge(finals)), fed, keys, values, lengths)
 
     def _cross_bridge(self, finals: list[State]) -> Iterator[State]:
-        """The decoder's first state from the encoder's last: as it is, through a dense layer, or not at all."""
+        """The decoder's first states, from the encoder's last: unchanged, through a dense layer, or zeros."""
         cell, bridges = CELLS[self.cell], iter(self.bridges if self.bridge == "dense" else ())
         for final in finals:
             if self.bridge == "none":
@@ -150,26 +141,20 @@ class RecurrentEncoderDecoder(EncoderDecoder):
             else:
                 parts = zip(cell.states, leaves(final), strict=True)
                 crossed = [next(bridges)(leaf) if state.mixes else leaf for state, leaf in parts]
-                crossed[0] = torch.tanh(crossed[0])  # an h lies between −1 and 1; a c is not bounded
+                crossed[0] = torch.tanh(crossed[0])  # h lies between −1 and 1; c has no bounds
             yield cast(State, cell.state_type(*crossed))
 
-    def read(
-        self, tokens: Integers, state: State, *, lengths: Integers | None = None
-    ) -> tuple[Tensor, RecurrentMemory]:
-        """Target tokens (B, T) -> hidden states (B, T, R) and the memory after them."""
-        hidden, _, memory = self._decode(tokens, cast(RecurrentMemory, state), lengths)
+    def read(self, tokens: Integers, state: State, *, lengths: Lengths = None) -> tuple[Tensor, RecurrentMemory]:
+        """Target tokens (B, T) -> hidden states (B, T, R) and the state after them."""
+        hidden, _, memory = self.read_aligned(tokens, state, lengths=lengths)
         return hidden, memory
 
-    def read_aligned(self, tokens: Integers, state: State) -> tuple[Tensor, Tensor | None, RecurrentMemory]:
-        """What `read` returns, and between the two the attention of each step: weights (B, T, S)."""
-        return self._decode(tokens, cast(RecurrentMemory, state), None)
-
-    def _decode(
-        self, tokens: Integers, memory: RecurrentMemory, lengths: Integers | None
+    def read_aligned(
+        self, tokens: Integers, state: State, *, lengths: Lengths = None
     ) -> tuple[Tensor, Tensor | None, RecurrentMemory]:
-        tokens = as_tokens(tokens, self)
-        B, T = tokens.shape
-        lengths = None if lengths is None else as_lengths(lengths, B, T, tokens.device)
+        """The hidden states of `read`, the attention (B, T, S) of each step to the source, and the state."""
+        memory = cast(RecurrentMemory, state)
+        tokens, lengths, _ = as_batch(self, tokens, lengths)
         mask = padding_mask(memory.lengths, memory.values.shape[1])  # (B, S)
         x = embed(self.target_embedding, tokens.t())  # (T, B, D)
         x = locked_dropout(x, self.dropout, training=self.training)
@@ -183,7 +168,7 @@ class RecurrentEncoderDecoder(EncoderDecoder):
     def _feed(
         self, x: Tensor, memory: RecurrentMemory, lengths: Tensor | None, mask: Tensor
     ) -> tuple[Tensor, Tensor | None, RecurrentMemory]:
-        """With input feeding: a step at a time, since a step's input is what the one before put out."""
+        """Read step by step, since the hidden state of a step is an input of the next (input feeding)."""
         hidden, weights = [x.new_zeros(x.shape[1], 0, self.readout.out_features)], []
         for step, embedded in enumerate(x):
             read = None if lengths is None else (lengths > step).long()  # 1 where the step is not padding
@@ -202,19 +187,19 @@ class RecurrentEncoderDecoder(EncoderDecoder):
     def _read_layers(
         self, x: Tensor, states: tuple[State, ...], lengths: Tensor | None
     ) -> tuple[Tensor, tuple[State, ...]]:
-        """x (T, B, D), dropped out already -> the last layer's (T, B, H), and every layer's state."""
+        """x (T, B, D), after dropout -> the last layer's outputs (T, B, H), and every layer's state."""
         dropouts = [0.0, *[self.dropout] * (self.num_layers - 1)]
         return read_layers(self.decoder, x, states, dropouts, self.training, lengths=lengths)
 
     def _attend(self, h: Tensor, memory: RecurrentMemory, mask: Tensor) -> tuple[Tensor, Tensor | None]:
-        """h (B, T, H) -> what the output layer reads (B, T, R), and the attention's weights (B, T, S)."""
+        """h (B, T, H) -> the inputs of the output layer (B, T, R), and the attention (B, T, S)."""
         if self.attention == "none":
             return torch.tanh(self.readout(h)), None
         context, weights = self.alignment(h, memory.keys, memory.values, mask)
         return torch.tanh(self.readout(torch.cat((h, context), dim=-1))), weights
 
     def stacked_maps(self) -> dict[Tensor, int]:
-        """The matrices of every layer, a map for each gate of a cell, and those between them."""
+        """The matrices of every layer, with a map for each gate of a cell, and the matrices between layers."""
         gates = len(CELLS[self.cell].rows)
         cells = [p for part in (self.encoder, self.decoder) for p in part.parameters() if p.dim() == 2]
         between = [self.readout.weight]

@@ -1,29 +1,29 @@
-"""A Transformer decoder as a language model, its key/value cache being its memory."""
+"""A Transformer decoder as a language model, whose memory is its key/value cache."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
-from elman.models.configuration import TransformerSettings
+from elman.models.configuration import TransformerSettings, TransformerTranslatorSettings
 from elman.models.constructor import checked, configure, spelled_by
 from elman.models.language_model import LanguageModel
 from elman.nn.attention import causal_mask
 from elman.nn.dropout import Dropout
 from elman.nn.positions import rotary, sinusoidal, step_positions
-from elman.nn.sequences import Flags, Integers, as_lengths, as_resets, as_tokens, embed
-from elman.nn.transformer import TransformerLayer
+from elman.nn.sequences import Integers, Lengths, Resets, as_batch, embed
+from elman.nn.transformer import SourceMemory, TransformerLayer
 from elman.state import Side, State
 
 
 class TransformerState(NamedTuple):
-    """What a Transformer remembers: each layer's keys and values, and where each row stands.
+    """The keys and values of each layer, and the position of each row.
 
-    The cache is right-aligned: the newest entry is the last, and only a row's last min(position, C) entries
-    are its own.
+    The cache is right-aligned: the newest entry is the last one, and only a row's last min(position, C) entries are its
+    own.
     """
 
     keys: tuple[Tensor, ...]  # a layer: (B, N, C, H/N)
@@ -43,18 +43,17 @@ class TransformerLM(LanguageModel):
         x_l = layer_l(x_{l−1})                                     l = 1 … num_layers
         logits = W norm(x_L) + b                                   W = E if `tied`
 
-    With `window` W, a step attends to itself and the W−1 steps before it, and the memory is bounded by W−1
-    entries a layer (what a step knows reaches back further, through the layers: num_layers · (W−1) steps).
-    Without it the memory grows by an entry a step. Training carries the memory from one window of truncated
-    BPTT to the next, detached: Dai et al. 2019, "Transformer-XL".
+    With `window` W, a step attends to itself and the W−1 steps before it, and the state has at most W−1 entries a layer
+    (through the layers, a step knows of num_layers · (W−1) earlier steps). Without a window the state grows by an entry
+    a step. Training carries the detached state from one window of truncated BPTT to the next: Dai et al. 2019,
+    "Transformer-XL".
 
-    Vaswani et al. 2017, "Attention is all you need"; see `Attention`, `TransformerLayer` and
-    `elman.nn.positions` for the parts. Raises `UserError` where sizes do not fit each other.
+    Vaswani et al. 2017, "Attention is all you need"; see `Attention`, `TransformerLayer` and `elman.nn.positions` for
+    the parts. Raises `UserError` where sizes do not fit each other.
     """
 
-    step_by_step = False
-
     settings: TransformerSettings
+    step_by_step = False
 
     @spelled_by(TransformerSettings)
     def __init__(self, vocab_size: int, **settings: Any) -> None:
@@ -62,27 +61,24 @@ class TransformerLM(LanguageModel):
         self.vocab_size = checked(vocab_size, int, "vocab_size")
         own = configure(self, "transformer", TransformerSettings, settings)
 
-        H, inner = own.hidden_size, cast(int, own.feedforward_size)
+        H = own.hidden_size
         self.embedding = nn.Embedding(self.vocab_size, H)
         self.embedding_dropout = Dropout(own.dropout)
-        self.layers = nn.ModuleList(
-            TransformerLayer(H, own.num_heads, inner, dropout=own.dropout, qk_norm=own.qk_norm)
-            for _ in range(own.num_layers)
-        )
+        self.layers = make_layers(own, own.num_layers)
         self.norm = nn.LayerNorm(H)
         self.decoder = nn.Linear(H, self.vocab_size)
         if own.tied:
             self.decoder.weight = self.embedding.weight
-        # What `decoder` reads is normalised, so its logits begin with unit variance. The embeddings are as small
-        # even where they are not tied to it, lest they drown what the layers add to them.
+        # The inputs of `decoder` are normalised, so its logits begin with unit variance. Embeddings that are not tied
+        # to it are as small, lest they drown the outputs of the layers.
         for matrix in (self.embedding.weight, self.decoder.weight):
             nn.init.normal_(matrix, std=H**-0.5)
         nn.init.zeros_(self.decoder.bias)
 
     @property
     def reach(self) -> int | None:
-        """num_layers · (window − 1): each layer looks at the window before. None: unbounded, or positions tell."""
-        if self.window is None or self.positions != "rotary":
+        """num_layers · (window − 1): each layer looks back by a window. None: there is no window."""
+        if self.window is None or self.positions != "rotary":  # sinusoidal positions count from the beginning
             return None
         return self.num_layers * (self.window - 1)
 
@@ -94,21 +90,14 @@ class TransformerLM(LanguageModel):
         return TransformerState(entries, entries, weight.new_zeros(batch_size, dtype=torch.int64))
 
     def read(
-        self,
-        tokens: Integers,
-        state: State | None = None,
-        *,
-        lengths: Integers | None = None,
-        resets: Flags | None = None,
+        self, tokens: Integers, state: State | None = None, *, lengths: Lengths = None, resets: Resets = None
     ) -> tuple[Tensor, TransformerState]:
-        """tokens (B, T) -> normalised hidden states (B, T, H), and the memory after them."""
-        tokens = as_tokens(tokens, self)
+        """tokens (B, T) -> normalised hidden states (B, T, H), and the state after them."""
+        tokens, lengths, resets = as_batch(self, tokens, lengths, resets)
         B, T = tokens.shape
-        lengths = None if lengths is None else as_lengths(lengths, B, T, tokens.device)
-        resets = None if resets is None else as_resets(resets, B, T, tokens.device)
-        memory = self.initial_state(B) if state is None else cast(TransformerState, state)
-        cached = memory.keys[0].shape[2]
-        positions = step_positions(memory.position, T, resets)  # (B, T)
+        before = self.initial_state(B) if state is None else cast(TransformerState, state)
+        cached = before.keys[0].shape[2]
+        positions = step_positions(before.position, T, resets)  # (B, T)
         plainly_causal = cached == 0 and resets is None and (self.window is None or self.window >= T)
         mask = None if plainly_causal else causal_mask(positions, cached, self.window)
 
@@ -122,30 +111,72 @@ class TransformerLM(LanguageModel):
 
         size = cached + T if self.window is None else min(cached + T, self.window - 1)
         padding = None if lengths is None else T - lengths
-        kept_keys, kept_values = [], []
-        for layer, keys, values in zip(self.layers, memory.keys, memory.values, strict=True):
-            x, keys, values = layer(x, keys, values, rotation=rotation, mask=mask)
-            kept_keys.append(latest(keys, size, padding))
-            kept_values.append(latest(values, size, padding))
-
-        after = torch.cat((memory.position[:, None], positions + 1), dim=1)  # (B, T+1): after so many steps
+        x, keys, values = read_layers(
+            self.layers, x, before.keys, before.values, size, padding, rotation=rotation, mask=mask
+        )
+        after = torch.cat((before.position[:, None], positions + 1), dim=1)  # (B, T+1): after so many steps
         position = after[:, -1] if lengths is None else after.gather(1, lengths[:, None])[:, 0]
-        return self.norm(x), TransformerState(tuple(kept_keys), tuple(kept_values), position)
+        return self.norm(x), TransformerState(keys, values, position)
 
     def stacked_maps(self) -> dict[Tensor, int]:
-        """The matrices of every layer; queries, keys and values come from three in one."""
-        layers = cast(Iterable[TransformerLayer], self.layers)
-        return {p: 1 for layer in layers for p in layer.parameters() if p.dim() == 2} | {
-            layer.attention.qkv.weight: 3 for layer in layers
-        }
+        """The matrices of every layer."""
+        return maps_of(self.layers)
+
+
+def make_layers(
+    settings: TransformerSettings | TransformerTranslatorSettings, count: int, **options: Any
+) -> nn.ModuleList:
+    """Layers as the settings say; `options` are those that only some layers of a `TransformerLayer` have."""
+    s, inner = settings, cast(int, settings.feedforward_size)
+    return nn.ModuleList(
+        TransformerLayer(s.hidden_size, s.num_heads, inner, dropout=s.dropout, qk_norm=s.qk_norm, **options)
+        for _ in range(count)
+    )
+
+
+def read_layers(
+    layers: nn.ModuleList,
+    x: Tensor,
+    keys: Sequence[Tensor],
+    values: Sequence[Tensor],
+    size: int,
+    padding: Tensor | None,
+    *,
+    rotation: tuple[Tensor, Tensor] | None = None,
+    mask: Tensor | None = None,
+    sources: Iterable[SourceMemory | None] | None = None,
+    attentions: list[Tensor] | None = None,
+) -> tuple[Tensor, tuple[Tensor, ...], tuple[Tensor, ...]]:
+    """Read inputs x (B, T, H) by one layer after the other: the last one's outputs, and `size` keys and values of each.
+
+    The last `padding` (B,) steps of a row are no part of its keys and values; the other arguments are those of a
+    `TransformerLayer`, with a source for each layer.
+    """
+    after: list[tuple[Tensor, Tensor]] = []
+    for layer, k, v, source in zip(layers, keys, values, sources or [None] * len(layers), strict=True):
+        x, k, v = layer(x, k, v, rotation=rotation, mask=mask, source=source, attentions=attentions)
+        after.append((latest(k, size, padding), latest(v, size, padding)))
+    kept_keys, kept_values = zip(*after, strict=True)
+    return x, kept_keys, kept_values
 
 
 def latest(entries: Tensor, size: int, padding: Tensor | None) -> Tensor:
-    """The last `size` of the entries (B, N, S, D) that come before a row's `padding` (B,) last ones."""
+    """The last `size` of the entries (B, N, S, D) that come before the last `padding` (B,) ones of a row."""
     S = entries.shape[2]
     if padding is None:
         return entries[:, :, S - size :]
     index = torch.arange(S - size, S, device=entries.device) - padding[:, None]  # (B, size)
-    # Below 0 there is nothing to remember: whatever stands there is beyond the row's position.
+    # An index below 0 stands for no entry: any entry will do, since the row's position excludes it.
     index = index.clamp(min=0)[:, None, :, None].expand(-1, entries.shape[1], -1, entries.shape[3])
     return entries.gather(2, index)
+
+
+def maps_of(layers: Iterable[nn.Module]) -> dict[Tensor, int]:
+    """The matrices of Transformer layers, and how many maps each holds: queries, keys and values lie together."""
+    maps: dict[Tensor, int] = {}
+    for layer in cast(Iterable[TransformerLayer], layers):
+        maps |= {p: 1 for p in layer.parameters() if p.dim() == 2}
+        maps[layer.attention.qkv.weight] = 3
+        if hasattr(layer, "cross_attention"):
+            maps[layer.cross_attention.key_value.weight] = 2
+    return maps

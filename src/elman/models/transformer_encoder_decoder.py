@@ -1,4 +1,4 @@
-"""The Transformer as it was first described: an encoder, and a decoder that attends to it."""
+"""The Transformer of its first description: an encoder, and a decoder that attends to its outputs."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from elman.errors import UserError
 from elman.models.configuration import TransformerTranslatorSettings
 from elman.models.constructor import configure, spelled_by
 from elman.models.encoder_decoder import EncoderDecoder
-from elman.models.transformer import latest
+from elman.models.transformer import make_layers, maps_of, read_layers
 from elman.nn.alignment import padding_mask
 from elman.nn.attention import causal_mask
 from elman.nn.dropout import Dropout
 from elman.nn.positions import sinusoidal, step_positions
-from elman.nn.sequences import Integers, as_lengths, as_tokens, embed
+from elman.nn.sequences import Integers, Lengths, as_batch, embed
 from elman.nn.transformer import SourceMemory, TransformerLayer
 from elman.state import Side, State
 
 
 class TransformerMemory(NamedTuple):
-    """What a Transformer decoder remembers: its own keys and values, and those of the source.
+    """The state of a Transformer decoder: its own keys and values, and those of the source.
 
-    The former are right-aligned, as in `TransformerState`: only a row's last `position` entries are its own.
+    Its own are right-aligned, as in `TransformerState`: only a row's last `position` entries belong to the row.
     """
 
     keys: tuple[Tensor, ...]  # a layer: (B, N, C, H/N)
@@ -48,8 +48,8 @@ class TransformerEncoderDecoder(EncoderDecoder):
         x_l = layer_l(x_{l−1}, m)          causal attention, attention to m, feedforward; l = 1 … decoder_layers
         logits = W norm(x_L) + b           W = E_t if `tied`; with `joint`, E_s = E_t too (three-way)
 
-    `norm` is `pre` or `post` (see `TransformerLayer`), `positions` sinusoidal or learned (then no sequence may be
-    longer than `max_positions`). Raises `UserError` where sizes do not fit each other.
+    `norm` is `pre` or `post` (see `TransformerLayer`), and `positions` are sinusoidal or learned; with learned ones, no
+    sequence may be longer than `max_positions`. Raises `UserError` where sizes do not fit each other.
     """
 
     settings: TransformerTranslatorSettings
@@ -67,42 +67,30 @@ class TransformerEncoderDecoder(EncoderDecoder):
         if own.positions == "learned":
             self.position_embedding = nn.Embedding(own.max_positions, H)
             nn.init.normal_(self.position_embedding.weight, std=1.0)
-        self.encoder = self._layers(own.encoder_layers, cross=False)
-        self.decoder = self._layers(own.decoder_layers, cross=True)
-        # Post-norm layers put out what is normalised already.
+        self.encoder = make_layers(own, own.encoder_layers, norm=own.norm)
+        self.decoder = make_layers(own, own.decoder_layers, norm=own.norm, cross=True)
+        # The outputs of post-norm layers are normalised already.
         self.encoder_norm = nn.LayerNorm(H) if own.norm == "pre" else nn.Identity()
         self.decoder_norm = nn.LayerNorm(H) if own.norm == "pre" else nn.Identity()
         self.output_layer = nn.Linear(H, self.vocab_size)
         if own.tied:
             self.output_layer.weight = self.target_embedding.weight
         matrices = (self.source_embedding.weight, self.target_embedding.weight, self.output_layer.weight)
-        for matrix in dict.fromkeys(matrices):  # in this order: that of a set would be another one in the next process
+        for matrix in dict.fromkeys(matrices):  # the order of a set would differ from process to process
             nn.init.normal_(matrix, std=H**-0.5)
         nn.init.zeros_(self.output_layer.bias)
 
-    def _layers(self, count: int, *, cross: bool) -> nn.ModuleList:
-        own = self.settings
-        H, N, F = own.hidden_size, own.num_heads, cast(int, own.feedforward_size)
-        return nn.ModuleList(
-            TransformerLayer(H, N, F, dropout=own.dropout, qk_norm=own.qk_norm, norm=own.norm, cross=cross)
-            for _ in range(count)
-        )
-
     @property
     def longest(self) -> int | None:
-        """The most tokens of a source, and of a target: so many as there are positions learnt."""
+        """The number of learned positions, which is the most tokens of a source or a target."""
         return self.max_positions if self.positions == "learned" else None
 
-    def encode(self, source: Integers, lengths: Integers | None = None) -> TransformerMemory:
-        """source (B, S) -> the decoder's memory before the first target token."""
-        source = as_tokens(source, self, "source")
+    def encode(self, source: Integers, lengths: Lengths = None) -> TransformerMemory:
+        """source (B, S) -> the decoder's state before the first target token."""
+        padded = lengths is not None
+        source, lengths = self._take_source(source, lengths)
         B, S = source.shape
-        mask = None
-        if lengths is None:
-            lengths = torch.full((B,), S, device=source.device)
-        else:
-            lengths = as_lengths(lengths, B, S, source.device, least=1)
-            mask = padding_mask(lengths, S)[:, None, None]  # (B, 1, 1, S)
+        mask = padding_mask(lengths, S)[:, None, None] if padded else None  # (B, 1, 1, S)
         x = self._embed(self.source_embedding, source, torch.arange(S, device=source.device))
         empty = x.new_zeros(B, self.num_heads, 0, self.hidden_size // self.num_heads)
         for layer in self.encoder:
@@ -114,14 +102,12 @@ class TransformerEncoderDecoder(EncoderDecoder):
         position = torch.zeros(B, dtype=torch.int64, device=source.device)
         return TransformerMemory(nothing, nothing, position, keys, values, lengths)
 
-    def read(
-        self, tokens: Integers, state: State, *, lengths: Integers | None = None
-    ) -> tuple[Tensor, TransformerMemory]:
-        """Target tokens (B, T) -> normalised hidden states (B, T, H) and the memory after them."""
+    def read(self, tokens: Integers, state: State, *, lengths: Lengths = None) -> tuple[Tensor, TransformerMemory]:
+        """Target tokens (B, T) -> normalised hidden states (B, T, H) and the state after them."""
         return self._decode(tokens, cast(TransformerMemory, state), lengths)
 
     def read_aligned(self, tokens: Integers, state: State) -> tuple[Tensor, Tensor, TransformerMemory]:
-        """What `read` returns, and between the two the attention to the source, the mean over layers and heads."""
+        """The hidden states of `read`, the attention (B, T, S) to the source (mean of all heads), and the state."""
         attentions: list[Tensor] = []
         hidden, after = self._decode(tokens, cast(TransformerMemory, state), None, attentions)
         return hidden, torch.stack(attentions).mean(dim=(0, 2)), after
@@ -136,31 +122,31 @@ class TransformerEncoderDecoder(EncoderDecoder):
         self,
         tokens: Integers,
         memory: TransformerMemory,
-        lengths: Integers | None,
+        lengths: Lengths,
         attentions: list[Tensor] | None = None,
     ) -> tuple[Tensor, TransformerMemory]:
-        tokens = as_tokens(tokens, self)
-        B, T = tokens.shape
-        lengths = None if lengths is None else as_lengths(lengths, B, T, tokens.device)
-        cached = memory.keys[0].shape[2]
+        tokens, lengths, _ = as_batch(self, tokens, lengths)
+        T, cached = tokens.shape[1], memory.keys[0].shape[2]
         positions = step_positions(memory.position, T)  # (B, T)
         mask = causal_mask(positions, cached) if cached else None
         source_mask = padding_mask(memory.lengths, memory.source_keys[0].shape[2])[:, None, None]  # (B, 1, 1, S)
-        x = self._embed(self.target_embedding, tokens, positions)  # (B, T, H)
-        padding = None if lengths is None else T - lengths
-        kept_keys, kept_values = [], []
-        sources = zip(memory.source_keys, memory.source_values, strict=True)
-        for layer, keys, values, projected in zip(self.decoder, memory.keys, memory.values, sources, strict=True):
-            source = SourceMemory(*projected, source_mask)
-            x, keys, values = layer(x, keys, values, rotation=None, mask=mask, source=source, attentions=attentions)
-            kept_keys.append(latest(keys, cached + T, padding))
-            kept_values.append(latest(values, cached + T, padding))
+        projected = zip(memory.source_keys, memory.source_values, strict=True)
+        x, keys, values = read_layers(
+            self.decoder,
+            self._embed(self.target_embedding, tokens, positions),  # (B, T, H)
+            memory.keys,
+            memory.values,
+            cached + T,
+            None if lengths is None else T - lengths,
+            mask=mask,
+            sources=[SourceMemory(*source, source_mask) for source in projected],
+            attentions=attentions,
+        )
         position = memory.position + (T if lengths is None else lengths)
-        after = memory._replace(keys=tuple(kept_keys), values=tuple(kept_values), position=position)
-        return self.decoder_norm(x), after
+        return self.decoder_norm(x), memory._replace(keys=keys, values=values, position=position)
 
     def _embed(self, embedding: nn.Module, tokens: Tensor, positions: Tensor) -> Tensor:
-        """tokens (B, T), positions (T,) or (B, T) -> (B, T, H) of about unit variance, where they stand added."""
+        """tokens (B, T) at positions (T,) or (B, T) -> embeddings plus positions (B, T, H), of about unit variance."""
         x = embed(embedding, tokens) * self.hidden_size**0.5
         if self.positions == "learned":
             if positions.numel() and int(positions.max()) >= self.max_positions:
@@ -172,8 +158,5 @@ class TransformerEncoderDecoder(EncoderDecoder):
         return self.embedding_dropout(x + place)
 
     def stacked_maps(self) -> dict[Tensor, int]:
-        """The matrices of every layer; queries, keys and values of a layer lie in one matrix, or in two."""
-        layers = [cast(TransformerLayer, layer) for part in (self.encoder, self.decoder) for layer in part]
-        maps: dict[Tensor, int] = {p: 1 for layer in layers for p in layer.parameters() if p.dim() == 2}
-        maps |= {layer.attention.qkv.weight: 3 for layer in layers}
-        return maps | {layer.cross_attention.key_value.weight: 2 for layer in layers[self.encoder_layers :]}
+        """The matrices of every layer."""
+        return maps_of((*self.encoder, *self.decoder))

@@ -1,4 +1,4 @@
-"""A model's weights on disk: a safetensors file, read only where its tensors are the model's."""
+"""The weights of a model on disk: a safetensors file, read only if the model has its tensors."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ from elman.errors import UserError
 def read_shapes(path: Path, *, remedy: str = "") -> dict[str, tuple[int, ...]]:
     """The shapes of a safetensors file's tensors, by name; the tensors themselves are not read.
 
-    Raises:
-        UserError: no such file, or a damaged one; `remedy` says what to do.
+    Raises `UserError` where the file is missing or damaged; `remedy` tells people what to do.
     """
     try:
         reading.check_file(path, remedy=remedy)
@@ -32,12 +31,9 @@ def read_shapes(path: Path, *, remedy: str = "") -> dict[str, tuple[int, ...]]:
 
 
 def check_shapes(model: nn.Module, shapes: Mapping[str, tuple[int, ...]], path: Path) -> None:
-    """See that tensors of these names and shapes, which `path` holds, are all that a model has.
+    """Raise `UserError` unless the tensors of these names and shapes, in the file `path`, are all that a model has.
 
-    A tied matrix is written once: the names that it also goes by need not be there.
-
-    Raises:
-        UserError: they are another model's.
+    A tied matrix is written under one of its names; the others need not be there.
     """
     expected = model.state_dict(keep_vars=True)
     written = {id(expected[name]) for name in shapes if name in expected}
@@ -48,14 +44,10 @@ def check_shapes(model: nn.Module, shapes: Mapping[str, tuple[int, ...]], path: 
 
 
 def load_weights(model: nn.Module, path: Path, *, remedy: str = "") -> None:
-    """Fill a model from a safetensors file.
-
-    Raises:
-        UserError: no such file, a damaged one, or one of another model.
-    """
+    """Fill a model from a safetensors file. Raises `UserError` where it is missing, damaged or another model's."""
     check_shapes(model, read_shapes(path, remedy=remedy), path)
     try:
         weights = safetensors.torch.load_file(path)
     except (safetensors.SafetensorError, OSError) as error:
         raise UserError(f"{path} is damaged ({error})", remedy=remedy) from None
-    model.load_state_dict(weights, strict=False)  # names of a tied matrix that are not there are filled with it
+    model.load_state_dict(weights, strict=False)  # a tied matrix is filled under one of its names

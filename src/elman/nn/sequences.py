@@ -20,6 +20,10 @@ Integers: TypeAlias = Tensor | Sequence[Any] | npt.NDArray[np.integer[Any]]
 """Tokens or lengths: a tensor or array of integers of any size, or lists of them."""
 Flags: TypeAlias = Tensor | Sequence[Any] | npt.NDArray[np.bool_]
 """Resets: a boolean tensor or array, or lists of booleans."""
+Lengths: TypeAlias = Integers | None
+"""Lengths of rows; None: every row has all steps."""
+Resets: TypeAlias = Flags | None
+"""Steps before which a row's memory is made fresh; None: no step."""
 
 
 def as_tokens(tokens: Integers, model: nn.Module, name: str = "tokens", *, dims: int = 2) -> Tensor:
@@ -38,6 +42,19 @@ def as_tokens(tokens: Integers, model: nn.Module, name: str = "tokens", *, dims:
     if not is_integral(tokens):
         raise UserError(name, expected="integers", got=tokens.dtype)
     return tokens.to(torch.int64)
+
+
+def as_batch(
+    model: nn.Module, tokens: Integers, lengths: Lengths, resets: Resets = None
+) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """Tokens (B, T), lengths (B,) and resets (B, T) as tensors on the device of the tokens; None stays None."""
+    tokens = as_tokens(tokens, model)
+    B, T = tokens.shape
+    if lengths is not None:
+        lengths = as_lengths(lengths, B, T, tokens.device)
+    if resets is not None:
+        resets = as_resets(resets, B, T, tokens.device)
+    return tokens, lengths, resets
 
 
 def embed(embedding: nn.Module, tokens: Tensor) -> Tensor:

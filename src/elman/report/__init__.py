@@ -1,9 +1,9 @@
-"""Reports: one self-contained HTML file of sections, each figure with its numbers and how to read it.
+"""Reports: one self-contained HTML file of chapters, each figure with its numbers and how to read it.
 
 Drawn as inline SVG, light and dark, for a desk and for a phone; nothing is fetched from anywhere. This part knows
 nothing of models: whoever has arrays can draw them.
 
-    report = Report("A title", sections=[Section("One thing", "What it is.", [line_chart([...], ...)])])
+    report = Report("A title", chapters=[Chapter("One thing", "What it is.", [line_chart([...], ...)])])
     html = render(report)
 """
 
@@ -12,17 +12,16 @@ from elman.report.charts import Line, Mark, Points, line_chart, point_chart
 from elman.report.columns import aligned
 from elman.report.figure import Figure, Table, number
 from elman.report.heatmap import heatmap
-from elman.report.page import Report, Section, render
-from elman.report.passages import passages
-from elman.report.text_strip import text_strip
+from elman.report.page import Chapter, Report, render
+from elman.report.texts import passages, text_strip
 
 __all__ = [
+    "Chapter",
     "Figure",
     "Line",
     "Mark",
     "Points",
     "Report",
-    "Section",
     "Table",
     "aligned",
     "bar_chart",

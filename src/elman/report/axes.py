@@ -12,8 +12,9 @@ import numpy.typing as npt
 
 from elman.report.figure import number
 
-HUGE = 1e280  # what is beyond it, or below its inverse, is drawn at it
+HUGE = 1e280  # values beyond this, or below its inverse, are drawn at it
 POWERS = 1e5  # a logarithmic axis that is longer has powers of ten for its numbers
+LEFT, RIGHT, TOP, BOTTOM = 58, 16, 28, 46  # margins of a frame
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,8 @@ class Scale:
 
     def __call__(self, values: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """Positions; values beyond the ends are put at the ends."""
-        clipped = np.clip(np.asarray(values, np.float64), self.low, self.high)
         low, high = self.low, self.high
+        clipped = np.clip(np.asarray(values, np.float64), low, high)
         if self.log:
             clipped, low, high = np.log10(clipped), math.log10(low), math.log10(high)
         return self.start + (clipped - low) / (high - low) * (self.stop - self.start)
@@ -53,8 +54,7 @@ def span(values: Sequence[npt.ArrayLike], *, log: bool = False, zero: bool = Fal
     >>> span([[0.13, 0.97]], zero=True), span([[0.02, 40]], log=True)
     ((0.0, 1.0), (0.01, 100.0))
     """
-    every = np.concatenate([np.asarray(part, np.float64).ravel() for part in values] or [np.zeros(0)])
-    every = every[np.isfinite(every) & ((every > 0) | (not log))]
+    every = drawable(values, log)
     if not len(every):
         return (0.1, 1.0) if log else (0.0, 1.0)
     low, high = (float(np.clip(end, -HUGE, HUGE)) for end in (every.min(), every.max()))
@@ -69,6 +69,12 @@ def span(values: Sequence[npt.ArrayLike], *, log: bool = False, zero: bool = Fal
         low, high = low - max(0.5, size / 10), high + max(0.5, size / 10)
     step = _step(low, high, 6)
     return _tidy(math.floor(low / step + 1e-9) * step), _tidy(math.ceil(high / step - 1e-9) * step)
+
+
+def drawable(values: Sequence[npt.ArrayLike], log: bool) -> npt.NDArray[np.float64]:
+    """All values that an axis can show, as one array."""
+    every = np.concatenate([np.asarray(part, np.float64).ravel() for part in values] or [np.zeros(0)])
+    return every[np.isfinite(every) & ((every > 0) | (not log))]
 
 
 def _tidy(value: float) -> float:
@@ -106,60 +112,43 @@ def _step(low: float, high: float, most: int) -> float:
 
 @dataclass(frozen=True)
 class Frame:
-    """The frame of a chart of `width` by `height`, its axes and what they mean."""
+    """The axes of a chart with their labels; labels and ticks stand in a margin around them."""
 
     x: Scale
     y: Scale
     x_label: str
     y_label: str
-    width: int
-    height: int
 
-    def markup(self) -> str:
-        """Grid lines, ticks and labels."""
+    def draw(self, content: Sequence[str], title: str) -> str:
+        """The whole drawing: grid lines, ticks and labels below its content."""
+        left, right, foot, top = self.x.start, self.x.stop, self.y.start, self.y.stop
+        width, height = right + RIGHT, foot + BOTTOM
         parts = []
-        left, foot = self.x.start, self.y.start
         for value, y in zip(self.y.ticks(5), self.y(self.y.ticks(5)), strict=True):
-            parts.append(f'<path class="grid" d="M{left:g} {y:.1f}H{self.x.stop:g}"/>')
-            name = self.y.name(value)
-            parts.append(f'<text class="tick" x="{left - 7:g}" y="{y + 4:.1f}" text-anchor="end">{name}</text>')
+            parts.append(f'<path class="grid" d="M{left:g} {y:.1f}H{right:g}"/>')
+            parts.append(text("tick", left - 7, y + 4, self.y.name(value), "end", markup=True))
         for value, x in zip(self.x.ticks(), self.x(self.x.ticks()), strict=True):
-            parts.append(f'<path class="grid" d="M{x:.1f} {self.y.stop:g}V{foot:g}"/>')
-            name = self.x.name(value)
-            parts.append(f'<text class="tick" x="{x:.1f}" y="{foot + 18:g}" text-anchor="middle">{name}</text>')
-        parts.append(f'<path class="axis" d="M{self.x.start:g} {self.y.start:g}H{self.x.stop:g}"/>')
-        middle, foot = (self.x.start + self.x.stop) / 2, self.height - 6
-        parts.append(
-            f'<text class="label" x="{middle:g}" y="{foot}" text-anchor="middle">{escape(self.x_label)}</text>'
-        )
-        parts.append(f'<text class="label" x="4" y="14">{escape(self.y_label)}</text>')
-        return "".join(parts)
+            parts.append(f'<path class="grid" d="M{x:.1f} {top:g}V{foot:g}"/>')
+            parts.append(text("tick", x, foot + 18, self.x.name(value), "middle", markup=True))
+        parts.append(f'<path class="axis" d="M{left:g} {foot:g}H{right:g}"/>')
+        parts.append(text("label", (left + right) / 2, height - 6, self.x_label, "middle"))
+        parts.append(text("label", 4, 14, self.y_label))
+        return svg("".join([*parts, *content]), width, height, title)
 
 
-def frame(
-    x: tuple[float, float],
-    y: tuple[float, float],
-    x_label: str,
-    y_label: str,
-    *,
-    log_x: bool = False,
-    log_y: bool = False,
-    width: int = 480,
-    height: int = 300,
-) -> Frame:
-    """A frame for values in the intervals x and y."""
-    left, right, top, bottom = 58, 16, 28, 46
-    return Frame(
-        Scale(*x, left, width - right, log_x),
-        Scale(*y, height - bottom, top, log_y),
-        x_label,
-        y_label,
-        width,
-        height,
-    )
+def text(kind: str, x: float, y: float, words: str, anchor: str = "start", *, markup: bool = False) -> str:
+    """Words of a kind that the style sheet knows, at (x, y); they are escaped unless they are `markup`."""
+    shown = words if markup else escape(words)
+    return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{shown}</text>'
+
+
+def dotted(x: float, top: float, foot: float, words: str, y: float, *, left: bool) -> str:
+    """A dotted vertical line with words beside it, at the height y on its left or on its right."""
+    beside = text("note", x + (-5 if left else 5), y, words, "end" if left else "start")
+    return f'<path class="mark" d="M{x:.1f} {top:g}V{foot:g}"/>{beside}'
 
 
 def svg(content: str, width: float, height: float, title: str, *, least: float = 0) -> str:
-    """The drawing around its content; it is not shown smaller than `least` wide, but scrolled."""
+    """The drawing around its content; a page that is narrower than `least` scrolls the drawing."""
     style = f' style="min-width:{least:g}px"' if least else ""
     return f'<svg viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{escape(title)}"{style}>{content}</svg>'

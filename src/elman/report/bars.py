@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
 
 import numpy as np
 import numpy.typing as npt
 
-from elman.report.axes import Scale, span, svg
+from elman.report.axes import Scale, dotted, span, svg, text
 from elman.report.charts import Mark
-from elman.report.figure import Figure, Table, number
+from elman.report.figure import Cell, Figure, Table, number
 
 WIDTH = 480
 CHARACTER = 7.0  # width of a name's letters, about
@@ -40,32 +39,21 @@ def bar_chart(
     scale = Scale(low, high, left, WIDTH - room)
     zero = float(scale(0.0))
     height = top + row * len(names) + 8
-    parts = [f'<text class="label" x="4" y="14">{escape(x)}</text>']
-    parts += [_mark(mark, float(scale(mark.x)), 38 + 16 * index, height - 8) for index, mark in enumerate(marks)]
+    parts = [text("label", 4, 14, x)]
+    for index, mark in enumerate(marks):
+        x_mark, y = float(scale(mark.x)), 38 + 16 * index
+        parts.append(dotted(x_mark, y - 10, height - 8, mark.text, y, left=x_mark > WIDTH / 2))
+    rows: list[tuple[Cell, ...]] = []
     for index, (name, value) in enumerate(zip(names, values.tolist(), strict=True)):
         y, end = top + index * row, float(scale(value))
-        note = f" · {notes[index]}" if notes else ""
+        said = f"{number(value)} · {notes[index]}" if notes else number(value)
+        parts.append(text("tick", left - 8, y + row / 2 + 4, name, "end"))
         parts.append(
-            f'<text class="tick" x="{left - 8:g}" y="{y + row / 2 + 4:g}" text-anchor="end">{escape(name)}</text>'
             f'<rect class="bar c{colour}" x="{min(zero, end):.1f}" y="{y + 3}" '
             f'width="{abs(end - zero):.1f}" height="{row - 6}" rx="2"/>'
-            f'<text class="note" x="{max(zero, end) + 6:.1f}" y="{y + row / 2 + 4:g}">'
-            f"{escape(number(value) + note)}</text>"
         )
+        parts.append(text("note", max(zero, end) + 6, y + row / 2 + 4, said))
+        rows.append((name, value, *notes[index : index + 1]))
     parts.append(f'<path class="axis" d="M{zero:.1f} {top}V{height - 8}"/>')
-    rows = [
-        (name, value, *([notes[index]] if notes else []))
-        for index, (name, value) in enumerate(zip(names, values.tolist(), strict=True))
-    ]
     table = Table(["", x, *([""] if notes else [])], rows)
     return Figure(title, svg("".join(parts), WIDTH, height, title), reading, table)
-
-
-def _mark(mark: Mark, x: float, y: float, foot: float) -> str:
-    """A dotted line down from its word."""
-    left = x > WIDTH / 2
-    return (
-        f'<path class="mark" d="M{x:.1f} {y - 10}V{foot:g}"/>'
-        f'<text class="note" x="{x + (-5 if left else 5):.1f}" y="{y}" text-anchor="{"end" if left else "start"}">'
-        f"{escape(mark.text)}</text>"
-    )

@@ -10,9 +10,9 @@ from itertools import zip_longest
 import numpy as np
 import numpy.typing as npt
 
-from elman.report.axes import Frame, frame, span, svg
+from elman.report.axes import BOTTOM, LEFT, RIGHT, TOP, Frame, Scale, dotted, drawable, span, text
 from elman.report.figure import Cell, Figure, Table, number
-from elman.report.palette import Look, line_key, looks, point, point_key
+from elman.report.palette import SeriesStyle, line_key, point, point_key, series_styles
 
 Values = npt.NDArray[np.floating] | npt.NDArray[np.integer]
 
@@ -25,7 +25,7 @@ MOST_ROWS = 400  # of a table: longer ones are thinned, the first and the last r
 class Line:
     """A line through (x, y), with a band from `low` to `high` where they are given.
 
-    `colour` and `dashed` are wishes: no two lines of a chart look the same (`palette.looks`).
+    `colour` and `dashed` are wishes: no two lines of a chart look the same (`palette.series_styles`).
     """
 
     name: str
@@ -49,7 +49,7 @@ class Mark:
 class Points:
     """Points at (x, y), joined in their order where `path` is true; `texts` appear under the pointer.
 
-    No two groups of a chart look the same (`palette.looks`).
+    No two groups of a chart look the same (`palette.series_styles`).
     """
 
     name: str
@@ -58,7 +58,7 @@ class Points:
     colour: int | None = None  # from 1; None is one of their own, 0 the background's grey
     texts: Sequence[str] = ()
     path: bool = False
-    labels: Sequence[tuple[int, str]] = ()  # index of a point, and what is written beside it
+    labels: Sequence[tuple[int, str]] = ()  # the index of a point, and the words beside it
 
 
 def line_chart(
@@ -75,22 +75,22 @@ def line_chart(
     marks: Sequence[Mark] = (),
     wide: bool = False,
 ) -> Figure:
-    """Lines over one x axis; on a logarithmic axis what is not positive is left out.
+    """Lines over one x axis; a logarithmic axis leaves out all values that are not positive.
 
     `zero` takes 0 into the y axis; `y_span` sets its ends.
     """
     heights = [part for line in lines for part in (line.y, line.low, line.high) if part is not None]
     vertical = y_span or span(heights, log=log_y, zero=zero)
     horizontal = _tight([line.x for line in lines], log_x)
-    axes = frame(horizontal, vertical, x, y, log_x=log_x, log_y=log_y, width=980 if wide else 480)
-    styles = looks([(line.colour, int(line.dashed)) for line in lines])
-    parts = [axes.markup()]
-    parts += _marks([mark for mark in marks if horizontal[0] <= mark.x <= horizontal[1]], axes)
-    parts += [_band(line, axes, look) for line, look in zip(lines, styles, strict=True)]
-    parts += [_curve(line, axes, look) for line, look in zip(lines, styles, strict=True)]
+    right = (980 if wide else 480) - RIGHT
+    axes = Frame(Scale(*horizontal, LEFT, right, log_x), Scale(*vertical, 300 - BOTTOM, TOP, log_y), x, y)
+    styled = list(zip(lines, series_styles([(line.colour, int(line.dashed)) for line in lines]), strict=True))
+    parts = _marks([mark for mark in marks if horizontal[0] <= mark.x <= horizontal[1]], axes)
+    parts += [_band(line, axes, style) for line, style in styled]
+    parts += [_curve(line, axes, style) for line, style in styled]
     parts += [_dots(line, axes, x) for line in lines]
-    legend = [(line_key(look), line.name) for line, look in zip(lines, styles, strict=True)]
-    return Figure(title, svg("".join(parts), axes.width, axes.height, title), reading, _table(lines, x), legend, wide)
+    legend = [(line_key(style), line.name) for line, style in styled]
+    return Figure(title, axes.draw(parts, title), reading, _table(lines, x), legend, wide)
 
 
 def point_chart(
@@ -107,23 +107,21 @@ def point_chart(
     """Points in a plane; the table lists them all unless another one is given."""
     horizontal = x_span or span([group.x for group in groups])
     vertical = y_span or span([group.y for group in groups])
-    axes = frame(horizontal, vertical, x, y, height=340)
-    styles = looks([(group.colour, 0) for group in groups])
-    drawing = axes.markup() + "".join(_group(group, axes, look) for group, look in zip(groups, styles, strict=True))
+    axes = Frame(Scale(*horizontal, LEFT, 480 - RIGHT), Scale(*vertical, 340 - BOTTOM, TOP), x, y)
+    styled = list(zip(groups, series_styles([(group.colour, 0) for group in groups]), strict=True))
+    parts = [_group(group, axes, style) for group, style in styled]
     rows = [
-        (group.name, text, float(a), float(b))
+        (group.name, label, float(a), float(b))
         for group in groups
-        for text, a, b in zip_longest(group.texts or [""] * len(group.x), group.x, group.y, fillvalue="")
+        for label, a, b in zip_longest(group.texts or [""] * len(group.x), group.x, group.y, fillvalue="")
     ]
-    numbers = table or Table(("", "", x, y), rows)
-    legend = [(point_key(look), group.name) for group, look in zip(groups, styles, strict=True)]
-    return Figure(title, svg(drawing, axes.width, axes.height, title), reading, numbers, legend)
+    legend = [(point_key(style), group.name) for group, style in styled]
+    return Figure(title, axes.draw(parts, title), reading, table or Table(("", "", x, y), rows), legend)
 
 
 def _tight(values: Sequence[Values], log: bool) -> tuple[float, float]:
     """From the least to the greatest x: an axis of lags or steps ends where the data end."""
-    every = np.concatenate([np.asarray(part, np.float64) for part in values] or [np.zeros(1)])
-    every = every[np.isfinite(every) & ((every > 0) | (not log))]
+    every = drawable(values, log)
     if not len(every) or every.min() == every.max():
         return span([every], log=log)
     return float(every.min()), float(every.max())
@@ -141,7 +139,7 @@ def _path(x: Values, y: Values) -> str:
     return "L".join(f"{a:.1f} {b:.1f}" for a, b in zip(x, y, strict=True))
 
 
-def _band(line: Line, axes: Frame, look: Look) -> str:
+def _band(line: Line, axes: Frame, style: SeriesStyle) -> str:
     if line.low is None or line.high is None:
         return ""
     # On a logarithmic axis a band that reaches down to zero is drawn down to the axis.
@@ -151,10 +149,10 @@ def _band(line: Line, axes: Frame, look: Look) -> str:
         return ""
     x = axes.x(line.x[good])
     there, back = _path(x, axes.y(line.high[good])), _path(x[::-1], axes.y(low[good])[::-1])
-    return f'<path class="band c{look.colour}" d="M{there}L{back}Z"/>'
+    return f'<path class="band c{style.colour}" d="M{there}L{back}Z"/>'
 
 
-def _curve(line: Line, axes: Frame, look: Look) -> str:
+def _curve(line: Line, axes: Frame, style: SeriesStyle) -> str:
     good = _drawn(line, axes, line.y)
     if not good.any():
         return ""
@@ -162,23 +160,22 @@ def _curve(line: Line, axes: Frame, look: Look) -> str:
     edges = np.flatnonzero(np.diff(np.concatenate(([0], good.astype(int), [0]))))
     for begin, end in zip(edges[::2], edges[1::2], strict=True):
         pieces.append("M" + _path(axes.x(line.x[begin:end]), axes.y(line.y[begin:end])))
-    path = f'<path class="line {look.classes}" d="{"".join(pieces)}"/>'
-    if not look.number:
+    path = f'<path class="line {style.classes}" d="{"".join(pieces)}"/>'
+    if not style.number:
         return path
     last = np.flatnonzero(good)[-1]
-    return path + _note(float(axes.x(line.x[last])) - 4, float(axes.y(line.y[last])) - 4, str(look.number), "end")
+    return path + text(
+        "note", float(axes.x(line.x[last])) - 4, float(axes.y(line.y[last])) - 4, str(style.number), "end"
+    )
 
 
 def _dots(line: Line, axes: Frame, x: str) -> str:
     good = np.flatnonzero(_drawn(line, axes, line.y))
-    chosen = (
-        good[np.unique(np.linspace(0, len(good) - 1, min(len(good), MOST_DOTS)).astype(int))] if len(good) else good
-    )
     parts = []
-    for index in chosen:
-        text = f"{line.name}: {number(float(line.y[index]))} ({x} {number(float(line.x[index]))})"
+    for index in good[np.unique(np.linspace(0, len(good) - 1, min(len(good), MOST_DOTS)).astype(int))]:
+        words = f"{line.name}: {number(float(line.y[index]))} ({x} {number(float(line.x[index]))})"
         a, b = axes.x(line.x[index]), axes.y(line.y[index])
-        parts.append(f'<circle class="hit" cx="{a:.1f}" cy="{b:.1f}" r="7"><title>{escape(text)}</title></circle>')
+        parts.append(f'<circle class="hit" cx="{a:.1f}" cy="{b:.1f}" r="7"><title>{escape(words)}</title></circle>')
     return "".join(parts)
 
 
@@ -195,23 +192,18 @@ def _marks(marks: Sequence[Mark], axes: Frame) -> list[str]:
         if row == len(rows):
             rows.append([])
         rows[row].append((begin, end))
-        line = f'<path class="mark" d="M{x:.1f} {axes.y.stop:g}V{axes.y.start:g}"/>'
         height = axes.y.stop + 12 + MARK_ROW * row
-        parts.append(line + _note(x + (-5 if left else 5), height, mark.text, "end" if left else "start"))
+        parts.append(dotted(x, axes.y.stop, axes.y.start, mark.text, height, left=left))
     return parts
 
 
-def _note(x: float, y: float, text: str, anchor: str = "start") -> str:
-    return f'<text class="note" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
-
-
-def _group(group: Points, axes: Frame, look: Look) -> str:
+def _group(group: Points, axes: Frame, style: SeriesStyle) -> str:
     x, y = axes.x(group.x), axes.y(group.y)
-    parts = [f'<path class="trail c{look.colour}" d="M{_path(x, y)}"/>'] if group.path and len(x) else []
+    parts = [f'<path class="trail c{style.colour}" d="M{_path(x, y)}"/>'] if group.path and len(x) else []
     for index, (a, b) in enumerate(zip(x, y, strict=True)):
-        parts.append(point(look, a, b, f"<title>{escape(group.texts[index])}</title>" if group.texts else ""))
-    labels = [*group.labels, *([(0, str(look.number))] if look.number and len(x) else [])]
-    parts += [_note(x[index] + 5, y[index] - 4, text) for index, text in labels]
+        parts.append(point(style, a, b, f"<title>{escape(group.texts[index])}</title>" if group.texts else ""))
+    labels = [*group.labels, *([(0, str(style.number))] if style.number and len(x) else [])]
+    parts += [text("note", x[index] + 5, y[index] - 4, words) for index, words in labels]
     return "".join(parts)
 
 

@@ -1,4 +1,4 @@
-"""What a figure is: a drawing, the numbers in it, and a sentence on how to read it."""
+"""A figure: a drawing, the numbers in it, and a sentence on how to read it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Figure:
 
     title: str
     drawing: str  # markup: SVG, or styled text
-    reading: str  # one sentence: how to read it
+    reading: str  # a sentence on how to read the drawing
     table: Table
     legend: Sequence[tuple[str, str]] = ()  # markup that shows how a series is drawn, and its name
     wide: bool = False  # takes the whole width of the page

@@ -12,7 +12,7 @@ from html import escape
 import numpy as np
 import numpy.typing as npt
 
-from elman.report.axes import svg
+from elman.report.axes import svg, text
 from elman.report.figure import Figure, Table
 
 COLUMN, ROW = 9.4, 12.0  # the least room that a name takes along a side, across its letters
@@ -53,14 +53,14 @@ def heatmap(
     height = max(120.0, min(inner * R / C, 330.0 if wide else inner), R * ROW if rows else 0.0)
     size = min(LARGE, max(SMALL, inner / C - 1))
     turned = {index for index, name in below.items() if columns and _longest({0: name}, size) > inner / C}
-    middle, foot = left + inner / 2, TOP + height
+    foot = TOP + height
     room = max(18.0, _longest({index: below[index] for index in turned}, size) + 10)
     parts = [
         f'<image x="{left:g}" y="{TOP}" width="{inner:g}" height="{height:g}" preserveAspectRatio="none" '
         f'href="data:image/png;base64,{base64.b64encode(picture(values, full)).decode()}"/>',
         f'<rect class="box" x="{left:g}" y="{TOP}" width="{inner:g}" height="{height:g}"/>',
-        f'<text class="label" x="4" y="14">{escape(y)}</text>',
-        f'<text class="label" x="{middle:g}" y="{foot + room + 16:g}" text-anchor="middle">{escape(x)}</text>',
+        text("label", 4, 14, y),
+        text("label", left + inner / 2, foot + room + 16, x, "middle"),
     ]
     for index, name in beside.items():
         parts.append(_text(name, LARGE, left - 5, TOP + height * (index + 0.5) / R + 4, "end"))
@@ -94,7 +94,7 @@ def picture(values: npt.NDArray[np.floating], full: float) -> bytes:
 
 
 def _names(given: Sequence[str] | None, count: int, most: float) -> dict[int, str]:
-    """What is written along a side: all names that are given, or of the numbers not more than `most`."""
+    """The names along a side: all that are given, or not more than `most` of the numbers."""
     if given:
         return dict(enumerate(given))
     return {index: str(index) for index in range(0, count, max(1, int(np.ceil(count / most))))}

@@ -1,4 +1,4 @@
-"""The page: sections of figures in one HTML file."""
+"""The page: chapters of figures in one HTML file."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from elman.report.style import STYLE
 
 
 @dataclass(frozen=True)
-class Section:
-    """Figures that belong together. `findings` are what they show, each a line that stands above them."""
+class Chapter:
+    """Figures that belong together; each of the `findings` is a line above them."""
 
     title: str
-    text: str  # what it is about
+    text: str  # an introduction
     figures: Sequence[Figure] = ()
     findings: Sequence[str] = ()
 
@@ -27,7 +27,7 @@ class Report:
     title: str
     text: str = ""
     facts: Sequence[tuple[str, str]] = ()
-    sections: Sequence[Section] = field(default_factory=list)
+    chapters: Sequence[Chapter] = field(default_factory=list)
     footer: str = ""
 
 
@@ -35,26 +35,26 @@ def render(report: Report) -> str:
     """The report as one HTML file that needs no other; all texts in it are escaped."""
     facts = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in report.facts)
     links = "".join(
-        f'<a href="#s{index}">{escape(section.title)}</a>' for index, section in enumerate(report.sections, start=1)
+        f'<a href="#s{index}">{escape(chapter.title)}</a>' for index, chapter in enumerate(report.chapters, start=1)
     )
-    sections = "".join(_section(section, index) for index, section in enumerate(report.sections, start=1))
+    chapters = "".join(_chapter(chapter, index) for index, chapter in enumerate(report.chapters, start=1))
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<meta name="color-scheme" content="light dark">'
         f"<title>{escape(report.title)}</title><style>{STYLE}</style></head><body><main>"
         f"<header><h1>{escape(report.title)}</h1><p>{escape(report.text)}</p>"
-        f"<dl>{facts}</dl><nav>{links}</nav></header>{sections}"
+        f"<dl>{facts}</dl><nav>{links}</nav></header>{chapters}"
         f"<footer>{escape(report.footer)}</footer></main></body></html>\n"
     )
 
 
-def _section(section: Section, index: int) -> str:
-    findings = "".join(f"<li>{escape(finding)}</li>" for finding in section.findings)
+def _chapter(chapter: Chapter, index: int) -> str:
+    findings = "".join(f"<li>{escape(finding)}</li>" for finding in chapter.findings)
     return (
-        f'<section id="s{index}"><h2>{escape(section.title)}</h2><p>{escape(section.text)}</p>'
+        f'<section id="s{index}"><h2>{escape(chapter.title)}</h2><p>{escape(chapter.text)}</p>'
         + (f'<ul class="findings">{findings}</ul>' if findings else "")
-        + f'<div class="figures">{"".join(_figure(figure) for figure in section.figures)}</div></section>'
+        + f'<div class="figures">{"".join(_figure(figure) for figure in chapter.figures)}</div></section>'
     )
 
 

@@ -15,12 +15,12 @@ SHAPES = ("M-3-3H3V3H-3Z", "M-3.6 3L0-3.6 3.6 3Z", "M-4 0L0-4 4 0 0 4Z")  # of a
 PATTERNS = len(DASHES)
 
 
-class Look(NamedTuple):
+class SeriesStyle(NamedTuple):
     """How one series is drawn."""
 
     colour: int  # 1 to COLOURS; 0 is the background's grey
     pattern: int = 0  # its dashes, or the shape of its points
-    number: int = 0  # what is written beside it where all looks are taken; 0 is nothing
+    number: int = 0  # written beside the series where all styles are taken; 0 is none
 
     @property
     def classes(self) -> str:
@@ -28,54 +28,56 @@ class Look(NamedTuple):
         return f"c{self.colour} d{self.pattern}"
 
 
-def looks(wanted: Sequence[tuple[int | None, int]]) -> list[Look]:
-    """A look for every series, no two the same, from the colour and the pattern that each wants.
+def series_styles(wanted: Sequence[tuple[int | None, int]]) -> list[SeriesStyle]:
+    """A style for every series, no two the same, from the colour and the pattern that each wants.
 
-    A series that wants a colour has it, in another pattern where one before it is drawn in that: series that belong
-    together may want the same. The colour `COLOURS` + n is the colour n in the next pattern. A series that wants none
-    (None) has a colour that nobody else has, as long as there is one.
+    A series that wants a colour gets this colour, in another pattern where an earlier series has both: series that
+    belong together may want the same colour. The colour `COLOURS` + n is the colour n in the next pattern. A series
+    that wants no colour (None) gets one that no other series has, as long as there is one.
 
-    >>> [look.classes for look in looks([(1, 0), (1, 0), (None, 0), (1 + COLOURS, 0)])]
+    >>> [style.classes for style in series_styles([(1, 0), (1, 0), (None, 0), (1 + COLOURS, 0)])]
     ['c1 d0', 'c1 d1', 'c2 d0', 'c1 d2']
     """
-    found: dict[int, Look] = {}
+    found: dict[int, SeriesStyle] = {}
     for index in sorted(range(len(wanted)), key=lambda index: wanted[index][0] is None):
         found[index] = _free(*wanted[index], set(found.values()))
     return [found[index] for index in range(len(wanted))]
 
 
-def _free(colour: int | None, pattern: int, taken: set[Look]) -> Look:
+def _free(colour: int | None, pattern: int, taken: set[SeriesStyle]) -> SeriesStyle:
     if colour:
         turn, index = divmod(colour - 1, COLOURS)
         colour, pattern = index + 1, pattern + turn
     patterns = [(pattern + turn) % PATTERNS for turn in range(PATTERNS)]
-    every = [Look(c, p) for p in patterns for c in range(1, COLOURS + 1)]
+    every = [SeriesStyle(c, p) for p in patterns for c in range(1, COLOURS + 1)]
     if colour is None:
-        used = {look.colour for look in taken}
-        every.sort(key=lambda look: look.colour in used)
+        used = {style.colour for style in taken}
+        every.sort(key=lambda style: style.colour in used)
     else:
-        every = [Look(colour, p) for p in patterns] + every
-    free = next((look for look in every if look not in taken), None)
-    return free or every[0]._replace(number=1 + sum(look.number > 0 for look in taken))
+        every = [SeriesStyle(colour, p) for p in patterns] + every
+    free = next((style for style in every if style not in taken), None)
+    return free or every[0]._replace(number=1 + sum(style.number > 0 for style in taken))
 
 
-def line_key(look: Look) -> str:
+def line_key(style: SeriesStyle) -> str:
     """A line in a legend."""
-    return f'<svg class="key" viewBox="0 0 30 12"><path class="line {look.classes}" d="M0 6H30"/></svg>{_number(look)}'
+    return (
+        f'<svg class="key" viewBox="0 0 30 12"><path class="line {style.classes}" d="M0 6H30"/></svg>{_number(style)}'
+    )
 
 
-def point_key(look: Look) -> str:
+def point_key(style: SeriesStyle) -> str:
     """A point in a legend."""
-    return f'<svg class="key dot" viewBox="-6 -6 12 12">{point(look, 0, 0)}</svg>{_number(look)}'
+    return f'<svg class="key dot" viewBox="-6 -6 12 12">{point(style, 0, 0)}</svg>{_number(style)}'
 
 
-def point(look: Look, x: float, y: float, title: str = "") -> str:
+def point(style: SeriesStyle, x: float, y: float, title: str = "") -> str:
     """A point of a series at (x, y); `title` is markup within it."""
-    name = f"point c{look.colour}"
-    if not look.pattern:
+    name = f"point c{style.colour}"
+    if not style.pattern:
         return f'<circle class="{name}" cx="{x:.1f}" cy="{y:.1f}" r="3">{title}</circle>'
-    return f'<path class="{name}" transform="translate({x:.1f} {y:.1f})" d="{SHAPES[look.pattern - 1]}">{title}</path>'
+    return f'<path class="{name}" transform="translate({x:.1f} {y:.1f})" d="{SHAPES[style.pattern - 1]}">{title}</path>'
 
 
-def _number(look: Look) -> str:
-    return f"<b>{look.number}</b> " if look.number else ""
+def _number(style: SeriesStyle) -> str:
+    return f"<b>{style.number}</b> " if style.number else ""

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from elman.report import palette
-from elman.report.text_strip import SHADES
+from elman.report.texts import SHADES
 
 LIGHT = {
     "page": "#fbfaf7", "card": "#ffffff", "ink": "#22252a", "soft": "#5c626b", "rule": "#e3e1da", "grid": "#ecebe6",

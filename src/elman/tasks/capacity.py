@@ -1,4 +1,4 @@
-"""Whether a model can be trained in the memory that there is, seen before any of it is taken."""
+"""Check that a model can be trained in the device's memory (RAM), before any of this is allocated."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from elman import environment
 from elman.errors import UserError
 from elman.train.settings import Optimization
 
-# Numbers of four bytes for each parameter, at least: itself, its gradient, and what the optimizer keeps of it.
+# Numbers of four bytes for each parameter, at least: the parameter, its gradient, and the optimiser's averages of it.
 NUMBERS = {"adamw": 4, "muon": 3, "sgd": 2, "ntasgd": 2}
 
 
@@ -22,11 +22,8 @@ def count_parameters(build: Callable[[], nn.Module]) -> int:
 
 
 def check_memory(build: Callable[[], nn.Module], train: Optimization) -> None:
-    """See that a model and what its training keeps of each parameter fit into the memory; `build` allocates nothing.
-
-    Errors: `UserError` where they need more than there is.
-    """
-    available = environment.memory(train.device)
+    """Raise `UserError` where the numbers that a training keeps for each parameter exceed the device's memory (RAM)."""
+    available = environment.ram(train.device)
     if available is None:
         return
     parameters = count_parameters(build)
@@ -34,7 +31,7 @@ def check_memory(build: Callable[[], nn.Module], train: Optimization) -> None:
     if needed > available:
         words = environment.bytes_in_words
         raise UserError(
-            "the model is too large for the memory",
+            f"the model is too large for the {'machine' if train.device == 'cpu' else 'GPU'}'s memory (RAM)",
             expected=f"at most {words(available)}",
             got=f"{words(needed)} to train {parameters:,} parameters",
             remedy="make it smaller: its hidden_size, its layers, its vocabulary",

@@ -1,8 +1,8 @@
-"""Averages of the weights over the training: what is validated and shipped in place of the last step's."""
+"""Averages of the weights over a training, which are validated and shipped in place of the last step's weights."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -12,9 +12,9 @@ from torch import Tensor, nn
 class Average:
     """A running average of a model's parameters.
 
-    Exponential with `decay` in (0, 1): `a <- d a + (1 - d) w`, where `d = min(decay, (1 + n) / (10 + n))` after
-    `n` updates, so that the random start is soon forgotten. With `decay = 1`: the plain mean of all weights
-    since the start (Polyak & Juditsky 1992), as NT-ASGD wants it.
+    With `decay` in (0, 1) the average is exponential: `a <- d a + (1 - d) w`. After `n` updates, `d = min(decay,
+    (1 + n) / (10 + n))`, so that the random start is soon forgotten. With `decay = 1` the average is the plain mean of
+    all weights since the start (Polyak & Juditsky 1992), as NT-ASGD wants it.
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
@@ -25,7 +25,7 @@ class Average:
 
     @torch.no_grad()
     def update(self) -> None:
-        """Take the present weights in."""
+        """Include the present weights in the average."""
         n = self.updates
         weight = 1 / (n + 1) if self.decay == 1 else 1 - min(self.decay, (1 + n) / (10 + n))
         torch._foreach_lerp_(self.average, self.parameters, weight)
@@ -33,24 +33,32 @@ class Average:
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
-        """Put the average into the model, for a while."""
-        self._swap()
+        """Exchange the model's weights for the average while the block runs."""
+        own = [parameter.data for parameter in self.parameters]
         try:
+            for parameter, average in zip(self.parameters, self.average, strict=True):
+                parameter.data = average
             yield
         finally:
-            self._swap()
-
-    def _swap(self) -> None:
-        for index, parameter in enumerate(self.parameters):
-            parameter.data, self.average[index] = self.average[index], parameter.data
-
-    def tensors(self) -> dict[str, Tensor]:
-        """What a checkpoint must hold, beside `updates`."""
-        return {str(index): tensor for index, tensor in enumerate(self.average)}
+            for parameter, data in zip(self.parameters, own, strict=True):
+                parameter.data = data
 
     @torch.no_grad()
     def load(self, tensors: dict[str, Tensor], updates: int) -> None:
-        """The inverse of `tensors`."""
+        """Go on from the tensors of an earlier average, each named by its index, and the number of its updates."""
         for index, tensor in enumerate(self.average):
             tensor.copy_(tensors[str(index)])
         self.updates = updates
+
+
+def stopped_improving(losses: Sequence[float], interval: int) -> bool:
+    """Whether the last loss is worse than the best of those more than `interval` validations before it.
+
+    NT-ASGD starts to average then: Merity, Keskar & Socher 2018, "Regularizing and optimizing LSTM language models",
+    algorithm 1.
+
+    >>> stopped_improving([3.0, 2.0, 1.9, 1.8], interval=2), stopped_improving([3.0, 2.0, 1.9, 1.8, 2.5], interval=2)
+    (False, True)
+    """
+    earlier = losses[: max(0, len(losses) - 1 - interval)]
+    return bool(earlier) and losses[-1] > min(earlier)

@@ -1,15 +1,15 @@
 """Truncated backpropagation through time with two lengths (Williams & Peng 1990: BPTT(h; h')).
 
-A sequence is read in stretches of `k1` steps. The loss is taken on each stretch once, and its gradient
-flows back through the last `k2 >= k1` steps that end with it:
+A sequence is read in stretches of `k1` steps. The loss is taken on each stretch once, and its gradient flows back
+through the last `k2 >= k1` steps that end with the stretch:
 
-    steps              0         k1       2*k1      3*k1      4*k1
-    loss on            .         .         |---------|          .
-    gradient through   .    |------------------------|          .     k2 steps
-    the next one's     .         .    |------------------------|      begins at 4*k1 - k2: its state is kept
+    steps                    0         k1       2*k1      3*k1      4*k1
+    loss on                  .         .         |---------|          .
+    gradient through         .    |------------------------|          .     k2 steps
+    of the next stretch      .         .    |------------------------|      begins at 4*k1 - k2: this state is kept
 
-`k1 = k2` is the usual case. With `k2 > k1` the steps before the stretch are read again, from the state that
-was kept, so that the gradient is the exact one of today's weights. `k2 = None` goes back to the beginning.
+`k1 = k2` is the usual case. With `k2 > k1` the steps before the stretch are read again from the kept state, so that
+the gradient is exact for the present weights. With `k2 = None` the gradient flows back to the beginning.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from elman.state import State, detach
 
 @dataclass(frozen=True)
 class Stretch:
-    """Steps [start, stop) give the loss; the graph begins at `begin`; the next one's graph begins at `keep`."""
+    """Steps [start, stop) give the loss. The graph begins at `begin`, and that of the next stretch at `keep`."""
 
     begin: int
     start: int
@@ -45,11 +45,9 @@ def count(steps: int, k1: int) -> int:
 def stretch(index: int, steps: int, k1: int, k2: int | None, begin: int | None = None) -> Stretch:
     """The `index`-th stretch of a sequence of `steps` steps.
 
-    `begin` is where the memory stands that was kept; None: where this `k2` would have kept it. The two differ where
-    `k2` has just changed: a window grows step by step, as no memory of an earlier step is there any more.
+    `begin` is the step of the kept state; None stands for the step at which this `k2` would have kept the state. The
+    two differ where `k2` has just grown: no earlier state is left, so the graph lengthens stretch by stretch.
 
-    >>> stretch(2, 100, k1=10, k2=10)
-    Stretch(begin=20, start=20, stop=30, keep=30)
     >>> stretch(2, 100, k1=10, k2=25)
     Stretch(begin=5, start=20, stop=30, keep=15)
     >>> stretch(2, 100, k1=10, k2=None)
@@ -69,16 +67,11 @@ def stretch(index: int, steps: int, k1: int, k2: int | None, begin: int | None =
 def read(
     read_steps: Callable[[int, int, State | None], tuple[Tensor, State]], part: Stretch, state: State | None
 ) -> tuple[Tensor, State | None]:
-    """Read one stretch with its gradient's past.
+    """Read one stretch, and before it the steps through which its gradient flows back.
 
-    Args:
-        read_steps: reads steps [a, b) from a state: outputs (B, b - a, ...) and the new state.
-        part: which steps.
-        state: the memory at `part.begin`; None is a fresh one.
-
-    Returns:
-        The outputs of steps [start, stop), and the memory at `part.keep`, detached: this is the only place
-        where elman cuts a gradient through time.
+    `read_steps` reads steps [a, b) from a state, and returns outputs (B, b - a, ...) and the new state. `state` is that
+    at `part.begin`; None is a fresh one. Returns the outputs of steps [start, stop) and the state at `part.keep`,
+    detached: elman cuts a gradient through time nowhere else.
     """
     outputs: list[Tensor] = []
     kept = state

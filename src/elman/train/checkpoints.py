@@ -1,8 +1,8 @@
-"""Checkpoints: one file each, atomic and checked, holding all that a training is made of.
+"""Checkpoints: files that hold a whole training, each written atomically and checked when it is read.
 
-A checkpoint is a safetensors file: tensors by name, and one JSON text in its header for everything that is
-no tensor, with a CRC-32 of each tensor and of that text. Nothing is pickled. The last two are kept, so that
-when the newest turns out to be damaged the one before still serves.
+A checkpoint is a safetensors file. Its header holds one JSON text with all values that are no tensors, and a CRC-32 of
+each tensor and of that text. Nothing is pickled. The last two checkpoints are kept: where the newest is damaged, the
+training goes on from the one before.
 """
 
 from __future__ import annotations
@@ -10,49 +10,85 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import safetensors
 import safetensors.torch
 from torch import Tensor
 
 from elman import atomic
-from elman.reading import Unreadable, check_file, parse_json
+from elman.reading import Count, check_file, parse_json
 
 KEEP = 2
-VALUES = "values"  # the name of the text in the header, and of its checksum
+VALUES = "values"  # the name of the JSON text in the header, and of its checksum
+
+
+@dataclass
+class Counters:
+    """The numbers that a training counts."""
+
+    step: Count = 0  # optimiser steps, taken or skipped
+    epoch: Count = 0
+    batch: Count = 0  # the next batch of this epoch
+    targets: Count = 0  # targets read so far
+    seconds: float = 0.0  # spent in this session and earlier ones
+    reserved: float = 0.0  # seconds of a time budget that are kept for the last validation
+    skipped: Count = 0  # steps whose loss or gradient was not finite
+    bad_in_a_row: Count = 0
+    best: float = float("inf")  # the least cost of a validation
+    since_best: Count = 0  # validations
+    metrics_bytes: Count = 0  # of metrics.jsonl
+    validated_at: Count = 0  # the step of the last validation
+
+
+@dataclass(frozen=True)
+class Averaged:
+    """The numbers of an average of the weights."""
+
+    updates: Count
+    decay: float
+
+
+@dataclass(frozen=True)
+class Values:
+    """All of a training that is no tensor."""
+
+    counters: Counters
+    norms: list[float]
+    losses: list[float]
+    carried: bool
+    adaptive: dict[str, int] | None = None
+    average: Averaged | None = None
 
 
 @dataclass
 class Checkpoint:
-    """Tensors by dotted name, and plain values."""
+    """A training as tensors by dotted name, and values."""
 
     tensors: dict[str, Tensor]
-    values: dict[str, Any]
+    values: Values
 
     def part(self, prefix: str) -> dict[str, Tensor]:
-        """The tensors whose names begin with `prefix.`, without it."""
+        """The tensors whose names begin with `prefix.`, by the rest of their names."""
         start = prefix + "."
         return {name[len(start) :]: tensor for name, tensor in self.tensors.items() if name.startswith(start)}
 
 
 class Damaged(Exception):
-    """A checkpoint that cannot be trusted, and why."""
+    """A checkpoint cannot be trusted; the message says why."""
 
 
 def save(folder: Path, step: int, checkpoint: Checkpoint) -> Path:
-    """Write the checkpoint of a step, and keep the newest `KEEP` up to it. Returns its path.
+    """Write the checkpoint of a step, keep the newest `KEEP` up to this step, and return its path.
 
-    Those of later steps are damaged, or the training would have gone on from them: they go too, as does what a
-    killed write left.
+    Checkpoints of later steps are damaged, since the training went on from an earlier one. They are removed, and so are
+    the leftovers of a killed write.
     """
-    # Shared storage (tied weights) must be written twice: safetensors refuses aliases.
+    # Tied weights share their storage, which safetensors refuses to write: each is copied.
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in checkpoint.tensors.items()}
-    values = json.dumps(checkpoint.values)
-    sums = {name: _crc(tensor) for name, tensor in tensors.items()} | {VALUES: zlib.crc32(values.encode())}
-    header = {VALUES: values, "crc32": json.dumps(sums)}
+    values = json.dumps(asdict(checkpoint.values))
+    header = {VALUES: values, "crc32": json.dumps(_checksums(tensors, values))}
     path = folder / f"step-{step:09d}.safetensors"
     atomic.write_bytes(path, safetensors.torch.save(tensors, metadata=header))
     present = paths(folder)
@@ -68,34 +104,22 @@ def paths(folder: Path) -> list[Path]:
 
 
 def load(path: Path) -> Checkpoint:
-    """Read and check one checkpoint.
-
-    Raises:
-        Damaged: the file is cut short, altered, or no checkpoint.
-    """
+    """Read and check one checkpoint. Raises `Damaged` where the file is cut short, altered, or no checkpoint."""
     try:
         check_file(path)
         with safetensors.safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
             # Copied, for a file's tensors begin anywhere in memory, and products of such matrices may round otherwise.
             tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
-        values, sums = header[VALUES], parse_json(header["crc32"], dict[str, int], "crc32")
+        if _checksums(tensors, header[VALUES]) != parse_json(header["crc32"], dict[str, int], "crc32"):
+            raise ValueError("a checksum is wrong")
+        return Checkpoint(tensors, parse_json(header[VALUES], Values, VALUES))
     except (safetensors.SafetensorError, OSError, KeyError, ValueError) as error:
         raise Damaged(f"{path.name}: {error}") from error
-    found = {name: _crc(tensor) for name, tensor in tensors.items()} | {VALUES: zlib.crc32(values.encode())}
-    if found != sums:
-        raise Damaged(f"{path.name}: a checksum is wrong")
-    try:
-        return Checkpoint(tensors, parse_json(values, dict[str, Any], f"{path.name}: {VALUES}"))
-    except Unreadable as error:
-        raise Damaged(str(error)) from None
 
 
 def newest(folder: Path) -> Iterator[Checkpoint | Damaged]:
-    """Try the checkpoints, newest first: what is damaged is given as its error, and the search goes on.
-
-    The caller takes the first whole one.
-    """
+    """The errors of damaged checkpoints from the newest on, and then the newest whole checkpoint, if there is one."""
     for path in reversed(paths(folder)):
         try:
             yield load(path)
@@ -104,5 +128,6 @@ def newest(folder: Path) -> Iterator[Checkpoint | Damaged]:
             yield error
 
 
-def _crc(tensor: Tensor) -> int:
-    return zlib.crc32(safetensors.torch.save({"": tensor}))
+def _checksums(tensors: dict[str, Tensor], values: str) -> dict[str, int]:
+    sums = {name: zlib.crc32(safetensors.torch.save({"": tensor})) for name, tensor in tensors.items()}
+    return sums | {VALUES: zlib.crc32(values.encode())}

@@ -1,7 +1,7 @@
-"""Journals of a run: lines of JSON that a resumed run takes up where its checkpoint left them.
+"""Journals of a run: lines of JSON, which a resumed run continues from its checkpoint on.
 
-`metrics.jsonl` holds only what the seed and the data decide, so that a run which was killed and resumed leaves the
-same bytes as one that was not. What the clock decides goes to `timing.jsonl`.
+`metrics.jsonl` holds only numbers that the seed and the data decide, so that a run which was killed and resumed leaves
+the same bytes as one that was not. Numbers that the clock decides go to `timing.jsonl`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Required, cast
 
-from typing_extensions import TypedDict  # pydantic needs it until Python 3.12
+from typing_extensions import TypedDict  # pydantic needs this one until Python 3.12
 
 from elman.atomic import told, write_bytes
 from elman.reading import check_file, read_json_lines
@@ -19,7 +19,7 @@ from elman.strict_json import dumps
 
 
 class Record(TypedDict, total=False):
-    """A line of `metrics.jsonl`: a step's, or a validation's. Numbers that are not finite are None."""
+    """A line of `metrics.jsonl` on a step or a validation. Numbers that are not finite are None."""
 
     step: Required[int]
     epoch: float
@@ -35,19 +35,18 @@ class Record(TypedDict, total=False):
 
 
 class Journal:
-    """An append-only file of JSON lines whose tail can be taken back."""
+    """An append-only file of JSON lines, opened after its first `keep` bytes; None keeps all its whole lines.
+
+    Lines that a killed run wrote after its checkpoint are cut off, since the resumed run writes them again.
+    """
 
     def __init__(self, path: Path, keep: int | None = None) -> None:
-        """Open the journal after its first `keep` bytes; None keeps all its whole lines.
-
-        What a killed run wrote after its checkpoint goes, for the resumed one will write it again.
-        """
         self.path = path
         with told(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             if path.exists():
                 check_file(path)
-            if path.is_symlink():  # what it points to is not to be cut and added to
+            if path.is_symlink():  # a copy takes the place of the link, whose target must stay as it is
                 write_bytes(path, path.read_bytes() if path.exists() else b"")
             self.file = path.open("ab")
             size = self.file.tell()
@@ -60,7 +59,7 @@ class Journal:
             self.file.write(dumps(record).encode() + b"\n")
 
     def sync(self) -> int:
-        """Bring everything written so far onto the disk; returns how many bytes that is."""
+        """Bring all lines onto the disk, and return the size of the file in bytes."""
         with told(self.path):
             self.file.flush()
             os.fsync(self.file.fileno())
@@ -75,13 +74,11 @@ class Journal:
 
 
 def read(path: Path) -> Iterator[dict[str, Any]]:
-    """The records of `metrics.jsonl`, their numbers checked; a last line cut short by a kill is left out.
+    """The checked records of `metrics.jsonl`; a last line that a kill cut short is left out.
 
-    Raises:
-        UserError: no such file, or a line that is damaged; it says which.
+    Raises `UserError` where there is no such file, or a line is damaged.
     """
-    for record in read_json_lines(path, Record):
-        yield cast(dict[str, Any], record)
+    yield from cast(Iterator[dict[str, Any]], read_json_lines(path, Record))
 
 
 def read_timing(path: Path) -> Iterator[dict[str, float]]:

@@ -1,4 +1,4 @@
-"""The training loop: a generator of events, which the command line, the lens and the tests simply iterate over."""
+"""The training loop: a generator of events, over which the command line, the lens and the tests iterate."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import safetensors.torch
 from elman import atomic
 from elman.errors import UserError
 from elman.train import checkpoints
-from elman.train.checkpoints import Checkpoint
+from elman.train.checkpoints import Damaged
 from elman.train.journal import Journal
 from elman.train.rhythm import Rhythm
 from elman.train.training import Step, Training
@@ -21,21 +21,21 @@ from elman.train.training import Step, Training
 
 @dataclass(frozen=True)
 class Resumed:
-    """The training goes on from a checkpoint of this step."""
+    """The training goes on from the checkpoint of this step."""
 
     step: int
 
 
 @dataclass(frozen=True)
 class Warned:
-    """Something was not right, and was mended."""
+    """The loop found something wrong and mended it; the text says what."""
 
     text: str
 
 
 @dataclass(frozen=True)
 class Validated:
-    """Metrics on the validation set."""
+    """Metrics on the validation set, and the seconds that they took."""
 
     step: int
     metrics: dict[str, float]
@@ -48,7 +48,7 @@ Reason = Literal["budget", "patience", "stopped"]
 
 @dataclass(frozen=True)
 class Finished:
-    """The last event: why it ended, after how many steps and seconds; `best` is the least cost (`Objective.cost`)."""
+    """The last event: why the training ended, its steps and seconds, and its least cost (`Objective.cost`)."""
 
     reason: Reason
     step: int
@@ -60,15 +60,13 @@ Event = Resumed | Warned | Step | Validated | Finished
 
 
 def fit(training: Training, folder: Path, *, stop: Callable[[], bool] = lambda: False) -> Iterator[Event]:
-    """Train until the budget is spent, the patience ends or `stop()` says so.
+    """Train until the budget is spent, the patience ends or `stop()` is true.
 
-    Everything is written to `folder`: `checkpoints/`, `metrics.jsonl`, `timing.jsonl`, and the best weights as
-    `model/model.safetensors`. A folder that holds checkpoints is taken up where the newest whole one left it,
-    bit by bit: weights, memory and metrics end as if nothing had happened (same machine, same thread count).
-
-    Raises:
-        UserError: a write failed (the run can be resumed), all checkpoints are damaged, or the loss was not
-            finite too often.
+    The loop writes `checkpoints/`, `metrics.jsonl`, `timing.jsonl` and, as `model/model.safetensors`, the best weights
+    to `folder`. A folder that holds checkpoints is continued from the newest whole one, bit by bit: weights, state and
+    metrics end as if the training had never stopped (on the same machine, with the same number of threads). Raises
+    `UserError` where a write failed (the run can be resumed), where all checkpoints are damaged, and where too many
+    steps in a row had a loss that was not finite.
     """
     yield from _restore(training, folder)
     counters, patience = training.counters, training.settings.patience
@@ -85,69 +83,60 @@ def fit(training: Training, folder: Path, *, stop: Callable[[], bool] = lambda: 
         Journal(folder / "timing.jsonl") as timing,
     ):
         if counters.step == 0:
-            rhythm.saved(save(training, folder, metrics))
+            rhythm.saved(_save(training, folder, metrics))
         for step in steps(training, ended=ended):
-            metrics.write(record(step))
+            metrics.write(_record(step))
             yield step
             if rhythm.validation_due():
-                validated = validate(training, folder, metrics, timing)
+                validated = _validate(training, folder, metrics, timing)
                 rhythm.validated(validated.seconds)
                 yield validated
             counters.reserved = rhythm.reserve()
             if rhythm.checkpoint_due():
-                rhythm.saved(save(training, folder, metrics))
+                rhythm.saved(_save(training, folder, metrics))
         if reason != "stopped" and counters.validated_at < counters.step:
-            yield validate(training, folder, metrics, timing)
-        if math.isinf(counters.best) and counters.step:  # no validation, or no number: these are better than none
+            yield _validate(training, folder, metrics, timing)
+        if math.isinf(counters.best) and counters.step:  # no validation gave a number: ship the last weights
             training.keep_best()
-            ship(training, folder)
-        save(training, folder, metrics)
+            _ship(training, folder)
+        _save(training, folder, metrics)
     yield Finished(reason, counters.step, training.seconds, counters.best)
 
 
 def steps(training: Training, *, ended: Callable[[], bool] = lambda: False) -> Iterator[Step]:
-    """The steps of a training until its budget is spent or `ended()` says so; nothing is written."""
+    """The steps of a training until its budget is spent or `ended()` is true; nothing is written."""
     training.model.train()
     while training.progress < 1 and not ended():
         yield training.step()
 
 
-def validate(training: Training, folder: Path, metrics: Journal, timing: Journal) -> Validated:
-    """Validate, journal it, and ship the weights if they are the best so far."""
-    begun = training.seconds
+def _validate(training: Training, folder: Path, metrics: Journal, timing: Journal) -> Validated:
+    begun, counters = training.seconds, training.counters
     measured, improved = training.validate()
-    step = training.counters.step
-    metrics.write({"step": step, "validation": measured, "best": training.counters.best})
+    metrics.write({"step": counters.step, "validation": measured, "best": counters.best})
     if improved:
-        ship(training, folder)
+        _ship(training, folder)
     seconds = training.seconds
-    timing.write(
-        {
-            "step": step,
-            "targets": training.counters.targets,
-            "seconds": seconds,
-            "validation_seconds": seconds - begun,
-        }
-    )
+    spent = {"seconds": seconds, "validation_seconds": seconds - begun}
+    timing.write({"step": counters.step, "targets": counters.targets, **spent})
     timing.sync()
-    return Validated(step, measured, improved, seconds - begun)
+    return Validated(counters.step, measured, improved, seconds - begun)
 
 
-def ship(training: Training, folder: Path) -> None:
-    """Write the best weights as `model/model.safetensors`."""
+def _ship(training: Training, folder: Path) -> None:
     atomic.write_bytes(folder / "model" / "model.safetensors", safetensors.torch.save(training.best))
 
 
-def save(training: Training, folder: Path, metrics: Journal) -> float:
-    """Write a checkpoint; what the metrics say up to here is on the disk before it. Returns the seconds it took."""
+def _save(training: Training, folder: Path, metrics: Journal) -> float:
+    """Write a checkpoint, after the metrics up to here are on the disk, and return the seconds that this took."""
     begun = training.seconds
     training.counters.metrics_bytes = metrics.sync()
     checkpoints.save(folder / "checkpoints", training.counters.step, training.to_checkpoint())
     return training.seconds - begun
 
 
-def record(step: Step) -> dict[str, Any]:
-    """A step's line in `metrics.jsonl`: nothing in it depends on the clock."""
+def _record(step: Step) -> dict[str, Any]:
+    """A step's line in `metrics.jsonl`: no number in it depends on the clock."""
     return {
         "step": step.step,
         "epoch": step.epoch,
@@ -162,29 +151,27 @@ def record(step: Step) -> dict[str, Any]:
 
 
 def _restore(training: Training, run: Path) -> Iterator[Event]:
-    errors = []
     folder, journal = run / "checkpoints", run / "metrics.jsonl"
+    damaged = False
     for found in checkpoints.newest(folder):
-        if isinstance(found, Checkpoint):
-            try:
-                training.restore(found)
-            except (LookupError, RuntimeError, TypeError, ValueError, AttributeError) as error:
-                raise UserError(
-                    f"the checkpoints in {folder} are another model's, or damaged ({_first_line(error)})",
-                    remedy="resume with the settings the run was made with, or --overwrite it",
-                ) from error
-            if training.best:
-                ship(training, run)  # whatever became of the file
-            yield Resumed(training.counters.step)
-            return
-        errors.append(str(found))
-        yield Warned(f"damaged checkpoint {found}; trying the one before")
-    if errors or (journal.exists() and journal.stat().st_size):
+        if isinstance(found, Damaged):
+            damaged = True
+            yield Warned(f"damaged checkpoint {found}; trying the one before")
+            continue
+        try:
+            training.restore(found)
+        except (LookupError, RuntimeError, TypeError, ValueError, AttributeError) as error:
+            first_line = next(iter(str(error).splitlines()), type(error).__name__)
+            raise UserError(
+                f"the checkpoints in {folder} are another model's, or damaged ({first_line})",
+                remedy="resume with the settings the run was made with, or --overwrite it",
+            ) from error
+        if training.best:
+            _ship(training, run)  # the file may be lost or damaged
+        yield Resumed(training.counters.step)
+        return
+    if damaged or (journal.exists() and journal.stat().st_size):
         raise UserError(
             f"no whole checkpoint is left in {folder}",
             remedy="start again with --overwrite, or from another copy",
         )
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)

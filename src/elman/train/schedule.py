@@ -1,4 +1,4 @@
-"""How far a training has come in its budget, and the learning rate that follows from it."""
+"""The budget of a training, the fraction of it that is spent, and the learning rate that follows from this fraction."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ NUMBER = r"[0-9]+(?:\.[0-9]*)?"
 MOST_RESERVED = 0.5  # of a time budget
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
-# Of a budget: over a longer one, the learning rate would not leave its first values in years.
+# The largest budgets: over a longer one, the learning rate would not leave its first values in years.
 MOST: dict[Unit, float] = {"steps": 10**12, "epochs": 10**9, "seconds": 10 * 365 * 86400}
 
 
 @dataclass(frozen=True)
 class Budget:
-    """What a training may spend: optimiser steps, epochs (passes over the training data) or wall time.
+    """The optimiser steps, epochs (passes over the training data) or seconds that a training may spend.
 
     >>> Budget(100, "steps").progress(step=25, epochs=0.0, seconds=3.0)
     0.25
@@ -37,8 +37,8 @@ class Budget:
     def progress(self, *, step: int, epochs: float, seconds: float, reserved: float = 0.0) -> float:
         """The spent fraction; at least 1 when the budget is spent.
 
-        `reserved`: of a time budget, the seconds that are kept for what comes after the last step; half of the budget
-        at most, for a model that has learnt nothing needs no validation.
+        `reserved` seconds of a time budget are kept for the work after the last step; at most half of the budget, since
+        a model that has learnt nothing needs no validation.
 
         >>> Budget(100, "seconds").progress(step=25, epochs=0.0, seconds=30.0, reserved=40.0)
         0.5
@@ -52,7 +52,7 @@ class Budget:
 
 
 def bounds(unit: Unit) -> str:
-    """The amounts of a budget that there can be, in words."""
+    """The possible amounts of a budget, in words."""
     return f"more than 0 and at most {MOST[unit]:,.0f}"
 
 
@@ -64,16 +64,12 @@ def learning_rate(progress: float, peak: float, *, warmup: float, final: float, 
                                                    constant      fall = 1
                                                    inverse_sqrt  fall = √(warmup / progress)    (Vaswani et al. 2017)
 
-    with x from 0 to 1 between warm-up and end. Because it runs over the *budget*, two minutes of training give the
-    best model of two minutes, not the first two minutes of a longer schedule. `inverse_sqrt` is as 1/√step after the
-    warm-up; it ends at √warmup of the peak (final = 0), and needs a warm-up.
+    x runs from 0 to 1 between the warm-up and the end. Since the schedule runs over the *budget*, two minutes of
+    training give the best model of two minutes, not the first two minutes of a longer schedule. `inverse_sqrt` is
+    proportional to 1/√step after its warm-up, which must not be 0; with final = 0 it ends at √warmup of the peak.
 
-    Args:
-        progress: the spent fraction of the budget, clamped to [0, 1].
-        peak: the largest learning rate.
-        warmup: the fraction of the budget over which the rate rises from (nearly) 0.
-        final: what is left at the end, as a fraction of peak.
-        shape: `cosine`, `linear`, `constant` or `inverse_sqrt` after the warm-up.
+    `progress` is the spent fraction of the budget, clamped to [0, 1]; `warmup` the fraction over which the rate rises
+    from (nearly) 0; `final` the rate at the end, as a fraction of peak; and `shape` one of the four above.
 
     >>> [round(learning_rate(p, 1.0, warmup=0.1, final=0.0), 3) for p in (0.05, 0.1, 0.55, 1.0)]
     [0.5, 1.0, 0.5, 0.0]
@@ -82,32 +78,27 @@ def learning_rate(progress: float, peak: float, *, warmup: float, final: float, 
     """
     progress = min(max(progress, 0.0), 1.0)
     if progress < warmup:
-        # Never quite zero: the first step should count.
-        return peak * max(progress / warmup, 1e-3)
+        return peak * max(progress / warmup, 1e-3)  # never quite zero: the first step should count
     x = (progress - warmup) / (1 - warmup) if warmup < 1 else 1.0
-    falls = {
+    fall = {
         "cosine": (1 + math.cos(math.pi * x)) / 2,
         "linear": 1 - x,
         "constant": 1.0,
         "inverse_sqrt": math.sqrt(warmup / progress) if warmup else 1.0,
-    }
-    fall = falls[shape]
+    }[shape]
     return peak * (final + (1 - final) * fall)
 
 
 def parse_duration(text: str) -> float:
-    """Seconds from a duration: `90`, `90s`, `2m`, `1.5h`, `1h30m`.
-
-    Raises `ValueError` where it is none, or not positive.
+    """Seconds from a duration: `90`, `90s`, `2m`, `1.5h`, `1h30m`. Raises `ValueError` for any other text, and for 0.
 
     >>> parse_duration("2m"), parse_duration("1h30m"), parse_duration("45")
     (120.0, 5400.0, 45.0)
     """
     text = text.strip().lower()
-    if not re.fullmatch(rf"({NUMBER}[smhd])*({NUMBER})?", text):
-        raise ValueError(text)
-    seconds = sum(float(number) * UNITS[unit or "s"] for number, unit in re.findall(rf"({NUMBER})([smhd]?)", text))
-    if not (seconds > 0 and math.isfinite(seconds)):
+    parts = re.findall(rf"({NUMBER})([smhd]?)", text)
+    seconds = sum(float(number) * UNITS[unit or "s"] for number, unit in parts)
+    if not re.fullmatch(rf"({NUMBER}[smhd])*({NUMBER})?", text) or not 0 < seconds < math.inf:
         raise ValueError(text)
     return seconds
 

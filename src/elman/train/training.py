@@ -1,38 +1,31 @@
-"""A training as one explicit value: everything that decides its next step, saved and restored together."""
+"""A training as one value: all that decides its next step, saved and restored together."""
 
 from __future__ import annotations
 
-import json
 import math
 import time
-from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING
+from collections import defaultdict
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
 
 from elman import state as states
 from elman.errors import UserError
-from elman.reading import parse_json
 from elman.state import State
-from elman.train import optimizers
-from elman.train.checkpoints import Checkpoint
+from elman.train.averaging import Average, stopped_improving
+from elman.train.checkpoints import Averaged, Checkpoint, Counters, Values
 from elman.train.clipping import Clipped, Clipper
 from elman.train.objective import Loss, Objective, Place
+from elman.train.optimizers import optimizer
 from elman.train.schedule import Budget, learning_rate
 from elman.train.settings import Optimization
-from elman.train.stored import Averaged, Counters, Values
-
-if TYPE_CHECKING:
-    from elman.train.averaging import Average
 
 
 @dataclass
 class Step:
-    """What one optimiser step did."""
+    """One optimiser step: where it was taken, its loss and its gradient."""
 
     step: int
     epoch: float
@@ -46,7 +39,7 @@ class Step:
 
 @dataclass
 class Training:
-    """Model, optimiser, memory and counters, and one step of them all."""
+    """The model, the optimiser, the carried state and the counters of a training."""
 
     model: nn.Module
     objective: Objective
@@ -54,45 +47,31 @@ class Training:
     budget: Budget
     counters: Counters = field(default_factory=Counters)
     carried: State | None = None
-    best: dict[str, Tensor] = field(default_factory=dict)  # weights: those of the best validation, on the CPU
+    best: dict[str, Tensor] = field(default_factory=dict)  # the weights of the best validation, on the CPU
 
     def __post_init__(self) -> None:
         s = self.settings
-        self.optimizer = optimizers.optimizer(
-            s.optimizer,
-            self.model,
-            learning_rate=s.learning_rate,
-            weight_decay=s.weight_decay,
-            momentum=s.momentum,
-            beta1=s.beta1,
-            beta2=s.beta2,
-            muon_rate=s.muon_rate,
-        )
+        self.optimizer = optimizer(self.model, s)
         self.parameters = [p for p in self.model.parameters() if p.requires_grad]
         self.clipper = Clipper(s.clip, s.clip_threshold, s.clip_percentile)
-        self.trigger = optimizers.NonMonotonicTrigger(s.nonmonotone)
-        self.average = self._average(s.average) if s.average else None
+        self.losses: list[float] = []  # ntasgd: the costs of all validations until averaging starts
+        self.average = Average(self.model, s.average) if s.average else None
         self.resumed_at = time.perf_counter()
         self.resumed_step: int | None = None
 
-    def _average(self, decay: float) -> Average:
-        from elman.train.averaging import Average
-
-        return Average(self.model, decay)
-
     @property
     def device(self) -> str:
-        """`cpu` or `cuda`: where the model is, whatever else there may be."""
+        """The type of the model's device: `cpu` or `cuda`."""
         return self.parameters[0].device.type
 
     @property
     def seconds(self) -> float:
-        """Time spent training, over all sessions."""
+        """Seconds spent in all sessions."""
         return self.counters.seconds + time.perf_counter() - self.resumed_at
 
     @property
     def progress(self) -> float:
-        """The spent fraction of the budget; of a time budget, of what is left of it for steps."""
+        """The spent fraction of the budget; of a time budget, without the seconds that are kept for its end."""
         c = self.counters
         return self.budget.progress(step=c.step, epochs=self.epochs, seconds=self.seconds, reserved=c.reserved)
 
@@ -104,13 +83,13 @@ class Training:
     def step(self) -> Step:
         """Read the next batches, and update the weights.
 
-        Raises:
-            UserError: the loss or the gradient was not finite `max_bad_steps` times in a row.
+        Raises `UserError` where the loss or the gradient was not finite `max_bad_steps` times in a row.
         """
         c, s = self.counters, self.settings
         progress = self.progress
         rate = learning_rate(progress, s.learning_rate, warmup=s.warmup, final=s.final, shape=s.schedule)
-        optimizers.set_learning_rate(self.optimizer, rate)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
         self.optimizer.zero_grad()
         total, targets = 0.0, 0
         for _ in range(s.accumulate):
@@ -118,7 +97,7 @@ class Training:
             (loss.mean * loss.targets).backward()
             total += loss.mean.item() * loss.targets
             targets += loss.targets
-        # Every target counts the same: the last stretch of an epoch may be shorter than the others.
+        # Every target counts the same, although the last stretch of an epoch may be shorter than the others.
         torch._foreach_div_([p.grad for p in self.parameters if p.grad is not None], targets)
         clipped = self.clipper(self.parameters, taken=math.isfinite(total))
         skipped = not clipped.finite or not math.isfinite(total)
@@ -148,7 +127,7 @@ class Training:
         c = self.counters
         c.skipped += 1
         c.bad_in_a_row += 1
-        # What was read with it may be in the memory: NaN would stay there for ever.
+        # NaN in the carried state would stay there for ever.
         self.carried = None
         self.optimizer.zero_grad()
         if c.bad_in_a_row >= self.settings.max_bad_steps:
@@ -158,15 +137,13 @@ class Training:
                 "(--set clip_threshold=...)",
             )
 
-    @contextmanager
-    def shipped_weights(self) -> Iterator[None]:
-        """The weights that are validated and shipped: the average where there is one."""
-        with self.average.in_place() if self.average else nullcontext():
-            yield
+    def _shipped_weights(self) -> AbstractContextManager[None]:
+        """Give the model, while a block runs, the weights that are shipped: the average, if there is one."""
+        return self.average.in_place() if self.average else nullcontext()
 
     def keep_best(self) -> None:
-        """Take the weights of now for the best. A tied matrix is kept once, under the name that it has first."""
-        with self.shipped_weights():
+        """Keep the present weights as the best. A tied matrix is kept once, under the first of its names."""
+        with self._shipped_weights():
             first: dict[int, str] = {}
             state = self.model.state_dict()
             for name, tensor in state.items():
@@ -174,11 +151,11 @@ class Training:
             self.best = {name: state[name].detach().cpu().contiguous().clone() for name in first.values()}
 
     def validate(self) -> tuple[dict[str, float], bool]:
-        """Metrics on the validation set, and whether they are the best so far."""
+        """Metrics on the validation set, and whether these weights are the best so far."""
         c = self.counters
         self.model.eval()
         try:
-            with self.shipped_weights(), torch.no_grad():
+            with self._shipped_weights(), torch.no_grad():
                 metrics = self.objective.validate(self.model)
             if self.objective.adaptive:
                 metrics |= self.objective.adaptive.adapt(self.model, self.carried)
@@ -191,54 +168,46 @@ class Training:
             self.keep_best()
         c.best = min(c.best, cost)
         c.since_best = 0 if improved else c.since_best + 1
-        if self.settings.optimizer == "ntasgd" and not self.average and self.trigger(cost):
-            self.average = self._average(decay=1.0)
+        if self.settings.optimizer == "ntasgd" and not self.average:
+            self.losses.append(cost)
+            if stopped_improving(self.losses, self.settings.nonmonotone):
+                self.average = Average(self.model, decay=1.0)
         return metrics, improved
 
     def to_checkpoint(self) -> Checkpoint:
-        """Everything, as tensors and plain values."""
+        """The whole training, as tensors and plain values."""
         tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
-        optimizer = self.optimizer.state_dict()
-        slots: dict[str, list[str]] = {}
-        for index, slot in optimizer["state"].items():
-            present = {k: v for k, v in slot.items() if isinstance(v, Tensor)}
-            slots[str(index)] = sorted(present)
-            tensors |= {f"optimizer.{index}.{k}": v for k, v in present.items()}
+        for index, slots in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{index}.{k}": v for k, v in slots.items() if isinstance(v, Tensor)}
         tensors["random.cpu"] = torch.get_rng_state()
         if self.device == "cuda":
             tensors["random.cuda"] = torch.cuda.get_rng_state()
         if self.carried is not None:
             tensors |= states.flatten(self.carried, "carried")
-        values = Values(
-            replace(self.counters, seconds=self.seconds),
-            slots,
-            list(self.clipper.norms),
-            list(self.trigger.losses),
-            self.carried is not None,
-            self.objective.adaptive.values() if self.objective.adaptive else None,
-            Averaged(self.average.updates, self.average.decay) if self.average else None,
-        )
         tensors |= {f"best.{k}": v for k, v in self.best.items()}
+        averaged = None
         if self.average:
-            tensors |= {f"average.{k}": v for k, v in self.average.tensors().items()}
-        return Checkpoint(tensors, asdict(values))
+            averaged = Averaged(self.average.updates, self.average.decay)
+            tensors |= {f"average.{index}": tensor for index, tensor in enumerate(self.average.average)}
+        adaptive = self.objective.adaptive.values() if self.objective.adaptive else None
+        counters, norms, carried = replace(self.counters, seconds=self.seconds), list(self.clipper.norms), self.carried
+        values = Values(counters, norms, list(self.losses), carried is not None, adaptive, averaged)
+        return Checkpoint(tensors, values)
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """The inverse of `to_checkpoint`.
 
-        Raises:
-            ValueError, LookupError, RuntimeError: it is that of another training, or damaged.
+        Raises `ValueError`, `LookupError` or `RuntimeError` where the checkpoint belongs to another training.
         """
-        values = parse_json(json.dumps(checkpoint.values), Values, "a checkpoint")
+        values = checkpoint.values
         if values.counters.batch > self.objective.batches(values.counters.epoch):
             raise ValueError(f"there is no batch {values.counters.batch} in an epoch")
         self.model.load_state_dict(checkpoint.part("model"))
-        optimizer = self.optimizer.state_dict()
-        optimizer["state"] = {
-            int(index): {slot: checkpoint.tensors[f"optimizer.{index}.{slot}"] for slot in slots}
-            for index, slots in values.optimizer.items()
-        }
-        self.optimizer.load_state_dict(optimizer)
+        slots: dict[int, dict[str, Tensor]] = defaultdict(dict)
+        for name, tensor in checkpoint.part("optimizer").items():
+            index, _, slot = name.partition(".")
+            slots[int(index)][slot] = tensor
+        self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": slots})
         torch.set_rng_state(checkpoint.tensors["random.cpu"])
         if self.device == "cuda" and "random.cuda" in checkpoint.tensors:
             torch.cuda.set_rng_state(checkpoint.tensors["random.cuda"])
@@ -249,14 +218,15 @@ class Training:
             assert like is not None
             self.carried = states.unflatten(checkpoint.tensors, like, "carried")
             self.carried = states.to(self.carried, self.parameters[0].device)
-        self.counters = values.counters
+        self.counters = replace(values.counters)
         self.resumed_at, self.resumed_step = time.perf_counter(), self.counters.step
-        self.clipper.norms = deque(values.norms)
-        self.trigger.losses = list(values.losses)
+        self.clipper.norms.clear()
+        self.clipper.norms.extend(values.norms)
+        self.losses = list(values.losses)
         if self.objective.adaptive:
             if values.adaptive is None:
-                raise ValueError("it does not say how far the gradient flowed back")
+                raise ValueError("the checkpoint does not say how far the gradient flowed back")
             self.objective.adaptive.restore(values.adaptive)
         if values.average:
-            self.average = self._average(values.average.decay)
+            self.average = Average(self.model, values.average.decay)
             self.average.load(checkpoint.part("average"), values.average.updates)

@@ -155,8 +155,8 @@ def test_word_vocabulary() -> None:
     symbols = [tokenizer.symbol(token) for token in range(tokenizer.vocab_size)]
     assert symbols == ["<eos>", "<unk>", "b", "a", "c", "<eod>", "d"]
     assert tokenizer.encode("b\nzz <unk> <eos> <eos>d").tolist() == [2, 0, 1, 1, 0, 1]
-    assert WordTokenizer.train(["b a b c"], max_vocab=5, eod=True).contents() == {"words": ["b", "a"]}
-    assert WordTokenizer.train(["b a b c"], max_vocab=99, min_count=2).contents() == {"words": ["b"]}
+    assert WordTokenizer.train(["b a b c"], max_vocab=5, eod=True).words == ["b", "a"]
+    assert WordTokenizer.train(["b a b c"], max_vocab=99, min_count=2).words == ["b"]
 
 
 def test_word_counting_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,7 +171,7 @@ def test_bpe_is_the_librarys() -> None:
     import tokenizers
 
     ours = BPETokenizer.train([SAMPLE], max_vocab=290)
-    library = tokenizers.Tokenizer.from_str(json.dumps(ours.contents()["model"]))
+    library = tokenizers.Tokenizer.from_str(json.dumps(ours.model))
     library.decoder = tokenizers.decoders.ByteLevel()
     assert ours.encode(SAMPLE).tolist() == library.encode(SAMPLE).ids
     for token in range(ours.vocab_size):
@@ -243,3 +243,14 @@ def test_a_class_is_imported_when_it_is_needed() -> None:
     """
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert found == ["elman.data.tokenizers.char", "elman.data.tokenizers.tokenizer"]
+
+
+def test_symbols_are_what_tokens_spell_made_visible() -> None:
+    assert [ByteTokenizer(eod=True).symbol(token) for token in (10, 65, 92, 200, 256)] == [
+        "↵",
+        "A",
+        "\\",
+        "\\xc8",
+        "<eod>",
+    ]
+    assert [CharTokenizer("\t é", eod=True).symbol(token) for token in range(5)] == ["⇥", "␣", "é", "<unk>", "<eod>"]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from elman.data.tokenizers.tokenizer import StreamDecoder, Tokenizer
 from elman.errors import UserError, nearest
-from elman.reading import check_type, read_json
+from elman.reading import read_json
 
 if TYPE_CHECKING:
     from elman.data.tokenizers.bpe import BPETokenizer
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from elman.data.tokenizers.word import WordTokenizer
 
 __all__ = [
-    "PAIR_TOKENIZERS",
     "TOKENIZERS",
     "BPETokenizer",
     "ByteTokenizer",
@@ -38,10 +37,9 @@ __all__ = [
 ]
 
 TOKENIZERS = {"char": "CharTokenizer", "byte": "ByteTokenizer", "word": "WordTokenizer", "bpe": "BPETokenizer"}
-"""The class of each kind, which is imported from the module of that name when it is needed."""
+"""The class of each kind; the module of the same name is imported when the class is needed."""
 MAX_VOCAB = {"char": 1 << 16, "byte": 257, "word": 1 << 16, "bpe": 1 << 13}
-"""The largest vocabulary where none is asked for: up to 65 536 ids take two bytes each on disk."""
-PAIR_TOKENIZERS = ("source_tokenizer", "target_tokenizer")  # names of those of pairs
+"""The default of `max_vocab`: up to 65 536 ids take two bytes each on disk."""
 
 
 class Tokenizers(NamedTuple):
@@ -63,20 +61,22 @@ def train_tokenizer(
 ) -> Tokenizer:
     """Learn a vocabulary from a stream of texts.
 
-    `max_vocab` limits it, specials included; what occurs fewer than `min_count` times is left out;
+    `max_vocab` limits its size, specials included; symbols that occur fewer than `min_count` times are left out;
     `eod` adds the token that ends a document. Errors: `UserError` for an unknown kind or a limit too small.
     """
     if kind not in TOKENIZERS:
         raise UserError(f"no such tokenizer: {kind}", remedy=nearest(kind, TOKENIZERS), exit_code=2)
-    limit = MAX_VOCAB[kind] if max_vocab is None else max_vocab
+    limit, least = MAX_VOCAB[kind] if max_vocab is None else max_vocab, _class(kind).smallest
+    if limit < least + eod:
+        expected = f"at least {least + eod} for a {kind} tokenizer"
+        raise UserError("max_vocab", expected=expected, got=limit, exit_code=2)
     return _class(kind).train(texts, max_vocab=limit, min_count=min_count, eod=eod)
 
 
 def tokenizer_from_json(data: dict[str, Any], where: str = "tokenizer") -> Tokenizer:
     """The inverse of `Tokenizer.to_json`. Errors: `UserError` where the data are not those of a tokenizer."""
     try:
-        check_type(data["eod"], bool, "eod")
-        return _class(data["kind"]).from_contents(data, eod=data["eod"])
+        return _class(data["kind"]).from_json(data)
     except Exception as error:  # the bpe library raises bare Exception for a model it cannot read
         raise UserError(f"{where} is damaged: no tokenizer is in it ({type(error).__name__}: {error})") from error
 

@@ -9,15 +9,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from itertools import chain
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from elman.data.textfile import blocks, cut
-from elman.data.tokenizers.tokenizer import EOD, Ids, Tokenizer, check_range, visible
+from elman.data.tokenizers.tokenizer import Ids, Tokenizer
 from elman.errors import missing_extra
 
-BLOCK = 1 << 14  # characters given to the library at a time: it encodes blocks in parallel
+BLOCK = 1 << 14  # characters; the library encodes blocks in parallel
 
 
 class BPETokenizer(Tokenizer):
@@ -26,10 +26,11 @@ class BPETokenizer(Tokenizer):
     `model` is the library's own JSON. Training is the library's; `<eod>` is ours, so that no text spells it.
     """
 
-    kind = "bpe"
+    kind, smallest = "bpe", 256
+    contents: ClassVar = {"model": dict[str, Any]}
 
     def __init__(self, model: dict[str, Any], *, eod: bool = False):
-        self._model = model
+        self.model = model
         self._bpe = _library().Tokenizer.from_str(json.dumps(model))
         size = self._bpe.get_vocab_size()
         super().__init__(size, eod=eod)
@@ -40,7 +41,6 @@ class BPETokenizer(Tokenizer):
     @classmethod
     def train(cls, texts: Iterable[str], *, max_vocab: int, min_count: int = 1, eod: bool = False) -> BPETokenizer:
         """At most `max_vocab` tokens (specials too); pairs rarer than `min_count`, or seen once, are not merged."""
-        check_range(max_vocab, 256 + eod, cls.kind)
         library = _library()
         bpe = library.Tokenizer(library.models.BPE())
         bpe.pre_tokenizer = library.pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -59,21 +59,8 @@ class BPETokenizer(Tokenizer):
         return np.fromiter(chain.from_iterable(part.ids for part in parts), self.dtype)
 
     def spell(self, token: int, previous: int | None) -> bytes:
-        """The token's bytes, perhaps a part of a character; nothing for `<eod>`."""
-        return b"" if token == self.eod else self._bytes[token]
-
-    def symbol(self, token: int) -> str:
-        r"""The token's text, white space made visible and bytes that are no text as `\xNN`."""
-        return EOD if token == self.eod else visible(self._bytes[token].decode("utf-8", "backslashreplace"))
-
-    def contents(self) -> dict[str, Any]:
-        """The library's JSON."""
-        return {"model": self._model}
-
-    @classmethod
-    def from_contents(cls, contents: dict[str, Any], *, eod: bool) -> BPETokenizer:
-        """The inverse of `contents`."""
-        return cls(contents["model"], eod=eod)
+        """The token's bytes, perhaps a part of a character."""
+        return self._bytes[token]
 
 
 def _library() -> Any:

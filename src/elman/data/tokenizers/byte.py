@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 
-from elman.data.tokenizers.tokenizer import EOD, Ids, Tokenizer, visible
+from elman.data.tokenizers.tokenizer import Ids, Tokenizer
 
 
 class ByteTokenizer(Tokenizer):
@@ -17,7 +16,7 @@ class ByteTokenizer(Tokenizer):
     [195, 169]
     """
 
-    kind = "byte"
+    kind, smallest = "byte", 0
 
     def __init__(self, *, eod: bool = False):
         super().__init__(256, eod=eod)
@@ -32,20 +31,5 @@ class ByteTokenizer(Tokenizer):
         return np.frombuffer(text.encode("utf-8", "replace"), np.uint8).astype(self.dtype)
 
     def spell(self, token: int, previous: int | None) -> bytes:
-        """The byte; nothing for `<eod>`."""
-        return b"" if token == self.eod else bytes([token])
-
-    def symbol(self, token: int) -> str:
-        r"""The ASCII character, white space made visible, or `\xNN`."""
-        if token == self.eod:
-            return EOD
-        return visible(chr(token)) if token < 128 else f"\\x{token:02x}"
-
-    def contents(self) -> dict[str, Any]:
-        """Nothing."""
-        return {}
-
-    @classmethod
-    def from_contents(cls, contents: dict[str, Any], *, eod: bool) -> ByteTokenizer:
-        """The inverse of `contents`."""
-        return cls(eod=eod)
+        """The byte."""
+        return bytes([token])

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from elman.data.tokenizers.tokenizer import EOD, UNK, Ids, Tokenizer, check_range, visible
-from elman.reading import check_type
+from elman.data.tokenizers.tokenizer import Ids, Tokenizer
 
 
 class CharTokenizer(Tokenizer):
@@ -22,7 +21,8 @@ class CharTokenizer(Tokenizer):
     ([2, 0, 1, 3], 'ab')
     """
 
-    kind = "char"
+    kind, smallest = "char", 2
+    contents: ClassVar = {"characters": str}
 
     def __init__(self, characters: str, *, eod: bool = False):
         super().__init__(len(characters) + 1, unk=len(characters), eod=eod)
@@ -35,7 +35,6 @@ class CharTokenizer(Tokenizer):
     @classmethod
     def train(cls, texts: Iterable[str], *, max_vocab: int, min_count: int = 1, eod: bool = False) -> CharTokenizer:
         """The most frequent characters, in the order of their code points; `max_vocab` counts specials too."""
-        check_range(max_vocab, 2 + eod, cls.kind)
         counts = np.zeros(1, np.int64)
         for text in texts:
             new = np.bincount(code_points(text))
@@ -51,26 +50,8 @@ class CharTokenizer(Tokenizer):
         return self._table[np.minimum(code_points(text), len(self._table) - 1)]
 
     def spell(self, token: int, previous: int | None) -> bytes:
-        """The character; U+FFFD for `<unk>`, nothing for `<eod>`."""
-        if token == self.eod:
-            return b""
+        """The character; U+FFFD for `<unk>`."""
         return ("\ufffd" if token == self.unk else self.characters[token]).encode()
-
-    def symbol(self, token: int) -> str:
-        """The character, white space made visible."""
-        if token >= len(self.characters):
-            return UNK if token == self.unk else EOD
-        return visible(self.characters[token])
-
-    def contents(self) -> dict[str, Any]:
-        """The characters in order."""
-        return {"characters": self.characters}
-
-    @classmethod
-    def from_contents(cls, contents: dict[str, Any], *, eod: bool) -> CharTokenizer:
-        """The inverse of `contents`. Raises `UserError` where they are of another type."""
-        check_type(contents["characters"], str, "characters")
-        return cls(contents["characters"], eod=eod)
 
 
 def code_points(text: str) -> npt.NDArray[np.uint32]:

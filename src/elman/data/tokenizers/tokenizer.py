@@ -1,4 +1,4 @@
-"""What every tokenizer can do: text to token ids and back, token by token if need be."""
+"""The tokenizers' protocol: text to token ids and back, token by token if need be."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import codecs
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from elman.errors import UserError
+from elman.reading import check_type
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,21 +30,24 @@ class Tokenizer(ABC):
 
     - `unk` stands for what the vocabulary lacks;
     - `eos` is a line's end (word tokenizers);
-    - `eod` follows every document, and begins the next. No text encodes to it.
+    - `eod` follows every document, and begins the next. No text encodes to `eod`.
     """
 
     kind: ClassVar[str]
+    smallest: ClassVar[int]
+    """The smallest vocabulary that `train` can make, `<eod>` aside."""
+    contents: ClassVar[Mapping[str, Any]] = {}
+    """The attributes, and the constructor's arguments, that make the tokenizer beside `eod`, and their types."""
 
     def __init__(self, vocab_size: int, *, unk: int | None = None, eos: int | None = None, eod: bool = False):
-        self.unk = unk
-        self.eos = eos
+        self.unk, self.eos = unk, eos
         self.eod = vocab_size if eod else None  # always the last id, so that the others do not depend on it
         self.vocab_size = vocab_size + eod
 
     @classmethod
     @abstractmethod
     def train(cls, texts: Iterable[str], *, max_vocab: int, min_count: int = 1, eod: bool = False) -> Tokenizer:
-        """Learn the vocabulary from a stream of texts; `train_tokenizer` says what the limits mean."""
+        """Learn the vocabulary from a stream of texts; `train_tokenizer` explains the limits."""
 
     @abstractmethod
     def encode_array(self, text: str) -> Ids:
@@ -52,26 +55,18 @@ class Tokenizer(ABC):
 
     def encode(self, text: str) -> Tensor:
         """The ids of a text (T,) int64, as a model reads them: `model(tokenizer.encode(text)[None])`."""
-        import torch  # what reads and writes texts alone needs none
+        import torch  # imported here: preparing a corpus needs no torch
 
         return torch.from_numpy(self.encode_array(text).astype(np.int64))
 
     @abstractmethod
     def spell(self, token: int, previous: int | None) -> bytes:
-        """The UTF-8 bytes that a token adds to a text after the token `previous` (None: it is the first)."""
+        """The UTF-8 bytes that a token other than `eod` adds to a text after the token `previous` (None: no token)."""
 
-    @abstractmethod
     def symbol(self, token: int) -> str:
-        """A token as it is shown to people: never empty, white space visible."""
-
-    @abstractmethod
-    def contents(self) -> dict[str, Any]:
-        """What `from_contents` needs, beside `eod`, to make the tokenizer again."""
-
-    @classmethod
-    @abstractmethod
-    def from_contents(cls, contents: dict[str, Any], *, eod: bool) -> Tokenizer:
-        """The inverse of `contents`."""
+        r"""A token as people see it: never empty, white space made visible, bytes that are no text as `\xNN`."""
+        special = {self.eod: EOD, self.eos: EOS, self.unk: UNK}.get(token)
+        return special or visible(self.spell(token, None).decode("utf-8", "backslashreplace"))
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -80,25 +75,34 @@ class Tokenizer(ABC):
 
     @property
     def start(self) -> int:
-        """What generation without a prompt reads first: `eod`, else a line's end, else id 0."""
+        """The token that generation without a prompt reads first: `eod`, else a line's end, else id 0."""
         if self.eod is not None:
             return self.eod
         newline = int(self.encode_array("\n")[0])
         return 0 if newline == self.unk else newline
 
     def count_unknown(self, ids: Iterable[int]) -> int:
-        """How many of these ids stand for what the vocabulary lacks."""
+        """The number of ids that are `unk`."""
         return sum(int(token) == self.unk for token in ids)
 
     def decode(self, ids: Iterable[int]) -> str:
         """The text of a sequence of ids; bytes that are not UTF-8 become U+FFFD."""
         decoder = StreamDecoder(self)
-        values = ids.tolist() if hasattr(ids, "tolist") else ids  # to walk along a tensor takes long
+        values = ids.tolist() if hasattr(ids, "tolist") else ids  # iterating over a tensor is slow
         return "".join([decoder.push(int(token)) for token in values]) + decoder.finish()
 
     def to_json(self) -> dict[str, Any]:
         """Everything about the tokenizer, ready for `json.dumps`."""
-        return {"kind": self.kind, "eod": self.eod is not None, **self.contents()}
+        contents = {name: getattr(self, name) for name in self.contents}
+        return {"kind": self.kind, "eod": self.eod is not None, **contents}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Tokenizer:
+        """The inverse of `to_json`. Errors: `UserError` for another type, `KeyError` where a part is missing."""
+        kinds = {**cls.contents, "eod": bool}
+        for name, kind in kinds.items():
+            check_type(data[name], kind, name)
+        return cls(**{name: data[name] for name in kinds})
 
     def save(self, path: Path) -> None:
         """Write the tokenizer as JSON; `load_tokenizer` reads it."""
@@ -106,7 +110,7 @@ class Tokenizer(ABC):
 
     @property
     def fingerprint(self) -> str:
-        """Equal for two tokenizers if they give the same ids."""
+        """A hash that is equal for two tokenizers only if they give the same ids."""
         return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()
 
 
@@ -128,8 +132,9 @@ class StreamDecoder:
         return self._utf8.getstate()[0]
 
     def push(self, token: int) -> str:
-        """The text that this token completes, often one character, sometimes none."""
-        text = self._utf8.decode(self._tokenizer.spell(token, self._previous))
+        """The text that this token completes, often one character, sometimes none; none for `eod`."""
+        spelt = b"" if token == self._tokenizer.eod else self._tokenizer.spell(token, self._previous)
+        text = self._utf8.decode(spelt)
         self._previous = token
         return text
 
@@ -144,16 +149,5 @@ def visible(text: str) -> str:
     >>> visible(" a\n\x00")
     '␣a↵\\x00'
     """
-    return "".join(_visible(character) for character in text)
-
-
-def _visible(character: str) -> str:
-    if mark := {" ": "␣", "\n": "↵", "\t": "⇥"}.get(character):
-        return mark
-    return character if character.isprintable() else character.encode("unicode_escape").decode()
-
-
-def check_range(max_vocab: int, least: int, kind: str) -> None:
-    """Errors: `UserError` where a vocabulary limit is too small for the kind of tokenizer."""
-    if max_vocab < least:
-        raise UserError("max_vocab", expected=f"at least {least} for a {kind} tokenizer", got=max_vocab, exit_code=2)
+    marked = text.translate({ord(" "): "␣", ord("\n"): "↵", ord("\t"): "⇥"})
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in marked)

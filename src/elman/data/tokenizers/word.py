@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any
+from typing import ClassVar
 
 import numpy as np
 
-from elman.data.tokenizers.tokenizer import EOD, EOS, UNK, Ids, Tokenizer, check_range, visible
-from elman.reading import check_type
+from elman.data.tokenizers.tokenizer import EOS, UNK, Ids, Tokenizer
 
 MOST_WORDS = 4_000_000  # counted at a time: about half a gigabyte of memory
 
 
 class WordTokenizer(Tokenizer):
-    """Words are what white space separates; a line's end is `<eos>` and a word out of vocabulary `<unk>`.
+    """White space separates words; a line's end is `<eos>`, and a word out of vocabulary is `<unk>`.
 
     A text that spells `<unk>` or `<eos>` out (as the Penn Treebank's does) means these tokens. Ids: `<eos>`,
     `<unk>`, the words in order, then `<eod>`.
@@ -25,17 +24,17 @@ class WordTokenizer(Tokenizer):
     ([2, 3, 0, 1, 1], 'the cat\\nthe')
     """
 
-    kind = "word"
+    kind, smallest = "word", 3
+    contents: ClassVar = {"words": list[str]}
 
     def __init__(self, words: list[str], *, eod: bool = False):
-        self._symbols = [EOS, UNK, *words]
-        super().__init__(len(self._symbols), eos=0, unk=1, eod=eod)
-        self._ids = {word: token for token, word in enumerate(self._symbols)}
+        super().__init__(2 + len(words), eos=0, unk=1, eod=eod)
+        self.words = words
+        self._ids = {word: token for token, word in enumerate([EOS, UNK, *words])}
 
     @classmethod
     def train(cls, texts: Iterable[str], *, max_vocab: int, min_count: int = 1, eod: bool = False) -> WordTokenizer:
         """The most frequent words, most frequent first; `max_vocab` counts the specials too."""
-        check_range(max_vocab, 3 + eod, cls.kind)
         counts: Counter[str] = Counter()
         for text in texts:
             counts.update(text.split())
@@ -52,27 +51,11 @@ class WordTokenizer(Tokenizer):
         return np.fromiter((find(word, unk) for word in words), self.dtype, count=len(words))
 
     def spell(self, token: int, previous: int | None) -> bytes:
-        """The word, after a space where it does not begin a line."""
-        if token == self.eod:
-            return b""
+        """The word, after a space where the word does not begin a line."""
         if token == self.eos:
             return b"\n"
-        begins = previous is None or previous in (self.eos, self.eod)
-        return ("" if begins else " ").encode() + self._symbols[token].encode()
-
-    def symbol(self, token: int) -> str:
-        """The word."""
-        return EOD if token == self.eod else visible(self._symbols[token])
-
-    def contents(self) -> dict[str, Any]:
-        """The words in order."""
-        return {"words": self._symbols[2:]}
-
-    @classmethod
-    def from_contents(cls, contents: dict[str, Any], *, eod: bool) -> WordTokenizer:
-        """The inverse of `contents`. Raises `UserError` where they are of another type."""
-        check_type(contents["words"], list[str], "words")
-        return cls(contents["words"], eod=eod)
+        word = UNK if token == self.unk else self.words[token - 2]
+        return (word if previous in (None, self.eos, self.eod) else f" {word}").encode()
 
 
 def _without_rarest(counts: Counter[str], most: int) -> Counter[str]:

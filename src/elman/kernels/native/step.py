@@ -17,7 +17,7 @@ from elman.kernels.native.surroundings import is_traced, why_not_here
 MOST_ROWS = 4  # with more, packed weights are worth their packing
 
 
-class Step(ctypes.Structure):
+class StepCall(ctypes.Structure):
     """`struct Step` of sweep.h, which says what everything is."""
 
     _fields_ = (
@@ -56,7 +56,7 @@ def step(
     _, B, H = h.shape
     out, h_final = torch.empty((*shape, H), dtype=x.dtype), torch.empty_like(h)
     c_final = None if c is None else torch.empty_like(c)
-    given = Step(
+    given = StepCall(
         B,
         x.shape[-1],
         H,

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from elman.data.lanes import NOT_COUNTED, Text, evaluation_windows
+from elman.data.lanes import NOT_COUNTED, TokenStream, evaluation_windows
 from elman.data.tokenfile import TokenFile, Tokens
 from elman.models import LanguageModel
 from elman.state import State, put_rows, select_rows
@@ -48,7 +48,7 @@ def block_losses(
     """
     if lanes is not None and lanes > 1:
         return _in_lanes(model, tokens, eod, lanes, window)
-    text = Text(tokens, eod)
+    text = TokenStream(tokens, eod)
     run_up = None if model.reach is None else -(-model.reach // window)  # windows
     parallel = lanes is None and (model.step_by_step or run_up is not None)
     fewest = max(FEWEST, 8 * (run_up or 0))  # lest much be read twice
@@ -86,7 +86,7 @@ def evaluate(
 
 
 def _section(
-    model: LanguageModel, text: Text, begin: int, state: State, shape: tuple[int, int, int], run_up: int | None
+    model: LanguageModel, text: TokenStream, begin: int, state: State, shape: tuple[int, int, int], run_up: int | None
 ) -> tuple[npt.NDArray[np.float64], State]:
     """Nats (L, W) of L segments of W windows of T steps, `shape` (L, W, T), one after the other from `begin` on.
 

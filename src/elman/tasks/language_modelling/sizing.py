@@ -32,7 +32,7 @@ from elman.tasks import configuration
 from elman.tasks.capacity import check_memory
 from elman.tasks.configuration import Settings
 from elman.tasks.task import Choice, fill
-from elman.train import optimizers
+from elman.train.optimizers import optimizer
 
 Precision = Literal["float32", "bfloat16"]
 
@@ -184,7 +184,7 @@ def _measure(settings: Settings, asked: Settings, vocab_size: int) -> tuple[floa
     model = build(model_config(settings, vocab_size)).to(device)
     tokens = torch.randint(vocab_size, (settings.train.lanes, settings.train.k1), device=device)
     carried: State | None = None
-    update = optimizers.optimizer(settings.train.optimizer, model, learning_rate=settings.train.learning_rate)
+    update = optimizer(model, settings.train)
 
     def step(precision: Precision) -> None:
         nonlocal carried

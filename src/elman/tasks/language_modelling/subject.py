@@ -1,4 +1,4 @@
-"""What the microscope sees of a language model: the model, the same before it learnt anything, and a text."""
+"""The subject of the microscope in language modelling: a model, the same model before its training, and a text."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from elman.models import build
 from elman.tasks.configuration import Settings
 from elman.tasks.task import Trained
 
-MOST_TOKENS = 1 << 20  # of a text are looked at
-MOST_UNKNOWN = 0.5  # of a text's tokens
+MOST_TOKENS = 1 << 20  # of a text that are looked at
+MOST_UNKNOWN = 0.5  # the largest fraction of a text's tokens that the model may not know
 
 
 def open_subject(run: Trained, data: str | None) -> Subject:
     """A run's model with a text: `data`, or else the text that the run was validated on.
 
     Raises:
-        UserError: no such text, or one that does not fit the run.
+        UserError: there is no such text, or the text does not fit the run.
     """
     settings = run.settings
     train = None if settings is None else settings.train
@@ -39,15 +39,20 @@ def open_subject(run: Trained, data: str | None) -> Subject:
             file, text, source = _validation(run, settings, Path(cache))
         tokens = np.array(np.asarray(file)[:MOST_TOKENS], np.int64)
     _check_fit(tokens, run.tokenizer, text)
-    name = text.replace(source, Path(source).name)
     fresh_name, fresh = untrained(partial(build, run.model.config), train)
-    return Subject(run.path, run.model, run.tokenizer, train, fresh, fresh_name, tokens, text, name)
+    facts = [
+        ("text", text.replace(source, Path(source).name)),
+        ("tokens looked at", f"{len(tokens):,}, {run.model.vocab_size:,} different"),
+    ]
+    about = {"text": text, "untrained": fresh_name}
+    return Subject(run.path, run.model, fresh, fresh_name, facts, about, run.tokenizer, train, tokens)
 
 
 def _validation(run: Trained, settings: Settings | None, cache: Path) -> tuple[TokenFile, str, str]:
-    """The tokens that the run was validated on, from its cache or made again; what they are; and their source."""
+    """The tokens that the run was validated on, from its cache or made again; their name; and their source."""
     if settings is None:
-        raise UserError(f"{run.path} does not say what it was trained on", remedy="give a text: elman inspect RUN DATA")
+        remedy = "give a text: elman inspect RUN DATA"
+        raise UserError(f"{run.path} does not say which text it was trained on", remedy=remedy)
     data = settings.data
     source = data.valid or data.source
     text = data.valid or f"the validation part of {source}"
@@ -68,8 +73,8 @@ def _check_fit(tokens: npt.NDArray[np.int64], tokenizer: Tokenizer, text: str) -
     if unknown > MOST_UNKNOWN:
         raise UserError(
             f"{text} does not fit the run",
-            expected="text in the tokens it was trained on",
-            got=f"{unknown:.0%} that it does not know",
+            expected="text in the tokens that the run was trained on",
+            got=f"{unknown:.0%} unknown tokens",
             remedy="give a text of the same kind",
         )
     if len(tokens) < LEAST_STEPS + 1:

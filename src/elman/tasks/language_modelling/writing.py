@@ -9,9 +9,8 @@ from typing import NamedTuple
 import torch
 
 from elman.data.tokenizers import StreamDecoder
-from elman.decode.generation import generate
+from elman.decode.generation import generate, prefill
 from elman.decode.sampling import sample
-from elman.decode.steps import prefill
 from elman.errors import UserError
 from elman.state import State
 from elman.tasks.language_modelling.settings import WritingOptions

@@ -11,7 +11,7 @@ from elman.data import pair_corpus
 from elman.data.endless import EndlessPairs
 from elman.data.pair_corpus import ParallelCorpus
 from elman.data.pairs import open_pairs
-from elman.data.tokenizers import PAIR_TOKENIZERS, Tokenizers
+from elman.data.tokenizers import Tokenizers
 from elman.tasks.configuration import Settings
 from elman.tasks.task import Progress, Say
 from elman.tasks.translation import files_of, validation_of
@@ -33,7 +33,7 @@ def read(
         files_of(data),
         cache,
         valid=validation_of(data) or None,
-        tokenizer=Tokenizers(*map(codecs.__getitem__, PAIR_TOKENIZERS)) if codecs else kind,
+        tokenizer=Tokenizers(codecs["source_tokenizer"], codecs["target_tokenizer"]) if codecs else kind,
         joint=data.joint,
         max_vocab=data.vocab_size or vocabulary_size(data, kind),
         min_count=data.min_count,

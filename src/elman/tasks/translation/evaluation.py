@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from elman.data.pair_corpus import evaluation_part
 from elman.data.tokenizers import Tokenizers
-from elman.decode.translate import Beam, Translator, translate
+from elman.decode.translation import Beam, Translator, translate
 from elman.errors import UserError
 from elman.metrics.translation import score
 from elman.metrics.words import words
@@ -34,7 +34,7 @@ def evaluate_pairs(run: Trained, data: Sources, options: Decoding, say: Say, pro
         raise UserError(f"every pair of {' and '.join(map(str, data))} is {beyond}", remedy="split them")
     if too_long:
         say(f"{too_long:,} of {too_long + len(part):,} pairs are {beyond}: they are left out of all scores")
-    metrics = evaluate(run.model, part, (source.eod, target.eod))
+    metrics = evaluate(run.model, part)
     if math.isnan(metrics["loss"]):
         return Evaluation(metrics, [])  # nothing can be decoded
     translator = Translator(run.model, source, target, beam(options), batch_size=options.batch)
@@ -68,7 +68,7 @@ def evaluate_pairs(run: Trained, data: Sources, options: Decoding, say: Say, pro
 
 def greedy_scores(model: EncoderDecoder, texts: Sequence[tuple[str, str]], tokenizers: Tokenizers) -> dict[str, float]:
     """Exact matches and, with sacrebleu, BLEU and chrF of greedy translations of pairs, as a training takes them."""
-    translator = Translator(model, *tokenizers, Beam(width=1), batch_size=128)
+    translator = Translator(model, *tokenizers, Beam(beam=1), batch_size=128)
     sources, references = zip(*texts, strict=True)
     written = [translation.text for translation in translator(sources)]
     return {name: value for name, value in score(written, references).items() if isinstance(value, float)}

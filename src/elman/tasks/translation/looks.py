@@ -1,4 +1,4 @@
-"""What an encoder-decoder takes from its source, and where it looks while it writes."""
+"""An encoder-decoder under the lens: how much it depends on each source token, and where its attention is."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
+from torch import Tensor
 
-from elman.decode.translate import Beam, Translator
-from elman.inspection.clipping import look_at_journal
-from elman.inspection.look import Look, Part, has_no_journal
-from elman.inspection.untrained import KEYS
-from elman.lens.attention import LEAST, HeadScores
+from elman.decode.translation import Beam, Translator
+from elman.inspection.attention import entropy_bars, head_names
+from elman.inspection.clipped_steps import has_no_journal, look_at_journal
+from elman.inspection.look import Look, Part
+from elman.inspection.untrained import KEYS, model_line
+from elman.lens.attention import LEAST, Floats, HeadScores, entropy
 from elman.lens.source import AlignmentScores, loss_gradients, score_alignment, source_gradients
 from elman.models import EncoderDecoder, TransformerEncoderDecoder
-from elman.report import Figure, Line, Mark, Section, bar_chart, heatmap, line_chart, passages
+from elman.report import Chapter, Figure, Mark, heatmap, line_chart, passages
 from elman.report.figure import number
 from elman.tasks.translation.subject import Pairs
 
@@ -46,29 +47,23 @@ def look_at_alignments(pairs: Pairs) -> Part:
             weights = np.array(best.alignment)[: len(best.tokens)]
             scores = score_alignment(weights)
             figures.append(_alignment_figure(best.text, best.tokens, translation.source_tokens, weights, scores))
-            numbers[source] |= {
+            numbers[source] |= vars(scores) | {
                 "written": best.tokens,
                 "source": translation.source_tokens,
                 "weights": weights,
-                "entropy": scores.entropy,
-                "monotonicity": scores.monotonicity,
             }
     agreement = f"{exact} of {len(groups)} translations are the same as their references"
-    text = "What the model makes of some sources, and what it should have made of them" + (
-        "; and where it looks while it writes." if attends else ". It has no attention, so that it looks at no place."
+    text = "Translations of some sources beside their references" + (
+        ", and the attention of each token that was written." if attends else ". The model has no attention."
     )
-    reading = "Each source, what the model makes of it (the best that a beam search finds), and the reference."
+    reading = "Each source, the best translation that a beam search finds, and the reference."
     figures.insert(0, passages(groups, title="Translations beside their references", reading=reading))
     lines = [f"{name}: {given}" for group in groups for name, given in group]
-    return Part(Section("Alignments", text, figures, [agreement]), numbers, [*lines, agreement])
+    return Part(Chapter("Alignments", text, figures, [agreement]), numbers, [*lines, agreement])
 
 
 def _alignment_figure(
-    title: str,
-    written: Sequence[str],
-    source: Sequence[str],
-    weights: npt.NDArray[np.float64],
-    scores: AlignmentScores,
+    text: str, written: Sequence[str], source: Sequence[str], weights: Floats, scores: AlignmentScores
 ) -> Figure:
     reading = (
         "A row is a token that was written: the stronger the colour, the more of its attention is on that token of the "
@@ -76,13 +71,13 @@ def _alignment_figure(
         f"{scores.monotonicity:.2f} (1 is from left to right, 0 is no order, -1 from right to left)."
     )
     return heatmap(
-        weights, title=title[:60], reading=reading, x="source", y="written", rows=written, columns=source, limit=1.0
+        weights, title=text[:60], reading=reading, x="source", y="written", rows=written, columns=source, limit=1.0
     )
 
 
 def look_at_dependence(pairs: Pairs) -> Part:
-    """Which source tokens each target token depends on, and how that falls with the distance from the source's end."""
-    figures: list[Figure] = []
+    """How much each target token depends on each source token, and how that falls with the distance from the end."""
+    maps: list[Figure] = []
     numbers: dict[str, Any] = {}
     for row in pairs.shown()[:2]:
         source, _, inputs, targets = pairs.batch([row])
@@ -94,45 +89,38 @@ def look_at_dependence(pairs: Pairs) -> Part:
             "The norm of the gradient of a token's log-probability, which every model has, attention or not: the "
             "stronger the colour, the more a target token depends on that token of the source."
         )
-        figures.append(
-            heatmap(norms, title=title, reading=reading, x="source", y="target", rows=written, columns=symbols)
-        )
+        maps.append(heatmap(norms, title=title, reading=reading, x="source", y="target", rows=written, columns=symbols))
         numbers[" ".join(symbols)] = norms
-    rows = list(range(min(PAIRS, len(pairs.part))))
+    batch = pairs.batch(range(min(PAIRS, len(pairs.part))))
     lines, curves = [], []
     for key, (name, model) in zip(KEYS, pairs.models.items(), strict=True):
-        lags, quantiles = by_distance(loss_gradients(model, *pairs.batch(rows)))
-        colour = 1 if name == "trained" else 2
-        curves.append(Line(name, lags, *(quantiles[1], quantiles[0], quantiles[2]), colour, name != "trained"))
-        lines.append(f"{name}: {_reach(lags[-1], quantiles[1])}")
-        numbers[key] = {"distance": lags, "low": quantiles[0], "median": quantiles[1], "high": quantiles[2]}
-    figures.insert(
-        0,
-        line_chart(
-            curves,
-            title="How far into a source the loss reaches",
-            x="tokens before the source's end",
-            y="‖∂L/∂x(s)‖",
-            log_y=True,
-            reading="The median over the pairs, and the middle 80 %: a level line is a model that depends on all of a "
-            "source alike, a line that falls one that depends less on what was read first.",
-        ),
+        distances, (low, median, high) = by_distance(loss_gradients(model, *batch))
+        curves.append(model_line(name, distances, (low, median, high)))
+        lines.append(f"{name}: {_reach(distances[-1], median)}")
+        numbers[key] = {"distance": distances, "low": low, "median": median, "high": high}
+    figure = line_chart(
+        curves,
+        title="How far into a source the loss reaches",
+        x="tokens before the source's end",
+        y="‖∂L/∂x(s)‖",
+        log_y=True,
+        reading="The median over the pairs, and the middle 80 %: a level line is a model that depends on all of a "
+        "source alike, a line that falls is one that depends less on the tokens that were read first.",
     )
     text = "How much the loss depends on each token of its source: the same measure for every kind of model."
-    return Part(Section("What is taken from the source", text, figures, lines), numbers, lines)
+    return Part(Chapter("Dependence on the source", text, [figure, *maps], lines), numbers, lines)
 
 
-def _reach(distance: float, median: npt.NDArray[np.float64]) -> str:
-    if median[0] == 0:  # branches that begin at zero hand nothing on before they have learnt
+def _reach(distance: float, median: Floats) -> str:
+    if median[0] == 0:  # branches that begin at zero pass nothing on before their training
         return "no gradient reaches the source"
     share = float(median[-1] / median[0])
     return f"the gradient {distance:.0f} tokens before a source's end is {share:.2g} times that at its end"
 
 
-def by_distance(norms: Sequence[npt.NDArray[np.float64]]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+def by_distance(norms: Sequence[Floats]) -> tuple[Floats, Floats]:
     """Distances from the end (K,) that at least a tenth of the rows have, and quantiles (3, K) there."""
-    longest = max(map(len, norms))
-    values = [np.array([row[-1 - lag] for row in norms if len(row) > lag]) for lag in range(longest)]
+    values = [np.array([row[-1 - lag] for row in norms if len(row) > lag]) for lag in range(max(map(len, norms)))]
     values = [found for found in values if len(found) >= max(1, len(norms) / 10)]
     return np.arange(len(values), dtype=np.float64), np.array([np.quantile(found, BINS) for found in values]).T
 
@@ -141,17 +129,12 @@ def look_at_heads(pairs: Pairs) -> Part:
     """How widely each head of a Transformer looks at its source."""
     batch = pairs.batch(range(min(PAIRS, len(pairs.part))))
     spreads = {name: _spread(model, *batch) for name, model in pairs.models.items()}
-    trained, fresh = spreads["trained"], spreads[pairs.fresh_name]
+    trained, fresh = spreads[KEYS[0]], spreads[pairs.fresh_name]
     sharpest_before = float(fresh.mean.min())
-    names = [f"layer {layer + 1} head {head + 1}" for layer, head in np.ndindex(trained.mean.shape)]
-    figure = bar_chart(
-        names,
-        trained.mean.ravel(),
-        title="Entropy of the attention to the source",
-        x="nats",
-        marks=[Mark(trained.even, "an even look"), Mark(sharpest_before, f"{pairs.fresh_name}, the sharpest")],
-        reading="How widely each head looks: 0 is one token alone, and e to this number about how many share it.",
-    )
+    names = head_names(*trained.mean.shape)
+    marks = [Mark(sharpest_before, f"{pairs.fresh_name}, the sharpest")]
+    title = "Entropy of the attention to the source"
+    figure = entropy_bars(names, trained.mean.ravel(), trained.even, marks, title)
     lines = [sharpest_words(names, trained, fresh, pairs.fresh_name)]
     text = (
         f"Each of the decoder's layers attends to the source, with {trained.mean.shape[1]} heads. The sharpest head is "
@@ -160,30 +143,28 @@ def look_at_heads(pairs: Pairs) -> Part:
     )
     numbers = dict(zip(names, trained.mean.ravel().tolist(), strict=True))
     numbers |= {"an even look": trained.even, "untrained, the sharpest": sharpest_before}
-    return Part(Section("Heads", text, [figure], lines), numbers, lines)
+    return Part(Chapter("Heads", text, [figure], lines), numbers, lines)
 
 
 @dataclass(frozen=True)
 class Spread:
     """How widely the heads of a model look at its source, in nats."""
 
-    mean: npt.NDArray[np.float64]  # (L, N), over all target tokens
+    mean: Floats  # (L, N), over all target tokens
     even: float  # of a head that looks evenly
-    sharpness: npt.NDArray[np.float64]  # (B, L, N), 1 − entropy / ln S; sources of one token are left out
+    sharpness: Floats  # (B, L, N), 1 − entropy / ln S; sources of one token are left out
 
 
 @torch.no_grad()
-def _spread(
-    model: EncoderDecoder, source: torch.Tensor, lengths: torch.Tensor, inputs: torch.Tensor, targets: torch.Tensor
-) -> Spread:
+def _spread(model: EncoderDecoder, source: Tensor, lengths: Tensor, inputs: Tensor, targets: Tensor) -> Spread:
     assert isinstance(model, TransformerEncoderDecoder)
     every = model.cross_attentions(inputs, model.encode(source, lengths))  # a layer: (B, N, T, S)
-    counted = (targets >= 0)[:, None].double()  # (B, 1, T)
-    entropies = [-torch.special.xlogy(weights, weights).sum(-1) for weights in every]  # (B, N, T)
-    sums = torch.stack([(entropy * counted).sum(2) for entropy in entropies], dim=1).numpy()  # (B, L, N)
-    tokens, even = counted.sum((1, 2)).numpy(), lengths.double().log().numpy()  # (B,)
+    counted = (targets >= 0).double().numpy()  # (B, T)
+    entropies = np.stack([entropy(weights.double().numpy()) for weights in every], axis=1)  # (B, L, N, T)
+    sums = (entropies * counted[:, None, None]).sum(-1)  # (B, L, N)
+    tokens, even = counted.sum(1), lengths.double().log().numpy()  # (B,)
     several = even > 0
-    rows = (sums / tokens[:, None, None])[several] / even[several, None, None]
+    rows = sums[several] / (tokens * even)[several, None, None]
     return Spread(sums.sum(0) / tokens.sum(), float(even @ tokens / tokens.sum()), 1 - rows)
 
 
@@ -199,12 +180,12 @@ def sharpest_words(names: Sequence[str], trained: Spread, fresh: Spread, fresh_n
 
 
 def _has_no_heads(pairs: Pairs) -> str | None:
-    return None if isinstance(pairs.model, TransformerEncoderDecoder) else "it has no heads"
+    return None if isinstance(pairs.model, TransformerEncoderDecoder) else "the model has no heads"
 
 
 LOOKS: dict[str, Look] = {
     "alignments": Look(look_at_alignments),
     "source": Look(look_at_dependence),
     "heads": Look(look_at_heads, _has_no_heads),
-    "clipping": Look(lambda pairs: look_at_journal(pairs.path), has_no_journal),
+    "clipping": Look(look_at_journal, has_no_journal),
 }

@@ -47,7 +47,6 @@ class TargetTokens:
 
     train: TokenBatches
     valid: PairPart
-    eods: tuple[int, int]  # of source and target
     label_smoothing: float = 0.0
     scheduled_sampling: float = 0.0
     metric: str = "loss"
@@ -79,7 +78,7 @@ class TargetTokens:
     def validate(self, model: nn.Module) -> dict[str, float]:
         """Loss and accuracy token by token, and the scores of what the model writes."""
         model = cast(EncoderDecoder, model)
-        metrics = evaluate(model, self.valid, self.eods)
+        metrics = evaluate(model, self.valid)
         return metrics | (self.scores(model) if self.scores else {})
 
     def cost(self, metrics: dict[str, float]) -> float:
@@ -99,12 +98,9 @@ class TargetTokens:
 
 def target_tokens(train: PairTraining, corpus: ParallelCorpus) -> TargetTokens:
     """The objective of a training on a corpus."""
-    eods = cast(tuple[int, int], (corpus.source_tokenizer.eod, corpus.target_tokenizer.eod))
     scores = scores_of(corpus, train.validation_sentences) if train.validation_sentences else None
-    batches = TokenBatches(corpus.train, train.batch_tokens, *eods, seed=train.seed)
-    return TargetTokens(
-        batches, corpus.valid, eods, train.label_smoothing, train.scheduled_sampling, train.metric, scores
-    )
+    batches = TokenBatches(corpus.train, train.batch_tokens, seed=train.seed)
+    return TargetTokens(batches, corpus.valid, train.label_smoothing, train.scheduled_sampling, train.metric, scores)
 
 
 def scores_of(corpus: ParallelCorpus, sentences: int) -> Scores:
@@ -115,13 +111,13 @@ def scores_of(corpus: ParallelCorpus, sentences: int) -> Scores:
     return partial(greedy_scores, texts=list(islice(corpus.valid.texts(), sentences)), tokenizers=tokenizers)
 
 
-def evaluate(model: EncoderDecoder, part: PairPart, eods: tuple[int, int]) -> dict[str, float]:
+def evaluate(model: EncoderDecoder, part: PairPart) -> dict[str, float]:
     """Foretell every target token of a part from the true ones before it.
 
     Returns:
         `loss` in nats a token, `perplexity`, `accuracy`: how many of 100 tokens were the most probable one, `tokens`.
     """
-    parts = zip(*_by_batch(model, part, eods), strict=True)
+    parts = zip(*_by_batch(model, part), strict=True)
     _, nats, counts, right = (float(np.concatenate(column).sum()) for column in parts)
     loss = nats / counts
     return {"loss": loss, "perplexity": perplexity(loss), "accuracy": 100 * right / counts, "tokens": int(counts)}
@@ -129,18 +125,17 @@ def evaluate(model: EncoderDecoder, part: PairPart, eods: tuple[int, int]) -> di
 
 def block_losses(model: EncoderDecoder, corpus: ParallelCorpus) -> tuple[Floats, Floats]:
     """Nats (K,) of every validation pair, and how many tokens its target has."""
-    eods = corpus.source_tokenizer.eod, corpus.target_tokenizer.eod
-    parts = zip(*_by_batch(model, corpus.valid, cast(tuple[int, int], eods)), strict=True)
+    parts = zip(*_by_batch(model, corpus.valid), strict=True)
     rows, nats, counts, _ = (np.concatenate(column) for column in parts)
     order = np.argsort(rows)
     return nats[order], counts[order]
 
 
 @torch.no_grad()
-def _by_batch(model: EncoderDecoder, part: PairPart, eods: tuple[int, int]) -> Iterator[tuple[Any, ...]]:
+def _by_batch(model: EncoderDecoder, part: PairPart) -> Iterator[tuple[Any, ...]]:
     """Of each batch its rows (B,) in the part, and of each row the nats, the tokens, and those that were foretold."""
     device = next(model.parameters()).device
-    for rows, pairs in evaluation_batches(part, EVALUATION_TOKENS, *eods):
+    for rows, pairs in evaluation_batches(part, EVALUATION_TOKENS):
         batch: PairBatch = pairs.to(device)
         hidden, _ = model.read(batch.inputs, model.encode(batch.source, batch.source_lengths))
         counted = batch.targets != NOT_COUNTED  # (B, T)

@@ -10,7 +10,7 @@ import torch
 
 from elman.data.linefile import InputLine
 from elman.decode.constraints import Constraints
-from elman.decode.translate import Beam, Sampling, Translation, Translator
+from elman.decode.translation import Beam, Sampling, TranslatedLine, Translator
 from elman.errors import UserError
 from elman.tasks.task import Answer, Say, Trained
 from elman.tasks.translation import printing
@@ -36,7 +36,7 @@ def predict(
         )
 
 
-def _in_windows(translator: Translator, arrivals: Iterable[Sequence[InputLine]]) -> Iterator[Translation]:
+def _in_windows(translator: Translator, arrivals: Iterable[Sequence[InputLine]]) -> Iterator[TranslatedLine]:
     first = 1
     for arrived in arrivals:
         for start in range(0, len(arrived), translator.window):

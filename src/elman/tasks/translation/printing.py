@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 from elman.tasks.translation.alignment import alignment_lines
 
 if TYPE_CHECKING:
-    from elman.decode.translate import Candidate, Translation
+    from elman.decode.translation import Candidate, TranslatedLine
 
 # Of a text in a line of fields between bars: what could be taken for a bar, for a line's end or for an escape.
 ESCAPES = str.maketrans({"\\": r"\\", "|": r"\|", "\n": r"\n", "\r": r"\r"})
 ESCAPES |= {ord(end): f"\\u{ord(end):04x}" for end in "\v\f\x1c\x1d\x1e\x85\u2028\u2029"}  # for str.splitlines
 
 
-def lines(translation: Translation, nbest: int) -> Iterator[str]:
+def lines(translation: TranslatedLine, nbest: int) -> Iterator[str]:
     """A translation as text: a line each, and the matrix of its alignment where there is one."""
     for candidate in translation.candidates:
         yield " ".join(candidate.text.splitlines()) if nbest == 1 else _fields(translation, candidate)
@@ -25,7 +25,7 @@ def lines(translation: Translation, nbest: int) -> Iterator[str]:
             yield ""
 
 
-def _fields(translation: Translation, candidate: Candidate) -> str:
+def _fields(translation: TranslatedLine, candidate: Candidate) -> str:
     score = "-inf" if translation.error else f"{candidate.score:.4f}"
     return f"{translation.number} ||| {escape(candidate.text)} ||| {score}"
 
@@ -39,7 +39,7 @@ def escape(text: str) -> str:
     return text.translate(ESCAPES)
 
 
-def record(translation: Translation, seed: int | None, nbest: int) -> dict[str, Any]:
+def record(translation: TranslatedLine, seed: int | None, nbest: int) -> dict[str, Any]:
     """A translation as a JSON object; with `nbest` above 1 all of its candidates are in "nbest"."""
     line = {"line": translation.number, "source": translation.source}
     if translation.error:

@@ -1,4 +1,4 @@
-"""What the microscope sees of an encoder-decoder: the model, the same before it learnt anything, and pairs."""
+"""The subject of the microscope in translation: a run's model, the same model before its training, and pairs."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from elman.data.cache import Cache
 from elman.data.pair_corpus import evaluation_part
 from elman.data.tokenizers import Tokenizers
 from elman.errors import UserError
+from elman.inspection.look import Observed
 from elman.inspection.untrained import untrained
 from elman.models import EncoderDecoder, build_encoder_decoder
 from elman.tasks.configuration import Settings
@@ -27,36 +28,17 @@ MOST_TOKENS = 40  # of a pair that is drawn
 
 
 @dataclass(frozen=True)
-class Pairs:
-    """A run's model, the same before its training, and pairs that they read."""
+class Pairs(Observed):
+    """A run's encoder-decoder, the same model before its training, and pairs that both read."""
 
-    path: Path  # of the run
     model: EncoderDecoder
-    tokenizers: Tokenizers
     fresh: EncoderDecoder
-    fresh_name: str
+    tokenizers: Tokenizers
     part: PairPart
-    name: str
-
-    @property
-    def facts(self) -> list[tuple[str, str]]:
-        """What is read, for people."""
-        return [("pairs", self.name), ("pairs there are", f"{len(self.part):,}")]
-
-    @property
-    def about(self) -> dict[str, str]:
-        """What is read, for programs."""
-        return {"data": self.name, "untrained": self.fresh_name}
-
-    @property
-    def models(self) -> dict[str, EncoderDecoder]:
-        """Side by side."""
-        return {"trained": self.model, self.fresh_name: self.fresh}
 
     def batch(self, rows: Sequence[int]) -> tuple[torch.Tensor, ...]:
         """Source, its lengths, inputs and targets of some pairs."""
-        source, target = self.part.source.eod, self.part.target.eod
-        made = pair_batch(self.part, np.array(rows), source, target)
+        made = pair_batch(self.part, np.array(rows))
         return made.source, made.source_lengths, made.inputs, made.targets
 
     def shown(self) -> list[int]:
@@ -69,34 +51,28 @@ class Pairs:
 
 
 def open_pairs(run: Trained, data: Sources) -> Pairs:
-    """A run with pairs: those of `data`, or else those that it was validated on.
-
-    Raises:
-        UserError: there are none.
-    """
-    tokenizers = Tokenizers(run.source_tokenizer, run.target_tokenizer)
-    settings = run.settings
+    """A run with the pairs of `data`, or of its validation. Raises `UserError` where there are none."""
+    tokenizers, settings = Tokenizers(run.source_tokenizer, run.target_tokenizer), run.settings
     if data:
         part, name = evaluation_part(data, tokenizers), " and ".join(Path(place).name for place in data)
     else:
         part, name = _validation(run, settings, tokenizers)
-    fresh_name, fresh = untrained(
-        partial(build_encoder_decoder, run.model.config), settings.train if settings else None
-    )
-    return Pairs(run.path, run.model, tokenizers, fresh, fresh_name, part, name)
+    train = None if settings is None else settings.train
+    fresh_name, fresh = untrained(partial(build_encoder_decoder, run.model.config), train)
+    facts, about = [("pairs", name), ("number of pairs", f"{len(part):,}")], {"data": name, "untrained": fresh_name}
+    return Pairs(run.path, run.model, fresh, fresh_name, facts, about, tokenizers, part)
 
 
 def _validation(run: Trained, settings: Settings | None, tokenizers: Tokenizers) -> tuple[PairPart, str]:
-    """The pairs that the run was validated on, from its cache or read again; and what they are."""
+    """The pairs that the run was validated on, from its cache or read again; and their name."""
     if settings is None:
-        raise UserError(f"{run.path} does not say what it was trained on", remedy="give pairs: a .tsv or .jsonl")
+        raise UserError(f"{run.path} does not say which data it was trained on", remedy="give pairs: a .tsv or .jsonl")
     data = settings.data
     source, valid = (
         [file for file in files if file is not None]
         for files in ((data.source, data.target), (data.valid, data.valid_target))
     )
-    name = " and ".join(Path(file).name for file in valid or source)
-    name = name if valid else f"the validation part of {name}"
+    name = ("" if valid else "the validation part of ") + " and ".join(Path(file).name for file in valid or source)
     kept = pair_corpus.kept_validation(Cache(run.path / "cache"), data.fingerprint)
     if kept is not None:
         return encode_texts(kept, tokenizers), name

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from functools import partial
+from itertools import product
 
 import numpy as np
 import torch
@@ -13,55 +13,50 @@ from torch.nn import functional as F
 from elman.data.memory_tasks import ORDER_SYMBOLS
 from elman.lab.drawing import bars, curves, means, stretches
 from elman.lab.experiment import Experiment, Findings, Setting
-from elman.lab.learning import Drawn, learn
-from elman.lab.memory_tasks import cross_entropy
+from elman.lab.memory_tasks import ORDER, solve
 from elman.lab.recurrent_net import RecurrentNet
 from elman.report import Figure
 from elman.train.clipping import Clipper
 from elman.train.training import Step
 
-SCALE = 1.6  # of the recurrent matrix at the beginning
-RATE = 0.5  # of learning: a step along an exploded gradient goes far
+SCALE = 1.6  # of the recurrent matrix, at the beginning
+RATE = 0.5  # a learning rate at which a step along an exploded gradient goes far
 EXPLODED = 10.0  # a gradient norm that many times the threshold of clipping, which is 1
 CLIPS = {"clipped": "norm", "not clipped": "none"}
+GUESSING = math.log(4)
 
-Trainings = dict[str, list[list[Step]]]  # clipped and not, and of these a training for each seed
+Trainings = dict[str, list[list[Step]]]  # clipped and not, one training for each seed
 
 
 def _run(setting: Setting, steps: int | None = None) -> Findings:
-    seeds = 2 if setting.quick else 5
+    seeds = range(2 if setting.quick else 5)
     steps = steps or (800 if setting.quick else 1000)
     trainings: Trainings = {name: [] for name in CLIPS}
-    for number in range(seeds):
-        for index, name in enumerate(CLIPS):
-            part = setting.part(f"clipping: {name}", 2 * number + index, 2 * seeds)
-            trainings[name].append(_trained(replace(part, seed=setting.seed + number), name, steps))
+    for (number, name), part in setting.each("clipping", product(seeds, CLIPS)):
+        part = replace(part, seed=setting.seed + number)
+        _, taken = solve(part, ORDER, _net, 20, steps, rate=RATE, optimizer="sgd", clip=CLIPS[name])
+        trainings[name].append(taken)
     cosine = _cosine()
     ends = {name: [_end(taken) for taken in of] for name, of in trainings.items()}
     peaks = {name: [_peak(taken) for taken in of] for name, of in trainings.items()}
-    half = math.log(4) / 2
-    met = cosine > 1 - 1e-6 and all(a < half <= b for a, b in zip(ends["clipped"], ends["not clipped"], strict=True))
+    saved = [a < GUESSING / 2 <= b for a, b in zip(ends["clipped"], ends["not clipped"], strict=True)]
     words = [
-        f"clipping by norm turned the gradient by nothing: cosine {cosine:.7f}",
+        f"the cosine between a gradient before clipping by norm and after it is {cosine:.7f}",
         f"the largest gradient norm of a training: {_listed(peaks)}",
-        f"loss at the end: {_listed(ends)}; guessing is {math.log(4):.3f}",
+        f"loss at the end: {_listed(ends)}; guessing is {GUESSING:.3f}",
     ]
-    control = min(peaks["not clipped"]) > EXPLODED
+    met, control = cosine > 1 - 1e-6 and all(saved), min(peaks["not clipped"]) > EXPLODED
     return Findings(met, control, words, _figures(trainings, ends), {"ends": ends, "cosine": cosine, "peaks": peaks})
 
 
-def _trained(setting: Setting, name: str, steps: int) -> list[Step]:
-    def make() -> RecurrentNet:
-        model = RecurrentNet("elman", ORDER_SYMBOLS, 50, 4)
-        model.layer.get_parameter("weight_hh_l0").data.mul_(SCALE)
-        return model
-
-    objective = Drawn(steps, partial(cross_entropy, setting, 20))
-    return learn(setting, make, objective, RATE, optimizer="sgd", clip=CLIPS[name])[1]
+def _net() -> RecurrentNet:
+    model = RecurrentNet("elman", ORDER_SYMBOLS, 50, 4)
+    model.layer.get_parameter("weight_hh_l0").data.mul_(SCALE)
+    return model
 
 
 def _end(taken: list[Step]) -> float:
-    """The mean loss of the last tenth; infinite where a gradient was not finite, for such a step is left out."""
+    """The mean loss of the last tenth; infinite where a step was skipped because its gradient was not finite."""
     last = taken[-max(1, len(taken) // 10) :]
     return math.inf if any(step.skipped for step in taken) else float(np.mean([step.loss for step in last]))
 
@@ -83,31 +78,20 @@ def _figures(trainings: Trainings, ends: dict[str, list[float]]) -> list[Figure]
         losses[name] = means(each[..., 0].mean(0), starts)
         norms[name] = np.maximum.reduceat(each[..., 1].max(0), starts)
     each_end = {f"{name}, seed {n}": value for name, values in ends.items() for n, value in enumerate(values, start=1)}
+    axes = {"x": "steps", "y": "gradient norm", "log_y": True}
+    peak = "The largest of all seeds within a few steps: a single peak can throw a training off its way."
+    nats = f"nats; guessing is {GUESSING:.3f}"
     return [
-        curves(
-            starts, losses, title="Loss", x="steps", y="nats", reading="The mean of all seeds, over a few steps each."
-        ),
-        curves(
-            starts,
-            norms,
-            title="Gradient norm before clipping",
-            x="steps",
-            y="gradient norm",
-            log_y=True,
-            reading="The largest of all seeds within a few steps: a single peak can throw a training off its way.",
-        ),
-        bars(
-            each_end,
-            title="Loss at the end",
-            x=f"nats; guessing is {math.log(4):.3f}",
-            reading="The mean over the last tenth of the steps.",
-        ),
+        curves(starts, losses, "The mean of all seeds, over a few steps each.", title="Loss", x="steps", y="nats"),
+        curves(starts, norms, peak, title="Gradient norm before clipping", **axes),
+        bars(each_end, "The mean over the last tenth of the steps.", title="Loss at the end", x=nats),
     ]
 
 
 def _cosine() -> float:
+    """The cosine between a gradient and the same gradient clipped by norm."""
     gradient = torch.randn(1000, dtype=torch.float64) * 100
-    parameter = torch.nn.Parameter(torch.zeros(1000, dtype=torch.float64))
+    parameter = torch.nn.Parameter(torch.zeros_like(gradient))
     parameter.grad = gradient.clone()
     Clipper("norm", threshold=1.0)([parameter])
     return float(F.cosine_similarity(parameter.grad, gradient, dim=0))

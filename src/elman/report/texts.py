@@ -1,9 +1,10 @@
-"""A text with a number behind every token, as a colour."""
+"""Figures made of text: texts that belong together, and a text with a number behind every token, as a colour."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
+from itertools import groupby
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,14 @@ import numpy.typing as npt
 from elman.report.figure import Figure, Table
 
 SHADES = 8  # on either side of zero
+
+
+def passages(groups: Sequence[Sequence[tuple[str, str]]], *, title: str, reading: str) -> Figure:
+    """Groups of named texts: (name, text) pairs, each on its own line so that they can be compared word by word."""
+    parts = ["".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in group) for group in groups]
+    drawing = "".join(f'<dl class="passages">{part}</dl>' for part in parts)
+    rows = [[str(number), name, text] for number, group in enumerate(groups, start=1) for name, text in group]
+    return Figure(title, f"<div>{drawing}</div>", reading, Table(("", "", "text"), rows), (), True)
 
 
 def text_strip(
@@ -28,13 +37,8 @@ def text_strip(
     full = float(np.abs(values).max(initial=0.0)) if limit is None else limit
     scaled = np.clip(np.asarray(values, np.float64) / full if full > 0 else np.zeros(len(values)), -1, 1)
     shades = np.rint(scaled * SHADES).astype(int).tolist()
-    parts, open_shade, run = [], 0, ""
-    for piece, shade in zip([*pieces, ""], [*shades, None], strict=True):
-        if shade != open_shade:
-            if run:
-                parts.append(_run(run, open_shade))
-            open_shade, run = shade or 0, ""
-        run += piece
+    runs = groupby(zip(pieces, shades, strict=True), key=lambda pair: pair[1])
+    parts = [_run("".join(piece for piece, _ in run), shade) for shade, run in runs]
     rows = [(repr(piece)[1:-1], float(f"{value:.3g}")) for piece, value in zip(pieces, values.tolist(), strict=True)]
     drawing = f'<div class="strip">{"".join(parts)}</div>'
     return Figure(title, drawing, reading, Table(("token", "value"), rows), (), True)
@@ -42,6 +46,6 @@ def text_strip(
 
 def _run(text: str, shade: int) -> str:
     shown = escape(text).replace("\n", "↵\n").replace("\t", "    ")
-    if not shade:
+    if not shade or not text:
         return shown
     return f'<i class="{"p" if shade > 0 else "n"}{abs(shade)}">{shown}</i>'

@@ -15,7 +15,7 @@ from elman.data.tokenizers import CharTokenizer, WordTokenizer
 from elman.decode.ancestral import greedy_search
 from elman.decode.beam import beam_search
 from elman.decode.constraints import Constraints
-from elman.decode.translate import Beam, Sampling, Translation, Translator, translate
+from elman.decode.translation import Beam, Sampling, TranslatedLine, Translator, translate
 from elman.errors import UserError
 from encoder_decoders import Attentive
 
@@ -55,7 +55,7 @@ def test_a_line_is_what_the_search_finds_for_its_tokens() -> None:
 lines = st.lists(st.text("abcd e", max_size=8), max_size=12)
 
 
-def rounded(translations: Iterator[Translation]) -> list[Any]:
+def rounded(translations: Iterator[TranslatedLine]) -> list[Any]:
     return [
         (x.number, x.source, x.unknown, [(y.text, round(y.score, 9), y.tokens) for y in x.candidates])
         for x in translations

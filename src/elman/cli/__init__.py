@@ -15,7 +15,7 @@ from typer.core import TyperGroup
 
 from elman import __version__
 from elman.cli import completion
-from elman.cli.console import say
+from elman.display import say
 from elman.errors import UserError
 
 COMMANDS = ("train", "evaluate", "generate", "predict", "inspect", "info", "compare", "lab", "bench", "env")

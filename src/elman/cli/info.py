@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import typer
 
-from elman.cli.console import print_json, say
-from elman.cli.run_argument import RunFolder
+from elman.cli.options import Json, RunFolder
+from elman.display import print_json, say
 
 
-def command(
-    run: RunFolder, as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False
-) -> None:
-    """Say what RUN is: its task, model, data and budget, how far its training is, and what is damaged."""
+def command(run: RunFolder, as_json: Json = False) -> None:
+    """Show what RUN is: its task, model, data and budget, how far its training is, and what is damaged."""
     from elman.information import describe
 
     report = describe(run)

@@ -12,7 +12,7 @@ import annotated_types
 import typer
 from pydantic.fields import FieldInfo
 
-from elman.cli.bounds import finite
+from elman.cli.options import finite
 from elman.tasks import TASKS
 
 

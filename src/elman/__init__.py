@@ -1,21 +1,21 @@
 """Sequence models whose memory you can see: from Elman's network to the Transformer.
 
     run = elman.fit("book.txt", budget="2m")       train the best model of two minutes
-    run.evaluate("other.txt")                      what it is worth
-    run.generate("It was", tokens=100)             what it writes
-    run = elman.load("runs/book-lstm")             a run that is there already
+    run.evaluate("other.txt")                      measure its loss on another text
+    run.generate("It was", tokens=100)             let it write
+    run = elman.load("runs/book-lstm")             load a run from its folder
 
-- `fit`, `training`: train a model; the second gives the events one by one
+- `fit`, `training`: train a model; `training` gives the events one by one
 - `load`, `Run`: a trained model with its codecs, and its uses
-- `UserError`: what elman raises where a person can mend something, in one line
-- `cells`, `nn`, `kernels`: recurrent cells, layers of them and of attention, and what computes them
+- `UserError`: an error that a person can mend, in one line
+- `cells`, `nn`, `kernels`: recurrent cells, recurrent and attention layers, and the backends that compute them
 - `models`: language models and encoder-decoders
-- `state`: what a model remembers, as a tree of tensors
+- `state`: the memory of a model, as a tree of tensors
 - `data`: texts, pairs, tokenizers, batches
-- `tasks`: what joins data, a model, a loss and a metric
+- `tasks`: each joins data, a model, a loss and a metric
 - `train`: the loop, truncated backpropagation through time, clipping, schedules, optimisers
-- `decode`: writing and translating
-- `lens`, `inspection`, `report`: the microscope, what it is pointed at, and its pages
+- `decode`: generation of text and translation
+- `lens`, `inspection`, `report`: the microscope, its looks at a run, and its pages
 - `compare`, `lab`: models on the same terms, and classical claims
 """
 

@@ -1,4 +1,4 @@
-"""Run folders: which of their files are elman's, one process at a time, and what goes where a run is replaced."""
+"""Run folders: which of their files are elman's, the lock of a folder, and what is removed when a run is replaced."""
 
 from __future__ import annotations
 
@@ -14,34 +14,32 @@ from elman.errors import UserError
 from elman.tasks import TASKS
 
 FILES = ("config.yaml", "env.json", "metrics.jsonl", "timing.jsonl", "load.jsonl", "report.html")
-FOLDERS = {  # and the names of the files in them
-    "model": ("config.json", "model.safetensors", "README.md"),  # and the codecs of the tasks
+FOLDERS = {  # the folders, and the names of the files in them
+    "model": ("config.json", "model.safetensors", "README.md"),  # beside the codecs of the tasks
     "checkpoints": ("step-*.safetensors",),
     "cache": ("*.bin", "*.json", "valid.jsonl"),  # the last one is of earlier builds
     "given": ("data.txt", "data.jsonl", "valid.txt", "valid.jsonl"),  # data that came from memory
 }
 LOCK = ".lock"
-PREPARED = {LOCK, "cache", "given", "env.json", "model"}  # what a run that was killed before its first step leaves
-PREPARED |= {atomic.temporary(name) for name in ("env.json", "config.yaml")}
+# What may be in the folder of a run that was killed before its first step.
+PREPARED = {LOCK, "cache", "given", "env.json", "model", *map(atomic.temporary, ("env.json", "config.yaml"))}
 OURS = {LOCK, *FILES, *map(atomic.temporary, FILES), *FOLDERS}
 
 
 def default_folder(data: str, kind: str, *, again: bool) -> Path:
-    """`runs/NAME-KIND`, with a number where that is taken; `again` takes the last one there is."""
+    """`runs/NAME-KIND`, with a number where that folder is there; with `again`, the last one that is there."""
     name = data if data in NAMED else Path(data).resolve().name
     for ending in (".gz", ".zst", ".txt", ".tsv", ".jsonl", ".ndjson"):
         name = name.removesuffix(ending)
-    name = name or "run"
-    path, number = Path("runs") / f"{name}-{kind}", 2
-    found = path
+    first = found = path = Path("runs") / f"{name or 'run'}-{kind}"
+    number = 2
     while path.exists():
-        found = path
-        path, number = Path("runs") / f"{name}-{kind}-{number}", number + 1
+        found, path, number = path, first.with_name(f"{first.name}-{number}"), number + 1
     return found if again else path
 
 
 def contents(folder: Path) -> Iterator[Path]:
-    """The files of a run but its lock, its config.yaml first; in place of a folder that is a link, the link."""
+    """The files that a run may have but its lock, config.yaml first; a folder that is a link counts as a file."""
     for name in FILES:
         yield from (folder / name, folder / atomic.temporary(name))
     for name, patterns in FOLDERS.items():
@@ -50,15 +48,15 @@ def contents(folder: Path) -> Iterator[Path]:
         else:
             codecs = [f"{codec}.json" for task in TASKS.values() for codec in task.codec_names if name == "model"]
             for pattern in (*patterns, *codecs):
-                yield from sorted((folder / name).glob(pattern))
-                yield from sorted((folder / name).glob(atomic.temporary(pattern)))
+                for each in (pattern, atomic.temporary(pattern)):
+                    yield from sorted((folder / name).glob(each))
 
 
 def check_place(folder: Path, *, overwrite: bool) -> None:
-    """See whether a new run may be made in a folder; nothing is written.
+    """Check that a new run may be made in a folder; nothing is written.
 
     Raises:
-        UserError: there is something in it and `overwrite` is false, or what is in it is no run.
+        UserError: the folder is not empty and `overwrite` is false, or its files are no run's.
     """
     with atomic.told(folder):
         if folder.exists() and not folder.is_dir():
@@ -68,11 +66,9 @@ def check_place(folder: Path, *, overwrite: bool) -> None:
         if not present or (killed and not (folder / "model" / "model.safetensors").exists()):
             return
     if not overwrite:
-        begun = "config.yaml" in present
-        remedy = (
-            "go on with it (--resume), replace it (--overwrite)" if begun else "replace what is there (--overwrite)"
-        )
-        raise UserError(f"{folder} already exists", remedy=f"{remedy} or choose another place (-o)", exit_code=2)
+        what = "go on with it (--resume), replace it" if "config.yaml" in present else "replace what is there"
+        remedy = f"{what} (--overwrite) or choose another place (-o)"
+        raise UserError(f"{folder} already exists", remedy=remedy, exit_code=2)
     if "config.yaml" not in present and not present <= OURS:
         raise UserError(f"{folder} is no run: it is not overwritten", remedy="choose another place (-o)", exit_code=2)
 
@@ -84,7 +80,7 @@ def unlink_cache(folder: Path) -> None:
 
 
 def clear(folder: Path, kept: Iterable[Path] = ()) -> None:
-    """Remove a run, but neither its lock, nor its cache (which checks itself), nor what is not elman's or to be kept.
+    """Remove a run but its lock, its cache (whose files are checked when they are read), and given data in `kept`.
 
     Raises:
         UserError: one of the files cannot be removed, or a folder is in its place; then all are still there.
@@ -100,13 +96,13 @@ def clear(folder: Path, kept: Iterable[Path] = ()) -> None:
 
 @contextmanager
 def lock(folder: Path) -> Iterator[None]:
-    """Keep a run folder to one process, making it where it is not there.
+    """Make a run folder where there is none, and keep it to this process.
 
-    The lock goes with the process, however it ends. Where there is no run (no config.yaml) in the end, what was
-    made goes, and what was there before stays.
+    The lock is released when the process ends, however it ends. Where the folder then holds no config.yaml, whatever
+    was made is removed, and whatever was there before stays.
 
     Raises:
-        UserError: another process is training in it.
+        UserError: another process is training in the folder.
     """
     with atomic.told(folder):
         made = [path for path in (folder, *folder.parents) if not path.exists()]
@@ -119,7 +115,7 @@ def lock(folder: Path) -> Iterator[None]:
         with atomic.told(folder):
             alone = locking.lock(file)
         if not alone:
-            remedy = "wait for it, or choose another place (-o)"
+            remedy = "wait until it has ended, or choose another place (-o)"
             raise UserError(f"another process is training in {folder}", remedy=remedy)
         try:
             yield
@@ -140,7 +136,7 @@ def _undo(folder: Path, before: set[str], made: list[Path]) -> None:
 
 def _remove_empty(folder: Path, names: list[str]) -> None:
     for name in names:
-        with contextlib.suppress(OSError):  # it is not there, or something else is in it
+        with contextlib.suppress(OSError):  # there is no such folder, or another file is in it
             (folder / name).rmdir()
 
 

@@ -40,7 +40,7 @@ OwnModel = nn.Module | Callable[..., nn.Module]
 
 @dataclass(frozen=True)
 class Prepared:
-    """The first event: a training ready to start or to go on, and what it was made from."""
+    """The first event: a training ready to start or to go on, with its settings and its corpus."""
 
     folder: Path
     settings: Settings
@@ -211,18 +211,22 @@ def prepare(
     settle()
     with run_folders.lock(folder):
         settings, going_on = settle()  # once more: another process may have been quicker
-        task, codecs = TASKS[settings.task], given.stored_codecs(settings, folder) if going_on else {}
+        start = None if going_on else start
+        if resume and not going_on:
+            say(f"there is no run in {folder} yet: beginning one")
         if not going_on:
-            if resume:
-                say(f"there is no run in {folder} yet: beginning one")
             run_folders.unlink_cache(folder)
-            if start is not None:
-                codecs, settings = start.codecs, given.check_vocabulary(settings, start.codecs)
+        task = TASKS[settings.task]
+        codecs: Mapping[str, Any] = {}  # where none are given, the corpus makes them
+        if start is not None:
+            codecs, settings = start.codecs, given.check_vocabulary(settings, start.codecs)
+        elif going_on and settings.start:
+            codecs = model_folders.read_codecs(folder)
         corpus = task.corpus(settings, folder / "cache", say, progress, codecs)
         if not going_on:
             settings = _sized(settings, task, corpus, say, progress)
         config = task.model_config(settings, corpus)
-        model = _model(settings, task, config, None if going_on else start, own)
+        model = _model(settings, task, config, start, own)
         training = Training(model, task.objective(settings, corpus), settings.train, settings.budget)
         parameters = sum(p.numel() for p in training.parameters)
         say(f"{settings.kind} with {parameters:,} parameters; {task.describe(corpus)}")

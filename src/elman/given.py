@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from elman import atomic, model_folders, reading, run_folders
+from elman import atomic, reading, run_folders
 from elman.data.sources import NAMED, NAMED_PAIRS
 from elman.errors import UserError, suggestion
 from elman.tasks import TASKS, configuration, recognise
@@ -234,11 +234,6 @@ def check_vocabulary(settings: Settings, codecs: Mapping[str, Any]) -> Settings:
                 what = f"{name}: the vocabulary is that of the run {settings.start}"
                 raise UserError(what, got=value, remedy="leave it out, or train a new model", exit_code=2)
     return _with_data(settings, {"tokenizer": kind})
-
-
-def stored_codecs(settings: Settings, folder: Path) -> Mapping[str, Any]:
-    """The codecs of a run that goes on and began from another run: its data alone would make other ones."""
-    return model_folders.read_codecs(folder) if settings.start else {}
 
 
 def compare_threads(folder: Path, say: Say) -> None:

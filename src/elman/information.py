@@ -1,4 +1,4 @@
-"""What a run is, as far as its files can be read."""
+"""The description of a run, as far as its files can be read."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from elman.train import checkpoints, journal
 
 
 def describe(run: str | Path) -> dict[str, Any]:
-    """Plain values by name; under "damaged" is a line for each file that is missing or cannot be read.
+    """Describe a run by plain values with names; "damaged" has a line for each file that is missing or unreadable.
 
     Raises:
         UserError: there is no folder, or nothing in the folder that a training made.

@@ -62,7 +62,7 @@ def check_place(folder: Path, *, overwrite: bool) -> None:
         if folder.exists() and not folder.is_dir():
             raise UserError(f"{folder}", expected="a folder for the run", got="a file", exit_code=2)
         present = _names(folder)
-        killed = LOCK in present and present <= PREPARED  # without the lock it is somebody's
+        killed = LOCK in present and present <= PREPARED  # without the lock, the files are somebody's
         if not present or (killed and not (folder / "model" / "model.safetensors").exists()):
             return
     if not overwrite:

@@ -1,9 +1,9 @@
-"""Runs: what a training leaves behind in its folder, and how to load its model.
+"""Runs: the files that a training leaves in its folder, and a trained model with its uses.
 
-config.yaml      the resolved settings          metrics.jsonl   what happened, decided by seed and data
-env.json         what it ran on                 timing.jsonl    what the clock said
+config.yaml      the resolved settings          metrics.jsonl   the steps, decided by seed and data
+env.json         the machine and its packages   timing.jsonl    the times, decided by the clock
 cache/           the corpus as tokens           checkpoints/    to resume from
-given/           data that came from memory     report.html     what `elman inspect` saw
+given/           data that came from memory     report.html     the report of `elman inspect`
 model/           config.json, model.safetensors, the codecs of the task (such as
                  tokenizer.json), README.md: all that is needed to use it
 """
@@ -30,7 +30,6 @@ import torch
 from torch import nn
 
 from elman import atomic, given, model_folders, run_folders
-from elman.data.linefile import InputLine
 from elman.errors import UserError
 from elman.models.weights import load_weights
 from elman.tasks import TASKS
@@ -102,6 +101,8 @@ class Run(Trained):
         Raises:
             UserError: the task does not predict, an option is not the task's, or the only input has no answer.
         """
+        from elman.data.linefile import InputLine
+
         chosen = self.task.options_of("predict", options, self.path)
         one = isinstance(inputs, str)
         texts = [inputs] if isinstance(inputs, str) else list(inputs)
@@ -191,7 +192,7 @@ class Run(Trained):
 
     @property
     def facts(self) -> dict[str, str]:
-        """The run in words, by what they say."""
+        """Names and words for people: the sizes of the model, its data, and its best validation."""
         config, parameters = self.config["model"], sum(p.numel() for p in self.model.parameters())
         sizes = {name: str(size) for name, size in config.items() if name.endswith(("_size", "layers")) and size}
         facts = {"task": self.task.name, "model": str(config.get("model")), **sizes, "parameters": f"{parameters:,}"}

@@ -1,4 +1,4 @@
-"""The command line: one file a command, thin. A command is imported when it is asked for, and torch when it runs."""
+"""The command line, one thin file a command. A command is imported when it is called, and torch when it runs."""
 
 from __future__ import annotations
 

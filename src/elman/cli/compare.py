@@ -83,7 +83,7 @@ def command(
     plan = Plan(
         data=tuple(data),
         models=tuple(usual if models is None else filter(None, map(str.strip, models.split(",")))),
-        match=cast("Match", match),  # the plan sees whether it is one
+        match=cast("Match", match),  # `Plan` refuses any other word
         budget=Budget(**given) if given else DEFAULT_EPOCHS if match in ("tokens", "flops") else DEFAULT_BUDGET,
         parameters=parameters,
         seeds=seeds,

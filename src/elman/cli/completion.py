@@ -72,12 +72,12 @@ def matches() -> tuple[str, ...]:
 
 
 def run_folder(ctx: typer.Context, incomplete: str) -> list[str]:
-    """Completes the folder of a run: here, in a folder that is here, or below the folder that is written already."""
+    """Completes the folder of a run: in this folder, in its folders, or below the path that is written already."""
     return sorted(str(path.parent) for deep in ("", "/*") for path in _begun(incomplete, f"*{deep}/config.yaml"))
 
 
 def data(ctx: typer.Context, incomplete: str) -> list[str]:
-    """Completes a named source or a file. Where no source begins so, the shell completes files better by itself."""
+    """Completes a named source or a file. Where no source matches, nothing: a shell completes files better by itself."""
     from elman.data.sources import NAMED, NAMED_PAIRS
 
     named = [name for name in [*NAMED, *NAMED_PAIRS] if name.startswith(incomplete)]

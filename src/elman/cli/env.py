@@ -1,4 +1,4 @@
-"""`elman env`: what this machine and installation can do."""
+"""`elman env`: this machine, its packages, and the backends of the recurrent cells."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`elman evaluate`: what a run's model is worth on some data."""
+"""`elman evaluate`: the loss and the scores of a run's model on some data."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def command(
     ],
     as_json: Json = False,
 ) -> None:
-    """Evaluate RUN's model on DATA: its loss, and what else its task measures."""
+    """Evaluate RUN's model on DATA: its loss, and the scores of its task."""
     from elman import runs
 
     loaded = runs.load(run)

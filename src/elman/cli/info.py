@@ -1,4 +1,4 @@
-"""`elman info`: what a run is."""
+"""`elman info`: a run's task, model, data, training, and damaged files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from elman.display import print_json, say
 
 
 def command(run: RunFolder, as_json: Json = False) -> None:
-    """Show what RUN is: its task, model, data and budget, how far its training is, and what is damaged."""
+    """Show the task, model, data and budget of RUN, how far its training is, and which files are damaged."""
     from elman.information import describe
 
     report = describe(run)

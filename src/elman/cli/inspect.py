@@ -1,4 +1,4 @@
-"""`elman inspect`: what a run's model remembers, as a report."""
+"""`elman inspect`: a report on the memory of a run's model."""
 
 from __future__ import annotations
 

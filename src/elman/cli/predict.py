@@ -19,7 +19,7 @@ from elman.errors import UserError
 if TYPE_CHECKING:
     from elman.data.linefile import InputLine
 
-BLOCK = 1 << 16  # bytes of stdin that are read at once, if so many are there
+BLOCK = 1 << 16  # the most bytes of stdin that are read at once
 NAMED = 10  # lines without an answer that are named; of further ones, their number is
 
 
@@ -71,14 +71,14 @@ def command(
 
 @contextmanager
 def _arriving(file: str) -> Iterator[tuple[Iterator[list[InputLine]], Callable[[int], None]]]:
-    """The lines of a file, or of stdin as soon as one is there; and a function that shows how many are answered."""
+    """The lines of a file, or of stdin as they arrive; and a function that shows how many lines are answered."""
     from elman.data import textfile
     from elman.data.linefile import arriving_lines
 
     if file == "-":
         if sys.stdin is None:
             raise UserError("FILE", expected="a file", got="a closed stdin", exit_code=2)
-        # `read1` returns what is there already, and does not wait for a whole block.
+        # `read1` returns the bytes that have arrived, and does not wait for a whole block.
         blocks = iter(partial(cast(io.BufferedReader, sys.stdin.buffer).read1, BLOCK), b"")
         yield arriving_lines(blocks, "stdin"), lambda number: None
         return

@@ -27,39 +27,25 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from elman import cells as cells
-    from elman import compare as compare
-    from elman import data as data
-    from elman import decode as decode
-    from elman import inspection as inspection
-    from elman import kernels as kernels
-    from elman import lab as lab
-    from elman import lens as lens
-    from elman import models as models
-    from elman import nn as nn
-    from elman import report as report
-    from elman import state as state
-    from elman import tasks as tasks
-    from elman import train as train
-    from elman.errors import UserError as UserError
-    from elman.fitting import fit as fit
-    from elman.fitting import training as training
-    from elman.runs import Run as Run
-    from elman.runs import load as load
+    from elman import (  # noqa: I001
+        cells, compare, data, decode, inspection, kernels, lab, lens, models, nn, report, state, tasks, train,
+    )  # fmt: skip
+    from elman.errors import UserError
+    from elman.fitting import fit, training
+    from elman.runs import Run, load
 
+__all__ = [
+    "Run", "UserError", "__version__", "cells", "compare", "data", "decode", "fit", "inspection", "kernels", "lab",
+    "lens", "load", "models", "nn", "report", "state", "tasks", "train", "training",
+]  # fmt: skip
 _FROM = {"fit": "fitting", "training": "fitting", "load": "runs", "Run": "runs", "UserError": "errors"}
-_PARTS = (
-    "cells", "compare", "data", "decode", "inspection", "kernels", "lab", "lens", "models", "nn", "report", "state",
-    "tasks", "train",
-)  # fmt: skip
-__all__ = ["__version__", *_FROM, *_PARTS]
 
 
 def __getattr__(name: str) -> Any:
     # torch takes seconds to import: `import elman` and `elman --help` do not wait for it.
     if name in _FROM:
         return getattr(importlib.import_module(f"elman.{_FROM[name]}"), name)
-    if name in _PARTS:
+    if name in __all__:
         return importlib.import_module(f"elman.{name}")
     raise AttributeError(f"module 'elman' has no attribute {name!r}")
 

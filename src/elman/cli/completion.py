@@ -77,7 +77,7 @@ def run_folder(ctx: typer.Context, incomplete: str) -> list[str]:
 
 
 def data(ctx: typer.Context, incomplete: str) -> list[str]:
-    """Completes a named source or a file. Where no source matches, nothing: a shell completes files better by itself."""
+    """Completes a named source or a file. Where no source matches, the shell completes files better by itself."""
     from elman.data.sources import NAMED, NAMED_PAIRS
 
     named = [name for name in [*NAMED, *NAMED_PAIRS] if name.startswith(incomplete)]

@@ -61,10 +61,8 @@ Set = Annotated[
         autocompletion=completion.assignment,
     ),
 ]
-Resume = Annotated[
-    bool, typer.Option("--resume", help="Go on with what is in the folder; begin where the folder holds nothing yet.")
-]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is in the folder.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with the earlier run in the folder; begin without one.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the earlier run in the folder.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 
 

@@ -1,21 +1,21 @@
 """Sequence models whose memory you can see: from Elman's network to the Transformer.
 
     run = elman.fit("book.txt", budget="2m")       train the best model of two minutes
-    run.evaluate("other.txt")                      what it is worth
-    run.generate("It was", tokens=100)             what it writes
-    run = elman.load("runs/book-lstm")             a run that is there already
+    run.evaluate("other.txt")                      measure its loss on another text
+    run.generate("It was", tokens=100)             let it write
+    run = elman.load("runs/book-lstm")             load a run from its folder
 
-- `fit`, `training`: train a model; the second gives the events one by one
+- `fit`, `training`: train a model; `training` gives the events one by one
 - `load`, `Run`: a trained model with its codecs, and its uses
-- `UserError`: what elman raises where a person can mend something, in one line
-- `cells`, `nn`, `kernels`: recurrent cells, layers of them and of attention, and what computes them
+- `UserError`: an error that a person can mend, in one line
+- `cells`, `nn`, `kernels`: recurrent cells, recurrent and attention layers, and the backends that compute them
 - `models`: language models and encoder-decoders
-- `state`: what a model remembers, as a tree of tensors
+- `state`: the memory of a model, as a tree of tensors
 - `data`: texts, pairs, tokenizers, batches
-- `tasks`: what joins data, a model, a loss and a metric
+- `tasks`: each joins data, a model, a loss and a metric
 - `train`: the loop, truncated backpropagation through time, clipping, schedules, optimisers
-- `decode`: writing and translating
-- `lens`, `inspection`, `report`: the microscope, what it is pointed at, and its pages
+- `decode`: generation of text and translation
+- `lens`, `inspection`, `report`: the microscope, its looks at a run, and its pages
 - `compare`, `lab`: models on the same terms, and classical claims
 """
 
@@ -27,39 +27,25 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from elman import cells as cells
-    from elman import compare as compare
-    from elman import data as data
-    from elman import decode as decode
-    from elman import inspection as inspection
-    from elman import kernels as kernels
-    from elman import lab as lab
-    from elman import lens as lens
-    from elman import models as models
-    from elman import nn as nn
-    from elman import report as report
-    from elman import state as state
-    from elman import tasks as tasks
-    from elman import train as train
-    from elman.errors import UserError as UserError
-    from elman.fitting import fit as fit
-    from elman.fitting import training as training
-    from elman.runs import Run as Run
-    from elman.runs import load as load
+    from elman import (  # noqa: I001
+        cells, compare, data, decode, inspection, kernels, lab, lens, models, nn, report, state, tasks, train,
+    )  # fmt: skip
+    from elman.errors import UserError
+    from elman.fitting import fit, training
+    from elman.runs import Run, load
 
+__all__ = [
+    "Run", "UserError", "__version__", "cells", "compare", "data", "decode", "fit", "inspection", "kernels", "lab",
+    "lens", "load", "models", "nn", "report", "state", "tasks", "train", "training",
+]  # fmt: skip
 _FROM = {"fit": "fitting", "training": "fitting", "load": "runs", "Run": "runs", "UserError": "errors"}
-_PARTS = (
-    "cells", "compare", "data", "decode", "inspection", "kernels", "lab", "lens", "models", "nn", "report", "state",
-    "tasks", "train",
-)  # fmt: skip
-__all__ = ["__version__", *_FROM, *_PARTS]
 
 
 def __getattr__(name: str) -> Any:
     # torch takes seconds to import: `import elman` and `elman --help` do not wait for it.
     if name in _FROM:
         return getattr(importlib.import_module(f"elman.{_FROM[name]}"), name)
-    if name in _PARTS:
+    if name in __all__:
         return importlib.import_module(f"elman.{name}")
     raise AttributeError(f"module 'elman' has no attribute {name!r}")
 

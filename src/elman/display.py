@@ -1,4 +1,4 @@
-"""What goes to a person: a live line on a terminal, a live output in a notebook, plain lines on stderr elsewhere."""
+"""Progress for people, on a terminal, in a notebook or as plain lines on stderr; and JSON for programs on stdout."""
 
 from __future__ import annotations
 
@@ -15,16 +15,23 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Column
 
+from elman.strict_json import dumps
+
 PLAIN_SECONDS = 10.0  # between two plain lines
 NOTEBOOK_SECONDS = 0.2  # between two states of the bar in a notebook
 
 
-def say(line: str = "") -> None:
-    """A line on stderr. A terminal that is gone stops nothing."""
-    if sys.stderr is None:  # closed before we began: print would take stdout for it
+def say(line: str) -> None:
+    """Print a line on stderr. A terminal that is gone stops nothing."""
+    if sys.stderr is None:  # stderr was closed before this process began: print would take stdout for it
         return
     with contextlib.suppress(OSError):
         print(line, file=sys.stderr, flush=True)
+
+
+def print_json(value: Any, *, ensure_ascii: bool = True) -> None:
+    """Print one line of JSON on stdout; a number that is not finite becomes null."""
+    print(dumps(value, ensure_ascii=ensure_ascii), flush=True)
 
 
 def clock(seconds: float) -> str:
@@ -63,7 +70,7 @@ class Display:
                 BarColumn(bar_width=10, table_column=Column(min_width=10)),
                 TextColumn("{task.percentage:3.0f}%", table_column=Column(min_width=4)),
                 TimeRemainingColumn(table_column=Column(min_width=7)),
-                # What a narrow terminal cuts off is the end of this.
+                # A narrow terminal cuts off the end of this column.
                 TextColumn("{task.fields[text]}", table_column=Column(no_wrap=True, overflow="ellipsis")),
             )
             self.live = Progress(*columns, console=self.console, transient=True, refresh_per_second=5)
@@ -79,7 +86,7 @@ class Display:
                 self.live.stop()
 
     def stage(self, name: str, progress: float, text: str = "") -> None:
-        """Bring the progress (0 to 1) of what is being done up to date."""
+        """Show how far the stage `name` is, 0 to 1, and a few words."""
         if self.console.quiet:
             return
         if self.notebook:
@@ -99,7 +106,7 @@ class Display:
             say(f"{name} {progress:4.0%}  {text}{left}")
 
     def say(self, line: str) -> None:
-        """A line that stays, above the live one."""
+        """Show a line that stays, above the live one."""
         if self.console.quiet:
             return
         if self.notebook:
@@ -123,7 +130,7 @@ class Notebook:
         self.shown = 0.0
 
     def show(self, name: str, progress: float, text: str) -> None:
-        """Bring the bar up to date."""
+        """Show how far the stage `name` is."""
         words = html.escape(f"{name} {progress:.0%}  {text}")
         self.bar = f'<progress value="{progress:.4f}" max="1"></progress> <code>{words}</code>'
         if time.monotonic() - self.shown >= NOTEBOOK_SECONDS:
@@ -135,7 +142,7 @@ class Notebook:
         self._write()
 
     def close(self) -> None:
-        """Leave the lines alone."""
+        """Remove the bar; the lines stay."""
         self.bar = ""
         self._write()
 
@@ -150,11 +157,11 @@ class View:
 
     def __init__(self, display: Display) -> None:
         self.display = display
-        self.describe: Callable[[dict[str, float]], str] = str  # metrics in the words of the task
-        self.targets = "targets"  # and what a loss is a mean over
+        self.describe: Callable[[dict[str, float]], str] = str  # puts metrics in the words of the task
+        self.targets = "targets"  # which a loss is a mean over, in the word of the task
         self.loss = float("nan")
         self.validation = ""
-        self.since = 0.0  # the end of the step before, by the clock; 0: there is none to measure from
+        self.since = 0.0  # when the step before ended, by the clock; 0 where no step came just before
         self.rate = 0.0
 
     def show(self, event: object) -> None:

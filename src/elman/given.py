@@ -1,66 +1,72 @@
-"""What a person gives to a training or to a run: places of data, data in memory, settings."""
+"""What a person gives: data and settings, and the run that a training goes on with or begins from."""
 
 from __future__ import annotations
 
 import json
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from elman import atomic
+import torch
+
+from elman import atomic, reading, run_folders
 from elman.data.sources import NAMED, NAMED_PAIRS
 from elman.errors import UserError, suggestion
 from elman.tasks import TASKS, configuration, recognise
-from elman.tasks.configuration import GIVEN, Settings, called
-from elman.tasks.task import Say
+from elman.tasks.configuration import GIVEN, OWN, Settings, called
+from elman.tasks.task import Say, Task, Trained
 
-NAME = 120  # characters: a longer text is no slip in the name of a file
+LONGEST_NAME = 120  # characters: a longer text is no slip in the name of a file
+DEFAULT_BUDGET = {"amount": 120.0, "unit": "seconds"}
+VOCABULARY = ("joint", "min_count", "tokenizer", "vocab_size")  # settings of data that make another vocabulary
 
 
-def place(data: object) -> str | None:
-    """The path or the named source that an object is; None for anything else."""
-    if isinstance(data, Path):
-        return str(data)
-    if not isinstance(data, str) or not data:
-        return None
-    try:
-        return data if data in NAMED or data in NAMED_PAIRS or Path(data).exists() else None
-    except (OSError, ValueError):  # too long for a name, or with a NUL in it
-        return None
+# Data
 
 
 def places(data: Any, targets: Any, folder: Path, name: str = "data", say: Say = lambda line: None) -> list[str]:
-    """Where data are: one place, or one of sources and one of targets. Data in memory become a file in a folder.
+    """The places of data: one place, or one of sources and one of targets. Data in memory become a file in a folder.
 
     A `str` that is no place is the text itself. A list belongs to a task that has records for it.
 
     Raises:
         UserError: no task takes such data.
     """
-    found = [place(each) for each in (data, targets) if each is not None]
-    if found and None not in found:
-        return [each for each in found if each is not None]
+    given = [each for each in (data, targets) if each is not None]
+    if given and all(map(_is_place, given)):
+        return list(map(str, given))
     if isinstance(data, str) and targets is None:
-        if data and len(data) <= NAME and "\n" not in data:
+        if data and len(data) <= LONGEST_NAME and "\n" not in data:
             say(f"there is no file or named source called {data!r}: it is taken for the text itself")
         return [_write(folder / f"{name}.txt", data)]
     for task in reversed(TASKS.values()):
         if (records := task.records(data, targets)) is not None:
             lines = (json.dumps(record, ensure_ascii=False) + "\n" for record in records)
             return [_write(folder / f"{name}.jsonl", "".join(lines))]
-    got = " and ".join(type(each).__name__ for each in (data, targets) if each is not None)
     expected = "a path, a named source, a text, a list of texts, or a list of pairs of texts"
-    raise UserError(name, expected=expected, got=got or "nothing", exit_code=2)
+    got = " and ".join(type(each).__name__ for each in given) or "nothing"
+    raise UserError(name, expected=expected, got=got, exit_code=2)
 
 
 def validation(valid: Any, folder: Path, say: Say) -> list[str]:
-    """The places of validation data: as `places`, a tuple of two being sources and targets."""
+    """The places of validation data, as `places` has them; a tuple of two is sources and targets."""
     if valid is None:
         return []
     two = isinstance(valid, tuple) and len(valid) == 2 and not all(isinstance(each, tuple) for each in valid)
     data, targets = valid if two else (valid, None)
     return places(data, targets, folder, "valid", say)
+
+
+def _is_place(data: object) -> bool:
+    """Whether an object is a path, or the name of a file or of a source that exists."""
+    if not isinstance(data, str):
+        return isinstance(data, Path)
+    try:
+        return data in NAMED or data in NAMED_PAIRS or (data != "" and Path(data).exists())
+    except (OSError, ValueError):  # the text is too long for a name, or has a NUL in it
+        return False
 
 
 def _write(path: Path, text: str) -> str:
@@ -72,7 +78,7 @@ def _write(path: Path, text: str) -> str:
 
 
 def adopt(settings: Settings, made: Path | None, folder: Path) -> Settings:
-    """The settings after data that were written into `made` have become files of the run in a folder."""
+    """Copy data that `places` wrote into `made` into the run folder, and return the settings with the new places."""
     moved = {}
     for name, value in settings.data:
         if made is not None and isinstance(value, str) and Path(value).parent == made:
@@ -82,32 +88,162 @@ def adopt(settings: Settings, made: Path | None, folder: Path) -> Settings:
                 with Path(value).open("rb") as file, atomic.writing(path) as copy:
                     shutil.copyfileobj(file, copy)
             moved[name] = str(path)
-    return settings.model_copy(update={"data": settings.data.model_copy(update=moved)})
+    return _with_data(settings, moved)
 
 
-def choose_task(tree: dict[str, Any], task: str, data: Sequence[str], valid: Sequence[str]) -> dict[str, Any]:
-    """The task, which follows from the data where nobody says one, and the settings of where its data are.
+def _with_data(settings: Settings, changes: Mapping[str, Any]) -> Settings:
+    return settings.model_copy(update={"data": settings.data.model_copy(update=changes)})
 
-    Errors: `UserError` where the files are not those of a task, or where nobody says that they are text and they do
-    not look like it.
+
+# Settings
+
+
+def choose_task(name: str, tree: Mapping[str, Any], data: Sequence[str], valid: Sequence[str]) -> Task:
+    """The task that a person names, in the argument or in the tree; where the name is "auto", the data decide.
+
+    Raises:
+        UserError: there is no such task, or the data look like those of no task.
     """
-    if task != "auto" and task not in TASKS:
-        expected = "auto or " + " or ".join(TASKS)
-        raise UserError(
-            "--task", expected=expected, got=repr(task), remedy=suggestion(called(task), TASKS), exit_code=2
-        )
-    if task != "auto":
-        tree["task"] = task
-    elif "task" not in tree:
-        tree["task"] = recognise(data, valid).name
-    return TASKS[tree["task"]].files(data, valid) if tree["task"] in TASKS else {}
+    if name != "auto" and name not in TASKS:
+        expected, remedy = "auto or " + " or ".join(TASKS), suggestion(called(name), TASKS)
+        raise UserError("--task", expected=expected, got=repr(name), remedy=remedy, exit_code=2)
+    named = tree.get("task") if name == "auto" else name
+    return recognise(data, valid) if named is None else configuration.find_task(named)
 
 
 def settings_tree(
-    tree: Mapping[str, Any], task: str, data: Sequence[str], valid: Sequence[str], values: Mapping[str, Any]
+    tree: Mapping[str, Any],
+    values: Mapping[str, Any],
+    *,
+    task: str,
+    data: Sequence[str],
+    valid: Sequence[str],
+    start: Trained | None,
+    resumed: Path | None,
 ) -> dict[str, Any]:
-    """A tree as `configuration.build` takes it: the task and the places of its data, then settings by name."""
-    tree = dict(tree)
-    files = choose_task(tree, task, data, valid)
-    tree["data"] = (tree.get("data") or {}) | {name: file for name, file in files.items() if file is not None}
-    return configuration.assign(tree, values)
+    """A tree as `configuration.build` takes it: settings, the task, and the places of the data.
+
+    Args:
+        tree: settings as `config.yaml` has them.
+        values: further settings by name.
+        task: the name of the task, or "auto".
+        data, valid: the places of the data.
+        start: the run that the training begins from, whose task, kind and sizes of the model the tree takes.
+        resumed: the folder of the run that the training goes on with, whose task and kind stand where none is given.
+
+    Raises:
+        UserError: an unknown setting or task, or another task or kind than that of `start`.
+    """
+    if resumed is not None and (resumed / "config.yaml").exists():
+        stored = configuration.read_yaml(resumed / "config.yaml")
+        tree = {name: stored[name] for name in ("task", "kind") if name in stored} | dict(tree)
+    if start is not None:
+        tree = _begun_from(start, tree, task)
+    chosen = choose_task(task, tree, data, valid)
+    files = {name: file for name, file in chosen.files(data, valid).items() if file is not None}
+    return configuration.assign({**tree, "task": chosen.name, "data": (tree.get("data") or {}) | files}, values)
+
+
+def _begun_from(start: Trained, tree: Mapping[str, Any], task: str) -> dict[str, Any]:
+    model = start.config["model"]
+    own, asked = {"task": start.task.name, "kind": model["model"]}, dict(tree)
+    if task != "auto":
+        asked["task"] = task
+    for name, what in (("task", "task"), ("kind", "model")):
+        if asked.get(name, own[name]) != own[name]:
+            raise UserError(f"{start.path} is a run of another {what}", expected=own[name], got=asked[name])
+    fields = configuration.sections(start.task, own["kind"])["model"].model_fields
+    sizes = {name: value for name, value in model.items() if name in fields}
+    return asked | own | {"model": sizes | (asked.get("model") or {})}
+
+
+# Runs
+
+
+@dataclass(frozen=True)
+class Began:
+    """The part of `env.json` that a resumed training reads."""
+
+    threads: int
+
+
+def settle(
+    tree: Mapping[str, Any], folder: Path, *, resume: bool, overwrite: bool, start: Trained | None, own: object
+) -> tuple[Settings, bool]:
+    """The settings of a training, and whether a run goes on. Whatever can be checked without writing is checked.
+
+    Arguments and errors are those of `fitting.prepare`.
+    """
+    going_on = resume and (folder / "config.yaml").exists()
+    if going_on:
+        settings = _agreed(configuration.read_settings(folder), tree, folder)
+    else:
+        # A config.yaml of another run may be used with another text, and does not begin where that run began.
+        data = {key: value for key, value in (tree.get("data") or {}).items() if key != "fingerprint"}
+        begun = {"data": data, "start": None if start is None else str(start.path)}
+        settings = configuration.build({"budget": DEFAULT_BUDGET, **tree, **begun})
+        run_folders.check_place(folder, overwrite=overwrite)
+    if settings.kind == OWN and own is None and (going_on or start is None):
+        what = "a model of one's own is given in Python"
+        raise UserError(what, remedy="elman.fit(data, model=...)", exit_code=2)
+    if settings.train.device == "cuda" and not torch.cuda.is_available():
+        raise UserError("device: torch sees no CUDA device here", remedy="leave it out, or --set device=cpu")
+    TASKS[settings.task].check(settings)
+    return settings, going_on
+
+
+def _agreed(stored: Settings, tree: Mapping[str, Any], folder: Path) -> Settings:
+    """The settings of the run, with the budget and the places of the data that are given now.
+
+    Raises:
+        UserError: another setting is given than that of the run.
+    """
+    asked = configuration.build({"budget": stored.budget, "task": stored.task, "kind": stored.kind, **tree})
+    for name, what in (("task", "task"), ("kind", "model")):
+        if getattr(asked, name) != getattr(stored, name):
+            expected, got = getattr(stored, name), getattr(asked, name)
+            raise UserError(f"{folder} is a run of another {what}", expected=expected, got=got)
+    # The same data may lie in another place now, and in one file instead of two: the fingerprint knows it.
+    places = TASKS[stored.task].places
+    moving = {*places, *(name for others in places.values() for name in others), "fingerprint"}
+    for section in ("data", "model", "train"):
+        old, new = getattr(stored, section), getattr(asked, section)
+        for key, value in new:
+            if key in new.model_fields_set and key not in moving and value != getattr(old, key):
+                what, remedy = f"{folder} was made with another {key}", "leave it out to --resume, or train a new run"
+                raise UserError(what, expected=getattr(old, key), got=value, remedy=remedy)
+    moved = [key for first in places if first in asked.data.model_fields_set for key in (first, *places[first])]
+    changed = _with_data(stored, {key: getattr(asked.data, key) for key in moved})
+    return changed.model_copy(update={"budget": asked.budget})
+
+
+def check_vocabulary(settings: Settings, codecs: Mapping[str, Any]) -> Settings:
+    """The settings with the tokenizer of the run that the training begins from.
+
+    Raises:
+        UserError: the settings ask for another vocabulary.
+    """
+    data, defaults = settings.data, type(settings.data).model_fields
+    kind = next((codec.kind for codec in codecs.values() if hasattr(codec, "kind")), None)
+    if kind is None:
+        return settings
+    for name in VOCABULARY:
+        if name in data.model_fields_set:
+            value, usual = getattr(data, name), (kind, "auto") if name == "tokenizer" else (defaults[name].default,)
+            if value not in usual:
+                what = f"{name}: the vocabulary is that of the run {settings.start}"
+                raise UserError(what, got=value, remedy="leave it out, or train a new model", exit_code=2)
+    return _with_data(settings, {"tokenizer": kind})
+
+
+def compare_threads(folder: Path, say: Say) -> None:
+    """Warn where a run goes on with another number of threads: sums, whose order depends on that number, differ."""
+    try:
+        began, now = reading.read_json(folder / "env.json", Began).threads, torch.get_num_threads()
+    except UserError:
+        return
+    if began != now:
+        say(
+            f"warning: the run began with {began} threads and goes on with {now}: "
+            f"it will not end bit by bit as it would have (OMP_NUM_THREADS={began})"
+        )

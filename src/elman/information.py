@@ -1,4 +1,4 @@
-"""What a run is, as far as its files can be read."""
+"""The description of a run, as far as its files can be read."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from elman.train import checkpoints, journal
 
 
 def describe(run: str | Path) -> dict[str, Any]:
-    """Plain values by name; under "damaged" is a line for each file that is missing or cannot be read.
+    """Describe a run by plain values with names; "damaged" has a line for each file that is missing or unreadable.
 
     Raises:
-        UserError: there is no folder, or nothing in it that a training made.
+        UserError: there is no folder, or nothing in the folder that a training made.
     """
     path, folder = Path(run), model_folders.find(run)
     is_run = (path / "config.yaml").exists()
@@ -30,46 +30,10 @@ def describe(run: str | Path) -> dict[str, Any]:
     for part in (_config, _weights, *((_settings, _training) if is_run else ())):
         try:
             report |= part(path)
-        except Missing as error:  # a training that has just begun has no weights yet
-            if state != "in training":
-                damaged.append(str(error))
         except UserError as error:
-            damaged.append(str(error))
+            if not isinstance(error, Missing) or state != "in training":  # a training that just began has no weights
+                damaged.append(str(error))
     return {**report, "damaged": list(dict.fromkeys(damaged))}
-
-
-def _settings(path: Path) -> dict[str, Any]:
-    settings = configuration.read_settings(path)
-    data = settings.data
-    return {
-        "trained on": data.source,
-        "validated on": data.valid or "a part of it",
-        "began with": settings.start,
-        "budget": str(settings.budget),
-        "seed": settings.train.seed,
-    }
-
-
-def _training(path: Path) -> dict[str, Any]:
-    """How far it is, and its best validation."""
-    last: dict[str, Any] = {}
-    best: dict[str, Any] = {}
-    least = math.inf
-    for record in journal.read(path / "metrics.jsonl"):
-        if "validation" not in record:
-            last = record
-        elif record.get("best") is not None and record["best"] < least:
-            least, best = record["best"], {"step": record["step"], **record["validation"]}
-    spent = None
-    if (path / "timing.jsonl").exists():
-        spent = max((line["seconds"] for line in journal.read_timing(path / "timing.jsonl")), default=None)
-    return {
-        "steps": last.get("step", 0),
-        "epochs": last.get("epoch", 0.0),
-        "seconds": spent,
-        "best": best,
-        "checkpoints": len(checkpoints.paths(path / "checkpoints")),
-    }
 
 
 def _config(path: Path) -> dict[str, Any]:
@@ -78,7 +42,7 @@ def _config(path: Path) -> dict[str, Any]:
 
 
 def _weights(path: Path) -> dict[str, Any]:
-    """How many there are, if they and the codecs are those of the configuration."""
+    """The number of parameters. Raises `UserError` where the weights or the codecs are not those of the model."""
     folder = model_folders.find(path)
     config = model_folders.read_config(folder, path)
     model_folders.read_codecs(path)
@@ -86,3 +50,34 @@ def _weights(path: Path) -> dict[str, Any]:
         shapes = read_shapes(folder / "model.safetensors", remedy=model_folders.REWRITE)
         return {"parameters": sum(math.prod(shape) for shape in shapes.values())}
     return {"parameters": model_folders.check_model(TASKS[config.task], config.model, folder)}
+
+
+def _settings(path: Path) -> dict[str, Any]:
+    settings = configuration.read_settings(path)
+    return {
+        "trained on": settings.data.source,
+        "validated on": settings.data.valid or "a part of the training data",
+        "began with": settings.start,
+        "budget": str(settings.budget),
+        "seed": settings.train.seed,
+    }
+
+
+def _training(path: Path) -> dict[str, Any]:
+    """How far the training is, and its best validation."""
+    last: dict[str, Any] = {}
+    best: dict[str, Any] = {}
+    least, clock = math.inf, path / "timing.jsonl"
+    for record in journal.read(path / "metrics.jsonl"):
+        if "validation" not in record:
+            last = record
+        elif record.get("best") is not None and record["best"] < least:
+            least, best = record["best"], {"step": record["step"], **record["validation"]}
+    laps = journal.read_timing(clock) if clock.exists() else ()
+    return {
+        "steps": last.get("step", 0),
+        "epochs": last.get("epoch", 0.0),
+        "seconds": max((lap["seconds"] for lap in laps), default=None),
+        "best": best,
+        "checkpoints": len(checkpoints.paths(path / "checkpoints")),
+    }

@@ -1,8 +1,4 @@
-"""Model folders: `model/` of a run, which is all that is needed to use its model.
-
-config.json (the task, and what the model is made from), model.safetensors, the codecs of the task (such as
-tokenizer.json), and README.md, a card for people.
-"""
+"""Model folders: `model/` of a run, which is all that is needed to use its model; `elman.runs` lists its files."""
 
 from __future__ import annotations
 
@@ -29,16 +25,16 @@ REWRITE = "restore it, or go on with the run: `elman train ... --resume` writes 
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """What a model's `config.json` holds."""
+    """The `config.json` of a model."""
 
     task: str
-    model: dict[str, Any]
+    model: dict[str, Any]  # what `Task.build` makes the model from
     format: int = FORMAT
-    elman: str = __version__  # that wrote it
+    elman: str = __version__  # the version that wrote the file
 
 
 def find(run: str | Path) -> Path:
-    """Where the model of a run is: in a folder of it, or there. Raises `UserError` where there is no folder."""
+    """The model folder of a run, or the folder itself where it is one. Raises `UserError` where there is no folder."""
     folder = Path(run)
     if not folder.is_dir():
         raise UserError(f"{run}: no such run", remedy="train one with `elman train DATA -o RUN`")
@@ -46,7 +42,7 @@ def find(run: str | Path) -> Path:
 
 
 def read_codecs(run: Path) -> Mapping[str, Any]:
-    """The codecs of a run, whose weights need not be there. Raises `UserError` where they are damaged."""
+    """The codecs of a run, which may have no weights yet. Raises `UserError` where a codec is damaged."""
     folder = find(run)
     config = read_config(folder, run)
     try:
@@ -56,14 +52,12 @@ def read_codecs(run: Path) -> Mapping[str, Any]:
 
 
 def read_config(folder: Path, run: str | Path) -> ModelConfig:
-    """The `config.json` of a run. Raises `UserError` where it is missing, damaged, or a later format's."""
+    """The `config.json` of a run. Raises `UserError` where the file is missing, damaged, or of a later format."""
     try:
         config = reading.read_json(folder / "config.json", ModelConfig, remedy=REWRITE)
     except reading.Missing:
-        raise UserError(
-            f"{run} holds no model: it has no config.json",
-            remedy=f"give a folder that `elman train` made; {REWRITE}",
-        ) from None
+        what, remedy = f"{run} holds no model: it has no config.json", "give a folder that `elman train` made"
+        raise UserError(what, remedy=f"{remedy}; {REWRITE}") from None
     if config.format > FORMAT:
         got, remedy = f"{config.format}, of elman {config.elman}", "install that version, or a newer one"
         raise UserError(f"{run}: the format of config.json", expected=f"at most {FORMAT}", got=got, remedy=remedy)
@@ -73,10 +67,10 @@ def read_config(folder: Path, run: str | Path) -> ModelConfig:
 
 
 def check_model(task: Task, config: dict[str, Any], folder: Path) -> int:
-    """How many parameters a model has, if it is that of the weights beside its configuration; no memory is taken.
+    """The number of parameters of a model, of which only the shapes are built and compared with its weights' file.
 
     Raises:
-        UserError: the configuration is damaged, or that of another model.
+        UserError: the configuration is damaged, or the weights are another model's.
     """
     place, weights = folder / "config.json", folder / "model.safetensors"
     shapes = read_shapes(weights, remedy=REWRITE)
@@ -95,19 +89,16 @@ def check_model(task: Task, config: dict[str, Any], folder: Path) -> int:
 
 
 def write(folder: Path, settings: Settings, model: dict[str, Any], codecs: Mapping[str, Codec]) -> None:
-    """Write everything of `model/` but the weights, which the training writes; `model` is what it is made from."""
-    config = ModelConfig(settings.task, model)
-    atomic.write_text(folder / "config.json", json.dumps(asdict(config), indent=1) + "\n")
+    """Write a model folder without the weights, which the training writes; `Task.build` takes `model`."""
+    config = asdict(ModelConfig(settings.task, model))
+    atomic.write_text(folder / "config.json", json.dumps(config, indent=1) + "\n")
     for name, codec in codecs.items():
         atomic.write_text(folder / f"{name}.json", json.dumps(codec.to_json(), ensure_ascii=False) + "\n")
-    atomic.write_text(folder / "README.md", _card(folder.parent, settings))
-
-
-def _card(run: Path, settings: Settings) -> str:
+    run = folder.parent
     usage = TASKS[settings.task].usage(run)
     if settings.kind == OWN:
         usage = usage.replace(f'elman.load("{run}")', f'elman.load("{run}", model=...)  # the module, or what makes it')
-    return f"""# {run.name}
+    card = f"""# {run.name}
 
 A model ({settings.kind}, {settings.task}) trained by elman {__version__} on `{settings.data.source}`.
 
@@ -117,3 +108,4 @@ All settings, as `elman train --config` takes them:
 ```yaml
 {settings.to_yaml()}```
 """
+    atomic.write_text(folder / "README.md", card)

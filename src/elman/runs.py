@@ -1,15 +1,16 @@
-"""Runs: what a training leaves behind in its folder, and how to load its model.
+"""Runs: the files that a training leaves in its folder, and a trained model with its uses.
 
-config.yaml      the resolved settings          metrics.jsonl   what happened, decided by seed and data
-env.json         what it ran on                 timing.jsonl    what the clock said
+config.yaml      the resolved settings          metrics.jsonl   the steps, decided by seed and data
+env.json         the machine and its packages   timing.jsonl    the times, decided by the clock
 cache/           the corpus as tokens           checkpoints/    to resume from
-given/           data that came from memory     report.html     what `elman inspect` saw
+given/           data that came from memory     report.html     the report of `elman inspect`
 model/           config.json, model.safetensors, the codecs of the task (such as
                  tokenizer.json), README.md: all that is needed to use it
 """
 
 from __future__ import annotations
 
+import contextlib
 import html
 import math
 import shutil
@@ -29,7 +30,6 @@ import torch
 from torch import nn
 
 from elman import atomic, given, model_folders, run_folders
-from elman.data.linefile import InputLine
 from elman.errors import UserError
 from elman.models.weights import load_weights
 from elman.tasks import TASKS
@@ -45,12 +45,12 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class Metrics:
-    """What `metrics.jsonl` says, as arrays (N,) with an entry a step; a number that was not finite is NaN."""
+    """The records of `metrics.jsonl` as arrays (N,) with an entry a step; a number that was not finite is NaN."""
 
     step: Array
     epoch: Array  # passes over the data
-    loss: Array  # of the training, nats a target
-    targets: Array  # of the step
+    loss: Array  # of the step, in nats a target
+    targets: Array  # how many targets the step had
     learning_rate: Array
     gradient_norm: Array
     clipped_norm: Array  # of the gradient after clipping
@@ -62,11 +62,11 @@ class Metrics:
 class Run(Trained):
     """A trained model with all that is needed to use it, and its uses.
 
-    `run.model` is a torch module; `run.tokenizer`, or whatever codecs the task has, go between data and tensors.
+    `run.model` is a torch module; `run.tokenizer`, or whatever codecs the task has, turn data into tensors and back.
     """
 
     def evaluate(self, data: Any, targets: Any = None, **options: Any) -> dict[str, Any]:
-        """What the model is worth on data, given as to `elman.fit`: the dict that `elman evaluate --json` prints.
+        """Evaluate the model on data in any form that `elman.fit` takes: the dict that `elman evaluate --json` prints.
 
         Raises:
             UserError: the data do not fit the run, or an option is not its task's.
@@ -83,47 +83,49 @@ class Run(Trained):
         say: Say = lambda line: None,
         progress: Progress = lambda name, done: None,
     ) -> Evaluation:
-        """`evaluate` for places of data, with lines for people; those in the folder `memory` are not named."""
+        """As `evaluate`, with lines for people. The report names the places of data, but for those in `memory`."""
         chosen = self.task.options_of("evaluate", options, self.path)
         begun = time.perf_counter()
         found = self.task.evaluate(self, data, chosen, say, progress)
         seconds = round(time.perf_counter() - begun, 3)
         named = [None if memory is not None and Path(name).parent == memory else name for name in data]
-        first = named if len(named) > 1 else named[0]
-        report = {"run": str(self.path), "data": first, **found.report, "seconds": seconds}
+        places = named if len(named) > 1 else named[0]
+        report = {"run": str(self.path), "data": places, **found.report, "seconds": seconds}
         return Evaluation(report, found.lines, found.complete)
 
     def predict(self, inputs: str | Iterable[str], **options: Any) -> Any:
-        """What the model makes of each input: a list for a list, one result for one `str`. A translation is a `str`.
+        """The model's answers: a list for a list of inputs, one result for one `str`. A translation is a `str`.
 
         An input that has no answer gives None in a list, with a warning that says why.
 
         Raises:
-            UserError: the task does not predict, an option is not its own, or the only input has no answer.
+            UserError: the task does not predict, an option is not the task's, or the only input has no answer.
         """
+        from elman.data.linefile import InputLine
+
         chosen = self.task.options_of("predict", options, self.path)
         one = isinstance(inputs, str)
         texts = [inputs] if isinstance(inputs, str) else list(inputs)
         for text in texts:
             if not isinstance(text, str):
                 raise UserError("inputs", expected="a text or texts", got=type(text).__name__)
-        answers = list(self.task.predict(self, [[InputLine(text) for text in texts]], chosen, warnings.warn))
-        for answer in answers:
+        results = []
+        for answer in self.task.predict(self, [[InputLine(text) for text in texts]], chosen, warnings.warn):
             if answer.error and one:
                 raise UserError(answer.error)
             if answer.error:
                 warnings.warn(f"input {answer.number}: {answer.error}", stacklevel=2)
-        results = [None if answer.error else answer.result for answer in answers]
+            results.append(None if answer.error else answer.result)
         return results[0] if one else results
 
     def generate(self, prompt: str = "", state: Any = None, **options: Any) -> tuple[str, Any]:
-        """Go on with a prompt, after all that `state` has read: the text that follows, and the state after it.
+        """Write the text that follows a prompt, which follows all that `state` has read; and return the state after it.
 
         With that state and an empty prompt the text goes on exactly as if it had been written at once. A character
         whose last bytes are not written yet belongs to the text that follows.
 
         Raises:
-            UserError: the task does not generate, or an option is not its own.
+            UserError: the task does not generate, or an option is not the task's.
         """
         chosen = self.task.options_of("generate", options, self.path)
         text = self.task.generate(self, prompt, chosen, state).text
@@ -132,10 +134,10 @@ class Run(Trained):
     def inspect(
         self, data: Any = None, targets: Any = None, *, parts: Sequence[str] = (), progress: Progress | None = None
     ) -> Inspection:
-        """Look at the model while it reads data, or those that it was validated on: `.numbers`, `.lines`, `.html()`.
+        """Look at the model while it reads data, by default those of its validation: `.numbers`, `.lines`, `.html()`.
 
         Raises:
-            UserError: a part that there is not, or data that do not fit the run.
+            UserError: there is no such part, or the data do not fit the run.
         """
         if self.config["model"].get("model") == OWN:
             what = f"{self.path}: inspect looks at elman's own models"
@@ -147,7 +149,7 @@ class Run(Trained):
 
     @property
     def metrics(self) -> Metrics:
-        """What happened in the training. Raises `UserError` where there is a model folder alone."""
+        """The course of the training. Raises `UserError` where there is a model folder alone."""
         steps: dict[str, list[Any]] = {name: [] for name in Metrics.__dataclass_fields__ if name != "validations"}
         validations: list[dict[str, Any]] = []
         for record in journal.read(self.path / "metrics.jsonl"):
@@ -157,10 +159,8 @@ class Run(Trained):
                 for name, values in steps.items():
                     values.append(record.get(name))
         names = dict.fromkeys(name for record in validations for name in record)
-        return Metrics(
-            **{name: _array(values) for name, values in steps.items()},
-            validations={name: _array([record.get(name) for record in validations]) for name in names},
-        )
+        measured = {name: _array([record.get(name) for record in validations]) for name in names}
+        return Metrics(**{name: _array(values) for name, values in steps.items()}, validations=measured)
 
     def save(self, path: str | Path) -> Run:
         """Write the run into a folder that every command takes, with the weights that the model has now.
@@ -169,11 +169,11 @@ class Run(Trained):
             The run in its new place.
 
         Raises:
-            UserError: there is something in the folder.
+            UserError: the folder is not empty.
         """
         folder = Path(path)
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise UserError(f"{folder}", expected="a new folder, or an empty one", got="something that is there")
+            raise UserError(f"{folder}", expected="a new folder, or an empty one", got="a file or a folder with files")
         model = folder / "model"
         with atomic.told(folder):
             for file in run_folders.contents(self.path):
@@ -187,26 +187,23 @@ class Run(Trained):
         return Run(folder, self.task, self.model, self.codecs, self.config)
 
     def remove_with_me(self) -> None:
-        """Remove the run's folder when nobody holds the run any more, at the latest when Python ends."""
+        """Remove the run's folder when nothing refers to this object any more, at the latest when Python ends."""
         weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
 
     @property
     def facts(self) -> dict[str, str]:
-        """What the run is, in words."""
+        """Names and words for people: the sizes of the model, its data, and its best validation."""
         config, parameters = self.config["model"], sum(p.numel() for p in self.model.parameters())
-        sizes = {name: str(config[name]) for name in config if name.endswith(("_size", "layers")) and config[name]}
+        sizes = {name: str(size) for name, size in config.items() if name.endswith(("_size", "layers")) and size}
         facts = {"task": self.task.name, "model": str(config.get("model")), **sizes, "parameters": f"{parameters:,}"}
-        settings = self.settings
-        if settings is not None:
+        if (settings := self.settings) is not None:
             source = settings.data.source
             source = "data in memory" if Path(source).parent == self.path / GIVEN else source
             facts |= {"trained on": source, "budget": str(settings.budget)}
-        try:
+        with contextlib.suppress(UserError):
             losses = self.metrics.validations.get("loss", np.zeros(0))
-        except UserError:
-            losses = np.zeros(0)
-        if np.isfinite(losses).any():
-            facts["best validation loss"] = f"{np.nanmin(losses):.4f} nats a {self.task.target}"
+            if np.isfinite(losses).any():
+                facts["best validation loss"] = f"{np.nanmin(losses):.4f} nats a {self.task.target}"
         return facts
 
     def __repr__(self) -> str:
@@ -214,17 +211,15 @@ class Run(Trained):
 
     def _repr_html_(self) -> str:
         """A card for a notebook."""
-        rows = "".join(
-            f"<tr><th style='text-align:left'>{html.escape(name)}</th>"
-            f"<td style='text-align:left'>{html.escape(value)}</td></tr>"
-            for name, value in self.facts.items()
-        )
+        left = "style='text-align:left'"
+        facts = {html.escape(name): html.escape(value) for name, value in self.facts.items()}
+        rows = "".join(f"<tr><th {left}>{name}</th><td {left}>{value}</td></tr>" for name, value in facts.items())
         uses = html.escape(", ".join(f"run.{name}(…)" for name in [*self.task.options, "inspect", "save"]))
         return f"<table><caption><b>{html.escape(self.path.name)}</b></caption>{rows}</table><code>{uses}</code>"
 
 
 def _array(values: Sequence[Any]) -> Array:
-    """Numbers that may be None as an array: of floats where one is, or else of what they are."""
+    """Numbers as an array, with NaN for None."""
     return np.array([math.nan if value is None else value for value in values])
 
 
@@ -238,12 +233,12 @@ def load(
 
     Args:
         run: a run folder, or the `model/` folder in one.
-        model: the module that the weights go into, or what makes it of the size of the vocabulary, where the run was
-            trained with `fit(model=...)` of one's own.
+        model: for a run of one's own model, the module that takes the weights, or a callable that makes one of the size
+            of the vocabulary.
         device: where the model goes.
 
     Raises:
-        UserError: no such run, nothing trained in it yet, or files that are damaged or do not fit each other.
+        UserError: there is no such run or no model in it yet, or files are damaged or do not fit each other.
     """
     folder = model_folders.find(run)
     config = model_folders.read_config(folder, run)

@@ -10,8 +10,8 @@ import pytest
 from rich.console import Console
 
 from elman import display as console
-from elman.cli.console import Display
 from elman.cli.signals import SIGNALS, Stop
+from elman.display import Display
 
 
 class Lost(io.StringIO):

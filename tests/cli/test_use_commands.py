@@ -223,3 +223,14 @@ def test_what_nobody_foresaw_is_one_line(
 ) -> None:
     monkeypatch.setattr(elman.environment, "describe", raising(error))
     assert said(["env"], capsys, code)[1].lstrip() == message
+
+
+@pytest.mark.parametrize(("word", "remedy"), [("generat", "did you mean 'generate'?"), ("serve", "known are: bench, ")])
+def test_a_command_that_there_is_not(word: str, remedy: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command([word, "--help"]) == 2
+    assert f"elman: no command called '{word}'; {remedy}" in capsys.readouterr().err
+
+
+def test_info_names_a_model_once(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command(["info", str(run)]) == 0
+    assert "\nmodel         lstm, vocab_size " in capsys.readouterr().out

@@ -152,12 +152,9 @@ def test_the_data_says_what_the_task_is(words: Path, tmp_path: Path) -> None:
         (["dates"], "translation"),
         (["python-stdlib"], "language-modelling"),
     ):
-        asked: dict[str, Any] = {}
-        choose_task(asked, "auto", list(data), [])
-        assert asked["task"] == task
-    asked = {}
-    choose_task(asked, "language-modelling", [str(words)], [])
-    assert asked["task"] == "language-modelling"
+        assert choose_task("auto", {}, list(data), []).name == task
+    assert choose_task("language-modelling", {}, [str(words)], []).name == "language-modelling"
+    assert choose_task("auto", {"task": "language-modelling"}, [str(words)], []).name == "language-modelling"
 
 
 def test_pairs_that_are_not_there(tmp_path: Path) -> None:

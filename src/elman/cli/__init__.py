@@ -1,4 +1,4 @@
-"""The command line: one file a command, thin. A command is imported when it is asked for, and torch when it runs."""
+"""The command line, one thin file a command. A command is imported when it is called, and torch when it runs."""
 
 from __future__ import annotations
 
@@ -15,22 +15,28 @@ from typer.core import TyperGroup
 
 from elman import __version__
 from elman.cli import completion
-from elman.cli.console import say
-from elman.errors import UserError
+from elman.display import say
+from elman.errors import UserError, nearest
 
 COMMANDS = ("train", "evaluate", "generate", "predict", "inspect", "info", "compare", "lab", "bench", "env")
 CONTEXT = {"help_option_names": ["-h", "--help"]}
 
 
 class Commands(TyperGroup):
-    """The commands, each the function `command` of the module of its name."""
+    """The commands: each is the function `command` of the module of its name."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        """All of them, in the order of the help."""
+        """The names of the commands, in the order of the help."""
         return list(COMMANDS)
 
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command that the arguments begin with. Raises `UserError` where there is none of that name."""
+        if args[0] not in COMMANDS and not args[0].startswith("-") and not ctx.resilient_parsing:
+            raise UserError(f"no command called {args[0]!r}", remedy=nearest(args[0], COMMANDS), exit_code=2)
+        return super().resolve_command(ctx, args)
+
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """One of them; None where there is none."""
+        """The command of a name; None where there is none."""
         if cmd_name not in COMMANDS:
             return None
         module = importlib.import_module(f"elman.cli.{cmd_name}")
@@ -62,7 +68,7 @@ def _version(wanted: bool) -> None:
 
 
 @app.callback()
-def options(
+def before_the_command(
     debug: bool = typer.Option(False, "--debug", help="Show a traceback where something fails."),
     version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
 ) -> None:
@@ -72,7 +78,7 @@ def options(
 
 
 def main() -> None:
-    """Run a command: one line for a person where it fails, and the right exit code."""
+    """Run this process's command, and leave with its exit code."""
     completion.join_words(os.environ)
     exit_code = run()
     for stream in (sys.stdout, sys.stderr):
@@ -80,13 +86,13 @@ def main() -> None:
             if stream is not None:
                 stream.flush()
         except OSError:
-            # Python would try again at exit, and complain.
+            # Without this, Python would flush again at exit, and complain.
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     sys.exit(exit_code)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """Run a command (None: this process's own) and return its exit code."""
+    """Run a command (None: this process's own) and return its exit code; an error is one line on stderr."""
     try:
         result = app(arguments, standalone_mode=False)
     except UserError as error:
@@ -96,7 +102,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         _say("interrupted")
         return 130
     except SystemExit as left:
-        # Where a pipe breaks typer leaves with 1. The reader has seen enough (`| head`): that is no failure.
+        # Where a pipe breaks, typer leaves with 1. That is no failure: the reader has seen enough (`| head`).
         return 0 if isinstance(left.__context__, BrokenPipeError) else int(left.code or 0)
     except OSError as error:
         _say(f"{error.filename or 'cannot go on'}: {error.strerror}")

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from elman.cells import CELLS
-from elman.cli import bounds, completion
-from elman.cli.console import Display, print_json, say
+from elman.cli import completion
+from elman.cli.options import finite
 from elman.cli.signals import Stop
+from elman.display import Display, print_json, say
 from elman.errors import UserError, missing_extra, nearest
 
 if TYPE_CHECKING:
@@ -43,8 +44,8 @@ def command(
         typer.Option(
             help="For each line, three rounds at least; all lines take about 4 minutes.",
             min=0,
-            max=bounds.MEASURING,
-            callback=bounds.finite,
+            max=3600,
+            callback=finite,
         ),
     ] = 0.6,
     clock: Annotated[

@@ -5,14 +5,13 @@ from __future__ import annotations
 import time
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from elman.cli import bounds, completion, train_arguments
-from elman.cli.budget import choose_budget
-from elman.cli.console import Display, clock, print_json, say
+from elman.cli import completion, options
 from elman.cli.signals import Stop
+from elman.display import Display, clock, print_json, say
 from elman.tasks import TASKS
 
 if TYPE_CHECKING:
@@ -20,15 +19,15 @@ if TYPE_CHECKING:
     from elman.compare.store import Store
 
 USUAL = ("elman", "gru", "lstm", "transformer")
-COMMAND_CLASS = train_arguments.DataCommand
+COMMAND_CLASS = options.DataCommand
 
 
 def command(
-    data: train_arguments.Data,
+    data: options.Data,
     models: Annotated[
         str | None,
         typer.Option(
-            help=f"Kinds of model, with commas; default {', '.join(USUAL)}, as far as the task has them.",
+            help=f"Models, with commas between them. Default {', '.join(USUAL)}, as far as the task has them.",
             autocompletion=completion.several_of(completion.models),
         ),
     ] = None,
@@ -40,32 +39,34 @@ def command(
         ),
     ] = "parameters",
     out: Annotated[Path | None, typer.Option("-o", "--out", metavar="FOLDER", help="The comparison's folder.")] = None,
-    for_: train_arguments.For = None,
-    epochs: train_arguments.Epochs = None,
-    steps: train_arguments.Steps = None,
+    for_: options.For = None,
+    epochs: options.Epochs = None,
+    steps: options.Steps = None,
     parameters: Annotated[
         int | None,
-        typer.Option(help="Of each model, within 2 %; default: what suits the budget.", min=1, max=bounds.PARAMETERS),
+        typer.Option(
+            help="Parameters of each model, within 2 %. Default as many as the budget can train.", min=1, max=10**11
+        ),
     ] = None,
-    seeds: Annotated[int, typer.Option(help="Trainings of each model.", min=1, max=bounds.SEEDS)] = 1,
+    seeds: Annotated[int, typer.Option(help="Trainings of each model.", min=1, max=1000)] = 1,
     trials: Annotated[
         int,
-        typer.Option(help="Learning rates tried a model, each for a quarter of the budget.", min=0, max=bounds.TRIALS),
+        typer.Option(help="Learning rates tried for each model, with a quarter of the budget each.", min=0, max=1000),
     ] = 0,
-    task: train_arguments.TaskName = "auto",
-    valid: train_arguments.Valid = None,
-    valid_target: train_arguments.ValidTarget = None,
-    tokenizer: train_arguments.Tokenizer = None,
-    seed: Annotated[int, typer.Option(help="The first seed.", min=0, max=2**62)] = 1,
-    set_: train_arguments.Set = None,
-    resume: train_arguments.Resume = False,
-    overwrite: train_arguments.Overwrite = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    task: options.TaskName = "auto",
+    valid: options.Valid = None,
+    valid_target: options.ValidTarget = None,
+    tokenizer: options.Tokenizer = None,
+    seed: Annotated[int, typer.Option(help="The first seed; further trainings count up.", min=0, max=2**62)] = 1,
+    set_: options.Set = None,
+    resume: options.Resume = False,
+    overwrite: options.Overwrite = False,
+    as_json: options.Json = False,
 ) -> None:
     """Compare models on DATA: the same data, tokenizer and budget of each training; intervals, a table and a report.
 
-    The first table depends on the seed alone where the budget is in steps or epochs. The second table depends on the
-    clock and on other work on the machine, which is measured, and named where that work may have decided a result.
+    The first table depends on the seed alone where the budget is in steps or epochs. The second table is the clock's,
+    which other work on the machine changes: that work is measured, and a note says where it may have decided.
     """
     from elman.compare.comparison import compare
     from elman.compare.plan import DEFAULT_BUDGET, DEFAULT_EPOCHS, Plan
@@ -76,16 +77,14 @@ def command(
     from elman.train.schedule import Budget
 
     keep_freed()
-    validation = train_arguments.check(resume, overwrite, valid, valid_target)
-    given = choose_budget(for_, epochs, steps)
-    chosen: dict[str, Any] = {}
-    choose_task(chosen, task, data, validation)
-    able = TASKS[chosen["task"]].models
-    usual = [kind for kind in USUAL if kind in able] or sorted(able)
+    validation = options.check(resume, overwrite, valid, valid_target)
+    given = options.choose_budget(for_, epochs, steps)
+    chosen = choose_task(task, {}, data, validation)
+    usual = [kind for kind in USUAL if kind in chosen.models] or sorted(chosen.models)
     plan = Plan(
         data=tuple(data),
-        models=tuple(filter(None, usual if models is None else map(str.strip, models.split(",")))),
-        match=cast("Match", match),  # the plan refuses any other word
+        models=tuple(usual if models is None else filter(None, map(str.strip, models.split(",")))),
+        match=cast("Match", match),  # `Plan` refuses any other word
         budget=Budget(**given) if given else DEFAULT_EPOCHS if match in ("tokens", "flops") else DEFAULT_BUDGET,
         parameters=parameters,
         seeds=seeds,
@@ -94,7 +93,7 @@ def command(
         valid=tuple(validation),
         tokenizer=tokenizer,
         settings=tuple(set_ or ()),
-        task=chosen["task"],
+        task=chosen.name,
     )
     folder = out or default_folder(data[0], "comparison", again=resume or overwrite)
     begun = time.perf_counter()

@@ -1,27 +1,26 @@
-"""What a shell completes: values of options and arguments. Nothing here imports torch, which takes seconds."""
+"""Completion by a shell: values of options and arguments. Nothing here imports torch, which takes seconds."""
 
 from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Callable, Iterable, MutableMapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from pathlib import Path
 from types import UnionType
-from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal, Union, get_args, get_origin
 
 import typer
+from pydantic.fields import FieldInfo
 
 from elman import cells
 from elman.errors import UserError
-
-if TYPE_CHECKING:
-    from elman.tasks import Task
+from elman.tasks import TASKS, Task, recognise
 
 Completer = Callable[[typer.Context, str], list[str]]
 Words = Callable[[], Iterable[str]]
 
 CELLS = tuple(name for name, cell in cells.CELLS.items() if cell.torch_layer)  # of `elman bench`
-# Who knows these imports torch; a test holds them equal.
+# The modules that define these import torch; a test holds the names equal to theirs.
 SHAPES = ("grid", "step")
 PASSES = ("inference", "training")
 DTYPES = ("float32", "bfloat16")
@@ -32,16 +31,12 @@ EXPERIMENTS = (
     "gates", "bottleneck", "parallel", "book-or-index", "jsb", "mnist1d",
 )  # fmt: skip
 
-KEY = "_ELMAN_COMPLETE_KEY"  # of the environment: what stands before the = of the value that bash asks for
+KEY = "_ELMAN_COMPLETE_KEY"  # of the environment: the word before the = of the value that bash asks for
 
 
 def one_of(words: Words) -> Completer:
     """Completes one word."""
-
-    def complete(ctx: typer.Context, incomplete: str) -> list[str]:
-        return list(words())
-
-    return complete
+    return lambda ctx, incomplete: list(words())
 
 
 def several_of(words: Words) -> Completer:
@@ -55,50 +50,34 @@ def several_of(words: Words) -> Completer:
 
 
 def tasks() -> list[str]:
-    """The names of the tasks."""
-    from elman.tasks import TASKS
-
-    return list(TASKS)
+    """The tasks that `--task` takes."""
+    return ["auto", *TASKS]
 
 
 def models() -> list[str]:
     """The kinds of models of all tasks."""
-    from elman.tasks import TASKS
-
     return list(dict.fromkeys(kind for task in TASKS.values() for kind in task.models))
 
 
-def values_of(key: str) -> Completer:
-    """Completes a value of a setting of the task's data."""
-
-    def complete(ctx: typer.Context, incomplete: str) -> list[str]:
-        field = _task(ctx).data.model_fields.get(key)
-        return known_values(field.annotation) if field else []
-
-    return complete
-
-
 def parts() -> list[str]:
-    """What the microscope can look at in the runs of any task."""
-    from elman.tasks import TASKS
-
+    """The parts of an inspection, of all tasks."""
     return list(dict.fromkeys(part for task in TASKS.values() for part in task.parts))
 
 
 def matches() -> tuple[str, ...]:
-    """What may be the same for all models of a comparison."""
+    """The quantities that a comparison can make the same for all models."""
     from elman.compare.plan import Match
 
     return get_args(Match)
 
 
 def run_folder(ctx: typer.Context, incomplete: str) -> list[str]:
-    """Completes the folder of a run: here, in a folder that is here, or below what is written already."""
+    """Completes the folder of a run: in this folder, in its folders, or below the path that is written already."""
     return sorted(str(path.parent) for deep in ("", "/*") for path in _begun(incomplete, f"*{deep}/config.yaml"))
 
 
 def data(ctx: typer.Context, incomplete: str) -> list[str]:
-    """Completes a named source or a file. Where no source begins so, the shell completes files better by itself."""
+    """Completes a named source or a file. Where no source matches, the shell completes files better by itself."""
     from elman.data.sources import NAMED, NAMED_PAIRS
 
     named = [name for name in [*NAMED, *NAMED_PAIRS] if name.startswith(incomplete)]
@@ -107,9 +86,14 @@ def data(ctx: typer.Context, incomplete: str) -> list[str]:
 
 
 def _begun(incomplete: str, rest: str) -> Iterable[Path]:
-    """The paths that go on as a pattern says."""
+    """The paths that begin with an incomplete word and match a pattern after that."""
     folder, slash, name = incomplete.rpartition("/")
     return Path(folder + slash).glob(glob.escape(name) + rest)
+
+
+def values_of(key: str) -> Completer:
+    """Completes a value of a setting of the task's data."""
+    return lambda ctx, incomplete: _values(_task(ctx).data.model_fields, key)
 
 
 def assignment(ctx: typer.Context, incomplete: str) -> list[str]:
@@ -121,30 +105,31 @@ def assignment(ctx: typer.Context, incomplete: str) -> list[str]:
     known = [part for kind in kinds if kind in ["", *task.models] for part in sections(task, kind or task.kind).items()]
     fields = {key: field for _, section in known for key, field in section.model_fields.items()}
     if key := os.environ.get(KEY):
-        field = fields.get(key.rpartition(".")[2])
-        return known_values(field.annotation) if field else []
+        return _values(fields, key)
     key, equals, _ = incomplete.partition("=")
     if equals:
-        field = fields.get(key.rpartition(".")[2])
-        return [f"{key}={value}" for value in known_values(field.annotation)] if field else []
+        return [f"{key}={value}" for value in _values(fields, key)]
     dotted = [f"{name}.{key}" for name, section in known for key in section.model_fields]
-    return [
-        f"{key}=" for key in (dotted if "." in incomplete else fields) if key.rpartition(".")[2] not in NOT_SETTABLE
-    ]
+    keys = dotted if "." in incomplete else fields
+    return [f"{key}=" for key in keys if key.rpartition(".")[2] not in NOT_SETTABLE]
 
 
 def _task(ctx: typer.Context) -> Task:
-    """The task that is said or recognised, or else the one that there is where nobody says one."""
-    from elman.tasks import TASKS, recognise
+    """The task that is named or recognised, or else the default task."""
     from elman.tasks.configuration import DEFAULT_TASK
 
-    given = list(ctx.params.get("data") or ctx.args)  # these, where the option before the cursor has no value yet
-    if (said := ctx.params.get("task")) in TASKS:
-        return TASKS[str(said)]
+    given = list(ctx.params.get("data") or ctx.args)  # in `args` where the option before the cursor has no value yet
+    if (name := ctx.params.get("task")) in TASKS:
+        return TASKS[str(name)]
     try:
         return recognise(given) if given else TASKS[DEFAULT_TASK]
     except UserError:
         return TASKS[DEFAULT_TASK]
+
+
+def _values(fields: Mapping[str, FieldInfo], key: str) -> list[str]:
+    field = fields.get(key.rpartition(".")[2])
+    return known_values(field.annotation) if field else []
 
 
 def known_values(annotation: Any) -> list[str]:
@@ -161,7 +146,7 @@ def known_values(annotation: Any) -> list[str]:
 
 
 def join_words(environment: MutableMapping[str, str]) -> None:
-    """Undo what bash does to the words of a command before it asks: it splits them at every =.
+    """Put together the words of a command, which bash splits at every = before it asks for a completion.
 
     >>> asked = {"_ELMAN_COMPLETE": "complete_bash", "COMP_WORDS": "elman train x --set clip = no", "COMP_CWORD": "6"}
     >>> join_words(asked)
@@ -171,7 +156,7 @@ def join_words(environment: MutableMapping[str, str]) -> None:
     if environment.get("_ELMAN_COMPLETE") != "complete_bash":
         return
     given = environment.get("COMP_WORDS", "")
-    words = given.split("\n") if "\n" in given else given.split()  # bash's own script parts them by lines
+    words = given.split("\n") if "\n" in given else given.split()  # typer's script for bash parts them by lines
     words = words[: int(environment.get("COMP_CWORD") or 0) + 1]
     if "=" not in words:
         return

@@ -1,15 +1,12 @@
-"""`elman env`: what this machine and installation can do."""
+"""`elman env`: this machine, its packages, and the backends of the recurrent cells."""
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
-
-from elman.cli.console import print_json
+from elman.cli.options import Json
+from elman.display import print_json
 
 
-def command(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False) -> None:
+def command(as_json: Json = False) -> None:
     """Show versions, processor, threads, and which backend serves each recurrent cell."""
     from elman.environment import EXTRAS, describe
 

@@ -1,19 +1,16 @@
-"""`elman evaluate`: what a run's model is worth on some data."""
+"""`elman evaluate`: the loss and the scores of a run's model on some data."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from elman.cli import completion
-from elman.cli.console import Display, clock, print_json
-from elman.cli.run_argument import RunFolder
+from elman.cli.options import Json, RunFolder
+from elman.display import Display, clock, print_json
 from elman.errors import UserError
-
-if TYPE_CHECKING:
-    from torch import nn
 
 
 def command(
@@ -27,9 +24,9 @@ def command(
             autocompletion=completion.data,
         ),
     ],
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: Json = False,
 ) -> None:
-    """Evaluate RUN's model on DATA: its loss, and what else its task measures."""
+    """Evaluate RUN's model on DATA: its loss, and the scores of its task."""
     from elman import runs
 
     loaded = runs.load(run)
@@ -39,17 +36,11 @@ def command(
     if as_json:
         print_json(report)
     if math.isnan(report["loss"]):
-        raise _not_a_number(run, loaded.model)
+        bad = sum(int((~parameter.isfinite()).sum()) for parameter in loaded.model.parameters())
+        why = f"{bad:,} of the weights of {run} are not" if bad else f"the weights of {run} are, but no result of them"
+        remedy = "train it anew with a lower learning rate (--set learning_rate=...)"
+        raise UserError(f"the loss is not a number: {why}", remedy=remedy)
     if not as_json:
         for name, value in [*evaluation.lines, ("time", clock(report["seconds"]))]:
             print(f"{name:<18}  {value}")
     raise typer.Exit(0 if evaluation.complete else 1)
-
-
-def _not_a_number(run: str, model: nn.Module) -> UserError:
-    bad = sum(int((~parameter.isfinite()).sum()) for parameter in model.parameters())
-    why = f"{bad:,} of the weights of {run} are not" if bad else f"the weights of {run} are, but not what they compute"
-    return UserError(
-        f"the loss is not a number: {why}",
-        remedy="train it anew with a lower learning rate (--set learning_rate=...)",
-    )

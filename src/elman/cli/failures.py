@@ -1,13 +1,13 @@
-"""What a library's error means to a person, where a number that was asked for is too large for the machine."""
+"""A line for people in place of a library's error, where a number is too large for the machine."""
 
 from __future__ import annotations
 
 import re
 
-# torch on the CPU of each system and on CUDA, and what it says of a product of sizes beyond 64 bits.
+# The words of torch on the CPU of each system, on CUDA, and for a product of sizes beyond 64 bits.
 OUT_OF_MEMORY = re.compile(r"can't allocate memory|not enough memory|out of memory|Storage size calculation", re.I)
 ASKED = re.compile(r"allocate ([\d.]+) ?(bytes|[KMGTPE]?i?B)\b")
-# What torch, numpy and Python say of a number that their C types cannot hold, or that has too many digits to be read.
+# The words of torch, numpy and Python for a number that their C types cannot hold, or with too many digits to be read.
 TOO_LARGE = re.compile(
     r"Overflow when unpacking|cannot be converted to type \S+ without overflow|integer multiplication overflow|"
     r"array is too big|Maximum allowed dimension exceeded|too (?:large|big) to convert|too large for a C|"
@@ -16,7 +16,7 @@ TOO_LARGE = re.compile(
 
 
 def explain(error: Exception) -> str | None:
-    """One line for an error that is the natural end of a number too large; None for every other.
+    """One line for an error that a too large number causes; None for every other error.
 
     >>> explain(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 3440000000000 bytes."))
     'out of memory: 3.4 TB were asked for at once; make the model, the batch, the beam or the lengths smaller'

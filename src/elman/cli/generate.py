@@ -8,20 +8,22 @@ from typing import Annotated, Any
 
 import typer
 
-from elman.cli.console import print_json, say
-from elman.cli.run_argument import RunFolder
+from elman.cli.options import RunFolder
+from elman.display import print_json, say
 from elman.errors import UserError
 
 
 def command(
     run: RunFolder,
     options: dict[str, Any],
-    prompt: Annotated[str, typer.Argument(metavar="[PROMPT]", help="What the text begins with; - reads stdin.")] = "",
+    prompt: Annotated[
+        str, typer.Argument(metavar="[PROMPT]", help="What the text begins with; - reads stdin.", show_default=False)
+    ] = "",
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object, with each token's log-probability.")
     ] = False,
 ) -> None:
-    """Write text with RUN's model, token by token, to stdout. It stops at a document's end."""
+    """Write text with RUN's model, token by token, to stdout. The text stops where the model ends a document."""
     from elman import runs
 
     loaded = runs.load(run)

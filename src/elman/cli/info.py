@@ -1,19 +1,15 @@
-"""`elman info`: what a run is."""
+"""`elman info`: a run's task, model, data, training, and damaged files."""
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import typer
 
-from elman.cli.console import print_json, say
-from elman.cli.run_argument import RunFolder
+from elman.cli.options import Json, RunFolder
+from elman.display import print_json, say
 
 
-def command(
-    run: RunFolder, as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False
-) -> None:
-    """Say what RUN is: its task, model, data and budget, how far its training is, and what is damaged."""
+def command(run: RunFolder, as_json: Json = False) -> None:
+    """Show the task, model, data and budget of RUN, how far its training is, and which files are damaged."""
     from elman.information import describe
 
     report = describe(run)
@@ -22,7 +18,7 @@ def command(
     else:
         for name, value in report.items():
             if name != "damaged" and value not in (None, {}):
-                print(f"{name:<14}{_words(value)}")
+                print(f"{name:<14}{_words(value).removeprefix(f'{name} ')}")
     for line in report["damaged"]:
         say(line)
     raise typer.Exit(1 if report["damaged"] else 0)

@@ -1,4 +1,4 @@
-"""`elman inspect`: what a run's model remembers, as a report."""
+"""`elman inspect`: a report on the memory of a run's model."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from elman.cli import completion
-from elman.cli.console import Display, clock, print_json, say
-from elman.cli.run_argument import RunFolder
+from elman.cli.options import RunFolder
+from elman.display import Display, clock, print_json, say
 from elman.tasks import TASKS
 
 
@@ -20,19 +20,18 @@ def command(
         list[str] | None,
         typer.Argument(
             metavar="[DATA [TARGETS]]",
-            help="A text, or pairs; else those the run was validated on.",
+            help="A text, or pairs. Default the data that the run was validated on.",
             autocompletion=completion.data,
         ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("-o", "--out", metavar="FILE.html", help="The report; else RUN/report.html.")
+        Path | None, typer.Option("-o", "--out", metavar="FILE.html", help="The report. Default RUN/report.html.")
     ] = None,
     parts: Annotated[
         str | None,
         typer.Option(
-            help="Only these, with commas: "
-            + "; ".join(f"of {task.title} {', '.join(task.parts)}" for task in TASKS.values())
-            + ".",
+            help="Only these parts, with commas between them. "
+            + " ".join(f"Of {task.title}: {', '.join(task.parts)}." for task in TASKS.values()),
             autocompletion=completion.several_of(completion.parts),
         ),
     ] = None,

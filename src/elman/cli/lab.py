@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from elman.cli import completion
-from elman.cli.console import Display, clock, print_json, say
+from elman.display import Display, clock, print_json, say
 
 
 def command(

@@ -5,12 +5,12 @@ from __future__ import annotations
 import signal
 from types import FrameType
 
-NAMES = ("SIGINT", "SIGTERM", "SIGHUP")  # the last one is Unix's
+NAMES = ("SIGINT", "SIGTERM", "SIGHUP")  # SIGHUP is of Unix alone
 SIGNALS = tuple(getattr(signal, name) for name in NAMES if hasattr(signal, name))
 
 
 class Stop:
-    """Notes SIGINT, SIGTERM and SIGHUP (a lost terminal) instead of dying of them; a second one kills as usual.
+    """Notes SIGINT, SIGTERM and SIGHUP (a lost terminal), and the process goes on; a second signal kills as usual.
 
     A signal that the process was told to ignore (by `nohup`, or a shell's `&`) stays ignored.
     """

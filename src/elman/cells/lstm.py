@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from elman.cells.cell import Cell, CellState, Memory, Option, Weights, normalize
+from elman.cells.cell import Cell, CellState, Option, StateTensor, Weights, normalize
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -59,7 +59,7 @@ LSTM = Cell(
     doc=__doc__ or "",
     rows=("i", "f", "g", "o"),
     step=step,
-    states=(Memory("h", "P"), Memory("c")),
+    states=(StateTensor("h", "P"), StateTensor("c")),
     gates={"i": "input gate", "f": "forget gate", "o": "output gate"},
     keeping="f",
     output_scale=1 / 3,

@@ -13,7 +13,7 @@ from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from elman.errors import UserError
 from elman.kernels import Weights
-from elman.kernels.masks import clears, real_steps
+from elman.kernels.seam import clears, real_steps
 from elman.lens.observe import evaluating, given_to, hooked
 from elman.nn import GRU, LSTM, Elman
 from elman.nn.recurrent import Recurrent

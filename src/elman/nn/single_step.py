@@ -1,4 +1,4 @@
-"""A cell for a single step, as `torch.nn.LSTMCell`: for loops that a person writes."""
+"""Modules that take a single step, as `torch.nn.LSTMCell` does: for loops that a person writes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from elman.cells import CELLS, Cell, Weights
 from elman.kernels import BACKENDS, check_backend, choose
-from elman.nn import arguments, parameters
+from elman.nn import parameters
 from elman.nn.layers import COMMON, complete, documentation
 
 OWN = ("input_size", "hidden_size", "bias", "device", "dtype", "backend")
@@ -39,7 +39,7 @@ class SingleStep(nn.Module):
     def _begin(self, options: Mapping[str, Any]) -> None:
         super().__init__()
         self.input_size, self.hidden_size, self.bias = (options[name] for name in OWN[:3])
-        arguments.check_sizes(self.input_size, [self.hidden_size], 0)
+        parameters.check_sizes(self.input_size, [self.hidden_size], 0)
         self.backend, self.options = options["backend"], dict(options)
         check_backend(self.backend)
         cell = self.specification.variant(options.get(self.specification.chosen_by))
@@ -88,13 +88,13 @@ class SingleStep(nn.Module):
             if part.shape[1] != H:
                 raise RuntimeError(f"hidden{n} has inconsistent hidden_size: got {part.shape[1]}, expected {H}")
         weights = Weights(**({"weight_hh": None} | {field: getattr(self, field) for field in self._names}))
-        backend = choose(self.cell, x.device, self.backend, dtype=x.dtype)
+        backend = choose(self.cell, x.device, self.backend, dtype=x.dtype, size=(1, len(x), H), whole=True)
         final = BACKENDS[backend].kernel(self.cell)(x[None], state, weights).final
         final = final if input.dim() == 2 else tuple(part[0] for part in final)
         return final[0] if one else final
 
     def extra_repr(self) -> str:
-        """The sizes, and what differs from the defaults."""
+        """The sizes, and the options that differ from the defaults."""
         names = [name for name in [*self.defaults][2:] if name not in ("device", "dtype")]
         others = [f"{name}={self.options[name]}" for name in names if self.options[name] != self.defaults[name]]
         return ", ".join([str(self.input_size), str(self.hidden_size), *others])

@@ -43,7 +43,6 @@ def choose(
     cell: str,
     device: torch.device | str,
     backend: str | None = None,
-    *,
     dtype: torch.dtype = torch.float32,
     every_state: bool = False,
     variations: tuple[str, ...] = (),

@@ -103,8 +103,7 @@ class Attention(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """The queries (B, N, T, H/N), and the keys and values grown by T."""
         B, T, _ = x.shape
-        heads = self.qkv(x).view(B, T, 3, self.num_heads, self.head_size)
-        q, k, v = heads.permute(2, 0, 3, 1, 4)  # (B, N, T, H/N) each
+        q, k, v = self.qkv(x).view(B, T, 3, self.num_heads, self.head_size).permute(2, 0, 3, 1, 4)  # (B, N, T, H/N)
         q, k, v = self.query_norm(q).to(keys.dtype), self.key_norm(k).to(keys.dtype), v.to(keys.dtype)
         if rotation is not None:
             q, k = rotate(q, rotation), rotate(k, rotation)
@@ -132,8 +131,7 @@ class CrossAttention(nn.Module):
     def project(self, memory: Tensor) -> tuple[Tensor, Tensor]:
         """memory (B, S, H) -> keys and values (B, N, S, H/N)."""
         B, S, _ = memory.shape
-        heads = self.key_value(memory).view(B, S, 2, self.num_heads, self.head_size)
-        k, v = heads.permute(2, 0, 3, 1, 4)
+        k, v = self.key_value(memory).view(B, S, 2, self.num_heads, self.head_size).permute(2, 0, 3, 1, 4)
         return self.key_norm(k).to(memory.dtype), v.to(memory.dtype)
 
     def forward(self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:

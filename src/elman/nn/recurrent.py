@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from functools import partial
 from typing import Any, ClassVar, NoReturn, cast
 
 import torch
@@ -232,9 +231,8 @@ class Recurrent(nn.Module):
         return {name: (L, B, size) for name, size in zip(self.state_form.names(), self._state_sizes, strict=True)}
 
     def _kernel(self, x: Tensor, weights: Weights, noise: Noise, whole: bool, every_state: bool) -> Kernel:
-        varied = variations(weights, noise)
-        choice = partial(choose, dtype=x.dtype, every_state=every_state, variations=varied, whole=whole)
-        backend = choice(self.cell, x.device, self.backend, size=(*x.shape[:2], self.hidden_sizes[0]))
+        varied, size = variations(weights, noise), (*x.shape[:2], self.hidden_sizes[0])
+        backend = choose(self.cell, x.device, self.backend, x.dtype, every_state, varied, size, whole)
         kernel = BACKENDS[backend].kernel(self.cell)
         if not self.recompute or BACKENDS[backend].is_lean(self.cell, varied):
             return kernel

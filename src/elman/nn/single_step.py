@@ -64,22 +64,22 @@ class SingleStep(nn.Module):
             ValueError: a wrong number of dimensions.
             RuntimeError: a wrong size.
         """
-        name, cell, H = type(self).__name__, self.specification, self.hidden_size
-        if input.dim() not in (1, 2):
-            raise ValueError(f"{name}: Expected input to be 1D or 2D, got {input.dim()}D instead")
-        x = input if input.dim() == 2 else input[None]
-        one = len(cell.states) == 1
+        name, H, states = type(self).__name__, self.hidden_size, len(self.specification.states)
+
+        def batched(what: str, part: Tensor) -> Tensor:
+            if part.dim() not in (1, 2):
+                raise ValueError(f"{name}: Expected {what} to be 1D or 2D, got {part.dim()}D instead")
+            return part if part.dim() == 2 else part[None]
+
+        x = batched("input", input)
         if hx is None:
-            state = tuple(x.new_zeros(len(x), size) for size in cell.sizes(H, H))
+            state = (x.new_zeros(len(x), H),) * states
         else:
-            state = (hx,) if one else tuple(hx)
-            if len(state) != len(cell.states):
-                raise ValueError(f"{name}: Expected hx to be {len(cell.states)} tensors, got {len(state)}")
-            for n, part in enumerate(state):
-                if part.dim() not in (1, 2):
-                    what = "hidden" if one else f"hx[{n}]"
-                    raise ValueError(f"{name}: Expected {what} to be 1D or 2D, got {part.dim()}D instead")
-            state = tuple(part if part.dim() == 2 else part[None] for part in state)
+            given = (hx,) if states == 1 else tuple(hx)
+            if len(given) != states:
+                raise ValueError(f"{name}: Expected hx to be {states} tensors, got {len(given)}")
+            names = ["hidden"] if states == 1 else [f"hx[{n}]" for n in range(states)]
+            state = tuple(batched(*pair) for pair in zip(names, given, strict=True))
         if x.shape[1] != self.input_size:
             raise RuntimeError(f"input has inconsistent input_size: got {x.shape[1]} expected {self.input_size}")
         for n, part in enumerate(state):
@@ -91,7 +91,7 @@ class SingleStep(nn.Module):
         backend = choose(self.cell, x.device, self.backend, dtype=x.dtype, size=(1, len(x), H), whole=True)
         final = BACKENDS[backend].kernel(self.cell)(x[None], state, weights).final
         final = final if input.dim() == 2 else tuple(part[0] for part in final)
-        return final[0] if one else final
+        return final[0] if states == 1 else final
 
     def extra_repr(self) -> str:
         """The sizes, and the options that differ from the defaults."""

@@ -1,4 +1,4 @@
-"""Recurrent cells, one file each. Whatever is made for every cell is made from `CELLS`."""
+"""Recurrent cells, one file each. Everything that exists for every cell is made from `CELLS`."""
 
 from elman.cells.cell import Cell, CellState, Option, StateTensor, Step, Weights, normalize
 from elman.cells.elman import ELMAN
@@ -13,7 +13,7 @@ CELLS: dict[str, Cell] = {"elman": ELMAN, "gru": GRU, "lstm": LSTM, "mingru": MI
 
 
 def cell_named(name: str) -> Cell:
-    """A cell or a variant of one, which a layer chooses by an option.
+    """The cell, or the variant of a cell, of a name.
 
     >>> cell_named("elman_relu").gates == cell_named("elman").gates
     True

@@ -52,13 +52,13 @@ class StateTensor(NamedTuple):
 
 
 class Option(NamedTuple):
-    """An argument that the layer of a cell takes beside those of every layer."""
+    """An argument of a layer."""
 
     name: str
     default: Any
     words: str
-    after: str = ""  # the argument after which torch has it; keyword-only where that is empty
-    in_models: bool = False  # whether a model has it as a setting
+    after: str = ""  # the argument before it in torch.nn; keyword-only where empty
+    in_models: bool = False  # whether models have such a setting
     annotation: Any = None  # by default the type of the default value
 
 

@@ -51,7 +51,7 @@ SLSTM = Cell(
     doc=__doc__ or "",
     rows=("i", "f", "g", "o"),
     step=partial(step, forget="sigmoid"),
-    # What normalises and stabilises c is no state of its own: a linear map of n could be 0.
+    # n and m normalise and stabilise c: a linear map of n could be 0.
     states=(StateTensor("h", "P"), StateTensor("c"), StateTensor("n", mixes=False), StateTensor("m", mixes=False)),
     gates={"f": "forget gate", "o": "output gate"},
     keeping="f",

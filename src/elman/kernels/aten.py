@@ -2,13 +2,12 @@
 
 ATen knows neither resets nor zero lengths nor a lone reverse direction. Each is reduced, exactly, to calls that ATen
 knows: reading in reverse is reading flipped rows, lengths are a `PackedSequence`, and a window with resets is cut where
-any row has a reset (fast where resets are rare). Of the c_t of the LSTM, ATen returns the last alone.
+any row has a reset (fast where resets are rare). ATen returns the LSTM's last c_t alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from itertools import pairwise
 from typing import Any, cast
 
@@ -20,7 +19,6 @@ from elman.cells import CellState, Weights, cell_named
 from elman.kernels.seam import (
     QUIET,
     Call,
-    Kernel,
     Noise,
     Trajectory,
     blank_padding,
@@ -133,8 +131,3 @@ def why_not(call: Call) -> str | None:
     if len(cell.states) > 1 and call.every_state:
         return f"ATen's {cell.layer} does not return every {cell.states[1].name}_t"
     return why_not_transformed()
-
-
-def kernel_of(cell: str) -> Kernel:
-    """The kernel of a cell that ATen has."""
-    return partial(read, cell)

@@ -9,15 +9,14 @@ Martin and Cundy 2018, "Parallelizing linear recurrent neural nets over sequence
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any, cast
 
 import torch
 from torch import Tensor
 
-from elman.cells import Cell, CellState, Weights, cell_named
+from elman.cells import CellState, Weights, cell_named
 from elman.kernels.reference import project, unroll
-from elman.kernels.seam import QUIET, Call, Kernel, Noise, Trajectory, blank_padding, masks, why_not_transformed
+from elman.kernels.seam import QUIET, Call, Noise, Trajectory, blank_padding, masks, why_not_transformed
 from elman.state import reset_rows
 
 WIDE = 4096  # numbers B * H that keep a CPU busy with one step: then the scan takes one step after the other
@@ -25,7 +24,7 @@ SHORT = 8  # steps
 
 
 def read(
-    cell: Cell,
+    cell: str,
     x: Tensor,
     state: CellState,
     weights: Weights,
@@ -36,12 +35,13 @@ def read(
     noise: Noise = QUIET,
 ) -> Trajectory:
     """Read a window; with `cell` bound, this is a `Kernel` (see there)."""
-    assert cell.coefficients is not None, "the choice of the backend comes first"
+    coefficients, step = cell_named(cell).coefficients, cell_named(cell).step
+    assert coefficients is not None, "the choice of the backend comes first"
     (first,), T = state, len(x)
     real, cleared = masks(lengths, resets, T, reverse)
     if real is not None:
         x = blank_padding(x, real)
-    a, b = (part.to(first.dtype) for part in cell.coefficients(project(x, weights)))  # (T, B, H)
+    a, b = (part.to(first.dtype) for part in coefficients(project(x, weights)))  # (T, B, H)
     if noise.zoneout is not None:
         share = noise.zoneout if real is None else blank_padding(noise.zoneout, real)
         a, b = share + (1 - share) * a, (1 - share) * b
@@ -51,7 +51,7 @@ def read(
         if not (a.isfinite() & b.isfinite()).all():
             # A number that is not finite would pass a border, for 0 times such a number is not 0.
             options: dict[str, Any] = {"reverse": reverse, "lengths": lengths, "resets": resets, "noise": noise}
-            return unroll(cell.step, x, state, weights, **options)
+            return unroll(step, x, state, weights, **options)
     if real is not None:  # the padding leaves the state as it was
         a, b = torch.where(real[..., None], a, 1), torch.where(real[..., None], b, 0)
     if T == 0:
@@ -127,8 +127,3 @@ def is_beaten(call: Call) -> bool:
         return False
     T, B, H = call.size
     return T < SHORT or B * H > 2 * WIDE
-
-
-def kernel_of(cell: str) -> Kernel:
-    """The kernel of a cell that is a linear recurrence."""
-    return partial(read, cell_named(cell))

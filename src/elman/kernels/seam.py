@@ -78,7 +78,7 @@ class Kernel(Protocol):
 
 
 def variations(weights: Weights, noise: Noise) -> tuple[str, ...]:
-    """The names of what differs from the plain cell.
+    """The names of the differences from the plain cell.
 
     >>> variations(Weights(torch.ones(4, 1), torch.ones(4, 1), weight_peephole=torch.ones(3)), QUIET)
     ('peepholes',)

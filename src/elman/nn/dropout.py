@@ -60,7 +60,7 @@ def locked_dropout(x: Tensor, p: float, *, training: bool, time_dim: int = 0) ->
 
 
 def embedding_dropout(embedded: Tensor, tokens: Tensor, vocab_size: int, p: float, *, training: bool) -> Tensor:
-    """Drop whole words: a word that is dropped is dropped wherever it occurs in the batch.
+    """Drop whole words: a dropped word is zero wherever the word occurs in the batch.
 
     The same as dropping rows of the embedding matrix (and scaling the others by 1/(1 − p)), done to the rows
     that were looked up: embedded (..., D), the rows at tokens (...). Merity et al. 2018, "Regularizing and
@@ -104,16 +104,6 @@ def coins(like: Tensor, *shape: int, p: float) -> Tensor:
     return bits.view(torch.int16)[:size].ge_(2**15 - int(heads)).to(like.dtype).view(shape)
 
 
-def zoneout_share(like: Tensor, T: int, B: int, H: int, p: float, *, training: bool) -> Tensor | None:
-    """The share of the old value (T, B, H): 1 with probability p, else 0; p unless `training`; None if p = 0.
-
-    Krueger et al. 2017, "Zoneout: regularizing RNNs by randomly preserving hidden activations" (arXiv:1606.01305).
-    """
-    if not p:
-        return None
-    return coins(like, T, B, H, p=p) if training else like.new_full((1, 1, 1), p).expand(T, B, H)
-
-
 def draw(
     like: Tensor,
     sizes: tuple[int, int, int, int],
@@ -125,13 +115,17 @@ def draw(
 ) -> Noise:
     """The noise of one layer in one direction, of `sizes` T, B, P and H, in the dtype of `like`.
 
-    Recurrent dropout has one mask for all steps (Gal and Ghahramani 2016).
+    Recurrent dropout has one mask for all steps (Gal and Ghahramani 2016). The share of zoneout (Krueger et al. 2017,
+    arXiv:1606.01305) is 1 or 0 in training, and its expectation in evaluation.
     """
     if not (recurrent_dropout or zoneout or zoneout_cell):
         return QUIET
     T, B, P, H = sizes
-    return Noise(
-        dropout_mask(like, B, P, p=recurrent_dropout) if training and recurrent_dropout else None,
-        zoneout_share(like, T, B, P, zoneout, training=training),
-        zoneout_share(like, T, B, H, zoneout_cell, training=training),
-    )
+
+    def share(size: int, p: float) -> Tensor | None:
+        if not p:
+            return None
+        return coins(like, T, B, size, p=p) if training else like.new_full((1, 1, 1), p).expand(T, B, size)
+
+    mask = dropout_mask(like, B, P, p=recurrent_dropout) if training and recurrent_dropout else None
+    return Noise(mask, share(P, zoneout), share(H, zoneout_cell))

@@ -40,7 +40,7 @@ COMMON = (
     Option(
         "zoneout",
         0.0,
-        "probability with which an entry of h_t stays what it was; in evaluation its expectation\n"
+        "probability that an entry of h_t stays that of h_{t-1}; in evaluation the expectation\n"
         "(Krueger et al. 2017, arXiv:1606.01305).",
     ),
     Option(
@@ -53,7 +53,7 @@ COMMON = (
         "backend",
         None,
         "None for the first that can serve a call, or one of `elman.kernels.BACKENDS` and no other.\n"
-        '"reference" has derivatives of every order, forward mode and `vmap`; "torch" what ATen and cuDNN have.',
+        '"reference" has derivatives of every order, forward mode and `vmap`; "torch" has those of ATen and cuDNN.',
         annotation=str | None,
     ),
     Option(
@@ -119,9 +119,9 @@ def complete(made: type[M], cell: Cell, options: Sequence[Option], doc: str) -> 
         self._begin({name: value for name, value in bound.arguments.items() if name != "self"})
 
     __init__.__signature__ = signature  # type: ignore[attr-defined]
-    members = {"__init__": __init__, "__doc__": doc, "specification": cell}
-    for name, member in (members | {"defaults": {option.name: option.default for option in options}}).items():
-        setattr(made, name, member)
+    members: Any = made
+    members.__init__, members.__doc__, members.specification = __init__, doc, cell
+    members.defaults = {option.name: option.default for option in options}
     return made
 
 

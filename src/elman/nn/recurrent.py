@@ -198,7 +198,7 @@ class Recurrent(nn.Module):
     def _read_stack(
         self, x: Tensor, state: list[CellState], lengths: Tensor | None, resets: Tensor | None, every_state: bool
     ) -> layout.Reading:
-        """Read x (T, B, D) from every cell's `state`; each layer reads both directions of the one below."""
+        """Read x (T, B, D) from every cell's `state`; each layer reads both directions of the layer below."""
         T, B, _ = x.shape
         weights = [[self.layer_weights(n, d) for d in range(self.num_directions)] for n in range(self.num_layers)]
         probabilities = (self.recurrent_dropout, self.zoneout, self.zoneout_cell)

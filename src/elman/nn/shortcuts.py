@@ -28,7 +28,7 @@ def can_step(layer: Recurrent) -> bool:
 def read_one_step(layer: Recurrent, x: Tensor, hx: CellState | None) -> tuple[Tensor, CellState, CellState] | None:
     """Outputs and final state of one step without gradients, or None where the general way must serve the call.
 
-    x (1, B, D), with `batch_first` (B, 1, D). A call that is wrong gets None too: the general way says what is wrong.
+    x (1, B, D), with `batch_first` (B, 1, D). A wrong call gets None too: the general way raises the error.
 
     Under autocast to bfloat16 the output alone is rounded: every weight is read once, so rounding would save nothing.
     """

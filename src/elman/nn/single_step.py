@@ -66,9 +66,9 @@ class SingleStep(nn.Module):
         """
         name, H, states = type(self).__name__, self.hidden_size, len(self.specification.states)
 
-        def batched(what: str, part: Tensor) -> Tensor:
+        def batched(argument: str, part: Tensor) -> Tensor:
             if part.dim() not in (1, 2):
-                raise ValueError(f"{name}: Expected {what} to be 1D or 2D, got {part.dim()}D instead")
+                raise ValueError(f"{name}: Expected {argument} to be 1D or 2D, got {part.dim()}D instead")
             return part if part.dim() == 2 else part[None]
 
         x = batched("input", input)
@@ -115,6 +115,6 @@ def single_step_of(name: str) -> type[SingleStep]:
         options[1] = options[1]._replace(words="H.", annotation=int)
         options[3:3] = [option for option in cell.options if option.name == cell.chosen_by]
         made = type(f"{cell.layer}Cell", (SingleStep,), {"__module__": "elman.nn"})
-        what = f"A single step of `{cell.layer}`, called and made as `torch.nn.LSTMCell` is.\n\n"
-        _MADE[name] = complete(made, cell, options, what + documentation(cell, options, EXAMPLE))
+        summary = f"A single step of `{cell.layer}`, called and made as `torch.nn.LSTMCell` is.\n\n"
+        _MADE[name] = complete(made, cell, options, summary + documentation(cell, options, EXAMPLE))
     return _MADE[name]

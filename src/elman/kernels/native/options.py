@@ -74,7 +74,7 @@ class Varied(NamedTuple):
         return given | {"zoneout_stride": stride, "zoneout_cell_stride": stride_cell}
 
     def to_keep(self, x: Tensor, GH: int, make: Callable[..., Tensor]) -> dict[str, Tensor]:
-        """Tensors, made by `make`, for what backward needs of layer normalization; x (T, B, D)."""
+        """Tensors, made by `make`, that hold layer normalization for backward; x (T, B, D)."""
         if self.gain_hh is None:
             return {}
         T, B, _ = x.shape
@@ -82,7 +82,7 @@ class Varied(NamedTuple):
         return rows | {name: make(self.gain_hh, T * B) for name in ("scale_x", "scale")}
 
     def room(self, x: Tensor, derivatives: int) -> dict[str, Tensor]:
-        """Empty tensors for the derivatives by what a plain cell does not have.
+        """Empty tensors for the derivatives by the weights of `Varied`.
 
         The derivatives by vectors of weights are sums for each row of the batch. With layer normalization so are those
         by the biases: `derivatives` numbers, as `dgates` would hold them.

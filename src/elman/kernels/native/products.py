@@ -48,8 +48,8 @@ def sums_over_steps(
 ) -> tuple[Tensor | None, ...]:
     """The derivatives by x, w_ih, w_hh, b_ih and b_hh: one large matmul over all steps for each weight.
 
-    `dgates` (T * B, ·) are the derivatives by what enters the nonlinearities. With layer normalization, `room` has the
-    derivatives by the sums before the normalization too.
+    `dgates` (T * B, ·) are the derivatives by the inputs of the nonlinearities. With layer normalization, `room`
+    has the derivatives by the sums before the normalization too.
     """
     x, h_first, _, w_ih, w_hh, *_ = inputs
     (T, B, D), GH = x.shape, len(w_hh)
@@ -99,7 +99,7 @@ def _weight_gradient(dgates: Tensor, options: Options, h_first: Tensor, h: Tenso
         h, h_first = ((part * options.noise.recurrent).to(h.dtype) for part in (h, h_first))
     if T == 0:
         return dgates.t() @ h.view(0, P)
-    before = (h[1:] if options.reverse else h[:-1]).reshape((T - 1) * B, P)  # what all steps but the first read
+    before = (h[1:] if options.reverse else h[:-1]).reshape((T - 1) * B, P)  # the h that all steps but the first read
     # No copy of h: the steps that start from the initial state have a matmul of their own. In reverse, a row's first
     # step is its last real one, and all that h has after that step is padding, which is zeros.
     first, others = (slice((T - 1) * B, None), slice(0, (T - 1) * B)) if options.reverse else (slice(B), slice(B, None))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from elman.cells import Cell, CellState, Memory, Weights
+from elman.cells import Cell, CellState, StateTensor, Weights
 
 
 def leak(x: Tensor, r: Tensor | None, state: CellState, weights: Weights) -> tuple[CellState, dict[str, Tensor]]:
@@ -22,7 +22,7 @@ LEAKY = Cell(
     doc="A leaky integrator.",
     rows=("k", "u"),
     step=leak,
-    states=(Memory("h", "P"), Memory("t")),
+    states=(StateTensor("h", "P"), StateTensor("t")),
     gates={"k": "keeping gate"},
     keeping="k",
     biases={"k": 1.5},

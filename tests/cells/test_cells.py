@@ -207,11 +207,19 @@ def test_a_fresh_slstm_forgets_nothing_and_never_overflows(cell: str, i: float, 
     assert gates["f"].item() == 0
 
 
-def test_a_scan_of_wide_steps_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    a, b = torch.rand(13, 2, 3, dtype=torch.float64), torch.randn(13, 2, 3, dtype=torch.float64)
-    found = scan.scan(a, b)
+@pytest.mark.parametrize("reverse", [False, True])
+def test_a_scan_of_wide_steps_is_the_same(reverse: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    shapes = ((13, 2, 3), (13, 2, 3), (2, 3))
+    a, b, first = (torch.rand(shape, dtype=torch.float64, requires_grad=True) for shape in shapes)
+
+    def read() -> tuple[torch.Tensor, ...]:
+        h = scan.Scan.apply(a, b, first, reverse)
+        return h, *torch.autograd.grad(h.cos().sum(), (a, b, first))
+
+    found = read()
     monkeypatch.setattr(scan, "WIDE", 1)
-    torch.testing.assert_close(scan.scan(a, b), found, atol=1e-12, rtol=0)
+    torch.testing.assert_close(read(), found, atol=1e-12, rtol=0)
 
 
 @pytest.mark.parametrize("reverse", [False, True])

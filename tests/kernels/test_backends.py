@@ -27,9 +27,21 @@ def test_on_a_cpu_the_native_kernels_serve_what_they_can():
             assert choose(cell, "cpu") == "torch"
     assert choose("lstm", "meta", variations=("projection",)) == "torch"
     wide = native.instruction_set().startswith("avx512")
-    assert choose("lstm", "cpu", bare=True) == ("native" if wide else "torch")  # oneDNN
-    assert choose("lstm", "cpu", bare=True, every_state=True) == choose("gru", "cpu", bare=True) == "native"
-    assert choose("lstm", "cpu", "native", bare=True) == "native"
+    bare = {"size": (2, 8, 64), "whole": True}
+    assert choose("lstm", "cpu", **bare) == "native"
+    with torch.no_grad():
+        assert choose("lstm", "cpu", **bare) == ("native" if wide else "torch")  # oneDNN
+        assert choose("lstm", "cpu", **bare, every_state=True) == choose("gru", "cpu", **bare) == "native"
+        assert choose("lstm", "cpu", size=(1, 8, 64), whole=True) == choose("lstm", "cpu", size=(2, 8, 64)) == "native"
+        assert choose("lstm", "cpu", "native", **bare) == "native"
+
+
+@pytest.mark.parametrize(
+    ("size", "backend"), [((64, 8, 64), "scan"), ((2, 4, 32), "reference"), ((1000, 64, 256), "reference")]
+)
+def test_a_linear_recurrence_is_read_by_the_faster_of_scan_and_loop(size, backend):
+    assert choose("mingru", "cpu", size=size) == backend
+    assert choose("mingru", "meta", size=size) == choose("mingru", "cpu", "scan", size=size) == "scan"
 
 
 @built

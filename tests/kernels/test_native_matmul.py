@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from elman.kernels.native import instruction_set
 from elman.kernels.native.library import has_avx512
-from elman.kernels.native.matmul import matmul
+from elman.kernels.native.products import matmul
 
 pytestmark = pytest.mark.skipif(not has_avx512(), reason=f"torch's are used with {instruction_set()}")
 

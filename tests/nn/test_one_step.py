@@ -8,7 +8,7 @@ from torch import nn
 
 from elman.kernels.native import instruction_set
 from elman.nn import GRU, LSTM, Elman
-from elman.nn.one_step import read_one_step
+from elman.nn.shortcuts import read_one_step
 
 LAYERS = {"elman": (Elman, nn.RNN), "gru": (GRU, nn.GRU), "lstm": (LSTM, nn.LSTM)}
 TOLERANCES = {torch.float64: 1e-12, torch.float32: 2e-6}

@@ -11,7 +11,7 @@ from torch.nn.utils.rnn import pack_padded_sequence
 
 from elman.errors import UserError
 from elman.nn import GRU, LSTM, Elman
-from elman.nn.noise import coins
+from elman.nn.dropout import coins
 
 VARIED: list[tuple[type, dict[str, Any]]] = [
     *((make, option) for make in (Elman, GRU, LSTM) for option in ({"zoneout": 0.3}, {"layer_norm": True})),

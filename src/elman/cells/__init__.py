@@ -1,25 +1,19 @@
-"""Recurrent cells, one file each. Whatever is made for every cell is made from `CELLS`."""
+"""Recurrent cells, one file each. Everything that exists for every cell is made from `CELLS`."""
 
-from elman.cells.cell import Cell, CellState, Memory, Option, Step, Weights, normalize
+from elman.cells.cell import Cell, CellState, Option, StateTensor, Step, Weights, normalize
 from elman.cells.elman import ELMAN
 from elman.cells.gru import GRU
 from elman.cells.lstm import LSTM
 from elman.cells.mingru import MINGRU
 from elman.cells.slstm import SLSTM
 
-__all__ = ["CELLS", "Cell", "CellState", "Memory", "Option", "Step", "Weights", "cell_named", "normalize"]
+__all__ = ["CELLS", "Cell", "CellState", "Option", "StateTensor", "Step", "Weights", "cell_named", "normalize"]
 
-CELLS: dict[str, Cell] = {
-    "elman": ELMAN,
-    "gru": GRU,
-    "lstm": LSTM,
-    "mingru": MINGRU,
-    "slstm": SLSTM,
-}
+CELLS: dict[str, Cell] = {"elman": ELMAN, "gru": GRU, "lstm": LSTM, "mingru": MINGRU, "slstm": SLSTM}
 
 
 def cell_named(name: str) -> Cell:
-    """A cell or a variant of one, which a layer chooses by an option.
+    """The cell, or the variant of a cell, of a name.
 
     >>> cell_named("elman_relu").gates == cell_named("elman").gates
     True

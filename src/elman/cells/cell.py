@@ -1,6 +1,6 @@
-"""What a recurrent cell is, as data: kernels, layers, models, the lens and the command line are made from it.
+"""The specification of a recurrent cell as data, from which kernels, layers, models, lens and commands are made.
 
-Nothing here imports torch, which takes seconds: a shell that completes a name asks for names alone.
+Nothing here imports torch, which takes seconds: a shell that completes a name needs names alone.
 """
 
 from __future__ import annotations
@@ -28,73 +28,73 @@ class Weights(NamedTuple):
     bias_ih: Tensor | None = None  # (G * H,)
     bias_hh: Tensor | None = None  # (G * H,)
     weight_hr: Tensor | None = None  # (P, H)
-    weight_peephole: Tensor | None = None  # (3 * H,), of the LSTM: what i and f read of c_{t-1}, and o of c_t
-    gain_ih: Tensor | None = None  # (G * H,): with layer normalization of W_ih x_t
-    gain_hh: Tensor | None = None  # (G * H,): and of W_hh h_{t-1}, with every cell that has W_hh
-    gain_cell: Tensor | None = None  # (H,): and of c_t where the LSTM makes h_t of it
+    weight_peephole: Tensor | None = None  # (3 * H,), of the LSTM: of c_{t-1} for i and f, of c_t for o
+    gain_ih: Tensor | None = None  # (G * H,): of the layer normalization of W_ih x_t
+    gain_hh: Tensor | None = None  # (G * H,): and of W_hh h_{t-1}, where there is W_hh
+    gain_cell: Tensor | None = None  # (H,): and of the LSTM's c_t where h_t reads c_t
     bias_cell: Tensor | None = None  # (H,)
 
 
 CellState: TypeAlias = "tuple[Tensor, ...]"
-"""What a cell remembers, (B, ·) each, in the order of `Cell.states`."""
+"""The state of a cell, (B, ·) each, in the order of `Cell.states`."""
 Step: TypeAlias = "Callable[[Tensor, Tensor | None, CellState, Weights], tuple[CellState, dict[str, Tensor]]]"
 """W_ih x_t + b_ih and W_hh h_{t-1} + b_hh (..., G * H), the state before, the weights -> the state after and the gates.
 
 The second is None for a cell that is not `recurrent`. The gates (..., H) have the names of `Cell.gates`."""
 
 
-class Memory(NamedTuple):
-    """One of the tensors that a cell remembers."""
+class StateTensor(NamedTuple):
+    """One of the tensors of a cell's state."""
 
     name: str
     size: Literal["H", "P"] = "H"  # P only for h, which alone may be projected
-    mixes: bool = True  # whether a linear map of it is such a memory too; False for what scales or stabilises another
+    mixes: bool = True  # whether its linear map is such a tensor too; False for scales and stabilizers of others
 
 
 class Option(NamedTuple):
-    """An argument that the layer of a cell takes beside those of every layer."""
+    """An argument of a layer."""
 
     name: str
     default: Any
     words: str
-    after: str = ""  # the argument after which torch has it; keyword-only where that is empty
-    in_models: bool = False  # whether a model has it as a setting
+    after: str = ""  # the argument before it in torch.nn; keyword-only where empty
+    in_models: bool = False  # whether models have such a setting
     annotation: Any = None  # by default the type of the default value
 
 
 def no_weights(options: Mapping[str, Any], H: int, P: int) -> dict[str, tuple[int, ...]]:
-    """A cell's own weights where it has none."""
+    """No weights: the `own_weights` of most cells."""
     return {}
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A recurrent cell. Its parameters, options and kernels follow from this; `step` is the truth about its maths."""
+    """A recurrent cell. Parameters, options and kernels follow from this; `step` defines the maths."""
 
     name: str  # for `--model` and configurations
     layer: str  # the name of its class in `elman.nn`
     doc: str  # its first sentence, equations and paper
-    rows: tuple[str, ...]  # what the rows of W_ih and W_hh make, H rows each, in torch's order
+    rows: tuple[str, ...]  # the blocks of H rows of W_ih and W_hh, in torch's order
     step: Step
-    states: tuple[Memory, ...] = (Memory("h", "P"),)  # the first is what a layer puts out
+    states: tuple[StateTensor, ...] = (StateTensor("h", "P"),)  # the first is the output of a layer
     recurrent: bool = True  # whether there are W_hh and b_hh
-    # Reading: what opens (1) and shuts (0), in the words of a reader; and which of them multiplies what was remembered.
+    # Reading: the gates' names in a report, 1 standing for open; and the gate that multiplies the state before.
     gates: Mapping[str, str] = field(default_factory=dict)
     keeping: str | None = None
-    # Beginning: about the root mean square of h where all sums have unit variance; biases that do not begin at 0; and
-    # the rows whose bias begins as the negative of the keeping gate's where that begins with a time scale.
+    # Initialization: about the root mean square of h where all sums have unit variance; biases that do not begin at 0;
+    # and the rows whose bias begins as the negative of the keeping gate's where that bias begins with a time scale.
     output_scale: float = 1 / 2
     biases: Mapping[str, float] = field(default_factory=dict)
     writing: str | None = None
-    # Options and the weights that come with them, under the names of `Weights`. One option may choose among variants.
+    # Options and their weights, under the names of `Weights`. One option may choose among variants.
     options: tuple[Option, ...] = ()
     own_weights: Callable[[Mapping[str, Any], int, int], dict[str, tuple[int, ...]]] = no_weights
     chosen_by: str = ""
-    variants: Mapping[str, Cell] = field(default_factory=dict)  # by the value of that option; the default is not here
-    # torch's own: the class of `torch.nn` whose parameters and arguments the layer has, "RNN" of Elman's network.
+    variants: Mapping[str, Cell] = field(default_factory=dict)  # by the value of that option, without the default
+    # The class of `torch.nn` whose parameters and arguments the layer has: "RNN" for Elman's network.
     torch_layer: str | None = None
     # Backends beside the readable loop: the function of `torch._VF`, the number in the compiled core (step.h), and, if
-    # h_t = a_t h_{t-1} + b_t, what makes a and b of W_ih x + b_ih.
+    # h_t = a_t h_{t-1} + b_t, the function from W_ih x + b_ih to a and b.
     aten: str | None = None
     native: int | None = None
     coefficients: Callable[[Tensor], tuple[Tensor, Tensor]] | None = None
@@ -103,17 +103,17 @@ class Cell:
         assert self.keeping in (self.gates or [None]), "of a cell with gates, one keeps"
 
     def sizes(self, H: int, P: int) -> tuple[int, ...]:
-        """Of its states, for H units and a projection to P (H where there is none)."""
+        """The sizes of the states, for H units and a projection to P (H where there is none)."""
         return tuple(P if state.size == "P" else H for state in self.states)
 
     @cached_property
     def state_type(self) -> Callable[..., Any]:
-        """What makes a model's state of the tensors: h itself, or a named tuple."""
+        """The constructor of a model's state from the tensors: h itself, or a named tuple."""
         names = [state.name for state in self.states]
         return namedtuple(f"{self.layer}State", names) if len(names) > 1 else lambda h: h
 
     def rows_of(self, name: str, H: int) -> slice:
-        """Where the weights of a gate lie."""
+        """The rows of a gate's weights."""
         place = self.rows.index(name)
         return slice(place * H, (place + 1) * H)
 

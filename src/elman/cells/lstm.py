@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from elman.cells.cell import Cell, CellState, Memory, Option, Weights, normalize
+from elman.cells.cell import Cell, CellState, Option, StateTensor, Weights, normalize
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -42,7 +42,7 @@ def step(x: Tensor, r: Tensor | None, state: CellState, weights: Weights) -> tup
 
 
 def own_weights(options: Mapping[str, Any], H: int, P: int) -> dict[str, tuple[int, ...]]:
-    """Those of the projection, the peepholes, and the layer normalization of c."""
+    """The weights of the projection, the peepholes, and the layer normalization of c."""
     found: dict[str, tuple[int, ...]] = {}
     if options["proj_size"]:
         found["weight_hr"] = (P, H)
@@ -59,11 +59,11 @@ LSTM = Cell(
     doc=__doc__ or "",
     rows=("i", "f", "g", "o"),
     step=step,
-    states=(Memory("h", "P"), Memory("c")),
+    states=(StateTensor("h", "P"), StateTensor("c")),
     gates={"i": "input gate", "f": "forget gate", "o": "output gate"},
     keeping="f",
     output_scale=1 / 3,
-    biases={"f": 1.0},  # it begins open (Jozefowicz et al. 2015)
+    biases={"f": 1.0},  # the gate begins open (Jozefowicz et al. 2015)
     writing="i",
     options=(
         Option("proj_size", 0, "P, the size of the projected h; 0 for none.", after="bidirectional"),

@@ -4,9 +4,9 @@
     n_t = W_in x_t + b_in
     h_t = n_t + z_t * (h_{t-1} - n_t)
 
-The gate and what is written depend on the input alone: there is no W_hh, and all steps are read at once by a parallel
-scan. This is the paper's linear form, whose fresh state is zeros; z keeps, as the GRU's in torch.nn, so that it is
-1 - z of the paper. The rows of the weights are those of z, n.
+z_t and n_t depend on the input alone: there is no W_hh, and a parallel scan can read all steps at once. This is the
+paper's linear form, whose fresh state is zeros. As in torch.nn's GRU, z_t multiplies h_{t-1}: it is the paper's 1 - z.
+The rows of the weights are those of z, n.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from elman.cells.cell import Cell, CellState, Memory, Option, Weights
+from elman.cells.cell import Cell, CellState, Option, StateTensor, Weights
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -51,8 +51,8 @@ SLSTM = Cell(
     doc=__doc__ or "",
     rows=("i", "f", "g", "o"),
     step=partial(step, forget="sigmoid"),
-    # What normalises and stabilises c is no state of its own: a linear map of n could be 0.
-    states=(Memory("h", "P"), Memory("c"), Memory("n", mixes=False), Memory("m", mixes=False)),
+    # n and m normalise and stabilise c: a linear map of n could be 0.
+    states=(StateTensor("h", "P"), StateTensor("c"), StateTensor("n", mixes=False), StateTensor("m", mixes=False)),
     gates={"f": "forget gate", "o": "output gate"},
     keeping="f",
     output_scale=1 / 5,

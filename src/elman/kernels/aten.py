@@ -1,14 +1,13 @@
 """The backend "torch": ATen's own recurrences; oneDNN's (LSTM on a CPU) or cuDNN's where these serve.
 
-ATen knows neither resets nor zero lengths nor a lone reverse direction. Each is reduced, exactly, to what it
-knows: reading in reverse is reading flipped rows, lengths are a `PackedSequence`, and a window with resets is
-cut where any row has one (fast where resets are rare). It never shows the c_t of the LSTM but the last.
+ATen knows neither resets nor zero lengths nor a lone reverse direction. Each is reduced, exactly, to calls that ATen
+knows: reading in reverse is reading flipped rows, lengths are a `PackedSequence`, and a window with resets is cut where
+any row has a reset (fast where resets are rare). ATen returns the LSTM's last c_t alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from itertools import pairwise
 from typing import Any, cast
 
@@ -17,8 +16,16 @@ from torch import _VF, Tensor
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from elman.cells import CellState, Weights, cell_named
-from elman.kernels.masks import blank_padding, clears, real_steps
-from elman.kernels.seam import QUIET, Call, Kernel, Noise, Trajectory, variations
+from elman.kernels.seam import (
+    QUIET,
+    Call,
+    Noise,
+    Trajectory,
+    blank_padding,
+    masks,
+    variations,
+    why_not_transformed,
+)
 from elman.state import reset_rows, select_rows
 
 
@@ -34,12 +41,11 @@ def read(
     noise: Noise = QUIET,
 ) -> Trajectory:
     """Read a window with the function of a cell; with `cell` bound, this is a `Kernel` (see there)."""
-    assert not _unknown(variations(weights, noise)), "the choice of the backend comes first"
+    assert {*variations(weights, noise)} <= {"projection"}, "the choice of the backend comes first"
     T, B, _ = x.shape
     if B == 0:
         lengths = resets = None
-    real = None if lengths is None else real_steps(lengths, T)  # (T, B)
-    cleared = None if resets is None else clears(resets, real, reverse)  # (T, B)
+    real, cleared = masks(lengths, resets, T, reverse)
     if real is not None:
         x = blank_padding(x, real)
     if reverse:
@@ -47,18 +53,17 @@ def read(
         cleared = None if cleared is None else flip(cleared, lengths)
 
     pieces = []
-    for start, stop in pairwise(_cuts(cleared, T)):
+    cuts = [] if cleared is None else (cleared[1:].any(1).nonzero().flatten() + 1).tolist()
+    for start, stop in pairwise([0, *cuts, T]) if T else ():
         if cleared is not None:
             state = cast(CellState, reset_rows(state, cleared[start]))
         rest = None if lengths is None else (lengths - start).clamp(0, stop - start)
         piece, state = _read_piece(cell, x[start:stop], state, weights, rest)
         pieces.append(piece)
-    if T == 0:  # what was given is the caller's own
+    if T == 0:  # no state of the caller's is returned
         state = tuple(part.clone() for part in state)
-    if len(pieces) == 1:
-        h = pieces[0]  # (T, B, P)
-    else:
-        h = torch.cat(pieces) if pieces else state[0].new_empty((0, *state[0].shape))
+        pieces.append(state[0].new_empty((0, *state[0].shape)))
+    h = pieces[0] if len(pieces) == 1 else torch.cat(pieces)  # (T, B, P)
     return Trajectory(flip(h, lengths) if reverse else h, () if len(state) == 1 else None, state)
 
 
@@ -78,19 +83,13 @@ def flip(x: Tensor, lengths: Tensor | None) -> Tensor:
     return x[source, torch.arange(B, device=x.device)]
 
 
-def _cuts(cleared: Tensor | None, T: int) -> list[int]:
-    if T == 0 or cleared is None:
-        return [0, T] if T else []
-    return [0, *(cleared[1:].any(1).nonzero().flatten() + 1).tolist(), T]
-
-
 def _read_piece(
     cell: str, x: Tensor, state: CellState, weights: Weights, lengths: Tensor | None
 ) -> tuple[Tensor, CellState]:
-    """The states (T, B, P) and the final one, reading forward without resets."""
+    """Every h (T, B, P) and the final state, reading forward without resets."""
     if lengths is not None:
         return _read_packed(cell, x, state, weights, lengths)
-    if cell == "lstm" and len(x) == 1 and x.device.type == "cpu" and weights.weight_hr is None:
+    if len(state) == 2 and len(x) == 1 and x.device.type == "cpu" and weights.weight_hr is None:
         # oneDNN rearranges the weights at every call, which takes longer than a single step itself.
         h, c = _VF.lstm_cell(x[0], state, *cast(Any, weights[:4]))
         return torch.stack([h]), (h, c)
@@ -114,36 +113,21 @@ def _call(
 ) -> tuple[Tensor, CellState]:
     """One layer, one direction; ATen takes `batch_first` with a padded x alone."""
     hx = tuple(part[None].contiguous() for part in state)  # (1, B, ·)
-    # cuDNN can run backward only through what it read in training mode; without dropout that is all it means.
-    train = torch.is_grad_enabled()
     flat = [weight for weight in weights if weight is not None]
-    has_biases = weights.bias_ih is not None
-    state_argument = hx if len(hx) > 1 else hx[0]
     function: Callable[..., Any] = getattr(_VF, cast(str, cell_named(cell).aten))
-    h, *final = function(*x, state_argument, flat, has_biases, 1, 0.0, train, False, *batch_first)
+    # cuDNN can run backward only through a pass in training mode; without dropout the mode means nothing else.
+    options = (weights.bias_ih is not None, 1, 0.0, torch.is_grad_enabled(), False, *batch_first)
+    h, *final = function(*x, hx if len(hx) > 1 else hx[0], flat, *options)
     return h, tuple(part[0] for part in final)
 
 
-def _unknown(names: tuple[str, ...]) -> list[str]:
-    return [name for name in names if name != "projection"]
-
-
 def why_not(call: Call) -> str | None:
-    """The reason why ATen cannot do it, or None."""
+    """The reason why ATen cannot serve a call, or None."""
     cell = cell_named(call.cell)
     if cell.aten is None:
         return f"ATen has no {cell.layer}"
-    if unknown := _unknown(call.variations):
+    if unknown := [name for name in call.variations if name != "projection"]:
         return f"ATen's recurrences know no {', no '.join(unknown)}"
     if len(cell.states) > 1 and call.every_state:
         return f"ATen's {cell.layer} does not return every {cell.states[1].name}_t"
-    if torch._C._are_functorch_transforms_active():
-        return "ATen's recurrences cannot be transformed by torch.func"
-    if torch.autograd.forward_ad._current_level >= 0:
-        return "ATen's recurrences have no forward-mode derivatives"
-    return None
-
-
-def kernel_of(cell: str) -> Kernel:
-    """The kernel of a cell that ATen has."""
-    return partial(read, cell)
+    return why_not_transformed()

@@ -1,8 +1,9 @@
-"""Which backend runs: the first that can, or the one asked for by name and no other."""
+"""The choice of the backend: the first that can serve a call, or a named one and no other."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -14,20 +15,20 @@ from elman.kernels.seam import Call, Kernel
 
 
 class Backend(NamedTuple):
-    """The kernel of a cell, and the reason why it cannot serve a call (None: it can)."""
+    """The kernel of a cell, and rules about calls."""
 
     kernel: Callable[[str], Kernel]
-    why_not: Callable[[Call], str | None]
-    is_beaten: Callable[[Call], bool] = lambda call: False  # by the next one, as measured; if none is asked for
-    # Whether all that it keeps for backward is what it was given and what it gave, for a cell with such variations.
+    why_not: Callable[[Call], str | None]  # the reason why the backend cannot serve a call; None: the backend can
+    is_beaten: Callable[[Call], bool] = lambda call: False  # whether the next backend was measured to be faster
+    # Whether the backend keeps inputs and outputs alone for backward, for a cell with such variations.
     is_lean: Callable[[str, tuple[str, ...]], bool] = lambda cell, variations: False
 
 
 # The order of preference.
 BACKENDS: dict[str, Backend] = {
     "native": Backend(native.kernel_of, native.why_not, native.is_beaten, native.is_lean),
-    "torch": Backend(aten.kernel_of, aten.why_not),
-    "scan": Backend(scan.kernel_of, scan.why_not),
+    "torch": Backend(lambda cell: partial(aten.read, cell), aten.why_not),
+    "scan": Backend(lambda cell: partial(scan.read, cell), scan.why_not, scan.is_beaten),
     "reference": Backend(reference.kernel_of, reference.why_not),
 }
 
@@ -43,31 +44,22 @@ def choose(
     cell: str,
     device: torch.device | str,
     backend: str | None = None,
-    *,
     dtype: torch.dtype = torch.float32,
     every_state: bool = False,
-    bare: bool = False,
     variations: tuple[str, ...] = (),
+    size: tuple[int, int, int] | None = None,
+    whole: bool = False,
 ) -> str:
-    """The name of the backend for a call.
-
-    Args:
-        cell: which recurrence.
-        device: where its tensors are.
-        backend: None for the first that can; a name for that one alone.
-        dtype: of its tensors.
-        every_state: whether every state is wanted (every h_t always comes).
-        bare: whether it is many steps of a full batch without gradients, lengths or resets.
-        variations: what differs from the plain cell, as `elman.kernels.variations` names it.
+    """The name of the backend for a call: the first that can, or the given `backend` and no other. See `Call`.
 
     Raises:
-        UserError: the backend asked for is unknown or cannot do it. There is no silent fallback.
+        UserError: the given backend is unknown or cannot serve the call. There is no silent fallback.
 
     >>> choose("lstm", "meta"), choose("lstm", "meta", every_state=True)
     ('torch', 'reference')
     """
     check_backend(backend)
-    call = Call(cell, torch.device(device), dtype, every_state, bare, variations)
+    call = Call(cell, torch.device(device), dtype, every_state, variations, size, whole)
     if backend is None:
         return next(name for name, it in BACKENDS.items() if it.why_not(call) is None and not it.is_beaten(call))
     refusal = BACKENDS[backend].why_not(call)
@@ -89,7 +81,7 @@ class Row(NamedTuple):
 
 
 def report(devices: Sequence[str] | None = None) -> list[Row]:
-    """Which backend serves each cell on each device (None: those at hand), and why no other does.
+    """The backend that serves each cell on each device (None: the devices at hand), and why no other does.
 
     >>> for row in report(["meta"])[2:4]:
     ...     print(row.cell, row.backend, row.why, sep=" | ")

@@ -1,17 +1,15 @@
-"""Backpropagation through time in bounded memory: what lies between two stored states is computed anew.
+"""Backpropagation through time in bounded memory: the steps between two stored states are computed anew.
 
-A kernel keeps for backward what every step went through: T times gates, projections and states. Here a window of
-T steps is read in chunks of k, of which only the state before each is kept; backward takes the chunks from the last
-to the first, reads each again from its stored state, and goes back through it before it forgets it:
+A kernel keeps the gates, projections and states of T steps for backward. Here a window of T steps is read in chunks of
+k steps, and only the state before each chunk is kept; backward takes the chunks from the last to the first, reads each
+again from its stored state, and goes back through the chunk:
 
     memory  T/k states + k steps, least near k = sqrt(T);      time  2 forward + 1 backward, about 4/3 of without.
 
-k is 2 sqrt(T) if nothing else is wanted: about twice the least memory, for fewer and larger chunks, which took 1.35
-times the time of without instead of 1.5 (LSTM, T, B, H = 1000, 32, 256).
-
-So it is in Chen et al. 2016 ("Training deep nets with sublinear memory cost", arXiv:1604.06174); Gruslys et al. 2016
-("Memory-efficient backpropagation through time", arXiv:1606.03401) choose what is stored for any budget of memory.
-Every backend of every cell can be read so, for all that it needs is the kernel's own law: in pieces equals whole.
+By default k is 2 sqrt(T): about twice the least memory, for fewer and larger chunks, which took 1.35 times the time of
+a plain backward instead of 1.5 (LSTM, T, B, H = 1000, 32, 256). The method is that of Chen et al. 2016 ("Training deep
+nets with sublinear memory cost", arXiv:1604.06174), and serves every backend of every cell, for reading in pieces
+equals reading whole.
 """
 
 from __future__ import annotations
@@ -26,25 +24,20 @@ import torch
 from torch import Tensor
 
 from elman.cells import CellState, Weights
-from elman.kernels.seam import QUIET, Kernel, Noise, Trajectory
+from elman.kernels.seam import QUIET, Kernel, Noise, Trajectory, why_not_transformed
 from elman.state import reset_rows
 
 Tensors: TypeAlias = Sequence[Tensor | None]
-"""The inputs of a kernel in a row: x, the state, and the weights, of which some may be None."""
+"""The inputs of a kernel in a row: x, the state, and the weights, some of which may be None."""
 Found: TypeAlias = list[Tensor | None]
 WEIGHTS = len(Weights._fields)
 
 
 def recompute(kernel: Kernel, every: int | None = None) -> Kernel:
-    """The same kernel, in its results and in derivatives of any order, that keeps one state in `every` steps.
+    """A kernel of the same results and derivatives that keeps one state in `every` steps (None: 2 * ceil(sqrt(T))).
 
-    Args:
-        kernel: of any backend and cell.
-        every: steps of a chunk; None for 2 * ceil(sqrt(T)).
-
-    First derivatives, in reverse mode, are those that save memory. Under `torch.func`, in forward mode, in a
-    backward that is itself differentiated (`create_graph=True`), and while torch compiles or traces, the kernel
-    reads the window whole, keeping what it keeps.
+    First derivatives in reverse mode alone save memory. Under `torch.func`, in forward mode, in a backward that is
+    itself differentiated (`create_graph=True`), and while torch compiles or traces, the kernel reads the window whole.
     """
     assert every is None or every > 0
     return partial(read, kernel, every)
@@ -63,9 +56,9 @@ def read(
     noise: Noise = QUIET,
 ) -> Trajectory:
     """Read a window; with `kernel` and `every` bound, this is a `Kernel` (see there)."""
-    if _is_transformed():
+    if torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None or why_not_transformed():
         return kernel(x, state, weights, reverse=reverse, lengths=lengths, resets=resets, noise=noise)
-    plan = Plan(kernel, chunks(len(x), every, reverse), reverse, lengths, resets, noise, _autocast(x.device.type))
+    plan = ChunkPlan(kernel, chunks(len(x), every, reverse), reverse, lengths, resets, noise, _autocast(x.device.type))
     inputs = (x, *state, *weights)
     if torch.is_grad_enabled() and any(part is not None and part.requires_grad for part in inputs):
         found, n = _Recomputed.apply(plan, *inputs), len(state)
@@ -85,8 +78,8 @@ def chunks(T: int, every: int | None, reverse: bool) -> list[tuple[int, int]]:
     return found[::-1] if reverse else found
 
 
-class Plan(NamedTuple):
-    """How a window is read: nothing here is differentiated."""
+class ChunkPlan(NamedTuple):
+    """The arguments of a window's kernel that are not differentiated, and the chunks of the window."""
 
     kernel: Kernel
     chunks: list[tuple[int, int]]  # in the order of reading
@@ -94,14 +87,14 @@ class Plan(NamedTuple):
     lengths: Tensor | None  # (B,)
     resets: Tensor | None  # (T, B)
     noise: Noise
-    autocast: Callable[[], AbstractContextManager[Any]]  # as it was when the window was first read
+    autocast: Callable[[], AbstractContextManager[Any]]  # the autocast in force when the window was first read
 
     def chunk(self, start: int, stop: int, inputs: Tensors) -> Trajectory:
-        """Read the steps [start, stop), which are all that `inputs` has of x, from the state before them."""
+        """Read the steps [start, stop) of the window; `inputs` hold x for these steps, and the state before them."""
         x, state, weights = _kinds(inputs)
         lengths, resets = self.lengths, self.resets
         if resets is not None and self.reverse and stop < len(resets):
-            # In reverse, the border at a chunk's left edge is met between the two chunks (see `masks.clears`).
+            # In reverse, the border at a chunk's left edge is met between the two chunks (see `seam.clears`).
             cleared = resets[stop] if lengths is None else resets[stop] & (lengths > stop)
             state = cast(CellState, reset_rows(state, cleared))
         with self.autocast():
@@ -121,8 +114,8 @@ def _kinds(inputs: Tensors) -> tuple[Tensor, CellState, Weights]:
     return cast(Tensor, x), cast(CellState, tuple(state)), Weights(*cast(Any, inputs[-WEIGHTS:]))
 
 
-def _forward(plan: Plan, inputs: Tensors) -> tuple[Trajectory, CellState]:
-    """Every state and the final one; and the states before each chunk but the first, in the order of reading."""
+def _forward(plan: ChunkPlan, inputs: Tensors) -> tuple[Trajectory, CellState]:
+    """Every state and the final state; and the states before each chunk but the first, in the order of reading."""
     x, state, weights = _kinds(inputs)
     visited: list[Tensor] = []
     stored: CellState = ()
@@ -130,8 +123,8 @@ def _forward(plan: Plan, inputs: Tensors) -> tuple[Trajectory, CellState]:
         read = plan.chunk(start, stop, (x[start:stop], *state, *weights))
         parts, state = (read.h, *(read.others or ())), read.final
         if at == 0:
-            # Of the shapes and dtypes that the kernel knows. All that stays is allocated here, once: small pieces
-            # among what chunks leave behind would keep the allocator from using that again.
+            # All tensors that stay are allocated here, once: small pieces among the chunks' freed memory would keep
+            # the allocator from using that memory again.
             visited = [part.new_empty((len(x), *part.shape[1:])) for part in parts]
             stored = tuple(part.new_empty((len(plan.chunks) - 1, *part.shape)) for part in state)
         for whole, part in zip(visited, parts, strict=True):
@@ -144,7 +137,7 @@ def _forward(plan: Plan, inputs: Tensors) -> tuple[Trajectory, CellState]:
 
 class _Recomputed(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, plan: Plan, *inputs: Tensor | None) -> tuple[Tensor | None, ...]:
+    def forward(ctx: Any, plan: ChunkPlan, *inputs: Tensor | None) -> tuple[Tensor | None, ...]:
         (h, others, final), stored = _forward(plan, inputs)
         ctx.plan = plan
         ctx.set_materialize_grads(False)
@@ -161,14 +154,14 @@ class _Recomputed(torch.autograd.Function):
 
 
 def _backward(
-    plan: Plan, wanted: Sequence[bool], inputs: Tensors, stored: Sequence[Tensor], gradients: Tensors
+    plan: ChunkPlan, wanted: Sequence[bool], inputs: Tensors, stored: Sequence[Tensor], gradients: Tensors
 ) -> Found:
     x, state, _ = _kinds(inputs)
     n = len(state)
     weights = [_leaf(part, needed) for part, needed in zip(inputs[1 + n :], wanted[1 + n :], strict=True)]
     of_visited, carried = gradients[:-n], list(gradients[-n:])
     dx = torch.empty_like(x) if wanted[0] else None
-    # What the kernel alone adds in one sum is added chunk by chunk here, so not in less than float32.
+    # The kernel's one sum over all steps is here a sum of chunks, which needs float32 at least.
     sums = [
         torch.zeros_like(part, dtype=torch.promote_types(part.dtype, torch.float32))
         if part is not None and part.requires_grad
@@ -186,7 +179,7 @@ def _backward(
         ]
         with torch.enable_grad():
             part = plan.chunk(start, stop, leaves)
-        found = _gradients(
+        found = derivatives(
             (part.h, *(part.others or ()), *part.final),
             (*(None if whole is None else whole[start:stop] for whole in of_visited), *carried),
             leaves,
@@ -200,17 +193,17 @@ def _backward(
     return [dx, *carried, *sums]  # autograd rounds each to the dtype of its weight
 
 
-def _differentiable_backward(plan: Plan, wanted: Sequence[bool], inputs: Tensors, gradients: Tensors) -> Found:
-    """The same as a graph that can itself be differentiated: the kernel's own, over all steps."""
-    # Aliases, for the state may have come from these very weights, and what they did there is counted elsewhere.
+def _differentiable_backward(plan: ChunkPlan, wanted: Sequence[bool], inputs: Tensors, gradients: Tensors) -> Found:
+    """The same derivatives as a graph that can itself be differentiated: the kernel's own, over all steps."""
+    # Aliases, for the state may depend on these very weights, and the outer graph has those derivatives.
     aliases = [None if part is None else part.view_as(part) for part in inputs]
     result = plan.chunk(0, len(cast(Tensor, inputs[0])), aliases)
-    found = _gradients((result.h, *(result.others or ()), *result.final), gradients, aliases, create_graph=True)
+    found = derivatives((result.h, *(result.others or ()), *result.final), gradients, aliases, create_graph=True)
     return [part if needed else None for part, needed in zip(found, wanted, strict=True)]
 
 
-def _gradients(outputs: Tensors, gradients: Tensors, inputs: Tensors, create_graph: bool = False) -> Found:
-    """By each input that requires one, and None for the others."""
+def derivatives(outputs: Tensors, gradients: Tensors, inputs: Tensors, create_graph: bool = False) -> Found:
+    """The derivatives by each input that requires one, and None for the others."""
     given = [
         (out, gradient)
         for out, gradient in zip(outputs, gradients, strict=True)
@@ -231,25 +224,15 @@ def _leaf(part: Tensor | None, needed: bool) -> Tensor | None:
 
 
 def _autocast(device: str) -> Callable[[], AbstractContextManager[Any]]:
-    """Autocast as it is now, for a backward that runs outside of it or under another one."""
+    """The autocast now in force, for a backward that runs outside of autocast or under another one."""
     if not torch.amp.is_autocast_available(device):
         return nullcontext
-    # Without its cache: that holds what it cast until the outermost region ends, for each chunk's leaves anew, and
-    # what it casts without gradients here would be found without them elsewhere.
+    # Without the cache, which would hold every chunk's casts until the outermost region ends, and would offer casts
+    # without gradients to code that needs gradients.
     return partial(
         torch.autocast,
         device,
         dtype=torch.get_autocast_dtype(device),
         enabled=torch.is_autocast_enabled(device),
         cache_enabled=False,
-    )
-
-
-def _is_transformed() -> bool:
-    """Whether a backward of our own would be in the way."""
-    return (
-        torch.compiler.is_compiling()
-        or torch._C._get_tracing_state() is not None
-        or torch._C._are_functorch_transforms_active()
-        or torch.autograd.forward_ad._current_level >= 0
     )

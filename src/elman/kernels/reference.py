@@ -1,6 +1,6 @@
-"""The recurrences as a textbook writes them. Every other backend is held equal to this one.
+"""The recurrences as a textbook writes them. Tests hold every other backend equal to this one.
 
-It supports everything: lengths, resets, every state, any floating dtype and device, derivatives of any order.
+The readable loop supports lengths, resets, every state, any floating dtype and device, derivatives of any order.
 """
 
 from __future__ import annotations
@@ -13,16 +13,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from elman.cells import CellState, Step, Weights, cell_named, normalize
-from elman.kernels.masks import blank_padding, clears, real_steps
-from elman.kernels.seam import QUIET, Call, Kernel, Noise, Trajectory
+from elman.kernels.seam import QUIET, Call, Kernel, Noise, Trajectory, blank_padding, masks
 from elman.state import reset_rows
 
 
 def recur(h: Tensor, weights: Weights, noise: Noise = QUIET) -> Tensor | None:
-    """W_hh h + b_hh (B, G * H); h after recurrent dropout (Gal & Ghahramani 2016), W_hh h normalized if wanted.
-
-    None where there is no W_hh.
-    """
+    """W_hh h + b_hh (B, G * H), after recurrent dropout of h (Gal & Ghahramani 2016); None where there is no W_hh."""
     if weights.weight_hh is None:
         return None
     if noise.recurrent is not None:
@@ -33,14 +29,14 @@ def recur(h: Tensor, weights: Weights, noise: Noise = QUIET) -> Tensor | None:
 
 
 def project(x: Tensor, weights: Weights) -> Tensor:
-    """W_ih x + b_ih (T, B, G * H); W_ih x normalized if wanted."""
+    """W_ih x + b_ih (T, B, G * H), with layer normalization of W_ih x where the weights have gains."""
     if weights.gain_ih is None:
         return F.linear(x, weights.weight_ih, weights.bias_ih)
     return normalize(F.linear(x, weights.weight_ih), weights.gain_ih, weights.bias_ih)
 
 
 def zone(after: CellState, before: CellState, noise: Noise) -> CellState:
-    """Of the old as much as zoneout keeps (Krueger et al. 2017, arXiv:1606.01305), the rest new."""
+    """A mixture of the states before and after a step, in zoneout's shares (Krueger et al. 2017, arXiv:1606.01305)."""
     if noise.zoneout is None and noise.zoneout_cell is None:
         return after
     return tuple(
@@ -62,8 +58,7 @@ def unroll(
 ) -> Trajectory:
     """Take one step after the other; with `step` bound, this is a `Kernel` (see there)."""
     T = len(x)
-    real = None if lengths is None else real_steps(lengths, T)  # (T, B)
-    cleared = None if resets is None else clears(resets, real, reverse)  # (T, B)
+    real, cleared = masks(lengths, resets, T, reverse)
     if real is not None:
         x = blank_padding(x, real)
         noise = Noise(noise.recurrent, *(share if share is None else blank_padding(share, real) for share in noise[1:]))
@@ -72,35 +67,22 @@ def unroll(
     visited: list[CellState] = [()] * T
     for t in reversed(range(T)) if reverse else range(T):
         if cleared is not None:
-            state = _reset(state, cleared[t])
-        now = _at(noise, t)
+            state = cast(CellState, reset_rows(state, cleared[t]))
+        now = Noise(noise.recurrent, *(None if share is None else share[t] for share in noise[1:]))
         after, _ = step(projected[t], recur(state[0], weights, now), state, weights)
         after = zone(after, state, now)
         if real is None:
             visited[t] = state = after
         else:
-            visited[t] = _reset(after, ~real[t])
+            visited[t] = cast(CellState, reset_rows(after, ~real[t]))
             state = tuple(torch.where(real[t, :, None], new, old) for new, old in zip(after, state, strict=True))
 
-    h, *others = _stack(visited, like=state)
-    if T == 0:  # what was given is the caller's own
+    if T == 0:  # no state of the caller's is returned
         state = tuple(part.clone() for part in state)
+        h, *others = (part.new_empty((0, *part.shape)) for part in state)
+    else:
+        h, *others = (torch.stack(parts) for parts in zip(*visited, strict=True))
     return Trajectory(h, tuple(others), state)
-
-
-def _at(noise: Noise, t: int) -> Noise:
-    recurrent, *shares = noise
-    return Noise(recurrent, *(None if share is None else share[t] for share in shares))
-
-
-def _reset(state: CellState, rows: Tensor) -> CellState:
-    return cast(CellState, reset_rows(state, rows))
-
-
-def _stack(visited: list[CellState], like: CellState) -> CellState:
-    if visited:
-        return tuple(torch.stack(part) for part in zip(*visited, strict=True))
-    return tuple(part.new_empty((0, *part.shape)) for part in like)  # (0, B, ·)
 
 
 def why_not(call: Call) -> str | None:

@@ -14,7 +14,7 @@ from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 from elman.cells import cell_named
 from elman.errors import UserError
 from elman.kernels import Weights
-from elman.kernels.masks import clears, real_steps
+from elman.kernels.seam import clears, real_steps
 from elman.lens.observe import calls_of, evaluating, hooked
 from elman.nn import GRU, LSTM, Elman
 from elman.nn.recurrent import Recurrent

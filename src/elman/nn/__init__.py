@@ -1,8 +1,8 @@
-"""Layers: `Elman`, `GRU`, `LSTM`, and that of every other cell in `elman.cells.CELLS` under the name it has there.
+"""Layers: `Elman`, `GRU`, `LSTM`, and the layer of every other cell in `elman.cells.CELLS`, named by `Cell.layer`.
 
 For a single step there is a class with "Cell" behind the name: `ElmanCell`, `GRUCell`, `LSTMCell`, ...
 
-The layers that torch.nn has too take the place of torch.nn's; docs/torch-nn.md says what differs.
+Layers that torch.nn has too can replace torch.nn's; docs/torch-nn.md lists the differences.
 """
 
 from typing import Any

@@ -1,4 +1,4 @@
-"""Attention of a recurrent decoder over all hidden states of an encoder: three ways to score how well two fit."""
+"""Attention of a recurrent decoder over all hidden states of an encoder, with three scores."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def padding_mask(lengths: Tensor, steps: int) -> Tensor:
 
 
 class Alignment(nn.Module):
-    """How much each step of a decoder takes from each hidden state of an encoder.
+    """The weight of each hidden state of an encoder in each step of a decoder.
 
         a_t = softmax_s score(h_t, m_s)             context_t = Σ_s a_ts m_s
 
@@ -31,7 +31,7 @@ class Alignment(nn.Module):
         general   score(h, m) = h · W m                                    the same
         additive  score(h, m) = v · tanh(W h + U m)                        Bahdanau, Cho and Bengio 2015
 
-    What depends on the encoder alone (W m or U m) is computed once a source, by `project`: these are the keys.
+    The keys (W m or U m) depend on the encoder alone: `project` computes them once a source.
     """
 
     def __init__(self, score: Score, hidden_size: int, memory_size: int) -> None:

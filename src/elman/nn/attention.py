@@ -1,4 +1,4 @@
-"""Self-attention with a memory, the keys and values of what was read before; and attention to another sequence."""
+"""Self-attention with a memory, the keys and values of earlier steps; and attention to another sequence."""
 
 from __future__ import annotations
 
@@ -10,15 +10,14 @@ from elman.nn.positions import rotate
 
 
 def causal_mask(positions: Tensor, cached: int, window: int | None = None) -> Tensor:
-    """Which of the C cached and T new keys each new step may attend to: True where it may.
+    """True where a new step may attend to one of the C cached and T new keys.
 
     positions (B, T): steps since the row's last reset (see `step_positions`); window W: a step attends to
-    itself and the W−1 before it. Returns (B, 1, T, C+T), the 1 standing for every head.
+    itself and the W−1 steps before. Returns (B, 1, T, C+T), the 1 standing for every head.
 
-    The cache is right-aligned (its last entry is the step just before the first new one), so a distance in
-    the row of keys is a distance in time, and one rule does for causality, resets, the window and the unused
-    entries of a cache alike: a step at position p sees the keys at distances 0 … min(p, W−1). Distance 0 is
-    always among them, so no step is left without a key.
+    The cache is right-aligned: its last entry is the step before the first new one. So a distance in the row of keys
+    is a distance in time, and one rule serves causality, resets, the window and the unused entries of a cache: a step
+    at position p sees the keys at distances 0 … min(p, W−1), of which there is at least one.
 
     >>> causal_mask(torch.tensor([[1, 2, 0]]), cached=2)[0, 0].long()
     tensor([[0, 1, 1, 0, 0],
@@ -34,7 +33,7 @@ def causal_mask(positions: Tensor, cached: int, window: int | None = None) -> Te
 
 
 def attention_weights(queries: Tensor, keys: Tensor, mask: Tensor | None) -> Tensor:
-    """softmax(q kᵀ / √D) over what the mask lets through, which the fused operation keeps to itself.
+    """softmax(q kᵀ / √D) over the keys where the mask is True; torch's fused attention does not return the weights.
 
     queries (B, N, T, D), keys (B, N, S, D), mask that broadcasts to (B, N, T, S) or None -> (B, N, T, S).
     """
@@ -48,11 +47,9 @@ class Attention(nn.Module):
         q, k, v = split(W_qkv x + b_qkv)                 per head: softmax(q kᵀ / √(H/N)) v
         y = W_out [head_1; …; head_N] + b_out
 
-    With `qk_norm`, queries and keys pass a LayerNorm over the head size first, which bounds the attention's
-    logits and so permits high learning rates (Dehghani et al. 2023, "Scaling vision transformers to 22
-    billion parameters"). Vaswani et al. 2017, "Attention is all you need".
-
-    There is no dropout on the attention weights: it would keep torch from its fused attention on a CPU.
+    Vaswani et al. 2017, "Attention is all you need". With `qk_norm`, queries and keys pass a LayerNorm over the head
+    size first, which bounds the logits and so permits high learning rates (Dehghani et al. 2023, "Scaling vision
+    transformers to 22 billion parameters"). Dropout of the weights would keep torch from its fused attention on a CPU.
     """
 
     def __init__(self, hidden_size: int, num_heads: int, *, qk_norm: bool = True) -> None:
@@ -75,9 +72,9 @@ class Attention(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """x (B, T, H), keys and values (B, N, C, H/N) -> y (B, T, H), keys and values (B, N, C+T, H/N).
 
-        mask (B, 1, T, C+T) as of `causal_mask`, or (B, 1, 1, S) of what is no padding; None is plain causality over
-        an empty cache, which torch does faster, or, where not `causal` (an encoder, or one step), no mask at all.
-        Keys are cached as rotated: a rotation is by the position, which stays.
+        mask (B, 1, T, C+T) of `causal_mask`, or (B, 1, 1, S), True where there is no padding; None is plain causality
+        over an empty cache, which torch does faster, or, unless `causal` (an encoder, or one step), no mask at all.
+        Keys are cached after rotation, for the position of a key stays.
         """
         q, keys, values = self._project(x, keys, values, rotation)
         # On a CPU, attention's backward pass takes two to three times as long in bfloat16 as in float32.
@@ -95,7 +92,7 @@ class Attention(nn.Module):
         mask: Tensor | None,
         causal: bool = True,
     ) -> Tensor:
-        """The weights (B, N, T, C+T) that `forward` gives the values for the same arguments."""
+        """The weights (B, N, T, C+T) of the values in `forward` for the same arguments."""
         q, keys, _ = self._project(x, keys, values, rotation)
         if mask is None and causal:
             mask = torch.ones(q.shape[2], keys.shape[2], dtype=torch.bool, device=x.device).tril()
@@ -106,8 +103,7 @@ class Attention(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """The queries (B, N, T, H/N), and the keys and values grown by T."""
         B, T, _ = x.shape
-        heads = self.qkv(x).view(B, T, 3, self.num_heads, self.head_size)
-        q, k, v = heads.permute(2, 0, 3, 1, 4)  # (B, N, T, H/N) each
+        q, k, v = self.qkv(x).view(B, T, 3, self.num_heads, self.head_size).permute(2, 0, 3, 1, 4)  # (B, N, T, H/N)
         q, k, v = self.query_norm(q).to(keys.dtype), self.key_norm(k).to(keys.dtype), v.to(keys.dtype)
         if rotation is not None:
             q, k = rotate(q, rotation), rotate(k, rotation)
@@ -135,8 +131,7 @@ class CrossAttention(nn.Module):
     def project(self, memory: Tensor) -> tuple[Tensor, Tensor]:
         """memory (B, S, H) -> keys and values (B, N, S, H/N)."""
         B, S, _ = memory.shape
-        heads = self.key_value(memory).view(B, S, 2, self.num_heads, self.head_size)
-        k, v = heads.permute(2, 0, 3, 1, 4)
+        k, v = self.key_value(memory).view(B, S, 2, self.num_heads, self.head_size).permute(2, 0, 3, 1, 4)
         return self.key_norm(k).to(memory.dtype), v.to(memory.dtype)
 
     def forward(self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
@@ -147,7 +142,7 @@ class CrossAttention(nn.Module):
         return self.out(y.transpose(1, 2).flatten(2))
 
     def weights(self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
-        """The weights (B, N, T, S) that `forward` gives the values for the same arguments."""
+        """The weights (B, N, T, S) of the values in `forward` for the same arguments."""
         return attention_weights(self._queries(x).to(keys.dtype), keys, mask)
 
     def _queries(self, x: Tensor) -> Tensor:

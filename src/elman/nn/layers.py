@@ -1,19 +1,20 @@
-"""The layer of every cell: its constructor and documentation are made from the cell's specification."""
+"""The layer of every cell: constructor and documentation are made from the cell's specification."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from inspect import Parameter
 from textwrap import indent
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import torch
+from torch import nn
 
 from elman.cells import CELLS, Cell, Option
 from elman.nn.recurrent import Recurrent
 
-# In torch's order; what follows `dtype` is ours, and keyword-only. A cell's own options stand between these.
+# In torch's order; the options after `dtype` are ours, and keyword-only. A cell's own options stand between these.
 COMMON = (
     Option("input_size", Parameter.empty, "D.", annotation=int),
     Option(
@@ -29,11 +30,7 @@ COMMON = (
     Option("bidirectional", False, "a second set of weights reads from the end to the beginning."),
     Option("device", None, "where the parameters are made.", annotation=torch.device | str | None),
     Option("dtype", None, "of the parameters.", annotation=torch.dtype | None),
-    Option(
-        "weight_dropout",
-        0.0,
-        "probability for the entries of W_hh, once a call, in training (arXiv:1708.02182).",
-    ),
+    Option("weight_dropout", 0.0, "probability for the entries of W_hh, once a call, in training (arXiv:1708.02182)."),
     Option(
         "recurrent_dropout",
         0.0,
@@ -43,7 +40,7 @@ COMMON = (
     Option(
         "zoneout",
         0.0,
-        "probability with which an entry of h_t stays what it was; in evaluation its expectation\n"
+        "probability that an entry of h_t stays that of h_{t-1}; in evaluation the expectation\n"
         "(Krueger et al. 2017, arXiv:1606.01305).",
     ),
     Option(
@@ -56,7 +53,7 @@ COMMON = (
         "backend",
         None,
         "None for the first that can serve a call, or one of `elman.kernels.BACKENDS` and no other.\n"
-        '"reference" has derivatives of every order, forward mode and `vmap`; "torch" what ATen and cuDNN have.',
+        '"reference" has derivatives of every order, forward mode and `vmap`; "torch" has those of ATen and cuDNN.',
         annotation=str | None,
     ),
     Option(
@@ -67,7 +64,7 @@ COMMON = (
         annotation=bool | int,
     ),
 )
-M = TypeVar("M", bound="Made")
+M = TypeVar("M", bound=nn.Module)
 OF_W_HH = ("weight_dropout", "recurrent_dropout")
 EXAMPLE = """
 >>> import torch
@@ -92,7 +89,7 @@ def options_of(cell: Cell) -> list[Option]:
 
 
 def documentation(cell: Cell, options: Sequence[Option], example: str) -> str:
-    """A docstring: the cell's equations, the arguments, an example that runs."""
+    """A docstring: the cell's equations, the arguments, and an example that runs."""
     names = [state.name for state in cell.states]
     state = names[0] if len(names) == 1 else f"({', '.join(names)})"
     arguments = "\n".join(f"{option.name}: " + indent(option.words, "    ").lstrip() for option in options)
@@ -100,17 +97,11 @@ def documentation(cell: Cell, options: Sequence[Option], example: str) -> str:
     return f"{cell.doc.strip()}\n\nArgs:\n{indent(arguments, '    ')}\n{lines}"
 
 
-class Made(Protocol):
-    """What `complete` makes a constructor for."""
-
-    specification: ClassVar[Cell]
-    defaults: ClassVar[dict[str, Any]]
-
-    def _begin(self, options: Mapping[str, Any]) -> None: ...
-
-
 def complete(made: type[M], cell: Cell, options: Sequence[Option], doc: str) -> type[M]:
-    """Gives a class its cell, its docstring, and a constructor that takes the options, until `dtype` by place too."""
+    """Give a class its cell, its docstring, and a constructor whose options, up to `dtype`, may stand without names.
+
+    The constructor calls the method `_begin` with all options by name.
+    """
     last = [option.name for option in options].index("dtype")
     kinds = [Parameter.POSITIONAL_OR_KEYWORD if n <= last else Parameter.KEYWORD_ONLY for n in range(len(options))]
     parameters = [
@@ -119,7 +110,7 @@ def complete(made: type[M], cell: Cell, options: Sequence[Option], doc: str) -> 
     ]
     signature = inspect.Signature([Parameter("self", Parameter.POSITIONAL_ONLY), *parameters])
 
-    def __init__(self: M, *values: Any, **named: Any) -> None:
+    def __init__(self: Any, *values: Any, **named: Any) -> None:
         try:
             bound = signature.bind(self, *values, **named)
         except TypeError as error:
@@ -128,9 +119,9 @@ def complete(made: type[M], cell: Cell, options: Sequence[Option], doc: str) -> 
         self._begin({name: value for name, value in bound.arguments.items() if name != "self"})
 
     __init__.__signature__ = signature  # type: ignore[attr-defined]
-    made.__init__ = __init__  # type: ignore[method-assign, assignment]
-    made.specification, made.__doc__ = cell, doc
-    made.defaults = {option.name: option.default for option in options}
+    members: Any = made
+    members.__init__, members.__doc__, members.specification = __init__, doc, cell
+    members.defaults = {option.name: option.default for option in options}
     return made
 
 

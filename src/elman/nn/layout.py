@@ -1,8 +1,11 @@
-"""Every form of a call, brought down to one: sequences time-major, batched and padded, states as flat tuples."""
+"""Every form of a call, brought down to one: sequences time-major, batched and padded, states as flat tuples.
+
+The checks raise the exceptions, and nearly the words, of torch.nn.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import torch
@@ -10,7 +13,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from elman.cells import CellState
-from elman.nn import arguments
+from elman.errors import UserError
 from elman.nn.sequences import Flags, Integers, as_resets, as_tensor
 
 Steps: TypeAlias = Tensor | PackedSequence
@@ -19,15 +22,15 @@ Returned: TypeAlias = tuple[Steps, CellState, CellState]
 
 
 class Reading(NamedTuple):
-    """What was read of a window, the states as `Form` has them flat."""
+    """The results of a layer, the states flat as in `Form`."""
 
     outputs: Tensor  # (T, B, P or 2 P), of the last layer
     final: CellState  # (L, B, ·) each
     states: CellState  # (L, T, B, ·) each; empty where they were not wanted
 
 
-class Window(NamedTuple):
-    """What a stack shall read, the state as `Form` has it flat."""
+class LayerInput(NamedTuple):
+    """The input of a layer, the state flat as in `Form`."""
 
     x: Tensor  # (T, B, D)
     state: CellState | None  # (L, B, ·) each
@@ -36,49 +39,44 @@ class Window(NamedTuple):
 
 
 def arrange(
-    input: Steps,
-    state: CellState | None,
-    lengths: Integers | None,
-    resets: Flags | None,
-    batch_first: bool,
-    layer: str,
-) -> tuple[Window, Callable[[Reading], Returned]]:
-    """What the kernels shall read of a call of a `layer` of that name, and the way back for what comes of it.
+    input: Steps, state: CellState | None, lengths: Integers | None, resets: Flags | None, batch_first: bool, layer: str
+) -> tuple[LayerInput, Callable[[Reading], Returned]]:
+    """The one form of a call of the class `layer`, and the function that gives its results the layout of the call.
 
     Raises:
-        RuntimeError, UserError, ValueError: the input and what comes with it do not fit each other.
+        RuntimeError, UserError, ValueError: the input, the state and the lengths do not fit each other.
     """
     lengths = None if lengths is None else as_tensor("lengths", lengths, torch.int64)
     resets = None if resets is None else as_tensor("resets", resets, torch.bool)
     if isinstance(input, PackedSequence):
-        arguments.check_packed(input, lengths)
+        if input.data.dim() != 2:
+            raise RuntimeError(f"input must have 2 dimensions, got {input.data.dim()}")
+        if lengths is not None:
+            raise UserError("lengths: a PackedSequence has its own", remedy="leave lengths=None")
         return packed(input, state, resets, batch_first)
-    arguments.check_dim(input, state, layer)
-    window = Window(input, state, lengths, resets)
+    check_dim(input, state, layer)
+    given = LayerInput(input, state, lengths, resets)
     if input.dim() == 2:
-        return unbatched(window)
-    return batched(window) if batch_first else (window, lambda reading: reading)
-
-
-def batched(window: Window) -> tuple[Window, Callable[[Reading], Returned]]:
-    """From x (B, T, D)."""
+        return unbatched(given)
+    if not batch_first:
+        return given, lambda reading: reading
 
     def back(reading: Reading) -> Returned:
         states = tuple(part.transpose(1, 2) for part in reading.states)  # (L, B, T, ·)
         return reading.outputs.transpose(0, 1), reading.final, states
 
-    return window._replace(x=window.x.transpose(0, 1)), back
+    return given._replace(x=input.transpose(0, 1)), back
 
 
-def unbatched(window: Window) -> tuple[Window, Callable[[Reading], Returned]]:
+def unbatched(given: LayerInput) -> tuple[LayerInput, Callable[[Reading], Returned]]:
     """From one sequence x (T, D), its state (L, ·) each, its length () and resets (T,)."""
-    x, state, lengths, resets = window
+    x, state, lengths, resets = given
 
     def back(reading: Reading) -> Returned:
         outputs, final, states = reading
         return outputs[:, 0], tuple(part[:, 0] for part in final), tuple(part[:, :, 0] for part in states)
 
-    batched = Window(
+    batched = LayerInput(
         x[:, None],
         None if state is None else tuple(part[:, None] for part in state),
         None if lengths is None else lengths[None],
@@ -89,7 +87,7 @@ def unbatched(window: Window) -> tuple[Window, Callable[[Reading], Returned]]:
 
 def packed(
     pack: PackedSequence, state: CellState | None, resets: Tensor | None, states_batch_first: bool
-) -> tuple[Window, Callable[[Reading], Returned]]:
+) -> tuple[LayerInput, Callable[[Reading], Returned]]:
     """From a pack, read in its own order of rows (longest first); states and resets are in the order before packing."""
     x, lengths = pad_packed_sequence(PackedSequence(pack.data, pack.batch_sizes))  # (T, B, D)
     T, B, _ = x.shape
@@ -102,13 +100,54 @@ def packed(
             states = tuple(part.transpose(1, 2) for part in states)
         return PackedSequence(outputs, *pack[1:]), final, states
 
-    window = Window(
+    given = LayerInput(
         x,
         None if state is None else tuple(_rows(part, pack.sorted_indices, dim=1) for part in state),
         lengths.to(x.device),
         None if resets is None else _rows(as_resets(resets, B, T, x.device), pack.sorted_indices, dim=0),
     )
-    return window, back
+    return given, back
+
+
+def check_features(x: Tensor, input_size: int, dtype: torch.dtype) -> None:
+    """Raise `ValueError` for a wrong dtype (under autocast no dtype is wrong), `RuntimeError` for a wrong last size."""
+    if x.dtype != dtype and not torch.is_autocast_enabled(x.device.type):
+        raise ValueError(
+            f"RNN input dtype ({x.dtype}) does not match weight dtype ({dtype}). "
+            f"Convert input: input.to({dtype}), or convert model: model.to({x.dtype})"
+        )
+    if x.size(-1) != input_size:
+        raise RuntimeError(f"input.size(-1) must be equal to input_size. Expected {input_size}, got {x.size(-1)}")
+
+
+def check_hidden(hx: tuple[Tensor, ...], expected: Mapping[str, tuple[int, int, int]]) -> None:
+    """Raise `RuntimeError` unless each part of a batched initial state has its shape (L, B, ·)."""
+    for part, (name, shape) in zip(hx, expected.items(), strict=True):
+        if part.shape != shape:
+            raise RuntimeError(f"Expected {name} size {shape}, got {list(part.shape)}")
+
+
+def check_alike(x: Tensor, state: tuple[Tensor, ...], names: Sequence[str], weights: Iterable[Tensor | None]) -> None:
+    """Raise `ValueError` unless the initial state has the input's dtype, and state and weights are on its device."""
+    for name, part in zip(names, state, strict=True):
+        if part.dtype != x.dtype and not torch.is_autocast_enabled(x.device.type):
+            raise ValueError(f"{name}: expected {x.dtype} as the input is, got {part.dtype}; convert it")
+    parts: list[tuple[str, Tensor | None]] = [*zip(names, state, strict=True)]
+    parts += [("weights", weight) for weight in weights]
+    for name, other in parts:
+        if other is not None and other.device != x.device:
+            raise ValueError(f"{name}: expected on {x.device} as the input is, got {other.device}; move one of them")
+
+
+def check_dim(x: Tensor, hx: tuple[Tensor, ...] | None, layer: str) -> None:
+    """Raise `ValueError` unless x is a sequence or a batch, `RuntimeError` unless the state is of the same kind."""
+    if x.dim() not in (2, 3):
+        raise ValueError(f"{layer}: Expected input to be 2D or 3D, got {x.dim()}D tensor instead")
+    if hx is not None and any(part.dim() != x.dim() for part in hx):
+        given = f"{'batched' if x.dim() == 3 else 'unbatched'} {x.dim()}-D input"
+        names = "hx and cx" if len(hx) == 2 else "hx"
+        got = ", ".join(f"{part.dim()}-D" for part in hx)
+        raise RuntimeError(f"For {given}, {names} should also be {x.dim()}-D but got {got}")
 
 
 def _rows(x: Tensor, order: Tensor | None, dim: int) -> Tensor:
@@ -116,21 +155,21 @@ def _rows(x: Tensor, order: Tensor | None, dim: int) -> Tensor:
 
 
 class Form(NamedTuple):
-    """What form the states of a layer have, and the same as a flat tuple of tensors, as they are read.
+    """The form of a layer's states for a caller, and the same states as a flat tuple of tensors, as a layer reads them.
 
-    The cell's own state is h, or (h, c, ...). Layers of one size share theirs: h (L, B, P) and c (L, B, H) hold all of
-    them, L counting both directions of a layer. Where every layer has a size of its own, the caller has a tuple with
-    one state for each, as that of a layer alone.
+    The cell's own state is h, or (h, c, ...). Layers of one size share a state: h (L, B, P) and c (L, B, H) hold the
+    states of all layers, L counting both directions of a layer. Where every layer has a size of its own, the caller has
+    a tuple with one state for each layer, in the form of a single layer's.
     """
 
     parts: tuple[str, ...]  # the names of the cell's own states
-    groups: int | None  # None: all layers share one; else one for each of so many
+    groups: int | None  # None: all layers share one state; else the number of layers with a state of their own
 
     def flat(self, hx: Any, layer: str) -> CellState | None:
-        """The tensors, in order, of what the caller gave to a `layer` of that name.
+        """The tensors, in order, of the initial state that a caller gave to the class `layer`.
 
         Raises:
-            TypeError: it has another form.
+            TypeError: the state has another form.
         """
         if hx is None:
             return None
@@ -143,7 +182,7 @@ class Form(NamedTuple):
         return tuple(tensor for cell in cells for tensor in cell)
 
     def nested(self, flat: CellState) -> Any:
-        """The other way round."""
+        """The form for a caller of flat states."""
         states = [group[0] if len(self.parts) == 1 else group for group in self._groups(flat)]
         return states[0] if self.groups is None else tuple(states)
 
@@ -152,21 +191,21 @@ class Form(NamedTuple):
         return [tuple(part[k] for part in group) for group in self._groups(flat) for k in range(len(group[0]))]
 
     def stacked(self, cells: Sequence[CellState], *, copied: bool) -> CellState:
-        """The other way round. Unless it shall be `copied`, a cell's state that nothing is put beside is a view."""
+        """The flat states of the states of every layer and direction; unless `copied`, a lone state is a view."""
         shared = len(cells) // (self.groups or 1)
         groups = [cells[i : i + shared] for i in range(0, len(cells), shared)] if cells else []
         stacks = [parts for group in groups for parts in zip(*group, strict=True)]
         return tuple(torch.stack(parts) if copied or len(parts) > 1 else parts[0][None] for parts in stacks)
 
     def names(self) -> Iterator[str]:
-        """Of the tensors, as torch.nn calls them."""
+        """torch.nn's names of the tensors."""
         for group in range(self.groups or 1):
             for part in range(len(self.parts)):
                 layer = "" if self.groups is None else f"[{group}]"
                 yield f"hidden{layer}" + (f"[{part}]" if len(self.parts) > 1 else "")
 
     def words(self) -> list[str]:
-        """What an error calls each tensor of an initial state."""
+        """The names of the tensors of an initial state in an error."""
         cell = ["initial state"] if len(self.parts) == 1 else [f"initial {name}" for name in self.parts]
         return cell if self.groups is None else [f"{word} of layer {n}" for n in range(self.groups) for word in cell]
 

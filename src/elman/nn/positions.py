@@ -1,7 +1,7 @@
-"""Where a step stands in its sequence, and the two ways to tell a Transformer.
+"""The positions of steps in their sequences, and two encodings of positions for attention, which knows no order.
 
-Attention itself does not know order. Sinusoidal positions are added to the embeddings once; rotary positions
-turn queries and keys, so that their dot product depends on the distance between them alone.
+Sinusoidal positions are added to the embeddings once; rotary positions turn queries and keys, so that their dot product
+depends on the distance between them alone.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def step_positions(position: Tensor, steps: int, resets: Tensor | None = None) -
     tensor([[5, 6, 0, 1]])
     """
     step = torch.arange(steps, device=position.device)
-    start = -position[:, None]  # the step, seen from here, at which the row's memory began
+    start = -position[:, None]  # the step at which the row's memory began
     if resets is not None and steps > 0:
         start = torch.where(resets, step, start).cummax(dim=1).values
     return step - start  # (B, T)
@@ -66,8 +66,8 @@ def rotate(x: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
         y_i          = x_i cos a_i − x_{i+size/2} sin a_i
         y_{i+size/2} = x_{i+size/2} cos a_i + x_i sin a_i
 
-    x (B, N, T, size). The dot product of two turned vectors depends on their distance, not on where they
-    stand. Su et al. 2021, "RoFormer: enhanced Transformer with rotary position embedding".
+    x (B, N, T, size). The dot product of two turned vectors depends on their distance alone. Su et al. 2021,
+    "RoFormer: enhanced Transformer with rotary position embedding".
     """
     cos, signed_sin = rotation
     return torch.addcmul(x * cos, x.roll(x.shape[-1] // 2, dims=-1), signed_sin)

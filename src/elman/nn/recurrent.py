@@ -1,4 +1,4 @@
-"""What every recurrent layer is: torch.nn's parameters, shapes and errors, and a cell."""
+"""The base of every recurrent layer: a cell, with torch.nn's parameters, shapes and errors."""
 
 from __future__ import annotations
 
@@ -13,14 +13,12 @@ from torch import Tensor, nn
 from elman.cells import Cell, CellState, Weights, cell_named
 from elman.errors import UserError
 from elman.kernels import BACKENDS, Kernel, Noise, check_backend, choose, recompute, variations
-from elman.nn import arguments, layout, parameters
-from elman.nn.dropout import check_probability
+from elman.nn import layout, parameters
+from elman.nn.dropout import check_probability, draw
 from elman.nn.layout import Form, Steps
-from elman.nn.noise import draw
-from elman.nn.one_step import can_step, read_one_step
 from elman.nn.parameters import suffix
 from elman.nn.sequences import Flags, Integers, as_lengths, as_resets
-from elman.nn.traced import REMEDY, read_traced
+from elman.nn.shortcuts import REMEDY, can_step, read_one_step, read_traced
 
 
 class Recurrent(nn.Module):
@@ -35,17 +33,17 @@ class Recurrent(nn.Module):
     - `hx` h (L, B, P), for the LSTM (h, c) with c (L, B, H); unbatched (L, ·). Default: zeros. Where `hidden_size`
       is a sequence, `hx` is a tuple with one such state for each layer, and so are the final and every other state.
     - `lengths` (B,), integers, beside the input, in any order, zeros allowed: steps t >= length are padding.
-      They have zeros for outputs, leave the state alone, and what they hold (even NaN) changes nothing. `lengths` and
+      They have zeros for outputs, leave the state alone, and their numbers (even NaN) change nothing. `lengths` and
       `resets` are tensors, arrays or lists.
     - `resets` (B, T), boolean, always in this order (unbatched: (T,)): a new sequence begins at step t.
       Nothing passes the border in either direction: reading forward, the state is cleared before step t (at
-      t = 0 the given one too); in reverse, between the steps t and t - 1 (so a final state is never cleared).
-    - `return_states`: return every state as a third value, shaped as the final one with time: h (L, T, B, P),
+      t = 0 the initial state too); in reverse, between the steps t and t - 1 (so a final state is never cleared).
+    - `return_states`: return every state as a third value, shaped as the final state with time: h (L, T, B, P),
       with `batch_first` (L, B, T, P), unbatched (L, T, P), c alike; for packed input padded. `h[k, t]` is the
       state after reading step t in layer k // num_directions, direction k % num_directions; zeros at padding.
     """
 
-    specification: ClassVar[Cell]  # of which `cell` is the name, or that of a variant
+    specification: ClassVar[Cell]  # `cell` is its name or the name of a variant
     defaults: ClassVar[dict[str, Any]]  # of the constructor's arguments
     input_size: int
     bias: bool
@@ -56,26 +54,27 @@ class Recurrent(nn.Module):
     layer_norm: bool
     backend: str | None
     recompute: bool | int
-    # What a cell without such options has in their place.
+    # The values where a cell has no such option.
     proj_size: int = 0
     weight_dropout: float = 0.0
     recurrent_dropout: float = 0.0
     zoneout_cell: float = 0.0
 
     def _begin(self, options: Mapping[str, Any]) -> None:
-        """What every constructor does, with all its arguments by name."""
+        """Initialize the layer; every constructor calls this with all its arguments by name."""
         super().__init__()
-        numbers = {name: options[name] for name, default in self.defaults.items() if isinstance(default, float)}
-        for name, p in numbers.items():
-            check = arguments.check_dropout if name in ("dropout", "weight_dropout") else check_probability
-            check(name, p)
-        flags = [name for name, default in self.defaults.items() if isinstance(default, bool)]
-        arguments.check_flags(**{name: options[name] for name in flags if name not in ("bidirectional", "recompute")})
+        probabilities = [name for name, default in self.defaults.items() if isinstance(default, float)]
+        for name in probabilities:
+            check = parameters.check_dropout if name in ("dropout", "weight_dropout") else check_probability
+            check(name, options[name])
+        for name, default in self.defaults.items():
+            if isinstance(default, bool) and name not in ("bidirectional", "recompute"):
+                parameters.check_flag(name, options[name])
         hidden_size, proj_size = options["hidden_size"], options.get("proj_size", 0)
-        sizes = arguments.sizes_of_layers(hidden_size, options["num_layers"])
-        arguments.check_sizes(options["input_size"], sizes, proj_size)
+        sizes = parameters.sizes_of_layers(hidden_size, options["num_layers"])
+        parameters.check_sizes(options["input_size"], sizes, proj_size)
         check_backend(options["backend"])
-        arguments.check_recompute(options["recompute"])
+        parameters.check_recompute(options["recompute"])
         if (p := options["dropout"]) > 0 and len(sizes) == 1:
             warnings.warn(
                 "dropout option adds dropout after all but last recurrent layer, so non-zero dropout expects "
@@ -84,7 +83,7 @@ class Recurrent(nn.Module):
             )
         for name, value in options.items():
             if name not in ("device", "dtype"):
-                setattr(self, name, float(value) if name in numbers else value)
+                setattr(self, name, float(value) if name in probabilities else value)
         cell = self.specification.variant(options.get(self.specification.chosen_by))
         self.cell = cell.name
         self.hidden_size: int | tuple[int, ...] = hidden_size if isinstance(hidden_size, int) else sizes
@@ -92,22 +91,22 @@ class Recurrent(nn.Module):
         groups = None if isinstance(hidden_size, int) else len(sizes)
         self.state_form = Form(tuple(state.name for state in cell.states), groups)
         self._state_sizes = [size for H in sizes[: groups or 1] for size in cell.sizes(H, proj_size or H)]
-        self._names: dict[tuple[int, int], dict[str, str]] = {}  # of the parameters, by those in `Weights`
+        self._names: dict[tuple[int, int], dict[str, str]] = {}  # names of the parameters, by names in `Weights`
         D = self.input_size
         for layer, H in enumerate(sizes):
             shapes = parameters.shapes(cell, D, H, proj_size or H, options)
             D = (proj_size or H) * self.num_directions
             for direction in range(self.num_directions):
+                names = self._names[layer, direction] = {field: field + suffix(layer, direction) for field in shapes}
                 for field, shape in shapes.items():
                     weight = nn.Parameter(torch.empty(shape, device=options["device"], dtype=options["dtype"]))
-                    self.register_parameter(field + suffix(layer, direction), weight)
-                self._names[layer, direction] = {field: field + suffix(layer, direction) for field in shapes}
+                    self.register_parameter(names[field], weight)
         self._can_step = can_step(self)
         self.reset_parameters()
 
     @property
     def mode(self) -> str:
-        """torch.nn's name of the recurrence, such as "RNN_TANH"; the cell's own in capitals where torch has none."""
+        """torch.nn's name of the recurrence, such as "RNN_TANH"; else the cell's name in capitals."""
         return (cell_named(self.cell).aten or self.cell).upper()
 
     @property
@@ -128,20 +127,20 @@ class Recurrent(nn.Module):
 
     @property
     def _flat_weights(self) -> list[Tensor]:
-        """The parameters in one list, as torch.nn's layers keep them; here they are for reading only."""
+        """The parameters in one list, as torch.nn's layers keep them; here for reading only."""
         return [weight for weights in self.all_weights for weight in weights]
 
     def reset_parameters(self) -> None:
-        """Draw every parameter from U(-1/sqrt(H), 1/sqrt(H)), but the gains as 1 and `bias_cell` as 0."""
+        """Draw every parameter from U(-1/sqrt(H), 1/sqrt(H)); gains begin with 1 and `bias_cell` with 0."""
         for name, parameter in self.named_parameters():
             layer = parameters.layer_of(name)
             parameters.reset(name, parameter, self.hidden_sizes[-1 if layer is None else layer])
 
     def flatten_parameters(self) -> None:
-        """Do nothing; torch.nn's layers have it, so code written for them calls it."""
+        """Do nothing; code that was written for torch.nn's layers calls this method."""
 
     def layer_weights(self, layer: int, direction: int) -> Weights:
-        """The weights that a call uses, weight dropout applied (Merity et al. 2018, arXiv:1708.02182)."""
+        """The weights that a call uses, after weight dropout (Merity et al. 2018, arXiv:1708.02182)."""
         weights = self._parameters_of(layer, direction)
         if self.training and self.weight_dropout and weights.weight_hh is not None:
             weights = weights._replace(weight_hh=F.dropout(weights.weight_hh, self.weight_dropout))
@@ -160,7 +159,7 @@ class Recurrent(nn.Module):
         resets: Flags | None = None,
         return_states: bool = False,
     ) -> tuple[Any, ...]:
-        """Read a window; see `Recurrent` for the arguments.
+        """Read a window; see `Recurrent` for the parameters.
 
         Returns `(outputs, h_n)`, with `return_states` `(outputs, h_n, h)`; of the LSTM `(outputs, (h_n, c_n))` and
         `(outputs, (h_n, c_n), (h, c))`.
@@ -177,45 +176,40 @@ class Recurrent(nn.Module):
     def _read_window(
         self, input: Steps, hx: CellState | None, lengths: Any, resets: Any, every_state: bool
     ) -> layout.Returned:
-        """Outputs, the final state and every state, flat; () for the states that were not asked for."""
-        window, back = layout.arrange(input, hx, lengths, resets, self.batch_first, type(self).__name__)
+        """Outputs, the final state and, where wanted, every state; the states flat."""
+        given, back = layout.arrange(input, hx, lengths, resets, self.batch_first, type(self).__name__)
         if torch.jit.is_tracing():  # type: ignore[attr-defined]
-            return back(read_traced(self, window, every_state))
-        x, state, lengths, resets = window
+            return back(read_traced(self, given, every_state))
+        x, state, lengths, resets = given
         T, B, _ = x.shape
         like = cast(Tensor, self.weight_ih_l0)
-        arguments.check_features(x, self.input_size, like.dtype)
+        layout.check_features(x, self.input_size, like.dtype)
         shapes = self._shapes_of_state(B)
         if state is None:
             state = tuple(torch.zeros(shape, dtype=like.dtype, device=x.device) for shape in shapes.values())
-        arguments.check_hidden(state, shapes)
-        arguments.check_alike(x, state, self.state_form.words(), self._parameters.values())
+        layout.check_hidden(state, shapes)
+        layout.check_alike(x, state, self.state_form.words(), self._parameters.values())
         if lengths is not None:
             lengths = as_lengths(lengths, B, T, x.device)
         if resets is not None:
             resets = as_resets(resets, B, T, x.device).transpose(0, 1)  # (T, B)
-        return back(self._read_stack(x, self.state_form.cells(state), lengths, resets, like, every_state))
+        return back(self._read_stack(x, self.state_form.cells(state), lengths, resets, every_state))
 
     def _read_stack(
-        self,
-        x: Tensor,
-        state: list[CellState],
-        lengths: Tensor | None,
-        resets: Tensor | None,
-        like: Tensor,
-        every_state: bool,
+        self, x: Tensor, state: list[CellState], lengths: Tensor | None, resets: Tensor | None, every_state: bool
     ) -> layout.Reading:
-        """Read x (T, B, D) from every cell's `state`; each layer reads both directions of the one below."""
+        """Read x (T, B, D) from every cell's `state`; each layer reads both directions of the layer below."""
         T, B, _ = x.shape
         weights = [[self.layer_weights(n, d) for d in range(self.num_directions)] for n in range(self.num_layers)]
         probabilities = (self.recurrent_dropout, self.zoneout, self.zoneout_cell)
+        like = weights[0][0].weight_ih
         noise = [
             [draw(like, (T, B, self.proj_size or H, H), *probabilities, training=self.training) for _ in row]
             for row, H in zip(weights, self.hidden_sizes, strict=True)
         ]
         kernel = self._kernel(x, weights[0][0], noise[0][0], lengths is None and resets is None, every_state)
         finals: list[CellState] = []
-        visited: list[CellState] = []  # only if wanted: what a kernel passed through is large
+        visited: list[CellState] = []  # empty unless wanted, for these tensors are large
         for depth, directions in enumerate(weights):
             if depth > 0 and self.training:
                 x = F.dropout(x, self.dropout)
@@ -228,27 +222,17 @@ class Recurrent(nn.Module):
                 if every_state:
                     visited.append((read.h, *(read.others or ())))
             x = torch.cat(outputs, -1) if len(outputs) > 1 else outputs[0]
-        stacked = self.state_form.stacked  # the final state is nobody else's; all others are also the outputs
+        stacked = self.state_form.stacked  # a copy of every state, for the outputs may hold the same tensors
         return layout.Reading(x, stacked(finals, copied=False), stacked(visited, copied=True))
 
     def _shapes_of_state(self, B: int) -> dict[str, tuple[int, int, int]]:
-        """Of the tensors of a batched state, by their names."""
+        """The shapes of the tensors of a batched state, by torch.nn's names."""
         L = self.num_directions * (self.num_layers if self.state_form.groups is None else 1)
         return {name: (L, B, size) for name, size in zip(self.state_form.names(), self._state_sizes, strict=True)}
 
     def _kernel(self, x: Tensor, weights: Weights, noise: Noise, whole: bool, every_state: bool) -> Kernel:
-        varied = variations(weights, noise)
-        # Many steps of many rows, without gradients. While it compiles, torch would make constants of T and B here.
-        bare = whole and not torch.compiler.is_compiling() and not torch.is_grad_enabled() and len(x) > 1
-        backend = choose(
-            self.cell,
-            x.device,
-            self.backend,
-            dtype=x.dtype,
-            every_state=every_state,
-            bare=bare and x.shape[1] >= 8,
-            variations=varied,
-        )
+        varied, size = variations(weights, noise), (*x.shape[:2], self.hidden_sizes[0])
+        backend = choose(self.cell, x.device, self.backend, x.dtype, every_state, varied, size, whole)
         kernel = BACKENDS[backend].kernel(self.cell)
         if not self.recompute or BACKENDS[backend].is_lean(self.cell, varied):
             return kernel
@@ -258,7 +242,7 @@ class Recurrent(nn.Module):
         raise UserError(f"torch.jit.script: it cannot compile elman's {type(self).__name__}", remedy=REMEDY)
 
     def extra_repr(self) -> str:
-        """The sizes, and what differs from the defaults."""
+        """The sizes, and the options that differ from the defaults."""
         values = {name: getattr(self, name) for name in [*self.defaults][2:] if name not in ("device", "dtype")}
         in_order = sorted(values, key=lambda name: name != "proj_size")  # torch's
         others = [f"{name}={values[name]}" for name in in_order if values[name] != self.defaults[name]]

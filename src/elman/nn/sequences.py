@@ -1,7 +1,4 @@
-"""Tokens, lengths and resets as layers and models read them, in whichever form they were given.
-
-What is right already comes back as it is. Errors are one line, a `UserError`.
-"""
+"""Tokens, lengths and resets as tensors, from tensors, arrays or lists; a tensor that fits is returned as it is."""
 
 from __future__ import annotations
 
@@ -27,9 +24,9 @@ Resets: TypeAlias = Flags | None
 
 
 def as_tokens(tokens: Integers, model: nn.Module, name: str = "tokens", *, dims: int = 2) -> Tensor:
-    """int64 tokens (B, T), or of another number of `dims`. A tensor stays on its device, all else goes to the model's.
+    """int64 tokens (B, T), or of another number of `dims`; arrays and lists go to the model's device.
 
-    Whether an embedding has such tokens, `embed` sees.
+    Raise `UserError` for another shape or dtype; `embed` raises it for tokens beyond the vocabulary.
     """
     if not isinstance(tokens, Tensor):
         tokens = as_tensor(name, tokens, torch.int64, next(model.parameters()).device)
@@ -58,7 +55,7 @@ def as_batch(
 
 
 def embed(embedding: nn.Module, tokens: Tensor) -> Tensor:
-    """`embedding(tokens)`; raise `UserError` for a token that it does not have, where torch notices: on a CPU."""
+    """`embedding(tokens)`; on a CPU, raise `UserError` for a token that the embedding does not have."""
     try:
         return embedding(tokens)
     except IndexError as error:
@@ -70,7 +67,7 @@ def embed(embedding: nn.Module, tokens: Tensor) -> Tensor:
 def as_lengths(lengths: Integers, B: int, T: int, device: torch.device, *, least: int = 0) -> Tensor:
     """int64 lengths on a device; raise `UserError` unless there is an integer from `least` to T for each of B rows.
 
-    The values are looked at only on a CPU, where that waits for no device, and not while compiling.
+    The values are checked only on a CPU, where the check waits for no device, and not while torch compiles.
     """
     lengths = as_tensor("lengths", lengths, torch.int64)
     if not is_integral(lengths) or lengths.shape != (B,):
@@ -84,7 +81,7 @@ def as_lengths(lengths: Integers, B: int, T: int, device: torch.device, *, least
 
 
 def as_resets(resets: Flags, B: int, T: int, device: torch.device) -> Tensor:
-    """A boolean mask on a device; raise `UserError` unless it is batch-first."""
+    """Resets on a device; raise `UserError` unless they are a boolean mask (B, T)."""
     resets = as_tensor("resets", resets, torch.bool)
     if resets.dtype != torch.bool or resets.shape != (B, T):
         got = f"{resets.dtype} of shape {tuple(resets.shape)}"
@@ -94,12 +91,12 @@ def as_resets(resets: Flags, B: int, T: int, device: torch.device) -> Tensor:
 
 
 def as_tensor(name: str, values: Any, empty: torch.dtype, device: torch.device | None = None) -> Tensor:
-    """A tensor as it is; numbers, lists and arrays as one, of a dtype where they are empty and so have none."""
+    """A tensor as it is, or a tensor of numbers, lists and arrays; empty lists get the dtype `empty`."""
     if isinstance(values, Tensor):
         return values
     try:
         if isinstance(values, list | tuple) and any(isinstance(part, np.ndarray) for part in values):
-            values = np.stack(values)  # torch takes them one number at a time, and warns of it
+            values = np.stack(values)  # torch would read arrays in a list number by number, and warn
         tensor = torch.tensor(values, device=device)
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         got = f"{type(values).__name__} {reprlib.repr(values)}"
@@ -109,5 +106,5 @@ def as_tensor(name: str, values: Any, empty: torch.dtype, device: torch.device |
 
 
 def is_integral(values: Tensor) -> bool:
-    """Whether its dtype is one of integers; a boolean is none."""
+    """Whether the dtype is one of integers; booleans are not integers."""
     return not (values.is_floating_point() or values.is_complex() or values.dtype == torch.bool)

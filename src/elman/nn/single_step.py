@@ -1,4 +1,4 @@
-"""A cell for a single step, as `torch.nn.LSTMCell`: for loops that a person writes."""
+"""Modules that take a single step, as `torch.nn.LSTMCell` does: for loops that a person writes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from elman.cells import CELLS, Cell, Weights
 from elman.kernels import BACKENDS, check_backend, choose
-from elman.nn import arguments, parameters
+from elman.nn import parameters
 from elman.nn.layers import COMMON, complete, documentation
 
 OWN = ("input_size", "hidden_size", "bias", "device", "dtype", "backend")
@@ -39,7 +39,7 @@ class SingleStep(nn.Module):
     def _begin(self, options: Mapping[str, Any]) -> None:
         super().__init__()
         self.input_size, self.hidden_size, self.bias = (options[name] for name in OWN[:3])
-        arguments.check_sizes(self.input_size, [self.hidden_size], 0)
+        parameters.check_sizes(self.input_size, [self.hidden_size], 0)
         self.backend, self.options = options["backend"], dict(options)
         check_backend(self.backend)
         cell = self.specification.variant(options.get(self.specification.chosen_by))
@@ -64,22 +64,22 @@ class SingleStep(nn.Module):
             ValueError: a wrong number of dimensions.
             RuntimeError: a wrong size.
         """
-        name, cell, H = type(self).__name__, self.specification, self.hidden_size
-        if input.dim() not in (1, 2):
-            raise ValueError(f"{name}: Expected input to be 1D or 2D, got {input.dim()}D instead")
-        x = input if input.dim() == 2 else input[None]
-        one = len(cell.states) == 1
+        name, H, states = type(self).__name__, self.hidden_size, len(self.specification.states)
+
+        def batched(argument: str, part: Tensor) -> Tensor:
+            if part.dim() not in (1, 2):
+                raise ValueError(f"{name}: Expected {argument} to be 1D or 2D, got {part.dim()}D instead")
+            return part if part.dim() == 2 else part[None]
+
+        x = batched("input", input)
         if hx is None:
-            state = tuple(x.new_zeros(len(x), size) for size in cell.sizes(H, H))
+            state = (x.new_zeros(len(x), H),) * states
         else:
-            state = (hx,) if one else tuple(hx)
-            if len(state) != len(cell.states):
-                raise ValueError(f"{name}: Expected hx to be {len(cell.states)} tensors, got {len(state)}")
-            for n, part in enumerate(state):
-                if part.dim() not in (1, 2):
-                    what = "hidden" if one else f"hx[{n}]"
-                    raise ValueError(f"{name}: Expected {what} to be 1D or 2D, got {part.dim()}D instead")
-            state = tuple(part if part.dim() == 2 else part[None] for part in state)
+            given = (hx,) if states == 1 else tuple(hx)
+            if len(given) != states:
+                raise ValueError(f"{name}: Expected hx to be {states} tensors, got {len(given)}")
+            names = ["hidden"] if states == 1 else [f"hx[{n}]" for n in range(states)]
+            state = tuple(batched(*pair) for pair in zip(names, given, strict=True))
         if x.shape[1] != self.input_size:
             raise RuntimeError(f"input has inconsistent input_size: got {x.shape[1]} expected {self.input_size}")
         for n, part in enumerate(state):
@@ -88,13 +88,13 @@ class SingleStep(nn.Module):
             if part.shape[1] != H:
                 raise RuntimeError(f"hidden{n} has inconsistent hidden_size: got {part.shape[1]}, expected {H}")
         weights = Weights(**({"weight_hh": None} | {field: getattr(self, field) for field in self._names}))
-        backend = choose(self.cell, x.device, self.backend, dtype=x.dtype)
+        backend = choose(self.cell, x.device, self.backend, dtype=x.dtype, size=(1, len(x), H), whole=True)
         final = BACKENDS[backend].kernel(self.cell)(x[None], state, weights).final
         final = final if input.dim() == 2 else tuple(part[0] for part in final)
-        return final[0] if one else final
+        return final[0] if states == 1 else final
 
     def extra_repr(self) -> str:
-        """The sizes, and what differs from the defaults."""
+        """The sizes, and the options that differ from the defaults."""
         names = [name for name in [*self.defaults][2:] if name not in ("device", "dtype")]
         others = [f"{name}={self.options[name]}" for name in names if self.options[name] != self.defaults[name]]
         return ", ".join([str(self.input_size), str(self.hidden_size), *others])
@@ -115,6 +115,6 @@ def single_step_of(name: str) -> type[SingleStep]:
         options[1] = options[1]._replace(words="H.", annotation=int)
         options[3:3] = [option for option in cell.options if option.name == cell.chosen_by]
         made = type(f"{cell.layer}Cell", (SingleStep,), {"__module__": "elman.nn"})
-        what = f"A single step of `{cell.layer}`, called and made as `torch.nn.LSTMCell` is.\n\n"
-        _MADE[name] = complete(made, cell, options, what + documentation(cell, options, EXAMPLE))
+        summary = f"A single step of `{cell.layer}`, called and made as `torch.nn.LSTMCell` is.\n\n"
+        _MADE[name] = complete(made, cell, options, summary + documentation(cell, options, EXAMPLE))
     return _MADE[name]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, cast
 
 from torch import Tensor, nn
 
@@ -19,7 +19,7 @@ def feedforward(hidden_size: int, inner_size: int) -> nn.Sequential:
 
 
 class SourceMemory(NamedTuple):
-    """What a layer attends to besides its own steps: an encoder's outputs, projected once a source."""
+    """The keys and values of an encoder's outputs, projected once a source."""
 
     keys: Tensor  # (B, N, S, H/N)
     values: Tensor  # (B, N, S, H/N)
@@ -59,14 +59,12 @@ class TransformerLayer(nn.Module):
         self.feedforward_norm = nn.LayerNorm(hidden_size)
         self.feedforward = feedforward(hidden_size, feedforward_size)
         self.dropout = Dropout(dropout)
-        begin, end = self.feedforward[0], self.feedforward[-1]
-        assert isinstance(begin, nn.Linear)
-        assert isinstance(end, nn.Linear)
-        begins, ends = [self.attention.qkv, begin], [self.attention.out, end]
+        first, _, last = cast(tuple[nn.Linear, nn.Module, nn.Linear], tuple(self.feedforward))
+        begins, ends = [self.attention.qkv, first], [self.attention.out, last]
         if cross:
             begins += [self.cross_attention.query, self.cross_attention.key_value]
             ends.append(self.cross_attention.out)
-        for linear in begins:  # all read what is normalised
+        for linear in begins:  # their inputs are normalized
             nn.init.normal_(linear.weight, std=hidden_size**-0.5)
             nn.init.zeros_(linear.bias)
         for linear in ends:
@@ -87,7 +85,7 @@ class TransformerLayer(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """x (B, T, H) -> (B, T, H), beside the keys and values grown by T (see `Attention`).
 
-        Where a list of `attentions` is given, the weights (B, N, T, S) of the attention to the source go into it.
+        The weights (B, N, T, S) of the attention to the source are appended to the list `attentions`, where given.
         """
 
         def attend(x: Tensor) -> Tensor:

@@ -12,16 +12,15 @@ import torch
 
 from elman.cells import cell_named
 from elman.kernels.native.kernel import read
-from elman.kernels.native.library import NAMES, has_avx512, instruction_set, library
+from elman.kernels.native.library import NAMES, has_avx512, instruction_set, library, why_not_here
 from elman.kernels.native.options import GATES, IN_CORE
-from elman.kernels.native.surroundings import why_not_here
 from elman.kernels.seam import Call, Kernel
 
 __all__ = ["IN_CORE", "instruction_set", "is_beaten", "is_lean", "kernel_of", "why_not"]
 
 
 def why_not(call: Call) -> str | None:
-    """The reason why the native kernels cannot do it, or None."""
+    """The reason why the native kernels cannot serve a call, or None."""
     if call.cell not in IN_CORE:
         return f"the compiled core has no {cell_named(call.cell).layer}"
     if call.device.type != "cpu":
@@ -32,26 +31,25 @@ def why_not(call: Call) -> str | None:
         return f"it knows float32, float64 and bfloat16, not {str(call.dtype).removeprefix('torch.')}"
     if torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") != torch.bfloat16:
         return "it knows autocast to bfloat16 alone"
-    if (reason := why_not_here()) is not None:
-        return reason
-    return None
+    return why_not_here()
 
 
 def is_beaten(call: Call) -> bool:
-    """Whether oneDNN's LSTM is faster: with AVX2 up to 1.3 times in float32, for what it can do (`elman bench`).
+    """Whether oneDNN's LSTM was measured to be faster (`elman bench`).
 
-    With AVX-512 it is 0.85 to 1.1 times as fast.
+    With AVX2 oneDNN is up to 1.3 times as fast for many steps of a full batch without gradients, in float32; with
+    AVX-512 oneDNN is 0.85 to 1.1 times as fast.
     """
     if torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu"):
-        return False  # the one would unroll it, step by step; under the other it rounds its memory
-    if has_avx512():
+        return False  # a compiler unrolls oneDNN's LSTM step by step; under autocast oneDNN rounds the state
+    if has_avx512() or call.cell != "lstm" or call.dtype != torch.float32 or not call.whole or call.size is None:
         return False
-    lstm = call.cell == "lstm" and call.dtype == torch.float32 and call.bare
-    return lstm and not (call.every_state or call.variations)
+    many = call.size[0] > 1 and call.size[1] >= 8
+    return many and not (torch.is_grad_enabled() or call.every_state or call.variations)
 
 
 def is_lean(cell: str, variations: tuple[str, ...]) -> bool:
-    """Elman's network goes back by its outputs alone, unless these are not what its nonlinearity gave."""
+    """Backward of Elman's network needs the outputs alone, where these are the values of its nonlinearity."""
     return GATES[cell] == 1 and not {"zoneout", "layer normalization"} & {*variations}
 
 
@@ -61,9 +59,6 @@ def is_built() -> bool:
     return library() is not None
 
 
-KERNELS: dict[str, Kernel] = {cell: partial(read, cell) for cell in IN_CORE}
-
-
 def kernel_of(cell: str) -> Kernel:
     """The kernel of a cell that the core has."""
-    return KERNELS[cell]
+    return partial(read, cell)

@@ -1,45 +1,50 @@
 """The compiled core, where there is one: found when first wanted, called through a plain C interface.
 
-It is built without torch, and one build serves every version: it is handed pointers, and the address of
-`torch_parallel_for` from LibTorch's stable ABI, by which it runs on torch's own threads.
+The core is built without torch, and one build serves every version of torch: the core is handed pointers, and the
+address of `torch_parallel_for` from LibTorch's stable ABI, by which the core runs on torch's own threads.
 """
 
 from __future__ import annotations
 
 import ctypes
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 
 import torch
 from torch import Tensor
 
+from elman.kernels.seam import why_not_transformed
 
-class Sweep(ctypes.Structure):
-    """`struct Sweep` of sweep.h, which says what everything is."""
+
+def _fields(kind: type, names: str) -> list[tuple[str, type]]:
+    return [(name, kind) for name in names.split()]
+
+
+class Matmul(ctypes.Structure):
+    """`struct Matmul` of sweep.h, where the fields are explained."""
 
     _fields_ = (
-        *((name, ctypes.c_int64) for name in ("T", "B", "H", "P")),
-        *((name, ctypes.c_int32) for name in ("cell", "reverse", "threads", "keep")),
-        ("parallel_for", ctypes.c_void_p),
-        *((name, ctypes.c_void_p) for name in ("lengths", "cleared", "weight", "bias")),
-        ("D", ctypes.c_int64),
-        *(
-            (name, ctypes.c_void_p)
-            for name in (
-                *("x", "weight_x", "bias_x", "gates", "hidden", "h", "c", "h_first", "c_first", "h_final", "c_final"),
-                *("dh", "dc", "dh_final", "dc_final", "dgates", "dh_first", "dc_first"),
-                *("weight_r", "recurrent", "zoneout", "zoneout_cell"),
-            )
-        ),
-        *((name, ctypes.c_int64) for name in ("zoneout_stride", "zoneout_cell_stride")),
-        *(
-            (name, ctypes.c_void_p)
-            for name in (
-                *("peephole", "gain_x", "gain", "gain_cell", "bias_cell", "normed_x", "normed", "scale_x", "scale"),
-                *("dprojected", "dsums", "dpeephole", "dgain_x", "dgain", "dgain_cell", "dbias_cell", "dbias"),
-            )
-        ),
+        *_fields(ctypes.c_int64, "M N K a_row a_column b_row b_column"),
+        *_fields(ctypes.c_int32, "threads add"),
+        *_fields(ctypes.c_void_p, "parallel_for a b bias c"),
+    )
+
+
+class Sweep(ctypes.Structure):
+    """`struct Sweep` of sweep.h, where the fields are explained."""
+
+    _fields_ = (
+        *_fields(ctypes.c_int64, "T B H P"),
+        *_fields(ctypes.c_int32, "cell reverse threads keep"),
+        *_fields(ctypes.c_void_p, "parallel_for lengths cleared weight bias"),
+        *_fields(ctypes.c_int64, "D"),
+        *_fields(ctypes.c_void_p, "x weight_x bias_x gates hidden h c h_first c_first h_final c_final"),
+        *_fields(ctypes.c_void_p, "dh dc dh_final dc_final dgates dh_first dc_first"),
+        *_fields(ctypes.c_void_p, "weight_r recurrent zoneout zoneout_cell"),
+        *_fields(ctypes.c_int64, "zoneout_stride zoneout_cell_stride"),
+        *_fields(ctypes.c_void_p, "peephole gain_x gain gain_cell bias_cell normed_x normed scale_x scale"),
+        *_fields(ctypes.c_void_p, "dprojected dsums dpeephole dgain_x dgain dgain_cell dbias_cell dbias"),
     )
 
 
@@ -56,13 +61,13 @@ def library() -> ctypes.CDLL | None:
 
 @cache
 def parallel_for() -> int | None:
-    """The address of torch's own way to run on its threads."""
+    """The address of the function that runs work on torch's threads."""
     function = ctypes.CDLL(torch._C.__file__).torch_parallel_for
     return ctypes.cast(function, ctypes.c_void_p).value
 
 
 def instruction_set() -> str | None:
-    """What the core was made to run on here, as sweep.h names it; None where there is no core.
+    """The instruction set of the core on this machine, as sweep.h names it; None where there is no core.
 
     >>> instruction_set() in ("avx512_bf16", "avx512", "avx2", "baseline", None)
     True
@@ -79,28 +84,25 @@ def has_avx512() -> bool:
 
 @cache
 def entry(name: str, dtype: torch.dtype) -> Callable[..., int] | None:
-    """One of the functions of sweep.h, which take a pointer to their structure; None where there is none."""
+    """A function of sweep.h, which takes a pointer to its structure; None without a core or for another dtype."""
     core = library()
     return None if core is None else getattr(core, f"elman_{name}_{NAMES.get(dtype)}", None)
 
 
-# What a pass in bfloat16 takes as such; all other numbers are float there (sweep.h).
+# The fields that a pass in bfloat16 takes in bfloat16; all other numbers are float there (sweep.h).
 LARGE = {"x", "gates", "hidden", "h", "dh", "dgates", "normed_x", "normed", "dprojected", "dsums"}
 MASKS = {"lengths": torch.int64, "cleared": torch.bool}
+NAMES: dict[torch.dtype, str] = {torch.float32: "float", torch.float64: "double", torch.bfloat16: "bfloat16"}
 
 
-def _dtype_of(name: str, dtype: torch.dtype) -> torch.dtype:
-    """What the field of a pass in `dtype` must be."""
-    return MASKS.get(name) or (torch.float32 if dtype == torch.bfloat16 and name not in LARGE else dtype)
-
-
-def call(direction: str, dtype: torch.dtype, **fields: Tensor | int | None) -> None:
-    """Run `elman_forward_float` and its like over contiguous tensors; whoever calls keeps them alive."""
+def call(direction: str, dtype: torch.dtype, fields: Mapping[str, Tensor | int | None]) -> None:
+    """Run `elman_forward_float` and its like over the fields of `Sweep`, whose tensors are contiguous."""
+    small = torch.float32 if dtype == torch.bfloat16 else dtype
     sweep = Sweep(parallel_for=parallel_for(), threads=torch.get_num_threads())
     for name, value in fields.items():
         if isinstance(value, Tensor):
             assert value.is_contiguous(), f"{name} is not contiguous"
-            assert value.dtype == _dtype_of(name, dtype), f"{name} is {value.dtype}"
+            assert value.dtype == MASKS.get(name, dtype if name in LARGE else small), f"{name} is {value.dtype}"
             setattr(sweep, name, value.data_ptr())
         elif value is not None:
             setattr(sweep, name, value)
@@ -110,4 +112,15 @@ def call(direction: str, dtype: torch.dtype, **fields: Tensor | int | None) -> N
         raise MemoryError(f"no memory for the scratch of a native {direction} pass")
 
 
-NAMES: dict[torch.dtype, str] = {torch.float32: "float", torch.float64: "double", torch.bfloat16: "bfloat16"}
+def is_traced(x: Tensor) -> bool:
+    """Whether something records the operations on x, or x holds no numbers, so that only an operator will do."""
+    if torch.compiler.is_compiling():
+        return True
+    return torch._C._len_torch_dispatch_stack() > 0 or type(x) not in (Tensor, torch.nn.Parameter)
+
+
+def why_not_here() -> str | None:
+    """The reason why, inside a transform or a trace, not even an operator can serve a call, or None."""
+    if not torch.compiler.is_compiling() and torch._C._get_tracing_state() is not None:
+        return "torch.jit cannot trace it"
+    return why_not_transformed()

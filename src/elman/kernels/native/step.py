@@ -1,6 +1,6 @@
-"""One step of a few rows without gradients, as a server takes it: what takes time here is Python, so there is little.
+"""One step of a few rows without gradients, for a server's call: the time goes into Python, so Python does little.
 
-The seam's kernels serve any call, and what they check and allocate for it takes longer than the step itself.
+The seam's kernels serve any call, and their checks and allocations take longer than the step itself.
 """
 
 from __future__ import annotations
@@ -10,15 +10,14 @@ import ctypes
 import torch
 from torch import Tensor
 
-from elman.kernels.native.library import entry
+from elman.kernels.native.library import entry, is_traced, why_not_here
 from elman.kernels.native.options import NUMBERS
-from elman.kernels.native.surroundings import is_traced, why_not_here
 
 MOST_ROWS = 4  # with more, packed weights are worth their packing
 
 
 class StepCall(ctypes.Structure):
-    """`struct Step` of sweep.h, which says what everything is."""
+    """`struct Step` of sweep.h, where the fields are explained."""
 
     _fields_ = (
         *((name, ctypes.c_int64) for name in ("B", "D", "H")),
@@ -29,10 +28,8 @@ class StepCall(ctypes.Structure):
 
 
 def is_plain_eager(x: Tensor) -> bool:
-    """Whether nothing records or transforms what is done with x, on a CPU and without gradients."""
-    if torch.is_grad_enabled() or is_traced(x):
-        return False
-    return x.is_cpu and why_not_here() is None
+    """Whether x is on a CPU, without gradients, and nothing records or transforms the operations on x."""
+    return not torch.is_grad_enabled() and not is_traced(x) and x.is_cpu and why_not_here() is None
 
 
 def step(
@@ -48,7 +45,7 @@ def step(
 ) -> tuple[Tensor, Tensor, Tensor | None] | None:
     """x (..., D), h and c (1, B, H), contiguous and of one dtype -> h as (*shape, H), and h and c (1, B, H).
 
-    None where the core was not built, or knows no such dtype. Whoever calls has seen to shapes and dtypes.
+    None where the core was not built, or knows no such dtype. The caller has checked shapes and dtypes.
     """
     function = entry("step", x.dtype)
     if function is None:

@@ -234,9 +234,6 @@ class Forecasting(Task):
     def objective(self, settings: Settings, corpus: Series) -> NextValue:
         return NextValue(corpus, settings.train)
 
-    def codecs(self, corpus: Series) -> Mapping[str, Any]:
-        return {"scale": corpus.scale}
-
     def read_codecs(self, folder: Path, model: nn.Module) -> Mapping[str, Any]:
         return {"scale": read_json(folder / "scale.json", Scale)}
 

@@ -55,7 +55,7 @@ def eods(corpus: ParallelCorpus) -> tuple[int, int]:
 
 
 def objective(corpus: ParallelCorpus, **options: Any) -> TargetTokens:
-    return TargetTokens(TokenBatches(corpus.train, 64, *eods(corpus)), corpus.valid, eods(corpus), **options)
+    return TargetTokens(TokenBatches(corpus.train, 64, *eods(corpus)), corpus.valid, **options)
 
 
 def naive_logits(network: EncoderDecoder, source: list[int], read: list[int]) -> Tensor:
@@ -98,7 +98,7 @@ def test_the_loss_is_that_of_each_pair_by_itself(corpus: ParallelCorpus, name: s
     for batch in range(2):
         loss = task.loss(network, Place(0, batch, 0.5), None)
         pairs = ids_of(corpus, task.train.plan(0)[batch])
-        expected = naive_loss(network, pairs, task.eods, smoothing)
+        expected = naive_loss(network, pairs, eods(corpus), smoothing)
         assert loss.targets == sum(len(target) + 1 for _, target in pairs)
         assert loss.state is None
         assert loss.mean.item() == pytest.approx(expected.item(), rel=1e-9)
@@ -114,14 +114,14 @@ def test_an_epoch_shows_every_target_once(corpus: ParallelCorpus) -> None:
 
 @pytest.mark.parametrize("name", MODELS)
 def test_own_choices_are_the_most_probable_tokens(corpus: ParallelCorpus, name: str) -> None:
-    network, task = model(name, corpus), objective(corpus)
+    network, task, ends = model(name, corpus), objective(corpus), eods(corpus)
     batch = task.train.batch(0, 0)
     begin = network.encode(batch.source, batch.source_lengths)
     assert torch.equal(own_choices(network, batch.inputs, begin, 0.0), batch.inputs)
     chosen = own_choices(network, batch.inputs, begin, 1.0)
     assert torch.equal(chosen[:, 0], batch.inputs[:, 0]), "a target begins as ever"
     for row, (source, target) in enumerate(ids_of(corpus, task.train.plan(0)[0])):
-        logits = naive_logits(network, [*source, task.eods[0]], [task.eods[1], *target])
+        logits = naive_logits(network, [*source, ends[0]], [ends[1], *target])
         assert chosen[row, 1 : len(target) + 1].tolist() == logits[:-1].argmax(-1).tolist()
     torch.manual_seed(0)
     half = own_choices(network, batch.inputs, begin, 0.5)
@@ -173,7 +173,7 @@ def test_evaluation_is_a_naive_loop(corpus: ParallelCorpus, name: str, monkeypat
         total -= logits.log_softmax(-1)[torch.arange(len(wanted)), wanted].sum().item()
         right += int((logits.argmax(-1) == wanted).sum())
         tokens += len(wanted)
-    metrics = evaluate(network, part, ends)
+    metrics = evaluate(network, part)
     assert metrics == {
         "loss": pytest.approx(total / tokens, rel=1e-9),
         "perplexity": pytest.approx(math.exp(total / tokens), rel=1e-9),
@@ -208,6 +208,7 @@ def test_the_words_of_the_task(corpus: ParallelCorpus) -> None:
     metrics = {"loss": 2.0, "perplexity": 7.39, "accuracy": 50.0, "tokens": 7}
     assert task.describe(metrics) == "2.0000 nats a token, 50.00 % right"
     assert task.describe(metrics | {"bleu": 1.0, "exact_match": 3.0}).endswith("BLEU 1.00, 3.00 % exact")
+    assert "BLEU" not in task.describe(metrics | {"bleu": 0.0, "exact_match": 3.0}), "no reference has four words"
     assert replace(task).initial_state(model("general", corpus)) is None
 
 

@@ -1,4 +1,4 @@
-"""Whether a model can be trained in the memory that there is, seen before any of it is taken."""
+"""Whether the machine has the memory to train a model, checked before any of the memory is taken."""
 
 from __future__ import annotations
 
@@ -11,31 +11,28 @@ from elman import environment
 from elman.errors import UserError
 from elman.train.settings import Optimization
 
-# Numbers of four bytes for each parameter, at least: itself, its gradient, and what the optimizer keeps of it.
+# Numbers of four bytes for each parameter, at least: its value, its gradient, and the optimiser's state.
 NUMBERS = {"adamw": 4, "muon": 3, "sgd": 2, "ntasgd": 2}
 
 
 def count_parameters(build: Callable[[], nn.Module]) -> int:
-    """Of the model that `build` makes; nothing is allocated."""
+    """The parameters of the model that `build` makes; nothing is allocated."""
     with torch.device("meta"):
         return sum(parameter.numel() for parameter in build().parameters())
 
 
 def check_memory(build: Callable[[], nn.Module], train: Optimization) -> None:
-    """See that a model and what its training keeps of each parameter fit into the memory; `build` allocates nothing.
+    """See that the memory holds the model that `build` makes and its training; nothing is allocated.
 
-    Errors: `UserError` where they need more than there is.
+    Raises:
+        UserError: the training needs more memory than there is.
     """
-    available = environment.memory(train.device)
-    if available is None:
-        return
-    parameters = count_parameters(build)
+    available, parameters = environment.memory(train.device), count_parameters(build)
     needed = 4 * NUMBERS[train.optimizer] * parameters
-    if needed > available:
-        words = environment.bytes_in_words
+    if available is not None and needed > available:
         raise UserError(
             "the model is too large for the memory",
-            expected=f"at most {words(available)}",
-            got=f"{words(needed)} to train {parameters:,} parameters",
+            expected=f"at most {environment.bytes_in_words(available)}",
+            got=f"{environment.bytes_in_words(needed)} to train {parameters:,} parameters",
             remedy="make it smaller: its hidden_size, its layers, its vocabulary",
         )

@@ -1,4 +1,4 @@
-"""What a language model is worth on a text that a person names."""
+"""The loss of a language model on a text that a person names."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from elman.errors import UserError
 from elman.metrics.words import words
 from elman.tasks.language_modelling.losses import BURN_IN, evaluate
 from elman.tasks.language_modelling.settings import EvaluationOptions
-from elman.tasks.task import Evaluation, Trained
+from elman.tasks.task import Evaluation, Progress, Say, Sources, Trained
 
 
-def evaluate_text(run: Trained, data: str, options: EvaluationOptions) -> Evaluation:
-    """Predict every token but the first.
+def evaluate_text(run: Trained, data: Sources, options: EvaluationOptions, say: Say, progress: Progress) -> Evaluation:
+    """Predict every token of a text but the first.
 
     Raises:
-        UserError: no such text, or fewer than 2 tokens.
+        UserError: no such text, more than one, or fewer than 2 tokens.
     """
-    lanes, tokenizer = options.lanes, run.tokenizer
+    text, lanes, tokenizer = run.task.files(data, ())["source"], options.lanes, run.tokenizer
     with tempfile.TemporaryDirectory(prefix="elman-") as cache:
-        tokens = encode_file(data, tokenizer, Path(cache))
+        tokens = encode_file(text, tokenizer, Path(cache))
         if len(tokens) < 2:
-            raise UserError(f"{data} is too short to evaluate", expected="at least 2 tokens", got=len(tokens))
+            raise UserError(f"{text} is too short to evaluate", expected="at least 2 tokens", got=len(tokens))
         metrics = evaluate(run.model, tokens, tokenizer.eod, lanes=lanes)
     unknown = f", {tokens.unknown:,} of them unknown to the model" if tokens.unknown else ""
     exact = lanes is None or lanes == 1

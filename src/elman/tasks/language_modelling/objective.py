@@ -1,4 +1,4 @@
-"""Language modelling: predict the next token, in lanes whose memory is carried from stretch to stretch."""
+"""The next token as an objective, in lanes whose memory is carried from stretch to stretch."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from torch import Tensor, nn
 from elman.data.corpus import Corpus
 from elman.data.lanes import Lanes
 from elman.data.tokenfile import TokenFile
+from elman.metrics.words import words
 from elman.models import LanguageModel
 from elman.state import State
-from elman.tasks.language_modelling.losses import cross_entropy
-from elman.tasks.language_modelling.settings import TextTraining
+from elman.tasks.configuration import Settings
+from elman.tasks.language_modelling.losses import cross_entropy, evaluate
 from elman.train import bptt
 from elman.train.objective import Loss, Place
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class NextToken:
-    """The objective of a language model on a corpus (see `train.training.Objective`).
+    """The objective of a language model on a corpus (see `train.objective.Objective`).
 
     A batch of the epoch is one stretch of `k1` steps in every lane, through whose last `k2` steps the gradient flows
     (None: to the lanes' beginning). `adaptive` chooses k2 instead, where it is given.
@@ -70,8 +71,6 @@ class NextToken:
 
     def validate(self, model: nn.Module) -> dict[str, float]:
         """Metrics on the whole validation set, the memory carried through it."""
-        from elman.tasks.language_modelling.losses import evaluate
-
         return evaluate(cast(LanguageModel, model), self.valid, self.eod)
 
     def cost(self, metrics: dict[str, float]) -> float:
@@ -79,9 +78,7 @@ class NextToken:
         return metrics["loss"]
 
     def describe(self, metrics: dict[str, float]) -> str:
-        """Loss and bits a character, and the window that was chosen."""
-        from elman.metrics.words import words
-
+        """Loss and bits a character, and the chosen window."""
         text = f"{words(metrics['loss'])} nats a token, {words(metrics['bits_per_character'])} bits a character"
         return f"{text}, k2 {metrics['k2']:.0f}" if "k2" in metrics else text
 
@@ -90,9 +87,9 @@ class NextToken:
         return cast(LanguageModel, model).initial_state(self.train.lanes)
 
 
-def next_token(train: TextTraining, corpus: Corpus) -> NextToken:
+def next_token(settings: Settings, corpus: Corpus) -> NextToken:
     """The objective of a training on a corpus."""
-    eod, adaptive = corpus.tokenizer.eod, None
+    train, eod, adaptive = settings.train, corpus.tokenizer.eod, None
     lanes = Lanes(corpus.train, train.lanes, eod=eod, window=train.k1)
     if train.k2 == "auto":
         from elman.tasks.language_modelling.adaptive_truncation import AdaptiveTruncation  # and all of the lens

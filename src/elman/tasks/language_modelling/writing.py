@@ -15,24 +15,24 @@ from elman.decode.steps import prefill
 from elman.errors import UserError
 from elman.state import State
 from elman.tasks.language_modelling.settings import WritingOptions
-from elman.tasks.task import Piece, Trained, Writing
+from elman.tasks.task import Piece, Trained
 
 
 class Written(NamedTuple):
-    """The memory of a text in writing: of all tokens but the last, and the last, which is read before what follows."""
+    """A text in writing: the memory after all of its tokens but the last, and the last, which is to be read next."""
 
     memory: State | None
     last: int
     unfinished: bytes = b""  # of a character, whose other bytes are in the tokens that follow
 
 
-def write(run: Trained, prompt: str, options: WritingOptions, state: State | None) -> Writing:
+def write(run: Trained, prompt: str, options: WritingOptions, state: State | None = None) -> Continuation:
     """Go on with a prompt, after all that `state` has read (None: nothing), until the options or the document end it.
 
     A document begins with `<eod>`; where there are no documents, an empty prompt begins with a new line.
 
     Raises:
-        UserError: neither a prompt nor a state that a text ended with: there is nothing to go on from.
+        UserError: neither a prompt nor a state that a text ended with, so that there is nothing to go on from.
     """
     tokenizer = run.tokenizer
     ids = tokenizer.encode(prompt).tolist()
@@ -51,26 +51,26 @@ def write(run: Trained, prompt: str, options: WritingOptions, state: State | Non
         begin = ids if ids and tokenizer.eod is None else [tokenizer.start, *ids]
     for token in ids:
         decoder.push(token)
-    random = torch.Generator()
-    seed = random.seed() % 2**31 if options.seed is None else options.seed
-    random.manual_seed(seed)
-    return Writing(len(ids), tokenizer.count_unknown(ids), seed, Text(run, begin, decoder, options, random, state))
+    return Continuation(run, ids, begin, decoder, options, state)
 
 
-class Text:
-    """The pieces of a text; `state` is the memory after those that were taken, None before the first."""
+class Continuation:
+    """The pieces of a text after a prompt; `state` is the memory after those that were taken, None before the first."""
 
     def __init__(
         self,
         run: Trained,
+        prompt: list[int],
         begin: list[int],
         decoder: StreamDecoder,
         options: WritingOptions,
-        random: torch.Generator,
         memory: State | None,
     ) -> None:
-        self.run, self.begin, self.decoder, self.options = run, begin, decoder, options
-        self.random, self.memory = random, memory
+        self.run, self.begin, self.decoder, self.options, self.memory = run, begin, decoder, options, memory
+        self.prompt_tokens, self.unknown = len(prompt), run.tokenizer.count_unknown(prompt)
+        self.random = torch.Generator()
+        self.seed = self.random.seed() % 2**31 if options.seed is None else options.seed
+        self.random.manual_seed(self.seed)
         self.state: Written | None = None
 
     def __iter__(self) -> Iterator[Piece]:

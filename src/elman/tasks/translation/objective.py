@@ -1,11 +1,10 @@
-"""Sequence to sequence: foretell each token of a target from its source and the tokens before it."""
+"""The tokens of a target as an objective, each from the source and the tokens before it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import islice
 from typing import Any, cast
 
 import numpy as np
@@ -17,41 +16,37 @@ from torch.nn import functional as F
 from elman.data.batches import PairBatch, PairPart, TokenBatches, evaluation_batches
 from elman.data.lanes import NOT_COUNTED
 from elman.data.pair_corpus import ParallelCorpus
-from elman.data.tokenizers import Tokenizers
 from elman.metrics.perplexity import perplexity
+from elman.metrics.translation import has_phrases
 from elman.metrics.words import words
 from elman.models import EncoderDecoder
 from elman.state import State
+from elman.tasks.configuration import Settings
 from elman.tasks.translation.output_loss import output_loss
-from elman.tasks.translation.settings import PairTraining
 from elman.train.objective import Loss, Place
 
 EVALUATION_TOKENS = 4096  # a batch
 
 Floats = npt.NDArray[np.float64]
 
-Scores = Callable[[EncoderDecoder], dict[str, float]]
-"""What is measured on texts that the model writes: BLEU, exact matches, and so on."""
-
 
 @dataclass
 class TargetTokens:
-    """The objective of an encoder-decoder on pairs (see `train.training.Objective`).
+    """The objective of an encoder-decoder on pairs (see `train.objective.Objective`).
 
     Teacher forcing: a step reads the true token before it (Williams and Zipser 1989). With `scheduled_sampling` p, it
     reads the model's own last choice instead with a probability that rises from 0 to p over the budget (Bengio et al.
     2015); the choices are those of a first pass over the true tokens, all steps at once (Mihaylova and Martins 2019;
     Duckworth et al. 2019). `label_smoothing` e takes e of the probability from the true token and gives it to all
-    alike (Szegedy et al. 2016).
+    alike (Szegedy et al. 2016). `scores` measures the texts that a model writes: BLEU, exact matches, and so on.
     """
 
     train: TokenBatches
     valid: PairPart
-    eods: tuple[int, int]  # of source and target
     label_smoothing: float = 0.0
     scheduled_sampling: float = 0.0
     metric: str = "loss"
-    scores: Scores | None = None
+    scores: Callable[[EncoderDecoder], dict[str, float]] | None = None
     adaptive: None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
@@ -70,7 +65,7 @@ class TargetTokens:
         begin = model.encode(batch.source, batch.source_lengths)
         p = self.scheduled_sampling * min(place.progress, 1.0)
         inputs = own_choices(model, batch.inputs, begin, p) if p else batch.inputs
-        hidden, _ = model.read(inputs, begin)  # (B, T, H); what padding reads comes after all that counts
+        hidden, _ = model.read(inputs, begin)  # (B, T, H); padding is read after all tokens that count
         counted = batch.targets != NOT_COUNTED
         wanted = batch.targets[counted]  # (N,)
         mean = output_loss(model.output_layer, hidden[counted], wanted, self.label_smoothing)
@@ -79,8 +74,7 @@ class TargetTokens:
     def validate(self, model: nn.Module) -> dict[str, float]:
         """Loss and accuracy token by token, and the scores of what the model writes."""
         model = cast(EncoderDecoder, model)
-        metrics = evaluate(model, self.valid, self.eods)
-        return metrics | (self.scores(model) if self.scores else {})
+        return evaluate(model, self.valid) | (self.scores(model) if self.scores else {})
 
     def cost(self, metrics: dict[str, float]) -> float:
         """The loss, or the chosen score with its sign turned."""
@@ -90,6 +84,8 @@ class TargetTokens:
     def describe(self, metrics: dict[str, float]) -> str:
         """Loss, accuracy and scores."""
         forms = {"bleu": "BLEU {:.2f}", "chrf": "chrF {:.2f}", "exact_match": "{:.2f} % exact"}
+        if metrics.get("bleu") == 0 and not has_phrases(reference for _, reference in self.valid.texts()):
+            del forms["bleu"]
         scores = [text.format(metrics[name]) for name, text in forms.items() if name in metrics]
         return ", ".join([f"{words(metrics['loss'])} nats a token, {metrics['accuracy']:.2f} % right", *scores])
 
@@ -97,31 +93,24 @@ class TargetTokens:
         """Nothing is carried from batch to batch."""
 
 
-def target_tokens(train: PairTraining, corpus: ParallelCorpus) -> TargetTokens:
+def target_tokens(settings: Settings, corpus: ParallelCorpus) -> TargetTokens:
     """The objective of a training on a corpus."""
-    eods = cast(tuple[int, int], (corpus.source_tokenizer.eod, corpus.target_tokenizer.eod))
-    scores = scores_of(corpus, train.validation_sentences) if train.validation_sentences else None
-    batches = TokenBatches(corpus.train, train.batch_tokens, *eods, seed=train.seed)
-    return TargetTokens(
-        batches, corpus.valid, eods, train.label_smoothing, train.scheduled_sampling, train.metric, scores
-    )
+    from elman.tasks.translation.evaluation import greedy_scores  # and the search, which evaluates by this module
+
+    train, valid = settings.train, corpus.valid
+    sentences = train.validation_sentences
+    scores = partial(greedy_scores, corpus=corpus, sentences=sentences) if sentences else None
+    batches = TokenBatches(corpus.train, train.batch_tokens, *_eods(valid), seed=train.seed)
+    return TargetTokens(batches, valid, train.label_smoothing, train.scheduled_sampling, train.metric, scores)
 
 
-def scores_of(corpus: ParallelCorpus, sentences: int) -> Scores:
-    """What scores greedy translations of the first validation pairs."""
-    from elman.tasks.translation.evaluation import greedy_scores
-
-    tokenizers = Tokenizers(corpus.source_tokenizer, corpus.target_tokenizer)
-    return partial(greedy_scores, texts=list(islice(corpus.valid.texts(), sentences)), tokenizers=tokenizers)
-
-
-def evaluate(model: EncoderDecoder, part: PairPart, eods: tuple[int, int]) -> dict[str, float]:
-    """Foretell every target token of a part from the true ones before it.
+def evaluate(model: EncoderDecoder, part: PairPart) -> dict[str, float]:
+    """Predict every target token of a part from the true ones before it.
 
     Returns:
-        `loss` in nats a token, `perplexity`, `accuracy`: how many of 100 tokens were the most probable one, `tokens`.
+        `loss` in nats a token, `perplexity`, `accuracy`: how many of 100 tokens were the most probable, and `tokens`.
     """
-    parts = zip(*_by_batch(model, part, eods), strict=True)
+    parts = zip(*_by_batch(model, part), strict=True)
     _, nats, counts, right = (float(np.concatenate(column).sum()) for column in parts)
     loss = nats / counts
     return {"loss": loss, "perplexity": perplexity(loss), "accuracy": 100 * right / counts, "tokens": int(counts)}
@@ -129,18 +118,21 @@ def evaluate(model: EncoderDecoder, part: PairPart, eods: tuple[int, int]) -> di
 
 def block_losses(model: EncoderDecoder, corpus: ParallelCorpus) -> tuple[Floats, Floats]:
     """Nats (K,) of every validation pair, and how many tokens its target has."""
-    eods = corpus.source_tokenizer.eod, corpus.target_tokenizer.eod
-    parts = zip(*_by_batch(model, corpus.valid, cast(tuple[int, int], eods)), strict=True)
+    parts = zip(*_by_batch(model, corpus.valid), strict=True)
     rows, nats, counts, _ = (np.concatenate(column) for column in parts)
     order = np.argsort(rows)
     return nats[order], counts[order]
 
 
+def _eods(part: PairPart) -> tuple[int, int]:
+    return part.source.eod, part.target.eod
+
+
 @torch.no_grad()
-def _by_batch(model: EncoderDecoder, part: PairPart, eods: tuple[int, int]) -> Iterator[tuple[Any, ...]]:
-    """Of each batch its rows (B,) in the part, and of each row the nats, the tokens, and those that were foretold."""
+def _by_batch(model: EncoderDecoder, part: PairPart) -> Iterator[tuple[Any, ...]]:
+    """The rows (B,) of each batch in the part, and of each row the nats, the tokens, and the tokens predicted right."""
     device = next(model.parameters()).device
-    for rows, pairs in evaluation_batches(part, EVALUATION_TOKENS, *eods):
+    for rows, pairs in evaluation_batches(part, EVALUATION_TOKENS, *_eods(part)):
         batch: PairBatch = pairs.to(device)
         hidden, _ = model.read(batch.inputs, model.encode(batch.source, batch.source_lengths))
         counted = batch.targets != NOT_COUNTED  # (B, T)
@@ -154,7 +146,7 @@ def _by_batch(model: EncoderDecoder, part: PairPart, eods: tuple[int, int]) -> I
 
 @torch.no_grad()
 def own_choices(model: EncoderDecoder, inputs: Tensor, begin: State, p: float) -> Tensor:
-    """inputs (B, T), each token but the first replaced with probability p by what the model holds most probable."""
+    """inputs (B, T), each token but the first replaced with probability p by the model's most probable token."""
     hidden, _ = model.read(inputs, begin)
     choices = model.output(hidden[:, :-1]).argmax(-1)  # (B, T−1)
     replaced = torch.rand(choices.shape, device=choices.device) < p

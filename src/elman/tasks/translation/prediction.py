@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any
 
 import torch
 
@@ -14,7 +13,7 @@ from elman.decode.translate import Beam, Sampling, Translation, Translator
 from elman.errors import UserError
 from elman.tasks.task import Answer, Say, Trained
 from elman.tasks.translation import printing
-from elman.tasks.translation.settings import Decoding, PredictionOptions
+from elman.tasks.translation.settings import PredictionOptions
 
 
 def predict(
@@ -52,24 +51,18 @@ def _translator(run: Trained, o: PredictionOptions) -> Translator:
         o.prefix.encode()  # an argument that is no UTF-8 has become surrogates
     except UnicodeError:
         raise UserError("--prefix", expected="UTF-8 text", got="something else", exit_code=2) from None
+    search: Beam | Sampling = Beam(o.beam, o.nbest, o.length_penalty, o.coverage_penalty)
+    if o.sample:
+        seed = torch.Generator().seed() % 2**31 if o.seed is None else o.seed
+        search = Sampling(seed, o.nbest, o.temperature, o.top_k, o.top_p, o.min_p)
     return Translator(
         run.model,
         run.source_tokenizer,
         run.target_tokenizer,
-        search=_sampling(o) if o.sample else beam(o, n_best=o.nbest, coverage_beta=o.coverage_penalty),
-        constraints=Constraints(min_length=o.min_length, max_length=o.max_length, block_ngrams=o.block_ngrams),
+        search,
+        Constraints(min_length=o.min_length, max_length=o.max_length, block_ngrams=o.block_ngrams),
         prefix=o.prefix,
         batch_size=o.batch,
         max_source=o.max_source,
         alignments=o.alignments,
     )
-
-
-def beam(options: Decoding, **others: Any) -> Beam:
-    """The search that options ask for."""
-    return Beam(options.beam, length_alpha=options.length_penalty, **others)
-
-
-def _sampling(o: PredictionOptions) -> Sampling:
-    seed = torch.Generator().seed() % 2**31 if o.seed is None else o.seed
-    return Sampling(seed, o.nbest, o.temperature, o.top_k, o.top_p, o.min_p)

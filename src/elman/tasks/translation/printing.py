@@ -1,16 +1,18 @@
-"""How a translation is printed: as text, as a line of n-best lists, as JSON."""
+"""A translation for people and programs: as text, as a line of n-best lists, as an alignment, as JSON."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from elman.tasks.translation.alignment import alignment_lines
+from rich.cells import cell_len
 
 if TYPE_CHECKING:
     from elman.decode.translate import Candidate, Translation
 
-# Of a text in a line of fields between bars: what could be taken for a bar, for a line's end or for an escape.
+SHADES = "·░▒▓█"  # of the weights nearest to 0, 1/4, 1/2, 3/4 and 1
+# A text in a line of fields between bars keeps no character that a reader could take for a bar, a line's end or an
+# escape.
 ESCAPES = str.maketrans({"\\": r"\\", "|": r"\|", "\n": r"\n", "\r": r"\r"})
 ESCAPES |= {ord(end): f"\\u{ord(end):04x}" for end in "\v\f\x1c\x1d\x1e\x85\u2028\u2029"}  # for str.splitlines
 
@@ -30,8 +32,23 @@ def _fields(translation: Translation, candidate: Candidate) -> str:
     return f"{translation.number} ||| {escape(candidate.text)} ||| {score}"
 
 
+def alignment_lines(weights: Sequence[Sequence[float]], target: Sequence[str], source: Sequence[str]) -> Iterator[str]:
+    """The lines of a matrix of weights, each from 0 to 1, with the tokens beside and above it.
+
+    >>> print(*alignment_lines([[0.9, 0.1], [0.2, 0.5]], ["la", "casa"], ["the", "house"]), sep="\\n")
+          the house
+      la  ███ ·····
+    casa  ░░░ ▒▒▒▒▒
+    """
+    left = max(map(cell_len, target), default=0)
+    yield " " * left + "  " + " ".join(source)
+    for token, row in zip(target, weights, strict=True):
+        cells = [SHADES[round(4 * min(1.0, x))] * cell_len(name) for x, name in zip(row, source, strict=True)]
+        yield " " * (left - cell_len(token)) + token + "  " + " ".join(cells)
+
+
 def escape(text: str) -> str:
-    r"""A text as a field of an n-best line, from which it can be had back: no bar and no line's end is left in it.
+    r"""A text as a field of an n-best line, without a bar or a line's end; a reader can undo the escapes.
 
     >>> print(escape("a ||| b" + chr(10) + "c:\\d"))
     a \|\|\| b\nc:\\d

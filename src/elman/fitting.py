@@ -26,8 +26,8 @@ from elman.errors import UserError
 from elman.models.initial import initial_model
 from elman.runs import Run
 from elman.tasks import TASKS, configuration
-from elman.tasks.capacity import check_memory
 from elman.tasks.configuration import OWN, Settings
+from elman.tasks.sizing import check_memory
 from elman.tasks.task import Progress, Say, Task
 from elman.train import loop
 from elman.train.memory import keep_freed

@@ -104,7 +104,7 @@ def write(folder: Path, settings: Settings, model: dict[str, Any], codecs: Mappi
 
 
 def _card(run: Path, settings: Settings) -> str:
-    usage = TASKS[settings.task].usage(run)
+    usage = TASKS[settings.task].usage.format(run=run)
     if settings.kind == OWN:
         usage = usage.replace(f'elman.load("{run}")', f'elman.load("{run}", model=...)  # the module, or what makes it')
     return f"""# {run.name}

@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 import torch
-from elman.tasks.translation.printing import alignment_lines
 
 from elman import runs
 from elman.cli import run as command
@@ -22,6 +21,7 @@ from elman.data import textfile
 from elman.data.tokenizers import CharTokenizer
 from elman.decode.translate import Beam, Translator, translate
 from elman.tasks import TASKS
+from elman.tasks.translation.prediction import alignment_lines
 from encoder_decoders import Attentive
 
 LINES = ["abcd", "", "b", "dd  a", "cab"]

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from elman.state import State, leaves
-from elman.tasks.language_modelling.multiple_shooting import Step, read, read_sequentially
+from elman.state import State, leaves, select_rows
+from elman.tasks.language_modelling.multiple_shooting import Step, read
 
 L, W, T = 7, 5, 4
 
@@ -33,6 +33,15 @@ class Recurrence:
             self.read[segments, window, t] = h[:, 0] - h[:, 1]
         self.windows += len(segments)
         return h
+
+
+def read_sequentially(step: Step, state: State, windows: int) -> State:
+    """The reference: as `read`, window by window, from row 0 of `state`."""
+    state = select_rows(state, torch.tensor([0]))
+    for segment in torch.arange(L).split(1):
+        for window in range(windows):
+            state = step(segment, window, state)
+    return state
 
 
 def inputs(seed: int = 0) -> Tensor:

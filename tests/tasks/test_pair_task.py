@@ -14,7 +14,7 @@ from elman.fitting import prepare
 from elman.given import choose_task
 from elman.tasks import TASKS
 from elman.tasks.configuration import Settings, build, read_yaml
-from elman.tasks.recipes import LARGE_VOCABULARY
+from elman.tasks.sizing import LARGE_VOCABULARY
 from elman.tasks.translation import corpus as task_corpus
 from elman.tasks.translation.sizing import LARGE, RECIPES, WEIGHT_DECAY
 from elman.tasks.translation.sizing import SMALL as SMALL_VOCABULARY

@@ -156,6 +156,7 @@ class Task(ABC):
     """The commands that use a run of this task beside `inspect`, with the options that each takes for it."""
     codec_names: ClassVar[Sequence[str]] = ()  # files of a model's folder, and attributes of a corpus
     parts: ClassVar[Sequence[str]] = ()  # the names of `looks`, for commands that must not import them
+    usage: ClassVar[str]  # for a model's card: lines of Python and of the command line, with {run} for its folder
     batch: ClassVar[Sequence[str]]  # settings of the training whose product is about the number of targets in a batch
     size: ClassVar[str] = "hidden_size"
     """The setting of a model that a comparison changes until the model has as many parameters as the others."""
@@ -233,10 +234,6 @@ class Task(ABC):
         """The codecs in a model's folder. Raises `UserError` where they are damaged, or another model's."""
 
     @abstractmethod
-    def usage(self, folder: Path) -> str:
-        """How a model is used, for its card: a few lines of Python and of the command line."""
-
-    @abstractmethod
     def evaluate(self, run: Trained, data: Sources, options: Any, say: Say, progress: Progress) -> Evaluation:
         """Score the model on data. Raises `UserError` where they do not fit it."""
 
@@ -259,19 +256,11 @@ class Task(ABC):
     def observe(self, run: Trained, data: Sources) -> Observed:
         """The model with these data, for the looks; without data, with those that the model was validated on."""
 
-    def inspect(
-        self,
-        run: Trained,
-        data: Sources,
-        *,
-        parts: Sequence[str] = (),
-        progress: Progress = lambda name, done: None,
-    ) -> Inspection:
+    def inspect(self, run: Trained, data: Sources, *, parts: Sequence[str], progress: Progress) -> Inspection:
         """Look at the model while it reads data; see `elman.inspection.inspect`."""
         from elman.inspection import inspect
 
-        looks = self.looks
-        return inspect(self.observe(run, data), looks, parts=parts, progress=progress)
+        return inspect(self.observe(run, data), self.looks, parts=parts, progress=progress)
 
     # Comparison
 
@@ -289,7 +278,7 @@ class Task(ABC):
 
     def operations(self, settings: Settings, corpus: Any) -> float:
         """Floating-point operations to train on one target: two forward and four backward for each parameter."""
-        from elman.tasks.capacity import count_parameters
+        from elman.tasks.sizing import count_parameters
 
         return 6.0 * count_parameters(lambda: self.build(self.model_config(settings, corpus)))
 

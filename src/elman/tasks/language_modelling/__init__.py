@@ -38,6 +38,13 @@ class LanguageModelling(Task):
     options: ClassVar[Mapping[str, type[Section]]] = {"evaluate": EvaluationOptions, "generate": WritingOptions}
     codec_names = ("tokenizer",)
     parts = ("gradients", "gates", "memory", "attention", "truncation", "clipping")
+    usage = """    import elman
+    run = elman.load("{run}")
+    logits, state = run.model(tokens, state)      # tokens (B, T); state=None is a fresh memory
+
+    elman generate {run} "..."
+    elman evaluate {run} TEXT
+"""
     batch = ("lanes", "k1")
     scores: ClassVar[Mapping[str, str]] = {"bits_per_character": "bits/char"}
 
@@ -131,16 +138,6 @@ class LanguageModelling(Task):
     def read_codecs(self, folder: Path, model: Any) -> Mapping[str, Any]:
         """The tokenizer."""
         return {"tokenizer": fitting_tokenizer(folder / "tokenizer.json", model.vocab_size)}
-
-    def usage(self, folder: Path) -> str:
-        """In Python and on the command line."""
-        return f"""    import elman
-    run = elman.load("{folder}")
-    logits, state = run.model(tokens, state)      # tokens (B, T); state=None is a fresh memory
-
-    elman generate {folder} "..."
-    elman evaluate {folder} TEXT
-"""
 
     def observe(self, run: Trained, data: Sources) -> Subject:
         """The model and a text."""

@@ -10,11 +10,10 @@ from torch import Tensor, nn
 from elman.data.corpus import Corpus
 from elman.data.lanes import Lanes
 from elman.data.tokenfile import TokenFile
-from elman.metrics.words import words
 from elman.models import LanguageModel
 from elman.state import State
 from elman.tasks.configuration import Settings
-from elman.tasks.language_modelling.losses import cross_entropy, evaluate
+from elman.tasks.language_modelling.losses import cross_entropy
 from elman.train import bptt
 from elman.train.objective import Loss, Place
 
@@ -48,29 +47,30 @@ class NextToken:
 
     def loss(self, model: nn.Module, place: Place, state: State | None) -> Loss:
         """Mean cross entropy, in nats a token, of one stretch."""
+        model = cast(LanguageModel, model)
         part = self._stretch(place.batch, state)
         device = next(model.parameters()).device
 
         def read(begin: int, stop: int, state: State | None) -> tuple[Tensor, State]:
             window = self.train.window(begin, stop).to(device)
-            return cast(LanguageModel, model).read(window.inputs, state, resets=window.resets)
+            return model.read(window.inputs, state, resets=window.resets)
 
         hidden, kept = bptt.read(read, part, state)  # (B, T, H)
         targets = self.train.window(part.start, part.stop).to(device).targets  # (B, T)
-        loss = cross_entropy(cast(LanguageModel, model), hidden, targets, "mean")
-        return Loss(loss, targets.numel(), kept)
+        return Loss(cross_entropy(model, hidden, targets, "mean"), targets.numel(), kept)
 
     def _stretch(self, batch: int, state: State | None) -> bptt.Stretch:
-        adaptive = self.adaptive
-        if adaptive is None:
+        if self.adaptive is None:
             return bptt.stretch(batch, self.train.steps, self.k1, self.k2)
-        begin = None if state is None else adaptive.kept
-        part = bptt.stretch(batch, self.train.steps, self.k1, adaptive.k2, begin)
-        adaptive.kept = part.keep
+        begin = None if state is None else self.adaptive.kept
+        part = bptt.stretch(batch, self.train.steps, self.k1, self.adaptive.k2, begin)
+        self.adaptive.kept = part.keep
         return part
 
     def validate(self, model: nn.Module) -> dict[str, float]:
         """Metrics on the whole validation set, the memory carried through it."""
+        from elman.tasks.language_modelling.evaluation import evaluate
+
         return evaluate(cast(LanguageModel, model), self.valid, self.eod)
 
     def cost(self, metrics: dict[str, float]) -> float:
@@ -79,6 +79,8 @@ class NextToken:
 
     def describe(self, metrics: dict[str, float]) -> str:
         """Loss and bits a character, and the chosen window."""
+        from elman.metrics.words import words
+
         text = f"{words(metrics['loss'])} nats a token, {words(metrics['bits_per_character'])} bits a character"
         return f"{text}, k2 {metrics['k2']:.0f}" if "k2" in metrics else text
 

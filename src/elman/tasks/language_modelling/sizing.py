@@ -29,9 +29,8 @@ from elman.models import build
 from elman.models.configuration import RecurrentSettings, TransformerSettings, resolve
 from elman.state import State, detach
 from elman.tasks import configuration
-from elman.tasks.capacity import check_memory
 from elman.tasks.configuration import OWN, Settings
-from elman.tasks.recipes import LARGE_VOCABULARY, Recipe, find_recipe
+from elman.tasks.sizing import LARGE_VOCABULARY, Recipe, check_memory, find_recipe
 from elman.tasks.task import Choice, fill
 from elman.train import optimizers
 

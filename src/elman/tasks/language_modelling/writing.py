@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
@@ -19,11 +20,11 @@ from elman.tasks.task import Piece, Trained
 
 
 class Written(NamedTuple):
-    """A text in writing: the memory after all of its tokens but the last, and the last, which is to be read next."""
+    """The state of a text in writing: the memory after all tokens but the last, and the last, which is read next."""
 
     memory: State | None
     last: int
-    unfinished: bytes = b""  # of a character, whose other bytes are in the tokens that follow
+    unfinished: bytes = b""  # the first bytes of a character; the following tokens have the others
 
 
 def write(run: Trained, prompt: str, options: WritingOptions, state: State | None = None) -> Continuation:
@@ -32,7 +33,7 @@ def write(run: Trained, prompt: str, options: WritingOptions, state: State | Non
     A document begins with `<eod>`; where there are no documents, an empty prompt begins with a new line.
 
     Raises:
-        UserError: neither a prompt nor a state that a text ended with, so that there is nothing to go on from.
+        UserError: there is neither a prompt nor the state of a written text.
     """
     tokenizer = run.tokenizer
     ids = tokenizer.encode(prompt).tolist()
@@ -51,33 +52,30 @@ def write(run: Trained, prompt: str, options: WritingOptions, state: State | Non
         begin = ids if ids and tokenizer.eod is None else [tokenizer.start, *ids]
     for token in ids:
         decoder.push(token)
-    return Continuation(run, ids, begin, decoder, options, state)
+    seed = torch.Generator().seed() % 2**31 if options.seed is None else options.seed
+    return Continuation(run, begin, decoder, options, state, len(ids), tokenizer.count_unknown(ids), seed)
 
 
+@dataclass
 class Continuation:
     """The pieces of a text after a prompt; `state` is the memory after those that were taken, None before the first."""
 
-    def __init__(
-        self,
-        run: Trained,
-        prompt: list[int],
-        begin: list[int],
-        decoder: StreamDecoder,
-        options: WritingOptions,
-        memory: State | None,
-    ) -> None:
-        self.run, self.begin, self.decoder, self.options, self.memory = run, begin, decoder, options, memory
-        self.prompt_tokens, self.unknown = len(prompt), run.tokenizer.count_unknown(prompt)
-        self.random = torch.Generator()
-        self.seed = self.random.seed() % 2**31 if options.seed is None else options.seed
-        self.random.manual_seed(self.seed)
-        self.state: Written | None = None
+    run: Trained
+    begin: list[int]  # the tokens that are read first
+    decoder: StreamDecoder
+    options: WritingOptions
+    memory: State | None  # before `begin`
+    prompt_tokens: int
+    unknown: int
+    seed: int
+    state: Written | None = None
 
     def __iter__(self) -> Iterator[Piece]:
-        """The pieces, the last of which belongs to no token: the rest of a character that was left unfinished."""
+        """The pieces; the last belongs to no token, and is the rest of an unfinished character."""
         tokenizer, o = self.run.tokenizer, self.options
+        random = torch.Generator().manual_seed(self.seed)
         choose = partial(
-            sample, temperature=o.temperature, top_k=o.top_k, top_p=o.top_p, min_p=o.min_p, generator=self.random
+            sample, temperature=o.temperature, top_k=o.top_k, top_p=o.top_p, min_p=o.min_p, generator=random
         )
         banned = [] if tokenizer.unk is None else [tokenizer.unk]
         stream = generate(self.run.model, self.begin, choose, state=self.memory, banned=banned)
@@ -94,7 +92,7 @@ class Continuation:
 
     @torch.inference_mode()
     def _read(self) -> Written:
-        """The memory of the prompt, where nothing was written after it."""
+        """The state after the prompt alone."""
         *before, last = self.begin
         memory = prefill(self.run.model, [before], self.memory)[1] if before else self.memory
         return Written(memory, last, self.decoder.unfinished)

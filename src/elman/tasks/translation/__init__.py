@@ -37,6 +37,14 @@ class Translation(Task):
     options: ClassVar[Mapping[str, type[Section]]] = {"evaluate": Decoding, "predict": PredictionOptions}
     codec_names = ("source_tokenizer", "target_tokenizer")
     parts = ("alignments", "source", "heads", "clipping")
+    usage = """    import elman
+    run = elman.load("{run}")
+    state = run.model.encode(source, lengths)     # source (B, S), each ending with <eod>
+    logits, state = run.model(tokens, state)      # tokens (B, T), beginning with <eod>
+
+    elman predict {run} FILE
+    elman evaluate {run} SOURCES TARGETS
+"""
     batch = ("batch_tokens",)
     scores: ClassVar[Mapping[str, str]] = {"exact_match": "% exact", "bleu": "BLEU", "chrf": "chrF"}
 
@@ -102,17 +110,6 @@ class Translation(Task):
         """A tokenizer for each side."""
         sizes = {"source_tokenizer": model.source_vocab_size, "target_tokenizer": model.vocab_size}
         return {name: fitting_tokenizer(folder / f"{name}.json", size) for name, size in sizes.items()}
-
-    def usage(self, folder: Path) -> str:
-        """In Python and on the command line."""
-        return f"""    import elman
-    run = elman.load("{folder}")
-    state = run.model.encode(source, lengths)     # source (B, S), each ending with <eod>
-    logits, state = run.model(tokens, state)      # tokens (B, T), beginning with <eod>
-
-    elman predict {folder} FILE
-    elman evaluate {folder} SOURCES TARGETS
-"""
 
     def counts(self, corpus: ParallelCorpus) -> dict[str, int]:
         """Pairs, and different tokens."""

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -25,9 +24,10 @@ from elman.tasks.configuration import Settings
 from elman.tasks.translation.output_loss import output_loss
 from elman.train.objective import Loss, Place
 
-EVALUATION_TOKENS = 4096  # a batch
+if TYPE_CHECKING:
+    from elman.tasks.task import Floats
 
-Floats = npt.NDArray[np.float64]
+EVALUATION_TOKENS = 4096  # a batch
 
 
 @dataclass

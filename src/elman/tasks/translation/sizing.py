@@ -19,7 +19,7 @@ from elman.models import build_encoder_decoder
 from elman.models.configuration import RecurrentTranslatorSettings
 from elman.tasks import configuration
 from elman.tasks.configuration import OWN, Settings
-from elman.tasks.recipes import LARGE_VOCABULARY, Recipe, find_recipe
+from elman.tasks.sizing import LARGE_VOCABULARY, Recipe, find_recipe
 from elman.tasks.task import Choice, fill
 
 RECURRENT = {"num_layers": 1, "tied": True, "dropout": 0.2}
@@ -101,7 +101,7 @@ def operations(settings: Settings, corpus: ParallelCorpus) -> float:
 
 
 def _batch_tokens(first: PairPart, most: int) -> int:
-    """The tokens of a batch. An epoch has a hundred batches or more: few pairs are worth more steps, not larger ones."""
+    """The tokens of a batch. An epoch has `BATCHES` or more: few pairs are worth more steps, not larger batches."""
     tokens = int(np.maximum(first.source_lengths, first.target_lengths).sum()) + len(first)
     return min(max(tokens // BATCHES // LEAST_BATCH * LEAST_BATCH, LEAST_BATCH), most)
 

@@ -40,7 +40,7 @@ Progress = Callable[[str, float], None]
 """Takes the name of a stage, and the fraction of the stage that is done, from 0 to 1."""
 NONE: Mapping[str, Any] = MappingProxyType({})
 Sources = Sequence[Any]
-"""Where data come from: paths, names, or data in memory."""
+"""The places of data: paths, names, or data in memory."""
 
 
 class Codec(Protocol):
@@ -178,7 +178,7 @@ class Task(ABC):
 
     @abstractmethod
     def check(self, settings: Settings) -> None:
-        """See that the data are there, and what else the training needs. Raises `UserError` where they are not."""
+        """See that the data and all else that a training needs are there. Raises `UserError` where they are not."""
 
     def records(self, data: Any, targets: Any) -> Iterable[Mapping[str, Any]] | None:
         """Data in memory as lines of JSON that `recognises` and `corpus` read; None where they are not this task's."""

@@ -48,8 +48,12 @@ class NextToken:
     def loss(self, model: nn.Module, place: Place, state: State | None) -> Loss:
         """Mean cross entropy, in nats a token, of one stretch."""
         model = cast(LanguageModel, model)
-        part = self._stretch(place.batch, state)
-        device = next(model.parameters()).device
+        device, adaptive = next(model.parameters()).device, self.adaptive
+        k2 = adaptive.k2 if adaptive else self.k2
+        begin = adaptive.kept if adaptive and state is not None else None
+        part = bptt.stretch(place.batch, self.train.steps, self.k1, k2, begin)
+        if adaptive:
+            adaptive.kept = part.keep
 
         def read(begin: int, stop: int, state: State | None) -> tuple[Tensor, State]:
             window = self.train.window(begin, stop).to(device)
@@ -58,14 +62,6 @@ class NextToken:
         hidden, kept = bptt.read(read, part, state)  # (B, T, H)
         targets = self.train.window(part.start, part.stop).to(device).targets  # (B, T)
         return Loss(cross_entropy(model, hidden, targets, "mean"), targets.numel(), kept)
-
-    def _stretch(self, batch: int, state: State | None) -> bptt.Stretch:
-        if self.adaptive is None:
-            return bptt.stretch(batch, self.train.steps, self.k1, self.k2)
-        begin = None if state is None else self.adaptive.kept
-        part = bptt.stretch(batch, self.train.steps, self.k1, self.adaptive.k2, begin)
-        self.adaptive.kept = part.keep
-        return part
 
     def validate(self, model: nn.Module) -> dict[str, float]:
         """Metrics on the whole validation set, the memory carried through it."""

@@ -122,8 +122,9 @@ class Translation(Task):
 
     def training_targets(self, corpus: ParallelCorpus) -> int:
         """The target tokens of an epoch, `<eod>` among them."""
-        first = corpus.train.epoch(0)
-        return int(first.target_lengths.sum()) + len(first)
+        from elman.tasks.translation.objective import count_targets
+
+        return count_targets(corpus.train.epoch(0))
 
     def score(self, model: EncoderDecoder, corpus: ParallelCorpus, loss: float) -> dict[str, float]:
         """Of greedy translations, as many as a validation scores by default."""

@@ -34,7 +34,7 @@ def read(
         valid=data.validation_files or None,
         tokenizer=Tokenizers(*map(codecs.__getitem__, PAIR_TOKENIZERS)) if codecs else kind,
         joint=data.joint,
-        max_vocab=data.vocab_size or vocabulary_size(data, kind),
+        max_vocab=data.vocab_size or (_byte_pairs(data) if kind == "bpe" else None),
         min_count=data.min_count,
         max_length=data.max_length,
         epoch_pairs=train.epoch_pairs,
@@ -61,10 +61,8 @@ def tokenizer(data: PairSettings) -> str:
     return "char" if sum(lengths) <= SHORT * len(lengths) else "bpe"
 
 
-def vocabulary_size(data: PairSettings, kind: str) -> int | None:
+def _byte_pairs(data: PairSettings) -> int:
     """The most byte pairs: a token for every few pairs of sentences, so that the model meets each often enough."""
-    if kind != "bpe":
-        return None
     least, most = BYTE_PAIRS
     source = open_pairs(data.files)
     if isinstance(source, EndlessPairs):

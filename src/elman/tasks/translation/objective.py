@@ -50,9 +50,7 @@ class TargetTokens:
     adaptive: None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
-        first = self.train.part.epoch(0)
-        self.training_size = int(first.target_lengths.sum()) + len(first)
-        self.validation_size = int(self.valid.target_lengths.sum()) + len(self.valid)
+        self.training_size, self.validation_size = map(count_targets, (self.train.part.epoch(0), self.valid))
 
     def batches(self, epoch: int) -> int:
         """How many batches an epoch is cut into."""
@@ -72,7 +70,7 @@ class TargetTokens:
         return Loss(mean, wanted.numel(), None)
 
     def validate(self, model: nn.Module) -> dict[str, float]:
-        """Loss and accuracy token by token, and the scores of what the model writes."""
+        """Loss and accuracy token by token, and the scores of the texts that the model writes."""
         model = cast(EncoderDecoder, model)
         return evaluate(model, self.valid) | (self.scores(model) if self.scores else {})
 
@@ -102,6 +100,11 @@ def target_tokens(settings: Settings, corpus: ParallelCorpus) -> TargetTokens:
     scores = partial(greedy_scores, corpus=corpus, sentences=sentences) if sentences else None
     batches = TokenBatches(corpus.train, train.batch_tokens, *_eods(valid), seed=train.seed)
     return TargetTokens(batches, valid, train.label_smoothing, train.scheduled_sampling, train.metric, scores)
+
+
+def count_targets(part: PairPart) -> int:
+    """The target tokens of a part, `<eod>` among them."""
+    return int(part.target_lengths.sum()) + len(part)
 
 
 def evaluate(model: EncoderDecoder, part: PairPart) -> dict[str, float]:

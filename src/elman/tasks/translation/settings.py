@@ -39,7 +39,7 @@ class PairTraining(Optimization):
     """How an encoder-decoder is trained."""
 
     batch_tokens: int = Field(4096, ge=1)  # of the longer side of a batch, padding included
-    epoch_pairs: int = Field(50_000, ge=1, le=10**7)  # of an endless source: what is called an epoch
+    epoch_pairs: int = Field(50_000, ge=1, le=10**7)  # pairs of an epoch of an endless source
     label_smoothing: float = Field(0.1, ge=0, lt=1)
     scheduled_sampling: float = Field(0.0, ge=0, le=1)  # at the end: how often a step reads the model's own last token
     metric: Literal["loss", "bleu", "chrf", "exact_match", "accuracy"] = "loss"  # decides which weights are best

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -34,25 +33,17 @@ RECIPES = {
 WEIGHT_DECAY = 0.05
 BATCHES = 128  # an epoch, at least, where the pairs are few
 LEAST_BATCH = 256  # tokens
-
-
-@dataclass(frozen=True)
-class Vocabulary:
-    """Settings that suit the size of a vocabulary."""
-
-    embedding_size: int  # of a recurrent model
-    label_smoothing: float
-    most_tokens: int  # a batch
-
-
-SMALL = Vocabulary(64, label_smoothing=0.0, most_tokens=2048)  # characters, commands: there is one right answer
-LARGE = Vocabulary(256, label_smoothing=0.1, most_tokens=4096)  # words and byte pairs: there are several
+# Each for a small vocabulary of characters or commands, where there is one right answer, and for a large vocabulary of
+# words or byte pairs, where there are several.
+EMBEDDING_SIZE = 64, 256  # of a recurrent model
+LABEL_SMOOTHING = 0.0, 0.1
+MOST_TOKENS = 2048, 4096  # of a batch
 
 
 def choose(asked: Settings, corpus: ParallelCorpus) -> Choice:
     """Choose the settings that a person left open."""
     recipe, first = find_recipe(RECIPES, asked.kind), corpus.train.epoch(0)
-    vocabulary = LARGE if corpus.target_tokenizer.vocab_size >= LARGE_VOCABULARY else SMALL
+    large = corpus.target_tokenizer.vocab_size >= LARGE_VOCABULARY
     train = fill(asked.train, asked.train, device=environment.best_device())
     train = fill(
         train,
@@ -60,8 +51,8 @@ def choose(asked: Settings, corpus: ParallelCorpus) -> Choice:
         precision="bfloat16" if environment.has_bfloat16(train.device) else "float32",
         learning_rate=recipe.learning_rate,
         weight_decay=WEIGHT_DECAY,
-        batch_tokens=_batch_tokens(first, vocabulary.most_tokens),
-        label_smoothing=vocabulary.label_smoothing,
+        batch_tokens=_batch_tokens(first, MOST_TOKENS[large]),
+        label_smoothing=LABEL_SMOOTHING[large],
         **recipe.train,
     )
     data = asked.data.model_copy(update={"tokenizer": corpus.target_tokenizer.kind})
@@ -69,7 +60,7 @@ def choose(asked: Settings, corpus: ParallelCorpus) -> Choice:
     chosen = f"learning rate {train.learning_rate:g}, batches of {train.batch_tokens:,} tokens"
     if asked.kind == OWN:
         return Choice(settings, f"chosen: {chosen}")
-    model = _model(asked, recipe, vocabulary, corpus)
+    model = _model(asked, recipe, EMBEDDING_SIZE[large], corpus)
     settings = configuration.build(settings.model_copy(update={"model": model}).model_dump())
     mean = math.ceil(int(first.target_lengths.sum()) / len(first)) + 1
     reason = (
@@ -106,13 +97,13 @@ def _batch_tokens(first: PairPart, most: int) -> int:
     return min(max(tokens // BATCHES // LEAST_BATCH * LEAST_BATCH, LEAST_BATCH), most)
 
 
-def _model(asked: Settings, recipe: Recipe, vocabulary: Vocabulary, corpus: ParallelCorpus) -> Any:
+def _model(asked: Settings, recipe: Recipe, embedding_size: int, corpus: ParallelCorpus) -> Any:
     """The settings of the model. Raises `UserError` for learned positions that are too few for the longest pair."""
     model = fill(asked.model, asked.model, hidden_size=recipe.size, **recipe.model)
     if isinstance(corpus.train, FreshPairs):  # no pair is read twice, so that none can be learnt by heart
         model = fill(model, asked.model, dropout=0.0)
     if isinstance(model, RecurrentTranslatorSettings):
-        return fill(model, asked.model, embedding_size=vocabulary.embedding_size)
+        return fill(model, asked.model, embedding_size=embedding_size)
     valid = corpus.valid
     lengths = asked.data.max_length, int(valid.source_lengths.max()), int(valid.target_lengths.max())
     longest = max(lengths) + 1  # with <eod>

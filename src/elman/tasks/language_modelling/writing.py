@@ -33,7 +33,7 @@ def write(run: Trained, prompt: str, options: WritingOptions, state: State | Non
     A document begins with `<eod>`; where there are no documents, an empty prompt begins with a new line.
 
     Raises:
-        UserError: there is neither a prompt nor the state of a written text.
+        UserError: the prompt is empty, and `state` is of a model that `write` has not read with.
     """
     tokenizer = run.tokenizer
     ids = tokenizer.encode(prompt).tolist()

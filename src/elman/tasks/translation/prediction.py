@@ -58,10 +58,11 @@ def _translator(run: Trained, o: PredictionOptions) -> Translator:
         o.prefix.encode()  # an argument that is no UTF-8 has become surrogates
     except UnicodeError:
         raise UserError("--prefix", expected="UTF-8 text", got="something else", exit_code=2) from None
-    search: Beam | Sampling = Beam(o.beam, o.nbest, o.length_penalty, o.coverage_penalty)
     if o.sample:
         seed = torch.Generator().seed() % 2**31 if o.seed is None else o.seed
-        search = Sampling(seed, o.nbest, o.temperature, o.top_k, o.top_p, o.min_p)
+        search: Beam | Sampling = Sampling(seed, o.nbest, o.temperature, o.top_k, o.top_p, o.min_p)
+    else:
+        search = Beam(o.beam, o.nbest, o.length_penalty, o.coverage_penalty)
     return Translator(
         run.model,
         run.source_tokenizer,

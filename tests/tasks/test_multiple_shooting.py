@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from elman.state import State, leaves, select_rows
-from elman.tasks.language_modelling.multiple_shooting import Step, read
+from elman.tasks.language_modelling.multiple_shooting import ReadWindow, read
 
 L, W, T = 7, 5, 4
 
@@ -35,7 +35,7 @@ class Recurrence:
         return h
 
 
-def read_sequentially(step: Step, state: State, windows: int) -> State:
+def read_sequentially(step: ReadWindow, state: State, windows: int) -> State:
     """The reference: as `read`, window by window, from row 0 of `state`."""
     state = select_rows(state, torch.tensor([0]))
     for segment in torch.arange(L).split(1):

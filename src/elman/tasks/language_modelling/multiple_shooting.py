@@ -32,14 +32,14 @@ from elman.state import State, batch_size, leaves, put_rows, select_rows
 
 TOLERANCE = 64  # units of rounding
 
-Step = Callable[[Tensor, int, State], State]
+ReadWindow = Callable[[Tensor, int, State], State]
 """step(segments, window, state) reads a window of these segments (K,) from their states (K rows); the states after it.
 
 If a window is read more than once, the last reading counts.
 """
 
 
-def read(step: Step, state: State, windows: int) -> State:
+def read(step: ReadWindow, state: State, windows: int) -> State:
     """Read L segments of `windows` windows each, one after the other in time.
 
     Args:

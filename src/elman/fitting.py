@@ -28,8 +28,8 @@ from elman.models.initialization import initial_model
 from elman.models.weights import check_shapes
 from elman.runs import Run
 from elman.tasks import TASKS, configuration
-from elman.tasks.capacity import check_memory
 from elman.tasks.configuration import OWN, Settings
+from elman.tasks.sizing import check_memory
 from elman.tasks.task import Progress, Say, Task
 from elman.train import loop
 from elman.train.schedule import Budget, parse_budget

@@ -95,7 +95,7 @@ def write(folder: Path, settings: Settings, model: dict[str, Any], codecs: Mappi
     for name, codec in codecs.items():
         atomic.write_text(folder / f"{name}.json", json.dumps(codec.to_json(), ensure_ascii=False) + "\n")
     run = folder.parent
-    usage = TASKS[settings.task].usage(run)
+    usage = TASKS[settings.task].usage.format(run=run)
     if settings.kind == OWN:
         usage = usage.replace(f'elman.load("{run}")', f'elman.load("{run}", model=...)  # the module, or what makes it')
     card = f"""# {run.name}

@@ -128,8 +128,8 @@ class Run(Trained):
             UserError: the task does not generate, or an option is not the task's.
         """
         chosen = self.task.options_of("generate", options, self.path)
-        text = self.task.generate(self, prompt, chosen, state).text
-        return "".join([piece.text for piece in text if piece.token is not None]), text.state
+        writing = self.task.generate(self, prompt, chosen, state)
+        return "".join([piece.text for piece in writing if piece.token is not None]), writing.state
 
     def inspect(
         self, data: Any = None, targets: Any = None, *, parts: Sequence[str] = (), progress: Progress | None = None

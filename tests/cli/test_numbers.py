@@ -11,7 +11,7 @@ from elman import environment
 from elman.cli import run as command
 from elman.errors import UserError
 from elman.settings import Section
-from elman.tasks import TASKS, capacity
+from elman.tasks import TASKS, sizing
 from elman.tasks.configuration import build, sections, set_values
 
 Fails = Callable[[list[str | Path], int], str]
@@ -235,11 +235,11 @@ def test_what_a_training_needs_at_least(monkeypatch: pytest.MonkeyPatch) -> None
 
     train = section("lstm", "train")
     monkeypatch.setattr(environment, "ram", lambda device="cpu": 16_000)
-    capacity.check_memory(lambda: torch.nn.Linear(1000, 1, bias=False), train)  # type: ignore[arg-type]
+    sizing.check_memory(lambda: torch.nn.Linear(1000, 1, bias=False), train)  # type: ignore[arg-type]
     with pytest.raises(UserError, match="at most 16,000 bytes, got 16,016 bytes to train 1,001 parameters"):
-        capacity.check_memory(lambda: torch.nn.Linear(1001, 1, bias=False), train)  # type: ignore[arg-type]
+        sizing.check_memory(lambda: torch.nn.Linear(1001, 1, bias=False), train)  # type: ignore[arg-type]
     monkeypatch.setattr(environment, "ram", lambda device="cpu": None)
-    capacity.check_memory(lambda: torch.nn.Linear(1001, 1, bias=False), train)  # type: ignore[arg-type]
+    sizing.check_memory(lambda: torch.nn.Linear(1001, 1, bias=False), train)  # type: ignore[arg-type]
 
 
 def test_this_machine_has_memory() -> None:

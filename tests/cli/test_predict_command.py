@@ -21,7 +21,7 @@ from elman.data import textfile
 from elman.data.tokenizers import CharTokenizer
 from elman.decode.translation import Beam, Translator, translate
 from elman.tasks import TASKS
-from elman.tasks.translation.alignment import alignment_lines
+from elman.tasks.translation.prediction import alignment_lines
 from encoder_decoders import Attentive
 
 LINES = ["abcd", "", "b", "dd  a", "cab"]

@@ -263,7 +263,9 @@ def test_evaluate(folder: Path, translator: Path, said: Said) -> None:
     predicted = said("predict", translator, folder / "valid.en")[0].splitlines()
     right = sum(x == y for x, y in zip(predicted, TARGETS[:20], strict=True))
     assert report["exact_match"] == pytest.approx(100 * right / 20)
+    assert report["bleu"] == 0
     text, _ = said("evaluate", translator, folder / "pairs.tsv")
+    assert "BLEU needs references of four words or more" in text
     assert "nats a token" in text
     assert f"{len(PAIRS):,}, translated in" in text
 

@@ -12,7 +12,7 @@ from elman.cli.predict import Refused
 from elman.decode.translation import Candidate, TranslatedLine
 from elman.errors import UserError
 from elman.tasks.task import Answer
-from elman.tasks.translation.printing import escape, lines, record
+from elman.tasks.translation.prediction import escape, record, text_lines
 
 SPECIAL = ["\\", "|", " ||| ", "\n", "\r\n", "\v", "\x1c", "\x85", "\u2028", "n", "u000b", " ", "é", ""]
 texts = st.lists(st.sampled_from(SPECIAL) | st.text(max_size=3), max_size=12).map("".join)
@@ -37,7 +37,7 @@ def unescape(field: str) -> str:
 @example([" ||| ", "|||", "a |||", "||| a", "\\ ||| \\", "\\|", "", "\\n\n"], 1)
 def test_every_field_of_an_nbest_line_can_be_had_back(found: list[str], number: int) -> None:
     translation = TranslatedLine(number, "s", (), 0, tuple(map(candidate, found)))
-    printed = "\n".join(lines(translation, len(found)))
+    printed = "\n".join(text_lines(translation, len(found)))
     assert len(printed.splitlines()) == printed.count("\n") + 1 == len(found)
     fields = [line.split(" ||| ") for line in printed.split("\n")]
     assert [(field[0], unescape(field[1]), field[2]) for field in fields] == [
@@ -53,8 +53,8 @@ def test_a_text_without_bars_or_escapes_stays_as_it_is(text: str) -> None:
 
 def test_an_empty_line_of_each_form_for_what_could_not_be_translated() -> None:
     failed = TranslatedLine(7, "s", (), 0, (candidate("", 0.0),), "too long")
-    assert list(lines(failed, 1)) == [""]
-    assert list(lines(failed, 3)) == ["7 |||  ||| -inf"]
+    assert list(text_lines(failed, 1)) == [""]
+    assert list(text_lines(failed, 3)) == ["7 |||  ||| -inf"]
     assert record(failed, 5, 3) == {"line": 7, "source": "s", "error": "too long", "text": ""}
 
 

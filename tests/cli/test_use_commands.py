@@ -15,7 +15,7 @@ import torch
 import elman.environment
 from elman.cli import run as command
 from elman.data.corpus import encode_file
-from elman.tasks.language_modelling.losses import evaluate
+from elman.tasks.language_modelling.evaluation import evaluate
 
 
 def said(arguments: list[str | Path], capsys: pytest.CaptureFixture[str], code: int = 0) -> tuple[str, str]:

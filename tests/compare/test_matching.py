@@ -26,7 +26,7 @@ def text(tokens: int = 100_000) -> Any:
 
 def sized(kind: str, size: int) -> Settings:
     tree = config.set_values({"kind": kind, "budget": {"amount": 10, "unit": "steps"}}, [f"hidden_size={size}"])
-    return sizing.choose(config.build(tree), 100_000, 65).settings
+    return sizing.choose(config.build(tree), text()).settings
 
 
 @pytest.mark.parametrize("kind", ["elman", "gru", "lstm", "transformer"])
@@ -52,7 +52,7 @@ def test_encoder_decoders_within_two_per_cent(kind: str) -> None:
 
 def test_the_count_is_that_of_the_model_itself() -> None:
     settings = sized("lstm", 96)
-    model = build(sizing.model_config(settings, 65))
+    model = build(sizing.model_config(settings, text()))
     assert parameters(TEXT, settings, text()) == sum(p.numel() for p in model.parameters())
 
 
@@ -64,7 +64,7 @@ def test_a_number_that_no_model_has() -> None:
 def test_the_same_operations() -> None:
     first, other = sized("gru", 96), sized("lstm", 128)
     budget = match_operations(TEXT, first, other, text())
-    each = [sizing.operations(settings, 65) for settings in (first, other)]
+    each = [sizing.operations(settings, text()) for settings in (first, other)]
     assert budget == Budget(round(10 * each[0] / each[1]), "steps")
 
 

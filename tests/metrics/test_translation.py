@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from elman.errors import UserError
-from elman.metrics.translation import bleu, chrf, exact_match, score, token_accuracy
+from elman.metrics.translation import bleu, chrf, exact_match, has_phrases, score, token_accuracy
 
 HYPOTHESES = ["the cat sat on the mat", "a dog ran to the red house", "yes it is so"]
 REFERENCES = ["the cat sat on a mat", "the dog ran to the red house today", "yes it is so"]
@@ -75,3 +75,11 @@ def test_tokens() -> None:
 def test_nothing_to_score(metric: Any, pair: tuple[list[str], list[str]]) -> None:
     with pytest.raises(UserError, match="translations to score: expected one for each"):
         metric(*pair)
+
+
+def test_bleu_needs_phrases_of_four_words() -> None:
+    short, long = ["one two three", "four"], ["one two three", "one two three four"]
+    assert not has_phrases(short)
+    assert bleu(short, short)[0] == 0
+    assert has_phrases(long)
+    assert bleu(long, long)[0] == pytest.approx(100)

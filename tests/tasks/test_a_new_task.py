@@ -188,6 +188,7 @@ class Forecasting(Task):
     options: ClassVar[Mapping[str, type[Section]]] = {"evaluate": Horizon, "predict": Horizon}
     codec_names = ("scale",)
     parts = ("forecasts", "clipping")
+    usage = "    elman predict {run} FILE\n"
     batch = ("lanes", "stretch")
     scores: ClassVar[Mapping[str, str]] = {"root_mean_square": "RMS"}
 
@@ -234,14 +235,8 @@ class Forecasting(Task):
     def objective(self, settings: Settings, corpus: Series) -> NextValue:
         return NextValue(corpus, settings.train)
 
-    def codecs(self, corpus: Series) -> Mapping[str, Any]:
-        return {"scale": corpus.scale}
-
     def read_codecs(self, folder: Path, model: nn.Module) -> Mapping[str, Any]:
         return {"scale": read_json(folder / "scale.json", Scale)}
-
-    def usage(self, folder: Path) -> str:
-        return f"    elman predict {folder} FILE\n"
 
     def evaluate(self, run: Trained, data: Sources, options: Horizon, say: Say, progress: Progress) -> Evaluation:
         values = self._scaled(run, read_series(data[0]))

@@ -18,7 +18,7 @@ from elman.data.corpus import Corpus, encode_file, prepare
 from elman.data.lanes import Lanes
 from elman.models import LanguageModel, build
 from elman.state import State
-from elman.tasks.language_modelling.losses import evaluate
+from elman.tasks.language_modelling.evaluation import evaluate
 from elman.tasks.language_modelling.objective import NextToken
 from elman.train.objective import Place
 

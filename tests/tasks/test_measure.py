@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -20,7 +23,11 @@ def test_a_horizon_ends_with_the_document(kind: str) -> None:
         torch.nn.init.normal_(parameter, std=0.4)
     tokens = np.random.default_rng(0).integers(0, EOD, 600)
     tokens[::EVERY] = EOD
-    across, within = memory(model, tokens, None), memory(model, tokens, EOD)
+
+    def text(eod: int | None) -> Any:
+        return SimpleNamespace(valid=tokens, tokenizer=SimpleNamespace(eod=eod))
+
+    across, within = memory(model, text(None)), memory(model, text(EOD))
     assert (across["gradient"][EVERY : EVERY + 4] > 0).all()
     assert within["horizon"] <= EVERY
     assert (within["gradient"][EVERY:] == 0).all()

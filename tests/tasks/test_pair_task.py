@@ -14,10 +14,9 @@ from elman.fitting import prepare
 from elman.given import choose_task
 from elman.tasks import TASKS
 from elman.tasks.configuration import Settings, build, read_yaml
-from elman.tasks.language_modelling.sizing import LARGE_VOCABULARY
+from elman.tasks.sizing import LARGE_VOCABULARY
 from elman.tasks.translation import corpus as task_corpus
-from elman.tasks.translation.sizing import LARGE, RECIPES, WEIGHT_DECAY
-from elman.tasks.translation.sizing import SMALL as SMALL_VOCABULARY
+from elman.tasks.translation.sizing import EMBEDDING_SIZE, LABEL_SMOOTHING, RECIPES, WEIGHT_DECAY
 
 SMALL = {"hidden_size": 8}
 
@@ -98,10 +97,10 @@ def test_the_precision_is_one_of_the_device_that_was_asked_for(
 
 def test_a_small_vocabulary_is_embedded_in_few_numbers_and_not_smoothed(words: Path, tmp_path: Path) -> None:
     few = resolved(tree(words, "gru", model={}), tmp_path / "few")
-    assert (few.model.embedding_size, few.train.label_smoothing) == (SMALL_VOCABULARY.embedding_size, 0)
+    assert (few.model.embedding_size, few.train.label_smoothing) == (EMBEDDING_SIZE[0], 0)
     sentences = write(tmp_path / "sentences.tsv", [(f"go{n}", f"went{n}") for n in range(LARGE_VOCABULARY)])
     many = resolved(tree(sentences, "gru", model={}, data={"tokenizer": "word"}), tmp_path / "many")
-    assert (many.model.embedding_size, many.train.label_smoothing) == (LARGE.embedding_size, LARGE.label_smoothing)
+    assert (many.model.embedding_size, many.train.label_smoothing) == (EMBEDDING_SIZE[1], LABEL_SMOOTHING[1])
 
 
 def test_what_is_never_read_twice_needs_no_dropout(words: Path, tmp_path: Path) -> None:
@@ -166,7 +165,7 @@ def test_pairs_that_are_not_there(tmp_path: Path) -> None:
 
 
 def test_a_card_says_how_a_model_is_used() -> None:
-    usage = TASK.usage(Path("somewhere"))
+    usage = TASK.usage.format(run="somewhere")
     assert 'elman.load("somewhere")' in usage
     assert "elman predict somewhere FILE" in usage
 

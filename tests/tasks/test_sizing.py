@@ -1,5 +1,8 @@
 """Sizes follow from the budget, and what was asked for stays."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
 from elman.models import build
@@ -10,9 +13,14 @@ from elman.train.schedule import Budget
 KINDS = ["elman", "gru", "lstm", "transformer"]
 
 
+def text(tokens: int = 1_000_000, vocab_size: int = 65) -> Any:
+    """As much of a corpus as sizes depend on."""
+    return SimpleNamespace(train=range(tokens), tokenizer=SimpleNamespace(vocab_size=vocab_size))
+
+
 def choose(kind, amount, unit="steps", tokens=1_000_000, vocab_size=65, **sections):
     settings = config.build({"kind": kind, "budget": Budget(amount, unit), **sections})
-    return sizing.choose(settings, tokens, vocab_size).settings
+    return sizing.choose(settings, text(tokens, vocab_size)).settings
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -26,7 +34,7 @@ def test_a_larger_budget_makes_a_larger_model(kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_parameters_are_those_of_the_layers(kind):
     settings = choose(kind, 5_000)
-    model = build(sizing.model_config(settings, 65))
+    model = build(sizing.model_config(settings, text()))
     matrices = sum(p.numel() for p in model.layers.parameters() if p.dim() > 1)
     assert sizing.parameters(settings) == matrices
 
@@ -50,12 +58,12 @@ def test_what_was_asked_for_stays(kind):
 
 def test_a_model_recomputes_where_that_was_asked_for():
     settings = choose("gru", 5_000, model={"recompute": True})
-    assert build(sizing.model_config(settings, 65)).config["recompute"] is True
+    assert build(sizing.model_config(settings, text())).config["recompute"] is True
 
 
 def test_a_model_varies_as_was_asked_for():
     asked = {"zoneout": 0.1, "zoneout_cell": 0.3, "recurrent_dropout": 0.2, "layer_norm": True, "peepholes": True}
-    config = build(sizing.model_config(choose("lstm", 5_000, model=asked), 65)).config
+    config = build(sizing.model_config(choose("lstm", 5_000, model=asked), text())).config
     assert asked.items() <= config.items()
 
 
@@ -78,7 +86,7 @@ def test_a_large_vocabulary_shares_its_matrix():
 
 def test_wall_time_is_measured_and_nothing_is_left_open():
     settings = config.build({"kind": "gru", "budget": Budget(0.5, "seconds"), "train": {"lanes": 2, "k1": 4}})
-    choice = sizing.choose(settings, 1_000_000, 65)
+    choice = sizing.choose(settings, text())
     assert "measured" in choice.reason
     assert choice.settings.model.model_fields_set == set(type(choice.settings.model).model_fields)
     assert choice.settings.train.precision in ("float32", "bfloat16")
@@ -112,6 +120,6 @@ def test_heads_of_about_64_units(size, heads):
 @pytest.mark.parametrize("vocab_size", [65, 10_000])
 def test_a_tied_model_is_of_the_size_that_is_told(vocab_size):
     settings = choose("lstm", 5_000, vocab_size=vocab_size, model={"tied": True, "num_layers": 2})
-    model = build(sizing.model_config(settings, vocab_size))
+    model = build(sizing.model_config(settings, text(vocab_size=vocab_size)))
     assert settings.model.embedding_size == settings.model.hidden_size
     assert sizing.parameters(settings) == sum(p.numel() for p in model.layers.parameters() if p.dim() > 1)

@@ -208,6 +208,7 @@ def test_the_words_of_the_task(corpus: ParallelCorpus) -> None:
     metrics = {"loss": 2.0, "perplexity": 7.39, "accuracy": 50.0, "tokens": 7}
     assert task.describe(metrics) == "2.0000 nats a token, 50.00 % right"
     assert task.describe(metrics | {"bleu": 1.0, "exact_match": 3.0}).endswith("BLEU 1.00, 3.00 % exact")
+    assert "BLEU" not in task.describe(metrics | {"bleu": 0.0, "exact_match": 3.0}), "no reference has four words"
     assert replace(task).initial_state(model("general", corpus)) is None
 
 

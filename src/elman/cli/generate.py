@@ -34,11 +34,11 @@ def command(
         say(f"warning: {writing.unknown} of the prompt's {writing.prompt_tokens} tokens are unknown to the model")
     if not as_json:  # nothing is kept: a text of any length takes no memory
         print(prompt, end="", flush=True)
-        for piece in writing.text:
+        for piece in writing:
             print(piece.text, end="", flush=True)
         print()
         return
-    pieces = list(writing.text)
+    pieces = list(writing)
     written = [piece for piece in pieces if piece.token is not None]
     report = {
         "prompt": prompt,

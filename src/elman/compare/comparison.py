@@ -22,8 +22,8 @@ from elman.errors import UserError
 from elman.inspection.inspect import shape
 from elman.tasks import TASKS
 from elman.tasks import configuration as config
-from elman.tasks.capacity import check_memory
 from elman.tasks.configuration import Settings
+from elman.tasks.sizing import check_memory
 from elman.tasks.task import Say
 
 

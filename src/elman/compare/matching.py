@@ -9,8 +9,8 @@ from typing import Any
 from elman.errors import UserError
 from elman.models.configuration import widened
 from elman.settings import UNITS
-from elman.tasks.capacity import count_parameters
 from elman.tasks.configuration import Settings
+from elman.tasks.sizing import count_parameters
 from elman.tasks.task import Task
 from elman.train.schedule import Budget
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
 from typing import Any
 
@@ -43,6 +43,11 @@ def chrf(hypotheses: Sequence[str], references: Sequence[str]) -> tuple[float, s
     Popović 2015, "chrF: character n-gram F-score for automatic MT evaluation". Errors: as for `bleu`.
     """
     return _corpus_score(_sacrebleu().CHRF(), hypotheses, references)
+
+
+def has_phrases(texts: Iterable[str]) -> bool:
+    """Whether a text has four words: where no reference has, BLEU is 0 however good the translations are."""
+    return any(len(text.split()) >= 4 for text in texts)
 
 
 def check_installed(metric: str) -> None:

@@ -1,4 +1,4 @@
-"""Tasks: what joins data, a model, a loss and a metric into something that can be trained and used."""
+"""Tasks: each joins data, a model, a loss and a metric into something that can be trained and used."""
 
 from __future__ import annotations
 
@@ -9,16 +9,15 @@ from elman.tasks.translation import Translation
 
 __all__ = ["TASKS", "Task", "recognise"]
 
-_TASKS: tuple[Task, ...] = (LanguageModelling(), Translation())
-TASKS: dict[str, Task] = {task.name: task for task in _TASKS}
-"""By name. Data of which nobody says a task belong to the last that recognises them: the first takes any text."""
+TASKS: dict[str, Task] = {task.name: task for task in (LanguageModelling(), Translation())}
+"""By name. Where nobody names a task, data belong to the last that recognises them: the first takes any text."""
 
 
 def recognise(data: Sources, valid: Sources = ()) -> Task:
-    """The task of data that nobody says a task of.
+    """The task of data for which nobody named one.
 
     Raises:
-        UserError: none does: they look like something else.
+        UserError: no task recognises the data: they look like something else.
     """
     for task in reversed(TASKS.values()):
         if task.recognises(data, valid):

@@ -1,7 +1,7 @@
-"""Settings: validated, frozen, and nearest-name errors for what is unknown.
+"""The settings of a run: validated, frozen, and read from YAML; an unknown name is refused with the nearest known one.
 
-Settings come from defaults < `--config FILE.yaml` < `--set key=value`. What a person left open is a field that is
-not in `model_fields_set`: `Task.choose` fills exactly those, and the resolved whole is written into the run.
+Settings come from defaults < `--config FILE.yaml` < `--set key=value`. A field that a person left open is not in
+`model_fields_set`: `Task.choose` fills exactly those, and the run keeps the resolved whole.
 """
 
 from __future__ import annotations
@@ -25,37 +25,36 @@ S = TypeVar("S", bound=Section)
 
 DEFAULT_TASK = "language-modelling"
 GIVEN = "given"  # the folder of a run for data that came from memory
-OWN = "own"  # the kind of a model that is not elman's but somebody's own, which has no settings here
-# What has an argument of its own, or follows from it.
-NOT_SETTABLE = {"source", "target", "valid_target", "fingerprint"}
-# What is no setting, and where it is instead.
+OWN = "own"  # the kind of a person's own model, which has no settings here
+NOT_SETTABLE = {"source", "target", "valid_target", "fingerprint"}  # they have arguments, or follow from the data
+# Names that a person may take for settings, and the option or the argument that each is instead.
 OPTIONS = {
-    **dict.fromkeys(("epochs", "epoch", "n_epochs", "num_epochs", "max_epochs"), "the option --epochs N"),
-    **dict.fromkeys(
-        ("steps", "n_steps", "num_steps", "max_steps", "train_steps", "iters", "max_iters", "iterations", "updates"),
-        "the option --steps N",
-    ),
-    **dict.fromkeys(("for", "time", "minutes", "seconds", "hours", "max_time", "budget"), "the option --for 2m"),
-    **dict.fromkeys(("model", "kind", "cell", "arch", "architecture", "model_type", "rnn_type"), "the option --model"),
-    **dict.fromkeys(("out", "out_dir", "output_dir", "save_dir", "run"), "the option -o RUN"),
-    **dict.fromkeys(("source", "data", "dataset", "train_file"), "the argument DATA"),
-    **dict.fromkeys(("target", "targets"), "the argument TARGETS, after DATA"),
-    **dict.fromkeys(("valid_target", "valid_targets"), "the second file of --valid FILE TARGETS"),
-    "task": "the option --task",
-    **dict.fromkeys(("beam", "beam_size", "num_beams"), "an option of `elman predict`: --beam N"),
-    **dict.fromkeys(("temperature", "top_k", "top_p"), "an option of `elman generate`"),
+    name: option
+    for option, names in {
+        "the option --epochs N": "epochs epoch n_epochs num_epochs max_epochs",
+        "the option --steps N": "steps n_steps num_steps max_steps train_steps iters max_iters iterations updates",
+        "the option --for 2m": "for time minutes seconds hours max_time budget",
+        "the option --model": "model kind cell arch architecture model_type rnn_type",
+        "the option -o RUN": "out out_dir output_dir save_dir run",
+        "the argument DATA": "source data dataset train_file",
+        "the argument TARGETS, after DATA": "target targets",
+        "the second file of --valid FILE TARGETS": "valid_target valid_targets",
+        "the option --task": "task",
+        "an option of `elman predict`: --beam N": "beam beam_size num_beams",
+        "an option of `elman generate`": "temperature top_k top_p",
+    }.items()
+    for name in names.split()
 }
 
 
 class Settings(Section):
-    """All that defines a run."""
+    """The settings that define a run."""
 
     task: str
     kind: str
     start: str | None = None  # the run whose weights and codecs the training began with
     budget: Budget
-    # Each a section of the class that the task has for it, and for the kind of model.
-    data: Any
+    data: Any  # as `sections` says
     model: Any
     train: Any
 
@@ -65,7 +64,7 @@ class Settings(Section):
 
 
 def sections(task: Task, kind: str) -> dict[str, type[Section]]:
-    """The sections of a task's settings for a kind of model; an unknown kind has those of the default."""
+    """The classes of a task's settings for a kind of model; an unknown kind has those of the default."""
     model = Section if kind == OWN else task.models.get(kind, task.models[task.kind])
     return {"data": task.data, "model": model, "train": task.train}
 
@@ -78,7 +77,7 @@ def find_task(name: Any) -> Task:
 
 
 def called(word: str) -> str:
-    """The name of the task that other tools call by a word, or the word itself.
+    """The name of the task that other tools call by this word, or the word itself.
 
     >>> called("seq2seq"), called("painting")
     ('translation', 'painting')
@@ -102,9 +101,8 @@ def build(tree: dict[str, Any]) -> Settings:
     try:
         for name, section in known.items():
             values = tree.get(name) or {}
-            for key in values:
-                if not isinstance(key, str):  # YAML takes `no` for false, and 1 for a number
-                    raise UserError(f"no setting called {key!r}", remedy="write a name", exit_code=2)
+            if wrong := [key for key in values if not isinstance(key, str)]:  # YAML reads `no` as false
+                raise UserError(f"no setting called {wrong[0]!r}", remedy="write a name", exit_code=2)
             tree[name] = section(**values)
         return Settings(**tree)
     except ValidationError as error:
@@ -112,7 +110,7 @@ def build(tree: dict[str, Any]) -> Settings:
 
 
 def make_section(section: type[S], values: Mapping[str, Any]) -> S:
-    """A group of settings or options. Raises `UserError` for an unknown one, or a value out of its range."""
+    """A section with these values. Raises `UserError` for an unknown name, or a value out of its range."""
     try:
         return section(**values)
     except ValidationError as error:
@@ -120,7 +118,7 @@ def make_section(section: type[S], values: Mapping[str, Any]) -> S:
 
 
 def set_values(tree: Mapping[str, Any], assignments: Iterable[str]) -> dict[str, Any]:
-    """A tree with `key=value` or `section.key=value` assignments taken in; values are YAML.
+    """A tree with the assignments `key=value` or `section.key=value`; values are YAML.
 
     >>> set_values({"kind": "gru"}, ["hidden_size=64", "train.clip=none"])
     {'kind': 'gru', 'model': {'hidden_size': 64}, 'train': {'clip': 'none'}}
@@ -138,37 +136,35 @@ def set_values(tree: Mapping[str, Any], assignments: Iterable[str]) -> dict[str,
 
 
 def assign(tree: Mapping[str, Any], values: Mapping[str, Any], option: str = "") -> dict[str, Any]:
-    """A tree with values taken in, each by its name, as `section.name`, or among those of its section.
+    """A tree with further values, each under its name, as `section.name`, or in a mapping of its section.
 
     >>> assign({}, {"hidden_size": 64, "train": {"clip": "none"}})
     {'model': {'hidden_size': 64}, 'train': {'clip': 'none'}}
 
     Raises:
-        UserError: no such setting; the line begins with `option`.
+        UserError: no such setting; the message begins with `option`.
     """
     tree = {name: dict(value) if isinstance(value, Mapping) else value for name, value in tree.items()}
     task = TASKS.get(tree.get("task", ""), TASKS[DEFAULT_TASK])
     kind = tree.get("kind", task.kind)
     here = sections(task, kind)
-    fields = ((key, name) for name, section in here.items() for key in section.model_fields)
-    places = {key: name for key, name in fields if key not in NOT_SETTABLE}
+    places = {key: name for name, section in here.items() for key in section.model_fields if key not in NOT_SETTABLE}
     for path, value in values.items():
         if path in here and isinstance(value, Mapping):
             tree[path] = (tree.get(path) or {}) | dict(value)
             continue
         section, dot, key = path.strip().rpartition(".")
-        section = section if dot else places.get(key, "")
-        if places.get(key) != section or not section:
+        if key not in places or (dot and places[key] != section):
             known = [*places, *(f"{name}.{k}" for k, name in places.items())]
             of = f"--model {kind}" if option else f"model={kind!r}"
             remedy = _remedy(key, task, here, nearest(path, known))
             raise UserError(f"{option}no setting called {path!r} for {of}", remedy=remedy, exit_code=2)
-        tree[section] = (tree.get(section) or {}) | {key: value}
+        tree[places[key]] = (tree.get(places[key]) or {}) | {key: value}
     return tree
 
 
 def read_settings(folder: Path) -> Settings:
-    """The settings of the run in a folder, whose own files are where it is now. Raises `UserError`, as `build`."""
+    """The settings of the run in a folder, with the present places of its own files. Raises `UserError`, as `build`."""
     settings = build(read_yaml(folder / "config.yaml"))
     given = [(name, Path(value)) for name, value in settings.data if isinstance(value, str)]
     here = {name: folder / GIVEN / path.name for name, path in given if path.parent.name == GIVEN}
@@ -177,7 +173,7 @@ def read_settings(folder: Path) -> Settings:
 
 
 def read_yaml(path: Path, *, streams: bool = False) -> dict[str, Any]:
-    """A tree of settings from a file, or, with `streams`, from a pipe or a terminal, whose end it waits for.
+    """A tree of settings from a file, or, with `streams`, from a pipe or a terminal, read to its end.
 
     Raises:
         UserError: no such file, or no YAML mapping in it.
@@ -204,7 +200,7 @@ def read_yaml(path: Path, *, streams: bool = False) -> dict[str, Any]:
 
 
 def _number(text: str) -> str:
-    """YAML 1.1 reads 1e-3 as a word; people mean the number."""
+    """The text as YAML 1.1 reads it: 1e-3 would be a word there, and people mean the number."""
     try:
         return repr(float(text)) if "e" in text.lower() else text
     except ValueError:
@@ -214,17 +210,16 @@ def _number(text: str) -> str:
 def _told(error: ValidationError, task: Task | None, known: Mapping[str, type[Section]]) -> UserError:
     """Pydantic's first complaint in one line."""
     first = error.errors()[0]
-    key = str(first["loc"][-1]) if first["loc"] else ""
-    if first["type"] == "extra_forbidden":
-        fields = next((s.model_fields for s in known.values() if s.__name__ == error.title), Settings.model_fields)
-        remedy = nearest(key, fields)
-        remedy = remedy if task is None else _remedy(key, task, known, remedy)
-        return UserError(f"no setting called {key!r}", remedy=remedy, exit_code=2)
-    return complaint(error, exit_code=2)
+    if first["type"] != "extra_forbidden":
+        return complaint(error, exit_code=2)
+    key = str(first["loc"][-1])
+    fields = next((s.model_fields for s in known.values() if s.__name__ == error.title), Settings.model_fields)
+    remedy = nearest(key, fields) if task is None else _remedy(key, task, known, nearest(key, fields))
+    return UserError(f"no setting called {key!r}", remedy=remedy, exit_code=2)
 
 
 def _kind_remedy(kind: str, task: Task) -> str:
-    """Of an unknown kind of model, which may be the name of a task."""
+    """The remedy for an unknown kind of model, which may be the name of a task."""
     other = called(kind)
     if other in TASKS and other != task.name and not suggestion(kind, task.models):
         return f"it is --task {other}, with --model {', '.join(task.models)}"
@@ -232,7 +227,7 @@ def _kind_remedy(kind: str, task: Task) -> str:
 
 
 def _remedy(key: str, task: Task, sections: Mapping[str, type[Section]], otherwise: str) -> str:
-    """Which option it is instead of a setting, or which kinds of model have a setting that this one has not."""
+    """The option that a name is instead of a setting, or the other kinds of model that have the setting."""
     from elman.synonyms import synonyms
 
     if (word := key.lower().replace("-", "_")) in OPTIONS:

@@ -1,8 +1,8 @@
-"""What a task is: all that elman knows of one kind of data, from recognising a file to the words for people.
+"""A task: all that elman knows of one kind of data, from recognising a file to the words for people.
 
 A task is a folder beside this file with one subclass of `Task`, and one line in `elman.tasks.TASKS`. Commands, runs,
 trainings, comparisons and reports ask the task and name none. Importing a task imports no torch: its methods import
-what they need.
+what they need, or are `deferred`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, TypeVar
@@ -36,23 +37,23 @@ S = TypeVar("S", bound=Section)
 Say = Callable[[str], None]
 """Tells a person one line."""
 Progress = Callable[[str, float], None]
-"""Told what is being done, and how much of it is done, 0 to 1."""
+"""Takes the name of a stage, and the fraction of the stage that is done, from 0 to 1."""
 NONE: Mapping[str, Any] = MappingProxyType({})
 Sources = Sequence[Any]
-"""Where data come from: paths, names, or data in memory."""
+"""The places of data: paths, names, or data in memory."""
 
 
 class Codec(Protocol):
-    """What turns the data of people into numbers and back, such as a tokenizer: a file of the model's folder."""
+    """A translator between the data of people and numbers, such as a tokenizer: a file of the model's folder."""
 
     def to_json(self) -> dict[str, Any]:
-        """All that makes it again."""
+        """Everything that the codec is made from when its file is read."""
         ...
 
 
 @dataclass(frozen=True)
 class Choice:
-    """Settings with nothing left open, and why they are what they are."""
+    """Settings with nothing left open, and the reasons for a person."""
 
     settings: Settings
     reason: str
@@ -66,7 +67,7 @@ class Trained:
     task: Task
     model: Any  # of the task, in eval mode
     codecs: Mapping[str, Any]  # by the names of their files
-    config: Mapping[str, Any]  # what `config.json` holds
+    config: Mapping[str, Any]  # the content of `config.json`
 
     def __getattr__(self, name: str) -> Any:
         """A codec by its name: `run.tokenizer`, `run.source_tokenizer`."""
@@ -87,19 +88,19 @@ class Trained:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a model is worth on some data."""
+    """The scores of a model on some data."""
 
-    report: dict[str, Any]  # as `--json` prints it, its metrics by name, "loss" among them
-    lines: Sequence[tuple[str, str]]  # for people: what, and how much
-    complete: bool = True  # whether every part of the data was looked at
+    report: dict[str, Any]  # as `--json` prints it: metrics by name, "loss" among them
+    lines: Sequence[tuple[str, str]]  # for people: the name of each metric, and its value
+    complete: bool = True  # whether the model read all of the data
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a model makes of one line of its input."""
+    """The model's answer to one line of its input."""
 
     number: int  # of the line, from 1
-    result: Any  # what `Run.predict` returns for it
+    result: Any  # `Run.predict` returns it
     lines: Sequence[str]  # for people
     record: Mapping[str, Any]  # for programs
     error: str = ""  # why there is no result
@@ -113,72 +114,62 @@ class Piece(NamedTuple):
     log_probability: float  # in nats, under the model itself
 
 
-class Text(Protocol):
-    """Pieces of a text as they are written, and the memory after those that were taken."""
+class Writing(Protocol):
+    """A text that a model writes after a prompt: its pieces, one after the other."""
 
-    state: Any
+    prompt_tokens: int
+    unknown: int  # of the prompt's tokens
+    seed: int
+    state: Any  # after the pieces that were taken
 
     def __iter__(self) -> Iterator[Piece]:
         """The pieces."""
         ...
 
 
-@dataclass(frozen=True)
-class Writing:
-    """A text that a model goes on with."""
+def deferred(place: str) -> Any:
+    """A member of a task that is imported when it is used: "MODULE.NAME", a leading dot for the task's own folder.
 
-    prompt_tokens: int
-    unknown: int  # of the prompt's tokens
-    seed: int
-    text: Text
+    A function takes the arguments of the method that it implements, without `self`.
+    """
+    module, _, name = place.rpartition(".")
+    return property(lambda task: getattr(import_module(module, type(task).__module__), name))
 
 
 class Task(ABC):
-    """One kind of data and what is learnt from it; see the module."""
+    """One kind of data, and everything that a model learns from them; see the module."""
 
     name: ClassVar[str]
-    title: ClassVar[str]
-    """What its model is called: "a language model"."""
-    synonyms: ClassVar[str] = ""
-    """What other tools call the task: words with spaces between."""
-    reads: ClassVar[str]
-    """What its data may be, for the help of commands: a sentence."""
-    target: ClassVar[str] = "token"
-    """What a loss is a mean over."""
-    unit: ClassVar[str] = "nats"
-    """In what a loss is counted."""
-    sample: ClassVar[tuple[str, str]] = ("this", "text")
-    """What data to validate on are called."""
-    data: ClassVar[type[Section]]
-    """Settings of the data; `source`, `valid` and `fingerprint` are among them."""
+    title: ClassVar[str]  # of its models, for people: "a language model"
+    synonyms: ClassVar[str] = ""  # other tools' names for the task: words with spaces between
+    reads: ClassVar[str]  # a sentence for the help of commands: the data that the task takes
+    target: ClassVar[str] = "token"  # a loss is a mean over targets
+    unit: ClassVar[str] = "nats"  # of a loss
+    sample: ClassVar[tuple[str, str]] = ("this", "text")  # the words for validation data
+    data: ClassVar[type[Section]]  # settings of the data; `source`, `valid` and `fingerprint` are among them
     places: ClassVar[Mapping[str, Sequence[str]]] = {"source": (), "valid": ()}
-    """Those that say where the data are, each with the others that go with it; they may change when a run goes on."""
-    models: ClassVar[Mapping[str, type[Section]]]
-    """Settings of each kind of model."""
-    kind: ClassVar[str]
-    """The kind where nobody says one."""
-    train: ClassVar[type[Optimization]]
-    """Settings of the training."""
+    """The settings that say where the data are, each with those that go with it; they may change when a run goes on."""
+    models: ClassVar[Mapping[str, type[Section]]]  # settings of each kind of model
+    kind: ClassVar[str]  # the kind of model where nobody chooses one
+    train: ClassVar[type[Optimization]]  # settings of the training
     options: ClassVar[Mapping[str, type[Section]]]
     """The commands that use a run of this task beside `inspect`, with the options that each takes for it."""
-    codec_names: ClassVar[Sequence[str]] = ()
-    """Files of a model's folder, beside its weights and its configuration."""
-    parts: ClassVar[Sequence[str]] = ()
-    """The names of `looks`, for who must not import them."""
-    batch: ClassVar[Sequence[str]]
-    """Settings of the training whose product is about how many targets a batch has."""
+    codec_names: ClassVar[Sequence[str]] = ()  # files of a model's folder, and attributes of a corpus
+    parts: ClassVar[Sequence[str]] = ()  # the names of `looks`, for commands that must not import them
+    usage: ClassVar[str]  # for a model's card: lines of Python and of the command line, with {run} for its folder
+    batch: ClassVar[Sequence[str]]  # settings of the training whose product is about the number of targets in a batch
     size: ClassVar[str] = "hidden_size"
     """The setting of a model that a comparison changes until the model has as many parameters as the others."""
     scores: ClassVar[Mapping[str, str]] = {}
-    """What a comparison shows of a model beside its loss, by name, with the heading of each in a table."""
+    """The scores that a comparison shows beside the loss, by name, with the heading of each in a table."""
 
     # Data
 
     @abstractmethod
     def recognises(self, data: Sources, valid: Sources) -> bool:
-        """Whether the data look like this task's, where nobody says a task.
+        """Whether the data look like this task's, where nobody names a task.
 
-        Raises `UserError` where they look like those of no task, or cannot be read.
+        Raises `UserError` where the data look like those of no task, or cannot be read.
         """
 
     @abstractmethod
@@ -187,7 +178,7 @@ class Task(ABC):
 
     @abstractmethod
     def check(self, settings: Settings) -> None:
-        """See that the data are there, and what else the training needs. Raises `UserError` where they are not."""
+        """See that the data and all else that a training needs are there. Raises `UserError` where they are not."""
 
     def records(self, data: Any, targets: Any) -> Iterable[Mapping[str, Any]] | None:
         """Data in memory as lines of JSON that `recognises` and `corpus` read; None where they are not this task's."""
@@ -197,32 +188,32 @@ class Task(ABC):
     def corpus(
         self, settings: Settings, cache: Path, say: Say, progress: Progress | None, codecs: Mapping[str, Any] = NONE
     ) -> Any:
-        """Read the data into a cache; the result has a `fingerprint`.
+        """Read the data into a cache; the result has a `fingerprint`, and each codec under its name.
 
-        `codecs` are those of the run that the training begins with, or goes on with, where they are not to be learnt.
+        `codecs` are those of the run that the training begins with, or resumes; without them, codecs are learnt.
         Raises `UserError` where the data are not usable.
         """
 
     @abstractmethod
     def describe(self, corpus: Any) -> str:
-        """How much data there are."""
+        """How much data there are, in words."""
 
     # Training
 
     @abstractmethod
-    def choose(self, settings: Settings, corpus: Any) -> Choice:
-        """Fill in what was left open."""
+    def choose(self, asked: Settings, corpus: Any) -> Choice:
+        """Choose the settings that a person left open: those not in the `model_fields_set` of their sections."""
 
     @abstractmethod
     def model_config(self, settings: Settings, corpus: Any) -> dict[str, Any]:
-        """All that `build` makes the model from."""
+        """Everything that `build` makes the model from."""
 
     @abstractmethod
     def build(self, config: Mapping[str, Any]) -> nn.Module:
-        """The model of a configuration, its parameters drawn anew. Raises `UserError` for one that is none."""
+        """The model of a configuration, its parameters drawn anew. Raises `UserError` for a wrong configuration."""
 
     def own(self, model: nn.Module | Callable[..., nn.Module], config: Mapping[str, Any]) -> nn.Module:
-        """Somebody's own model, or what they make of the sizes of the vocabularies, as the task needs it."""
+        """A person's own model, or the model that their callable makes of the sizes of the vocabularies."""
         from torch import nn
 
         sizes = [size for name, size in config.items() if name.endswith("vocab_size")]
@@ -230,25 +221,21 @@ class Task(ABC):
 
     @abstractmethod
     def objective(self, settings: Settings, corpus: Any) -> Objective:
-        """What is learnt."""
+        """The objective that the model is trained on."""
 
     # Use
 
-    @abstractmethod
     def codecs(self, corpus: Any) -> Mapping[str, Codec]:
-        """What turns the corpus into numbers, by `codec_names`."""
+        """The codecs of a corpus, by `codec_names`."""
+        return {name: getattr(corpus, name) for name in self.codec_names}
 
     @abstractmethod
     def read_codecs(self, folder: Path, model: nn.Module) -> Mapping[str, Any]:
         """The codecs in a model's folder. Raises `UserError` where they are damaged, or another model's."""
 
     @abstractmethod
-    def usage(self, folder: Path) -> str:
-        """How a model is used, for its card: a few lines of Python and of the command line."""
-
-    @abstractmethod
     def evaluate(self, run: Trained, data: Sources, options: Any, say: Say, progress: Progress) -> Evaluation:
-        """What the model is worth on data. Raises `UserError` where they do not fit it."""
+        """Score the model on data. Raises `UserError` where they do not fit it."""
 
     def predict(self, run: Trained, lines: Iterable[Sequence[InputLine]], options: Any, say: Say) -> Iterator[Answer]:
         """Answer every line; lines come together as they arrive. Tasks with "predict" among their `options` do."""
@@ -263,25 +250,17 @@ class Task(ABC):
     @property
     @abstractmethod
     def looks(self) -> Mapping[str, Look]:
-        """What the microscope can look at, by name."""
+        """The looks of the microscope, by name."""
 
     @abstractmethod
     def observe(self, run: Trained, data: Sources) -> Observed:
-        """What the looks are given: the model and data, or those that it was validated on where there are none."""
+        """The model with these data, for the looks; without data, with those that the model was validated on."""
 
-    def inspect(
-        self,
-        run: Trained,
-        data: Sources,
-        *,
-        parts: Sequence[str] = (),
-        progress: Progress = lambda name, done: None,
-    ) -> Inspection:
+    def inspect(self, run: Trained, data: Sources, *, parts: Sequence[str], progress: Progress) -> Inspection:
         """Look at the model while it reads data; see `elman.inspection.inspect`."""
         from elman.inspection import inspect
 
-        looks = self.looks
-        return inspect(self.observe(run, data), looks, parts=parts, progress=progress)
+        return inspect(self.observe(run, data), self.looks, parts=parts, progress=progress)
 
     # Comparison
 
@@ -291,7 +270,7 @@ class Task(ABC):
 
     @abstractmethod
     def counts(self, corpus: Any) -> dict[str, int]:
-        """How much of everything there is in the data, by name."""
+        """The sizes of the parts of the data and of the vocabularies, by name."""
 
     @abstractmethod
     def training_targets(self, corpus: Any) -> int:
@@ -299,7 +278,7 @@ class Task(ABC):
 
     def operations(self, settings: Settings, corpus: Any) -> float:
         """Floating-point operations to train on one target: two forward and four backward for each parameter."""
-        from elman.tasks.capacity import count_parameters
+        from elman.tasks.sizing import count_parameters
 
         return 6.0 * count_parameters(lambda: self.build(self.model_config(settings, corpus)))
 
@@ -308,7 +287,7 @@ class Task(ABC):
         return settings
 
     def score(self, model: Any, corpus: Any, loss: float) -> dict[str, float]:
-        """The `scores` of a model with this loss on the validation set, as far as they can be measured here."""
+        """The `scores` of a model with this loss on the validation set, where the installation can measure them."""
         return {}
 
     def memory(self, model: Any, corpus: Any) -> dict[str, Any] | None:
@@ -323,7 +302,7 @@ class Task(ABC):
         return None
 
     def decoding_speed(self, model: Any) -> float | None:
-        """Targets a second, written one after the other; None where nothing is written."""
+        """Targets a second, written one after the other; None where the task writes nothing."""
         return None
 
     @property
@@ -339,28 +318,21 @@ class Task(ABC):
         """
         from elman.tasks import TASKS, configuration
 
+        sections = {task.title: task.options[command] for task in TASKS.values() if command in task.options}
         if command not in self.options:
-            uses = " and ".join(f"`elman {use} {run}`" for use in self.options)
-            able = [task.title for task in TASKS.values() if command in task.options]
-            expected = " or ".join(able)
-            raise UserError(f"{run}", expected=expected, got=self.title, remedy=f"use it with {uses}", exit_code=2)
+            remedy = "use it with " + " and ".join(f"`elman {use} {run}`" for use in self.options)
+            raise UserError(f"{run}", expected=" or ".join(sections), got=self.title, remedy=remedy, exit_code=2)
         section = self.options[command]
         for name in given:
-            if name not in section.model_fields:
-                owners = [task.title for task in TASKS.values() if name in _fields(task, command)]
-                if owners:
-                    option = f"--{name.replace('_', '-')}"
-                    what = f"{option} is an option for {' and '.join(owners)}"
-                    raise UserError(what, got=f"{run}, {self.title}", remedy="leave it out", exit_code=2)
+            owners = [title for title, other in sections.items() if name in other.model_fields]
+            if owners and name not in section.model_fields:
+                what = f"--{name.replace('_', '-')} is an option for {' and '.join(owners)}"
+                raise UserError(what, got=f"{run}, {self.title}", remedy="leave it out", exit_code=2)
         return configuration.make_section(section, given)
 
 
-def _fields(task: Task, command: str) -> Mapping[str, Any]:
-    return task.options[command].model_fields if command in task.options else {}
-
-
 def fill(section: S, asked: Section, **values: Any) -> S:
-    """A section with these values, except where something was asked for."""
+    """A section with these values, except for the settings that a person asked for."""
     return section.model_copy(update={key: v for key, v in values.items() if key not in asked.model_fields_set})
 
 

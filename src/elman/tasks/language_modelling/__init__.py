@@ -11,25 +11,13 @@ from elman.errors import UserError
 from elman.models.configuration import LANGUAGE_MODELS, TransformerSettings
 from elman.settings import Section
 from elman.tasks.language_modelling.settings import EvaluationOptions, TextSettings, TextTraining, WritingOptions
-from elman.tasks.task import (
-    NONE,
-    Choice,
-    Evaluation,
-    Progress,
-    Say,
-    Sources,
-    Task,
-    Trained,
-    Writing,
-    fitting_tokenizer,
-)
+from elman.tasks.task import NONE, Progress, Say, Sources, Task, Trained, deferred, fitting_tokenizer
 
 if TYPE_CHECKING:
     from elman.data.corpus import Corpus
-    from elman.inspection import Look, Subject
+    from elman.inspection import Subject
     from elman.models import LanguageModel
     from elman.tasks.configuration import Settings
-    from elman.tasks.language_modelling.objective import NextToken
     from elman.tasks.task import Floats
 
 
@@ -50,11 +38,29 @@ class LanguageModelling(Task):
     options: ClassVar[Mapping[str, type[Section]]] = {"evaluate": EvaluationOptions, "generate": WritingOptions}
     codec_names = ("tokenizer",)
     parts = ("gradients", "gates", "memory", "attention", "truncation", "clipping")
+    usage = """    import elman
+    run = elman.load("{run}")
+    logits, state = run.model(tokens, state)      # tokens (B, T); state=None is a fresh memory
+
+    elman generate {run} "..."
+    elman evaluate {run} TEXT
+"""
     batch = ("lanes", "k1")
     scores: ClassVar[Mapping[str, str]] = {"bits_per_character": "bits/char"}
 
+    choose = deferred(".sizing.choose")
+    model_config = deferred(".sizing.model_config")
+    operations = deferred(".sizing.operations")
+    build = deferred("elman.models.build")
+    objective = deferred(".objective.next_token")
+    evaluate = deferred(".evaluation.evaluate_text")
+    generate = deferred(".writing.write")
+    looks = deferred("elman.inspection.LOOKS")
+    memory = deferred(".measure.memory")
+    decoding_speed = deferred(".measure.decoding_speed")
+
     def recognises(self, data: Sources, valid: Sources) -> bool:
-        """Any text; what looks like something else is refused."""
+        """Any text; data that look like something else are refused."""
         from elman.data.recognition import check_text
 
         self.files(data, valid)
@@ -104,12 +110,8 @@ class LanguageModelling(Task):
             say(f"{made.skipped} files are not UTF-8 text and were skipped")
         for name, part in (("training", made.train), ("validation", made.valid)):
             if len(part) < 2:
-                raise UserError(
-                    f"the {name} part of {data.source} is too short",
-                    expected="at least 2 tokens",
-                    got=len(part),
-                    remedy="give more text",
-                )
+                what = f"the {name} part of {data.source} is too short"
+                raise UserError(what, expected="at least 2 tokens", got=len(part), remedy="give more text")
         if codecs and made.train.unknown > MOST_UNKNOWN * len(made.train):
             got = f"{made.train.unknown / len(made.train):.0%} that it does not know"
             expected = "text in the tokens of the run that it begins with"
@@ -125,24 +127,6 @@ class LanguageModelling(Task):
             f"{corpus.tokenizer.vocab_size:,} different"
         )
 
-    def choose(self, settings: Settings, corpus: Corpus) -> Choice:
-        """Sizes that fit the budget."""
-        from elman.tasks.language_modelling import sizing
-
-        return sizing.choose(settings, len(corpus.train), corpus.tokenizer.vocab_size)
-
-    def model_config(self, settings: Settings, corpus: Corpus) -> dict[str, Any]:
-        """What `models.build` makes the model from."""
-        from elman.tasks.language_modelling import sizing
-
-        return sizing.model_config(settings, corpus.tokenizer.vocab_size)
-
-    def build(self, config: Mapping[str, Any]) -> LanguageModel:
-        """The language model."""
-        from elman.models import build
-
-        return build(config)
-
     def own(self, model: Any, config: Mapping[str, Any]) -> LanguageModel:
         """A language model as it is; any other module by the state contract."""
         from elman.models import LanguageModel
@@ -151,50 +135,9 @@ class LanguageModelling(Task):
         made = super().own(model, config)
         return made if isinstance(made, LanguageModel) else OwnLanguageModel(made, config["vocab_size"])
 
-    def objective(self, settings: Settings, corpus: Corpus) -> NextToken:
-        """The next token, in lanes."""
-        from elman.tasks.language_modelling.objective import next_token
-
-        return next_token(settings.train, corpus)
-
-    def codecs(self, corpus: Corpus) -> Mapping[str, Any]:
-        """The tokenizer."""
-        return {"tokenizer": corpus.tokenizer}
-
     def read_codecs(self, folder: Path, model: Any) -> Mapping[str, Any]:
         """The tokenizer."""
         return {"tokenizer": fitting_tokenizer(folder / "tokenizer.json", model.vocab_size)}
-
-    def usage(self, folder: Path) -> str:
-        """In Python and on the command line."""
-        return f"""    import elman
-    run = elman.load("{folder}")
-    logits, state = run.model(tokens, state)      # tokens (B, T); state=None is a fresh memory
-
-    elman generate {folder} "..."
-    elman evaluate {folder} TEXT
-"""
-
-    def evaluate(
-        self, run: Trained, data: Sources, options: EvaluationOptions, say: Say, progress: Progress
-    ) -> Evaluation:
-        """The loss in nats a token, the perplexity, and bits a character."""
-        from elman.tasks.language_modelling.evaluation import evaluate_text
-
-        return evaluate_text(run, self.files(data, ())["source"], options)
-
-    def generate(self, run: Trained, prompt: str, options: WritingOptions, state: Any = None) -> Writing:
-        """Token by token; a text ends with its document."""
-        from elman.tasks.language_modelling.writing import write
-
-        return write(run, prompt, options, state)
-
-    @property
-    def looks(self) -> Mapping[str, Look]:
-        """Gradients, gates, states, attention, truncation, and what clipping did."""
-        from elman.inspection import LOOKS
-
-        return LOOKS
 
     def observe(self, run: Trained, data: Sources) -> Subject:
         """The model and a text."""
@@ -210,52 +153,26 @@ class LanguageModelling(Task):
 
     def counts(self, corpus: Corpus) -> dict[str, int]:
         """Tokens."""
-        vocabulary = corpus.tokenizer.vocab_size
-        return {
-            "training_tokens": len(corpus.train),
-            "validation_tokens": len(corpus.valid),
-            "vocabulary": vocabulary,
-        }
+        parts = {"training_tokens": len(corpus.train), "validation_tokens": len(corpus.valid)}
+        return {**parts, "vocabulary": corpus.tokenizer.vocab_size}
 
     def training_targets(self, corpus: Corpus) -> int:
         """The tokens of the training part."""
         return len(corpus.train)
 
-    def operations(self, settings: Settings, corpus: Corpus) -> float:
-        """Two forward and four backward for each weight that a token uses."""
-        from elman.tasks.language_modelling import sizing
-
-        return sizing.operations(settings, corpus.tokenizer.vocab_size)
-
     def as_measured(self, settings: Settings, measured: Settings) -> Settings:
-        """With its precision, and the dropouts, which follow from how often the text is read."""
+        """With the measured precision, and the dropouts, which follow from the number of passes over the text."""
         dropouts = {name: value for name, value in measured.model if name.startswith("dropout")}
-        return settings.model_copy(
-            update={
-                "train": settings.train.model_copy(update={"precision": measured.train.precision}),
-                "model": settings.model.model_copy(update=dropouts),
-            }
-        )
+        train = settings.train.model_copy(update={"precision": measured.train.precision})
+        return settings.model_copy(update={"train": train, "model": settings.model.model_copy(update=dropouts)})
 
     def score(self, model: LanguageModel, corpus: Corpus, loss: float) -> dict[str, float]:
         """Bits a character."""
         tokens, characters = len(corpus.valid), corpus.valid.characters
         return {"bits_per_character": loss / math.log(2) * tokens / max(characters, 1)}
 
-    def memory(self, model: LanguageModel, corpus: Corpus) -> dict[str, Any]:
-        """In windows of the validation text."""
-        from elman.tasks.language_modelling.measure import memory
-
-        return memory(model, corpus.valid, corpus.tokenizer.eod)
-
     def attention_window(self, model: Section) -> tuple[int, int] | None:
         """A Transformer's, where it has one."""
         if isinstance(model, TransformerSettings) and model.window is not None:
             return model.window, model.num_layers
         return None
-
-    def decoding_speed(self, model: LanguageModel) -> float:
-        """Of the most probable token each."""
-        from elman.tasks.language_modelling.measure import decoding_speed
-
-        return decoding_speed(model)

@@ -1,10 +1,10 @@
 """A window of truncated BPTT that follows from the gradient itself (`k2: auto`).
 
-How far back the gradient must flow depends on the data and on how much of it the model has learnt to remember, so no
-fixed number is right. After each validation the gradient is taken as in training, k1 steps at a time, through k1,
-2 k1, 4 k1 and 8 k1 steps, on a few rows of what is read next, and k2 is the smallest of these windows whose gradient
-points where the longest one's does. Nothing flows across a document's border, so no window need be longer than that
-(Aicher, Foti & Fox 2019, "Adaptively truncating backpropagation through time to control gradient bias").
+How far back the gradient must flow depends on the data and on how much of them the model has learnt to remember, so no
+fixed number is right. After each validation the gradient is computed as in training, k1 steps at a time, through k1,
+2 k1, 4 k1 and 8 k1 steps, on a few rows of the next tokens; k2 becomes the smallest of these windows whose gradient
+has the direction of the longest window's. No gradient flows across a document's border (Aicher, Foti & Fox 2019,
+"Adaptively truncating backpropagation through time to control gradient bias").
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from elman.models import LanguageModel
 from elman.state import State, select_rows
 
 LONGEST = 8  # times k1
-ROWS = 8  # of the lanes, at most: enough to tell windows apart, in a few hundredths of a training's time
+ROWS = 8  # of the lanes, at most: they tell windows apart in a few hundredths of a training's time
 
 
 @dataclass
 class AdaptiveTruncation:
-    """The window in use, and where in the lanes the carried memory stands (see `train.objective.Adaptive`)."""
+    """The window in use, and the place of the carried memory in the lanes (see `train.objective.Adaptive`)."""
 
     lanes: Lanes
     k1: int
@@ -59,7 +59,7 @@ class AdaptiveTruncation:
         return {"k2": self.k2}
 
     def values(self) -> dict[str, int]:
-        """What `restore` takes."""
+        """The values that `restore` takes."""
         return {"k2": self.k2, "kept": self.kept}
 
     def restore(self, values: dict[str, int]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Literal
 
 import numpy as np
@@ -12,14 +11,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from elman.data.lanes import NOT_COUNTED, TokenStream, evaluation_windows
-from elman.data.tokenfile import TokenFile, Tokens
+from elman.data.tokenfile import Tokens
 from elman.models import LanguageModel
 from elman.state import State, put_rows, select_rows
 
 WINDOW = 256  # steps read in one call
 BURN_IN = 256  # steps that a lane of the approximation reads before it counts
 SEGMENTS = 16  # read side by side
-FEWEST, MOST = 16, 128  # windows of a segment: enough for a memory to fade, few enough to keep their states
+FEWEST, MOST = 16, 128  # windows of a segment: a memory fades in the fewest, and the states of the most can be kept
 
 Blocks = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
 
@@ -34,14 +33,14 @@ def block_losses(
         model: in `eval()`.
         tokens: at least 2.
         eod: the token with which a document begins anew; None: there is none.
-        lanes: None reads the text exactly, in whichever way is fast: segments of it side by side, each after all that
-            a memory can reach where that has a bound, else by `multiple_shooting`. 1 reads it exactly too, window by
-            window. More approximate: so many parts side by side, each after a run-up of `BURN_IN` tokens from an empty
-            memory, so that what lies further back is not known to it.
+        lanes: None reads the text exactly and fast: segments of the text side by side, each after all tokens that the
+            memory can reach, or by `multiple_shooting` where the reach has no bound. 1 reads the text exactly, window
+            by window. More lanes are an approximation: so many parts side by side, each after a run-up of `BURN_IN`
+            tokens from a fresh memory.
         window: steps read in one call.
 
     Returns:
-        Nats (K,) of blocks of at most `window` tokens in the order of the text, and how many tokens each has.
+        Nats (K,) of blocks of at most `window` tokens in the order of the text, and the tokens (K,) of each.
 
     Raises:
         UserError: fewer than 2 tokens.
@@ -51,7 +50,7 @@ def block_losses(
     text = TokenStream(tokens, eod)
     run_up = None if model.reach is None else -(-model.reach // window)  # windows
     parallel = lanes is None and (model.step_by_step or run_up is not None)
-    fewest = max(FEWEST, 8 * (run_up or 0))  # lest much be read twice
+    fewest = max(FEWEST, 8 * (run_up or 0))  # or the run-ups would be much of the reading
     found: list[Blocks] = []
     begin, state = 0, model.initial_state(1)
     while left := text.steps - begin:
@@ -65,32 +64,12 @@ def block_losses(
     return nats, counts
 
 
-def evaluate(
-    model: LanguageModel, tokens: TokenFile, eod: int | None, *, lanes: int | None = None, window: int = WINDOW
-) -> dict[str, float]:
-    """Predict every token but the first of a text once (see `block_losses`, also for the arguments).
-
-    Returns:
-        `loss` in nats a token, `perplexity`, `bits_per_character`, and `tokens`, how many were predicted.
-    """
-    from elman.metrics.perplexity import perplexity
-
-    nats, counts = block_losses(model, tokens, eod, lanes=lanes, window=window)
-    loss = float(nats.sum() / counts.sum())
-    return {
-        "loss": loss,
-        "perplexity": perplexity(loss),
-        "bits_per_character": loss / math.log(2) * len(tokens) / max(tokens.characters, 1),
-        "tokens": int(counts.sum()),
-    }
-
-
 def _section(
     model: LanguageModel, text: TokenStream, begin: int, state: State, shape: tuple[int, int, int], run_up: int | None
 ) -> tuple[npt.NDArray[np.float64], State]:
     """Nats (L, W) of L segments of W windows of T steps, `shape` (L, W, T), one after the other from `begin` on.
 
-    With a `run_up`, a memory of so many windows is all that there is, and each segment reads them first.
+    With a `run_up`, the memory reaches back so many windows, and each segment reads them first.
     """
     L, W, T = shape
     device = next(model.parameters()).device
@@ -101,7 +80,7 @@ def _section(
         part = text.window(begin + (rows * W + window) * T, T).to(device)
         hidden, state = model.read(part.inputs, state, resets=part.resets)
         if window >= 0:
-            nats[rows, window] = _nats(model, hidden, part.targets).cpu().numpy()
+            nats[rows, window] = _nats(model, hidden, part.targets)
         return state
 
     segments = torch.arange(L, device=device)
@@ -124,16 +103,16 @@ def _in_lanes(model: LanguageModel, tokens: Tokens, eod: int | None, lanes: int,
     for read in evaluation_windows(tokens, lanes, window, burn_in=BURN_IN, eod=eod):
         part = read.to(device)
         hidden, state = model.read(part.inputs, state, resets=part.resets)
-        nats.append(_nats(model, hidden, part.targets).cpu().numpy())
+        nats.append(_nats(model, hidden, part.targets))
         counts.append((read.targets != NOT_COUNTED).sum(1).double().numpy())
     lost, counted = np.stack(nats, 1).ravel(), np.stack(counts, 1).ravel()  # (B, N): a lane's blocks in a row
     return lost[counted > 0], counted[counted > 0]
 
 
 def cross_entropy(model: LanguageModel, hidden: Tensor, targets: Tensor, reduction: Literal["mean", "none"]) -> Tensor:
-    """The loss of hidden states (B, T, H) against targets (B, T), in float32 at least: its mean, or each step's (B, T).
+    """The loss of hidden states (B, T, H) against targets (B, T), in float32 at least: its mean, or (B, T) by step.
 
-    A target that does not count has 0.
+    A target that does not count has the loss 0.
     """
     ordered = model.in_memory_order(targets)
     logits = model.output(model.in_memory_order(hidden).flatten(0, 1))  # (B T, V)
@@ -142,6 +121,6 @@ def cross_entropy(model: LanguageModel, hidden: Tensor, targets: Tensor, reducti
     return losses if reduction == "mean" else model.in_memory_order(losses.view(ordered.shape))
 
 
-def _nats(model: LanguageModel, hidden: Tensor, targets: Tensor) -> Tensor:
-    """The cross entropies of each row, summed: (B,) float64."""
-    return cross_entropy(model, hidden, targets, "none").sum(1, dtype=torch.float64)
+def _nats(model: LanguageModel, hidden: Tensor, targets: Tensor) -> npt.NDArray[np.float64]:
+    """The cross entropies of each row, summed: (B,)."""
+    return cross_entropy(model, hidden, targets, "none").sum(1, dtype=torch.float64).cpu().numpy()

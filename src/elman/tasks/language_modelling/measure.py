@@ -1,4 +1,4 @@
-"""What a comparison measures of a language model beside its loss: how far its gradients reach, how fast it writes."""
+"""Measurements of a language model for a comparison: how far its gradients reach, and how fast it writes."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
+from elman.data.corpus import Corpus
 from elman.data.lanes import resets_of
-from elman.data.tokenfile import Tokens
 from elman.decode.generation import generate
 from elman.lens import gradient_flow
 from elman.models import LanguageModel
 
-LAGS, PAST, ROWS = 128, 64, 16  # of the windows in which gradients are looked at
+LAGS, PAST, ROWS = 128, 64, 16  # of the windows in which gradients are measured
 PROMPT, WRITTEN, REPEATS = 32, 128, 3
 
 
-def memory(model: LanguageModel, tokens: Tokens, eod: int | None) -> dict[str, Any]:
-    """How the gradient of a loss by the inputs falls with the lag: what `lens.fit_decay` finds, and the median itself.
+def memory(model: LanguageModel, corpus: Corpus) -> dict[str, Any]:
+    """How the gradient of a loss by the inputs falls with the lag: the result of `lens.fit_decay`, and the median.
 
-    Fewer lags are looked at where the text is short, none (an empty dict) where it is very short.
+    A short validation text has fewer lags, and a very short one has none: the dict is empty.
     """
+    tokens, eod = corpus.valid, corpus.tokenizer.eod
     steps = min(PAST + LAGS, (len(tokens) - 1) // 2)
     past = steps * PAST // (PAST + LAGS)
     if steps - past < 2:
@@ -40,17 +40,13 @@ def memory(model: LanguageModel, tokens: Tokens, eod: int | None) -> dict[str, A
 
 
 def decoding_speed(model: LanguageModel) -> float:
-    """Tokens a second, one text at a time, the most probable token each; the best of a few times."""
+    """Tokens a second of one text, each the most probable; the best of a few times."""
     best = 0.0
     for _ in range(REPEATS):
-        writing = generate(model, [0] * PROMPT, _most_probable)
+        writing = generate(model, [0] * PROMPT, lambda logits: logits.argmax(-1))
         next(writing)
         begun = time.perf_counter()
         for _ in islice(writing, WRITTEN):
             pass
         best = max(best, WRITTEN / (time.perf_counter() - begun))
     return best
-
-
-def _most_probable(logits: Tensor) -> Tensor:
-    return logits.argmax(-1)

@@ -1,24 +1,24 @@
 """A long sequence read in parallel over time, with the values of a reading from its beginning to its end.
 
-A recurrence h_{t+1} = F(h_t, x_{t+1}) waits for itself, and one row makes little of each weight that it reads. So the
-sequence is cut into L segments that are read side by side, each from a guess of its first state. Multiple shooting
-then asks that each segment begin where the one before it ended (Bellen and Zennaro 1989, "Parallel algorithms for
-initial-value problems for difference and differential equations"; Gander 2015, "50 years of time parallel time
-integration"):
+A step of a recurrence h_{t+1} = F(h_t, x_{t+1}) waits for the step before, and one row does little work for each weight
+that it loads. So L segments of the sequence are read side by side, each from a guess of its first state. Multiple
+shooting then makes each segment begin in the last state of its predecessor (Bellen and Zennaro 1989, "Parallel
+algorithms for initial-value problems for difference and differential equations"; Gander 2015, "50 years of time
+parallel time integration"):
 
 1. all segments are read side by side, the first from the true state, the others from their guesses;
-2. all but the first are read again, side by side, each from the state in which its predecessor ended in 1;
-3. in their order, each whose predecessor has ended elsewhere since is read again from there.
+2. all but the first are read again, side by side, each from the last state of its predecessor in 1;
+3. in their order, each segment whose predecessor has another last state since then is read again from that state.
 
-A reading in 2 or 3 is left off at the first border of two windows at which its state is the one that the segment had
-there before: all that follows follows from that state. A memory that fades, or a reset, leaves off soon, and the whole
-costs little more than 1; one that never fades goes through 3 alone, one segment after the other. Whatever the
-guesses were, each segment is read from where its predecessor ended, so the result is that of a sequential reading.
+A reading in 2 or 3 stops at the first border of two windows where the segment had the same state before, as the rest
+would be the same too. With a memory that fades, or a reset, it stops soon, and the whole costs little more than 1; a
+memory that never fades makes 3 read one segment after the other. In any case each segment is read from the last state
+of its predecessor, so the result is that of a sequential reading.
 
-**Rounding.** A state is "the one it had" where every entry differs by at most 64 ε times the largest magnitude that
-this entry has had at any border in 1 (ε of its dtype; entries for which that is not finite must be equal). Two
-readings that began apart do not come closer than some 16 ε, as their sums are rounded differently. So the values are
-those of a sequential reading whose state was disturbed by 64 ε at no more than two borders of a segment.
+**Rounding.** Two states are the same where every entry differs by at most 64 ε times the largest magnitude of this
+entry at any border in 1 (ε of its dtype; entries without a finite magnitude must be equal). Two readings from different
+states come no closer than some 16 ε, as their sums are rounded differently. So the values are those of a sequential
+reading with a disturbance of 64 ε at no more than two borders of a segment.
 """
 
 from __future__ import annotations
@@ -32,24 +32,14 @@ from elman.state import State, batch_size, leaves, put_rows, select_rows
 
 TOLERANCE = 64  # units of rounding
 
-Step = Callable[[Tensor, int, State], State]
-"""step(segments, window, state): read a window of these segments (K,) from their states (K rows); the states after.
+ReadWindow = Callable[[Tensor, int, State], State]
+"""step(segments, window, state) reads a window of these segments (K,) from their states (K rows); the states after it.
 
-Of a window that is read more than once, the last reading counts.
+If a window is read more than once, the last reading counts.
 """
 
 
-def read_sequentially(step: Step, state: State, windows: int) -> State:
-    """The reference: as `read`, window by window; only row 0 of `state` is looked at."""
-    segments = torch.arange(batch_size(state), device=next(leaves(state)).device)
-    state = select_rows(state, segments[:1])
-    for segment in segments.split(1):
-        for window in range(windows):
-            state = step(segment, window, state)
-    return state
-
-
-def read(step: Step, state: State, windows: int) -> State:
+def read(step: ReadWindow, state: State, windows: int) -> State:
     """Read L segments of `windows` windows each, one after the other in time.
 
     Args:

@@ -1,4 +1,4 @@
-"""Language modelling: predict the next token, in lanes whose memory is carried from stretch to stretch."""
+"""The next token as an objective, in lanes whose memory is carried from stretch to stretch."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from elman.data.lanes import Lanes
 from elman.data.tokenfile import TokenFile
 from elman.models import LanguageModel
 from elman.state import State
+from elman.tasks.configuration import Settings
 from elman.tasks.language_modelling.losses import cross_entropy
-from elman.tasks.language_modelling.settings import TextTraining
 from elman.train import bptt
 from elman.train.objective import Loss, Place
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class NextToken:
-    """The objective of a language model on a corpus (see `train.training.Objective`).
+    """The objective of a language model on a corpus (see `train.objective.Objective`).
 
     A batch of the epoch is one stretch of `k1` steps in every lane, through whose last `k2` steps the gradient flows
     (None: to the lanes' beginning). `adaptive` chooses k2 instead, where it is given.
@@ -47,30 +47,25 @@ class NextToken:
 
     def loss(self, model: nn.Module, place: Place, state: State | None) -> Loss:
         """Mean cross entropy, in nats a token, of one stretch."""
-        part = self._stretch(place.batch, state)
-        device = next(model.parameters()).device
+        model = cast(LanguageModel, model)
+        device, adaptive = next(model.parameters()).device, self.adaptive
+        k2 = adaptive.k2 if adaptive else self.k2
+        begin = adaptive.kept if adaptive and state is not None else None
+        part = bptt.stretch(place.batch, self.train.steps, self.k1, k2, begin)
+        if adaptive:
+            adaptive.kept = part.keep
 
         def read(begin: int, stop: int, state: State | None) -> tuple[Tensor, State]:
             window = self.train.window(begin, stop).to(device)
-            return cast(LanguageModel, model).read(window.inputs, state, resets=window.resets)
+            return model.read(window.inputs, state, resets=window.resets)
 
         hidden, kept = bptt.read(read, part, state)  # (B, T, H)
         targets = self.train.window(part.start, part.stop).to(device).targets  # (B, T)
-        loss = cross_entropy(cast(LanguageModel, model), hidden, targets, "mean")
-        return Loss(loss, targets.numel(), kept)
-
-    def _stretch(self, batch: int, state: State | None) -> bptt.Stretch:
-        adaptive = self.adaptive
-        if adaptive is None:
-            return bptt.stretch(batch, self.train.steps, self.k1, self.k2)
-        begin = None if state is None else adaptive.kept
-        part = bptt.stretch(batch, self.train.steps, self.k1, adaptive.k2, begin)
-        adaptive.kept = part.keep
-        return part
+        return Loss(cross_entropy(model, hidden, targets, "mean"), targets.numel(), kept)
 
     def validate(self, model: nn.Module) -> dict[str, float]:
         """Metrics on the whole validation set, the memory carried through it."""
-        from elman.tasks.language_modelling.losses import evaluate
+        from elman.tasks.language_modelling.evaluation import evaluate
 
         return evaluate(cast(LanguageModel, model), self.valid, self.eod)
 
@@ -79,7 +74,7 @@ class NextToken:
         return metrics["loss"]
 
     def describe(self, metrics: dict[str, float]) -> str:
-        """Loss and bits a character, and the window that was chosen."""
+        """Loss and bits a character, and the chosen window."""
         from elman.metrics.words import words
 
         text = f"{words(metrics['loss'])} nats a token, {words(metrics['bits_per_character'])} bits a character"
@@ -90,9 +85,9 @@ class NextToken:
         return cast(LanguageModel, model).initial_state(self.train.lanes)
 
 
-def next_token(train: TextTraining, corpus: Corpus) -> NextToken:
+def next_token(settings: Settings, corpus: Corpus) -> NextToken:
     """The objective of a training on a corpus."""
-    eod, adaptive = corpus.tokenizer.eod, None
+    train, eod, adaptive = settings.train, corpus.tokenizer.eod, None
     lanes = Lanes(corpus.train, train.lanes, eod=eod, window=train.k1)
     if train.k2 == "auto":
         from elman.tasks.language_modelling.adaptive_truncation import AdaptiveTruncation  # and all of the lens

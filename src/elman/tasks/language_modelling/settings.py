@@ -11,13 +11,13 @@ from elman.train.settings import Optimization
 
 
 class TextSettings(Section):
-    """What is read, and in which units."""
+    """The texts that are read, and their units."""
 
     source: str = ""
     valid: str | None = None
     tokenizer: Literal["char", "byte", "word", "bpe"] = "char"
     vocab_size: int | None = Field(None, ge=2)  # at most; None: the tokenizer's own
-    min_count: int = Field(1, ge=1)  # what occurs less often is unknown
+    min_count: int = Field(1, ge=1)  # rarer tokens are unknown
     fingerprint: str = ""  # of the text, so that a run goes on with the same
 
 
@@ -26,8 +26,10 @@ class TextTraining(Optimization):
 
     lanes: int = Field(32, ge=1)  # rows of the batch, each a contiguous part of the corpus
     k1: int = Field(64, ge=1)  # steps whose loss makes one update
-    k2: int | Literal["k1", "full", "auto"] = "k1"  # steps the gradient flows back through; auto: as many as it needs
-    k2_cosine: float = Field(0.99, gt=0, le=1)  # auto: with the gradient of a window of 8 k1, at least
+    k2: int | Literal["k1", "full", "auto"] = (
+        "k1"  # steps that the gradient flows back through; auto: as adaptive_truncation.py finds
+    )
+    k2_cosine: float = Field(0.99, gt=0, le=1)  # auto: the least cosine with the gradient of a window of 8 k1
 
     @model_validator(mode="after")
     def _lengths(self) -> TextTraining:
@@ -47,9 +49,8 @@ class EvaluationOptions(Section):
     lanes: int | None = Field(
         None,
         ge=1,
-        description="An approximation: a text is read in N parts side by side, each after a run-up of 256 tokens, and "
-        "what lies further back is not known to it. 1, and the default, are exact: the memory is carried through the "
-        "whole text.",
+        description="An approximation: a text is read in N parts side by side, each after a run-up of 256 tokens from "
+        "a fresh memory. 1, and the default, are exact: the memory is carried through the whole text.",
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
@@ -14,24 +15,24 @@ from elman.decode.sampling import sample
 from elman.errors import UserError
 from elman.state import State
 from elman.tasks.language_modelling.settings import WritingOptions
-from elman.tasks.task import Piece, Trained, Writing
+from elman.tasks.task import Piece, Trained
 
 
 class Written(NamedTuple):
-    """The memory of a text in writing: of all tokens but the last, and the last, which is read before what follows."""
+    """The state of a text in writing: the memory after all tokens but the last, and the last, which is read next."""
 
     memory: State | None
     last: int
-    unfinished: bytes = b""  # of a character, whose other bytes are in the tokens that follow
+    unfinished: bytes = b""  # the first bytes of a character; the following tokens have the others
 
 
-def write(run: Trained, prompt: str, options: WritingOptions, state: State | None) -> Writing:
+def write(run: Trained, prompt: str, options: WritingOptions, state: State | None = None) -> Continuation:
     """Go on with a prompt, after all that `state` has read (None: nothing), until the options or the document end it.
 
     A document begins with `<eod>`; where there are no documents, an empty prompt begins with a new line.
 
     Raises:
-        UserError: neither a prompt nor a state that a text ended with: there is nothing to go on from.
+        UserError: the prompt is empty, and `state` is of a model that `write` has not read with.
     """
     tokenizer = run.tokenizer
     ids = tokenizer.encode(prompt).tolist()
@@ -50,33 +51,30 @@ def write(run: Trained, prompt: str, options: WritingOptions, state: State | Non
         begin = ids if ids and tokenizer.eod is None else [tokenizer.start, *ids]
     for token in ids:
         decoder.push(token)
-    random = torch.Generator()
-    seed = random.seed() % 2**31 if options.seed is None else options.seed
-    random.manual_seed(seed)
-    return Writing(len(ids), tokenizer.count_unknown(ids), seed, Text(run, begin, decoder, options, random, state))
+    seed = torch.Generator().seed() % 2**31 if options.seed is None else options.seed
+    return Continuation(run, begin, decoder, options, state, len(ids), tokenizer.count_unknown(ids), seed)
 
 
-class Text:
-    """The pieces of a text; `state` is the memory after those that were taken, None before the first."""
+@dataclass
+class Continuation:
+    """The pieces of a text after a prompt; `state` is the memory after those that were taken, None before the first."""
 
-    def __init__(
-        self,
-        run: Trained,
-        begin: list[int],
-        decoder: StreamDecoder,
-        options: WritingOptions,
-        random: torch.Generator,
-        memory: State | None,
-    ) -> None:
-        self.run, self.begin, self.decoder, self.options = run, begin, decoder, options
-        self.random, self.memory = random, memory
-        self.state: Written | None = None
+    run: Trained
+    begin: list[int]  # the tokens that are read first
+    decoder: StreamDecoder
+    options: WritingOptions
+    memory: State | None  # before `begin`
+    prompt_tokens: int
+    unknown: int
+    seed: int
+    state: Written | None = None
 
     def __iter__(self) -> Iterator[Piece]:
-        """The pieces, the last of which belongs to no token: the rest of a character that was left unfinished."""
+        """The pieces; the last belongs to no token, and is the rest of an unfinished character."""
         tokenizer, o = self.run.tokenizer, self.options
+        random = torch.Generator().manual_seed(self.seed)
         choose = partial(
-            sample, temperature=o.temperature, top_k=o.top_k, top_p=o.top_p, min_p=o.min_p, generator=self.random
+            sample, temperature=o.temperature, top_k=o.top_k, top_p=o.top_p, min_p=o.min_p, generator=random
         )
         banned = [] if tokenizer.unk is None else [tokenizer.unk]
         stream = generate(self.run.model, self.begin, choose, state=self.memory, banned=banned)
@@ -93,7 +91,7 @@ class Text:
 
     @torch.inference_mode()
     def _read(self) -> Written:
-        """The memory of the prompt, where nothing was written after it."""
+        """The state after the prompt alone."""
         *before, last = self.begin
         memory = prefill(self.run.model, [before], self.memory)[1] if before else self.memory
         return Written(memory, last, self.decoder.unfinished)

@@ -13,29 +13,28 @@ from elman.data.pair_corpus import ParallelCorpus
 from elman.data.pairs import open_pairs
 from elman.data.tokenizers import Tokenizers
 from elman.tasks.configuration import Settings
-from elman.tasks.task import Progress, Say
-from elman.tasks.translation import files_of, validation_of
+from elman.tasks.task import NONE, Progress, Say
 from elman.tasks.translation.settings import PairSettings
 
 SHORT = 48  # characters of a mean target: up to here, characters are the tokens, and byte pairs beyond
-BYTE_PAIRS = 1024, 8192  # a vocabulary has so many at least and at most
+BYTE_PAIRS = 1024, 8192  # the least and the most byte pairs of a vocabulary
 PAIRS_A_TOKEN = 8
-PEEK = 1000  # pairs that are looked at to tell
+PEEK = 1000  # pairs that are read to choose
 
 
 def read(
-    settings: Settings, cache: Path, say: Say, progress: Progress | None, codecs: Mapping[str, Any]
+    settings: Settings, cache: Path, say: Say, progress: Progress | None, codecs: Mapping[str, Any] = NONE
 ) -> ParallelCorpus:
     """Pairs as tokens, by the tokenizers that are given or those that are learnt."""
     data, train = settings.data, settings.train
     kind = tokenizer(data)
     made = pair_corpus.prepare(
-        files_of(data),
+        data.files,
         cache,
-        valid=validation_of(data) or None,
+        valid=data.validation_files or None,
         tokenizer=Tokenizers(codecs["source_tokenizer"], codecs["target_tokenizer"]) if codecs else kind,
         joint=data.joint,
-        max_vocab=data.vocab_size or vocabulary_size(data, kind),
+        max_vocab=data.vocab_size or (_byte_pairs(data) if kind == "bpe" else None),
         min_count=data.min_count,
         max_length=data.max_length,
         epoch_pairs=train.epoch_pairs,
@@ -52,22 +51,20 @@ def read(
 
 
 def tokenizer(data: PairSettings) -> str:
-    """The kind of tokenizer: characters for short targets, byte pairs for sentences, where none is asked for."""
+    """The kind of tokenizer; where none is asked for, characters for short targets and byte pairs for sentences."""
     if data.tokenizer != "auto":
         return data.tokenizer
-    source = open_pairs(files_of(data))
+    source = open_pairs(data.files)
     if isinstance(source, EndlessPairs):
         return "char"
     lengths = [len(pair.target) for pair in islice(source.pairs(), PEEK)]
     return "char" if sum(lengths) <= SHORT * len(lengths) else "bpe"
 
 
-def vocabulary_size(data: PairSettings, kind: str) -> int | None:
-    """At most so many byte pairs: a token for every few pairs of sentences, so that each is seen often enough."""
-    if kind != "bpe":
-        return None
+def _byte_pairs(data: PairSettings) -> int:
+    """The most byte pairs: a token for every few pairs of sentences, so that the model meets each often enough."""
     least, most = BYTE_PAIRS
-    source = open_pairs(files_of(data))
+    source = open_pairs(data.files)
     if isinstance(source, EndlessPairs):
         return most
     pairs = sum(1 for _ in islice(source.pairs(), most * PAIRS_A_TOKEN))

@@ -1,21 +1,20 @@
-"""What an encoder-decoder is worth on pairs: its loss on their tokens, and the scores of what it writes."""
+"""The scores of an encoder-decoder on pairs: its loss on their tokens, and those of the texts that it writes."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from itertools import islice
 
-from elman.data.pair_corpus import evaluation_part
+from elman.data.pair_corpus import ParallelCorpus, evaluation_part
 from elman.data.tokenizers import Tokenizers
 from elman.decode.translation import Beam, Translator, translate
 from elman.errors import UserError
-from elman.metrics.translation import score
+from elman.metrics.translation import has_phrases, score
 from elman.metrics.words import words
 from elman.models import EncoderDecoder
 from elman.tasks.task import Evaluation, Progress, Say, Sources, Trained
 from elman.tasks.translation.objective import evaluate
-from elman.tasks.translation.prediction import beam
 from elman.tasks.translation.settings import Decoding
 
 
@@ -25,8 +24,8 @@ def evaluate_pairs(run: Trained, data: Sources, options: Decoding, say: Say, pro
     Raises:
         UserError: no such pairs, or all of them are too long.
     """
-    source, target = run.source_tokenizer, run.target_tokenizer
-    part = evaluation_part(data, Tokenizers(source, target))
+    tokenizers = Tokenizers(run.source_tokenizer, run.target_tokenizer)
+    part = evaluation_part(data, tokenizers)
     longest = run.model.longest
     too_long = part.limit(None if longest is None else longest - 1)  # its end takes a position
     beyond = f"longer than the model's {longest} positions"
@@ -37,7 +36,8 @@ def evaluate_pairs(run: Trained, data: Sources, options: Decoding, say: Say, pro
     metrics = evaluate(run.model, part)
     if math.isnan(metrics["loss"]):
         return Evaluation(metrics, [])  # nothing can be decoded
-    translator = Translator(run.model, source, target, beam(options), batch_size=options.batch)
+    search = Beam(options.beam, length_alpha=options.length_penalty)
+    translator = Translator(run.model, *tokenizers, search, batch_size=options.batch)
     sources, references = zip(*part.texts(), strict=True)
     written = []
     begun = time.perf_counter()
@@ -50,25 +50,26 @@ def evaluate_pairs(run: Trained, data: Sources, options: Decoding, say: Say, pro
         say("without sacrebleu there is neither BLEU nor chrF: pip install 'elman[translate]'")
     unknown = sum(one.unknown for one in written)
     report = {**metrics, **scores, "pairs": len(written), "too_long": too_long, "unknown": unknown}
-    report["translating_seconds"] = round(seconds, 3)
     lines = [
         ("loss", f"{words(metrics['loss'])} nats a token"),
         ("accuracy", f"{metrics['accuracy']:.2f} % of the tokens"),
         ("exact match", f"{scores['exact_match']:.2f} %"),
     ]
     for name, title in (("bleu", "BLEU"), ("chrf", "chrF")):
-        if name in scores:
+        if name == "bleu" and scores.get(name) == 0 and not has_phrases(references):
+            lines.append((title, "none: BLEU needs references of four words or more"))
+        elif name in scores:
             lines.append((title, f"{scores[name]:.2f}  {scores[f'{name}_signature']}"))
     unknown_words = f", {unknown:,} source tokens unknown to the model" if unknown else ""
     lines.append(
         ("pairs", f"{len(written):,}, translated in {seconds:.1f}s with a beam of {options.beam}{unknown_words}")
     )
-    return Evaluation(report, lines, complete=not too_long)
+    return Evaluation(report | {"translating_seconds": round(seconds, 3)}, lines, complete=not too_long)
 
 
-def greedy_scores(model: EncoderDecoder, texts: Sequence[tuple[str, str]], tokenizers: Tokenizers) -> dict[str, float]:
-    """Exact matches and, with sacrebleu, BLEU and chrF of greedy translations of pairs, as a training takes them."""
-    translator = Translator(model, *tokenizers, Beam(beam=1), batch_size=128)
-    sources, references = zip(*texts, strict=True)
+def greedy_scores(model: EncoderDecoder, corpus: ParallelCorpus, sentences: int) -> dict[str, float]:
+    """Exact matches and, with sacrebleu, BLEU and chrF of greedy translations of the first validation pairs."""
+    translator = Translator(model, corpus.source_tokenizer, corpus.target_tokenizer, Beam(beam=1), batch_size=128)
+    sources, references = zip(*islice(corpus.valid.texts(), sentences), strict=True)
     written = [translation.text for translation in translator(sources)]
     return {name: value for name, value in score(written, references).items() if isinstance(value, float)}

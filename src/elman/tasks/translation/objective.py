@@ -1,15 +1,13 @@
-"""Sequence to sequence: foretell each token of a target from its source and the tokens before it."""
+"""The tokens of a target as an objective, each from the source and the tokens before it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import islice
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -17,32 +15,30 @@ from torch.nn import functional as F
 from elman.data.batches import PairBatch, PairPart, TokenBatches, evaluation_batches
 from elman.data.lanes import NOT_COUNTED
 from elman.data.pair_corpus import ParallelCorpus
-from elman.data.tokenizers import Tokenizers
 from elman.metrics.perplexity import perplexity
+from elman.metrics.translation import has_phrases
 from elman.metrics.words import words
 from elman.models import EncoderDecoder
 from elman.state import State
+from elman.tasks.configuration import Settings
 from elman.tasks.translation.output_loss import output_loss
-from elman.tasks.translation.settings import PairTraining
 from elman.train.objective import Loss, Place
 
+if TYPE_CHECKING:
+    from elman.tasks.task import Floats
+
 EVALUATION_TOKENS = 4096  # a batch
-
-Floats = npt.NDArray[np.float64]
-
-Scores = Callable[[EncoderDecoder], dict[str, float]]
-"""What is measured on texts that the model writes: BLEU, exact matches, and so on."""
 
 
 @dataclass
 class TargetTokens:
-    """The objective of an encoder-decoder on pairs (see `train.training.Objective`).
+    """The objective of an encoder-decoder on pairs (see `train.objective.Objective`).
 
     Teacher forcing: a step reads the true token before it (Williams and Zipser 1989). With `scheduled_sampling` p, it
     reads the model's own last choice instead with a probability that rises from 0 to p over the budget (Bengio et al.
     2015); the choices are those of a first pass over the true tokens, all steps at once (Mihaylova and Martins 2019;
     Duckworth et al. 2019). `label_smoothing` e takes e of the probability from the true token and gives it to all
-    alike (Szegedy et al. 2016).
+    alike (Szegedy et al. 2016). `scores` measures the texts that a model writes: BLEU, exact matches, and so on.
     """
 
     train: TokenBatches
@@ -50,13 +46,11 @@ class TargetTokens:
     label_smoothing: float = 0.0
     scheduled_sampling: float = 0.0
     metric: str = "loss"
-    scores: Scores | None = None
+    scores: Callable[[EncoderDecoder], dict[str, float]] | None = None
     adaptive: None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
-        first = self.train.part.epoch(0)
-        self.training_size = int(first.target_lengths.sum()) + len(first)
-        self.validation_size = int(self.valid.target_lengths.sum()) + len(self.valid)
+        self.training_size, self.validation_size = map(count_targets, (self.train.part.epoch(0), self.valid))
 
     def batches(self, epoch: int) -> int:
         """How many batches an epoch is cut into."""
@@ -69,17 +63,16 @@ class TargetTokens:
         begin = model.encode(batch.source, batch.source_lengths)
         p = self.scheduled_sampling * min(place.progress, 1.0)
         inputs = own_choices(model, batch.inputs, begin, p) if p else batch.inputs
-        hidden, _ = model.read(inputs, begin)  # (B, T, H); what padding reads comes after all that counts
+        hidden, _ = model.read(inputs, begin)  # (B, T, H); padding is read after all tokens that count
         counted = batch.targets != NOT_COUNTED
         wanted = batch.targets[counted]  # (N,)
         mean = output_loss(model.output_layer, hidden[counted], wanted, self.label_smoothing)
         return Loss(mean, wanted.numel(), None)
 
     def validate(self, model: nn.Module) -> dict[str, float]:
-        """Loss and accuracy token by token, and the scores of what the model writes."""
+        """Loss and accuracy token by token, and the scores of the texts that the model writes."""
         model = cast(EncoderDecoder, model)
-        metrics = evaluate(model, self.valid)
-        return metrics | (self.scores(model) if self.scores else {})
+        return evaluate(model, self.valid) | (self.scores(model) if self.scores else {})
 
     def cost(self, metrics: dict[str, float]) -> float:
         """The loss, or the chosen score with its sign turned."""
@@ -89,6 +82,8 @@ class TargetTokens:
     def describe(self, metrics: dict[str, float]) -> str:
         """Loss, accuracy and scores."""
         forms = {"bleu": "BLEU {:.2f}", "chrf": "chrF {:.2f}", "exact_match": "{:.2f} % exact"}
+        if metrics.get("bleu") == 0 and not has_phrases(reference for _, reference in self.valid.texts()):
+            del forms["bleu"]
         scores = [text.format(metrics[name]) for name, text in forms.items() if name in metrics]
         return ", ".join([f"{words(metrics['loss'])} nats a token, {metrics['accuracy']:.2f} % right", *scores])
 
@@ -96,26 +91,27 @@ class TargetTokens:
         """Nothing is carried from batch to batch."""
 
 
-def target_tokens(train: PairTraining, corpus: ParallelCorpus) -> TargetTokens:
+def target_tokens(settings: Settings, corpus: ParallelCorpus) -> TargetTokens:
     """The objective of a training on a corpus."""
-    scores = scores_of(corpus, train.validation_sentences) if train.validation_sentences else None
+    from elman.tasks.translation.evaluation import greedy_scores  # and the search, which evaluates by this module
+
+    train, valid = settings.train, corpus.valid
+    sentences = train.validation_sentences
+    scores = partial(greedy_scores, corpus=corpus, sentences=sentences) if sentences else None
     batches = TokenBatches(corpus.train, train.batch_tokens, seed=train.seed)
-    return TargetTokens(batches, corpus.valid, train.label_smoothing, train.scheduled_sampling, train.metric, scores)
+    return TargetTokens(batches, valid, train.label_smoothing, train.scheduled_sampling, train.metric, scores)
 
 
-def scores_of(corpus: ParallelCorpus, sentences: int) -> Scores:
-    """What scores greedy translations of the first validation pairs."""
-    from elman.tasks.translation.evaluation import greedy_scores
-
-    tokenizers = Tokenizers(corpus.source_tokenizer, corpus.target_tokenizer)
-    return partial(greedy_scores, texts=list(islice(corpus.valid.texts(), sentences)), tokenizers=tokenizers)
+def count_targets(part: PairPart) -> int:
+    """The target tokens of a part, `<eod>` among them."""
+    return int(part.target_lengths.sum()) + len(part)
 
 
 def evaluate(model: EncoderDecoder, part: PairPart) -> dict[str, float]:
-    """Foretell every target token of a part from the true ones before it.
+    """Predict every target token of a part from the true ones before it.
 
     Returns:
-        `loss` in nats a token, `perplexity`, `accuracy`: how many of 100 tokens were the most probable one, `tokens`.
+        `loss` in nats a token, `perplexity`, `accuracy`: how many of 100 tokens were the most probable, and `tokens`.
     """
     parts = zip(*_by_batch(model, part), strict=True)
     _, nats, counts, right = (float(np.concatenate(column).sum()) for column in parts)
@@ -133,7 +129,7 @@ def block_losses(model: EncoderDecoder, corpus: ParallelCorpus) -> tuple[Floats,
 
 @torch.no_grad()
 def _by_batch(model: EncoderDecoder, part: PairPart) -> Iterator[tuple[Any, ...]]:
-    """Of each batch its rows (B,) in the part, and of each row the nats, the tokens, and those that were foretold."""
+    """The rows (B,) of each batch in the part, and of each row the nats, the tokens, and the tokens predicted right."""
     device = next(model.parameters()).device
     for rows, pairs in evaluation_batches(part, EVALUATION_TOKENS):
         batch: PairBatch = pairs.to(device)
@@ -149,7 +145,7 @@ def _by_batch(model: EncoderDecoder, part: PairPart) -> Iterator[tuple[Any, ...]
 
 @torch.no_grad()
 def own_choices(model: EncoderDecoder, inputs: Tensor, begin: State, p: float) -> Tensor:
-    """inputs (B, T), each token but the first replaced with probability p by what the model holds most probable."""
+    """inputs (B, T), each token but the first replaced with probability p by the model's most probable token."""
     hidden, _ = model.read(inputs, begin)
     choices = model.output(hidden[:, :-1]).argmax(-1)  # (B, T−1)
     replaced = torch.rand(choices.shape, device=choices.device) < p

@@ -11,10 +11,10 @@ from elman.train.settings import Optimization
 
 
 class PairSettings(Section):
-    """What is read as pairs of a source and a target, and in which units."""
+    """The pairs of a source and a target that are read, and their units."""
 
-    source: str = ""  # files of pairs, of sources, or a named source
-    target: str | None = None  # the file of targets, line by line, where `source` is one of sources
+    source: str = ""  # a file of pairs, a file of sources, or a named source
+    target: str | None = None  # the file of targets, line by line, where `source` is a file of sources
     valid: str | None = None
     valid_target: str | None = None
     tokenizer: Literal["auto", "char", "byte", "word", "bpe"] = "auto"
@@ -24,15 +24,25 @@ class PairSettings(Section):
     max_length: int = Field(512, ge=1)  # tokens: longer pairs are left out of the training
     fingerprint: str = ""
 
+    @property
+    def files(self) -> list[str]:
+        """The files to train on."""
+        return [name for name in (self.source, self.target) if name is not None]
+
+    @property
+    def validation_files(self) -> list[str]:
+        """The files to validate on, if there are any of their own."""
+        return [name for name in (self.valid, self.valid_target) if name is not None]
+
 
 class PairTraining(Optimization):
     """How an encoder-decoder is trained."""
 
     batch_tokens: int = Field(4096, ge=1)  # of the longer side of a batch, padding included
-    epoch_pairs: int = Field(50_000, ge=1, le=10**7)  # of an endless source: what is called an epoch
+    epoch_pairs: int = Field(50_000, ge=1, le=10**7)  # pairs of an epoch of an endless source
     label_smoothing: float = Field(0.1, ge=0, lt=1)
     scheduled_sampling: float = Field(0.0, ge=0, le=1)  # at the end: how often a step reads the model's own last token
-    metric: Literal["loss", "bleu", "chrf", "exact_match", "accuracy"] = "loss"  # which weights are best
+    metric: Literal["loss", "bleu", "chrf", "exact_match", "accuracy"] = "loss"  # decides which weights are best
     validation_sentences: int = Field(500, ge=0, le=10**6)  # are translated for the scores among the metrics
 
     @model_validator(mode="after")
@@ -50,8 +60,8 @@ class Decoding(Section):
     batch: int = Field(64, ge=1, le=1 << 16, description="Sentences decoded together.")
 
 
-SEARCHING = ("beam", "length_penalty", "coverage_penalty")
-DRAWING = ("temperature", "top_k", "top_p", "min_p", "seed")
+SEARCHING = ("beam", "length_penalty", "coverage_penalty")  # options of a search alone
+DRAWING = ("temperature", "top_k", "top_p", "min_p", "seed")  # options of --sample alone
 
 
 class PredictionOptions(Decoding):
@@ -68,10 +78,7 @@ class PredictionOptions(Decoding):
     prefix: str = Field("", description="What every translation begins with.")
     min_length: int = Field(0, ge=0, le=100_000, description="The fewest tokens of a translation.")
     max_length: int | None = Field(
-        None,
-        ge=0,
-        le=100_000,
-        description="The most tokens of a translation; default three times the source, and 30.",
+        None, ge=0, le=100_000, description="The most tokens of a translation; default three times the source, and 30."
     )
     block_ngrams: int | None = Field(None, ge=1, description="Write no N tokens twice.")
     max_source: int = Field(1000, ge=1, description="The most tokens of a line.")
@@ -81,11 +88,9 @@ class PredictionOptions(Decoding):
     def _fit_each_other(self) -> PredictionOptions:
         for name in (*SEARCHING, *DRAWING):
             if name in self.model_fields_set and self.sample != (name in DRAWING):
-                option = f"--{name.replace('_', '-')}"
-                refusal = (
-                    "not for --sample; leave one of them out" if self.sample else "for --sample; give --sample too"
-                )
-                raise ValueError(f"{option} is {refusal}")
+                refusal = "not for --sample; leave one of them out"
+                wanted = "for --sample; give --sample too"
+                raise ValueError(f"--{name.replace('_', '-')} is {refusal if self.sample else wanted}")
         if not self.sample and self.nbest > self.beam:
             expected = f"expected at most the beam's {self.beam}"
             raise ValueError(f"--nbest: {expected}, got {self.nbest}; give --beam {self.nbest} too")

@@ -28,8 +28,7 @@ from elman.cli import run as command
 from elman.data.linefile import InputLine
 from elman.errors import UserError
 from elman.inspection import Look, Part
-from elman.inspection.clipped_steps import look_at_journal
-from elman.inspection.look import has_no_journal
+from elman.inspection.clipped_steps import has_no_journal, look_at_journal
 from elman.nn import GRU, Elman
 from elman.reading import read_json
 from elman.report import Line as Curve

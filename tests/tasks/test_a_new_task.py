@@ -31,9 +31,8 @@ from elman.inspection import Look, Part
 from elman.inspection.clipped_steps import has_no_journal, look_at_journal
 from elman.nn import GRU, Elman
 from elman.reading import read_json
+from elman.report import Chapter, line_chart
 from elman.report import Line as Curve
-from elman.report import Section as PageSection
-from elman.report import line_chart
 from elman.settings import UNITS, Section
 from elman.state import State
 from elman.tasks import TASKS, Task
@@ -313,9 +312,7 @@ def look_at_forecasts(observed: Observation) -> Part:
         y="error",
         reading="Less is more.",
     )
-    return Part(
-        PageSection("Forecasts", "How far they are off.", [figure]), {"errors": errors}, ["looked at forecasts"]
-    )
+    return Part(Chapter("Forecasts", "How far they are off.", [figure]), {"errors": errors}, ["looked at forecasts"])
 
 
 @pytest.fixture(autouse=True)

@@ -263,7 +263,7 @@ class Forecasting(Task):
 
     @property
     def looks(self) -> Mapping[str, Look]:
-        clipping = Look(lambda observed: look_at_journal(observed.path), has_no_journal)
+        clipping = Look(lambda observed: look_at_journal(observed), has_no_journal)
         return {"forecasts": Look(look_at_forecasts), "clipping": clipping}
 
     def observe(self, run: Trained, data: Sources) -> Observation:

@@ -12,7 +12,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from elman.bench import contest, onnx_layer, timing
-from elman.bench.contest import CELLS, DTYPES, Contest, Measurement, Rate, measure
+from elman.bench.contest import DTYPES, TORCH_CELLS, Contest, Measurement, Rate, measure
 from elman.bench.report import report, table
 from elman.bench.timing import Contestant
 from elman.nn import layer_of
@@ -78,7 +78,7 @@ def test_a_matmul_has_a_rate(monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype
     assert timing.matmul_rate(dtype, seconds=0.0, clock=timing.CLOCKS["wall"]) > 0
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", TORCH_CELLS)
 def test_operations_are_those_of_the_matmuls(cell: str) -> None:
     """The oracle is torch's own counter over the readable loop."""
     T, B, H = 5, 3, 8
@@ -92,10 +92,12 @@ def test_operations_are_those_of_the_matmuls(cell: str) -> None:
     lines = {pass_: Measurement(1, "float32", pass_, cell, (T, B, H), {"elman": 1.0}) for pass_ in counted}
     assert lines["inference"].gflops * 1e9 == pytest.approx(counted["inference"])
     # No gradient is wanted of the first state.
-    assert lines["training"].gflops * 1e9 == pytest.approx(counted["training"] + 2 * B * len(CELLS[cell].rows) * H * H)
+    assert lines["training"].gflops * 1e9 == pytest.approx(
+        counted["training"] + 2 * B * len(TORCH_CELLS[cell].rows) * H * H
+    )
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", TORCH_CELLS)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_a_training_step_is_forward_and_backward(cell: str, dtype: str) -> None:
     layer, x = contest.torch_layer(cell, 8, 8), torch.randn(3, 2, 8)
@@ -108,7 +110,7 @@ def test_a_training_step_is_forward_and_backward(cell: str, dtype: str) -> None:
     torch.testing.assert_close(gradients, list(expected))
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", TORCH_CELLS)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_everyone_computes_the_same(cell: str, dtype: str) -> None:
     sides = contest.contestants(None, 1, dtype, "inference", cell, (7, 3, 16))
@@ -180,10 +182,10 @@ def test_the_number_of_threads_is_set_and_given_back(monkeypatch: pytest.MonkeyP
 def layers() -> dict[str, nn.RNNBase]:
     pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime")
-    return {cell: contest.torch_layer(cell, 6, 5) for cell in CELLS}
+    return {cell: contest.torch_layer(cell, 6, 5) for cell in TORCH_CELLS}
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", TORCH_CELLS)
 def test_onnxruntime_agrees(layers: dict[str, nn.RNNBase], cell: str) -> None:
     x = torch.randn(7, 3, 6)
     results = onnx_layer.runner(cell, layers[cell], x, threads=1)()
@@ -199,6 +201,6 @@ def test_onnxruntime_agrees(layers: dict[str, nn.RNNBase], cell: str) -> None:
 def test_gates_in_a_wrong_order_are_noticed(
     layers: dict[str, nn.RNNBase], monkeypatch: pytest.MonkeyPatch, cell: str
 ) -> None:
-    monkeypatch.setitem(onnx_layer.ROWS, cell, CELLS[cell].rows)
+    monkeypatch.setitem(onnx_layer.ROWS, cell, TORCH_CELLS[cell].rows)
     with pytest.raises(AssertionError, match=f"onnxruntime's {cell} is not torch's"):
         onnx_layer.runner(cell, layers[cell], torch.randn(7, 3, 6), threads=1)

@@ -16,9 +16,10 @@ SOURCE = Path(elman.__file__).parent
 FILES = sorted(SOURCE.rglob("*.py"))
 
 # A part may import itself and what is named beside it, and nothing else of elman.
-GROUND = {"errors", "synonyms", "state", "atomic", "reading", "strict_json", "settings", "cells"}
+GROUND = {"arrays", "errors", "synonyms", "state", "atomic", "reading", "strict_json", "settings", "cells"}
 BELOW: dict[str, set[str]] = {
     "synonyms": set(),
+    "arrays": set(),
     "errors": {"synonyms"},
     "state": set(),
     "atomic": {"errors"},
@@ -124,6 +125,16 @@ def test_torch_is_not_imported_where_it_is_not_needed(arguments: list[str]) -> N
     modules = {line.rpartition("|")[2].strip() for line in result.stderr.splitlines()}
     assert "elman" in modules
     assert not modules & {"torch", "numpy"}
+
+
+def test_no_two_classes_have_the_same_name() -> None:
+    places: dict[str, list[str]] = {}
+    for path in FILES:
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef):
+                places.setdefault(node.name, []).append(str(path.relative_to(SOURCE)))
+    twice = {name: paths for name, paths in places.items() if len(paths) > 1}
+    assert not twice
 
 
 def test_nothing_is_called_utils() -> None:

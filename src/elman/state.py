@@ -103,7 +103,9 @@ def put_rows(state: State, rows: Tensor, others: State) -> State:
 
 
 def concatenate(states: Sequence[State]) -> State:
-    """The rows of all the states, of one tree; a `RuntimeError` where no padding makes the tensors' sizes equal.
+    """The rows of several states of the same tree, one state after the other.
+
+    Raises `RuntimeError` where sizes still differ after padding.
 
     >>> concatenate([torch.tensor([[1.0]]), torch.tensor([[2.0], [3.0]])]).tolist()
     [[1.0], [2.0], [3.0]]

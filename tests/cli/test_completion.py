@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from elman.bench.contest import CELLS, DTYPES, PASSES, SHAPES
+from elman.bench.contest import DTYPES, PASSES, SHAPES, TORCH_CELLS
 from elman.bench.timing import CLOCKS
 from elman.cli import completion
 from elman.data.sources import NAMED_PAIRS
@@ -112,7 +112,7 @@ def test_words_that_are_not_split(folder: Path) -> None:
 
 
 def test_what_is_listed_is_what_there_is() -> None:
-    assert set(completion.CELLS) == set(CELLS)
+    assert set(completion.TORCH_CELLS) == set(TORCH_CELLS)
     assert set(completion.SHAPES) == set(SHAPES)
     assert set(completion.PASSES) == set(PASSES)
     assert set(completion.DTYPES) == set(DTYPES)

@@ -20,7 +20,7 @@ FAMILIES: dict[str, Any] = {
     "language-modelling": (MODELS, configurations.LANGUAGE_MODELS, build, {"vocab_size": 9}),
     "translation": (
         ENCODER_DECODERS,
-        configurations.ENCODER_DECODERS,
+        configurations.ENCODER_DECODER_SETTINGS,
         build_encoder_decoder,
         {"source_vocab_size": 9, "vocab_size": 9},
     ),

@@ -19,7 +19,7 @@ from elman.nn import layer_of
 
 Shape: TypeAlias = tuple[int, int, int]  # T, B, H; the size of the input is H
 
-CELLS = {name: cell for name, cell in cells.CELLS.items() if cell.torch_layer}  # those to compare with torch.nn's
+TORCH_CELLS = {name: cell for name, cell in cells.CELLS.items() if cell.torch_layer}  # those to compare with torch.nn's
 SHAPES: dict[str, list[Shape]] = {
     "grid": [
         (35, 20, 200),
@@ -72,7 +72,7 @@ class Measurement(NamedTuple):
     def gflops(self) -> float:
         """Elman's rate in GFLOP/s, of the matmuls alone."""
         T, B, H = self.shape
-        step = 2 * len(CELLS[self.cell].rows) * H * (H + H)
+        step = 2 * len(TORCH_CELLS[self.cell].rows) * H * (H + H)
         return T * B * step * (3 if self.pass_ == "training" else 1) / self.seconds["elman"] / 1e9
 
     def __str__(self) -> str:
@@ -121,7 +121,7 @@ def training(layer: nn.Module, x: Tensor, dtype: str, **masks: Tensor) -> Callab
 
 def torch_layer(cell: str, D: int, H: int) -> nn.RNNBase:
     """The layer of torch.nn that has this cell."""
-    return getattr(nn, str(CELLS[cell].torch_layer))(D, H)
+    return getattr(nn, str(TORCH_CELLS[cell].torch_layer))(D, H)
 
 
 PASSES = {"inference": inference, "training": training}

@@ -37,7 +37,7 @@ class Weights(NamedTuple):
 
 CellState: TypeAlias = "tuple[Tensor, ...]"
 """The state of a cell, (B, ·) each, in the order of `Cell.states`."""
-Step: TypeAlias = "Callable[[Tensor, Tensor | None, CellState, Weights], tuple[CellState, dict[str, Tensor]]]"
+CellStep: TypeAlias = "Callable[[Tensor, Tensor | None, CellState, Weights], tuple[CellState, dict[str, Tensor]]]"
 """W_ih x_t + b_ih and W_hh h_{t-1} + b_hh (..., G * H), the state before, the weights -> the state after and the gates.
 
 The second is None for a cell that is not `recurrent`. The gates (..., H) have the names of `Cell.gates`."""
@@ -48,7 +48,7 @@ class StateTensor(NamedTuple):
 
     name: str
     size: Literal["H", "P"] = "H"  # P only for h, which alone may be projected
-    mixes: bool = True  # whether its linear map is such a tensor too; False for scales and stabilizers of others
+    mixes: bool = True  # whether a linear map of it is again a valid state; False for scales and stabilizers of others
 
 
 class Option(NamedTuple):
@@ -75,7 +75,7 @@ class Cell:
     layer: str  # the name of its class in `elman.nn`
     doc: str  # its first sentence, equations and paper
     rows: tuple[str, ...]  # the blocks of H rows of W_ih and W_hh, in torch's order
-    step: Step
+    step: CellStep
     states: tuple[StateTensor, ...] = (StateTensor("h", "P"),)  # the first is the output of a layer
     recurrent: bool = True  # whether there are W_hh and b_hh
     # Reading: the gates' names in a report, 1 standing for open; and the gate that multiplies the state before.

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def step(
     x: Tensor, r: Tensor | None, state: CellState, weights: Weights, *, nonlinearity: str
 ) -> tuple[CellState, dict[str, Tensor]]:
-    """One step; see `Step`."""
+    """One step; see `CellStep`."""
     assert r is not None
     sums = x + r
     return (sums.tanh() if nonlinearity == "tanh" else sums.relu(),), {}

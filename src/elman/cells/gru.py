@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def step(x: Tensor, r: Tensor | None, state: CellState, weights: Weights) -> tuple[CellState, dict[str, Tensor]]:
-    """One step; see `Step`."""
+    """One step; see `CellStep`."""
     assert r is not None
     (h,) = state
     r_x, z_x, n_x = x.chunk(3, -1)

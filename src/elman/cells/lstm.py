@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def step(x: Tensor, r: Tensor | None, state: CellState, weights: Weights) -> tuple[CellState, dict[str, Tensor]]:
-    """One step; see `Step`."""
+    """One step; see `CellStep`."""
     assert r is not None
     _, c = state
     i, f, g, o = (x + r).chunk(4, -1)

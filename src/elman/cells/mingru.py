@@ -27,7 +27,7 @@ def coefficients(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def step(x: Tensor, r: Tensor | None, state: CellState, weights: Weights) -> tuple[CellState, dict[str, Tensor]]:
-    """One step; see `Step`."""
+    """One step; see `CellStep`."""
     z, written = coefficients(x)
     return (z * state[0] + written,), {"z": z}
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 def step(
     x: Tensor, r: Tensor | None, state: CellState, weights: Weights, *, forget: str
 ) -> tuple[CellState, dict[str, Tensor]]:
-    """One step; see `Step`. The gate f is read as the share of the memory that stays, f_t n_{t-1} / n_t."""
+    """One step; see `CellStep`. The gate f is read as the share of the memory that stays, f_t n_{t-1} / n_t."""
     assert r is not None
     _, c, n, m = state
     i, f, g, o = (x + r).chunk(4, -1)  # ln i, and ln f or its logit

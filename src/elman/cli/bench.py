@@ -25,7 +25,9 @@ def _listed(help: str, words: Iterable[str], metavar: str = "A,B") -> Any:
 
 
 def command(
-    cells: Annotated[str, _listed(f"Of {', '.join(completion.CELLS)}.", completion.CELLS)] = ",".join(completion.CELLS),
+    cells: Annotated[str, _listed(f"Of {', '.join(completion.TORCH_CELLS)}.", completion.TORCH_CELLS)] = ",".join(
+        completion.TORCH_CELLS
+    ),
     shapes: Annotated[
         str, _listed("Of grid, step, and any T,B,H; the input's size is H.", completion.SHAPES)
     ] = "grid,step",
@@ -68,7 +70,7 @@ def command(
     if backend is not None:
         _check("--backend", backend, kernels.BACKENDS)
     contest = bench.Contest(
-        cells=_words("--cells", cells, bench.CELLS),
+        cells=_words("--cells", cells, bench.TORCH_CELLS),
         shapes=_shapes(shapes, bench.SHAPES),
         passes=_words("--passes", passes, bench.PASSES),
         dtypes=_words("--dtypes", dtypes, bench.DTYPES),

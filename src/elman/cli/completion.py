@@ -19,7 +19,7 @@ from elman.tasks import TASKS, Task, recognise
 Completer = Callable[[typer.Context, str], list[str]]
 Words = Callable[[], Iterable[str]]
 
-CELLS = tuple(name for name, cell in cells.CELLS.items() if cell.torch_layer)  # of `elman bench`
+TORCH_CELLS = tuple(name for name, cell in cells.CELLS.items() if cell.torch_layer)  # of `elman bench`
 # The modules that define these import torch; a test holds the names equal to theirs.
 SHAPES = ("grid", "step")
 PASSES = ("inference", "training")

@@ -17,7 +17,7 @@ from elman.compare.outcomes import percent
 from elman.compare.plan import Plan
 from elman.compare.search import check_optuna, search_factor
 from elman.compare.store import Store, open_store
-from elman.compare.training import TellStage, measured_training, settings_tree
+from elman.compare.training import TellStage, measured_training, tree_of_training
 from elman.errors import UserError
 from elman.inspection.inspect import shape
 from elman.tasks import TASKS
@@ -67,7 +67,7 @@ def compare(
         if name in store.known["runs"]:
             continue
         stage = f"{model}, seed {seed} ({number} of {len(trainings)})"
-        tree = settings_tree(settings[model], seed, factors[model])
+        tree = tree_of_training(settings[model], seed, factors[model])
         result, timing = measured_training(tree, folder / name, stop, partial(progress, stage))
         store.known["runs"][name] = {"model": model, "seed": seed, **result}
         store.timing["runs"][name] = timing

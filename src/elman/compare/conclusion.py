@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from elman.compare.intervals import Floats, Interval, difference_over_blocks, difference_over_seeds
+from elman.arrays import Floats
+from elman.compare.intervals import Interval, difference_over_blocks, difference_over_seeds
 from elman.compare.outcomes import Clock, Outcome, Split, clocks, outcomes, over, percent
 from elman.compare.plan import Plan
 from elman.compare.store import Store

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
+
+from elman.arrays import Floats
 
 # Quantiles 0.975 of Student's t for 1, 2, ... 30 degrees of freedom; the last stands for more, and is a little wide.
 STUDENT = (
@@ -15,8 +16,6 @@ STUDENT = (
     2.120, 2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042,
 )  # fmt: skip
 RESAMPLES = 2000
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)

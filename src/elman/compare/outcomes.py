@@ -8,7 +8,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from elman.compare.intervals import Blocks, Floats, Interval, over_blocks, over_seeds
+from elman.arrays import Floats
+from elman.compare.intervals import Blocks, Interval, over_blocks, over_seeds
 from elman.compare.plan import Plan
 from elman.lens import fit_decay
 from elman.report.figure import number

@@ -8,7 +8,7 @@ from functools import partial
 
 from elman.compare.plan import TRIAL_SHARE, Plan
 from elman.compare.store import Store
-from elman.compare.training import TellStage, settings_tree, train
+from elman.compare.training import TellStage, train, tree_of_training
 from elman.errors import UserError, missing_extra
 from elman.tasks.configuration import Settings
 
@@ -45,7 +45,7 @@ def search_factor(
         trial = study.ask()
         factor = float(f"{trial.suggest_float('factor', LOW, HIGH, log=True):.4g}")
         if number == len(tried):
-            tree = settings_tree(settings, plan.seed, factor, TRIAL_SHARE)
+            tree = tree_of_training(settings, plan.seed, factor, TRIAL_SHARE)
             stage = partial(progress, f"{model}, trial {number + 1} of {plan.trials}")
             try:
                 loss = train(tree, store.folder / "trials" / f"{model}-{number}", stop, stage)[0].best

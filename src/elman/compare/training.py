@@ -37,7 +37,7 @@ class Stopped(Exception):
     """A person stopped the comparison; everything is saved."""
 
 
-def settings_tree(settings: Settings, seed: int, factor: float = 1.0, share: float = 1.0) -> dict[str, Any]:
+def tree_of_training(settings: Settings, seed: int, factor: float = 1.0, share: float = 1.0) -> dict[str, Any]:
     """Resolved settings with another seed, learning rates times `factor`, and a share of the budget."""
     tree = settings.model_dump(mode="json")
     rates = {name: float(f"{tree['train'][name] * factor:.4g}") for name in ("learning_rate", "muon_rate")}

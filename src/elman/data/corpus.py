@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import islice
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from elman.data.cache import Cache
-from elman.data.sources import Source, TextData, open_source
+from elman.data.sources import Progress, Source, TextData, open_source
 from elman.data.textfile import TextPiece
 from elman.data.tokenfile import TokenFile
 from elman.data.tokenizers import Tokenizer, tokenizer_from_json, train_tokenizer
@@ -28,11 +28,10 @@ if TYPE_CHECKING:
 
 VALID_FRACTION = 0.1
 MOST_VALID = 2_000_000  # characters, so that validation on a long text stays affordable
+MOST_UNKNOWN = 0.5  # the largest fraction of a text's tokens that the tokenizer of a run may not know
 MOST_ENDS = 1 << 16  # ends of documents that a survey keeps
 BPE_SAMPLE = 100_000_000  # characters, spread over the training part, that byte pairs are learnt from
 
-Progress = Callable[[str, float], None]
-"""A function of a stage, such as "encoding", and its done part, from 0 to 1."""
 Placed = TypeVar("Placed", "TextPiece", "Pair")
 
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 
 BLANK, SYMBOLS = 0, 8  # copying: symbols are 1 ... 8, the delimiter 9
 ORDER_SYMBOLS = 6  # temporal order: X, Y and four distractors
 
 
-def adding(batch: int, steps: int, seed: int) -> tuple[Floats, Floats]:
+def adding(batch: int, steps: int, seed: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """The adding problem (Hochreiter & Schmidhuber 1997, as in Arjovsky et al. 2016).
 
     Inputs (B, T, 2): numbers from U(0, 1), and a mark that is 1 at one step of the first half and one of the second.

@@ -23,9 +23,10 @@ import numpy as np
 
 from elman.data.batches import PairPart, Sequences, Texts, encode_texts
 from elman.data.cache import Cache
-from elman.data.corpus import BPE_SAMPLE, Progress, check_expected, learn, watched
+from elman.data.corpus import BPE_SAMPLE, check_expected, learn, watched
 from elman.data.endless import EndlessPairs, FreshPairs, Split, limit_training
 from elman.data.pairs import AnyPairs, Data, Pair, PairSource, open_pairs
+from elman.data.sources import Progress
 from elman.data.textfile import TextPiece
 from elman.data.tokenizers import Tokenizer, Tokenizers
 from elman.errors import UserError

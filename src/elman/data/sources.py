@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sysconfig
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,6 +19,9 @@ NAMED_PAIRS = (*(f"{first}-{language}" for first in ("numbers", "digits") for la
 # Folders that `python-stdlib` leaves out: tests, tables, bundled wheels, and packages that some systems do not install.
 LEFT_OUT = {"test", "tests", "idlelib", "lib2to3", "turtledemo", "tkinter", "distutils", "encodings", "pydoc_data"}
 LEFT_OUT |= {"ensurepip", "site-packages", "dist-packages", "lib-dynload", "__pycache__"}
+
+Progress = Callable[[str, float], None]
+"""Takes the name of a stage, such as "encoding", and the fraction of the stage that is done, from 0 to 1."""
 
 
 @dataclass(frozen=True)

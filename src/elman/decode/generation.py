@@ -17,7 +17,7 @@ from elman.models import EncoderDecoder, LanguageModel
 from elman.nn.sequences import Integers, as_tokens
 from elman.state import State
 
-WINDOW = 512  # tokens read at a time, so that a long prompt needs no more memory than a short one
+WINDOW = 512  # tokens read at a time, so that a long prompt needs no more RAM than a short one
 
 
 def prefill(

@@ -19,7 +19,7 @@ from elman.decode.hypotheses import Hypothesis
 from elman.errors import UserError
 from elman.models.encoder_decoder import EncoderDecoder
 
-Alignment: TypeAlias = list[list[float]]
+AlignmentRows: TypeAlias = list[list[float]]
 BATCHES = 16  # in a window: more of them need less padding, and delay the first line longer
 
 
@@ -53,7 +53,7 @@ class Candidate:
     score: float
     log_probability: float  # of all tokens, in nats
     tokens: tuple[str, ...]  # as symbols
-    alignment: Alignment | None  # a weight for each token and each source token, if alignments were asked for
+    alignment: AlignmentRows | None  # a weight for each token and each source token, if alignments were asked for
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ class Translator:
         lengths = torch.tensor([len(source) for source in sources], device=device)
         source = pad_sequence([torch.tensor(ids) for ids in sources], batch_first=True).to(device)
         hypotheses = self._search(source, lengths, numbers)
-        alignments: Iterator[Alignment | None] = repeat(None)
+        alignments: Iterator[AlignmentRows | None] = repeat(None)
         if self.alignments:
             alignments = iter(self._align(source, lengths, hypotheses))
         for of_one in hypotheses:
@@ -178,7 +178,7 @@ class Translator:
         return wanted.clamp(max=longest - 1).tolist()
 
     @torch.inference_mode()
-    def _align(self, source: Tensor, lengths: Tensor, hypotheses: list[list[Hypothesis]]) -> list[Alignment]:
+    def _align(self, source: Tensor, lengths: Tensor, hypotheses: list[list[Hypothesis]]) -> list[AlignmentRows]:
         """Read every hypothesis once more, and return its attention to the tokens of the source."""
         rows = torch.tensor([row for row, of_one in enumerate(hypotheses) for _ in of_one], device=source.device)
         # Each step reads the token before the token that it writes.

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from elman.arrays import Floats
 from elman.inspection.look import Part
 from elman.inspection.subject import Subject
 from elman.lens.attention import (
     LEAST,
-    Floats,
+    AttentionWeights,
     HeadScores,
-    Weights,
     attention_weights,
     induction_scores,
     previous_token_scores,
@@ -172,7 +172,7 @@ def _head_figure(names: list[str], kind: HeadKind, found: HeadScores) -> Figure:
     )
 
 
-def _map(name: str, weights: Weights, symbols: list[str]) -> Figure:
+def _map(name: str, weights: AttentionWeights, symbols: list[str]) -> Figure:
     return heatmap(
         weights,
         title=f"Where {name} looks",

@@ -1,12 +1,12 @@
-"""Backpropagation through time in bounded memory: the steps between two stored states are computed anew.
+"""Backpropagation through time in bounded RAM: the steps between two stored states are computed anew.
 
 A kernel keeps the gates, projections and states of T steps for backward. Here a window of T steps is read in chunks of
 k steps, and only the state before each chunk is kept; backward takes the chunks from the last to the first, reads each
 again from its stored state, and goes back through the chunk:
 
-    memory  T/k states + k steps, least near k = sqrt(T);      time  2 forward + 1 backward, about 4/3 of without.
+    RAM  T/k states + k steps, least near k = sqrt(T);      time  2 forward + 1 backward, about 4/3 of without.
 
-By default k is 2 sqrt(T): about twice the least memory, for fewer and larger chunks, which took 1.35 times the time of
+By default k is 2 sqrt(T): about twice the least RAM, for fewer and larger chunks, which took 1.35 times the time of
 a plain backward instead of 1.5 (LSTM, T, B, H = 1000, 32, 256). The method is that of Chen et al. 2016 ("Training deep
 nets with sublinear memory cost", arXiv:1604.06174), and serves every backend of every cell, for reading in pieces
 equals reading whole.
@@ -36,7 +36,7 @@ WEIGHTS = len(Weights._fields)
 def recompute(kernel: Kernel, every: int | None = None) -> Kernel:
     """A kernel of the same results and derivatives that keeps one state in `every` steps (None: 2 * ceil(sqrt(T))).
 
-    First derivatives in reverse mode alone save memory. Under `torch.func`, in forward mode, in a backward that is
+    First derivatives in reverse mode alone save RAM. Under `torch.func`, in forward mode, in a backward that is
     itself differentiated (`create_graph=True`), and while torch compiles or traces, the kernel reads the window whole.
     """
     assert every is None or every > 0
@@ -123,8 +123,8 @@ def _forward(plan: ChunkPlan, inputs: Tensors) -> tuple[Trajectory, CellState]:
         read = plan.chunk(start, stop, (x[start:stop], *state, *weights))
         parts, state = (read.h, *(read.others or ())), read.final
         if at == 0:
-            # All tensors that stay are allocated here, once: small pieces among the chunks' freed memory would keep
-            # the allocator from using that memory again.
+            # All tensors that stay are allocated here, once: small pieces among the chunks' freed RAM would keep
+            # the allocator from using that RAM again.
             visited = [part.new_empty((len(x), *part.shape[1:])) for part in parts]
             stored = tuple(part.new_empty((len(plan.chunks) - 1, *part.shape)) for part in state)
         for whole, part in zip(visited, parts, strict=True):

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from elman.cells import CellState, Step, Weights, cell_named, normalize
+from elman.cells import CellState, CellStep, Weights, cell_named, normalize
 from elman.kernels.seam import QUIET, Call, Kernel, Noise, Trajectory, blank_padding, masks
 from elman.state import reset_rows
 
@@ -46,7 +46,7 @@ def zone(after: CellState, before: CellState, noise: Noise) -> CellState:
 
 
 def unroll(
-    step: Step,
+    step: CellStep,
     x: Tensor,
     state: CellState,
     weights: Weights,

@@ -1,7 +1,7 @@
 """The seam between the maths and the machine: one signature for every cell on every backend.
 
-A kernel runs ONE layer in ONE direction over all time, time-major. The kernel owns the input projection too, because
-ATen, oneDNN and cuDNN leave it to nobody else; elsewhere the projection is one large matmul over all steps.
+A kernel runs ONE layer in ONE direction over all time, time-major. The kernel computes the input projection too,
+because ATen, oneDNN and cuDNN offer no call without it; elsewhere the projection is one large matmul over all steps.
 """
 
 from __future__ import annotations
@@ -15,7 +15,10 @@ from elman.cells import CellState, Weights
 
 
 class Noise(NamedTuple):
-    """The random numbers of one call. The layer draws them; a kernel draws nothing and derives nothing by them."""
+    """The random numbers of one call.
+
+    The layer draws them; a kernel draws none, and has no derivatives with respect to them.
+    """
 
     recurrent: Tensor | None = None  # (B, P): multiplies h_{t-1} where W_hh reads it
     zoneout: Tensor | None = None  # (T, B, P): the share of h_{t-1} that h_t keeps

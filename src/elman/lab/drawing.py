@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from elman.arrays import Floats
 from elman.report import Figure, Line, bar_chart, line_chart
 
 COLOURS = {"elman": 2, "gru": 1, "lstm": 3, "transformer": 4}
 
-Floats = npt.NDArray[np.float64]
 Places = Sequence[int] | npt.NDArray[np.int64]
 Values = Mapping[str, Sequence[float] | Floats]
 

@@ -25,7 +25,7 @@ ENTROPY = float(-(FREQUENCIES * np.log(FREQUENCIES)).sum())  # of a letter of th
 STEPS = 90  # of a sequence
 
 Tokens = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.floating]
+Losses = npt.NDArray[np.floating]
 
 
 def _run(setting: Setting, steps: int | None = None) -> Findings:
@@ -59,7 +59,7 @@ def _run(setting: Setting, steps: int | None = None) -> Findings:
 
 def _losses(
     setting: Setting, steps: int, draw: Callable[[int, int], Tokens], symbols: int, hidden: int, rate: float
-) -> Floats:
+) -> Losses:
     """The losses of every token but the first, in nats (B, T), of a network that has learnt, on new sequences.
 
     `draw(seed, batch)` draws sequences of tokens (B, T + 1).
@@ -75,7 +75,7 @@ def _losses(
         return losses(model, TEST, 200).numpy()
 
 
-def _xor(setting: Setting, steps: int) -> Floats:
+def _xor(setting: Setting, steps: int) -> Losses:
     """The mean loss of the first, the second and the third bit of a triple."""
 
     def bits(seed: int, batch: int) -> Tokens:
@@ -85,7 +85,7 @@ def _xor(setting: Setting, steps: int) -> Floats:
     return np.array([each[place::3].mean() for place in range(3)])
 
 
-def _letters(setting: Setting, steps: int) -> tuple[Floats, float]:
+def _letters(setting: Setting, steps: int) -> tuple[Losses, float]:
     """The mean loss by a letter's place in its word, and of all letters."""
 
     def letters(seed: int, batch: int) -> tuple[Tokens, Tokens]:

@@ -1,7 +1,7 @@
 """Where attention looks: its maps, how wide they are, and the heads of a known kind.
 
-Weights are arrays (B, N, T, S): rows of the batch, heads, the steps that ask, the steps that are asked; each row
-over S sums to 1. The newest S is the newest T: with a memory of C steps, S = C + T.
+Weights are arrays (B, N, T, S): rows of the batch, heads, query steps T, key steps S; each row over S sums to 1. The
+last key belongs to the last query: with a memory of C steps, S = C + T.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from elman.arrays import Floats
 from elman.errors import UserError
 from elman.lens.observe import calls_of, evaluating
 from elman.nn.attention import Attention, CrossAttention
 from elman.nn.sequences import Integers, as_tokens
 
-Weights = npt.NDArray[np.floating]  # (B, N, T, S)
-Floats = npt.NDArray[np.float64]
+AttentionWeights = npt.NDArray[np.floating]  # (B, N, T, S)
 
 LAYERS = (Attention, CrossAttention, nn.MultiheadAttention)
-LUCK = 0.01  # the probability that any head at all has a lower bound above its true score
+WRONG_BOUND = 0.01  # the probability that any head at all has a lower bound above its true score
 LEAST = 0.1  # the least share of the way from chance to 1 that makes a head stand out
 
 
@@ -56,9 +56,9 @@ class HeadScores:
 
     @property
     def low(self) -> Floats:
-        """Lower bounds of the true means, (L, N); the probability that any of them is wrong is about `LUCK`.
+        """Lower bounds of the true means, (L, N); the probability that any of them is wrong is about `WRONG_BOUND`.
 
-            mean − t s/√B        t: Student's, one-sided, at LUCK/(L N) (Bonferroni)
+            mean − t s/√B        t: Student's, one-sided, at WRONG_BOUND/(L N) (Bonferroni)
 
         The probability is exact for scores that are normally distributed over the rows. With one row, bounds are −∞.
         """
@@ -66,7 +66,7 @@ class HeadScores:
         if B < 2:
             return np.full(self.rows.shape[1:], -np.inf)
         heads = self.rows[0].size
-        return self.mean - student(LUCK / heads, B - 1) * self.rows.std(0, ddof=1) / B**0.5
+        return self.mean - student(WRONG_BOUND / heads, B - 1) * self.rows.std(0, ddof=1) / B**0.5
 
     @property
     def stands_out(self) -> npt.NDArray[np.bool_]:
@@ -74,7 +74,7 @@ class HeadScores:
         return self.low > self.chance + LEAST * (1 - self.chance)
 
 
-def attention_weights(model: nn.Module, read: Callable[[], object]) -> list[Weights]:
+def attention_weights(model: nn.Module, read: Callable[[], object]) -> list[AttentionWeights]:
     """The weights (B, N, T, S) of every attention layer in `model`, in the order in which `read()` calls them.
 
     `model` is any module that holds, or is, attention layers of elman's models (`Attention`, and `CrossAttention` to a
@@ -104,7 +104,7 @@ def _weights(layer: Any, arguments: tuple[Any, ...], options: dict[str, Any]) ->
     return weights if weights.dim() == 4 else weights[None]
 
 
-def score_attention(weights: Weights) -> AttentionScores:
+def score_attention(weights: AttentionWeights) -> AttentionScores:
     """Entropy and mean distance of every head, for weights (B, N, T, S).
 
         entropy   −Σ_s a_s ln a_s              distance   Σ_s a_s (t − s)
@@ -119,7 +119,7 @@ def score_attention(weights: Weights) -> AttentionScores:
     return AttentionScores(entropy(weights).mean((0, 2)), (weights * back).sum(-1).mean((0, 2)))
 
 
-def entropy(weights: Weights) -> Floats:
+def entropy(weights: AttentionWeights) -> Floats:
     """−Σ_s a_s ln a_s of weights (..., S), in nats."""
     return -(weights * np.log(np.where(weights > 0, weights, 1))).sum(-1)
 
@@ -149,7 +149,7 @@ def steps_seen(resets: npt.NDArray[np.bool_], window: int | None = None) -> npt.
     return np.minimum(places - begins + 1, resets.shape[1] if window is None else window)
 
 
-def previous_token_scores(every: Sequence[Weights], seen: npt.NDArray[np.int64]) -> HeadScores:
+def previous_token_scores(every: Sequence[AttentionWeights], seen: npt.NDArray[np.int64]) -> HeadScores:
     """The mean weight of every head on the step before, for each layer's weights (B, N, T, T) and `steps_seen` (B, T).
 
     Steps that see themselves alone are left out; a row of such steps has a score and a chance of 0.
@@ -175,7 +175,7 @@ def induction_scores(
     Random tokens r_1 … r_n are read twice. In the second pass, an induction head looks at the token that followed the
     first occurrence, n − 1 steps back: its mean weight there is its score (Olsson et al. 2022, "In-context learning
     and induction heads", arXiv:2209.11895). To find that place, the head needs a head of an earlier layer, so that the
-    first layer has none, whatever its scores. By chance the weight is that of an even look.
+    first layer has none, whatever its scores. Chance is the weight of uniform attention.
 
     Args:
         model: a causal Transformer for `attention_weights`; its `window`, if it has one, bounds how far it looks.

@@ -11,17 +11,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import cast
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from elman.arrays import Floats
 from elman.cells import CELLS, cell_named
 from elman.errors import UserError
 from elman.kernels.reference import project, recur
 from elman.lens.visit import LayerVisit
-
-Floats = npt.NDArray[np.float64]
 
 SHUT, OPEN = 0.1, 0.9  # Karpathy's bounds
 

@@ -19,6 +19,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from elman.arrays import Floats
 from elman.errors import UserError
 from elman.lens.decay import Decay, fit_decay
 from elman.lens.observe import (
@@ -34,8 +35,6 @@ from elman.lens.observe import (
 from elman.lens.visit import reading_by_steps
 from elman.nn.sequences import Flags, Integers, as_resets, as_tensor, as_tokens
 from elman.state import State, detach
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -93,7 +92,7 @@ def gradient_flow(
     Args:
         model: a language model, or any module; its parameters and mode are left as they are.
         tokens: (B, T), T ≥ 2, for a `torch.nn.Embedding`; or vectors of floats (B, T, D).
-        targets: (B,), the next token, or the class, or another target of `loss`, a row after the other.
+        targets: (B,), one for each row: the next token, the class, or what `loss` takes.
         state: the memory of a language model before the first step; None is a fresh one.
         resets: (B, T) boolean, where a document begins for a language model: beyond that the gradient is zero.
         read: calls the module with the inputs of one row, (1, T) or (1, T, D); None is `model`.

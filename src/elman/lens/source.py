@@ -5,17 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from elman.arrays import Floats
 from elman.lens.attention import entropy
 from elman.lens.observe import evaluating, from_vectors
 from elman.models import EncoderDecoder
 from elman.nn.sequences import Integers, as_lengths, as_tokens
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from elman.arrays import Floats
 from elman.errors import UserError
-
-Floats = npt.NDArray[np.float64]
 
 OPENING, CLOSING = "([{", ")]}"
 OF_A_LINE = (

@@ -1,4 +1,4 @@
-"""The bias of truncated backpropagation through time, and the cost of the full gradient in memory and time.
+"""The bias of truncated backpropagation through time, and the cost of the full gradient in RAM and time.
 
 Truncation cuts the gradient every k steps, and so makes it biased: a dependence over more than k steps is learnt from
 less of its gradient, or not at all (Tallec & Ollivier 2017, "Unbiasing truncated backpropagation through time";
@@ -22,14 +22,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
+from elman.arrays import Floats
 from elman.errors import UserError
 from elman.lens.observe import as_inputs, cross_entropy, differentiable, evaluating, follows_contract
 from elman.models import LanguageModel
 from elman.nn.sequences import Flags, Integers, as_resets, as_tokens
 from elman.state import State
 from elman.train import bptt
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)

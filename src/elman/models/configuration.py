@@ -17,7 +17,7 @@ from elman.settings import INNER_UNITS, LAYERS, POSITIONS, UNITS, Section
 Units = Annotated[int, Field(ge=1, le=UNITS)]
 Layers = Annotated[int, Field(ge=1, le=LAYERS)]
 Probability = Annotated[float, Field(ge=0, lt=1)]
-Attention = Literal["none", "additive", "dot", "general"]
+AttentionKind = Literal["none", "additive", "dot", "general"]
 
 
 class RecurrentSettings(Section):
@@ -79,7 +79,7 @@ class RecurrentTranslatorSettings(Section):
     hidden_size: Units = 256
     num_layers: Layers = 1
     bidirectional: bool = True
-    attention: Attention = "general"
+    attention: AttentionKind = "general"
     input_feeding: bool = False
     bridge: Literal["dense", "copy", "none"] = "dense"
     tied: bool = False
@@ -120,7 +120,7 @@ LANGUAGE_MODELS: dict[str, type[RecurrentSettings] | type[TransformerSettings]] 
     **{name: recurrent_settings(cell) for name, cell in CELLS.items()},
     "transformer": TransformerSettings,
 }
-ENCODER_DECODERS: dict[str, type[RecurrentTranslatorSettings] | type[TransformerTranslatorSettings]] = {
+ENCODER_DECODER_SETTINGS: dict[str, type[RecurrentTranslatorSettings] | type[TransformerTranslatorSettings]] = {
     **dict.fromkeys(CELLS, RecurrentTranslatorSettings),
     "transformer": TransformerTranslatorSettings,
 }

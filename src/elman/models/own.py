@@ -105,7 +105,7 @@ class OwnLanguageModel(LanguageModel):
         return hidden
 
     def stacked_maps(self) -> dict[Tensor, int]:
-        """What the module says; a `UserError` where it says nothing, for Muon asks."""
+        """The module's own `stacked_maps()`; raises `UserError` where there is none, since Muon needs it."""
         maps = getattr(self.module, "stacked_maps", None)
         if maps is None:
             name = type(self.module).__name__

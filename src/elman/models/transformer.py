@@ -111,7 +111,7 @@ class TransformerLM(LanguageModel):
 
         size = cached + T if self.window is None else min(cached + T, self.window - 1)
         padding = None if lengths is None else T - lengths
-        x, keys, values = read_layers(
+        x, keys, values = read_transformer_layers(
             self.layers, x, before.keys, before.values, size, padding, rotation=rotation, mask=mask
         )
         after = torch.cat((before.position[:, None], positions + 1), dim=1)  # (B, T+1): after so many steps
@@ -134,7 +134,7 @@ def make_layers(
     )
 
 
-def read_layers(
+def read_transformer_layers(
     layers: nn.ModuleList,
     x: Tensor,
     keys: Sequence[Tensor],

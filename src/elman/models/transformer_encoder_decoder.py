@@ -11,7 +11,7 @@ from elman.errors import UserError
 from elman.models.configuration import TransformerTranslatorSettings
 from elman.models.constructor import configure, spelled_by
 from elman.models.encoder_decoder import EncoderDecoder
-from elman.models.transformer import make_layers, maps_of, read_layers
+from elman.models.transformer import make_layers, maps_of, read_transformer_layers
 from elman.nn.alignment import padding_mask
 from elman.nn.attention import causal_mask
 from elman.nn.dropout import Dropout
@@ -131,7 +131,7 @@ class TransformerEncoderDecoder(EncoderDecoder):
         mask = causal_mask(positions, cached) if cached else None
         source_mask = padding_mask(memory.lengths, memory.source_keys[0].shape[2])[:, None, None]  # (B, 1, 1, S)
         projected = zip(memory.source_keys, memory.source_values, strict=True)
-        x, keys, values = read_layers(
+        x, keys, values = read_transformer_layers(
             self.decoder,
             self._embed(self.target_embedding, tokens, positions),  # (B, T, H)
             memory.keys,

@@ -32,7 +32,7 @@ def causal_mask(positions: Tensor, cached: int, window: int | None = None) -> Te
     return ((distance >= 0) & (distance <= reach[..., None])).unsqueeze(1)
 
 
-def attention_weights(queries: Tensor, keys: Tensor, mask: Tensor | None) -> Tensor:
+def dot_product_weights(queries: Tensor, keys: Tensor, mask: Tensor | None) -> Tensor:
     """softmax(q kᵀ / √D) over the keys where the mask is True; torch's fused attention does not return the weights.
 
     queries (B, N, T, D), keys (B, N, S, D), mask that broadcasts to (B, N, T, S) or None -> (B, N, T, S).
@@ -72,9 +72,9 @@ class Attention(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """x (B, T, H), keys and values (B, N, C, H/N) -> y (B, T, H), keys and values (B, N, C+T, H/N).
 
-        mask (B, 1, T, C+T) of `causal_mask`, or (B, 1, 1, S), True where there is no padding; None is plain causality
-        over an empty cache, which torch does faster, or, unless `causal` (an encoder, or one step), no mask at all.
-        Keys are cached after rotation, for the position of a key stays.
+        mask (B, 1, T, C+T) of `causal_mask`, or (B, 1, 1, S), True where there is no padding; With None, attention is
+        causal over an empty cache, which torch computes faster; with `causal=False` as well (an encoder, or one step),
+        nothing is masked. Keys are cached after rotation, for the position of a key stays.
         """
         q, keys, values = self._project(x, keys, values, rotation)
         # On a CPU, attention's backward pass takes two to three times as long in bfloat16 as in float32.
@@ -96,7 +96,7 @@ class Attention(nn.Module):
         q, keys, _ = self._project(x, keys, values, rotation)
         if mask is None and causal:
             mask = torch.ones(q.shape[2], keys.shape[2], dtype=torch.bool, device=x.device).tril()
-        return attention_weights(q, keys, mask)
+        return dot_product_weights(q, keys, mask)
 
     def _project(
         self, x: Tensor, keys: Tensor, values: Tensor, rotation: tuple[Tensor, Tensor] | None
@@ -143,7 +143,7 @@ class CrossAttention(nn.Module):
 
     def weights(self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
         """The weights (B, N, T, S) of the values in `forward` for the same arguments."""
-        return attention_weights(self._queries(x).to(keys.dtype), keys, mask)
+        return dot_product_weights(self._queries(x).to(keys.dtype), keys, mask)
 
     def _queries(self, x: Tensor) -> Tensor:
         B, T, _ = x.shape

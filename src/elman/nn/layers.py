@@ -59,7 +59,7 @@ COMMON = (
     Option(
         "recompute",
         False,
-        "keep the states between chunks of steps alone, and compute the rest anew in backward: less memory,\n"
+        "keep the states between chunks of steps alone, and compute the rest anew in backward: less RAM,\n"
         "about 4/3 of the time (arXiv:1604.06174). An integer is the steps of a chunk; True stands for 2 sqrt(T).",
         annotation=bool | int,
     ),

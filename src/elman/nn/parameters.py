@@ -97,10 +97,10 @@ def suffix(layer: int, direction: int) -> str:
     return f"_l{layer}" + ("_reverse" if direction else "")
 
 
-def layer_of(name: str) -> int | None:
+def layer_number(name: str) -> int | None:
     """The number of the layer of a parameter, which may be parametrized; None for parameters of no layer.
 
-    >>> layer_of("parametrizations.weight_hh_l12_reverse.original"), layer_of("linear.weight")
+    >>> layer_number("parametrizations.weight_hh_l12_reverse.original"), layer_number("linear.weight")
     (12, None)
     """
     found = re.search(r"(?:weight|bias|gain)_\w+?_l(\d+)(?!\d)", name)

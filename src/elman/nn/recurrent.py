@@ -39,7 +39,7 @@ class Recurrent(nn.Module):
       Nothing passes the border in either direction: reading forward, the state is cleared before step t (at
       t = 0 the initial state too); in reverse, between the steps t and t - 1 (so a final state is never cleared).
     - `return_states`: return every state as a third value, shaped as the final state with time: h (L, T, B, P),
-      with `batch_first` (L, B, T, P), unbatched (L, T, P), c alike; for packed input padded. `h[k, t]` is the
+      with `batch_first` (L, B, T, P), unbatched (L, T, P), c likewise; for packed input these come padded. `h[k, t]` is the
       state after reading step t in layer k // num_directions, direction k % num_directions; zeros at padding.
     """
 
@@ -133,7 +133,7 @@ class Recurrent(nn.Module):
     def reset_parameters(self) -> None:
         """Draw every parameter from U(-1/sqrt(H), 1/sqrt(H)); gains begin with 1 and `bias_cell` with 0."""
         for name, parameter in self.named_parameters():
-            layer = parameters.layer_of(name)
+            layer = parameters.layer_number(name)
             parameters.reset(name, parameter, self.hidden_sizes[-1 if layer is None else layer])
 
     def flatten_parameters(self) -> None:

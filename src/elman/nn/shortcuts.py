@@ -16,13 +16,15 @@ from elman.nn.layout import LayerInput, Reading
 if TYPE_CHECKING:
     from elman.nn.recurrent import Recurrent
 
-PLAIN = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
+PLAIN_PARAMETERS = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
 REMEDY = "use torch.export or torch.compile, which know every option"
 
 
 def can_step(layer: Recurrent) -> bool:
     """Whether the layer is a single one, in one direction, of a cell in the core and without options' weights."""
-    return layer.cell in NUMBERS and layer._parameters.keys() == set(PLAIN if layer.bias else PLAIN[:2])
+    return layer.cell in NUMBERS and layer._parameters.keys() == set(
+        PLAIN_PARAMETERS if layer.bias else PLAIN_PARAMETERS[:2]
+    )
 
 
 def read_one_step(layer: Recurrent, x: Tensor, hx: CellState | None) -> tuple[Tensor, CellState, CellState] | None:
@@ -47,7 +49,7 @@ def read_one_step(layer: Recurrent, x: Tensor, hx: CellState | None) -> tuple[Te
         return None
     H, n = layer.hidden_sizes[0], len(layer._state_sizes)
     parts = [torch.zeros((1, B, H), dtype=x.dtype)] * n if hx is None else list(hx)
-    weights = [layer._parameters.get(name) for name in PLAIN]  # without those that are parametrized
+    weights = [layer._parameters.get(name) for name in PLAIN_PARAMETERS]  # without those that are parametrized
     if not layer.bias:
         weights[2:] = []
     for part in parts:

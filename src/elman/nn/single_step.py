@@ -115,6 +115,7 @@ def single_step_of(name: str) -> type[SingleStep]:
         options[1] = options[1]._replace(words="H.", annotation=int)
         options[3:3] = [option for option in cell.options if option.name == cell.chosen_by]
         made = type(f"{cell.layer}Cell", (SingleStep,), {"__module__": "elman.nn"})
-        summary = f"A single step of `{cell.layer}`, called and made as `torch.nn.LSTMCell` is.\n\n"
+        like = cell.torch_layer or ("LSTM" if len(cell.states) > 1 else "RNN")
+        summary = f"One step of `{cell.layer}`, with the signature of torch.nn's {like}Cell.\n\n"
         _MADE[name] = complete(made, cell, options, summary + documentation(cell, options, EXAMPLE))
     return _MADE[name]

@@ -15,29 +15,26 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, TypeVar
 
+from elman.data.sources import Progress as Progress
 from elman.errors import UserError
 from elman.settings import Section
 from elman.train.settings import Optimization
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
     from torch import nn
 
+    from elman.arrays import Floats
     from elman.data.linefile import InputLine
     from elman.data.tokenizers import Tokenizer
     from elman.inspection import Inspection, Look, Observed
     from elman.tasks.configuration import Settings
     from elman.train.objective import Objective
 
-    Floats = npt.NDArray[np.float64]
 
 S = TypeVar("S", bound=Section)
 
 Say = Callable[[str], None]
 """Tells a person one line."""
-Progress = Callable[[str, float], None]
-"""Takes the name of a stage, and the fraction of the stage that is done, from 0 to 1."""
 NONE: Mapping[str, Any] = MappingProxyType({})
 Sources = Sequence[Any]
 """The places of data: paths, names, or data in memory."""

@@ -13,7 +13,7 @@ import torch
 from elman.cells import cell_named
 from elman.kernels.native.kernel import read
 from elman.kernels.native.library import NAMES, has_avx512, instruction_set, library, why_not_here
-from elman.kernels.native.options import GATES, IN_CORE
+from elman.kernels.native.options import GATE_BLOCKS, IN_CORE
 from elman.kernels.seam import Call, Kernel
 
 __all__ = ["IN_CORE", "instruction_set", "is_beaten", "is_lean", "kernel_of", "why_not"]
@@ -50,7 +50,7 @@ def is_beaten(call: Call) -> bool:
 
 def is_lean(cell: str, variations: tuple[str, ...]) -> bool:
     """Backward of Elman's network needs the outputs alone, where these are the values of its nonlinearity."""
-    return GATES[cell] == 1 and not {"zoneout", "layer normalization"} & {*variations}
+    return GATE_BLOCKS[cell] == 1 and not {"zoneout", "layer normalization"} & {*variations}
 
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]

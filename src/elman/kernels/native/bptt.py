@@ -19,7 +19,7 @@ from torch import Tensor
 from elman.cells import Weights
 from elman.kernels import reference
 from elman.kernels.native.library import call
-from elman.kernels.native.options import GATES, PLAIN, Options, Varied
+from elman.kernels.native.options import GATE_BLOCKS, PLAIN, Options, Varied
 from elman.kernels.native.products import matmul, sums_over_steps
 from elman.kernels.native.step import MOST_ROWS
 from elman.kernels.recomputation import derivatives
@@ -42,7 +42,7 @@ def forward(
 
     `own` are the weights of `Varied`, or none.
     """
-    (T, B, D), (GH, P), G = x.shape, w_hh.shape, GATES[options.cell]
+    (T, B, D), (GH, P), G = x.shape, w_hh.shape, GATE_BLOCKS[options.cell]
     H, gru, elman = GH // G, options.cell == "gru", G == 1
     bias, bias_hidden = b_ih, None
     if b_ih is not None and b_hh is not None:
@@ -103,7 +103,7 @@ def backward(
     inputs, (h, c, gates, hidden, *normed) = saved[: len(wanted)], saved[len(wanted) :]
     x, h_first, c_first, _, w_hh, _, _, *own = inputs
     (T, B, P), GH = h.shape, len(w_hh)
-    H = GH // GATES[options.cell]
+    H = GH // GATE_BLOCKS[options.cell]
     varied = Varied(options.noise, *own) if own else PLAIN
     dh, dc, dh_final, dc_final = (None if part is None else part.contiguous() for part in gradients)
     sums = GH + H if options.cell == "gru" else GH

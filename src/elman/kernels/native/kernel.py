@@ -10,7 +10,7 @@ from torch import Tensor
 from elman.cells import CellState, Weights
 from elman.kernels.native import bptt, operator
 from elman.kernels.native.library import is_traced
-from elman.kernels.native.options import GATES, IN_CORE, arrange
+from elman.kernels.native.options import GATE_BLOCKS, IN_CORE, arrange
 from elman.kernels.seam import QUIET, Noise, Trajectory, variations
 
 
@@ -74,7 +74,7 @@ def _check(
     H = P
     if weights.weight_hr is not None:
         P, H = weights.weight_hr.shape
-    G = GATES[cell] * H
+    G = GATE_BLOCKS[cell] * H
     expected: list[tuple[str, Tensor | None, tuple[int, ...]]] = [
         *((f"initial {name}", part, (B, size)) for name, part, size in zip("hc", state, (P, H), strict=False)),
         ("weight_ih", weights.weight_ih, (G, D)),

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from elman.kernels.native import bptt
-from elman.kernels.native.options import GATES, Options, arrange
+from elman.kernels.native.options import GATE_BLOCKS, Options, arrange
 from elman.kernels.seam import Noise
 
 
@@ -63,7 +63,7 @@ def _read_shapes(
     x: Tensor, h_first: Tensor, c_first: Tensor | None, w_ih: Tensor, w_hh: Tensor, *others: Any
 ) -> tuple[Tensor, ...]:
     _, _, w_hr, _, _, gain_hh, *_, zoneout, _, cell, _, keep = others
-    (T, B, _), (GH, P), G = x.shape, w_hh.shape, GATES[cell]
+    (T, B, _), (GH, P), G = x.shape, w_hh.shape, GATE_BLOCKS[cell]
     H, lstm, normed = GH // G, c_first is not None, keep and gain_hh is not None
 
     def empty(like: Tensor, *shape: int, wanted: bool = True) -> Tensor:
@@ -97,7 +97,7 @@ def read_backward(
     kept = (
         h,
         c if lstm else None,
-        None if GATES[cell] == 1 and zoneout is None else gates,  # None: the one gate is h
+        None if GATE_BLOCKS[cell] == 1 and zoneout is None else gates,  # None: the one gate is h
         hidden if cell == "gru" or inputs[5] is not None else None,
         *(() if inputs[8] is None else normed),
     )

@@ -14,14 +14,11 @@ from elman.tasks.language_modelling.settings import EvaluationOptions, TextSetti
 from elman.tasks.task import NONE, Progress, Say, Sources, Task, Trained, deferred, fitting_tokenizer
 
 if TYPE_CHECKING:
+    from elman.arrays import Floats
     from elman.data.corpus import Corpus
     from elman.inspection import Subject
     from elman.models import LanguageModel
     from elman.tasks.configuration import Settings
-    from elman.tasks.task import Floats
-
-
-MOST_UNKNOWN = 0.5  # of the tokens of a text that a run is trained on further
 
 
 class LanguageModelling(Task):
@@ -93,7 +90,7 @@ class LanguageModelling(Task):
         self, settings: Settings, cache: Path, say: Say, progress: Progress | None, codecs: Mapping[str, Any] = NONE
     ) -> Corpus:
         """Texts as tokens."""
-        from elman.data.corpus import prepare
+        from elman.data.corpus import MOST_UNKNOWN, prepare
 
         data = settings.data
         made = prepare(

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from elman.data.cache import Cache
-from elman.data.corpus import encode_file, prepare
+from elman.data.corpus import MOST_UNKNOWN, encode_file, prepare
 from elman.data.tokenfile import TokenFile
 from elman.data.tokenizers import Tokenizer
 from elman.errors import UserError
@@ -21,7 +21,6 @@ from elman.tasks.configuration import Settings
 from elman.tasks.task import Trained
 
 MOST_TOKENS = 1 << 20  # of a text that are looked at
-MOST_UNKNOWN = 0.5  # the largest fraction of a text's tokens that the model may not know
 
 
 def open_subject(run: Trained, data: str | None) -> Subject:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from elman.errors import UserError
-from elman.models.configuration import ENCODER_DECODERS
+from elman.models.configuration import ENCODER_DECODER_SETTINGS
 from elman.settings import Section
 from elman.tasks.task import Sources, Task, deferred, fitting_tokenizer
 from elman.tasks.translation.settings import Decoding, PairSettings, PairTraining, PredictionOptions
@@ -31,7 +31,7 @@ class Translation(Task):
     sample = ("these", "pairs")
     data = PairSettings
     places: ClassVar[Mapping[str, Sequence[str]]] = {"source": ("target",), "valid": ("valid_target",)}
-    models: ClassVar[Mapping[str, type[Section]]] = ENCODER_DECODERS
+    models: ClassVar[Mapping[str, type[Section]]] = ENCODER_DECODER_SETTINGS
     kind = "lstm"
     train = PairTraining
     options: ClassVar[Mapping[str, type[Section]]] = {"evaluate": Decoding, "predict": PredictionOptions}

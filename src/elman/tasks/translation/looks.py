@@ -10,12 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from elman.arrays import Floats
 from elman.decode.translation import Beam, Translator
 from elman.inspection.attention import entropy_bars, head_names
 from elman.inspection.clipped_steps import has_no_journal, look_at_journal
 from elman.inspection.look import Look, Part
 from elman.inspection.untrained import KEYS, model_line
-from elman.lens.attention import LEAST, Floats, HeadScores, entropy
+from elman.lens.attention import LEAST, HeadScores, entropy
 from elman.lens.source import AlignmentScores, loss_gradients, score_alignment, source_gradients
 from elman.models import EncoderDecoder, TransformerEncoderDecoder
 from elman.report import Chapter, Figure, Mark, heatmap, line_chart, passages

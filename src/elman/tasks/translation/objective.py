@@ -25,7 +25,7 @@ from elman.tasks.translation.output_loss import output_loss
 from elman.train.objective import Loss, Place
 
 if TYPE_CHECKING:
-    from elman.tasks.task import Floats
+    from elman.arrays import Floats
 
 EVALUATION_TOKENS = 4096  # a batch
 

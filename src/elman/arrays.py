@@ -1,0 +1,8 @@
+"""The types of arrays of numbers that several parts take and return."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]

@@ -39,8 +39,8 @@ class Recurrent(nn.Module):
       Nothing passes the border in either direction: reading forward, the state is cleared before step t (at
       t = 0 the initial state too); in reverse, between the steps t and t - 1 (so a final state is never cleared).
     - `return_states`: return every state as a third value, shaped as the final state with time: h (L, T, B, P),
-      with `batch_first` (L, B, T, P), unbatched (L, T, P), c likewise; for packed input these come padded. `h[k, t]` is the
-      state after reading step t in layer k // num_directions, direction k % num_directions; zeros at padding.
+      with `batch_first` (L, B, T, P), unbatched (L, T, P), c likewise; for packed input these come padded. `h[k, t]`
+      is the state after reading step t in layer k // num_directions, direction k % num_directions; zeros at padding.
     """
 
     specification: ClassVar[Cell]  # `cell` is its name or the name of a variant

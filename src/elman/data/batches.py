@@ -178,7 +178,7 @@ def pair_batch(part: PairPart, rows: Integers) -> PairBatch:
 
 
 def encode_texts(texts: Texts, tokenizers: Tokenizers, *, keep: bool = True) -> PairPart:
-    """The tokens of pairs, in memory; `keep` says whether the part keeps the texts too."""
+    """The tokens of pairs, in RAM; `keep` says whether the part keeps the texts too."""
     source, target = (_encode((text[side] for text in texts), tokenizers[side]) for side in (0, 1))
     return PairPart(source, target, texts if keep else None)
 

@@ -1,6 +1,6 @@
 """A corpus: the training and the validation tokens of a text, in a cache.
 
-Three passes read the text in constant memory: they survey it, learn the vocabulary from the training part alone, and
+Three passes read the text in constant RAM: they survey it, learn the vocabulary from the training part alone, and
 encode both parts.
 """
 

@@ -1,7 +1,7 @@
-"""A corpus of pairs: the training tokens in a cache, the validation pairs in memory.
+"""A corpus of pairs: the training tokens in a cache, the validation pairs in RAM.
 
 Three passes read the pairs: they survey them, learn the vocabularies from the training part alone, and encode that
-part, in constant memory but for a hash of each pair. Endless sources are encoded epoch by epoch.
+part, in constant RAM but for a hash of each pair. Endless sources are encoded epoch by epoch.
 
 Without pairs for validation, a hash of the source text decides which pairs are held out: a sorted file gives a fair
 sample, and all pairs of one source text are in the same part.

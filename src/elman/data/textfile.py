@@ -1,4 +1,4 @@
-"""Reading one text file in constant memory: decompressed, checked, cut between words.
+"""Reading one text file in constant RAM: decompressed, checked, cut between words.
 
 bytes on disk -> `decompress` -> `decode` (UTF-8, line ends) -> `cut` -> pieces
 """

@@ -82,10 +82,10 @@ def _figures(found: Truncation, marks: list[Mark]) -> list[Figure]:
         chart(
             "kept for the backward pass",
             found.megabytes,
-            "Cost in memory",
+            "Cost in RAM",
             "MB",
             3,
-            "The most that a backward pass keeps in memory, the parameters aside.",
+            "The most that a backward pass keeps in RAM, the parameters aside.",
         ),
         chart(
             "the gradient of all steps",

@@ -4,7 +4,7 @@ A kernel keeps the gates, projections and states of T steps for backward. Here a
 k steps, and only the state before each chunk is kept; backward takes the chunks from the last to the first, reads each
 again from its stored state, and goes back through the chunk:
 
-    RAM  T/k states + k steps, least near k = sqrt(T);      time  2 forward + 1 backward, about 4/3 of without.
+    RAM  T/k states + k steps, least near k = sqrt(T);         time  2 forward + 1 backward, about 4/3 of without.
 
 By default k is 2 sqrt(T): about twice the least RAM, for fewer and larger chunks, which took 1.35 times the time of
 a plain backward instead of 1.5 (LSTM, T, B, H = 1000, 32, 256). The method is that of Chen et al. 2016 ("Training deep

@@ -22,9 +22,8 @@ REMEDY = "use torch.export or torch.compile, which know every option"
 
 def can_step(layer: Recurrent) -> bool:
     """Whether the layer is a single one, in one direction, of a cell in the core and without options' weights."""
-    return layer.cell in NUMBERS and layer._parameters.keys() == set(
-        PLAIN_PARAMETERS if layer.bias else PLAIN_PARAMETERS[:2]
-    )
+    plain = PLAIN_PARAMETERS if layer.bias else PLAIN_PARAMETERS[:2]
+    return layer.cell in NUMBERS and layer._parameters.keys() == set(plain)
 
 
 def read_one_step(layer: Recurrent, x: Tensor, hx: CellState | None) -> tuple[Tensor, CellState, CellState] | None:

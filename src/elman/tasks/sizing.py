@@ -48,7 +48,7 @@ def check_memory(build: Callable[[], nn.Module], train: Optimization) -> None:
     """See that the memory holds the model that `build` makes and its training; nothing is allocated.
 
     Raises:
-        UserError: the training needs more memory than there is.
+        UserError: the training needs more RAM than there is.
     """
     available, parameters = environment.ram(train.device), count_parameters(build)
     needed = 4 * NUMBERS[train.optimizer] * parameters

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, TypeVar
 
-from elman.data.sources import Progress as Progress
+from elman.data.sources import Progress as Progress  # offered to tasks beside `Say`
 from elman.errors import UserError
 from elman.settings import Section
 from elman.train.settings import Optimization
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from elman.inspection import Inspection, Look, Observed
     from elman.tasks.configuration import Settings
     from elman.train.objective import Objective
-
 
 S = TypeVar("S", bound=Section)
 

@@ -109,7 +109,7 @@ def load(path: Path) -> Checkpoint:
         check_file(path)
         with safetensors.safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
-            # Copied, for a file's tensors begin anywhere in memory, and products of such matrices may round otherwise.
+            # Copied, for a file's tensors begin anywhere in RAM, and products of such matrices may round otherwise.
             tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
         if _checksums(tensors, header[VALUES]) != parse_json(header["crc32"], dict[str, int], "crc32"):
             raise ValueError("a checksum is wrong")

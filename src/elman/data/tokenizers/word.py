@@ -10,7 +10,7 @@ import numpy as np
 
 from elman.data.tokenizers.tokenizer import EOS, UNK, Ids, Tokenizer
 
-MOST_WORDS = 4_000_000  # counted at a time: about half a gigabyte of memory
+MOST_WORDS = 4_000_000  # counted at a time: about half a gigabyte of RAM
 
 
 class WordTokenizer(Tokenizer):

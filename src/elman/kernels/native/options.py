@@ -14,9 +14,7 @@ from elman.kernels.seam import QUIET, Noise, masks
 EVERY = [each for cell in CELLS.values() for each in (cell, *cell.variants.values())]
 IN_CORE: dict[str, Cell] = {cell.name: cell for cell in EVERY if cell.native is not None}
 NUMBERS: dict[str, int] = {cell.name: cell.native for cell in EVERY if cell.native is not None}
-GATE_BLOCKS: dict[str, int] = {
-    name: len(cell.rows) for name, cell in IN_CORE.items()
-}  # G: blocks of H rows of the weights
+GATE_BLOCKS: dict[str, int] = {name: len(cell.rows) for name, cell in IN_CORE.items()}  # G, each of H rows of weights
 
 
 class Options(NamedTuple):

@@ -1,4 +1,4 @@
-"""The loss of an output layer with a large vocabulary, without all of its logits in memory at once."""
+"""The loss of an output layer with a large vocabulary, without all of its logits in RAM at once."""
 
 from __future__ import annotations
 

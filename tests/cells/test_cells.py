@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import inspect
 import os
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -265,3 +266,14 @@ def test_every_cell_is_compiled_and_keeps_its_state_in_full_under_autocast(name:
         outputs, state = layer(x)
     torch.testing.assert_close(outputs.float(), expected, atol=3e-2, rtol=0)
     assert {part.dtype for part in ([state] if isinstance(state, torch.Tensor) else state)} == {torch.float32}
+
+
+@pytest.mark.parametrize("name", [*CELLS, "leaky"])
+def test_a_model_and_its_state_are_pickled(leaky: str, name: str) -> None:
+    model = RecurrentLM(name, vocab_size=5, hidden_size=4).eval()
+    tokens = torch.zeros(2, 3, dtype=torch.int64)
+    logits, state = model(tokens)
+    again, stored = pickle.loads(pickle.dumps((model, state)))
+    assert type(again.settings) is type(model.settings) is type(RecurrentLM(name, vocab_size=5, hidden_size=4).settings)
+    assert type(stored[0]) is type(state[0])
+    torch.testing.assert_close(again(tokens, stored)[0], model(tokens, state)[0])

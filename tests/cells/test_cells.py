@@ -234,6 +234,20 @@ def test_what_is_not_finite_passes_no_border_in_a_scan(reverse: bool) -> None:
     assert found.h.flatten().isfinite().tolist() == ([True] * 2 + [False] * 2 if reverse else [False] * 2 + [True] * 2)
 
 
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_a_gradient_that_is_not_finite_passes_no_border_in_a_scan(bidirectional: bool) -> None:
+    layer = layer_of("mingru")(3, 4, backend="scan", bidirectional=bidirectional)
+    resets = torch.tensor([[False] * 4 + [True] + [False] * 4])
+    dh = torch.ones(9, 1, layer.num_directions * 4)
+    dh[6] = float("inf")
+    x = torch.randn(9, 1, 3, requires_grad=True)
+    layer(x, resets=resets)[0].backward(dh)
+    expected = torch.autograd.grad(layer(x[:4])[0], x, dh[:4])[0]
+    assert x.grad is not None
+    torch.testing.assert_close(x.grad[:4], expected[:4])
+    assert not x.grad[4:].isfinite().all()
+
+
 def test_a_scan_is_chosen_for_a_linear_recurrence_and_refused_elsewhere() -> None:
     assert choose("mingru", "cpu") == choose("mingru", "meta", every_state=True) == "scan"
     with pytest.raises(UserError, match="SLSTM is no linear recurrence"):

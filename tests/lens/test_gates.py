@@ -131,6 +131,9 @@ def test_what_cannot_be_visited() -> None:
     linear = nn.Linear(2, 2)
     with pytest.raises(UserError, match="no recurrent layer"):
         visit_layers(linear, lambda: linear(torch.zeros(1, 2)))
+    for cell in (nn.GRUCell(2, 2), elman.nn.LSTMCell(2, 2)):
+        with pytest.raises(UserError, match=r"no recurrent layer.*; one-step cells, as LSTMCell, are not visited"):
+            visit_layers(cell, lambda cell=cell: cell(torch.zeros(1, 2)))
     layer = nn.GRU(2, 2)
     with pytest.raises(UserError, match=r"batches of one size, each time that `read` calls it, got sizes \[1, 2\]"):
         visit_layers(layer, lambda: [layer(torch.zeros(3, B, 2)) for B in (1, 2)])

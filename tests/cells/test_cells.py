@@ -8,6 +8,7 @@ import os
 import pickle
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -291,3 +292,11 @@ def test_a_model_and_its_state_are_pickled(leaky: str, name: str) -> None:
     assert type(again.settings) is type(model.settings) is type(RecurrentLM(name, vocab_size=5, hidden_size=4).settings)
     assert type(stored[0]) is type(state[0])
     torch.testing.assert_close(again(tokens, stored)[0], model(tokens, state)[0])
+
+
+def test_own_weights_that_no_kernel_would_get_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    odd = replace(LEAKY, name="odd", layer="Odd", own_weights=lambda options, H, P: {"weight_extra": (H,)})
+    monkeypatch.setitem(CELLS, "odd", odd)
+    for make in (layer_of, single_step_of):
+        with pytest.raises(ValueError, match=r"^Odd: expected own weights with names of .*, got weight_extra$"):
+            make("odd")(3, 4)

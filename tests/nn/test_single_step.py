@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from elman.cells import CELLS
 from elman.errors import UserError
 from elman.nn import ElmanCell, GRUCell, LSTMCell, single_step_of
 
@@ -87,3 +88,17 @@ def test_what_torch_jit_cannot_record_is_refused() -> None:
     for cell, got in ((single_step_of("slstm")(3, 5), "SLSTMCell"), (GRUCell(3, 5, backend="native"), "GRUCell with")):
         with pytest.raises(UserError, match=rf"torch\.jit\.trace: expected a step as in torch\.nn, got {got}"):
             torch.jit.trace(cell, (torch.randn(2, 3),))
+
+
+@every_pair
+def test_its_attributes_are_torch_s(ours, theirs, options) -> None:
+    own, other = ours(3, 5, bias=False, **options), theirs(3, 5, bias=False, **options)
+    for name in ("input_size", "hidden_size", "bias", "bias_ih", "bias_hh", "nonlinearity"):
+        assert getattr(own, name, "no") == getattr(other, name, "no")
+
+
+def test_every_cell_comes_with_a_star() -> None:
+    names: dict[str, object] = {}
+    exec("from elman.nn import *", names)
+    assert names["LSTMCell"] is LSTMCell
+    assert names.keys() >= {cell.layer + end for cell in CELLS.values() for end in ("", "Cell")}

@@ -51,6 +51,10 @@ class SingleStep(nn.Module):
         for name, shape in self._names.items():
             empty = torch.empty(shape, device=options["device"], dtype=options["dtype"])
             self.register_parameter(name, nn.Parameter(empty))
+        for name in () if self.bias else ("bias_ih", "bias_hh"):
+            self.register_parameter(name, None)  # as torch.nn does
+        if chosen := self.specification.chosen_by:
+            setattr(self, chosen, options[chosen])
         self.reset_parameters()
 
     def reset_parameters(self) -> None:

@@ -94,20 +94,27 @@ def select_rows(state: State, rows: Tensor) -> State:
 
 
 def put_rows(state: State, rows: Tensor, others: State) -> State:
-    """A copy whose rows at `rows` (integer (K,), each once) are the K rows of another state of the same tree.
+    """A copy whose rows at `rows` (integer (K,), each once, or boolean (B,)) are the K rows of a state of the same tree.
 
     >>> put_rows(torch.tensor([[1.0], [2.0]]), torch.tensor([1]), torch.tensor([[5.0]])).tolist()
     [[1.0], [5.0]]
     """
-    return map_state(lambda x, new: x.index_copy(0, rows, new), state, others)
+    places = rows.nonzero().flatten() if rows.dtype == torch.bool else rows
+    return map_state(lambda x, new: x.index_copy(0, places, new), state, others)
 
 
 def concatenate(states: Sequence[State]) -> State:
-    """The rows of all the states, of one tree; a `RuntimeError` where no padding makes the tensors' sizes equal.
+    """The rows of all the states, of one tree.
+
+    Raises:
+        ValueError: there is no state.
+        RuntimeError: no padding makes the tensors' sizes equal.
 
     >>> concatenate([torch.tensor([[1.0]]), torch.tensor([[2.0], [3.0]])]).tolist()
     [[1.0], [2.0], [3.0]]
     """
+    if not states:
+        raise ValueError("concatenate: expected at least one state, got none")
     return map_state(lambda *tensors: torch.cat(tensors), *states)
 
 

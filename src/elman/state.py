@@ -94,7 +94,7 @@ def select_rows(state: State, rows: Tensor) -> State:
 
 
 def put_rows(state: State, rows: Tensor, others: State) -> State:
-    """A copy whose rows at `rows` (integer (K,), each once, or boolean (B,)) are the K rows of others, of the same tree.
+    """A copy whose rows at `rows` (integer (K,), each once; or boolean) are the K rows of others of the same tree.
 
     >>> put_rows(torch.tensor([[1.0], [2.0]]), torch.tensor([1]), torch.tensor([[5.0]])).tolist()
     [[1.0], [5.0]]

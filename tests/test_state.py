@@ -159,3 +159,14 @@ def test_states_that_do_not_belong_together_are_refused() -> None:
         concatenate([(torch.ones(1, 2),), (torch.ones(1, 2), torch.ones(1, 2))])
     with pytest.raises(RuntimeError, match="Sizes of tensors must match"):
         concatenate([torch.ones(1, 2), torch.ones(1, 3)])
+
+
+def test_rows_are_put_where_a_mask_is_true() -> None:
+    state, others = (torch.zeros(3, 2), torch.zeros(3, 1)), (torch.ones(2, 2), torch.ones(2, 1))
+    for part in leaves(put_rows(state, torch.tensor([True, False, True]), others)):
+        assert part[:, 0].tolist() == [1, 0, 1]
+
+
+def test_no_states_are_no_state() -> None:
+    with pytest.raises(ValueError, match="concatenate: expected at least one state, got none"):
+        concatenate([])

@@ -94,22 +94,27 @@ def select_rows(state: State, rows: Tensor) -> State:
 
 
 def put_rows(state: State, rows: Tensor, others: State) -> State:
-    """A copy whose rows at `rows` (integer (K,), each once) are the K rows of another state of the same tree.
+    """A copy whose rows at `rows` (integer (K,), each once; or boolean) are the K rows of others of the same tree.
 
     >>> put_rows(torch.tensor([[1.0], [2.0]]), torch.tensor([1]), torch.tensor([[5.0]])).tolist()
     [[1.0], [5.0]]
     """
-    return map_state(lambda x, new: x.index_copy(0, rows, new), state, others)
+    places = rows.nonzero().flatten() if rows.dtype == torch.bool else rows
+    return map_state(lambda x, new: x.index_copy(0, places, new), state, others)
 
 
 def concatenate(states: Sequence[State]) -> State:
     """The rows of several states of the same tree, one state after the other.
 
-    Raises `RuntimeError` where sizes still differ after padding.
+    Raises:
+        ValueError: there is no state.
+        RuntimeError: sizes still differ after padding.
 
     >>> concatenate([torch.tensor([[1.0]]), torch.tensor([[2.0], [3.0]])]).tolist()
     [[1.0], [2.0], [3.0]]
     """
+    if not states:
+        raise ValueError("concatenate: expected at least one state, got none")
     return map_state(lambda *tensors: torch.cat(tensors), *states)
 
 

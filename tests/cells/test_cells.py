@@ -5,8 +5,10 @@ from __future__ import annotations
 import doctest
 import inspect
 import os
+import pickle
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -233,6 +235,20 @@ def test_what_is_not_finite_passes_no_border_in_a_scan(reverse: bool) -> None:
     assert found.h.flatten().isfinite().tolist() == ([True] * 2 + [False] * 2 if reverse else [False] * 2 + [True] * 2)
 
 
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_a_gradient_that_is_not_finite_passes_no_border_in_a_scan(bidirectional: bool) -> None:
+    layer = layer_of("mingru")(3, 4, backend="scan", bidirectional=bidirectional)
+    resets = torch.tensor([[False] * 4 + [True] + [False] * 4])
+    dh = torch.ones(9, 1, layer.num_directions * 4)
+    dh[6] = float("inf")
+    x = torch.randn(9, 1, 3, requires_grad=True)
+    layer(x, resets=resets)[0].backward(dh)
+    expected = torch.autograd.grad(layer(x[:4])[0], x, dh[:4])[0]
+    assert x.grad is not None
+    torch.testing.assert_close(x.grad[:4], expected[:4])
+    assert not x.grad[4:].isfinite().all()
+
+
 def test_a_scan_is_chosen_for_a_linear_recurrence_and_refused_elsewhere() -> None:
     assert choose("mingru", "cpu") == choose("mingru", "meta", every_state=True) == "scan"
     with pytest.raises(UserError, match="SLSTM is no linear recurrence"):
@@ -265,3 +281,22 @@ def test_every_cell_is_compiled_and_keeps_its_state_in_full_under_autocast(name:
         outputs, state = layer(x)
     torch.testing.assert_close(outputs.float(), expected, atol=3e-2, rtol=0)
     assert {part.dtype for part in ([state] if isinstance(state, torch.Tensor) else state)} == {torch.float32}
+
+
+@pytest.mark.parametrize("name", [*CELLS, "leaky"])
+def test_a_model_and_its_state_are_pickled(leaky: str, name: str) -> None:
+    model = RecurrentLM(name, vocab_size=5, hidden_size=4).eval()
+    tokens = torch.zeros(2, 3, dtype=torch.int64)
+    state = model(tokens)[1]
+    again, stored = pickle.loads(pickle.dumps((model, state)))
+    assert type(again.settings) is type(model.settings) is type(RecurrentLM(name, vocab_size=5, hidden_size=4).settings)
+    assert type(stored[0]) is type(state[0])
+    torch.testing.assert_close(again(tokens, stored)[0], model(tokens, state)[0])
+
+
+def test_own_weights_that_no_kernel_would_get_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    odd = replace(LEAKY, name="odd", layer="Odd", own_weights=lambda options, H, P: {"weight_extra": (H,)})
+    monkeypatch.setitem(CELLS, "odd", odd)
+    for make in (layer_of, single_step_of):
+        with pytest.raises(ValueError, match=r"^Odd: expected own weights with names of .*, got weight_extra$"):
+            make("odd")(3, 4)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from elman.decode.sampling import min_p, sample, top_k, top_p
+from elman.errors import UserError
 
 distributions = st.lists(st.integers(0, 50), min_size=1, max_size=9).filter(any)
 
@@ -85,3 +86,19 @@ def test_a_seed_decides(seed: int) -> None:
     x = torch.zeros(50, 30)
     draws = [sample(x, generator=torch.Generator().manual_seed(seed)) for _ in range(2)]
     assert torch.equal(*draws)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("temperature", -1.0, "0 or more"),
+        ("temperature", math.nan, "0 or more"),
+        ("top_k", 0, "1 or more"),
+        ("top_k", -3, "1 or more"),
+        ("top_p", 1.5, "a number from 0 to 1"),
+        ("min_p", -0.1, "a number from 0 to 1"),
+    ],
+)
+def test_what_is_out_of_its_range_is_refused(name: str, value: float, expected: str) -> None:
+    with pytest.raises(UserError, match=f"^{name}: expected {expected}, got {value}$"):
+        sample(torch.zeros(1, 3), **{name: value})  # type: ignore[arg-type]

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import copy
+import re
+import runpy
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from elman.kernels.native import IN_CORE, instruction_set, kernel_of
+from elman.cells import CELLS
+from elman.kernels.native import IN_CORE, instruction_set, kernel_of, options
+from elman.kernels.native.library import CELLS_OF_CORE
 from elman.kernels.reference import kernel_of as REFERENCE
 from elman.kernels.seam import Weights
 from elman.nn import GRU, LSTM, Elman
@@ -147,3 +153,15 @@ def test_a_state_that_nothing_was_read_from_is_not_the_callers_own(backend: str)
 def test_a_copied_layer_reads_the_same(kind: str) -> None:
     layer, x = LAYERS[kind](3, 5), torch.randn(4, 2, 3)
     assert torch.equal(copy.deepcopy(layer)(x)[0], layer(x)[0])
+
+
+def test_a_cell_of_a_number_that_the_core_does_not_know_is_not_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(CELLS, "toy", replace(CELLS["lstm"], name="toy", native=len(CELLS_OF_CORE)))
+    made_anew = runpy.run_path(options.__file__)  # all native ways look a cell up in these two
+    assert made_anew["IN_CORE"].keys() == made_anew["NUMBERS"].keys() == options.IN_CORE.keys()
+
+
+def test_the_numbers_of_cells_are_those_of_the_core() -> None:
+    [kinds] = re.findall(r"enum CellKind : int32_t \{(.*?)\}", Path(options.__file__).with_name("sweep.h").read_text())
+    assert [int(number) for number in re.findall(r"= (\d+)", kinds)] == list(CELLS_OF_CORE)
+    assert sorted(options.NUMBERS.values()) == list(CELLS_OF_CORE)

@@ -131,6 +131,9 @@ def test_what_cannot_be_visited() -> None:
     linear = nn.Linear(2, 2)
     with pytest.raises(UserError, match="no recurrent layer"):
         visit_layers(linear, lambda: linear(torch.zeros(1, 2)))
+    for cell in (nn.GRUCell(2, 2), elman.nn.LSTMCell(2, 2)):
+        with pytest.raises(UserError, match=r"no recurrent layer.*; one-step cells, as LSTMCell, are not visited"):
+            visit_layers(cell, lambda cell=cell: cell(torch.zeros(1, 2)))
     layer = nn.GRU(2, 2)
     with pytest.raises(UserError, match=r"batches of one size, each time that `read` calls it, got sizes \[1, 2\]"):
         visit_layers(layer, lambda: [layer(torch.zeros(3, B, 2)) for B in (1, 2)])
@@ -163,3 +166,28 @@ def test_a_constant_gate_has_its_time_scale(cell: str, tau: float) -> None:
     np.testing.assert_allclose(gates.shut[gate], 0.0 if keep >= 0.1 else 1.0)
     np.testing.assert_allclose(gates.mean[gate], keep, rtol=1e-5)
     assert gates.saturated(gate) == pytest.approx(float(keep > 0.9 or keep < 0.1))
+
+
+@pytest.mark.parametrize("begins", [[0], [0, 3]])
+def test_a_fresh_slstm_has_forgotten_nothing(begins: list[int]) -> None:
+    """With f = sigmoid(1) and i = 1, n is a geometric series from each beginning, and f n_{t−1} / n_t stays."""
+    layer = elman.nn.layer_of("slstm")(1, 2)
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.zero_()
+        layer.bias_ih_l0[2:4] = 1
+    x, resets = torch.zeros(6, 1, 1), torch.tensor([[t in begins for t in range(6)]])
+    f, n, kept = 1 / (1 + np.exp(-1)), 0.0, []
+    for t in range(6):
+        if t in begins:
+            n = 1.0
+        else:
+            kept.append(f * n / (f * n + 1))
+            n = f * n + 1
+    [visit] = visit_layers(layer, lambda: layer(x, resets=resets))
+    gates = read_gates(visit)
+    np.testing.assert_allclose(gates.time_scale, -1 / np.log(kept).mean(), rtol=1e-4)
+    np.testing.assert_allclose(gates.mean["f"], np.mean(kept), rtol=1e-5)
+    np.testing.assert_array_equal(gates.shut["f"], 0)
+    [visit] = visit_layers(layer, lambda: layer(x[:1]))
+    np.testing.assert_array_equal(read_gates(visit).shut["f"], 1)  # there are no other steps

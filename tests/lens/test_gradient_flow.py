@@ -195,3 +195,35 @@ def test_too_few_steps(make: Make) -> None:
 
 def test_every_model_is_tested(make: Make) -> None:
     assert {make(name).kind for name in MODELS_TRIED} == set(MODELS)
+
+
+class Last(torch.nn.Module):
+    """A user's classifier, which hands options on to its layer."""
+
+    def __init__(self, options):
+        super().__init__()
+        self.layer, self.options = elman.nn.LSTM(3, 4, batch_first=True), options
+        self.out = torch.nn.Linear(4, 2)
+
+    def forward(self, x):
+        return self.out(self.layer(x, **self.options)[0][:, -1])
+
+
+@pytest.mark.parametrize(
+    ("options", "flows"),
+    [
+        ({"return_states": False, "lengths": [5], "resets": np.zeros((1, 5), bool)}, True),
+        ({"return_states": True}, False),
+        ({"lengths": [4]}, False),
+        ({"resets": torch.eye(5, dtype=torch.bool)[:1]}, False),
+    ],
+)
+def test_options_that_mask_nothing_leave_the_memory_its_flow(options, flows) -> None:
+    torch.manual_seed(0)
+    model, x = Last(options), torch.randn(1, 5, 3)
+    found = gradient_flow(model, x, [1])
+    assert [flow.name for flow in found.memory] == (["layer 1 h", "layer 1 c"] if flows else [])
+    if flows:
+        model.options = {}
+        for flow, plain in zip(found.memory, gradient_flow(model, x, [1]).memory, strict=True):
+            np.testing.assert_allclose(flow.norms, plain.norms)

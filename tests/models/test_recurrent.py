@@ -157,3 +157,11 @@ def test_variations_are_those_of_every_layer(cell):
 def test_an_unknown_cell_names_the_nearest():
     with pytest.raises(UserError, match="did you mean 'lstm'"):
         RecurrentLM("lstn", 9)
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+@every_cell
+def test_a_trace_serves_other_batches_and_lengths(cell):
+    model = RecurrentLM(cell, 9, hidden_size=5, num_layers=2).eval()
+    traced, tokens = torch.jit.trace(model, (torch.randint(9, (3, 7)),)), torch.randint(9, (2, 4))
+    torch.testing.assert_close(traced(tokens)[0], model(tokens)[0])

@@ -8,7 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from elman.nn import ElmanCell, GRUCell, LSTMCell
+from elman.cells import CELLS
+from elman.errors import UserError
+from elman.nn import ElmanCell, GRUCell, LSTMCell, single_step_of
 
 PAIRS = [(ElmanCell, nn.RNNCell, {}), (ElmanCell, nn.RNNCell, {"nonlinearity": "relu"})]
 PAIRS += [(GRUCell, nn.GRUCell, {}), (LSTMCell, nn.LSTMCell, {})]
@@ -66,3 +68,37 @@ def test_its_errors_are_torch_s(ours, theirs, options) -> None:
                 cell(x, hx)
             said.append((error.type, str(error.value).replace("ElmanCell", "RNNCell")))
         assert said[0] == said[1]
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+@every_pair
+def test_a_trace_serves_every_batch(ours, theirs, options) -> None:
+    cell = ours(3, 5, **options)
+    traced, x = torch.jit.trace(cell, (torch.randn(2, 3),)), torch.randn(4, 3)
+    torch.testing.assert_close(traced(x), cell(x))
+    hx = state_of(theirs(3, 5), 2, 5)
+    traced, other = torch.jit.trace(cell, (torch.randn(2, 3), hx)), state_of(theirs(3, 5), 4, 5)
+    torch.testing.assert_close(traced(x, other), cell(x, other))
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+def test_what_torch_jit_cannot_record_is_refused() -> None:
+    with pytest.raises(UserError, match=r"torch\.jit\.script: it cannot compile elman's GRUCell; use torch\.export"):
+        torch.jit.script(GRUCell(3, 5))
+    for cell, got in ((single_step_of("slstm")(3, 5), "SLSTMCell"), (GRUCell(3, 5, backend="native"), "GRUCell with")):
+        with pytest.raises(UserError, match=rf"torch\.jit\.trace: expected a step as in torch\.nn, got {got}"):
+            torch.jit.trace(cell, (torch.randn(2, 3),))
+
+
+@every_pair
+def test_its_attributes_are_torch_s(ours, theirs, options) -> None:
+    own, other = ours(3, 5, bias=False, **options), theirs(3, 5, bias=False, **options)
+    for name in ("input_size", "hidden_size", "bias", "bias_ih", "bias_hh", "nonlinearity"):
+        assert getattr(own, name, "no") == getattr(other, name, "no")
+
+
+def test_every_cell_comes_with_a_star() -> None:
+    names: dict[str, object] = {}
+    exec("from elman.nn import *", names)
+    assert names["LSTMCell"] is LSTMCell
+    assert names.keys() >= {cell.layer + end for cell in CELLS.values() for end in ("", "Cell")}

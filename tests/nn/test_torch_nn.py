@@ -176,6 +176,12 @@ def replaced(L: Layers) -> Any:
     return layer(x)
 
 
+def stepped(L: Layers) -> Any:
+    torch.manual_seed(3)
+    cells = [getattr(L, f"{name}Cell")(3, 4) for name in NAMES]
+    return [[cell.state_dict(), cell(x[0]), torch.jit.trace(cell, (x[0, :1],))(x[0])] for cell in cells]
+
+
 SAME = (
     Row(
         "names, shapes and order of the parameters, `state_dict`",
@@ -200,6 +206,7 @@ SAME = (
     Row("a replica of `nn.DataParallel`", replicated),
     Row("`.double()`, `.bfloat16()`, `.half()`: the dtypes that come out", casts),
     Row("what wrong sizes, dtypes and arguments raise", refusals),
+    Row("`RNNCell`, `GRUCell` and `LSTMCell`: the parameters, and a step, traced by `torch.jit.trace` or not", stepped),
     Row("`torch.onnx.export(..., dynamo=False)` of a model with a layer", lambda L: exported_legacy(Classifier(L))),
 )
 
@@ -285,8 +292,9 @@ DIFFERENT = (
     Row(
         "autocast to bfloat16 on a CPU: outputs and state",
         under_autocast,
-        "one rule for every cell: outputs are what the next product reads; a state is carried from call to call "
-        "and keeps the dtype of the parameters, lest it be rounded again and again",
+        "one rule for these three cells in the compiled core: outputs are what the next product reads; a state is "
+        "carried from call to call and keeps the dtype of the parameters, lest it be rounded again and again. Other "
+        "cells and backends return the dtypes that torch's operations have under autocast",
     ),
     Row("`torch.compile(..., fullgraph=True)`", compiled),
     Row("`torch.func.vmap` over stacked weights", per_sample, "an ensemble in one call"),

@@ -1,5 +1,7 @@
 """Recurrent cells, one file each. Everything that exists for every cell is made from `CELLS`."""
 
+from typing import Any
+
 from elman.cells.cell import Cell, CellState, CellStep, Option, StateTensor, Weights, normalize
 from elman.cells.elman import ELMAN
 from elman.cells.gru import GRU
@@ -21,3 +23,11 @@ def cell_named(name: str) -> Cell:
     if name in CELLS:
         return CELLS[name]
     return next(variant for cell in CELLS.values() for variant in cell.variants.values() if variant.name == name)
+
+
+def __getattr__(name: str) -> Any:
+    """The named tuple of a cell's state, as `LSTMState`."""
+    for cell in CELLS.values():
+        if name == f"{cell.layer}State" and len(cell.states) > 1:
+            return cell.state_type
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

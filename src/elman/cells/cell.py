@@ -110,7 +110,9 @@ class Cell:
     def state_type(self) -> Callable[..., Any]:
         """The constructor of a model's state from the tensors: h itself, or a named tuple."""
         names = [state.name for state in self.states]
-        return namedtuple(f"{self.layer}State", names) if len(names) > 1 else lambda h: h
+        if len(names) == 1:
+            return lambda h: h
+        return namedtuple(f"{self.layer}State", names, module="elman.cells")  # where pickle finds the type by its name
 
     def rows_of(self, name: str, H: int) -> slice:
         """The rows of a gate's weights."""

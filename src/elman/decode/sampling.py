@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from elman.decode.hypotheses import no_probabilities
+from elman.errors import UserError
 
 
 def top_k(logits: Tensor, k: int) -> Tensor:
@@ -70,8 +71,13 @@ def sample(
     number alone.
 
     Raises:
-        UserError: the largest logit of a row is not a finite number.
+        UserError: the largest logit of a row is not a finite number, or another argument is out of its range.
     """
+    bounds = {"temperature": (temperature, 0, math.inf), "top_k": (top_k, 1, math.inf)}
+    for name, (value, least, most) in (bounds | {"top_p": (top_p, 0, 1), "min_p": (min_p, 0, 1)}).items():
+        if value is not None and not least <= value <= most:
+            expected = f"{least} or more" if most == math.inf else f"a number from {least} to {most}"
+            raise UserError(name, expected=expected, got=value)
     largest = logits.max(-1, keepdim=True).values
     if not largest.isfinite().all():
         raise no_probabilities()

@@ -56,16 +56,19 @@ def read(
         a, b = torch.where(real[..., None], a, 1), torch.where(real[..., None], b, 0)
     if T == 0:
         return Trajectory(b, (), (first.clone(),))
-    h = cast(Tensor, Scan.apply(a, b, first, reverse))
+    h = cast(Tensor, Scan.apply(a, b, first, reverse, cleared is not None))
     final = h[0 if reverse else -1].clone()
     return Trajectory(h if real is None else blank_padding(h, real), (), (final,))
 
 
 class Scan(torch.autograd.Function):
-    """h from a and b (T, ...) and the state before; its derivative is a scan in the other direction."""
+    """h from a and b (T, ...) and the state before; its derivative is a scan in the other direction.
+
+    With `borders`, no derivative passes a step whose a is 0, not even one that is not finite.
+    """
 
     @staticmethod
-    def forward(ctx: Any, a: Tensor, b: Tensor, first: Tensor, reverse: bool) -> Tensor:  # noqa: D102
+    def forward(ctx: Any, a: Tensor, b: Tensor, first: Tensor, reverse: bool, borders: bool = False) -> Tensor:  # noqa: D102
         h = b.clone()
         edge = -1 if reverse else 0
         h[edge].addcmul_(a[edge], first)
@@ -74,7 +77,7 @@ class Scan(torch.autograd.Function):
                 h[t].addcmul_(a[t], h[t + 1 if reverse else t - 1])
         else:
             h = scan(a.flip(0), h.flip(0)).flip(0) if reverse else scan(a, h)
-        ctx.reverse = reverse
+        ctx.reverse, ctx.borders = reverse, borders
         ctx.save_for_backward(a, first, h)
         return h
 
@@ -87,9 +90,19 @@ class Scan(torch.autograd.Function):
             after, before = torch.cat((torch.zeros_like(a[:1]), a[:-1])), torch.cat((h[1:], first[None]))
         else:
             after, before = torch.cat((a[1:], torch.zeros_like(a[:1]))), torch.cat((first[None], h[:-1]))
-        db = cast(Tensor, Scan.apply(after, dh, torch.zeros_like(first), not ctx.reverse))
+        db = cast(Tensor, Scan.apply(after, dh, torch.zeros_like(first), not ctx.reverse, ctx.borders))
+        if ctx.borders and not db.isfinite().all():
+            db = between_borders(after, dh, not ctx.reverse)
         edge = -1 if ctx.reverse else 0
-        return db * before, db, a[edge] * db[edge], None
+        return db * before, db, a[edge] * db[edge], None, None
+
+
+def between_borders(a: Tensor, b: Tensor, reverse: bool) -> Tensor:
+    """h_t = a_t h_{t-1} + b_t from h = 0, one step after the other; where a_t is 0, h_t = b_t whatever h_{t-1} is."""
+    found: list[Tensor] = []
+    for now, new in zip(*(part.flip(0) if reverse else part for part in (a, b)), strict=True):
+        found.append(torch.where(now == 0, new, now * found[-1] + new) if found else new)
+    return torch.stack(found[::-1] if reverse else found)
 
 
 def scan(a: Tensor, b: Tensor) -> Tensor:

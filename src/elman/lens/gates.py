@@ -55,9 +55,18 @@ def gates_of(visit: LayerVisit) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def read_gates(visit: LayerVisit) -> LayerGates:
-    """The statistics of a layer's gates over the steps of a visit. Raises `UserError` for a layer without gates."""
+    """The statistics of a layer's gates over the steps of a visit. Raises `UserError` for a layer without gates.
+
+    Where a gate is the share of the memory that stays (the sLSTM's f), no share of a fresh memory is one: the gate's
+    statistics leave out the steps that read a fresh memory, unless there are no others.
+    """
     values = {name: gate[visit.real] for name, gate in gates_of(visit).items()}  # (K, H) each
-    keep = values[cast(str, cell_named(visit.cell).keeping)].double()
+    keeping = cast(str, cell_named(visit.cell).keeping)
+    something = torch.stack([part[visit.real].any(-1) for part in visit.before]).any(0)  # (K,)
+    told = something | values[keeping].any(-1)
+    if told.any():
+        values[keeping] = values[keeping][told]
+    keep = values[keeping].double()
     time_scale = -1 / keep.clamp(min=torch.finfo(torch.float32).tiny, max=1 - 1e-7).log().mean(0)  # (H,)
     shut, opened, mean = (
         {name: found(gate).double().mean(0).cpu().numpy() for name, gate in values.items()}

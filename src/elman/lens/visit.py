@@ -19,8 +19,10 @@ from elman.lens.observe import calls_of, evaluating, hooked
 from elman.nn import GRU, LSTM, Elman
 from elman.nn.recurrent import Recurrent
 from elman.nn.sequences import as_lengths, as_resets
+from elman.nn.single_step import SingleStep
 
 LAYERS = (Recurrent, nn.RNNBase)
+STEPS = (SingleStep, nn.RNNCellBase)
 OWN: dict[str, Callable[..., Recurrent]] = {"RNN_TANH": Elman, "RNN_RELU": Elman, "GRU": GRU, "LSTM": LSTM}
 
 
@@ -58,7 +60,9 @@ def visit_layers(model: nn.Module, read: Callable[[], object]) -> list[LayerVisi
         calls = calls_of(model, LAYERS, read)
         if not calls:
             expected = "a layer of elman.nn, or an RNN, GRU or LSTM of torch.nn, that `read` calls"
-            raise UserError("there is no recurrent layer in the model", expected=expected)
+            cells = any(isinstance(part, STEPS) for part in model.modules())
+            remedy = "one-step cells, as LSTMCell, are not visited" if cells else ""
+            raise UserError("there is no recurrent layer in the model", expected=expected, remedy=remedy)
         found: dict[tuple[nn.Module, int], list[LayerVisit]] = {}
         for call in calls:
             for place, visit in enumerate(_visits(own_layer(call.module), *call.arguments, **call.options)):
@@ -89,16 +93,20 @@ def reading_by_steps(model: nn.Module) -> Iterator[dict[str, list[Tensor]]]:
     """For a while, layers read one step after the other; yields their states after each, by names as "layer 1 h".
 
     So the graph has every state (B, ·) as a tensor of its own, beside the outputs. Layers that read in both directions,
-    and layers that read packed or masked input, are left as they are.
+    and layers that read packed, padded or reset input or return every state, are left as they are.
     """
     memory: dict[str, list[Tensor]] = {}
     numbers: dict[Any, int] = {}  # of the first layer in each module
 
-    def read(layer: Any, input: Any, hx: Any = None, **others: Any) -> tuple[Tensor, Any] | None:
-        masked = any(other is not None for other in others.values())
-        if layer.bidirectional or masked or not isinstance(input, Tensor):
+    def read(
+        layer: Any, input: Any, hx: Any = None, lengths: Any = None, resets: Any = None, return_states: bool = False
+    ) -> tuple[Tensor, Any] | None:
+        if layer.bidirectional or return_states or not isinstance(input, Tensor):
             return None
         own, time = own_layer(layer), int(layer.batch_first and input.dim() == 3)
+        padded = lengths is not None and bool((torch.as_tensor(lengths) < input.shape[time]).any())
+        if padded or (resets is not None and bool(torch.as_tensor(resets).any())):
+            return None
         form, names = own.state_form, [state.name for state in cell_named(own.cell).states]
         first, outputs = numbers.setdefault(layer, 1 + sum(part.num_layers for part in numbers)), []
         for step in input.split(1, time):

@@ -50,7 +50,22 @@ def recurrent_settings(*cells: Cell) -> type[RecurrentSettings]:
     fields: dict[str, Any] = {
         name: (Probability if isinstance(default, float) else type(default), default) for name, default in own.items()
     }
-    return create_model("RecurrentSettings", __base__=RecurrentSettings, **fields) if own else RecurrentSettings
+    if not own:
+        return RecurrentSettings
+    name = f"{'Or'.join(cell.layer for cell in cells)}Settings"
+    if name not in _MADE or _MADE[name][0] != cells:
+        _MADE[name] = cells, create_model(name, __base__=RecurrentSettings, __module__=__name__, **fields)
+    return _MADE[name][1]
+
+
+_MADE: dict[str, tuple[tuple[Cell, ...], type[RecurrentSettings]]] = {}
+
+
+def __getattr__(name: str) -> Any:  # pickle finds the settings of each cell by the name of their class
+    for cell in CELLS.values():
+        if name == f"{cell.layer}Settings":
+            return recurrent_settings(cell)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 class TransformerSettings(Section):

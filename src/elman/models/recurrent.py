@@ -122,7 +122,7 @@ class RecurrentLM(LanguageModel):
     ) -> tuple[Tensor, State]:
         """tokens (B, T) -> the last layer's outputs (B, T, H), dropout applied, and the state after them."""
         tokens, lengths, resets = as_batch(self, tokens, lengths, resets)
-        before = self.initial_state(len(tokens)) if state is None else state
+        before = self.initial_state(tokens.shape[0]) if state is None else state  # `len` would fix B in a trace
         tokens = tokens.t()  # (T, B): the layers' kernels are time-major
         x = embed(self.embedding, tokens)  # (T, B, D)
         x = embedding_dropout(x, tokens, self.vocab_size, self.dropout_embedding, training=self.training)

@@ -141,7 +141,7 @@ class RecurrentEncoderDecoder(EncoderDecoder):
             else:
                 parts = zip(cell.states, leaves(final), strict=True)
                 crossed = [next(bridges)(leaf) if state.mixes else leaf for state, leaf in parts]
-                crossed[0] = torch.tanh(crossed[0])  # h lies between −1 and 1; c has no bounds
+                crossed[0] = torch.tanh(crossed[0])  # the h of most cells lies between −1 and 1
             yield cast(State, cell.state_type(*crossed))
 
     def read(self, tokens: Integers, state: State, *, lengths: Lengths = None) -> tuple[Tensor, RecurrentMemory]:

@@ -15,6 +15,7 @@ from elman.nn.single_step import single_step_of
 RNN, RNNCell = Elman, single_step_of("elman")  # torch.nn's names
 
 __all__ = ["GRU", "LSTM", "RNN", "Elman", "RNNCell", "Recurrent", "layer_of", "single_step_of"]
+__all__ += [name for cell in CELLS.values() for name in (cell.layer, f"{cell.layer}Cell") if name not in __all__]
 
 
 def __getattr__(name: str) -> Any:

@@ -76,6 +76,9 @@ def check_recompute(recompute: bool | int) -> None:
 def shapes(cell: Cell, D: int, H: int, P: int, options: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
     """The shapes of the parameters of one layer in one direction that reads vectors of size D, named as in `Weights`.
 
+    Raises:
+        ValueError: the cell's own weights have names that are not in `Weights`.
+
     >>> from elman.cells import CELLS
     >>> shapes(CELLS["gru"], 2, 5, 5, {"bias": False, "layer_norm": True})
     {'weight_ih': (15, 2), 'weight_hh': (15, 5), 'gain_ih': (15,), 'gain_hh': (15,)}
@@ -89,6 +92,9 @@ def shapes(cell: Cell, D: int, H: int, P: int, options: Mapping[str, Any]) -> di
     if not cell.recurrent:
         found = {name: shape for name, shape in found.items() if not name.endswith("_hh")}
     found |= cell.own_weights(options, H, P)
+    if unknown := found.keys() - set(Weights._fields):
+        names = ", ".join(sorted(unknown))
+        raise ValueError(f"{cell.layer}: expected own weights with names of `elman.cells.Weights`, got {names}")
     return {name: found[name] for name in Weights._fields if name in found}
 
 

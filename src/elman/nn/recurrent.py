@@ -11,14 +11,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from elman.cells import Cell, CellState, Weights, cell_named
-from elman.errors import UserError
 from elman.kernels import BACKENDS, Kernel, Noise, check_backend, choose, recompute, variations
 from elman.nn import layout, parameters
 from elman.nn.dropout import check_probability, draw
 from elman.nn.layout import Form, Steps
 from elman.nn.parameters import suffix
 from elman.nn.sequences import Flags, Integers, as_lengths, as_resets
-from elman.nn.shortcuts import REMEDY, can_step, read_one_step, read_traced
+from elman.nn.shortcuts import can_step, read_one_step, read_traced, refuse_script
 
 
 class Recurrent(nn.Module):
@@ -239,7 +238,7 @@ class Recurrent(nn.Module):
         return recompute(kernel, None if self.recompute is True else self.recompute)
 
     def __prepare_scriptable__(self) -> NoReturn:
-        raise UserError(f"torch.jit.script: it cannot compile elman's {type(self).__name__}", remedy=REMEDY)
+        refuse_script(self)
 
     def extra_repr(self) -> str:
         """The sizes, and the options that differ from the defaults."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NoReturn, cast
 
 import torch
 from torch import _VF, Tensor
@@ -94,3 +94,8 @@ def read_traced(layer: Recurrent, given: LayerInput, return_states: bool) -> Rea
     hx = state if len(state) > 1 else state[0]
     outputs, *final = getattr(_VF, str(function))(x, hx, layer._flat_weights, *options)
     return Reading(outputs, tuple(final), ())
+
+
+def refuse_script(module: torch.nn.Module) -> NoReturn:
+    """Raise the `UserError` of a module that `torch.jit.script` is to compile."""
+    raise UserError(f"torch.jit.script: it cannot compile elman's {type(module).__name__}", remedy=REMEDY)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 import torch
-from torch import Tensor, nn
+from torch import _VF, Tensor, nn
 
-from elman.cells import CELLS, Cell, Weights
+from elman.cells import CELLS, Cell, CellState, Weights, cell_named
+from elman.errors import UserError
 from elman.kernels import BACKENDS, check_backend, choose
 from elman.nn import parameters
 from elman.nn.layers import COMMON, complete, documentation
+from elman.nn.shortcuts import REMEDY, refuse_script
 
 OWN = ("input_size", "hidden_size", "bias", "device", "dtype", "backend")
 EXAMPLE = """
@@ -49,6 +51,10 @@ class SingleStep(nn.Module):
         for name, shape in self._names.items():
             empty = torch.empty(shape, device=options["device"], dtype=options["dtype"])
             self.register_parameter(name, nn.Parameter(empty))
+        for name in () if self.bias else ("bias_ih", "bias_hh"):
+            self.register_parameter(name, None)  # as torch.nn does
+        if chosen := self.specification.chosen_by:
+            setattr(self, chosen, options[chosen])
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -73,13 +79,22 @@ class SingleStep(nn.Module):
 
         x = batched("input", input)
         if hx is None:
-            state = (x.new_zeros(len(x), H),) * states
+            state = (x.new_zeros(x.shape[0], H),) * states
         else:
             given = (hx,) if states == 1 else tuple(hx)
             if len(given) != states:
                 raise ValueError(f"{name}: Expected hx to be {states} tensors, got {len(given)}")
             names = ["hidden"] if states == 1 else [f"hx[{n}]" for n in range(states)]
             state = tuple(batched(*pair) for pair in zip(names, given, strict=True))
+        step = self._traced_step if torch.jit.is_tracing() else self._step  # type: ignore[attr-defined]
+        weights = Weights(**({"weight_hh": None} | {field: getattr(self, field) for field in self._names}))
+        final = step(x, state, weights)
+        final = final if input.dim() == 2 else tuple(part[0] for part in final)
+        return final[0] if states == 1 else final
+
+    def _step(self, x: Tensor, state: CellState, weights: Weights) -> CellState:
+        """The state after x (B, D)."""
+        H = self.hidden_size
         if x.shape[1] != self.input_size:
             raise RuntimeError(f"input has inconsistent input_size: got {x.shape[1]} expected {self.input_size}")
         for n, part in enumerate(state):
@@ -87,11 +102,21 @@ class SingleStep(nn.Module):
                 raise RuntimeError(f"Input batch size {len(x)} doesn't match hidden{n} batch size {len(part)}")
             if part.shape[1] != H:
                 raise RuntimeError(f"hidden{n} has inconsistent hidden_size: got {part.shape[1]}, expected {H}")
-        weights = Weights(**({"weight_hh": None} | {field: getattr(self, field) for field in self._names}))
         backend = choose(self.cell, x.device, self.backend, dtype=x.dtype, size=(1, len(x), H), whole=True)
-        final = BACKENDS[backend].kernel(self.cell)(x[None], state, weights).final
-        final = final if input.dim() == 2 else tuple(part[0] for part in final)
-        return final[0] if states == 1 else final
+        return BACKENDS[backend].kernel(self.cell)(x[None], state, weights).final
+
+    def _traced_step(self, x: Tensor, state: CellState, weights: Weights) -> CellState:
+        """The same as `torch.jit.trace` records it: one call of ATen's step, for any B. ATen checks the sizes."""
+        function = cell_named(self.cell).aten
+        if function is None or self.backend not in (None, "torch"):
+            got = type(self).__name__ + ("" if self.backend is None else f" with backend={self.backend!r}")
+            raise UserError("torch.jit.trace", expected="a step as in torch.nn", got=got, remedy=REMEDY)
+        hx = state if len(state) > 1 else state[0]
+        after = getattr(_VF, f"{function}_cell")(x, hx, *weights[:4])
+        return (after,) if isinstance(after, Tensor) else tuple(after)
+
+    def __prepare_scriptable__(self) -> NoReturn:
+        refuse_script(self)
 
     def extra_repr(self) -> str:
         """The sizes, and the options that differ from the defaults."""

@@ -92,6 +92,7 @@ def entry(name: str, dtype: torch.dtype) -> Callable[..., int] | None:
 # The fields that a pass in bfloat16 takes in bfloat16; all other numbers are float there (sweep.h).
 LARGE = {"x", "gates", "hidden", "h", "dh", "dgates", "normed_x", "normed", "dprojected", "dsums"}
 MASKS = {"lengths": torch.int64, "cleared": torch.bool}
+CELLS_OF_CORE = range(4)  # `enum CellKind` of sweep.h; the core would run any other number as an LSTM
 NAMES: dict[torch.dtype, str] = {torch.float32: "float", torch.float64: "double", torch.bfloat16: "bfloat16"}
 
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor
 
 from elman.cells import CELLS, Cell
+from elman.kernels.native.library import CELLS_OF_CORE
 from elman.kernels.seam import QUIET, Noise, masks
 
 EVERY = [each for cell in CELLS.values() for each in (cell, *cell.variants.values())]
-IN_CORE: dict[str, Cell] = {cell.name: cell for cell in EVERY if cell.native is not None}
-NUMBERS: dict[str, int] = {cell.name: cell.native for cell in EVERY if cell.native is not None}
+IN_CORE: dict[str, Cell] = {cell.name: cell for cell in EVERY if cell.native in CELLS_OF_CORE}
+NUMBERS: dict[str, int] = {name: cast(int, cell.native) for name, cell in IN_CORE.items()}
 GATE_BLOCKS: dict[str, int] = {name: len(cell.rows) for name, cell in IN_CORE.items()}  # G, each of H rows of weights
 
 

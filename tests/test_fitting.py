@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import json
+import pickle
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -431,3 +433,30 @@ def test_fine_tuning_a_translator_and_a_model_of_ones_own() -> None:
     tuned = elman.fit(TEXT, start=own, budget="2 steps", progress=False, lanes=4, k1=8)
     assert not equal(tuned, own)
     assert all(torch.equal(a, b) for a, b in zip(kept, weights(own), strict=True))
+
+
+# The run as an object
+
+
+def test_a_run_is_copied_hashed_and_pickled() -> None:
+    run = small()
+    shallow, deep = copy.copy(run), copy.deepcopy(run)
+    assert shallow.model is run.model
+    assert deep.model is not run.model
+    assert equal(deep, run)
+    assert {run: 1}[run] == 1
+    settings = run.settings
+    assert settings is not None
+    assert pickle.loads(pickle.dumps(settings)) == settings
+    assert type(settings.model).__name__ == "LstmSettings"
+    with pytest.raises(AttributeError, match="a run of language-modelling has no attribute 'source_tokenizer'"):
+        _ = run.source_tokenizer
+
+
+def test_a_run_does_not_go_on_from_another_start(tmp_path: Path) -> None:
+    start, other = small(out=tmp_path / "start"), small(out=tmp_path / "other")
+    small(out=tmp_path / "run", start=start)
+    assert small(out=tmp_path / "run", start=tmp_path / "start", resume=True, budget="7 steps").metrics.step[-1] == 7
+    for folder in ("run", "other"):
+        with pytest.raises(UserError, match="was made with another start"):
+            small(out=tmp_path / folder, start=other if folder == "run" else start, resume=True)

@@ -176,7 +176,7 @@ def settle(
     """
     going_on = resume and (folder / "config.yaml").exists()
     if going_on:
-        settings = _agreed(configuration.read_settings(folder), tree, folder)
+        settings = _agreed(configuration.read_settings(folder), tree, folder, start)
     else:
         # A config.yaml of another run may be used with another text, and does not begin where that run began.
         data = {key: value for key, value in (tree.get("data") or {}).items() if key != "fingerprint"}
@@ -192,7 +192,7 @@ def settle(
     return settings, going_on
 
 
-def _agreed(stored: Settings, tree: Mapping[str, Any], folder: Path) -> Settings:
+def _agreed(stored: Settings, tree: Mapping[str, Any], folder: Path, start: Trained | None) -> Settings:
     """The settings of the run, with the budget and the places of the data that are given now.
 
     Raises:
@@ -203,6 +203,9 @@ def _agreed(stored: Settings, tree: Mapping[str, Any], folder: Path) -> Settings
         if getattr(asked, name) != getattr(stored, name):
             expected, got = getattr(stored, name), getattr(asked, name)
             raise UserError(f"{folder} is a run of another {what}", expected=expected, got=got)
+    if start is not None and (stored.start is None or Path(stored.start).resolve() != start.path.resolve()):
+        what, got = f"{folder} was made with another start", start.path
+        raise UserError(what, expected=stored.start, got=got, remedy="leave it out to go on, or train a new run")
     # The same data may lie in another place now, and in one file instead of two: the fingerprint knows it.
     places = TASKS[stored.task].places
     moving = {*places, *(name for others in places.values() for name in others), "fingerprint"}

@@ -40,7 +40,7 @@ class RecurrentSettings(Section):
 def recurrent_settings(*cells: Cell) -> type[RecurrentSettings]:
     """The settings of a recurrent language model of these cells, with the options that these cells alone have.
 
-    >>> sorted(recurrent_settings(CELLS["lstm"]).model_fields.keys() - RecurrentSettings.model_fields.keys())
+    >>> sorted(LANGUAGE_MODELS["lstm"].model_fields.keys() - RecurrentSettings.model_fields.keys())
     ['peepholes', 'recurrent_dropout', 'weight_dropout', 'zoneout_cell']
     """
     own: dict[str, Any] = {}
@@ -50,7 +50,12 @@ def recurrent_settings(*cells: Cell) -> type[RecurrentSettings]:
     fields: dict[str, Any] = {
         name: (Probability if isinstance(default, float) else type(default), default) for name, default in own.items()
     }
-    return create_model("RecurrentSettings", __base__=RecurrentSettings, **fields) if own else RecurrentSettings
+    if not own:
+        return RecurrentSettings
+    name = "".join(cell.name.capitalize() for cell in cells) + "Settings"
+    made = create_model(name, __base__=RecurrentSettings, __module__=__name__, **fields)
+    globals()[name] = made  # pickle looks for a class by its name in its module
+    return made
 
 
 class TransformerSettings(Section):

@@ -59,7 +59,7 @@ class Choice:
     reason: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Trained:
     """A trained model with all that is needed to use it."""
 
@@ -71,9 +71,11 @@ class Trained:
 
     def __getattr__(self, name: str) -> Any:
         """A codec by its name: `run.tokenizer`, `run.source_tokenizer`."""
-        if not name.startswith("_") and name in self.codecs:
+        held = vars(self)  # empty while a copy is made
+        if name in held.get("codecs", {}):
             return self.codecs[name]
-        raise AttributeError(f"a run of {self.task.name} has no attribute {name!r}")
+        of = f" of {self.task.name}" if "task" in held else ""
+        raise AttributeError(f"a run{of} has no attribute {name!r}")
 
     def __dir__(self) -> list[str]:
         return [*super().__dir__(), *self.codecs]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import gc
 import json
@@ -126,10 +127,11 @@ def test_data_that_are_none(data: Any, targets: Any, message: str, temporary: Pa
 
 
 def test_a_slip_in_a_name_is_said() -> None:
-    said: list[str] = []
-    with pytest.raises(UserError):
-        list(elman.training("bok.txt", budget="1 step", say=said.append))
-    assert said[0] == "there is no file or named source called 'bok.txt': it is taken for the text itself"
+    message = "there is no file or named source called 'bok.txt': it is taken for the text itself"
+    run = small()
+    for use in (lambda name: small(name), run.evaluate, run.inspect):
+        with pytest.warns(UserWarning, match=message), contextlib.suppress(UserError):
+            use("bok.txt")
 
 
 # Settings
@@ -165,6 +167,11 @@ def test_settings_by_name_in_sections_and_from_a_file(tmp_path: Path) -> None:
         ({"budget": "1.5 steps"}, "budget: expected a time"),
         ({"budget": 60}, "got 60"),
         ({"targets": ["a"]}, "got str and list"),
+        ({"config": {"budget": "soon"}, "budget": None}, "budget: expected a time such as 90s"),
+        ({"model": 3}, "model: no kind called '3'"),
+        ({"model": {"hiden_size": 3}}, "did you mean 'hidden_size'?"),
+        ({"start": 3}, "start: expected a run, or the folder of one, got int"),
+        ({"resume": True, "overwrite": True}, "resume and overwrite exclude each other"),
     ],
 )
 def test_settings_that_are_none(options: dict[str, Any], message: str, temporary: Path) -> None:
@@ -175,9 +182,35 @@ def test_settings_that_are_none(options: dict[str, Any], message: str, temporary
 
 
 @pytest.mark.parametrize(
+    "options",
+    [{"budget": {"amount": 2, "unit": "steps"}}, {"config": {"budget": "2 steps"}},
+     {"budget": "2 steps", "model": {"hidden_size": 6}}],
+)  # fmt: skip
+def test_budgets_and_models_as_mappings(options: dict[str, Any]) -> None:
+    run = elman.fit(TEXT, progress=False, embedding_size=6, lanes=4, k1=8, **options)
+    settings = run.settings
+    assert settings is not None
+    assert str(settings.budget) == "2 steps"
+    assert settings.kind == "lstm"
+    assert "model" not in options or settings.model.hidden_size == 6
+
+
+def test_a_training_that_is_stopped_before_its_first_step(temporary: Path) -> None:
+    with pytest.raises(UserError, match="stopped before its first step: nothing was trained"):
+        list(elman.training(TEXT, budget="4 steps", stop=lambda: True, **SIZES))
+    assert list(temporary.iterdir()) == []
+
+
+@pytest.mark.parametrize("model", [lambda vocab_size: None, nn.Identity()], ids=["nothing", "no parameters"])
+def test_what_is_no_model_of_ones_own(model: Any) -> None:
+    with pytest.raises(UserError, match="model: expected a torch module with parameters"):
+        elman.fit(TEXT, model=model, budget="2 steps", progress=False)
+
+
+@pytest.mark.parametrize(
     ("text", "budget"),
     [("8s", "8 seconds"), ("2m", "120 seconds"), ("1h30m", "5400 seconds"), ("3 epochs", "3 epochs"),
-     ("0.5 epochs", "0.5 epochs"), ("1 epoch", "1 epochs"), ("200 steps", "200 steps"), ("200steps", "200 steps")],
+     ("0.5 epochs", "0.5 epochs"), ("1 epoch", "1 epoch"), ("200 steps", "200 steps"), ("200steps", "200 steps")],
 )  # fmt: skip
 def test_budgets(text: str, budget: str) -> None:
     assert str(fitting.parse_budget(text)) == budget

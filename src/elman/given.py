@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,10 +27,10 @@ VOCABULARY = ("joint", "min_count", "tokenizer", "vocab_size")  # settings of da
 # Data
 
 
-def places(data: Any, targets: Any, folder: Path, name: str = "data", say: Say = lambda line: None) -> list[str]:
+def places(data: Any, targets: Any, folder: Path, name: str = "data") -> list[str]:
     """The places of data: one place, or one of sources and one of targets. Data in memory become a file in a folder.
 
-    A `str` that is no place is the text itself. A list belongs to a task that has records for it.
+    A `str` that is no place is the text itself; a warning tells where it may be a slip in a name. A list belongs to a task that has records for it.
 
     Raises:
         UserError: no task takes such data.
@@ -39,7 +40,8 @@ def places(data: Any, targets: Any, folder: Path, name: str = "data", say: Say =
         return list(map(str, given))
     if isinstance(data, str) and targets is None:
         if data and len(data) <= LONGEST_NAME and "\n" not in data:
-            say(f"there is no file or named source called {data!r}: it is taken for the text itself")
+            message = f"there is no file or named source called {data!r}: it is taken for the text itself"
+            warnings.warn(message, stacklevel=3)
         return [_write(folder / f"{name}.txt", data)]
     for task in reversed(TASKS.values()):
         if (records := task.records(data, targets)) is not None:
@@ -50,13 +52,13 @@ def places(data: Any, targets: Any, folder: Path, name: str = "data", say: Say =
     raise UserError(name, expected=expected, got=got, exit_code=2)
 
 
-def validation(valid: Any, folder: Path, say: Say) -> list[str]:
+def validation(valid: Any, folder: Path) -> list[str]:
     """The places of validation data, as `places` has them; a tuple of two is sources and targets."""
     if valid is None:
         return []
     two = isinstance(valid, tuple) and len(valid) == 2 and not all(isinstance(each, tuple) for each in valid)
     data, targets = valid if two else (valid, None)
-    return places(data, targets, folder, "valid", say)
+    return places(data, targets, folder, "valid")
 
 
 def _is_place(data: object) -> bool:
@@ -174,6 +176,8 @@ def settle(
 
     Arguments and errors are those of `fitting.prepare`.
     """
+    if resume and overwrite:
+        raise UserError("resume and overwrite exclude each other", exit_code=2)
     going_on = resume and (folder / "config.yaml").exists()
     if going_on:
         settings = _agreed(configuration.read_settings(folder), tree, folder, start)

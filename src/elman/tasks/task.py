@@ -215,11 +215,18 @@ class Task(ABC):
         """The model of a configuration, its parameters drawn anew. Raises `UserError` for a wrong configuration."""
 
     def own(self, model: nn.Module | Callable[..., nn.Module], config: Mapping[str, Any]) -> nn.Module:
-        """A person's own model, or the model that their callable makes of the sizes of the vocabularies."""
+        """A person's own model, or the model that their callable makes of the sizes of the vocabularies.
+
+        Raises `UserError` where that is no module, or has no parameters.
+        """
         from torch import nn
 
         sizes = [size for name, size in config.items() if name.endswith("vocab_size")]
-        return model if isinstance(model, nn.Module) else model(*sizes)
+        made = model if isinstance(model, nn.Module) else model(*sizes)
+        if not isinstance(made, nn.Module) or next(made.parameters(), None) is None:
+            got = type(made).__name__
+            raise UserError("model", expected="a torch module with parameters, or a callable that makes one", got=got)
+        return made
 
     @abstractmethod
     def objective(self, settings: Settings, corpus: Any) -> Objective:

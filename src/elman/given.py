@@ -30,7 +30,8 @@ VOCABULARY = ("joint", "min_count", "tokenizer", "vocab_size")  # settings of da
 def places(data: Any, targets: Any, folder: Path, name: str = "data") -> list[str]:
     """The places of data: one place, or one of sources and one of targets. Data in memory become a file in a folder.
 
-    A `str` that is no place is the text itself; a warning tells where it may be a slip in a name. A list belongs to a task that has records for it.
+    A `str` that is no place is the text itself, with a warning where it looks like a slip in a name. A list
+    belongs to a task that has records for it.
 
     Raises:
         UserError: no task takes such data.

@@ -493,3 +493,33 @@ def test_a_run_does_not_go_on_from_another_start(tmp_path: Path) -> None:
     for folder in ("run", "other"):
         with pytest.raises(UserError, match="was made with another start"):
             small(out=tmp_path / folder, start=other if folder == "run" else start, resume=True)
+
+
+def test_a_model_in_train_mode_is_read_without_dropout() -> None:
+    run = small(dropout_output=0.5, dropout_hidden=0.5)
+    uses: dict[str, Callable[[], Any]] = {
+        "evaluate": lambda: run.evaluate(TEXT)["loss"],
+        "generate": lambda: run.generate("the ", tokens=20, seed=1)[0],
+        "inspect": lambda: run.inspect(TEXT, parts="gates").lines,
+    }
+    expected = {name: use() for name, use in uses.items()}
+    run.model.train()
+    assert {name: use() for name, use in uses.items()} == expected
+    assert all(module.training for module in run.model.modules())
+    pairs = elman.fit(PAIRS, budget="3 steps", progress=False, dropout=0.5, **PAIR_SIZES)
+    translated = pairs.predict([source for source, _ in PAIRS])
+    pairs.model.train()
+    assert pairs.predict([source for source, _ in PAIRS]) == translated
+    assert pairs.model.training
+
+
+def test_what_is_no_input() -> None:
+    run = small()
+    with pytest.raises(UserError, match="prompt: expected a text, got int"):
+        run.generate(3)  # type: ignore[arg-type]
+    for state in (torch.zeros(1), torch.zeros(1, 3), (torch.zeros(1, 3),), "state"):
+        with pytest.raises(UserError, match="state: expected the state that `generate` or the model returned, of one row"):
+            run.generate("t", state=state)
+    pairs = elman.fit(PAIRS, budget="1 steps", progress=False, **PAIR_SIZES)
+    with pytest.raises(UserError, match="inputs: expected a text or texts, got int"):
+        pairs.predict(3)  # type: ignore[arg-type]

@@ -18,7 +18,7 @@ import tempfile
 import time
 import warnings
 import weakref
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -86,7 +86,8 @@ class Run(Trained):
         """As `evaluate`, with lines for people. The report names the places of data, but for those in `memory`."""
         chosen = self.task.options_of("evaluate", options, self.path)
         begun = time.perf_counter()
-        found = self.task.evaluate(self, data, chosen, say, progress)
+        with evaluating(self.model):
+            found = self.task.evaluate(self, data, chosen, say, progress)
         seconds = round(time.perf_counter() - begun, 3)
         named = [None if memory is not None and Path(name).parent == memory else name for name in data]
         places = named if len(named) > 1 else named[0]
@@ -105,12 +106,14 @@ class Run(Trained):
 
         chosen = self.task.options_of("predict", options, self.path)
         one = isinstance(inputs, str)
-        texts = [inputs] if isinstance(inputs, str) else list(inputs)
+        texts = [inputs] if one or not isinstance(inputs, Iterable) else list(inputs)
         for text in texts:
             if not isinstance(text, str):
                 raise UserError("inputs", expected="a text or texts", got=type(text).__name__)
         results = []
-        for answer in self.task.predict(self, [[InputLine(text) for text in texts]], chosen, warnings.warn):
+        with evaluating(self.model):
+            answers = list(self.task.predict(self, [[InputLine(text) for text in texts]], chosen, warnings.warn))
+        for answer in answers:
             if answer.error and one:
                 raise UserError(answer.error)
             if answer.error:
@@ -128,11 +131,14 @@ class Run(Trained):
             UserError: the task does not generate, or an option is not the task's.
         """
         chosen = self.task.options_of("generate", options, self.path)
-        writing = self.task.generate(self, prompt, chosen, state)
-        return "".join([piece.text for piece in writing if piece.token is not None]), writing.state
+        if not isinstance(prompt, str):
+            raise UserError("prompt", expected="a text", got=type(prompt).__name__)
+        with evaluating(self.model):
+            writing = self.task.generate(self, prompt, chosen, state)
+            return "".join([piece.text for piece in writing if piece.token is not None]), writing.state
 
     def inspect(
-        self, data: Any = None, targets: Any = None, *, parts: Sequence[str] = (), progress: Progress | None = None
+        self, data: Any = None, targets: Any = None, *, parts: str | Sequence[str] = (), progress: Progress | None = None
     ) -> Inspection:
         """Look at the model while it reads data, by default those of its validation: `.numbers`, `.lines`, `.html()`.
 
@@ -142,10 +148,12 @@ class Run(Trained):
         if self.config["model"].get("model") == OWN:
             what = f"{self.path}: inspect looks at elman's own models"
             raise UserError(what, remedy="elman.lens has functions for the layers in run.model")
+        parts = [parts] if isinstance(parts, str) else parts
         told = progress or (lambda name, done: None)
         with tempfile.TemporaryDirectory(prefix="elman-") as made:
             places = [] if data is None else given.places(data, targets, Path(made))
-            return self.task.inspect(self, places, parts=parts, progress=told)
+            with evaluating(self.model):
+                return self.task.inspect(self, places, parts=parts, progress=told)
 
     @property
     def metrics(self) -> Metrics:
@@ -203,7 +211,7 @@ class Run(Trained):
         with contextlib.suppress(UserError):
             losses = self.metrics.validations.get("loss", np.zeros(0))
             if np.isfinite(losses).any():
-                facts["best validation loss"] = f"{np.nanmin(losses):.4f} nats a {self.task.target}"
+                facts["best validation loss"] = f"{np.nanmin(losses):.4f} {self.task.loss_unit}"
         return facts
 
     def __repr__(self) -> str:
@@ -216,6 +224,18 @@ class Run(Trained):
         rows = "".join(f"<tr><th {left}>{name}</th><td {left}>{value}</td></tr>" for name, value in facts.items())
         uses = html.escape(", ".join(f"run.{name}(…)" for name in [*self.task.options, "inspect", "save"]))
         return f"<table><caption><b>{html.escape(self.path.name)}</b></caption>{rows}</table><code>{uses}</code>"
+
+
+@contextlib.contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """The model in eval mode, and each of its modules in its own mode afterwards."""
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
 
 
 def _array(values: Sequence[Any]) -> Array:

@@ -31,9 +31,8 @@ from elman.inspection import Look, Part
 from elman.inspection.clipped_steps import has_no_journal, look_at_journal
 from elman.nn import GRU, Elman
 from elman.reading import read_json
+from elman.report import Chapter, line_chart
 from elman.report import Line as Curve
-from elman.report import Section as PageSection
-from elman.report import line_chart
 from elman.settings import UNITS, Section
 from elman.state import State
 from elman.tasks import TASKS, Task
@@ -264,7 +263,7 @@ class Forecasting(Task):
 
     @property
     def looks(self) -> Mapping[str, Look]:
-        clipping = Look(lambda observed: look_at_journal(observed.path), has_no_journal)
+        clipping = Look(lambda observed: look_at_journal(observed), has_no_journal)
         return {"forecasts": Look(look_at_forecasts), "clipping": clipping}
 
     def observe(self, run: Trained, data: Sources) -> Observation:
@@ -313,9 +312,7 @@ def look_at_forecasts(observed: Observation) -> Part:
         y="error",
         reading="Less is more.",
     )
-    return Part(
-        PageSection("Forecasts", "How far they are off.", [figure]), {"errors": errors}, ["looked at forecasts"]
-    )
+    return Part(Chapter("Forecasts", "How far they are off.", [figure]), {"errors": errors}, ["looked at forecasts"])
 
 
 @pytest.fixture(autouse=True)

@@ -518,8 +518,21 @@ def test_what_is_no_input() -> None:
     with pytest.raises(UserError, match="prompt: expected a text, got int"):
         run.generate(3)  # type: ignore[arg-type]
     for state in (torch.zeros(1), torch.zeros(1, 3), (torch.zeros(1, 3),), "state"):
-        with pytest.raises(UserError, match="state: expected the state that `generate` or the model returned, of one row"):
+        with pytest.raises(
+            UserError, match="state: expected the state that `generate` or the model returned, of one row"
+        ):
             run.generate("t", state=state)
     pairs = elman.fit(PAIRS, budget="1 steps", progress=False, **PAIR_SIZES)
     with pytest.raises(UserError, match="inputs: expected a text or texts, got int"):
         pairs.predict(3)  # type: ignore[arg-type]
+
+
+def test_the_card_shows_the_validation_of_the_weights_that_the_run_holds(tmp_path: Path) -> None:
+    run = elman.fit(PAIRS, budget="4 steps", progress=False, metric="accuracy", out=tmp_path / "run", **PAIR_SIZES)
+    lines = [
+        {"step": 2, "validation": {"loss": 0.9, "accuracy": 0.8}, "best": -0.8},
+        {"step": 4, "validation": {"loss": 0.1, "accuracy": 0.2}, "best": -0.8},
+    ]
+    (run.path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert run.facts["best validation loss"] == "0.9000 nats a token"
+    assert run.facts["trained on"] == "data in memory"

@@ -29,7 +29,7 @@ from elman.models.weights import check_shapes
 from elman.runs import Run
 from elman.tasks import TASKS, configuration
 from elman.tasks.configuration import OWN, Settings
-from elman.tasks.sizing import check_memory
+from elman.tasks.sizing import check_ram
 from elman.tasks.task import Progress, Say, Task
 from elman.train import loop
 from elman.train.schedule import Budget, parse_budget
@@ -258,7 +258,7 @@ def _sized(settings: Settings, task: Task, corpus: Any, say: Say, progress: Prog
         progress("measuring the machine's speed", 0.0)
     choice = task.choose(settings, corpus)
     if settings.kind != OWN:
-        check_memory(partial(task.build, task.model_config(choice.settings, corpus)), choice.settings.train)
+        check_ram(partial(task.build, task.model_config(choice.settings, corpus)), choice.settings.train)
     say(choice.reason)
     data = choice.settings.data.model_copy(update={"fingerprint": corpus.fingerprint})
     return choice.settings.model_copy(update={"data": data})

@@ -33,7 +33,7 @@ from elman import atomic, given, model_folders, run_folders
 from elman.errors import UserError
 from elman.models.weights import load_weights
 from elman.tasks import TASKS
-from elman.tasks.configuration import GIVEN, OWN
+from elman.tasks.configuration import OWN
 from elman.tasks.task import Evaluation, Progress, Say, Trained
 from elman.train import journal
 
@@ -106,7 +106,7 @@ class Run(Trained):
 
         chosen = self.task.options_of("predict", options, self.path)
         one = isinstance(inputs, str)
-        texts = [inputs] if one or not isinstance(inputs, Iterable) else list(inputs)
+        texts: list[Any] = [inputs] if one or not isinstance(inputs, Iterable) else list(inputs)
         for text in texts:
             if not isinstance(text, str):
                 raise UserError("inputs", expected="a text or texts", got=type(text).__name__)
@@ -138,7 +138,12 @@ class Run(Trained):
             return "".join([piece.text for piece in writing if piece.token is not None]), writing.state
 
     def inspect(
-        self, data: Any = None, targets: Any = None, *, parts: str | Sequence[str] = (), progress: Progress | None = None
+        self,
+        data: Any = None,
+        targets: Any = None,
+        *,
+        parts: str | Sequence[str] = (),
+        progress: Progress | None = None,
     ) -> Inspection:
         """Look at the model while it reads data, by default those of its validation: `.numbers`, `.lines`, `.html()`.
 
@@ -201,17 +206,16 @@ class Run(Trained):
     @property
     def facts(self) -> dict[str, str]:
         """Names and words for people: the sizes of the model, its data, and its best validation."""
+        from elman import information
+
         config, parameters = self.config["model"], sum(p.numel() for p in self.model.parameters())
         sizes = {name: str(size) for name, size in config.items() if name.endswith(("_size", "layers")) and size}
         facts = {"task": self.task.name, "model": str(config.get("model")), **sizes, "parameters": f"{parameters:,}"}
-        if (settings := self.settings) is not None:
-            source = settings.data.source
-            source = "data in memory" if Path(source).parent == self.path / GIVEN else source
-            facts |= {"trained on": source, "budget": str(settings.budget)}
-        with contextlib.suppress(UserError):
-            losses = self.metrics.validations.get("loss", np.zeros(0))
-            if np.isfinite(losses).any():
-                facts["best validation loss"] = f"{np.nanmin(losses):.4f} {self.task.loss_unit}"
+        with contextlib.suppress(UserError):  # a model folder alone has no settings and no course
+            found = information.of_settings(self.path)
+            facts |= {name: found[name] for name in ("trained on", "budget")}
+            if best := information.of_training(self.path)["best"]:
+                facts["best validation loss"] = f"{best['loss']:.4f} {self.task.loss_unit}"
         return facts
 
     def __repr__(self) -> str:

@@ -112,7 +112,7 @@ class Piece(NamedTuple):
     """A piece of a text that is written."""
 
     text: str
-    token: str | None  # as people are shown it; None: the rest of a character, which no token completed
+    token: str | None  # in the form that people are shown; None for the last bytes of an unfinished character
     log_probability: float  # in nats, under the model itself
 
 
@@ -129,13 +129,27 @@ class Writing(Protocol):
         ...
 
 
+class Deferred:
+    """A member of a class that is imported when it is used; a relative place is beside the module of the class."""
+
+    def __init__(self, place: str) -> None:
+        self.module, _, self.name = place.rpartition(".")
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        """Keep the module of the class that has the member: a subclass may be in another."""
+        self.package = owner.__module__
+
+    def __get__(self, instance: object, owner: type) -> Any:
+        """What the place names; on the class itself nothing is imported."""
+        return self if instance is None else getattr(import_module(self.module, self.package), self.name)
+
+
 def deferred(place: str) -> Any:
     """A member of a task that is imported when it is used: "MODULE.NAME", a leading dot for the task's own folder.
 
     A function takes the arguments of the method that it implements, without `self`.
     """
-    module, _, name = place.rpartition(".")
-    return property(lambda task: getattr(import_module(module, type(task).__module__), name))
+    return Deferred(place)
 
 
 class Task(ABC):

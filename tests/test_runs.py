@@ -222,8 +222,10 @@ def test_uses_that_a_task_does_not_have(run: Path, translator: elman.Run) -> Non
         elman.load(run).predict("the")
     with pytest.raises(UserError, match="elman predict"):
         translator.generate("a")
-    with pytest.raises(UserError, match="--beam is an option for"):
+    with pytest.raises(UserError, match="beam is an option of `elman evaluate` for a translation model: got"):
         elman.load(run).evaluate(TEXT, beam=3)
+    with pytest.raises(UserError, match=r"beam is an option of .*`elman predict` for a translation model: got"):
+        elman.load(run).generate("t", beam=3)
 
 
 @pytest.mark.parametrize("tokenizer", ["char", "byte", "word"])

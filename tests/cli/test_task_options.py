@@ -68,7 +68,7 @@ def test_words_and_open_bounds() -> None:
     ):
         with pytest.raises(UserError, match=message):
             attempt(*arguments)
-    with pytest.raises(Exception, match="or equal to 1|x<=1"):
+    with pytest.raises(Exception, match=r"or equal to 1|x<=1"):
         attempt("--share", "1.5")
 
 
@@ -79,5 +79,5 @@ def test_one_name_with_other_bounds_and_kinds_in_two_tasks() -> None:
     assert attempt("--number", "8", "--either", "3")["either"] == 3
     with pytest.raises(UserError, match="number: expected greater than 4, got 3"):
         attempt("--number", "3")
-    with pytest.raises(Exception, match="or equal to 2|x>=2"):
+    with pytest.raises(Exception, match=r"or equal to 2|x>=2"):
         attempt("--number", "1", task="translation")

@@ -347,9 +347,15 @@ class Task(ABC):
             raise UserError(f"{run}", expected=" or ".join(sections), got=self.title, remedy=remedy, exit_code=2)
         section = self.options[command]
         for name in given:
-            owners = [title for title, other in sections.items() if name in other.model_fields]
+            owners = {
+                (use, task.title): f"`elman {use}` for {task.title}"
+                for task in TASKS.values()
+                for use, other in task.options.items()
+                if name in other.model_fields
+            }
             if owners and name not in section.model_fields:
-                what = f"--{name.replace('_', '-')} is an option for {' and '.join(owners)}"
+                here = [words for (use, _), words in owners.items() if use == command]
+                what = f"{name} is an option of {' and '.join(here or owners.values())}"
                 raise UserError(what, got=f"{run}, {self.title}", remedy="leave it out", exit_code=2)
         return configuration.make_section(section, given)
 

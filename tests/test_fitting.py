@@ -442,7 +442,7 @@ def test_fine_tuning_by_command_and_going_on_with_it(tmp_path: Path, capsys: pyt
     ("options", "message"),
     [
         ({"model": "gru"}, "is a run of another model: expected lstm, got gru"),
-        ({"data": PAIRS}, 'data.jsonl, line 1: expected an object with a string "text"'),
+        ({"data": PAIRS}, 'data in memory, line 1: expected an object with a string "text"'),
         ({"task": "translation"}, "is a run of another task: expected language-modelling, got translation"),
         ({"hidden_size": 9}, "holds another model's weights"),
         ({"vocab_size": 9}, "vocab_size: the vocabulary is that of the run"),
@@ -536,3 +536,17 @@ def test_the_card_shows_the_validation_of_the_weights_that_the_run_holds(tmp_pat
     (run.path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     assert run.facts["best validation loss"] == "0.9000 nats a token"
     assert run.facts["trained on"] == "data in memory"
+
+
+def test_data_in_memory_are_told_as_such() -> None:
+    run, pairs = small(), elman.fit(PAIRS, budget="1 step", progress=False, **PAIR_SIZES)
+    for found in (run.inspect(TEXT, parts="gates"), run.inspect(parts="gates")):
+        assert "data in memory" in str(found.numbers["text"])
+        assert "elman-" not in str(found.numbers["text"])
+        assert "data in memory" in found.html()
+    for found in (pairs.inspect(PAIRS, parts="clipping"), pairs.inspect(parts="clipping")):
+        assert "data in memory" in found.numbers["data"]
+    for use in (run.evaluate, run.inspect, small):
+        with pytest.raises(UserError, match="data in memory") as error:
+            use("\n")
+        assert "elman-" not in str(error.value)

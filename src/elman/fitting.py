@@ -152,15 +152,15 @@ def training(
         settings["seed"] = seed
     folder = Path(tempfile.mkdtemp(prefix="elman-") if out is None else out)
     try:
-        with tempfile.TemporaryDirectory(prefix="elman-") as made:
-            files = given.places(data, targets, Path(made))
-            others = given.validation(valid, Path(made))
+        with given.in_memory() as made:
+            files = given.places(data, targets, made)
+            others = given.validation(valid, made)
             begun = runs.load(start, model=own) if isinstance(start, str | Path) else start
             tree = given.settings_tree(
                 tree, settings, task=task, data=files, valid=others, start=begun, resumed=folder if resume else None
             )
             events = train(
-                tree, folder, resume=resume, overwrite=overwrite, start=begun, own=own, made=Path(made), say=say,
+                tree, folder, resume=resume, overwrite=overwrite, start=begun, own=own, made=made, say=say,
                 progress=progress, stop=stop,
             )  # fmt: skip
             with closing(events):  # before the folder is removed, its lock is released

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from elman import atomic, reading, run_folders
 from elman.data.sources import NAMED, NAMED_PAIRS
 from elman.errors import UserError, suggestion
 from elman.tasks import TASKS, configuration, recognise
-from elman.tasks.configuration import GIVEN, OWN, Settings, called
+from elman.tasks.configuration import GIVEN, MEMORY, OWN, Settings, called
 from elman.tasks.task import Say, Task, Trained
 
 LONGEST_NAME = 120  # characters: a longer text is no slip in the name of a file
@@ -25,6 +27,18 @@ VOCABULARY = ("joint", "min_count", "tokenizer", "vocab_size")  # settings of da
 
 
 # Data
+
+
+@contextmanager
+def in_memory() -> Iterator[Path]:
+    """A temporary folder for data in memory. An error tells of the data, and names no file of the folder."""
+    with tempfile.TemporaryDirectory(prefix=MEMORY) as made:
+        try:
+            yield Path(made)
+        except UserError as error:
+            for path in Path(made).iterdir():
+                error.args = (str(error).replace(str(path), "data in memory"),)
+            raise
 
 
 def places(data: Any, targets: Any, folder: Path, name: str = "data") -> list[str]:

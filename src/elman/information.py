@@ -56,16 +56,12 @@ def of_settings(path: Path) -> dict[str, Any]:
     """The data of a run, the run that it began with, its budget and seed."""
     settings = configuration.read_settings(path)
     return {
-        "trained on": _named(settings.data.source, path),
-        "validated on": _named(settings.data.valid or "a part of the training data", path),
+        "trained on": configuration.named(settings.data.source, path),
+        "validated on": configuration.named(settings.data.valid or "a part of the training data", path),
         "began with": settings.start,
         "budget": str(settings.budget),
         "seed": settings.train.seed,
     }
-
-
-def _named(place: str, path: Path) -> str:
-    return "data in memory" if Path(place).parent == path / configuration.GIVEN else place
 
 
 def of_training(path: Path) -> dict[str, Any]:

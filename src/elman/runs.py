@@ -14,7 +14,6 @@ import contextlib
 import html
 import math
 import shutil
-import tempfile
 import time
 import warnings
 import weakref
@@ -71,8 +70,8 @@ class Run(Trained):
         Raises:
             UserError: the data do not fit the run, or an option is not its task's.
         """
-        with tempfile.TemporaryDirectory(prefix="elman-") as made:
-            return self.evaluation(given.places(data, targets, Path(made)), options, memory=Path(made)).report
+        with given.in_memory() as made:
+            return self.evaluation(given.places(data, targets, made), options, memory=made).report
 
     def evaluation(
         self,
@@ -155,8 +154,8 @@ class Run(Trained):
             raise UserError(what, remedy="elman.lens has functions for the layers in run.model")
         parts = [parts] if isinstance(parts, str) else parts
         told = progress or (lambda name, done: None)
-        with tempfile.TemporaryDirectory(prefix="elman-") as made:
-            places = [] if data is None else given.places(data, targets, Path(made))
+        with given.in_memory() as made:
+            places = [] if data is None else given.places(data, targets, made)
             with evaluating(self.model):
                 return self.task.inspect(self, places, parts=parts, progress=told)
 

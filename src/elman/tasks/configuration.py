@@ -25,6 +25,7 @@ S = TypeVar("S", bound=Section)
 
 DEFAULT_TASK = "language-modelling"
 GIVEN = "given"  # the folder of a run for data that came from memory
+MEMORY = "elman-memory-"  # how the name of a temporary folder for data in memory begins
 OWN = "own"  # the kind of a person's own model, which has no settings here
 NOT_SETTABLE = {"source", "target", "valid_target", "fingerprint"}  # they have arguments, or follow from the data
 # Names that a person may take for settings, and the option or the argument that each is instead.
@@ -172,6 +173,12 @@ def read_settings(folder: Path) -> Settings:
     here = {name: folder / GIVEN / path.name for name, path in given if path.parent.name == GIVEN}
     moved = {name: str(path) for name, path in here.items() if path.is_file()}
     return settings.model_copy(update={"data": settings.data.model_copy(update=moved)})
+
+
+def named(place: str, run: Path) -> str:
+    """The place of data as a report names it: files that were made of data in memory are named as such."""
+    folder = Path(place).parent
+    return "data in memory" if folder == run / GIVEN or folder.name.startswith(MEMORY) else place
 
 
 def read_yaml(path: Path, *, streams: bool = False) -> dict[str, Any]:

@@ -123,7 +123,7 @@ def choose_task(name: str, tree: Mapping[str, Any], data: Sequence[str], valid: 
     """
     if name != "auto" and name not in TASKS:
         expected, remedy = "auto or " + " or ".join(TASKS), suggestion(called(name), TASKS)
-        raise UserError("--task", expected=expected, got=repr(name), remedy=remedy, exit_code=2)
+        raise UserError("task", expected=expected, got=repr(name), remedy=remedy, exit_code=2)
     named = tree.get("task") if name == "auto" else name
     return recognise(data, valid) if named is None else configuration.find_task(named)
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import gc
 import json
+import pickle
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -124,10 +127,11 @@ def test_data_that_are_none(data: Any, targets: Any, message: str, temporary: Pa
 
 
 def test_a_slip_in_a_name_is_said() -> None:
-    said: list[str] = []
-    with pytest.raises(UserError):
-        list(elman.training("bok.txt", budget="1 step", say=said.append))
-    assert said[0] == "there is no file or named source called 'bok.txt': it is taken for the text itself"
+    message = "there is no file or named source called 'bok.txt': it is taken for the text itself"
+    run = small()
+    for use in (lambda name: small(name), run.evaluate, run.inspect):
+        with pytest.warns(UserWarning, match=message), contextlib.suppress(UserError):
+            use("bok.txt")
 
 
 # Settings
@@ -163,6 +167,11 @@ def test_settings_by_name_in_sections_and_from_a_file(tmp_path: Path) -> None:
         ({"budget": "1.5 steps"}, "budget: expected a time"),
         ({"budget": 60}, "got 60"),
         ({"targets": ["a"]}, "got str and list"),
+        ({"config": {"budget": "soon"}, "budget": None}, "budget: expected a time such as 90s"),
+        ({"model": 3}, "model: no kind called '3'"),
+        ({"model": {"hiden_size": 3}}, "did you mean 'hidden_size'?"),
+        ({"start": 3}, "start: expected a run, or the folder of one, got int"),
+        ({"resume": True, "overwrite": True}, "resume and overwrite exclude each other"),
     ],
 )
 def test_settings_that_are_none(options: dict[str, Any], message: str, temporary: Path) -> None:
@@ -173,9 +182,35 @@ def test_settings_that_are_none(options: dict[str, Any], message: str, temporary
 
 
 @pytest.mark.parametrize(
+    "options",
+    [{"budget": {"amount": 2, "unit": "steps"}}, {"config": {"budget": "2 steps"}},
+     {"budget": "2 steps", "model": {"hidden_size": 6}}],
+)  # fmt: skip
+def test_budgets_and_models_as_mappings(options: dict[str, Any]) -> None:
+    run = elman.fit(TEXT, progress=False, embedding_size=6, lanes=4, k1=8, **options)
+    settings = run.settings
+    assert settings is not None
+    assert str(settings.budget) == "2 steps"
+    assert settings.kind == "lstm"
+    assert "model" not in options or settings.model.hidden_size == 6
+
+
+def test_a_training_that_is_stopped_before_its_first_step(temporary: Path) -> None:
+    with pytest.raises(UserError, match="stopped before its first step: nothing was trained"):
+        list(elman.training(TEXT, budget="4 steps", stop=lambda: True, **SIZES))
+    assert list(temporary.iterdir()) == []
+
+
+@pytest.mark.parametrize("model", [lambda vocab_size: None, nn.Identity()], ids=["nothing", "no parameters"])
+def test_what_is_no_model_of_ones_own(model: Any) -> None:
+    with pytest.raises(UserError, match="model: expected a torch module with parameters"):
+        elman.fit(TEXT, model=model, budget="2 steps", progress=False)
+
+
+@pytest.mark.parametrize(
     ("text", "budget"),
     [("8s", "8 seconds"), ("2m", "120 seconds"), ("1h30m", "5400 seconds"), ("3 epochs", "3 epochs"),
-     ("0.5 epochs", "0.5 epochs"), ("1 epoch", "1 epochs"), ("200 steps", "200 steps"), ("200steps", "200 steps")],
+     ("0.5 epochs", "0.5 epochs"), ("1 epoch", "1 epoch"), ("200 steps", "200 steps"), ("200steps", "200 steps")],
 )  # fmt: skip
 def test_budgets(text: str, budget: str) -> None:
     assert str(fitting.parse_budget(text)) == budget
@@ -407,7 +442,7 @@ def test_fine_tuning_by_command_and_going_on_with_it(tmp_path: Path, capsys: pyt
     ("options", "message"),
     [
         ({"model": "gru"}, "is a run of another model: expected lstm, got gru"),
-        ({"data": PAIRS}, 'data.jsonl, line 1: expected an object with a string "text"'),
+        ({"data": PAIRS}, 'data in memory, line 1: expected an object with a string "text"'),
         ({"task": "translation"}, "is a run of another task: expected language-modelling, got translation"),
         ({"hidden_size": 9}, "holds another model's weights"),
         ({"vocab_size": 9}, "vocab_size: the vocabulary is that of the run"),
@@ -431,3 +466,87 @@ def test_fine_tuning_a_translator_and_a_model_of_ones_own() -> None:
     tuned = elman.fit(TEXT, start=own, budget="2 steps", progress=False, lanes=4, k1=8)
     assert not equal(tuned, own)
     assert all(torch.equal(a, b) for a, b in zip(kept, weights(own), strict=True))
+
+
+# The run as an object
+
+
+def test_a_run_is_copied_hashed_and_pickled() -> None:
+    run = small()
+    shallow, deep = copy.copy(run), copy.deepcopy(run)
+    assert shallow.model is run.model
+    assert deep.model is not run.model
+    assert equal(deep, run)
+    assert {run: 1}[run] == 1
+    settings = run.settings
+    assert settings is not None
+    assert pickle.loads(pickle.dumps(settings)) == settings
+    assert type(settings.model).__name__ == "LstmSettings"
+    with pytest.raises(AttributeError, match="a run of language-modelling has no attribute 'source_tokenizer'"):
+        _ = run.source_tokenizer
+
+
+def test_a_run_does_not_go_on_from_another_start(tmp_path: Path) -> None:
+    start, other = small(out=tmp_path / "start"), small(out=tmp_path / "other")
+    small(out=tmp_path / "run", start=start)
+    assert small(out=tmp_path / "run", start=tmp_path / "start", resume=True, budget="7 steps").metrics.step[-1] == 7
+    for folder in ("run", "other"):
+        with pytest.raises(UserError, match="was made with another start"):
+            small(out=tmp_path / folder, start=other if folder == "run" else start, resume=True)
+
+
+def test_a_model_in_train_mode_is_read_without_dropout() -> None:
+    run = small(dropout_output=0.5, dropout_hidden=0.5)
+    uses: dict[str, Callable[[], Any]] = {
+        "evaluate": lambda: run.evaluate(TEXT)["loss"],
+        "generate": lambda: run.generate("the ", tokens=20, seed=1)[0],
+        "inspect": lambda: run.inspect(TEXT, parts="gates").lines,
+    }
+    expected = {name: use() for name, use in uses.items()}
+    run.model.train()
+    assert {name: use() for name, use in uses.items()} == expected
+    assert all(module.training for module in run.model.modules())
+    pairs = elman.fit(PAIRS, budget="3 steps", progress=False, dropout=0.5, **PAIR_SIZES)
+    translated = pairs.predict([source for source, _ in PAIRS])
+    pairs.model.train()
+    assert pairs.predict([source for source, _ in PAIRS]) == translated
+    assert pairs.model.training
+
+
+def test_what_is_no_input() -> None:
+    run = small()
+    with pytest.raises(UserError, match="prompt: expected a text, got int"):
+        run.generate(3)  # type: ignore[arg-type]
+    for state in (torch.zeros(1), torch.zeros(1, 3), (torch.zeros(1, 3),), "state"):
+        with pytest.raises(
+            UserError, match="state: expected the state that `generate` or the model returned, of one row"
+        ):
+            run.generate("t", state=state)
+    pairs = elman.fit(PAIRS, budget="1 steps", progress=False, **PAIR_SIZES)
+    with pytest.raises(UserError, match="inputs: expected a text or texts, got int"):
+        pairs.predict(3)  # type: ignore[arg-type]
+
+
+def test_the_card_shows_the_validation_of_the_weights_that_the_run_holds(tmp_path: Path) -> None:
+    run = elman.fit(PAIRS, budget="4 steps", progress=False, metric="accuracy", out=tmp_path / "run", **PAIR_SIZES)
+    lines = [
+        {"step": 2, "validation": {"loss": 0.9, "accuracy": 0.8}, "best": -0.8},
+        {"step": 4, "validation": {"loss": 0.1, "accuracy": 0.2}, "best": -0.8},
+    ]
+    (run.path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert run.facts["best validation loss"] == "0.9000 nats a token"
+    assert run.facts["trained on"] == "data in memory"
+
+
+def test_data_in_memory_are_told_as_such() -> None:
+    run, pairs = small(), elman.fit(PAIRS, budget="1 step", progress=False, **PAIR_SIZES)
+    for found in (run.inspect(TEXT, parts="gates"), run.inspect(parts="gates")):
+        assert "data in memory" in str(found.numbers["text"])
+        assert "elman-" not in str(found.numbers["text"])
+        assert "data in memory" in found.html()
+    for found in (pairs.inspect(PAIRS, parts="clipping"), pairs.inspect(parts="clipping")):
+        assert "data in memory" in found.numbers["data"]
+    for use in (run.evaluate, run.inspect, small):
+        with pytest.raises(UserError, match="data in memory") as error:
+            use("\n")
+        assert "elman-" not in str(error.value)

@@ -40,7 +40,8 @@ BELOW: dict[str, set[str]] = {
     "run_folders": {"errors", "atomic", "data", "tasks"},
     "given": GROUND | {"data", "tasks", "run_folders", "environment"},
     "model_folders": GROUND | {"models", "tasks"},
-    "runs": GROUND | {"models", "data", "train", "tasks", "inspection", "given", "model_folders", "run_folders"},
+    "runs": GROUND
+    | {"models", "data", "train", "tasks", "inspection", "given", "information", "model_folders", "run_folders"},
     "information": GROUND | {"models", "train", "tasks", "model_folders", "run_folders"},
     "lens": GROUND | {"kernels", "nn", "models", "train"},
     "report": set(),

@@ -222,8 +222,10 @@ def test_uses_that_a_task_does_not_have(run: Path, translator: elman.Run) -> Non
         elman.load(run).predict("the")
     with pytest.raises(UserError, match="elman predict"):
         translator.generate("a")
-    with pytest.raises(UserError, match="--beam is an option for"):
+    with pytest.raises(UserError, match="beam is an option of `elman evaluate` for a translation model: got"):
         elman.load(run).evaluate(TEXT, beam=3)
+    with pytest.raises(UserError, match=r"beam is an option of .*`elman predict` for a translation model: got"):
+        elman.load(run).generate("t", beam=3)
 
 
 @pytest.mark.parametrize("tokenizer", ["char", "byte", "word"])
@@ -372,3 +374,11 @@ def test_info_of_what_is_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert "no such run" in capsys.readouterr().err
     assert command(["info", str(tmp_path)]) == 1
     assert "is no run" in capsys.readouterr().err
+
+
+def test_info_of_data_in_memory_and_of_a_seed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    elman.fit(TEXT, budget="1 step", seed=12345, out=tmp_path / "run", progress=False, hidden_size=8)
+    lines = said(["info", tmp_path / "run"], capsys).splitlines()
+    assert [line.split(maxsplit=1)[1] for line in lines if line.startswith("seed")] == ["12345"]
+    assert "trained on    data in memory" in lines
+    assert "budget        1 step" in lines

@@ -12,7 +12,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from elman.models.weights import check_shapes
 from elman.runs import Run
 from elman.tasks import TASKS, configuration
 from elman.tasks.configuration import OWN, Settings
-from elman.tasks.sizing import check_memory
+from elman.tasks.sizing import check_ram
 from elman.tasks.task import Progress, Say, Task
 from elman.train import loop
 from elman.train.schedule import Budget, parse_budget
@@ -62,8 +62,8 @@ def fit(
     data: Any,
     targets: Any = None,
     *,
-    model: str | OwnModel | None = None,
-    budget: str | Budget | None = None,
+    model: str | Mapping[str, Any] | OwnModel | None = None,
+    budget: str | Mapping[str, Any] | Budget | None = None,
     valid: Any = None,
     task: str = "auto",
     out: str | Path | None = None,
@@ -82,7 +82,8 @@ def fit(
             of texts to translate. A `str` that is neither a path nor a name is the text itself.
         targets: what `data` are translated to, where they are in a second file or list.
         model: "lstm" (the default), "gru", "elman", "transformer"; or a torch module of one's own,
-            `logits, state = module(tokens, state)`, or a callable that makes one of the size of the vocabulary.
+            `logits, state = module(tokens, state)`, or a callable that makes one of the size of the vocabulary; or the
+            settings of the model, such as `{"hidden_size": 64}`.
         budget: "8s", "2m" (the default), "1h30m", "3 epochs" or "200 steps".
         valid: data to validate on, a tuple of two being sources and targets; else a part of `data` is held out.
         task: the name of the task; with "auto" the data decide.
@@ -115,8 +116,8 @@ def training(
     data: Any,
     targets: Any = None,
     *,
-    model: str | OwnModel | None = None,
-    budget: str | Budget | None = None,
+    model: str | Mapping[str, Any] | OwnModel | None = None,
+    budget: str | Mapping[str, Any] | Budget | None = None,
     valid: Any = None,
     task: str = "auto",
     out: str | Path | None = None,
@@ -136,24 +137,30 @@ def training(
     told how far the preparation is, and `stop`: the training ends after the step at which `stop()` is true.
     """
     tree = configuration.read_yaml(Path(config)) if isinstance(config, str | Path) else dict(config or {})
-    own = None if isinstance(model, str) else model
-    if model is not None:
-        tree["kind"] = model if own is None else OWN
+    own = None
+    if isinstance(model, Mapping):
+        settings["model"] = model
+    elif isinstance(model, nn.Module) or callable(model):
+        own, tree["kind"] = model, OWN
+    elif model is not None:
+        tree["kind"] = str(model)
     if budget is not None:
-        tree["budget"] = asdict(parse_budget(budget))
+        tree["budget"] = budget if isinstance(budget, Mapping) else parse_budget(budget)
+    if not isinstance(start, Run | str | Path | None):
+        raise UserError("start", expected="a run, or the folder of one", got=type(start).__name__, exit_code=2)
     if seed is not None:
         settings["seed"] = seed
     folder = Path(tempfile.mkdtemp(prefix="elman-") if out is None else out)
     try:
-        with tempfile.TemporaryDirectory(prefix="elman-") as made:
-            files = given.places(data, targets, Path(made), say=say)
-            others = given.validation(valid, Path(made), say)
+        with given.in_memory() as made:
+            files = given.places(data, targets, made)
+            others = given.validation(valid, made)
             begun = runs.load(start, model=own) if isinstance(start, str | Path) else start
             tree = given.settings_tree(
                 tree, settings, task=task, data=files, valid=others, start=begun, resumed=folder if resume else None
             )
             events = train(
-                tree, folder, resume=resume, overwrite=overwrite, start=begun, own=own, made=Path(made), say=say,
+                tree, folder, resume=resume, overwrite=overwrite, start=begun, own=own, made=made, say=say,
                 progress=progress, stop=stop,
             )  # fmt: skip
             with closing(events):  # before the folder is removed, its lock is released
@@ -162,6 +169,8 @@ def training(
                     yield event
         assert isinstance(prepared, Prepared)
         assert isinstance(event, loop.Finished)
+        if not event.step:
+            raise UserError("the training was stopped before its first step: nothing was trained")
         check_finite(prepared, event)
         run = runs.load(folder, model=prepared.training.model)
     except BaseException:
@@ -249,7 +258,7 @@ def _sized(settings: Settings, task: Task, corpus: Any, say: Say, progress: Prog
         progress("measuring the machine's speed", 0.0)
     choice = task.choose(settings, corpus)
     if settings.kind != OWN:
-        check_memory(partial(task.build, task.model_config(choice.settings, corpus)), choice.settings.train)
+        check_ram(partial(task.build, task.model_config(choice.settings, corpus)), choice.settings.train)
     say(choice.reason)
     data = choice.settings.data.model_copy(update={"fingerprint": corpus.fingerprint})
     return choice.settings.model_copy(update={"data": data})

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +18,7 @@ from elman import atomic, reading, run_folders
 from elman.data.sources import NAMED, NAMED_PAIRS
 from elman.errors import UserError, suggestion
 from elman.tasks import TASKS, configuration, recognise
-from elman.tasks.configuration import GIVEN, OWN, Settings, called
+from elman.tasks.configuration import GIVEN, MEMORY, OWN, Settings, called
 from elman.tasks.task import Say, Task, Trained
 
 LONGEST_NAME = 120  # characters: a longer text is no slip in the name of a file
@@ -26,10 +29,23 @@ VOCABULARY = ("joint", "min_count", "tokenizer", "vocab_size")  # settings of da
 # Data
 
 
-def places(data: Any, targets: Any, folder: Path, name: str = "data", say: Say = lambda line: None) -> list[str]:
+@contextmanager
+def in_memory() -> Iterator[Path]:
+    """A temporary folder for data in memory. An error tells of the data, and names no file of the folder."""
+    with tempfile.TemporaryDirectory(prefix=MEMORY) as made:
+        try:
+            yield Path(made)
+        except UserError as error:
+            for path in Path(made).iterdir():
+                error.args = (str(error).replace(str(path), "data in memory"),)
+            raise
+
+
+def places(data: Any, targets: Any, folder: Path, name: str = "data") -> list[str]:
     """The places of data: one place, or one of sources and one of targets. Data in memory become a file in a folder.
 
-    A `str` that is no place is the text itself. A list belongs to a task that has records for it.
+    A `str` that is no place is the text itself, with a warning where it looks like a slip in a name. A list
+    belongs to a task that has records for it.
 
     Raises:
         UserError: no task takes such data.
@@ -39,7 +55,8 @@ def places(data: Any, targets: Any, folder: Path, name: str = "data", say: Say =
         return list(map(str, given))
     if isinstance(data, str) and targets is None:
         if data and len(data) <= LONGEST_NAME and "\n" not in data:
-            say(f"there is no file or named source called {data!r}: it is taken for the text itself")
+            message = f"there is no file or named source called {data!r}: it is taken for the text itself"
+            warnings.warn(message, stacklevel=3)
         return [_write(folder / f"{name}.txt", data)]
     for task in reversed(TASKS.values()):
         if (records := task.records(data, targets)) is not None:
@@ -50,13 +67,13 @@ def places(data: Any, targets: Any, folder: Path, name: str = "data", say: Say =
     raise UserError(name, expected=expected, got=got, exit_code=2)
 
 
-def validation(valid: Any, folder: Path, say: Say) -> list[str]:
+def validation(valid: Any, folder: Path) -> list[str]:
     """The places of validation data, as `places` has them; a tuple of two is sources and targets."""
     if valid is None:
         return []
     two = isinstance(valid, tuple) and len(valid) == 2 and not all(isinstance(each, tuple) for each in valid)
     data, targets = valid if two else (valid, None)
-    return places(data, targets, folder, "valid", say)
+    return places(data, targets, folder, "valid")
 
 
 def _is_place(data: object) -> bool:
@@ -106,7 +123,7 @@ def choose_task(name: str, tree: Mapping[str, Any], data: Sequence[str], valid: 
     """
     if name != "auto" and name not in TASKS:
         expected, remedy = "auto or " + " or ".join(TASKS), suggestion(called(name), TASKS)
-        raise UserError("--task", expected=expected, got=repr(name), remedy=remedy, exit_code=2)
+        raise UserError("task", expected=expected, got=repr(name), remedy=remedy, exit_code=2)
     named = tree.get("task") if name == "auto" else name
     return recognise(data, valid) if named is None else configuration.find_task(named)
 
@@ -174,9 +191,11 @@ def settle(
 
     Arguments and errors are those of `fitting.prepare`.
     """
+    if resume and overwrite:
+        raise UserError("resume and overwrite exclude each other", exit_code=2)
     going_on = resume and (folder / "config.yaml").exists()
     if going_on:
-        settings = _agreed(configuration.read_settings(folder), tree, folder)
+        settings = _agreed(configuration.read_settings(folder), tree, folder, start)
     else:
         # A config.yaml of another run may be used with another text, and does not begin where that run began.
         data = {key: value for key, value in (tree.get("data") or {}).items() if key != "fingerprint"}
@@ -192,7 +211,7 @@ def settle(
     return settings, going_on
 
 
-def _agreed(stored: Settings, tree: Mapping[str, Any], folder: Path) -> Settings:
+def _agreed(stored: Settings, tree: Mapping[str, Any], folder: Path, start: Trained | None) -> Settings:
     """The settings of the run, with the budget and the places of the data that are given now.
 
     Raises:
@@ -203,6 +222,9 @@ def _agreed(stored: Settings, tree: Mapping[str, Any], folder: Path) -> Settings
         if getattr(asked, name) != getattr(stored, name):
             expected, got = getattr(stored, name), getattr(asked, name)
             raise UserError(f"{folder} is a run of another {what}", expected=expected, got=got)
+    if start is not None and (stored.start is None or Path(stored.start).resolve() != start.path.resolve()):
+        what, got = f"{folder} was made with another start", start.path
+        raise UserError(what, expected=stored.start, got=got, remedy="leave it out to go on, or train a new run")
     # The same data may lie in another place now, and in one file instead of two: the fingerprint knows it.
     places = TASKS[stored.task].places
     moving = {*places, *(name for others in places.values() for name in others), "fingerprint"}

@@ -27,7 +27,7 @@ def describe(run: str | Path) -> dict[str, Any]:
     state = ("in training" if run_folders.is_locked(path) else "at rest") if is_run else "a model alone"
     report: dict[str, Any] = {"run": str(run), "state": state}
     damaged = []
-    for part in (_config, _weights, *((_settings, _training) if is_run else ())):
+    for part in (_config, _weights, *((of_settings, of_training) if is_run else ())):
         try:
             report |= part(path)
         except UserError as error:
@@ -52,19 +52,20 @@ def _weights(path: Path) -> dict[str, Any]:
     return {"parameters": model_folders.check_model(TASKS[config.task], config.model, folder)}
 
 
-def _settings(path: Path) -> dict[str, Any]:
+def of_settings(path: Path) -> dict[str, Any]:
+    """The data of a run, the run that it began with, its budget and seed."""
     settings = configuration.read_settings(path)
     return {
-        "trained on": settings.data.source,
-        "validated on": settings.data.valid or "a part of the training data",
+        "trained on": configuration.named(settings.data.source, path),
+        "validated on": configuration.named(settings.data.valid or "a part of the training data", path),
         "began with": settings.start,
         "budget": str(settings.budget),
         "seed": settings.train.seed,
     }
 
 
-def _training(path: Path) -> dict[str, Any]:
-    """How far the training is, and its best validation."""
+def of_training(path: Path) -> dict[str, Any]:
+    """How far the training is, and the validation of the weights that it ships, the best ones."""
     last: dict[str, Any] = {}
     best: dict[str, Any] = {}
     least, clock = math.inf, path / "timing.jsonl"

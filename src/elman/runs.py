@@ -14,11 +14,10 @@ import contextlib
 import html
 import math
 import shutil
-import tempfile
 import time
 import warnings
 import weakref
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,7 +32,7 @@ from elman import atomic, given, model_folders, run_folders
 from elman.errors import UserError
 from elman.models.weights import load_weights
 from elman.tasks import TASKS
-from elman.tasks.configuration import GIVEN, OWN
+from elman.tasks.configuration import OWN
 from elman.tasks.task import Evaluation, Progress, Say, Trained
 from elman.train import journal
 
@@ -71,8 +70,8 @@ class Run(Trained):
         Raises:
             UserError: the data do not fit the run, or an option is not its task's.
         """
-        with tempfile.TemporaryDirectory(prefix="elman-") as made:
-            return self.evaluation(given.places(data, targets, Path(made)), options, memory=Path(made)).report
+        with given.in_memory() as made:
+            return self.evaluation(given.places(data, targets, made), options, memory=made).report
 
     def evaluation(
         self,
@@ -86,7 +85,8 @@ class Run(Trained):
         """As `evaluate`, with lines for people. The report names the places of data, but for those in `memory`."""
         chosen = self.task.options_of("evaluate", options, self.path)
         begun = time.perf_counter()
-        found = self.task.evaluate(self, data, chosen, say, progress)
+        with evaluating(self.model):
+            found = self.task.evaluate(self, data, chosen, say, progress)
         seconds = round(time.perf_counter() - begun, 3)
         named = [None if memory is not None and Path(name).parent == memory else name for name in data]
         places = named if len(named) > 1 else named[0]
@@ -105,12 +105,14 @@ class Run(Trained):
 
         chosen = self.task.options_of("predict", options, self.path)
         one = isinstance(inputs, str)
-        texts = [inputs] if isinstance(inputs, str) else list(inputs)
+        texts: list[Any] = [inputs] if one or not isinstance(inputs, Iterable) else list(inputs)
         for text in texts:
             if not isinstance(text, str):
                 raise UserError("inputs", expected="a text or texts", got=type(text).__name__)
         results = []
-        for answer in self.task.predict(self, [[InputLine(text) for text in texts]], chosen, warnings.warn):
+        with evaluating(self.model):
+            answers = list(self.task.predict(self, [[InputLine(text) for text in texts]], chosen, warnings.warn))
+        for answer in answers:
             if answer.error and one:
                 raise UserError(answer.error)
             if answer.error:
@@ -128,11 +130,19 @@ class Run(Trained):
             UserError: the task does not generate, or an option is not the task's.
         """
         chosen = self.task.options_of("generate", options, self.path)
-        writing = self.task.generate(self, prompt, chosen, state)
-        return "".join([piece.text for piece in writing if piece.token is not None]), writing.state
+        if not isinstance(prompt, str):
+            raise UserError("prompt", expected="a text", got=type(prompt).__name__)
+        with evaluating(self.model):
+            writing = self.task.generate(self, prompt, chosen, state)
+            return "".join([piece.text for piece in writing if piece.token is not None]), writing.state
 
     def inspect(
-        self, data: Any = None, targets: Any = None, *, parts: Sequence[str] = (), progress: Progress | None = None
+        self,
+        data: Any = None,
+        targets: Any = None,
+        *,
+        parts: str | Sequence[str] = (),
+        progress: Progress | None = None,
     ) -> Inspection:
         """Look at the model while it reads data, by default those of its validation: `.numbers`, `.lines`, `.html()`.
 
@@ -142,10 +152,12 @@ class Run(Trained):
         if self.config["model"].get("model") == OWN:
             what = f"{self.path}: inspect looks at elman's own models"
             raise UserError(what, remedy="elman.lens has functions for the layers in run.model")
+        parts = [parts] if isinstance(parts, str) else parts
         told = progress or (lambda name, done: None)
-        with tempfile.TemporaryDirectory(prefix="elman-") as made:
-            places = [] if data is None else given.places(data, targets, Path(made))
-            return self.task.inspect(self, places, parts=parts, progress=told)
+        with given.in_memory() as made:
+            places = [] if data is None else given.places(data, targets, made)
+            with evaluating(self.model):
+                return self.task.inspect(self, places, parts=parts, progress=told)
 
     @property
     def metrics(self) -> Metrics:
@@ -193,17 +205,16 @@ class Run(Trained):
     @property
     def facts(self) -> dict[str, str]:
         """Names and words for people: the sizes of the model, its data, and its best validation."""
+        from elman import information
+
         config, parameters = self.config["model"], sum(p.numel() for p in self.model.parameters())
         sizes = {name: str(size) for name, size in config.items() if name.endswith(("_size", "layers")) and size}
         facts = {"task": self.task.name, "model": str(config.get("model")), **sizes, "parameters": f"{parameters:,}"}
-        if (settings := self.settings) is not None:
-            source = settings.data.source
-            source = "data in memory" if Path(source).parent == self.path / GIVEN else source
-            facts |= {"trained on": source, "budget": str(settings.budget)}
-        with contextlib.suppress(UserError):
-            losses = self.metrics.validations.get("loss", np.zeros(0))
-            if np.isfinite(losses).any():
-                facts["best validation loss"] = f"{np.nanmin(losses):.4f} nats a {self.task.target}"
+        with contextlib.suppress(UserError):  # a model folder alone has no settings and no course
+            found = information.of_settings(self.path)
+            facts |= {name: found[name] for name in ("trained on", "budget")}
+            if best := information.of_training(self.path)["best"]:
+                facts["best validation loss"] = f"{best['loss']:.4f} {self.task.loss_unit}"
         return facts
 
     def __repr__(self) -> str:
@@ -216,6 +227,18 @@ class Run(Trained):
         rows = "".join(f"<tr><th {left}>{name}</th><td {left}>{value}</td></tr>" for name, value in facts.items())
         uses = html.escape(", ".join(f"run.{name}(…)" for name in [*self.task.options, "inspect", "save"]))
         return f"<table><caption><b>{html.escape(self.path.name)}</b></caption>{rows}</table><code>{uses}</code>"
+
+
+@contextlib.contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """The model in eval mode, and each of its modules in its own mode afterwards."""
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
 
 
 def _array(values: Sequence[Any]) -> Array:

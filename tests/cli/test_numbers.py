@@ -235,11 +235,11 @@ def test_what_a_training_needs_at_least(monkeypatch: pytest.MonkeyPatch) -> None
 
     train = section("lstm", "train")
     monkeypatch.setattr(environment, "ram", lambda device="cpu": 16_000)
-    sizing.check_memory(lambda: torch.nn.Linear(1000, 1, bias=False), train)  # type: ignore[arg-type]
+    sizing.check_ram(lambda: torch.nn.Linear(1000, 1, bias=False), train)  # type: ignore[arg-type]
     with pytest.raises(UserError, match="at most 16,000 bytes, got 16,016 bytes to train 1,001 parameters"):
-        sizing.check_memory(lambda: torch.nn.Linear(1001, 1, bias=False), train)  # type: ignore[arg-type]
+        sizing.check_ram(lambda: torch.nn.Linear(1001, 1, bias=False), train)  # type: ignore[arg-type]
     monkeypatch.setattr(environment, "ram", lambda device="cpu": None)
-    sizing.check_memory(lambda: torch.nn.Linear(1001, 1, bias=False), train)  # type: ignore[arg-type]
+    sizing.check_ram(lambda: torch.nn.Linear(1001, 1, bias=False), train)  # type: ignore[arg-type]
 
 
 def test_this_machine_has_memory() -> None:

@@ -393,7 +393,7 @@ def test_files_of_unequal_length(folder: Path, tmp_path: Path, fails: Fails) -> 
         (["--valid", "missing.en", "valid.de"], "missing.en: no such file"),
         (["valid.en"], "DATA: expected one file, or two of pairs, got 3"),
         (["--tokenizer", "chra"], "tokenizer: expected 'auto', 'char', 'byte', 'word' or 'bpe', got 'chra'"),
-        (["--task", "translating"], "--task: expected auto or language-modelling or translation"),
+        (["--task", "translating"], "task: expected auto or language-modelling or translation"),
         (["--task", "language-modelling"], "expected one text, got two files"),
         (["--set", "atention=dot"], "did you mean 'attention'?"),
         (["--set", "attention=dott"], "attention: expected 'none', 'additive', 'dot' or 'general', got 'dott'"),

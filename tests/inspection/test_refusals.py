@@ -33,7 +33,7 @@ def spoil(run: Path, what: str) -> None:
 @pytest.mark.parametrize(
     ("kind", "arguments", "what", "code", "message"),
     [
-        ("elman", ["--parts", "gates"], "", 1, "--parts gates: the model has no gates; this run has gradients, memory"),
+        ("elman", ["--parts", "gates"], "", 1, ": the model has no gates; this run has gradients, memory"),
         ("transformer", ["--parts", "gates"], "", 1, "the model has no gates"),
         ("lstm", ["--parts", "attention"], "", 1, "the model has no attention"),
         ("lstm", ["--parts", "gate"], "", 2, "did you mean 'gates'?"),

@@ -383,7 +383,7 @@ def test_it_evaluates_with_its_own_option(trained: Path, series: Path, capsys: p
     for option, of in (("--lanes", "a language model"), ("--beam", "a translation model")):
         assert command(["evaluate", str(trained), str(series), option, "4"]) == 2
         [line] = capsys.readouterr().err.splitlines()
-        assert f"{option} is an option for {of}: got {trained}, a forecaster" in line
+        assert f"{option[2:]} is an option of `elman evaluate` for {of}: got {trained}, a forecaster" in line
     assert command(["evaluate", str(trained), str(series), "--horizon", "0"]) == 2
     assert command(["generate", str(trained), "1 2 3"]) == 2
     assert f"use it with `elman evaluate {trained}` and `elman predict {trained}`" in capsys.readouterr().err

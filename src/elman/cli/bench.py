@@ -137,7 +137,7 @@ def _shapes(given: str, known: dict[str, list[Shape]]) -> list[Shape]:
                 got = ",".join(word[:20] for word in numbers)
                 raise UserError("--shapes", expected="three positive numbers T,B,H", got=f"'{got}'", exit_code=2)
             T, B, H = map(int, numbers)
-            _check_memory(T, B, H)
+            _check_ram(T, B, H)
             shapes.append((T, B, H))
         else:
             _check("--shapes", words[0], known)
@@ -145,7 +145,7 @@ def _shapes(given: str, known: dict[str, list[Shape]]) -> list[Shape]:
     return list(dict.fromkeys(shapes))
 
 
-def _check_memory(T: int, B: int, H: int) -> None:
+def _check_ram(T: int, B: int, H: int) -> None:
     """Raise `UserError` where the inputs, the outputs and the weights of four gates exceed the machine's RAM."""
     from elman import environment
 

@@ -18,7 +18,8 @@ def command(run: RunFolder, as_json: Json = False) -> None:
     else:
         for name, value in report.items():
             if name != "damaged" and value not in (None, {}):
-                print(f"{name:<14}{_words(value).removeprefix(f'{name} ')}")
+                words = _words(str(value) if name == "seed" else value)
+                print(f"{name:<14}{words.removeprefix(f'{name} ')}")
     for line in report["damaged"]:
         say(line)
     raise typer.Exit(1 if report["damaged"] else 0)

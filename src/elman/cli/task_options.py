@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from inspect import Parameter
-from typing import Annotated, Any, get_args, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import typer
-from annotated_types import Ge, Le, Lt
+from annotated_types import Ge, Gt, Le, Lt
 from pydantic.fields import FieldInfo
 
 from elman.cli.options import finite
@@ -23,12 +23,15 @@ def with_task_options(command: str, function: Callable[..., None]) -> Callable[.
     `Task.options_of` checks them when the task is known.
     """
     able = [task for task in TASKS.values() if command in task.options]
-    fields = {name: field for task in able for name, field in task.options[command].model_fields.items()}
+    fields: dict[str, list[FieldInfo]] = {}
+    for task in able:
+        for name, field in task.options[command].model_fields.items():
+            fields.setdefault(name, []).append(field)
 
     @functools.wraps(function)
     def run(**arguments: Any) -> None:
-        given = {name: arguments.pop(name) for name in fields}
-        function(**arguments, options={name: value for name, value in given.items() if value is not None})
+        options = {name: arguments.pop(name) for name in fields}
+        function(**arguments, options={name: value for name, value in options.items() if value is not None})
 
     hints = get_type_hints(function, include_extras=True)
     own = [
@@ -37,24 +40,53 @@ def with_task_options(command: str, function: Callable[..., None]) -> Callable[.
         if name != "options"
     ]
     own.sort(key=lambda parameter: parameter.default is not Parameter.empty)  # those without a default come first
-    for name, field in fields.items():
+    for name, given in fields.items():
         owners = [task.name for task in able if name in task.options[command].model_fields]
         whose = "" if len(owners) == len(able) else f"{' and '.join(owners).capitalize()}: "
-        own.append(Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=_option(name, field, whose)))
+        own.append(Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=_option(name, given, whose)))
     run.__signature__ = inspect.Signature(own)  # type: ignore[attr-defined]
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in own}
     return run
 
 
-def _option(name: str, field: FieldInfo, whose: str) -> Any:
-    """An option as typer declares it, whose value is None where the option is not given."""
-    kind = next(kind for kind in get_args(field.annotation) or (field.annotation,) if kind is not type(None))
+def _option(name: str, fields: Sequence[FieldInfo], whose: str) -> Any:
+    """An option as typer declares it, whose value is None where the option is not given.
+
+    Its range holds those of all fields of this name; an open end, and words, are checked by the section of the task.
+    """
+    field = fields[-1]
+    kinds = {kind for each in fields for kind in _kinds(each.annotation)}
+    kind = kinds.pop() if len(kinds) == 1 else str
     default = "" if field.default in (None, False, "") else f" Default {field.default}."
     text, option = whose + (field.description or "") + default, f"--{name.replace('_', '-')}"
     if kind is bool:
         return Annotated[bool | None, typer.Option(option, help=text)]
-    least = next((rule.ge for rule in field.metadata if isinstance(rule, Ge)), None)
-    most: Any = next((rule.le for rule in field.metadata if isinstance(rule, Le)), None)
-    most = next((rule.lt - 1 for rule in field.metadata if isinstance(rule, Lt)), most)  # type: ignore[operator]
+    if kind is str:
+        words = [
+            str(word) for each in fields if get_origin(each.annotation) is Literal for word in get_args(each.annotation)
+        ]
+        return Annotated[str | None, typer.Option(option, help=text, metavar="|".join(dict.fromkeys(words)) or None)]
+    step = 1 if kind is int else 0
+    least = [_bound(each, {Ge: "ge", Gt: "gt"}, step) for each in fields]
+    most = [_bound(each, {Le: "le", Lt: "lt"}, -step) for each in fields]
+    low, high = None if None in least else min(least), None if None in most else max(most)
     check = finite if kind is float else None
-    return Annotated[kind | None, typer.Option(option, help=text, min=least, max=most, callback=check)]  # type: ignore[arg-type]
+    return Annotated[kind | None, typer.Option(option, help=text, min=low, max=high, callback=check)]
+
+
+def _kinds(annotation: Any) -> set[Any]:
+    """The classes that an annotation's values have, without that of None."""
+    if get_origin(annotation) is Literal:
+        return {type(value) for value in get_args(annotation)}
+    if parts := get_args(annotation):
+        return {kind for part in parts for kind in _kinds(part)}
+    return {annotation} - {type(None)}
+
+
+def _bound(field: FieldInfo, rules: Mapping[type, str], step: int) -> Any:
+    """A bound of a field's values, where it has one: so many steps inside of an open one."""
+    for rule in field.metadata:
+        for kind, name in rules.items():
+            if isinstance(rule, kind):
+                return getattr(rule, name) + (step if kind in (Gt, Lt) else 0)
+    return None

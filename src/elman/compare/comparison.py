@@ -23,7 +23,7 @@ from elman.inspection.inspect import shape
 from elman.tasks import TASKS
 from elman.tasks import configuration as config
 from elman.tasks.configuration import Settings
-from elman.tasks.sizing import check_memory
+from elman.tasks.sizing import check_ram
 from elman.tasks.task import Say
 
 
@@ -120,7 +120,7 @@ def _size(plan: Plan, store: Store, say: Say, progress: TellStage) -> None:
         remedy = " ".join(f"--set {name}=..." for name in task.batch)
         raise UserError("--match tokens", expected="batches of one size", got=batches, remedy=remedy)
     for settings in chosen.values():
-        check_memory(partial(task.build, task.model_config(settings, corpus)), settings.train)
+        check_ram(partial(task.build, task.model_config(settings, corpus)), settings.train)
     for model, settings in chosen.items():
         data = settings.data.model_copy(update={"fingerprint": corpus.fingerprint})
         store.known["settings"][model] = settings.model_copy(update={"data": data}).model_dump(mode="json")

@@ -63,13 +63,13 @@ def inspect(
 def _chosen(observed: Observed, looks: Mapping[str, Look], parts: Sequence[str]) -> dict[str, Look]:
     for name in parts:
         if name not in looks:
-            raise UserError(f"--parts: no part called {name!r}", remedy=nearest(name, looks), exit_code=2)
+            raise UserError(f"parts: no part called {name!r}", remedy=nearest(name, looks), exit_code=2)
     refusals = {name: look.why_not(observed) for name, look in looks.items()}
     possible = [name for name, refusal in refusals.items() if refusal is None]
     for name in parts:
         if name not in possible:
             remedy = f"this run has {', '.join(possible)}"
-            raise UserError(f"{observed.path}: --parts {name}: {refusals[name]}", remedy=remedy)
+            raise UserError(f"{observed.path}: {refusals[name]}", remedy=remedy)
     return {name: looks[name] for name in possible if not parts or name in parts}
 
 

@@ -40,7 +40,7 @@ class RecurrentSettings(Section):
 def recurrent_settings(*cells: Cell) -> type[RecurrentSettings]:
     """The settings of a recurrent language model of these cells, with the options that these cells alone have.
 
-    >>> sorted(recurrent_settings(CELLS["lstm"]).model_fields.keys() - RecurrentSettings.model_fields.keys())
+    >>> sorted(LANGUAGE_MODELS["lstm"].model_fields.keys() - RecurrentSettings.model_fields.keys())
     ['peepholes', 'recurrent_dropout', 'weight_dropout', 'zoneout_cell']
     """
     own: dict[str, Any] = {}

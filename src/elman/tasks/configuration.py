@@ -19,12 +19,13 @@ from elman.reading import Missing, parse_yaml, read_text
 from elman.settings import Section, complaint
 from elman.tasks import TASKS
 from elman.tasks.task import Task
-from elman.train.schedule import Budget
+from elman.train.schedule import Budget, parse_budget
 
 S = TypeVar("S", bound=Section)
 
 DEFAULT_TASK = "language-modelling"
 GIVEN = "given"  # the folder of a run for data that came from memory
+MEMORY = "elman-memory-"  # how the name of a temporary folder for data in memory begins
 OWN = "own"  # the kind of a person's own model, which has no settings here
 NOT_SETTABLE = {"source", "target", "valid_target", "fingerprint"}  # they have arguments, or follow from the data
 # Names that a person may take for settings, and the option or the argument that each is instead.
@@ -97,6 +98,8 @@ def build(tree: dict[str, Any]) -> Settings:
     kind = tree.setdefault("kind", task.kind)
     if kind != OWN and kind not in task.models:
         raise UserError(f"model: no kind called {kind!r}", remedy=_kind_remedy(str(kind), task), exit_code=2)
+    if isinstance(tree.get("budget"), str):
+        tree["budget"] = parse_budget(tree["budget"])
     known = sections(task, kind)
     try:
         for name, section in known.items():
@@ -172,6 +175,12 @@ def read_settings(folder: Path) -> Settings:
     return settings.model_copy(update={"data": settings.data.model_copy(update=moved)})
 
 
+def named(place: str, run: Path) -> str:
+    """The place of data as a report names it: files that were made of data in memory are named as such."""
+    folder = Path(place).parent
+    return "data in memory" if folder == run / GIVEN or folder.name.startswith(MEMORY) else place
+
+
 def read_yaml(path: Path, *, streams: bool = False) -> dict[str, Any]:
     """A tree of settings from a file, or, with `streams`, from a pipe or a terminal, read to its end.
 
@@ -191,10 +200,10 @@ def read_yaml(path: Path, *, streams: bool = False) -> dict[str, Any]:
         raise UserError(f"{path}: not readable as YAML: {error}") from None
     if not isinstance(tree, dict):
         raise UserError(f"{path}", expected="a YAML mapping of settings", got=type(tree).__name__)
-    groups = dict.fromkeys(("budget", "data", "model", "train"), dict)
-    for name, expected in {"task": str, "kind": str, "start": str, **groups}.items():
+    groups = dict.fromkeys(("data", "model", "train"), dict)
+    for name, expected in {"task": str, "kind": str, "start": str, "budget": dict | str, **groups}.items():
         if not isinstance(tree.get(name), expected | None):
-            what = "a mapping" if expected is dict else "a name"
+            what = "a name" if expected is str else "a mapping"
             raise UserError(f"{path}: {name}", expected=what, got=reprlib.repr(tree[name]), exit_code=2)
     return {name: value for name, value in tree.items() if value is not None}
 

@@ -44,7 +44,7 @@ def count_parameters(build: Callable[[], nn.Module]) -> int:
         return sum(parameter.numel() for parameter in build().parameters())
 
 
-def check_memory(build: Callable[[], nn.Module], train: Optimization) -> None:
+def check_ram(build: Callable[[], nn.Module], train: Optimization) -> None:
     """See that the memory holds the model that `build` makes and its training; nothing is allocated.
 
     Raises:

@@ -55,7 +55,7 @@ class Choice:
     reason: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Trained:
     """A trained model with all that is needed to use it."""
 
@@ -67,9 +67,11 @@ class Trained:
 
     def __getattr__(self, name: str) -> Any:
         """A codec by its name: `run.tokenizer`, `run.source_tokenizer`."""
-        if not name.startswith("_") and name in self.codecs:
+        held = vars(self)  # empty while a copy is made
+        if name in held.get("codecs", {}):
             return self.codecs[name]
-        raise AttributeError(f"a run of {self.task.name} has no attribute {name!r}")
+        of = f" of {self.task.name}" if "task" in held else ""
+        raise AttributeError(f"a run{of} has no attribute {name!r}")
 
     def __dir__(self) -> list[str]:
         return [*super().__dir__(), *self.codecs]
@@ -106,7 +108,7 @@ class Piece(NamedTuple):
     """A piece of a text that is written."""
 
     text: str
-    token: str | None  # as people are shown it; None: the rest of a character, which no token completed
+    token: str | None  # in the form that people are shown; None for the last bytes of an unfinished character
     log_probability: float  # in nats, under the model itself
 
 
@@ -123,13 +125,27 @@ class Writing(Protocol):
         ...
 
 
+class Deferred:
+    """A member of a class that is imported when it is used; a relative place is beside the module of the class."""
+
+    def __init__(self, place: str) -> None:
+        self.module, _, self.name = place.rpartition(".")
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        """Keep the module of the class that has the member: a subclass may be in another."""
+        self.package = owner.__module__
+
+    def __get__(self, instance: object, owner: type) -> Any:
+        """What the place names; on the class itself nothing is imported."""
+        return self if instance is None else getattr(import_module(self.module, self.package), self.name)
+
+
 def deferred(place: str) -> Any:
     """A member of a task that is imported when it is used: "MODULE.NAME", a leading dot for the task's own folder.
 
     A function takes the arguments of the method that it implements, without `self`.
     """
-    module, _, name = place.rpartition(".")
-    return property(lambda task: getattr(import_module(module, type(task).__module__), name))
+    return Deferred(place)
 
 
 class Task(ABC):
@@ -209,11 +225,18 @@ class Task(ABC):
         """The model of a configuration, its parameters drawn anew. Raises `UserError` for a wrong configuration."""
 
     def own(self, model: nn.Module | Callable[..., nn.Module], config: Mapping[str, Any]) -> nn.Module:
-        """A person's own model, or the model that their callable makes of the sizes of the vocabularies."""
+        """A person's own model, or the model that their callable makes of the sizes of the vocabularies.
+
+        Raises `UserError` where that is no module, or has no parameters.
+        """
         from torch import nn
 
         sizes = [size for name, size in config.items() if name.endswith("vocab_size")]
-        return model if isinstance(model, nn.Module) else model(*sizes)
+        made = model if isinstance(model, nn.Module) else model(*sizes)
+        if not isinstance(made, nn.Module) or next(made.parameters(), None) is None:
+            got = type(made).__name__
+            raise UserError("model", expected="a torch module with parameters, or a callable that makes one", got=got)
+        return made
 
     @abstractmethod
     def objective(self, settings: Settings, corpus: Any) -> Objective:
@@ -320,9 +343,15 @@ class Task(ABC):
             raise UserError(f"{run}", expected=" or ".join(sections), got=self.title, remedy=remedy, exit_code=2)
         section = self.options[command]
         for name in given:
-            owners = [title for title, other in sections.items() if name in other.model_fields]
+            owners = {
+                (use, task.title): f"`elman {use}` for {task.title}"
+                for task in TASKS.values()
+                for use, other in task.options.items()
+                if name in other.model_fields
+            }
             if owners and name not in section.model_fields:
-                what = f"--{name.replace('_', '-')} is an option for {' and '.join(owners)}"
+                here = [words for (use, _), words in owners.items() if use == command]
+                what = f"{name} is an option of {' and '.join(here or owners.values())}"
                 raise UserError(what, got=f"{run}, {self.title}", remedy="leave it out", exit_code=2)
         return configuration.make_section(section, given)
 

@@ -48,7 +48,7 @@ class Budget:
         return spent / (self.amount - kept)
 
     def __str__(self) -> str:
-        return f"{self.amount:g} {self.unit}"
+        return f"{self.amount:g} {self.unit.removesuffix('s') if self.amount == 1 else self.unit}"
 
 
 def bounds(unit: Unit) -> str:

@@ -30,7 +30,7 @@ from elman.models.configuration import RecurrentSettings, TransformerSettings, r
 from elman.state import State, detach
 from elman.tasks import configuration
 from elman.tasks.configuration import OWN, Settings
-from elman.tasks.sizing import LARGE_VOCABULARY, Recipe, check_memory, find_recipe
+from elman.tasks.sizing import LARGE_VOCABULARY, Recipe, check_ram, find_recipe
 from elman.tasks.task import Choice, fill
 from elman.train.optimizers import optimizer
 
@@ -163,7 +163,7 @@ def _measure(settings: Settings, asked: Settings, corpus: Corpus) -> tuple[float
     if "precision" not in asked.train.model_fields_set and environment.has_bfloat16(settings.train.device):
         precisions = ["float32", "bfloat16"]
     device, config = settings.train.device, model_config(settings, corpus)
-    check_memory(partial(build, config), settings.train)
+    check_ram(partial(build, config), settings.train)
     model = build(config).to(device)
     tokens = torch.randint(config["vocab_size"], (settings.train.lanes, settings.train.k1), device=device)
     carried: State | None = None

@@ -17,7 +17,7 @@ from elman.errors import UserError
 from elman.inspection.subject import LEAST_STEPS, Subject
 from elman.inspection.untrained import untrained
 from elman.models import build
-from elman.tasks.configuration import Settings
+from elman.tasks.configuration import Settings, named
 from elman.tasks.task import Trained
 
 MOST_TOKENS = 1 << 20  # of a text that are looked at
@@ -37,10 +37,12 @@ def open_subject(run: Trained, data: str | None) -> Subject:
         else:
             file, text, source = _validation(run, settings, Path(cache))
         tokens = np.array(np.asarray(file)[:MOST_TOKENS], np.int64)
+    name = named(source, run.path)
+    text = text.replace(source, name)
     _check_fit(tokens, run.tokenizer, text)
     fresh_name, fresh = untrained(partial(build, run.model.config), train)
     facts = [
-        ("text", text.replace(source, Path(source).name)),
+        ("text", text.replace(name, Path(name).name)),
         ("tokens looked at", f"{len(tokens):,}, {run.model.vocab_size:,} different"),
     ]
     about = {"text": text, "untrained": fresh_name}

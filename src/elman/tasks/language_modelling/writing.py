@@ -13,7 +13,8 @@ from elman.data.tokenizers import StreamDecoder
 from elman.decode.generation import generate, prefill
 from elman.decode.sampling import sample
 from elman.errors import UserError
-from elman.state import State
+from elman.models import LanguageModel
+from elman.state import State, batch_size, concatenate
 from elman.tasks.language_modelling.settings import WritingOptions
 from elman.tasks.task import Piece, Trained
 
@@ -32,7 +33,7 @@ def write(run: Trained, prompt: str, options: WritingOptions, state: State | Non
     A document begins with `<eod>`; where there are no documents, an empty prompt begins with a new line.
 
     Raises:
-        UserError: the prompt is empty, and `state` is of a model that `write` has not read with.
+        UserError: `state` is no state of the model, or the prompt is empty and `state` comes from the model itself.
     """
     tokenizer = run.tokenizer
     ids = tokenizer.encode(prompt).tolist()
@@ -44,6 +45,7 @@ def write(run: Trained, prompt: str, options: WritingOptions, state: State | Non
         else:
             decoder, state = StreamDecoder(tokenizer, state.last, state.unfinished), state.memory
     elif state is not None:
+        _check_state(run.model, state)
         begin = ids
         if not begin:
             raise UserError("prompt", expected="a text, or the state that `generate` returned", got="neither")
@@ -53,6 +55,17 @@ def write(run: Trained, prompt: str, options: WritingOptions, state: State | Non
         decoder.push(token)
     seed = torch.Generator().seed() % 2**31 if options.seed is None else options.seed
     return Continuation(run, begin, decoder, options, state, len(ids), tokenizer.count_unknown(ids), seed)
+
+
+def _check_state(model: LanguageModel, state: State) -> None:
+    """Raise `UserError` where that is no state of one row of the model."""
+    try:
+        fits = batch_size(concatenate([model.initial_state(1), state])) == 2
+    except (RuntimeError, TypeError, ValueError):
+        fits = False
+    if not fits:
+        expected = "the state that `generate` or the model returned, of one row"
+        raise UserError("state", expected=expected, got="another")
 
 
 @dataclass

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from elman.errors import UserError
 from elman.settings import Section
 from elman.train.settings import Optimization
 
@@ -88,12 +89,11 @@ class PredictionOptions(Decoding):
     def _fit_each_other(self) -> PredictionOptions:
         for name in (*SEARCHING, *DRAWING):
             if name in self.model_fields_set and self.sample != (name in DRAWING):
-                refusal = "not for --sample; leave one of them out"
-                wanted = "for --sample; give --sample too"
-                raise ValueError(f"--{name.replace('_', '-')} is {refusal if self.sample else wanted}")
+                refusal, wanted = "not for sample; leave one of them out", "for sample; give sample too"
+                raise UserError(f"{name} is {refusal if self.sample else wanted}")
         if not self.sample and self.nbest > self.beam:
-            expected = f"expected at most the beam's {self.beam}"
-            raise ValueError(f"--nbest: {expected}, got {self.nbest}; give --beam {self.nbest} too")
+            remedy = f"give beam {self.nbest} too"
+            raise UserError("nbest", expected=f"at most the beam's {self.beam}", got=self.nbest, remedy=remedy)
         if self.max_length is not None and self.max_length < self.min_length:
-            raise ValueError(f"--max-length: expected at least --min-length {self.min_length}, got {self.max_length}")
+            raise UserError("max_length", expected=f"at least min_length {self.min_length}", got=self.max_length)
         return self

@@ -20,7 +20,7 @@ from elman.errors import UserError
 from elman.inspection.look import Observed
 from elman.inspection.untrained import untrained
 from elman.models import EncoderDecoder, build_encoder_decoder
-from elman.tasks.configuration import Settings
+from elman.tasks.configuration import Settings, named
 from elman.tasks.task import Sources, Trained
 
 SHOWN = 4  # pairs that are drawn
@@ -54,13 +54,17 @@ def open_pairs(run: Trained, data: Sources) -> Pairs:
     """A run with the pairs of `data`, or of its validation. Raises `UserError` where there are none."""
     tokenizers, settings = Tokenizers(run.source_tokenizer, run.target_tokenizer), run.settings
     if data:
-        part, name = evaluation_part(data, tokenizers), " and ".join(Path(place).name for place in data)
+        part, name = evaluation_part(data, tokenizers), _names(data, run)
     else:
         part, name = _validation(run, settings, tokenizers)
     train = None if settings is None else settings.train
     fresh_name, fresh = untrained(partial(build_encoder_decoder, run.model.config), train)
     facts, about = [("pairs", name), ("number of pairs", f"{len(part):,}")], {"data": name, "untrained": fresh_name}
     return Pairs(run.path, run.model, fresh, fresh_name, facts, about, tokenizers, part)
+
+
+def _names(places: Sources, run: Trained) -> str:
+    return " and ".join(Path(named(str(place), run.path)).name for place in places)
 
 
 def _validation(run: Trained, settings: Settings | None, tokenizers: Tokenizers) -> tuple[PairPart, str]:
@@ -72,7 +76,7 @@ def _validation(run: Trained, settings: Settings | None, tokenizers: Tokenizers)
         [file for file in files if file is not None]
         for files in ((data.source, data.target), (data.valid, data.valid_target))
     )
-    name = ("" if valid else "the validation part of ") + " and ".join(Path(file).name for file in valid or source)
+    name = ("" if valid else "the validation part of ") + _names(valid or source, run)
     kept = pair_corpus.kept_validation(Cache(run.path / "cache"), data.fingerprint)
     if kept is not None:
         return encode_texts(kept, tokenizers), name

@@ -435,7 +435,7 @@ def test_predict_with_wrong_input(translator: Path, tmp_path: Path, fails: Fails
     assert "no such file" in fails(["predict", translator, tmp_path / "none"], 2)
     (tmp_path / "folder").mkdir()
     assert "folder" in fails(["predict", translator, tmp_path / "folder"], 1)
-    assert "--beam 9" in fails(["predict", translator, write_lines(tmp_path / "in", ["a"]), "--nbest", "9"], 2)
+    assert "give beam 9 too" in fails(["predict", translator, write_lines(tmp_path / "in", ["a"]), "--nbest", "9"], 2)
 
 
 def test_learned_positions_end_somewhere(folder: Path, tmp_path: Path, said: Said, fails: Fails) -> None:

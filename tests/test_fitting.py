@@ -481,7 +481,7 @@ def test_a_run_is_copied_hashed_and_pickled() -> None:
     settings = run.settings
     assert settings is not None
     assert pickle.loads(pickle.dumps(settings)) == settings
-    assert type(settings.model).__name__ == "LstmSettings"
+    assert type(settings.model).__name__ == "LSTMSettings"
     with pytest.raises(AttributeError, match="a run of language-modelling has no attribute 'source_tokenizer'"):
         _ = run.source_tokenizer
 

@@ -17,7 +17,7 @@ import shutil
 import time
 import warnings
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -85,7 +85,7 @@ class Run(Trained):
         """As `evaluate`, with lines for people. The report names the places of data, but for those in `memory`."""
         chosen = self.task.options_of("evaluate", options, self.path)
         begun = time.perf_counter()
-        with evaluating(self.model):
+        with self._in_eval_mode():
             found = self.task.evaluate(self, data, chosen, say, progress)
         seconds = round(time.perf_counter() - begun, 3)
         named = [None if memory is not None and Path(name).parent == memory else name for name in data]
@@ -110,7 +110,7 @@ class Run(Trained):
             if not isinstance(text, str):
                 raise UserError("inputs", expected="a text or texts", got=type(text).__name__)
         results = []
-        with evaluating(self.model):
+        with self._in_eval_mode():
             answers = list(self.task.predict(self, [[InputLine(text) for text in texts]], chosen, warnings.warn))
         for answer in answers:
             if answer.error and one:
@@ -132,7 +132,7 @@ class Run(Trained):
         chosen = self.task.options_of("generate", options, self.path)
         if not isinstance(prompt, str):
             raise UserError("prompt", expected="a text", got=type(prompt).__name__)
-        with evaluating(self.model):
+        with self._in_eval_mode():
             writing = self.task.generate(self, prompt, chosen, state)
             return "".join([piece.text for piece in writing if piece.token is not None]), writing.state
 
@@ -156,7 +156,7 @@ class Run(Trained):
         told = progress or (lambda name, done: None)
         with given.in_memory() as made:
             places = [] if data is None else given.places(data, targets, made)
-            with evaluating(self.model):
+            with self._in_eval_mode():
                 return self.task.inspect(self, places, parts=parts, progress=told)
 
     @property
@@ -198,6 +198,12 @@ class Run(Trained):
             safetensors.torch.save_model(self.model, str(model / "model.safetensors"))
         return Run(folder, self.task, self.model, self.codecs, self.config)
 
+    def _in_eval_mode(self) -> contextlib.AbstractContextManager[None]:
+        """The mode in which a run is read, whatever mode its model is in."""
+        from elman.models.modes import in_eval_mode
+
+        return in_eval_mode(self.model)
+
     def remove_with_me(self) -> None:
         """Remove the run's folder when nothing refers to this object any more, at the latest when Python ends."""
         weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
@@ -227,18 +233,6 @@ class Run(Trained):
         rows = "".join(f"<tr><th {left}>{name}</th><td {left}>{value}</td></tr>" for name, value in facts.items())
         uses = html.escape(", ".join(f"run.{name}(…)" for name in [*self.task.options, "inspect", "save"]))
         return f"<table><caption><b>{html.escape(self.path.name)}</b></caption>{rows}</table><code>{uses}</code>"
-
-
-@contextlib.contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """The model in eval mode, and each of its modules in its own mode afterwards."""
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
 
 
 def _array(values: Sequence[Any]) -> Array:

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from elman.errors import UserError
+from elman.models.modes import in_eval_mode
 from elman.nn.sequences import Integers, as_tensor, as_tokens, is_integral
 from elman.state import State, leaves
 
@@ -29,18 +30,15 @@ class ModuleCall(NamedTuple):
 @contextmanager
 def evaluating(model: nn.Module, *, constant: bool = False) -> Iterator[None]:
     """For a while, the model is in eval mode, and its parameters require no gradient if they are `constant`."""
-    modes = {part: part.training for part in model.modules()}
     learnt = [parameter for parameter in model.parameters() if constant and parameter.requires_grad]
-    try:
-        model.eval()
-        for parameter in learnt:
-            parameter.requires_grad_(False)
-        yield
-    finally:
-        for part, mode in modes.items():
-            part.training = mode
-        for parameter in learnt:
-            parameter.requires_grad_()
+    with in_eval_mode(model):
+        try:
+            for parameter in learnt:
+                parameter.requires_grad_(False)
+            yield
+        finally:
+            for parameter in learnt:
+                parameter.requires_grad_()
 
 
 def differentiable() -> AbstractContextManager[None]:

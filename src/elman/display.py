@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import html
 import importlib
-import math
 import sys
 import time
 from collections.abc import Callable
@@ -174,9 +173,7 @@ class View:
             self.describe = training.objective.describe
             self.targets = f"{TASKS[cast(Any, event).settings.task].target}s"
         elif isinstance(event, Step):
-            # A mean over the last few dozen steps: single ones jump about.
-            if math.isfinite(event.loss):
-                self.loss = event.loss if math.isnan(self.loss) else self.loss + 0.03 * (event.loss - self.loss)
+            self.loss = loop.running_loss(self.loss, event)
             now = time.perf_counter()
             if self.since:
                 rate = event.targets / (now - self.since)

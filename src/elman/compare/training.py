@@ -20,7 +20,7 @@ from elman.tasks import TASKS
 from elman.tasks.configuration import Settings
 from elman.tasks.task import Task
 from elman.train import journal
-from elman.train.loop import Finished, Validated, fit
+from elman.train.loop import Finished, Validated, fit, running_loss
 from elman.train.training import Step
 
 LOAD = "load.jsonl"  # in the run's folder: the load of the machine, a line a lap
@@ -58,7 +58,7 @@ def train(tree: dict[str, Any], folder: Path, stop: Callable[[], bool], tell: Te
         meter, loss = load.Meter(tree["train"]["device"]), float("nan")
         for event in fit(prepared.training, folder, stop=stop):
             if isinstance(event, Step):
-                loss = event.loss if loss != loss else loss + 0.03 * (event.loss - loss)
+                loss = running_loss(loss, event)
                 tell(min(event.progress, 1.0), f"loss {loss:.3f}")
             elif isinstance(event, Validated | Finished) and (lap := meter.lap()):
                 laps.write(asdict(lap))

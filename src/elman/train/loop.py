@@ -103,6 +103,13 @@ def fit(training: Training, folder: Path, *, stop: Callable[[], bool] = lambda: 
     yield Finished(reason, counters.step, training.seconds, counters.best)
 
 
+def running_loss(mean: float, step: Step) -> float:
+    """The mean loss of the last few dozen steps, after one more: single losses jump about. NaN is no mean yet."""
+    if not math.isfinite(step.loss):
+        return mean
+    return step.loss if math.isnan(mean) else mean + 0.03 * (step.loss - mean)
+
+
 def steps(training: Training, *, ended: Callable[[], bool] = lambda: False) -> Iterator[Step]:
     """The steps of a training until its budget is spent or `ended()` is true; nothing is written."""
     training.model.train()

@@ -5,7 +5,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from elman.nn.positions import rotary, rotate, sinusoidal, step_positions
+from elman.kernels.attention import step_positions
+from elman.kernels.attention.reference import rotate
+from elman.nn.positions import rotary, sinusoidal
 
 
 @given(st.integers(0, 9), st.lists(st.booleans(), max_size=12))

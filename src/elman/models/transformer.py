@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, Protocol, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from elman.kernels.attention import Memory, Rotation, Sight, choose, step_positions, with_mask
+from elman.kernels.attention.sight import from_right_aligned
 from elman.models.configuration import TransformerSettings, TransformerTranslatorSettings
 from elman.models.constructor import checked, configure, spelled_by
 from elman.models.language_model import LanguageModel
@@ -36,6 +37,11 @@ class TransformerState(NamedTuple):
     def padding(self) -> dict[str, Side]:
         """Where `elman.state` pads a shorter cache."""
         return {"keys": "right", "values": "right"}
+
+    def from_earlier_form(self) -> TransformerState:
+        """The state of an earlier build, whose newest entries were the last ones, as a state of this one."""
+        keys, values = (tuple(from_right_aligned(x, self.position) for x in part) for part in self[:2])
+        return TransformerState(keys, values, self.position)
 
 
 class TransformerLM(LanguageModel):
@@ -102,11 +108,7 @@ class TransformerLM(LanguageModel):
     def advance(self, tokens: Integers, state: State) -> tuple[Tensor, TransformerState]:
         """As `read`, in the memory of `state` itself where the backend can; see `LanguageModel.advance`."""
         tokens, _, _ = as_batch(self, tokens)
-        before = cast(TransformerState, state)
-        in_place = choose(tokens.device, before.keys[0].dtype) == "native" and not torch.is_grad_enabled()
-        if in_place:
-            slots = slots_for(before.position, before.keys[0].shape[2], tokens.shape[1], self.window)
-            before = before._replace(keys=with_slots(before.keys, slots), values=with_slots(before.values, slots))
+        before, in_place = make_room(cast(TransformerState, state), tokens.shape[1], self.window)
         return self._read(tokens, before, in_place=in_place)
 
     def _read(
@@ -175,20 +177,36 @@ def read_transformer_layers(
     return x, kept_keys, kept_values
 
 
-def slots_for(position: Tensor, slots: int, steps: int, window: int | None = None) -> int:
-    """The slots of a memory in which rows at `position` (B,) can write so many steps: `slots`, or twice as many."""
-    most = int(position.max()) + steps if len(position) else 0
+class AttentionState(Protocol):
+    """What the states of Transformers have in common, as named tuples."""
+
+    keys: tuple[Tensor, ...]
+    values: tuple[Tensor, ...]
+    position: Tensor
+
+    def _replace(self, **fields: Any) -> Any: ...
+
+
+Attending = TypeVar("Attending", bound=AttentionState)
+
+
+def make_room(state: Attending, steps: int, window: int | None = None) -> tuple[Attending, bool]:
+    """The state with slots in which so many steps can be written in place, twice as many as before where more are needed.
+
+    And whether a call may write in place: else the state is as it was.
+    """
+    slots, dtype = state.keys[0].shape[2], state.keys[0].dtype
+    if torch.is_grad_enabled() or choose(state.position.device, dtype) != "native":
+        return state, False
+    most = int(state.position.max()) + steps if len(state.position) else 0
     if window is not None:
         most = min(most, window - 1)
-    if most <= slots:
-        return slots
-    grown = max(most, 2 * slots, 64)
-    return grown if window is None else min(grown, window - 1)
-
-
-def with_slots(entries: Sequence[Tensor], slots: int) -> tuple[Tensor, ...]:
-    """Keys or values of each layer, (B, N, C, D), with zeros in slots that are new."""
-    return tuple(x if x.shape[2] == slots else F.pad(x, (0, 0, 0, slots - x.shape[2])) for x in entries)
+    if most > slots:
+        more = max(most, 2 * slots, 64)
+        more = more if window is None else min(more, window - 1)
+        keys, values = (tuple(F.pad(x, (0, 0, 0, more - slots)) for x in part) for part in (state.keys, state.values))
+        state = state._replace(keys=keys, values=values)
+    return state, True
 
 
 def maps_of(layers: Iterable[nn.Module]) -> dict[Tensor, int]:

@@ -12,7 +12,7 @@ from elman.kernels.attention import Sight, step_positions, with_mask
 from elman.models.configuration import TransformerTranslatorSettings
 from elman.models.constructor import configure, spelled_by
 from elman.models.encoder_decoder import EncoderDecoder
-from elman.models.transformer import make_layers, maps_of, read_transformer_layers
+from elman.models.transformer import make_layers, make_room, maps_of, read_transformer_layers
 from elman.nn.attention import SourceMemory
 from elman.nn.dropout import Dropout
 from elman.nn.positions import sinusoidal
@@ -104,6 +104,12 @@ class TransformerEncoderDecoder(EncoderDecoder):
     def read(self, tokens: Integers, state: State, *, lengths: Lengths = None) -> tuple[Tensor, TransformerMemory]:
         """Target tokens (B, T) -> normalised hidden states (B, T, H) and the state after them."""
         return self._decode(tokens, cast(TransformerMemory, state), lengths)
+
+    def advance(self, tokens: Integers, state: State) -> tuple[Tensor, TransformerMemory]:
+        """As `read`, in the memory of `state` itself where the backend can."""
+        tokens, _, _ = as_batch(self, tokens)
+        memory, in_place = make_room(cast(TransformerMemory, state), tokens.shape[1])
+        return self._decode(tokens, memory, None, in_place=in_place)
 
     def read_aligned(self, tokens: Integers, state: State) -> tuple[Tensor, Tensor, TransformerMemory]:
         """The hidden states of `read`, the attention (B, T, S) to the source (mean of all heads), and the state."""

@@ -110,3 +110,20 @@ def remember(memory: Tensor, new: Tensor, sight: Sight, position: Tensor) -> Ten
     source = torch.where(last < 0, torch.arange(after, device=memory.device), after + last)  # (B, C')
     everything = torch.cat((F.pad(memory, (0, 0, 0, after - memory.shape[2])), new.to(memory.dtype)), dim=2)
     return everything.gather(2, source[:, None, :, None].expand(-1, memory.shape[1], -1, memory.shape[3]))
+
+
+def from_right_aligned(entries: Tensor, position: Tensor) -> Tensor:
+    """A ring (B, G, C, D) of entries whose newest is the last one, as earlier builds of elman kept them.
+
+    position (B,): steps read since the row's last reset; where these are more than C, the ring has C slots.
+
+    >>> from_right_aligned(torch.tensor([3.0, 4.0, 5.0]).view(1, 1, 3, 1), torch.tensor([5])).flatten()
+    tensor([4., 5., 3.])
+    """
+    C = entries.shape[2]
+    if C == 0:
+        return entries
+    column = (torch.arange(C, device=entries.device) - position[:, None]) % C  # (B, C)
+    used = position[:, None] - C + column >= 0
+    found = entries.gather(2, column[:, None, :, None].expand_as(entries))
+    return torch.where(used[:, None, :, None], found, 0)

@@ -47,4 +47,10 @@ EXPORT int32_t elman_step_float(const Step* step) { return kChoice.table->step_f
 EXPORT int32_t elman_step_double(const Step* step) { return kChoice.table->step_double(step); }
 EXPORT int32_t elman_matmul_float(const Matmul* matmul) { return kChoice.table->matmul_float(matmul); }
 EXPORT int32_t elman_matmul_double(const Matmul* matmul) { return kChoice.table->matmul_double(matmul); }
+EXPORT int32_t elman_dense_forward_float(const Dense* dense) { return kChoice.table->dense_forward_float(dense); }
+EXPORT int32_t elman_dense_forward_double(const Dense* dense) { return kChoice.table->dense_forward_double(dense); }
+EXPORT int32_t elman_dense_forward_bfloat16(const Dense* dense) { return kChoice.table->dense_forward_bfloat16(dense); }
+EXPORT int32_t elman_dense_backward_float(const Dense* dense) { return kChoice.table->dense_backward_float(dense); }
+EXPORT int32_t elman_dense_backward_double(const Dense* dense) { return kChoice.table->dense_backward_double(dense); }
+EXPORT int32_t elman_dense_backward_bfloat16(const Dense* dense) { return kChoice.table->dense_backward_bfloat16(dense); }
 EXPORT const char* elman_instruction_set(void) { return kChoice.name; }

@@ -167,6 +167,25 @@ def test_reading_in_place_is_reading(window):
     torch.testing.assert_close(torch.cat(rows, dim=1), wanted, rtol=0, atol=1e-10)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"num_layers": 0}, "num_layers: expected greater than or equal to 1, got 0"),
+        (
+            {"hidden_size": 10, "num_heads": 4},
+            "num_heads: expected heads of an even size that divide hidden_size 10, got 4",
+        ),
+        (
+            {"hidden_size": 6, "num_heads": 2},
+            "num_heads: expected heads of an even size that divide hidden_size 6, got 2",
+        ),
+        ({"hidden_size": 7, "num_heads": 7, "positions": "sinusoidal"}, "hidden_size: expected an even size for sinu"),
+        ({"hidden_size": 10}, "num_heads: expected heads of an even size that divide hidden_size 10, got 4"),
+        ({"positions": "learned"}, "positions: expected 'rotary' or 'sinusoidal', got 'learned'"),
+        ({"window": 0}, "window: expected greater than or equal to 1, got 0"),
+        ({"dropout": 1.5}, "dropout: expected less than 1, got 1.5"),
+    ],
+)
 def test_arguments_that_cannot_be(arguments, message):
     with pytest.raises(UserError, match=message):
         TransformerLM(9, **arguments)

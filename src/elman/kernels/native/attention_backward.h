@@ -138,9 +138,6 @@ template <class S> struct AttendBackward {
     strip.query = strips.data + 4 * i * size, strip.normed = strip.query + size, strip.dy = strip.normed + size;
     strip.dquery = strip.dy + size, strip.kept = nullptr;
     strip.span = Span<T>(columns.from + t, columns.to + t, count);
-    const Strides of_y = {a.T * a.N * D, a.N * D, D};
-    columns.fetch_ahead(a.q, a.q_at, head, a.N, t, a.T);
-    columns.fetch_ahead(a.dy, of_y, head, a.N, t, a.T), columns.fetch_ahead(a.y, of_y, head, a.N, t, a.T);
     strip.scale = columns.prepare(columns.template of<S>(a.q, a.q_at, head), a.q_at.step, t, real, a.gain_q, strip.query,
                                   strip.normed);
     for (int64_t d = 0; d < D; ++d) strip.query[d] *= scale;

@@ -118,7 +118,6 @@ template <class S> struct AttendForward {
     strip.panel = strips.data + 2 * i * (columns.row + 2), strip.y = strip.panel + columns.row + 2;
     strip.span = Span<T>(columns.from + t, columns.to + t, queries);
     strip.largest = Vector<T>{} + T(kLowest), strip.sum = Vector<T>{};
-    columns.fetch_ahead(a.q, a.q_at, head, a.N, t, a.T);
     columns.prepare(columns.template of<S>(a.q, a.q_at, head), a.q_at.step, t, columns.at.queries, a.gain_q, strip.panel);
     for (int64_t d = 0; d < a.D; ++d) strip.panel[d] *= scale, strip.y[d] = Vector<T>{};
     make_panel<S>(strip.panel, a.D);

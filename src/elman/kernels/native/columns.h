@@ -184,18 +184,6 @@ template <class S> struct Columns {
   template <class X> const X* of(const void* buffer, const Strides& strides, int64_t head) const {
     return (const X*)buffer + b * strides.row + head * strides.head;
   }
-  // Fetches, while the strip at t is worked on, the one that comes kStrips later, of this head or of the next one.
-  void fetch_ahead(const void* buffer, const Strides& strides, int64_t head, int64_t heads, int64_t t, int64_t steps) const {
-    int64_t later = t + kStrips * L, next_row = b;
-    if (later >= steps) {
-      later -= up(steps, kStrips * L);
-      if (++head == heads) head = 0, ++next_row;
-    }
-    if (next_row >= a.B) return;
-    const S* from = (const S*)buffer + next_row * strides.row + head * strides.head + later * strides.step;
-    for (int64_t i = 0; i < less(L, steps - later); ++i)
-      for (int64_t at = 0; at < a.D; at += 64 / int64_t(sizeof(S))) __builtin_prefetch(from + i * strides.step + at);
-  }
   template <class X> X* memory_of(const void* buffer, int64_t slots_of) const {
     return (X*)buffer + (b * a.G + g) * slots_of * a.D;
   }
@@ -233,8 +221,6 @@ template <class S> struct Columns {
 
   void add_new() const {
     const S *k = of<S>(a.k, a.k_at, g), *v = of<S>(a.v, a.v_at, g);
-    for (int64_t t = 0; t < at.keys; t += L)
-      fetch_ahead(a.k, a.k_at, g, a.G, t, a.S), fetch_ahead(a.v, a.v_at, g, a.G, t, a.S);
     values.put(v, a.v_at.step, at.keys, at.live);
     if (!a.gain_k && !a.cosines) {
       keys.put(k, a.k_at.step, at.keys, at.live);

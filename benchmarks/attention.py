@@ -3,10 +3,10 @@
     python benchmarks/attention.py [--threads 1] [--shapes B,N,T,D ...] [--types float32 bfloat16] [--seconds 5]
                                    [--clock cpu] [--json]
 
-`causal`: N heads of D over T steps, nothing else. `memory`: a layer of a language model with a memory of as many steps as are
-read, layer normalization and rotation of queries and keys; torch's side is the backend "torch", which concatenates and
-masks. `token`: one step of one row, in place, after 512 others, without gradients. All contestants of a line take turns in one
-process; a ratio over 1 says that the native kernel is faster.
+`causal`: N heads of D over T steps, nothing else. `memory`: a layer of a language model with a memory of as many steps
+as are read, layer normalization and rotation of queries and keys; torch's side is the backend "torch", which
+concatenates and masks. `token`: one step of one row, in place, after 512 others, without gradients. All contestants of
+a line take turns in one process; a ratio over 1 says that the native kernel is faster.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
 from torch.nn import functional as F
 
 from elman.bench.timing import CLOCKS, Contestant, medians
@@ -95,9 +95,9 @@ def main() -> None:
     shapes = [tuple(map(int, shape.split(","))) for shape in options.shapes]
     rows = []
     for name in options.types:
-        contests = [("causal", shape, lambda shape=shape: causal(*shape, TYPES[name])) for shape in shapes]
-        contests += [("memory", shapes[0], lambda: memory(*shapes[0], TYPES[name]))]
-        contests += [("token", (1, 4, 1, 32), lambda: token(TYPES[name]))]
+        contests = [("causal", shape, partial(causal, *shape, TYPES[name])) for shape in shapes]
+        contests += [("memory", shapes[0], partial(memory, *shapes[0], TYPES[name]))]
+        contests += [("token", (1, 4, 1, 32), partial(token, TYPES[name]))]
         for kind, shape, contest in contests:
             times = medians(
                 {n: Contestant(run) for n, run in contest().items()}, options.seconds, CLOCKS[options.clock]

@@ -47,11 +47,10 @@ def attend(call: AttentionCall) -> Attended:
         eps,
     )
     keys_before, values_before = memory or (None, None)
-    inputs: list[Tensor | None] = (
-        [_rows(part) for part in (q, k, v)] if together is None else [_rows(together), None, None]
-    )
-    inputs += [_ready(part, small) for part in (keys_before, values_before, *gains)]
-    keep = torch.is_grad_enabled() and any(part is not None and part.requires_grad for part in inputs)
+    rest = [_ready(part, small) for part in (keys_before, values_before, *gains)]
+    keep = torch.is_grad_enabled() and any(part is not None and part.requires_grad for part in (q, k, v, *rest))
+    whole = together if keep else None  # without derivatives, the slices are as good
+    inputs = [*(_rows(part) for part in (q, k, v)), *rest] if whole is None else [_rows(whole), None, None, *rest]
     if is_traced(q):
         y, *after = attention_operator.attend(*cast(Any, inputs), *given, keep)[:3]
     elif keep:
@@ -64,7 +63,9 @@ def attend(call: AttentionCall) -> Attended:
 
 
 def _ready(x: Tensor | None, dtype: torch.dtype) -> Tensor | None:
-    return None if x is None else x.to(dtype).contiguous()
+    if x is None or (x.dtype == dtype and x.is_contiguous()):
+        return x  # at once, for a server's single step
+    return x.to(dtype).contiguous()
 
 
 def _rows(x: Tensor) -> Tensor:

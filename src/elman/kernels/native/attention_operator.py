@@ -12,6 +12,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
+from elman.kernels.attention.sight import Sight
 from elman.kernels.native import attention_passes as passes
 from elman.kernels.native.attention_passes import TENSORS, Given
 
@@ -48,12 +49,12 @@ def attend(
 
 @attend.register_fake
 def _shapes(q: Tensor, k: Any, v: Any, memory_keys: Tensor | None, *others: Any) -> tuple[Tensor, ...]:
-    *_, heads, causal, window, eps, keep = others
+    *_, heads, causal, window, _, keep = others
     B, T, _, D = q.shape
     after = [q.new_empty(0), q.new_empty(0)]
     if memory_keys is not None:
         _, G, C, _ = memory_keys.shape
-        slots = Given(*[None] * TENSORS, heads, causal, window, eps).sight().slots_after(C, T)
+        slots = Sight(causal, window).slots_after(C, T)
         after = [memory_keys.new_empty(B, G, slots, D) for _ in after]
     small = torch.float32 if q.dtype == torch.bfloat16 else q.dtype
     kept = [q.new_empty((B, heads, T), dtype=small) if keep else q.new_empty(0) for _ in range(2)]
@@ -75,7 +76,7 @@ def attend_backward(
     `saved` by `_keep_for_backward`; `gradients` by y and by the memory after.
     """
     inputs, rest, kept = saved[:INPUTS], saved[INPUTS : INPUTS + TENSORS], saved[INPUTS + TENSORS :]
-    given = Given(*rest, heads, causal, window, eps)
+    given = Given(*cast(Any, (*rest, heads, causal, window, eps)))
     wanted = [True] * 3 + [of_memory] * 2 + [True] * 2
     found = passes.backward(given, wanted, inputs, kept, gradients)
     return [part for part, needed in zip(found, wanted, strict=True) if needed and part is not None]

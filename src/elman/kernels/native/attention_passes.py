@@ -73,20 +73,19 @@ Inputs = Sequence[Tensor | None]
 values (B, G, C, D) and the gains of queries and keys (D,), or None."""
 
 
-def split(q: Tensor, k: Tensor | None, v: Tensor | None, heads: int) -> tuple[Tensor, Tensor, Tensor]:
+def split(inputs: Inputs, heads: int) -> tuple[Tensor, Tensor, Tensor]:
     """Queries, keys and values, perhaps of one tensor of all of them."""
+    first, k, v = cast(Tensor, inputs[0]), *inputs[1:3]
     if k is not None and v is not None:
-        return q, k, v
-    groups = (q.shape[2] - heads) // 2
-    q, k, v = q.split((heads, groups, groups), dim=2)
-    return q, k, v
+        return first, k, v
+    groups = (first.shape[2] - heads) // 2
+    return cast(Any, first.split((heads, groups, groups), dim=2))
 
 
 def forward(given: Given, inputs: Inputs, *, keep: bool, in_place: bool = False) -> tuple[Tensor | None, ...]:
-    """(y, keys_after, values_after, largest, inverse): the memory after if there is one before; the last two to `keep`."""
-    q, k, v = split(cast(Tensor, inputs[0]), *inputs[1:3], given.heads)
-    memory_keys, memory_values = inputs[3:5]
-    (B, T, N, D), small = q.shape, _small(q)
+    """(y, keys_after, values_after, largest, inverse): what follows y if there is a memory, and to `keep`."""
+    q, memory_keys, memory_values = cast(Tensor, inputs[0]), *inputs[3:5]
+    (B, T, _, D), N, small = q.shape, given.heads, _small(q)
     after: tuple[Tensor | None, Tensor | None] = (None, None)
     if memory_keys is not None and memory_values is not None:
         G, C = memory_keys.shape[1:3]
@@ -109,7 +108,7 @@ def backward(
 
     `kept` are y, largest and inverse; `gradients` those by y and by the memory after.
     """
-    q, k, _, memory_keys, memory_values, *gains = inputs
+    _, _, _, memory_keys, memory_values, *gains = inputs
     y = cast(Tensor, kept[0])
     dy, *dafter = (None if part is None else part.contiguous() for part in gradients)
     if any(part is not None for part in dafter):
@@ -118,7 +117,7 @@ def backward(
         dafter = [y.new_zeros(shape, dtype=_small(y)) if part is None else part for part in dafter]
     dy = torch.zeros_like(y) if dy is None else dy.to(y.dtype)
     found = [None if part is None else torch.empty(part.shape, dtype=part.dtype) for part in inputs[:3]]
-    places = dict(zip(("dq", "dk", "dv"), split(cast(Tensor, found[0]), *found[1:], given.heads), strict=True))
+    places = dict(zip(("dq", "dk", "dv"), split(found, given.heads), strict=True))
     dmemory: list[Tensor | None] = [None, None]
     if any(wanted[3:5]):
         dmemory = [torch.empty_like(cast(Tensor, part)) for part in (memory_keys, memory_values)]
@@ -143,8 +142,9 @@ def _small(q: Tensor) -> torch.dtype:
 
 def _run(name: str, given: Given, inputs: Inputs, places: dict[str, Tensor | None], strided: dict[str, Tensor]) -> None:
     """Call the core; `places` are contiguous."""
-    q, k, v = split(cast(Tensor, inputs[0]), *inputs[1:3], given.heads)
-    (B, T, N, D), (S, G) = q.shape, k.shape[1:3]
+    q, k, v = split(inputs, given.heads)
+    B, T, N, D = q.shape
+    S, G = k.shape[1:3]
     memory_keys = inputs[3]
     C = 0 if memory_keys is None else memory_keys.shape[2]
     capacity = 0 if memory_keys is None else given.sight().slots_after(C, T)
@@ -159,7 +159,7 @@ def _run(name: str, given: Given, inputs: Inputs, places: dict[str, Tensor | Non
     names = ("memory_keys", "memory_values", "gain_q", "gain_k")
     for field, each in (
         *zip(names, inputs[3:], strict=True),
-        *zip(Given._fields, given[:TENSORS], strict=False),
+        *zip(Given._fields, cast(Inputs, given[:TENSORS]), strict=False),
         *places.items(),
     ):
         if each is not None:
@@ -202,7 +202,7 @@ def _backward_of_reference(
     q, k, v, memory_keys, memory_values, *gains = (None if part is None else part.to(_small(part)) for part in aliases)
     memory = None if memory_keys is None or memory_values is None else (memory_keys, memory_values)
     rotation = None if given.cosines is None or given.sines is None else (given.cosines, given.sines)
-    parts = split(cast(Tensor, q), k, v, given.heads)
+    parts = split((q, k, v), given.heads)
     with torch.autocast("cpu", enabled=False):
         call = AttentionCall(*parts, memory, given.sight(), rotation, cast(Any, tuple(gains)), given.eps, given.kept)
         y, after = reference.attend(call)

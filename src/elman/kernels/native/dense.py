@@ -30,16 +30,12 @@ class Dense(ctypes.Structure):
     )
 
 
-def _call(
-    direction: str, low: torch.dtype, options: Affine, weight: Tensor, added: bool, fields: dict[str, Any]
-) -> None:
+def _call(direction: str, low: torch.dtype, options: Affine, weight: Tensor, added: bool, fields: dict[str, Any]) -> None:
     """Run `elman_dense_forward_float` and its like over the fields of `Dense`, whose tensors are contiguous."""
     N, K = weight.shape
     kept = options.kept or Kept(None, 0, 1.0)  # type: ignore[arg-type]
     M = fields.pop("M")
-    given = Dense(
-        M, K, N, torch.get_num_threads(), options.gelu, added, kept.least, kept.scale, options.eps, parallel_for()
-    )
+    given = Dense(M, K, N, torch.get_num_threads(), options.gelu, added, kept.least, kept.scale, options.eps, parallel_for())
     for name, part in (*fields.items(), ("weight", weight), ("bits", kept.bits)):
         if part is not None:
             assert part.is_contiguous(), f"{name} is not contiguous"
@@ -144,7 +140,9 @@ class Product(torch.autograd.Function):
         if torch.is_grad_enabled():
             found = _of_reference(options, ctx.low, wanted[:5], inputs, dy, added=ctx.added)
         else:
-            found = backward(options, ctx.low, wanted, x, weight, gain, read, slope, mean, rate, dy, added=ctx.added)
+            found = backward(
+                options, ctx.low, wanted, x, weight, gain, read, slope, mean, rate, dy, added=ctx.added
+            )
         found = tuple(part if needed else None for part, needed in zip(found, wanted, strict=False))
         return None, None, *found, dy if ctx.added else None
 

@@ -22,6 +22,16 @@ def padding_mask(lengths: Tensor, steps: int) -> Tensor:
     return torch.arange(steps, device=lengths.device) < lengths[:, None]
 
 
+def by_source(x: Tensor, sources: int) -> Tensor:
+    """Queries (B·W, T, H) of W rows for each of B sources -> (B, W·T, H), for no query depends on another one.
+
+    >>> by_source(torch.zeros(6, 2, 5), 3).shape
+    torch.Size([3, 4, 5])
+    """
+    R, T, H = x.shape
+    return x if sources == R else x.reshape(sources, R // sources * T, H)
+
+
 class Alignment(nn.Module):
     """The weight of each hidden state of an encoder in each step of a decoder.
 
@@ -53,12 +63,16 @@ class Alignment(nn.Module):
         return memory if self.score == "dot" else self.project_memory(memory)
 
     def forward(self, query: Tensor, keys: Tensor, memory: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """query (B, T, H), keys (B, S, H), memory (B, S, M), mask (B, S) -> context (B, T, M), weights (B, T, S)."""
+        """query (B·W, T, H), keys (B, S, H), memory (B, S, M), mask (B, S) -> context (B·W, T, M), weights (B·W, T, S).
+
+        W neighbours among the rows of the query attend to one source.
+        """
+        (R, T, _), query = query.shape, by_source(query, len(keys))
         if self.score == "additive":
             inner = torch.tanh(self.project_query(query).unsqueeze(2) + keys.unsqueeze(1))  # (B, T, S, H)
             scores = self.energy(inner).squeeze(-1)
         else:
             scores = query @ keys.transpose(1, 2)
         scores = scores.to(torch.promote_types(scores.dtype, torch.float32)).masked_fill(~mask[:, None], -torch.inf)
-        weights = scores.softmax(-1).to(memory.dtype)  # (B, T, S)
-        return weights @ memory, weights
+        weights = scores.softmax(-1).to(memory.dtype)  # (B, W·T, S)
+        return (weights @ memory).view(R, T, memory.shape[2]), weights.view(R, T, memory.shape[1])

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from elman.nn.alignment import by_source
 from elman.nn.positions import rotate
 
 
@@ -135,15 +136,20 @@ class CrossAttention(nn.Module):
         return self.key_norm(k).to(memory.dtype), v.to(memory.dtype)
 
     def forward(self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
-        """x (B, T, H), keys and values of `project`, mask (B, 1, 1, S) -> (B, T, H)."""
-        q = self._queries(x).to(keys.dtype)
+        """x (B·W, T, H), keys and values of `project`, mask (B, 1, 1, S) -> (B·W, T, H).
+
+        W neighbours among the rows of x attend to one source.
+        """
+        q = self._queries(by_source(x, len(keys))).to(keys.dtype)  # (B, N, W·T, H/N)
         with torch.autocast("cpu", enabled=False):  # as in `Attention`
             y = F.scaled_dot_product_attention(q, keys, values, attn_mask=mask)
-        return self.out(y.transpose(1, 2).flatten(2))
+        return self.out(y.transpose(1, 2).reshape(x.shape))
 
     def weights(self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
-        """The weights (B, N, T, S) of the values in `forward` for the same arguments."""
-        return dot_product_weights(self._queries(x).to(keys.dtype), keys, mask)
+        """The weights (B·W, N, T, S) of the values in `forward` for the same arguments."""
+        q = self._queries(by_source(x, len(keys))).to(keys.dtype)
+        weights = dot_product_weights(q, keys, mask).transpose(1, 2)  # (B, W·T, N, S)
+        return weights.reshape(*x.shape[:2], *weights.shape[2:]).transpose(1, 2)
 
     def _queries(self, x: Tensor) -> Tensor:
         B, T, _ = x.shape

@@ -99,9 +99,8 @@ def select_rows(state: State, rows: Tensor) -> State:
 def move_rows(state: State, rows: Tensor, sources: Tensor, *, steps: int) -> State:
     """`select_rows` for a holder who gives `state` away: what stays at its place is not copied.
 
-    `rows` (R,) are integers, and `sources` those of the shared tensors: each once, and beyond the new number of
-    sources only where it fills a gap, as in `close_gaps`. Tensors with an entry for each step, of which the first
-    `steps` are in use, and shared ones are changed in place; no two of the former may be one tensor.
+    `rows` (R,) are integers, and `sources` those of the shared tensors. Tensors with an entry for each step are changed
+    in place, those that are not shared in the first `steps` entries, which are in use; no two of them may be one tensor.
 
     >>> move_rows(torch.tensor([[1.0], [2.0], [3.0]]), torch.tensor([2, 1]), torch.tensor([0]), steps=0).tolist()
     [[3.0], [2.0]]
@@ -111,11 +110,13 @@ def move_rows(state: State, rows: Tensor, sources: Tensor, *, steps: int) -> Sta
 
     def move(x: Tensor) -> Tensor:
         stepwise, shared = next(kinds)
-        if shared:
-            return _move(x, x, sources, filled)
-        if not stepwise or len(rows) > len(x):
-            return x[rows]
-        return _move(x, x[..., :steps, :], rows, moved)
+        index = sources if shared else rows
+        if not stepwise or len(index) > len(x):
+            return x[index]
+        places, used = (filled, x) if shared else (moved, x[..., :steps, :])
+        if len(places):
+            used.index_copy_(0, places, used.index_select(0, index[places]))
+        return x[: len(index)]
 
     return map_state(move, state)
 
@@ -123,13 +124,6 @@ def move_rows(state: State, rows: Tensor, sources: Tensor, *, steps: int) -> Sta
 def _not_at_home(index: Tensor) -> Tensor:
     """The places i where index (K,) is not i."""
     return (index != torch.arange(len(index), device=index.device)).nonzero().flatten()
-
-
-def _move(x: Tensor, used: Tensor, index: Tensor, moved: Tensor) -> Tensor:
-    """x[index], made in place by moving the rows `moved` of the part of x that is in use."""
-    if len(moved):
-        used.index_copy_(0, moved, used.index_select(0, index[moved]))
-    return x[: len(index)]
 
 
 def _kinds(state: State, stepwise: bool = False, shared: bool = False) -> Iterator[tuple[bool, bool]]:

@@ -167,7 +167,7 @@ class _Search:
     def _read(self, last: Tensor) -> Tensor:
         """last (B·W,) -> logits (B·W, V) after the token; the attention is added to the coverage."""
         if not self.beta:
-            logits, self.state = step(self.model, last, self.state)
+            logits, self.state = step(self.model, last, self.state, in_place=True)
             return logits
         hidden, weights, self.state = self.model.read_aligned(last[:, None], self.state)
         if weights is None:

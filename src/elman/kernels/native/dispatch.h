@@ -2,6 +2,7 @@
 
 #pragma once
 
+#include "attend.h"
 #include "sweep.h"
 
 struct Table {
@@ -15,6 +16,12 @@ struct Table {
   int32_t (*step_double)(const Step*);
   int32_t (*matmul_float)(const Matmul*);
   int32_t (*matmul_double)(const Matmul*);
+  int32_t (*attend_float)(const Attend*);
+  int32_t (*attend_double)(const Attend*);
+  int32_t (*attend_bfloat16)(const Attend*);
+  int32_t (*attend_backward_float)(const Attend*);
+  int32_t (*attend_backward_double)(const Attend*);
+  int32_t (*attend_backward_bfloat16)(const Attend*);
 };
 
 extern const Table kBaseline;

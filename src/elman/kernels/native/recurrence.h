@@ -2,6 +2,7 @@
 
 #pragma once
 
+#include "attention.h"
 #include "backward.h"
 #include "forward.h"
 #include "matmul.h"
@@ -111,4 +112,6 @@ template <template <class, class, bool> class Direction, class S> int32_t of_cel
 extern const Table TABLE = {of_cell<Forward, float>,  of_cell<Forward, double>,  of_cell<Forward, Bfloat16>,
                             of_cell<Backward, float>, of_cell<Backward, double>, of_cell<Backward, Bfloat16>,
                             step_of_cell<float>,      step_of_cell<double>,      matmul<float>,
-                            matmul<double>};
+                            matmul<double>,           attend<float>,            attend<double>,
+                            attend<Bfloat16>,         attend_backward<float>,   attend_backward<double>,
+                            attend_backward<Bfloat16>};

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from elman.kernels.attention import BACKENDS, Sight, attend
+from elman.kernels.attention import BACKENDS, Attended, AttentionCall, Sight
+from elman.kernels.attention import attend as attend_call
 from elman.kernels.attention.sight import from_right_aligned
 
 SHAPES = [
@@ -24,6 +25,10 @@ SHAPES = [
     (2, 33, 2, 1, 8, 1, [3, 0]),
     (1, 1, 5, 5, 2, 4, [17]),
 ]
+
+
+def attend(*arguments: Any, backend: str | None = None, **options: Any) -> Attended:
+    return attend_call(AttentionCall(*arguments, **options), backend)
 
 
 class Entry:

@@ -51,8 +51,7 @@ class Attention(nn.Module):
 
         With `norm`, x passes it first; with `onto` (B, T, H) and `dropout`, the result is onto + dropout(y).
         """
-        call = self._call(x, memory, sight, rotation, norm)
-        y, after = attend(*call[:5], rotation=rotation, gains=call.gains, in_place=in_place)
+        y, after = attend(self._call(x, memory, sight, rotation, norm)._replace(in_place=in_place))
         return _end(y.flatten(2), self.out, onto, dropout), after
 
     def weights(
@@ -85,9 +84,17 @@ class Attention(nn.Module):
         norm: nn.LayerNorm | None,
     ) -> AttentionCall:
         B, T, _ = x.shape
-        qkv = normed_linear(x, norm, self.qkv).view(B, T, 3, self.num_heads, self.head_size)
+        N = self.num_heads
+        together = normed_linear(x, norm, self.qkv).view(B, T, 3 * N, self.head_size)
         gains = getattr(self.query_norm, "weight", None), getattr(self.key_norm, "weight", None)
-        return AttentionCall(*qkv.unbind(2), memory, sight, rotation, gains)
+        return AttentionCall(
+            *(together[:, :, first : first + N] for first in (0, N, 2 * N)),
+            memory,
+            sight,
+            rotation,
+            gains,
+            together=together,
+        )
 
 
 class SourceMemory(NamedTuple):
@@ -132,8 +139,7 @@ class CrossAttention(nn.Module):
         dropout: Dropout | None = None,
     ) -> Tensor:
         """x (B·W, T, H) -> (B·W, T, H), for W neighbours attend to one source; the rest is as in `Attention`."""
-        call = self._call(x, source, norm)
-        y, _ = attend(*call[:5], gains=call.gains)
+        y, _ = attend(self._call(x, source, norm))
         return _end(y.reshape(x.shape), self.out, onto, dropout)
 
     def weights(self, x: Tensor, source: SourceMemory, *, norm: nn.LayerNorm | None = None, **_: object) -> Tensor:

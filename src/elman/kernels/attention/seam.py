@@ -17,18 +17,22 @@ Gains = tuple[Tensor | None, Tensor | None]
 
 
 class AttentionCall(NamedTuple):
-    """The arguments of `attend`, which explains them."""
+    """The arguments of `attend`."""
 
-    queries: Tensor  # (B, T, N, D)
-    keys: Tensor  # (B, S, G, D)
+    queries: Tensor  # (B, T, N, D), perhaps a slice of a larger tensor
+    keys: Tensor  # (B, S, G, D), N a multiple of G; S = T where there is a memory
     values: Tensor  # (B, S, G, D)
-    memory: Memory | None
-    sight: Sight
-    rotation: Rotation | None = None
+    memory: Memory | None  # None: there is none, and none is kept
+    sight: Sight  # which keys each query sees
+    rotation: Rotation | None = None  # of the new steps
     gains: Gains = (None, None)
-    eps: float = 1e-5
-    kept: Tensor | None = None  # (B, N, T, C + S)
+    eps: float = 1e-5  # of the norms
+    kept: Tensor | None = None  # (B, N, T, C + S), dropout: what each weight is multiplied by, slots of memory first
+    # The memory after the call may lie in the tensors of the memory before, whose holder has no more use for what these
+    # held. Without gradients.
     in_place: bool = False
+    # (B, T, N + 2G, D), of which queries, keys and values are slices in this order, so that their derivatives are one.
+    together: Tensor | None = None
 
 
 class Attended(NamedTuple):

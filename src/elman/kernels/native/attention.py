@@ -9,35 +9,29 @@ from torch import Tensor
 
 from elman.kernels.attention.seam import Attended, AttentionCall
 from elman.kernels.native import attention_passes as passes
-from elman.kernels.native.library import NAMES, is_traced, library, why_not_here
+from elman.kernels.native.library import NAMES, library, why_not_here
 
 
-def why_not(call: AttentionCall) -> str | None:
-    """The reason why the native kernel cannot serve a call, or None."""
-    q, k, v = call[:3]
-    if q.device.type != "cpu":
+def why_not(device: torch.device, dtype: torch.dtype) -> str | None:
+    """The reason why the native kernel cannot serve queries of such a kind, or None."""
+    if device.type != "cpu":
         return "it runs on a CPU alone"
     if library() is None:
         return "it was not built (it needs a C++ compiler when elman is installed)"
-    if q.dtype not in NAMES:
-        return f"it knows float32, float64 and bfloat16, not {str(q.dtype).removeprefix('torch.')}"
-    if k.dtype != q.dtype or v.dtype != q.dtype:
-        return "queries, keys and values are of different types"
+    if dtype not in NAMES:
+        return f"it knows float32, float64 and bfloat16, not {str(dtype).removeprefix('torch.')}"
+    if torch.compiler.is_compiling():
+        return "torch compiles its own"
     return why_not_here()
 
 
-def attend(call: AttentionCall, qkv: Tensor | None = None) -> Attended:
-    """Attention of a call (see `elman.kernels.attention.attend`), in the type of its queries.
-
-    Args:
-        call: the arguments.
-        qkv: (B, T, N + 2G, D), of which the queries, keys and values are slices in this order: the derivative is then one
-            tensor too, and nothing is put together.
+def attend(call: AttentionCall) -> Attended:
+    """Attention of a call, in the type of its queries.
 
     Raises:
         ValueError: shapes or types do not fit each other. The core is handed addresses and could not tell.
     """
-    q, k, v, memory, sight, rotation, gains, eps, kept, in_place = call
+    q, k, v, memory, sight, rotation, gains, eps, kept, in_place, together = call
     small = torch.float32 if q.dtype == torch.bfloat16 else q.dtype
     _check(call)
     cosines, sines = (None, None) if rotation is None else (_ready(part, small) for part in rotation)
@@ -54,7 +48,7 @@ def attend(call: AttentionCall, qkv: Tensor | None = None) -> Attended:
         eps,
     )
     keys_before, values_before = memory or (None, None)
-    inputs: list[Tensor | None] = [_rows(part) for part in (q, k, v)] if qkv is None else [_rows(qkv), None, None]
+    inputs: list[Tensor | None] = [_rows(part) for part in (q, k, v)] if together is None else [_rows(together), None, None]
     inputs += [_ready(part, small) for part in (keys_before, values_before, *gains)]
     keep = torch.is_grad_enabled() and any(part is not None and part.requires_grad for part in inputs)
     if keep:

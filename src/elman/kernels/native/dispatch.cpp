@@ -53,4 +53,10 @@ EXPORT int32_t elman_attend_bfloat16(const Attend* attend) { return kChoice.tabl
 EXPORT int32_t elman_attend_backward_float(const Attend* attend) { return kChoice.table->attend_backward_float(attend); }
 EXPORT int32_t elman_attend_backward_double(const Attend* attend) { return kChoice.table->attend_backward_double(attend); }
 EXPORT int32_t elman_attend_backward_bfloat16(const Attend* attend) { return kChoice.table->attend_backward_bfloat16(attend); }
+EXPORT int32_t elman_dense_forward_float(const Dense* dense) { return kChoice.table->dense_forward_float(dense); }
+EXPORT int32_t elman_dense_forward_double(const Dense* dense) { return kChoice.table->dense_forward_double(dense); }
+EXPORT int32_t elman_dense_forward_bfloat16(const Dense* dense) { return kChoice.table->dense_forward_bfloat16(dense); }
+EXPORT int32_t elman_dense_backward_float(const Dense* dense) { return kChoice.table->dense_backward_float(dense); }
+EXPORT int32_t elman_dense_backward_double(const Dense* dense) { return kChoice.table->dense_backward_double(dense); }
+EXPORT int32_t elman_dense_backward_bfloat16(const Dense* dense) { return kChoice.table->dense_backward_bfloat16(dense); }
 EXPORT const char* elman_instruction_set(void) { return kChoice.name; }

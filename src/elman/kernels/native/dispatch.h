@@ -3,6 +3,7 @@
 #pragma once
 
 #include "attend.h"
+#include "dense.h"
 #include "sweep.h"
 
 struct Table {
@@ -22,6 +23,12 @@ struct Table {
   int32_t (*attend_backward_float)(const Attend*);
   int32_t (*attend_backward_double)(const Attend*);
   int32_t (*attend_backward_bfloat16)(const Attend*);
+  int32_t (*dense_forward_float)(const Dense*);
+  int32_t (*dense_forward_double)(const Dense*);
+  int32_t (*dense_forward_bfloat16)(const Dense*);
+  int32_t (*dense_backward_float)(const Dense*);
+  int32_t (*dense_backward_double)(const Dense*);
+  int32_t (*dense_backward_bfloat16)(const Dense*);
 };
 
 extern const Table kBaseline;

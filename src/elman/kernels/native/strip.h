@@ -101,7 +101,7 @@ void add_product_of(const S* a, int64_t stride, int64_t rows, const Vector<Numbe
   const int64_t tiles = (rows + kRows - 1) / kRows;
   for (int64_t i = 0; i < tiles; ++i) {
     const int64_t first = rows * i / tiles, last = rows * (i + 1) / tiles;
-    tile_of<S, WIDTH>(last - first, a + first * stride, stride, panel, K, sums + first * WIDTH);
+    tile_of<S, WIDTH, false>(last - first, a + first * stride, stride, panel, K, sums + first * WIDTH);
   }
 }
 

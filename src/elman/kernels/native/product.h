@@ -121,10 +121,11 @@ INLINE void tile_of(int64_t rows, const S* a, int64_t stride, const Vector<Numbe
 
 template <class S, int WIDTH>
 void product_of(const S* a, int64_t stride, int64_t rows, const Vector<Number<S>>* panel, int64_t K,
-                Vector<Number<S>>* sums) {
+                Vector<Number<S>>* sums, const Vector<Number<S>>* first_sums) {
   const int64_t tiles = (rows + rows_per_tile(WIDTH) - 1) / rows_per_tile(WIDTH);
   const int64_t block = kBlockBytes / (WIDTH * BYTES) * kPair<S>;
-  for (int64_t i = 0; i < rows * WIDTH; ++i) sums[i] = Vector<Number<S>>{};
+  for (int64_t r = 0; r < rows; ++r)
+    for (int v = 0; v < WIDTH; ++v) sums[r * WIDTH + v] = first_sums ? first_sums[v] : Vector<Number<S>>{};
   for (int64_t k = 0; k < K; k += block)
     for (int64_t i = 0; i < tiles; ++i) {
       const int64_t first = rows * i / tiles, last = rows * (i + 1) / tiles;
@@ -133,15 +134,16 @@ void product_of(const S* a, int64_t stride, int64_t rows, const Vector<Number<S>
     }
 }
 
-// sums (rows, width), in vectors, = a (rows, K), its rows `stride` apart, times one panel.
+// sums (rows, width), in vectors, = a (rows, K), its rows `stride` apart, times one panel, plus first_sums (width),
+// if there are any.
 template <class S>
 void product(const S* a, int64_t stride, int64_t rows, const Vector<Number<S>>* panel, int width, int64_t K,
-             Vector<Number<S>>* sums) {
+             Vector<Number<S>>* sums, const Vector<Number<S>>* first_sums = nullptr) {
   switch (width) {
-    case 1: return product_of<S, 1>(a, stride, rows, panel, K, sums);
-    case 2: return product_of<S, 2>(a, stride, rows, panel, K, sums);
-    case 3: return product_of<S, 3>(a, stride, rows, panel, K, sums);
-    default: return product_of<S, 4>(a, stride, rows, panel, K, sums);
+    case 1: return product_of<S, 1>(a, stride, rows, panel, K, sums, first_sums);
+    case 2: return product_of<S, 2>(a, stride, rows, panel, K, sums, first_sums);
+    case 3: return product_of<S, 3>(a, stride, rows, panel, K, sums, first_sums);
+    default: return product_of<S, 4>(a, stride, rows, panel, K, sums, first_sums);
   }
 }
 

@@ -52,4 +52,33 @@ template <class T> struct Buffer {
   ~Buffer() { free(data); }
 };
 
+// Memory for vectors that the next call finds as this one left it. What is given back to the system comes again as
+// pages to be cleared, which took up to a fifth of a call.
+constexpr int64_t kMostKept = 1 << 25;
+struct alignas(64) Kept {
+  int64_t bytes;
+};
+Kept* kept = nullptr;
+
+template <class T> struct KeptBuffer {
+  Kept* block;
+  Vector<T>* data;
+  explicit KeptBuffer(int64_t vectors) : block(__atomic_exchange_n(&kept, nullptr, __ATOMIC_ACQUIRE)), data(nullptr) {
+    const int64_t bytes = (vectors * BYTES + 127) / 64 * 64;
+    if (!block || block->bytes < bytes) {
+      free(block);
+      block = (Kept*)aligned_alloc(64, sizeof(Kept) + bytes);
+      if (!block) return;
+      block->bytes = bytes;
+      expect_large(block, bytes);
+    }
+    data = (Vector<T>*)(block + 1);
+  }
+  KeptBuffer(const KeptBuffer&) = delete;
+  ~KeptBuffer() {
+    if (block && block->bytes <= kMostKept) block = __atomic_exchange_n(&kept, block, __ATOMIC_ACQ_REL);
+    free(block);
+  }
+};
+
 }  // namespace

@@ -35,7 +35,7 @@ template <class Work, class F> void in_pieces(const Work& given, int64_t limit, 
 // first touched; with small ones that takes longer than all else that is done with a large buffer.
 inline void expect_large(void* buffer, int64_t bytes) {
 #if defined(MADV_HUGEPAGE)
-  constexpr uintptr_t kPage = 1 << 21, kLarge = 1 << 23;
+  constexpr uintptr_t kPage = 1 << 21, kLarge = 1 << 22;
   const uintptr_t first = ((uintptr_t)buffer + kPage - 1) / kPage * kPage;
   const uintptr_t last = ((uintptr_t)buffer + bytes) / kPage * kPage;
   if (buffer && (uintptr_t)bytes >= kLarge) madvise((void*)first, last - first, MADV_HUGEPAGE);

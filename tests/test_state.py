@@ -144,13 +144,13 @@ def test_every_model_is_under_the_law() -> None:
     assert {config["model"] for config in TRANSLATORS.values()} == set(ENCODER_DECODERS)
 
 
-def test_a_cache_is_padded_on_the_left_with_zeros() -> None:
+def test_a_shorter_memory_is_padded_with_zeros() -> None:
     one, two = (
         TransformerState((torch.ones(1, 1, C, 2),), (torch.ones(1, 1, C, 2),), torch.tensor([C])) for C in (1, 3)
     )
     both = concatenate([one, two])
     assert isinstance(both, TransformerState)
-    assert both.keys[0][:, 0, :, 0].tolist() == [[0, 0, 1], [1, 1, 1]]
+    assert both.keys[0][:, 0, :, 0].tolist() == [[1, 0, 0], [1, 1, 1]]
     assert both.position.tolist() == [1, 3]
 
 

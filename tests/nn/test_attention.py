@@ -1,98 +1,69 @@
-import math
-
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from torch import Tensor
+from torch import nn
+from torch.nn import functional as F
 
-from elman.nn.attention import Attention, causal_mask
-from elman.nn.positions import rotary, rotate, step_positions
+from elman.kernels.attention import Sight
+from elman.nn.attention import Attention, CrossAttention, SourceMemory
+from elman.nn.dropout import Dropout
+from elman.nn.positions import rotary
 
 
-def naive_attention(layer: Attention, x: Tensor, keys: Tensor, values: Tensor, rotation, mask: Tensor) -> Tensor:
-    """One row, one head and one step at a time, from the formula."""
-    B, T, H = x.shape
-    N, D = layer.num_heads, H // layer.num_heads
-    projected = x @ layer.qkv.weight.T + layer.qkv.bias  # (B, T, 3H): queries, keys, values
-    parts = [part.reshape(B, T, N, D).transpose(1, 2) for part in projected.split(H, dim=-1)]
-    q, k = layer.query_norm(parts[0]), layer.key_norm(parts[1])
-    if rotation is not None:
-        q, k = rotate(q, rotation), rotate(k, rotation)
-    k, v = torch.cat((keys, k), dim=2), torch.cat((values, parts[2]), dim=2)
-    rows = []
-    for b in range(B):
-        steps = []
-        for t in range(T):
-            heads = []
-            for n in range(N):
-                seen = mask[b, 0, t].nonzero()[:, 0]
-                weights = torch.exp(k[b, n, seen] @ q[b, n, t] / math.sqrt(D))
-                heads.append((weights / weights.sum()) @ v[b, n, seen])
-            steps.append(torch.cat(heads))
-        rows.append(torch.stack(steps))
-    return torch.stack(rows) @ layer.out.weight.T + layer.out.bias
+def randomised(layer: nn.Module) -> nn.Module:
+    torch.manual_seed(0)
+    for parameter in layer.parameters():
+        nn.init.normal_(parameter, std=0.5)
+    return layer.double()
+
+
+def heads(x: torch.Tensor, norm: nn.Module) -> torch.Tensor:
+    """(B, T, H) -> (B, N, T, 4), through the norm of queries or keys."""
+    return norm(x.unflatten(2, (-1, 4)).transpose(1, 2))
 
 
 @pytest.mark.parametrize("qk_norm", [True, False])
-@pytest.mark.parametrize("turned", [True, False])
-@pytest.mark.parametrize(("B", "T", "C", "N", "window"), [(1, 1, 0, 1, None), (3, 7, 4, 2, 5), (2, 5, 3, 5, None)])
-def test_attention_against_the_formula(B, T, C, N, window, turned, qk_norm):
-    torch.manual_seed(0)
-    D = 4
-    layer = Attention(N * D, N, qk_norm=qk_norm).double()
-    for parameter in layer.parameters():
-        torch.nn.init.normal_(parameter, std=0.5)
-    x = torch.randn(B, T, N * D, dtype=torch.float64, requires_grad=True)
-    keys = torch.randn(B, N, C, D, dtype=torch.float64, requires_grad=True)
-    values = torch.randn(B, N, C, D, dtype=torch.float64, requires_grad=True)
-    positions = step_positions(torch.arange(B), T, torch.rand(B, T) < 0.2)
-    rotation = rotary(positions, D, torch.float64) if turned else None
-    mask = causal_mask(positions, C, window)
-
-    y, grown_keys, grown_values = layer(x, keys, values, rotation=rotation, mask=mask)
-    expected = naive_attention(layer, x, keys, values, rotation, mask)
+def test_self_attention_is_projection_attention_projection(qk_norm):
+    layer = randomised(Attention(12, 3, qk_norm=qk_norm))
+    x = torch.randn(2, 7, 12, dtype=torch.float64, requires_grad=True)
+    q, k, v = F.linear(x, layer.qkv.weight, layer.qkv.bias).chunk(3, dim=-1)
+    parts = heads(q, layer.query_norm), heads(k, layer.key_norm), heads(v, nn.Identity())
+    mixed = F.scaled_dot_product_attention(*parts, is_causal=True)
+    expected = layer.out(mixed.transpose(1, 2).flatten(2))
+    y, memory = layer(x)
+    assert memory is None
     torch.testing.assert_close(y, expected, rtol=0, atol=1e-12)
-    assert grown_keys.shape == grown_values.shape == (B, N, C + T, D)
-    assert grown_keys[:, :, :C].equal(keys)
-
-    given_to = [x, keys, values, *layer.parameters()]
+    inputs = [x, *layer.parameters()]
     direction = torch.randn_like(y)
-    got = torch.autograd.grad(y, given_to, direction, retain_graph=True)
-    for gradient, wanted in zip(got, torch.autograd.grad(expected, given_to, direction), strict=True):
+    got = torch.autograd.grad(y, inputs, direction)
+    for gradient, wanted in zip(got, torch.autograd.grad(expected, inputs, direction), strict=True):
         torch.testing.assert_close(gradient, wanted, rtol=0, atol=1e-10)
 
 
-def test_without_a_mask_attention_is_plainly_causal():
-    torch.manual_seed(0)
-    layer = Attention(8, 2).double()
-    x, empty = torch.randn(3, 7, 8, dtype=torch.float64), torch.zeros(3, 2, 0, 4, dtype=torch.float64)
-    mask = causal_mask(step_positions(torch.zeros(3, dtype=torch.int64), 7), 0)
-    masked, _, _ = layer(x, empty, empty, rotation=None, mask=mask)
-    plain, _, _ = layer(x, empty, empty, rotation=None, mask=None)
-    torch.testing.assert_close(plain, masked, rtol=0, atol=1e-12)
+@pytest.mark.parametrize("positions", [[0, 0], [3, 11]])
+def test_a_memory_comes_back_with_the_new_steps(positions):
+    layer = randomised(Attention(12, 3))
+    x = torch.randn(2, 5, 12, dtype=torch.float64)
+    empty = torch.zeros(2, 3, 0, 4, dtype=torch.float64)
+    steps = torch.tensor(positions)[:, None] + torch.arange(5)
+    rotation = rotary(steps, 4, torch.float64)
+    fresh = Sight(position=torch.zeros(2, dtype=torch.int64))
+    whole, _ = layer(x, (empty, empty), fresh, rotation=rotation)
+    first, memory = layer(x[:, :2], (empty, empty), fresh, rotation=tuple(part[:, :2] for part in rotation))
+    assert [part.shape for part in memory] == [(2, 3, 2, 4)] * 2
+    after = Sight(position=torch.full((2,), 2))
+    second, _ = layer(x[:, 2:], memory, after, rotation=tuple(part[:, 2:] for part in rotation))
+    torch.testing.assert_close(torch.cat((first, second), dim=1), whole, rtol=0, atol=1e-12)
 
 
-@settings(max_examples=60, deadline=None)
-@given(st.data())
-def test_mask_against_a_list_of_what_was_read(data):
-    """A row's history is written out as (sequence, time) pairs; the cache holds the end of it."""
-    cached = data.draw(st.integers(0, 6))
-    position = data.draw(st.integers(0, 9))
-    resets = data.draw(st.lists(st.booleans(), max_size=7))
-    window = data.draw(st.none() | st.integers(1, 5))
-    history = [("empty", i) for i in range(cached)] + [("old", i) for i in range(position)]
-    keys = history[len(history) - cached :]  # the newest last
-    queries, sequence = [], "old"
-    for t, reset in enumerate(resets):
-        sequence = f"since {t}" if reset else sequence
-        queries.append((sequence, position + t))
-    keys = keys + queries
-    expected = [
-        [key[0] == query[0] and key[1] <= query[1] and (window is None or query[1] - key[1] < window) for key in keys]
-        for query in queries
-    ]
-    steps = step_positions(torch.tensor([position]), len(resets), torch.tensor([resets], dtype=torch.bool))
-    mask = causal_mask(steps, cached, window)
-    assert mask.shape == (1, 1, len(resets), cached + len(resets))
-    assert mask[0, 0].tolist() == expected
+@pytest.mark.parametrize("cross", [False, True])
+def test_a_norm_before_and_a_sum_after_are_those_of_the_branch(cross):
+    layer = randomised((CrossAttention if cross else Attention)(12, 3))
+    norm, dropout = randomised(nn.LayerNorm(12)), Dropout(0.5)
+    x = torch.randn(2, 5, 12, dtype=torch.float64)
+    source = (SourceMemory(*layer.project(torch.randn(2, 6, 12).double()), Sight(causal=False)),) if cross else ()
+    plain = layer(norm(x), *source)
+    torch.manual_seed(1)
+    branch = layer(x, *source, norm=norm, onto=x, dropout=dropout)
+    torch.manual_seed(1)
+    wanted = x + dropout(plain if cross else plain[0])
+    torch.testing.assert_close(branch if cross else branch[0], wanted, rtol=0, atol=1e-12)

@@ -5,7 +5,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from elman.nn.positions import rotary, rotate, sinusoidal, step_positions
+from elman.kernels.attention import step_positions
+from elman.kernels.attention.reference import rotate
+from elman.nn.positions import rotary, sinusoidal
 
 
 @given(st.integers(0, 9), st.lists(st.booleans(), max_size=12))
@@ -35,11 +37,11 @@ def test_sinusoidal_against_the_formula(size):
 
 
 def test_rotary_is_a_complex_product():
-    x = torch.randn(2, 3, 5, 8, dtype=torch.float64)
+    x = torch.randn(2, 5, 3, 8, dtype=torch.float64)  # (B, T, N, D)
     positions = torch.tensor([[0, 1, 2, 3, 4], [9, 10, 0, 1, 2]])
     y = rotate(x, rotary(positions, 8, torch.float64))
     frequency = torch.tensor([10000 ** (-i / 4) for i in range(4)], dtype=torch.float64)
-    turn = torch.polar(torch.ones(2, 1, 5, 4, dtype=torch.float64), positions[:, None, :, None] * frequency)
+    turn = torch.polar(torch.ones(2, 5, 1, 4, dtype=torch.float64), positions[:, :, None, None] * frequency)
     expected = torch.complex(x[..., :4], x[..., 4:]) * turn
     torch.testing.assert_close(torch.complex(y[..., :4], y[..., 4:]), expected, rtol=0, atol=1e-12)
 
@@ -58,7 +60,7 @@ def test_rotary_products_depend_on_the_distance_alone(here, there, distance):
 
 
 def test_rotary_keeps_lengths_and_position_zero():
-    x = torch.randn(1, 2, 4, 6, dtype=torch.float64)
+    x = torch.randn(1, 4, 2, 6, dtype=torch.float64)
     y = rotate(x, rotary(torch.arange(4)[None], 6, torch.float64))
     torch.testing.assert_close(y.norm(dim=-1), x.norm(dim=-1))
-    torch.testing.assert_close(y[:, :, 0], x[:, :, 0], rtol=0, atol=0)
+    torch.testing.assert_close(y[:, 0], x[:, 0], rtol=0, atol=0)

@@ -53,9 +53,15 @@ def prefill(
     return reader.output(last), state  # type: ignore[return-value]
 
 
-def step(model: LanguageModel | EncoderDecoder, tokens: Integers, state: State) -> tuple[Tensor, State]:
-    """Read one more token of each row, tokens (B,): the logits (B, V) after it, and the state after it."""
-    hidden, state = model.read(as_tokens(tokens, model, dims=1)[:, None], state)  # (B, 1, H)
+def step(
+    model: LanguageModel | EncoderDecoder, tokens: Integers, state: State, *, in_place: bool = False
+) -> tuple[Tensor, State]:
+    """Read one more token of each row, tokens (B,): the logits (B, V) after it, and the state after it.
+
+    `in_place` gives `state` away: the state after the token may lie in its tensors (`LanguageModel.advance`).
+    """
+    read = model.advance if in_place else model.read
+    hidden, state = read(as_tokens(tokens, model, dims=1)[:, None], state)  # (B, 1, H)
     return model.output(hidden[:, -1]), state
 
 
@@ -78,7 +84,8 @@ def generate(
         banned: tokens that are never written, such as `<unk>`.
 
     Yields:
-        Each token, its log-probability in nats before any filter, and the state before the token is read.
+        Each token, its log-probability in nats before any filter, and the state before the token is read, whose
+        tensors the next step may overwrite.
     """
     logits, state = prefill(model, [list(prompt)], state)  # (1, V)
     while True:
@@ -86,4 +93,4 @@ def generate(
         logits[:, list(banned)] = -torch.inf
         token = choose(logits)  # (1,)
         yield int(token), float(log_probabilities[0, token]), state
-        logits, state = step(model, token, state)
+        logits, state = step(model, token, state, in_place=True)

@@ -48,6 +48,10 @@ class EncoderDecoder(nn.Module, ABC):
     def read(self, tokens: Integers, state: State, *, lengths: Lengths = None) -> tuple[Tensor, State]:
         """Target tokens (B, T) -> hidden states (B, T, H), ready for `output`, and the state after them."""
 
+    def advance(self, tokens: Integers, state: State) -> tuple[Tensor, State]:
+        """As `read` without padding, for a caller that gives `state` away; see `LanguageModel.advance`."""
+        return self.read(tokens, state)
+
     def output(self, hidden: Tensor) -> Tensor:
         """Hidden states (..., H) -> logits (..., V)."""
         return self.output_layer(hidden)

@@ -50,6 +50,14 @@ class LanguageModel(nn.Module, ABC):
     ) -> tuple[Tensor, State]:
         """tokens (B, T) -> the last layer's hidden states (B, T, H), ready for `output`, and the state after them."""
 
+    def advance(self, tokens: Integers, state: State) -> tuple[Tensor, State]:
+        """As `read` without padding and resets, for a caller that gives `state` away.
+
+        Without gradients, the state after the tokens may lie in the tensors of `state`, which then hold nothing of use.
+        So a token costs no copy of a memory that grows.
+        """
+        return self.read(tokens, state)
+
     def output(self, hidden: Tensor) -> Tensor:
         """Hidden states (..., H) -> logits (..., V)."""
         return self.decoder(hidden.contiguous())  # else a linear layer adds its bias in a pass of its own

@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, Protocol, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
+from elman.kernels.attention import Memory, Rotation, Sight, choose, step_positions, with_mask
+from elman.kernels.attention.sight import from_right_aligned
 from elman.models.configuration import TransformerSettings, TransformerTranslatorSettings
 from elman.models.constructor import checked, configure, spelled_by
 from elman.models.language_model import LanguageModel
-from elman.nn.attention import causal_mask
+from elman.nn.attention import SourceMemory
 from elman.nn.dropout import Dropout
-from elman.nn.positions import rotary, sinusoidal, step_positions
+from elman.nn.positions import rotary, sinusoidal
 from elman.nn.sequences import Integers, Lengths, Resets, as_batch, embed
-from elman.nn.transformer import SourceMemory, TransformerLayer
+from elman.nn.transformer import TransformerLayer
 from elman.state import Side, State
 
 
 class TransformerState(NamedTuple):
     """The keys and values of each layer, and the position of each row.
 
-    The cache is right-aligned: the newest entry is the last one, and only a row's last min(position, C) entries are its
-    own.
+    The entry of the row's step at position p lies in slot p, or in slot p mod (window − 1): see
+    `elman.kernels.attention.sight`. Of C slots, min(position, C) are in use.
     """
 
     keys: tuple[Tensor, ...]  # a layer: (B, N, C, H/N)
@@ -33,7 +36,12 @@ class TransformerState(NamedTuple):
     @property
     def padding(self) -> dict[str, Side]:
         """Where `elman.state` pads a shorter cache."""
-        return {"keys": "left", "values": "left"}
+        return {"keys": "right", "values": "right"}
+
+    def from_earlier_form(self) -> TransformerState:
+        """The state of an earlier build, whose newest entries were the last ones, as a state of this one."""
+        keys, values = (tuple(from_right_aligned(x, self.position) for x in part) for part in self[:2])
+        return TransformerState(keys, values, self.position)
 
 
 class TransformerLM(LanguageModel):
@@ -94,13 +102,26 @@ class TransformerLM(LanguageModel):
     ) -> tuple[Tensor, TransformerState]:
         """tokens (B, T) -> normalised hidden states (B, T, H), and the state after them."""
         tokens, lengths, resets = as_batch(self, tokens, lengths, resets)
-        B, T = tokens.shape
-        before = self.initial_state(B) if state is None else cast(TransformerState, state)
-        cached = before.keys[0].shape[2]
-        positions = step_positions(before.position, T, resets)  # (B, T)
-        plainly_causal = cached == 0 and resets is None and (self.window is None or self.window >= T)
-        mask = None if plainly_causal else causal_mask(positions, cached, self.window)
+        before = self.initial_state(len(tokens)) if state is None else cast(TransformerState, state)
+        return self._read(tokens, before, lengths, resets, in_place=False)
 
+    def advance(self, tokens: Integers, state: State) -> tuple[Tensor, TransformerState]:
+        """As `read`, in the memory of `state` itself where the backend can; see `LanguageModel.advance`."""
+        tokens, _, _ = as_batch(self, tokens)
+        before, in_place = make_room(cast(TransformerState, state), tokens.shape[1], self.window)
+        return self._read(tokens, before, in_place=in_place)
+
+    def _read(
+        self,
+        tokens: Tensor,
+        before: TransformerState,
+        lengths: Tensor | None = None,
+        resets: Tensor | None = None,
+        *,
+        in_place: bool,
+    ) -> tuple[Tensor, TransformerState]:
+        T, slots = tokens.shape[1], before.keys[0].shape[2]
+        positions = step_positions(before.position, T, resets)  # (B, T)
         x = embed(self.embedding, tokens)  # (B, T, H)
         rotation = None
         if self.positions == "sinusoidal":
@@ -108,11 +129,9 @@ class TransformerLM(LanguageModel):
         else:
             rotation = rotary(positions, self.hidden_size // self.num_heads, x.dtype)
         x = self.embedding_dropout(x)
-
-        size = cached + T if self.window is None else min(cached + T, self.window - 1)
-        padding = None if lengths is None else T - lengths
+        sight = with_mask(Sight(True, self.window, before.position, lengths, resets), T, slots, x.dtype)
         x, keys, values = read_transformer_layers(
-            self.layers, x, before.keys, before.values, size, padding, rotation=rotation, mask=mask
+            self.layers, x, before.keys, before.values, sight, rotation=rotation, in_place=in_place
         )
         after = torch.cat((before.position[:, None], positions + 1), dim=1)  # (B, T+1): after so many steps
         position = after[:, -1] if lengths is None else after.gather(1, lengths[:, None])[:, 0]
@@ -139,36 +158,55 @@ def read_transformer_layers(
     x: Tensor,
     keys: Sequence[Tensor],
     values: Sequence[Tensor],
-    size: int,
-    padding: Tensor | None,
+    sight: Sight,
     *,
-    rotation: tuple[Tensor, Tensor] | None = None,
-    mask: Tensor | None = None,
+    rotation: Rotation | None = None,
     sources: Iterable[SourceMemory | None] | None = None,
     attentions: list[Tensor] | None = None,
+    in_place: bool = False,
 ) -> tuple[Tensor, tuple[Tensor, ...], tuple[Tensor, ...]]:
-    """Read inputs x (B, T, H) by one layer after the other: the last one's outputs, and `size` keys and values of each.
+    """Read inputs x (B, T, H) by one layer after the other: the last one's outputs, each one's keys and values after.
 
-    The last `padding` (B,) steps of a row are no part of its keys and values; the other arguments are those of a
-    `TransformerLayer`, with a source for each layer.
+    The other arguments are those of a `TransformerLayer`, with a source for each layer.
     """
-    after: list[tuple[Tensor, Tensor]] = []
-    for layer, k, v, source in zip(layers, keys, values, sources or [None] * len(layers), strict=True):
-        x, k, v = layer(x, k, v, rotation=rotation, mask=mask, source=source, attentions=attentions)
-        after.append((latest(k, size, padding), latest(v, size, padding)))
+    after: list[Memory] = []
+    for layer, memory, source in zip(layers, zip(keys, values, strict=True), sources or [None] * len(layers), strict=True):
+        x, kept = layer(x, memory, sight, rotation=rotation, source=source, attentions=attentions, in_place=in_place)
+        after.append(kept)
     kept_keys, kept_values = zip(*after, strict=True)
     return x, kept_keys, kept_values
 
 
-def latest(entries: Tensor, size: int, padding: Tensor | None) -> Tensor:
-    """The last `size` of the entries (B, N, S, D) that come before the last `padding` (B,) ones of a row."""
-    S = entries.shape[2]
-    if padding is None:
-        return entries[:, :, S - size :]
-    index = torch.arange(S - size, S, device=entries.device) - padding[:, None]  # (B, size)
-    # An index below 0 stands for no entry: any entry will do, since the row's position excludes it.
-    index = index.clamp(min=0)[:, None, :, None].expand(-1, entries.shape[1], -1, entries.shape[3])
-    return entries.gather(2, index)
+class AttentionState(Protocol):
+    """What the states of Transformers have in common, as named tuples."""
+
+    keys: tuple[Tensor, ...]
+    values: tuple[Tensor, ...]
+    position: Tensor
+
+    def _replace(self, **fields: Any) -> Any: ...
+
+
+Attending = TypeVar("Attending", bound=AttentionState)
+
+
+def make_room(state: Attending, steps: int, window: int | None = None) -> tuple[Attending, bool]:
+    """The state with slots in which so many steps can be written in place, twice as many as before where more are needed.
+
+    And whether a call may write in place: else the state is as it was.
+    """
+    slots, dtype = state.keys[0].shape[2], state.keys[0].dtype
+    if torch.is_grad_enabled() or choose(state.position.device, dtype) != "native":
+        return state, False
+    most = int(state.position.max()) + steps if len(state.position) else 0
+    if window is not None:
+        most = min(most, window - 1)
+    if most > slots:
+        more = max(most, 2 * slots, 64)
+        more = more if window is None else min(more, window - 1)
+        keys, values = (tuple(F.pad(x, (0, 0, 0, more - slots)) for x in part) for part in (state.keys, state.values))
+        state = state._replace(keys=keys, values=values)
+    return state, True
 
 
 def maps_of(layers: Iterable[nn.Module]) -> dict[Tensor, int]:

@@ -8,23 +8,23 @@ import torch
 from torch import Tensor, nn
 
 from elman.errors import UserError
+from elman.kernels.attention import Sight, step_positions, with_mask
 from elman.models.configuration import TransformerTranslatorSettings
 from elman.models.constructor import configure, spelled_by
 from elman.models.encoder_decoder import EncoderDecoder
-from elman.models.transformer import make_layers, maps_of, read_transformer_layers
-from elman.nn.alignment import padding_mask
-from elman.nn.attention import causal_mask
+from elman.models.transformer import make_layers, make_room, maps_of, read_transformer_layers
+from elman.nn.attention import SourceMemory
 from elman.nn.dropout import Dropout
-from elman.nn.positions import sinusoidal, step_positions
+from elman.nn.positions import sinusoidal
 from elman.nn.sequences import Integers, Lengths, as_batch, embed
-from elman.nn.transformer import SourceMemory, TransformerLayer
+from elman.nn.transformer import TransformerLayer
 from elman.state import Side, State
 
 
 class TransformerMemory(NamedTuple):
     """The state of a Transformer decoder: its own keys and values, and those of the source.
 
-    Its own are right-aligned, as in `TransformerState`: only a row's last `position` entries belong to the row.
+    Its own lie in slots, as in `TransformerState`: the row's entries are the first `position` ones.
     """
 
     keys: tuple[Tensor, ...]  # a layer: (B, N, C, H/N)
@@ -37,7 +37,7 @@ class TransformerMemory(NamedTuple):
     @property
     def padding(self) -> dict[str, Side]:
         """Where `elman.state` pads a shorter cache and a shorter source."""
-        return {"keys": "left", "values": "left", "source_keys": "right", "source_values": "right"}
+        return {"keys": "right", "values": "right", "source_keys": "right", "source_values": "right"}
 
 
 class TransformerEncoderDecoder(EncoderDecoder):
@@ -90,21 +90,26 @@ class TransformerEncoderDecoder(EncoderDecoder):
         padded = lengths is not None
         source, lengths = self._take_source(source, lengths)
         B, S = source.shape
-        mask = padding_mask(lengths, S)[:, None, None] if padded else None  # (B, 1, 1, S)
         x = self._embed(self.source_embedding, source, torch.arange(S, device=source.device))
-        empty = x.new_zeros(B, self.num_heads, 0, self.hidden_size // self.num_heads)
+        sight = with_mask(Sight(causal=False, lengths=lengths if padded else None), S, 0, x.dtype)
         for layer in self.encoder:
-            x, _, _ = layer(x, empty, empty, rotation=None, mask=mask, causal=False)
+            x, _ = layer(x, sight=sight)
         x = self.encoder_norm(x)
         projected = [cast(TransformerLayer, layer).cross_attention.project(x) for layer in self.decoder]
         keys, values = zip(*projected, strict=True)
-        nothing = (empty,) * self.decoder_layers
+        nothing = (x.new_zeros(B, self.num_heads, 0, self.hidden_size // self.num_heads),) * self.decoder_layers
         position = torch.zeros(B, dtype=torch.int64, device=source.device)
         return TransformerMemory(nothing, nothing, position, keys, values, lengths)
 
     def read(self, tokens: Integers, state: State, *, lengths: Lengths = None) -> tuple[Tensor, TransformerMemory]:
         """Target tokens (B, T) -> normalised hidden states (B, T, H) and the state after them."""
         return self._decode(tokens, cast(TransformerMemory, state), lengths)
+
+    def advance(self, tokens: Integers, state: State) -> tuple[Tensor, TransformerMemory]:
+        """As `read`, in the memory of `state` itself where the backend can."""
+        tokens, _, _ = as_batch(self, tokens)
+        memory, in_place = make_room(cast(TransformerMemory, state), tokens.shape[1])
+        return self._decode(tokens, memory, None, in_place=in_place)
 
     def read_aligned(self, tokens: Integers, state: State) -> tuple[Tensor, Tensor, TransformerMemory]:
         """The hidden states of `read`, the attention (B, T, S) to the source (mean of all heads), and the state."""
@@ -124,23 +129,23 @@ class TransformerEncoderDecoder(EncoderDecoder):
         memory: TransformerMemory,
         lengths: Lengths,
         attentions: list[Tensor] | None = None,
+        *,
+        in_place: bool = False,
     ) -> tuple[Tensor, TransformerMemory]:
         tokens, lengths, _ = as_batch(self, tokens, lengths)
-        T, cached = tokens.shape[1], memory.keys[0].shape[2]
-        positions = step_positions(memory.position, T)  # (B, T)
-        mask = causal_mask(positions, cached) if cached else None
-        source_mask = padding_mask(memory.lengths, memory.source_keys[0].shape[2])[:, None, None]  # (B, 1, 1, S)
+        T, slots = tokens.shape[1], memory.keys[0].shape[2]
+        x = self._embed(self.target_embedding, tokens, step_positions(memory.position, T))  # (B, T, H)
+        of_source = with_mask(Sight(causal=False, lengths=memory.lengths), T, 0, x.dtype, memory.source_keys[0].shape[2])
         projected = zip(memory.source_keys, memory.source_values, strict=True)
         x, keys, values = read_transformer_layers(
             self.decoder,
-            self._embed(self.target_embedding, tokens, positions),  # (B, T, H)
+            x,
             memory.keys,
             memory.values,
-            cached + T,
-            None if lengths is None else T - lengths,
-            mask=mask,
-            sources=[SourceMemory(*source, source_mask) for source in projected],
+            with_mask(Sight(position=memory.position, lengths=lengths), T, slots, x.dtype),
+            sources=[SourceMemory(*source, of_source) for source in projected],
             attentions=attentions,
+            in_place=in_place,
         )
         position = memory.position + (T if lengths is None else lengths)
         return self.decoder_norm(x), memory._replace(keys=keys, values=values, position=position)

@@ -2,54 +2,28 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from elman.nn.positions import rotate
+from elman.kernels.attention import AttentionCall, Memory, Rotation, Sight, attend
+from elman.kernels.attention.reference import prepare, softmax_of_products
+from elman.kernels.attention.sight import ages
+from elman.kernels.dense import normed_linear
+from elman.nn.dropout import Dropout
 
-
-def causal_mask(positions: Tensor, cached: int, window: int | None = None) -> Tensor:
-    """True where a new step may attend to one of the C cached and T new keys.
-
-    positions (B, T): steps since the row's last reset (see `step_positions`); window W: a step attends to
-    itself and the W−1 steps before. Returns (B, 1, T, C+T), the 1 standing for every head.
-
-    The cache is right-aligned: its last entry is the step before the first new one. So a distance in the row of keys
-    is a distance in time, and one rule serves causality, resets, the window and the unused entries of a cache: a step
-    at position p sees the keys at distances 0 … min(p, W−1), of which there is at least one.
-
-    >>> causal_mask(torch.tensor([[1, 2, 0]]), cached=2)[0, 0].long()
-    tensor([[0, 1, 1, 0, 0],
-            [0, 1, 1, 1, 0],
-            [0, 0, 0, 0, 1]])
-    """
-    T = positions.shape[1]
-    query = torch.arange(cached, cached + T, device=positions.device)
-    key = torch.arange(cached + T, device=positions.device)
-    distance = query[:, None] - key  # (T, C+T)
-    reach = positions if window is None else positions.clamp(max=window - 1)
-    return ((distance >= 0) & (distance <= reach[..., None])).unsqueeze(1)
-
-
-def dot_product_weights(queries: Tensor, keys: Tensor, mask: Tensor | None) -> Tensor:
-    """softmax(q kᵀ / √D) over the keys where the mask is True; torch's fused attention does not return the weights.
-
-    queries (B, N, T, D), keys (B, N, S, D), mask that broadcasts to (B, N, T, S) or None -> (B, N, T, S).
-    """
-    scores = queries @ keys.transpose(2, 3) / queries.shape[3] ** 0.5
-    return (scores if mask is None else scores.masked_fill(~mask, -torch.inf)).softmax(-1)
-
+CAUSAL = Sight()
 
 class Attention(nn.Module):
-    """Multi-head self-attention over the steps read now and those in the cache.
+    """Multi-head self-attention over the steps read now and those in memory.
 
         q, k, v = split(W_qkv x + b_qkv)                 per head: softmax(q kᵀ / √(H/N)) v
         y = W_out [head_1; …; head_N] + b_out
 
     Vaswani et al. 2017, "Attention is all you need". With `qk_norm`, queries and keys pass a LayerNorm over the head
     size first, which bounds the logits and so permits high learning rates (Dehghani et al. 2023, "Scaling vision
-    transformers to 22 billion parameters"). Dropout of the weights would keep torch from its fused attention on a CPU.
+    transformers to 22 billion parameters").
     """
 
     def __init__(self, hidden_size: int, num_heads: int, *, qk_norm: bool = True) -> None:
@@ -63,51 +37,71 @@ class Attention(nn.Module):
     def forward(
         self,
         x: Tensor,
-        keys: Tensor,
-        values: Tensor,
+        memory: Memory | None = None,
+        sight: Sight = CAUSAL,
         *,
-        rotation: tuple[Tensor, Tensor] | None,
-        mask: Tensor | None,
-        causal: bool = True,
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """x (B, T, H), keys and values (B, N, C, H/N) -> y (B, T, H), keys and values (B, N, C+T, H/N).
+        rotation: Rotation | None = None,
+        in_place: bool = False,
+        norm: nn.LayerNorm | None = None,
+        onto: Tensor | None = None,
+        dropout: Dropout | None = None,
+    ) -> tuple[Tensor, Memory | None]:
+        """x (B, T, H) -> y (B, T, H), and the memory after the call where there was one (see `attend`).
 
-        mask (B, 1, T, C+T) of `causal_mask`, or (B, 1, 1, S), True where there is no padding; With None, attention is
-        causal over an empty cache, which torch computes faster; with `causal=False` as well (an encoder, or one step),
-        nothing is masked. Keys are cached after rotation, for the position of a key stays.
+        With `norm`, x passes it first; with `onto` (B, T, H) and `dropout`, the result is onto + dropout(y).
         """
-        q, keys, values = self._project(x, keys, values, rotation)
-        # On a CPU, attention's backward pass takes two to three times as long in bfloat16 as in float32.
-        with torch.autocast("cpu", enabled=False):
-            y = F.scaled_dot_product_attention(q, keys, values, attn_mask=mask, is_causal=causal and mask is None)
-        return self.out(y.transpose(1, 2).flatten(2)), keys, values
+        y, after = attend(self._call(x, memory, sight, rotation, norm)._replace(in_place=in_place))
+        return _end(y.flatten(2), self.out, onto, dropout), after
 
     def weights(
         self,
         x: Tensor,
-        keys: Tensor,
-        values: Tensor,
+        memory: Memory | None = None,
+        sight: Sight = CAUSAL,
         *,
-        rotation: tuple[Tensor, Tensor] | None,
-        mask: Tensor | None,
-        causal: bool = True,
+        rotation: Rotation | None = None,
+        norm: nn.LayerNorm | None = None,
+        **_: object,
     ) -> Tensor:
-        """The weights (B, N, T, C+T) of the values in `forward` for the same arguments."""
-        q, keys, _ = self._project(x, keys, values, rotation)
-        if mask is None and causal:
-            mask = torch.ones(q.shape[2], keys.shape[2], dtype=torch.bool, device=x.device).tril()
-        return dot_product_weights(q, keys, mask)
+        """The weights (B, N, T, C + T) of the values in `forward` for the same arguments, the last step's last."""
+        call = self._call(x, memory, sight, rotation, norm)
+        weights = softmax_of_products(prepare(call, masked=True))
+        if memory is None or sight.position is None:
+            return weights
+        C = memory[0].shape[2]
+        slots = ages(sight.position, C, sight.window).argsort(descending=True)  # the oldest first
+        new = torch.arange(C, weights.shape[3], device=slots.device).expand(len(slots), -1)
+        order = torch.cat((slots, new), dim=1)[:, None, None]
+        return weights.gather(3, order.expand_as(weights))
 
-    def _project(
-        self, x: Tensor, keys: Tensor, values: Tensor, rotation: tuple[Tensor, Tensor] | None
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """The queries (B, N, T, H/N), and the keys and values grown by T."""
+    def _call(
+        self,
+        x: Tensor,
+        memory: Memory | None,
+        sight: Sight,
+        rotation: Rotation | None,
+        norm: nn.LayerNorm | None,
+    ) -> AttentionCall:
         B, T, _ = x.shape
-        q, k, v = self.qkv(x).view(B, T, 3, self.num_heads, self.head_size).permute(2, 0, 3, 1, 4)  # (B, N, T, H/N)
-        q, k, v = self.query_norm(q).to(keys.dtype), self.key_norm(k).to(keys.dtype), v.to(keys.dtype)
-        if rotation is not None:
-            q, k = rotate(q, rotation), rotate(k, rotation)
-        return q, torch.cat((keys, k), dim=2), torch.cat((values, v), dim=2)
+        N = self.num_heads
+        together = normed_linear(x, norm, self.qkv).view(B, T, 3 * N, self.head_size)
+        gains = getattr(self.query_norm, "weight", None), getattr(self.key_norm, "weight", None)
+        return AttentionCall(
+            *(together[:, :, first : first + N] for first in (0, N, 2 * N)),
+            memory,
+            sight,
+            rotation,
+            gains,
+            together=together,
+        )
+
+
+class SourceMemory(NamedTuple):
+    """The keys and values of an encoder's outputs, made once for a source, and which of them a decoder sees."""
+
+    keys: Tensor  # (B, N, S, H/N), after their norm
+    values: Tensor  # (B, N, S, H/N)
+    sight: Sight  # not causal
 
 
 class CrossAttention(nn.Module):
@@ -131,20 +125,35 @@ class CrossAttention(nn.Module):
     def project(self, memory: Tensor) -> tuple[Tensor, Tensor]:
         """memory (B, S, H) -> keys and values (B, N, S, H/N)."""
         B, S, _ = memory.shape
-        k, v = self.key_value(memory).view(B, S, 2, self.num_heads, self.head_size).permute(2, 0, 3, 1, 4)
-        return self.key_norm(k).to(memory.dtype), v.to(memory.dtype)
+        k, v = normed_linear(memory, None, self.key_value).view(B, S, 2, self.num_heads, self.head_size).unbind(2)
+        return self.key_norm(k).to(memory.dtype).transpose(1, 2), v.to(memory.dtype).transpose(1, 2)
 
-    def forward(self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
-        """x (B, T, H), keys and values of `project`, mask (B, 1, 1, S) -> (B, T, H)."""
-        q = self._queries(x).to(keys.dtype)
-        with torch.autocast("cpu", enabled=False):  # as in `Attention`
-            y = F.scaled_dot_product_attention(q, keys, values, attn_mask=mask)
-        return self.out(y.transpose(1, 2).flatten(2))
+    def forward(
+        self,
+        x: Tensor,
+        source: SourceMemory,
+        *,
+        norm: nn.LayerNorm | None = None,
+        onto: Tensor | None = None,
+        dropout: Dropout | None = None,
+    ) -> Tensor:
+        """x (B, T, H) -> (B, T, H); `norm`, `onto` and `dropout` as in `Attention`."""
+        y, _ = attend(self._call(x, source, norm))
+        return _end(y.flatten(2), self.out, onto, dropout)
 
-    def weights(self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
+    def weights(self, x: Tensor, source: SourceMemory, *, norm: nn.LayerNorm | None = None, **_: object) -> Tensor:
         """The weights (B, N, T, S) of the values in `forward` for the same arguments."""
-        return dot_product_weights(self._queries(x).to(keys.dtype), keys, mask)
+        return softmax_of_products(prepare(self._call(x, source, norm), masked=True))
 
-    def _queries(self, x: Tensor) -> Tensor:
+    def _call(self, x: Tensor, source: SourceMemory, norm: nn.LayerNorm | None) -> AttentionCall:
         B, T, _ = x.shape
-        return self.query_norm(self.query(x).view(B, T, self.num_heads, self.head_size).transpose(1, 2))
+        q = normed_linear(x, norm, self.query).view(B, T, self.num_heads, self.head_size)
+        keys, values = source.keys.transpose(1, 2), source.values.transpose(1, 2)
+        gains = getattr(self.query_norm, "weight", None), None
+        return AttentionCall(q, keys, values, None, source.sight, None, gains)
+
+
+def _end(a: Tensor, linear: nn.Linear, onto: Tensor | None, dropout: Dropout | None) -> Tensor:
+    if onto is None or dropout is None:
+        return linear(a)
+    return dropout.add(onto, a, linear)

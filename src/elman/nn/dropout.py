@@ -39,6 +39,20 @@ class Dropout(nn.Module):
         kept = in_16_bits(1 - self.p)
         return x * coins(x, *x.shape, p=kept).mul_(1 / kept)
 
+    def add(self, x: Tensor, a: Tensor, linear: nn.Linear) -> Tensor:
+        """x + dropout(linear(a)), the end of a residual branch: x (..., H), a (..., K) -> (..., H).
+
+        The same draws as those of `forward`, which the compiled core compares where it adds.
+        """
+        from elman.kernels.dense import Kept, added_linear  # which most models do without
+
+        if not self.training or self.p == 0:
+            return added_linear(x, a, linear)
+        kept = in_16_bits(1 - self.p)
+        if not are_in_16_bits(x, kept):
+            return x + self(linear(a))
+        return added_linear(x, a, linear, Kept(bits_of_coins(x.device, x.numel()), least_bits(kept), 1 / kept))
+
     def extra_repr(self) -> str:
         """For `repr`."""
         return f"p={self.p}"
@@ -94,14 +108,29 @@ def coins(like: Tensor, *shape: int, p: float) -> Tensor:
     third of a training step of small layers with zoneout.
     """
     p = in_16_bits(p)
-    heads = p * 2**16  # of the 2^16 numbers below 2^15
-    compiled = torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
-    if like.device.type != "cpu" or compiled or not heads.is_integer() or not 0 < heads < 2**16:
+    if not are_in_16_bits(like, p):
         return like.new_empty(shape).bernoulli_(p)
-    size = math.prod(shape)
-    bits = torch.empty((size + 3) // 4, dtype=torch.int64, device=like.device).random_(-(2**63), None)
+    bits = bits_of_coins(like.device, math.prod(shape))
     # In place: making booleans, and numbers of the booleans, would take as long as drawing the bits.
-    return bits.view(torch.int16)[:size].ge_(2**15 - int(heads)).to(like.dtype).view(shape)
+    return bits.ge_(least_bits(p)).to(like.dtype).view(shape)
+
+
+def are_in_16_bits(like: Tensor, p: float) -> bool:
+    """Whether coins of the probability p, one of `in_16_bits`, are drawn as 16 random bits each."""
+    compiled = torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
+    heads = p * 2**16
+    return like.device.type == "cpu" and not compiled and heads.is_integer() and 0 < heads < 2**16
+
+
+def bits_of_coins(device: torch.device, size: int) -> Tensor:
+    """The random bits of so many coins, int16."""
+    bits = torch.empty((size + 3) // 4, dtype=torch.int64, device=device).random_(-(2**63), None)
+    return bits.view(torch.int16)[:size]
+
+
+def least_bits(p: float) -> int:
+    """A coin is 1 where its bits are at least so: with the probability p, of the 2^16 numbers below 2^15."""
+    return 2**15 - int(p * 2**16)
 
 
 def draw(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Literal, NamedTuple, cast
+from typing import Literal, cast
 
 from torch import Tensor, nn
 
-from elman.nn.attention import Attention, CrossAttention
+from elman.kernels.attention import Memory, Rotation, Sight
+from elman.kernels.dense import normed_linear
+from elman.nn.attention import CAUSAL, Attention, CrossAttention, SourceMemory
 from elman.nn.dropout import Dropout
 
 Norm = Literal["pre", "post"]
@@ -16,14 +17,6 @@ Norm = Literal["pre", "post"]
 def feedforward(hidden_size: int, inner_size: int) -> nn.Sequential:
     """The same two-layer network at every step: W_out gelu(W_in x + b_in) + b_out."""
     return nn.Sequential(nn.Linear(hidden_size, inner_size), nn.GELU(), nn.Linear(inner_size, hidden_size))
-
-
-class SourceMemory(NamedTuple):
-    """The keys and values of an encoder's outputs, projected once a source."""
-
-    keys: Tensor  # (B, N, S, H/N)
-    values: Tensor  # (B, N, S, H/N)
-    mask: Tensor | None  # (B, 1, 1, S), True where there is a source; None: everywhere
 
 
 class TransformerLayer(nn.Module):
@@ -74,37 +67,36 @@ class TransformerLayer(nn.Module):
     def forward(
         self,
         x: Tensor,
-        keys: Tensor,
-        values: Tensor,
+        memory: Memory | None = None,
+        sight: Sight = CAUSAL,
         *,
-        rotation: tuple[Tensor, Tensor] | None,
-        mask: Tensor | None,
-        causal: bool = True,
+        rotation: Rotation | None = None,
         source: SourceMemory | None = None,
         attentions: list[Tensor] | None = None,
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """x (B, T, H) -> (B, T, H), beside the keys and values grown by T (see `Attention`).
+        in_place: bool = False,
+    ) -> tuple[Tensor, Memory | None]:
+        """x (B, T, H) -> (B, T, H), and the memory after the call (see `Attention`).
 
         The weights (B, N, T, S) of the attention to the source are appended to the list `attentions`, where given.
         """
-
-        def attend(x: Tensor) -> Tensor:
-            nonlocal keys, values
-            y, keys, values = self.attention(x, keys, values, rotation=rotation, mask=mask, causal=causal)
-            return y
-
-        def attend_source(x: Tensor) -> Tensor:
-            assert source is not None
-            if attentions is not None:
-                attentions.append(self.cross_attention.weights(x, *source))
-            return self.cross_attention(x, *source)
-
-        x = self._branch(x, self.attention_norm, attend)
+        norm = self._before(self.attention_norm)
+        x, memory = self.attention(
+            x, memory, sight, rotation=rotation, in_place=in_place, norm=norm, onto=x, dropout=self.dropout
+        )
+        x = self._after(x, self.attention_norm)
         if source is not None:
-            x = self._branch(x, self.cross_norm, attend_source)
-        return self._branch(x, self.feedforward_norm, self.feedforward), keys, values
+            norm = self._before(self.cross_norm)
+            if attentions is not None:
+                attentions.append(self.cross_attention.weights(x, source, norm=norm))
+            x = self.cross_attention(x, source, norm=norm, onto=x, dropout=self.dropout)
+            x = self._after(x, self.cross_norm)
+        first, _, last = cast(tuple[nn.Linear, nn.Module, nn.Linear], tuple(self.feedforward))
+        inner = normed_linear(x, self._before(self.feedforward_norm), first, "gelu")
+        x = self.dropout.add(x, inner, last)
+        return self._after(x, self.feedforward_norm), memory
 
-    def _branch(self, x: Tensor, norm: nn.Module, branch: Callable[[Tensor], Tensor]) -> Tensor:
-        if self.norm == "pre":
-            return x + self.dropout(branch(norm(x)))
-        return norm(x + self.dropout(branch(x)))
+    def _before(self, norm: nn.LayerNorm) -> nn.LayerNorm | None:
+        return norm if self.norm == "pre" else None
+
+    def _after(self, x: Tensor, norm: nn.LayerNorm) -> Tensor:
+        return norm(x) if self.norm == "post" else x

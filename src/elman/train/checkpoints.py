@@ -21,6 +21,7 @@ from elman import atomic
 from elman.reading import Count, check_file, parse_json
 
 KEEP = 2
+STATES = 2  # since then, attention's memory is a ring
 VALUES = "values"  # the name of the JSON text in the header, and of its checksum
 
 
@@ -60,6 +61,7 @@ class Values:
     carried: bool
     adaptive: dict[str, int] | None = None
     average: Averaged | None = None
+    states: Count = 1  # the form of the carried state: `STATES`, or 1 of earlier builds
 
 
 @dataclass

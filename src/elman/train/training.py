@@ -15,7 +15,7 @@ from elman import state as states
 from elman.errors import UserError
 from elman.state import State
 from elman.train.averaging import Average, stopped_improving
-from elman.train.checkpoints import Averaged, Checkpoint, Counters, Values
+from elman.train.checkpoints import STATES, Averaged, Checkpoint, Counters, Values
 from elman.train.clipping import Clipped, Clipper
 from elman.train.objective import Loss, Objective, Place
 from elman.train.optimizers import optimizer
@@ -191,7 +191,7 @@ class Training:
             tensors |= {f"average.{index}": tensor for index, tensor in enumerate(self.average.average)}
         adaptive = self.objective.adaptive.values() if self.objective.adaptive else None
         counters, norms, carried = replace(self.counters, seconds=self.seconds), list(self.clipper.norms), self.carried
-        values = Values(counters, norms, list(self.losses), carried is not None, adaptive, averaged)
+        values = Values(counters, norms, list(self.losses), carried is not None, adaptive, averaged, STATES)
         return Checkpoint(tensors, values)
 
     def restore(self, checkpoint: Checkpoint) -> None:
@@ -217,6 +217,8 @@ class Training:
             like = self.objective.initial_state(self.model)
             assert like is not None
             self.carried = states.unflatten(checkpoint.tensors, like, "carried")
+            if values.states < STATES and hasattr(self.carried, "from_earlier_form"):
+                self.carried = self.carried.from_earlier_form()
             self.carried = states.to(self.carried, self.parameters[0].device)
         self.counters = replace(values.counters)
         self.resumed_at, self.resumed_step = time.perf_counter(), self.counters.step

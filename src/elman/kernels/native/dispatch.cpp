@@ -47,4 +47,16 @@ EXPORT int32_t elman_step_float(const Step* step) { return kChoice.table->step_f
 EXPORT int32_t elman_step_double(const Step* step) { return kChoice.table->step_double(step); }
 EXPORT int32_t elman_matmul_float(const Matmul* matmul) { return kChoice.table->matmul_float(matmul); }
 EXPORT int32_t elman_matmul_double(const Matmul* matmul) { return kChoice.table->matmul_double(matmul); }
+EXPORT int32_t elman_attend_float(const Attend* attend) { return kChoice.table->attend_float(attend); }
+EXPORT int32_t elman_attend_double(const Attend* attend) { return kChoice.table->attend_double(attend); }
+EXPORT int32_t elman_attend_bfloat16(const Attend* attend) { return kChoice.table->attend_bfloat16(attend); }
+EXPORT int32_t elman_attend_backward_float(const Attend* attend) { return kChoice.table->attend_backward_float(attend); }
+EXPORT int32_t elman_attend_backward_double(const Attend* attend) { return kChoice.table->attend_backward_double(attend); }
+EXPORT int32_t elman_attend_backward_bfloat16(const Attend* attend) { return kChoice.table->attend_backward_bfloat16(attend); }
+EXPORT int32_t elman_dense_forward_float(const Dense* dense) { return kChoice.table->dense_forward_float(dense); }
+EXPORT int32_t elman_dense_forward_double(const Dense* dense) { return kChoice.table->dense_forward_double(dense); }
+EXPORT int32_t elman_dense_forward_bfloat16(const Dense* dense) { return kChoice.table->dense_forward_bfloat16(dense); }
+EXPORT int32_t elman_dense_backward_float(const Dense* dense) { return kChoice.table->dense_backward_float(dense); }
+EXPORT int32_t elman_dense_backward_double(const Dense* dense) { return kChoice.table->dense_backward_double(dense); }
+EXPORT int32_t elman_dense_backward_bfloat16(const Dense* dense) { return kChoice.table->dense_backward_bfloat16(dense); }
 EXPORT const char* elman_instruction_set(void) { return kChoice.name; }

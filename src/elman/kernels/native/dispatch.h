@@ -2,6 +2,8 @@
 
 #pragma once
 
+#include "attend.h"
+#include "dense.h"
 #include "sweep.h"
 
 struct Table {
@@ -15,6 +17,18 @@ struct Table {
   int32_t (*step_double)(const Step*);
   int32_t (*matmul_float)(const Matmul*);
   int32_t (*matmul_double)(const Matmul*);
+  int32_t (*attend_float)(const Attend*);
+  int32_t (*attend_double)(const Attend*);
+  int32_t (*attend_bfloat16)(const Attend*);
+  int32_t (*attend_backward_float)(const Attend*);
+  int32_t (*attend_backward_double)(const Attend*);
+  int32_t (*attend_backward_bfloat16)(const Attend*);
+  int32_t (*dense_forward_float)(const Dense*);
+  int32_t (*dense_forward_double)(const Dense*);
+  int32_t (*dense_forward_bfloat16)(const Dense*);
+  int32_t (*dense_backward_float)(const Dense*);
+  int32_t (*dense_backward_double)(const Dense*);
+  int32_t (*dense_backward_bfloat16)(const Dense*);
 };
 
 extern const Table kBaseline;

@@ -2,7 +2,7 @@
 
 #pragma once
 
-#include "vectors.h"
+#include "turn.h"
 
 namespace {
 
@@ -11,10 +11,19 @@ constexpr double kEpsilon = 1e-5;  // added to the variance
 inline float root(float x) { return __builtin_sqrtf(x); }
 inline double root(double x) { return __builtin_sqrt(x); }
 
-template <class T> INLINE T total(Vector<T> v) {
-  T sum = 0;
-  for (int lane = 0; lane < kLanes<T>; ++lane) sum += v[lane];
-  return sum;
+// v with lanes S apart exchanged.
+template <class T, int S, int... I> INLINE Vector<T> crossed(Vector<T> v, Lanes<I...>) {
+#if defined(__clang__)
+  return __builtin_shufflevector(v, v, (I ^ S)...);
+#else
+  typedef typename VectorOf<T>::Bits Bits;
+  return __builtin_shuffle(v, Bits{(I ^ S)...});
+#endif
+}
+
+template <class T, int S = kLanes<T> / 2> INLINE T total(Vector<T> v) {
+  if constexpr (S == 0) return v[0];
+  else return total<T, S / 2>(v + crossed<T, S>(v, typename LanesUpTo<kLanes<T>>::Type()));
 }
 
 // y = (x - mean) * scale has mean 0 and variance 1.
@@ -23,7 +32,8 @@ template <class T> struct Standard {
 };
 
 // Of `count` times H numbers, of which each H lie `stride` apart.
-template <class S> Standard<Number<S>> standard_of(const S* x, int64_t count, int64_t H, int64_t stride) {
+template <class S> Standard<Number<S>> standard_of(const S* x, int64_t count, int64_t H, int64_t stride,
+                                                         Number<S> eps = Number<S>(kEpsilon)) {
   using T = Number<S>;
   Vector<T> sum = {}, squares = {};
   for (int64_t g = 0; g < count; ++g)
@@ -35,7 +45,7 @@ template <class S> Standard<Number<S>> standard_of(const S* x, int64_t count, in
       for (int64_t lane = H - at; lane < kLanes<T>; ++lane) off[lane] = 0;
       squares += off * off;
     }
-  return {mean, T(1) / root(total<T>(squares) / T(count * H) + T(kEpsilon))};
+  return {mean, T(1) / root(total<T>(squares) / T(count * H) + eps)};
 }
 
 // What belongs to the layer normalization of one row's sums: a gain (G * H,), perhaps a bias, and where to leave for

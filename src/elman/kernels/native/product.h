@@ -71,8 +71,13 @@ template <class T, int ROWS> struct Broadcasts {
   }
 };
 
+// Where the number (or pair) of row r at k lies. TURNED: `stride` rows lie side by side, and the next k behind them.
+template <class S, bool TURNED> INLINE const S* number_at(const S* a, int64_t stride, int64_t r, int64_t k) {
+  return TURNED ? a + (k / kPair<S> * stride + r) * kPair<S> : a + r * stride + k;
+}
+
 // sums[r][v] += sum over k of a[r][k] * panel[k][v]
-template <class S, int ROWS, int WIDTH>
+template <class S, int ROWS, int WIDTH, bool TURNED = false>
 void tile(const S* a, int64_t stride, const Vector<Number<S>>* panel, int64_t K, Vector<Number<S>>* sums) {
   Vector<Number<S>> s[ROWS][WIDTH];
 #pragma GCC unroll 8
@@ -81,9 +86,9 @@ void tile(const S* a, int64_t stride, const Vector<Number<S>>* panel, int64_t K,
     for (int v = 0; v < WIDTH; ++v) s[r][v] = sums[r * WIDTH + v];
   for (int64_t k = 0; k + kPair<S> <= K; k += kPair<S>, panel += WIDTH) {
 #pragma GCC unroll 4
-    for (int v = 0; ROWS > 1 && v < WIDTH * BYTES; v += 64)  // one row reads as fast as the processor fetches by itself
+    for (int v = 0; ROWS > 1 && v < WIDTH * BYTES; v += 64)  // for one row the processor fetches fast enough by itself
       __builtin_prefetch((const char*)(panel + kAhead * WIDTH) + v);
-    if constexpr (kPair<S> == 1 && ROWS < WIDTH) {
+    if constexpr (kPair<S> == 1 && ROWS < WIDTH && !TURNED) {
       const Broadcasts<S, ROWS> rows(a + k, stride);
 #pragma GCC unroll 4
       for (int v = 0; v < WIDTH; ++v) {
@@ -94,7 +99,7 @@ void tile(const S* a, int64_t stride, const Vector<Number<S>>* panel, int64_t K,
     } else {
 #pragma GCC unroll 8
       for (int r = 0; r < ROWS; ++r) {
-        const Operand<S> it(a + r * stride + k, false);
+        const Operand<S> it(number_at<S, TURNED>(a, stride, r, k), false);
 #pragma GCC unroll 4
         for (int v = 0; v < WIDTH; ++v) it.times(panel[v], s[r][v]);
       }
@@ -102,7 +107,7 @@ void tile(const S* a, int64_t stride, const Vector<Number<S>>* panel, int64_t K,
   }
   if (kPair<S> > 1 && K % kPair<S>)
     for (int r = 0; r < ROWS; ++r) {
-      const Operand<S> it(a + r * stride + K - 1, true);
+      const Operand<S> it(number_at<S, TURNED>(a, stride, r, K - 1), !TURNED);
       for (int v = 0; v < WIDTH; ++v) it.times(panel[v], s[r][v]);
     }
 #pragma GCC unroll 8
@@ -111,16 +116,16 @@ void tile(const S* a, int64_t stride, const Vector<Number<S>>* panel, int64_t K,
     for (int v = 0; v < WIDTH; ++v) sums[r * WIDTH + v] = s[r][v];
 }
 
-template <class S, int WIDTH, int ROWS = rows_per_tile(WIDTH)>
+template <class S, int WIDTH, bool TURNED, int ROWS = rows_per_tile(WIDTH)>
 INLINE void tile_of(int64_t rows, const S* a, int64_t stride, const Vector<Number<S>>* panel, int64_t K,
                     Vector<Number<S>>* sums) {
   if constexpr (ROWS > 1) {
-    if (rows < ROWS) return tile_of<S, WIDTH, ROWS - 1>(rows, a, stride, panel, K, sums);
+    if (rows < ROWS) return tile_of<S, WIDTH, TURNED, ROWS - 1>(rows, a, stride, panel, K, sums);
   }
-  tile<S, ROWS, WIDTH>(a, stride, panel, K, sums);
+  tile<S, ROWS, WIDTH, TURNED>(a, stride, panel, K, sums);
 }
 
-template <class S, int WIDTH>
+template <class S, int WIDTH, bool TURNED>
 void product_of(const S* a, int64_t stride, int64_t rows, const Vector<Number<S>>* panel, int64_t K,
                 Vector<Number<S>>* sums, const Vector<Number<S>>* first_sums) {
   const int64_t tiles = (rows + rows_per_tile(WIDTH) - 1) / rows_per_tile(WIDTH);
@@ -131,21 +136,21 @@ void product_of(const S* a, int64_t stride, int64_t rows, const Vector<Number<S>
   for (int64_t k = 0; k < K; k += block)
     for (int64_t i = 0; i < tiles; ++i) {
       const int64_t first = rows * i / tiles, last = rows * (i + 1) / tiles;
-      tile_of<S, WIDTH>(last - first, a + first * stride + k, stride, panel + depth<S>(k) * WIDTH,
+      tile_of<S, WIDTH, TURNED>(last - first, number_at<S, TURNED>(a, stride, first, k), stride, panel + depth<S>(k) * WIDTH,
                         K - k < block ? K - k : block, sums + first * WIDTH);
     }
 }
 
-// sums (rows, width), in vectors, = a (rows, K), its rows `stride` apart, times one panel, plus first_sums (width),
-// if there are any.
-template <class S>
+// sums (rows, width), in vectors, = a (rows, K) times one panel, plus first_sums (width) to every row, if there are any;
+// a lies as `number_at` says.
+template <class S, bool TURNED = false>
 void product(const S* a, int64_t stride, int64_t rows, const Vector<Number<S>>* panel, int width, int64_t K,
              Vector<Number<S>>* sums, const Vector<Number<S>>* first_sums = nullptr) {
   switch (width) {
-    case 1: return product_of<S, 1>(a, stride, rows, panel, K, sums, first_sums);
-    case 2: return product_of<S, 2>(a, stride, rows, panel, K, sums, first_sums);
-    case 3: return product_of<S, 3>(a, stride, rows, panel, K, sums, first_sums);
-    default: return product_of<S, 4>(a, stride, rows, panel, K, sums, first_sums);
+    case 1: return product_of<S, 1, TURNED>(a, stride, rows, panel, K, sums, first_sums);
+    case 2: return product_of<S, 2, TURNED>(a, stride, rows, panel, K, sums, first_sums);
+    case 3: return product_of<S, 3, TURNED>(a, stride, rows, panel, K, sums, first_sums);
+    default: return product_of<S, 4, TURNED>(a, stride, rows, panel, K, sums, first_sums);
   }
 }
 

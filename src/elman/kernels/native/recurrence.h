@@ -2,7 +2,10 @@
 
 #pragma once
 
+#include "attention.h"
 #include "backward.h"
+#include "dense_backward.h"
+#include "dense_forward.h"
 #include "forward.h"
 #include "matmul.h"
 #include "pieces.h"
@@ -111,4 +114,8 @@ template <template <class, class, bool> class Direction, class S> int32_t of_cel
 extern const Table TABLE = {of_cell<Forward, float>,  of_cell<Forward, double>,  of_cell<Forward, Bfloat16>,
                             of_cell<Backward, float>, of_cell<Backward, double>, of_cell<Backward, Bfloat16>,
                             step_of_cell<float>,      step_of_cell<double>,      matmul<float>,
-                            matmul<double>};
+                            matmul<double>,           attend<float>,             attend<double>,
+                            attend<Bfloat16>,         attend_backward<float>,    attend_backward<double>,
+                            attend_backward<Bfloat16>,
+                            dense_forward<float>,     dense_forward<double>,     dense_forward<Bfloat16>,
+                            dense_backward<float>,    dense_backward<double>,    dense_backward<Bfloat16>};

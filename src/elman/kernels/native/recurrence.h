@@ -84,7 +84,7 @@ template <class Direction, class S> int32_t run(const Sweep& s) {
   const Panels<S>& panels = direction.panels;
   const double work = double(panels.size()) * kLanes<T> * kPair<S>;
   const bool packing = Direction::worth_packing(s);
-  const Buffer<T> packed(packing ? direction.packed_size() : 0);
+  const KeptBuffer<T> packed(packing ? direction.packed_size() : 0);
   if (!packed.data) return 1;
   if (packing) in_pieces(s, direction.packs(), work / 4, [&](int64_t piece, int64_t pieces) {
     const int64_t last = direction.packs() * (piece + 1) / pieces;

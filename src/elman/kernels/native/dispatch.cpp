@@ -47,4 +47,11 @@ EXPORT int32_t elman_step_float(const Step* step) { return kChoice.table->step_f
 EXPORT int32_t elman_step_double(const Step* step) { return kChoice.table->step_double(step); }
 EXPORT int32_t elman_matmul_float(const Matmul* matmul) { return kChoice.table->matmul_float(matmul); }
 EXPORT int32_t elman_matmul_double(const Matmul* matmul) { return kChoice.table->matmul_double(matmul); }
+EXPORT int32_t elman_loss_float(const Loss* loss) { return kChoice.table->loss_float(loss); }
+EXPORT int32_t elman_loss_double(const Loss* loss) { return kChoice.table->loss_double(loss); }
+EXPORT int32_t elman_loss_bfloat16(const Loss* loss) { return kChoice.table->loss_bfloat16(loss); }
+EXPORT void elman_align_float(const Alignment* alignment) { kChoice.table->align_float(alignment); }
+EXPORT void elman_align_double(const Alignment* alignment) { kChoice.table->align_double(alignment); }
+EXPORT void elman_align_backward_float(const Alignment* alignment) { kChoice.table->align_backward_float(alignment); }
+EXPORT void elman_align_backward_double(const Alignment* alignment) { kChoice.table->align_backward_double(alignment); }
 EXPORT const char* elman_instruction_set(void) { return kChoice.name; }

@@ -2,6 +2,8 @@
 
 #pragma once
 
+#include "alignment.h"
+#include "loss.h"
 #include "sweep.h"
 
 struct Table {
@@ -15,6 +17,13 @@ struct Table {
   int32_t (*step_double)(const Step*);
   int32_t (*matmul_float)(const Matmul*);
   int32_t (*matmul_double)(const Matmul*);
+  int32_t (*loss_float)(const Loss*);
+  int32_t (*loss_double)(const Loss*);
+  int32_t (*loss_bfloat16)(const Loss*);
+  void (*align_float)(const Alignment*);
+  void (*align_double)(const Alignment*);
+  void (*align_backward_float)(const Alignment*);
+  void (*align_backward_double)(const Alignment*);
 };
 
 extern const Table kBaseline;

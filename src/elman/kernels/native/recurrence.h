@@ -2,8 +2,10 @@
 
 #pragma once
 
+#include "additive.h"
 #include "backward.h"
 #include "forward.h"
+#include "loss_rows.h"
 #include "matmul.h"
 #include "pieces.h"
 #include "step.h"
@@ -111,4 +113,6 @@ template <template <class, class, bool> class Direction, class S> int32_t of_cel
 extern const Table TABLE = {of_cell<Forward, float>,  of_cell<Forward, double>,  of_cell<Forward, Bfloat16>,
                             of_cell<Backward, float>, of_cell<Backward, double>, of_cell<Backward, Bfloat16>,
                             step_of_cell<float>,      step_of_cell<double>,      matmul<float>,
-                            matmul<double>};
+                            matmul<double>,           loss_of_rows<float>,   loss_of_rows<double>,
+                            loss_of_rows<Bfloat16>,   align<float>,          align<double>,
+                            align_backward<float>,    align_backward<double>};

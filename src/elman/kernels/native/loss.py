@@ -10,7 +10,7 @@ from torch import Tensor
 from elman.kernels.native.library import entry, is_traced, parallel_for
 
 
-class Loss(ctypes.Structure):
+class LossCall(ctypes.Structure):
     """`struct Loss` of loss.h, where the fields are explained."""
 
     _fields_ = (
@@ -39,7 +39,7 @@ def take_loss(
     assert dbias is None or (dbias.dtype == exact and dbias.is_contiguous())
     sums, others = torch.ones(N, dtype=torch.double), torch.zeros(N, dtype=torch.double)
     addresses = (None if part is None else part.data_ptr() for part in (targets, bias, logits, dbias, sums, others))
-    call = Loss(N, V, torch.get_num_threads(), int(learn), parallel_for(), smoothing, *addresses)
+    call = LossCall(N, V, torch.get_num_threads(), int(learn), parallel_for(), smoothing, *addresses)
     function = entry("loss", logits.dtype)
     assert function is not None, "the choice comes first"
     if function(ctypes.byref(call)) != 0:

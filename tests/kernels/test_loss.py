@@ -45,7 +45,9 @@ def test_it_is_the_readable_loss(dtype, shape, biased, smoothing):
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_strange_logits_have_the_loss_of_torch(dtype):
     nan, inf = float("nan"), float("inf")
-    x = torch.tensor([[0, -inf, 1], [-inf, -inf, 2], [1e30, 0, -1e30], [nan, 0, 0], [-inf] * 3, [inf, 0, 0]], dtype=dtype)
+    x = torch.tensor(
+        [[0, -inf, 1], [-inf, -inf, 2], [1e30, 0, -1e30], [nan, 0, 0], [-inf] * 3, [inf, 0, 0]], dtype=dtype
+    )
     targets = torch.tensor([0, 2, 1, 1, 0, 1])
     wanted = x.clone().requires_grad_()
     expected = F.cross_entropy(wanted, targets, reduction="none")

@@ -19,8 +19,10 @@ def take_loss(
     (V,), where given. Bias and `dbias` are in float32 at least, as the computation is. Raises `IndexError` for a target
     that is no column.
     """
-    if logits.is_cpu and len(targets) and not (0 <= int(targets.min()) and int(targets.max()) < logits.shape[1]):
-        raise IndexError(f"targets from 0 to {logits.shape[1] - 1} expected, got {targets.min()} to {targets.max()}")
+    if logits.is_cpu and len(targets):  # a check on a GPU would wait for it
+        least, most = int(targets.min()), int(targets.max())
+        if least < 0 or most >= logits.shape[1]:
+            raise IndexError(f"targets from 0 to {logits.shape[1] - 1} expected, got {least} to {most}")
     take = core.take_loss if core.serves(logits) else reference
     return take(logits, bias, targets, smoothing, learn, dbias)
 

@@ -18,8 +18,8 @@ def output_loss(output: nn.Linear, hidden: Tensor, targets: Tensor, smoothing: f
 
         loss = −1/N Σ_n Σ_v q_n(v) log softmax(W h_n + b)_v        q_n = (1 − e) [v = target_n] + e / V
 
-    hidden (..., H), targets (...) int64, e = `smoothing` (Szegedy et al. 2016, "Rethinking the Inception architecture");
-    the N steps whose targets are not negative count.
+    hidden (..., H), targets (...) int64, of which the N that are not negative count, e = `smoothing` (Szegedy et al.
+    2016, "Rethinking the Inception architecture").
 
     The gradient of softmax and cross entropy is known as soon as the logits are: softmax − q. So a few rows at a time
     go all the way, and N · V numbers are neither kept nor read again. Under autocast the products are in its dtype.
@@ -75,12 +75,10 @@ class _OutputLoss(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        *gradients, rows = ctx.saved_tensors
-        scaled = [
-            None if gradient is None else (gradient * (grad / len(rows))).to(dtype)
-            for gradient, dtype in zip(gradients, ctx.dtypes, strict=True)
-        ]
+        grad_hidden, grad_weight, grad_bias, rows = ctx.saved_tensors
+        scale, (of_hidden, of_weight, of_bias) = grad / len(rows), ctx.dtypes
+        by_hidden = (grad_hidden * scale).to(of_hidden)
         if len(rows) < ctx.steps:
-            of_all = scaled[0].new_zeros(ctx.steps, scaled[0].shape[1])
-            scaled[0] = of_all.index_copy_(0, rows, scaled[0])
-        return *scaled, None, None, None
+            by_hidden = by_hidden.new_zeros(ctx.steps, by_hidden.shape[1]).index_copy_(0, rows, by_hidden)
+        by_bias = None if grad_bias is None else (grad_bias * scale).to(of_bias)
+        return by_hidden, (grad_weight * scale).to(of_weight), by_bias, None, None, None

@@ -34,9 +34,11 @@ def take_loss(
     N, V = logits.shape
     exact = torch.promote_types(logits.dtype, torch.float32)
     targets, bias = targets.contiguous(), None if bias is None else bias.to(exact).contiguous()
-    assert logits.is_contiguous() and targets.shape == (N,)
+    assert logits.is_contiguous()
+    assert targets.shape == (N,)
     assert all(part is None or part.shape == (V,) for part in (bias, dbias))
-    assert dbias is None or (dbias.dtype == exact and dbias.is_contiguous())
+    assert dbias is None or dbias.dtype == exact
+    assert dbias is None or dbias.is_contiguous()
     sums, others = torch.ones(N, dtype=torch.double), torch.zeros(N, dtype=torch.double)
     addresses = (None if part is None else part.data_ptr() for part in (targets, bias, logits, dbias, sums, others))
     call = LossCall(N, V, torch.get_num_threads(), int(learn), parallel_for(), smoothing, *addresses)

@@ -3,10 +3,12 @@
 #pragma once
 
 #include "attention.h"
+#include "additive.h"
 #include "backward.h"
 #include "dense_backward.h"
 #include "dense_forward.h"
 #include "forward.h"
+#include "loss_rows.h"
 #include "matmul.h"
 #include "pieces.h"
 #include "step.h"
@@ -118,4 +120,7 @@ extern const Table TABLE = {of_cell<Forward, float>,  of_cell<Forward, double>, 
                             attend<Bfloat16>,         attend_backward<float>,    attend_backward<double>,
                             attend_backward<Bfloat16>,
                             dense_forward<float>,     dense_forward<double>,     dense_forward<Bfloat16>,
-                            dense_backward<float>,    dense_backward<double>,    dense_backward<Bfloat16>};
+                            dense_backward<float>,    dense_backward<double>,    dense_backward<Bfloat16>,
+                            loss_of_rows<float>,      loss_of_rows<double>,      loss_of_rows<Bfloat16>,
+                            align<float>,             align<double>,             align_backward<float>,
+                            align_backward<double>};

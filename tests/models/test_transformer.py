@@ -6,7 +6,9 @@ import torch.nn.functional as F
 
 from elman.errors import UserError
 from elman.models import TransformerLM
+from elman.kernels.attention import choose
 from elman.models.transformer import TransformerState
+from elman.state import map_state
 
 
 def randomised(model: TransformerLM) -> TransformerLM:
@@ -134,8 +136,8 @@ def test_dropout_is_random_in_training_and_off_in_eval():
     assert model(tokens)[0].equal(model(tokens)[0])
 
 
-def test_the_fused_attention_of_a_cpu_is_used_with_a_memory():
-    """What makes training with a carried memory fast: with a mask, forward and backward stay fused."""
+def test_attention_with_a_memory_is_one_node_of_the_graph():
+    """What makes training with a carried memory fast: forward and backward are the core's, or torch's fused ones."""
     model = TransformerLM(9, hidden_size=8, num_layers=1, num_heads=2, window=5)
     tokens = torch.randint(9, (2, 6))
     _, state = model(tokens)
@@ -145,7 +147,24 @@ def test_the_fused_attention_of_a_cpu_is_used_with_a_memory():
         node = queue.pop()
         names.add(node.name())
         queue += [after for after, _ in node.next_functions if after is not None]
-    assert "ScaledDotProductFlashAttentionForCpuBackward0" in names
+    native = choose(torch.device("cpu"), torch.float32) == "native"
+    assert ("AttentionBackward" if native else "ScaledDotProductFlashAttentionForCpuBackward0") in names
+
+
+@pytest.mark.parametrize("window", [None, 4])
+def test_reading_in_place_is_reading(window):
+    """Rows of different lengths, past the end of a ring and past the room for new entries."""
+    model = randomised(TransformerLM(9, hidden_size=8, num_layers=2, num_heads=2, window=window)).eval()
+    tokens, lengths = torch.randint(9, (3, 90)), torch.tensor([2, 5, 1])
+    with torch.inference_mode():
+        _, state = model.read(tokens[:, :5], lengths=lengths)
+        copied = map_state(torch.clone, state)
+        wanted, _ = model.read(tokens[:, 5:], state)
+        rows = []
+        for token in tokens[:, 5:].unbind(1):
+            hidden, copied = model.advance(token[:, None], copied)
+            rows.append(hidden)
+    torch.testing.assert_close(torch.cat(rows, dim=1), wanted, rtol=0, atol=1e-10)
 
 
 @pytest.mark.parametrize(

@@ -107,7 +107,7 @@ class TransformerLM(LanguageModel):
 
     def advance(self, tokens: Integers, state: State) -> tuple[Tensor, TransformerState]:
         """As `read`, in the memory of `state` itself where the backend can; see `LanguageModel.advance`."""
-        tokens, _, _ = as_batch(self, tokens)
+        tokens, _, _ = as_batch(self, tokens, None)
         before, in_place = make_room(cast(TransformerState, state), tokens.shape[1], self.window)
         return self._read(tokens, before, in_place=in_place)
 
@@ -123,11 +123,11 @@ class TransformerLM(LanguageModel):
         T, slots = tokens.shape[1], before.keys[0].shape[2]
         positions = step_positions(before.position, T, resets)  # (B, T)
         x = embed(self.embedding, tokens)  # (B, T, H)
-        rotation = None
+        rotation, places = None, once_if_equal(positions)
         if self.positions == "sinusoidal":
-            x = x + sinusoidal(positions, self.hidden_size).to(x.dtype)
+            x = x + sinusoidal(places, self.hidden_size).to(x.dtype)
         else:
-            rotation = rotary(positions, self.hidden_size // self.num_heads, x.dtype)
+            rotation = rotary(places, self.hidden_size // self.num_heads, x.dtype)
         x = self.embedding_dropout(x)
         sight = with_mask(Sight(True, self.window, before.position, lengths, resets), T, slots, x.dtype)
         x, keys, values = read_transformer_layers(
@@ -175,6 +175,13 @@ def read_transformer_layers(
         after.append(kept)
     kept_keys, kept_values = zip(*after, strict=True)
     return x, kept_keys, kept_values
+
+
+def once_if_equal(positions: Tensor) -> Tensor:
+    """The first row (1, T) of positions (B, T) that are the same in every row; else all. A GPU is not waited for."""
+    if len(positions) < 2 or positions.device.type != "cpu" or torch.compiler.is_compiling():
+        return positions
+    return positions[:1] if bool((positions == positions[:1]).all()) else positions
 
 
 class AttentionState(Protocol):

@@ -12,7 +12,7 @@ from elman.kernels.attention import Sight, step_positions, with_mask
 from elman.models.configuration import TransformerTranslatorSettings
 from elman.models.constructor import configure, spelled_by
 from elman.models.encoder_decoder import EncoderDecoder
-from elman.models.transformer import make_layers, make_room, maps_of, read_transformer_layers
+from elman.models.transformer import make_layers, make_room, maps_of, once_if_equal, read_transformer_layers
 from elman.nn.attention import SourceMemory
 from elman.nn.dropout import Dropout
 from elman.nn.positions import sinusoidal
@@ -112,7 +112,7 @@ class TransformerEncoderDecoder(EncoderDecoder):
 
     def advance(self, tokens: Integers, state: State) -> tuple[Tensor, TransformerMemory]:
         """As `read`, in the memory of `state` itself where the backend can."""
-        tokens, _, _ = as_batch(self, tokens)
+        tokens, _, _ = as_batch(self, tokens, None)
         memory, in_place = make_room(cast(TransformerMemory, state), tokens.shape[1])
         return self._decode(tokens, memory, None, in_place=in_place)
 
@@ -139,7 +139,7 @@ class TransformerEncoderDecoder(EncoderDecoder):
     ) -> tuple[Tensor, TransformerMemory]:
         tokens, lengths, _ = as_batch(self, tokens, lengths)
         T, slots = tokens.shape[1], memory.keys[0].shape[2]
-        x = self._embed(self.target_embedding, tokens, step_positions(memory.position, T))  # (B, T, H)
+        x = self._embed(self.target_embedding, tokens, once_if_equal(step_positions(memory.position, T)))  # (B, T, H)
         of_source = with_mask(Sight(causal=False, lengths=memory.lengths), T, 0, x.dtype, memory.source_keys[0].shape[2])
         projected = zip(memory.source_keys, memory.source_values, strict=True)
         x, keys, values = read_transformer_layers(

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from elman.errors import UserError
+from elman.kernels.additive import additive_scores
 
 Score = Literal["additive", "dot", "general"]
 
@@ -62,17 +63,23 @@ class Alignment(nn.Module):
         """memory (B, S, M) -> the keys (B, S, H)."""
         return memory if self.score == "dot" else self.project_memory(memory)
 
-    def forward(self, query: Tensor, keys: Tensor, memory: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """query (B·W, T, H), keys (B, S, H), memory (B, S, M), mask (B, S) -> context (B·W, T, M), weights (B·W, T, S).
+    def forward(self, query: Tensor, keys: Tensor, memory: Tensor, lengths: Tensor) -> Tensor:
+        """query (B·W, T, H), keys (B, S, H), memory (B, S, M), its lengths (B,) -> context (B·W, T, M).
 
         W neighbours among the rows of the query attend to one source.
         """
-        (R, T, _), query = query.shape, by_source(query, len(keys))
+        context = self._weights(query, keys, lengths).to(memory.dtype) @ memory  # (B, W·T, M)
+        return context.reshape(*query.shape[:2], memory.shape[2])
+
+    def weights(self, query: Tensor, keys: Tensor, lengths: Tensor) -> Tensor:
+        """The weights (B·W, T, S) of the memory's states in `forward` for the same arguments, in float32 at least."""
+        return self._weights(query, keys, lengths).reshape(*query.shape[:2], keys.shape[1])
+
+    def _weights(self, query: Tensor, keys: Tensor, lengths: Tensor) -> Tensor:
+        query = by_source(query, len(keys))  # (B, W·T, H)
         if self.score == "additive":
-            inner = torch.tanh(self.project_query(query).unsqueeze(2) + keys.unsqueeze(1))  # (B, T, S, H)
-            scores = self.energy(inner).squeeze(-1)
+            scores = additive_scores(self.project_query(query), keys, self.energy.weight[0], lengths)
         else:
             scores = query @ keys.transpose(1, 2)
-        scores = scores.to(torch.promote_types(scores.dtype, torch.float32)).masked_fill(~mask[:, None], -torch.inf)
-        weights = scores.softmax(-1).to(memory.dtype)  # (B, W·T, S)
-        return (weights @ memory).view(R, T, memory.shape[2]), weights.view(R, T, memory.shape[1])
+            scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
+        return scores.masked_fill(~padding_mask(lengths, keys.shape[1])[:, None], -torch.inf).softmax(-1)

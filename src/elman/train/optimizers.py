@@ -70,9 +70,11 @@ def orthogonal(x: Tensor) -> Tensor:
     tall = x.shape[-2] > x.shape[-1]
     x = x.mT if tall else x
     x = x / (x.norm(dim=(-2, -1), keepdim=True) * MARGIN + 1e-20)
-    for a, b, c in POLYNOMIALS:
+    shape, x = x.shape, x.reshape(-1, *x.shape[-2:])
+    for a, b, c in POLYNOMIALS:  # a x + (b square + c square square) x, the sums by the products themselves
         square = x @ x.mT
-        x = a * x + (b * square + c * square @ square) @ x
+        x = torch.baddbmm(x, torch.baddbmm(square, square, square, beta=b, alpha=c), x, beta=a)
+    x = x.view(shape)
     return x.mT if tall else x
 
 

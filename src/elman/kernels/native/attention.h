@@ -3,6 +3,7 @@
 #pragma once
 
 #include "attention_backward.h"
+#include "attention_few.h"
 
 namespace {
 
@@ -25,7 +26,9 @@ template <class Direction> int32_t in_units(const Attend& a, double products) {
   return failed;
 }
 
-template <class S> int32_t attend(const Attend* a) { return in_units<AttendForward<S>>(*a, 2); }
+template <class S> int32_t attend(const Attend* a) {
+  return AttendFew<S>::serves(*a) ? in_units<AttendFew<S>>(*a, 2) : in_units<AttendForward<S>>(*a, 2);
+}
 template <class S> int32_t attend_backward(const Attend* a) { return in_units<AttendBackward<S>>(*a, 5); }
 
 }  // namespace

@@ -83,7 +83,7 @@ template <class S> struct AttendBackward {
   Buffer<double> writers;
 
   explicit AttendBackward(const Attend& a)
-      : columns(a, true), a(a), scale(T(1) / root(T(a.D))), size(columns.row + 2), strips(kStrips * 4 * size),
+      : columns(a, Ready::kBackward), a(a), scale(T(1) / root(T(a.D))), size(columns.row + 2), strips(kStrips * 4 * size),
         by_rows(2 * kQueries * columns.row / L), sums(2 * columns.most * columns.row / L), logits(kBlockKeysBackward),
         dweights(kBlockKeysBackward), weights_rows(kBlockKeysBackward * kStrips),
         dlogits_rows(kBlockKeysBackward * kStrips), kept(a.kept ? kStrips * columns.most : 0), dgains(2 * a.D),
@@ -98,7 +98,8 @@ template <class S> struct AttendBackward {
   Sums<T> dvalues() const { return {sums.data + columns.most * columns.row / L, {a.D, 1, columns.most}}; }
 
   bool run(int64_t unit) {
-    if (!columns.look_at(unit)) return false;
+    if (!columns.begin(unit)) return false;
+    columns.make_ready();
     memset(sums.data, 0, 2 * columns.most * columns.row * sizeof(T));
     memset(dgains.data, 0, 2 * a.D * sizeof(Vector<T>));
     const int64_t heads = a.N / a.G;

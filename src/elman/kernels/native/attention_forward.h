@@ -10,7 +10,6 @@
 
 namespace {
 
-constexpr int64_t kStrips = 4;       // of queries, which share a block of keys while it lies in the caches
 constexpr int64_t kBlockKeys = 256;  // columns of a block
 constexpr double kLowest = -1e30;    // below every logit
 
@@ -86,12 +85,13 @@ template <class S> struct AttendForward {
   Buffer<T> strips, logits, kept;
 
   explicit AttendForward(const Attend& a)
-      : columns(a, false), a(a), scale(T(1) / root(T(a.D))), strips(kStrips * 2 * (columns.row + 2)), logits(kBlockKeys),
+      : columns(a, Ready::kForward), a(a), scale(T(1) / root(T(a.D))), strips(kStrips * 2 * (columns.row + 2)), logits(kBlockKeys),
         kept(a.kept ? kStrips * columns.most : 0) {}
   bool failed() const { return columns.failed() || !strips.data || !logits.data || !kept.data; }
 
   bool run(int64_t unit) {
-    if (!columns.look_at(unit)) return false;
+    if (!columns.begin(unit)) return false;
+    columns.make_ready();
     const int64_t heads = a.N / a.G;
     for (int64_t head = columns.g * heads; head < (columns.g + 1) * heads; ++head)
       for (int64_t t = 0; t < a.T; t += kStrips * L) some(head, t);

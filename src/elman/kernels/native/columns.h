@@ -11,9 +11,7 @@ namespace {
 
 // Columns are taken or left by so many.
 constexpr int64_t kTile = 8;
-INLINE int64_t up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
-INLINE int64_t less(int64_t x, int64_t y) { return x < y ? x : y; }
-INLINE int64_t more(int64_t x, int64_t y) { return x > y ? x : y; }
+constexpr int64_t kStrips = 4;  // strips of queries share a block of keys while it lies in the caches
 
 // Of a row of the batch.
 struct Timeline {
@@ -130,6 +128,10 @@ template <class T> struct Tables {
   }
 };
 
+// What is made ready: rows of the keys and the values turned (forward), rows of both and the keys turned (backward), or
+// nothing.
+enum class Ready { kNothing, kForward, kBackward };
+
 // What a thread works with: all that is known of the row and key head at hand.
 template <class S> struct Columns {
   using T = Number<S>;
@@ -143,15 +145,17 @@ template <class S> struct Columns {
   Timeline at = {};
   int64_t b = -1, g = 0;
 
-  // Forward wants the values turned; backward the keys, and rows of both.
-  Columns(const Attend& a, bool backward)
+  Columns(const Attend& a, Ready ready)
       : a(a), most(up(less(a.C, a.window ? a.window - 1 : a.C) + a.S, 64)), row(up(a.D, L)), turned_row(most + 5 * L),
-        key_rows(most * row / L), value_rows(backward ? most * row / L : 0), turned_buffer(a.D * turned_row / L + 1),
+        key_rows(ready == Ready::kNothing ? 0 : most * row / L), value_rows(ready == Ready::kBackward ? most * row / L : 0),
+        turned_buffer(ready == Ready::kNothing ? 0 : a.D * turned_row / L + 1),
         tables(a.cosines ? 2 * ((a.T + L - 1) / L) * (a.D / 2) : 0), strip_buffer(2 * row + 2), row_buffer(row),
-        numbers((3 * more(a.T, a.S) * sizeof(int64_t)) / BYTES + 1) {
+        numbers(3 * more(a.T, a.S) * sizeof(int64_t) / BYTES + 1) {
     from = (int64_t*)numbers.data, to = from + a.T, slots = to + a.T;
-    keys = {(S*)key_rows.data, backward ? (S*)turned_buffer.data : nullptr, a.D, row, turned_row};
-    values = {backward ? (S*)value_rows.data : nullptr, backward ? nullptr : (S*)turned_buffer.data, a.D, row, turned_row};
+    S* const turned = (S*)turned_buffer.data;
+    const bool backward = ready == Ready::kBackward;
+    keys = {(S*)key_rows.data, backward ? turned : nullptr, a.D, row, turned_row};
+    values = {backward ? (S*)value_rows.data : nullptr, backward ? nullptr : turned, a.D, row, turned_row};
   }
   bool failed() const {
     return !key_rows.data || !value_rows.data || !turned_buffer.data || !tables.data || !strip_buffer.data ||
@@ -191,18 +195,19 @@ template <class S> struct Columns {
   }
 
   // Takes up a row of the batch and a key head. False if the row's position does not fit the memory.
-  bool look_at(int64_t unit) {
+  bool begin(int64_t unit) {
     const int64_t before = b;
     b = unit / a.G, g = unit % a.G;
-    if (b != before) {
-      if (!timeline_of(a, b, at, from, to, a.capacity ? slots : nullptr)) return false;
-      if (a.cosines && (before < 0 || a.tables)) rotations().fill(a, b);
-    }
+    if (b == before) return true;
+    if (!timeline_of(a, b, at, from, to, a.capacity ? slots : nullptr)) return false;
+    if (a.cosines && (before < 0 || a.tables)) rotations().fill(a, b);
+    return true;
+  }
+  void make_ready() const {
     gather();
-    if (a.keys_after && a.keys_after != a.memory_keys) copy_memory();
+    copy_memory();
     add_new();
     keys.end(at.count), values.end(at.count);
-    return true;
   }
 
   void gather() const {
@@ -213,7 +218,9 @@ template <class S> struct Columns {
     });
   }
 
+  // The memory after, before the new entries.
   void copy_memory() const {
+    if (!a.keys_after || a.keys_after == a.memory_keys) return;
     const T *k = memory_of<T>(a.memory_keys, a.C), *v = memory_of<T>(a.memory_values, a.C);
     const int64_t same = less(a.C, a.capacity) * a.D, others = a.capacity * a.D - same;
     T *const keys_after = memory_of<T>(a.keys_after, a.capacity), *const values_after = memory_of<T>(a.values_after, a.capacity);

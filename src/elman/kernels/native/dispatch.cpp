@@ -59,4 +59,11 @@ EXPORT int32_t elman_dense_forward_bfloat16(const Dense* dense) { return kChoice
 EXPORT int32_t elman_dense_backward_float(const Dense* dense) { return kChoice.table->dense_backward_float(dense); }
 EXPORT int32_t elman_dense_backward_double(const Dense* dense) { return kChoice.table->dense_backward_double(dense); }
 EXPORT int32_t elman_dense_backward_bfloat16(const Dense* dense) { return kChoice.table->dense_backward_bfloat16(dense); }
+EXPORT int32_t elman_loss_float(const Loss* loss) { return kChoice.table->loss_float(loss); }
+EXPORT int32_t elman_loss_double(const Loss* loss) { return kChoice.table->loss_double(loss); }
+EXPORT int32_t elman_loss_bfloat16(const Loss* loss) { return kChoice.table->loss_bfloat16(loss); }
+EXPORT void elman_align_float(const Alignment* alignment) { kChoice.table->align_float(alignment); }
+EXPORT void elman_align_double(const Alignment* alignment) { kChoice.table->align_double(alignment); }
+EXPORT void elman_align_backward_float(const Alignment* alignment) { kChoice.table->align_backward_float(alignment); }
+EXPORT void elman_align_backward_double(const Alignment* alignment) { kChoice.table->align_backward_double(alignment); }
 EXPORT const char* elman_instruction_set(void) { return kChoice.name; }

@@ -4,6 +4,8 @@
 
 #include "attend.h"
 #include "dense.h"
+#include "alignment.h"
+#include "loss.h"
 #include "sweep.h"
 
 struct Table {
@@ -29,6 +31,13 @@ struct Table {
   int32_t (*dense_backward_float)(const Dense*);
   int32_t (*dense_backward_double)(const Dense*);
   int32_t (*dense_backward_bfloat16)(const Dense*);
+  int32_t (*loss_float)(const Loss*);
+  int32_t (*loss_double)(const Loss*);
+  int32_t (*loss_bfloat16)(const Loss*);
+  void (*align_float)(const Alignment*);
+  void (*align_double)(const Alignment*);
+  void (*align_backward_float)(const Alignment*);
+  void (*align_backward_double)(const Alignment*);
 };
 
 extern const Table kBaseline;

@@ -3,10 +3,12 @@
 #pragma once
 
 #include "attention.h"
+#include "additive.h"
 #include "backward.h"
 #include "dense_backward.h"
 #include "dense_forward.h"
 #include "forward.h"
+#include "loss_rows.h"
 #include "matmul.h"
 #include "pieces.h"
 #include "step.h"
@@ -84,7 +86,7 @@ template <class Direction, class S> int32_t run(const Sweep& s) {
   const Panels<S>& panels = direction.panels;
   const double work = double(panels.size()) * kLanes<T> * kPair<S>;
   const bool packing = Direction::worth_packing(s);
-  const Buffer<T> packed(packing ? direction.packed_size() : 0);
+  const KeptBuffer<T> packed(packing ? direction.packed_size() : 0);
   if (!packed.data) return 1;
   if (packing) in_pieces(s, direction.packs(), work / 4, [&](int64_t piece, int64_t pieces) {
     const int64_t last = direction.packs() * (piece + 1) / pieces;
@@ -118,4 +120,7 @@ extern const Table TABLE = {of_cell<Forward, float>,  of_cell<Forward, double>, 
                             attend<Bfloat16>,         attend_backward<float>,    attend_backward<double>,
                             attend_backward<Bfloat16>,
                             dense_forward<float>,     dense_forward<double>,     dense_forward<Bfloat16>,
-                            dense_backward<float>,    dense_backward<double>,    dense_backward<Bfloat16>};
+                            dense_backward<float>,    dense_backward<double>,    dense_backward<Bfloat16>,
+                            loss_of_rows<float>,      loss_of_rows<double>,      loss_of_rows<Bfloat16>,
+                            align<float>,             align<double>,             align_backward<float>,
+                            align_backward<double>};

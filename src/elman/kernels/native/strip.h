@@ -9,6 +9,10 @@
 
 namespace {
 
+INLINE int64_t up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
+INLINE int64_t less(int64_t x, int64_t y) { return x < y ? x : y; }
+INLINE int64_t more(int64_t x, int64_t y) { return x > y ? x : y; }
+
 // `rows` rows, zeros in the other lanes.
 template <class S>
 void turn_in(const S* from, int64_t stride, int64_t rows, int64_t D, Vector<Number<S>>* to) {
@@ -17,12 +21,19 @@ void turn_in(const S* from, int64_t stride, int64_t rows, int64_t D, Vector<Numb
   for (int64_t at = 0; at < D; at += L) {
     const int64_t n = lanes_at<T>(D, at);
     Vector<T> v[L];
+    if (rows >= L && n == L) {
 #pragma GCC unroll 16
-    for (int k = 0; k < L; ++k) v[k] = k < rows ? load(from + k * stride + at, n) : Vector<T>{};
+      for (int k = 0; k < L; ++k) v[k] = load(from + k * stride + at);
+    } else {
+      for (int k = 0; k < L; ++k) v[k] = k < rows ? load(from + k * stride + at, n) : Vector<T>{};
+    }
     turn_square<T>(v);
+    if (n == L) {
 #pragma GCC unroll 16
-    for (int k = 0; k < L; ++k)
-      if (k < n) to[at + k] = v[k];
+      for (int k = 0; k < L; ++k) to[at + k] = v[k];
+    } else {
+      for (int k = 0; k < n; ++k) to[at + k] = v[k];
+    }
   }
 }
 
@@ -33,12 +44,19 @@ void turn_out(const Vector<Number<S>>* from, int64_t rows, int64_t D, S* to, int
   for (int64_t at = 0; at < D; at += L) {
     const int64_t n = lanes_at<T>(D, at);
     Vector<T> v[L];
+    if (n == L) {
 #pragma GCC unroll 16
-    for (int k = 0; k < L; ++k) v[k] = k < n ? from[at + k] : Vector<T>{};
+      for (int k = 0; k < L; ++k) v[k] = from[at + k];
+    } else {
+      for (int k = 0; k < L; ++k) v[k] = k < n ? from[at + k] : Vector<T>{};
+    }
     turn_square<T>(v);
+    if (rows >= L && n == L) {
 #pragma GCC unroll 16
-    for (int k = 0; k < L; ++k)
-      if (k < rows) store(to + k * stride + at, v[k], n);
+      for (int k = 0; k < L; ++k) store(to + k * stride + at, v[k]);
+    } else {
+      for (int k = 0; k < less(rows, L); ++k) store(to + k * stride + at, v[k], n);
+    }
   }
 }
 

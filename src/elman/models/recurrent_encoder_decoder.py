@@ -36,6 +36,11 @@ class RecurrentMemory(NamedTuple):
         """Where `elman.state` pads a shorter source."""
         return {"keys": "right", "values": "right"}
 
+    @property
+    def shared(self) -> tuple[str, ...]:
+        """What depends on the source alone, for `elman.state`."""
+        return "keys", "values", "lengths"
+
 
 class RecurrentEncoderDecoder(EncoderDecoder):
     """An encoder and a decoder of one cell.

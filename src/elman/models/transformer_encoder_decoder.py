@@ -39,6 +39,11 @@ class TransformerMemory(NamedTuple):
         """Where `elman.state` pads a shorter cache and a shorter source."""
         return {"keys": "right", "values": "right", "source_keys": "right", "source_values": "right"}
 
+    @property
+    def shared(self) -> tuple[str, ...]:
+        """What depends on the source alone, for `elman.state`."""
+        return "source_keys", "source_values", "lengths"
+
 
 class TransformerEncoderDecoder(EncoderDecoder):
     """Attention only: Vaswani et al. 2017, "Attention is all you need".

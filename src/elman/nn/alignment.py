@@ -23,6 +23,16 @@ def padding_mask(lengths: Tensor, steps: int) -> Tensor:
     return torch.arange(steps, device=lengths.device) < lengths[:, None]
 
 
+def by_source(x: Tensor, sources: int) -> Tensor:
+    """Queries (B·W, T, H) of W rows for each of B sources -> (B, W·T, H), for no query depends on another one.
+
+    >>> by_source(torch.zeros(6, 2, 5), 3).shape
+    torch.Size([3, 4, 5])
+    """
+    R, T, H = x.shape
+    return x if sources == R else x.reshape(sources, R // sources * T, H)
+
+
 class Alignment(nn.Module):
     """The weight of each hidden state of an encoder in each step of a decoder.
 
@@ -54,11 +64,20 @@ class Alignment(nn.Module):
         return memory if self.score == "dot" else self.project_memory(memory)
 
     def forward(self, query: Tensor, keys: Tensor, memory: Tensor, lengths: Tensor) -> Tensor:
-        """query (B, T, H), keys (B, S, H), memory (B, S, M), lengths (B,) of the memory -> context (B, T, M)."""
-        return self.weights(query, keys, lengths).to(memory.dtype) @ memory
+        """query (B·W, T, H), keys (B, S, H), memory (B, S, M), lengths (B,) of the memory -> context (B·W, T, M).
+
+        W neighbours among the rows of the query attend to one source.
+        """
+        R, T, _ = query.shape
+        weights = self._weights(by_source(query, len(keys)), keys, lengths).to(memory.dtype)  # (B, W·T, S)
+        return (weights @ memory).view(R, T, memory.shape[2])
 
     def weights(self, query: Tensor, keys: Tensor, lengths: Tensor) -> Tensor:
-        """The weights (B, T, S) of the memory's states in `forward` for the same arguments, in float32 at least."""
+        """The weights (B·W, T, S) of the memory's states in `forward` for the same arguments, in float32 at least."""
+        R, T, _ = query.shape
+        return self._weights(by_source(query, len(keys)), keys, lengths).view(R, T, keys.shape[1])
+
+    def _weights(self, query: Tensor, keys: Tensor, lengths: Tensor) -> Tensor:
         if self.score == "additive":
             scores = additive_scores(self.project_query(query), keys, self.energy.weight[0], lengths)
         else:

@@ -64,22 +64,26 @@ class Alignment(nn.Module):
         return memory if self.score == "dot" else self.project_memory(memory)
 
     def forward(self, query: Tensor, keys: Tensor, memory: Tensor, lengths: Tensor) -> Tensor:
-        """query (B·W, T, H), keys (B, S, H), memory (B, S, M), its lengths (B,) -> context (B·W, T, M).
+        """query (B·W, T, H), keys (B, S, H), memory (B, S, M), lengths (B,) of the memory -> context (B·W, T, M).
 
         W neighbours among the rows of the query attend to one source.
         """
-        context = self._weights(query, keys, lengths).to(memory.dtype) @ memory  # (B, W·T, M)
-        return context.reshape(*query.shape[:2], memory.shape[2])
+        return context(self.weights(query, keys, lengths).to(memory.dtype), memory)
 
     def weights(self, query: Tensor, keys: Tensor, lengths: Tensor) -> Tensor:
         """The weights (B·W, T, S) of the memory's states in `forward` for the same arguments, in float32 at least."""
-        return self._weights(query, keys, lengths).reshape(*query.shape[:2], keys.shape[1])
-
-    def _weights(self, query: Tensor, keys: Tensor, lengths: Tensor) -> Tensor:
+        R, T, _ = query.shape
         query = by_source(query, len(keys))  # (B, W·T, H)
         if self.score == "additive":
             scores = additive_scores(self.project_query(query), keys, self.energy.weight[0], lengths)
         else:
             scores = query @ keys.transpose(1, 2)
             scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
-        return scores.masked_fill(~padding_mask(lengths, keys.shape[1])[:, None], -torch.inf).softmax(-1)
+        mask = padding_mask(lengths, keys.shape[1])[:, None]
+        return scores.masked_fill(~mask, -torch.inf).softmax(-1).view(R, T, keys.shape[1])
+
+
+def context(weights: Tensor, memory: Tensor) -> Tensor:
+    """The weighted sums (B·W, T, M) of the states of memory (B, S, M) by weights (B·W, T, S)."""
+    R, T, _ = weights.shape
+    return (by_source(weights, len(memory)) @ memory).view(R, T, memory.shape[2])

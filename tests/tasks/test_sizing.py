@@ -8,6 +8,7 @@ import pytest
 from elman.models import build
 from elman.tasks import configuration as config
 from elman.tasks.language_modelling import sizing
+from elman.tasks.sizing import SIZES
 from elman.train.schedule import Budget
 
 KINDS = ["elman", "gru", "lstm", "transformer"]
@@ -26,7 +27,7 @@ def choose(kind, amount, unit="steps", tokens=1_000_000, vocab_size=65, **sectio
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_larger_budget_makes_a_larger_model(kind):
     sizes = [choose(kind, steps).model.hidden_size for steps in (10, 5_000, 100_000)]
-    assert sizes[0] == min(sizing.SIZES)
+    assert sizes[0] == min(SIZES)
     assert sizes == sorted(sizes)
     assert sizes[0] < sizes[2]
 
@@ -44,7 +45,7 @@ def test_a_size_holds_no_more_parameters_than_the_tokens_pay_for(kind):
     settings = choose(kind, 20_000)
     tokens = 20_000 * settings.train.lanes * settings.train.k1
     afforded = tokens / sizing.RECIPES[kind].tokens_per_parameter
-    larger = settings.model.model_copy(update={"hidden_size": settings.model.hidden_size + sizing.SIZES.step})
+    larger = settings.model.model_copy(update={"hidden_size": settings.model.hidden_size + SIZES.step})
     assert sizing.parameters(settings) <= afforded < sizing.parameters(settings.model_copy(update={"model": larger}))
 
 
@@ -106,7 +107,7 @@ def test_a_gpu_is_taken_unless_another_device_was_asked_for(a_gpu):
 
 def test_speed_is_measured_in_the_precisions_of_the_device_that_was_asked_for(a_gpu, monkeypatch):
     tried = []
-    monkeypatch.setattr(sizing, "_seconds", lambda step: tried.append(step.args) or 1.0)
+    monkeypatch.setattr(sizing, "step_seconds", lambda step: tried.append(step.args) or 1.0)
     train = choose("gru", 1, "seconds", train={"device": "cpu", "lanes": 2}).train
     assert (train.device, train.precision) == ("cpu", "float32")
     assert tried == [("float32",)]

@@ -100,7 +100,7 @@ def move_rows(state: State, rows: Tensor, sources: Tensor, *, steps: int) -> Sta
     """`select_rows` for a holder who gives `state` away: what stays at its place is not copied.
 
     `rows` (R,) are integers, and `sources` those of the shared tensors. Tensors with an entry for each step are changed
-    in place, those that are not shared in the first `steps` entries, which are in use; no two of them may be one tensor.
+    in place: shared ones in whole, others in the first `steps` entries, which are in use. No two of these may be one.
 
     >>> move_rows(torch.tensor([[1.0], [2.0], [3.0]]), torch.tensor([2, 1]), torch.tensor([0]), steps=0).tolist()
     [[3.0], [2.0]]

@@ -132,7 +132,7 @@ def backward(
 
 def _has_room(given: Given, C: int, T: int) -> bool:
     """Whether the next T steps of every row have their slots among C."""
-    if given.window is not None and C >= given.window - 1:
+    if given.window is not None and given.window - 1 <= C:
         return True
     position = given.position
     return (0 if position is None or not len(position) else int(position.max())) + T <= C

@@ -11,6 +11,7 @@
 #include <thread>
 #include <vector>
 
+#include "attend.h"
 #include "sweep.h"
 
 namespace {
@@ -255,6 +256,78 @@ void run_step(size_t bytes, int32_t (*entry)(const Step*), int32_t cell, int64_t
   }
 }
 
+enum AttendFlags { kCausal = 1, kMemory = 2, kPrepared = 4, kRows = 8, kDropout = 16, kAllAttendFlags = 31 };
+
+// Attention in both directions: queries, keys and values are slices of one tensor where there is one key for each query.
+void run_attend(const Precision& precision, int32_t (*forward)(const Attend*), int32_t (*backward)(const Attend*),
+                int64_t B, int64_t T, int64_t N, int64_t G, int64_t D, int64_t window, int flags) {
+  const bool causal = flags & kCausal, has_memory = causal && (flags & kMemory), rows = flags & kRows;
+  const bool prepared = flags & kPrepared, rotated = prepared && causal && D % 2 == 0;
+  const int64_t S = causal ? T : T + 3, most = window ? window - 1 : 1000, C = has_memory ? (most < 19 ? most : 19) : 0;
+  const int64_t capacity = has_memory ? (C + T < most ? C + T : most) : 0, heads = causal ? N + 2 * G : N;
+  const size_t large = precision.large, small = precision.small;
+  const Numbers q(large, B * T * heads * D, true), others(large, B * S * 2 * G * D, true), dy(large, B * T * N * D, true),
+      memory(small, 2 * B * G * C * D, true), dafter(small, 2 * B * G * capacity * D, true), gains(small, 2 * D, true),
+      tables(small, 2 * (rows ? B : 1) * T * (D / 2), true), kept(small, B * N * T * (C + S), true);
+  std::vector<int64_t> position, lengths;
+  std::vector<uint8_t> resets;
+  for (int64_t b = 0; b < B; ++b) {
+    position.push_back(C == most && b % 2 ? 3 * C + b : int64_t(generator() % uint64_t(C + 1)));
+    lengths.push_back(int64_t(generator() % uint64_t(S + 1)));
+  }
+  for (int64_t i = 0; i < B * T; ++i) resets.push_back(generator() % 9 == 0);
+  std::vector<char> seen;
+  for (int32_t threads : {1, 3}) {
+    Numbers y(large, B * T * N * D, false), after(small, 2 * B * G * capacity * D, false), dq(large, B * T * heads * D, false),
+        dothers(large, B * S * 2 * G * D, false), dmemory(small, 2 * B * G * C * D, false),
+        stats(small, 2 * B * N * T, false), dgains(small, 2 * B * G * D, false);
+    Attend a = {};
+    a.B = B, a.T = T, a.S = S, a.N = N, a.G = G, a.D = D, a.C = C, a.capacity = capacity, a.window = window;
+    a.tables = rows ? T * (D / 2) : 0, a.epsilon = 1e-5, a.causal = causal, a.threads = threads;
+    a.parallel_for = in_threads;
+    const Strides one = {T * heads * D, heads * D, D}, two = {S * 2 * G * D, 2 * G * D, D};
+    a.q_at = a.dq_at = one, a.k_at = a.v_at = a.dk_at = a.dv_at = causal ? one : two;
+    const auto part = [](const Numbers& of, int64_t at) { return (void*)(of.data.data() + at * int64_t(of.bytes)); };
+    a.q = part(q, 0), a.dq = part(dq, 0);
+    a.k = causal ? part(q, N * D) : part(others, 0), a.v = causal ? part(q, (N + G) * D) : part(others, G * D);
+    a.dk = causal ? part(dq, N * D) : part(dothers, 0), a.dv = causal ? part(dq, (N + G) * D) : part(dothers, G * D);
+    if (has_memory) {
+      a.memory_keys = part(memory, 0), a.memory_values = part(memory, B * G * C * D), a.position = position.data();
+      a.keys_after = part(after, 0), a.values_after = part(after, B * G * capacity * D);
+      a.dkeys_after = part(dafter, 0), a.dvalues_after = part(dafter, B * G * capacity * D);
+      a.dmemory_keys = part(dmemory, 0), a.dmemory_values = part(dmemory, B * G * C * D);
+    }
+    if (rows) a.lengths = lengths.data();
+    if (rows && causal) a.resets = resets.data();
+    if (rotated) a.cosines = part(tables, 0), a.sines = part(tables, int64_t(tables.count) / 2);
+    if (prepared) {
+      a.gain_q = part(gains, 0), a.gain_k = part(gains, D);
+      a.dgain_q = part(dgains, 0), a.dgain_k = part(dgains, B * G * D);
+    }
+    if (flags & kDropout) a.kept = part(kept, 0);
+    a.y = part(y, 0), a.largest = part(stats, 0), a.inverse = part(stats, B * N * T);
+    if (forward(&a) != 0) exit(1);
+    y.check("y of attention"), after.check("memory after"), stats.check("largest and inverse");
+    a.dy = part(dy, 0);
+    if (backward(&a) != 0) exit(1);
+    std::vector<char> all = y.data;
+    for (const Numbers* each : {&dq, &dothers, &dmemory, &dgains, &after}) {
+      each->check("a derivative of attention");
+      all.insert(all.end(), each->data.begin(), each->data.end());
+    }
+    if (threads == 1) seen = all;
+    else if (seen != all) {
+      fprintf(stderr, "the threads change attention\n");
+      exit(1);
+    }
+    if (has_memory) {  // a position that is refused
+      const std::vector<int64_t> wrong(size_t(B), -1);
+      a.position = wrong.data();
+      if (forward(&a) != 2) exit(1);
+    }
+  }
+}
+
 }  // namespace
 
 int main() {
@@ -291,5 +364,17 @@ int main() {
       for (int64_t K : {1, 5, 530})
         for (int way = 0; way < 8; ++way) run_matmul(elman_matmul_double, M, N, K, way & 1, way & 2, way & 4, 3), ++runs;
   run_matmul(elman_matmul_double, 20, 30, 5000, true, false, true, 3), ++runs;  // cut along k
+  for (int64_t B : {1, 3})
+    for (int64_t T : {0, 1, 3, 7, 33})
+      for (int64_t D : {1, 5, 16, 40})
+        for (int64_t window : {0, 1, 9})
+          for (int flags = 0; flags <= kAllAttendFlags; ++flags) {
+            const int64_t N = T % 2 ? 4 : 2, G = D % 2 ? 1 : 2;
+            run_attend(kPrecisions[0], elman_attend_float, elman_attend_backward_float, B, T, N, G, D, window, flags);
+            run_attend(kPrecisions[1], elman_attend_double, elman_attend_backward_double, B, T, N, G, D, window, flags);
+            run_attend(kPrecisions[2], elman_attend_bfloat16, elman_attend_backward_bfloat16, B, T, N, G, D, window, flags);
+            runs += 3;
+          }
+  run_attend(kPrecisions[0], elman_attend_float, elman_attend_backward_float, 3, 300, 4, 2, 70, 0, kAllAttendFlags), ++runs;
   printf("%s: %lld sweeps, no complaint\n", elman_instruction_set(), (long long)runs);
 }

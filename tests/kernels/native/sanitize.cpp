@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "attend.h"
+#include "dense.h"
 #include "sweep.h"
 
 namespace {
@@ -328,6 +329,68 @@ void run_attend(const Precision& precision, int32_t (*forward)(const Attend*), i
   }
 }
 
+enum DenseFlags { kNormed = 1, kGelus = 2, kAdded = 4, kBiased = 8, kPlainInput = 16, kAllDenseFlags = 31 };
+
+// A linear layer, forward with and without what backward needs, and backward. What is added up over the rows depends on
+// the threads by its rounding; nothing else does.
+void run_dense(const char* name, size_t large, size_t small, int32_t (*forward)(const Dense*),
+               int32_t (*backward)(const Dense*), int64_t M, int64_t K, int64_t N, int flags) {
+  const bool normed = flags & kNormed, gelus = flags & kGelus, added = flags & kAdded;
+  const bool given = (flags & kPlainInput) && !normed;  // the product reads what is given
+  const size_t of_y = added ? small : large;
+  std::vector<int16_t> bits;
+  for (int64_t i = 0; i < M * N; ++i) bits.push_back(int16_t(generator()));
+  const Numbers x(small, M * K, true), gain(small, K, true), shift(small, K, true), weight(small, N * K, true),
+      bias(small, N, true), residual(small, M * N, true), dy(of_y, M * N, true);
+  std::vector<char> seen;
+  for (int32_t threads : {1, 3}) {
+    Numbers y(of_y, M * N, false), input(large, M * K, true), slope(large, M * N, false), mean(small, M, false),
+        rate(small, M, false), dsums(large, M * N, false), dx(given ? large : small, M * K, false),
+        dweight(small, N * K, false), dbias(small, N, false), dgain(small, K, false), dshift(small, K, false);
+    Dense dense = {};
+    dense.M = M, dense.K = K, dense.N = N, dense.threads = threads, dense.gelu = gelus, dense.added = added;
+    dense.scale = 1.25, dense.least = -9000, dense.eps = 1e-5, dense.parallel_for = in_threads;
+    dense.weight = weight.data.data();
+    if (flags & kBiased) dense.bias = bias.data.data();
+    if (added) dense.residual = residual.data.data(), dense.bits = bits.data();
+    if (!given) dense.x = x.data.data();
+    if (normed) dense.gain = gain.data.data(), dense.shift = flags & kBiased ? shift.data.data() : nullptr;
+    dense.y = y.data.data();
+    if (given) dense.input = input.data.data();
+    if (forward(&dense) != 0) exit(1);  // nothing is kept
+    y.check("y");
+    dense.input = input.data.data();
+    if (gelus) dense.slope = slope.data.data();
+    if (normed) dense.mean = mean.data.data(), dense.rate = rate.data.data();
+    if (forward(&dense) != 0) exit(1);
+    y.check("y"), slope.check("slope"), input.check("input");
+    dense.dy = dy.data.data();
+    if (gelus || added) dense.dsums = dsums.data.data();
+    dense.dx = dx.data.data();
+    dense.dweight = dweight.data.data(), dense.dbias = dbias.data.data();
+    if (normed) dense.dgain = dgain.data.data(), dense.dshift = dshift.data.data();
+    if (backward(&dense) != 0) exit(1);
+    for (const Numbers* part : {&dx, &dweight, &dbias, &dgain, &dshift}) part->check(name);
+    std::vector<char> all;
+    for (const Numbers* part : {&y, &slope, &input, &dsums, &dx}) all.insert(all.end(), part->data.begin(), part->data.end());
+    const Numbers dweight_before = dweight;
+    Dense less = dense;
+    less.dx = less.dgain = less.dshift = nullptr;
+    if (backward(&less) != 0) exit(1);
+    less.dx = dense.dx, less.dweight = less.dbias = nullptr;
+    if (backward(&less) != 0) exit(1);
+    if (dweight.data != dweight_before.data) {
+      fprintf(stderr, "dx changes dweight\n");
+      exit(1);
+    }
+    if (threads == 1) seen = all;
+    else if (seen != all) {
+      fprintf(stderr, "the threads change a linear layer\n");
+      exit(1);
+    }
+  }
+}
+
 }  // namespace
 
 int main() {
@@ -376,5 +439,15 @@ int main() {
             runs += 3;
           }
   run_attend(kPrecisions[0], elman_attend_float, elman_attend_backward_float, 3, 300, 4, 2, 70, 0, kAllAttendFlags), ++runs;
+  for (int64_t M : {0, 1, 3, 7, 100})
+    for (int64_t K : {1, 5, 33, 64})
+      for (int64_t N : {1, 17, 130})
+        for (int flags = 0; flags <= kAllDenseFlags; ++flags) {
+          run_dense("float", 4, 4, elman_dense_forward_float, elman_dense_backward_float, M, K, N, flags);
+          run_dense("double", 8, 8, elman_dense_forward_double, elman_dense_backward_double, M, K, N, flags);
+          run_dense("bfloat16", 2, 4, elman_dense_forward_bfloat16, elman_dense_backward_bfloat16, M, K, N, flags);
+          runs += 3;
+        }
+  run_dense("bfloat16", 2, 4, elman_dense_forward_bfloat16, elman_dense_backward_bfloat16, 1701, 40, 130, kAllDenseFlags - kPlainInput), ++runs;
   printf("%s: %lld sweeps, no complaint\n", elman_instruction_set(), (long long)runs);
 }

@@ -13,6 +13,8 @@
 
 #include "attend.h"
 #include "dense.h"
+#include "alignment.h"
+#include "loss.h"
 #include "sweep.h"
 
 namespace {
@@ -391,6 +393,66 @@ void run_dense(const char* name, size_t large, size_t small, int32_t (*forward)(
   }
 }
 
+// The loss of rows of logits, whose gradient adds up to nothing in each row, and the losses without the gradient.
+void run_loss(const Precision& precision, int32_t (*entry)(const Loss*), int64_t N, int64_t V, bool biased, double smoothing,
+              int32_t threads) {
+  const Numbers logits(precision.large, N * V, true), bias(precision.small, V, true);
+  Numbers gradient = logits, dbias(precision.small, V, false), sums(8, N, false), others = sums, again = sums;
+  std::vector<int64_t> targets;
+  for (int64_t n = 0; n < N; ++n) targets.push_back(int64_t(generator() % uint64_t(V)));
+  Loss loss = {};
+  loss.N = N, loss.V = V, loss.threads = threads, loss.parallel_for = in_threads, loss.smoothing = smoothing;
+  loss.targets = targets.data(), loss.logits = gradient.data.data();
+  loss.sums = (double*)again.data.data(), loss.others = (double*)others.data.data();
+  if (biased) loss.bias = bias.data.data();
+  if (entry(&loss) != 0) exit(1);
+  if (gradient.data != logits.data) {
+    fprintf(stderr, "a loss that does not learn changes the logits\n");
+    exit(1);
+  }
+  loss.learn = 1, loss.dbias = dbias.data.data(), loss.sums = (double*)sums.data.data();
+  if (entry(&loss) != 0) exit(1);
+  gradient.check("the gradient"), dbias.check("dbias"), sums.check("sums"), others.check("others");
+  double total = 0;
+  for (int64_t v = 0; v < V; ++v) total += get(&dbias.data[v * precision.small], precision.small);
+  if (std::fabs(total) > 1e-4 * double(N) || sums.data != again.data) {
+    fprintf(stderr, "the gradient of (%d, %d) logits does not add up\n", int(N), int(V));
+    exit(1);
+  }
+}
+
+// The scores of additive attention and their derivatives, the same for any number of threads.
+void run_alignment(size_t bytes, void (*forward)(const Alignment*), void (*backward)(const Alignment*), int64_t B, int64_t T,
+                   int64_t S, int64_t H, bool masked) {
+  const Numbers queries(bytes, B * T * H, true), keys(bytes, B * S * H, true), energy(bytes, H, true),
+      dscores(bytes, B * T * S, true);
+  std::vector<int64_t> lengths;
+  for (int64_t b = 0; b < B; ++b) lengths.push_back(int64_t(generator() % uint64_t(S + 1)));
+  std::vector<char> seen;
+  for (int32_t threads : {1, 3}) {
+    Numbers scores(bytes, B * T * S, false), dqueries(bytes, B * T * H, false), dkeys(bytes, B * S * H, false),
+        denergy(bytes, B * H, false);
+    Alignment alignment = {};
+    alignment.B = B, alignment.T = T, alignment.S = S, alignment.H = H;
+    alignment.threads = threads, alignment.parallel_for = in_threads;
+    if (masked) alignment.lengths = lengths.data();
+    alignment.queries = queries.data.data(), alignment.keys = keys.data.data(), alignment.energy = energy.data.data();
+    alignment.scores = scores.data.data(), alignment.dscores = dscores.data.data();
+    alignment.dqueries = dqueries.data.data(), alignment.dkeys = dkeys.data.data(), alignment.denergy = denergy.data.data();
+    forward(&alignment), backward(&alignment);
+    std::vector<char> all;
+    for (const Numbers* part : {&scores, &dqueries, &dkeys, &denergy}) {
+      part->check("a score or its derivative");
+      all.insert(all.end(), part->data.begin(), part->data.end());
+    }
+    if (threads == 1) seen = all;
+    else if (seen != all) {
+      fprintf(stderr, "the threads change the scores\n");
+      exit(1);
+    }
+  }
+}
+
 }  // namespace
 
 int main() {
@@ -449,5 +511,19 @@ int main() {
           runs += 3;
         }
   run_dense("bfloat16", 2, 4, elman_dense_forward_bfloat16, elman_dense_backward_bfloat16, 1701, 40, 130, kAllDenseFlags - kPlainInput), ++runs;
+  int32_t (*const losses[])(const Loss*) = {elman_loss_float, elman_loss_double, elman_loss_bfloat16};
+  for (int each = 0; each < 3; ++each)
+    for (int64_t N : {0, 1, 7, 600})
+      for (int64_t V : {1, 5, 16, 33, 130})
+        for (bool biased : {false, true}) run_loss(kPrecisions[each], losses[each], N, V, biased, biased ? 0.1 : 0, 3), ++runs;
+  for (int64_t T : {0, 1, 7})
+    for (int64_t S : {0, 1, 5})
+      for (int64_t H : {1, 5, 16, 70})
+        for (bool masked : {false, true}) {
+          run_alignment(4, elman_align_float, elman_align_backward_float, 3, T, S, H, masked);
+          run_alignment(8, elman_align_double, elman_align_backward_double, 3, T, S, H, masked);
+          runs += 2;
+        }
+  run_alignment(4, elman_align_float, elman_align_backward_float, 9, 20, 20, 70, true), ++runs;  // work for threads
   printf("%s: %lld sweeps, no complaint\n", elman_instruction_set(), (long long)runs);
 }

@@ -105,25 +105,25 @@ def move_rows(state: State, rows: Tensor, sources: Tensor, *, steps: int) -> Sta
     >>> move_rows(torch.tensor([[1.0], [2.0], [3.0]]), torch.tensor([2, 1]), torch.tensor([0]), steps=0).tolist()
     [[3.0], [2.0]]
     """
-    moved, filled = (_not_at_home(index) for index in (rows, sources))
-    kinds = _kinds(state)
+    new, kinds = (_movement(rows), _movement(sources)), _kinds(state)
 
     def move(x: Tensor) -> Tensor:
         stepwise, shared = next(kinds)
-        index = sources if shared else rows
-        if not stepwise or len(index) > len(x):
+        count, index, places, origins = new[shared]
+        if not stepwise or count > x.shape[0]:
             return x[index]
-        places, used = (filled, x) if shared else (moved, x[..., :steps, :])
-        if len(places):
-            used.index_copy_(0, places, used.index_select(0, index[places]))
-        return x[: len(index)]
+        if places.numel():
+            used = x if shared else x[..., :steps, :]
+            used.index_copy_(0, places, used.index_select(0, origins))
+        return x[:count]
 
     return map_state(move, state)
 
 
-def _not_at_home(index: Tensor) -> Tensor:
-    """The places i where index (K,) is not i."""
-    return (index != torch.arange(len(index), device=index.device)).nonzero().flatten()
+def _movement(index: Tensor) -> tuple[int, Tensor, Tensor, Tensor]:
+    """K and index (K,), the places i at which index is not i, and the index there."""
+    places = (index != torch.arange(len(index), device=index.device)).nonzero().flatten()
+    return len(index), index, places, index[places]
 
 
 def _kinds(state: State, stepwise: bool = False, shared: bool = False) -> Iterator[tuple[bool, bool]]:

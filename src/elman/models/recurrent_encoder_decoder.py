@@ -15,7 +15,7 @@ from elman.models.encoder_decoder import EncoderDecoder
 from elman.models.initialization import initialize_recurrent
 from elman.models.recurrent import read_layers
 from elman.nn import layer_of
-from elman.nn.alignment import Alignment
+from elman.nn.alignment import Alignment, context
 from elman.nn.dropout import locked_dropout
 from elman.nn.recurrent import Recurrent
 from elman.nn.sequences import Integers, Lengths, as_batch, embed
@@ -205,11 +205,11 @@ class RecurrentEncoderDecoder(EncoderDecoder):
         if self.attention == "none":
             return torch.tanh(self.readout(h))
         if weights is None:
-            context = self.alignment(h, memory.keys, memory.values, memory.lengths)
+            attended = self.alignment(h, memory.keys, memory.values, memory.lengths)
         else:
             weights.append(self.alignment.weights(h, memory.keys, memory.lengths).to(memory.values.dtype))
-            context = weights[-1] @ memory.values
-        return torch.tanh(self.readout(torch.cat((h, context), dim=-1)))
+            attended = context(weights[-1], memory.values)
+        return torch.tanh(self.readout(torch.cat((h, attended), dim=-1)))
 
     def stacked_maps(self) -> dict[Tensor, int]:
         """The matrices of every layer, with a map for each gate of a cell, and the matrices between layers."""

@@ -68,20 +68,23 @@ class Alignment(nn.Module):
 
         W neighbours among the rows of the query attend to one source.
         """
-        R, T, _ = query.shape
-        weights = self._weights(by_source(query, len(keys)), keys, lengths).to(memory.dtype)  # (B, W·T, S)
-        return (weights @ memory).view(R, T, memory.shape[2])
+        return context(self.weights(query, keys, lengths).to(memory.dtype), memory)
 
     def weights(self, query: Tensor, keys: Tensor, lengths: Tensor) -> Tensor:
         """The weights (B·W, T, S) of the memory's states in `forward` for the same arguments, in float32 at least."""
         R, T, _ = query.shape
-        return self._weights(by_source(query, len(keys)), keys, lengths).view(R, T, keys.shape[1])
-
-    def _weights(self, query: Tensor, keys: Tensor, lengths: Tensor) -> Tensor:
+        query = by_source(query, len(keys))  # (B, W·T, H)
         if self.score == "additive":
             scores = additive_scores(self.project_query(query), keys, self.energy.weight[0], lengths)
         else:
             # Backward of `query @ keys.mT` would turn the keys' gradient, which is larger than all else for few queries.
             scores = (keys @ query.contiguous().mT).mT
             scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
-        return scores.masked_fill(~padding_mask(lengths, keys.shape[1])[:, None], -torch.inf).softmax(-1)
+        mask = padding_mask(lengths, keys.shape[1])[:, None]
+        return scores.masked_fill(~mask, -torch.inf).softmax(-1).view(R, T, keys.shape[1])
+
+
+def context(weights: Tensor, memory: Tensor) -> Tensor:
+    """The weighted sums (B·W, T, M) of the states of memory (B, S, M) by weights (B·W, T, S)."""
+    R, T, _ = weights.shape
+    return (by_source(weights, len(memory)) @ memory).view(R, T, memory.shape[2])

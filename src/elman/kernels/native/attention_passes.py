@@ -90,10 +90,10 @@ def forward(given: Given, inputs: Inputs, *, keep: bool, in_place: bool = False)
     after: tuple[Tensor | None, Tensor | None] = (None, None)
     if memory_keys is not None and memory_values is not None:
         G, C = memory_keys.shape[1:3]
-        capacity = given.sight().slots_after(C, T)
-        if in_place and capacity == C:
+        if in_place and _has_room(given, C, T):
             after = memory_keys, memory_values
         else:
+            capacity = given.sight().slots_after(C, T)
             after = memory_keys.new_empty(B, G, capacity, D), memory_keys.new_empty(B, G, capacity, D)
     stats = [q.new_empty(B, N, T, dtype=small) if keep else None for _ in range(2)]
     y = q.new_empty(B, T, N, D)
@@ -130,6 +130,14 @@ def backward(
     return [*found, *dmemory, *(None if part is None else part.sum(0) for part in dgains)]
 
 
+def _has_room(given: Given, C: int, T: int) -> bool:
+    """Whether the next T steps of every row have their slots among C."""
+    if given.window is not None and C >= given.window - 1:
+        return True
+    position = given.position
+    return (0 if position is None or not len(position) else int(position.max())) + T <= C
+
+
 def _small(q: Tensor) -> torch.dtype:
     return torch.float32 if q.dtype == torch.bfloat16 else q.dtype
 
@@ -142,7 +150,8 @@ def _run(
     (B, T, N, D), (S, G) = q.shape, k.shape[1:3]
     memory_keys = inputs[3]
     C = 0 if memory_keys is None else memory_keys.shape[2]
-    capacity = 0 if memory_keys is None else given.sight().slots_after(C, T)
+    after = places.get("keys_after")
+    capacity = 0 if memory_keys is None else given.sight().slots_after(C, T) if after is None else after.shape[2]
     tables = T * (D // 2) if given.cosines is not None and len(given.cosines) > 1 else 0
     call = Attend(B, T, S, N, G, D, C, capacity, given.window or 0, tables, given.eps, int(given.causal))
     call.threads, call.parallel_for = torch.get_num_threads(), parallel_for()

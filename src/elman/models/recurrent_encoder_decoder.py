@@ -126,7 +126,7 @@ class RecurrentEncoderDecoder(EncoderDecoder):
             x, final = layer(x, lengths=lengths)
             # (directions, B, H/directions) -> (B, H)
             finals.append(map_state(lambda h: h.transpose(0, 1).flatten(1), final))
-        values = locked_dropout(x, self.dropout, training=self.training).transpose(0, 1)  # (B, S, H)
+        values = locked_dropout(x, self.dropout, training=self.training).transpose(0, 1).contiguous()  # (B, S, H)
         if self.attention == "none":
             values = values[:, :0]
             keys = values

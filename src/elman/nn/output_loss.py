@@ -65,7 +65,7 @@ class _OutputLoss(torch.autograd.Function):
                 if low == exact and hidden.is_cpu:
                     matmul(x.t(), part, out=grad_weight, add=True)
                 else:
-                    grad_weight += x.t() @ part
+                    grad_weight += (x.t() @ part).to(exact)  # torch adds numbers of two dtypes slowly
         if learn:
             ctx.save_for_backward(grad_hidden, grad_weight, grad_bias, rows)
             ctx.dtypes = hidden.dtype, weight.dtype, None if bias is None else bias.dtype

@@ -11,6 +11,10 @@
 #include <thread>
 #include <vector>
 
+#include "attend.h"
+#include "dense.h"
+#include "alignment.h"
+#include "loss.h"
 #include "sweep.h"
 
 namespace {
@@ -161,13 +165,14 @@ void run(const Precision& precision, int32_t cell, int64_t T, int64_t B, int64_t
     if (precision.forward(&sweep) != 0) exit(1);
     h.check("h"), h_final.check("h_final"), c_final.check("c_final");
 
-    if (projects && !elman) {  // the same where nobody keeps the gates
+    if (projects && !elman) {  // the same where nobody keeps the gates and every c
       const Numbers h_before = h;
       Sweep less = sweep;
+      less.c = nullptr;
       less.keep = 0, less.gates = less.hidden = less.normed_x = less.normed = less.scale_x = less.scale = nullptr;
       if (precision.forward(&less) != 0) exit(1);
       if (h.data != h_before.data) {
-        fprintf(stderr, "keeping the gates changes h\n");
+        fprintf(stderr, "keeping the gates and every c changes h\n");
         exit(1);
       }
     }
@@ -255,6 +260,200 @@ void run_step(size_t bytes, int32_t (*entry)(const Step*), int32_t cell, int64_t
   }
 }
 
+enum AttendFlags { kCausal = 1, kMemory = 2, kPrepared = 4, kRows = 8, kDropout = 16, kAllAttendFlags = 31 };
+
+// Attention in both directions: queries, keys and values are slices of one tensor where there is one key for each query.
+void run_attend(const Precision& precision, int32_t (*forward)(const Attend*), int32_t (*backward)(const Attend*),
+                int64_t B, int64_t T, int64_t N, int64_t G, int64_t D, int64_t window, int flags) {
+  const bool causal = flags & kCausal, has_memory = causal && (flags & kMemory), rows = flags & kRows;
+  const bool prepared = flags & kPrepared, rotated = prepared && causal && D % 2 == 0;
+  const int64_t S = causal ? T : T + 3, most = window ? window - 1 : 1000, C = has_memory ? (most < 19 ? most : 19) : 0;
+  const int64_t capacity = has_memory ? (C + T < most ? C + T : most) : 0, heads = causal ? N + 2 * G : N;
+  const size_t large = precision.large, small = precision.small;
+  const Numbers q(large, B * T * heads * D, true), others(large, B * S * 2 * G * D, true), dy(large, B * T * N * D, true),
+      memory(small, 2 * B * G * C * D, true), dafter(small, 2 * B * G * capacity * D, true), gains(small, 2 * D, true),
+      tables(small, 2 * (rows ? B : 1) * T * (D / 2), true), kept(small, B * N * T * (C + S), true);
+  std::vector<int64_t> position, lengths;
+  std::vector<uint8_t> resets;
+  for (int64_t b = 0; b < B; ++b) {
+    position.push_back(C == most && b % 2 ? 3 * C + b : int64_t(generator() % uint64_t(C + 1)));
+    lengths.push_back(int64_t(generator() % uint64_t(S + 1)));
+  }
+  for (int64_t i = 0; i < B * T; ++i) resets.push_back(generator() % 9 == 0);
+  std::vector<char> seen;
+  for (int32_t threads : {1, 3}) {
+    Numbers y(large, B * T * N * D, false), after(small, 2 * B * G * capacity * D, false), dq(large, B * T * heads * D, false),
+        dothers(large, B * S * 2 * G * D, false), dmemory(small, 2 * B * G * C * D, false),
+        stats(small, 2 * B * N * T, false), dgains(small, 2 * B * G * D, false);
+    Attend a = {};
+    a.B = B, a.T = T, a.S = S, a.N = N, a.G = G, a.D = D, a.C = C, a.capacity = capacity, a.window = window;
+    a.tables = rows ? T * (D / 2) : 0, a.epsilon = 1e-5, a.causal = causal, a.threads = threads;
+    a.parallel_for = in_threads;
+    const Strides one = {T * heads * D, heads * D, D}, two = {S * 2 * G * D, 2 * G * D, D};
+    a.q_at = a.dq_at = one, a.k_at = a.v_at = a.dk_at = a.dv_at = causal ? one : two;
+    const auto part = [](const Numbers& of, int64_t at) { return (void*)(of.data.data() + at * int64_t(of.bytes)); };
+    a.q = part(q, 0), a.dq = part(dq, 0);
+    a.k = causal ? part(q, N * D) : part(others, 0), a.v = causal ? part(q, (N + G) * D) : part(others, G * D);
+    a.dk = causal ? part(dq, N * D) : part(dothers, 0), a.dv = causal ? part(dq, (N + G) * D) : part(dothers, G * D);
+    if (has_memory) {
+      a.memory_keys = part(memory, 0), a.memory_values = part(memory, B * G * C * D), a.position = position.data();
+      a.keys_after = part(after, 0), a.values_after = part(after, B * G * capacity * D);
+      a.dkeys_after = part(dafter, 0), a.dvalues_after = part(dafter, B * G * capacity * D);
+      a.dmemory_keys = part(dmemory, 0), a.dmemory_values = part(dmemory, B * G * C * D);
+    }
+    if (rows) a.lengths = lengths.data();
+    if (rows && causal) a.resets = resets.data();
+    if (rotated) a.cosines = part(tables, 0), a.sines = part(tables, int64_t(tables.count) / 2);
+    if (prepared) {
+      a.gain_q = part(gains, 0), a.gain_k = part(gains, D);
+      a.dgain_q = part(dgains, 0), a.dgain_k = part(dgains, B * G * D);
+    }
+    if (flags & kDropout) a.kept = part(kept, 0);
+    a.y = part(y, 0), a.largest = part(stats, 0), a.inverse = part(stats, B * N * T);
+    if (forward(&a) != 0) exit(1);
+    y.check("y of attention"), after.check("memory after"), stats.check("largest and inverse");
+    a.dy = part(dy, 0);
+    if (backward(&a) != 0) exit(1);
+    std::vector<char> all = y.data;
+    for (const Numbers* each : {&dq, &dothers, &dmemory, &dgains, &after}) {
+      each->check("a derivative of attention");
+      all.insert(all.end(), each->data.begin(), each->data.end());
+    }
+    if (threads == 1) seen = all;
+    else if (seen != all) {
+      fprintf(stderr, "the threads change attention\n");
+      exit(1);
+    }
+    if (has_memory) {  // a position that is refused
+      const std::vector<int64_t> wrong(size_t(B), -1);
+      a.position = wrong.data();
+      if (forward(&a) != 2) exit(1);
+    }
+  }
+}
+
+enum DenseFlags { kNormed = 1, kGelus = 2, kAdded = 4, kBiased = 8, kPlainInput = 16, kAllDenseFlags = 31 };
+
+// A linear layer, forward with and without what backward needs, and backward. What is added up over the rows depends on
+// the threads by its rounding; nothing else does.
+void run_dense(const char* name, size_t large, size_t small, int32_t (*forward)(const Dense*),
+               int32_t (*backward)(const Dense*), int64_t M, int64_t K, int64_t N, int flags) {
+  const bool normed = flags & kNormed, gelus = flags & kGelus, added = flags & kAdded;
+  const bool given = (flags & kPlainInput) && !normed;  // the product reads what is given
+  const size_t of_y = added ? small : large;
+  std::vector<int16_t> bits;
+  for (int64_t i = 0; i < M * N; ++i) bits.push_back(int16_t(generator()));
+  const Numbers x(small, M * K, true), gain(small, K, true), shift(small, K, true), weight(small, N * K, true),
+      bias(small, N, true), residual(small, M * N, true), dy(of_y, M * N, true);
+  std::vector<char> seen;
+  for (int32_t threads : {1, 3}) {
+    Numbers y(of_y, M * N, false), input(large, M * K, true), slope(large, M * N, false), mean(small, M, false),
+        rate(small, M, false), dsums(large, M * N, false), dx(given ? large : small, M * K, false),
+        dweight(small, N * K, false), dbias(small, N, false), dgain(small, K, false), dshift(small, K, false);
+    Dense dense = {};
+    dense.M = M, dense.K = K, dense.N = N, dense.threads = threads, dense.gelu = gelus, dense.added = added;
+    dense.scale = 1.25, dense.least = -9000, dense.eps = 1e-5, dense.parallel_for = in_threads;
+    dense.weight = weight.data.data();
+    if (flags & kBiased) dense.bias = bias.data.data();
+    if (added) dense.residual = residual.data.data(), dense.bits = bits.data();
+    if (!given) dense.x = x.data.data();
+    if (normed) dense.gain = gain.data.data(), dense.shift = flags & kBiased ? shift.data.data() : nullptr;
+    dense.y = y.data.data();
+    if (given) dense.input = input.data.data();
+    if (forward(&dense) != 0) exit(1);  // nothing is kept
+    y.check("y");
+    dense.input = input.data.data();
+    if (gelus) dense.slope = slope.data.data();
+    if (normed) dense.mean = mean.data.data(), dense.rate = rate.data.data();
+    if (forward(&dense) != 0) exit(1);
+    y.check("y"), slope.check("slope"), input.check("input");
+    dense.dy = dy.data.data();
+    if (gelus || added) dense.dsums = dsums.data.data();
+    dense.dx = dx.data.data();
+    dense.dweight = dweight.data.data(), dense.dbias = dbias.data.data();
+    if (normed) dense.dgain = dgain.data.data(), dense.dshift = dshift.data.data();
+    if (backward(&dense) != 0) exit(1);
+    for (const Numbers* part : {&dx, &dweight, &dbias, &dgain, &dshift}) part->check(name);
+    std::vector<char> all;
+    for (const Numbers* part : {&y, &slope, &input, &dsums, &dx}) all.insert(all.end(), part->data.begin(), part->data.end());
+    const Numbers dweight_before = dweight;
+    Dense less = dense;
+    less.dx = less.dgain = less.dshift = nullptr;
+    if (backward(&less) != 0) exit(1);
+    less.dx = dense.dx, less.dweight = less.dbias = nullptr;
+    if (backward(&less) != 0) exit(1);
+    if (dweight.data != dweight_before.data) {
+      fprintf(stderr, "dx changes dweight\n");
+      exit(1);
+    }
+    if (threads == 1) seen = all;
+    else if (seen != all) {
+      fprintf(stderr, "the threads change a linear layer\n");
+      exit(1);
+    }
+  }
+}
+
+// The loss of rows of logits, whose gradient adds up to nothing in each row, and the losses without the gradient.
+void run_loss(const Precision& precision, int32_t (*entry)(const Loss*), int64_t N, int64_t V, bool biased, double smoothing,
+              int32_t threads) {
+  const Numbers logits(precision.large, N * V, true), bias(precision.small, V, true);
+  Numbers gradient = logits, dbias(precision.small, V, false), sums(8, N, false), others = sums, again = sums;
+  std::vector<int64_t> targets;
+  for (int64_t n = 0; n < N; ++n) targets.push_back(int64_t(generator() % uint64_t(V)));
+  Loss loss = {};
+  loss.N = N, loss.V = V, loss.threads = threads, loss.parallel_for = in_threads, loss.smoothing = smoothing;
+  loss.targets = targets.data(), loss.logits = gradient.data.data();
+  loss.sums = (double*)again.data.data(), loss.others = (double*)others.data.data();
+  if (biased) loss.bias = bias.data.data();
+  if (entry(&loss) != 0) exit(1);
+  if (gradient.data != logits.data) {
+    fprintf(stderr, "a loss that does not learn changes the logits\n");
+    exit(1);
+  }
+  loss.learn = 1, loss.dbias = dbias.data.data(), loss.sums = (double*)sums.data.data();
+  if (entry(&loss) != 0) exit(1);
+  gradient.check("the gradient"), dbias.check("dbias"), sums.check("sums"), others.check("others");
+  double total = 0;
+  for (int64_t v = 0; v < V; ++v) total += get(&dbias.data[v * precision.small], precision.small);
+  if (std::fabs(total) > 1e-4 * double(N) || sums.data != again.data) {
+    fprintf(stderr, "the gradient of (%d, %d) logits does not add up\n", int(N), int(V));
+    exit(1);
+  }
+}
+
+// The scores of additive attention and their derivatives, the same for any number of threads.
+void run_alignment(size_t bytes, void (*forward)(const Alignment*), void (*backward)(const Alignment*), int64_t B, int64_t T,
+                   int64_t S, int64_t H, bool masked) {
+  const Numbers queries(bytes, B * T * H, true), keys(bytes, B * S * H, true), energy(bytes, H, true),
+      dscores(bytes, B * T * S, true);
+  std::vector<int64_t> lengths;
+  for (int64_t b = 0; b < B; ++b) lengths.push_back(int64_t(generator() % uint64_t(S + 1)));
+  std::vector<char> seen;
+  for (int32_t threads : {1, 3}) {
+    Numbers scores(bytes, B * T * S, false), dqueries(bytes, B * T * H, false), dkeys(bytes, B * S * H, false),
+        denergy(bytes, B * H, false);
+    Alignment alignment = {};
+    alignment.B = B, alignment.T = T, alignment.S = S, alignment.H = H;
+    alignment.threads = threads, alignment.parallel_for = in_threads;
+    if (masked) alignment.lengths = lengths.data();
+    alignment.queries = queries.data.data(), alignment.keys = keys.data.data(), alignment.energy = energy.data.data();
+    alignment.scores = scores.data.data(), alignment.dscores = dscores.data.data();
+    alignment.dqueries = dqueries.data.data(), alignment.dkeys = dkeys.data.data(), alignment.denergy = denergy.data.data();
+    forward(&alignment), backward(&alignment);
+    std::vector<char> all;
+    for (const Numbers* part : {&scores, &dqueries, &dkeys, &denergy}) {
+      part->check("a score or its derivative");
+      all.insert(all.end(), part->data.begin(), part->data.end());
+    }
+    if (threads == 1) seen = all;
+    else if (seen != all) {
+      fprintf(stderr, "the threads change the scores\n");
+      exit(1);
+    }
+  }
+}
+
 }  // namespace
 
 int main() {
@@ -291,5 +490,41 @@ int main() {
       for (int64_t K : {1, 5, 530})
         for (int way = 0; way < 8; ++way) run_matmul(elman_matmul_double, M, N, K, way & 1, way & 2, way & 4, 3), ++runs;
   run_matmul(elman_matmul_double, 20, 30, 5000, true, false, true, 3), ++runs;  // cut along k
+  for (int64_t B : {1, 3})
+    for (int64_t T : {0, 1, 3, 7, 33})
+      for (int64_t D : {1, 5, 16, 40})
+        for (int64_t window : {0, 1, 9})
+          for (int flags = 0; flags <= kAllAttendFlags; ++flags) {
+            const int64_t N = T % 2 ? 4 : 2, G = D % 2 ? 1 : 2;
+            run_attend(kPrecisions[0], elman_attend_float, elman_attend_backward_float, B, T, N, G, D, window, flags);
+            run_attend(kPrecisions[1], elman_attend_double, elman_attend_backward_double, B, T, N, G, D, window, flags);
+            run_attend(kPrecisions[2], elman_attend_bfloat16, elman_attend_backward_bfloat16, B, T, N, G, D, window, flags);
+            runs += 3;
+          }
+  run_attend(kPrecisions[0], elman_attend_float, elman_attend_backward_float, 3, 300, 4, 2, 70, 0, kAllAttendFlags), ++runs;
+  for (int64_t M : {0, 1, 3, 7, 100})
+    for (int64_t K : {1, 5, 33, 64})
+      for (int64_t N : {1, 17, 130})
+        for (int flags = 0; flags <= kAllDenseFlags; ++flags) {
+          run_dense("float", 4, 4, elman_dense_forward_float, elman_dense_backward_float, M, K, N, flags);
+          run_dense("double", 8, 8, elman_dense_forward_double, elman_dense_backward_double, M, K, N, flags);
+          run_dense("bfloat16", 2, 4, elman_dense_forward_bfloat16, elman_dense_backward_bfloat16, M, K, N, flags);
+          runs += 3;
+        }
+  run_dense("bfloat16", 2, 4, elman_dense_forward_bfloat16, elman_dense_backward_bfloat16, 1701, 40, 130, kAllDenseFlags - kPlainInput), ++runs;
+  int32_t (*const losses[])(const Loss*) = {elman_loss_float, elman_loss_double, elman_loss_bfloat16};
+  for (int each = 0; each < 3; ++each)
+    for (int64_t N : {0, 1, 7, 600})
+      for (int64_t V : {1, 5, 16, 33, 130})
+        for (bool biased : {false, true}) run_loss(kPrecisions[each], losses[each], N, V, biased, biased ? 0.1 : 0, 3), ++runs;
+  for (int64_t T : {0, 1, 7})
+    for (int64_t S : {0, 1, 5})
+      for (int64_t H : {1, 5, 16, 70})
+        for (bool masked : {false, true}) {
+          run_alignment(4, elman_align_float, elman_align_backward_float, 3, T, S, H, masked);
+          run_alignment(8, elman_align_double, elman_align_backward_double, 3, T, S, H, masked);
+          runs += 2;
+        }
+  run_alignment(4, elman_align_float, elman_align_backward_float, 9, 20, 20, 70, true), ++runs;  // work for threads
   printf("%s: %lld sweeps, no complaint\n", elman_instruction_set(), (long long)runs);
 }

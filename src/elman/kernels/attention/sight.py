@@ -30,7 +30,7 @@ class Sight(NamedTuple):
 
     def slots_after(self, capacity: int, steps: int) -> int:
         """The number of slots of a memory of `capacity` slots after so many new steps."""
-        return capacity + steps if self.window is None else min(capacity + steps, self.window - 1)
+        return capacity + steps if self.window is None else torch.sym_min(capacity + steps, self.window - 1)
 
     def is_plain(self, steps: int, slots: int) -> bool:
         """Whether each of so many steps sees itself and all new ones before it, and nothing else."""

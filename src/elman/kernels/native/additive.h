@@ -27,7 +27,7 @@ template <class T> void align(const Alignment* given) {
     for (int64_t t = 0; t < m.T; ++t) {
       const T* query = (const T*)m.queries + (b * m.T + t) * m.H;
       T* scores = (T*)m.scores + (b * m.T + t) * m.S;
-      memset(scores, 0, m.S * sizeof(T));
+      for (int64_t s = 0; s < m.S; ++s) scores[s] = 0;
       for (int64_t s = 0; s < length; ++s) {
         Vector<T> sum = {};
         for (int64_t at = 0; at < m.H; at += kLanes<T>) {
@@ -45,8 +45,8 @@ template <class T> void align_backward(const Alignment* given) {
   in_rows(m, [&](int64_t b, int64_t length) {
     const T *keys = (const T*)m.keys + b * m.S * m.H, *energy = (const T*)m.energy;
     T *dkeys = (T*)m.dkeys + b * m.S * m.H, *denergy = (T*)m.denergy + b * m.H;
-    memset(dkeys, 0, m.S * m.H * sizeof(T));
-    memset(denergy, 0, m.H * sizeof(T));
+    for (int64_t i = 0; i < m.S * m.H; ++i) dkeys[i] = 0;
+    for (int64_t i = 0; i < m.H; ++i) denergy[i] = 0;
     for (int64_t t = 0; t < m.T; ++t) {
       const int64_t row = b * m.T + t;
       const T *query = (const T*)m.queries + row * m.H, *dscores = (const T*)m.dscores + row * m.S;

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from elman.kernels.attention.seam import Attended, AttentionCall
+from elman.kernels.native import attention_operator
 from elman.kernels.native import attention_passes as passes
-from elman.kernels.native.library import NAMES, library, why_not_here
+from elman.kernels.native.library import NAMES, is_traced, library, why_not_here
 
 
 def why_not(device: torch.device, dtype: torch.dtype) -> str | None:
@@ -20,8 +21,6 @@ def why_not(device: torch.device, dtype: torch.dtype) -> str | None:
         return "it was not built (it needs a C++ compiler when elman is installed)"
     if dtype not in NAMES:
         return f"it knows float32, float64 and bfloat16, not {str(dtype).removeprefix('torch.')}"
-    if torch.compiler.is_compiling():
-        return "torch compiles its own"
     return why_not_here()
 
 
@@ -51,7 +50,9 @@ def attend(call: AttentionCall) -> Attended:
     inputs: list[Tensor | None] = [_rows(part) for part in (q, k, v)] if together is None else [_rows(together), None, None]
     inputs += [_ready(part, small) for part in (keys_before, values_before, *gains)]
     keep = torch.is_grad_enabled() and any(part is not None and part.requires_grad for part in inputs)
-    if keep:
+    if is_traced(q):
+        y, *after = attention_operator.attend(*cast(Any, inputs), *given, keep)[:3]
+    elif keep:
         y, *after = passes.Attention.apply(given, *inputs)
     else:
         y, *after = passes.forward(given, inputs, keep=False, in_place=in_place)[:3]

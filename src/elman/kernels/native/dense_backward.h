@@ -46,16 +46,19 @@ template <class S> struct DenseBackward {
   // The derivatives by the sums of some rows: dy times the slope of GELU, or times what is kept.
   template <class Y> const S* dsums(int64_t first, int64_t rows) const {
     if (!d.dsums) return (const S*)d.dy + first * d.N;
-    S* const to = (S*)d.dsums + first * d.N;
-    for (int64_t r = 0; r < rows; ++r)
-      for (int64_t at = 0; at < d.N; at += L) {
-        const int64_t n = lanes_at<T>(d.N, at), place = (first + r) * d.N + at;
-        Vector<T> dsum = load((const Y*)d.dy + place, n);
-        if (d.bits) dsum *= mask_of<T>(d, d.bits + place, n);
-        if (d.gelu) dsum *= load((const S*)d.slope + place, n);
-        store(to + r * d.N + at, dsum, n);
+    const Mask<T> mask(d);
+    const S* const slope = d.gelu ? (const S*)d.slope : nullptr;
+    const Y* const dy = (const Y*)d.dy;
+    S* const to = (S*)d.dsums;
+    for (int64_t row = first * d.N; row < (first + rows) * d.N; row += d.N)
+      for (int64_t at = 0, N = d.N; at < N; at += L) {
+        const int64_t n = lanes_at<T>(N, at), place = row + at;
+        Vector<T> dsum = load(dy + place, n);
+        if (mask.bits) dsum *= mask.at(place, n);
+        if (slope) dsum *= load(slope + place, n);
+        store(to + place, dsum, n);
       }
-    return to;
+    return to + first * d.N;
   }
 
   // The derivatives by what the product read, of up to kRowsOfBlock rows.

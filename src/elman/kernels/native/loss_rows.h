@@ -11,8 +11,11 @@ namespace {
 // About so many multiplications is what one logit costs.
 constexpr double kWorkOfLogit = 24;
 
-template <class T> INLINE void fill_after(Vector<T>& v, int64_t n, T with) {
-  for (int64_t lane = n; lane < kLanes<T>; ++lane) v[lane] = with;
+// The first n lanes of v, and the same number in the others.
+template <class T> INLINE Vector<T> or_else(Vector<T> v, int64_t n, T number) {
+  if (n < kLanes<T>)
+    for (int64_t lane = n; lane < kLanes<T>; ++lane) v[lane] = number;
+  return v;
 }
 
 template <class S> struct RowsOfLogits {
@@ -32,9 +35,8 @@ template <class S> struct RowsOfLogits {
       Vector<T> v = load(x + i * L, n);
       if (m.bias) v += load((const T*)m.bias + i * L, n);
       total += v;
-      fill_after<T>(v, n, kLeast);
-      most = v > most ? v : most;
-      row[i] = v;
+      row[i] = or_else<T>(v, n, kLeast);
+      most = row[i] > most ? row[i] : most;
     }
     T greatest = kLeast, mean = 0, all = 0;
     for (int lane = 0; lane < L; ++lane) {

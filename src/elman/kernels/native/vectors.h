@@ -157,10 +157,18 @@ template <class T> INLINE Exponential<T> exponential(Vector<T> x) {
 
 // The lesser of x and a number, and the greater; NaN stays NaN.
 #if BYTES == 64
-INLINE Vector<float> at_most(Vector<float> x, float most) { return (Vector<float>)_mm512_min_ps(_mm512_set1_ps(most), (__m512)x); }
-INLINE Vector<double> at_most(Vector<double> x, double most) { return (Vector<double>)_mm512_min_pd(_mm512_set1_pd(most), (__m512d)x); }
-INLINE Vector<float> at_least(Vector<float> x, float least) { return (Vector<float>)_mm512_max_ps(_mm512_set1_ps(least), (__m512)x); }
-INLINE Vector<double> at_least(Vector<double> x, double least) { return (Vector<double>)_mm512_max_pd(_mm512_set1_pd(least), (__m512d)x); }
+INLINE Vector<float> at_most(Vector<float> x, float most) {
+  return (Vector<float>)_mm512_maskz_min_ps(-1, _mm512_set1_ps(most), (__m512)x);
+}
+INLINE Vector<float> at_least(Vector<float> x, float least) {
+  return (Vector<float>)_mm512_maskz_max_ps(-1, _mm512_set1_ps(least), (__m512)x);
+}
+INLINE Vector<double> at_most(Vector<double> x, double most) {
+  return (Vector<double>)_mm512_maskz_min_pd(-1, _mm512_set1_pd(most), (__m512d)x);
+}
+INLINE Vector<double> at_least(Vector<double> x, double least) {
+  return (Vector<double>)_mm512_maskz_max_pd(-1, _mm512_set1_pd(least), (__m512d)x);
+}
 #else
 template <class V, class T> INLINE V at_most(V x, T most) { return x > most ? V{} + most : x; }
 template <class V, class T> INLINE V at_least(V x, T least) { return x < least ? V{} + least : x; }

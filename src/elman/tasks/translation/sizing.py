@@ -41,7 +41,7 @@ RECIPES = {
     "lstm": Recipe(4e-3, tokens_per_parameter=16, model=RECURRENT, train=MUON),
     "gru": Recipe(3e-3, tokens_per_parameter=16, model=RECURRENT, train=MUON),
     "elman": Recipe(2e-3, tokens_per_parameter=16, model=RECURRENT, train=MUON),
-    "transformer": Recipe(4e-3, 128, tokens_per_parameter=6, model=TRANSFORMER, train=MUON),
+    "transformer": Recipe(4e-3, 128, tokens_per_parameter=5, model=TRANSFORMER, train=MUON),
 }
 WEIGHT_DECAY = 0.05
 DROPOUT = 0.08  # for each doubling of the passes over the pairs

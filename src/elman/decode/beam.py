@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from elman.decode.constraints import Constraints, Limits, constrain, limits_of
-from elman.decode.generation import step
 from elman.decode.hypotheses import (
     Hypothesis,
     coverage_penalty,
@@ -140,7 +139,7 @@ class _Search:
             coverage=new((B, S if self.beta else 0), 0.0, dtype=torch.double),
         )
         self.totals = new((B, 1), 0.0, dtype=torch.double)
-        self.state = self.model.encode(source, lengths)
+        self.steps = self.model.steps(self.model.encode(source, lengths))
         self.ended: list[list[Hypothesis]] = [[] for _ in range(B)]
         while len(self.totals):
             self.extend()
@@ -167,9 +166,8 @@ class _Search:
     def _read(self, last: Tensor) -> Tensor:
         """last (B·W,) -> logits (B·W, V) after the token; the attention is added to the coverage."""
         if not self.beta:
-            logits, self.state = step(self.model, last, self.state, in_place=True)
-            return logits
-        hidden, weights, self.state = self.model.read_aligned(last[:, None], self.state)
+            return self.steps(last)
+        hidden, weights, self.steps.state = self.model.read_aligned(last[:, None], self.steps.state)
         if weights is None:
             raise UserError("coverage_beta", expected="0 for a model without attention", got=self.beta, exit_code=2)
         self.rows = self.rows._replace(coverage=self.rows.coverage + weights[:, 0])  # (B·W, S)
@@ -216,7 +214,7 @@ class _Search:
             torch.cat((kept.log_probabilities, log_p[:, None]), 1),
             kept.coverage,
         )
-        self.state = move_rows(self.state, parent, left, steps=self.rows.written.shape[1])
+        self.steps.state = move_rows(self.steps.state, parent, left, steps=self.rows.written.shape[1])
         if len(left) < len(stay):
             self.sentences = cast(Sentences, select_rows(sentences, left))
         self.totals = totals[left, :width]

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from elman.errors import UserError
 from elman.models.constructor import checked
+from elman.models.steps import Steps
 from elman.nn.sequences import Integers, Lengths, as_lengths, as_tokens
 from elman.settings import Section
 from elman.state import State
@@ -52,6 +53,10 @@ class EncoderDecoder(nn.Module, ABC):
     def advance(self, tokens: Integers, state: State) -> tuple[Tensor, State]:
         """As `read` without padding, for a caller that gives `state` away; see `LanguageModel.advance`."""
         return self.read(tokens, state)
+
+    def steps(self, state: State) -> Steps:
+        """A reader of one token after another, from a state that is given away; without gradients, in eval mode."""
+        return Steps(self, state)
 
     def output(self, hidden: Tensor) -> Tensor:
         """Hidden states (..., H) -> logits (..., V)."""

@@ -20,7 +20,7 @@ template <class F> void in_rows(const Alignment& m, F body) {
   });
 }
 
-template <class T> void align(const Alignment* given) {
+template <class T> int32_t align(const Alignment* given) {
   const Alignment& m = *given;
   in_rows(m, [&](int64_t b, int64_t length) {
     const T *keys = (const T*)m.keys + b * m.S * m.H, *energy = (const T*)m.energy;
@@ -38,9 +38,10 @@ template <class T> void align(const Alignment* given) {
       }
     }
   });
+  return 0;
 }
 
-template <class T> void align_backward(const Alignment* given) {
+template <class T> int32_t align_backward(const Alignment* given) {
   const Alignment& m = *given;
   in_rows(m, [&](int64_t b, int64_t length) {
     const T *keys = (const T*)m.keys + b * m.S * m.H, *energy = (const T*)m.energy;
@@ -67,6 +68,7 @@ template <class T> void align_backward(const Alignment* given) {
       }
     }
   });
+  return 0;
 }
 
 }  // namespace

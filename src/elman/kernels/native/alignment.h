@@ -25,8 +25,8 @@ struct Alignment {
   void* denergy;        // (B, H): a sum for each row
 };
 
-void elman_align_float(const Alignment* alignment);
-void elman_align_double(const Alignment* alignment);
-void elman_align_backward_float(const Alignment* alignment);
-void elman_align_backward_double(const Alignment* alignment);
+int32_t elman_align_float(const Alignment* alignment);
+int32_t elman_align_double(const Alignment* alignment);
+int32_t elman_align_backward_float(const Alignment* alignment);
+int32_t elman_align_backward_double(const Alignment* alignment);
 }

@@ -142,10 +142,8 @@ def _small(q: Tensor) -> torch.dtype:
     return torch.float32 if q.dtype == torch.bfloat16 else q.dtype
 
 
-def _run(
-    name: str, given: Given, inputs: Inputs, places: dict[str, Tensor | None], strided: dict[str, Tensor]
-) -> None:
-    """Call the core; `places` are contiguous."""
+def structure(given: Given, inputs: Inputs, places: dict[str, Tensor | None], strided: dict[str, Tensor]) -> Attend:
+    """The arguments of a pass; `places` are contiguous."""
     q, k, v = split(cast(Tensor, inputs[0]), *inputs[1:3], given.heads)
     (B, T, N, D), (S, G) = q.shape, k.shape[1:3]
     memory_keys = inputs[3]
@@ -165,13 +163,24 @@ def _run(
         if each is not None:
             assert each.is_contiguous(), f"{field} is not contiguous"
             setattr(call, field, each.data_ptr())
-    function = entry(name, q.dtype)
+    return call
+
+
+def _run(
+    name: str, given: Given, inputs: Inputs, places: dict[str, Tensor | None], strided: dict[str, Tensor]
+) -> None:
+    """Call the core."""
+    function = entry(name, cast(Tensor, inputs[0]).dtype)
     assert function is not None, "the choice of the backend comes first"
-    failed = function(ctypes.byref(call))
+    check(function(ctypes.byref(structure(given, inputs, places, strided))))
+
+
+def check(failed: int) -> None:
+    """Raise the error that the core's answer stands for."""
     if failed == 1:
         raise MemoryError("no memory for the scratch of native attention")
     if failed:
-        raise ValueError(f"position: expected steps of which the {C} slots of memory hold the last, got others")
+        raise ValueError("position: expected steps of which the slots of memory hold the last, got others")
 
 
 class Attention(torch.autograd.Function):

@@ -30,13 +30,11 @@ class Dense(ctypes.Structure):
     )
 
 
-def _call(
-    direction: str, low: torch.dtype, options: Affine, x: Tensor, weight: Tensor, added: bool, *parts: Tensor | None
-) -> None:
-    """Run `elman_dense_forward_float` and its like; `parts` are the pointers of `Dense`, in order, after the first."""
+def structure(options: Affine, x: Tensor, weight: Tensor, added: bool, *parts: Tensor | None) -> Dense:
+    """The arguments of a pass; `parts` are the pointers of `Dense`, in order, after the first."""
     N, K = weight.shape
     kept = options.kept
-    given = Dense(
+    return Dense(
         x.numel() // K,
         K,
         N,
@@ -49,6 +47,10 @@ def _call(
         parallel_for(),
         *[None if part is None else part.data_ptr() for part in parts],
     )
+
+
+def _call(direction: str, low: torch.dtype, given: Dense) -> None:
+    """Run `elman_dense_forward_float` and its like."""
     function = entry(direction, low)
     assert function is not None, "the choice comes first"
     if function(ctypes.byref(given)) != 0:
@@ -83,7 +85,7 @@ def forward(
         mean, rate = (None, None) if gain is None else torch.empty(2, x.numel() // K, dtype=number)
     bits = None if options.kept is None else options.kept.bits
     places = (given, gain, shift, weight, bias, residual, bits, y, read, slope, mean, rate)
-    _call("dense_forward", low, options, x, weight, residual is not None, *places)
+    _call("dense_forward", low, structure(options, x, weight, residual is not None, *places))
     return y, read, slope, mean, rate  # type: ignore[return-value]
 
 
@@ -116,7 +118,7 @@ def backward(
     dsums = torch.empty(dy.shape, dtype=low) if changed else None
     given = None if gain is None and x.dtype == low else x  # as in `forward`
     places = (given, gain, None, weight, None, None, bits, None, *kept, dy, dsums, dx, dweight, dbias, dgain, dshift)
-    _call("dense_backward", low, options, x, weight, added, *places)
+    _call("dense_backward", low, structure(options, x, weight, added, *places))
     return dx, dweight, dbias, dgain, dshift
 
 

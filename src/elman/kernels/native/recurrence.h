@@ -2,8 +2,8 @@
 
 #pragma once
 
-#include "attention.h"
 #include "additive.h"
+#include "attention.h"
 #include "backward.h"
 #include "dense_backward.h"
 #include "dense_forward.h"
@@ -11,6 +11,7 @@
 #include "loss_rows.h"
 #include "matmul.h"
 #include "pieces.h"
+#include "run_program.h"
 #include "step.h"
 #include "sweep.h"
 #include "turns.h"
@@ -111,16 +112,11 @@ template <template <class, class, bool> class Direction, class S> int32_t of_cel
   }
 }
 
+template <class S> int32_t forward_of_cell(const Sweep* sweep) { return of_cell<Forward, S>(sweep); }
+template <class S> int32_t backward_of_cell(const Sweep* sweep) { return of_cell<Backward, S>(sweep); }
+
 }  // namespace
 
-extern const Table TABLE = {of_cell<Forward, float>,  of_cell<Forward, double>,  of_cell<Forward, Bfloat16>,
-                            of_cell<Backward, float>, of_cell<Backward, double>, of_cell<Backward, Bfloat16>,
-                            step_of_cell<float>,      step_of_cell<double>,      matmul<float>,
-                            matmul<double>,           attend<float>,             attend<double>,
-                            attend<Bfloat16>,         attend_backward<float>,    attend_backward<double>,
-                            attend_backward<Bfloat16>,
-                            dense_forward<float>,     dense_forward<double>,     dense_forward<Bfloat16>,
-                            dense_backward<float>,    dense_backward<double>,    dense_backward<Bfloat16>,
-                            loss_of_rows<float>,      loss_of_rows<double>,      loss_of_rows<Bfloat16>,
-                            align<float>,             align<double>,             align_backward<float>,
-                            align_backward<double>};
+#define FUNCTION(name, Given, function) function,
+extern const Table TABLE = {ENTRIES(FUNCTION)};
+#undef FUNCTION

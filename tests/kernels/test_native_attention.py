@@ -135,7 +135,11 @@ def test_derivatives_of_the_first_and_second_order(kind: str, T: int):
     def outputs(*given: Tensor) -> tuple[Tensor, ...]:
         rest = iter(given)
         together = None if call.together is None else next(rest)
-        parts = [next(rest) for _ in range(3)] if together is None else together.split((call.queries.shape[2], *[call.keys.shape[2]] * 2), 2)
+        parts = (
+            [next(rest) for _ in range(3)]
+            if together is None
+            else together.split((call.queries.shape[2], *[call.keys.shape[2]] * 2), 2)
+        )
         memory = None if call.memory is None else (next(rest), next(rest))
         again = call._replace(queries=parts[0], keys=parts[1], values=parts[2], memory=memory, together=together)
         y, after = attention.attend(again._replace(gains=(next(rest), next(rest))))
@@ -231,13 +235,17 @@ def test_the_operator_is_what_it_says(kind: str, keep: bool):
     given += [sight.position, sight.lengths, sight.resets]
     if not keep:
         given = [None if part is None else part.detach() for part in given]
-    torch.library.opcheck(attention_operator.attend, (*given, call.queries.shape[2], sight.causal, sight.window, 1e-5, keep))
+    torch.library.opcheck(
+        attention_operator.attend, (*given, call.queries.shape[2], sight.causal, sight.window, 1e-5, keep)
+    )
 
 
 class Attender(nn.Module):
     def forward(self, x: Tensor, keys: Tensor, values: Tensor, position: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """x (B, T, 6, 4), memory (B, 2, C, 4)."""
-        y, memory = attention.attend(AttentionCall(*x.split(2, 2), (keys, values), Sight(True, 9, position), together=x))
+        y, memory = attention.attend(
+            AttentionCall(*x.split(2, 2), (keys, values), Sight(True, 9, position), together=x)
+        )
         return y, *memory
 
 

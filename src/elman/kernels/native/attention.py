@@ -47,7 +47,9 @@ def attend(call: AttentionCall) -> Attended:
         eps,
     )
     keys_before, values_before = memory or (None, None)
-    inputs: list[Tensor | None] = [_rows(part) for part in (q, k, v)] if together is None else [_rows(together), None, None]
+    inputs: list[Tensor | None] = (
+        [_rows(part) for part in (q, k, v)] if together is None else [_rows(together), None, None]
+    )
     inputs += [_ready(part, small) for part in (keys_before, values_before, *gains)]
     keep = torch.is_grad_enabled() and any(part is not None and part.requires_grad for part in inputs)
     if is_traced(q):
@@ -76,7 +78,10 @@ def _check(call: AttentionCall) -> None:
     expected: list[tuple[str, Tensor | None, tuple[int, ...]]] = [
         ("keys", call.keys, (B, S, G, D)),
         ("values", call.values, (B, S, G, D)),
-        *((f"memory's {name}", part, (B, G, C, D)) for name, part in zip(("keys", "values"), call.memory or (), strict=False)),
+        *(
+            (f"memory's {name}", part, (B, G, C, D))
+            for name, part in zip(("keys", "values"), call.memory or (), strict=False)
+        ),
         *((f"gain of {name}", part, (D,)) for name, part in zip(("queries", "keys"), call.gains, strict=True)),
         ("position", sight.position, (B,)),
         ("lengths", sight.lengths, (B,)),
@@ -85,10 +90,15 @@ def _check(call: AttentionCall) -> None:
     ]
     if call.rotation is not None:
         rows = len(call.rotation[0])
-        expected += [(f"rotation's {name}", part, (B if rows > 1 else 1, T, D // 2)) for name, part in zip(("cosines", "sines"), call.rotation, strict=True)]
+        expected += [
+            (f"rotation's {name}", part, (B if rows > 1 else 1, T, D // 2))
+            for name, part in zip(("cosines", "sines"), call.rotation, strict=True)
+        ]
     for name, part, shape in expected:
         if part is not None and (part.shape != shape or part.device != call.queries.device):
-            raise ValueError(f"{name}: expected {shape} on {call.queries.device}, got {tuple(part.shape)} on {part.device}")
+            raise ValueError(
+                f"{name}: expected {shape} on {call.queries.device}, got {tuple(part.shape)} on {part.device}"
+            )
     if G == 0 or N % G:
         raise ValueError(f"heads: expected a multiple of the {G} key heads, got {N}")
     if (sight.causal or call.memory is not None or call.rotation is not None) and S != T:

@@ -124,7 +124,14 @@ def backward(
         dmemory = [torch.empty_like(cast(Tensor, part)) for part in (memory_keys, memory_values)]
     groups = places["dk"].shape[2]
     dgains = [None if gain is None else gain.new_empty(len(y) * groups, len(gain)) for gain in gains]
-    fixed = {"y": y, "largest": kept[1], "inverse": kept[2], "dy": dy, "dkeys_after": dafter[0], "dvalues_after": dafter[1]}
+    fixed = {
+        "y": y,
+        "largest": kept[1],
+        "inverse": kept[2],
+        "dy": dy,
+        "dkeys_after": dafter[0],
+        "dvalues_after": dafter[1],
+    }
     fixed |= {"dmemory_keys": dmemory[0], "dmemory_values": dmemory[1], "dgain_q": dgains[0], "dgain_k": dgains[1]}
     _run("attend_backward", given, inputs, fixed, places)
     return [*found, *dmemory, *(None if part is None else part.sum(0) for part in dgains)]
@@ -159,7 +166,11 @@ def structure(given: Given, inputs: Inputs, places: dict[str, Tensor | None], st
         setattr(call, field, part.data_ptr())
         setattr(call, f"{field}_at", Strides(row, step, head))
     names = ("memory_keys", "memory_values", "gain_q", "gain_k")
-    for field, each in (*zip(names, inputs[3:], strict=True), *zip(Given._fields, given[:TENSORS], strict=False), *places.items()):
+    for field, each in (
+        *zip(names, inputs[3:], strict=True),
+        *zip(Given._fields, given[:TENSORS], strict=False),
+        *places.items(),
+    ):
         if each is not None:
             assert each.is_contiguous(), f"{field} is not contiguous"
             setattr(call, field, each.data_ptr())

@@ -28,7 +28,7 @@ template <class T> struct Mask {
 };
 
 // So few rows, that nobody keeps for backward, are not worth packing W.
-constexpr int64_t kFewRows = 4;
+constexpr int64_t kUnpackedRows = 4;
 
 template <class S> struct DenseForward {
   using T = Number<S>;
@@ -85,7 +85,7 @@ template <class S> struct DenseForward {
         Vector<T> sum = sums[r * width + v];
         if (bias) sum += load(bias + at, n);
         if (gelus) {
-          const Gelu<T> it = gelu<T>(sum);
+          const Gelu<T> it = gelu_for<S>(sum);
           if (slope) store(slope + place, it.slope, n);
           sum = it.value;
         }
@@ -108,7 +108,7 @@ template <class S> struct DenseForward {
   // Few rows make little of each weight, so W is read as it lies, and nothing is rounded: the columns of the vectors
   // [from, to). a (M, stride) is padded with zeros to whole vectors.
   void run_few(int64_t from, int64_t to, const T* a, int64_t stride) const {
-    Vector<T> sums[kFewRows];
+    Vector<T> sums[kUnpackedRows];
     for (int64_t at = from * kLanes<T>; at < to * kLanes<T>; at += kLanes<T>) {
       const T* weight = (const T*)d.weight + at * d.K;
       for (int64_t r = 0; r < d.M; ++r) sums[r] = dots<T>(a + r * stride, weight, lanes_at<T>(d.N, at), d.K);
@@ -155,7 +155,7 @@ template <class S> int32_t dense_forward(const Dense* given) {
   if (d.M == 0 || d.N == 0) return 0;
   const DenseForward<S> it(d);
   const double work = double(d.M) * double(d.N) * double(d.K);
-  if (d.M <= kFewRows && !(d.x && d.input) && !d.slope) return dense_forward_few(it, work);
+  if (d.M <= kUnpackedRows && !(d.x && d.input) && !d.slope) return dense_forward_few(it, work);
   const Buffer<T> packed(it.panels.size());
   if (!pack_all<S>(d, it.panels, d.K, 1, packed.data)) return 1;
   int32_t failed = 0;  // written by any thread, always with the same value

@@ -86,7 +86,7 @@ def test_transforms_traces_and_tensors_that_are_not_there(norm: nn.LayerNorm, li
     wanted = x + linear(F.gelu(linear(norm(a))) @ linear.weight)
     torch.testing.assert_close(function(x, a), wanted)
     torch.testing.assert_close(torch.func.vmap(function)(x, a), wanted)
-    tangent = torch.func.jvp(lambda v: function(x, v), (a,), (a,))[1]
+    tangent = torch.func.jvp(lambda v: function(x, v), (a,), (torch.randn(40, 8),))[1]
     assert tangent.abs().max() > 0.01
     torch._dynamo.reset()
     compiled = torch.compile(function, backend="aot_eager", fullgraph=True)
@@ -113,4 +113,3 @@ def test_nothing_is_a_size_too(norm: nn.LayerNorm, linear: nn.Linear) -> None:
         y.sum().backward()
         assert x.grad is not None
         assert not linear.weight.grad.any()
-    assert torch.equal(normed_linear(torch.randn(3, 0), None, nn.Linear(0, 2, bias=False)), torch.zeros(3, 2))

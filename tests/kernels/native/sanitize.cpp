@@ -344,10 +344,11 @@ void run_dense(const char* name, size_t large, size_t small, int32_t (*forward)(
   std::vector<int16_t> bits;
   for (int64_t i = 0; i < M * N; ++i) bits.push_back(int16_t(generator()));
   const Numbers x(small, M * K, true), gain(small, K, true), shift(small, K, true), weight(small, N * K, true),
-      bias(small, N, true), residual(small, M * N, true), dy(of_y, M * N, true);
+      bias(small, N, true), residual(small, M * N, true), dy(of_y, M * N, true),
+      read(large, M * K, true);
   std::vector<char> seen;
   for (int32_t threads : {1, 3}) {
-    Numbers y(of_y, M * N, false), input(large, M * K, true), slope(large, M * N, false), mean(small, M, false),
+    Numbers y(of_y, M * N, false), input = read, slope(large, M * N, false), mean(small, M, false),
         rate(small, M, false), dsums(large, M * N, false), dx(given ? large : small, M * K, false),
         dweight(small, N * K, false), dbias(small, N, false), dgain(small, K, false), dshift(small, K, false);
     Dense dense = {};

@@ -74,8 +74,8 @@ def inputs_of_core(
     and could not tell whether a shape fits.
     """
     if (
-        not (has_avx512() and x.is_cpu)
-        or is_traced(x)
+        is_traced(x)  # first, for a compiler looks into all else
+        or not (has_avx512() and x.is_cpu)
         or why_not_here() is not None
         or not _is_plain(linear, nn.Linear)
     ):

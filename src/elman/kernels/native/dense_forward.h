@@ -85,7 +85,7 @@ template <class S> struct DenseForward {
         Vector<T> sum = sums[r * width + v];
         if (bias) sum += load(bias + at, n);
         if (gelus) {
-          const Gelu<T> it = gelu<T>(sum);
+          const Gelu<T> it = gelu_for<S>(sum);
           if (slope) store(slope + place, it.slope, n);
           sum = it.value;
         }

@@ -77,7 +77,7 @@ class Alignment(nn.Module):
         if self.score == "additive":
             scores = additive_scores(self.project_query(query), keys, self.energy.weight[0], lengths)
         else:
-            # Backward of `query @ keys.mT` would turn the keys' gradient, which is larger than all else for few queries.
+            # Backward of `query @ keys.mT` would turn the keys' gradient, the largest tensor where queries are few.
             scores = (keys @ query.contiguous().mT).mT
             scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
         mask = padding_mask(lengths, keys.shape[1])[:, None]

@@ -13,7 +13,6 @@ from torch.nn import functional as F
 from elman.data.lanes import NOT_COUNTED, TokenStream, evaluation_windows
 from elman.data.tokenfile import Tokens
 from elman.models import LanguageModel
-from elman.nn.output_loss import output_loss
 from elman.state import State, put_rows, select_rows
 from elman.tasks.sizing import LARGE_VOCABULARY
 
@@ -119,6 +118,8 @@ def cross_entropy(model: LanguageModel, hidden: Tensor, targets: Tensor, reducti
     hidden, ordered = model.in_memory_order(hidden), model.in_memory_order(targets)
     plain = type(model).output is LanguageModel.output  # a person's own model may make its logits otherwise
     if reduction == "mean" and plain and hidden.is_cpu and model.vocab_size >= LARGE_VOCABULARY:
+        from elman.nn.output_loss import output_loss
+
         return output_loss(model.decoder, hidden, ordered)  # 1.1 to 2.6 times as fast, without all logits in RAM
     logits = model.output(hidden.flatten(0, 1))  # (B T, V)
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))

@@ -8,7 +8,7 @@ import pytest
 from elman.models import build
 from elman.tasks import configuration as config
 from elman.tasks.language_modelling import sizing
-from elman.tasks.sizing import SIZES
+from elman.tasks.sizing import SIZES, tokens_needed
 from elman.train.schedule import Budget
 
 KINDS = ["elman", "gru", "lstm", "transformer"]
@@ -44,9 +44,16 @@ def test_parameters_are_those_of_the_layers(kind):
 def test_a_size_holds_no_more_parameters_than_the_tokens_pay_for(kind):
     settings = choose(kind, 20_000)
     tokens = 20_000 * settings.train.lanes * settings.train.k1
-    afforded = tokens / sizing.RECIPES[kind].tokens_per_parameter
+    recipe, passes = sizing.RECIPES[kind], tokens / len(text().train)
     larger = settings.model.model_copy(update={"hidden_size": settings.model.hidden_size + SIZES.step})
-    assert sizing.parameters(settings) <= afforded < sizing.parameters(settings.model_copy(update={"model": larger}))
+    more = sizing.parameters(settings.model_copy(update={"model": larger}))
+    assert tokens_needed(recipe, sizing.parameters(settings), passes) <= tokens < tokens_needed(recipe, more, passes)
+
+
+def test_a_text_that_is_read_often_is_worth_a_larger_model():
+    """The same tokens: of a long text, each read once, and of a short one, each read thirty times."""
+    once, often = (choose("lstm", 5_000, tokens=tokens).model.hidden_size for tokens in (7_680_000, 256_000))
+    assert once < often
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -26,6 +26,7 @@ from elman.tasks.sizing import (
     largest_size,
     learning_rate,
     step_seconds,
+    tokens_needed,
 )
 from elman.tasks.task import Choice, fill
 from elman.train.optimizers import optimizer
@@ -77,7 +78,11 @@ def choose(asked: Settings, corpus: Corpus) -> Choice:
         batch = train.lanes * train.k1 * train.accumulate
         return budget.amount * (batch if budget.unit == "steps" else tokens)
 
-    settings = sized(largest_size(lambda n: parameters(sized(n)) * recipe.tokens_per_parameter <= seen(sized(n))))
+    def affordable(size: int) -> bool:
+        read = seen(sized(size))
+        return tokens_needed(recipe, parameters(sized(size)), read / tokens) <= read
+
+    settings = sized(largest_size(affordable))
     budgeted = seen(settings)
     settings = _finish(settings, asked, recipe, budgeted / tokens)
     model = settings.model

@@ -162,6 +162,14 @@ def test_in_wall_time_a_faster_machine_makes_a_larger_model(
     assert len(steps) == 3
 
 
+def test_a_model_of_another_size_keeps_the_dropout_that_the_measured_speed_gave(words: Path, tmp_path: Path) -> None:
+    measured = resolved(tree(words, model=dict(SMALL) | {"dropout": 0.35}), tmp_path / "measured")
+    other = resolved(tree(words, model={"hidden_size": 16}), tmp_path / "other")
+    adopted = TASK.as_measured(other, measured)
+    assert (adopted.model.hidden_size, adopted.model.dropout) == (16, 0.35)
+    assert other.model.dropout == 0
+
+
 def test_settings_are_what_a_file_of_them_says(words: Path, tmp_path: Path) -> None:
     settings = resolved(tree(words, train={"metric": "exact_match"}), tmp_path / "run")
     stored = tmp_path / "run" / "config.yaml"

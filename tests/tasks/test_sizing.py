@@ -107,6 +107,16 @@ def a_gpu(monkeypatch):
     monkeypatch.setattr("elman.environment.has_bfloat16", lambda device: device == "cuda")
 
 
+def test_each_precision_is_measured_with_the_optimizer_that_rounds_as_it_does(monkeypatch):
+    made, make = [], sizing.optimizer
+    monkeypatch.setattr("elman.environment.has_bfloat16", lambda device: True)
+    monkeypatch.setattr(sizing, "optimizer", lambda model, train: made.append(train.precision) or make(model, train))
+    monkeypatch.setattr(sizing, "step_seconds", lambda step: step() or {"float32": 3.0, "bfloat16": 1.0}[step.args[0]])
+    train = choose("transformer", 1, "seconds", train={"lanes": 2, "k1": 4}).train
+    assert made == ["float32", "bfloat16"]
+    assert (train.precision, train.optimizer) == ("bfloat16", "muon")
+
+
 def test_a_gpu_is_taken_unless_another_device_was_asked_for(a_gpu):
     assert choose("gru", 10).train.device == "cuda"
     assert choose("gru", 10, train={"device": "cpu"}).train.device == "cpu"

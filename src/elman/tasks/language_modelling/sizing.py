@@ -162,7 +162,7 @@ def _measure(settings: Settings, asked: Settings, corpus: Corpus) -> tuple[float
     model = build(config).to(device)
     tokens = torch.randint(config["vocab_size"], (settings.train.lanes, settings.train.k1), device=device)
     carried: State | None = None
-    update = optimizer(model, settings.train)
+    updates = {name: optimizer(model, settings.train.model_copy(update={"precision": name})) for name in precisions}
 
     def step(precision: Precision) -> None:
         nonlocal carried
@@ -170,8 +170,8 @@ def _measure(settings: Settings, asked: Settings, corpus: Corpus) -> tuple[float
             logits, after = model(tokens, carried)
         carried = detach(after)
         F.cross_entropy(logits.float().flatten(0, 1), tokens.flatten()).backward()
-        update.step()
-        update.zero_grad()
+        updates[precision].step()
+        updates[precision].zero_grad()
         if device == "cuda":
             torch.cuda.synchronize()
 

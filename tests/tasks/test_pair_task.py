@@ -16,7 +16,7 @@ from elman.fitting import prepare
 from elman.given import choose_task
 from elman.tasks import TASKS
 from elman.tasks.configuration import Settings, build, read_yaml
-from elman.tasks.sizing import LARGE_VOCABULARY, SIZES, learning_rate
+from elman.tasks.sizing import LARGE_VOCABULARY, SIZES, learning_rate, tokens_needed
 from elman.tasks.translation import corpus as task_corpus
 from elman.tasks.translation import sizing as pair_sizing
 from elman.tasks.translation.sizing import (
@@ -24,7 +24,7 @@ from elman.tasks.translation.sizing import (
     LABEL_SMOOTHING,
     MOST_DROPOUT,
     RECIPES,
-    TOKENS_PER_PARAMETER,
+    TOKENS,
     WEIGHT_DECAY,
 )
 
@@ -132,10 +132,10 @@ def test_sizes_and_dropout_follow_from_the_budget(sentences: Path, tmp_path: Pat
         found.append((settings.model.hidden_size, settings.model.dropout))
         layers = count_layers(settings, corpus)
         larger = settings.model.model_copy(update={"hidden_size": settings.model.hidden_size + SIZES.step})
-        ratio = RECIPES[kind].tokens_per_parameter * TOKENS_PER_PARAMETER[0]
         if settings.model.hidden_size > SIZES[0]:
-            assert layers * ratio <= epochs * read
-        assert epochs * read < count_layers(settings.model_copy(update={"model": larger}), corpus) * ratio
+            assert tokens_needed(RECIPES[kind], layers, epochs) * TOKENS[0] <= epochs * read
+        layers = count_layers(settings.model_copy(update={"model": larger}), corpus)
+        assert epochs * read < tokens_needed(RECIPES[kind], layers, epochs) * TOKENS[0]
     (first, none), (second, some), (third, most) = found
     assert SIZES[0] == first < second < third
     assert none == 0 < some <= most == MOST_DROPOUT[0]
@@ -160,6 +160,14 @@ def test_in_wall_time_a_faster_machine_makes_a_larger_model(
         sizes.append(choice.settings.model.hidden_size)
     assert sizes[0] < sizes[1] < sizes[2]
     assert len(steps) == 3
+
+
+def test_a_model_of_another_size_keeps_the_dropout_that_the_measured_speed_gave(words: Path, tmp_path: Path) -> None:
+    measured = resolved(tree(words, model=dict(SMALL) | {"dropout": 0.35}), tmp_path / "measured")
+    other = resolved(tree(words, model={"hidden_size": 16}), tmp_path / "other")
+    adopted = TASK.as_measured(other, measured)
+    assert (adopted.model.hidden_size, adopted.model.dropout) == (16, 0.35)
+    assert other.model.dropout == 0
 
 
 def test_settings_are_what_a_file_of_them_says(words: Path, tmp_path: Path) -> None:

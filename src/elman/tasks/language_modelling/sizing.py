@@ -26,6 +26,7 @@ from elman.tasks.sizing import (
     largest_size,
     learning_rate,
     step_seconds,
+    tokens_needed,
 )
 from elman.tasks.task import Choice, fill
 from elman.train.optimizers import optimizer
@@ -77,7 +78,11 @@ def choose(asked: Settings, corpus: Corpus) -> Choice:
         batch = train.lanes * train.k1 * train.accumulate
         return budget.amount * (batch if budget.unit == "steps" else tokens)
 
-    settings = sized(largest_size(lambda n: parameters(sized(n)) * recipe.tokens_per_parameter <= seen(sized(n))))
+    def affordable(size: int) -> bool:
+        read = seen(sized(size))
+        return tokens_needed(recipe, parameters(sized(size)), read / tokens) <= read
+
+    settings = sized(largest_size(affordable))
     budgeted = seen(settings)
     settings = _finish(settings, asked, recipe, budgeted / tokens)
     model = settings.model
@@ -157,7 +162,7 @@ def _measure(settings: Settings, asked: Settings, corpus: Corpus) -> tuple[float
     model = build(config).to(device)
     tokens = torch.randint(config["vocab_size"], (settings.train.lanes, settings.train.k1), device=device)
     carried: State | None = None
-    update = optimizer(model, settings.train)
+    updates = {name: optimizer(model, settings.train.model_copy(update={"precision": name})) for name in precisions}
 
     def step(precision: Precision) -> None:
         nonlocal carried
@@ -165,8 +170,8 @@ def _measure(settings: Settings, asked: Settings, corpus: Corpus) -> tuple[float
             logits, after = model(tokens, carried)
         carried = detach(after)
         F.cross_entropy(logits.float().flatten(0, 1), tokens.flatten()).backward()
-        update.step()
-        update.zero_grad()
+        updates[precision].step()
+        updates[precision].zero_grad()
         if device == "cuda":
             torch.cuda.synchronize()
 

@@ -28,6 +28,7 @@ from elman.tasks.sizing import (
     largest_size,
     learning_rate,
     step_seconds,
+    tokens_needed,
 )
 from elman.tasks.task import Choice, fill
 from elman.tasks.translation.objective import TargetTokens, count_targets
@@ -38,10 +39,10 @@ RECURRENT = {"num_layers": 1, "tied": True}
 TRANSFORMER = {"encoder_layers": 4, "decoder_layers": 4, "num_heads": 4}
 MUON = {"optimizer": "muon", "muon_rate": 0.02}
 RECIPES = {
-    "lstm": Recipe(4e-3, tokens_per_parameter=16, model=RECURRENT, train=MUON),
-    "gru": Recipe(3e-3, tokens_per_parameter=16, model=RECURRENT, train=MUON),
-    "elman": Recipe(2e-3, tokens_per_parameter=16, model=RECURRENT, train=MUON),
-    "transformer": Recipe(4e-3, 128, tokens_per_parameter=5, model=TRANSFORMER, train=MUON),
+    "lstm": Recipe(4e-3, tokens_per_parameter=60, model=RECURRENT, train=MUON),
+    "gru": Recipe(3e-3, tokens_per_parameter=60, model=RECURRENT, train=MUON),
+    "elman": Recipe(2e-3, tokens_per_parameter=60, model=RECURRENT, train=MUON),
+    "transformer": Recipe(4e-3, 128, tokens_per_parameter=18, model=TRANSFORMER, train=MUON),
 }
 WEIGHT_DECAY = 0.05
 DROPOUT = 0.08  # for each doubling of the passes over the pairs
@@ -53,7 +54,7 @@ EMBEDDING_SIZE = 64, 256  # of a recurrent model
 LABEL_SMOOTHING = 0.0, 0.1
 MOST_TOKENS = 2048, 4096  # of a batch
 MOST_DROPOUT = 0.2, 0.4
-TOKENS_PER_PARAMETER = 0.25, 1.0  # times the recipe's: rules without exceptions are learnt from few tokens
+TOKENS = 0.25, 1.0  # times the recipe's: rules without exceptions are learnt from few tokens
 
 
 def choose(asked: Settings, corpus: ParallelCorpus) -> Choice:
@@ -81,15 +82,16 @@ def choose(asked: Settings, corpus: ParallelCorpus) -> Choice:
         return settings.model_copy(update={"model": _model(asked, recipe, size, EMBEDDING_SIZE[large], corpus)})
 
     speed = _speed(sized(recipe.size), corpus) if asked.budget.unit == "seconds" else None
-    ratio = recipe.tokens_per_parameter * TOKENS_PER_PARAMETER[large]
+    again = not isinstance(corpus.train, FreshPairs)  # no pair of an endless source is read twice
 
     def affordable(size: int) -> bool:
-        read = _epochs(sized(size), corpus, speed) * _longer_sides(first)
-        return _layers(sized(size), corpus) * ratio <= read
+        epochs = _epochs(sized(size), corpus, speed)
+        needed = tokens_needed(recipe, _layers(sized(size), corpus), again * epochs) * TOKENS[large]
+        return needed <= epochs * _longer_sides(first)
 
     settings = sized(largest_size(affordable))
     epochs = _epochs(settings, corpus, speed)
-    settings = _finish(settings, asked, recipe, 0.0 if isinstance(corpus.train, FreshPairs) else epochs, large)
+    settings = _finish(settings, asked, recipe, again * epochs, large)
     measured = f" at {speed / 1e9:,.0f} GFLOP/s (measured)" if speed else ""
     mean = math.ceil(int(first.target_lengths.sum()) / len(first)) + 1
     reason = (

@@ -32,9 +32,7 @@ class Backend(NamedTuple):
 
 # The order of preference.
 BACKENDS: dict[str, Backend] = {
-    "native": Backend(
-        native.kernel_of, native.why_not, native.is_beaten, native.is_lean, native.kernel_of_outputs
-    ),
+    "native": Backend(native.kernel_of, native.why_not, native.is_beaten, native.is_lean, native.kernel_of_outputs),
     "torch": Backend(lambda cell: partial(aten.read, cell), aten.why_not),
     "scan": Backend(lambda cell: partial(scan.read, cell), scan.why_not, scan.is_beaten),
     "reference": Backend(reference.kernel_of, reference.why_not),

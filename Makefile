@@ -56,7 +56,7 @@ build/sanitize/%.o: $(NATIVE)/%.cpp $(wildcard $(NATIVE)/*.h)
 	@mkdir -p $(@D)
 	$(CXX) $(SANITIZERS) -c $< -o $@
 
-build/sanitize/program.o: tests/kernels/native/sanitize.cpp $(NATIVE)/sweep.h $(NATIVE)/attend.h
+build/sanitize/program.o: tests/kernels/native/sanitize.cpp $(wildcard $(NATIVE)/*.h)
 	@mkdir -p $(@D)
 	$(CXX) $(SANITIZERS) -I$(NATIVE) -c $< -o $@
 

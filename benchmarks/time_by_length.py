@@ -20,8 +20,8 @@ import torch
 
 from elman.environment import keep_freed
 from elman.models import EncoderDecoder, build_encoder_decoder
+from elman.nn.output_loss import output_loss
 from elman.report import Chapter, Line, Report, line_chart, render
-from elman.tasks.translation.output_loss import output_loss
 
 VOCABULARY = 4000
 SIZES = {"gru": {"hidden_size": 256}, "lstm": {"hidden_size": 256}, "transformer": {"hidden_size": 128}}

@@ -33,7 +33,7 @@ BELOW: dict[str, set[str]] = {
     "data": GROUND,
     "train": GROUND,
     "metrics": GROUND,
-    "decode": GROUND | {"kernels", "nn", "models", "data"},
+    "decode": GROUND | {"kernels", "nn", "models", "data", "environment"},
     "environment": GROUND | {"kernels"},
     "bench": GROUND | {"kernels", "nn", "environment", "report"},
     "display": GROUND | {"metrics", "train", "tasks"},

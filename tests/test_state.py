@@ -12,7 +12,7 @@ from torch import Tensor
 
 from elman.models import ENCODER_DECODERS, MODELS, EncoderDecoder, build, build_encoder_decoder
 from elman.models.transformer import TransformerState
-from elman.state import State, concatenate, leaves, put_rows, select_rows
+from elman.state import State, close_gaps, concatenate, leaves, move_rows, put_rows, select_rows
 
 V = 11
 SMALL: dict[str, Any] = {"vocab_size": V, "hidden_size": 8}
@@ -170,3 +170,47 @@ def test_rows_are_put_where_a_mask_is_true() -> None:
 def test_no_states_are_no_state() -> None:
     with pytest.raises(ValueError, match="concatenate: expected at least one state, got none"):
         concatenate([])
+
+
+MOVES = {
+    "within": ([1, 1, 2, 2, 5, 4], [0, 1, 2]),
+    "a source leaves": ([5, 4, 3, 3], [2, 1]),
+    "wider": ([0, 1, 0, 2, 2, 3, 5, 5, 5], [0, 1, 2]),
+    "narrower": ([1, 3, 4], [0, 1, 2]),
+    "all leave": ([], []),
+}
+
+
+@pytest.mark.parametrize("move", MOVES)
+@pytest.mark.parametrize("name", TRANSLATORS)
+@torch.no_grad()
+def test_rows_that_share_a_source_move_as_rows_with_copies_of_it(name: str, move: str) -> None:
+    model, (rows, sources) = make(name), (torch.tensor(x, dtype=torch.long) for x in MOVES[move])
+    source, lengths = some_tokens(3, 5, 7), torch.tensor([5, 2, 4])
+    pairs = torch.arange(3).repeat_interleave(2)
+    copies, once = model.encode(source[pairs], lengths[pairs]), model.encode(source, lengths)
+    own = {field: part for field, part in copies._asdict().items() if field not in once.shared}
+    first, further = some_tokens(6, 4, 8), some_tokens(len(rows), 3, 9)
+    hidden, weights, after = model.read_aligned(first, once._replace(**own))
+    expected, wanted, whole = model.read_aligned(first, copies)
+    torch.testing.assert_close(hidden, expected, **close)
+    torch.testing.assert_close(weights, wanted, **close)
+    moved = move_rows(after, rows, sources, steps=4)
+    torch.testing.assert_close(model(further, moved)[0], model(further, select_rows(whole, rows))[0], **close)
+    assert lengths.tolist() == [5, 2, 4]
+
+
+@torch.no_grad()
+def test_rows_at_their_place_are_not_copied() -> None:
+    after: Any = read(make("pre-norm"), 4, 3, 5, seed=1)
+    moved: Any = move_rows(after, torch.tensor([0, 3, 2]), torch.tensor([0, 3, 2]), steps=3)
+    for part in ("keys", "values", "source_keys", "source_values"):
+        for before, now in zip(getattr(after, part), getattr(moved, part), strict=True):
+            assert before.data_ptr() == now.data_ptr()
+
+
+@given(st.lists(st.booleans(), max_size=9))
+def test_the_last_rows_close_the_gaps(stay: list[bool]) -> None:
+    rows = close_gaps(torch.tensor(stay, dtype=torch.bool)).tolist()
+    assert sorted(rows) == [row for row, stays in enumerate(stay) if stays]
+    assert all(row == place or (not stay[place] and row >= len(rows)) for place, row in enumerate(rows))

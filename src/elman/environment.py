@@ -6,7 +6,7 @@ import ctypes
 import os
 import platform
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
@@ -104,17 +104,22 @@ def keep_freed() -> bool:
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
-    """Let torch use one thread while the block runs.
-
-    Small steps are slower on several threads, by far where another process is busy; and sums depend on their number.
-    """
+def torch_threads(count: int) -> Iterator[None]:
+    """Let torch use so many threads while the block runs, in this thread and in those that begin within it."""
     before = torch.get_num_threads()
-    torch.set_num_threads(1)
+    torch.set_num_threads(count)
     try:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def one_thread() -> AbstractContextManager[None]:
+    """Let torch use one thread while the block runs.
+
+    Small steps are slower on several threads, by far where another process is busy; and sums depend on their number.
+    """
+    return torch_threads(1)
 
 
 def _version(name: str) -> str | None:

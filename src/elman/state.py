@@ -9,6 +9,9 @@ come together, the shorter ones are padded with zeros. A named tuple with such f
 from the names of these fields to the side of the padding: "left" for a cache whose newest entry is the last one,
 "right" for the steps of a source. A model must ignore the padding.
 
+Tensors that depend on a source alone are equal in all rows that write a target of it. A named tuple with such fields
+has a property `shared` with their names. They may have B rows where the others have B·W: each serves W neighbours.
+
 Truncated BPTT, checkpoints, beam search and servers treat a state through the functions below alone.
 """
 
@@ -91,6 +94,58 @@ def select_rows(state: State, rows: Tensor) -> State:
     [[3.0], [1.0]]
     """
     return map_state(lambda x: x[rows], state)
+
+
+def move_rows(state: State, rows: Tensor, sources: Tensor, *, steps: int) -> State:
+    """`select_rows` for a holder who gives `state` away: what stays at its place is not copied.
+
+    `rows` (R,) are integers, and `sources` those of the shared tensors. Tensors with an entry for each step are changed
+    in place: shared ones in whole, others in the first `steps` entries, which are in use. No two of these may be one.
+
+    >>> move_rows(torch.tensor([[1.0], [2.0], [3.0]]), torch.tensor([2, 1]), torch.tensor([0]), steps=0).tolist()
+    [[3.0], [2.0]]
+    """
+    new, kinds = (_movement(rows), _movement(sources)), _kinds(state)
+
+    def move(x: Tensor) -> Tensor:
+        stepwise, shared = next(kinds)
+        count, index, places, origins = new[shared]
+        if not stepwise or count > x.shape[0]:
+            return x[index]
+        if places.numel():
+            used = x if shared else x[..., :steps, :]
+            used.index_copy_(0, places, used.index_select(0, origins))
+        return x[:count]
+
+    return map_state(move, state)
+
+
+def _movement(index: Tensor) -> tuple[int, Tensor, Tensor, Tensor]:
+    """K and index (K,), the places i at which index is not i, and the index there."""
+    places = (index != torch.arange(len(index), device=index.device)).nonzero().flatten()
+    return len(index), index, places, index[places]
+
+
+def _kinds(state: State, stepwise: bool = False, shared: bool = False) -> Iterator[tuple[bool, bool]]:
+    """For each tensor in order: whether it has an entry for each step, and whether it is shared."""
+    if isinstance(state, Tensor):
+        yield stepwise, shared
+        return
+    padding, common = getattr(state, "padding", ()), getattr(state, "shared", ())
+    for name, child in zip(getattr(state, "_fields", (None,) * len(state)), state, strict=True):
+        yield from _kinds(child, stepwise or name in padding, shared or name in common)
+
+
+def close_gaps(stay: Tensor) -> Tensor:
+    """The rows where stay (B,) is true, the last ones in the gaps between the others, so that few rows move.
+
+    >>> close_gaps(torch.tensor([True, False, True, True, False]))
+    tensor([0, 3, 2])
+    """
+    left = int(stay.sum())
+    rows = torch.arange(left, device=stay.device)
+    rows[~stay[:left]] = stay[left:].nonzero().flatten() + left
+    return rows
 
 
 def put_rows(state: State, rows: Tensor, others: State) -> State:

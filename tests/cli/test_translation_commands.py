@@ -202,7 +202,15 @@ def test_validation_on_pairs_of_another_form(
 def test_killed_and_resumed(folder: Path, tmp_path: Path, said: Said) -> None:
     """`metrics.jsonl` and the weights end as if nothing had happened."""
     files = [*both_sides(folder, "train"), "--valid", *both_sides(folder, "valid")]
-    constant = ["--set", "schedule=constant", "--set", "warmup=0", *SMALL]
+    constant = [
+        "--set",
+        "schedule=constant",
+        "--set",
+        "warmup=0",
+        "--set",
+        "dropout=0.1",
+        *SMALL,
+    ]  # whatever the budget
     arguments = [str(x) for x in ("train", *files, "-o", tmp_path / "run", "--resume", *constant)]
     forever = [sys.executable, "-m", "elman", *arguments, "--steps", str(10**9)]
     for number, code in ((signal.SIGKILL, -9), (signal.SIGINT, 130)):

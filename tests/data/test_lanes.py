@@ -30,6 +30,48 @@ def test_windows_put_together_are_the_lanes(count: int, lanes: int, window: int)
     assert windows[0].inputs.is_contiguous()
 
 
+@given(st.integers(2, 200), st.integers(1, 7), st.integers(1, 33), st.integers(0, 99), st.integers(1, 9))
+def test_a_pass_from_an_offset_reads_the_circle_once(
+    count: int, lanes: int, window: int, seed: int, epoch: int
+) -> None:
+    """Every step is read once at most, all but a lane's worth of them are, and a memory goes round by a reset alone."""
+    if (count - 1) // lanes < 1:
+        return
+    read = Lanes(np.arange(count, dtype=np.uint16), lanes, seed=seed)
+    starts = range(0, read.steps, window)
+    windows = [read.window(start, min(start + window, read.steps), epoch) for start in starts]
+    inputs = torch.cat([found.inputs for found in windows], dim=1)
+    resets = [torch.zeros_like(w.inputs, dtype=torch.bool) if w.resets is None else w.resets for w in windows]
+    around = torch.cat(resets, dim=1)[:, 1:]
+    assert torch.equal(torch.cat([found.targets for found in windows], dim=1), inputs + 1)
+    steps = inputs.flatten().tolist()
+    assert len(set(steps)) == len(steps) == lanes * read.steps > count - 1 - lanes
+    assert set(steps) <= set(range(count - 1))
+    assert torch.equal(inputs[:, 1:], torch.where(around, 0, inputs[:, :-1] + 1))
+    assert torch.equal(around, inputs[:, 1:] == 0)
+
+
+def test_every_pass_but_the_first_has_an_offset_that_the_seed_draws() -> None:
+    tokens = np.arange(1001, dtype=np.uint16)
+    first = [
+        [int(Lanes(tokens, 3, seed=seed).window(0, 1, epoch).inputs[0, 0]) for epoch in range(5)] for seed in (1, 2)
+    ]
+    assert first[0][0] == first[1][0] == 0
+    assert len({*first[0][1:], *first[1][1:]}) == 8
+    assert torch.equal(Lanes(tokens, 3).window(0, 5, 4).inputs, Lanes(tokens, 3).window(0, 5).inputs)
+
+
+def test_the_reset_where_the_text_begins_anew_joins_those_of_documents() -> None:
+    read = Lanes(np.array([0, 1, 2, 3, 4, 2, 5], np.uint16), 1, eod=2, seed=0)
+    for epoch in range(1, 20):
+        window = read.window(0, 6, epoch)
+        assert window.resets is not None
+        rows = window.inputs[0].tolist()
+        anew = [step > 0 and number == 0 for step, number in enumerate(rows)]
+        begun = [number == 2 or again for number, again in zip(rows, anew, strict=True)]
+        assert window.resets[0].tolist()[1:] == begun[1:]
+
+
 @given(st.lists(st.integers(0, 3), min_size=9, max_size=60), st.integers(1, 4), st.integers(1, 9))
 def test_resets_come_before_every_eod_that_is_read(ids: list[int], lanes: int, window: int) -> None:
     read = Lanes(np.array(ids, np.uint16), lanes, eod=3)

@@ -154,6 +154,17 @@ def close(found: list[list[Hypothesis]], expected: list[list[Hypothesis]]) -> No
     assert scores[0] == pytest.approx(scores[1], rel=1e-9)
 
 
+@pytest.mark.parametrize("search", [greedy_search, beam_search])
+@pytest.mark.parametrize("name", ["gru, additive", "transformer"])
+def test_what_was_given_stays_as_it_was(name: str, search: Any) -> None:
+    """Sentences that are done leave, and others take their places."""
+    model, (source, lengths) = MODELS[name], batch([[1, 2, 3, 4], [2], [0, 1, 1, 0, 3], [3, 3]])
+    before = source.clone(), lengths.clone()
+    search(model, source, lengths, end=6, constraints=Constraints(max_length=[3, 1, 7, 2]))
+    assert torch.equal(source, before[0])
+    assert torch.equal(lengths, before[1])
+
+
 sources = st.lists(st.lists(st.integers(0, 4), min_size=1, max_size=7), min_size=1, max_size=6)
 
 

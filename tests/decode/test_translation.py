@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,6 +17,7 @@ from elman.decode.ancestral import greedy_search
 from elman.decode.beam import beam_search
 from elman.decode.constraints import Constraints
 from elman.decode.translation import Beam, Sampling, TranslatedLine, Translator, translate
+from elman.environment import torch_threads
 from elman.errors import UserError
 from encoder_decoders import Attentive
 
@@ -69,6 +71,26 @@ def test_neither_batch_nor_window_matters(lines: list[str], batch: int, window: 
     assert found == rounded(translate(translator(search=search, batch_size=1), lines, window=1))
     assert [source for _, source, *_ in found] == lines
     assert [number for number, *_ in found] == list(range(1, len(lines) + 1))
+
+
+@pytest.mark.parametrize("search", [Beam(3, 2), Sampling(7, 2)])
+def test_batches_side_by_side_are_batches_one_by_one(search: Beam | Sampling, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = ["abc", "", "cab b", "a", "bb a c", "c", "ba"]
+    threads, decode = set(), Translator._decode
+
+    def noting(*arguments: Any) -> Iterator[Any]:
+        threads.add(threading.get_ident())
+        assert torch.get_num_threads() == (1 if together else 2)
+        return decode(*arguments)
+
+    monkeypatch.setattr(Translator, "_decode", noting)
+    together = True
+    with torch_threads(2):
+        side_by_side = rounded(translator(search=search, batch_size=2)(lines))
+        assert threading.get_ident() not in threads
+        together = False
+        assert rounded(translator(search=search)(lines)) == side_by_side
+        assert torch.get_num_threads() == 2
 
 
 def test_a_blank_line_stays_empty() -> None:

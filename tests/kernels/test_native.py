@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from elman.kernels import Weights
-from elman.kernels.native import IN_CORE, instruction_set, kernel_of
+from elman.kernels import Noise, Weights
+from elman.kernels.native import IN_CORE, instruction_set, kernel_of, kernel_of_outputs
 from elman.kernels.reference import kernel_of as REFERENCE
 
 pytestmark = pytest.mark.skipif(instruction_set() is None, reason="the native kernels are not built")
@@ -49,6 +49,26 @@ def test_the_number_of_threads_changes_no_bit_of_the_states(cell: str):
     finally:
         torch.set_num_threads(before)
     assert all(torch.equal(results[0], other) for other in results[1:])
+
+
+@pytest.mark.parametrize("cell", IN_CORE)
+@pytest.mark.parametrize(("T", "B"), [(2, 1), (7, 3), (33, 20)])
+@pytest.mark.parametrize("reverse", [False, True])
+def test_outputs_are_the_same_bits_whether_or_not_every_state_and_what_backward_needs_is_kept(cell, T, B, reverse):
+    x, state, weights = make(cell, T, B, 5, 37)
+    options = {"reverse": reverse, "lengths": torch.arange(B) % (T + 1), "resets": torch.rand(T, B) < 0.2}
+    alone = kernel_of_outputs(cell)(x, state, weights, **options)
+    assert alone.others == (None if cell == "lstm" else ())
+    for kept in (False, True):
+        result = kernel_of(cell)(x.requires_grad_(kept), state, weights, **options)
+        assert torch.equal(alone.h, result.h)
+        assert all(map(torch.equal, alone.final, result.final))
+    peeping = weights._replace(weight_peephole=torch.ones(3 * 37)) if cell == "lstm" else weights
+    noise = Noise(zoneout=torch.rand(T, B, 37))
+    x.requires_grad_(False)
+    for own in (weights, peeping):
+        alone, result = (read(cell)(x, state, own, noise=noise, **options) for read in (kernel_of_outputs, kernel_of))
+        assert torch.equal(alone.h, result.h)
 
 
 @pytest.mark.parametrize("cell", IN_CORE)

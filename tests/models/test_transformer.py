@@ -167,6 +167,16 @@ def test_reading_in_place_is_reading(window):
     torch.testing.assert_close(torch.cat(rows, dim=1), wanted, rtol=0, atol=1e-10)
 
 
+@pytest.mark.skipif(choose(torch.device("cpu"), torch.float64) != "native", reason="the core was not built")
+@pytest.mark.parametrize("window", [None, 4])
+def test_a_token_is_written_into_the_memory_where_there_is_room(window):
+    model = randomised(TransformerLM(9, hidden_size=8, num_layers=2, num_heads=2, window=window)).eval()
+    with torch.inference_mode():
+        _, state = model.advance(torch.tensor([[1], [2]]), model.initial_state(2))
+        _, after = model.advance(torch.tensor([[3], [4]]), state)
+    assert [x.data_ptr() for x in after.keys + after.values] == [x.data_ptr() for x in state.keys + state.values]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -87,3 +87,17 @@ def test_restored_it_goes_on() -> None:
     before.k2, before.kept = 16, 8
     after.restore(before.values())
     assert (after.k2, after.kept) == (16, 8)
+
+
+def test_the_window_is_measured_in_the_pass_that_the_memory_was_carried_through() -> None:
+    text = Lanes(np.random.default_rng(0).integers(0, VOCABULARY, 241).astype(np.uint16), 3, seed=5)
+    network, found = model(0.9), AdaptiveTruncation(text, K1)
+    found.restore({"k2": 8, "epoch": 4, "kept": 12})
+    again = AdaptiveTruncation(text, K1)
+    again.restore(found.values())
+    read = []
+    text.window = lambda start, stop, epoch=0: read.append(epoch) or Lanes.window(text, start, stop, epoch)  # type: ignore
+    again.adapt(network, None)
+    assert read == [4]
+    again.restore({"k2": 8, "kept": 12})  # of a checkpoint from before there were offsets
+    assert again.epoch == 0

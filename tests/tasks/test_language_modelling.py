@@ -100,6 +100,18 @@ def test_truncated_bptt_is_full_bptt_of_what_is_left(corpus: Corpus, kind: str, 
         torch.testing.assert_close(got, taken_gradients(network), rtol=1e-9, atol=1e-12)
 
 
+def test_each_pass_is_read_from_its_own_offset(corpus: Corpus) -> None:
+    network = model("lstm", corpus.tokenizer.vocab_size)
+    lanes = Lanes(corpus.train, 3, eod=corpus.tokenizer.eod, seed=1)
+    task = NextToken(lanes, corpus.valid, corpus.tokenizer.eod, 7, 7)
+    losses = [task.loss(network, Place(epoch, 0, 0.0), None).mean.item() for epoch in range(3)]
+    for epoch, found in enumerate(losses):
+        window = lanes.window(0, 7, epoch)
+        logits, _ = network(window.inputs, resets=window.resets)
+        assert found == pytest.approx(F.cross_entropy(logits.flatten(0, 1), window.targets.flatten()).item())
+    assert len(set(losses)) == 3
+
+
 def naive_loss(network: LanguageModel, ids: list[int], eod: int | None) -> float:
     """One token after the other, with the memory of all before it (of its document)."""
     state, total = None, 0.0

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 import yaml
 
 from elman.data import pair_corpus
@@ -14,9 +16,17 @@ from elman.fitting import prepare
 from elman.given import choose_task
 from elman.tasks import TASKS
 from elman.tasks.configuration import Settings, build, read_yaml
-from elman.tasks.sizing import LARGE_VOCABULARY
+from elman.tasks.sizing import LARGE_VOCABULARY, SIZES, learning_rate, tokens_needed
 from elman.tasks.translation import corpus as task_corpus
-from elman.tasks.translation.sizing import EMBEDDING_SIZE, LABEL_SMOOTHING, RECIPES, WEIGHT_DECAY
+from elman.tasks.translation import sizing as pair_sizing
+from elman.tasks.translation.sizing import (
+    EMBEDDING_SIZE,
+    LABEL_SMOOTHING,
+    MOST_DROPOUT,
+    RECIPES,
+    TOKENS,
+    WEIGHT_DECAY,
+)
 
 SMALL = {"hidden_size": 8}
 
@@ -70,7 +80,7 @@ def test_what_is_left_open_is_chosen_and_what_is_asked_for_stays(words: Path, tm
     recipe = RECIPES[kind]
     assert (settings.model.hidden_size, settings.model.dropout) == (8, 0.3)
     assert (settings.train.weight_decay, settings.train.optimizer) == (0.5, "sgd")
-    assert settings.train.learning_rate == recipe.learning_rate
+    assert settings.train.learning_rate == learning_rate(recipe, 8) > recipe.learning_rate
     chosen = resolved(tree(words, kind, model={}), tmp_path / "open")
     assert {name: getattr(chosen.model, name) for name in recipe.model} == dict(recipe.model)
     assert {name: getattr(chosen.train, name) for name in recipe.train} == dict(recipe.train)
@@ -104,9 +114,60 @@ def test_a_small_vocabulary_is_embedded_in_few_numbers_and_not_smoothed(words: P
 
 
 def test_what_is_never_read_twice_needs_no_dropout(words: Path, tmp_path: Path) -> None:
-    assert resolved(tree(words, model={}), tmp_path / "words").model.dropout > 0
-    endless = tree("numbers-en", model={}, train={"epoch_pairs": 50})
+    often = {"budget": {"amount": 40, "unit": "epochs"}, "model": {}}
+    assert resolved(tree(words) | often, tmp_path / "words").model.dropout > 0
+    endless = tree("numbers-en", train={"epoch_pairs": 50}) | often
     assert resolved(endless, tmp_path / "endless").model.dropout == 0
+
+
+@pytest.mark.parametrize("kind", RECIPES)
+def test_sizes_and_dropout_follow_from_the_budget(sentences: Path, tmp_path: Path, kind: str) -> None:
+    """A model is as large as the tokens that the budget reads pay for, and drops more the oftener it reads them."""
+    corpus = pair_corpus.prepare(sentences, tmp_path / "cache", tokenizer="word", joint=True)
+    read = int(np.maximum(corpus.train.source_lengths, corpus.train.target_lengths).sum()) + len(corpus.train)
+    found = []
+    for epochs in (2, 2000, 20_000):
+        asked = build(tree(sentences, kind, model={}) | {"budget": {"amount": epochs, "unit": "epochs"}})
+        settings = TASK.choose(asked, corpus).settings
+        found.append((settings.model.hidden_size, settings.model.dropout))
+        layers = count_layers(settings, corpus)
+        larger = settings.model.model_copy(update={"hidden_size": settings.model.hidden_size + SIZES.step})
+        if settings.model.hidden_size > SIZES[0]:
+            assert tokens_needed(RECIPES[kind], layers, epochs) * TOKENS[0] <= epochs * read
+        layers = count_layers(settings.model_copy(update={"model": larger}), corpus)
+        assert epochs * read < tokens_needed(RECIPES[kind], layers, epochs) * TOKENS[0]
+    (first, none), (second, some), (third, most) = found
+    assert SIZES[0] == first < second < third
+    assert none == 0 < some <= most == MOST_DROPOUT[0]
+
+
+def count_layers(settings: Settings, corpus: Any) -> int:
+    """The numbers of a model but for its embeddings."""
+    model = TASK.build(TASK.model_config(settings, corpus))
+    embeddings = {part.weight for part in model.modules() if isinstance(part, torch.nn.Embedding)}
+    return sum(p.numel() for p in model.parameters() if p not in embeddings)
+
+
+def test_in_wall_time_a_faster_machine_makes_a_larger_model(
+    words: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes, steps = [], []
+    for seconds in (1.0, 1e-3, 1e-4):
+        monkeypatch.setattr(pair_sizing, "step_seconds", lambda step, taken=seconds: steps.append(step()) or taken)
+        asked = tree(words, "gru", model={}) | {"budget": {"amount": 60, "unit": "seconds"}}
+        choice = TASK.choose(build(asked), pair_corpus.prepare(words, tmp_path / "cache"))
+        assert "(measured)" in choice.reason
+        sizes.append(choice.settings.model.hidden_size)
+    assert sizes[0] < sizes[1] < sizes[2]
+    assert len(steps) == 3
+
+
+def test_a_model_of_another_size_keeps_the_dropout_that_the_measured_speed_gave(words: Path, tmp_path: Path) -> None:
+    measured = resolved(tree(words, model=dict(SMALL) | {"dropout": 0.35}), tmp_path / "measured")
+    other = resolved(tree(words, model={"hidden_size": 16}), tmp_path / "other")
+    adopted = TASK.as_measured(other, measured)
+    assert (adopted.model.hidden_size, adopted.model.dropout) == (16, 0.35)
+    assert other.model.dropout == 0
 
 
 def test_settings_are_what_a_file_of_them_says(words: Path, tmp_path: Path) -> None:

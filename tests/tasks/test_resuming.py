@@ -45,6 +45,8 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "gru, k2 > 2 k1": ("plain_text", "gru", {"k2": 12}),
     "lstm, k2 full": ("documents", "lstm", {"k2": "full"}),
     "lstm, accumulate, epochs": ("plain_text", "lstm", {"lanes": 30, "k1": 12, "k2": 20, "accumulate": 3}),
+    "lstm, random offsets": ("documents", "lstm", {"lanes": 30, "k1": 12, "k2": 20, "random_offsets": True}),
+    "random offsets, k2 auto": ("plain_text", "gru", {"lanes": 30, "k1": 12, "k2": "auto", "random_offsets": True}),
     "ntasgd": (
         "plain_text",
         "gru",

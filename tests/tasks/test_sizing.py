@@ -8,6 +8,7 @@ import pytest
 from elman.models import build
 from elman.tasks import configuration as config
 from elman.tasks.language_modelling import sizing
+from elman.tasks.sizing import SIZES, tokens_needed
 from elman.train.schedule import Budget
 
 KINDS = ["elman", "gru", "lstm", "transformer"]
@@ -26,7 +27,7 @@ def choose(kind, amount, unit="steps", tokens=1_000_000, vocab_size=65, **sectio
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_larger_budget_makes_a_larger_model(kind):
     sizes = [choose(kind, steps).model.hidden_size for steps in (10, 5_000, 100_000)]
-    assert sizes[0] == min(sizing.SIZES)
+    assert sizes[0] == min(SIZES)
     assert sizes == sorted(sizes)
     assert sizes[0] < sizes[2]
 
@@ -43,9 +44,16 @@ def test_parameters_are_those_of_the_layers(kind):
 def test_a_size_holds_no_more_parameters_than_the_tokens_pay_for(kind):
     settings = choose(kind, 20_000)
     tokens = 20_000 * settings.train.lanes * settings.train.k1
-    afforded = tokens / sizing.RECIPES[kind].tokens_per_parameter
-    larger = settings.model.model_copy(update={"hidden_size": settings.model.hidden_size + sizing.SIZES.step})
-    assert sizing.parameters(settings) <= afforded < sizing.parameters(settings.model_copy(update={"model": larger}))
+    recipe, passes = sizing.RECIPES[kind], tokens / len(text().train)
+    larger = settings.model.model_copy(update={"hidden_size": settings.model.hidden_size + SIZES.step})
+    more = sizing.parameters(settings.model_copy(update={"model": larger}))
+    assert tokens_needed(recipe, sizing.parameters(settings), passes) <= tokens < tokens_needed(recipe, more, passes)
+
+
+def test_a_text_that_is_read_often_is_worth_a_larger_model():
+    """The same tokens: of a long text, each read once, and of a short one, each read thirty times."""
+    once, often = (choose("lstm", 5_000, tokens=tokens).model.hidden_size for tokens in (7_680_000, 256_000))
+    assert once < often
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -99,6 +107,16 @@ def a_gpu(monkeypatch):
     monkeypatch.setattr("elman.environment.has_bfloat16", lambda device: device == "cuda")
 
 
+def test_each_precision_is_measured_with_the_optimizer_that_rounds_as_it_does(monkeypatch):
+    made, make = [], sizing.optimizer
+    monkeypatch.setattr("elman.environment.has_bfloat16", lambda device: True)
+    monkeypatch.setattr(sizing, "optimizer", lambda model, train: made.append(train.precision) or make(model, train))
+    monkeypatch.setattr(sizing, "step_seconds", lambda step: step() or {"float32": 3.0, "bfloat16": 1.0}[step.args[0]])
+    train = choose("transformer", 1, "seconds", train={"lanes": 2, "k1": 4}).train
+    assert made == ["float32", "bfloat16"]
+    assert (train.precision, train.optimizer) == ("bfloat16", "muon")
+
+
 def test_a_gpu_is_taken_unless_another_device_was_asked_for(a_gpu):
     assert choose("gru", 10).train.device == "cuda"
     assert choose("gru", 10, train={"device": "cpu"}).train.device == "cpu"
@@ -106,7 +124,7 @@ def test_a_gpu_is_taken_unless_another_device_was_asked_for(a_gpu):
 
 def test_speed_is_measured_in_the_precisions_of_the_device_that_was_asked_for(a_gpu, monkeypatch):
     tried = []
-    monkeypatch.setattr(sizing, "_seconds", lambda step: tried.append(step.args) or 1.0)
+    monkeypatch.setattr(sizing, "step_seconds", lambda step: tried.append(step.args) or 1.0)
     train = choose("gru", 1, "seconds", train={"device": "cpu", "lanes": 2}).train
     assert (train.device, train.precision) == ("cpu", "float32")
     assert tried == [("float32",)]

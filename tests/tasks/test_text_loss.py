@@ -135,8 +135,12 @@ def test_a_text_without_anything_to_predict() -> None:
         block_losses(untrained("gru"), np.zeros(1, np.uint8), None)
 
 
+@pytest.mark.parametrize("large", [5, 1024])  # from where on a vocabulary's logits are not all made at once
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_loss_and_its_gradient_are_those_of_batch_first_logits(kind: str) -> None:
+def test_a_loss_and_its_gradient_are_those_of_batch_first_logits(
+    kind: str, large: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(text_loss, "LARGE_VOCABULARY", large)
     torch.manual_seed(0)
     model = MODELS[kind]
     tokens, targets = torch.randint(5, (2, 3, 5))

@@ -1,4 +1,5 @@
 import copy
+from typing import Any
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from elman.train.optimizers import orthogonal
 from elman.train.settings import Optimization
 
 
-def optimizer(name: str, model: nn.Module, **settings: float) -> torch.optim.Optimizer:
+def optimizer(name: str, model: nn.Module, **settings: Any) -> torch.optim.Optimizer:
     return optimizers.optimizer(model, Optimization(optimizer=name, **({"weight_decay": 0.0} | settings)))
 
 
@@ -82,6 +83,34 @@ def test_orthogonal_keeps_the_singular_vectors_and_evens_out_the_values(shape: t
     torch.testing.assert_close(values, torch.diag_embed(values.diagonal(dim1=-2, dim2=-1)), atol=1e-9, rtol=0)
     seen = values.diagonal(dim1=-2, dim2=-1)[s / s.norm(dim=-1, keepdim=True) > 2e-3]
     assert ((seen - 1).abs() < 0.15).all()
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (4, 96, 96), (2, 128, 32)])
+def test_orthogonal_in_bfloat16_evens_out_the_values_as_well(shape: tuple[int, ...]) -> None:
+    torch.manual_seed(0)
+    x = torch.randn(shape)
+    exact, found = orthogonal(x), orthogonal(x, rounded=True)
+    assert found.dtype == torch.float32
+    assert not torch.equal(found, exact)
+    assert torch.nn.functional.cosine_similarity(found.flatten(), exact.flatten(), dim=0) > 0.995
+    assert torch.linalg.svdvals(found).max() < 1.17
+
+
+def test_a_training_in_bfloat16_rounds_what_muon_makes_orthogonal() -> None:
+    torch.manual_seed(0)
+    gradient, moved = torch.randn(8, 3), {}
+    for precision in ("float32", "bfloat16"):
+        model = WithMaps(nn.Linear(3, 8))
+        made = optimizer("muon", model, learning_rate=0.01, muon_rate=1.0, precision=precision)
+        nn.init.zeros_(model[0].weight)
+        model[0].weight.grad = gradient.clone()
+        made.step()
+        moved[precision] = -model[0].weight.detach() / (4 / 3) ** 0.5
+    ahead = (gradient * 0.05 + gradient * 0.05 * 0.95).chunk(2)  # a mean of one gradient, and that gradient
+    for precision, step in moved.items():
+        expected = torch.cat([orthogonal(part, rounded=precision == "bfloat16") for part in ahead])
+        torch.testing.assert_close(step, expected)
+    assert not torch.allclose(moved["float32"], moved["bfloat16"], rtol=1e-5)
 
 
 def test_orthogonal_of_nothing_is_nothing() -> None:

@@ -5,6 +5,10 @@
 
 A row's state after a window is its state before the next. The state is reset before an `<eod>` is read, so that
 every document begins with a fresh state.
+
+Lanes at the same places in every pass over the text would cut the text at the same borders and show a model the same
+neighbours side by side. With an offset drawn for each pass, the text is read as a circle from another place on: its
+first step follows its last one, after a reset.
 """
 
 from __future__ import annotations
@@ -36,7 +40,7 @@ class LaneWindow(NamedTuple):
 
 
 class TokenStream:
-    """The `steps = len(tokens) - 1` steps of a text, in windows that may begin anywhere.
+    """The `steps = len(tokens) - 1` steps of a text, in windows that may begin anywhere: step t reads token t.
 
     Errors: `UserError` for fewer than 2 tokens.
     """
@@ -49,24 +53,27 @@ class TokenStream:
         self._reader = Reader(tokens)
 
     def window(self, begins: npt.NDArray[np.integer[Any]], length: int) -> LaneWindow:
-        """`length` steps from each of `begins` (B,) on; the last token of the text is repeated beyond its end."""
-        at = begins[:, None] + np.arange(length + 1)  # (B, T + 1)
-        if at[:, -1].max() > self.steps:
-            at = np.minimum(at, self.steps)
-        ids = self._reader[at]
-        inputs, targets = (torch.from_numpy(part.astype(np.int64)) for part in (ids[:, :-1], ids[:, 1:]))
-        return LaneWindow(inputs, targets, resets_of(inputs, self.eod))
+        """`length` steps from each of `begins` (B,) on; after its last step the text begins anew, with a reset."""
+        steps = begins[:, None] + np.arange(length)  # (B, T)
+        at, anew = steps % self.steps, steps == self.steps
+        inputs, targets = (torch.from_numpy(self._reader[tokens].astype(np.int64)) for tokens in (at, at + 1))
+        resets = resets_of(inputs, self.eod)
+        if anew.any():
+            resets = torch.from_numpy(anew) if resets is None else resets | torch.from_numpy(anew)
+        return LaneWindow(inputs, targets, resets)
 
 
 class Lanes:
     """`tokens` in `lanes` contiguous lanes of `steps = (len(tokens) - 1) // lanes` steps each.
 
-    Windows can be read in any order, so that a resumed training needs the number of its step alone.
+    The first lane begins at the beginning of the text; with a `seed`, every pass but the first begins at an offset that
+    is drawn from the seed and the number of the pass. Windows can be read in any order, so that a resumed training
+    needs the number of its step alone.
     Errors: `UserError` where a lane would have fewer than `window` steps.
     """
 
-    def __init__(self, tokens: Tokens, lanes: int, *, eod: int | None = None, window: int = 1):
-        self.lanes, self.steps = lanes, (len(tokens) - 1) // lanes
+    def __init__(self, tokens: Tokens, lanes: int, *, eod: int | None = None, window: int = 1, seed: int | None = None):
+        self.lanes, self.steps, self.seed = lanes, (len(tokens) - 1) // lanes, seed
         if self.steps < window:
             raise UserError(
                 "the text is too short",
@@ -76,10 +83,16 @@ class Lanes:
             )
         self._stream = TokenStream(tokens, eod)
 
-    def window(self, start: int, stop: int) -> LaneWindow:
-        """The steps [start, stop) of every lane, 0 <= start < stop <= steps."""
+    def window(self, start: int, stop: int, epoch: int = 0) -> LaneWindow:
+        """The steps [start, stop) of every lane in a pass over the text, 0 <= start < stop <= steps."""
         assert 0 <= start < stop <= self.steps
-        return self._stream.window(np.arange(self.lanes) * self.steps + start, stop - start)
+        begins = self._offset(epoch) + np.arange(self.lanes) * self.steps + start
+        return self._stream.window(begins, stop - start)
+
+    def _offset(self, epoch: int) -> int:
+        if self.seed is None or epoch == 0:
+            return 0
+        return int(np.random.default_rng([self.seed, epoch]).integers(self._stream.steps))
 
 
 def evaluation_windows(

@@ -9,12 +9,11 @@ import torch
 from torch import Tensor
 
 from elman.decode.constraints import Constraints, Limits, constrain, limits_of
-from elman.decode.generation import step
 from elman.decode.hypotheses import Hypothesis, lengths_of, log_probabilities
 from elman.decode.sampling import sample
 from elman.models.encoder_decoder import EncoderDecoder
 from elman.nn.sequences import Integers
-from elman.state import State, select_rows
+from elman.state import State, close_gaps, move_rows, select_rows
 
 STEPS = 16  # steps of a target whose random numbers are drawn at once
 
@@ -98,16 +97,18 @@ def _write(
     of_tokens = torch.empty(len(number), 0, dtype=torch.double, device=source.device)
     last = torch.full_like(number, end)
     found: list[Hypothesis | None] = [None] * len(number)
+    steps = model.steps(state)
     while len(number):
-        logits, state = step(model, last, state)
-        log_p = constrain(log_probabilities(logits), written, limits, constraints, end)
+        log_p = constrain(log_probabilities(steps(last)), written, limits, constraints, end)
         last = choose(log_p, number)
         of_tokens = torch.cat((of_tokens, log_p.gather(1, last[:, None])), 1)
         ended = last == end
         if bool(ended.any()):
             for row, tokens, values in zip(*(x[ended].tolist() for x in (number, written, of_tokens)), strict=True):
                 found[row] = Hypothesis(tuple(tokens), total := sum(values), total, tuple(values))
-            rows = (number, last, written, of_tokens, limits, state)
-            number, last, written, of_tokens, limits, state = cast(Any, select_rows(rows, ~ended))
+            left = close_gaps(~ended)
+            steps.state = move_rows(steps.state, left, left, steps=written.shape[1] + 1)
+            rows = (number, last, written, of_tokens, limits)
+            number, last, written, of_tokens, limits = cast(Any, select_rows(rows, left))
         written = torch.cat((written, last[:, None]), 1)
     return [y for y in found if y is not None]

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from elman.decode.constraints import Constraints, Limits, constrain, limits_of
-from elman.decode.generation import step
 from elman.decode.hypotheses import (
     Hypothesis,
     coverage_penalty,
@@ -22,7 +21,7 @@ from elman.decode.hypotheses import (
 from elman.errors import UserError
 from elman.models.encoder_decoder import EncoderDecoder
 from elman.nn.sequences import Integers
-from elman.state import State, leaves, map_state, select_rows
+from elman.state import close_gaps, move_rows, select_rows
 
 
 class Sentences(NamedTuple):
@@ -140,8 +139,7 @@ class _Search:
             coverage=new((B, S if self.beta else 0), 0.0, dtype=torch.double),
         )
         self.totals = new((B, 1), 0.0, dtype=torch.double)
-        self.state = self.model.encode(source, lengths)
-        self.constant = [True for _ in leaves(self.state)]
+        self.steps = self.model.steps(self.model.encode(source, lengths))
         self.ended: list[list[Hypothesis]] = [[] for _ in range(B)]
         while len(self.totals):
             self.extend()
@@ -153,12 +151,7 @@ class _Search:
     def extend(self) -> None:
         """Extend every living hypothesis by a token; remove the hypotheses that end and the sentences that are done."""
         B, W = self.totals.shape
-        logits, after = self._read(self.rows.last)
-        # A tensor of the state that no step replaces is of the source: equal in all rows of a sentence.
-        pairs = zip(self.constant, leaves(self.state), leaves(after), strict=True)
-        self.constant = [always and before is now for always, before, now in pairs]
-        self.state = after
-        log_p = log_probabilities(logits)
+        log_p = log_probabilities(self._read(self.rows.last))
         log_p = constrain(log_p, self.rows.written, self.sentences.limits, self.constraints, self.end)
         # The K + 1 best of a row hold all that can be among the K best, and among the K best that go on.
         log_p, token = k_best(log_p, min(self.K + 1, log_p.shape[1]))  # (B·W, C)
@@ -170,15 +163,15 @@ class _Search:
         self._end(found)
         self._go_on(found)
 
-    def _read(self, last: Tensor) -> tuple[Tensor, State]:
-        """last (B·W,) -> logits (B·W, V) and the state after the token; the attention is added to the coverage."""
+    def _read(self, last: Tensor) -> Tensor:
+        """last (B·W,) -> logits (B·W, V) after the token; the attention is added to the coverage."""
         if not self.beta:
-            return step(self.model, last, self.state)
-        hidden, weights, after = self.model.read_aligned(last[:, None], self.state)
+            return self.steps(last)
+        hidden, weights, self.steps.state = self.model.read_aligned(last[:, None], self.steps.state)
         if weights is None:
             raise UserError("coverage_beta", expected="0 for a model without attention", got=self.beta, exit_code=2)
         self.rows = self.rows._replace(coverage=self.rows.coverage + weights[:, 0])  # (B·W, S)
-        return self.model.output(hidden[:, -1]), after
+        return self.model.output(hidden[:, -1])
 
     def _end(self, found: Extensions) -> None:
         """Collect the extensions that end among the K best."""
@@ -211,8 +204,9 @@ class _Search:
         reach = totals[:, 0] / length_penalty(sentences.limits.max_length + 1, self.alpha)
         stay = (sentences.endings < self.K) & (reach > sentences.best[:, -1])
         width = int((totals > -torch.inf).sum(1).max())
-        place = place[stay, :width]
-        parent, token, log_p = (x[stay].gather(1, place).flatten() for x in found[1:])
+        left = close_gaps(stay)
+        place = place[left, :width]
+        parent, token, log_p = (x[left].gather(1, place).flatten() for x in found[1:])
         kept = cast(Rows, select_rows(self.rows, parent))
         self.rows = Rows(
             token,
@@ -220,13 +214,10 @@ class _Search:
             torch.cat((kept.log_probabilities, log_p[:, None]), 1),
             kept.coverage,
         )
-        # While rows only change places within their sentence, the tensors of the source need not be gathered.
-        within = bool(stay.all()) and width == self.totals.shape[1]
-        constant = iter(self.constant)
-        self.state = map_state(lambda x: x if next(constant) and within else x[parent], self.state)
-        if not within:
-            self.sentences = cast(Sentences, select_rows(sentences, stay))
-        self.totals = totals[stay, :width]
+        self.steps.state = move_rows(self.steps.state, parent, left, steps=self.rows.written.shape[1])
+        if len(left) < len(stay):
+            self.sentences = cast(Sentences, select_rows(sentences, left))
+        self.totals = totals[left, :width]
 
 
 def k_best(x: Tensor, k: int) -> tuple[Tensor, Tensor]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from itertools import islice, repeat
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import torch
 from torch import Tensor
@@ -16,10 +17,13 @@ from elman.decode.ancestral import sample_targets
 from elman.decode.beam import beam_search
 from elman.decode.constraints import Constraints, default_max_length
 from elman.decode.hypotheses import Hypothesis
+from elman.environment import torch_threads
 from elman.errors import UserError
 from elman.models.encoder_decoder import EncoderDecoder
 
 AlignmentRows: TypeAlias = list[list[float]]
+Batch = TypeVar("Batch")
+Decoded = TypeVar("Decoded")
 BATCHES = 16  # in a window: more of them need less padding, and delay the first line longer
 
 
@@ -110,15 +114,31 @@ class Translator:
         blank = Candidate("", 0.0, 0.0, (), [] if self.alignments else None)
         found: list[tuple[Candidate, ...]] = [(blank,)] * len(lines)
         order = sorted((i for i, source in enumerate(sources) if source), key=lambda i: len(sources[i]))
-        for start in range(0, len(order), self.batch_size):
-            rows = order[start : start + self.batch_size]
-            decoded = self._decode([sources[i] for i in rows], [first + i for i in rows])
+        batches = [order[start : start + self.batch_size] for start in range(0, len(order), self.batch_size)]
+
+        def decode(rows: list[int]) -> list[tuple[Candidate, ...]]:
+            return list(self._decode([sources[i] for i in rows], [first + i for i in rows]))
+
+        for rows, decoded in zip(batches, self._side_by_side(decode, batches), strict=True):
             for i, candidates in zip(rows, decoded, strict=True):
                 found[i] = candidates
         for i, (line, source) in enumerate(zip(lines, sources, strict=True)):
             symbols = tuple(map(self.source_tokenizer.symbol, source))
             unknown = self.source_tokenizer.count_unknown(source)
             yield TranslatedLine(first + i, line, symbols, unknown, found[i], errors[i])
+
+    def _side_by_side(self, decode: Callable[[Batch], Decoded], batches: Sequence[Batch]) -> Iterator[Decoded]:
+        """The results of `decode` in order, on a CPU of as many batches at a time as torch has threads.
+
+        A step is too small to be shared: its threads wait for each other longer than they work.
+        """
+        threads = torch.get_num_threads()
+        workers = min(threads, len(batches))
+        if workers < 2 or next(self.model.parameters()).device.type != "cpu":
+            yield from map(decode, batches)
+            return
+        with torch_threads(threads // workers), ThreadPoolExecutor(workers) as pool:
+            yield from pool.map(decode, batches)
 
     def _too_long(self, length: int) -> str:
         """The error of a source of so many tokens; empty where the source is short enough."""

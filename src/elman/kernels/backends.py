@@ -22,11 +22,17 @@ class Backend(NamedTuple):
     is_beaten: Callable[[Call], bool] = lambda call: False  # whether the next backend was measured to be faster
     # Whether the backend keeps inputs and outputs alone for backward, for a cell with such variations.
     is_lean: Callable[[str, tuple[str, ...]], bool] = lambda cell, variations: False
+    # The kernel that may keep `Trajectory.others` to itself, where that saves something.
+    kernel_of_outputs: Callable[[str], Kernel] | None = None
+
+    def kernel_for(self, cell: str, every_state: bool) -> Kernel:
+        """The kernel for a caller that wants every state, or every h alone."""
+        return self.kernel(cell) if every_state or self.kernel_of_outputs is None else self.kernel_of_outputs(cell)
 
 
 # The order of preference.
 BACKENDS: dict[str, Backend] = {
-    "native": Backend(native.kernel_of, native.why_not, native.is_beaten, native.is_lean),
+    "native": Backend(native.kernel_of, native.why_not, native.is_beaten, native.is_lean, native.kernel_of_outputs),
     "torch": Backend(lambda cell: partial(aten.read, cell), aten.why_not),
     "scan": Backend(lambda cell: partial(scan.read, cell), scan.why_not, scan.is_beaten),
     "reference": Backend(reference.kernel_of, reference.why_not),

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from elman.errors import UserError
 from elman.models.constructor import checked
+from elman.models.steps import Steps
 from elman.nn.sequences import Integers, Lengths, as_lengths, as_tokens
 from elman.settings import Section
 from elman.state import State
@@ -24,7 +25,8 @@ class EncoderDecoder(nn.Module, ABC):
     source (B, S) and tokens (B, T) are integers; steps from `lengths` (B,) on, at least 1 for a source, are padding.
     All may be tensors, arrays or lists. The decoder's state holds the memory of the source beside its own, so that the
     second line is a language model's: decoding, truncation and export need not know of the source. Reading the target
-    in pieces equals reading it whole. Source and target end with the token `<eod>`; the target begins with it, too.
+    in pieces equals reading it whole. The tokens may have W rows for each row of the source, neighbours of each other,
+    if the state's tensors that are not `shared` have as many (see `elman.state`). Source and target end with the token `<eod>`; the target begins with it, too.
     """
 
     kind: str  # the name under which `elman.models.ENCODER_DECODERS` makes such a model
@@ -51,6 +53,10 @@ class EncoderDecoder(nn.Module, ABC):
     def advance(self, tokens: Integers, state: State) -> tuple[Tensor, State]:
         """As `read` without padding, for a caller that gives `state` away; see `LanguageModel.advance`."""
         return self.read(tokens, state)
+
+    def steps(self, state: State) -> Steps:
+        """A reader of one token after another, from a state that is given away; without gradients, in eval mode."""
+        return Steps(self, state)
 
     def output(self, hidden: Tensor) -> Tensor:
         """Hidden states (..., H) -> logits (..., V)."""

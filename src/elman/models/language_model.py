@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import Tensor, nn
 
+from elman.models.steps import Steps
 from elman.nn.sequences import Integers, Lengths, Resets
 from elman.settings import Section
 from elman.state import State
@@ -57,6 +58,10 @@ class LanguageModel(nn.Module, ABC):
         So a token costs no copy of a memory that grows.
         """
         return self.read(tokens, state)
+
+    def steps(self, state: State) -> Steps:
+        """A reader of one token after another, from a state that is given away; without gradients, in eval mode."""
+        return Steps(self, state)
 
     def output(self, hidden: Tensor) -> Tensor:
         """Hidden states (..., H) -> logits (..., V)."""

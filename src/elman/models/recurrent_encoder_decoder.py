@@ -15,7 +15,7 @@ from elman.models.encoder_decoder import EncoderDecoder
 from elman.models.initialization import initialize_recurrent
 from elman.models.recurrent import read_layers
 from elman.nn import layer_of
-from elman.nn.alignment import Alignment, padding_mask
+from elman.nn.alignment import Alignment, context
 from elman.nn.dropout import locked_dropout
 from elman.nn.recurrent import Recurrent
 from elman.nn.sequences import Integers, Lengths, as_batch, embed
@@ -35,6 +35,11 @@ class RecurrentMemory(NamedTuple):
     def padding(self) -> dict[str, Side]:
         """Where `elman.state` pads a shorter source."""
         return {"keys": "right", "values": "right"}
+
+    @property
+    def shared(self) -> tuple[str, ...]:
+        """What depends on the source alone, for `elman.state`."""
+        return "keys", "values", "lengths"
 
 
 class RecurrentEncoderDecoder(EncoderDecoder):
@@ -121,7 +126,7 @@ class RecurrentEncoderDecoder(EncoderDecoder):
             x, final = layer(x, lengths=lengths)
             # (directions, B, H/directions) -> (B, H)
             finals.append(map_state(lambda h: h.transpose(0, 1).flatten(1), final))
-        values = locked_dropout(x, self.dropout, training=self.training).transpose(0, 1)  # (B, S, H)
+        values = locked_dropout(x, self.dropout, training=self.training).transpose(0, 1).contiguous()  # (B, S, H)
         if self.attention == "none":
             values = values[:, :0]
             keys = values
@@ -146,43 +151,47 @@ class RecurrentEncoderDecoder(EncoderDecoder):
 
     def read(self, tokens: Integers, state: State, *, lengths: Lengths = None) -> tuple[Tensor, RecurrentMemory]:
         """Target tokens (B, T) -> hidden states (B, T, R) and the state after them."""
-        hidden, _, memory = self.read_aligned(tokens, state, lengths=lengths)
-        return hidden, memory
+        return self._decode(tokens, cast(RecurrentMemory, state), lengths)
 
     def read_aligned(
         self, tokens: Integers, state: State, *, lengths: Lengths = None
     ) -> tuple[Tensor, Tensor | None, RecurrentMemory]:
         """The hidden states of `read`, the attention (B, T, S) of each step to the source, and the state."""
-        memory = cast(RecurrentMemory, state)
+        weights: list[Tensor] = []
+        hidden, memory = self._decode(tokens, cast(RecurrentMemory, state), lengths, weights)
+        return hidden, torch.cat(weights, dim=1) if weights else None, memory
+
+    def _decode(
+        self, tokens: Integers, memory: RecurrentMemory, lengths: Lengths, weights: list[Tensor] | None = None
+    ) -> tuple[Tensor, RecurrentMemory]:
+        """What `read` returns; the attention is appended to `weights`, where given."""
         tokens, lengths, _ = as_batch(self, tokens, lengths)
-        mask = padding_mask(memory.lengths, memory.values.shape[1])  # (B, S)
         x = embed(self.target_embedding, tokens.t())  # (T, B, D)
         x = locked_dropout(x, self.dropout, training=self.training)
         if not self.input_feeding:
             h, layers = self._read_layers(x, memory.layers, lengths)
-            hidden, weights = self._attend(h.transpose(0, 1), memory, mask)
+            hidden = self._attend(h.transpose(0, 1), memory, weights)
             hidden = locked_dropout(hidden, self.dropout, training=self.training, time_dim=1)
-            return hidden, weights, memory._replace(layers=layers)
-        return self._feed(x, memory, lengths, mask)
+            return hidden, memory._replace(layers=layers)
+        return self._feed(x, memory, lengths, weights)
 
     def _feed(
-        self, x: Tensor, memory: RecurrentMemory, lengths: Tensor | None, mask: Tensor
-    ) -> tuple[Tensor, Tensor | None, RecurrentMemory]:
+        self, x: Tensor, memory: RecurrentMemory, lengths: Tensor | None, weights: list[Tensor] | None
+    ) -> tuple[Tensor, RecurrentMemory]:
         """Read step by step, since the hidden state of a step is an input of the next (input feeding)."""
-        hidden, weights = [x.new_zeros(x.shape[1], 0, self.readout.out_features)], []
+        hidden = [x.new_zeros(x.shape[1], 0, self.readout.out_features)]
         for step, embedded in enumerate(x):
             read = None if lengths is None else (lengths > step).long()  # 1 where the step is not padding
             fed = torch.cat((embedded, memory.fed.to(embedded.dtype)), dim=-1)
             h, layers = self._read_layers(fed[None], memory.layers, read)
-            readout, attended = self._attend(h.transpose(0, 1), memory, mask)
+            readout = self._attend(h.transpose(0, 1), memory, weights)
             hidden.append(readout)
-            weights.append(cast(Tensor, attended))
             after = readout[:, 0].to(memory.fed.dtype)
             if read is not None:
                 after = torch.where(read[:, None] > 0, after, memory.fed)
             memory = memory._replace(layers=layers, fed=after)
         whole = locked_dropout(torch.cat(hidden, dim=1), self.dropout, training=self.training, time_dim=1)
-        return whole, torch.cat(weights, dim=1) if weights else None, memory
+        return whole, memory
 
     def _read_layers(
         self, x: Tensor, states: tuple[State, ...], lengths: Tensor | None
@@ -191,12 +200,16 @@ class RecurrentEncoderDecoder(EncoderDecoder):
         dropouts = [0.0, *[self.dropout] * (self.num_layers - 1)]
         return read_layers(self.decoder, x, states, dropouts, self.training, lengths=lengths)
 
-    def _attend(self, h: Tensor, memory: RecurrentMemory, mask: Tensor) -> tuple[Tensor, Tensor | None]:
-        """h (B, T, H) -> the inputs of the output layer (B, T, R), and the attention (B, T, S)."""
+    def _attend(self, h: Tensor, memory: RecurrentMemory, weights: list[Tensor] | None) -> Tensor:
+        """h (B, T, H) -> the inputs of the output layer (B, T, R); the attention (B, T, S) goes to `weights`."""
         if self.attention == "none":
-            return torch.tanh(self.readout(h)), None
-        context, weights = self.alignment(h, memory.keys, memory.values, mask)
-        return torch.tanh(self.readout(torch.cat((h, context), dim=-1))), weights
+            return torch.tanh(self.readout(h))
+        if weights is None:
+            attended = self.alignment(h, memory.keys, memory.values, memory.lengths)
+        else:
+            weights.append(self.alignment.weights(h, memory.keys, memory.lengths).to(memory.values.dtype))
+            attended = context(weights[-1], memory.values)
+        return torch.tanh(self.readout(torch.cat((h, attended), dim=-1)))
 
     def stacked_maps(self) -> dict[Tensor, int]:
         """The matrices of every layer, with a map for each gate of a cell, and the matrices between layers."""

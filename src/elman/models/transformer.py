@@ -14,6 +14,7 @@ from elman.kernels.attention.sight import from_right_aligned
 from elman.models.configuration import TransformerSettings, TransformerTranslatorSettings
 from elman.models.constructor import checked, configure, spelled_by
 from elman.models.language_model import LanguageModel
+from elman.models.steps import Steps
 from elman.nn.attention import SourceMemory
 from elman.nn.dropout import Dropout
 from elman.nn.positions import rotary, sinusoidal
@@ -42,6 +43,14 @@ class TransformerState(NamedTuple):
         """The state of an earlier build, whose newest entries were the last ones, as a state of this one."""
         keys, values = (tuple(from_right_aligned(x, self.position) for x in part) for part in self[:2])
         return TransformerState(keys, values, self.position)
+
+
+class DecodingParts(NamedTuple):
+    """What a Transformer's steps pass through after the embedding."""
+
+    layers: nn.ModuleList
+    norm: nn.Module
+    output: nn.Linear
 
 
 class TransformerLM(LanguageModel):
@@ -122,13 +131,7 @@ class TransformerLM(LanguageModel):
     ) -> tuple[Tensor, TransformerState]:
         T, slots = tokens.shape[1], before.keys[0].shape[2]
         positions = step_positions(before.position, T, resets)  # (B, T)
-        x = embed(self.embedding, tokens)  # (B, T, H)
-        rotation, places = None, once_if_equal(positions)
-        if self.positions == "sinusoidal":
-            x = x + sinusoidal(places, self.hidden_size).to(x.dtype)
-        else:
-            rotation = rotary(places, self.hidden_size // self.num_heads, x.dtype)
-        x = self.embedding_dropout(x)
+        x, rotation = self.enter(tokens, positions)
         sight = with_mask(Sight(True, self.window, before.position, lengths, resets), T, slots, x.dtype)
         x, keys, values = read_transformer_layers(
             self.layers, x, before.keys, before.values, sight, rotation=rotation, in_place=in_place
@@ -136,6 +139,24 @@ class TransformerLM(LanguageModel):
         after = torch.cat((before.position[:, None], positions + 1), dim=1)  # (B, T+1): after so many steps
         position = after[:, -1] if lengths is None else after.gather(1, lengths[:, None])[:, 0]
         return self.norm(x), TransformerState(keys, values, position)
+
+    def enter(self, tokens: Tensor, positions: Tensor) -> tuple[Tensor, Rotation | None]:
+        """Tokens (B, T) at positions (B, T) -> inputs of the first layer (B, T, H), and how heads are turned."""
+        x, places = embed(self.embedding, tokens), once_if_equal(positions)
+        if self.positions == "sinusoidal":
+            return self.embedding_dropout(x + sinusoidal(places, self.hidden_size).to(x.dtype)), None
+        return self.embedding_dropout(x), rotary(places, self.hidden_size // self.num_heads, x.dtype)
+
+    @property
+    def decoding(self) -> DecodingParts:
+        """The layers, and the norm and the matrix after them."""
+        return DecodingParts(self.layers, self.norm, self.decoder)
+
+    def steps(self, state: State) -> Steps:
+        """As of every model, by one call of the core a token where that is possible."""
+        from elman.models.transformer_steps import steps_of
+
+        return steps_of(self, state)
 
     def stacked_maps(self) -> dict[Tensor, int]:
         """The matrices of every layer."""

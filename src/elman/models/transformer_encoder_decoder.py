@@ -12,7 +12,8 @@ from elman.kernels.attention import Sight, step_positions, with_mask
 from elman.models.configuration import TransformerTranslatorSettings
 from elman.models.constructor import configure, spelled_by
 from elman.models.encoder_decoder import EncoderDecoder
-from elman.models.transformer import make_layers, make_room, maps_of, once_if_equal, read_transformer_layers
+from elman.models.steps import Steps
+from elman.models.transformer import DecodingParts, make_layers, make_room, maps_of, once_if_equal, read_transformer_layers
 from elman.nn.attention import SourceMemory
 from elman.nn.dropout import Dropout
 from elman.nn.positions import sinusoidal
@@ -38,6 +39,11 @@ class TransformerMemory(NamedTuple):
     def padding(self) -> dict[str, Side]:
         """Where `elman.state` pads a shorter cache and a shorter source."""
         return {"keys": "right", "values": "right", "source_keys": "right", "source_values": "right"}
+
+    @property
+    def shared(self) -> tuple[str, ...]:
+        """What depends on the source alone, for `elman.state`."""
+        return "source_keys", "source_values", "lengths"
 
 
 class TransformerEncoderDecoder(EncoderDecoder):
@@ -111,6 +117,21 @@ class TransformerEncoderDecoder(EncoderDecoder):
         memory, in_place = make_room(cast(TransformerMemory, state), tokens.shape[1])
         return self._decode(tokens, memory, None, in_place=in_place)
 
+    def enter(self, tokens: Tensor, positions: Tensor) -> tuple[Tensor, None]:
+        """Target tokens (B, T) at positions (B, T) -> inputs of the decoder's first layer (B, T, H)."""
+        return self._embed(self.target_embedding, tokens, once_if_equal(positions)), None
+
+    @property
+    def decoding(self) -> DecodingParts:
+        """The decoder's layers, and the norm and the matrix after them."""
+        return DecodingParts(self.decoder, self.decoder_norm, self.output_layer)
+
+    def steps(self, state: State) -> Steps:
+        """As of every model, by one call of the core a token where that is possible."""
+        from elman.models.transformer_steps import steps_of
+
+        return steps_of(self, state)
+
     def read_aligned(self, tokens: Integers, state: State) -> tuple[Tensor, Tensor, TransformerMemory]:
         """The hidden states of `read`, the attention (B, T, S) to the source (mean of all heads), and the state."""
         attentions: list[Tensor] = []
@@ -134,7 +155,7 @@ class TransformerEncoderDecoder(EncoderDecoder):
     ) -> tuple[Tensor, TransformerMemory]:
         tokens, lengths, _ = as_batch(self, tokens, lengths)
         T, slots = tokens.shape[1], memory.keys[0].shape[2]
-        x = self._embed(self.target_embedding, tokens, once_if_equal(step_positions(memory.position, T)))  # (B, T, H)
+        x = self.enter(tokens, step_positions(memory.position, T))[0]  # (B, T, H)
         of_source = with_mask(Sight(causal=False, lengths=memory.lengths), T, 0, x.dtype, memory.source_keys[0].shape[2])
         projected = zip(memory.source_keys, memory.source_values, strict=True)
         x, keys, values = read_transformer_layers(

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from elman.errors import UserError
+from elman.kernels.additive import additive_scores
 
 Score = Literal["additive", "dot", "general"]
 
@@ -20,6 +21,16 @@ def padding_mask(lengths: Tensor, steps: int) -> Tensor:
             [1, 1, 1]])
     """
     return torch.arange(steps, device=lengths.device) < lengths[:, None]
+
+
+def by_source(x: Tensor, sources: int) -> Tensor:
+    """Queries (B·W, T, H) of W rows for each of B sources -> (B, W·T, H), for no query depends on another one.
+
+    >>> by_source(torch.zeros(6, 2, 5), 3).shape
+    torch.Size([3, 4, 5])
+    """
+    R, T, H = x.shape
+    return x if sources == R else x.reshape(sources, R // sources * T, H)
 
 
 class Alignment(nn.Module):
@@ -52,13 +63,28 @@ class Alignment(nn.Module):
         """memory (B, S, M) -> the keys (B, S, H)."""
         return memory if self.score == "dot" else self.project_memory(memory)
 
-    def forward(self, query: Tensor, keys: Tensor, memory: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """query (B, T, H), keys (B, S, H), memory (B, S, M), mask (B, S) -> context (B, T, M), weights (B, T, S)."""
+    def forward(self, query: Tensor, keys: Tensor, memory: Tensor, lengths: Tensor) -> Tensor:
+        """query (B·W, T, H), keys (B, S, H), memory (B, S, M), lengths (B,) of the memory -> context (B·W, T, M).
+
+        W neighbours among the rows of the query attend to one source.
+        """
+        return context(self.weights(query, keys, lengths).to(memory.dtype), memory)
+
+    def weights(self, query: Tensor, keys: Tensor, lengths: Tensor) -> Tensor:
+        """The weights (B·W, T, S) of the memory's states in `forward` for the same arguments, in float32 at least."""
+        R, T, _ = query.shape
+        query = by_source(query, len(keys))  # (B, W·T, H)
         if self.score == "additive":
-            inner = torch.tanh(self.project_query(query).unsqueeze(2) + keys.unsqueeze(1))  # (B, T, S, H)
-            scores = self.energy(inner).squeeze(-1)
+            scores = additive_scores(self.project_query(query), keys, self.energy.weight[0], lengths)
         else:
-            scores = query @ keys.transpose(1, 2)
-        scores = scores.to(torch.promote_types(scores.dtype, torch.float32)).masked_fill(~mask[:, None], -torch.inf)
-        weights = scores.softmax(-1).to(memory.dtype)  # (B, T, S)
-        return weights @ memory, weights
+            # Backward of `query @ keys.mT` would turn the keys' gradient, the largest tensor where queries are few.
+            scores = (keys @ query.contiguous().mT).mT
+            scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
+        mask = padding_mask(lengths, keys.shape[1])[:, None]
+        return scores.masked_fill(~mask, -torch.inf).softmax(-1).view(R, T, keys.shape[1])
+
+
+def context(weights: Tensor, memory: Tensor) -> Tensor:
+    """The weighted sums (B·W, T, M) of the states of memory (B, S, M) by weights (B·W, T, S)."""
+    R, T, _ = weights.shape
+    return (by_source(weights, len(memory)) @ memory).view(R, T, memory.shape[2])

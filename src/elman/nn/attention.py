@@ -9,8 +9,10 @@ from torch import Tensor, nn
 
 from elman.kernels.attention import AttentionCall, Memory, Rotation, Sight, attend
 from elman.kernels.attention.reference import prepare, softmax_of_products
+from elman.kernels.attention.seam import Gains
 from elman.kernels.attention.sight import ages
 from elman.kernels.dense import normed_linear
+from elman.nn.alignment import by_source
 from elman.nn.dropout import Dropout
 
 CAUSAL = Sight()
@@ -74,6 +76,11 @@ class Attention(nn.Module):
         order = torch.cat((slots, new), dim=1)[:, None, None]
         return weights.gather(3, order.expand_as(weights))
 
+    @property
+    def gains(self) -> Gains:
+        """Of the norms of queries and of new keys."""
+        return getattr(self.query_norm, "weight", None), getattr(self.key_norm, "weight", None)
+
     def _call(
         self,
         x: Tensor,
@@ -85,13 +92,12 @@ class Attention(nn.Module):
         B, T, _ = x.shape
         N = self.num_heads
         together = normed_linear(x, norm, self.qkv).view(B, T, 3 * N, self.head_size)
-        gains = getattr(self.query_norm, "weight", None), getattr(self.key_norm, "weight", None)
         return AttentionCall(
             *(together[:, :, first : first + N] for first in (0, N, 2 * N)),
             memory,
             sight,
             rotation,
-            gains,
+            self.gains,
             together=together,
         )
 
@@ -137,20 +143,25 @@ class CrossAttention(nn.Module):
         onto: Tensor | None = None,
         dropout: Dropout | None = None,
     ) -> Tensor:
-        """x (B, T, H) -> (B, T, H); `norm`, `onto` and `dropout` as in `Attention`."""
+        """x (B·W, T, H) -> (B·W, T, H), for W neighbours attend to one source; the rest is as in `Attention`."""
         y, _ = attend(self._call(x, source, norm))
-        return _end(y.flatten(2), self.out, onto, dropout)
+        return _end(y.reshape(x.shape), self.out, onto, dropout)
 
     def weights(self, x: Tensor, source: SourceMemory, *, norm: nn.LayerNorm | None = None, **_: object) -> Tensor:
-        """The weights (B, N, T, S) of the values in `forward` for the same arguments."""
-        return softmax_of_products(prepare(self._call(x, source, norm), masked=True))
+        """The weights (B·W, N, T, S) of the values in `forward` for the same arguments."""
+        weights = softmax_of_products(prepare(self._call(x, source, norm), masked=True)).transpose(1, 2)
+        return weights.reshape(*x.shape[:2], *weights.shape[2:]).transpose(1, 2)  # from (B, W·T, N, S)
+
+    @property
+    def gains(self) -> Gains:
+        """Of the norm of queries; keys have passed theirs."""
+        return getattr(self.query_norm, "weight", None), None
 
     def _call(self, x: Tensor, source: SourceMemory, norm: nn.LayerNorm | None) -> AttentionCall:
-        B, T, _ = x.shape
-        q = normed_linear(x, norm, self.query).view(B, T, self.num_heads, self.head_size)
+        x = by_source(x, len(source.keys))
+        q = normed_linear(x, norm, self.query).unflatten(2, (self.num_heads, self.head_size))
         keys, values = source.keys.transpose(1, 2), source.values.transpose(1, 2)
-        gains = getattr(self.query_norm, "weight", None), None
-        return AttentionCall(q, keys, values, None, source.sight, None, gains)
+        return AttentionCall(q, keys, values, None, source.sight, None, self.gains)
 
 
 def _end(a: Tensor, linear: nn.Linear, onto: Tensor | None, dropout: Dropout | None) -> Tensor:

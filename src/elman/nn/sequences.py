@@ -42,7 +42,7 @@ def as_tokens(tokens: Integers, model: nn.Module, name: str = "tokens", *, dims:
 
 
 def as_batch(
-    model: nn.Module, tokens: Integers, lengths: Lengths, resets: Resets = None
+    model: nn.Module, tokens: Integers, lengths: Lengths = None, resets: Resets = None
 ) -> tuple[Tensor, Tensor | None, Tensor | None]:
     """Tokens (B, T), lengths (B,) and resets (B, T) as tensors on the device of the tokens; None stays None."""
     tokens = as_tokens(tokens, model)

@@ -3,7 +3,8 @@
 Muon makes the momentum of the matrices between hidden states orthogonal. A gradient's largest singular values drown
 the others; Muon gives all of them the same size, so that a step changes a matrix alike in every direction (Jordan et
 al. 2024, "Muon: an optimizer for hidden layers in neural networks"). Muon learns more from a batch than AdamW, and
-costs as much time as the batch's last few hundred tokens.
+costs as much time as the batch's last few hundred tokens. A training in bfloat16 makes the momentum orthogonal in
+bfloat16 too: the polynomials below bring singular values near 1 whatever the rounding, in a third of the time.
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ def optimizer(model: nn.Module, settings: Optimization) -> Optimizer:
             raise UserError(f"optimizer: {type(model).__name__} has no stacked_maps() for muon", remedy="use adamw")
         stacked = cast(Any, model).stacked_maps()
         own = {"ratio": s.muon_rate / s.learning_rate, "momentum": MUON_MOMENTUM, "weight_decay": s.weight_decay}
+        own["rounded"] = s.precision == "bfloat16"
         for maps in sorted(set(stacked.values())):
             held = [p for p in parameters if stacked.get(p) == maps]
             groups.append({"params": held, "maps": maps} | own)
@@ -61,19 +63,23 @@ def optimizer(model: nn.Module, settings: Optimization) -> Optimizer:
     return SGD(groups, lr=s.learning_rate, momentum=s.momentum, fused=True)
 
 
-def orthogonal(x: Tensor) -> Tensor:
-    """About U V^T, where x = U S V^T: the nearest orthogonal matrix, by matmuls alone. x (..., M, N).
+def orthogonal(x: Tensor, *, rounded: bool = False) -> Tensor:
+    """About U V^T, where x = U S V^T: the nearest orthogonal matrix, by matmuls alone, `rounded` to bfloat16 each.
+
+    x (..., M, N), as is the result, in the dtype of x.
 
     >>> orthogonal(torch.diag(torch.tensor([3.0, -1.0, 0.1]))).round(decimals=1).diag().tolist()
     [1.0, -1.100000023841858, 0.8999999761581421]
     """
-    tall = x.shape[-2] > x.shape[-1]
+    tall, dtype = x.shape[-2] > x.shape[-1], x.dtype
     x = x.mT if tall else x
     x = x / (x.norm(dim=(-2, -1), keepdim=True) * MARGIN + 1e-20)
-    for a, b, c in POLYNOMIALS:
+    shape, x = x.shape, (x.bfloat16() if rounded else x).reshape(-1, *x.shape[-2:])
+    for a, b, c in POLYNOMIALS:  # a x + (b square + c square square) x, the sums by the products themselves
         square = x @ x.mT
-        x = a * x + (b * square + c * square @ square) @ x
-    return x.mT if tall else x
+        x = torch.baddbmm(x, torch.baddbmm(square, square, square, beta=b, alpha=c), x, beta=a)
+    x = x.view(shape)
+    return (x.mT if tall else x).to(dtype)
 
 
 class Muon(AdamW):
@@ -89,7 +95,7 @@ class Muon(AdamW):
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         """Update every parameter that has a gradient; the parameters of Muon have none afterwards."""
         # Maps of one shape are made orthogonal together.
-        alike: dict[torch.Size, list[tuple[Tensor, Tensor, float]]] = defaultdict(list)
+        alike: dict[tuple[torch.Size, bool], list[tuple[Tensor, Tensor, float]]] = defaultdict(list)
         for group in self.param_groups:
             if "maps" not in group:
                 continue
@@ -101,10 +107,10 @@ class Muon(AdamW):
                 ahead = self._ahead(parameter, parameter.grad, group["momentum"])
                 pairs = zip(parameter.chunk(group["maps"]), ahead.chunk(group["maps"]), strict=True)
                 for map, direction in pairs:
-                    alike[map.shape].append((map, direction, rate))
+                    alike[map.shape, group["rounded"]].append((map, direction, rate))
                 parameter.grad = None  # AdamW passes over parameters without a gradient
-        for (M, N), maps in alike.items():
-            steps = orthogonal(torch.stack([direction for _, direction, _ in maps]))
+        for ((M, N), rounded), maps in alike.items():
+            steps = orthogonal(torch.stack([direction for _, direction, _ in maps]), rounded=rounded)
             for (map, _, rate), step in zip(maps, steps, strict=True):
                 map.add_(step, alpha=-rate * max(1.0, M / N) ** 0.5)
         super().step()

@@ -12,6 +12,9 @@
 #include <vector>
 
 #include "attend.h"
+#include "dense.h"
+#include "alignment.h"
+#include "loss.h"
 #include "sweep.h"
 
 namespace {
@@ -162,13 +165,14 @@ void run(const Precision& precision, int32_t cell, int64_t T, int64_t B, int64_t
     if (precision.forward(&sweep) != 0) exit(1);
     h.check("h"), h_final.check("h_final"), c_final.check("c_final");
 
-    if (projects && !elman) {  // the same where nobody keeps the gates
+    if (projects && !elman) {  // the same where nobody keeps the gates and every c
       const Numbers h_before = h;
       Sweep less = sweep;
+      less.c = nullptr;
       less.keep = 0, less.gates = less.hidden = less.normed_x = less.normed = less.scale_x = less.scale = nullptr;
       if (precision.forward(&less) != 0) exit(1);
       if (h.data != h_before.data) {
-        fprintf(stderr, "keeping the gates changes h\n");
+        fprintf(stderr, "keeping the gates and every c changes h\n");
         exit(1);
       }
     }
@@ -328,6 +332,129 @@ void run_attend(const Precision& precision, int32_t (*forward)(const Attend*), i
   }
 }
 
+enum DenseFlags { kNormed = 1, kGelus = 2, kAdded = 4, kBiased = 8, kPlainInput = 16, kAllDenseFlags = 31 };
+
+// A linear layer, forward with and without what backward needs, and backward. What is added up over the rows depends on
+// the threads by its rounding; nothing else does.
+void run_dense(const char* name, size_t large, size_t small, int32_t (*forward)(const Dense*),
+               int32_t (*backward)(const Dense*), int64_t M, int64_t K, int64_t N, int flags) {
+  const bool normed = flags & kNormed, gelus = flags & kGelus, added = flags & kAdded;
+  const bool given = (flags & kPlainInput) && !normed;  // the product reads what is given
+  const size_t of_y = added ? small : large;
+  std::vector<int16_t> bits;
+  for (int64_t i = 0; i < M * N; ++i) bits.push_back(int16_t(generator()));
+  const Numbers x(small, M * K, true), gain(small, K, true), shift(small, K, true), weight(small, N * K, true),
+      bias(small, N, true), residual(small, M * N, true), dy(of_y, M * N, true),
+      read(large, M * K, true);
+  std::vector<char> seen;
+  for (int32_t threads : {1, 3}) {
+    Numbers y(of_y, M * N, false), input = read, slope(large, M * N, false), mean(small, M, false),
+        rate(small, M, false), dsums(large, M * N, false), dx(given ? large : small, M * K, false),
+        dweight(small, N * K, false), dbias(small, N, false), dgain(small, K, false), dshift(small, K, false);
+    Dense dense = {};
+    dense.M = M, dense.K = K, dense.N = N, dense.threads = threads, dense.gelu = gelus, dense.added = added;
+    dense.scale = 1.25, dense.least = -9000, dense.eps = 1e-5, dense.parallel_for = in_threads;
+    dense.weight = weight.data.data();
+    if (flags & kBiased) dense.bias = bias.data.data();
+    if (added) dense.residual = residual.data.data(), dense.bits = bits.data();
+    if (!given) dense.x = x.data.data();
+    if (normed) dense.gain = gain.data.data(), dense.shift = flags & kBiased ? shift.data.data() : nullptr;
+    dense.y = y.data.data();
+    if (given) dense.input = input.data.data();
+    if (forward(&dense) != 0) exit(1);  // nothing is kept
+    y.check("y");
+    dense.input = input.data.data();
+    if (gelus) dense.slope = slope.data.data();
+    if (normed) dense.mean = mean.data.data(), dense.rate = rate.data.data();
+    if (forward(&dense) != 0) exit(1);
+    y.check("y"), slope.check("slope"), input.check("input");
+    dense.dy = dy.data.data();
+    if (gelus || added) dense.dsums = dsums.data.data();
+    dense.dx = dx.data.data();
+    dense.dweight = dweight.data.data(), dense.dbias = dbias.data.data();
+    if (normed) dense.dgain = dgain.data.data(), dense.dshift = dshift.data.data();
+    if (backward(&dense) != 0) exit(1);
+    for (const Numbers* part : {&dx, &dweight, &dbias, &dgain, &dshift}) part->check(name);
+    std::vector<char> all;
+    for (const Numbers* part : {&y, &slope, &input, &dsums, &dx}) all.insert(all.end(), part->data.begin(), part->data.end());
+    const Numbers dweight_before = dweight;
+    Dense less = dense;
+    less.dx = less.dgain = less.dshift = nullptr;
+    if (backward(&less) != 0) exit(1);
+    less.dx = dense.dx, less.dweight = less.dbias = nullptr;
+    if (backward(&less) != 0) exit(1);
+    if (dweight.data != dweight_before.data) {
+      fprintf(stderr, "dx changes dweight\n");
+      exit(1);
+    }
+    if (threads == 1) seen = all;
+    else if (seen != all) {
+      fprintf(stderr, "the threads change a linear layer\n");
+      exit(1);
+    }
+  }
+}
+
+// The loss of rows of logits, whose gradient adds up to nothing in each row, and the losses without the gradient.
+void run_loss(const Precision& precision, int32_t (*entry)(const Loss*), int64_t N, int64_t V, bool biased, double smoothing,
+              int32_t threads) {
+  const Numbers logits(precision.large, N * V, true), bias(precision.small, V, true);
+  Numbers gradient = logits, dbias(precision.small, V, false), sums(8, N, false), others = sums, again = sums;
+  std::vector<int64_t> targets;
+  for (int64_t n = 0; n < N; ++n) targets.push_back(int64_t(generator() % uint64_t(V)));
+  Loss loss = {};
+  loss.N = N, loss.V = V, loss.threads = threads, loss.parallel_for = in_threads, loss.smoothing = smoothing;
+  loss.targets = targets.data(), loss.logits = gradient.data.data();
+  loss.sums = (double*)again.data.data(), loss.others = (double*)others.data.data();
+  if (biased) loss.bias = bias.data.data();
+  if (entry(&loss) != 0) exit(1);
+  if (gradient.data != logits.data) {
+    fprintf(stderr, "a loss that does not learn changes the logits\n");
+    exit(1);
+  }
+  loss.learn = 1, loss.dbias = dbias.data.data(), loss.sums = (double*)sums.data.data();
+  if (entry(&loss) != 0) exit(1);
+  gradient.check("the gradient"), dbias.check("dbias"), sums.check("sums"), others.check("others");
+  double total = 0;
+  for (int64_t v = 0; v < V; ++v) total += get(&dbias.data[v * precision.small], precision.small);
+  if (std::fabs(total) > 1e-4 * double(N) || sums.data != again.data) {
+    fprintf(stderr, "the gradient of (%d, %d) logits does not add up\n", int(N), int(V));
+    exit(1);
+  }
+}
+
+// The scores of additive attention and their derivatives, the same for any number of threads.
+void run_alignment(size_t bytes, void (*forward)(const Alignment*), void (*backward)(const Alignment*), int64_t B, int64_t T,
+                   int64_t S, int64_t H, bool masked) {
+  const Numbers queries(bytes, B * T * H, true), keys(bytes, B * S * H, true), energy(bytes, H, true),
+      dscores(bytes, B * T * S, true);
+  std::vector<int64_t> lengths;
+  for (int64_t b = 0; b < B; ++b) lengths.push_back(int64_t(generator() % uint64_t(S + 1)));
+  std::vector<char> seen;
+  for (int32_t threads : {1, 3}) {
+    Numbers scores(bytes, B * T * S, false), dqueries(bytes, B * T * H, false), dkeys(bytes, B * S * H, false),
+        denergy(bytes, B * H, false);
+    Alignment alignment = {};
+    alignment.B = B, alignment.T = T, alignment.S = S, alignment.H = H;
+    alignment.threads = threads, alignment.parallel_for = in_threads;
+    if (masked) alignment.lengths = lengths.data();
+    alignment.queries = queries.data.data(), alignment.keys = keys.data.data(), alignment.energy = energy.data.data();
+    alignment.scores = scores.data.data(), alignment.dscores = dscores.data.data();
+    alignment.dqueries = dqueries.data.data(), alignment.dkeys = dkeys.data.data(), alignment.denergy = denergy.data.data();
+    forward(&alignment), backward(&alignment);
+    std::vector<char> all;
+    for (const Numbers* part : {&scores, &dqueries, &dkeys, &denergy}) {
+      part->check("a score or its derivative");
+      all.insert(all.end(), part->data.begin(), part->data.end());
+    }
+    if (threads == 1) seen = all;
+    else if (seen != all) {
+      fprintf(stderr, "the threads change the scores\n");
+      exit(1);
+    }
+  }
+}
+
 }  // namespace
 
 int main() {
@@ -376,5 +503,29 @@ int main() {
             runs += 3;
           }
   run_attend(kPrecisions[0], elman_attend_float, elman_attend_backward_float, 3, 300, 4, 2, 70, 0, kAllAttendFlags), ++runs;
+  for (int64_t M : {0, 1, 3, 7, 100})
+    for (int64_t K : {1, 5, 33, 64})
+      for (int64_t N : {1, 17, 130})
+        for (int flags = 0; flags <= kAllDenseFlags; ++flags) {
+          run_dense("float", 4, 4, elman_dense_forward_float, elman_dense_backward_float, M, K, N, flags);
+          run_dense("double", 8, 8, elman_dense_forward_double, elman_dense_backward_double, M, K, N, flags);
+          run_dense("bfloat16", 2, 4, elman_dense_forward_bfloat16, elman_dense_backward_bfloat16, M, K, N, flags);
+          runs += 3;
+        }
+  run_dense("bfloat16", 2, 4, elman_dense_forward_bfloat16, elman_dense_backward_bfloat16, 1701, 40, 130, kAllDenseFlags - kPlainInput), ++runs;
+  int32_t (*const losses[])(const Loss*) = {elman_loss_float, elman_loss_double, elman_loss_bfloat16};
+  for (int each = 0; each < 3; ++each)
+    for (int64_t N : {0, 1, 7, 600})
+      for (int64_t V : {1, 5, 16, 33, 130})
+        for (bool biased : {false, true}) run_loss(kPrecisions[each], losses[each], N, V, biased, biased ? 0.1 : 0, 3), ++runs;
+  for (int64_t T : {0, 1, 7})
+    for (int64_t S : {0, 1, 5})
+      for (int64_t H : {1, 5, 16, 70})
+        for (bool masked : {false, true}) {
+          run_alignment(4, elman_align_float, elman_align_backward_float, 3, T, S, H, masked);
+          run_alignment(8, elman_align_double, elman_align_backward_double, 3, T, S, H, masked);
+          runs += 2;
+        }
+  run_alignment(4, elman_align_float, elman_align_backward_float, 9, 20, 20, 70, true), ++runs;  // work for threads
   printf("%s: %lld sweeps, no complaint\n", elman_instruction_set(), (long long)runs);
 }

@@ -16,7 +16,7 @@ from elman.kernels.native.library import NAMES, has_avx512, instruction_set, lib
 from elman.kernels.native.options import GATE_BLOCKS, IN_CORE
 from elman.kernels.seam import Call, Kernel
 
-__all__ = ["IN_CORE", "instruction_set", "is_beaten", "is_lean", "kernel_of", "why_not"]
+__all__ = ["IN_CORE", "instruction_set", "is_beaten", "is_lean", "kernel_of", "kernel_of_outputs", "why_not"]
 
 
 def why_not(call: Call) -> str | None:
@@ -62,3 +62,8 @@ def is_built() -> bool:
 def kernel_of(cell: str) -> Kernel:
     """The kernel of a cell that the core has."""
     return partial(read, cell)
+
+
+def kernel_of_outputs(cell: str) -> Kernel:
+    """The same kernel, which without gradients does not write every c_t of the LSTM."""
+    return partial(read, cell, every_state=False)

@@ -54,7 +54,7 @@ def attend(call: AttentionCall) -> Attended:
     if is_traced(q):
         y, *after = attention_operator.attend(*cast(Any, inputs), *given, keep)[:3]
     elif keep:
-        y, *after = passes.Attention.apply(given, *inputs)
+        y, *after = passes.AttentionNode.apply(given, *inputs)
     else:
         y, *after = passes.forward(given, inputs, keep=False, in_place=in_place)[:3]
     if memory is None:

@@ -89,10 +89,10 @@ def forward(given: Given, inputs: Inputs, *, keep: bool, in_place: bool = False)
     after: tuple[Tensor | None, Tensor | None] = (None, None)
     if memory_keys is not None and memory_values is not None:
         G, C = memory_keys.shape[1:3]
-        capacity = given.sight().slots_after(C, T)
-        if in_place and capacity == C:
+        if in_place and _has_room(given, C, T):
             after = memory_keys, memory_values
         else:
+            capacity = given.sight().slots_after(C, T)
             after = memory_keys.new_empty(B, G, capacity, D), memory_keys.new_empty(B, G, capacity, D)
     stats = [q.new_empty(B, N, T, dtype=small) if keep else None for _ in range(2)]
     y = q.new_empty(B, T, N, D)
@@ -136,18 +136,27 @@ def backward(
     return [*found, *dmemory, *(None if part is None else part.sum(0) for part in dgains)]
 
 
+def _has_room(given: Given, C: int, T: int) -> bool:
+    """Whether the next T steps of every row have their slots among C."""
+    if given.window is not None and given.window - 1 <= C:
+        return True
+    position = given.position
+    return (0 if position is None or not len(position) else int(position.max())) + T <= C
+
+
 def _small(q: Tensor) -> torch.dtype:
     return torch.float32 if q.dtype == torch.bfloat16 else q.dtype
 
 
-def _run(name: str, given: Given, inputs: Inputs, places: dict[str, Tensor | None], strided: dict[str, Tensor]) -> None:
-    """Call the core; `places` are contiguous."""
+def structure(given: Given, inputs: Inputs, places: dict[str, Tensor | None], strided: dict[str, Tensor]) -> Attend:
+    """The arguments of a pass; `places` are contiguous."""
     q, k, v = split(inputs, given.heads)
     B, T, N, D = q.shape
     S, G = k.shape[1:3]
     memory_keys = inputs[3]
     C = 0 if memory_keys is None else memory_keys.shape[2]
-    capacity = 0 if memory_keys is None else given.sight().slots_after(C, T)
+    after = places.get("keys_after")
+    capacity = 0 if memory_keys is None else given.sight().slots_after(C, T) if after is None else after.shape[2]
     tables = T * (D // 2) if given.cosines is not None and len(given.cosines) > 1 else 0
     call = Attend(B, T, S, N, G, D, C, capacity, given.window or 0, tables, given.eps, int(given.causal))
     call.threads, call.parallel_for = torch.get_num_threads(), parallel_for()
@@ -165,16 +174,27 @@ def _run(name: str, given: Given, inputs: Inputs, places: dict[str, Tensor | Non
         if each is not None:
             assert each.is_contiguous(), f"{field} is not contiguous"
             setattr(call, field, each.data_ptr())
-    function = entry(name, q.dtype)
+    return call
+
+
+def _run(
+    name: str, given: Given, inputs: Inputs, places: dict[str, Tensor | None], strided: dict[str, Tensor]
+) -> None:
+    """Call the core."""
+    function = entry(name, cast(Tensor, inputs[0]).dtype)
     assert function is not None, "the choice of the backend comes first"
-    failed = function(ctypes.byref(call))
+    check(function(ctypes.byref(structure(given, inputs, places, strided))))
+
+
+def check(failed: int) -> None:
+    """Raise the error that the core's answer stands for."""
     if failed == 1:
         raise MemoryError("no memory for the scratch of native attention")
     if failed:
-        raise ValueError(f"position: expected steps of which the {C} slots of memory hold the last, got others")
+        raise ValueError("position: expected steps of which the slots of memory hold the last, got others")
 
 
-class Attention(torch.autograd.Function):
+class AttentionNode(torch.autograd.Function):
     """`forward` and `backward` as one node."""
 
     @staticmethod

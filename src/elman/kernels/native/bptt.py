@@ -37,8 +37,11 @@ def forward(
     b_hh: Tensor | None,
     *own: Tensor | None,
     keep: bool,
+    every_state: bool = True,
 ) -> tuple[Tensor | None, ...]:
     """(h, c, h_final, c_final) and, with `keep` for backward, (gates, hidden) and the tensors of `Varied.to_keep`.
+
+    c is None where it is neither kept nor wanted as part of `every_state`.
 
     `own` are the weights of `Varied`, or none.
     """
@@ -66,7 +69,8 @@ def forward(
     normed = varied.to_keep(x, GH, make) if keep else {}
     hidden = make(x, (T, B, H)) if keep and (gru or varied.weight_hr is not None) else None
     h_final = h_first.new_empty(B, P)
-    c, c_final = (None, None) if c_first is None else (c_first.new_empty(T, B, H), c_first.new_empty(B, H))
+    c_final = None if c_first is None else c_first.new_empty(B, H)
+    c = c_first.new_empty(T, B, H) if c_first is not None and (keep or every_state) else None
     fields = options.fields() | varied.fields() | normed | projection
     fields |= {"T": T, "B": B, "H": H, "P": P, "keep": int(keep), "weight": w_hh.contiguous(), "bias": bias_hidden}
     fields |= {"gates": gates, "hidden": hidden, "h": h, "c": c, "h_final": h_final, "c_final": c_final}

@@ -14,8 +14,8 @@ template <class S> struct ForwardRow {
   int64_t H;
   bool keep;
   const Number<S>* bias;  // null: zeros
-  S *gates, *hidden, *h;
-  Number<S>* c;
+  S *gates, *hidden, *h;  // gates and hidden: written where they are kept
+  Number<S>* c;           // null where nobody asked for it
   const Number<S>* h_before;
   Number<S> *h_after, *c_memory;
 };
@@ -37,6 +37,16 @@ template <class S> INLINE Vector<Number<S>> load_or_zero(const S* row, int64_t a
   return row ? load(row + at, n) : Vector<Number<S>>{};
 }
 
+// One vector of units of every gate, of a row that holds gate after gate.
+template <class S, int G> struct GatesOf {
+  Vector<Number<S>> of[G];
+  INLINE GatesOf(const S* gates, int64_t size, int64_t at, int64_t n) {
+    for (int g = 0; g < G; ++g) of[g] = load(gates + g * size + at, n);
+  }
+};
+
+// The cells' `forward` is given a vector of units of every gate: W_ih x_t and the biases, and W_hh h_{t-1}.
+
 struct Tanh {
   template <class T> static INLINE Vector<T> value(Vector<T> x) { return tanh<T>(x); }
   template <class T> static INLINE Vector<T> times_slope(Vector<T> dy, Vector<T> y) { return dy * (T(1) - y * y); }
@@ -53,10 +63,11 @@ template <class Nonlinearity> struct Elman {
   static constexpr bool kCell = false;
 
   template <class S>
-  static INLINE void forward(const Vector<Number<S>>* sums, const ForwardRow<S>& row, int64_t at, int64_t n) {
+  static INLINE void forward(const Vector<Number<S>>* of_x, const Vector<Number<S>>* of_h, const ForwardRow<S>& row,
+                             int64_t at, int64_t n) {
     using T = Number<S>;
-    const Vector<T> h = Nonlinearity::template value<T>(sums[0] + load(row.gates + at, n));
-    store(row.h + at, h, n);  // the same buffer as gates
+    const Vector<T> h = Nonlinearity::template value<T>(of_h[0] + of_x[0]);
+    store(row.h + at, h, n);
     store(row.h_after + at, h);
   }
 
@@ -73,17 +84,18 @@ struct Gru {
   static constexpr bool kCell = false;
 
   template <class S>
-  static INLINE void forward(const Vector<Number<S>>* sums, const ForwardRow<S>& row, int64_t at, int64_t n) {
+  static INLINE void forward(const Vector<Number<S>>* of_x, const Vector<Number<S>>* of_h, const ForwardRow<S>& row,
+                             int64_t at, int64_t n) {
     using T = Number<S>;
-    S* gates = row.gates + at;
-    const Vector<T> n_h = sums[2] + load_or_zero(row.bias, at, n);
-    const Vector<T> r = sigmoid<T>(sums[0] + load(gates, n));
-    const Vector<T> z = sigmoid<T>(sums[1] + load(gates + row.H, n));
-    const Vector<T> news = tanh<T>(load(gates + 2 * row.H, n) + r * n_h);
+    const Vector<T> n_h = of_h[2] + load_or_zero(row.bias, at, n);
+    const Vector<T> r = sigmoid<T>(of_h[0] + of_x[0]);
+    const Vector<T> z = sigmoid<T>(of_h[1] + of_x[1]);
+    const Vector<T> news = tanh<T>(of_x[2] + r * n_h);
     const Vector<T> h = news + z * (load(row.h_before + at) - news);
     store(row.h + at, h, n);
     store(row.h_after + at, h);
     if (!row.keep) return;
+    S* gates = row.gates + at;
     store(gates, r, n);
     store(gates + row.H, z, n);
     store(gates + 2 * row.H, news, n);
@@ -113,25 +125,25 @@ struct Lstm {
   static constexpr bool kCell = true;
 
   template <class S>
-  static INLINE void forward(const Vector<Number<S>>* sums, const ForwardRow<S>& row, int64_t at, int64_t n) {
+  static INLINE void forward(const Vector<Number<S>>* of_x, const Vector<Number<S>>* of_h, const ForwardRow<S>& row,
+                             int64_t at, int64_t n) {
     using T = Number<S>;
-    S* gates = row.gates + at;
-    const int64_t H = row.H;
-    const Vector<T> i = sigmoid<T>(sums[0] + load(gates, n));
-    const Vector<T> f = sigmoid<T>(sums[1] + load(gates + H, n));
-    const Vector<T> g = tanh<T>(sums[2] + load(gates + 2 * H, n));
-    const Vector<T> o = sigmoid<T>(sums[3] + load(gates + 3 * H, n));
+    const Vector<T> i = sigmoid<T>(of_h[0] + of_x[0]);
+    const Vector<T> f = sigmoid<T>(of_h[1] + of_x[1]);
+    const Vector<T> g = tanh<T>(of_h[2] + of_x[2]);
+    const Vector<T> o = sigmoid<T>(of_h[3] + of_x[3]);
     const Vector<T> c = f * load(row.c_memory + at) + i * g;
     const Vector<T> h = o * tanh<T>(c);
     store(row.c_memory + at, c);
     store(row.h_after + at, h);
-    store(row.c + at, c, n);
+    if (row.c) store(row.c + at, c, n);
     store(row.h + at, h, n);
     if (!row.keep) return;
+    S* gates = row.gates + at;
     store(gates, i, n);
-    store(gates + H, f, n);
-    store(gates + 2 * H, g, n);
-    store(gates + 3 * H, o, n);
+    store(gates + row.H, f, n);
+    store(gates + 2 * row.H, g, n);
+    store(gates + 3 * row.H, o, n);
   }
 
   template <class S> static INLINE void backward(const BackwardRow<S>& row, int64_t at, int64_t n) {

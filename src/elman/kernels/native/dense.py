@@ -30,17 +30,28 @@ class Dense(ctypes.Structure):
     )
 
 
-def _call(direction: str, low: torch.dtype, options: Affine, weight: Tensor, added: bool, fields: dict[str, Any]) -> None:
-    """Run `elman_dense_forward_float` and its like over the fields of `Dense`, whose tensors are contiguous."""
+def structure(options: Affine, x: Tensor, weight: Tensor, added: bool, *parts: Tensor | None) -> Dense:
+    """The arguments of a pass; `parts` are the pointers of `Dense`, in order, after the first."""
     N, K = weight.shape
-    kept = options.kept or Kept(None, 0, 1.0)  # type: ignore[arg-type]
-    M = fields.pop("M")
-    given = Dense(M, K, N, torch.get_num_threads(), options.gelu, added, kept.least, kept.scale, options.eps, parallel_for())
-    for name, part in (*fields.items(), ("weight", weight), ("bits", kept.bits)):
-        if part is not None:
-            assert part.is_contiguous(), f"{name} is not contiguous"
-            setattr(given, name, part.data_ptr())
-    function = entry(f"dense_{direction}", low)
+    kept = options.kept
+    return Dense(
+        x.numel() // K,
+        K,
+        N,
+        torch.get_num_threads(),
+        options.gelu,
+        added,
+        0 if kept is None else kept.least,
+        1.0 if kept is None else kept.scale,
+        options.eps,
+        parallel_for(),
+        *[None if part is None else part.data_ptr() for part in parts],
+    )
+
+
+def _call(direction: str, low: torch.dtype, given: Dense) -> None:
+    """Run `elman_dense_forward_float` and its like."""
+    function = entry(direction, low)
     assert function is not None, "the choice comes first"
     if function(ctypes.byref(given)) != 0:
         raise MemoryError(f"no memory for the scratch of a native {direction} pass")
@@ -60,25 +71,21 @@ def forward(
 ) -> tuple[Tensor, ...]:
     """y of `reference.affine`, and with `keep` for backward: the product's input, GELU's slope, and mean and rate.
 
-    x (M, K) in the dtype of the weight or, without a gain, in `low`; all is contiguous. y is in `low`, or in the dtype
-    of the residual.
+    x (..., K) is in the dtype of the weight or, without a gain, in `low`; all is contiguous, and fits. y (..., N) is in
+    `low`, or in the dtype of the residual.
     """
-    M, (N, K) = len(x), weight.shape
-    number = weight.dtype
-    y = x.new_empty(M, N, dtype=low if residual is None else number)
-    fields: dict[str, Any] = {"M": M, "bias": bias, "gain": gain, "shift": shift, "residual": residual, "y": y}
-    read, slope, mean, rate = x, None, None, None
-    if gain is None and x.dtype == low:
-        fields["input"] = x
-    else:
-        fields["x"] = x
-        if keep:
-            fields["input"] = read = x.new_empty(M, K, dtype=low)
-    if keep and options.gelu:
-        fields["slope"] = slope = x.new_empty(M, N, dtype=low)
-    if keep and gain is not None:
-        fields["mean"], fields["rate"] = mean, rate = x.new_empty(2, M, dtype=number)
-    _call("forward", low, options, weight, residual is not None, fields)
+    number, K = weight.dtype, x.shape[-1]
+    shape = (*x.shape[:-1], len(weight))
+    y = torch.empty(shape, dtype=low if residual is None else number)
+    given = None if gain is None and x.dtype == low else x  # else the product reads x itself
+    read, slope, mean, rate = x if given is None else None, None, None, None
+    if keep:
+        read = torch.empty(x.shape, dtype=low) if read is None else read
+        slope = torch.empty(shape, dtype=low) if options.gelu else None
+        mean, rate = (None, None) if gain is None else torch.empty(2, x.numel() // K, dtype=number)
+    bits = None if options.kept is None else options.kept.bits
+    places = (given, gain, shift, weight, bias, residual, bits, y, read, slope, mean, rate)
+    _call("dense_forward", low, structure(options, x, weight, residual is not None, *places))
     return y, read, slope, mean, rate  # type: ignore[return-value]
 
 
@@ -89,30 +96,29 @@ def backward(
     x: Tensor,
     weight: Tensor,
     gain: Tensor | None,
-    read: Tensor,
-    slope: Tensor | None,
-    mean: Tensor | None,
-    rate: Tensor | None,
+    kept: tuple[Tensor | None, ...],
     dy: Tensor,
     *,
     added: bool,
 ) -> tuple[Tensor | None, ...]:
-    """The derivatives by x, weight, bias, gain and shift, those `wanted` at least, from those by y."""
-    M, (N, K), number = len(x), weight.shape, weight.dtype
+    """The derivatives by x, weight, bias, gain and shift, those `wanted` at least, from those by y.
+
+    `kept` is what `forward` left beside y.
+    """
     dy = dy.contiguous()
-    changed = options.gelu or options.kept is not None or dy.dtype != low
-    dx = dweight = dbias = dgain = dshift = None
-    by_norm = gain is not None and any(wanted[3:])
-    if wanted[0] or by_norm:
-        dx = torch.empty_like(x)
+    bits = None if options.kept is None else options.kept.bits
+    changed = options.gelu or bits is not None or dy.dtype != low
+    of_norm = gain is not None and any(wanted[3:])
+    dx = torch.empty_like(x) if wanted[0] or of_norm else None
+    dweight = dbias = dgain = dshift = None
     if wanted[1] or wanted[2]:
-        dweight, dbias = torch.empty_like(weight), weight.new_empty(N)
-    if by_norm:
-        dgain, dshift = weight.new_empty(2, K)
-    fields = {"M": M, "gain": gain, "slope": slope, "mean": mean, "rate": rate, "dy": dy, "dx": dx}
-    fields |= {"dweight": dweight, "dbias": dbias, "dgain": dgain, "dshift": dshift, "input": read}
-    fields |= {"x": None if read is x else x, "dsums": x.new_empty(M, N, dtype=low) if changed else None}
-    _call("backward", low, options, weight, added, fields)
+        dweight, dbias = torch.empty_like(weight), weight.new_empty(len(weight))
+    if of_norm:
+        dgain, dshift = torch.empty_like(gain), torch.empty_like(gain)  # type: ignore[arg-type]
+    dsums = torch.empty(dy.shape, dtype=low) if changed else None
+    given = None if gain is None and x.dtype == low else x  # as in `forward`
+    places = (given, gain, None, weight, None, None, bits, None, *kept, dy, dsums, dx, dweight, dbias, dgain, dshift)
+    _call("dense_backward", low, structure(options, x, weight, added, *places))
     return dx, dweight, dbias, dgain, dshift
 
 
@@ -121,34 +127,34 @@ class Product(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, options: Affine, low: torch.dtype, *inputs: Tensor | None) -> Tensor:  # noqa: D102
-        x, weight, bias, gain, shift, residual = inputs
-        y, *kept = forward(options, low, x, weight, bias, gain, shift, residual, keep=True)  # type: ignore[arg-type]
-        ctx.options, ctx.low, ctx.added = options._replace(kept=None), low, residual is not None
-        if options.kept is not None:
-            ctx.least, ctx.scale = options.kept[1:]
-        # The residual's numbers matter to no derivative.
-        ctx.save_for_backward(*inputs[:5], *kept, None if options.kept is None else options.kept.bits)
+        y, *found = forward(options, low, *inputs, keep=True)  # type: ignore[arg-type]
+        ctx.low, ctx.added, kept = low, inputs[5] is not None, options.kept
+        ctx.options, ctx.scale = options._replace(kept=None), None if kept is None else kept[1:]
+        # The numbers of the residual matter to no derivative.
+        ctx.save_for_backward(*inputs[:5], *found, None if kept is None else kept.bits)
         return y
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:  # noqa: D102
         (dy,), options, wanted = gradients, ctx.options, ctx.needs_input_grad[2:]
-        *inputs, read, slope, mean, rate, bits = ctx.saved_tensors
-        x, weight, _, gain, _ = inputs
+        *saved, bits = ctx.saved_tensors
         if bits is not None:
-            options = options._replace(kept=Kept(bits, ctx.least, ctx.scale))
+            options = options._replace(kept=Kept(bits, *ctx.scale))
         if torch.is_grad_enabled():
-            found = _of_reference(options, ctx.low, wanted[:5], inputs, dy, added=ctx.added)
+            found = _of_reference(options, ctx.low, saved[:5], dy, added=ctx.added)
         else:
-            found = backward(
-                options, ctx.low, wanted, x, weight, gain, read, slope, mean, rate, dy, added=ctx.added
-            )
-        found = tuple(part if needed else None for part, needed in zip(found, wanted, strict=False))
-        return None, None, *found, dy if ctx.added else None
+            x, weight, _, gain, _, *kept = saved
+            found = backward(options, ctx.low, wanted, x, weight, gain, tuple(kept), dy, added=ctx.added)
+        return (
+            None,
+            None,
+            *(part if needed else None for part, needed in zip(found, wanted, strict=False)),
+            dy if ctx.added else None,
+        )
 
 
 def _of_reference(
-    options: Affine, low: torch.dtype, wanted: tuple[bool, ...], saved: list[Any], dy: Tensor, *, added: bool
+    options: Affine, low: torch.dtype, saved: list[Any], dy: Tensor, *, added: bool
 ) -> tuple[Tensor | None, ...]:
     """The same derivatives as a graph that can itself be differentiated, of any order: the reference is run anew."""
     # Aliases, for the outer graph already has the derivatives of one input by another.

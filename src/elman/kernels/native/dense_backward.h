@@ -46,16 +46,21 @@ template <class S> struct DenseBackward {
   // The derivatives by the sums of some rows: dy times the slope of GELU, or times what is kept.
   template <class Y> const S* dsums(int64_t first, int64_t rows) const {
     if (!d.dsums) return (const S*)d.dy + first * d.N;
-    S* const to = (S*)d.dsums + first * d.N;
-    for (int64_t r = 0; r < rows; ++r)
-      for (int64_t at = 0; at < d.N; at += L) {
-        const int64_t n = lanes_at<T>(d.N, at), place = (first + r) * d.N + at;
-        Vector<T> dsum = load((const Y*)d.dy + place, n);
-        if (d.bits) dsum *= mask_of<T>(d, d.bits + place, n);
-        if (d.gelu) dsum *= load((const S*)d.slope + place, n);
-        store(to + r * d.N + at, dsum, n);
-      }
-    return to;
+    const Mask<T> mask(d);
+    const S* const slope = d.gelu ? (const S*)d.slope : nullptr;
+    const Y* const dy = (const Y*)d.dy;
+    S* const to = (S*)d.dsums;
+    const int64_t begin = first * d.N, end = (first + rows) * d.N;
+    const auto derive = [&](int64_t place, int64_t n) {
+      Vector<T> dsum = load(dy + place, n);
+      if (mask.bits) dsum *= mask.at(place, n);
+      if (slope) dsum *= load(slope + place, n);
+      store(to + place, dsum, n);
+    };
+    int64_t place = begin;
+    for (; place + L <= end; place += L) derive(place, L);
+    if (place < end) derive(place, end - place);
+    return to + first * d.N;
   }
 
   // The derivatives by what the product read, of up to kRowsOfBlock rows.
@@ -101,16 +106,34 @@ template <class S> struct DenseBackward {
   }
 
   // Rows as the panels of a product that adds up over them; the sums of each column are added to `columns`, if any.
-  static void pack(const S* from, int64_t rows, int64_t columns, const Panels<S>& to, Vector<T>* packed, T* sums) {
-    for (int64_t p = 0; p < to.count(); ++p)
-      for (int v = 0; v < to.width(p); ++v) {
-        const int64_t at = (to.first(p) + v) * L, n = lanes_at<T>(columns, at);
-        Vector<T> sum = {}, *place = packed + to.offset(p) + v;
-        for (int64_t k = 0; k < rows; k += kPair<S>, place += to.width(p)) {
-          const S* row = from + k * columns + at;
-          *place = steps(row, k + 1 < rows ? row + columns : nullptr, n, sum);
-        }
-        if (sums) store(sums + at, load(sums + at, n) + sum, n);
+  static void pack(const S* from, int64_t rows, int64_t size, const Panels<S>& to, Vector<T>* packed, T* columns) {
+    for (int64_t p = 0; p < to.count(); ++p) {
+      const int64_t at = to.first(p) * L;
+      Vector<T>* const place = packed + to.offset(p);
+      switch (to.width(p)) {
+        case 1: pack_panel<1>(from + at, rows, size, size - at, place, columns ? columns + at : nullptr); break;
+        case 2: pack_panel<2>(from + at, rows, size, size - at, place, columns ? columns + at : nullptr); break;
+        case 3: pack_panel<3>(from + at, rows, size, size - at, place, columns ? columns + at : nullptr); break;
+        default: pack_panel<4>(from + at, rows, size, size - at, place, columns ? columns + at : nullptr);
+      }
+    }
+  }
+
+  // One panel, of `left` columns at most.
+  template <int WIDTH>
+  static void pack_panel(const S* from, int64_t rows, int64_t size, int64_t left, Vector<T>* to, T* columns) {
+    Vector<T> sums[WIDTH] = {};
+    const bool whole = left >= WIDTH * L;
+    for (int64_t k = 0; k < rows; k += kPair<S>, to += WIDTH, from += kPair<S> * size)
+#pragma GCC unroll 4
+      for (int v = 0; v < WIDTH; ++v) {
+        const S* const next = k + 1 < rows ? from + size + v * L : nullptr;
+        to[v] = whole ? steps(from + v * L, next, L, sums[v]) : steps(from + v * L, next, lanes_at<T>(left, v * L), sums[v]);
+      }
+    if (columns)
+      for (int v = 0; v < WIDTH; ++v) {
+        const int64_t n = lanes_at<T>(left, v * L);
+        store(columns + v * L, load(columns + v * L, n) + sums[v], n);
       }
   }
 

@@ -10,16 +10,25 @@
 
 namespace {
 
-// What n numbers are multiplied by where some are dropped.
-template <class T> INLINE Vector<T> mask_of(const Dense& d, const int16_t* bits, int64_t n) {
+// What numbers are multiplied by where some are dropped.
+template <class T> struct Mask {
   typedef int16_t Shorts __attribute__((vector_size(2 * kLanes<T>)));
   typedef typename VectorOf<T>::Bits Bits;
-  Shorts drawn = {};
-  if (n == kLanes<T>) memcpy(&drawn, bits, sizeof drawn);
-  else memcpy(&drawn, bits, n * sizeof *bits);
-  const Bits wide = __builtin_convertvector(drawn, Bits);
-  return wide >= Bits{} + d.least ? Vector<T>{} + T(d.scale) : Vector<T>{};
-}
+  const int16_t* bits;
+  Bits least;
+  Vector<T> scale;
+  explicit Mask(const Dense& d) : bits(d.bits), least(Bits{} + d.least), scale(Vector<T>{} + T(d.scale)) {}
+
+  INLINE Vector<T> at(int64_t place, int64_t n) const {
+    Shorts drawn = {};
+    if (n == kLanes<T>) memcpy(&drawn, bits + place, sizeof drawn);
+    else memcpy(&drawn, bits + place, n * sizeof *bits);
+    return __builtin_convertvector(drawn, Bits) >= least ? scale : Vector<T>{};
+  }
+};
+
+// So few rows, that nobody keeps for backward, are not worth packing W.
+constexpr int64_t kUnpackedRows = 4;
 
 template <class S> struct DenseForward {
   using T = Number<S>;
@@ -28,27 +37,23 @@ template <class S> struct DenseForward {
 
   explicit DenseForward(const Dense& d) : d(d), panels{d.N, 1, d.K} {}
 
-  // What the product reads of some rows, in `room` where nobody keeps it.
-  const S* prepared(int64_t first, int64_t rows, S* room) const {
-    S* const to = d.input ? (S*)d.input + first * d.K : room;
-    if (d.x)
-      for (int64_t r = 0; r < rows; ++r) {
-        const T* x = (const T*)d.x + (first + r) * d.K;
-        if (d.gain) norm(x, first + r, to + r * d.K);
-        else
-          for (int64_t at = 0; at < d.K; at += kLanes<T>) {
-            const int64_t n = lanes_at<T>(d.K, at);
-            store(to + r * d.K + at, load(x + at, n), n);
-          }
-      }
-    return to;
+  // What the product reads of some rows, rounded to P, into rows `stride` apart. Not for what lies in `input` already.
+  template <class P> void prepare(int64_t first, int64_t rows, P* to, int64_t stride) const {
+    const int64_t K = d.K;
+    for (int64_t r = 0; r < rows; ++r, to += stride) {
+      const T* x = (const T*)d.x + (first + r) * K;
+      if (d.gain) norm(x, first + r, to);
+      else
+        for (int64_t at = 0, n; at < K; at += kLanes<T>) n = lanes_at<T>(K, at), store(to + at, load(x + at, n), n);
+    }
   }
 
-  void norm(const T* x, int64_t row, S* to) const {
-    const T *gain = (const T*)d.gain, *shift = (const T*)d.shift;
-    const Standard<T> by = standard_of(x, 1, d.K, d.K, T(d.eps));
-    for (int64_t at = 0; at < d.K; at += kLanes<T>) {
-      const int64_t n = lanes_at<T>(d.K, at);
+  template <class P> void norm(const T* x, int64_t row, P* to) const {
+    const T *const gain = (const T*)d.gain, *const shift = (const T*)d.shift;
+    const int64_t K = d.K;
+    const Standard<T> by = standard_of(x, 1, K, K, T(d.eps));
+    for (int64_t at = 0; at < K; at += kLanes<T>) {
+      const int64_t n = lanes_at<T>(K, at);
       Vector<T> y = (load(x + at, n) - by.mean) * by.scale * load(gain + at, n);
       if (shift) y += load(shift + at, n);
       store(to + at, y, n);
@@ -58,33 +63,56 @@ template <class S> struct DenseForward {
     ((T*)d.rate)[row] = by.scale;
   }
 
-  // y from the sums of `rows` rows and `width` vectors of columns.
-  template <class Y> void finish(int64_t first, int64_t rows, int64_t column, int width, const Vector<T>* sums) const {
-    const T* bias = (const T*)d.bias;
-    for (int64_t r = 0; r < rows; ++r)
+  // y from the sums of `rows` rows and `width` vectors of columns. Locals, for the compiler must take it that a store may
+  // change what `d` holds.
+  void finish(int64_t first, int64_t rows, int64_t column, int width, const Vector<T>* sums) const {
+    const bool whole = column + width * kLanes<T> <= d.N;
+    if (d.added) whole ? finish<T, true>(first, rows, column, width, sums) : finish<T, false>(first, rows, column, width, sums);
+    else whole ? finish<S, true>(first, rows, column, width, sums) : finish<S, false>(first, rows, column, width, sums);
+  }
+
+  template <class Y, bool WHOLE> void finish(int64_t first, int64_t rows, int64_t column, int width, const Vector<T>* sums) const {
+    const int64_t N = d.N;
+    const bool gelus = d.gelu;
+    const T *const bias = (const T*)d.bias, *const residual = (const T*)d.residual;
+    const Mask<T> mask(d);
+    S* const slope = (S*)d.slope;
+    Y* const y = (Y*)d.y;
+    for (int64_t r = 0; r < rows; ++r) {
       for (int v = 0; v < width; ++v) {
-        const int64_t at = column + v * kLanes<T>, n = lanes_at<T>(d.N, at), place = (first + r) * d.N + at;
+        const int64_t at = column + v * kLanes<T>, n = WHOLE ? kLanes<T> : lanes_at<T>(N, at);
+        const int64_t place = (first + r) * N + at;
         Vector<T> sum = sums[r * width + v];
         if (bias) sum += load(bias + at, n);
-        if (d.gelu) {
-          const Gelu<T> it = gelu<T>(sum);
-          if (d.slope) store((S*)d.slope + place, it.slope, n);
+        if (gelus) {
+          const Gelu<T> it = gelu_for<S>(sum);
+          if (slope) store(slope + place, it.slope, n);
           sum = it.value;
         }
-        if (d.bits) sum *= mask_of<T>(d, d.bits + place, n);
-        if (d.residual) sum += load((const T*)d.residual + place, n);
-        store((Y*)d.y + place, sum, n);
+        if (mask.bits) sum *= mask.at(place, n);
+        if (residual) sum += load(residual + place, n);
+        store(y + place, sum, n);
       }
+    }
   }
 
   void run(int64_t first, int64_t rows, const Vector<T>* packed, S* room, Vector<T>* sums) const {
-    const S* a = prepared(first, rows, room);
+    S* const a = d.input ? (S*)d.input + first * d.K : room;
+    if (d.x) prepare(first, rows, a, d.K);
     for (int64_t p = 0; p < panels.count(); ++p) {
-      const int width = panels.width(p);
-      product<S>(a, d.K, rows, packed + panels.offset(p), width, d.K, sums);
-      const int64_t column = panels.first(p) * kLanes<T>;
-      if (d.added) finish<T>(first, rows, column, width, sums);
-      else finish<S>(first, rows, column, width, sums);
+      product<S>(a, d.K, rows, packed + panels.offset(p), panels.width(p), d.K, sums);
+      finish(first, rows, panels.first(p) * kLanes<T>, panels.width(p), sums);
+    }
+  }
+
+  // Few rows make little of each weight, so W is read as it lies, and nothing is rounded: the columns of the vectors
+  // [from, to). a (M, stride) is padded with zeros to whole vectors.
+  void run_few(int64_t from, int64_t to, const T* a, int64_t stride) const {
+    Vector<T> sums[kUnpackedRows];
+    for (int64_t at = from * kLanes<T>; at < to * kLanes<T>; at += kLanes<T>) {
+      const T* weight = (const T*)d.weight + at * d.K;
+      for (int64_t r = 0; r < d.M; ++r) sums[r] = dots<T>(a + r * stride, weight, lanes_at<T>(d.N, at), d.K);
+      finish(0, d.M, at, 1, sums);
     }
   }
 };
@@ -101,15 +129,36 @@ template <class S> bool pack_all(const Dense& d, const Panels<S>& panels, int64_
   return true;
 }
 
+template <class S> int32_t dense_forward_few(const DenseForward<S>& it, double work) {
+  using T = Number<S>;
+  constexpr int64_t L = kLanes<T>;
+  const Dense& d = it.d;
+  const int64_t stride = (d.K + L - 1) / L * L, vectors = (d.N + L - 1) / L;
+  const Buffer<T> padded(d.M * stride / L);
+  if (!padded.data) return 1;
+  T* const a = (T*)padded.data;
+  memset(a, 0, d.M * stride * sizeof(T));
+  if (d.x) it.prepare(0, d.M, a, stride);
+  else
+    for (int64_t r = 0; r < d.M; ++r)
+      for (int64_t at = 0; at < d.K; at += L)
+        store(a + r * stride + at, load((const S*)d.input + r * d.K + at, lanes_at<T>(d.K, at)));
+  in_pieces(d, vectors, work, [&](int64_t piece, int64_t pieces) {
+    it.run_few(vectors * piece / pieces, vectors * (piece + 1) / pieces, a, stride);
+  });
+  return 0;
+}
+
 template <class S> int32_t dense_forward(const Dense* given) {
   using T = Number<S>;
   const Dense& d = *given;
   if (d.M == 0 || d.N == 0) return 0;
   const DenseForward<S> it(d);
+  const double work = double(d.M) * double(d.N) * double(d.K);
+  if (d.M <= kUnpackedRows && !(d.x && d.input) && !d.slope) return dense_forward_few(it, work);
   const Buffer<T> packed(it.panels.size());
   if (!pack_all<S>(d, it.panels, d.K, 1, packed.data)) return 1;
   int32_t failed = 0;  // written by any thread, always with the same value
-  const double work = double(d.M) * double(d.N) * double(d.K);
   in_pieces(d, (d.M + kMaxRows - 1) / kMaxRows, work, [&](int64_t piece, int64_t pieces) {
     const Buffer<T> sums(kRowsOfBlock * kMaxWidth), room(d.input ? 0 : kRowsOfBlock * d.K / kLanes<T> + 1);
     if (!sums.data || !room.data) {

@@ -36,27 +36,8 @@ const Choice kChoice = choose();
 }  // namespace
 
 #define EXPORT extern "C" __attribute__((visibility("default")))
+#define EXPORT_ENTRY(name, Given, function) \
+  EXPORT int32_t elman_##name(const Given* given) { return kChoice.table->name(given); }
 
-EXPORT int32_t elman_forward_float(const Sweep* sweep) { return kChoice.table->forward_float(sweep); }
-EXPORT int32_t elman_forward_double(const Sweep* sweep) { return kChoice.table->forward_double(sweep); }
-EXPORT int32_t elman_forward_bfloat16(const Sweep* sweep) { return kChoice.table->forward_bfloat16(sweep); }
-EXPORT int32_t elman_backward_float(const Sweep* sweep) { return kChoice.table->backward_float(sweep); }
-EXPORT int32_t elman_backward_double(const Sweep* sweep) { return kChoice.table->backward_double(sweep); }
-EXPORT int32_t elman_backward_bfloat16(const Sweep* sweep) { return kChoice.table->backward_bfloat16(sweep); }
-EXPORT int32_t elman_step_float(const Step* step) { return kChoice.table->step_float(step); }
-EXPORT int32_t elman_step_double(const Step* step) { return kChoice.table->step_double(step); }
-EXPORT int32_t elman_matmul_float(const Matmul* matmul) { return kChoice.table->matmul_float(matmul); }
-EXPORT int32_t elman_matmul_double(const Matmul* matmul) { return kChoice.table->matmul_double(matmul); }
-EXPORT int32_t elman_attend_float(const Attend* attend) { return kChoice.table->attend_float(attend); }
-EXPORT int32_t elman_attend_double(const Attend* attend) { return kChoice.table->attend_double(attend); }
-EXPORT int32_t elman_attend_bfloat16(const Attend* attend) { return kChoice.table->attend_bfloat16(attend); }
-EXPORT int32_t elman_attend_backward_float(const Attend* attend) { return kChoice.table->attend_backward_float(attend); }
-EXPORT int32_t elman_attend_backward_double(const Attend* attend) { return kChoice.table->attend_backward_double(attend); }
-EXPORT int32_t elman_attend_backward_bfloat16(const Attend* attend) { return kChoice.table->attend_backward_bfloat16(attend); }
-EXPORT int32_t elman_dense_forward_float(const Dense* dense) { return kChoice.table->dense_forward_float(dense); }
-EXPORT int32_t elman_dense_forward_double(const Dense* dense) { return kChoice.table->dense_forward_double(dense); }
-EXPORT int32_t elman_dense_forward_bfloat16(const Dense* dense) { return kChoice.table->dense_forward_bfloat16(dense); }
-EXPORT int32_t elman_dense_backward_float(const Dense* dense) { return kChoice.table->dense_backward_float(dense); }
-EXPORT int32_t elman_dense_backward_double(const Dense* dense) { return kChoice.table->dense_backward_double(dense); }
-EXPORT int32_t elman_dense_backward_bfloat16(const Dense* dense) { return kChoice.table->dense_backward_bfloat16(dense); }
+ENTRIES(EXPORT_ENTRY)
 EXPORT const char* elman_instruction_set(void) { return kChoice.name; }

@@ -2,33 +2,36 @@
 
 #pragma once
 
+#include "alignment.h"
 #include "attend.h"
 #include "dense.h"
+#include "loss.h"
+#include "program.h"
 #include "sweep.h"
 
+// Each entry point of the core, once: ENTRY(its name without "elman_", its argument, the function behind it).
+#define FOR_NUMBERS(ENTRY, name, Given, function) \
+  ENTRY(name##_float, Given, function<float>) ENTRY(name##_double, Given, function<double>)
+#define FOR_ALL_NUMBERS(ENTRY, name, Given, function) \
+  FOR_NUMBERS(ENTRY, name, Given, function) ENTRY(name##_bfloat16, Given, function<Bfloat16>)
+#define ENTRIES(ENTRY)                                                   \
+  FOR_ALL_NUMBERS(ENTRY, forward, Sweep, forward_of_cell)                \
+  FOR_ALL_NUMBERS(ENTRY, backward, Sweep, backward_of_cell)              \
+  FOR_NUMBERS(ENTRY, step, Step, step_of_cell)                           \
+  FOR_NUMBERS(ENTRY, matmul, Matmul, matmul)                             \
+  FOR_ALL_NUMBERS(ENTRY, attend, Attend, attend)                         \
+  FOR_ALL_NUMBERS(ENTRY, attend_backward, Attend, attend_backward)       \
+  FOR_ALL_NUMBERS(ENTRY, dense_forward, Dense, dense_forward)            \
+  FOR_ALL_NUMBERS(ENTRY, dense_backward, Dense, dense_backward)          \
+  FOR_ALL_NUMBERS(ENTRY, loss, Loss, loss_of_rows)                       \
+  FOR_NUMBERS(ENTRY, align, Alignment, align)                            \
+  FOR_NUMBERS(ENTRY, align_backward, Alignment, align_backward)          \
+  FOR_NUMBERS(ENTRY, run, Program, run_program)
+
 struct Table {
-  int32_t (*forward_float)(const Sweep*);
-  int32_t (*forward_double)(const Sweep*);
-  int32_t (*forward_bfloat16)(const Sweep*);
-  int32_t (*backward_float)(const Sweep*);
-  int32_t (*backward_double)(const Sweep*);
-  int32_t (*backward_bfloat16)(const Sweep*);
-  int32_t (*step_float)(const Step*);
-  int32_t (*step_double)(const Step*);
-  int32_t (*matmul_float)(const Matmul*);
-  int32_t (*matmul_double)(const Matmul*);
-  int32_t (*attend_float)(const Attend*);
-  int32_t (*attend_double)(const Attend*);
-  int32_t (*attend_bfloat16)(const Attend*);
-  int32_t (*attend_backward_float)(const Attend*);
-  int32_t (*attend_backward_double)(const Attend*);
-  int32_t (*attend_backward_bfloat16)(const Attend*);
-  int32_t (*dense_forward_float)(const Dense*);
-  int32_t (*dense_forward_double)(const Dense*);
-  int32_t (*dense_forward_bfloat16)(const Dense*);
-  int32_t (*dense_backward_float)(const Dense*);
-  int32_t (*dense_backward_double)(const Dense*);
-  int32_t (*dense_backward_bfloat16)(const Dense*);
+#define MEMBER(name, Given, function) int32_t (*name)(const Given*);
+  ENTRIES(MEMBER)
+#undef MEMBER
 };
 
 extern const Table kBaseline;

@@ -42,15 +42,27 @@ template <class S, class Cell, bool kVaried> struct Forward {
   // lies in the caches when the recurrence comes to it.
   int64_t steps_ahead(int64_t rows) const { return !s.x || rows >= kRowsOfBlock ? 1 : kRowsOfBlock / rows; }
 
-  // Of S: a copy of their input, where these rows are not all, and their gates, where nobody keeps them.
+  // Of S: what is projected ahead, and a copy of the input where these rows are not all.
   int64_t ahead_size(int64_t rows) const {
     if (!s.x) return 0;
-    return steps_ahead(rows) * rows * ((rows < s.B ? s.D : 0) + (s.gates ? 0 : Cell::kGates * s.H));
+    return projected_size(rows) + steps_ahead(rows) * rows * (rows < s.B ? s.D : 0);
+  }
+
+  // A varied cell's projections lie as its gates do, and in their place where somebody keeps them; a plain cell's as
+  // the products make them: panel after panel, of all steps ahead.
+  int64_t projected_size(int64_t rows) const {
+    const int64_t all = steps_ahead(rows) * rows;
+    if (kVaried) return s.gates ? 0 : all * Cell::kGates * s.H;
+    return all * panels.vectors() * Cell::kGates * kLanes<T> * kPair<S>;
+  }
+
+  Vector<T>* projected(const Rows<S>& rows, int64_t panel) const {
+    return (Vector<T>*)rows.ahead + steps_ahead(rows.count) * rows.count * panels.first(panel) * Cell::kGates;
   }
 
   S* gates_at(const Rows<S>& rows, int64_t t, int64_t r) const {
     constexpr int G = Cell::kGates;
-    if (s.gates) return row_of<S>(s.gates, t * s.B + rows.first + r, G * s.H);
+    if (s.gates || !kVaried) return row_of<S>(s.gates, t * s.B + rows.first + r, G * s.H);
     const int64_t steps = steps_ahead(rows.count), phase = step_of(t);  // which is its own inverse
     return rows.ahead + (phase % steps * rows.count + r) * G * s.H;
   }
@@ -115,7 +127,7 @@ template <class S, class Cell, bool kVaried> struct Forward {
       for (int64_t at = 0; at < int64_t(rows.count * width_h * sizeof(S)); at += 64) __builtin_prefetch(p + at);
     }
     if constexpr (kVaried) varied_step(t, rows, packed, sums, before, after);
-    else one_step(t, rows, panel, panel_end, packed, sums, before, after, c_of(rows));
+    else one_step(phase, rows, panel, panel_end, packed, sums, before, after, c_of(rows));
     make_ready(rows, phase + 1, panel, panel_end);
   }
 
@@ -159,23 +171,27 @@ template <class S, class Cell, bool kVaried> struct Forward {
     const T* bias = kVaried && s.gain_x ? nullptr : (const T*)s.bias_x;
     const S* x = row_of<S>(s.x, t * s.B + rows.first, s.D);
     if (rows.count < s.B) {
-      S* copy = rows.ahead + (s.gates ? 0 : steps_ahead(rows.count) * rows.count * G * s.H);
+      S* copy = rows.ahead + projected_size(rows.count);
       for (int64_t i = 0; i < steps; ++i) memcpy(copy + i * size, x + i * s.B * s.D, size * sizeof(S));
       x = copy;
     }
     for (; panel < panel_end; ++panel) {
       const int panel_width = panels.width(panel);
-      product<S>(x, s.D, steps * rows.count, packed_x + panels_x.offset(panel), panel_width, s.D, sums);
-      const Vector<T>* sum = sums;
-      for (int64_t i = 0; i < steps; ++i)
-        for (int64_t r = 0; r < rows.count; ++r) {
-          S* gates = gates_at(rows, t + i, r);
-          for (int v = 0; v < panel_width; ++v, ++sum) {
-            const int64_t unit = (panels.first(panel) + v / G) * kLanes<T>, at = v % G * s.H + unit;
-            const int64_t n = lanes_at<T>(s.H, unit);
-            store(gates + at, bias ? *sum + load(bias + at, n) : *sum, n);
-          }
+      Vector<T> first_sums[kMaxWidth];
+      for (int v = 0; v < panel_width; ++v) {
+        const int64_t unit = (panels.first(panel) + v / G) * kLanes<T>;
+        first_sums[v] = load_or_zero(bias, v % G * s.H + unit, lanes_at<T>(s.H, unit));
+      }
+      Vector<T>* to = kVaried ? sums : projected(rows, panel);
+      product<S>(x, s.D, steps * rows.count, packed_x + panels_x.offset(panel), panel_width, s.D, to, first_sums);
+      if (!kVaried) continue;
+      for (int64_t i = 0; i < steps * rows.count; ++i) {
+        S* gates = gates_at(rows, t + i / rows.count, i % rows.count);
+        for (int v = 0; v < panel_width; ++v) {
+          const int64_t unit = (panels.first(panel) + v / G) * kLanes<T>;
+          store(gates + v % G * s.H + unit, sums[i * panel_width + v], lanes_at<T>(s.H, unit));
         }
+      }
     }
   }
 
@@ -191,13 +207,12 @@ template <class S, class Cell, bool kVaried> struct Forward {
 
   // What a panel reads and writes of a row lies in many places of buffers too large for the caches.
   INLINE void fetch(const Rows<S>& rows, int64_t t, int64_t r, int64_t panel) const {
-    const S* gates = gates_at(rows, t, r);
+    const S* gates = s.keep || !s.x ? gates_at(rows, t, r) : nullptr;
     const int64_t row = t * s.B + rows.first + r;
     for (int64_t v = panels.first(panel); v < panels.first(panel + 1); ++v) {
-      for (int g = 0; g < Cell::kGates; ++g)
-        __builtin_prefetch(gates + g * s.H + v * kLanes<T>, 1);
-      if (Cell::kGates > 1) __builtin_prefetch(row_of<S>(s.h, row, s.H) + v * kLanes<T>, 1);
-      if (Cell::kCell) __builtin_prefetch(row_of<T>(s.c, row, s.H) + v * kLanes<T>, 1);
+      for (int g = 0; gates && g < Cell::kGates; ++g) __builtin_prefetch(gates + g * s.H + v * kLanes<T>, 1);
+      __builtin_prefetch(row_of<S>(s.h, row, s.H) + v * kLanes<T>, 1);
+      if (s.c) __builtin_prefetch(row_of<T>(s.c, row, s.H) + v * kLanes<T>, 1);
     }
   }
 
@@ -211,8 +226,11 @@ template <class S, class Cell, bool kVaried> struct Forward {
       }
   }
 
-  void one_step(int64_t t, const Rows<S>& rows, int64_t panel, int64_t panel_end, const Vector<T>* packed,
+  void one_step(int64_t phase, const Rows<S>& rows, int64_t panel, int64_t panel_end, const Vector<T>* packed,
                 Vector<T>* sums, Memory<S> before, Memory<S> after, T* c) const {
+    constexpr int G = Cell::kGates;
+    const int64_t t = step_of(phase), place = phase % steps_ahead(rows.count);
+    const int64_t ahead = s.reverse ? steps_projected(phase - place, rows.count) - 1 - place : place;
     const int64_t start = panels.first(panel) * kLanes<T>, end = panels.first(panel_end) * kLanes<T>;
     for (; panel < panel_end; ++panel) {
       const int panel_width = panels.width(panel);
@@ -223,9 +241,12 @@ template <class S, class Cell, bool kVaried> struct Forward {
         if (r + kRowsAhead < rows.count) fetch(rows, t, r + kRowsAhead, panel);
         if (t >= length_of(s, b)) continue;
         const ForwardRow<S> it = row_at(row, gates_at(rows, t, r), r, before, after, c);
-        for (int v = 0; v < panel_width; v += Cell::kGates) {
-          const int64_t at = (panels.first(panel) + v / Cell::kGates) * kLanes<T>;
-          Cell::template forward<S>(sums + r * panel_width + v, it, at, lanes_at<T>(s.H, at));
+        const Vector<T>* of_x = s.x ? projected(rows, panel) + (ahead * rows.count + r) * panel_width : nullptr;
+        for (int v = 0; v < panel_width; v += G) {
+          const int64_t at = (panels.first(panel) + v / G) * kLanes<T>, n = lanes_at<T>(s.H, at);
+          const Vector<T>* of_h = sums + r * panel_width + v;
+          if (of_x) Cell::template forward<S>(of_x + v, of_h, it, at, n);
+          else Cell::template forward<S>(GatesOf<S, G>(it.gates, s.H, at, n).of, of_h, it, at, n);
         }
       }
     }
@@ -233,7 +254,7 @@ template <class S, class Cell, bool kVaried> struct Forward {
       if (t >= length_of(s, rows.first + r)) {
         const int64_t row = t * s.B + rows.first + r;
         pass_over(row, r, start, end, before, after);
-        if (Cell::kCell) memset(row_of<T>(s.c, row, s.H) + start, 0, ((end < s.H ? end : s.H) - start) * sizeof(T));
+        if (s.c) memset(row_of<T>(s.c, row, s.H) + start, 0, ((end < s.H ? end : s.H) - start) * sizeof(T));
       }
   }
 
@@ -280,7 +301,7 @@ template <class S, class Cell, bool kVaried> struct Forward {
       const int64_t b = rows.first + r, row = t * s.B + b;
       if (t >= length_of(s, b)) {
         pass_over(row, r, 0, width_h, before, after);
-        if (Cell::kCell) memset(row_of<T>(s.c, row, s.H), 0, s.H * sizeof(T));
+        if (s.c) memset(row_of<T>(s.c, row, s.H), 0, s.H * sizeof(T));
         continue;
       }
       T* mine = all + r * G * width;

@@ -24,8 +24,9 @@ def read(
     lengths: Tensor | None = None,
     resets: Tensor | None = None,
     noise: Noise = QUIET,
+    every_state: bool = True,
 ) -> Trajectory:
-    """Read a window; with `cell` bound, this is a `Kernel` (see there).
+    """Read a window; with `cell` bound, this is a `Kernel` (see there). `others` may be None without `every_state`.
 
     Raises:
         ValueError: shapes or dtypes do not fit each other. The core is handed addresses and could not tell.
@@ -50,10 +51,11 @@ def read(
         if keep:
             h, c, *final = bptt.Recurrence.apply(options, *inputs)
         else:
-            h, c, *final = bptt.forward(options, *inputs, keep=False)[:4]
-    others, final = (c,)[: n - 1], final[:n]
+            h, c, *final = bptt.forward(options, *inputs, keep=False, every_state=every_state)[:4]
+    others, final = None if n > 1 and c is None else (c,)[: n - 1], final[:n]
     if low:
-        others = tuple(part.to(before.dtype) for part, before in zip(others, given[1:], strict=True))
+        if others is not None:
+            others = tuple(part.to(before.dtype) for part, before in zip(others, given[1:], strict=True))
         final = [part.to(before.dtype) for part, before in zip(final, given, strict=True)]
     return Trajectory(h, others, tuple(final))
 

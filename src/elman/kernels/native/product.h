@@ -86,7 +86,8 @@ void tile(const S* a, int64_t stride, const Vector<Number<S>>* panel, int64_t K,
     for (int v = 0; v < WIDTH; ++v) s[r][v] = sums[r * WIDTH + v];
   for (int64_t k = 0; k + kPair<S> <= K; k += kPair<S>, panel += WIDTH) {
 #pragma GCC unroll 4
-    for (int v = 0; v < WIDTH * BYTES; v += 64) __builtin_prefetch((const char*)(panel + kAhead * WIDTH) + v);
+    for (int v = 0; ROWS > 1 && v < WIDTH * BYTES; v += 64)  // for one row the processor fetches fast enough by itself
+      __builtin_prefetch((const char*)(panel + kAhead * WIDTH) + v);
     if constexpr (kPair<S> == 1 && ROWS < WIDTH && !TURNED) {
       const Broadcasts<S, ROWS> rows(a + k, stride);
 #pragma GCC unroll 4
@@ -126,10 +127,12 @@ INLINE void tile_of(int64_t rows, const S* a, int64_t stride, const Vector<Numbe
 
 template <class S, int WIDTH, bool TURNED>
 void product_of(const S* a, int64_t stride, int64_t rows, const Vector<Number<S>>* panel, int64_t K,
-                Vector<Number<S>>* sums) {
+                Vector<Number<S>>* sums, const Vector<Number<S>>* first_sums) {
   const int64_t tiles = (rows + rows_per_tile(WIDTH) - 1) / rows_per_tile(WIDTH);
-  const int64_t block = kBlockBytes / (WIDTH * BYTES) * kPair<S>;
-  for (int64_t i = 0; i < rows * WIDTH; ++i) sums[i] = Vector<Number<S>>{};
+  constexpr int64_t kMost = kBlockBytes / (WIDTH * BYTES) * kPair<S>;
+  const int64_t blocks = (K + kMost - 1) / kMost, block = blocks ? depth<S>((K + blocks - 1) / blocks) * kPair<S> : 1;
+  for (int64_t r = 0; r < rows; ++r)
+    for (int v = 0; v < WIDTH; ++v) sums[r * WIDTH + v] = first_sums ? first_sums[v] : Vector<Number<S>>{};
   for (int64_t k = 0; k < K; k += block)
     for (int64_t i = 0; i < tiles; ++i) {
       const int64_t first = rows * i / tiles, last = rows * (i + 1) / tiles;
@@ -138,15 +141,16 @@ void product_of(const S* a, int64_t stride, int64_t rows, const Vector<Number<S>
     }
 }
 
-// sums (rows, width), in vectors, = a (rows, K) times one panel; a lies as `number_at` says.
+// sums (rows, width), in vectors, = a (rows, K) times one panel, plus first_sums (width) to every row, if there are any;
+// a lies as `number_at` says.
 template <class S, bool TURNED = false>
 void product(const S* a, int64_t stride, int64_t rows, const Vector<Number<S>>* panel, int width, int64_t K,
-             Vector<Number<S>>* sums) {
+             Vector<Number<S>>* sums, const Vector<Number<S>>* first_sums = nullptr) {
   switch (width) {
-    case 1: return product_of<S, 1, TURNED>(a, stride, rows, panel, K, sums);
-    case 2: return product_of<S, 2, TURNED>(a, stride, rows, panel, K, sums);
-    case 3: return product_of<S, 3, TURNED>(a, stride, rows, panel, K, sums);
-    default: return product_of<S, 4, TURNED>(a, stride, rows, panel, K, sums);
+    case 1: return product_of<S, 1, TURNED>(a, stride, rows, panel, K, sums, first_sums);
+    case 2: return product_of<S, 2, TURNED>(a, stride, rows, panel, K, sums, first_sums);
+    case 3: return product_of<S, 3, TURNED>(a, stride, rows, panel, K, sums, first_sums);
+    default: return product_of<S, 4, TURNED>(a, stride, rows, panel, K, sums, first_sums);
   }
 }
 
@@ -215,6 +219,10 @@ template <class S> struct Panels {
     Vector<T> rows[lanes];
     for (int64_t k = 0; k < K; k += lanes) {
       const int64_t few = lanes_at<T>(K, k);
+      if (column_stride != 1 && kPair<S> == 1) {
+        turn(from + k, column_stride, n, few, (T*)(to + k * width), width * lanes);
+        continue;
+      }
       if (column_stride == 1)
         for (int64_t i = 0; i < few; ++i) rows[i] = load(from + (k + i) * row_stride, n);
       else

@@ -2,13 +2,16 @@
 
 #pragma once
 
+#include "additive.h"
 #include "attention.h"
 #include "backward.h"
 #include "dense_backward.h"
 #include "dense_forward.h"
 #include "forward.h"
+#include "loss_rows.h"
 #include "matmul.h"
 #include "pieces.h"
+#include "run_program.h"
 #include "step.h"
 #include "sweep.h"
 #include "turns.h"
@@ -84,7 +87,7 @@ template <class Direction, class S> int32_t run(const Sweep& s) {
   const Panels<S>& panels = direction.panels;
   const double work = double(panels.size()) * kLanes<T> * kPair<S>;
   const bool packing = Direction::worth_packing(s);
-  const Buffer<T> packed(packing ? direction.packed_size() : 0);
+  const KeptBuffer<T> packed(packing ? direction.packed_size() : 0);
   if (!packed.data) return 1;
   if (packing) in_pieces(s, direction.packs(), work / 4, [&](int64_t piece, int64_t pieces) {
     const int64_t last = direction.packs() * (piece + 1) / pieces;
@@ -109,13 +112,11 @@ template <template <class, class, bool> class Direction, class S> int32_t of_cel
   }
 }
 
+template <class S> int32_t forward_of_cell(const Sweep* sweep) { return of_cell<Forward, S>(sweep); }
+template <class S> int32_t backward_of_cell(const Sweep* sweep) { return of_cell<Backward, S>(sweep); }
+
 }  // namespace
 
-extern const Table TABLE = {of_cell<Forward, float>,  of_cell<Forward, double>,  of_cell<Forward, Bfloat16>,
-                            of_cell<Backward, float>, of_cell<Backward, double>, of_cell<Backward, Bfloat16>,
-                            step_of_cell<float>,      step_of_cell<double>,      matmul<float>,
-                            matmul<double>,           attend<float>,             attend<double>,
-                            attend<Bfloat16>,         attend_backward<float>,    attend_backward<double>,
-                            attend_backward<Bfloat16>,
-                            dense_forward<float>,     dense_forward<double>,     dense_forward<Bfloat16>,
-                            dense_backward<float>,    dense_backward<double>,    dense_backward<Bfloat16>};
+#define FUNCTION(name, Given, function) function,
+extern const Table TABLE = {ENTRIES(FUNCTION)};
+#undef FUNCTION

@@ -24,7 +24,7 @@ INLINE bool is_cleared(const Sweep& s, int64_t t, int64_t b) { return s.cleared 
 template <class S> struct Rows {
   int64_t first, count;
   Number<S>* memory;
-  S* ahead;  // scratch for some steps ahead
+  S* ahead;  // scratch for some steps ahead, aligned as a vector
 };
 
 // The memory of some rows: P numbers each, padded with zeros to whole vectors. What the product with

@@ -28,18 +28,16 @@ void units_of_step(const Step& s, const T* x, const T* h, int64_t x_width, int64
         else sums[g] += load((const T*)s.bias_h + row, n);
       }
       if (Cell::kCell) c = load((const T*)s.c_first + b * s.H + at, n);
-      Vector<T> out = {}, c_out = {};
+      Vector<T> out = {};
       // A row of one vector of units, with all that the cell reads and writes beside it.
       ForwardRow<T> it = {};
       it.H = L;
       it.bias = (const T*)&bias;
-      it.gates = (T*)gates;
-      it.h = G == 1 ? (T*)gates : (T*)&out;
-      it.c = (T*)&c_out;
+      it.h = (T*)&out;
       it.h_before = h + b * h_width + at;
       it.h_after = (T*)&after;
       it.c_memory = (T*)&c;
-      Cell::template forward<T>(sums, it, 0, L);
+      Cell::template forward<T>(gates, sums, it, 0, L);
       store((T*)s.h + b * s.H + at, after, n);
       store((T*)s.h_final + b * s.H + at, after, n);
       if (Cell::kCell) store((T*)s.c_final + b * s.H + at, c, n);

@@ -45,7 +45,7 @@ struct Sweep {
   void* gates;   // * (T, B, G * H)
   void* hidden;  // * (T, B, H) or null, kept: W_hn h_{t-1} + b_hn of the GRU, what W_hr reads of the LSTM
   void* h;       // * (T, B, P): every h_t, zeros at padding. Backward reads it
-  void* c;       // (T, B, H): every c_t of the LSTM, zeros at padding; null for other cells
+  void* c;       // (T, B, H): every c_t of the LSTM, zeros at padding; null for other cells, and where nobody wants it
   const void* h_first;  // (B, P)
   const void* c_first;  // (B, H), LSTM
   void* h_final;        // (B, P), of forward only

@@ -45,7 +45,7 @@ template <class S, class Cell> struct Varied {
       const int64_t n = lanes_at<T>(row.H, at);
       Vector<T> mine[Cell::kGates];
       for (int g = 0; g < Cell::kGates; ++g) mine[g] = load(sums + g * width + at);
-      Cell::template forward<S>(mine, row, at, n);
+      Cell::template forward<S>(GatesOf<S, Cell::kGates>(row.gates, row.H, at, n).of, mine, row, at, n);
       if (!it.zoneout) continue;
       const Vector<T> now = load(row.h_after + at), h = zone<S>(now, load(row.h_before + at), it.zoneout, at, n);
       if (Cell::kGates == 1 && row.keep) store(row.gates + at, now, n);  // of which backward takes the slope
@@ -110,7 +110,7 @@ template <class S> struct Varied<S, Lstm> {
       const Vector<T> c = zone<S>(now, load(row.c_memory + at), it.zoneout_cell, at, n);
       store(row.c_memory + at, c);
       store(row.h_after + at, h);
-      store(row.c + at, c, n);
+      if (row.c) store(row.c + at, c, n);
       store(row.h + at, h, n);
     }
   }

@@ -8,7 +8,7 @@
 #include <cstdint>
 #include <cstring>
 
-#if defined(DOT_OF_PAIRS)
+#if BYTES == 64
 #include <immintrin.h>
 #endif
 
@@ -34,16 +34,16 @@ template <> struct VectorOf<float> {
   typedef int32_t Bits __attribute__((vector_size(BYTES)));
   typedef uint32_t Words __attribute__((vector_size(BYTES)));
   typedef uint16_t Halves __attribute__((vector_size(BYTES / 2)));
-  static constexpr int kMantissa = 23, kBias = 127, kTerms = 7;
-  static constexpr float kRound = 12582912.0f;        // 1.5 * 2^23: adding it rounds to an integer
+  static constexpr int kMantissa = 23, kTerms = 7;
+  static constexpr float kRound = 12582912.0f + 127;  // 1.5 * 2^23: adding it rounds to an integer, and the bias of exponents to that
   static constexpr float kLn2High = 0.693145751953f, kLn2Low = 1.42860682030941723e-6f;
   static constexpr float kLargest = 87.0f;            // e^x and e^-x are normal numbers up to here
 };
 template <> struct VectorOf<double> {
   typedef double Type __attribute__((vector_size(BYTES)));
   typedef int64_t Bits __attribute__((vector_size(BYTES)));
-  static constexpr int kMantissa = 52, kBias = 1023, kTerms = 13;
-  static constexpr double kRound = 6755399441055744.0;  // 1.5 * 2^52
+  static constexpr int kMantissa = 52, kTerms = 13;
+  static constexpr double kRound = 6755399441055744.0 + 1023;  // 1.5 * 2^52
   static constexpr double kLn2High = 0.693147180369123816490, kLn2Low = 1.90821492927058770002e-10;
   static constexpr double kLargest = 708.0;
 };
@@ -65,6 +65,10 @@ template <class T> INLINE Vector<T> load(const T* from) {
 // The first n lanes; zeros in the others.
 template <class T> INLINE Vector<T> load(const T* from, int64_t n) {
   if (n == kLanes<T>) return load(from);
+#if BYTES == 64
+  if constexpr (sizeof(T) == 4) return (Vector<T>)_mm512_maskz_loadu_ps((1 << n) - 1, from);
+  else return (Vector<T>)_mm512_maskz_loadu_pd((1 << n) - 1, from);
+#endif
   Vector<T> v = {};
   for (int64_t lane = 0; lane < n; ++lane) v[lane] = from[lane];
   return v;
@@ -92,6 +96,10 @@ template <class T> INLINE void store(T* to, Vector<T> v) { memcpy(to, &v, sizeof
 
 template <class T> INLINE void store(T* to, Vector<T> v, int64_t n) {
   if (n == kLanes<T>) return store(to, v);
+#if BYTES == 64
+  if constexpr (sizeof(T) == 4) return _mm512_mask_storeu_ps(to, (1 << n) - 1, (__m512)v);
+  else return _mm512_mask_storeu_pd(to, (1 << n) - 1, (__m512d)v);
+#endif
   for (int64_t lane = 0; lane < n; ++lane) to[lane] = v[lane];
 }
 
@@ -144,28 +152,43 @@ template <class T> INLINE Exponential<T> exponential(Vector<T> x) {
   Vector<T> q = zero + kInverse.of[Of::kTerms];
 #pragma GCC unroll 16
   for (int k = Of::kTerms - 1; k >= 2; --k) q = q * r + kInverse.of[k];
-  const Bits exponent = (Bits)shifted - (Bits)(zero + Of::kRound) + Of::kBias;
-  return {(Vector<T>)(exponent << Of::kMantissa), r * r * q + r};
+  return {(Vector<T>)((Bits)shifted << Of::kMantissa), r * r * q + r};  // the exponent of 2^n is shifted's last bits
 }
+
+// The lesser of x and a number, and the greater; NaN stays NaN.
+#if BYTES == 64
+INLINE Vector<float> at_most(Vector<float> x, float most) {
+  return (Vector<float>)_mm512_maskz_min_ps(-1, _mm512_set1_ps(most), (__m512)x);
+}
+INLINE Vector<float> at_least(Vector<float> x, float least) {
+  return (Vector<float>)_mm512_maskz_max_ps(-1, _mm512_set1_ps(least), (__m512)x);
+}
+INLINE Vector<double> at_most(Vector<double> x, double most) {
+  return (Vector<double>)_mm512_maskz_min_pd(-1, _mm512_set1_pd(most), (__m512d)x);
+}
+INLINE Vector<double> at_least(Vector<double> x, double least) {
+  return (Vector<double>)_mm512_maskz_max_pd(-1, _mm512_set1_pd(least), (__m512d)x);
+}
+#else
+template <class V, class T> INLINE V at_most(V x, T most) { return x > most ? V{} + most : x; }
+template <class V, class T> INLINE V at_least(V x, T least) { return x < least ? V{} + least : x; }
+#endif
 
 template <class T> INLINE Vector<T> sigmoid(Vector<T> x) {
   constexpr T kLargest = VectorOf<T>::kLargest;
-  x = x > kLargest ? Vector<T>{} + kLargest : x;
-  x = x < -kLargest ? Vector<T>{} - kLargest : x;
-  const Exponential<T> e = exponential<T>(-x);
+  const Exponential<T> e = exponential<T>(-at_least(at_most(x, kLargest), -kLargest));
   return T(1) / (e.scale * e.p + (e.scale + T(1)));
 }
 
 // (1 - e^-2|x|) / (1 + e^-2|x|), without cancellation near 0.
 template <class T> INLINE Vector<T> tanh(Vector<T> x) {
   typedef typename VectorOf<T>::Bits Bits;
-  const Bits sign = (Bits)x & (Bits)(-Vector<T>{});
-  Vector<T> twice = T(-2) * (Vector<T>)((Bits)x ^ sign);
-  twice = twice < -VectorOf<T>::kLargest ? Vector<T>{} - VectorOf<T>::kLargest : twice;
-  const Exponential<T> e = exponential<T>(twice);
+  const Bits sign = (Bits)(-Vector<T>{}), own = (Bits)x & sign;
+  const Vector<T> least = at_least((Vector<T>)((Bits)x | sign), -VectorOf<T>::kLargest / 2);  // -|x|
+  const Exponential<T> e = exponential<T>(least + least);
   const Vector<T> minus_one = e.scale * e.p + (e.scale - T(1));  // e^-2|x| - 1
   const Vector<T> y = minus_one / (minus_one + T(2));
-  return (Vector<T>)((Bits)-y ^ sign);
+  return (Vector<T>)(((Bits)y & ~sign) | own);
 }
 
 }  // namespace

@@ -32,6 +32,7 @@ class AdaptiveTruncation:
     k1: int
     cosine: float = 0.99  # with the gradient through LONGEST * k1 steps, at least
     k2: int = field(init=False)
+    epoch: int = field(default=0, init=False)  # of the carried memory
     kept: int = field(default=0, init=False)  # the step that the carried memory is to read next
 
     def __post_init__(self) -> None:
@@ -44,7 +45,7 @@ class AdaptiveTruncation:
             start = min(self.kept, self.lanes.steps - steps)
             rows = torch.arange(min(ROWS, self.lanes.lanes))
             device = next(model.parameters()).device
-            window = self.lanes.window(start, start + steps).to(device)
+            window = self.lanes.window(start, start + steps, self.epoch).to(device)
             found = truncation(
                 cast(LanguageModel, model),
                 window.inputs[rows],
@@ -60,8 +61,9 @@ class AdaptiveTruncation:
 
     def values(self) -> dict[str, int]:
         """The values that `restore` takes."""
-        return {"k2": self.k2, "kept": self.kept}
+        return {"k2": self.k2, "epoch": self.epoch, "kept": self.kept}
 
     def restore(self, values: dict[str, int]) -> None:
         """Go on from the values of a checkpoint."""
         self.k2, self.kept = values["k2"], values["kept"]
+        self.epoch = values.get("epoch", 0)  # earlier builds cut every pass alike

@@ -53,14 +53,14 @@ class NextToken:
         begin = adaptive.kept if adaptive and state is not None else None
         part = bptt.stretch(place.batch, self.train.steps, self.k1, k2, begin)
         if adaptive:
-            adaptive.kept = part.keep
+            adaptive.epoch, adaptive.kept = place.epoch, part.keep
 
         def read(begin: int, stop: int, state: State | None) -> tuple[Tensor, State]:
-            window = self.train.window(begin, stop).to(device)
+            window = self.train.window(begin, stop, place.epoch).to(device)
             return model.read(window.inputs, state, resets=window.resets)
 
         hidden, kept = bptt.read(read, part, state)  # (B, T, H)
-        targets = self.train.window(part.start, part.stop).to(device).targets  # (B, T)
+        targets = self.train.window(part.start, part.stop, place.epoch).to(device).targets  # (B, T)
         return Loss(cross_entropy(model, hidden, targets, "mean"), targets.numel(), kept)
 
     def validate(self, model: nn.Module) -> dict[str, float]:
@@ -88,7 +88,8 @@ class NextToken:
 def next_token(settings: Settings, corpus: Corpus) -> NextToken:
     """The objective of a training on a corpus."""
     train, eod, adaptive = settings.train, corpus.tokenizer.eod, None
-    lanes = Lanes(corpus.train, train.lanes, eod=eod, window=train.k1)
+    seed = train.seed if train.random_offsets else None
+    lanes = Lanes(corpus.train, train.lanes, eod=eod, window=train.k1, seed=seed)
     if train.k2 == "auto":
         from elman.tasks.language_modelling.adaptive_truncation import AdaptiveTruncation  # and all of the lens
 

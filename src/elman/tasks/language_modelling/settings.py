@@ -25,6 +25,7 @@ class TextTraining(Optimization):
     """How a language model is trained."""
 
     lanes: int = Field(32, ge=1)  # rows of the batch, each a contiguous part of the corpus
+    random_offsets: bool = False  # each pass over the text but the first begins at another place
     k1: int = Field(64, ge=1)  # steps whose loss makes one update
     k2: int | Literal["k1", "full", "auto"] = (
         "k1"  # steps that the gradient flows back through; auto: as adaptive_truncation.py finds

@@ -1,20 +1,7 @@
-"""Sizes that fit the budget: settings that a person left open follow from the text, the budget and the machine.
-
-The best model of two minutes is small, and the best model of a night is not. With a fixed number of operations C, a
-model of P parameters learns best when it reads some r tokens for each of them (Hoffmann et al. 2022, "Training
-compute-optimal large language models", found r = 20 for the Transformer; ours are from trainings of minutes):
-
-    C = 6 P D,   D = r P      hence      P = sqrt(C / (6 r)).
-
-For a budget of wall time, C is the machine's speed, measured on training steps, times the seconds. A budget of
-steps or epochs gives D itself and measures nothing, so it makes the same model on every machine.
-"""
+"""Sizes of a language model for its text and its budget, where a person left them open (see `tasks/sizing.py`)."""
 
 from __future__ import annotations
 
-import math
-import time
-from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
 from typing import Any, Literal, cast
@@ -30,7 +17,17 @@ from elman.models.configuration import RecurrentSettings, TransformerSettings, r
 from elman.state import State, detach
 from elman.tasks import configuration
 from elman.tasks.configuration import OWN, Settings
-from elman.tasks.sizing import LARGE_VOCABULARY, Recipe, check_ram, find_recipe
+from elman.tasks.sizing import (
+    LARGE_VOCABULARY,
+    Recipe,
+    check_ram,
+    dropout,
+    find_recipe,
+    largest_size,
+    learning_rate,
+    step_seconds,
+    tokens_needed,
+)
 from elman.tasks.task import Choice, fill
 from elman.train.optimizers import optimizer
 
@@ -43,11 +40,8 @@ RECIPES = {
     "transformer": Recipe(6e-3, 128, tokens_per_parameter=3, train={"optimizer": "muon", "muon_rate": 0.03}),
 }
 LANES, STEPS = 24, 64  # of a batch
-SIZES = range(64, 2049, 32)  # hidden units
 WEIGHT_DECAY = 0.1
-FREE_EPOCHS = 3  # passes over the text that need no dropout
-PROBE_PAUSES = (0.0, 0.5, 0.5)  # seconds before each round: a neighbour may be busy for a moment
-PROBE_SECONDS, PROBE_STEPS = 0.3, 3  # of a round, at least
+DROPOUT, MOST_DROPOUT = 0.07, 0.5  # for each doubling of the passes over the text, and at most
 WORTH = 1.2  # bfloat16 must be so many times faster, measured, to be worth its rounding
 
 
@@ -57,7 +51,8 @@ def choose(asked: Settings, corpus: Corpus) -> Choice:
         return Choice(asked, "every setting was given")  # there is nothing to measure for
     tokens, vocab_size, budget = len(corpus.train), corpus.tokenizer.vocab_size, asked.budget
     recipe = find_recipe(RECIPES, asked.kind)
-    train = fill(asked.train, asked.train, device=environment.best_device(), weight_decay=WEIGHT_DECAY, **recipe.train)
+    train = fill(asked.train, asked.train, device=environment.best_device(), weight_decay=WEIGHT_DECAY)
+    train = fill(train, asked.train, random_offsets=True, **recipe.train)
     # A short text has room for a few short lanes only.
     train = fill(train, asked.train, k1=max(1, min(STEPS, (tokens - 1) // 2)))
     train = fill(train, asked.train, lanes=max(1, min(LANES, tokens // (4 * train.k1))))
@@ -83,15 +78,18 @@ def choose(asked: Settings, corpus: Corpus) -> Choice:
         batch = train.lanes * train.k1 * train.accumulate
         return budget.amount * (batch if budget.unit == "steps" else tokens)
 
-    fitting = [n for n in SIZES if parameters(sized(n)) * recipe.tokens_per_parameter <= seen(sized(n))]
-    settings = sized(max(fitting, default=SIZES[0]))
+    def affordable(size: int) -> bool:
+        read = seen(sized(size))
+        return tokens_needed(recipe, parameters(sized(size)), read / tokens) <= read
+
+    settings = sized(largest_size(affordable))
     budgeted = seen(settings)
     settings = _finish(settings, asked, recipe, budgeted / tokens)
     model = settings.model
-    dropout = model.dropout if isinstance(model, TransformerSettings) else model.dropout_output
+    dropped = model.dropout if isinstance(model, TransformerSettings) else model.dropout_output
     reason = (
         f"chosen: {model.num_layers} layer{'s'[: model.num_layers - 1]} of {model.hidden_size} units, "
-        f"dropout {dropout:g}, learning rate {settings.train.learning_rate:g}, {lanes}\n"
+        f"dropout {dropped:g}, learning rate {settings.train.learning_rate:g}, {lanes}\n"
         f"because: {budget} hold about {budgeted / 1e6:,.1f} million tokens{measured}: "
         f"{budgeted / tokens:,.1f} passes over the text, {budgeted / parameters(settings):,.0f} tokens a parameter"
     )
@@ -142,16 +140,13 @@ def _heads(size: int) -> int:
 
 
 def _finish(settings: Settings, asked: Settings, recipe: Recipe, epochs: float) -> Settings:
-    """Settings with those that follow from the size: the learning rate, and dropout for a text read many times.
-
-    The learning rate falls with the square root of the width.
-    """
-    rate = recipe.learning_rate * math.sqrt(recipe.size / settings.model.hidden_size)
-    p = round(min(0.5, 0.07 * max(0.0, math.log2(max(epochs, 1e-9) / FREE_EPOCHS))), 2)
+    """Settings with those that follow from the size, and dropout for a text that is read many times."""
+    rate = learning_rate(recipe, settings.model.hidden_size)
+    p = dropout(epochs, DROPOUT, MOST_DROPOUT)
     dropouts = ("dropout",) if isinstance(settings.model, TransformerSettings) else ("dropout_output", "dropout_hidden")
     return settings.model_copy(
         update={
-            "train": fill(settings.train, asked.train, learning_rate=float(f"{rate:.2g}")),
+            "train": fill(settings.train, asked.train, learning_rate=rate),
             "model": fill(settings.model, asked.model, **dict.fromkeys(dropouts, p)),
         }
     )
@@ -167,7 +162,7 @@ def _measure(settings: Settings, asked: Settings, corpus: Corpus) -> tuple[float
     model = build(config).to(device)
     tokens = torch.randint(config["vocab_size"], (settings.train.lanes, settings.train.k1), device=device)
     carried: State | None = None
-    update = optimizer(model, settings.train)
+    updates = {name: optimizer(model, settings.train.model_copy(update={"precision": name})) for name in precisions}
 
     def step(precision: Precision) -> None:
         nonlocal carried
@@ -175,27 +170,11 @@ def _measure(settings: Settings, asked: Settings, corpus: Corpus) -> tuple[float
             logits, after = model(tokens, carried)
         carried = detach(after)
         F.cross_entropy(logits.float().flatten(0, 1), tokens.flatten()).backward()
-        update.step()
-        update.zero_grad()
+        updates[precision].step()
+        updates[precision].zero_grad()
         if device == "cuda":
             torch.cuda.synchronize()
 
-    seconds = {precision: _seconds(partial(step, precision)) for precision in precisions}
+    seconds = {precision: step_seconds(partial(step, precision)) for precision in precisions}
     best = min(precisions, key=lambda name: seconds[name] * (WORTH if name == "bfloat16" else 1))
     return operations(settings, corpus) * tokens.numel() / seconds[best], best
-
-
-def _seconds(step: Callable[[], None]) -> float:
-    """The least time of a step: other work of the machine only ever makes a step longer."""
-    step()
-    best = math.inf
-    for pause in PROBE_PAUSES:
-        time.sleep(pause)
-        begun = time.perf_counter()
-        taken = 0
-        while time.perf_counter() - begun < PROBE_SECONDS or taken < PROBE_STEPS:
-            before = time.perf_counter()
-            step()
-            best = min(best, time.perf_counter() - before)
-            taken += 1
-    return best

@@ -126,6 +126,11 @@ class Translation(Task):
 
         return count_targets(corpus.train.epoch(0))
 
+    def as_measured(self, settings: Settings, measured: Settings) -> Settings:
+        """With the dropout, which follows from the number of passes over the pairs."""
+        model = settings.model.model_copy(update={"dropout": measured.model.dropout})
+        return settings.model_copy(update={"model": model})
+
     def score(self, model: EncoderDecoder, corpus: ParallelCorpus, loss: float) -> dict[str, float]:
         """Of greedy translations, as many as a validation scores by default."""
         from elman.tasks.translation.evaluation import greedy_scores

@@ -19,9 +19,9 @@ from elman.metrics.perplexity import perplexity
 from elman.metrics.translation import has_phrases
 from elman.metrics.words import words
 from elman.models import EncoderDecoder
+from elman.nn.output_loss import output_loss
 from elman.state import State
 from elman.tasks.configuration import Settings
-from elman.tasks.translation.output_loss import output_loss
 from elman.train.objective import Loss, Place
 
 if TYPE_CHECKING:
@@ -64,10 +64,8 @@ class TargetTokens:
         p = self.scheduled_sampling * min(place.progress, 1.0)
         inputs = own_choices(model, batch.inputs, begin, p) if p else batch.inputs
         hidden, _ = model.read(inputs, begin)  # (B, T, H); padding is read after all tokens that count
-        counted = batch.targets != NOT_COUNTED
-        wanted = batch.targets[counted]  # (N,)
-        mean = output_loss(model.output_layer, hidden[counted], wanted, self.label_smoothing)
-        return Loss(mean, wanted.numel(), None)
+        mean = output_loss(model.output_layer, hidden, batch.targets, self.label_smoothing)
+        return Loss(mean, int((batch.targets != NOT_COUNTED).sum()), None)
 
     def validate(self, model: nn.Module) -> dict[str, float]:
         """Loss and accuracy token by token, and the scores of the texts that the model writes."""

@@ -1,8 +1,9 @@
-"""Sizes of an encoder-decoder for its pairs, where a person left them open."""
+"""Sizes of an encoder-decoder for its pairs and its budget, where a person left them open (see `tasks/sizing.py`)."""
 
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 from torch import nn
 
 from elman import environment
-from elman.data.batches import PairPart
+from elman.data.batches import PairPart, TokenBatches
 from elman.data.endless import FreshPairs
 from elman.data.pair_corpus import ParallelCorpus
 from elman.errors import UserError
@@ -18,19 +19,33 @@ from elman.models import build_encoder_decoder
 from elman.models.configuration import RecurrentTranslatorSettings
 from elman.tasks import configuration
 from elman.tasks.configuration import OWN, Settings
-from elman.tasks.sizing import LARGE_VOCABULARY, Recipe, find_recipe
+from elman.tasks.sizing import (
+    LARGE_VOCABULARY,
+    Recipe,
+    check_ram,
+    dropout,
+    find_recipe,
+    largest_size,
+    learning_rate,
+    step_seconds,
+    tokens_needed,
+)
 from elman.tasks.task import Choice, fill
+from elman.tasks.translation.objective import TargetTokens, count_targets
+from elman.train.objective import Place
+from elman.train.optimizers import optimizer
 
-RECURRENT = {"num_layers": 1, "tied": True, "dropout": 0.2}
-TRANSFORMER = {"encoder_layers": 4, "decoder_layers": 4, "num_heads": 4, "dropout": 0.15}
+RECURRENT = {"num_layers": 1, "tied": True}
+TRANSFORMER = {"encoder_layers": 4, "decoder_layers": 4, "num_heads": 4}
 MUON = {"optimizer": "muon", "muon_rate": 0.02}
 RECIPES = {
-    "lstm": Recipe(4e-3, model=RECURRENT, train=MUON),
-    "gru": Recipe(3e-3, model=RECURRENT, train=MUON),
-    "elman": Recipe(2e-3, model=RECURRENT, train=MUON),
-    "transformer": Recipe(4e-3, 128, model=TRANSFORMER, train=MUON),
+    "lstm": Recipe(4e-3, tokens_per_parameter=60, model=RECURRENT, train=MUON),
+    "gru": Recipe(3e-3, tokens_per_parameter=60, model=RECURRENT, train=MUON),
+    "elman": Recipe(2e-3, tokens_per_parameter=60, model=RECURRENT, train=MUON),
+    "transformer": Recipe(4e-3, 128, tokens_per_parameter=18, model=TRANSFORMER, train=MUON),
 }
 WEIGHT_DECAY = 0.05
+DROPOUT = 0.08  # for each doubling of the passes over the pairs
 BATCHES = 128  # an epoch, at least, where the pairs are few
 LEAST_BATCH = 256  # tokens
 # Each for a small vocabulary of characters or commands, where there is one right answer, and for a large vocabulary of
@@ -38,6 +53,8 @@ LEAST_BATCH = 256  # tokens
 EMBEDDING_SIZE = 64, 256  # of a recurrent model
 LABEL_SMOOTHING = 0.0, 0.1
 MOST_TOKENS = 2048, 4096  # of a batch
+MOST_DROPOUT = 0.2, 0.4
+TOKENS = 0.25, 1.0  # times the recipe's: rules without exceptions are learnt from few tokens
 
 
 def choose(asked: Settings, corpus: ParallelCorpus) -> Choice:
@@ -57,17 +74,33 @@ def choose(asked: Settings, corpus: ParallelCorpus) -> Choice:
     )
     data = asked.data.model_copy(update={"tokenizer": corpus.target_tokenizer.kind})
     settings = asked.model_copy(update={"data": data, "train": train})
-    chosen = f"learning rate {train.learning_rate:g}, batches of {train.batch_tokens:,} tokens"
+    chosen = f"batches of {train.batch_tokens:,} tokens"
     if asked.kind == OWN:
-        return Choice(settings, f"chosen: {chosen}")
-    model = _model(asked, recipe, EMBEDDING_SIZE[large], corpus)
-    settings = configuration.build(settings.model_copy(update={"model": model}).model_dump())
+        return Choice(settings, f"chosen: learning rate {train.learning_rate:g}, {chosen}")
+
+    def sized(size: int) -> Settings:
+        return settings.model_copy(update={"model": _model(asked, recipe, size, EMBEDDING_SIZE[large], corpus)})
+
+    speed = _speed(sized(recipe.size), corpus) if asked.budget.unit == "seconds" else None
+    again = not isinstance(corpus.train, FreshPairs)  # no pair of an endless source is read twice
+
+    def affordable(size: int) -> bool:
+        epochs = _epochs(sized(size), corpus, speed)
+        needed = tokens_needed(recipe, _layers(sized(size), corpus), again * epochs) * TOKENS[large]
+        return needed <= epochs * _longer_sides(first)
+
+    settings = sized(largest_size(affordable))
+    epochs = _epochs(settings, corpus, speed)
+    settings = _finish(settings, asked, recipe, again * epochs, large)
+    measured = f" at {speed / 1e9:,.0f} GFLOP/s (measured)" if speed else ""
     mean = math.ceil(int(first.target_lengths.sum()) / len(first)) + 1
     reason = (
-        f"chosen: {_sizes(settings)}, dropout {model.dropout:g}, {chosen}, {train.precision}\n"
-        f"because: {len(first):,} pairs of about {mean} target tokens"
+        f"chosen: {_sizes(settings)}, dropout {settings.model.dropout:g}, "
+        f"learning rate {settings.train.learning_rate:g}, {chosen}, {train.precision}\n"
+        f"because: {len(first):,} pairs of about {mean} target tokens, "
+        f"and {asked.budget} hold about {epochs:,.1f} passes over them{measured}"
     )
-    return Choice(settings, reason)
+    return Choice(configuration.build(settings.model_dump()), reason)
 
 
 def model_config(settings: Settings, corpus: ParallelCorpus) -> dict[str, Any]:
@@ -83,25 +116,72 @@ def model_config(settings: Settings, corpus: ParallelCorpus) -> dict[str, Any]:
 
 def operations(settings: Settings, corpus: ParallelCorpus) -> float:
     """Floating-point operations to train on one target: 2 forward and 4 backward for each weight but the embeddings."""
-    config = model_config(settings, corpus)
+    output = corpus.target_tokenizer.vocab_size * settings.model.hidden_size  # which may share the embedding's matrix
+    return 6.0 * (output + _layers(settings, corpus))
+
+
+def _layers(settings: Settings, corpus: ParallelCorpus) -> int:
+    """The parameters of the layers, without embeddings and what is tied to them; nothing is allocated."""
     with torch.device("meta"):
-        model = build_encoder_decoder(config)
+        model = build_encoder_decoder(model_config(settings, corpus))
     looked_up = {id(part.weight) for part in model.modules() if isinstance(part, nn.Embedding)}
-    output = config["vocab_size"] * config["hidden_size"]  # which may share its matrix with an embedding
-    return 6.0 * (output + sum(p.numel() for p in model.parameters() if id(p) not in looked_up))
+    return sum(p.numel() for p in model.parameters() if id(p) not in looked_up)
+
+
+def _epochs(settings: Settings, corpus: ParallelCorpus, speed: float | None) -> float:
+    """The passes over the pairs that the budget holds; `speed` is in operations a second, for a budget of seconds."""
+    budget, train = settings.budget, settings.train
+    if speed is not None:
+        return speed * budget.amount / operations(settings, corpus) / count_targets(corpus.train.epoch(0))
+    if budget.unit == "epochs":
+        return budget.amount
+    return budget.amount * train.accumulate / TokenBatches(corpus.train, train.batch_tokens, train.seed).count(0)
+
+
+def _speed(settings: Settings, corpus: ParallelCorpus) -> float:
+    """Operations a second of training steps on a batch of middling length."""
+    check_ram(partial(build_encoder_decoder, model_config(settings, corpus)), settings.train)
+    model = build_encoder_decoder(model_config(settings, corpus)).to(settings.train.device)
+    batches = TokenBatches(corpus.train, settings.train.batch_tokens, settings.train.seed)
+    rows = [len(batch) for batch in batches.plan(0)]
+    place = Place(0, rows.index(sorted(rows)[len(rows) // 2]), 0.0)
+    task, update = TargetTokens(batches, corpus.valid, settings.train.label_smoothing), optimizer(model, settings.train)
+    device, low = settings.train.device, settings.train.precision == "bfloat16"
+
+    def step() -> None:
+        with torch.autocast(device, torch.bfloat16, enabled=low):
+            mean = task.loss(model, place, None).mean
+        mean.backward()
+        update.step()
+        update.zero_grad()
+        if device == "cuda":
+            torch.cuda.synchronize()
+
+    targets = count_targets(corpus.train.epoch(0)) / len(rows)
+    return operations(settings, corpus) * targets / step_seconds(step)
 
 
 def _batch_tokens(first: PairPart, most: int) -> int:
     """The tokens of a batch. An epoch has `BATCHES` or more: few pairs are worth more steps, not larger batches."""
-    tokens = int(np.maximum(first.source_lengths, first.target_lengths).sum()) + len(first)
-    return min(max(tokens // BATCHES // LEAST_BATCH * LEAST_BATCH, LEAST_BATCH), most)
+    return min(max(_longer_sides(first) // BATCHES // LEAST_BATCH * LEAST_BATCH, LEAST_BATCH), most)
 
 
-def _model(asked: Settings, recipe: Recipe, embedding_size: int, corpus: ParallelCorpus) -> Any:
-    """The settings of the model. Raises `UserError` for learned positions that are too few for the longest pair."""
-    model = fill(asked.model, asked.model, hidden_size=recipe.size, **recipe.model)
-    if isinstance(corpus.train, FreshPairs):  # no pair is read twice, so that none can be learnt by heart
-        model = fill(model, asked.model, dropout=0.0)
+def _longer_sides(part: PairPart) -> int:
+    """The tokens of the longer side of every pair, `<eod>` among them: a pair costs about as much as they do."""
+    return int(np.maximum(part.source_lengths, part.target_lengths).sum()) + len(part)
+
+
+def _finish(settings: Settings, asked: Settings, recipe: Recipe, epochs: float, large: bool) -> Settings:
+    """Settings with a learning rate for the size, and dropout for so many readings of the same pairs."""
+    rate = learning_rate(recipe, settings.model.hidden_size)
+    p = dropout(epochs, DROPOUT, MOST_DROPOUT[large])
+    train = fill(settings.train, asked.train, learning_rate=rate)
+    return settings.model_copy(update={"train": train, "model": fill(settings.model, asked.model, dropout=p)})
+
+
+def _model(asked: Settings, recipe: Recipe, size: int, embedding_size: int, corpus: ParallelCorpus) -> Any:
+    """The settings of a model of a size. Raises `UserError` for too few learned positions for the longest pair."""
+    model = fill(asked.model, asked.model, hidden_size=size, **recipe.model)
     if isinstance(model, RecurrentTranslatorSettings):
         return fill(model, asked.model, embedding_size=embedding_size)
     valid = corpus.valid

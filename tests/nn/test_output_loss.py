@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from elman.tasks.translation import output_loss as module
-from elman.tasks.translation.output_loss import output_loss
+from elman.nn import output_loss as module
+from elman.nn.output_loss import output_loss
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
@@ -57,3 +57,19 @@ def test_nothing_is_computed_for_gradients_that_nobody_wants():
     with torch.no_grad():
         loss = output_loss(layer, hidden, torch.tensor([0, 1, 2, 3]))
     assert not loss.requires_grad
+
+
+def test_steps_whose_target_is_negative_do_not_count():
+    torch.manual_seed(0)
+    layer = torch.nn.Linear(3, 5, dtype=torch.double)
+    hidden = torch.randn(4, 2, 3, dtype=torch.double).transpose(0, 1).requires_grad_()  # as time-major layers leave it
+    targets = torch.tensor([[1, -100, 4, 0], [-100, 2, -100, 3]])
+    with torch.no_grad():
+        hidden[0, 1] = float("nan")
+    expected = F.cross_entropy(layer(hidden).flatten(0, 1), targets.flatten())
+    ours = output_loss(layer, hidden, targets)
+    torch.testing.assert_close(ours, expected)
+    theirs = torch.autograd.grad(expected, hidden)[0].masked_fill(targets[..., None] < 0, 0)
+    by_hidden, by_weight = torch.autograd.grad(ours, [hidden, layer.weight])
+    torch.testing.assert_close(by_hidden, theirs)
+    assert by_weight.isfinite().all()

@@ -1,0 +1,39 @@
+"""Several calls of the core as one, recorded once and run again and again: for models that read one token at a time."""
+
+from __future__ import annotations
+
+import ctypes
+
+import torch
+from torch import Tensor
+
+from elman.kernels.native.attention_passes import Attend, check
+from elman.kernels.native.dense import Dense
+from elman.kernels.native.library import entry
+
+
+class Call(ctypes.Structure):
+    """`struct Call` of program.h."""
+
+    _fields_ = (("dense", ctypes.POINTER(Dense)), ("attend", ctypes.POINTER(Attend)))
+
+
+class Calls(ctypes.Structure):
+    """`struct Program` of program.h."""
+
+    _fields_ = (("length", ctypes.c_int64), ("calls", ctypes.POINTER(Call)))
+
+
+class Program:
+    """Calls with the tensors that they read and write, which stay where they are."""
+
+    def __init__(self, dtype: torch.dtype, calls: list[Dense | Attend], held: list[Tensor]) -> None:
+        function = entry("run", dtype)
+        assert function is not None, "the choice comes first"
+        kinds = [Call(dense=ctypes.pointer(x)) if isinstance(x, Dense) else Call(attend=ctypes.pointer(x)) for x in calls]
+        self._function, self._held = function, (calls, held)
+        self._calls = Calls(len(calls), (Call * len(calls))(*kinds))
+
+    def run(self) -> None:
+        """Make the calls in turn."""
+        check(self._function(ctypes.byref(self._calls)))

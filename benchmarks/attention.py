@@ -21,7 +21,9 @@ import torch
 from torch.nn import functional as F
 
 from elman.bench.timing import CLOCKS, Contestant, medians
-from elman.kernels.attention import AttentionCall, Sight, attend
+from elman.kernels.attention.backends import attend
+from elman.kernels.attention.seam import AttentionCall
+from elman.kernels.attention.sight import Sight
 
 TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 Contest = dict[str, Callable[[], Any]]

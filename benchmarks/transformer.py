@@ -54,7 +54,9 @@ def step_of(forward: Callable[[], torch.Tensor], model: nn.Module, low: bool) ->
     return step
 
 
-def ours(tokens: torch.Tensor, targets: torch.Tensor, width: int, memory: int) -> tuple[Callable[[], torch.Tensor], nn.Module]:
+def ours(
+    tokens: torch.Tensor, targets: torch.Tensor, width: int, memory: int
+) -> tuple[Callable[[], torch.Tensor], nn.Module]:
     """elman's model with a memory of so many steps, and its loss."""
     steps = tokens.shape[1]
     sizes = {"hidden_size": width, "num_layers": LAYERS, "num_heads": width // HEAD, "tied": True}
@@ -125,13 +127,15 @@ def main() -> None:
             seconds = statistics.median(some)
             rate = work / seconds
             share = rate / max(rates) / 1e9
-            found.append({"model": name, "precision": precision, "ms": seconds * 1e3, "gflops": rate / 1e9, "of_matmul": share})
+            figures = {"ms": seconds * 1e3, "gflops": rate / 1e9, "of_matmul": share}
+            found.append({"model": name, "precision": precision, **figures})
     if given.json:
         print(json.dumps(found))
         return
     print("| model | precision | ms a step | GFLOP/s | of the matmul rate |\n|---|---|---|---|---|")
     for row in found:
-        print(f"| {row['model']} | {row['precision']} | {row['ms']:.1f} | {row['gflops']:.0f} | {row['of_matmul']:.2f} |")
+        figures = f"{row['ms']:.1f} | {row['gflops']:.0f} | {row['of_matmul']:.2f}"
+        print(f"| {row['model']} | {row['precision']} | {figures} |")
 
 
 if __name__ == "__main__":

@@ -203,16 +203,16 @@ def test_stopping_early_changes_nothing(seed: int, n: int, alpha: float, beta: f
 
 def test_a_search_stops_as_soon_as_its_result_stands() -> None:
     class Counted(Table):
-        steps = 0
+        read_steps = 0
 
         def read(self, *args: Any, **kwargs: Any) -> Any:
-            self.steps += 1
+            self.read_steps += 1
             return super().read(*args, **kwargs)
 
     model = Counted(4)
     constraints = Constraints(max_length=200)
     [[best]] = beam_search(model, torch.tensor([[1, 2, 3]]), end=3, beam=50, constraints=constraints)
-    assert len(best.tokens) < model.steps < 30
+    assert len(best.tokens) < model.read_steps < 30
 
 
 @given(st.lists(st.lists(st.integers(0, 3), min_size=6, max_size=6), min_size=1, max_size=4), st.integers(1, 6))

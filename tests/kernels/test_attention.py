@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from elman.kernels.attention import BACKENDS, Attended, AttentionCall, Sight
-from elman.kernels.attention import attend as attend_call
-from elman.kernels.attention.sight import from_right_aligned
+from elman.kernels.attention.backends import BACKENDS
+from elman.kernels.attention.backends import attend as attend_call
+from elman.kernels.attention.seam import Attended, AttentionCall
+from elman.kernels.attention.sight import Sight, from_right_aligned
 
 SHAPES = [
     # B, T, N, G, D, window, steps read before by each row
@@ -56,7 +57,6 @@ def by_hand(case: dict[str, Any]) -> tuple[Tensor, dict[tuple[int, int, int], En
     before, alive = sight.position.tolist(), {}
     rows = []
     for b in range(B):
-        outputs = torch.zeros(N, T, D, dtype=q.dtype)
         rows.append([])
         for g in range(G):
             memory = case["memory"]
@@ -73,7 +73,7 @@ def by_hand(case: dict[str, Any]) -> tuple[Tensor, dict[tuple[int, int, int], En
                 angle = None if case["angles"] is None else case["angles"][b, t]
                 here = Entry(turned(k[b, t, g], case["gains"][1], angle), v[b, t, g])
                 seen = {p: e for p, e in entries.items() if sight.window is None or position - p < sight.window}
-                seen = list(seen.values()) + [here]
+                seen = [*seen.values(), here]
                 for n in range(g * (N // G), (g + 1) * (N // G)):
                     query = turned(q[b, t, n], case["gains"][0], angle)
                     scores = torch.stack([query @ e.key for e in seen]) / math.sqrt(D)
@@ -89,7 +89,12 @@ def by_hand(case: dict[str, Any]) -> tuple[Tensor, dict[tuple[int, int, int], En
     return torch.stack(rows), alive
 
 
-def drawn(shape: tuple[Any, ...], *, resets: bool = False, lengths: bool = False, plain: bool = False) -> dict[str, Any]:
+Case = dict[str, Any]
+
+
+def drawn(
+    shape: tuple[Any, ...], *, resets: bool = False, lengths: bool = False, plain: bool = False
+) -> dict[str, Any]:
     """A case in float64, all of whose tensors need gradients."""
     B, T, N, G, D, window, before = shape
     torch.manual_seed(T + D)
@@ -149,7 +154,9 @@ def test_backends_against_the_formula(shape, options, backend):
     direction = torch.randn_like(found)
     inputs = differentiated(case)
     got = torch.autograd.grad(found, inputs, direction, materialize_grads=True)
-    for gradient, right in zip(got, torch.autograd.grad(wanted, inputs, direction, materialize_grads=True), strict=True):
+    for gradient, right in zip(
+        got, torch.autograd.grad(wanted, inputs, direction, materialize_grads=True), strict=True
+    ):
         torch.testing.assert_close(gradient, right, rtol=0, atol=1e-9)
 
 

@@ -219,7 +219,7 @@ def test_gelu_keeps_its_digits_in_the_tail(dtype: torch.dtype, tolerance: float)
 
 @needs_core
 def test_gelu_of_bfloat16_is_off_by_its_rounding() -> None:
-    x = torch.cat([torch.linspace(-8, 8, 2000), torch.tensor([-1e4, 1e4])]).bfloat16()
+    x = torch.cat([torch.linspace(-8, 8, 2000), torch.tensor([-1e3, 1e3])]).bfloat16()
     y, _, slope, _, _ = native.forward(
         Affine(gelu=True), torch.bfloat16, x[:, None], torch.ones(1, 1), None, None, None, None, keep=True
     )

@@ -13,7 +13,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from elman.kernels.attention import AttentionCall, Sight, reference
+from elman.kernels.attention import reference
+from elman.kernels.attention.seam import AttentionCall
+from elman.kernels.attention.sight import Sight
 from elman.kernels.native import attention, attention_operator, instruction_set
 
 pytestmark = pytest.mark.skipif(instruction_set() is None, reason="the native kernels are not built")

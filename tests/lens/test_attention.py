@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from elman.errors import UserError
-from elman.kernels.attention import Sight
+from elman.kernels.attention.sight import Sight
 from elman.lens import attention_weights, induction_scores, previous_token_scores, score_attention, steps_seen
 from elman.lens.observe import calls_of
 from elman.models import LanguageModel, build, build_encoder_decoder

@@ -5,8 +5,8 @@ import torch
 import torch.nn.functional as F
 
 from elman.errors import UserError
+from elman.kernels.attention.backends import choose
 from elman.models import TransformerLM
-from elman.kernels.attention import choose
 from elman.models.transformer import TransformerState
 from elman.state import map_state
 
@@ -148,7 +148,7 @@ def test_attention_with_a_memory_is_one_node_of_the_graph():
         names.add(node.name())
         queue += [after for after, _ in node.next_functions if after is not None]
     native = choose(torch.device("cpu"), torch.float32) == "native"
-    assert ("AttentionBackward" if native else "ScaledDotProductFlashAttentionForCpuBackward0") in names
+    assert ("AttentionNodeBackward" if native else "ScaledDotProductFlashAttentionForCpuBackward0") in names
 
 
 @pytest.mark.parametrize("window", [None, 4])

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from elman.kernels.attention import Sight
+from elman.kernels.attention.sight import Sight
 from elman.nn.attention import Attention, CrossAttention, SourceMemory
 from elman.nn.dropout import Dropout
 from elman.nn.positions import rotary

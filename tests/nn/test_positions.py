@@ -5,8 +5,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from elman.kernels.attention import step_positions
 from elman.kernels.attention.reference import rotate
+from elman.kernels.attention.sight import step_positions
 from elman.nn.positions import rotary, sinusoidal
 
 

@@ -26,7 +26,8 @@ class EncoderDecoder(nn.Module, ABC):
     All may be tensors, arrays or lists. The decoder's state holds the memory of the source beside its own, so that the
     second line is a language model's: decoding, truncation and export need not know of the source. Reading the target
     in pieces equals reading it whole. The tokens may have W rows for each row of the source, neighbours of each other,
-    if the state's tensors that are not `shared` have as many (see `elman.state`). Source and target end with the token `<eod>`; the target begins with it, too.
+    if the state's tensors that are not `shared` have as many (see `elman.state`). Source and target end with the token
+    `<eod>`; the target begins with it, too.
     """
 
     kind: str  # the name under which `elman.models.ENCODER_DECODERS` makes such a model

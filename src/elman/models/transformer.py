@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple, Protocol, TypeVar, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from elman.kernels.attention import Memory, Rotation, Sight, choose, step_positions, with_mask
-from elman.kernels.attention.sight import from_right_aligned
+from elman.kernels.attention.backends import choose, with_mask
+from elman.kernels.attention.seam import Memory, Rotation
+from elman.kernels.attention.sight import Sight, from_right_aligned, step_positions
 from elman.models.configuration import TransformerSettings, TransformerTranslatorSettings
 from elman.models.constructor import checked, configure, spelled_by
 from elman.models.language_model import LanguageModel
@@ -191,7 +192,8 @@ def read_transformer_layers(
     The other arguments are those of a `TransformerLayer`, with a source for each layer.
     """
     after: list[Memory] = []
-    for layer, memory, source in zip(layers, zip(keys, values, strict=True), sources or [None] * len(layers), strict=True):
+    memories = zip(keys, values, strict=True)
+    for layer, memory, source in zip(layers, memories, sources or [None] * len(layers), strict=True):
         x, kept = layer(x, memory, sight, rotation=rotation, source=source, attentions=attentions, in_place=in_place)
         after.append(kept)
     kept_keys, kept_values = zip(*after, strict=True)
@@ -205,23 +207,10 @@ def once_if_equal(positions: Tensor) -> Tensor:
     return positions[:1] if bool((positions == positions[:1]).all()) else positions
 
 
-class AttentionState(Protocol):
-    """What the states of Transformers have in common, as named tuples."""
+def make_room(state: Any, steps: int, window: int | None = None) -> tuple[Any, bool]:
+    """A Transformer's state with slots for so many steps more, and whether a call may write in them; else the state as it was.
 
-    keys: tuple[Tensor, ...]
-    values: tuple[Tensor, ...]
-    position: Tensor
-
-    def _replace(self, **fields: Any) -> Any: ...
-
-
-Attending = TypeVar("Attending", bound=AttentionState)
-
-
-def make_room(state: Attending, steps: int, window: int | None = None) -> tuple[Attending, bool]:
-    """The state with slots in which so many steps can be written in place, twice as many as before where more are needed.
-
-    And whether a call may write in place: else the state is as it was.
+    Where slots are missing there will be twice as many as before, so that few steps copy the memory.
     """
     slots, dtype = state.keys[0].shape[2], state.keys[0].dtype
     if torch.is_grad_enabled() or choose(state.position.device, dtype) != "native":

@@ -8,12 +8,20 @@ import torch
 from torch import Tensor, nn
 
 from elman.errors import UserError
-from elman.kernels.attention import Sight, step_positions, with_mask
+from elman.kernels.attention.backends import with_mask
+from elman.kernels.attention.sight import Sight, step_positions
 from elman.models.configuration import TransformerTranslatorSettings
 from elman.models.constructor import configure, spelled_by
 from elman.models.encoder_decoder import EncoderDecoder
 from elman.models.steps import Steps
-from elman.models.transformer import DecodingParts, make_layers, make_room, maps_of, once_if_equal, read_transformer_layers
+from elman.models.transformer import (
+    DecodingParts,
+    make_layers,
+    make_room,
+    maps_of,
+    once_if_equal,
+    read_transformer_layers,
+)
 from elman.nn.attention import SourceMemory
 from elman.nn.dropout import Dropout
 from elman.nn.positions import sinusoidal
@@ -156,7 +164,8 @@ class TransformerEncoderDecoder(EncoderDecoder):
         tokens, lengths, _ = as_batch(self, tokens, lengths)
         T, slots = tokens.shape[1], memory.keys[0].shape[2]
         x = self.enter(tokens, step_positions(memory.position, T))[0]  # (B, T, H)
-        of_source = with_mask(Sight(causal=False, lengths=memory.lengths), T, 0, x.dtype, memory.source_keys[0].shape[2])
+        S = memory.source_keys[0].shape[2]
+        of_source = with_mask(Sight(causal=False, lengths=memory.lengths), T, 0, x.dtype, S)
         projected = zip(memory.source_keys, memory.source_values, strict=True)
         x, keys, values = read_transformer_layers(
             self.decoder,

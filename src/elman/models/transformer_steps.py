@@ -11,7 +11,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from elman.kernels.attention import choose
+from elman.kernels.attention.backends import choose
 from elman.kernels.dense.reference import Affine
 from elman.kernels.native import attention_passes, dense
 from elman.kernels.native.attention_passes import Attend, Given

@@ -7,15 +7,16 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from elman.kernels.attention import AttentionCall, Memory, Rotation, Sight, attend
+from elman.kernels.attention.backends import attend
 from elman.kernels.attention.reference import prepare, softmax_of_products
-from elman.kernels.attention.seam import Gains
-from elman.kernels.attention.sight import ages
+from elman.kernels.attention.seam import AttentionCall, Gains, Memory, Rotation
+from elman.kernels.attention.sight import Sight, ages
 from elman.kernels.dense import normed_linear
 from elman.nn.alignment import by_source
 from elman.nn.dropout import Dropout
 
 CAUSAL = Sight()
+
 
 class Attention(nn.Module):
     """Multi-head self-attention over the steps read now and those in memory.
@@ -93,7 +94,9 @@ class Attention(nn.Module):
         N = self.num_heads
         together = normed_linear(x, norm, self.qkv).view(B, T, 3 * N, self.head_size)
         return AttentionCall(
-            *(together[:, :, first : first + N] for first in (0, N, 2 * N)),
+            together[:, :, :N],
+            together[:, :, N : 2 * N],
+            together[:, :, 2 * N :],
             memory,
             sight,
             rotation,

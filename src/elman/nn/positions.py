@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from elman.kernels.attention import Rotation
+from elman.kernels.attention.seam import Rotation
 
 _LONGEST_WAVE = 10_000.0  # both papers' base of the geometric progression of wavelengths
 
@@ -36,7 +36,7 @@ def sinusoidal(positions: Tensor, size: int) -> Tensor:
 
 
 def rotary(positions: Tensor, size: int, dtype: torch.dtype) -> Rotation:
-    """Cosines and sines that turn queries and keys of an even head size; see `elman.kernels.attention.reference.rotate`.
+    """Cosines and sines that turn queries and keys of an even head size, as `kernels.attention.reference.rotate` does.
 
     positions (B, T) -> two (B, T, size/2). Compute them once and share them between the layers.
     """

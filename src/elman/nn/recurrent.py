@@ -232,10 +232,9 @@ class Recurrent(nn.Module):
     def _kernel(self, x: Tensor, weights: Weights, noise: Noise, whole: bool, every_state: bool) -> Kernel:
         varied, size = variations(weights, noise), (*x.shape[:2], self.hidden_sizes[0])
         backend = choose(self.cell, x.device, self.backend, x.dtype, every_state, varied, size, whole)
-        kernel = BACKENDS[backend].kernel_for(self.cell, every_state)
         if not self.recompute or BACKENDS[backend].is_lean(self.cell, varied):
-            return kernel
-        return recompute(kernel, None if self.recompute is True else self.recompute)
+            return BACKENDS[backend].kernel_for(self.cell, every_state)
+        return recompute(BACKENDS[backend].kernel(self.cell), None if self.recompute is True else self.recompute)
 
     def __prepare_scriptable__(self) -> NoReturn:
         refuse_script(self)

@@ -6,7 +6,8 @@ from typing import Literal, cast
 
 from torch import Tensor, nn
 
-from elman.kernels.attention import Memory, Rotation, Sight
+from elman.kernels.attention.seam import Memory, Rotation
+from elman.kernels.attention.sight import Sight
 from elman.kernels.dense import normed_linear
 from elman.nn.attention import CAUSAL, Attention, CrossAttention, SourceMemory
 from elman.nn.dropout import Dropout

@@ -177,9 +177,7 @@ def structure(given: Given, inputs: Inputs, places: dict[str, Tensor | None], st
     return call
 
 
-def _run(
-    name: str, given: Given, inputs: Inputs, places: dict[str, Tensor | None], strided: dict[str, Tensor]
-) -> None:
+def _run(name: str, given: Given, inputs: Inputs, places: dict[str, Tensor | None], strided: dict[str, Tensor]) -> None:
     """Call the core."""
     function = entry(name, cast(Tensor, inputs[0]).dtype)
     assert function is not None, "the choice of the backend comes first"

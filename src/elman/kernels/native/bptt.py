@@ -54,6 +54,7 @@ def forward(
             bias[2 * H :] = b_ih[2 * H :]
             bias_hidden = b_hh[2 * H :].contiguous()
     varied = Varied(options.noise, *own) if own else PLAIN
+    make = Tensor.new_empty if options.lengths is None else Tensor.new_zeros  # the core skips padding
     projection: dict[str, Any] = {"bias_x": bias}
     h = x.new_empty(T, B, P)
     of_h = elman and options.noise.zoneout is None  # then the one gate is h
@@ -64,8 +65,7 @@ def forward(
     else:
         projection |= {"D": D, "x": x.contiguous(), "weight_x": w_ih.contiguous()}
         if gates is None and (keep or elman):
-            gates = x.new_empty(T * B, GH)
-    make = Tensor.new_empty if options.lengths is None else Tensor.new_zeros  # the core skips padding
+            gates = make(x, (T * B, GH))
     normed = varied.to_keep(x, GH, make) if keep else {}
     hidden = make(x, (T, B, H)) if keep and (gru or varied.weight_hr is not None) else None
     h_final = h_first.new_empty(B, P)

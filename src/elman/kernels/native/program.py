@@ -12,7 +12,7 @@ from elman.kernels.native.dense import Dense
 from elman.kernels.native.library import entry
 
 
-class Call(ctypes.Structure):
+class ProgramCall(ctypes.Structure):
     """`struct Call` of program.h."""
 
     _fields_ = (("dense", ctypes.POINTER(Dense)), ("attend", ctypes.POINTER(Attend)))
@@ -21,7 +21,7 @@ class Call(ctypes.Structure):
 class Calls(ctypes.Structure):
     """`struct Program` of program.h."""
 
-    _fields_ = (("length", ctypes.c_int64), ("calls", ctypes.POINTER(Call)))
+    _fields_ = (("length", ctypes.c_int64), ("calls", ctypes.POINTER(ProgramCall)))
 
 
 class Program:
@@ -30,9 +30,12 @@ class Program:
     def __init__(self, dtype: torch.dtype, calls: list[Dense | Attend], held: list[Tensor]) -> None:
         function = entry("run", dtype)
         assert function is not None, "the choice comes first"
-        kinds = [Call(dense=ctypes.pointer(x)) if isinstance(x, Dense) else Call(attend=ctypes.pointer(x)) for x in calls]
+        kinds = [
+            ProgramCall(dense=ctypes.pointer(x)) if isinstance(x, Dense) else ProgramCall(attend=ctypes.pointer(x))
+            for x in calls
+        ]
         self._function, self._held = function, (calls, held)
-        self._calls = Calls(len(calls), (Call * len(calls))(*kinds))
+        self._calls = Calls(len(calls), (ProgramCall * len(calls))(*kinds))
 
     def run(self) -> None:
         """Make the calls in turn."""

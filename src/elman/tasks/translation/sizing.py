@@ -38,10 +38,12 @@ from elman.train.optimizers import optimizer
 RECURRENT = {"num_layers": 1, "tied": True}
 TRANSFORMER = {"encoder_layers": 4, "decoder_layers": 4, "num_heads": 4}
 MUON = {"optimizer": "muon", "muon_rate": 0.02}
+# Where Multi30k is read 35 times, the tokens are those that pay for 352 units and for a Transformer of 128; read 2 to 4
+# times, they pay for a GRU of 128 units, which learns more than one of 256 (2.22 nats and 2.84).
 RECIPES = {
-    "lstm": Recipe(4e-3, tokens_per_parameter=60, model=RECURRENT, train=MUON),
-    "gru": Recipe(3e-3, tokens_per_parameter=60, model=RECURRENT, train=MUON),
-    "elman": Recipe(2e-3, tokens_per_parameter=60, model=RECURRENT, train=MUON),
+    "lstm": Recipe(4e-3, tokens_per_parameter=50, model=RECURRENT, train=MUON),
+    "gru": Recipe(3e-3, tokens_per_parameter=50, model=RECURRENT, train=MUON),
+    "elman": Recipe(2e-3, tokens_per_parameter=50, model=RECURRENT, train=MUON),
     "transformer": Recipe(4e-3, 128, tokens_per_parameter=18, model=TRANSFORMER, train=MUON),
 }
 WEIGHT_DECAY = 0.05

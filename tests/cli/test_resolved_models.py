@@ -36,17 +36,17 @@ TRANSFORMER: dict[str, Any] = {
 }
 TRANSLATOR: dict[str, Any] = {
     "embedding_size": 64,
-    "hidden_size": 256,
+    "hidden_size": 64,
     "num_layers": 1,
     "bidirectional": True,
     "attention": "general",
     "input_feeding": False,
     "bridge": "dense",
     "tied": True,
-    "dropout": 0.2,
+    "dropout": 0.0,
 }
 TRANSFORMER_TRANSLATOR: dict[str, Any] = {
-    "hidden_size": 128,
+    "hidden_size": 64,
     "encoder_layers": 4,
     "decoder_layers": 4,
     "num_heads": 4,
@@ -56,7 +56,7 @@ TRANSFORMER_TRANSLATOR: dict[str, Any] = {
     "norm": "pre",
     "qk_norm": True,
     "tied": True,
-    "dropout": 0.15,
+    "dropout": 0.0,
 }
 
 

@@ -235,3 +235,18 @@ def test_a_memory_of_earlier_builds_becomes_a_ring():
         torch.testing.assert_close(found[0], ring[0][0], rtol=0, atol=0)
         torch.testing.assert_close(found[1, :, :2], ring[0][1, :, :2], rtol=0, atol=0)
         assert not found[1, :, 2:].any()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_keys_of_a_wider_type_are_rounded_to_that_of_the_queries(backend):
+    """As under autocast, where a decoder's queries are bfloat16 and the keys of its source stay float32."""
+    torch.manual_seed(0)
+    q, k, v = (torch.randn(2, steps, 2, 8, requires_grad=True) for steps in (5, 7, 7))
+    sight, low = Sight(causal=False, lengths=torch.tensor([7, 3])), q.bfloat16()
+    y, _ = attend(low, k, v, None, sight, backend=backend)
+    wanted, _ = attend(low.float(), k, v, None, sight, backend="reference")
+    torch.testing.assert_close(y.float(), wanted, rtol=0, atol=0.05)
+    direction = torch.randn_like(wanted)
+    got = torch.autograd.grad(y.float(), (q, k, v), direction)
+    for gradient, right in zip(got, torch.autograd.grad(wanted, (q, k, v), direction), strict=True):
+        torch.testing.assert_close(gradient, right, rtol=0, atol=0.05)

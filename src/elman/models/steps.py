@@ -13,7 +13,7 @@ class Steps:
     """Reads a token of each row at a time, without gradients.
 
     Args:
-        model: a language model or an encoder-decoder, in eval mode.
+        model: a language model or an encoder-decoder, in eval mode, which keeps its parameters.
         state: is given away: its tensors may be overwritten. It may be replaced between two tokens.
     """
 

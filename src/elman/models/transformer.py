@@ -208,7 +208,7 @@ def once_if_equal(positions: Tensor) -> Tensor:
 
 
 def make_room(state: Any, steps: int, window: int | None = None) -> tuple[Any, bool]:
-    """A Transformer's state with slots for so many steps more, and whether a call may write in them; else the state as it was.
+    """A Transformer's state with slots for so many steps more, and True; or the state, and False: nothing is in place.
 
     Where slots are missing there will be twice as many as before, so that few steps copy the memory.
     """

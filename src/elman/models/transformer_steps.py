@@ -53,12 +53,13 @@ class RecordedSteps(Steps):
 
     def __init__(self, model: Any, state: State) -> None:
         super().__init__(model, state)
-        self._weights, self._places = [*model.parameters()], [0]
+        self._weights = [*model.parameters()]
+        self._places: list[Any] = []
 
     def __call__(self, tokens: Tensor) -> Tensor:  # noqa: D102
         state, _ = make_room(cast(Any, self.state), 1, getattr(self.model, "window", None))
-        kept = [part for name, parts in zip(state._fields, state, strict=True) if name != "position" for part in parts]
-        places = [len(tokens), *(part.data_ptr() for part in (*self._weights, *kept))]
+        kept = leaves(state._replace(position=()))
+        places = [len(tokens), *(part.data_ptr() for part in self._weights), *((x.data_ptr(), x.shape) for x in kept)]
         if places != self._places:
             self._record(state, len(tokens))
             self._places = places

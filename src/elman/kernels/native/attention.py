@@ -31,6 +31,7 @@ def attend(call: AttentionCall) -> Attended:
         ValueError: shapes or types do not fit each other. The core is handed addresses and could not tell.
     """
     q, k, v, memory, sight, rotation, gains, eps, kept, in_place, together = call
+    k, v = k.to(q.dtype), v.to(q.dtype)  # those of a source may have been kept in float32
     small = torch.float32 if q.dtype == torch.bfloat16 else q.dtype
     _check(call)
     cosines, sines = (None, None) if rotation is None else (_ready(part, small) for part in rotation)

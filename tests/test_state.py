@@ -96,17 +96,16 @@ def test_rows_that_are_concatenated_go_on_as_each_alone(name: str, parts: list[t
 
 def trimmed(state: State, like: State) -> State:
     """As many entries of every cache and source as another state has, the padding left out."""
-    sides = getattr(state, "padding", {})
-    if not sides:
+    names = getattr(state, "stepwise", ())
+    if not names:
         return state
 
-    def trim(part: Any, other: Any, side: str) -> Any:
+    def trim(part: Any, other: Any) -> Any:
         if isinstance(part, tuple):
-            return tuple(trim(x, y, side) for x, y in zip(part, other, strict=True))
-        begin = part.shape[-2] - other.shape[-2] if side == "left" else 0
-        return part[..., begin : begin + other.shape[-2], :]
+            return tuple(trim(x, y) for x, y in zip(part, other, strict=True))
+        return part[..., : other.shape[-2], :]
 
-    cut = {name: trim(getattr(state, name), getattr(like, name), side) for name, side in sides.items()}
+    cut = {name: trim(getattr(state, name), getattr(like, name)) for name in names}
     return state._replace(**cut)  # type: ignore[union-attr]
 
 

@@ -5,9 +5,8 @@ tensor, or a (named) tuple of states. The batch comes first in every tensor, so 
 leaf. A fresh memory is all zeros, so resetting a row is zeroing it.
 
 Tensors that hold an entry for each step, (B, …, steps, size), may be longer in one state than in another. Where states
-come together, the shorter ones are padded with zeros. A named tuple with such fields has a property `padding`, a dict
-from the names of these fields to the side of the padding: "left" for a cache whose newest entry is the last one,
-"right" for the steps of a source. A model must ignore the padding.
+come together, zeros follow the entries of the shorter ones. A named tuple with such fields has a property `stepwise` with
+their names. A model must ignore what follows a row's own entries.
 
 Tensors that depend on a source alone are equal in all rows that write a target of it. A named tuple with such fields
 has a property `shared` with their names. They may have B rows where the others have B·W: each serves W neighbours.
@@ -18,21 +17,20 @@ Truncated BPTT, checkpoints, beam search and servers treat a state through the f
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Literal, TypeAlias, cast
+from typing import TypeAlias, cast
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 State: TypeAlias = "Tensor | tuple[State, ...]"
-Side: TypeAlias = Literal["left", "right"]
 
 
 def map_state(function: Callable[..., Tensor], state: State, *others: State) -> State:
     """Apply a function to every tensor, keeping the tree (and the named tuples in it).
 
     With `others`, states of the same tree, the function gets the tensors of all states in one place, the shorter ones
-    padded where the tree's `padding` says so.
+    padded in `stepwise` fields.
 
     >>> h, c = torch.ones(2, 3), torch.ones(2, 3)
     >>> map_state(lambda x: x + 1, (h, c))[1][0]
@@ -41,27 +39,26 @@ def map_state(function: Callable[..., Tensor], state: State, *others: State) -> 
     tensor([0., 0., 0.])
     """
     if others:
-        return _map_together(function, (state, *others), None)
+        return _map_together(function, (state, *others), stepwise=False)
     if isinstance(state, Tensor):
         return function(state)
     return _like(state, [map_state(function, child) for child in state])
 
 
-def _map_together(function: Callable[..., Tensor], states: Sequence[State], side: Side | None) -> State:
+def _map_together(function: Callable[..., Tensor], states: Sequence[State], stepwise: bool) -> State:
     first = states[0]
     if isinstance(first, Tensor):
-        return function(*(_pad(cast(Sequence[Tensor], states), side) if side else states))
-    sides = getattr(first, "padding", {})
+        return function(*(_pad(cast(Sequence[Tensor], states)) if stepwise else states))
+    padded = getattr(first, "stepwise", ())
     names = getattr(first, "_fields", (None,) * len(first))
     places = zip(names, *states, strict=True)
-    return _like(first, [_map_together(function, parts, sides.get(name, side)) for name, *parts in places])
+    return _like(first, [_map_together(function, parts, stepwise or name in padded) for name, *parts in places])
 
 
-def _pad(tensors: Sequence[Tensor], side: Side) -> list[Tensor]:
+def _pad(tensors: Sequence[Tensor]) -> list[Tensor]:
     """Make tensors (B, …, steps, size) as long as the longest of them."""
-    missing = [max(x.shape[-2] for x in tensors) - x.shape[-2] for x in tensors]
-    pads = [(0, 0, n, 0) if side == "left" else (0, 0, 0, n) for n in missing]
-    return [F.pad(x, pad) if any(pad) else x for x, pad in zip(tensors, pads, strict=True)]
+    longest = max(x.shape[-2] for x in tensors)
+    return [x if x.shape[-2] == longest else F.pad(x, (0, 0, 0, longest - x.shape[-2])) for x in tensors]
 
 
 def _like(state: State, children: Sequence[State]) -> State:
@@ -131,9 +128,9 @@ def _kinds(state: State, stepwise: bool = False, shared: bool = False) -> Iterat
     if isinstance(state, Tensor):
         yield stepwise, shared
         return
-    padding, common = getattr(state, "padding", ()), getattr(state, "shared", ())
+    padded, common = getattr(state, "stepwise", ()), getattr(state, "shared", ())
     for name, child in zip(getattr(state, "_fields", (None,) * len(state)), state, strict=True):
-        yield from _kinds(child, stepwise or name in padding, shared or name in common)
+        yield from _kinds(child, stepwise or name in padded, shared or name in common)
 
 
 def close_gaps(stay: Tensor) -> Tensor:

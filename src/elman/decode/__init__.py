@@ -3,7 +3,8 @@
 Within `torch.inference_mode()`, with a model in eval mode:
 
     logits, state = prefill(model, tokens)                          read a prompt,
-    logits, state = step(model, sample(logits), state)              then one token after another
+    logits, state = step(model, sample(logits), state)              then one token after another,
+    steps = model.steps(state); logits = steps(sample(logits))      or so, faster, where the state is given away
 """
 
 from elman.decode.ancestral import greedy_search, sample_targets

@@ -19,7 +19,7 @@ from elman.nn.alignment import Alignment, context
 from elman.nn.dropout import locked_dropout
 from elman.nn.recurrent import Recurrent
 from elman.nn.sequences import Integers, Lengths, as_batch, embed
-from elman.state import Side, State, leaves, map_state
+from elman.state import State, leaves, map_state
 
 
 class RecurrentMemory(NamedTuple):
@@ -32,9 +32,9 @@ class RecurrentMemory(NamedTuple):
     lengths: Tensor  # (B,) of the sources
 
     @property
-    def padding(self) -> dict[str, Side]:
-        """Where `elman.state` pads a shorter source."""
-        return {"keys": "right", "values": "right"}
+    def stepwise(self) -> tuple[str, ...]:
+        """What `elman.state` pads of a shorter source."""
+        return "keys", "values"
 
     @property
     def shared(self) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ from elman.nn.dropout import Dropout
 from elman.nn.positions import rotary, sinusoidal
 from elman.nn.sequences import Integers, Lengths, Resets, as_batch, embed
 from elman.nn.transformer import TransformerLayer
-from elman.state import Side, State
+from elman.state import State
 
 
 class TransformerState(NamedTuple):
@@ -36,9 +36,9 @@ class TransformerState(NamedTuple):
     position: Tensor  # (B,) int64, the steps read since the row's last reset
 
     @property
-    def padding(self) -> dict[str, Side]:
-        """Where `elman.state` pads a shorter cache."""
-        return {"keys": "right", "values": "right"}
+    def stepwise(self) -> tuple[str, ...]:
+        """What `elman.state` pads of a shorter memory."""
+        return "keys", "values"
 
     def from_earlier_form(self) -> TransformerState:
         """The state of an earlier build, whose newest entries were the last ones, as a state of this one."""

@@ -27,7 +27,7 @@ from elman.nn.dropout import Dropout
 from elman.nn.positions import sinusoidal
 from elman.nn.sequences import Integers, Lengths, as_batch, embed
 from elman.nn.transformer import TransformerLayer
-from elman.state import Side, State
+from elman.state import State
 
 
 class TransformerMemory(NamedTuple):
@@ -44,9 +44,9 @@ class TransformerMemory(NamedTuple):
     lengths: Tensor  # (B,) of the sources
 
     @property
-    def padding(self) -> dict[str, Side]:
-        """Where `elman.state` pads a shorter cache and a shorter source."""
-        return {"keys": "right", "values": "right", "source_keys": "right", "source_values": "right"}
+    def stepwise(self) -> tuple[str, ...]:
+        """What `elman.state` pads of a shorter memory and a shorter source."""
+        return "keys", "values", "source_keys", "source_values"
 
     @property
     def shared(self) -> tuple[str, ...]:

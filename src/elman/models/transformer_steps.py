@@ -56,6 +56,7 @@ class RecordedSteps(Steps):
         self._weights = [*model.parameters()]
         self._places: list[Any] = []
 
+    @torch.no_grad()
     def __call__(self, tokens: Tensor) -> Tensor:  # noqa: D102
         state, _ = make_room(cast(Any, self.state), 1, getattr(self.model, "window", None))
         kept = leaves(state._replace(position=()))

@@ -52,7 +52,8 @@ struct Attend {
   void *dgain_q, *dgain_k;                // (B * G, D) or null: a sum for each row and key head
 };
 
-// All return 0; 1 if there was no memory for the scratch; 2 if a position is negative or its entries exceed C.
+// All return 0; 1 if there was no memory for the scratch; 2 if a position is negative, or entries exceed C or the
+// capacity.
 int32_t elman_attend_float(const Attend* attend);
 int32_t elman_attend_double(const Attend* attend);
 int32_t elman_attend_bfloat16(const Attend* attend);

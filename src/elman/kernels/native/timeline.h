@@ -24,7 +24,7 @@ struct Timeline {
 };
 
 // Fills, for each of the T queries, the first column that it sees and the one behind the last; and the slot of each new
-// key. False if the row's position does not fit the memory.
+// key. False if the row's position does not fit the memory, before or after.
 inline bool timeline_of(const Attend& a, int64_t b, Timeline& it, int64_t* from, int64_t* to, int64_t* slots) {
   const int64_t position = a.position ? a.position[b] : 0;
   const int64_t far = INT64_MAX / 4;
@@ -39,6 +39,7 @@ inline bool timeline_of(const Attend& a, int64_t b, Timeline& it, int64_t* from,
   for (int64_t t = 0; t < it.queries; ++t) {
     if (a.resets && a.resets[b * a.T + t]) start = t;
     if (slots) slots[t] = it.ring ? (t - start) % it.ring : 0;
+    if (slots && a.keys_after && it.ring && slots[t] >= a.capacity) return false;
     from[t] = a.causal ? more(0, it.live + t - less(t - start, it.ring)) : 0;
     to[t] = a.causal ? it.live + t + 1 : it.count;
   }

@@ -15,6 +15,7 @@
 #include "dense.h"
 #include "alignment.h"
 #include "loss.h"
+#include "program.h"
 #include "sweep.h"
 
 namespace {
@@ -424,7 +425,7 @@ void run_loss(const Precision& precision, int32_t (*entry)(const Loss*), int64_t
 }
 
 // The scores of additive attention and their derivatives, the same for any number of threads.
-void run_alignment(size_t bytes, void (*forward)(const Alignment*), void (*backward)(const Alignment*), int64_t B, int64_t T,
+void run_alignment(size_t bytes, int32_t (*forward)(const Alignment*), int32_t (*backward)(const Alignment*), int64_t B, int64_t T,
                    int64_t S, int64_t H, bool masked) {
   const Numbers queries(bytes, B * T * H, true), keys(bytes, B * S * H, true), energy(bytes, H, true),
       dscores(bytes, B * T * S, true);
@@ -453,6 +454,30 @@ void run_alignment(size_t bytes, void (*forward)(const Alignment*), void (*backw
       exit(1);
     }
   }
+}
+
+// A token of several rows: a projection to the query, key and value of one head, and attention to a memory in place.
+void run_steps(int64_t B, int64_t D, int64_t C) {
+  const Numbers x(4, B * D, true), weight(4, 3 * D * D, true);
+  Numbers qkv(4, B * 3 * D, false), keys(4, B * C * D, true), values(4, B * C * D, true), y(4, B * D, false);
+  std::vector<int64_t> position;
+  for (int64_t b = 0; b < B; ++b) position.push_back(b % C);
+  Dense dense = {};
+  dense.M = B, dense.K = D, dense.N = 3 * D, dense.threads = 1, dense.parallel_for = in_threads, dense.scale = 1;
+  dense.input = (void*)x.data.data(), dense.weight = weight.data.data(), dense.y = qkv.data.data();
+  Attend attend = {};
+  attend.B = B, attend.T = attend.S = attend.N = attend.G = 1, attend.D = D, attend.C = attend.capacity = C;
+  attend.causal = attend.threads = 1, attend.parallel_for = in_threads, attend.position = position.data();
+  attend.q_at = attend.k_at = attend.v_at = {3 * D, 3 * D, D};
+  attend.q = qkv.data.data(), attend.k = qkv.data.data() + 4 * D, attend.v = qkv.data.data() + 8 * D;
+  attend.memory_keys = attend.keys_after = keys.data.data(), attend.memory_values = attend.values_after = values.data.data();
+  attend.y = y.data.data();
+  const Call calls[] = {{&dense, nullptr}, {nullptr, &attend}};
+  const Program program = {2, calls};
+  if (elman_run_float(&program) != 0) exit(1);
+  y.check("y of a program"), keys.check("its keys");
+  position[0] = C;  // a slot that is not there
+  if (elman_run_float(&program) != 2) exit(1);
 }
 
 }  // namespace
@@ -527,5 +552,7 @@ int main() {
           runs += 2;
         }
   run_alignment(4, elman_align_float, elman_align_backward_float, 9, 20, 20, 70, true), ++runs;  // work for threads
+  for (int64_t B : {1, 3, 9})
+    for (int64_t D : {1, 5, 16, 40}) run_steps(B, D, 7), ++runs;
   printf("%s: %lld sweeps, no complaint\n", elman_instruction_set(), (long long)runs);
 }

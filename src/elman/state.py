@@ -5,8 +5,8 @@ tensor, or a (named) tuple of states. The batch comes first in every tensor, so 
 leaf. A fresh memory is all zeros, so resetting a row is zeroing it.
 
 Tensors that hold an entry for each step, (B, …, steps, size), may be longer in one state than in another. Where states
-come together, zeros follow the entries of the shorter ones. A named tuple with such fields has a property `stepwise` with
-their names. A model must ignore what follows a row's own entries.
+come together, zeros follow the entries of the shorter ones. A named tuple with such fields has a property `stepwise`
+with their names. A model must ignore what follows a row's own entries.
 
 Tensors that depend on a source alone are equal in all rows that write a target of it. A named tuple with such fields
 has a property `shared` with their names. They may have B rows where the others have B·W: each serves W neighbours.

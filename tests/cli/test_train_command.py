@@ -253,6 +253,8 @@ def test_a_memory_without_bound_is_warned_of(
     run = ["train", str(plain_text), "-o", str(tmp_path / "run"), "--model", "transformer", *sizes]
     assert command([*run, "--set", "window=null"]) == 0
     assert "warning: without a window" in capsys.readouterr().err
+    assert command([*run, "--overwrite"]) == 0  # a window is chosen
+    assert "warning" not in capsys.readouterr().err
 
 
 def test_a_loss_that_is_never_finite(plain_text: Path, tmp_path: Path, fails: Fails) -> None:

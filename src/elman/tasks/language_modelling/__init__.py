@@ -113,7 +113,9 @@ class LanguageModelling(Task):
             got = f"{made.train.unknown / len(made.train):.0%} that it does not know"
             expected = "text in the tokens of the run that it begins with"
             raise UserError(data.source, expected=expected, got=got, remedy="train a new model on it")
-        if isinstance(settings.model, TransformerSettings) and settings.model.window is None:
+        model = settings.model
+        asked = isinstance(model, TransformerSettings) and "window" in model.model_fields_set  # else one will be chosen
+        if asked and model.window is None:
             say("warning: without a window the memory grows by an entry a step, to the epoch's end (--set window=256)")
         return made
 

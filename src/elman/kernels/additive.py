@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from elman.kernels.attention.sight import padding_mask
 from elman.kernels.native import additive as core
 
 
@@ -24,7 +25,7 @@ def additive_scores(queries: Tensor, keys: Tensor, energy: Tensor, lengths: Tens
 def reference(queries: Tensor, keys: Tensor, energy: Tensor, lengths: Tensor | None = None) -> Tensor:
     """`additive_scores` in plain torch."""
     if lengths is not None:
-        real = torch.arange(keys.shape[1], device=keys.device) < lengths[:, None]  # (B, S)
+        real = padding_mask(lengths, keys.shape[1])  # (B, S)
         keys = torch.where(real[..., None], keys, 0)
     scores = torch.tanh(queries.unsqueeze(2) + keys.unsqueeze(1)) @ energy.to(queries.dtype)
     scores = scores.to(torch.promote_types(scores.dtype, torch.float32))

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from elman.kernels.attention.backends import choose, with_mask
 from elman.kernels.attention.seam import Memory, Rotation
-from elman.kernels.attention.sight import Sight, from_right_aligned, step_positions
+from elman.kernels.attention.sight import Sight, from_right_aligned, slots_needed, step_positions
 from elman.models.configuration import TransformerSettings, TransformerTranslatorSettings
 from elman.models.constructor import checked, configure, spelled_by
 from elman.models.language_model import LanguageModel
@@ -215,11 +215,9 @@ def make_room(state: Any, steps: int, window: int | None = None) -> tuple[Any, b
     slots, dtype = state.keys[0].shape[2], state.keys[0].dtype
     if torch.is_grad_enabled() or choose(state.position.device, dtype) != "native":
         return state, False
-    most = int(state.position.max()) + steps if len(state.position) else 0
-    if window is not None:
-        most = min(most, window - 1)
-    if most > slots:
-        more = max(most, 2 * slots, 64)
+    needed = slots_needed(state.position, steps, window)
+    if needed > slots:
+        more = max(needed, 2 * slots, 64)
         more = more if window is None else min(more, window - 1)
         keys, values = (tuple(F.pad(x, (0, 0, 0, more - slots)) for x in part) for part in (state.keys, state.values))
         state = state._replace(keys=keys, values=values)

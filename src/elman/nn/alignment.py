@@ -9,18 +9,9 @@ from torch import Tensor, nn
 
 from elman.errors import UserError
 from elman.kernels.additive import additive_scores
+from elman.kernels.attention.sight import padding_mask
 
 Score = Literal["additive", "dot", "general"]
-
-
-def padding_mask(lengths: Tensor, steps: int) -> Tensor:
-    """True where a step belongs to the row: lengths (B,) -> (B, steps).
-
-    >>> padding_mask(torch.tensor([2, 3]), 3).long()
-    tensor([[1, 1, 0],
-            [1, 1, 1]])
-    """
-    return torch.arange(steps, device=lengths.device) < lengths[:, None]
 
 
 def by_source(x: Tensor, sources: int) -> Tensor:

@@ -54,6 +54,26 @@ def step_positions(position: Tensor, steps: int, resets: Tensor | None = None) -
     return step - start  # (B, T)
 
 
+def padding_mask(lengths: Tensor, steps: int) -> Tensor:
+    """True where a step belongs to the row: lengths (B,) -> (B, steps).
+
+    >>> padding_mask(torch.tensor([2, 3]), 3).long()
+    tensor([[1, 1, 0],
+            [1, 1, 1]])
+    """
+    return torch.arange(steps, device=lengths.device) < lengths[:, None]
+
+
+def slots_needed(position: Tensor | None, steps: int, window: int | None) -> int:
+    """The slots of a memory in which rows at position (B,) write so many steps more.
+
+    >>> slots_needed(torch.tensor([5, 2]), 3, None), slots_needed(torch.tensor([5, 2]), 3, window=5)
+    (8, 4)
+    """
+    most = steps if position is None or not len(position) else int(position.max()) + steps
+    return most if window is None else min(most, window - 1)
+
+
 def ages(position: Tensor, slots: int, window: int | None) -> Tensor:
     """How many steps before the next one each of the slots was written, (B, slots); of unused ones more than position.
 
@@ -80,7 +100,7 @@ def visible(sight: Sight, position: Tensor, steps: int, keys: int, slots: int) -
     if not sight.causal:
         if sight.lengths is None:
             return None
-        return (torch.arange(keys, device=position.device) < sight.lengths[:, None])[:, None, None]
+        return padding_mask(sight.lengths, keys)[:, None, None]
     positions = step_positions(position, steps, sight.resets)  # (B, T)
     reach = (positions if sight.window is None else positions.clamp(max=sight.window - 1))[..., None]  # (B, T, 1)
     step = torch.arange(steps, device=position.device)[:, None]

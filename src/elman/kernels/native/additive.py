@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from elman.kernels.native.library import entry, is_traced, parallel_for, why_not_here
+from elman.kernels.native.library import entry, fields_of, is_traced, parallel_for, run, why_not_here
 from elman.kernels.recomputation import derivatives
 
 
@@ -17,10 +17,10 @@ class AlignmentCall(ctypes.Structure):
     """`struct Alignment` of alignment.h, where the fields are explained."""
 
     _fields_ = (
-        *((name, ctypes.c_int64) for name in ("B", "T", "S", "H")),
+        *fields_of(ctypes.c_int64, "B T S H"),
         ("threads", ctypes.c_int32),
-        *((name, ctypes.c_void_p) for name in ("parallel_for", "lengths", "queries", "keys", "energy", "scores")),
-        *((name, ctypes.c_void_p) for name in ("dscores", "dqueries", "dkeys", "denergy")),
+        *fields_of(ctypes.c_void_p, "parallel_for lengths queries keys energy scores"),
+        *fields_of(ctypes.c_void_p, "dscores dqueries dkeys denergy"),
     )
 
 
@@ -64,9 +64,8 @@ class AdditiveScores(torch.autograd.Function):
 
 
 def _call(name: str, lengths: Tensor | None, queries: Tensor, keys: Tensor, *others: Tensor | None) -> None:
-    function = entry(name, queries.dtype)
-    assert function is not None, "the choice comes first"
     B, T, H = queries.shape
     parts = [None if part is None else part.contiguous() for part in (lengths, queries, keys, *others)]
     addresses = (None if part is None else part.data_ptr() for part in parts)
-    function(ctypes.byref(AlignmentCall(B, T, keys.shape[1], H, torch.get_num_threads(), parallel_for(), *addresses)))
+    call = AlignmentCall(B, T, keys.shape[1], H, torch.get_num_threads(), parallel_for(), *addresses)
+    run(name, queries.dtype, call)

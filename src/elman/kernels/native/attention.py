@@ -32,7 +32,7 @@ def attend(call: AttentionCall) -> Attended:
     """
     q, k, v, memory, sight, rotation, gains, eps, kept, in_place, together = call
     k, v = k.to(q.dtype), v.to(q.dtype)  # those of a source may have been kept in float32
-    small = torch.float32 if q.dtype == torch.bfloat16 else q.dtype
+    small = torch.promote_types(q.dtype, torch.float32)
     _check(call)
     cosines, sines = (None, None) if rotation is None else (_ready(part, small) for part in rotation)
     given = passes.Given(

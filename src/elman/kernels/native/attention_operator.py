@@ -56,7 +56,7 @@ def _shapes(q: Tensor, k: Any, v: Any, memory_keys: Tensor | None, *others: Any)
         _, G, C, _ = memory_keys.shape
         slots = Sight(causal, window).slots_after(C, T)
         after = [memory_keys.new_empty(B, G, slots, D) for _ in after]
-    small = torch.float32 if q.dtype == torch.bfloat16 else q.dtype
+    small = torch.promote_types(q.dtype, torch.float32)
     kept = [q.new_empty((B, heads, T), dtype=small) if keep else q.new_empty(0) for _ in range(2)]
     return q.new_empty(B, T, heads, D), *after, *kept
 

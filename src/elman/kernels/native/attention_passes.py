@@ -16,35 +16,31 @@ from torch import Tensor
 
 from elman.kernels.attention import reference
 from elman.kernels.attention.seam import AttentionCall
-from elman.kernels.attention.sight import Sight
-from elman.kernels.native.library import entry, parallel_for
+from elman.kernels.attention.sight import Sight, slots_needed
+from elman.kernels.native.library import fields_of, parallel_for, run
 from elman.kernels.recomputation import derivatives
-
-
-def _fields(kind: type, names: str) -> list[tuple[str, type]]:
-    return [(name, kind) for name in names.split()]
 
 
 class Strides(ctypes.Structure):
     """`struct Strides` of attend.h."""
 
-    _fields_ = (*_fields(ctypes.c_int64, "row step head"),)
+    _fields_ = (*fields_of(ctypes.c_int64, "row step head"),)
 
 
 class Attend(ctypes.Structure):
     """`struct Attend` of attend.h, where the fields are explained."""
 
     _fields_ = (
-        *_fields(ctypes.c_int64, "B T S N G D C capacity window tables"),
+        *fields_of(ctypes.c_int64, "B T S N G D C capacity window tables"),
         ("epsilon", ctypes.c_double),
-        *_fields(ctypes.c_int32, "causal threads"),
-        *_fields(ctypes.c_void_p, "parallel_for"),
-        *_fields(Strides, "q_at k_at v_at dq_at dk_at dv_at"),
-        *_fields(ctypes.c_void_p, "q k v memory_keys memory_values position lengths resets"),
-        *_fields(ctypes.c_void_p, "cosines sines gain_q gain_k kept"),
-        *_fields(ctypes.c_void_p, "y largest inverse keys_after values_after"),
-        *_fields(ctypes.c_void_p, "dy dkeys_after dvalues_after"),
-        *_fields(ctypes.c_void_p, "dq dk dv dmemory_keys dmemory_values dgain_q dgain_k"),
+        *fields_of(ctypes.c_int32, "causal threads"),
+        *fields_of(ctypes.c_void_p, "parallel_for"),
+        *fields_of(Strides, "q_at k_at v_at dq_at dk_at dv_at"),
+        *fields_of(ctypes.c_void_p, "q k v memory_keys memory_values position lengths resets"),
+        *fields_of(ctypes.c_void_p, "cosines sines gain_q gain_k kept"),
+        *fields_of(ctypes.c_void_p, "y largest inverse keys_after values_after"),
+        *fields_of(ctypes.c_void_p, "dy dkeys_after dvalues_after"),
+        *fields_of(ctypes.c_void_p, "dq dk dv dmemory_keys dmemory_values dgain_q dgain_k"),
     )
 
 
@@ -89,7 +85,7 @@ def forward(given: Given, inputs: Inputs, *, keep: bool, in_place: bool = False)
     after: tuple[Tensor | None, Tensor | None] = (None, None)
     if memory_keys is not None and memory_values is not None:
         G, C = memory_keys.shape[1:3]
-        if in_place and _has_room(given, C, T):
+        if in_place and slots_needed(given.position, T, given.window) <= C:
             after = memory_keys, memory_values
         else:
             capacity = given.sight().slots_after(C, T)
@@ -136,16 +132,8 @@ def backward(
     return [*found, *dmemory, *(None if part is None else part.sum(0) for part in dgains)]
 
 
-def _has_room(given: Given, C: int, T: int) -> bool:
-    """Whether the next T steps of every row have their slots among C."""
-    if given.window is not None and given.window - 1 <= C:
-        return True
-    position = given.position
-    return (0 if position is None or not len(position) else int(position.max())) + T <= C
-
-
 def _small(q: Tensor) -> torch.dtype:
-    return torch.float32 if q.dtype == torch.bfloat16 else q.dtype
+    return torch.promote_types(q.dtype, torch.float32)
 
 
 def structure(given: Given, inputs: Inputs, places: dict[str, Tensor | None], strided: dict[str, Tensor]) -> Attend:
@@ -179,17 +167,7 @@ def structure(given: Given, inputs: Inputs, places: dict[str, Tensor | None], st
 
 def _run(name: str, given: Given, inputs: Inputs, places: dict[str, Tensor | None], strided: dict[str, Tensor]) -> None:
     """Call the core."""
-    function = entry(name, cast(Tensor, inputs[0]).dtype)
-    assert function is not None, "the choice of the backend comes first"
-    check(function(ctypes.byref(structure(given, inputs, places, strided))))
-
-
-def check(failed: int) -> None:
-    """Raise the error that the core's answer stands for."""
-    if failed == 1:
-        raise MemoryError("no memory for the scratch of native attention")
-    if failed:
-        raise ValueError("position: expected steps of which the slots of memory hold the last, got others")
+    run(name, cast(Tensor, inputs[0]).dtype, structure(given, inputs, places, strided))
 
 
 class AttentionNode(torch.autograd.Function):

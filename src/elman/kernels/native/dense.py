@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from elman.kernels.dense.reference import Affine, Kept, in_number
-from elman.kernels.native.library import entry, parallel_for
+from elman.kernels.native.library import fields_of, parallel_for, run
 from elman.kernels.recomputation import derivatives
 
 
@@ -21,12 +21,12 @@ class Dense(ctypes.Structure):
     """`struct Dense` of dense.h, where the fields are explained."""
 
     _fields_ = (
-        *((name, ctypes.c_int64) for name in ("M", "K", "N")),
-        *((name, ctypes.c_int32) for name in ("threads", "gelu", "added", "least")),
-        *((name, ctypes.c_double) for name in ("scale", "eps")),
-        *((name, ctypes.c_void_p) for name in ("parallel_for", "x", "gain", "shift", "weight", "bias", "residual")),
-        *((name, ctypes.c_void_p) for name in ("bits", "y", "input", "slope", "mean", "rate")),
-        *((name, ctypes.c_void_p) for name in ("dy", "dsums", "dx", "dweight", "dbias", "dgain", "dshift")),
+        *fields_of(ctypes.c_int64, "M K N"),
+        *fields_of(ctypes.c_int32, "threads gelu added least"),
+        *fields_of(ctypes.c_double, "scale eps"),
+        *fields_of(ctypes.c_void_p, "parallel_for x gain shift weight bias residual"),
+        *fields_of(ctypes.c_void_p, "bits y input slope mean rate"),
+        *fields_of(ctypes.c_void_p, "dy dsums dx dweight dbias dgain dshift"),
     )
 
 
@@ -47,14 +47,6 @@ def structure(options: Affine, x: Tensor, weight: Tensor, added: bool, *parts: T
         parallel_for(),
         *[None if part is None else part.data_ptr() for part in parts],
     )
-
-
-def _call(direction: str, low: torch.dtype, given: Dense) -> None:
-    """Run `elman_dense_forward_float` and its like."""
-    function = entry(direction, low)
-    assert function is not None, "the choice comes first"
-    if function(ctypes.byref(given)) != 0:
-        raise MemoryError(f"no memory for the scratch of a native {direction} pass")
 
 
 def forward(
@@ -85,7 +77,7 @@ def forward(
         mean, rate = (None, None) if gain is None else torch.empty(2, x.numel() // K, dtype=number)
     bits = None if options.kept is None else options.kept.bits
     places = (given, gain, shift, weight, bias, residual, bits, y, read, slope, mean, rate)
-    _call("dense_forward", low, structure(options, x, weight, residual is not None, *places))
+    run("dense_forward", low, structure(options, x, weight, residual is not None, *places))
     return y, read, slope, mean, rate  # type: ignore[return-value]
 
 
@@ -118,7 +110,7 @@ def backward(
     dsums = torch.empty(dy.shape, dtype=low) if changed else None
     given = None if gain is None and x.dtype == low else x  # as in `forward`
     places = (given, gain, None, weight, None, None, bits, None, *kept, dy, dsums, dx, dweight, dbias, dgain, dshift)
-    _call("dense_backward", low, structure(options, x, weight, added, *places))
+    run("dense_backward", low, structure(options, x, weight, added, *places))
     return dx, dweight, dbias, dgain, dshift
 
 

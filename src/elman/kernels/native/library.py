@@ -17,7 +17,12 @@ from torch import Tensor
 from elman.kernels.seam import why_not_transformed
 
 
-def _fields(kind: type, names: str) -> list[tuple[str, type]]:
+def fields_of(kind: type, names: str) -> list[tuple[str, type]]:
+    """Fields of one type for a `ctypes.Structure`.
+
+    >>> [name for name, _ in fields_of(ctypes.c_int64, "T B")]
+    ['T', 'B']
+    """
     return [(name, kind) for name in names.split()]
 
 
@@ -25,9 +30,9 @@ class Matmul(ctypes.Structure):
     """`struct Matmul` of sweep.h, where the fields are explained."""
 
     _fields_ = (
-        *_fields(ctypes.c_int64, "M N K a_row a_column b_row b_column"),
-        *_fields(ctypes.c_int32, "threads add"),
-        *_fields(ctypes.c_void_p, "parallel_for a b bias c"),
+        *fields_of(ctypes.c_int64, "M N K a_row a_column b_row b_column"),
+        *fields_of(ctypes.c_int32, "threads add"),
+        *fields_of(ctypes.c_void_p, "parallel_for a b bias c"),
     )
 
 
@@ -35,16 +40,16 @@ class Sweep(ctypes.Structure):
     """`struct Sweep` of sweep.h, where the fields are explained."""
 
     _fields_ = (
-        *_fields(ctypes.c_int64, "T B H P"),
-        *_fields(ctypes.c_int32, "cell reverse threads keep"),
-        *_fields(ctypes.c_void_p, "parallel_for lengths cleared weight bias"),
-        *_fields(ctypes.c_int64, "D"),
-        *_fields(ctypes.c_void_p, "x weight_x bias_x gates hidden h c h_first c_first h_final c_final"),
-        *_fields(ctypes.c_void_p, "dh dc dh_final dc_final dgates dh_first dc_first"),
-        *_fields(ctypes.c_void_p, "weight_r recurrent zoneout zoneout_cell"),
-        *_fields(ctypes.c_int64, "zoneout_stride zoneout_cell_stride"),
-        *_fields(ctypes.c_void_p, "peephole gain_x gain gain_cell bias_cell normed_x normed scale_x scale"),
-        *_fields(ctypes.c_void_p, "dprojected dsums dpeephole dgain_x dgain dgain_cell dbias_cell dbias"),
+        *fields_of(ctypes.c_int64, "T B H P"),
+        *fields_of(ctypes.c_int32, "cell reverse threads keep"),
+        *fields_of(ctypes.c_void_p, "parallel_for lengths cleared weight bias"),
+        *fields_of(ctypes.c_int64, "D"),
+        *fields_of(ctypes.c_void_p, "x weight_x bias_x gates hidden h c h_first c_first h_final c_final"),
+        *fields_of(ctypes.c_void_p, "dh dc dh_final dc_final dgates dh_first dc_first"),
+        *fields_of(ctypes.c_void_p, "weight_r recurrent zoneout zoneout_cell"),
+        *fields_of(ctypes.c_int64, "zoneout_stride zoneout_cell_stride"),
+        *fields_of(ctypes.c_void_p, "peephole gain_x gain gain_cell bias_cell normed_x normed scale_x scale"),
+        *fields_of(ctypes.c_void_p, "dprojected dsums dpeephole dgain_x dgain dgain_cell dbias_cell dbias"),
     )
 
 
@@ -89,6 +94,22 @@ def entry(name: str, dtype: torch.dtype) -> Callable[..., int] | None:
     return None if core is None else getattr(core, f"elman_{name}_{NAMES.get(dtype)}", None)
 
 
+def run(name: str, dtype: torch.dtype, given: ctypes.Structure) -> None:
+    """Call a function of the core, which is there.
+
+    Raises:
+        MemoryError: for its answer 1.
+        ValueError: for its answer 2, which attention alone gives (attend.h).
+    """
+    function = entry(name, dtype)
+    assert function is not None, "the choice of the backend comes first"
+    failed = function(ctypes.byref(given))
+    if failed == 1:
+        raise MemoryError(f"no memory for the scratch of a native {name} pass")
+    if failed:
+        raise ValueError("position: expected steps of which the slots of memory hold the last, got others")
+
+
 # The fields that a pass in bfloat16 takes in bfloat16; all other numbers are float there (sweep.h).
 LARGE = {"x", "gates", "hidden", "h", "dh", "dgates", "normed_x", "normed", "dprojected", "dsums"}
 MASKS = {"lengths": torch.int64, "cleared": torch.bool}
@@ -98,7 +119,7 @@ NAMES: dict[torch.dtype, str] = {torch.float32: "float", torch.float64: "double"
 
 def call(direction: str, dtype: torch.dtype, fields: Mapping[str, Tensor | int | None]) -> None:
     """Run `elman_forward_float` and its like over the fields of `Sweep`, whose tensors are contiguous."""
-    small = torch.float32 if dtype == torch.bfloat16 else dtype
+    small = torch.promote_types(dtype, torch.float32)
     sweep = Sweep(parallel_for=parallel_for(), threads=torch.get_num_threads())
     for name, value in fields.items():
         if isinstance(value, Tensor):
@@ -107,10 +128,7 @@ def call(direction: str, dtype: torch.dtype, fields: Mapping[str, Tensor | int |
             setattr(sweep, name, value.data_ptr())
         elif value is not None:
             setattr(sweep, name, value)
-    function = entry(direction, dtype)
-    assert function is not None, "the choice of the backend comes first"
-    if function(ctypes.byref(sweep)) != 0:
-        raise MemoryError(f"no memory for the scratch of a native {direction} pass")
+    run(direction, dtype, sweep)
 
 
 def is_traced(x: Tensor) -> bool:

@@ -7,18 +7,18 @@ import ctypes
 import torch
 from torch import Tensor
 
-from elman.kernels.native.library import entry, is_traced, parallel_for
+from elman.kernels.native.library import entry, fields_of, is_traced, parallel_for, run
 
 
 class LossCall(ctypes.Structure):
     """`struct Loss` of loss.h, where the fields are explained."""
 
     _fields_ = (
-        *((name, ctypes.c_int64) for name in ("N", "V")),
-        *((name, ctypes.c_int32) for name in ("threads", "learn")),
+        *fields_of(ctypes.c_int64, "N V"),
+        *fields_of(ctypes.c_int32, "threads learn"),
         ("parallel_for", ctypes.c_void_p),
         ("smoothing", ctypes.c_double),
-        *((name, ctypes.c_void_p) for name in ("targets", "bias", "logits", "dbias", "sums", "others")),
+        *fields_of(ctypes.c_void_p, "targets bias logits dbias sums others"),
     )
 
 
@@ -42,8 +42,5 @@ def take_loss(
     sums, others = torch.ones(N, dtype=torch.double), torch.zeros(N, dtype=torch.double)
     addresses = (None if part is None else part.data_ptr() for part in (targets, bias, logits, dbias, sums, others))
     call = LossCall(N, V, torch.get_num_threads(), int(learn), parallel_for(), smoothing, *addresses)
-    function = entry("loss", logits.dtype)
-    assert function is not None, "the choice comes first"
-    if function(ctypes.byref(call)) != 0:
-        raise MemoryError("no memory for the scratch of a native loss")
+    run("loss", logits.dtype, call)
     return sums.log_().add_(others)

@@ -6,13 +6,12 @@ more so where the result is large, since the core asks the system for large page
 
 from __future__ import annotations
 
-import ctypes
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from elman.kernels.native.library import Matmul, entry, has_avx512, parallel_for
+from elman.kernels.native.library import Matmul, entry, has_avx512, parallel_for, run
 from elman.kernels.native.options import Options
 from elman.kernels.seam import real_steps
 
@@ -22,8 +21,8 @@ LEAST_ROWS, LEAST_DEPTH = 4, 40
 
 def matmul(a: Tensor, b: Tensor, bias: Tensor | None = None, *, out: Tensor | None = None, add: bool = False) -> Tensor:
     """a (M, K) times b (K, N), plus a bias (N,); written into `out`, or with `add` added to `out`, where given."""
-    function = entry("matmul", a.dtype) if has_avx512() else None
-    if function is None or len(a) < LEAST_ROWS or len(b) < LEAST_DEPTH or 1 not in a.stride() or 1 not in b.stride():
+    served = has_avx512() and entry("matmul", a.dtype) is not None
+    if not served or len(a) < LEAST_ROWS or len(b) < LEAST_DEPTH or 1 not in a.stride() or 1 not in b.stride():
         if add and out is not None:
             return out.addmm_(a, b)
         return torch.mm(a, b, out=out) if bias is None else torch.addmm(bias, a, b, out=out)
@@ -33,8 +32,7 @@ def matmul(a: Tensor, b: Tensor, bias: Tensor | None = None, *, out: Tensor | No
     assert out.is_contiguous()
     sizes = (M, N, K, *a.stride(), *b.stride(), torch.get_num_threads(), int(add))
     addresses = (a.data_ptr(), b.data_ptr(), None if bias is None else bias.data_ptr(), out.data_ptr())
-    if function(ctypes.byref(Matmul(*sizes, parallel_for(), *addresses))) != 0:
-        raise MemoryError("no memory for the packed matrices of a native product")
+    run("matmul", a.dtype, Matmul(*sizes, parallel_for(), *addresses))
     return out
 
 

@@ -7,9 +7,9 @@ import ctypes
 import torch
 from torch import Tensor
 
-from elman.kernels.native.attention_passes import Attend, check
+from elman.kernels.native.attention_passes import Attend
 from elman.kernels.native.dense import Dense
-from elman.kernels.native.library import entry
+from elman.kernels.native.library import run
 
 
 class ProgramCall(ctypes.Structure):
@@ -28,15 +28,13 @@ class Program:
     """Calls with the tensors that they read and write, which stay where they are."""
 
     def __init__(self, dtype: torch.dtype, calls: list[Dense | Attend], held: list[Tensor]) -> None:
-        function = entry("run", dtype)
-        assert function is not None, "the choice comes first"
         kinds = [
             ProgramCall(dense=ctypes.pointer(x)) if isinstance(x, Dense) else ProgramCall(attend=ctypes.pointer(x))
             for x in calls
         ]
-        self._function, self._held = function, (calls, held)
+        self._dtype, self._held = dtype, (calls, held)
         self._calls = Calls(len(calls), (ProgramCall * len(calls))(*kinds))
 
     def run(self) -> None:
         """Make the calls in turn."""
-        check(self._function(ctypes.byref(self._calls)))
+        run("run", self._dtype, self._calls)

@@ -10,7 +10,7 @@ import ctypes
 import torch
 from torch import Tensor
 
-from elman.kernels.native.library import entry, is_traced, why_not_here
+from elman.kernels.native.library import entry, fields_of, is_traced, run, why_not_here
 from elman.kernels.native.options import NUMBERS
 
 MOST_ROWS = 4  # with more, packed weights are worth their packing
@@ -20,10 +20,10 @@ class StepCall(ctypes.Structure):
     """`struct Step` of sweep.h, where the fields are explained."""
 
     _fields_ = (
-        *((name, ctypes.c_int64) for name in ("B", "D", "H")),
+        *fields_of(ctypes.c_int64, "B D H"),
         ("cell", ctypes.c_int32),
-        *((name, ctypes.c_void_p) for name in ("x", "weight_x", "weight_h", "bias_x", "bias_h", "h_first", "c_first")),
-        *((name, ctypes.c_void_p) for name in ("h", "h_final", "c_final")),
+        *fields_of(ctypes.c_void_p, "x weight_x weight_h bias_x bias_h h_first c_first"),
+        *fields_of(ctypes.c_void_p, "h h_final c_final"),
     )
 
 
@@ -47,8 +47,7 @@ def step(
 
     None where the core was not built, or knows no such dtype. The caller has checked shapes and dtypes.
     """
-    function = entry("step", x.dtype)
-    if function is None:
+    if entry("step", x.dtype) is None:
         return None
     _, B, H = h.shape
     out, h_final = torch.empty((*shape, H), dtype=x.dtype), torch.empty_like(h)
@@ -69,6 +68,5 @@ def step(
         h_final.data_ptr(),
         None if c_final is None else c_final.data_ptr(),
     )
-    if function(ctypes.byref(given)) != 0:
-        raise MemoryError("no memory for the scratch of a native step")
+    run("step", x.dtype, given)
     return out, h_final, c_final

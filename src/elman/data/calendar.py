@@ -1,12 +1,11 @@
 """The steps of time series: how far apart they are, what their times are called, and how long a season is.
 
 Steps are whole numbers, equal stretches of time, days without weekends, or months. Hours are counted in UTC, where no
-hour is missing or double when clocks are changed; steps of days are counted on the wall, where each day has one midnight.
+hour is missing or double when clocks are changed; days are counted on the wall, where each has one midnight.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -53,13 +52,25 @@ class Calendar:
     def positions(self, times: Times) -> Integers:
         """The places (N,) of times on a line, in units. Raises `UserError` where they are of another kind."""
         if times.kind != self.kind:
-            names = {"integer": "whole numbers", "naive": "times without offsets", "offset": "times with offsets from UTC"}
+            names = {
+                "integer": "whole numbers",
+                "naive": "times without offsets",
+                "offset": "times with offsets from UTC",
+            }
             raise UserError("times", expected=f"{names[self.kind]}, as in training", got=names[times.kind])
         if self.unit == "month":
             return _months(times.wall)
         if self.unit == "business day":
             return np.busday_count("1970-01-01", _dates(times.wall)).astype(np.int64)
         return times.wall if self.local else times.instants
+
+    @property
+    def day_name(self) -> str:
+        """The days that `fits` takes, in words; "" where it takes all times."""
+        if self.unit == "business day":
+            return f"business days, at {_clock(self.clock)}"
+        day = f"day {self.day}" if self.day else "the last day"
+        return f"{day} of a month, at {_clock(self.clock)}" if self.unit == "month" else ""
 
     def fits(self, times: Times) -> np.ndarray[Any, np.dtype[np.bool_]]:
         """Whether each time (N,) is one of the calendar's days, at its time of day."""
@@ -118,9 +129,9 @@ def find_calendar(times: Times, series: Integers, where: str) -> Calendar:
         months = _step(_months(times.wall), series, where)
         return build("month", months, True, 0 if month_ends else int(days[0]), int(clocks[0]))
     step = _step(times.wall, series, where)
-    if len(clocks) == 1 and step == DAY and len(np.unique(_dates(times.wall))) >= 5 * WEEKS:
-        if np.is_busday(_dates(times.wall)).all():
-            return build("business day", 1, True, 0, int(clocks[0]))
+    dates = np.unique(_dates(times.wall))
+    if len(clocks) == 1 and step == DAY and len(dates) >= 5 * WEEKS and np.is_busday(dates).all():
+        return build("business day", 1, True, 0, int(clocks[0]))
     local = times.kind == "offset" and step % DAY == 0
     return build("microsecond", step if local else _step(times.instants, series, where), local)
 
@@ -132,6 +143,10 @@ def _step(positions: Integers, series: Integers, where: str) -> int:
     if not len(lengths):
         raise UserError(where, expected="a series of two steps or more", got="one step of each")
     return int(lengths[counts.argmax()])
+
+
+def _clock(microseconds: int) -> str:
+    return written(microseconds, "1970-01-01 00:00").partition(" ")[2]
 
 
 def _plural(count: int, name: str) -> str:

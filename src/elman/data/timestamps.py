@@ -50,6 +50,10 @@ class Times:
         """The times in UTC, or on the wall where there are no offsets (N,)."""
         return self.wall - self.offsets
 
+    def at(self, rows: Integers) -> Times:
+        """The times of some rows."""
+        return Times(self.kind, self.wall[rows], self.offsets[rows], self.style)
+
 
 def parse_times(cells: Sequence[Any], place: Callable[[int], str]) -> Times:
     """The times in cells: texts, or whole numbers. `place` names a row for errors.
@@ -68,8 +72,7 @@ def parse_times(cells: Sequence[Any], place: Callable[[int], str]) -> Times:
     kinds = {kind: text for text, (kind, _, _) in reversed(list(found.items()))}
     if len(kinds) > 1:
         first, second = sorted(kinds.values(), key=rows.__getitem__)[:2]
-        offsets = "offset" in kinds and "naive" in kinds
-        remedy = "write the offset from UTC behind each, such as +00:00" if offsets else ""
+        remedy = "write the offset from UTC behind each, such as +00:00" if "offset" in kinds else ""
         got = f"{first!r} there and {second!r} in {place(rows[second])}"
         raise UserError(place(rows[first]), expected="times of one kind", got=got, remedy=remedy)
     if "integer" in kinds and all(EIGHT_DIGITS.fullmatch(text.strip()) for text in found):
@@ -77,7 +80,9 @@ def parse_times(cells: Sequence[Any], place: Callable[[int], str]) -> Times:
         remedy = f"write {text[:4]}-{text[4:6]}-{text[6:]} for a day"
         raise UserError(place(rows[text]), expected=EXPECTED, got=f"{text}, a number or a day", remedy=remedy)
     wall, offsets = np.array([found[text][1:] for text in texts], np.int64).reshape(-1, 2).T
-    return Times(next(iter(kinds), "integer"), wall, offsets, max(found, key=lambda text: (len(text), text), default=""))
+    return Times(
+        next(iter(kinds), "integer"), wall, offsets, max(found, key=lambda text: (len(text), text), default="")
+    )
 
 
 def _parse(text: str) -> tuple[Kind, int, int]:

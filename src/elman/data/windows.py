@@ -133,9 +133,9 @@ def backtest_windows(
 ) -> Windows:
     """The windows of a backtest: the first has the first `window` steps of its series as its past.
 
-    With `begin` (N,) the futures begin there; a series whose `begin` is not before its end has none. A series without a
-    whole past and a whole horizon has one window of what there is. Windows are `step` steps apart; with `last` there are so
-    many of each series, counted from its end.
+    With `begin` (N,) the futures begin there; a series whose `begin` is not before its end has none. A series without
+    a whole past and a whole horizon has one window of what there is. Windows are `step` steps apart; with `last` there
+    are so many of each series, counted from its end.
     """
     ends = panel.lengths
     first = np.maximum(np.minimum(window, ends - horizon), 1) if begin is None else begin

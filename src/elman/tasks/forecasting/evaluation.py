@@ -69,7 +69,9 @@ def evaluate_forecasts(run: Trained, data: Sources, options: Backtest, say: Say,
         row = "".join(f"{_cell(report[each][name]):>16}" for each in NAMES)
         lines.append((heading, f"{_cell(own[name]):>12}{row}"))
     if without:
-        lines.append(("no scale", f"{without:,} of {len(panel):,} series do not change in training: neither MASE nor pinball"))
+        lines.append(
+            ("no scale", f"{without:,} of {len(panel):,} series do not change in training: neither MASE nor pinball")
+        )
     lines.append(("windows", f"{len(windows):,} of {len(panel):,} series, {count:,} values"))
     return Evaluation({"loss": loss} | own | counts | report, lines)
 
@@ -98,9 +100,9 @@ def backtest(run: Trained, windows: Windows, progress: Progress) -> tuple[dict[s
 
 @torch.no_grad()
 def forecasts(run: Trained, windows: Windows) -> Iterator[tuple[Integers, WindowBatch, dict[str, Any]]]:
-    """Every window forecast: rows (B,), the batch, and by name means (B, H) and quantiles (B, H, 3) in the data's units.
+    """Every window forecast: rows (B,), the batch, and means (B, H) and quantiles (B, H, 3) in the data's units.
 
-    The names are "model" and those of the baselines; "loss" has the model's losses (B, H).
+    By name: "model", and the baselines; "loss" has the model's losses (B, H).
     """
     model = run.model
     device = next(model.parameters()).device

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from elman.errors import UserError
 from elman.models.conformal import widened
 from elman.models.constructor import checked, configure
-from elman.models.encoder import make_encoder
+from elman.models.encoder import make_encoder, read_truncated
 from elman.models.forecaster_settings import FORECASTER_SETTINGS, LEVELS
 from elman.models.likelihoods import DISTRIBUTIONS, Distribution, Output, Quantiles, Units, anchor, sampling_noise
 from elman.nn.sequences import Lengths, Resets
@@ -127,18 +127,19 @@ class Forecaster(nn.Module):
         nn.init.normal_(self.head.weight, std=0.1 * self.head.in_features**-0.5)
         nn.init.zeros_(self.head.bias)
 
-    def forward(self, batch: Windows) -> Tensor:
+    def forward(self, batch: Windows, *, k2: int | None = None) -> Tensor:
         """The numbers (B, horizon, size) of each step to come, for `output`, in the units of each window's frame.
 
-        In the form likelihood, each step is told the true values before it (teacher forcing).
+        In the form likelihood, each step is told the true values before it (teacher forcing). With `k2`, no gradient
+        flows back over more than so many steps.
         """
         forms = {"direct": self._direct, "segment": self._segments, "likelihood": self._teacher_forced}
-        return forms[self.form](batch, self._units(batch).window)
+        return forms[self.form](batch, self._units(batch).window, None if k2 is None else max(1, k2 // self.segment))
 
-    def loss(self, batch: Windows) -> Tensor:
+    def loss(self, batch: Windows, *, k2: int | None = None) -> Tensor:
         """The loss (B, horizon) of each target that is known; 0 for the others."""
         known = ~batch.future.isnan()
-        losses = self.output.losses(self(batch), batch.future.where(known, 0), self._units(batch))
+        losses = self.output.losses(self(batch, k2=k2), batch.future.where(known, 0), self._units(batch))
         return losses.where(known, 0)
 
     @torch.no_grad()
@@ -169,17 +170,18 @@ class Forecaster(nn.Module):
 
     # Reading the window
 
-    def _direct(self, batch: Windows, frame: Frame) -> Tensor:
+    def _direct(self, batch: Windows, frame: Frame, k2: int | None) -> Tensor:
         values, lengths = in_segments(self._window(batch, frame), batch.lengths, self.segment)
-        hidden, _ = self.encoder(values, lengths=_ragged(lengths, values))
+        hidden, _ = read_truncated(self.encoder, values, k2, lengths=_ragged(lengths, values))
         last = hidden[torch.arange(len(hidden), device=hidden.device), lengths - 1]  # (B, H)
         known = batch.future_exogenous.nan_to_num().flatten(1)
         written: Tensor = self.head(torch.cat((last, known, batch.static.nan_to_num()), dim=1))
         return written.unflatten(1, (self.horizon, -1))
 
-    def _segments(self, batch: Windows, frame: Frame) -> Tensor:
+    def _segments(self, batch: Windows, frame: Frame, k2: int | None) -> Tensor:
         values, lengths = in_segments(self._window(batch, frame), batch.lengths, self.segment)
-        _, state = self.encoder(F.relu(self.embedding(values)), lengths=_ragged(lengths, values))
+        embedded = F.relu(self.embedding(values))
+        _, state = read_truncated(self.encoder, embedded, k2, lengths=_ragged(lengths, values))
         queries = self.positions.weight.expand(len(values), -1, -1)  # (B, m, H)
         _, m, H = queries.shape
         if self.known is not None:
@@ -217,10 +219,11 @@ class Forecaster(nn.Module):
         static = batch.static.nan_to_num()[:, None].expand(-1, T, -1)
         return torch.cat((_value_and_missing(values), other[:, :T, :P], other[:, 1 : T + 1, P:], static), dim=2)
 
-    def _teacher_forced(self, batch: Windows, frame: Frame) -> Tensor:
+    def _teacher_forced(self, batch: Windows, frame: Frame, k2: int | None) -> Tensor:
         past, future = (frame.normalise(part)[..., None] for part in (batch.past, batch.future))
         values = joined(past, future, batch.lengths)[:, :-1, 0]
-        raw, _ = self.read(self._steps(batch, values), lengths=batch.lengths + self.horizon - 1)
+        lengths = batch.lengths + self.horizon - 1
+        raw = self.head(read_truncated(self.encoder, self._steps(batch, values), k2, lengths=lengths)[0])
         at = batch.lengths[:, None] - 1 + torch.arange(self.horizon, device=raw.device)  # (B, horizon)
         return raw.take_along_dim(at[..., None], dim=1)
 

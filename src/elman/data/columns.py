@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from elman.data.table import Table, number
+from elman.data.table import DataTable, number
 from elman.errors import UserError, nearest
 
 TIMES = ("ds", "date", "time", "timestamp", "datetime")
@@ -51,19 +51,19 @@ class Roles:
     static: tuple[str, ...] = ()
 
 
-def find_roles(table: Table, columns: Columns) -> Roles:
+def find_roles(table: DataTable, columns: Columns) -> Roles:
     """The roles of a table's columns. Raises `UserError` where a column is missing, or none can be told."""
     for name in (columns.id, columns.time, columns.target, *(columns.past or ()), *columns.future, *(columns.static or ())):
         if name is not None:
             table.column(name)
-    time = columns.time or _named(table, TIMES)
+    time = columns.time or _named(table, (*TIMES, ""))
     if time is None:
         remedy = f"call it {TIMES[0]}, or --set time_column=NAME"
         raise UserError(table.name, expected="a column of times", got=_list(table.columns), remedy=remedy)
     series = columns.id or _named(table, IDS)
-    others = [name for name in table.columns if name not in (time, series)]
+    others = [name for name in table.columns if name not in (time, series, "")]  # "" is the index of a data frame
     target = columns.target or _named(table, TARGETS)
-    if target is None and series is None and columns.past is None and not columns.future:
+    if target is None and series is None and not columns.past and not columns.future:
         if not others:
             raise UserError(table.name, expected=f"columns of numbers beside {time!r}", got="none")
         return Roles(None, time, tuple(others))  # wide
@@ -75,7 +75,7 @@ def find_roles(table: Table, columns: Columns) -> Roles:
     return Roles(series, time, (target,), *_further(table, columns, [name for name in others if name != target]))
 
 
-def _further(table: Table, columns: Columns, others: Sequence[str]) -> tuple[tuple[str, ...], ...]:
+def _further(table: DataTable, columns: Columns, others: Sequence[str]) -> tuple[tuple[str, ...], ...]:
     """The names of past, future-known and static columns."""
     free = [name for name in others if name not in (*(columns.past or ()), *columns.future, *(columns.static or ()))]
     numeric = [name for name in free if all(number(cell) is not None for cell in table.columns[name])]
@@ -84,7 +84,7 @@ def _further(table: Table, columns: Columns, others: Sequence[str]) -> tuple[tup
     return past, columns.future, static
 
 
-def static_cells(table: Table, name: str, series: np.ndarray[Any, Any], ids: Sequence[str]) -> list[Any]:
+def static_cells(table: DataTable, name: str, series: np.ndarray[Any, Any], ids: Sequence[str]) -> list[Any]:
     """The one cell of each series in a static column. Raises `UserError` where a series has two, with their lines."""
     first: dict[int, int] = {}
     cells = table.columns[name]
@@ -97,7 +97,7 @@ def static_cells(table: Table, name: str, series: np.ndarray[Any, Any], ids: Seq
     return [cells[first[at]] for at in range(len(ids))]
 
 
-def _named(table: Table, names: Iterable[str]) -> str | None:
+def _named(table: DataTable, names: Iterable[str]) -> str | None:
     by_name = {name.lower(): name for name in reversed(list(table.columns))}
     return next((by_name[name] for name in names if name in by_name), None)
 

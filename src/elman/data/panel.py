@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from elman.data.calendar import Calendar, find_calendar
 from elman.data.columns import Columns, Roles, find_roles, static_cells
-from elman.data.table import Table
+from elman.data.table import DataTable
 from elman.data.timestamps import Integers, Times, parse_times, written
 from elman.errors import UserError
 
@@ -75,7 +75,7 @@ class Panel:
         return digest.hexdigest()
 
 
-def read_panel(table: Table, columns: Columns = Columns(), calendar: Calendar | None = None) -> Panel:
+def read_panel(table: DataTable, columns: Columns = Columns(), calendar: Calendar | None = None) -> Panel:
     """The series of a table, on a calendar that is given or found.
 
     Raises `UserError`, with the line of the table: a cell that is no time or no number, two rows for one step of a
@@ -151,7 +151,7 @@ def read_panel(table: Table, columns: Columns = Columns(), calendar: Calendar | 
     )
 
 
-def _rows(table: Table, roles: Roles) -> tuple[list[str], Integers, Integers, Floats]:
+def _rows(table: DataTable, roles: Roles) -> tuple[list[str], Integers, Integers, Floats]:
     """Ids, and for each value its row, its series and itself; ids are in their order, whatever that of the rows."""
     values = np.stack([table.numbers(name) for name in roles.targets])  # (K, R)
     K, R = values.shape
@@ -173,7 +173,7 @@ def _select(times: Times, rows: Integers) -> Times:
     return Times(times.kind, times.wall[rows], times.offsets[rows], times.style)
 
 
-def _no_step(table: Table, roles: Roles, times: Times, calendar: Calendar, row: int) -> UserError:
+def _no_step(table: DataTable, roles: Roles, times: Times, calendar: Calendar, row: int) -> UserError:
     where = f"{table.place(row)}, column {roles.time!r}"
     got = table.columns[roles.time][row]
     return UserError(
@@ -184,7 +184,7 @@ def _no_step(table: Table, roles: Roles, times: Times, calendar: Calendar, row: 
     )
 
 
-def _twice(table: Table, times: Times, name: str, first: int, second: int) -> UserError:
+def _twice(table: DataTable, times: Times, name: str, first: int, second: int) -> UserError:
     time = written(int(times.wall[first]), times.style, int(times.offsets[first]) if times.kind == "offset" else None)
     remedy = "keep one of them, or name the column of the series' ids: --set id_column=NAME"
     if times.kind == "naive" and times.wall[first] % (86_400 * 10**6):

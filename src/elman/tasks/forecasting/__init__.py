@@ -63,9 +63,9 @@ class ForecastingTask(Task):
 
     def recognises(self, data: Sources, valid: Sources) -> str | None:
         """A table with a column of times and one of numbers, or a named source of series."""
-        from elman.data.series_sources import holds_series
+        from elman.data.structures import series_table
 
-        return holds_series(data)
+        return series_table(data)
 
     def files(self, data: Sources, valid: Sources) -> dict[str, Any]:
         """One table of series, and one to validate on."""
@@ -105,8 +105,3 @@ class ForecastingTask(Task):
     def training_targets(self, corpus: ForecastCorpus) -> int:
         """The values of an epoch's windows."""
         return corpus.train.targets
-
-    def attention_window(self, model: Any) -> tuple[int, int] | None:
-        """That of a causal Transformer."""
-        window = getattr(model, "window", None)
-        return None if window is None else (window, model.num_layers)

@@ -18,6 +18,7 @@ from elman.models.forecaster import Forecaster
 from elman.models.forecaster_settings import LEVELS
 from elman.tasks.configuration import Settings
 from elman.tasks.forecasting.corpus import ForecastCorpus
+from elman.tasks.forecasting.settings import ForecastTraining
 from elman.train.objective import Loss, Place
 
 if TYPE_CHECKING:
@@ -130,3 +131,14 @@ def _batches(model: Forecaster, windows: Windows) -> Iterator[WindowBatch]:
     device = next(model.parameters()).device
     for _, batch in evaluation_batches(windows, BATCH):
         yield batch.to(device)
+
+
+def score(model: Forecaster, corpus: ForecastCorpus, loss: float) -> dict[str, float]:
+    """Errors on the validation windows, standardised, and the squared error of the naive forecast beside them."""
+    windows = corpus.valid.thinned(ForecastTraining().validation_windows)
+    naive = [
+        (corpus.baselines.forecast(batch)["naive"] - batch.future.double().numpy()).ravel()
+        for _, batch in evaluation_batches(windows, BATCH)
+    ]
+    found = validate(model, windows)
+    return {"mae": found["mae"], "mse": found["mse"], "naive_mse": float(np.nanmean(np.concatenate(naive) ** 2))}

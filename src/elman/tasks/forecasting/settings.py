@@ -32,7 +32,7 @@ class SeriesSettings(Section):
     time_column: str | None = None
     target_column: str | None = None
     past: Names | None = None  # further columns that are known up to the present; None: all further numbers
-    future: Names | None = None  # further columns that are known of the steps to come
+    future: Names = ()  # further columns that are known of the steps to come
     static: Names | None = None  # further columns that do not change in a series; None: all further words
     held_out: float = Field(0.15, gt=0, lt=1)  # of the end of each series, for validation, where there is no valid
     fingerprint: str = ""

@@ -111,6 +111,10 @@ class Calendar:
         return next((season for season in seasons if season > 1 and 2 * season <= length), 1)
 
 
+NUMBERED = Calendar("integer", "number", 1, False, 0, 0, "0")
+"""The calendar of values without times."""
+
+
 def find_calendar(times: Times, series: Integers, where: str) -> Calendar:
     """The calendar of rows, from their times and the series (N,) that each belongs to; their order does not matter.
 

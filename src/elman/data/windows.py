@@ -143,6 +143,13 @@ def backtest_windows(
     return _windows(panel, scaler, ends, window, horizon, first, until, step, last)
 
 
+def last_windows(panel: Panel, scaler: SeriesScaler, window: int, horizon: int) -> Windows:
+    """A window at the end of each series, whose future is not known yet."""
+    scales = scaler.of(panel, panel.lengths)
+    made = scaler.standardise(panel, scales)
+    return Windows(panel, scales, made, window, horizon, panel.lengths, np.arange(len(panel)), panel.lengths)
+
+
 def _windows(
     panel: Panel,
     scaler: SeriesScaler,

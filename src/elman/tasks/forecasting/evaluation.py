@@ -104,18 +104,31 @@ def forecasts(run: Trained, windows: Windows) -> Iterator[tuple[Integers, Window
 
     By name: "model", and the baselines; "loss" has the model's losses (B, H).
     """
-    model = run.model
-    device = next(model.parameters()).device
-    levels = [model.levels.index(level) for level in LEVELS]
+    levels = [run.model.levels.index(level) for level in LEVELS]
     for rows, batch in evaluation_batches(windows, BATCH):
-        there = batch.to(device)
-        forecast, losses = model.forecast(there), model.loss(there)
-        made: dict[str, Any] = {"loss": losses.double().cpu().numpy()}
-        quantiles = forecast.quantiles[..., levels].double().cpu().numpy()
-        made["model"] = _in_units(windows, rows, forecast.mean.double().cpu().numpy(), quantiles)
+        losses, mean, quantiles = _ask(run, batch, with_loss=True)
+        made: dict[str, Any] = {"loss": losses, "model": _in_units(windows, rows, mean, quantiles[..., levels])}
         for name, mean in run.baselines.forecast(batch).items():
             made[name] = _in_units(windows, rows, mean, mean[..., None] + run.baselines.spread[name])
         yield rows, batch, made
+
+
+@torch.no_grad()
+def model_forecasts(run: Trained, windows: Windows) -> Iterator[tuple[Integers, Floats, Floats]]:
+    """The model's forecasts: rows (B,), means (B, H), and quantiles (B, H, Q) of its levels, in the data's units."""
+    for rows, batch in evaluation_batches(windows, BATCH):
+        _, mean, quantiles = _ask(run, batch, with_loss=False)
+        yield rows, *_in_units(windows, rows, mean, quantiles)
+
+
+def _ask(run: Trained, batch: WindowBatch, *, with_loss: bool) -> tuple[Floats, Floats, Floats]:
+    """Losses (B, H), means (B, H) and quantiles (B, H, Q) of a batch, standardised."""
+    model = run.model
+    there = batch.to(next(model.parameters()).device)
+    forecast = model.forecast(there)
+    losses = model.loss(there) if with_loss else forecast.mean
+    found = (losses, forecast.mean, forecast.quantiles)
+    return tuple(each.double().cpu().numpy() for each in found)
 
 
 def _in_units(windows: Windows, rows: Integers, mean: Floats, quantiles: Floats) -> tuple[Floats, Floats]:

@@ -16,6 +16,7 @@ from elman.errors import UserError
 
 Unit = Literal["number", "microsecond", "business day", "month"]
 
+FULL = 2 / 3  # of the steps have a row
 WEEKS = 2  # of days without a weekend, before days are taken for business days
 MONTHS = {1: 12, 3: 4}  # steps of a season, by the months of a step
 NAMES = {"week": 7 * DAY, "day": DAY, "hour": 3600 * SECOND, "minute": 60 * SECOND, "second": SECOND}
@@ -49,7 +50,7 @@ class Calendar:
         name = next((name for name, length in NAMES.items() if self.step % length == 0), "microsecond")
         return _plural(self.step // NAMES.get(name, 1), name)
 
-    def positions(self, times: Times) -> Integers:
+    def positions(self, times: Times, where: str = "times") -> Integers:
         """The places (N,) of times on a line, in units. Raises `UserError` where they are of another kind."""
         if times.kind != self.kind:
             names = {
@@ -57,7 +58,7 @@ class Calendar:
                 "naive": "times without offsets",
                 "offset": "times with offsets from UTC",
             }
-            raise UserError("times", expected=f"{names[self.kind]}, as in training", got=names[times.kind])
+            raise UserError(where, expected=f"{names[self.kind]}, as in training", got=names[times.kind])
         if self.unit == "month":
             return _months(times.wall)
         if self.unit == "business day":
@@ -118,7 +119,8 @@ NUMBERED = Calendar("integer", "number", 1, False, 0, 0, "0")
 def find_calendar(times: Times, series: Integers, where: str) -> Calendar:
     """The calendar of rows, from their times and the series (N,) that each belongs to; their order does not matter.
 
-    The step is the most frequent difference between neighbours of a series; of two equally frequent ones, the smaller.
+    The step is the longest that leads to every time, unless that is so short that a third of the steps would be missing:
+    then it is the most frequent difference between neighbours of a series, of two equally frequent ones the smaller.
     Raises `UserError` where no series has two times.
     """
 
@@ -146,7 +148,9 @@ def _step(positions: Integers, series: Integers, where: str) -> int:
     lengths, counts = np.unique(gaps[gaps > 0], return_counts=True)
     if not len(lengths):
         raise UserError(where, expected="a series of two steps or more", got="one step of each")
-    return int(lengths[counts.argmax()])
+    longest = int(np.gcd.reduce(lengths))
+    rows, steps = len(gaps) + 1, int(gaps.sum()) // longest + 1
+    return longest if rows >= FULL * steps else int(lengths[counts.argmax()])
 
 
 def _clock(microseconds: int) -> str:

@@ -70,7 +70,8 @@ class Panel:
     @property
     def fingerprint(self) -> str:
         """A hash of everything in the panel but its name."""
-        digest = hashlib.sha256(repr((self.ids, self.calendar, self.roles, dict(self.static))).encode())
+        names = (self.roles.past, self.roles.future, dict(self.static))
+        digest = hashlib.sha256(repr((self.ids, self.calendar, names)).encode())
         for part in (self.starts, self.bounds, self.lengths, self.values, self.past, self.future):
             digest.update(np.ascontiguousarray(part).tobytes())
         return digest.hexdigest()
@@ -164,9 +165,9 @@ def _in_steps(
 ) -> tuple[_Cells, Integers]:
     """Cells by series and step, and where each series starts (N,). Raises `UserError`, as `read_panel`."""
     step = f"{calendar.step_name} from the first time of the series"
+    position = calendar.positions(times, f"{table.name}, column {roles.time!r}")[cells.row]
     if not (fitting := calendar.fits(times)).all():
         raise _no_step(table, roles, int(np.flatnonzero(~fitting)[0]), calendar.day_name or step)
-    position = calendar.positions(times)[cells.row]
     order = np.lexsort((position, cells.series))
     row, series, value, position = cells.row[order], cells.series[order], cells.value[order], position[order]
     starts = position[np.searchsorted(series, np.arange(len(ids)))]

@@ -62,16 +62,20 @@ def parse_times(cells: Sequence[Any], place: Callable[[int], str]) -> Times:
     have an offset from UTC and others have none.
     """
     texts = ["" if cell is None else str(cell) for cell in cells]
-    rows = {text: row for row, text in reversed(list(enumerate(texts)))}  # the first row of each text
+    rows: dict[str, int] = {}  # the first row of each text
+    for row, text in enumerate(texts):
+        rows.setdefault(text, row)
     found: dict[str, tuple[Kind, int, int]] = {}
     for text, row in rows.items():
         try:
             found[text] = _parse(text.strip())
         except (ValueError, OverflowError):
             raise _refusal(text, place(row)) from None
-    kinds = {kind: text for text, (kind, _, _) in reversed(list(found.items()))}
+    kinds: dict[Kind, str] = {}  # the first text of each kind
+    for text, (kind, _, _) in found.items():
+        kinds.setdefault(kind, text)
     if len(kinds) > 1:
-        first, second = sorted(kinds.values(), key=rows.__getitem__)[:2]
+        first, second, *_ = kinds.values()
         remedy = "write the offset from UTC behind each, such as +00:00" if "offset" in kinds else ""
         got = f"{first!r} there and {second!r} in {place(rows[second])}"
         raise UserError(place(rows[first]), expected="times of one kind", got=got, remedy=remedy)

@@ -20,7 +20,7 @@ from elman.nn.window_normalisation import Frame
 
 LEAST_SCALE = 1e-4
 NOISE = 3  # numbers that a sample is made of
-NEWTON = 4  # steps towards a quantile of the gamma distribution
+NEWTON = 6  # steps towards a quantile of the gamma distribution
 
 
 class Units(NamedTuple):
@@ -200,12 +200,13 @@ def gamma_sample(shape: Tensor, u: Tensor, v: Tensor) -> Tensor:
 
 
 def gamma_quantile(u: Tensor, shape: Tensor) -> Tensor:
-    """The u-quantile of Gamma(shape), shape ≥ 1: Wilson and Hilferty's (1931) guess, then Newton's steps in ln x."""
+    """The u-quantile of Gamma(shape), shape ≥ 1: Wilson and Hilferty's (1931) guess, then Newton's steps."""
     z = torch.special.ndtri(u)
     x = shape * (1 - 1 / (9 * shape) + z / (3 * shape.sqrt())).clamp(min=0.05) ** 3
-    for _ in range(NEWTON):
-        slope = (shape * x.log() - x - torch.lgamma(shape)).exp().clamp(min=1e-30)  # of the distribution, by ln x
-        x = x * ((u - torch.special.gammainc(shape, x)) / slope).clamp(-0.5, 0.5).exp()
+    for _ in range(NEWTON):  # ln F(x) is nearly a line in ln x where x is small
+        below = torch.special.gammainc(shape, x).clamp(min=1e-30)
+        slope = (shape * x.log() - x - torch.lgamma(shape)).exp().clamp(min=1e-30) / below
+        x = x * ((u / below).log() / slope).clamp(-2, 2).exp()
     return x
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from elman.errors import UserError
@@ -12,7 +12,6 @@ from elman.tasks.forecasting.settings import Backtest, Forecasting, ForecastTrai
 from elman.tasks.task import Sources, Task, deferred
 
 if TYPE_CHECKING:
-    from elman.models.forecaster import Forecaster
     from elman.tasks.configuration import Settings
     from elman.tasks.forecasting.corpus import ForecastCorpus
 

@@ -1,12 +1,11 @@
 """The steps of time series: how far apart they are, what their times are called, and how long a season is.
 
 Steps are whole numbers, equal stretches of time, days without weekends, or months. Hours are counted in UTC, where no
-hour is missing or double when clocks are changed; steps of days are counted on the wall, where each day has one midnight.
+hour is missing or double when clocks are changed; days are counted on the wall, where each has one midnight.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -17,6 +16,7 @@ from elman.errors import UserError
 
 Unit = Literal["number", "microsecond", "business day", "month"]
 
+FULL = 2 / 3  # of the steps have a row
 WEEKS = 2  # of days without a weekend, before days are taken for business days
 MONTHS = {1: 12, 3: 4}  # steps of a season, by the months of a step
 NAMES = {"week": 7 * DAY, "day": DAY, "hour": 3600 * SECOND, "minute": 60 * SECOND, "second": SECOND}
@@ -50,16 +50,28 @@ class Calendar:
         name = next((name for name, length in NAMES.items() if self.step % length == 0), "microsecond")
         return _plural(self.step // NAMES.get(name, 1), name)
 
-    def positions(self, times: Times) -> Integers:
+    def positions(self, times: Times, where: str = "times") -> Integers:
         """The places (N,) of times on a line, in units. Raises `UserError` where they are of another kind."""
         if times.kind != self.kind:
-            names = {"integer": "whole numbers", "naive": "times without offsets", "offset": "times with offsets from UTC"}
-            raise UserError("times", expected=f"{names[self.kind]}, as in training", got=names[times.kind])
+            names = {
+                "integer": "whole numbers",
+                "naive": "times without offsets",
+                "offset": "times with offsets from UTC",
+            }
+            raise UserError(where, expected=f"{names[self.kind]}, as in training", got=names[times.kind])
         if self.unit == "month":
             return _months(times.wall)
         if self.unit == "business day":
             return np.busday_count("1970-01-01", _dates(times.wall)).astype(np.int64)
         return times.wall if self.local else times.instants
+
+    @property
+    def day_name(self) -> str:
+        """The days that `fits` takes, in words; "" where it takes all times."""
+        if self.unit == "business day":
+            return f"business days, at {_clock(self.clock)}"
+        day = f"day {self.day}" if self.day else "the last day"
+        return f"{day} of a month, at {_clock(self.clock)}" if self.unit == "month" else ""
 
     def fits(self, times: Times) -> np.ndarray[Any, np.dtype[np.bool_]]:
         """Whether each time (N,) is one of the calendar's days, at its time of day."""
@@ -100,10 +112,15 @@ class Calendar:
         return next((season for season in seasons if season > 1 and 2 * season <= length), 1)
 
 
+NUMBERED = Calendar("integer", "number", 1, False, 0, 0, "0")
+"""The calendar of values without times."""
+
+
 def find_calendar(times: Times, series: Integers, where: str) -> Calendar:
     """The calendar of rows, from their times and the series (N,) that each belongs to; their order does not matter.
 
-    The step is the most frequent difference between neighbours of a series; of two equally frequent ones, the smaller.
+    The step is the longest that leads to every time, unless that is so short that a third of the steps would be missing:
+    then it is the most frequent difference between neighbours of a series, of two equally frequent ones the smaller.
     Raises `UserError` where no series has two times.
     """
 
@@ -118,9 +135,9 @@ def find_calendar(times: Times, series: Integers, where: str) -> Calendar:
         months = _step(_months(times.wall), series, where)
         return build("month", months, True, 0 if month_ends else int(days[0]), int(clocks[0]))
     step = _step(times.wall, series, where)
-    if len(clocks) == 1 and step == DAY and len(np.unique(_dates(times.wall))) >= 5 * WEEKS:
-        if np.is_busday(_dates(times.wall)).all():
-            return build("business day", 1, True, 0, int(clocks[0]))
+    dates = np.unique(_dates(times.wall))
+    if len(clocks) == 1 and step == DAY and len(dates) >= 5 * WEEKS and np.is_busday(dates).all():
+        return build("business day", 1, True, 0, int(clocks[0]))
     local = times.kind == "offset" and step % DAY == 0
     return build("microsecond", step if local else _step(times.instants, series, where), local)
 
@@ -131,7 +148,13 @@ def _step(positions: Integers, series: Integers, where: str) -> int:
     lengths, counts = np.unique(gaps[gaps > 0], return_counts=True)
     if not len(lengths):
         raise UserError(where, expected="a series of two steps or more", got="one step of each")
-    return int(lengths[counts.argmax()])
+    longest = int(np.gcd.reduce(lengths))
+    rows, steps = len(gaps) + 1, int(gaps.sum()) // longest + 1
+    return longest if rows >= FULL * steps else int(lengths[counts.argmax()])
+
+
+def _clock(microseconds: int) -> str:
+    return written(microseconds, "1970-01-01 00:00").partition(" ")[2]
 
 
 def _plural(count: int, name: str) -> str:

@@ -11,9 +11,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from elman.data.table import DataTable, number
-from elman.errors import UserError, nearest
+from elman.errors import UserError
 
 TIMES = ("ds", "date", "time", "timestamp", "datetime")
 IDS = ("unique_id", "id", "series_id", "item_id", "series")
@@ -53,7 +54,14 @@ class Roles:
 
 def find_roles(table: DataTable, columns: Columns) -> Roles:
     """The roles of a table's columns. Raises `UserError` where a column is missing, or none can be told."""
-    for name in (columns.id, columns.time, columns.target, *(columns.past or ()), *columns.future, *(columns.static or ())):
+    for name in (
+        columns.id,
+        columns.time,
+        columns.target,
+        *(columns.past or ()),
+        *columns.future,
+        *(columns.static or ()),
+    ):
         if name is not None:
             table.column(name)
     time = columns.time or _named(table, (*TIMES, ""))
@@ -84,15 +92,20 @@ def _further(table: DataTable, columns: Columns, others: Sequence[str]) -> tuple
     return past, columns.future, static
 
 
-def static_cells(table: DataTable, name: str, series: np.ndarray[Any, Any], ids: Sequence[str]) -> list[Any]:
-    """The one cell of each series in a static column. Raises `UserError` where a series has two, with their lines."""
+def static_cells(
+    table: DataTable, name: str, rows: npt.NDArray[np.int64], series: npt.NDArray[np.int64], ids: Sequence[str]
+) -> list[Any]:
+    """The one cell of each series in a static column, from the rows (V,) of the `series` (V,).
+
+    Raises `UserError`, with their lines, where a series has two.
+    """
     first: dict[int, int] = {}
     cells = table.columns[name]
-    for row, at in enumerate(series.tolist()):
+    for row, at in sorted(zip(rows.tolist(), series.tolist(), strict=True)):
         if cells[first.setdefault(at, row)] != cells[row]:
             where = f"{table.place(row)}, column {name!r}"
-            expected = f"{cells[first[at]]!r} as in {table.place(first[at])}, for {ids[at]!r}"
-            remedy = f"leave the column out, or --set past={name} where its values are numbers that change"
+            expected = f"{cells[first[at]]!r} as in {table.unit} {table.lines[first[at]]}, for {ids[at]!r}"
+            remedy = "leave the column out, or --set past=NAME for numbers that change"
             raise UserError(where, expected=expected, got=repr(cells[row]), remedy=remedy)
     return [cells[first[at]] for at in range(len(ids))]
 

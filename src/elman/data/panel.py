@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -17,13 +17,14 @@ import numpy.typing as npt
 from elman.data.calendar import Calendar, find_calendar
 from elman.data.columns import Columns, Roles, find_roles, static_cells
 from elman.data.table import DataTable
-from elman.data.timestamps import Integers, Times, parse_times, written
+from elman.data.timestamps import DAY, Integers, Times, parse_times, written
 from elman.errors import UserError
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 
 MOST_MISSING = 100  # steps for each row, beyond which the step is not what it seems
 SMALL = 10_000  # steps that are never too many
+USUAL = Columns()
 
 
 @dataclass(frozen=True)
@@ -69,13 +70,14 @@ class Panel:
     @property
     def fingerprint(self) -> str:
         """A hash of everything in the panel but its name."""
-        digest = hashlib.sha256(repr((self.ids, self.calendar, self.roles, dict(self.static))).encode())
+        names = (self.roles.past, self.roles.future, dict(self.static))
+        digest = hashlib.sha256(repr((self.ids, self.calendar, names)).encode())
         for part in (self.starts, self.bounds, self.lengths, self.values, self.past, self.future):
             digest.update(np.ascontiguousarray(part).tobytes())
         return digest.hexdigest()
 
 
-def read_panel(table: DataTable, columns: Columns = Columns(), calendar: Calendar | None = None) -> Panel:
+def read_panel(table: DataTable, columns: Columns = USUAL, calendar: Calendar | None = None) -> Panel:
     """The series of a table, on a calendar that is given or found.
 
     Raises `UserError`, with the line of the table: a cell that is no time or no number, two rows for one step of a
@@ -83,111 +85,126 @@ def read_panel(table: DataTable, columns: Columns = Columns(), calendar: Calenda
     """
     roles = find_roles(table, columns)
     times = parse_times(table.column(roles.time), lambda row: f"{table.place(row)}, column {roles.time!r}")
-    ids, rows, series, values = _rows(table, roles)
+    ids, cells = _cells(table, roles)
     if calendar is None:
-        calendar = find_calendar(_select(times, rows), series, table.name)
-    if not (fitting := calendar.fits(times)).all():
-        raise _no_step(table, roles, times, calendar, int(np.flatnonzero(~fitting)[0]))
-    at = calendar.positions(times)[rows]
-    order = np.lexsort((at, series))
-    rows, series, values, at = rows[order], series[order], values[order], at[order]
-    first = np.searchsorted(series, np.arange(len(ids)))
-    steps, rest = np.divmod(at - at[first][series], calendar.step)
-    if rest.any():
-        raise _no_step(table, roles, times, calendar, int(rows[np.flatnonzero(rest)[0]]))
-    same = np.flatnonzero((np.diff(steps) == 0) & (np.diff(series) == 0))
-    if len(same):
-        raise _twice(table, times, ids[series[same[0]]], *sorted(rows[same[0] : same[0] + 2].tolist()))
-    there = ~np.isnan(values)
-    begin, end = np.full(len(ids), np.iinfo(np.int64).max), np.full(len(ids), -1)
-    np.minimum.at(begin, series[there], steps[there])
-    np.maximum.at(end, series[there], steps[there])
+        calendar = find_calendar(times.at(cells.row), cells.series, table.name)
+    cells, starts = _in_steps(table, roles, times, calendar, ids, cells)
+    begin, end = (np.full(len(ids), start) for start in (np.iinfo(np.int64).max, -1))
+    there = ~np.isnan(cells.value)
+    np.minimum.at(begin, cells.series[there], cells.step[there])
+    np.maximum.at(end, cells.series[there], cells.step[there])
     kept = np.flatnonzero(end >= 0)
     if not len(kept):
         raise UserError(f"{table.name} holds no values", remedy=f"fill the column {roles.targets[0]!r} with numbers")
-    lengths = end[kept] - begin[kept] + 1
     last = end.copy()
     if roles.future:  # which go on where there are no values yet
-        np.maximum.at(last, series, steps)
-    bounds = np.concatenate([[0], np.cumsum(last[kept] - begin[kept] + 1)])
-    if bounds[-1] > MOST_MISSING * len(rows) + SMALL:
-        raise UserError(
-            f"{table.name} lacks nearly all of {bounds[-1]:,} steps of {calendar.step_name}",
-            expected=f"values at one step of {MOST_MISSING} at least",
-            got=f"{len(rows):,}",
-            remedy="give series of one step",
-        )
-    place = np.full(len(ids), -1)
-    place[kept] = bounds[:-1] - begin[kept]
-    inside = np.flatnonzero((end[series] >= 0) & (steps >= begin[series]) & (steps <= last[series]))
-    target = place[series[inside]] + steps[inside]
+        np.maximum.at(last, cells.series, cells.step)
+    bounds = np.concatenate([[0], np.cumsum((last - begin + 1)[kept])])
+    _check_size(table, calendar, int(bounds[-1]), len(cells.row))
+    # Where each cell goes: those before the first value and after the last step go nowhere.
+    inside = (cells.step >= begin[cells.series]) & (cells.step <= last[cells.series])
+    shift = np.zeros(len(ids), np.int64)
+    shift[kept] = bounds[:-1] - begin[kept]
+    place = (shift[cells.series] + cells.step)[inside]
 
-    def laid_out(names: tuple[str, ...]) -> Floats:
-        cells = np.stack([table.numbers(name) for name in names], 1) if names else np.zeros((len(table), 0))
-        made = np.full((bounds[-1], len(names)), np.nan)
-        made[target] = cells[rows[inside]]
+    def laid_out(values: Floats) -> Floats:
+        made = np.full((bounds[-1], *values.shape[1:]), np.nan)
+        made[place] = values[inside]
         return made
 
-    laid = np.full(bounds[-1], np.nan)
-    laid[target] = values[inside]
-    ends = np.searchsorted(series, np.arange(len(ids)), side="right") - 1
-    by_row = np.empty(len(series), np.int64)
-    by_row[rows] = series  # of a long table, whose static columns have a cell a row
-    static = {name: static_cells(table, name, by_row, ids) for name in roles.static}
+    newest = cells.row[np.searchsorted(cells.series, np.arange(len(ids)), side="right") - 1]
+    past, future = (_numbers(table, names)[cells.row] for names in (roles.past, roles.future))
+    static = {name: static_cells(table, name, cells.row, cells.series, ids) for name in roles.static}
     return Panel(
         table.name,
         calendar,
         tuple(ids[n] for n in kept),
-        at[first][kept] + begin[kept] * calendar.step,
-        times.offsets[rows[ends]][kept],
+        (starts + begin * calendar.step)[kept],
+        times.offsets[newest][kept],
         bounds,
-        lengths,
-        laid,
-        laid_out(roles.past),
-        laid_out(roles.future),
-        {name: [cells[n] for n in kept] for name, cells in static.items()},
+        (end - begin + 1)[kept],
+        laid_out(cells.value),
+        laid_out(past),
+        laid_out(future),
+        {name: [found[n] for n in kept] for name, found in static.items()},
         roles,
         tuple(ids[n] for n in np.flatnonzero(end < 0)),
     )
 
 
-def _rows(table: DataTable, roles: Roles) -> tuple[list[str], Integers, Integers, Floats]:
-    """Ids, and for each value its row, its series and itself; ids are in their order, whatever that of the rows."""
-    values = np.stack([table.numbers(name) for name in roles.targets])  # (K, R)
-    K, R = values.shape
+class _Cells(NamedTuple):
+    """V cells of targets: the table's row of each, its series, its step from the first of the series, its value."""
+
+    row: Integers
+    series: Integers
+    step: Integers
+    value: Floats
+
+
+def _cells(table: DataTable, roles: Roles) -> tuple[list[str], _Cells]:
+    """Ids, in their order whatever that of the rows, and the cells of all targets; steps are not known yet."""
+    values = _numbers(table, roles.targets)  # (R, K)
+    R, K = values.shape
     if roles.id is None:
         ids = sorted(roles.targets)
-        code = np.array([ids.index(name) for name in roles.targets]).repeat(R)
-        return ids, np.tile(np.arange(R), K), code, values.reshape(-1)
-    cells = table.columns[roles.id]
-    for row, cell in enumerate(cells):
-        if cell is None or cell == "":
-            raise UserError(f"{table.place(row)}, column {roles.id!r}", expected="the id of a series", got="none")
-    names = list(map(str, cells))
-    ids = sorted(dict.fromkeys(names))
+        series = np.array([ids.index(name) for name in roles.targets]).repeat(R)
+        row = np.tile(np.arange(R), K)
+        return ids, _Cells(row, series, row, values.T.reshape(-1))
+    names = table.columns[roles.id]
+    for at, name in enumerate(names):
+        if name is None or name == "":
+            raise UserError(f"{table.place(at)}, column {roles.id!r}", expected="the id of a series", got="none")
+    ids = sorted(dict.fromkeys(map(str, names)))
     codes = {name: code for code, name in enumerate(ids)}
-    return ids, np.arange(R), np.array([codes[name] for name in names]), values[0]
+    row = np.arange(R)
+    return ids, _Cells(row, np.array([codes[str(name)] for name in names]), row, values[:, 0])
 
 
-def _select(times: Times, rows: Integers) -> Times:
-    return Times(times.kind, times.wall[rows], times.offsets[rows], times.style)
+def _in_steps(
+    table: DataTable, roles: Roles, times: Times, calendar: Calendar, ids: list[str], cells: _Cells
+) -> tuple[_Cells, Integers]:
+    """Cells by series and step, and where each series starts (N,). Raises `UserError`, as `read_panel`."""
+    step = f"{calendar.step_name} from the first time of the series"
+    position = calendar.positions(times, f"{table.name}, column {roles.time!r}")[cells.row]
+    if not (fitting := calendar.fits(times)).all():
+        raise _no_step(table, roles, int(np.flatnonzero(~fitting)[0]), calendar.day_name or step)
+    order = np.lexsort((position, cells.series))
+    row, series, value, position = cells.row[order], cells.series[order], cells.value[order], position[order]
+    starts = position[np.searchsorted(series, np.arange(len(ids)))]
+    steps, rest = np.divmod(position - starts[series], calendar.step)
+    if rest.any():
+        raise _no_step(table, roles, int(row[np.flatnonzero(rest)[0]]), f"a multiple of {step}")
+    same = np.flatnonzero((np.diff(steps) == 0) & (np.diff(series) == 0))
+    if len(same):
+        raise _twice(table, times, ids[series[same[0]]], *sorted(row[same[0] : same[0] + 2].tolist()))
+    return _Cells(row, series, steps, value), starts
 
 
-def _no_step(table: DataTable, roles: Roles, times: Times, calendar: Calendar, row: int) -> UserError:
-    where = f"{table.place(row)}, column {roles.time!r}"
-    got = table.columns[roles.time][row]
-    return UserError(
-        where,
-        expected=f"steps of {calendar.step_name} from the first time of the series",
-        got=repr(got),
-        remedy="give series of one step in a file, and leave out steps that are missing",
-    )
+def _numbers(table: DataTable, names: tuple[str, ...]) -> Floats:
+    """Columns of numbers (R, K)."""
+    return np.stack([table.numbers(name) for name in names], 1) if names else np.zeros((len(table), 0))
+
+
+def _check_size(table: DataTable, calendar: Calendar, steps: int, cells: int) -> None:
+    if steps > MOST_MISSING * cells + SMALL:
+        raise UserError(
+            f"{table.name} lacks nearly all of {steps:,} steps of {calendar.step_name}",
+            expected=f"a value at one step of {MOST_MISSING} at least",
+            got=f"{cells:,}",
+            remedy="give series of one step",
+        )
+
+
+def _no_step(table: DataTable, roles: Roles, row: int, expected: str) -> UserError:
+    where, got = f"{table.place(row)}, column {roles.time!r}", repr(table.columns[roles.time][row])
+    remedy = "give series of one step in a file; rows of missing steps may be left out"
+    return UserError(where, expected=expected, got=got, remedy=remedy)
 
 
 def _twice(table: DataTable, times: Times, name: str, first: int, second: int) -> UserError:
     time = written(int(times.wall[first]), times.style, int(times.offsets[first]) if times.kind == "offset" else None)
     remedy = "keep one of them, or name the column of the series' ids: --set id_column=NAME"
-    if times.kind == "naive" and times.wall[first] % (86_400 * 10**6):
+    if times.kind == "naive" and times.wall[first] % DAY:
         remedy += "; where the clocks were put back, write the offset from UTC: 2024-10-27T02:00+01:00"
     lines = f"{table.unit}s {table.lines[first]} and {table.lines[second]}"
     return UserError(f"{table.name}, {lines}", expected=f"one row for {name!r} at {time}", got="two", remedy=remedy)

@@ -49,11 +49,6 @@ class SeriesScaler:
         """All fields."""
         return {"format": FORMAT, **vars(self)}
 
-    @property
-    def channels(self) -> int:
-        """The width of `Standardised.static`."""
-        return sum(len(self.words.get(name, "1")) for name in self.static)
-
     def of(self, panel: Panel, until: Integers) -> Scales:
         """The scales of a panel's series, known ones by their ids.
 
@@ -99,7 +94,7 @@ def fit_scaler(panel: Panel, until: Integers, season: int) -> SeriesScaler:
     measured = [_measure(panel.series(n)[: until[n]], season) for n in range(len(panel))]
     step = np.arange(len(panel.values)) - panel.bounds[:-1].repeat(np.diff(panel.bounds))
     begun = step < until.repeat(np.diff(panel.bounds))
-    columns = {}
+    columns: dict[str, tuple[float, float]] = {}
     for names, values in ((panel.roles.past, panel.past), (panel.roles.future, panel.future)):
         columns |= {name: _moments(values[begun, k]) for k, name in enumerate(names)}
     words = {}

@@ -50,6 +50,10 @@ class Times:
         """The times in UTC, or on the wall where there are no offsets (N,)."""
         return self.wall - self.offsets
 
+    def at(self, rows: Integers) -> Times:
+        """The times of some rows."""
+        return Times(self.kind, self.wall[rows], self.offsets[rows], self.style)
+
 
 def parse_times(cells: Sequence[Any], place: Callable[[int], str]) -> Times:
     """The times in cells: texts, or whole numbers. `place` names a row for errors.
@@ -58,18 +62,21 @@ def parse_times(cells: Sequence[Any], place: Callable[[int], str]) -> Times:
     have an offset from UTC and others have none.
     """
     texts = ["" if cell is None else str(cell) for cell in cells]
-    rows = {text: row for row, text in reversed(list(enumerate(texts)))}  # the first row of each text
+    rows: dict[str, int] = {}  # the first row of each text
+    for row, text in enumerate(texts):
+        rows.setdefault(text, row)
     found: dict[str, tuple[Kind, int, int]] = {}
     for text, row in rows.items():
         try:
             found[text] = _parse(text.strip())
         except (ValueError, OverflowError):
             raise _refusal(text, place(row)) from None
-    kinds = {kind: text for text, (kind, _, _) in reversed(list(found.items()))}
+    kinds: dict[Kind, str] = {}  # the first text of each kind
+    for text, (kind, _, _) in found.items():
+        kinds.setdefault(kind, text)
     if len(kinds) > 1:
-        first, second = sorted(kinds.values(), key=rows.__getitem__)[:2]
-        offsets = "offset" in kinds and "naive" in kinds
-        remedy = "write the offset from UTC behind each, such as +00:00" if offsets else ""
+        first, second, *_ = kinds.values()
+        remedy = "write the offset from UTC behind each, such as +00:00" if "offset" in kinds else ""
         got = f"{first!r} there and {second!r} in {place(rows[second])}"
         raise UserError(place(rows[first]), expected="times of one kind", got=got, remedy=remedy)
     if "integer" in kinds and all(EIGHT_DIGITS.fullmatch(text.strip()) for text in found):
@@ -77,7 +84,9 @@ def parse_times(cells: Sequence[Any], place: Callable[[int], str]) -> Times:
         remedy = f"write {text[:4]}-{text[4:6]}-{text[6:]} for a day"
         raise UserError(place(rows[text]), expected=EXPECTED, got=f"{text}, a number or a day", remedy=remedy)
     wall, offsets = np.array([found[text][1:] for text in texts], np.int64).reshape(-1, 2).T
-    return Times(next(iter(kinds), "integer"), wall, offsets, max(found, key=lambda text: (len(text), text), default=""))
+    return Times(
+        next(iter(kinds), "integer"), wall, offsets, max(found, key=lambda text: (len(text), text), default="")
+    )
 
 
 def _parse(text: str) -> tuple[Kind, int, int]:

@@ -133,14 +133,21 @@ def backtest_windows(
 ) -> Windows:
     """The windows of a backtest: the first has the first `window` steps of its series as its past.
 
-    With `begin` (N,) the futures begin there; a series whose `begin` is not before its end has none. A series without a
-    whole past and a whole horizon has one window of what there is. Windows are `step` steps apart; with `last` there are so
-    many of each series, counted from its end.
+    With `begin` (N,) the futures begin there; a series whose `begin` is not before its end has none. A series without
+    a whole past and a whole horizon has one window of what there is. Windows are `step` steps apart; with `last` there
+    are so many of each series, counted from its end.
     """
     ends = panel.lengths
     first = np.maximum(np.minimum(window, ends - horizon), 1) if begin is None else begin
     until = first if begin is None else begin
     return _windows(panel, scaler, ends, window, horizon, first, until, step, last)
+
+
+def last_windows(panel: Panel, scaler: SeriesScaler, window: int, horizon: int) -> Windows:
+    """A window at the end of each series, whose future is not known yet."""
+    scales = scaler.of(panel, panel.lengths)
+    made = scaler.standardise(panel, scales)
+    return Windows(panel, scales, made, window, horizon, panel.lengths, np.arange(len(panel)), panel.lengths)
 
 
 def _windows(

@@ -33,7 +33,7 @@ class ForecastScores:
         self.sums = {name: np.zeros((len(seasonal_error), horizon)) for name in SUMS}
 
     def add(self, series: npt.NDArray[np.int64], truth: Floats, mean: Floats, quantiles: Floats) -> None:
-        """Forecasts of B windows of the `series` (B,): `truth` and `mean` (B, H), and `quantiles` (B, H, 3) of `LEVELS`."""
+        """Forecasts of B windows of the `series` (B,): `truth`, `mean` (B, H); `quantiles` (B, H, 3) of `LEVELS`."""
         there = ~np.isnan(truth)
         error = mean - truth
         above = truth[..., None] - quantiles
@@ -54,9 +54,9 @@ class ForecastScores:
     def report(self) -> dict[str, Any]:
         """All scores by name; None where no value, or no series, can be scored.
 
-        mae, mse; mse_standardised, of values that are divided by the deviation of the training part; mase; smape, from 0
-        to 200 (Makridakis and Hibon 2000); quantile_loss, the mean pinball loss of the quantiles divided as MASE is;
-        coverage_80, the per cent of the values from the 10 % quantile to the 90 % quantile.
+        mae, mse; mse_standardised, of values that are divided by the deviation of the training part; mase; smape,
+        from 0 to 200 (Makridakis and Hibon 2000); quantile_loss, the mean pinball loss of the quantiles, divided as
+        MASE is; coverage_80, the per cent of the values from the 10 % quantile to the 90 % quantile.
         """
         return {
             "mae": self._mean("absolute"),

@@ -80,7 +80,9 @@ def fit_baselines(windows: Windows, season: int) -> Baselines:
         moments += inputs.T @ (future[whole] - last[whole, None])
         count += len(inputs)
     ridge = RIDGE * np.trace(gram[:L, :L]) / L + 1e-9
-    weights = np.linalg.solve(gram + np.diag([ridge] * L + [1e-9]), moments) if count else np.zeros((L + 1, H))
+    weights = np.zeros((L + 1, H))
+    if count:
+        weights += np.linalg.solve(gram + np.diag([ridge] * L + [1e-9]), moments)
     fitted = Baselines(season, weights, {})
     errors: dict[str, list[Floats]] = {name: [np.zeros((1, H))] for name in NAMES}  # one, so that there is one
     for _, batch in evaluation_batches(windows.thinned(MOST_RESIDUALS), BATCH):

@@ -80,10 +80,14 @@ def read(
     typical = int(np.median(panel.lengths))
     known: Baselines | None = codecs.get("baselines")
     season = data.season or (known.season if known else panel.calendar.season(typical))
-    horizon = data.horizon or (known.horizon if known else min(season if season > 1 else 8, LONGEST_HORIZON, 1 + typical // 5))
+    horizon = data.horizon or (
+        known.horizon if known else min(season if season > 1 else 8, LONGEST_HORIZON, 1 + typical // 5)
+    )
     ends = panel.lengths if other else held_out(panel, data.held_out, horizon)
     typical = int(np.median(ends))
-    window = data.window or (known.window if known else max(min(max(SEASONS * season, HORIZONS * horizon), typical - horizon), 1))
+    window = data.window or (
+        known.window if known else max(min(max(SEASONS * season, HORIZONS * horizon), typical - horizon), 1)
+    )
     scaler = fit_scaler(panel, ends, season)
     if "scaler" in codecs:  # the model knows these columns by their scales
         begun: SeriesScaler = codecs["scaler"]
@@ -95,7 +99,11 @@ def read(
         if not len(part):
             what = f"{name} has no series that is long enough"
             expected = f"{2 if other else 2 * horizon + 1} steps or more, for a horizon of {horizon}"
-            remedy = "ask for a smaller --horizon" if part is train or other else "ask for a smaller --horizon, or give --valid"
+            remedy = (
+                "ask for a smaller --horizon"
+                if part is train or other
+                else "ask for a smaller --horizon, or give --valid"
+            )
             raise UserError(what, expected=expected, got=f"{panel.lengths.max()} in the longest", remedy=remedy)
     return ForecastCorpus(
         train, valid, scaler, panel.calendar, columns, fit_baselines(train, season), season, fingerprint
@@ -125,7 +133,7 @@ def tell_short(panel: Panel, lengths: Integers, whole: int, say: Say) -> None:
     """Say which series are shorter than a window and a horizon."""
     short = [panel.ids[n] for n in np.flatnonzero(lengths < whole)]
     if short:
-        say(f"{_series(short)} of {panel.name} shorter than a window and a horizon ({whole} steps): used as far as they go")
+        say(f"{_series(short)} of {panel.name} shorter than window and horizon, {whole} steps: used as far as they go")
 
 
 def _series(names: Sequence[str]) -> str:

@@ -69,7 +69,9 @@ def evaluate_forecasts(run: Trained, data: Sources, options: Backtest, say: Say,
         row = "".join(f"{_cell(report[each][name]):>16}" for each in NAMES)
         lines.append((heading, f"{_cell(own[name]):>12}{row}"))
     if without:
-        lines.append(("no scale", f"{without:,} of {len(panel):,} series do not change in training: neither MASE nor pinball"))
+        lines.append(
+            ("no scale", f"{without:,} of {len(panel):,} series do not change in training: neither MASE nor pinball")
+        )
     lines.append(("windows", f"{len(windows):,} of {len(panel):,} series, {count:,} values"))
     return Evaluation({"loss": loss} | own | counts | report, lines)
 
@@ -98,22 +100,35 @@ def backtest(run: Trained, windows: Windows, progress: Progress) -> tuple[dict[s
 
 @torch.no_grad()
 def forecasts(run: Trained, windows: Windows) -> Iterator[tuple[Integers, WindowBatch, dict[str, Any]]]:
-    """Every window forecast: rows (B,), the batch, and by name means (B, H) and quantiles (B, H, 3) in the data's units.
+    """Every window forecast: rows (B,), the batch, and means (B, H) and quantiles (B, H, 3) in the data's units.
 
-    The names are "model" and those of the baselines; "loss" has the model's losses (B, H).
+    By name: "model", and the baselines; "loss" has the model's losses (B, H).
     """
-    model = run.model
-    device = next(model.parameters()).device
-    levels = [model.levels.index(level) for level in LEVELS]
+    levels = [run.model.levels.index(level) for level in LEVELS]
     for rows, batch in evaluation_batches(windows, BATCH):
-        there = batch.to(device)
-        forecast, losses = model.forecast(there), model.loss(there)
-        made: dict[str, Any] = {"loss": losses.double().cpu().numpy()}
-        quantiles = forecast.quantiles[..., levels].double().cpu().numpy()
-        made["model"] = _in_units(windows, rows, forecast.mean.double().cpu().numpy(), quantiles)
+        losses, mean, quantiles = _ask(run, batch, with_loss=True)
+        made: dict[str, Any] = {"loss": losses, "model": _in_units(windows, rows, mean, quantiles[..., levels])}
         for name, mean in run.baselines.forecast(batch).items():
             made[name] = _in_units(windows, rows, mean, mean[..., None] + run.baselines.spread[name])
         yield rows, batch, made
+
+
+@torch.no_grad()
+def model_forecasts(run: Trained, windows: Windows) -> Iterator[tuple[Integers, Floats, Floats]]:
+    """The model's forecasts: rows (B,), means (B, H), and quantiles (B, H, Q) of its levels, in the data's units."""
+    for rows, batch in evaluation_batches(windows, BATCH):
+        _, mean, quantiles = _ask(run, batch, with_loss=False)
+        yield rows, *_in_units(windows, rows, mean, quantiles)
+
+
+def _ask(run: Trained, batch: WindowBatch, *, with_loss: bool) -> tuple[Floats, Floats, Floats]:
+    """Losses (B, H), means (B, H) and quantiles (B, H, Q) of a batch, standardised."""
+    model = run.model
+    there = batch.to(next(model.parameters()).device)
+    forecast = model.forecast(there)
+    losses = model.loss(there) if with_loss else forecast.mean
+    found = (losses, forecast.mean, forecast.quantiles)
+    return tuple(each.double().cpu().numpy() for each in found)
 
 
 def _in_units(windows: Windows, rows: Integers, mean: Floats, quantiles: Floats) -> tuple[Floats, Floats]:

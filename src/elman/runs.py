@@ -71,7 +71,8 @@ class Run(Trained):
             UserError: the data do not fit the run, or an option is not its task's.
         """
         with given.in_memory() as made:
-            return self.evaluation(given.places(data, targets, made), options, memory=made).report
+            places = given.places(data, targets, made, task=self.task.name)
+            return self.evaluation(places, options, memory=made).report
 
     def evaluation(
         self,
@@ -150,7 +151,7 @@ class Run(Trained):
         parts = [parts] if isinstance(parts, str) else parts
         told = progress or (lambda name, done: None)
         with given.in_memory() as made:
-            places = [] if data is None else given.places(data, targets, made)
+            places = [] if data is None else given.places(data, targets, made, task=self.task.name)
             with self._in_eval_mode():
                 return self.task.inspect(self, places, parts=parts, progress=told)
 

@@ -159,7 +159,7 @@ def training(
             others = given.validation(valid, made, named)
             tree = given.settings_tree(
                 tree, settings, task=task, data=files, valid=others, start=begun, resumed=folder if resume else None,
-                say=say,
+                say=lambda line: say(given.without_places(line, made)),
             )  # fmt: skip
             events = train(
                 tree, folder, resume=resume, overwrite=overwrite, start=begun, own=own, made=made, say=say,

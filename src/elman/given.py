@@ -37,9 +37,15 @@ def in_memory() -> Iterator[Path]:
         try:
             yield Path(made)
         except UserError as error:
-            for path in Path(made).iterdir():
-                error.args = (str(error).replace(str(path), "data in memory"),)
+            error.args = (without_places(str(error), Path(made)),)
             raise
+
+
+def without_places(line: str, made: Path) -> str:
+    """A line for people that names no file of a folder for data in memory."""
+    for path in made.iterdir():
+        line = line.replace(str(path), "data in memory")
+    return line
 
 
 def places(data: Any, targets: Any, folder: Path, name: str = "data", task: str = "auto") -> list[str]:

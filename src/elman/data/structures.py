@@ -96,6 +96,15 @@ def series_and_labels(data: Sources) -> str | None:
     return f"{data[1]} has a label for each {key} of {data[0]}" if labels.names == [key, "label"] else None
 
 
+def lacks_key(place: str | Path, key: str) -> bool:
+    """Whether a place is a file of JSON lines that do not begin with a record that has a key."""
+    path = _file(place)
+    if path is None or not uncompressed(path).endswith(JSON_LINES):
+        return False
+    head = read_head(path)
+    return head is not None and key not in head.names
+
+
 def read_head(path: Path) -> Head | None:
     """The first rows of a file that is a table; None for other files. Raises `UserError` where it cannot be read."""
     begin = beginning(path)

@@ -63,7 +63,7 @@ class Forecast(NamedTuple):
     quantiles: Tensor  # (B, H, Q), rising
 
 
-class Forecaster(nn.Module):
+class SeriesForecaster(nn.Module):
     """One model for all series, in one of three forms.
 
     Each window is brought to the units of its own frame (`normalisation`), and forecasts are brought back. A step's
@@ -80,7 +80,7 @@ class Forecaster(nn.Module):
     - `likelihood`: the network reads the series step by step, and each hidden state gives the distribution of the next
       value; forecasts are drawn value by value (Salinas et al. 2020, "DeepAR", arXiv:1704.04110).
 
-    `Forecaster("gru", past_steps, horizon, channels=(P, K, S))`: so many exogenous numbers are known of the past alone,
+    `SeriesForecaster("gru", past_steps, horizon, channels=(P, K, S))`: so many exogenous numbers are known of the past alone,
     of the steps to come too, and of a series as a whole. Missing ones count as 0. Targets are `NaN` where they are not
     known. The buffer `widths` is fitted on validation data (`elman.models.conformal`).
     """
@@ -274,10 +274,10 @@ class Forecaster(nn.Module):
         def __getattr__(self, name: str) -> Any: ...
 
 
-def build_forecaster(config: Mapping[str, Any]) -> Forecaster:
-    """Make the forecaster of a configuration: a kind under "model", and the arguments of `Forecaster`."""
+def build_forecaster(config: Mapping[str, Any]) -> SeriesForecaster:
+    """Make the forecaster of a configuration: a kind under "model", and the arguments of `SeriesForecaster`."""
     arguments = dict(config)
-    return Forecaster(arguments.pop("model", None), **arguments)
+    return SeriesForecaster(arguments.pop("model", None), **arguments)
 
 
 def in_segments(values: Tensor, lengths: Tensor, segment: int) -> tuple[Tensor, Tensor]:

@@ -17,7 +17,7 @@ from elman.inspection.untrained import KEYS, model_line
 from elman.lens.gates import LayerGates, gates_of, read_gates
 from elman.lens.observe import evaluating
 from elman.lens.visit import LayerVisit, visit_layers
-from elman.models.forecaster import Forecaster
+from elman.models.forecaster import SeriesForecaster
 from elman.report import Chapter, Figure, Line, Mark, bar_chart, heatmap, line_chart
 from elman.report.figure import number
 from elman.tasks.forecasting.baselines import NAMES
@@ -177,7 +177,7 @@ def _reach(name: str, mean: Floats) -> str:
     return f"{name}: nine tenths of the gradient are in the newest {steps} of {len(mean)} steps"
 
 
-def _with_gradients(model: Forecaster, batch: Any) -> tuple[Any, torch.Tensor]:
+def _with_gradients(model: SeriesForecaster, batch: Any) -> tuple[Any, torch.Tensor]:
     """The batch with a past that gradients reach; missing values stay missing."""
     there = ~batch.past.isnan()
     leaf = batch.past.where(there, 0).requires_grad_()
@@ -192,7 +192,7 @@ def _aligned(values: torch.Tensor, lengths: torch.Tensor) -> Floats:
     return moved.double().cpu().numpy()
 
 
-def loss_gradients(model: Forecaster, batch: Any) -> Floats:
+def loss_gradients(model: SeriesForecaster, batch: Any) -> Floats:
     """|∂L/∂x| (B, L) of each window's mean loss, the newest step last."""
     with evaluating(model), torch.enable_grad():
         given, leaf = _with_gradients(model, batch)
@@ -201,7 +201,7 @@ def loss_gradients(model: Forecaster, batch: Any) -> Floats:
     return _aligned(gradient.abs(), batch.lengths)
 
 
-def forecast_gradients(model: Forecaster, batch: Any) -> Floats:
+def forecast_gradients(model: SeriesForecaster, batch: Any) -> Floats:
     """The mean over windows of |∂ŷ_h/∂x_t| (H, L) of the mean forecast, the newest step last."""
     rows = []
     with evaluating(model), torch.enable_grad():
@@ -218,7 +218,7 @@ def look_at_gates(subject: SeriesSubject) -> Part:
     """The gates of both models on the same windows, and those of the trained one over a series."""
     batch = subject.batch(READ)
 
-    def visits(model: Forecaster) -> list[LayerVisit]:
+    def visits(model: SeriesForecaster) -> list[LayerVisit]:
         inputs, lengths = model.inputs(batch)
         return visit_layers(model, lambda: model.encoder(inputs, lengths=lengths))
 

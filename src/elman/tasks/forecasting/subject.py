@@ -12,7 +12,7 @@ from elman.data.windows import WindowBatch, Windows, backtest_windows
 from elman.errors import UserError
 from elman.inspection.look import Observed
 from elman.inspection.untrained import untrained
-from elman.models.forecaster import Forecaster, build_forecaster
+from elman.models.forecaster import SeriesForecaster, build_forecaster
 from elman.tasks.configuration import named
 from elman.tasks.forecasting import corpus
 from elman.tasks.forecasting.evaluation import read_given
@@ -23,8 +23,8 @@ from elman.tasks.task import Sources, Trained
 class SeriesSubject(Observed):
     """A run's forecaster, the same model before its training, and windows that both read."""
 
-    model: Forecaster
-    fresh: Forecaster
+    model: SeriesForecaster
+    fresh: SeriesForecaster
     run: Trained
     windows: Windows
 

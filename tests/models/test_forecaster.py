@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from elman.cells import CELLS
 from elman.errors import UserError
-from elman.models.forecaster import Forecaster, build_forecaster, in_segments, joined
+from elman.models.forecaster import SeriesForecaster, build_forecaster, in_segments, joined
 from elman.models.likelihoods import DISTRIBUTIONS
 from elman.state import leaves
 
@@ -45,11 +45,11 @@ class Batch(NamedTuple):
     deviation: Tensor
 
 
-def make(name: str, channels: tuple[int, int, int] = CHANNELS, **more: Any) -> Forecaster:
+def make(name: str, channels: tuple[int, int, int] = CHANNELS, **more: Any) -> SeriesForecaster:
     """A forecaster whose every parameter matters."""
     kind, options = FORMS[name]
     torch.manual_seed(0)
-    model = Forecaster(kind, L, H, channels=channels, **{"hidden_size": 8, **options, **more}).double().eval()
+    model = SeriesForecaster(kind, L, H, channels=channels, **{"hidden_size": 8, **options, **more}).double().eval()
     for parameter in model.parameters():
         nn.init.normal_(parameter, std=0.3)
     return model
@@ -155,7 +155,7 @@ def test_reading_step_by_step_equals_reading_whole(kind: str) -> None:
     """A likelihood forecaster's state contract, and its distributions are those of teacher forcing."""
     options = CAUSAL if kind == "transformer" else {"num_layers": 2}
     model = (
-        Forecaster(kind, L, H, form="likelihood", distribution="student_t", hidden_size=8, **options).double().eval()
+        SeriesForecaster(kind, L, H, form="likelihood", distribution="student_t", hidden_size=8, **options).double().eval()
     )
     for parameter in model.parameters():
         nn.init.normal_(parameter, std=0.4)
@@ -182,7 +182,7 @@ def test_reading_step_by_step_equals_reading_whole(kind: str) -> None:
 def test_samples_are_drawn_value_by_value() -> None:
     """A model whose mean is the value before: its forecast is a random walk, as wide as the root of the steps."""
     own = {"form": "likelihood", "distribution": "gaussian", "samples": 400, "normalisation": "none"}
-    model = Forecaster("elman", L, H, hidden_size=1, **own).double().eval()  # type: ignore[arg-type]
+    model = SeriesForecaster("elman", L, H, hidden_size=1, **own).double().eval()  # type: ignore[arg-type]
     for parameter in model.parameters():
         parameter.zero_()
     model.encoder.layers[0].weight_ih_l0[0, 0] = 0.01  # h = tanh(x / 100)
@@ -262,4 +262,4 @@ def test_the_future_is_joined_behind_each_past() -> None:
 )
 def test_settings_that_do_not_fit_are_refused(kind: str, settings: dict[str, Any], match: str) -> None:
     with pytest.raises(UserError, match=match):
-        Forecaster(kind, L, H, **settings)
+        SeriesForecaster(kind, L, H, **settings)

@@ -122,7 +122,7 @@ def open_source(data: TextData) -> Source:
         raise UserError(f"cannot read {data}: {error.strerror}", exit_code=2) from error
     if str(data) in NAMED_PAIRS:
         raise UserError(str(data), expected="text", got="a source of pairs", exit_code=2)
-    remedy = nearest(str(data), [*NAMED, *NAMED_PAIRS])
+    remedy = nearest(str(data), EVERY_NAME)
     raise UserError(f"no such file or named source: {data}", remedy=remedy, exit_code=2)
 
 

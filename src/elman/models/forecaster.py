@@ -63,7 +63,7 @@ class Forecast(NamedTuple):
     quantiles: Tensor  # (B, H, Q), rising
 
 
-class Forecaster(nn.Module):
+class SeriesForecaster(nn.Module):
     """One model for all series, in one of three forms.
 
     Each window is brought to the units of its own frame (`normalisation`), and forecasts are brought back. A step's
@@ -80,7 +80,7 @@ class Forecaster(nn.Module):
     - `likelihood`: the network reads the series step by step, and each hidden state gives the distribution of the next
       value; forecasts are drawn value by value (Salinas et al. 2020, "DeepAR", arXiv:1704.04110).
 
-    `Forecaster("gru", past_steps, horizon, channels=(P, K, S))`: so many exogenous numbers are known of the past alone,
+    `SeriesForecaster("gru", past_steps, horizon, channels=(P, K, S))`: so many exogenous numbers are known of the past alone,
     of the steps to come too, and of a series as a whole. Missing ones count as 0. Targets are `NaN` where they are not
     known. The buffer `widths` is fitted on validation data (`elman.models.conformal`).
     """
@@ -134,13 +134,18 @@ class Forecaster(nn.Module):
         flows back over more than so many steps.
         """
         forms = {"direct": self._direct, "segment": self._segments, "likelihood": self._teacher_forced}
-        return forms[self.form](batch, self._units(batch).window, None if k2 is None else max(1, k2 // self.segment))
+        raw = forms[self.form](batch, None if k2 is None else max(1, k2 // self.segment))
+        return raw.to(batch.past.dtype)  # another one under autocast
 
     def loss(self, batch: Windows, *, k2: int | None = None) -> Tensor:
         """The loss (B, horizon) of each target that is known; 0 for the others."""
         known = ~batch.future.isnan()
         losses = self.output.losses(self(batch, k2=k2), batch.future.where(known, 0), self._units(batch))
         return losses.where(known, 0)
+
+    def means(self, batch: Windows) -> Tensor:
+        """The mean (B, horizon) of each step, with its graph; in the form likelihood, given the true values before."""
+        return self.output.mean(self(batch), self._units(batch))
 
     @torch.no_grad()
     def forecast(self, batch: Windows) -> Forecast:
@@ -170,18 +175,26 @@ class Forecaster(nn.Module):
 
     # Reading the window
 
-    def _direct(self, batch: Windows, frame: Frame, k2: int | None) -> Tensor:
-        values, lengths = in_segments(self._window(batch, frame), batch.lengths, self.segment)
+    def inputs(self, batch: Windows) -> tuple[Tensor, Tensor]:
+        """What the encoder reads of the windows: its inputs (B, n, ·), and how many each row has (B,)."""
+        past = window_frame(self.normalisation, batch.past, ~batch.past.isnan()).normalise(batch.past)
+        if self.form == "likelihood":
+            return self._steps(batch, past), batch.lengths
+        steps = torch.cat((_value_and_missing(past), batch.past_exogenous.nan_to_num()), dim=2)
+        values, lengths = in_segments(steps, batch.lengths, self.segment)
+        return F.relu(self.embedding(values)) if self.form == "segment" else values, lengths
+
+    def _direct(self, batch: Windows, k2: int | None) -> Tensor:
+        values, lengths = self.inputs(batch)
         hidden, _ = read_truncated(self.encoder, values, k2, lengths=_ragged(lengths, values))
         last = hidden[torch.arange(len(hidden), device=hidden.device), lengths - 1]  # (B, H)
         known = batch.future_exogenous.nan_to_num().flatten(1)
         written: Tensor = self.head(torch.cat((last, known, batch.static.nan_to_num()), dim=1))
         return written.unflatten(1, (self.horizon, -1))
 
-    def _segments(self, batch: Windows, frame: Frame, k2: int | None) -> Tensor:
-        values, lengths = in_segments(self._window(batch, frame), batch.lengths, self.segment)
-        embedded = F.relu(self.embedding(values))
-        _, state = read_truncated(self.encoder, embedded, k2, lengths=_ragged(lengths, values))
+    def _segments(self, batch: Windows, k2: int | None) -> Tensor:
+        values, lengths = self.inputs(batch)
+        _, state = read_truncated(self.encoder, values, k2, lengths=_ragged(lengths, values))
         queries = self.positions.weight.expand(len(values), -1, -1)  # (B, m, H)
         _, m, H = queries.shape
         if self.known is not None:
@@ -192,10 +205,6 @@ class Forecaster(nn.Module):
         hidden, _ = self.encoder(queries.reshape(-1, 1, H), select_rows(state, rows))  # each from the same state
         written: Tensor = self.head(hidden)
         return written.view(len(values), m * self.segment, -1)[:, : self.horizon]
-
-    def _window(self, batch: Windows, frame: Frame) -> Tensor:
-        """The channels (B, L, 2 + P + K) of every step."""
-        return torch.cat((_value_and_missing(frame.normalise(batch.past)), batch.past_exogenous.nan_to_num()), dim=2)
 
     # Going on step by step
 
@@ -219,7 +228,8 @@ class Forecaster(nn.Module):
         static = batch.static.nan_to_num()[:, None].expand(-1, T, -1)
         return torch.cat((_value_and_missing(values), other[:, :T, :P], other[:, 1 : T + 1, P:], static), dim=2)
 
-    def _teacher_forced(self, batch: Windows, frame: Frame, k2: int | None) -> Tensor:
+    def _teacher_forced(self, batch: Windows, k2: int | None) -> Tensor:
+        frame = self._units(batch).window
         past, future = (frame.normalise(part)[..., None] for part in (batch.past, batch.future))
         values = joined(past, future, batch.lengths)[:, :-1, 0]
         lengths = batch.lengths + self.horizon - 1
@@ -231,7 +241,8 @@ class Forecaster(nn.Module):
         """The mean (B, horizon), and samples (B, horizon, S)."""
         output, B, S = cast(Distribution, self.output), len(batch.past), self.samples
         noise = sampling_noise(self.horizon, S, like=batch.past)
-        raw, state = self.read(self._steps(batch, units.window.normalise(batch.past)), lengths=batch.lengths)
+        steps, lengths = self.inputs(batch)
+        raw, state = self.read(steps, lengths=lengths)
         rows = torch.arange(B, device=raw.device)
         raw = raw[rows, batch.lengths - 1][:, None].expand(-1, S, -1)  # (B, S, size)
         state = select_rows(state, rows.repeat_interleave(S))
@@ -263,10 +274,10 @@ class Forecaster(nn.Module):
         def __getattr__(self, name: str) -> Any: ...
 
 
-def build_forecaster(config: Mapping[str, Any]) -> Forecaster:
-    """Make the forecaster of a configuration: a kind under "model", and the arguments of `Forecaster`."""
+def build_forecaster(config: Mapping[str, Any]) -> SeriesForecaster:
+    """Make the forecaster of a configuration: a kind under "model", and the arguments of `SeriesForecaster`."""
     arguments = dict(config)
-    return Forecaster(arguments.pop("model", None), **arguments)
+    return SeriesForecaster(arguments.pop("model", None), **arguments)
 
 
 def in_segments(values: Tensor, lengths: Tensor, segment: int) -> tuple[Tensor, Tensor]:

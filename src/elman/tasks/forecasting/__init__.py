@@ -81,11 +81,12 @@ class ForecastingTask(Task):
             series_table(place)
 
     def records(self, data: Any, targets: Any) -> Iterable[Mapping[str, Any]] | None:
-        """A list of records with times and values."""
-        if targets is not None or not isinstance(data, list) or not data:
+        """A list of series, each a list of numbers."""
+        if targets is not None or not isinstance(data, list | tuple) or not data:
             return None
-        columns = {"ds", "y"}
-        return data if all(isinstance(row, Mapping) and row.keys() >= columns for row in data) else None
+        numbers = all(isinstance(row, list | tuple) and all(map(_is_number, row)) for row in data)
+        rows = ((number, step, value) for number, row in enumerate(data) for step, value in enumerate(row))
+        return ({"unique_id": f"{n}", "ds": step, "y": value} for n, step, value in rows) if numbers else None
 
     def describe(self, corpus: ForecastCorpus) -> str:
         """How many windows of how many series."""
@@ -104,3 +105,7 @@ class ForecastingTask(Task):
     def training_targets(self, corpus: ForecastCorpus) -> int:
         """The values of an epoch's windows."""
         return corpus.train.targets
+
+
+def _is_number(value: Any) -> bool:
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))

@@ -14,7 +14,7 @@ from elman.data.windows import WindowBatch, WindowBatches, Windows, evaluation_b
 from elman.errors import UserError
 from elman.metrics.words import words
 from elman.models.conformal import conformal_widths
-from elman.models.forecaster import Forecaster
+from elman.models.forecaster import SeriesForecaster
 from elman.models.forecaster_settings import LEVELS
 from elman.tasks.configuration import Settings
 from elman.tasks.forecasting.corpus import ForecastCorpus
@@ -52,14 +52,14 @@ class FutureValues:
 
     def loss(self, model: nn.Module, place: Place, state: State | None) -> Loss:
         """The mean loss of the values that are known."""
-        model = cast(Forecaster, model)
+        model = cast(SeriesForecaster, model)
         batch = self.train.batch(place.epoch, place.batch).to(next(model.parameters()).device)
         targets = int((~batch.future.isnan()).sum())
         return Loss(model.loss(batch, k2=self.k2).sum() / targets, targets, None)
 
     def validate(self, model: nn.Module) -> dict[str, float]:
         """The loss, the errors of the mean, the pinball loss and the coverage; the model's widths are fitted."""
-        return validate(cast(Forecaster, model), self.valid)
+        return validate(cast(SeriesForecaster, model), self.valid)
 
     def cost(self, metrics: dict[str, float]) -> float:
         """The chosen metric."""
@@ -92,7 +92,7 @@ def check_counts(values: Floats) -> None:
 
 
 @torch.no_grad()
-def validate(model: Forecaster, windows: Windows) -> dict[str, float]:
+def validate(model: SeriesForecaster, windows: Windows) -> dict[str, float]:
     """The metrics of the windows, with the quantiles as the model learnt them; its `widths` are fitted to the windows.
 
     `coverage_80` is how many of 100 values lie between the quantiles 0.1 and 0.9 before these are moved.
@@ -120,20 +120,20 @@ def validate(model: Forecaster, windows: Windows) -> dict[str, float]:
 
 
 @torch.no_grad()
-def block_losses(model: Forecaster, corpus: ForecastCorpus) -> tuple[Floats, Floats]:
+def block_losses(model: SeriesForecaster, corpus: ForecastCorpus) -> tuple[Floats, Floats]:
     """The losses (K,) of every validation window, summed over its known values, and how many there are."""
     every = [(model.loss(batch).sum(1), (~batch.future.isnan()).sum(1)) for batch in _batches(model, corpus.valid)]
     losses, known = (torch.cat(parts).double().cpu().numpy() for parts in zip(*every, strict=True))
     return losses[known > 0], known[known > 0]
 
 
-def _batches(model: Forecaster, windows: Windows) -> Iterator[WindowBatch]:
+def _batches(model: SeriesForecaster, windows: Windows) -> Iterator[WindowBatch]:
     device = next(model.parameters()).device
     for _, batch in evaluation_batches(windows, BATCH):
         yield batch.to(device)
 
 
-def score(model: Forecaster, corpus: ForecastCorpus, loss: float) -> dict[str, float]:
+def score(model: SeriesForecaster, corpus: ForecastCorpus, loss: float) -> dict[str, float]:
     """Errors on the validation windows, standardised, and the squared error of the naive forecast beside them."""
     windows = corpus.valid.thinned(ForecastTraining().validation_windows)
     naive = [

@@ -22,6 +22,7 @@ from elman.data.windows import (
     training_windows,
 )
 
+
 def pasts(windows: Windows) -> list[tuple[list[float], list[float]]]:
     """What each window says in the units of the data, without what is not there."""
     found = []
@@ -87,7 +88,7 @@ def test_batches_hold_every_window_once_in_an_order_of_the_seed_and_the_epoch() 
 
 
 def test_values_of_another_part_are_seen_by_nothing() -> None:
-    """Changed only from the step 20 on, whatever they become: the scaler and every window of training stay as they are."""
+    """Whatever they become from the step 20 on, the scaler and every window of training stay as they are."""
     ends = np.array([20])
     values = ramp(20)
     rng = np.random.default_rng(0)

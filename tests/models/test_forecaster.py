@@ -155,7 +155,9 @@ def test_reading_step_by_step_equals_reading_whole(kind: str) -> None:
     """A likelihood forecaster's state contract, and its distributions are those of teacher forcing."""
     options = CAUSAL if kind == "transformer" else {"num_layers": 2}
     model = (
-        SeriesForecaster(kind, L, H, form="likelihood", distribution="student_t", hidden_size=8, **options).double().eval()
+        SeriesForecaster(kind, L, H, form="likelihood", distribution="student_t", hidden_size=8, **options)
+        .double()
+        .eval()
     )
     for parameter in model.parameters():
         nn.init.normal_(parameter, std=0.4)

@@ -53,9 +53,9 @@ class ForecastCorpus:
 
     @property
     def channels(self) -> tuple[int, int, int]:
-        """The widths of past_exogenous, future_exogenous and static in a batch of windows."""
+        """The numbers of columns that are known up to the present, of those known ahead, and of static channels."""
         made = self.train.standardised
-        return made.past.shape[1], made.future.shape[1], made.static.shape[1]
+        return made.past.shape[1] - made.future.shape[1], made.future.shape[1], made.static.shape[1]
 
 
 def read(
@@ -125,6 +125,11 @@ def tell_missing(panel: Panel, say: Say) -> None:
     if panel.missing:
         total = int(panel.lengths.sum())
         say(f"{panel.missing:,} of {total:,} values of {panel.name} are missing: they are neither filled nor scored")
+    tell_empty(panel, say)
+
+
+def tell_empty(panel: Panel, say: Say) -> None:
+    """Say which series have no value at all."""
     if panel.empty:
         say(f"{_series(panel.empty)} of {panel.name} without a value: left out")
 

@@ -18,7 +18,7 @@ from elman.data.series_sources import series_table
 from elman.data.table import DataTable, table_in_lines, table_of
 from elman.data.windows import Windows, last_windows
 from elman.errors import UserError
-from elman.tasks.forecasting.corpus import tell_missing
+from elman.tasks.forecasting.corpus import tell_empty
 from elman.tasks.forecasting.evaluation import model_forecasts
 from elman.tasks.task import Answer, Inputs, Say, Trained
 
@@ -75,7 +75,7 @@ def _given(run: Trained, given: Any, name: str) -> Panel:
 
 def _answers(run: Trained, panel: Panel, say: Say) -> Iterator[list[dict[str, Any]]]:
     """The rows of each series' forecast."""
-    tell_missing(panel, say)
+    tell_empty(panel, say)
     model = run.model
     windows = last_windows(panel, run.scaler, model.past_steps, model.horizon)
     _check_known_ahead(windows)

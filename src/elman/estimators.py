@@ -75,7 +75,8 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):
 
     def predict(self, X: Any) -> Array:
         """The class (N,) of each sequence."""
-        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+        best = self.predict_proba(X).argmax(axis=1)
+        return self.classes_[best]
 
     def predict_proba(self, X: Any) -> Array:
         """The calibrated probability (N, K) of each class, in the order of `classes_`."""
@@ -92,8 +93,9 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):
         if texts or _are_series(X):
             return list(X)
         if getattr(X, "ndim", 2) == 3:
-            return check_array(X, allow_nd=True, dtype="numeric", ensure_all_finite="allow-nan")
-        return validate_data(self, X, reset=reset, dtype="numeric", ensure_all_finite="allow-nan")
+            return check_array(X, allow_nd=True, ensure_all_finite="allow-nan")
+        least = 2 if reset else 1  # one is held out
+        return validate_data(self, X, reset=reset, ensure_all_finite="allow-nan", ensure_min_samples=least)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -83,7 +83,7 @@ class CRF(nn.Module):
     def _take(self, scores: Tensor, lengths: Lengths, allowed: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """Scores in double precision, 0 at padding; the weight, −∞ where a step is not allowed; the lengths."""
         B, T, K = scores.shape
-        if K != self.num_tags:
+        if self.num_tags != K:
             raise UserError("scores", expected=f"shape (B, T, {self.num_tags})", got=f"shape {tuple(scores.shape)}")
         lengths = as_lengths([T] * B if lengths is None else lengths, B, T, scores.device)
         weight = self.weight.double()
@@ -98,7 +98,7 @@ class CRF(nn.Module):
 
 def path_score(scores: Tensor, path: Tensor, weight: Tensor, lengths: Tensor) -> Tensor:
     """s(y) (B,) of paths (B, T) of tags."""
-    B, T, K = scores.shape
+    _, T, K = scores.shape
     real = _real(lengths, T)
     path = path.masked_fill(~real, 0)
     steps = nn.functional.pad(path.masked_fill(~real, K), (1, 1), value=K)  # (B, T + 2)
@@ -157,7 +157,7 @@ class _LogPartition(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         weight, lengths, a, factors = ctx.saved_tensors
-        K, (T, B, _) = len(weight) - 1, a.shape
+        K, B = len(weight) - 1, len(lengths)
         b, products = _backward(weight, lengths, a, factors)
         by_scores = a * b * grad[:, None]  # (T, B, K)
         by_weight = torch.zeros_like(weight)

@@ -130,6 +130,45 @@ class TransformerTranslatorSettings(Section):
         return self
 
 
+class RecurrentEncoderSettings(Section):
+    """Recurrent layers that read a sequence for a head, `RecurrentEncoder`."""
+
+    hidden_size: Units = 128  # of both directions together
+    num_layers: Layers = 1
+    bidirectional: bool = True
+    residual: bool = False
+    layer_norm: bool = False
+    dropout: Probability = 0.0  # of the inputs of each layer, the same units at every step
+    dropout_output: Probability = 0.0
+
+    @model_validator(mode="after")
+    def _fit(self) -> RecurrentEncoderSettings:
+        if self.bidirectional:
+            _check_even(self.hidden_size, "two directions")
+        return self
+
+
+class TransformerEncoderSettings(Section):
+    """Transformer layers that read a sequence for a head, `TransformerEncoder`."""
+
+    hidden_size: Units = 128
+    num_layers: Layers = 2
+    num_heads: int = Field(4, ge=1)
+    feedforward_size: int | None = Field(None, ge=1, le=INNER_UNITS)  # None: four times hidden_size
+    positions: Literal["rotary", "sinusoidal"] = "rotary"
+    window: int | None = Field(None, ge=1, le=POSITIONS)  # of a causal one; None: attends to all earlier steps
+    is_causal: bool = False
+    qk_norm: bool = True
+    dropout: Probability = 0.0
+
+    @model_validator(mode="after")
+    def _fit(self) -> TransformerEncoderSettings:
+        _check_heads(self)
+        if self.window is not None and not self.is_causal:
+            raise UserError("window", expected="a causal model, which looks back", got="is_causal false")
+        return self
+
+
 OF_ANY_CELL = recurrent_settings(*CELLS.values())
 LANGUAGE_MODELS: dict[str, type[RecurrentSettings] | type[TransformerSettings]] = {
     **{name: recurrent_settings(cell) for name, cell in CELLS.items()},
@@ -140,10 +179,26 @@ ENCODER_DECODER_SETTINGS: dict[str, type[RecurrentTranslatorSettings] | type[Tra
     "transformer": TransformerTranslatorSettings,
 }
 
+
+def of_every_kind(
+    recurrent: type[RecurrentEncoderSettings], transformer: type[TransformerEncoderSettings]
+) -> dict[str, type[RecurrentEncoderSettings] | type[TransformerEncoderSettings]]:
+    """Settings by kind of model, for a task whose models are encoders with a head."""
+    return {**dict.fromkeys(CELLS, recurrent), "transformer": transformer}
+
+
 # Sizes that, where they are None, are so many times hidden_size.
 MULTIPLES = {"embedding_size": 1, "feedforward_size": 4}
 
-C = TypeVar("C", RecurrentSettings, TransformerSettings, RecurrentTranslatorSettings, TransformerTranslatorSettings)
+C = TypeVar(
+    "C",
+    RecurrentSettings,
+    TransformerSettings,
+    RecurrentTranslatorSettings,
+    TransformerTranslatorSettings,
+    RecurrentEncoderSettings,
+    TransformerEncoderSettings,
+)
 
 
 def resolve(settings: C) -> C:
@@ -158,7 +213,7 @@ def resolve(settings: C) -> C:
 
 def widened(settings: C, missing: int) -> C:
     """A Transformer's settings with about so many more parameters, in its inner layers; others' as they are."""
-    if isinstance(settings, TransformerSettings):
+    if isinstance(settings, TransformerSettings | TransformerEncoderSettings):
         layers = settings.num_layers
     elif isinstance(settings, TransformerTranslatorSettings):
         layers = settings.encoder_layers + settings.decoder_layers
@@ -173,7 +228,7 @@ def _check_even(hidden_size: int, purpose: str) -> None:
         raise UserError("hidden_size", expected=f"an even size for {purpose}", got=hidden_size)
 
 
-def _check_heads(settings: TransformerSettings | TransformerTranslatorSettings) -> None:
+def _check_heads(settings: TransformerSettings | TransformerTranslatorSettings | TransformerEncoderSettings) -> None:
     """Refuse a given number of heads that does not divide hidden_size; recipes choose a number that is not given."""
     size, heads, even = settings.hidden_size, settings.num_heads, settings.positions == "rotary"
     if settings.positions == "sinusoidal":

@@ -12,7 +12,11 @@ from torch.nn import functional as F
 from elman.kernels.attention.backends import choose, with_mask
 from elman.kernels.attention.seam import Memory, Rotation
 from elman.kernels.attention.sight import Sight, from_right_aligned, slots_needed, step_positions
-from elman.models.configuration import TransformerSettings, TransformerTranslatorSettings
+from elman.models.configuration import (
+    TransformerEncoderSettings,
+    TransformerSettings,
+    TransformerTranslatorSettings,
+)
 from elman.models.constructor import checked, configure, spelled_by
 from elman.models.language_model import LanguageModel
 from elman.models.steps import Steps
@@ -165,7 +169,9 @@ class TransformerLM(LanguageModel):
 
 
 def make_layers(
-    settings: TransformerSettings | TransformerTranslatorSettings, count: int, **options: Any
+    settings: TransformerSettings | TransformerTranslatorSettings | TransformerEncoderSettings,
+    count: int,
+    **options: Any,
 ) -> nn.ModuleList:
     """Layers as the settings say; `options` are those that only some layers of a `TransformerLayer` have."""
     s, inner = settings, cast(int, settings.feedforward_size)

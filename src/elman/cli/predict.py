@@ -58,6 +58,9 @@ def command(
                 show(answer.number)
                 if as_json:
                     print_json(answer.record, ensure_ascii=False)
+                elif answer.written is not None:
+                    sys.stdout.buffer.write(answer.written)
+                    sys.stdout.buffer.flush()
                 else:
                     print(*answer.lines, sep="\n", flush=True)
         finally:  # an error that ends the reading must not hide the lines that were left out before

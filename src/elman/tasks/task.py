@@ -112,6 +112,7 @@ class Answer:
     lines: Sequence[str]  # for people
     record: Mapping[str, Any]  # for programs
     error: str = ""  # why there is no result
+    written: bytes | None = None  # for people instead of `lines`: what was given, to the byte, and the answer in it
 
 
 class Piece(NamedTuple):

@@ -81,13 +81,12 @@ class Tagger(nn.Module):
         self.output_layer = nn.Linear(self.encoder.output_size, len(self.tags))
         nn.init.normal_(self.output_layer.weight, std=self.encoder.output_size**-0.5)
         nn.init.zeros_(self.output_layer.bias)
-        # A module called `crf` would hide the setting of that name.
-        self.field = CRF(len(self.tags), allowed) if own.crf else None
+        self.crf_layer = CRF(len(self.tags), allowed) if own.crf else None
 
     @property
     def causal(self) -> bool:
         """Whether a tag can be had as soon as its word has arrived."""
-        return self.encoder.causal and self.field is None
+        return self.encoder.causal and self.crf_layer is None
 
     @property
     def config(self) -> dict[str, Any]:
@@ -123,8 +122,6 @@ class Tagger(nn.Module):
         Raises:
             UserError: a state, where the model needs the whole sentence.
         """
-        if state is not None and self.encoder.causal and self.field is not None:
-            self.refuse_steps()
         x = self.embed(words, spelling, characters)
         _, lengths, resets = as_batch(self, words, lengths, resets)
         if k2 is not None and state is None and resets is None:
@@ -137,7 +134,7 @@ class Tagger(nn.Module):
         """Raise the `UserError` of a model that is asked for a tag before it has the whole sentence, if it needs that."""
         if not self.encoder.causal:
             self.encoder.refuse_steps()
-        if self.field is not None:
+        if self.crf_layer is not None:
             what = "this model has a CRF, whose search needs the whole sentence: it cannot tag word by word"
             raise UserError(what, remedy="train one with --set crf=false")
 
@@ -148,16 +145,16 @@ class Tagger(nn.Module):
 
     def nats(self, scores: Tensor, targets: Tensor, lengths: Tensor) -> Tensor:
         """−log p (B,) of targets (B, T) by the scores (B, T, K)."""
-        if self.field is not None:
-            return self.field.loss(scores, targets, lengths)
+        if self.crf_layer is not None:
+            return self.crf_layer.loss(scores, targets, lengths)
         exact = scores.to(torch.promote_types(scores.dtype, torch.float32))
         wanted = targets.masked_fill(targets < 0, NOT_COUNTED)
         return F.cross_entropy(exact.transpose(1, 2), wanted, ignore_index=NOT_COUNTED, reduction="none").sum(1)
 
     def best(self, scores: Tensor, lengths: Tensor) -> Tensor:
         """The tags (B, T) that scores (B, T, K) speak for; 0 at padding."""
-        if self.field is not None:
-            return self.field.best(scores, lengths)
+        if self.crf_layer is not None:
+            return self.crf_layer.best(scores, lengths)
         padding = torch.arange(scores.shape[1], device=scores.device) >= lengths[:, None]
         return scores.argmax(-1).masked_fill(padding, 0)
 
@@ -168,7 +165,7 @@ class Tagger(nn.Module):
     def probabilities(self, words: Tensor, spelling: Tensor, characters: Tensor, lengths: Tensor) -> Tensor:
         """The probability (B, T, K) of each tag: softmax, or the marginals of the CRF over the allowed paths."""
         scores = self(words, spelling, characters, lengths=lengths)[0].double()
-        return scores.softmax(-1) if self.field is None else self.field.marginals(scores, lengths)
+        return scores.softmax(-1) if self.crf_layer is None else self.crf_layer.marginals(scores, lengths)
 
     def stacked_maps(self) -> dict[Tensor, int]:
         """Those of the encoder, and those of the LSTM that reads characters."""

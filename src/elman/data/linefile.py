@@ -25,7 +25,7 @@ def arriving_lines(blocks: Iterable[bytes], name: str) -> Iterator[list[InputLin
     A byte order mark is dropped, and so is a `\r` before the end of a line.
     Errors: `NotTextError` where the bytes of `name` are UTF-16 or UTF-32 text.
 
-    >>> list(arriving_lines([b"one\ntw", b"o\nthree"], "stdin"))[1]
+    >>> list(arriving_lines([b"one\ntw", b"o\nthree"], "stdin"))[2]
     [InputLine(text='three', error='', raw=b'three')]
     """
     begun, first = bytearray(), True

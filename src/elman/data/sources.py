@@ -15,6 +15,7 @@ from elman.errors import UserError, nearest
 NAMED = ("python-stdlib",)
 LANGUAGES = ("en", "pt_BR", "de")  # of number words; a test reads the words of these languages back
 NAMED_PAIRS = (*(f"{first}-{language}" for first in ("numbers", "digits") for language in LANGUAGES), "dates")
+NAMED_TAGGED = ("number-words-en", "number-words-pt_BR")
 
 # Folders that `python-stdlib` leaves out: tests, tables, bundled wheels, and packages that some systems do not install.
 LEFT_OUT = {"test", "tests", "idlelib", "lib2to3", "turtledemo", "tkinter", "distutils", "encodings", "pydoc_data"}

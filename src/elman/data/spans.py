@@ -10,7 +10,9 @@ A tag is O, or a letter and the label of the span: B-PER. The letters say where 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -51,6 +53,7 @@ class Mark(NamedTuple):
 BORDER = Mark(OUTSIDE, "")  # before the first tag and after the last
 
 
+@lru_cache(1 << 12)
 def mark(tag: str, scheme: Scheme) -> Mark:
     """The meaning of a tag. A tag that is none of the scheme's is outside of all spans.
 
@@ -71,17 +74,25 @@ def recognise_scheme(sentences: Iterable[Sequence[str]]) -> Scheme | None:
     >>> recognise_scheme([["O", "B-A", "I-A"]]), recognise_scheme([["O", "I-A", "B-A"]]), recognise_scheme([["NOUN"]])
     ('IOB2', 'IOB1', None)
     """
-    sentences = list(sentences)
-    names = dict.fromkeys(tag for tags in sentences for tag in tags if tag != OUTSIDE)
+    neighbours = Counter(pair for tags in sentences for pair in pairwise([OUTSIDE, *tags, OUTSIDE]))
+    names = dict.fromkeys(after for _, after in neighbours if after != OUTSIDE)
     found = [TAG.fullmatch(tag) for tag in names]
     if not names or None in found or len({match[2] is None for match in found if match}) > 1:
         return None
     letters = {match[1] for match in found if match}
     fitting: list[Scheme] = [scheme for scheme, known in LETTERS.items() if letters <= set(known)]
-    breaches = {scheme: sum(len(breaks(tags, scheme)) for tags in sentences) for scheme in fitting}
+    breaches = {scheme: _count_breaches(neighbours, scheme) for scheme in fitting}
     best = min(breaches, key=lambda scheme: breaches[scheme], default=None)  # the first of equals
-    inside = sum(tag != OUTSIDE for tags in sentences for tag in tags)
+    inside = sum(n for (_, after), n in neighbours.items() if after != OUTSIDE)
     return best if best is not None and breaches[best] <= MOST_BREACHES * inside else None
+
+
+def _count_breaches(neighbours: Mapping[tuple[str, str], int], scheme: Scheme) -> int:
+    return sum(
+        count
+        for (before, after), count in neighbours.items()
+        if not may_follow(mark(before, scheme), mark(after, scheme), scheme)
+    )
 
 
 def may_follow(before: Mark, after: Mark, scheme: Scheme) -> bool:
@@ -169,7 +180,7 @@ def _bioes(length: int, adjacent: bool) -> str:
     return "S" if length == 1 else "B" + "I" * (length - 2) + "E"
 
 
-_SPELT: dict[Scheme, Callable[[int, bool], str]] = {scheme: _bioes for scheme in LETTERS}
+_SPELT: dict[Scheme, Callable[[int, bool], str]] = dict.fromkeys(LETTERS, _bioes)
 _SPELT |= {"IOB1": _iob1, "IOB2": _iob2}
 
 

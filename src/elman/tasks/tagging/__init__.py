@@ -79,17 +79,14 @@ class Tagging(Task):
 
     def check(self, settings: Settings) -> None:
         """See that the sentences and the word vectors are there, and the package that the metric needs."""
-        from elman.data.tagged_files import check
+        from elman.data.tagged_files import check_files
         from elman.data.vectors import read_words
-        from elman.metrics.spans import check_installed
 
-        if settings.train.metric == "span_f1":
-            check_installed()
         if vectors := getattr(settings.model, "vectors", None):
             read_words(vectors)
         for files in (settings.data.files, settings.data.validation_files):
             if files:
-                check(files)
+                check_files(files)
 
     def records(self, data: Any, targets: Any) -> Iterable[Mapping[str, Any]] | None:
         """Lists of tokens with as many lists of tags, or lines that have both."""

@@ -249,6 +249,9 @@ class Task(ABC):
             raise UserError("model", expected="a torch module with parameters, or a callable that makes one", got=got)
         return made
 
+    def begin(self, model: nn.Module, settings: Settings, corpus: Any) -> None:  # noqa: B027
+        """Give a new model what it takes from elsewhere before its training, such as vectors of words."""
+
     @abstractmethod
     def objective(self, settings: Settings, corpus: Any) -> Objective:
         """The objective that the model is trained on."""

@@ -22,7 +22,9 @@ class Tagging(Task):
 
     name = "tagging"
     title = "a tagger"
-    synonyms = "tagger pos upos ner chunking slots slot_filling sequence_labelling sequence_labeling token_classification"
+    synonyms = (
+        "tagger pos upos ner chunking slots slot_filling sequence_labelling sequence_labeling token_classification"
+    )
     reads = (
         "Tagged sentences: CoNLL or CoNLL-U, two files of tokens and tags line by line, JSON lines with tokens and tags, "
         "or a named source such as number-words-en."
@@ -95,7 +97,9 @@ class Tagging(Task):
         if targets is None:
             both = all(isinstance(line, Mapping) and {"tokens", "tags"} <= line.keys() for line in data)
             return data if both else None
-        if not all(isinstance(tokens, list | tuple) and all(isinstance(each, str) for each in tokens) for tokens in data):
+        if not all(
+            isinstance(tokens, list | tuple) and all(isinstance(each, str) for each in tokens) for tokens in data
+        ):
             return None
         if not isinstance(targets, list | tuple) or len(targets) != len(data):
             got = f"{len(targets):,}" if isinstance(targets, list | tuple) else type(targets).__name__

@@ -44,8 +44,14 @@ def look_at_words(subject: TaggedSubject) -> Part:
         drawn = np.vstack((norms / max(float(norms.max()), 1e-30), by_loss / max(float(by_loss.max()), 1e-30)))
         figures.append(
             heatmap(
-                drawn, title=" ".join(tokens)[:60], reading=reading, x="word", y="tag", rows=[*names, "the loss"],
-                columns=tokens, limit=1.0,
+                drawn,
+                title=" ".join(tokens)[:60],
+                reading=reading,
+                x="word",
+                y="tag",
+                rows=[*names, "the loss"],
+                columns=tokens,
+                limit=1.0,
             )  # fmt: skip
         )
         numbers[" ".join(tokens)] = {"tags": [subject.tags.symbol(t) for t in said], "by_tag": norms, "loss": by_loss}

@@ -7,13 +7,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from elman.data.vectors import read_words
-
 from elman.data import tagged_corpus
 from elman.data.corpus import check_expected
 from elman.data.tagged import Layout, TaggedSentence
 from elman.data.tagged_corpus import TaggedCorpus, count_breaches, read_all, split
 from elman.data.tagged_files import find_layout
+from elman.data.vectors import read_words
 from elman.data.vocabulary import TagSet, Vocabulary
 from elman.data.word_batches import Vocabularies
 from elman.errors import UserError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -44,8 +45,14 @@ def look_at_words(subject: TaggedSubject) -> Part:
         drawn = np.vstack((norms / max(float(norms.max()), 1e-30), by_loss / max(float(by_loss.max()), 1e-30)))
         figures.append(
             heatmap(
-                drawn, title=" ".join(tokens)[:60], reading=reading, x="word", y="tag", rows=[*names, "the loss"],
-                columns=tokens, limit=1.0,
+                drawn,
+                title=" ".join(tokens)[:60],
+                reading=reading,
+                x="word",
+                y="tag",
+                rows=[*names, "the loss"],
+                columns=tokens,
+                limit=1.0,
             )  # fmt: skip
         )
         numbers[" ".join(tokens)] = {"tags": [subject.tags.symbol(t) for t in said], "by_tag": norms, "loss": by_loss}
@@ -100,7 +107,7 @@ def look_at_gates(subject: TaggedSubject) -> Part:
         return model(batch.words, batch.spelling, batch.characters, lengths=batch.lengths)
 
     found = {
-        name: [read_gates(visit) for visit in visit_layers(model.encoder, lambda model=model: read(model))]
+        name: [read_gates(visit) for visit in visit_layers(model.encoder, partial(read, model))]
         for name, model in subject.models.items()
     }
     return gates.chapter(found)

@@ -13,7 +13,6 @@ from elman.tasks.task import Sources, Task, deferred
 
 if TYPE_CHECKING:
     from elman.data.tagged_corpus import TaggedCorpus
-    from elman.models.tagger import Tagger
     from elman.tasks.configuration import Settings
 
 
@@ -22,12 +21,10 @@ class Tagging(Task):
 
     name = "tagging"
     title = "a tagger"
-    synonyms = (
-        "tagger pos upos ner chunking slots slot_filling sequence_labelling sequence_labeling token_classification"
-    )
+    synonyms = "tagger pos upos ner chunking slots slot_filling sequence_labelling sequence_labeling"
     reads = (
-        "Tagged sentences: CoNLL or CoNLL-U, two files of tokens and tags line by line, JSON lines with tokens and tags, "
-        "or a named source such as number-words-en."
+        "Tagged sentences: CoNLL or CoNLL-U, two files of tokens and tags line by line, JSON lines with tokens "
+        "and tags, or a named source such as number-words-en."
     )
     target = "tag"
     sample = ("these", "sentences")

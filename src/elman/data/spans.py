@@ -195,6 +195,16 @@ def mended(tags: Sequence[str], scheme: Scheme | None) -> Sequence[str]:
     return tags_of(spans_of(tags, scheme), len(tags), scheme)
 
 
+def in_bioes(tags: Sequence[str], scheme: Scheme) -> list[str]:
+    """Tags with the letters of BIOES, or of IOB where the scheme is one of these, and O for a tag that is of no scheme.
+
+    >>> in_bioes(["B-PER", "L-PER", "U", "NOUN"], "BILOU")
+    ['B-PER', 'E-PER', 'S', 'O']
+    """
+    marks = [mark(tag, scheme) for tag in tags]
+    return [f"{letter}-{label}" if label else letter for letter, label in marks]
+
+
 def completed(names: Sequence[str], scheme: Scheme | None) -> list[str]:
     """Tags, and what a sentence of any length needs: O, or a span of one token of each label where O never occurs."""
     if scheme is None or OUTSIDE in names:

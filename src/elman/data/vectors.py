@@ -40,9 +40,9 @@ def read_vectors(path: str | Path, names: Sequence[str]) -> tuple[npt.NDArray[np
     vectors = np.zeros((len(names), size), np.float32)
     known = np.zeros(len(names), np.bool_)
     for at, name in enumerate(names):
-        vector = found.get(name, found.get(name.lower()))
-        if vector is not None:
-            vectors[at], known[at] = vector, True
+        spelt = name if name in found else name.lower()
+        if spelt in found:
+            vectors[at], known[at] = found[spelt], True
     return vectors, known
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -17,21 +17,6 @@ from elman.models.word_reader import WordReader
 from elman.nn.crf import CRF
 from elman.nn.sequences import Integers, Lengths, Resets, as_batch, as_tokens
 from elman.state import State
-
-
-class Words(Protocol):
-    """A batch of sentences of words: T at most, of which U are spelled differently."""
-
-    @property
-    def words(self) -> Tensor: ...  # (B, T)
-    @property
-    def spelling(self) -> Tensor: ...  # (B, T), rows of `characters`
-    @property
-    def characters(self) -> Tensor: ...  # (U, C)
-    @property
-    def targets(self) -> Tensor: ...  # (B, T); negative where no target counts
-    @property
-    def lengths(self) -> Tensor: ...  # (B,)
 
 
 class Tagger(nn.Module):
@@ -72,9 +57,11 @@ class Tagger(nn.Module):
         if model not in TAGGER_SETTINGS:
             remedy = nearest(str(model), TAGGER_SETTINGS)
             raise UserError("model", expected="a kind of encoder", got=repr(model), remedy=remedy)
-        own = cast(TaggerHead, configure(self, model, TAGGER_SETTINGS[model], settings))
+        own = cast(TaggerHead, configure(self, model, cast(Any, TAGGER_SETTINGS[model]), settings))
         self.word_vocab_size = checked(word_vocab_size, int, "word_vocab_size")
         self.character_vocab_size = checked(character_vocab_size, int, "character_vocab_size")
+        if not isinstance(tags, Sequence) or not tags or not all(isinstance(tag, str) for tag in tags):
+            raise UserError("tags", expected="the names of one tag or more", got=repr(tags)[:60])
         self.tags, self.scheme = tuple(tags), scheme
         self.reader = WordReader(word_vocab_size, character_vocab_size, own.embedding_size, own.character_size)
         self.encoder = make_encoder(model, self.reader.output_size, cast(Any, own))
@@ -122,8 +109,8 @@ class Tagger(nn.Module):
     ) -> tuple[Tensor, State]:
         """Scores (B, T, K) and the state after the words (B, T).
 
-        The spelling of a word is the row of characters (U, C) at its `spelling` (B, T). No gradient flows back over more
-        than `k2` steps, for a call without `state` and `resets`.
+        The spelling of a word is the row of characters (U, C) at its `spelling` (B, T). No gradient flows back over
+        more than `k2` steps, for a call without `state` and `resets`.
 
         Raises:
             UserError: a state, where the model needs the whole sentence.
@@ -137,17 +124,25 @@ class Tagger(nn.Module):
         return self.output_layer(hidden), after
 
     def refuse_steps(self) -> None:
-        """Raise the `UserError` of a model that is asked for a tag before it has the whole sentence, if it needs that."""
+        """Raise a `UserError` where the model needs the whole sentence, and is asked for tags while it arrives."""
         if not self.encoder.causal:
             self.encoder.refuse_steps()
         if self.crf_layer is not None:
             what = "this model has a CRF, whose search needs the whole sentence: it cannot tag word by word"
             raise UserError(what, remedy="train one with --set crf=false")
 
-    def loss(self, batch: Words, k2: int | None = None) -> Tensor:
-        """Nats (B,) of each sentence's targets: −log p of its tags, summed over the targets that count."""
-        scores, _ = self(batch.words, batch.spelling, batch.characters, lengths=batch.lengths, k2=k2)
-        return self.nats(scores, batch.targets, batch.lengths)
+    def loss(
+        self,
+        words: Tensor,
+        spelling: Tensor,
+        characters: Tensor,
+        targets: Tensor,
+        lengths: Tensor,
+        *,
+        k2: int | None = None,
+    ) -> Tensor:
+        """−log p (B,), in nats, of the targets (B, T) of each sentence; negative targets do not count."""
+        return self.nats(self(words, spelling, characters, lengths=lengths, k2=k2)[0], targets, lengths)
 
     def nats(self, scores: Tensor, targets: Tensor, lengths: Tensor) -> Tensor:
         """−log p (B,) of targets (B, T) by the scores (B, T, K)."""

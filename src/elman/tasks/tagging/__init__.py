@@ -13,7 +13,6 @@ from elman.tasks.task import Sources, Task, deferred
 
 if TYPE_CHECKING:
     from elman.data.tagged_corpus import TaggedCorpus
-    from elman.models.tagger import Tagger
     from elman.tasks.configuration import Settings
 
 
@@ -22,12 +21,16 @@ class Tagging(Task):
 
     name = "tagging"
     title = "a tagger"
+<<<<<<< HEAD
     synonyms = (
         "tagger pos upos ner chunking slots slot_filling sequence_labelling sequence_labeling token_classification"
     )
+=======
+    synonyms = "tagger pos upos ner chunking slots slot_filling sequence_labelling sequence_labeling"
+>>>>>>> tag-b
     reads = (
-        "Tagged sentences: CoNLL or CoNLL-U, two files of tokens and tags line by line, JSON lines with tokens and tags, "
-        "or a named source such as number-words-en."
+        "Tagged sentences: CoNLL or CoNLL-U, two files of tokens and tags line by line, JSON lines with tokens "
+        "and tags, or a named source such as number-words-en."
     )
     target = "tag"
     sample = ("these", "sentences")
@@ -80,7 +83,7 @@ class Tagging(Task):
         return {"source": source, "target": target, "valid": first, "valid_target": second}
 
     def check(self, settings: Settings) -> None:
-        """See that the sentences and the word vectors are there, and the package that the metric needs."""
+        """See that the sentences and the word vectors are there."""
         from elman.data.tagged_files import check_files
         from elman.data.vectors import read_words
 
@@ -97,14 +100,18 @@ class Tagging(Task):
         if targets is None:
             both = all(isinstance(line, Mapping) and {"tokens", "tags"} <= line.keys() for line in data)
             return data if both else None
+<<<<<<< HEAD
         if not all(
             isinstance(tokens, list | tuple) and all(isinstance(each, str) for each in tokens) for tokens in data
         ):
+=======
+        if not isinstance(targets, list | tuple) or not all(_are_words(each) for each in (*data, *targets)):
+>>>>>>> tag-b
             return None
-        if not isinstance(targets, list | tuple) or len(targets) != len(data):
-            got = f"{len(targets):,}" if isinstance(targets, list | tuple) else type(targets).__name__
-            raise UserError("targets", expected=f"as many lists of tags as there are sentences, {len(data):,}", got=got)
-        return ({"tokens": tokens, "tags": tags} for tokens, tags in zip(data, targets, strict=True))
+        if len(targets) != len(data):
+            expected = f"as many lists of tags as there are sentences, {len(data):,}"
+            raise UserError("targets", expected=expected, got=f"{len(targets):,}")
+        return ({"tokens": tokens, "tags": names} for tokens, names in zip(data, targets, strict=True))
 
     def describe(self, corpus: TaggedCorpus) -> str:
         """How many sentences, words and tags."""
@@ -132,3 +139,7 @@ class Tagging(Task):
         """With the dropout, which follows from the number of passes over the sentences."""
         model = settings.model.model_copy(update={"dropout": measured.model.dropout})
         return settings.model_copy(update={"model": model})
+
+
+def _are_words(value: Any) -> bool:
+    return isinstance(value, list | tuple) and all(isinstance(word, str) for word in value)

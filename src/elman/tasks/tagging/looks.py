@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,10 @@ FARTHEST = 15  # words from the tag
 BINS = (0.1, 0.5, 0.9)  # quantiles
 MOST_TAGS = 30  # of a matrix that is drawn
 EXAMPLES = 5  # transitions that are named
+READING = (
+    "A row is a tag: the stronger the colour, the more its log-probability changes with that word. The last row is the "
+    "loss of the whole sentence, as a part of its greatest."
+)
 
 
 def look_at_words(subject: TaggedSubject) -> Part:
@@ -37,22 +42,10 @@ def look_at_words(subject: TaggedSubject) -> Part:
         norms, said = tag_gradients(subject.model, *given)
         by_loss = loss_gradients_of_words(subject.model, *given, batch.targets[0])
         names = [f"{token} {subject.tags.symbol(tag)}" for token, tag in zip(tokens, said, strict=True)]
-        reading = (
-            "A row is a tag: the stronger the colour, the more its log-probability changes with that word. The last row "
-            "is the loss of the whole sentence, as a part of its greatest."
-        )
         drawn = np.vstack((norms / max(float(norms.max()), 1e-30), by_loss / max(float(by_loss.max()), 1e-30)))
+        rows, title = [*names, "the loss"], " ".join(tokens)[:60]
         figures.append(
-            heatmap(
-                drawn,
-                title=" ".join(tokens)[:60],
-                reading=reading,
-                x="word",
-                y="tag",
-                rows=[*names, "the loss"],
-                columns=tokens,
-                limit=1.0,
-            )  # fmt: skip
+            heatmap(drawn, title=title, reading=READING, x="word", y="tag", rows=rows, columns=tokens, limit=1.0)
         )
         numbers[" ".join(tokens)] = {"tags": [subject.tags.symbol(t) for t in said], "by_tag": norms, "loss": by_loss}
     curves, lines = [], []
@@ -106,7 +99,7 @@ def look_at_gates(subject: TaggedSubject) -> Part:
         return model(batch.words, batch.spelling, batch.characters, lengths=batch.lengths)
 
     found = {
-        name: [read_gates(visit) for visit in visit_layers(model.encoder, lambda model=model: read(model))]
+        name: [read_gates(visit) for visit in visit_layers(model.encoder, partial(read, model))]
         for name, model in subject.models.items()
     }
     return gates.chapter(found)

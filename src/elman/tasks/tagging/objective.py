@@ -60,7 +60,7 @@ class Tags:
         drawn = torch.rand(batch.words.shape) < self.hidden[batch.words]
         batch = batch._replace(words=batch.words.masked_fill(drawn, UNKNOWN)).to(next(model.parameters()).device)
         targets = int((batch.targets != NOT_COUNTED).sum())
-        return Loss(model.loss(batch, self.k2).sum().to(torch.float32) / targets, targets, None)
+        return Loss(model.loss(*batch, k2=self.k2).sum().to(torch.float32) / targets, targets, None)
 
     def validate(self, model: nn.Module) -> dict[str, float]:
         """Loss, accuracy and, where the tags spell spans, their F1."""

@@ -11,10 +11,11 @@ import torch
 from torch import nn
 
 from elman import environment
-from elman.data.spans import allowed_transitions
+from elman.data.spans import LETTERS, allowed_transitions
 from elman.data.tagged_corpus import TaggedCorpus
 from elman.data.vectors import read_vectors, vector_size
 from elman.data.vocabulary import PADDING, UNKNOWN
+from elman.errors import UserError
 from elman.models.tagger import Tagger, build_tagger
 from elman.tasks import configuration
 from elman.tasks.configuration import OWN, Settings
@@ -47,8 +48,12 @@ LEAST_WORDS, MOST_WORDS = 128, 1024  # of a batch
 
 def build(config: Mapping[str, Any]) -> Tagger:
     """The tagger of a configuration, whose search keeps to the scheme of its tags."""
-    allowed = allowed_transitions(config.get("tags", ()), config.get("scheme"))
-    return build_tagger(config, torch.from_numpy(allowed))
+    names, scheme = config.get("tags"), config.get("scheme")
+    if scheme is None or not names:
+        return build_tagger(config)
+    if scheme not in LETTERS:
+        raise UserError("scheme", expected=" or ".join(LETTERS), got=repr(scheme))
+    return build_tagger(config, torch.from_numpy(allowed_transitions(names, scheme)))
 
 
 def model_config(settings: Settings, corpus: TaggedCorpus) -> dict[str, Any]:

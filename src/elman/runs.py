@@ -33,7 +33,7 @@ from elman.errors import UserError
 from elman.models.weights import load_weights
 from elman.tasks import TASKS
 from elman.tasks.configuration import OWN
-from elman.tasks.task import Evaluation, Progress, Say, Trained
+from elman.tasks.task import Evaluation, Inputs, Progress, Say, Trained
 from elman.train import journal
 
 if TYPE_CHECKING:
@@ -93,25 +93,20 @@ class Run(Trained):
         report = {"run": str(self.path), "data": places, **found.report, "seconds": seconds}
         return Evaluation(report, found.lines, found.complete)
 
-    def predict(self, inputs: str | Iterable[str], **options: Any) -> Any:
-        """The model's answers: a list for a list of inputs, one result for one `str`. A translation is a `str`.
+    def predict(self, inputs: Any, **options: Any) -> Any:
+        """The model's answers: a list for a list of inputs, one result for one input. A translation is a `str`.
 
         An input that has no answer gives None in a list, with a warning that says why.
 
         Raises:
             UserError: the task does not predict, an option is not the task's, or the only input has no answer.
         """
-        from elman.data.linefile import InputLine
-
         chosen = self.task.options_of("predict", options, self.path)
-        one = isinstance(inputs, str)
-        texts: list[Any] = [inputs] if one or not isinstance(inputs, Iterable) else list(inputs)
-        for text in texts:
-            if not isinstance(text, str):
-                raise UserError("inputs", expected="a text or texts", got=type(text).__name__)
+        one = isinstance(inputs, str) or not isinstance(inputs, Iterable)
+        asked = Inputs("inputs", memory=[inputs] if one else list(inputs))
         results = []
         with self._in_eval_mode():
-            answers = list(self.task.predict(self, [[InputLine(text) for text in texts]], chosen, warnings.warn))
+            answers = list(self.task.predict(self, asked, chosen, warnings.warn))
         for answer in answers:
             if answer.error and one:
                 raise UserError(answer.error)

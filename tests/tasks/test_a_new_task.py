@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -25,7 +25,6 @@ from torch.nn import functional as F
 import elman
 from elman.cli import completion
 from elman.cli import run as command
-from elman.data.linefile import InputLine
 from elman.errors import UserError
 from elman.inspection import Look, Part
 from elman.inspection.clipped_steps import has_no_journal, look_at_journal
@@ -37,7 +36,7 @@ from elman.settings import UNITS, Section
 from elman.state import State
 from elman.tasks import TASKS, Task
 from elman.tasks.configuration import Settings, build
-from elman.tasks.task import NONE, Answer, Choice, Evaluation, Progress, Say, Sources, Trained, fill
+from elman.tasks.task import NONE, Answer, Choice, Evaluation, Inputs, Progress, Say, Sources, Trained, fill
 from elman.train.objective import Loss, Place
 from elman.train.settings import Optimization
 
@@ -190,8 +189,8 @@ class Forecasting(Task):
     batch = ("lanes", "stretch")
     scores: ClassVar[Mapping[str, str]] = {"root_mean_square": "RMS"}
 
-    def recognises(self, data: Sources, valid: Sources) -> bool:
-        return len(data) == 1 and str(data[0]).endswith(".series")
+    def recognises(self, data: Sources, valid: Sources) -> str | None:
+        return "it ends in .series" if len(data) == 1 and str(data[0]).endswith(".series") else None
 
     def files(self, data: Sources, valid: Sources) -> dict[str, Any]:
         return {"source": data[0], "valid": valid[0] if valid else None}
@@ -245,11 +244,9 @@ class Forecasting(Task):
         loss = float(np.mean(np.square(errors)))
         return Evaluation({"loss": loss, "horizon": options.horizon}, [("loss", f"{loss:.4f} squared error a value")])
 
-    def predict(
-        self, run: Trained, lines: Iterable[Sequence[InputLine]], options: Horizon, say: Say
-    ) -> Iterator[Answer]:
+    def predict(self, run: Trained, inputs: Inputs, options: Horizon, say: Say) -> Iterator[Answer]:
         scale = run.scale
-        for number, line in enumerate((line for block in lines for line in block), start=1):
+        for number, line in enumerate((line for block in inputs.arriving for line in block), start=1):
             try:
                 values = self._scaled(run, np.array([float(word) for word in line.text.split()]))
             except ValueError as error:

@@ -17,7 +17,7 @@ from elman.display import Display, print_json, say
 from elman.errors import UserError
 
 if TYPE_CHECKING:
-    from elman.data.linefile import InputLine
+    from elman.tasks.task import Inputs
 
 BLOCK = 1 << 16  # the most bytes of stdin that are read at once
 NAMED = 10  # lines without an answer that are named; of further ones, their number is
@@ -48,9 +48,9 @@ def command(
     loaded = runs.load(run)
     chosen = loaded.task.options_of("predict", options, run)
     seen, refused, named = 0, 0, []
-    with _arriving(file) as (lines, show):
+    with _arriving(file) as (inputs, show):
         try:
-            for answer in loaded.task.predict(loaded, lines, chosen, say):
+            for answer in loaded.task.predict(loaded, inputs, chosen, say):
                 seen += 1
                 if answer.error:
                     refused += 1
@@ -70,17 +70,18 @@ def command(
 
 
 @contextmanager
-def _arriving(file: str) -> Iterator[tuple[Iterator[list[InputLine]], Callable[[int], None]]]:
-    """The lines of a file, or of stdin as they arrive; and a function that shows how many lines are answered."""
+def _arriving(file: str) -> Iterator[tuple[Inputs, Callable[[int], None]]]:
+    """The lines of a file, or of stdin as they arrive; and a function that shows how many inputs are answered."""
     from elman.data import textfile
     from elman.data.linefile import arriving_lines
+    from elman.tasks.task import Inputs
 
     if file == "-":
         if sys.stdin is None:
             raise UserError("FILE", expected="a file", got="a closed stdin", exit_code=2)
         # `read1` returns the bytes that have arrived, and does not wait for a whole block.
         blocks = iter(partial(cast(io.BufferedReader, sys.stdin.buffer).read1, BLOCK), b"")
-        yield arriving_lines(blocks, "stdin"), lambda number: None
+        yield Inputs("stdin", arriving_lines(blocks, "stdin")), lambda number: None
         return
     path = Path(file)
     # Where the answers are on the terminal too, progress would get in their way.
@@ -92,4 +93,4 @@ def _arriving(file: str) -> Iterator[tuple[Iterator[list[InputLine]], Callable[[
             if display:
                 display.stage("predicting", raw.tell() / size, f"{number:,} lines")
 
-        yield arriving_lines(textfile.decompress(raw, path), file), show
+        yield Inputs(file, arriving_lines(textfile.decompress(raw, path), file), path), show

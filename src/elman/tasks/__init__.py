@@ -20,6 +20,6 @@ def recognise(data: Sources, valid: Sources = ()) -> Task:
         UserError: no task recognises the data: they look like something else.
     """
     for task in reversed(TASKS.values()):
-        if task.recognises(data, valid):
+        if task.recognises(data, valid) is not None:
             return task
     raise UserError("DATA", expected=f"data for {', '.join(TASKS)}", got=" and ".join(map(str, data)), exit_code=2)

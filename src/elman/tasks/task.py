@@ -94,10 +94,20 @@ class Evaluation:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """The model's answer to one line of its input."""
+class Inputs:
+    """What a model is asked: the lines of a file or of stdin as they arrive, or objects in memory."""
 
-    number: int  # of the line, from 1
+    name: str  # of the file, for people
+    arriving: Iterable[Sequence[InputLine]] = ()  # lines that arrived together
+    path: Path | None = None  # of the file, for a task that reads files in whole
+    memory: Sequence[Any] | None = None  # objects, each of which has one answer; there are no lines then
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The model's answer to one input: to a line, or to as many lines as the task takes for one."""
+
+    number: int  # of the input, from 1
     result: Any  # `Run.predict` returns it
     lines: Sequence[str]  # for people
     record: Mapping[str, Any]  # for programs
@@ -178,8 +188,8 @@ class Task(ABC):
     # Data
 
     @abstractmethod
-    def recognises(self, data: Sources, valid: Sources) -> bool:
-        """Whether the data look like this task's, where nobody names a task.
+    def recognises(self, data: Sources, valid: Sources) -> str | None:
+        """Why the data look like this task's, such as "train.tsv holds pairs"; None where they do not.
 
         Raises `UserError` where the data look like those of no task, or cannot be read.
         """
@@ -256,8 +266,8 @@ class Task(ABC):
     def evaluate(self, run: Trained, data: Sources, options: Any, say: Say, progress: Progress) -> Evaluation:
         """Score the model on data. Raises `UserError` where they do not fit it."""
 
-    def predict(self, run: Trained, lines: Iterable[Sequence[InputLine]], options: Any, say: Say) -> Iterator[Answer]:
-        """Answer every line; lines come together as they arrive. Tasks with "predict" among their `options` do."""
+    def predict(self, run: Trained, inputs: Inputs, options: Any, say: Say) -> Iterator[Answer]:
+        """Answer every input, in order. Tasks with "predict" among their `options` do."""
         raise NotImplementedError
 
     def generate(self, run: Trained, prompt: str, options: Any, state: Any = None) -> Writing:

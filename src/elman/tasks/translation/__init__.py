@@ -60,11 +60,13 @@ class Translation(Task):
     looks = deferred(".looks.LOOKS")
     observe = deferred(".subject.open_pairs")
 
-    def recognises(self, data: Sources, valid: Sources) -> bool:
+    def recognises(self, data: Sources, valid: Sources) -> str | None:
         """Two files, columns of two, JSON lines of pairs, a named source of pairs."""
         from elman.data.pairs import holds_pairs
 
-        return holds_pairs(data)
+        if not holds_pairs(data):
+            return None
+        return "there are two files" if len(data) > 1 else f"{data[0]} holds pairs"
 
     def files(self, data: Sources, valid: Sources) -> dict[str, Any]:
         """One file of pairs, or one of sources and one of targets, line by line."""

@@ -13,7 +13,7 @@ from elman.data.linefile import InputLine
 from elman.decode.constraints import Constraints
 from elman.decode.translation import Beam, Candidate, Sampling, TranslatedLine, Translator
 from elman.errors import UserError
-from elman.tasks.task import Answer, Say, Trained
+from elman.tasks.task import Answer, Inputs, Say, Trained
 from elman.tasks.translation.settings import PredictionOptions
 
 SHADES = "·░▒▓█"  # of the weights nearest to 0, 1/4, 1/2, 3/4 and 1
@@ -23,10 +23,9 @@ ESCAPES = str.maketrans({"\\": r"\\", "|": r"\|", "\n": r"\n", "\r": r"\r"})
 ESCAPES |= {ord(end): f"\\u{ord(end):04x}" for end in "\v\f\x1c\x1d\x1e\x85\u2028\u2029"}  # for str.splitlines
 
 
-def predict(
-    run: Trained, lines: Iterable[Sequence[InputLine]], options: PredictionOptions, say: Say
-) -> Iterator[Answer]:
+def predict(run: Trained, inputs: Inputs, options: PredictionOptions, say: Say) -> Iterator[Answer]:
     """Translate every line; those that arrive together are decoded together."""
+    lines = inputs.arriving if inputs.memory is None else [_as_lines(inputs.memory)]
     translator = _translator(run, options)
     if unknown := run.target_tokenizer.count_unknown(run.target_tokenizer.encode(options.prefix).tolist()):
         say(f"warning: {unknown} of the prefix's tokens are unknown to the model")
@@ -40,6 +39,13 @@ def predict(
             record(translation, seed, options.nbest),
             translation.error,
         )
+
+
+def _as_lines(texts: Sequence[Any]) -> list[InputLine]:
+    for text in texts:
+        if not isinstance(text, str):
+            raise UserError("inputs", expected="a text or texts", got=type(text).__name__)
+    return [InputLine(text) for text in texts]
 
 
 def _in_windows(translator: Translator, arrivals: Iterable[Sequence[InputLine]]) -> Iterator[TranslatedLine]:

@@ -115,7 +115,9 @@ def test_the_last_states_of_two_directions_are_those_at_both_ends():
     model = make(pooling="last", model="lstm")
     tokens, lengths = some_inputs("tokens", 2, 6), [6, 3]
     hidden, _ = model.encoder(model.embed(tokens), lengths=lengths)
-    ends = torch.stack([torch.cat((hidden[row, length - 1, :4], hidden[row, 0, 4:])) for row, length in enumerate(lengths)])
+    ends = torch.stack(
+        [torch.cat((hidden[row, length - 1, :4], hidden[row, 0, 4:])) for row, length in enumerate(lengths)]
+    )
     torch.testing.assert_close(model(tokens, lengths=lengths)[0], model.output(ends), rtol=0, atol=1e-12)
 
 

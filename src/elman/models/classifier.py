@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from elman.errors import UserError, nearest
-from elman.models.configuration import CLASSIFIER_SETTINGS, ClassifierHead
+from elman.models.configuration import CLASSIFIER_SETTINGS, ClassifierHead, RecurrentEncoderSettings
 from elman.models.constructor import checked, configure
 from elman.models.encoder import make_encoder, read_truncated
 from elman.nn.dropout import Dropout
@@ -66,7 +66,7 @@ class Classifier(nn.Module):
             raise UserError("model", expected="a kind of encoder", got=repr(model), remedy=nearest(str(model), KINDS))
         if (vocab_size is None) == (channels is None):
             raise UserError("a classifier", expected="either a vocab_size or a number of channels")
-        own = configure(self, model, CLASSIFIER_SETTINGS[model], settings)
+        own = configure(self, model, cast(type[RecurrentEncoderSettings], CLASSIFIER_SETTINGS[model]), settings)
         head = cast(ClassifierHead, own)
         self.outputs, self.kind_of_labels = _size(outputs, "outputs"), kind_of_labels
         self.vocab_size, self.channels, self.missing = vocab_size, channels, checked(missing, bool, "missing")
@@ -103,14 +103,14 @@ class Classifier(nn.Module):
         """A fresh memory; () where the model is not causal."""
         if not self.causal:
             return ()
-        like = cast(Tensor, self.output.weight)
+        like = self.output.weight
         return ClassifierState(self.encoder.initial_state(batch_size), self.pool.initial_state(batch_size, like))
 
     def embed(self, inputs: Integers | Tensor) -> Tensor:
         """Tokens (B, T) or values (B, T, C) -> (B, T, E). Raises `UserError` for inputs of another kind."""
         if self.vocab_size is not None:
             return embed(self.embedding, as_tokens(inputs, self))
-        like = cast(Tensor, self.output.weight)
+        like = self.output.weight
         values = torch.as_tensor(inputs, dtype=like.dtype, device=like.device)
         if values.dim() != 3 or values.shape[2] != self.channels:
             expected = f"values of shape (B, T, {self.channels})"

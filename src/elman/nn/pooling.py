@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import torch
@@ -23,12 +22,12 @@ class PoolState(NamedTuple):
 
 
 class Pooling(nn.Module):
-    """One vector (B, H) for hidden states (B, T, H); a row's padding, and what is before its last reset, count nothing.
+    """One vector (B, H) for hidden states (B, T, H); padding, and what is before a row's last reset, count nothing.
 
-        last         h_T                          where H ends with `backward_size` units that read in reverse, their h_1
+        last         h_T          and h_1 of the last `backward_size` units, which read in reverse
         mean         Σ h_t / T
         max          max_t h_t, unit by unit
-        attention    Σ a_t h_t,  a = softmax_t(v · tanh(W h_t + b))
+        attention    Σ a_t h_t    a = softmax_t(v · tanh(W h_t + b))
 
     A row without steps has zeros. Reading in pieces equals reading whole: the state holds what is needed of the past.
     Attention is that of Yang et al. 2016, "Hierarchical attention networks for document classification".
@@ -37,7 +36,7 @@ class Pooling(nn.Module):
     def __init__(self, kind: PoolingKind, hidden_size: int, *, backward_size: int = 0) -> None:
         super().__init__()
         self.kind, self.hidden_size, self.backward_size = kind, hidden_size, backward_size
-        self.score: nn.Module | None = None
+        self.score: nn.Sequential | None = None
         if kind == "attention":
             inner = nn.Linear(hidden_size, hidden_size)
             nn.init.normal_(inner.weight, std=hidden_size**-0.5)
@@ -73,7 +72,7 @@ class Pooling(nn.Module):
     def weights(self, hidden: Tensor, *, lengths: Lengths = None) -> Tensor:
         """How much of the vector is of each step of hidden (B, T, H): (B, T), which sums to 1 over a row's steps.
 
-        Of `max`, the share of the units that are greatest at a step; of `last` in two directions, the share of each end.
+        Of `max`, the share of the units that are greatest at a step; of `last`, the share of the units at each end.
         """
         B, T, H = hidden.shape
         counted, _ = counted_steps(B, T, hidden.device, lengths, None)
@@ -93,7 +92,7 @@ class Pooling(nn.Module):
         """(B, T): those of the mean are all 0."""
         if self.score is None:
             return hidden.new_zeros(hidden.shape[:2])
-        return self.score(hidden.to(self.score[0].weight.dtype)).squeeze(-1).to(hidden.dtype)
+        return self.score(hidden.to(next(self.parameters()).dtype)).squeeze(-1).to(hidden.dtype)
 
     def _take_ends(self, hidden: Tensor, counted: Tensor, state: PoolState) -> PoolState:
         first, last = (hidden[torch.arange(len(hidden), device=hidden.device), at] for at in _ends(counted))

@@ -43,8 +43,8 @@ class Classifier(nn.Module):
     a label while the sequence arrives. One that is not causal takes no state, and the state after it is ().
 
     `temperature` divides logits before they become probabilities (Guo et al. 2017, "On calibration of modern neural
-    networks"), and a label of several holds from its probability in `thresholds` (K,) on. Both are fitted on the
-    validation part. Raises `UserError` for settings that do not fit.
+    networks"); of a number it is the variance of the error. A label of several holds from its probability in
+    `thresholds` (K,) on. All are fitted on the validation part. Raises `UserError` for settings that do not fit.
     """
 
     temperature: Tensor

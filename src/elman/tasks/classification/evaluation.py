@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 import torch
@@ -21,6 +21,8 @@ from elman.metrics.words import words
 from elman.models.classifier import Classifier
 from elman.tasks.classification.settings import EvaluationOptions
 from elman.tasks.task import Evaluation, Progress, Say, Sources, Trained
+
+Marks: TypeAlias = list[tuple[str, ...]]
 
 BATCH = EvaluationOptions().batch
 LEAST_VARIANCE = 1e-6  # of standardised numbers
@@ -95,38 +97,32 @@ def measure(model: Classifier, codec: LabelCodec, logits: Floats, examples: Exam
     assert examples.labels is not None
     assert examples.targets is not None
     loss = float(np.nanmean(losses(model, logits, examples))) if (examples.targets != NOT_COUNTED).any() else math.nan
-    truth, said = examples.labels, say_labels(model, codec, logits)
-    return {"loss": loss, **SCORES[codec.kind](truth, said, model, logits, examples)}
+    return {"loss": loss, **SCORES[codec.kind](model, codec, logits, examples)}
 
 
-def _of_numbers(truth: Sequence[Any], said: Sequence[Any], *_: Any) -> dict[str, float]:
-    return {
-        "mae": scores.mean_absolute_error(truth, said),
-        "rmse": scores.root_mean_squared_error(truth, said),
-        "pearson": scores.pearson(truth, said),
-    }
+def _of_numbers(model: Classifier, codec: LabelCodec, logits: Floats, examples: Examples) -> dict[str, float]:
+    truth, said = (np.array(each, np.float64) for each in (examples.labels, say_labels(model, codec, logits)))
+    return scores.number_scores(truth, said)
 
 
-def _of_classes(
-    truth: Sequence[Any], said: Sequence[Any], model: Classifier, logits: Floats, examples: Examples
-) -> dict[str, float]:
-    assert examples.targets is not None
+def _of_classes(model: Classifier, codec: LabelCodec, logits: Floats, examples: Examples) -> dict[str, float]:
+    truth, said = cast(list[str], examples.labels), cast(list[str], say_labels(model, codec, logits))
+    right = np.array([label == other for label, other in zip(truth, said, strict=True)])
     return {
         "accuracy": scores.accuracy(truth, said),
         "macro_f1": scores.macro_f1(truth, said),
-        "calibration_error": scores.calibration_error(probabilities(model, logits), examples.targets),
+        "calibration_error": scores.calibration_error(probabilities(model, logits).max(1), right),
     }
 
 
-def _of_several(
-    truth: Sequence[Any], said: Sequence[Any], model: Classifier, logits: Floats, examples: Examples
-) -> dict[str, float]:
-    found = {"exact_match": scores.accuracy(truth, said), **scores.f1_of_several(truth, said)}
-    p, held = probabilities(model, logits), examples.targets
-    assert held is not None
-    sure = np.maximum(p, 1 - p).ravel()
-    right = ((p >= 0.5) == (held > 0.5)).ravel()
-    return found | {"calibration_error": scores.expected_calibration_error(sure, right)}
+def _of_several(model: Classifier, codec: LabelCodec, logits: Floats, examples: Examples) -> dict[str, float]:
+    truth, said = cast(Marks, examples.labels), cast(Marks, say_labels(model, codec, logits))
+    names = [*codec.names, *unknown_labels(codec, truth)]
+    marks = (np.array([[name in label for name in names] for label in each]) for each in (truth, said))
+    p = probabilities(model, logits)
+    right = (p >= 0.5) == (cast(Floats, examples.targets) > 0.5)
+    error = scores.calibration_error(np.maximum(p, 1 - p).ravel(), right.ravel())
+    return {**scores.several_scores(*marks), "calibration_error": error}
 
 
 SCORES = {"number": _of_numbers, "class": _of_classes, "several": _of_several}
@@ -136,8 +132,8 @@ TITLES = {
     "macro_f1": ("macro F1", "{:.2f}"),
     "micro_f1": ("micro F1", "{:.2f}"),
     "mae": ("mean error", "{:.4g}, absolute"),
-    "rmse": ("", "{:.4g}, root of the mean square"),
-    "pearson": ("correlation", "{:.4f}"),
+    "rmse": ("mean square error", "{:.4g}, its root"),
+    "correlation": ("correlation", "{:.4f}"),
     "calibration_error": ("calibration error", "{:.4f}"),
 }
 
@@ -164,7 +160,8 @@ def evaluate_labels(
             more = f", and {len(unknown) - NAMED:,} more" if len(unknown) > NAMED else ""
             lines.append(("unknown labels", f"{named}{more}: the model never saw them, they count as missed"))
     if codec.kind == "class":
-        names, matrix = scores.confusion(examples.labels, say_labels(model, codec, logits))
+        truth, said = cast(list[str], examples.labels), cast(list[str], say_labels(model, codec, logits))
+        names, matrix = scores.confusion(truth, said, codec.names)
         report["confusion"] = {"labels": list(names), "matrix": matrix.tolist()}
     return Evaluation(report, lines)
 

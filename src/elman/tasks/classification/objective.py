@@ -30,7 +30,7 @@ FORMS = {
     "exact_match": "{:.2f} % exact",
     "macro_f1": "macro F1 {:.2f}",
     "mae": "mean error {:.4g}",
-    "pearson": "correlation {:.3f}",
+    "correlation": "correlation {:.3f}",
 }
 
 

@@ -58,7 +58,7 @@ class ClassifierTraining(Optimization):
     word_dropout: float = Field(0.0, ge=0, lt=1)  # how often a token is read as unknown
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     class_weights: Literal["none", "balanced"] = "none"  # balanced: a class counts the same however rare it is
-    metric: Literal["loss", "accuracy", "macro_f1", "error"] = "loss"  # decides which weights are best
+    metric: Literal["loss", "accuracy", "macro_f1", "exact_match", "mae"] = "loss"  # decides which weights are best
 
 
 class EvaluationOptions(Section):

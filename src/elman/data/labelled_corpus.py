@@ -160,9 +160,10 @@ def _held_out(data: Labelled, labels: Sequence[Label], kind: Kind) -> npt.NDArra
     held_out = np.zeros(len(data), bool)
     for stratum in np.unique(strata):
         rows = np.flatnonzero(strata == stratum)
-        count = max(round(fraction * len(rows)), 1)
-        if len(rows) > count:  # the only example of a class is for training
-            held_out[rows] = hashes[rows] < np.partition(hashes[rows], count)[count]
+        ordered = np.sort(hashes[rows])
+        count = max(round(fraction * len(rows)), int((ordered == ordered[0]).sum()))
+        if 2 * count <= len(rows):  # the only example of a class is for training
+            held_out[rows] = hashes[rows] < ordered[count]
     if not held_out.any():
         raise UserError(f"no example of {data.name} is left for validation", remedy="give some with --valid")
     return held_out

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import reprlib
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
@@ -124,3 +125,30 @@ def series_of(cell: Any, place: str) -> Series:
             place, expected="finite numbers", got="an infinite one", remedy="write null where it is missing"
         )
     return values
+
+
+def records(data: Any, targets: Any) -> Iterable[Mapping[str, Any]] | None:
+    """Data in memory as lines of JSON: as many labels as texts or series, or objects of both; None for other data.
+
+    Raises `UserError` where there are not as many labels as inputs.
+    """
+    if not isinstance(data, list | tuple) or not data:
+        return None
+    if targets is None:
+        both = all(isinstance(each, Mapping) and "label" in each and {"text", "values"} & {*each} for each in data)
+        return data if both else None
+    if not isinstance(targets, list | tuple):
+        return None
+    texts = all(isinstance(each, str) for each in data)
+    if not texts and not all(isinstance(each, list | tuple) and _is_series(each) for each in data):
+        return None
+    if len(targets) != len(data):
+        raise UserError("targets", expected=f"as many as there are inputs, {len(data):,}", got=f"{len(targets):,}")
+    key = "text" if texts else "values"
+    return ({key: each, "label": label} for each, label in zip(data, targets, strict=True))
+
+
+def _is_series(steps: Sequence[Any]) -> bool:
+    """Whether a list begins as a series does: with a number or a missing one, or a row of these."""
+    first = steps[0] if steps else ""
+    return all(isinstance(each, int | float | None) for each in (first if isinstance(first, list | tuple) else [first]))

@@ -58,11 +58,16 @@ def read_inputs(path: Path, columns: Columns = DEFAULT) -> Labelled:
                 f"{path}", [values for values, _ in series.values()], None, [f"{path}, {name}" for name in series]
             )
         raise _neither(table, columns)
-    if uncompressed(path).endswith((".ts", ".npz")) or path.is_dir():
+    if not is_plain(path):
         return _one(path, columns, "test")
     with open_binary(path) as raw:
         texts = list(lines(decode(decompress(raw, path), path)))
     return Labelled(f"{path}", texts, None, [f"{path}, line {number}" for number in range(1, len(texts) + 1)])
+
+
+def is_plain(path: Path) -> bool:
+    """Whether a file is read as plain text, each of whose lines is one."""
+    return not (is_table(path) or path.is_dir() or uncompressed(path).endswith((".ts", ".npz")))
 
 
 def check_places(files: Sequence[str | Path]) -> list[Path]:

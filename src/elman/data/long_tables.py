@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
@@ -75,23 +76,31 @@ def _ids(table: DataTable, columns: Columns) -> list[str]:
 
 
 def _times(table: DataTable, columns: Columns) -> list[Any]:
-    """Times to sort by: numbers, else moments, all of them with an offset or all without."""
+    """Times to sort by: all are numbers, or moments with an offset, or moments without, as the first is."""
     cells = table.column(columns.time, renamed("time"))
-    times: list[Any] = [number(cell) for cell in cells]
-    if not any(time is None or time != time for time in times):
-        return times
-    aware = None
-    for row, cell in enumerate(cells):
-        try:
-            times[row] = datetime.fromisoformat(str(cell).strip())
-        except ValueError:
+    times = [_time(cell) for cell in cells]
+    for row, time in enumerate(times):
+        if time is None or type(time) is not type(times[0]) or _aware(time) != _aware(times[0]):
             expected = "a number, or a time such as 2024-03-17 or 2024-03-17T10:00:00+01:00"
-            raise UserError(f"{table.place(row)}, column {columns.time!r}", expected=expected, got=repr(cell)) from None
-        aware = aware if row else times[0].tzinfo is not None
-        if aware != (times[row].tzinfo is not None):
-            expected = "an offset in all times, or in none"
-            raise UserError(f"{table.place(row)}, column {columns.time!r}", expected=expected, got=repr(cell))
+            if time is not None and row:
+                expected = f"a time of the same form as the first, {cells[0]!r}"
+            where = f"{table.place(row)}, column {columns.time!r}"
+            raise UserError(where, expected=expected, got=repr(cells[row]))
     return times
+
+
+def _time(cell: Any) -> float | datetime | None:
+    value = number(cell)
+    if value is not None:
+        return None if math.isnan(value) else value
+    try:
+        return datetime.fromisoformat(str(cell).strip())
+    except ValueError:
+        return None
+
+
+def _aware(time: float | datetime) -> bool:
+    return isinstance(time, datetime) and time.tzinfo is not None
 
 
 def renamed(column: str) -> str:

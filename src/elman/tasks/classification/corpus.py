@@ -11,14 +11,15 @@ from elman.data import labelled_corpus
 from elman.data.corpus import check_expected
 from elman.data.labelled import Columns, series_of
 from elman.data.labelled_corpus import Examples, LabelledCorpus, encode
+from elman.data.labelled_files import is_plain as is_plain  # offered to predictions
 from elman.data.labelled_files import read_inputs, read_labelled
-from elman.data.labels import Kind
+from elman.data.labels import Kind, LabelCodec
 from elman.data.scaler import ChannelScaler
 from elman.data.tokenizers import Tokenizer
 from elman.errors import UserError
 from elman.tasks.classification.settings import LabelledSettings
 from elman.tasks.configuration import Settings
-from elman.tasks.task import NONE, Progress, Say, Trained
+from elman.tasks.task import NONE, Progress, Say, Trained, fitting_tokenizer
 
 
 def read(
@@ -84,6 +85,23 @@ def in_memory(run: Trained, objects: Sequence[Any]) -> Examples:
         inputs.append(each if isinstance(each, str) else series_of(each, place))
     codec = run.codecs.get("tokenizer") or run.codecs["scaler"]
     return encode(inputs, codec, max_length=_settings(run).max_length, places=places)
+
+
+def read_codecs(folder: Path, model: Any) -> Mapping[str, Any]:
+    """The labels, and the tokenizer of texts or the scale of series.
+
+    Raises `UserError` where a file is missing, damaged or another model's.
+    """
+    labels = LabelCodec.read(folder / "labels.json")
+    if labels.size != model.outputs:
+        raise UserError(f"{folder / 'labels.json'} is another model's", expected=model.outputs, got=labels.size)
+    if model.channels is None:
+        return {"labels": labels, "tokenizer": fitting_tokenizer(folder / "tokenizer.json", model.vocab_size)}
+    scaler = ChannelScaler.read(folder / "scaler.json")
+    if scaler.channels != model.channels:
+        expected = f"{model.channels} channels"
+        raise UserError(f"{folder / 'scaler.json'} is another model's", expected=expected, got=scaler.channels)
+    return {"labels": labels, "scaler": scaler}
 
 
 def columns(data: LabelledSettings) -> Columns:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from elman.cells import cell_named
@@ -30,7 +32,11 @@ def look(subject: Subject) -> Part:
     def gates_of(model: LanguageModel) -> list[LayerGates]:
         return [read_gates(visit) for visit in visit_layers(model, lambda: model.read(windows, resets=resets))]
 
-    found = {name: gates_of(model) for name, model in subject.models.items()}
+    return show({name: gates_of(model) for name, model in subject.models.items()})
+
+
+def show(found: Mapping[str, list[LayerGates]]) -> Part:
+    """The gates of the trained model, and those of the same model before its training."""
     trained = found[KEYS[0]]
     figures = [*(_saturation(gate, trained) for gate in trained[0].open), _time_scales(found)]
     lines = [_words(layer, name) for name, layers in found.items() for layer in layers]
@@ -72,7 +78,7 @@ def _saturation(gate: str, layers: list[LayerGates]) -> Figure:
     )
 
 
-def _time_scales(found: dict[str, list[LayerGates]]) -> Figure:
+def _time_scales(found: Mapping[str, list[LayerGates]]) -> Figure:
     lines = [
         Line(
             f"{one.layer}, {name}",

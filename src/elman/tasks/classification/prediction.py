@@ -39,7 +39,7 @@ def predict(run: Trained, inputs: Inputs, options: LabelOptions, say: Say) -> It
 
 
 def _of_lines(run: Trained, inputs: Inputs, batch: int) -> Iterator[Answer]:
-    """Each line is a text, or for a model of series a JSON list of its values; lines that arrived together are a batch."""
+    """Each line is a text, or of a model of series a JSON list. Lines that arrive together are read together."""
     first = 1
     for arrived in inputs.arriving:
         sound: list[Any] = []

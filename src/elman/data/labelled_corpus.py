@@ -173,7 +173,7 @@ def _learn(texts: Sequence[str], kind: str, max_vocab: int | None, min_count: in
     if kind == "auto":
         kind, why = _tokens(texts)
         reasons.append(f"tokens are {'words' if kind == 'word' else 'characters'}, because {why} (data.tokenizer)")
-    return train_tokenizer(kind, texts, max_vocab=max_vocab, min_count=min_count, eod=True)
+    return train_tokenizer(kind, texts, max_vocab=max_vocab, min_count=min_count, eod=True, punctuation=True)
 
 
 def _tokens(texts: Sequence[str]) -> tuple[str, str]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from elman.errors import UserError
+from elman.tasks.classification import Classification
 from elman.tasks.language_modelling import LanguageModelling
 from elman.tasks.task import Sources, Task
 from elman.tasks.translation import Translation
 
 __all__ = ["TASKS", "Task", "recognise"]
 
-TASKS: dict[str, Task] = {task.name: task for task in (LanguageModelling(), Translation())}
+TASKS: dict[str, Task] = {task.name: task for task in (LanguageModelling(), Classification(), Translation())}
 """By name. Where nobody names a task, data belong to the last that recognises them: the first takes any text."""
 
 

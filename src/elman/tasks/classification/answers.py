@@ -28,7 +28,7 @@ def look_at_answers(subject: LabelledSubject) -> Part:
     named = ", ".join(f"{name.replace('_', ' ')} {number(value)}" for name, value in metrics.items())
     lines = [f"{len(subject.examples):,} examples: {named}", *lines]
     text = "The labels that the model gives to examples whose labels are known."
-    return Part(Chapter("Labels", text, figures, lines), metrics | more, lines, lines[0])
+    return Part(Chapter("Labels", text, figures, lines), metrics | more, lines[1:], lines[0])
 
 
 Found = tuple[list[Figure], dict[str, Any], list[str]]

@@ -194,6 +194,7 @@ def look_at_gates(subject: LabelledSubject) -> Part:
     return Part(chapter, part.numbers, part.lines)
 
 
+@torch.no_grad()
 def _gates_over(subject: LabelledSubject, row: int) -> list[Figure]:
     """The gate that keeps, of every layer and direction, over one example."""
     batch = subject.batch([row])

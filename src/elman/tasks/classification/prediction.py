@@ -54,12 +54,12 @@ def _of_lines(run: Trained, inputs: Inputs, batch: int) -> Iterator[Answer]:
             if number in refused:
                 yield _without(number, refused[number])
             else:
-                yield replace(one := next(found), number=number, record={"line": number, **one.record})
+                yield replace(one := next(found), number=number, record=dict(one.record) | {"input": number})
         first += len(arrived)
 
 
 def _without(number: int, error: str) -> Answer:
-    return Answer(number, None, [""], {"line": number, "error": error}, error)
+    return Answer(number, None, [""], {"input": number, "error": error}, error)
 
 
 def _object(run: Trained, line: InputLine, place: str) -> Any:
@@ -91,7 +91,7 @@ def _answers(run: Trained, examples: Examples, batch: int) -> Iterator[Answer]:
         labels, records = say_labels(run.model, run.labels, logits), _records(run, logits)
         for at, row in enumerate(rows.tolist()):
             steps = len(examples.inputs[row])
-            record = {**records[at], **({} if shares is None else {"attention": shares[at][:steps]})}
+            record = {"input": row + 1, **records[at], **({} if shares is None else {"attention": shares[at][:steps]})}
             if shares is not None and "tokenizer" in run.codecs:
                 record["tokens"] = [run.tokenizer.symbol(token) for token in examples.inputs[row].tolist()]
             found[row] = Answer(row + 1, labels[at], [text(labels[at])], record)
@@ -152,7 +152,7 @@ def _streamed(run: Trained, inputs: Inputs) -> Iterator[Answer]:
         place = f"{inputs.name}, line {number}"
         if not line.error and not line.text.strip():
             state, steps = None, 0
-            yield Answer(number, None, [""], {"line": number, "step": 0})
+            yield Answer(number, None, [""], {"input": number, "step": 0})
             continue
         try:
             piece = _piece(run, line, place)
@@ -165,7 +165,7 @@ def _streamed(run: Trained, inputs: Inputs) -> Iterator[Answer]:
         steps += len(piece)
         every = logits.double().cpu().numpy()
         label = say_labels(run.model, run.labels, every)[0]
-        yield Answer(number, label, [text(label)], {"line": number, "step": steps, **_records(run, every)[0]})
+        yield Answer(number, label, [text(label)], {"input": number, "step": steps, **_records(run, every)[0]})
 
 
 def _piece(run: Trained, line: InputLine, place: str) -> np.ndarray[Any, Any]:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from elman.data.frames import is_frame, plain
-from elman.errors import UserError, missing_extra
+from elman.errors import missing_extra
 from elman.fitting import fit
 from elman.runs import Run
 
@@ -75,7 +75,8 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):
 
     def predict(self, X: Any) -> Array:
         """The class (N,) of each sequence."""
-        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+        best = self.predict_proba(X).argmax(axis=1)
+        return self.classes_[best]
 
     def predict_proba(self, X: Any) -> Array:
         """The calibrated probability (N, K) of each class, in the order of `classes_`."""
@@ -92,8 +93,9 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):
         if texts or _are_series(X):
             return list(X)
         if getattr(X, "ndim", 2) == 3:
-            return check_array(X, allow_nd=True, dtype="numeric", ensure_all_finite="allow-nan")
-        return validate_data(self, X, reset=reset, dtype="numeric", ensure_all_finite="allow-nan")
+            return check_array(X, allow_nd=True, ensure_all_finite="allow-nan")
+        least = 2 if reset else 1  # one is held out
+        return validate_data(self, X, reset=reset, ensure_all_finite="allow-nan", ensure_min_samples=least)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -105,7 +107,7 @@ class Forecaster(BaseEstimator):
     """Forecasts of the steps after the end of series.
 
     Series are a data frame, or its rows as dicts: the long format `unique_id, ds, y` with further columns, or a column
-    of times beside one column for each series.
+    of times beside a column for each series; or an array (T, N) of N series. NaN is a missing value.
 
     Args:
         horizon: how many steps are forecast; chosen where it is None.
@@ -135,22 +137,49 @@ class Forecaster(BaseEstimator):
 
     def fit(self, X: Any, y: None = None) -> Self:
         """Train on series; the end of each is held out for validation. `y` is not used: the series are the targets."""
-        self.run_ = _fit(self, "forecasting", _series(X), None)
+        series = self._series(X, reset=True)
+        self.run_ = _fit(self, "forecasting", series, None)
         self.series_ = X
         return self
 
     def predict(self, X: Any = None) -> Any:
-        """The mean and the quantiles of the steps after the end of series, by default of those it was fitted on.
+        """The steps after the end of series, by default of those it was fitted on.
 
-        A table with the columns `unique_id, ds, mean, q10, q50, q90` and perhaps others, of the kind that `X` is.
+        A table with the columns `unique_id, ds, mean` and quantiles such as `q10`, of the kind that `X` is; of an array
+        (T, N) the means (H, N).
         """
         check_is_fitted(self)
-        return self.run_.predict(_series(self.series_ if X is None else X))
+        X = self.series_ if X is None else X
+        series = self._series(X, reset=False)
+        if is_frame(series):
+            return self.run_.predict(series)
+        [rows] = self.run_.predict([series])
+        if _are_rows(X):
+            return rows
+        columns: dict[str, list[float]] = {name: [] for name in series[0] if name != "ds"}
+        for row in rows:
+            columns[row["unique_id"]].append(row["mean"])
+        return np.array(list(columns.values())).T
 
     def score(self, X: Any, y: None = None) -> float:
         """The mean absolute error of the forecasts of every window of series, negative so that more is better."""
         check_is_fitted(self)
-        return -float(self.run_.evaluate(_series(X))["mae"])
+        return -float(self.run_.evaluate(self._series(X, reset=False))["mae"])
+
+    def _series(self, X: Any, *, reset: bool) -> Any:
+        """A table of series as `elman.fit` takes it. Raises `ValueError` where X is none."""
+        if is_frame(X) or _are_rows(X):
+            return X
+        array = validate_data(self, X, reset=reset, ensure_all_finite="allow-nan", ensure_min_samples=2)
+        return [
+            {"ds": step, **{f"series {n}": value for n, value in enumerate(row)}}
+            for step, row in enumerate(array.tolist())
+        ]
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags
 
 
 def _fit(estimator: Any, task: str, data: Any, targets: Any) -> Run:
@@ -174,9 +203,5 @@ def _are_series(X: Any) -> bool:
     return len(set(map(len, X))) > 1 or any(shape != () for shape in shapes)
 
 
-def _series(X: Any) -> Any:
-    rows = isinstance(X, list) and bool(X) and all(isinstance(row, Mapping) for row in X)
-    if not rows and not is_frame(X):
-        remedy = "give a data frame with the columns unique_id, ds and y, or with times beside a column for each series"
-        raise UserError("X", expected="a table of series", got=type(X).__name__, remedy=remedy)
-    return X
+def _are_rows(X: Any) -> bool:
+    return isinstance(X, list) and bool(X) and all(isinstance(row, Mapping) for row in X)

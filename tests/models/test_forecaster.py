@@ -174,8 +174,8 @@ def test_reading_step_by_step_equals_reading_whole(kind: str) -> None:
     batch = windows([L, 5], (0, 0, 0))._replace(future=torch.randn(2, H, dtype=torch.float64))
     raw = model(batch)
     first = torch.cat((batch.past[0], batch.future[0]))
-    frame = model._units(batch).window
-    normalised = frame.normalise(torch.stack((first, first)))[0]
+    scaling = model._units(batch).window
+    normalised = scaling.normalise(torch.stack((first, first)))[0]
     channels = torch.stack((normalised.nan_to_num(), normalised.isnan().double()), dim=1)
     torch.testing.assert_close(model.read(channels[None, :-1])[0][0, L - 1 :], raw[0])
 

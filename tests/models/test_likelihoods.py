@@ -20,7 +20,7 @@ from elman.models.likelihoods import (
     poisson_quantile,
     sampling_noise,
 )
-from elman.nn.window_normalisation import Frame
+from elman.nn.window_normalisation import Scaling
 
 stats = pytest.importorskip("scipy.stats")
 
@@ -29,8 +29,8 @@ def column(*values: float) -> torch.Tensor:
     return torch.tensor(values, dtype=torch.float64)[:, None]
 
 
-WINDOW = Frame(column(0.5, -1.0), column(2.0, 0.25))  # two windows
-UNITS = Units(WINDOW, Frame(column(30.0, 400.0), column(12.0, 90.0)))
+WINDOW = Scaling(column(0.5, -1.0), column(2.0, 0.25))  # two windows
+UNITS = Units(WINDOW, Scaling(column(30.0, 400.0), column(12.0, 90.0)))
 
 
 def raw_numbers(size: int) -> torch.Tensor:
@@ -76,7 +76,7 @@ def test_samples_follow_the_density(name: str) -> None:
     # How many samples are at most x, against the sum or the integral of the density up to x.
     for window in range(2):
         own, at = raw[window, 0], samples[window, 0]
-        units = Units(*(Frame(*(part[window] for part in frame)) for frame in UNITS))
+        units = Units(*(Scaling(*(part[window] for part in scaling)) for scaling in UNITS))
         x = float(at.quantile(0.7))
         if name == "negative_binomial":
             top = units.data.restore(units.window.normalise(torch.tensor([x], dtype=torch.float64)))
@@ -120,7 +120,7 @@ def test_the_noise_is_the_same_at_every_call_and_even() -> None:
 def test_quantiles_never_cross(levels: tuple[float, ...]) -> None:
     raw = 50 * torch.randn(200, 3, 1 + len(levels), generator=torch.Generator().manual_seed(0))
     ones = torch.ones(200, 1)
-    units = Units(Frame(3 * ones, 2 * ones), Frame(0 * ones, ones))
+    units = Units(Scaling(3 * ones, 2 * ones), Scaling(0 * ones, ones))
     assert (Quantiles(levels, "mse").quantiles(raw, units).diff(dim=-1) >= 0).all()
 
 
@@ -141,7 +141,7 @@ def test_a_distribution_that_is_learnt_finds_its_parameters() -> None:
     """The least loss is at the parameters that the values were drawn with: mean 2, deviation 0.5."""
     values = 2 + 0.5 * torch.special.ndtri((torch.arange(400, dtype=torch.float64) + 0.5) / 400)[:, None]
     one = torch.ones(400, 1, dtype=torch.float64)
-    units = Units(Frame(0 * one, one), Frame(0 * one, one))
+    units = Units(Scaling(0 * one, one), Scaling(0 * one, one))
     raw = torch.tensor([0.0, 0.0], dtype=torch.float64, requires_grad=True)
     optimizer = torch.optim.LBFGS([raw], max_iter=100)
 

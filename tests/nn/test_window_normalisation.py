@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from elman.nn.window_normalisation import LEAST_DEVIATION, NORMALISATIONS, window_frame
+from elman.nn.window_normalisation import LEAST_DEVIATION, NORMALISATIONS, window_scaling
 
 
 def windows() -> tuple[torch.Tensor, torch.Tensor]:
@@ -19,7 +19,7 @@ def windows() -> tuple[torch.Tensor, torch.Tensor]:
 
 def test_last_and_mean_are_those_of_the_values_that_are_there() -> None:
     values, present = windows()
-    last, mean = (window_frame(kind, values, present) for kind in ("last", "mean"))
+    last, mean = (window_scaling(kind, values, present) for kind in ("last", "mean"))
     for row in range(4):
         there = values[row][present[row]].numpy()
         assert last.location[row].item() == there[-1]
@@ -31,15 +31,15 @@ def test_last_and_mean_are_those_of_the_values_that_are_there() -> None:
 @pytest.mark.parametrize("kind", NORMALISATIONS)
 def test_the_inverse_gives_the_values_back_and_nothing_is_nan(kind: str) -> None:
     values, present = windows()
-    frame = window_frame(kind, values, present)
-    assert torch.isfinite(torch.stack(frame)).all()
-    back = frame.restore(frame.normalise(values))
+    scaling = window_scaling(kind, values, present)
+    assert torch.isfinite(torch.stack(scaling)).all()
+    back = scaling.restore(scaling.normalise(values))
     np.testing.assert_allclose(back.numpy(), values.numpy(), rtol=1e-12)  # NaN stays where it was
 
 
 @pytest.mark.parametrize("kind", NORMALISATIONS)
 def test_what_is_not_present_changes_nothing(kind: str) -> None:
     values, present = windows()
-    expected = window_frame(kind, values, present)
+    expected = window_scaling(kind, values, present)
     for filling in (0.0, 1e30, torch.inf, torch.nan):
-        torch.testing.assert_close(window_frame(kind, values.where(present, filling), present), expected)
+        torch.testing.assert_close(window_scaling(kind, values.where(present, filling), present), expected)

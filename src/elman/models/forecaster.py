@@ -16,11 +16,11 @@ from elman.models.encoder import make_encoder, read_truncated
 from elman.models.forecaster_settings import FORECASTER_SETTINGS, LEVELS
 from elman.models.likelihoods import DISTRIBUTIONS, Distribution, Output, Quantiles, Units, anchor, sampling_noise
 from elman.nn.sequences import Lengths, Resets
-from elman.nn.window_normalisation import Frame, window_frame
+from elman.nn.window_normalisation import Scaling, window_scaling
 from elman.state import State, select_rows
 
 
-class Windows(Protocol):
+class WindowTensors(Protocol):
     """B windows, as `elman.data.windows.WindowBatch` has them."""
 
     @property
@@ -66,7 +66,7 @@ class Forecast(NamedTuple):
 class SeriesForecaster(nn.Module):
     """One model for all series, in one of three forms.
 
-    Each window is brought to the units of its own frame (`normalisation`), and forecasts are brought back. A step's
+    Each window is brought to the units of its own scaling (`normalisation`), and forecasts are brought back. A step's
     channels are its value (0 where it is missing), whether it is missing, and the exogenous numbers of the step.
 
     - `direct`: an encoder reads the window, and a linear layer writes the horizon from its last hidden state.
@@ -127,8 +127,8 @@ class SeriesForecaster(nn.Module):
         nn.init.normal_(self.head.weight, std=0.1 * self.head.in_features**-0.5)
         nn.init.zeros_(self.head.bias)
 
-    def forward(self, batch: Windows, *, k2: int | None = None) -> Tensor:
-        """The numbers (B, horizon, size) of each step to come, for `output`, in the units of each window's frame.
+    def forward(self, batch: WindowTensors, *, k2: int | None = None) -> Tensor:
+        """The numbers (B, horizon, size) of each step to come, for `output`, in the units of each window's scaling.
 
         In the form likelihood, each step is told the true values before it (teacher forcing). With `k2`, no gradient
         flows back over more than so many steps.
@@ -137,18 +137,18 @@ class SeriesForecaster(nn.Module):
         raw = forms[self.form](batch, None if k2 is None else max(1, k2 // self.segment))
         return raw.to(batch.past.dtype)  # another one under autocast
 
-    def loss(self, batch: Windows, *, k2: int | None = None) -> Tensor:
+    def loss(self, batch: WindowTensors, *, k2: int | None = None) -> Tensor:
         """The loss (B, horizon) of each target that is known; 0 for the others."""
         known = ~batch.future.isnan()
         losses = self.output.losses(self(batch, k2=k2), batch.future.where(known, 0), self._units(batch))
         return losses.where(known, 0)
 
-    def means(self, batch: Windows) -> Tensor:
+    def means(self, batch: WindowTensors) -> Tensor:
         """The mean (B, horizon) of each step, with its graph; in the form likelihood, given the true values before."""
         return self.output.mean(self(batch), self._units(batch))
 
     @torch.no_grad()
-    def forecast(self, batch: Windows) -> Forecast:
+    def forecast(self, batch: WindowTensors) -> Forecast:
         """The mean and the quantiles at `levels`, in the units of the windows; each row by itself."""
         units = self._units(batch)
         if self.form == "likelihood":
@@ -168,23 +168,23 @@ class SeriesForecaster(nn.Module):
     def _calibrated(self, mean: Tensor, quantiles: Tensor) -> Forecast:
         return Forecast(mean, widened(quantiles, self.widths, anchor(self.levels)))
 
-    def _units(self, batch: Windows) -> Units:
-        window = window_frame(self.normalisation, batch.past, ~batch.past.isnan())
+    def _units(self, batch: WindowTensors) -> Units:
+        window = window_scaling(self.normalisation, batch.past, ~batch.past.isnan())
         deviation = batch.deviation.where(batch.deviation > 0, 1)[:, None]
-        return Units(window, Frame(batch.mean[:, None] + deviation * window.location, deviation * window.scale))
+        return Units(window, Scaling(batch.mean[:, None] + deviation * window.location, deviation * window.scale))
 
     # Reading the window
 
-    def inputs(self, batch: Windows) -> tuple[Tensor, Tensor]:
+    def inputs(self, batch: WindowTensors) -> tuple[Tensor, Tensor]:
         """What the encoder reads of the windows: its inputs (B, n, ·), and how many each row has (B,)."""
-        past = window_frame(self.normalisation, batch.past, ~batch.past.isnan()).normalise(batch.past)
+        past = window_scaling(self.normalisation, batch.past, ~batch.past.isnan()).normalise(batch.past)
         if self.form == "likelihood":
             return self._steps(batch, past), batch.lengths
         steps = torch.cat((_value_and_missing(past), batch.past_exogenous.nan_to_num()), dim=2)
         values, lengths = in_segments(steps, batch.lengths, self.segment)
         return F.relu(self.embedding(values)) if self.form == "segment" else values, lengths
 
-    def _direct(self, batch: Windows, k2: int | None) -> Tensor:
+    def _direct(self, batch: WindowTensors, k2: int | None) -> Tensor:
         values, lengths = self.inputs(batch)
         hidden, _ = read_truncated(self.encoder, values, k2, lengths=_ragged(lengths, values))
         last = hidden[torch.arange(len(hidden), device=hidden.device), lengths - 1]  # (B, H)
@@ -192,7 +192,7 @@ class SeriesForecaster(nn.Module):
         written: Tensor = self.head(torch.cat((last, known, batch.static.nan_to_num()), dim=1))
         return written.unflatten(1, (self.horizon, -1))
 
-    def _segments(self, batch: Windows, k2: int | None) -> Tensor:
+    def _segments(self, batch: WindowTensors, k2: int | None) -> Tensor:
         values, lengths = self.inputs(batch)
         _, state = read_truncated(self.encoder, values, k2, lengths=_ragged(lengths, values))
         queries = self.positions.weight.expand(len(values), -1, -1)  # (B, m, H)
@@ -219,7 +219,7 @@ class SeriesForecaster(nn.Module):
         hidden, state = self.encoder(steps, state, lengths=lengths, resets=resets)
         return self.head(hidden), state
 
-    def _steps(self, batch: Windows, values: Tensor) -> Tensor:
+    def _steps(self, batch: WindowTensors, values: Tensor) -> Tensor:
         """The steps (B, T, C) of `read` for values (B, T) that begin with the window; T ≤ L + horizon − 1."""
         P, T = self.channels[0], values.shape[1]
         ahead = batch.future_exogenous
@@ -228,16 +228,16 @@ class SeriesForecaster(nn.Module):
         static = batch.static.nan_to_num()[:, None].expand(-1, T, -1)
         return torch.cat((_value_and_missing(values), other[:, :T, :P], other[:, 1 : T + 1, P:], static), dim=2)
 
-    def _teacher_forced(self, batch: Windows, k2: int | None) -> Tensor:
-        frame = self._units(batch).window
-        past, future = (frame.normalise(part)[..., None] for part in (batch.past, batch.future))
+    def _teacher_forced(self, batch: WindowTensors, k2: int | None) -> Tensor:
+        scaling = self._units(batch).window
+        past, future = (scaling.normalise(part)[..., None] for part in (batch.past, batch.future))
         values = joined(past, future, batch.lengths)[:, :-1, 0]
         lengths = batch.lengths + self.horizon - 1
         raw = self.head(read_truncated(self.encoder, self._steps(batch, values), k2, lengths=lengths)[0])
         at = batch.lengths[:, None] - 1 + torch.arange(self.horizon, device=raw.device)  # (B, horizon)
         return raw.take_along_dim(at[..., None], dim=1)
 
-    def _draw(self, batch: Windows, units: Units) -> tuple[Tensor, Tensor]:
+    def _draw(self, batch: WindowTensors, units: Units) -> tuple[Tensor, Tensor]:
         """The mean (B, horizon), and samples (B, horizon, S)."""
         output, B, S = cast(Distribution, self.output), len(batch.past), self.samples
         noise = sampling_noise(self.horizon, S, like=batch.past)

@@ -1,6 +1,6 @@
 """What a forecaster says of a value to come: quantiles, or the parameters of a distribution, and their losses.
 
-A model's last layer gives `size` numbers for each step, in the units of the window's frame
+A model's last layer gives `size` numbers for each step, in the units of the window's scaling
 (`elman.nn.window_normalisation`); a class here reads them. Targets, means, quantiles and samples are in the units in
 which the window was given.
 """
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from elman.nn.window_normalisation import Frame
+from elman.nn.window_normalisation import Scaling
 
 LEAST_SCALE = 1e-4
 NOISE = 3  # numbers that a sample is made of
@@ -26,12 +26,12 @@ NEWTON = 6  # steps towards a quantile of the gamma distribution
 class Units(NamedTuple):
     """What a model's numbers mean: in the units of the window as it was given, and in those of the data."""
 
-    window: Frame
-    data: Frame
+    window: Scaling
+    data: Scaling
 
     def unsqueeze(self) -> Units:
         """The same for numbers with an axis more, such as one of samples."""
-        return Units(*(Frame(*(part[..., None] for part in frame)) for frame in self))
+        return Units(*(Scaling(*(part[..., None] for part in scaling)) for scaling in self))
 
 
 class Output(ABC):

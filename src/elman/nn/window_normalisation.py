@@ -11,7 +11,7 @@ from torch import Tensor
 LEAST_DEVIATION = 1e-3  # in units of the training part's deviation: a window that hardly moves is not blown up
 
 
-class Frame(NamedTuple):
+class Scaling(NamedTuple):
     """The units that a window is read in: value = location + scale * normalised, both (B, 1)."""
 
     location: Tensor
@@ -26,28 +26,28 @@ class Frame(NamedTuple):
         return self.location + self.scale * normalised
 
 
-def _last(values: Tensor, present: Tensor) -> Frame:
+def _last(values: Tensor, present: Tensor) -> Scaling:
     steps = torch.arange(values.shape[1], device=values.device)
     newest = torch.where(present, steps, 0).amax(1, keepdim=True)
-    return Frame(values.gather(1, newest), torch.ones_like(values[:, :1]))
+    return Scaling(values.gather(1, newest), torch.ones_like(values[:, :1]))
 
 
-def _mean(values: Tensor, present: Tensor) -> Frame:
+def _mean(values: Tensor, present: Tensor) -> Scaling:
     count = present.sum(1, keepdim=True).clamp(min=1)
     mean = values.sum(1, keepdim=True) / count
     variance = torch.where(present, values - mean, 0).square().sum(1, keepdim=True) / count
-    return Frame(mean, variance.sqrt().clamp(min=LEAST_DEVIATION))
+    return Scaling(mean, variance.sqrt().clamp(min=LEAST_DEVIATION))
 
 
-def _none(values: Tensor, present: Tensor) -> Frame:
-    return Frame(torch.zeros_like(values[:, :1]), torch.ones_like(values[:, :1]))
+def _none(values: Tensor, present: Tensor) -> Scaling:
+    return Scaling(torch.zeros_like(values[:, :1]), torch.ones_like(values[:, :1]))
 
 
-NORMALISATIONS: dict[str, Callable[[Tensor, Tensor], Frame]] = {"last": _last, "mean": _mean, "none": _none}
+NORMALISATIONS: dict[str, Callable[[Tensor, Tensor], Scaling]] = {"last": _last, "mean": _mean, "none": _none}
 
 
-def window_frame(kind: str, values: Tensor, present: Tensor) -> Frame:
-    """The frame of windows `values` (B, L), of which the numbers that are `present` (B, L) count alone.
+def window_scaling(kind: str, values: Tensor, present: Tensor) -> Scaling:
+    """The scaling of windows `values` (B, L), of which the numbers that are `present` (B, L) count alone.
 
     - `last`: the newest value that is present is 0 (Zeng et al. 2023, "Are Transformers effective for time series
       forecasting?", arXiv:2205.13504);
@@ -56,8 +56,8 @@ def window_frame(kind: str, values: Tensor, present: Tensor) -> Frame:
 
     A window without a value has the location 0 and the scale 1, or the least scale.
 
-    >>> frame = window_frame("last", torch.tensor([[3.0, 5.0, torch.nan]]), torch.tensor([[True, True, False]]))
-    >>> frame.normalise(torch.tensor([[3.0, 5.0]])).tolist()
+    >>> scaling = window_scaling("last", torch.tensor([[3.0, 5.0, torch.nan]]), torch.tensor([[True, True, False]]))
+    >>> scaling.normalise(torch.tensor([[3.0, 5.0]])).tolist()
     [[-2.0, 0.0]]
     """
     return NORMALISATIONS[kind](torch.where(present, values, 0), present)

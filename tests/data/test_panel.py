@@ -119,6 +119,7 @@ def test_an_hour_that_is_there_twice_asks_for_offsets() -> None:
         ("unique_id,ds,y\na,1,2\na,2,much\n", ["line 3, column 'y': expected a number, got 'much'"]),
         ('ds,y\n1,2\n2,"1,5"\n', ["line 3", "write a decimal point"]),
         ("ds,y\n1,2\n2,inf\n", ["line 3", "expected a number, got 'inf'"]),
+        ("ds,y\n1,2\n2,1e200\n", ["line 3, column 'y': expected a number of at most 1e+100, got '1e200'"]),
         ("ds,y\n1,\n2,\n", ["f.csv holds no values; fill the column 'y'"]),
         ("ds,y\n0,1\n2,1\n4,1\n7,1\n", ["line 5, column 'ds': expected a multiple of 2 steps", "got '7'"]),
         ("ds,y\n0,1\n1,1\n9999999,1\n", ["lacks nearly all of 10,000,000 steps of 1 step"]),

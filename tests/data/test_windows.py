@@ -126,6 +126,13 @@ def test_a_constant_has_no_deviation_and_a_new_id_has_its_own_past() -> None:
     assert scaler.of(changed, np.array([3, 20])).deviation[0] == pytest.approx(np.std([0.1, 0.2, 0.3]))
 
 
+def test_values_far_away_are_finite() -> None:
+    """Of a series that hardly moved, a later value may be more deviations away than a float32 holds."""
+    panel = panel_of([*(1 + 1e-12 * (step % 3) for step in range(20)), 1e90])
+    test = backtest_windows(panel, fit_scaler(panel, np.array([20]), 1), 6, 2)
+    assert test.batch(np.arange(len(test))).future.max() == 1e9
+
+
 def test_missing_values_stay_missing_and_touch_no_neighbour() -> None:
     whole, holes = ramp(30), ramp(30)
     for step in (7, 8, 20):

@@ -15,8 +15,10 @@ import pytest
 
 import elman
 from elman.cli import run as command
+from elman.data.linefile import InputLine
 from elman.errors import UserError
 from elman.runs import Run
+from elman.tasks.task import Answer, Inputs
 
 WINDOW, HORIZON = 8, 4
 KEYS = ("mae", "mse", "mse_standardised", "mase", "smape", "quantile_loss", "coverage_80")
@@ -101,6 +103,14 @@ def test_evaluation_does_not_depend_on_the_order_of_rows(run: Run, tmp_path: Pat
     assert plain == shuffled
 
 
+def test_a_gap_that_is_longer_than_a_window_leaves_all_scores_finite(run: Run, tmp_path: Path) -> None:
+    given = [(name, time, "" if 1090 <= int(time) < 1090 + 3 * WINDOW else y) for name, time, y in rows(80, 141)]
+    report = run.evaluate(write(tmp_path / "f.csv", given))
+    assert report["windows"] == 3 * (61 - WINDOW - HORIZON + 1), "those whose past or future is missing too"
+    for scores in (report, report["naive"], report["seasonal_naive"], report["linear"]):
+        assert all(np.isfinite(scores[name]) for name in KEYS)
+
+
 def test_the_command_prints_a_table(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     test = write(tmp_path / "test.csv", [*rows(80, 120), ("short", "5", "1"), ("short", "6", "2")])
     assert command(["evaluate", str(folder / "run"), str(test)]) == 0
@@ -154,6 +164,21 @@ def test_shuffled_rows_have_the_same_forecasts_bit_by_bit(
         assert command(["predict", str(folder / "run"), str(write(tmp_path / "f.csv", given))]) == 0
         outs.append(capsys.readouterr().out)
     assert outs[0] == outs[1]
+
+
+def test_lines_that_arrive_are_a_table_too(run: Run, tmp_path: Path) -> None:
+    path = write(tmp_path / "f.csv", rows(60, 90))
+    frames = [json.dumps({"unique_id": a, "ds": t, "y": float(y) if y else None}) for a, t, y in rows(60, 90)]
+    expected = [answer.lines for answer in predictions(run, Inputs("f.csv", path=path))]
+    for lines in (path.read_text().splitlines(), frames):
+        arriving = [[InputLine(line) for line in lines[:7]], [InputLine(line) for line in lines[7:]]]
+        assert [answer.lines for answer in predictions(run, Inputs("stdin", arriving))] == expected
+    with pytest.raises(UserError, match="stdin, line 2: expected UTF-8"):
+        predictions(run, Inputs("stdin", [[InputLine("ds,y"), InputLine("", "expected UTF-8 text")]]))
+
+
+def predictions(run: Run, inputs: Inputs) -> list[Answer]:
+    return list(run.task.predict(run, inputs, run.task.options_of("predict", {}, "run"), print))
 
 
 def test_json_and_python(folder: Path, run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

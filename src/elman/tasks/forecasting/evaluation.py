@@ -51,7 +51,7 @@ def evaluate_forecasts(run: Trained, data: Sources, options: Backtest, say: Say,
         raise UserError(f"{panel.name} has nothing to score", expected="a series of two steps or more", got="none")
     scores, loss = backtest(run, windows, progress)
     report = {name: each.report() for name, each in scores.items()}
-    own, count = report.pop("model"), windows.targets
+    own, count = report.pop("model"), int(scores["model"].counts.sum())
     without = scores["model"].without_scale
     counts = {
         "windows": len(windows),
@@ -73,6 +73,7 @@ def evaluate_forecasts(run: Trained, data: Sources, options: Backtest, say: Say,
             ("no scale", f"{without:,} of {len(panel):,} series do not change in training: neither MASE nor pinball")
         )
     lines.append(("windows", f"{len(windows):,} of {len(panel):,} series, {count:,} values"))
+    lines.append(("season", f"{run.baselines.season:,} steps of {panel.calendar.step_name}"))
     return Evaluation({"loss": loss} | own | counts | report, lines)
 
 

@@ -40,9 +40,7 @@ def files(name: str, folder: Path, part: str) -> list[str]:
 
 def elman(*arguments: str) -> str:
     """What a command prints."""
-    return subprocess.run(
-        [sys.executable, "-m", "elman", *arguments], check=True, capture_output=True, text=True
-    ).stdout
+    return subprocess.run([sys.executable, "-m", "elman", *arguments], check=True, capture_output=True, text=True).stdout
 
 
 def score(name: str, folder: Path, seed: int, budget: str, settings: list[str]) -> dict[str, Any]:
@@ -200,13 +198,9 @@ def main() -> None:
         if name in SCORES:
             values = [run[SCORES[name]] for run in runs]
             each, steps = ", ".join(f"{value:.2f}" for value in values), ", ".join(f"{run['steps']:,}" for run in runs)
-            print(
-                f"| {NAMES[name]} | {given.budget or BUDGETS[name]} | {statistics.mean(values):.2f} | {each} | {steps} |"
-            )
+            print(f"| {NAMES[name]} | {given.budget or BUDGETS[name]} | {statistics.mean(values):.2f} | {each} | {steps} |")
     if "speed" in report:
-        print(
-            "\n| precision of elman | threads | sentences/s | torch.nn + pytorch-crf | ratio |\n|---|---|---|---|---|"
-        )
+        print("\n| precision of elman | threads | sentences/s | torch.nn + pytorch-crf | ratio |\n|---|---|---|---|---|")
         for row in report["speed"]:
             own, other = f"{row['elman']:,.0f}", f"{row['torch.nn + pytorch-crf']:,.0f}"
             print(f"| {row['precision of elman']} | {row['threads']} | {own} | {other} | {row['ratio']:.2f} |")

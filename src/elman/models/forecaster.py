@@ -80,9 +80,9 @@ class SeriesForecaster(nn.Module):
     - `likelihood`: the network reads the series step by step, and each hidden state gives the distribution of the next
       value; forecasts are drawn value by value (Salinas et al. 2020, "DeepAR", arXiv:1704.04110).
 
-    `SeriesForecaster("gru", past_steps, horizon, channels=(P, K, S))`: so many exogenous numbers are known of the past alone,
-    of the steps to come too, and of a series as a whole. Missing ones count as 0. Targets are `NaN` where they are not
-    known. The buffer `widths` is fitted on validation data (`elman.models.conformal`).
+    `SeriesForecaster("gru", past_steps, horizon, channels=(P, K, S))`: so many exogenous numbers are known of the past
+    alone, of the steps to come too, and of a series as a whole. Missing ones count as 0. The buffer `widths` is fitted
+    on validation data (`elman.models.conformal`).
     """
 
     settings: Any  # of `FORECASTER_SETTINGS`; every setting is an attribute of the model too

@@ -27,7 +27,7 @@ class ForecastingTask(Task):
         "Parquet, JSON lines), or a named source such as sunspots."
     )
     target = "value"
-    unit = "of loss"
+    unit = "error"
     sample = ("these", "windows")
     data = SeriesSettings
     models: ClassVar[Mapping[str, type[Section]]] = FORECASTER_SETTINGS

@@ -27,8 +27,8 @@ class Recognition:
 
     def __str__(self) -> str:
         """One line for people."""
-        words = [f"--task {task.name} where {reason}" for task, reason in self.others]
-        return "; ".join([f"the task is {self.task.name}: {self.reason}", *words])
+        others = [f"it could be {task.name} too (--task {task.name}): {reason}" for task, reason in self.others]
+        return "; ".join([f"recognised as {self.task.name}: {self.reason}", *others])
 
 
 def recognise(data: Sources, valid: Sources = ()) -> Recognition:
@@ -48,6 +48,7 @@ def recognise(data: Sources, valid: Sources = ()) -> Recognition:
         if reason is not None:
             found.append((task, reason))
     if not found:
-        raise UserError("DATA", expected=f"data for {', '.join(TASKS)}", got=" and ".join(map(str, data)), exit_code=2)
+        what, remedy = " and ".join(map(str, data)), "name the task, and the columns where they have other names"
+        raise UserError(f"{what}: expected data for {', '.join(TASKS)}", remedy=remedy, exit_code=2)
     (task, reason), *others = found
     return Recognition(task, reason, tuple(others))

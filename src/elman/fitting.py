@@ -238,6 +238,8 @@ def prepare(
             settings = _sized(settings, task, corpus, say, progress)
         config = task.model_config(settings, corpus)
         model = _model(settings, task, config, start, own)
+        if not going_on and start is None and own is None:
+            task.begin(model, settings, corpus)
         training = Training(model, task.objective(settings, corpus), settings.train, settings.budget)
         parameters = sum(p.numel() for p in training.parameters)
         say(f"{settings.kind} with {parameters:,} parameters; {task.describe(corpus)}")

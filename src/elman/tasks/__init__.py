@@ -6,13 +6,18 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from elman.errors import UserError
+from elman.tasks.classification import Classification
+from elman.tasks.forecasting import ForecastingTask
 from elman.tasks.language_modelling import LanguageModelling
+from elman.tasks.tagging import Tagging
 from elman.tasks.task import Sources, Task
 from elman.tasks.translation import Translation
 
 __all__ = ["TASKS", "Recognition", "Task", "recognise"]
 
-TASKS: dict[str, Task] = {task.name: task for task in (LanguageModelling(), Translation())}
+TASKS: dict[str, Task] = {
+    task.name: task for task in (LanguageModelling(), Tagging(), Classification(), ForecastingTask(), Translation())
+}
 """By name. Where nobody names a task, data belong to the last that recognises them: the first takes any text, and the
 last takes any two files."""
 

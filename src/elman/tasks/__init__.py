@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from elman.errors import UserError
 from elman.tasks.classification import Classification
-from elman.tasks.forecasting import ForecastingTask
+from elman.tasks.forecasting import Forecasting
 from elman.tasks.language_modelling import LanguageModelling
 from elman.tasks.tagging import Tagging
 from elman.tasks.task import Sources, Task
@@ -16,7 +16,7 @@ from elman.tasks.translation import Translation
 __all__ = ["TASKS", "Recognition", "Task", "recognise"]
 
 TASKS: dict[str, Task] = {
-    task.name: task for task in (LanguageModelling(), Tagging(), Classification(), ForecastingTask(), Translation())
+    task.name: task for task in (LanguageModelling(), Tagging(), Classification(), Forecasting(), Translation())
 }
 """By name. Where nobody names a task, data belong to the last that recognises them: the first takes any text, and the
 last takes any two files."""

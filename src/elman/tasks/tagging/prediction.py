@@ -117,7 +117,7 @@ def _word_by_word(run: Trained, lines: Iterable[InputLine], form: str, options: 
             found = {"line": number, "token": rows.tokens[-1], "tag": said.tags[0], "probabilities": named}
             yield Answer(number, said.tags, said.tags, found, "", _with(line, put(line.text, said.tags[0])))
             continue
-        error = rows.error if rows.fault == number else ""
+        error, rows.error = rows.error, ""  # the next line is read all the same
         found = {"line": number, "error": error} if error else {}
         yield Answer(number, None, [], found, error, line.raw)
 

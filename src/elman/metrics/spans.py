@@ -40,7 +40,8 @@ def span_scores(meant: Tags, said: Tags, scheme: str) -> dict[str, Any]:
         UserError: seqeval is not installed, or there is nothing to score.
     """
     check_installed()
-    from seqeval import metrics, scheme as schemes
+    from seqeval import metrics
+    from seqeval import scheme as schemes
     from seqeval.metrics import v1
 
     _check(meant, said)

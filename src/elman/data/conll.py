@@ -68,7 +68,7 @@ class ColumnReader:
     def push(self, line: str, error: str = "") -> Rows | None:
         """Read a line without its end, or pass over one with an error. Returns the sentence that has ended."""
         self._read += 1
-        rows, cells, ended = self._rows, self.cells(line), None
+        rows, cells, ended = self._rows, self._cells(line), None
         marks_document = cells[0].startswith(DOCUMENT)
         if marks_document and self._begun:
             ended, rows = rows, Rows(self._read)
@@ -87,12 +87,25 @@ class ColumnReader:
                 rows.error, rows.fault = error, self._read
         return ended
 
+    @property
+    def rows(self) -> Rows:
+        """The sentence that is being read."""
+        return self._rows
+
     def finish(self) -> Rows | None:
         """The last sentence, or the lines after it; None where there are none."""
         return self._rows if self._rows.lines else None
 
-    def cells(self, line: str) -> list[str]:
-        """The columns of a row."""
+    def added(self, line: str, tag: str) -> str:
+        """A row with a tag in a column after all others."""
+        return f"{line} {tag}" if not self.tabs and self._width > 1 else f"{line}\t{tag}"
+
+    def replaced(self, line: str, tag: str) -> str:
+        """A row with another tag in the column of the tags."""
+        places = list(re.finditer(r"[^\t]+" if self.tabs else r"[^ \t]+", line))
+        return line[: places[self.tag].start()] + tag + line[places[self.tag].end() :]
+
+    def _cells(self, line: str) -> list[str]:
         tabs = "\t" in line if self.tabs is None else self.tabs
         return line.split("\t") if tabs else SPACES.split(line.strip(" \t"))
 
@@ -157,14 +170,13 @@ class ColumnReader:
         self.tabs = "\t" in self._rows.lines[-1] if self.tabs is None else self.tabs
         if not self._width or (isinstance(column, int) and column > 0 and not self._names):
             self._width = len(cells)
-        if self._width == 1 and not self.tagged:
-            return
         first, last = ("form", "upos") if self._names else (1, -1)
-        self.token = self._place(first if words is None else words, "token_column")
-        if not self.tagged and isinstance(column, int) and column > self._width:
+        if self.tagged or self._width > 1:  # a column alone has the tokens
+            self.token = self._place(first if words is None else words, "token_column")
+        if not self.tagged:
             return
         self.tag = self._place(last if column is None else column, "column")
-        if self.tagged and self.tag == self.token:
+        if self.tag == self.token:
             got = f"column {self.tag + 1} for both"
             raise Malformed(
                 "a column of tokens and one of tags", got, "set data.column to the number of another column"

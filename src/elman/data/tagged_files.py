@@ -22,6 +22,7 @@ from elman.errors import UserError, nearest
 
 SPACES = re.compile(r"[ \t]+")
 ROW = re.compile(r"[1-9][0-9]*([-.][0-9]+)?(\t[^\t\n]*){9}")  # of CoNLL-U
+OBJECT = re.compile(r'\s*\{\s*["}]')
 ENCODE = "iconv -f latin1 -t utf-8 makes UTF-8 of it, where it is latin1"
 
 
@@ -91,7 +92,7 @@ def form_of(name: str, lines: Sequence[str]) -> Form | None:
     rows = [line for line in lines if line.strip() and not line.startswith("# ")]
     if not rows:
         return None
-    if rows[0].lstrip().startswith("{"):
+    if OBJECT.match(rows[0]):
         return "jsonl"
     if all(map(ROW.fullmatch, rows)):
         return "conllu"

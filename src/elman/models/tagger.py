@@ -164,9 +164,13 @@ class Tagger(nn.Module):
         return self.best(self(words, spelling, characters, lengths=lengths)[0], lengths)
 
     def probabilities(self, words: Tensor, spelling: Tensor, characters: Tensor, lengths: Tensor) -> Tensor:
-        """The probability (B, T, K) of each tag: softmax, or the marginals of the CRF over the allowed paths."""
-        scores = self(words, spelling, characters, lengths=lengths)[0].double()
-        return scores.softmax(-1) if self.crf_layer is None else self.crf_layer.marginals(scores, lengths)
+        """The probability (B, T, K) of each tag."""
+        return self.distribution(self(words, spelling, characters, lengths=lengths)[0], lengths)
+
+    def distribution(self, scores: Tensor, lengths: Tensor) -> Tensor:
+        """The probability (B, T, K) of each tag by the scores: softmax, or the CRF's marginals over allowed paths."""
+        exact = scores.double()
+        return exact.softmax(-1) if self.crf_layer is None else self.crf_layer.marginals(exact, lengths)
 
     def stacked_maps(self) -> dict[Tensor, int]:
         """Those of the encoder, and those of the LSTM that reads characters."""

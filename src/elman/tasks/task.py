@@ -110,7 +110,7 @@ class Answer:
     number: int  # of the input, from 1
     result: Any  # `Run.predict` returns it
     lines: Sequence[str]  # for people
-    record: Mapping[str, Any]  # for programs
+    record: Mapping[str, Any]  # for programs; empty where there is nothing but `written`
     error: str = ""  # why there is no result
     written: bytes | None = None  # for people instead of `lines`: what was given, to the byte, and the answer in it
 

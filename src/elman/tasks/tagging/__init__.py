@@ -21,7 +21,9 @@ class Tagging(Task):
 
     name = "tagging"
     title = "a tagger"
-    synonyms = "tagger pos upos ner chunking slots slot_filling sequence_labelling sequence_labeling"
+    synonyms = (
+        "tagger pos upos ner chunking slots slot_filling sequence_labelling sequence_labeling token_classification"
+    )
     reads = (
         "Tagged sentences: CoNLL or CoNLL-U, two files of tokens and tags line by line, JSON lines with tokens "
         "and tags, or a named source such as number-words-en."

@@ -135,10 +135,10 @@ class Read(NamedTuple):
 
 
 @torch.no_grad()
-def tagged(model: Tagger, part: EncodedSentences) -> Iterator[Read]:
+def tagged(model: Tagger, part: EncodedSentences, batch_words: int = EVALUATION_WORDS) -> Iterator[Read]:
     """Every sentence of a part, the shortest first."""
     device = next(model.parameters()).device
-    for rows, found in evaluation_batches(part, EVALUATION_WORDS):
+    for rows, found in evaluation_batches(part, batch_words):
         batch = found.to(device)
         scores, _ = model(batch.words, batch.spelling, batch.characters, lengths=batch.lengths)
         nats = model.nats(scores, batch.targets, batch.lengths).double().cpu().numpy()

@@ -16,6 +16,9 @@ NAMED = ("python-stdlib",)
 LANGUAGES = ("en", "pt_BR", "de")  # of number words; a test reads the words of these languages back
 NAMED_PAIRS = (*(f"{first}-{language}" for first in ("numbers", "digits") for language in LANGUAGES), "dates")
 NAMED_TAGGED = ("number-words-en", "number-words-pt_BR")
+NAMED_LABELLED = ("digits",)
+NAMED_SERIES = ("sunspots", "co2")
+EVERY_NAME = (*NAMED, *NAMED_PAIRS, *NAMED_TAGGED, *NAMED_LABELLED, *NAMED_SERIES)
 
 # Folders that `python-stdlib` leaves out: tests, tables, bundled wheels, and packages that some systems do not install.
 LEFT_OUT = {"test", "tests", "idlelib", "lib2to3", "turtledemo", "tkinter", "distutils", "encodings", "pydoc_data"}
@@ -119,7 +122,7 @@ def open_source(data: TextData) -> Source:
         raise UserError(f"cannot read {data}: {error.strerror}", exit_code=2) from error
     if str(data) in NAMED_PAIRS:
         raise UserError(str(data), expected="text", got="a source of pairs", exit_code=2)
-    remedy = nearest(str(data), [*NAMED, *NAMED_PAIRS])
+    remedy = nearest(str(data), EVERY_NAME)
     raise UserError(f"no such file or named source: {data}", remedy=remedy, exit_code=2)
 
 

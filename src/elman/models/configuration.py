@@ -18,6 +18,7 @@ Units = Annotated[int, Field(ge=1, le=UNITS)]
 Layers = Annotated[int, Field(ge=1, le=LAYERS)]
 Probability = Annotated[float, Field(ge=0, lt=1)]
 AttentionKind = Literal["none", "additive", "dot", "general"]
+PoolingKind = Literal["last", "mean", "max", "attention"]
 
 
 class RecurrentSettings(Section):
@@ -210,6 +211,25 @@ class TransformerTaggerSettings(TaggerHead, TransformerEncoderSettings):
 
 
 TAGGER_SETTINGS = of_every_kind(RecurrentTaggerSettings, TransformerTaggerSettings)
+
+
+class ClassifierHead(Section):
+    """What a `Classifier` has before and after its encoder."""
+
+    embedding_size: int | None = Field(None, ge=1, le=UNITS)  # of a token, or of the channels; None: hidden_size
+    pooling: PoolingKind = "max"
+    dropout_pooled: Probability = 0.0
+
+
+class RecurrentClassifierSettings(ClassifierHead, RecurrentEncoderSettings):
+    """A `Classifier` with a recurrent encoder."""
+
+
+class TransformerClassifierSettings(ClassifierHead, TransformerEncoderSettings):
+    """A `Classifier` with a Transformer encoder."""
+
+
+CLASSIFIER_SETTINGS = of_every_kind(RecurrentClassifierSettings, TransformerClassifierSettings)
 
 # Sizes that, where they are None, are so many times hidden_size.
 MULTIPLES = {"embedding_size": 1, "feedforward_size": 4}

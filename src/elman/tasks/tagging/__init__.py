@@ -21,13 +21,9 @@ class Tagging(Task):
 
     name = "tagging"
     title = "a tagger"
-<<<<<<< HEAD
     synonyms = (
         "tagger pos upos ner chunking slots slot_filling sequence_labelling sequence_labeling token_classification"
     )
-=======
-    synonyms = "tagger pos upos ner chunking slots slot_filling sequence_labelling sequence_labeling"
->>>>>>> tag-b
     reads = (
         "Tagged sentences: CoNLL or CoNLL-U, two files of tokens and tags line by line, JSON lines with tokens "
         "and tags, or a named source such as number-words-en."
@@ -100,13 +96,7 @@ class Tagging(Task):
         if targets is None:
             both = all(isinstance(line, Mapping) and {"tokens", "tags"} <= line.keys() for line in data)
             return data if both else None
-<<<<<<< HEAD
-        if not all(
-            isinstance(tokens, list | tuple) and all(isinstance(each, str) for each in tokens) for tokens in data
-        ):
-=======
         if not isinstance(targets, list | tuple) or not all(_are_words(each) for each in (*data, *targets)):
->>>>>>> tag-b
             return None
         if len(targets) != len(data):
             expected = f"as many lists of tags as there are sentences, {len(data):,}"

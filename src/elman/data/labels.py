@@ -1,0 +1,121 @@
+"""Labels as numbers: the names of classes, numbers to estimate, or several labels of each example, or none."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from elman.data.lanes import NOT_COUNTED
+from elman.data.table import number
+from elman.errors import UserError
+from elman.reading import Unreadable, read_json
+
+Label: TypeAlias = "str | float | tuple[str, ...]"  # of a class, a number, of several classes
+Kind = Literal["class", "number", "several"]
+
+FEW = 20  # different numbers: so few may be classes, whatever they are
+
+
+@dataclass(frozen=True)
+class LabelCodec:
+    """Labels to the targets of a model and back; fitted on the training part alone.
+
+    `names` are those of the K classes, in order; `counts` say how often each is among the training labels. A number is
+    standardised by the `mean` and the `deviation` of the training labels. A label that training has not seen is
+    NOT_COUNTED as a class; among several labels it is left out.
+    """
+
+    kind: Kind
+    names: tuple[str, ...] = ()
+    counts: tuple[int, ...] = ()
+    mean: float = 0.0
+    deviation: float = 1.0
+
+    @property
+    def size(self) -> int:
+        """How many outputs a model needs: a score for each class, or one number."""
+        return 1 if self.kind == "number" else len(self.names)
+
+    def encode(self, labels: Sequence[Label]) -> npt.NDArray[Any]:
+        """Targets: classes (N,) int64, standardised numbers (N,) float32, or 0 and 1 for each class (N, K) float32."""
+        if self.kind == "number":
+            return ((np.array(labels, np.float64) - self.mean) / self.deviation).astype(np.float32)
+        places = {name: at for at, name in enumerate(self.names)}
+        if self.kind == "class":
+            return np.array([places.get(str(label), NOT_COUNTED) for label in labels], np.int64)
+        targets = np.zeros((len(labels), len(self.names)), np.float32)
+        for row, several in enumerate(labels):
+            assert isinstance(several, tuple)
+            targets[row, [places[name] for name in several if name in places]] = 1
+        return targets
+
+    def number(self, standardised: float) -> float:
+        """A model's output as a number of the labels' own scale."""
+        return self.mean + self.deviation * standardised
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything that the codec is made from."""
+        return asdict(self)
+
+    @classmethod
+    def read(cls, path: Path) -> LabelCodec:
+        """The inverse of `to_json`, from a file. Raises `UserError` where it is missing or damaged."""
+        codec = read_json(path, cls)
+        sound = len(codec.names) == len(codec.counts) and math.isfinite(codec.mean) and 0 < codec.deviation < math.inf
+        if not sound or (codec.kind != "number" and not codec.names):
+            raise Unreadable(f"{path} is damaged (no labels)")
+        return codec
+
+    @property
+    def fingerprint(self) -> str:
+        """Equal only for codecs of the same targets."""
+        return json.dumps(self.to_json(), sort_keys=True)
+
+
+def learn_labels(labels: Sequence[Label], kind: Kind) -> LabelCodec:
+    """The codec of training labels. Raises `UserError` where they leave nothing to learn."""
+    if kind == "number":
+        values = np.array(labels, np.float64)
+        deviation = float(values.std()) if len(values) else 0.0
+        if not 0 < deviation < math.inf:
+            raise UserError("the labels", expected="different numbers", got=f"{values[0]:g} alone")
+        return LabelCodec(kind, mean=float(values.mean()), deviation=deviation)
+    counts = Counter(name for label in labels for name in (label if isinstance(label, tuple) else (str(label),)))
+    names = in_order(counts)
+    if len(names) < (2 if kind == "class" else 1):
+        got = f"{names[0]!r} alone" if names else "none"
+        raise UserError("the labels of the training part", expected="at least two different ones", got=got)
+    return LabelCodec(kind, names, tuple(counts[name] for name in names))
+
+
+def in_order(names: Any) -> tuple[str, ...]:
+    """Names of classes in order: by their values where all are numbers, else by their characters.
+
+    >>> in_order({"10", "9"}), in_order({"b", "A", "10"})
+    (('9', '10'), ('10', 'A', 'b'))
+    """
+    values = {name: number(name) for name in sorted(names)}
+    if any(value is None or math.isnan(value) for value in values.values()):
+        return tuple(values)
+    return tuple(sorted(values, key=lambda name: (values[name], name)))
+
+
+def are_numbers(cells: Sequence[Any]) -> bool:
+    """Whether labels are numbers to estimate rather than classes, where nobody says which.
+
+    They are where all are numbers, more than 20 are different, and either not all are whole or every fifth is another.
+    """
+    values = [number(cell) for cell in cells]
+    if any(value is None or math.isnan(value) for value in values):
+        return False
+    different = len(dict.fromkeys(values))
+    whole = all(value == int(value) for value in values if value is not None)
+    return different > FEW and (not whole or 5 * different > len(values))

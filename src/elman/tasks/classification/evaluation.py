@@ -1,0 +1,179 @@
+"""The scores of a classifier, and the numbers of the model that are fitted on its validation set."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, TypeAlias, cast
+
+import numpy as np
+import torch
+
+from elman.arrays import Floats
+from elman.data.example_batches import evaluation_batches
+from elman.data.labelled_corpus import Examples, LabelledCorpus
+from elman.data.labels import Label, LabelCodec
+from elman.data.lanes import NOT_COUNTED
+from elman.metrics import classification as scores
+from elman.metrics.calibration import fit_temperature, fit_thresholds, sigmoid, softmax
+from elman.metrics.words import words
+from elman.models.classifier import Classifier
+from elman.tasks.classification.settings import EvaluationOptions
+from elman.tasks.task import Evaluation, Progress, Say, Sources, Trained
+
+Marks: TypeAlias = list[tuple[str, ...]]
+
+BATCH = EvaluationOptions().batch
+LEAST_VARIANCE = 1e-6  # of standardised numbers
+NAMED = 5  # unknown labels that are named
+
+
+@torch.no_grad()
+def read_logits(model: Classifier, examples: Examples, batch: int = BATCH, progress: Progress | None = None) -> Floats:
+    """The logits (N, K) of all examples, in their order; a row does not depend on its batch."""
+    device = next(model.parameters()).device
+    found, done = np.zeros((len(examples), model.outputs)), 0
+    for rows, part in evaluation_batches(examples, batch):
+        moved = part.to(device)
+        found[rows] = model(moved.inputs, lengths=moved.lengths)[0].double().cpu().numpy()
+        done += len(rows)
+        if progress:
+            progress("reading", done / len(examples))
+    return found
+
+
+def calibrate(model: Classifier, logits: Floats, examples: Examples) -> None:
+    """Set the model's temperature and thresholds by logits (N, K) of examples whose labels are known."""
+    assert examples.targets is not None
+    targets, kind = examples.targets, model.kind_of_labels
+    if not np.isfinite(logits).all():
+        return
+    if kind == "number":
+        temperature = max(float(((logits[:, 0] - targets) ** 2).mean()), LEAST_VARIANCE)
+    elif kind == "several":
+        temperature = fit_temperature(logits, targets.astype(np.float64), several=True)
+        thresholds = fit_thresholds(sigmoid(logits / temperature), targets > 0.5)
+        model.thresholds.copy_(torch.from_numpy(thresholds))
+    else:
+        known = targets != NOT_COUNTED
+        temperature = fit_temperature(logits[known], np.eye(model.outputs)[targets[known]])
+    model.temperature.fill_(temperature)
+
+
+def losses(model: Classifier, logits: Floats, examples: Examples) -> Floats:
+    """Nats (N,) of every example under the calibrated model; NaN of a class that the model does not know."""
+    assert examples.targets is not None
+    targets, T = examples.targets, float(model.temperature)
+    if model.kind_of_labels == "number":
+        return 0.5 * ((logits[:, 0] - targets) ** 2 / T + math.log(2 * math.pi * T))
+    z = logits / T
+    if model.kind_of_labels == "several":
+        return (np.logaddexp(0, z) - z * targets).sum(1)
+    top = z.max(1, keepdims=True)
+    log_p = z - top - np.log(np.exp(z - top).sum(1, keepdims=True))
+    found = np.take_along_axis(log_p, np.maximum(targets, 0)[:, None], 1)[:, 0]
+    return np.where(targets == NOT_COUNTED, np.nan, -found)
+
+
+def say_labels(model: Classifier, codec: LabelCodec, logits: Floats) -> list[Label]:
+    """The label of each row of logits (N, K)."""
+    if codec.kind == "number":
+        return [codec.number(float(z)) for z in logits[:, 0]]
+    if codec.kind == "class":
+        return [codec.names[k] for k in logits.argmax(1)]
+    holds = probabilities(model, logits) >= model.thresholds.double().cpu().numpy()
+    return [tuple(codec.names[k] for k in np.flatnonzero(row)) for row in holds]
+
+
+def probabilities(model: Classifier, logits: Floats) -> Floats:
+    """Calibrated probabilities (N, K) of classes, or of several labels."""
+    z = logits / float(model.temperature)
+    return softmax(z) if model.kind_of_labels == "class" else sigmoid(z)
+
+
+def measure(model: Classifier, codec: LabelCodec, logits: Floats, examples: Examples) -> dict[str, float]:
+    """The loss in nats an example, and the scores of the kind of labels, by name."""
+    assert examples.labels is not None
+    assert examples.targets is not None
+    loss = float(np.nanmean(losses(model, logits, examples))) if (examples.targets != NOT_COUNTED).any() else math.nan
+    return {"loss": loss, **SCORES[codec.kind](model, codec, logits, examples)}
+
+
+def _of_numbers(model: Classifier, codec: LabelCodec, logits: Floats, examples: Examples) -> dict[str, float]:
+    truth, said = (np.array(each, np.float64) for each in (examples.labels, say_labels(model, codec, logits)))
+    return scores.number_scores(truth, said)
+
+
+def _of_classes(model: Classifier, codec: LabelCodec, logits: Floats, examples: Examples) -> dict[str, float]:
+    truth, said = cast(list[str], examples.labels), cast(list[str], say_labels(model, codec, logits))
+    right = np.array([label == other for label, other in zip(truth, said, strict=True)])
+    return {
+        "accuracy": scores.accuracy(truth, said),
+        "macro_f1": scores.macro_f1(truth, said),
+        "calibration_error": scores.calibration_error(probabilities(model, logits).max(1), right),
+    }
+
+
+def _of_several(model: Classifier, codec: LabelCodec, logits: Floats, examples: Examples) -> dict[str, float]:
+    truth, said = cast(Marks, examples.labels), cast(Marks, say_labels(model, codec, logits))
+    names = [*codec.names, *unknown_labels(codec, truth)]
+    marks = (np.array([[name in label for name in names] for label in each]) for each in (truth, said))
+    p = probabilities(model, logits)
+    right = (p >= 0.5) == (cast(Floats, examples.targets) > 0.5)
+    error = scores.calibration_error(np.maximum(p, 1 - p).ravel(), right.ravel())
+    return {**scores.several_scores(*marks), "calibration_error": error}
+
+
+SCORES = {"number": _of_numbers, "class": _of_classes, "several": _of_several}
+TITLES = {
+    "accuracy": ("accuracy", "{:.2f} %"),
+    "exact_match": ("exact match", "{:.2f} % of the examples"),
+    "macro_f1": ("macro F1", "{:.2f}"),
+    "micro_f1": ("micro F1", "{:.2f}"),
+    "mae": ("mean error", "{:.4g}, absolute"),
+    "rmse": ("mean square error", "{:.4g}, its root"),
+    "correlation": ("correlation", "{:.4f}"),
+    "calibration_error": ("calibration error", "{:.4f}"),
+}
+
+
+def evaluate_labels(
+    run: Trained, data: Sources, options: EvaluationOptions, say: Say, progress: Progress
+) -> Evaluation:
+    """Score every example. Raises `UserError` where there are none."""
+    from elman.tasks.classification.corpus import examples as read_examples
+
+    examples, model, codec = read_examples(run, data, say), run.model, run.labels
+    logits = read_logits(model, examples, options.batch, progress)
+    report: dict[str, Any] = measure(model, codec, logits, examples)
+    lines = [("loss", f"{words(report['loss'])} nats a label")]
+    lines += [(title, form.format(report[name])) for name, (title, form) in TITLES.items() if name in report]
+    lines.append(("examples", f"{len(examples):,}"))
+    report["examples"] = len(examples)
+    if codec.kind != "number":
+        assert examples.labels is not None
+        unknown = unknown_labels(codec, examples.labels)
+        report["unknown_labels"] = unknown
+        if unknown:
+            named = ", ".join(f"{name} ({times:,})" for name, times in [*unknown.items()][:NAMED])
+            more = f", and {len(unknown) - NAMED:,} more" if len(unknown) > NAMED else ""
+            lines.append(("unknown labels", f"{named}{more}: the model never saw them, they count as missed"))
+    if codec.kind == "class":
+        truth, said = cast(list[str], examples.labels), cast(list[str], say_labels(model, codec, logits))
+        names, matrix = scores.confusion(truth, said, codec.names)
+        report["confusion"] = {"labels": list(names), "matrix": matrix.tolist()}
+    return Evaluation(report, lines)
+
+
+def unknown_labels(codec: LabelCodec, labels: Sequence[Label]) -> dict[str, int]:
+    """How often each label is there that training has not seen."""
+    every = (name for label in labels for name in (label if isinstance(label, tuple) else (str(label),)))
+    known = set(codec.names)
+    return dict(Counter(name for name in every if name not in known).most_common())
+
+
+def score(model: Classifier, corpus: LabelledCorpus, loss: float) -> dict[str, float]:
+    """The scores on the validation set that a comparison shows."""
+    found = measure(model, corpus.labels, read_logits(model, corpus.valid), corpus.valid)
+    return {name: value for name, value in found.items() if name != "loss"}

@@ -1,0 +1,73 @@
+"""The settings of classification: its data, its training, and the options of the commands that use its runs."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from elman.errors import UserError
+from elman.settings import Section
+from elman.train.settings import Optimization
+
+
+class LabelledSettings(Section):
+    """The labelled texts or series that are read, and their units."""
+
+    source: str = ""  # a file, a folder with a folder for each label, a table of series, or a named source
+    target: str | None = None  # the file of labels, where `source` is a file of texts or a table of series
+    valid: str | None = None
+    valid_target: str | None = None
+    text: str = "text"  # the names of columns or keys
+    values: str = "values"
+    label: str = "label"
+    id: str = "id"  # of a table of series, and of the table of their labels
+    time: str = "time"
+    label_type: Literal["auto", "class", "number"] = "auto"
+    multilabel: bool = False  # several labels, or none
+    separator: str = Field("|", min_length=1)  # of several labels in a cell
+    tokenizer: Literal["auto", "char", "byte", "word", "bpe"] = "auto"
+    vocab_size: int | None = Field(None, ge=2)  # at most; None: the tokenizer's own
+    min_count: int = Field(1, ge=1)
+    max_length: int = Field(4096, ge=1)  # steps that are read of a sequence
+    fingerprint: str = ""
+
+    @model_validator(mode="after")
+    def _fit(self) -> LabelledSettings:
+        if self.multilabel and self.label_type == "number":
+            remedy = "leave one of them out"
+            raise UserError("label_type", expected="class, for several labels", got="number", remedy=remedy)
+        return self
+
+    @property
+    def files(self) -> list[str]:
+        """The files to train on."""
+        return [name for name in (self.source, self.target) if name is not None]
+
+    @property
+    def validation_files(self) -> list[str]:
+        """The files to validate on, if there are any of their own."""
+        return [name for name in (self.valid, self.valid_target) if name is not None]
+
+
+class ClassifierTraining(Optimization):
+    """How a classifier is trained."""
+
+    batch_size: int = Field(64, ge=1, le=1 << 16)  # sequences
+    k2: int | None = Field(None, ge=1)  # steps through which a gradient flows back; None: all of a sequence
+    word_dropout: float = Field(0.0, ge=0, lt=1)  # how often a token is read as unknown
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    class_weights: Literal["none", "balanced"] = "none"  # balanced: a class counts the same however rare it is
+    metric: Literal["loss", "accuracy", "macro_f1", "exact_match", "mae"] = "loss"  # decides which weights are best
+
+
+class EvaluationOptions(Section):
+    """How sequences are evaluated."""
+
+    batch: int = Field(64, ge=1, le=1 << 16, description="Sequences read together.")
+
+
+class LabelOptions(EvaluationOptions):
+    """How sequences are labelled."""
+
+    stream: bool = Field(False, description="A token or a row of values a line; the label so far after each.")

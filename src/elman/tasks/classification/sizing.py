@@ -1,0 +1,165 @@
+"""Sizes of a classifier for its examples and its budget, where a person left them open (see `tasks/sizing.py`)."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from typing import Any
+
+import torch
+
+from elman import environment
+from elman.data.labelled_corpus import LabelledCorpus
+from elman.errors import UserError
+from elman.models.classifier import build_classifier
+from elman.models.configuration import TransformerClassifierSettings
+from elman.tasks import configuration
+from elman.tasks.classification.objective import sequence_labels
+from elman.tasks.classification.settings import ClassifierTraining
+from elman.tasks.configuration import OWN, Settings
+from elman.tasks.sizing import Recipe, check_ram, find_recipe, largest_size, learning_rate, step_seconds
+from elman.tasks.task import Choice, fill
+from elman.train.objective import Place
+from elman.train.optimizers import optimizer
+
+RECIPES = {
+    "gru": Recipe(3e-3, 128),
+    "lstm": Recipe(3e-3, 128),
+    "elman": Recipe(1e-3, 128),
+    "transformer": Recipe(1e-3, 128),
+}
+UNITS = 2.0  # hidden units for the square root of the number of training examples
+LEAST_EPOCHS = 5  # passes over the examples that a budget must hold for a larger model to pay
+BATCHES = 16  # an epoch, at least, where the examples are few
+BATCH = 16, 64  # sequences: the fewest and the most
+DROPOUT = 0.2
+WORD_DROPOUT = 0.1
+
+
+def choose(asked: Settings, corpus: LabelledCorpus) -> Choice:
+    """Choose the settings that a person left open. Raises `UserError` where they do not fit the labels."""
+    _check(asked.train, corpus)
+    recipe, N = find_recipe(RECIPES, asked.kind), len(corpus.train)
+    least, most = BATCH
+    train = fill(
+        asked.train,
+        asked.train,
+        device=environment.best_device(),
+        learning_rate=recipe.learning_rate,
+        batch_size=min(max(N // BATCHES, least), most),
+        word_dropout=0.0 if corpus.tokenizer is None else WORD_DROPOUT,
+        **recipe.train,
+    )
+    tokenizer = "auto" if corpus.tokenizer is None else corpus.tokenizer.kind
+    data = asked.data.model_copy(update={"tokenizer": tokenizer})
+    settings = asked.model_copy(update={"data": data, "train": train})
+    if asked.kind == OWN:
+        return Choice(settings, f"chosen: learning rate {train.learning_rate:g}, batches of {train.batch_size}")
+
+    def sized(size: int) -> Settings:
+        return settings.model_copy(update={"model": _model(asked, recipe, size)})
+
+    speed = _speed(sized(recipe.size), corpus) if asked.budget.unit == "seconds" else None
+
+    def affordable(size: int) -> bool:
+        return size <= UNITS * math.sqrt(N) and _epochs(sized(size), corpus, speed) >= LEAST_EPOCHS
+
+    settings = sized(largest_size(affordable))
+    rate = learning_rate(recipe, settings.model.hidden_size)
+    train = fill(settings.train, asked.train, learning_rate=rate)
+    model = fill(settings.model, asked.model, dropout_pooled=DROPOUT)
+    settings = settings.model_copy(update={"train": train, "model": model})
+    epochs = _epochs(settings, corpus, speed)
+    measured = f" at {speed / 1e9:,.0f} GFLOP/s (measured)" if speed else ""
+    reason = (
+        f"chosen: {_words(settings)}, dropout {model.dropout_pooled:g}, learning rate {train.learning_rate:g}, "
+        f"batches of {train.batch_size}\n"
+        f"because: {N:,} examples of about {round(float(corpus.train.lengths.mean()))} steps, "
+        f"and {asked.budget} hold about {epochs:,.1f} passes over them{measured}"
+    )
+    return Choice(configuration.build(settings.model_dump()), reason)
+
+
+def model_config(settings: Settings, corpus: LabelledCorpus) -> dict[str, Any]:
+    """Everything that `models.classifier.build_classifier` makes the model from."""
+    tokenizer, scaler = corpus.tokenizer, corpus.scaler
+    return {
+        "model": settings.kind,
+        "outputs": corpus.labels.size,
+        "kind_of_labels": corpus.labels.kind,
+        "vocab_size": None if tokenizer is None else tokenizer.vocab_size,
+        "channels": None if scaler is None else scaler.channels,
+        "missing": scaler is not None and scaler.missing,
+        **settings.model.model_dump(),
+    }
+
+
+def operations(settings: Settings, corpus: LabelledCorpus) -> float:
+    """Floating-point operations to train on one example: 2 forward and 4 backward for each weight and step."""
+    with torch.device("meta"):
+        model = build_classifier(model_config(settings, corpus))
+    encoder = sum(p.numel() for p in model.encoder.parameters())
+    return 6.0 * encoder * float(corpus.train.lengths.mean())
+
+
+def _epochs(settings: Settings, corpus: LabelledCorpus, speed: float | None) -> float:
+    """The passes over the examples that the budget holds; `speed` is in operations a second."""
+    budget, N = settings.budget, len(corpus.train)
+    if speed is not None:
+        return speed * budget.amount / operations(settings, corpus) / N
+    if budget.unit == "epochs":
+        return budget.amount
+    return budget.amount * settings.train.accumulate * settings.train.batch_size / N
+
+
+def _speed(settings: Settings, corpus: LabelledCorpus) -> float:
+    """Operations a second of training steps on a batch of middling length."""
+    build = partial(build_classifier, model_config(settings, corpus))
+    check_ram(build, settings.train)
+    model, objective = build().to(settings.train.device), sequence_labels(settings, corpus)
+    steps = [int(objective.train.batch(0, index).lengths.max()) for index in range(objective.batches(0))]
+    place = Place(0, steps.index(sorted(steps)[len(steps) // 2]), 0.0)
+    update, device = optimizer(model, settings.train), settings.train.device
+
+    def step() -> None:
+        objective.loss(model, place, None).mean.backward()
+        update.step()
+        update.zero_grad()
+        if device == "cuda":
+            torch.cuda.synchronize()
+
+    return operations(settings, corpus) * len(corpus.train) / len(steps) / step_seconds(step)
+
+
+def _model(asked: Settings, recipe: Recipe, size: int) -> Any:
+    """The settings of a model of a size."""
+    model = fill(asked.model, asked.model, hidden_size=size, **recipe.model)
+    if isinstance(model, TransformerClassifierSettings):
+        heads = max(n for n in range(1, model.num_heads + 1) if size % n == 0 and size // n % 2 == 0)
+        return fill(model, asked.model, num_heads=heads)
+    return model
+
+
+def _words(settings: Settings) -> str:
+    model = settings.model
+    both = " in both directions" if getattr(model, "bidirectional", False) else ""
+    layers = f"{model.num_layers} layer{'s'[: model.num_layers - 1]} of {model.hidden_size} units"
+    return f"{layers}{both}, {model.pooling} pooling"
+
+
+def _check(train: ClassifierTraining, corpus: LabelledCorpus) -> None:
+    """Raises `UserError` where a setting of the training is for labels of another kind."""
+    kind = corpus.labels.kind
+    if train.class_weights != "none" and kind == "number":
+        raise UserError("class_weights", expected="classes, or several labels", got="numbers", exit_code=2)
+    if train.label_smoothing and kind != "class":
+        raise UserError("label_smoothing", expected="classes", got="other labels", exit_code=2)
+    if train.metric not in METRICS[kind]:
+        raise UserError("metric", expected=" or ".join(METRICS[kind]), got=train.metric, exit_code=2)
+
+
+METRICS = {
+    "class": ("loss", "accuracy", "macro_f1"),
+    "several": ("loss", "exact_match", "macro_f1"),
+    "number": ("loss", "mae"),
+}

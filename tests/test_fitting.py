@@ -442,7 +442,7 @@ def test_fine_tuning_by_command_and_going_on_with_it(tmp_path: Path, capsys: pyt
     ("options", "message"),
     [
         ({"model": "gru"}, "is a run of another model: expected lstm, got gru"),
-        ({"data": PAIRS}, 'data in memory, line 1: expected an object with a string "text"'),
+        ({"data": PAIRS}, "data: expected data for language-modelling, got list"),
         ({"task": "translation"}, "is a run of another task: expected language-modelling, got translation"),
         ({"hidden_size": 9}, "holds another model's weights"),
         ({"vocab_size": 9}, "vocab_size: the vocabulary is that of the run"),

@@ -7,6 +7,7 @@
 
 - `fit`, `training`: train a model; `training` gives the events one by one
 - `load`, `Run`: a trained model with its codecs, and its uses
+- `SequenceClassifier`, `Forecaster`: estimators by the conventions of scikit-learn
 - `UserError`: an error that a person can mend, in one line
 - `cells`, `nn`, `kernels`: recurrent cells, recurrent and attention layers, and the backends that compute them
 - `models`: language models and encoder-decoders
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
         cells, compare, data, decode, inspection, kernels, lab, lens, models, nn, report, state, tasks, train,
     )  # fmt: skip
     from elman.errors import UserError
+    from elman.estimators import Forecaster as Forecaster, SequenceClassifier as SequenceClassifier
     from elman.fitting import fit, training
     from elman.runs import Run, load
 
@@ -39,6 +41,8 @@ __all__ = [
     "lens", "load", "models", "nn", "report", "state", "tasks", "train", "training",
 ]  # fmt: skip
 _FROM = {"fit": "fitting", "training": "fitting", "load": "runs", "Run": "runs", "UserError": "errors"}
+# Not in `__all__`: they need scikit-learn, which not every installation has.
+_FROM |= dict.fromkeys(("SequenceClassifier", "Forecaster"), "estimators")
 
 
 def __getattr__(name: str) -> Any:
@@ -51,4 +55,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__, *_FROM})

@@ -25,6 +25,11 @@ EXTRAS = {
     "optuna": "compare",
     "onnx": "bench",
     "onnxruntime": "bench",
+    "seqeval": "tagging",
+    "narwhals": "tables",
+    "pyarrow": "tables",
+    "statsmodels": "series",
+    "scikit-learn": "estimators",
 }
 
 # Of glibc's malloc.h: names of settings that mallopt takes.

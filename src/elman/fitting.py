@@ -153,12 +153,14 @@ def training(
     folder = Path(tempfile.mkdtemp(prefix="elman-") if out is None else out)
     try:
         with given.in_memory() as made:
-            files = given.places(data, targets, made)
-            others = given.validation(valid, made)
             begun = runs.load(start, model=own) if isinstance(start, str | Path) else start
+            named = given.task_name(task, tree, begun, folder if resume else None)
+            files = given.places(data, targets, made, task=named)
+            others = given.validation(valid, made, named)
             tree = given.settings_tree(
-                tree, settings, task=task, data=files, valid=others, start=begun, resumed=folder if resume else None
-            )
+                tree, settings, task=task, data=files, valid=others, start=begun, resumed=folder if resume else None,
+                say=lambda line: say(given.without_places(line, made)),
+            )  # fmt: skip
             events = train(
                 tree, folder, resume=resume, overwrite=overwrite, start=begun, own=own, made=made, say=say,
                 progress=progress, stop=stop,
@@ -236,6 +238,8 @@ def prepare(
             settings = _sized(settings, task, corpus, say, progress)
         config = task.model_config(settings, corpus)
         model = _model(settings, task, config, start, own)
+        if not going_on and start is None and own is None:
+            task.begin(model, settings, corpus)
         training = Training(model, task.objective(settings, corpus), settings.train, settings.budget)
         parameters = sum(p.numel() for p in training.parameters)
         say(f"{settings.kind} with {parameters:,} parameters; {task.describe(corpus)}")

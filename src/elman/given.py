@@ -6,7 +6,7 @@ import json
 import shutil
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,8 @@ from typing import Any
 import torch
 
 from elman import atomic, reading, run_folders
-from elman.data.sources import NAMED, NAMED_PAIRS
+from elman.data.frames import plain
+from elman.data.sources import EVERY_NAME
 from elman.errors import UserError, suggestion
 from elman.tasks import TASKS, configuration, recognise
 from elman.tasks.configuration import GIVEN, MEMORY, OWN, Settings, called
@@ -36,16 +37,23 @@ def in_memory() -> Iterator[Path]:
         try:
             yield Path(made)
         except UserError as error:
-            for path in Path(made).iterdir():
-                error.args = (str(error).replace(str(path), "data in memory"),)
+            error.args = (without_places(str(error), Path(made)),)
             raise
 
 
-def places(data: Any, targets: Any, folder: Path, name: str = "data") -> list[str]:
+def without_places(line: str, made: Path) -> str:
+    """A line for people that names no file of a folder for data in memory."""
+    for path in made.iterdir():
+        line = line.replace(str(path), "data in memory")
+    return line
+
+
+def places(data: Any, targets: Any, folder: Path, name: str = "data", task: str = "auto") -> list[str]:
     """The places of data: one place, or one of sources and one of targets. Data in memory become a file in a folder.
 
-    A `str` that is no place is the text itself, with a warning where it looks like a slip in a name. A list
-    belongs to a task that has records for it.
+    A `str` that is no place is the text itself, with a warning where it looks like a slip in a name. Data frames, and
+    lists of dicts, are lines of JSON. Any other list or array belongs to the task that has records for it: to the one
+    with that name, or to the last that has any.
 
     Raises:
         UserError: no task takes such data.
@@ -58,22 +66,34 @@ def places(data: Any, targets: Any, folder: Path, name: str = "data") -> list[st
             message = f"there is no file or named source called {data!r}: it is taken for the text itself"
             warnings.warn(message, stacklevel=3)
         return [_write(folder / f"{name}.txt", data)]
-    for task in reversed(TASKS.values()):
-        if (records := task.records(data, targets)) is not None:
-            lines = (json.dumps(record, ensure_ascii=False) + "\n" for record in records)
-            return [_write(folder / f"{name}.jsonl", "".join(lines))]
-    expected = "a path, a named source, a text, a list of texts, or a list of pairs of texts"
+    records = _records(plain(data, name), plain(targets, "targets"), task)
+    if records is not None:
+        lines = (json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n" for record in records)
+        return [_write(folder / f"{name}.jsonl", "".join(lines))]
+    expected = (
+        "a path, a named source, a text, a data frame, a list of texts or of pairs of texts, or lists or arrays of "
+        "inputs and of targets"
+    )
     got = " and ".join(type(each).__name__ for each in given) or "nothing"
-    raise UserError(name, expected=expected, got=got, exit_code=2)
+    raise UserError(name, expected=expected if task == "auto" else f"data for {task}", got=got, exit_code=2)
 
 
-def validation(valid: Any, folder: Path) -> list[str]:
+def _records(data: Any, targets: Any, task: str) -> Iterable[Mapping[str, Any]] | None:
+    """Plain data as lines of JSON; None where no task takes them."""
+    if targets is None and isinstance(data, list) and data and all(isinstance(row, Mapping) for row in data):
+        return data
+    asked = [TASKS[task]] if task in TASKS else reversed(TASKS.values())
+    found = (task.records(data, targets) for task in asked)
+    return next((records for records in found if records is not None), None)
+
+
+def validation(valid: Any, folder: Path, task: str = "auto") -> list[str]:
     """The places of validation data, as `places` has them; a tuple of two is sources and targets."""
     if valid is None:
         return []
     two = isinstance(valid, tuple) and len(valid) == 2 and not all(isinstance(each, tuple) for each in valid)
     data, targets = valid if two else (valid, None)
-    return places(data, targets, folder, "valid")
+    return places(data, targets, folder, "valid", task)
 
 
 def _is_place(data: object) -> bool:
@@ -81,7 +101,7 @@ def _is_place(data: object) -> bool:
     if not isinstance(data, str):
         return isinstance(data, Path)
     try:
-        return data in NAMED or data in NAMED_PAIRS or (data != "" and Path(data).exists())
+        return data in EVERY_NAME or (data != "" and Path(data).exists())
     except (OSError, ValueError):  # the text is too long for a name, or has a NUL in it
         return False
 
@@ -115,8 +135,12 @@ def _with_data(settings: Settings, changes: Mapping[str, Any]) -> Settings:
 # Settings
 
 
-def choose_task(name: str, tree: Mapping[str, Any], data: Sequence[str], valid: Sequence[str]) -> Task:
+def choose_task(
+    name: str, tree: Mapping[str, Any], data: Sequence[str], valid: Sequence[str], say: Say = lambda line: None
+) -> Task:
     """The task that a person names, in the argument or in the tree; where the name is "auto", the data decide.
+
+    `say` is told which task the data decide for, and why.
 
     Raises:
         UserError: there is no such task, or the data look like those of no task.
@@ -125,7 +149,21 @@ def choose_task(name: str, tree: Mapping[str, Any], data: Sequence[str], valid: 
         expected, remedy = "auto or " + " or ".join(TASKS), suggestion(called(name), TASKS)
         raise UserError("task", expected=expected, got=repr(name), remedy=remedy, exit_code=2)
     named = tree.get("task") if name == "auto" else name
-    return recognise(data, valid) if named is None else configuration.find_task(named)
+    if named is not None:
+        return configuration.find_task(named)
+    recognition = recognise(data, valid)
+    say(str(recognition))
+    return recognition.task
+
+
+def task_name(name: str, tree: Mapping[str, Any], start: Trained | None, resumed: Path | None) -> str:
+    """The task that a person or a run names, or "auto"; the arguments are as those of `settings_tree`."""
+    named = tree.get("task") if name == "auto" else name
+    if named is None and start is not None:
+        named = start.task.name
+    if named is None and resumed is not None and (resumed / "config.yaml").exists():
+        named = configuration.read_yaml(resumed / "config.yaml").get("task")
+    return named or "auto"
 
 
 def settings_tree(
@@ -137,6 +175,7 @@ def settings_tree(
     valid: Sequence[str],
     start: Trained | None,
     resumed: Path | None,
+    say: Say = lambda line: None,
 ) -> dict[str, Any]:
     """A tree as `configuration.build` takes it: settings, the task, and the places of the data.
 
@@ -147,6 +186,7 @@ def settings_tree(
         data, valid: the places of the data.
         start: the run that the training begins from, whose task, kind and sizes of the model the tree takes.
         resumed: the folder of the run that the training goes on with, whose task and kind stand where none is given.
+        say: told which task the data decide for, and why, where nobody names one.
 
     Raises:
         UserError: an unknown setting or task, or another task or kind than that of `start`.
@@ -156,7 +196,7 @@ def settings_tree(
         tree = {name: stored[name] for name in ("task", "kind") if name in stored} | dict(tree)
     if start is not None:
         tree = _begun_from(start, tree, task)
-    chosen = choose_task(task, tree, data, valid)
+    chosen = choose_task(task, tree, data, valid, say)
     files = {name: file for name, file in chosen.files(data, valid).items() if file is not None}
     return configuration.assign({**tree, "task": chosen.name, "data": (tree.get("data") or {}) | files}, values)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from elman import atomic
-from elman.data.sources import NAMED
+from elman.data.sources import EVERY_NAME
 from elman.errors import UserError
 from elman.tasks import TASKS
 
@@ -23,6 +23,7 @@ FOLDERS = {  # and the names of the files in them
     "given": ("data.txt", "data.jsonl", "valid.txt", "valid.jsonl"),  # data that came from memory
 }
 LOCK = ".lock"
+ENDINGS = (".txt", ".tsv", ".csv", ".jsonl", ".ndjson", ".parquet", ".conllu", ".conll", ".ts", ".npz")
 # The leftovers of a run that was killed before its first step.
 PREPARED = {LOCK, "cache", "given", "env.json", "model", *map(atomic.temporary, ("env.json", "config.yaml"))}
 OURS = {LOCK, *FILES, *map(atomic.temporary, FILES), *FOLDERS}
@@ -30,8 +31,8 @@ OURS = {LOCK, *FILES, *map(atomic.temporary, FILES), *FOLDERS}
 
 def default_folder(data: str, kind: str, *, again: bool) -> Path:
     """`runs/NAME-KIND`, with a number where that is taken; `again` takes the last one there is."""
-    name = data if data in NAMED else Path(data).resolve().name
-    for ending in (".gz", ".zst", ".txt", ".tsv", ".jsonl", ".ndjson"):
+    name = data if data in EVERY_NAME else Path(data).resolve().name
+    for ending in (".gz", ".zst", *ENDINGS):
         name = name.removesuffix(ending)
     name = name or "run"
     path, number = Path("runs") / f"{name}-{kind}", 2

@@ -29,11 +29,12 @@ import torch
 from torch import nn
 
 from elman import atomic, given, model_folders, run_folders
+from elman.data.frames import as_frame, is_frame, plain
 from elman.errors import UserError
 from elman.models.weights import load_weights
 from elman.tasks import TASKS
 from elman.tasks.configuration import OWN
-from elman.tasks.task import Evaluation, Inputs, Progress, Say, Trained
+from elman.tasks.task import Answer, Evaluation, Inputs, Progress, Say, Trained
 from elman.train import journal
 
 if TYPE_CHECKING:
@@ -71,7 +72,8 @@ class Run(Trained):
             UserError: the data do not fit the run, or an option is not its task's.
         """
         with given.in_memory() as made:
-            return self.evaluation(given.places(data, targets, made), options, memory=made).report
+            places = given.places(data, targets, made, task=self.task.name)
+            return self.evaluation(places, options, memory=made).report
 
     def evaluation(
         self,
@@ -94,26 +96,32 @@ class Run(Trained):
         return Evaluation(report, found.lines, found.complete)
 
     def predict(self, inputs: Any, **options: Any) -> Any:
-        """The model's answers: a list for a list of inputs, one result for one input. A translation is a `str`.
+        """The model's answers: a list for a list or an array of inputs, one result for one input.
 
-        An input that has no answer gives None in a list, with a warning that says why.
+        One input is a `str`, a dict, or a data frame, for which a result that is a table is a data frame too. An input
+        that has no answer gives None in a list, with a warning that says why.
 
         Raises:
             UserError: the task does not predict, an option is not the task's, or the only input has no answer.
         """
-        chosen = self.task.options_of("predict", options, self.path)
-        one = isinstance(inputs, str) or not isinstance(inputs, Iterable)
-        asked = Inputs("inputs", memory=[inputs] if one else list(inputs))
-        results = []
-        with self._in_eval_mode():
-            answers = list(self.task.predict(self, asked, chosen, warnings.warn))
-        for answer in answers:
-            if answer.error and one:
+        answers = self.answers(inputs, **options)
+        if _is_one(inputs):
+            [answer] = answers
+            if answer.error:
                 raise UserError(answer.error)
+            return as_frame(answer.result, inputs) if is_frame(inputs) and _is_table(answer.result) else answer.result
+        for answer in answers:
             if answer.error:
                 warnings.warn(f"input {answer.number}: {answer.error}", stacklevel=2)
-            results.append(None if answer.error else answer.result)
-        return results[0] if one else results
+        return [None if answer.error else answer.result for answer in answers]
+
+    def answers(self, inputs: Any, **options: Any) -> list[Answer]:
+        """As `predict`, with all that `elman predict --json` tells of each input. Errors are those of `predict`."""
+        chosen = self.task.options_of("predict", options, self.path)
+        given = plain(inputs, "inputs")
+        asked = Inputs("inputs", memory=[given] if _is_one(inputs) else list(given))
+        with self._in_eval_mode():
+            return list(self.task.predict(self, asked, chosen, warnings.warn))
 
     def generate(self, prompt: str = "", state: Any = None, **options: Any) -> tuple[str, Any]:
         """Write the text that follows a prompt, which follows all that `state` has read; and return the state after it.
@@ -150,7 +158,7 @@ class Run(Trained):
         parts = [parts] if isinstance(parts, str) else parts
         told = progress or (lambda name, done: None)
         with given.in_memory() as made:
-            places = [] if data is None else given.places(data, targets, made)
+            places = [] if data is None else given.places(data, targets, made, task=self.task.name)
             with self._in_eval_mode():
                 return self.task.inspect(self, places, parts=parts, progress=told)
 
@@ -228,6 +236,15 @@ class Run(Trained):
         rows = "".join(f"<tr><th {left}>{name}</th><td {left}>{value}</td></tr>" for name, value in facts.items())
         uses = html.escape(", ".join(f"run.{name}(…)" for name in [*self.task.options, "inspect", "save"]))
         return f"<table><caption><b>{html.escape(self.path.name)}</b></caption>{rows}</table><code>{uses}</code>"
+
+
+def _is_one(inputs: object) -> bool:
+    """Whether a person gives one input, and not several in a list or an array."""
+    return isinstance(inputs, str | Mapping) or is_frame(inputs) or not isinstance(inputs, Iterable)
+
+
+def _is_table(result: object) -> bool:
+    return isinstance(result, list) and all(isinstance(row, Mapping) for row in result)
 
 
 def _array(values: Sequence[Any]) -> Array:

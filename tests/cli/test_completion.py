@@ -12,7 +12,7 @@ import pytest
 from elman.bench.contest import DTYPES, PASSES, SHAPES, TORCH_CELLS
 from elman.bench.timing import CLOCKS
 from elman.cli import completion
-from elman.data.sources import NAMED_PAIRS
+from elman.data.sources import EVERY_NAME
 from elman.kernels import BACKENDS
 from elman.lab.catalogue import EXPERIMENTS
 from elman.tasks.configuration import TASKS
@@ -66,7 +66,7 @@ def folder(tmp_path: Path) -> Path:
         ("elman train x --tokenizer b", ["byte", "bpe"]),
         ("elman train dates --tokenizer a", ["auto"]),
         ("elman inspect mine --parts al", ["alignments"]),
-        ("elman train n", [*(name for name in NAMED_PAIRS if name[0] == "n"), "notes.txt", "numbers of mine/"]),
+        ("elman train n", [*(name for name in EVERY_NAME if name[0] == "n"), "notes.txt", "numbers of mine/"]),
         ("elman train python", ["python-stdlib"]),
         ("elman train not", []),  # the shell completes files
         ("elman compare x --models elman,g", ["elman,gru"]),

@@ -20,7 +20,7 @@ def cut(data: bytes, at: list[int]) -> Iterator[bytes]:
 
 
 def read(blocks: Iterator[bytes]) -> list[InputLine]:
-    return [line for lines in arriving_lines(blocks, "stdin") for line in lines]
+    return [line._replace(raw=b"") for lines in arriving_lines(blocks, "stdin") for line in lines]
 
 
 pieces = st.sampled_from([b"a", "é☃".encode(), b"\r", b"\x00", b"\xff", b"\xc3", b"\x0c", "\u2028".encode(), b"\n"])
@@ -37,6 +37,12 @@ def test_a_line_is_what_stands_between_line_ends(data: bytes, at: list[int]) -> 
         assert line.text == raw.decode(errors="replace")
         assert bool(line.error) == (0 in raw or line.text.encode() != raw)
         assert ("UTF-8" in line.error) == (line.text.encode() != raw)
+
+
+@given(st.lists(pieces, max_size=30).map(b"".join), st.lists(st.integers(0, 99), max_size=6), st.booleans())
+def test_lines_keep_every_byte(data: bytes, at: list[int], marked: bool) -> None:
+    data = b"\xef\xbb\xbf" * marked + data
+    assert b"".join(line.raw for lines in arriving_lines(cut(data, at), "stdin") for line in lines) == data
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 99])
@@ -76,6 +82,6 @@ def test_a_line_is_there_before_the_next_block() -> None:
             yield block
 
     stream = arriving_lines(blocks(), "stdin")
-    assert next(stream) == [InputLine("a"), InputLine("b")]
+    assert [line.text for line in next(stream)] == ["a", "b"]
     assert asked == [b"a\nb\nc"]
-    assert list(stream) == [[InputLine("cd")], [InputLine("e")]]
+    assert [[line.text for line in lines] for lines in stream] == [["cd"], ["e"]]

@@ -171,9 +171,9 @@ def read_series(path: str) -> np.ndarray[Any, np.dtype[np.float64]]:
 class Forecasting(Task):
     """The next number of a series."""
 
-    name = "forecasting"
+    name = "continuation"
     title = "a forecaster"
-    synonyms = "regression time_series"
+    synonyms = "extrapolation go_on"
     reads = "A series: a number a line in a .series."
     target = "value"
     unit = "squared error"
@@ -315,7 +315,7 @@ def look_at_forecasts(observed: Observation) -> Part:
 @pytest.fixture(autouse=True)
 def entered(monkeypatch: pytest.MonkeyPatch) -> None:
     """The one line."""
-    monkeypatch.setitem(TASKS, "forecasting", Forecasting())
+    monkeypatch.setitem(TASKS, "continuation", Forecasting())
 
 
 @pytest.fixture(scope="module")
@@ -336,7 +336,7 @@ def trained(series: Path, tmp_path: Path) -> Path:
 def test_it_trains_and_predicts(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Recognised by the ending of its file, with its own first kind of model, and well enough to follow a wave."""
     config = json.loads((trained / "model" / "config.json").read_text())
-    assert (config["task"], config["model"]) == ("forecasting", {"model": "gru", "hidden_size": 16})
+    assert (config["task"], config["model"]) == ("continuation", {"model": "gru", "hidden_size": 16})
     wave = [20 + 5 * math.sin(step / 3) for step in range(63)]
     lines = tmp_path / "lines.txt"
     lines.write_text(" ".join(map(str, wave[:60])) + "\nwater\n")
@@ -351,7 +351,7 @@ def test_it_trains_and_predicts(trained: Path, tmp_path: Path, capsys: pytest.Ca
 
 def test_interruptions_change_nothing(series: Path, tmp_path: Path) -> None:
     tree = {
-        "task": "forecasting",
+        "task": "continuation",
         "budget": {"amount": 9, "unit": "steps"},
         "data": {"source": str(series)},
         "train": {"stretch": 16, "validate_every": 4, "checkpoint_every": 3},
@@ -425,20 +425,20 @@ def test_completion_and_help_know_it(series: Path, capsys: pytest.CaptureFixture
 
     from elman.cli import app
 
-    assert "forecasting" in completion.tasks()
+    assert "continuation" in completion.tasks()
     assert "forecasts" in completion.parts()
     context = typer.Context(get_command(app))
     context.params = {"data": [str(series)]}
     assert "stretch=" in completion.assignment(context, "stre")
-    context.params = {"task": "forecasting"}
+    context.params = {"task": "continuation"}
     assert "held_out=" in completion.assignment(context, "h")
     assert command(["evaluate", "--help"]) == 0
     assert "--horizon" in capsys.readouterr().out
 
 
 def test_its_names_are_suggested(series: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert command(["train", str(series), "-o", str(tmp_path / "x"), "--task", "regression"]) == 2
-    assert "did you mean 'forecasting'" in capsys.readouterr().err
+    assert command(["train", str(series), "-o", str(tmp_path / "x"), "--task", "extrapolation"]) == 2
+    assert "did you mean 'continuation'" in capsys.readouterr().err
     assert command(["train", str(series), "-o", str(tmp_path / "x"), "--model", "lstm"]) == 2
     assert "no kind called 'lstm'" in capsys.readouterr().err
     assert not (tmp_path / "x").exists()

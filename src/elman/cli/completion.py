@@ -78,9 +78,9 @@ def run_folder(ctx: typer.Context, incomplete: str) -> list[str]:
 
 def data(ctx: typer.Context, incomplete: str) -> list[str]:
     """Completes a named source or a file. Where no source matches, the shell completes files better by itself."""
-    from elman.data.sources import NAMED, NAMED_PAIRS
+    from elman.data.sources import EVERY_NAME
 
-    named = [name for name in [*NAMED, *NAMED_PAIRS] if name.startswith(incomplete)]
+    named = [name for name in EVERY_NAME if name.startswith(incomplete)]
     files = sorted(_begun(incomplete, "*")) if named else []
     return [*named, *(f"{file}/" if file.is_dir() else str(file) for file in files)]
 
@@ -122,7 +122,7 @@ def _task(ctx: typer.Context) -> Task:
     if (name := ctx.params.get("task")) in TASKS:
         return TASKS[str(name)]
     try:
-        return recognise(given) if given else TASKS[DEFAULT_TASK]
+        return recognise(given).task if given else TASKS[DEFAULT_TASK]
     except UserError:
         return TASKS[DEFAULT_TASK]
 

@@ -15,10 +15,10 @@ def command(as_json: Json = False) -> None:
         print_json(report)
         return
     for name in ("elman", "python", "platform", "processor", "native", "cores", "threads"):
-        print(f"{name:12}{report[name] or 'not built'}")
-    print(f"{'devices':12}{', '.join(report['devices'])}")
+        print(f"{name:14}{report[name] or 'not built'}")
+    print(f"{'devices':14}{', '.join(report['devices'])}")
     for name, version in report["packages"].items():
-        print(f"{name:12}{version or f'not installed: pip install elman[{EXTRAS[name]}]'}")
+        print(f"{name:14}{version or f'not installed: pip install elman[{EXTRAS[name]}]'}")
     print("backends")
     for row in report["backends"]:
         print(f"  {row['cell']:11}{row['device']:6}{row['backend']:11}{row['why']}")

@@ -28,6 +28,8 @@ def command(run: RunFolder, as_json: Json = False) -> None:
 def _words(value: object) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{name} {_words(each)}" for name, each in value.items() if each is not None)
+    if isinstance(value, list):
+        return f"{len(value):,}"
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
     return f"{value:.4g}" if isinstance(value, float) else str(value)

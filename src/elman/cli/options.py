@@ -52,6 +52,7 @@ Tokenizer = Annotated[
         autocompletion=completion.values_of("tokenizer"),
     ),
 ]
+Horizon = Annotated[int | None, typer.Option(help="How many steps of a series are forecast.", min=1)]
 Set = Annotated[
     list[str] | None,
     typer.Option(

@@ -57,7 +57,11 @@ def command(
                     named += [f"line {answer.number}: {answer.error}"] if refused <= NAMED else []
                 show(answer.number)
                 if as_json:
-                    print_json(answer.record, ensure_ascii=False)
+                    if answer.record:
+                        print_json(answer.record, ensure_ascii=False)
+                elif answer.written is not None:
+                    sys.stdout.buffer.write(answer.written)
+                    sys.stdout.buffer.flush()
                 else:
                     print(*answer.lines, sep="\n", flush=True)
         finally:  # an error that ends the reading must not hide the lines that were left out before

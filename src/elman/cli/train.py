@@ -37,6 +37,7 @@ def command(
     valid: options.Valid = None,
     valid_target: options.ValidTarget = None,
     tokenizer: options.Tokenizer = None,
+    horizon: options.Horizon = None,
     seed: Annotated[
         int | None, typer.Option(help="A number that decides every draw. Default 1.", min=0, max=2**63 - 1)
     ] = None,
@@ -68,11 +69,14 @@ def command(
         tree["budget"] = budget
     start = runs.load(from_) if from_ else None
     if out is None:
-        kind = start.model.kind if start else given.choose_task(task, tree, data, validation).kind
+        if start is None:
+            task = (chosen := given.choose_task(task, tree, data, validation, say)).name
+        kind = start.config["model"]["model"] if start else chosen.kind
         out = run_folders.default_folder(data[0], tree.get("kind", kind), again=resume or overwrite)
-    named = {name: value for name, value in (("tokenizer", tokenizer), ("seed", seed)) if value is not None}
+    values = {"tokenizer": tokenizer, "seed": seed, "horizon": horizon}
+    named = {name: value for name, value in values.items() if value is not None}
     tree = given.settings_tree(
-        tree, named, task=task, data=data, valid=validation, start=start, resumed=out if resume else None
+        tree, named, task=task, data=data, valid=validation, start=start, resumed=out if resume else None, say=say
     )
     tree = configuration.set_values(tree, set_ or [])
     with Display() as display, ExitStack() as signals:

@@ -148,7 +148,7 @@ class TokenBatches:
             self._pairs = self.part.epoch(epoch)
             rng = np.random.default_rng([self.seed, epoch])
             order = _nearly_by_length(self._pairs, rng)
-            batches = _cut(order, _sizes(self._pairs)[order], self.tokens_per_batch)
+            batches = cut_batches(order, _sizes(self._pairs)[order], self.tokens_per_batch)
             self._plan = [batches[at] for at in rng.permutation(len(batches))]
             self._planned = epoch
         return self._plan
@@ -162,7 +162,7 @@ class TokenBatches:
 def evaluation_batches(part: PairPart, tokens_per_batch: int) -> Iterator[tuple[Integers, PairBatch]]:
     """Every pair once, the shortest first: the indices (B,) of a batch's pairs in the part, and the batch."""
     order = np.lexsort((part.source_lengths + part.target_lengths, _sizes(part)))
-    for rows in _cut(order, _sizes(part)[order], tokens_per_batch):
+    for rows in cut_batches(order, _sizes(part)[order], tokens_per_batch):
         yield rows, pair_batch(part, rows)
 
 
@@ -210,7 +210,7 @@ def _nearly_by_length(part: PairPart, rng: np.random.Generator) -> Integers:
     return np.argsort(first * (2 * width) + second + width, kind="stable")
 
 
-def _cut(order: Integers, sizes: Integers, most: int) -> list[Integers]:
+def cut_batches(order: Integers, sizes: Integers, most: int) -> list[Integers]:
     """Cut `order` (N,) into batches of rows * largest size <= most; `sizes` (N,) are in the same order."""
     batches, start = [], 0
     while start < len(order):

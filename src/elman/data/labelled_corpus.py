@@ -160,9 +160,10 @@ def _held_out(data: Labelled, labels: Sequence[Label], kind: Kind) -> npt.NDArra
     held_out = np.zeros(len(data), bool)
     for stratum in np.unique(strata):
         rows = np.flatnonzero(strata == stratum)
-        count = max(round(fraction * len(rows)), 1)
-        if len(rows) > count:  # the only example of a class is for training
-            held_out[rows] = hashes[rows] < np.partition(hashes[rows], count)[count]
+        ordered = np.sort(hashes[rows])
+        count = max(round(fraction * len(rows)), int((ordered == ordered[0]).sum()))
+        if 2 * count <= len(rows):  # the only example of a class is for training
+            held_out[rows] = hashes[rows] < ordered[count]
     if not held_out.any():
         raise UserError(f"no example of {data.name} is left for validation", remedy="give some with --valid")
     return held_out
@@ -172,7 +173,7 @@ def _learn(texts: Sequence[str], kind: str, max_vocab: int | None, min_count: in
     if kind == "auto":
         kind, why = _tokens(texts)
         reasons.append(f"tokens are {'words' if kind == 'word' else 'characters'}, because {why} (data.tokenizer)")
-    return train_tokenizer(kind, texts, max_vocab=max_vocab, min_count=min_count, eod=True)
+    return train_tokenizer(kind, texts, max_vocab=max_vocab, min_count=min_count, eod=True, punctuation=True)
 
 
 def _tokens(texts: Sequence[str]) -> tuple[str, str]:

@@ -16,6 +16,7 @@ class InputLine(NamedTuple):
 
     text: str
     error: str = ""
+    raw: bytes = b""  # as it arrived, with its end; empty for a line that was in memory
 
 
 def arriving_lines(blocks: Iterable[bytes], name: str) -> Iterator[list[InputLine]]:
@@ -24,38 +25,39 @@ def arriving_lines(blocks: Iterable[bytes], name: str) -> Iterator[list[InputLin
     A byte order mark is dropped, and so is a `\r` before the end of a line.
     Errors: `NotTextError` where the bytes of `name` are UTF-16 or UTF-32 text.
 
-    >>> list(arriving_lines([b"one\ntw", b"o\n\xff\nthree"], "stdin"))[1]
-    [InputLine(text='two', error=''), InputLine(text='�', error='expected UTF-8 text, got byte 0 (invalid start byte)')]
+    >>> list(arriving_lines([b"one\ntw", b"o\nthree"], "stdin"))[2]
+    [InputLine(text='three', error='', raw=b'three')]
     """
     begun, first = bytearray(), True
     for block in blocks:
         *whole, rest = block.split(b"\n")
         if whole:
-            lines = [bytes(begun + whole[0]), *whole[1:]]
-            if first:
-                lines[0], first = _without_mark(lines[0], name), False
-            yield [_line(line) for line in lines]
+            yield [
+                _line(line, b"\n", name, first and not at)
+                for at, line in enumerate([bytes(begun + whole[0]), *whole[1:]])
+            ]
             begun.clear()
+            first = False
         begun += rest[: LONGEST + 1 - len(begun)]
     if begun:
-        last = bytes(begun)
-        yield [_line(_without_mark(last, name) if first else last)]
+        yield [_line(bytes(begun), b"", name, first)]
 
 
-def _without_mark(line: bytes, name: str) -> bytes:
-    if encoding := other_encoding(line):
-        remedy = f"iconv -f {encoding.lower()} -t utf-8 makes UTF-8 of it"
-        raise NotTextError(f"{name} is {encoding} text", remedy=remedy)
-    return line.removeprefix(codecs.BOM_UTF8)
-
-
-def _line(data: bytes) -> InputLine:
+def _line(data: bytes, end: bytes, name: str, first: bool) -> InputLine:
+    """The line of these bytes; the first one of `name` may begin with a byte order mark."""
     if len(data) > LONGEST:
         return InputLine("", f"expected at most {LONGEST:,} bytes, got more; split it")
+    raw = data + end
+    if first:
+        if encoding := other_encoding(data):
+            remedy = f"iconv -f {encoding.lower()} -t utf-8 makes UTF-8 of it"
+            raise NotTextError(f"{name} is {encoding} text", remedy=remedy)
+        data = data.removeprefix(codecs.BOM_UTF8)
     data = data.removesuffix(b"\r")
     try:
         text = data.decode()
     except UnicodeDecodeError as error:
-        return InputLine(data.decode(errors="replace"), f"expected UTF-8 text, got byte {error.start} ({error.reason})")
+        reason = f"expected UTF-8 text, got byte {error.start} ({error.reason})"
+        return InputLine(data.decode(errors="replace"), reason, raw)
     at = data.find(0)
-    return InputLine(text, "" if at < 0 else f"expected text, got NUL at byte {at}")
+    return InputLine(text, "" if at < 0 else f"expected text, got NUL at byte {at}", raw)

@@ -16,6 +16,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
+from elman.data import structures
 from elman.data.recognition import beginning, recognise
 from elman.data.sources import NAMED_PAIRS, open_source
 from elman.data.textfile import JSON_LINES, decode, decompress, json_strings, lines, mended, open_binary, uncompressed
@@ -82,14 +83,15 @@ def holds_pairs(data: Sequence[str | Path]) -> bool:
     (True, True, False)
     """
     if len(data) != 1:
-        return len(data) > 1
+        return len(data) > 1 and structures.series_and_labels(data) is None
     if str(data[0]) in NAMED_PAIRS:
         return True
     path = Path(data[0])
     form = _form([path])
     with suppress(ValueError):  # the reader of the file reports the error
         if form == "tsv":
-            return recognise(path.name, beginning(path)) is None
+            others = recognise(path.name, beginning(path)), structures.labelled(data), structures.series_table(data)
+            return others == (None, None, None)
         if form == "jsonl":
             return next(_jsonl([path]), None) is not None
     return form == "tsv"

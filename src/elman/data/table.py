@@ -132,6 +132,14 @@ def read_table(path: str | Path) -> DataTable:
         return _delimited((_tsv if name.endswith(".tsv") else _csv)(texts, path), path)
 
 
+def table_in_lines(texts: Sequence[str], name: str) -> DataTable:
+    """The table in lines of CSV, or of JSON where the first of them begins with a brace. Errors as `read_table`."""
+    path, first = Path(name), next(filter(str.strip, texts), "")
+    if first.lstrip().startswith("{"):
+        return table_of(_objects(texts, path), name)
+    return _delimited(_csv(texts, path), path)
+
+
 def table_of(records: Iterable[tuple[int, Mapping[str, Any]]], name: str, unit: str = "line") -> DataTable:
     """A table of records with their lines: a column for each key, with None where a record lacks the key."""
     columns, places = dict[str, list[Any]](), list[int]()

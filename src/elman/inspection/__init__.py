@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from elman.cells import CELLS
 from elman.inspection import attention, clipped_steps, gates, gradients, memory, truncation
 from elman.inspection.inspect import Inspection, inspect
 from elman.inspection.look import Look, Observed, Part
@@ -12,18 +11,13 @@ from elman.models import TransformerLM
 __all__ = ["LOOKS", "Inspection", "Look", "Observed", "Part", "Subject", "inspect"]
 
 
-def _has_no_gates(subject: Subject) -> str | None:
-    cell = CELLS.get(subject.model.kind)
-    return None if cell is not None and cell.gates else "the model has no gates"
-
-
 def _has_no_attention(subject: Subject) -> str | None:
     return None if isinstance(subject.model, TransformerLM) else "the model has no attention"
 
 
 LOOKS: dict[str, Look] = {
     "gradients": Look(gradients.look),
-    "gates": Look(gates.look, _has_no_gates),
+    "gates": Look(gates.look, gates.has_no_gates),
     "memory": Look(memory.look),
     "attention": Look(attention.look, _has_no_attention),
     "truncation": Look(truncation.look),

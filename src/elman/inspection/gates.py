@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from elman.cells import cell_named
-from elman.inspection.look import Part
+from elman.cells import CELLS, cell_named
+from elman.inspection.look import Observed, Part
 from elman.inspection.subject import Subject
 from elman.inspection.untrained import KEYS
 from elman.lens.gates import LayerGates, read_gates
@@ -32,11 +32,17 @@ def look(subject: Subject) -> Part:
     def gates_of(model: LanguageModel) -> list[LayerGates]:
         return [read_gates(visit) for visit in visit_layers(model, lambda: model.read(windows, resets=resets))]
 
-    return show({name: gates_of(model) for name, model in subject.models.items()})
+    return chapter({name: gates_of(model) for name, model in subject.models.items()})
 
 
-def show(found: Mapping[str, list[LayerGates]]) -> Part:
-    """The gates of the trained model, and those of the same model before its training."""
+def has_no_gates(observed: Observed) -> str | None:
+    """A `why_not` of this look."""
+    cell = CELLS.get(observed.model.kind)
+    return None if cell is not None and cell.gates else "the model has no gates"
+
+
+def chapter(found: Mapping[str, list[LayerGates]]) -> Part:
+    """The chapter of the gates of all layers, by the names of the models, the trained one first."""
     trained = found[KEYS[0]]
     figures = [*(_saturation(gate, trained) for gate in trained[0].open), _time_scales(found)]
     lines = [_words(layer, name) for name, layers in found.items() for layer in layers]

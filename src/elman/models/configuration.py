@@ -188,6 +188,31 @@ def of_every_kind(
     return {**dict.fromkeys(CELLS, recurrent), "transformer": transformer}
 
 
+class TaggerHead(Section):
+    """What a `Tagger` has before and after its encoder."""
+
+    embedding_size: Units = 128  # of a word
+    character_size: int = Field(64, ge=0, le=UNITS)  # of what is read from a word's characters; 0: they are not read
+    crf: bool = False
+    vectors: str | None = None  # a text file of word vectors, with which the embeddings of its words begin
+
+    @model_validator(mode="after")
+    def _even(self) -> TaggerHead:
+        _check_even(self.character_size, "two directions", "character_size")
+        return self
+
+
+class RecurrentTaggerSettings(TaggerHead, RecurrentEncoderSettings):
+    """A `Tagger` with a recurrent encoder."""
+
+
+class TransformerTaggerSettings(TaggerHead, TransformerEncoderSettings):
+    """A `Tagger` with a Transformer encoder."""
+
+
+TAGGER_SETTINGS = of_every_kind(RecurrentTaggerSettings, TransformerTaggerSettings)
+
+
 class ClassifierHead(Section):
     """What a `Classifier` has before and after its encoder."""
 
@@ -242,9 +267,9 @@ def widened(settings: C, missing: int) -> C:
     return settings.model_copy(update={"feedforward_size": max(1, (resolve(settings).feedforward_size or 0) + more)})
 
 
-def _check_even(hidden_size: int, purpose: str) -> None:
-    if hidden_size % 2:
-        raise UserError("hidden_size", expected=f"an even size for {purpose}", got=hidden_size)
+def _check_even(size: int, purpose: str, name: str = "hidden_size") -> None:
+    if size % 2:
+        raise UserError(name, expected=f"an even size for {purpose}", got=size)
 
 
 def _check_heads(settings: TransformerSettings | TransformerTranslatorSettings | TransformerEncoderSettings) -> None:

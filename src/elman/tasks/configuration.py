@@ -157,6 +157,8 @@ def assign(tree: Mapping[str, Any], values: Mapping[str, Any], option: str = "")
             tree[path] = (tree.get(path) or {}) | dict(value)
             continue
         section, dot, key = path.strip().rpartition(".")
+        if dot and section in here and key in here[section].model_fields and key not in NOT_SETTABLE:
+            places = places | {key: section}  # another section has a setting of the same name
         if key not in places or (dot and places[key] != section):
             known = [*places, *(f"{name}.{k}" for k, name in places.items())]
             of = f"--model {kind}" if option else f"model={kind!r}"

@@ -110,8 +110,9 @@ class Answer:
     number: int  # of the input, from 1
     result: Any  # `Run.predict` returns it
     lines: Sequence[str]  # for people
-    record: Mapping[str, Any]  # for programs
+    record: Mapping[str, Any]  # for programs; empty where there is nothing but `written`
     error: str = ""  # why there is no result
+    written: bytes | None = None  # for people instead of `lines`: what was given, to the byte, and the answer in it
 
 
 class Piece(NamedTuple):
@@ -247,6 +248,9 @@ class Task(ABC):
             got = type(made).__name__
             raise UserError("model", expected="a torch module with parameters, or a callable that makes one", got=got)
         return made
+
+    def begin(self, model: nn.Module, settings: Settings, corpus: Any) -> None:  # noqa: B027
+        """Give a new model what it takes from elsewhere before its training, such as vectors of words."""
 
     @abstractmethod
     def objective(self, settings: Settings, corpus: Any) -> Objective:

@@ -254,3 +254,20 @@ def test_symbols_are_what_tokens_spell_made_visible() -> None:
         "<eod>",
     ]
     assert [CharTokenizer("\t é", eod=True).symbol(token) for token in range(5)] == ["⇥", "␣", "é", "<unk>", "<eod>"]
+
+
+def test_marks_around_words_are_words_where_punctuation_is_asked_for(tmp_path: Path) -> None:
+    texts = ['"Don\'t!" she said, 3.5 $ (see e-mail)...\n<unk> हिन्दी ño', "--"]
+    tokenizer = train_tokenizer("word", texts, punctuation=True)
+    words = ['"', "Don't", "!", '"', "she", "said", ",", "3.5", "$", "(", "see", "e-mail", ")", ".", ".", "."]
+    found = [tokenizer.symbol(int(token)) for token in tokenizer.encode_array(texts[0])]
+    assert found == [*words, "<eos>", "<unk>", "हिन्दी", "ño"]
+    assert [tokenizer.symbol(int(token)) for token in tokenizer.encode_array("--")] == ["-", "-"]
+    tokenizer.save(tmp_path / "t.json")
+    again = load_tokenizer(tmp_path / "t.json")
+    assert again.fingerprint == tokenizer.fingerprint
+    assert again.encode_array(texts[0]).tolist() == tokenizer.encode_array(texts[0]).tolist()
+    plain = train_tokenizer("word", texts)
+    assert "punctuation" not in plain.to_json()  # as earlier files of tokenizers
+    assert plain.fingerprint != tokenizer.fingerprint
+    assert "said," in plain.to_json()["words"]

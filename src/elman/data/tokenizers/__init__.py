@@ -57,12 +57,19 @@ def __getattr__(name: str) -> Any:
 
 
 def train_tokenizer(
-    kind: str, texts: Iterable[str], *, max_vocab: int | None = None, min_count: int = 1, eod: bool = False
+    kind: str,
+    texts: Iterable[str],
+    *,
+    max_vocab: int | None = None,
+    min_count: int = 1,
+    eod: bool = False,
+    punctuation: bool = False,
 ) -> Tokenizer:
     """Learn a vocabulary from a stream of texts.
 
-    `max_vocab` limits its size, specials included; symbols that occur fewer than `min_count` times are left out;
-    `eod` adds the token that ends a document. Errors: `UserError` for an unknown kind or a limit too small.
+    `max_vocab` limits its size, specials included; symbols that occur fewer than `min_count` times are left out; `eod`
+    adds the token that ends a document; `punctuation` makes the marks around words of a word tokenizer words too.
+    Errors: `UserError` for an unknown kind or a limit too small.
     """
     if kind not in TOKENIZERS:
         raise UserError(f"no such tokenizer: {kind}", remedy=nearest(kind, TOKENIZERS), exit_code=2)
@@ -70,7 +77,8 @@ def train_tokenizer(
     if limit < least + eod:
         expected = f"at least {least + eod} for a {kind} tokenizer"
         raise UserError("max_vocab", expected=expected, got=limit, exit_code=2)
-    return _class(kind).train(texts, max_vocab=limit, min_count=min_count, eod=eod)
+    options = {"punctuation": True} if punctuation and kind == "word" else {}
+    return _class(kind).train(texts, max_vocab=limit, min_count=min_count, eod=eod, **options)
 
 
 def tokenizer_from_json(data: dict[str, Any], where: str = "tokenizer") -> Tokenizer:

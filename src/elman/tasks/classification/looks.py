@@ -183,7 +183,7 @@ def input_gradients(
 def look_at_gates(subject: LabelledSubject) -> Part:
     """The gates over some examples, and how saturated they are, before and after training."""
     batch = subject.batch(subject.measured_rows())
-    part = gates.show(
+    part = gates.chapter(
         {
             name: [
                 read_gates(visit)

@@ -56,11 +56,14 @@ class LanguageModelling(Task):
     memory = deferred(".measure.memory")
     decoding_speed = deferred(".measure.decoding_speed")
 
-    def recognises(self, data: Sources, valid: Sources) -> str:
+    def recognises(self, data: Sources, valid: Sources) -> str | None:
         """Any text; data that look like something else are refused."""
         from elman.data.recognition import check_text
+        from elman.data.structures import lacks_key
 
         self.files(data, valid)
+        if lacks_key(data[0], "text"):
+            return None
         for place in (*data, *valid):
             check_text(place, f"--task {self.name} trains on its characters all the same")
         return f"{data[0]} holds text"

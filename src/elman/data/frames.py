@@ -1,0 +1,116 @@
+"""Data frames and arrays as plain values of Python: text, numbers, None where a value is missing, times as ISO text."""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from elman.errors import UserError, missing_extra
+
+LIBRARIES = ("pandas", "polars", "pyarrow", "modin", "narwhals")  # whose frames and columns narwhals reads
+
+
+def is_frame(data: object) -> bool:
+    """Whether an object is a data frame, and not a column of one."""
+    return _is_of_a_library(data) and not hasattr(_narwhals().from_native(data, allow_series=True), "to_list")
+
+
+def plain(data: Any, where: str = "data") -> Any:
+    """The same data without numpy, torch and libraries of data frames.
+
+    A frame becomes a list of its rows as dicts, a column or an array the list (of lists) of its values; a missing value
+    is None. Times are ISO text, with their offset where they have one. Tuples, lists and dicts stay what they are.
+
+    >>> plain(np.array([[1.0, np.nan], [2.5, 3.0]]))
+    [[1.0, None], [2.5, 3.0]]
+
+    Raises:
+        UserError: a value `where` it is named is neither text nor a finite number, a time or missing; or narwhals is
+            not installed.
+    """
+    if _is_of_a_library(data):
+        return _from_library(data, where)
+    if isinstance(data, np.ndarray | np.generic) or hasattr(data, "__array__"):
+        return _from_array(data, where)
+    if isinstance(data, Mapping):
+        return {name: plain(value, where) for name, value in data.items()}
+    if type(data) in (list, tuple):
+        return type(data)([plain(value, where) for value in data])
+    return _value(data, where) if isinstance(data, float | datetime.date | decimal.Decimal) else data
+
+
+def as_frame(records: Sequence[Mapping[str, Any]], like: Any) -> Any:
+    """Rows as a data frame of the library that made `like`."""
+    narwhals = _narwhals()
+    columns = {name: [record[name] for record in records] for name in (records[0] if records else ())}
+    backend = narwhals.get_native_namespace(narwhals.from_native(like))
+    return narwhals.from_dict(columns, backend=backend).to_native()
+
+
+def _is_of_a_library(data: object) -> bool:
+    return type(data).__module__.partition(".")[0] in LIBRARIES
+
+
+def _narwhals() -> Any:
+    try:
+        import narwhals
+    except ImportError:
+        raise missing_extra("narwhals", "tables", "data frames") from None
+    return narwhals
+
+
+def _from_library(data: Any, where: str) -> Any:
+    narwhals = _narwhals()
+    if hasattr(data, "reset_index") and hasattr(data, "columns"):
+        data = _with_index(data)
+    frame = narwhals.from_native(data, allow_series=True)
+    if isinstance(frame, narwhals.Series):
+        return [_value(value, where) for value in frame.to_list()]
+    frame = frame.collect() if isinstance(frame, narwhals.LazyFrame) else frame
+    columns = {str(name): plain(frame[name].to_native(), f"column {name}") for name in frame.columns}
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def _with_index(frame: Any) -> Any:
+    """A pandas frame with its index as columns, where that has names or is of times: others only number the rows."""
+    if any(name is not None for name in frame.index.names):
+        return frame.reset_index()
+    return frame.rename_axis("ds").reset_index() if frame.index.dtype.kind == "M" else frame
+
+
+def _from_array(data: Any, where: str) -> Any:
+    array = np.asarray(data.detach().cpu() if hasattr(data, "detach") else data)
+    if array.dtype.kind in "biuUS" or (array.dtype.kind == "f" and np.isfinite(array).all()):
+        return array.tolist()
+    if array.dtype.kind in "fO":
+        return plain(array.tolist(), where) if array.ndim else _value(array.item(), where)
+    if array.dtype.kind == "M":
+        texts = np.datetime_as_string(array).astype(object)
+        texts[np.isnat(array)] = None
+        return texts.tolist()
+    raise UserError(where, expected="texts, numbers or times", got=f"an array of {array.dtype}", exit_code=2)
+
+
+def _value(value: Any, where: str) -> Any:
+    """A value of a cell."""
+    if value is None or isinstance(value, str | bool | int):
+        return value
+    if isinstance(value, float | decimal.Decimal):
+        if math.isinf(value):
+            raise UserError(where, expected="finite numbers, or missing ones", got="an infinite one", exit_code=2)
+        return None if math.isnan(value) else float(value)
+    kind = type(value).__name__
+    if kind in ("NAType", "NaTType"):  # pandas' own None
+        return None
+    if isinstance(value, datetime.date):  # and datetimes
+        return value.isoformat()
+    if isinstance(value, list | tuple | Mapping) or hasattr(value, "__array__"):
+        return plain(value, where)
+    if kind == "Period":
+        return str(value)
+    raise UserError(where, expected="texts, numbers or times", got=f"a {kind}", exit_code=2)

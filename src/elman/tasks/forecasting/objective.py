@@ -1,0 +1,144 @@
+"""The steps of the horizon as an objective, all from the window before them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+import torch
+from torch import nn
+
+from elman.data.windows import WindowBatch, WindowBatches, Windows, evaluation_batches
+from elman.errors import UserError
+from elman.metrics.words import words
+from elman.models.conformal import conformal_widths
+from elman.models.forecaster import SeriesForecaster
+from elman.models.forecaster_settings import LEVELS
+from elman.tasks.configuration import Settings
+from elman.tasks.forecasting.corpus import ForecastCorpus
+from elman.tasks.forecasting.settings import ForecastTraining
+from elman.train.objective import Loss, Place
+
+if TYPE_CHECKING:
+    from elman.arrays import Floats
+    from elman.state import State
+
+BATCH = 512  # windows of an evaluation
+COUNTS = "negative_binomial"
+
+
+@dataclass
+class FutureValues:
+    """The objective of a forecaster on windows (see `train.objective.Objective`).
+
+    A validation also fits the model's `widths`, so that as many values of the validation part lie in each interval as
+    should. Its numbers are in the units of the scaler: errors of series of any size count alike.
+    """
+
+    train: WindowBatches
+    valid: Windows
+    metric: str = "loss"
+    k2: int | None = None
+    adaptive: None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        self.training_size, self.validation_size = self.train.windows.targets, self.valid.targets
+
+    def batches(self, epoch: int) -> int:
+        """How many batches an epoch is cut into."""
+        return self.train.count(epoch)
+
+    def loss(self, model: nn.Module, place: Place, state: State | None) -> Loss:
+        """The mean loss of the values that are known."""
+        model = cast(SeriesForecaster, model)
+        batch = self.train.batch(place.epoch, place.batch).to(next(model.parameters()).device)
+        targets = int((~batch.future.isnan()).sum())
+        return Loss(model.loss(batch, k2=self.k2).sum() / targets, targets, None)
+
+    def validate(self, model: nn.Module) -> dict[str, float]:
+        """The loss, the errors of the mean, the pinball loss and the coverage; the model's widths are fitted."""
+        return validate(cast(SeriesForecaster, model), self.valid)
+
+    def cost(self, metrics: dict[str, float]) -> float:
+        """The chosen metric."""
+        return metrics[self.metric]
+
+    def describe(self, metrics: dict[str, float]) -> str:
+        """The loss and the errors."""
+        loss, mae, mse = (words(metrics[name]) for name in ("loss", "mae", "mse"))
+        return f"loss {loss}, mean absolute error {mae}, mean squared error {mse} (standardised)"
+
+    def initial_state(self, model: nn.Module) -> None:
+        """Nothing is carried from batch to batch."""
+
+
+def future_values(settings: Settings, corpus: ForecastCorpus) -> FutureValues:
+    """The objective of a training on a corpus. Raises `UserError` where values do not fit the distribution."""
+    train = settings.train
+    if getattr(settings.model, "distribution", "") == COUNTS:
+        check_counts(corpus.train.panel.values)
+    batches = WindowBatches(corpus.train, train.batch_windows, seed=train.seed)
+    return FutureValues(batches, corpus.valid.thinned(train.validation_windows), train.metric, train.k2)
+
+
+def check_counts(values: Floats) -> None:
+    """Raise `UserError` unless all values are counts."""
+    wrong = values[~np.isnan(values) & ((values < 0) | (values != np.floor(values)))]
+    if len(wrong):
+        expected = "counts (0, 1, 2, …) for the negative binomial"
+        raise UserError("distribution", expected=expected, got=f"{wrong[0]:g}", remedy="--set distribution=student_t")
+
+
+@torch.no_grad()
+def validate(model: SeriesForecaster, windows: Windows) -> dict[str, float]:
+    """The metrics of the windows, with the quantiles as the model learnt them; its `widths` are fitted to the windows.
+
+    `coverage_80` is how many of 100 values lie between the quantiles 0.1 and 0.9 before these are moved.
+    """
+    model.widths.fill_(1.0)
+    every = [
+        (forecast.mean, forecast.quantiles, batch.future, model.loss(batch))
+        for batch in _batches(model, windows)
+        for forecast in (model.forecast(batch),)
+    ]
+    mean, quantiles, targets, losses = (torch.cat(parts).cpu() for parts in zip(*every, strict=True))
+    model.widths.copy_(conformal_widths(quantiles, targets, model.levels))
+    known = ~targets.isnan()
+    error, above = (mean - targets)[known].double(), (targets[..., None] - quantiles)[known].double()  # (N,), (N, Q)
+    levels = above.new_tensor(model.levels)
+    low, high = (model.levels.index(level) for level in (LEVELS[0], LEVELS[-1]))
+    covered = (above[:, low] >= 0) & (above[:, high] <= 0)
+    return {
+        "loss": float(losses[known].double().mean()),
+        "mae": float(error.abs().mean()),
+        "mse": float(error.square().mean()),
+        "quantile_loss": float(torch.maximum(levels * above, (levels - 1) * above).mean()),
+        "coverage_80": 100 * float(covered.double().mean()),
+    }
+
+
+@torch.no_grad()
+def block_losses(model: SeriesForecaster, corpus: ForecastCorpus) -> tuple[Floats, Floats]:
+    """The losses (K,) of every validation window, summed over its known values, and how many there are."""
+    every = [(model.loss(batch).sum(1), (~batch.future.isnan()).sum(1)) for batch in _batches(model, corpus.valid)]
+    losses, known = (torch.cat(parts).double().cpu().numpy() for parts in zip(*every, strict=True))
+    return losses[known > 0], known[known > 0]
+
+
+def _batches(model: SeriesForecaster, windows: Windows) -> Iterator[WindowBatch]:
+    device = next(model.parameters()).device
+    for _, batch in evaluation_batches(windows, BATCH):
+        yield batch.to(device)
+
+
+def score(model: SeriesForecaster, corpus: ForecastCorpus, loss: float) -> dict[str, float]:
+    """Errors on the validation windows, standardised, and the squared error of the naive forecast beside them."""
+    windows = corpus.valid.thinned(ForecastTraining().validation_windows)
+    naive = [
+        (corpus.baselines.forecast(batch)["naive"] - batch.future.double().numpy()).ravel()
+        for _, batch in evaluation_batches(windows, BATCH)
+    ]
+    found = validate(model, windows)
+    return {"mae": found["mae"], "mse": found["mse"], "naive_mse": float(np.nanmean(np.concatenate(naive) ** 2))}

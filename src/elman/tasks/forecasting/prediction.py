@@ -1,0 +1,119 @@
+"""Forecasts of the steps after the end of series, as a long table: unique_id, ds, mean, and quantiles."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import reprlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from elman.data.calendar import NUMBERED
+from elman.data.columns import Columns
+from elman.data.panel import Panel, read_panel
+from elman.data.series_sources import series_table
+from elman.data.table import DataTable, table_in_lines, table_of
+from elman.data.windows import Windows, last_windows
+from elman.errors import UserError
+from elman.tasks.forecasting.corpus import tell_missing
+from elman.tasks.forecasting.evaluation import model_forecasts
+from elman.tasks.task import Answer, Inputs, Say, Trained
+
+if TYPE_CHECKING:
+    from elman.tasks.forecasting.settings import Forecasting
+
+DIGITS = 6  # of a forecast, beyond the first of the series' deviation
+
+
+def predict(run: Trained, inputs: Inputs, options: Forecasting, say: Say) -> Iterator[Answer]:
+    """Forecast the steps after the end of every series.
+
+    Of a table there is an answer for each series, with the rows of a CSV file as its lines. Of objects in memory there
+    is one for each: of a table (rows as mappings) a table, as of a series (numbers), whose steps are counted from 0.
+    Raises `UserError` where a table cannot be read.
+    """
+    if inputs.memory is None:
+        for number, series in enumerate(_answers(run, _panel(run, _table(inputs)), say), 1):
+            header = [_csv_line(series[0].keys())] if number == 1 and series else []
+            lines = [*header, *(_csv_line(row.values()) for row in series)]
+            columns = {name: [row[name] for row in series] for name in series[0]}
+            yield Answer(number, series, lines, columns | {"unique_id": series[0]["unique_id"]})
+        return
+    for number, given in enumerate(inputs.memory, 1):
+        panel = _given(run, given, f"input {number}")
+        rows = [row for series in _answers(run, panel, say) for row in series]
+        yield Answer(number, rows, [_csv_line(row.values()) for row in rows], {"forecast": rows})
+
+
+def _table(inputs: Inputs) -> DataTable:
+    if inputs.path is not None:
+        return series_table(inputs.path)
+    lines = [line for block in inputs.arriving for line in block]
+    for number, line in enumerate(lines, 1):
+        if line.error:
+            raise UserError(f"{inputs.name}, line {number}: {line.error}")
+    return table_in_lines([line.text for line in lines], inputs.name)
+
+
+def _panel(run: Trained, table: DataTable) -> Panel:
+    return read_panel(table, run.columns, run.calendar)
+
+
+def _given(run: Trained, given: Any, name: str) -> Panel:
+    """The panel of a table in memory, or of a series of numbers."""
+    rows = list(given) if isinstance(given, Sequence) and not isinstance(given, str) else [given]
+    if rows and all(isinstance(row, Mapping) for row in rows):
+        return _panel(run, table_of(enumerate(rows, 1), name, "row"))
+    if rows and all(row is None or isinstance(row, int | float) for row in rows):
+        records = ({"unique_id": name, "ds": step, "y": value} for step, value in enumerate(rows))
+        return read_panel(table_of(enumerate(records, 1), name, "value"), Columns(), NUMBERED)
+    raise UserError(name, expected="a table of series, or the numbers of one", got=reprlib.repr(given))
+
+
+def _answers(run: Trained, panel: Panel, say: Say) -> Iterator[list[dict[str, Any]]]:
+    """The rows of each series' forecast."""
+    tell_missing(panel, say)
+    model = run.model
+    windows = last_windows(panel, run.scaler, model.past_steps, model.horizon)
+    _check_known_ahead(windows)
+    names = [f"q{100 * level:g}" for level in model.levels]
+    for batch_rows, mean, quantiles in model_forecasts(run, windows):
+        for n, middle, spread in zip(batch_rows.tolist(), mean, quantiles, strict=True):
+            deviation = float(windows.scales.deviation[n])
+            digits = max(DIGITS - math.floor(math.log10(deviation)), 0) if deviation else None
+            times = panel.times(n, int(panel.lengths[n]), model.horizon)
+            yield [
+                {"unique_id": panel.ids[n], "ds": time}
+                | {
+                    name: float(value) if digits is None else round(float(value), digits)
+                    for name, value in zip(["mean", *names], [center, *row], strict=True)
+                }
+                for time, center, row in zip(times, middle, spread, strict=True)
+            ]
+
+
+def _check_known_ahead(windows: Windows) -> None:
+    """Raise `UserError` where columns that are known ahead are not given for the steps to come."""
+    panel = windows.panel
+    if not panel.roles.future:
+        return
+    batch = windows.batch(np.arange(len(windows)))
+    missing = batch.future_exogenous.isnan().any(-1).sum(-1)  # (N,)
+    if missing.any():
+        n = int(missing.argmax())
+        columns = " and ".join(panel.roles.future)
+        raise UserError(
+            f"{panel.name}: {panel.ids[n]!r}",
+            expected=f"{columns} for the {windows.horizon} steps after its last value",
+            got=f"{windows.horizon - int(missing[n])}",
+            remedy=f"append rows for them, {panel.roles.targets[0]} left empty",
+        )
+
+
+def _csv_line(cells: Any) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="").writerow(cells)
+    return text.getvalue()

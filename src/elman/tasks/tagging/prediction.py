@@ -1,0 +1,231 @@
+"""The tags of sentences as they arrive: what was given with a column of tags, or JSON lines."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain, count
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from elman.data.conll import ColumnReader, Rows
+from elman.data.linefile import InputLine
+from elman.data.tagged import Layout
+from elman.data.tagged_files import form_of, parse_object, parse_tokens
+from elman.data.textfile import uncompressed
+from elman.errors import UserError
+from elman.tasks.tagging.answers import DIGITS, Offsets, placed, placed_rows, record, words_in
+from elman.tasks.tagging.inference import Said, WordByWord, tag_sentences
+from elman.tasks.tagging.settings import TaggingOptions
+from elman.tasks.task import Answer, Inputs, Say, Trained
+
+Arriving = Iterable[Sequence[InputLine]]
+SURROGATE = re.compile("[\ud800-\udfff]")
+KEY = "predicted"  # of the tags in an object that is given back
+
+
+class Sentence(NamedTuple):
+    """A sentence that is asked about, or lines that are none."""
+
+    line: int  # from 1
+    tokens: Sequence[str]
+    text: str
+    offsets: Offsets
+    written: Callable[[Sequence[str]], bytes]  # what was given, with these tags in it
+    error: str = ""
+    is_sentence: bool = True
+
+
+def predict(run: Trained, inputs: Inputs, options: TaggingOptions, say: Say) -> Iterator[Answer]:
+    """Tag every sentence; those that arrive together are tagged together.
+
+    Raises:
+        UserError: the options do not fit the model or the form of the input.
+    """
+    if inputs.memory is not None:
+        yield from _answers(run, [_in_memory(inputs.memory)], options)
+        return
+    arriving = iter(inputs.arriving)
+    first = next(arriving, [])
+    form = options.format if options.format != "auto" else _form(run, inputs.name, first)
+    arriving = chain([first], arriving)
+    if options.stream:
+        yield from _word_by_word(run, chain.from_iterable(arriving), form, options)
+        return
+    if options.replace and form == "lines":
+        remedy = "leave --replace out, or give --format conll"
+        raise UserError("replace", expected="a column of tags", got="a sentence a line", remedy=remedy, exit_code=2)
+    yield from _answers(run, _READERS[form](arriving, _layout(run, form), options), options)
+
+
+def _form(run: Trained, name: str, first: Sequence[InputLine]) -> str:
+    """The form of the input, by its name and its first lines; else that of the training, or a sentence a line."""
+    lines = [line.text for line in first]
+    if form := form_of(uncompressed(Path(name)), lines):
+        return form
+    if run.layout.form != "conll":
+        return "lines"
+    rows = list[str]()
+    for line in lines:  # of the first sentence
+        if rows and not line.strip():
+            break
+        rows += [line] if line.strip() and not line.startswith("# ") else []
+    widths = [len(words_in(row)[0]) for row in rows]
+    is_line = len(lines) == 1 and widths[0] > 1
+    return "conll" if len(set(widths)) <= 1 and not is_line else "lines"
+
+
+def _layout(run: Trained, form: Any) -> Layout:
+    return run.layout if run.layout.form == form else Layout(form)
+
+
+def _answers(run: Trained, together: Iterable[Sequence[Sentence]], options: TaggingOptions) -> Iterator[Answer]:
+    for sentences in together:
+        for sentence, said in zip(
+            sentences, tag_sentences(run, [each.tokens for each in sentences], options.batch), strict=True
+        ):
+            yield _answer(run, sentence, said)
+
+
+def _answer(run: Trained, sentence: Sentence, said: Said) -> Answer:
+    line, tokens, text, offsets, written, error, is_sentence = sentence
+    if error:
+        return Answer(line, None, [], {"line": line, "error": error, "tokens": []}, error, written([]))
+    found = record(run, line, tokens, said, text, offsets) if is_sentence else {}
+    return Answer(line, said.tags, [" ".join(said.tags)], found, "", written(said.tags))
+
+
+def _word_by_word(run: Trained, lines: Iterable[InputLine], form: str, options: TaggingOptions) -> Iterator[Answer]:
+    """A token a line, which is answered before the next; an empty line ends the sentence."""
+    tagger = WordByWord(run)
+    if options.format not in ("auto", "conll", "conllu"):
+        expected = "--format conll or conllu"
+        raise UserError("stream", expected=expected, got=options.format, remedy="give a token a line", exit_code=2)
+    reader = ColumnReader(_layout(run, "conllu" if form == "conllu" else "conll"), tagged=options.replace)
+    put = reader.replaced if options.replace else reader.added
+    for number, line in enumerate(lines, 1):
+        before = reader.rows, len(reader.rows.tokens)
+        reader.push(line.text, line.error)
+        rows = reader.rows
+        if rows is not before[0]:
+            tagger.end()
+        elif len(rows.tokens) > before[1]:
+            said = tagger.tag(rows.tokens[-1])
+            named = dict(zip(run.tags.names, said.probabilities[0].round(DIGITS).tolist(), strict=True))
+            found = {"line": number, "token": rows.tokens[-1], "tag": said.tags[0], "probabilities": named}
+            yield Answer(number, said.tags, said.tags, found, "", _with(line, put(line.text, said.tags[0])))
+            continue
+        error = rows.error if rows.fault == number else ""
+        found = {"line": number, "error": error} if error else {}
+        yield Answer(number, None, [], found, error, line.raw)
+
+
+# Sentences
+
+
+def _in_memory(inputs: Sequence[Any]) -> list[Sentence]:
+    """Sentences that are lists of words, or texts whose words white space parts."""
+    found = []
+    for number, given in enumerate(inputs, 1):
+        if isinstance(given, str):
+            tokens, offsets = words_in(given)
+            found.append(Sentence(number, tokens, given, offsets, _nothing))
+        elif isinstance(given, list | tuple) and all(isinstance(word, str) and word for word in given):
+            found.append(Sentence(number, given, *placed(given, None), _nothing))
+        else:
+            remedy = "give a list of sentences"
+            raise UserError(
+                f"input {number}", expected="a list of words, or a text", got=repr(given)[:80], remedy=remedy
+            )
+    return found
+
+
+def _nothing(tags: Sequence[str]) -> bytes:
+    return b""
+
+
+def _lines(arriving: Arriving, layout: Layout, options: TaggingOptions) -> Iterator[list[Sentence]]:
+    """A sentence a line, which is answered by a line of tags."""
+    numbers = count(1)
+    for arrived in arriving:
+        yield [_line(number, line) for line, number in zip(arrived, numbers, strict=False)]
+
+
+def _line(number: int, line: InputLine) -> Sentence:
+    tokens, offsets = words_in(line.text)
+
+    def written(tags: Sequence[str]) -> bytes:
+        return " ".join(tags).encode() + b"\n"
+
+    return Sentence(number, [] if line.error else tokens, line.text, offsets, written, line.error)
+
+
+def _json(arriving: Arriving, layout: Layout, options: TaggingOptions) -> Iterator[list[Sentence]]:
+    """An object a line, with its tokens or a text, which is given back with the tags."""
+    numbers, key = count(1), str(layout.column or "tags") if options.replace else KEY
+    for arrived in arriving:
+        yield [_object(number, line, key) for line, number in zip(arrived, numbers, strict=False)]
+
+
+def _object(number: int, line: InputLine, key: str) -> Sentence:
+    raw = line.raw
+    if not line.text.strip() and not line.error:
+        return Sentence(number, [], "", [], lambda tags: raw, is_sentence=False)
+    try:
+        if line.error:
+            raise ValueError(line.error)
+        given = parse_object(line.text)
+        text = SURROGATE.sub("�", given["text"]) if isinstance(given.get("text"), str) else None
+        if text is not None and "tokens" not in given:
+            tokens, offsets = words_in(text)
+        else:
+            tokens = list(parse_tokens(line.text, None).tokens)
+            text, offsets = placed(tokens, text)
+    except ValueError as error:
+        return Sentence(number, [], line.text, [], lambda tags: raw, str(error))
+
+    def written(tags: Sequence[str]) -> bytes:
+        if key in given:
+            return json.dumps({**given, key: list(tags)}).encode() + b"\n"
+        before, brace, after = raw.rpartition(b"}")
+        return before + f", {json.dumps(key)}: {json.dumps(tags, ensure_ascii=False)}".encode() + brace + after
+
+    return Sentence(number, tokens, text, offsets, written)
+
+
+def _columns(arriving: Arriving, layout: Layout, options: TaggingOptions) -> Iterator[list[Sentence]]:
+    """A token a line, which is given back with its tag, to the byte; and so are all other lines."""
+    reader, kept = ColumnReader(layout, tagged=options.replace), deque[InputLine]()
+    put = reader.replaced if options.replace else reader.added
+
+    def sentence(rows: Rows) -> Sentence:
+        lines = [kept.popleft() for _ in rows.lines]
+
+        def written(tags: Sequence[str]) -> bytes:
+            tag = dict(zip(rows.at, tags, strict=False))
+            return b"".join(_with(line, put(line.text, tag[at]) if at in tag else "") for at, line in enumerate(lines))
+
+        if rows.error:
+            return Sentence(rows.fault, [], "", [], written, rows.error)
+        line = rows.first + (rows.at[0] if rows.at else 0)
+        return Sentence(line, rows.tokens, *placed_rows(rows), written, is_sentence=bool(rows.tokens))
+
+    for arrived in arriving:
+        found = []
+        for line in arrived:
+            kept.append(line)
+            if rows := reader.push(line.text, line.error):
+                found.append(sentence(rows))
+        yield found
+    if rows := reader.finish():
+        yield [sentence(rows)]
+
+
+def _with(line: InputLine, text: str) -> bytes:
+    """The bytes of a line, with another text where there is one: what is around it stays."""
+    return line.raw.replace(line.text.encode(), text.encode(), 1) if text else line.raw
+
+
+_READERS = {"lines": _lines, "jsonl": _json, "conll": _columns, "conllu": _columns}

@@ -1,0 +1,179 @@
+"""Sizes of a tagger for its sentences and its budget, where a person left them open (see `tasks/sizing.py`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from elman import environment
+from elman.data.spans import LETTERS, allowed_transitions
+from elman.data.tagged_corpus import TaggedCorpus
+from elman.data.vectors import read_vectors, vector_size
+from elman.data.vocabulary import PADDING, UNKNOWN
+from elman.errors import UserError
+from elman.models.tagger import Tagger, build_tagger
+from elman.tasks import configuration
+from elman.tasks.configuration import OWN, Settings
+from elman.tasks.sizing import (
+    Recipe,
+    check_ram,
+    dropout,
+    find_recipe,
+    largest_size,
+    learning_rate,
+    step_seconds,
+    tokens_needed,
+)
+from elman.tasks.tagging.objective import tags
+from elman.tasks.task import Choice, fill
+from elman.train.objective import Place
+from elman.train.optimizers import optimizer
+
+MUON = {"optimizer": "muon", "muon_rate": 0.02, "weight_decay": 0.05, "average": 0.999}
+RECIPES = {
+    "lstm": Recipe(4e-3, tokens_per_parameter=14, model={"num_layers": 2}, train=MUON),
+    "gru": Recipe(4e-3, tokens_per_parameter=14, model={"num_layers": 2}, train=MUON),
+    "elman": Recipe(3e-3, tokens_per_parameter=14, model={"num_layers": 2}, train=MUON),
+    "transformer": Recipe(3e-3, 128, tokens_per_parameter=14, model={"num_layers": 3}, train=MUON),
+}
+DROPOUT, MOST_DROPOUT = 0.15, 0.5  # for each doubling of the passes over the sentences
+BATCHES = 300  # an epoch, at least, where the sentences are few
+LEAST_WORDS, MOST_WORDS = 128, 1024  # of a batch
+
+
+def build(config: Mapping[str, Any]) -> Tagger:
+    """The tagger of a configuration, whose search keeps to the scheme of its tags."""
+    names, scheme = config.get("tags"), config.get("scheme")
+    if scheme is None or not names:
+        return build_tagger(config)
+    if scheme not in LETTERS:
+        raise UserError("scheme", expected=" or ".join(LETTERS), got=repr(scheme))
+    return build_tagger(config, torch.from_numpy(allowed_transitions(names, scheme)))
+
+
+def model_config(settings: Settings, corpus: TaggedCorpus) -> dict[str, Any]:
+    """Everything that `build` makes the model from."""
+    return {
+        "model": settings.kind,
+        "word_vocab_size": len(corpus.words),
+        "character_vocab_size": len(corpus.characters),
+        "tags": list(corpus.tags.names),
+        "scheme": corpus.tags.scheme,
+        **settings.model.model_dump(),
+    }
+
+
+@torch.no_grad()
+def begin(model: nn.Module, settings: Settings, corpus: TaggedCorpus) -> None:
+    """Give the words of a new tagger their vectors, where there are some, scaled to the variance of the others."""
+    path = getattr(settings.model, "vectors", None)
+    if path is None or not isinstance(model, Tagger):
+        return
+    vectors, known = (torch.from_numpy(found) for found in read_vectors(path, corpus.words.names))
+    known[[UNKNOWN, PADDING]] = False
+    if known.any():
+        model.reader.words.weight[known] = vectors[known] / vectors[known].std().clamp(min=1e-6)
+
+
+def choose(asked: Settings, corpus: TaggedCorpus) -> Choice:
+    """Choose the settings that a person left open."""
+    recipe, words = find_recipe(RECIPES, asked.kind), sum(len(sentence.tokens) for sentence in corpus.train)
+    train = fill(asked.train, asked.train, device=environment.best_device())
+    train = fill(
+        train,
+        asked.train,
+        precision="bfloat16" if environment.has_bfloat16(train.device) else "float32",
+        learning_rate=recipe.learning_rate,
+        batch_words=min(max(words // BATCHES // 64 * 64, LEAST_WORDS), MOST_WORDS),
+        metric="accuracy" if corpus.tags.scheme is None else "span_f1",
+        **recipe.train,
+    )
+    settings = asked.model_copy(update={"train": train})
+    chosen = f"batches of {train.batch_words:,} words"
+    if asked.kind == OWN:
+        return Choice(settings, f"chosen: learning rate {train.learning_rate:g}, {chosen}")
+
+    def sized(size: int) -> Settings:
+        return settings.model_copy(update={"model": _model(asked, recipe, size, corpus)})
+
+    speed = _speed(sized(recipe.size), corpus) if asked.budget.unit == "seconds" else None
+
+    def affordable(size: int) -> bool:
+        epochs = _epochs(sized(size), corpus, words, speed)
+        return tokens_needed(recipe, _layers(sized(size), corpus), epochs) <= epochs * words
+
+    settings = sized(largest_size(affordable))
+    epochs = _epochs(settings, corpus, words, speed)
+    model = fill(settings.model, asked.model, dropout=dropout(epochs, DROPOUT, MOST_DROPOUT))
+    if "dropout_output" in type(model).model_fields:
+        model = fill(model, asked.model, dropout_output=model.dropout)
+    train = fill(settings.train, asked.train, learning_rate=learning_rate(recipe, model.hidden_size))
+    settings = settings.model_copy(update={"model": model, "train": train})
+    measured = f" at {speed / 1e9:,.0f} GFLOP/s (measured)" if speed else ""
+    head = "a CRF" if model.crf else "no CRF"
+    reason = (
+        f"chosen: {model.num_layers} layers of {model.hidden_size} units, {head}, dropout {model.dropout:g}, "
+        f"learning rate {train.learning_rate:g}, {chosen}, {train.precision}\n"
+        f"because: {words:,} words in {len(corpus.train):,} sentences, "
+        f"and {asked.budget} hold about {epochs:,.1f} passes over them{measured}"
+    )
+    return Choice(configuration.build(settings.model_dump()), reason)
+
+
+def operations(settings: Settings, corpus: TaggedCorpus) -> float:
+    """Floating-point operations to train on one word: 2 forward and 4 backward for each weight but the embeddings."""
+    return 6.0 * _layers(settings, corpus)
+
+
+def _layers(settings: Settings, corpus: TaggedCorpus) -> int:
+    """The parameters of the layers, without embeddings; nothing is allocated."""
+    with torch.device("meta"):
+        model = build_tagger(model_config(settings, corpus))
+    looked_up = {id(part.weight) for part in model.modules() if isinstance(part, nn.Embedding)}
+    return sum(p.numel() for p in model.parameters() if id(p) not in looked_up)
+
+
+def _epochs(settings: Settings, corpus: TaggedCorpus, words: int, speed: float | None) -> float:
+    """The passes over the sentences that the budget holds; `speed` is in operations a second, for one of seconds."""
+    budget, train = settings.budget, settings.train
+    if speed is not None:
+        return speed * budget.amount / operations(settings, corpus) / words
+    if budget.unit == "epochs":
+        return budget.amount
+    return budget.amount * train.accumulate * train.batch_words / words
+
+
+def _speed(settings: Settings, corpus: TaggedCorpus) -> float:
+    """Operations a second of training steps on a batch of middling length."""
+    check_ram(partial(build, model_config(settings, corpus)), settings.train)
+    model, task = build(model_config(settings, corpus)).to(settings.train.device), tags(settings, corpus)
+    words = [int(task.train.sentences.lengths[rows].sum()) for rows in task.train.plan(0)]
+    place = Place(0, int(np.argsort(words)[len(words) // 2]), 0.0)
+    update, device = optimizer(model, settings.train), settings.train.device
+
+    def step() -> None:
+        with torch.autocast(device, torch.bfloat16, enabled=settings.train.precision == "bfloat16"):
+            mean = task.loss(model, place, None).mean
+        mean.backward()
+        update.step()
+        update.zero_grad()
+        if device == "cuda":
+            torch.cuda.synchronize()
+
+    return operations(settings, corpus) * words[place.batch] / step_seconds(step)
+
+
+def _model(asked: Settings, recipe: Recipe, size: int, corpus: TaggedCorpus) -> Any:
+    """The settings of a model of a size."""
+    model = fill(asked.model, asked.model, hidden_size=size, crf=corpus.tags.scheme is not None, **recipe.model)
+    if model.vectors is not None:
+        model = fill(model, asked.model, embedding_size=vector_size(model.vectors))
+    if asked.kind == "transformer":
+        heads = max(n for n in range(1, model.num_heads + 1) if size % n == 0 and size // n % 2 == 0)
+        return fill(model, asked.model, num_heads=heads)
+    return model

@@ -176,6 +176,7 @@ def _model(asked: Settings, recipe: Recipe, size: int, corpus: TaggedCorpus) -> 
     if model.vectors is not None:
         model = fill(model, asked.model, embedding_size=vector_size(model.vectors))
     if asked.kind == "transformer":
-        heads = max(n for n in range(1, model.num_heads + 1) if size % n == 0 and size // n % 2 == 0)
+        H, even = model.hidden_size, 1 + (model.positions == "rotary")
+        heads = max((n for n in range(1, model.num_heads + 1) if H % (n * even) == 0), default=model.num_heads)
         return fill(model, asked.model, num_heads=heads)
     return model

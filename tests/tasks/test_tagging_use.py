@@ -25,7 +25,7 @@ from elman.tasks.task import Answer, Inputs
 SLOTS = [(["play", "Chico", "Buarque", "now"], ["O", "B-artist", "I-artist", "O"])] * 3
 SLOTS += [(["at", "noon", "play", name], ["O", "B-time", "O", "B-artist"]) for name in ("Elis", "Gal", "Tom", "#")]
 SLOTS += [(["wait", word], ["O", "O"]) for word in ("here", "there", "now", "a", "the")]
-SMALL = {"embedding_size": 6, "character_size": 4, "hidden_size": 8, "num_layers": 1, "batch_words": 16}
+SMALL = {"min_count": 1, "embedding_size": 6, "character_size": 4, "hidden_size": 8, "num_layers": 1, "batch_words": 16}
 
 
 @pytest.fixture(scope="module")

@@ -116,7 +116,8 @@ def test_any_column_of_conllu_has_tags(column: str | int | None, expected: str) 
 
 
 def test_a_comment_names_columns() -> None:
-    text = "# global.columns = ID FORM UPOS MISC NER\n1\tJa\tADV\t_\tO\n2\tRio\tPROPN\t_\tB-LOC\n\n1-2\tno\t_\t_\t_\n1\tem\tADP\t_\tO\n2\to\tDET\t_\tO"
+    text = "# global.columns = ID FORM UPOS MISC NER\n1\tJa\tADV\t_\tO\n2\tRio\tPROPN\t_\tB-LOC\n"
+    text += "\n1-2\tno\t_\t_\t_\n1\tem\tADP\t_\tO\n2\to\tDET\t_\tO"
     assert [tag for rows in tokens(text, Layout("conll", "ner")) for _, tag in rows] == ["O", "B-LOC", "O", "O"]
     assert [tag for rows in tokens(text, Layout("conll")) for _, tag in rows] == ["ADV", "PROPN", "ADP", "DET"]
 

@@ -27,7 +27,8 @@ FORMS = {
     "numbered.txt": "1 No _ ADP\n2 fim _ NOUN\n\n1 Ja _ ADV",
     "a.conllu": "# text = No fim\n" + conllu(("No", "ADP"), ("fim", "NOUN")) + "\n" + conllu(("Ja", "ADV")),
     "unnamed": conllu(("No", "ADP"), ("fim", "NOUN")) + "\n" + conllu(("Ja", "ADV")) + "\n\n",
-    "a.jsonl": '{"tokens": ["No", "fim"], "tags": ["ADP", "NOUN"]}\n\n{"tags": ["ADV"], "tokens": ["Ja"], "id": 7}\n{"tokens": [], "tags": []}',
+    "a.jsonl": '{"tokens": ["No", "fim"], "tags": ["ADP", "NOUN"]}\n\n{"tags": ["ADV"], "tokens": ["Ja"], "id": 7}\n'
+    '{"tokens": [], "tags": []}',
 }
 
 
@@ -77,7 +78,8 @@ MALFORMED = {
     "d.jsonl": ('{"tokens": ["a", ""], "tags": ["N", "N"]}', "{0}, line 1: expected words in \"tokens\", got ''; "),
     "e.jsonl": (
         '{"tokens": ["a"], "ner": ["N"]}',
-        '{0}, line 1: expected an object with the lists "tokens" and "tags", got the keys tokens, ner; --set data.column',
+        '{0}, line 1: expected an object with the lists "tokens" and "tags", got the keys tokens, ner; '
+        "--set data.column",
     ),
     "f.jsonl": (
         '{"tokens": "a b", "tags": ["N"]}',
@@ -135,7 +137,8 @@ def test_files_that_are_not_there_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "spelt"),
     [("number-words-en", {"one thousand two hundred and forty five": "1 1000 2 100 0 40 5", "zero": "0"}),
-     ("number-words-pt_BR", {"mil duzentos e quarenta e cinco": "1000 200 0 40 0 5", "cento e um": "100 0 1", "cem": "100"})],
+     ("number-words-pt_BR", {"mil duzentos e quarenta e cinco": "1000 200 0 40 0 5", "cem": "100",
+                             "cento e um": "100 0 1"})],
 )  # fmt: skip
 def test_number_words_have_their_values(name: str, spelt: dict[str, str]) -> None:
     pytest.importorskip("num2words")

@@ -10,7 +10,7 @@ from itertools import chain, count, dropwhile, takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from elman.data.conll import ColumnReader, Rows
+from elman.data.conll import ColumnReader, TokenRows
 from elman.data.linefile import InputLine
 from elman.data.tagged import Layout
 from elman.data.tagged_files import form_of, is_row, parse_object, parse_tokens
@@ -206,7 +206,7 @@ def _columns(arriving: Arriving, layout: Layout, options: TaggingOptions) -> Ite
     reader, kept = ColumnReader(layout, tagged=options.replace), deque[InputLine]()
     put = reader.replaced if options.replace else reader.added
 
-    def sentence(rows: Rows) -> Sentence:
+    def sentence(rows: TokenRows) -> Sentence:
         lines = [kept.popleft() for _ in rows.lines]
 
         def written(tags: Sequence[str]) -> bytes:

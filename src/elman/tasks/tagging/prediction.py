@@ -6,7 +6,7 @@ import json
 import re
 import reprlib
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, count, dropwhile, takewhile
 from pathlib import Path
 from typing import Any, NamedTuple

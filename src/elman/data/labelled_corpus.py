@@ -90,7 +90,7 @@ def prepare(
     held_out = np.zeros(len(data), bool) if valid is not None else _held_out(data, labels, chosen)
     rows, others = np.flatnonzero(~held_out), np.flatnonzero(held_out)
     train_labels = [labels[row] for row in rows]
-    codec = codecs.get("labels") or learn_labels(train_labels, chosen)
+    codec = codecs.get("labels") or learn_labels(train_labels, chosen, data.name)
     inputs = [data.inputs[row] for row in rows]
     made: Tokenizer | ChannelScaler | None = codecs.get("scaler" if data.series else "tokenizer")
     if codecs and made is None:
@@ -158,8 +158,9 @@ def _held_out(data: Labelled, labels: Sequence[Label], kind: Kind) -> npt.NDArra
     hashes = np.array([_hash(each) for each in data.inputs], np.uint64)
     strata = np.array([str(label) if kind == "class" else "" for label in labels])
     held_out = np.zeros(len(data), bool)
-    for stratum in np.unique(strata):
-        rows = np.flatnonzero(strata == stratum)
+    stratum = np.unique(strata, return_inverse=True)[1]
+    order = np.argsort(stratum, kind="stable")
+    for rows in np.split(order, np.flatnonzero(np.diff(stratum[order])) + 1):  # of one stratum
         ordered = np.sort(hashes[rows])
         count = max(round(fraction * len(rows)), int((ordered == ordered[0]).sum()))
         if 2 * count <= len(rows):  # the only example of a class is for training

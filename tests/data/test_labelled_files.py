@@ -74,7 +74,7 @@ def test_series_in_json_lines_and_parquet(tmp_path: Path) -> None:
     parquet.write_table(pa.table({"values": [values[1]], "label": ["x"]}), tmp_path / "x.parquet")
     np.testing.assert_array_equal(read_labelled([tmp_path / "x.parquet"]).inputs[0], [[1, 2], [3, np.nan]])
     path.write_text("".join(json.dumps({"values": each, "label": 7}) + "\n" for each in values))
-    assert f"{path}, line 2: expected 1 channels as in {path}, line 1, got 2" in refused(read_labelled, [path])
+    assert f"{path}, line 2: expected as many channels as in {path}, line 1, 1, got 2" in refused(read_labelled, [path])
 
 
 @pytest.mark.parametrize(

@@ -89,7 +89,7 @@ def test_what_a_model_of_series_is_asked(tmp_path: Path) -> None:
     assert len(corpus.examples(run, ["digits"], print)) == 378
     rows = np.zeros((3, 8))
     np.testing.assert_array_equal(corpus.in_memory(run, [rows.tolist()]).inputs[0], made.scaler.scale(rows))
-    with pytest.raises(UserError, match="input 1: expected 8 channels as in training, got 1"):
+    with pytest.raises(UserError, match="input 1: expected as many channels as in training, 8, got 1"):
         corpus.in_memory(run, [[1, 2]])
     with pytest.raises(UserError, match="input 1: expected a series of numbers, got a text"):
         corpus.in_memory(run, ["a"])

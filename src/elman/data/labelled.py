@@ -51,7 +51,8 @@ class Labelled:
             channels = self.inputs[0].shape[1]
             for series, place in zip(self.inputs, self.places, strict=True):
                 if series.shape[1] != channels:
-                    raise UserError(place, expected=f"{channels} channels as in {self.places[0]}", got=series.shape[1])
+                    expected = f"as many channels as in {self.places[0]}, {channels}"
+                    raise UserError(place, expected=expected, got=series.shape[1])
 
     def __len__(self) -> int:
         return len(self.inputs)

@@ -125,7 +125,7 @@ def encode(
         if isinstance(codec, ChannelScaler):
             if each.shape[1] != codec.channels:
                 where = places[at] if places else f"series {at + 1}"
-                raise UserError(where, expected=f"{codec.channels} channels as in training", got=each.shape[1])
+                raise UserError(where, expected=f"as many channels as in training, {codec.channels}", got=each.shape[1])
             arrays.append(codec.scale(each))
         else:
             # A text without tokens is read as the token that no text has.

@@ -88,6 +88,7 @@ def model_config(settings: Settings, corpus: LabelledCorpus) -> dict[str, Any]:
         "outputs": corpus.labels.size,
         "kind_of_labels": corpus.labels.kind,
         "vocab_size": None if tokenizer is None else tokenizer.vocab_size,
+        "ngrams": tokenizer is not None and tokenizer.kind == "ngrams",
         "channels": None if scaler is None else scaler.channels,
         "missing": scaler is not None and scaler.missing,
         **settings.model.model_dump(),

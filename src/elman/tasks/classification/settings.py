@@ -55,7 +55,7 @@ class ClassifierTraining(Optimization):
 
     batch_size: int = Field(64, ge=1, le=1 << 16)  # sequences
     k2: int | None = Field(None, ge=1)  # steps through which a gradient flows back; None: all of a sequence
-    word_dropout: float = Field(0.0, ge=0, lt=1)  # how often a token is read as unknown
+    word_dropout: float = Field(0.0, ge=0, lt=1)  # how often a token, or an n-gram of a word, is read as unknown
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     class_weights: Literal["none", "balanced"] = "none"  # balanced: a class counts the same however rare it is
     metric: Literal["loss", "accuracy", "macro_f1", "exact_match", "mae"] = "loss"  # decides which weights are best

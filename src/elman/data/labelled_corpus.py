@@ -19,14 +19,16 @@ import numpy.typing as npt
 
 from elman.data.labelled import Labelled
 from elman.data.labels import Kind, Label, LabelCodec, are_numbers, learn_labels
+from elman.data.ngrams import BUCKETS, TextCodec, WordNgrams
 from elman.data.scaler import ChannelScaler, fit_scaler
-from elman.data.tokenizers import Tokenizer, train_tokenizer
+from elman.data.tokenizers import train_tokenizer
 from elman.errors import UserError
 
 VALID_FRACTION = 0.1
 MOST_VALID = 2_000  # examples, so that validation stays affordable
 # Characters, not words, are the tokens of texts that are mostly one word, and of short ones whose words rarely recur.
 FEW_WORDS, SHORT, MOSTLY_NEW = 2, 200, 0.3
+WORDS = {"char": "characters", "ngrams": "words, read by the n-grams of their characters"}
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ class LabelledCorpus:
     train: Examples
     valid: Examples
     labels: LabelCodec
-    tokenizer: Tokenizer | None  # of texts
+    tokenizer: TextCodec | None  # of texts
     scaler: ChannelScaler | None  # of series
     fingerprint: str
     reasons: Sequence[str] = ()  # for a person: what was chosen of what nobody said
@@ -92,7 +94,7 @@ def prepare(
     train_labels = [labels[row] for row in rows]
     codec = codecs.get("labels") or learn_labels(train_labels, chosen, data.name)
     inputs = [data.inputs[row] for row in rows]
-    made: Tokenizer | ChannelScaler | None = codecs.get("scaler" if data.series else "tokenizer")
+    made: TextCodec | ChannelScaler | None = codecs.get("scaler" if data.series else "tokenizer")
     if codecs and made is None:
         raise UserError(data.name, expected="texts" if data.series else "series", got=_inputs(data))
     if made is None and data.series:
@@ -113,7 +115,7 @@ def prepare(
 
 def encode(
     inputs: Sequence[Any],
-    codec: Tokenizer | ChannelScaler,
+    codec: TextCodec | ChannelScaler,
     labels: Sequence[Label] | None = None,
     targets: LabelCodec | None = None,
     max_length: int | None = None,
@@ -130,7 +132,7 @@ def encode(
         else:
             # A text without tokens is read as the token that no text has.
             ids = codec.encode_array(each).astype(np.int64)
-            arrays.append(ids if len(ids) else np.array([codec.start], np.int64))
+            arrays.append(ids if len(ids) or isinstance(codec, WordNgrams) else np.array([codec.start], np.int64))
     cut = sum(max_length is not None and len(each) > max_length for each in arrays)
     return Examples(
         [each[:max_length] for each in arrays],
@@ -170,10 +172,12 @@ def _held_out(data: Labelled, labels: Sequence[Label], kind: Kind) -> npt.NDArra
     return held_out
 
 
-def _learn(texts: Sequence[str], kind: str, max_vocab: int | None, min_count: int, reasons: list[str]) -> Tokenizer:
+def _learn(texts: Sequence[str], kind: str, max_vocab: int | None, min_count: int, reasons: list[str]) -> TextCodec:
     if kind == "auto":
         kind, why = _tokens(texts)
-        reasons.append(f"tokens are {'words' if kind == 'word' else 'characters'}, because {why} (data.tokenizer)")
+        reasons.append(f"tokens are {WORDS[kind]}, because {why} (data.tokenizer)")
+    if kind == "ngrams":
+        return WordNgrams(max_vocab - 1 if max_vocab else BUCKETS)
     return train_tokenizer(kind, texts, max_vocab=max_vocab, min_count=min_count, eod=True, punctuation=True)
 
 
@@ -186,7 +190,7 @@ def _tokens(texts: Sequence[str]) -> tuple[str, str]:
     once = sum(count == 1 for count in counts.values()) / counts.total()
     if characters <= SHORT and once > MOSTLY_NEW:
         return "char", f"{once:.0%} of the words occur once"
-    return "word", f"a text has {words:.0f} words on average, of which {1 - once:.0%} occur more than once"
+    return "ngrams", f"a text has {words:.0f} words on average, of which {1 - once:.0%} occur more than once"
 
 
 def _inputs(data: Labelled) -> str:

@@ -14,8 +14,8 @@ from elman.data.labelled_corpus import Examples, LabelledCorpus, encode
 from elman.data.labelled_files import is_plain as is_plain  # offered to predictions
 from elman.data.labelled_files import read_inputs, read_labelled
 from elman.data.labels import Kind, LabelCodec
+from elman.data.ngrams import TextCodec, WordNgrams
 from elman.data.scaler import ChannelScaler
-from elman.data.tokenizers import Tokenizer
 from elman.errors import UserError
 from elman.tasks.classification.settings import LabelledSettings
 from elman.tasks.configuration import Settings
@@ -95,6 +95,12 @@ def read_codecs(folder: Path, model: Any) -> Mapping[str, Any]:
     labels = LabelCodec.read(folder / "labels.json")
     if labels.size != model.outputs:
         raise UserError(f"{folder / 'labels.json'} is another model's", expected=model.outputs, got=labels.size)
+    if getattr(model, "ngrams", False):
+        words = WordNgrams.read(folder / "tokenizer.json")
+        if words.vocab_size != model.vocab_size:
+            got = words.vocab_size
+            raise UserError(f"{folder / 'tokenizer.json'} is another model's", expected=model.vocab_size, got=got)
+        return {"labels": labels, "tokenizer": words}
     if model.channels is None:
         return {"labels": labels, "tokenizer": fitting_tokenizer(folder / "tokenizer.json", model.vocab_size)}
     scaler = ChannelScaler.read(folder / "scaler.json")
@@ -102,6 +108,15 @@ def read_codecs(folder: Path, model: Any) -> Mapping[str, Any]:
         expected = f"{model.channels} channels"
         raise UserError(f"{folder / 'scaler.json'} is another model's", expected=expected, got=scaler.channels)
     return {"labels": labels, "scaler": scaler}
+
+
+def symbols(tokenizer: TextCodec, examples: Examples, row: int) -> list[str]:
+    """The tokens of an example of text, for people."""
+    tokens = examples.inputs[row]
+    if not isinstance(tokenizer, WordNgrams):
+        return [tokenizer.symbol(token) for token in tokens.tolist()]
+    assert examples.texts is not None
+    return tokenizer.words(examples.texts[row])[: len(tokens)] or [""]
 
 
 def columns(data: LabelledSettings) -> Columns:
@@ -120,7 +135,7 @@ def _settings(run: Trained) -> LabelledSettings:
     return LabelledSettings() if run.settings is None else run.settings.data
 
 
-def _codec(run: Trained, series: bool, place: str) -> Tokenizer | ChannelScaler:
+def _codec(run: Trained, series: bool, place: str) -> TextCodec | ChannelScaler:
     """The codec of the inputs. Raises `UserError` where the model reads texts and these are series, or the reverse."""
     codec = run.codecs.get("scaler" if series else "tokenizer")
     if codec is None:

@@ -16,6 +16,7 @@ from elman.data.labelled_files import read_inputs, read_labelled
 from elman.data.labels import Kind, LabelCodec
 from elman.data.ngrams import TextCodec, WordNgrams
 from elman.data.scaler import ChannelScaler
+from elman.data.textfile import mended
 from elman.errors import UserError
 from elman.tasks.classification.settings import LabelledSettings
 from elman.tasks.configuration import Settings
@@ -82,7 +83,7 @@ def in_memory(run: Trained, objects: Sequence[Any]) -> Examples:
     inputs, places = [], [f"input {at}" for at in range(1, len(objects) + 1)]
     for each, place in zip(objects, places, strict=True):
         _codec(run, not isinstance(each, str), place)
-        inputs.append(each if isinstance(each, str) else series_of(each, place))
+        inputs.append(mended(each) if isinstance(each, str) else series_of(each, place))
     codec = run.codecs.get("tokenizer") or run.codecs["scaler"]
     return encode(inputs, codec, max_length=_settings(run).max_length, places=places)
 

@@ -22,7 +22,7 @@ def read(folder: Path, values: list[str], labels: list[str], head: str = "id,tim
 @pytest.mark.parametrize("order", [[0, 1, 2, 3], [3, 2, 1, 0], [2, 0, 3, 1]])
 def test_rows_in_any_order_are_the_same_series(tmp_path: Path, order: list[int]) -> None:
     found = read(tmp_path, [VALUES[at] for at in order], ["b,no", "001,yes"])
-    assert found.cells == ["no", "yes"]
+    assert (found.cells, found.ids) == (["no", "yes"], ["b", "001"])
     nan = np.nan
     np.testing.assert_array_equal(found.inputs[0], [[nan, -3]])
     np.testing.assert_array_equal(found.inputs[1], [[0.5, nan], [1.5, 10], [2, 20]])  # times are numbers: 2 before 10
@@ -73,4 +73,5 @@ def test_columns_by_other_names(tmp_path: Path) -> None:
 def test_a_long_table_without_labels_can_be_asked_about(tmp_path: Path) -> None:
     found = read_inputs(write(tmp_path, "v.csv", "id,time,x,y", VALUES))
     assert [len(series) for series in found.inputs] == [3, 1]
+    assert found.ids == ["001", "b"]
     assert found.cells is None

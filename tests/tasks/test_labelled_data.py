@@ -91,6 +91,10 @@ def test_what_a_model_of_series_is_asked(tmp_path: Path) -> None:
     assert len(corpus.examples(run, ["digits"], print)) == 378
     rows = np.zeros((3, 8))
     np.testing.assert_array_equal(corpus.in_memory(run, [rows.tolist()]).inputs[0], made.scaler.scale(rows))
+    (tmp_path / "v.csv").write_text("id,time,a,b,c,d,e,f,g,h\n" + "007,1,1,2,3,4,5,6,7,8\n" + "x,1" + ",0" * 8)
+    asked = corpus.unlabelled(run, tmp_path / "v.csv")
+    assert asked.ids == ["007", "x"]
+    np.testing.assert_array_equal(asked.inputs[0], made.scaler.scale(np.arange(1.0, 9)[None]))
     with pytest.raises(UserError, match="input 1: expected as many channels as in training, 8, got 1"):
         corpus.in_memory(run, [[1, 2]])
     with pytest.raises(UserError, match="input 1: expected a series of numbers, got a text"):

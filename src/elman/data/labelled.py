@@ -43,6 +43,7 @@ class Labelled:
     cells: list[Any] | None  # None: the file has no labels
     places: list[str] = field(repr=False)
     numeric: bool = False
+    ids: list[str] | None = None  # of the series of a long table
 
     def __post_init__(self) -> None:
         if not self.inputs:

@@ -44,6 +44,7 @@ class Examples:
     labels: list[Label] | None = field(repr=False)  # as they stand in the file
     texts: list[str] | None = field(repr=False)  # None: series
     cut: int = 0  # sequences that were longer than what is read of one
+    ids: list[str] | None = field(default=None, repr=False)  # of the series of a long table
 
     def __len__(self) -> int:
         return len(self.inputs)

@@ -51,10 +51,9 @@ def read_inputs(path: Path, columns: Columns = DEFAULT) -> Labelled:
         if columns.text in table.columns or columns.values in table.columns:
             return _table(table, columns)
         if {columns.id, columns.time} <= {*table.columns}:
-            series = read_steps(path, columns)
-            return Labelled(
-                f"{path}", [values for values, _ in series.values()], None, [f"{path}, {name}" for name in series]
-            )
+            series = read_steps(table, columns)
+            inputs, places = zip(*series.values(), strict=True)
+            return Labelled(table.name, list(inputs), None, list(places), ids=list(series))
         raise _neither(table, columns)
     if not is_plain(path):
         return _one(path, columns, "test")

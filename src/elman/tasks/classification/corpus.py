@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +72,7 @@ def unlabelled(run: Trained, path: Path) -> Examples:
     data = _settings(run)
     found = read_inputs(path, columns(data))
     codec = _codec(run, found.series, found.name)
-    return encode(found.inputs, codec, max_length=data.max_length, places=found.places)
+    return replace(encode(found.inputs, codec, max_length=data.max_length, places=found.places), ids=found.ids)
 
 
 def in_memory(run: Trained, objects: Sequence[Any]) -> Examples:

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from elman.data.labelled import Columns, Labelled, label_of, series_of
+from elman.data.labelled import LabelColumns, Labelled, label_of, series_of
 from elman.data.labelled_files import read_inputs, read_labelled
 from elman.errors import UserError
 
@@ -206,7 +206,10 @@ def test_inputs_to_ask_about_need_no_labels(tmp_path: Path) -> None:
         ("x.jsonl", '{"text": "a"}', ["a"]),
     ):
         (tmp_path / name).write_text(text)
-        assert read_inputs(tmp_path / name, Columns(text="body") if name == "y.csv" else Columns()).inputs == inputs
+        assert (
+            read_inputs(tmp_path / name, LabelColumns(text="body") if name == "y.csv" else LabelColumns()).inputs
+            == inputs
+        )
     (tmp_path / "x.ts").write_text("@classLabel false\n@data\n1,2\n")
     found = read_inputs(tmp_path / "x.ts")
     assert (found.inputs[0].tolist(), found.cells) == ([[1], [2]], None)

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from elman.data.labelled import Columns, Labelled
+from elman.data.labelled import LabelColumns, Labelled
 from elman.data.labelled_files import read_inputs, read_labelled
 from elman.errors import UserError
 
@@ -65,7 +65,7 @@ def test_columns_by_other_names(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"expected a column 'time', got 'id', 't', 'x', 'y'; --set data.time=NAME"):
         read(tmp_path, VALUES, ["b,no", "001,yes"], head="id,t,x,y")
     files = [tmp_path / "v.csv", write(tmp_path, "l.csv", "id,kind", ["b,no", "001,yes"])]
-    assert read_labelled(files, Columns(time="t", label="kind")).cells == ["no", "yes"]
+    assert read_labelled(files, LabelColumns(time="t", label="kind")).cells == ["no", "yes"]
     with pytest.raises(UserError, match="expected columns of values beside id and time, got none"):
         read(tmp_path, ["a,1"], ["a,x"], head="id,time")
 

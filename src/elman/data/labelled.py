@@ -19,7 +19,7 @@ Part: TypeAlias = Literal["train", "test"]  # of a source that has both
 
 
 @dataclass(frozen=True)
-class Columns:
+class LabelColumns:
     """The names of columns or keys, and what separates several labels in one cell."""
 
     text: str = "text"

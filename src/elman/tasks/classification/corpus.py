@@ -9,7 +9,7 @@ from typing import Any
 
 from elman.data import labelled_corpus
 from elman.data.corpus import check_expected
-from elman.data.labelled import Columns, series_of
+from elman.data.labelled import LabelColumns, series_of
 from elman.data.labelled_corpus import Examples, LabelledCorpus, encode
 from elman.data.labelled_files import is_plain as is_plain  # offered to predictions
 from elman.data.labelled_files import read_inputs, read_labelled
@@ -120,9 +120,9 @@ def symbols(tokenizer: TextCodec, examples: Examples, row: int) -> list[str]:
     return tokenizer.words(examples.texts[row])[: len(tokens)] or [""]
 
 
-def columns(data: LabelledSettings) -> Columns:
+def columns(data: LabelledSettings) -> LabelColumns:
     """The names of the columns that a person gave."""
-    return Columns(**{field.name: getattr(data, field.name) for field in fields(Columns)})
+    return LabelColumns(**{field.name: getattr(data, field.name) for field in fields(LabelColumns)})
 
 
 def _kind(data: LabelledSettings) -> Kind | None:

@@ -193,6 +193,7 @@ def test_labels_of_every_kind(tmp_path: Path) -> None:
     assert "f, line 2: expected a label that is a number, got True" in refused(found.labels, "number")
     assert "p: expected a label that is a number, got ''; leave out" in refused(label_of, "", "p", "number")
     assert "p: expected one label, got ['a']; --set data.multilabel=true" in refused(label_of, ["a"], "p", "class")
+    assert "p: expected one label, got b'a'" in refused(label_of, b"a", "p", "class")
     for nothing in (None, " "):
         assert "p: expected a label, got none" in refused(label_of, nothing, "p", "class")
     assert "f holds no labels" in refused(Labelled("f", ["a"], None, [""]).labels, "class")

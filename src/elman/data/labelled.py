@@ -97,8 +97,9 @@ def label_of(cell: Any, place: str, kind: Kind, separator: str = "|") -> Label:
 
 
 def _name(cell: Any, place: str) -> str:
-    if isinstance(cell, list | tuple | dict):
-        remedy = "--set data.multilabel=true where an example has several labels"
+    if not isinstance(cell, str | int | float):
+        several = isinstance(cell, list | tuple)
+        remedy = "--set data.multilabel=true where an example has several labels" if several else ""
         raise UserError(place, expected="one label", got=reprlib.repr(cell), remedy=remedy)
     if isinstance(cell, bool):
         return str(cell).lower()

@@ -148,3 +148,5 @@ def test_a_row_that_does_not_fit_is_left_to_the_reader_of_tables(tmp_path: Path)
         assert (head.names, head.rows) == (["text", "label"], rows)
     (tmp_path / "a.txt").write_text("text,label\na,b\nc\n")
     assert read_head(tmp_path / "a.txt") is None
+    (tmp_path / "a.csv").write_text("text,text\na,b\n")
+    assert read_head(tmp_path / "a.csv") is None

@@ -86,7 +86,7 @@ def _answers(run: Trained, panel: Panel, say: Say) -> Iterator[list[dict[str, An
             digits = max(DIGITS - math.floor(math.log10(deviation)), 0) if deviation else None
             times = panel.times(n, int(panel.lengths[n]), model.horizon)
             yield [
-                {"unique_id": panel.ids[n], "ds": time}
+                {"unique_id": panel.ids[n], "ds": int(time) if panel.calendar.kind == "integer" else time}
                 | {
                     name: float(value) if digits is None else round(float(value), digits)
                     for name, value in zip(["mean", *names], [center, *row], strict=True)

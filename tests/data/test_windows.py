@@ -87,10 +87,11 @@ def test_batches_hold_every_window_once_in_an_order_of_the_seed_and_the_epoch() 
     assert windows.thinned(99) is windows
 
 
-def test_values_of_another_part_are_seen_by_nothing() -> None:
-    """Whatever they become from the step 20 on, the scaler and every window of training stay as they are."""
-    ends = np.array([20])
-    values = ramp(20)
+@pytest.mark.parametrize("end", [20, 3])
+def test_values_of_another_part_are_seen_by_nothing(end: int) -> None:
+    """Whatever they become, the scaler and every window of training stay as they are; 3 steps are less than a horizon."""
+    ends = np.array([end])
+    values = ramp(end)
     rng = np.random.default_rng(0)
     made = []
     for tail in ([0.0] * 12, [1e6, -1e6, *rng.normal(size=10).tolist()], [None] * 11 + [3.0]):
@@ -100,7 +101,7 @@ def test_values_of_another_part_are_seen_by_nothing() -> None:
         batch = windows.batch(np.arange(len(windows)))
         made.append((scaler, [part.numpy().tobytes() for part in batch]))
     assert made[0] == made[1] == made[2]
-    assert len(windows) == 20 - 6 - 5 + 1
+    assert len(windows) == max(end - 6 - 5 + 1, 1)
 
 
 def test_a_series_has_its_own_scale_whatever_its_neighbours() -> None:

@@ -144,7 +144,8 @@ def test_the_error_names_kind_and_remedy(tmp_path: Path, ending: str) -> None:
     with pytest.raises(UserError) as caught:
         check_text(path, "train on it all the same")
     assert str(caught.value) == (
-        f"{path} looks like a table (CSV, 4 columns): expected a text or pairs; train on it all the same"
+        f"{path} looks like a table (CSV, 4 columns): expected a text or pairs; for labels or series, name the columns "
+        "text and label, or unique_id, ds and y; train on it all the same"
     )
     assert caught.value.exit_code == 2
 

@@ -333,6 +333,23 @@ def trained(series: Path, tmp_path: Path) -> Path:
     return folder
 
 
+def test_what_was_recognised_is_said(series: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With every reason, unless somebody names the task."""
+    train = ["train", str(series), "-o", str(tmp_path / "run"), "--steps", "1", "--overwrite"]
+    said = "recognised as continuation: it ends in .series; it could be language-modelling too "
+    assert command(train) == 0
+    err = capsys.readouterr().err
+    assert err.startswith(f"{said}(--task language-modelling): {series} holds text\n")
+    assert command([*train, "--task", "continuation"]) == 0
+    assert "recognised as" not in capsys.readouterr().err
+    assert command(["compare", *train[1:3], str(tmp_path / "c"), "--steps", "1", "--models", "gru,elman"]) == 0
+    assert capsys.readouterr().err.startswith(said)
+    elman.fit(series, budget="1 steps")
+    assert capsys.readouterr().err.startswith(said)
+    assert command([*train, "--horizon", "3"]) == 2  # its data have no such setting
+    assert "no setting called 'horizon'" in capsys.readouterr().err
+
+
 def test_it_trains_and_predicts(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Recognised by the ending of its file, with its own first kind of model, and well enough to follow a wave."""
     config = json.loads((trained / "model" / "config.json").read_text())

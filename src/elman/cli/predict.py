@@ -17,6 +17,7 @@ from elman.display import Display, print_json, say
 from elman.errors import UserError
 
 if TYPE_CHECKING:
+    from elman.data.linefile import InputLine
     from elman.tasks.task import Inputs
 
 BLOCK = 1 << 16  # the most bytes of stdin that are read at once
@@ -28,11 +29,15 @@ def command(
     options: dict[str, Any],
     file: Annotated[
         str,
-        typer.Argument(metavar="[FILE]", help="A sentence a line; without FILE, or with -, stdin.", show_default=False),
+        typer.Argument(
+            metavar="[FILE]",
+            help="Lines, or a file of the kind that the run was trained on; without FILE, or with -, stdin.",
+            show_default=False,
+        ),
     ] = "-",
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object a line.")] = False,
 ) -> None:
-    r"""Answer the lines of FILE with RUN's model on stdout, in their order: their translations.
+    r"""Answer FILE with RUN's model on stdout, in its order: translations, tags, labels, or the steps to come.
 
     A line without an answer stays empty (with --json, its object has an "error") and is named on stderr at the end;
     the exit code is then 1.
@@ -88,6 +93,9 @@ def _arriving(file: str) -> Iterator[tuple[Inputs, Callable[[int], None]]]:
         yield Inputs("stdin", arriving_lines(blocks, "stdin")), lambda number: None
         return
     path = Path(file)
+    if path.is_dir():  # some tasks read folders
+        yield Inputs(file, _refused(path), path), lambda number: None
+        return
     # Where the answers are on the terminal too, progress would get in their way.
     shown = sys.stderr is not None and sys.stderr.isatty() and not sys.stdout.isatty()
     with textfile.open_binary(path) as raw, Display() if shown else nullcontext() as display:
@@ -98,3 +106,11 @@ def _arriving(file: str) -> Iterator[tuple[Inputs, Callable[[int], None]]]:
                 display.stage("predicting", raw.tell() / size, f"{number:,} lines")
 
         yield Inputs(file, arriving_lines(textfile.decompress(raw, path), file), path), show
+
+
+def _refused(path: Path) -> Iterator[list[InputLine]]:
+    """What is read of a folder as lines: the system's refusal."""
+    from elman.data import textfile
+
+    textfile.open_binary(path).close()
+    yield []

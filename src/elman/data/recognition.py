@@ -183,11 +183,12 @@ def check_text(data: TextData, otherwise: str = "") -> None:
     path, words = next(iter(found.items()))
     if source.folder:
         words = f"{words} in {len(found)} of {len(files)} files, such as {path.name}"
-    remedy = otherwise
-    if not _may_be_text(files[path]):
-        remedy = "give a text file"
-    elif words.startswith("a table (TSV") and _holds_sentences(files[path]):
-        remedy = "; ".join(filter(None, ("for pairs, keep two columns, in a .tsv (such as cut -f 1,2)", otherwise)))
+    remedies = [otherwise] if _may_be_text(files[path]) else ["give a text file"]
+    if words.startswith("a table (TSV") and _holds_sentences(files[path]):
+        remedies.insert(0, "for pairs, keep two columns, in a .tsv (such as cut -f 1,2)")
+    if words.startswith(("a table (", "a Parquet")):
+        remedies.insert(0, "for labels or series, name the columns text and label, or unique_id, ds and y")
+    remedy = "; ".join(filter(None, remedies))
     raise UserError(f"{data} looks like {words}", expected="a text or pairs", remedy=remedy, exit_code=2)
 
 

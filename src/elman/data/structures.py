@@ -44,7 +44,7 @@ def tagged_tokens(data: Sources) -> str | None:
     if len(data) == 2:
         return _in_step(*map(Path, data))
     if len(data) != 1 or str(data[0]) in NAMED_TAGGED:
-        return f"{data[0]} names tokens with their tags" if len(data) == 1 else None
+        return f"{data[0]} is a named source of tagged tokens" if len(data) == 1 else None
     if (path := _file(data[0])) is None:
         return None
     words = recognise(path.name, beginning(path)) or ""
@@ -58,7 +58,7 @@ def labelled(data: Sources) -> str | None:
     if len(data) == 2:
         return series_and_labels(data) or _texts_and_labels(*map(Path, data))
     if len(data) != 1 or str(data[0]) in NAMED_LABELLED:
-        return f"{data[0]} names examples with their labels" if len(data) == 1 else None
+        return f"{data[0]} is a named source of labelled examples" if len(data) == 1 else None
     if Path(data[0]).is_dir():
         return _folder_of_labels(Path(data[0]))
     if (path := _file(data[0])) is None:
@@ -74,7 +74,7 @@ def labelled(data: Sources) -> str | None:
 def series_table(data: Sources) -> str | None:
     """What speaks for series to forecast: the columns unique_id, ds and y, or times beside columns of numbers."""
     if len(data) != 1 or str(data[0]) in NAMED_SERIES:
-        return f"{data[0]} names series" if len(data) == 1 else None
+        return f"{data[0]} is a named source of series" if len(data) == 1 else None
     path = _file(data[0])
     head = None if path is None else read_head(path)
     if head is None or not head.rows:

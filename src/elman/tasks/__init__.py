@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from elman.errors import UserError
 from elman.tasks.classification import Classification
-from elman.tasks.forecasting import ForecastingTask
+from elman.tasks.forecasting import Forecasting
 from elman.tasks.language_modelling import LanguageModelling
 from elman.tasks.tagging import Tagging
 from elman.tasks.task import Sources, Task
@@ -16,7 +16,7 @@ from elman.tasks.translation import Translation
 __all__ = ["TASKS", "Recognition", "Task", "recognise"]
 
 TASKS: dict[str, Task] = {
-    task.name: task for task in (LanguageModelling(), Tagging(), Classification(), ForecastingTask(), Translation())
+    task.name: task for task in (LanguageModelling(), Tagging(), Classification(), Forecasting(), Translation())
 }
 """By name. Where nobody names a task, data belong to the last that recognises them: the first takes any text, and the
 last takes any two files."""
@@ -32,8 +32,8 @@ class Recognition:
 
     def __str__(self) -> str:
         """One line for people."""
-        words = [f"--task {task.name} where {reason}" for task, reason in self.others]
-        return "; ".join([f"the task is {self.task.name}: {self.reason}", *words])
+        others = [f"it could be {task.name} too (--task {task.name}): {reason}" for task, reason in self.others]
+        return "; ".join([f"recognised as {self.task.name}: {self.reason}", *others])
 
 
 def recognise(data: Sources, valid: Sources = ()) -> Recognition:
@@ -53,6 +53,7 @@ def recognise(data: Sources, valid: Sources = ()) -> Recognition:
         if reason is not None:
             found.append((task, reason))
     if not found:
-        raise UserError("DATA", expected=f"data for {', '.join(TASKS)}", got=" and ".join(map(str, data)), exit_code=2)
+        what, remedy = " and ".join(map(str, data)), "name the task, and the columns where they have other names"
+        raise UserError(f"{what}: expected data for {', '.join(TASKS)}", remedy=remedy, exit_code=2)
     (task, reason), *others = found
     return Recognition(task, reason, tuple(others))

@@ -135,8 +135,9 @@ def _model(asked: Settings, recipe: Recipe, size: int) -> Any:
     """The settings of a model of a size."""
     model = fill(asked.model, asked.model, hidden_size=size, **recipe.model)
     if isinstance(model, TransformerClassifierSettings):
-        heads = max(n for n in range(1, model.num_heads + 1) if size % n == 0 and size // n % 2 == 0)
-        return fill(model, asked.model, num_heads=heads)
+        H = model.hidden_size
+        fitting = [heads for heads in range(1, model.num_heads + 1) if H % heads == 0 and H // heads % 2 == 0]
+        return fill(model, asked.model, num_heads=max(fitting, default=1))
     return model
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from elman.errors import UserError
 from elman.models.forecaster_settings import FORECASTER_SETTINGS
 from elman.settings import Section
-from elman.tasks.forecasting.settings import Backtest, Forecasting, ForecastTraining, SeriesSettings
+from elman.tasks.forecasting.settings import Backtest, ForecastingOptions, ForecastTraining, SeriesSettings
 from elman.tasks.task import Sources, Task, deferred
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from elman.tasks.forecasting.corpus import ForecastCorpus
 
 
-class ForecastingTask(Task):
+class Forecasting(Task):
     """The next steps of series, all series by one model."""
 
     name = "forecasting"
@@ -33,7 +33,7 @@ class ForecastingTask(Task):
     models: ClassVar[Mapping[str, type[Section]]] = FORECASTER_SETTINGS
     kind = "gru"
     train = ForecastTraining
-    options: ClassVar[Mapping[str, type[Section]]] = {"evaluate": Backtest, "predict": Forecasting}
+    options: ClassVar[Mapping[str, type[Section]]] = {"evaluate": Backtest, "predict": ForecastingOptions}
     codec_names = ("scaler", "calendar", "columns", "baselines")
     parts = ("forecasts", "gradients", "gates", "clipping")
     usage = """    import elman

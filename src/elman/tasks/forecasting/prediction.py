@@ -23,12 +23,12 @@ from elman.tasks.forecasting.evaluation import model_forecasts
 from elman.tasks.task import Answer, Inputs, Say, Trained
 
 if TYPE_CHECKING:
-    from elman.tasks.forecasting.settings import Forecasting
+    from elman.tasks.forecasting.settings import ForecastingOptions
 
 DIGITS = 6  # of a forecast, beyond the first of the series' deviation
 
 
-def predict(run: Trained, inputs: Inputs, options: Forecasting, say: Say) -> Iterator[Answer]:
+def predict(run: Trained, inputs: Inputs, options: ForecastingOptions, say: Say) -> Iterator[Answer]:
     """Forecast the steps after the end of every series.
 
     Of a table there is an answer for each series, with the rows of a CSV file as its lines. Of objects in memory there

@@ -54,5 +54,5 @@ class Backtest(Section):
     step: int = Field(1, ge=1, description="Steps between windows.")
 
 
-class Forecasting(Section):
+class ForecastingOptions(Section):
     """How forecasts are written."""

@@ -66,7 +66,7 @@ class Translation(Task):
 
         if not holds_pairs(data):
             return None
-        return "there are two files" if len(data) > 1 else f"{data[0]} holds pairs"
+        return "there are two files, line by line" if len(data) > 1 else f"{data[0]} holds pairs"
 
     def files(self, data: Sources, valid: Sources) -> dict[str, Any]:
         """One file of pairs, or one of sources and one of targets, line by line."""

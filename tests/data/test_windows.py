@@ -89,7 +89,7 @@ def test_batches_hold_every_window_once_in_an_order_of_the_seed_and_the_epoch() 
 
 @pytest.mark.parametrize("end", [20, 3])
 def test_values_of_another_part_are_seen_by_nothing(end: int) -> None:
-    """Whatever they become, the scaler and all windows of training stay as they are; 3 steps are less than a horizon."""
+    """Whatever they become, scaler and windows of training stay as they are; 3 steps are less than a horizon."""
     ends = np.array([end])
     values = ramp(end)
     rng = np.random.default_rng(0)

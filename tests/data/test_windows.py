@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.series import panel_of, ramp
 
-from elman.data.columns import Columns
+from elman.data.series_columns import SeriesColumns
 from elman.data.series_scaler import fit_scaler
 from elman.data.windows import (
     WindowBatches,
@@ -163,7 +163,7 @@ def test_windows_without_a_value_are_not_learnt_from_but_are_tested() -> None:
 
 
 def test_further_columns_are_beside_their_steps() -> None:
-    roles = Columns(past=(), future=("price",), static=("size", "shop"))
+    roles = SeriesColumns(past=(), future=("price",), static=("size", "shop"))
     panel = panel_of([*ramp(9), None, None, None], [*ramp(8), None, None, None], columns=roles)
     scaler = fit_scaler(panel, panel.lengths, 1)
     windows = last_windows(panel, scaler, 4, 3)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from elman.data.calendar import Calendar
-from elman.data.columns import Columns
+from elman.data.series_columns import SeriesColumns
 from elman.data.panel import Panel, read_panel
 from elman.data.series_scaler import SeriesScaler, fit_scaler
 from elman.data.series_sources import series_table
@@ -36,7 +36,7 @@ class ForecastCorpus:
     valid: Windows
     scaler: SeriesScaler
     calendar: Calendar
-    columns: Columns
+    columns: SeriesColumns
     baselines: Baselines
     season: int  # steps
     fingerprint: str
@@ -66,7 +66,9 @@ def read(
     Raises `UserError` where they cannot be read, are others than they were, or are too short.
     """
     data = settings.data
-    asked = Columns(data.id_column, data.time_column, data.target_column, data.past, data.future or (), data.static)
+    asked = SeriesColumns(
+        data.id_column, data.time_column, data.target_column, data.past, data.future or (), data.static
+    )
     panel = read_panel(series_table(data.source), codecs.get("columns", asked), codecs.get("calendar"))
     columns = replace(asked, past=panel.roles.past, future=panel.roles.future, static=panel.roles.static)
     other = read_panel(series_table(data.valid), columns, panel.calendar) if data.valid else None
@@ -148,7 +150,7 @@ def _series(names: Sequence[str]) -> str:
 
 def read_codecs(folder: Path, model: Any) -> Mapping[str, Any]:
     """The codecs in a model's folder. Raises `UserError` where they are damaged, or another model's."""
-    kinds = {"scaler": SeriesScaler, "calendar": Calendar, "columns": Columns}
+    kinds = {"scaler": SeriesScaler, "calendar": Calendar, "columns": SeriesColumns}
     codecs: dict[str, Any] = {name: read_json(folder / f"{name}.json", kind) for name, kind in kinds.items()}
     stored = read_json(folder / "baselines.json", StoredBaselines)
     weights = np.array(stored.weights)

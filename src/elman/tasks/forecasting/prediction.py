@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from elman.data.calendar import NUMBERED
-from elman.data.columns import Columns
+from elman.data.series_columns import SeriesColumns
 from elman.data.panel import Panel, read_panel
 from elman.data.series_sources import series_table
 from elman.data.table import DataTable, table_in_lines, table_of
@@ -69,7 +69,7 @@ def _given(run: Trained, given: Any, name: str) -> Panel:
         return _panel(run, table_of(enumerate(rows, 1), name, "row"))
     if rows and all(row is None or isinstance(row, int | float) for row in rows):
         records = ({"unique_id": name, "ds": step, "y": value} for step, value in enumerate(rows))
-        return read_panel(table_of(enumerate(records, 1), name, "value"), Columns(), NUMBERED)
+        return read_panel(table_of(enumerate(records, 1), name, "value"), SeriesColumns(), NUMBERED)
     raise UserError(name, expected="a table of series, or the numbers of one", got=reprlib.repr(given))
 
 

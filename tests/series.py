@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from elman.data.series_columns import SeriesColumns
 from elman.data.panel import Panel, read_panel
+from elman.data.series_columns import SeriesColumns
 from elman.data.table import table_of
 
 Series = list[float | None]

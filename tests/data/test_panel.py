@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from elman.data.series_columns import SeriesColumns
 from elman.data.panel import Panel, read_panel
+from elman.data.series_columns import SeriesColumns
 from elman.data.series_sources import series_table
 from elman.data.table import read_table, table_in_lines, table_of
 from elman.errors import UserError

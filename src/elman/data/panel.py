@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from elman.data.calendar import Calendar, find_calendar
-from elman.data.series_columns import SeriesColumns, Roles, find_roles, static_cells
+from elman.data.series_columns import Roles, SeriesColumns, find_roles, static_cells
 from elman.data.table import DataTable
 from elman.data.timestamps import DAY, Integers, Times, parse_times, written
 from elman.errors import UserError

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from elman.data.calendar import Calendar
-from elman.data.series_columns import SeriesColumns
 from elman.data.panel import Panel, read_panel
+from elman.data.series_columns import SeriesColumns
 from elman.data.series_scaler import SeriesScaler, fit_scaler
 from elman.data.series_sources import series_table
 from elman.data.timestamps import Integers

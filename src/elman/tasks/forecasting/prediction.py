@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from elman.data.calendar import NUMBERED
-from elman.data.series_columns import SeriesColumns
 from elman.data.panel import Panel, read_panel
+from elman.data.series_columns import SeriesColumns
 from elman.data.series_sources import series_table
 from elman.data.table import DataTable, table_in_lines, table_of
 from elman.data.windows import Windows, last_windows

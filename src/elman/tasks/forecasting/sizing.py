@@ -58,7 +58,9 @@ def choose(asked: Settings, corpus: ForecastCorpus) -> Choice:
 def _model(asked: Settings, recipe: Recipe, corpus: ForecastCorpus) -> Any:
     model = fill(asked.model, asked.model, hidden_size=recipe.size, **recipe.model)
     if isinstance(model, TransformerForecasterSettings):
-        model = fill(model, asked.model, is_causal=model.form == "likelihood")
+        size = model.hidden_size
+        heads = max((n for n in range(1, model.num_heads + 1) if size % (2 * n) == 0), default=1)
+        model = fill(model, asked.model, is_causal=model.form == "likelihood", num_heads=heads)
     elif model.bidirectional:
         model = fill(model, asked.model, form="direct")
     if model.form == "likelihood":

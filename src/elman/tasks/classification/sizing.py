@@ -17,7 +17,7 @@ from elman.tasks import configuration
 from elman.tasks.classification.objective import sequence_labels
 from elman.tasks.classification.settings import ClassifierTraining
 from elman.tasks.configuration import OWN, Settings
-from elman.tasks.sizing import Recipe, check_ram, find_recipe, largest_size, learning_rate, step_seconds
+from elman.tasks.sizing import Recipe, check_ram, find_recipe, fitting_heads, largest_size, learning_rate, step_seconds
 from elman.tasks.task import Choice, fill
 from elman.train.objective import Place
 from elman.train.optimizers import optimizer
@@ -135,8 +135,7 @@ def _model(asked: Settings, recipe: Recipe, size: int) -> Any:
     """The settings of a model of a size."""
     model = fill(asked.model, asked.model, hidden_size=size, **recipe.model)
     if isinstance(model, TransformerClassifierSettings):
-        heads = max(n for n in range(1, model.num_heads + 1) if size % n == 0 and size // n % 2 == 0)
-        return fill(model, asked.model, num_heads=heads)
+        return fill(model, asked.model, num_heads=fitting_heads(model.hidden_size, model.num_heads))
     return model
 
 

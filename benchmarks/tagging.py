@@ -40,7 +40,9 @@ def files(name: str, folder: Path, part: str) -> list[str]:
 
 def elman(*arguments: str) -> str:
     """What a command prints."""
-    return subprocess.run([sys.executable, "-m", "elman", *arguments], check=True, capture_output=True, text=True).stdout
+    return subprocess.run(
+        [sys.executable, "-m", "elman", *arguments], check=True, capture_output=True, text=True
+    ).stdout
 
 
 def score(name: str, folder: Path, seed: int, budget: str, settings: list[str]) -> dict[str, Any]:
@@ -48,10 +50,7 @@ def score(name: str, folder: Path, seed: int, budget: str, settings: list[str]) 
     chosen = [each for setting in settings for each in ("--set", setting)]
     with tempfile.TemporaryDirectory() as place:
         run = str(Path(place) / "run")
-        valid = files(name, folder, "valid")
-        given = [*files(name, folder, "train"), "--valid", valid[0], *valid[1:]] if len(valid) == 1 else [
-            *files(name, folder, "train"), *(part for file in valid for part in ("--valid", file))
-        ]  # fmt: skip
+        given = [*files(name, folder, "train"), "--valid", *files(name, folder, "valid")]
         begun = time.perf_counter()
         elman("train", *given, "--task", "tagging", "--for", budget, "--seed", str(seed), "-o", run, *chosen)
         seconds = time.perf_counter() - begun
@@ -72,7 +71,7 @@ def ours(folder: Path, precision: str, place: Path) -> Any:
     return prepare(tree | {"model": MODEL | {"dropout": 0.3}, "train": train}, place)
 
 
-def theirs(corpus: Any, precision: str) -> Any:
+def theirs(corpus: Any) -> Any:
     """The same model with torch.nn and pytorch-crf."""
     import torch
     from torch import nn
@@ -101,7 +100,7 @@ def theirs(corpus: Any, precision: str) -> Any:
             spelt = last.transpose(0, 1).flatten(1)[spelling]
             x = self.dropout(torch.cat((self.words(words), spelt), -1)).transpose(0, 1)
             hidden, _ = pad_packed_sequence(self.encoder(pack_padded_sequence(x, lengths, enforce_sorted=False))[0])
-            scores = self.output(self.dropout(hidden)).float()
+            scores = self.output(self.dropout(hidden))
             mask = torch.arange(words.shape[1]) < lengths[:, None]
             nats: torch.Tensor = -self.crf(scores, targets.clamp(min=0).t(), mask.t(), reduction="sum")
             return nats / lengths.sum()
@@ -111,11 +110,10 @@ def theirs(corpus: Any, precision: str) -> Any:
     update = torch.optim.AdamW(model.parameters(), lr=3e-3, fused=True)
 
     def step(batch: Any) -> None:
-        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
-            loss = model(batch)
+        loss = model(batch)
         update.zero_grad()
         loss.backward()
-        loss.item()  # as every loop that reports its loss
+        loss.item()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         update.step()
 
@@ -134,38 +132,38 @@ def speeds(folder: Path, rounds: int, threads: int, steps: int = 10) -> list[dic
     found = []
     for precision in ["float32", *(["bfloat16"] if has_bfloat16("cpu") else [])]:
         with tempfile.TemporaryDirectory() as place, ours(folder, precision, Path(place) / "run") as prepared:
-            training = prepared.training
-            training.model.train()
-            batches: Any = training.objective.train
-            peer = theirs(prepared.corpus, "float32")
-            at = 0
-
-            def mine() -> int:
-                return sum(len(batches.plan(0)[training.counters.batch % batches.count(0)]) for _ in [training.step()])
-
-            def other() -> int:
-                nonlocal at
-                at = (at + 1) % batches.count(0)
-                peer(batches.batch(0, at))
-                return len(batches.plan(0)[at])
-
-            rates: dict[str, list[float]] = {"elman": [], "torch.nn + pytorch-crf": []}
-            for number in range(rounds + 1):  # the first warms up
-                for name, run in zip(rates, (mine, other), strict=True):
-                    rate = measured(run, steps, clock)
-                    if number:
-                        rates[name].append(rate)
+            rates = in_turns(prepared, rounds, steps, clock)
         ratio = statistics.median(a / b for a, b in zip(*rates.values(), strict=True))
         row = {name: statistics.median(each) for name, each in rates.items()}
         found.append({"precision of elman": precision, "threads": threads, **row, "ratio": ratio})
     return found
 
 
-def measured(run: Callable[[], int], steps: int, clock: Callable[[], float]) -> float:
-    """Sentences a second of some steps."""
-    begun = clock()
-    sentences = sum(run() for _ in range(steps))
-    return sentences / (clock() - begun)
+def in_turns(prepared: Any, rounds: int, steps: int, clock: Callable[[], float]) -> dict[str, list[float]]:
+    """Sentences a second in each round, of both."""
+    training, batches, peer = prepared.training, prepared.training.objective.train, theirs(prepared.corpus)
+    training.model.train()
+
+    def sentences(at: int) -> int:
+        return len(batches.plan(0)[at % batches.count(0)])
+
+    def mine(at: int) -> int:
+        training.counters.epoch, training.counters.batch = 0, at % batches.count(0)
+        training.step()
+        return sentences(at)
+
+    def other(at: int) -> int:
+        peer(batches.batch(0, at % batches.count(0)))
+        return sentences(at)
+
+    rates: dict[str, list[float]] = {"elman": [], "torch.nn + pytorch-crf": []}
+    for number in range(rounds + 1):  # the first warms up
+        for name, run in zip(rates, (mine, other), strict=True):
+            begun = clock()
+            read = sum(run(number * steps + step) for step in range(steps))
+            if number:
+                rates[name].append(read / (clock() - begun))
+    return rates
 
 
 def main() -> None:
@@ -194,13 +192,16 @@ def main() -> None:
         print(json.dumps(report))
         return
     print("| data | budget | mean | each | steps |\n|---|---|---|---|---|")
-    for name, runs in report.items():
-        if name in SCORES:
-            values = [run[SCORES[name]] for run in runs]
-            each, steps = ", ".join(f"{value:.2f}" for value in values), ", ".join(f"{run['steps']:,}" for run in runs)
-            print(f"| {NAMES[name]} | {given.budget or BUDGETS[name]} | {statistics.mean(values):.2f} | {each} | {steps} |")
+    for name in [name for name in SCORES if name in report]:
+        values = [run[SCORES[name]] for run in report[name]]
+        each, steps = (
+            ", ".join(f"{value:.2f}" for value in values),
+            ", ".join(str(run["steps"]) for run in report[name]),
+        )
+        budget, mean = given.budget or BUDGETS[name], statistics.mean(values)
+        print(f"| {NAMES[name]} | {budget} | {mean:.2f} | {each} | {steps} |")
     if "speed" in report:
-        print("\n| precision of elman | threads | sentences/s | torch.nn + pytorch-crf | ratio |\n|---|---|---|---|---|")
+        print("\n| elman's precision | threads | sentences/s | torch.nn + pytorch-crf | ratio |\n|---|---|---|---|---|")
         for row in report["speed"]:
             own, other = f"{row['elman']:,.0f}", f"{row['torch.nn + pytorch-crf']:,.0f}"
             print(f"| {row['precision of elman']} | {row['threads']} | {own} | {other} | {row['ratio']:.2f} |")

@@ -161,7 +161,7 @@ def test_settings_by_name_in_sections_and_from_a_file(tmp_path: Path) -> None:
         ({"train": {"clipp": "none"}}, "no setting called 'clipp'"),
         ({"hidden_size": 0}, "hidden_size"),
         ({"model": "lstn"}, "did you mean 'lstm'?"),
-        ({"task": "tagging"}, "'tagging'"),
+        ({"task": "painting"}, "'painting'"),
         ({"budget": "soon"}, "budget: expected a time such as 90s"),
         ({"budget": "0 steps"}, "budget: expected more than 0"),
         ({"budget": "1.5 steps"}, "budget: expected a time"),

@@ -113,8 +113,8 @@ def test_what_cannot_be_loaded(run: Path, damage: Callable[[Path], object], mess
 
 def test_a_task_it_does_not_know(run: Path) -> None:
     path = run / "model" / "config.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"task": "tagging"}))
-    with pytest.raises(UserError, match="expected language-modelling or translation, got the task 'tagging'"):
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"task": "painting"}))
+    with pytest.raises(UserError, match=r"expected language-modelling or .* or translation, got the task .painting."):
         elman.load(run)
 
 

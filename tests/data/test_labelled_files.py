@@ -88,6 +88,7 @@ def test_series_in_json_lines_and_parquet(tmp_path: Path) -> None:
         ({"a": 1}, "{'a': 1}"),
         ([float("inf")], "an infinite one; write null"),
         ("text", "'text'"),
+        ([10**400], "[1000"),
     ],
 )
 def test_what_is_no_series(cell: Any, got: str) -> None:

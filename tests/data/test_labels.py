@@ -68,8 +68,9 @@ def test_which_labels_are_numbers() -> None:
     """Classes may have numbers for names."""
     assert not are_numbers([str(at % 10) for at in range(1000)])
     assert not are_numbers([at % 100 for at in range(1000)])
-    assert not are_numbers([at / 2 for at in range(20)])
-    assert are_numbers([at / 2 for at in range(21)])
+    assert not are_numbers([at % 20 / 2 for at in range(100)])
+    assert are_numbers([at % 21 / 2 for at in range(100)])
+    assert are_numbers(["0.5", "1", "1.5"])
     assert are_numbers([str(at % 300) for at in range(1000)])
     assert not are_numbers([*range(50), "x"])
     assert not are_numbers([*range(50), ""])

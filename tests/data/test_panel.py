@@ -123,7 +123,10 @@ def test_an_hour_that_is_there_twice_asks_for_offsets() -> None:
         ("ds,y\n0,1\n2,1\n4,1\n7,1\n", ["line 5, column 'ds': expected a multiple of 2 steps", "got '7'"]),
         ("ds,y\n0,1\n1,1\n9999999,1\n", ["lacks nearly all of 10,000,000 steps of 1 step"]),
         ("date,a\n2024-01-01,1\n2024-02-01,1\n", None),
-        ("unique_id,ds,y,shop\na,1,2,x\na,2,3,y\n", ["line 3, column 'shop': expected 'x' as in line 2, for 'a', got 'y'"]),
+        (
+            "unique_id,ds,y,shop\na,1,2,x\na,2,3,y\n",
+            ["line 3, column 'shop': expected 'x' as in line 2, for 'a', got 'y'"],
+        ),
     ],
 )
 def test_what_is_wrong_with_a_table_is_said_in_a_line(text: str, words: list[str] | None) -> None:
@@ -151,7 +154,9 @@ def test_ids_are_texts_and_keep_their_zeros() -> None:
 
 def test_roles_of_further_columns() -> None:
     text = "store,day,sold,price,visitors,city\n" + "".join(
-        f"{s},2024-01-{d:02},{d if d < 5 else ''},{d / 2},{d if d < 5 else ''},{s.upper()}\n" for s in "ab" for d in range(1, 8)
+        f"{s},2024-01-{d:02},{d if d < 5 else ''},{d / 2},{d if d < 5 else ''},{s.upper()}\n"
+        for s in "ab"
+        for d in range(1, 8)
     )
     columns = Columns("store", "day", "sold", future=("price",))
     panel = panel_of(text, columns)

@@ -22,6 +22,7 @@ from elman.data.windows import (
     training_windows,
 )
 
+
 def pasts(windows: Windows) -> list[tuple[list[float], list[float]]]:
     """What each window says in the units of the data, without what is not there."""
     found = []

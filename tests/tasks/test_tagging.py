@@ -94,7 +94,7 @@ def test_no_crf_where_the_tags_spell_no_spans(pos: Path, tmp_path: Path) -> None
 
 
 def test_rare_words_are_hidden_as_often_as_the_setting_says(pos: Path, tmp_path: Path) -> None:
-    with prepare(tree(pos, train={"word_dropout": 2.0}), tmp_path / "run") as prepared:
+    with prepare(tree(pos, data={"min_count": 1}, train={"word_dropout": 2.0}), tmp_path / "run") as prepared:
         objective: Any = prepared.training.objective
         corpus = prepared.corpus
     for word, count in zip(corpus.words.names, corpus.word_counts, strict=True):

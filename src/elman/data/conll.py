@@ -102,8 +102,9 @@ class ColumnReader:
 
     def replaced(self, line: str, tag: str) -> str:
         """A row with another tag in the column of the tags."""
-        places = list(re.finditer(r"[^\t]+" if self.tabs else r"[^ \t]+", line))
-        return line[: places[self.tag].start()] + tag + line[places[self.tag].end() :]
+        parts = line.split("\t") if self.tabs else re.split(r"([^ \t]+)", line)
+        parts[self.tag if self.tabs else 2 * self.tag + 1] = tag
+        return ("\t" if self.tabs else "").join(parts)
 
     def _cells(self, line: str) -> list[str]:
         tabs = "\t" in line if self.tabs is None else self.tabs
@@ -114,7 +115,7 @@ class ColumnReader:
         return bool(self._rows.forms or self._rows.error)
 
     def _name_columns(self, names: Sequence[str]) -> None:
-        self._names, self._width, self.tabs = names, len(names), True
+        self._names, self._width, self.tabs = tuple(names), len(names), True
 
     def _is_comment(self, line: str, cells: Sequence[str]) -> bool:
         """Whether a line that begins with # is no row: # is a token too."""
@@ -133,9 +134,9 @@ class ColumnReader:
         if not rows.forms:
             self._find_columns(cells)
         if len(cells) != self._width:
-            parted = "tabs" if self.tabs else "spaces"
+            columns = f"columns, parted by {'tabs' if self.tabs else 'spaces'}"
             remedy = "every token has as many; an empty line stands between sentences, and a comment begins with '# '"
-            raise Malformed(f"{self._width} columns, parted by {parted}", len(cells), remedy)
+            raise Malformed("one column" if self._width == 1 else f"{self._width} {columns}", len(cells), remedy)
         token, start = cells[self.token], len(rows.tokens)
         stop = self._stop(cells[0]) if self._names[:1] == ("id",) else start + 1
         if not token:

@@ -111,7 +111,7 @@ def series_of(cell: Any, place: str) -> Series:
     expected = "a list of numbers, or of rows of equally many numbers"
     try:
         values = np.array(cell, np.float64)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         ragged = "inhomogeneous" in str(error)
         got = "rows of different lengths" if ragged else reprlib.repr(cell)
         remedy = "write null where a value is missing" if ragged else ""

@@ -8,8 +8,6 @@ digits       scikit-learn's pictures of digits, each a series of eight rows
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -159,15 +157,15 @@ def _arrays(path: Path, part: Part) -> Labelled:
     with open_binary(path) as raw:
         try:
             held = np.load(raw, allow_pickle=False)
-            names = next((pair for pair in ARRAYS[part] if pair[0] in held), None)
-            if names is None:
-                raise UserError(f"{path}", expected="arrays x and y", got=", ".join(held) or "none")
-            x, y = held[names[0]], held.get(names[1])
-        except (ValueError, OSError, EOFError, AttributeError, TypeError, zipfile.BadZipFile, zlib.error) as error:
-            if isinstance(error, UserError):
-                raise
+            arrays = {name: held[name] for names in ARRAYS[part] for name in names if name in held}
+            found = ", ".join(held) or "none"
+        except Exception:  # what zipfile and numpy raise for damaged archives is of many kinds
             remedy = "save arrays of numbers, without objects; series of unequal lengths belong into JSON lines"
             raise UserError(f"{path} is damaged, or no .npz of plain arrays", remedy=remedy) from None
+    names = next((pair for pair in ARRAYS[part] if pair[0] in arrays), None)
+    if names is None:
+        raise UserError(f"{path}", expected="arrays x and y", got=found)
+    x, y = arrays[names[0]], arrays.get(names[1])
     if x.ndim not in (2, 3) or x.dtype.kind not in "fiub":
         expected = "numbers (N, T) or (N, T, D)"
         raise UserError(f"{path}, {names[0]}", expected=expected, got=f"{x.dtype} of shape {x.shape}")

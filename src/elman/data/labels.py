@@ -111,11 +111,13 @@ def in_order(names: Any) -> tuple[str, ...]:
 def are_numbers(cells: Sequence[Any]) -> bool:
     """Whether labels are numbers to estimate rather than classes, where nobody says which.
 
-    They are where all are numbers, more than 20 are different, and either not all are whole or every fifth is another.
+    They are where all are numbers, and either not all are whole and more than 20, or most, are different, or all are
+    whole, and more than 20, and every fifth, are different.
     """
     values = [number(cell) for cell in cells]
     if any(value is None or math.isnan(value) for value in values):
         return False
     different = len(dict.fromkeys(values))
-    whole = all(value == int(value) for value in values if value is not None)
-    return different > FEW and (not whole or 5 * different > len(values))
+    if all(value == int(value) for value in values if value is not None):
+        return different > FEW and 5 * different > len(values)
+    return different > min(FEW, len(values) / 2)

@@ -26,9 +26,9 @@ def read_parquet(path: Path) -> list[tuple[str, list[Any]]]:
     with open_binary(path) as raw:
         try:
             table = parquet.ParquetFile(raw).read()
-        except (pa.ArrowException, OSError) as error:
+            columns = list(zip(table.column_names, table.columns, strict=True))
+        except (pa.ArrowException, OSError, ValueError) as error:  # ValueError: names that are not UTF-8
             raise UserError(f"{path} is damaged or no Parquet file ({_reason(error)})") from None
-    columns = zip(table.column_names, table.columns, strict=True)
     return [(name, _cells(column, name, path)) for name, column in columns if not name.startswith(PANDAS_INDEX)]
 
 

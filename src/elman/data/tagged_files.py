@@ -89,7 +89,7 @@ def form_of(name: str, lines: Sequence[str]) -> Form | None:
         return "jsonl"
     if name.endswith(".conllu"):
         return "conllu"
-    rows = [line for line in lines if line.strip() and not line.startswith("# ")]
+    rows = list(filter(is_row, lines))
     if not rows:
         return None
     if OBJECT.match(rows[0]):
@@ -97,6 +97,11 @@ def form_of(name: str, lines: Sequence[str]) -> Form | None:
     if all(map(ROW.fullmatch, rows)):
         return "conllu"
     return "conll" if "\t" in rows[0] or rows[0].startswith("-DOCSTART-") or name.endswith(".conll") else None
+
+
+def is_row(line: str) -> bool:
+    """Whether a line is neither empty nor a comment, before the form of the file is known."""
+    return bool(line.strip()) and not line.startswith("# ")
 
 
 def first_lines(path: Path) -> list[str]:
@@ -214,6 +219,6 @@ def _are_numbered(lines: Sequence[str]) -> bool:
     for line in lines:
         if numbers and not line.strip():
             break
-        if line.strip() and not line.startswith(("# ", "-DOCSTART-")):
+        if is_row(line) and not line.startswith("-DOCSTART-"):
             numbers.append(SPACES.split(line)[0])
     return len(numbers) > 1 and numbers == [str(number) for number in range(1, len(numbers) + 1)]

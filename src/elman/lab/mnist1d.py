@@ -22,7 +22,7 @@ GUESSING = 0.1  # ten classes
 Rows = tuple[Tensor, Tensor]  # series (N, T) and labels (N,)
 
 
-class Classifier(nn.Module):
+class DigitClassifier(nn.Module):
     """A bidirectional GRU, its outputs' mean and its last: x (B, T) -> logits (B, 10)."""
 
     def __init__(self, hidden: int) -> None:
@@ -65,11 +65,11 @@ def _run(setting: Setting, steps: int | None = None) -> Findings:
 def _accuracy(setting: Setting, train: Rows, test: Rows, order: Tensor, steps: int) -> float:
     """The accuracy on the test set of a model that reads every series in this order."""
 
-    def loss(model: Classifier, step: int) -> Tensor:
+    def loss(model: DigitClassifier, step: int) -> Tensor:
         rows = torch.randint(0, len(train[1]), (100,))
         return F.cross_entropy(model(train[0][rows][:, order]), train[1][rows])
 
-    model, _ = learn(setting, lambda: Classifier(64), Drawn(steps, loss), 5e-3)
+    model, _ = learn(setting, lambda: DigitClassifier(64), Drawn(steps, loss), 5e-3)
     with torch.no_grad():
         return float((model(test[0][:, order]).argmax(-1) == test[1]).float().mean())
 

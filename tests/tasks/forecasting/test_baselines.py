@@ -57,9 +57,7 @@ def test_the_linear_forecast_is_least_squares() -> None:
     windows = windows_of(values[:60], window=4, horizon=2)
     batch = windows.batch(np.arange(len(windows)))
     fitted = fit_baselines(windows, 3)
-    naive, linear = (
-        np.abs(fitted.forecast(batch)[name] - batch.future.numpy()).mean() for name in ("naive", "linear")
-    )
+    naive, linear = (np.abs(fitted.forecast(batch)[name] - batch.future.numpy()).mean() for name in ("naive", "linear"))
     assert linear < 0.05 * naive
     noisy = windows_of(list(rng.normal(size=80)), window=4, horizon=2)
     batch = noisy.batch(np.arange(len(noisy)))

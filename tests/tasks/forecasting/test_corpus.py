@@ -15,7 +15,9 @@ from elman.tasks.forecasting.corpus import ForecastCorpus, read
 
 
 def write(path: Path, series: dict[str, list[float | None]], *, shuffled: int | None = None) -> Path:
-    rows = [f"{name},{step},{'' if y is None else y}" for name, values in series.items() for step, y in enumerate(values)]
+    rows = [
+        f"{name},{step},{'' if y is None else y}" for name, values in series.items() for step, y in enumerate(values)
+    ]
     if shuffled is not None:
         random.Random(shuffled).shuffle(rows)
     path.write_text("\n".join(["unique_id,ds,y", *rows]) + "\n")

@@ -11,9 +11,9 @@ from elman.models.configuration import CLASSIFIER_SETTINGS
 from elman.settings import Section
 from elman.tasks.classification.settings import (
     ClassifierTraining,
-    EvaluationOptions,
     LabelledSettings,
     LabelOptions,
+    ReadingOptions,
 )
 from elman.tasks.task import Codec, Sources, Task, deferred
 
@@ -39,7 +39,7 @@ class Classification(Task):
     models: ClassVar[Mapping[str, type[Section]]] = CLASSIFIER_SETTINGS
     kind = "gru"
     train = ClassifierTraining
-    options: ClassVar[Mapping[str, type[Section]]] = {"evaluate": EvaluationOptions, "predict": LabelOptions}
+    options: ClassVar[Mapping[str, type[Section]]] = {"evaluate": ReadingOptions, "predict": LabelOptions}
     codec_names = ("labels", "tokenizer", "scaler")
     parts = ("labels", "inputs", "pooling", "gates", "clipping")
     usage = """    import elman

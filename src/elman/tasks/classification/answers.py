@@ -28,7 +28,7 @@ def look_at_answers(subject: LabelledSubject) -> Part:
     named = ", ".join(f"{name.replace('_', ' ')} {number(value)}" for name, value in metrics.items())
     lines = [f"{len(subject.examples):,} examples: {named}", *lines]
     text = "The labels that the model gives to examples whose labels are known."
-    return Part(Chapter("Labels", text, figures, lines), metrics | more, lines[1:], lines[0])
+    return Part(Chapter("Labels", text, figures, lines), metrics | more, lines[1:], f"{lines[0]}.")
 
 
 Found = tuple[list[Figure], dict[str, Any], list[str]]
@@ -54,7 +54,7 @@ def _of_classes(subject: LabelledSubject) -> Found:
             [("text", texts[row][:LETTERS]), ("label", truth[row]), (f"said, {p[row].max():.0%} sure", said[row])]
             for row in mistakes.tolist()
         ]
-        reading = "The wrong labels of which the model is surest: some are errors of the data."
+        reading = "The wrong labels of which the model is surest: some may be errors of the data."
         figures.append(passages(groups, title="The surest mistakes", reading=reading))
     return figures, {"confusion": {"labels": names, "matrix": matrix}}, lines
 

@@ -19,12 +19,12 @@ from elman.metrics import classification as scores
 from elman.metrics.calibration import fit_temperature, fit_thresholds, sigmoid, softmax
 from elman.metrics.words import words
 from elman.models.classifier import Classifier
-from elman.tasks.classification.settings import EvaluationOptions
+from elman.tasks.classification.settings import ReadingOptions
 from elman.tasks.task import Evaluation, Progress, Say, Sources, Trained
 
 Marks: TypeAlias = list[tuple[str, ...]]
 
-BATCH = EvaluationOptions().batch
+BATCH = ReadingOptions().batch
 LEAST_VARIANCE = 1e-6  # of standardised numbers
 NAMED = 5  # unknown labels that are named
 
@@ -138,9 +138,7 @@ TITLES = {
 }
 
 
-def evaluate_labels(
-    run: Trained, data: Sources, options: EvaluationOptions, say: Say, progress: Progress
-) -> Evaluation:
+def evaluate_labels(run: Trained, data: Sources, options: ReadingOptions, say: Say, progress: Progress) -> Evaluation:
     """Score every example. Raises `UserError` where there are none."""
     from elman.tasks.classification.corpus import examples as read_examples
 

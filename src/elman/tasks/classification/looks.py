@@ -42,6 +42,7 @@ def look_at_inputs(subject: LabelledSubject) -> Part:
         title="Inputs",
         text="How much the loss depends on each step of an example: the norm of its gradient by what was read there.",
         symbol="‖∂L/∂x‖",
+        unit="gradient",
         reading="The stronger the colour, or the higher the line, the more the loss would change with that step.",
     )
 
@@ -66,7 +67,8 @@ def look_at_pooling(subject: LabelledSubject) -> Part:
         title="Pooling",
         text="How much of the vector that the label is read from comes from each step: "
         f"{kinds[subject.model.settings.pooling]}.",
-        symbol="share of the pool",
+        symbol="pooled",
+        unit="pooled vector",
         reading="The stronger the colour, or the higher the line, the more of the pooled vector is of that step.",
     )
 
@@ -78,6 +80,7 @@ def _over_steps(
     title: str,
     text: str,
     symbol: str,
+    unit: str,
     reading: str,
 ) -> Part:
     """A chapter of a measure that every step of an example has."""
@@ -97,13 +100,13 @@ def _over_steps(
         lines,
         title=f"{title}: where in a sequence",
         x="place in the sequence, from its begin (0) to its end (1)",
-        y=f"mean share of {symbol}",
+        y=f"share of the {unit}",
         reading=f"The mean over {len(every)} examples: a level line at {1 / TENTHS:g} is all places alike.",
     )
     trained = shares[KEYS[0]]
     place = int(trained.argmax())
     words = (
-        f"{title.lower()}: {number(100 * float(trained[place]))} % of {symbol} is in the "
+        f"{title.lower()}: {number(100 * float(trained[place]))} % of the {unit} is of the "
         f"{'first' if place == 0 else 'last' if place == TENTHS - 1 else f'{place + 1}th'} tenth, the most"
     )
     numbers = {
@@ -145,7 +148,7 @@ def _drawn(subject: LabelledSubject, row: int, values: Floats, symbol: str, read
 def _title(subject: LabelledSubject, row: int) -> str:
     assert subject.examples.labels is not None
     truth, said = text(subject.examples.labels[row]), text(subject.said[row])
-    return f"{truth}: said so" if truth == said else f"{truth}: said to be {said or 'nothing'}"
+    return f"{truth}, said so" if truth == said else f"{truth}, said to be {said or 'nothing'}"
 
 
 def _loss_of(subject: LabelledSubject, rows: Sequence[int]) -> tuple[Tensor, Tensor, Callable[[Tensor], Tensor]]:

@@ -61,13 +61,13 @@ class ClassifierTraining(Optimization):
     metric: Literal["loss", "accuracy", "macro_f1", "exact_match", "mae"] = "loss"  # decides which weights are best
 
 
-class EvaluationOptions(Section):
+class ReadingOptions(Section):
     """How sequences are evaluated."""
 
     batch: int = Field(64, ge=1, le=1 << 16, description="Sequences read together.")
 
 
-class LabelOptions(EvaluationOptions):
+class LabelOptions(ReadingOptions):
     """How sequences are labelled."""
 
     stream: bool = Field(False, description="A token or a row of values a line; the label so far after each.")

@@ -127,7 +127,8 @@ class Tagging(Task):
 
     def as_measured(self, settings: Settings, measured: Settings) -> Settings:
         """With the dropout, which follows from the number of passes over the sentences."""
-        model = settings.model.model_copy(update={"dropout": measured.model.dropout})
+        names = [name for name in ("dropout", "dropout_output") if name in type(settings.model).model_fields]
+        model = settings.model.model_copy(update={name: getattr(measured.model, name) for name in names})
         return settings.model_copy(update={"model": model})
 
 

@@ -6,14 +6,14 @@ import json
 import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import chain, count
+from itertools import chain, count, dropwhile, takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from elman.data.conll import ColumnReader, Rows
 from elman.data.linefile import InputLine
 from elman.data.tagged import Layout
-from elman.data.tagged_files import form_of, parse_object, parse_tokens
+from elman.data.tagged_files import form_of, is_row, parse_object, parse_tokens
 from elman.data.textfile import uncompressed
 from elman.errors import UserError
 from elman.tasks.tagging.answers import DIGITS, Offsets, placed, placed_rows, record, words_in
@@ -47,10 +47,10 @@ def predict(run: Trained, inputs: Inputs, options: TaggingOptions, say: Say) -> 
     if inputs.memory is not None:
         yield from _answers(run, [_in_memory(inputs.memory)], options)
         return
-    arriving = iter(inputs.arriving)
-    first = next(arriving, [])
-    form = options.format if options.format != "auto" else _form(run, inputs.name, first)
-    arriving = chain([first], arriving)
+    form: str = options.format
+    arriving: Arriving = inputs.arriving
+    if form == "auto":
+        form, arriving = _recognised(run, inputs, wait=not options.stream)
     if options.stream:
         yield from _word_by_word(run, chain.from_iterable(arriving), form, options)
         return
@@ -60,21 +60,27 @@ def predict(run: Trained, inputs: Inputs, options: TaggingOptions, say: Say) -> 
     yield from _answers(run, _READERS[form](arriving, _layout(run, form), options), options)
 
 
-def _form(run: Trained, name: str, first: Sequence[InputLine]) -> str:
-    """The form of the input, by its name and its first lines; else that of the training, or a sentence a line."""
-    lines = [line.text for line in first]
-    if form := form_of(uncompressed(Path(name)), lines):
-        return form
-    if run.layout.form != "conll":
-        return "lines"
-    rows = list[str]()
-    for line in lines:  # of the first sentence
-        if rows and not line.strip():
-            break
-        rows += [line] if line.strip() and not line.startswith("# ") else []
+def _recognised(run: Trained, inputs: Inputs, *, wait: bool) -> tuple[str, Arriving]:
+    """The form of the input, and all of its lines.
+
+    The name and the first row tell the form; else, where the training had columns between spaces, the rows of the first
+    sentence are columns if they are equally many; and else there is a sentence a line. Who cannot `wait` for these has
+    the first row alone.
+    """
+    arriving, first, rows = iter(inputs.arriving), list[InputLine](), list[str]()
+    form, ended = None, False
+    while not ended:
+        arrived = next(arriving, None)
+        first += arrived or []
+        begun = list(dropwhile(lambda line: not is_row(line), (line.text for line in first)))
+        rows = [line for line in takewhile(str.strip, begun) if is_row(line)]
+        form = form_of(uncompressed(Path(inputs.name)), rows)
+        is_whole = len(rows) < len(begun) or run.layout.form != "conll" or not wait
+        ended = arrived is None or (bool(rows) and (form is not None or is_whole))
     widths = [len(words_in(row)[0]) for row in rows]
-    is_line = len(lines) == 1 and widths[0] > 1
-    return "conll" if len(set(widths)) <= 1 and not is_line else "lines"
+    is_line = len(set(widths)) > 1 or (len(first) == 1 and widths > [1])
+    otherwise = "lines" if run.layout.form != "conll" or is_line else "conll"
+    return form or otherwise, chain([first], arriving)
 
 
 def _layout(run: Trained, form: Any) -> Layout:
@@ -117,7 +123,7 @@ def _word_by_word(run: Trained, lines: Iterable[InputLine], form: str, options: 
             found = {"line": number, "token": rows.tokens[-1], "tag": said.tags[0], "probabilities": named}
             yield Answer(number, said.tags, said.tags, found, "", _with(line, put(line.text, said.tags[0])))
             continue
-        error = rows.error if rows.fault == number else ""
+        error, rows.error = rows.error, ""  # the next line is read all the same
         found = {"line": number, "error": error} if error else {}
         yield Answer(number, None, [], found, error, line.raw)
 

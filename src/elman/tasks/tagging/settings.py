@@ -20,7 +20,7 @@ class TaggingData(Section):
     column: str | int | None = None  # of the tags: a name, or a number from 1 or, if negative, from the end
     token_column: int | None = None
     lowercase: bool = True  # words are looked up in lower case too; their characters stay as they are
-    min_count: int = Field(1, ge=1)  # of a word that has a vector of its own
+    min_count: int = Field(2, ge=1)  # of a word that has a vector of its own; of others, the characters are read
     fingerprint: str = ""
 
     @property

@@ -34,6 +34,7 @@ BELOW: dict[str, set[str]] = {
     "train": GROUND,
     "metrics": GROUND,
     "decode": GROUND | {"kernels", "nn", "models", "data", "environment"},
+    "interop": GROUND | {"kernels", "nn"},
     "environment": GROUND | {"kernels"},
     "bench": GROUND | {"kernels", "nn", "environment", "report"},
     "display": GROUND | {"metrics", "train", "tasks"},

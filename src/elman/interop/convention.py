@@ -6,7 +6,6 @@ W_hh of shape (rows, inputs), and z multiplies h_{t-1}. Nothing here imports tor
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -117,21 +116,3 @@ class Convention:
             expected = " or ".join(", ".join(names) for names in known)
             return f"its activations are {', '.join(self.functions)}, and those of elman's {self.cell} are {expected}"
         return None
-
-
-def biases(convention: Convention) -> str:
-    """The number and the place of a convention's biases, in words.
-
-    >>> from elman.interop import CONVENTIONS
-    >>> [biases(CONVENTIONS[name]) for name in ("torch.GRU", "flax.linen.LSTMCell", "mlx.GRU")]
-    ['two', 'one, with W_hh', 'one, with W_ih, and with W_hh of n']
-    """
-    has: Mapping[str, list[str]] = {
-        side: [gate for gate in convention.gates if (f"bias_{side}", gate) in convention.held] for side in ("ih", "hh")
-    }
-    every = list(convention.gates)
-    if has["ih"] == has["hh"] == every:
-        return "two"
-    first, second = ("ih", "hh") if has["ih"] == every else ("hh", "ih")
-    rest = f", and with W_{second} of {' '.join(has[second])}" if has[second] else ""
-    return f"one, with W_{first}{rest}"

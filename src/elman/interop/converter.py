@@ -154,7 +154,11 @@ def _layer_of_blocks(
     layer = layer_of(convention.cell)(sizes.D, sizes.H, bias=bias, device="meta", **own, **options)
     for (k, d), blocks in found.items():
         for field in Weights._fields:
-            parts = [blocks[field, gate] for gate in _gates_of(field, convention.cell) if (field, gate) in blocks]
+            gates = _gates_of(field, convention.cell)
+            parts = [blocks[field, gate] for gate in gates if (field, gate) in blocks]
+            if 0 < len(parts) < len(gates):
+                every = dict.fromkeys(convention.held[field, gate].name for gate in gates)
+                raise UserError(convention.name, expected=f"all of {', '.join(every)} or none", got=f"{len(parts)}")
             if parts:
                 setattr(layer, field + suffix(k, d), nn.Parameter(torch.from_numpy(np.concatenate(parts))))
     return layer

@@ -210,10 +210,7 @@ def convention_named(name: str, **changes: Any) -> Convention:
     True
     """
     if name not in CONVENTIONS:
-        raise UserError(
-            "convention",
-            expected="the name of a row of `elman interop`",
-            got=repr(name),
-            remedy=nearest(name, CONVENTIONS),
-        )
+        expected = "the name of a row of `elman interop`"
+        remedy = nearest(name, CONVENTIONS)
+        raise UserError("convention", expected=expected, got=repr(name), remedy=remedy, exit_code=2)
     return replace(CONVENTIONS[name], **changes)

@@ -100,7 +100,9 @@ def _matches(convention: Convention, given: Mapping[str, Numbers]) -> Iterator[M
             first = next(iter(bare.values()))
             for path in dict.fromkeys(key[: -len(first)] for key in keys if key[-len(first) :] == first) or [()]:
                 found = {slot: keys[path + key] for slot, key in bare.items() if path + key in keys}
-                missing = [f"no {slots[slot]}" for slot in bare if slot[2] in required and slot not in found]
+                # What one layer has, every layer has.
+                wanted = {*required, *(name for _, _, name in found)}
+                missing = [f"no {slots[slot]}" for slot in bare if slot[2] in wanted and slot not in found]
                 taken = {path + key for key in bare.values()} | aliases
                 yield Match(found, missing + [name for key, name in keys.items() if key not in taken])
 

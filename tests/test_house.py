@@ -119,6 +119,7 @@ def test_below_is_an_order() -> None:
         ["-m", "elman", "predict", "--help"],
         ["-m", "elman", "compare", "--help"],
         ["-m", "elman", "lab", "--help"],
+        ["-m", "elman", "interop"],
     ],
 )
 def test_torch_is_not_imported_where_it_is_not_needed(arguments: list[str]) -> None:

@@ -14,6 +14,8 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 
@@ -361,11 +363,17 @@ FRAMEWORKS = (keras, flax, haiku, equinox, mlx, paddle, onnx, tensorflow, chaine
 if __name__ == "__main__":
     known = {framework.__name__: framework for framework in FRAMEWORKS}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("frameworks", nargs="*", metavar="FRAMEWORK", help=f"of {', '.join(known)}")
+    parser.add_argument(
+        "frameworks", nargs="*", metavar="FRAMEWORK", choices=[*known, []], help=f"of {', '.join(known)}"
+    )
     parser.add_argument("-o", "--out", type=Path, default=HERE)
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
-    for name in arguments.frameworks or [name for name in known if name != "chainer"]:
+    if len(arguments.frameworks) == 1:
+        name = arguments.frameworks[0]
         found = known[name]()
         found.store(arguments.out / f"{name}.npz")
         print(f"{name} {found.version}: {len(found.cases)} cases")
+    else:  # in a process each, for their libraries do not know each other
+        for name in arguments.frameworks or [name for name in known if name != "chainer"]:
+            subprocess.run([sys.executable, __file__, name, "-o", arguments.out], check=True)

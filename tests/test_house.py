@@ -36,7 +36,7 @@ BELOW: dict[str, set[str]] = {
     "decode": GROUND | {"kernels", "nn", "models", "data", "environment"},
     "interop": GROUND | {"kernels", "nn"},
     "environment": GROUND | {"kernels"},
-    "bench": GROUND | {"kernels", "nn", "environment", "report"},
+    "bench": GROUND | {"kernels", "nn", "environment", "interop", "report"},
     "display": GROUND | {"metrics", "train", "tasks"},
     "run_folders": {"errors", "atomic", "data", "tasks"},
     "given": GROUND | {"data", "tasks", "run_folders", "environment"},

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from elman.cells import cell_named
 from elman.errors import UserError
+from elman.lens import read_gates, visit_layers
 from elman.nn import GRU, GRUCell
 
 F64 = torch.float64
@@ -99,3 +100,15 @@ def test_what_it_is_called() -> None:
     assert cell_named("gru_reset_before").gates == cell_named("gru").gates
     with pytest.raises(TypeError, match="reset_after should be of type bool"):
         GRU(3, 4, reset_after="before")
+
+
+def test_its_gates_are_read() -> None:
+    torch.manual_seed(0)
+    layer = GRU(3, 4, reset_after=False)
+    with torch.no_grad():
+        layer.bias_ih_l0[4:8] = 9.0
+    x = torch.randn(5, 2, 3)
+    (visit,) = visit_layers(layer, lambda: layer(x))
+    gates = read_gates(visit)
+    assert (gates.open["z"] == 1).all()
+    assert (gates.open["r"] < 1).all()

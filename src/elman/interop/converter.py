@@ -18,7 +18,7 @@ from elman.errors import UserError
 from elman.interop.blocks import Blocks, Sizes, read_blocks, read_sizes, write_arrays
 from elman.interop.convention import PEEPHOLES, Convention
 from elman.interop.frameworks import convention_named
-from elman.interop.naming import flatten, join_directions, names, recognise, split_directions
+from elman.interop.naming import flatten, full_names, join_directions, recognise, split_directions
 from elman.interop.terms import BIASES, to_ours, to_theirs
 from elman.nn import Recurrent, layer_of
 from elman.nn.parameters import suffix
@@ -64,15 +64,12 @@ def from_arrays(convention: str | Convention, arrays: Mapping[str, Any], **optio
     if len(dtypes) != 1 or dtypes[0] not in DTYPES:
         got = " and ".join(dtypes) or "no array"
         raise UserError(f"arrays of {convention.name}", expected=f"one dtype of {', '.join(DTYPES)}", got=got)
-    slots = recognise(convention, split_directions(given) if convention.namings[0].is_split else given)
-    levels: dict[tuple[int, int], dict[str, Numbers]] = {}
-    for (layer, direction, name), value in slots.items():
-        levels.setdefault((layer, direction), {})[name] = value
+    levels = recognise(convention, split_directions(given) if convention.namings[0].is_split else given)
     (last, second), sizes = max(levels), read_sizes(convention, levels[0, 0])
     found = {}
-    for (layer, direction), level in levels.items():
-        own = sizes if layer == 0 else sizes._replace(D=sizes.P * (second + 1))
-        found[layer, direction] = to_ours(convention, read_blocks(convention, level, own))
+    for (k, d), level in levels.items():
+        own = sizes if k == 0 else sizes._replace(D=sizes.P * (second + 1))
+        found[k, d] = to_ours(convention, read_blocks(convention, level, own))
     stack = {"num_layers": last + 1, "bidirectional": second == 1}
     return _layer_of_blocks(convention, found, sizes, stack | options)
 
@@ -84,15 +81,18 @@ def to_arrays(layer: Recurrent, convention: str | Convention) -> Arrays:
         UserError: no layer of the convention computes the same.
     """
     convention = convention_named(convention) if isinstance(convention, str) else convention
+    if not isinstance(layer, Recurrent):
+        remedy = 'a layer of torch.nn becomes one by from_arrays("torch.LSTM", layer.state_dict())'
+        raise UserError("to_arrays", expected="a layer of elman.nn", got=type(layer).__name__, remedy=remedy)
     if reason := convention.why_not() or _why_not(layer, convention):
         raise UserError(f"{convention.name} has no equal of this {type(layer).__name__}: {reason}")
     naming = convention.namings[0]
-    full = names(convention, naming, layer.num_layers, layer.num_directions)
+    full = full_names(convention, naming, layer.num_layers, layer.num_directions)
     found, folds = dict[str, Numbers](), list[str]()
     for k in range(layer.num_layers):
         for d in range(layer.num_directions):
             blocks, folded = to_theirs(convention, _blocks_of_layer(layer, k, d), suffix(k, d))
-            found |= {full[k, d, name]: value for name, value in write_arrays(convention, blocks).items()}
+            found |= {full[k, d][name]: value for name, value in write_arrays(convention, blocks).items()}
             folds += folded
     arrays = Arrays(join_directions(found) if naming.is_split else found)
     arrays.folds = tuple(folds)
@@ -135,10 +135,8 @@ def _blocks_of_layer(layer: Recurrent, k: int, d: int) -> Blocks:
         if (dtype := str(parameter.dtype).removeprefix("torch.")) not in DTYPES:
             raise UserError("to_arrays", expected=f"a layer of {', '.join(DTYPES)}", got=dtype, remedy="layer.float()")
         gates = _gates_of(field, layer.cell)
-        blocks |= {
-            (field, gate): block
-            for gate, block in zip(gates, np.split(parameter.detach().cpu().numpy(), len(gates)), strict=True)
-        }
+        rows = np.split(parameter.detach().cpu().numpy(), len(gates))
+        blocks |= {(field, gate): block for gate, block in zip(gates, rows, strict=True)}
     return blocks
 
 

@@ -51,10 +51,8 @@ def to_theirs(convention: Convention, blocks: Blocks, suffix: str) -> tuple[Bloc
         del found[other, gate]
         if rest.any():
             if convention.cell == "gru" and convention.reset_after and gate == "n":
-                why = f"{other}{suffix} of n, which the reset gate " + (
-                    "multiplies" if other == "bias_hh" else "leaves"
-                )
-                raise UserError(f"{convention.name} has no place for {why}", expected="zeros there")
+                what = f"{convention.name} has one bias of n, and the reset gate acts on {BIASES[1]}{suffix} alone"
+                raise UserError(what, expected=f"zeros in {other}{suffix} of n", got="other numbers")
             found[own, gate] = found[own, gate] + rest
             added.setdefault((other, own), []).append(gate)
     for (other, own), gates in added.items():

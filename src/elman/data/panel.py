@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from elman.data.calendar import Calendar, find_calendar
-from elman.data.columns import Columns, Roles, find_roles, static_cells
+from elman.data.series_columns import Roles, SeriesColumns, find_roles, static_cells
 from elman.data.table import DataTable
 from elman.data.timestamps import DAY, Integers, Times, parse_times, written
 from elman.errors import UserError
@@ -25,7 +25,7 @@ Floats: TypeAlias = npt.NDArray[np.float64]
 MOST_MISSING = 100  # steps for each row, beyond which the step is not what it seems
 LARGEST = 1e100  # value, so that sums of squares are finite
 SMALL = 10_000  # steps that are never too many
-USUAL = Columns()
+USUAL = SeriesColumns()
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Panel:
         return digest.hexdigest()
 
 
-def read_panel(table: DataTable, columns: Columns = USUAL, calendar: Calendar | None = None) -> Panel:
+def read_panel(table: DataTable, columns: SeriesColumns = USUAL, calendar: Calendar | None = None) -> Panel:
     """The series of a table, on a calendar that is given or found.
 
     Raises `UserError`, with the line of the table: a cell that is no time or no number, two rows for one step of a

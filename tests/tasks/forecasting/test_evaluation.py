@@ -186,14 +186,14 @@ def test_json_and_python(folder: Path, run: Run, tmp_path: Path, capsys: pytest.
     assert command(["predict", str(folder / "run"), str(path), "--json"]) == 0
     records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [record["unique_id"] for record in records] == ["a", "b", "c"]
-    assert records[1]["ds"] == ["1090", "1091", "1092", "1093"]
+    assert records[1]["ds"] == [1090, 1091, 1092, 1093]
     assert len(records[1]["q90"]) == HORIZON
     frame = [{"unique_id": a, "ds": int(t), "y": float(y) if y else None} for a, t, y in rows(60, 90)]
     [result] = run.predict([frame])
     assert [row["mean"] for row in result[:4]] == pytest.approx(records[0]["mean"])
     series = run.predict([[1.0, 2.0, 4.0, 2.0], [3.0] * 20])
     assert [len(each) for each in series] == [4, 4]
-    assert [row["ds"] for row in series[0]] == ["4", "5", "6", "7"]
+    assert [row["ds"] for row in series[0]] == [4, 5, 6, 7]
     assert {row["mean"] for row in series[1]} == {3.0}
     with pytest.raises(UserError, match="input 2: expected a table of series, or the numbers of one, got 'x'"):
         run.predict([[1.0, 2.0], "x"])

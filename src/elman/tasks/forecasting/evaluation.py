@@ -74,7 +74,8 @@ def evaluate_forecasts(run: Trained, data: Sources, options: Backtest, say: Say,
             ("no scale", f"{without:,} of {len(panel):,} series do not change in training: neither MASE nor pinball")
         )
     lines.append(("windows", f"{len(windows):,} of {len(panel):,} series, {count:,} values"))
-    lines.append(("season", f"{run.baselines.season:,} steps of {panel.calendar.step_name}"))
+    season = run.baselines.season
+    lines.append(("season", f"{season:,} steps of {panel.calendar.step_name}" if season > 1 else "none"))
     return Evaluation({"loss": loss} | own | counts | report, lines)
 
 

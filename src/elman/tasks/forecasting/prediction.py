@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from elman.data.calendar import NUMBERED
-from elman.data.columns import Columns
 from elman.data.panel import Panel, read_panel
+from elman.data.series_columns import SeriesColumns
 from elman.data.series_sources import series_table
 from elman.data.table import DataTable, table_in_lines, table_of
 from elman.data.windows import Windows, last_windows
@@ -71,7 +71,7 @@ def _given(run: Trained, given: Any, name: str) -> Panel:
         return _panel(run, table_of(enumerate(rows, 1), name, "row"))
     if rows and all(row is None or isinstance(row, int | float) for row in rows):
         records = ({"unique_id": name, "ds": step, "y": value} for step, value in enumerate(rows))
-        return read_panel(table_of(enumerate(records, 1), name, "value"), Columns(), NUMBERED)
+        return read_panel(table_of(enumerate(records, 1), name, "value"), SeriesColumns(), NUMBERED)
     raise UserError(name, expected="a table of series, or the numbers of one", got=reprlib.repr(given))
 
 
@@ -91,7 +91,7 @@ def _answers(run: Trained, panel: Panel, say: Say) -> Iterator[list[dict[str, An
             digits = max(DIGITS - math.floor(math.log10(deviation)), 0) if deviation else None
             times = panel.times(n, int(panel.lengths[n]), model.horizon)
             yield [
-                {"unique_id": panel.ids[n], "ds": time}
+                {"unique_id": panel.ids[n], "ds": int(time) if panel.calendar.kind == "integer" else time}
                 | {
                     name: float(value) if digits is None else round(float(value), digits)
                     for name, value in zip(["mean", *names], [center, *row], strict=True)

@@ -241,10 +241,27 @@ def test_bad_tables_are_answered_in_one_line(
     assert len(err.splitlines()) == 1
 
 
-def test_a_damaged_codec_is_refused(folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "key", "value", "words"),
+    [
+        (
+            "baselines",
+            "weights",
+            [[0.0] * HORIZON] * WINDOW,
+            r"another model's: expected weights of the shape \(9, 4\)",
+        ),
+        ("baselines", "spread", {"naive": [[0.0] * 3] * HORIZON}, "expected seasonal_naive of the shape"),
+        ("baselines", "season", 0, "baselines.json is damaged"),
+        ("calendar", "step", 0, "calendar.json is damaged"),
+        ("calendar", "kind", "naive", "calendar.json is damaged"),
+        ("calendar", "style", "?", "calendar.json: style: expected a time"),
+        ("scaler", "scales", {"a": [0.0, -1.0, 1.0]}, "scaler.json is damaged"),
+        ("columns", "past", ["price"], r"another model's: expected further columns of \(0, 0, 0\) channels"),
+    ],
+)
+def test_a_damaged_codec_is_refused(folder: Path, tmp_path: Path, name: str, key: str, value: Any, words: str) -> None:
     shutil.copytree(folder / "run", tmp_path / "run")
-    stored: Any = json.loads((tmp_path / "run/model/baselines.json").read_text())
-    stored["weights"].pop()
-    (tmp_path / "run/model/baselines.json").write_text(json.dumps(stored))
-    with pytest.raises(UserError, match="another model's: expected weights of the shape"):
+    path = tmp_path / f"run/model/{name}.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
+    with pytest.raises(UserError, match=words):
         elman.load(tmp_path / "run")

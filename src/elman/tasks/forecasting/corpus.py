@@ -16,12 +16,12 @@ from elman.data.seasons import find_season
 from elman.data.series_columns import SeriesColumns
 from elman.data.series_scaler import SeriesScaler, fit_scaler
 from elman.data.series_sources import series_table
-from elman.data.timestamps import Integers
+from elman.data.timestamps import Integers, parse_times
 from elman.data.windows import Windows, backtest_windows, training_windows
 from elman.errors import UserError
-from elman.reading import read_json
+from elman.reading import Unreadable, read_json
 from elman.tasks.configuration import Settings
-from elman.tasks.forecasting.baselines import Baselines, fit_baselines
+from elman.tasks.forecasting.baselines import Baselines, fit_baselines, read_baselines
 from elman.tasks.forecasting.settings import SeriesSettings
 from elman.tasks.task import NONE, Progress, Say
 
@@ -161,20 +161,14 @@ def read_codecs(folder: Path, model: Any) -> Mapping[str, Any]:
     """The codecs in a model's folder. Raises `UserError` where they are damaged, or another model's."""
     kinds = {"scaler": SeriesScaler, "calendar": Calendar, "columns": SeriesColumns}
     codecs: dict[str, Any] = {name: read_json(folder / f"{name}.json", kind) for name, kind in kinds.items()}
-    stored = read_json(folder / "baselines.json", StoredBaselines)
-    weights = np.array(stored.weights)
-    wanted = (model.past_steps + 1, model.horizon)
-    if weights.shape != wanted:
-        what = f"{folder / 'baselines.json'} is another model's"
-        raise UserError(what, expected=f"weights of the shape {wanted}", got=weights.shape)
-    spread = {name: np.array(values) for name, values in stored.spread.items()}
-    return codecs | {"baselines": Baselines(stored.season, weights, spread)}
-
-
-@dataclass(frozen=True)
-class StoredBaselines:
-    """The content of `baselines.json`."""
-
-    season: int
-    weights: list[list[float]]
-    spread: dict[str, list[list[float]]]
+    calendar = codecs["calendar"]
+    if parse_times([calendar.style], lambda row: f"{folder / 'calendar.json'}: style").kind != calendar.kind:
+        raise Unreadable(f"{folder / 'calendar.json'} is damaged (style: expected a time of the kind {calendar.kind})")
+    columns, scaler = codecs["columns"], codecs["scaler"]
+    past, future, static = columns.past or (), columns.future, columns.static or ()
+    unknown = [name for name in (*past, *future, *static) if name not in scaler.columns and name not in scaler.words]
+    channels = len(past), len(future), sum(len(scaler.words.get(name, "1")) for name in static)
+    if unknown or channels != tuple(model.channels):
+        what, got = f"{folder / 'scaler.json'} is another model's", f"{channels} without {unknown}"
+        raise UserError(what, expected=f"further columns of {tuple(model.channels)} channels", got=got)
+    return codecs | {"baselines": read_baselines(folder / "baselines.json", model.past_steps, model.horizon)}

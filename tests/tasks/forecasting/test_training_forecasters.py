@@ -180,6 +180,17 @@ def test_models_are_compared(table: Path, tmp_path: Path, capsys: pytest.Capture
     assert "naive" in json.dumps(made)
 
 
+def test_the_learning_rate_falls_with_the_steps_beyond_a_few_passes(table: Path, tmp_path: Path) -> None:
+    rates = {}
+    for steps in (100, 1200, 12_000):
+        settings = tree(table, steps=steps)
+        del settings["train"]["learning_rate"]
+        with prepare(settings, tmp_path / f"{steps}") as prepared:
+            rates[steps] = prepared.settings.train.learning_rate
+    assert rates[100] == rates[1200]
+    assert rates[12_000] == pytest.approx(rates[1200] / 10)
+
+
 def test_a_segment_is_a_season_where_the_window_holds_two() -> None:
     assert segment(96, 24) == 24
     assert segment(30, 24) == 7

@@ -104,11 +104,9 @@ def test_the_widths_are_those_of_the_validation_part(table: Path, tmp_path: Path
         validate(model, corpus.valid)
         batch = corpus.valid.batch(np.arange(len(corpus.valid)))
         forecast = model.forecast(batch)
-        known = ~batch.future.isnan()
+        known = ~batch.future.isnan() & (batch.deviation > 0)[:, None]  # the constant series has no errors
         inside = (batch.future >= forecast.quantiles[..., 0]) & (batch.future <= forecast.quantiles[..., -1])
-        moving = batch.deviation > 0  # the constant series has no errors
-        assert inside[known].double().mean() >= 0.8
-        assert moving.any()
+        assert inside[known].double().mean() == pytest.approx(0.8, abs=0.05)  # few windows, rounded upwards
         again = validate(model, corpus.valid)
         torch.testing.assert_close(model.forecast(batch).quantiles, forecast.quantiles, rtol=0, atol=0)
         assert again == validate(model, corpus.valid)

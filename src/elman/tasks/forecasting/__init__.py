@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from elman.errors import UserError
 from elman.models.forecaster_settings import FORECASTER_SETTINGS
@@ -45,6 +45,8 @@ class Forecasting(Task):
 """
     batch = ("batch_windows",)
     scores: ClassVar[Mapping[str, str]] = {"mae": "MAE", "mse": "MSE", "naive_mse": "naive MSE"}
+    ranking: ClassVar[Mapping[str, Literal["more", "less"]]] = {"mse": "less"}
+    floors: ClassVar[Mapping[str, str]] = {"mse": "naive_mse"}
 
     corpus = deferred(".corpus.read")
     read_codecs = deferred(".corpus.read_codecs")

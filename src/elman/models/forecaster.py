@@ -98,10 +98,11 @@ class SeriesForecaster(nn.Module):
         own: Any = configure(self, kind, cast(Any, FORECASTER_SETTINGS[kind]), settings)
         self.past_steps, self.horizon = checked(past_steps, int, "past_steps"), checked(horizon, int, "horizon")
         self.channels = P, K, S = tuple(channels)
-        of_quantiles = own.distribution == "quantiles"
-        self.output: Output = (
-            Quantiles(own.levels, own.point_loss) if of_quantiles else DISTRIBUTIONS[own.distribution]()
-        )
+        self.output: Output
+        if own.learnt == "quantiles":
+            self.output = Quantiles(own.levels, own.point_loss)
+        else:
+            self.output = DISTRIBUTIONS[own.learnt]()
         H, w, out, read = own.hidden_size, own.segment, self.output.size, 2 + P + K
         if own.form == "segment":
             self.embedding = nn.Linear(w * read, H)

@@ -18,7 +18,6 @@ from elman.data.series_sources import series_table
 from elman.data.table import DataTable, table_in_lines, table_of
 from elman.data.windows import Windows, last_windows
 from elman.errors import UserError
-from elman.models.forecaster import SeriesForecaster
 from elman.tasks.forecasting.corpus import tell_empty, tell_short
 from elman.tasks.forecasting.evaluation import model_forecasts
 from elman.tasks.task import Answer, Inputs, Say, Trained
@@ -26,7 +25,7 @@ from elman.tasks.task import Answer, Inputs, Say, Trained
 if TYPE_CHECKING:
     from elman.tasks.forecasting.settings import ForecastingOptions
 
-TRACKED, MOST_TRACKED = 512, 16_384  # windows of a series, and of all
+TRACKED = 256  # forecasts before the end of a series, whose errors say how wide its intervals are
 DIGITS = 6  # of a forecast, beyond the first of the series' deviation
 
 
@@ -81,7 +80,8 @@ def _answers(run: Trained, panel: Panel, say: Say) -> Iterator[list[dict[str, An
     model = run.model
     tell_short(panel, panel.lengths, model.past_steps, 0, say)
     _check_known_ahead(last_windows(panel, run.scaler, model.past_steps, model.horizon))
-    windows = last_windows(panel, run.scaler, model.past_steps, model.horizon, tracked(run.model, len(panel)))
+    before = 0 if model.form == "likelihood" else TRACKED  # samples would take long
+    windows = last_windows(panel, run.scaler, model.past_steps, model.horizon, before)
     names = [f"q{100 * level:g}" for level in model.levels]
     for batch_rows, mean, quantiles in model_forecasts(run, windows):
         for row, middle, spread in zip(batch_rows.tolist(), mean, quantiles, strict=True):
@@ -99,14 +99,6 @@ def _answers(run: Trained, panel: Panel, say: Say) -> Iterator[list[dict[str, An
                 }
                 for time, center, row in zip(times, middle, spread, strict=True)
             ]
-
-
-def tracked(model: SeriesForecaster, series: int) -> int:
-    """How many forecasts before the end of each series are made, so that intervals are as wide as their errors ask for.
-
-    None of samples, which take long, and few of many series.
-    """
-    return 0 if model.form == "likelihood" else min(TRACKED, MOST_TRACKED // max(series, 1))
 
 
 def _check_known_ahead(windows: Windows) -> None:

@@ -62,10 +62,10 @@ def _model(asked: Settings, recipe: Recipe, corpus: ForecastCorpus) -> Any:
         model = fill(model, asked.model, is_causal=model.form == "likelihood", num_heads=heads)
     elif model.bidirectional:
         model = fill(model, asked.model, form="direct")
-    if model.form == "likelihood":
-        return fill(model, asked.model, distribution="student_t")
-    steps = segment(corpus.window, corpus.season)
-    return fill(model, asked.model, segment=steps)
+    model = fill(model, asked.model, distribution=model.learnt)
+    return (
+        model if model.form == "likelihood" else fill(model, asked.model, segment=segment(corpus.window, corpus.season))
+    )
 
 
 def segment(window: int, season: int) -> int:

@@ -177,6 +177,16 @@ def test_word_by_word_equals_whole(causal: Run) -> None:
     np.testing.assert_allclose(*shares, atol=1e-6)
 
 
+def test_sentences_in_memory_are_read_word_by_word_too(causal: Run) -> None:
+    texts = [*(tokens for tokens, _ in SLOTS), []]
+    whole, steps = causal.answers(texts), causal.answers(texts, stream=True)
+    for first, second in zip(whole, steps, strict=True):
+        assert first.result == second.result
+        shares = [[list(share.values()) for share in answer.record["probabilities"]] for answer in (first, second)]
+        np.testing.assert_allclose(*shares, atol=1e-6)
+        assert first.result == [max(share, key=share.__getitem__) for share in first.record["probabilities"]]
+
+
 def test_a_tag_is_there_before_the_next_word(causal: Run) -> None:
     asked = []
 
@@ -207,6 +217,8 @@ def test_a_model_that_needs_the_whole_refuses_to_stream(
         )
     with pytest.raises(UserError, match=message):
         predicted(run, b"a\n", stream=True)
+    with pytest.raises(UserError, match=message):
+        run.predict(["a"], stream=True)
 
 
 FORMS = {

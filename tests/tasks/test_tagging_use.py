@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 import elman
 from elman.cli import run as command
 from elman.data.linefile import arriving_lines
-from elman.data.spans import breaks
+from elman.data.spans import TagSpan, breaks, spans_of, tags_of
+from elman.data.vocabulary import Scheme
 from elman.errors import UserError
 from elman.runs import Run
 from elman.tasks.tagging.corpus import sentences
@@ -330,6 +331,27 @@ def test_a_tag_of_the_test_set_alone_is_missed_and_named(
     file.write_text("play FOO\n", encoding="utf-8")
     with pytest.raises(UserError, match=r"knows no tag of .*test.conll: expected such as O, .*, got FOO; give data"):
         slots.evaluate(file)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "scored"), [("IOB1", "IOB1"), ("BIOES", "BIOES"), ("BILOU", "BIOES"), ("BMEWO", "BIOES")]
+)
+def test_every_scheme_is_kept_to_and_scored(scheme: Scheme, scored: str, tmp_path: Path) -> None:
+    """In the letters that the training had, which seqeval does not read in all of them."""
+    spans = [TagSpan("x", 0, 1), TagSpan("x", 1, 4), TagSpan("y", 5, 7)]
+    tokens, tags = [f"w{n}" for n in range(8)], tags_of(spans, 8, scheme)
+    part = [(tokens[:4], tags[:4]), (tokens, tags)] * 3 + [(["a", "w0"], ["O", *tags_of(spans[:1], 1, scheme)])]
+    sentences, targets = map(list, zip(*part, strict=True))
+    run = elman.fit(sentences, targets, out=tmp_path / "run", task="tagging", budget="1 steps", **SMALL)
+    assert run.tags.scheme == scheme
+    for answer in run.answers([[f"w{n}" for n in range(k, k + 9)] for k in range(9)]):
+        assert not breaks(answer.result, scheme)
+        assert [(s["label"], s["start"], s["stop"]) for s in answer.record["spans"]] == spans_of(answer.result, scheme)
+    said = run.predict(sentences)
+    found = run.evaluate(sentences, said)
+    assert found["span_scorer"].endswith(f", {scored}")
+    assert found["span_f1"] in (100, None)
+    assert run.evaluate(sentences, targets)["labels"]["x"]["spans"] == 13
 
 
 def test_without_seqeval_there_is_accuracy(slots: Run, monkeypatch: pytest.MonkeyPatch) -> None:

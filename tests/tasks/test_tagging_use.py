@@ -362,7 +362,7 @@ def test_without_seqeval_there_is_accuracy(slots: Run, monkeypatch: pytest.Monke
         data = elman.given.places([tokens], [tags], made)
         report = slots.evaluation(data, {}, memory=made, say=told.append).report
     assert "span_f1" not in report
-    assert told == ["without seqeval there is no F1 of spans: pip install 'elman[tagging]'"]
+    assert told == ["without seqeval there is no F1 of spans: pip install 'elman[spans]'"]
 
 
 def test_the_validation_part_is_found_again(slots: Run, causal: Run, columns: Path) -> None:

@@ -17,7 +17,7 @@ from elman.tasks import configuration
 from elman.tasks.classification.objective import sequence_labels
 from elman.tasks.classification.settings import ClassifierTraining
 from elman.tasks.configuration import OWN, Settings
-from elman.tasks.sizing import Recipe, check_ram, find_recipe, largest_size, learning_rate, step_seconds
+from elman.tasks.sizing import Recipe, check_ram, find_recipe, fitting_heads, largest_size, learning_rate, step_seconds
 from elman.tasks.task import Choice, fill
 from elman.train.objective import Place
 from elman.train.optimizers import optimizer
@@ -33,7 +33,7 @@ LEAST_EPOCHS = 5  # passes over the examples that a budget must hold for a large
 BATCHES = 16  # an epoch, at least, where the examples are few
 BATCH = 16, 64  # sequences: the fewest and the most
 DROPOUT = 0.2
-WORD_DROPOUT = 0.1
+WORD_DROPOUT = 0.1, 0.3  # of tokens, and of the n-grams of words
 
 
 def choose(asked: Settings, corpus: LabelledCorpus) -> Choice:
@@ -47,7 +47,7 @@ def choose(asked: Settings, corpus: LabelledCorpus) -> Choice:
         device=environment.best_device(),
         learning_rate=recipe.learning_rate,
         batch_size=min(max(N // BATCHES, least), most),
-        word_dropout=0.0 if corpus.tokenizer is None else WORD_DROPOUT,
+        word_dropout=0.0 if corpus.tokenizer is None else WORD_DROPOUT[corpus.tokenizer.kind == "ngrams"],
         **recipe.train,
     )
     tokenizer = "auto" if corpus.tokenizer is None else corpus.tokenizer.kind
@@ -88,6 +88,7 @@ def model_config(settings: Settings, corpus: LabelledCorpus) -> dict[str, Any]:
         "outputs": corpus.labels.size,
         "kind_of_labels": corpus.labels.kind,
         "vocab_size": None if tokenizer is None else tokenizer.vocab_size,
+        "ngrams": tokenizer is not None and tokenizer.kind == "ngrams",
         "channels": None if scaler is None else scaler.channels,
         "missing": scaler is not None and scaler.missing,
         **settings.model.model_dump(),
@@ -135,9 +136,7 @@ def _model(asked: Settings, recipe: Recipe, size: int) -> Any:
     """The settings of a model of a size."""
     model = fill(asked.model, asked.model, hidden_size=size, **recipe.model)
     if isinstance(model, TransformerClassifierSettings):
-        H = model.hidden_size
-        fitting = [heads for heads in range(1, model.num_heads + 1) if H % heads == 0 and H // heads % 2 == 0]
-        return fill(model, asked.model, num_heads=max(fitting, default=1))
+        return fill(model, asked.model, num_heads=fitting_heads(model.hidden_size, model.num_heads))
     return model
 
 

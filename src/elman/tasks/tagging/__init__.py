@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from elman.errors import UserError
 from elman.models.configuration import TAGGER_SETTINGS
@@ -48,6 +48,7 @@ class Tagging(Task):
 """
     batch = ("batch_words",)
     scores: ClassVar[Mapping[str, str]] = {"accuracy": "% right", "span_f1": "span F1"}
+    ranking: ClassVar[Mapping[str, Literal["more", "less"]]] = {"span_f1": "more", "accuracy": "more"}
 
     corpus = deferred(".corpus.read")
     read_codecs = deferred(".corpus.read_codecs")

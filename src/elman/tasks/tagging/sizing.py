@@ -24,6 +24,7 @@ from elman.tasks.sizing import (
     check_ram,
     dropout,
     find_recipe,
+    fitting_heads,
     largest_size,
     learning_rate,
     step_seconds,
@@ -176,7 +177,5 @@ def _model(asked: Settings, recipe: Recipe, size: int, corpus: TaggedCorpus) -> 
     if model.vectors is not None:
         model = fill(model, asked.model, embedding_size=vector_size(model.vectors))
     if asked.kind == "transformer":
-        H, even = model.hidden_size, 1 + (model.positions == "rotary")
-        heads = max((n for n in range(1, model.num_heads + 1) if H % (n * even) == 0), default=model.num_heads)
-        return fill(model, asked.model, num_heads=heads)
+        return fill(model, asked.model, num_heads=fitting_heads(model.hidden_size, model.num_heads))
     return model

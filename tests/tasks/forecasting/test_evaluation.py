@@ -191,12 +191,15 @@ def test_json_and_python(folder: Path, run: Run, tmp_path: Path, capsys: pytest.
     frame = [{"unique_id": a, "ds": int(t), "y": float(y) if y else None} for a, t, y in rows(60, 90)]
     [result] = run.predict([frame])
     assert [row["mean"] for row in result[:4]] == pytest.approx(records[0]["mean"])
-    series = run.predict([[1.0, 2.0, 4.0, 2.0], [3.0] * 20])
+    with pytest.warns(
+        UserWarning, match=r"1 series \(input 1\) of input 1 shorter than the window, 8 steps: used as far"
+    ):
+        series = run.predict([[1.0, 2.0, 4.0, 2.0], [3.0] * 20])
     assert [len(each) for each in series] == [4, 4]
     assert [row["ds"] for row in series[0]] == [4, 5, 6, 7]
     assert {row["mean"] for row in series[1]} == {3.0}
     with pytest.raises(UserError, match="input 2: expected a table of series, or the numbers of one, got 'x'"):
-        run.predict([[1.0, 2.0], "x"])
+        run.predict([[1.0] * 8, "x"])
 
 
 def test_a_model_that_knows_prices_ahead_is_told_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -88,7 +88,7 @@ def read(
         scaler = replace(begun, season=season, scales={**begun.scales, **scaler.scales})
     train = training_windows(panel, scaler, ends, window, horizon)
     valid = backtest_windows(other or panel, scaler, window, horizon, begin=None if other else ends)
-    tell_short(panel, ends, window + horizon, say)
+    tell_short(panel, ends, window, horizon, say)
     for part, name in ((train, panel.name), (valid.observed(), found[-1].name)):
         if not len(part):
             what = f"{name} has no series that is long enough"
@@ -145,11 +145,13 @@ def tell_empty(panel: Panel, say: Say) -> None:
         say(f"{_series(panel.empty)} of {panel.name} without a value: left out")
 
 
-def tell_short(panel: Panel, lengths: Integers, whole: int, say: Say) -> None:
-    """Say which series are shorter than a window and a horizon."""
+def tell_short(panel: Panel, lengths: Integers, window: int, horizon: int, say: Say) -> None:
+    """Say which series are shorter than a window and a horizon, which may be 0."""
+    whole = window + horizon
     short = [panel.ids[n] for n in np.flatnonzero(lengths < whole)]
     if short:
-        say(f"{_series(short)} of {panel.name} shorter than window and horizon, {whole} steps: used as far as they go")
+        parts = "window and horizon" if horizon else "the window"
+        say(f"{_series(short)} of {panel.name} shorter than {parts}, {whole} steps: used as far as they go")
 
 
 def _series(names: Sequence[str]) -> str:

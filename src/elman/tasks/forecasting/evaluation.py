@@ -47,7 +47,7 @@ def evaluate_forecasts(run: Trained, data: Sources, options: Backtest, say: Say,
     windows = backtest_windows(
         panel, run.scaler, model.past_steps, model.horizon, step=options.step, last=options.windows
     )
-    tell_short(panel, panel.lengths, model.past_steps + model.horizon, say)
+    tell_short(panel, panel.lengths, model.past_steps, model.horizon, say)
     if not windows.targets:
         raise UserError(f"{panel.name} has nothing to score", expected="a series of two steps or more", got="none")
     scores, loss = backtest(run, windows, progress)

@@ -18,7 +18,7 @@ from elman.data.series_sources import series_table
 from elman.data.table import DataTable, table_in_lines, table_of
 from elman.data.windows import Windows, last_windows
 from elman.errors import UserError
-from elman.tasks.forecasting.corpus import tell_empty
+from elman.tasks.forecasting.corpus import tell_empty, tell_short
 from elman.tasks.forecasting.evaluation import model_forecasts
 from elman.tasks.task import Answer, Inputs, Say, Trained
 
@@ -78,6 +78,7 @@ def _answers(run: Trained, panel: Panel, say: Say) -> Iterator[list[dict[str, An
     """The rows of each series' forecast."""
     tell_empty(panel, say)
     model = run.model
+    tell_short(panel, panel.lengths, model.past_steps, 0, say)
     _check_known_ahead(last_windows(panel, run.scaler, model.past_steps, model.horizon))
     before = 0 if model.form == "likelihood" else TRACKED  # samples would take long
     windows = last_windows(panel, run.scaler, model.past_steps, model.horizon, before)

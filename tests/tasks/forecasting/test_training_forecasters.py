@@ -104,11 +104,9 @@ def test_the_widths_are_those_of_the_validation_part(table: Path, tmp_path: Path
         validate(model, corpus.valid)
         batch = corpus.valid.batch(np.arange(len(corpus.valid)))
         forecast = model.forecast(batch)
-        known = ~batch.future.isnan()
+        known = ~batch.future.isnan() & (batch.deviation > 0)[:, None]  # the constant series has no errors
         inside = (batch.future >= forecast.quantiles[..., 0]) & (batch.future <= forecast.quantiles[..., -1])
-        moving = batch.deviation > 0  # the constant series has no errors
-        assert inside[known].double().mean() >= 0.8
-        assert moving.any()
+        assert inside[known].double().mean() == pytest.approx(0.8, abs=0.05)  # few windows, rounded upwards
         again = validate(model, corpus.valid)
         torch.testing.assert_close(model.forecast(batch).quantiles, forecast.quantiles, rtol=0, atol=0)
         assert again == validate(model, corpus.valid)
@@ -178,6 +176,17 @@ def test_models_are_compared(table: Path, tmp_path: Path, capsys: pytest.Capture
     assert command([*given, "-o", str(tmp_path / "comparison"), *sets]) == 0
     made = json.loads(capsys.readouterr().out)
     assert "naive" in json.dumps(made)
+
+
+def test_the_learning_rate_falls_with_the_steps_beyond_a_few_passes(table: Path, tmp_path: Path) -> None:
+    rates = {}
+    for steps in (100, 1200, 12_000):
+        settings = tree(table, steps=steps)
+        del settings["train"]["learning_rate"]
+        with prepare(settings, tmp_path / f"{steps}") as prepared:
+            rates[steps] = prepared.settings.train.learning_rate
+    assert rates[100] == rates[1200]
+    assert rates[12_000] == pytest.approx(rates[1200] / 10)
 
 
 def test_a_segment_is_a_season_where_the_window_holds_two() -> None:

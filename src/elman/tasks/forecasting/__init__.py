@@ -96,6 +96,11 @@ class Forecasting(Task):
         sizes = f"{len(corpus.train):,} training and {len(corpus.valid):,} validation windows"
         return f"{sizes} of {len(panel):,} series: {corpus.horizon} steps from {corpus.window}"
 
+    def as_measured(self, settings: Settings, measured: Settings) -> Settings:
+        """With the learning rate, which follows from the number of steps."""
+        train = settings.train.model_copy(update={"learning_rate": measured.train.learning_rate})
+        return settings.model_copy(update={"train": train})
+
     def counts(self, corpus: ForecastCorpus) -> dict[str, int]:
         """Series and windows."""
         return {

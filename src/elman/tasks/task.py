@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, TypeVar
 
 from elman.data.sources import Progress as Progress  # offered to tasks beside `Say`
 from elman.errors import UserError
@@ -185,6 +185,10 @@ class Task(ABC):
     """The setting of a model that a comparison changes until the model has as many parameters as the others."""
     scores: ClassVar[Mapping[str, str]] = {}
     """The scores that a comparison shows beside the loss, by name, with the heading of each in a table."""
+    ranking: ClassVar[Mapping[str, Literal["more", "less"]]] = {}
+    """Whether more or less of a score is better; a comparison tells the order by the first of these that was measured."""
+    floors: ClassVar[Mapping[str, str]] = {}
+    """Of a score, the score of a forecast without a model, below which no model should be."""
 
     # Data
 

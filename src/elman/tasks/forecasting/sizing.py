@@ -11,7 +11,7 @@ from elman.models.forecaster_settings import TransformerForecasterSettings
 from elman.tasks import configuration
 from elman.tasks.configuration import OWN, Settings
 from elman.tasks.forecasting.corpus import ForecastCorpus
-from elman.tasks.sizing import Recipe, count_parameters, find_recipe, learning_rate
+from elman.tasks.sizing import Recipe, count_parameters, find_recipe, fitting_heads, learning_rate
 from elman.tasks.task import Choice, fill
 
 RECURRENT = {"form": "segment", "dropout_output": 0.3}
@@ -58,7 +58,8 @@ def choose(asked: Settings, corpus: ForecastCorpus) -> Choice:
 def _model(asked: Settings, recipe: Recipe, corpus: ForecastCorpus) -> Any:
     model = fill(asked.model, asked.model, hidden_size=recipe.size, **recipe.model)
     if isinstance(model, TransformerForecasterSettings):
-        model = fill(model, asked.model, is_causal=model.form == "likelihood")
+        heads = fitting_heads(model.hidden_size, model.num_heads)
+        model = fill(model, asked.model, is_causal=model.form == "likelihood", num_heads=heads)
     elif model.bidirectional:
         model = fill(model, asked.model, form="direct")
     if model.form == "likelihood":

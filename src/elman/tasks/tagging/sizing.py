@@ -24,6 +24,7 @@ from elman.tasks.sizing import (
     check_ram,
     dropout,
     find_recipe,
+    fitting_heads,
     largest_size,
     learning_rate,
     step_seconds,
@@ -44,7 +45,7 @@ RECIPES = {
     "transformer": Recipe(2e-3, 128, tokens_per_parameter=30, model={"num_layers": 3}, train=TRAIN),
 }
 DROPOUT, MOST_DROPOUT = 0.15, 0.5  # for each doubling of the passes over the sentences
-BATCHES = 300  # an epoch, at least, where the sentences are few
+BATCHES = 400  # an epoch, at least, where the sentences are few
 LEAST_WORDS, MOST_WORDS = 128, 1024  # of a batch
 
 
@@ -176,7 +177,5 @@ def _model(asked: Settings, recipe: Recipe, size: int, corpus: TaggedCorpus) -> 
     if model.vectors is not None:
         model = fill(model, asked.model, embedding_size=vector_size(model.vectors))
     if asked.kind == "transformer":
-        H, even = model.hidden_size, 1 + (model.positions == "rotary")
-        heads = max((n for n in range(1, model.num_heads + 1) if H % (n * even) == 0), default=model.num_heads)
-        return fill(model, asked.model, num_heads=heads)
+        return fill(model, asked.model, num_heads=fitting_heads(model.hidden_size, model.num_heads))
     return model

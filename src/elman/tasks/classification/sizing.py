@@ -29,6 +29,7 @@ RECIPES = {
     "transformer": Recipe(1e-3, 128),
 }
 FEWEST, UNITS = 128, 2.0  # hidden units, and how many for the square root of the number of training examples
+EMBEDDING_SIZE = 64
 LEAST_EPOCHS = 5  # passes over the examples that a budget must hold for a larger model to pay
 BATCHES = 16  # an epoch, at least, where the examples are few
 BATCH = 16, 64  # sequences: the fewest and the most
@@ -134,7 +135,7 @@ def _speed(settings: Settings, corpus: LabelledCorpus) -> float:
 
 def _model(asked: Settings, recipe: Recipe, size: int) -> Any:
     """The settings of a model of a size."""
-    model = fill(asked.model, asked.model, hidden_size=size, **recipe.model)
+    model = fill(asked.model, asked.model, hidden_size=size, embedding_size=EMBEDDING_SIZE, **recipe.model)
     if isinstance(model, TransformerClassifierSettings):
         H = model.hidden_size
         fitting = [heads for heads in range(1, model.num_heads + 1) if H % heads == 0 and H // heads % 2 == 0]

@@ -337,8 +337,8 @@ def test_lengths_and_prefixes(translator: Path, said: Said, tmp_path: Path, fail
     out, err = said("predict", translator, file, "--max-source", "5", code=1)
     assert out == said("predict", translator, write_lines(tmp_path / "one", ["abc"]))[0] + "\n"
     assert err == (
-        "line 2: expected at most 5 tokens, got 9; split it, or raise the limit (--max-source)\n"
-        "elman: 1 of 2 lines have no answer and stay empty\n"
+        f"{file}, line 2: expected at most 5 tokens, got 9; split it, or raise the limit (--max-source)\n"
+        "elman: 1 of 2 lines have no answer\n"
     )
 
 

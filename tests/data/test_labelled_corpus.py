@@ -68,10 +68,10 @@ def test_the_only_example_of_a_class_is_for_training() -> None:
 def test_nothing_of_the_validation_part_reaches_codecs(given: bool) -> None:
     """Other values, words and lengths of the validation part leave the training part bit-equal."""
     for data in (texts(), series()):
-        first = prepare(data, data if given else None)
+        first = prepare(data, data if given else None, tokenizer="word")
         change: Any = (lambda x: x + " unseen") if not data.series else (lambda x: 1e6 * x[:1])
         if given:
-            second = prepare(data, replace(data, inputs=list(map(change, data.inputs))))
+            second = prepare(data, replace(data, inputs=list(map(change, data.inputs))), tokenizer="word")
         else:
             # The same examples are held out: their inputs are changed after the split has been made.
             held = [row for row in range(len(data)) if not _is_in(data.inputs[row], first, data)]
@@ -85,10 +85,10 @@ def test_nothing_of_the_validation_part_reaches_codecs(given: bool) -> None:
                 )
                 for rows in (kept, held)
             )
-            second = prepare(train, valid)
+            second = prepare(train, valid, tokenizer="word")
         assert first.labels == second.labels
         assert first.scaler == second.scaler
-        assert (first.tokenizer and first.tokenizer.fingerprint) == (second.tokenizer and second.tokenizer.fingerprint)
+        assert (first.tokenizer and first.tokenizer.to_json()) == (second.tokenizer and second.tokenizer.to_json())
         for one, other in zip(first.train.inputs, second.train.inputs, strict=True):
             np.testing.assert_array_equal(one, other)
         assert first.fingerprint != second.fingerprint
@@ -136,10 +136,10 @@ def test_kinds_of_labels_are_recognised() -> None:
 @pytest.mark.parametrize(
     ("inputs", "kind"),
     [
-        (["the cat sat on the mat", "the cat sat on the cat"] * 20, "word"),
+        (["the cat sat on the mat", "the cat sat on the cat"] * 20, "ngrams"),
         ([f"name{at}" for at in range(40)], "char"),
         ([f"{at} {at + 1000} {at + 2000} new words" for at in range(40)], "char"),
-        ([" ".join(f"w{at * step}" for step in range(60)) for at in range(40)], "word"),
+        ([" ".join(f"w{at * step}" for step in range(60)) for at in range(40)], "ngrams"),
         (["我喜欢这部电影", "不好"] * 20, "char"),
     ],
 )
@@ -147,7 +147,7 @@ def test_the_tokens_follow_from_the_texts(inputs: list[str], kind: str) -> None:
     corpus = prepare(Labelled("f", inputs, ["a", "b"] * 20, [""] * 40), Labelled("v", ["x"], ["a"], [""]))
     assert corpus.tokenizer is not None
     assert corpus.tokenizer.kind == kind
-    assert corpus.reasons[-1].startswith(f"tokens are {'words' if kind == 'word' else 'characters'}, because ")
+    assert corpus.reasons[-1].startswith(f"tokens are {'words, read by' if kind == 'ngrams' else 'characters'}")
 
 
 def test_sequences_are_cut_and_never_empty() -> None:
@@ -165,7 +165,7 @@ def test_other_inputs_than_training_had_are_refused() -> None:
     codecs = {"labels": corpus.labels, "scaler": corpus.scaler}
     with pytest.raises(UserError, match="f: expected series, got texts"):
         prepare(texts(), codecs=codecs)
-    with pytest.raises(UserError, match="place 1: expected 2 channels as in training, got 3"):
+    with pytest.raises(UserError, match="place 1: expected as many channels as in training, 2, got 3"):
         encode([np.ones((4, 3))], corpus.scaler, places=["place 1"])  # type: ignore[arg-type]
     again = prepare(series(), codecs=codecs)
     assert again.fingerprint == corpus.fingerprint

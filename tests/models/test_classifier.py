@@ -199,3 +199,15 @@ def test_inputs_of_another_kind_are_refused():
         make("series", model="gru")(torch.zeros(2, 5, 4))
     with pytest.raises(UserError, match="vocabulary"):
         make(model="gru")(torch.full((1, 2), VOCABULARY))
+
+
+def test_a_word_of_ngrams_is_the_scaled_sum_of_their_vectors():
+    model = build_classifier(SMALL | {"model": "gru", "vocab_size": VOCABULARY, "ngrams": True}).double().eval()
+    numbers = torch.tensor([[[3, 5, 5, 0], [0, 0, 0, 0], [7, 0, 0, 0]]])
+    E = model.embedding.weight
+    expected = torch.stack([(E[3] + 2 * E[5]) / 3**0.5, torch.zeros_like(E[0]), E[7]])
+    torch.testing.assert_close(model.embed(numbers)[0], expected)
+    logits, _ = model(numbers.expand(2, 3, 4), lengths=[3, 1])
+    torch.testing.assert_close(model(numbers[:, :1])[0][0], logits[1])
+    with pytest.raises(UserError, match="3 dimensions"):
+        model(numbers[0])

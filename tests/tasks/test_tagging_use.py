@@ -25,7 +25,7 @@ from elman.tasks.task import Answer, Inputs
 SLOTS = [(["play", "Chico", "Buarque", "now"], ["O", "B-artist", "I-artist", "O"])] * 3
 SLOTS += [(["at", "noon", "play", name], ["O", "B-time", "O", "B-artist"]) for name in ("Elis", "Gal", "Tom", "#")]
 SLOTS += [(["wait", word], ["O", "O"]) for word in ("here", "there", "now", "a", "the")]
-SMALL = {"embedding_size": 6, "character_size": 4, "hidden_size": 8, "num_layers": 1, "batch_words": 16}
+SMALL = {"min_count": 1, "embedding_size": 6, "character_size": 4, "hidden_size": 8, "num_layers": 1, "batch_words": 16}
 
 
 @pytest.fixture(scope="module")
@@ -264,10 +264,16 @@ def test_options_that_do_not_fit_the_input_are_refused(slots: Run, causal: Run) 
         predicted(causal, b"a\n", format="jsonl", stream=True)
 
 
-def test_python_takes_lists_of_words_and_texts(slots: Run) -> None:
+def test_python_takes_lists_of_words_texts_and_frames(slots: Run) -> None:
+    pandas = pytest.importorskip("pandas")
     found = slots.predict([["play", "Gal"], "play  Gal", ("play", "Gal"), []])
     assert found[0] == found[1] == found[2] == slots.predict("play Gal")
     assert (len(found[0]), found[3]) == (2, [])
+    assert slots.predict({"tokens": ["play", "Gal"]}) == slots.predict({"text": "play Gal"}) == found[0]
+    frame = pandas.DataFrame({"id": [1, 2], "text": ["play Gal", "wait"]})
+    table = slots.predict(frame)
+    assert table["predicted"].tolist() == [found[0], slots.predict("wait")]
+    assert table["id"].tolist() == [1, 2]
     for wrong in (3, [3], [""]):
         with pytest.raises(UserError, match=r"expected a list of words, or a text, got .*; give a list of sentences"):
             slots.predict([wrong])

@@ -102,7 +102,7 @@ def _report(prepared: Prepared, finished: Finished, as_json: bool) -> None:
 
     training, folder = prepared.training, prepared.folder
     counters, metric = training.counters, training.objective.metric
-    best = abs(finished.best)  # the cost of a score is below 0
+    best = finished.best if metric == "loss" else abs(finished.best)  # the cost of a score is below 0
     ended = "no gain for a while" if finished.reason == "patience" else f"budget spent: {training.budget}"
     if finished.reason == "stopped":
         say(f"stopped at step {finished.step:,}; everything is saved: go on with --resume -o {folder}")

@@ -119,7 +119,7 @@ NUMBERED = Calendar("integer", "number", 1, False, 0, 0, "0")
 def find_calendar(times: Times, series: Integers, where: str) -> Calendar:
     """The calendar of rows, from their times and the series (N,) that each belongs to; their order does not matter.
 
-    The step is the longest that leads to every time, unless that is so short that a third of the steps would be missing:
+    The step is the longest that leads to every time, unless it is so short that a third of the steps would be missing:
     then it is the most frequent difference between neighbours of a series, of two equally frequent ones the smaller.
     Raises `UserError` where no series has two times.
     """

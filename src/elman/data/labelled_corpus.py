@@ -19,14 +19,16 @@ import numpy.typing as npt
 
 from elman.data.labelled import Labelled
 from elman.data.labels import Kind, Label, LabelCodec, are_numbers, learn_labels
+from elman.data.ngrams import BUCKETS, TextCodec, WordNgrams
 from elman.data.scaler import ChannelScaler, fit_scaler
-from elman.data.tokenizers import Tokenizer, train_tokenizer
+from elman.data.tokenizers import train_tokenizer
 from elman.errors import UserError
 
 VALID_FRACTION = 0.1
 MOST_VALID = 2_000  # examples, so that validation stays affordable
 # Characters, not words, are the tokens of texts that are mostly one word, and of short ones whose words rarely recur.
 FEW_WORDS, SHORT, MOSTLY_NEW = 2, 200, 0.3
+WORDS = {"char": "characters", "ngrams": "words, read by the n-grams of their characters"}
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class Examples:
     labels: list[Label] | None = field(repr=False)  # as they stand in the file
     texts: list[str] | None = field(repr=False)  # None: series
     cut: int = 0  # sequences that were longer than what is read of one
+    ids: list[str] | None = field(default=None, repr=False)  # of the series of a long table
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -59,7 +62,7 @@ class LabelledCorpus:
     train: Examples
     valid: Examples
     labels: LabelCodec
-    tokenizer: Tokenizer | None  # of texts
+    tokenizer: TextCodec | None  # of texts
     scaler: ChannelScaler | None  # of series
     fingerprint: str
     reasons: Sequence[str] = ()  # for a person: what was chosen of what nobody said
@@ -90,9 +93,9 @@ def prepare(
     held_out = np.zeros(len(data), bool) if valid is not None else _held_out(data, labels, chosen)
     rows, others = np.flatnonzero(~held_out), np.flatnonzero(held_out)
     train_labels = [labels[row] for row in rows]
-    codec = codecs.get("labels") or learn_labels(train_labels, chosen)
+    codec = codecs.get("labels") or learn_labels(train_labels, chosen, data.name)
     inputs = [data.inputs[row] for row in rows]
-    made: Tokenizer | ChannelScaler | None = codecs.get("scaler" if data.series else "tokenizer")
+    made: TextCodec | ChannelScaler | None = codecs.get("scaler" if data.series else "tokenizer")
     if codecs and made is None:
         raise UserError(data.name, expected="texts" if data.series else "series", got=_inputs(data))
     if made is None and data.series:
@@ -113,7 +116,7 @@ def prepare(
 
 def encode(
     inputs: Sequence[Any],
-    codec: Tokenizer | ChannelScaler,
+    codec: TextCodec | ChannelScaler,
     labels: Sequence[Label] | None = None,
     targets: LabelCodec | None = None,
     max_length: int | None = None,
@@ -125,12 +128,12 @@ def encode(
         if isinstance(codec, ChannelScaler):
             if each.shape[1] != codec.channels:
                 where = places[at] if places else f"series {at + 1}"
-                raise UserError(where, expected=f"{codec.channels} channels as in training", got=each.shape[1])
+                raise UserError(where, expected=f"as many channels as in training, {codec.channels}", got=each.shape[1])
             arrays.append(codec.scale(each))
         else:
             # A text without tokens is read as the token that no text has.
             ids = codec.encode_array(each).astype(np.int64)
-            arrays.append(ids if len(ids) else np.array([codec.start], np.int64))
+            arrays.append(ids if len(ids) or isinstance(codec, WordNgrams) else np.array([codec.start], np.int64))
     cut = sum(max_length is not None and len(each) > max_length for each in arrays)
     return Examples(
         [each[:max_length] for each in arrays],
@@ -158,8 +161,9 @@ def _held_out(data: Labelled, labels: Sequence[Label], kind: Kind) -> npt.NDArra
     hashes = np.array([_hash(each) for each in data.inputs], np.uint64)
     strata = np.array([str(label) if kind == "class" else "" for label in labels])
     held_out = np.zeros(len(data), bool)
-    for stratum in np.unique(strata):
-        rows = np.flatnonzero(strata == stratum)
+    stratum = np.unique(strata, return_inverse=True)[1]
+    order = np.argsort(stratum, kind="stable")
+    for rows in np.split(order, np.flatnonzero(np.diff(stratum[order])) + 1):  # of one stratum
         ordered = np.sort(hashes[rows])
         count = max(round(fraction * len(rows)), int((ordered == ordered[0]).sum()))
         if 2 * count <= len(rows):  # the only example of a class is for training
@@ -169,10 +173,12 @@ def _held_out(data: Labelled, labels: Sequence[Label], kind: Kind) -> npt.NDArra
     return held_out
 
 
-def _learn(texts: Sequence[str], kind: str, max_vocab: int | None, min_count: int, reasons: list[str]) -> Tokenizer:
+def _learn(texts: Sequence[str], kind: str, max_vocab: int | None, min_count: int, reasons: list[str]) -> TextCodec:
     if kind == "auto":
         kind, why = _tokens(texts)
-        reasons.append(f"tokens are {'words' if kind == 'word' else 'characters'}, because {why} (data.tokenizer)")
+        reasons.append(f"tokens are {WORDS[kind]}, because {why} (data.tokenizer)")
+    if kind == "ngrams":
+        return WordNgrams(max_vocab - 1 if max_vocab else BUCKETS)
     return train_tokenizer(kind, texts, max_vocab=max_vocab, min_count=min_count, eod=True, punctuation=True)
 
 
@@ -185,7 +191,7 @@ def _tokens(texts: Sequence[str]) -> tuple[str, str]:
     once = sum(count == 1 for count in counts.values()) / counts.total()
     if characters <= SHORT and once > MOSTLY_NEW:
         return "char", f"{once:.0%} of the words occur once"
-    return "word", f"a text has {words:.0f} words on average, of which {1 - once:.0%} occur more than once"
+    return "ngrams", f"a text has {words:.0f} words on average, of which {1 - once:.0%} occur more than once"
 
 
 def _inputs(data: Labelled) -> str:

@@ -14,6 +14,7 @@ from elman.data.table import number
 from elman.data.timestamps import Integers
 
 FORMAT = 1
+FARTHEST = 1e9  # deviations from the mean: a model's float32 has squares of no more
 
 
 class Scales(NamedTuple):
@@ -72,7 +73,7 @@ class SeriesScaler:
         future = self._columns(panel.future, panel.roles.future)
         static = [self._static(panel.static[name], name) for name in panel.roles.static]
         return Standardised(
-            values.astype(np.float32),
+            np.clip(values, -FARTHEST, FARTHEST).astype(np.float32),
             np.concatenate([past, future], 1),
             future,
             np.concatenate([np.zeros((len(panel), 0), np.float32), *static], 1),
@@ -80,7 +81,7 @@ class SeriesScaler:
 
     def _columns(self, values: Floats, names: Sequence[str]) -> npt.NDArray[np.float32]:
         scales = np.array([self.columns[name] for name in names]).reshape(-1, 2)
-        return ((values - scales[:, 0]) / scales[:, 1]).astype(np.float32)
+        return np.clip((values - scales[:, 0]) / scales[:, 1], -FARTHEST, FARTHEST).astype(np.float32)
 
     def _static(self, cells: Sequence[Any], name: str) -> npt.NDArray[np.float32]:
         if name in self.words:

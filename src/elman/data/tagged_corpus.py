@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from elman.data.spans import breaks, completed, mended, recognise_scheme
 from elman.data.tagged import Layout, TaggedSentence
-from elman.data.tagged_files import find_layout, read_tagged
+from elman.data.tagged_files import layout_like, read_tagged
 from elman.data.vocabulary import TagSet, Vocabulary, learn_vocabulary
 from elman.data.word_batches import Vocabularies
 from elman.errors import UserError
@@ -68,7 +68,7 @@ def prepare(
     sentences = read_all(files, layout)
     name = " and ".join(files)
     if valid:
-        train, held_out = sentences, read_all(valid, find_layout(valid, layout.column, layout.token_column))
+        train, held_out = sentences, read_all(valid, layout_like(valid, layout))
     else:
         train, held_out = split(sentences, name)
     if len({tag for sentence in train for tag in sentence.tags}) < 2:

@@ -56,6 +56,12 @@ def find_layout(files: Sequence[str], column: str | int | None = None, token_col
     return Layout(form, column, token_column)
 
 
+def layout_like(files: Sequence[str], layout: Layout) -> Layout:
+    """The layout of further files: where they are of the same form, their columns are the same too."""
+    found = find_layout(files)
+    return layout if found.form == layout.form else found
+
+
 def check_files(files: Sequence[str]) -> None:
     """See that the files of tagged sentences are there, one or two. Errors: `UserError`."""
     if not 1 <= len(files) <= 2:

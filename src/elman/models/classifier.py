@@ -13,6 +13,7 @@ from elman.models.configuration import CLASSIFIER_SETTINGS, ClassifierHead, Recu
 from elman.models.constructor import checked, configure
 from elman.models.encoder import make_encoder, read_truncated
 from elman.nn.dropout import Dropout
+from elman.nn.ngram_embedding import NgramEmbedding
 from elman.nn.pooling import Pooling, PoolState
 from elman.nn.sequences import Integers, Lengths, Resets, as_tokens, embed
 from elman.settings import UNITS
@@ -37,6 +38,8 @@ class Classifier(nn.Module):
 
         logits, state = model(inputs, state, lengths=lengths)         inputs (B, T) or (B, T, C) -> (B, K)
 
+    With `ngrams`, tokens are sets of numbers of n-grams, (B, T, G), and E[token] is the sum of their vectors.
+
     A value that is NaN is missing: it is read as 0, the mean of standardised values; where `missing`, a flag beside it
     says so. `kind_of_labels` says what the K outputs are: classes, one number, or several labels at once. A causal
     classifier keeps the state contract: its state holds all that the logits need of the steps before, so that there is
@@ -57,6 +60,7 @@ class Classifier(nn.Module):
         outputs: int,
         kind_of_labels: LabelKind = "class",
         vocab_size: int | None = None,
+        ngrams: bool = False,
         channels: int | None = None,
         missing: bool = False,
         **settings: Any,
@@ -69,11 +73,13 @@ class Classifier(nn.Module):
         own = configure(self, model, cast(type[RecurrentEncoderSettings], CLASSIFIER_SETTINGS[model]), settings)
         head = cast(ClassifierHead, own)
         self.outputs, self.kind_of_labels = _size(outputs, "outputs"), kind_of_labels
-        self.vocab_size, self.channels, self.missing = vocab_size, channels, checked(missing, bool, "missing")
+        self.vocab_size, self.ngrams = vocab_size, checked(ngrams, bool, "ngrams")
+        self.channels, self.missing = channels, checked(missing, bool, "missing")
         E = cast(int, head.embedding_size)
         self.embedding: nn.Module
         if vocab_size is not None:
-            self.embedding = nn.Embedding(_size(vocab_size, "vocab_size"), E)
+            kind = NgramEmbedding if self.ngrams else nn.Embedding
+            self.embedding = kind(_size(vocab_size, "vocab_size"), E)
         else:
             C = _size(cast(int, channels), "channels") * (1 + self.missing)
             self.embedding = nn.Linear(C, E)
@@ -96,7 +102,7 @@ class Classifier(nn.Module):
     @property
     def config(self) -> dict[str, Any]:
         """Plain values from which `build_classifier` makes such a model again."""
-        names = ("outputs", "kind_of_labels", "vocab_size", "channels", "missing")
+        names = ("outputs", "kind_of_labels", "vocab_size", "ngrams", "channels", "missing")
         return {"model": self.kind, **{name: getattr(self, name) for name in names}, **self.settings.model_dump()}
 
     def initial_state(self, batch_size: int) -> State:
@@ -107,9 +113,9 @@ class Classifier(nn.Module):
         return ClassifierState(self.encoder.initial_state(batch_size), self.pool.initial_state(batch_size, like))
 
     def embed(self, inputs: Integers | Tensor) -> Tensor:
-        """Tokens (B, T) or values (B, T, C) -> (B, T, E). Raises `UserError` for inputs of another kind."""
+        """Tokens (B, T), their n-grams (B, T, G), or values (B, T, C) -> (B, T, E). Raises `UserError` for others."""
         if self.vocab_size is not None:
-            return embed(self.embedding, as_tokens(inputs, self))
+            return embed(self.embedding, as_tokens(inputs, self, dims=3 if self.ngrams else 2))
         like = self.output.weight
         values = torch.as_tensor(inputs, dtype=like.dtype, device=like.device)
         if values.dim() != 3 or values.shape[2] != self.channels:

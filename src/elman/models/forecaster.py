@@ -80,9 +80,9 @@ class SeriesForecaster(nn.Module):
     - `likelihood`: the network reads the series step by step, and each hidden state gives the distribution of the next
       value; forecasts are drawn value by value (Salinas et al. 2020, "DeepAR", arXiv:1704.04110).
 
-    `SeriesForecaster("gru", past_steps, horizon, channels=(P, K, S))`: so many exogenous numbers are known of the past alone,
-    of the steps to come too, and of a series as a whole. Missing ones count as 0. Targets are `NaN` where they are not
-    known. The buffer `widths` is fitted on validation data (`elman.models.conformal`).
+    `SeriesForecaster("gru", past_steps, horizon, channels=(P, K, S))`: so many exogenous numbers are known of the past
+    alone, of the steps to come too, and of a series as a whole. Missing ones count as 0. The buffer `widths` is fitted
+    on validation data (`elman.models.conformal`).
     """
 
     settings: Any  # of `FORECASTER_SETTINGS`; every setting is an attribute of the model too
@@ -148,25 +148,28 @@ class SeriesForecaster(nn.Module):
         return self.output.mean(self(batch), self._units(batch))
 
     @torch.no_grad()
-    def forecast(self, batch: WindowTensors) -> Forecast:
-        """The mean and the quantiles at `levels`, in the units of the windows; each row by itself."""
-        units = self._units(batch)
+    def forecast(self, batch: WindowTensors, *, calibrated: bool = True) -> Forecast:
+        """The mean and the quantiles at `levels`, in the units of the windows; each row by itself.
+
+        Quantiles that are `calibrated` are moved by `widths`; the others are as the model learnt them.
+        """
+        made = self._forecast(batch, self._units(batch))
+        return (
+            made._replace(quantiles=widened(made.quantiles, self.widths, anchor(self.levels))) if calibrated else made
+        )
+
+    def _forecast(self, batch: WindowTensors, units: Units) -> Forecast:
         if self.form == "likelihood":
-            return self._of_samples(*self._draw(batch, units))
-        raw = self(batch)
-        mean = self.output.mean(raw, units)
-        if isinstance(self.output, Quantiles):
-            return self._calibrated(mean, self.output.quantiles(raw, units))
-        noise = sampling_noise(self.horizon, self.samples, like=raw)
-        return self._of_samples(mean, cast(Distribution, self.output).sample(raw[:, :, None], noise, units.unsqueeze()))
-
-    def _of_samples(self, mean: Tensor, samples: Tensor) -> Forecast:
-        """Samples (B, horizon, S)."""
-        quantiles = samples.quantile(samples.new_tensor(self.levels), dim=-1).movedim(0, -1)
-        return self._calibrated(mean, quantiles)
-
-    def _calibrated(self, mean: Tensor, quantiles: Tensor) -> Forecast:
-        return Forecast(mean, widened(quantiles, self.widths, anchor(self.levels)))
+            mean, samples = self._draw(batch, units)
+        else:
+            raw = self(batch)
+            mean = self.output.mean(raw, units)
+            if isinstance(self.output, Quantiles):
+                return Forecast(mean, self.output.quantiles(raw, units))
+            noise = sampling_noise(self.horizon, self.samples, like=raw)
+            samples = cast(Distribution, self.output).sample(raw[:, :, None], noise, units.unsqueeze())
+        levels = samples.new_tensor(self.levels)
+        return Forecast(mean, samples.quantile(levels, dim=-1).movedim(0, -1))
 
     def _units(self, batch: WindowTensors) -> Units:
         window = window_scaling(self.normalisation, batch.past, ~batch.past.isnan())

@@ -86,10 +86,10 @@ class WordTokenizer(Tokenizer):
 
 def _words(text: str, punctuation: bool) -> list[str]:
     words = text.split()
-    return [part for word in words for part in _parts(word)] if punctuation else words
+    return [part for word in words for part in parts(word)] if punctuation else words
 
 
-def _parts(word: str) -> Iterable[str]:
+def parts(word: str) -> Iterable[str]:
     """The marks before a word, the word, and the marks after it."""
     if word.isalnum() or word in (EOS, UNK):
         return (word,)

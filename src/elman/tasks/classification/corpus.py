@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 from elman.data import labelled_corpus
 from elman.data.corpus import check_expected
-from elman.data.labelled import Columns, series_of
+from elman.data.labelled import LabelColumns, series_of
 from elman.data.labelled_corpus import Examples, LabelledCorpus, encode
 from elman.data.labelled_files import is_plain as is_plain  # offered to predictions
 from elman.data.labelled_files import read_inputs, read_labelled
 from elman.data.labels import Kind, LabelCodec
+from elman.data.ngrams import TextCodec, WordNgrams
 from elman.data.scaler import ChannelScaler
-from elman.data.tokenizers import Tokenizer
+from elman.data.textfile import mended
 from elman.errors import UserError
 from elman.tasks.classification.settings import LabelledSettings
 from elman.tasks.configuration import Settings
@@ -71,7 +72,7 @@ def unlabelled(run: Trained, path: Path) -> Examples:
     data = _settings(run)
     found = read_inputs(path, columns(data))
     codec = _codec(run, found.series, found.name)
-    return encode(found.inputs, codec, max_length=data.max_length, places=found.places)
+    return replace(encode(found.inputs, codec, max_length=data.max_length, places=found.places), ids=found.ids)
 
 
 def in_memory(run: Trained, objects: Sequence[Any]) -> Examples:
@@ -82,7 +83,7 @@ def in_memory(run: Trained, objects: Sequence[Any]) -> Examples:
     inputs, places = [], [f"input {at}" for at in range(1, len(objects) + 1)]
     for each, place in zip(objects, places, strict=True):
         _codec(run, not isinstance(each, str), place)
-        inputs.append(each if isinstance(each, str) else series_of(each, place))
+        inputs.append(mended(each) if isinstance(each, str) else series_of(each, place))
     codec = run.codecs.get("tokenizer") or run.codecs["scaler"]
     return encode(inputs, codec, max_length=_settings(run).max_length, places=places)
 
@@ -95,6 +96,12 @@ def read_codecs(folder: Path, model: Any) -> Mapping[str, Any]:
     labels = LabelCodec.read(folder / "labels.json")
     if labels.size != model.outputs:
         raise UserError(f"{folder / 'labels.json'} is another model's", expected=model.outputs, got=labels.size)
+    if getattr(model, "ngrams", False):
+        words = WordNgrams.read(folder / "tokenizer.json")
+        if words.vocab_size != model.vocab_size:
+            got = words.vocab_size
+            raise UserError(f"{folder / 'tokenizer.json'} is another model's", expected=model.vocab_size, got=got)
+        return {"labels": labels, "tokenizer": words}
     if model.channels is None:
         return {"labels": labels, "tokenizer": fitting_tokenizer(folder / "tokenizer.json", model.vocab_size)}
     scaler = ChannelScaler.read(folder / "scaler.json")
@@ -104,9 +111,18 @@ def read_codecs(folder: Path, model: Any) -> Mapping[str, Any]:
     return {"labels": labels, "scaler": scaler}
 
 
-def columns(data: LabelledSettings) -> Columns:
+def symbols(tokenizer: TextCodec, examples: Examples, row: int) -> list[str]:
+    """The tokens of an example of text, for people."""
+    tokens = examples.inputs[row]
+    if not isinstance(tokenizer, WordNgrams):
+        return [tokenizer.symbol(token) for token in tokens.tolist()]
+    assert examples.texts is not None
+    return tokenizer.words(examples.texts[row])[: len(tokens)] or [""]
+
+
+def columns(data: LabelledSettings) -> LabelColumns:
     """The names of the columns that a person gave."""
-    return Columns(**{field.name: getattr(data, field.name) for field in fields(Columns)})
+    return LabelColumns(**{field.name: getattr(data, field.name) for field in fields(LabelColumns)})
 
 
 def _kind(data: LabelledSettings) -> Kind | None:
@@ -120,7 +136,7 @@ def _settings(run: Trained) -> LabelledSettings:
     return LabelledSettings() if run.settings is None else run.settings.data
 
 
-def _codec(run: Trained, series: bool, place: str) -> Tokenizer | ChannelScaler:
+def _codec(run: Trained, series: bool, place: str) -> TextCodec | ChannelScaler:
     """The codec of the inputs. Raises `UserError` where the model reads texts and these are series, or the reverse."""
     codec = run.codecs.get("scaler" if series else "tokenizer")
     if codec is None:

@@ -65,8 +65,7 @@ class SequenceLabels:
         assert batch.targets is not None
         inputs, p = batch.inputs, self.settings.word_dropout
         if p and self.unknown is not None:
-            dropped = torch.rand(inputs.shape, device=inputs.device) < p
-            inputs = inputs.masked_fill(dropped, self.unknown)
+            inputs = inputs.masked_fill(torch.rand(inputs.shape, device=inputs.device) < p, self.unknown)
         logits, _ = model(inputs, lengths=batch.lengths, k2=self.settings.k2)
         return Loss(self._mean(logits.float(), batch.targets), len(batch.targets), None)
 

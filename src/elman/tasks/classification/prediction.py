@@ -16,7 +16,7 @@ from elman.data.labelled_corpus import Examples, encode
 from elman.data.linefile import InputLine
 from elman.errors import UserError
 from elman.state import State
-from elman.tasks.classification.corpus import in_memory, is_plain, unlabelled
+from elman.tasks.classification.corpus import in_memory, is_plain, symbols, unlabelled
 from elman.tasks.classification.evaluation import probabilities, say_labels
 from elman.tasks.classification.settings import LabelOptions
 from elman.tasks.task import Answer, Inputs, Say, Trained
@@ -91,10 +91,17 @@ def _answers(run: Trained, examples: Examples, batch: int) -> Iterator[Answer]:
         labels, records = say_labels(run.model, run.labels, logits), _records(run, logits)
         for at, row in enumerate(rows.tolist()):
             steps = len(examples.inputs[row])
-            record = {"input": row + 1, **records[at], **({} if shares is None else {"attention": shares[at][:steps]})}
+            named = {} if examples.ids is None else {"id": examples.ids[row]}
+            record = {
+                "input": row + 1,
+                **named,
+                **records[at],
+                **({} if shares is None else {"attention": shares[at][:steps]}),
+            }
             if shares is not None and "tokenizer" in run.codecs:
-                record["tokens"] = [run.tokenizer.symbol(token) for token in examples.inputs[row].tolist()]
-            found[row] = Answer(row + 1, labels[at], [text(labels[at])], record)
+                record["tokens"] = symbols(run.tokenizer, examples, row)
+            line = "\t".join([*named.values(), text(labels[at])])
+            found[row] = Answer(row + 1, labels[at], [line], record)
     yield from (one for one in found if one is not None)
 
 

@@ -26,7 +26,7 @@ class LabelledSettings(Section):
     label_type: Literal["auto", "class", "number"] = "auto"
     multilabel: bool = False  # several labels, or none
     separator: str = Field("|", min_length=1)  # of several labels in a cell
-    tokenizer: Literal["auto", "char", "byte", "word", "bpe"] = "auto"
+    tokenizer: Literal["auto", "char", "byte", "word", "bpe", "ngrams"] = "auto"
     vocab_size: int | None = Field(None, ge=2)  # at most; None: the tokenizer's own
     min_count: int = Field(1, ge=1)
     max_length: int = Field(4096, ge=1)  # steps that are read of a sequence
@@ -55,7 +55,7 @@ class ClassifierTraining(Optimization):
 
     batch_size: int = Field(64, ge=1, le=1 << 16)  # sequences
     k2: int | None = Field(None, ge=1)  # steps through which a gradient flows back; None: all of a sequence
-    word_dropout: float = Field(0.0, ge=0, lt=1)  # how often a token is read as unknown
+    word_dropout: float = Field(0.0, ge=0, lt=1)  # how often a token, or an n-gram of a word, is read as unknown
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     class_weights: Literal["none", "balanced"] = "none"  # balanced: a class counts the same however rare it is
     metric: Literal["loss", "accuracy", "macro_f1", "exact_match", "mae"] = "loss"  # decides which weights are best

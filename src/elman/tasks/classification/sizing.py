@@ -33,7 +33,7 @@ LEAST_EPOCHS = 5  # passes over the examples that a budget must hold for a large
 BATCHES = 16  # an epoch, at least, where the examples are few
 BATCH = 16, 64  # sequences: the fewest and the most
 DROPOUT = 0.2
-WORD_DROPOUT = 0.1
+WORD_DROPOUT = 0.1, 0.3  # of tokens, and of the n-grams of words
 
 
 def choose(asked: Settings, corpus: LabelledCorpus) -> Choice:
@@ -47,7 +47,7 @@ def choose(asked: Settings, corpus: LabelledCorpus) -> Choice:
         device=environment.best_device(),
         learning_rate=recipe.learning_rate,
         batch_size=min(max(N // BATCHES, least), most),
-        word_dropout=0.0 if corpus.tokenizer is None else WORD_DROPOUT,
+        word_dropout=0.0 if corpus.tokenizer is None else WORD_DROPOUT[corpus.tokenizer.kind == "ngrams"],
         **recipe.train,
     )
     tokenizer = "auto" if corpus.tokenizer is None else corpus.tokenizer.kind
@@ -88,6 +88,7 @@ def model_config(settings: Settings, corpus: LabelledCorpus) -> dict[str, Any]:
         "outputs": corpus.labels.size,
         "kind_of_labels": corpus.labels.kind,
         "vocab_size": None if tokenizer is None else tokenizer.vocab_size,
+        "ngrams": tokenizer is not None and tokenizer.kind == "ngrams",
         "channels": None if scaler is None else scaler.channels,
         "missing": scaler is not None and scaler.missing,
         **settings.model.model_dump(),

@@ -16,8 +16,8 @@ from elman.arrays import Floats
 from elman.data.example_batches import ExampleBatch, example_batch
 from elman.data.labelled_corpus import Examples
 from elman.data.labels import Label, LabelCodec
+from elman.data.ngrams import TextCodec
 from elman.data.scaler import ChannelScaler
-from elman.data.tokenizers import Tokenizer
 from elman.errors import UserError
 from elman.inspection.look import Observed
 from elman.inspection.untrained import untrained
@@ -39,7 +39,7 @@ class LabelledSubject(Observed):
     model: Classifier
     fresh: Classifier
     labels: LabelCodec
-    tokenizer: Tokenizer | None
+    tokenizer: TextCodec | None
     scaler: ChannelScaler | None
     examples: Examples
     logits: Floats
@@ -80,8 +80,8 @@ class LabelledSubject(Observed):
     def pieces(self, row: int) -> list[str]:
         """The tokens of an example of text, as people see them."""
         assert self.tokenizer is not None
-        tokenizer = self.tokenizer
-        return [tokenizer.symbol(token) + " " * (tokenizer.kind == "word") for token in self.examples.inputs[row]]
+        space = " " * (self.tokenizer.kind in ("word", "ngrams"))
+        return [symbol + space for symbol in corpus.symbols(self.tokenizer, self.examples, row)]
 
 
 def open_labelled(run: Trained, data: Sources) -> LabelledSubject:

@@ -27,7 +27,7 @@ class Forecasting(Task):
         "Parquet, JSON lines), or a named source such as sunspots."
     )
     target = "value"
-    unit = "of loss"
+    unit = "error"
     sample = ("these", "windows")
     data = SeriesSettings
     models: ClassVar[Mapping[str, type[Section]]] = FORECASTER_SETTINGS
@@ -77,10 +77,10 @@ class Forecasting(Task):
 
     def check(self, settings: Settings) -> None:
         """See that the tables are there."""
-        from elman.data.series_sources import series_table
+        from elman.data.series_sources import check_series
 
         for place in filter(None, (settings.data.source, settings.data.valid)):
-            series_table(place)
+            check_series(place)
 
     def records(self, data: Any, targets: Any) -> Iterable[Mapping[str, Any]] | None:
         """A list of series, each a list of numbers."""

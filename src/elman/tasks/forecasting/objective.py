@@ -97,11 +97,10 @@ def validate(model: SeriesForecaster, windows: Windows) -> dict[str, float]:
 
     `coverage_80` is how many of 100 values lie between the quantiles 0.1 and 0.9 before these are moved.
     """
-    model.widths.fill_(1.0)
     every = [
         (forecast.mean, forecast.quantiles, batch.future, model.loss(batch))
         for batch in _batches(model, windows)
-        for forecast in (model.forecast(batch),)
+        for forecast in (model.forecast(batch, calibrated=False),)
     ]
     mean, quantiles, targets, losses = (torch.cat(parts).cpu() for parts in zip(*every, strict=True))
     model.widths.copy_(conformal_widths(quantiles, targets, model.levels))

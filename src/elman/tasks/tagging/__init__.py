@@ -13,6 +13,7 @@ from elman.tasks.task import Sources, Task, deferred
 
 if TYPE_CHECKING:
     from elman.data.tagged_corpus import TaggedCorpus
+    from elman.models.tagger import Tagger
     from elman.tasks.configuration import Settings
 
 
@@ -103,6 +104,22 @@ class Tagging(Task):
             expected = f"as many lists of tags as there are sentences, {len(data):,}"
             raise UserError("targets", expected=expected, got=f"{len(targets):,}")
         return ({"tokens": tokens, "tags": names} for tokens, names in zip(data, targets, strict=True))
+
+    def own(self, model: Any, config: Mapping[str, Any]) -> Tagger:
+        """A person's own `Tagger`, or what their callable makes of the two sizes of vocabularies and the tags.
+
+        Raises `UserError` for any other module.
+        """
+        from torch import nn
+
+        from elman.models.tagger import Tagger
+
+        sizes = config["word_vocab_size"], config["character_vocab_size"]
+        made = model if isinstance(model, nn.Module) else model(*sizes, config["tags"])
+        if not isinstance(made, Tagger):
+            expected = "an elman.models.Tagger, or a callable that makes one of two sizes and the tags"
+            raise UserError("model", expected=expected, got=type(made).__name__)
+        return made
 
     def describe(self, corpus: TaggedCorpus) -> str:
         """How many sentences, words and tags."""

@@ -45,7 +45,7 @@ RECIPES = {
     "transformer": Recipe(2e-3, 128, tokens_per_parameter=30, model={"num_layers": 3}, train=TRAIN),
 }
 DROPOUT, MOST_DROPOUT = 0.15, 0.5  # for each doubling of the passes over the sentences
-BATCHES = 300  # an epoch, at least, where the sentences are few
+BATCHES = 400  # an epoch, at least, where the sentences are few
 LEAST_WORDS, MOST_WORDS = 128, 1024  # of a batch
 
 

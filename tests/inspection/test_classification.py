@@ -1,0 +1,120 @@
+"""`elman inspect` of a classifier: labels, inputs, pooling, gates, clipping."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tests.inspecting import inspect
+
+import elman
+from elman.cli import run as command
+from elman.errors import UserError
+from elman.models.classifier import build_classifier
+from elman.tasks.classification.looks import LOOKS, by_tenth, input_gradients
+
+MODELS = {
+    "words": ["--model=gru", "--set", "pooling=attention"],
+    "characters": ["--model=lstm", "--set", "bidirectional=false", "--set", "tokenizer=char"],
+    "transformer": ["--model=transformer", "--set", "pooling=mean"],
+    "several": ["--model=gru"],
+    "numbers": ["--model=gru", "--set", "label_type=number"],
+    "series": ["--model=gru", "--set", "pooling=last"],
+}
+
+
+def record(kind: str, row: int) -> dict[str, object]:
+    right = row % 2
+    if kind == "series":
+        values = [[(step if right else -step) / 9, None if step == 3 else row / 99] for step in range(5 + row % 6)]
+        return {"values": values, "label": "rising" if right else "falling"}
+    label = {"several": ["good"] * right + ["long"] * (row % 3 > 1), "numbers": right + row / 100}
+    text = f"this is {'good' if right else 'bad'} {'and long ' * (row % 3 > 1)}as number {row}"
+    return {"text": text, "label": label.get(kind, "good" if right else "bad")}
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A small run of every form."""
+    place = tmp_path_factory.mktemp("classifiers")
+    for name, options in MODELS.items():
+        data = place / f"{name}.jsonl"
+        data.write_text("".join(json.dumps(record(name, row)) + "\n" for row in range(80)))
+        given = ["train", str(data), "--task", "classification", "-o", str(place / name), "--steps", "40", *options]
+        assert command([*given, "--set", "hidden_size=16"]) == 0
+    return {name: place / name for name in MODELS}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_form_has_its_report(
+    name: str, runs: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = tmp_path / "report.html"
+    capsys.readouterr()
+    assert command(["inspect", str(runs[name]), "-o", str(page), "--json"]) == 0
+    numbers = json.loads(capsys.readouterr().out)
+    assert set(numbers) & set(LOOKS) == set(LOOKS) - ({"gates"} if name == "transformer" else set())
+    html = page.read_text()
+    assert "http" not in html.replace("http://www.w3.org/", "")
+    for look in ("inputs", "pooling"):
+        for shares in numbers[look]["tenths"].values():
+            assert sum(shares) == pytest.approx(1, abs=1e-4)
+    if name in ("words", "characters", "transformer", "series"):
+        matrix = np.array(numbers["labels"]["confusion"]["matrix"])
+        assert matrix.sum() == 8  # the validation part
+        assert numbers["labels"]["accuracy"] == pytest.approx(100 * matrix.trace() / matrix.sum())
+        assert "Confusion matrix" in html
+
+
+def test_the_label_depends_on_the_word_that_makes_it(runs: dict[str, Path], tmp_path: Path) -> None:
+    data = tmp_path / "more.jsonl"
+    data.write_text(json.dumps({"text": "this is as bad as it gets", "label": "bad"}) + "\n")
+    numbers = inspect(runs["words"], str(data), parts=["inputs", "pooling"]).numbers
+    assert elman.load(runs["words"]).predict("this is as bad as it gets") == "bad"
+    gradients, weights = (numbers[look]["examples"]["0"] for look in ("inputs", "pooling"))
+    assert gradients[3] > 1.2 * np.median(gradients)
+    assert sum(weights) == pytest.approx(1, abs=1e-4)
+
+
+def test_labels_that_the_model_does_not_know_are_refused_where_there_are_no_others(
+    runs: dict[str, Path], tmp_path: Path
+) -> None:
+    data = tmp_path / "more.jsonl"
+    data.write_text(json.dumps({"text": "a text", "label": "strange"}) + "\n")
+    with pytest.raises(UserError, match="does not fit the run: expected some of the labels bad, good"):
+        inspect(runs["words"], str(data))
+
+
+def test_gradients_are_those_of_central_differences() -> None:
+    torch.manual_seed(0)
+    model = build_classifier({"model": "gru", "channels": 2, "outputs": 3, "hidden_size": 6}).double().eval()
+    values, lengths = torch.randn(2, 4, 2, dtype=torch.float64), torch.tensor([4, 3])
+    targets = torch.tensor([2, 0])
+
+    def loss(logits: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.cross_entropy(logits, targets, reduction="sum")
+
+    found = input_gradients(model, values, lengths, loss)
+    assert [len(row) for row in found] == [4, 3]
+    for row, norms in enumerate(found):
+        for step, norm in enumerate(norms):
+            slopes = []
+            for channel in range(2):
+                change = torch.zeros_like(values)
+                change[row, step, channel] = 1e-5
+                with torch.no_grad():
+                    up, down = (loss(model(values + sign * change, lengths=lengths)[0]) for sign in (1, -1))
+                slopes.append(float(up - down) / 2e-5)
+            assert norm == pytest.approx(np.hypot(*slopes), rel=1e-5, abs=1e-9)
+
+
+def test_tenths_hold_all_of_sequences_of_any_length() -> None:
+    rng = np.random.default_rng(1)
+    for length in (1, 3, 10, 37):
+        assert by_tenth([rng.random(length)]).sum() == pytest.approx(1)
+    spike = np.zeros(20)
+    spike[13] = 5.0
+    assert by_tenth([spike, spike]).tolist() == pytest.approx([0] * 6 + [1] + [0] * 3)

@@ -198,8 +198,11 @@ def test_what_is_left_open_is_chosen_and_what_is_asked_for_stays(
         settings = prepared.settings
     assert (settings.model.hidden_size, settings.model.pooling, settings.train.learning_rate) == (12, "mean", 0.5)
     assert (settings.data.tokenizer, settings.train.batch_size) == ("ngrams", 16)
-    with prepare(tree(data["class"]) | {"kind": kind, "model": {}}, tmp_path / "open") as prepared:
-        assert prepared.settings.model.hidden_size == 64  # the smallest: the examples are few
+    for steps, size in ((12, 64), (60, 128)):  # less than 5 passes over the examples, and more
+        budget = {"amount": steps, "unit": "steps"}
+        asked = tree(data["class"]) | {"kind": kind, "model": {}, "budget": budget}
+        with prepare(asked, tmp_path / f"open{steps}") as prepared:
+            assert prepared.settings.model.hidden_size == size
 
 
 @pytest.mark.parametrize(
@@ -292,7 +295,7 @@ def test_python_gets_labels(runs: dict[str, Path], data: dict[str, Path]) -> Non
     series = elman.load(runs["series"])
     rising = [[value, 1.0] for value in np.linspace(-1, 1, 9)]
     assert series.predict([rising, rising[::-1]]) == ["rising", "falling"]
-    with pytest.raises(UserError, match="2 channels"):
+    with pytest.raises(UserError, match="as many channels as in training, 2, got 1"):
         series.predict([[[1.0], [2.0]]])
 
 

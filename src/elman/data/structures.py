@@ -15,7 +15,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from elman.data.parquet import read_parquet
 from elman.data.recognition import BEGINNING, DATE, NUMBER, ROWS, SEPARATORS, beginning, recognise
 from elman.data.sources import NAMED_LABELLED, NAMED_SERIES, NAMED_TAGGED
 from elman.data.textfile import JSON_LINES, uncompressed
@@ -146,6 +145,8 @@ def _json_lines(lines: Sequence[str]) -> Head | None:
 
 
 def _parquet(path: Path) -> Head:
+    from elman.data.parquet import read_parquet
+
     columns = read_parquet(path, ROWS)
     rows = zip(*(cells for _, cells in columns), strict=True)
     return Head([name for name, _ in columns], list(map(list, rows)))

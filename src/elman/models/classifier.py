@@ -138,14 +138,15 @@ class Classifier(nn.Module):
 
         No gradient flows back over more than `k2` steps through time, for a call without `state` and `resets`.
         """
-        x = self.embed(inputs)
-        if k2 is not None and state is None and resets is None:
+        if state is not None and not self.causal:
+            self.encoder.refuse_steps()
+        x, memory = self.embed(inputs), cast("ClassifierState | None", state)
+        if k2 is not None and memory is None and resets is None:
             hidden, after = read_truncated(self.encoder, x, k2, lengths=lengths)
         else:
-            encoder = None if state is None else cast(ClassifierState, state).encoder if state else state
-            hidden, after = self.encoder(x, encoder, lengths=lengths, resets=resets)
-        pool = cast(ClassifierState, state).pool if state else None
-        pooled, pool = self.pool(hidden, pool, lengths=lengths, resets=resets)
+            before = None if memory is None else memory.encoder
+            hidden, after = self.encoder(x, before, lengths=lengths, resets=resets)
+        pooled, pool = self.pool(hidden, None if memory is None else memory.pool, lengths=lengths, resets=resets)
         logits = self.output(self.dropout(pooled.to(hidden.dtype)))
         return logits, ClassifierState(after, pool) if self.causal else ()
 

@@ -186,7 +186,7 @@ class Task(ABC):
     scores: ClassVar[Mapping[str, str]] = {}
     """The scores that a comparison shows beside the loss, by name, with the heading of each in a table."""
     ranking: ClassVar[Mapping[str, Literal["more", "less"]]] = {}
-    """Whether more or less of a score is better; the first of these that was measured orders a comparison."""
+    """Whether more or less of a score is better; a comparison tells the order by the first that was measured."""
     floors: ClassVar[Mapping[str, str]] = {}
     """Of a score, the score of a forecast without a model, below which no model should be."""
 

@@ -28,11 +28,12 @@ RECIPES = {
     "elman": Recipe(1e-3, 128),
     "transformer": Recipe(1e-3, 128),
 }
-UNITS = 2.0  # hidden units for the square root of the number of training examples
+FEWEST, UNITS = 128, 2.0  # hidden units, and how many for the square root of the number of training examples
+EMBEDDING_SIZE = 64
 LEAST_EPOCHS = 5  # passes over the examples that a budget must hold for a larger model to pay
 BATCHES = 16  # an epoch, at least, where the examples are few
 BATCH = 16, 64  # sequences: the fewest and the most
-DROPOUT = 0.2
+DROPOUT = 0.3
 WORD_DROPOUT = 0.1, 0.3  # of tokens, and of the n-grams of words
 
 
@@ -62,7 +63,7 @@ def choose(asked: Settings, corpus: LabelledCorpus) -> Choice:
     speed = _speed(sized(recipe.size), corpus) if asked.budget.unit == "seconds" else None
 
     def affordable(size: int) -> bool:
-        return size <= UNITS * math.sqrt(N) and _epochs(sized(size), corpus, speed) >= LEAST_EPOCHS
+        return size <= max(FEWEST, UNITS * math.sqrt(N)) and _epochs(sized(size), corpus, speed) >= LEAST_EPOCHS
 
     settings = sized(largest_size(affordable))
     rate = learning_rate(recipe, settings.model.hidden_size)
@@ -134,7 +135,7 @@ def _speed(settings: Settings, corpus: LabelledCorpus) -> float:
 
 def _model(asked: Settings, recipe: Recipe, size: int) -> Any:
     """The settings of a model of a size."""
-    model = fill(asked.model, asked.model, hidden_size=size, **recipe.model)
+    model = fill(asked.model, asked.model, hidden_size=size, embedding_size=EMBEDDING_SIZE, **recipe.model)
     if isinstance(model, TransformerClassifierSettings):
         return fill(model, asked.model, num_heads=fitting_heads(model.hidden_size, model.num_heads))
     return model

@@ -39,12 +39,13 @@ TWO = {"num_layers": 2}
 # Many small steps: Muon, whose step costs as much as some 300 words more, learns less in the same time than AdamW.
 TRAIN = {"weight_decay": 0.05, "average": 0.999}
 RECIPES = {
-    "lstm": Recipe(3e-3, tokens_per_parameter=30, model=TWO, train=TRAIN),
-    "gru": Recipe(3e-3, tokens_per_parameter=30, model=TWO, train=TRAIN),
-    "elman": Recipe(2e-3, tokens_per_parameter=30, model=TWO, train=TRAIN),
-    "transformer": Recipe(2e-3, 128, tokens_per_parameter=30, model={"num_layers": 3}, train=TRAIN),
+    "lstm": Recipe(3e-3, tokens_per_parameter=14, model=TWO, train=TRAIN),
+    "gru": Recipe(3e-3, tokens_per_parameter=14, model=TWO, train=TRAIN),
+    "elman": Recipe(2e-3, tokens_per_parameter=14, model=TWO, train=TRAIN),
+    "transformer": Recipe(2e-3, 128, tokens_per_parameter=14, model={"num_layers": 3}, train=TRAIN),
 }
-DROPOUT, MOST_DROPOUT = 0.15, 0.5  # for each doubling of the passes over the sentences
+DROPOUT, MOST_DROPOUT = 0.14, 0.4  # for each doubling of the passes over the sentences
+OUTPUTS = 1.25  # times the dropout of inputs: that of the last layer's outputs
 BATCHES = 400  # an epoch, at least, where the sentences are few
 LEAST_WORDS, MOST_WORDS = 128, 1024  # of a batch
 
@@ -114,7 +115,7 @@ def choose(asked: Settings, corpus: TaggedCorpus) -> Choice:
     epochs = _epochs(settings, corpus, words, speed)
     model = fill(settings.model, asked.model, dropout=dropout(epochs, DROPOUT, MOST_DROPOUT))
     if "dropout_output" in type(model).model_fields:
-        model = fill(model, asked.model, dropout_output=model.dropout)
+        model = fill(model, asked.model, dropout_output=round(OUTPUTS * model.dropout, 2))
     train = fill(settings.train, asked.train, learning_rate=learning_rate(recipe, model.hidden_size))
     settings = settings.model_copy(update={"model": model, "train": train})
     measured = f" at {speed / 1e9:,.0f} GFLOP/s (measured)" if speed else ""

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from elman.cells import CELLS
 from elman.errors import UserError
-from elman.models.forecaster import SeriesForecaster, build_forecaster, in_segments, joined
+from elman.models.forecaster import SeriesForecaster, build_forecaster
 from elman.models.likelihoods import DISTRIBUTIONS
+from elman.models.window_tensors import in_segments, joined
 from elman.state import leaves
 
 L, H = 13, 7

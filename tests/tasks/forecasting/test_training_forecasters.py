@@ -17,7 +17,8 @@ from elman.cli import run as command
 from elman.errors import UserError
 from elman.fitting import prepare
 from elman.tasks import TASKS
-from elman.tasks.forecasting.looks import LOOKS, forecast_gradients, loss_gradients
+from elman.tasks.forecasting.input_gradients import forecast_gradients, loss_gradients
+from elman.tasks.forecasting.looks import LOOKS
 from elman.tasks.forecasting.objective import block_losses, validate
 from elman.tasks.forecasting.sizing import segment
 from elman.tasks.forecasting.subject import open_windows

@@ -16,7 +16,7 @@ from elman.models.configuration import TransformerClassifierSettings
 from elman.tasks import configuration
 from elman.tasks.classification.objective import sequence_labels
 from elman.tasks.classification.settings import ClassifierTraining
-from elman.tasks.configuration import OWN, Settings
+from elman.tasks.configuration import Settings
 from elman.tasks.sizing import Recipe, check_ram, find_recipe, largest_size, learning_rate, step_seconds
 from elman.tasks.task import Choice, fill
 from elman.train.objective import Place
@@ -54,8 +54,6 @@ def choose(asked: Settings, corpus: LabelledCorpus) -> Choice:
     tokenizer = "auto" if corpus.tokenizer is None else corpus.tokenizer.kind
     data = asked.data.model_copy(update={"tokenizer": tokenizer})
     settings = asked.model_copy(update={"data": data, "train": train})
-    if asked.kind == OWN:
-        return Choice(settings, f"chosen: learning rate {train.learning_rate:g}, batches of {train.batch_size}")
 
     def sized(size: int) -> Settings:
         return settings.model_copy(update={"model": _model(asked, recipe, size)})

@@ -352,3 +352,10 @@ def test_a_comparison_measures_every_example_once(data: dict[str, Path], tmp_pat
     targets[0] = NOT_COUNTED
     nats, counts = TASK.block_losses(model, corpus)
     assert (nats[0], counts[0]) == (0, 0)
+
+
+def test_a_model_of_ones_own_is_refused(data: dict[str, Path]) -> None:
+    with pytest.raises(UserError, match="model: expected one of elman, gru"):
+        elman.fit(
+            str(data["class"]), task="classification", model=torch.nn.Linear(1, 1), budget="1 steps", progress=False
+        )

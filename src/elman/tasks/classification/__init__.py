@@ -93,9 +93,12 @@ class Classification(Task):
         return {"source": source, "target": target, "valid": first, "valid_target": second}
 
     def check(self, settings: Settings) -> None:
-        """See that the files are there, and that settings fit the labels."""
+        """See that the files are there, and that the model is one of ours, whose labels can be calibrated."""
         from elman.data.labelled_files import check_places
+        from elman.tasks.configuration import OWN
 
+        if settings.kind == OWN:
+            raise UserError("model", expected=f"one of {', '.join(self.models)} for {self.name}", got="one's own")
         for files in (settings.data.files, settings.data.validation_files):
             if files:
                 check_places(files)

@@ -54,8 +54,6 @@ def choose(asked: Settings, corpus: LabelledCorpus) -> Choice:
     tokenizer = "auto" if corpus.tokenizer is None else corpus.tokenizer.kind
     data = asked.data.model_copy(update={"tokenizer": tokenizer})
     settings = asked.model_copy(update={"data": data, "train": train})
-    if asked.kind == OWN:
-        return Choice(settings, f"chosen: learning rate {train.learning_rate:g}, batches of {train.batch_size}")
 
     def sized(size: int) -> Settings:
         return settings.model_copy(update={"model": _model(asked, recipe, size)})

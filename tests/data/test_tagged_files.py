@@ -68,7 +68,7 @@ MALFORMED = {
     "a.conll": ("a N\nb V\n\nc\n", "{0}, line 4: expected 2 columns, parted by spaces, got 1; every token"),
     "a.conllu": (conllu(("a", "N")) + "2\tb\n", "{0}, line 2: expected 10 columns, parted by tabs, got 2; "),
     "b.conll": (b"a N\nb \xff\n", "{0}, line 2: expected UTF-8 text, got byte 2 (invalid start byte); iconv"),
-    "c.conll": (b"a N\nb\0 V\n", "{0}, line 2: expected text, got NUL at byte 1"),
+    "c.conll": (b"a N\nb\0 V\n", "{0}, line 2: expected text, got NUL at byte 1; give a text file"),
     "a.jsonl": ('{"tokens": ["a"], "tags": ["N"]}\n{"tokens"', "{0}, line 2: expected JSON, got a line that is none ("),
     "b.jsonl": (
         '\n{"tokens": ["a", "b"], "tags": ["N"]}',

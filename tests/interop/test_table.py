@@ -41,6 +41,7 @@ def test_the_command_shows_the_arrays_of_a_convention(name: str, capsys: pytest.
     for array in CONVENTIONS[name].arrays:
         shown = array_in_words(CONVENTIONS[name], array)[0]
         assert f"  {shown} " in out
+    assert "names      " in out
     assert run(["interop", name, "--json"]) == 0
     assert len(json.loads(capsys.readouterr().out)["arrays"]) == len(CONVENTIONS[name].arrays)
 

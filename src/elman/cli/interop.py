@@ -30,7 +30,7 @@ def command(
     elman.interop.to_arrays(LAYER, CONVENTION) the arrays of a layer.
     """
     from elman.interop.frameworks import CONVENTIONS, convention_named
-    from elman.interop.words import array_in_words, describe
+    from elman.interop.words import array_in_words, describe, names_in_words
 
     if convention is None:
         rows = [describe(row) for row in CONVENTIONS.values()]
@@ -41,10 +41,11 @@ def command(
     else:
         row = convention_named(convention)
         arrays = [array_in_words(row, array) for array in row.arrays]
+        about = describe(row) | {"names": names_in_words(row)}
         if as_json:
-            print_json({**describe(row), "arrays": [{"name": n, "shape": s, "holds": words} for n, s, words in arrays]})
+            print_json({**about, "arrays": [{"name": n, "shape": s, "holds": words} for n, s, words in arrays]})
             return
-        for name, words in describe(row).items():
+        for name, words in about.items():
             print(f"{name:29}{words}")
         print("arrays, of D inputs and H units")
         table = [("  " + name, *rest) for name, *rest in arrays]

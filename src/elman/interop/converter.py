@@ -62,8 +62,8 @@ def from_arrays(convention: str | Convention, arrays: Mapping[str, Any], **optio
     given = flatten(arrays)
     dtypes = sorted({array.dtype.name for array in given.values()})
     if len(dtypes) != 1 or dtypes[0] not in DTYPES:
-        got = " and ".join(dtypes) or "no array"
-        raise UserError(f"arrays of {convention.name}", expected=f"one dtype of {', '.join(DTYPES)}", got=got)
+        expected, got = f"one dtype of {', '.join(DTYPES)}", " and ".join(dtypes) or "no array"
+        raise UserError(f"arrays of {convention.name}", expected=expected, got=got, remedy='as array.astype("float32")')
     levels = recognise(convention, split_directions(given) if convention.namings[0].is_split else given)
     (last, second), sizes = max(levels), read_sizes(convention, levels[0, 0])
     found = {}

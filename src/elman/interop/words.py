@@ -111,3 +111,17 @@ def array_in_words(convention: Convention, array: Array) -> tuple[str, str, str]
         f"({', '.join(shape)}{',' if len(shape) == 1 else ''})",
         contents + "; may be left out" * array.optional,
     )
+
+
+def names_in_words(convention: Convention) -> str:
+    """How names are made of those in the convention, written NAME, in one direction and in both.
+
+    >>> from elman.interop import CONVENTIONS
+    >>> names_in_words(CONVENTIONS["keras.GRU"]), names_in_words(CONVENTIONS["haiku.LSTM"])
+    ('cell.NAME; in both directions forward_layer.cell.NAME, backward_layer.cell.NAME', 'NAME')
+    """
+    naming = convention.namings[0]
+    if naming.is_split:
+        return "NAME, whose first axis has the directions"
+    both = f"; in both directions {', '.join(naming.both)}" if naming.both else ""
+    return (naming.forward + both).replace("{name}", "NAME").replace("{layer}", "LAYER")

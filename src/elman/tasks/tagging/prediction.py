@@ -89,11 +89,12 @@ def _layout(run: Trained, form: Any) -> Layout:
 
 
 def _answers(run: Trained, together: Iterable[Sequence[Sentence]], options: TaggingOptions) -> Iterator[Answer]:
+    steps = WordByWord(run) if options.stream else None
     for sentences in together:
-        for sentence, said in zip(
-            sentences, tag_sentences(run, [each.tokens for each in sentences], options.batch), strict=True
-        ):
-            yield _answer(run, sentence, said)
+        tokens = [sentence.tokens for sentence in sentences]
+        said = map(steps.sentence, tokens) if steps else tag_sentences(run, tokens, options.batch)
+        for sentence, found in zip(sentences, said, strict=True):
+            yield _answer(run, sentence, found)
 
 
 def _answer(run: Trained, sentence: Sentence, said: Said) -> Answer:

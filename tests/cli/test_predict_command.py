@@ -199,7 +199,7 @@ def test_options_that_do_not_fit(
 
 def test_a_language_model_writes_otherwise(trained: Path, file: Path, fails: Fails) -> None:
     line = fails(["predict", trained, file], 2)
-    assert "expected a translation model, got a language model" in line
+    assert "a forecaster or a translation model, got a language model" in line
     assert f"`elman generate {trained}`" in line
 
 

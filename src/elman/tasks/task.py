@@ -358,7 +358,7 @@ class Task(ABC):
         sections = {task.title: task.options[command] for task in TASKS.values() if command in task.options}
         if command not in self.options:
             remedy = "use it with " + " and ".join(f"`elman {use} {run}`" for use in self.options)
-            raise UserError(f"{run}", expected=" or ".join(sections), got=self.title, remedy=remedy, exit_code=2)
+            raise UserError(f"{run}", expected=_either(sections), got=self.title, remedy=remedy, exit_code=2)
         section = self.options[command]
         for name in given:
             owners = {
@@ -372,6 +372,16 @@ class Task(ABC):
                 what = f"{name} is an option of {' and '.join(here or owners.values())}"
                 raise UserError(what, got=f"{run}, {self.title}", remedy="leave it out", exit_code=2)
         return configuration.make_section(section, given)
+
+
+def _either(words: Iterable[str]) -> str:
+    """Words in a row.
+
+    >>> _either(["a tagger", "a classifier", "a forecaster"]), _either(["a tagger"])
+    ('a tagger, a classifier or a forecaster', 'a tagger')
+    """
+    *others, last = words
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 def fill(section: S, asked: Section, **values: Any) -> S:

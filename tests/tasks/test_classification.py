@@ -198,8 +198,11 @@ def test_what_is_left_open_is_chosen_and_what_is_asked_for_stays(
         settings = prepared.settings
     assert (settings.model.hidden_size, settings.model.pooling, settings.train.learning_rate) == (12, "mean", 0.5)
     assert (settings.data.tokenizer, settings.train.batch_size) == ("ngrams", 16)
-    with prepare(tree(data["class"]) | {"kind": kind, "model": {}}, tmp_path / "open") as prepared:
-        assert prepared.settings.model.hidden_size == 64  # the smallest: the examples are few
+    for steps, size in ((12, 64), (60, 128)):  # less than 5 passes over the examples, and more
+        budget = {"amount": steps, "unit": "steps"}
+        asked = tree(data["class"]) | {"kind": kind, "model": {}, "budget": budget}
+        with prepare(asked, tmp_path / f"open{steps}") as prepared:
+            assert prepared.settings.model.hidden_size == size
 
 
 @pytest.mark.parametrize(

@@ -28,11 +28,11 @@ RECIPES = {
     "elman": Recipe(1e-3, 128),
     "transformer": Recipe(1e-3, 128),
 }
-UNITS = 2.0  # hidden units for the square root of the number of training examples
+FEWEST, UNITS = 128, 2.0  # hidden units, and how many for the square root of the number of training examples
 LEAST_EPOCHS = 5  # passes over the examples that a budget must hold for a larger model to pay
 BATCHES = 16  # an epoch, at least, where the examples are few
 BATCH = 16, 64  # sequences: the fewest and the most
-DROPOUT = 0.2
+DROPOUT = 0.3
 WORD_DROPOUT = 0.1, 0.3  # of tokens, and of the n-grams of words
 
 
@@ -62,7 +62,7 @@ def choose(asked: Settings, corpus: LabelledCorpus) -> Choice:
     speed = _speed(sized(recipe.size), corpus) if asked.budget.unit == "seconds" else None
 
     def affordable(size: int) -> bool:
-        return size <= UNITS * math.sqrt(N) and _epochs(sized(size), corpus, speed) >= LEAST_EPOCHS
+        return size <= max(FEWEST, UNITS * math.sqrt(N)) and _epochs(sized(size), corpus, speed) >= LEAST_EPOCHS
 
     settings = sized(largest_size(affordable))
     rate = learning_rate(recipe, settings.model.hidden_size)

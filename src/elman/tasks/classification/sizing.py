@@ -16,7 +16,7 @@ from elman.models.configuration import TransformerClassifierSettings
 from elman.tasks import configuration
 from elman.tasks.classification.objective import sequence_labels
 from elman.tasks.classification.settings import ClassifierTraining
-from elman.tasks.configuration import OWN, Settings
+from elman.tasks.configuration import Settings
 from elman.tasks.sizing import Recipe, check_ram, find_recipe, fitting_heads, largest_size, learning_rate, step_seconds
 from elman.tasks.task import Choice, fill
 from elman.train.objective import Place

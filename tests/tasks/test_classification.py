@@ -226,7 +226,12 @@ def runs(data: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> dic
     """A good run of every kind of labels; that of classes reads in one direction, with attention."""
     place, made = tmp_path_factory.mktemp("runs"), {}
     streams = ["--set", "bidirectional=false", "--set", "pooling=attention"]
-    options = {"class": streams, "several": [], "number": ["--set", "label_type=number"], "series": streams[:2]}
+    options = {
+        "class": streams,
+        "several": [],
+        "number": ["--set", "label_type=number", "--set", "pooling=max"],
+        "series": streams[:2],
+    }
     for kind, path in data.items():
         made[kind] = place / kind
         given = ["train", str(path), "--task", "classification", "-o", str(made[kind]), "--steps", "150"]

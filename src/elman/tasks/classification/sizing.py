@@ -30,6 +30,9 @@ RECIPES = {
 }
 FEWEST, UNITS = 128, 2.0  # hidden units, and how many for the square root of the number of training examples
 EMBEDDING_SIZE = 64
+# Of texts and of series: on SNIPS attention was right in 97.7 % (two seeds, 1,000 steps) and the greatest in 97.3 %, on
+# Japanese Vowels the greatest in 98.6 % (three seeds, 600 steps) and the mean in 98.4 %.
+POOLING = "attention", "max"
 LEAST_EPOCHS = 5  # passes over the examples that a budget must hold for a larger model to pay
 BATCHES = 16  # an epoch, at least, where the examples are few
 BATCH = 16, 64  # sequences: the fewest and the most
@@ -56,7 +59,7 @@ def choose(asked: Settings, corpus: LabelledCorpus) -> Choice:
     settings = asked.model_copy(update={"data": data, "train": train})
 
     def sized(size: int) -> Settings:
-        return settings.model_copy(update={"model": _model(asked, recipe, size)})
+        return settings.model_copy(update={"model": _model(asked, recipe, size, POOLING[corpus.tokenizer is None])})
 
     speed = _speed(sized(recipe.size), corpus) if asked.budget.unit == "seconds" else None
 
@@ -131,9 +134,10 @@ def _speed(settings: Settings, corpus: LabelledCorpus) -> float:
     return operations(settings, corpus) * len(corpus.train) / len(steps) / step_seconds(step)
 
 
-def _model(asked: Settings, recipe: Recipe, size: int) -> Any:
+def _model(asked: Settings, recipe: Recipe, size: int, pooling: str) -> Any:
     """The settings of a model of a size."""
-    model = fill(asked.model, asked.model, hidden_size=size, embedding_size=EMBEDDING_SIZE, **recipe.model)
+    sizes = {"hidden_size": size, "embedding_size": EMBEDDING_SIZE, "pooling": pooling}
+    model = fill(asked.model, asked.model, **sizes, **recipe.model)
     if isinstance(model, TransformerClassifierSettings):
         return fill(model, asked.model, num_heads=fitting_heads(model.hidden_size, model.num_heads))
     return model

@@ -121,9 +121,17 @@ def validate(model: SeriesForecaster, windows: Windows) -> dict[str, float]:
 
 @torch.no_grad()
 def block_losses(model: SeriesForecaster, corpus: ForecastCorpus) -> tuple[Floats, Floats]:
-    """The losses (K,) of every validation window, summed over its known values, and how many there are."""
+    """The losses (K,) of blocks of the validation windows, summed over their known values, and how many there are.
+
+    Windows that begin a step apart share nearly all of their values, so a block has those of a series that begin within
+    the steps of one window and its future: errors of different blocks are hardly related.
+    """
     every = [(model.loss(batch).sum(1), (~batch.future.isnan()).sum(1)) for batch in _batches(model, corpus.valid)]
     losses, known = (torch.cat(parts).double().cpu().numpy() for parts in zip(*every, strict=True))
+    windows = corpus.valid
+    stretch = windows.origins // (windows.window + windows.horizon)
+    begins = np.flatnonzero(np.diff(windows.series, prepend=-1) | np.diff(stretch, prepend=-1))
+    losses, known = (np.add.reduceat(each, begins) for each in (losses, known))
     return losses[known > 0], known[known > 0]
 
 

@@ -7,7 +7,7 @@ PINNED := $(if $(TORCH),torch==$(TORCH),-c constraints-dev.txt torch)
 NATIVE := src/elman/kernels/native
 BIN    := $(VENV)/bin
 
-.PHONY: help setup demo test slow lint types sanitize bench clean
+.PHONY: help setup demo test slow lint types sanitize bench interop clean
 help:             ## this list
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/'
 
@@ -69,6 +69,18 @@ sanitize: build/sanitize/all  ## the compiled core under AddressSanitizer and Un
 bench: setup      ## the benchmarks that need no data (see benchmarks/README.md)
 	$(BIN)/python benchmarks/loop.py
 	$(BIN)/elman bench
+
+# Chainer, which is no longer developed, needs an old Python: its stored numbers are taken.
+FRAMEWORKS = $(shell $(PYTHON) -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']['interop'])")
+.venv-interop/.installed: pyproject.toml
+	$(PYTHON) -m venv .venv-interop
+	.venv-interop/bin/python -m pip install --quiet --disable-pip-version-check $(FRAMEWORKS)
+	@touch $@
+
+interop: setup .venv-interop/.installed  ## run the recurrent layers of other frameworks again, and compare elman's with their numbers
+	.venv-interop/bin/python tests/interop/record.py -o build/interop
+	cp tests/interop/recorded/chainer.npz build/interop
+	ELMAN_RECORDED=build/interop $(BIN)/python -m pytest tests/interop/test_recorded.py
 
 clean:            ## remove what was built
 	rm -rf .venv .venv-* build src/elman/kernels/native/_core.* dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -58,10 +58,11 @@ class Hung(BaseException):
 class Given:
     """What every input begins with: finished runs and texts, which are copied before they are damaged."""
 
-    runs: dict[str, Path]  # by name: "lstm", "transformer", "pairs"
+    runs: dict[str, Path]  # by name: "lstm", "transformer", "pairs", "labels"
     comparison: Path
     text: Path
     pairs: Path
+    labels: Path
     training: list[str]  # options that keep a training small
     comparing: list[str]
 
@@ -301,17 +302,15 @@ def a_damaged_run(given: Given, rng: random.Random, place: Path) -> Input:
             below = [path for path in files(run) if path == top or top in path.parents]
             if below:
                 said.append(damage(rng.choice(below), rng, place / "outside"))
-    text = str(given.pairs if name == "pairs" else given.text)
-    use = (
-        ["predict", str(run), str(given.text), "--max-length", "5"]
-        if name == "pairs"
-        else ["generate", str(run), "--tokens", "5"]
-    )
+    text = str({"pairs": given.pairs, "labels": given.labels}.get(name, given.text))
+    uses = {"pairs": ["predict", str(run), str(given.text), "--max-length", "5"], "labels": ["predict", str(run), text]}
+    use = uses.get(name, ["generate", str(run), "--tokens", "5"])
+    look = {"pairs": "source", "labels": "inputs"}.get(name, "gradients")
     more = ["--resume", "--steps", "14"]
     commands = [
         ["evaluate", str(run), text, *([] if name != "pairs" else ["--beam", "1"])],
         use,
-        ["inspect", str(run), "--parts", rng.choice(["clipping", "gradients" if name != "pairs" else "source"])],
+        ["inspect", str(run), "--parts", rng.choice(["clipping", look])],
         ["train", text, "-o", str(run), *more, *rng.choice(([], given.training))],
         ["train", text, "-o", str(run), *more],
         ["train", text, "-o", str(run), "--overwrite", "--steps", "1", *given.training],
@@ -333,14 +332,14 @@ def a_damaged_comparison(given: Given, rng: random.Random, place: Path) -> Input
 
 def settings(given: Given, rng: random.Random, place: Path) -> Input:
     """Settings of any value, by --set or in a file."""
-    pairs = rng.random() < 0.3
-    name = rng.choice(["pairs"] if pairs else ["lstm", "transformer"])
+    name = rng.choice(list(given.runs))
+    source = {"pairs": given.pairs, "labels": given.labels}.get(name)
     tree = yaml.safe_load((given.runs[name] / "config.yaml").read_text(encoding="utf-8"))
     for section in ("data", "model", "train"):
         tree[section] = {
             k: v for k, v in tree[section].items() if k not in ("source", "target", "valid", "fingerprint")
         }
-    arguments = ["train", str(given.pairs if pairs else given.text), "-o", str(place / "new"), "--steps", "1"]
+    arguments = ["train", str(source or given.text), "-o", str(place / "new"), "--steps", "1"]
     if rng.random() < 0.5:
         path = place / "settings.yaml"
         path.write_text(yaml.safe_dump(changed(tree, rng)))
@@ -352,8 +351,8 @@ def settings(given: Given, rng: random.Random, place: Path) -> Input:
     section = rng.choice(["model", "train", "data"])
     key = rng.choice(list(tree[section]))
     value = rng.choice([*map(str, HOSTILE), *WORDS, "[", "{a", "&a [*a]", "!!python/none x", "2001-99-99"])
-    kind = [] if pairs else ["--model", tree["kind"]]
-    return Input([*arguments, *given.training, *kind, "--set", f"{key}={value}"], None)
+    small = given.training if source is None else given.training[:4]  # without lanes, which texts alone have
+    return Input([*arguments, *small, "--model", tree["kind"], "--set", f"{key}={value}"], None)
 
 
 def numbers(given: Given, rng: random.Random, place: Path) -> Input:
@@ -384,7 +383,7 @@ def numbers(given: Given, rng: random.Random, place: Path) -> Input:
 
 def texts(given: Given, rng: random.Random, place: Path) -> Input:
     """Any bytes as a text, pairs, lines to translate or a prompt."""
-    source = given.pairs if rng.random() < 0.5 else given.text
+    source = rng.choice([given.pairs, given.labels, given.text, given.text])
     name = rng.choice(
         ["t.txt", "t.jsonl", "t.tsv", "t.csv", "t.gz", "t.zst", "t.json", "t.ts", "t.conllu", source.name]
     )
@@ -417,6 +416,8 @@ def texts(given: Given, rng: random.Random, place: Path) -> Input:
             ["evaluate", run, str(path), "--json"],
             ["predict", str(given.runs["pairs"]), str(path), "--max-length", "3", "--beam", "1", "--json"],
             ["predict", str(given.runs["pairs"]), "--max-length", "3", "--beam", "1"],
+            ["train", str(path), "-o", str(place / "new"), "--steps", "1", "--task", "classification"],
+            ["predict", str(given.runs["labels"]), str(path), "--json"],
             ["inspect", run, str(path), "--parts", "clipping"],
             ["compare", str(path), "-o", str(place / "new"), *given.comparing],
         ]

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from elman.data.columns import Columns
 from elman.data.panel import Panel, read_panel
+from elman.data.series_columns import SeriesColumns
 from elman.data.table import table_of
 
 Series = list[float | None]
-VALUES_ALONE = Columns(past=(), static=())
+VALUES_ALONE = SeriesColumns(past=(), static=())
 
 
-def panel_of(*series: Series, columns: Columns = VALUES_ALONE) -> Panel:
+def panel_of(*series: Series, columns: SeriesColumns = VALUES_ALONE) -> Panel:
     """A panel of the series s0, s1, …, with further columns that `columns` may name: price, size and shop."""
     records = [
         {"unique_id": f"s{n}", "ds": step, "y": value, "price": 10 * n + step, "size": n, "shop": "xy"[n % 2]}

@@ -15,6 +15,7 @@ from elman.bench import contest, onnx_layer, timing
 from elman.bench.contest import DTYPES, TORCH_CELLS, Contest, Measurement, Rate, measure
 from elman.bench.report import report, table
 from elman.bench.timing import Contestant
+from elman.interop import convention_named
 from elman.nn import layer_of
 
 PLAN = Contest(["gru"], [(3, 2, 4)], ["inference"], ["float32"], [1], seconds=0.0)
@@ -200,6 +201,7 @@ def test_onnxruntime_agrees(layers: dict[str, nn.RNNBase], cell: str) -> None:
 def test_gates_in_a_wrong_order_are_noticed(
     layers: dict[str, nn.RNNBase], monkeypatch: pytest.MonkeyPatch, cell: str
 ) -> None:
-    monkeypatch.setitem(onnx_layer.ROWS, cell, TORCH_CELLS[cell].rows)
+    torch_s = convention_named(onnx_layer.CONVENTIONS[cell], gates="".join(TORCH_CELLS[cell].rows))
+    monkeypatch.setitem(onnx_layer.CONVENTIONS, cell, torch_s)
     with pytest.raises(AssertionError, match=f"onnxruntime's {cell} is not torch's"):
         onnx_layer.runner(cell, layers[cell], torch.randn(7, 3, 6), threads=1)

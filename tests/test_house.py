@@ -34,8 +34,9 @@ BELOW: dict[str, set[str]] = {
     "train": GROUND,
     "metrics": GROUND,
     "decode": GROUND | {"kernels", "nn", "models", "data", "environment"},
+    "interop": GROUND | {"kernels", "nn"},
     "environment": GROUND | {"kernels"},
-    "bench": GROUND | {"kernels", "nn", "environment", "report"},
+    "bench": GROUND | {"kernels", "nn", "environment", "interop", "report"},
     "display": GROUND | {"metrics", "train", "tasks"},
     "run_folders": {"errors", "atomic", "data", "tasks"},
     "given": GROUND | {"data", "tasks", "run_folders", "environment"},
@@ -119,6 +120,7 @@ def test_below_is_an_order() -> None:
         ["-m", "elman", "predict", "--help"],
         ["-m", "elman", "compare", "--help"],
         ["-m", "elman", "lab", "--help"],
+        ["-m", "elman", "interop"],
     ],
 )
 def test_torch_is_not_imported_where_it_is_not_needed(arguments: list[str]) -> None:
@@ -202,7 +204,7 @@ def test_a_task_is_named_in_its_folder_alone() -> None:
 
 
 # What `elman train FILE` has imported of elman before its first step: whoever reads a training reads these files.
-MODULES = 98
+MODULES = 104
 
 COUNT = """
 import sys

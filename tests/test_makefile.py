@@ -38,3 +38,12 @@ def test_without_a_choice_the_pinned_torch_is_taken(monkeypatch: pytest.MonkeyPa
     assert installed
     assert all("-c constraints-dev.txt" in line and "torch==" not in line for line in installed)
     assert all(".venv/bin/" in line for line in run if "/bin/" in line)
+
+
+def test_the_frameworks_of_the_extra_are_installed_apart_and_pinned() -> None:
+    run = commands("interop").splitlines()
+    frameworks = next(line for line in run if "pip install" in line and "keras" in line)
+    assert frameworks.startswith(".venv-interop/bin/")
+    assert {"jax", "flax", "paddlepaddle", "onnxruntime"} <= {word.partition("==")[0] for word in frameworks.split()}
+    assert not [word for word in frameworks.split("check ")[1].split() if "==" not in word]
+    assert any("record.py -o build/interop" in line for line in run)

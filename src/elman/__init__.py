@@ -10,6 +10,7 @@
 - `SequenceClassifier`, `Forecaster`: estimators by the conventions of scikit-learn
 - `UserError`: an error that a person can mend, in one line
 - `cells`, `nn`, `kernels`: recurrent cells, recurrent and attention layers, and the backends that compute them
+- `interop`: weights of other frameworks' recurrent layers
 - `models`: language models and encoder-decoders
 - `state`: the memory of a model, as a tree of tensors
 - `data`: texts, pairs, tokenizers, batches
@@ -29,7 +30,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from elman import (  # noqa: I001
-        cells, compare, data, decode, inspection, kernels, lab, lens, models, nn, report, state, tasks, train,
+        cells, compare, data, decode, inspection, interop, kernels, lab, lens, models, nn, report, state, tasks, train,
     )  # fmt: skip
     from elman.errors import UserError
     from elman.estimators import Forecaster as Forecaster, SequenceClassifier as SequenceClassifier
@@ -37,8 +38,8 @@ if TYPE_CHECKING:
     from elman.runs import Run, load
 
 __all__ = [
-    "Run", "UserError", "__version__", "cells", "compare", "data", "decode", "fit", "inspection", "kernels", "lab",
-    "lens", "load", "models", "nn", "report", "state", "tasks", "train", "training",
+    "Run", "UserError", "__version__", "cells", "compare", "data", "decode", "fit", "inspection", "interop",
+    "kernels", "lab", "lens", "load", "models", "nn", "report", "state", "tasks", "train", "training",
 ]  # fmt: skip
 _FROM = {"fit": "fitting", "training": "fitting", "load": "runs", "Run": "runs", "UserError": "errors"}
 # Not in `__all__`: they need scikit-learn, which not every installation has.

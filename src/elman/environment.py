@@ -25,7 +25,7 @@ EXTRAS = {
     "optuna": "compare",
     "onnx": "bench",
     "onnxruntime": "bench",
-    "seqeval": "tagging",
+    "seqeval": "spans",
     "narwhals": "tables",
     "pyarrow": "tables",
     "statsmodels": "series",

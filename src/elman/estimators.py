@@ -107,7 +107,8 @@ class Forecaster(BaseEstimator):
     """Forecasts of the steps after the end of series.
 
     Series are a data frame, or its rows as dicts: the long format `unique_id, ds, y` with further columns, or a column
-    of times beside a column for each series; or an array (T, N) of N series. NaN is a missing value.
+    of times beside a column for each series; or an array (T, N), a column for each series too, of steps counted from 0.
+    NaN is a missing value.
 
     Args:
         horizon: how many steps are forecast; chosen where it is None.

@@ -72,3 +72,45 @@ def test_compare_recognises_what_train_does(tmp_path: Path, plain_text: Path, fa
     line = fails(["compare", plain_text, plain_text, "--task", "language-modelling", *small], 2)
     assert line == "elman: DATA: expected one text, got two files; --task translation"
     assert not (tmp_path / "c").exists()
+
+
+def test_two_files_are_pairs_unless_the_task_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Also two to validate on."""
+    files = []
+    for part, count in (("train", 30), ("valid", 6)):
+        for name, line in (("in", "play {} again\n"), ("out", "O B-x O\n")):
+            path = tmp_path / f"{part}.{name}"
+            path.write_text("".join(line.format(f"song{number}") for number in range(count)))
+            files.append(str(path))
+    train = ["train", *files[:2], "--valid", *files[2:], "-o", str(tmp_path / "run"), "--steps", "1"]
+    small = ["--set", "hidden_size=8", "--overwrite"]
+    assert command([*train, *small]) == 0
+    first, *_ = capsys.readouterr().err.splitlines()
+    assert first == (
+        "recognised as translation: there are two files, line by line; it could be tagging too (--task tagging): "
+        f"{files[1]} has as many words in each line as {files[0]}"
+    )
+    assert command([*train, *small, "--task", "tagging"]) == 0
+    err = capsys.readouterr().err
+    assert "recognised as" not in err
+    assert "30 training and 6 validation sentences" in err
+
+
+def test_horizon_is_a_setting_of_series(tmp_path: Path, plain_text: Path, fails: Fails) -> None:
+    table = tmp_path / "series.csv"
+    table.write_text("ds,a\n" + "".join(f"{step},{step % 7}\n" for step in range(80)))
+    run = tmp_path / "run"
+    small = ["-o", str(run), "--steps", "1", "--set", "hidden_size=8"]
+    assert command(["train", str(table), "--horizon", "4", *small]) == 0
+    assert "horizon: 4" in (run / "config.yaml").read_text()
+    line = fails(["train", plain_text, "--horizon", "4", *small, "--overwrite"], 2)
+    assert "no setting called 'horizon'" in line
+    fails(["train", table, "--horizon", "0", *small], 2)
+
+
+def test_a_folder_is_predicted_for_or_refused(tmp_path: Path, fails: Fails) -> None:
+    pairs = tmp_path / "pairs.tsv"
+    pairs.write_text("".join(f"one {number}\teins {number}\n" for number in range(30)))
+    run = str(tmp_path / "run")
+    assert command(["train", str(pairs), "-o", run, "--steps", "1", "--set", "hidden_size=8"]) == 0
+    assert fails(["predict", run, tmp_path], 1) == f"elman: cannot read {tmp_path}: Is a directory"

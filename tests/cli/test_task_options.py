@@ -7,8 +7,9 @@ from typing import Any, ClassVar, Literal
 import pytest
 import typer
 from pydantic import Field
+from pydantic.fields import FieldInfo
 
-from elman.cli.task_options import with_task_options
+from elman.cli.task_options import _help, with_task_options
 from elman.errors import UserError
 from elman.settings import Section
 from elman.tasks import TASKS
@@ -81,3 +82,13 @@ def test_one_name_with_other_bounds_and_kinds_in_two_tasks() -> None:
         attempt("--number", "3")
     with pytest.raises(Exception, match=r"or equal to 2|x>=2"):
         attempt("--number", "1", task="translation")
+
+
+def test_the_help_of_a_name_that_tasks_share_tells_what_each_means() -> None:
+    few, many = (FieldInfo(default=default, description="At once.") for default in (4, 64))
+    fields = {"first-task": few, "second": many, "third": many}
+    assert _help(fields, everyone=True) == "First-task: At once. Default 4. Second and third: At once. Default 64."
+    assert _help({"second": many, "third": many}, everyone=True) == "At once. Default 64."
+    assert (
+        _help({"one": many, "two": many, "three": many}, everyone=False) == "One, two and three: At once. Default 64."
+    )

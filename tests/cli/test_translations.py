@@ -69,6 +69,6 @@ def test_the_first_ten_are_named(
     monkeypatch.setattr(runs, "load", lambda run: SimpleNamespace(task=task))
     (tmp_path / "lines.txt").write_text("a\n")
     assert command(["predict", "run", str(tmp_path / "lines.txt")]) == (1 if bad else 0)
-    told = [f"line {n}: too long" for n in range(1, min(bad, 10) + 1)] + said
-    told += [f"elman: {bad} of 2,000 lines have no answer and stay empty"] if bad else []
+    told = [f"{tmp_path / 'lines.txt'}, line {n}: too long" for n in range(1, min(bad, 10) + 1)] + said
+    told += [f"elman: {bad} of 2,000 lines have no answer"] if bad else []
     assert capsys.readouterr().err.splitlines() == told

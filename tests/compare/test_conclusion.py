@@ -234,3 +234,33 @@ def test_what_a_task_does_not_measure_is_left_out(tmp_path: Any) -> None:
     assert "(95 % over the validation pairs: " in lines[0]
     tied = replace(SLOW, losses=FAST.losses, blocks=FAST.blocks, quality=FAST.quality)
     assert "that these pairs can show" in sentences(replace(plan(), task="translation"), [FAST, tied], IDLE)[1]
+
+
+def test_the_order_by_the_score_of_a_task_may_be_another_than_that_of_losses() -> None:
+    first, second = (outcome(model, [loss], []) for model, loss in (("gru", 1.0), ("lstm", 2.0)))
+    cases = {
+        "tagging": (
+            ("accuracy", 90.0, 91.0),
+            ("span_f1", 70.0, 75.5),
+            "by span F1 (more is better): lstm 75.5",
+        ),
+        "classification": (
+            ("accuracy", 90.0, 91.0),
+            ("macro_f1", 70.0, 0.0),
+            "by % right (more is better): l",
+        ),
+        "forecasting": (
+            ("mse", 0.5, 0.25),
+            ("naive_mse", 0.3, 0.3),
+            "by MSE (less is better): lstm 0.2500, gru 0.5000, naive MSE 0.3000",
+        ),
+    }
+    for name, (*scores, said) in cases.items():
+        ranked = [
+            replace(one, scores={score: values[n] for score, *values in scores})
+            for n, one in enumerate((first, second))
+        ]
+        asked = Plan(("x",), ("gru", "lstm"), budget=Budget(60, "steps"), task=name)
+        [line] = [line for line in sentences(asked, ranked, []) if line.startswith("by ")]
+        assert line.startswith(said)
+    assert not [line for line in sentences(plan("steps"), [first, second], []) if line.startswith("by ")]

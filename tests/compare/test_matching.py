@@ -14,6 +14,7 @@ from elman.tasks import TASKS
 from elman.tasks import configuration as config
 from elman.tasks.configuration import Settings
 from elman.tasks.language_modelling import sizing
+from elman.tasks.sizing import fitting_heads
 from elman.train.schedule import Budget
 
 TEXT, PAIRS = TASKS["language-modelling"], TASKS["translation"]
@@ -87,3 +88,18 @@ def test_plans_that_are_none(values: dict[str, object], message: str) -> None:
     with pytest.raises(UserError, match=message) as caught:
         Plan(**({"data": ("x",), "models": ("gru", "lstm")} | values))  # type: ignore[arg-type]
     assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize("kind", ["elman", "gru", "lstm", "transformer"])
+@pytest.mark.parametrize("target", [2_000, 25_696])
+def test_small_models_of_two_directions_are_matched_by_their_embeddings(kind: str, target: int) -> None:
+    """An even size alone is a step of several per cent there."""
+    labels, scaler = SimpleNamespace(size=9, kind="class"), SimpleNamespace(channels=12, missing=False)
+    corpus, task = SimpleNamespace(tokenizer=None, scaler=scaler, labels=labels), TASKS["classification"]
+
+    def labelled(size: int) -> Settings:
+        model = {"hidden_size": size} | ({"num_heads": fitting_heads(size, 4)} if kind == "transformer" else {})
+        return config.build({"task": task.name, "kind": kind, "budget": {"amount": 1, "unit": "steps"}, "model": model})
+
+    settings = match_parameters(task, labelled, corpus, target)
+    assert abs(parameters(task, settings, corpus) - target) <= 0.02 * target

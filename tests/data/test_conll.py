@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from elman.data.conll import ColumnReader, Rows
+from elman.data.conll import ColumnReader, TokenRows
 from elman.data.tagged import Layout
 from elman.errors import UserError
 
 
-def read(text: str, layout: Layout | None = None, *, tagged: bool = True) -> list[Rows]:
+def read(text: str, layout: Layout | None = None, *, tagged: bool = True) -> list[TokenRows]:
     reader = ColumnReader(layout or Layout("conll"), tagged=tagged)
     pushed = [reader.push(line) for line in text.split("\n")]
     return [rows for rows in (*pushed, reader.finish()) if rows]

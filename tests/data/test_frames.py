@@ -120,6 +120,26 @@ def test_frames_come_back_as_they_came(make: Any) -> None:
     assert plain(back) == [{"b": "x", "c": 1.5}, {"b": None, "c": 2.5}]
 
 
+@pytest.mark.parametrize("make", [pd.DataFrame, pl.DataFrame])
+def test_times_come_back_as_times(make: Any) -> None:
+    """Of the kind that the frame has, on both sides of a change to summer time."""
+    texts = ["2024-10-27T02:00:00+02:00", "2024-10-27T02:00:00+01:00"]
+    local = as_frame([{"ds": text, "y": 1.0} for text in texts], make({"at": HOURS.to_series()}))
+    assert plain(local) == [{"ds": text, "y": 1.0} for text in texts]
+    assert "Europe/Berlin" in str(local["ds"].dtype)
+    naive = as_frame([{"ds": "2024-01-01T00:00:00", "id": "2024"}], make({"at": [datetime.datetime(2020, 1, 1)]}))
+    assert "datetime" in str(naive["ds"].dtype).lower()
+    assert plain(naive) == [{"ds": "2024-01-01T00:00:00", "id": "2024"}]
+    assert plain(as_frame([{"ds": "2024-01-01"}], make({"at": [1]}))) == [{"ds": "2024-01-01"}]
+
+
+def test_dates_and_an_index_of_times() -> None:
+    days = as_frame([{"ds": "2024-01-02T00:00:00"}], pl.DataFrame({"day": [datetime.date(2020, 1, 1)]}))
+    assert days["ds"].dtype == pl.Date
+    hours = as_frame([{"ds": "2024-01-02T00:00:00+01:00"}], pd.DataFrame({"a": [1, 2, 3]}, index=HOURS))
+    assert str(hours["ds"].dtype).endswith("Europe/Berlin]")
+
+
 def test_without_narwhals(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "narwhals", None)
     with pytest.raises(UserError, match=r"data frames need the package 'narwhals'.*pip install 'elman\[tables\]'"):

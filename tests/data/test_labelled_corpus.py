@@ -165,7 +165,7 @@ def test_other_inputs_than_training_had_are_refused() -> None:
     codecs = {"labels": corpus.labels, "scaler": corpus.scaler}
     with pytest.raises(UserError, match="f: expected series, got texts"):
         prepare(texts(), codecs=codecs)
-    with pytest.raises(UserError, match="place 1: expected 2 channels as in training, got 3"):
+    with pytest.raises(UserError, match="place 1: expected as many channels as in training, 2, got 3"):
         encode([np.ones((4, 3))], corpus.scaler, places=["place 1"])  # type: ignore[arg-type]
     again = prepare(series(), codecs=codecs)
     assert again.fingerprint == corpus.fingerprint

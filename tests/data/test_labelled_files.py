@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from elman.data.labelled import Columns, Labelled, label_of, series_of
+from elman.data.labelled import LabelColumns, Labelled, label_of, series_of
 from elman.data.labelled_files import read_inputs, read_labelled
 from elman.errors import UserError
 
@@ -74,7 +74,7 @@ def test_series_in_json_lines_and_parquet(tmp_path: Path) -> None:
     parquet.write_table(pa.table({"values": [values[1]], "label": ["x"]}), tmp_path / "x.parquet")
     np.testing.assert_array_equal(read_labelled([tmp_path / "x.parquet"]).inputs[0], [[1, 2], [3, np.nan]])
     path.write_text("".join(json.dumps({"values": each, "label": 7}) + "\n" for each in values))
-    assert f"{path}, line 2: expected 1 channels as in {path}, line 1, got 2" in refused(read_labelled, [path])
+    assert f"{path}, line 2: expected as many channels as in {path}, line 1, 1, got 2" in refused(read_labelled, [path])
 
 
 @pytest.mark.parametrize(
@@ -193,6 +193,7 @@ def test_labels_of_every_kind(tmp_path: Path) -> None:
     assert "f, line 2: expected a label that is a number, got True" in refused(found.labels, "number")
     assert "p: expected a label that is a number, got ''; leave out" in refused(label_of, "", "p", "number")
     assert "p: expected one label, got ['a']; --set data.multilabel=true" in refused(label_of, ["a"], "p", "class")
+    assert "p: expected one label, got b'a'" in refused(label_of, b"a", "p", "class")
     for nothing in (None, " "):
         assert "p: expected a label, got none" in refused(label_of, nothing, "p", "class")
     assert "f holds no labels" in refused(Labelled("f", ["a"], None, [""]).labels, "class")
@@ -206,7 +207,10 @@ def test_inputs_to_ask_about_need_no_labels(tmp_path: Path) -> None:
         ("x.jsonl", '{"text": "a"}', ["a"]),
     ):
         (tmp_path / name).write_text(text)
-        assert read_inputs(tmp_path / name, Columns(text="body") if name == "y.csv" else Columns()).inputs == inputs
+        assert (
+            read_inputs(tmp_path / name, LabelColumns(text="body") if name == "y.csv" else LabelColumns()).inputs
+            == inputs
+        )
     (tmp_path / "x.ts").write_text("@classLabel false\n@data\n1,2\n")
     found = read_inputs(tmp_path / "x.ts")
     assert (found.inputs[0].tolist(), found.cells) == ([[1], [2]], None)

@@ -10,7 +10,7 @@ from elman.errors import UserError
 
 
 def test_classes_keep_their_case_and_their_signs() -> None:
-    codec = learn_labels(["a", "A", "-1", "1", "a"], "class")
+    codec = learn_labels(["a", "A", "-1", "1", "a"], "class", "f")
     assert codec.names == ("-1", "1", "A", "a")
     assert codec.counts == (1, 1, 1, 2)
     assert codec.encode(["a", "b", "-1"]).tolist() == [3, NOT_COUNTED, 0]
@@ -18,11 +18,11 @@ def test_classes_keep_their_case_and_their_signs() -> None:
 
 
 def test_classes_that_are_numbers_are_in_their_order() -> None:
-    assert learn_labels(["10", "9", "-1"], "class").names == ("-1", "9", "10")
+    assert learn_labels(["10", "9", "-1"], "class", "f").names == ("-1", "9", "10")
 
 
 def test_numbers_are_standardised_and_come_back() -> None:
-    codec = learn_labels([1.0, 2.0, 6.0], "number")
+    codec = learn_labels([1.0, 2.0, 6.0], "number", "f")
     targets = codec.encode([1.0, 2.0, 6.0])
     assert targets.dtype == np.float32
     assert targets.mean() == pytest.approx(0, abs=1e-6)
@@ -32,7 +32,7 @@ def test_numbers_are_standardised_and_come_back() -> None:
 
 
 def test_several_labels_or_none() -> None:
-    codec = learn_labels([("b", "a"), (), ("b",)], "several")
+    codec = learn_labels([("b", "a"), (), ("b",)], "several", "f")
     assert (codec.names, codec.counts) == (("a", "b"), (1, 2))
     assert codec.encode([("b", "new"), (), ("a", "b")]).tolist() == [[0, 1], [0, 0], [1, 1]]
 
@@ -40,24 +40,25 @@ def test_several_labels_or_none() -> None:
 @pytest.mark.parametrize(
     ("labels", "kind", "said"),
     [
-        (["a", "a"], "class", "at least two different ones, got 'a' alone"),
+        (["a", "a"], "class", "f, labels of the training part: expected at least two different ones, got 'a' alone"),
         ([], "class", "got none"),
-        ([(), ()], "several", "got none"),
-        ([2.0, 2.0], "number", "the labels: expected different numbers, got 2 alone"),
+        ([(), ()], "several", "at least one, got none"),
+        ([], "number", "expected different numbers, got none"),
+        ([2.0, 2.0], "number", "f, labels of the training part: expected different numbers, got 2 alone"),
     ],
 )
 def test_labels_that_leave_nothing_to_learn(labels: list[str], kind: str, said: str) -> None:
     with pytest.raises(UserError) as error:
-        learn_labels(labels, kind)  # type: ignore[arg-type]
+        learn_labels(labels, kind, "f")  # type: ignore[arg-type]
     assert said in str(error.value)
 
 
 def test_the_file_of_a_codec(tmp_path: Path) -> None:
     path = tmp_path / "labels.json"
-    for codec in (learn_labels(["é", "\u2028"], "class"), learn_labels([0.1, 0.3], "number")):
+    for codec in (learn_labels(["é", "\u2028"], "class", "f"), learn_labels([0.1, 0.3], "number", "f")):
         path.write_text(json.dumps(codec.to_json()))
         assert LabelCodec.read(path) == codec
-    good = learn_labels(["a", "b"], "class").to_json()
+    good = learn_labels(["a", "b"], "class", "f").to_json()
     for wrong in ({"names": ["a"]}, {"names": [], "counts": []}, {"deviation": 0.0}, {"kind": "x"}, {"mean": "1"}):
         path.write_text(json.dumps(good | wrong))
         with pytest.raises(UserError, match="is damaged"):

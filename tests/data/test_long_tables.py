@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from elman.data.labelled import Columns, Labelled
+from elman.data.labelled import LabelColumns, Labelled
 from elman.data.labelled_files import read_inputs, read_labelled
 from elman.errors import UserError
 
@@ -22,7 +22,7 @@ def read(folder: Path, values: list[str], labels: list[str], head: str = "id,tim
 @pytest.mark.parametrize("order", [[0, 1, 2, 3], [3, 2, 1, 0], [2, 0, 3, 1]])
 def test_rows_in_any_order_are_the_same_series(tmp_path: Path, order: list[int]) -> None:
     found = read(tmp_path, [VALUES[at] for at in order], ["b,no", "001,yes"])
-    assert found.cells == ["no", "yes"]
+    assert (found.cells, found.ids) == (["no", "yes"], ["b", "001"])
     nan = np.nan
     np.testing.assert_array_equal(found.inputs[0], [[nan, -3]])
     np.testing.assert_array_equal(found.inputs[1], [[0.5, nan], [1.5, 10], [2, 20]])  # times are numbers: 2 before 10
@@ -65,7 +65,7 @@ def test_columns_by_other_names(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"expected a column 'time', got 'id', 't', 'x', 'y'; --set data.time=NAME"):
         read(tmp_path, VALUES, ["b,no", "001,yes"], head="id,t,x,y")
     files = [tmp_path / "v.csv", write(tmp_path, "l.csv", "id,kind", ["b,no", "001,yes"])]
-    assert read_labelled(files, Columns(time="t", label="kind")).cells == ["no", "yes"]
+    assert read_labelled(files, LabelColumns(time="t", label="kind")).cells == ["no", "yes"]
     with pytest.raises(UserError, match="expected columns of values beside id and time, got none"):
         read(tmp_path, ["a,1"], ["a,x"], head="id,time")
 
@@ -73,4 +73,5 @@ def test_columns_by_other_names(tmp_path: Path) -> None:
 def test_a_long_table_without_labels_can_be_asked_about(tmp_path: Path) -> None:
     found = read_inputs(write(tmp_path, "v.csv", "id,time,x,y", VALUES))
     assert [len(series) for series in found.inputs] == [3, 1]
+    assert found.ids == ["001", "b"]
     assert found.cells is None

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from elman.data.columns import Columns
 from elman.data.panel import Panel, read_panel
+from elman.data.series_columns import SeriesColumns
 from elman.data.series_sources import series_table
 from elman.data.table import read_table, table_in_lines, table_of
 from elman.errors import UserError
@@ -27,7 +27,7 @@ a,2024-01-04,4
 """
 
 
-def panel_of(text: str, columns: Columns = Columns(), name: str = "f.csv") -> Panel:  # noqa: B008
+def panel_of(text: str, columns: SeriesColumns = SeriesColumns(), name: str = "f.csv") -> Panel:  # noqa: B008
     return read_panel(table_in_lines(text.splitlines(), name), columns)
 
 
@@ -72,7 +72,7 @@ ROWS = st.lists(
 def test_the_order_of_rows_changes_no_bit(rows: list[tuple[str, int, float | None]], order: random.Random) -> None:
     def build(given: list[tuple[str, int, float | None]]) -> Panel:
         records = [{"unique_id": a, "ds": t, "y": y, "price": 2 * t, "size": ord(a)} for a, t, y in given]
-        columns = Columns(past=(), future=("price",), static=("size",))
+        columns = SeriesColumns(past=(), future=("price",), static=("size",))
         return read_panel(table_of(enumerate(records, 1), "rows"), columns)
 
     rows = [*rows, *(("z", step, float(step)) for step in range(60))]  # so that there is no doubt about the step
@@ -119,6 +119,7 @@ def test_an_hour_that_is_there_twice_asks_for_offsets() -> None:
         ("unique_id,ds,y\na,1,2\na,2,much\n", ["line 3, column 'y': expected a number, got 'much'"]),
         ('ds,y\n1,2\n2,"1,5"\n', ["line 3", "write a decimal point"]),
         ("ds,y\n1,2\n2,inf\n", ["line 3", "expected a number, got 'inf'"]),
+        ("ds,y\n1,2\n2,1e200\n", ["line 3, column 'y': expected a number of at most 1e+100, got '1e200'"]),
         ("ds,y\n1,\n2,\n", ["f.csv holds no values; fill the column 'y'"]),
         ("ds,y\n0,1\n2,1\n4,1\n7,1\n", ["line 5, column 'ds': expected a multiple of 2 steps", "got '7'"]),
         ("ds,y\n0,1\n1,1\n9999999,1\n", ["lacks nearly all of 10,000,000 steps of 1 step"]),
@@ -142,10 +143,10 @@ def test_what_is_wrong_with_a_table_is_said_in_a_line(text: str, words: list[str
 def test_a_calendar_of_a_training_holds_for_other_files() -> None:
     monthly = panel_of("date,a\n2024-01-01,1\n2024-02-01,1\n")
     one = table_in_lines(["date,a", "2024-07-01,5"], "new.csv")
-    assert read_panel(one, Columns(), monthly.calendar).times(0, 1, 1) == ["2024-08-01"]
+    assert read_panel(one, SeriesColumns(), monthly.calendar).times(0, 1, 1) == ["2024-08-01"]
     for text, word in (("2024-07-02", "expected day 1 of a month, at 00:00"), ("7", "expected times without offsets")):
         with pytest.raises(UserError, match=word):
-            read_panel(table_in_lines(["date,a", f"{text},5"], "new.csv"), Columns(), monthly.calendar)
+            read_panel(table_in_lines(["date,a", f"{text},5"], "new.csv"), SeriesColumns(), monthly.calendar)
 
 
 def test_ids_are_texts_and_keep_their_zeros() -> None:
@@ -158,7 +159,7 @@ def test_roles_of_further_columns() -> None:
         for s in "ab"
         for d in range(1, 8)
     )
-    columns = Columns("store", "day", "sold", future=("price",))
+    columns = SeriesColumns("store", "day", "sold", future=("price",))
     panel = panel_of(text, columns)
     assert (panel.roles.past, panel.roles.future, panel.roles.static) == (("visitors",), ("price",), ("city",))
     assert panel.lengths.tolist() == [4, 4]
@@ -166,8 +167,8 @@ def test_roles_of_further_columns() -> None:
     assert panel.future[:7, 0].tolist() == [0.5, 1, 1.5, 2, 2.5, 3, 3.5]
     np.testing.assert_array_equal(panel.past[:7, 0], [1, 2, 3, 4, np.nan, np.nan, np.nan])
     assert panel.static == {"city": ["A", "B"]}
-    with pytest.raises(UserError, match="expected a column 'prize'.*did you mean 'price'"):
-        panel_of(text, Columns("store", "day", "sold", future=("prize",)))
+    with pytest.raises(UserError, match=r"expected a column 'prize'.*did you mean 'price'"):
+        panel_of(text, SeriesColumns("store", "day", "sold", future=("prize",)))
 
 
 def test_a_series_without_a_value_is_left_out_and_named() -> None:

@@ -12,7 +12,7 @@ from seqeval.metrics.sequence_labeling import get_entities
 
 from elman.data.spans import (
     LETTERS,
-    Span,
+    TagSpan,
     allowed_transitions,
     breaks,
     completed,
@@ -33,18 +33,18 @@ def every_tag(scheme: Scheme, labels: str = "AB") -> list[str]:
 
 
 @st.composite
-def sentences(draw: st.DrawFn) -> tuple[list[Span], int]:
+def sentences(draw: st.DrawFn) -> tuple[list[TagSpan], int]:
     """Spans that do not overlap, and the length of their sentence."""
     spans, at = [], 0
     for _ in range(draw(st.integers(0, 4))):
         start = at + draw(st.integers(0, 2))
         at = start + draw(st.integers(1, 3))
-        spans.append(Span(draw(st.sampled_from(["A", "B", "a-b"])), start, at))
+        spans.append(TagSpan(draw(st.sampled_from(["A", "B", "a-b"])), start, at))
     return spans, at + draw(st.integers(0, 2))
 
 
 @given(sentences(), st.sampled_from(ALL))
-def test_tags_spell_spans_and_spans_are_read_from_tags(sentence: tuple[list[Span], int], scheme: Scheme) -> None:
+def test_tags_spell_spans_and_spans_are_read_from_tags(sentence: tuple[list[TagSpan], int], scheme: Scheme) -> None:
     spans, length = sentence
     tags = tags_of(spans, length, scheme)
     assert len(tags) == length
@@ -66,7 +66,7 @@ def test_spans_are_those_of_seqeval_for_all_tags(scheme: Scheme, length: int) ->
         assert not breaks(as_it_should_be, scheme)
         if scheme in STRICT and not breaks(tags, scheme):
             strict = schemes.Entities([list(tags)], STRICT[scheme]).entities[0]
-            assert found == [Span(each.tag, each.start, each.end) for each in strict]
+            assert found == [TagSpan(each.tag, each.start, each.end) for each in strict]
 
 
 @pytest.mark.parametrize("scheme", ALL)
@@ -89,7 +89,7 @@ def test_i_never_follows_o() -> None:
 
 
 @given(st.lists(sentences(), min_size=1, max_size=5), st.sampled_from(ALL))
-def test_a_scheme_is_recognised_by_its_tags(drawn: list[tuple[list[Span], int]], scheme: Scheme) -> None:
+def test_a_scheme_is_recognised_by_its_tags(drawn: list[tuple[list[TagSpan], int]], scheme: Scheme) -> None:
     """Or another one in which the same tags spell the same spans."""
     tagged = [tags_of(spans, length, scheme) for spans, length in drawn]
     found = recognise_scheme(tagged)

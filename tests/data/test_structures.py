@@ -37,6 +37,7 @@ REVIEW = "A film, a play, " * 400  # so long that the last row of the beginning 
         ("a.csv", "label,text\n" + f'pos,"{REVIEW}"\n' * 99, "labels"),
         ("a.tsv", "text\tlabel\nA good film.\tpos\n", "labels"),
         ("a.ts", TS, "labels"),
+        ("a.ts", "@timeStamps false\n@classLabel true a b\n@data\n1.8,1.7:a\n", "labels"),
         ("long.csv", LONG, "series"),
         ("long.csv", "ds,unique_id,y\n1,a,2\n1,b,3\n", "series"),
         ("long.jsonl", '{"unique_id": "a", "ds": 1, "y": 2}\n', "series"),
@@ -136,9 +137,16 @@ def test_names() -> None:
     assert [function(["nowhere"]) for function in WORDS.values()] == [None] * 3
 
 
-def test_rows_that_are_not_as_long_are_no_table(tmp_path: Path) -> None:
-    path = tmp_path / "a.csv"
-    path.write_text("text,label\na,b\nc\n")
-    assert read_head(path) is None
-    path.write_text("text,text\na,b\n")
-    assert read_head(path) is None
+def test_a_row_that_does_not_fit_is_left_to_the_reader_of_tables(tmp_path: Path) -> None:
+    for name, text, rows in (
+        ("a.csv", "text, label\na,b\nc\n", [["a", "b"]]),
+        ("a.tsv", 'text\tlabel\n"a\tb\n', [['"a', "b"]]),
+    ):
+        (tmp_path / name).write_text(text)
+        head = read_head(tmp_path / name)
+        assert head is not None
+        assert (head.names, head.rows) == (["text", "label"], rows)
+    (tmp_path / "a.txt").write_text("text,label\na,b\nc\n")
+    assert read_head(tmp_path / "a.txt") is None
+    (tmp_path / "a.csv").write_text("text,text\na,b\n")
+    assert read_head(tmp_path / "a.csv") is None

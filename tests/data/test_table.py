@@ -127,7 +127,8 @@ def test_a_missing_file_and_a_folder(tmp_path: Path) -> None:
 
 def test_parquet_of_other_cells_is_refused(tmp_path: Path) -> None:
     parquet.write_table(pa.table({"b": [b"\xff"]}), tmp_path / "b.parquet")
-    assert "column 'b': expected strings, numbers or times, got binary" in refused(tmp_path / "b.parquet")
+    with pytest.raises(UserError, match=r"b.parquet, row 1, column 'b': expected a string, got b"):
+        read_table(tmp_path / "b.parquet").texts("b")
     parquet.write_table(pa.table({"t": pa.array([1], pa.timestamp("ns"))}), tmp_path / "t.parquet")
     assert "column 't': expected strings, numbers or times, got timestamp[ns]" in refused(tmp_path / "t.parquet")
 
@@ -177,3 +178,18 @@ def test_a_number_is_the_number_that_was_written(value: float) -> None:
     for cell in (value, repr(value), json.dumps(value)):
         found = number(cell)
         assert found == value or (math.isnan(value) and found is not None and math.isnan(found))
+
+
+@given(
+    st.lists(
+        st.sampled_from(["1", "-2.5e3", "", " ", "nan", "inf", "1e999", "1_0", "\u0663", "x", " 4 ", "0x1"]), max_size=4
+    )
+)
+def test_cells_that_are_read_together_are_as_one_by_one(cells: list[str]) -> None:
+    table = table_of(enumerate([{"y": cell} for cell in ["1", *cells]], 1), "memory", "row")
+    expected = [number(cell) for cell in table.columns["y"]]
+    if None in expected:
+        with pytest.raises(UserError, match=f"row {1 + expected.index(None)}, column 'y'"):
+            table.numbers("y")
+    else:
+        np.testing.assert_array_equal(table.numbers("y"), np.array(expected, np.float64))

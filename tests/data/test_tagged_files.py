@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import gzip
 import json
+import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from elman.data.number_words import NUMBERS
 from elman.data.sources import NAMED_TAGGED
 from elman.data.tagged import Layout, TaggedSentence
-from elman.data.tagged_files import check_files, find_layout, read_tagged
+from elman.data.tagged_files import check_files, find_layout, layout_like, read_tagged
 from elman.errors import UserError
 
 TWO = [TaggedSentence(("No", "fim"), ("ADP", "NOUN")), TaggedSentence(("Ja",), ("ADV",))]
@@ -65,7 +68,7 @@ MALFORMED = {
     "a.conll": ("a N\nb V\n\nc\n", "{0}, line 4: expected 2 columns, parted by spaces, got 1; every token"),
     "a.conllu": (conllu(("a", "N")) + "2\tb\n", "{0}, line 2: expected 10 columns, parted by tabs, got 2; "),
     "b.conll": (b"a N\nb \xff\n", "{0}, line 2: expected UTF-8 text, got byte 2 (invalid start byte); iconv"),
-    "c.conll": (b"a N\nb\0 V\n", "{0}, line 2: expected text, got NUL at byte 1"),
+    "c.conll": (b"a N\nb\0 V\n", "{0}, line 2: expected text, got NUL at byte 1; give a text file"),
     "a.jsonl": ('{"tokens": ["a"], "tags": ["N"]}\n{"tokens"', "{0}, line 2: expected JSON, got a line that is none ("),
     "b.jsonl": (
         '\n{"tokens": ["a", "b"], "tags": ["N"]}',
@@ -98,6 +101,53 @@ def test_a_malformed_line_is_named(name: str, tmp_path: Path) -> None:
         sentences(str(path))
     assert str(told.value).startswith(message.format(path))
     assert "\n" not in str(told.value)
+
+
+WORD = b"1\tw\t_\tX\t_\t_\t_\t_\t_\t_"
+PIECES = [
+    b"a N",
+    b"\t",
+    b" ",
+    b"\n",
+    b"\n\n",
+    b"\r\n",
+    b"#",
+    WORD,
+    b"1-2",
+    b"2.1",
+    b"\xff",
+    b"\0",
+    b"-DOCSTART-",
+    b"\x85",
+]
+PIECES += [b'{"tokens": ["a"], "tags": ["N"]}', b"{", b"# global.columns = ID", b"\xef\xbb\xbf"]
+
+
+@given(
+    st.lists(st.sampled_from(PIECES), max_size=15).map(b"".join),
+    st.sampled_from(["x.conll", "x.conllu", "x.jsonl", "x"]),
+)
+def test_a_file_is_read_or_refused_in_one_line(data: bytes, name: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / name
+        path.write_bytes(data)
+        for files in ([str(path)], [str(path), str(path)]):
+            told = str(path)
+            try:
+                for tokens, tags in read_tagged(files, find_layout(files)):
+                    assert len(tokens) == len(tags) > 0
+                    assert all(map(len, (*tokens, *tags)))
+            except UserError as error:
+                told = str(error)
+            assert "\n" not in told
+            assert str(path) in told or "data.column" in told
+
+
+def test_further_files_have_the_columns_of_the_first(tmp_path: Path) -> None:
+    first = write(tmp_path / "a.conll", "a X N\nb X V\n"), write(tmp_path / "b.txt", "a X N")
+    layout = find_layout(first[:1], 2)
+    assert layout_like([first[1]], layout) is layout
+    assert layout_like([write(tmp_path / "a.jsonl", FORMS["a.jsonl"])], layout) == Layout("jsonl")
 
 
 def test_files_that_are_not_in_step_are_refused(tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def test_large_values_keep_their_last_digits(tmp_path: Path) -> None:
         (HEADER + "1,2:B\n", "line 8: expected one of the labels that the header names (A, a, yes?, -1), got 'B'"),
         (HEADER + "1:2:A\n1:A\n", "line 9: expected 2 channels, got 1"),
         ("@dimensions 3\n@data\n1:2\n", "line 3: expected 3 channels, got 2"),
-        ("@univariate true\n@data\n1:2\n", "line 3: expected 1 channels, got 2"),
+        ("@univariate true\n@data\n1:2\n", "line 3: expected 1 channel, got 2"),
         ("@equalLength true\n@data\n1,2\n1\n", "line 4: expected 2 steps as the header promises, got 1; write @equalL"),
         ("@seriesLength 3\n@data\n1,2\n", "line 3: expected 3 steps as the header promises, got 2"),
         ("@seriesLength x\n@data\n1,2\n", "line 1, @serieslength: expected a positive whole number, got x"),

@@ -67,6 +67,7 @@ def test_other_unambiguous_forms(text: str, expected: str) -> None:
         (["20240131", "20240201"], ["line 2", "a number or a day", "write 2024-01-31"]),
         ([True, False], ["line 2", "'True'"]),
         (["99999999999999999999"], ["line 2", "expected a time"]),
+        (["2024-01-01", "9999-12-31"], ["line 3", "expected a time"]),
     ],
 )
 def test_times_that_are_none_or_one_of_two_are_refused(cells: list[object], words: list[str]) -> None:

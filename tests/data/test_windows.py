@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.series import panel_of, ramp
 
-from elman.data.columns import Columns
+from elman.data.series_columns import SeriesColumns
 from elman.data.series_scaler import fit_scaler
 from elman.data.windows import (
     WindowBatches,
@@ -87,10 +87,11 @@ def test_batches_hold_every_window_once_in_an_order_of_the_seed_and_the_epoch() 
     assert windows.thinned(99) is windows
 
 
-def test_values_of_another_part_are_seen_by_nothing() -> None:
-    """Changed only from the step 20 on, whatever they become: the scaler and every window of training stay as they are."""
-    ends = np.array([20])
-    values = ramp(20)
+@pytest.mark.parametrize("end", [20, 3])
+def test_values_of_another_part_are_seen_by_nothing(end: int) -> None:
+    """Whatever they become, scaler and windows of training stay as they are; 3 steps are less than a horizon."""
+    ends = np.array([end])
+    values = ramp(end)
     rng = np.random.default_rng(0)
     made = []
     for tail in ([0.0] * 12, [1e6, -1e6, *rng.normal(size=10).tolist()], [None] * 11 + [3.0]):
@@ -100,7 +101,7 @@ def test_values_of_another_part_are_seen_by_nothing() -> None:
         batch = windows.batch(np.arange(len(windows)))
         made.append((scaler, [part.numpy().tobytes() for part in batch]))
     assert made[0] == made[1] == made[2]
-    assert len(windows) == 20 - 6 - 5 + 1
+    assert len(windows) == max(end - 6 - 5 + 1, 1)
 
 
 def test_a_series_has_its_own_scale_whatever_its_neighbours() -> None:
@@ -124,6 +125,13 @@ def test_a_constant_has_no_deviation_and_a_new_id_has_its_own_past() -> None:
     assert scales.mean.tolist() == [3.5, 9.5]
     changed = panel_of([0.1, 0.2, 0.3, 7.0], ramp(20))
     assert scaler.of(changed, np.array([3, 20])).deviation[0] == pytest.approx(np.std([0.1, 0.2, 0.3]))
+
+
+def test_values_far_away_are_finite() -> None:
+    """Of a series that hardly moved, a later value may be more deviations away than a float32 holds."""
+    panel = panel_of([*(1 + 1e-12 * (step % 3) for step in range(20)), 1e90])
+    test = backtest_windows(panel, fit_scaler(panel, np.array([20]), 1), 6, 2)
+    assert test.batch(np.arange(len(test))).future.max() == 1e9
 
 
 def test_missing_values_stay_missing_and_touch_no_neighbour() -> None:
@@ -155,7 +163,7 @@ def test_windows_without_a_value_are_not_learnt_from_but_are_tested() -> None:
 
 
 def test_further_columns_are_beside_their_steps() -> None:
-    roles = Columns(past=(), future=("price",), static=("size", "shop"))
+    roles = SeriesColumns(past=(), future=("price",), static=("size", "shop"))
     panel = panel_of([*ramp(9), None, None, None], [*ramp(8), None, None, None], columns=roles)
     scaler = fit_scaler(panel, panel.lengths, 1)
     windows = last_windows(panel, scaler, 4, 3)

@@ -71,5 +71,5 @@ def test_what_cannot_be_scored_is_refused(monkeypatch: pytest.MonkeyPatch) -> No
             span_scores(meant, said, "IOB2")
     monkeypatch.setitem(sys.modules, "seqeval", None)
     monkeypatch.setattr("elman.metrics.spans.find_spec", lambda name: None)
-    with pytest.raises(UserError, match=r"scores of spans need the package 'seqeval'.*elman\[tagging\]"):
+    with pytest.raises(UserError, match=r"scores of spans need the package 'seqeval'.*elman\[spans\]"):
         span_scores([["O"]], [["O"]], "IOB2")

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from elman.cells import CELLS
 from elman.errors import UserError
-from elman.models.forecaster import SeriesForecaster, build_forecaster, in_segments, joined
+from elman.models.forecaster import SeriesForecaster, build_forecaster
 from elman.models.likelihoods import DISTRIBUTIONS
+from elman.models.window_tensors import in_segments, joined
 from elman.state import leaves
 
 L, H = 13, 7
@@ -255,7 +256,7 @@ def test_the_future_is_joined_behind_each_past() -> None:
         ("perceptron", {}, "model: expected"),
         ("gru", {"levels": (0.5, 0.1, 0.9)}, "rise"),
         ("gru", {"levels": (0.25, 0.5, 0.75)}, "among them"),
-        ("gru", {"form": "likelihood"}, "sample from"),
+        ("gru", {"form": "likelihood", "distribution": "quantiles"}, "sample from"),
         ("gru", {"form": "likelihood", "distribution": "gaussian", "segment": 4}, "step by step"),
         ("gru", {"form": "segment", "bidirectional": True}, "both directions"),
         ("transformer", {"form": "segment", "is_causal": True}, "direct or likelihood"),

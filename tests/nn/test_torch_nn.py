@@ -288,6 +288,11 @@ DIFFERENT = (
         works(lambda L: L.LSTM(3, 4)(x, lengths=[5, 0])),
         "elman's own; see `elman.nn.Recurrent`",
     ),
+    Row(
+        "`GRU(3, 4, reset_after=False)`",
+        works(lambda L: L.GRU(3, 4, reset_after=False)(x)),
+        "the reset gate of the paper, of Haiku and of ONNX's default",
+    ),
     Row("`hidden_size=[5, 7]`", works(lambda L: L.LSTM(3, [5, 7])), "a state is then a tuple with one for each layer"),
     Row(
         "autocast to bfloat16 on a CPU: outputs and state",

@@ -26,18 +26,23 @@ def given(plain_text: Path, tmp_path_factory: pytest.TempPathFactory) -> Given:
     heads = ["--set", "hidden_size=8", "--set", "num_heads=2", "--set", "num_layers=2", "--set", "window=8"]
     pairs = folder / "pairs.tsv"
     pairs.write_text("".join(f"{number:03d}\t{str(number)[::-1]}\n" for number in range(60)))
+    labels = folder / "labels.csv"
+    labels.write_text(
+        "text,label\n" + "".join(f"a {'good' if at % 2 else 'bad'} day {at},{at % 2}\n" for at in range(60))
+    )
     every = ["--steps", "12", "--set", "checkpoint_every=5"]
     trainings = {
         "lstm": [str(plain_text), *every, *small, *lanes],
         "transformer": [str(plain_text), *every, "--model", "transformer", *heads, *lanes],
         "pairs": [str(pairs), *every, *small, "--set", "batch_tokens=100"],
+        "labels": [str(labels), *every, *small, "--set", "batch_size=16"],
     }
     for name, arguments in trainings.items():
         assert command(["train", *arguments, "-o", str(folder / name)]) == 0
     comparing = ["--models", "gru,elman", "--steps", "3", "--parameters", "3000", *lanes]
     assert command(["compare", str(plain_text), "-o", str(folder / "comparison"), *comparing]) == 0
     runs = {name: folder / name for name in trainings}
-    return Given(runs, folder / "comparison", plain_text, pairs, [*small, *lanes], comparing)
+    return Given(runs, folder / "comparison", plain_text, pairs, labels, [*small, *lanes], comparing)
 
 
 @pytest.mark.parametrize("part", range(-(-INPUTS // PART)))

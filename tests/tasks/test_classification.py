@@ -300,7 +300,7 @@ def test_python_gets_labels(runs: dict[str, Path], data: dict[str, Path]) -> Non
     series = elman.load(runs["series"])
     rising = [[value, 1.0] for value in np.linspace(-1, 1, 9)]
     assert series.predict([rising, rising[::-1]]) == ["rising", "falling"]
-    with pytest.raises(UserError, match="2 channels"):
+    with pytest.raises(UserError, match="as many channels as in training, 2, got 1"):
         series.predict([[[1.0], [2.0]]])
 
 

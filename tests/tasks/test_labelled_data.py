@@ -46,7 +46,7 @@ def test_names_of_columns_kinds_and_cuts_are_settings(tmp_path: Path) -> None:
     path = table(tmp_path / "x.jsonl")
     made, said = read(source=str(path), valid=str(path), text="body", label="kind", max_length=3)
     assert (len(made.train), len(made.valid), made.labels.names) == (40, 40, ("a", "b"))
-    assert said[0].startswith("tokens are words, because a text has 4 words on average")
+    assert said[0].startswith("tokens are words, read by the n-grams of their characters, because a text has 4 words")
     assert said[1] == "80 sequences are longer than 3 steps: what follows is not read (data.max_length)"
     (tmp_path / "n.csv").write_text("text,label\n" + "".join(f"text {at},{at % 7}\n" for at in range(40)))
     assert read(source=str(tmp_path / "n.csv"))[0].labels.kind == "class"
@@ -75,7 +75,9 @@ def test_what_a_model_of_texts_is_asked(tmp_path: Path) -> None:
     assert found.labels == ["new", "a"]
     assert found.lengths.tolist() == [1, 1]
     assert corpus.unlabelled(run, tmp_path / "t.csv").targets is None
-    assert corpus.in_memory(run, ["good day", ""]).inputs[0].tolist() == made.tokenizer.encode("good day").tolist()
+    asked = corpus.in_memory(run, ["good day", "", "good \ud800"])
+    np.testing.assert_array_equal(asked.inputs[0], made.tokenizer.encode_array("good day"))
+    assert asked.lengths.tolist() == [2, 1, 2]
     with pytest.raises(UserError, match="input 2: expected a text, got a series of numbers"):
         corpus.in_memory(run, ["a", [1.0]])
     (tmp_path / "s.ts").write_text("@data\n1,2\n")
@@ -89,7 +91,11 @@ def test_what_a_model_of_series_is_asked(tmp_path: Path) -> None:
     assert len(corpus.examples(run, ["digits"], print)) == 378
     rows = np.zeros((3, 8))
     np.testing.assert_array_equal(corpus.in_memory(run, [rows.tolist()]).inputs[0], made.scaler.scale(rows))
-    with pytest.raises(UserError, match="input 1: expected 8 channels as in training, got 1"):
+    (tmp_path / "v.csv").write_text("id,time,a,b,c,d,e,f,g,h\n" + "007,1,1,2,3,4,5,6,7,8\n" + "x,1" + ",0" * 8)
+    asked = corpus.unlabelled(run, tmp_path / "v.csv")
+    assert asked.ids == ["007", "x"]
+    np.testing.assert_array_equal(asked.inputs[0], made.scaler.scale(np.arange(1.0, 9)[None]))
+    with pytest.raises(UserError, match="input 1: expected as many channels as in training, 8, got 1"):
         corpus.in_memory(run, [[1, 2]])
     with pytest.raises(UserError, match="input 1: expected a series of numbers, got a text"):
         corpus.in_memory(run, ["a"])

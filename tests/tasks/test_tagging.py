@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ import torch
 
 from elman.data.tagged import TaggedSentence
 from elman.errors import UserError
-from elman.fitting import prepare
+from elman.fitting import fit, prepare
+from elman.models import Tagger
 from elman.tasks import TASKS
 from elman.tasks.configuration import build
 from elman.tasks.sizing import SIZES
@@ -191,6 +193,17 @@ def test_a_gradient_is_cut_only_where_the_model_reads_forward(pos: Path, tmp_pat
     asked = tree(pos, train={"k2": 1})
     with prepare(asked, tmp_path / "run") as prepared, pytest.raises(UserError, match=r"k2.*bidirectional=false"):
         prepared.training.step()
+
+
+def test_a_tagger_of_ones_own(pos: Path, tmp_path: Path) -> None:
+    def make(words: int, characters: int, tags: Sequence[str]) -> Tagger:
+        return Tagger("gru", words, characters, tags, hidden_size=8, bidirectional=False)
+
+    asked: dict[str, Any] = {"budget": "3 steps", "task": "tagging"}
+    run = fit(pos, model=make, out=tmp_path / "run", **asked)
+    assert [len(tags) for tags in run.predict([["bak", "gems"], ["BAK"]])] == [2, 1]
+    with pytest.raises(UserError, match=r"expected an elman\.models\.Tagger.*got Linear"):
+        fit(pos, model=torch.nn.Linear(1, 1), out=tmp_path / "other", **asked)
 
 
 def test_settings_are_the_tasks_own() -> None:

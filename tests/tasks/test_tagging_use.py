@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 import elman
 from elman.cli import run as command
 from elman.data.linefile import arriving_lines
-from elman.data.spans import breaks
+from elman.data.spans import TagSpan, breaks, spans_of, tags_of
+from elman.data.vocabulary import Scheme
 from elman.errors import UserError
 from elman.runs import Run
 from elman.tasks.tagging.corpus import sentences
@@ -25,7 +26,7 @@ from elman.tasks.task import Answer, Inputs
 SLOTS = [(["play", "Chico", "Buarque", "now"], ["O", "B-artist", "I-artist", "O"])] * 3
 SLOTS += [(["at", "noon", "play", name], ["O", "B-time", "O", "B-artist"]) for name in ("Elis", "Gal", "Tom", "#")]
 SLOTS += [(["wait", word], ["O", "O"]) for word in ("here", "there", "now", "a", "the")]
-SMALL = {"embedding_size": 6, "character_size": 4, "hidden_size": 8, "num_layers": 1, "batch_words": 16}
+SMALL = {"min_count": 1, "embedding_size": 6, "character_size": 4, "hidden_size": 8, "num_layers": 1, "batch_words": 16}
 
 
 @pytest.fixture(scope="module")
@@ -177,6 +178,16 @@ def test_word_by_word_equals_whole(causal: Run) -> None:
     np.testing.assert_allclose(*shares, atol=1e-6)
 
 
+def test_sentences_in_memory_are_read_word_by_word_too(causal: Run) -> None:
+    texts = [*(tokens for tokens, _ in SLOTS), []]
+    whole, steps = causal.answers(texts), causal.answers(texts, stream=True)
+    for first, second in zip(whole, steps, strict=True):
+        assert first.result == second.result
+        shares = [[list(share.values()) for share in answer.record["probabilities"]] for answer in (first, second)]
+        np.testing.assert_allclose(*shares, atol=1e-6)
+        assert first.result == [max(share, key=share.__getitem__) for share in first.record["probabilities"]]
+
+
 def test_a_tag_is_there_before_the_next_word(causal: Run) -> None:
     asked = []
 
@@ -207,6 +218,8 @@ def test_a_model_that_needs_the_whole_refuses_to_stream(
         )
     with pytest.raises(UserError, match=message):
         predicted(run, b"a\n", stream=True)
+    with pytest.raises(UserError, match=message):
+        run.predict(["a"], stream=True)
 
 
 FORMS = {
@@ -264,10 +277,16 @@ def test_options_that_do_not_fit_the_input_are_refused(slots: Run, causal: Run) 
         predicted(causal, b"a\n", format="jsonl", stream=True)
 
 
-def test_python_takes_lists_of_words_and_texts(slots: Run) -> None:
+def test_python_takes_lists_of_words_texts_and_frames(slots: Run) -> None:
+    pandas = pytest.importorskip("pandas")
     found = slots.predict([["play", "Gal"], "play  Gal", ("play", "Gal"), []])
     assert found[0] == found[1] == found[2] == slots.predict("play Gal")
     assert (len(found[0]), found[3]) == (2, [])
+    assert slots.predict({"tokens": ["play", "Gal"]}) == slots.predict({"text": "play Gal"}) == found[0]
+    frame = pandas.DataFrame({"id": [1, 2], "text": ["play Gal", "wait"]})
+    table = slots.predict(frame)
+    assert table["predicted"].tolist() == [found[0], slots.predict("wait")]
+    assert table["id"].tolist() == [1, 2]
     for wrong in (3, [3], [""]):
         with pytest.raises(UserError, match=r"expected a list of words, or a text, got .*; give a list of sentences"):
             slots.predict([wrong])
@@ -314,6 +333,27 @@ def test_a_tag_of_the_test_set_alone_is_missed_and_named(
         slots.evaluate(file)
 
 
+@pytest.mark.parametrize(
+    ("scheme", "scored"), [("IOB1", "IOB1"), ("BIOES", "BIOES"), ("BILOU", "BIOES"), ("BMEWO", "BIOES")]
+)
+def test_every_scheme_is_kept_to_and_scored(scheme: Scheme, scored: str, tmp_path: Path) -> None:
+    """In the letters that the training had, which seqeval does not read in all of them."""
+    spans = [TagSpan("x", 0, 1), TagSpan("x", 1, 4), TagSpan("y", 5, 7)]
+    tokens, tags = [f"w{n}" for n in range(8)], tags_of(spans, 8, scheme)
+    part = [(tokens[:4], tags[:4]), (tokens, tags)] * 3 + [(["a", "w0"], ["O", *tags_of(spans[:1], 1, scheme)])]
+    sentences, targets = map(list, zip(*part, strict=True))
+    run = elman.fit(sentences, targets, out=tmp_path / "run", task="tagging", budget="1 steps", **SMALL)
+    assert run.tags.scheme == scheme
+    for answer in run.answers([[f"w{n}" for n in range(k, k + 9)] for k in range(9)]):
+        assert not breaks(answer.result, scheme)
+        assert [(s["label"], s["start"], s["stop"]) for s in answer.record["spans"]] == spans_of(answer.result, scheme)
+    said = run.predict(sentences)
+    found = run.evaluate(sentences, said)
+    assert found["span_scorer"].endswith(f", {scored}")
+    assert found["span_f1"] in (100, None)
+    assert run.evaluate(sentences, targets)["labels"]["x"]["spans"] == 13
+
+
 def test_without_seqeval_there_is_accuracy(slots: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("elman.metrics.spans.find_spec", lambda name: None)
     told: list[str] = []
@@ -322,7 +362,7 @@ def test_without_seqeval_there_is_accuracy(slots: Run, monkeypatch: pytest.Monke
         data = elman.given.places([tokens], [tags], made)
         report = slots.evaluation(data, {}, memory=made, say=told.append).report
     assert "span_f1" not in report
-    assert told == ["without seqeval there is no F1 of spans: pip install 'elman[tagging]'"]
+    assert told == ["without seqeval there is no F1 of spans: pip install 'elman[spans]'"]
 
 
 def test_the_validation_part_is_found_again(slots: Run, causal: Run, columns: Path) -> None:

@@ -256,6 +256,13 @@ def test_the_best_weights_are_not_given_up_for_the_last(tmp_path: Path) -> None:
     assert torch.equal(shipped(tmp_path), best)
 
 
+def test_of_weights_that_score_alike_the_later_ones_are_kept(tmp_path: Path) -> None:
+    made = training(Track(validations=[2, 1, 1]), steps=3, validate_every=1)
+    assert [event.improved for event in fit(made, tmp_path) if isinstance(event, Validated)] == [True, True, True]
+    assert torch.equal(shipped(tmp_path), made.parameters[0])
+    assert made.counters.since_best == 1  # nothing was gained, as far as patience goes
+
+
 def test_a_validation_that_is_not_finite_is_never_the_best(tmp_path: Path) -> None:
     made = training(Track(validations=[math.nan, 5.0, math.nan]), steps=3, validate_every=1)
     assert [event.improved for event in fit(made, tmp_path) if isinstance(event, Validated)] == [False, True, False]

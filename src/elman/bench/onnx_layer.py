@@ -11,9 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from elman.cells import CELLS
+from elman.interop import Convention, from_arrays, to_arrays
 
-# ONNX's order of the gates, in torch's letters: ONNX calls them h; z r h; i o f c.
-ROWS = {"elman": "h", "gru": "zrn", "lstm": "iofg"}
+CONVENTIONS: dict[str, str | Convention] = {
+    "elman": "onnx.RNN",
+    "gru": "onnx.GRU_linear_before_reset",
+    "lstm": "onnx.LSTM",
+}
 OPSET, IR_VERSION = 14, 8  # the oldest with today's operators: every onnxruntime reads them
 TOLERANCE = 1e-4
 
@@ -32,12 +36,10 @@ def to_onnx(cell: str, layer: nn.RNNBase, x: Tensor) -> Any:
 
     T, B, _ = x.shape
     H, specification = layer.hidden_size, CELLS[cell]
-    rows = [specification.rows_of(row, H) for row in ROWS[cell]]
-    weights = [torch.cat([parameter.detach()[part] for part in rows]) for parameter in layer.parameters()]
-    weight_ih, weight_hh, bias_ih, bias_hh = weights
-    initializers = {"W": weight_ih[None], "R": weight_hh[None], "B": torch.cat([bias_ih, bias_hh])[None]}
+    own = from_arrays(f"torch.{specification.torch_layer}", layer.state_dict())
+    initializers = to_arrays(own, CONVENTIONS[cell])
     outputs = {"Y": (T, 1, B, H), "Y_h": (1, B, H)} | ({"Y_c": (1, B, H)} if len(specification.states) > 1 else {})
-    # torch's reset gate acts after the matmul.
+    # The reset gate acts after the matmul.
     attributes: dict[str, Any] = {"linear_before_reset": 1} if cell == "gru" else {}
     node = helper.make_node(
         str(specification.torch_layer), ["x", *initializers], [*outputs], hidden_size=H, **attributes
@@ -47,7 +49,7 @@ def to_onnx(cell: str, layer: nn.RNNBase, x: Tensor) -> Any:
         cell,
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, x.shape)],
         [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in outputs.items()],
-        [numpy_helper.from_array(value.numpy(), name) for name, value in initializers.items()],
+        [numpy_helper.from_array(value, name) for name, value in initializers.items()],
     )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
 

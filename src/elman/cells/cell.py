@@ -90,7 +90,8 @@ class Cell:
     options: tuple[Option, ...] = ()
     own_weights: Callable[[Mapping[str, Any], int, int], dict[str, tuple[int, ...]]] = no_weights
     chosen_by: str = ""
-    variants: Mapping[str, Cell] = field(default_factory=dict)  # by the value of that option, without the default
+    variants: Mapping[Any, Cell] = field(default_factory=dict)  # by the value of that option, without the default
+    lacks: tuple[str, ...] = ()  # the options of every layer that a variant does not have
     # The class of `torch.nn` whose parameters and arguments the layer has: "RNN" for Elman's network.
     torch_layer: str | None = None
     # Backends beside the readable loop: the function of `torch._VF`, the number in the compiled core (step.h), and, if

@@ -34,6 +34,13 @@ EXPERIMENTS = (
 KEY = "_ELMAN_COMPLETE_KEY"  # of the environment: the word before the = of the value that bash asks for
 
 
+def conventions() -> list[str]:
+    """The conventions of `elman interop`."""
+    from elman.interop.frameworks import CONVENTIONS
+
+    return list(CONVENTIONS)
+
+
 def one_of(words: Words) -> Completer:
     """Completes one word."""
     return lambda ctx, incomplete: list(words())

@@ -39,8 +39,8 @@ def command(
 ) -> None:
     r"""Answer FILE with RUN's model on stdout, in its order: translations, tags, labels, or the steps to come.
 
-    A line without an answer stays empty (with --json, its object has an "error") and is named on stderr at the end;
-    the exit code is then 1.
+    A line without an answer stays empty, or as it was in columns and JSON (with --json, its object has an "error"), and
+    is named on stderr at the end; the exit code is then 1.
 
     With --nbest above 1 a line has several translations, each written as: number of the line ||| translation ||| score.
 
@@ -52,6 +52,7 @@ def command(
         raise UserError(f"{file}: no such file", exit_code=2)
     loaded = runs.load(run)
     chosen = loaded.task.options_of("predict", options, run)
+    place = "" if file == "-" else f"{file}, "
     seen, refused, named = 0, 0, []
     with _arriving(file) as (inputs, show):
         try:
@@ -59,7 +60,7 @@ def command(
                 seen += 1
                 if answer.error:
                     refused += 1
-                    named += [f"line {answer.number}: {answer.error}"] if refused <= NAMED else []
+                    named += [f"{place}line {answer.number}: {answer.error}"] if refused <= NAMED else []
                 show(answer.number)
                 if as_json:
                     if answer.record:
@@ -75,7 +76,7 @@ def command(
             if refused > len(named):
                 say(f"and {refused - len(named):,} more")
     if refused:
-        raise UserError(f"{refused:,} of {seen:,} lines have no answer and stay empty")
+        raise UserError(f"{refused:,} of {seen:,} lines have no answer")
 
 
 @contextmanager

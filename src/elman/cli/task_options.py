@@ -23,10 +23,10 @@ def with_task_options(command: str, function: Callable[..., None]) -> Callable[.
     `Task.options_of` checks them when the task is known.
     """
     able = [task for task in TASKS.values() if command in task.options]
-    fields: dict[str, list[FieldInfo]] = {}
+    fields: dict[str, dict[str, FieldInfo]] = {}  # by name, those of each task
     for task in able:
         for name, field in task.options[command].model_fields.items():
-            fields.setdefault(name, []).append(field)
+            fields.setdefault(name, {})[task.name] = field
 
     @functools.wraps(function)
     def run(**arguments: Any) -> None:
@@ -41,24 +41,34 @@ def with_task_options(command: str, function: Callable[..., None]) -> Callable[.
     ]
     own.sort(key=lambda parameter: parameter.default is not Parameter.empty)  # those without a default come first
     for name, given in fields.items():
-        owners = [task.name for task in able if name in task.options[command].model_fields]
-        whose = "" if len(owners) == len(able) else f"{' and '.join(owners).capitalize()}: "
-        own.append(Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=_option(name, given, whose)))
+        text = _help(given, everyone=len(given) == len(able))
+        annotation = _option(name, list(given.values()), text)
+        own.append(Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=annotation))
     run.__signature__ = inspect.Signature(own)  # type: ignore[attr-defined]
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in own}
     return run
 
 
-def _option(name: str, fields: Sequence[FieldInfo], whose: str) -> Any:
+def _help(fields: Mapping[str, FieldInfo], *, everyone: bool) -> str:
+    """What an option means for each task, the tasks named unless it means the same for `everyone`."""
+    meanings: dict[str, list[str]] = {}
+    for task, field in fields.items():
+        default = "" if field.default in (None, False, "") else f" Default {field.default}."
+        meanings.setdefault((field.description or "") + default, []).append(task)
+    if everyone and len(meanings) == 1:
+        return next(iter(meanings))
+    owners = {text: ", ".join(tasks[:-1]) + " and " * (len(tasks) > 1) + tasks[-1] for text, tasks in meanings.items()}
+    return " ".join(f"{whose.capitalize()}: {text}" for text, whose in owners.items())
+
+
+def _option(name: str, fields: Sequence[FieldInfo], text: str) -> Any:
     """An option as typer declares it, whose value is None where the option is not given.
 
     Its range holds those of all fields of this name; an open end, and words, are checked by the section of the task.
     """
-    field = fields[-1]
     kinds = {kind for each in fields for kind in _kinds(each.annotation)}
     kind = kinds.pop() if len(kinds) == 1 else str
-    default = "" if field.default in (None, False, "") else f" Default {field.default}."
-    text, option = whose + (field.description or "") + default, f"--{name.replace('_', '-')}"
+    option = f"--{name.replace('_', '-')}"
     if kind is bool:
         return Annotated[bool | None, typer.Option(option, help=text)]
     if kind is str:

@@ -94,6 +94,7 @@ def sentences(plan: Plan, ranked: Sequence[Outcome], measured: Sequence[Clock]) 
         + _interval(best.quality, best, task)
         + _reservation(best.quality, shares, "put another model first"),
         *(_sentence(verdict, task) for verdict in found),
+        *_order(ranked, task),
     ]
     if any(verdict.speed_decided for verdict in found):
         remedy = f"--epochs with --match tokens compares models {task.target} by {task.target}"
@@ -113,6 +114,19 @@ def _sentence(verdict: Verdict, task: Task) -> str:
         return none + _reservation(gap, shares, "show one")
     beats = f"{best.model} beats {other.model} by {words}" + _reservation(gap, shares, "reverse it")
     return beats + (f"; {_speed(verdict, task)}" if verdict.timed else "")
+
+
+def _order(ranked: Sequence[Outcome], task: Task) -> list[str]:
+    """The models in the order of the score that people rank them by, which need not be that of their losses."""
+    name = next((name for name in task.ranking if all(name in one.scores for one in ranked)), None)
+    if name is None:
+        return []
+    ordered = sorted(ranked, key=lambda one: one.scores[name], reverse=task.ranking[name] == "more")
+    values = [f"{one.model} {one.scores[name]:.4f}" for one in ordered]
+    floor = task.floors.get(name)
+    if floor is not None:
+        values.append(f"{task.scores[floor]} {ordered[0].scores[floor]:.4f}")
+    return [f"by {task.scores[name]} ({task.ranking[name]} is better): {', '.join(values)}"]
 
 
 def _interval(interval: Interval, best: Outcome, task: Task) -> str:

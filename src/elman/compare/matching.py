@@ -48,12 +48,27 @@ def match_parameters(task: Task, sized: Callable[[int], Settings], corpus: Any, 
     size = max(good, key=lambda n: (n & -n, -abs(n - nearest)), default=nearest)
     settings = sized(size)
     settings = settings.model_copy(update={"model": widened(settings.model, target - count(size))})
+    settings = _embedded(task, settings, corpus, target)
     found = parameters(task, settings, corpus)
     if abs(found - target) > TOLERANCE * target:
         what = f"--parameters {target}: no {settings.kind} has so many within {TOLERANCE:.0%}"
         possible = f"such as {found:,} ({task.size} {size})"
         raise UserError(what, expected=possible, remedy="ask for another number", exit_code=2)
     return settings
+
+
+def _embedded(task: Task, settings: Settings, corpus: Any, target: int) -> Settings:
+    """Settings with an embedding of its own width, where nobody gave one, if the number of parameters is not near."""
+    missing = target - parameters(task, settings, corpus)
+    if abs(missing) <= TOLERANCE / 2 * target or getattr(settings.model, "embedding_size", 0) is not None:
+        return settings
+
+    def embedding(width: int) -> Settings:
+        return settings.model_copy(update={"model": settings.model.model_copy(update={"embedding_size": width})})
+
+    width = getattr(settings.model, task.size)
+    narrow, wide = (parameters(task, embedding(each), corpus) for each in (width, width + 1))
+    return embedding(max(1, width + round(missing / (wide - narrow))))
 
 
 def _step(sized: Callable[[int], Settings]) -> int:

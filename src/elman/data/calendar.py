@@ -7,9 +7,10 @@ hour is missing or double when clocks are changed; days are counted on the wall,
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from pydantic import Field
 
 from elman.data.timestamps import DAY, SECOND, Integers, Kind, Times, written
 from elman.errors import UserError
@@ -28,10 +29,10 @@ class Calendar:
 
     kind: Kind
     unit: Unit
-    step: int  # units
+    step: Annotated[int, Field(ge=1)]  # units
     local: bool  # whether times with offsets are counted on the wall, not in UTC
-    day: int  # of each month; 0: its last
-    clock: int  # microseconds since midnight, of business days and months
+    day: Annotated[int, Field(ge=0, le=31)]  # of each month; 0: its last
+    clock: Annotated[int, Field(ge=0, lt=DAY)]  # microseconds since midnight, of business days and months
     style: str  # one of the times, as an example
 
     def to_json(self) -> dict[str, Any]:
@@ -119,7 +120,7 @@ NUMBERED = Calendar("integer", "number", 1, False, 0, 0, "0")
 def find_calendar(times: Times, series: Integers, where: str) -> Calendar:
     """The calendar of rows, from their times and the series (N,) that each belongs to; their order does not matter.
 
-    The step is the longest that leads to every time, unless that is so short that a third of the steps would be missing:
+    The step is the longest that leads to every time, unless it is so short that a third of the steps would be missing:
     then it is the most frequent difference between neighbours of a series, of two equally frequent ones the smaller.
     Raises `UserError` where no series has two times.
     """

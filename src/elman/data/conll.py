@@ -25,7 +25,7 @@ SPACES = re.compile(r"[ \t]+")
 
 
 @dataclass
-class Rows:
+class TokenRows:
     """A sentence as it stands in a file, with the lines before it that belong to no sentence."""
 
     first: int  # the number of its first line, from 1
@@ -63,20 +63,20 @@ class ColumnReader:
         if layout.form == "conllu":
             self._name_columns(FIELDS)
         self._read = 0  # lines
-        self._rows = Rows(1)
+        self._rows = TokenRows(1)
 
-    def push(self, line: str, error: str = "") -> Rows | None:
+    def push(self, line: str, error: str = "") -> TokenRows | None:
         """Read a line without its end, or pass over one with an error. Returns the sentence that has ended."""
         self._read += 1
         rows, cells, ended = self._rows, self._cells(line), None
         marks_document = cells[0].startswith(DOCUMENT)
         if marks_document and self._begun:
-            ended, rows = rows, Rows(self._read)
+            ended, rows = rows, TokenRows(self._read)
             self._rows = rows
         rows.lines.append(line)
         if not line.strip() and not error:
             if self._begun:
-                ended, self._rows = rows, Rows(self._read + 1)
+                ended, self._rows = rows, TokenRows(self._read + 1)
         elif not (marks_document or rows.error):
             try:
                 if not (error or self._is_comment(line, cells)):
@@ -88,11 +88,11 @@ class ColumnReader:
         return ended
 
     @property
-    def rows(self) -> Rows:
+    def rows(self) -> TokenRows:
         """The sentence that is being read."""
         return self._rows
 
-    def finish(self) -> Rows | None:
+    def finish(self) -> TokenRows | None:
         """The last sentence, or the lines after it; None where there are none."""
         return self._rows if self._rows.lines else None
 

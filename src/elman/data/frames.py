@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import decimal
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 
 from elman.errors import UserError, missing_extra
 
+TIME = re.compile(r"\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}(:\d{2}(\.\d+)?)?)?([-+]\d{2}:\d{2})?")
 LIBRARIES = ("pandas", "polars", "pyarrow", "modin", "narwhals")  # whose frames and columns narwhals reads
 
 
@@ -45,11 +47,29 @@ def plain(data: Any, where: str = "data") -> Any:
 
 
 def as_frame(records: Sequence[Mapping[str, Any]], like: Any) -> Any:
-    """Rows as a data frame of the library that made `like`."""
+    """Rows as a data frame of the library of `like`; ISO text is times again where `like` has a column of times."""
     narwhals = _narwhals()
+    frame = narwhals.from_native(_with_index(like))
+    times = [kind for kind in frame.collect_schema().values() if kind.is_temporal()]
     columns = {name: [record[name] for record in records] for name in (records[0] if records else ())}
-    backend = narwhals.get_native_namespace(narwhals.from_native(like))
-    return narwhals.from_dict(columns, backend=backend).to_native()
+    made = narwhals.from_dict(columns, backend=narwhals.get_native_namespace(frame))
+    for name, values in columns.items() if times else ():
+        if all(isinstance(value, str) and TIME.fullmatch(value) for value in values):
+            made = made.with_columns(_as_times(made[name], times[0]))
+    return made.to_native()
+
+
+def _as_times(texts: Any, kind: Any) -> Any:
+    """A column of ISO texts as times of a kind."""
+    narwhals = _narwhals()
+    given = [datetime.datetime.fromisoformat(text) for text in texts.to_list()]
+    zone = getattr(kind, "time_zone", None)
+    values = [time.astimezone(datetime.UTC).replace(tzinfo=None) if time.tzinfo else time for time in given]
+    backend = narwhals.get_native_namespace(texts)
+    found = narwhals.new_series(texts.name, values, narwhals.Datetime("us"), backend=backend)
+    if kind == narwhals.Date:
+        return found.dt.date()
+    return found.dt.replace_time_zone("UTC").dt.convert_time_zone(zone) if zone else found
 
 
 def _is_of_a_library(data: object) -> bool:
@@ -66,9 +86,7 @@ def _narwhals() -> Any:
 
 def _from_library(data: Any, where: str) -> Any:
     narwhals = _narwhals()
-    if hasattr(data, "reset_index") and hasattr(data, "columns"):
-        data = _with_index(data)
-    frame = narwhals.from_native(data, allow_series=True)
+    frame = narwhals.from_native(_with_index(data), allow_series=True)
     if isinstance(frame, narwhals.Series):
         return [_value(value, where) for value in frame.to_list()]
     frame = frame.collect() if isinstance(frame, narwhals.LazyFrame) else frame
@@ -78,6 +96,8 @@ def _from_library(data: Any, where: str) -> Any:
 
 def _with_index(frame: Any) -> Any:
     """A pandas frame with its index as columns, where that has names or is of times: others only number the rows."""
+    if not (hasattr(frame, "reset_index") and hasattr(frame, "columns")):
+        return frame
     if any(name is not None for name in frame.index.names):
         return frame.reset_index()
     return frame.rename_axis("ds").reset_index() if frame.index.dtype.kind == "M" else frame

@@ -19,7 +19,7 @@ Part: TypeAlias = Literal["train", "test"]  # of a source that has both
 
 
 @dataclass(frozen=True)
-class Columns:
+class LabelColumns:
     """The names of columns or keys, and what separates several labels in one cell."""
 
     text: str = "text"
@@ -43,6 +43,7 @@ class Labelled:
     cells: list[Any] | None  # None: the file has no labels
     places: list[str] = field(repr=False)
     numeric: bool = False
+    ids: list[str] | None = None  # of the series of a long table
 
     def __post_init__(self) -> None:
         if not self.inputs:
@@ -51,7 +52,8 @@ class Labelled:
             channels = self.inputs[0].shape[1]
             for series, place in zip(self.inputs, self.places, strict=True):
                 if series.shape[1] != channels:
-                    raise UserError(place, expected=f"{channels} channels as in {self.places[0]}", got=series.shape[1])
+                    expected = f"as many channels as in {self.places[0]}, {channels}"
+                    raise UserError(place, expected=expected, got=series.shape[1])
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -95,8 +97,9 @@ def label_of(cell: Any, place: str, kind: Kind, separator: str = "|") -> Label:
 
 
 def _name(cell: Any, place: str) -> str:
-    if isinstance(cell, list | tuple | dict):
-        remedy = "--set data.multilabel=true where an example has several labels"
+    if not isinstance(cell, str | int | float):
+        several = isinstance(cell, list | tuple)
+        remedy = "--set data.multilabel=true where an example has several labels" if several else ""
         raise UserError(place, expected="one label", got=reprlib.repr(cell), remedy=remedy)
     if isinstance(cell, bool):
         return str(cell).lower()

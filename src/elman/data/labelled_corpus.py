@@ -44,6 +44,7 @@ class Examples:
     labels: list[Label] | None = field(repr=False)  # as they stand in the file
     texts: list[str] | None = field(repr=False)  # None: series
     cut: int = 0  # sequences that were longer than what is read of one
+    ids: list[str] | None = field(default=None, repr=False)  # of the series of a long table
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -92,7 +93,7 @@ def prepare(
     held_out = np.zeros(len(data), bool) if valid is not None else _held_out(data, labels, chosen)
     rows, others = np.flatnonzero(~held_out), np.flatnonzero(held_out)
     train_labels = [labels[row] for row in rows]
-    codec = codecs.get("labels") or learn_labels(train_labels, chosen)
+    codec = codecs.get("labels") or learn_labels(train_labels, chosen, data.name)
     inputs = [data.inputs[row] for row in rows]
     made: TextCodec | ChannelScaler | None = codecs.get("scaler" if data.series else "tokenizer")
     if codecs and made is None:
@@ -127,7 +128,7 @@ def encode(
         if isinstance(codec, ChannelScaler):
             if each.shape[1] != codec.channels:
                 where = places[at] if places else f"series {at + 1}"
-                raise UserError(where, expected=f"{codec.channels} channels as in training", got=each.shape[1])
+                raise UserError(where, expected=f"as many channels as in training, {codec.channels}", got=each.shape[1])
             arrays.append(codec.scale(each))
         else:
             # A text without tokens is read as the token that no text has.
@@ -160,8 +161,9 @@ def _held_out(data: Labelled, labels: Sequence[Label], kind: Kind) -> npt.NDArra
     hashes = np.array([_hash(each) for each in data.inputs], np.uint64)
     strata = np.array([str(label) if kind == "class" else "" for label in labels])
     held_out = np.zeros(len(data), bool)
-    for stratum in np.unique(strata):
-        rows = np.flatnonzero(strata == stratum)
+    stratum = np.unique(strata, return_inverse=True)[1]
+    order = np.argsort(stratum, kind="stable")
+    for rows in np.split(order, np.flatnonzero(np.diff(stratum[order])) + 1):  # of one stratum
         ordered = np.sort(hashes[rows])
         count = max(round(fraction * len(rows)), int((ordered == ordered[0]).sum()))
         if 2 * count <= len(rows):  # the only example of a class is for training

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from elman.data.labelled import Columns, Labelled, Part, series_of
+from elman.data.labelled import LabelColumns, Labelled, Part, series_of
 from elman.data.long_tables import read_long, read_steps, renamed
 from elman.data.pairs import PairSource, open_pairs
 from elman.data.sources import NAMED_LABELLED
@@ -26,11 +26,11 @@ from elman.errors import UserError, nearest
 FORMS = (
     "a table (.csv, .tsv, .jsonl, .parquet), .ts, .npz, a folder for each label, or texts and a file of their labels"
 )
-DEFAULT = Columns()
+DEFAULT = LabelColumns()
 ARRAYS = {"train": (("x", "y"), ("x_train", "y_train")), "test": (("x_test", "y_test"), ("x", "y"))}
 
 
-def read_labelled(files: Sequence[str | Path], columns: Columns = DEFAULT, part: Part = "train") -> Labelled:
+def read_labelled(files: Sequence[str | Path], columns: LabelColumns = DEFAULT, part: Part = "train") -> Labelled:
     """The examples of files; of a source with a part for testing, those of one part.
 
     Raises `UserError` with file and line where they cannot be read, or are malformed.
@@ -43,7 +43,7 @@ def read_labelled(files: Sequence[str | Path], columns: Columns = DEFAULT, part:
     return _two(paths[0], paths[1], columns) if len(paths) == 2 else _one(paths[0], columns, part)
 
 
-def read_inputs(path: Path, columns: Columns = DEFAULT) -> Labelled:
+def read_inputs(path: Path, columns: LabelColumns = DEFAULT) -> Labelled:
     """The examples of a file that may lack labels; of a file of another ending, each line is a text."""
     check_places([path])
     if is_table(path):
@@ -51,10 +51,9 @@ def read_inputs(path: Path, columns: Columns = DEFAULT) -> Labelled:
         if columns.text in table.columns or columns.values in table.columns:
             return _table(table, columns)
         if {columns.id, columns.time} <= {*table.columns}:
-            series = read_steps(path, columns)
-            return Labelled(
-                f"{path}", [values for values, _ in series.values()], None, [f"{path}, {name}" for name in series]
-            )
+            series = read_steps(table, columns)
+            inputs, places = zip(*series.values(), strict=True)
+            return Labelled(table.name, list(inputs), None, list(places), ids=list(series))
         raise _neither(table, columns)
     if not is_plain(path):
         return _one(path, columns, "test")
@@ -91,7 +90,7 @@ def check_places(files: Sequence[str | Path]) -> list[Path]:
     return paths
 
 
-def _one(path: Path, columns: Columns, part: Part) -> Labelled:
+def _one(path: Path, columns: LabelColumns, part: Part) -> Labelled:
     if path.is_dir():
         return _folder(path)
     if is_table(path):
@@ -106,7 +105,7 @@ def _one(path: Path, columns: Columns, part: Part) -> Labelled:
     raise UserError(f"{path}", expected=FORMS, got=f"a file of the ending {path.suffix!r}", remedy=remedy, exit_code=2)
 
 
-def _two(first: Path, second: Path, columns: Columns) -> Labelled:
+def _two(first: Path, second: Path, columns: LabelColumns) -> Labelled:
     if is_table(first) and is_table(second):
         return read_long(first, second, columns)
     source = open_pairs([first, second])
@@ -117,7 +116,7 @@ def _two(first: Path, second: Path, columns: Columns) -> Labelled:
     return Labelled(source.name, [pair.source for pair in pairs], [pair.target for pair in pairs], places)
 
 
-def _table(table: DataTable, columns: Columns) -> Labelled:
+def _table(table: DataTable, columns: LabelColumns) -> Labelled:
     labels = table.columns.get(columns.label)
     places = [table.place(row) for row in range(len(table))]
     if labels is None and columns.label != DEFAULT.label:
@@ -132,7 +131,7 @@ def _table(table: DataTable, columns: Columns) -> Labelled:
     )
 
 
-def _neither(table: DataTable, columns: Columns) -> UserError:
+def _neither(table: DataTable, columns: LabelColumns) -> UserError:
     expected = f"a column {columns.text!r} of texts, or {columns.values!r} of series"
     got = ", ".join(map(repr, list(table.columns)[:8]))
     return UserError(table.name, expected=expected, got=got, remedy=renamed("text"))

@@ -80,19 +80,21 @@ class LabelCodec:
         return json.dumps(self.to_json(), sort_keys=True)
 
 
-def learn_labels(labels: Sequence[Label], kind: Kind) -> LabelCodec:
-    """The codec of training labels. Raises `UserError` where they leave nothing to learn."""
+def learn_labels(labels: Sequence[Label], kind: Kind, name: str) -> LabelCodec:
+    """The codec of the training labels in a file of this name. Raises `UserError` where they leave nothing to learn."""
     if kind == "number":
         values = np.array(labels, np.float64)
         deviation = float(values.std()) if len(values) else 0.0
         if not 0 < deviation < math.inf:
-            raise UserError("the labels", expected="different numbers", got=f"{values[0]:g} alone")
+            got = f"{values[0]:g} alone" if len(values) else "none"
+            raise UserError(f"{name}, labels of the training part", expected="different numbers", got=got)
         return LabelCodec(kind, mean=float(values.mean()), deviation=deviation)
     counts = Counter(name for label in labels for name in (label if isinstance(label, tuple) else (str(label),)))
     names = in_order(counts)
     if len(names) < (2 if kind == "class" else 1):
         got = f"{names[0]!r} alone" if names else "none"
-        raise UserError("the labels of the training part", expected="at least two different ones", got=got)
+        expected = "at least two different ones" if kind == "class" else "at least one"
+        raise UserError(f"{name}, labels of the training part", expected=expected, got=got)
     return LabelCodec(kind, names, tuple(counts[name] for name in names))
 
 

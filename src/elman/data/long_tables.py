@@ -10,19 +10,19 @@ from typing import Any
 
 import numpy as np
 
-from elman.data.labelled import Columns, Labelled
+from elman.data.labelled import LabelColumns, Labelled
 from elman.data.table import DataTable, number, read_table
 from elman.data.timeseries import Series
 from elman.errors import UserError
 
 
-def read_long(values: Path, labels: Path, columns: Columns) -> Labelled:
+def read_long(values: Path, labels: Path, columns: LabelColumns) -> Labelled:
     """Series of the columns id, time and values, with the labels of the columns id and label; in the order of labels.
 
     The order of the rows of values does not matter. Raises `UserError` with the lines of a time or an id that comes
     twice, and of an id that only one of the tables has.
     """
-    series, table = read_steps(values, columns), read_table(labels)
+    series, table = read_steps(read_table(values), columns), read_table(labels)
     cells, rows = table.column(columns.label, renamed("label")), dict[str, int]()
     for row, name in enumerate(_ids(table, columns)):
         if name in rows:
@@ -35,15 +35,14 @@ def read_long(values: Path, labels: Path, columns: Columns) -> Labelled:
         if name not in rows:
             raise UserError(place, expected=f"an id that has a label in {labels}", got=repr(name))
     places = [table.place(row) for row in range(len(table))]
-    return Labelled(f"{values} and {labels}", [series[name][0] for name in rows], cells, places)
+    return Labelled(f"{values} and {labels}", [series[name][0] for name in rows], cells, places, ids=list(rows))
 
 
-def read_steps(path: Path, columns: Columns) -> dict[str, tuple[Series, str]]:
+def read_steps(table: DataTable, columns: LabelColumns) -> dict[str, tuple[Series, str]]:
     """The series of a long table by their ids, each in the order of its times, and the place of its first row.
 
     All columns but id, time and label are channels.
     """
-    table = read_table(path)
     ids, times = _ids(table, columns), _times(table, columns)
     channels = [name for name in table.columns if name not in (columns.id, columns.time, columns.label)]
     if not channels:
@@ -66,7 +65,7 @@ def _in_time(rows: list[int], times: list[Any], table: DataTable, name: str) -> 
     return rows
 
 
-def _ids(table: DataTable, columns: Columns) -> list[str]:
+def _ids(table: DataTable, columns: LabelColumns) -> list[str]:
     names = []
     for row, cell in enumerate(table.column(columns.id, renamed("id"))):
         if cell is None or not str(cell).strip():
@@ -75,7 +74,7 @@ def _ids(table: DataTable, columns: Columns) -> list[str]:
     return names
 
 
-def _times(table: DataTable, columns: Columns) -> list[Any]:
+def _times(table: DataTable, columns: LabelColumns) -> list[Any]:
     """Times to sort by: all are numbers, or moments with an offset, or moments without, as the first is."""
     cells = table.column(columns.time, renamed("time"))
     times = [_time(cell) for cell in cells]

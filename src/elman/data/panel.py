@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from elman.data.calendar import Calendar, find_calendar
-from elman.data.columns import Columns, Roles, find_roles, static_cells
+from elman.data.series_columns import Roles, SeriesColumns, find_roles, static_cells
 from elman.data.table import DataTable
 from elman.data.timestamps import DAY, Integers, Times, parse_times, written
 from elman.errors import UserError
@@ -23,8 +23,9 @@ from elman.errors import UserError
 Floats: TypeAlias = npt.NDArray[np.float64]
 
 MOST_MISSING = 100  # steps for each row, beyond which the step is not what it seems
+LARGEST = 1e100  # value, so that sums of squares are finite
 SMALL = 10_000  # steps that are never too many
-USUAL = Columns()
+USUAL = SeriesColumns()
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ class Panel:
         return digest.hexdigest()
 
 
-def read_panel(table: DataTable, columns: Columns = USUAL, calendar: Calendar | None = None) -> Panel:
+def read_panel(table: DataTable, columns: SeriesColumns = USUAL, calendar: Calendar | None = None) -> Panel:
     """The series of a table, on a calendar that is given or found.
 
     Raises `UserError`, with the line of the table: a cell that is no time or no number, two rows for one step of a
@@ -181,8 +182,13 @@ def _in_steps(
 
 
 def _numbers(table: DataTable, names: tuple[str, ...]) -> Floats:
-    """Columns of numbers (R, K)."""
-    return np.stack([table.numbers(name) for name in names], 1) if names else np.zeros((len(table), 0))
+    """Columns of numbers (R, K). Raises `UserError` where a cell is no number, or one whose square is too large."""
+    values = np.stack([table.numbers(name) for name in names], 1) if names else np.zeros((len(table), 0))
+    if len(large := np.argwhere(np.abs(values) > LARGEST)):
+        row, name = int(large[0, 0]), names[large[0, 1]]
+        where, got = f"{table.place(row)}, column {name!r}", table.columns[name][row]
+        raise UserError(where, expected=f"a number of at most {LARGEST:g}", got=repr(got))
+    return values
 
 
 def _check_size(table: DataTable, calendar: Calendar, steps: int, cells: int) -> None:

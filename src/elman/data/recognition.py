@@ -38,7 +38,9 @@ BINARY = {
     b"\x1f\x8b": "a gzip archive without the ending .gz",
     b"\x28\xb5\x2f\xfd": "a zstd archive without the ending .zst",
 }
-SERIES = {"@problemname": "time series (.ts)", "@relation": "a table (ARFF)"}  # beginnings of a first line
+OF_SERIES = "problemname timestamps missing univariate dimension equallength serieslength classlabel targetlabel data"
+SERIES = {f"@{name}": "time series (.ts)" for name in OF_SERIES.split()} | {"@relation": "a table (ARFF)"}
+"""Beginnings of a first line."""
 NUMBER = re.compile(r"[-+]?(\d+[.,]?\d*|[.,]\d+)([eE][-+]?\d+)?%?|nan|na|n/a|null|-?inf|", re.IGNORECASE)
 DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([ T]\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?Z?)?")
 NAME = re.compile(r"[^\W\d][\w .-]*")  # of a column

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field, FiniteFloat
 
 from elman.data.panel import Floats, Panel
 from elman.data.table import number
 from elman.data.timestamps import Integers
 
 FORMAT = 1
+Size = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+FARTHEST = 1e9  # deviations from the mean: a model's float32 has squares of no more
 
 
 class Scales(NamedTuple):
@@ -40,9 +43,11 @@ class Standardised(NamedTuple):
 class SeriesScaler:
     """Scales of the series of a training by id, and of their further columns."""
 
-    season: int
-    scales: Mapping[str, tuple[float, float, float]]
-    columns: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # mean and deviation
+    season: Annotated[int, Field(ge=1)]
+    scales: Mapping[str, tuple[FiniteFloat, Size, Size]]
+    columns: Mapping[str, tuple[FiniteFloat, Annotated[FiniteFloat, Field(gt=0)]]] = field(
+        default_factory=dict
+    )  # mean and deviation
     words: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # of static columns
 
     def to_json(self) -> dict[str, Any]:
@@ -72,7 +77,7 @@ class SeriesScaler:
         future = self._columns(panel.future, panel.roles.future)
         static = [self._static(panel.static[name], name) for name in panel.roles.static]
         return Standardised(
-            values.astype(np.float32),
+            np.clip(values, -FARTHEST, FARTHEST).astype(np.float32),
             np.concatenate([past, future], 1),
             future,
             np.concatenate([np.zeros((len(panel), 0), np.float32), *static], 1),
@@ -80,7 +85,7 @@ class SeriesScaler:
 
     def _columns(self, values: Floats, names: Sequence[str]) -> npt.NDArray[np.float32]:
         scales = np.array([self.columns[name] for name in names]).reshape(-1, 2)
-        return ((values - scales[:, 0]) / scales[:, 1]).astype(np.float32)
+        return np.clip((values - scales[:, 0]) / scales[:, 1], -FARTHEST, FARTHEST).astype(np.float32)
 
     def _static(self, cells: Sequence[Any], name: str) -> npt.NDArray[np.float32]:
         if name in self.words:

@@ -35,7 +35,7 @@ TAG = re.compile(r"([BIESLUMW])(?:-(.+))?", re.DOTALL)
 MOST_BREACHES = 0.1  # of the tags other than O, in sentences that are still taken to be of a scheme
 
 
-class Span(NamedTuple):
+class TagSpan(NamedTuple):
     """The tokens [start, stop) of a sentence."""
 
     label: str
@@ -43,27 +43,27 @@ class Span(NamedTuple):
     stop: int
 
 
-class Mark(NamedTuple):
+class TagMark(NamedTuple):
     """A tag as BIOES has it: a letter of BIES, or O; the label is empty where tags have none."""
 
     letter: str
     label: str
 
 
-BORDER = Mark(OUTSIDE, "")  # before the first tag and after the last
+BORDER = TagMark(OUTSIDE, "")  # before the first tag and after the last
 
 
 @lru_cache(1 << 12)
-def mark(tag: str, scheme: Scheme) -> Mark:
+def mark(tag: str, scheme: Scheme) -> TagMark:
     """The meaning of a tag. A tag that is none of the scheme's is outside of all spans.
 
     >>> mark("U-PER", "BILOU"), mark("I", "IOB2")
-    (Mark(letter='S', label='PER'), Mark(letter='I', label=''))
+    (TagMark(letter='S', label='PER'), TagMark(letter='I', label=''))
     """
     found = TAG.fullmatch(tag)
     if found is None or found[1] not in LETTERS[scheme]:
         return BORDER
-    return Mark(LETTERS[scheme][found[1]], found[2] or "")
+    return TagMark(LETTERS[scheme][found[1]], found[2] or "")
 
 
 def recognise_scheme(sentences: Iterable[Sequence[str]]) -> Scheme | None:
@@ -95,7 +95,7 @@ def _count_breaches(neighbours: Mapping[tuple[str, str], int], scheme: Scheme) -
     )
 
 
-def may_follow(before: Mark, after: Mark, scheme: Scheme) -> bool:
+def may_follow(before: TagMark, after: TagMark, scheme: Scheme) -> bool:
     """Whether a tag may stand after another one; BORDER is before the first tag and after the last.
 
     In no scheme does I follow O, but in IOB1, where B does not.
@@ -131,33 +131,33 @@ def allowed_transitions(tags: Sequence[str], scheme: Scheme | None) -> npt.NDArr
     return np.array([[may_follow(before, after, scheme) for after in marks] for before in marks])
 
 
-def spans_of(tags: Sequence[str], scheme: Scheme) -> list[Span]:
+def spans_of(tags: Sequence[str], scheme: Scheme) -> list[TagSpan]:
     """The spans that tags spell, leniently: tags that break the scheme begin or end a span where conlleval does.
 
     Tjong Kim Sang and Buchholz 2000, "Introduction to the CoNLL-2000 shared task: chunking".
 
     >>> spans_of(["O", "I-A", "I-A", "I-B", "B-B"], "IOB2")
-    [Span(label='A', start=1, stop=3), Span(label='B', start=3, stop=4), Span(label='B', start=4, stop=5)]
+    [TagSpan(label='A', start=1, stop=3), TagSpan(label='B', start=3, stop=4), TagSpan(label='B', start=4, stop=5)]
     """
-    found, start = list[Span](), 0
+    found, start = list[TagSpan](), 0
     marks = [BORDER, *(mark(tag, scheme) for tag in tags), BORDER]
     for at, (before, after) in enumerate(pairwise(marks)):
         changes = before.letter in "ESO" or after.letter in "BSO" or before.label != after.label
         if changes and before.letter != OUTSIDE:
-            found.append(Span(before.label, start, at))
+            found.append(TagSpan(before.label, start, at))
         if changes:
             start = at
     return found
 
 
-def tags_of(spans: Iterable[Span], length: int, scheme: Scheme) -> list[str]:
+def tags_of(spans: Iterable[TagSpan], length: int, scheme: Scheme) -> list[str]:
     """The tags of a sentence of `length` tokens that spell these spans: the inverse of `spans_of`.
 
-    >>> tags_of([Span("A", 0, 1), Span("A", 1, 3)], 4, "IOB1"), tags_of([Span("A", 0, 2)], 3, "BILOU")
+    >>> tags_of([TagSpan("A", 0, 1), TagSpan("A", 1, 3)], 4, "IOB1"), tags_of([TagSpan("A", 0, 2)], 3, "BILOU")
     (['I-A', 'B-A', 'I-A', 'O'], ['B-A', 'L-A', 'O'])
     """
     letters = {meaning: letter for letter, meaning in LETTERS[scheme].items()}
-    tags, before = [OUTSIDE] * length, Span("", -1, -1)
+    tags, before = [OUTSIDE] * length, TagSpan("", -1, -1)
     for span in spans:
         adjacent = before.stop == span.start and before.label == span.label
         for at, letter in zip(
@@ -210,5 +210,5 @@ def completed(names: Sequence[str], scheme: Scheme | None) -> list[str]:
     if scheme is None or OUTSIDE in names:
         return list(names)
     labels = dict.fromkeys(mark(tag, scheme).label for tag in names)
-    alone = [tags_of([Span(label, 0, 1)], 1, scheme)[0] for label in labels]
+    alone = [tags_of([TagSpan(label, 0, 1)], 1, scheme)[0] for label in labels]
     return list(dict.fromkeys([*names, *alone]))

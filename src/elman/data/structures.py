@@ -13,12 +13,11 @@ from collections.abc import Sequence
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from elman.data.recognition import BEGINNING, DATE, NUMBER, ROWS, SEPARATORS, beginning, recognise
 from elman.data.sources import NAMED_LABELLED, NAMED_SERIES, NAMED_TAGGED
 from elman.data.textfile import JSON_LINES, uncompressed
-from elman.errors import missing_extra
 
 TIME = re.compile(r"\d{4}-\d{1,2}(-\d{1,2})?([ T]\d{1,2}(:\d{2}){0,2}([.,]\d+)?( ?(Z|[-+]\d{2}:?\d{2}))?)?")  # ISO
 TIMES = ("ds", "date", "time", "datetime", "timestamp", "year", "month", "week", "day", "hour", "step", "t")
@@ -114,17 +113,23 @@ def read_head(path: Path) -> Head | None:
     lines, cut = [line for line in lines if line.strip()], len(begin) == BEGINNING
     if uncompressed(path).endswith(JSON_LINES):
         return _json_lines(lines[:ROWS])
-    found = [_separated(lines, separator, cut) for separator in SEPARATORS]
+    found = [_separated(lines, separator, cut, uncompressed(path)[-4:]) for separator in SEPARATORS]
     return max(filter(None, found), key=lambda head: len(head.names), default=None)
 
 
-def _separated(lines: Sequence[str], separator: str, cut: bool) -> Head | None:
-    """Rows of as many cells as the first has names, except for a last one that is `cut`."""
+def _separated(lines: Sequence[str], separator: str, cut: bool, ending: str) -> Head | None:
+    """Rows of as many cells as the first has names, except for a last one that is `cut`.
+
+    A file with the ending of a table is one whatever its rows are: its reader names a row that does not fit.
+    """
+    quoting: Literal[0, 3] = csv.QUOTE_NONE if ending == ".tsv" else csv.QUOTE_MINIMAL
     with suppress(csv.Error):
-        rows = list(csv.reader((line + "\n" for line in lines), delimiter=separator))
-        names, *rows = rows[:-1] if cut and len(rows) > 1 else rows or [[]]
-        if len(names) > 1 and len({*names, ""}) > len(names) and all(len(row) == len(names) for row in rows):
-            return Head(names, rows[:ROWS])
+        rows = list(csv.reader((line + "\n" for line in lines), delimiter=separator, quoting=quoting))
+        header, *rows = rows[:-1] if cut and len(rows) > 1 else rows or [[]]
+        names, fitting = [name.strip() for name in header], [row for row in rows if len(row) == len(header)]
+        whole = len(fitting) == len(rows) or ending in (".csv", ".tsv")
+        if len(names) > 1 and len({*names, ""}) > len(names) and whole:
+            return Head(names, fitting[:ROWS])
     return None
 
 
@@ -140,14 +145,11 @@ def _json_lines(lines: Sequence[str]) -> Head | None:
 
 
 def _parquet(path: Path) -> Head:
-    try:
-        from pyarrow import parquet
-    except ImportError:
-        raise missing_extra("pyarrow", "tables", "Parquet files") from None
-    with parquet.ParquetFile(path) as file:
-        first = next(file.iter_batches(batch_size=ROWS), None)
-        names = file.schema_arrow.names
-    return Head(names, [] if first is None else [list(row.values()) for row in first.to_pylist()])
+    from elman.data.parquet import read_parquet
+
+    columns = read_parquet(path, ROWS)
+    rows = zip(*(cells for _, cells in columns), strict=True)
+    return Head([name for name, _ in columns], list(map(list, rows)))
 
 
 def _file(place: str | Path) -> Path | None:

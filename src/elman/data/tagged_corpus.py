@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from elman.data.spans import breaks, completed, mended, recognise_scheme
 from elman.data.tagged import Layout, TaggedSentence
-from elman.data.tagged_files import find_layout, read_tagged
+from elman.data.tagged_files import layout_like, read_tagged
 from elman.data.vocabulary import TagSet, Vocabulary, learn_vocabulary
 from elman.data.word_batches import Vocabularies
 from elman.errors import UserError
@@ -68,7 +68,7 @@ def prepare(
     sentences = read_all(files, layout)
     name = " and ".join(files)
     if valid:
-        train, held_out = sentences, read_all(valid, find_layout(valid, layout.column, layout.token_column))
+        train, held_out = sentences, read_all(valid, layout_like(valid, layout))
     else:
         train, held_out = split(sentences, name)
     if len({tag for sentence in train for tag in sentence.tags}) < 2:
@@ -92,13 +92,14 @@ def read_all(files: Sequence[str], layout: Layout) -> list[TaggedSentence]:
 
 
 def split(sentences: Sequence[TaggedSentence], name: str) -> tuple[list[TaggedSentence], list[TaggedSentence]]:
-    """The training part and the validation part. Errors: `UserError` where one of them is empty."""
+    """The training part and the validation part. Errors: `UserError` where all are equal."""
     hashes = np.array([_hash(sentence) for sentence in sentences], np.uint64)
-    held_out = min(max(int(VALID_FRACTION * len(hashes)), 1), MOST_VALID)
-    cut = np.partition(hashes, held_out)[held_out] if len(hashes) > held_out else 0
-    parts = [[sentences[at] for at in np.flatnonzero(chosen).tolist()] for chosen in (hashes >= cut, hashes < cut)]
-    if not all(parts):
+    different = np.unique(hashes)
+    if len(different) < 2:
         raise UserError(f"no sentence of {name} is left for validation", remedy="give sentences with --valid")
+    held_out = min(max(int(VALID_FRACTION * len(hashes)), 1), MOST_VALID)
+    cut = max(np.partition(hashes, held_out)[held_out], different[1])  # one sentence may occur very often
+    parts = [[sentences[at] for at in np.flatnonzero(chosen).tolist()] for chosen in (hashes >= cut, hashes < cut)]
     return parts[0], parts[1]
 
 

@@ -23,7 +23,7 @@ from elman.errors import UserError, nearest
 SPACES = re.compile(r"[ \t]+")
 ROW = re.compile(r"[1-9][0-9]*([-.][0-9]+)?(\t[^\t\n]*){9}")  # of CoNLL-U
 OBJECT = re.compile(r'\s*\{\s*["}]')
-ENCODE = "iconv -f latin1 -t utf-8 makes UTF-8 of it, where it is latin1"
+REMEDIES = {"UTF-8": "iconv -f latin1 -t utf-8 makes UTF-8 of it, where it is latin1", "NUL": "give a text file"}
 
 
 def read_tagged(files: Sequence[str], layout: Layout) -> Iterator[TaggedSentence]:
@@ -54,6 +54,12 @@ def find_layout(files: Sequence[str], column: str | int | None = None, token_col
     if form == "conll" and token_column is None and _are_numbered(first_lines(Path(files[0]))):
         token_column = 2
     return Layout(form, column, token_column)
+
+
+def layout_like(files: Sequence[str], layout: Layout) -> Layout:
+    """The layout of further files: where they are of the same form, their columns are the same too."""
+    found = find_layout(files)
+    return layout if found.form == layout.form else found
 
 
 def check_files(files: Sequence[str]) -> None:
@@ -210,7 +216,8 @@ def _lines(path: Path) -> Iterator[InputLine]:
 
 
 def _malformed(path: Path, number: int, error: str) -> UserError:
-    return UserError(f"{path}, line {number}: {error}" + (f"; {ENCODE}" if "UTF-8" in error else ""))
+    remedy = next((remedy for part, remedy in REMEDIES.items() if part in error and ";" not in error), "")
+    return UserError(f"{path}, line {number}: {error}", remedy=remedy)
 
 
 def _are_numbered(lines: Sequence[str]) -> bool:

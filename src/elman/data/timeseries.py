@@ -130,7 +130,7 @@ def _check_shape(one: Series, before: list[Series], header: Header, where: str) 
     steps, channels = one.shape
     dimensions = header.dimensions or (before[0].shape[1] if before else channels)
     if channels != dimensions:
-        raise UserError(where, expected=f"{dimensions} channels", got=channels)
+        raise UserError(where, expected=f"{dimensions} channel{'s'[: dimensions - 1]}", got=channels)
     length = header.length or (before[0].shape[0] if before and header.equal else steps)
     if steps != length:
         remedy = "write @equalLength false, without @seriesLength, where lengths differ"

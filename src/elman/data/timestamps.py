@@ -24,6 +24,8 @@ EPOCH = datetime(1970, 1, 1)
 MICROSECOND = timedelta(microseconds=1)
 SECOND = 1_000_000  # microseconds
 DAY = 86_400 * SECOND
+LARGEST = 1 << 53  # whole number, so that differences are exact
+LAST_YEAR = 8999  # 9999 is how databases write "never", and forecasts go on beyond the last time
 EXPECTED = "a time such as 2024-01-31, 2024-01-31T09:00 or 2024-01-31T09:00+01:00, or a whole number"
 
 YEAR_FIRST = re.compile(r"(\d{4})[-/](\d{1,2})(?:[-/](\d{1,2})(?!\d))?(.*)", re.DOTALL)
@@ -93,7 +95,9 @@ def _parse(text: str) -> tuple[Kind, int, int]:
     """Kind, wall clock and offset. Raises `ValueError`."""
     number = text.removesuffix(".0")  # of a table that had only floats
     if number.removeprefix("-").isdecimal():
-        return "integer", int(np.int64(int(number))), 0
+        if abs(int(number)) > LARGEST:
+            raise ValueError
+        return "integer", int(number), 0
     if quarter := QUARTER.fullmatch(text):
         time = datetime(int(quarter[1]), 3 * int(quarter[2]) - 2, 1)
     elif parts := YEAR_FIRST.fullmatch(text):
@@ -103,6 +107,8 @@ def _parse(text: str) -> tuple[Kind, int, int]:
         time = datetime.fromisoformat(f"{year}-{month:0>2}-{day or '1':0>2}{rest}")
     else:
         time = datetime.fromisoformat(text)
+    if time.year > LAST_YEAR:
+        raise ValueError
     offset = time.utcoffset()
     wall = (time.replace(tzinfo=None) - EPOCH) // MICROSECOND
     return ("naive", wall, 0) if offset is None else ("offset", wall, offset // MICROSECOND)

@@ -143,11 +143,15 @@ def backtest_windows(
     return _windows(panel, scaler, ends, window, horizon, first, until, step, last)
 
 
-def last_windows(panel: Panel, scaler: SeriesScaler, window: int, horizon: int) -> Windows:
-    """A window at the end of each series, whose future is not known yet."""
+def last_windows(panel: Panel, scaler: SeriesScaler, window: int, horizon: int, before: int = 0) -> Windows:
+    """A window at the end of each series, whose future is not known yet, and so many that end `before` it, if whole."""
     scales = scaler.of(panel, panel.lengths)
     made = scaler.standardise(panel, scales)
-    return Windows(panel, scales, made, window, horizon, panel.lengths, np.arange(len(panel)), panel.lengths)
+    ends = [(end, min(max(end - before, window), end)) for end in panel.lengths.tolist()]
+    origins = [np.arange(first, end + 1) for end, first in ends]
+    series = np.arange(len(panel)).repeat([len(found) for found in origins])
+    joined = np.concatenate([np.zeros(0, np.int64), *origins])
+    return Windows(panel, scales, made, window, horizon, panel.lengths, series, joined)
 
 
 def _windows(

@@ -125,7 +125,7 @@ def why_not(call: Call) -> str | None:
     """The reason why ATen cannot serve a call, or None."""
     cell = cell_named(call.cell)
     if cell.aten is None:
-        return f"ATen has no {cell.layer}"
+        return f"ATen has no cell '{cell.name}'"
     if unknown := [name for name in call.variations if name != "projection"]:
         return f"ATen's recurrences know no {', no '.join(unknown)}"
     if len(cell.states) > 1 and call.every_state:

@@ -89,7 +89,7 @@ class Row(NamedTuple):
 def report(devices: Sequence[str] | None = None) -> list[Row]:
     """The backend that serves each cell on each device (None: the devices at hand), and why no other does.
 
-    >>> for row in report(["meta"])[2:4]:
+    >>> for row in report(["meta"])[2:5:2]:
     ...     print(row.cell, row.backend, row.why, sep=" | ")
     gru | torch | native: it runs on a CPU alone
     lstm | torch | native: it runs on a CPU alone; reference for every state: ATen's LSTM does not return every c_t

@@ -74,7 +74,7 @@ def is_installed() -> bool:
 def check_installed() -> None:
     """See that spans can be scored. Errors: `UserError` without seqeval."""
     if not is_installed():
-        raise missing_extra("seqeval", "tagging", "scores of spans")
+        raise missing_extra("seqeval", "spans", "scores of spans")
 
 
 def _check(meant: Tags, said: Tags) -> None:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from elman.models.language_model import LanguageModel
     from elman.models.recurrent import RecurrentLM
     from elman.models.recurrent_encoder_decoder import RecurrentEncoderDecoder
+    from elman.models.tagger import Tagger, build_tagger
     from elman.models.transformer import TransformerLM
     from elman.models.transformer_encoder_decoder import TransformerEncoderDecoder
 
@@ -21,6 +22,7 @@ PLACES = {
     "LanguageModel": "language_model",
     "RecurrentEncoderDecoder": "recurrent_encoder_decoder",
     "RecurrentLM": "recurrent",
+    **dict.fromkeys(("Tagger", "build_tagger"), "tagger"),
     "TransformerEncoderDecoder": "transformer_encoder_decoder",
     "TransformerLM": "transformer",
 }
@@ -31,10 +33,12 @@ __all__ = [
     "LanguageModel",
     "RecurrentEncoderDecoder",
     "RecurrentLM",
+    "Tagger",
     "TransformerEncoderDecoder",
     "TransformerLM",
     "build",
     "build_encoder_decoder",
+    "build_tagger",
 ]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -15,45 +15,10 @@ from elman.models.constructor import checked, configure
 from elman.models.encoder import make_encoder, read_truncated
 from elman.models.forecaster_settings import FORECASTER_SETTINGS, LEVELS
 from elman.models.likelihoods import DISTRIBUTIONS, Distribution, Output, Quantiles, Units, anchor, sampling_noise
+from elman.models.window_tensors import WindowTensors, in_segments, joined, ragged_lengths, value_and_missing
 from elman.nn.sequences import Lengths, Resets
 from elman.nn.window_normalisation import Scaling, window_scaling
 from elman.state import State, select_rows
-
-
-class WindowTensors(Protocol):
-    """B windows, as `elman.data.windows.WindowBatch` has them."""
-
-    @property
-    def past(self) -> Tensor:
-        """(B, L), NaN where a value is missing, and from `lengths` on."""
-
-    @property
-    def future(self) -> Tensor:
-        """(B, H), NaN where a value is missing."""
-
-    @property
-    def lengths(self) -> Tensor:
-        """(B,), 1 at least."""
-
-    @property
-    def past_exogenous(self) -> Tensor:
-        """(B, L, P + K): what is known of the past alone, then what is known of the steps to come too."""
-
-    @property
-    def future_exogenous(self) -> Tensor:
-        """(B, H, K)."""
-
-    @property
-    def static(self) -> Tensor:
-        """(B, S)."""
-
-    @property
-    def mean(self) -> Tensor:
-        """(B,): a value of the data is mean + deviation * value."""
-
-    @property
-    def deviation(self) -> Tensor:
-        """(B,); 0 stands for 1."""
 
 
 class Forecast(NamedTuple):
@@ -80,9 +45,9 @@ class SeriesForecaster(nn.Module):
     - `likelihood`: the network reads the series step by step, and each hidden state gives the distribution of the next
       value; forecasts are drawn value by value (Salinas et al. 2020, "DeepAR", arXiv:1704.04110).
 
-    `SeriesForecaster("gru", past_steps, horizon, channels=(P, K, S))`: so many exogenous numbers are known of the past alone,
-    of the steps to come too, and of a series as a whole. Missing ones count as 0. Targets are `NaN` where they are not
-    known. The buffer `widths` is fitted on validation data (`elman.models.conformal`).
+    `SeriesForecaster("gru", past_steps, horizon, channels=(P, K, S))`: so many exogenous numbers are known of the past
+    alone, of the steps to come too, and of a series as a whole. Missing ones count as 0. The buffer `widths` is fitted
+    on validation data (`elman.models.conformal`).
     """
 
     settings: Any  # of `FORECASTER_SETTINGS`; every setting is an attribute of the model too
@@ -98,10 +63,11 @@ class SeriesForecaster(nn.Module):
         own: Any = configure(self, kind, cast(Any, FORECASTER_SETTINGS[kind]), settings)
         self.past_steps, self.horizon = checked(past_steps, int, "past_steps"), checked(horizon, int, "horizon")
         self.channels = P, K, S = tuple(channels)
-        of_quantiles = own.distribution == "quantiles"
-        self.output: Output = (
-            Quantiles(own.levels, own.point_loss) if of_quantiles else DISTRIBUTIONS[own.distribution]()
-        )
+        self.output: Output
+        if own.learnt == "quantiles":
+            self.output = Quantiles(own.levels, own.point_loss)
+        else:
+            self.output = DISTRIBUTIONS[own.learnt]()
         H, w, out, read = own.hidden_size, own.segment, self.output.size, 2 + P + K
         if own.form == "segment":
             self.embedding = nn.Linear(w * read, H)
@@ -148,25 +114,28 @@ class SeriesForecaster(nn.Module):
         return self.output.mean(self(batch), self._units(batch))
 
     @torch.no_grad()
-    def forecast(self, batch: WindowTensors) -> Forecast:
-        """The mean and the quantiles at `levels`, in the units of the windows; each row by itself."""
-        units = self._units(batch)
+    def forecast(self, batch: WindowTensors, *, calibrated: bool = True) -> Forecast:
+        """The mean and the quantiles at `levels`, in the units of the windows; each row by itself.
+
+        Quantiles that are `calibrated` are moved by `widths`; the others are as the model learnt them.
+        """
+        made = self._forecast(batch, self._units(batch))
+        return (
+            made._replace(quantiles=widened(made.quantiles, self.widths, anchor(self.levels))) if calibrated else made
+        )
+
+    def _forecast(self, batch: WindowTensors, units: Units) -> Forecast:
         if self.form == "likelihood":
-            return self._of_samples(*self._draw(batch, units))
-        raw = self(batch)
-        mean = self.output.mean(raw, units)
-        if isinstance(self.output, Quantiles):
-            return self._calibrated(mean, self.output.quantiles(raw, units))
-        noise = sampling_noise(self.horizon, self.samples, like=raw)
-        return self._of_samples(mean, cast(Distribution, self.output).sample(raw[:, :, None], noise, units.unsqueeze()))
-
-    def _of_samples(self, mean: Tensor, samples: Tensor) -> Forecast:
-        """Samples (B, horizon, S)."""
-        quantiles = samples.quantile(samples.new_tensor(self.levels), dim=-1).movedim(0, -1)
-        return self._calibrated(mean, quantiles)
-
-    def _calibrated(self, mean: Tensor, quantiles: Tensor) -> Forecast:
-        return Forecast(mean, widened(quantiles, self.widths, anchor(self.levels)))
+            mean, samples = self._draw(batch, units)
+        else:
+            raw = self(batch)
+            mean = self.output.mean(raw, units)
+            if isinstance(self.output, Quantiles):
+                return Forecast(mean, self.output.quantiles(raw, units))
+            noise = sampling_noise(self.horizon, self.samples, like=raw)
+            samples = cast(Distribution, self.output).sample(raw[:, :, None], noise, units.unsqueeze())
+        levels = samples.new_tensor(self.levels)
+        return Forecast(mean, samples.quantile(levels, dim=-1).movedim(0, -1))
 
     def _units(self, batch: WindowTensors) -> Units:
         window = window_scaling(self.normalisation, batch.past, ~batch.past.isnan())
@@ -180,13 +149,13 @@ class SeriesForecaster(nn.Module):
         past = window_scaling(self.normalisation, batch.past, ~batch.past.isnan()).normalise(batch.past)
         if self.form == "likelihood":
             return self._steps(batch, past), batch.lengths
-        steps = torch.cat((_value_and_missing(past), batch.past_exogenous.nan_to_num()), dim=2)
+        steps = torch.cat((value_and_missing(past), batch.past_exogenous.nan_to_num()), dim=2)
         values, lengths = in_segments(steps, batch.lengths, self.segment)
         return F.relu(self.embedding(values)) if self.form == "segment" else values, lengths
 
     def _direct(self, batch: WindowTensors, k2: int | None) -> Tensor:
         values, lengths = self.inputs(batch)
-        hidden, _ = read_truncated(self.encoder, values, k2, lengths=_ragged(lengths, values))
+        hidden, _ = read_truncated(self.encoder, values, k2, lengths=ragged_lengths(lengths, values))
         last = hidden[torch.arange(len(hidden), device=hidden.device), lengths - 1]  # (B, H)
         known = batch.future_exogenous.nan_to_num().flatten(1)
         written: Tensor = self.head(torch.cat((last, known, batch.static.nan_to_num()), dim=1))
@@ -194,7 +163,7 @@ class SeriesForecaster(nn.Module):
 
     def _segments(self, batch: WindowTensors, k2: int | None) -> Tensor:
         values, lengths = self.inputs(batch)
-        _, state = read_truncated(self.encoder, values, k2, lengths=_ragged(lengths, values))
+        _, state = read_truncated(self.encoder, values, k2, lengths=ragged_lengths(lengths, values))
         queries = self.positions.weight.expand(len(values), -1, -1)  # (B, m, H)
         _, m, H = queries.shape
         if self.known is not None:
@@ -226,7 +195,7 @@ class SeriesForecaster(nn.Module):
         ahead = torch.cat((ahead.new_zeros(*ahead.shape[:2], P), ahead), dim=2)
         other = joined(batch.past_exogenous, ahead, batch.lengths).nan_to_num()  # (B, L + horizon, P + K)
         static = batch.static.nan_to_num()[:, None].expand(-1, T, -1)
-        return torch.cat((_value_and_missing(values), other[:, :T, :P], other[:, 1 : T + 1, P:], static), dim=2)
+        return torch.cat((value_and_missing(values), other[:, :T, :P], other[:, 1 : T + 1, P:], static), dim=2)
 
     def _teacher_forced(self, batch: WindowTensors, k2: int | None) -> Tensor:
         scaling = self._units(batch).window
@@ -278,40 +247,3 @@ def build_forecaster(config: Mapping[str, Any]) -> SeriesForecaster:
     """Make the forecaster of a configuration: a kind under "model", and the arguments of `SeriesForecaster`."""
     arguments = dict(config)
     return SeriesForecaster(arguments.pop("model", None), **arguments)
-
-
-def in_segments(values: Tensor, lengths: Tensor, segment: int) -> tuple[Tensor, Tensor]:
-    """Steps (B, L, C) as segments (B, n, segment · C), and how many segments each row has.
-
-    The last segment of a row ends with its last step; where the steps do not fill the first one, it begins with zeros
-    and, in the second channel, with "missing".
-    """
-    B, L, C = values.shape
-    n = -(-L // segment)
-    if n * segment == L and bool((lengths == L).all()):
-        return values.reshape(B, n, segment * C), torch.full_like(lengths, n)
-    filled = -lengths % segment  # steps before the first
-    at = torch.arange(n * segment, device=values.device) - filled[:, None]  # (B, n · segment)
-    there = (at >= 0) & (at < lengths[:, None])
-    moved = values.take_along_dim(at.clamp(0, L - 1)[..., None], dim=1)
-    empty = values.new_zeros(C).index_fill(0, torch.tensor([1], device=values.device), 1)
-    moved = torch.where(there[..., None], moved, empty)
-    return moved.view(B, n, segment * C), -(-lengths // segment)
-
-
-def joined(past: Tensor, future: Tensor, lengths: Tensor) -> Tensor:
-    """Steps (B, L + H, ·): each row's past (B, L, ·), as far as it is long, and its future (B, H, ·) behind it."""
-    steps = torch.arange(future.shape[1], device=past.device)
-    at = (lengths[:, None] + steps)[..., None].expand(future.shape)
-    return F.pad(past, (0, 0, 0, future.shape[1])).scatter(1, at, future)
-
-
-def _value_and_missing(values: Tensor) -> Tensor:
-    """Values (B, T), NaN where one is missing -> (B, T, 2): 0 in its place, and whether it is missing."""
-    missing = values.isnan()
-    return torch.stack((values.where(~missing, 0), missing.to(values)), dim=2)
-
-
-def _ragged(lengths: Tensor, values: Tensor) -> Tensor | None:
-    """The lengths, or None where every row has all steps."""
-    return None if bool((lengths == values.shape[1]).all()) else lengths

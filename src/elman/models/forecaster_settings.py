@@ -19,10 +19,15 @@ class ForecastingHead(Section):
     form: Literal["direct", "segment", "likelihood"] = "direct"
     segment: int = Field(1, ge=1, le=POSITIONS)  # steps read together; and written, in the form segment
     normalisation: Literal["last", "mean", "none"] = "last"  # of each window
-    distribution: Literal["quantiles", "gaussian", "student_t", "negative_binomial"] = "quantiles"
+    distribution: Literal["quantiles", "gaussian", "student_t", "negative_binomial"] | None = None  # None: by the form
     levels: tuple[float, ...] = LEVELS  # of the quantiles
     point_loss: Literal["mse", "mae", "huber"] = "mae"  # of the mean, where quantiles are learnt
     samples: int = Field(200, ge=2, le=100_000)  # of a distribution, for its quantiles
+
+    @property
+    def learnt(self) -> str:
+        """The distribution, or what the form has where none is given."""
+        return self.distribution or ("student_t" if self.form == "likelihood" else "quantiles")
 
     def check_head(self, causal: bool) -> None:
         """Raise `UserError` where settings do not fit each other."""
@@ -32,7 +37,7 @@ class ForecastingHead(Section):
         if missing := set(LEVELS) - set(levels):
             raise UserError("levels", expected=f"{sorted(missing)} among them", got=levels)
         if self.form == "likelihood":
-            if self.distribution == "quantiles":
+            if self.learnt == "quantiles":
                 remedy = "--set distribution=student_t, gaussian or negative_binomial"
                 raise UserError("distribution", expected="one to sample from", got="quantiles", remedy=remedy)
             if self.segment != 1:

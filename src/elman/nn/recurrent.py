@@ -83,7 +83,9 @@ class Recurrent(nn.Module):
         for name, value in options.items():
             if name not in ("device", "dtype"):
                 setattr(self, name, float(value) if name in probabilities else value)
-        cell = self.specification.variant(options.get(self.specification.chosen_by))
+        cell = self.specification.variant(chosen := options.get(self.specification.chosen_by))
+        if lacked := [name for name in cell.lacks if options[name]]:
+            raise ValueError(f"{', '.join(lacked)}: a {cell.layer} with {cell.chosen_by}={chosen!r} has none")
         self.cell = cell.name
         self.hidden_size: int | tuple[int, ...] = hidden_size if isinstance(hidden_size, int) else sizes
         self.hidden_sizes, self.num_layers = sizes, len(sizes)

@@ -138,7 +138,8 @@ def single_step_of(name: str) -> type[SingleStep]:
     if name not in _MADE or _MADE[name].specification is not cell:
         options = [option for option in COMMON if option.name in OWN]
         options[1] = options[1]._replace(words="H.", annotation=int)
-        options[3:3] = [option for option in cell.options if option.name == cell.chosen_by]
+        for chosen in (option for option in cell.options if option.name == cell.chosen_by):
+            options.insert(3 if chosen.after else len(options), chosen)  # ours come last, by name alone
         made = type(f"{cell.layer}Cell", (SingleStep,), {"__module__": "elman.nn"})
         like = cell.torch_layer or ("LSTM" if len(cell.states) > 1 else "RNN")
         summary = f"One step of `{cell.layer}`, with the signature of torch.nn's {like}Cell.\n\n"

@@ -106,6 +106,15 @@ def dropout(epochs: float, a_doubling: float, most: float) -> float:
     return round(min(most, a_doubling * doublings(epochs)), 2)
 
 
+def fitting_heads(size: int, most: int) -> int:
+    """The most heads of an even size, as rotary positions have them, into which a size falls; 1 where it does not.
+
+    >>> fitting_heads(64, 4), fitting_heads(4, 4), fitting_heads(10, 4)
+    (4, 2, 1)
+    """
+    return max((heads for heads in range(1, most + 1) if size % (2 * heads) == 0), default=1)
+
+
 def step_seconds(step: Callable[[], None]) -> float:
     """The least time of a training step: other work of the machine only ever makes a step longer."""
     step()

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, TypeVar
 
 from elman.data.sources import Progress as Progress  # offered to tasks beside `Say`
 from elman.errors import UserError
@@ -185,6 +185,10 @@ class Task(ABC):
     """The setting of a model that a comparison changes until the model has as many parameters as the others."""
     scores: ClassVar[Mapping[str, str]] = {}
     """The scores that a comparison shows beside the loss, by name, with the heading of each in a table."""
+    ranking: ClassVar[Mapping[str, Literal["more", "less"]]] = {}
+    """Whether more or less of a score is better; a comparison tells the order by the first that was measured."""
+    floors: ClassVar[Mapping[str, str]] = {}
+    """Of a score, the score of a forecast without a model, below which no model should be."""
 
     # Data
 
@@ -354,7 +358,7 @@ class Task(ABC):
         sections = {task.title: task.options[command] for task in TASKS.values() if command in task.options}
         if command not in self.options:
             remedy = "use it with " + " and ".join(f"`elman {use} {run}`" for use in self.options)
-            raise UserError(f"{run}", expected=" or ".join(sections), got=self.title, remedy=remedy, exit_code=2)
+            raise UserError(f"{run}", expected=_either(sections), got=self.title, remedy=remedy, exit_code=2)
         section = self.options[command]
         for name in given:
             owners = {
@@ -368,6 +372,16 @@ class Task(ABC):
                 what = f"{name} is an option of {' and '.join(here or owners.values())}"
                 raise UserError(what, got=f"{run}, {self.title}", remedy="leave it out", exit_code=2)
         return configuration.make_section(section, given)
+
+
+def _either(words: Iterable[str]) -> str:
+    """Words in a row.
+
+    >>> _either(["a tagger", "a classifier", "a forecaster"]), _either(["a tagger"])
+    ('a tagger, a classifier or a forecaster', 'a tagger')
+    """
+    *others, last = words
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 def fill(section: S, asked: Section, **values: Any) -> S:

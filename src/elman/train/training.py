@@ -163,11 +163,11 @@ class Training:
             self.model.train()
         c.validated_at = c.step
         cost = self.objective.cost(metrics)
-        improved = cost < c.best
+        c.since_best = 0 if cost < c.best else c.since_best + 1
+        improved = cost <= c.best and cost < math.inf  # of weights that score alike the later ones are the surer
         if improved:
             self.keep_best()
         c.best = min(c.best, cost)
-        c.since_best = 0 if improved else c.since_best + 1
         if self.settings.optimizer == "ntasgd" and not self.average:
             self.losses.append(cost)
             if stopped_improving(self.losses, self.settings.nonmonotone):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import elman
 from elman.errors import UserError
 from elman.tasks.configuration import build
 from elman.tasks.forecasting.corpus import ForecastCorpus, read
@@ -101,3 +103,21 @@ def test_a_training_that_begins_from_a_run_keeps_its_scales_and_sizes(tmp_path: 
     assert other.scaler.scales.keys() == {"s0", "s1", "s2", "new"}
     again = corpus_of(tmp_path / "f.csv", codecs=codecs)
     assert content(again) == content(first)
+
+
+def test_held_out_values_change_no_bit_of_the_weights(tmp_path: Path) -> None:
+    """Of a training that is validated once, at its end: all but the widths of intervals, which are fitted on them."""
+    weights, losses = [], []
+    for seed in (1, 2):
+        series = waves()
+        for values in series.values():
+            values[76:] = np.random.default_rng(seed).normal(size=14).tolist()
+        run = elman.fit(
+            write(tmp_path / "f.csv", series), task="forecasting", budget="4 steps", horizon=4, window=8, hidden_size=4,
+            held_out=14 / 90, out=tmp_path / f"run{seed}", progress=False,
+        )  # fmt: skip
+        weights.append({name: p.numpy(force=True).tobytes() for name, p in run.model.named_parameters()})
+        lines = (tmp_path / f"run{seed}/metrics.jsonl").read_text().splitlines()
+        losses.append([json.loads(line).get("loss") for line in lines])
+    assert weights[0] == weights[1]
+    assert losses[0] == losses[1]

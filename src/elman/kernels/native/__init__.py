@@ -10,7 +10,6 @@ from functools import partial
 
 import torch
 
-from elman.cells import cell_named
 from elman.kernels.native.kernel import read
 from elman.kernels.native.library import NAMES, has_avx512, instruction_set, library, why_not_here
 from elman.kernels.native.options import GATE_BLOCKS, IN_CORE
@@ -22,7 +21,7 @@ __all__ = ["IN_CORE", "instruction_set", "is_beaten", "is_lean", "kernel_of", "k
 def why_not(call: Call) -> str | None:
     """The reason why the native kernels cannot serve a call, or None."""
     if call.cell not in IN_CORE:
-        return f"the compiled core has no {cell_named(call.cell).layer}"
+        return f"the compiled core has no cell '{call.cell}'"
     if call.device.type != "cpu":
         return "it runs on a CPU alone"
     if not is_built():

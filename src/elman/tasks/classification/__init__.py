@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from elman.errors import UserError
 from elman.models.configuration import CLASSIFIER_SETTINGS
@@ -57,6 +57,11 @@ class Classification(Task):
         "exact_match": "% exact",
         "mae": "mean error",
         "correlation": "correlation",
+    }
+    ranking: ClassVar[Mapping[str, Literal["more", "less"]]] = {
+        "accuracy": "more",
+        "exact_match": "more",
+        "mae": "less",
     }
 
     corpus = deferred(".corpus.read")

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 from elman.data import labelled_corpus
 from elman.data.corpus import check_expected
-from elman.data.labelled import Columns, series_of
+from elman.data.labelled import LabelColumns, series_of
 from elman.data.labelled_corpus import Examples, LabelledCorpus, encode
 from elman.data.labelled_files import is_plain as is_plain  # offered to predictions
 from elman.data.labelled_files import read_inputs, read_labelled
 from elman.data.labels import Kind, LabelCodec
 from elman.data.ngrams import TextCodec, WordNgrams
 from elman.data.scaler import ChannelScaler
+from elman.data.textfile import mended
 from elman.errors import UserError
 from elman.tasks.classification.settings import LabelledSettings
 from elman.tasks.configuration import Settings
@@ -71,7 +72,7 @@ def unlabelled(run: Trained, path: Path) -> Examples:
     data = _settings(run)
     found = read_inputs(path, columns(data))
     codec = _codec(run, found.series, found.name)
-    return encode(found.inputs, codec, max_length=data.max_length, places=found.places)
+    return replace(encode(found.inputs, codec, max_length=data.max_length, places=found.places), ids=found.ids)
 
 
 def in_memory(run: Trained, objects: Sequence[Any]) -> Examples:
@@ -82,7 +83,7 @@ def in_memory(run: Trained, objects: Sequence[Any]) -> Examples:
     inputs, places = [], [f"input {at}" for at in range(1, len(objects) + 1)]
     for each, place in zip(objects, places, strict=True):
         _codec(run, not isinstance(each, str), place)
-        inputs.append(each if isinstance(each, str) else series_of(each, place))
+        inputs.append(mended(each) if isinstance(each, str) else series_of(each, place))
     codec = run.codecs.get("tokenizer") or run.codecs["scaler"]
     return encode(inputs, codec, max_length=_settings(run).max_length, places=places)
 
@@ -119,9 +120,9 @@ def symbols(tokenizer: TextCodec, examples: Examples, row: int) -> list[str]:
     return tokenizer.words(examples.texts[row])[: len(tokens)] or [""]
 
 
-def columns(data: LabelledSettings) -> Columns:
+def columns(data: LabelledSettings) -> LabelColumns:
     """The names of the columns that a person gave."""
-    return Columns(**{field.name: getattr(data, field.name) for field in fields(Columns)})
+    return LabelColumns(**{field.name: getattr(data, field.name) for field in fields(LabelColumns)})
 
 
 def _kind(data: LabelledSettings) -> Kind | None:

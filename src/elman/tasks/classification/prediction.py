@@ -91,10 +91,17 @@ def _answers(run: Trained, examples: Examples, batch: int) -> Iterator[Answer]:
         labels, records = say_labels(run.model, run.labels, logits), _records(run, logits)
         for at, row in enumerate(rows.tolist()):
             steps = len(examples.inputs[row])
-            record = {"input": row + 1, **records[at], **({} if shares is None else {"attention": shares[at][:steps]})}
+            named = {} if examples.ids is None else {"id": examples.ids[row]}
+            record = {
+                "input": row + 1,
+                **named,
+                **records[at],
+                **({} if shares is None else {"attention": shares[at][:steps]}),
+            }
             if shares is not None and "tokenizer" in run.codecs:
                 record["tokens"] = symbols(run.tokenizer, examples, row)
-            found[row] = Answer(row + 1, labels[at], [text(labels[at])], record)
+            line = "\t".join([*named.values(), text(labels[at])])
+            found[row] = Answer(row + 1, labels[at], [line], record)
     yield from (one for one in found if one is not None)
 
 

@@ -17,7 +17,7 @@ from elman.tasks import configuration
 from elman.tasks.classification.objective import sequence_labels
 from elman.tasks.classification.settings import ClassifierTraining
 from elman.tasks.configuration import Settings
-from elman.tasks.sizing import Recipe, check_ram, find_recipe, largest_size, learning_rate, step_seconds
+from elman.tasks.sizing import Recipe, check_ram, find_recipe, fitting_heads, largest_size, learning_rate, step_seconds
 from elman.tasks.task import Choice, fill
 from elman.train.objective import Place
 from elman.train.optimizers import optimizer
@@ -139,9 +139,7 @@ def _model(asked: Settings, recipe: Recipe, size: int, pooling: str) -> Any:
     sizes = {"hidden_size": size, "embedding_size": EMBEDDING_SIZE, "pooling": pooling}
     model = fill(asked.model, asked.model, **sizes, **recipe.model)
     if isinstance(model, TransformerClassifierSettings):
-        H = model.hidden_size
-        fitting = [heads for heads in range(1, model.num_heads + 1) if H % heads == 0 and H // heads % 2 == 0]
-        return fill(model, asked.model, num_heads=max(fitting, default=1))
+        return fill(model, asked.model, num_heads=fitting_heads(model.hidden_size, model.num_heads))
     return model
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from elman.errors import UserError
 from elman.models.forecaster_settings import FORECASTER_SETTINGS
@@ -27,7 +27,7 @@ class Forecasting(Task):
         "Parquet, JSON lines), or a named source such as sunspots."
     )
     target = "value"
-    unit = "of loss"
+    unit = "error"
     sample = ("these", "windows")
     data = SeriesSettings
     models: ClassVar[Mapping[str, type[Section]]] = FORECASTER_SETTINGS
@@ -45,6 +45,8 @@ class Forecasting(Task):
 """
     batch = ("batch_windows",)
     scores: ClassVar[Mapping[str, str]] = {"mae": "MAE", "mse": "MSE", "naive_mse": "naive MSE"}
+    ranking: ClassVar[Mapping[str, Literal["more", "less"]]] = {"mse": "less"}
+    floors: ClassVar[Mapping[str, str]] = {"mse": "naive_mse"}
 
     corpus = deferred(".corpus.read")
     read_codecs = deferred(".corpus.read_codecs")
@@ -75,10 +77,10 @@ class Forecasting(Task):
 
     def check(self, settings: Settings) -> None:
         """See that the tables are there."""
-        from elman.data.series_sources import series_table
+        from elman.data.series_sources import check_series
 
         for place in filter(None, (settings.data.source, settings.data.valid)):
-            series_table(place)
+            check_series(place)
 
     def records(self, data: Any, targets: Any) -> Iterable[Mapping[str, Any]] | None:
         """A list of series, each a list of numbers."""
@@ -93,6 +95,11 @@ class Forecasting(Task):
         panel = corpus.train.panel
         sizes = f"{len(corpus.train):,} training and {len(corpus.valid):,} validation windows"
         return f"{sizes} of {len(panel):,} series: {corpus.horizon} steps from {corpus.window}"
+
+    def as_measured(self, settings: Settings, measured: Settings) -> Settings:
+        """With the learning rate, which follows from the number of steps."""
+        train = settings.train.model_copy(update={"learning_rate": measured.train.learning_rate})
+        return settings.model_copy(update={"train": train})
 
     def counts(self, corpus: ForecastCorpus) -> dict[str, int]:
         """Series and windows."""

@@ -7,13 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import Field, FiniteFloat
 
 from elman.data.panel import Floats
 from elman.data.windows import WindowBatch, Windows, evaluation_batches
+from elman.errors import UserError
 from elman.metrics.forecasts import LEVELS
+from elman.reading import read_json
 
 NAMES = ("naive", "seasonal_naive", "linear")
 RIDGE = 0.01  # of the mean square of an input, for each window
@@ -59,6 +63,28 @@ class Baselines:
             "seasonal_naive": last_season(past, naive, self.season)[:, horizon % self.season],
             "linear": inputs @ self.weights[:-1] + self.weights[-1] + naive[:, None],
         }
+
+
+@dataclass(frozen=True)
+class StoredBaselines:
+    """The content of `baselines.json`."""
+
+    season: Annotated[int, Field(ge=1)]
+    weights: list[list[FiniteFloat]]
+    spread: dict[str, list[list[FiniteFloat]]]
+
+
+def read_baselines(path: Path, window: int, horizon: int) -> Baselines:
+    """The baselines in a file. Raises `UserError` where it is damaged, or that of other sizes."""
+    stored = read_json(path, StoredBaselines)
+    sizes = {"weights": (window + 1, horizon), **dict.fromkeys(NAMES, (horizon, len(LEVELS)))}
+    given = {"weights": stored.weights, **stored.spread}
+    for name, wanted in sizes.items():
+        rows = given.get(name, [])
+        if len(rows) != wanted[0] or any(len(row) != wanted[1] for row in rows):
+            raise UserError(f"{path} is another model's", expected=f"{name} of the shape {wanted}", got="another")
+    spread = {name: np.array(stored.spread[name]) for name in NAMES}
+    return Baselines(stored.season, np.array(stored.weights), spread)
 
 
 def fit_baselines(windows: Windows, season: int) -> Baselines:

@@ -21,6 +21,7 @@ from elman.tasks.task import Evaluation, Progress, Say, Sources, Trained
 
 if TYPE_CHECKING:
     from elman.tasks.forecasting.settings import Backtest
+from elman.tasks.forecasting.tracking import WidthTracker
 
 BATCH = 512  # windows
 TITLES = {"naive": "naive", "seasonal_naive": "seasonal naive", "linear": "linear"}
@@ -46,12 +47,12 @@ def evaluate_forecasts(run: Trained, data: Sources, options: Backtest, say: Say,
     windows = backtest_windows(
         panel, run.scaler, model.past_steps, model.horizon, step=options.step, last=options.windows
     )
-    tell_short(panel, panel.lengths, model.past_steps + model.horizon, say)
+    tell_short(panel, panel.lengths, model.past_steps, model.horizon, say)
     if not windows.targets:
         raise UserError(f"{panel.name} has nothing to score", expected="a series of two steps or more", got="none")
     scores, loss = backtest(run, windows, progress)
     report = {name: each.report() for name, each in scores.items()}
-    own, count = report.pop("model"), windows.targets
+    own, count = report.pop("model"), int(scores["model"].counts.sum())
     without = scores["model"].without_scale
     counts = {
         "windows": len(windows),
@@ -73,6 +74,8 @@ def evaluate_forecasts(run: Trained, data: Sources, options: Backtest, say: Say,
             ("no scale", f"{without:,} of {len(panel):,} series do not change in training: neither MASE nor pinball")
         )
     lines.append(("windows", f"{len(windows):,} of {len(panel):,} series, {count:,} values"))
+    season = run.baselines.season
+    lines.append(("season", f"{season:,} steps of {panel.calendar.step_name}" if season > 1 else "none"))
     return Evaluation({"loss": loss} | own | counts | report, lines)
 
 
@@ -98,37 +101,35 @@ def backtest(run: Trained, windows: Windows, progress: Progress) -> tuple[dict[s
     return scores, loss / max(windows.targets, 1)
 
 
-@torch.no_grad()
 def forecasts(run: Trained, windows: Windows) -> Iterator[tuple[Integers, WindowBatch, dict[str, Any]]]:
     """Every window forecast: rows (B,), the batch, and means (B, H) and quantiles (B, H, 3) in the data's units.
 
     By name: "model", and the baselines; "loss" has the model's losses (B, H).
     """
     levels = [run.model.levels.index(level) for level in LEVELS]
-    for rows, batch in evaluation_batches(windows, BATCH):
-        losses, mean, quantiles = _ask(run, batch, with_loss=True)
+    for rows, batch, mean, quantiles in _standardised(run, windows):
+        with torch.no_grad():
+            losses = run.model.loss(batch.to(next(run.model.parameters()).device)).double().cpu().numpy()
         made: dict[str, Any] = {"loss": losses, "model": _in_units(windows, rows, mean, quantiles[..., levels])}
         for name, mean in run.baselines.forecast(batch).items():
             made[name] = _in_units(windows, rows, mean, mean[..., None] + run.baselines.spread[name])
         yield rows, batch, made
 
 
-@torch.no_grad()
 def model_forecasts(run: Trained, windows: Windows) -> Iterator[tuple[Integers, Floats, Floats]]:
     """The model's forecasts: rows (B,), means (B, H), and quantiles (B, H, Q) of its levels, in the data's units."""
-    for rows, batch in evaluation_batches(windows, BATCH):
-        _, mean, quantiles = _ask(run, batch, with_loss=False)
+    for rows, _, mean, quantiles in _standardised(run, windows):
         yield rows, *_in_units(windows, rows, mean, quantiles)
 
 
-def _ask(run: Trained, batch: WindowBatch, *, with_loss: bool) -> tuple[Floats, Floats, Floats]:
-    """Losses (B, H), means (B, H) and quantiles (B, H, Q) of a batch, standardised."""
-    model = run.model
-    there = batch.to(next(model.parameters()).device)
-    forecast = model.forecast(there)
-    losses = model.loss(there) if with_loss else forecast.mean
-    found = (losses, forecast.mean, forecast.quantiles)
-    return tuple(each.double().cpu().numpy() for each in found)
+def _standardised(run: Trained, windows: Windows) -> Iterator[tuple[Integers, WindowBatch, Floats, Floats]]:
+    """Rows (B,), batches, means (B, H) and quantiles (B, H, Q), whose widths follow the errors of their series."""
+    model, tracker = run.model, WidthTracker(run.model)
+    device = next(model.parameters()).device
+    for rows, batch in evaluation_batches(windows, BATCH):
+        forecast = model.forecast(batch.to(device), calibrated=False)
+        mean, quantiles, truth = (each.double().cpu().numpy() for each in (*forecast, batch.future))
+        yield rows, batch, mean, tracker(windows.series[rows], windows.origins[rows], quantiles, truth)
 
 
 def _in_units(windows: Windows, rows: Integers, mean: Floats, quantiles: Floats) -> tuple[Floats, Floats]:

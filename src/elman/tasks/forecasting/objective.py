@@ -97,14 +97,14 @@ def validate(model: SeriesForecaster, windows: Windows) -> dict[str, float]:
 
     `coverage_80` is how many of 100 values lie between the quantiles 0.1 and 0.9 before these are moved.
     """
-    model.widths.fill_(1.0)
     every = [
-        (forecast.mean, forecast.quantiles, batch.future, model.loss(batch))
+        (forecast.mean, forecast.quantiles, batch.future, model.loss(batch), batch.deviation)
         for batch in _batches(model, windows)
-        for forecast in (model.forecast(batch),)
+        for forecast in (model.forecast(batch, calibrated=False),)
     ]
-    mean, quantiles, targets, losses = (torch.cat(parts).cpu() for parts in zip(*every, strict=True))
-    model.widths.copy_(conformal_widths(quantiles, targets, model.levels))
+    mean, quantiles, targets, losses, deviation = (torch.cat(parts).cpu() for parts in zip(*every, strict=True))
+    moving = targets.where(deviation[:, None] > 0, torch.nan)  # constant series have no errors to learn widths from
+    model.widths.copy_(conformal_widths(quantiles, moving, model.levels))
     known = ~targets.isnan()
     error, above = (mean - targets)[known].double(), (targets[..., None] - quantiles)[known].double()  # (N,), (N, Q)
     levels = above.new_tensor(model.levels)

@@ -12,19 +12,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from elman.data.calendar import NUMBERED
-from elman.data.columns import Columns
 from elman.data.panel import Panel, read_panel
+from elman.data.series_columns import SeriesColumns
 from elman.data.series_sources import series_table
 from elman.data.table import DataTable, table_in_lines, table_of
 from elman.data.windows import Windows, last_windows
 from elman.errors import UserError
-from elman.tasks.forecasting.corpus import tell_missing
+from elman.tasks.forecasting.corpus import tell_empty, tell_short
 from elman.tasks.forecasting.evaluation import model_forecasts
 from elman.tasks.task import Answer, Inputs, Say, Trained
 
 if TYPE_CHECKING:
     from elman.tasks.forecasting.settings import ForecastingOptions
 
+TRACKED = 256  # forecasts before the end of a series, whose errors say how wide its intervals are
 DIGITS = 6  # of a forecast, beyond the first of the series' deviation
 
 
@@ -69,24 +70,29 @@ def _given(run: Trained, given: Any, name: str) -> Panel:
         return _panel(run, table_of(enumerate(rows, 1), name, "row"))
     if rows and all(row is None or isinstance(row, int | float) for row in rows):
         records = ({"unique_id": name, "ds": step, "y": value} for step, value in enumerate(rows))
-        return read_panel(table_of(enumerate(records, 1), name, "value"), Columns(), NUMBERED)
+        return read_panel(table_of(enumerate(records, 1), name, "value"), SeriesColumns(), NUMBERED)
     raise UserError(name, expected="a table of series, or the numbers of one", got=reprlib.repr(given))
 
 
 def _answers(run: Trained, panel: Panel, say: Say) -> Iterator[list[dict[str, Any]]]:
     """The rows of each series' forecast."""
-    tell_missing(panel, say)
+    tell_empty(panel, say)
     model = run.model
-    windows = last_windows(panel, run.scaler, model.past_steps, model.horizon)
-    _check_known_ahead(windows)
+    tell_short(panel, panel.lengths, model.past_steps, 0, say)
+    _check_known_ahead(last_windows(panel, run.scaler, model.past_steps, model.horizon))
+    before = 0 if model.form == "likelihood" else TRACKED  # samples would take long
+    windows = last_windows(panel, run.scaler, model.past_steps, model.horizon, before)
     names = [f"q{100 * level:g}" for level in model.levels]
     for batch_rows, mean, quantiles in model_forecasts(run, windows):
-        for n, middle, spread in zip(batch_rows.tolist(), mean, quantiles, strict=True):
+        for row, middle, spread in zip(batch_rows.tolist(), mean, quantiles, strict=True):
+            n = int(windows.series[row])
+            if windows.origins[row] < panel.lengths[n]:
+                continue  # a forecast whose errors the widths follow
             deviation = float(windows.scales.deviation[n])
             digits = max(DIGITS - math.floor(math.log10(deviation)), 0) if deviation else None
             times = panel.times(n, int(panel.lengths[n]), model.horizon)
             yield [
-                {"unique_id": panel.ids[n], "ds": time}
+                {"unique_id": panel.ids[n], "ds": int(time) if panel.calendar.kind == "integer" else time}
                 | {
                     name: float(value) if digits is None else round(float(value), digits)
                     for name, value in zip(["mean", *names], [center, *row], strict=True)

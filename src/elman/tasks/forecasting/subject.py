@@ -18,6 +18,8 @@ from elman.tasks.forecasting import corpus
 from elman.tasks.forecasting.evaluation import read_given
 from elman.tasks.task import Sources, Trained
 
+READ = 256  # windows whose gradients and gates are read
+
 
 @dataclass(frozen=True)
 class SeriesSubject(Observed):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from elman.errors import UserError
 from elman.models.configuration import TAGGER_SETTINGS
@@ -13,6 +13,7 @@ from elman.tasks.task import Sources, Task, deferred
 
 if TYPE_CHECKING:
     from elman.data.tagged_corpus import TaggedCorpus
+    from elman.models.tagger import Tagger
     from elman.tasks.configuration import Settings
 
 
@@ -47,6 +48,7 @@ class Tagging(Task):
 """
     batch = ("batch_words",)
     scores: ClassVar[Mapping[str, str]] = {"accuracy": "% right", "span_f1": "span F1"}
+    ranking: ClassVar[Mapping[str, Literal["more", "less"]]] = {"span_f1": "more", "accuracy": "more"}
 
     corpus = deferred(".corpus.read")
     read_codecs = deferred(".corpus.read_codecs")
@@ -102,6 +104,22 @@ class Tagging(Task):
             expected = f"as many lists of tags as there are sentences, {len(data):,}"
             raise UserError("targets", expected=expected, got=f"{len(targets):,}")
         return ({"tokens": tokens, "tags": names} for tokens, names in zip(data, targets, strict=True))
+
+    def own(self, model: Any, config: Mapping[str, Any]) -> Tagger:
+        """A person's own `Tagger`, or what their callable makes of the two sizes of vocabularies and the tags.
+
+        Raises `UserError` for any other module.
+        """
+        from torch import nn
+
+        from elman.models.tagger import Tagger
+
+        sizes = config["word_vocab_size"], config["character_vocab_size"]
+        made = model if isinstance(model, nn.Module) else model(*sizes, config["tags"])
+        if not isinstance(made, Tagger):
+            expected = "an elman.models.Tagger, or a callable that makes one of two sizes and the tags"
+            raise UserError("model", expected=expected, got=type(made).__name__)
+        return made
 
     def describe(self, corpus: TaggedCorpus) -> str:
         """How many sentences, words and tags."""

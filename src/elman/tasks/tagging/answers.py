@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from elman.data.conll import Rows
+from elman.data.conll import TokenRows
 from elman.data.spans import spans_of
 from elman.data.vocabulary import UNKNOWN
 from elman.tasks.tagging.inference import Said
@@ -75,7 +75,7 @@ def placed(tokens: Sequence[str], text: str | None) -> tuple[str, Offsets]:
     return " ".join(tokens), [(start, start + len(token)) for start, token in zip(starts, tokens, strict=False)]
 
 
-def placed_rows(rows: Rows) -> tuple[str, Offsets]:
+def placed_rows(rows: TokenRows) -> tuple[str, Offsets]:
     """The text of a sentence in columns, and the places of its tokens; those of a range have the place of the range."""
     comments = (TEXT.fullmatch(line) for line in rows.lines)
     given = next((match[1] for match in comments if match), None)

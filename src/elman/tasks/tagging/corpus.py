@@ -11,7 +11,7 @@ from elman.data import tagged_corpus
 from elman.data.corpus import check_expected
 from elman.data.tagged import Layout, TaggedSentence
 from elman.data.tagged_corpus import TaggedCorpus, count_breaches, read_all, split
-from elman.data.tagged_files import find_layout
+from elman.data.tagged_files import find_layout, layout_like
 from elman.data.vectors import read_words
 from elman.data.vocabulary import TagSet, Vocabulary
 from elman.data.word_batches import Vocabularies
@@ -67,20 +67,14 @@ def sentences(run: Trained, data: Sources) -> tuple[Sequence[TaggedSentence], st
     """
     places = list(map(str, data))
     if places:
-        return _read(places, run.layout), _names(places, run)
+        return read_all(places, layout_like(places, run.layout)), _names(places, run)
     if run.settings is None:
         raise UserError(f"{run.path} does not say which data it was trained on", remedy="give tagged sentences")
     kept = run.settings.data
     if kept.validation_files:
-        return _read(kept.validation_files, run.layout), _names(kept.validation_files, run)
-    name = _names(kept.files, run)
-    return split(_read(kept.files, run.layout), name)[1], f"the validation part of {name}"
-
-
-def _read(places: Sequence[str], layout: Layout) -> list[TaggedSentence]:
-    """Files of the form of the training have their tags where the training had them."""
-    found = find_layout(places)
-    return read_all(places, layout if found.form == layout.form else found)
+        return sentences(run, kept.validation_files)
+    part, name = sentences(run, kept.files)
+    return split(part, name)[1], f"the validation part of {name}"
 
 
 def _names(places: Sequence[str], run: Trained) -> str:

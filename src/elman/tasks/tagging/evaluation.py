@@ -60,7 +60,7 @@ def _spans(run: Trained, meant: Sequence[Sequence[str]], said: Sequence[Sequence
     if scheme is None:
         return {}
     if not spans.is_installed():
-        say("without seqeval there is no F1 of spans: pip install 'elman[tagging]'")
+        say("without seqeval there is no F1 of spans: pip install 'elman[spans]'")
         return {}
     letters = scheme if scheme in spans.SCHEMES else "BIOES"
     spelt = [[in_bioes(tags, scheme) for tags in both] for both in (meant, said)]

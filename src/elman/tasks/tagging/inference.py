@@ -64,3 +64,10 @@ class WordByWord:
         scores, self._state = run.model(batch.words, batch.spelling, batch.characters, self._state)
         best = int(run.model.best(scores, batch.lengths)[0, 0])
         return Said([run.tags.symbol(best)], run.model.distribution(scores, batch.lengths)[0].cpu().numpy())
+
+    def sentence(self, tokens: Sequence[str]) -> Said:
+        """What the tagger says of a sentence, word by word."""
+        self.end()
+        said = [self.tag(token) for token in tokens]
+        shares = [np.zeros((0, len(self._run.tags.names))), *(each.probabilities for each in said)]
+        return Said([each.tags[0] for each in said], np.concatenate(shares))

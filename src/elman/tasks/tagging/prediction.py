@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import reprlib
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, count, dropwhile, takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from elman.data.conll import ColumnReader, Rows
+from elman.data.conll import ColumnReader, TokenRows
 from elman.data.linefile import InputLine
 from elman.data.tagged import Layout
 from elman.data.tagged_files import form_of, is_row, parse_object, parse_tokens
@@ -45,7 +46,7 @@ def predict(run: Trained, inputs: Inputs, options: TaggingOptions, say: Say) -> 
         UserError: the options do not fit the model or the form of the input.
     """
     if inputs.memory is not None:
-        yield from _answers(run, [_in_memory(inputs.memory)], options)
+        yield from _of_memory(run, inputs.memory, options)
         return
     form: str = options.format
     arriving: Arriving = inputs.arriving
@@ -88,11 +89,12 @@ def _layout(run: Trained, form: Any) -> Layout:
 
 
 def _answers(run: Trained, together: Iterable[Sequence[Sentence]], options: TaggingOptions) -> Iterator[Answer]:
+    steps = WordByWord(run) if options.stream else None
     for sentences in together:
-        for sentence, said in zip(
-            sentences, tag_sentences(run, [each.tokens for each in sentences], options.batch), strict=True
-        ):
-            yield _answer(run, sentence, said)
+        tokens = [sentence.tokens for sentence in sentences]
+        said = map(steps.sentence, tokens) if steps else tag_sentences(run, tokens, options.batch)
+        for sentence, found in zip(sentences, said, strict=True):
+            yield _answer(run, sentence, found)
 
 
 def _answer(run: Trained, sentence: Sentence, said: Said) -> Answer:
@@ -131,21 +133,26 @@ def _word_by_word(run: Trained, lines: Iterable[InputLine], form: str, options: 
 # Sentences
 
 
-def _in_memory(inputs: Sequence[Any]) -> list[Sentence]:
-    """Sentences that are lists of words, or texts whose words white space parts."""
-    found = []
-    for number, given in enumerate(inputs, 1):
-        if isinstance(given, str):
-            tokens, offsets = words_in(given)
-            found.append(Sentence(number, tokens, given, offsets, _nothing))
-        elif isinstance(given, list | tuple) and all(isinstance(word, str) and word for word in given):
-            found.append(Sentence(number, given, *placed(given, None), _nothing))
-        else:
-            remedy = "give a list of sentences"
-            raise UserError(
-                f"input {number}", expected="a list of words, or a text", got=repr(given)[:80], remedy=remedy
-            )
-    return found
+def _of_memory(run: Trained, inputs: Sequence[Any], options: TaggingOptions) -> Iterator[Answer]:
+    """Sentences; or one table with a sentence a row, which is given back with a column of tags."""
+    [*rows] = inputs[0] if len(inputs) == 1 and isinstance(inputs[0], list) else ()
+    if not rows or not all(isinstance(row, Mapping) for row in rows):
+        yield from _answers(run, [[_in_memory(at, given, "input") for at, given in enumerate(inputs, 1)]], options)
+        return
+    answers = _answers(run, [[_in_memory(at, row, "row") for at, row in enumerate(rows, 1)]], options)
+    yield Answer(1, [{**row, KEY: answer.result} for row, answer in zip(rows, answers, strict=True)], [], {})
+
+
+def _in_memory(number: int, given: Any, what: str) -> Sentence:
+    """A sentence that is a list of words, a text whose words white space parts, or a mapping to either."""
+    words = given.get("tokens", given.get("text")) if isinstance(given, Mapping) else given
+    if isinstance(words, str):
+        tokens, offsets = words_in(words)
+        return Sentence(number, tokens, words, offsets, _nothing)
+    if isinstance(words, list | tuple) and all(isinstance(word, str) and word for word in words):
+        return Sentence(number, words, *placed(words, None), _nothing)
+    expected, remedy = "a list of words, or a text", "give a list of sentences"
+    raise UserError(f"{what} {number}", expected=expected, got=reprlib.repr(given), remedy=remedy)
 
 
 def _nothing(tags: Sequence[str]) -> bytes:
@@ -206,7 +213,7 @@ def _columns(arriving: Arriving, layout: Layout, options: TaggingOptions) -> Ite
     reader, kept = ColumnReader(layout, tagged=options.replace), deque[InputLine]()
     put = reader.replaced if options.replace else reader.added
 
-    def sentence(rows: Rows) -> Sentence:
+    def sentence(rows: TokenRows) -> Sentence:
         lines = [kept.popleft() for _ in rows.lines]
 
         def written(tags: Sequence[str]) -> bytes:

@@ -22,7 +22,7 @@ TARGETS = ("y", "value", "target")
 
 
 @dataclass(frozen=True)
-class Columns:
+class SeriesColumns:
     """The columns that a person named; those that are None are found by the usual names.
 
     `past` are known up to the present, `future` are known ahead, and `static` do not change in a series.
@@ -52,7 +52,7 @@ class Roles:
     static: tuple[str, ...] = ()
 
 
-def find_roles(table: DataTable, columns: Columns) -> Roles:
+def find_roles(table: DataTable, columns: SeriesColumns) -> Roles:
     """The roles of a table's columns. Raises `UserError` where a column is missing, or none can be told."""
     for name in (
         columns.id,
@@ -83,7 +83,7 @@ def find_roles(table: DataTable, columns: Columns) -> Roles:
     return Roles(series, time, (target,), *_further(table, columns, [name for name in others if name != target]))
 
 
-def _further(table: DataTable, columns: Columns, others: Sequence[str]) -> tuple[tuple[str, ...], ...]:
+def _further(table: DataTable, columns: SeriesColumns, others: Sequence[str]) -> tuple[tuple[str, ...], ...]:
     """The names of past, future-known and static columns."""
     free = [name for name in others if name not in (*(columns.past or ()), *columns.future, *(columns.static or ()))]
     numeric = [name for name in free if all(number(cell) is not None for cell in table.columns[name])]

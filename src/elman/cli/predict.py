@@ -31,7 +31,7 @@ def command(
         str,
         typer.Argument(
             metavar="[FILE]",
-            help="Lines, or a file of the kind that the run was trained on; without FILE, or with -, stdin.",
+            help="Lines, or a file or named source of the kind that the run learned from; without FILE, or with -, stdin.",
             show_default=False,
         ),
     ] = "-",
@@ -47,8 +47,9 @@ def command(
     In such a translation \ is written as \\, | as \|, and a line's end as \n, \r or \uXXXX.
     """
     from elman import runs
+    from elman.data.sources import EVERY_NAME
 
-    if file != "-" and not Path(file).exists():
+    if file != "-" and file not in EVERY_NAME and not Path(file).exists():
         raise UserError(f"{file}: no such file", exit_code=2)
     loaded = runs.load(run)
     chosen = loaded.task.options_of("predict", options, run)
@@ -94,7 +95,7 @@ def _arriving(file: str) -> Iterator[tuple[Inputs, Callable[[int], None]]]:
         yield Inputs("stdin", arriving_lines(blocks, "stdin")), lambda number: None
         return
     path = Path(file)
-    if path.is_dir():  # some tasks read folders
+    if path.is_dir() or not path.exists():  # some tasks read folders, and named sources
         yield Inputs(file, _refused(path), path), lambda number: None
         return
     # Where the answers are on the terminal too, progress would get in their way.
@@ -110,7 +111,7 @@ def _arriving(file: str) -> Iterator[tuple[Inputs, Callable[[int], None]]]:
 
 
 def _refused(path: Path) -> Iterator[list[InputLine]]:
-    """What is read of a folder as lines: the system's refusal."""
+    """What is read of a folder or of a named source as lines: the system's refusal."""
     from elman.data import textfile
 
     textfile.open_binary(path).close()

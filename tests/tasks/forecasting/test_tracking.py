@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from elman.models.forecaster import SeriesForecaster
-from elman.tasks.forecasting.tracking import WidthTracker
+from elman.tasks.forecasting.tracking import RATE, WidthTracker
 
 H = 4
 
@@ -77,3 +77,27 @@ def test_missing_values_and_flat_quantiles_move_nothing() -> None:
     np.testing.assert_array_equal(nothing, quantiles)
     flat = tracker()(*rows, 0 * quantiles, truth)
     assert (flat == 0).all()
+
+
+def test_series_side_by_side_have_the_widths_of_each_alone_and_of_the_definition() -> None:
+    rng = np.random.default_rng(3)
+    series = np.repeat([4, 0, 7], [30, 12, 1])
+    origins = np.concatenate([np.cumsum(rng.integers(1, 2 * H, 30)), np.arange(5, 17), [9]])
+    quantiles, truth = forecasts(43, 2.0)
+    truth = np.where(rng.random(truth.shape) < 0.2, np.nan, truth)
+    whole = tracker()(series, origins, quantiles, truth)
+    for n in (4, 0, 7):
+        rows = series == n
+        alone = tracker()(series[rows], origins[rows], quantiles[rows], truth[rows])
+        np.testing.assert_array_equal(whole[rows], alone)
+    widths = np.ones((H, 3))
+    rows = range(30)
+    for at in rows:  # w ← w exp(γ (1[s > w] − (1 − p))), value by value as each becomes known
+        for now in range(origins[at - 1] if at else origins[0], origins[at]):
+            for made in rows[:at]:
+                h = now - origins[made]
+                if 0 <= h < H and not np.isnan(truth[made, h]):
+                    for q in (0, 2):
+                        score = truth[made, h] / quantiles[made, h, q]
+                        widths[h, q] *= np.exp(RATE * ((score > widths[h, q]) - 0.1))
+        np.testing.assert_allclose(whole[at], quantiles[at] * widths, rtol=1e-6)

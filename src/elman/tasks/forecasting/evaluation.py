@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 from elman.tasks.forecasting.tracking import WidthTracker
 
 BATCH = 512  # windows
+TOGETHER = 32  # batches whose widths are found at once, those of their series side by side
 TITLES = {"naive": "naive", "seasonal_naive": "seasonal naive", "linear": "linear"}
 HEADINGS = {
     "mae": "MAE",
@@ -126,10 +128,17 @@ def _standardised(run: Trained, windows: Windows) -> Iterator[tuple[Integers, Wi
     """Rows (B,), batches, means (B, H) and quantiles (B, H, Q), whose widths follow the errors of their series."""
     model, tracker = run.model, WidthTracker(run.model)
     device = next(model.parameters()).device
-    for rows, batch in evaluation_batches(windows, BATCH):
-        forecast = model.forecast(batch.to(device), calibrated=False)
-        mean, quantiles, truth = (each.double().cpu().numpy() for each in (*forecast, batch.future))
-        yield rows, batch, mean, tracker(windows.series[rows], windows.origins[rows], quantiles, truth)
+    batches = evaluation_batches(windows, BATCH)
+    while together := list(islice(batches, TOGETHER)):
+        made = []
+        for _, batch in together:
+            forecast = model.forecast(batch.to(device), calibrated=False)
+            made.append([each.double().cpu().numpy() for each in (*forecast, batch.future)])
+        rows = np.concatenate([rows for rows, _ in together])
+        quantiles, truth = (np.concatenate([parts[at] for parts in made]) for at in (1, 2))
+        moved = tracker(windows.series[rows], windows.origins[rows], quantiles, truth)
+        for (rows, batch), (mean, *_) in zip(together, made, strict=True):
+            yield rows, batch, mean, moved[rows - together[0][0][0]]
 
 
 def _in_units(windows: Windows, rows: Integers, mean: Floats, quantiles: Floats) -> tuple[Floats, Floats]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from elman.data.panel import Floats
@@ -34,7 +37,7 @@ class WidthTracker:
         self.middle = anchor(model.levels)
         self.start = model.widths.double().cpu().numpy()  # (H, Q)
         self.beyond = np.where(np.arange(len(levels)) > self.middle, 1 - levels, levels)  # how often values are further
-        self.series: int | None = None
+        self.newest: _Series | None = None  # which the next call may go on with
 
     def __call__(self, series: Integers, origins: Integers, quantiles: Floats, truth: Floats) -> Floats:
         """The quantiles (B, H, Q) of B forecasts, moved.
@@ -42,24 +45,70 @@ class WidthTracker:
         The futures of the forecasts begin at the steps `origins` (B,) of their `series` (B,), and are `truth` (B, H),
         NaN where a value is missing. Those of a series come one after the other, in this call and from call to call.
         """
+        if not len(series):
+            return quantiles
         distance = quantiles - quantiles[..., self.middle, None]
         error = truth[..., None] - quantiles[..., self.middle, None]
         scores = np.divide(error, distance, out=np.full_like(distance, np.nan), where=distance != 0)
-        widths = np.stack([self._step(*row) for row in zip(series.tolist(), origins.tolist(), scores, strict=True)])
+        widths = self._widths(series, origins, scores)
         return widened(torch.from_numpy(quantiles), torch.from_numpy(widths), self.middle).numpy()
 
-    def _step(self, series: int, origin: int, scores: Floats) -> Floats:
-        """The widths (H, Q) of the forecast from `origin`, whose scores (H, Q) are kept until they are known."""
-        H = len(self.start)
-        if series != self.series:
-            self.series, self.widths, self.known = series, self.start.copy(), origin
-            self.kept, self.made = np.full((H, *self.start.shape), np.nan), np.full(H, -1)
-        for now in range(self.known, origin):  # the value of this step has become known
-            made = now - np.arange(H)  # the forecasts that told it, each so many steps before
-            found = self.kept[made % H, np.arange(H)]  # (H, Q)
-            there = (self.made[made % H] == made)[:, None] & ~np.isnan(found)
-            moved = self.widths * np.exp(RATE * ((found > self.widths) - self.beyond))
-            self.widths = np.where(there, moved, self.widths)
-        self.known = origin
-        self.kept[origin % H], self.made[origin % H] = scores, origin
-        return self.widths
+    def _widths(self, series: Integers, origins: Integers, scores: Floats) -> Floats:
+        """The widths (B, H, Q) of forecasts whose scores are (B, H, Q); each follows from scores that are known."""
+        first = np.flatnonzero(np.diff(series, prepend=-1))  # (N,) of the rows of each series
+        counts = np.diff(first, append=len(series))
+        now = np.broadcast_to(self.start, (len(first), *self.start.shape)).copy()  # (N, H, Q)
+        known = origins[first]  # the first step of each series whose value is not known yet
+        old = 0  # forecasts of earlier calls
+        if self.newest is not None and self.newest.series == series[0]:
+            now[0], known[0], old = self.newest.widths, self.newest.known, len(self.newest.origins)
+            origins = np.concatenate([self.newest.origins, origins])
+            scores = np.concatenate([self.newest.scores, scores])
+        counts[0] += old
+        made = _Made(np.arange(len(first)).repeat(counts), origins, scores)
+        widths = np.empty_like(scores[old:])
+        first[1:] += old
+        for at in range(counts.max()):  # the forecasts of different series side by side
+            there = np.flatnonzero(counts > at)
+            rows = first[there] + at
+            there, rows = there[rows >= old], rows[rows >= old]
+            for after in range((origins[rows] - known[there]).max(initial=0)):
+                become = known[there] + after  # the value of this step has become known
+                moving = there[become < origins[rows]]
+                found, told = made.before(moving, become[become < origins[rows]])
+                moved = now[moving] * np.exp(RATE * ((found > now[moving]) - self.beyond))
+                now[moving] = np.where(told, moved, now[moving])
+            known[there] = origins[rows]
+            widths[rows - old] = now[there]
+        kept = np.arange(first[-1], len(origins))[-len(self.start) :]  # no value is told by older ones
+        self.newest = _Series(int(series[-1]), now[-1], int(known[-1]), origins[kept], scores[kept])
+        return widths
+
+
+class _Series(NamedTuple):
+    """A series whose forecasts may go on: its widths (H, Q), the first step that is not known yet, its forecasts."""
+
+    series: int
+    widths: Floats
+    known: int
+    origins: Integers  # (K,)
+    scores: Floats  # (K, H, Q)
+
+
+class _Made:
+    """The scores (B, H, Q) of forecasts by their series (B,), counted from 0, and their origins (B,), in this order."""
+
+    def __init__(self, series: Integers, origins: Integers, scores: Floats) -> None:
+        self.scores, self.steps = scores, np.arange(scores.shape[1])
+        self.span = int(origins.max()) + 2 * len(self.steps)
+        self.keys = series * self.span + origins + len(self.steps)
+
+    def before(self, series: Integers, times: Integers) -> tuple[Floats, npt.NDArray[np.bool_]]:
+        """The scores (S, H, Q) at the `times` (S,) of each series, of the forecasts made h steps before.
+
+        And where there are such forecasts and scores of them.
+        """
+        keys = (series * self.span + times + len(self.steps))[:, None] - self.steps
+        at = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
+        found = self.scores[at, self.steps]
+        return found, (self.keys[at] == keys)[..., None] & ~np.isnan(found)

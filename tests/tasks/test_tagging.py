@@ -179,6 +179,22 @@ def test_pretrained_vectors_begin_the_embeddings_and_join_the_words(pos: Path, t
         pass
 
 
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_training_leaves_the_vectors_of_other_words_as_they_were(pos: Path, tmp_path: Path, optimizer: str) -> None:
+    path = tmp_path / "vectors.txt"
+    path.write_text("bak 1 -1 1 -1\nunseen 1 1 1 1\n", encoding="utf-8")
+    train = {"weight_decay": 0.9, "learning_rate": 0.1, "optimizer": optimizer, "average": 0.0}
+    settings = tree(pos, model={"vectors": str(path), "hidden_size": 8}, train=train)
+    with prepare(settings, tmp_path / "run") as prepared:
+        weight: Any = prepared.training.model.reader.words.weight  # type: ignore[union-attr]
+        [unseen] = prepared.corpus.words.encode(["unseen"])
+        before = weight.detach().clone()
+        for _ in steps(prepared.training):
+            pass
+    assert torch.equal(weight[unseen], before[unseen])
+    assert not torch.equal(weight, before)
+
+
 def test_lists_in_memory_are_sentences() -> None:
     task = TASKS["tagging"]
     assert list(task.records([["a", "b"]], [["X", "Y"]]) or []) == [{"tokens": ["a", "b"], "tags": ["X", "Y"]}]

@@ -242,6 +242,12 @@ def test_the_form_of_the_input_is_recognised(data: bytes, causal: Run) -> None:
         assert written(predicted(causal, data)) == written(predicted(causal, data, format=FORMS[data][0]))
 
 
+@pytest.mark.parametrize("text", [b"play  Gal\tnow\n\nat noon\n", b"play\tGal at noon\n"])
+def test_a_tab_between_the_words_of_a_sentence_makes_no_columns(text: bytes, slots: Run) -> None:
+    answers = predicted(slots, text)
+    assert [len(answer.result) for answer in answers] == [len(line.split()) for line in text.splitlines()]
+
+
 def test_a_malformed_sentence_comes_back_and_is_named(
     slots: Run, tmp_path: Path, capfdbinary: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

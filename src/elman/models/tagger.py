@@ -177,6 +177,10 @@ class Tagger(nn.Module):
         spelled = [p for p in self.reader.spelling.parameters() if p.dim() == 2] if self.character_size else []
         return self.encoder.stacked_maps() | dict.fromkeys(spelled, 4)
 
+    def undecayed(self) -> list[Tensor]:
+        """The pretrained vectors of words: decay would shrink those of words that no training sentence has."""
+        return [self.reader.words.weight] if self.vectors is not None else []
+
     if TYPE_CHECKING:  # else mypy takes a setting for a tensor or a module, which torch.nn.Module finds by name
 
         def __getattr__(self, name: str) -> Any: ...

@@ -10,6 +10,8 @@ bfloat16 too: the polynomials below bring singular values near 1 whatever the ro
 from __future__ import annotations
 
 from collections import defaultdict
+from itertools import compress
+from operator import not_
 from typing import Any, cast
 
 import torch
@@ -36,7 +38,8 @@ MARGIN = 1.01  # rounding must not bring a singular value above 1, where the fir
 def optimizer(model: nn.Module, settings: Optimization) -> Optimizer:
     """The optimiser that the settings name, over a model's parameters.
 
-    Weight decay shrinks matrices alone: a bias or a norm's gain has no need to be small. `ntasgd` is SGD here; the
+    Weight decay shrinks matrices alone: a bias or a norm's gain has no need to be small. Nor does it shrink those that
+    `model.undecayed()` names, where the model has such a method. `ntasgd` is SGD here; the
     training averages its weights. For `muon`, `model.stacked_maps()` names the matrices between hidden states; where
     the model has no such method, a `UserError` is raised.
     """
@@ -53,9 +56,11 @@ def optimizer(model: nn.Module, settings: Optimization) -> Optimizer:
             held = [p for p in parameters if stacked.get(p) == maps]
             groups.append({"params": held, "maps": maps} | own)
         parameters = [p for p in parameters if p not in stacked]
+    spared = set[Tensor](cast(Any, model).undecayed()) if hasattr(model, "undecayed") else set()
+    shrinks = [p.dim() > 1 and p not in spared for p in parameters]
     groups += [
-        {"params": [p for p in parameters if p.dim() > 1], "weight_decay": s.weight_decay},
-        {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
+        {"params": list(compress(parameters, shrinks)), "weight_decay": s.weight_decay},
+        {"params": list(compress(parameters, map(not_, shrinks))), "weight_decay": 0.0},
     ]
     if s.optimizer in ("adamw", "muon"):
         make = {"adamw": AdamW, "muon": Muon}[s.optimizer]

@@ -23,6 +23,7 @@ from elman.tasks.tagging.settings import TaggingOptions
 from elman.tasks.task import Answer, Inputs, Say, Trained
 
 Arriving = Iterable[Sequence[InputLine]]
+SPACED = re.compile(r"\t.*\S +\S|\S +\S.*\t")  # a tab and a space part the words of a sentence, not columns
 SURROGATE = re.compile("[\ud800-\udfff]")
 KEY = "predicted"  # of the tags in an object that is given back
 
@@ -76,6 +77,8 @@ def _recognised(run: Trained, inputs: Inputs, *, wait: bool) -> tuple[str, Arriv
         begun = list(dropwhile(lambda line: not is_row(line), (line.text for line in first)))
         rows = [line for line in takewhile(str.strip, begun) if is_row(line)]
         form = form_of(uncompressed(Path(inputs.name)), rows)
+        if form == "conll" and run.layout.form in ("parallel", "jsonl") and SPACED.search(rows[0]):
+            form = None
         is_whole = len(rows) < len(begun) or run.layout.form != "conll" or not wait
         ended = arrived is None or (bool(rows) and (form is not None or is_whole))
     widths = [len(words_in(row)[0]) for row in rows]

@@ -178,3 +178,15 @@ def test_the_fingerprint_is_that_of_the_examples() -> None:
     changed = [data.inputs[0] + 1e-9, *data.inputs[1:]]
     assert prepare(data).fingerprint != prepare(replace(data, inputs=changed)).fingerprint
     assert prepare(data).fingerprint != prepare(replace(data, cells=[1, 0, *(data.cells or [])[2:]])).fingerprint
+
+
+def test_a_class_that_the_given_codecs_lack_cannot_be_trained_on() -> None:
+    first = prepare(texts())
+    codecs = {"labels": first.labels, "tokenizer": first.tokenizer}
+    more = texts()
+    with pytest.raises(UserError, match="expected the labels a, b, got c; train a new model"):
+        prepare(replace(more, cells=["a", "b", "c", "c"] * 50), codecs=codecs)
+    held = replace(more, cells=["a", "b", "c", "c"] * 50)
+    targets = prepare(more, held, codecs=codecs).valid.targets  # to score, it counts as missed
+    assert targets is not None
+    assert targets[:3].tolist() == [0, 1, NOT_COUNTED]

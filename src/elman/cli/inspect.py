@@ -20,7 +20,7 @@ def command(
         list[str] | None,
         typer.Argument(
             metavar="[DATA [TARGETS]]",
-            help="A text, or pairs. Default the data that the run was validated on.",
+            help="Data of the kind that the run was trained on. Default the data that it was validated on.",
             autocompletion=completion.data,
         ),
     ] = None,

@@ -107,6 +107,9 @@ def prepare(
     else:
         valid_inputs, valid_labels = valid.inputs, valid.labels(chosen, separator)
     train = encode(inputs, made, train_labels, codec, max_length)
+    if chosen == "class" and (unknown := sorted({str(label) for label in train_labels} - set(codec.names))):
+        expected, remedy = f"the labels {', '.join(codec.names)}", "train a new model on these labels"
+        raise UserError(data.name, expected=expected, got=", ".join(unknown), remedy=remedy)
     held = encode(valid_inputs, made, valid_labels, codec, max_length)
     tokens, scale = (None, made) if isinstance(made, ChannelScaler) else (made, None)
     facts = [chosen, [_digest(*part) for part in ((inputs, train_labels), (valid_inputs, valid_labels))]]

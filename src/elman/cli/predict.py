@@ -31,7 +31,7 @@ def command(
         str,
         typer.Argument(
             metavar="[FILE]",
-            help="Lines, or a file or named source of the kind that the run learned from; without FILE, or with -, stdin.",
+            help="Lines, or a file or named source of the kind trained on; without FILE, or with -, stdin.",
             show_default=False,
         ),
     ] = "-",

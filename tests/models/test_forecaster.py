@@ -20,6 +20,7 @@ CHANNELS = (1, 2, 3)
 CAUSAL = {"is_causal": True, "num_heads": 2}
 FORMS: dict[str, tuple[str, dict[str, Any]]] = {
     **{f"{cell}, segments": (cell, {"form": "segment", "segment": 4, "num_layers": 2}) for cell in CELLS},
+    "identities": ("gru", {"form": "segment", "segment": 5, "identities": True, "series": 4}),
     "direct": ("gru", {"segment": 1}),
     "both ways": ("lstm", {"segment": 3, "bidirectional": True}),
     "attention": ("transformer", {"segment": 2, "num_heads": 2}),
@@ -44,6 +45,7 @@ class Batch(NamedTuple):
     static: Tensor
     mean: Tensor
     deviation: Tensor
+    identity: Tensor
 
 
 def make(name: str, channels: tuple[int, int, int] = CHANNELS, **more: Any) -> SeriesForecaster:
@@ -71,7 +73,7 @@ def windows(lengths: list[int], channels: tuple[int, int, int] = CHANNELS, seed:
     beside, ahead = numbers(B, L, P + K), numbers(B, H, K)
     beside[torch.rand(beside.shape, generator=generator) < 0.1] = torch.nan
     mean, deviation = torch.full((B,), 50.0, dtype=torch.float64), torch.full((B,), 6.0, dtype=torch.float64)
-    return Batch(past, future, ends, beside, ahead, numbers(B, S), mean, deviation)
+    return Batch(past, future, ends, beside, ahead, numbers(B, S), mean, deviation, torch.arange(1, B + 1))
 
 
 def rows(batch: Batch, at: list[int]) -> Batch:
@@ -235,6 +237,18 @@ def test_widths_move_the_quantiles_and_travel_with_the_weights() -> None:
     again = build_forecaster(model.config).double()
     again.load_state_dict(model.state_dict())
     torch.testing.assert_close(again.eval().forecast(batch).quantiles, after.quantiles, rtol=0, atol=0)
+
+
+def test_a_series_has_its_own_embedding_and_others_that_of_none() -> None:
+    model, batch = make("identities"), rows(windows([L]), [0, 0, 0, 0])
+    batch = batch._replace(identity=torch.tensor([1, 2, 0, 5]))  # the model has 4
+    forecast = model.forecast(batch).mean
+    assert (forecast[0] != forecast[1]).all()
+    assert (forecast[0] != forecast[2]).all()
+    torch.testing.assert_close(forecast[3], forecast[2])
+    model.train().loss(rows(batch._replace(identity=torch.full((4,), 3)), [0] * 200)).sum().backward()
+    gradient = model.identity.weight.grad.abs().sum(1)
+    assert (gradient > 0).tolist() == [True, False, False, True, False]
 
 
 def test_segments_end_with_the_last_step_of_their_row() -> None:

@@ -37,6 +37,7 @@ class Standardised(NamedTuple):
     past: npt.NDArray[np.float32]  # (S, P + F): columns of the past, then those that are known ahead
     future: npt.NDArray[np.float32]  # (S, F)
     static: npt.NDArray[np.float32]  # (N, C): a number, or a place for each word of the training part
+    identity: npt.NDArray[np.int64]  # (N,): the place among the series of the training, from 1; 0 of any other
 
 
 @dataclass(frozen=True)
@@ -76,11 +77,13 @@ class SeriesScaler:
         past = self._columns(panel.past, panel.roles.past)
         future = self._columns(panel.future, panel.roles.future)
         static = [self._static(panel.static[name], name) for name in panel.roles.static]
+        places = {name: place for place, name in enumerate(self.scales, 1)}
         return Standardised(
             np.clip(values, -FARTHEST, FARTHEST).astype(np.float32),
             np.concatenate([past, future], 1),
             future,
             np.concatenate([np.zeros((len(panel), 0), np.float32), *static], 1),
+            np.array([places.get(name, 0) for name in panel.ids], np.int64),
         )
 
     def _columns(self, values: Floats, names: Sequence[str]) -> npt.NDArray[np.float32]:

@@ -31,6 +31,7 @@ class WindowBatch(NamedTuple):
     mean: Tensor  # (B,)
     deviation: Tensor  # (B,)
     series: Tensor  # (B,) int64: the series' place in the panel
+    identity: Tensor  # (B,) int64: the series' place among those of the training, from 1; 0 for any other
 
     def to(self, device: torch.device) -> WindowBatch:
         """The batch on a device."""
@@ -81,6 +82,7 @@ class Windows:
             self.scales.mean[series].astype(np.float32),
             self.scales.deviation[series].astype(np.float32),
             series,
+            scaled.identity[series],
         )
         return WindowBatch(*map(torch.from_numpy, arrays))
 

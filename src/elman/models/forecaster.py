@@ -20,6 +20,8 @@ from elman.nn.sequences import Lengths, Resets
 from elman.nn.window_normalisation import Scaling, window_scaling
 from elman.state import State, select_rows
 
+FORGOTTEN = 0.1  # of the windows of a training: the series that they are of
+
 
 class Forecast(NamedTuple):
     """The steps to come of B windows, in the units of the windows."""
@@ -48,13 +50,24 @@ class SeriesForecaster(nn.Module):
     `SeriesForecaster("gru", past_steps, horizon, channels=(P, K, S))`: so many exogenous numbers are known of the past
     alone, of the steps to come too, and of a series as a whole. Missing ones count as 0. The buffer `widths` is fitted
     on validation data (`elman.models.conformal`).
+
+    With `identities`, the form segment adds an embedding of each of the `series` of the training to its positions; a
+    series that the training did not have has the embedding of none, which training learns from a tenth of its windows.
     """
 
     settings: Any  # of `FORECASTER_SETTINGS`; every setting is an attribute of the model too
     widths: Tensor  # (H, Q)
 
     def __init__(
-        self, kind: str, /, past_steps: int, horizon: int, *, channels: Sequence[int] = (0, 0, 0), **settings: Any
+        self,
+        kind: str,
+        /,
+        past_steps: int,
+        horizon: int,
+        *,
+        channels: Sequence[int] = (0, 0, 0),
+        series: int = 0,
+        **settings: Any,
     ) -> None:
         super().__init__()
         if kind not in FORECASTER_SETTINGS:
@@ -63,6 +76,7 @@ class SeriesForecaster(nn.Module):
         own: Any = configure(self, kind, cast(Any, FORECASTER_SETTINGS[kind]), settings)
         self.past_steps, self.horizon = checked(past_steps, int, "past_steps"), checked(horizon, int, "horizon")
         self.channels = P, K, S = tuple(channels)
+        self.series = checked(series, int, "series")
         self.output: Output
         if own.learnt == "quantiles":
             self.output = Quantiles(own.levels, own.point_loss)
@@ -74,6 +88,7 @@ class SeriesForecaster(nn.Module):
             self.encoder = make_encoder(kind, H, own)
             self.positions = nn.Embedding(-(-horizon // w), H)
             self.known = nn.Linear(w * K + S, H, bias=False) if K or S else None
+            self.identity = nn.Embedding(1 + self.series, H) if own.identities else None
             self.head = nn.Linear(H, w * out)
         elif own.form == "direct":
             self.encoder = make_encoder(kind, w * read, own)
@@ -170,10 +185,19 @@ class SeriesForecaster(nn.Module):
             ahead = F.pad(batch.future_exogenous.nan_to_num(), (0, 0, 0, m * self.segment - self.horizon))
             static = batch.static.nan_to_num()[:, None].expand(-1, m, -1)
             queries = queries + self.known(torch.cat((ahead.reshape(len(ahead), m, -1), static), dim=2))
+        if self.identity is not None:
+            queries = queries + self.identity(self._identity(batch))[:, None]
         rows = torch.arange(len(values), device=values.device).repeat_interleave(m)
         hidden, _ = self.encoder(queries.reshape(-1, 1, H), select_rows(state, rows))  # each from the same state
         written: Tensor = self.head(hidden)
         return written.view(len(values), m * self.segment, -1)[:, : self.horizon]
+
+    def _identity(self, batch: WindowTensors) -> Tensor:
+        """The row (B,) of each window in the embedding of the series; in training, 0 is learnt from some of all."""
+        known = batch.identity <= self.series
+        if self.training:
+            known &= torch.rand(known.shape, device=known.device) >= FORGOTTEN
+        return batch.identity.where(known, 0)
 
     # Going on step by step
 
@@ -236,6 +260,7 @@ class SeriesForecaster(nn.Module):
     def config(self) -> dict[str, Any]:
         """Plain values from which `build_forecaster` makes such a model again."""
         data = {"past_steps": self.past_steps, "horizon": self.horizon, "channels": list(self.channels)}
+        data["series"] = self.series
         return {"model": self.kind, **data, **self.settings.model_dump(mode="json")}
 
     if TYPE_CHECKING:  # else mypy takes a setting for a tensor or a module, which torch.nn.Module finds by name

@@ -20,6 +20,7 @@ class ForecastingHead(Section):
     segment: int = Field(1, ge=1, le=POSITIONS)  # steps read together; and written, in the form segment
     normalisation: Literal["last", "mean", "none"] = "last"  # of each window
     distribution: Literal["quantiles", "gaussian", "student_t", "negative_binomial"] | None = None  # None: by the form
+    identities: bool = False  # in the form segment: whether each series of the training has an embedding
     levels: tuple[float, ...] = LEVELS  # of the quantiles
     point_loss: Literal["mse", "mae", "huber"] = "mae"  # of the mean, where quantiles are learnt
     samples: int = Field(200, ge=2, le=100_000)  # of a distribution, for its quantiles

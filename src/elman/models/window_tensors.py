@@ -44,6 +44,10 @@ class WindowTensors(Protocol):
     def deviation(self) -> Tensor:
         """(B,); 0 stands for 1."""
 
+    @property
+    def identity(self) -> Tensor:
+        """(B,) int64: the series' place among those of the training, from 1; 0 for any other."""
+
 
 def in_segments(values: Tensor, lengths: Tensor, segment: int) -> tuple[Tensor, Tensor]:
     """Steps (B, L, C) as segments (B, n, segment · C), and how many segments each row has.

@@ -38,6 +38,7 @@ TRAIN = {"average": 0.999, "weight_decay": 0.01}
 MOST_WINDOWS, LEAST_WINDOWS = 256, 16  # of a batch
 BATCHES = 32  # an epoch, at least, where the windows are few
 LEAST_SEASON, PARTS = 4, 4  # a shorter season is no segment; the window then has so many segments
+MOST_SERIES = 4096  # that have an embedding each
 DRAWN = 256  # windows of a validation that draws samples
 # Beyond so many steps, which are more than so many passes, a lower rate learns as much and fits the noise less: on
 # ETTh1 (59,143 windows), 1,200 steps at 3e-3 gave a squared error of .361, and 4,800 at 3e-3 no less than .366.
@@ -82,7 +83,8 @@ def _model(asked: Settings, recipe: Recipe, corpus: ForecastCorpus) -> Any:
         model = fill(model, asked.model, is_causal=model.form == "likelihood", num_heads=heads)
     elif model.bidirectional:
         model = fill(model, asked.model, form="direct")
-    model = fill(model, asked.model, distribution=model.learnt)
+    several = 1 < len(corpus.train.panel) <= MOST_SERIES and model.form == "segment"
+    model = fill(model, asked.model, distribution=model.learnt, identities=several)
     return (
         model if model.form == "likelihood" else fill(model, asked.model, segment=segment(corpus.window, corpus.season))
     )
@@ -124,6 +126,7 @@ def model_config(settings: Settings, corpus: ForecastCorpus) -> dict[str, Any]:
         "past_steps": corpus.window,
         "horizon": corpus.horizon,
         "channels": list(corpus.channels),
+        "series": len(corpus.scaler.scales),
         **settings.model.model_dump(mode="json"),
     }
 

@@ -125,7 +125,10 @@ def test_kinds_of_labels_are_recognised() -> None:
     corpus = prepare(numbers)
     assert corpus.labels.kind == "number"
     assert "labels are numbers" in corpus.reasons[0]
-    assert prepare(replace(numbers, cells=[at % 9 / 7 for at in range(100)]), kind="class").labels.kind == "class"
+    few = prepare(replace(numbers, cells=[at % 9 / 7 for at in range(100)]))
+    assert few.labels.kind == "class"
+    assert "though all are numbers (data.label_type=number" in few.reasons[0]
+    assert not any("numbers" in reason for reason in prepare(replace(data, cells=["1", "2"] * 50)).reasons)
     assert prepare(replace(data, cells=["1", "2.5"] * 50, numeric=True)).labels.kind == "number"
     several = prepare(replace(data, cells=[["a"], [], ["a", "b"], ["b"]] * 25))
     assert several.labels.kind == "several"

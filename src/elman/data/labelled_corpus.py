@@ -21,6 +21,7 @@ from elman.data.labelled import Labelled
 from elman.data.labels import Kind, Label, LabelCodec, are_numbers, learn_labels
 from elman.data.ngrams import BUCKETS, TextCodec, WordNgrams
 from elman.data.scaler import ChannelScaler, fit_scaler
+from elman.data.table import number
 from elman.data.tokenizers import train_tokenizer
 from elman.errors import UserError
 
@@ -155,6 +156,9 @@ def _kind(data: Labelled, reasons: list[str]) -> Kind:
         why = "the file says so" if data.numeric else "so many different numbers"
         reasons.append(f"labels are numbers to estimate, because {why} (data.label_type=class: names of classes)")
         return "number"
+    values = [number(cell) for cell in data.cells or ()]
+    if None not in values and not all(float(value).is_integer() for value in values if value is not None):
+        reasons.append("labels are names of classes, though all are numbers (data.label_type=number: to estimate)")
     return "class"
 
 

@@ -181,6 +181,20 @@ def predictions(run: Run, inputs: Inputs) -> list[Answer]:
     return list(run.task.predict(run, inputs, run.task.options_of("predict", {}, "run"), print))
 
 
+def test_a_streamed_value_is_answered_as_the_series_up_to_it(run: Run) -> None:
+    values = [1.0, 2.5, None, 4.0, 2.0, 3.5, 1.0, 2.0, 0.5, 4.0, None, 3.0]
+    lines = [InputLine("" if value is None else f"{value}") for value in values]
+    given = Inputs("stdin", [lines[:5], [InputLine("water")], lines[5:]])
+    told: list[str] = []
+    streamed = list(run.task.predict(run, given, run.task.options_of("predict", {"stream": True}, "run"), told.append))
+    assert "'water'" in streamed.pop(5).error
+    for count, answer in enumerate(streamed, 1):
+        [whole] = predictions(run, Inputs("inputs", memory=[values[:count]]))
+        assert [row | {"unique_id": ""} for row in answer.result] == [row | {"unique_id": ""} for row in whole.result]
+    assert [len(answer.lines) for answer in streamed[:3]] == [1 + HORIZON, HORIZON, HORIZON]
+    assert len(told) == len(set(told))
+
+
 def test_json_and_python(folder: Path, run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = write(tmp_path / "f.csv", rows(60, 90))
     assert command(["predict", str(folder / "run"), str(path), "--json"]) == 0

@@ -83,9 +83,10 @@ class Forecasting(Task):
             check_series(place)
 
     def records(self, data: Any, targets: Any) -> Iterable[Mapping[str, Any]] | None:
-        """A list of series, each a list of numbers."""
+        """A list of series, each a list of numbers; or the numbers of one."""
         if targets is not None or not isinstance(data, list | tuple) or not data:
             return None
+        data = [data] if all(map(_is_number, data)) else data
         numbers = all(isinstance(row, list | tuple) and all(map(_is_number, row)) for row in data)
         rows = ((number, step, value) for number, row in enumerate(data) for step, value in enumerate(row))
         return ({"unique_id": f"{n}", "ds": step, "y": value} for n, step, value in rows) if numbers else None

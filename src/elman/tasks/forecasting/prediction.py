@@ -15,7 +15,7 @@ from elman.data.calendar import NUMBERED
 from elman.data.panel import Panel, read_panel
 from elman.data.series_columns import SeriesColumns
 from elman.data.series_sources import series_table
-from elman.data.table import DataTable, table_in_lines, table_of
+from elman.data.table import DataTable, number, table_in_lines, table_of
 from elman.data.windows import Windows, last_windows
 from elman.errors import UserError
 from elman.tasks.forecasting.corpus import tell_empty, tell_short
@@ -36,26 +36,53 @@ def predict(run: Trained, inputs: Inputs, options: ForecastingOptions, say: Say)
     is one for each: of a table (rows as mappings) a table, as of a series (numbers), whose steps are counted from 0.
     Raises `UserError` where a table cannot be read.
     """
+    if options.stream:
+        yield from _streamed(run, inputs, say)
+        return
     if inputs.memory is None:
-        for number, series in enumerate(_answers(run, _panel(run, _table(inputs)), say), 1):
-            header = [_csv_line(series[0].keys())] if number == 1 and series else []
+        for place, series in enumerate(_answers(run, _panel(run, _table(inputs)), say), 1):
+            header = [_csv_line(series[0].keys())] if place == 1 and series else []
             lines = [*header, *(_csv_line(row.values()) for row in series)]
             columns = {name: [row[name] for row in series] for name in series[0]}
-            yield Answer(number, series, lines, columns | {"unique_id": series[0]["unique_id"]})
+            yield Answer(place, series, lines, columns | {"unique_id": series[0]["unique_id"]})
         return
-    for number, given in enumerate(inputs.memory, 1):
-        panel = _given(run, given, f"input {number}")
+    for place, given in enumerate(inputs.memory, 1):
+        panel = _given(run, given, f"input {place}")
         rows = [row for series in _answers(run, panel, say) for row in series]
-        yield Answer(number, rows, [_csv_line(row.values()) for row in rows], {"forecast": rows})
+        yield Answer(place, rows, [_csv_line(row.values()) for row in rows], {"forecast": rows})
+
+
+def _streamed(run: Trained, inputs: Inputs, say: Say) -> Iterator[Answer]:
+    """The forecast after each value that arrives, a number a line, empty where it is missing: that of all so far."""
+    values: list[float | None] = []
+    said: set[str] = set()
+    begun = False
+
+    def say_once(line: str) -> None:
+        if line not in said:
+            said.add(line)
+            say(line)
+
+    for place, line in enumerate((line for block in inputs.arriving for line in block), 1):
+        value = number(line.text)
+        if line.error or value is None:
+            error = line.error or f"expected a number, got {reprlib.repr(line.text)}"
+            yield Answer(place, None, [""], {"line": place, "error": error}, error)
+            continue
+        values.append(None if math.isnan(value) else value)
+        rows = [row for series in _answers(run, _given(run, values, inputs.name), say_once) for row in series]
+        header = [] if begun or not rows else [_csv_line(rows[0].keys())]
+        begun = begun or bool(rows)
+        yield Answer(place, rows, [*header, *(_csv_line(row.values()) for row in rows)], {"forecast": rows})
 
 
 def _table(inputs: Inputs) -> DataTable:
     if inputs.path is not None:
         return series_table(inputs.path)
     lines = [line for block in inputs.arriving for line in block]
-    for number, line in enumerate(lines, 1):
+    for place, line in enumerate(lines, 1):
         if line.error:
-            raise UserError(f"{inputs.name}, line {number}: {line.error}")
+            raise UserError(f"{inputs.name}, line {place}: {line.error}")
     return table_in_lines([line.text for line in lines], inputs.name)
 
 

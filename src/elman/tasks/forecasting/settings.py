@@ -56,3 +56,5 @@ class Backtest(Section):
 
 class ForecastingOptions(Section):
     """How forecasts are written."""
+
+    stream: bool = Field(False, description="A value a line; the forecast of the series so far after each.")

@@ -128,6 +128,10 @@ MALFORMED = {
     "a\tN\nb\tV\tx": (2, "expected 2 columns, parted by tabs, got 3"),
     "a\tN\n\tV": (2, "expected a token in column 1, got nothing; write the token"),
     "a\tN\nb\t": (2, "expected a tag in column 2, got nothing; write the token's tag"),
+    "# global.columns = ID\n1": (
+        2,
+        "expected a column 'form', got id; set data.token_column to the name or the number",
+    ),
     "a\nb": (1, "expected a column of tokens and one of tags, got column 1 for both; set data.column"),
 }
 NUMBERED = {

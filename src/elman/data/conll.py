@@ -173,22 +173,29 @@ class ColumnReader:
             self._width = len(cells)
         first, last = ("form", "upos") if self._names else (1, -1)
         if self.tagged or self._width > 1:  # a column alone has the tokens
-            self.token = self._place(first if words is None else words, "token_column")
+            self.token = self._place(words, first, "token_column")
         if not self.tagged:
             return
-        self.tag = self._place(last if column is None else column, "column")
+        self.tag = self._place(column, last, "column")
         if self.tag == self.token:
             got = f"column {self.tag + 1} for both"
             raise Malformed(
                 "a column of tokens and one of tags", got, "set data.column to the number of another column"
             )
 
-    def _place(self, column: str | int, setting: str) -> int:
-        """The place from 0 of a column. Raises `UserError` where there is none."""
+    def _place(self, asked: str | int | None, usual: str | int, setting: str) -> int:
+        """The place from 0 of the column that is asked for, or else the usual one.
+
+        Raises `UserError` where there is no column that a person asked for, `Malformed` where the usual one is missing.
+        """
+        column = usual if asked is None else asked
         if isinstance(column, str) and column.lower() in self._names:
             return self._names.index(column.lower())
         if isinstance(column, int) and 0 < abs(column) <= self._width:
             return column - 1 if column > 0 else self._width + column
+        if asked is None:
+            remedy = f"set data.{setting} to the name or the number of another column"
+            raise Malformed(f"a column {column!r}", ", ".join(self._names) or f"{self._width} columns", remedy)
         expected = f"a number from 1 to {self._width}, or from -{self._width} to -1"
         remedy = "columns have names in CoNLL-U, and where a comment '# global.columns =' has them"
         if self._names:

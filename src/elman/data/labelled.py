@@ -25,8 +25,8 @@ class LabelColumns:
     text: str = "text"
     values: str = "values"
     label: str = "label"
-    id: str = "id"
-    time: str = "time"
+    id_column: str = "id"
+    time_column: str = "time"
     separator: str = "|"
 
 

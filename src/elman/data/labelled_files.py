@@ -50,7 +50,7 @@ def read_inputs(path: Path, columns: LabelColumns = DEFAULT) -> Labelled:
         table = read_table(path)
         if columns.text in table.columns or columns.values in table.columns:
             return _table(table, columns)
-        if {columns.id, columns.time} <= {*table.columns}:
+        if {columns.id_column, columns.time_column} <= {*table.columns}:
             series = read_steps(table, columns)
             inputs, places = zip(*series.values(), strict=True)
             return Labelled(table.name, list(inputs), None, list(places), ids=list(series))

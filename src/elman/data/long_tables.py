@@ -44,10 +44,12 @@ def read_steps(table: DataTable, columns: LabelColumns) -> dict[str, tuple[Serie
     All columns but id, time and label are channels.
     """
     ids, times = _ids(table, columns), _times(table, columns)
-    channels = [name for name in table.columns if name not in (columns.id, columns.time, columns.label)]
+    channels = [name for name in table.columns if name not in (columns.id_column, columns.time_column, columns.label)]
     if not channels:
         got = "none"
-        raise UserError(table.name, expected=f"columns of values beside {columns.id} and {columns.time}", got=got)
+        raise UserError(
+            table.name, expected=f"columns of values beside {columns.id_column} and {columns.time_column}", got=got
+        )
     values = np.stack([table.numbers(name) for name in channels], 1)  # (rows, D)
     of = dict[str, list[int]]()
     for row, name in enumerate(ids):
@@ -67,7 +69,7 @@ def _in_time(rows: list[int], times: list[Any], table: DataTable, name: str) -> 
 
 def _ids(table: DataTable, columns: LabelColumns) -> list[str]:
     names = []
-    for row, cell in enumerate(table.column(columns.id, renamed("id"))):
+    for row, cell in enumerate(table.column(columns.id_column, renamed("id_column"))):
         if cell is None or not str(cell).strip():
             raise UserError(table.place(row), expected="an id", got="none")
         names.append(str(cell).strip())
@@ -76,14 +78,14 @@ def _ids(table: DataTable, columns: LabelColumns) -> list[str]:
 
 def _times(table: DataTable, columns: LabelColumns) -> list[Any]:
     """Times to sort by: all are numbers, or moments with an offset, or moments without, as the first is."""
-    cells = table.column(columns.time, renamed("time"))
+    cells = table.column(columns.time_column, renamed("time_column"))
     times = [_time(cell) for cell in cells]
     for row, time in enumerate(times):
         if time is None or type(time) is not type(times[0]) or _aware(time) != _aware(times[0]):
             expected = "a number, or a time such as 2024-03-17 or 2024-03-17T10:00:00+01:00"
             if time is not None and row:
                 expected = f"a time of the same form as the first, {cells[0]!r}"
-            where = f"{table.place(row)}, column {columns.time!r}"
+            where = f"{table.place(row)}, column {columns.time_column!r}"
             raise UserError(where, expected=expected, got=repr(cells[row]))
     return times
 

@@ -151,7 +151,9 @@ def assign(tree: Mapping[str, Any], values: Mapping[str, Any], option: str = "")
     task = TASKS.get(tree.get("task", ""), TASKS[DEFAULT_TASK])
     kind = tree.get("kind", task.kind)
     here = sections(task, kind)
-    places = {key: name for name, section in here.items() for key in section.model_fields if key not in NOT_SETTABLE}
+    # Of two settings of one name, that of the first section has the bare name.
+    fields = [(key, name) for name, section in reversed(here.items()) for key in section.model_fields]
+    places = {key: name for key, name in fields if key not in NOT_SETTABLE}
     for path, value in values.items():
         if path in here and isinstance(value, Mapping):
             tree[path] = (tree.get(path) or {}) | dict(value)

@@ -21,8 +21,8 @@ class LabelledSettings(Section):
     text: str = "text"  # the names of columns or keys
     values: str = "values"
     label: str = "label"
-    id: str = "id"  # of a table of series, and of the table of their labels
-    time: str = "time"
+    id_column: str = "id"  # of a table of series, and of the table of their labels
+    time_column: str = "time"
     label_type: Literal["auto", "class", "number"] = "auto"
     multilabel: bool = False  # several labels, or none
     separator: str = Field("|", min_length=1)  # of several labels in a cell

@@ -43,7 +43,7 @@ class ForecastTraining(Optimization):
 
     batch_windows: int = Field(256, ge=1, le=1 << 20)
     metric: Literal["loss", "mae", "mse", "quantile_loss"] = "loss"  # decides which weights are best
-    validation_windows: int = Field(8192, ge=1)  # at most, evenly spread
+    validation_windows: int = Field(8192, ge=1, le=1 << 24)  # at most, evenly spread
     k2: int | None = Field(None, ge=1)  # steps that the encoder reads between two cuts of the gradient
 
 

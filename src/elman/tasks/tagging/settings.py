@@ -37,7 +37,7 @@ class TaggingData(Section):
 class TaggingTraining(Optimization):
     """How a tagger is trained."""
 
-    batch_words: int = Field(512, ge=1)  # of a batch, padding included
+    batch_words: int = Field(512, ge=1, le=1 << 24)  # of a batch, padding included
     word_dropout: float = Field(0.25, ge=0, le=1000)  # a word that occurs n times is hidden with p = this / (this + n)
     k2: int | None = Field(None, ge=1)  # steps over which a gradient flows back; None: all
     metric: Literal["loss", "accuracy", "span_f1"] = "accuracy"  # decides which weights are best

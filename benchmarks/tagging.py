@@ -170,7 +170,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bosque", type=Path)
     parser.add_argument("--snips", type=Path)
-    parser.add_argument("--seeds", default="1,2,3", help="none: the speed alone")
+    parser.add_argument("--seeds", default="1,2,3", help="empty: the speed alone")
     parser.add_argument("--for", dest="budget", help="another budget than 5m and 3m")
     parser.add_argument("--set", dest="settings", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--rounds", type=int, default=7, help="of the comparison of speeds; 0: none")

@@ -40,8 +40,9 @@ BATCHES = 32  # an epoch, at least, where the windows are few
 LEAST_SEASON, PARTS = 4, 4  # a shorter season is no segment; the window then has so many segments
 MOST_SERIES = 4096  # that have an embedding each
 DRAWN = 256  # windows of a validation that draws samples
-# Beyond so many steps, which are more than so many passes, a lower rate learns as much and fits the noise less: on
-# ETTh1 (59,143 windows), 1,200 steps at 3e-3 gave a squared error of .361, and 4,800 at 3e-3 no less than .366.
+# Beyond so many steps, which are more than so many passes, a lower rate fits the noise less: it falls with the square
+# root of their number. On ETTh1 (59,143 windows, horizon 96), the least validation loss of a training of 8,800 steps at
+# 3.3e-4, as by their number itself, was .9020, and of one of 6,650 steps at 1.4e-3 .8986 (one run each).
 STEPS, PASSES = 1200, 5
 
 
@@ -61,7 +62,7 @@ def choose(asked: Settings, corpus: ForecastCorpus) -> Choice:
     settings = settings.model_copy(update={"model": model, "train": train})
     steps = _steps(settings, corpus)
     passes = steps * train.batch_windows * train.accumulate / len(corpus.train)
-    slower = max(min(1.0, STEPS / steps), min(1.0, PASSES / passes))
+    slower = max(min(1.0, STEPS / steps), min(1.0, PASSES / passes)) ** 0.5
     rate = float(f"{slower * learning_rate(recipe, model.hidden_size):.2g}")
     train = fill(train, asked.train, learning_rate=rate)
     settings = configuration.build(settings.model_copy(update={"train": train}).model_dump())

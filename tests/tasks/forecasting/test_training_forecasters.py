@@ -192,7 +192,7 @@ def test_the_learning_rate_falls_with_the_steps_beyond_a_few_passes(table: Path,
         with prepare(settings, tmp_path / f"{steps}") as prepared:
             rates[steps] = prepared.settings.train.learning_rate
     assert rates[100] == rates[1200]
-    assert rates[12_000] == pytest.approx(rates[1200] / 10)
+    assert rates[12_000] == pytest.approx(rates[1200] / 10**0.5, rel=0.05)  # two digits are kept
 
 
 def test_a_segment_is_a_season_where_the_window_holds_two() -> None:

@@ -68,7 +68,7 @@ def test_compare_reads_a_table_where_the_task_is_said(
 def test_compare_recognises_what_train_does(tmp_path: Path, plain_text: Path, fails: Fails) -> None:
     small = ["--steps", "2", "-o", tmp_path / "c"]
     line = fails(["compare", plain_text, "x", "y", *small], 2)
-    assert line == "elman: DATA: expected one file, or two of pairs, got 3; validation files stand after --valid"
+    assert line == "elman: DATA: expected one file, or two of pairs, got 3 files; validation files stand after --valid"
     line = fails(["compare", plain_text, plain_text, "--task", "language-modelling", *small], 2)
     assert line == "elman: DATA: expected one text, got two files; --task translation"
     assert not (tmp_path / "c").exists()

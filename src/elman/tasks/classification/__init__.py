@@ -15,6 +15,7 @@ from elman.tasks.classification.settings import (
     LabelOptions,
     ReadingOptions,
 )
+from elman.tasks.places import one_or_two_files
 from elman.tasks.task import Codec, Sources, Task, deferred
 
 if TYPE_CHECKING:
@@ -85,12 +86,7 @@ class Classification(Task):
 
     def files(self, data: Sources, valid: Sources) -> dict[str, Any]:
         """One file or folder, or two files: sequences and their labels."""
-        for what, given in (("DATA", data), ("--valid", valid)):
-            if len(given) > 2:
-                expected = "one file, or two: sequences and their labels"
-                raise UserError(what, expected=expected, got=len(given), exit_code=2)
-        (source, target), (first, second) = ([*given, None, None][:2] for given in (data, valid))
-        return {"source": source, "target": target, "valid": first, "valid_target": second}
+        return one_or_two_files(data, valid, "one file, or two: sequences and their labels")
 
     def check(self, settings: Settings) -> None:
         """See that the files are there, and that the model is one of ours, whose labels can be calibrated."""

@@ -8,16 +8,13 @@ from pydantic import Field, model_validator
 
 from elman.errors import UserError
 from elman.settings import Section
+from elman.tasks.places import OneOrTwoFiles
 from elman.train.settings import Optimization
 
 
-class LabelledSettings(Section):
+class LabelledSettings(OneOrTwoFiles):
     """The labelled texts or series that are read, and their units."""
 
-    source: str = ""  # a file, a folder with a folder for each label, a table of series, or a named source
-    target: str | None = None  # the file of labels, where `source` is a file of texts or a table of series
-    valid: str | None = None
-    valid_target: str | None = None
     text: str = "text"  # the names of columns or keys
     values: str = "values"
     label: str = "label"
@@ -38,16 +35,6 @@ class LabelledSettings(Section):
             remedy = "leave one of them out"
             raise UserError("label_type", expected="class, for several labels", got="number", remedy=remedy)
         return self
-
-    @property
-    def files(self) -> list[str]:
-        """The files to train on."""
-        return [name for name in (self.source, self.target) if name is not None]
-
-    @property
-    def validation_files(self) -> list[str]:
-        """The files to validate on, if there are any of their own."""
-        return [name for name in (self.valid, self.valid_target) if name is not None]
 
 
 class ClassifierTraining(Optimization):

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from elman.errors import UserError
 from elman.models.forecaster_settings import FORECASTER_SETTINGS
 from elman.settings import Section
 from elman.tasks.forecasting.settings import Backtest, ForecastingOptions, ForecastTraining, SeriesSettings
+from elman.tasks.places import one_file
 from elman.tasks.task import Sources, Task, deferred
 
 if TYPE_CHECKING:
@@ -70,10 +70,7 @@ class Forecasting(Task):
 
     def files(self, data: Sources, valid: Sources) -> dict[str, Any]:
         """One table of series, and one to validate on."""
-        for what, given in (("DATA", data), ("--valid", valid)):
-            if len(given) > 1:
-                raise UserError(what, expected="one table of series", got=len(given), exit_code=2)
-        return {"source": data[0], "valid": valid[0] if valid else None}
+        return one_file(data, valid, "one table of series")
 
     def check(self, settings: Settings) -> None:
         """See that the tables are there."""

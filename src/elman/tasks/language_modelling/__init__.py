@@ -11,6 +11,7 @@ from elman.errors import UserError
 from elman.models.configuration import LANGUAGE_MODELS, TransformerSettings
 from elman.settings import Section
 from elman.tasks.language_modelling.settings import EvaluationOptions, TextSettings, TextTraining, WritingOptions
+from elman.tasks.places import one_file
 from elman.tasks.task import NONE, Progress, Say, Sources, Task, Trained, deferred, fitting_tokenizer
 
 if TYPE_CHECKING:
@@ -70,11 +71,7 @@ class LanguageModelling(Task):
 
     def files(self, data: Sources, valid: Sources) -> dict[str, Any]:
         """One text, and perhaps another to validate on."""
-        for what, given in (("DATA", data), ("--valid", valid)):
-            if len(given) > 1:
-                got = "two files" if len(given) == 2 else f"{len(given)} files"
-                raise UserError(what, expected="one text", got=got, remedy="--task translation", exit_code=2)
-        return {"source": data[0], "valid": valid[0] if valid else None}
+        return one_file(data, valid, "one text", "--task translation")
 
     def check(self, settings: Settings) -> None:
         """See that the texts are there."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from elman.errors import UserError
 from elman.models.configuration import TAGGER_SETTINGS
 from elman.settings import Section
+from elman.tasks.places import one_or_two_files
 from elman.tasks.tagging.settings import Evaluating, TaggingData, TaggingOptions, TaggingTraining
 from elman.tasks.task import Sources, Task, deferred
 
@@ -73,12 +74,7 @@ class Tagging(Task):
 
     def files(self, data: Sources, valid: Sources) -> dict[str, Any]:
         """One file of tagged sentences, or one of tokens and one of tags, line by line."""
-        for what, given in (("DATA", data), ("--valid", valid)):
-            if len(given) > 2:
-                expected = "one file, or one of tokens and one of tags"
-                raise UserError(what, expected=expected, got=f"{len(given)} files", exit_code=2)
-        (source, target), (first, second) = ([*given, None, None][:2] for given in (data, valid))
-        return {"source": source, "target": target, "valid": first, "valid_target": second}
+        return one_or_two_files(data, valid, "one file, or one of tokens and one of tags")
 
     def check(self, settings: Settings) -> None:
         """See that the sentences and the word vectors are there."""

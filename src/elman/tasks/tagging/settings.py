@@ -7,31 +7,18 @@ from typing import Literal
 from pydantic import Field
 
 from elman.settings import Section
+from elman.tasks.places import OneOrTwoFiles
 from elman.train.settings import Optimization
 
 
-class TaggingData(Section):
+class TaggingData(OneOrTwoFiles):
     """The tagged sentences that are read, and their words."""
 
-    source: str = ""  # a file of tagged sentences, a file of tokens, or a named source
-    target: str | None = None  # the file of tags, line by line, where `source` is a file of tokens
-    valid: str | None = None
-    valid_target: str | None = None
     column: str | int | None = None  # of the tags: a name, or a number from 1 or, if negative, from the end
     token_column: int | None = None
     lowercase: bool = True  # words are looked up in lower case too; their characters stay as they are
     min_count: int = Field(2, ge=1)  # of a word that has a vector of its own; of others, the characters are read
     fingerprint: str = ""
-
-    @property
-    def files(self) -> list[str]:
-        """The files to train on."""
-        return [name for name in (self.source, self.target) if name is not None]
-
-    @property
-    def validation_files(self) -> list[str]:
-        """The files to validate on, if there are any of their own."""
-        return [name for name in (self.valid, self.valid_target) if name is not None]
 
 
 class TaggingTraining(Optimization):

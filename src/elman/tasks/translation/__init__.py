@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from elman.errors import UserError
 from elman.models.configuration import ENCODER_DECODER_SETTINGS
 from elman.settings import Section
+from elman.tasks.places import one_or_two_files
 from elman.tasks.task import Sources, Task, deferred, fitting_tokenizer
 from elman.tasks.translation.settings import Decoding, PairSettings, PairTraining, PredictionOptions
 
@@ -70,13 +71,7 @@ class Translation(Task):
 
     def files(self, data: Sources, valid: Sources) -> dict[str, Any]:
         """One file of pairs, or one of sources and one of targets, line by line."""
-        for what, given in (("DATA", data), ("--valid", valid)):
-            if len(given) > 2:
-                remedy = "validation files stand after --valid"
-                expected = "one file, or two of pairs"
-                raise UserError(what, expected=expected, got=len(given), remedy=remedy, exit_code=2)
-        (source, target), (first, second) = ([*given, None, None][:2] for given in (data, valid))
-        return {"source": source, "target": target, "valid": first, "valid_target": second}
+        return one_or_two_files(data, valid, "one file, or two of pairs", "validation files stand after --valid")
 
     def check(self, settings: Settings) -> None:
         """See that the pairs are there, and the package that the metric needs."""

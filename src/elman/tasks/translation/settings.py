@@ -8,32 +8,19 @@ from pydantic import Field, model_validator
 
 from elman.errors import UserError
 from elman.settings import Section
+from elman.tasks.places import OneOrTwoFiles
 from elman.train.settings import Optimization
 
 
-class PairSettings(Section):
+class PairSettings(OneOrTwoFiles):
     """The pairs of a source and a target that are read, and their units."""
 
-    source: str = ""  # a file of pairs, a file of sources, or a named source
-    target: str | None = None  # the file of targets, line by line, where `source` is a file of sources
-    valid: str | None = None
-    valid_target: str | None = None
     tokenizer: Literal["auto", "char", "byte", "word", "bpe"] = "auto"
     joint: bool = True  # one vocabulary for both sides
     vocab_size: int | None = Field(None, ge=2)  # at most; None: the tokenizer's own
     min_count: int = Field(1, ge=1)
     max_length: int = Field(512, ge=1)  # tokens: longer pairs are left out of the training
     fingerprint: str = ""
-
-    @property
-    def files(self) -> list[str]:
-        """The files to train on."""
-        return [name for name in (self.source, self.target) if name is not None]
-
-    @property
-    def validation_files(self) -> list[str]:
-        """The files to validate on, if there are any of their own."""
-        return [name for name in (self.valid, self.valid_target) if name is not None]
 
 
 class PairTraining(Optimization):

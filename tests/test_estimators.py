@@ -19,7 +19,7 @@ from elman.data.frames import plain
 from elman.errors import UserError
 from elman.estimators import Forecaster, SequenceClassifier
 
-SMALL = {"hidden_size": 8, "learning_rate": 0.05}
+SMALL = {"hidden_size": 8, "learning_rate": 0.05, "dropout_pooled": 0.0}
 FEW = SequenceClassifier("elman", budget="40 steps", settings=SMALL)
 
 

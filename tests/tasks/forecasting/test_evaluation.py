@@ -122,7 +122,7 @@ def test_the_command_prints_a_table(folder: Path, tmp_path: Path, capsys: pytest
     assert command(["evaluate", str(folder / "run"), str(test), "--windows", "1", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["windows"] == 4
     assert command(["evaluate", str(folder / "run"), str(test), str(test)]) == 2
-    assert "expected one table of series, got two files" in capsys.readouterr().err
+    assert "expected one table of series, got 2" in capsys.readouterr().err
 
 
 def table(text: str) -> list[dict[str, str]]:

@@ -143,7 +143,7 @@ OF_FORECASTERS = {
 @pytest.mark.parametrize(
     ("made", "failing"),
     [
-        (SequenceClassifier("elman", budget="60 steps", settings=SMALL), {}),
+        (SequenceClassifier("elman", budget="120 steps", settings=SMALL), {}),
         (Forecaster(2, "elman", budget="5 steps", settings={"hidden_size": 4}), OF_FORECASTERS),
     ],
     ids=["classifier", "forecaster"],

@@ -21,7 +21,7 @@ from elman.tasks.classification.evaluation import probabilities, say_labels
 from elman.tasks.classification.settings import LabelOptions
 from elman.tasks.task import Answer, Inputs, Say, Trained
 
-DIGITS = 6  # of a probability
+DIGITS = 8  # of a probability
 
 
 def predict(run: Trained, inputs: Inputs, options: LabelOptions, say: Say) -> Iterator[Answer]:

@@ -15,10 +15,10 @@ from elman.errors import UserError
 from elman.fitting import prepare
 from elman.given import choose_task
 from elman.tasks import TASKS
+from elman.tasks import sizing as task_sizing
 from elman.tasks.configuration import Settings, build, read_yaml
 from elman.tasks.sizing import LARGE_VOCABULARY, SIZES, learning_rate, tokens_needed
 from elman.tasks.translation import corpus as task_corpus
-from elman.tasks.translation import sizing as pair_sizing
 from elman.tasks.translation.sizing import (
     EMBEDDING_SIZE,
     LABEL_SMOOTHING,
@@ -153,7 +153,7 @@ def test_in_wall_time_a_faster_machine_makes_a_larger_model(
 ) -> None:
     sizes, steps = [], []
     for seconds in (1.0, 1e-3, 1e-4):
-        monkeypatch.setattr(pair_sizing, "step_seconds", lambda step, taken=seconds: steps.append(step()) or taken)
+        monkeypatch.setattr(task_sizing, "step_seconds", lambda step, taken=seconds: steps.append(step()) or taken)
         asked = tree(words, "gru", model={}) | {"budget": {"amount": 60, "unit": "seconds"}}
         choice = TASK.choose(build(asked), pair_corpus.prepare(words, tmp_path / "cache"))
         assert "(measured)" in choice.reason

@@ -30,6 +30,8 @@ from torch import nn
 from elman import environment
 from elman.errors import UserError
 from elman.tasks.configuration import OWN
+from elman.train.objective import Objective, Place
+from elman.train.optimizers import optimizer
 from elman.train.settings import Optimization
 
 LARGE_VOCABULARY = 1024  # tokens: from here on they are words or byte pairs, below they are characters
@@ -129,6 +131,36 @@ def step_seconds(step: Callable[[], None]) -> float:
             best = min(best, time.perf_counter() - before)
             taken += 1
     return best
+
+
+def seconds_of_step(build: Callable[[], nn.Module], objective: Objective, place: Place, train: Optimization) -> float:
+    """The least time of a training step on the batch at `place`, of the model that `build` makes.
+
+    Raises:
+        UserError: the training needs more RAM than there is.
+    """
+    check_ram(build, train)
+    model, device = build().to(train.device), train.device
+    update = optimizer(model, train)
+
+    def step() -> None:
+        with torch.autocast(device, torch.bfloat16, enabled=train.precision == "bfloat16"):
+            mean = objective.loss(model, place, None).mean
+        mean.backward()
+        update.step()
+        update.zero_grad()
+        if device == "cuda":
+            torch.cuda.synchronize()
+
+    return step_seconds(step)
+
+
+def count_layers(build: Callable[[], nn.Module]) -> int:
+    """The parameters of the layers, without embeddings and what is tied to them; nothing is allocated."""
+    with torch.device("meta"):
+        model = build()
+    looked_up = {id(part.weight) for part in model.modules() if isinstance(part, nn.Embedding)}
+    return sum(p.numel() for p in model.parameters() if id(p) not in looked_up)
 
 
 def count_parameters(build: Callable[[], nn.Module]) -> int:

@@ -53,7 +53,7 @@ class SequenceLabels:
 
     def __post_init__(self) -> None:
         self.training_size, self.validation_size = len(self.train.examples), len(self.valid)
-        self.metric = self.settings.metric
+        self.metric: str = self.settings.metric
 
     def batches(self, epoch: int) -> int:
         """How many batches an epoch has."""

@@ -17,10 +17,9 @@ from elman.tasks import configuration
 from elman.tasks.classification.objective import sequence_labels
 from elman.tasks.classification.settings import ClassifierTraining
 from elman.tasks.configuration import Settings
-from elman.tasks.sizing import Recipe, check_ram, find_recipe, fitting_heads, largest_size, learning_rate, step_seconds
+from elman.tasks.sizing import Recipe, find_recipe, fitting_heads, largest_size, learning_rate, seconds_of_step
 from elman.tasks.task import Choice, fill
 from elman.train.objective import Place
-from elman.train.optimizers import optimizer
 
 RECIPES = {
     "gru": Recipe(3e-3, 128),
@@ -117,21 +116,12 @@ def _epochs(settings: Settings, corpus: LabelledCorpus, speed: float | None) -> 
 
 def _speed(settings: Settings, corpus: LabelledCorpus) -> float:
     """Operations a second of training steps on a batch of middling length."""
-    build = partial(build_classifier, model_config(settings, corpus))
-    check_ram(build, settings.train)
-    model, objective = build().to(settings.train.device), sequence_labels(settings, corpus)
+    objective = sequence_labels(settings, corpus)
     steps = [int(objective.train.batch(0, index).lengths.max()) for index in range(objective.batches(0))]
     place = Place(0, steps.index(sorted(steps)[len(steps) // 2]), 0.0)
-    update, device = optimizer(model, settings.train), settings.train.device
-
-    def step() -> None:
-        objective.loss(model, place, None).mean.backward()
-        update.step()
-        update.zero_grad()
-        if device == "cuda":
-            torch.cuda.synchronize()
-
-    return operations(settings, corpus) * len(corpus.train) / len(steps) / step_seconds(step)
+    build = partial(build_classifier, model_config(settings, corpus))
+    seconds = seconds_of_step(build, objective, place, settings.train)
+    return operations(settings, corpus) * len(corpus.train) / len(steps) / seconds
 
 
 def _model(asked: Settings, recipe: Recipe, size: int, pooling: str) -> Any:

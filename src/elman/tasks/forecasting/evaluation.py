@@ -18,11 +18,11 @@ from elman.metrics.forecasts import LEVELS, ForecastScores
 from elman.metrics.words import words
 from elman.tasks.forecasting.baselines import NAMES
 from elman.tasks.forecasting.corpus import tell_missing, tell_short
+from elman.tasks.forecasting.tracking import WidthTracker
 from elman.tasks.task import Evaluation, Progress, Say, Sources, Trained
 
 if TYPE_CHECKING:
     from elman.tasks.forecasting.settings import Backtest
-from elman.tasks.forecasting.tracking import WidthTracker
 
 BATCH = 512  # windows
 TOGETHER = 32  # batches whose widths are found at once, those of their series side by side

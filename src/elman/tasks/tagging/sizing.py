@@ -21,19 +21,18 @@ from elman.tasks import configuration
 from elman.tasks.configuration import OWN, Settings
 from elman.tasks.sizing import (
     Recipe,
-    check_ram,
+    count_layers,
     dropout,
     find_recipe,
     fitting_heads,
     largest_size,
     learning_rate,
-    step_seconds,
+    seconds_of_step,
     tokens_needed,
 )
 from elman.tasks.tagging.objective import tags
 from elman.tasks.task import Choice, fill
 from elman.train.objective import Place
-from elman.train.optimizers import optimizer
 
 TWO = {"num_layers": 2}
 # Where the slots of SNIPS are read 19 times, the words pay for 256 units: strict F1 of the test part 93.9, and 94.8 of
@@ -137,11 +136,8 @@ def operations(settings: Settings, corpus: TaggedCorpus) -> float:
 
 
 def _layers(settings: Settings, corpus: TaggedCorpus) -> int:
-    """The parameters of the layers, without embeddings; nothing is allocated."""
-    with torch.device("meta"):
-        model = build_tagger(model_config(settings, corpus))
-    looked_up = {id(part.weight) for part in model.modules() if isinstance(part, nn.Embedding)}
-    return sum(p.numel() for p in model.parameters() if id(p) not in looked_up)
+    """The parameters of the layers."""
+    return count_layers(partial(build_tagger, model_config(settings, corpus)))
 
 
 def _epochs(settings: Settings, corpus: TaggedCorpus, words: int, speed: float | None) -> float:
@@ -156,22 +152,11 @@ def _epochs(settings: Settings, corpus: TaggedCorpus, words: int, speed: float |
 
 def _speed(settings: Settings, corpus: TaggedCorpus) -> float:
     """Operations a second of training steps on a batch of middling length."""
-    check_ram(partial(build, model_config(settings, corpus)), settings.train)
-    model, task = build(model_config(settings, corpus)).to(settings.train.device), tags(settings, corpus)
+    task = tags(settings, corpus)
     words = [int(task.train.sentences.lengths[rows].sum()) for rows in task.train.plan(0)]
     place = Place(0, int(np.argsort(words)[len(words) // 2]), 0.0)
-    update, device = optimizer(model, settings.train), settings.train.device
-
-    def step() -> None:
-        with torch.autocast(device, torch.bfloat16, enabled=settings.train.precision == "bfloat16"):
-            mean = task.loss(model, place, None).mean
-        mean.backward()
-        update.step()
-        update.zero_grad()
-        if device == "cuda":
-            torch.cuda.synchronize()
-
-    return operations(settings, corpus) * words[place.batch] / step_seconds(step)
+    seconds = seconds_of_step(partial(build, model_config(settings, corpus)), task, place, settings.train)
+    return operations(settings, corpus) * words[place.batch] / seconds
 
 
 def _model(asked: Settings, recipe: Recipe, size: int, corpus: TaggedCorpus) -> Any:

@@ -7,8 +7,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import torch
-from torch import nn
 
 from elman import environment
 from elman.data.batches import PairPart, TokenBatches
@@ -22,18 +20,17 @@ from elman.tasks.configuration import OWN, Settings
 from elman.tasks.sizing import (
     LARGE_VOCABULARY,
     Recipe,
-    check_ram,
+    count_layers,
     dropout,
     find_recipe,
     largest_size,
     learning_rate,
-    step_seconds,
+    seconds_of_step,
     tokens_needed,
 )
 from elman.tasks.task import Choice, fill
 from elman.tasks.translation.objective import TargetTokens, count_targets
 from elman.train.objective import Place
-from elman.train.optimizers import optimizer
 
 RECURRENT = {"num_layers": 1, "tied": True}
 TRANSFORMER = {"encoder_layers": 4, "decoder_layers": 4, "num_heads": 4}
@@ -123,11 +120,8 @@ def operations(settings: Settings, corpus: ParallelCorpus) -> float:
 
 
 def _layers(settings: Settings, corpus: ParallelCorpus) -> int:
-    """The parameters of the layers, without embeddings and what is tied to them; nothing is allocated."""
-    with torch.device("meta"):
-        model = build_encoder_decoder(model_config(settings, corpus))
-    looked_up = {id(part.weight) for part in model.modules() if isinstance(part, nn.Embedding)}
-    return sum(p.numel() for p in model.parameters() if id(p) not in looked_up)
+    """The parameters of the layers."""
+    return count_layers(partial(build_encoder_decoder, model_config(settings, corpus)))
 
 
 def _epochs(settings: Settings, corpus: ParallelCorpus, speed: float | None) -> float:
@@ -142,25 +136,13 @@ def _epochs(settings: Settings, corpus: ParallelCorpus, speed: float | None) -> 
 
 def _speed(settings: Settings, corpus: ParallelCorpus) -> float:
     """Operations a second of training steps on a batch of middling length."""
-    check_ram(partial(build_encoder_decoder, model_config(settings, corpus)), settings.train)
-    model = build_encoder_decoder(model_config(settings, corpus)).to(settings.train.device)
     batches = TokenBatches(corpus.train, settings.train.batch_tokens, settings.train.seed)
     rows = [len(batch) for batch in batches.plan(0)]
     place = Place(0, rows.index(sorted(rows)[len(rows) // 2]), 0.0)
-    task, update = TargetTokens(batches, corpus.valid, settings.train.label_smoothing), optimizer(model, settings.train)
-    device, low = settings.train.device, settings.train.precision == "bfloat16"
-
-    def step() -> None:
-        with torch.autocast(device, torch.bfloat16, enabled=low):
-            mean = task.loss(model, place, None).mean
-        mean.backward()
-        update.step()
-        update.zero_grad()
-        if device == "cuda":
-            torch.cuda.synchronize()
-
+    task = TargetTokens(batches, corpus.valid, settings.train.label_smoothing)
+    build = partial(build_encoder_decoder, model_config(settings, corpus))
     targets = count_targets(corpus.train.epoch(0)) / len(rows)
-    return operations(settings, corpus) * targets / step_seconds(step)
+    return operations(settings, corpus) * targets / seconds_of_step(build, task, place, settings.train)
 
 
 def _batch_tokens(first: PairPart, most: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 
 from elman.export.onnx.graph import Graph, Value
 
@@ -84,3 +85,8 @@ def repeated(x: Value, times: int) -> Value:
     wide = graph.add("Concat", graph.size(x, 0), ints(times), sizes, axis=0, dtype="int64")
     long = graph.add("Concat", ints(-1), sizes, axis=0, dtype="int64")
     return graph.add("Reshape", graph.add("Expand", unsqueeze(x, 1), wide), long)
+
+
+def padding_bias(x: Value, lengths: Value) -> Value:
+    """(B, 1, S) for x (B, S, …), to be added to scores of its steps: 0, and at padding so little that exp gives 0."""
+    return unsqueeze(torch.where(real_steps(x, lengths), 0.0, LEAST), 1)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from elman.cells import CELLS
-from elman.export.onnx import recurrent
 from elman.export.onnx.graph import Graph, Shape, Value
+from elman.export.onnx.recurrent import read_layer
 from elman.export.onnx.steps import concat, padding_bias, squeeze, transpose, unsqueeze
 from elman.models.recurrent_encoder_decoder import RecurrentEncoderDecoder
 from elman.tasks.task import Trained
@@ -51,8 +51,9 @@ def _encoder(model: RecurrentEncoderDecoder, lengths: bool) -> Graph:
     x = graph.add("Gather", graph.weight(model.source_embedding.weight), transpose(source, 1, 0), dtype="float32")
     finals = list[list[Value]]()
     for layer in model.encoder:
-        x, final = recurrent.layer(graph, layer, x, lengths=ends)
-        finals.append(list(final))
+        x, final = read_layer(graph, layer, x, lengths=ends)
+        parts = len(CELLS[model.cell].states)  # of each direction, one after the other
+        finals.append([concat(graph, final[at::parts], 1) for at in range(parts)])
     found: dict[str, list[Value]] = {"layers": _bridge(graph, model, finals)}
     if model.attention != "none":
         values = transpose(x, 1, 0, 2)
@@ -115,7 +116,7 @@ def _layers(
     """x (T, B, D) -> the last layer's outputs (T, B, H), and the layers' states."""
     after, remaining = list[Value](), iter(state)
     for layer in model.decoder:
-        x, found = recurrent.layer(graph, layer, x, [next(remaining) for _ in CELLS[model.cell].states])
+        x, found = read_layer(graph, layer, x, [next(remaining) for _ in CELLS[model.cell].states])
         after += found
     return x, after
 

@@ -6,9 +6,10 @@ from typing import Any, cast
 
 from elman.data.vocabulary import UNKNOWN
 from elman.data.word_batches import MOST_CHARACTERS
-from elman.export.onnx import recurrent, states
+from elman.export.onnx import states
 from elman.export.onnx.encoder import encode
 from elman.export.onnx.graph import Graph, Value
+from elman.export.onnx.recurrent import read_layer
 from elman.export.onnx.steps import concat, reshape, total, transpose
 from elman.models.tagger import Tagger
 from elman.models.word_reader import PADDING, WordReader
@@ -39,8 +40,9 @@ def _words(graph: Graph, reader: WordReader) -> Value:
     spelled = reshape(given, -1, graph.size(given, 2))  # (B · T, C)
     real = graph.add("Not", spelled == PADDING)
     letters = graph.add("Gather", graph.weight(reader.characters.weight), transpose(spelled, 1, 0), dtype="float32")
-    _, (last, _) = recurrent.layer(graph, reader.spelling, letters, lengths=total(graph.cast(real, "int64"), 1))
-    read = reshape(last, graph.size(tokens, 0), graph.size(tokens, 1), reader.character_size)
+    lengths = total(graph.cast(real, "int64"), 1)
+    _, (forward, _, backward, _) = read_layer(graph, reader.spelling, letters, lengths=lengths)
+    read = reshape(concat(graph, [forward, backward], 1), graph.size(tokens, 0), graph.size(tokens, 1), reader.character_size)
     return concat(graph, [x, read], 2)
 
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 import math
 from typing import cast
 
-from torch import nn
+from torch import Tensor, nn
 
 from elman.export.onnx.attention import Source, normed, project, read_layers
 from elman.export.onnx.graph import Graph, Shape, Value
 from elman.export.onnx.positions import sinusoidal, step_positions
 from elman.export.onnx.sight import Memory, all_steps, causal
 from elman.export.onnx.steps import padding_bias, transpose, unsqueeze
-from elman.models.transformer_encoder_decoder import TransformerEncoderDecoder
+from elman.models.transformer_encoder_decoder import TransformerEncoderDecoder, TransformerMemory
 from elman.nn.transformer import TransformerLayer
+from elman.state import leaves
 
 
 def encoder(model: TransformerEncoderDecoder, lengths: bool) -> Graph:
@@ -25,9 +26,9 @@ def encoder(model: TransformerEncoderDecoder, lengths: bool) -> Graph:
     x = normed(read_layers(model.encoder, x, all_steps(x, ends)).x, model.encoder_norm)
     entries = [project(cast(TransformerLayer, layer).cross_attention, x) for layer in model.decoder]
     made = [keys for keys, _ in entries] + [values for _, values in entries] + ([] if ends is None else [ends])
-    leaves = _leaves(model, lengths)
-    first = len(leaves) - len(made)
-    for at, (value, (shape, _)) in enumerate(zip(made, leaves[first:], strict=True), first):
+    own = _leaves(model, lengths)
+    first = len(own) - len(made)
+    for at, (value, (shape, _)) in enumerate(zip(made, own[first:], strict=True), first):
         graph.output(f"next_state_{at}", value, shape)
     return graph
 
@@ -36,8 +37,8 @@ def decoder(model: TransformerEncoderDecoder, lengths: bool) -> Graph:
     """Target tokens, and the state, to logits; its own keys and values grow."""
     graph, L = Graph("decoder", model), model.decoder_layers
     tokens = graph.input("tokens", "int64", ["batch", "time"])
-    leaves = _leaves(model, lengths)
-    state = [graph.state(shape, dtype) for shape, dtype in leaves]
+    own = _leaves(model, lengths)
+    state = [graph.state(shape, dtype) for shape, dtype in own]
     keys, values, position = state[:L], state[L : 2 * L], state[2 * L]
     entries = zip(state[2 * L + 1 : 3 * L + 1], state[3 * L + 1 : 4 * L + 1], strict=True)
     x = _embedded(graph, model, model.target_embedding, tokens, position)
@@ -49,7 +50,7 @@ def decoder(model: TransformerEncoderDecoder, lengths: bool) -> Graph:
     logits = normed(read.x, model.decoder_norm).linear(output.weight, output.bias)
     graph.output("logits", logits, ["batch", "time", model.vocab_size])
     after = [*read.keys, *read.values, position + graph.size(x, 1)]
-    for value, (shape, _) in zip(after, leaves, strict=False):
+    for value, (shape, _) in zip(after, own, strict=False):
         graph.next_state(value, ["next_memory" if size == "memory" else size for size in shape])
     weights = sum(read.weights[1:], read.weights[0]) / float(L)
     mean = graph.add("ReduceMean", weights, axes=[1], keepdims=0)
@@ -76,3 +77,8 @@ def _embedded(
         learnt = graph.weight(model.position_embedding.weight)
         return x + graph.add("Gather", learnt, positions, dtype="float32")
     return x + sinusoidal(positions, model.hidden_size)
+
+
+def kept(model: TransformerEncoderDecoder, memory: TransformerMemory, lengths: bool) -> list[Tensor]:
+    """The leaves of the model's state that the graphs have."""
+    return list(leaves(memory))[: len(_leaves(model, lengths))]

@@ -1,0 +1,45 @@
+"""Write a run's model as ONNX: one graph, or a folder with all that is needed to use the model."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from elman.errors import UserError
+from elman.export.exported import Exported, write_files
+from elman.export.onnx.drawing import draw
+from elman.export.onnx.metadata import KEY, describe
+from elman.export.options import ExportOptions
+from elman.models.modes import in_eval_mode
+from elman.strict_json import dumps
+from elman.tasks.task import Say, Trained
+
+ENDING = ".onnx"
+
+
+def write(run: Trained, path: Path, options: ExportOptions, say: Say) -> Exported:
+    """Write `NAME.onnx`, or a folder of any other name.
+
+    Raises:
+        UserError: there is no graph for the model; the graph computes something else; or the place is not free.
+    """
+    with in_eval_mode(run.model):
+        drawing = draw(run, options)
+    about = describe(run, drawing)
+    # JSON in ASCII, for metadata; a runner reads the file or the metadata.
+    models = {name: graph.model({KEY: dumps(about)}) for name, graph in drawing.graphs.items()}
+    content = {f"{name}{ENDING}": model.SerializeToString() for name, model in models.items()}
+    if path.suffix == ENDING:
+        if len(content) > 1:
+            names = " and ".join(content)
+            raise UserError(f"{path}", expected="a folder's name", got=f"one file for {names}", exit_code=2)
+        files = {path: next(iter(content.values()))}
+    else:
+        if path.is_file():
+            raise UserError(f"{path}", expected="a folder, or a name that ends in .onnx", got="a file", exit_code=2)
+        content["config.json"] = (json.dumps(about, indent=1) + "\n").encode()
+        for name, codec in run.codecs.items():
+            content[f"{name}.json"] = (json.dumps(codec.to_json(), ensure_ascii=False) + "\n").encode()
+        files = {path / name: data for name, data in content.items()}
+    write_files(files)
+    return Exported("onnx", path, {str(file): len(data) for file, data in files.items()}, drawing.notes, ())

@@ -88,14 +88,23 @@ def test_a_table_has_a_scale_for_each_row() -> None:
 @pytest.mark.parametrize("T", [1, 7])
 @pytest.mark.parametrize("B", [1, 3])
 @pytest.mark.parametrize("direction", ["forward", "bidirectional"])
-@pytest.mark.parametrize(("layer", "G"), [("LSTM", 4), ("GRU", 3), ("RNN", 1)])
-def test_recurrent_layers(layer: str, G: int, direction: str, B: int, T: int) -> None:
+@pytest.mark.parametrize(
+    ("layer", "G", "options"),
+    [
+        ("LSTM", 4, {}),
+        ("GRU", 3, {"linear_before_reset": 1}),
+        ("GRU", 3, {"linear_before_reset": 0}),
+        ("RNN", 1, {}),
+        ("RNN", 1, {"activations": ["Relu", "Relu"]}),
+    ],
+)
+def test_recurrent_layers(layer: str, G: int, options: dict, direction: str, B: int, T: int) -> None:
     D, H, N = 33, 40, 1 + (direction == "bidirectional")
     x, weights = draw(T, B, D), {"W": draw(N, G * H, D) / 6, "R": draw(N, G * H, H) / 6, "B": draw(N, 2 * G * H)}
     names = ["h", *(["c"] if layer == "LSTM" else [])]
     states = {name: draw(N, B, H) for name in names}
     outputs = ["Y", "Y_h", *(["Y_c"] if layer == "LSTM" else [])]
-    options = {"GRU": {"linear_before_reset": 1}}.get(layer, {})
+    options = {**options, **({"activations": options["activations"][:N]} if "activations" in options else {})}
     node = helper.make_node(
         layer, ["x", "W", "R", "B", "", *names], outputs, hidden_size=H, direction=direction, **options
     )
@@ -112,10 +121,12 @@ def test_recurrent_layers(layer: str, G: int, direction: str, B: int, T: int) ->
 
 
 def test_what_is_not_in_the_form_stays() -> None:
-    """The reset gate before the product, and other activations, are left to their own operators."""
+    """Other activations are left to their own operators."""
     x, H = draw(3, 2, 33), 40
     weights = {"W": draw(1, 3 * H, 33), "R": draw(1, 3 * H, H), "B": draw(1, 6 * H), "h": draw(1, 2, H)}
-    node = helper.make_node("GRU", ["x", "W", "R", "B", "", "h"], ["Y"], hidden_size=H, linear_before_reset=0)
+    node = helper.make_node(
+        "GRU", ["x", "W", "R", "B", "", "h"], ["Y"], hidden_size=H, activations=["HardSigmoid", "Tanh"]
+    )
     whole = model([node], {"x": x}, ["Y"], weights)
     np.testing.assert_array_equal(run(to_int8(whole), {"x": x})[0], run(whole, {"x": x})[0])
 

@@ -14,7 +14,7 @@ Jacob et al. 2018, "Quantization and training of neural networks for efficient i
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -26,7 +26,7 @@ GATES = {"GRU": 3, "RNN": 1}
 
 
 def quantise(weight: Numbers, axis: int) -> tuple[Numbers, Numbers]:
-    """Bytes of the shape of `weight`, and a scale for each of its places without `axis`, along which the largest counts.
+    """Bytes of the shape of `weight`, and a scale by the largest weight along `axis`.
 
     >>> values, scales = quantise(np.array([[1.0, -2.0], [0.0, 0.5]], np.float32), axis=1)
     >>> values.tolist(), (scales * 127).tolist()
@@ -60,6 +60,7 @@ class _Rewriter:
         self.arrays = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
         self.transposed: dict[str, str] = {}  # a name that a Transpose node gives to an initializer
         self.made: dict[tuple[str, ...], tuple[str, str]] = {}  # bytes and scales by weight and use
+        self.stored: dict[str, Numbers] = {}  # new weights by name
         self.number = 0
 
     def run(self) -> None:
@@ -110,6 +111,7 @@ class _Rewriter:
         from onnx import numpy_helper
 
         name = self.name(word)
+        self.stored[name] = array
         self.model.graph.initializer.append(numpy_helper.from_array(np.asarray(array, order="C"), name))
         return name
 
@@ -206,7 +208,7 @@ def _lstm(rewriter: _Rewriter, node: Any) -> list[Any] | None:
 
 
 def _scan(rewriter: _Rewriter, node: Any) -> list[Any] | None:
-    """A GRU or an Elman network as a Scan over integer products; `linear_before_reset=1`, default activations."""
+    """A GRU of either kind or an Elman network as a Scan over integer products; default activations, or relu."""
     from onnx import TensorProto, helper
 
     options, (x, w, r, b) = _attributes(node), node.input[:4]
@@ -214,13 +216,13 @@ def _scan(rewriter: _Rewriter, node: Any) -> list[Any] | None:
     default = not set(options) - {"hidden_size", "direction", "linear_before_reset", "activations"}
     if W is None or R is None or biases is None or not default or (len(node.input) > 4 and node.input[4]):
         return None
-    if node.op_type == "GRU" and not options.get("linear_before_reset", 0):
-        return None
-    activation = {b"Tanh": "Tanh", b"Relu": "Relu"}.get(options.get("activations", [b"Tanh"])[0])
-    if node.op_type == "RNN" and activation is None:
-        return None
     H, G = options["hidden_size"], GATES[node.op_type]
     reverse = {b"forward": [0], b"reverse": [1], b"bidirectional": [0, 1]}[options.get("direction", b"forward")]
+    usual = [b"Sigmoid", b"Tanh"][-2 if G == 3 else -1 :] * len(reverse)
+    activations = options.get("activations", usual)
+    activation = "Relu" if G == 1 and activations == [b"Relu"] * len(reverse) else "Tanh"
+    if activation == "Tanh" and activations != usual:
+        return None
     nodes, steps, last = [], [], []
     axes = rewriter.store("axes", np.array([0], np.int64))
     for d, backward in enumerate(reverse):
@@ -230,9 +232,8 @@ def _scan(rewriter: _Rewriter, node: Any) -> list[Any] | None:
         place = rewriter.store("direction", np.array(d, np.int64))
         nodes.append(helper.make_node("Gather", [node.input[5], place], [start], axis=0))
         h, h_n, x_t, y_t = (rewriter.name(word) for word in ("h", "h_n", "x_t", "y_t"))
-        sums = rewriter.name("sums")
-        body = rewriter.product(h, f"{r}[{d}]", R[d].T, sums, Rb)
-        body += STEPS[node.op_type](rewriter, x_t, sums, h, h_n, H, activation)
+        step = Step(rewriter, f"{r}[{d}]", R[d].T, Rb, x_t, h, h_n)
+        body = step.elman(activation) if G == 1 else step.gru(options.get("linear_before_reset", 0) == 1)
         body.append(helper.make_node("Identity", [h_n], [y_t]))
         kinds = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [None, size]) for name, size in
                  ((h, H), (x_t, G * H), (h_n, H), (y_t, H))]  # fmt: skip
@@ -255,39 +256,58 @@ def _scan(rewriter: _Rewriter, node: Any) -> list[Any] | None:
     return nodes
 
 
-def _gru_step(rewriter: _Rewriter, x: str, sums: str, h: str, h_n: str, H: int, activation: str | None) -> list[Any]:
-    """z, r and n by the sums of the inputs and of the state; h' = n + z (h − n)."""
-    from onnx import helper
+class Step(NamedTuple):
+    """One step of a layer, as nodes of a loop's body."""
 
-    sizes = rewriter.store("sizes", np.full(3, H, np.int64))
-    names = {word: rewriter.name(word) for word in
-             ("zx", "rx", "nx", "zh", "rh", "nh", "zs", "rs", "ns", "z", "r", "n", "rn", "d", "zd")}  # fmt: skip
-    nodes = [
-        helper.make_node("Split", [x, sizes], [names[word] for word in ("zx", "rx", "nx")], axis=-1),
-        helper.make_node("Split", [sums, sizes], [names[word] for word in ("zh", "rh", "nh")], axis=-1),
-    ]
-    for operator, inputs, output in (
-        ("Add", ("zx", "zh"), "zs"), ("Sigmoid", ("zs",), "z"), ("Add", ("rx", "rh"), "rs"), ("Sigmoid", ("rs",), "r"),
-        ("Mul", ("r", "nh"), "rn"), ("Add", ("nx", "rn"), "ns"), ("Tanh", ("ns",), "n"),
-    ):  # fmt: skip
-        nodes.append(helper.make_node(operator, [names[word] for word in inputs], [names[output]]))
-    return [
-        *nodes,
-        helper.make_node("Sub", [h, names["n"]], [names["d"]]),
-        helper.make_node("Mul", [names["z"], names["d"]], [names["zd"]]),
-        helper.make_node("Add", [names["n"], names["zd"]], [h_n]),
-    ]
+    rewriter: _Rewriter
+    weight: str  # the name of R
+    R: Numbers  # (H, gates · H)
+    bias: str  # the name of R's (gates · H)
+    x: str  # W x + b of all gates
+    h: str  # the state before
+    h_n: str  # the state after
+
+    def elman(self, activation: str) -> list[Any]:
+        """h' = f(W x + R h + b)."""
+        from onnx import helper
+
+        sums, whole = self.rewriter.name("sums"), self.rewriter.name("whole")
+        return [
+            *self.rewriter.product(self.h, self.weight, self.R, sums, self.bias),
+            helper.make_node("Add", [self.x, sums], [whole]),
+            helper.make_node(activation, [whole], [self.h_n]),
+        ]
+
+    def gru(self, reset_after: bool) -> list[Any]:
+        """z, r, and n by R h or by R (r h); h' = n + z (h − n)."""
+        from onnx import helper
+
+        rewriter, H, nodes = self.rewriter, self.R.shape[0], list[Any]()
+
+        def made(op: str, *inputs: str, count: int = 1, **attributes: Any) -> Any:
+            outputs = [rewriter.name(op.lower()) for _ in range(count)]
+            nodes.append(helper.make_node(op, inputs, outputs, **attributes))
+            return outputs if count > 1 else outputs[0]
+
+        def product(x: str, first: int, last: int) -> list[str]:
+            """R x + b of the gates from the first to before the last."""
+            sums, part = rewriter.name("sums"), f"{self.weight}.{first}:{last}"
+            bias = rewriter.store("bias", rewriter.stored[self.bias][first * H : last * H])
+            nodes.extend(rewriter.product(x, part, self.R[:, first * H : last * H], sums, bias))
+            count = last - first
+            sizes = rewriter.store("sizes", np.full(count, H, np.int64))
+            return made("Split", sums, sizes, count=count, axis=-1) if count > 1 else [sums]
+
+        sizes = rewriter.store("sizes", np.full(3, H, np.int64))
+        z_x, r_x, n_x = made("Split", self.x, sizes, count=3, axis=-1)
+        z_h, r_h, *n_h = product(self.h, 0, 3 if reset_after else 2)
+        z, r = made("Sigmoid", made("Add", z_x, z_h)), made("Sigmoid", made("Add", r_x, r_h))
+        inner = made("Mul", r, n_h[0]) if reset_after else product(made("Mul", r, self.h), 2, 3)[0]
+        n = made("Tanh", made("Add", n_x, inner))
+        kept = made("Mul", z, made("Sub", self.h, n))
+        return [*nodes, helper.make_node("Add", [n, kept], [self.h_n])]
 
 
-def _rnn_step(rewriter: _Rewriter, x: str, sums: str, h: str, h_n: str, H: int, activation: str | None) -> list[Any]:
-    """h' = f(W x + R h + b)."""
-    from onnx import helper
-
-    whole = rewriter.name("whole")
-    return [helper.make_node("Add", [x, sums], [whole]), helper.make_node(str(activation), [whole], [h_n])]
-
-
-STEPS: dict[str, Callable[..., list[Any]]] = {"GRU": _gru_step, "RNN": _rnn_step}
 CHANGES: dict[str, Callable[[_Rewriter, Any], list[Any] | None]] = {
     "MatMul": _matmul, "Gemm": _gemm, "Gather": _gather, "LSTM": _lstm, "GRU": _scan, "RNN": _scan
 }  # fmt: skip

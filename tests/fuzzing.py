@@ -19,7 +19,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 
@@ -139,7 +139,8 @@ def tried(arguments: list[str], stdin: bytes) -> tuple[int | None, str, str]:
     def ring(*_: object) -> None:
         raise Hung
 
-    out, err, given = io.StringIO(), io.StringIO(), io.TextIOWrapper(io.BytesIO(stdin))
+    out, given = (io.TextIOWrapper(io.BytesIO(data), "utf-8", write_through=True) for data in (b"", stdin))
+    err = io.StringIO()
     limits = resource.getrlimit(resource.RLIMIT_AS)
     before, stdin_before = signal.signal(signal.SIGALRM, ring), sys.stdin
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, limits[1]))
@@ -147,14 +148,15 @@ def tried(arguments: list[str], stdin: bytes) -> tuple[int | None, str, str]:
     signal.alarm(SECONDS)
     try:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            return command(arguments), out.getvalue(), err.getvalue()
+            code: int | None = command(arguments)
     except Hung:
-        return None, out.getvalue(), err.getvalue()
+        code = None
     finally:
         signal.alarm(0)
         signal.signal(signal.SIGALRM, before)
         resource.setrlimit(resource.RLIMIT_AS, limits)
         sys.stdin = stdin_before
+    return code, cast(io.BytesIO, out.buffer).getvalue().decode(), err.getvalue()
 
 
 # The look of each run that is tried.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,14 +17,23 @@ class Check(NamedTuple):
 
     runtime: str
     version: str
-    difference: float  # the greatest between two outputs or states, divided by the value where that is above 1
-    outputs: int  # numbers that were compared
+    difference: float  # the greatest of two numbers of outputs and states, divided by the number where that is above 1
+    numbers: int  # how many were compared
     loss: float | None = None  # of the run's model, on its own validation data
     runtime_loss: float | None = None
+    failure: str = ""  # why the runtime does not compute the model
+
+    @property
+    def is_right(self) -> bool:
+        """Whether the runtime computes the model."""
+        return not self.failure
 
     def __str__(self) -> str:
+        if math.isnan(self.difference):
+            return f"{self.runtime} {self.version} cannot run this model: {self.failure}"
         losses = "" if self.loss is None else f", loss {self.runtime_loss:.6f} for the run's {self.loss:.6f}"
-        return f"{self.runtime} {self.version}: differs by at most {self.difference:.1e}{losses}"
+        wrong = f"{self.failure}: " if self.failure else ""
+        return f"{self.runtime} {self.version} {wrong}differs by at most {self.difference:.1e}{losses}"
 
 
 @dataclass(frozen=True)
@@ -46,7 +56,7 @@ class Exported:
     def lines(self) -> list[tuple[str, str]]:
         """Names and values for people."""
         files = [(name, f"{size:,} bytes") for name, size in self.files.items()]
-        checks = [("checked", str(check)) for check in self.checks] or [("checked", "nothing")]
+        checks = [("checked" if check.is_right else "warning", str(check)) for check in self.checks]
         return [*files, *checks, *(("note", note) for note in self.notes)]
 
 

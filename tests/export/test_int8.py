@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from elman.cli import run as command
 from elman.export.onnx.int8 import quantise, to_int8
 
 onnx = pytest.importorskip("onnx")
@@ -153,3 +157,20 @@ def test_products_in_the_body_of_a_loop() -> None:
         expected.append(state)
     np.testing.assert_allclose(run(small, {"x": x, "h": h})[0], np.stack(expected), atol=0.02)
     assert "MatMulInteger" in {inner.op_type for inner in small.graph.node[0].attribute[0].g.node}
+
+
+def test_an_export_says_what_bytes_cost(plain_text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sizes = ["--set", "hidden_size=48", "--set", "embedding_size=48", "--set", "lanes=4", "--set", "k1=8"]
+    assert command(["train", str(plain_text), "-o", str(tmp_path / "run"), "--steps", "8", *sizes]) == 0
+    capsys.readouterr()
+    assert command(["export", str(tmp_path / "run"), "--int8", "-o", str(tmp_path / "out"), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    costs, [check] = found["quantised"], found["checks"]
+    assert costs["bytes"] == (tmp_path / "out" / "model.onnx").stat().st_size < 0.5 * costs["float32_bytes"]
+    assert costs["float32_loss"] == pytest.approx(check["loss"], rel=1e-5)
+    assert costs["loss"] == pytest.approx(costs["float32_loss"], rel=0.02)
+    assert costs["loss"] != costs["float32_loss"]
+    about = json.loads((tmp_path / "out" / "config.json").read_text())
+    assert about["int8"] is True
+    stored = {entry.key: entry.value for entry in onnx.load(tmp_path / "out" / "model.onnx").metadata_props}
+    assert json.loads(stored["elman"]) == about

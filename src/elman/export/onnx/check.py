@@ -56,9 +56,9 @@ def measure_int8(
 
     The graphs take turns on the inputs of the check. Losses and times are None without onnxruntime.
     """
-    sizes = [sum(map(len, each.values())) for each in (smaller, models)]
+    small, large = (sum(map(len, each.values())) for each in (smaller, models))
     if importlib.util.find_spec(FIRST) is None or drawing.trial is None:
-        return Quantised(*sizes, None, None, None, None)
+        return Quantised(small, large, None, None, None, None)
     observed, losses, times = _observed(run, lambda line: None), list[float | None](), [math.inf, math.inf]
     calls = [OPENERS[FIRST](each) for each in (smaller, models)]
     for turn in range(TURNS):
@@ -69,7 +69,7 @@ def measure_int8(
             if turn == 0:
                 targets = sum(count for _, _, count in sums)
                 losses.append(sum(theirs for _, theirs, _ in sums) / targets if targets else None)
-    return Quantised(*sizes, *losses, *times)
+    return Quantised(small, large, losses[0], losses[1], times[0], times[1])
 
 
 class Clock:

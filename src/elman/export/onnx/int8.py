@@ -223,7 +223,7 @@ def _scan(rewriter: _Rewriter, node: Any) -> list[Any] | None:
     activation = "Relu" if G == 1 and activations == [b"Relu"] * len(reverse) else "Tanh"
     if activation == "Tanh" and activations != usual:
         return None
-    nodes, steps, last = [], [], []
+    nodes, steps, last = list[Any](), list[str](), list[str]()
     axes = rewriter.store("axes", np.array([0], np.int64))
     for d, backward in enumerate(reverse):
         inputs, start = rewriter.name("inputs"), rewriter.name("start")

@@ -34,7 +34,7 @@ BELOW: dict[str, set[str]] = {
     "train": GROUND,
     "metrics": GROUND,
     "decode": GROUND | {"kernels", "nn", "models", "data", "environment"},
-    "interop": GROUND | {"kernels", "nn"},
+    "interop": GROUND | {"kernels", "nn", "models"},
     "environment": GROUND | {"kernels"},
     "bench": GROUND | {"kernels", "nn", "environment", "interop", "report"},
     "display": GROUND | {"metrics", "train", "tasks"},

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
-
 from elman.export.onnx import states
 from elman.export.onnx.encoder import encode
 from elman.export.onnx.graph import Graph, Value

@@ -5,7 +5,7 @@ from __future__ import annotations
 from elman.export.onnx import recurrent
 from elman.export.onnx.graph import Graph, Value
 from elman.export.onnx.steps import transpose
-from elman.models.encoder import RecurrentEncoder, SequenceEncoder, TransformerEncoder
+from elman.models.encoder import RecurrentEncoder, SequenceEncoder
 
 
 def encode(

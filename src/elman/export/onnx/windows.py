@@ -11,7 +11,6 @@ from elman.data.series_scaler import FARTHEST
 from elman.export.onnx.graph import Graph, Value
 from elman.export.onnx.scaling import standardised, with_flags, without_missing
 from elman.export.onnx.steps import concat, count, part, real_steps, reshape, row_at, rows_at, total, unsqueeze
-from elman.models.forecaster import SeriesForecaster
 from elman.nn.window_normalisation import LEAST_DEVIATION
 from elman.tasks.task import Trained
 
@@ -40,7 +39,9 @@ def columns(run: Trained) -> Columns:
     P, K, _ = run.model.channels
     names, words = list(run.scaler.columns), run.scaler.words
     static = words if run.columns.static is None else run.columns.static
-    return Columns(names[:P], names[P : P + K], [(name, list(words[name]) if name in words else None) for name in static])
+    return Columns(
+        names[:P], names[P : P + K], [(name, list(words[name]) if name in words else None) for name in static]
+    )
 
 
 class Reader:

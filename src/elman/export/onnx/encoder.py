@@ -45,7 +45,7 @@ def _transformer(
     x = x.linear(encoder.inputs.weight, encoder.inputs.bias)
     keys, values, position = (state[:L], state[L:-1], state[-1]) if state else ([], [], None)
     memory = None if position is None else SlotMemory(graph.size(keys[0], 2), position)
-    positions = step_positions(graph, x, position, lengths)  # (1 or B, T)
+    positions = step_positions(graph, x, position)  # (1 or B, T)
     rotation = None
     if own.positions == "sinusoidal":
         x = x + sinusoidal(positions, own.hidden_size)

@@ -12,11 +12,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from elman.cells import CELLS
+from elman.export.onnx import states
+from elman.export.onnx.attention import normed, read_layers
 from elman.export.onnx.drawing import Call, Compared, Drawing
 from elman.export.onnx.graph import Graph, Value
+from elman.export.onnx.positions import rotary, sinusoidal, step_positions
 from elman.export.onnx.recurrent import read_layer
+from elman.export.onnx.sight import SlotMemory, causal
 from elman.export.options import ExportOptions
-from elman.models import LanguageModel, RecurrentLM
+from elman.models import LanguageModel, RecurrentLM, TransformerLM
 from elman.nn import Recurrent
 from elman.state import leaves
 from elman.tasks.task import Trained
@@ -41,6 +45,32 @@ def draw_recurrent(run: Trained, options: ExportOptions) -> Drawing:
     graph.output("logits", hidden.linear(model.decoder.weight, model.decoder.bias), ["batch", "time", model.vocab_size])
     for value, size in zip(after, sizes, strict=True):
         graph.next_state(value, ["batch", size])
+    return Drawing({"model": graph}, causal=True, trial=partial(trial, model))
+
+
+def draw_transformer(run: Trained, options: ExportOptions) -> Drawing:
+    """A `TransformerLM`, each of whose rows has its own position."""
+    model: TransformerLM = run.model
+    graph = Graph("model", model)
+    tokens = graph.input("tokens", "int64", ["batch", "time"])
+    lengths = graph.input("lengths", "int64", ["batch"]) if options.lengths else None
+    fresh = model.initial_state(1)
+    *memory, position = states.read(graph, fresh)
+    keys, values = memory[: model.num_layers], memory[model.num_layers :]
+    x = graph.add("Gather", graph.weight(model.embedding.weight), tokens)
+    T = graph.size(tokens, 1)
+    places = step_positions(graph, x, position)  # (B, T)
+    rotation = None
+    if model.positions == "sinusoidal":
+        x = x + sinusoidal(places, model.hidden_size)
+    else:
+        rotation = rotary(places, model.hidden_size // model.num_heads)
+    sight = causal(graph, x, model.window, SlotMemory(graph.size(keys[0], 2), position), lengths)
+    read = read_layers(model.layers, x, sight, keys=keys, values=values, rotation=rotation)
+    logits = normed(read.x, model.norm).linear(model.decoder.weight, model.decoder.bias)
+    graph.output("logits", logits, ["batch", "time", model.vocab_size])
+    after = position + (T if lengths is None else lengths)
+    states.write(graph, fresh, [*read.keys, *read.values, after])
     return Drawing({"model": graph}, causal=True, trial=partial(trial, model))
 
 

@@ -72,7 +72,7 @@ def _embedded(
     """Embeddings and positions (B, T, H) of tokens (B, T) after `position` (B,) others."""
     table = cast(nn.Embedding, embedding).weight
     x = graph.add("Gather", graph.weight(table), tokens, dtype="float32") * math.sqrt(model.hidden_size)
-    positions = step_positions(graph, x, position, None)
+    positions = step_positions(graph, x, position)
     if model.positions == "learned":
         learnt = graph.weight(model.position_embedding.weight)
         return x + graph.add("Gather", learnt, positions, dtype="float32")

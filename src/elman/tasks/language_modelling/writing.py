@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -89,11 +90,10 @@ class Continuation:
         """The pieces; the last belongs to no token, and is the rest of an unfinished character."""
         tokenizer, o = self.run.tokenizer, self.options
         numbers = uniforms(self.seed, step=self.drawn)
+        draw = partial(sample, temperature=o.temperature, top_k=o.top_k, top_p=o.top_p, min_p=o.min_p)
 
         def choose(logits: Tensor) -> Tensor:
-            uniform = logits.new_tensor([next(numbers)], dtype=torch.double)
-            filters = {"top_k": o.top_k, "top_p": o.top_p, "min_p": o.min_p}
-            return sample(logits, temperature=o.temperature, **filters, uniform=uniform)
+            return draw(logits, uniform=logits.new_tensor([next(numbers)], dtype=torch.double))
 
         banned = [] if tokenizer.unk is None else [tokenizer.unk]
         stream = generate(self.run.model, self.begin, choose, state=self.memory, banned=banned)

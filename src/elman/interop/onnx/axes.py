@@ -6,7 +6,7 @@ features split into several dimensions (directions and units), or several axes i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from math import prod
 from typing import NamedTuple, TypeAlias
 
@@ -103,7 +103,7 @@ def reshaped(dims: Dims, target: Sequence[Size], known: dict[str, int]) -> tuple
     return min(_partitions(atoms, wanted, known), key=_cost(dims), default=None)
 
 
-def _cost(dims: Dims):
+def _cost(dims: Dims) -> Callable[[tuple[Dims, dict[str, int]]], tuple[int, int]]:
     """Prefers what fixes no size, and keeps dimensions as they are."""
     return lambda found: (len(found[1]), -sum(a == b for a, b in zip(found[0], dims, strict=False)))
 
@@ -146,13 +146,13 @@ def _taken(
                 (*joined([Atom("features", inner, first.stride)]), *rest),
                 {},
             )
-        remaining, fixed = size.over(Size(first.size)), {}
+        remaining = size.over(Size(first.size))
     else:
         symbol = SYMBOLS[first.axis]
         if symbol not in known and not size.symbols and size.number > 0:
             yield (first,), rest, {symbol: size.number}
             return
-        remaining, fixed = size.over(size_of([first], known)), {}
+        remaining = size.over(size_of([first], known))
     if remaining is not None:
         for more, after, others in _taken(rest, remaining, known):
-            yield (first, *more), after, fixed | others
+            yield (first, *more), after, others

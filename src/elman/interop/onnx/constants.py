@@ -11,18 +11,19 @@ import numpy as np
 from elman.arrays import Numbers
 from elman.interop.onnx.axes import ONE, Size
 from elman.interop.onnx.messages import DTYPES
-from elman.interop.onnx.values import Call, Counts, Filled, Lifted, Operator, Value
+from elman.interop.onnx.values import Counts, Filled, Lifted, NodeCall, Operator, Traced
 
 
-def constant(call: Call) -> Lifted:
+def constant(call: NodeCall) -> Lifted:
     """Constant."""
-    for name, dtype in (("value", None), ("value_float", "f4"), ("value_int", "i8"), ("value_floats", "f4"), ("value_ints", "i8")):  # fmt: skip
+    dtypes = {"value": None, "value_float": "f4", "value_floats": "f4", "value_int": "i8", "value_ints": "i8"}
+    for name, dtype in dtypes.items():
         if call.node.attributes.get(name) is not None:
             return np.asarray(call.node.attributes[name], dtype)
     return call.refuse("it has no value that is understood")
 
 
-def folded(call: Call, arrays: list[Numbers]) -> Lifted | None:
+def folded(call: NodeCall, arrays: list[Numbers]) -> Lifted | None:
     """The value of a node whose inputs are constants, or None for an operator that is not computed here."""
     function = FOLDS.get(call.node.op)
     if function is None:
@@ -35,7 +36,7 @@ def folded(call: Call, arrays: list[Numbers]) -> Lifted | None:
     return found
 
 
-def _numbers(call: Call, arrays: list[Numbers]) -> int:
+def _numbers(call: NodeCall, arrays: list[Numbers]) -> int:
     """The most numbers that a node computes of constants."""
     if call.node.op == "Gather":
         return arrays[0].size * max(1, arrays[1].size)
@@ -46,31 +47,30 @@ def _numbers(call: Call, arrays: list[Numbers]) -> int:
     return sum(array.size for array in arrays)
 
 
-def _cast(call: Call, x: Numbers) -> Numbers:
+def _cast(call: NodeCall, x: Numbers) -> Numbers:
     dtype = DTYPES.get(call.attribute("to", 1))
     return x.astype(dtype) if dtype else call.refuse("it casts to another dtype than NumPy has")
 
 
-def _reshape(call: Call, x: Numbers, shape: Numbers) -> Numbers:
+def _reshape(call: NodeCall, x: Numbers, shape: Numbers) -> Numbers:
     sizes = [x.shape[at] if size == 0 else int(size) for at, size in enumerate(shape)]
     return x.reshape(sizes)
 
 
-def _axes(call: Call, rest: tuple[Numbers, ...]) -> tuple[int, ...] | None:
+def _axes(call: NodeCall, rest: tuple[Numbers, ...]) -> tuple[int, ...] | None:
     axes = call.node.attributes.get("axes", rest[0].tolist() if rest else None)
     return None if axes is None else tuple(np.atleast_1d(axes).tolist())
 
 
-def _slice(call: Call, x: Numbers, *given: Numbers) -> Numbers:
+def _slice(call: NodeCall, x: Numbers, *given: Numbers) -> Numbers:
     starts, ends, axes, steps = bounds(call, x.ndim)
     index: list[Any] = [slice(None)] * x.ndim
     for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
-        end = None if step < 0 and end < -x.shape[axis] else end
-        index[axis] = slice(start, end, step)
+        index[axis] = slice(start, None if step < 0 and end < -x.shape[axis] else end, step)
     return x[tuple(index)]
 
 
-def bounds(call: Call, rank: int) -> tuple[list[int], list[int], list[int], list[int]]:
+def bounds(call: NodeCall, rank: int) -> tuple[list[int], list[int], list[int], list[int]]:
     """Starts, ends, axes and steps of a Slice."""
     starts, ends = call.integers("starts", 1) or [], call.integers("ends", 2) or []
     axes = call.integers("axes", 3, list(range(len(starts)))) or []
@@ -111,7 +111,7 @@ def as_counts(value: Lifted | None) -> Counts | None:
     return None
 
 
-def shape_of(call: Call) -> Lifted:
+def shape_of(call: NodeCall) -> Lifted:
     """Shape: with symbols for what the graph leaves open."""
     sizes = call.sizes(call.value())
     return plain(Counts(sizes[call.attribute("start", 0) : call.node.attributes.get("end")]))
@@ -125,7 +125,7 @@ def plain(counts: Counts) -> Lifted:
     return numbers[0] if counts.scalar else numbers
 
 
-def of_counts(call: Call) -> Lifted | None:
+def of_counts(call: NodeCall) -> Lifted | None:
     """The value of an operator of sizes, or None where it is none."""
     given = [as_counts(value) for value in call.inputs if value is not None]
     if call.node.op not in OF_COUNTS or None in given:
@@ -133,34 +133,43 @@ def of_counts(call: Call) -> Lifted | None:
     return OF_COUNTS[call.node.op](call, *given)
 
 
-def _picked(call: Call, sizes: Counts, index: Counts) -> Lifted:
+def _picked(call: NodeCall, sizes: Counts, index: Counts) -> Lifted:
     numbers = [size.number for size in index.sizes]
     if any(size.symbols for size in index.sizes) or any(not -len(sizes.sizes) <= n < len(sizes.sizes) for n in numbers):
         call.refuse("it takes a size that there is not")
     return plain(Counts(tuple(sizes.sizes[n] for n in numbers), index.scalar))
 
 
-def _cut(call: Call, sizes: Counts, *_: Counts) -> Lifted:
-    (start,), (end,), _, (step,) = bounds(call, 1)
+def _cut(call: NodeCall, sizes: Counts, *bounds_of: Counts) -> Lifted:
+    starts, ends, _, steps = bounds(call, 1)
+    if len(starts) != 1:
+        call.refuse("it cuts a shape more than once")
+    start, end, step = starts[0], ends[0], steps[0]
     return plain(Counts(sizes.sizes[start:end:step]))
 
 
-def _product(call: Call, a: Counts, b: Counts) -> Lifted:
-    pairs = [(x, y) for x in a.sizes for y in b.sizes] if 1 in (len(a.sizes), len(b.sizes)) else list(zip(a.sizes, b.sizes, strict=False))
-    return plain(Counts(tuple(x.times(y) for x, y in pairs), a.scalar and b.scalar))
+def _pairs(call: NodeCall, a: Counts, b: Counts) -> list[tuple[Size, Size]]:
+    """Sizes side by side, where one alone stands beside each of the others."""
+    n = max(len(a.sizes), len(b.sizes))
+    if {len(a.sizes), len(b.sizes)} - {1, n}:
+        call.refuse("its shapes do not fit each other")
+    return list(zip(*(part.sizes * (n if len(part.sizes) == 1 else 1) for part in (a, b)), strict=True))
 
 
-def _quotient(call: Call, a: Counts, b: Counts) -> Lifted:
-    pairs = [(x, y) for x in a.sizes for y in b.sizes] if 1 in (len(a.sizes), len(b.sizes)) else list(zip(a.sizes, b.sizes, strict=False))
-    found = [x.over(y) for x, y in pairs]
+def _product(call: NodeCall, a: Counts, b: Counts) -> Lifted:
+    return plain(Counts(tuple(x.times(y) for x, y in _pairs(call, a, b)), a.scalar and b.scalar))
+
+
+def _quotient(call: NodeCall, a: Counts, b: Counts) -> Lifted:
+    found = [x.over(y) for x, y in _pairs(call, a, b)]
     if None in found:
         call.refuse("it divides sizes that the graph leaves open")
     return plain(Counts(tuple(size for size in found if size is not None), a.scalar and b.scalar))
 
 
-def _equal(call: Call, a: Counts, b: Counts) -> Lifted:
+def _equal(call: NodeCall, a: Counts, b: Counts) -> Lifted:
     # A size that is left open equals no number: exporters ask whether it is -1.
-    return np.array([x == y for x, y in zip(a.sizes, b.sizes * len(a.sizes) if len(b.sizes) == 1 else b.sizes, strict=False)])
+    return np.array([x == y for x, y in _pairs(call, a, b)])
 
 
 OF_COUNTS: dict[str, Callable[..., Lifted]] = {
@@ -171,7 +180,7 @@ OF_COUNTS: dict[str, Callable[..., Lifted]] = {
     "Reshape": lambda call, sizes, shape: Counts(sizes.sizes, not shape.sizes),
     "Gather": _picked,
     "Slice": _cut,
-    "Concat": lambda call, *parts: plain(Counts(sum((part.sizes for part in parts), ()))),
+    "Concat": lambda call, *parts: plain(Counts(tuple(size for part in parts for size in part.sizes))),
     "Mul": _product,
     "Div": _quotient,
     "Equal": _equal,
@@ -186,7 +195,7 @@ def _whole(sizes: Counts) -> Size:
     return found
 
 
-def where(call: Call) -> Lifted:
+def where(call: NodeCall) -> Lifted:
     """Where, of sizes by constant flags."""
     flags, one, other = call.constant(0, "condition"), as_counts(call.given(1)), as_counts(call.given(2))
     if one is None or other is None or flags.ndim != 1 or not len(flags) == len(one.sizes) == len(other.sizes):
@@ -194,7 +203,7 @@ def where(call: Call) -> Lifted:
     return plain(Counts(tuple(a if flag else b for flag, a, b in zip(flags, one.sizes, other.sizes, strict=True))))
 
 
-def filled(call: Call) -> Lifted:
+def filled(call: NodeCall) -> Lifted:
     """ConstantOfShape: never allocated where the shape depends on the input or is large."""
     value = np.asarray(call.node.attributes.get("value", np.zeros(1, "f4"))).reshape(-1)
     sizes, shape = as_counts(call.given(0)), call.given(0)
@@ -205,7 +214,7 @@ def filled(call: Call) -> Lifted:
     return Filled(float(value[0]))
 
 
-def expand(call: Call) -> Lifted:
+def expand(call: NodeCall) -> Lifted:
     """Expand: a constant number in a shape that depends on the input."""
     value, sizes = call.given(0), as_counts(call.given(1))
     if sizes is None:
@@ -216,12 +225,12 @@ def expand(call: Call) -> Lifted:
         return Filled(value.sizes[0])
     if isinstance(value, np.ndarray) and value.size and (value == value.flat[0]).all():
         return Filled(float(value.flat[0]))
-    if isinstance(value, Value):
+    if isinstance(value, Traced):
         return _expanded(call, value, sizes)
     return call.refuse("it repeats numbers that are not all the same")
 
 
-def _expanded(call: Call, value: Value, sizes: Counts) -> Lifted:
+def _expanded(call: NodeCall, value: Traced, sizes: Counts) -> Lifted:
     own = call.sizes(value)
     pairs = list(zip(own[::-1], sizes.sizes[::-1], strict=False))
     if len(sizes.sizes) > len(own) or any(size not in (ONE, there) for there, size in pairs):

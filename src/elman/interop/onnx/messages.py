@@ -15,7 +15,7 @@ import numpy as np
 
 from elman.arrays import Numbers
 from elman.errors import UserError
-from elman.interop.onnx.protobuf import Field, Message, Reader
+from elman.interop.onnx.protobuf import Field, Message, WireReader
 from elman.reading import Unreadable, check_file
 
 LARGEST = 2**31  # bytes of a file: protocol buffers have no larger ones
@@ -79,7 +79,7 @@ TYPED = {"f4": "float_data", "f8": "double_data", "i8": "int64_data"}
 
 
 @dataclass(frozen=True)
-class Node:
+class GraphNode:
     """A node of a graph: an operator, the names of its inputs ("" where one is left out) and outputs."""
 
     op: str
@@ -93,7 +93,7 @@ class Node:
 
 
 @dataclass(frozen=True)
-class Port:
+class GraphInput:
     """An input of a graph."""
 
     name: str
@@ -102,35 +102,36 @@ class Port:
 
 
 @dataclass(frozen=True)
-class Graph:
+class OnnxGraph:
     """A graph with its constants; nodes are in an order in which they can be computed."""
 
-    nodes: tuple[Node, ...]
+    nodes: tuple[GraphNode, ...]
     constants: dict[str, Numbers]
-    inputs: tuple[Port, ...]  # without those that have constants
+    inputs: tuple[GraphInput, ...]  # without those that have constants
     outputs: tuple[str, ...]
     opset: int
     producer: str
 
 
-def read_graph(path: Path) -> Graph:
+def read_graph(path: Path) -> OnnxGraph:
     """The graph of an ONNX file. Raises `UserError` for a damaged file and for what is understood here by nobody."""
     check_file(path)
     if (size := path.stat().st_size) > LARGEST:
         raise UserError(f"{path}", expected=f"an ONNX file of at most {LARGEST} bytes", got=size)
-    model = Reader(SCHEMA, memoryview(path.read_bytes()), f"{path}").message("model")
+    model = WireReader(SCHEMA, memoryview(path.read_bytes()), f"{path}").message("model")
     if "graph" not in model or "opset_import" not in model:
         raise Unreadable(f"{path} is no ONNX file (it holds no graph)")
     versions = {opset.get("domain", "") or "ai.onnx": opset.get("version", 0) for opset in model["opset_import"]}
     opset = versions.get("ai.onnx", 0)
     if not OPSETS[0] <= opset <= OPSETS[1]:
-        raise UserError(f"{path}", expected=f"operators of ONNX's opset {OPSETS[0]} to {OPSETS[1]}", got=f"opset {opset}")
+        expected = f"operators of ONNX's opset {OPSETS[0]} to {OPSETS[1]}"
+        raise UserError(f"{path}", expected=expected, got=f"opset {opset}")
     graph = model["graph"]
     if graph.get("sparse_initializer"):
         raise UserError(f"{path} has sparse initializers, which are not understood here")
     constants = {tensor.get("name", ""): _array(tensor) for tensor in graph.get("initializer", [])}
     producer = f"{model.get('producer_name', '')} {model.get('producer_version', '')}".strip()
-    return Graph(
+    return OnnxGraph(
         tuple(_node(node) for node in graph.get("node", [])),
         constants,
         tuple(port for value in graph.get("input", []) if (port := _port(value)).name not in constants),
@@ -140,9 +141,9 @@ def read_graph(path: Path) -> Graph:
     )
 
 
-def _node(message: Message) -> Node:
+def _node(message: Message) -> GraphNode:
     op, domain = message.get("op_type", ""), message.get("domain", "")
-    node = Node(
+    node = GraphNode(
         op if domain in ("", "ai.onnx") else f"{domain}.{op}",
         message.get("name", ""),
         tuple(message.get("input", [])),
@@ -192,7 +193,8 @@ def _array(message: Message) -> Numbers:
         remedy = "save the model in one file: onnx.save(model, FILE, save_as_external_data=False)"
         raise UserError(f"{name} lies in another file, and no other file is read", remedy=remedy)
     if (dtype := DTYPES.get(message.get("data_type", 0))) is None:
-        raise UserError(f"{name}", expected="numbers of a dtype that NumPy has", got=f"type {message.get('data_type', 0)}")
+        got = f"type {message.get('data_type', 0)}"
+        raise UserError(name, expected="numbers of a dtype that NumPy has", got=got)
     if any(size < 0 for size in dims) or len(dims) > 8:
         raise Unreadable(f"{name} is damaged (its shape is {dims})")
     if "raw_data" in message:
@@ -215,9 +217,9 @@ def _integers(values: Sequence[int], dtype: str, name: str) -> Numbers:
         raise Unreadable(f"{name} is damaged (it has numbers beyond its dtype)") from None
 
 
-def _port(message: Message) -> Port:
+def _port(message: Message) -> GraphInput:
     kind = message.get("type", {}).get("tensor_type", {})
     dims = None
     if "shape" in kind:
         dims = tuple(dim.get("dim_value", dim.get("dim_param", "")) for dim in kind["shape"].get("dim", []))
-    return Port(message.get("name", ""), DTYPES.get(kind.get("elem_type", 0), ""), dims)
+    return GraphInput(message.get("name", ""), DTYPES.get(kind.get("elem_type", 0), ""), dims)

@@ -31,7 +31,7 @@ Message: TypeAlias = dict[str, Any]
 """The values of the fields that are there by name, of repeated ones as lists."""
 
 
-class Reader:
+class WireReader:
     """Reads messages of a schema from bytes. Errors: `Unreadable`, which begins with `where`."""
 
     def __init__(self, schema: Schema, data: memoryview, where: str) -> None:

@@ -8,17 +8,16 @@ import numpy as np
 
 from elman.errors import UserError
 from elman.interop.converter import from_arrays
-from elman.interop.onnx.axes import BATCH, REVERSED, TIME, Dims, Size, features, joined
-from elman.interop.onnx.axes import Atom
-from elman.interop.onnx.layers import Layer
-from elman.interop.onnx.values import Call, Filled, Lengths, Lifted, Operator, Value
+from elman.interop.onnx.axes import BATCH, REVERSED, Atom, Dims, Size, features, joined
+from elman.interop.onnx.drafts import Draft
+from elman.interop.onnx.values import Filled, Lengths, Lifted, NodeCall, Operator, Traced
 
 DEFAULTS = {"RNN": ("tanh",), "GRU": ("sigmoid", "tanh"), "LSTM": ("sigmoid", "tanh", "tanh")}
 CELLS = {"RNN": "elman", "GRU": "gru", "LSTM": "lstm"}
 STATES = {"RNN": ("h",), "GRU": ("h",), "LSTM": ("h", "c")}
 
 
-def recurrent(call: Call) -> tuple[Lifted, ...]:
+def recurrent(call: NodeCall) -> list[Lifted]:
     """The outputs, and the states after the last step."""
     kind, options = call.node.op, _options(call)
     x, time = _input(call)
@@ -26,7 +25,7 @@ def recurrent(call: Call) -> tuple[Lifted, ...]:
     arrays |= {"B": call.constant(3, "B")} if call.given(3) is not None else {}
     arrays |= {"P": call.constant(7, "P")} if call.given(7) is not None and kind == "LSTM" else {}
     n = 2 if options["direction"] == "both" else 1
-    if any(len(array) != n for array in arrays.values() if array.ndim) or any(not array.ndim for array in arrays.values()):
+    if any(not array.ndim or len(array) != n for array in arrays.values()):
         call.refuse(f"its weights are not those of {n} direction{'s'[: n - 1]}")
     convention = "onnx.GRU_linear_before_reset" if call.attribute("linear_before_reset", 0) else f"onnx.{kind}"
     try:
@@ -47,43 +46,42 @@ def recurrent(call: Call) -> tuple[Lifted, ...]:
     options |= {name: value for name, value in given.items() if value != defaults[name]}
     options |= {"input_size": layer.input_size, "hidden_size": H, "cell": CELLS[kind], "_finals": {}}
     tensors = {f"layer.{name}": value.numpy() for name, value in layer.state_dict().items()}
-    layers = call.reading.layers
-    name = layers.add(call.name, Layer("recurrent", (x.layer,), n * H, options, tensors, f"{call.node}"))
-    call.reading.recurrent.append(name)
-    call.reading.begins[name] = _begin(call, n, H, options["direction"])
+    layers = call.trace.layers
+    name = layers.add(call.name, Draft("recurrent", (x.layer,), n * H, options, tensors, f"{call.node}"))
+    call.trace.begins[name] = _begin(call, n, H, options["direction"])
     _check_lengths(call)
     for part in STATES[kind]:
-        final = Layer("final", (name,), n * H, {"part": part, "size": n * H}, source=f"{call.node}")
+        final = Draft("final", (name,), n * H, {"part": part, "size": n * H}, source=f"{call.node}")
         options["_finals"][part] = layers.add(f"{name}_{part}", final)
     both = joined([Atom("features", n, H)])
     y: Dims = ((time,), both, (BATCH,), features(H))
     h: Dims = (both, (BATCH,), features(H))
     if call.attribute("layout", 0):
         y, h = ((BATCH,), (time,), both, features(H)), ((BATCH,), both, features(H))
-    states = [Value(final, n * H, h) for final in options["_finals"].values()]
-    return (Value(name, n * H, y), *states)
+    states = [Traced(final, n * H, h) for final in options["_finals"].values()]
+    return [Traced(name, n * H, y), *states]
 
 
-def _options(call: Call) -> dict[str, Any]:
+def _options(call: NodeCall) -> dict[str, Any]:
     """The direction; attributes that no layer of elman honours are refused."""
     kind, direction = call.node.op, call.attribute("direction", "forward").lower()
     directions = {"forward": "forward", "reverse": "backward", "bidirectional": "both"}
     if direction not in directions:
         call.refuse(f"its direction is {direction!r}")
-    if "clip" in call.node.attributes and call.attribute("clip", 0.0) > 0:
-        call.refuse(f"it clips at ±{call.attribute('clip', 0.0):g} what goes into its activations, and elman clips nothing")
+    if (clip := call.attribute("clip", 0.0)) > 0:
+        call.refuse(f"it clips what goes into its activations at ±{clip:g}, and elman clips nothing")
     if call.attribute("input_forget", 0):
         call.refuse("its input_forget makes f of i, and no LSTM of elman does")
     activations = [name.lower() for name in call.attribute("activations", list[str]())]
     n = 2 if direction == "bidirectional" else 1
-    if activations and activations != [*DEFAULTS[kind]] * n:
-        if kind != "RNN" or activations != ["relu"] * n:
-            got = ", ".join(activations)
-            call.refuse(f"its activations are {got}, and those of elman's {CELLS[kind]} are {', '.join(DEFAULTS[kind])}")
+    known = [[*names] * n for names in (DEFAULTS[kind], *([("relu",)] if kind == "RNN" else []))]
+    if activations and activations not in known:
+        expected = " or ".join(", ".join(names) for names in known)
+        call.refuse(f"its activations are {', '.join(activations)}, and those of elman's {CELLS[kind]} {expected}")
     return {"direction": directions[direction]} | ({"nonlinearity": "relu"} if "relu" in activations else {})
 
 
-def _input(call: Call) -> tuple[Value, Any]:
+def _input(call: NodeCall) -> tuple[Traced, Any]:
     """What it reads, and whether time runs forward."""
     x = call.value()
     order = ["batch", "time"] if call.attribute("layout", 0) else ["time", "batch"]
@@ -94,7 +92,7 @@ def _input(call: Call) -> tuple[Value, Any]:
     return x, axes[1 if call.attribute("layout", 0) else 0]
 
 
-def _begin(call: Call, n: int, H: int, direction: str) -> dict[str, str]:
+def _begin(call: NodeCall, n: int, H: int, direction: str) -> dict[str, str]:
     """The values of the graph that the states begin as; none where these are zeros."""
     found, both = dict[str, str](), joined([Atom("features", n, H)])
     dims = ((BATCH,), both, features(H)) if call.attribute("layout", 0) else (both, (BATCH,), features(H))
@@ -104,25 +102,28 @@ def _begin(call: Call, n: int, H: int, direction: str) -> dict[str, str]:
             continue
         if isinstance(begin, np.ndarray) and not begin.any():
             continue
-        if not isinstance(begin, Value):
+        if not isinstance(begin, Traced):
             call.refuse(f"its state {part} begins as other numbers than zeros, and a fresh memory of elman is zeros")
         if begin.dims != dims or begin.size != n * H:
             call.refuse(f"its initial {part} has its axes in another order, or another size")
-        if any(call.reading.layers[each.layer].op != "state" for each in call.reading.layers.parts(begin.layer)):
+        if any(call.trace.layers[each.layer].op != "state" for each in call.trace.layers.pieces(begin.layer)):
             call.refuse(f"its state {part} begins as what other layers compute, which is no state of this model")
         found[part] = begin.layer
     if found and direction != "forward":
-        call.reading.notes.append(f"{call.node} reads backwards, too: the imported one begins with zeros")
+        call.trace.notes.append(f"{call.node} reads backwards, too: the imported one begins with zeros")
     return found
 
 
-def _check_lengths(call: Call) -> None:
+def _check_lengths(call: NodeCall) -> None:
     lengths = call.given(4)
-    if lengths is None or isinstance(lengths, Lengths):
+    if lengths is None:
+        call.trace.unaware.append(f"{call.node}")
         return
-    if isinstance(lengths, Filled) and lengths.number in (Size(1, ("time",)), call.reading.known.get("time")):
+    if isinstance(lengths, Lengths):
         return
-    if isinstance(lengths, np.ndarray) and (lengths == call.reading.known.get("time", -1)).all():
+    if isinstance(lengths, Filled) and lengths.number in (Size(1, ("time",)), call.trace.known.get("time")):
+        return
+    if isinstance(lengths, np.ndarray) and (lengths == call.trace.known.get("time", -1)).all():
         return
     call.refuse("its sequence_lens are neither an input of the graph nor the number of all steps")
 

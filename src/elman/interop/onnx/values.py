@@ -9,14 +9,14 @@ import numpy as np
 
 from elman.arrays import Numbers
 from elman.errors import UserError
-from elman.interop.onnx.axes import Dims, Size, reshaped, size_of
-from elman.interop.onnx.layers import Layer, Layers
-from elman.interop.onnx.messages import Node
+from elman.interop.onnx.axes import Dims, Size, features, reshaped, size_of
+from elman.interop.onnx.drafts import Draft, Drafts
+from elman.interop.onnx.messages import GraphNode
 
 LARGEST = 1 << 24  # numbers that constants together may be computed to, or as many as the file has
 
 
-class Value(NamedTuple):
+class Traced(NamedTuple):
     """A value of the `LayeredModel`, as it stands in the graph."""
 
     layer: str
@@ -43,7 +43,7 @@ class Lengths(NamedTuple):
     name: str
 
 
-Lifted: TypeAlias = Value | Numbers | Counts | Filled | Lengths
+Lifted: TypeAlias = Traced | Numbers | Counts | Filled | Lengths
 T = TypeVar("T")
 
 
@@ -53,24 +53,29 @@ class Refusal(UserError):
     place = 0
 
 
-class Reading:
+class Trace:
     """What is known while a graph is read."""
 
-    def __init__(self, opset: int, known: dict[str, int], numbers: int) -> None:
-        self.opset, self.known = opset, known  # of batch and time, the sizes that the graph fixes
-        self.layers = Layers()
+    def __init__(self, opset: int, numbers: int) -> None:
+        self.opset = opset
+        self.known: dict[str, int] = {}  # of batch and time, the sizes that the graph fixes
+        self.layers = Drafts()
         self.notes: list[str] = []
-        self.recurrent: list[str] = []  # recurrent layers by name
+        self.states: list[str] = []  # inputs that are states
+        self.lengths: list[str] = []  # and lengths
+        self.unaware: list[str] = []  # recurrent nodes that read no lengths
         self.rows: list[int] = []  # of the embeddings of the tokens
-        self.begins: dict[str, dict[str, str]] = {}  # of a recurrent layer, the value that a part of its state begins as
+        self.begins: dict[
+            str, dict[str, str]
+        ] = {}  # of a recurrent layer, the value that a part of its state begins as
         self.left = max(LARGEST, 2 * numbers)  # numbers that constants may yet be computed to
 
 
-class Call:
+class NodeCall:
     """A node of the graph with its inputs."""
 
-    def __init__(self, reading: Reading, node: Node, inputs: Sequence[Lifted | None]) -> None:
-        self.reading, self.node, self.inputs = reading, node, inputs
+    def __init__(self, trace: Trace, node: GraphNode, inputs: Sequence[Lifted | None]) -> None:
+        self.trace, self.node, self.inputs = trace, node, inputs
 
     @property
     def name(self) -> str:
@@ -92,12 +97,17 @@ class Call:
         """An input, or None where it is left out."""
         return self.inputs[index] if index < len(self.inputs) else None
 
-    def value(self, index: int = 0) -> Value:
+    def value(self, index: int = 0) -> Traced:
         """An input that is a value of the model."""
         value = self.given(index)
-        if not isinstance(value, Value):
+        if not isinstance(value, Traced):
             self.refuse(f"its input {index + 1} is not computed from what the model reads")
         return value
+
+    def numbers(self, index: int = 0) -> tuple[Traced, int]:
+        """An input that has features, and their number."""
+        value = self.value(index)
+        return (value, value.size) if value.size is not None else self.refuse("it computes with tokens")
 
     def constant(self, index: int, what: str) -> Numbers:
         """An input that is a constant."""
@@ -122,36 +132,41 @@ class Call:
             self.refuse(f"its axis {axis} is none of {len(dims)} dimensions")
         return axis % len(dims)
 
-    def layer(self, op: str, given: Sequence[Value], size: int, dims: Dims, /, **options: Any) -> Value:
+    def layer(self, op: str, given: Sequence[Traced], size: int, dims: Dims, /, **options: Any) -> Traced:
         """The value of a new layer without parameters."""
-        own = Layer(op, tuple(value.layer for value in given), size, options, source=f"{self.node}")
-        return Value(self.reading.layers.add(self.name, own), size, dims)
+        own = Draft(op, tuple(value.layer for value in given), size, options, source=f"{self.node}")
+        return Traced(self.trace.layers.add(self.name, own), size, dims)
 
-    def reshape(self, value: Value, target: Sequence[Size]) -> Value:
+    def reshape(self, value: Traced, target: Sequence[Size]) -> Traced:
         """The value in other dimensions."""
         if len(target) > 8:
             self.refuse("it makes more than eight dimensions")
-        found = reshaped(value.dims, target, self.reading.known)
+        found = reshaped(value.dims, target, self.trace.known)
         if found is None:
             self.refuse("it mixes axes (its shape cuts through the batch or the time)")
         dims, fixed = found
         for symbol, size in fixed.items():
-            self.reading.known[symbol] = size
-            self.reading.notes.append(
+            self.trace.known[symbol] = size
+            self.trace.notes.append(
                 f"{self.node} is right for {size} {'rows' if symbol == 'batch' else 'steps'} alone; "
                 "the imported model reads any number"
             )
         return value._replace(dims=dims)
 
-    def sizes(self, value: Value) -> tuple[Size, ...]:
+    def sizes(self, value: Traced) -> tuple[Size, ...]:
         """The shape of a value."""
-        return tuple(size_of(dim, self.reading.known) for dim in value.dims)
+        return tuple(size_of(dim, self.trace.known) for dim in value.dims)
 
     def spend(self, numbers: int) -> None:
         """Count numbers of a constant that is about to be computed."""
-        self.reading.left -= numbers
-        if self.reading.left < 0:
+        self.trace.left -= numbers
+        if self.trace.left < 0:
             self.refuse("its constants would take more memory than the file's own")
 
 
-Operator: TypeAlias = Callable[[Call], Lifted | tuple[Lifted, ...]]
+def is_whole(value: Traced, axis: int) -> bool:
+    """Whether a dimension has all features, in their order."""
+    return value.size is not None and value.dims[axis] == features(value.size)
+
+
+Operator: TypeAlias = Callable[[NodeCall], Lifted | list[Lifted]]

@@ -20,7 +20,7 @@ INPUT = "input"
 
 
 @dataclass(frozen=True)
-class Layer:
+class Draft:
     """A node: its op, the values it is a function of, the size F of its value, options, and parameters by name."""
 
     op: str
@@ -31,7 +31,7 @@ class Layer:
     source: str = ""  # the node of the graph, for people
 
 
-class Part(NamedTuple):
+class Piece(NamedTuple):
     """The numbers from `start` to `stop` of each vector of a layer."""
 
     layer: str
@@ -39,16 +39,16 @@ class Part(NamedTuple):
     stop: int
 
 
-class Layers:
+class Drafts:
     """Layers by their names, in order."""
 
     def __init__(self) -> None:
-        self.found: dict[str, Layer] = {}
+        self.found: dict[str, Draft] = {}
 
-    def __getitem__(self, name: str) -> Layer:
+    def __getitem__(self, name: str) -> Draft:
         return self.found[name]
 
-    def add(self, name: str, layer: Layer) -> str:
+    def add(self, name: str, layer: Draft) -> str:
         """A layer under a name, or under one with a number behind where that is taken; returns the name."""
         unique, number = name, 1
         while unique in self.found or unique == INPUT:
@@ -80,23 +80,23 @@ class Layers:
 
     def _sliced(self, name: str, start: int, stop: int) -> str:
         options = {"start": start, "stop": stop}
-        return self.add(f"{name}_{start}_{stop}", Layer("slice", (name,), stop - start, options))
+        return self.add(f"{name}_{start}_{stop}", Draft("slice", (name,), stop - start, options))
 
     def concat(self, names: list[str], source: str) -> str:
         """Vectors behind one another; what was cut apart becomes one again."""
-        parts: list[Part] = []
+        parts: list[Piece] = []
         for name in names:
             layer = self[name]
-            part = Part(name, 0, layer.size)
+            part = Piece(name, 0, layer.size)
             if layer.op == "slice":
-                part = Part(layer.inputs[0], layer.options["start"], layer.options["stop"])
+                part = Piece(layer.inputs[0], layer.options["start"], layer.options["stop"])
             if parts and parts[-1].layer == part.layer and parts[-1].stop == part.start:
                 part = part._replace(start=parts.pop().start)
             parts.append(part)
         joined = tuple(self.slice(*part) for part in parts)
         if len(joined) == 1:
             return joined[0]
-        return self.add(source or "concat", Layer("concat", joined, sum(self[name].size for name in joined)))
+        return self.add(source or "concat", Draft("concat", joined, sum(self[name].size for name in joined)))
 
     def step(self, name: str, which: str, source: str) -> str:
         """The first or the last step: of a recurrent layer the final state, where that step is read last."""
@@ -113,40 +113,35 @@ class Layers:
                     return self.slice(base.options["_finals"]["h"], start, stop)
         size = layer.size if layer else 0
         options = {"size": size} if which == "last" else {}
-        return self.add(source or which, Layer(which, (name,), size, options, source=source))
+        return self.add(source or which, Draft(which, (name,), size, options, source=source))
 
     def affine(self, name: str, scale: Numbers | None, shift: Numbers | None, source: str) -> str:
-        """scale * x + shift; into the layer before where that has such a parameter and does not use it."""
+        """scale * x + shift; in the layer before, where that has such a parameter and leaves it out."""
         layer = self.found.get(name)
-        if layer is not None and scale is None and layer.op == "linear" and not layer.options["bias"]:
-            more, own = {"layer.bias": shift}, {"bias": True}
-        elif layer is not None and scale is not None and shift is None and layer.op == "layer_norm" and not (
-            layer.options["scale"] or layer.options["bias"]
-        ):  # fmt: skip
-            more, own = {"layer.weight": scale}, {"scale": True}
-        elif layer is not None and scale is None and layer.op in ("layer_norm", "affine") and not layer.options["bias"]:
-            more, own = {"layer.bias": shift}, {"bias": True}
-        else:
-            size = len(scale if scale is not None else shift)  # type: ignore[arg-type]
-            tensors = {"layer.weight": scale, "layer.bias": shift}
-            options = {"size": size, "scale": scale is not None, "bias": shift is not None}
-            given = {key: value for key, value in tensors.items() if value is not None}
-            return self.add(source, Layer("affine", (name,), size, options, given, source))
-        found = replace(layer, options=layer.options | own, tensors=layer.tensors | more)
-        return self.add(name, found)
+        given = {"scale": ("weight", scale), "bias": ("bias", shift)}
+        tensors = {f"layer.{key}": value for key, value in given.values() if value is not None}
+        options = {option: value is not None for option, (_, value) in given.items()}
+        if layer is not None and layer.op in ("linear", "layer_norm", "affine"):
+            free = {option for option in given if layer.options.get(option) is False}
+            free -= {"scale"} if layer.options["bias"] else set()  # a bias there is added after it
+            new = {option: True for option, there in options.items() if there}
+            if new.keys() <= free:
+                return self.add(name, replace(layer, options=layer.options | new, tensors=layer.tensors | tensors))
+        size = len(next(iter(tensors.values())))
+        return self.add(source, Draft("affine", (name,), size, {"size": size} | options, tensors, source))
 
-    def parts(self, name: str) -> Iterator[Part]:
+    def pieces(self, name: str) -> Iterator[Piece]:
         """What a value is put together of."""
         layer = self.found.get(name)
         if layer is not None and layer.op == "concat":
             for each in layer.inputs:
-                yield from self.parts(each)
+                yield from self.pieces(each)
         elif layer is not None and layer.op == "slice":
-            yield Part(layer.inputs[0], layer.options["start"], layer.options["stop"])
+            yield Piece(layer.inputs[0], layer.options["start"], layer.options["stop"])
         else:
-            yield Part(name, 0, layer.size if layer else 0)
+            yield Piece(name, 0, layer.size if layer else 0)
 
-    def needed(self, outputs: list[str]) -> dict[str, Layer]:
+    def _needed(self, outputs: list[str]) -> dict[str, Draft]:
         """The layers that outputs are made of, in order."""
         needed, new = set[str](), [*outputs]
         while new:
@@ -155,15 +150,15 @@ class Layers:
                 new += self[name].inputs
         return {name: layer for name, layer in self.found.items() if name in needed}
 
-    def finished(self, outputs: list[str], recurrent: list[str]) -> dict[str, Layer]:
-        """The layers of outputs and all of `recurrent`, without any that `LayeredModel` does not have."""
-        found = self.needed([*outputs, *recurrent])
-        read = {name for layer in found.values() for name in layer.inputs if layer.op != "final"} | {*outputs}
-        done: dict[str, Layer] = {}
+    def finished(self, output: str, recurrent: list[str]) -> dict[str, Draft]:
+        """The layers of an output and all of `recurrent`, without any that `LayeredModel` does not have."""
+        found = self._needed([output, *recurrent])
+        read = {name for layer in found.values() for name in layer.inputs if layer.op != "final"} | {output}
+        done: dict[str, Draft] = {}
         final: dict[str, str] = {}  # the name that stands for the final h of a recurrent layer
         for name, layer in found.items():
             if layer.op == "recurrent":
-                h = next((n for n in layer.options["_finals"].values() if n in found and found[n].options["part"] == "h"), None)
+                h = layer.options["_finals"]["h"] if layer.options["_finals"]["h"] in found else None
                 options = {key: value for key, value in layer.options.items() if not key.startswith("_")}
                 whole = name in read or h is None
                 if whole:
@@ -172,7 +167,7 @@ class Layers:
                     done[name] = replace(layer, options=options | {"reads": "last"})
                     final[h] = name
                 elif h is not None and options["direction"] == "forward":
-                    done[h] = Layer("last", (name,), layer.size, {"size": layer.size})
+                    done[h] = Draft("last", (name,), layer.size, {"size": layer.size})
                 elif h is not None:
                     done[h] = replace(layer, options=options | {"reads": "last"})
                 continue

@@ -33,7 +33,9 @@ class Format(NamedTuple):
 
 FORMATS: dict[str, Format] = {
     row.name: row
-    for row in (Format("onnx", "ONNX", "elman.export.onnx.write:write", ("lengths", "check"), ("onnx",), "onnx"),)
+    for row in (
+        Format("onnx", "ONNX", "elman.export.onnx.write:write", ("lengths", "int8", "check"), ("onnx",), "onnx"),
+    )
 }
 
 

@@ -17,6 +17,11 @@ from elman.tasks.task import Trained
 DRAWERS = {
     "RecurrentLM": "elman.export.onnx.language_model:draw_recurrent",
     "TransformerLM": "elman.export.onnx.language_model:draw_transformer",
+    "Classifier": "elman.export.onnx.classifier:draw",
+    "Tagger": "elman.export.onnx.tagger:draw",
+    "SeriesForecaster": "elman.export.onnx.forecaster:draw",
+    "RecurrentEncoderDecoder": "elman.export.onnx.encoder_decoder:draw",
+    "TransformerEncoderDecoder": "elman.export.onnx.encoder_decoder:draw",
 }
 
 

@@ -16,10 +16,9 @@ from elman.export.onnx import states
 from elman.export.onnx.attention import normed, read_layers
 from elman.export.onnx.drawing import Call, Compared, Drawing
 from elman.export.onnx.graph import Graph, Value
-from elman.export.onnx.positions import rotary, sinusoidal
+from elman.export.onnx.positions import rotary, sinusoidal, step_positions
 from elman.export.onnx.recurrent import read_layer
 from elman.export.onnx.sight import Memory, causal
-from elman.export.onnx.steps import count, unsqueeze
 from elman.export.options import ExportOptions
 from elman.models import LanguageModel, RecurrentLM, TransformerLM
 from elman.nn import Recurrent
@@ -60,7 +59,7 @@ def draw_transformer(run: Trained, options: ExportOptions) -> Drawing:
     keys, values = memory[: model.num_layers], memory[model.num_layers :]
     x = graph.add("Gather", graph.weight(model.embedding.weight), tokens)
     T = graph.size(tokens, 1)
-    places = unsqueeze(position, 1) + unsqueeze(count(graph, T), 0)  # (B, T)
+    places = step_positions(graph, x, position)
     rotation = None
     if model.positions == "sinusoidal":
         x = x + sinusoidal(places, model.hidden_size)

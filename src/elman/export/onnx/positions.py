@@ -10,11 +10,17 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from elman.export.onnx.graph import Value
-from elman.export.onnx.steps import concat, reshape, unsqueeze
+from elman.export.onnx.graph import Graph, Value
+from elman.export.onnx.steps import concat, count, reshape, unsqueeze
 from elman.nn.positions import rotary as rotation_of
 
 BASE, DIGITS = 256, 4
+
+
+def step_positions(graph: Graph, x: Value, position: Value | None) -> Value:
+    """Of steps x (B, T, H) after `position` (B,) others: (B, T), or (1, T) without these."""
+    steps = unsqueeze(count(graph, graph.size(x, 1)), 0)
+    return steps if position is None else unsqueeze(position, 1) + steps
 
 
 def _waves(positions: Value, size: int) -> tuple[Value, Value]:

@@ -11,16 +11,15 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
-from torch import nn
-
 from elman.arrays import Numbers
 from elman.errors import UserError
 from elman.export.exported import Exported, write_files
 from elman.export.layers import layers_of
 from elman.export.options import ExportOptions
+from elman.export.source import numbers
 from elman.interop import CONVENTIONS, to_arrays
 from elman.interop.choice import convention_for
-from elman.models.layered import INPUT, LayeredModel, NodeSettings, TokenInput
+from elman.models.layered import INPUT, LayeredModel, NodeSettings
 from elman.models.layered_values import Node, Shape
 from elman.tasks.task import Say, Trained
 
@@ -38,6 +37,8 @@ class Layer(NamedTuple):
 
 def write(run: Trained, path: Path, options: ExportOptions, say: Say) -> Exported:
     """Write a run's model. Raises `UserError` where Keras has no layer that computes the same as one of the model's."""
+    if path.suffix != ".keras":
+        raise UserError(f"{path}", expected="a name with the ending .keras", exit_code=2)
     model, notes = layers_of(run.model)
     content, folds = keras_file(model)
     write_files({path: content})
@@ -51,18 +52,16 @@ def keras_file(model: LayeredModel) -> tuple[bytes, list[str]]:
     """The bytes of a `.keras` file, and what was folded."""
     import h5py
 
-    shapes = {INPUT: _input_shape(model)}
-    tokens = shapes[INPUT].size is None
-    entries = [_entry(Layer("InputLayer", {"batch_shape": _batch(shapes[INPUT]), "dtype": "int32" if tokens else "float32"}), INPUT, [])]
-    folds, buffer, counts = list[str](), io.BytesIO(), Counter[str]()
+    given = Layer("InputLayer", {"batch_shape": _batch(model.shapes[INPUT]), "dtype": _dtype(model.shapes[INPUT])})
+    entries, folds = [_entry(given, INPUT, {})], list[str]()
+    buffer, counts = io.BytesIO(), Counter[str]()
     with h5py.File(buffer, "w") as file:
         file.create_group("vars").attrs["name"] = "elman"
-        _store(file, Layer("InputLayer", {}), INPUT, counts)
+        _store(file, given, INPUT, counts)
         for settings, node in zip(model.settings.nodes, model.named_nodes.values(), strict=True):
-            shapes[settings.name] = node.shape([shapes[name] for name in settings.inputs])
             layer = keras_layer(settings, node)
             folds += [f"{settings.name}: {fold}" for fold in layer.folds]
-            entries.append(_entry(layer, settings.name, [(name, shapes[name]) for name in settings.inputs]))
+            entries.append(_entry(layer, settings.name, {name: model.shapes[name] for name in settings.inputs}))
             _store(file, layer, settings.name, counts)
     config = {"name": "elman", "trainable": True, "layers": entries}
     config |= {"input_layers": [INPUT, 0, 0], "output_layers": [model.settings.output, 0, 0]}
@@ -87,26 +86,22 @@ def keras_layer(settings: NodeSettings, node: Node) -> Layer:
     return LAYERS[settings.op](settings, node)
 
 
-def _input_shape(model: LayeredModel) -> Shape:
-    given = model.settings.input
-    return Shape(None if isinstance(given, TokenInput) else given.channels, True)
-
-
 def _batch(shape: Shape) -> list[int | None]:
     """A shape as Keras writes it: None for the sizes of the batch and of time."""
     return [None] * (1 + shape.per_step) + ([] if shape.size is None else [shape.size])
 
 
-def _entry(layer: Layer, name: str, inputs: list[tuple[str, Shape]]) -> dict[str, Any]:
+def _dtype(shape: Shape) -> str:
+    return "int32" if shape.size is None else "float32"
+
+
+def _entry(layer: Layer, name: str, inputs: Mapping[str, Shape]) -> dict[str, Any]:
     """A layer in `config.json`, with the values that it is called on."""
-    tensors = [
-        {
-            "class_name": "__keras_tensor__",
-            "config": {"shape": _batch(shape), "dtype": "float32" if shape.size else "int32", "keras_history": [given, 0, 0]},
-        }
-        for given, shape in inputs
-    ]
-    args = [tensors] if len(tensors) > 1 else tensors
+    tensors = []
+    for given, shape in inputs.items():
+        tensor = {"shape": _batch(shape), "dtype": _dtype(shape), "keras_history": [given, 0, 0]}
+        tensors.append({"class_name": "__keras_tensor__", "config": tensor})
+    args: list[Any] = [tensors] if len(tensors) > 1 else tensors
     calls = [{"args": args, "kwargs": {}}] if inputs else []
     return {**_serialized(layer.kind, {"name": name} | layer.config), "name": name, "inbound_nodes": calls}
 
@@ -129,19 +124,13 @@ def _store(file: Any, layer: Layer, name: str, counts: Counter[str]) -> None:
 
 # The layers, by the ops of nodes
 
-def _numbers(module: nn.Module, *names: str) -> list[Numbers]:
-    """Parameters and buffers of a module, those that there are."""
-    found = [getattr(module, name, None) for name in names]
-    return [tensor.detach().cpu().numpy() for tensor in found if tensor is not None]
-
-
 def _embedding(settings: NodeSettings, node: Any) -> Layer:
     sizes = {"input_dim": node.layer.num_embeddings, "output_dim": node.layer.embedding_dim}
-    return Layer("Embedding", {**sizes, "mask_zero": node.mask_zero}, {"": _numbers(node.layer, "weight")})
+    return Layer("Embedding", {**sizes, "mask_zero": node.mask_zero}, {"": numbers(node.layer, "weight")})
 
 
 def _linear(settings: NodeSettings, node: Any) -> Layer:
-    kernel, *bias = _numbers(node.layer, "weight", "bias")
+    kernel, *bias = numbers(node.layer, "weight", "bias")
     config = {"units": node.layer.out_features, "use_bias": bool(bias)}
     return Layer("Dense", config, {"": [kernel.T, *bias]})
 
@@ -195,11 +184,11 @@ WITH_ALPHA = {"leaky_relu": ("LeakyReLU", "negative_slope"), "elu": ("ELU", "alp
 def _layer_norm(settings: NodeSettings, node: Any) -> Layer:
     own = node.layer
     config = {"axis": -1, "epsilon": own.epsilon, "scale": own.weight is not None, "center": own.bias is not None}
-    return Layer("LayerNormalization", config, {"": _numbers(own, "weight", "bias")})
+    return Layer("LayerNormalization", config, {"": numbers(own, "weight", "bias")})
 
 
 def _batch_norm(settings: NodeSettings, node: Any) -> Layer:
-    weights = _numbers(node.layer, "weight", "bias", "mean", "variance")
+    weights = numbers(node.layer, "weight", "bias", "mean", "variance")
     return Layer("BatchNormalization", {"axis": -1, "epsilon": node.layer.epsilon}, {"": weights})
 
 

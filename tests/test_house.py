@@ -66,6 +66,7 @@ BELOW: dict[str, set[str]] = {
         "report",
         "inspection",
     },
+    "export": GROUND | {"kernels", "nn", "models", "data", "tasks", "runs", "interop", "inspection"},
     "lab": GROUND | {"kernels", "nn", "models", "data", "train", "lens", "report", "inspection", "environment"},
 }
 BELOW["cli"] = set(BELOW)
@@ -121,6 +122,7 @@ def test_below_is_an_order() -> None:
         ["-m", "elman", "compare", "--help"],
         ["-m", "elman", "lab", "--help"],
         ["-m", "elman", "interop"],
+        ["-m", "elman", "export", "--help"],
     ],
 )
 def test_torch_is_not_imported_where_it_is_not_needed(arguments: list[str]) -> None:

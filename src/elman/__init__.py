@@ -18,6 +18,7 @@
 - `train`: the loop, truncated backpropagation through time, clipping, schedules, optimisers
 - `decode`: generation of text and translation
 - `lens`, `inspection`, `report`: the microscope, its looks at a run, and its pages
+- `export`: models for other programs
 - `compare`, `lab`: models on the same terms, and classical claims
 """
 
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from elman.runs import Run, load
 
 __all__ = [
-    "Run", "UserError", "__version__", "cells", "compare", "data", "decode", "fit", "inspection", "interop",
+    "Run", "UserError", "__version__", "cells", "compare", "data", "decode", "export", "fit", "inspection", "interop",
     "kernels", "lab", "lens", "load", "models", "nn", "report", "state", "tasks", "train", "training",
 ]  # fmt: skip
 _FROM = {"fit": "fitting", "training": "fitting", "load": "runs", "Run": "runs", "UserError": "errors"}

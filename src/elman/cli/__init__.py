@@ -18,7 +18,20 @@ from elman.cli import completion
 from elman.display import say
 from elman.errors import UserError, nearest
 
-COMMANDS = ("train", "evaluate", "generate", "predict", "inspect", "info", "compare", "lab", "bench", "interop", "env")
+COMMANDS = (
+    "train",
+    "evaluate",
+    "generate",
+    "predict",
+    "inspect",
+    "info",
+    "export",
+    "compare",
+    "lab",
+    "bench",
+    "interop",
+    "env",
+)
 CONTEXT = {"help_option_names": ["-h", "--help"]}
 
 

@@ -36,12 +36,15 @@ def command(
             autocompletion=completion.several_of(completion.runtimes),
         ),
     ] = None,
+    int8: Annotated[
+        bool, typer.Option("--int8", help="Matrices as int8 with a scale for each row; states stay float.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Write RUN's model for other programs, compared with the run's own answers before it is written."""
     from elman.export import export
 
-    given: dict[str, Any] = {"lengths": lengths} if lengths else {}
+    given: dict[str, Any] = {name: True for name, asked in (("lengths", lengths), ("int8", int8)) if asked}
     if check is not None:
         given["check"] = tuple(dict.fromkeys(["onnxruntime", *check.split(",")]))
     exported = export(run, to, output, say=say, **given)

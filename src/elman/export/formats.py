@@ -33,7 +33,10 @@ class Format(NamedTuple):
 
 FORMATS: dict[str, Format] = {
     row.name: row
-    for row in (Format("onnx", "ONNX", "elman.export.onnx.write:write", ("lengths", "check"), ("onnx",), "onnx"),)
+    for row in (
+        Format("onnx", "ONNX", "elman.export.onnx.write:write", ("lengths", "check"), ("onnx",), "onnx"),
+        Format("c", "C", "elman.export.c.write:write", ("int8",)),
+    )
 }
 
 

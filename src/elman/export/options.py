@@ -19,6 +19,7 @@ class ExportOptions(Section):
     check: tuple[str, ...] = Field(
         ("onnxruntime",), description="The runtimes in which the written model is compared with the run's."
     )
+    int8: bool = Field(False, description="Matrices are int8 with a scale for each row; states are float.")
 
 
 def make_options(format: Format, given: Mapping[str, Any]) -> ExportOptions:

@@ -25,7 +25,7 @@ REFUSED = {
     "RecurrentEncoderDecoder": "an encoder-decoder reads a whole source first: C is for models that take steps",
     "OwnLanguageModel": "a module of your own has steps of its own: C is for the models of elman",
 }
-FLAGS = "-std=c99 -O3"
+OPTIMIZE = ("-O3",)  # what the header recommends
 
 
 class Program(NamedTuple):
@@ -74,8 +74,9 @@ def _header(made: Interface, source: Source, path: PurePath) -> str:
             f"{name}.h and {name}.c, written by elman {__version__}. {made.summary} {size}.",
             "\n".join(f"    {line}" for line in usage.splitlines()),
             f"The functions keep nothing between two calls but what is in the state, which may be copied, and allocate "
-            f"no memory. Compile {name}.c with {FLAGS}, on the machine where it runs with -march=native too, and link "
-            "with -lm. (-ffast-math would take away NaN and infinity, which some models use.)",
+            f"no memory. Compile {name}.c with -std=c99 {' '.join(OPTIMIZE)}, and with -march=native on the machine "
+            "where it runs, or with -Os where memory is short; link with -lm. Leave -ffast-math out: it takes away NaN "
+            "and infinity.",
         ]
     )
     guard = "PREFIX_H"

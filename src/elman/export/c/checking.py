@@ -11,8 +11,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from elman.data.windows import WindowBatch
 from elman.export.c.compiling import INIT, answers, integers
 from elman.models.classifier import Classifier
+from elman.models.forecaster import SeriesForecaster
 from elman.models.recurrent import RecurrentLM
 from elman.models.tagger import Tagger
 from elman.models.word_reader import PADDING
@@ -92,8 +94,45 @@ def _classified(model: Classifier, codecs: Any, steps: int, generator: np.random
     return torch.from_numpy(read.astype(np.float32)), b"".join(calls)
 
 
+def _forecaster(model: SeriesForecaster, codecs: Any, steps: int, generator: np.random.Generator) -> Example:
+    """Two series from their beginning, asked for forecasts after some steps, the last beyond the window's length."""
+    P, K, S = model.channels
+    L, H = model.past_steps, model.horizon
+    identity = getattr(model, "identity", None) is not None
+    calls, windows = [], []
+    for series in range(2):
+        T = L + steps
+        values = generator.standard_normal((T, 1 + P + K)).cumsum(0)
+        values[generator.random(values.shape) < 0.1] = np.nan
+        calls.append(integers(INIT) + np.array([0.0, 1.0]).tobytes() + integers(series) * identity)
+        asked = {1, L // 2, L, T}
+        for t in range(1, T + 1):
+            calls.append(integers(STEP) + values[t - 1].tobytes())
+            if t in asked:
+                ahead, static = generator.standard_normal((H, K)), generator.standard_normal(S)
+                calls.append(integers(STEP + 1) + ahead.tobytes() + static.tobytes())
+                windows.append(_window(values[max(0, t - L) : t], L, H, ahead, static, series))
+    made = [model.forecast(window) for window in windows]
+    parts = [part.double().numpy().ravel() for each in made for part in each]
+    return Example(b"".join(calls), np.concatenate(parts), np.float64)
+
+
+def _window(
+    given: npt.NDArray[np.float64], L: int, H: int, ahead: Any, static: Any, identity: int
+) -> WindowBatch:
+    past = np.full((L, given.shape[1]), np.nan)
+    past[: len(given)] = given
+    tensors = [np.float32(each)[None] for each in (past[:, 0], np.full(H, np.nan))]
+    further = [np.float32(each)[None] for each in (past[:, 1:], ahead, static)]
+    numbers = [np.array([value], np.float32) for value in (0, 1)]
+    places = [np.array([value]) for value in (0, identity)]
+    parts = [*tensors, np.array([len(given)]), *further, *numbers, *places]
+    return WindowBatch(*map(torch.from_numpy, parts))
+
+
 EXAMPLES: dict[str, Callable[..., Example]] = {
     "RecurrentLM": _language_model,
     "Tagger": _tagger,
     "Classifier": _classifier,
+    "SeriesForecaster": _forecaster,
 }

@@ -17,7 +17,7 @@ from elman.export.c.program import Program
 
 COMPILERS = ("gcc", "clang")
 STRICT = ("-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic")
-INIT, SIZE = 0, -1  # calls of every program beside those of `Interface.main`, which are numbered from 1
+INIT, SIZE = 0, -1  # calls of every program; those of `Interface.main` are numbered from 1
 
 MAIN = """
 #include "{name}.h"
@@ -32,7 +32,6 @@ int main(void)
     static {prefix}_state state;
     for (int call; fread(&call, sizeof call, 1, stdin) == 1;)
         switch (call) {{
-        case 0: {prefix}_init(&state); break;
         case -1: {{ const int size = sizeof state; PUT(size); break; }}
 {cases}
         default: return 1;
@@ -55,7 +54,7 @@ def built(program: Program, compiler: str, *flags: str) -> Iterator[Path]:
     """
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
-        cases = "\n".join(f"        case {n}: {{ {text} break; }}" for n, text in enumerate(program.calls, 1))
+        cases = "\n".join(f"        case {n}: {{ {text} break; }}" for n, text in enumerate(program.calls))
         main = MAIN.format(name=program.name, prefix=program.prefix, cases=cases)
         for name, text in ((f"{program.name}.h", program.header), (f"{program.name}.c", program.source)):
             (place / name).write_text(text)
@@ -99,4 +98,5 @@ def integers(*values: int | Sequence[int] | npt.NDArray[np.int64]) -> bytes:
 def _run(*command: str, cwd: Path) -> None:
     found = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
     if found.returncode:
-        raise UserError(f"{command[0]} refuses the exported program: {(found.stderr.splitlines() or [''])[0]}")
+        said = next((line for line in found.stderr.splitlines() if "error" in line), f"it ended with {found.returncode}")
+        raise UserError(f"{command[0]} refuses the exported program: {said}")

@@ -129,19 +129,22 @@ class Stack(NamedTuple):
         every = [(number, *state) for number, layer in enumerate(self.layers) for state in layer.states]
         return [f"float {name}_{number}[{size}]" for number, name, size in every]
 
-    def read(self, x: str, state: str) -> Read:
-        """The statements of a step that reads x; `state` stands before the names of states, as in "state->"."""
+    def read(self, x: str, state: str, *, output: bool = True) -> Read:
+        """The statements of a step that reads x; `state` stands before the names of states, as in "state->".
+
+        Without `output`, the last layer's output is not made where it is more than its state.
+        """
         lines: list[str] = []
         size = self.layers[0].input_size
         for number, layer in enumerate(self.layers):
             names = [f"{state}{name}_{number}" for name, _ in layer.states]
             lines.append(layer.call(x, names))
-            output = names[0]
-            if self.residual and size == layer.output_size:
-                lines.append(f"float x_{number + 1}[{size}];")
-                lines += every_unit(f"x_{number + 1}[u] = {x}[u] + {output}[u];", size=size)
-                output = f"x_{number + 1}"
-            x, size = output, layer.output_size
+            made = names[0]
+            if self.residual and size == layer.output_size and (output or layer is not self.layers[-1]):
+                made = f"x_{number + 1}"
+                lines.append(f"float {made}[{size}];")
+                lines += every_unit(f"{made}[u] = {x}[u] + {names[0]}[u];", size=size)
+            x, size = made, layer.output_size
         return Read(lines, x, size)
 
 

@@ -134,9 +134,29 @@ static void normalize(float *restrict x, const float *restrict gain, const float
 }
 """
 
+STANDARDIZED = """
+/* A number of the data in the units of the model; NaN stays NaN. */
+static float standardized(double x, double mean, double deviation)
+{
+    x = (x - mean) / deviation;
+    x = x < -1e9 ? -1e9 : x;
+    return (float)(x > 1e9 ? 1e9 : x);
+}
+"""
+
+KNOWN = """
+/* The same, where a missing number counts as 0. */
+static float known(double x, double mean, double deviation)
+{
+    return isnan(x) ? 0 : standardized(x, mean, deviation);
+}
+"""
+
 PRIMITIVES = {
     "tangent": Primitive(TANGENT),
     "sigmoid": Primitive(SIGMOID, ("tangent",)),
+    "standardized": Primitive(STANDARDIZED),
+    "known": Primitive(KNOWN, ("standardized",)),
     "softplus": Primitive(SOFTPLUS),
     "add_product": Primitive(ADD_PRODUCT),
     "add_row": Primitive(ADD_ROW),

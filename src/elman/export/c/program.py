@@ -35,7 +35,7 @@ class Program(NamedTuple):
     prefix: str
     header: str
     source: str
-    calls: tuple[str, ...]  # `Interface.main`
+    calls: tuple[str, ...]  # `Init.call`, then `Interface.main`
     bytes_of_weights: int
 
 
@@ -54,7 +54,7 @@ def program(model: Any, path: PurePath, *, int8: bool = False, codecs: Mapping[s
     source = Source(prefix, int8=int8)
     writer = importlib.import_module(f"elman.export.c.{WRITERS[kind]}")
     made: Interface = writer.write(source, model, codecs or {})
-    texts = (_header(made, source, path), _source(made, source, path), *made.main)
+    texts = (_header(made, source, path), _source(made, source, path), made.init.call, *made.main)
     header, text, *calls = (_with_prefix(each, prefix) for each in texts)
     return Program(path.name, prefix, header, text, tuple(calls), source.bytes_of_weights)
 
@@ -68,7 +68,9 @@ def _header(made: Interface, source: Source, path: PurePath) -> str:
     kind = "int8, with a scale for each row" if source.int8 else "float"
     name = path.name
     size = f"{source.bytes_of_weights:,} bytes of weights ({kind})"
-    usage = "\n".join(["PREFIX_state state;", "PREFIX_init(&state);    at the beginning of a sequence", made.usage])
+    arguments = "".join(f", {argument.split()[-1]}" for argument in made.init.arguments)
+    begin = f"PREFIX_init(&state{arguments});    at the beginning of a sequence"
+    usage = "\n".join(["PREFIX_state state;", begin, made.usage])
     intro = comment(
         [
             f"{name}.h and {name}.c, written by elman {__version__}. {made.summary} {size}.",
@@ -83,8 +85,8 @@ def _header(made: Interface, source: Source, path: PurePath) -> str:
     lines = [intro, f"#ifndef {guard}\n#define {guard}\n", '#ifdef __cplusplus\nextern "C" {\n#endif\n']
     lines += [f"#define PREFIX_{name} {value}" for name, value in made.constants.items()]
     lines += ["\ntypedef struct {", *(f"    {field};" for field in source.fields), "} PREFIX_state;\n"]
-    lines += ["/* A fresh memory. */\nvoid PREFIX_init(PREFIX_state *state);\n"]
-    lines += [f"{comment([words])}{head};\n" for head, words in made.functions.items()]
+    every = {_head_of_init(made): made.init.words, **made.functions}
+    lines += [f"{comment([words])}{head};\n" for head, words in every.items()]
     if made.names:
         lines.append(f"/* The names of the outputs. */\nextern const char *const PREFIX_names[{len(made.names)}];\n")
     return "\n".join([*lines, "#ifdef __cplusplus\n}\n#endif\n", "#endif\n"])
@@ -92,12 +94,17 @@ def _header(made: Interface, source: Source, path: PurePath) -> str:
 
 def _source(made: Interface, source: Source, path: PurePath) -> str:
     first = source.fields[0].split()[1].partition("[")[0]
-    source.function("void PREFIX_init(PREFIX_state *state)", [f"*state = (PREFIX_state){{.{first} = {{0}}}};  /* and zeros in every other field */"])
+    zeros = f"*state = (PREFIX_state){{.{first} = {{0}}}};  /* and zeros in every other field */"
+    source.function(_head_of_init(made), [zeros, *made.init.lines])
     names = ""
     if made.names:
         literals = "\n".join(f"    {_literal(name)}," for name in made.names)
         names = f"const char *const PREFIX_names[{len(made.names)}] = {{\n{literals}\n}};\n\n"
     return f'#include "{path.name}.h"\n\n#include <math.h>\n\n{names}{source.text()}'
+
+
+def _head_of_init(made: Interface) -> str:
+    return f"void PREFIX_init({', '.join(['PREFIX_state *state', *made.init.arguments])})"
 
 
 def _literal(text: str) -> str:

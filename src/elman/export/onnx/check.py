@@ -110,7 +110,7 @@ def _openvino(models: Mapping[str, bytes]) -> Call:
 
     def call(graph: str, feeds: Mapping[str, Numbers]) -> dict[str, Numbers]:
         results = compiled[graph](dict(feeds))
-        return {output.any_name: np.array(value) for output, value in results.items()}
+        return {name: np.array(value) for output, value in results.items() for name in output.names}
 
     return call
 

@@ -18,7 +18,7 @@ from elman.export.onnx.drawing import Call, Compared, Drawing
 from elman.export.onnx.graph import Graph, Value
 from elman.export.onnx.positions import rotary, sinusoidal, step_positions
 from elman.export.onnx.recurrent import read_layer
-from elman.export.onnx.sight import Memory, causal
+from elman.export.onnx.sight import SlotMemory, causal
 from elman.export.options import ExportOptions
 from elman.models import LanguageModel, RecurrentLM, TransformerLM
 from elman.nn import Recurrent
@@ -65,7 +65,7 @@ def draw_transformer(run: Trained, options: ExportOptions) -> Drawing:
         x = x + sinusoidal(places, model.hidden_size)
     else:
         rotation = rotary(places, model.hidden_size // model.num_heads)
-    sight = causal(graph, x, model.window, Memory(graph.size(keys[0], 2), position), lengths)
+    sight = causal(graph, x, model.window, SlotMemory(graph.size(keys[0], 2), position), lengths)
     read = read_layers(model.layers, x, sight, keys=keys, values=values, rotation=rotation)
     logits = normed(read.x, model.norm).linear(model.decoder.weight, model.decoder.bias)
     graph.output("logits", logits, ["batch", "time", model.vocab_size])

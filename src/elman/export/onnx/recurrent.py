@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from elman.arrays import Numbers
@@ -115,7 +114,7 @@ def read_ends(graph: Graph, layer: Recurrent, x: Value, lengths: Value) -> Value
         y, _ = _by_operator(graph, layer, read, [own], [layer.layer_weights(0, direction)], None)
         ends.append(last_step(transpose(y, 1, 0, 2), lengths))
     found = concat(graph, ends, 1)
-    return torch.where(unsqueeze(lengths, 1) > 0, found, 0.0)
+    return (unsqueeze(lengths, 1) > 0).where(found, 0.0)
 
 
 def _stacked(graph: Graph, parts: Sequence[Value]) -> Value:

@@ -12,45 +12,45 @@ from elman.export.onnx.steps import LEAST, concat, count, padding_bias, reshape,
 UNUSED = 1 << 29  # the age of a slot that is not in use; some runtimes count in 32 bits
 
 
-class Sight(NamedTuple):
+class KeySight(NamedTuple):
     """The same for all layers of a model."""
 
     bias: Value | None = None  # (1 or B, 1, 1 or T, C + T): is added to the scores; None: each step sees every key
     remember: Callable[[Value, Value], Value] | None = None  # memory (B, N, C, D), new (B, N, T, D) -> memory after
 
 
-def all_steps(x: Value, lengths: Value | None) -> Sight:
+def all_steps(x: Value, lengths: Value | None) -> KeySight:
     """Of steps x (B, T, H): each sees all real ones of its row; in a row without any, the first."""
-    return Sight(None if lengths is None else unsqueeze(padding_bias(x, lengths.maximum(1)), 1))
+    return KeySight(None if lengths is None else unsqueeze(padding_bias(x, lengths.maximum(1)), 1))
 
 
-class Memory(NamedTuple):
+class SlotMemory(NamedTuple):
     """What a causal model remembers: C slots, and the steps that each row has read; see `TransformerState`."""
 
     slots: Value  # int64 (1,): C
     position: Value  # int64 (B,)
 
 
-def causal(graph: Graph, x: Value, window: int | None, memory: Memory | None, lengths: Value | None) -> Sight:
+def causal(graph: Graph, x: Value, window: int | None, memory: SlotMemory | None, lengths: Value | None) -> KeySight:
     """Of steps x (B, T, H): each sees itself and those before it, within the window and in memory."""
     T = graph.size(x, 1)
     query, key = unsqueeze(count(graph, T), 1), unsqueeze(count(graph, T), 0)
     back = query - key  # (T, T)
     if memory is None:
-        return Sight(_bias(_within(back, window)))
+        return KeySight(_bias(_within(back, window)))
     C, position = memory
     start = unsqueeze(position, 1)  # (B, 1)
     reach = start + key if window is None else (start + key).minimum(window - 1)
     reach = unsqueeze(reach, 2)  # (B, T, 1)
     new = (back >= 0) & (back <= reach)  # (B, T, T)
     if window == 1:  # no slot
-        return Sight(unsqueeze(_bias(new), 1), lambda old, new: old)
+        return KeySight(unsqueeze(_bias(new), 1), lambda old, new: old)
     before = start - unsqueeze(count(graph, C), 0)  # (B, C)
     ages = (before > 0).where(before, UNUSED) if window is None else (before - 1) % (window - 1) + 1
     old = unsqueeze(ages, 1) + query <= reach  # (B, T, C)
     read = T if lengths is None else unsqueeze(lengths, 1)
     seen = concat(graph, [old, new], 2)
-    return Sight(unsqueeze(_bias(seen), 1), partial(_remember, *_writers(graph, window, C, T, start, read)))
+    return KeySight(unsqueeze(_bias(seen), 1), partial(_remember, *_writers(graph, window, C, T, start, read)))
 
 
 def _within(back: Value, window: int | None) -> Value:

@@ -7,8 +7,8 @@ outputs named, default activations, forward or in both directions. All other cel
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -171,8 +171,8 @@ def _padded(
 ) -> tuple[Value, list[Value]]:
     """The operator over rows with padding, without its own lengths, which few runtimes know.
 
-    It reads the padding last, of the second direction in reversed rows, and h is taken from its outputs. The LSTM's c is
-    none of these: an input more, which is 1 at the padding, shuts i and opens f, so that c stays.
+    It reads the padding last, of the second direction in reversed rows, and h is taken from its outputs. For the LSTM's
+    c, which is no output, an input more, 1 at the padding, shuts i and opens f, so that c stays.
     """
     shown = _shown(x, lengths)
     places = (unsqueeze(lengths, 1) - 1 - unsqueeze(count(graph, graph.size(x, 0)), 0)).maximum(0)  # (B, T)
@@ -227,18 +227,19 @@ def scan(
         for part, size in zip(cell.states, sizes, strict=True)
     ]
     read = body.input(graph.fresh("read"), "float32", ["batch", weights.weight_ih.shape[0]])
-    after, _ = cell.step(read, recur(before[0], weights), before, weights)  # type: ignore[arg-type]
-    shares = Noise(None, layer.zoneout or None, layer.zoneout_cell or None)  # type: ignore[arg-type]
-    after = zone(after, before, shares)  # type: ignore[arg-type]
-    inputs, y = [project(x, weights)], after[0]  # type: ignore[arg-type]
+    own, step = cast(Any, weights), cast(Callable[..., Any], cell.step)  # of values in place of tensors
+    after, _ = step(read, recur(cast(Any, before[0]), own), before, own)
+    shares = Noise(None, cast(Any, layer.zoneout or None), cast(Any, layer.zoneout_cell or None))
+    after = cast(Sequence[Value], zone(after, cast(Any, before), shares))
+    inputs, h = [cast(Value, project(cast(Any, x), own))], after[0]
     if lengths is not None:
         real = body.input(graph.fresh("real"), "bool", ["batch", 1])
         inputs.append(_shown(x, lengths))
-        after = tuple(real.where(new, old) for new, old in zip(after, before, strict=True))
-        y = real.where(y, 0.0)
+        after = [real.where(new, old) for new, old in zip(after, before, strict=True)]
+        h = real.where(h, 0.0)
     for part, value, size in zip(cell.states, after, sizes, strict=True):
-        body.output(graph.fresh(f"after_{part.name}"), value, ["batch", size])  # type: ignore[arg-type]
-    body.output(graph.fresh("h"), y, ["batch", sizes[0]])  # type: ignore[arg-type]
+        body.output(graph.fresh(f"after_{part.name}"), value, ["batch", size])
+    body.output(graph.fresh("h"), h, ["batch", sizes[0]])
     directions = [int(reverse)] * len(inputs)
     *finals, y = graph.add_many(
         "Scan",

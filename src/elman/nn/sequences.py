@@ -80,13 +80,13 @@ def as_lengths(lengths: Integers, B: int, T: int, device: torch.device, *, least
     return lengths.to(device)
 
 
-def as_resets(resets: Flags, B: int, T: int, device: torch.device) -> Tensor:
+def as_resets(resets: Flags, B: int, T: int, device: torch.device, *, name: str = "resets") -> Tensor:
     """Resets on a device; raise `UserError` unless they are a boolean mask (B, T)."""
-    resets = as_tensor("resets", resets, torch.bool)
+    resets = as_tensor(name, resets, torch.bool)
     if resets.dtype != torch.bool or resets.shape != (B, T):
         got = f"{resets.dtype} of shape {tuple(resets.shape)}"
         remedy = "(B, T) in this order, whatever batch_first is; (T,) for unbatched input"
-        raise UserError("resets", expected=f"a boolean mask of shape {(B, T)}", got=got, remedy=remedy)
+        raise UserError(name, expected=f"a boolean mask of shape {(B, T)}", got=got, remedy=remedy)
     return resets.to(device)
 
 

@@ -119,7 +119,7 @@ class Forecaster:
     def _static(self, static: Mapping[str, Any]) -> Floats:
         numbers: list[float] = []
         for column in self.static:
-            name, words = column.get("name"), column.get("words")
+            name, words = f"{column.get('name')}", column.get("words")
             if name not in static:
                 raise RunnerError(f"static: expected {name!r}")
             cell = static[name]

@@ -14,6 +14,7 @@ from elman_runner.sampling import Drawing, any_seed, draw, log_softmax, uniforms
 from elman_runner.tokenizers import StreamDecoder, make_tokenizer
 
 WINDOW = 512  # tokens of a prompt that are read at a time
+USUAL = Drawing(0.8)
 
 
 class Written(NamedTuple):
@@ -78,7 +79,7 @@ class LanguageModel:
         state: Written | None = None,
         *,
         tokens: int = 500,
-        drawing: Drawing = Drawing(0.8),
+        drawing: Drawing = USUAL,
         seed: int | None = None,
     ) -> Iterator[Piece]:
         """Yield pieces of a text, as `elman generate` writes it for the same seed, until a document or `tokens` end.
@@ -90,8 +91,8 @@ class LanguageModel:
         for token in ids:
             decoder.push(token)
         *before, last = begin
-        for at in range(0, len(before), WINDOW):
-            _, memory = self.read([before[at : at + WINDOW]], memory)
+        for start in range(0, len(before), WINDOW):
+            _, memory = self.read([before[start : start + WINDOW]], memory)
         at = Written(memory, last, decoder.unfinished, drawn)
         numbers = uniforms(any_seed() if seed is None else seed, step=drawn)
         for _ in range(tokens):

@@ -17,7 +17,7 @@ MOST = 24  # n-grams of a word; longer words have as many, evenly spread
 
 
 class WordNgrams:
-    """Each word of a text as the hashes, from 1 to `buckets`, of <ca, cat, at>, <cat, cat>, <cat> of "cat"; 0 is none."""
+    """Words as the hashes, from 1 to `buckets`, of <ca, cat, at>, <cat, cat>, <cat> of "cat"."""
 
     def __init__(self, data: dict[str, Any], where: str) -> None:
         self.buckets: int = take(data, "buckets", int, where)

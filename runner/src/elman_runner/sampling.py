@@ -37,8 +37,8 @@ class Drawing:
 def uniforms(seed: int, row: int = 0, sample: int = 0, step: int = 0) -> Iterator[float]:
     """Yield u(seed, row, sample, step) in [0, 1), then that of the next step, without end.
 
-    ⌊w / 2^11⌋ / 2^53, where w is word step mod 4 of the block of Philox 4x64-10 (NumPy's `Philox`) with the key (seed, 0)
-    and the counter (⌊step / 4⌋ + 1, row, sample, 0).
+    ⌊w / 2^11⌋ / 2^53, where w is word step mod 4 of the block of Philox 4x64-10 (NumPy's `Philox`) with the key
+    (seed, 0) and the counter (⌊step / 4⌋ + 1, row, sample, 0).
     """
     block, word = divmod(step, 4)
     generator = np.random.Generator(np.random.Philox(key=seed, counter=[block, row, sample, 0]))
@@ -55,8 +55,8 @@ def any_seed() -> int:
 def draw(logits: npt.NDArray[np.floating], uniform: float, how: Drawing) -> int:
     """The token that a number in [0, 1) draws from logits (V,), -inf where a token is ruled out.
 
-    z = (x − max x) / temperature; top-k, top-p and min-p each rule out of what is left; p = softmax(z); the token is the
-    first i with p_0 + … + p_i > u Σ p. All in float64; of equal logits the smaller token is the more probable one.
+    z = (x − max x) / temperature; top-k, top-p and min-p each rule out of what is left; p = softmax(z); the token is
+    the first i with p_0 + … + p_i > u Σ p. All in float64; of equal logits, the smaller token is the more probable one.
     """
     largest = logits.max()
     if not np.isfinite(largest):

@@ -14,6 +14,8 @@ from elman_runner.graph import Array, Memory
 from elman_runner.sampling import Drawing, draw, log_softmax, uniforms
 from elman_runner.tokenizers import make_tokenizer
 
+USUAL = Drawing()
+
 
 class Translation(NamedTuple):
     """One of the translations of a line."""
@@ -35,7 +37,7 @@ class Translator:
         self.longest: int | None = folder.told("longest", int | None)
         if self.source.eod is None or self.target.eod is None:
             raise RunnerError(f"{folder.path}: expected tokenizers with an end of documents")
-        self.end: int = self.target.eod
+        self.source_end, self.end = self.source.eod, self.target.eod
 
     def predict(
         self,
@@ -66,7 +68,7 @@ class Translator:
         seed: int,
         number: int = 1,
         samples: int = 1,
-        drawing: Drawing = Drawing(),
+        drawing: Drawing = USUAL,
         min_length: int = 0,
         max_length: int | None = None,
     ) -> list[Translation]:
@@ -97,7 +99,7 @@ class Translator:
             raise RunnerError(
                 f"expected at most the model's {self.longest:,} positions, got {len(ids) + 1:,}; split it"
             )
-        return [*ids, self.source.eod] if ids else []
+        return [*ids, self.source_end] if ids else []
 
     def _limits(self, source: int, least: int, most: int | None) -> Limits:
         wanted = max(3 * source + 30, least) if most is None else most

@@ -18,7 +18,11 @@ from elman.cli import completion
 from elman.display import say
 from elman.errors import UserError, nearest
 
-COMMANDS = ("train", "evaluate", "generate", "predict", "inspect", "info", "compare", "lab", "bench", "interop", "env")
+COMMANDS = (
+    "train", "evaluate", "generate", "predict", "inspect", "info", "import", "export", "compare", "lab", "bench",
+    "interop", "env",
+)  # fmt: skip
+MODULES = {"import": "importing"}  # a module cannot have every name
 CONTEXT = {"help_option_names": ["-h", "--help"]}
 
 
@@ -39,7 +43,7 @@ class Commands(TyperGroup):
         """The command of a name; None where there is none."""
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"elman.cli.{cmd_name}")
+        module = importlib.import_module(f"elman.cli.{MODULES.get(cmd_name, cmd_name)}")
         one = typer.Typer(pretty_exceptions_enable=False, add_completion=False, context_settings=CONTEXT)
         function = module.command
         if "options" in signature(function).parameters:

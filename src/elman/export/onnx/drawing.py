@@ -21,6 +21,7 @@ DRAWERS = {
     "SeriesForecaster": "elman.export.onnx.forecaster:draw",
     "RecurrentEncoderDecoder": "elman.export.onnx.encoder_decoder:draw",
     "TransformerEncoderDecoder": "elman.export.onnx.encoder_decoder:draw",
+    "TransformerLM": "elman.export.onnx.language_model:draw_transformer",
 }
 
 

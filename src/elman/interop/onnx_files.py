@@ -18,7 +18,7 @@ from elman.interop.onnx import computing, constants, moving, normalising, recurr
 from elman.interop.onnx.inputs import place_inputs
 from elman.interop.onnx.messages import GraphNode, OnnxGraph, read_graph
 from elman.interop.onnx.outcome import finished
-from elman.interop.onnx.values import Lifted, NodeCall, Operator, Refusal, Trace
+from elman.interop.onnx.values import Lifted, NodeCall, Operator, Refusal, Trace, WrongOrder
 
 OPERATORS: dict[str, Operator] = {
     **constants.OPERATORS,
@@ -48,7 +48,8 @@ def read_onnx(path: Path, options: ImportOptions | None = None) -> Imported:
         except Refusal as error:
             failed.append(error)
     # The wrong order of axes fails at the first node that needs the other.
-    raise UserError(f"{path}: {max(failed, key=lambda error: error.place)}") from None
+    reason = max(failed, key=lambda error: (error.place, not isinstance(error, WrongOrder)))
+    raise UserError(f"{path}: {reason}") from None
 
 
 def _needed(graph: OnnxGraph) -> list[tuple[int, GraphNode]]:

@@ -53,6 +53,10 @@ class Refusal(UserError):
     place = 0
 
 
+class WrongOrder(Refusal):
+    """A recurrent node is given its axes in another order: the graph's input may be time first instead."""
+
+
 class Trace:
     """What is known while a graph is read."""
 

@@ -67,6 +67,7 @@ BELOW: dict[str, set[str]] = {
         "inspection",
     },
     "importing": GROUND | {"data", "interop", "models", "tasks", "runs", "run_folders", "model_folders"},
+    "export": GROUND | {"kernels", "nn", "models", "data", "tasks", "runs", "interop", "inspection"},
     "lab": GROUND | {"kernels", "nn", "models", "data", "train", "lens", "report", "inspection", "environment"},
 }
 BELOW["cli"] = set(BELOW)
@@ -123,6 +124,7 @@ def test_below_is_an_order() -> None:
         ["-m", "elman", "lab", "--help"],
         ["-m", "elman", "interop"],
         ["-m", "elman", "import", "--help"],
+        ["-m", "elman", "export", "--help"],
     ],
 )
 def test_torch_is_not_imported_where_it_is_not_needed(arguments: list[str]) -> None:

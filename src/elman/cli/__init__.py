@@ -19,9 +19,20 @@ from elman.display import say
 from elman.errors import UserError, nearest
 
 COMMANDS = (
-    "train", "evaluate", "generate", "predict", "inspect", "info", "import", "compare", "lab", "bench", "interop",
+    "train",
+    "evaluate",
+    "generate",
+    "predict",
+    "inspect",
+    "info",
+    "import",
+    "export",
+    "compare",
+    "lab",
+    "bench",
+    "interop",
     "env",
-)  # fmt: skip
+)
 MODULES = {"import": "importing"}  # a module cannot have every name
 CONTEXT = {"help_option_names": ["-h", "--help"]}
 

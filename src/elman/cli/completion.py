@@ -41,6 +41,13 @@ def conventions() -> list[str]:
     return list(CONVENTIONS)
 
 
+def runtimes() -> tuple[str, ...]:
+    """The runtimes in which an export can be compared with its run."""
+    from elman.export.formats import RUNTIMES
+
+    return RUNTIMES
+
+
 def one_of(words: Words) -> Completer:
     """Completes one word."""
     return lambda ctx, incomplete: list(words())

@@ -1,0 +1,40 @@
+"""Runs leave for other programs: `export(run, to, path)` writes a model and all that is needed to use it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from elman.export.formats import FORMATS, format_named
+
+if TYPE_CHECKING:
+    from elman.export.exported import Exported
+    from elman.tasks.task import Say, Trained
+
+__all__ = ["FORMATS", "export"]
+
+
+def export(
+    run: str | Path | Trained, to: str, path: str | Path, *, say: Say = lambda line: None, **options: Any
+) -> Exported:
+    """Write a run's model in a format of `FORMATS`.
+
+    Args:
+        run: a run, or its folder.
+        to: the name of the format.
+        path: the file or folder that is written, in whole or not at all.
+        say: is told what a person should know before the end.
+        options: fields of `ExportOptions`.
+
+    Raises:
+        UserError: the format has no such option, or cannot hold the model; or the written model computes something
+            else.
+    """
+    from elman.export.options import make_options
+    from elman.runs import load
+
+    format = format_named(to)
+    chosen = make_options(format, options)
+    write = format.load()
+    loaded = load(run) if isinstance(run, str | Path) else run
+    return write(loaded, Path(path), chosen, say)

@@ -1,0 +1,46 @@
+"""The formats of `elman export`, a row each. Nothing here imports torch."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from elman.errors import UserError, missing_extra, nearest
+
+RUNTIMES = ("onnxruntime", "openvino", "tract", "reference")  # of `--check`
+
+
+class Format(NamedTuple):
+    """A format, and where its writer is."""
+
+    name: str
+    title: str  # for people
+    writer: str  # "MODULE:FUNCTION", of `write(run, path, options, say) -> Exported`
+    options: tuple[str, ...] = ()  # the fields of `ExportOptions` that the format has
+    packages: tuple[str, ...] = ()  # that the writer needs
+    extra: str = ""  # of pip, with those packages
+
+    def load(self) -> Callable[..., Any]:
+        """The writer. Raises `UserError` where a package is missing."""
+        for package in self.packages:
+            if importlib.util.find_spec(package) is None:
+                raise missing_extra(package, self.extra, f"{self.title} files")
+        module, _, function = self.writer.partition(":")
+        return getattr(importlib.import_module(module), function)
+
+
+FORMATS: dict[str, Format] = {
+    row.name: row
+    for row in (
+        Format("onnx", "ONNX", "elman.export.onnx.write:write", ("lengths", "int8", "check"), ("onnx",), "onnx"),
+    )
+}
+
+
+def format_named(name: str) -> Format:
+    """The format of a name. Raises `UserError` where there is none."""
+    if name not in FORMATS:
+        raise UserError("to", expected=" or ".join(FORMATS), got=repr(name), remedy=nearest(name, FORMATS), exit_code=2)
+    return FORMATS[name]

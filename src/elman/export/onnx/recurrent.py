@@ -1,0 +1,168 @@
+"""Recurrent layers as graphs: ONNX's own operators where every runtime computes them alike, else a loop.
+
+The operators are in the one form that was right in every runtime tried: time first, with biases and initial states, all
+outputs named, default activations, forward or in both directions. All other cells, and every variation of a cell, are a
+`Scan` whose body is the cell's own step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from torch import Tensor
+
+from elman.arrays import Numbers
+from elman.cells import Weights, cell_named
+from elman.export.onnx.graph import Graph, Value
+from elman.interop.frameworks import CONVENTIONS
+from elman.kernels.reference import project, recur, zone
+from elman.kernels.seam import Noise
+from elman.nn import Recurrent
+
+ORDER = [0, 2, 1, 3]
+PLAIN = {"weight_ih", "weight_hh", "bias_ih", "bias_hh"}
+
+
+class Operator(NamedTuple):
+    """An operator of ONNX that computes a cell."""
+
+    name: str
+    convention: str  # with the order of its gates
+    attributes: dict[str, Any] = {}  # noqa: RUF012
+
+
+OPERATORS = {
+    "elman": Operator("RNN", "onnx.RNN"),
+    "gru": Operator("GRU", "onnx.GRU_linear_before_reset", {"linear_before_reset": 1}),
+    "gru_reset_before": Operator("GRU", "onnx.GRU"),
+    "lstm": Operator("LSTM", "onnx.LSTM"),
+}
+
+
+def read_layer(
+    graph: Graph, layer: Recurrent, x: Value, state: Sequence[Value] | None = None, lengths: Value | None = None
+) -> tuple[Value, list[Value]]:
+    """Draw a layer of `elman.nn`, in evaluation.
+
+    x (T, B, D) -> outputs (T, B, P), of both directions one after the other, and the final states.
+
+    `state` has (B, ·) each: those of a cell together, of a layer's directions one after the other, layer by layer; the
+    final states are likewise. None: zeros.
+    """
+    cell = cell_named(layer.cell)
+    before = list(state) if state is not None else _zeros(graph, layer, x)
+    after: list[Value] = []
+    for depth in range(layer.num_layers):
+        weights = [layer.layer_weights(depth, d) for d in range(layer.num_directions)]
+        own = before[len(after) : len(after) + len(cell.states) * len(weights)]
+        states = [own[d * len(cell.states) :][: len(cell.states)] for d in range(len(weights))]
+        read = _by_operator if lengths is None and is_operator(layer, weights[0]) else _by_directions
+        x, final = read(graph, layer, x, states, weights, lengths)
+        after += final
+    return x, after
+
+
+def is_operator(layer: Recurrent, weights: Weights) -> bool:
+    """Whether an operator of ONNX computes a layer."""
+    given = {name for name, value in weights._asdict().items() if value is not None}
+    return layer.cell in OPERATORS and given <= PLAIN and not (layer.zoneout or layer.zoneout_cell)
+
+
+def _zeros(graph: Graph, layer: Recurrent, x: Value) -> list[Value]:
+    cell, B = cell_named(layer.cell), graph.size(x, 1)
+    sizes = [cell.sizes(H, layer.proj_size or H) for H in layer.hidden_sizes for _ in range(layer.num_directions)]
+    return [graph.zeros(B, size) for own in sizes for size in own]
+
+
+def _by_operator(
+    graph: Graph, layer: Recurrent, x: Value, states: list[list[Value]], weights: list[Weights], _: Any
+) -> tuple[Value, list[Value]]:
+    """One node, for one direction or both."""
+    operator, directions = OPERATORS[layer.cell], len(weights)
+    arrays = [_arrays(operator, layer.cell, own) for own in weights]
+    W, R, B = (graph.weight(np.stack(part)) for part in zip(*arrays, strict=True))
+    initial = [_stacked(graph, parts) for parts in zip(*states, strict=True)]
+    direction = {} if directions == 1 else {"direction": "bidirectional"}
+    H = arrays[0][1].shape[1]
+    outputs = graph.add_many(
+        operator.name, 1 + len(initial), x, W, R, B, None, *initial, hidden_size=H, **direction, **operator.attributes
+    )
+    Y, *finals = outputs
+    if directions == 1:
+        y = graph.add("Squeeze", Y, np.array([1]))  # from (T, 1, B, H)
+        return y, [graph.add("Squeeze", final, np.array([0])) for final in finals]
+    y = graph.add("Reshape", graph.add("Transpose", Y, perm=ORDER), np.array([0, 0, directions * H]))
+    parts = [graph.add_many("Split", directions, final, axis=0) for final in finals]
+    return y, [graph.add("Squeeze", part[d], np.array([0])) for d in range(directions) for part in parts]
+
+
+def _stacked(graph: Graph, parts: Sequence[Value]) -> Value:
+    """States (B, H) of each direction -> (directions, B, H)."""
+    each = [graph.add("Unsqueeze", part, np.array([0])) for part in parts]
+    return each[0] if len(each) == 1 else graph.add("Concat", *each, axis=0)
+
+
+def _arrays(operator: Operator, cell: str, weights: Weights) -> tuple[Numbers, Numbers, Numbers]:
+    """W, R and B of one direction: the gates in the operator's order, with zeros for biases that the layer lacks."""
+    gates, specification = CONVENTIONS[operator.convention].gates, cell_named(cell)
+    assert weights.weight_hh is not None
+    H = weights.weight_hh.shape[1]
+
+    def ordered(tensor: Tensor | None) -> Numbers:
+        array = np.zeros(len(gates) * H, np.float32) if tensor is None else tensor.detach().cpu().numpy()
+        return np.concatenate([array[specification.rows_of(gate, H)] for gate in gates])
+
+    biases = np.concatenate([ordered(weights.bias_ih), ordered(weights.bias_hh)])
+    return ordered(weights.weight_ih), ordered(weights.weight_hh), biases
+
+
+def _by_directions(
+    graph: Graph,
+    layer: Recurrent,
+    x: Value,
+    states: list[list[Value]],
+    weights: list[Weights],
+    lengths: Value | None,
+) -> tuple[Value, list[Value]]:
+    """A loop for each direction; the second reads the reversed inputs."""
+    outputs, finals = [], []
+    for direction, (own, state) in enumerate(zip(weights, states, strict=True)):
+        y, final = scan(graph, layer, x, state, own, reverse=direction == 1)
+        outputs.append(y)
+        finals += final
+    return (outputs[0] if len(outputs) == 1 else graph.add("Concat", *outputs, axis=2)), finals
+
+
+def scan(
+    graph: Graph, layer: Recurrent, x: Value, state: Sequence[Value], weights: Weights, *, reverse: bool = False
+) -> tuple[Value, list[Value]]:
+    """A loop over time, whose body is the cell's step as `kernels.reference` takes it."""
+    cell = cell_named(layer.cell)
+    body = Graph(graph.fresh("step"), outer=graph)
+    H = weights.weight_ih.shape[0] // len(cell.rows)
+    sizes = cell.sizes(H, layer.proj_size or H)
+    before = [
+        body.input(graph.fresh(f"before_{part.name}"), "float32", ["batch", size])
+        for part, size in zip(cell.states, sizes, strict=True)
+    ]
+    read = body.input(graph.fresh("read"), "float32", ["batch", weights.weight_ih.shape[0]])
+    after, _ = cell.step(read, recur(before[0], weights), before, weights)  # type: ignore[arg-type]
+    shares = Noise(None, layer.zoneout or None, layer.zoneout_cell or None)  # type: ignore[arg-type]
+    after = zone(after, before, shares)  # type: ignore[arg-type]
+    for part, value, size in zip(cell.states, after, sizes, strict=True):
+        body.output(graph.fresh(f"after_{part.name}"), value, ["batch", size])  # type: ignore[arg-type]
+    body.output(graph.fresh("h"), after[0], ["batch", sizes[0]])  # type: ignore[arg-type]
+    direction = [int(reverse)]
+    *finals, y = graph.add_many(
+        "Scan",
+        len(before) + 1,
+        *state,
+        project(x, weights),  # type: ignore[arg-type]
+        body=body.proto(),
+        num_scan_inputs=1,
+        scan_input_directions=direction,
+        scan_output_directions=direction,
+    )
+    return y, finals

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from elman.errors import UserError
+from elman.models.configuration import IMPORTED
 from elman.models.conformal import widened
 from elman.models.constructor import checked, configure
 from elman.models.encoder import make_encoder, read_truncated
@@ -271,4 +272,9 @@ class SeriesForecaster(nn.Module):
 def build_forecaster(config: Mapping[str, Any]) -> SeriesForecaster:
     """Make the forecaster of a configuration: a kind under "model", and the arguments of `SeriesForecaster`."""
     arguments = dict(config)
-    return SeriesForecaster(arguments.pop("model", None), **arguments)
+    kind = arguments.pop("model", None)
+    if kind == IMPORTED:
+        from elman.models.layered_forecaster import LayeredForecaster
+
+        return LayeredForecaster(**arguments)
+    return SeriesForecaster(kind, **arguments)

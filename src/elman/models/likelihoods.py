@@ -79,6 +79,23 @@ class Quantiles(Output):
         return units.window.restore(raw[..., 0])
 
 
+class PointForecast(Quantiles):
+    """A mean alone. Its quantiles are those of a normal distribution around it, of the deviation 1 in its own units."""
+
+    def __init__(self, levels: Sequence[float], point_loss: str) -> None:
+        super().__init__(levels, point_loss)
+        self.size = 1
+
+    def quantiles(self, raw: Tensor, units: Units) -> Tensor:
+        """The quantiles (..., Q), in the order of the levels."""
+        distance = torch.special.ndtri(raw.new_tensor(self.levels))
+        return units.unsqueeze().window.restore(raw[..., :1] + distance)
+
+    def losses(self, raw: Tensor, target: Tensor, units: Units) -> Tensor:
+        """The loss of the mean."""
+        return self.point_loss(self.mean(raw, units), target, reduction="none")
+
+
 POINT_LOSSES: dict[str, Callable[..., Tensor]] = {"mse": F.mse_loss, "mae": F.l1_loss, "huber": F.smooth_l1_loss}
 
 

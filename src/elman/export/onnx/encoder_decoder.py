@@ -109,9 +109,7 @@ def _decoder(model: RecurrentEncoderDecoder, lengths: bool) -> Graph:
     return graph
 
 
-def _layers(
-    graph: Graph, model: RecurrentEncoderDecoder, x: Value, state: list[Value]
-) -> tuple[Value, list[Value]]:
+def _layers(graph: Graph, model: RecurrentEncoderDecoder, x: Value, state: list[Value]) -> tuple[Value, list[Value]]:
     """x (T, B, D) -> the last layer's outputs (T, B, H), and the layers' states."""
     after, remaining = list[Value](), iter(state)
     for layer in model.decoder:

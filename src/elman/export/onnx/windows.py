@@ -40,7 +40,9 @@ def columns(run: Trained) -> Columns:
     P, K, _ = run.model.channels
     names, words = list(run.scaler.columns), run.scaler.words
     static = words if run.columns.static is None else run.columns.static
-    return Columns(names[:P], names[P : P + K], [(name, list(words[name]) if name in words else None) for name in static])
+    return Columns(
+        names[:P], names[P : P + K], [(name, list(words[name]) if name in words else None) for name in static]
+    )
 
 
 class Reader:

@@ -46,7 +46,7 @@ def finished(trace: Trace, graph: OnnxGraph, values: Mapping[str, Lifted]) -> Im
         ],
         "outputs": output.size,
         "per_step": per_step,
-        **_kind(found, layers.final.get(output.layer, output.layer)),
+        **_kind(found, layers.final.get(output.layer, output.layer), main),
     }
     return Imported(config, _tensors(found), tuple(dict.fromkeys(trace.notes)))
 
@@ -101,10 +101,10 @@ def _input(trace: Trace, data: Traced) -> dict[str, Any]:
     return {"kind": "tokens", "vocab_size": min(trace.rows)}
 
 
-def _kind(found: Mapping[str, Draft], output: str) -> dict[str, Any]:
+def _kind(found: Mapping[str, Draft], output: str, name: str) -> dict[str, Any]:
     """What the output is, and what losses are computed from."""
-    last = found[output]
-    kind = KINDS.get(last.options["function"], "numbers") if last.op == "activation" else "numbers"
+    last, kind = found[output], "logits" if "logit" in name.lower() else "numbers"
+    kind = KINDS.get(last.options["function"], kind) if last.op == "activation" else kind
     before = last.inputs[0] if kind == "probabilities" and last.inputs[0] in found else None
     return {"output": output, "output_kind": kind, "logits": before}
 

@@ -66,8 +66,8 @@ BELOW: dict[str, set[str]] = {
         "report",
         "inspection",
     },
-    "importing": GROUND | {"data", "interop", "models", "tasks", "runs", "run_folders", "model_folders"},
     "export": GROUND | {"kernels", "nn", "models", "data", "tasks", "runs", "interop", "inspection"},
+    "importing": GROUND | {"data", "interop", "models", "tasks", "runs", "run_folders", "model_folders"},
     "lab": GROUND | {"kernels", "nn", "models", "data", "train", "lens", "report", "inspection", "environment"},
 }
 BELOW["cli"] = set(BELOW)
@@ -123,8 +123,8 @@ def test_below_is_an_order() -> None:
         ["-m", "elman", "compare", "--help"],
         ["-m", "elman", "lab", "--help"],
         ["-m", "elman", "interop"],
-        ["-m", "elman", "import", "--help"],
         ["-m", "elman", "export", "--help"],
+        ["-m", "elman", "import", "--help"],
     ],
 )
 def test_torch_is_not_imported_where_it_is_not_needed(arguments: list[str]) -> None:

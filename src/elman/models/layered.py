@@ -120,7 +120,7 @@ class LayeredModel(nn.Module):
         for name in (own.output, own.logits or own.output):
             if shapes.get(name) != (expected := Shape(own.outputs, own.per_step)):
                 raise UserError(f"output {name!r}", expected=f"a value of shape {expected}", got=shapes.get(name))
-        self.reads_tokens = isinstance(own.input, TokenInput)
+        self.reads_tokens, self.shapes = isinstance(own.input, TokenInput), shapes  # of the values, by name
         self.nodes = nn.ModuleDict(dict(made))
         self.causal = all(node.causal for _, node in made)
         self._inputs = {node.name: node.inputs for node in own.nodes}

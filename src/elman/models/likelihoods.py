@@ -69,10 +69,14 @@ class Quantiles(Output):
 
     def losses(self, raw: Tensor, target: Tensor, units: Units) -> Tensor:
         """The loss of the mean and that of the quantiles."""
-        error = target[..., None] - self.quantiles(raw, units)  # (..., Q)
+        return self.losses_of(self.mean(raw, units), self.quantiles(raw, units), target)
+
+    def losses_of(self, mean: Tensor, quantiles: Tensor, target: Tensor) -> Tensor:
+        """The loss (...) of means (...) and quantiles (..., Q)."""
+        error = target[..., None] - quantiles
         levels = error.new_tensor(self.levels)
         pinball = torch.maximum(levels * error, (levels - 1) * error)
-        return self.point_loss(self.mean(raw, units), target, reduction="none") + 2 * pinball.mean(-1)
+        return self.point_loss(mean, target, reduction="none") + 2 * pinball.mean(-1)
 
     def mean(self, raw: Tensor, units: Units) -> Tensor:
         """The first number."""

@@ -2,40 +2,41 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
-import torch
 
 from elman.export.onnx import states
+from elman.export.onnx.distributions import PARAMETERS, DataUnits
+from elman.export.onnx.drawing import Drawing
 from elman.export.onnx.encoder import encode
+from elman.export.onnx.forecaster_trial import trial
 from elman.export.onnx.graph import Graph, Value
 from elman.export.onnx.steps import concat, last_step, part, repeated, reshape, unsqueeze
-from elman.export.onnx.windows import Reader, Units, columns
+from elman.export.onnx.windows import WindowReader, columns, scales, static_scales
+from elman.export.options import ExportOptions
 from elman.models.forecaster import SeriesForecaster
-from elman.models.likelihoods import LEAST_SCALE, Quantiles, anchor
+from elman.models.likelihoods import Quantiles, anchor
 from elman.nn.window_normalisation import LEAST_DEVIATION
 from elman.tasks.task import Trained
 
 
-def draw(run: Trained, *, lengths: bool) -> dict[str, Graph]:
-    """One graph: windows to forecasts; or, in the form likelihood, steps and the state to parameters of the next."""
-    graph = Graph("forecaster", run.model)
-    reader = Reader(graph, run)
-    if run.model.form == "likelihood":
-        _steps(graph, reader, lengths)
-    else:
-        _window(graph, reader, lengths)
-    return {"model": graph}
+def draw(run: Trained, options: ExportOptions) -> Drawing:
+    """Windows to forecasts; or, in the form likelihood, steps and the state to parameters of the next value."""
+    graph = Graph("model", run.model)
+    reader, steps = WindowReader(graph, run), run.model.form == "likelihood"
+    (_steps if steps else _window)(graph, reader, options.lengths)
+    return Drawing({"model": graph}, steps, answer(run), trial=partial(trial, run, options.lengths))
 
 
-def _units(graph: Graph, location: str, scale: str) -> Units:
+def _units(graph: Graph, location: str, scale: str) -> DataUnits:
     """Two inputs (B,) as units; a scale of 0 stands for 1."""
     found = [unsqueeze(graph.input(name, "float32", ["batch"]), 1, 2) for name in (location, scale)]
-    return Units(found[0], torch.where(found[1] > 0.0, found[1], 1.0))
+    return DataUnits(found[0], (found[1] > 0.0).where(found[1], 1.0))
 
 
-def _window(graph: Graph, reader: Reader, lengths: bool) -> None:
+def _window(graph: Graph, reader: WindowReader, lengths: bool) -> None:
     model: SeriesForecaster = reader.model
     P, K, S = model.channels
     raw = graph.input("values", "float32", ["batch", "time", 1 + P + K])
@@ -46,9 +47,9 @@ def _window(graph: Graph, reader: Reader, lengths: bool) -> None:
     ahead = static = None
     if K:
         future = graph.input("future_values", "float32", ["batch", model.horizon, K])
-        ahead = reader.named(future, reader.columns.future)
+        ahead = reader.numbers(future, scales(reader.run, reader.columns.future))
     if S:
-        static = reader.static(graph.input("static", "float32", ["batch", S]))
+        static = reader.numbers(graph.input("static", "float32", ["batch", S]), static_scales(reader.run))
     read = _segments if model.form == "segment" else _direct
     numbers = read(graph, model, segments, n, ahead, static)  # (B, horizon, size)
     if not isinstance(model.output, Quantiles):
@@ -87,13 +88,13 @@ def _segments(
         known.append(reshape(graph.add("Pad", ahead, behind), 0, m, model.segment * K))
     if static is not None:
         known.append(unsqueeze(static, 1) + graph.zeros(1, m, 1))
-    if known:
+    if model.known is not None:
         queries = queries + concat(graph, known, 2).linear(model.known.weight)
     if model.identity is not None:
         given = graph.input("identity", "int64", ["batch"])
-        place = torch.where(given <= model.series, given, 0)
-        rows = graph.add("Gather", graph.weight(model.identity.weight), place, dtype="float32")
-        queries = queries + unsqueeze(rows, 1)
+        place = (given <= model.series).where(given, 0)
+        found = graph.add("Gather", graph.weight(model.identity.weight), place, dtype="float32")
+        queries = queries + unsqueeze(found, 1)
     rows = [repeated(leaf, m) for leaf in state]
     hidden, _ = encode(graph, model.encoder, reshape(queries, -1, 1, H), rows)
     written = hidden.linear(model.head.weight, model.head.bias)
@@ -108,10 +109,10 @@ def _quantiles(graph: Graph, output: Quantiles, numbers: Value) -> Value:
     found = [centre]
     if middle:
         sums = np.tril(np.ones((middle, middle), np.float32))
-        found = [centre - graph.add("Softplus", part(numbers, 0, middle)) @ sums, *found]
+        found = [centre - part(numbers, 0, middle).softplus() @ graph.weight(sums), *found]
     if above := Q - middle - 1:
         sums = np.triu(np.ones((above, above), np.float32))
-        found = [*found, centre + graph.add("Softplus", part(numbers, middle + 1, Q)) @ sums]
+        found = [*found, centre + part(numbers, middle + 1, Q).softplus() @ graph.weight(sums)]
     return concat(graph, found, 2)
 
 
@@ -128,7 +129,7 @@ def _widened(graph: Graph, model: SeriesForecaster, quantiles: Value) -> Value:
     return concat(graph, kept, 2)
 
 
-def _steps(graph: Graph, reader: Reader, lengths: bool) -> None:
+def _steps(graph: Graph, reader: WindowReader, lengths: bool) -> None:
     """The form likelihood: the distribution of each next value, and the state."""
     model: SeriesForecaster = reader.model
     P, K, S = model.channels
@@ -137,9 +138,9 @@ def _steps(graph: Graph, reader: Reader, lengths: bool) -> None:
     ends = graph.input("lengths", "int64", ["batch"]) if lengths else None
     read = [reader.value(part(raw, 0, 1), units)]
     if names := reader.columns.past + reader.columns.future:
-        read.append(reader.named(part(raw, 1, 1 + P + K), names))
+        read.append(reader.numbers(part(raw, 1, 1 + P + K), scales(reader.run, names)))
     if S:
-        read.append(reader.static(part(raw, 1 + P + K, 1 + P + K + S)))
+        read.append(reader.numbers(part(raw, 1 + P + K, 1 + P + K + S), static_scales(reader.run)))
     fresh = model.encoder.initial_state(1)
     hidden, after = encode(graph, model.encoder, concat(graph, read, 2), states.read(graph, fresh), ends)
     numbers = hidden.linear(model.head.weight, model.head.bias)
@@ -147,34 +148,10 @@ def _steps(graph: Graph, reader: Reader, lengths: bool) -> None:
     states.write(graph, fresh, after)
 
 
-def _give_parameters(graph: Graph, model: SeriesForecaster, numbers: Value, units: Units, steps: int | str) -> None:
+def _give_parameters(graph: Graph, model: SeriesForecaster, numbers: Value, units: DataUnits, steps: int | str) -> None:
     """The parameters (B, T, n) of the distribution that is learnt, in the units of the data."""
-    first, *others = graph.add_many("Split", model.output.size, numbers, axis=-1)
-    made = concat(graph, PARAMETERS[model.settings.learnt](graph, units, first, *others), 2)
+    made = concat(graph, PARAMETERS[model.settings.learnt](units, *numbers.chunk(model.output.size, -1)), 2)
     graph.output("parameters", made, ["batch", steps, model.output.size])
-
-
-def _positive(x: Value) -> Value:
-    return x.graph.add("Softplus", x) + LEAST_SCALE
-
-
-def _gaussian(graph: Graph, units: Units, centre: Value, spread: Value) -> list[Value]:
-    return [units.restore(centre), units.scale * _positive(spread)]
-
-
-def _student_t(graph: Graph, units: Units, centre: Value, spread: Value, freedom: Value) -> list[Value]:
-    return [*_gaussian(graph, units, centre, spread), graph.add("Softplus", freedom) + 2.0]
-
-
-def _negative_binomial(graph: Graph, units: Units, mean: Value, dispersion: Value) -> list[Value]:
-    return [_positive(units.restore(mean)), 1.0 / _positive(dispersion)]
-
-
-PARAMETERS: dict[str, Any] = {
-    "gaussian": _gaussian,  # μ, σ
-    "student_t": _student_t,  # μ, σ, ν
-    "negative_binomial": _negative_binomial,  # the mean m, and r: Poisson(Gamma(r) · m / r)
-}
 
 
 def answer(run: Trained) -> dict[str, Any]:

@@ -81,7 +81,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "ge": node("GreaterOrEqual"), "and": node("And"), "or": node("Or"), "invert": node("Not"),
     "ne": lambda graph, a, b: graph.add("Not", graph.add("Equal", a, b)),
     "sigmoid": node("Sigmoid"), "tanh": node("Tanh"), "relu": node("Relu"), "exp": node("Exp"), "log": node("Log"),
-    "sqrt": node("Sqrt"), "sin": node("Sin"), "cos": node("Cos"), "abs": node("Abs"),
+    "softplus": node("Softplus"), "sqrt": node("Sqrt"), "sin": node("Sin"), "cos": node("Cos"), "abs": node("Abs"),
     "softmax": lambda graph, x, axis: graph.add("Softmax", x, axis=axis),
     "new_zeros": lambda graph, x, shape: graph.weight(np.zeros(shape, x.dtype)),
     "linear": linear, "layer_norm": layer_norm, "gelu": gelu, "chunk": chunk, "logaddexp": logaddexp,

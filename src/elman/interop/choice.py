@@ -29,5 +29,5 @@ def convention_for(framework: str, layer: Recurrent) -> Convention:
     if not rows:
         raise UserError(f"{framework} has no layer of the kind {type(layer).__name__}")
     if kind == "elman":
-        rows = [replace(row, activations=(layer.nonlinearity,)) for row in rows]
+        rows = [replace(row, activations=(str(layer.nonlinearity),)) for row in rows]
     return next((row for row in rows if row.specification.name == layer.cell), rows[0])

@@ -19,7 +19,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 
@@ -58,13 +58,16 @@ class Hung(BaseException):
 class Given:
     """What every input begins with: finished runs and texts, which are copied before they are damaged."""
 
-    runs: dict[str, Path]  # by name: "lstm", "transformer", "pairs", "labels"
+    runs: dict[str, Path]  # by name
+    sources: dict[str, Path]  # the data of each run
+    training: dict[str, list[str]]  # options that keep a training on them small
     comparison: Path
-    text: Path
-    pairs: Path
-    labels: Path
-    training: list[str]  # options that keep a training small
     comparing: list[str]
+
+    @property
+    def text(self) -> Path:
+        """The text that models of language read."""
+        return self.sources["lstm"]
 
 
 @dataclass
@@ -136,7 +139,8 @@ def tried(arguments: list[str], stdin: bytes) -> tuple[int | None, str, str]:
     def ring(*_: object) -> None:
         raise Hung
 
-    out, err, given = io.StringIO(), io.StringIO(), io.TextIOWrapper(io.BytesIO(stdin))
+    out, given = (io.TextIOWrapper(io.BytesIO(data), "utf-8", write_through=True) for data in (b"", stdin))
+    err = io.StringIO()
     limits = resource.getrlimit(resource.RLIMIT_AS)
     before, stdin_before = signal.signal(signal.SIGALRM, ring), sys.stdin
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, limits[1]))
@@ -144,14 +148,20 @@ def tried(arguments: list[str], stdin: bytes) -> tuple[int | None, str, str]:
     signal.alarm(SECONDS)
     try:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            return command(arguments), out.getvalue(), err.getvalue()
+            code: int | None = command(arguments)
     except Hung:
-        return None, out.getvalue(), err.getvalue()
+        code = None
     finally:
         signal.alarm(0)
         signal.signal(signal.SIGALRM, before)
         resource.setrlimit(resource.RLIMIT_AS, limits)
         sys.stdin = stdin_before
+    return code, cast(io.BytesIO, out.buffer).getvalue().decode(), err.getvalue()
+
+
+# The look of each run that is tried.
+LOOKS = dict.fromkeys(("lstm", "transformer"), "gradients") | {"pairs": "source"}
+LOOKS |= dict.fromkeys(("labels", "tags", "series"), "inputs")
 
 
 # --- what is done to files
@@ -302,18 +312,19 @@ def a_damaged_run(given: Given, rng: random.Random, place: Path) -> Input:
             below = [path for path in files(run) if path == top or top in path.parents]
             if below:
                 said.append(damage(rng.choice(below), rng, place / "outside"))
-    text = str({"pairs": given.pairs, "labels": given.labels}.get(name, given.text))
-    uses = {"pairs": ["predict", str(run), str(given.text), "--max-length", "5"], "labels": ["predict", str(run), text]}
-    use = uses.get(name, ["generate", str(run), "--tokens", "5"])
-    look = {"pairs": "source", "labels": "inputs"}.get(name, "gradients")
+    text, small = str(given.sources[name]), given.training[name]
+    uses = {"pairs": ["predict", str(run), str(given.text), "--max-length", "5"]}
+    uses |= {key: ["generate", str(run), "--tokens", "5"] for key in ("lstm", "transformer")}
+    use = uses.get(name, ["predict", str(run), text])
+    look = LOOKS[name]
     more = ["--resume", "--steps", "14"]
     commands = [
         ["evaluate", str(run), text, *([] if name != "pairs" else ["--beam", "1"])],
         use,
         ["inspect", str(run), "--parts", rng.choice(["clipping", look])],
-        ["train", text, "-o", str(run), *more, *rng.choice(([], given.training))],
+        ["train", text, "-o", str(run), *more, *rng.choice(([], small))],
         ["train", text, "-o", str(run), *more],
-        ["train", text, "-o", str(run), "--overwrite", "--steps", "1", *given.training],
+        ["train", text, "-o", str(run), "--overwrite", "--steps", "1", *small],
     ]
     arguments = rng.choice(commands)
     return Input([*arguments, *rng.choice(([], ["--json"]))], run, ", ".join(said))
@@ -333,13 +344,13 @@ def a_damaged_comparison(given: Given, rng: random.Random, place: Path) -> Input
 def settings(given: Given, rng: random.Random, place: Path) -> Input:
     """Settings of any value, by --set or in a file."""
     name = rng.choice(list(given.runs))
-    source = {"pairs": given.pairs, "labels": given.labels}.get(name)
+    source = given.sources[name]
     tree = yaml.safe_load((given.runs[name] / "config.yaml").read_text(encoding="utf-8"))
     for section in ("data", "model", "train"):
         tree[section] = {
             k: v for k, v in tree[section].items() if k not in ("source", "target", "valid", "fingerprint")
         }
-    arguments = ["train", str(source or given.text), "-o", str(place / "new"), "--steps", "1"]
+    arguments = ["train", str(source), "-o", str(place / "new"), "--steps", "1"]
     if rng.random() < 0.5:
         path = place / "settings.yaml"
         path.write_text(yaml.safe_dump(changed(tree, rng)))
@@ -351,13 +362,12 @@ def settings(given: Given, rng: random.Random, place: Path) -> Input:
     section = rng.choice(["model", "train", "data"])
     key = rng.choice(list(tree[section]))
     value = rng.choice([*map(str, HOSTILE), *WORDS, "[", "{a", "&a [*a]", "!!python/none x", "2001-99-99"])
-    small = given.training if source is None else given.training[:4]  # without lanes, which texts alone have
-    return Input([*arguments, *small, "--model", tree["kind"], "--set", f"{key}={value}"], None)
+    return Input([*arguments, *given.training[name], "--model", tree["kind"], "--set", f"{key}={value}"], None)
 
 
 def numbers(given: Given, rng: random.Random, place: Path) -> Input:
     """Options of any value."""
-    lstm, pairs, text = str(given.runs["lstm"]), str(given.runs["pairs"]), str(given.text)
+    lstm, pairs, series, text = *(str(given.runs[name]) for name in ("lstm", "pairs", "series")), str(given.text)
     commands = {
         ("generate", lstm, "--tokens", "3"): ("tokens", "temperature", "top-k", "top-p", "min-p", "seed"),
         ("predict", pairs, text): (
@@ -366,9 +376,11 @@ def numbers(given: Given, rng: random.Random, place: Path) -> Input:
         ),
         ("predict", pairs, text, "--sample"): ("temperature", "top-k", "top-p", "min-p", "seed", "nbest"),
         ("evaluate", lstm, text): ("lanes",),
-        ("evaluate", pairs, str(given.pairs)): ("beam", "length-penalty", "batch"),
-        ("train", text, "-o", str(place / "new"), *given.training): ("steps", "epochs", "for"),
-        ("train", text, "-o", str(place / "new"), *given.training, "--steps", "1"): ("seed",),
+        ("evaluate", series, str(given.sources["series"])): ("windows", "step", "batch"),
+        ("predict", str(given.runs["tags"]), str(given.sources["tags"])): ("batch", "format"),
+        ("evaluate", pairs, str(given.sources["pairs"])): ("beam", "length-penalty", "batch"),
+        ("train", text, "-o", str(place / "new"), *given.training["lstm"]): ("steps", "epochs", "for"),
+        ("train", text, "-o", str(place / "new"), *given.training["lstm"], "--steps", "1"): ("seed",),
         ("compare", text, "-o", str(place / "new"), *given.comparing): ("parameters", "seeds", "trials", "seed"),
         ("bench", "--cells", "gru", "--shapes", "3,1,4", "--seconds", "0.001"): ("seconds", "shapes", "threads"),
         ("lab", "powers", "--quick"): ("seed",),
@@ -383,7 +395,7 @@ def numbers(given: Given, rng: random.Random, place: Path) -> Input:
 
 def texts(given: Given, rng: random.Random, place: Path) -> Input:
     """Any bytes as a text, pairs, lines to translate or a prompt."""
-    source = rng.choice([given.pairs, given.labels, given.text, given.text])
+    source = rng.choice([*given.sources.values()])
     name = rng.choice(
         ["t.txt", "t.jsonl", "t.tsv", "t.csv", "t.gz", "t.zst", "t.json", "t.ts", "t.conllu", source.name]
     )
@@ -410,14 +422,28 @@ def texts(given: Given, rng: random.Random, place: Path) -> Input:
     run = str(given.runs[rng.choice(list(given.runs))])
     arguments = rng.choice(
         [
-            ["train", str(path), "-o", str(place / "new"), "--steps", "1", *given.training],
+            ["train", str(path), "-o", str(place / "new"), "--steps", "1", *given.training["lstm"]],
             ["train", str(path), "-o", str(place / "new"), "--steps", "1", "--task", "translation"],
-            ["train", str(given.text), "--valid", str(path), "-o", str(place / "new"), "--steps", "1", *given.training],
+            [
+                "train",
+                str(given.text),
+                "--valid",
+                str(path),
+                "-o",
+                str(place / "new"),
+                "--steps",
+                "1",
+                *given.training["lstm"],
+            ],
             ["evaluate", run, str(path), "--json"],
             ["predict", str(given.runs["pairs"]), str(path), "--max-length", "3", "--beam", "1", "--json"],
             ["predict", str(given.runs["pairs"]), "--max-length", "3", "--beam", "1"],
             ["train", str(path), "-o", str(place / "new"), "--steps", "1", "--task", "classification"],
-            ["predict", str(given.runs["labels"]), str(path), "--json"],
+            *(["predict", str(given.runs[name]), str(path), "--json"] for name in ("labels", "tags", "series")),
+            *(
+                ["train", str(path), "-o", str(place / "new"), "--steps", "1", "--task", task]
+                for task in ("tagging", "forecasting")
+            ),
             ["inspect", run, str(path), "--parts", "clipping"],
             ["compare", str(path), "-o", str(place / "new"), *given.comparing],
         ]

@@ -231,18 +231,19 @@ def test_uses_that_a_task_does_not_have(run: Path, translator: elman.Run) -> Non
 @pytest.mark.parametrize("tokenizer", ["char", "byte", "word"])
 @pytest.mark.parametrize("prompt", ["", "the c"])
 @pytest.mark.parametrize("model", ["lstm", "transformer"])
-def test_generation_goes_on_exactly(tokenizer: str, prompt: str, model: str) -> None:
+@pytest.mark.parametrize("drawing", [{"temperature": 0}, {"seed": 3, "temperature": 2, "top_p": 0.9}])
+def test_generation_goes_on_exactly(tokenizer: str, prompt: str, model: str, drawing: dict[str, float]) -> None:
     text = "the cat sät ön a mät and the dög ran — é.\n" * 20
     loaded = elman.fit(
         text, model=model, budget="4 steps", progress=False, tokenizer=tokenizer, hidden_size=8, lanes=4, k1=8
     )
-    whole, end = loaded.generate(prompt, tokens=30, temperature=0)
+    whole, end = loaded.generate(prompt, tokens=30, **drawing)
     written, state = "", None
     for number, tokens in enumerate((7, 1, 0, 22)):
-        more, state = loaded.generate("" if number else prompt, state, tokens=tokens, temperature=0)
+        more, state = loaded.generate("" if number else prompt, state, tokens=tokens, **drawing)
         written += more
     assert written == whole
-    assert (state.last, state.unfinished) == (end.last, end.unfinished)
+    assert (state.last, state.unfinished, state.drawn) == (end.last, end.unfinished, 30)
 
 
 def test_characters_of_several_tokens_are_written_once() -> None:

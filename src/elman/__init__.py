@@ -6,6 +6,7 @@
     run = elman.load("runs/book-lstm")             load a run from its folder
 
 - `fit`, `training`: train a model; `training` gives the events one by one
+- `import_model`: a run of a model of Keras, ONNX or torch
 - `load`, `Run`: a trained model with its codecs, and its uses
 - `SequenceClassifier`, `Forecaster`: estimators by the conventions of scikit-learn
 - `UserError`: an error that a person can mend, in one line
@@ -36,13 +37,17 @@ if TYPE_CHECKING:
     from elman.errors import UserError
     from elman.estimators import Forecaster as Forecaster, SequenceClassifier as SequenceClassifier
     from elman.fitting import fit, training
+    from elman.importing import import_model
     from elman.runs import Run, load
 
 __all__ = [
-    "Run", "UserError", "__version__", "cells", "compare", "data", "decode", "export", "fit", "inspection", "interop",
-    "kernels", "lab", "lens", "load", "models", "nn", "report", "state", "tasks", "train", "training",
+    "Run", "UserError", "__version__", "cells", "compare", "data", "decode", "export", "fit", "import_model", "inspection",
+    "interop", "kernels", "lab", "lens", "load", "models", "nn", "report", "state", "tasks", "train", "training",
 ]  # fmt: skip
-_FROM = {"fit": "fitting", "training": "fitting", "load": "runs", "Run": "runs", "UserError": "errors"}
+_FROM = {
+    "fit": "fitting", "training": "fitting", "import_model": "importing", "load": "runs", "Run": "runs",
+    "UserError": "errors",
+}  # fmt: skip
 # Not in `__all__`: they need scikit-learn, which not every installation has.
 _FROM |= dict.fromkeys(("SequenceClassifier", "Forecaster"), "estimators")
 

@@ -19,7 +19,7 @@ from elman.data.frames import plain
 from elman.data.sources import EVERY_NAME
 from elman.errors import UserError, suggestion
 from elman.tasks import TASKS, configuration, recognise
-from elman.tasks.configuration import GIVEN, MEMORY, OWN, Settings, called
+from elman.tasks.configuration import GIVEN, IMPORTED, MEMORY, OWN, Settings, called
 from elman.tasks.task import Say, Task, Trained
 
 LONGEST_NAME = 120  # characters: a longer text is no slip in the name of a file
@@ -257,6 +257,9 @@ def _agreed(stored: Settings, tree: Mapping[str, Any], folder: Path, start: Trai
     Raises:
         UserError: another setting is given than that of the run.
     """
+    tree = dict(tree)
+    if stored.kind == IMPORTED:  # the layers have no default
+        tree["model"] = stored.model.model_dump() | (tree.get("model") or {})
     asked = configuration.build({"budget": stored.budget, "task": stored.task, "kind": stored.kind, **tree})
     for name, what in (("task", "task"), ("kind", "model")):
         if getattr(asked, name) != getattr(stored, name):

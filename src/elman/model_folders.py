@@ -90,17 +90,11 @@ def check_model(task: Task, config: dict[str, Any], folder: Path) -> int:
 
 def write(folder: Path, settings: Settings, model: dict[str, Any], codecs: Mapping[str, Codec]) -> None:
     """Write a model folder without the weights, which the training writes; `Task.build` takes `model`."""
-    config = asdict(ModelConfig(settings.task, model))
-    atomic.write_text(folder / "config.json", json.dumps(config, indent=1) + "\n")
-    for name, codec in codecs.items():
-        atomic.write_text(folder / f"{name}.json", json.dumps(codec.to_json(), ensure_ascii=False) + "\n")
     run = folder.parent
     usage = TASKS[settings.task].usage.format(run=run)
     if settings.kind == OWN:
         usage = usage.replace(f'elman.load("{run}")', f'elman.load("{run}", model=...)  # the module, or what makes it')
-    card = f"""# {run.name}
-
-A model ({settings.kind}, {settings.task}) trained by elman {__version__} on `{settings.data.source}`.
+    about = f"""A model ({settings.kind}, {settings.task}) trained by elman {__version__} on `{settings.data.source}`.
 
 {usage}
 All settings, as `elman train --config` takes them:
@@ -108,4 +102,15 @@ All settings, as `elman train --config` takes them:
 ```yaml
 {settings.to_yaml()}```
 """
-    atomic.write_text(folder / "README.md", card)
+    write_files(folder, run.name, settings.task, model, codecs, about)
+
+
+def write_files(
+    folder: Path, name: str, task: str, model: dict[str, Any], codecs: Mapping[str, Codec], about: str
+) -> None:
+    """Write the files of a model folder but the weights; the card has the run's name and what is said `about` it."""
+    config = asdict(ModelConfig(task, model))
+    atomic.write_text(folder / "config.json", json.dumps(config, indent=1) + "\n")
+    for file, codec in codecs.items():
+        atomic.write_text(folder / f"{file}.json", json.dumps(codec.to_json(), ensure_ascii=False) + "\n")
+    atomic.write_text(folder / "README.md", f"# {name}\n\n{about}")

@@ -115,6 +115,15 @@ def test_any_column_of_conllu_has_tags(column: str | int | None, expected: str) 
     assert tokens(row, Layout("conllu", column)) == [[("A", expected)]]
 
 
+def test_columns_that_a_tool_has_added_to_conllu_are_let_be() -> None:
+    """What `elman predict` writes can be evaluated, and predicted again."""
+    reader = ColumnReader(Layout("conllu"))
+    first, second = word("1", "Ja"), word("2", "Rio")
+    added = "\n".join(["# text = Ja Rio", reader.added(first, "ADV"), reader.added(second, "PROPN"), ""])
+    assert tokens(added, Layout("conllu")) == tokens(f"{first}\n{second}\n", Layout("conllu"))
+    assert read(f"{added}\n{first}\n", Layout("conllu"))[1].error.startswith("expected 11 columns")
+
+
 def test_a_comment_names_columns() -> None:
     text = "# global.columns = ID FORM UPOS MISC NER\n1\tJa\tADV\t_\tO\n2\tRio\tPROPN\t_\tB-LOC\n"
     text += "\n1-2\tno\t_\t_\t_\n1\tem\tADP\t_\tO\n2\to\tDET\t_\tO"

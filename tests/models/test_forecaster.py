@@ -177,7 +177,7 @@ def test_reading_step_by_step_equals_reading_whole(kind: str) -> None:
     batch = windows([L, 5], (0, 0, 0))._replace(future=torch.randn(2, H, dtype=torch.float64))
     raw = model(batch)
     first = torch.cat((batch.past[0], batch.future[0]))
-    scaling = model._units(batch).window
+    scaling = model.units(batch).window
     normalised = scaling.normalise(torch.stack((first, first)))[0]
     channels = torch.stack((normalised.nan_to_num(), normalised.isnan().double()), dim=1)
     torch.testing.assert_close(model.read(channels[None, :-1])[0][0, L - 1 :], raw[0])
@@ -195,7 +195,7 @@ def test_samples_are_drawn_value_by_value() -> None:
     model.head.bias[1] = -1.0
     batch = windows([L], (0, 0, 0))
     batch = batch._replace(past=batch.past.nan_to_num(0.5))
-    mean, samples = model._draw(batch, model._units(batch))
+    mean, samples = model._draw(batch, model.units(batch))
     assert mean[0, 0].item() == pytest.approx(batch.past[0, -1].item(), abs=0.01)
     torch.testing.assert_close(mean[0, 1:], samples[0, :-1].mean(-1), atol=0.02, rtol=0.05)
     deviation = samples[0].std(-1)
@@ -206,7 +206,7 @@ def test_the_negative_binomial_gives_counts() -> None:
     model, batch = make("negative_binomial"), windows([L, 5])
     quantiles = model.forecast(batch).quantiles * 6 + 50
     torch.testing.assert_close(quantiles, quantiles.round().clamp(min=0), rtol=0, atol=0.51)
-    units = model._units(batch)
+    units = model.units(batch)
     drawn = model._draw(batch, units)[1] * 6 + 50
     torch.testing.assert_close(drawn, drawn.round(), rtol=0, atol=1e-9)
     assert (drawn.round() >= 0).all()

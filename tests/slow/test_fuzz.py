@@ -30,19 +30,28 @@ def given(plain_text: Path, tmp_path_factory: pytest.TempPathFactory) -> Given:
     labels.write_text(
         "text,label\n" + "".join(f"a {'good' if at % 2 else 'bad'} day {at},{at % 2}\n" for at in range(60))
     )
-    every = ["--steps", "12", "--set", "checkpoint_every=5"]
-    trainings = {
-        "lstm": [str(plain_text), *every, *small, *lanes],
-        "transformer": [str(plain_text), *every, "--model", "transformer", *heads, *lanes],
-        "pairs": [str(pairs), *every, *small, "--set", "batch_tokens=100"],
-        "labels": [str(labels), *every, *small, "--set", "batch_size=16"],
+    tags = folder / "tags.conll"
+    tags.write_text("".join(f"a DET\n{'cat' if at % 2 else 'dog'}{at} NOUN\nsleeps VERB\n\n" for at in range(60)))
+    series = folder / "series.csv"
+    series.write_text(
+        "unique_id,ds,y\n" + "".join(f"{name},{at},{(at + ord(name)) % 7}\n" for name in "ab" for at in range(80))
+    )
+    texts = {"lstm": [*small, *lanes], "transformer": ["--model", "transformer", *heads, *lanes]}
+    others = {
+        "pairs": (pairs, [*small, "--set", "batch_tokens=100"]),
+        "labels": (labels, [*small, "--set", "batch_size=16"]),
+        "tags": (tags, [*small, "--set", "character_size=4", "--set", "batch_words=40"]),
+        "series": (series, [*small[:2], "--horizon", "3", "--set", "data.window=14", "--set", "batch_windows=16"]),
     }
-    for name, arguments in trainings.items():
-        assert command(["train", *arguments, "-o", str(folder / name)]) == 0
+    sources = dict.fromkeys(texts, plain_text) | {name: source for name, (source, _) in others.items()}
+    training = texts | {name: options for name, (_, options) in others.items()}
+    for name, source in sources.items():
+        given = [str(source), "--steps", "12", "--set", "checkpoint_every=5", *training[name]]
+        assert command(["train", *given, "-o", str(folder / name)]) == 0
     comparing = ["--models", "gru,elman", "--steps", "3", "--parameters", "3000", *lanes]
     assert command(["compare", str(plain_text), "-o", str(folder / "comparison"), *comparing]) == 0
-    runs = {name: folder / name for name in trainings}
-    return Given(runs, folder / "comparison", plain_text, pairs, labels, [*small, *lanes], comparing)
+    runs = {name: folder / name for name in sources}
+    return Given(runs, sources, training, folder / "comparison", comparing)
 
 
 @pytest.mark.parametrize("part", range(-(-INPUTS // PART)))

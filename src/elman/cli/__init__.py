@@ -19,19 +19,10 @@ from elman.display import say
 from elman.errors import UserError, nearest
 
 COMMANDS = (
-    "train",
-    "evaluate",
-    "generate",
-    "predict",
-    "inspect",
-    "info",
-    "export",
-    "compare",
-    "lab",
-    "bench",
-    "interop",
-    "env",
-)
+    "train", "evaluate", "generate", "predict", "inspect", "info", "import", "export", "compare", "lab", "bench",
+    "interop", "env",
+)  # fmt: skip
+MODULES = {"import": "importing"}  # a module cannot have every name
 CONTEXT = {"help_option_names": ["-h", "--help"]}
 
 
@@ -52,7 +43,7 @@ class Commands(TyperGroup):
         """The command of a name; None where there is none."""
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"elman.cli.{cmd_name}")
+        module = importlib.import_module(f"elman.cli.{MODULES.get(cmd_name, cmd_name)}")
         one = typer.Typer(pretty_exceptions_enable=False, add_completion=False, context_settings=CONTEXT)
         function = module.command
         if "options" in signature(function).parameters:

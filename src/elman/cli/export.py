@@ -28,6 +28,9 @@ def command(
     lengths: Annotated[
         bool, typer.Option("--lengths", help="An input `lengths` (B,) says where the padding of each row begins.")
     ] = False,
+    int8: Annotated[
+        bool, typer.Option("--int8", help="Weights are bytes, a quarter of the size; loss and speed are compared.")
+    ] = False,
     check: Annotated[
         str | None,
         typer.Option(
@@ -41,7 +44,7 @@ def command(
     """Write RUN's model for other programs, compared with the run's own answers before it is written."""
     from elman.export import export
 
-    given: dict[str, Any] = {"lengths": lengths} if lengths else {}
+    given: dict[str, Any] = {name: True for name, chosen in (("lengths", lengths), ("int8", int8)) if chosen}
     if check is not None:
         given["check"] = tuple(dict.fromkeys(["onnxruntime", *check.split(",")]))
     exported = export(run, to, output, say=say, **given)

@@ -62,7 +62,7 @@ class ColumnReader:
         self._width = 0
         if layout.form == "conllu":
             self._name_columns(FIELDS)
-        self._read = 0  # lines
+        self._read, self._first = 0, True  # lines, and whether no row has been read
         self._rows = TokenRows(1)
 
     def push(self, line: str, error: str = "") -> TokenRows | None:
@@ -171,6 +171,9 @@ class ColumnReader:
         self.tabs = "\t" in self._rows.lines[-1] if self.tabs is None else self.tabs
         if not self._width or (isinstance(column, int) and column > 0 and not self._names):
             self._width = len(cells)
+        elif self._first and self._names == FIELDS and len(cells) > self._width and all(cells):
+            self._width = len(cells)  # with columns that a tool has added, as `added` does
+        self._first = False
         first, last = ("form", "upos") if self._names else (1, -1)
         if self.tagged or self._width > 1:  # a column alone has the tokens
             self.token = self._place(words, first, "token_column")

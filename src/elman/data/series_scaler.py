@@ -42,7 +42,10 @@ class Standardised(NamedTuple):
 
 @dataclass(frozen=True)
 class SeriesScaler:
-    """Scales of the series of a training by id, and of their further columns."""
+    """Scales of the series of a training by id, and of their further columns.
+
+    A model that is `raw`, of another framework, reads values as they are: of the scales it has the seasonal error.
+    """
 
     season: Annotated[int, Field(ge=1)]
     scales: Mapping[str, tuple[FiniteFloat, Size, Size]]
@@ -50,10 +53,12 @@ class SeriesScaler:
         default_factory=dict
     )  # mean and deviation
     words: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # of static columns
+    raw: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """All fields."""
-        return {"format": FORMAT, **vars(self)}
+        own = {name: value for name, value in vars(self).items() if name != "raw" or value}
+        return {"format": FORMAT, **own}
 
     def of(self, panel: Panel, until: Integers) -> Scales:
         """The scales of a panel's series, known ones by their ids.
@@ -66,7 +71,7 @@ class SeriesScaler:
             known = self.scales.get(name)
             if known is None or known[1] == 0:
                 known = _measure(panel.series(index)[: until[index]], self.season)
-            rows.append(known)
+            rows.append((0.0, 1.0, known[2]) if self.raw else known)
         return Scales(*np.array(rows, np.float64).reshape(-1, 3).T.copy())
 
     def standardise(self, panel: Panel, scales: Scales) -> Standardised:

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 from elman.data.lanes import NOT_COUNTED
+from elman.errors import UserError
 
 UNKNOWN, PADDING = 0, 1
 SPECIAL = ("<unk>", "<pad>")  # the names of these two
@@ -20,7 +21,8 @@ Scheme = Literal["IOB1", "IOB2", "BIOES", "BILOU", "BMES", "BMEWO"]
 class Vocabulary:
     """Words or characters by number: `names` begin with those of UNKNOWN and PADDING.
 
-    A symbol is looked up as it is spelt; where `lowercase` is set and there is none of its spelling, in lower case.
+    A symbol is looked up as it is spelt; where `lowercase` is set and there is none of its spelling, in lower case. A
+    vocabulary of another framework has its own numbers for `unknown`, which may be None, and `padding`.
 
     >>> Vocabulary(("<unk>", "<pad>", "the", "US"), lowercase=True).encode(["The", "US", "us"])
     [2, 3, 0]
@@ -28,20 +30,41 @@ class Vocabulary:
 
     names: tuple[str, ...]
     lowercase: bool = False
+    unknown: int | None = UNKNOWN
+    padding: int = PADDING
 
     @cached_property
     def _numbers(self) -> dict[str, int]:
-        return {name: number for number, name in enumerate(self.names) if number not in (UNKNOWN, PADDING)}
+        special = () if self.is_foreign else (UNKNOWN, PADDING)
+        return {name: number for number, name in enumerate(self.names) if number not in special}
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether the numbers are those of another framework."""
+        return (self.unknown, self.padding) != (UNKNOWN, PADDING)
 
     def __len__(self) -> int:
         return len(self.names)
 
     def encode(self, symbols: Iterable[str]) -> list[int]:
-        """The number of each symbol; UNKNOWN for one that the vocabulary lacks."""
-        find = self._numbers.get
-        if self.lowercase:
-            return [find(symbol) or find(symbol.lower(), UNKNOWN) for symbol in symbols]
-        return [find(symbol, UNKNOWN) for symbol in symbols]
+        """The number of each symbol; that of `unknown` for one that the vocabulary lacks.
+
+        Raises `UserError` for such a symbol where there is no number for it.
+        """
+        find, unknown = self._numbers.get, self.unknown
+        if unknown is not None and not self.lowercase:
+            return [find(symbol, unknown) for symbol in symbols]
+        return [self._number(symbol) for symbol in symbols]
+
+    def _number(self, symbol: str) -> int:
+        number = self._numbers.get(symbol)
+        if number is None and self.lowercase:
+            number = self._numbers.get(symbol.lower())
+        number = self.unknown if number is None else number
+        if number is None:
+            remedy = "import the model with a --tokenizer that has a token for unknown words"
+            raise UserError("a word", expected=f"one of the vocabulary's {len(self)}", got=repr(symbol), remedy=remedy)
+        return number
 
     def symbol(self, number: int) -> str:
         """The name of a number."""
@@ -49,7 +72,8 @@ class Vocabulary:
 
     def to_json(self) -> dict[str, Any]:
         """Everything about the vocabulary."""
-        return asdict(self)
+        own = {"unknown": self.unknown, "padding": self.padding} if self.is_foreign else {}
+        return {"names": self.names, "lowercase": self.lowercase, **own}
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ class Vocabularies(NamedTuple):
 class WordBatch(NamedTuple):
     """B sentences of up to T words, which have U different spellings of up to C characters."""
 
-    words: Tensor  # (B, T) int64, PADDING after the end of a sentence
+    words: Tensor  # (B, T) int64, the vocabulary's padding after the end of a sentence
     spelling: Tensor  # (B, T) int64: the row of `characters` of each word; 0 after the end
     characters: Tensor  # (U, C) int64, PADDING after the end of a word
     targets: Tensor  # (B, T) int64: tags; NOT_COUNTED after the end, and for a tag that the training did not have
@@ -63,6 +63,7 @@ class EncodedSentences:
         self._words, self._targets = _integers(words.encode(tokens)), _integers([tag for row in targets for tag in row])
         self._spelling = _integers([spellings[token] for token in tokens])
         self._characters, self._sizes = _padded([characters.encode(_ends(token)) for token in spellings])
+        self._padding = words.padding
         self.targets = int((self._targets != NOT_COUNTED).sum())
 
     def __len__(self) -> int:
@@ -75,7 +76,7 @@ class EncodedSentences:
         at = self._starts[rows, None] + np.minimum(steps, lengths[:, None] - 1)  # (B, T)
         padding = steps >= lengths[:, None]
         words, targets = self._words[at], self._targets[at]
-        words[padding], targets[padding] = PADDING, NOT_COUNTED
+        words[padding], targets[padding] = self._padding, NOT_COUNTED
         used, spelling = np.unique(self._spelling[at], return_inverse=True)  # (U,)
         spelling = np.where(padding, 0, spelling.reshape(at.shape))
         characters = self._characters[used, : int(self._sizes[used].max())]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import torch
@@ -11,11 +11,10 @@ from torch import Tensor
 from elman.decode.constraints import Constraints, Limits, constrain, limits_of
 from elman.decode.hypotheses import Hypothesis, lengths_of, log_probabilities
 from elman.decode.sampling import sample
+from elman.decode.uniforms import uniforms
 from elman.models.encoder_decoder import EncoderDecoder
 from elman.nn.sequences import Integers
 from elman.state import State, close_gaps, move_rows, select_rows
-
-STEPS = 16  # steps of a target whose random numbers are drawn at once
 
 
 def greedy_search(
@@ -40,7 +39,8 @@ def sample_targets(
     lengths: Integers | None = None,
     *,
     end: int,
-    seeds: Sequence[int],
+    seed: int,
+    rows: Sequence[int] | None = None,
     samples: int = 1,
     temperature: float = 1.0,
     top_k: int | None = None,
@@ -48,28 +48,22 @@ def sample_targets(
     min_p: float | None = None,
     constraints: Constraints | None = None,
 ) -> list[list[Hypothesis]]:
-    """Draw targets token by token; each sentence has a seed, so that its samples do not depend on the batch.
+    """Draw targets token by token, by the numbers of `elman.decode.uniforms` for the seed and each sentence's row.
 
-    source (B, S), lengths (B,), B seeds; `end` begins and ends a target; the filters are those of `sampling.sample`
+    source (B, S), lengths (B,); `rows` (B,) number the sentences, from 0 where they are None, so that the samples of a
+    sentence do not depend on its batch; `end` begins and ends a target; the filters are those of `sampling.sample`
     (Holtzman et al. 2020, "The curious case of neural text degeneration"). Returns the samples of each sentence in
     the order they were drawn; the score of a sample is its log-probability.
     """
-    uniform = _uniform(seeds, samples, source.device)
+    numbered = range(len(source)) if rows is None else rows
+    streams = [uniforms(seed, row, sample) for row in numbered for sample in range(samples)]
 
     def draw(log_p: Tensor, numbers: Tensor) -> Tensor:
-        drawn = next(uniform)[numbers]
+        drawn = log_p.new_tensor([next(streams[number]) for number in numbers.tolist()], dtype=torch.double)
         return sample(log_p, temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, uniform=drawn)
 
     written = _write(model, source, lengths, end, constraints or Constraints(), draw, samples)
     return [written[first : first + samples] for first in range(0, len(written), samples)]
-
-
-def _uniform(seeds: Sequence[int], samples: int, device: torch.device) -> Iterator[Tensor]:
-    """Yield for each step the random numbers (B·samples,) in [0, 1), each sentence's drawn from its own seed."""
-    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-    while True:
-        drawn = [torch.rand(STEPS, samples, generator=random, dtype=torch.double) for random in generators]
-        yield from torch.stack(drawn, 1).flatten(1).to(device)
 
 
 @torch.inference_mode()

@@ -32,7 +32,7 @@ def top_p(logits: Tensor, p: float) -> Tensor:
     >>> top_p(torch.tensor([[0.5, 0.3, 0.2]]).log(), 0.7).exp()
     tensor([[0.5000, 0.3000, 0.0000]])
     """
-    ordered, order = logits.sort(dim=-1, descending=True)
+    ordered, order = logits.sort(dim=-1, descending=True, stable=True)  # of equal ones, the smaller token first
     probabilities = ordered.softmax(-1)
     before = probabilities.cumsum(-1) - probabilities  # the probability of all more probable tokens
     beyond = before >= p
@@ -64,11 +64,16 @@ def sample(
     generator: torch.Generator | None = None,
     uniform: Tensor | None = None,
 ) -> Tensor:
-    """Draw a token (B,) from logits (B, V); temperature 0 takes the most probable token.
+    """Draw a token (B,) from logits (B, V) by inverse distribution; temperature 0 takes the most probable token.
 
-    The temperature comes first, then top-k, top-p and min-p, each on the tokens that the filter before it kept.
-    `uniform` (B,) are random numbers in [0, 1) to use instead of the generator: a row's draw then depends on its own
-    number alone.
+    For a row of logits x, in float64, and its number u in [0, 1):
+
+        z_i = (x_i − max x) / temperature           then top-k, top-p and min-p, each on what the filter before it kept
+        c_i = Σ_{j ≤ i} p_j,  p = softmax(z)        in the order of the tokens; p_i = 0 where a filter ruled i out
+        token = the first i with c_i > u c_V
+
+    `uniform` (B,) has the numbers (`elman.decode.uniforms`: the same text for the same seed, in other programs too);
+    without them they are torch's own, from `generator`. Of equal logits, the smaller token is the more probable one.
 
     Raises:
         UserError: the largest logit of a row is not a finite number, or another argument is out of its range.
@@ -91,7 +96,7 @@ def sample(
             logits = FILTERS[name](logits, bound)
     probabilities = logits.softmax(-1)
     if uniform is None:
-        return torch.multinomial(probabilities, 1, generator=generator).squeeze(-1)
+        uniform = torch.rand(len(logits), generator=generator, dtype=torch.double, device=logits.device)
     # The first token at which the cumulative sum is above the number has a probability above 0.
     cumulative = probabilities.cumsum(-1)
     total = cumulative[..., -1:]

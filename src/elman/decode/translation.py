@@ -185,9 +185,7 @@ class Translator:
         settings |= {"end": tokenizer.eod, "constraints": constraints}
         if isinstance(self.search, Beam):
             return beam_search(self.model, source, lengths, **settings)
-        seed = settings.pop("seed")
-        seeds = [(seed + 1_000_003 * number) % 2**63 for number in numbers]
-        return sample_targets(self.model, source, lengths, seeds=seeds, **settings)
+        return sample_targets(self.model, source, lengths, rows=numbers, **settings)
 
     def _max_length(self, lengths: Tensor) -> int | Sequence[int] | None:
         """The limit of each target's tokens: a target's last step reads at most the model's last position."""

@@ -36,6 +36,26 @@ class Check(NamedTuple):
         return f"{self.runtime} {self.version} {wrong}differs by at most {self.difference:.1e}{losses}"
 
 
+class Quantised(NamedTuple):
+    """The graphs with weights of one byte beside those of float32, in onnxruntime, on the inputs of the check."""
+
+    bytes: int
+    float32_bytes: int
+    loss: float | None  # on the run's validation data; None where no loss was compared, or nothing was run
+    float32_loss: float | None
+    seconds: float | None  # of the same calls
+    float32_seconds: float | None
+
+    def __str__(self) -> str:
+        words = [f"{self.bytes:,} bytes for {self.float32_bytes:,} ({self.bytes / self.float32_bytes:.2f})"]
+        if self.loss is not None and self.float32_loss is not None:
+            change = self.loss / self.float32_loss - 1 if self.float32_loss else math.inf
+            words.append(f"loss {self.loss:.4f} for {self.float32_loss:.4f} ({change:+.2%})")
+        if self.seconds and self.float32_seconds:
+            words.append(f"{self.float32_seconds / self.seconds:.1f} times as fast in onnxruntime")
+        return ", ".join(words)
+
+
 @dataclass(frozen=True)
 class Exported:
     """The files of an export, what was folded or must be known, and the comparisons with the run's model."""
@@ -45,19 +65,22 @@ class Exported:
     files: Mapping[str, int]  # names and sizes in bytes
     notes: Sequence[str] = ()
     checks: Sequence[Check] = ()
+    quantised: Quantised | None = None
 
     @property
     def report(self) -> dict[str, Any]:
         """Plain values."""
         checks = [check._asdict() for check in self.checks]
-        return {**asdict(self), "path": str(self.path), "checks": checks}
+        quantised = None if self.quantised is None else self.quantised._asdict()
+        return {**asdict(self), "path": str(self.path), "checks": checks, "quantised": quantised}
 
     @property
     def lines(self) -> list[tuple[str, str]]:
         """Names and values for people."""
         files = [(name, f"{size:,} bytes") for name, size in self.files.items()]
         checks = [("checked" if check.is_right else "warning", str(check)) for check in self.checks]
-        return [*files, *checks, *(("note", note) for note in self.notes)]
+        quantised = [] if self.quantised is None else [("int8", str(self.quantised))]
+        return [*files, *checks, *quantised, *(("note", note) for note in self.notes)]
 
 
 def write_files(files: Mapping[Path, bytes]) -> None:

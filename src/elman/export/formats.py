@@ -34,7 +34,7 @@ class Format(NamedTuple):
 FORMATS: dict[str, Format] = {
     row.name: row
     for row in (
-        Format("onnx", "ONNX", "elman.export.onnx.write:write", ("lengths", "check"), ("onnx",), "onnx"),
+        Format("onnx", "ONNX", "elman.export.onnx.write:write", ("lengths", "int8", "check"), ("onnx",), "onnx"),
         Format("torch", "torch.nn", "elman.export.torch:write"),
         Format("keras", "Keras", "elman.export.keras:write", packages=("h5py",), extra="keras"),
         Format("flax", "Flax", "elman.export.flax:write"),

@@ -10,9 +10,11 @@ from elman.cells import CELLS, cell_named
 from elman.inspection.look import Observed, Part
 from elman.inspection.subject import Subject
 from elman.inspection.untrained import KEYS
-from elman.lens.gates import LayerGates, read_gates
+from elman.lens.gates import LayerGates, gated, read_gates
 from elman.lens.visit import visit_layers
 from elman.models import LanguageModel
+from elman.models.configuration import IMPORTED
+from elman.nn.recurrent import Recurrent
 from elman.report import Chapter, Figure, Line, Points, line_chart, point_chart
 from elman.report.figure import number
 
@@ -30,21 +32,26 @@ def look(subject: Subject) -> Part:
     resets = subject.resets(windows)
 
     def gates_of(model: LanguageModel) -> list[LayerGates]:
-        return [read_gates(visit) for visit in visit_layers(model, lambda: model.read(windows, resets=resets))]
+        return [read_gates(visit) for visit in gated(visit_layers(model, lambda: model.read(windows, resets=resets)))]
 
     return chapter({name: gates_of(model) for name, model in subject.models.items()})
 
 
 def has_no_gates(observed: Observed) -> str | None:
     """A `why_not` of this look."""
-    cell = CELLS.get(observed.model.kind)
-    return None if cell is not None and cell.gates else "the model has no gates"
+    model = observed.model
+    names = [model.kind]
+    if model.kind == IMPORTED:
+        names = [layer.cell for layer in model.modules() if isinstance(layer, Recurrent)]
+    return None if any(name in CELLS and CELLS[name].gates for name in names) else "the model has no gates"
 
 
 def chapter(found: Mapping[str, list[LayerGates]]) -> Part:
     """The chapter of the gates of all layers, by the names of the models, the trained one first."""
     trained = found[KEYS[0]]
-    figures = [*(_saturation(gate, trained) for gate in trained[0].open), _time_scales(found)]
+    gates = dict.fromkeys(gate for one in trained for gate in one.open)
+    figures = [_saturation(gate, [one for one in trained if gate in one.open]) for gate in gates]
+    figures.append(_time_scales(found))
     lines = [_words(layer, name) for name, layers in found.items() for layer in layers]
     numbers = {
         key: [vars(one) | {"saturated": {gate: one.saturated(gate) for gate in one.open}} for one in layers]
@@ -96,10 +103,11 @@ def _time_scales(found: Mapping[str, list[LayerGates]]) -> Figure:
         for name, layers in found.items()
         for depth, one in enumerate(layers)
     ]
-    cell = cell_named(found[KEYS[0]][0].cell)
+    cells = dict.fromkeys(one.cell for one in found[KEYS[0]])
+    keeping = " and the ".join(cell.gates[cell.keeping or ""] for cell in map(cell_named, cells))
     return line_chart(
         lines,
-        title=f"Time scales, from the {cell.gates[cell.keeping or '']}",
+        title=f"Time scales, from the {keeping}",
         x="fraction of the layer's units",
         y="steps",
         log_y=True,

@@ -49,7 +49,7 @@ def look(subject: Subject) -> Part:
         found = gradient_flow(model, inputs, windows[:, -1], state, resets=resets)
         flows[name] = [found.input, *found.memory]
         jacobians[name] = _jacobians(model, inputs[:, 0], state, resets) if has_vectors_for_memory(model) else []
-    window, layers = getattr(subject.model, "window", None), subject.model.config["num_layers"]
+    window, layers = getattr(subject.model, "window", None), subject.model.config.get("num_layers", 1)
     bounds = window_marks(window, layers, inputs.shape[1] - 1)
     figures = [_flow_figure(each, *bounds) for each in _by_model(flows)]
     figures += [_jacobian_figure(each) for each in _by_model(jacobians)]

@@ -22,6 +22,8 @@ class ImportOptions:
     """What a person says of a file that the file cannot say; a reader passes over what does not concern it."""
 
     task: str | None = None
+    whole: bool | None = None  # whether an output is of a whole sequence, and not of a step, where the task says so
+    labels: int | None = None  # how many, where their names are given
     layers: str | None = None  # a description of the layers of a torch state dict
     # The outputs at masked steps before a row's first real one, read from a state that is not fresh: h of that state
     # (Keras on JAX), or zeros (Keras on torch and TensorFlow).

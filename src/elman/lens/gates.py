@@ -8,6 +8,7 @@ written, a cell decays as c_t = f_t c_{t−1}, by exp(−1/τ) a step, so that i
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import cast
 
@@ -51,6 +52,11 @@ def gates_of(visit: LayerVisit) -> dict[str, Tensor]:
         raise UserError(f"{visit.name} has no gates", expected=have, got=cell.layer, remedy="look at its gradients")
     _, values = cell.step(project(visit.inputs, weights), recur(visit.before[0], weights), visit.before, weights)
     return {name: values[name] for name in cell.gates}
+
+
+def gated(visits: Iterable[LayerVisit]) -> list[LayerVisit]:
+    """The visits of layers that have gates."""
+    return [visit for visit in visits if cell_named(visit.cell).gates]
 
 
 @torch.no_grad()

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from elman.models.building import ENCODER_DECODERS, MODELS, build, build_encoder_decoder
     from elman.models.encoder_decoder import EncoderDecoder
     from elman.models.language_model import LanguageModel
+    from elman.models.layered_language_model import LayeredLanguageModel
     from elman.models.recurrent import RecurrentLM
     from elman.models.recurrent_encoder_decoder import RecurrentEncoderDecoder
     from elman.models.tagger import Tagger, build_tagger
@@ -20,6 +21,7 @@ PLACES = {
     **dict.fromkeys(("ENCODER_DECODERS", "MODELS", "build", "build_encoder_decoder"), "building"),
     "EncoderDecoder": "encoder_decoder",
     "LanguageModel": "language_model",
+    "LayeredLanguageModel": "layered_language_model",
     "RecurrentEncoderDecoder": "recurrent_encoder_decoder",
     "RecurrentLM": "recurrent",
     **dict.fromkeys(("Tagger", "build_tagger"), "tagger"),
@@ -31,6 +33,7 @@ __all__ = [
     "MODELS",
     "EncoderDecoder",
     "LanguageModel",
+    "LayeredLanguageModel",
     "RecurrentEncoderDecoder",
     "RecurrentLM",
     "Tagger",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from elman.cells import CELLS
 from elman.errors import UserError, nearest
+from elman.models.configuration import IMPORTED
 from elman.models.constructor import check_names
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def build(config: Mapping[str, Any]) -> LanguageModel:
     Traceback (most recent call last):
     elman.errors.UserError: hidden_sise: no setting of the model 'gru'; did you mean 'hidden_size'?
     """
-    return cast("LanguageModel", _build(CLASSES["MODELS"], config))
+    return cast("LanguageModel", _build(CLASSES["MODELS"] | {IMPORTED: "LayeredLanguageModel"}, config))
 
 
 def build_encoder_decoder(config: Mapping[str, Any]) -> EncoderDecoder:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from elman.errors import UserError, nearest
-from elman.models.configuration import CLASSIFIER_SETTINGS, ClassifierHead, RecurrentEncoderSettings
+from elman.models.configuration import CLASSIFIER_SETTINGS, IMPORTED, ClassifierHead, RecurrentEncoderSettings
 from elman.models.constructor import checked, configure
 from elman.models.encoder import make_encoder, read_truncated
 from elman.nn.dropout import Dropout
@@ -150,6 +150,22 @@ class Classifier(nn.Module):
         logits = self.output(self.dropout(pooled.to(hidden.dtype)))
         return logits, ClassifierState(after, pool) if self.causal else ()
 
+    def scores(
+        self,
+        inputs: Integers | Tensor,
+        state: State | None = None,
+        *,
+        lengths: Lengths = None,
+        resets: Resets = None,
+        k2: int | None = None,
+    ) -> tuple[Tensor, State]:
+        """As a call: the logits or numbers (B, K) that losses take, and the state after the inputs."""
+        return self(inputs, state, lengths=lengths, resets=resets, k2=k2)
+
+    def refuse_steps(self) -> None:
+        """Raise the `UserError` of a model that is not causal."""
+        self.encoder.refuse_steps()
+
     @torch.no_grad()
     def pooling_weights(self, inputs: Integers | Tensor, *, lengths: Lengths = None) -> Tensor:
         """How much of what is pooled is of each step, (B, T); see `Pooling.weights`."""
@@ -181,7 +197,12 @@ def build_classifier(config: Mapping[str, Any]) -> Classifier:
     elman.errors.UserError: hidden_sise: no setting of the model 'gru'; did you mean 'hidden_size'?
     """
     values = dict(config)
-    return Classifier(values.pop("model", ""), **values)
+    kind = values.pop("model", "")
+    if kind == IMPORTED:
+        from elman.models.layered_classifier import LayeredClassifier
+
+        return LayeredClassifier(**values)
+    return Classifier(kind, **values)
 
 
 def _size(value: int, name: str) -> int:

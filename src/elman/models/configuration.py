@@ -231,6 +231,15 @@ class TransformerClassifierSettings(ClassifierHead, TransformerEncoderSettings):
 
 CLASSIFIER_SETTINGS = of_every_kind(RecurrentClassifierSettings, TransformerClassifierSettings)
 
+IMPORTED = "imported"  # the kind of a model that comes from another framework
+
+
+class ImportedSettings(Section):
+    """A model of another framework, `LayeredModel`."""
+
+    network: dict[str, Any]  # its configuration
+
+
 # Sizes that, where they are None, are so many times hidden_size.
 MULTIPLES = {"embedding_size": 1, "feedforward_size": 4}
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from elman.errors import UserError
+from elman.models.configuration import IMPORTED
 from elman.models.conformal import widened
 from elman.models.constructor import checked, configure
 from elman.models.encoder import make_encoder, read_truncated
@@ -121,12 +122,12 @@ class SeriesForecaster(nn.Module):
     def loss(self, batch: WindowTensors, *, k2: int | None = None) -> Tensor:
         """The loss (B, horizon) of each target that is known; 0 for the others."""
         known = ~batch.future.isnan()
-        losses = self.output.losses(self(batch, k2=k2), batch.future.where(known, 0), self._units(batch))
+        losses = self.output.losses(self(batch, k2=k2), batch.future.where(known, 0), self.units(batch))
         return losses.where(known, 0)
 
     def means(self, batch: WindowTensors) -> Tensor:
         """The mean (B, horizon) of each step, with its graph; in the form likelihood, given the true values before."""
-        return self.output.mean(self(batch), self._units(batch))
+        return self.output.mean(self(batch), self.units(batch))
 
     @torch.no_grad()
     def forecast(self, batch: WindowTensors, *, calibrated: bool = True) -> Forecast:
@@ -134,7 +135,7 @@ class SeriesForecaster(nn.Module):
 
         Quantiles that are `calibrated` are moved by `widths`; the others are as the model learnt them.
         """
-        made = self._forecast(batch, self._units(batch))
+        made = self._forecast(batch, self.units(batch))
         return (
             made._replace(quantiles=widened(made.quantiles, self.widths, anchor(self.levels))) if calibrated else made
         )
@@ -152,7 +153,8 @@ class SeriesForecaster(nn.Module):
         levels = samples.new_tensor(self.levels)
         return Forecast(mean, samples.quantile(levels, dim=-1).movedim(0, -1))
 
-    def _units(self, batch: WindowTensors) -> Units:
+    def units(self, batch: WindowTensors) -> Units:
+        """What the numbers of each window mean."""
         window = window_scaling(self.normalisation, batch.past, ~batch.past.isnan())
         deviation = batch.deviation.where(batch.deviation > 0, 1)[:, None]
         return Units(window, Scaling(batch.mean[:, None] + deviation * window.location, deviation * window.scale))
@@ -222,7 +224,7 @@ class SeriesForecaster(nn.Module):
         return torch.cat((value_and_missing(values), other[:, :T, :P], other[:, 1 : T + 1, P:], static), dim=2)
 
     def _teacher_forced(self, batch: WindowTensors, k2: int | None) -> Tensor:
-        scaling = self._units(batch).window
+        scaling = self.units(batch).window
         past, future = (scaling.normalise(part)[..., None] for part in (batch.past, batch.future))
         values = joined(past, future, batch.lengths)[:, :-1, 0]
         lengths = batch.lengths + self.horizon - 1
@@ -271,4 +273,9 @@ class SeriesForecaster(nn.Module):
 def build_forecaster(config: Mapping[str, Any]) -> SeriesForecaster:
     """Make the forecaster of a configuration: a kind under "model", and the arguments of `SeriesForecaster`."""
     arguments = dict(config)
-    return SeriesForecaster(arguments.pop("model", None), **arguments)
+    kind = arguments.pop("model", None)
+    if kind == IMPORTED:
+        from elman.models.layered_forecaster import LayeredForecaster
+
+        return LayeredForecaster(**arguments)
+    return SeriesForecaster(kind, **arguments)

@@ -122,6 +122,46 @@ def activation(function: str, alpha: float | None = None) -> Node:
     return Pointwise(FUNCTIONS[function] if alpha is None else lambda x: WITH_ALPHA[function](x, alpha))
 
 
+def affine(size: Units, scale: bool = True, bias: bool = True) -> Node:
+    """g x + b, number by number."""
+    return Pointwise(Affine(size, scale, bias), size)
+
+
+class Affine(nn.Module):
+    """A gain and a bias of each number, of which one may be left out."""
+
+    def __init__(self, size: int, scale: bool, bias: bool) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(size)) if scale else None
+        self.bias = nn.Parameter(torch.zeros(size)) if bias else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (…, size)."""
+        x = x if self.weight is None else x * self.weight
+        return x if self.bias is None else x + self.bias
+
+
+class SliceNode(Node):
+    """The numbers of each vector from `start` to before `stop`."""
+
+    def __init__(self, start: Annotated[int, Field(ge=0)], stop: Rows) -> None:
+        super().__init__()
+        self.start, self.stop = start, stop
+
+    def shape(self, given: Sequence[Shape]) -> Shape:
+        """(…, F) -> (…, stop - start)."""
+        shape = one(given)
+        if not self.start < self.stop <= cast(int, shape.size):
+            got = f"{self.start} to {self.stop}"
+            raise UserError("start and stop", expected=f"a part of {shape.size} numbers", got=got)
+        return shape._replace(size=self.stop - self.start)
+
+    def forward(self, given: Sequence[Value], call: StepsOfCall, before: State | None) -> tuple[Value, None]:
+        """Every vector, masked or not."""
+        ((x, mask),) = given
+        return Value(x[..., self.start : self.stop], mask), None
+
+
 def layer_norm(size: Units, epsilon: Positive, scale: bool = True, bias: bool = True) -> Node:
     """Each vector with mean 0 and variance 1, times a gain, plus a bias (Ba et al. 2016, arXiv:1607.06450)."""
     return Pointwise(LayerNorm(size, epsilon, scale, bias), size)
@@ -256,6 +296,8 @@ OPS: dict[str, Callable[..., Node]] = {
     "recurrent": RecurrentNode,
     "linear": linear,
     "activation": activation,
+    "affine": affine,
+    "slice": SliceNode,
     "layer_norm": layer_norm,
     "batch_norm": batch_norm,
     "dropout": DropoutNode,

@@ -69,14 +69,35 @@ class Quantiles(Output):
 
     def losses(self, raw: Tensor, target: Tensor, units: Units) -> Tensor:
         """The loss of the mean and that of the quantiles."""
-        error = target[..., None] - self.quantiles(raw, units)  # (..., Q)
+        return self.losses_of(self.mean(raw, units), self.quantiles(raw, units), target)
+
+    def losses_of(self, mean: Tensor, quantiles: Tensor, target: Tensor) -> Tensor:
+        """The loss (...) of means (...) and quantiles (..., Q)."""
+        error = target[..., None] - quantiles
         levels = error.new_tensor(self.levels)
         pinball = torch.maximum(levels * error, (levels - 1) * error)
-        return self.point_loss(self.mean(raw, units), target, reduction="none") + 2 * pinball.mean(-1)
+        return self.point_loss(mean, target, reduction="none") + 2 * pinball.mean(-1)
 
     def mean(self, raw: Tensor, units: Units) -> Tensor:
         """The first number."""
         return units.window.restore(raw[..., 0])
+
+
+class PointForecast(Quantiles):
+    """A mean alone. Its quantiles are those of a normal distribution around it, of the deviation 1 in its own units."""
+
+    def __init__(self, levels: Sequence[float], point_loss: str) -> None:
+        super().__init__(levels, point_loss)
+        self.size = 1
+
+    def quantiles(self, raw: Tensor, units: Units) -> Tensor:
+        """The quantiles (..., Q), in the order of the levels."""
+        distance = torch.special.ndtri(raw.new_tensor(self.levels))
+        return units.unsqueeze().window.restore(raw[..., :1] + distance)
+
+    def losses(self, raw: Tensor, target: Tensor, units: Units) -> Tensor:
+        """The loss of the mean."""
+        return self.point_loss(self.mean(raw, units), target, reduction="none")
 
 
 POINT_LOSSES: dict[str, Callable[..., Tensor]] = {"mse": F.mse_loss, "mae": F.l1_loss, "huber": F.smooth_l1_loss}

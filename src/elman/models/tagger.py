@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from elman.errors import UserError, nearest
-from elman.models.configuration import TAGGER_SETTINGS, TaggerHead
+from elman.models.configuration import IMPORTED, TAGGER_SETTINGS, TaggerHead
 from elman.models.constructor import checked, configure
 from elman.models.encoder import make_encoder, read_truncated
 from elman.models.word_reader import WordReader
@@ -123,6 +123,10 @@ class Tagger(nn.Module):
             hidden, after = self.encoder(x, state, lengths=lengths, resets=resets)
         return self.output_layer(hidden), after
 
+    def scores(self, *words: Any, **given: Any) -> tuple[Tensor, State]:
+        """As a call: the scores that `nats`, `best` and `distribution` take, and the state after the words."""
+        return self(*words, **given)
+
     def refuse_steps(self) -> None:
         """Raise a `UserError` where the model needs the whole sentence, and is asked for tags while it arrives."""
         if not self.encoder.causal:
@@ -142,7 +146,7 @@ class Tagger(nn.Module):
         k2: int | None = None,
     ) -> Tensor:
         """−log p (B,), in nats, of the targets (B, T) of each sentence; negative targets do not count."""
-        return self.nats(self(words, spelling, characters, lengths=lengths, k2=k2)[0], targets, lengths)
+        return self.nats(self.scores(words, spelling, characters, lengths=lengths, k2=k2)[0], targets, lengths)
 
     def nats(self, scores: Tensor, targets: Tensor, lengths: Tensor) -> Tensor:
         """−log p (B,) of targets (B, T) by the scores (B, T, K)."""
@@ -161,11 +165,11 @@ class Tagger(nn.Module):
 
     def tag(self, words: Tensor, spelling: Tensor, characters: Tensor, lengths: Tensor) -> Tensor:
         """The best tag (B, T) of every word."""
-        return self.best(self(words, spelling, characters, lengths=lengths)[0], lengths)
+        return self.best(self.scores(words, spelling, characters, lengths=lengths)[0], lengths)
 
     def probabilities(self, words: Tensor, spelling: Tensor, characters: Tensor, lengths: Tensor) -> Tensor:
         """The probability (B, T, K) of each tag."""
-        return self.distribution(self(words, spelling, characters, lengths=lengths)[0], lengths)
+        return self.distribution(self.scores(words, spelling, characters, lengths=lengths)[0], lengths)
 
     def distribution(self, scores: Tensor, lengths: Tensor) -> Tensor:
         """The probability (B, T, K) of each tag by the scores: softmax, or the CRF's marginals over allowed paths."""
@@ -197,6 +201,10 @@ def build_tagger(config: Mapping[str, Any], allowed: Tensor | None = None) -> Ta
     elman.errors.UserError: hidden_sise: no setting of the model 'gru'; did you mean 'hidden_size'?
     """
     values = dict(config)
+    if values.get("model") == IMPORTED:
+        from elman.models.layered_tagger import LayeredTagger
+
+        return LayeredTagger(**{name: value for name, value in values.items() if name != "model"})
     for name in ("word_vocab_size", "character_vocab_size", "tags"):
         if name not in values:
             raise UserError(f"{name}: the model needs it")

@@ -15,6 +15,8 @@ import yaml
 from pydantic import ValidationError
 
 from elman.errors import UserError, nearest, suggestion
+from elman.models.configuration import IMPORTED as IMPORTED  # as OWN, for those who may import tasks alone
+from elman.models.configuration import ImportedSettings
 from elman.reading import Missing, parse_yaml, read_text
 from elman.settings import Section, complaint
 from elman.tasks import TASKS
@@ -66,7 +68,8 @@ class Settings(Section):
 
 def sections(task: Task, kind: str) -> dict[str, type[Section]]:
     """The classes of a task's settings for a kind of model; an unknown kind has those of the default."""
-    model = Section if kind == OWN else task.models.get(kind, task.models[task.kind])
+    special: dict[str, type[Section]] = {OWN: Section, IMPORTED: ImportedSettings}
+    model = special.get(kind) or task.models.get(kind, task.models[task.kind])
     return {"data": task.data, "model": model, "train": task.train}
 
 
@@ -96,7 +99,7 @@ def build(tree: dict[str, Any]) -> Settings:
     tree = dict(tree)
     task = find_task(tree.setdefault("task", DEFAULT_TASK))
     kind = tree.setdefault("kind", task.kind)
-    if kind != OWN and kind not in task.models:
+    if kind not in (OWN, IMPORTED) and kind not in task.models:
         raise UserError(f"model: no kind called {kind!r}", remedy=_kind_remedy(str(kind), task), exit_code=2)
     if isinstance(tree.get("budget"), str):
         tree["budget"] = parse_budget(tree["budget"])

@@ -29,6 +29,7 @@ from torch import nn
 
 from elman import environment
 from elman.errors import UserError
+from elman.models.configuration import IMPORTED
 from elman.tasks.configuration import OWN
 from elman.train.objective import Objective, Place
 from elman.train.optimizers import optimizer
@@ -54,12 +55,13 @@ class Recipe:
     train: Mapping[str, Any] = field(default_factory=dict)  # further settings of the training
 
 
-OF_ONES_OWN = Recipe(2e-3)  # for a person's own model, which has sizes of its own
+# For models that have sizes of their own: a person's, and one of another framework, which has been trained already.
+WITH_SIZES = {OWN: Recipe(2e-3), IMPORTED: Recipe(1e-3)}
 
 
 def find_recipe(recipes: Mapping[str, Recipe], kind: str) -> Recipe:
     """The recipe of a kind of model; a cell without a recipe takes the GRU's."""
-    return OF_ONES_OWN if kind == OWN else recipes.get(kind, recipes["gru"])
+    return WITH_SIZES.get(kind) or recipes.get(kind, recipes["gru"])
 
 
 def largest_size(affordable: Callable[[int], bool]) -> int:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from elman.data.linefile import InputLine
     from elman.data.tokenizers import Tokenizer
     from elman.inspection import Inspection, Look, Observed
+    from elman.models.layered import LayeredModel
     from elman.tasks.configuration import Settings
     from elman.train.objective import Objective
 
@@ -115,6 +116,23 @@ class Answer:
     written: bytes | None = None  # for people instead of `lines`: what was given, to the byte, and the answer in it
 
 
+@dataclass(frozen=True)
+class Particulars:
+    """What a person says of a model of another framework, whose file cannot hold it."""
+
+    tokenizer: Tokenizer | None = None
+    labels: Sequence[str] | None = None  # the names of the outputs, in order
+    window: int | None = None  # steps of a series that are read
+
+
+class Adopted(NamedTuple):
+    """A model of another framework as one of a task."""
+
+    config: dict[str, Any]  # `Task.build` makes the model from it
+    codecs: Mapping[str, Codec]
+    notes: Sequence[str]  # for people: what was taken for what nobody said
+
+
 class Piece(NamedTuple):
     """A piece of a text that is written."""
 
@@ -181,6 +199,7 @@ class Task(ABC):
     parts: ClassVar[Sequence[str]] = ()  # the names of `looks`, for commands that must not import them
     usage: ClassVar[str]  # for a model's card: lines of Python and of the command line, with {run} for its folder
     batch: ClassVar[Sequence[str]]  # settings of the training whose product is about the number of targets in a batch
+    whole: ClassVar[bool | None] = None  # whether an output is of a whole sequence; None: of either
     size: ClassVar[str] = "hidden_size"
     """The setting of a model that a comparison changes until the model has as many parameters as the others."""
     scores: ClassVar[Mapping[str, str]] = {}
@@ -259,6 +278,17 @@ class Task(ABC):
     @abstractmethod
     def objective(self, settings: Settings, corpus: Any) -> Objective:
         """The objective that the model is trained on."""
+
+    # Models of other frameworks
+
+    def recognises_network(self, network: LayeredModel) -> str | None:
+        """Why layers look like a model of this task, such as "it has an output for a whole sequence"; None: no."""
+        return None
+
+    def adopt(self, network: LayeredModel, said: Particulars) -> Adopted:
+        """The layers as a model of this task. Raises `UserError` where they do not fit the task, or what is said."""
+        able = ", ".join(task.name for task in _tasks() if type(task).adopt is not Task.adopt)
+        raise UserError(f"{self.name} takes no model of another framework", expected=able, exit_code=2)
 
     # Use
 
@@ -372,6 +402,12 @@ class Task(ABC):
                 what = f"{name} is an option of {' and '.join(here or owners.values())}"
                 raise UserError(what, got=f"{run}, {self.title}", remedy="leave it out", exit_code=2)
         return configuration.make_section(section, given)
+
+
+def _tasks() -> Iterable[Task]:
+    from elman.tasks import TASKS
+
+    return TASKS.values()
 
 
 def _either(words: Iterable[str]) -> str:

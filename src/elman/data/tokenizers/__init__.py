@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from elman.data.tokenizers.bpe import BPETokenizer
     from elman.data.tokenizers.byte import ByteTokenizer
     from elman.data.tokenizers.char import CharTokenizer
+    from elman.data.tokenizers.library import LibraryTokenizer
+    from elman.data.tokenizers.vocabulary import VocabularyTokenizer
     from elman.data.tokenizers.word import WordTokenizer
 
 __all__ = [
@@ -27,9 +29,11 @@ __all__ = [
     "BPETokenizer",
     "ByteTokenizer",
     "CharTokenizer",
+    "LibraryTokenizer",
     "StreamDecoder",
     "Tokenizer",
     "Tokenizers",
+    "VocabularyTokenizer",
     "WordTokenizer",
     "load_tokenizer",
     "tokenizer_from_json",
@@ -38,6 +42,8 @@ __all__ = [
 
 TOKENIZERS = {"char": "CharTokenizer", "byte": "ByteTokenizer", "word": "WordTokenizer", "bpe": "BPETokenizer"}
 """The class of each kind; the module of the same name is imported when the class is needed."""
+FOREIGN = {"vocabulary": "VocabularyTokenizer", "library": "LibraryTokenizer"}
+"""Likewise those of other programs, which come with a model and are not learnt."""
 MAX_VOCAB = {"char": 1 << 16, "byte": 257, "word": 1 << 16, "bpe": 1 << 13}
 """The default of `max_vocab`: up to 65 536 ids take two bytes each on disk."""
 
@@ -50,7 +56,7 @@ class Tokenizers(NamedTuple):
 
 
 def __getattr__(name: str) -> Any:
-    for kind, class_name in TOKENIZERS.items():
+    for kind, class_name in (TOKENIZERS | FOREIGN).items():
         if name == class_name:
             return getattr(import_module(f"{__name__}.{kind}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
@@ -71,6 +77,8 @@ def train_tokenizer(
     adds the token that ends a document; `punctuation` makes the marks around words of a word tokenizer words too.
     Errors: `UserError` for an unknown kind or a limit too small.
     """
+    if kind in FOREIGN:
+        raise UserError(f"the tokenizer {kind} is not learnt: it comes with a model of another framework", exit_code=2)
     if kind not in TOKENIZERS:
         raise UserError(f"no such tokenizer: {kind}", remedy=nearest(kind, TOKENIZERS), exit_code=2)
     limit, least = MAX_VOCAB[kind] if max_vocab is None else max_vocab, _class(kind).smallest
@@ -95,5 +103,5 @@ def load_tokenizer(path: Path) -> Tokenizer:
 
 
 def _class(kind: str) -> type[Tokenizer]:
-    made: type[Tokenizer] = __getattr__(TOKENIZERS[kind])
+    made: type[Tokenizer] = __getattr__((TOKENIZERS | FOREIGN)[kind])
     return made

@@ -31,23 +31,23 @@ class BPETokenizer(Tokenizer):
 
     def __init__(self, model: dict[str, Any], *, eod: bool = False):
         self.model = model
-        self._bpe = _library().Tokenizer.from_str(json.dumps(model))
+        self._bpe = library().Tokenizer.from_str(json.dumps(model))
         size = self._bpe.get_vocab_size()
         super().__init__(size, eod=eod)
-        of_byte = _byte_of_character()
+        of_byte = byte_of_character()
         tokens = [self._bpe.id_to_token(token) for token in range(size)]
         self._bytes = [bytes(of_byte[character] for character in token) for token in tokens]
 
     @classmethod
     def train(cls, texts: Iterable[str], *, max_vocab: int, min_count: int = 1, eod: bool = False) -> BPETokenizer:
         """At most `max_vocab` tokens (specials too); pairs rarer than `min_count`, or seen once, are not merged."""
-        library = _library()
-        bpe = library.Tokenizer(library.models.BPE())
-        bpe.pre_tokenizer = library.pre_tokenizers.ByteLevel(add_prefix_space=False)
-        trainer = library.trainers.BpeTrainer(
+        found = library()
+        bpe = found.Tokenizer(found.models.BPE())
+        bpe.pre_tokenizer = found.pre_tokenizers.ByteLevel(add_prefix_space=False)
+        trainer = found.trainers.BpeTrainer(
             vocab_size=max_vocab - eod,
             min_frequency=max(min_count, 2),
-            initial_alphabet=sorted(library.pre_tokenizers.ByteLevel.alphabet()),
+            initial_alphabet=sorted(found.pre_tokenizers.ByteLevel.alphabet()),
             show_progress=False,
         )
         bpe.train_from_iterator(chain.from_iterable(map(_blocks, texts)), trainer)
@@ -63,7 +63,8 @@ class BPETokenizer(Tokenizer):
         return self._bytes[token]
 
 
-def _library() -> Any:
+def library() -> Any:
+    """The `tokenizers` library. Raises `UserError` where it is not installed."""
     try:
         import tokenizers
     except ImportError:
@@ -76,7 +77,7 @@ def _blocks(text: str) -> Iterator[str]:
     return cut(blocks(text, BLOCK))
 
 
-def _byte_of_character() -> dict[str, int]:
+def byte_of_character() -> dict[str, int]:
     """GPT-2's table: printable Latin-1 characters stand for themselves, the other bytes for U+0100 onward."""
     plain = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
     others = [byte for byte in range(256) if byte not in plain]

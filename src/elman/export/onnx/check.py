@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -12,12 +13,13 @@ import numpy as np
 
 from elman.arrays import Numbers
 from elman.errors import UserError
-from elman.export.exported import Check
+from elman.export.exported import Check, Quantised
 from elman.export.onnx.drawing import Call, Drawing
 from elman.tasks.task import Say, Trained
 
 FIRST = "onnxruntime"  # a graph on which this runtime differs is not written
 TOLERANCE = 1e-4
+TURNS = 3  # of graphs whose times are compared: the least time of each counts
 
 
 def compare(
@@ -39,16 +41,58 @@ def compare(
     for name in runtimes:
         if importlib.util.find_spec(PACKAGES.get(name, name)) is None:
             raise UserError(f"check: {name} is not installed", remedy=f"pip install {PACKAGES.get(name, name)}")
-    observed = None
-    try:
-        observed = run.task.observe(run, ())
-    except UserError as error:
-        say(f"no loss is compared, and the inputs of the check are random: {error}")
+    observed = _observed(run, say)
     found = [_check(name, models, drawing, observed) for name in runtimes]
     for check in found:
         if check.runtime == FIRST and not check.is_right:
             raise UserError(f"nothing was written: {check}", remedy="report this model: the export is wrong")
     return found
+
+
+def measure_int8(
+    run: Trained, models: Mapping[str, bytes], smaller: Mapping[str, bytes], drawing: Drawing
+) -> Quantised:
+    """Sizes, losses and times of graphs whose weights are bytes, beside those of the graphs that they were made of.
+
+    The graphs take turns on the inputs of the check. Losses and times are None without onnxruntime.
+    """
+    small, large = (sum(map(len, each.values())) for each in (smaller, models))
+    if importlib.util.find_spec(FIRST) is None or drawing.trial is None:
+        return Quantised(small, large, None, None, None, None)
+    observed, losses, times = _observed(run, lambda line: None), list[float | None](), [math.inf, math.inf]
+    calls = [OPENERS[FIRST](each) for each in (smaller, models)]
+    for turn in range(TURNS):
+        for at, call in enumerate(calls):
+            clock = Clock(call)
+            sums = [found.loss or (0.0, 0.0, 0) for found in drawing.trial(observed, clock)]
+            times[at] = min(times[at], clock.seconds)
+            if turn == 0:
+                targets = sum(count for _, _, count in sums)
+                losses.append(sum(theirs for _, theirs, _ in sums) / targets if targets else None)
+    return Quantised(small, large, losses[0], losses[1], times[0], times[1])
+
+
+class Clock:
+    """Calls of a runtime, and how long they took."""
+
+    def __init__(self, call: Call) -> None:
+        self.call, self.seconds = call, 0.0
+
+    def __call__(self, graph: str, feeds: Mapping[str, Numbers]) -> dict[str, Numbers]:
+        """The outputs of a graph by name."""
+        begun = time.perf_counter()
+        found = self.call(graph, feeds)
+        self.seconds += time.perf_counter() - begun
+        return found
+
+
+def _observed(run: Trained, say: Say) -> Any:
+    """The run's own validation data as its task gives them to looks; None where they are gone."""
+    try:
+        return run.task.observe(run, ())
+    except UserError as error:
+        say(f"no loss is compared, and the inputs of the check are random: {error}")
+        return None
 
 
 def _check(name: str, models: Mapping[str, bytes], drawing: Drawing, observed: Any) -> Check:

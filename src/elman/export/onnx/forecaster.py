@@ -2,31 +2,34 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
+from torch.nn import functional as F
 
 from elman.export.onnx import states
+from elman.export.onnx.distributions import PARAMETERS, Units
+from elman.export.onnx.drawing import Drawing
 from elman.export.onnx.encoder import encode
+from elman.export.onnx.forecaster_trial import trial
 from elman.export.onnx.graph import Graph, Value
 from elman.export.onnx.steps import concat, last_step, part, repeated, reshape, unsqueeze
-from elman.export.onnx.windows import Reader, Units, columns
+from elman.export.onnx.windows import Reader, columns, scales, static_scales
+from elman.export.options import ExportOptions
 from elman.models.forecaster import SeriesForecaster
-from elman.models.likelihoods import LEAST_SCALE, Quantiles, anchor
+from elman.models.likelihoods import Quantiles, anchor
 from elman.nn.window_normalisation import LEAST_DEVIATION
 from elman.tasks.task import Trained
 
 
-def draw(run: Trained, *, lengths: bool) -> dict[str, Graph]:
-    """One graph: windows to forecasts; or, in the form likelihood, steps and the state to parameters of the next."""
-    graph = Graph("forecaster", run.model)
-    reader = Reader(graph, run)
-    if run.model.form == "likelihood":
-        _steps(graph, reader, lengths)
-    else:
-        _window(graph, reader, lengths)
-    return {"model": graph}
+def draw(run: Trained, options: ExportOptions) -> Drawing:
+    """Windows to forecasts; or, in the form likelihood, steps and the state to parameters of the next value."""
+    graph = Graph("model", run.model)
+    reader, steps = Reader(graph, run), run.model.form == "likelihood"
+    (_steps if steps else _window)(graph, reader, options.lengths)
+    return Drawing({"model": graph}, steps, answer(run), trial=partial(trial, run, options.lengths))
 
 
 def _units(graph: Graph, location: str, scale: str) -> Units:
@@ -46,9 +49,9 @@ def _window(graph: Graph, reader: Reader, lengths: bool) -> None:
     ahead = static = None
     if K:
         future = graph.input("future_values", "float32", ["batch", model.horizon, K])
-        ahead = reader.named(future, reader.columns.future)
+        ahead = reader.numbers(future, scales(reader.run, reader.columns.future))
     if S:
-        static = reader.static(graph.input("static", "float32", ["batch", S]))
+        static = reader.numbers(graph.input("static", "float32", ["batch", S]), static_scales(reader.run))
     read = _segments if model.form == "segment" else _direct
     numbers = read(graph, model, segments, n, ahead, static)  # (B, horizon, size)
     if not isinstance(model.output, Quantiles):
@@ -108,10 +111,10 @@ def _quantiles(graph: Graph, output: Quantiles, numbers: Value) -> Value:
     found = [centre]
     if middle:
         sums = np.tril(np.ones((middle, middle), np.float32))
-        found = [centre - graph.add("Softplus", part(numbers, 0, middle)) @ sums, *found]
+        found = [centre - F.softplus(part(numbers, 0, middle)) @ sums, *found]
     if above := Q - middle - 1:
         sums = np.triu(np.ones((above, above), np.float32))
-        found = [*found, centre + graph.add("Softplus", part(numbers, middle + 1, Q)) @ sums]
+        found = [*found, centre + F.softplus(part(numbers, middle + 1, Q)) @ sums]
     return concat(graph, found, 2)
 
 
@@ -137,9 +140,9 @@ def _steps(graph: Graph, reader: Reader, lengths: bool) -> None:
     ends = graph.input("lengths", "int64", ["batch"]) if lengths else None
     read = [reader.value(part(raw, 0, 1), units)]
     if names := reader.columns.past + reader.columns.future:
-        read.append(reader.named(part(raw, 1, 1 + P + K), names))
+        read.append(reader.numbers(part(raw, 1, 1 + P + K), scales(reader.run, names)))
     if S:
-        read.append(reader.static(part(raw, 1 + P + K, 1 + P + K + S)))
+        read.append(reader.numbers(part(raw, 1 + P + K, 1 + P + K + S), static_scales(reader.run)))
     fresh = model.encoder.initial_state(1)
     hidden, after = encode(graph, model.encoder, concat(graph, read, 2), states.read(graph, fresh), ends)
     numbers = hidden.linear(model.head.weight, model.head.bias)
@@ -149,32 +152,8 @@ def _steps(graph: Graph, reader: Reader, lengths: bool) -> None:
 
 def _give_parameters(graph: Graph, model: SeriesForecaster, numbers: Value, units: Units, steps: int | str) -> None:
     """The parameters (B, T, n) of the distribution that is learnt, in the units of the data."""
-    first, *others = graph.add_many("Split", model.output.size, numbers, axis=-1)
-    made = concat(graph, PARAMETERS[model.settings.learnt](graph, units, first, *others), 2)
+    made = concat(graph, PARAMETERS[model.settings.learnt](units, *numbers.chunk(model.output.size, -1)), 2)
     graph.output("parameters", made, ["batch", steps, model.output.size])
-
-
-def _positive(x: Value) -> Value:
-    return x.graph.add("Softplus", x) + LEAST_SCALE
-
-
-def _gaussian(graph: Graph, units: Units, centre: Value, spread: Value) -> list[Value]:
-    return [units.restore(centre), units.scale * _positive(spread)]
-
-
-def _student_t(graph: Graph, units: Units, centre: Value, spread: Value, freedom: Value) -> list[Value]:
-    return [*_gaussian(graph, units, centre, spread), graph.add("Softplus", freedom) + 2.0]
-
-
-def _negative_binomial(graph: Graph, units: Units, mean: Value, dispersion: Value) -> list[Value]:
-    return [_positive(units.restore(mean)), 1.0 / _positive(dispersion)]
-
-
-PARAMETERS: dict[str, Any] = {
-    "gaussian": _gaussian,  # μ, σ
-    "student_t": _student_t,  # μ, σ, ν
-    "negative_binomial": _negative_binomial,  # the mean m, and r: Poisson(Gamma(r) · m / r)
-}
 
 
 def answer(run: Trained) -> dict[str, Any]:

@@ -80,7 +80,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "eq": node("Equal"), "lt": node("Less"), "le": node("LessOrEqual"), "gt": node("Greater"),
     "ge": node("GreaterOrEqual"), "and": node("And"), "or": node("Or"), "invert": node("Not"),
     "ne": lambda graph, a, b: graph.add("Not", graph.add("Equal", a, b)),
-    "sigmoid": node("Sigmoid"), "tanh": node("Tanh"), "relu": node("Relu"), "exp": node("Exp"), "log": node("Log"),
+    "sigmoid": node("Sigmoid"), "softplus": node("Softplus"), "tanh": node("Tanh"), "relu": node("Relu"), "exp": node("Exp"), "log": node("Log"),
     "sqrt": node("Sqrt"), "sin": node("Sin"), "cos": node("Cos"), "abs": node("Abs"),
     "softmax": lambda graph, x, axis: graph.add("Softmax", x, axis=axis),
     "new_zeros": lambda graph, x, shape: graph.weight(np.zeros(shape, x.dtype)),

@@ -18,11 +18,16 @@ def describe(run: Trained, drawing: Drawing) -> dict[str, Any]:
     """Everything that a program needs to run the graphs: plain values.
 
     The state is that of the last graph, each tensor with the name of the tensor after. A size is a number, or the name
-    of one that is open; a state is zeros at first, and has no entry along an open size other than the batch.
+    of one that is open; a state is zeros at first, and has no entry along an open size other than the batch. An encoder
+    gives first states under the names of those after; the last graph does not give those that are constant.
     """
     graphs, last = drawing.graphs, [*drawing.graphs.values()][-1]
     before = [value for value in last.inputs if value.name.startswith("state_")]
+    after = {value.name for value in last.outputs}
     state = [_value(value) | {"next": f"next_{value.name}", "initial": 0} for value in before]
+    for entry in state:
+        if entry["next"] not in after:
+            entry["constant"] = True
     own = {
         "format": FORMAT,
         "elman": __version__,

@@ -6,9 +6,20 @@ import math
 
 import numpy as np
 
-from elman.export.onnx.graph import Value
-from elman.export.onnx.steps import concat, reshape, unsqueeze
+from elman.export.onnx.graph import Graph, Value
+from elman.export.onnx.steps import concat, count, part, reshape, unsqueeze
 from elman.nn.positions import LONGEST_WAVE
+
+
+def step_positions(graph: Graph, x: Value, position: Value | None, lengths: Value | None) -> Value:
+    """Of steps x (B, T, H) after `position` (B,) others: (B, T), or (1, T) where all rows have read equally many."""
+    steps = unsqueeze(count(graph, graph.size(x, 1)), 0)
+    return steps if position is None else unsqueeze(start_of(position, lengths), 1) + steps
+
+
+def start_of(position: Value, lengths: Value | None) -> Value:
+    """The steps read before (B,), or (1,) without lengths, when all rows of a call began together."""
+    return position if lengths is not None else part(position, 0, 1, 0)
 
 
 def _angles(positions: Value, size: int) -> Value:

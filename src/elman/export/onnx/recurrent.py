@@ -11,11 +11,13 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from elman.arrays import Numbers
 from elman.cells import Weights, cell_named
 from elman.export.onnx.graph import Graph, Value
+from elman.export.onnx.steps import concat, count, last_step, rows_at, transpose, unsqueeze
 from elman.interop.frameworks import CONVENTIONS
 from elman.kernels.reference import project, recur, zone
 from elman.kernels.seam import Noise
@@ -96,6 +98,24 @@ def _by_operator(
     y = graph.add("Reshape", graph.add("Transpose", Y, perm=ORDER), np.array([0, 0, directions * H]))
     parts = [graph.add_many("Split", directions, final, axis=0) for final in finals]
     return y, [graph.add("Squeeze", part[d], np.array([0])) for d in range(directions) for part in parts]
+
+
+def read_ends(graph: Graph, layer: Recurrent, x: Value, lengths: Value) -> Value:
+    """The last h (B, P · directions) of each direction over x (T, B, D); zeros in a row without steps.
+
+    Both directions are read forward, by the operator: the second reads the real steps of each row in reverse, so that
+    their padding, too, comes last.
+    """
+    rows = transpose(x, 1, 0, 2)
+    backward = (unsqueeze(lengths, 1) - 1 - unsqueeze(count(graph, graph.size(x, 0)), 0)).maximum(0)  # (B, T)
+    reads, ends = [x, transpose(rows_at(rows, backward), 1, 0, 2)], list[Value]()
+    states = _zeros(graph, layer, x)
+    for direction, read in enumerate(reads[: layer.num_directions]):
+        own = states[direction * len(states) // layer.num_directions :][: len(states) // layer.num_directions]
+        y, _ = _by_operator(graph, layer, read, [own], [layer.layer_weights(0, direction)], None)
+        ends.append(last_step(transpose(y, 1, 0, 2), lengths))
+    found = concat(graph, ends, 1)
+    return torch.where(unsqueeze(lengths, 1) > 0, found, 0.0)
 
 
 def _stacked(graph: Graph, parts: Sequence[Value]) -> Value:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from elman.export.onnx.graph import Graph, Value
+from elman.export.onnx.positions import start_of
 from elman.export.onnx.steps import LEAST, concat, count, padding_bias, rows_at, transpose, unsqueeze
 
 
@@ -42,7 +43,7 @@ def causal(graph: Graph, x: Value, window: int | None, memory: Memory | None, le
         back = unsqueeze(step, 1) - unsqueeze(step, 0)  # (T, T)
         return Sight(_bias(_within(back, window)))
     C, position = memory
-    start = unsqueeze(position if lengths is not None else graph.add("Slice", position, *_FIRST), 1)  # (B or 1, 1)
+    start = unsqueeze(start_of(position, lengths), 1)  # (B or 1, 1)
     key, query = unsqueeze(count(graph, C + T), 0), unsqueeze(step, 1)
     new = _within(query + C - key, window)  # (T, C + T)
     if window is None and lengths is None:
@@ -53,11 +54,9 @@ def causal(graph: Graph, x: Value, window: int | None, memory: Memory | None, le
         age = unsqueeze((start - key - 1) % max(window - 1, 1) + 1, 1)  # (B, 1, C + T): steps before the next one
         reach = (unsqueeze(start, 1) + query).minimum(window - 1)  # (B, T, 1)
         old = age + query <= reach
-    seen = torch.where(key < C, old, new)  # (B or 1, T, C + T)
+    kept, added = graph.add("And", old, key < C), graph.add("And", new, key >= C)
+    seen = graph.add("Or", kept, added)  # (B or 1, T, C + T)
     return Sight(unsqueeze(_bias(seen), 1), _ring(graph, window, C, T, start, lengths))
-
-
-_FIRST = np.array([0]), np.array([1])
 
 
 def _within(back: Value, window: int | None) -> Value:

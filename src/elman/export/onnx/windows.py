@@ -7,24 +7,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from elman.arrays import Floats
 from elman.data.series_scaler import FARTHEST
+from elman.export.onnx.distributions import Units
 from elman.export.onnx.graph import Graph, Value
 from elman.export.onnx.scaling import standardised, with_flags, without_missing
 from elman.export.onnx.steps import concat, count, part, real_steps, reshape, row_at, rows_at, total, unsqueeze
-from elman.models.forecaster import SeriesForecaster
 from elman.nn.window_normalisation import LEAST_DEVIATION
 from elman.tasks.task import Trained
-
-
-class Units(NamedTuple):
-    """A value of the data is location + scale · a model's number; both (B, 1, 1)."""
-
-    location: Value
-    scale: Value
-
-    def restore(self, numbers: Value) -> Value:
-        """Numbers (B, T, ·) of the model in the units of the data."""
-        return self.location + self.scale * numbers
 
 
 class Columns(NamedTuple):
@@ -40,7 +30,22 @@ def columns(run: Trained) -> Columns:
     P, K, _ = run.model.channels
     names, words = list(run.scaler.columns), run.scaler.words
     static = words if run.columns.static is None else run.columns.static
-    return Columns(names[:P], names[P : P + K], [(name, list(words[name]) if name in words else None) for name in static])
+    constant = [(name, list(words[name]) if name in words else None) for name in static]
+    return Columns(names[:P], names[P : P + K], constant)
+
+
+def scales(run: Trained, names: list[str]) -> Floats:
+    """The mean and the deviation (n, 2) of columns of numbers."""
+    return np.array([run.scaler.columns[name] for name in names], np.float64).reshape(-1, 2)
+
+
+def static_scales(run: Trained) -> Floats:
+    """The mean and the deviation (S, 2) of static columns; each word has a column of 0 and 1, which stays as it is."""
+    of_words = np.array([[0.0, 1.0]])
+    parts = [
+        scales(run, [name]) if words is None else of_words.repeat(len(words), 0) for name, words in columns(run).static
+    ]
+    return np.concatenate([np.zeros((0, 2)), *parts])
 
 
 class Reader:
@@ -50,18 +55,9 @@ class Reader:
         self.graph, self.run, self.model = graph, run, run.model
         self.columns = columns(run)
 
-    def named(self, raw: Value, names: list[str]) -> Value:
-        """Columns of these names (…, n) in their own scale, 0 where a number is missing."""
-        scales = np.array([self.run.scaler.columns[name] for name in names]).reshape(-1, 2)
-        return without_missing(raw, _clipped(standardised(raw, scales[:, 0], scales[:, 1])))[0]
-
-    def static(self, raw: Value) -> Value:
-        """Static columns (B, S): numbers in their scale, and a 0 or 1 for each word."""
-        scales = list[tuple[float, float]]()
-        for name, words in self.columns.static:
-            scales += [self.run.scaler.columns[name]] if words is None else [(0.0, 1.0)] * len(words)
-        mean, deviation = np.array(scales).reshape(-1, 2).T
-        return without_missing(raw, _clipped(standardised(raw, mean, deviation)))[0]
+    def numbers(self, raw: Value, scale: Floats) -> Value:
+        """Columns (…, n) in their scale (n, 2), 0 where a number is missing."""
+        return without_missing(raw, _clipped(standardised(raw, *scale.T)))[0]
 
     def value(self, raw: Value, units: Units) -> Value:
         """Raw values (B, T, 1) in such units, 0 where one is missing, and whether it is missing: (B, T, 2)."""
@@ -83,7 +79,7 @@ class Reader:
             units = Units(series.restore(own.location), series.scale * own.scale)
         steps = [with_flags(value, scaled)]
         if names := self.columns.past + self.columns.future:
-            steps.append(self.named(part(raw, 1, 1 + len(names)), names))
+            steps.append(self.numbers(part(raw, 1, 1 + len(names)), scales(self.run, names)))
         return concat(graph, steps, 2), units
 
     def segments(self, steps: Value, lengths: Value | None) -> tuple[Value, Value | None]:

@@ -8,8 +8,9 @@ from typing import Any
 
 from elman.errors import UserError
 from elman.export.exported import Exported, write_files
-from elman.export.onnx.check import compare
+from elman.export.onnx.check import compare, measure_int8
 from elman.export.onnx.drawing import draw
+from elman.export.onnx.int8 import to_int8
 from elman.export.onnx.metadata import KEY, describe
 from elman.export.options import ExportOptions
 from elman.models.modes import in_eval_mode
@@ -17,6 +18,7 @@ from elman.strict_json import dumps
 from elman.tasks.task import Say, Trained
 
 ENDING = ".onnx"
+ONLY = "int8: an LSTM is onnxruntime's own operator DynamicQuantizeLSTM, which other runtimes lack"
 
 
 def write(run: Trained, path: Path, options: ExportOptions, say: Say) -> Exported:
@@ -35,10 +37,18 @@ def _write(run: Trained, path: Path, options: ExportOptions, say: Say) -> Export
     # JSON in ASCII, for metadata; a runner reads the file or the metadata.
     models = {name: graph.model({KEY: dumps(about)}) for name, graph in drawing.graphs.items()}
     written = {name: model.SerializeToString() for name, model in models.items()}
-    files = _places(run, path, {f"{name}{ENDING}": data for name, data in written.items()}, about)
-    checks = compare(run, written, drawing, options.check, say)
+    about["int8"] = options.int8
+    smaller = written
+    if options.int8:
+        made = {name: to_int8(graph.model({KEY: dumps(about)})) for name, graph in drawing.graphs.items()}
+        smaller = {name: model.SerializeToString() for name, model in made.items()}
+    files = _places(run, path, {f"{name}{ENDING}": data for name, data in smaller.items()}, about)
+    checks = compare(run, written, drawing, options.check, say)  # the exact graphs
+    quantised = measure_int8(run, written, smaller, drawing) if options.int8 else None
     write_files(files)
-    return Exported("onnx", path, {str(file): len(data) for file, data in files.items()}, drawing.notes, checks)
+    sizes = {str(file): len(data) for file, data in files.items()}
+    notes = (*drawing.notes, *([ONLY] if options.int8 else []))
+    return Exported("onnx", path, sizes, notes, checks, quantised)
 
 
 def _places(run: Trained, path: Path, content: dict[str, bytes], about: dict[str, Any]) -> dict[Path, bytes]:

@@ -51,6 +51,7 @@ class Classification(Task):
     elman predict {run} FILE
     elman evaluate {run} DATA
 """
+    whole = True
     batch = ("batch_size",)
     scores: ClassVar[Mapping[str, str]] = {
         "accuracy": "% right",
@@ -75,6 +76,8 @@ class Classification(Task):
     evaluate = deferred(".evaluation.evaluate_labels")
     score = deferred(".evaluation.score")
     predict = deferred(".prediction.predict")
+    recognises_network = deferred(".imported.recognises")
+    adopt = deferred(".imported.adopt")
     looks = deferred(".looks.LOOKS")
     observe = deferred(".subject.open_labelled")
 

@@ -36,7 +36,7 @@ def read_logits(model: Classifier, examples: Examples, batch: int = BATCH, progr
     found, done = np.zeros((len(examples), model.outputs)), 0
     for rows, part in evaluation_batches(examples, batch):
         moved = part.to(device)
-        found[rows] = model(moved.inputs, lengths=moved.lengths)[0].double().cpu().numpy()
+        found[rows] = model.scores(moved.inputs, lengths=moved.lengths)[0].double().cpu().numpy()
         done += len(rows)
         if progress:
             progress("reading", done / len(examples))

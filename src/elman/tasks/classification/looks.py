@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from elman.arrays import Floats
-from elman.cells import CELLS, cell_named
+from elman.cells import cell_named
 from elman.inspection import gates
 from elman.inspection.clipped_steps import has_no_journal, look_at_journal
 from elman.inspection.look import Look, Part
 from elman.inspection.untrained import KEYS
-from elman.lens.gates import gates_of, read_gates
+from elman.lens.gates import gated, gates_of, read_gates
 from elman.lens.observe import evaluating, from_vectors
 from elman.lens.visit import visit_layers
 from elman.models.classifier import Classifier
@@ -175,7 +174,7 @@ def input_gradients(
     x_t is the embedding of a token, or the channels of a series at a step.
     """
     with evaluating(model), torch.enable_grad():
-        (logits, _), x = from_vectors(model, inputs, lambda given: model(given, lengths=lengths))
+        (logits, _), x = from_vectors(model, inputs, lambda given: model.scores(given, lengths=lengths))
         norms = torch.autograd.grad(loss(logits), x)[0].norm(dim=-1).double().cpu().numpy()
     return [row[:length] for row, length in zip(norms, lengths.tolist(), strict=True)]
 
@@ -187,7 +186,7 @@ def look_at_gates(subject: LabelledSubject) -> Part:
         {
             name: [
                 read_gates(visit)
-                for visit in visit_layers(model, lambda model=model: model(batch.inputs, lengths=batch.lengths))  # type: ignore[misc]
+                for visit in gated(visit_layers(model, lambda model=model: model(batch.inputs, lengths=batch.lengths)))  # type: ignore[misc]
             ]
             for name, model in subject.models.items()
         }
@@ -202,7 +201,7 @@ def _gates_over(subject: LabelledSubject, row: int) -> list[Figure]:
     """The gate that keeps, of every layer and direction, over one example."""
     batch = subject.batch([row])
     figures = []
-    for visit in visit_layers(subject.model, lambda: subject.model(batch.inputs, lengths=batch.lengths)):
+    for visit in gated(visit_layers(subject.model, lambda: subject.model(batch.inputs, lengths=batch.lengths))):
         cell = cell_named(visit.cell)
         values = gates_of(visit)[cell.keeping or ""][:, 0].mean(-1).double().numpy()  # (T,)
         name = f"{cell.gates[cell.keeping or '']}, {visit.name}"
@@ -219,15 +218,14 @@ def _gates_over(subject: LabelledSubject, row: int) -> list[Figure]:
     return figures
 
 
-def _has_no_gates(subject: LabelledSubject) -> str | None:
-    cell: Any = CELLS.get(subject.model.kind)
-    return None if cell is not None and cell.gates else "the model has no gates"
+def _pools_nothing(subject: LabelledSubject) -> str | None:
+    return None if hasattr(subject.model.settings, "pooling") else "the model has no pool"
 
 
 LOOKS: dict[str, Look] = {
     "labels": Look(look_at_answers),
     "inputs": Look(look_at_inputs),
-    "pooling": Look(look_at_pooling),
-    "gates": Look(look_at_gates, _has_no_gates),
+    "pooling": Look(look_at_pooling, _pools_nothing),
+    "gates": Look(look_at_gates, gates.has_no_gates),
     "clipping": Look(look_at_journal, has_no_journal),
 }

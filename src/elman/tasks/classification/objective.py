@@ -66,7 +66,7 @@ class SequenceLabels:
         inputs, p = batch.inputs, self.settings.word_dropout
         if p and self.unknown is not None:
             inputs = inputs.masked_fill(torch.rand(inputs.shape, device=inputs.device) < p, self.unknown)
-        logits, _ = model(inputs, lengths=batch.lengths, k2=self.settings.k2)
+        logits, _ = cast(Classifier, model).scores(inputs, lengths=batch.lengths, k2=self.settings.k2)
         return Loss(self._mean(logits.float(), batch.targets), len(batch.targets), None)
 
     def _mean(self, logits: Tensor, targets: Tensor) -> Tensor:

@@ -86,7 +86,7 @@ def _answers(run: Trained, examples: Examples, batch: int) -> Iterator[Answer]:
     for rows, part in evaluation_batches(examples, batch):
         with torch.no_grad():
             moved = part.to(next(run.model.parameters()).device)
-            logits = run.model(moved.inputs, lengths=moved.lengths)[0].double().cpu().numpy()
+            logits = run.model.scores(moved.inputs, lengths=moved.lengths)[0].double().cpu().numpy()
             shares = _shares(run, moved.inputs, moved.lengths)
         labels, records = say_labels(run.model, run.labels, logits), _records(run, logits)
         for at, row in enumerate(rows.tolist()):
@@ -107,7 +107,7 @@ def _answers(run: Trained, examples: Examples, batch: int) -> Iterator[Answer]:
 
 def _shares(run: Trained, inputs: torch.Tensor, lengths: torch.Tensor) -> list[list[float]] | None:
     """The weights of attention pooling, where the model has it."""
-    if run.model.settings.pooling != "attention":
+    if getattr(run.model.settings, "pooling", None) != "attention":
         return None
     weights = run.model.pooling_weights(inputs, lengths=lengths).double().cpu().numpy()
     return [[round(weight, DIGITS) for weight in row] for row in weights.tolist()]
@@ -145,7 +145,7 @@ def stream(run: Trained, inputs: Inputs) -> Iterator[Answer]:
     Raises `UserError` for a model that is not causal.
     """
     if not run.model.causal:
-        run.model.encoder.refuse_steps()
+        run.model.refuse_steps()
     if inputs.memory is not None:
         raise UserError("stream", expected="lines of a file or of stdin", got="objects in memory")
     return _streamed(run, inputs)
@@ -168,7 +168,7 @@ def _streamed(run: Trained, inputs: Inputs) -> Iterator[Answer]:
             continue
         with torch.no_grad():
             read = torch.from_numpy(piece)[None].to(next(run.model.parameters()).device)
-            logits, state = run.model(read, state)
+            logits, state = run.model.scores(read, state)
         steps += len(piece)
         every = logits.double().cpu().numpy()
         label = say_labels(run.model, run.labels, every)[0]

@@ -23,7 +23,7 @@ class LabelledSettings(OneOrTwoFiles):
     label_type: Literal["auto", "class", "number"] = "auto"
     multilabel: bool = False  # several labels, or none
     separator: str = Field("|", min_length=1)  # of several labels in a cell
-    tokenizer: Literal["auto", "char", "byte", "word", "bpe", "ngrams"] = "auto"
+    tokenizer: Literal["auto", "char", "byte", "word", "bpe", "ngrams", "vocabulary", "library"] = "auto"
     vocab_size: int | None = Field(None, ge=2)  # at most; None: the tokenizer's own
     min_count: int = Field(1, ge=1)
     max_length: int = Field(4096, ge=1)  # steps that are read of a sequence

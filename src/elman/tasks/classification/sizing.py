@@ -17,7 +17,15 @@ from elman.tasks import configuration
 from elman.tasks.classification.objective import sequence_labels
 from elman.tasks.classification.settings import ClassifierTraining
 from elman.tasks.configuration import Settings
-from elman.tasks.sizing import Recipe, find_recipe, fitting_heads, largest_size, learning_rate, seconds_of_step
+from elman.tasks.sizing import (
+    WITH_SIZES,
+    Recipe,
+    find_recipe,
+    fitting_heads,
+    largest_size,
+    learning_rate,
+    seconds_of_step,
+)
 from elman.tasks.task import Choice, fill
 from elman.train.objective import Place
 
@@ -56,6 +64,9 @@ def choose(asked: Settings, corpus: LabelledCorpus) -> Choice:
     tokenizer = "auto" if corpus.tokenizer is None else corpus.tokenizer.kind
     data = asked.data.model_copy(update={"tokenizer": tokenizer})
     settings = asked.model_copy(update={"data": data, "train": train})
+    if asked.kind in WITH_SIZES:
+        reason = f"chosen: learning rate {train.learning_rate:g}, batches of {train.batch_size}"
+        return Choice(settings, reason)
 
     def sized(size: int) -> Settings:
         return settings.model_copy(update={"model": _model(asked, recipe, size, POOLING[corpus.tokenizer is None])})

@@ -43,6 +43,7 @@ class Forecasting(Task):
     elman predict {run} FILE
     elman evaluate {run} FILE
 """
+    whole = True
     batch = ("batch_windows",)
     scores: ClassVar[Mapping[str, str]] = {"mae": "MAE", "mse": "MSE", "naive_mse": "naive MSE"}
     ranking: ClassVar[Mapping[str, Literal["more", "less"]]] = {"mse": "less"}
@@ -59,6 +60,8 @@ class Forecasting(Task):
     score = deferred(".objective.score")
     evaluate = deferred(".evaluation.evaluate_forecasts")
     predict = deferred(".prediction.predict")
+    recognises_network = deferred(".imported.recognises")
+    adopt = deferred(".imported.adopt")
     looks = deferred(".looks.LOOKS")
     observe = deferred(".subject.open_windows")
 

@@ -162,9 +162,14 @@ def _series(names: Sequence[str]) -> str:
 def read_codecs(folder: Path, model: Any) -> Mapping[str, Any]:
     """The codecs in a model's folder. Raises `UserError` where they are damaged, or another model's."""
     kinds = {"scaler": SeriesScaler, "calendar": Calendar, "columns": SeriesColumns}
+    if hasattr(model, "network") and not (folder / "calendar.json").exists():
+        del kinds["calendar"]  # a model of another framework takes series of any calendar
     codecs: dict[str, Any] = {name: read_json(folder / f"{name}.json", kind) for name, kind in kinds.items()}
-    calendar = codecs["calendar"]
-    if parse_times([calendar.style], lambda row: f"{folder / 'calendar.json'}: style").kind != calendar.kind:
+    calendar = codecs.get("calendar")
+    if (
+        calendar
+        and parse_times([calendar.style], lambda row: f"{folder / 'calendar.json'}: style").kind != calendar.kind
+    ):
         raise Unreadable(f"{folder / 'calendar.json'} is damaged (style: expected a time of the kind {calendar.kind})")
     columns, scaler = codecs["columns"], codecs["scaler"]
     past, future, static = columns.past or (), columns.future, columns.static or ()

@@ -85,7 +85,7 @@ def read_given(run: Trained, data: Sources) -> Panel:
     """The series in the one place of data, in the columns and on the calendar of a run."""
     if len(data) != 1:
         raise UserError("DATA", expected="one table of series", got=len(data), exit_code=2)
-    return read_panel(series_table(data[0]), run.columns, run.calendar)
+    return read_panel(series_table(data[0]), run.columns, run.codecs.get("calendar"))
 
 
 def backtest(run: Trained, windows: Windows, progress: Progress) -> tuple[dict[str, ForecastScores], float]:

@@ -7,15 +7,17 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from elman.arrays import Floats
 from elman.cells import cell_named
 from elman.inspection import gates
 from elman.inspection.clipped_steps import has_no_journal, look_at_journal
 from elman.inspection.look import Look, Part
-from elman.lens.gates import LayerGates, gates_of, read_gates
+from elman.lens.gates import LayerGates, gated, gates_of, read_gates
 from elman.lens.visit import LayerVisit, visit_layers
 from elman.models.forecaster import SeriesForecaster
+from elman.models.layered_forecaster import LayeredForecaster
 from elman.report import Chapter, Figure, Line, Mark, bar_chart, line_chart
 from elman.report.figure import number
 from elman.tasks.forecasting.baselines import NAMES
@@ -135,18 +137,23 @@ def look_at_gates(subject: SeriesSubject) -> Part:
 
     def visits(model: SeriesForecaster) -> list[LayerVisit]:
         inputs, lengths = model.inputs(batch)
-        return visit_layers(model, lambda: model.encoder(inputs, lengths=lengths))
+        return visit_layers(model, lambda: _encoder(model)(inputs, lengths=lengths))
 
     found: dict[str, list[LayerGates]] = {
-        name: [read_gates(visit) for visit in visits(model)] for name, model in subject.models.items()
+        name: [read_gates(visit) for visit in gated(visits(model))] for name, model in subject.models.items()
     }
     part = gates.chapter(found)
     return replace(
         part,
         chapter=replace(
-            part.chapter, figures=[*part.chapter.figures, _gates_over(subject, batch, visits(subject.model)[0])]
+            part.chapter, figures=[*part.chapter.figures, _gates_over(subject, batch, gated(visits(subject.model))[0])]
         ),
     )
+
+
+def _encoder(model: SeriesForecaster) -> nn.Module:
+    """What reads the inputs."""
+    return model.network if isinstance(model, LayeredForecaster) else model.encoder
 
 
 def _gates_over(subject: SeriesSubject, batch: Any, visit: LayerVisit) -> Figure:

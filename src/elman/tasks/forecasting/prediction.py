@@ -87,7 +87,7 @@ def _table(inputs: Inputs) -> DataTable:
 
 
 def _panel(run: Trained, table: DataTable) -> Panel:
-    return read_panel(table, run.columns, run.calendar)
+    return read_panel(table, run.columns, run.codecs.get("calendar"))
 
 
 def _given(run: Trained, given: Any, name: str) -> Panel:

@@ -11,10 +11,11 @@ from elman import environment
 from elman.models.forecaster import build_forecaster
 from elman.models.forecaster_settings import TransformerForecasterSettings
 from elman.tasks import configuration
-from elman.tasks.configuration import OWN, Settings
+from elman.tasks.configuration import Settings
 from elman.tasks.forecasting.corpus import ForecastCorpus
 from elman.tasks.forecasting.objective import future_values
 from elman.tasks.sizing import (
+    WITH_SIZES,
     Recipe,
     check_ram,
     count_parameters,
@@ -53,7 +54,7 @@ def choose(asked: Settings, corpus: ForecastCorpus) -> Choice:
     windows = min(MOST_WINDOWS, max(LEAST_WINDOWS, len(corpus.train) // BATCHES))
     train = fill(asked.train, asked.train, device=environment.best_device(), batch_windows=windows, **TRAIN)
     settings = asked.model_copy(update={"data": data, "train": train})
-    if asked.kind == OWN:
+    if asked.kind in WITH_SIZES:
         chosen = fill(train, asked.train, learning_rate=recipe.learning_rate)
         return Choice(settings.model_copy(update={"train": chosen}), f"chosen: learning rate {chosen.learning_rate:g}")
     model = _model(asked, recipe, corpus)

@@ -43,6 +43,7 @@ class LanguageModelling(Task):
     elman generate {run} "..."
     elman evaluate {run} TEXT
 """
+    whole = False
     batch = ("lanes", "k1")
     scores: ClassVar[Mapping[str, str]] = {"bits_per_character": "bits/char"}
 
@@ -54,6 +55,8 @@ class LanguageModelling(Task):
     evaluate = deferred(".evaluation.evaluate_text")
     generate = deferred(".writing.write")
     looks = deferred("elman.inspection.LOOKS")
+    recognises_network = deferred(".imported.recognises")
+    adopt = deferred(".imported.adopt")
     memory = deferred(".measure.memory")
     decoding_speed = deferred(".measure.decoding_speed")
 

@@ -15,7 +15,7 @@ class TextSettings(Section):
 
     source: str = ""
     valid: str | None = None
-    tokenizer: Literal["char", "byte", "word", "bpe"] = "char"
+    tokenizer: Literal["char", "byte", "word", "bpe", "vocabulary", "library"] = "char"  # the last two are imported
     vocab_size: int | None = Field(None, ge=2)  # at most; None: the tokenizer's own
     min_count: int = Field(1, ge=1)  # rarer tokens are unknown
     fingerprint: str = ""  # of the text, so that a run goes on with the same

@@ -16,9 +16,10 @@ from elman.models import build
 from elman.models.configuration import RecurrentSettings, TransformerSettings, resolve
 from elman.state import State, detach
 from elman.tasks import configuration
-from elman.tasks.configuration import OWN, Settings
+from elman.tasks.configuration import Settings
 from elman.tasks.sizing import (
     LARGE_VOCABULARY,
+    WITH_SIZES,
     Recipe,
     check_ram,
     dropout,
@@ -61,7 +62,7 @@ def choose(asked: Settings, corpus: Corpus) -> Choice:
     train = fill(train, asked.train, k1=max(1, min(STEPS, (tokens - 1) // 2)))
     train = fill(train, asked.train, lanes=max(1, min(LANES, tokens // (4 * train.k1))))
     lanes = f"{train.lanes} lanes of {train.k1} steps"
-    if asked.kind == OWN:
+    if asked.kind in WITH_SIZES:
         train = fill(train, asked.train, learning_rate=recipe.learning_rate)
         reason = f"chosen: learning rate {train.learning_rate:g}, {lanes}"
         return Choice(asked.model_copy(update={"train": train}), reason)

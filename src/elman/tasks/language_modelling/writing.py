@@ -8,10 +8,12 @@ from functools import partial
 from typing import NamedTuple
 
 import torch
+from torch import Tensor
 
 from elman.data.tokenizers import StreamDecoder
 from elman.decode.generation import generate, prefill
 from elman.decode.sampling import sample
+from elman.decode.uniforms import uniforms
 from elman.errors import UserError
 from elman.models import LanguageModel
 from elman.state import State, batch_size, concatenate
@@ -25,6 +27,7 @@ class Written(NamedTuple):
     memory: State | None
     last: int
     unfinished: bytes = b""  # the first bytes of a character; the following tokens have the others
+    drawn: int = 0  # tokens that were written so far: the seed's numbers from there on draw the next
 
 
 def write(run: Trained, prompt: str, options: WritingOptions, state: State | None = None) -> Continuation:
@@ -37,9 +40,9 @@ def write(run: Trained, prompt: str, options: WritingOptions, state: State | Non
     """
     tokenizer = run.tokenizer
     ids = tokenizer.encode(prompt).tolist()
-    decoder = StreamDecoder(tokenizer)
+    decoder, drawn = StreamDecoder(tokenizer), 0
     if isinstance(state, Written):
-        begin = [state.last, *ids]
+        begin, drawn = [state.last, *ids], state.drawn
         if state.last == tokenizer.eod:  # a new document, which knows nothing of the one before
             state = None
         else:
@@ -54,7 +57,7 @@ def write(run: Trained, prompt: str, options: WritingOptions, state: State | Non
     for token in ids:
         decoder.push(token)
     seed = torch.Generator().seed() % 2**31 if options.seed is None else options.seed
-    return Continuation(run, begin, decoder, options, state, len(ids), tokenizer.count_unknown(ids), seed)
+    return Continuation(run, begin, decoder, options, state, len(ids), tokenizer.count_unknown(ids), seed, drawn)
 
 
 def _check_state(model: LanguageModel, state: State) -> None:
@@ -80,21 +83,25 @@ class Continuation:
     prompt_tokens: int
     unknown: int
     seed: int
+    drawn: int  # tokens that were written before
     state: Written | None = None
 
     def __iter__(self) -> Iterator[Piece]:
         """The pieces; the last belongs to no token, and is the rest of an unfinished character."""
         tokenizer, o = self.run.tokenizer, self.options
-        random = torch.Generator().manual_seed(self.seed)
-        choose = partial(
-            sample, temperature=o.temperature, top_k=o.top_k, top_p=o.top_p, min_p=o.min_p, generator=random
-        )
+        numbers = uniforms(self.seed, step=self.drawn)
+        draw = partial(sample, temperature=o.temperature, top_k=o.top_k, top_p=o.top_p, min_p=o.min_p)
+
+        def choose(logits: Tensor) -> Tensor:
+            return draw(logits, uniform=logits.new_tensor([next(numbers)], dtype=torch.double))
+
         banned = [] if tokenizer.unk is None else [tokenizer.unk]
         stream = generate(self.run.model, self.begin, choose, state=self.memory, banned=banned)
-        for _, (token, log_probability, memory) in zip(range(o.tokens), stream, strict=False):
+        numbered = range(self.drawn + 1, self.drawn + 1 + o.tokens)
+        for drawn, (token, log_probability, memory) in zip(numbered, stream, strict=False):
             ended = token == tokenizer.eod
             text = "" if ended else self.decoder.push(token)
-            self.state = Written(memory, token, b"" if ended else self.decoder.unfinished)
+            self.state = Written(memory, token, b"" if ended else self.decoder.unfinished, drawn)
             yield Piece(text, tokenizer.symbol(token), log_probability)
             if ended:
                 break
@@ -107,4 +114,4 @@ class Continuation:
         """The state after the prompt alone."""
         *before, last = self.begin
         memory = prefill(self.run.model, [before], self.memory)[1] if before else self.memory
-        return Written(memory, last, self.decoder.unfinished)
+        return Written(memory, last, self.decoder.unfinished, self.drawn)

@@ -47,6 +47,7 @@ class Tagging(Task):
     elman predict {run} FILE
     elman evaluate {run} FILE
 """
+    whole = False
     batch = ("batch_words",)
     scores: ClassVar[Mapping[str, str]] = {"accuracy": "% right", "span_f1": "span F1"}
     ranking: ClassVar[Mapping[str, Literal["more", "less"]]] = {"span_f1": "more", "accuracy": "more"}
@@ -63,6 +64,8 @@ class Tagging(Task):
     score = deferred(".objective.score")
     evaluate = deferred(".evaluation.evaluate_tags")
     predict = deferred(".prediction.predict")
+    recognises_network = deferred(".imported.recognises")
+    adopt = deferred(".imported.adopt")
     looks = deferred(".looks.LOOKS")
     observe = deferred(".subject.open_sentences")
 

@@ -8,7 +8,6 @@ from typing import Any
 
 from elman.data.conll import TokenRows
 from elman.data.spans import spans_of
-from elman.data.vocabulary import UNKNOWN
 from elman.tasks.tagging.inference import Said
 from elman.tasks.task import Trained
 
@@ -29,7 +28,7 @@ def record(run: Trained, line: int, tokens: Sequence[str], said: Said, text: str
         "tags": said.tags,
         "offsets": offsets,
         "probabilities": [dict(zip(names, row, strict=True)) for row in probabilities],
-        "unknown": run.words.encode(tokens).count(UNKNOWN),
+        "unknown": run.words.encode(tokens).count(run.words.unknown),
     }
     if run.tags.scheme is None:
         return answer

@@ -8,7 +8,6 @@ from typing import Any
 
 from elman.data.spans import in_bioes
 from elman.data.tagged import TaggedSentence
-from elman.data.vocabulary import UNKNOWN
 from elman.errors import UserError
 from elman.metrics import spans
 from elman.metrics.spans import span_scores, tag_accuracy
@@ -73,7 +72,7 @@ def _unseen(run: Trained, part: Sequence[TaggedSentence], said: Sequence[Sequenc
         tag == found
         for sentence, tags in zip(part, said, strict=True)
         for word, tag, found in zip(run.words.encode(sentence.tokens), sentence.tags, tags, strict=True)
-        if word == UNKNOWN
+        if word == run.words.unknown
     ]
     return {"unknown_words": len(right), "accuracy_unknown_words": 100 * sum(right) / len(right) if right else None}
 

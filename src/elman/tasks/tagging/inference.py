@@ -33,7 +33,7 @@ def tag_sentences(run: Trained, sentences: Sequence[Sequence[str]], batch_words:
     encoded = encode([TaggedSentence(tuple(sentences[at]), ()) for at in full], run)
     for rows, found in evaluation_batches(encoded, batch_words):
         batch = found.to(device)
-        scores, _ = model(batch.words, batch.spelling, batch.characters, lengths=batch.lengths)
+        scores, _ = model.scores(batch.words, batch.spelling, batch.characters, lengths=batch.lengths)
         best, shares = (
             model.best(scores, batch.lengths).tolist(),
             model.distribution(scores, batch.lengths).cpu().numpy(),
@@ -61,7 +61,7 @@ class WordByWord:
         run = self._run
         batch = encode([TaggedSentence((token,), ())], run).batch(np.zeros(1, np.int64))
         batch = batch.to(next(run.model.parameters()).device)
-        scores, self._state = run.model(batch.words, batch.spelling, batch.characters, self._state)
+        scores, self._state = run.model.scores(batch.words, batch.spelling, batch.characters, self._state)
         best = int(run.model.best(scores, batch.lengths)[0, 0])
         return Said([run.tags.symbol(best)], run.model.distribution(scores, batch.lengths)[0].cpu().numpy())
 

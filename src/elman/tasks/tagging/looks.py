@@ -7,15 +7,17 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from elman.arrays import Floats
 from elman.inspection import gates
 from elman.inspection.clipped_steps import has_no_journal, look_at_journal
 from elman.inspection.look import Look, Part
 from elman.inspection.untrained import KEYS, model_line
-from elman.lens.gates import read_gates
+from elman.lens.gates import gated, read_gates
 from elman.lens.visit import visit_layers
 from elman.lens.words import loss_gradients_of_words, tag_gradients
+from elman.models.layered_tagger import LayeredTagger
 from elman.models.tagger import Tagger
 from elman.report import Chapter, Figure, heatmap, line_chart
 from elman.report.figure import number
@@ -96,13 +98,18 @@ def look_at_gates(subject: TaggedSubject) -> Part:
     batch = subject.batch(range(min(SENTENCES, len(subject.part))))
 
     def read(model: Tagger) -> Any:
-        return model(batch.words, batch.spelling, batch.characters, lengths=batch.lengths)
+        return model.scores(batch.words, batch.spelling, batch.characters, lengths=batch.lengths)
 
     found = {
-        name: [read_gates(visit) for visit in visit_layers(model.encoder, partial(read, model))]
+        name: [read_gates(visit) for visit in gated(visit_layers(_encoder(model), partial(read, model)))]
         for name, model in subject.models.items()
     }
     return gates.chapter(found)
+
+
+def _encoder(model: Tagger) -> nn.Module:
+    """What has the layers over the words of a sentence."""
+    return model.network if isinstance(model, LayeredTagger) else model.encoder
 
 
 def look_at_transitions(subject: TaggedSubject) -> Part:

@@ -42,6 +42,7 @@ class Tags:
     references: Sequence[TaggedSentence]  # those of `valid`
     tags: TagSet
     hidden: Tensor
+    unknown: int = UNKNOWN  # of the vocabulary of words
     k2: int | None = None
     metric: str = "accuracy"
     adaptive: None = field(default=None, init=False)
@@ -58,7 +59,7 @@ class Tags:
         model = cast(Tagger, model)
         batch = self.train.batch(place.epoch, place.batch)
         drawn = torch.rand(batch.words.shape) < self.hidden[batch.words]
-        batch = batch._replace(words=batch.words.masked_fill(drawn, UNKNOWN)).to(next(model.parameters()).device)
+        batch = batch._replace(words=batch.words.masked_fill(drawn, self.unknown)).to(next(model.parameters()).device)
         targets = int((batch.targets != NOT_COUNTED).sum())
         return Loss(model.loss(*batch, k2=self.k2).sum().to(torch.float32) / targets, targets, None)
 
@@ -86,9 +87,19 @@ def tags(settings: Settings, corpus: TaggedCorpus) -> Tags:
     train, counts = settings.train, torch.from_numpy(corpus.word_counts)
     hidden = (train.word_dropout / (train.word_dropout + counts)).nan_to_num_()
     hidden[counts == 0] = 0.0  # words of the vectors alone, and what is no word
+    unknown = corpus.words.unknown
+    if unknown is None:  # nothing can stand for a hidden word
+        hidden.zero_()
     batches = WordBatches(encode(corpus.train, corpus), train.batch_words, train.seed)
     return Tags(
-        batches, encode(corpus.valid, corpus), corpus.valid, corpus.tags, hidden.float(), train.k2, train.metric
+        batches,
+        encode(corpus.valid, corpus),
+        corpus.valid,
+        corpus.tags,
+        hidden.float(),
+        unknown or UNKNOWN,
+        train.k2,
+        train.metric,
     )
 
 
@@ -140,7 +151,7 @@ def tagged(model: Tagger, part: EncodedSentences, batch_words: int = EVALUATION_
     device = next(model.parameters()).device
     for rows, found in evaluation_batches(part, batch_words):
         batch = found.to(device)
-        scores, _ = model(batch.words, batch.spelling, batch.characters, lengths=batch.lengths)
+        scores, _ = model.scores(batch.words, batch.spelling, batch.characters, lengths=batch.lengths)
         nats = model.nats(scores, batch.targets, batch.lengths).double().cpu().numpy()
         counts = (batch.targets != NOT_COUNTED).sum(1).double().cpu().numpy()
         best = model.best(scores, batch.lengths).tolist()

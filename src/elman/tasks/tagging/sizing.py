@@ -18,8 +18,9 @@ from elman.data.vocabulary import PADDING, UNKNOWN
 from elman.errors import UserError
 from elman.models.tagger import Tagger, build_tagger
 from elman.tasks import configuration
-from elman.tasks.configuration import OWN, Settings
+from elman.tasks.configuration import Settings
 from elman.tasks.sizing import (
+    WITH_SIZES,
     Recipe,
     count_layers,
     dropout,
@@ -100,7 +101,7 @@ def choose(asked: Settings, corpus: TaggedCorpus) -> Choice:
     )
     settings = asked.model_copy(update={"train": train})
     chosen = f"batches of {train.batch_words:,} words"
-    if asked.kind == OWN:
+    if asked.kind in WITH_SIZES:
         return Choice(settings, f"chosen: learning rate {train.learning_rate:g}, {chosen}")
 
     def sized(size: int) -> Settings:

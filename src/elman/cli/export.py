@@ -29,7 +29,7 @@ def command(
         bool, typer.Option("--lengths", help="An input `lengths` (B,) says where the padding of each row begins.")
     ] = False,
     int8: Annotated[
-        bool, typer.Option("--int8", help="Weights are bytes, a quarter of the size; loss and speed are compared.")
+        bool, typer.Option("--int8", help="Matrices are bytes with a scale for each row, a quarter of the size.")
     ] = False,
     check: Annotated[
         str | None,

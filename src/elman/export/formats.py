@@ -39,6 +39,7 @@ FORMATS: dict[str, Format] = {
         Format("keras", "Keras", "elman.export.keras:write", packages=("h5py",), extra="keras"),
         Format("flax", "Flax", "elman.export.flax:write"),
         Format("safetensors", "safetensors", "elman.export.safetensors:write"),
+        Format("c", "C", "elman.export.c.write:write", ("int8",)),
     )
 }
 

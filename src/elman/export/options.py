@@ -16,7 +16,7 @@ class ExportOptions(Section):
     """What a person can choose about an export; a format has some of these."""
 
     lengths: bool = Field(False, description="The graph takes the lengths of rows, whose rest is padding.")
-    int8: bool = Field(False, description="Weights are bytes: a quarter of the size, for onnxruntime.")
+    int8: bool = Field(False, description="Matrices are bytes with a scale for each row; states are float32.")
     check: tuple[str, ...] = Field(
         ("onnxruntime",), description="The runtimes in which the written model is compared with the run's."
     )

@@ -11,13 +11,13 @@ from torch import Tensor
 
 from elman.kernels.attention.seam import Rotation
 
-LONGEST_WAVE = 10_000.0  # both papers' base of the geometric progression of wavelengths
+_LONGEST_WAVE = 10_000.0  # both papers' base of the geometric progression of wavelengths
 
 
 def _angles(positions: Tensor, size: int) -> Tensor:
     """position · 10000^(−2i/size) for i < size/2, in float64: a stream may run for millions of steps."""
     exponent = torch.arange(0, size, 2, dtype=torch.float64, device=positions.device) / size
-    return positions.unsqueeze(-1) * LONGEST_WAVE**-exponent  # (..., size/2)
+    return positions.unsqueeze(-1) * _LONGEST_WAVE**-exponent  # (..., size/2)
 
 
 def sinusoidal(positions: Tensor, size: int) -> Tensor:

@@ -9,7 +9,7 @@ from torch import nn
 
 from elman.export.onnx.graph import Value
 from elman.export.onnx.positions import turned
-from elman.export.onnx.sight import Sight
+from elman.export.onnx.sight import KeySight
 from elman.export.onnx.steps import reshape, transpose
 from elman.nn.attention import Attention, CrossAttention
 from elman.nn.transformer import TransformerLayer
@@ -19,14 +19,14 @@ Entries = tuple[Value, Value]
 """Keys and values (B, N, S, D)."""
 
 
-class Source(NamedTuple):
+class SourceEntries(NamedTuple):
     """The keys and values of an encoder's outputs for one layer, and which of them are seen."""
 
     entries: Entries
     bias: Value | None  # (B, 1, 1, S)
 
 
-class Read(NamedTuple):
+class LayersRead(NamedTuple):
     """What the layers made of their inputs."""
 
     x: Value  # (B, T, H)
@@ -38,15 +38,15 @@ class Read(NamedTuple):
 def read_layers(
     layers: nn.ModuleList,
     x: Value,
-    sight: Sight,
+    sight: KeySight,
     *,
     keys: Sequence[Value] = (),
     values: Sequence[Value] = (),
     rotation: Rotation | None = None,
-    sources: Sequence[Source] = (),
-) -> Read:
+    sources: Sequence[SourceEntries] = (),
+) -> LayersRead:
     """Inputs x (B, T, H) read by one layer after the other; each has its memory and its source, if there are such."""
-    read = Read(x, [], [], [])
+    read = LayersRead(x, [], [], [])
     for at, layer in enumerate(layers):
         memory = (keys[at], values[at]) if keys else None
         read = _read(layer, read, sight, memory, rotation, sources[at] if sources else None)
@@ -54,8 +54,13 @@ def read_layers(
 
 
 def _read(
-    layer: Any, read: Read, sight: Sight, memory: Entries | None, rotation: Rotation | None, source: Source | None
-) -> Read:
+    layer: Any,
+    read: LayersRead,
+    sight: KeySight,
+    memory: Entries | None,
+    rotation: Rotation | None,
+    source: SourceEntries | None,
+) -> LayersRead:
     """One layer, each branch of it on a residual; see `nn.transformer.TransformerLayer`."""
     assert isinstance(layer, TransformerLayer)
     pre, x, weights = layer.norm == "pre", read.x, read.weights
@@ -71,9 +76,9 @@ def _read(
     x = branch(
         x,
         layer.feedforward_norm,
-        lambda y: y.linear(first.weight, first.bias).gelu().linear(last.weight, last.bias),  # type: ignore[arg-type]
+        lambda y: y.linear(first.weight, first.bias).gelu().linear(last.weight, last.bias),
     )
-    return Read(x, read.keys + kept[:1], read.values + kept[1:], weights)
+    return LayersRead(x, read.keys + kept[:1], read.values + kept[1:], weights)
 
 
 def normed(x: Value, norm: nn.Module) -> Value:
@@ -82,7 +87,12 @@ def normed(x: Value, norm: nn.Module) -> Value:
 
 
 def _self_attention(
-    attention: Attention, x: Value, sight: Sight, memory: Entries | None, rotation: Rotation | None, kept: list[Value]
+    attention: Attention,
+    x: Value,
+    sight: KeySight,
+    memory: Entries | None,
+    rotation: Rotation | None,
+    kept: list[Value],
 ) -> Value:
     """x (B, T, H) -> (B, T, H); the memory after, keys and values, goes to `kept`."""
     N, D = attention.num_heads, attention.head_size
@@ -100,7 +110,7 @@ def _self_attention(
     return y.linear(attention.out.weight, attention.out.bias)
 
 
-def _cross_attention(attention: CrossAttention, x: Value, source: Source, weights: list[Value]) -> Value:
+def _cross_attention(attention: CrossAttention, x: Value, source: SourceEntries, weights: list[Value]) -> Value:
     """x (B, T, H) -> (B, T, H); the weights (B, N, T, S) go to a list."""
     N, D = attention.num_heads, attention.head_size
     q = reshape(x.linear(attention.query.weight, attention.query.bias), 0, 0, N, D)

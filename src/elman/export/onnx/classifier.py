@@ -61,7 +61,7 @@ def _inputs(graph: Graph, model: Classifier, run: Trained) -> Value:
     if model.vocab_size is not None:
         tokens = graph.input("tokens", "int64", ["batch", "time"])
         return graph.add("Gather", graph.weight(embedding.weight), tokens, dtype="float32")
-    raw = graph.input("values", "float32", ["batch", "time", model.channels])
+    raw = graph.input("values", "float32", ["batch", "time", run.scaler.channels])
     scaled = standardised(raw, run.scaler.mean, run.scaler.deviation)
     read = with_flags(raw, scaled) if model.missing else without_missing(raw, scaled)[0]
     return read.linear(embedding.weight, embedding.bias)
@@ -137,7 +137,7 @@ def _random(model: Classifier, rows: int) -> tuple[Tensor, Tensor]:
     source, T = trials.generator(), trials.STEPS
     lengths = T - torch.arange(rows) % T
     if model.vocab_size is None:
-        return torch.randn(rows, T, model.channels, generator=source), lengths
+        return torch.randn(rows, T, model.channels or 0, generator=source), lengths
     shape = (rows, T, MOST) if model.ngrams else (rows, T)
     return torch.randint(model.vocab_size, shape, generator=source), lengths
 

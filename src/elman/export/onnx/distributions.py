@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from elman.models.likelihoods import LEAST_SCALE
 
 
-class Units(NamedTuple):
+class DataUnits(NamedTuple):
     """A value of the data is location + scale · a model's number; both (B, 1, 1), values of a graph or tensors."""
 
     location: Any
@@ -24,15 +24,15 @@ def _positive(x: Any) -> Any:
     return F.softplus(x) + LEAST_SCALE
 
 
-def _gaussian(units: Units, centre: Any, spread: Any) -> list[Any]:
+def _gaussian(units: DataUnits, centre: Any, spread: Any) -> list[Any]:
     return [units.restore(centre), units.scale * _positive(spread)]
 
 
-def _student_t(units: Units, centre: Any, spread: Any, freedom: Any) -> list[Any]:
+def _student_t(units: DataUnits, centre: Any, spread: Any, freedom: Any) -> list[Any]:
     return [*_gaussian(units, centre, spread), F.softplus(freedom) + 2.0]
 
 
-def _negative_binomial(units: Units, mean: Any, dispersion: Any) -> list[Any]:
+def _negative_binomial(units: DataUnits, mean: Any, dispersion: Any) -> list[Any]:
     return [_positive(units.restore(mean)), 1.0 / _positive(dispersion)]
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, cast
 
 from elman.export.onnx.attention import normed, read_layers
 from elman.export.onnx.graph import Graph, Value
 from elman.export.onnx.positions import rotary, sinusoidal, step_positions
 from elman.export.onnx.recurrent import read_layer
-from elman.export.onnx.sight import Memory, all_steps, causal
+from elman.export.onnx.sight import SlotMemory, all_steps, causal
 from elman.export.onnx.steps import transpose
 from elman.models.encoder import RecurrentEncoder, SequenceEncoder, TransformerEncoder
+from elman.nn.recurrent import Recurrent
 
 
 def encode(
@@ -27,7 +29,7 @@ def _recurrent(
     graph: Graph, encoder: RecurrentEncoder, x: Value, state: list[Value] | None, lengths: Value | None
 ) -> tuple[Value, list[Value]]:
     x, after, remaining = transpose(x, 1, 0, 2), list[Value](), iter(state or ())  # (T, B, D)
-    for layer in encoder.layers:
+    for layer in cast(Iterable[Recurrent], encoder.layers):
         before = [next(remaining) for _ in layer.specification.states] if state else None
         outputs, found = read_layer(graph, layer, x, before, lengths)
         adds = encoder.settings.residual and layer.input_size == encoder.output_size
@@ -42,8 +44,8 @@ def _transformer(
     own, L = encoder.settings, encoder.settings.num_layers
     x = x.linear(encoder.inputs.weight, encoder.inputs.bias)
     keys, values, position = (state[:L], state[L:-1], state[-1]) if state else ([], [], None)
-    memory = None if position is None else Memory(graph.size(keys[0], 2), position)
-    positions = step_positions(graph, x, position, lengths)  # (1 or B, T)
+    memory = None if position is None else SlotMemory(graph.size(keys[0], 2), position)
+    positions = step_positions(graph, x, position)  # (1 or B, T)
     rotation = None
     if own.positions == "sinusoidal":
         x = x + sinusoidal(positions, own.hidden_size)

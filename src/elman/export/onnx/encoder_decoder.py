@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
-from itertools import pairwise
 from types import ModuleType
 from typing import Any
 
@@ -68,15 +67,14 @@ def _pair(
     yield Compared([state[at] for at in given], [found[f"next_state_{at}"] for at in given])
     # What the encoder does not give is zeros at first.
     state = [found.get(f"next_state_{at}", np.zeros_like(leaf)) for at, leaf in enumerate(state)]
-    bounds = np.unique(np.linspace(0, inputs.shape[1], trials.PIECES).astype(int)).tolist()
-    for begin, end in pairwise(bounds):
-        piece, wanted = inputs[:, begin:end], targets[:, begin:end]
-        logits, memory = model(piece, memory)
+    for piece, wanted in zip(inputs.split(trials.TOGETHER, 1), targets.split(trials.TOGETHER, 1), strict=True):
         found = call("decoder", {"tokens": piece.numpy(), **trials.named(state)})
-        state = [found.get(f"next_state_{at}", leaf) for at, leaf in enumerate(state)]
+        theirs = [found.get(f"next_state_{at}", leaf) for at, leaf in enumerate(state)]
+        logits, memory = model(piece, memory)
         loss = _nats(logits, wanted), _nats(torch.from_numpy(found["logits"]), wanted), int((wanted >= 0).sum())
-        ours = [logits.numpy(), *(leaf.numpy() for leaf in kind.kept(model, memory, ragged))]
-        yield Compared(ours, [found["logits"], *state], loss if with_loss else None)
+        # The next piece begins with the run's own state: a decoder that reads its last output amplifies rounding.
+        state = [leaf.numpy() for leaf in kind.kept(model, memory, ragged)]
+        yield Compared([logits.numpy(), *state], [found["logits"], *theirs], loss if with_loss else None)
 
 
 def _nats(logits: Tensor, targets: Tensor) -> float:

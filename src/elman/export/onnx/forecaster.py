@@ -6,17 +6,15 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import torch
-from torch.nn import functional as F
 
 from elman.export.onnx import states
-from elman.export.onnx.distributions import PARAMETERS, Units
+from elman.export.onnx.distributions import PARAMETERS, DataUnits
 from elman.export.onnx.drawing import Drawing
 from elman.export.onnx.encoder import encode
 from elman.export.onnx.forecaster_trial import trial
 from elman.export.onnx.graph import Graph, Value
 from elman.export.onnx.steps import concat, last_step, part, repeated, reshape, unsqueeze
-from elman.export.onnx.windows import Reader, columns, scales, static_scales
+from elman.export.onnx.windows import WindowReader, columns, scales, static_scales
 from elman.export.options import ExportOptions
 from elman.models.forecaster import SeriesForecaster
 from elman.models.likelihoods import Quantiles, anchor
@@ -27,18 +25,18 @@ from elman.tasks.task import Trained
 def draw(run: Trained, options: ExportOptions) -> Drawing:
     """Windows to forecasts; or, in the form likelihood, steps and the state to parameters of the next value."""
     graph = Graph("model", run.model)
-    reader, steps = Reader(graph, run), run.model.form == "likelihood"
+    reader, steps = WindowReader(graph, run), run.model.form == "likelihood"
     (_steps if steps else _window)(graph, reader, options.lengths)
     return Drawing({"model": graph}, steps, answer(run), trial=partial(trial, run, options.lengths))
 
 
-def _units(graph: Graph, location: str, scale: str) -> Units:
+def _units(graph: Graph, location: str, scale: str) -> DataUnits:
     """Two inputs (B,) as units; a scale of 0 stands for 1."""
     found = [unsqueeze(graph.input(name, "float32", ["batch"]), 1, 2) for name in (location, scale)]
-    return Units(found[0], torch.where(found[1] > 0.0, found[1], 1.0))
+    return DataUnits(found[0], (found[1] > 0.0).where(found[1], 1.0))
 
 
-def _window(graph: Graph, reader: Reader, lengths: bool) -> None:
+def _window(graph: Graph, reader: WindowReader, lengths: bool) -> None:
     model: SeriesForecaster = reader.model
     P, K, S = model.channels
     raw = graph.input("values", "float32", ["batch", "time", 1 + P + K])
@@ -90,13 +88,13 @@ def _segments(
         known.append(reshape(graph.add("Pad", ahead, behind), 0, m, model.segment * K))
     if static is not None:
         known.append(unsqueeze(static, 1) + graph.zeros(1, m, 1))
-    if known:
+    if model.known is not None:
         queries = queries + concat(graph, known, 2).linear(model.known.weight)
     if model.identity is not None:
         given = graph.input("identity", "int64", ["batch"])
-        place = torch.where(given <= model.series, given, 0)
-        rows = graph.add("Gather", graph.weight(model.identity.weight), place, dtype="float32")
-        queries = queries + unsqueeze(rows, 1)
+        place = (given <= model.series).where(given, 0)
+        found = graph.add("Gather", graph.weight(model.identity.weight), place, dtype="float32")
+        queries = queries + unsqueeze(found, 1)
     rows = [repeated(leaf, m) for leaf in state]
     hidden, _ = encode(graph, model.encoder, reshape(queries, -1, 1, H), rows)
     written = hidden.linear(model.head.weight, model.head.bias)
@@ -111,10 +109,10 @@ def _quantiles(graph: Graph, output: Quantiles, numbers: Value) -> Value:
     found = [centre]
     if middle:
         sums = np.tril(np.ones((middle, middle), np.float32))
-        found = [centre - F.softplus(part(numbers, 0, middle)) @ sums, *found]
+        found = [centre - part(numbers, 0, middle).softplus() @ graph.weight(sums), *found]
     if above := Q - middle - 1:
         sums = np.triu(np.ones((above, above), np.float32))
-        found = [*found, centre + F.softplus(part(numbers, middle + 1, Q)) @ sums]
+        found = [*found, centre + part(numbers, middle + 1, Q).softplus() @ graph.weight(sums)]
     return concat(graph, found, 2)
 
 
@@ -131,7 +129,7 @@ def _widened(graph: Graph, model: SeriesForecaster, quantiles: Value) -> Value:
     return concat(graph, kept, 2)
 
 
-def _steps(graph: Graph, reader: Reader, lengths: bool) -> None:
+def _steps(graph: Graph, reader: WindowReader, lengths: bool) -> None:
     """The form likelihood: the distribution of each next value, and the state."""
     model: SeriesForecaster = reader.model
     P, K, S = model.channels
@@ -150,7 +148,7 @@ def _steps(graph: Graph, reader: Reader, lengths: bool) -> None:
     states.write(graph, fresh, after)
 
 
-def _give_parameters(graph: Graph, model: SeriesForecaster, numbers: Value, units: Units, steps: int | str) -> None:
+def _give_parameters(graph: Graph, model: SeriesForecaster, numbers: Value, units: DataUnits, steps: int | str) -> None:
     """The parameters (B, T, n) of the distribution that is learnt, in the units of the data."""
     made = concat(graph, PARAMETERS[model.settings.learnt](units, *numbers.chunk(model.output.size, -1)), 2)
     graph.output("parameters", made, ["batch", steps, model.output.size])

@@ -13,8 +13,8 @@ from torch.distributions import NegativeBinomial, Normal, StudentT
 from elman.arrays import Numbers
 from elman.data.windows import WindowBatch
 from elman.export.onnx import trials
+from elman.export.onnx.distributions import PARAMETERS, DataUnits
 from elman.export.onnx.drawing import Call, Compared
-from elman.export.onnx.distributions import PARAMETERS, Units
 from elman.export.onnx.windows import columns, scales, static_scales
 from elman.models.forecaster import SeriesForecaster
 from elman.models.likelihoods import Quantiles
@@ -48,12 +48,10 @@ def _raw(scaled: Tensor, scale: Any) -> tuple[Numbers, Tensor]:
 
 
 @torch.no_grad()
-def _forecasts(
-    run: Trained, windows: WindowBatch, ragged: bool, call: Call, *, with_loss: bool
-) -> Iterator[Compared]:
+def _forecasts(run: Trained, windows: WindowBatch, ragged: bool, call: Call, *, with_loss: bool) -> Iterator[Compared]:
     """The forms that read a window at once."""
     model: SeriesForecaster = run.model
-    P, K, S = model.channels
+    _, K, S = model.channels
     ends, T = trials.shortest(windows.lengths, ragged=ragged)
     own = columns(run)
     mean, deviation = windows.mean, windows.deviation.where(windows.deviation > 0, 1)
@@ -73,14 +71,14 @@ def _forecasts(
     feeds |= ({"future_values": ahead} if K else {}) | ({"static": static} if S else {})
     feeds |= {"identity": windows.identity.numpy()} if model.settings.identities else {}
     found = call("model", feeds)
-    data = Units(mean[:, None, None], deviation[:, None, None])
+    data = DataUnits(mean[:, None, None], deviation[:, None, None])
     if isinstance(model.output, Quantiles):
         told, learnt = model.forecast(windows), model.forecast(windows, calibrated=False)
         ours = [data.restore(torch.cat((told.mean[..., None], told.quantiles), 2)), data.restore(learnt.quantiles)]
-        names = ("forecast", "quantiles")
+        names = ["forecast", "quantiles"]
     else:
-        units = Units(*(part[..., None] for part in model.units(windows).data))
-        ours, names = [_parameters(model, model(windows), units)], ("parameters",)
+        units = DataUnits(*(part[..., None] for part in model.units(windows).data))
+        ours, names = [_parameters(model, model(windows), units)], ["parameters"]
     loss = None
     if with_loss:
         known = ~windows.future.isnan()
@@ -89,12 +87,12 @@ def _forecasts(
     yield Compared([each.numpy() for each in ours], [found[name] for name in names], loss)
 
 
-def _parameters(model: SeriesForecaster, numbers: Tensor, units: Units) -> Tensor:
+def _parameters(model: SeriesForecaster, numbers: Tensor, units: DataUnits) -> Tensor:
     made: Tensor = torch.cat(PARAMETERS[model.settings.learnt](units, *numbers.split(1, -1)), -1)
     return made
 
 
-def _losses(model: SeriesForecaster, found: dict[str, Numbers], target: Tensor, data: Units) -> Tensor:
+def _losses(model: SeriesForecaster, found: dict[str, Numbers], target: Tensor, data: DataUnits) -> Tensor:
     """The loss (B, H) that the graph's numbers have of targets in the model's units."""
     if not isinstance(model.output, Quantiles):
         value = data.restore(target[..., None])[..., 0].double()
@@ -117,9 +115,7 @@ def _nats(model: SeriesForecaster, parameters: Tensor, value: Tensor, deviation:
 
 
 @torch.no_grad()
-def _steps(
-    run: Trained, windows: WindowBatch, ragged: bool, call: Call, *, with_loss: bool
-) -> Iterator[Compared]:
+def _steps(run: Trained, windows: WindowBatch, ragged: bool, call: Call, *, with_loss: bool) -> Iterator[Compared]:
     """The form likelihood: the parameters after each step of the window, piece by piece; or whole, with the loss."""
     model: SeriesForecaster = run.model
     own = columns(run)
@@ -133,7 +129,7 @@ def _steps(
     others, others_read = _raw(given[:, :T, 2:], constant)
     steps = torch.cat((read.nan_to_num()[..., None], given[:, :T, 1:2], others_read), 2)
     values = np.concatenate([raw[..., None], others], 2)
-    data = Units(location[..., None], scale[..., None])
+    data = DataUnits(location[..., None], scale[..., None])
 
     def ours(piece: slice, state: State | None) -> tuple[Tensor, State]:
         numbers, after = model.read(steps[:, piece], state)

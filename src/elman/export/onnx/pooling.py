@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 
 from elman.export.onnx.graph import Graph, Value
 from elman.export.onnx.steps import LEAST, concat, last_step, part, real_steps, squeeze, total, transpose, unsqueeze
@@ -25,7 +24,7 @@ def pool(
         after = _greatest(graph, hidden, state, real, steps)
     elif pooling.kind == "mean":
         value, weight, top = state
-        after = value + total(hidden if real is None else torch.where(real, hidden, 0.0), 1), weight + steps, top
+        after = value + total(hidden if real is None else real.where(hidden, 0.0), 1), weight + steps, top
     else:
         after = _attended(graph, pooling, hidden, state, real)
     if pooling.kind in ("mean", "attention"):
@@ -42,15 +41,15 @@ def _ends(
         first = graph.add("Gather", hidden, np.array(0), axis=1)
         found = concat(graph, [part(found, 0, forward), part(first, forward, pooling.hidden_size)], 1)
     value, weight, top = state
-    return (found if lengths is None else torch.where(steps > 0.0, found, value)), weight + steps, top
+    return (found if lengths is None else (steps > 0.0).where(found, value)), weight + steps, top
 
 
 def _greatest(graph: Graph, hidden: Value, state: PoolValues, real: Value | None, steps: Value) -> PoolValues:
     value, weight, top = state
-    seen = hidden if real is None else torch.where(real, hidden, LEAST)
-    greatest = graph.add("ReduceMax", seen, axes=[1], keepdims=0).maximum(torch.where(weight == 0.0, LEAST, value))
+    seen = hidden if real is None else real.where(hidden, LEAST)
+    greatest = graph.add("ReduceMax", seen, axes=[1], keepdims=0).maximum((weight == 0.0).where(LEAST, value))
     weight = weight + steps
-    return (greatest if real is None else torch.where(weight == 0.0, 0.0, greatest)), weight, top
+    return (greatest if real is None else (weight == 0.0).where(0.0, greatest)), weight, top
 
 
 def _attended(graph: Graph, pooling: Pooling, hidden: Value, state: PoolValues, real: Value | None) -> PoolValues:
@@ -59,11 +58,11 @@ def _attended(graph: Graph, pooling: Pooling, hidden: Value, state: PoolValues, 
     inner, _, outer = pooling.score
     scores = hidden.linear(inner.weight, inner.bias).tanh().linear(outer.weight)  # (B, T, 1)
     if real is not None:
-        scores = torch.where(real, scores, LEAST)
-    before = torch.where(weight == 0.0, LEAST, top)
+        scores = real.where(scores, LEAST)
+    before = (weight == 0.0).where(LEAST, top)
     top = graph.add("ReduceMax", scores, axes=[1], keepdims=0).maximum(before)
     if real is not None:
-        top = torch.where(top <= LEAST, 0.0, top)
+        top = (top <= LEAST).where(0.0, top)
     kept, weights = (before - top).exp(), (scores - unsqueeze(top, 1)).exp()
     value = value * kept + squeeze(transpose(weights, 0, 2, 1) @ hidden, 1)
     return value, weight * kept + total(weights, 1), top

@@ -7,8 +7,8 @@ outputs named, default activations, forward or in both directions. All other cel
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from torch import Tensor
 from elman.arrays import Numbers
 from elman.cells import Weights, cell_named
 from elman.export.onnx.graph import Graph, Value
-from elman.export.onnx.steps import concat, count, last_step, rows_at, transpose, unsqueeze
+from elman.export.onnx.steps import concat, count, last_step, real_steps, rows_at, transpose, unsqueeze
 from elman.interop.frameworks import CONVENTIONS
 from elman.kernels.reference import project, recur, zone
 from elman.kernels.seam import Noise
@@ -115,7 +115,7 @@ def read_ends(graph: Graph, layer: Recurrent, x: Value, lengths: Value) -> Value
         y, _ = _by_operator(graph, layer, read, [own], [layer.layer_weights(0, direction)], None)
         ends.append(last_step(transpose(y, 1, 0, 2), lengths))
     found = concat(graph, ends, 1)
-    return torch.where(unsqueeze(lengths, 1) > 0, found, 0.0)
+    return (unsqueeze(lengths, 1) > 0).where(found, 0.0)
 
 
 def _stacked(graph: Graph, parts: Sequence[Value]) -> Value:
@@ -146,19 +146,78 @@ def _by_directions(
     weights: list[Weights],
     lengths: Value | None,
 ) -> tuple[Value, list[Value]]:
-    """A loop for each direction; the second reads the reversed inputs."""
+    """Each direction by itself: by the operator, where there are lengths and an operator, else by a loop."""
     outputs, finals = [], []
     for direction, (own, state) in enumerate(zip(weights, states, strict=True)):
-        y, final = scan(graph, layer, x, state, own, reverse=direction == 1)
+        reverse = direction == 1
+        if lengths is not None and is_operator(layer, own):
+            y, final = _padded(graph, layer, x, state, own, lengths, reverse=reverse)
+        else:
+            y, final = scan(graph, layer, x, state, own, lengths, reverse=reverse)
         outputs.append(y)
         finals += final
-    return (outputs[0] if len(outputs) == 1 else graph.add("Concat", *outputs, axis=2)), finals
+    return concat(graph, outputs, 2), finals
+
+
+def _padded(
+    graph: Graph,
+    layer: Recurrent,
+    x: Value,
+    state: Sequence[Value],
+    weights: Weights,
+    lengths: Value,
+    *,
+    reverse: bool,
+) -> tuple[Value, list[Value]]:
+    """The operator over rows with padding, without its own lengths, which few runtimes know.
+
+    It reads the padding last, of the second direction in reversed rows, and h is taken from its outputs. For the LSTM's
+    c, which is no output, an input more, 1 at the padding, shuts i and opens f, so that c stays.
+    """
+    shown = _shown(x, lengths)
+    places = (unsqueeze(lengths, 1) - 1 - unsqueeze(count(graph, graph.size(x, 0)), 0)).maximum(0)  # (B, T)
+    read = _at(x, places) if reverse else x
+    if len(state) > 1:
+        read = concat(graph, [shown.where(read, 0.0), shown.where(0.0, 1.0)], 2)
+        weights = weights._replace(weight_ih=torch.cat([weights.weight_ih, _shut(layer, weights)], 1))
+    y, (_, *others) = _by_operator(graph, layer, read, [[*state]], [weights], None)
+    rows = transpose(y, 1, 0, 2)
+    h = (unsqueeze(lengths, 1) > 0).where(last_step(rows, lengths), state[0])
+    return shown.where(_at(y, places) if reverse else y, 0.0), [h, *others]
+
+
+SHUT = 1e4  # a gate's sum from which its sigmoid is 0 or 1
+
+
+def _shut(layer: Recurrent, weights: Weights) -> Tensor:
+    """The column (G * H, 1) of W_ih that makes the gates of an LSTM keep c."""
+    cell, column = cell_named(layer.cell), weights.weight_ih.new_zeros(weights.weight_ih.shape[0], 1)
+    H = len(column) // len(cell.rows)
+    column[cell.rows_of("i", H)], column[cell.rows_of("f", H)] = -SHUT, SHUT
+    return column
+
+
+def _shown(x: Value, lengths: Value) -> Value:
+    """Where the steps of x (T, B, D) are real, (T, B, 1)."""
+    return unsqueeze(transpose(real_steps(transpose(x, 1, 0, 2), lengths), 1, 0), 2)
+
+
+def _at(x: Value, places: Value) -> Value:
+    """x (T, B, D) with each row's steps at places (B, T)."""
+    return transpose(rows_at(transpose(x, 1, 0, 2), places), 1, 0, 2)
 
 
 def scan(
-    graph: Graph, layer: Recurrent, x: Value, state: Sequence[Value], weights: Weights, *, reverse: bool = False
+    graph: Graph,
+    layer: Recurrent,
+    x: Value,
+    state: Sequence[Value],
+    weights: Weights,
+    lengths: Value | None = None,
+    *,
+    reverse: bool = False,
 ) -> tuple[Value, list[Value]]:
-    """A loop over time, whose body is the cell's step as `kernels.reference` takes it."""
+    """A loop over time, whose body is the cell's step as `kernels.reference` takes it; padding changes no state."""
     cell = cell_named(layer.cell)
     body = Graph(graph.fresh("step"), outer=graph)
     H = weights.weight_ih.shape[0] // len(cell.rows)
@@ -168,21 +227,28 @@ def scan(
         for part, size in zip(cell.states, sizes, strict=True)
     ]
     read = body.input(graph.fresh("read"), "float32", ["batch", weights.weight_ih.shape[0]])
-    after, _ = cell.step(read, recur(before[0], weights), before, weights)  # type: ignore[arg-type]
-    shares = Noise(None, layer.zoneout or None, layer.zoneout_cell or None)  # type: ignore[arg-type]
-    after = zone(after, before, shares)  # type: ignore[arg-type]
+    own, step = cast(Any, weights), cast(Callable[..., Any], cell.step)  # of values in place of tensors
+    after, _ = step(read, recur(cast(Any, before[0]), own), before, own)
+    shares = Noise(None, cast(Any, layer.zoneout or None), cast(Any, layer.zoneout_cell or None))
+    after = cast(Sequence[Value], zone(after, cast(Any, before), shares))
+    inputs, h = [cast(Value, project(cast(Any, x), own))], after[0]
+    if lengths is not None:
+        real = body.input(graph.fresh("real"), "bool", ["batch", 1])
+        inputs.append(_shown(x, lengths))
+        after = [real.where(new, old) for new, old in zip(after, before, strict=True)]
+        h = real.where(h, 0.0)
     for part, value, size in zip(cell.states, after, sizes, strict=True):
-        body.output(graph.fresh(f"after_{part.name}"), value, ["batch", size])  # type: ignore[arg-type]
-    body.output(graph.fresh("h"), after[0], ["batch", sizes[0]])  # type: ignore[arg-type]
-    direction = [int(reverse)]
+        body.output(graph.fresh(f"after_{part.name}"), value, ["batch", size])
+    body.output(graph.fresh("h"), h, ["batch", sizes[0]])
+    directions = [int(reverse)] * len(inputs)
     *finals, y = graph.add_many(
         "Scan",
         len(before) + 1,
         *state,
-        project(x, weights),  # type: ignore[arg-type]
+        *inputs,
         body=body.proto(),
-        num_scan_inputs=1,
-        scan_input_directions=direction,
-        scan_output_directions=direction,
+        num_scan_inputs=len(inputs),
+        scan_input_directions=directions,
+        scan_output_directions=directions[:1],
     )
     return y, finals

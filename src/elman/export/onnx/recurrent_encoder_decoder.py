@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Iterable
+from typing import Any, NamedTuple, cast
 
 from torch import Tensor
 
@@ -11,10 +12,11 @@ from elman.export.onnx.graph import Graph, Shape, Value
 from elman.export.onnx.recurrent import read_layer
 from elman.export.onnx.steps import concat, padding_bias, squeeze, transpose, unsqueeze
 from elman.models.recurrent_encoder_decoder import RecurrentEncoderDecoder, RecurrentMemory
+from elman.nn.recurrent import Recurrent
 from elman.state import leaves
 
 
-class Memory(NamedTuple):
+class AttendedSource(NamedTuple):
     """What a decoder knows of the source, beside its layers' states."""
 
     keys: Value  # (B, S, H)
@@ -47,7 +49,7 @@ def encoder(model: RecurrentEncoderDecoder, lengths: bool) -> Graph:
     ends = graph.input("lengths", "int64", ["batch"]) if lengths else None
     x = graph.add("Gather", graph.weight(model.source_embedding.weight), transpose(source, 1, 0), dtype="float32")
     finals = list[list[Value]]()
-    for layer in model.encoder:
+    for layer in cast(Iterable[Recurrent], model.encoder):
         x, final = read_layer(graph, layer, x, lengths=ends)
         parts = len(CELLS[model.cell].states)  # of each direction, one after the other
         finals.append([concat(graph, final[at::parts], 1) for at in range(parts)])
@@ -92,7 +94,7 @@ def decoder(model: RecurrentEncoderDecoder, lengths: bool) -> Graph:
     if model.attention != "none":
         [values] = given["values"]
         bias = padding_bias(values, given["lengths"][0]) if lengths else None
-        memory = Memory(given.get("keys", [values])[0], values, bias)
+        memory = AttendedSource(given.get("keys", [values])[0], values, bias)
     x = graph.add("Gather", graph.weight(model.target_embedding.weight), transpose(tokens, 1, 0), dtype="float32")
     if model.input_feeding:
         hidden, weights, after = _feed(graph, model, x, [*given["layers"], *given["fed"]], memory)
@@ -111,14 +113,14 @@ def decoder(model: RecurrentEncoderDecoder, lengths: bool) -> Graph:
 def _layers(graph: Graph, model: RecurrentEncoderDecoder, x: Value, state: list[Value]) -> tuple[Value, list[Value]]:
     """x (T, B, D) -> the last layer's outputs (T, B, H), and the layers' states."""
     after, remaining = list[Value](), iter(state)
-    for layer in model.decoder:
+    for layer in cast(Iterable[Recurrent], model.decoder):
         x, found = read_layer(graph, layer, x, [next(remaining) for _ in CELLS[model.cell].states])
         after += found
     return x, after
 
 
 def _attend(
-    graph: Graph, model: RecurrentEncoderDecoder, h: Value, memory: Memory | None
+    graph: Graph, model: RecurrentEncoderDecoder, h: Value, memory: AttendedSource | None
 ) -> tuple[Value, Value | None]:
     """h (B, T, H) -> the inputs of the output layer (B, T, R), and the attention (B, T, S)."""
     if memory is None:
@@ -143,7 +145,7 @@ SCORES = {"dot": _product, "general": _product, "additive": _additive}
 
 
 def _feed(
-    graph: Graph, model: RecurrentEncoderDecoder, x: Value, state: list[Value], memory: Memory | None
+    graph: Graph, model: RecurrentEncoderDecoder, x: Value, state: list[Value], memory: AttendedSource | None
 ) -> tuple[Value, Value | None, list[Value]]:
     """Step by step, for the hidden state of a step is an input of the next: a loop over x (T, B, D)."""
     H, R = model.hidden_size, model.readout.out_features

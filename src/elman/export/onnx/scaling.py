@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
 
 from elman.export.onnx.graph import Value
 from elman.export.onnx.steps import concat
@@ -28,7 +27,7 @@ def standardised(x: Value, mean: Any, deviation: Any) -> Value:
 def without_missing(raw: Value, values: Value) -> tuple[Value, Value]:
     """The values with 0 where the raw number is missing (NaN), and 1 in those places, else 0."""
     absent = raw.graph.add("IsNaN", raw)
-    return torch.where(absent, 0.0, values), raw.graph.cast(absent, "float32")
+    return absent.where(0.0, values), raw.graph.cast(absent, "float32")
 
 
 def with_flags(raw: Value, values: Value) -> Value:

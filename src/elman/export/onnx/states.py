@@ -10,7 +10,7 @@ from elman.state import State, leaves
 
 def shapes(state: State) -> list[tuple[Shape, str]]:
     """Shape and type of each tensor of a fresh state, in order; a size of 0 is that of a memory which grows."""
-    found = []
+    found = list[tuple[Shape, str]]()
     for leaf in leaves(state):
         dtype = "int64" if not leaf.is_floating_point() else "float32"
         found.append((["batch", *(size or "memory" for size in leaf.shape[1:])], dtype))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 
 from elman.export.onnx.graph import Graph, Value
 
@@ -89,4 +88,4 @@ def repeated(x: Value, times: int) -> Value:
 
 def padding_bias(x: Value, lengths: Value) -> Value:
     """(B, 1, S) for x (B, S, …), to be added to scores of its steps: 0, and at padding so little that exp gives 0."""
-    return unsqueeze(torch.where(real_steps(x, lengths), 0.0, LEAST), 1)
+    return unsqueeze(real_steps(x, lengths).where(0.0, LEAST), 1)

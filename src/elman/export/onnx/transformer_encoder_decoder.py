@@ -7,10 +7,10 @@ from typing import cast
 
 from torch import Tensor, nn
 
-from elman.export.onnx.attention import Source, normed, project, read_layers
+from elman.export.onnx.attention import SourceEntries, normed, project, read_layers
 from elman.export.onnx.graph import Graph, Shape, Value
 from elman.export.onnx.positions import sinusoidal, step_positions
-from elman.export.onnx.sight import Memory, all_steps, causal
+from elman.export.onnx.sight import SlotMemory, all_steps, causal
 from elman.export.onnx.steps import padding_bias, transpose, unsqueeze
 from elman.models.transformer_encoder_decoder import TransformerEncoderDecoder, TransformerMemory
 from elman.nn.transformer import TransformerLayer
@@ -42,9 +42,9 @@ def decoder(model: TransformerEncoderDecoder, lengths: bool) -> Graph:
     keys, values, position = state[:L], state[L : 2 * L], state[2 * L]
     entries = zip(state[2 * L + 1 : 3 * L + 1], state[3 * L + 1 : 4 * L + 1], strict=True)
     x = _embedded(graph, model, model.target_embedding, tokens, position)
-    sight = causal(graph, x, None, Memory(graph.size(keys[0], 2), position), None)
+    sight = causal(graph, x, None, SlotMemory(graph.size(keys[0], 2), position), None)
     bias = unsqueeze(padding_bias(transpose(state[2 * L + 1], 0, 2, 1, 3), state[-1]), 1) if lengths else None
-    sources = [Source(each, bias) for each in entries]
+    sources = [SourceEntries(each, bias) for each in entries]
     read = read_layers(model.decoder, x, sight, keys=keys, values=values, sources=sources)
     output = model.output_layer
     logits = normed(read.x, model.decoder_norm).linear(output.weight, output.bias)
@@ -72,7 +72,7 @@ def _embedded(
     """Embeddings and positions (B, T, H) of tokens (B, T) after `position` (B,) others."""
     table = cast(nn.Embedding, embedding).weight
     x = graph.add("Gather", graph.weight(table), tokens, dtype="float32") * math.sqrt(model.hidden_size)
-    positions = step_positions(graph, x, position, None)
+    positions = step_positions(graph, x, position)
     if model.positions == "learned":
         learnt = graph.weight(model.position_embedding.weight)
         return x + graph.add("Gather", learnt, positions, dtype="float32")

@@ -12,11 +12,12 @@ from torch import Tensor
 
 from elman.arrays import Numbers
 from elman.export.onnx.drawing import Call, Compared
-from elman.state import State, leaves
+from elman.state import State, leaves, map_state
 
 ROWS = (1, 3, 8)  # of a batch
 WHOLE = 32  # examples that are read whole, each by itself, for the loss
 PIECES = 4  # the first is read by the run's model alone, so that the graph begins with a state that is not fresh
+TOGETHER = 8  # target tokens of a call of a decoder
 STEPS = 29  # of random inputs
 
 
@@ -52,7 +53,10 @@ def in_pieces(
     steps: int,
     fresh: State,
 ) -> Iterator[Compared]:
-    """The model's `read` of some steps from a state, and the graph's of the same inputs, from piece to piece."""
+    """The model's `read` of some steps, and the graph's of the same inputs, from piece to piece.
+
+    Both go on from the state that the graph gave, so that what is rounded in one piece is not amplified in the next.
+    """
     bounds = np.unique(np.linspace(0, steps, PIECES + 1).astype(int)).tolist()
     state = fresh
     if len(bounds) > 2:
@@ -60,7 +64,9 @@ def in_pieces(
         bounds = bounds[1:]
     before = [leaf.numpy() for leaf in leaves(state)]
     for begin, end in pairwise(bounds):
-        ours, state = read(slice(begin, end), state)
+        arrays = iter(before)
+        given = map_state(lambda _, rest=arrays: torch.from_numpy(next(rest)), state)
+        ours, state = read(slice(begin, end), given)
         found = call("model", {**feed(slice(begin, end)), **named(before)})
         before = [found[f"next_state_{n}"] for n in range(len(before))]
         yield Compared([ours.numpy(), *(leaf.numpy() for leaf in leaves(state))], [found[output], *before])

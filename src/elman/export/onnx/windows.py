@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 
 from elman.arrays import Floats
 from elman.data.series_scaler import FARTHEST
-from elman.export.onnx.distributions import Units
+from elman.export.onnx.distributions import DataUnits
 from elman.export.onnx.graph import Graph, Value
 from elman.export.onnx.scaling import standardised, with_flags, without_missing
 from elman.export.onnx.steps import concat, count, part, real_steps, reshape, row_at, rows_at, total, unsqueeze
@@ -48,7 +47,7 @@ def static_scales(run: Trained) -> Floats:
     return np.concatenate([np.zeros((0, 2)), *parts])
 
 
-class Reader:
+class WindowReader:
     """Draws what is read of a window, in the units of the model."""
 
     def __init__(self, graph: Graph, run: Trained) -> None:
@@ -59,11 +58,11 @@ class Reader:
         """Columns (…, n) in their scale (n, 2), 0 where a number is missing."""
         return without_missing(raw, _clipped(standardised(raw, *scale.T)))[0]
 
-    def value(self, raw: Value, units: Units) -> Value:
+    def value(self, raw: Value, units: DataUnits) -> Value:
         """Raw values (B, T, 1) in such units, 0 where one is missing, and whether it is missing: (B, T, 2)."""
         return with_flags(raw, (raw - units.location) / units.scale)
 
-    def window(self, raw: Value, series: Units, lengths: Value | None) -> tuple[Value, Units]:
+    def window(self, raw: Value, series: DataUnits, lengths: Value | None) -> tuple[Value, DataUnits]:
         """Raw values (B, T, 1 + P + K) -> steps (B, T, 2 + P + K) in the units of their window, and those units."""
         graph, model = self.graph, self.model
         value = part(raw, 0, 1)  # (B, T, 1)
@@ -71,12 +70,12 @@ class Reader:
         if lengths is not None:
             present = graph.add("And", present, unsqueeze(real_steps(raw, lengths), 2))
         scaled = _clipped((value - series.location) / series.scale)
-        own = NORMALISATIONS[model.normalisation](graph, torch.where(present, scaled, 0.0), present)
+        own = NORMALISATIONS[model.normalisation](graph, present.where(scaled, 0.0), present)
         if own is None:
             units = series
         else:
             scaled = (scaled - own.location) / own.scale
-            units = Units(series.restore(own.location), series.scale * own.scale)
+            units = DataUnits(series.restore(own.location), series.scale * own.scale)
         steps = [with_flags(value, scaled)]
         if names := self.columns.past + self.columns.future:
             steps.append(self.numbers(part(raw, 1, 1 + len(names)), scales(self.run, names)))
@@ -100,7 +99,7 @@ class Reader:
         at = unsqueeze(count(graph, whole), 0) - unsqueeze((w - lengths % w) % w, 1)  # (B, n · w)
         there = graph.add("And", at >= 0, at < unsqueeze(lengths, 1))
         found = rows_at(steps, at.maximum(0).minimum(T - 1))
-        filled = torch.where(unsqueeze(there, 2), found, graph.weight(empty))
+        filled = unsqueeze(there, 2).where(found, graph.weight(empty))
         return reshape(filled, graph.size(steps, 0), -1, w * C), (lengths + (w - 1)) / w
 
 
@@ -108,17 +107,17 @@ def _clipped(x: Value) -> Value:
     return x.graph.add("Clip", x, np.array(-FARTHEST, np.float32), np.array(FARTHEST, np.float32))
 
 
-def _last(graph: Graph, values: Value, present: Value) -> Units:
+def _last(graph: Graph, values: Value, present: Value) -> DataUnits:
     steps = unsqueeze(count(graph, graph.size(values, 1)), 0, 2)
-    newest = graph.add("ReduceMax", torch.where(present, steps, 0), axes=[1, 2], keepdims=0)
-    return Units(unsqueeze(row_at(values, newest), 2), graph.weight(np.ones((1, 1, 1), np.float32)))
+    newest = graph.add("ReduceMax", present.where(steps, 0), axes=[1, 2], keepdims=0)
+    return DataUnits(unsqueeze(row_at(values, newest), 2), graph.weight(np.ones((1, 1, 1), np.float32)))
 
 
-def _mean(graph: Graph, values: Value, present: Value) -> Units:
+def _mean(graph: Graph, values: Value, present: Value) -> DataUnits:
     found = total(graph.cast(present, "float32"), 1, keep=True).maximum(1.0)
     mean = total(values, 1, keep=True) / found
-    off = torch.where(present, values - mean, 0.0)
-    return Units(mean, (total(off * off, 1, keep=True) / found).sqrt().maximum(LEAST_DEVIATION))
+    off = present.where(values - mean, 0.0)
+    return DataUnits(mean, (total(off * off, 1, keep=True) / found).sqrt().maximum(LEAST_DEVIATION))
 
 
 def _none(graph: Graph, values: Value, present: Value) -> None:

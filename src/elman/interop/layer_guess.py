@@ -62,9 +62,11 @@ def guess_layers(
         both = f"{chain[last].name}." if chain[last].name else ""
         both_ways = any(name.startswith(both) and name.endswith("_reverse") for name in tensors)
         what = "the last states of both directions (h_n)" if both_ways else "the last output"
-        notes.append(f"{chain[last].name or chain[last].op} gives {what} of a sequence: --task where that is wrong")
+        notes.append(
+            f"{chain[last].name or chain[last].op} gives {what} of a sequence (where that is wrong, name the --task)"
+        )
     else:
-        notes.append("there is an output at every step: --task where that is wrong")
+        notes.append("there is an output at every step (where that is wrong, name the --task)")
     return layers, tuple(notes)
 
 

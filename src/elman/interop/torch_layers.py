@@ -235,6 +235,9 @@ def _add_recurrent(layer: Layer, tensors: Mapping[str, Tensor], add: Any, where:
         rows, inputs = found["weight_ih_l0"].shape
         gates = {"lstm": 4, "gru": 3, "rnn": 1}[layer.op]
         P = found["weight_hh_l0"].shape[1]
+        H = found["weight_hr_l0"].shape[-1] if "weight_hr_l0" in found else P
+        if rows != gates * H:
+            raise UserError(f"{place}: weight_ih", expected=f"{gates} rows for each of {H} units", got=rows)
         last = number == len(own) - 1
         add(
             "recurrent",
@@ -242,7 +245,7 @@ def _add_recurrent(layer: Layer, tensors: Mapping[str, Tensor], add: Any, where:
             found,
             cell=RECURRENT[layer.op],
             input_size=inputs,
-            hidden_size=rows // gates,
+            hidden_size=H,
             direction="both" if "weight_ih_l0_reverse" in found else "forward",
             reads=layer.options.get("reads", "sequence") if last else "sequence",
             bias="bias_ih_l0" in found,

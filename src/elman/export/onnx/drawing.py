@@ -16,12 +16,12 @@ from elman.tasks.task import Trained
 # By the class of a run's model: "MODULE:FUNCTION", of `draw(run, options) -> Drawing`.
 DRAWERS = {
     "RecurrentLM": "elman.export.onnx.language_model:draw_recurrent",
-    "TransformerLM": "elman.export.onnx.language_model:draw_transformer",
     "Classifier": "elman.export.onnx.classifier:draw",
     "Tagger": "elman.export.onnx.tagger:draw",
     "SeriesForecaster": "elman.export.onnx.forecaster:draw",
     "RecurrentEncoderDecoder": "elman.export.onnx.encoder_decoder:draw",
     "TransformerEncoderDecoder": "elman.export.onnx.encoder_decoder:draw",
+    "TransformerLM": "elman.export.onnx.language_model:draw_transformer",
 }
 
 

@@ -18,7 +18,6 @@ from elman.export.onnx.graph import Graph, Value
 from elman.export.onnx.positions import rotary, sinusoidal, step_positions
 from elman.export.onnx.recurrent import read_layer
 from elman.export.onnx.sight import SlotMemory, causal
-from elman.export.onnx.trials import PIECES, generator, lengths_of, named
 from elman.export.options import ExportOptions
 from elman.kernels.attention.sight import padding_mask
 from elman.models import LanguageModel, RecurrentLM, TransformerLM
@@ -60,7 +59,7 @@ def draw_transformer(run: Trained, options: ExportOptions) -> Drawing:
     keys, values = memory[: model.num_layers], memory[model.num_layers :]
     x = graph.add("Gather", graph.weight(model.embedding.weight), tokens)
     T = graph.size(tokens, 1)
-    places = step_positions(graph, x, position)
+    places = step_positions(graph, x, position)  # (B, T)
     rotation = None
     if model.positions == "sinusoidal":
         x = x + sinusoidal(places, model.hidden_size)

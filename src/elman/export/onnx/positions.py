@@ -18,7 +18,7 @@ BASE, DIGITS = 256, 4
 
 
 def step_positions(graph: Graph, x: Value, position: Value | None) -> Value:
-    """Of steps x (B, T, H) after `position` (B,) others: (B, T), or (1, T) without these."""
+    """Of steps x (B, T, H) after `position` (B,) others: (B, T), or (1, T) where there are no others."""
     steps = unsqueeze(count(graph, graph.size(x, 1)), 0)
     return steps if position is None else unsqueeze(position, 1) + steps
 

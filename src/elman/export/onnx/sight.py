@@ -79,7 +79,7 @@ def _writers(graph: Graph, window: int | None, C: Value, T: Value, start: Value,
 
 
 def _remember(after: Value, source: Value, memory: Value, new: Value) -> Value:
-    """Memory (B, N, C, D) and new entries (B, N, T, D) -> memory (B, N, C', D)."""
+    """SlotMemory (B, N, C, D) and new entries (B, N, T, D) -> memory (B, N, C', D)."""
     graph, (B, N, C, D) = memory.graph, (memory.graph.size(memory, axis) for axis in range(4))
     entries = concat(graph, [memory, graph.zeros(B, N, after - C, D), new], 2)
     # Every entry of every head is a row of one table, from which one `Gather` takes those of the slots.

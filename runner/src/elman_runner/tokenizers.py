@@ -1,0 +1,213 @@
+"""Text to numbers and back, as elman's tokenizers do it: the same numbers, the same text."""
+
+from __future__ import annotations
+
+import codecs
+import json
+from collections.abc import Iterable, Sequence
+from itertools import chain
+from typing import Any
+from unicodedata import category
+
+import numpy as np
+import numpy.typing as npt
+
+from elman_runner.errors import RunnerError
+from elman_runner.reading import take
+
+Ids = npt.NDArray[np.int64]
+EOS, UNK = "<eos>", "<unk>"
+BLOCK = 1 << 14  # characters that the library of byte pairs encodes at a time
+
+
+class Tokenizer:
+    """Numbers in `range(vocab_size)`. `unk`, `eos` and `eod` are special ones, None where there is none."""
+
+    def __init__(self, size: int, *, unk: int | None = None, eos: int | None = None, eod: bool = False) -> None:
+        self.unk, self.eos = unk, eos
+        self.eod = size if eod else None
+        self.vocab_size = size + eod
+
+    def encode(self, text: str) -> Ids:
+        """The numbers of a text (T,)."""
+        raise NotImplementedError
+
+    def spell(self, token: int, previous: int | None) -> bytes:
+        """The UTF-8 bytes that a token other than `eod` adds after the token `previous`."""
+        raise NotImplementedError
+
+    @property
+    def start(self) -> int:
+        """The token that a text without a prompt begins with: `eod`, else a line's end, else 0."""
+        if self.eod is not None:
+            return self.eod
+        newline = self.encode("\n")
+        return 0 if not len(newline) or newline[0] == self.unk else int(newline[0])
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """The text of numbers; bytes that are not UTF-8 become U+FFFD."""
+        decoder = StreamDecoder(self)
+        return "".join([decoder.push(int(token)) for token in ids]) + decoder.finish()
+
+
+class StreamDecoder:
+    """Decodes token by token, after the token `previous`; the bytes of an unfinished character are held back."""
+
+    def __init__(self, tokenizer: Tokenizer, previous: int | None = None, unfinished: bytes = b"") -> None:
+        self._tokenizer, self._previous = tokenizer, previous
+        self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
+        self._utf8.decode(unfinished)
+
+    @property
+    def unfinished(self) -> bytes:
+        """The bytes that are held back."""
+        return self._utf8.getstate()[0]
+
+    def push(self, token: int) -> str:
+        """The text that this token completes."""
+        spelt = b"" if token == self._tokenizer.eod else self._tokenizer.spell(token, self._previous)
+        self._previous = token
+        return self._utf8.decode(spelt)
+
+    def finish(self) -> str:
+        """U+FFFD if a character was left unfinished."""
+        return self._utf8.decode(b"", final=True)
+
+
+class Characters(Tokenizer):
+    """A token a character; others are unknown."""
+
+    def __init__(self, data: dict[str, Any], where: str) -> None:
+        self.characters: str = take(data, "characters", str, where)
+        super().__init__(len(self.characters) + 1, unk=len(self.characters), eod=take(data, "eod", bool, where))
+        points = _code_points(self.characters)
+        self._table = np.full(int(points.max(initial=0)) + 2, self.unk, np.int64)
+        self._table[points] = np.arange(len(points))
+
+    def encode(self, text: str) -> Ids:
+        """A number a character."""
+        return self._table[np.minimum(_code_points(text), len(self._table) - 1)]
+
+    def spell(self, token: int, previous: int | None) -> bytes:
+        """The character; U+FFFD for the unknown."""
+        return ("\ufffd" if token == self.unk else self.characters[token]).encode("utf-8", "replace")
+
+
+class Bytes(Tokenizer):
+    """A token a byte."""
+
+    def __init__(self, data: dict[str, Any], where: str) -> None:
+        super().__init__(256, eod=take(data, "eod", bool, where))
+
+    def encode(self, text: str) -> Ids:
+        """A number a byte."""
+        return np.frombuffer(text.encode("utf-8", "replace"), np.uint8).astype(np.int64)
+
+    def spell(self, token: int, previous: int | None) -> bytes:
+        """The byte."""
+        return bytes([token])
+
+
+class Words(Tokenizer):
+    """A token a word between white space; a line's end is `<eos>`."""
+
+    def __init__(self, data: dict[str, Any], where: str) -> None:
+        self.words: list[str] = take(data, "words", list[str], where)
+        self.punctuation: bool = take({"punctuation": False, **data}, "punctuation", bool, where)
+        super().__init__(2 + len(self.words), eos=0, unk=1, eod=take(data, "eod", bool, where))
+        self._ids = {word: token for token, word in enumerate([EOS, UNK, *self.words])}
+
+    def encode(self, text: str) -> Ids:
+        """A number a word or line's end."""
+        words: Iterable[str] = text.replace("\n", f" {EOS} ").split()
+        if self.punctuation:
+            words = [part for word in words for part in parts(word)]
+        return np.array([self._ids.get(word, self.unk) for word in words], np.int64)
+
+    def spell(self, token: int, previous: int | None) -> bytes:
+        """The word, after a space where the word does not begin a line."""
+        if token == self.eos:
+            return b"\n"
+        word = UNK if token == self.unk else self.words[token - 2]
+        begins = previous is None or previous in (self.eos, self.eod)
+        return (word if begins else f" {word}").encode("utf-8", "replace")
+
+
+class BytePairs(Tokenizer):
+    """Byte pair encoding by the library `tokenizers`."""
+
+    def __init__(self, data: dict[str, Any], where: str) -> None:
+        self._library = _from_library(take(data, "model", dict, where), where)
+        super().__init__(self._library.get_vocab_size(), eod=take(data, "eod", bool, where))
+        of_byte = _byte_of_character()
+        try:
+            tokens = [self._library.id_to_token(token) for token in range(self._library.get_vocab_size())]
+            self._bytes = [bytes(of_byte[character] for character in token) for token in tokens]
+        except (KeyError, TypeError):
+            raise RunnerError(f"{where} is damaged (a token that is no bytes)") from None
+
+    def encode(self, text: str) -> Ids:
+        """The numbers after all merges."""
+        text = text.encode("utf-8", "replace").decode()
+        found = self._library.encode_batch_fast(_blocks(text), add_special_tokens=False)
+        return np.fromiter(chain.from_iterable(part.ids for part in found), np.int64)
+
+    def spell(self, token: int, previous: int | None) -> bytes:
+        """The token's bytes."""
+        return self._bytes[token]
+
+
+KINDS = {"char": Characters, "byte": Bytes, "word": Words, "bpe": BytePairs}
+
+
+def make_tokenizer(data: dict[str, Any], where: str) -> Tokenizer:
+    """The tokenizer of a codec's JSON. Raises `RunnerError`."""
+    kind = take(data, "kind", str, where)
+    if kind not in KINDS:
+        raise RunnerError(f"{where}: expected a tokenizer of {', '.join(KINDS)}, got {kind!r:.40}")
+    return KINDS[kind](data, where)
+
+
+def parts(word: str) -> Sequence[str]:
+    """The marks before a word, the word, and the marks after it."""
+    if word.isalnum() or word in (EOS, UNK):
+        return (word,)
+    start, stop = 0, len(word)
+    while start < stop and category(word[start])[0] in "PS":
+        start += 1
+    while start < stop and category(word[stop - 1])[0] in "PS":
+        stop -= 1
+    return (*word[:start], *([word[start:stop]] if start < stop else ()), *word[stop:])
+
+
+def _code_points(text: str) -> npt.NDArray[np.uint32]:
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4")
+
+
+def _from_library(model: dict[str, Any], where: str) -> Any:
+    try:
+        from tokenizers import Tokenizer as Library
+    except ImportError:
+        raise RunnerError("byte pairs need the package tokenizers: pip install 'elman-runner[bpe]'") from None
+    try:
+        return Library.from_str(json.dumps(model))
+    except Exception:  # the library raises bare Exception
+        raise RunnerError(f"{where} is damaged (no byte pairs)") from None
+
+
+def _blocks(text: str) -> list[str]:
+    """A text in pieces that end at a line's end, else before a space; else anywhere."""
+    found, rest = [], ""
+    for start in range(0, len(text), BLOCK):
+        piece = rest + text[start : start + BLOCK]
+        at = max(piece.rfind("\n") + 1 or piece.rfind(" "), 0) or len(piece)
+        found.append(piece[:at])
+        rest = piece[at:]
+    return [*found, rest] if rest else found
+
+
+def _byte_of_character() -> dict[str, int]:
+    """GPT-2's table: printable Latin-1 characters stand for themselves, the other bytes for U+0100 onward."""
+    plain = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+    others = [byte for byte in range(256) if byte not in plain]
+    return {chr(byte): byte for byte in plain} | {chr(256 + n): byte for n, byte in enumerate(others)}

@@ -19,15 +19,13 @@ import numpy as np
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-import keras  # noqa: E402
-from keras import layers as k  # noqa: E402
+import keras
+from keras import layers as k
 
 HERE = Path(__file__).parent / "recorded" / "keras_models"
 V, D, T = 7, 3, 6
-TOKENS = np.array(
-    [[3, 1, 4, 1, 5, 6], [2, 6, 5, 3, 0, 0], [0, 0, 0, 4, 1, 2], [1, 0, 2, 0, 0, 3], [0, 4, 0, 6, 0, 0], [0] * 6, [5] + [0] * 5],
-    np.int32,
-)  # fmt: skip
+ROWS = ("314156", "265300", "000412", "102003", "040600", "000000", "500000")
+TOKENS = np.array([[int(token) for token in row] for row in ROWS], np.int32)
 
 
 def of_tokens(*layers, masked=True):
@@ -38,18 +36,24 @@ def of_values(*layers):
     return keras.Sequential([k.Input((None, D)), k.Masking(0.5), *layers])
 
 
-def cells_in_a_stack():
+def cells():
     seq = {"return_sequences": True}
     return of_tokens(
-        k.LSTM(4, name="encoder", **seq),
+        k.LSTM(4, name="encoder", dropout=0.1, **seq),
         k.GRU(3, **seq),
         k.GRU(4, reset_after=False, **seq),
-        k.SimpleRNN(3, **seq),
-        k.GRU(2, use_bias=False, **seq),
+        k.SimpleRNN(3, use_bias=False),
+        k.Dense(3, activation="softmax"),
+    )
+
+
+def directions():
+    seq = {"return_sequences": True}
+    return of_tokens(
         k.Bidirectional(k.GRU(2, **seq)),
         k.SimpleRNN(3, activation="relu", **seq),
         k.Bidirectional(k.LSTM(3)),
-        k.Dense(3, activation="softmax"),
+        k.Dense(2),
     )
 
 
@@ -59,12 +63,20 @@ def tagger():
 
 
 def merges():
-    seq = {"return_sequences": True}
-    inputs = k.Input((None,), dtype="int32", name="words")
+    """Masks that a Functional model computes by operations of their own, and that join."""
+    seq, inputs = {"return_sequences": True}, k.Input((None,), dtype="int32", name="words")
     x = k.Embedding(V, D, mask_zero=True)(inputs)
-    parts = [k.Bidirectional(k.GRU(2, **seq), merge_mode=mode)(x) for mode in ("sum", "mul", "ave")]
-    last = [k.Bidirectional(k.SimpleRNN(2), merge_mode=mode)(k.Concatenate()(parts)) for mode in ("sum", "mul", "ave")]
-    return keras.Model(inputs, k.Concatenate()([*last, k.Add()(last), k.Multiply()(last), k.Average()(last)]))
+    parts = [k.Bidirectional(k.GRU(2, **seq), merge_mode=mode)(x) for mode in ("mul", "ave")]
+    joined = k.Concatenate()([*parts, k.Add()(parts), k.Multiply()(parts), k.Average()(parts)])
+    return keras.Model(inputs, k.SimpleRNN(2, **seq)(joined))
+
+
+def half_masked():
+    """A mask ends where it meets a value without one."""
+    inputs = k.Input((None,), dtype="int32")
+    masked, plain = k.Embedding(V, 2, mask_zero=True)(inputs), k.Embedding(V, 2)(inputs)
+    both = k.Concatenate()([k.SimpleRNN(2, return_sequences=True)(masked), plain])
+    return keras.Model(inputs, k.Bidirectional(k.SimpleRNN(2), merge_mode="mul")(both))
 
 
 def backward():
@@ -126,11 +138,11 @@ def language_model():
 
 
 MODELS = {
-    "cells_in_a_stack": cells_in_a_stack, "tagger": tagger, "merges": merges, "backward": backward,
-    "zeros_for_masked": zeros_for_masked, "two_classes": two_classes, "values": values, "greatest": greatest,
+    "cells": cells, "directions": directions, "tagger": tagger, "merges": merges, "half_masked": half_masked,
+    "backward": backward, "zeros_for_masked": zeros_for_masked, "two_classes": two_classes, "values": values, "greatest": greatest,
     "nested": nested, "language_model": language_model,
 }  # fmt: skip
-LEGACY = ("cells_in_a_stack", "merges", "values", "nested", "two_classes")
+LEGACY = ("cells", "half_masked", "values", "nested")
 
 
 def inputs_for(model, random):

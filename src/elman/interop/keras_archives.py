@@ -1,4 +1,4 @@
-"""The two kinds of files that Keras writes, opened without Keras: a model's configuration, and the arrays of its layers.
+"""The two kinds of files that Keras writes, opened without Keras: a model's configuration and its layers' arrays.
 
 Files may come from anywhere: sizes that they claim are compared with their own size before memory is taken, links and
 data outside of a file are refused, and no name that a file holds becomes a path.
@@ -7,7 +7,6 @@ data outside of a file are refused, and no name that a file holds becomes a path
 from __future__ import annotations
 
 import io
-import json
 import re
 import zipfile
 from abc import ABC, abstractmethod

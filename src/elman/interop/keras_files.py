@@ -13,28 +13,26 @@ from typing import Any, NamedTuple
 from elman.errors import UserError
 from elman.interop.imported import Imported, ImportOptions
 from elman.interop.keras_archives import KerasArchive, open_archive
-from elman.interop.keras_layers import LAYERS, Layer, unknown
+from elman.interop.keras_layers import LAYERS, Layer, differs, unknown
 from elman.interop.layered_graph import LayeredGraph, Symbol
 
 DEEPEST = 8  # models in models
 CONTAINERS = ("Sequential", "Functional", "Model")
-OF_MASKS = {  # operations of the masks that a Functional model's file has, by what becomes of the masks before
-    **dict.fromkeys(("Any", "ExpandDims", "LogicalOr", "Concatenate", "Cast"), "joined"),
-    "ZerosLike": "none",
-    "OnesLike": "every",
-}
+# Operations of masks in a Functional model's file: those that join the masks before them, and others.
+JOINED = ("Any", "ExpandDims", "LogicalOr", "Concatenate", "Cast")
+OPERATIONS = ("NotEqual", "ZerosLike", "OnesLike")
 EVERY = "every step"  # the mask that masks nothing
 
 Key = tuple[str, int, int]
 
 
-class Masking(NamedTuple):
+class ComputedMask(NamedTuple):
     """A mask that is computed in a file: the steps that differ from a value, of any of these."""
 
     sources: frozenset[str]
 
 
-def read_keras(path: Path, options: ImportOptions = ImportOptions()) -> Imported:  # noqa: B008
+def read_keras(path: Path, options: ImportOptions | None = None) -> Imported:
     """The model in a file of Keras 3.
 
     Raises:
@@ -44,23 +42,22 @@ def read_keras(path: Path, options: ImportOptions = ImportOptions()) -> Imported
         if archive.version.partition(".")[0] != "3":
             remedy = "load and save the model with Keras 3"
             raise UserError(f"{path}", expected="a file of Keras 3", got=f"one of {archive.version}", remedy=remedy)
-        return Reader(archive, options).read(f"keras {archive.version}")
+        return Reader(archive, options or ImportOptions()).read(f"keras {archive.version}")
 
 
 class Reader:
     """Makes the nodes of a `LayeredModel` of a configuration of Keras."""
 
     def __init__(self, archive: KerasArchive, options: ImportOptions) -> None:
-        self.archive, self.options, self.graph = archive, options, LayeredGraph()
+        self.archive, self.options = archive, options
+        self.graph = LayeredGraph(_channels(archive.model))
 
     def read(self, framework: str) -> Imported:
         """The whole model."""
         model = self.archive.model
-        self.graph.input = _input_of(model)
         output = self._model(model, self.graph.source, ())
         self._note_policies(model)
-        from_logits = _says_from_logits(model.get("compile_config"))
-        return self.graph.imported(framework, output, "logits" if from_logits else "numbers")
+        return self.graph.imported(framework, output, _kind(model.get("compile_config"), self.graph.source, output))
 
     def _model(self, model: Mapping[str, Any], source: Symbol, path: tuple[str, ...]) -> Symbol:
         kind, own = model.get("class_name"), model["config"]
@@ -93,7 +90,7 @@ class Reader:
 
     def _functional(self, own: Mapping[str, Any], source: Symbol, path: tuple[str, ...]) -> Symbol:
         (first,), (last,) = _keys(own["input_layers"]), _keys(own["output_layers"])
-        values: dict[Key, Symbol | Masking | None] = {first: source}
+        values: dict[Key, Symbol | ComputedMask | None] = {first: source}
         for layer in own["layers"]:
             name, calls = layer["config"]["name"], layer.get("inbound_nodes", [])
             if (name, 0, 0) == first:
@@ -102,14 +99,16 @@ class Reader:
                 what = f"the layer {name!r} ({layer['class_name']})"
                 raise UserError(what, expected="one call", got=f"{len(calls)}, which share their weights")
             arguments, named = calls[0]["args"], calls[0].get("kwargs", {})
-            if layer.get("module", "").startswith("keras.src.ops"):
+            if _is_of_masks(layer, arguments, values):
                 values[name, 0, 0] = _mask(layer["class_name"], arguments, values)
                 continue
             given = []
             for key in _tensors(arguments):
                 value = values.get(key)
                 if not isinstance(value, Symbol):
-                    raise UserError(f"the layer {name!r} reads {key[0]!r}", expected="a layer's only output", got="another")
+                    raise UserError(
+                        f"the layer {name!r} reads {key[0]!r}", expected="a layer's only output", got="another"
+                    )
                 given.append(value)
             self._check_named(layer, named, given, values)
             values[name, 0, 0] = self._layer(layer, given, path)
@@ -127,36 +126,36 @@ class Reader:
             tensors = _tensors(value)
             if argument == "mask" and len(tensors) == 1:
                 mask, flows = values.get(tensors[0]), given[0].mask
-                if not isinstance(mask, Masking) or (mask.sources != flows and EVERY not in mask.sources):
-                    raise UserError(what, expected="the mask of an embedding or a masking layer before it", got="another")
+                if not isinstance(mask, ComputedMask) or (mask.sources != flows and EVERY not in mask.sources):
+                    raise UserError(
+                        what, expected="the mask of an embedding or a masking layer before it", got="another"
+                    )
                 if EVERY in mask.sources and flows:
                     raise UserError(what, expected="the mask that flows to it", got="none")
             elif tensors:
                 raise UserError(what, expected="no argument beside its input and its mask", got=argument)
 
     def _note_policies(self, model: Mapping[str, Any]) -> None:
-        policies = {_policy(layer["config"]) for layer in _layers(model)} - {"float32"}
-        for policy in sorted(policies):
+        policies = {_policy(layer["config"]) for layer in _layers(model) if layer["class_name"] in LAYERS}
+        for policy in sorted(policies - {"float32"}):
             if "mixed" not in policy and policy not in ("float64", "float16", "bfloat16"):
                 raise UserError("weights", expected="numbers with a point", got=f"the policy {policy}")
             self.graph.note(f"Keras computes with the policy {policy}, and elman in float32")
 
 
-def _input_of(model: Mapping[str, Any]) -> dict[str, Any]:
-    """The kind of a model's input, by the shape of its first layer."""
+def _channels(model: Mapping[str, Any]) -> int | None:
+    """The channels of a model's input, by the shape of its first layer; None: tokens."""
     own = model["config"]
     first = own["layers"][0]
-    shape = first["config"].get("batch_shape") if first["class_name"] == "InputLayer" else own.get("build_input_shape")
     if "input_layers" in own:
-        name, *_ = _keys(own["input_layers"])[0]
-        shape = next(layer["config"] for layer in own["layers"] if layer["config"]["name"] == name)["batch_shape"]
-    if first["class_name"] in CONTAINERS and shape is None:
-        return _input_of(first)
+        ((name, _, _),) = _keys(own["input_layers"])
+        first = next(layer for layer in own["layers"] if layer["config"]["name"] == name)
+    shape = first["config"].get("batch_shape") or own.get("build_input_shape")
+    if shape is None and first["class_name"] in CONTAINERS:
+        return _channels(first)
     if not isinstance(shape, list) or len(shape) not in (2, 3) or (len(shape) == 3 and not isinstance(shape[2], int)):
         raise UserError("input", expected="(batch, time) of tokens, or (batch, time, channels)", got=shape)
-    if len(shape) == 3:
-        return {"kind": "values", "channels": shape[2]}
-    return {"kind": "tokens"}  # the vocabulary is that of the embedding
+    return shape[2] if len(shape) == 3 else None
 
 
 def _keys(places: Any) -> list[Key]:
@@ -179,20 +178,28 @@ def _tensors(arguments: Any) -> list[Key]:
     return []
 
 
-def _mask(kind: str, arguments: Any, values: Mapping[Key, Any]) -> Masking | None:
+def _is_of_masks(layer: Mapping[str, Any], arguments: Any, values: Mapping[Key, Any]) -> bool:
+    """Whether a layer is an operation on masks; a legacy file does not tell it from a layer of that name."""
+    if layer.get("module", "").startswith("keras.src.ops") or layer["class_name"] in OPERATIONS:
+        return True
+    given = [values.get(key) for key in _tensors(arguments)]
+    return layer["class_name"] in JOINED and all(isinstance(value, ComputedMask) for value in given)
+
+
+def _mask(kind: str, arguments: Any, values: Mapping[Key, Any]) -> ComputedMask | None:
     """The mask that an operation computes, or None for an operation of another kind."""
     given = [values.get(key) for key in _tensors(arguments)]
     if kind == "NotEqual" and len(given) == 1 and isinstance(given[0], Symbol) and len(arguments) == 2:
-        return Masking(frozenset([f"{given[0].name} != {float(arguments[1]):g}"]))
-    how = OF_MASKS.get(kind)
-    if how == "joined" and all(isinstance(mask, Masking) for mask in given):
-        return Masking(frozenset().union(*(mask.sources for mask in given if isinstance(mask, Masking))))
-    return Masking(frozenset([EVERY] if how == "every" else [])) if how in ("none", "every") else None
+        return ComputedMask(frozenset([differs(given[0], arguments[1])]))
+    if kind in JOINED and all(isinstance(mask, ComputedMask) for mask in given):
+        return ComputedMask(frozenset().union(*(mask.sources for mask in given if isinstance(mask, ComputedMask))))
+    constant = {"ZerosLike": frozenset[str](), "OnesLike": frozenset([EVERY])}
+    return ComputedMask(constant[kind]) if kind in constant else None
 
 
 def _layers(model: Mapping[str, Any], depth: int = 0) -> list[Mapping[str, Any]]:
     """All layers, those of models in the model too."""
-    found = []
+    found = list[Mapping[str, Any]]()
     for layer in model["config"].get("layers", []):
         found += _layers(layer, depth + 1) if layer["class_name"] in CONTAINERS and depth < DEEPEST else [layer]
     return found
@@ -204,8 +211,10 @@ def _policy(own: Mapping[str, Any]) -> str:
     return "float32" if policy in ("int32", "int64") or policy is None else str(policy)  # of inputs
 
 
-def _says_from_logits(compiled: Any) -> bool:
-    """Whether the loss with which a model was compiled takes logits."""
+def _kind(compiled: Any, source: Symbol, output: Symbol) -> str:
+    """What an output is that no softmax or sigmoid makes: by the loss of the training, else by the input."""
     loss = compiled.get("loss") if isinstance(compiled, dict) else None
     own = loss.get("config") if isinstance(loss, dict) else None
-    return bool(own.get("from_logits")) if isinstance(own, dict) else False
+    if isinstance(own, dict) and own.get("from_logits"):
+        return "logits"
+    return "logits" if loss is None and source.shape.size is None and output.size > 1 else "numbers"

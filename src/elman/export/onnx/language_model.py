@@ -18,6 +18,7 @@ from elman.export.onnx.graph import Graph, Value
 from elman.export.onnx.positions import rotary, sinusoidal, step_positions
 from elman.export.onnx.recurrent import read_layer
 from elman.export.onnx.sight import SlotMemory, causal
+from elman.export.onnx.trials import PIECES, generator, lengths_of, named
 from elman.export.options import ExportOptions
 from elman.kernels.attention.sight import padding_mask
 from elman.models import LanguageModel, RecurrentLM, TransformerLM

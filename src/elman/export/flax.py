@@ -15,7 +15,19 @@ from elman.errors import UserError
 from elman.export.exported import Exported, write_files
 from elman.export.layers import layers_of
 from elman.export.options import ExportOptions
-from elman.export.source import Call, Source, Writers, Written, ends, expression, indented, merged, numbers, refuse_masks, source_of
+from elman.export.source import (
+    Call,
+    Source,
+    Writers,
+    Written,
+    ends,
+    expression,
+    indented,
+    merged,
+    numbers,
+    refuse_masks,
+    source_of,
+)
 from elman.interop import to_arrays
 from elman.interop.choice import convention_for
 from elman.tasks.task import Say, Trained

@@ -45,7 +45,9 @@ def write(run: Trained, path: Path, options: ExportOptions, say: Say) -> Exporte
     return Exported("keras", path, {path.name: len(content)}, (*notes, *folds, PADDING))
 
 
-PADDING = "every step of a row counts: Keras gets no mask, unless an embedding or a masking layer of the model makes one"
+PADDING = (
+    "every step of a row counts: Keras gets no mask, unless an embedding or a masking layer of the model makes one"
+)
 
 
 def keras_file(model: LayeredModel) -> tuple[bytes, list[str]]:
@@ -65,7 +67,12 @@ def keras_file(model: LayeredModel) -> tuple[bytes, list[str]]:
             _store(file, layer, settings.name, counts)
     config = {"name": "elman", "trainable": True, "layers": entries}
     config |= {"input_layers": [INPUT, 0, 0], "output_layers": [model.settings.output, 0, 0]}
-    functional = {"module": "keras.src.models.functional", "class_name": "Functional", "registered_name": "Functional", "config": config}
+    functional = {
+        "module": "keras.src.models.functional",
+        "class_name": "Functional",
+        "registered_name": "Functional",
+        "config": config,
+    }
     version = CONVENTIONS["keras.LSTM"].version.removeprefix("keras ")
     members = {
         "metadata.json": json.dumps({"keras_version": version}).encode(),
@@ -123,6 +130,7 @@ def _store(file: Any, layer: Layer, name: str, counts: Counter[str]) -> None:
 
 
 # The layers, by the ops of nodes
+
 
 def _embedding(settings: NodeSettings, node: Any) -> Layer:
     sizes = {"input_dim": node.layer.num_embeddings, "output_dim": node.layer.embedding_dim}

@@ -71,9 +71,7 @@ class Builder:
             return self.linear("embedding", module, INPUT)
         self.input = {"kind": "tokens", "vocab_size": vocab_size}
         own = cast(nn.Embedding, module)
-        return self.add(
-            "embedding", "embedding", INPUT, module=own, rows=own.num_embeddings, size=own.embedding_dim
-        )
+        return self.add("embedding", "embedding", INPUT, module=own, rows=own.num_embeddings, size=own.embedding_dim)
 
     def linear(self, name: str, module: nn.Module, x: str) -> str:
         """W x + b."""

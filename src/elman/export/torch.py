@@ -18,7 +18,20 @@ from elman.export.exported import Exported, write_files
 from elman.export.layers import layers_of
 from elman.export.options import ExportOptions
 from elman.export.safetensors import safetensors_file
-from elman.export.source import Call, Source, Writers, Written, ends, expression, identifiers, indented, merged, numbers, refuse_masks, source_of
+from elman.export.source import (
+    Call,
+    Source,
+    Writers,
+    Written,
+    ends,
+    expression,
+    identifiers,
+    indented,
+    merged,
+    numbers,
+    refuse_masks,
+    source_of,
+)
 from elman.interop import to_arrays
 from elman.interop.choice import convention_for
 from elman.models.layered import INPUT, LayeredModel, NodeSettings
@@ -123,6 +136,7 @@ def _entry(settings: NodeSettings, node: Any, name: str) -> Any:
 
 # The layers, by the ops of nodes
 
+
 def _embedding(call: Call) -> Written:
     if call.node.mask_zero:
         refuse_masks("torch.nn", call)
@@ -146,7 +160,9 @@ def _recurrent(call: Call) -> Written:
         "bias=False": not layer.bias, "batch_first=True": True, "bidirectional=True": layer.bidirectional,
         f"proj_size={layer.proj_size}": layer.proj_size, "nonlinearity='relu'": layer.cell == "elman_relu",
     }  # fmt: skip
-    chosen = ", ".join([f"{layer.input_size}, {layer.hidden_size}", *(text for text, wanted in options.items() if wanted)])
+    chosen = ", ".join(
+        [f"{layer.input_size}, {layer.hidden_size}", *(text for text, wanted in options.items() if wanted)]
+    )
     backward = node.direction == "backward"
     given = f"{call.x}.flip(1)" if backward else call.x
     if call.state is None:
@@ -193,7 +209,9 @@ def _dropout(call: Call) -> Written:
 
 def _activation(call: Call) -> Written:
     function = call.option("function")
-    arguments = {"gelu_tanh": ", approximate='tanh'", **dict.fromkeys(("softmax", "log_softmax"), ", -1")}.get(function, "")
+    arguments = {"gelu_tanh": ", approximate='tanh'", **dict.fromkeys(("softmax", "log_softmax"), ", -1")}.get(
+        function, ""
+    )
     if (alpha := call.option("alpha")) is not None:
         arguments = f", {alpha!r}"
     return Written(None, [f"{call.name} = {FUNCTIONS.get(function, f'torch.{function}')}({call.x}{arguments})"])
@@ -202,7 +220,10 @@ def _activation(call: Call) -> Written:
 FUNCTIONS = {
     "linear": "",
     "exponential": "torch.exp",
-    **{name: f"functional.{name}" for name in ("selu", "silu", "mish", "softplus", "softsign", "leaky_relu", "elu", "celu")},
+    **{
+        name: f"functional.{name}"
+        for name in ("selu", "silu", "mish", "softplus", "softsign", "leaky_relu", "elu", "celu")
+    },
     **dict.fromkeys(("gelu", "gelu_tanh"), "functional.gelu"),
     "hard_sigmoid": "functional.hardsigmoid",
     "hard_tanh": "functional.hardtanh",

@@ -20,6 +20,7 @@ from elman.errors import UserError
 from elman.export import export
 from elman.export.onnx import check, drawing, recurrent
 from elman.export.onnx.drawing import draw
+from elman.export.onnx.warnings import warnings_of
 from elman.export.options import ExportOptions
 from elman.models import LanguageModel, build
 from elman.state import concatenate, leaves
@@ -163,6 +164,20 @@ def test_without_onnxruntime_nothing_is_checked_and_said(
     assert said == ["nothing was checked: onnxruntime is not installed (pip install 'elman[onnx]')"]
     with pytest.raises(UserError, match="check: onnxruntime is not installed; pip install onnxruntime"):
         export(elman.load(trained), "onnx", tmp_path / "model.onnx", check=("onnxruntime", "openvino"))
+
+
+@pytest.mark.parametrize(
+    ("config", "named"),
+    [
+        ({"model": "lstm"}, ["MNN", "OpenVINO"]),
+        ({"model": "elman"}, ["OpenCV", "MNN", "OpenVINO"]),
+        ({"model": "mingru"}, ["OpenCV", "OpenVINO"]),
+        ({"model": "transformer"}, ["tract", "OpenVINO"]),
+    ],
+)
+def test_runtimes_that_are_known_to_fail_are_named(config: dict[str, Any], named: list[str]) -> None:
+    graphs = draw(SimpleNamespace(model=made(config), path="run"), ExportOptions()).graphs
+    assert [words.split()[0] for words in warnings_of(graphs.values())] == named
 
 
 REFUSALS = {

@@ -92,7 +92,7 @@ def _observed(run: Trained, say: Say) -> Any:
     try:
         return run.task.observe(run, ())
     except UserError as error:
-        say(f"no loss is compared, and the inputs of the check are random: {error}")
+        say(f"no loss is compared, and the inputs of the check are random: {str(error).partition(';')[0]}")
         return None
 
 

@@ -28,7 +28,7 @@ class LayerValue(NamedTuple):
     mask: Value | None = None  # (B, T) boolean
 
 
-class Reading(NamedTuple):
+class NodeReading(NamedTuple):
     """What a node needs besides the values before it."""
 
     graph: Graph
@@ -57,7 +57,9 @@ def read_scores(
         keeps = network.causal and node.stateful
         own = [next(remaining) for _ in leaves(node.initial_state(1, next(network.parameters())))] if keeps else []
         draw = NODES.get(type(node), _pointwise)
-        values[name], kept = draw(node, [values[source] for source in settings.inputs], Reading(graph, lengths, own))
+        values[name], kept = draw(
+            node, [values[source] for source in settings.inputs], NodeReading(graph, lengths, own)
+        )
         after += kept if keeps else []
     scores, config = values[wanted].data, network.config
     if config["output_kind"] == "probabilities" and config["logits"] is None:
@@ -69,19 +71,19 @@ def read_scores(
     return scores, after
 
 
-def _pointwise(node: Any, given: list[LayerValue], reading: Reading) -> Found:
+def _pointwise(node: Any, given: list[LayerValue], reading: NodeReading) -> Found:
     """The node's own function, in evaluation."""
     ((x, mask),) = given
     return LayerValue(node.layer(x), mask), ()
 
 
-def _embedding(node: EmbeddingNode, given: list[LayerValue], reading: Reading) -> Found:
+def _embedding(node: EmbeddingNode, given: list[LayerValue], reading: NodeReading) -> Found:
     ((tokens, mask),) = given
     x = reading.graph.add("Gather", reading.graph.weight(node.layer.weight), tokens)
     return LayerValue(x, tokens != 0 if node.mask_zero else mask), ()
 
 
-def _masking(node: MaskingNode, given: list[LayerValue], reading: Reading) -> Found:
+def _masking(node: MaskingNode, given: list[LayerValue], reading: NodeReading) -> Found:
     ((x, _),) = given
     graph = reading.graph
     differs = graph.cast(x != node.mask_value, "float32")
@@ -89,12 +91,12 @@ def _masking(node: MaskingNode, given: list[LayerValue], reading: Reading) -> Fo
     return LayerValue(kept.where(x, 0.0), graph.add("Squeeze", kept, np.array([2]))), ()
 
 
-def _slice(node: SliceNode, given: list[LayerValue], reading: Reading) -> Found:
+def _slice(node: SliceNode, given: list[LayerValue], reading: NodeReading) -> Found:
     ((x, mask),) = given
     return LayerValue(part(x, node.start, node.stop), mask), ()
 
 
-def _combination(node: CombinationNode, given: list[LayerValue], reading: Reading) -> Found:
+def _combination(node: CombinationNode, given: list[LayerValue], reading: NodeReading) -> Found:
     parts, masks = [value.data for value in given], [value.mask for value in given if value.mask is not None]
     mask = reduce(lambda a, b: a | b, masks) if len(masks) == len(given) else None
     if node.kind == "concat":
@@ -104,7 +106,7 @@ def _combination(node: CombinationNode, given: list[LayerValue], reading: Readin
     return LayerValue(whole / float(len(parts)) if node.kind == "average" else whole, mask), ()
 
 
-def _pool(node: PoolNode, given: list[LayerValue], reading: Reading) -> Found:
+def _pool(node: PoolNode, given: list[LayerValue], reading: NodeReading) -> Found:
     ((x, mask),) = given
     graph, H = reading.graph, node.layer.hidden_size
     value, weight, top = reading.state or [graph.zeros(graph.size(x, 0), size) for size in (H, 1, 1)]
@@ -112,7 +114,7 @@ def _pool(node: PoolNode, given: list[LayerValue], reading: Reading) -> Found:
     return LayerValue(pooled), after
 
 
-def _recurrent(node: RecurrentNode, given: list[LayerValue], reading: Reading) -> Found:
+def _recurrent(node: RecurrentNode, given: list[LayerValue], reading: NodeReading) -> Found:
     ((x, mask),) = given
     graph, layer, backward = reading.graph, node.layer, node.direction == "backward"
     read, state = transpose(x, 1, 0, 2), reading.state or None
@@ -144,7 +146,7 @@ def _merged(node: RecurrentNode, x: Value) -> Value:
     return cast(Callable[..., Value], MERGES[node.merge])(*x.chunk(2, -1))
 
 
-def _last(node: RecurrentNode, last: Value, mask: Value | None, reading: Reading) -> Value:
+def _last(node: RecurrentNode, last: Value, mask: Value | None, reading: NodeReading) -> Value:
     """The last outputs (B, ·): with the padding "zero", zeros in a row whose last step is masked."""
     if node.padding != "zero" or mask is None:
         return last
@@ -159,7 +161,7 @@ def _last(node: RecurrentNode, last: Value, mask: Value | None, reading: Reading
     return found.where(0.0, last)
 
 
-NODES: dict[type, Callable[[Any, list[LayerValue], Reading], Found]] = {
+NODES: dict[type, Callable[[Any, list[LayerValue], NodeReading], Found]] = {
     EmbeddingNode: _embedding,
     MaskingNode: _masking,
     SliceNode: _slice,

@@ -12,6 +12,7 @@ from elman.export.onnx.check import compare, measure_int8
 from elman.export.onnx.drawing import draw
 from elman.export.onnx.int8 import to_int8
 from elman.export.onnx.metadata import KEY, describe
+from elman.export.onnx.warnings import warnings_of
 from elman.export.options import ExportOptions
 from elman.models.modes import in_eval_mode
 from elman.strict_json import dumps
@@ -47,7 +48,7 @@ def _write(run: Trained, path: Path, options: ExportOptions, say: Say) -> Export
     quantised = measure_int8(run, written, smaller, drawing) if options.int8 else None
     write_files(files)
     sizes = {str(file): len(data) for file, data in files.items()}
-    notes = (*drawing.notes, *([ONLY] if options.int8 else []))
+    notes = (*drawing.notes, *warnings_of(drawing.graphs.values()), *([ONLY] if options.int8 else []))
     return Exported("onnx", path, sizes, notes, checks, quantised)
 
 

@@ -31,7 +31,9 @@ def safetensors_file(tensors: Mapping[str, Tensor], metadata: Mapping[str, str])
     Raises:
         UserError: the file holds other numbers.
     """
-    plain = {name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
+    plain = {
+        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()
+    }
     content = safetensors.torch.save(plain, {"format": "pt", **metadata})
     again = safetensors.torch.load(content)
     for name, tensor in plain.items():

@@ -142,7 +142,8 @@ RUNS: dict[str, Callable[[dict[str, Any]], elman.Run]] = {
     ),
     "likelihood": lambda rest: elman.fit(SERIES, task="forecasting", horizon=4, form="likelihood", **rest),
     "translations": lambda rest: elman.fit(
-        [(f"{line} {n}", line[::-1]) for n, line in enumerate(WORDS)], task="translation", input_feeding=True, embedding_size=8, **rest
+        [(f"{line} {n}", line[::-1]) for n, line in enumerate(WORDS)],
+        task="translation", input_feeding=True, embedding_size=8, **rest,
     ),
 }  # fmt: skip
 

@@ -21,7 +21,7 @@ class AttendedSource(NamedTuple):
 
     keys: Value  # (B, S, H)
     values: Value  # (B, S, H)
-    bias: Value | None  # (B, 1, S), of the scores: 0, and −∞ at padding
+    bias: Value | None = None  # (B, 1, S), of the scores: 0, and −∞ at padding
 
 
 def _leaves(model: RecurrentEncoderDecoder, lengths: bool) -> list[tuple[str, Shape, str]]:
@@ -90,17 +90,8 @@ def decoder(model: RecurrentEncoderDecoder, lengths: bool) -> Graph:
     given: dict[str, list[Value]] = {}
     for kind, shape, dtype in own:
         given.setdefault(kind, []).append(graph.state(shape, dtype))
-    memory = None
-    if model.attention != "none":
-        [values] = given["values"]
-        bias = padding_bias(values, given["lengths"][0]) if lengths else None
-        memory = AttendedSource(given.get("keys", [values])[0], values, bias)
     x = graph.add("Gather", graph.weight(model.target_embedding.weight), transpose(tokens, 1, 0), dtype="float32")
-    if model.input_feeding:
-        hidden, weights, after = _feed(graph, model, x, [*given["layers"], *given["fed"]], memory)
-    else:
-        h, after = _layers(graph, model, x, given["layers"])
-        hidden, weights = _attend(graph, model, transpose(h, 1, 0, 2), memory)
+    hidden, weights, after = _read(graph, model, x, given)
     output = model.output_layer
     graph.output("logits", hidden.linear(output.weight, output.bias), ["batch", "time", model.vocab_size])
     for value, (_, shape, _) in zip(after, own, strict=False):
@@ -108,6 +99,22 @@ def decoder(model: RecurrentEncoderDecoder, lengths: bool) -> Graph:
     if weights is not None:
         graph.output("attention", weights, ["batch", "time", "source"])
     return graph
+
+
+def _read(
+    graph: Graph, model: RecurrentEncoderDecoder, x: Value, given: dict[str, list[Value]]
+) -> tuple[Value, Value | None, list[Value]]:
+    """x (T, B, D) -> the inputs of the output layer (B, T, R), the attention (B, T, S), and the states that change."""
+    if model.attention == "none":
+        h, after = _layers(graph, model, x, given["layers"])
+        return transpose(h, 1, 0, 2).linear(model.readout.weight, model.readout.bias).tanh(), None, after
+    [values] = given["values"]
+    bias = padding_bias(values, given["lengths"][0]) if "lengths" in given else None
+    source = AttendedSource(given.get("keys", [values])[0], values, bias)
+    if model.input_feeding:
+        return _feed(graph, model, x, [*given["layers"], *given["fed"]], source)
+    h, after = _layers(graph, model, x, given["layers"])
+    return *_attend(model, transpose(h, 1, 0, 2), source), after
 
 
 def _layers(graph: Graph, model: RecurrentEncoderDecoder, x: Value, state: list[Value]) -> tuple[Value, list[Value]]:
@@ -119,15 +126,11 @@ def _layers(graph: Graph, model: RecurrentEncoderDecoder, x: Value, state: list[
     return x, after
 
 
-def _attend(
-    graph: Graph, model: RecurrentEncoderDecoder, h: Value, memory: AttendedSource | None
-) -> tuple[Value, Value | None]:
+def _attend(model: RecurrentEncoderDecoder, h: Value, source: AttendedSource) -> tuple[Value, Value]:
     """h (B, T, H) -> the inputs of the output layer (B, T, R), and the attention (B, T, S)."""
-    if memory is None:
-        return h.linear(model.readout.weight, model.readout.bias).tanh(), None
-    scores = SCORES[model.attention](model.alignment, h, memory.keys)
-    weights = (scores if memory.bias is None else scores + memory.bias).softmax(-1)
-    both = concat(graph, [h, weights @ memory.values], 2)
+    scores = SCORES[model.attention](model.alignment, h, source.keys)
+    weights = (scores if source.bias is None else scores + source.bias).softmax(-1)
+    both = concat(h.graph, [h, weights @ source.values], 2)
     return both.linear(model.readout.weight, model.readout.bias).tanh(), weights
 
 
@@ -145,27 +148,31 @@ SCORES = {"dot": _product, "general": _product, "additive": _additive}
 
 
 def _feed(
-    graph: Graph, model: RecurrentEncoderDecoder, x: Value, state: list[Value], memory: AttendedSource | None
-) -> tuple[Value, Value | None, list[Value]]:
-    """Step by step, for the hidden state of a step is an input of the next: a loop over x (T, B, D)."""
-    H, R = model.hidden_size, model.readout.out_features
+    graph: Graph, model: RecurrentEncoderDecoder, x: Value, state: list[Value], source: AttendedSource
+) -> tuple[Value, Value, list[Value]]:
+    """Step by step, for the hidden state of a step is an input of the next: a loop over x (T, B, D).
+
+    The source goes from step to step unchanged: not every runtime shows a loop what is computed outside of it.
+    """
+    H, R, S = model.hidden_size, model.readout.out_features, "source"
     body = Graph("step", outer=graph)
-    sizes = [*[size for _ in model.decoder for size in CELLS[model.cell].sizes(H, H)], R]
-    inner = [body.input(graph.fresh("before"), "float32", ["batch", size]) for size in sizes]
+    shapes: list[Shape] = [["batch", size] for _ in model.decoder for size in CELLS[model.cell].sizes(H, H)]
+    shapes += [["batch", R], ["batch", S, H], ["batch", S, H]]
+    shapes += [] if source.bias is None else [["batch", 1, S]]
+    inner = [body.input(graph.fresh("before"), "float32", shape) for shape in shapes]
+    count = len(state)
     embedded = body.input(graph.fresh("embedded"), "float32", ["batch", model.embedding_size])
-    read = unsqueeze(concat(body, [embedded, inner[-1]], 1), 0)  # (1, B, D + R)
-    h, after = _layers(body, model, read, inner[:-1])
-    hidden, weights = _attend(body, model, transpose(h, 1, 0, 2), memory)
-    assert weights is not None
+    read = unsqueeze(concat(body, [embedded, inner[count - 1]], 1), 0)  # (1, B, D + R)
+    h, after = _layers(body, model, read, inner[: count - 1])
+    hidden, weights = _attend(model, transpose(h, 1, 0, 2), AttendedSource(*inner[count:]))
     fed = squeeze(hidden, 1)
-    for value, size in zip([*after, fed], sizes, strict=True):
-        body.output(graph.fresh("after"), value, ["batch", size])
+    for value, shape in zip([*after, fed, *inner[count:]], shapes, strict=True):
+        body.output(graph.fresh("after"), value, shape)
     body.output(graph.fresh("hidden"), fed, ["batch", R])
-    body.output(graph.fresh("weights"), squeeze(weights, 1), ["batch", "source"])
-    *after, hidden, weights = graph.add_many(
-        "Scan", len(sizes) + 2, *state, x, body=body.proto(), num_scan_inputs=1, dtype="float32"
-    )
-    return transpose(hidden, 1, 0, 2), transpose(weights, 1, 0, 2), after
+    body.output(graph.fresh("weights"), squeeze(weights, 1), ["batch", S])
+    begun = [*state, *(part for part in source if part is not None), x]
+    found = graph.add_many("Scan", len(shapes) + 2, *begun, body=body.proto(), num_scan_inputs=1, dtype="float32")
+    return transpose(found[-2], 1, 0, 2), transpose(found[-1], 1, 0, 2), found[:count]
 
 
 def kept(model: RecurrentEncoderDecoder, memory: RecurrentMemory, lengths: bool) -> list[Tensor]:

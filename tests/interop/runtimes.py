@@ -257,7 +257,7 @@ def table(folder: Path) -> str:
 
 def write(path: Path, rows: str) -> None:
     """The table in its place between two comments."""
-    before, found, rest = path.read_text(encoding="utf-8").partition(BEGIN)
+    before, _, rest = path.read_text(encoding="utf-8").partition(BEGIN)
     _, closed, after = rest.partition(END)
     assert closed, f"{path} has no place for the table"
     path.write_text(f"{before}{BEGIN}\n{rows}\n{END}{after}", encoding="utf-8")

@@ -81,7 +81,9 @@ FRAMEWORKS = $(shell $(PYTHON) -c "import tomllib; print(*tomllib.load(open('pyp
 interop: setup .venv-interop/.installed  ## run the recurrent layers of other frameworks again, and exported models in other runtimes
 	.venv-interop/bin/python tests/interop/record.py -o build/interop
 	cp tests/interop/recorded/chainer.npz build/interop
-	ELMAN_RECORDED=build/interop $(BIN)/python -m pytest tests/interop/test_recorded.py
+	$(BIN)/python tests/exported_models.py build/interop/exported
+	.venv-interop/bin/python tests/interop/record_exports.py build/interop/exported -o build/interop
+	ELMAN_RECORDED=build/interop $(BIN)/python -m pytest tests/interop/test_recorded.py tests/interop/test_exported.py
 	$(BIN)/python tests/interop/runtimes.py export build/runtimes
 	.venv-interop/bin/python tests/interop/runtimes.py run build/runtimes -o docs/exporting.md
 

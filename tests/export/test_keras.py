@@ -12,7 +12,6 @@ from typing import Any, cast
 import numpy as np
 import pytest
 import torch
-from elman.interop.keras_files import read_keras
 
 from elman.errors import UserError
 from elman.export import keras as of_keras
@@ -20,6 +19,7 @@ from elman.export.exported import Exported
 from elman.export.layers import layers_of
 from elman.export.options import ExportOptions
 from elman.interop.imported import ImportOptions
+from elman.interop.keras_files import read_keras
 from elman.models.layered import LayeredModel
 from exported_models import MODELS, NOT_IN_KERAS, chain, inputs_of, keras_content, made, rnn
 

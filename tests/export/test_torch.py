@@ -18,6 +18,8 @@ from elman.export import torch as of_torch
 from elman.export.exported import Exported
 from elman.export.layers import layers_of
 from elman.export.options import ExportOptions
+from elman.interop.imported import ImportOptions
+from elman.interop.torch_files import read_torch
 from elman.models.layered import LayeredModel
 from exported_models import MODELS, VALUES, chain, inputs_of, made, rnn
 
@@ -75,6 +77,23 @@ def test_only_a_chain_of_layers_is_described(tmp_path: Path) -> None:
     written(made("lm_lstm"), tmp_path / "residual.safetensors")
     with safetensors.safe_open(tmp_path / "residual.safetensors", framework="pt") as file:
         assert "layers" not in file.metadata()
+
+
+CHAINS = [
+    name for name in IN_TORCH if name not in ("lm_lstm", "classifier_mean", "classifier_sum", "merged", "backward")
+]
+
+
+@pytest.mark.parametrize("name", CHAINS)
+def test_a_chain_of_layers_comes_in_again_in_every_bit(name: str, tmp_path: Path) -> None:
+    model, path = layers_of(made(name)).model, tmp_path / "model.safetensors"
+    written(made(name), path)
+    read = read_torch(path, ImportOptions())
+    again = LayeredModel(read.config)
+    again.load_state_dict(read.tensors)
+    ours, theirs = ([tensor.numpy().tobytes() for tensor in each.state_dict().values()] for each in (model, again))
+    assert ours == theirs
+    assert torch.equal(again.eval()(inputs_of(name))[0], model(inputs_of(name))[0])
 
 
 def test_the_module_has_a_name_that_python_can_import(tmp_path: Path) -> None:

@@ -165,6 +165,7 @@ WRITERS: Writers = {
     "activation": _activation,
     "layer_norm": _layer_norm,
     "dropout": expression("{0}"),  # outside of training
+    "slice": lambda call: expression(f"{{0}}[..., {call.node.start}:{call.node.stop}]")(call),
     "last": expression("{0}[:, -1]"),
     "mean": expression("{0}.mean(1)"),
     "max": expression("{0}.max(1)"),

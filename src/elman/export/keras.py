@@ -89,7 +89,7 @@ def keras_file(model: LayeredModel) -> tuple[bytes, list[str]]:
 def keras_layer(settings: NodeSettings, node: Node) -> KerasLayer:
     """The layer of Keras that computes the same as a node. Raises `UserError` where there is none."""
     if settings.op not in LAYERS:
-        raise UserError(f"keras has no layer for {settings.name!r}, a node of the kind {settings.op}")
+        raise UserError(f"keras has no layer for {settings.name!r}, which is of the kind {settings.op}")
     return LAYERS[settings.op](settings, node)
 
 

@@ -246,6 +246,7 @@ WRITERS: Writers = {
     "layer_norm": _layer_norm,
     "batch_norm": _batch_norm,
     "dropout": _dropout,
+    "slice": lambda call: expression(f"{{0}}[..., {call.node.start}:{call.node.stop}]")(call),
     "last": expression("{0}[:, -1]"),
     "mean": expression("{0}.mean(1)"),
     "max": expression("{0}.amax(1)"),

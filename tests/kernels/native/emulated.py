@@ -2,8 +2,8 @@
 
     python tests/kernels/native/emulated.py WHEEL FOLDER_OF_THE_CORE's_HEADERS
 
-The program (sanitize.cpp) is built by zig and linked with the library in the wheel. It ends with an error where a result
-is not finite or depends on the threads, or memory beside a buffer was written.
+The program (sanitize.cpp) is built by zig and linked with the library in the wheel. It ends with an error where a
+result is not finite or depends on the threads.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ if __name__ == "__main__":
         core, program = Path(archive.extract("elman/kernels/native/_core.so", name)), Path(name) / "program"
         zig = [sys.executable, "-P", "-m", "ziglang", "c++", "-target", "aarch64-linux-gnu.2.17", "-std=c++17", "-O1"]
         source = Path(__file__).with_name("sanitize.cpp")
-        subprocess.run([*zig, f"-I{headers}", source, core, f"-Wl,-rpath,{core.parent}", "-pthread", "-o", program], check=True)
+        subprocess.run(
+            [*zig, f"-I{headers}", source, core, f"-Wl,-rpath,{core.parent}", "-pthread", "-o", program], check=True
+        )
         ran = subprocess.run([qemu, "-L", ROOT, program], check=True, capture_output=True, text=True)
         print(f"{wheel.name}: {ran.stdout.strip().splitlines()[-1]} (under {Path(qemu).name})")

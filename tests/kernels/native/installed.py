@@ -39,8 +39,9 @@ if __name__ == "__main__":
     processor = Path("/proc/cpuinfo").read_text() if sys.platform == "linux" else ""
     assert instruction_set() != "baseline" or " avx2 " not in processor, "the core does not see what the processor has"
     compilers = [name for name in ("cc", "gcc", "g++", "clang", "clang++", "zig") if shutil.which(name)]
+    kinds = [(RNN, {}), (RNN, {"nonlinearity": "relu"}), (GRU, {}), (LSTM, {}), (LSTM, {"bidirectional": True})]
     for dtype, tolerance in ((torch.float32, 1e-5), (torch.float64, 1e-12)):
-        for make, options in ((RNN, {}), (RNN, {"nonlinearity": "relu"}), (GRU, {}), (LSTM, {}), (LSTM, {"bidirectional": True})):
+        for make, options in kinds:
             found = difference(make, dtype, **options)
             assert found <= tolerance, f"{make.__name__}, {dtype}: {found}"
     print(f"elman {elman.__version__} in {elman.__path__[0]}")

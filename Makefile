@@ -78,12 +78,14 @@ FRAMEWORKS = $(shell $(PYTHON) -c "import tomllib; print(*tomllib.load(open('pyp
 	.venv-interop/bin/python -m pip install --quiet --disable-pip-version-check $(FRAMEWORKS)
 	@touch $@
 
-interop: setup .venv-interop/.installed  ## run the recurrent layers of other frameworks again, and compare elman's with their numbers
+interop: setup .venv-interop/.installed  ## run the recurrent layers of other frameworks again, and exported models in other runtimes
 	.venv-interop/bin/python tests/interop/record.py -o build/interop
 	cp tests/interop/recorded/chainer.npz build/interop
 	$(BIN)/python tests/exported_models.py build/interop/exported
 	.venv-interop/bin/python tests/interop/record_exports.py build/interop/exported -o build/interop
 	ELMAN_RECORDED=build/interop $(BIN)/python -m pytest tests/interop/test_recorded.py tests/interop/test_exported.py
+	$(BIN)/python tests/interop/runtimes.py export build/runtimes
+	.venv-interop/bin/python tests/interop/runtimes.py run build/runtimes -o docs/exporting.md
 
 # Wheels with the compiled core, one for all versions of Python. The core for this machine's processor is built by its own
 # compiler; that for aarch64, elsewhere, by zig, a compiler from PyPI. zig's builds for x86-64 would run the slowest

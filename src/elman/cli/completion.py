@@ -87,7 +87,9 @@ def matches() -> tuple[str, ...]:
 
 def run_folder(ctx: typer.Context, incomplete: str) -> list[str]:
     """Completes the folder of a run: in this folder, in its folders, or below the path that is written already."""
-    return sorted(str(path.parent) for deep in ("", "/*") for path in _begun(incomplete, f"*{deep}/config.yaml"))
+    trained = (path.parent for deep in ("", "/*") for path in _begun(incomplete, f"*{deep}/config.yaml"))
+    imported = (path.parents[1] for deep in ("", "/*") for path in _begun(incomplete, f"*{deep}/model/config.json"))
+    return sorted({str(path): None for path in (*trained, *imported)})
 
 
 def data(ctx: typer.Context, incomplete: str) -> list[str]:

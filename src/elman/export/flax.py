@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 
@@ -16,14 +17,15 @@ from elman.export.exported import Exported, write_files
 from elman.export.layers import layers_of
 from elman.export.options import ExportOptions
 from elman.export.source import (
-    Call,
-    Source,
+    ModuleSource,
+    NodeCall,
+    NodeSource,
     Writers,
-    Written,
     ends,
     expression,
     indented,
     merged,
+    module_path,
     numbers,
     refuse_masks,
     source_of,
@@ -67,19 +69,19 @@ def write(run: Trained, path: Path, options: ExportOptions, say: Say) -> Exporte
     Raises:
         UserError: linen has no layer that computes the same as one of the model's, or the ending is another.
     """
-    if path.suffix != ".npz" or not path.stem.isidentifier():
+    if path.suffix != ".npz":
         raise UserError(f"{path}", expected="a name with the ending .npz", exit_code=2)
     model, notes = layers_of(run.model)
     source = source_of(model, WRITERS, "flax.linen", "/")
     buffer = io.BytesIO()
-    np.savez(buffer, **source.arrays)
-    files = {path: buffer.getvalue(), path.with_suffix(".py"): module_text(source, path.name).encode()}
+    np.savez(buffer, **cast(dict[str, Any], source.arrays))
+    files = {path: buffer.getvalue(), module_path(path): module_text(source, path.name).encode()}
     write_files(files)
     sizes = {file.name: len(content) for file, content in files.items()}
     return Exported("flax", path, sizes, (*notes, *source.folds))
 
 
-def module_text(source: Source, name: str) -> str:
+def module_text(source: ModuleSource, name: str) -> str:
     """The Python module that makes the layers of the arrays in the file `name`."""
     returned = f"return {source.output}" + ", after" * bool(source.states)
     begun = [f"state = [None] * {source.states} if state is None else state", "after = []"] * bool(source.states)
@@ -98,22 +100,22 @@ def module_text(source: Source, name: str) -> str:
 # The layers, by the ops of nodes
 
 
-def _embedding(call: Call) -> Written:
+def _embedding(call: NodeCall) -> NodeSource:
     if call.node.mask_zero:
         refuse_masks("flax.linen", call)
     own = call.node.layer
     make = f"nn.Embed({own.num_embeddings}, {own.embedding_dim})"
-    return Written(make, [f"{call.name} = self.{call.name}({call.x})"], {"embedding": numbers(own, "weight")[0]})
+    return NodeSource(make, [f"{call.name} = self.{call.name}({call.x})"], {"embedding": numbers(own, "weight")[0]})
 
 
-def _linear(call: Call) -> Written:
+def _linear(call: NodeCall) -> NodeSource:
     kernel, *bias = numbers(call.node.layer, "weight", "bias")
     make = f"nn.Dense({len(kernel)}" + (")" if bias else ", use_bias=False)")
     arrays = {"kernel": np.ascontiguousarray(kernel.T), **({"bias": bias[0]} if bias else {})}
-    return Written(make, [f"{call.name} = self.{call.name}({call.x})"], arrays)
+    return NodeSource(make, [f"{call.name} = self.{call.name}({call.x})"], arrays)
 
 
-def _recurrent(call: Call) -> Written:
+def _recurrent(call: NodeCall) -> NodeSource:
     node, layer, name = call.node, call.node.layer, call.name
     convention = convention_for("flax.linen", layer)
     arrays = to_arrays(layer, convention)
@@ -133,25 +135,25 @@ def _recurrent(call: Call) -> Written:
         first = node.direction == "backward" and node.in_time_order
         whole = ends(call, name, "jnp.concatenate") if layer.bidirectional else f"{name}[:, {0 if first else -1}]"
         read.append(f"{name} = {whole}")
-    return Written(make, [*read, *merged(call)], named, arrays.folds)
+    return NodeSource(make, [*read, *merged(call)], named, arrays.folds)
 
 
-def _layer_norm(call: Call) -> Written:
+def _layer_norm(call: NodeCall) -> NodeSource:
     own = call.node.layer
     arrays = {"scale": own.weight, "bias": own.bias}
     options = "".join(f", use_{name}=False" for name, array in arrays.items() if array is None)
     make = f"nn.LayerNorm(epsilon={own.epsilon!r}, use_fast_variance=False{options})"
     found = {name: array.detach().cpu().numpy() for name, array in arrays.items() if array is not None}
-    return Written(make, [f"{call.name} = self.{call.name}({call.x})"], found)
+    return NodeSource(make, [f"{call.name} = self.{call.name}({call.x})"], found)
 
 
-def _activation(call: Call) -> Written:
+def _activation(call: NodeCall) -> NodeSource:
     function, alpha = call.option("function"), call.option("alpha")
     arguments = ", approximate=False" if function == "gelu" else f", {alpha!r}" if alpha is not None else ""
     known = FUNCTIONS.get(function, f"nn.{function}")
     if function == "mish":
-        return Written(None, [f"{call.name} = {call.x} * jnp.tanh(nn.softplus({call.x}))"])
-    return Written(None, [f"{call.name} = {known}({call.x}{arguments})"])
+        return NodeSource(None, [f"{call.name} = {call.x} * jnp.tanh(nn.softplus({call.x}))"])
+    return NodeSource(None, [f"{call.name} = {known}({call.x}{arguments})"])
 
 
 FUNCTIONS = {"linear": "", "exponential": "jnp.exp", "gelu_tanh": "nn.gelu", "hard_silu": "nn.hard_silu"}
@@ -163,6 +165,7 @@ WRITERS: Writers = {
     "activation": _activation,
     "layer_norm": _layer_norm,
     "dropout": expression("{0}"),  # outside of training
+    "slice": lambda call: expression(f"{{0}}[..., {call.node.start}:{call.node.stop}]")(call),
     "last": expression("{0}[:, -1]"),
     "mean": expression("{0}.mean(1)"),
     "max": expression("{0}.max(1)"),

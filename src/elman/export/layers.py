@@ -1,4 +1,4 @@
-"""A run's model as a `LayeredModel`: named layers that other frameworks have too, from which their files are written."""
+"""A run's model as a `LayeredModel`: named layers that other frameworks have too, of which their files are made."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def layers_of(model: nn.Module) -> Layers:
         return Layers(own, ())
     for kind in type(model).__mro__:
         if kind in LAYERS:
-            builder = Builder()
+            builder = LayersBuilder()
             LAYERS[kind](cast(Any, model), builder)
             return builder.build()
     raise no_layer(f"the model is a {type(model).__name__}")
@@ -48,7 +48,7 @@ def no_layer(reason: str) -> UserError:
     return UserError(f"no layers of another framework compute the same: {reason}", remedy=ELSEWHERE)
 
 
-class Builder:
+class LayersBuilder:
     """The configuration of a `LayeredModel` and the modules behind its nodes, in the making."""
 
     def __init__(self) -> None:
@@ -130,7 +130,7 @@ def _options(layer: Recurrent, reads: str) -> dict[str, Any]:
     return found | {name: getattr(layer, name) for name in names if name in layer.defaults}
 
 
-def _language_model(model: RecurrentLM, to: Builder) -> None:
+def _language_model(model: RecurrentLM, to: LayersBuilder) -> None:
     x = to.embedding(model.embedding, vocab_size=model.vocab_size)
     to.linear("decoder", model.decoder, to.recurrent(model.layers, x, model.residual))
     to.notes.append("outputs are logits of the next token")
@@ -138,7 +138,7 @@ def _language_model(model: RecurrentLM, to: Builder) -> None:
         to.notes.append("the embedding and the output layer, which share their weights, have an array each")
 
 
-def _tagger(model: Tagger, to: Builder) -> None:
+def _tagger(model: Tagger, to: LayersBuilder) -> None:
     if model.crf_layer is not None:
         raise no_layer("the search of a CRF is none")
     if model.character_size:
@@ -148,7 +148,7 @@ def _tagger(model: Tagger, to: Builder) -> None:
     to.notes.append(f"outputs are logits of {len(model.tags)} tags: {_listed(model.tags)}")
 
 
-def _classifier(model: Classifier, to: Builder) -> None:
+def _classifier(model: Classifier, to: LayersBuilder) -> None:
     if model.ngrams:
         raise no_layer("a step reads a set of n-grams")
     kind = model.pool.kind
@@ -173,7 +173,7 @@ def _classifier(model: Classifier, to: Builder) -> None:
     )
 
 
-def _forecaster(model: SeriesForecaster, to: Builder) -> None:
+def _forecaster(model: SeriesForecaster, to: LayersBuilder) -> None:
     _, known, static = model.channels
     if model.form != "direct":
         raise no_layer(f"a forecaster of the form {model.form} goes on from its state for every step to come")
@@ -192,7 +192,7 @@ def _listed(names: tuple[str, ...]) -> str:
     return ", ".join(names[:12]) + ", …" * (len(names) > 12)
 
 
-LAYERS: dict[type, Callable[[Any, Builder], None]] = {
+LAYERS: dict[type, Callable[[Any, LayersBuilder], None]] = {
     RecurrentLM: _language_model,
     Tagger: _tagger,
     Classifier: _classifier,

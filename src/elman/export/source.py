@@ -6,6 +6,7 @@ import keyword
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 from torch import nn
@@ -19,7 +20,7 @@ POOLS = ("last", "mean", "max")  # whose memory no module of another framework k
 OWN_WORDS = {"self", "state", "after", "nn", "torch", "jnp", "np", "functional"}  # of the modules that are written
 
 
-class Call(NamedTuple):
+class NodeCall(NamedTuple):
     """A node that a module calls."""
 
     name: str  # of its layer and of its value
@@ -39,7 +40,7 @@ class Call(NamedTuple):
         return (self.settings.model_extra or {}).get(name)
 
 
-class Written(NamedTuple):
+class NodeSource(NamedTuple):
     """A node in a module."""
 
     make: str | None  # the expression of its layer; None: it has no layer
@@ -48,11 +49,11 @@ class Written(NamedTuple):
     folds: tuple[str, ...] = ()
 
 
-Writers = Mapping[str, Callable[[Call], Written]]
+Writers = Mapping[str, Callable[[NodeCall], NodeSource]]
 
 
 @dataclass
-class Source:
+class ModuleSource:
     """What a module is made of."""
 
     inputs: str  # in words
@@ -65,7 +66,7 @@ class Source:
     states: int = 0  # how many states it takes and returns; 0: it cannot go on from one
 
 
-def source_of(model: LayeredModel, writers: Writers, framework: str, separator: str) -> Source:
+def source_of(model: LayeredModel, writers: Writers, framework: str, separator: str) -> ModuleSource:
     """The parts of a module; the names of layers and of their arrays are joined by `separator`.
 
     Raises:
@@ -75,13 +76,13 @@ def source_of(model: LayeredModel, writers: Writers, framework: str, separator: 
     goes_on = model.causal and not any(node.op in POOLS for node in model.settings.nodes)
     inputs = "tokens (B, T)" if channels is None else f"values (B, T, {channels})"
     output = model.settings.output
-    source = Source(inputs, names[output], f"{model.settings.output_kind} {model.shapes[output]}")
+    source = ModuleSource(inputs, names[output], f"{model.settings.output_kind} {model.shapes[output]}")
     for settings, node in zip(model.settings.nodes, model.named_nodes.values(), strict=True):
         if settings.op not in writers:
             raise UserError(f"{framework} has no layer for {settings.name!r}, which is of the kind {settings.op}")
         name, inputs_of = names[settings.name], tuple(names[given] for given in settings.inputs)
         state = source.states if goes_on and node.stateful else None
-        call = Call(name, inputs_of, settings, node, model.shapes[settings.name], state)
+        call = NodeCall(name, inputs_of, settings, node, model.shapes[settings.name], state)
         written = writers[settings.op](call)
         source.states += state is not None
         if written.make is not None:
@@ -108,6 +109,15 @@ def identifiers(names: Sequence[str]) -> dict[str, str]:
     return found
 
 
+def module_path(path: Path) -> Path:
+    """The place of the module beside a file of arrays, with a name that Python can import.
+
+    >>> module_path(Path("my-model.pt")).name
+    'my_model.py'
+    """
+    return path.with_name(identifiers([path.stem])[path.stem] + ".py")
+
+
 def numbers(module: nn.Module, *names: str) -> list[Numbers]:
     """Parameters and buffers of a module, of those names that it has."""
     found = [getattr(module, name, None) for name in names]
@@ -119,7 +129,7 @@ def indented(lines: Sequence[str]) -> str:
     return "\n".join(f"        {line}" for line in lines)
 
 
-def ends(call: Call, y: str, join: str) -> str:
+def ends(call: NodeCall, y: str, join: str) -> str:
     """The last outputs of the two directions of y (B, T, 2 H), the backward one at the first step, in `join`'s call."""
     H = call.node.layer.output_size
     return f"{join}([{y}[:, -1, :{H}], {y}[:, 0, {H}:]], -1)"
@@ -132,23 +142,23 @@ MERGES = {
 }
 
 
-def merged(call: Call) -> list[str]:
+def merged(call: NodeCall) -> list[str]:
     """The statement that merges the two halves of a value, where they are not left beside each other."""
     if call.node.direction != "both" or call.node.merge == "concat":
         return []
     return [f"{call.name} = {MERGES[call.node.merge].format(call.name, H=call.node.layer.output_size)}"]
 
 
-def expression(form: str) -> Callable[[Call], Written]:
+def expression(form: str) -> Callable[[NodeCall], NodeSource]:
     """The writer of a value that is an expression: an operator between all inputs, or with {0} the first, {all} all."""
 
-    def write(call: Call) -> Written:
+    def write(call: NodeCall) -> NodeSource:
         whole = form.format(call.x, all=", ".join(call.inputs)) if "{" in form else form.join(call.inputs)
-        return Written(None, [f"{call.name} = {whole}"])
+        return NodeSource(None, [f"{call.name} = {whole}"])
 
     return write
 
 
-def refuse_masks(framework: str, call: Call) -> NoReturn:
+def refuse_masks(framework: str, call: NodeCall) -> NoReturn:
     """Raise the error for a node that makes a mask."""
     raise UserError(f"{framework} skips no masked steps, and {call.settings.name!r} makes a mask")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +18,16 @@ from elman.export.layers import layers_of
 from elman.export.options import ExportOptions
 from elman.export.safetensors import safetensors_file
 from elman.export.source import (
-    Call,
-    Source,
+    ModuleSource,
+    NodeCall,
+    NodeSource,
     Writers,
-    Written,
     ends,
     expression,
     identifiers,
     indented,
     merged,
+    module_path,
     numbers,
     refuse_masks,
     source_of,
@@ -70,7 +70,7 @@ def write(run: Trained, path: Path, options: ExportOptions, say: Say) -> Exporte
     Raises:
         UserError: torch.nn has no layer that computes the same as one of the model's, or the ending is another.
     """
-    if path.suffix not in LOADS or not path.with_suffix(".py").stem.isidentifier():
+    if path.suffix not in LOADS:
         raise UserError(f"{path}", expected=" or ".join(f"a name with the ending {end}" for end in LOADS), exit_code=2)
     model, notes = layers_of(run.model)
     source = source_of(model, WRITERS, "torch", ".")
@@ -82,14 +82,14 @@ def write(run: Trained, path: Path, options: ExportOptions, say: Say) -> Exporte
     else:
         layers = described(model)
         content = safetensors_file(tensors, {} if layers is None else {"layers": json.dumps(layers)})
-    module = path.with_suffix(".py")
+    module = module_path(path)
     files = {path: content, module: module_text(source, path).encode()}
     write_files(files)
     sizes = {file.name: len(each) for file, each in files.items()}
     return Exported("torch", path, sizes, (*notes, *source.folds))
 
 
-def module_text(source: Source, path: Path) -> str:
+def module_text(source: ModuleSource, path: Path) -> str:
     """The Python module that makes the layers of a state dict in the file `path`."""
     returned = f"return {source.output}" + ", after" * bool(source.states)
     begun = [f"state = [None] * {source.states} if state is None else state", "after = []"] * bool(source.states)
@@ -105,7 +105,7 @@ def module_text(source: Source, path: Path) -> str:
 
 
 def described(model: LayeredModel) -> list[Any] | None:
-    """The layers as `elman import` takes them, each of which reads the one before; None where they are no such chain."""
+    """The layers as `elman import` takes them, each reading the one before; None where they are no chain."""
     names, before, found = identifiers([INPUT, *model.named_nodes]), INPUT, list[Any]()
     for settings, node in zip(model.settings.nodes, model.named_nodes.values(), strict=True):
         entry = _entry(settings, node, names[settings.name])
@@ -137,22 +137,22 @@ def _entry(settings: NodeSettings, node: Any, name: str) -> Any:
 # The layers, by the ops of nodes
 
 
-def _embedding(call: Call) -> Written:
+def _embedding(call: NodeCall) -> NodeSource:
     if call.node.mask_zero:
         refuse_masks("torch.nn", call)
     own = call.node.layer
     make = f"nn.Embedding({own.num_embeddings}, {own.embedding_dim})"
-    return Written(make, [f"{call.name} = self.{call.name}({call.x})"], _named(own, "weight"))
+    return NodeSource(make, [f"{call.name} = self.{call.name}({call.x})"], _named(own, "weight"))
 
 
-def _linear(call: Call) -> Written:
+def _linear(call: NodeCall) -> NodeSource:
     own = call.node.layer
     bias = "" if own.bias is not None else ", bias=False"
     make = f"nn.Linear({own.in_features}, {own.out_features}{bias})"
-    return Written(make, [f"{call.name} = self.{call.name}({call.x})"], _named(own, "weight", "bias"))
+    return NodeSource(make, [f"{call.name} = self.{call.name}({call.x})"], _named(own, "weight", "bias"))
 
 
-def _recurrent(call: Call) -> Written:
+def _recurrent(call: NodeCall) -> NodeSource:
     node, layer, name = call.node, call.node.layer, call.name
     convention = convention_for("torch", layer)
     arrays = to_arrays(layer, convention)
@@ -173,48 +173,48 @@ def _recurrent(call: Call) -> Written:
         read.append(f"{name} = " + (ends(call, name, "torch.cat") if layer.bidirectional else f"{name}[:, -1]"))
     elif backward and node.in_time_order:
         read.append(f"{name} = {name}.flip(1)")
-    return Written(f"nn.{convention.name.partition('.')[2]}({chosen})", [*read, *merged(call)], arrays, arrays.folds)
+    return NodeSource(f"nn.{convention.name.partition('.')[2]}({chosen})", [*read, *merged(call)], arrays, arrays.folds)
 
 
-def _layer_norm(call: Call) -> Written:
+def _layer_norm(call: NodeCall) -> NodeSource:
     own = call.node.layer
     if own.weight is None:
         raise UserError(f"torch.nn.LayerNorm has a gain, and {call.settings.name!r} has none")
     bias = "" if own.bias is not None else ", bias=False"
     make = f"nn.LayerNorm({own.size}, eps={own.epsilon!r}{bias})"
-    return Written(make, [f"{call.name} = self.{call.name}({call.x})"], _named(own, "weight", "bias"))
+    return NodeSource(make, [f"{call.name} = self.{call.name}({call.x})"], _named(own, "weight", "bias"))
 
 
-def _batch_norm(call: Call) -> Written:
+def _batch_norm(call: NodeCall) -> NodeSource:
     own = call.node.layer
     weight, bias, mean, variance = numbers(own, "weight", "bias", "mean", "variance")
     arrays = {"weight": weight, "bias": bias, "running_mean": mean, "running_var": variance}
     arrays["num_batches_tracked"] = np.zeros((), np.int64)
     make = f"nn.BatchNorm1d({len(weight)}, eps={own.epsilon!r})"
-    return Written(make, [_over_channels(call)], arrays)
+    return NodeSource(make, [_over_channels(call)], arrays)
 
 
-def _over_channels(call: Call) -> str:
+def _over_channels(call: NodeCall) -> str:
     """The call of a layer that wants (B, F, T)."""
     turn = ".transpose(1, 2)" if call.shape.per_step else ""
     return f"{call.name} = self.{call.name}({call.x}{turn}){turn}"
 
 
-def _dropout(call: Call) -> Written:
+def _dropout(call: NodeCall) -> NodeSource:
     p = call.node.layer.p
     if call.node.locked and call.shape.per_step:
-        return Written(f"nn.Dropout1d({p!r})", [_over_channels(call)])
-    return Written(f"nn.Dropout({p!r})", [f"{call.name} = self.{call.name}({call.x})"])
+        return NodeSource(f"nn.Dropout1d({p!r})", [_over_channels(call)])
+    return NodeSource(f"nn.Dropout({p!r})", [f"{call.name} = self.{call.name}({call.x})"])
 
 
-def _activation(call: Call) -> Written:
+def _activation(call: NodeCall) -> NodeSource:
     function = call.option("function")
     arguments = {"gelu_tanh": ", approximate='tanh'", **dict.fromkeys(("softmax", "log_softmax"), ", -1")}.get(
         function, ""
     )
     if (alpha := call.option("alpha")) is not None:
         arguments = f", {alpha!r}"
-    return Written(None, [f"{call.name} = {FUNCTIONS.get(function, f'torch.{function}')}({call.x}{arguments})"])
+    return NodeSource(None, [f"{call.name} = {FUNCTIONS.get(function, f'torch.{function}')}({call.x}{arguments})"])
 
 
 FUNCTIONS = {
@@ -246,6 +246,7 @@ WRITERS: Writers = {
     "layer_norm": _layer_norm,
     "batch_norm": _batch_norm,
     "dropout": _dropout,
+    "slice": lambda call: expression(f"{{0}}[..., {call.node.start}:{call.node.stop}]")(call),
     "last": expression("{0}[:, -1]"),
     "mean": expression("{0}.mean(1)"),
     "max": expression("{0}.amax(1)"),

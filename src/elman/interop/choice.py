@@ -9,8 +9,6 @@ from elman.interop.convention import Convention
 from elman.interop.frameworks import CONVENTIONS
 from elman.nn import Recurrent
 
-SETTABLE = {"elman": ("activations", "nonlinearity")}  # an argument of every framework's layer, and elman's
-
 
 def convention_for(framework: str, layer: Recurrent) -> Convention:
     """The row of a framework ("torch", "flax.linen") that computes the same as a layer, where there is one.
@@ -30,7 +28,6 @@ def convention_for(framework: str, layer: Recurrent) -> Convention:
     rows = [row for row in CONVENTIONS.values() if row.name.startswith(f"{framework}.") and row.cell == kind]
     if not rows:
         raise UserError(f"{framework} has no layer of the kind {type(layer).__name__}")
-    if kind in SETTABLE:
-        field, option = SETTABLE[kind]
-        rows = [replace(row, **{field: (getattr(layer, option),)}) for row in rows]
+    if kind == "elman":
+        rows = [replace(row, activations=(str(layer.nonlinearity),)) for row in rows]
     return next((row for row in rows if row.specification.name == layer.cell), rows[0])

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from elman.errors import UserError
 from elman.interop.imported import ImportOptions
-from elman.interop.torch_layers import PART, Layer
+from elman.interop.torch_layers import PART, DescribedLayer
 
 MOST_LAYERS = 16  # whose order is looked for
 DESCRIBE = "describe the layers with --layers FILE (elman import --help)"
@@ -29,7 +29,7 @@ class SizedLayer(NamedTuple):
 
 def guess_layers(
     tensors: Mapping[str, Tensor], ordered: bool, options: ImportOptions, where: str
-) -> tuple[list[Layer], tuple[str, ...]]:
+) -> tuple[list[DescribedLayer], tuple[str, ...]]:
     """The layers in an order in which each reads as many numbers as the one before makes; and what was guessed.
 
     Raises `UserError` where a tensor is of no known layer, or no order or more than one is possible.
@@ -52,19 +52,21 @@ def guess_layers(
     whole = options.whole
     if whole is None:
         whole = chain[-1].makes != _rows(tensors, chain[0])
-    layers = [Layer(one.op, one.name) for one in chain]
+    layers = [DescribedLayer(one.op, one.name) for one in chain]
     notes = [f"guessed from names and shapes: {', '.join(one.words for one in chain)}"]
     if whole:
         last = max((at for at, one in enumerate(chain) if one.op in GATES.values()), default=None)
         if last is None:
             raise UserError(f"{where}: there is no recurrent layer", remedy=DESCRIBE)
-        layers[last] = Layer(chain[last].op, chain[last].name, {"reads": "last"})
+        layers[last] = DescribedLayer(chain[last].op, chain[last].name, {"reads": "last"})
         both = f"{chain[last].name}." if chain[last].name else ""
         both_ways = any(name.startswith(both) and name.endswith("_reverse") for name in tensors)
         what = "the last states of both directions (h_n)" if both_ways else "the last output"
-        notes.append(f"{chain[last].name or chain[last].op} gives {what} of a sequence: --task where that is wrong")
+        notes.append(
+            f"{chain[last].name or chain[last].op} gives {what} of a sequence (where that is wrong, name the --task)"
+        )
     else:
-        notes.append("there is an output at every step: --task where that is wrong")
+        notes.append("there is an output at every step (where that is wrong, name the --task)")
     return layers, tuple(notes)
 
 

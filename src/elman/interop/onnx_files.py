@@ -18,7 +18,7 @@ from elman.interop.onnx import computing, constants, moving, normalising, recurr
 from elman.interop.onnx.inputs import place_inputs
 from elman.interop.onnx.messages import GraphNode, OnnxGraph, read_graph
 from elman.interop.onnx.outcome import finished
-from elman.interop.onnx.values import Lifted, NodeCall, Operator, Refusal, Trace
+from elman.interop.onnx.values import Lifted, NodeCall, Operator, Refusal, Trace, WrongOrder
 
 OPERATORS: dict[str, Operator] = {
     **constants.OPERATORS,
@@ -47,8 +47,11 @@ def read_onnx(path: Path, options: ImportOptions | None = None) -> Imported:
             return _read(graph, nodes, batch_first)
         except Refusal as error:
             failed.append(error)
+        except RecursionError:
+            raise UserError(f"{path}: its nodes are nested too deeply") from None
     # The wrong order of axes fails at the first node that needs the other.
-    raise UserError(f"{path}: {max(failed, key=lambda error: error.place)}") from None
+    reason = max(failed, key=lambda error: (error.place, not isinstance(error, WrongOrder)))
+    raise UserError(f"{path}: {reason}") from None
 
 
 def _needed(graph: OnnxGraph) -> list[tuple[int, GraphNode]]:
@@ -78,9 +81,10 @@ def _read(graph: OnnxGraph, nodes: Sequence[tuple[int, GraphNode]], batch_first:
             values |= zip(node.outputs, found if isinstance(found, list) else [found], strict=False)
         place = len(graph.nodes)
         return finished(trace, graph, values)
-    except Refusal as error:
-        error.place = place
-        raise
+    except UserError as error:
+        refusal = error if isinstance(error, Refusal) else Refusal(f"{error}")
+        refusal.place = place
+        raise refusal from None
 
 
 def _computed(call: NodeCall) -> Lifted | list[Lifted]:

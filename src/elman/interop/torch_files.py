@@ -128,6 +128,8 @@ def _check_archive(path: Path) -> None:
                 raise UserError(f"{path} is no state dict of torch", remedy=REMEDY)
             if b"bytearray" in archive.read(names[0]):  # of any size, which no state dict has
                 raise UserError(f"{path} holds more than tensors", remedy=REMEDY)
+    except UserError:
+        raise
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
         raise UserError(f"{path} is damaged ({error})", remedy=REMEDY) from None
 

@@ -7,7 +7,7 @@ options beside it, as `reads: last`; or a word alone, as `softmax`, for what has
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -34,16 +34,12 @@ PART = re.compile(r"(weight|bias)_(ih|hh|hr)(?:_l(\d+)(_reverse)?)?")
 
 
 @dataclass(frozen=True)
-class Layer:
+class DescribedLayer:
     """An entry of a description."""
 
     op: str
     name: str = ""  # what the names of its tensors begin with, without the dot
     options: dict[str, Any] = field(default_factory=dict)
-
-    def part(self, tensors: Mapping[str, Tensor], tail: str) -> Tensor | None:
-        """A tensor of the layer."""
-        return tensors.get(f"{self.name}.{tail}" if self.name else tail)
 
 
 class Assembled(NamedTuple):
@@ -54,7 +50,7 @@ class Assembled(NamedTuple):
     notes: tuple[str, ...]
 
 
-def parse_layers(described: Any, where: str) -> list[Layer]:
+def parse_layers(described: Any, where: str) -> list[DescribedLayer]:
     """The entries of a description. Raises `UserError` for what is none, which names the entry."""
     if not isinstance(described, list) or not described:
         raise UserError(where, expected="a list of layers", got=type(described).__name__)
@@ -78,11 +74,13 @@ def parse_layers(described: Any, where: str) -> list[Layer]:
                 )
             if not isinstance(value, str | float | int):
                 raise UserError(f"{place}: {key}", expected="a word or a number", got=repr(value)[:60])
-        layers.append(Layer(op, name or "", dict(options)))
+        layers.append(DescribedLayer(op, name or "", dict(options)))
     return layers
 
 
-def assemble(layers: list[Layer], tensors: Mapping[str, Tensor], options: ImportOptions, where: str) -> Assembled:
+def assemble(
+    layers: list[DescribedLayer], tensors: Mapping[str, Tensor], options: ImportOptions, where: str
+) -> Assembled:
     """Nodes with the tensors of layers, each of which reads the output of the one before.
 
     Raises `UserError` where a tensor is missing, has another shape, or belongs to no layer.
@@ -105,14 +103,14 @@ def assemble(layers: list[Layer], tensors: Mapping[str, Tensor], options: Import
             if layer.op == "rnn" and "nonlinearity" not in layer.options:
                 notes.append(f"{layer.name or 'rnn'}: taken for an RNN of tanh")
         elif layer.op in OPTIONS:
-            used |= _ADDERS[layer.op](layer, tensors, add, where)
+            used |= _add_plain(layer, tensors, add, where)
         elif layer.op in POOLS:
             add(layer.op, layer.op, {}, size=_size(nodes))
         else:
             add("activation", layer.op, {}, function=layer.op)
     if left := [name for name in tensors if name not in used]:
         raise UserError(f"{where}: {left[0]}", expected="a tensor of one of the layers", got="one that none reads")
-    config = _config(nodes, layers, options)
+    config = _config(nodes, options)
     with torch.device("meta"):
         model = LayeredModel(config)
     named = zip(model.named_nodes, model.nodes, strict=True)
@@ -120,7 +118,7 @@ def assemble(layers: list[Layer], tensors: Mapping[str, Tensor], options: Import
     return Assembled(config, state, tuple(notes))
 
 
-def _config(nodes: list[dict[str, Any]], layers: list[Layer], options: ImportOptions) -> dict[str, Any]:
+def _config(nodes: list[dict[str, Any]], options: ImportOptions) -> dict[str, Any]:
     first, last = nodes[0], nodes[-1]
     tokens = first["op"] == "embedding"
     reads = (
@@ -156,65 +154,42 @@ def _inputs(nodes: list[dict[str, Any]]) -> int:
     return next(node.get("input_size") or node["size"] for node in nodes if {"input_size", "size"} & node.keys())
 
 
-def _taken(layer: Layer, tensors: Mapping[str, Tensor], tails: dict[str, int], where: str) -> dict[str, Tensor]:
-    """The tensors of a layer by the ends of their names, of so many dimensions; a bias may be missing."""
-    found = {}
-    for tail, dims in tails.items():
-        tensor = layer.part(tensors, tail)
-        name = f"{where}: {layer.name}.{tail}"
-        if tensor is None and tail != "bias":
-            raise UserError(name, expected=f"a tensor of the layer {layer.op}", got="none of that name")
-        if tensor is not None and tensor.dim() != dims:
-            raise UserError(name, expected=f"{dims} dimensions", got=f"shape {tuple(tensor.shape)}")
-        if tensor is not None:
-            found[tail] = tensor
-    return found
-
-
-def _full(layer: Layer, found: Mapping[str, Tensor]) -> set[str]:
-    return {f"{layer.name}.{tail}" if layer.name else tail for tail in found}
-
-
-def _add_embedding(layer: Layer, tensors: Mapping[str, Tensor], add: Any, where: str) -> set[str]:
-    found = _taken(layer, tensors, {"weight": 2}, where)
-    rows, size = found["weight"].shape
-    add("embedding", layer.name or layer.op, found, rows=rows, size=size)
-    return _full(layer, found)
-
-
-def _add_linear(layer: Layer, tensors: Mapping[str, Tensor], add: Any, where: str) -> set[str]:
-    found = _taken(layer, tensors, {"weight": 2, "bias": 1}, where)
-    outputs, inputs = found["weight"].shape
-    add("linear", layer.name or layer.op, found, input_size=inputs, output_size=outputs, bias="bias" in found)
-    return _full(layer, found)
-
-
-def _add_layer_norm(layer: Layer, tensors: Mapping[str, Tensor], add: Any, where: str) -> set[str]:
-    found = _taken(layer, tensors, {"weight": 1, "bias": 1}, where)
-    epsilon = float(layer.options.get("epsilon", EPSILON))
-    size = len(found["weight"])
-    add("layer_norm", layer.name or layer.op, found, size=size, epsilon=epsilon, bias="bias" in found)
-    return _full(layer, found)
-
-
-def _add_batch_norm(layer: Layer, tensors: Mapping[str, Tensor], add: Any, where: str) -> set[str]:
-    found = _taken(layer, tensors, {"weight": 1, "bias": 1, "running_mean": 1, "running_var": 1}, where)
-    named = {"running_mean": "mean", "running_var": "variance"}
-    own = {named.get(tail, tail): tensor for tail, tensor in found.items()}
-    epsilon = float(layer.options.get("epsilon", EPSILON))
-    add("batch_norm", layer.name or layer.op, own, size=len(found["weight"]), epsilon=epsilon)
-    return _full(layer, found)
-
-
-_ADDERS = {
-    "embedding": _add_embedding,
-    "linear": _add_linear,
-    "layer_norm": _add_layer_norm,
-    "batch_norm": _add_batch_norm,
+# Of each layer that has a matrix or a gain alone: its tensors with their dimensions, of which a bias may be missing.
+TENSORS = {
+    "embedding": {"weight": 2},
+    "linear": {"weight": 2, "bias": 1},
+    "layer_norm": {"weight": 1, "bias": 1},
+    "batch_norm": {"weight": 1, "bias": 1, "running_mean": 1, "running_var": 1},
 }
+RENAMED = {"running_mean": "mean", "running_var": "variance"}
 
 
-def _add_recurrent(layer: Layer, tensors: Mapping[str, Tensor], add: Any, where: str) -> set[str]:
+def _add_plain(layer: DescribedLayer, tensors: Mapping[str, Tensor], add: Any, where: str) -> set[str]:
+    """A node of one of `TENSORS`."""
+    found, used = {}, set()
+    for tail, dims in TENSORS[layer.op].items():
+        name = f"{layer.name}.{tail}" if layer.name else tail
+        tensor = tensors.get(name)
+        if tensor is None and tail != "bias":
+            raise UserError(f"{where}: {name}", expected=f"a tensor of the layer {layer.op}", got="none of that name")
+        if tensor is not None and tensor.dim() != dims:
+            raise UserError(f"{where}: {name}", expected=f"{dims} dimensions", got=f"shape {tuple(tensor.shape)}")
+        if tensor is not None:
+            found[RENAMED.get(tail, tail)] = tensor
+            used.add(name)
+    sizes, bias = found["weight"].shape, "bias" in found
+    epsilon = float(layer.options.get("epsilon", EPSILON))
+    settings: dict[str, Callable[[], dict[str, Any]]] = {
+        "embedding": lambda: {"rows": sizes[0], "size": sizes[1]},
+        "linear": lambda: {"input_size": sizes[1], "output_size": sizes[0], "bias": bias},
+        "layer_norm": lambda: {"size": sizes[0], "epsilon": epsilon, "bias": bias},
+        "batch_norm": lambda: {"size": sizes[0], "epsilon": epsilon},
+    }
+    add(layer.op, layer.name or layer.op, found, **settings[layer.op]())
+    return used
+
+
+def _add_recurrent(layer: DescribedLayer, tensors: Mapping[str, Tensor], add: Any, where: str) -> set[str]:
     """A node for each layer of a stack: torch's names, as those of `elman.nn`, end with the layer's number."""
     own: dict[int, dict[str, Tensor]] = {}
     used = set()
@@ -235,6 +210,9 @@ def _add_recurrent(layer: Layer, tensors: Mapping[str, Tensor], add: Any, where:
         rows, inputs = found["weight_ih_l0"].shape
         gates = {"lstm": 4, "gru": 3, "rnn": 1}[layer.op]
         P = found["weight_hh_l0"].shape[1]
+        H = found["weight_hr_l0"].shape[-1] if "weight_hr_l0" in found else P
+        if rows != gates * H:
+            raise UserError(f"{place}: weight_ih", expected=f"{gates} rows for each of {H} units", got=rows)
         last = number == len(own) - 1
         add(
             "recurrent",
@@ -242,7 +220,7 @@ def _add_recurrent(layer: Layer, tensors: Mapping[str, Tensor], add: Any, where:
             found,
             cell=RECURRENT[layer.op],
             input_size=inputs,
-            hidden_size=rows // gates,
+            hidden_size=H,
             direction="both" if "weight_ih_l0_reverse" in found else "forward",
             reads=layer.options.get("reads", "sequence") if last else "sequence",
             bias="bias_ih_l0" in found,

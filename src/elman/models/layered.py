@@ -109,7 +109,8 @@ class LayeredModel(nn.Module):
         shapes = {INPUT: Shape(None if isinstance(own.input, TokenInput) else own.input.channels, True)}
         for index, node in enumerate(own.nodes):
             try:
-                made.append((f"{index}_{re.sub('[^A-Za-z0-9]+', '_', node.name)}", make_node(node)))
+                key = f"{index}_{re.sub('[^A-Za-z0-9]+', '_', node.name)}"
+                made.append((key, make_node(node.model_dump())))
                 if missing := [name for name in node.inputs if name not in shapes]:
                     raise UserError("inputs", expected="values before it", got=repr(missing[0]))
                 if node.name in shapes:
@@ -220,19 +221,20 @@ class LayeredModel(nn.Module):
         return found
 
 
-def make_node(settings: NodeSettings) -> Node:
+def make_node(settings: Mapping[str, Any]) -> Node:
     """The node of an op and its options. Raises `UserError` for an op or option that there is not, and wrong values."""
-    if settings.op not in OPS:
-        raise UserError("op", expected="an operation", got=repr(settings.op), remedy=nearest(settings.op, OPS))
-    make, options = OPS[settings.op], settings.model_extra or {}
+    op, options = settings["op"], {key: value for key, value in settings.items() if key not in ("op", "name", "inputs")}
+    if op not in OPS:
+        raise UserError("op", expected="an operation", got=repr(op), remedy=nearest(op, OPS))
+    make = OPS[op]
     constructor: Any = getattr(make, "func", make)
     hints = get_type_hints(constructor.__init__ if inspect.isclass(constructor) else constructor, include_extras=True)
     parameters = inspect.signature(make).parameters
     for name, value in options.items():
         if name not in parameters or parameters[name].kind is inspect.Parameter.POSITIONAL_ONLY:
-            raise UserError(name, expected=f"an option of {settings.op}", remedy=nearest(name, parameters))
+            raise UserError(name, expected=f"an option of {op}", remedy=nearest(name, parameters))
         check_type(value, hints[name], name)
     for name, parameter in parameters.items():
         if parameter.default is parameter.empty and name not in options:
-            raise UserError(f"{name}: {settings.op} needs it")
+            raise UserError(f"{name}: {op} needs it")
     return make(**options)

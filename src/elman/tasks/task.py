@@ -288,7 +288,8 @@ class Task(ABC):
     def adopt(self, network: LayeredModel, said: Particulars) -> Adopted:
         """The layers as a model of this task. Raises `UserError` where they do not fit the task, or what is said."""
         able = ", ".join(task.name for task in _tasks() if type(task).adopt is not Task.adopt)
-        raise UserError(f"{self.name} takes no model of another framework", expected=able, exit_code=2)
+        what, remedy = f"{self.name} takes no model of another framework", f"name another task: {able}"
+        raise UserError(what, remedy=remedy, exit_code=2)
 
     # Use
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -63,7 +64,7 @@ def measure_int8(
     calls = [OPENERS[FIRST](each) for each in (smaller, models)]
     for turn in range(TURNS):
         for at, call in enumerate(calls):
-            clock = Clock(call)
+            clock = TimedCall(call)
             sums = [found.loss or (0.0, 0.0, 0) for found in drawing.trial(observed, clock)]
             times[at] = min(times[at], clock.seconds)
             if turn == 0:
@@ -72,7 +73,7 @@ def measure_int8(
     return Quantised(small, large, losses[0], losses[1], times[0], times[1])
 
 
-class Clock:
+class TimedCall:
     """Calls of a runtime, and how long they took."""
 
     def __init__(self, call: Call) -> None:
@@ -98,20 +99,33 @@ def _observed(run: Trained, say: Say) -> Any:
 def _check(name: str, models: Mapping[str, bytes], drawing: Drawing, observed: Any) -> Check:
     package = importlib.import_module(PACKAGES.get(name, name))
     version = str(getattr(package, "__version__", "")).partition("-")[0]
-    worst, outputs, sums = 0.0, 0, np.zeros(3)
+    worst, numbers, sums = 0.0, 0, np.zeros(3)
+    assert drawing.trial is not None
     try:
-        call = OPENERS[name](models)
-        assert drawing.trial is not None
-        for found in drawing.trial(observed, call):
+        with _failing():
+            call = OPENERS[name](models)
+        for found in drawing.trial(observed, _failing()(call)):
             for ours, theirs in zip(found.ours, found.theirs, strict=True):
                 worst = max(worst, difference(ours, theirs))
-                outputs += ours.size
+                numbers += ours.size
             sums += found.loss or (0, 0, 0)
-    except Exception as error:  # of whatever kind a runtime raises
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        return Check(name, version, math.nan, outputs, failure=lines[0][:200])
+    except Failed as failed:
+        return Check(name, version, math.nan, numbers, failure=str(failed))
     loss, runtime_loss = sums[:2] / sums[2] if sums[2] else (None, None)
-    return Check(name, version, worst, outputs, loss, runtime_loss, failure="" if worst <= TOLERANCE else "is wrong")
+    return Check(name, version, worst, numbers, loss, runtime_loss, failure="" if worst <= TOLERANCE else "is wrong")
+
+
+class Failed(Exception):
+    """The first line of what a runtime raised, whatever its type."""
+
+
+@contextlib.contextmanager
+def _failing() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise Failed(lines[0][:200]) from error
 
 
 def difference(ours: Numbers, theirs: Numbers) -> float:

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from elman.arrays import Numbers
-from elman.data.labelled_corpus import Examples
 from elman.data.ngrams import MOST
 from elman.export.onnx import states, trials
 from elman.export.onnx.drawing import Call, Compared, Drawing
@@ -24,7 +23,6 @@ from elman.export.options import ExportOptions
 from elman.models.classifier import Classifier
 from elman.nn.ngram_embedding import NgramEmbedding
 from elman.state import leaves
-from elman.tasks.classification.evaluation import losses
 from elman.tasks.task import Trained
 
 
@@ -144,5 +142,4 @@ def _random(model: Classifier, rows: int) -> tuple[Tensor, Tensor]:
 
 def _nats(model: Classifier, logits: Numbers, targets: Tensor) -> float:
     """The loss of one example."""
-    examples = Examples([], targets.numpy(), None, None)
-    return float(losses(model, logits.astype(np.float64), examples)[0])
+    return float(model.nats(torch.from_numpy(logits), targets)[0].detach())

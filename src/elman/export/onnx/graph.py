@@ -166,7 +166,8 @@ class Graph:
 
     def zeros(self, *sizes: Value | int) -> Value:
         """Zeros, float32."""
-        return self.add("ConstantOfShape", self.shape(*sizes), dtype="float32")  # whose default value is 0
+        zero = numpy_helper.from_array(np.zeros(1, np.float32))  # the default, which not every runtime knows
+        return self.add("ConstantOfShape", self.shape(*sizes), dtype="float32", value=zero)
 
     def fresh(self, word: str) -> str:
         """A name that no other value has: in the graph, nor in the bodies of its loops."""

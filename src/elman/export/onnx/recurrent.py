@@ -100,24 +100,6 @@ def _by_operator(
     return y, [graph.add("Squeeze", part[d], np.array([0])) for d in range(directions) for part in parts]
 
 
-def read_ends(graph: Graph, layer: Recurrent, x: Value, lengths: Value) -> Value:
-    """The last h (B, P · directions) of each direction over x (T, B, D); zeros in a row without steps.
-
-    Both directions are read forward, by the operator: the second reads the real steps of each row in reverse, so that
-    their padding, too, comes last.
-    """
-    rows = transpose(x, 1, 0, 2)
-    backward = (unsqueeze(lengths, 1) - 1 - unsqueeze(count(graph, graph.size(x, 0)), 0)).maximum(0)  # (B, T)
-    reads, ends = [x, transpose(rows_at(rows, backward), 1, 0, 2)], list[Value]()
-    states = _zeros(graph, layer, x)
-    for direction, read in enumerate(reads[: layer.num_directions]):
-        own = states[direction * len(states) // layer.num_directions :][: len(states) // layer.num_directions]
-        y, _ = _by_operator(graph, layer, read, [own], [layer.layer_weights(0, direction)], None)
-        ends.append(last_step(transpose(y, 1, 0, 2), lengths))
-    found = concat(graph, ends, 1)
-    return (unsqueeze(lengths, 1) > 0).where(found, 0.0)
-
-
 def _stacked(graph: Graph, parts: Sequence[Value]) -> Value:
     """States (B, H) of each direction -> (directions, B, H)."""
     each = [graph.add("Unsqueeze", part, np.array([0])) for part in parts]

@@ -17,7 +17,7 @@ from elman.export.onnx import states, trials
 from elman.export.onnx.drawing import Call, Compared, Drawing
 from elman.export.onnx.encoder import encode
 from elman.export.onnx.graph import Graph, Value
-from elman.export.onnx.recurrent import read_ends
+from elman.export.onnx.recurrent import read_layer
 from elman.export.onnx.steps import concat, reshape, total, transpose
 from elman.export.options import ExportOptions
 from elman.models.tagger import Tagger
@@ -51,7 +51,9 @@ def _words(graph: Graph, reader: WordReader) -> Value:
     spelled = reshape(given, -1, graph.size(given, 2))  # (B · T, C)
     real = graph.add("Not", spelled == PADDING)
     letters = graph.add("Gather", graph.weight(reader.characters.weight), transpose(spelled, 1, 0), dtype="float32")
-    ends = read_ends(graph, reader.spelling, letters, total(graph.cast(real, "int64"), 1))
+    lengths = total(graph.cast(real, "int64"), 1)
+    _, (forward, _, backward, _) = read_layer(graph, reader.spelling, letters, lengths=lengths)
+    ends = concat(graph, [forward, backward], 1)
     read = reshape(ends, graph.size(tokens, 0), graph.size(tokens, 1), reader.character_size)
     return concat(graph, [x, read], 2)
 

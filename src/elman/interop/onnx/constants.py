@@ -13,13 +13,16 @@ from elman.interop.onnx.axes import ONE, Size
 from elman.interop.onnx.messages import DTYPES
 from elman.interop.onnx.values import Counts, Filled, Lifted, NodeCall, Operator, Traced
 
+FAR = 1 << 31  # beyond every end
+
 
 def constant(call: NodeCall) -> Lifted:
     """Constant."""
     dtypes = {"value": None, "value_float": "f4", "value_floats": "f4", "value_int": "i8", "value_ints": "i8"}
     for name, dtype in dtypes.items():
-        if call.node.attributes.get(name) is not None:
-            return np.asarray(call.node.attributes[name], dtype)
+        value = call.node.attributes.get(name)
+        if isinstance(value, np.ndarray | float | int) or (isinstance(value, list) and str not in map(type, value)):
+            return np.asarray(value, dtype)
     return call.refuse("it has no value that is understood")
 
 
@@ -41,7 +44,7 @@ def _numbers(call: NodeCall, arrays: list[Numbers]) -> int:
     if call.node.op == "Gather":
         return arrays[0].size * max(1, arrays[1].size)
     if call.node.op == "Expand":
-        return prod(int(n) for n in arrays[1].reshape(-1)[:64]) * arrays[0].size
+        return abs(prod(int(n) for n in arrays[1].reshape(-1)[:64])) * arrays[0].size
     if call.node.op in ARITHMETIC:
         return prod(np.broadcast_shapes(*(array.shape for array in arrays)))
     return sum(array.size for array in arrays)
@@ -94,7 +97,7 @@ FOLDS: dict[str, Callable[..., Any]] = {
     "Slice": _slice,
     "Gather": lambda call, x, index: np.take(x, index, axis=call.attribute("axis", 0)),
     "Concat": lambda call, *parts: np.concatenate(parts, axis=call.attribute("axis", 0)),
-    "Shape": lambda call, x: np.array(x.shape[call.attribute("start", 0) : call.node.attributes.get("end")], "i8"),
+    "Shape": lambda call, x: np.array(x.shape[call.attribute("start", 0) : call.attribute("end", FAR)], "i8"),
     "Expand": lambda call, x, shape: np.broadcast_to(x, np.broadcast_shapes(x.shape, tuple(shape.tolist()))),
     "Neg": lambda call, x: -x,
     "Sqrt": lambda call, x: np.sqrt(x),
@@ -114,7 +117,7 @@ def as_counts(value: Lifted | None) -> Counts | None:
 def shape_of(call: NodeCall) -> Lifted:
     """Shape: with symbols for what the graph leaves open."""
     sizes = call.sizes(call.value())
-    return plain(Counts(sizes[call.attribute("start", 0) : call.node.attributes.get("end")]))
+    return plain(Counts(sizes[call.attribute("start", 0) : call.attribute("end", FAR)]))
 
 
 def plain(counts: Counts) -> Lifted:
@@ -130,7 +133,10 @@ def of_counts(call: NodeCall) -> Lifted | None:
     given = [as_counts(value) for value in call.inputs if value is not None]
     if call.node.op not in OF_COUNTS or None in given:
         return None
-    return OF_COUNTS[call.node.op](call, *given)
+    try:
+        return OF_COUNTS[call.node.op](call, *given)
+    except TypeError:  # of Python: the function takes others
+        return call.refuse(f"it has {len(given)} inputs")
 
 
 def _picked(call: NodeCall, sizes: Counts, index: Counts) -> Lifted:
@@ -205,7 +211,7 @@ def where(call: NodeCall) -> Lifted:
 
 def filled(call: NodeCall) -> Lifted:
     """ConstantOfShape: never allocated where the shape depends on the input or is large."""
-    value = np.asarray(call.node.attributes.get("value", np.zeros(1, "f4"))).reshape(-1)
+    value = call.attribute("value", np.zeros(1, "f4")).reshape(-1)
     sizes, shape = as_counts(call.given(0)), call.given(0)
     if sizes is None or len(value) != 1:
         call.refuse("its shape is no vector of integers")

@@ -7,6 +7,7 @@ normalisation that is written out: "feature_mean", "centered", "square", "varian
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
@@ -17,6 +18,7 @@ from elman.arrays import Numbers
 from elman.errors import UserError
 
 INPUT = "input"
+WIDEST = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -44,16 +46,19 @@ class Drafts:
 
     def __init__(self) -> None:
         self.found: dict[str, Draft] = {}
+        self._names = Counter[str]()
 
     def __getitem__(self, name: str) -> Draft:
         return self.found[name]
 
     def add(self, name: str, layer: Draft) -> str:
         """A layer under a name, or under one with a number behind where that is taken; returns the name."""
-        unique, number = name, 1
+        if layer.size > WIDEST:
+            raise UserError(f"{layer.source or name}", expected=f"at most {WIDEST:,} features", got=layer.size)
+        unique = name
         while unique in self.found or unique == INPUT:
-            number += 1
-            unique = f"{name}_{number}"
+            self._names[name] += 1
+            unique = f"{name}_{self._names[name] + 1}"
         self.found[unique] = layer
         return unique
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from elman.interop.onnx.axes import BATCH, TIME, Atom, Dims, features, joined
 from elman.interop.onnx.drafts import INPUT, Draft
-from elman.interop.onnx.messages import GraphInput, GraphNode, OnnxGraph
+from elman.interop.onnx.messages import GraphInput, GraphNode, OnnxGraph, shown
 from elman.interop.onnx.recurrent import DEFAULTS
 from elman.interop.onnx.values import Lengths, Lifted, Refusal, Trace, Traced
 
@@ -26,7 +26,7 @@ def place_inputs(trace: Trace, graph: OnnxGraph, nodes: Sequence[GraphNode], bat
         elif any(port.name in node.inputs for node in nodes):
             data.append(port)
     if len(data) != 1:
-        got = ", ".join(port.name for port in data) or "none"
+        got = ", ".join(shown(port.name) for port in data[:8]) or "none"
         raise Refusal("inputs", expected="one that the model reads, beside states and lengths", got=got)
     found[data[0].name] = _read(trace, data[0], batch_first)
     return found

@@ -20,6 +20,8 @@ from elman.reading import Unreadable, check_file
 
 LARGEST = 2**31  # bytes of a file: protocol buffers have no larger ones
 OPSETS = (7, 26)
+MOST_NODES = 50_000
+LONGEST = 100  # letters of a name that are said
 SCHEMA = {
     "model": {
         1: Field("ir_version", "int"),
@@ -89,7 +91,7 @@ class GraphNode:
     attributes: dict[str, Any] = field(default_factory=dict)  # int, float, str, lists of them, arrays
 
     def __str__(self) -> str:
-        return f"{self.op} {(self.name or next(iter(self.outputs), ''))!r}"
+        return f"{shown(self.op)} {(self.name or next(iter(self.outputs), ''))[:LONGEST]!r}"
 
 
 @dataclass(frozen=True)
@@ -126,11 +128,24 @@ def read_graph(path: Path) -> OnnxGraph:
     if not OPSETS[0] <= opset <= OPSETS[1]:
         expected = f"operators of ONNX's opset {OPSETS[0]} to {OPSETS[1]}"
         raise UserError(f"{path}", expected=expected, got=f"opset {opset}")
-    graph = model["graph"]
-    if graph.get("sparse_initializer"):
+    if model["graph"].get("sparse_initializer"):
         raise UserError(f"{path} has sparse initializers, which are not understood here")
-    constants = {tensor.get("name", ""): _array(tensor) for tensor in graph.get("initializer", [])}
     producer = f"{model.get('producer_name', '')} {model.get('producer_version', '')}".strip()
+    try:
+        return _graph(model["graph"], opset, producer)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+
+
+def shown(name: str) -> str:
+    """A name of a file in a line for people."""
+    return name[:LONGEST] if name.isprintable() else repr(name[:LONGEST])
+
+
+def _graph(graph: Message, opset: int, producer: str) -> OnnxGraph:
+    if len(graph.get("node", [])) > MOST_NODES:
+        raise UserError("the graph", expected=f"at most {MOST_NODES:,} nodes", got=len(graph["node"]))
+    constants = {tensor.get("name", ""): _array(tensor) for tensor in graph.get("initializer", [])}
     return OnnxGraph(
         tuple(_node(node) for node in graph.get("node", [])),
         constants,
@@ -182,7 +197,7 @@ def _floats(parts: Sequence[memoryview], dtype: str) -> Numbers:
     data = b"".join(parts)
     size = np.dtype(dtype).itemsize
     if len(data) % size:
-        raise Unreadable(f"numbers of {size} bytes are expected, and there are {len(data)} bytes")
+        raise UserError(f"numbers of {size} bytes are expected, and there are {len(data)} bytes")
     return np.frombuffer(data, dtype)
 
 
@@ -196,7 +211,7 @@ def _array(message: Message) -> Numbers:
         got = f"type {message.get('data_type', 0)}"
         raise UserError(name, expected="numbers of a dtype that NumPy has", got=got)
     if any(size < 0 for size in dims) or len(dims) > 8:
-        raise Unreadable(f"{name} is damaged (its shape is {dims})")
+        raise UserError(f"{name} is damaged (its shape is {dims})")
     if "raw_data" in message:
         values = _floats([message["raw_data"]], f"<{dtype}" if dtype != "?" else dtype)
     elif dtype in ("f4", "f8"):
@@ -204,7 +219,7 @@ def _array(message: Message) -> Numbers:
     else:
         values = _integers(message.get(TYPED.get(dtype, "int32_data"), []), dtype, name)
     if prod(dims) != len(values):
-        raise Unreadable(f"{name} is damaged (it has {len(values)} numbers, and its shape is {dims})")
+        raise UserError(f"{name} is damaged (it has {len(values)} numbers, and its shape is {dims})")
     return values.reshape(dims)
 
 
@@ -214,7 +229,7 @@ def _integers(values: Sequence[int], dtype: str, name: str) -> Numbers:
     try:
         return np.array(values, "i8").astype(dtype) if dtype == "?" else np.array(values, dtype)
     except OverflowError:
-        raise Unreadable(f"{name} is damaged (it has numbers beyond its dtype)") from None
+        raise UserError(f"{name} is damaged (it has numbers beyond its dtype)") from None
 
 
 def _port(message: Message) -> GraphInput:

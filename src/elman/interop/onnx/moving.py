@@ -30,7 +30,7 @@ def transpose(call: NodeCall) -> Lifted:
     if isinstance(value := call.given(0), Filled):
         return value
     value = call.value()
-    perm = call.node.attributes.get("perm") or list(range(len(value.dims)))[::-1]
+    perm = call.integers("perm", len(call.inputs)) or list(range(len(value.dims)))[::-1]
     if sorted(perm) != list(range(len(value.dims))):
         call.refuse(f"its perm {perm} does not fit {len(value.dims)} dimensions")
     return value._replace(dims=tuple(value.dims[axis] for axis in perm))
@@ -99,7 +99,7 @@ def flatten(call: NodeCall) -> Lifted:
 def dropout(call: NodeCall) -> Lifted:
     """Dropout: nothing outside of a training."""
     value = call.given(0)
-    training, ratio = call.given(2), call.node.attributes.get("ratio", 0.5)
+    training, ratio = call.given(2), call.attribute("ratio", 0.5)
     if training is not None and not (isinstance(training, np.ndarray) and not training.any()):
         call.refuse("it is in training")
     if isinstance(given := call.given(1), np.ndarray) and given.size == 1:

@@ -12,7 +12,7 @@ import torch
 from elman.interop.imported import Imported
 from elman.interop.onnx.axes import BATCH, REVERSED, TIME, features, joined
 from elman.interop.onnx.drafts import INPUT, Draft
-from elman.interop.onnx.messages import OnnxGraph
+from elman.interop.onnx.messages import OnnxGraph, shown
 from elman.interop.onnx.values import Lifted, Refusal, Trace, Traced
 
 KINDS = {"softmax": "probabilities", "sigmoid": "probabilities", "log_softmax": "logits"}
@@ -31,7 +31,7 @@ def finished(trace: Trace, graph: OnnxGraph, values: Mapping[str, Lifted]) -> Im
     _check_states(trace)
     found = layers.finished(output.layer, [name for name, begin in trace.begins.items() if begin])
     if others:
-        trace.notes.append(f"the output {main} is taken, and {', '.join(others)} are left out")
+        trace.notes.append(f"the output {shown(main)} is taken, and {_list(others)} are left out")
     _say(trace, found, states)
     (data,) = (
         value for name in graph.inputs if isinstance(value := values.get(name.name), Traced) and value.layer == INPUT
@@ -46,7 +46,7 @@ def finished(trace: Trace, graph: OnnxGraph, values: Mapping[str, Lifted]) -> Im
         ],
         "outputs": output.size,
         "per_step": per_step,
-        **_kind(found, layers.final.get(output.layer, output.layer)),
+        **_kind(found, layers.final.get(output.layer, output.layer), main),
     }
     return Imported(config, _tensors(found), tuple(dict.fromkeys(trace.notes)))
 
@@ -65,7 +65,7 @@ def _check_output(trace: Trace, name: str, value: Traced) -> bool:
         raise Refusal(f"output {name!r}: its steps or its features are in another order than the model's")
     axes = [BATCH, TIME] if TIME in atoms else [BATCH]
     if atoms[: len(axes)] != axes:
-        trace.notes.append(f"the graph's {name} has other axes first; the imported model's is batch first")
+        trace.notes.append(f"the graph's {shown(name)} has other axes first; the imported model's is batch first")
     return TIME in atoms
 
 
@@ -84,13 +84,17 @@ def _check_states(trace: Trace) -> None:
 def _say(trace: Trace, found: Mapping[str, Draft], states: Sequence[str]) -> None:
     """Add what a person should know."""
     if trace.states:
-        returned = f", which it returns as {', '.join(states)}," if states else ""
-        trace.notes.append(f"the graph's {', '.join(trace.states)}{returned} are the model's state, zeros at first")
+        returned = f", which it returns as {_list(states)}," if states else ""
+        trace.notes.append(f"the graph's {_list(trace.states)}{returned} are the model's state, zeros at first")
     if trace.lengths:
-        trace.notes.append(f"the graph's {', '.join(trace.lengths)} are `lengths`; a row of length 0 keeps its state")
+        trace.notes.append(f"the graph's {_list(trace.lengths)} are `lengths`; a row of length 0 keeps its state")
         pools = [layer.source for layer in found.values() if layer.op in ("last", "mean", "max") and layer.source]
         for source in [*trace.unaware, *pools]:
             trace.notes.append(f"{source} reads padding as if it were steps; the imported model leaves it out")
+
+
+def _list(names: Sequence[str]) -> str:
+    return ", ".join(shown(name) for name in names)
 
 
 def _input(trace: Trace, data: Traced) -> dict[str, Any]:
@@ -101,10 +105,10 @@ def _input(trace: Trace, data: Traced) -> dict[str, Any]:
     return {"kind": "tokens", "vocab_size": min(trace.rows)}
 
 
-def _kind(found: Mapping[str, Draft], output: str) -> dict[str, Any]:
+def _kind(found: Mapping[str, Draft], output: str, name: str) -> dict[str, Any]:
     """What the output is, and what losses are computed from."""
-    last = found[output]
-    kind = KINDS.get(last.options["function"], "numbers") if last.op == "activation" else "numbers"
+    last, kind = found[output], "logits" if "logit" in name.lower() else "numbers"
+    kind = KINDS.get(last.options["function"], kind) if last.op == "activation" else kind
     before = last.inputs[0] if kind == "probabilities" and last.inputs[0] in found else None
     return {"output": output, "output_kind": kind, "logits": before}
 

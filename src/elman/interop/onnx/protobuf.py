@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 from elman.reading import Unreadable
 
 DEEPEST = 16  # messages in messages
-MOST = 2_000_000  # fields of all messages together
+MOST = 500_000  # fields of all messages together
 
 Kind: TypeAlias = Literal["int", "text", "bytes"]
 

@@ -10,7 +10,7 @@ from elman.errors import UserError
 from elman.interop.converter import from_arrays
 from elman.interop.onnx.axes import BATCH, REVERSED, Atom, Dims, Size, features, joined
 from elman.interop.onnx.drafts import Draft
-from elman.interop.onnx.values import Filled, Lengths, Lifted, NodeCall, Operator, Traced
+from elman.interop.onnx.values import Filled, Lengths, Lifted, NodeCall, Operator, Traced, WrongOrder
 
 DEFAULTS = {"RNN": ("tanh",), "GRU": ("sigmoid", "tanh"), "LSTM": ("sigmoid", "tanh", "tanh")}
 CELLS = {"RNN": "elman", "GRU": "gru", "LSTM": "lstm"}
@@ -88,7 +88,7 @@ def _input(call: NodeCall) -> tuple[Traced, Any]:
     axes = [dim[0] if len(dim) == 1 else None for dim in x.dims]
     found = ["time" if atom == REVERSED else atom.axis if atom else "" for atom in axes[:2]]
     if len(x.dims) != 3 or x.size is None or x.dims[2] != features(x.size) or found != order:
-        call.refuse(f"it reads ({', '.join(order)}, features), and is given them in another order")
+        raise WrongOrder(f"{call.node}: it reads ({', '.join(order)}, features), and is given them in another order")
     return x, axes[1 if call.attribute("layout", 0) else 0]
 
 

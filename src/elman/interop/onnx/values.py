@@ -53,6 +53,10 @@ class Refusal(UserError):
     place = 0
 
 
+class WrongOrder(Refusal):
+    """A recurrent node is given its axes in another order: the graph's input may be time first instead."""
+
+
 class Trace:
     """What is known while a graph is read."""
 
@@ -120,10 +124,14 @@ class NodeCall:
         """Integers that are an attribute in old opsets and an input in new ones."""
         if name in self.node.attributes:
             found = self.node.attributes[name]
-            return [int(n) for n in found] if isinstance(found, list) else self.refuse(f"{name} is no list")
+            if not isinstance(found, list) or not all(isinstance(n, int) for n in found):
+                self.refuse(f"its attribute {name} is no list of integers")
+            return found
         if self.given(index) is None:
             return default
         found = self.constant(index, name)
+        if found.dtype.kind not in "iu":
+            self.refuse(f"its {name} are no integers")
         return [int(n) for n in found.reshape(-1)[:64]]
 
     def axis(self, axis: int, dims: Sequence[Any]) -> int:

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from graphs import Opened, arrays, assert_close, assert_equal_states, assert_trial, run_of
 
 from elman.models.classifier import Classifier
 from elman.models.tagger import Tagger
+from graphs import Opened, arrays, assert_close, assert_equal_states, assert_trial, run_of
 
 pytest.importorskip("onnxruntime")
 SIZES = ((1, 1), (3, 7), (2, 12))

@@ -161,7 +161,7 @@ def test_without_onnxruntime_nothing_is_checked_and_said(
     said: list[str] = []
     assert not export(elman.load(trained), "onnx", tmp_path / "model.onnx", say=said.append).checks
     assert said == ["nothing was checked: onnxruntime is not installed (pip install 'elman[onnx]')"]
-    with pytest.raises(UserError, match="check: openvino is not installed; pip install openvino"):
+    with pytest.raises(UserError, match="check: onnxruntime is not installed; pip install onnxruntime"):
         export(elman.load(trained), "onnx", tmp_path / "model.onnx", check=("onnxruntime", "openvino"))
 
 

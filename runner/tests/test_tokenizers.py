@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from elman.data.ngrams import WordNgrams
 from elman.data.tokenizers import train_tokenizer
+from elman.data.tokenizers.vocabulary import VocabularyTokenizer
 from elman_runner.ngrams import WordNgrams as Ngrams
 from elman_runner.tokenizers import StreamDecoder, Tokenizer, make_tokenizer
 
@@ -20,6 +21,13 @@ KINDS: list[dict[str, Any]] = [
     for kind, more in (("char", {}), ("byte", {}), ("word", {}), ("word", {"punctuation": True}), ("bpe", {}))
 ]
 BOTH = [(ours := train_tokenizer(texts=TEXTS, **each), make_tokenizer(ours.to_json(), "it")) for each in KINDS]
+BOTH += [
+    (ours, make_tokenizer(ours.to_json(), "it"))
+    for ours in (
+        VocabularyTokenizer(["<pad>", "<unk>", "the", "cat", "<eos>", "the"], unknown=1, lowercase=True, ignored="!,"),
+        VocabularyTokenizer(["\n", "t", "h", "e", "é"], characters=True, skips=True),
+    )
+]
 TEXT = st.one_of(st.text(), st.text("the cat\n,!é<unk>"))
 
 
@@ -49,7 +57,7 @@ def test_any_numbers_in_pieces(both: tuple[Any, Tokenizer], draws: list[int]) ->
 
 def test_a_long_text_of_byte_pairs() -> None:
     text = "the cat sät " * 5_000 + "x" * 40_000 + "\n the end"
-    for ours, theirs in (both for both, each in zip(BOTH, KINDS, strict=True) if each["kind"] == "bpe"):
+    for ours, theirs in (both for both, each in zip(BOTH, KINDS, strict=False) if each["kind"] == "bpe"):
         assert theirs.encode(text).tolist() == ours.encode_array(text).tolist()
 
 

@@ -119,9 +119,8 @@ class Words(Tokenizer):
 
     def encode(self, text: str) -> Ids:
         """A number a word or line's end."""
-        words: Iterable[str] = text.replace("\n", f" {EOS} ").split()
-        if self.punctuation:
-            words = [part for word in words for part in parts(word)]
+        words = text.replace("\n", f" {EOS} ").split()
+        words = [part for word in words for part in parts(word)] if self.punctuation else words
         return np.array([self._ids.get(word, self.unk) for word in words], np.int64)
 
     def spell(self, token: int, previous: int | None) -> bytes:
@@ -148,8 +147,8 @@ class BytePairs(Tokenizer):
 
     def encode(self, text: str) -> Ids:
         """The numbers after all merges."""
-        text = text.encode("utf-8", "replace").decode()
-        found = self._library.encode_batch_fast(_blocks(text), add_special_tokens=False)
+        blocks = _blocks(text.encode("utf-8", "replace").decode())
+        found = self._library.encode_batch_fast(blocks, add_special_tokens=False)
         return np.fromiter(chain.from_iterable(part.ids for part in found), np.int64)
 
     def spell(self, token: int, previous: int | None) -> bytes:
@@ -157,7 +156,45 @@ class BytePairs(Tokenizer):
         return self._bytes[token]
 
 
-KINDS = {"char": Characters, "byte": Bytes, "word": Words, "bpe": BytePairs}
+class Vocabulary(Tokenizer):
+    """The tokens of another program, in its order: words between white space, or characters."""
+
+    def __init__(self, data: dict[str, Any], where: str) -> None:
+        self.tokens: list[str] = take(data, "tokens", list[str], where)
+        self.characters: bool = take(data, "characters", bool, where)
+        self.lowercase: bool = take(data, "lowercase", bool, where)
+        self.skips: bool = take(data, "skips", bool, where)
+        eos = self.tokens.index(EOS) if EOS in self.tokens and not self.characters else None
+        unk, eod = take(data, "unknown", int | None, where), take(data, "eod", bool, where)
+        super().__init__(len(self.tokens), unk=unk, eos=eos, eod=eod)
+        self._spaces = str.maketrans(dict.fromkeys(take(data, "ignored", str, where), " "))
+        self._ids = {token: number for number, token in reversed([*enumerate(self.tokens)])}
+
+    def encode(self, text: str) -> Ids:
+        """A number a word or character. Raises `RunnerError` for one that nothing stands for."""
+        text = (text.lower() if self.lowercase else text).translate(self._spaces)
+        parts: Sequence[str] = text
+        if not self.characters:
+            parts = (text if self.eos is None else text.replace("\n", f" {EOS} ")).split()
+        found = [self._ids.get(part, self.unk) for part in parts]
+        if None in found and not self.skips:
+            raise RunnerError(f"expected tokens of the vocabulary alone, got {parts[found.index(None)]!r:.60}")
+        return np.array([number for number in found if number is not None], np.int64)
+
+    def spell(self, token: int, previous: int | None) -> bytes:
+        """The token, after a space where it is a word that does not begin a line."""
+        if token == self.eos:
+            return b"\n"
+        begins = self.characters or previous is None or previous in (self.eos, self.eod)
+        return f"{'' if begins else ' '}{self.tokens[token]}".encode("utf-8", "replace")
+
+    @property
+    def start(self) -> int:
+        """A line's end, else 0."""
+        return self._ids.get("\n", 0) if self.eos is None else self.eos
+
+
+KINDS = {"char": Characters, "byte": Bytes, "word": Words, "bpe": BytePairs, "vocabulary": Vocabulary}
 
 
 def make_tokenizer(data: dict[str, Any], where: str) -> Tokenizer:

@@ -52,7 +52,7 @@ def directions():
     return of_tokens(
         k.Bidirectional(k.GRU(2, **seq)),
         k.SimpleRNN(3, activation="relu", **seq),
-        k.Bidirectional(k.LSTM(3)),
+        k.Bidirectional(k.LSTM(3), "sum"),
         k.Dense(2),
     )
 
@@ -66,7 +66,7 @@ def merges():
     """Masks that a Functional model computes by operations of their own, and that join."""
     seq, inputs = {"return_sequences": True}, k.Input((None,), dtype="int32", name="words")
     x = k.Embedding(V, D, mask_zero=True)(inputs)
-    parts = [k.Bidirectional(k.GRU(2, **seq), merge_mode=mode)(x) for mode in ("mul", "ave")]
+    parts = [k.Bidirectional(k.SimpleRNN(2, **seq), "mul")(x), k.GRU(2, **seq)(x)]
     joined = k.Concatenate()([*parts, k.Add()(parts), k.Multiply()(parts), k.Average()(parts)])
     return keras.Model(inputs, k.SimpleRNN(2, **seq)(joined))
 
@@ -76,7 +76,7 @@ def half_masked():
     inputs = k.Input((None,), dtype="int32")
     masked, plain = k.Embedding(V, 2, mask_zero=True)(inputs), k.Embedding(V, 2)(inputs)
     both = k.Concatenate()([k.SimpleRNN(2, return_sequences=True)(masked), plain])
-    return keras.Model(inputs, k.Bidirectional(k.SimpleRNN(2), merge_mode="mul")(both))
+    return keras.Model(inputs, k.Bidirectional(k.SimpleRNN(2), merge_mode="ave")(both))
 
 
 def backward():
@@ -139,8 +139,8 @@ def language_model():
 
 MODELS = {
     "cells": cells, "directions": directions, "tagger": tagger, "merges": merges, "half_masked": half_masked,
-    "backward": backward, "zeros_for_masked": zeros_for_masked, "two_classes": two_classes, "values": values, "greatest": greatest,
-    "nested": nested, "language_model": language_model,
+    "backward": backward, "zeros_for_masked": zeros_for_masked, "two_classes": two_classes, "values": values,
+    "greatest": greatest, "nested": nested, "language_model": language_model,
 }  # fmt: skip
 LEGACY = ("cells", "half_masked", "values", "nested")
 

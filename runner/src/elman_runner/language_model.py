@@ -68,10 +68,13 @@ class LanguageModel:
         min_p: float | None = None,
         seed: int | None = None,
     ) -> tuple[str, Written]:
-        """The text after a prompt, and the state with which the next call goes on; see `write`."""
+        """The text after a prompt, and the state with which the next call goes on; see `write`.
+
+        The bytes of an unfinished character are in the state, for the next call.
+        """
         drawing = Drawing(temperature, top_k, top_p, min_p)
         pieces = list(self.write(prompt, state, tokens=tokens, drawing=drawing, seed=seed))
-        return "".join(piece.text for piece in pieces), pieces[-1].state
+        return "".join(piece.text for piece in pieces[:-1]), pieces[-1].state
 
     def write(
         self,

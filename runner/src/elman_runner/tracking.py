@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 RATE = 0.02  # of a value that becomes known: about so many parts of a width
+TIE = 1e-5  # a width begins as one of the scores: by rounding alone, none is beyond it
 
 
 def tracked(quantiles: Floats, truth: Floats, start: Floats, levels: Floats, middle: int) -> Floats:
@@ -26,7 +27,7 @@ def tracked(quantiles: Floats, truth: Floats, start: Floats, levels: Floats, mid
     for known in range(N - 1):  # the value that the forecast number `known` has first becomes known
         for h in range(min(known + 1, H)):
             score = scores[known - h, h]
-            moved = now[h] * np.exp(RATE * ((score > now[h]) - beyond))
+            moved = now[h] * np.exp(RATE * ((score > (1 + TIE) * now[h]) - beyond))
             now[h] = np.where(np.isnan(score), now[h], moved)
     return widened(quantiles[-1], now, middle)
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from elman.errors import UserError
 from elman.interop.imported import Imported, ImportOptions
 from elman.interop.keras_archives import KerasArchive, open_archive
-from elman.interop.keras_layers import LAYERS, Layer, differs, unknown
+from elman.interop.keras_layers import LAYERS, KerasLayer, differs, unknown
 from elman.interop.layered_graph import LayeredGraph, Symbol
 
 DEEPEST = 8  # models in models
@@ -42,10 +42,10 @@ def read_keras(path: Path, options: ImportOptions | None = None) -> Imported:
         if archive.version.partition(".")[0] != "3":
             remedy = "load and save the model with Keras 3"
             raise UserError(f"{path}", expected="a file of Keras 3", got=f"one of {archive.version}", remedy=remedy)
-        return Reader(archive, options or ImportOptions()).read(f"keras {archive.version}")
+        return KerasReader(archive, options or ImportOptions()).read(f"keras {archive.version}")
 
 
-class Reader:
+class KerasReader:
     """Makes the nodes of a `LayeredModel` of a configuration of Keras."""
 
     def __init__(self, archive: KerasArchive, options: ImportOptions) -> None:
@@ -84,7 +84,7 @@ class Reader:
         if own.get("stateful"):
             self.graph.note(f"{own['name']} is stateful: its state is in no file, and a run begins with a fresh one")
         try:
-            return LAYERS[kind](Layer(self.graph, self.archive, self.options, path, kind, own), given)
+            return LAYERS[kind](KerasLayer(self.graph, self.archive, self.options, path, kind, own), given)
         except UserError as error:
             raise UserError(f"the layer {own['name']!r} ({kind}): {error}") from None
 
@@ -126,12 +126,9 @@ class Reader:
             tensors = _tensors(value)
             if argument == "mask" and len(tensors) == 1:
                 mask, flows = values.get(tensors[0]), given[0].mask
-                if not isinstance(mask, ComputedMask) or (mask.sources != flows and EVERY not in mask.sources):
-                    raise UserError(
-                        what, expected="the mask of an embedding or a masking layer before it", got="another"
-                    )
-                if EVERY in mask.sources and flows:
-                    raise UserError(what, expected="the mask that flows to it", got="none")
+                computed = mask.sources if isinstance(mask, ComputedMask) else frozenset(["another"])
+                if (frozenset() if EVERY in computed else computed) != flows:
+                    raise UserError(what, expected="the mask of embeddings and masking layers before", got="another")
             elif tensors:
                 raise UserError(what, expected="no argument beside its input and its mask", got=argument)
 

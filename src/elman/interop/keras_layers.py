@@ -32,7 +32,7 @@ CELLS = {"SimpleRNN": "SimpleRNN", "GRU": "GRU", "LSTM": "LSTM"}  # rows of `elm
 
 
 @dataclass(frozen=True)
-class Layer:
+class KerasLayer:
     """A layer of a file."""
 
     graph: LayeredGraph
@@ -75,7 +75,7 @@ def unknown(layer: Mapping[str, Any]) -> UserError:
     return UserError(f"the layer {name!r}", expected="a layer of Keras that elman knows", got=str(kind), remedy=known)
 
 
-def activated(layer: Layer, value: Symbol, given: Any, name: str) -> Symbol:
+def activated(layer: KerasLayer, value: Symbol, given: Any, name: str) -> Symbol:
     """The value under an activation, which a file names by a word."""
     if given is None or given == "linear":
         return value
@@ -90,7 +90,7 @@ def activated(layer: Layer, value: Symbol, given: Any, name: str) -> Symbol:
     return layer.graph.add("activation", name, value, function=function, alpha=alpha)
 
 
-def embedding(layer: Layer, given: Sequence[Symbol]) -> Symbol:
+def embedding(layer: KerasLayer, given: Sequence[Symbol]) -> Symbol:
     """Embedding; a mask of its own replaces none, for tokens have none."""
     layer.need(lora_rank=None, quantization_config=None)
     rows, size, masks = layer.own["input_dim"], layer.own["output_dim"], bool(layer.own.get("mask_zero"))
@@ -100,7 +100,7 @@ def embedding(layer: Layer, given: Sequence[Symbol]) -> Symbol:
     return made._replace(mask=frozenset([differs(given[0], 0)])) if masks else made
 
 
-def masking(layer: Layer, given: Sequence[Symbol]) -> Symbol:
+def masking(layer: KerasLayer, given: Sequence[Symbol]) -> Symbol:
     """Masking."""
     value = float(layer.own["mask_value"])
     made = layer.graph.add("masking", layer.name, *given, mask_value=value)
@@ -112,7 +112,7 @@ def differs(value: Symbol, number: Any) -> str:
     return f"{value.name} != {float(number):g}"
 
 
-def dense(layer: Layer, given: Sequence[Symbol]) -> Symbol:
+def dense(layer: KerasLayer, given: Sequence[Symbol]) -> Symbol:
     """Dense, with its activation as a node of its own."""
     layer.need(lora_rank=None, quantization_config=None)
     own, (value,) = layer.own, given
@@ -129,7 +129,7 @@ def dense(layer: Layer, given: Sequence[Symbol]) -> Symbol:
     return activated(layer, made, own.get("activation"), layer.name)
 
 
-def recurrent(layer: Layer, given: Sequence[Symbol]) -> Symbol:
+def recurrent(layer: KerasLayer, given: Sequence[Symbol]) -> Symbol:
     """LSTM, GRU and SimpleRNN in one direction."""
     value = inner_dropout(layer, given[0])
     row, arrays = rows(layer), layer.arrays(True, True, biased(layer))
@@ -139,7 +139,7 @@ def recurrent(layer: Layer, given: Sequence[Symbol]) -> Symbol:
 
 
 def add_recurrent(
-    layer: Layer, name: str, value: Symbol, made: Any, row: Convention, options: Mapping[str, Any]
+    layer: KerasLayer, name: str, value: Symbol, made: Any, row: Convention, options: Mapping[str, Any]
 ) -> Symbol:
     """The node of a layer of `elman.nn`."""
     own = layer.own
@@ -159,7 +159,7 @@ def add_recurrent(
     return layer.graph.add("recurrent", name, value, tensors=made.state_dict(), **given, **options)
 
 
-def rows(layer: Layer) -> Convention:
+def rows(layer: KerasLayer) -> Convention:
     """The row of `elman interop` for a recurrent layer. Raises `UserError` for activations that elman does not have."""
     own, kind = layer.own, CELLS.get(layer.kind)
     if kind is None:
@@ -177,12 +177,12 @@ def rows(layer: Layer) -> Convention:
     return row
 
 
-def biased(layer: Layer) -> bool:
+def biased(layer: KerasLayer) -> bool:
     """Whether there is a bias."""
     return bool(layer.own.get("use_bias", True))
 
 
-def named(layer: Layer, arrays: Sequence[Numbers], path: str) -> dict[str, Numbers]:
+def named(layer: KerasLayer, arrays: Sequence[Numbers], path: str) -> dict[str, Numbers]:
     """The arrays of a cell by Keras's names; W_ih must be as wide as the layer says."""
     found = {f"{path}cell.{name}": a for name, a in zip(("kernel", "recurrent_kernel", "bias"), arrays, strict=False)}
     if arrays[1].ndim != 2 or arrays[1].shape[0] != layer.own["units"]:
@@ -190,20 +190,20 @@ def named(layer: Layer, arrays: Sequence[Numbers], path: str) -> dict[str, Numbe
     return found
 
 
-def inner_dropout(layer: Layer, value: Symbol) -> Symbol:
+def inner_dropout(layer: KerasLayer, value: Symbol) -> Symbol:
     """The dropout that a recurrent layer has before it, the same units at all steps."""
     p = float(layer.own.get("dropout") or 0)
     return layer.graph.add("dropout", f"{layer.name}.dropout", value, p=p, locked=True) if p else value
 
 
-def bidirectional(layer: Layer, given: Sequence[Symbol]) -> Symbol:
+def bidirectional(layer: KerasLayer, given: Sequence[Symbol]) -> Symbol:
     """Bidirectional: one node where both halves are alike, else a node for each and one that merges these."""
     halves = [inner(layer, layer.own["layer"], "forward_layer/cell")]
     halves.append(inner(layer, layer.own.get("backward_layer") or layer.own["layer"], "backward_layer/cell"))
     forward, backward = halves
     mode = layer.own.get("merge_mode")
     if mode not in MERGE_MODES:
-        raise UserError("merge_mode", expected=", ".join(MERGE_MODES), got=mode)
+        raise UserError("merge_mode", expected=", ".join(MERGE_MODES), got=repr(mode))
     if forward.own.get("go_backwards") or (layer.own.get("backward_layer") and not backward.own.get("go_backwards")):
         raise UserError("go_backwards", expected="of the second layer alone", got="another order")
     value = inner_dropout(forward, given[0])
@@ -224,13 +224,13 @@ def bidirectional(layer: Layer, given: Sequence[Symbol]) -> Symbol:
     return layer.graph.add(MERGE_MODES[mode], layer.name, *parts)
 
 
-def inner(layer: Layer, wrapped: Mapping[str, Any], part: str) -> Layer:
+def inner(layer: KerasLayer, wrapped: Mapping[str, Any], part: str) -> KerasLayer:
     """A layer in a wrapper, under the name of the latter."""
     own = {**wrapped["config"], "name": layer.own["name"]}
     return replace(layer, kind=wrapped["class_name"], own=own, parts=(part,))
 
 
-def time_distributed(layer: Layer, given: Sequence[Symbol]) -> Symbol:
+def time_distributed(layer: KerasLayer, given: Sequence[Symbol]) -> Symbol:
     """TimeDistributed: a layer that treats each vector by itself does so at every step anyway."""
     wrapped = layer.own["layer"]
     if wrapped["class_name"] not in POINTWISE:
@@ -240,13 +240,13 @@ def time_distributed(layer: Layer, given: Sequence[Symbol]) -> Symbol:
     return LAYERS[wrapped["class_name"]](inner(layer, wrapped, "layer"), given)
 
 
-def dropout(layer: Layer, given: Sequence[Symbol], locked: bool = False) -> Symbol:
+def dropout(layer: KerasLayer, given: Sequence[Symbol], locked: bool = False) -> Symbol:
     """Dropout, SpatialDropout1D."""
     layer.need(noise_shape=None)
     return layer.graph.add("dropout", layer.name, *given, p=float(layer.own["rate"]), locked=locked)
 
 
-def layer_norm(layer: Layer, given: Sequence[Symbol]) -> Symbol:
+def layer_norm(layer: KerasLayer, given: Sequence[Symbol]) -> Symbol:
     """LayerNormalization of the last axis."""
     layer.need(rms_scaling=False)
     scale, center = bool(layer.own.get("scale", True)), bool(layer.own.get("center", True))
@@ -257,7 +257,7 @@ def layer_norm(layer: Layer, given: Sequence[Symbol]) -> Symbol:
     return layer.graph.add("layer_norm", layer.name, *given, tensors=sized, **options)
 
 
-def batch_norm(layer: Layer, given: Sequence[Symbol]) -> Symbol:
+def batch_norm(layer: KerasLayer, given: Sequence[Symbol]) -> Symbol:
     """BatchNormalization by its moving statistics."""
     check_last(layer, given[0])
     size, scale, center = given[0].size, bool(layer.own.get("scale", True)), bool(layer.own.get("center", True))
@@ -271,21 +271,21 @@ def batch_norm(layer: Layer, given: Sequence[Symbol]) -> Symbol:
     return layer.graph.add("batch_norm", layer.name, *given, tensors=tensors, **options)
 
 
-def check_last(layer: Layer, value: Symbol, default: Any = -1) -> None:
+def check_last(layer: KerasLayer, value: Symbol, default: Any = -1) -> None:
     """Raise `UserError` unless the axis is the last one."""
     axis = layer.own.get("axis", default)
     if axis not in (-1, [-1], *((2, [2]) if value.shape.per_step else (1, [1]))):
         raise UserError("axis", expected="the last one", got=axis)
 
 
-def activation(layer: Layer, given: Sequence[Symbol]) -> Symbol:
+def activation(layer: KerasLayer, given: Sequence[Symbol]) -> Symbol:
     """Activation."""
     if layer.own["activation"] == "linear":
         return given[0]
     return activated(layer, given[0], layer.own["activation"], layer.name)
 
 
-def softmax(layer: Layer, given: Sequence[Symbol]) -> Symbol:
+def softmax(layer: KerasLayer, given: Sequence[Symbol]) -> Symbol:
     """Softmax; Keras takes a mask for one of the numbers in a vector."""
     check_last(layer, given[0])
     if given[0].mask:
@@ -293,7 +293,7 @@ def softmax(layer: Layer, given: Sequence[Symbol]) -> Symbol:
     return layer.graph.add("activation", layer.name, *given, function="softmax")
 
 
-def relu(layer: Layer, given: Sequence[Symbol]) -> Symbol:
+def relu(layer: KerasLayer, given: Sequence[Symbol]) -> Symbol:
     """ReLU, with a slope or an end at 6."""
     layer.need(threshold=0.0)
     most, slope = layer.own.get("max_value"), float(layer.own.get("negative_slope") or 0)
@@ -304,18 +304,18 @@ def relu(layer: Layer, given: Sequence[Symbol]) -> Symbol:
     return layer.graph.add("activation", layer.name, *given, function="relu6" if most else "relu")
 
 
-def with_alpha(layer: Layer, given: Sequence[Symbol], function: str, option: str) -> Symbol:
+def with_alpha(layer: KerasLayer, given: Sequence[Symbol], function: str, option: str) -> Symbol:
     """An activation with a parameter."""
     return layer.graph.add("activation", layer.name, *given, function=function, alpha=float(layer.own[option]))
 
 
-def pool(layer: Layer, given: Sequence[Symbol], op: str, use_mask: bool) -> Symbol:
+def pool(layer: KerasLayer, given: Sequence[Symbol], op: str, use_mask: bool) -> Symbol:
     """GlobalAveragePooling1D, and GlobalMaxPooling1D, which knows no mask."""
     layer.need(keepdims=False, data_format="channels_last")
     return layer.graph.add(op, layer.name, *given, size=given[0].size, use_mask=use_mask)
 
 
-def combined(layer: Layer, given: Sequence[Symbol], op: str) -> Symbol:
+def combined(layer: KerasLayer, given: Sequence[Symbol], op: str) -> Symbol:
     """Add and its like, and Concatenate: a mask is there where all values have one, of steps that any has."""
     if op == "concat":
         check_last(layer, given[0])
@@ -324,7 +324,7 @@ def combined(layer: Layer, given: Sequence[Symbol], op: str) -> Symbol:
     return made._replace(mask=frozenset().union(*(value.mask for value in given)) if every else frozenset())
 
 
-LAYERS: dict[str, Callable[[Layer, Sequence[Symbol]], Symbol]] = {
+LAYERS: dict[str, Callable[[KerasLayer, Sequence[Symbol]], Symbol]] = {
     "Embedding": embedding,
     "Masking": masking,
     **dict.fromkeys(CELLS, lambda layer, given: recurrent(replace(layer, parts=("cell",)), given)),

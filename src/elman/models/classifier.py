@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from elman.errors import UserError, nearest
 from elman.models.configuration import CLASSIFIER_SETTINGS, IMPORTED, ClassifierHead, RecurrentEncoderSettings
@@ -176,6 +178,19 @@ class Classifier(nn.Module):
         """Calibrated probabilities (B, K) of logits (B, K), float64; over the classes, or of each label by itself."""
         scaled = logits.double() / self.temperature.double()
         return scaled.softmax(-1) if self.kind_of_labels == "class" else scaled.sigmoid()
+
+    def nats(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """−log p (B,), float64, of targets by logits (B, K) that are calibrated; NaN of a target that is negative.
+
+        Targets are classes (B,), standardised numbers (B,), or 0 and 1 for each label (B, K).
+        """
+        z, T = logits.double(), self.temperature.double().to(logits.device)
+        if self.kind_of_labels == "number":
+            return 0.5 * ((z[:, 0] - targets).square() / T + (2 * math.pi * T).log())
+        if self.kind_of_labels == "several":
+            return (F.softplus(z / T) - z / T * targets).sum(1)
+        found = F.cross_entropy(z / T, targets.clamp(min=0), reduction="none")
+        return found.masked_fill(targets < 0, torch.nan)
 
     def stacked_maps(self) -> dict[Tensor, int]:
         """Those of the encoder."""

@@ -31,10 +31,10 @@ class RecurrentNode(Node):
     "forward" is causal and has a state; "last" is then the output after all that was read since the last reset.
 
     Masked steps are skipped, holes too: outputs and state are those without such steps. At a masked step the output is,
-    by `padding`, the last one again ("repeat") or zeros ("zero"). Before the first step that is not masked it is h of
-    the state before the call, zeros at first; with `leading` "zero" it is zeros from any state, as on Keras's torch and
-    TensorFlow backends, and reading in pieces is reading whole only where no piece begins with masked steps. As in
-    Keras, "last" with `padding` "zero" is zeros in every row whose last step is masked.
+    by `padding`, the last one again ("repeat") or zeros ("zero"), and of "both" zeros always. Before the first step
+    that is not masked it is h of the state before the call, zeros at first; with `leading` "zero" it is zeros from any
+    state, as on Keras's torch and TensorFlow backends, and reading in pieces is reading whole only where no piece
+    begins with masked steps. As in Keras, "last" with `padding` "zero" is zeros in a row whose last step is masked.
     """
 
     def __init__(
@@ -112,7 +112,7 @@ class RecurrentNode(Node):
             if hx is not None and self.leading == "state":
                 first = (hx if isinstance(hx, Tensor) else cast(Tensor, hx[0]))[0]
             outputs = packing.unpack(outputs, first)
-            if self.padding == "zero":
+            if self.padding == "zero" or self.direction == "both":
                 outputs = outputs.masked_fill(~packing.real[..., None], 0)
         if self.direction != "forward":
             return outputs, torch.cat([*parts[0]], -1), None

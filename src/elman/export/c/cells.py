@@ -88,7 +88,9 @@ def lstm(source: Source, own: Variation) -> list[str]:
     """With peepholes; layer normalization of c and projection of h need all units first, and so a second loop."""
     source.use("sigmoid")
     look = own.peephole
-    peep = [f" + {look}[{at}u] * {c}" if look else "" for at, c in (("", "c[u]"), ("H + ", "c[u]"), ("2 * H + ", "now"))]
+    peep = [
+        f" + {look}[{at}u] * {c}" if look else "" for at, c in (("", "c[u]"), ("H + ", "c[u]"), ("2 * H + ", "now"))
+    ]
     gates = [
         f"const float i = sigmoid(sums[u]{peep[0]});",
         f"const float f = sigmoid(sums[H + u]{peep[1]});",

@@ -117,9 +117,7 @@ def _forecaster(model: SeriesForecaster, codecs: Any, steps: int, generator: np.
     return Example(b"".join(calls), np.concatenate(parts), np.float64)
 
 
-def _window(
-    given: npt.NDArray[np.float64], L: int, H: int, ahead: Any, static: Any, identity: int
-) -> WindowBatch:
+def _window(given: npt.NDArray[np.float64], L: int, H: int, ahead: Any, static: Any, identity: int) -> WindowBatch:
     past = np.full((L, given.shape[1]), np.nan)
     past[: len(given)] = given
     tensors = [np.float32(each)[None] for each in (past[:, 0], np.full(H, np.nan))]

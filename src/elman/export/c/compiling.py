@@ -98,5 +98,7 @@ def integers(*values: int | Sequence[int] | npt.NDArray[np.int64]) -> bytes:
 def _run(*command: str, cwd: Path) -> None:
     found = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
     if found.returncode:
-        said = next((line for line in found.stderr.splitlines() if "error" in line), f"it ended with {found.returncode}")
+        said = next(
+            (line for line in found.stderr.splitlines() if "error" in line), f"it ended with {found.returncode}"
+        )
         raise UserError(f"{command[0]} refuses the exported program: {said}")

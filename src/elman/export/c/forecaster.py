@@ -112,7 +112,9 @@ def write(source: Source, model: SeriesForecaster, codecs: Mapping[str, Any]) ->
     P, K, S = model.channels
     C, L, H, Q = 1 + P + K, model.past_steps, model.horizon, len(model.levels)
     identity = model.form == "segment" and model.identity is not None
-    source.fields += [f"double past[{L * C}]", "int next, count", "double mean, deviation"] + ["int identity"] * identity
+    source.fields += [f"double past[{L * C}]", "int next, count", "double mean, deviation"] + [
+        "int identity"
+    ] * identity
     inner = "\n".join(f"    {field};" for field in layers.fields)
     source.functions["memory"] = f"typedef struct {{\n{inner}\n}} memory;\n"
     ahead = [f"const double ahead[{H * K}]"] * (K > 0) + [f"const double constant[{S}]"] * (S > 0)

@@ -23,7 +23,9 @@ class Interface:
     summary: str  # a sentence: what the model is, and its sizes
     functions: Mapping[str, str]  # declarations, with a comment on each
     usage: str  # lines of C
-    main: tuple[str, ...]  # of each function: statements that GET its inputs, call it, and PUT its outputs; see `compiling`
+    main: tuple[
+        str, ...
+    ]  # of each function: statements that GET its inputs, call it, and PUT its outputs; see `compiling`
     constants: Mapping[str, int] = field(default_factory=dict)  # macros, without the prefix
     names: Sequence[str] = ()  # of the outputs
     init: Init = field(default_factory=Init)

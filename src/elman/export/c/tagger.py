@@ -34,7 +34,9 @@ def write(source: Source, model: Tagger, codecs: Mapping[str, Any]) -> Interface
     characters = ", const int *characters, int length" if spelled else ""
     head = f"void PREFIX_step(PREFIX_state *state, int word{characters}, float scores[{K}])"
     source.function(head, body)
-    meaning = f"Read a word, from 0 to PREFIX_WORDS - 1 (0: a word that is not in the vocabulary){_OF_CHARACTERS * spelled}"
+    meaning = (
+        f"Read a word, from 0 to PREFIX_WORDS - 1 (0: a word that is not in the vocabulary){_OF_CHARACTERS * spelled}"
+    )
     call = "PREFIX_step(&state, word, characters, length, scores);" if spelled else "PREFIX_step(&state, word, scores);"
     sizes = {"WORDS": model.word_vocab_size, "TAGS": K}
     return Interface(

@@ -11,20 +11,20 @@ import torch
 from torch import Tensor
 
 from elman.arrays import Numbers
-from elman.data.labelled_corpus import Examples
 from elman.data.ngrams import MOST
 from elman.export.onnx import states, trials
 from elman.export.onnx.drawing import Call, Compared, Drawing
 from elman.export.onnx.encoder import encode
 from elman.export.onnx.graph import Graph, Value
+from elman.export.onnx.layered import read_scores
 from elman.export.onnx.pooling import pool
 from elman.export.onnx.scaling import standardised, with_flags, without_missing
 from elman.export.onnx.steps import total
 from elman.export.options import ExportOptions
 from elman.models.classifier import Classifier
+from elman.models.layered_classifier import LayeredClassifier
 from elman.nn.ngram_embedding import NgramEmbedding
 from elman.state import leaves
-from elman.tasks.classification.evaluation import losses
 from elman.tasks.task import Trained
 
 
@@ -47,6 +47,24 @@ def draw(run: Trained, options: ExportOptions) -> Drawing:
         states.write(graph, fresh, [*after, *kept])
     run_trial = partial(trial, run, options.lengths)
     return Drawing({"model": graph}, model.causal, answer(run), trial=run_trial)
+
+
+def draw_layered(run: Trained, options: ExportOptions) -> Drawing:
+    """An imported model."""
+    model: LayeredClassifier = run.model
+    graph = Graph("model", model)
+    if model.vocab_size is not None:
+        x = graph.input("tokens", "int64", ["batch", "time"])
+    else:
+        raw = graph.input("values", "float32", ["batch", "time", run.scaler.channels])
+        x = without_missing(raw, standardised(raw, run.scaler.mean, run.scaler.deviation))[0]
+    ends = graph.input("lengths", "int64", ["batch"]) if options.lengths else None
+    fresh = model.initial_state(1)
+    before = states.read(graph, fresh)
+    scores, after = read_scores(graph, model.network, x, before, ends, as_classes=model.outputs == 2)
+    graph.output("logits", scores, ["batch", model.outputs])
+    states.write(graph, fresh, after)
+    return Drawing({"model": graph}, model.causal, answer(run), trial=partial(trial, run, options.lengths))
 
 
 def _inputs(graph: Graph, model: Classifier, run: Trained) -> Value:
@@ -107,7 +125,7 @@ def _read(run: Trained, call: Call, inputs: Tensor, lengths: Tensor | None) -> t
     feeds, read = _feeds(run, inputs)
     state = trials.named([leaf.numpy() for leaf in leaves(run.model.initial_state(len(inputs)))])
     found = call("model", {**feeds, **trials.lengths_of(lengths), **state})
-    return run.model(read, lengths=lengths)[0].numpy(), found["logits"]
+    return run.model.scores(read, lengths=lengths)[0].numpy(), found["logits"]
 
 
 def _pieces(run: Trained, call: Call, inputs: Tensor, ragged: bool) -> Iterator[Compared]:
@@ -119,7 +137,7 @@ def _pieces(run: Trained, call: Call, inputs: Tensor, ragged: bool) -> Iterator[
 
     fresh = run.model.initial_state(len(read))
     yield from trials.in_pieces(
-        call, "logits", lambda piece, state: run.model(read[:, piece], state), feed, read.shape[1], fresh
+        call, "logits", lambda piece, state: run.model.scores(read[:, piece], state), feed, read.shape[1], fresh
     )
 
 
@@ -144,5 +162,4 @@ def _random(model: Classifier, rows: int) -> tuple[Tensor, Tensor]:
 
 def _nats(model: Classifier, logits: Numbers, targets: Tensor) -> float:
     """The loss of one example."""
-    examples = Examples([], targets.numpy(), None, None)
-    return float(losses(model, logits.astype(np.float64), examples)[0])
+    return float(model.nats(torch.from_numpy(logits), targets)[0].detach())

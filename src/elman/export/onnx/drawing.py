@@ -16,6 +16,9 @@ from elman.tasks.task import Trained
 # By the class of a run's model: "MODULE:FUNCTION", of `draw(run, options) -> Drawing`.
 DRAWERS = {
     "RecurrentLM": "elman.export.onnx.language_model:draw_recurrent",
+    "LayeredLanguageModel": "elman.export.onnx.language_model:draw_layered",
+    "LayeredTagger": "elman.export.onnx.tagger:draw_layered",
+    "LayeredClassifier": "elman.export.onnx.classifier:draw_layered",
     "Classifier": "elman.export.onnx.classifier:draw",
     "Tagger": "elman.export.onnx.tagger:draw",
     "SeriesForecaster": "elman.export.onnx.forecaster:draw",

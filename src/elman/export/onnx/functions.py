@@ -45,8 +45,10 @@ def layer_norm(graph: Graph, x: Value, shape: Any, weight: Any = None, bias: Any
     return normed if bias is None else normed + graph.weight(bias)
 
 
-def gelu(graph: Graph, x: Value) -> Value:
-    """x Φ(x)."""
+def gelu(graph: Graph, x: Value, approximate: str = "none") -> Value:
+    """x Φ(x), or an approximation by tanh."""
+    if approximate == "tanh":
+        return x * 0.5 * ((x + x * x * x * 0.044715) * float((2 / np.pi) ** 0.5)).tanh() + x * 0.5
     return x * 0.5 * (graph.add("Erf", x * float(0.5**0.5)) + 1.0)
 
 
@@ -73,6 +75,16 @@ def where(graph: Graph, mask: Value, a: Any, b: Any) -> Value:
     return graph.add("Where", mask, a, b, dtype=dtype)
 
 
+def leaky_relu(graph: Graph, x: Value, negative_slope: float = 0.01, *_: Any, **__: Any) -> Value:
+    """x, and below 0 a share of it."""
+    return graph.add("LeakyRelu", x, alpha=float(negative_slope))
+
+
+def celu(graph: Graph, x: Value, alpha: float = 1.0, *_: Any, **__: Any) -> Value:
+    """max(0, x) + min(0, α (exp(x/α) − 1))."""
+    return x.maximum(0.0) + ((x / float(alpha)).minimum(0.0).exp() - 1.0) * float(alpha)
+
+
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     "add": node("Add"), "radd": node("Add"), "sub": node("Sub"), "rsub": swapped("Sub"), "mul": node("Mul"),
     "rmul": node("Mul"), "truediv": node("Div"), "div": node("Div"), "rtruediv": swapped("Div"),
@@ -82,7 +94,17 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "ne": lambda graph, a, b: graph.add("Not", graph.add("Equal", a, b)),
     "sigmoid": node("Sigmoid"), "tanh": node("Tanh"), "relu": node("Relu"), "exp": node("Exp"), "log": node("Log"),
     "softplus": node("Softplus"), "sqrt": node("Sqrt"), "sin": node("Sin"), "cos": node("Cos"), "abs": node("Abs"),
-    "softmax": lambda graph, x, axis: graph.add("Softmax", x, axis=axis),
+    "softmax": lambda graph, x, dim, **_: graph.add("Softmax", x, axis=dim),
+    "log_softmax": lambda graph, x, dim, **_: graph.add("LogSoftmax", x, axis=dim),
+    "hardsigmoid": lambda graph, x, *_, **__: (x * (1 / 6) + 0.5).maximum(0.0).minimum(1.0),
+    "hardtanh": lambda graph, x, *_, **bounds: x.maximum(-1.0).minimum(1.0),
+    "relu6": lambda graph, x, *_, **__: x.maximum(0.0).minimum(6.0),
+    "hardswish": lambda graph, x, *_, **__: x * (x * (1 / 6) + 0.5).maximum(0.0).minimum(1.0),
+    "silu": lambda graph, x, *_, **__: x * x.sigmoid(), "logsigmoid": lambda graph, x: -(-x).softplus(),
+    "log_sigmoid": lambda graph, x: -(-x).softplus(), "softsign": node("Softsign"),
+    "mish": lambda graph, x, *_, **__: x * x.softplus().tanh(), "selu": lambda graph, x, *_, **__: graph.add("Selu", x),
+    "leaky_relu": leaky_relu,
+    "elu": lambda graph, x, alpha=1.0, *_, **__: graph.add("Elu", x, alpha=float(alpha)), "celu": celu,
     "new_zeros": lambda graph, x, shape: graph.weight(np.zeros(shape, x.dtype)),
     "linear": linear, "layer_norm": layer_norm, "gelu": gelu, "chunk": chunk, "logaddexp": logaddexp,
     "masked_fill": masked_fill, "where": where,

@@ -15,6 +15,7 @@ from elman.export.onnx import states
 from elman.export.onnx.attention import normed, read_layers
 from elman.export.onnx.drawing import Call, Compared, Drawing
 from elman.export.onnx.graph import Graph, Value
+from elman.export.onnx.layered import read_scores
 from elman.export.onnx.positions import rotary, sinusoidal, step_positions
 from elman.export.onnx.recurrent import read_layer
 from elman.export.onnx.sight import SlotMemory, causal
@@ -22,6 +23,7 @@ from elman.export.onnx.trials import PIECES, generator, lengths_of, named
 from elman.export.options import ExportOptions
 from elman.kernels.attention.sight import padding_mask
 from elman.models import LanguageModel, RecurrentLM, TransformerLM
+from elman.models.layered_language_model import LayeredLanguageModel
 from elman.nn import Recurrent
 from elman.state import leaves
 from elman.tasks.task import Trained
@@ -75,6 +77,20 @@ def draw_transformer(run: Trained, options: ExportOptions) -> Drawing:
     return Drawing({"model": graph}, causal=True, trial=partial(trial, model, options.lengths))
 
 
+def draw_layered(run: Trained, options: ExportOptions) -> Drawing:
+    """A `LayeredLanguageModel`; its graph gives logits, whatever the framework's own output is."""
+    model: LayeredLanguageModel = run.model
+    graph = Graph("model", model)
+    tokens = graph.input("tokens", "int64", ["batch", "time"])
+    lengths = graph.input("lengths", "int64", ["batch"]) if options.lengths else None
+    fresh = model.initial_state(1)
+    before = states.read(graph, fresh)
+    logits, after = read_scores(graph, model.network, tokens, before, lengths, as_classes=False)
+    graph.output("logits", logits, ["batch", "time", model.vocab_size])
+    states.write(graph, fresh, after)
+    return Drawing({"model": graph}, causal=True, trial=partial(trial, model, options.lengths))
+
+
 SIZES = ((1, 1), (3, 7), (8, 32))  # rows and steps of a piece
 
 
@@ -94,7 +110,8 @@ def trial(model: LanguageModel, ragged: bool, observed: Any, call: Call) -> Iter
         for begin in range(steps, PIECES * steps, steps):
             piece, targets = tokens[:, begin : begin + steps], tokens[:, begin + 1 : begin + steps + 1]
             lengths = torch.randint(steps + 1, (rows,), generator=random) if ragged else None
-            logits, state = model(piece, state, lengths=lengths)
+            hidden, state = model.read(piece, state, lengths=lengths)
+            logits = model.output(hidden)
             found = call("model", {"tokens": piece.numpy(), **lengths_of(lengths), **feeds})
             ours = [leaf.numpy() for leaf in leaves(state)]
             theirs = [found[f"next_state_{n}"] for n in range(len(ours))]

@@ -5,7 +5,18 @@ from __future__ import annotations
 import numpy as np
 
 from elman.export.onnx.graph import Graph, Value
-from elman.export.onnx.steps import LEAST, concat, last_step, part, real_steps, squeeze, total, transpose, unsqueeze
+from elman.export.onnx.steps import (
+    LEAST,
+    concat,
+    count,
+    last_step,
+    part,
+    real_steps,
+    squeeze,
+    total,
+    transpose,
+    unsqueeze,
+)
 from elman.nn.pooling import Pooling
 
 PoolValues = tuple[Value, Value, Value]
@@ -13,9 +24,16 @@ PoolValues = tuple[Value, Value, Value]
 
 
 def pool(
-    graph: Graph, pooling: Pooling, hidden: Value, state: PoolValues, lengths: Value | None
+    graph: Graph, pooling: Pooling, hidden: Value, state: PoolValues, lengths: Value | None, mask: Value | None = None
 ) -> tuple[Value, PoolValues]:
-    """hidden (B, T, H) -> the vector (B, H) of all steps so far, and the state after them."""
+    """hidden (B, T, H) -> the vector (B, H) of all steps so far, and the state after them.
+
+    Of steps where `mask` (B, T) is false, and of those from `lengths` (B,) on, there is nothing in the vector.
+    """
+    real = None if lengths is None else real_steps(hidden, lengths)
+    if mask is not None:
+        real = mask if real is None else real & mask
+        hidden, lengths = _together(graph, hidden, real)
     real = None if lengths is None else unsqueeze(real_steps(hidden, lengths), 2)  # (B, T, 1)
     steps = graph.cast(graph.size(hidden, 1) if lengths is None else unsqueeze(lengths, 1), "float32")
     if pooling.kind == "last":
@@ -30,6 +48,19 @@ def pool(
     if pooling.kind in ("mean", "attention"):
         return after[0] / after[1].maximum(1.0), after
     return after[0], after
+
+
+def _together(graph: Graph, hidden: Value, real: Value) -> tuple[Value, Value]:
+    """The real steps (B, T) of hidden (B, T, H) moved to the left, and how many these are (B,).
+
+    A step goes to the number of real steps before it, by a product with a matrix of zeros and ones.
+    """
+    counted = graph.cast(real, "int64")
+    places = graph.add("CumSum", counted, np.array(1)) - 1  # (B, T)
+    steps = count(graph, graph.size(hidden, 1))
+    moved = (unsqueeze(places, 1) == unsqueeze(steps, 0, 2)) & unsqueeze(real, 1)  # (B, T to, T from)
+    shown = unsqueeze(real, 2).where(hidden, 0.0)
+    return graph.cast(moved, "float32") @ shown, total(counted, 1)
 
 
 def _ends(

@@ -17,7 +17,7 @@ from torch import Tensor
 from elman.arrays import Numbers
 from elman.cells import Weights, cell_named
 from elman.export.onnx.graph import Graph, Value
-from elman.export.onnx.steps import concat, count, last_step, real_steps, rows_at, transpose, unsqueeze
+from elman.export.onnx.steps import concat, count, last_step, real_steps, rows_at, transpose, turned, unsqueeze
 from elman.interop.frameworks import CONVENTIONS
 from elman.kernels.reference import project, recur, zone
 from elman.kernels.seam import Noise
@@ -64,6 +64,50 @@ def read_layer(
         x, final = read(graph, layer, x, states, weights, lengths)
         after += final
     return x, after
+
+
+def read_masked(
+    graph: Graph, layer: Recurrent, x: Value, state: Sequence[Value] | None, real: Value, *, reverse: bool = False
+) -> tuple[Value, list[Value]]:
+    """As `read_layer` of one layer, without the steps where `real` (T, B, 1) is false.
+
+    These repeat the outputs of the step before them, in time, but where a layer of one direction is to `reverse`: in
+    the order of its reading. Outputs before the first step are h of the state.
+    """
+    parts = len(cell_named(layer.cell).states)
+    before, outputs, finals = list(state or _zeros(graph, layer, x)), list[Value](), list[Value]()
+    for direction in range(layer.num_directions):
+        own = before[direction * parts :][:parts]
+        backward = reverse != (direction == 1)
+        y, final = scan(graph, layer, x, own, layer.layer_weights(0, direction), real, reverse=backward)
+        outputs.append(_held(graph, y, own[0], real) if direction == 1 else y)
+        finals += final
+    return concat(graph, outputs, 2), finals
+
+
+def _held(graph: Graph, y: Value, first: Value, real: Value) -> Value:
+    """y (T, B, H), whose steps that are not real repeat the one before."""
+    body = Graph(graph.fresh("hold"), outer=graph)
+    held = body.input(graph.fresh("held"), "float32", ["batch", "size"])
+    new, now = (
+        body.input(graph.fresh("new"), "float32", ["batch", "size"]),
+        body.input(graph.fresh("real"), "bool", ["batch", 1]),
+    )
+    after = now.where(new, held)
+    for name in ("held_after", "shown"):
+        body.output(graph.fresh(name), after, ["batch", "size"])
+    return graph.add_many("Scan", 2, first, y, real, body=body.proto(), num_scan_inputs=2)[1]
+
+
+def read_backward(graph: Graph, layer: Recurrent, x: Value, lengths: Value | None) -> tuple[Value, list[Value]]:
+    """As `read_layer` of one layer in one direction, which reads from the last step to the first."""
+    weights, state = layer.layer_weights(0, 0), _zeros(graph, layer, x)
+    if not is_operator(layer, weights):
+        return scan(graph, layer, x, state, weights, None if lengths is None else _shown(x, lengths), reverse=True)
+    if lengths is not None:
+        return _padded(graph, layer, x, state, weights, lengths, reverse=True)
+    y, finals = _by_operator(graph, layer, turned(x, 0), [state], [weights], None)
+    return turned(y, 0), finals
 
 
 def is_operator(layer: Recurrent, weights: Weights) -> bool:
@@ -135,7 +179,9 @@ def _by_directions(
         if lengths is not None and is_operator(layer, own):
             y, final = _padded(graph, layer, x, state, own, lengths, reverse=reverse)
         else:
-            y, final = scan(graph, layer, x, state, own, lengths, reverse=reverse)
+            real = None if lengths is None else _shown(x, lengths)
+            y, final = scan(graph, layer, x, state, own, real, reverse=reverse)
+            y = y if real is None else real.where(y, 0.0)
         outputs.append(y)
         finals += final
     return concat(graph, outputs, 2), finals
@@ -195,11 +241,14 @@ def scan(
     x: Value,
     state: Sequence[Value],
     weights: Weights,
-    lengths: Value | None = None,
+    real: Value | None = None,
     *,
     reverse: bool = False,
 ) -> tuple[Value, list[Value]]:
-    """A loop over time, whose body is the cell's step as `kernels.reference` takes it; padding changes no state."""
+    """A loop over time, whose body is the cell's step as `kernels.reference` takes it.
+
+    Steps where `real` (T, B, 1) is false change no state, and their outputs are those of the step before.
+    """
     cell = cell_named(layer.cell)
     body = Graph(graph.fresh("step"), outer=graph)
     H = weights.weight_ih.shape[0] // len(cell.rows)
@@ -213,15 +262,14 @@ def scan(
     after, _ = step(read, recur(cast(Any, before[0]), own), before, own)
     shares = Noise(None, cast(Any, layer.zoneout or None), cast(Any, layer.zoneout_cell or None))
     after = cast(Sequence[Value], zone(after, cast(Any, before), shares))
-    inputs, h = [cast(Value, project(cast(Any, x), own))], after[0]
-    if lengths is not None:
-        real = body.input(graph.fresh("real"), "bool", ["batch", 1])
-        inputs.append(_shown(x, lengths))
-        after = [real.where(new, old) for new, old in zip(after, before, strict=True)]
-        h = real.where(h, 0.0)
+    inputs = [cast(Value, project(cast(Any, x), own))]
+    if real is not None:
+        inputs.append(real)
+        now = body.input(graph.fresh("real"), "bool", ["batch", 1])
+        after = [now.where(new, old) for new, old in zip(after, before, strict=True)]
     for part, value, size in zip(cell.states, after, sizes, strict=True):
         body.output(graph.fresh(f"after_{part.name}"), value, ["batch", size])
-    body.output(graph.fresh("h"), h, ["batch", sizes[0]])
+    body.output(graph.fresh("h"), after[0], ["batch", sizes[0]])
     directions = [int(reverse)] * len(inputs)
     *finals, y = graph.add_many(
         "Scan",

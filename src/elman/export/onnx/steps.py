@@ -44,6 +44,11 @@ def part(x: Value, begin: int, end: int, axis: int = -1) -> Value:
     return x.graph.add("Slice", x, ints(begin), ints(end), ints(axis))
 
 
+def turned(x: Value, axis: int) -> Value:
+    """x from its end to its beginning along an axis."""
+    return x.graph.add("Slice", x, ints(-1), ints(-(1 << 31)), ints(axis), ints(-1))
+
+
 def total(x: Value, axis: int, *, keep: bool = False) -> Value:
     """The sum along an axis."""
     return x.graph.add("ReduceSum", x, ints(axis), keepdims=int(keep))

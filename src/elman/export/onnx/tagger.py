@@ -17,9 +17,11 @@ from elman.export.onnx import states, trials
 from elman.export.onnx.drawing import Call, Compared, Drawing
 from elman.export.onnx.encoder import encode
 from elman.export.onnx.graph import Graph, Value
+from elman.export.onnx.layered import read_scores
 from elman.export.onnx.recurrent import read_layer
 from elman.export.onnx.steps import concat, reshape, total, transpose
 from elman.export.options import ExportOptions
+from elman.models.layered_tagger import LayeredTagger
 from elman.models.tagger import Tagger
 from elman.models.word_reader import PADDING, WordReader
 from elman.state import State, leaves
@@ -39,6 +41,20 @@ def draw(run: Trained, options: ExportOptions) -> Drawing:
     states.write(graph, fresh, after)
     run_trial = partial(trial, model, options.lengths)
     return Drawing({"model": graph}, model.encoder.causal, answer(run), trial=run_trial)
+
+
+def draw_layered(run: Trained, options: ExportOptions) -> Drawing:
+    """An imported model, which reads words alone."""
+    model: LayeredTagger = run.model
+    graph = Graph("model", model)
+    tokens = graph.input("tokens", "int64", ["batch", "time"])
+    ends = graph.input("lengths", "int64", ["batch"]) if options.lengths else None
+    fresh = model.initial_state(1)
+    before = states.read(graph, fresh)
+    scores, after = read_scores(graph, model.network, tokens, before, ends, as_classes=True)
+    graph.output("logits", scores, ["batch", "time", len(model.tags)])
+    states.write(graph, fresh, after)
+    return Drawing({"model": graph}, model.causal, answer(run), trial=partial(trial, model, options.lengths))
 
 
 def _words(graph: Graph, reader: WordReader) -> Value:
@@ -87,7 +103,7 @@ def trial(model: Tagger, ragged: bool, observed: Any, call: Call) -> Iterator[Co
         *given, lengths = _random(model, len(rows)) if observed is None else _without_targets(observed.batch(rows))
         ends, T = trials.shortest(lengths, ragged=ragged)
         yield _read(model, call, _until(given, T), ends)
-        if model.encoder.causal:
+        if model.causal:
             yield from _pieces(model, call, _until(given, int(lengths.min())), ragged)
 
 
@@ -114,7 +130,7 @@ def _read(model: Tagger, call: Call, given: Given, lengths: Tensor | None) -> Co
     """Scores of whole sentences; those of padding are left out."""
     state = trials.named([leaf.numpy() for leaf in leaves(model.initial_state(len(given[0])))])
     found = call("model", {**_feeds(model, given), **trials.lengths_of(lengths), **state})
-    ours = model(*given, lengths=lengths)[0].numpy()
+    ours = model.scores(*given, lengths=lengths)[0].numpy()
     if lengths is None:
         return Compared([ours], [found["logits"]])
     real = (torch.arange(ours.shape[1]) < lengths[:, None])[..., None].numpy()
@@ -125,7 +141,7 @@ def _pieces(model: Tagger, call: Call, given: Given, ragged: bool) -> Iterator[C
     words, spelling, characters = given
 
     def read(piece: slice, state: State) -> tuple[Tensor, State]:
-        return model(words[:, piece], spelling[:, piece], characters, state)
+        return model.scores(words[:, piece], spelling[:, piece], characters, state)
 
     def feed(piece: slice) -> dict[str, Numbers]:
         ends = torch.full((len(words),), piece.stop - piece.start) if ragged else None

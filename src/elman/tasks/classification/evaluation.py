@@ -64,16 +64,8 @@ def calibrate(model: Classifier, logits: Floats, examples: Examples) -> None:
 def losses(model: Classifier, logits: Floats, examples: Examples) -> Floats:
     """Nats (N,) of every example under the calibrated model; NaN of a class that the model does not know."""
     assert examples.targets is not None
-    targets, T = examples.targets, float(model.temperature)
-    if model.kind_of_labels == "number":
-        return 0.5 * ((logits[:, 0] - targets) ** 2 / T + math.log(2 * math.pi * T))
-    z = logits / T
-    if model.kind_of_labels == "several":
-        return (np.logaddexp(0, z) - z * targets).sum(1)
-    top = z.max(1, keepdims=True)
-    log_p = z - top - np.log(np.exp(z - top).sum(1, keepdims=True))
-    found = np.take_along_axis(log_p, np.maximum(targets, 0)[:, None], 1)[:, 0]
-    return np.where(targets == NOT_COUNTED, np.nan, -found)
+    with torch.no_grad():
+        return model.nats(torch.from_numpy(logits), torch.from_numpy(examples.targets)).cpu().numpy()
 
 
 def say_labels(model: Classifier, codec: LabelCodec, logits: Floats) -> list[Label]:

@@ -15,6 +15,7 @@ from elman.models.forecaster import SeriesForecaster
 from elman.models.likelihoods import anchor
 
 RATE = 0.02  # of a value that becomes known: about so many parts of a width
+TIE = 1e-5  # a width begins as one of the scores: by rounding alone, none is beyond it
 
 
 class WidthTracker:
@@ -76,7 +77,7 @@ class WidthTracker:
                 become = known[there] + after  # the value of this step has become known
                 moving = there[become < origins[rows]]
                 found, told = made.before(moving, become[become < origins[rows]])
-                moved = now[moving] * np.exp(RATE * ((found > now[moving]) - self.beyond))
+                moved = now[moving] * np.exp(RATE * ((found > (1 + TIE) * now[moving]) - self.beyond))
                 now[moving] = np.where(told, moved, now[moving])
             known[there] = origins[rows]
             widths[rows - old] = now[there]

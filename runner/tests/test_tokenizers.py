@@ -1,0 +1,61 @@
+"""The runner's tokenizers are elman's: the same numbers, the same text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from elman.data.ngrams import WordNgrams
+from elman.data.tokenizers import train_tokenizer
+from elman_runner.ngrams import WordNgrams as Ngrams
+from elman_runner.tokenizers import StreamDecoder, Tokenizer, make_tokenizer
+
+TEXTS = ["the cat — sät, ön 'a' mat!\n\tend <unk> <eos>", "é" * 9, "words words \u2028 \x85 𝔘nicode"]
+KINDS: list[dict[str, Any]] = [
+    {"kind": kind, "eod": eod, **more}
+    for eod in (False, True)
+    for kind, more in (("char", {}), ("byte", {}), ("word", {}), ("word", {"punctuation": True}), ("bpe", {}))
+]
+BOTH = [(ours := train_tokenizer(texts=TEXTS, **each), make_tokenizer(ours.to_json(), "it")) for each in KINDS]
+TEXT = st.one_of(st.text(), st.text("the cat\n,!é<unk>"))
+
+
+@pytest.mark.parametrize("both", BOTH, ids=str)
+@given(text=TEXT)
+def test_texts(both: tuple[Any, Tokenizer], text: str) -> None:
+    ours, theirs = both
+    ids = theirs.encode(text).tolist()
+    assert ids == ours.encode_array(text).tolist()
+    assert theirs.decode(ids) == ours.decode(ids)
+    assert (theirs.vocab_size, theirs.unk, theirs.eos, theirs.eod) == (ours.vocab_size, ours.unk, ours.eos, ours.eod)
+    assert theirs.start == ours.start
+
+
+@pytest.mark.parametrize("both", BOTH, ids=str)
+@given(draws=st.lists(st.integers(0, 10**6), max_size=20))
+def test_any_numbers_in_pieces(both: tuple[Any, Tokenizer], draws: list[int]) -> None:
+    ours, theirs = both
+    ids = [draw % ours.vocab_size for draw in draws]
+    text, previous, unfinished = "", None, b""
+    for token in ids:
+        decoder = StreamDecoder(theirs, previous, unfinished)
+        text += decoder.push(token)
+        previous, unfinished = token, decoder.unfinished
+    assert text + StreamDecoder(theirs, previous, unfinished).finish() == ours.decode(ids)
+
+
+def test_a_long_text_of_byte_pairs() -> None:
+    text = "the cat sät " * 5_000 + "x" * 40_000 + "\n the end"
+    for ours, theirs in (both for both, each in zip(BOTH, KINDS, strict=True) if each["kind"] == "bpe"):
+        assert theirs.encode(text).tolist() == ours.encode_array(text).tolist()
+
+
+@given(text=TEXT)
+def test_ngrams(text: str) -> None:
+    ours = WordNgrams(97)
+    assert Ngrams(ours.to_json(), "it").encode(text).tolist() == ours.encode_array(text).tolist()
+    long = text + "internationalisation" * 3
+    assert Ngrams(ours.to_json(), "it").encode(long).tolist() == ours.encode_array(long).tolist()

@@ -47,3 +47,15 @@ def test_the_frameworks_of_the_extra_are_installed_apart_and_pinned() -> None:
     assert {"jax", "flax", "paddlepaddle", "onnxruntime"} <= {word.partition("==")[0] for word in frameworks.split()}
     assert not [word for word in frameworks.split("check ")[1].split() if "==" not in word]
     assert any("record.py -o build/interop" in line for line in run)
+
+
+def test_wheels_are_tried_where_there_is_nothing_else() -> None:
+    run = commands("wheels", "MACHINE=x86_64").splitlines()
+    built = [line for line in run if "auditwheel repair" in line]
+    assert [f"build/wheels/{machine}/" in line for machine, line in zip(("aarch64", "x86_64"), built, strict=True)] == [
+        True
+    ] * 2
+    assert any("-target aarch64-linux-gnu.2.17" in line for line in run)
+    assert not any("-target x86_64" in line for line in run), "zig's x86-64 builds do not see what a processor has"
+    tried = next(line for line in run if "installed.py" in line)
+    assert "env -i PATH=$PWD/bin" in tried

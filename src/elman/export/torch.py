@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -24,7 +23,6 @@ from elman.export.source import (
     Writers,
     ends,
     expression,
-    identifiers,
     indented,
     merged,
     module_path,
@@ -32,9 +30,9 @@ from elman.export.source import (
     refuse_masks,
     source_of,
 )
+from elman.export.torch_description import described
 from elman.interop import to_arrays
 from elman.interop.choice import convention_for
-from elman.models.layered import INPUT, LayeredModel, NodeSettings
 from elman.tasks.task import Say, Trained
 
 MODULE = '''"""A model written by elman, of torch.nn's layers.
@@ -102,36 +100,6 @@ def module_text(source: ModuleSource, path: Path) -> str:
         state=", state=None" * bool(source.states),
         statements=indented([*begun, *source.statements, returned]),
     )
-
-
-def described(model: LayeredModel) -> list[Any] | None:
-    """The layers as `elman import` takes them, each reading the one before; None where they are no chain."""
-    names, before, found = identifiers([INPUT, *model.named_nodes]), INPUT, list[Any]()
-    for settings, node in zip(model.settings.nodes, model.named_nodes.values(), strict=True):
-        entry = _entry(settings, node, names[settings.name])
-        if settings.inputs != [before] or entry is None:
-            return None
-        before = settings.name
-        found.append(entry)
-    return found if model.settings.output == before else None
-
-
-def _entry(settings: NodeSettings, node: Any, name: str) -> Any:
-    """A layer of a description, or None."""
-    options = settings.model_extra or {}
-    if settings.op in ("last", "mean", "max"):
-        return settings.op
-    if settings.op == "activation":
-        return options["function"] if "alpha" not in options else None
-    if settings.op in ("embedding", "linear"):
-        return {settings.op: name}
-    if settings.op in ("layer_norm", "batch_norm"):
-        return {settings.op: name, "epsilon": node.layer.epsilon}
-    if settings.op != "recurrent" or node.direction == "backward" or node.merge != "concat":
-        return None
-    kind = {"elman": "rnn"}.get(node.layer.specification.name, node.layer.specification.name)
-    chosen = {"nonlinearity": node.layer.nonlinearity} if kind == "rnn" else {}
-    return {kind: name, "reads": node.reads, **chosen}
 
 
 # The layers, by the ops of nodes

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from elman.cli import run as command
-from elman.export.onnx.int8 import quantise, to_int8
+from elman.export.onnx.int8 import to_int8
+from elman.export.quantisation import quantise
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")

@@ -1,36 +1,38 @@
-"""Matrices as int8: each row is a scale times integers from -127 to 127."""
+"""Weights as int8: a scale times integers from -127 to 127, which are as far apart on both sides of 0."""
 
 from __future__ import annotations
 
 import copy
 from typing import TypeVar
 
+import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
+
+from elman.arrays import Numbers
 
 M = TypeVar("M", bound=nn.Module)
 GREATEST = 127
 
 
-def quantise_rows(matrix: Tensor) -> tuple[Tensor, Tensor]:
-    """The integers (K, D) int8 and the scales (K,) float32 of a matrix (K, D), to the nearest.
+def quantise(weight: Numbers, axis: int) -> tuple[Numbers, Numbers]:
+    """The nearest integers (int8, of the shape of `weight`), and float32 scales by the largest weight along `axis`.
 
-    >>> integers, scales = quantise_rows(torch.tensor([[0.5, -1.0], [0.0, 0.0]]))
-    >>> integers.tolist(), [round(scale, 6) for scale in scales.tolist()]
-    ([[64, -127], [0, 0]], [0.007874, 1.0])
+    >>> values, scales = quantise(np.array([[1.0, -2.0], [0.0, 0.5]], np.float32), axis=1)
+    >>> values.tolist(), (scales * 127).tolist()
+    ([[64, -127], [0, 127]], [2.0, 0.5])
     """
-    matrix = matrix.detach().float()
-    scales = matrix.abs().amax(1) / GREATEST
-    scales = torch.where(scales > 0, scales, 1.0)
-    return (matrix / scales[:, None]).round().clamp(-GREATEST, GREATEST).to(torch.int8), scales
+    largest = np.abs(weight).max(axis)
+    scales = np.where(largest > 0, largest / GREATEST, 1).astype(np.float32)
+    return np.rint(weight / np.expand_dims(scales, axis)).clip(-GREATEST, GREATEST).astype(np.int8), scales
 
 
 @torch.no_grad()
 def quantised(model: M) -> M:
-    """A copy of a model whose matrices have the values that int8 can hold: what a quantised export computes."""
+    """A copy of a model whose matrices (K, D) have the values that int8 with a scale for each row can hold."""
     made = copy.deepcopy(model)
     for parameter in made.parameters():
         if parameter.dim() == 2:
-            integers, scales = quantise_rows(parameter)
-            parameter.copy_(integers * scales[:, None])
+            values, scales = quantise(parameter.float().cpu().numpy(), axis=1)
+            parameter.copy_(torch.from_numpy(values * scales[:, None]))
     return made

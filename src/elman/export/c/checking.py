@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from elman.arrays import Floats, Numbers
 from elman.data.windows import WindowBatch
 from elman.export.c.compiling import INIT, answers, integers
 from elman.models.classifier import Classifier
@@ -26,13 +26,13 @@ class Example(NamedTuple):
     """The calls of a program, and what its model answers to the same."""
 
     calls: bytes
-    expected: npt.NDArray[np.float64]
+    expected: Floats
     dtype: type = np.float32  # of the program's answers
 
 
 def difference(executable: Path, example: Example) -> float:
     """The greatest difference between a program and its model, divided by the model's number where that is above 1."""
-    found = np.frombuffer(answers(executable, example.calls), example.dtype)
+    found: Numbers = np.frombuffer(answers(executable, example.calls), example.dtype)
     expected = example.expected.reshape(-1)
     assert found.shape == expected.shape, (found.shape, expected.shape)
     return float((np.abs(found - expected) / np.maximum(1, np.abs(expected))).max())
@@ -117,11 +117,11 @@ def _forecaster(model: SeriesForecaster, codecs: Any, steps: int, generator: np.
     return Example(b"".join(calls), np.concatenate(parts), np.float64)
 
 
-def _window(given: npt.NDArray[np.float64], L: int, H: int, ahead: Any, static: Any, identity: int) -> WindowBatch:
+def _window(given: Floats, L: int, H: int, ahead: Floats, static: Floats, identity: int) -> WindowBatch:
     past = np.full((L, given.shape[1]), np.nan)
     past[: len(given)] = given
-    tensors = [np.float32(each)[None] for each in (past[:, 0], np.full(H, np.nan))]
-    further = [np.float32(each)[None] for each in (past[:, 1:], ahead, static)]
+    tensors = [each[None].astype(np.float32) for each in (past[:, 0], np.full(H, np.nan))]
+    further = [each[None].astype(np.float32) for each in (past[:, 1:], ahead, static)]
     numbers = [np.array([value], np.float32) for value in (0, 1)]
     places = [np.array([value]) for value in (0, identity)]
     parts = [*tensors, np.array([len(given)]), *further, *numbers, *places]

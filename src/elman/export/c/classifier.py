@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch
+from torch import nn
 
 from elman.export.c.cells import every_unit
 from elman.export.c.encoder import encoder_stack
@@ -14,6 +15,7 @@ from elman.export.c.language_model import layers_in_words
 from elman.export.c.pooling import pooled
 from elman.export.c.source import Source
 from elman.models.classifier import Classifier
+from elman.nn.ngram_embedding import NgramEmbedding
 
 
 def write(source: Source, model: Classifier, codecs: Mapping[str, Any]) -> Interface:
@@ -64,13 +66,13 @@ Embedding = tuple[list[str], str, str, str]
 
 
 def _token(source: Source, model: Classifier, codecs: Mapping[str, Any]) -> Embedding:
-    table = source.table("embedding", model.embedding.weight)
+    table = source.table("embedding", cast(nn.Embedding, model.embedding).weight)
     meaning = f"Read a token, from 0 to {table.K - 1}"
     return [source.add_row("x", table, "token")], "int token", meaning, "int token; GET(token);"
 
 
 def _ngrams(source: Source, model: Classifier, codecs: Mapping[str, Any]) -> Embedding:
-    table = source.table("embedding", model.embedding.weight)
+    table = source.table("embedding", cast(NgramEmbedding, model.embedding).weight)
     lines = ["int present = 0;", "for (int g = 0; g < count; g++)", "    if (ngrams[g] > 0) {", "        present++;"]
     lines += [f"        {source.add_row('x', table, 'ngrams[g]')}", "    }", "if (present > 1)"]
     lines += [f"    {line}" for line in every_unit("x[u] /= sqrtf(present);", size=table.D)]
@@ -82,17 +84,16 @@ def _ngrams(source: Source, model: Classifier, codecs: Mapping[str, Any]) -> Emb
 def _values(source: Source, model: Classifier, codecs: Mapping[str, Any]) -> Embedding:
     C = int(model.channels or 0)
     scaler = codecs.get("scaler")
-    value = "values[u]"
+    value = "(float)values[u]"
     if scaler is not None:
         mean = source.doubles("channel_mean", torch.tensor(scaler.mean, dtype=torch.float64))
         deviation = source.doubles("channel_deviation", torch.tensor(scaler.deviation, dtype=torch.float64))
         value = f"(float)((values[u] - {mean}[u]) / {deviation}[u])"
-    cast = "" if scaler is not None else "(float)"
-    width = model.embedding.in_features
-    lines = [f"float given[{width}];"]
+    embedding = cast(nn.Linear, model.embedding)
+    lines = [f"float given[{embedding.in_features}];"]
     missing = [f"given[{C} + u] = isnan(values[u]) ? 1 : 0;"] if model.missing else []
-    lines += every_unit(f"given[u] = isnan(values[u]) ? 0 : {cast}{value};", *missing, size=C)
-    lines += source.linear("embedding", model.embedding, "given", "x")
+    lines += every_unit(f"given[u] = isnan(values[u]) ? 0 : {value};", *missing, size=C)
+    lines += source.linear("embedding", embedding, "given", "x")
     units = "in the units of the data" if scaler is not None else "standardised"
     meaning = f"Read a step of {C} channels, {units}; NaN is a missing value"
     return lines, f"const double values[{C}]", meaning, f"double values[{C}]; GET(values);"

@@ -86,8 +86,8 @@ def size_of_code(program: Program, compiler: str, *flags: str) -> int | None:
             (Path(folder) / f"{program.name}.{ending}").write_text(text)
         _run(compiler, *STRICT, *flags, "-c", f"{program.name}.c", "-o", "object", cwd=Path(folder))
         table = subprocess.run(["size", "object"], cwd=folder, capture_output=True, text=True, check=True).stdout
-    text, data = map(int, table.splitlines()[1].split()[:2])
-    return text + data - program.bytes_of_weights
+    instructions, data = map(int, table.splitlines()[1].split()[:2])
+    return instructions + data - program.bytes_of_weights
 
 
 def integers(*values: int | Sequence[int] | npt.NDArray[np.int64]) -> bytes:

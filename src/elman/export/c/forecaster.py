@@ -1,8 +1,8 @@
-"""A forecaster that reads in one direction as C: values are pushed, and the steps to come can be asked for at any time."""
+"""A forecaster that reads in one direction as C: values are pushed, and forecasts can be asked for at any time."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -10,14 +10,13 @@ import torch
 from elman.errors import UserError
 from elman.export.c.cells import every_unit
 from elman.export.c.encoder import encoder_stack
-from elman.export.c.interface import Init, Interface
+from elman.export.c.forecaster_words import forecast_words, init, push_words
+from elman.export.c.interface import Interface
 from elman.export.c.language_model import layers_in_words
 from elman.export.c.layers import Stack
 from elman.export.c.source import Source
 from elman.models.forecaster import SeriesForecaster
-from elman.models.likelihoods import Quantiles
-
-NAMED = 12  # series whose scales the header lists
+from elman.models.likelihoods import Quantiles, anchor
 
 # The window in units of its own, of `window` (count,), NaN where a value is missing.
 SCALINGS = {
@@ -129,14 +128,14 @@ def write(source: Source, model: SeriesForecaster, codecs: Mapping[str, Any]) ->
     gets = [f"GET({name});" for name in names[: len(ahead)]]
     return Interface(
         summary=f"A forecaster of {H} steps from at most {L:,}: {layers_in_words(model.encoder)}.",
-        functions={push: _push_words(codecs), head: _forecast_words(model, codecs)},
+        functions={push: push_words(codecs), head: forecast_words(model, codecs)},
         usage=f"PREFIX_push(&state, values);    for each step of the series\n{call}    whenever it is wanted",
         main=(
             f"double values[{C}]; GET(values); PREFIX_push(&state, values);",
             f"{'; '.join(taken)}; {' '.join(gets)} {call} PUT(mean); PUT(quantiles);",
         ),
         constants={"HORIZON": H, "QUANTILES": Q},
-        init=_init(codecs, identity),
+        init=init(codecs, identity),
     )
 
 
@@ -150,7 +149,7 @@ def _body(source: Source, model: SeriesForecaster, layers: Stack, codecs: Mappin
     source.vector("widths", model.widths)
     reading, before, writing = FORMS[model.form](source, model, layers)
     text = WINDOW.format(
-        L=model.past_steps, C=1 + P + K, W=model.segment, H=model.horizon, N=model.output.size, A=model.output.anchor,
+        L=model.past_steps, C=1 + P + K, W=model.segment, H=model.horizon, N=model.output.size, A=anchor(model.levels),
         scaling=SCALINGS[model.normalisation].strip("\n"), field=_name(layers.fields[0]), before=before,
         columns=COLUMNS * (P + K > 0),
     )  # fmt: skip
@@ -212,54 +211,13 @@ def _name(declaration: str) -> str:
 def _write_scales(source: Source, model: SeriesForecaster, codecs: Mapping[str, Any]) -> None:
     """The means and deviations of the further columns, and of the numbers that a series has as a whole."""
     P, K, S = model.channels
-    scaler, columns = codecs.get("scaler"), codecs.get("columns")
-    names: list[str | None] = [None] * (P + K + S)  # None: the number is as the model reads it
-    if columns is not None:
-        static = [name for name in columns.static for _ in scaler.words.get(name, (0,))]
-        names = [*columns.past, *columns.future, *(None if name in scaler.words else name for name in static)]
-    pairs = [(0.0, 1.0) if name is None else scaler.columns[name] for name in names]
+    pairs = [(0.0, 1.0)] * (P + K + S)  # without a run's columns, numbers are as the model reads them
+    if "columns" in codecs:
+        scaler, columns = codecs["scaler"], codecs["columns"]
+        static = [name for name in columns.static for _ in scaler.words.get(name, (0,))]  # a word has a 0 or 1 for each
+        names = (*columns.past, *columns.future, *static)
+        pairs = [(0.0, 1.0) if name in scaler.words else scaler.columns[name] for name in names]
     for name, part in (("column", pairs[: P + K]), ("constant", pairs[P + K :])):
         if part:
             for at, kind in enumerate(("mean", "deviation")):
                 source.doubles(f"{name}_{kind}", torch.tensor([pair[at] for pair in part], dtype=torch.float64))
-
-
-def _init(codecs: Mapping[str, Any], identity: bool) -> Init:
-    names = ["mean", "deviation"] + ["identity"] * identity
-    arguments = [f"{'int' if name == 'identity' else 'double'} {name}" for name in names]
-    words = "A fresh memory of a series, of which the mean and the deviation are those of the steps known at training"
-    scales: Mapping[str, Sequence[float]] = codecs["scaler"].scales if "scaler" in codecs else {}
-    known = [f"{name!r} {mean!r}, {deviation!r}" for name, (mean, deviation, _) in list(scales.items())[:NAMED]]
-    if known:
-        words += f" ({'; '.join(known)}{'; and others in scaler.json' * (len(scales) > NAMED)})"
-    if identity:
-        words += "; identity is the place of the series among those, from 1, and 0 for any other"
-    gets = "".join(f"{argument}; GET({name}); " for argument, name in zip(arguments, names, strict=True))
-    return Init(
-        words=f"{words}.",
-        arguments=tuple(arguments),
-        lines=tuple(f"state->{name} = {name};" for name in names),
-        call=f"{gets}PREFIX_init(&state, {', '.join(names)});",
-    )
-
-
-def _push_words(codecs: Mapping[str, Any]) -> str:
-    columns = codecs.get("columns")
-    further = [*columns.past, *columns.future] if columns is not None else []
-    rest = f", then of {', '.join(further)}" if further else ""
-    return f"A step of the series, in the units of the data: its value{rest}. NaN is a missing number."
-
-
-def _forecast_words(model: SeriesForecaster, codecs: Mapping[str, Any]) -> str:
-    """What goes in and comes out of a forecast."""
-    columns, (_, K, S) = codecs.get("columns"), model.channels
-    levels = ", ".join(f"{level:g}" for level in model.levels)
-    words = "The mean of each of the PREFIX_HORIZON steps after the last that was pushed (one at least), and the "
-    words += f"quantiles at {levels} of each, in the units of the data."
-    if K:
-        named = f", {', '.join(columns.future)}," if columns is not None else ""
-        words += f" ahead: the columns that are known{named} of each of these steps."
-    if S:
-        named = f": {', '.join(columns.static)}; of a word 0 or 1 for each" if columns is not None else ""
-        words += f" constant: what is known of the series as a whole{named}."
-    return words

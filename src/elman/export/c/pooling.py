@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
+
+from torch import nn
 
 from elman.export.c.cells import every_unit
 from elman.export.c.layers import Read
@@ -38,7 +41,7 @@ def _max(source: Source, pool: Pooling, read: Read) -> tuple[list[str], str]:
 def _attention(source: Source, pool: Pooling, read: Read) -> tuple[list[str], str]:
     """Weights are exp(score - top), so that none overflows."""
     assert pool.score is not None
-    inner, _, outer = pool.score
+    inner, outer = cast(nn.Linear, pool.score[0]), cast(nn.Linear, pool.score[2])
     source.fields += [f"float sum[{read.size}]", "float weight", "float top"]
     lines = [f"float inner[{read.size}], score[1] = {{0}};", *source.linear("attention", inner, read.output, "inner")]
     lines += every_unit(f"inner[u] = {source.use('tangent')}(inner[u]);", size=read.size)

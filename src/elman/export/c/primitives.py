@@ -13,8 +13,8 @@ class Primitive(NamedTuple):
 
 
 TANGENT = """
-/* The hyperbolic tangent, as a quotient of two polynomials: within 3e-7 of tanh, of any x, and without branches, so that
-   compilers make vector instructions of loops that call it. */
+/* The hyperbolic tangent, as a quotient of two polynomials: within 3e-7 of tanh, of any x, and without branches, so
+   that compilers make vector instructions of loops that call it. */
 static inline float tangent(float x)
 {
     x = x < -7.9f ? -7.9f : x;
@@ -49,8 +49,8 @@ static float softplus(float x)
 """
 
 ADD_PRODUCT = """
-/* sums += W x. W is stored column by column, and four columns are read at once: the inner loop runs over rows, which are
-   independent of each other, so that compilers make vector instructions of it. */
+/* sums += W x. W is stored column by column, and four columns are read at once: the inner loop runs over rows, which
+   are independent of each other, so that compilers make vector instructions of it. */
 static void add_product(float *restrict sums, const float *restrict W, const float *restrict x, int rows, int columns)
 {
     int j = 0;

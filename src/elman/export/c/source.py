@@ -6,15 +6,16 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import PurePath
 from textwrap import wrap
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from elman.arrays import Numbers
 from elman.errors import UserError
 from elman.export.c.primitives import INT8, PRIMITIVES
-from elman.export.quantisation import quantise_rows
+from elman.export.quantisation import quantise
 
 WIDTH = 118  # of a line with numbers
 
@@ -43,7 +44,7 @@ class Array(NamedTuple):
     """An array of weights."""
 
     declaration: str
-    numbers: Any  # NumPy's, in one dimension
+    numbers: Numbers  # in one dimension
 
 
 class Source:
@@ -63,12 +64,12 @@ class Source:
 
     def vector(self, name: str, values: Tensor) -> str:
         """An array of floats of any shape, row by row. Returns its name."""
-        self._write(name, "float", values.detach().float())
+        self._write(name, "float", _array(values.float()))
         return name
 
     def doubles(self, name: str, values: Tensor) -> str:
         """An array of numbers in the units of the data, as doubles. Returns its name."""
-        self._write(name, "double", values.double())
+        self._write(name, "double", _array(values.double()))
         return name
 
     def matrix(self, name: str, weight: Tensor) -> Matrix:
@@ -84,11 +85,11 @@ class Source:
         if key in self._matrices:
             return self._matrices[key][0]
         K, D = weight.shape
-        numbers, kind = weight.detach().float(), "float"
+        numbers, kind = _array(weight.float()), "float"
         if self.int8:
-            (numbers, scales), kind = quantise_rows(weight), "signed char"
-            self.vector(f"{name}_scale", scales)
-        self._write(name, kind, numbers.t() if by_columns else numbers)
+            (numbers, scales), kind = quantise(numbers, axis=1), "signed char"
+            self._write(f"{name}_scale", "float", scales)
+        self._write(name, kind, numbers.T if by_columns else numbers)
         made = Matrix(name, K, D, *((1, K) if by_columns else (D, 1)))
         self._matrices[key] = made, weight
         return made
@@ -139,16 +140,20 @@ class Source:
         head = "/* The weights, whose numbers are at the end of the file. */\n"
         return "\n".join([head + declared + "\n", *used, *self.functions.values(), *numbers])
 
-    def _write(self, name: str, kind: str, values: Tensor) -> None:
+    def _write(self, name: str, kind: str, values: Numbers) -> None:
         assert name not in self.arrays
-        if not values.isfinite().all():
+        if not np.isfinite(values).all():
             raise UserError(f"{name}: the model has weights that are not finite numbers, which C has no words for")
         declaration = f"static const {kind} {name}[{' * '.join(map(str, values.shape))}]"
-        self.arrays[name] = Array(declaration, values.cpu().flatten().numpy())
+        self.arrays[name] = Array(declaration, values.reshape(-1))
         self.bytes_of_weights += self.arrays[name].numbers.nbytes
 
 
-def _numbers(values: Any) -> str:
+def _array(values: Tensor) -> Numbers:
+    return values.detach().cpu().numpy()
+
+
+def _numbers(values: Numbers) -> str:
     """Numbers in lines of at most WIDTH characters, cut behind commas; `textwrap` would take minutes."""
     suffix = "f" if values.dtype == np.float32 else ""
     numbers = ", ".join([f"{value}{suffix}" for value in values.astype(str).tolist()])

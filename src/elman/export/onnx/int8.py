@@ -19,22 +19,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from elman.arrays import Numbers
+from elman.export.quantisation import quantise
 
 MICROSOFT = "com.microsoft"  # the domain of onnxruntime's own operators
 FEWEST = 1024  # weights of an array: a smaller one saves nothing
 GATES = {"GRU": 3, "RNN": 1}
-
-
-def quantise(weight: Numbers, axis: int) -> tuple[Numbers, Numbers]:
-    """Bytes of the shape of `weight`, and a scale by the largest weight along `axis`.
-
-    >>> values, scales = quantise(np.array([[1.0, -2.0], [0.0, 0.5]], np.float32), axis=1)
-    >>> values.tolist(), (scales * 127).tolist()
-    ([[64, -127], [0, 127]], [2.0, 0.5])
-    """
-    largest = np.abs(weight).max(axis)
-    scales = np.where(largest > 0, largest / 127, 1).astype(np.float32)
-    return np.rint(weight / np.expand_dims(scales, axis)).clip(-127, 127).astype(np.int8), scales
 
 
 def to_int8(model: Any) -> Any:

@@ -221,7 +221,7 @@ def _scan(rewriter: _Rewriter, node: Any) -> list[Any] | None:
         place = rewriter.store("direction", np.array(d, np.int64))
         nodes.append(helper.make_node("Gather", [node.input[5], place], [start], axis=0))
         h, h_n, x_t, y_t = (rewriter.name(word) for word in ("h", "h_n", "x_t", "y_t"))
-        step = Step(rewriter, f"{r}[{d}]", R[d].T, Rb, x_t, h, h_n)
+        step = LoopStep(rewriter, f"{r}[{d}]", R[d].T, Rb, x_t, h, h_n)
         body = step.elman(activation) if G == 1 else step.gru(options.get("linear_before_reset", 0) == 1)
         body.append(helper.make_node("Identity", [h_n], [y_t]))
         kinds = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [None, size]) for name, size in
@@ -245,7 +245,7 @@ def _scan(rewriter: _Rewriter, node: Any) -> list[Any] | None:
     return nodes
 
 
-class Step(NamedTuple):
+class LoopStep(NamedTuple):
     """One step of a layer, as nodes of a loop's body."""
 
     rewriter: _Rewriter

@@ -113,7 +113,7 @@ wheels: $(WHEELS)  ## wheels in dist/ with the compiled core, for x86-64 and aar
 	build/wheels/clean/bin/python -m pip install --quiet --disable-pip-version-check $(PINNED)
 	build/wheels/clean/bin/python -m pip install --quiet --disable-pip-version-check $(PINNED) dist/elman-*_$(MACHINE).whl
 	cd build/wheels/clean && env -i PATH=$$PWD/bin bin/python -P $(abspath tests/kernels/native/installed.py)
-	$(if $(filter-out $(MACHINE),aarch64),$(TOOLS)/python tests/kernels/native/emulated.py dist/elman-*_aarch64.whl dist/elman-*_$(MACHINE).whl $(NATIVE))
+	$(if $(filter-out $(MACHINE),aarch64),$(TOOLS)/python tests/kernels/native/emulated.py dist/elman-*_aarch64.whl $(NATIVE))
 
 clean:            ## remove what was built
 	rm -rf .venv .venv-* build src/elman/kernels/native/_core.* dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

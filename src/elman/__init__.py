@@ -41,8 +41,9 @@ if TYPE_CHECKING:
     from elman.runs import Run, load
 
 __all__ = [
-    "Run", "UserError", "__version__", "cells", "compare", "data", "decode", "export", "fit", "import_model", "inspection",
-    "interop", "kernels", "lab", "lens", "load", "models", "nn", "report", "state", "tasks", "train", "training",
+    "Run", "UserError", "__version__", "cells", "compare", "data", "decode", "export", "fit", "import_model",
+    "inspection", "interop", "kernels", "lab", "lens", "load", "models", "nn", "report", "state", "tasks", "train",
+    "training",
 ]  # fmt: skip
 _FROM = {
     "fit": "fitting", "training": "fitting", "import_model": "importing", "load": "runs", "Run": "runs",

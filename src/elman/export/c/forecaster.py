@@ -14,7 +14,7 @@ from elman.export.c.forecaster_words import forecast_words, init, push_words
 from elman.export.c.interface import Interface
 from elman.export.c.language_model import layers_in_words
 from elman.export.c.layers import Stack
-from elman.export.c.source import Source
+from elman.export.c.source import Source, declared
 from elman.models.forecaster import SeriesForecaster
 from elman.models.likelihoods import Quantiles, anchor
 
@@ -118,11 +118,11 @@ def write(source: Source, model: SeriesForecaster, codecs: Mapping[str, Any]) ->
     source.functions["memory"] = f"typedef struct {{\n{inner}\n}} memory;\n"
     ahead = [f"const double ahead[{H * K}]"] * (K > 0) + [f"const double constant[{S}]"] * (S > 0)
     push = f"void PREFIX_push(PREFIX_state *state, const double values[{C}])"
-    outputs = [f"double mean[{H}]", f"double quantiles[{H * Q}]"]
+    outputs = ["double mean[PREFIX_HORIZON]", "double quantiles[PREFIX_HORIZON * PREFIX_QUANTILES]"]
     head = f"void PREFIX_forecast({', '.join(['const PREFIX_state *state', *ahead, *outputs])})"
     source.function(push, PUSH.format(C=C, L=L).strip().splitlines())
     source.function(head, _body(source, model, layers, codecs))
-    names = [part.split()[-1].partition("[")[0] for part in (*ahead, *outputs)]
+    names = [declared(part) for part in (*ahead, *outputs)]
     call = f"PREFIX_forecast(&state, {', '.join(names)});"
     taken = [part.removeprefix("const ") for part in (*ahead, *outputs)]
     gets = [f"GET({name});" for name in names[: len(ahead)]]
@@ -150,7 +150,7 @@ def _body(source: Source, model: SeriesForecaster, layers: Stack, codecs: Mappin
     reading, before, writing = FORMS[model.form](source, model, layers)
     text = WINDOW.format(
         L=model.past_steps, C=1 + P + K, W=model.segment, H=model.horizon, N=model.output.size, A=anchor(model.levels),
-        scaling=SCALINGS[model.normalisation].strip("\n"), field=_name(layers.fields[0]), before=before,
+        scaling=SCALINGS[model.normalisation].strip("\n"), field=declared(layers.fields[0]), before=before,
         columns=COLUMNS * (P + K > 0),
     )  # fmt: skip
     source.use("softplus")
@@ -201,11 +201,6 @@ def _ahead(at: str, P: int, K: int) -> str:
     """The number at a place of those that are known ahead, in the units of the model."""
     column = f"{P} + ({at}) % {K}"
     return f"known(ahead[{at}], column_mean[{column}], column_deviation[{column}])"
-
-
-def _name(declaration: str) -> str:
-    """The name that a declaration such as "float h[4]" declares."""
-    return declaration.split()[-1].partition("[")[0]
 
 
 def _write_scales(source: Source, model: SeriesForecaster, codecs: Mapping[str, Any]) -> None:

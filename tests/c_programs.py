@@ -54,13 +54,13 @@ def language_model(cell: str, **options: Any) -> RecurrentLM:
     """A model whose layers may have options that models do not have as settings."""
     own = {name: value for name, value in options.items() if name in OF_ANY_MODEL}
     rest = {name: value for name, value in options.items() if name not in OF_ANY_MODEL}
-    sizes = {"model": cell, "vocab_size": 11, "hidden_size": 5, "num_layers": 1, "embedding_size": 6}
-    model = build(sizes | own)
+    model = build({"model": cell, "vocab_size": 11, "hidden_size": 5, "num_layers": 1, "embedding_size": 6} | own)
     assert isinstance(model, RecurrentLM)
-    layers = [layer_of(cell)(layer.input_size, layer.hidden_size, **rest) for layer in model.layers]
-    if "proj_size" in rest:
-        layers = [layer_of(cell)(6, 9, **rest)]
-    model.layers = nn.ModuleList(layers)
+    more = 4 * ("proj_size" in rest)  # the projection makes as many units of these as the model has
+    sizes = [(layer.input_size, layer.hidden_size + more) for layer in model.layers]
+    model.layers = nn.ModuleList(layer_of(cell)(D, H, **rest) for D, H in sizes)
+    if more:
+        model.initial_state = lambda B: (CELLS[cell].state_type(torch.zeros(B, 5), torch.zeros(B, 9)),)
     return model
 
 
@@ -92,7 +92,7 @@ MODELS: dict[str, Made] = {
 MODELS |= {
     "tagger": (lambda: tagger("lstm", character_size=0), {}),
     "tagger of characters": (lambda: tagger("gru", character_size=6, num_layers=2, residual=True), {}),
-    **{f"classifier, {pool}": (lambda pool=pool: classifier("gru", pool=pool), {}) for pool in ("last", "mean", "max", "attention")},
+    **{f"classifier, {pool}": (lambda pool=pool: classifier("gru", pooling=pool), {}) for pool in ("last", "mean", "max", "attention")},
     "classifier of n-grams": (lambda: classifier("lstm", ngrams=True), {}),
     "classifier of values": (lambda: classifier("lstm", channels=3, outputs=1), {}),
     "classifier of values and flags": (lambda: classifier("slstm", channels=3, missing=True), {"scaler": SCALER}),
@@ -112,7 +112,7 @@ def made(name: str) -> nn.Module:
     with torch.no_grad():
         model = MODELS[name][0]()
         for parameter in model.parameters():
-            nn.init.normal_(parameter, std=0.3)
+            nn.init.normal_(parameter, std=0.7 * max(5, parameter.shape[-1]) ** -0.5)
     return model.eval()
 
 

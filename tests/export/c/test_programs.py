@@ -10,7 +10,7 @@ from elman.export.c.compiling import compilers
 from elman.export.quantisation import quantised
 
 INSTALLED = compilers()
-SANITIZE = ("-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+SANITIZE = ("-O0", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 pytestmark = pytest.mark.skipif(not INSTALLED, reason="neither gcc nor clang is installed")
 
 

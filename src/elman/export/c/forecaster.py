@@ -203,15 +203,20 @@ def _ahead(at: str, P: int, K: int) -> str:
     return f"known(ahead[{at}], column_mean[{column}], column_deviation[{column}])"
 
 
+def scales(model: SeriesForecaster, codecs: Mapping[str, Any]) -> list[tuple[float, float]]:
+    """The means and deviations of the P + K further columns, and of the S numbers that a series has as a whole."""
+    if "columns" not in codecs:
+        return [(0.0, 1.0)] * sum(model.channels)  # numbers are as the model reads them
+    scaler, columns = codecs["scaler"], codecs["columns"]
+    static = [name for name in columns.static for _ in scaler.words.get(name, (0,))]  # a word has a 0 or 1 for each
+    names = (*columns.past, *columns.future, *static)
+    return [(0.0, 1.0) if name in scaler.words else scaler.columns[name] for name in names]
+
+
 def _write_scales(source: Source, model: SeriesForecaster, codecs: Mapping[str, Any]) -> None:
-    """The means and deviations of the further columns, and of the numbers that a series has as a whole."""
-    P, K, S = model.channels
-    pairs = [(0.0, 1.0)] * (P + K + S)  # without a run's columns, numbers are as the model reads them
-    if "columns" in codecs:
-        scaler, columns = codecs["scaler"], codecs["columns"]
-        static = [name for name in columns.static for _ in scaler.words.get(name, (0,))]  # a word has a 0 or 1 for each
-        names = (*columns.past, *columns.future, *static)
-        pairs = [(0.0, 1.0) if name in scaler.words else scaler.columns[name] for name in names]
+    """Arrays of `scales`."""
+    P, K, _ = model.channels
+    pairs = scales(model, codecs)
     for name, part in (("column", pairs[: P + K]), ("constant", pairs[P + K :])):
         if part:
             for at, kind in enumerate(("mean", "deviation")):

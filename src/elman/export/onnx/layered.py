@@ -123,7 +123,7 @@ def _recurrent(node: RecurrentNode, given: list[LayerValue], reading: NodeReadin
         shown = unsqueeze(transpose(real, 1, 0), 2)
         y, after = read_masked(graph, layer, read, state, shown, reverse=backward)
         y = transpose(y, 1, 0, 2)
-        if node.padding == "zero":
+        if node.padding == "zero" or node.direction == "both":
             y = unsqueeze(real, 2).where(y, 0.0)
         elif node.leading == "zero" and state is not None:
             seen = graph.add("CumSum", graph.cast(real, "int64"), np.array(1)) > 0

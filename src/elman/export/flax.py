@@ -18,8 +18,8 @@ from elman.export.layers import layers_of
 from elman.export.options import ExportOptions
 from elman.export.source import (
     ModuleSource,
-    NodeCall,
     NodeSource,
+    NodeToWrite,
     Writers,
     ends,
     expression,
@@ -100,7 +100,7 @@ def module_text(source: ModuleSource, name: str) -> str:
 # The layers, by the ops of nodes
 
 
-def _embedding(call: NodeCall) -> NodeSource:
+def _embedding(call: NodeToWrite) -> NodeSource:
     if call.node.mask_zero:
         refuse_masks("flax.linen", call)
     own = call.node.layer
@@ -108,14 +108,14 @@ def _embedding(call: NodeCall) -> NodeSource:
     return NodeSource(make, [f"{call.name} = self.{call.name}({call.x})"], {"embedding": numbers(own, "weight")[0]})
 
 
-def _linear(call: NodeCall) -> NodeSource:
+def _linear(call: NodeToWrite) -> NodeSource:
     kernel, *bias = numbers(call.node.layer, "weight", "bias")
     make = f"nn.Dense({len(kernel)}" + (")" if bias else ", use_bias=False)")
     arrays = {"kernel": np.ascontiguousarray(kernel.T), **({"bias": bias[0]} if bias else {})}
     return NodeSource(make, [f"{call.name} = self.{call.name}({call.x})"], arrays)
 
 
-def _recurrent(call: NodeCall) -> NodeSource:
+def _recurrent(call: NodeToWrite) -> NodeSource:
     node, layer, name = call.node, call.node.layer, call.name
     convention = convention_for("flax.linen", layer)
     arrays = to_arrays(layer, convention)
@@ -138,7 +138,7 @@ def _recurrent(call: NodeCall) -> NodeSource:
     return NodeSource(make, [*read, *merged(call)], named, arrays.folds)
 
 
-def _layer_norm(call: NodeCall) -> NodeSource:
+def _layer_norm(call: NodeToWrite) -> NodeSource:
     own = call.node.layer
     arrays = {"scale": own.weight, "bias": own.bias}
     options = "".join(f", use_{name}=False" for name, array in arrays.items() if array is None)
@@ -147,7 +147,7 @@ def _layer_norm(call: NodeCall) -> NodeSource:
     return NodeSource(make, [f"{call.name} = self.{call.name}({call.x})"], found)
 
 
-def _activation(call: NodeCall) -> NodeSource:
+def _activation(call: NodeToWrite) -> NodeSource:
     function, alpha = call.option("function"), call.option("alpha")
     arguments = ", approximate=False" if function == "gelu" else f", {alpha!r}" if alpha is not None else ""
     known = FUNCTIONS.get(function, f"nn.{function}")

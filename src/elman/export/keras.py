@@ -26,7 +26,7 @@ from elman.tasks.task import Say, Trained
 WRITTEN = (1980, 1, 1, 0, 0, 0)  # the date of the archive's members: equal models give equal files
 
 
-class KerasLayer(NamedTuple):
+class KerasEntry(NamedTuple):
     """A layer of Keras."""
 
     kind: str  # the name of its class
@@ -54,7 +54,7 @@ def keras_file(model: LayeredModel) -> tuple[bytes, list[str]]:
     """The bytes of a `.keras` file, and what was folded."""
     import h5py
 
-    given = KerasLayer("InputLayer", {"batch_shape": _batch(model.shapes[INPUT]), "dtype": _dtype(model.shapes[INPUT])})
+    given = KerasEntry("InputLayer", {"batch_shape": _batch(model.shapes[INPUT]), "dtype": _dtype(model.shapes[INPUT])})
     entries, folds = [_entry(given, INPUT, {})], list[str]()
     buffer, counts = io.BytesIO(), Counter[str]()
     with h5py.File(buffer, "w") as file:
@@ -86,7 +86,7 @@ def keras_file(model: LayeredModel) -> tuple[bytes, list[str]]:
     return archive.getvalue(), folds
 
 
-def keras_layer(settings: NodeSettings, node: Node) -> KerasLayer:
+def keras_layer(settings: NodeSettings, node: Node) -> KerasEntry:
     """The layer of Keras that computes the same as a node. Raises `UserError` where there is none."""
     if settings.op not in LAYERS:
         raise UserError(f"keras has no layer for {settings.name!r}, which is of the kind {settings.op}")
@@ -102,7 +102,7 @@ def _dtype(shape: Shape) -> str:
     return "int32" if shape.size is None else "float32"
 
 
-def _entry(layer: KerasLayer, name: str, inputs: Mapping[str, Shape]) -> dict[str, Any]:
+def _entry(layer: KerasEntry, name: str, inputs: Mapping[str, Shape]) -> dict[str, Any]:
     """A layer in `config.json`, with the values that it is called on."""
     tensors = []
     for given, shape in inputs.items():
@@ -117,7 +117,7 @@ def _serialized(kind: str, config: dict[str, Any]) -> dict[str, Any]:
     return {"module": "keras.layers", "class_name": kind, "config": config, "registered_name": None}
 
 
-def _store(file: Any, layer: KerasLayer, name: str, counts: Counter[str]) -> None:
+def _store(file: Any, layer: KerasEntry, name: str, counts: Counter[str]) -> None:
     """Write the weights of a layer; Keras finds these by its class and its number in that class."""
     kind = re.sub("([a-z])([A-Z])", r"\1_\2", re.sub("(.)([A-Z][a-z]+)", r"\1_\2", layer.kind)).lower()
     group = f"layers/{kind}" + (f"_{counts[kind]}" if counts[kind] else "")
@@ -132,18 +132,18 @@ def _store(file: Any, layer: KerasLayer, name: str, counts: Counter[str]) -> Non
 # The layers, by the ops of nodes
 
 
-def _embedding(settings: NodeSettings, node: Any) -> KerasLayer:
+def _embedding(settings: NodeSettings, node: Any) -> KerasEntry:
     sizes = {"input_dim": node.layer.num_embeddings, "output_dim": node.layer.embedding_dim}
-    return KerasLayer("Embedding", {**sizes, "mask_zero": node.mask_zero}, {"": numbers(node.layer, "weight")})
+    return KerasEntry("Embedding", {**sizes, "mask_zero": node.mask_zero}, {"": numbers(node.layer, "weight")})
 
 
-def _linear(settings: NodeSettings, node: Any) -> KerasLayer:
+def _linear(settings: NodeSettings, node: Any) -> KerasEntry:
     kernel, *bias = numbers(node.layer, "weight", "bias")
     config = {"units": node.layer.out_features, "use_bias": bool(bias)}
-    return KerasLayer("Dense", config, {"": [kernel.T, *bias]})
+    return KerasEntry("Dense", config, {"": [kernel.T, *bias]})
 
 
-def _recurrent(settings: NodeSettings, node: Any) -> KerasLayer:
+def _recurrent(settings: NodeSettings, node: Any) -> KerasEntry:
     layer, both = node.layer, node.direction == "both"
     convention = convention_for("keras", layer)
     arrays = to_arrays(layer, convention)
@@ -161,25 +161,25 @@ def _recurrent(settings: NodeSettings, node: Any) -> KerasLayer:
     if not both:
         config["go_backwards"] = node.direction == "backward"
         weights = {"cell": [arrays[f"cell.{name}"] for name in names]}
-        return KerasLayer(kind, config, weights, arrays.folds)
+        return KerasEntry(kind, config, weights, arrays.folds)
     halves = {"layer": ("forward_layer", False), "backward_layer": ("backward_layer", True)}
     inner = {
         key: _serialized(kind, config | {"name": f"{name}_{settings.name}", "go_backwards": backward})
         for key, (name, backward) in halves.items()
     }
     weights = {f"{name}/cell": [arrays[f"{name}.cell.{part}"] for part in names] for name, _ in halves.values()}
-    return KerasLayer("Bidirectional", {"merge_mode": node.merge, **inner}, weights, arrays.folds)
+    return KerasEntry("Bidirectional", {"merge_mode": node.merge, **inner}, weights, arrays.folds)
 
 
-def _activation(settings: NodeSettings, node: Any) -> KerasLayer:
+def _activation(settings: NodeSettings, node: Any) -> KerasEntry:
     options = cast(dict[str, Any], settings.model_extra)
     function, alpha = options["function"], options.get("alpha")
     if function in WITH_ALPHA:
         kind, name = WITH_ALPHA[function]
-        return KerasLayer(kind, {name: alpha})
+        return KerasEntry(kind, {name: alpha})
     if function not in ACTIVATIONS:
         raise UserError(f"keras has no function for {settings.name!r}: {function}")
-    return KerasLayer("Activation", {"activation": function})
+    return KerasEntry("Activation", {"activation": function})
 
 
 ACTIVATIONS = {
@@ -189,31 +189,31 @@ ACTIVATIONS = {
 WITH_ALPHA = {"leaky_relu": ("LeakyReLU", "negative_slope"), "elu": ("ELU", "alpha")}
 
 
-def _layer_norm(settings: NodeSettings, node: Any) -> KerasLayer:
+def _layer_norm(settings: NodeSettings, node: Any) -> KerasEntry:
     own = node.layer
     config = {"axis": -1, "epsilon": own.epsilon, "scale": own.weight is not None, "center": own.bias is not None}
-    return KerasLayer("LayerNormalization", config, {"": numbers(own, "weight", "bias")})
+    return KerasEntry("LayerNormalization", config, {"": numbers(own, "weight", "bias")})
 
 
-def _batch_norm(settings: NodeSettings, node: Any) -> KerasLayer:
+def _batch_norm(settings: NodeSettings, node: Any) -> KerasEntry:
     weights = numbers(node.layer, "weight", "bias", "mean", "variance")
-    return KerasLayer("BatchNormalization", {"axis": -1, "epsilon": node.layer.epsilon}, {"": weights})
+    return KerasEntry("BatchNormalization", {"axis": -1, "epsilon": node.layer.epsilon}, {"": weights})
 
 
-def _masking(settings: NodeSettings, node: Any) -> KerasLayer:
-    return KerasLayer("Masking", {"mask_value": node.mask_value})
+def _masking(settings: NodeSettings, node: Any) -> KerasEntry:
+    return KerasEntry("Masking", {"mask_value": node.mask_value})
 
 
-def _dropout(settings: NodeSettings, node: Any) -> KerasLayer:
-    return KerasLayer("SpatialDropout1D" if node.locked else "Dropout", {"rate": node.layer.p})
+def _dropout(settings: NodeSettings, node: Any) -> KerasEntry:
+    return KerasEntry("SpatialDropout1D" if node.locked else "Dropout", {"rate": node.layer.p})
 
 
-def _plain(kind: str, **config: Any) -> Callable[[NodeSettings, Node], KerasLayer]:
+def _plain(kind: str, **config: Any) -> Callable[[NodeSettings, Node], KerasEntry]:
     """A layer without weights, which all nodes of an op are."""
-    return lambda settings, node: KerasLayer(kind, dict(config))
+    return lambda settings, node: KerasEntry(kind, dict(config))
 
 
-LAYERS: dict[str, Callable[[NodeSettings, Any], KerasLayer]] = {
+LAYERS: dict[str, Callable[[NodeSettings, Any], KerasEntry]] = {
     "embedding": _embedding,
     "masking": _masking,
     "recurrent": _recurrent,

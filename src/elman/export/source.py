@@ -20,7 +20,7 @@ POOLS = ("last", "mean", "max")  # whose memory no module of another framework k
 OWN_WORDS = {"self", "state", "after", "nn", "torch", "jnp", "np", "functional"}  # of the modules that are written
 
 
-class NodeCall(NamedTuple):
+class NodeToWrite(NamedTuple):
     """A node that a module calls."""
 
     name: str  # of its layer and of its value
@@ -49,7 +49,7 @@ class NodeSource(NamedTuple):
     folds: tuple[str, ...] = ()
 
 
-Writers = Mapping[str, Callable[[NodeCall], NodeSource]]
+Writers = Mapping[str, Callable[[NodeToWrite], NodeSource]]
 
 
 @dataclass
@@ -82,7 +82,7 @@ def source_of(model: LayeredModel, writers: Writers, framework: str, separator: 
             raise UserError(f"{framework} has no layer for {settings.name!r}, which is of the kind {settings.op}")
         name, inputs_of = names[settings.name], tuple(names[given] for given in settings.inputs)
         state = source.states if goes_on and node.stateful else None
-        call = NodeCall(name, inputs_of, settings, node, model.shapes[settings.name], state)
+        call = NodeToWrite(name, inputs_of, settings, node, model.shapes[settings.name], state)
         written = writers[settings.op](call)
         source.states += state is not None
         if written.make is not None:
@@ -129,7 +129,7 @@ def indented(lines: Sequence[str]) -> str:
     return "\n".join(f"        {line}" for line in lines)
 
 
-def ends(call: NodeCall, y: str, join: str) -> str:
+def ends(call: NodeToWrite, y: str, join: str) -> str:
     """The last outputs of the two directions of y (B, T, 2 H), the backward one at the first step, in `join`'s call."""
     H = call.node.layer.output_size
     return f"{join}([{y}[:, -1, :{H}], {y}[:, 0, {H}:]], -1)"
@@ -142,23 +142,23 @@ MERGES = {
 }
 
 
-def merged(call: NodeCall) -> list[str]:
+def merged(call: NodeToWrite) -> list[str]:
     """The statement that merges the two halves of a value, where they are not left beside each other."""
     if call.node.direction != "both" or call.node.merge == "concat":
         return []
     return [f"{call.name} = {MERGES[call.node.merge].format(call.name, H=call.node.layer.output_size)}"]
 
 
-def expression(form: str) -> Callable[[NodeCall], NodeSource]:
+def expression(form: str) -> Callable[[NodeToWrite], NodeSource]:
     """The writer of a value that is an expression: an operator between all inputs, or with {0} the first, {all} all."""
 
-    def write(call: NodeCall) -> NodeSource:
+    def write(call: NodeToWrite) -> NodeSource:
         whole = form.format(call.x, all=", ".join(call.inputs)) if "{" in form else form.join(call.inputs)
         return NodeSource(None, [f"{call.name} = {whole}"])
 
     return write
 
 
-def refuse_masks(framework: str, call: NodeCall) -> NoReturn:
+def refuse_masks(framework: str, call: NodeToWrite) -> NoReturn:
     """Raise the error for a node that makes a mask."""
     raise UserError(f"{framework} skips no masked steps, and {call.settings.name!r} makes a mask")

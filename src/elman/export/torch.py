@@ -18,8 +18,8 @@ from elman.export.options import ExportOptions
 from elman.export.safetensors import safetensors_file
 from elman.export.source import (
     ModuleSource,
-    NodeCall,
     NodeSource,
+    NodeToWrite,
     Writers,
     ends,
     expression,
@@ -105,7 +105,7 @@ def module_text(source: ModuleSource, path: Path) -> str:
 # The layers, by the ops of nodes
 
 
-def _embedding(call: NodeCall) -> NodeSource:
+def _embedding(call: NodeToWrite) -> NodeSource:
     if call.node.mask_zero:
         refuse_masks("torch.nn", call)
     own = call.node.layer
@@ -113,14 +113,14 @@ def _embedding(call: NodeCall) -> NodeSource:
     return NodeSource(make, [f"{call.name} = self.{call.name}({call.x})"], _named(own, "weight"))
 
 
-def _linear(call: NodeCall) -> NodeSource:
+def _linear(call: NodeToWrite) -> NodeSource:
     own = call.node.layer
     bias = "" if own.bias is not None else ", bias=False"
     make = f"nn.Linear({own.in_features}, {own.out_features}{bias})"
     return NodeSource(make, [f"{call.name} = self.{call.name}({call.x})"], _named(own, "weight", "bias"))
 
 
-def _recurrent(call: NodeCall) -> NodeSource:
+def _recurrent(call: NodeToWrite) -> NodeSource:
     node, layer, name = call.node, call.node.layer, call.name
     convention = convention_for("torch", layer)
     arrays = to_arrays(layer, convention)
@@ -144,7 +144,7 @@ def _recurrent(call: NodeCall) -> NodeSource:
     return NodeSource(f"nn.{convention.name.partition('.')[2]}({chosen})", [*read, *merged(call)], arrays, arrays.folds)
 
 
-def _layer_norm(call: NodeCall) -> NodeSource:
+def _layer_norm(call: NodeToWrite) -> NodeSource:
     own = call.node.layer
     if own.weight is None:
         raise UserError(f"torch.nn.LayerNorm has a gain, and {call.settings.name!r} has none")
@@ -153,7 +153,7 @@ def _layer_norm(call: NodeCall) -> NodeSource:
     return NodeSource(make, [f"{call.name} = self.{call.name}({call.x})"], _named(own, "weight", "bias"))
 
 
-def _batch_norm(call: NodeCall) -> NodeSource:
+def _batch_norm(call: NodeToWrite) -> NodeSource:
     own = call.node.layer
     weight, bias, mean, variance = numbers(own, "weight", "bias", "mean", "variance")
     arrays = {"weight": weight, "bias": bias, "running_mean": mean, "running_var": variance}
@@ -162,20 +162,20 @@ def _batch_norm(call: NodeCall) -> NodeSource:
     return NodeSource(make, [_over_channels(call)], arrays)
 
 
-def _over_channels(call: NodeCall) -> str:
+def _over_channels(call: NodeToWrite) -> str:
     """The call of a layer that wants (B, F, T)."""
     turn = ".transpose(1, 2)" if call.shape.per_step else ""
     return f"{call.name} = self.{call.name}({call.x}{turn}){turn}"
 
 
-def _dropout(call: NodeCall) -> NodeSource:
+def _dropout(call: NodeToWrite) -> NodeSource:
     p = call.node.layer.p
     if call.node.locked and call.shape.per_step:
         return NodeSource(f"nn.Dropout1d({p!r})", [_over_channels(call)])
     return NodeSource(f"nn.Dropout({p!r})", [f"{call.name} = self.{call.name}({call.x})"])
 
 
-def _activation(call: NodeCall) -> NodeSource:
+def _activation(call: NodeToWrite) -> NodeSource:
     function = call.option("function")
     arguments = {"gelu_tanh": ", approximate='tanh'", **dict.fromkeys(("softmax", "log_softmax"), ", -1")}.get(
         function, ""

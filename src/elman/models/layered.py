@@ -15,7 +15,7 @@ from elman.errors import UserError, nearest
 from elman.models.configuration import Units
 from elman.models.layered_ops import OPS, Rows
 from elman.models.layered_recurrent import RecurrentNode
-from elman.models.layered_values import Node, Shape, StepsOfCall, Value
+from elman.models.layered_values import Node, NodeValue, Shape, StepsOfCall
 from elman.nn.sequences import Flags, Lengths, Resets, as_lengths, as_resets, as_tensor, as_tokens
 from elman.reading import check_type
 from elman.settings import Section, complaint
@@ -166,7 +166,7 @@ class LayeredModel(nn.Module):
             what = "this model reads backwards, too: it needs the whole sequence, and cannot go on from a state"
             raise UserError(what, remedy="leave out the state")
         before = iter(cast("tuple[State, ...]", self.initial_state(call.B) if state is None else state))
-        values, after = {INPUT: Value(x, mask)}, list[State]()
+        values, after = {INPUT: NodeValue(x, mask)}, list[State]()
         for name, node in self.named_nodes.items():
             keeps = self.causal and node.stateful
             if name in self._needed[wanted] or keeps:

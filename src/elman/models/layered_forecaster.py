@@ -39,6 +39,7 @@ class LayeredForecaster(SeriesForecaster):
             raise UserError("channels", expected="no further columns", got=self.channels)
         check_network(self.network, input={"kind": "values", "channels": 1}, outputs=horizon)
         self.form, self.segment, self.normalisation, self.levels = "direct", 1, "none", LEVELS
+        self.samples, self.identities = 0, False
         self.output = PointForecast(LEVELS, "mse")
         self.register_buffer("widths", torch.zeros(horizon, len(LEVELS)))
 

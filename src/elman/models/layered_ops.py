@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from elman.errors import UserError
 from elman.models.configuration import Probability, Units
 from elman.models.layered_recurrent import RecurrentNode
-from elman.models.layered_values import Node, Packing, Shape, StepsOfCall, Value, one
+from elman.models.layered_values import Node, NodeValue, Packing, Shape, StepsOfCall, one
 from elman.nn.dropout import Dropout, locked_dropout
 from elman.nn.pooling import Pooling, PoolState
 from elman.nn.sequences import embed
@@ -67,10 +67,10 @@ class EmbeddingNode(Node):
         one(given, None)
         return Shape(self.layer.embedding_dim, True)
 
-    def forward(self, given: Sequence[Value], call: StepsOfCall, before: State | None) -> tuple[Value, None]:
+    def forward(self, given: Sequence[NodeValue], call: StepsOfCall, before: State | None) -> tuple[NodeValue, None]:
         """Raise `UserError` for a token that the embedding does not have."""
         ((tokens, mask),) = given
-        return Value(embed(self.layer, tokens), tokens != 0 if self.mask_zero else mask), None
+        return NodeValue(embed(self.layer, tokens), tokens != 0 if self.mask_zero else mask), None
 
 
 class MaskingNode(Node):
@@ -84,11 +84,11 @@ class MaskingNode(Node):
         """(B, T, F) -> (B, T, F)."""
         return one(given, per_step=True)
 
-    def forward(self, given: Sequence[Value], call: StepsOfCall, before: State | None) -> tuple[Value, None]:
+    def forward(self, given: Sequence[NodeValue], call: StepsOfCall, before: State | None) -> tuple[NodeValue, None]:
         """The mask replaces the one before."""
         ((x, _),) = given
         mask = (x != self.mask_value).any(-1)
-        return Value(x.masked_fill(~mask[..., None], 0), mask), None
+        return NodeValue(x.masked_fill(~mask[..., None], 0), mask), None
 
 
 class Pointwise(Node):
@@ -103,10 +103,10 @@ class Pointwise(Node):
         shape = one(given, self.size)
         return shape._replace(size=self.output_size or shape.size)
 
-    def forward(self, given: Sequence[Value], call: StepsOfCall, before: State | None) -> tuple[Value, None]:
+    def forward(self, given: Sequence[NodeValue], call: StepsOfCall, before: State | None) -> tuple[NodeValue, None]:
         """Every vector, masked or not."""
         ((x, mask),) = given
-        return Value(self.layer(x), mask), None
+        return NodeValue(self.layer(x), mask), None
 
 
 def linear(input_size: Units, output_size: Rows, bias: bool = True) -> Node:
@@ -124,10 +124,10 @@ def activation(function: str, alpha: float | None = None) -> Node:
 
 def affine(size: Units, scale: bool = True, bias: bool = True) -> Node:
     """g x + b, number by number."""
-    return Pointwise(Affine(size, scale, bias), size)
+    return Pointwise(ScaleAndShift(size, scale, bias), size)
 
 
-class Affine(nn.Module):
+class ScaleAndShift(nn.Module):
     """A gain and a bias of each number, of which one may be left out."""
 
     def __init__(self, size: int, scale: bool, bias: bool) -> None:
@@ -156,10 +156,10 @@ class SliceNode(Node):
             raise UserError("start and stop", expected=f"a part of {shape.size} numbers", got=got)
         return shape._replace(size=self.stop - self.start)
 
-    def forward(self, given: Sequence[Value], call: StepsOfCall, before: State | None) -> tuple[Value, None]:
+    def forward(self, given: Sequence[NodeValue], call: StepsOfCall, before: State | None) -> tuple[NodeValue, None]:
         """Every vector, masked or not."""
         ((x, mask),) = given
-        return Value(x[..., self.start : self.stop], mask), None
+        return NodeValue(x[..., self.start : self.stop], mask), None
 
 
 def layer_norm(size: Units, epsilon: Positive, scale: bool = True, bias: bool = True) -> Node:
@@ -214,14 +214,14 @@ class DropoutNode(Node):
         """(…, F) -> (…, F)."""
         return one(given)
 
-    def forward(self, given: Sequence[Value], call: StepsOfCall, before: State | None) -> tuple[Value, None]:
+    def forward(self, given: Sequence[NodeValue], call: StepsOfCall, before: State | None) -> tuple[NodeValue, None]:
         """The numbers as they are, outside of training."""
         ((x, mask),) = given
         if self.locked and x.dim() == 3:
-            return Value(
+            return NodeValue(
                 locked_dropout(x.transpose(0, 1), self.layer.p, training=self.training).transpose(0, 1), mask
             ), None
-        return Value(self.layer(x), mask), None
+        return NodeValue(self.layer(x), mask), None
 
 
 class CombinationNode(Node):
@@ -245,15 +245,15 @@ class CombinationNode(Node):
             raise UserError("inputs", expected="values of one shape", got=got)
         return given[0]
 
-    def forward(self, given: Sequence[Value], call: StepsOfCall, before: State | None) -> tuple[Value, None]:
+    def forward(self, given: Sequence[NodeValue], call: StepsOfCall, before: State | None) -> tuple[NodeValue, None]:
         """All values at once."""
         parts = [value.data for value in given]
         masks = [value.mask for value in given if value.mask is not None]
         mask = reduce(torch.logical_or, masks) if len(masks) == len(given) else None
         if self.kind == "concat":
-            return Value(torch.cat(parts, -1), mask), None
+            return NodeValue(torch.cat(parts, -1), mask), None
         whole = reduce(COMBINATIONS["add" if self.kind == "average" else self.kind], parts)
-        return Value(whole / len(parts) if self.kind == "average" else whole, mask), None
+        return NodeValue(whole / len(parts) if self.kind == "average" else whole, mask), None
 
 
 class PoolNode(Node):
@@ -276,18 +276,20 @@ class PoolNode(Node):
         """A pool that has read nothing."""
         return self.layer.initial_state(batch_size, like)
 
-    def forward(self, given: Sequence[Value], call: StepsOfCall, before: State | None) -> tuple[Value, State | None]:
+    def forward(
+        self, given: Sequence[NodeValue], call: StepsOfCall, before: State | None
+    ) -> tuple[NodeValue, State | None]:
         """What was read before and now."""
         ((x, mask),) = given
         state = cast("PoolState | None", before)
         if mask is None or not self.use_mask:
             pooled, after = self.layer(x, state, lengths=call.lengths, resets=call.resets)
-            return Value(pooled.to(x.dtype)), after
+            return NodeValue(pooled.to(x.dtype)), after
         packing = Packing(cast(Tensor, call.real(mask)), call.resets)
         pooled, after = self.layer(packing.pack(x), state, lengths=packing.lengths, resets=packing.resets)
         if (cleared := packing.cleared()) is not None:
             pooled, after = reset_rows(pooled, cleared), reset_rows(after, cleared)
-        return Value(pooled.to(x.dtype)), after
+        return NodeValue(pooled.to(x.dtype)), after
 
 
 OPS: dict[str, Callable[..., Node]] = {

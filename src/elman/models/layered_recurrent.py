@@ -11,7 +11,7 @@ from torch import Tensor
 from elman.cells import CELLS
 from elman.errors import UserError
 from elman.models.configuration import Probability, Units
-from elman.models.layered_values import Node, Packing, Shape, StepsOfCall, Value, one
+from elman.models.layered_values import Node, NodeValue, Packing, Shape, StepsOfCall, one
 from elman.nn import layer_of
 from elman.state import State, map_state, reset_rows
 
@@ -79,7 +79,9 @@ class RecurrentNode(Node):
         sizes = specification.sizes(layer.hidden_sizes[0], layer.output_size)
         return cast(State, specification.state_type(*(like.new_zeros(batch_size, size) for size in sizes)))
 
-    def forward(self, given: Sequence[Value], call: StepsOfCall, before: State | None) -> tuple[Value, State | None]:
+    def forward(
+        self, given: Sequence[NodeValue], call: StepsOfCall, before: State | None
+    ) -> tuple[NodeValue, State | None]:
         """Read a value of each step."""
         ((x, mask),) = given
         if call.resets is not None and not self.causal and self.reads == "last":
@@ -90,11 +92,11 @@ class RecurrentNode(Node):
             resets = None if resets is None else _turned(resets)
         h = self._read(x, real, resets, before)
         if self.reads == "last":
-            return Value(self._last(h[1], mask, call)), h[2]
+            return NodeValue(self._last(h[1], mask, call)), h[2]
         outputs = h[0]
         if self.direction == "backward" and self.in_time_order:
             outputs = outputs.flip(1)
-        return Value(self._merged(outputs), mask), h[2]
+        return NodeValue(self._merged(outputs), mask), h[2]
 
     def _read(
         self, x: Tensor, real: Tensor | None, resets: Tensor | None, before: State | None

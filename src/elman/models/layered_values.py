@@ -23,7 +23,7 @@ class Shape(NamedTuple):
         return f"({'B, T' if self.per_step else 'B'}{'' if self.size is None else f', {self.size}'})"
 
 
-class Value(NamedTuple):
+class NodeValue(NamedTuple):
     """A value and, of one for each step, the mask that the framework's layers hand on beside it."""
 
     data: Tensor  # as its `Shape` says
@@ -60,7 +60,9 @@ class Node(nn.Module, ABC):
         """The shape of the value that is made of values of these shapes; raises `UserError` where these do not fit."""
 
     @abstractmethod
-    def forward(self, given: Sequence[Value], call: StepsOfCall, before: State | None) -> tuple[Value, State | None]:
+    def forward(
+        self, given: Sequence[NodeValue], call: StepsOfCall, before: State | None
+    ) -> tuple[NodeValue, State | None]:
         """The value, and the state after it; `before` is None in a model without states."""
 
     def initial_state(self, batch_size: int, like: Tensor) -> State:

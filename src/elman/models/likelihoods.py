@@ -95,9 +95,9 @@ class PointForecast(Quantiles):
         distance = torch.special.ndtri(raw.new_tensor(self.levels))
         return units.unsqueeze().window.restore(raw[..., :1] + distance)
 
-    def losses(self, raw: Tensor, target: Tensor, units: Units) -> Tensor:
+    def losses_of(self, mean: Tensor, quantiles: Tensor, target: Tensor) -> Tensor:
         """The loss of the mean."""
-        return self.point_loss(self.mean(raw, units), target, reduction="none")
+        return self.point_loss(mean, target, reduction="none")
 
 
 POINT_LOSSES: dict[str, Callable[..., Tensor]] = {"mse": F.mse_loss, "mae": F.l1_loss, "huber": F.smooth_l1_loss}

@@ -19,6 +19,7 @@ DRAWERS = {
     "LayeredLanguageModel": "elman.export.onnx.language_model:draw_layered",
     "LayeredTagger": "elman.export.onnx.tagger:draw_layered",
     "LayeredClassifier": "elman.export.onnx.classifier:draw_layered",
+    "LayeredForecaster": "elman.export.onnx.forecaster:draw_layered",
     "Classifier": "elman.export.onnx.classifier:draw",
     "Tagger": "elman.export.onnx.tagger:draw",
     "SeriesForecaster": "elman.export.onnx.forecaster:draw",

@@ -6,6 +6,8 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import torch
+from torch.special import ndtri
 
 from elman.export.onnx import states
 from elman.export.onnx.distributions import PARAMETERS, DataUnits
@@ -13,12 +15,15 @@ from elman.export.onnx.drawing import Drawing
 from elman.export.onnx.encoder import encode
 from elman.export.onnx.forecaster_trial import trial
 from elman.export.onnx.graph import Graph, Value
+from elman.export.onnx.layered import read_node
 from elman.export.onnx.steps import concat, last_step, part, repeated, reshape, unsqueeze
 from elman.export.onnx.windows import WindowReader, columns, scales, static_scales
 from elman.export.options import ExportOptions
 from elman.models.forecaster import SeriesForecaster
+from elman.models.layered_forecaster import LayeredForecaster
 from elman.models.likelihoods import Quantiles, anchor
 from elman.nn.window_normalisation import LEAST_DEVIATION
+from elman.state import leaves
 from elman.tasks.task import Trained
 
 
@@ -28,6 +33,23 @@ def draw(run: Trained, options: ExportOptions) -> Drawing:
     reader, steps = WindowReader(graph, run), run.model.form == "likelihood"
     (_steps if steps else _window)(graph, reader, options.lengths)
     return Drawing({"model": graph}, steps, answer(run), trial=partial(trial, run, options.lengths))
+
+
+def draw_layered(run: Trained, options: ExportOptions) -> Drawing:
+    """An imported model: windows to forecasts."""
+    model: LayeredForecaster = run.model
+    graph, network = Graph("model", model), model.network
+    raw = graph.input("values", "float32", ["batch", "time", 1])
+    series = _units(graph, "mean", "deviation")
+    ends = graph.input("lengths", "int64", ["batch"]) if options.lengths else None
+    steps, units = WindowReader(graph, run).window(raw, series, ends)
+    fresh = leaves(network.initial_state(1)) if network.causal else []
+    state = [graph.zeros(graph.size(raw, 0), leaf.shape[1]) for leaf in fresh]
+    made, _ = read_node(graph, network, network.settings.output, part(steps, 0, 1), state, ends)
+    mean = unsqueeze(last_step(made, ends) if network.config["per_step"] else made, 2)
+    deviations = ndtri(torch.tensor(model.levels, dtype=torch.float64)).numpy().astype(np.float32)
+    _give_quantiles(graph, model, mean, mean + graph.weight(deviations), units)
+    return Drawing({"model": graph}, False, answer(run), trial=partial(trial, run, options.lengths))
 
 
 def _units(graph: Graph, location: str, scale: str) -> DataUnits:
@@ -56,6 +78,11 @@ def _window(graph: Graph, reader: WindowReader, lengths: bool) -> None:
         _give_parameters(graph, model, numbers, units, model.horizon)
         return
     mean, quantiles = part(numbers, 0, 1), _quantiles(graph, model.output, part(numbers, 1, model.output.size))
+    _give_quantiles(graph, model, mean, quantiles, units)
+
+
+def _give_quantiles(graph: Graph, model: SeriesForecaster, mean: Value, quantiles: Value, units: DataUnits) -> None:
+    """The mean (B, horizon, 1) with the quantiles (B, horizon, Q) that `widths` moved, and those as they are learnt."""
     Q = len(model.levels)
     moved = concat(graph, [mean, _widened(graph, model, quantiles)], 2)
     graph.output("forecast", units.restore(moved), ["batch", model.horizon, 1 + Q])
@@ -167,12 +194,12 @@ def answer(run: Trained) -> dict[str, Any]:
         "widths": model.widths.tolist(),
         "normalisation": model.normalisation,
         "least_deviation": LEAST_DEVIATION,
-        "distribution": model.settings.learnt,
+        "distribution": "quantiles" if isinstance(model.output, Quantiles) else model.settings.learnt,
         "samples": model.samples,
         "columns": {
             "past": own.past,
             "future": own.future,
             "static": [{"name": name, "words": words} for name, words in own.static],
         },
-        "identities": model.settings.identities,
+        "identities": model.identities,
     }

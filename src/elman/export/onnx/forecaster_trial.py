@@ -69,7 +69,7 @@ def _forecasts(run: Trained, windows: WindowBatch, ragged: bool, call: Call, *, 
     feeds = {"values": np.concatenate([past[..., None], other], 2), "mean": mean.numpy()}
     feeds |= {"deviation": windows.deviation.numpy(), **trials.lengths_of(ends)}
     feeds |= ({"future_values": ahead} if K else {}) | ({"static": static} if S else {})
-    feeds |= {"identity": windows.identity.numpy()} if model.settings.identities else {}
+    feeds |= {"identity": windows.identity.numpy()} if model.identities else {}
     found = call("model", feeds)
     data = DataUnits(mean[:, None, None], deviation[:, None, None])
     if isinstance(model.output, Quantiles):

@@ -51,7 +51,21 @@ def read_scores(
     graph: Graph, network: LayeredModel, x: Value, state: Sequence[Value], lengths: Value | None, *, as_classes: bool
 ) -> tuple[Value, list[Value]]:
     """As `layered_scores.read_scores`: logits or numbers (…, K), and the state after the inputs."""
-    wanted = network.settings.logits or network.settings.output
+    scores, after = read_node(graph, network, network.settings.logits or network.settings.output, x, state, lengths)
+    config = network.config
+    if config["output_kind"] == "probabilities" and config["logits"] is None:
+        given, scores = scores, scores.maximum(TINY).log()
+        if is_sigmoid(config):
+            scores = scores - (1.0 - given).maximum(TINY).log()
+    if as_classes and config["outputs"] == 1:
+        scores = concat(graph, [scores * 0.0, scores], -1)
+    return scores, after
+
+
+def read_node(
+    graph: Graph, network: LayeredModel, wanted: str, x: Value, state: Sequence[Value], lengths: Value | None
+) -> tuple[Value, list[Value]]:
+    """The value of the node of a name, and the state after the inputs."""
     values, after, remaining = {INPUT: LayerValue(x)}, list[Value](), iter(state)
     for settings, (name, node) in zip(network.settings.nodes, network.named_nodes.items(), strict=True):
         keeps = network.causal and node.stateful
@@ -61,14 +75,7 @@ def read_scores(
             node, [values[source] for source in settings.inputs], NodeReading(graph, lengths, own)
         )
         after += kept if keeps else []
-    scores, config = values[wanted].data, network.config
-    if config["output_kind"] == "probabilities" and config["logits"] is None:
-        given, scores = scores, scores.maximum(TINY).log()
-        if is_sigmoid(config):
-            scores = scores - (1.0 - given).maximum(TINY).log()
-    if as_classes and config["outputs"] == 1:
-        scores = concat(graph, [scores * 0.0, scores], -1)
-    return scores, after
+    return values[wanted].data, after
 
 
 def _pointwise(node: Any, given: list[LayerValue], reading: NodeReading) -> Found:
@@ -123,7 +130,7 @@ def _recurrent(node: RecurrentNode, given: list[LayerValue], reading: NodeReadin
         shown = unsqueeze(transpose(real, 1, 0), 2)
         y, after = read_masked(graph, layer, read, state, shown, reverse=backward)
         y = transpose(y, 1, 0, 2)
-        if node.padding == "zero":
+        if node.padding == "zero" or node.direction == "both":
             y = unsqueeze(real, 2).where(y, 0.0)
         elif node.leading == "zero" and state is not None:
             seen = graph.add("CumSum", graph.cast(real, "int64"), np.array(1)) > 0

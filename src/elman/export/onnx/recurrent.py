@@ -71,8 +71,7 @@ def read_masked(
 ) -> tuple[Value, list[Value]]:
     """As `read_layer` of one layer, without the steps where `real` (T, B, 1) is false.
 
-    These repeat the outputs of the step before them, in time, but where a layer of one direction is to `reverse`: in
-    the order of its reading. Outputs before the first step are h of the state.
+    These repeat the outputs of the step that was read before them, and before the first step h of the state.
     """
     parts = len(cell_named(layer.cell).states)
     before, outputs, finals = list(state or _zeros(graph, layer, x)), list[Value](), list[Value]()
@@ -80,23 +79,9 @@ def read_masked(
         own = before[direction * parts :][:parts]
         backward = reverse != (direction == 1)
         y, final = scan(graph, layer, x, own, layer.layer_weights(0, direction), real, reverse=backward)
-        outputs.append(_held(graph, y, own[0], real) if direction == 1 else y)
+        outputs.append(y)
         finals += final
     return concat(graph, outputs, 2), finals
-
-
-def _held(graph: Graph, y: Value, first: Value, real: Value) -> Value:
-    """y (T, B, H), whose steps that are not real repeat the one before."""
-    body = Graph(graph.fresh("hold"), outer=graph)
-    held = body.input(graph.fresh("held"), "float32", ["batch", "size"])
-    new, now = (
-        body.input(graph.fresh("new"), "float32", ["batch", "size"]),
-        body.input(graph.fresh("real"), "bool", ["batch", 1]),
-    )
-    after = now.where(new, held)
-    for name in ("held_after", "shown"):
-        body.output(graph.fresh(name), after, ["batch", "size"])
-    return graph.add_many("Scan", 2, first, y, real, body=body.proto(), num_scan_inputs=2)[1]
 
 
 def read_backward(graph: Graph, layer: Recurrent, x: Value, lengths: Value | None) -> tuple[Value, list[Value]]:

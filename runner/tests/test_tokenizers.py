@@ -28,10 +28,11 @@ BOTH += [
         VocabularyTokenizer(["\n", "t", "h", "e", "é"], characters=True, skips=True),
     )
 ]
+NAMES = [f"{ours.to_json()['kind']}{at}" for at, (ours, _) in enumerate(BOTH)]  # alike in every process
 TEXT = st.one_of(st.text(), st.text("the cat\n,!é<unk>"))
 
 
-@pytest.mark.parametrize("both", BOTH, ids=str)
+@pytest.mark.parametrize("both", BOTH, ids=NAMES)
 @given(text=TEXT)
 def test_texts(both: tuple[Any, Tokenizer], text: str) -> None:
     ours, theirs = both
@@ -42,7 +43,7 @@ def test_texts(both: tuple[Any, Tokenizer], text: str) -> None:
     assert theirs.start == ours.start
 
 
-@pytest.mark.parametrize("both", BOTH, ids=str)
+@pytest.mark.parametrize("both", BOTH, ids=NAMES)
 @given(draws=st.lists(st.integers(0, 10**6), max_size=20))
 def test_any_numbers_in_pieces(both: tuple[Any, Tokenizer], draws: list[int]) -> None:
     ours, theirs = both

@@ -1,0 +1,162 @@
+"""Files of C: their places and names, what is checked and refused."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path, PurePath
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+import elman
+from c_programs import CODECS, classifier, forecaster, language_model, made, tagger
+from elman.cli import run as command
+from elman.errors import UserError
+from elman.export import export
+from elman.export.c import cells, compiling, write
+from elman.export.c.compiling import compilers, size_of_code
+from elman.export.c.program import program
+from elman.models import build
+from elman.models.building import build_encoder_decoder
+from elman.models.classifier import Classifier
+
+needs_a_compiler = pytest.mark.skipif(not compilers(), reason="neither gcc nor clang is installed")
+
+
+def run_of(model: nn.Module, **codecs: Any) -> Any:
+    return SimpleNamespace(model=model.eval(), codecs=codecs)
+
+
+@pytest.fixture
+def fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One compiler, if there is one, without optimization."""
+    monkeypatch.setattr(compiling, "COMPILERS", tuple(compilers()[:1]))
+    monkeypatch.setattr(write, "OPTIMIZE", ("-O0",))
+
+
+@needs_a_compiler
+@pytest.mark.usefixtures("fast")
+def test_a_run_by_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = elman.fit("the cat sat. " * 40, model="lstm", hidden_size=8, budget="1 steps", progress=False)
+    assert command(["export", str(run.path), "--to", "c", "--int8", "-o", str(tmp_path / "small model.c")]) == 0
+    said = capsys.readouterr().out
+    assert "code without weights" in said
+    assert "state 64 bytes" in said
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["small model.c", "small model.h"]
+    exported = export(run, "c", tmp_path)  # a folder that exists
+    assert exported.path == tmp_path / "model"
+    assert [check.is_right for check in exported.checks] == [True]
+    assert (tmp_path / "model.c").read_text().startswith('#include "model.h"')
+
+
+@needs_a_compiler
+@pytest.mark.usefixtures("fast")
+@pytest.mark.parametrize("name", ["-O9", "a b", "2", "é", "int", "%d {x}", "math", "h_0"])
+def test_names_that_are_no_identifiers(tmp_path: Path, name: str) -> None:
+    exported = export(run_of(made("lstm, plain")), "c", tmp_path / name)
+    assert [check.is_right for check in exported.checks] == [True]
+    assert sorted(exported.files) == [str(tmp_path / f"{name}.c"), str(tmp_path / f"{name}.h")]
+
+
+@pytest.mark.parametrize("name", ['a"b', "a\\b", "a\nb"])
+def test_names_that_an_include_cannot_hold(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UserError, match="the name of a C program"):
+        export(run_of(made("lstm, plain")), "c", tmp_path / name)
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_a_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiling, "COMPILERS", ())
+    exported = export(run_of(made("lstm, plain")), "c", tmp_path / "model")
+    assert not exported.checks
+    assert list(exported.notes) == ["neither gcc nor clang is installed here: the program was not compiled"]
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+@needs_a_compiler
+@pytest.mark.usefixtures("fast")
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [("h[u] = sums[u];", "differs from the model by"), ("h[u] = ;", "refuses the exported program: .*error")],
+)
+def test_a_wrong_program_is_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str, message: str
+) -> None:
+    monkeypatch.setitem(cells.STEPS, "elman", lambda source, own: cells.every_unit(body))
+    for name in ("model.c", "model.h"):
+        (tmp_path / name).write_text("old")
+    with pytest.raises(UserError, match=message):
+        export(run_of(made("elman, plain")), "c", tmp_path)
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["old", "old"]
+
+
+def not_finite() -> nn.Module:
+    model = language_model("gru")
+    with torch.no_grad():
+        model.embedding.weight[0, 0] = torch.nan
+    return model
+
+
+def encoder_decoder(kind: str) -> nn.Module:
+    return build_encoder_decoder({"model": kind, "source_vocab_size": 7, "vocab_size": 7, "hidden_size": 8})
+
+
+REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
+    "Transformer": (lambda: build({"model": "transformer", "vocab_size": 7, "hidden_size": 8, "num_heads": 2}), "memory grows"),
+    "encoder-decoder": (lambda: encoder_decoder("lstm"), "reads a whole source|attends to a whole source"),
+    "CRF": (lambda: tagger("lstm", crf=True), "has a CRF"),
+    "both directions": (lambda: tagger("lstm", bidirectional=True), "reads in both directions"),
+    "classifier in both directions": (lambda: classifier("gru", bidirectional=True), "reads in both directions"),
+    "Transformer as a classifier": (lambda: Classifier("transformer", outputs=2, vocab_size=7, hidden_size=8, num_heads=2, is_causal=True), "is a Transformer"),
+    "forecaster in both directions": (lambda: forecaster("gru", bidirectional=True), "reads in both directions"),
+    "samples": (lambda: forecaster("gru", form="likelihood"), "draws its quantiles"),
+    "not finite": (not_finite, "not finite"),
+    "another module": (lambda: nn.Linear(2, 2), "expected a model of"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refusals(tmp_path: Path, name: str) -> None:
+    make, message = REFUSED[name]
+    with torch.no_grad():
+        model = make()
+    with pytest.raises(UserError, match=message) as told:
+        export(run_of(model), "c", tmp_path)
+    assert "\n" not in str(told.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_header_names_what_a_user_must_know() -> None:
+    header = program(tagger("lstm", character_size=0), PurePath("my tagger")).header
+    assert "#define MY_TAGGER_TAGS 3" in header
+    assert "void my_tagger_step(my_tagger_state *state, int word, float scores[MY_TAGGER_TAGS]);" in header
+    with torch.no_grad():
+        model = forecaster("gru", (2, 1, 3))
+    header = program(model, PurePath("f"), codecs=CODECS).header
+    assert "past 0, past 1, ahead" in header
+    assert "'one' 3.0, 2.0" in " ".join(header.split())
+
+
+@needs_a_compiler
+def test_a_header_in_cpp(tmp_path: Path) -> None:
+    made_of = program(made("classifier, attention"), PurePath("model"))
+    (tmp_path / "model.h").write_text(made_of.header)
+    (tmp_path / "main.cpp").write_text('#include "model.h"\nint main() { return 0; }\n')
+    for compiler in compilers():
+        subprocess.run([compiler, "-fsyntax-only", "-Werror", "main.cpp"], cwd=tmp_path, check=True)
+
+
+@needs_a_compiler
+def test_the_size_of_code_is_without_weights() -> None:
+    sizes = [
+        size_of_code(program(language_model("lstm", hidden_size=H), PurePath("m")), compilers()[0], "-Os")
+        for H in (8, 64)
+    ]
+    if None in sizes:
+        pytest.skip("binutils' size is not installed")
+    assert min(sizes) > 0
+    assert max(sizes) < 4096

@@ -88,7 +88,7 @@ interop: setup .venv-interop/.installed  ## run the recurrent layers of other fr
 	.venv-interop/bin/python tests/interop/runtimes.py run build/runtimes -o docs/exporting.md
 
 # Wheels with the compiled core, one for all versions of Python. The core for this machine's processor is built by its own
-# compiler; that for aarch64, elsewhere, by zig, a compiler from PyPI. zig's builds for x86-64 would run the slowest
+# compiler; that for aarch64, elsewhere, by zig, a compiler that pip installs. zig's builds for x86-64 would run the slowest
 # instruction set, for its __builtin_cpu_supports sees nothing. auditwheel finds the oldest glibc, or refuses the wheel.
 MACHINE := $(shell uname -m)
 WHEELS  := $(patsubst %,wheel-%,$(sort $(MACHINE) aarch64))

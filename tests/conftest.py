@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+collect_ignore = ["interop/record_keras_models.py"]  # imports Keras, which is not installed beside elman
+
 # Two test workers on two cores: one thread each. Set before torch is first imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # After `nohup`, or a script's `&`, these would be ignored here and in every process that a test starts.

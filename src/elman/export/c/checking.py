@@ -13,6 +13,7 @@ from torch import Tensor
 from elman.arrays import Floats, Numbers
 from elman.data.windows import WindowBatch
 from elman.export.c.compiling import INIT, answers, integers
+from elman.export.c.forecaster import scales
 from elman.models.classifier import Classifier
 from elman.models.forecaster import SeriesForecaster
 from elman.models.recurrent import RecurrentLM
@@ -100,6 +101,14 @@ def _forecaster(model: SeriesForecaster, codecs: Any, steps: int, generator: np.
     L, H = model.past_steps, model.horizon
     identity = getattr(model, "identity", None) is not None
     calls, windows = [], []
+    mean, deviation = np.array([(0, 1), *scales(model, codecs)], np.float64).T  # of the series, and of each column
+    past, future, constant = slice(1 + P + K), slice(1 + P, 1 + P + K), slice(1 + P + K, None)
+
+    def both(given: Floats, columns: slice) -> tuple[bytes, Floats]:
+        """Numbers in the units of the data, as a program reads them, and in those of the model."""
+        data = given * deviation[columns] + mean[columns]
+        return data.tobytes(), (data - mean[columns]) / deviation[columns]
+
     for series in range(2):
         T = L + steps
         values = generator.standard_normal((T, 1 + P + K)).cumsum(0)
@@ -107,10 +116,12 @@ def _forecaster(model: SeriesForecaster, codecs: Any, steps: int, generator: np.
         calls.append(integers(INIT) + np.array([0.0, 1.0]).tobytes() + integers(series) * identity)
         asked = {1, L // 2, L, T}
         for t in range(1, T + 1):
-            calls.append(integers(STEP) + values[t - 1].tobytes())
+            told, values[t - 1] = both(values[t - 1], past)
+            calls.append(integers(STEP) + told)
             if t in asked:
-                ahead, static = generator.standard_normal((H, K)), generator.standard_normal(S)
-                calls.append(integers(STEP + 1) + ahead.tobytes() + static.tobytes())
+                told_ahead, ahead = both(generator.standard_normal((H, K)), future)
+                told_static, static = both(generator.standard_normal(S), constant)
+                calls.append(integers(STEP + 1) + told_ahead + told_static)
                 windows.append(_window(values[max(0, t - L) : t], L, H, ahead, static, series))
     made = [model.forecast(window) for window in windows]
     parts = [part.double().numpy().ravel() for each in made for part in each]

@@ -13,7 +13,7 @@ from elman.export.c.encoder import encoder_stack
 from elman.export.c.interface import Interface
 from elman.export.c.language_model import layers_in_words
 from elman.export.c.pooling import pooled
-from elman.export.c.source import Source
+from elman.export.c.source import Source, declared
 from elman.models.classifier import Classifier
 from elman.nn.ngram_embedding import NgramEmbedding
 
@@ -29,7 +29,7 @@ def write(source: Source, model: Classifier, codecs: Mapping[str, Any]) -> Inter
     lines, output = pooled(source, model.pool, read)
     body = [f"float x[{E}] = {{0}};", *embedding, *read.lines, *lines]
     body += source.linear("output", model.output, output, "logits")
-    head = f"void PREFIX_step(PREFIX_state *state, {arguments}, float logits[{K}])"
+    head = f"void PREFIX_step(PREFIX_state *state, {arguments}, float logits[PREFIX_OUTPUTS])"
     source.function(head, body)
     call = f"PREFIX_step(&state, {', '.join(_names(arguments))}, logits);"
     labels = codecs.get("labels")
@@ -38,14 +38,14 @@ def write(source: Source, model: Classifier, codecs: Mapping[str, Any]) -> Inter
         summary=f"A classifier with {K} output{'s' * (K > 1)}: {layers_in_words(model.encoder)}.",
         functions={head: f"{meaning}. Logits are those of all that was read so far: {_answer(model, labels)}."},
         usage=f"float logits[PREFIX_OUTPUTS];\n{call}    for each step",
-        main=(f"float logits[{K}]; {get} {call} PUT(logits);",),
+        main=(f"float logits[PREFIX_OUTPUTS]; {get} {call} PUT(logits);",),
         constants={"OUTPUTS": K},
         names=names,
     )
 
 
 def _names(arguments: str) -> list[str]:
-    return [part.split()[-1].partition("[")[0].lstrip("*") for part in arguments.split(", ")]
+    return [declared(part) for part in arguments.split(", ")]
 
 
 def _answer(model: Classifier, labels: Any) -> str:

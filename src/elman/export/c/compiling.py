@@ -59,7 +59,7 @@ def built(program: Program, compiler: str, *flags: str) -> Iterator[Path]:
         for name, text in ((f"{program.name}.h", program.header), (f"{program.name}.c", program.source)):
             (place / name).write_text(text)
         (place / "calls of it.c").write_text(main)
-        _run(compiler, *STRICT, *flags, f"{program.name}.c", "calls of it.c", "-o", "program", "-lm", cwd=place)
+        _run(compiler, *STRICT, *flags, f"./{program.name}.c", "calls of it.c", "-o", "program", "-lm", cwd=place)
         yield place / "program"
 
 
@@ -84,7 +84,7 @@ def size_of_code(program: Program, compiler: str, *flags: str) -> int | None:
     with tempfile.TemporaryDirectory() as folder:
         for ending, text in (("h", program.header), ("c", program.source)):
             (Path(folder) / f"{program.name}.{ending}").write_text(text)
-        _run(compiler, *STRICT, *flags, "-c", f"{program.name}.c", "-o", "object", cwd=Path(folder))
+        _run(compiler, *STRICT, *flags, "-c", f"./{program.name}.c", "-o", "object", cwd=Path(folder))
         table = subprocess.run(["size", "object"], cwd=folder, capture_output=True, text=True, check=True).stdout
     instructions, data = map(int, table.splitlines()[1].split()[:2])
     return instructions + data - program.bytes_of_weights

@@ -14,7 +14,7 @@ from elman.export.c.forecaster_words import forecast_words, init, push_words
 from elman.export.c.interface import Interface
 from elman.export.c.language_model import layers_in_words
 from elman.export.c.layers import Stack
-from elman.export.c.source import Source
+from elman.export.c.source import Source, declared
 from elman.models.forecaster import SeriesForecaster
 from elman.models.likelihoods import Quantiles, anchor
 
@@ -118,11 +118,11 @@ def write(source: Source, model: SeriesForecaster, codecs: Mapping[str, Any]) ->
     source.functions["memory"] = f"typedef struct {{\n{inner}\n}} memory;\n"
     ahead = [f"const double ahead[{H * K}]"] * (K > 0) + [f"const double constant[{S}]"] * (S > 0)
     push = f"void PREFIX_push(PREFIX_state *state, const double values[{C}])"
-    outputs = [f"double mean[{H}]", f"double quantiles[{H * Q}]"]
+    outputs = ["double mean[PREFIX_HORIZON]", "double quantiles[PREFIX_HORIZON * PREFIX_QUANTILES]"]
     head = f"void PREFIX_forecast({', '.join(['const PREFIX_state *state', *ahead, *outputs])})"
     source.function(push, PUSH.format(C=C, L=L).strip().splitlines())
     source.function(head, _body(source, model, layers, codecs))
-    names = [part.split()[-1].partition("[")[0] for part in (*ahead, *outputs)]
+    names = [declared(part) for part in (*ahead, *outputs)]
     call = f"PREFIX_forecast(&state, {', '.join(names)});"
     taken = [part.removeprefix("const ") for part in (*ahead, *outputs)]
     gets = [f"GET({name});" for name in names[: len(ahead)]]
@@ -150,7 +150,7 @@ def _body(source: Source, model: SeriesForecaster, layers: Stack, codecs: Mappin
     reading, before, writing = FORMS[model.form](source, model, layers)
     text = WINDOW.format(
         L=model.past_steps, C=1 + P + K, W=model.segment, H=model.horizon, N=model.output.size, A=anchor(model.levels),
-        scaling=SCALINGS[model.normalisation].strip("\n"), field=_name(layers.fields[0]), before=before,
+        scaling=SCALINGS[model.normalisation].strip("\n"), field=declared(layers.fields[0]), before=before,
         columns=COLUMNS * (P + K > 0),
     )  # fmt: skip
     source.use("softplus")
@@ -203,20 +203,20 @@ def _ahead(at: str, P: int, K: int) -> str:
     return f"known(ahead[{at}], column_mean[{column}], column_deviation[{column}])"
 
 
-def _name(declaration: str) -> str:
-    """The name that a declaration such as "float h[4]" declares."""
-    return declaration.split()[-1].partition("[")[0]
+def scales(model: SeriesForecaster, codecs: Mapping[str, Any]) -> list[tuple[float, float]]:
+    """The means and deviations of the P + K further columns, and of the S numbers that a series has as a whole."""
+    if "columns" not in codecs:
+        return [(0.0, 1.0)] * sum(model.channels)  # numbers are as the model reads them
+    scaler, columns = codecs["scaler"], codecs["columns"]
+    static = [name for name in columns.static for _ in scaler.words.get(name, (0,))]  # a word has a 0 or 1 for each
+    names = (*columns.past, *columns.future, *static)
+    return [(0.0, 1.0) if name in scaler.words else scaler.columns[name] for name in names]
 
 
 def _write_scales(source: Source, model: SeriesForecaster, codecs: Mapping[str, Any]) -> None:
-    """The means and deviations of the further columns, and of the numbers that a series has as a whole."""
-    P, K, S = model.channels
-    pairs = [(0.0, 1.0)] * (P + K + S)  # without a run's columns, numbers are as the model reads them
-    if "columns" in codecs:
-        scaler, columns = codecs["scaler"], codecs["columns"]
-        static = [name for name in columns.static for _ in scaler.words.get(name, (0,))]  # a word has a 0 or 1 for each
-        names = (*columns.past, *columns.future, *static)
-        pairs = [(0.0, 1.0) if name in scaler.words else scaler.columns[name] for name in names]
+    """Arrays of `scales`."""
+    P, K, _ = model.channels
+    pairs = scales(model, codecs)
     for name, part in (("column", pairs[: P + K]), ("constant", pairs[P + K :])):
         if part:
             for at, kind in enumerate(("mean", "deviation")):

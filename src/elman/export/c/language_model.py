@@ -20,14 +20,14 @@ def write(source: Source, model: RecurrentLM, codecs: Any) -> Interface:
     source.fields += layers.fields
     read = layers.read("x", "state->")
     body += [*read.lines, *source.linear("output", model.decoder, read.output, "logits")]
-    head = f"void PREFIX_step(PREFIX_state *state, int token, float logits[{V}])"
+    head = "void PREFIX_step(PREFIX_state *state, int token, float logits[PREFIX_TOKENS])"
     source.function(head, body)
     return Interface(
         summary=f"A language model of {V:,} tokens: {layers_in_words(model)}.",
         functions={head: "Read a token, from 0 to PREFIX_TOKENS - 1: softmax(logits) is the distribution of the next."},
         usage="float logits[PREFIX_TOKENS];\nPREFIX_step(&state, token, logits);    for each token",
         constants={"TOKENS": V},
-        main=(f"int token; float logits[{V}]; GET(token); PREFIX_step(&state, token, logits); PUT(logits);",),
+        main=("int token; float logits[PREFIX_TOKENS]; GET(token); PREFIX_step(&state, token, logits); PUT(logits);",),
     )
 
 

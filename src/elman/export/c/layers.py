@@ -45,7 +45,8 @@ def step_function(source: Source, name: str, layer: Recurrent, direction: int = 
     body += _sums(source, name, cell.name, weights, G * H)
     body += STEPS[cell.name](source, _variation(source, name, layer, weights, P))
     arguments = [f"const float x[{D}]", *(f"float {state}[{size}]" for state, size in states)]
-    comment = f"One step of layer {name.removeprefix('layer_')}: {cell.layer}, {H} units."
+    gates = f"{', '.join(cell.rows[:-1])} and {cell.rows[-1]}" if G > 1 else "every unit"
+    comment = f"One step of {name.replace('_', ' ')}: {cell.layer}, {H} units. `sums` has H rows for {gates}."
     source.function(f"static void {name}({', '.join(arguments)})", body, comment)
     return Layer(name, states, D)
 

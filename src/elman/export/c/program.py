@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from elman import __version__
 from elman.errors import UserError
 from elman.export.c.interface import Interface
-from elman.export.c.source import Source, comment, identifier
+from elman.export.c.source import Source, comment, declared, identifier
 
 WRITERS: dict[str, str] = {  # by the name of the model's class; each `write(source, model, codecs) -> Interface`
     "RecurrentLM": "language_model",
@@ -68,7 +68,7 @@ def _header(made: Interface, source: Source, path: PurePath) -> str:
     kind = "int8, with a scale for each row" if source.int8 else "float"
     name = path.name
     size = f"{source.bytes_of_weights:,} bytes of weights ({kind})"
-    arguments = "".join(f", {argument.split()[-1]}" for argument in made.init.arguments)
+    arguments = "".join(f", {declared(argument)}" for argument in made.init.arguments)
     begin = f"PREFIX_init(&state{arguments});    at the beginning of a sequence"
     usage = "\n".join(["PREFIX_state state;", begin, made.usage])
     intro = comment(
@@ -93,7 +93,7 @@ def _header(made: Interface, source: Source, path: PurePath) -> str:
 
 
 def _source(made: Interface, source: Source, path: PurePath) -> str:
-    first = source.fields[0].split()[1].partition("[")[0]
+    first = declared(source.fields[0])
     zeros = f"*state = (PREFIX_state){{.{first} = {{0}}}};  /* and zeros in every other field */"
     source.function(_head_of_init(made), [zeros, *made.init.lines])
     names = ""

@@ -30,6 +30,15 @@ def identifier(path: PurePath) -> str:
     return f"model_{name}" if name[0].isdigit() else name
 
 
+def declared(declaration: str) -> str:
+    """The name that a declaration declares.
+
+    >>> declared("float h[2 * 4]"), declared("const int *characters")
+    ('h', 'characters')
+    """
+    return declaration.partition("[")[0].split()[-1].lstrip("*")
+
+
 class Matrix(NamedTuple):
     """A matrix (K, D) in the program; the number in row k and column j is W[k * row + j * column]."""
 

@@ -32,7 +32,7 @@ def write(source: Source, model: Tagger, codecs: Mapping[str, Any]) -> Interface
     read = layers.read("x", "state->")
     body += [*read.lines, *source.linear("output", model.output_layer, read.output, "scores")]
     characters = ", const int *characters, int length" if spelled else ""
-    head = f"void PREFIX_step(PREFIX_state *state, int word{characters}, float scores[{K}])"
+    head = f"void PREFIX_step(PREFIX_state *state, int word{characters}, float scores[PREFIX_TAGS])"
     source.function(head, body)
     meaning = (
         f"Read a word, from 0 to PREFIX_WORDS - 1 (0: a word that is not in the vocabulary){_OF_CHARACTERS * spelled}"
@@ -46,7 +46,7 @@ def write(source: Source, model: Tagger, codecs: Mapping[str, Any]) -> Interface
         constants=sizes | ({"CHARACTERS": model.character_vocab_size} if spelled else {}),
         names=model.tags,
         main=(
-            f"int word; {'int length, characters[4096]; ' * spelled}float scores[{K}]; GET(word); "
+            f"int word; {'int length, characters[4096]; ' * spelled}float scores[PREFIX_TAGS]; GET(word); "
             f"{'GET(length); GET_SOME(characters, length); ' * spelled}{call} PUT(scores);",
         ),
     )

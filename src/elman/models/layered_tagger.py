@@ -37,6 +37,7 @@ class LayeredTagger(Tagger):
         self.network = LayeredModel(network)
         self.word_vocab_size, self.character_vocab_size = word_vocab_size, character_vocab_size
         self.tags, self.scheme, self.crf_layer = tuple(tags), scheme, None
+        self.character_size = 0
         check_network(self.network, input={"kind": "tokens", "vocab_size": word_vocab_size}, per_step=True)
         if max(self.network.config["outputs"], 2) != len(self.tags):
             raise UserError("tags", expected=f"{self.network.config['outputs']} names", got=len(self.tags))

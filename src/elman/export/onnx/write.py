@@ -48,7 +48,9 @@ def _write(run: Trained, path: Path, options: ExportOptions, say: Say) -> Export
     quantised = measure_int8(run, written, smaller, drawing) if options.int8 else None
     write_files(files)
     sizes = {str(file): len(data) for file, data in files.items()}
-    notes = (*drawing.notes, *warnings_of(drawing.graphs.values()), *([ONLY] if options.int8 else []))
+    graphs = [*drawing.graphs.values()]
+    has_lstm = any(node.op_type == "LSTM" for graph in graphs for node in graph.nodes)
+    notes = (*drawing.notes, *warnings_of(graphs), *([ONLY] if options.int8 and has_lstm else []))
     return Exported("onnx", path, sizes, notes, checks, quantised)
 
 

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 from elman.errors import UserError
 from elman.interop.imported import Imported, ImportOptions
 from elman.interop.keras_archives import KerasArchive, open_archive
-from elman.interop.keras_layers import LAYERS, KerasLayer, differs, unknown
+from elman.interop.keras_layer import KerasLayer
+from elman.interop.keras_layers import LAYERS, differs, unknown
 from elman.interop.layered_graph import LayeredGraph, Symbol
 
 DEEPEST = 8  # models in models

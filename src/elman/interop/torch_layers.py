@@ -17,7 +17,7 @@ from torch import Tensor
 from elman.errors import UserError, nearest
 from elman.interop.imported import ImportOptions
 from elman.models.layered import LayeredModel
-from elman.models.layered_ops import FUNCTIONS
+from elman.models.layered_pointwise import FUNCTIONS
 
 RECURRENT = {"lstm": "lstm", "gru": "gru", "rnn": "elman"}
 OPTIONS: dict[str, tuple[str, ...]] = {

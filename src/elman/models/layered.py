@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from elman.errors import UserError, nearest
 from elman.models.configuration import Units
-from elman.models.layered_ops import OPS, Rows
+from elman.models.layered_ops import OPS
+from elman.models.layered_pointwise import Rows
 from elman.models.layered_recurrent import RecurrentNode
 from elman.models.layered_values import Node, NodeValue, Shape, StepsOfCall
 from elman.nn.sequences import Flags, Lengths, Resets, as_lengths, as_resets, as_tensor, as_tokens

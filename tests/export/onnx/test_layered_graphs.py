@@ -13,7 +13,7 @@ from elman.export.onnx.check import OPENERS
 from elman.export.onnx.graph import Graph
 from elman.export.onnx.layered import read_scores
 from elman.models.layered import LayeredModel
-from elman.models.layered_ops import FUNCTIONS, WITH_ALPHA
+from elman.models.layered_pointwise import FUNCTIONS, WITH_ALPHA
 from elman.models.layered_scores import read_scores as expected_scores
 from elman.state import leaves
 

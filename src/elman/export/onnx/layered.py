@@ -13,7 +13,8 @@ from elman.export.onnx.pooling import pool
 from elman.export.onnx.recurrent import read_backward, read_layer, read_masked
 from elman.export.onnx.steps import concat, count, part, real_steps, transpose, turned, unsqueeze
 from elman.models.layered import INPUT, LayeredModel
-from elman.models.layered_ops import COMBINATIONS, CombinationNode, EmbeddingNode, MaskingNode, PoolNode, SliceNode
+from elman.models.layered_ops import COMBINATIONS, CombinationNode, EmbeddingNode, MaskingNode, PoolNode
+from elman.models.layered_pointwise import SliceNode
 from elman.models.layered_recurrent import MERGES, RecurrentNode
 from elman.models.layered_scores import is_sigmoid
 from elman.state import leaves

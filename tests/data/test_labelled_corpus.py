@@ -193,3 +193,16 @@ def test_a_class_that_the_given_codecs_lack_cannot_be_trained_on() -> None:
     targets = prepare(more, held, codecs=codecs).valid.targets  # to score, it counts as missed
     assert targets is not None
     assert targets[:3].tolist() == [0, 1, NOT_COUNTED]
+
+
+def test_one_of_several_labels_that_the_given_codecs_lack_cannot_be_trained_on() -> None:
+    made = prepare(replace(texts(), cells=["a|b", "b"] * 100), kind="several")
+    codecs = {"labels": made.labels, "tokenizer": made.tokenizer}
+    more = replace(texts(name="g"), cells=["a|c", "b"] * 100)
+    with pytest.raises(UserError, match="g: expected the labels a, b, got c; train a new model"):
+        prepare(more, codecs=codecs)
+    assert len(prepare(made_of(more, ["a", ""]), codecs=codecs).train)
+
+
+def made_of(data: Labelled, cells: list[str]) -> Labelled:
+    return replace(data, cells=cells * (len(data) // len(cells)))

@@ -115,6 +115,7 @@ def test_an_hour_that_is_there_twice_asks_for_offsets() -> None:
         ("a,b\n1,2\n", ["f.csv", "expected a column of times, got 'a', 'b'", "--set time_column=NAME"]),
         ("ds\n1\n", ["expected columns of numbers beside 'ds'"]),
         ("unique_id,ds,p,q\na,1,2,3\n", ["expected a column of values to forecast", "--set target_column=NAME"]),
+        ('{"unique_id": {"a": 1}, "ds": 1, "y": 2}\n', ["line 1, column 'unique_id'", "got {'a': 1}"]),
         ("unique_id,ds,y\n,1,2\n", ["line 2, column 'unique_id': expected the id of a series, got none"]),
         ("unique_id,ds,y\na,1,2\na,2,much\n", ["line 3, column 'y': expected a number, got 'much'"]),
         ('ds,y\n1,2\n2,"1,5"\n', ["line 3", "write a decimal point"]),

@@ -259,7 +259,24 @@ def test_every_kind_of_labels_is_learnt(
             assert 0 <= report["calibration_error"] < 0.3
             assert 0 < report["macro_f1"] <= 100
         assert command(["evaluate", str(run), str(data[kind])]) == 0
-        assert "nats a label" in capsys.readouterr().out
+        printed = capsys.readouterr().out
+        assert "nats a label" in printed
+        assert ("true \\ said" in printed) == ("confusion" in report)
+
+
+def test_a_confusion_matrix_for_people_is_aligned_and_has_the_counts() -> None:
+    name = "a name that has many characters"
+    lines = evaluation.confusion_lines(["a", name], [[1000, 0], [2, 3]])
+    assert [title for title, _ in lines] == ["true \\ said", "  a", "  a name that…"]
+    assert [cells.split() for _, cells in lines[1:]] == [["1,000", "0"], ["2", "3"]]
+    assert len({len(cells) for _, cells in lines}) == 1
+
+
+@pytest.mark.parametrize(("kind", "pooling"), [("class", "attention"), ("number", "max"), ("series", "max")])
+def test_the_pooling_suits_texts_and_labels(data: dict[str, Path], tmp_path: Path, kind: str, pooling: str) -> None:
+    settings = build(tree(data[kind], model={}))
+    corpus = TASK.corpus(settings, tmp_path, lambda line: None, None)
+    assert TASK.choose(settings, corpus).settings.model.pooling == pooling
 
 
 def test_a_label_that_training_lacks_counts_as_missed_and_is_named(

@@ -48,7 +48,8 @@ ValidTarget = Annotated[str | None, typer.Option(hidden=True, help="The second f
 Tokenizer = Annotated[
     str | None,
     typer.Option(
-        help="char, byte, word or bpe. Default char, and bpe where pairs are sentences.",
+        help="char, byte, word or bpe; of labelled texts also ngrams: words by their characters. Default char, bpe "
+        "where pairs are sentences, or else, where texts have labels, the kind that suits them.",
         autocompletion=completion.values_of("tokenizer"),
     ),
 ]

@@ -69,7 +69,8 @@ class Labelled:
         Raises `UserError` with the place of a label that is missing, or is none of the kind.
         """
         if self.cells is None:
-            raise UserError(f"{self.name} holds no labels", remedy="give a label for each example")
+            remedy = "give a label for each example; in a table, --set data.label=NAME names their column"
+            raise UserError(f"{self.name} holds no labels", remedy=remedy)
         placed = zip(self.cells, self.places, strict=True)
         return [label_of(cell, place, kind, separator) for cell, place in placed]
 

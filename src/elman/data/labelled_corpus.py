@@ -108,7 +108,8 @@ def prepare(
     else:
         valid_inputs, valid_labels = valid.inputs, valid.labels(chosen, separator)
     train = encode(inputs, made, train_labels, codec, max_length)
-    if chosen == "class" and (unknown := sorted({str(label) for label in train_labels} - set(codec.names))):
+    every = {name for label in train_labels for name in (label if isinstance(label, tuple) else (str(label),))}
+    if chosen != "number" and (unknown := sorted(every - set(codec.names))):
         expected, remedy = f"the labels {', '.join(codec.names)}", "train a new model on these labels"
         raise UserError(data.name, expected=expected, got=", ".join(unknown), remedy=remedy)
     held = encode(valid_inputs, made, valid_labels, codec, max_length)

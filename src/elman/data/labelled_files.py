@@ -141,7 +141,9 @@ def _folder(folder: Path) -> Labelled:
     texts, labels, places = list[str](), list[str](), list[str]()
     for label in sorted(path for path in folder.iterdir() if not path.name.startswith(".")):
         if not label.is_dir():
-            raise UserError(f"{folder}", expected="a folder for each label", got=f"the file {label.name}")
+            raise UserError(
+                f"{folder}", expected="a folder for each label", got=f"the file {label.name}", remedy="move it away"
+            )
         for path in sorted(label.rglob("*")):
             if path.is_file() and not any(part.startswith(".") for part in path.relative_to(label).parts):
                 with open_binary(path) as raw:

@@ -153,8 +153,9 @@ def _cells(table: DataTable, roles: Roles) -> tuple[list[str], _Cells]:
         return ids, _Cells(row, series, row, values.T.reshape(-1))
     names = table.columns[roles.id]
     for at, name in enumerate(names):
-        if name is None or name == "":
-            raise UserError(f"{table.place(at)}, column {roles.id!r}", expected="the id of a series", got="none")
+        if name is None or name == "" or isinstance(name, list | dict):
+            got = "none" if name is None or name == "" else repr(name)
+            raise UserError(f"{table.place(at)}, column {roles.id!r}", expected="the id of a series", got=got)
     ids = sorted(dict.fromkeys(map(str, names)))
     codes = {name: code for code, name in enumerate(ids)}
     row = np.arange(R)

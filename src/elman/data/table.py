@@ -172,9 +172,10 @@ def _delimited(rows: Sequence[Row], path: Path) -> DataTable:
     names = [name.strip() for name in header]
     _check_names(names, f"{path}, line {line}")
     width = "1 column" if len(names) == 1 else f"{len(names)} columns"
+    quoted = "quote a cell that holds the separator"
+    remedy = "separate the cells by tabs, which no cell may hold" if uncompressed(path).endswith(".tsv") else quoted
     for line, row in rows:
         if len(row) != len(names):
-            remedy = "quote a cell that holds the separator"
             raise UserError(f"{path}, line {line}", expected=f"{width} as in the header", got=len(row), remedy=remedy)
     cells = zip(*(row for _, row in rows[1:]), strict=True) if len(rows) > 1 else ()
     columns = {name: list(column) for name, column in zip(names, cells, strict=False)}

@@ -26,6 +26,8 @@ Marks: TypeAlias = list[tuple[str, ...]]
 
 BATCH = ReadingOptions().batch
 LEAST_VARIANCE = 1e-6  # of standardised numbers
+FEW = 12  # classes, whose confusion matrix people are shown
+LONGEST = 12  # characters of a class's name there
 NAMED = 5  # unknown labels that are named
 
 
@@ -153,7 +155,22 @@ def evaluate_labels(run: Trained, data: Sources, options: ReadingOptions, say: S
         truth, said = cast(list[str], examples.labels), cast(list[str], say_labels(model, codec, logits))
         names, matrix = scores.confusion(truth, said, codec.names)
         report["confusion"] = {"labels": list(names), "matrix": matrix.tolist()}
+        if len(names) <= FEW:
+            lines += confusion_lines(names, matrix.tolist())
     return Evaluation(report, lines)
+
+
+def confusion_lines(names: Sequence[str], matrix: Sequence[Sequence[int]]) -> list[tuple[str, str]]:
+    """A confusion matrix for people: a row for each true class, a column for each class that the model says.
+
+    >>> confusion_lines(["a", "long"], [[10, 0], [2, 3]])
+    [('true \\\\ said', ' a  long'), ('  a', '10     0'), ('  long', ' 2     3')]
+    """
+    short = [name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…" for name in names]
+    rows = [short, *([f"{count:,}" for count in row] for row in matrix)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    cells = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+    return list(zip(["true \\ said", *(f"  {name}" for name in short)], cells, strict=True))
 
 
 def unknown_labels(codec: LabelCodec, labels: Sequence[Label]) -> dict[str, int]:

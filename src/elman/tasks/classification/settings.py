@@ -51,7 +51,9 @@ class ClassifierTraining(Optimization):
 class ReadingOptions(Section):
     """How sequences are evaluated."""
 
-    batch: int = Field(64, ge=1, le=1 << 16, description="Sequences read together.")
+    batch: int = Field(
+        64, ge=1, le=1 << 16, description="Texts or series read together; the answers do not depend on how many."
+    )
 
 
 class LabelOptions(ReadingOptions):

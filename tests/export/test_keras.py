@@ -15,7 +15,7 @@ import torch
 
 from elman.errors import UserError
 from elman.export import keras as of_keras
-from elman.export.exported import Exported
+from elman.export.exported import Exported, write_files
 from elman.export.layers import layers_of
 from elman.export.options import ExportOptions
 from elman.interop.imported import ImportOptions
@@ -27,7 +27,9 @@ IN_KERAS = [name for name in MODELS if name not in NOT_IN_KERAS]
 
 
 def written(model: torch.nn.Module, path: Path) -> Exported:
-    return of_keras.write(cast(Any, SimpleNamespace(model=model)), path, ExportOptions(), lambda line: None)
+    exported = of_keras.write(cast(Any, SimpleNamespace(model=model)), path, ExportOptions(), lambda line: None)
+    write_files(exported.contents, overwrite=True, run=path / "run")
+    return exported
 
 
 @pytest.mark.parametrize("name", IN_KERAS)

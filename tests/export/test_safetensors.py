@@ -45,7 +45,7 @@ def test_every_model_goes_out(name: str, tmp_path: Path, capsys: pytest.CaptureF
     file = tmp_path / "model.safetensors"
     assert run(["export", str(tmp_path / "run"), "--to", "safetensors", "-o", str(file), "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
-    assert report["files"] == {"model.safetensors": file.stat().st_size}
+    assert report["files"] == {str(file): file.stat().st_size}
     loaded = elman.load(tmp_path / "run")
     with safetensors.safe_open(file, framework="np") as stored:
         about = json.loads(stored.metadata()["elman"])

@@ -15,7 +15,7 @@ import torch
 
 from elman.errors import UserError
 from elman.export import torch as of_torch
-from elman.export.exported import Exported
+from elman.export.exported import Exported, write_files
 from elman.export.layers import layers_of
 from elman.export.options import ExportOptions
 from elman.interop.imported import ImportOptions
@@ -27,7 +27,9 @@ IN_TORCH = [name for name in MODELS if name != "reset_before"]
 
 
 def written(model: torch.nn.Module, path: Path) -> Exported:
-    return of_torch.write(cast(Any, SimpleNamespace(model=model)), path, ExportOptions(), lambda line: None)
+    exported = of_torch.write(cast(Any, SimpleNamespace(model=model)), path, ExportOptions(), lambda line: None)
+    write_files(exported.contents, overwrite=True, run=path / "run")
+    return exported
 
 
 def rebuilt(path: Path) -> torch.nn.Module:
@@ -44,7 +46,7 @@ def rebuilt(path: Path) -> torch.nn.Module:
 def test_the_module_beside_a_file_computes_the_same_by_torch_alone(name: str, ending: str, tmp_path: Path) -> None:
     model, x, path = made(name), inputs_of(name), tmp_path / f"{name}.{ending}"
     exported = written(model, path)
-    assert exported.files == {file.name: file.stat().st_size for file in (path, path.with_suffix(".py"))}
+    assert exported.files == {str(file): file.stat().st_size for file in (path, path.with_suffix(".py"))}
     text = path.with_suffix(".py").read_text()
     assert "import elman" not in text
     compile(text, name, "exec")
@@ -97,7 +99,10 @@ def test_a_chain_of_layers_comes_in_again_in_every_bit(name: str, tmp_path: Path
 
 
 def test_the_module_has_a_name_that_python_can_import(tmp_path: Path) -> None:
-    assert [*written(made("relu"), tmp_path / "my-model.pt").files] == ["my-model.pt", "my_model.py"]
+    assert [file.name for file in written(made("relu"), tmp_path / "my-model.pt").contents] == [
+        "my-model.pt",
+        "my_model.py",
+    ]
 
 
 def test_tied_weights_are_two_arrays(tmp_path: Path) -> None:

@@ -39,6 +39,7 @@ def command(
             autocompletion=completion.several_of(completion.runtimes),
         ),
     ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")] = False,
     as_json: Json = False,
 ) -> None:
     """Write RUN's model for other programs, compared with the run's own answers before it is written."""
@@ -47,7 +48,7 @@ def command(
     given: dict[str, Any] = {name: True for name, chosen in (("lengths", lengths), ("int8", int8)) if chosen}
     if check is not None:
         given["check"] = tuple(dict.fromkeys(["onnxruntime", *check.split(",")]))
-    exported = export(run, to, output, say=say, **given)
+    exported = export(run, to, output, overwrite=overwrite, say=say, **given)
     if as_json:
         print_json({"run": run, **exported.report})
         return

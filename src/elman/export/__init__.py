@@ -15,7 +15,13 @@ __all__ = ["FORMATS", "export"]
 
 
 def export(
-    run: str | Path | Trained, to: str, path: str | Path, *, say: Say = lambda line: None, **options: Any
+    run: str | Path | Trained,
+    to: str,
+    path: str | Path,
+    *,
+    overwrite: bool = False,
+    say: Say = lambda line: None,
+    **options: Any,
 ) -> Exported:
     """Write a run's model in a format of `FORMATS`.
 
@@ -23,13 +29,15 @@ def export(
         run: a run, or its folder.
         to: the name of the format.
         path: the file or folder that is written, in whole or not at all.
+        overwrite: replace files that are there; those of the run itself never are.
         say: is told what a person should know before the end.
         options: fields of `ExportOptions`.
 
     Raises:
-        UserError: the format has no such option, or cannot hold the model; or the written model computes something
-            else.
+        UserError: the format has no such option, or cannot hold the model; the written model computes something
+            else; or a place is not free.
     """
+    from elman.export.exported import write_files
     from elman.export.options import make_options
     from elman.runs import load
 
@@ -37,4 +45,6 @@ def export(
     chosen = make_options(format, options)
     write = format.load()
     loaded = load(run) if isinstance(run, str | Path) else run
-    return write(loaded, Path(path), chosen, say)
+    exported: Exported = write(loaded, Path(path), chosen, say)
+    write_files(exported.contents, overwrite=overwrite, run=Path(loaded.path))
+    return exported

@@ -1,15 +1,16 @@
-"""What an export wrote, and how the files get to their places: all of them or none."""
+"""What an export makes, and how the files get to their places: all of them or none."""
 
 from __future__ import annotations
 
 import contextlib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from elman import atomic
+from elman.errors import UserError
 
 
 class Check(NamedTuple):
@@ -62,17 +63,23 @@ class Exported:
 
     format: str
     path: Path
-    files: Mapping[str, int]  # names and sizes in bytes
+    contents: Mapping[Path, bytes]
     notes: Sequence[str] = ()
     checks: Sequence[Check] = ()
     quantised: Quantised | None = None
+
+    @property
+    def files(self) -> dict[str, int]:
+        """The sizes of the files in bytes, by their paths."""
+        return {str(path): len(content) for path, content in self.contents.items()}
 
     @property
     def report(self) -> dict[str, Any]:
         """Plain values."""
         checks = [check._asdict() for check in self.checks]
         quantised = None if self.quantised is None else self.quantised._asdict()
-        return {**asdict(self), "path": str(self.path), "checks": checks, "quantised": quantised}
+        own = {"format": self.format, "path": str(self.path), "files": self.files, "notes": list(self.notes)}
+        return {**own, "checks": checks, "quantised": quantised}
 
     @property
     def lines(self) -> list[tuple[str, str]]:
@@ -83,13 +90,23 @@ class Exported:
         return [*files, *checks, *quantised, *(("note", note) for note in self.notes)]
 
 
-def write_files(files: Mapping[Path, bytes]) -> None:
+def write_files(files: Mapping[Path, bytes], *, overwrite: bool, run: Path) -> None:
     """Write all files, or none: each is whole beside its place before the first takes its place.
 
-    Raises `UserError` where a disk is full or a place is not writable.
+    Raises `UserError` where a disk is full or a place is not writable; where a file is there already and `overwrite` is
+    false; and, whatever that says, where the file is one of the `run` that is exported.
     """
-    first = next(iter(files))
+    first, folder = next(iter(files)), run.resolve()
     with atomic.told(first), contextlib.ExitStack() as stack:
+        for path in files:
+            if not path.is_file() and not path.is_symlink():  # a folder is refused where it would be replaced
+                continue
+            if folder in path.resolve().parents:
+                remedy = "choose another place (-o)"
+                raise UserError(f"{path} is a file of the run: it is not replaced", remedy=remedy, exit_code=2)
+            if not overwrite:
+                remedy = "replace it (--overwrite) or choose another place (-o)"
+                raise UserError(f"{path} already exists", remedy=remedy, exit_code=2)
         for path, content in files.items():
             path.parent.mkdir(parents=True, exist_ok=True)
             stack.enter_context(atomic.writing(path)).write(content)

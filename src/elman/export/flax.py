@@ -13,7 +13,7 @@ from typing import Any, cast
 import numpy as np
 
 from elman.errors import UserError
-from elman.export.exported import Exported, write_files
+from elman.export.exported import Exported
 from elman.export.layers import layers_of
 from elman.export.options import ExportOptions
 from elman.export.source import (
@@ -76,9 +76,7 @@ def write(run: Trained, path: Path, options: ExportOptions, say: Say) -> Exporte
     buffer = io.BytesIO()
     np.savez(buffer, **cast(dict[str, Any], source.arrays))
     files = {path: buffer.getvalue(), module_path(path): module_text(source, path.name).encode()}
-    write_files(files)
-    sizes = {file.name: len(content) for file, content in files.items()}
-    return Exported("flax", path, sizes, (*notes, *source.folds))
+    return Exported("flax", path, files, (*notes, *source.folds))
 
 
 def module_text(source: ModuleSource, name: str) -> str:

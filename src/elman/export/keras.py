@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, cast
 
 from elman.arrays import Numbers
 from elman.errors import UserError
-from elman.export.exported import Exported, write_files
+from elman.export.exported import Exported
 from elman.export.layers import layers_of
 from elman.export.options import ExportOptions
 from elman.export.source import numbers
@@ -41,8 +41,7 @@ def write(run: Trained, path: Path, options: ExportOptions, say: Say) -> Exporte
         raise UserError(f"{path}", expected="a name with the ending .keras", exit_code=2)
     model, notes = layers_of(run.model)
     content, folds = keras_file(model)
-    write_files({path: content})
-    return Exported("keras", path, {path.name: len(content)}, (*notes, *folds, PADDING))
+    return Exported("keras", path, {path: content}, (*notes, *folds, PADDING))
 
 
 PADDING = (

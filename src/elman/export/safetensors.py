@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from elman.errors import UserError
-from elman.export.exported import Exported, write_files
+from elman.export.exported import Exported
 from elman.export.options import ExportOptions
 from elman.tasks.task import Say, Trained
 
@@ -20,9 +20,8 @@ def write(run: Trained, path: Path, options: ExportOptions, say: Say) -> Exporte
     """Write a run's parameters and buffers under their names in `run.model`, and what the model is as metadata."""
     about = {"task": run.task.name, "config": run.config["model"]}
     content = safetensors_file(run.model.state_dict(), {"elman": json.dumps(about)})
-    write_files({path: content})
     notes = ("the metadata's \"elman\" holds the task and the model's configuration as JSON",)
-    return Exported("safetensors", path, {path.name: len(content)}, notes)
+    return Exported("safetensors", path, {path: content}, notes)
 
 
 def safetensors_file(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:

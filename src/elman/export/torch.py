@@ -12,7 +12,7 @@ from torch import nn
 
 from elman.arrays import Numbers
 from elman.errors import UserError
-from elman.export.exported import Exported, write_files
+from elman.export.exported import Exported
 from elman.export.layers import layers_of
 from elman.export.options import ExportOptions
 from elman.export.safetensors import safetensors_file
@@ -82,9 +82,7 @@ def write(run: Trained, path: Path, options: ExportOptions, say: Say) -> Exporte
         content = safetensors_file(tensors, {} if layers is None else {"layers": json.dumps(layers)})
     module = module_path(path)
     files = {path: content, module: module_text(source, path).encode()}
-    write_files(files)
-    sizes = {file.name: len(each) for file, each in files.items()}
-    return Exported("torch", path, sizes, (*notes, *source.folds))
+    return Exported("torch", path, files, (*notes, *source.folds))
 
 
 def module_text(source: ModuleSource, path: Path) -> str:

@@ -11,7 +11,7 @@ from elman.errors import UserError
 from elman.export.c.checking import difference, example
 from elman.export.c.compiling import built, compilers, size_of_code, size_of_state
 from elman.export.c.program import OPTIMIZE, Program, program
-from elman.export.exported import Check, Exported, write_files
+from elman.export.exported import Check, Exported
 from elman.export.options import ExportOptions
 from elman.export.quantisation import quantised
 from elman.models.modes import in_eval_mode
@@ -41,8 +41,7 @@ def write(run: Trained, path: Path, options: ExportOptions, say: Say) -> Exporte
         notes.append("neither gcc nor clang is installed here: the program was not compiled")
     files = {path.with_name(f"{path.name}.h"): made.header, path.with_name(f"{path.name}.c"): made.source}
     contents = {file: text.encode() for file, text in files.items()}
-    write_files(contents)
-    return Exported("c", path, {str(file): len(data) for file, data in contents.items()}, notes, checks)
+    return Exported("c", path, contents, notes, checks)
 
 
 def place(path: Path) -> Path:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from elman.errors import UserError
-from elman.export.exported import Exported, write_files
+from elman.export.exported import Exported
 from elman.export.onnx.check import compare, measure_int8
 from elman.export.onnx.drawing import draw
 from elman.export.onnx.int8 import to_int8
@@ -46,12 +46,10 @@ def _write(run: Trained, path: Path, options: ExportOptions, say: Say) -> Export
     files = _places(run, path, {f"{name}{ENDING}": data for name, data in smaller.items()}, about)
     checks = compare(run, written, drawing, options.check, say)  # the exact graphs
     quantised = measure_int8(run, written, smaller, drawing) if options.int8 else None
-    write_files(files)
-    sizes = {str(file): len(data) for file, data in files.items()}
     graphs = [*drawing.graphs.values()]
     has_lstm = any(node.op_type == "LSTM" for graph in graphs for node in graph.nodes)
     notes = (*drawing.notes, *warnings_of(graphs), *([ONLY] if options.int8 and has_lstm else []))
-    return Exported("onnx", path, sizes, notes, checks, quantised)
+    return Exported("onnx", path, files, notes, checks, quantised)
 
 
 def _places(run: Trained, path: Path, content: dict[str, bytes], about: dict[str, Any]) -> dict[Path, bytes]:

@@ -123,7 +123,10 @@ def test_a_text_shorter_than_a_window(tmp_path: Path, fails: Fails) -> None:
         (["--model", "lstn"], "did you mean 'lstm'?"),
         (["--set", "hiden_size=3"], "did you mean 'hidden_size'?"),
         (["--set", "hidden_size=many"], "hidden_size: expected a valid integer"),
-        (["--tokenizer", "chra"], "tokenizer: expected 'char', 'byte', 'word' or 'bpe', got 'chra'"),
+        (
+            ["--tokenizer", "chra"],
+            "tokenizer: expected 'char', 'byte', 'word', 'bpe', 'vocabulary' or 'library', got 'chra'; did you mean 'char'?",  # noqa: E501
+        ),
         (["--for", "2x"], "expected a time such as 90s, 2m or 1h30m, got '2x'"),
         (["--for", "2m", "--steps", "3"], "expected one of --for, --epochs, --steps, got --for and --steps"),
         (["--epochs", "0"], "--epochs: expected more than 0"),

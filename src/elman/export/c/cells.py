@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from elman.export.c.source import Source
+from elman.export.c.source import CSource
 
 Use = Callable[[str], str]
 
@@ -38,17 +38,17 @@ def every_unit(*statements: str, size: str | int = "H") -> list[str]:
     return [head, *inner] if len(inner) == 1 else [f"{head} {{", *inner, "}"]
 
 
-def elman(source: Source, own: Variation) -> list[str]:
+def elman(source: CSource, own: Variation) -> list[str]:
     """h = tanh(sums)."""
     return every_unit(f"h[u] = {zoned('h[u]', own.zoneout, source.use('tangent') + '(sums[u])')};")
 
 
-def elman_relu(source: Source, own: Variation) -> list[str]:
+def elman_relu(source: CSource, own: Variation) -> list[str]:
     """h = relu(sums); NaN stays NaN."""
     return every_unit(f"h[u] = {zoned('h[u]', own.zoneout, 'sums[u] < 0 ? 0 : sums[u]')};")
 
 
-def gru(source: Source, own: Variation) -> list[str]:
+def gru(source: CSource, own: Variation) -> list[str]:
     """The reset gate acts after the matmul."""
     source.use("sigmoid")
     return every_unit(
@@ -59,7 +59,7 @@ def gru(source: Source, own: Variation) -> list[str]:
     )
 
 
-def gru_reset_before(source: Source, own: Variation) -> list[str]:
+def gru_reset_before(source: CSource, own: Variation) -> list[str]:
     """The reset gate acts before the matmul; sums lack the product of the rows n."""
     source.use("sigmoid")
     assert own.reset_rows is not None
@@ -75,7 +75,7 @@ def gru_reset_before(source: Source, own: Variation) -> list[str]:
     ]
 
 
-def mingru(source: Source, own: Variation) -> list[str]:
+def mingru(source: CSource, own: Variation) -> list[str]:
     """z and n of the input alone."""
     source.use("sigmoid")
     return every_unit(
@@ -84,7 +84,7 @@ def mingru(source: Source, own: Variation) -> list[str]:
     )
 
 
-def lstm(source: Source, own: Variation) -> list[str]:
+def lstm(source: CSource, own: Variation) -> list[str]:
     """With peepholes; layer normalization of c and projection of h need all units first, and so a second loop."""
     source.use("sigmoid")
     look = own.peephole
@@ -111,7 +111,7 @@ def lstm(source: Source, own: Variation) -> list[str]:
     return [*lines, *every_unit(f"h[u] = {zoned('h[u]', own.zoneout, 'projected[u]')};", size="P")]
 
 
-def slstm(source: Source, own: Variation, *, log_forget: str = "-softplus(-sums[H + u])") -> list[str]:
+def slstm(source: CSource, own: Variation, *, log_forget: str = "-softplus(-sums[H + u])") -> list[str]:
     """c and n are kept divided by exp(m); of a fresh state (n = 0) nothing is kept."""
     source.use("sigmoid")
     if "softplus" in log_forget:
@@ -129,12 +129,12 @@ def slstm(source: Source, own: Variation, *, log_forget: str = "-softplus(-sums[
     )
 
 
-def slstm_exponential(source: Source, own: Variation) -> list[str]:
+def slstm_exponential(source: CSource, own: Variation) -> list[str]:
     """The forget gate is an exponential, too."""
     return slstm(source, own, log_forget="sums[H + u]")
 
 
-STEPS: dict[str, Callable[[Source, Variation], list[str]]] = {
+STEPS: dict[str, Callable[[CSource, Variation], list[str]]] = {
     "elman": elman,
     "elman_relu": elman_relu,
     "gru": gru,

@@ -13,12 +13,12 @@ from elman.export.c.encoder import encoder_stack
 from elman.export.c.interface import Interface
 from elman.export.c.language_model import layers_in_words
 from elman.export.c.pooling import pooled
-from elman.export.c.source import Source, declared
+from elman.export.c.source import CSource, declared
 from elman.models.classifier import Classifier
 from elman.nn.ngram_embedding import NgramEmbedding
 
 
-def write(source: Source, model: Classifier, codecs: Mapping[str, Any]) -> Interface:
+def write(source: CSource, model: Classifier, codecs: Mapping[str, Any]) -> Interface:
     """Add the functions of the model to a program. Raises `UserError` where it needs the whole sequence."""
     K, E = model.outputs, model.encoder.input_size
     layers = encoder_stack(source, model.encoder)
@@ -65,13 +65,13 @@ Embedding = tuple[list[str], str, str, str]
 """Statements x += the embedding; the arguments that a step has for them; words; and statements that get them."""
 
 
-def _token(source: Source, model: Classifier, codecs: Mapping[str, Any]) -> Embedding:
+def _token(source: CSource, model: Classifier, codecs: Mapping[str, Any]) -> Embedding:
     table = source.table("embedding", cast(nn.Embedding, model.embedding).weight)
     meaning = f"Read a token, from 0 to {table.K - 1}"
     return [source.add_row("x", table, "token")], "int token", meaning, "int token; GET(token);"
 
 
-def _ngrams(source: Source, model: Classifier, codecs: Mapping[str, Any]) -> Embedding:
+def _ngrams(source: CSource, model: Classifier, codecs: Mapping[str, Any]) -> Embedding:
     table = source.table("embedding", cast(NgramEmbedding, model.embedding).weight)
     lines = ["int present = 0;", "for (int g = 0; g < count; g++)", "    if (ngrams[g] > 0) {", "        present++;"]
     lines += [f"        {source.add_row('x', table, 'ngrams[g]')}", "    }", "if (present > 1)"]
@@ -81,7 +81,7 @@ def _ngrams(source: Source, model: Classifier, codecs: Mapping[str, Any]) -> Emb
     return lines, "const int *ngrams, int count", meaning, get
 
 
-def _values(source: Source, model: Classifier, codecs: Mapping[str, Any]) -> Embedding:
+def _values(source: CSource, model: Classifier, codecs: Mapping[str, Any]) -> Embedding:
     C = int(model.channels or 0)
     scaler = codecs.get("scaler")
     value = "(float)values[u]"

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from elman.errors import UserError
-from elman.export.c.program import Program
+from elman.export.c.program import CProgram
 
 COMPILERS = ("gcc", "clang")
 STRICT = ("-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic")
@@ -47,7 +47,7 @@ def compilers() -> list[str]:
 
 
 @contextmanager
-def built(program: Program, compiler: str, *flags: str) -> Iterator[Path]:
+def built(program: CProgram, compiler: str, *flags: str) -> Iterator[Path]:
     """The path of an executable that takes calls from stdin and writes their outputs to stdout.
 
     Raises `UserError` with the compiler's first line where the compiler refuses the program.
@@ -77,7 +77,7 @@ def size_of_state(executable: Path) -> int:
     return int(np.frombuffer(answers(executable, integers(SIZE)), np.int32)[0])
 
 
-def size_of_code(program: Program, compiler: str, *flags: str) -> int | None:
+def size_of_code(program: CProgram, compiler: str, *flags: str) -> int | None:
     """The bytes of the object code without weights; None where binutils' `size` is not installed."""
     if not shutil.which("size"):
         return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from elman.errors import UserError
 from elman.export.c.layers import Stack, stack
-from elman.export.c.source import Source
+from elman.export.c.source import CSource
 from elman.models.encoder import RecurrentEncoder, SequenceEncoder
 
 
@@ -19,7 +19,7 @@ def check_encoder(encoder: SequenceEncoder) -> RecurrentEncoder:
     return encoder
 
 
-def encoder_stack(source: Source, encoder: SequenceEncoder) -> Stack:
+def encoder_stack(source: CSource, encoder: SequenceEncoder) -> Stack:
     """The layers of an encoder. Raises `UserError` for an encoder that takes no steps, or is no recurrent one."""
     own = check_encoder(encoder)
     return stack(source, own.layers, residual=own.settings.residual)

@@ -14,7 +14,7 @@ from elman.export.c.forecaster_words import forecast_words, init, push_words
 from elman.export.c.interface import Interface
 from elman.export.c.language_model import layers_in_words
 from elman.export.c.layers import Stack
-from elman.export.c.source import Source, declared
+from elman.export.c.source import CSource, declared
 from elman.models.forecaster import SeriesForecaster
 from elman.models.likelihoods import Quantiles, anchor
 
@@ -102,7 +102,7 @@ state->count += state->count < {L};
 """
 
 
-def write(source: Source, model: SeriesForecaster, codecs: Mapping[str, Any]) -> Interface:
+def write(source: CSource, model: SeriesForecaster, codecs: Mapping[str, Any]) -> Interface:
     """Add the functions of the model to a program. Raises `UserError` where forecasts are drawn, or read both ways."""
     if not isinstance(model.output, Quantiles):
         what = "this forecaster draws its quantiles from a distribution: C is for those that are learnt"
@@ -139,7 +139,7 @@ def write(source: Source, model: SeriesForecaster, codecs: Mapping[str, Any]) ->
     )
 
 
-def _body(source: Source, model: SeriesForecaster, layers: Stack, codecs: Mapping[str, Any]) -> list[str]:
+def _body(source: CSource, model: SeriesForecaster, layers: Stack, codecs: Mapping[str, Any]) -> list[str]:
     """The statements of a forecast."""
     P, K, S = model.channels
     source.use("standardized")
@@ -158,7 +158,7 @@ def _body(source: Source, model: SeriesForecaster, layers: Stack, codecs: Mappin
     return [line for line in [*lines, *ANSWER.strip("\n").splitlines()] if line]
 
 
-def _direct(source: Source, model: SeriesForecaster, layers: Stack) -> tuple[list[str], str, list[str]]:
+def _direct(source: CSource, model: SeriesForecaster, layers: Stack) -> tuple[list[str], str, list[str]]:
     """The layers read the segments; the head reads the last hidden state, and what is known ahead and of the series."""
     (P, K, S), units = model.channels, model.encoder.output_size
     read = layers.read("steps", "read.")
@@ -169,7 +169,7 @@ def _direct(source: Source, model: SeriesForecaster, layers: Stack) -> tuple[lis
     return reading, f"float last[{model.head.in_features}] = {{0}};", writing
 
 
-def _segments(source: Source, model: SeriesForecaster, layers: Stack) -> tuple[list[str], str, list[str]]:
+def _segments(source: CSource, model: SeriesForecaster, layers: Stack) -> tuple[list[str], str, list[str]]:
     """The layers read embeddings of segments; each future segment is a step more, from the state after the window."""
     (P, K, S), units, w = model.channels, model.encoder.output_size, model.segment
     reading = [f"float x[{units}];", *source.linear("embedding", model.embedding, "steps", "x")]
@@ -213,7 +213,7 @@ def scales(model: SeriesForecaster, codecs: Mapping[str, Any]) -> list[tuple[flo
     return [(0.0, 1.0) if name in scaler.words else scaler.columns[name] for name in names]
 
 
-def _write_scales(source: Source, model: SeriesForecaster, codecs: Mapping[str, Any]) -> None:
+def _write_scales(source: CSource, model: SeriesForecaster, codecs: Mapping[str, Any]) -> None:
     """Arrays of `scales`."""
     P, K, _ = model.channels
     pairs = scales(model, codecs)

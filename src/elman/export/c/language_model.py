@@ -6,11 +6,11 @@ from typing import Any
 
 from elman.export.c.interface import Interface
 from elman.export.c.layers import stack
-from elman.export.c.source import Source
+from elman.export.c.source import CSource
 from elman.models.recurrent import RecurrentLM
 
 
-def write(source: Source, model: RecurrentLM, codecs: Any) -> Interface:
+def write(source: CSource, model: RecurrentLM, codecs: Any) -> Interface:
     """Add the functions of the model to a program."""
     V, E = model.vocab_size, model.embedding.embedding_dim
     source.matrix("output_weight", model.decoder.weight)  # first: where it is tied, it is the embedding too

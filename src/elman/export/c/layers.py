@@ -11,7 +11,7 @@ from torch import Tensor
 from elman.cells import Weights, cell_named
 from elman.errors import UserError
 from elman.export.c.cells import STEPS, Variation, every_unit
-from elman.export.c.source import Source
+from elman.export.c.source import CSource
 from elman.nn.recurrent import Recurrent
 
 
@@ -32,7 +32,7 @@ class Layer(NamedTuple):
         return f"{self.name}({', '.join([x, *states])});"
 
 
-def step_function(source: Source, name: str, layer: Recurrent, direction: int = 0) -> Layer:
+def step_function(source: CSource, name: str, layer: Recurrent, direction: int = 0) -> Layer:
     """Add the step of a layer, in one of its directions, to a program. Raises `UserError` for a cell without C."""
     weights = layer.layer_weights(0, direction)
     cell, H = cell_named(layer.cell), layer.hidden_sizes[0]
@@ -51,7 +51,7 @@ def step_function(source: Source, name: str, layer: Recurrent, direction: int = 
     return Layer(name, states, D)
 
 
-def _sums(source: Source, name: str, cell: str, weights: Weights, rows: int) -> list[str]:
+def _sums(source: CSource, name: str, cell: str, weights: Weights, rows: int) -> list[str]:
     """The statements that make `sums` and, where a cell or layer normalization needs it by itself, `recurrent`."""
     zeros = torch.zeros(rows)
     bias_ih, bias_hh = (zeros if bias is None else bias.detach().float() for bias in (weights.bias_ih, weights.bias_hh))
@@ -73,7 +73,7 @@ def _sums(source: Source, name: str, cell: str, weights: Weights, rows: int) -> 
 
 
 def _one_sum(
-    source: Source, name: str, sums: str, matrix: Any, x: str, bias: Tensor, gain: Tensor | None = None, of: str = ""
+    source: CSource, name: str, sums: str, matrix: Any, x: str, bias: Tensor, gain: Tensor | None = None, of: str = ""
 ) -> list[str]:
     """sums = W x + b, or layer normalization of W x with a gain and the bias."""
     b = source.vector(f"{name}_bias" + (f"_{of}" if of else ""), bias)
@@ -84,7 +84,7 @@ def _one_sum(
     return [*begin, source.add_product(sums, matrix, x), f"{source.use('normalize')}({sums}, {g}, {b}, {matrix.K});"]
 
 
-def _variation(source: Source, name: str, layer: Recurrent, weights: Weights, P: int) -> Variation:
+def _variation(source: CSource, name: str, layer: Recurrent, weights: Weights, P: int) -> Variation:
     def vector(field: str, values: Tensor | None) -> str | None:
         return None if values is None else source.vector(f"{name}_{field}", values)
 
@@ -110,7 +110,7 @@ def _variation(source: Source, name: str, layer: Recurrent, weights: Weights, P:
     )
 
 
-class Read(NamedTuple):
+class LayersOutput(NamedTuple):
     """Statements that read one step, the name of the outputs, and their size."""
 
     lines: list[str]
@@ -130,7 +130,7 @@ class Stack(NamedTuple):
         every = [(number, *state) for number, layer in enumerate(self.layers) for state in layer.states]
         return [f"float {name}_{number}[{size}]" for number, name, size in every]
 
-    def read(self, x: str, state: str, *, output: bool = True) -> Read:
+    def read(self, x: str, state: str, *, output: bool = True) -> LayersOutput:
         """The statements of a step that reads x; `state` stands before the names of states, as in "state->".
 
         Without `output`, the last layer's output is not made where it is more than its state.
@@ -146,10 +146,10 @@ class Stack(NamedTuple):
                 lines.append(f"float {made}[{size}];")
                 lines += every_unit(f"{made}[u] = {x}[u] + {names[0]}[u];", size=size)
             x, size = made, layer.output_size
-        return Read(lines, x, size)
+        return LayersOutput(lines, x, size)
 
 
-def stack(source: Source, layers: Iterable[Any], *, residual: bool = False) -> Stack:
+def stack(source: CSource, layers: Iterable[Any], *, residual: bool = False) -> Stack:
     """Add the steps of layers to a program; with `residual`, a layer adds its outputs to inputs of the same size."""
     made = (step_function(source, f"layer_{number}", layer) for number, layer in enumerate(layers))
     return Stack(tuple(made), residual)

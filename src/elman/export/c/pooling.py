@@ -8,21 +8,21 @@ from typing import cast
 from torch import nn
 
 from elman.export.c.cells import every_unit
-from elman.export.c.layers import Read
-from elman.export.c.source import Source
+from elman.export.c.layers import LayersOutput
+from elman.export.c.source import CSource
 from elman.nn.pooling import Pooling
 
 
-def pooled(source: Source, pool: Pooling, read: Read) -> tuple[list[str], str]:
+def pooled(source: CSource, pool: Pooling, read: LayersOutput) -> tuple[list[str], str]:
     """Statements that take the hidden state of a step into the pool, and the name of the vector of all steps so far."""
     return POOLS[pool.kind](source, pool, read)
 
 
-def _last(source: Source, pool: Pooling, read: Read) -> tuple[list[str], str]:
+def _last(source: CSource, pool: Pooling, read: LayersOutput) -> tuple[list[str], str]:
     return [], read.output
 
 
-def _mean(source: Source, pool: Pooling, read: Read) -> tuple[list[str], str]:
+def _mean(source: CSource, pool: Pooling, read: LayersOutput) -> tuple[list[str], str]:
     source.fields += [f"float sum[{read.size}]", "float steps"]
     lines = ["state->steps += 1;", f"float mean[{read.size}];"]
     lines += every_unit(
@@ -31,14 +31,14 @@ def _mean(source: Source, pool: Pooling, read: Read) -> tuple[list[str], str]:
     return lines, "mean"
 
 
-def _max(source: Source, pool: Pooling, read: Read) -> tuple[list[str], str]:
+def _max(source: CSource, pool: Pooling, read: LayersOutput) -> tuple[list[str], str]:
     source.fields += [f"float greatest[{read.size}]", "int begun"]
     greater = f"!state->begun || {read.output}[u] > state->greatest[u]"
     lines = every_unit(f"if ({greater})", f"    state->greatest[u] = {read.output}[u];", size=read.size)
     return [*lines, "state->begun = 1;"], "state->greatest"
 
 
-def _attention(source: Source, pool: Pooling, read: Read) -> tuple[list[str], str]:
+def _attention(source: CSource, pool: Pooling, read: LayersOutput) -> tuple[list[str], str]:
     """Weights are exp(score - top), so that none overflows."""
     assert pool.score is not None
     inner, outer = cast(nn.Linear, pool.score[0]), cast(nn.Linear, pool.score[2])
@@ -61,7 +61,7 @@ def _attention(source: Source, pool: Pooling, read: Read) -> tuple[list[str], st
     return lines, "pooled"
 
 
-POOLS: dict[str, Callable[[Source, Pooling, Read], tuple[list[str], str]]] = {
+POOLS: dict[str, Callable[[CSource, Pooling, LayersOutput], tuple[list[str], str]]] = {
     "last": _last,
     "mean": _mean,
     "max": _max,

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from elman import __version__
 from elman.errors import UserError
 from elman.export.c.interface import Interface
-from elman.export.c.source import Source, comment, declared, identifier
+from elman.export.c.source import CSource, comment, declared, identifier
 
 WRITERS: dict[str, str] = {  # by the name of the model's class; each `write(source, model, codecs) -> Interface`
     "RecurrentLM": "language_model",
@@ -28,7 +28,7 @@ REFUSED = {
 OPTIMIZE = ("-O3",)  # what the header recommends
 
 
-class Program(NamedTuple):
+class CProgram(NamedTuple):
     """The text of both files, and what is in them."""
 
     name: str  # of both files, without their endings
@@ -39,7 +39,7 @@ class Program(NamedTuple):
     bytes_of_weights: int
 
 
-def program(model: Any, path: PurePath, *, int8: bool = False, codecs: Mapping[str, Any] | None = None) -> Program:
+def program(model: Any, path: PurePath, *, int8: bool = False, codecs: Mapping[str, Any] | None = None) -> CProgram:
     """A model as C, for the files `path`.h and `path`.c; `codecs` are those of its run.
 
     Raises:
@@ -51,12 +51,12 @@ def program(model: Any, path: PurePath, *, int8: bool = False, codecs: Mapping[s
     if kind not in WRITERS:
         raise UserError("C", expected="a model of " + ", ".join(WRITERS), got=kind)
     prefix = identifier(path)
-    source = Source(prefix, int8=int8)
+    source = CSource(prefix, int8=int8)
     writer = importlib.import_module(f"elman.export.c.{WRITERS[kind]}")
     made: Interface = writer.write(source, model, codecs or {})
     texts = (_header(made, source, path), _source(made, source, path), made.init.call, *made.main)
     header, text, *calls = (_with_prefix(each, prefix) for each in texts)
-    return Program(path.name, prefix, header, text, tuple(calls), source.bytes_of_weights)
+    return CProgram(path.name, prefix, header, text, tuple(calls), source.bytes_of_weights)
 
 
 def _with_prefix(text: str, prefix: str) -> str:
@@ -64,7 +64,7 @@ def _with_prefix(text: str, prefix: str) -> str:
     return re.sub(r"\bPREFIX_(?=[A-Z])", f"{prefix.upper()}_", text).replace("PREFIX_", f"{prefix}_")
 
 
-def _header(made: Interface, source: Source, path: PurePath) -> str:
+def _header(made: Interface, source: CSource, path: PurePath) -> str:
     kind = "int8, with a scale for each row" if source.int8 else "float"
     name = path.name
     size = f"{source.bytes_of_weights:,} bytes of weights ({kind})"
@@ -92,7 +92,7 @@ def _header(made: Interface, source: Source, path: PurePath) -> str:
     return "\n".join([*lines, "#ifdef __cplusplus\n}\n#endif\n", "#endif\n"])
 
 
-def _source(made: Interface, source: Source, path: PurePath) -> str:
+def _source(made: Interface, source: CSource, path: PurePath) -> str:
     first = declared(source.fields[0])
     zeros = f"*state = (PREFIX_state){{.{first} = {{0}}}};  /* and zeros in every other field */"
     source.function(_head_of_init(made), [zeros, *made.init.lines])

@@ -49,14 +49,14 @@ class Matrix(NamedTuple):
     column: int
 
 
-class Array(NamedTuple):
+class CArray(NamedTuple):
     """An array of weights."""
 
     declaration: str
     numbers: Numbers  # in one dimension
 
 
-class Source:
+class CSource:
     """Collects what a program is made of; every array and function is there once.
 
     With `int8`, matrices are integers with a scale for each row.
@@ -64,7 +64,7 @@ class Source:
 
     def __init__(self, prefix: str, *, int8: bool = False) -> None:
         self.prefix, self.int8 = prefix, int8
-        self.arrays: dict[str, Array] = {}
+        self.arrays: dict[str, CArray] = {}
         self.functions: dict[str, str] = {}
         self.used: dict[str, None] = {}  # primitives, in order
         self.fields: list[str] = []  # of the state, such as "float h[64]"; the first is an array
@@ -154,7 +154,7 @@ class Source:
         if not np.isfinite(values).all():
             raise UserError(f"{name}: the model has weights that are not finite numbers, which C has no words for")
         declaration = f"static const {kind} {name}[{' * '.join(map(str, values.shape))}]"
-        self.arrays[name] = Array(declaration, values.reshape(-1))
+        self.arrays[name] = CArray(declaration, values.reshape(-1))
         self.bytes_of_weights += self.arrays[name].numbers.nbytes
 
 

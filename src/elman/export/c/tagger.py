@@ -10,12 +10,12 @@ from elman.export.c.encoder import encoder_stack
 from elman.export.c.interface import Interface
 from elman.export.c.language_model import layers_in_words
 from elman.export.c.layers import step_function
-from elman.export.c.source import Source
+from elman.export.c.source import CSource
 from elman.models.tagger import Tagger
 from elman.models.word_reader import WordReader
 
 
-def write(source: Source, model: Tagger, codecs: Mapping[str, Any]) -> Interface:
+def write(source: CSource, model: Tagger, codecs: Mapping[str, Any]) -> Interface:
     """Add the functions of the model to a program. Raises `UserError` where tags need the whole sentence."""
     if model.crf_layer is not None:
         what = "this tagger has a CRF, whose search needs the whole sentence: a step in C gives scores word by word"
@@ -55,7 +55,7 @@ def write(source: Source, model: Tagger, codecs: Mapping[str, Any]) -> Interface
 _OF_CHARACTERS = ", and its characters, from 0 to PREFIX_CHARACTERS - 1"
 
 
-def _spell(source: Source, reader: WordReader) -> None:
+def _spell(source: CSource, reader: WordReader) -> None:
     """The function that reads the characters of a word in both directions: vector = the last h of each."""
     table = source.table("character_vectors", reader.characters.weight)
     E, H = reader.characters.embedding_dim, reader.character_size // 2

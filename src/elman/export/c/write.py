@@ -10,7 +10,7 @@ from typing import Any
 from elman.errors import UserError
 from elman.export.c.checking import difference, example
 from elman.export.c.compiling import built, compilers, size_of_code, size_of_state
-from elman.export.c.program import OPTIMIZE, Program, program
+from elman.export.c.program import OPTIMIZE, CProgram, program
 from elman.export.exported import Check, Exported
 from elman.export.options import ExportOptions
 from elman.export.quantisation import quantised
@@ -55,7 +55,7 @@ def place(path: Path) -> Path:
     return path
 
 
-def _compiled(made: Program, compiler: str, model: Any, codecs: Any) -> tuple[Check, str]:
+def _compiled(made: CProgram, compiler: str, model: Any, codecs: Any) -> tuple[Check, str]:
     asked = example(model, codecs)
     with built(made, compiler, *OPTIMIZE) as executable:
         found, state = difference(executable, asked), size_of_state(executable)

@@ -33,7 +33,7 @@ class Draft:
     source: str = ""  # the node of the graph, for people
 
 
-class Piece(NamedTuple):
+class FeatureSpan(NamedTuple):
     """The numbers from `start` to `stop` of each vector of a layer."""
 
     layer: str
@@ -89,12 +89,12 @@ class Drafts:
 
     def concat(self, names: list[str], source: str) -> str:
         """Vectors behind one another; what was cut apart becomes one again."""
-        parts: list[Piece] = []
+        parts: list[FeatureSpan] = []
         for name in names:
             layer = self[name]
-            part = Piece(name, 0, layer.size)
+            part = FeatureSpan(name, 0, layer.size)
             if layer.op == "slice":
-                part = Piece(layer.inputs[0], layer.options["start"], layer.options["stop"])
+                part = FeatureSpan(layer.inputs[0], layer.options["start"], layer.options["stop"])
             if parts and parts[-1].layer == part.layer and parts[-1].stop == part.start:
                 part = part._replace(start=parts.pop().start)
             parts.append(part)
@@ -135,16 +135,16 @@ class Drafts:
         size = len(next(iter(tensors.values())))
         return self.add(source, Draft("affine", (name,), size, {"size": size} | options, tensors, source))
 
-    def pieces(self, name: str) -> Iterator[Piece]:
+    def pieces(self, name: str) -> Iterator[FeatureSpan]:
         """What a value is put together of."""
         layer = self.found.get(name)
         if layer is not None and layer.op == "concat":
             for each in layer.inputs:
                 yield from self.pieces(each)
         elif layer is not None and layer.op == "slice":
-            yield Piece(layer.inputs[0], layer.options["start"], layer.options["stop"])
+            yield FeatureSpan(layer.inputs[0], layer.options["start"], layer.options["stop"])
         else:
-            yield Piece(name, 0, layer.size if layer else 0)
+            yield FeatureSpan(name, 0, layer.size if layer else 0)
 
     def _needed(self, outputs: list[str]) -> dict[str, Draft]:
         """The layers that outputs are made of, in order."""

@@ -92,11 +92,17 @@ MODELS: dict[str, Made] = {
 MODELS |= {
     "tagger": (lambda: tagger("lstm", character_size=0), {}),
     "tagger of characters": (lambda: tagger("gru", character_size=6, num_layers=2, residual=True), {}),
-    **{f"classifier, {pool}": (lambda pool=pool: classifier("gru", pooling=pool), {}) for pool in ("last", "mean", "max", "attention")},
+    **{
+        f"classifier, {pool}": (lambda pool=pool: classifier("gru", pooling=pool), {})
+        for pool in ("last", "mean", "max", "attention")
+    },
     "classifier of n-grams": (lambda: classifier("lstm", ngrams=True), {}),
     "classifier of values": (lambda: classifier("lstm", channels=3, outputs=1), {}),
     "classifier of values and flags": (lambda: classifier("slstm", channels=3, missing=True), {"scaler": SCALER}),
-    **{f"forecaster, {way}": (lambda way=way: forecaster("gru", normalisation=way), {}) for way in ("last", "mean", "none")},
+    **{
+        f"forecaster, {way}": (lambda way=way: forecaster("gru", normalisation=way), {})
+        for way in ("last", "mean", "none")
+    },
     "forecaster, segments": (lambda: forecaster("lstm", segment=3), {}),
     "forecaster, columns": (lambda: forecaster("lstm", (2, 1, 3), segment=3), CODECS),
     "forecaster, form segment": (lambda: forecaster("gru", form="segment", segment=3), {}),
@@ -131,7 +137,8 @@ class Together:
             mains.append(main.replace("int main(void)", f"static int main_{self.places[name]}(void)"))
         cases = "\n".join(f"    case {place}: return main_{place}();" for place in self.places.values())
         begin = "#include <stdlib.h>\n"
-        last = f"int main(int count, char **words)\n{{\n    (void)count;\n    switch (atoi(words[1])) {{\n{cases}\n    }}\n    return 2;\n}}\n"
+        choose = f"    (void)count;\n    switch (atoi(words[1])) {{\n{cases}\n    }}\n    return 2;"
+        last = f"int main(int count, char **words)\n{{\n{choose}\n}}\n"
         (folder / "main.c").write_text("\n".join([begin, *mains, last]))
         sources = [f"{each.name}.c" for each in programs.values()]
         command = [compiler, *STRICT, *flags, "main.c", *sources, "-o", "program", "-lm"]

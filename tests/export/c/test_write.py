@@ -53,6 +53,40 @@ def test_a_run_by_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert (tmp_path / "model.c").read_text().startswith('#include "model.h"')
 
 
+WORDS = ["a b c", "b a", "c c a b", "a", "b c"] * 8
+SERIES = [
+    {"unique_id": n, "ds": t, "y": 500 + t % 5 + n * t / 9, "price": t % 7, "load": t % 3, "shop": "xy"[n % 2]}
+    for n in range(3)
+    for t in range(60)
+]
+ONE_WAY = {"bidirectional": False, "budget": "1 steps", "progress": False}
+RUNS: dict[str, Callable[[], elman.Run]] = {
+    "words": lambda: elman.fit(WORDS, list("ab") * 20, task="classification", **ONE_WAY),
+    "values": lambda: elman.fit(
+        [[[9e3 + t * n, None if t == 2 else t] for t in range(3 + n % 4)] for n in range(40)],
+        [n / 7 for n in range(40)], task="classification", **ONE_WAY,
+    ),
+    "tags": lambda: elman.fit(
+        [line.split() for line in WORDS], [line.upper().split() for line in WORDS], task="tagging", crf=False, **ONE_WAY
+    ),
+    "forecasts": lambda: elman.fit(
+        SERIES, task="forecasting", horizon=4, form="segment", segment=3, future=["price"], identities=True,
+        **ONE_WAY,
+    ),
+    "forecasts, direct": lambda: elman.fit(
+        SERIES, task="forecasting", horizon=4, future=["price"], past=["load"], static=["shop"], **ONE_WAY
+    ),
+}  # fmt: skip
+
+
+@needs_a_compiler
+@pytest.mark.usefixtures("fast")
+@pytest.mark.parametrize("name", RUNS)
+def test_runs_of_every_task(tmp_path: Path, name: str) -> None:
+    exported = export(RUNS[name](), "c", tmp_path)
+    assert [check.is_right for check in exported.checks] == [True]
+
+
 @needs_a_compiler
 @pytest.mark.usefixtures("fast")
 @pytest.mark.parametrize("name", ["-O9", "a b", "2", "é", "int", "%d {x}", "math", "h_0"])
@@ -105,18 +139,31 @@ def encoder_decoder(kind: str) -> nn.Module:
     return build_encoder_decoder({"model": kind, "source_vocab_size": 7, "vocab_size": 7, "hidden_size": 8})
 
 
+def transformer_classifier() -> nn.Module:
+    return Classifier("transformer", outputs=2, vocab_size=7, hidden_size=8, num_heads=2, is_causal=True)
+
+
+def imported() -> nn.Module:
+    node = {"op": "embedding", "name": "table", "inputs": ["input"], "vocab_size": 3, "size": 3}
+    values = {"nodes": [node], "output": "table", "output_kind": "logits", "outputs": 3, "per_step": True}
+    network = {"input": {"kind": "tokens", "vocab_size": 3}, **values}
+    return build({"model": "imported", "vocab_size": 3, "network": network})
+
+
+TRANSFORMER = {"model": "transformer", "vocab_size": 7, "hidden_size": 8, "num_heads": 2}
 REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
-    "Transformer": (lambda: build({"model": "transformer", "vocab_size": 7, "hidden_size": 8, "num_heads": 2}), "memory grows"),
-    "encoder-decoder": (lambda: encoder_decoder("lstm"), "reads a whole source|attends to a whole source"),
+    "Transformer": (lambda: build(TRANSFORMER), "memory grows"),
+    "encoder-decoder": (lambda: encoder_decoder("lstm"), "reads a whole source"),
     "CRF": (lambda: tagger("lstm", crf=True), "has a CRF"),
     "both directions": (lambda: tagger("lstm", bidirectional=True), "reads in both directions"),
     "classifier in both directions": (lambda: classifier("gru", bidirectional=True), "reads in both directions"),
-    "Transformer as a classifier": (lambda: Classifier("transformer", outputs=2, vocab_size=7, hidden_size=8, num_heads=2, is_causal=True), "is a Transformer"),
+    "Transformer as a classifier": (transformer_classifier, "is a Transformer"),
     "forecaster in both directions": (lambda: forecaster("gru", bidirectional=True), "reads in both directions"),
     "samples": (lambda: forecaster("gru", form="likelihood"), "draws its quantiles"),
     "not finite": (not_finite, "not finite"),
+    "imported": (imported, "an imported model"),
     "another module": (lambda: nn.Linear(2, 2), "expected a model of"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", REFUSED)

@@ -23,6 +23,10 @@ REFUSED = {
     "TransformerLM": "a Transformer's memory grows with every step: C is for recurrent models",
     "TransformerEncoderDecoder": "an encoder-decoder attends to a whole source: C is for models that take steps",
     "RecurrentEncoderDecoder": "an encoder-decoder reads a whole source first: C is for models that take steps",
+    **dict.fromkeys(
+        ("LayeredLanguageModel", "LayeredTagger", "LayeredClassifier", "LayeredForecaster"),
+        "an imported model is a graph of another framework's layers: C is for elman's own models",
+    ),
     "OwnLanguageModel": "a module of your own has steps of its own: C is for the models of elman",
 }
 OPTIMIZE = ("-O3",)  # what the header recommends

@@ -15,7 +15,7 @@ from torch import nn
 from elman.cells import CELLS
 from elman.export.c.checking import Example
 from elman.export.c.compiling import MAIN, STRICT
-from elman.export.c.program import Program, program
+from elman.export.c.program import CProgram, program
 from elman.models import RecurrentLM, build
 from elman.models.classifier import Classifier
 from elman.models.forecaster import SeriesForecaster
@@ -125,7 +125,7 @@ def made(name: str) -> nn.Module:
 class Together:
     """Programs by their names in one executable, so that a compiler runs once."""
 
-    def __init__(self, programs: Mapping[str, Program], compiler: str, folder: Path, *flags: str) -> None:
+    def __init__(self, programs: Mapping[str, CProgram], compiler: str, folder: Path, *flags: str) -> None:
         self.places = {name: place for place, name in enumerate(programs)}
         self.executable = folder / "program"
         mains = []
@@ -155,7 +155,7 @@ class Together:
         return float((np.abs(found - expected) / np.maximum(1, np.abs(expected))).max())
 
 
-def programs(*, int8: bool) -> dict[str, Program]:
+def programs(*, int8: bool) -> dict[str, CProgram]:
     """A program of every model."""
     return {
         name: program(made(name), PurePath(f"model {number}"), int8=int8, codecs=codecs)

@@ -64,6 +64,9 @@ def test_word_index_of_keras(tmp_path: Path) -> None:
     assert made.encode_array("The cat, sat; on THE mat!").tolist() == [1, 2, 3, 1]
     assert any("1 of the 4 tokens" in line for line in said)
     assert any("left out" in line for line in said)
+    # The name of unknown words has marks, and is in no text: the marks are blanks all the same.
+    made, _ = read(tmp_path / "index.json", {"<OOV>": 1, "the": 2, "cat": 3}, 4)
+    assert made.encode_array("The cat! A <cat>").tolist() == [2, 3, 1, 3]
     with_oov = {
         "class_name": "Tokenizer",
         "config": {

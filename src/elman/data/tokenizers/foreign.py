@@ -90,10 +90,11 @@ def _of_index(
         return _guessed(tokens, index, say)
     options = config or {}
     lower = bool(options.get("lower", _is_lower(index)))
-    usual = KERAS_FILTERS if not any(c in KERAS_FILTERS for token in index for c in token) else ""
-    filters = str(options.get("filters", usual))
     oov = options.get("oov_token")
     unknown = index.get(oov) if isinstance(oov, str) else _unknown(tokens)
+    read = (token for token, number in index.items() if number != unknown)  # "<OOV>" is in no text
+    usual = "" if any(c in KERAS_FILTERS for token in read for c in token) else KERAS_FILTERS
+    filters = str(options.get("filters", usual))
     characters = bool(options.get("char_level", _are_characters(index)))
     if config is None:
         say(f"words are looked up as Keras's Tokenizer does: lower={lower}, filters={filters!r}")

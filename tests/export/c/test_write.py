@@ -28,7 +28,7 @@ needs_a_compiler = pytest.mark.skipif(not compilers(), reason="neither gcc nor c
 
 
 def run_of(model: nn.Module, **codecs: Any) -> Any:
-    return SimpleNamespace(model=model.eval(), codecs=codecs)
+    return SimpleNamespace(path=Path("run"), model=model.eval(), codecs=codecs)
 
 
 @pytest.fixture
@@ -144,7 +144,7 @@ def transformer_classifier() -> nn.Module:
 
 
 def imported() -> nn.Module:
-    node = {"op": "embedding", "name": "table", "inputs": ["input"], "vocab_size": 3, "size": 3}
+    node = {"op": "embedding", "name": "table", "inputs": ["input"], "rows": 3, "size": 3}
     values = {"nodes": [node], "output": "table", "output_kind": "logits", "outputs": 3, "per_step": True}
     network = {"input": {"kind": "tokens", "vocab_size": 3}, **values}
     return build({"model": "imported", "vocab_size": 3, "network": network})

@@ -61,7 +61,7 @@ SERIES = [
 ]
 ONE_WAY = {"bidirectional": False, "budget": "1 steps", "progress": False}
 RUNS: dict[str, Callable[[], elman.Run]] = {
-    "words": lambda: elman.fit(WORDS, list("ab") * 20, task="classification", **ONE_WAY),
+    "words": lambda: elman.fit(WORDS, list("ab") * 20, task="classification", tokenizer="word", **ONE_WAY),
     "values": lambda: elman.fit(
         [[[9e3 + t * n, None if t == 2 else t] for t in range(3 + n % 4)] for n in range(40)],
         [n / 7 for n in range(40)], task="classification", **ONE_WAY,

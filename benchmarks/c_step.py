@@ -24,7 +24,7 @@ import onnxruntime
 import elman
 from elman.export import export
 from elman.export.c.compiling import STRICT, size_of_code
-from elman.export.c.program import OPTIMIZE, Program, program
+from elman.export.c.program import OPTIMIZE, CProgram, program
 
 TIMER = """
 #define _POSIX_C_SOURCE 199309L
@@ -62,7 +62,7 @@ def tagger(arguments: argparse.Namespace, folder: Path) -> elman.Run:
     return elman.fit(sentences, tags, task="tagging", **sizes, **own)
 
 
-def built(made: Program, compiler: str, folder: Path) -> Path:
+def built(made: CProgram, compiler: str, folder: Path) -> Path:
     for name, text in (("tagger.h", made.header), ("tagger.c", made.source), ("timer.c", TIMER)):
         (folder / name).write_text(text)
     flags = (*STRICT, *OPTIMIZE, "-march=native")

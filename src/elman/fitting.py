@@ -157,12 +157,17 @@ def training(
             named = given.task_name(task, tree, begun, folder if resume else None)
             files = given.places(data, targets, made, task=named)
             others = given.validation(valid, made, named)
+
+
+            def told(line: str) -> None:
+                say(given.without_places(line, made))
+
             tree = given.settings_tree(
                 tree, settings, task=task, data=files, valid=others, start=begun, resumed=folder if resume else None,
-                say=lambda line: say(given.without_places(line, made)),
+                say=told,
             )  # fmt: skip
             events = train(
-                tree, folder, resume=resume, overwrite=overwrite, start=begun, own=own, made=made, say=say,
+                tree, folder, resume=resume, overwrite=overwrite, start=begun, own=own, made=made, say=told,
                 progress=progress, stop=stop,
             )  # fmt: skip
             with closing(events):  # before the folder is removed, its lock is released

@@ -96,7 +96,7 @@ def import_model(
     if tokenizer is not None and size is None:
         raise UserError("tokenizer", expected="none, for the model reads values", got=f"{tokenizer}")
     words = None if tokenizer is None else read_tokenizer(Path(tokenizer), size, say)
-    adopted = chosen.adopt(network, Particulars(words, names, window))
+    adopted = chosen.adopt(network, Particulars(words, names, window or read.steps))
     model = chosen.build(adopted.config)
     model.get_submodule("network").load_state_dict(network.state_dict())
     for note in (*read.notes, *adopted.notes):

@@ -264,3 +264,17 @@ def test_other_versions_and_weights_alone_are_refused(tmp_path: Path) -> None:
         del file.attrs["model_config"]
     with pytest.raises(UserError, match="weights alone"):
         read_keras(path)
+
+
+@pytest.mark.parametrize("steps", [None, 12])
+def test_a_number_of_steps_that_a_file_fixes_is_told(tmp_path: Path, steps: int | None) -> None:
+    fixed = tmp_path / "fixed.keras"
+    with zipfile.ZipFile(FOLDER / "values.keras") as old, zipfile.ZipFile(fixed, "w") as new:
+        for name in old.namelist():
+            content = old.read(name)
+            if name == "config.json":
+                config = json.loads(content)
+                config["config"]["layers"][0]["config"]["batch_shape"][1] = steps
+                content = json.dumps(config).encode()
+            new.writestr(name, content)
+    assert read_keras(fixed).steps == steps

@@ -15,6 +15,7 @@ class Imported(NamedTuple):
     config: dict[str, Any]  # of `elman.models.layered.LayeredModel`
     tensors: dict[str, Tensor]  # its state dict
     notes: tuple[str, ...] = ()  # for people: what the file cannot hold, what was folded, what was guessed
+    steps: int | None = None  # that it reads of a sequence, where the file fixes their number
 
 
 @dataclass(frozen=True)

@@ -51,14 +51,16 @@ class KerasReader:
 
     def __init__(self, archive: KerasArchive, options: ImportOptions) -> None:
         self.archive, self.options = archive, options
-        self.graph = LayeredGraph(_channels(archive.model))
+        _, self.steps, *channels = _input_shape(archive.model)
+        self.graph = LayeredGraph(channels[0] if channels else None)
 
     def read(self, framework: str) -> Imported:
         """The whole model."""
         model = self.archive.model
         output = self._model(model, self.graph.source, ())
         self._note_policies(model)
-        return self.graph.imported(framework, output, _kind(model.get("compile_config"), self.graph.source, output))
+        made = self.graph.imported(framework, output, _kind(model.get("compile_config"), self.graph.source, output))
+        return made._replace(steps=self.steps)
 
     def _model(self, model: Mapping[str, Any], source: Symbol, path: tuple[str, ...]) -> Symbol:
         kind, own = model.get("class_name"), model["config"]
@@ -141,8 +143,8 @@ class KerasReader:
             self.graph.note(f"Keras computes with the policy {policy}, and elman in float32")
 
 
-def _channels(model: Mapping[str, Any]) -> int | None:
-    """The channels of a model's input, by the shape of its first layer; None: tokens."""
+def _input_shape(model: Mapping[str, Any]) -> list[int | None]:
+    """The shape of a model's input, by that of its first layer: (batch, time) of tokens, or (batch, time, channels)."""
     own = model["config"]
     first = own["layers"][0]
     if "input_layers" in own:
@@ -150,10 +152,11 @@ def _channels(model: Mapping[str, Any]) -> int | None:
         first = next(layer for layer in own["layers"] if layer["config"]["name"] == name)
     shape = first["config"].get("batch_shape") or own.get("build_input_shape")
     if shape is None and first["class_name"] in CONTAINERS:
-        return _channels(first)
-    if not isinstance(shape, list) or len(shape) not in (2, 3) or (len(shape) == 3 and not isinstance(shape[2], int)):
+        return _input_shape(first)
+    sizes = shape[1:] if isinstance(shape, list) and len(shape) in (2, 3) else [0]
+    if any(size is not None and (type(size) is not int or size < 1) for size in sizes) or sizes[1:] == [None]:
         raise UserError("input", expected="(batch, time) of tokens, or (batch, time, channels)", got=shape)
-    return shape[2] if len(shape) == 3 else None
+    return shape
 
 
 def _keys(places: Any) -> list[Key]:

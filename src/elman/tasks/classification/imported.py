@@ -19,7 +19,9 @@ def recognises(network: LayeredModel) -> str | None:
     """An output for a whole sequence, unless that is numbers after one channel."""
     config = network.config
     forecasts = config["output_kind"] == "numbers" and config["input"].get("channels") == 1
-    return None if config["per_step"] or forecasts else f"it has {config['outputs']:,} outputs for a whole sequence"
+    if config["per_step"] or forecasts:
+        return None
+    return f"it has {config['outputs']:,} output{'s'[: config['outputs'] - 1]} for a whole sequence"
 
 
 def adopt(network: LayeredModel, said: Particulars) -> Adopted:

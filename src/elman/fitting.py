@@ -158,7 +158,6 @@ def training(
             files = given.places(data, targets, made, task=named)
             others = given.validation(valid, made, named)
 
-
             def told(line: str) -> None:
                 say(given.without_places(line, made))
 

@@ -197,15 +197,15 @@ def _lstm(rewriter: _Rewriter, node: Any) -> list[Any] | None:
 
 
 def _scan(rewriter: _Rewriter, node: Any) -> list[Any] | None:
-    """A GRU of either kind or an Elman network as a Scan over integer products; default activations, or relu."""
-    from onnx import TensorProto, helper
+    """A GRU of either kind or an Elman network as a loop a direction; default activations, or relu."""
+    from onnx import helper
 
     options, (x, w, r, b) = _attributes(node), node.input[:4]
     W, R, biases = rewriter.weight(w), rewriter.weight(r), rewriter.arrays.get(b)
-    default = not set(options) - {"hidden_size", "direction", "linear_before_reset", "activations"}
-    if W is None or R is None or biases is None or not default or (len(node.input) > 4 and node.input[4]):
+    known = not set(options) - {"hidden_size", "direction", "linear_before_reset", "activations"}
+    if W is None or R is None or biases is None or not known or len(node.input) < 6 or node.input[4]:
         return None
-    H, G = options["hidden_size"], GATES[node.op_type]
+    G = GATES[node.op_type]
     reverse = {b"forward": [0], b"reverse": [1], b"bidirectional": [0, 1]}[options.get("direction", b"forward")]
     usual = [b"Sigmoid", b"Tanh"][-2 if G == 3 else -1 :] * len(reverse)
     activations = options.get("activations", usual)
@@ -213,32 +213,20 @@ def _scan(rewriter: _Rewriter, node: Any) -> list[Any] | None:
     if activation == "Tanh" and activations != usual:
         return None
     nodes, steps, last = list[Any](), list[str](), list[str]()
-    axes = rewriter.store("axes", np.array([0], np.int64))
     for d, backward in enumerate(reverse):
         inputs, start = rewriter.name("inputs"), rewriter.name("start")
         Wb, Rb = (rewriter.store("bias", part) for part in np.split(biases[d], 2))
         nodes += rewriter.product(x, f"{w}[{d}]", W[d].T, inputs, Wb)
         place = rewriter.store("direction", np.array(d, np.int64))
         nodes.append(helper.make_node("Gather", [node.input[5], place], [start], axis=0))
-        h, h_n, x_t, y_t = (rewriter.name(word) for word in ("h", "h_n", "x_t", "y_t"))
-        step = LoopStep(rewriter, f"{r}[{d}]", R[d].T, Rb, x_t, h, h_n)
+        step = LoopStep(rewriter, f"{r}[{d}]", R[d].T, Rb, *map(rewriter.name, ("x_t", "h", "h_n")))
         body = step.elman(activation) if G == 1 else step.gru(options.get("linear_before_reset", 0) == 1)
-        body.append(helper.make_node("Identity", [h_n], [y_t]))
-        kinds = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [None, size]) for name, size in
-                 ((h, H), (x_t, G * H), (h_n, H), (y_t, H))]  # fmt: skip
-        graph = helper.make_graph(body, f"{node.op_type}.step", kinds[:2], kinds[2:])
-        after, outputs = rewriter.name("after"), rewriter.name("outputs")
-        nodes.append(
-            helper.make_node(
-                "Scan", [start, inputs], [after, outputs], body=graph, num_scan_inputs=1,
-                scan_input_directions=[backward], scan_output_directions=[backward],
-            )
-        )  # fmt: skip
+        loop, outputs, after = step.loop(body, start, inputs, backward)
+        nodes.append(loop)
         for name, kept, axis in ((outputs, steps, 1), (after, last, 0)):
-            wide = rewriter.name("wide")
-            where = axes if axis == 0 else rewriter.store("axes", np.array([1], np.int64))
-            nodes.append(helper.make_node("Unsqueeze", [name, where], [wide]))
-            kept.append(wide)
+            kept.append(rewriter.name("wide"))
+            axes = rewriter.store("axes", np.array([axis], np.int64))
+            nodes.append(helper.make_node("Unsqueeze", [name, axes], [kept[-1]]))
     for names, output, axis in ((steps, node.output[0], 1), (last, [*node.output, ""][1], 0)):
         if output:
             nodes.append(helper.make_node("Concat", names, [output], axis=axis))
@@ -255,6 +243,21 @@ class LoopStep(NamedTuple):
     x: str  # W x + b of all gates
     h: str  # the state before
     h_n: str  # the state after
+
+    def loop(self, body: list[Any], start: str, inputs: str, backward: int) -> tuple[Any, str, str]:
+        """A loop over the steps of the inputs, the names of its outputs and of the state after all of them."""
+        from onnx import TensorProto, helper
+
+        H, rows = self.R.shape
+        y, outputs, after = map(self.rewriter.name, ("y_t", "outputs", "after"))
+        sizes = {self.h: H, self.x: rows, self.h_n: H, y: H}
+        kinds = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [None, size]) for name, size in sizes.items()]
+        body = [*body, helper.make_node("Identity", [self.h_n], [y])]
+        scan = helper.make_node(
+            "Scan", [start, inputs], [after, outputs], body=helper.make_graph(body, "step", kinds[:2], kinds[2:]),
+            num_scan_inputs=1, scan_input_directions=[backward], scan_output_directions=[backward],
+        )  # fmt: skip
+        return scan, outputs, after
 
     def elman(self, activation: str) -> list[Any]:
         """h' = f(W x + R h + b)."""

@@ -97,6 +97,11 @@ def test_what_is_no_series(cell: Any, got: str) -> None:
     assert f"got {got}" in message
 
 
+def test_arrays_may_have_the_names_of_scikit_learn(tmp_path: Path) -> None:
+    np.savez(tmp_path / "x.npz", X=np.ones((3, 4)), y=np.array([1, 0, 1]))
+    assert read_labelled([tmp_path / "x.npz"], part="train").labels("class") == ["1", "0", "1"]
+
+
 def test_arrays(tmp_path: Path) -> None:
     x = np.arange(12).reshape(3, 4)
     np.savez(tmp_path / "x.npz", x=x, y=np.array([1, 0, 2]), x_test=x[:2, :, None] + 0.5, y_test=np.array(["b", "a"]))

@@ -93,3 +93,27 @@ def test_constant_series_and_nothing_to_score() -> None:
     assert scored(zero, zero, np.zeros((1, 5, 3)), [0], [1.0, 1.0, 1.0]).report()["smape"] == 0.0, "0 of 0 is no error"
     none = np.full((1, 5), np.nan)
     assert set(scored(none, one[:1], np.ones((1, 5, 3)), [0], [1.0, 1.0, 1.0]).report().values()) == {None}
+
+
+def test_scores_are_those_of_utilsforecast() -> None:
+    """The numbers are what `utilsforecast.losses` 0.2.17 said of these forecasts."""
+    random, horizon, season = np.random.default_rng(0), 5, 7
+    train = [random.normal(size=60).cumsum() * (k + 1) for k in range(3)]
+    errors = np.array([np.abs(y[season:] - y[:-season]).mean() for y in train])
+    scores = ForecastScores(errors, np.ones(3), horizon)
+    for k in range(3):
+        for _ in range(4):
+            y = random.normal(size=horizon) * (k + 1)
+            mean = y + random.normal(size=horizon)
+            low, high = y - random.uniform(0, 1, horizon), y + random.uniform(-0.2, 1, horizon)
+            median = y + random.normal(size=horizon) * 0.1
+            scores.add(np.array([k]), y[None], mean[None], np.stack([low, median, high], -1)[None])
+    found = scores.report()
+    expected = {
+        "mae": 0.8988052491143902,
+        "mase": 0.22385227735066712,
+        "smape": 86.79640779277341,
+        "quantile_loss": 0.012046999968182481,
+        "coverage_80": 88.33333333333333,
+    }
+    assert {name: found[name] for name in expected} == pytest.approx(expected, rel=1e-12)

@@ -27,7 +27,10 @@ FORMS = (
     "a table (.csv, .tsv, .jsonl, .parquet), .ts, .npz, a folder for each label, or texts and a file of their labels"
 )
 DEFAULT = LabelColumns()
-ARRAYS = {"train": (("x", "y"), ("x_train", "y_train")), "test": (("x_test", "y_test"), ("x", "y"))}
+ARRAYS = {
+    "train": (("x", "y"), ("X", "y"), ("x_train", "y_train"), ("X_train", "y_train")),
+    "test": (("x_test", "y_test"), ("X_test", "y_test"), ("x", "y"), ("X", "y")),
+}
 
 
 def read_labelled(files: Sequence[str | Path], columns: LabelColumns = DEFAULT, part: Part = "train") -> Labelled:

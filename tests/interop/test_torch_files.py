@@ -20,7 +20,7 @@ from elman.models.layered import LayeredModel
 
 
 def model_of(path: Path, **options: Any) -> tuple[LayeredModel, tuple[str, ...]]:
-    config, tensors, notes = read_torch(path, ImportOptions(**options))
+    config, tensors, notes, _ = read_torch(path, ImportOptions(**options))
     model = LayeredModel(config)
     model.load_state_dict(tensors)
     return model.eval(), notes

@@ -23,10 +23,10 @@ from elman.export.source import (
     Writers,
     ends,
     expression,
-    indented,
     merged,
     module_path,
     numbers,
+    parts,
     refuse_masks,
     source_of,
 )
@@ -81,17 +81,10 @@ def write(run: Trained, path: Path, options: ExportOptions, say: Say) -> Exporte
 
 def module_text(source: ModuleSource, name: str) -> str:
     """The Python module that makes the layers of the arrays in the file `name`."""
-    returned = f"return {source.output}" + ", after" * bool(source.states)
-    begun = [f"state = [None] * {source.states} if state is None else state", "after = []"] * bool(source.states)
     return MODULE.format(
+        **parts(source),
         name=name,
         returned="output, state" if source.states else "output",
-        inputs=source.inputs,
-        outputs=source.outputs,
-        memory=", and the state after, from which the next call can go on" * bool(source.states),
-        makes=indented(source.makes),
-        state=", state=None" * bool(source.states),
-        statements=indented([*begun, *source.statements, returned]),
     )
 
 

@@ -129,6 +129,21 @@ def indented(lines: Sequence[str]) -> str:
     return "\n".join(f"        {line}" for line in lines)
 
 
+def parts(source: ModuleSource) -> dict[str, object]:
+    """The parts of a module's text that every framework's template has, by the names of its fields."""
+    stateful = bool(source.states)
+    begun = [f"state = [None] * {source.states} if state is None else state", "after = []"] * stateful
+    returned = f"return {source.output}" + ", after" * stateful
+    return {
+        "inputs": source.inputs,
+        "outputs": source.outputs,
+        "memory": ", and the state after, from which the next call can go on" * stateful,
+        "makes": indented(source.makes),
+        "state": ", state=None" * stateful,
+        "statements": indented([*begun, *source.statements, returned]),
+    }
+
+
 def ends(call: NodeToWrite, y: str, join: str) -> str:
     """The last outputs of the two directions of y (B, T, 2 H), the backward one at the first step, in `join`'s call."""
     H = call.node.layer.output_size

@@ -23,10 +23,10 @@ from elman.export.source import (
     Writers,
     ends,
     expression,
-    indented,
     merged,
     module_path,
     numbers,
+    parts,
     refuse_masks,
     source_of,
 )
@@ -87,16 +87,9 @@ def write(run: Trained, path: Path, options: ExportOptions, say: Say) -> Exporte
 
 def module_text(source: ModuleSource, path: Path) -> str:
     """The Python module that makes the layers of a state dict in the file `path`."""
-    returned = f"return {source.output}" + ", after" * bool(source.states)
-    begun = [f"state = [None] * {source.states} if state is None else state", "after = []"] * bool(source.states)
     return MODULE.format(
+        **parts(source),
         load=LOADS[path.suffix].format(name=path.name),
-        inputs=source.inputs,
-        outputs=source.outputs,
-        memory=", and the state after, from which the next call can go on" * bool(source.states),
-        makes=indented(source.makes),
-        state=", state=None" * bool(source.states),
-        statements=indented([*begun, *source.statements, returned]),
     )
 
 

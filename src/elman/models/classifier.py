@@ -118,14 +118,19 @@ class Classifier(nn.Module):
         """Tokens (B, T), their n-grams (B, T, G), or values (B, T, C) -> (B, T, E). Raises `UserError` for others."""
         if self.vocab_size is not None:
             return embed(self.embedding, as_tokens(inputs, self, dims=3 if self.ngrams else 2))
-        like = self.output.weight
+        values = self.values(inputs)
+        absent = values.isnan()
+        values = values.masked_fill(absent, 0)
+        return self.embedding(torch.cat((values, absent.to(values.dtype)), -1) if self.missing else values)
+
+    def values(self, inputs: Any) -> Tensor:
+        """Values (B, T, C) as the parameters are. Raises `UserError` for another shape."""
+        like = next(self.parameters())
         values = torch.as_tensor(inputs, dtype=like.dtype, device=like.device)
         if values.dim() != 3 or values.shape[2] != self.channels:
             expected = f"values of shape (B, T, {self.channels})"
             raise UserError("inputs", expected=expected, got=f"shape {tuple(values.shape)}")
-        absent = values.isnan()
-        values = values.masked_fill(absent, 0)
-        return self.embedding(torch.cat((values, absent.to(values.dtype)), -1) if self.missing else values)
+        return values
 
     def forward(
         self,

@@ -66,12 +66,7 @@ class LayeredClassifier(Classifier):
         """Tokens (B, T) or values (B, T, C). Raises `UserError` for others."""
         if self.vocab_size is not None:
             return as_tokens(inputs, self)
-        like = next(self.parameters())
-        values = torch.as_tensor(inputs, dtype=like.dtype, device=like.device)
-        if values.dim() != 3 or values.shape[2] != self.channels:
-            expected = f"values of shape (B, T, {self.channels})"
-            raise UserError("inputs", expected=expected, got=f"shape {tuple(values.shape)}")
-        return values.nan_to_num(0.0, posinf=torch.inf, neginf=-torch.inf)
+        return self.values(inputs).nan_to_num(0.0, posinf=torch.inf, neginf=-torch.inf)
 
     def forward(
         self,

@@ -16,7 +16,7 @@ from elman.export.onnx import states, trials
 from elman.export.onnx.drawing import Call, Compared, Drawing
 from elman.export.onnx.encoder import encode
 from elman.export.onnx.graph import Graph, Value
-from elman.export.onnx.layered import read_scores
+from elman.export.onnx.layered import draw_scores
 from elman.export.onnx.pooling import pool
 from elman.export.onnx.scaling import standardised, with_flags, without_missing
 from elman.export.onnx.steps import total
@@ -58,12 +58,7 @@ def draw_layered(run: Trained, options: ExportOptions) -> Drawing:
     else:
         raw = graph.input("values", "float32", ["batch", "time", run.scaler.channels])
         x = without_missing(raw, standardised(raw, run.scaler.mean, run.scaler.deviation))[0]
-    ends = graph.input("lengths", "int64", ["batch"]) if options.lengths else None
-    fresh = model.initial_state(1)
-    before = states.read(graph, fresh)
-    scores, after = read_scores(graph, model.network, x, before, ends, as_classes=model.outputs == 2)
-    graph.output("logits", scores, ["batch", model.outputs])
-    states.write(graph, fresh, after)
+    draw_scores(graph, model, x, ["batch", model.outputs], options, as_classes=model.outputs == 2)
     return Drawing({"model": graph}, model.causal, answer(run), trial=partial(trial, run, options.lengths))
 
 

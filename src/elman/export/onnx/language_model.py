@@ -15,7 +15,7 @@ from elman.export.onnx import states
 from elman.export.onnx.attention import normed, read_layers
 from elman.export.onnx.drawing import Call, Compared, Drawing
 from elman.export.onnx.graph import Graph, Value
-from elman.export.onnx.layered import read_scores
+from elman.export.onnx.layered import draw_scores
 from elman.export.onnx.positions import rotary, sinusoidal, step_positions
 from elman.export.onnx.recurrent import read_layer
 from elman.export.onnx.sight import SlotMemory, causal
@@ -82,12 +82,7 @@ def draw_layered(run: Trained, options: ExportOptions) -> Drawing:
     model: LayeredLanguageModel = run.model
     graph = Graph("model", model)
     tokens = graph.input("tokens", "int64", ["batch", "time"])
-    lengths = graph.input("lengths", "int64", ["batch"]) if options.lengths else None
-    fresh = model.initial_state(1)
-    before = states.read(graph, fresh)
-    logits, after = read_scores(graph, model.network, tokens, before, lengths, as_classes=False)
-    graph.output("logits", logits, ["batch", "time", model.vocab_size])
-    states.write(graph, fresh, after)
+    draw_scores(graph, model, tokens, ["batch", "time", model.vocab_size], options, as_classes=False)
     return Drawing({"model": graph}, causal=True, trial=partial(trial, model, options.lengths))
 
 

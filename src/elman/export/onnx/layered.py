@@ -8,10 +8,12 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 
-from elman.export.onnx.graph import Graph, Value
+from elman.export.onnx import states
+from elman.export.onnx.graph import Graph, Shape, Value
 from elman.export.onnx.pooling import pool
 from elman.export.onnx.recurrent import read_backward, read_layer, read_masked
 from elman.export.onnx.steps import concat, count, part, real_steps, transpose, turned, unsqueeze
+from elman.export.options import ExportOptions
 from elman.models.layered import INPUT, LayeredModel
 from elman.models.layered_ops import COMBINATIONS, CombinationNode, EmbeddingNode, MaskingNode, PoolNode
 from elman.models.layered_pointwise import SliceNode
@@ -46,6 +48,15 @@ class NodeReading(NamedTuple):
 
 Found = tuple[LayerValue, Sequence[Value]]
 """The value of a node, and its state after the call."""
+
+
+def draw_scores(graph: Graph, model: Any, x: Value, shape: Shape, options: ExportOptions, *, as_classes: bool) -> None:
+    """Give an imported model's scores of x, of this shape, as `logits`; with the state before and after."""
+    lengths = graph.input("lengths", "int64", ["batch"]) if options.lengths else None
+    fresh = model.initial_state(1)
+    scores, after = read_scores(graph, model.network, x, states.read(graph, fresh), lengths, as_classes=as_classes)
+    graph.output("logits", scores, shape)
+    states.write(graph, fresh, after)
 
 
 def read_scores(

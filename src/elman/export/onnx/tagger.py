@@ -17,7 +17,7 @@ from elman.export.onnx import states, trials
 from elman.export.onnx.drawing import Call, Compared, Drawing
 from elman.export.onnx.encoder import encode
 from elman.export.onnx.graph import Graph, Value
-from elman.export.onnx.layered import read_scores
+from elman.export.onnx.layered import draw_scores
 from elman.export.onnx.recurrent import read_layer
 from elman.export.onnx.steps import concat, reshape, total, transpose
 from elman.export.options import ExportOptions
@@ -48,12 +48,7 @@ def draw_layered(run: Trained, options: ExportOptions) -> Drawing:
     model: LayeredTagger = run.model
     graph = Graph("model", model)
     tokens = graph.input("tokens", "int64", ["batch", "time"])
-    ends = graph.input("lengths", "int64", ["batch"]) if options.lengths else None
-    fresh = model.initial_state(1)
-    before = states.read(graph, fresh)
-    scores, after = read_scores(graph, model.network, tokens, before, ends, as_classes=True)
-    graph.output("logits", scores, ["batch", "time", len(model.tags)])
-    states.write(graph, fresh, after)
+    draw_scores(graph, model, tokens, ["batch", "time", len(model.tags)], options, as_classes=True)
     return Drawing({"model": graph}, model.causal, answer(run), trial=partial(trial, model, options.lengths))
 
 

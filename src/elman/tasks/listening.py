@@ -52,6 +52,7 @@ class Listener(ABC):
     """A trained model that many sessions speak to. One thread calls it, but for `check`, which any thread may call."""
 
     writes: ClassVar[bool] = False  # whether there is something to `generate`
+    completes: ClassVar[bool] = False  # whether what is written goes on with what was read
 
     @abstractmethod
     def begin(self) -> Memory:
@@ -64,6 +65,10 @@ class Listener(ABC):
         Raises:
             UserError: the request is not right; nothing was read.
         """
+
+    def size(self, request: Any) -> int:
+        """How many units a checked request reads, which a server limits."""
+        return 0
 
     @abstractmethod
     def round(self, works: Sequence[Work]) -> None:
@@ -80,8 +85,7 @@ class Listener(ABC):
     def check_memory(self, memory: Memory) -> None:  # noqa: B027
         """Raise `UserError` where a memory of the right tree, which came from outside, is none of this model's."""
 
-    @property
-    def facts(self) -> dict[str, Any]:
+    def about(self) -> dict[str, Any]:
         """What people and pages must know to speak to the model, as JSON holds it: labels, the horizon."""
         return {}
 

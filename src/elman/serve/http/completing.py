@@ -94,10 +94,10 @@ class Completing:
         for session in self.sessions:
             session.close()
 
-    def _start(self, session: Session, kind: str, asked: Mapping[str, Any]) -> Running:
+    async def _start(self, session: Session, kind: str, asked: Mapping[str, Any]) -> Running:
         if self.left:
             raise Refused(408, "the client has left")
-        running = self.works.start(session.id, kind, asked)
+        running = await self.works.start(session.id, kind, asked)
         self.running[running] = None
         return running
 
@@ -110,7 +110,9 @@ class Completing:
         session = await anyio.to_thread.run_sync(self._new)
         answer: dict[str, Any] = {"read": 0, "pieces": [], "surprise": []}
         if prompt:
-            running = self._start(session, "feed", {"text" if isinstance(prompt, str) else "tokens": prompt, "top": 0})
+            running = await self._start(
+                session, "feed", {"text" if isinstance(prompt, str) else "tokens": prompt, "top": 0}
+            )
             try:
                 answer = await running.answer()
             finally:
@@ -144,7 +146,7 @@ class Completing:
                 asked = dict(self.wanted.options, tokens=self.wanted.tokens)
                 if "seed" in asked:
                     asked["seed"] += choice.index
-                running = self._start(choice.session, "generate", asked)
+                running = await self._start(choice.session, "generate", asked)
                 try:
                     async for event in running.pieces():
                         self.written += len(event.get("ids", ()))

@@ -35,7 +35,7 @@ router = APIRouter(prefix="/v1", route_class=StrictRoute, tags=["OpenAI"])
 class StreamOptions(BaseModel):
     """How a stream ends."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     include_usage: bool = False
 
@@ -43,7 +43,7 @@ class StreamOptions(BaseModel):
 class CompletionRequest(BaseModel):
     """As OpenAI's API has it, with `top_k` and `min_p`; null stands for the default."""
 
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
     model: str
     prompt: Prompt = Field("", examples=["It was "], max_length=None)

@@ -27,7 +27,7 @@ export class Bars {
   }
 
   #row(index) {
-    const parts = [h("b"), h("span", { class: "part", "aria-hidden": "true" }), h("span", { class: "number" })];
+    const parts = [h("b", { class: "symbol" }), h("span", { class: "part", "aria-hidden": "true" }), h("span", { class: "number" })];
     const properties = { type: "button", class: "bar-row", onclick: () => this.onchoose(this.entries[index]) };
     return h("li", null, this.onchoose ? h("button", properties, parts) : h("div", { class: "bar-row" }, parts));
   }

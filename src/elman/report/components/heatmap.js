@@ -13,9 +13,11 @@ const FOOT = 18; // pixels, for the names of columns
 const NARROWEST = 4;
 const WIDEST = 13;
 const TALL = 250;
+const MOST = 0.95; // of the values are within full colour
+const FINGER = matchMedia("(pointer: coarse)");
 
 export class HeatMap {
-  // limit: the value of full colour; null: the largest so far. say(row, column, value) -> the words for a place.
+  // limit: the value of full colour; null: one that most values are within. say(row, column, value) -> the words for a place.
   // onpoint(row, column): the cursor moved (nulls: it left). onchoose(row, column): a click, or Enter.
   constructor({ label, limit = null, say, onpoint = () => {}, onchoose = () => {} }) {
     Object.assign(this, { label, fixed: limit, say, onpoint, onchoose });
@@ -56,16 +58,11 @@ export class HeatMap {
   append(values, names) {
     const [R, T] = [this.rows.length, names.length];
     const first = this.columns.length;
-    let largest = 0;
     for (let t = 0; t < T; t++) {
-      const column = new Float32Array(R);
-      for (let r = 0; r < R; r++) largest = Math.max(largest, Math.abs((column[r] = values[r * T + t])));
-      this.columns.push(column);
+      this.columns.push(Float32Array.from({ length: R }, (_, r) => values[r * T + t]));
       this.names.push(names[t]);
     }
-    const grown = this.fixed === null && largest > this.limit;
-    if (grown) this.limit = largest * 1.25; // so that it does not grow again with the next column
-    this.#paint(grown ? 0 : first);
+    this.#paint(this.#grow(values) ? 0 : first);
     this.#follow();
     this.draw();
   }
@@ -86,7 +83,16 @@ export class HeatMap {
   }
 
   get height() {
-    return Math.max(4, Math.min(16, Math.floor(TALL / Math.max(1, this.rows.length))));
+    return Math.max(FINGER.matches ? 6 : 4, Math.min(16, Math.floor(TALL / Math.max(1, this.rows.length))));
+  }
+
+  // Whether full colour now stands for more: most new values are beyond it. A few large ones do not make all others pale.
+  #grow(values) {
+    if (this.fixed !== null || !values.length) return false;
+    const large = Float32Array.from(values, Math.abs).sort()[Math.floor(MOST * (values.length - 1))];
+    if (!(large > this.limit)) return false;
+    this.limit = Number((1.2 * large).toPrecision(2)); // so that it does not grow again with the next column
+    return true;
   }
 
   #paint(first) {

@@ -39,7 +39,7 @@ export class LineChart {
         padding: [10, 10, 0, 0],
         cursor: { drag: { x: drag, y: false, setScale: drag }, points: { size: 6 } },
         scales: { x: { time: false }, y },
-        axes: [{ ...axis, values: (_, values) => values.map(x) }, { ...axis, size: 48, values: (_, values) => values.map((value) => short(value)) }],
+        axes: [{ ...axis, size: 30, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000], values: (_, values) => values.map((value) => x(value)) }, { ...axis, size: 48, values: (_, values) => values.map((value) => short(value)) }],
         legend: { live: true },
         series: [
           { label: "at", value: (_, value) => (value === null ? "–" : x(value)) },

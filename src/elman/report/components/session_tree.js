@@ -4,11 +4,12 @@ import { h, svg } from "./element.js";
 
 const LANE = 26;
 const LEFT = 12;
+const LETTER = 7; // pixels, of a name
 
 export class SessionTree {
-  // onopen(id): a line was chosen; onback(id, position): a checkpoint of the line.
-  constructor({ label, onopen, onback }) {
-    Object.assign(this, { onopen, onback });
+  // onopen(id): a line was chosen; onback(id, position): a checkpoint of the line; onclose(id): a line that no pane shows.
+  constructor({ label, onopen, onback, onclose }) {
+    Object.assign(this, { onopen, onback, onclose });
     this.element = h("div", { class: "session-tree", role: "tree", "aria-label": label });
     this.sessions = [];
     new ResizeObserver(() => this.#draw()).observe(this.element);
@@ -34,7 +35,8 @@ export class SessionTree {
     const ordered = this.#ordered();
     const lane = new Map(ordered.map(({ id }, index) => [id, index]));
     const longest = Math.max(20, ...ordered.map(({ position }) => position));
-    const room = Math.max(60, width - LEFT - 190);
+    const letters = Math.max(0, ...ordered.map(({ name }) => name.length));
+    const room = Math.max(0.35 * width, width - LEFT - LETTER * letters - 60);
     const x = (position) => LEFT + (room * position) / longest;
     const focused = this.element.contains(document.activeElement) ? document.activeElement.dataset.id : null;
     const rows = ordered.map((session, index) => this.#row(session, x, lane, index, width));
@@ -60,12 +62,13 @@ export class SessionTree {
       class: `lane-row${session.open ? " open" : ""}`, role: "treeitem", tabindex: "0", "data-id": session.id, "aria-level": session.depth, "aria-selected": String(session.open), "aria-label": said,
       onclick: () => this.onopen(session.id),
       onkeydown: (event) => this.#key(event, session),
-    }, drawing);
+    }, drawing, session.open ? null : h("button", { type: "button", class: "lane-close", tabindex: "-1", "aria-label": `close ${session.name}`, title: "Close this session (Delete)", onclick: (event) => (event.stopPropagation(), this.onclose(session.id)) }, "×"));
   }
 
   #key(event, session) {
     const move = { ArrowDown: "nextElementSibling", ArrowUp: "previousElementSibling" }[event.key];
     if (move) (event.preventDefault(), event.currentTarget[move]?.focus());
+    else if (event.key === "Delete" && !session.open) this.onclose(session.id);
     else if (event.key === "Enter" || event.key === " ") (event.preventDefault(), this.onopen(session.id));
   }
 }

@@ -1,11 +1,11 @@
-// A text with a colour behind every piece, and curves of numbers from 0 to 1 drawn under the very characters.
+// A text with a colour behind every piece, and rows of bars for numbers from 0 to 1 under the very characters.
 //
-// Pieces are elements of one block of text, so that lines break as in any text. The curves are on a canvas behind them.
+// Pieces are elements of one block of text, so that lines break as in any text. The bars are on a canvas behind them.
 
 import { colour, h, oncePerFrame, onTheme, sized } from "./element.js";
 
 const SHADES = 8; // on either side of zero, as the style sheet of the reports has them
-const RIBBON = 20; // pixels, the height of a curve
+const BAR = 8; // pixels, the height of a bar for 1
 
 export class TextStrip {
   constructor() {
@@ -15,7 +15,7 @@ export class TextStrip {
     this.text.append(this.end);
     this.element = h("div", { class: "text-strip" }, this.canvas, this.text);
     this.spans = [];
-    this.curves = [];
+    this.rows = [];
     this.draw = oncePerFrame(() => this.#draw());
     new ResizeObserver(this.draw).observe(this.element);
     onTheme(this.draw);
@@ -60,10 +60,10 @@ export class TextStrip {
     }
   }
 
-  // curves: [{ colour: "c1", values }], a value from 0 to 1 for each piece; [] for none.
-  set(curves) {
-    this.curves = curves;
-    this.element.classList.toggle("ribbons", curves.length > 0);
+  // rows: [{ colour: "c1", values }], a value from 0 to 1 for each piece; [] for none. `--ribbon` is the room below a line.
+  set(rows) {
+    this.rows = rows;
+    (this.element.parentElement ?? this.element).style.setProperty("--ribbon", rows.length ? `${rows.length * (BAR + 1) + 6}px` : "0px");
     this.draw();
   }
 
@@ -74,24 +74,20 @@ export class TextStrip {
   }
 
   #draw() {
-    const context = sized(this.canvas, this.element.clientWidth, this.curves.length ? this.text.offsetHeight : 0);
-    if (!this.curves.length) return;
-    const boxes = this.spans.map((span) => [span.offsetLeft, span.offsetTop + span.offsetHeight + 1, span.offsetWidth]);
-    context.fillStyle = colour("grid");
-    for (const [x, y, width] of boxes) context.fillRect(x, y, width, RIBBON);
-    for (const { colour: name, values } of this.curves) {
-      context.strokeStyle = colour(name);
-      context.lineWidth = 1.6;
-      context.beginPath();
-      boxes.forEach(([x, y, width], index) => {
-        if (!(index < values.length) || !width) return;
-        const height = y + 1 + (1 - values[index]) * (RIBBON - 2);
-        const joined = index && boxes[index - 1][1] === y && Math.abs(boxes[index - 1][0] + boxes[index - 1][2] - x) < 2;
-        if (joined) context.lineTo(x, height);
-        else context.moveTo(x, height);
-        context.lineTo(x + width, height);
+    const context = sized(this.canvas, this.element.clientWidth, this.rows.length ? this.text.offsetHeight : 0);
+    if (!this.rows.length) return;
+    const boxes = this.spans.map((span) => [span.offsetLeft, span.offsetTop + span.offsetHeight + 2, span.offsetWidth]);
+    this.rows.forEach(({ colour: name, values }, row) => {
+      const ink = colour(name);
+      const paper = colour("grid");
+      boxes.forEach(([x, top, width], index) => {
+        const y = top + row * (BAR + 1);
+        context.fillStyle = paper;
+        context.fillRect(x, y, width, BAR);
+        if (!(index < values.length)) return;
+        context.fillStyle = ink;
+        context.fillRect(x, y + BAR * (1 - values[index]), Math.max(1, width - 1), BAR * values[index]);
       });
-      context.stroke();
-    }
+    });
   }
 }

@@ -21,17 +21,17 @@ export class ForecastingView {
 
   show() {
     this.values.show();
-    const forecast = this.session.answer?.forecast ?? [];
+    const forecast = this.values.forecast();
     const { horizon } = this.session.model.elman;
     this.told.textContent = forecast.length ? `After ${this.session.position} steps, the next ${horizon ?? forecast.length}.` : "Draw or paste a series, and its forecast appears.";
-    if (forecast !== this.shown) this.#table((this.shown = forecast));
+    this.#table(forecast);
     this.pane.changed();
   }
 
   #table(forecast) {
-    const names = Object.keys(forecast[0] ?? {});
-    this.head.replaceChildren(...names.map((name) => h("th", { scope: "col" }, name)));
-    this.rows.replaceChildren(...forecast.map((step) => h("tr", null, names.map((name) => h("td", null, typeof step[name] === "number" ? short(step[name]) : String(step[name]))))));
+    const names = Object.keys(forecast[0] ?? {}).filter((name) => name !== "ds" && name !== "unique_id");
+    this.head.replaceChildren(h("th", { scope: "col" }, "step"), ...names.map((name) => h("th", { scope: "col" }, name)));
+    this.rows.replaceChildren(...forecast.map((step) => h("tr", null, h("th", { scope: "row" }, String(step.ds)), names.map((name) => h("td", null, typeof step[name] === "number" ? short(step[name]) : String(step[name]))))));
   }
 
   focus() {

@@ -12,6 +12,7 @@ import { Writing } from "./writing.js";
 
 const STARTLING = 8; // nats of full colour
 const SHOWN = 8; // next symbols
+const UNITS = { char: ["character", "characters"], byte: ["byte", "bytes"], word: ["word", "words"] }; // by tokenizer
 
 export class LanguageView {
   static Session = Session;
@@ -88,14 +89,15 @@ export class LanguageView {
     else if (by === "unit") this.editor.strip.shade(Array.from({ length: parts.length }, ((track) => (_, index) => track[index] ?? 0)(this.memory.track())));
     else this.editor.strip.shade(parts.map(() => 0));
     const units = this.memory.unit === null ? "choose a unit in the map below" : `${this.memory.cell?.states.at(-1) ?? "value"} of unit ${this.memory.unit}: blue below zero, orange above`;
-    this.key.textContent = { surprise: `white: expected · orange: a surprise, full at ${STARTLING} nats`, attention: "blue: where it looks", unit: units, nothing: "" }[by] ?? "";
+    this.key.textContent = { surprise: `no colour: expected · orange: a surprise, full at ${STARTLING} nats`, attention: "the bluer, the more it looks there", unit: units, nothing: "" }[by] ?? "";
   }
 
   // Attention as shades of blue: the square root, so that what is small can be seen.
   #lit(length) {
     const { from } = this.attention.last;
     const weights = this.attention.weights();
-    return Array.from({ length }, (_, index) => (weights[index - from] > 0.002 ? -Math.sqrt(weights[index - from]) : 0));
+    const most = Math.max(...weights);
+    return Array.from({ length }, (_, index) => (weights[index - from] > 0.002 ? -Math.sqrt(weights[index - from] / most) : 0));
   }
 
   #unit() {
@@ -149,7 +151,7 @@ export class LanguageView {
     const next = this.at === null ? (this.session.answer?.next ?? here?.next) : here?.next;
     this.bars.set((next ?? []).slice(0, SHOWN));
     this.#expect(next, follows);
-    const read = position === 1 ? "1 piece" : `${position} pieces`;
+    const read = `${position} ${(UNITS[this.session.model.elman.tokenizer] ?? ["token", "tokens"])[Number(position !== 1)]}`;
     const surprised = follows?.surprise === null || follows?.surprise === undefined ? "" : `; “${visible(follows.text)}” was a surprise of ${short(follows.surprise)} nats`;
     this.placeTold.textContent = writing ? `The model writes: ${position} read.` : this.at !== null ? `Before “${visible(follows.text)}”, after ${at} of ${position}${surprised}.` : position === 0 && !wanted ? "Nothing is read yet." : `At the end: ${read} read.`;
     this.back.disabled = this.at === null || writing !== null;
@@ -159,7 +161,7 @@ export class LanguageView {
 
   #expect(next, follows) {
     if (!next?.length) {
-      this.expected.textContent = this.session.position ? "" : "Once the model has read something, it says what it expects.";
+      this.expected.textContent = this.at === 0 ? "Before the text the model knows nothing." : this.session.position ? "" : "Once the model has read something, it says what it expects.";
       return;
     }
     const [best] = next;

@@ -100,7 +100,9 @@ export class Memory {
     try {
       while (this.session.parts.length > this.seen.length) if (!(await this.#more())) break;
     } catch (error) {
-      if (error.status !== 409) this.session.trouble(error); // 409: the model writes; its memory is shown at the end
+      if (error.status === 409) return; // the model writes; its memory is shown at the end
+      if (error.status >= 400 && error.status < 500 && error.status !== 404 && !this.seen.length) this.element.hidden = true; // this model shows no memory
+      else this.session.trouble(error);
     } finally {
       this.asking = false;
     }
@@ -139,6 +141,7 @@ export class Memory {
       part.surprise ??= answer.surprise?.[index];
     });
     const names = Object.keys(answer.states);
+    this.element.hidden = !names.length;
     if (!from) this.#begin(names, answer.states);
     for (const name of names) {
       const told = answer.states[name];

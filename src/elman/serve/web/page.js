@@ -19,7 +19,8 @@ class Page {
     this.#theme();
     this.#absence();
     this.#keys();
-    this.tree = new SessionTree({ label: "Sessions", onopen: (id) => this.open(id), onback: (id, position) => this.back(id, position) });
+    this.tree = new SessionTree({ label: "Sessions", onopen: (id) => this.open(id), onback: (id, position) => this.back(id, position),
+      onclose: (id) => this.close(this.sessions.find((session) => session.id === id)) });
     $("tree").append(this.tree.element);
     $("compare").addEventListener("click", () => this.#compare(this.panes.length === 1));
     $("together").addEventListener("change", () => this.changed());
@@ -55,6 +56,11 @@ class Page {
     this.sessions = this.sessions.filter((other) => other !== session);
     session.release?.();
     this.changed();
+  }
+
+  close(session) {
+    session.close();
+    this.drop(session);
   }
 
   // A session belongs to one window: a window that was duplicated has to make its own.

@@ -14,7 +14,7 @@ export class Pane {
   // page: models, server, and what happens to all panes together; see page.js.
   constructor(page, name) {
     Object.assign(this, { page, name, session: null, view: null });
-    this.models = h("select", { "aria-label": `Model ${name}`, onchange: () => this.begin(this.models.value) }, page.models.map(({ id }) => h("option", { value: id }, id)));
+    this.models = h("select", { "aria-label": `Model ${name}`, onchange: () => this.#switch(this.models.value) }, page.models.map(({ id }) => h("option", { value: id }, id)));
     this.facts = h("span", { class: "facts" });
     this.anew = h("button", { type: "button", class: "plain", onclick: () => this.begin(this.models.value) }, "New session");
     this.trouble = h("div", { class: "banner trouble", role: "alert", hidden: true });
@@ -29,11 +29,21 @@ export class Pane {
     return { model, View };
   }
 
+  // Another model, which reads the same text where it can.
+  async #switch(id) {
+    const { session } = this;
+    const same = session?.model.elman.task === this.#view(id).model.elman.task;
+    await this.begin(id, same ? session.wanted : "");
+    if (session && session !== this.session && !session.position) this.page.close(session);
+  }
+
   // A new session of a model.
   async begin(id, text = "") {
+    const turn = (this.turn = (this.turn ?? 0) + 1);
     await this.#safely(async () => {
       const { model, View } = this.#view(id);
       const session = await View.Session.begin(this.page.server, model);
+      if (turn !== this.turn) return session.close(); // another model was chosen meanwhile
       this.page.add(session);
       session.wanted = text;
       this.show(session);

@@ -110,9 +110,17 @@ export class Session extends EventTarget {
 
   trouble(error) {
     if (error instanceof Lost) return; // the page says it, and goes on when the server is there again
-    this.gone = error instanceof Refused && (error.status === 404 || error.status === 410);
+    this.gone = error instanceof Refused && error.status === 404;
     this.#tell(this.gone ? "gone" : "trouble", error.message);
     if (!(error instanceof Refused) && error.name !== "AbortError") console.warn(error);
+  }
+
+  // What the last answer said is not kept: read the last of it once more.
+  async reread() {
+    const { wanted } = this;
+    this.wanted = "";
+    await this.#settle();
+    return this.read(wanted);
   }
 
   // The server is there again: see what it still has, and go on.

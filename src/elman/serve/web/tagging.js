@@ -60,7 +60,7 @@ export class TaggingView {
     const entries = Object.entries(this.tags[chosen]?.probabilities ?? {}).map(([text, probability]) => ({ text, probability }));
     this.bars.set(entries.sort((a, b) => b.probability - a.probability).slice(0, 8));
     const { spans } = this.session.answer ?? {};
-    const names = (spans ?? []).map((span) => `${span.text ?? this.tags.slice(span.start, span.end).map(({ token }) => token).join(" ")} (${span.label ?? span.tag ?? span.type})`);
+    const names = (spans ?? []).map((span) => `${span.text} (${span.label})`);
     this.told.textContent = names.length ? `Found: ${names.join(", ")}.` : this.tags.length ? `${this.tags.length} ${this.tags.length === 1 ? "word" : "words"} read.` : "";
   }
 

@@ -93,7 +93,7 @@ export class Values {
   }
 
   show() {
-    const forecast = this.fan ? this.#forecast() : [];
+    const forecast = this.fan ? this.forecast() : [];
     const levels = Object.keys(forecast[0] ?? {}).filter((name) => /^q\d/.test(name)).sort((a, b) => Number(a.slice(1)) - Number(b.slice(1)));
     if (!this.chart || (forecast.length && String(levels) !== String(this.chart.levels))) {
       this.chart = new FanChart({ label: "The series and its forecast", levels, ondraw: (index, value) => this.#draw(index, value) });
@@ -102,7 +102,7 @@ export class Values {
     this.chart.set(this.session.rows.map((row) => row[this.column]), forecast, ROOM);
   }
 
-  #forecast() {
+  forecast() {
     const told = this.session.answer?.forecast ?? [];
     const name = this.columns[this.column];
     const own = told.filter((step) => (step.unique_id ?? step.series ?? step.column ?? name) === name);

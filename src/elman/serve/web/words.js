@@ -19,12 +19,14 @@ export class WordSession extends Session {
     const { count, position } = this.marks.at(-1);
     this.words.length = Math.min(count, this.words.length);
     const rest = words.slice(count);
-    return { keep: position, feed: rest.length ? { text: rest.join(" ") } : null };
+    if (!rest.length) return { keep: position, feed: null };
+    const blank = count ? " " : "";
+    return { keep: position, feed: this.model.elman.task === "tagging" ? { tokens: rest } : { text: blank + rest.join(" ") } };
   }
 
   // The marks of an answer: a tagger's units are words, so that it can go back to each.
-  accept({ position, tokens }, { text }) {
-    const words = text.split(" ");
+  accept({ position }, { text, tokens }) {
+    const words = tokens ?? text.trim().split(" ");
     const before = this.words.length;
     this.words.push(...words);
     if (tokens && position === this.words.length) words.forEach((_, index) => this.marks.push({ count: before + index + 1, position: before + index + 1 }));
@@ -35,9 +37,8 @@ export class WordSession extends Session {
 
   async load() {
     await super.load();
-    const read = this.parts.map(({ text }) => text);
-    this.words = this.wanted ? this.words : read;
-    this.wanted ||= read.join(" ");
+    const read = this.parts.map(({ text }) => text).join("").trim();
+    if (!this.wanted) [this.wanted, this.words] = [read, read.split(/\s+/).filter(Boolean)];
     if (this.marks.at(-1).position > this.position) this.marks = [{ count: 0, position: 0 }];
     return this;
   }

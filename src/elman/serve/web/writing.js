@@ -18,7 +18,7 @@ export class Writing {
       number("top_k", "Top-k", "", { min: 1, step: 1, placeholder: "all" }),
       number("top_p", "Top-p", "", { min: 0, max: 1, step: 0.05, placeholder: "1" }),
       number("seed", "Seed", "", { min: 0, step: 1, placeholder: "any" }),
-      h("label", { class: "wide" }, "Stop at ", h("input", { type: "text", name: "stop", placeholder: "a text, such as \\n\\n", autocomplete: "off" })),
+      h("label", null, "Stop at ", h("input", { type: "text", name: "stop", placeholder: "such as \\n\\n", autocomplete: "off" })),
       h("div", { class: "buttons wide" }, this.writeButton, this.stopButton, this.stepButton));
     this.element = h("section", { class: "card writing", "aria-label": "Write" }, h("div", { class: "card-head" }, h("h2", null, "Write")), this.form, this.told);
   }

@@ -80,6 +80,7 @@ def read_traced(layer: Recurrent, given: LayerInput, return_states: bool) -> Rea
         "lengths": lengths is not None,
         "resets": resets is not None,
         "return_states": return_states,
+        "held units": bool(layer.holds),
         "a size for each layer": layer.state_form.groups is not None,
         f"backend={layer.backend!r}": layer.backend not in (None, "torch"),
         **{name: getattr(layer, name, 0) for name in ("peepholes", "layer_norm", "zoneout", "zoneout_cell")},

@@ -33,7 +33,7 @@ DIRECTIONS = ("forward", "reverse")
 
 
 class Intervention(Section):
-    """A value, and where it is held: a state, a gate or a head of a layer. Layers and heads count from 1, units from 0."""
+    """A value, and where it is held: layers and heads count from 1, units from 0."""
 
     layer: int = Field(ge=1, le=MOST_LAYERS)
     state: str | None = None  # "h", "c"

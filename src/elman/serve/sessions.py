@@ -25,6 +25,7 @@ from elman.serve.limits import ServingLimits
 from elman.serve.memory import unpack
 from elman.serve.session import Content, Trail
 from elman.serve.store import SessionStore
+from elman.serve.watching import describe_memory
 from elman.tasks.configuration import make_section
 from elman.tasks.listening import Memory
 
@@ -66,6 +67,7 @@ class Served:
             "writes": self.writes,
             "completes": self.completes,
             **self.listener.about(),
+            **describe_memory(self.run),
         }
 
 

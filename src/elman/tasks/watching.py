@@ -1,7 +1,4 @@
-"""What the microscope shows of a session: a model reads a session's units once more, and every state is told.
-
-A `Task.watch` reads with a twin of the model (`elman.lens.twin`), so that no other thread meets its hooks.
-"""
+"""What the microscope shows of a session: a model reads a session's units once more, and every state is told."""
 
 from __future__ import annotations
 
@@ -55,7 +52,7 @@ class Watched:
     states: Mapping[str, Floats] = field(default_factory=dict)  # (T, H) by names such as "layer 1 h"
     gates: Mapping[str, Mapping[str, Floats]] = field(default_factory=dict)  # of a unit: (T,) by layer and gate
     attention: AttendedUnits | None = None
-    told: Mapping[str, Any] = field(default_factory=dict)  # what the task says of each unit, as JSON holds it
+    told: Mapping[str, Any] = field(default_factory=dict)  # by the task: an entry for each unit
 
 
 @torch.no_grad()

@@ -145,10 +145,12 @@ class Batcher:
         begun = time.perf_counter()
         jobs = self._running
         works = [job.work for job in jobs if job.work is not None]
-        before = sum(work.memory.position for work in works)
+        before = [work.memory.position for work in works]
         self._move(works)
-        tokens = sum(work.memory.position for work in works) - before
-        self.counts.of_round(len(works), tokens, time.perf_counter() - begun)
+        moved = {"feed": 0, "generate": 0}
+        for work, position in zip(works, before, strict=True):
+            moved[work.kind] += max(0, work.memory.position - position)  # a stop string takes the memory back
+        self.counts.of_round(len(works), moved["feed"], moved["generate"], time.perf_counter() - begun)
         for job in jobs:
             self._after(job)
         self._running = [job for job in jobs if not job.done]

@@ -15,8 +15,8 @@ from torch import nn
 import elman
 from elman.errors import UserError
 from elman.runs import Run
-from elman.tasks.classification.corpus import in_memory
 from elman.state import map_state
+from elman.tasks.classification.corpus import in_memory
 from elman.tasks.hearing import Held
 from elman.tasks.listening import Memory, Work
 from foreign_models import FOREIGN, VOCABULARY, Reader

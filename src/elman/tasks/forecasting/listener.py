@@ -39,7 +39,7 @@ class SeriesNotes(Section):
 
     ds: str | int | None = None  # the time of its first value; None: steps are counted from 0
     id: str | None = None  # one of the training's series has the scale that it had there
-    static: dict[str, Any] = {}  # columns that do not change
+    static: dict[str, Any] | None = None  # columns that do not change
 
 
 class NextValues(Asked, SeriesNotes):
@@ -137,7 +137,7 @@ class SeriesListener(Listener):
         check_finite(answers)
         for work, one, answer in zip(works, series, answers, strict=True):
             request: FeedRequest = work.request
-            notes = {name: value for name in ABOUT if (value := getattr(one, name)) not in (None, {})}
+            notes = {name: value for name in ABOUT if (value := getattr(one, name))}
             went_on(work, Held(torch.from_numpy(one.rows)[None]), notes, request.units)
             missing = {"forecast": None, "expected": f"a number in {self.columns[0]!r}"}
             work.answer = {"position": work.memory.position, **(answer or missing)}
@@ -161,12 +161,11 @@ class SeriesListener(Listener):
         """What is said of each series, all of which have a value, and a first time, or none of which has."""
         panel, horizon = self._panel(series), self.run.model.horizon
         missing = missing_ahead(self.run, panel)
-        able = np.flatnonzero(missing == 0)
-        said = [
-            {"forecast": None, "expected": str(not_ahead(panel, n, horizon, int(missing[n])))}
-            for n in range(len(series))
+        said: list[dict[str, Any]] = [
+            {"forecast": None, "expected": str(not_ahead(panel, n, horizon, int(lacks)))}
+            for n, lacks in enumerate(missing)
         ]
-        if len(able):
+        if len(able := np.flatnonzero(missing == 0).tolist()):
             whole = panel if len(able) == len(series) else self._panel([series[n] for n in able])
             for n, rows in zip(able, panel_forecasts(self.run, whole), strict=True):
                 said[n] = {"forecast": rows}

@@ -70,6 +70,10 @@ BELOW: dict[str, set[str]] = {
     "importing": GROUND | {"data", "interop", "models", "tasks", "runs", "run_folders", "model_folders"},
     "lab": GROUND | {"kernels", "nn", "models", "data", "train", "lens", "report", "inspection", "environment"},
 }
+BELOW["serve"] = GROUND | {
+    *("kernels", "nn", "models", "data", "decode", "train", "tasks", "runs", "lens", "report", "model_folders"),
+    "environment",
+}
 BELOW["cli"] = set(BELOW)
 BELOW["__main__"] = {"cli"}
 

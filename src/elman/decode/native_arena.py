@@ -87,6 +87,7 @@ class NativeRows(Arena):
         self._types = [cell.state_type] * len(layers)
         self._sizes = [list(cell.sizes(H, H)) for _, H in sizes]  # of the tensors of each layer's state
         self._hidden = sum(map(sum, self._sizes))  # where it begins in a slot
+        self._widths = [*chain.from_iterable(self._sizes), sizes[-1][1]]
         self._memory = torch.zeros(FIRST_SLOTS, self._hidden + sizes[-1][1], dtype=self._arranged.dtype)
         self._free = [*range(FIRST_SLOTS)][::-1]
         self._has_read: set[int] = set()
@@ -108,12 +109,13 @@ class NativeRows(Arena):
 
     def row(self, slot: int) -> RowMemory:  # noqa: D102
         numbers = self._memory[slot : slot + 1].clone()
-        parts = iter(numbers[:, : self._hidden].split([*chain.from_iterable(self._sizes)], 1))
+        *kept, hidden = numbers.split(self._widths, 1)  # of one row: contiguous
+        parts = iter(kept)
         state = tuple(
-            cast(State, kind(*(next(parts).contiguous() for _ in sizes)))
+            cast(State, kind(*(next(parts) for _ in sizes)))
             for kind, sizes in zip(self._types, self._sizes, strict=True)
         )
-        return RowMemory(state, numbers[:, self._hidden :].clone() if slot in self._has_read else None)
+        return RowMemory(state, hidden if slot in self._has_read else None)
 
     def release(self, slot: int) -> None:  # noqa: D102
         self._has_read.discard(slot)

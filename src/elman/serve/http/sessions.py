@@ -11,7 +11,6 @@ import anyio.to_thread
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from elman.errors import UserError
-<<<<<<< HEAD
 from elman.serve.http.answers import CheckpointFacts, FeedAnswer, Opened, Placed, SessionFacts, WrittenAnswer, as_json
 from elman.serve.http.bodies import (
     Body,
@@ -23,11 +22,6 @@ from elman.serve.http.bodies import (
     StrictRoute,
     WatchBody,
 )
-=======
-from elman.serve import watching
-from elman.serve.http.answers import FeedAnswer, Mark, Opened, Placed, SessionFacts, WrittenAnswer, as_json
-from elman.serve.http.bodies import Asked, Create, Feed, Fork, Generate, Rollback, StrictRoute, Watch
->>>>>>> watch
 from elman.serve.http.errors import statuses
 from elman.serve.http.events import EventStream, Running, Works
 
@@ -170,7 +164,7 @@ async def state(
 async def watch(id: Id, body: WatchBody, works: Serving) -> Response:
     """States, gates, attention and surprise over a piece of what the session has read, for the page."""
     session, asked = works.sessions.get(id), body.given()
-    return as_json(await apart(lambda: watching.as_json(session.watch(**asked))))
+    return as_json(await apart(lambda: session.watch(**asked)))
 
 
 def _decoded(state: str) -> bytes:

@@ -37,7 +37,9 @@ class Work:
     kind: str  # "feed" or "generate"
     request: Any  # what `Listener.check` made of what was asked
     memory: Memory  # after what was done so far; whole between two rounds, so that a work can end there
-    events: list[dict[str, Any]] = field(default_factory=list)  # to be told, in order; whoever tells them empties the list
+    events: list[dict[str, Any]] = field(
+        default_factory=list
+    )  # to be told, in order; whoever tells them empties the list
     units: list[Unit] = field(default_factory=list)  # read or written since the work began, in order
     answer: dict[str, Any] | None = None  # there when the work is done
     error: UserError | None = None  # why there will be no answer; the memory is then the one before the work

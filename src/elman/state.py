@@ -145,6 +145,27 @@ def close_gaps(stay: Tensor) -> Tensor:
     return rows
 
 
+def row_of(state: State, row: int, steps: int) -> State:
+    """A copy of one row, with at most the first `steps` entries of tensors that hold one for each step.
+
+    >>> row_of((torch.tensor([[1.0], [2.0]]),), 1, 0)
+    (tensor([[2.]]),)
+    """
+    kinds = _kinds(state)
+
+    def take(x: Tensor) -> Tensor:
+        stepwise, _ = next(kinds)
+        return (x[row : row + 1, ..., :steps, :] if stepwise else x[row : row + 1]).clone()
+
+    return map_state(take, state)
+
+
+def entries(state: State) -> int:
+    """How many entries the tensors have that hold one for each step; 0 where there are no such tensors."""
+    kinds = zip(leaves(state), _kinds(state), strict=True)
+    return max((x.shape[-2] for x, (stepwise, _) in kinds if stepwise), default=0)
+
+
 def put_rows(state: State, rows: Tensor, others: State) -> State:
     """A copy whose rows at `rows` (integer (K,), each once; or boolean) are the K rows of others of the same tree.
 

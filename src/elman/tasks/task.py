@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from elman.inspection import Inspection, Look, Observed
     from elman.models.layered import LayeredModel
     from elman.tasks.configuration import Settings
+    from elman.tasks.listening import Listener
     from elman.train.objective import Objective
 
 S = TypeVar("S", bound=Section)
@@ -312,6 +313,18 @@ class Task(ABC):
     def generate(self, run: Trained, prompt: str, options: Any, state: Any = None) -> Writing:
         """Go on with a prompt. Tasks with "generate" among their `options` do."""
         raise NotImplementedError
+
+    # Serving
+
+    def listener(self, run: Trained, options: Mapping[str, Any] = NONE) -> Listener:
+        """The model for many sessions at once. Raises `UserError` where the task is not served, or for an option.
+
+        The options are those of a server that concern a model: `chunk`, how many units of a prompt are read in a round,
+        and others that a task knows; a task passes over what it does not know.
+        """
+        able = ", ".join(task.name for task in _tasks() if type(task).listener is not Task.listener)
+        what, remedy = f"{run.path}: {self.name} is not served", f"serve a run of another task: {able}"
+        raise UserError(what, remedy=remedy, exit_code=2)
 
     # The microscope
 

@@ -124,7 +124,7 @@ def test_a_wrong_program_is_not_written(
     for name in ("model.c", "model.h"):
         (tmp_path / name).write_text("old")
     with pytest.raises(UserError, match=message):
-        export(run_of(made("elman, plain")), "c", tmp_path)
+        export(run_of(made("elman, plain")), "c", tmp_path, overwrite=True)
     assert [path.read_text() for path in tmp_path.iterdir()] == ["old", "old"]
 
 

@@ -158,7 +158,9 @@ def joined() -> Iterator[Ranks]:
     cuda = torch.cuda.is_available() and dist.is_nccl_available()
     if cuda:
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
-    dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=TIMEOUT)
+    mine = not dist.is_initialized()  # a program of one's own may have begun already
+    if mine:
+        dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=TIMEOUT)
     try:
         yield Ranks(dist.get_rank(), dist.get_world_size())
     except RuntimeError as error:
@@ -169,4 +171,5 @@ def joined() -> Iterator[Ranks]:
         what = f"another process of the training has ended ({str(error).splitlines()[0][:120]})"
         raise UserError(what, remedy="what ended it is said above; go on with --resume") from error
     finally:
-        dist.destroy_process_group()
+        if mine:
+            dist.destroy_process_group()

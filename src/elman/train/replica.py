@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import cast
+from inspect import signature
+from typing import Any, cast
 
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
@@ -11,6 +12,11 @@ from torch.nn.parallel import DistributedDataParallel
 from elman.distributed import Ranks
 from elman.state import State
 from elman.train.objective import Loss, Objective, Place
+
+
+# Buffers are equal on all ranks, since all validate alike. Up to torch 2.12 the option has another name.
+_NAMES = signature(DistributedDataParallel.__init__).parameters
+KEEP_BUFFERS: dict[str, Any] = {"forward_sync_buffers" if "forward_sync_buffers" in _NAMES else "broadcast_buffers": False}
 
 
 class Replica:
@@ -37,8 +43,7 @@ class DistributedReplica(Replica):
 
     def __init__(self, model: nn.Module, objective: Objective) -> None:
         super().__init__(model, objective)
-        # Buffers are equal on all ranks, since all validate alike.
-        self.parallel = DistributedDataParallel(_LossOf(model, objective), broadcast_buffers=False)
+        self.parallel = DistributedDataParallel(_LossOf(model, objective), **KEEP_BUFFERS)
 
     def __call__(self, place: Place, state: State | None) -> Loss:  # noqa: D102
         return cast(Loss, self.parallel(place, state))

@@ -175,7 +175,8 @@ class Training:
                 metrics |= self.objective.adaptive.adapt(self.model, self.carried)
         finally:
             self.model.train()
-        metrics = dict(zip(metrics, self.ranks.told(*metrics.values()), strict=True))
+        told = self.ranks.told(*metrics.values())
+        metrics = {name: type(own)(value) for (name, own), value in zip(metrics.items(), told, strict=True)}
         c.validated_at = c.step
         cost = self.objective.cost(metrics)
         c.since_best = 0 if cost < c.best else c.since_best + 1

@@ -24,6 +24,7 @@ from torch import Tensor
 
 from elman.arrays import Floats, Numbers
 from elman.decode.sampling import sample
+from elman.errors import UserError
 from elman.models import LanguageModel
 from elman.state import State, concatenate, entries, row_of
 
@@ -115,8 +116,21 @@ class Arena(ABC):
         """
 
 
-def arena_of(model: LanguageModel) -> Arena:
-    """The fastest arena of a language model, which is in eval mode and keeps its parameters."""
+def arena_of(model: LanguageModel, *, int8: bool = False) -> Arena:
+    """The fastest arena of a language model, which is in eval mode and keeps its parameters.
+
+    With `int8`, the weights of its products have one byte each, with a scale for each row, and the states stay float32.
+
+    Raises:
+        UserError: the compiled core cannot do so with `int8`.
+    """
+    from elman.decode.native_arena import NativeRows, why_not_native
+
+    why_not = why_not_native(model, int8=int8)
+    if why_not is None:
+        return NativeRows(model, int8=int8)
+    if int8:
+        raise UserError("int8", expected="a model whose steps the compiled core takes", got=why_not)
     return StateRows(model)
 
 

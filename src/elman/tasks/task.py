@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from elman.inspection import Inspection, Look, Observed
     from elman.models.layered import LayeredModel
     from elman.tasks.configuration import Settings
-    from elman.tasks.listening import Listener
+    from elman.tasks.listening import Listener, Memory
+    from elman.tasks.watching import Watched, WatchOptions
     from elman.train.objective import Objective
 
 S = TypeVar("S", bound=Section)
@@ -336,6 +337,13 @@ class Task(ABC):
     @abstractmethod
     def observe(self, run: Trained, data: Sources) -> Observed:
         """The model with these data, for the looks; without data, with those that the model was validated on."""
+
+    def watch(self, run: Trained, memory: Memory, units: Sequence[Any], options: WatchOptions) -> Watched:
+        """What happens while a session's `units` are read from the memory before them; may run in any thread.
+
+        Raises `UserError` where the task shows nothing, or for an option that does not fit the model.
+        """
+        raise UserError(f"{run.path}: {self.name} shows nothing of a session", exit_code=2)
 
     def inspect(self, run: Trained, data: Sources, *, parts: Sequence[str], progress: Progress) -> Inspection:
         """Look at the model while it reads data; see `elman.inspection.inspect`."""

@@ -1,0 +1,1 @@
+"""Sessions with a model, each with a memory of its own."""

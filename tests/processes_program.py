@@ -36,7 +36,7 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {  # by name: the data, the 
     "classification": (
         "labels.csv", "gru", STILL | {"batch_size": 5, "tokenizer": "word", "dropout_pooled": 0.0, "word_dropout": 0.0},
     ),
-    "forecasting": ("series.csv", "gru", STILL | {"batch_windows": 6, "window": 12, "horizon": 3}),
+    "forecasting": ("series.csv", "gru", STILL | {"identities": False, "batch_windows": 6, "window": 12, "horizon": 3}),
     "forecasting with a likelihood": (
         "series.csv", "lstm", STILL | {"batch_windows": 6, "window": 12, "horizon": 3, "form": "likelihood"},
     ),

@@ -89,8 +89,9 @@ BELOW: dict[str, set[str]] = {
     "lab": GROUND | {"kernels", "nn", "models", "data", "train", "lens", "report", "inspection", "environment"},
 }
 BELOW["serve"] = GROUND | {
-    "kernels", "nn", "models", "data", "decode", "tasks", "runs", "lens", "report", "model_folders", "environment"
-}  # fmt: skip
+    *("kernels", "nn", "models", "data", "decode", "train", "tasks", "runs", "lens", "report", "model_folders"),
+    "environment",
+}
 BELOW["cli"] = set(BELOW)
 BELOW["__main__"] = {"cli"}
 

@@ -166,6 +166,24 @@ def entries(state: State) -> int:
     return max((x.shape[-2] for x, (stepwise, _) in kinds if stepwise), default=0)
 
 
+def fits(state: State, like: State) -> bool:
+    """Whether a state has the tree, types and sizes of another; entries for each step may be more or fewer.
+
+    >>> fits((torch.zeros(1, 2),), (torch.ones(1, 2),)), fits((torch.zeros(1, 2),), (torch.ones(1, 3),))
+    (True, False)
+    """
+    ours, theirs = flatten(state), flatten(like)
+    if ours.keys() != theirs.keys():
+        return False
+    for x, other, (stepwise, _) in zip(ours.values(), theirs.values(), _kinds(like), strict=True):
+        sizes, expected = list(x.shape), list(other.shape)
+        if stepwise and len(sizes) == len(expected):
+            sizes[-2] = expected[-2] = 0
+        if sizes != expected or x.dtype != other.dtype:
+            return False
+    return True
+
+
 def put_rows(state: State, rows: Tensor, others: State) -> State:
     """A copy whose rows at `rows` (integer (K,), each once; or boolean) are the K rows of others of the same tree.
 

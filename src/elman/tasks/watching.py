@@ -40,7 +40,7 @@ class WatchOptions(Section):
 
 
 @dataclass(frozen=True)
-class Attended:
+class AttendedUnits:
     """Where attention looked from one unit."""
 
     at: int  # the place of the unit in the session
@@ -54,7 +54,7 @@ class Watched:
 
     states: Mapping[str, Floats] = field(default_factory=dict)  # (T, H) by names such as "layer 1 h"
     gates: Mapping[str, Mapping[str, Floats]] = field(default_factory=dict)  # of a unit: (T,) by layer and gate
-    attention: Attended | None = None
+    attention: AttendedUnits | None = None
     told: Mapping[str, Any] = field(default_factory=dict)  # what the task says of each unit, as JSON holds it
 
 
@@ -90,7 +90,7 @@ def _gates(visits: list[LayerVisit], layer: int, unit: int) -> dict[str, dict[st
 
 
 @torch.no_grad()
-def watch_attention(model: nn.Module, read: Callable[[], object], at: int) -> Attended | None:
+def watch_attention(model: nn.Module, read: Callable[[], object], at: int) -> AttendedUnits | None:
     """Where self-attention looks from the unit at a place, the only one that `read()` reads; None: there is none.
 
     Only what the session has read is told, though a memory may have room for more.
@@ -99,4 +99,4 @@ def watch_attention(model: nn.Module, read: Callable[[], object], at: int) -> At
         return None
     every = torch.stack([torch.from_numpy(weights[0, :, -1]) for weights in attention_weights(model, read)])
     seen = min(every.shape[-1], at + 1)
-    return Attended(at, at + 1 - seen, every[..., -seen:].numpy())
+    return AttendedUnits(at, at + 1 - seen, every[..., -seen:].numpy())

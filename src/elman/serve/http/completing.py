@@ -15,7 +15,7 @@ from elman.serve.http.errors import Refused
 from elman.serve.http.events import Running, Works
 
 if TYPE_CHECKING:
-    from elman.serve.sessions import Session
+    from elman.serve.handle import Session
 
 FINISHED = {"end": "stop", "stop": "stop"}  # in OpenAI's words; all else is "length"
 Chunk = dict[str, Any]
@@ -94,10 +94,10 @@ class Completing:
         for session in self.sessions:
             session.close()
 
-    def _start(self, session: Session, kind: str, asked: Mapping[str, Any]) -> Running:
+    async def _start(self, session: Session, kind: str, asked: Mapping[str, Any]) -> Running:
         if self.left:
             raise Refused(408, "the client has left")
-        running = self.works.start(session.id, kind, asked)
+        running = await self.works.start(session.id, kind, asked)
         self.running[running] = None
         return running
 
@@ -110,7 +110,9 @@ class Completing:
         session = await anyio.to_thread.run_sync(self._new)
         answer: dict[str, Any] = {"read": 0, "pieces": [], "surprise": []}
         if prompt:
-            running = self._start(session, "feed", {"text" if isinstance(prompt, str) else "tokens": prompt, "top": 0})
+            running = await self._start(
+                session, "feed", {"text" if isinstance(prompt, str) else "tokens": prompt, "top": 0}
+            )
             try:
                 answer = await running.answer()
             finally:
@@ -144,7 +146,7 @@ class Completing:
                 asked = dict(self.wanted.options, tokens=self.wanted.tokens)
                 if "seed" in asked:
                     asked["seed"] += choice.index
-                running = self._start(choice.session, "generate", asked)
+                running = await self._start(choice.session, "generate", asked)
                 try:
                     async for event in running.pieces():
                         self.written += len(event.get("ids", ()))
@@ -160,7 +162,7 @@ class Completing:
     def _chunk(self, choice: Continuing, event: Mapping[str, Any]) -> Chunk:
         chunk = {"text": event["text"], "index": choice.index, "logprobs": None, "finish_reason": None}
         if self.wanted.logprobs is not None:
-            tokens, offsets = list(event["tokens"]), []
+            tokens, offsets = list(event.get("pieces", event["tokens"])), []
             for token in tokens:
                 offsets.append(choice.offset)
                 choice.offset += len(token)
@@ -176,7 +178,7 @@ class Completing:
 def _top(event: Mapping[str, Any]) -> list[dict[str, float] | None]:
     """The candidates of each token; of a prompt's tokens, the token itself."""
     if "top" in event:
-        return [{each["token"]: math.log(max(each["probability"], 1e-300)) for each in at} for at in event["top"]]
+        return [{each["text"]: math.log(max(each["probability"], 1e-300)) for each in at} for at in event["top"]]
     pairs = zip(event["tokens"], event["log_probabilities"], strict=True)
     return [None if nats is None else {token: nats} for token, nats in pairs]
 

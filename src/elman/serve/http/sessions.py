@@ -17,7 +17,7 @@ from elman.serve.http.errors import statuses
 from elman.serve.http.events import EventStream, Running, Works
 
 if TYPE_CHECKING:
-    from elman.serve.sessions import Session
+    from elman.serve.handle import Session
 
 T = TypeVar("T")
 
@@ -29,7 +29,7 @@ SAFETENSORS = {"application/octet-stream": {"schema": {"type": "string", "format
 
 def works_of(request: Request) -> Works:
     """The works of the app that a request came to."""
-    return request.app.state.works  # type: ignore[no-any-return]
+    return request.app.state.works
 
 
 Served = Annotated[Works, Depends(works_of)]
@@ -55,7 +55,7 @@ async def opened(works: Works, request: Request, session: Session, first: dict[s
     return as_json(told, 201, {"Location": f"/v1/sessions/{session.id}"})
 
 
-@router.post("", status_code=201, response_model=Opened, responses=statuses(404, 409))
+@router.post("", status_code=201, response_model=Opened, responses=statuses(404, 409, 410))
 async def create(body: Create, request: Request, works: Served) -> Response:
     """Open a session: anew, from another session (a fork), or from a saved state; and feed it."""
     if body.parent is not None and (body.state is not None or body.model is not None):
@@ -101,7 +101,7 @@ async def generate(id: Id, body: Generate, request: Request, works: Served) -> R
     asked = body.given("stream")
     if not body.stream:
         return as_json(await works.do(request.receive, id, "generate", asked))
-    running = works.start(id, "generate", asked)
+    running = await works.start(id, "generate", asked)
     return EventStream(told(running), lambda: works.end(running))
 
 
@@ -112,7 +112,7 @@ async def told(running: Running) -> AsyncGenerator[dict[str, Any]]:
     yield {"answer": await running.answer()}
 
 
-@router.post("/{id}/fork", status_code=201, response_model=Opened, responses=statuses(404, 409))
+@router.post("/{id}/fork", status_code=201, response_model=Opened, responses=statuses(404, 409, 410))
 async def fork(id: Id, body: Fork, request: Request, works: Served) -> Response:
     """A new session that has read all that this one has, here or up to a position."""
     session = works.sessions.get(id)
@@ -131,7 +131,7 @@ async def checkpoint(id: Id, works: Served) -> Response:
     return as_json(await apart(keep), 201)
 
 
-@router.post("/{id}/rollback", response_model=Placed, responses=statuses(404, 409))
+@router.post("/{id}/rollback", response_model=Placed, responses=statuses(404, 409, 410))
 async def rollback(id: Id, body: Rollback, works: Served) -> Response:
     """Go back to a position or a checkpoint."""
     session = works.sessions.get(id)
@@ -151,7 +151,7 @@ async def state(
     return Response(content, media_type="application/octet-stream", headers={"Cache-Control": "no-store"})
 
 
-@router.post("/{id}/watch", responses=statuses(404, 409))
+@router.post("/{id}/watch", responses=statuses(404, 409, 410))
 async def watch(id: Id, body: Watch, works: Served) -> Response:
     """States, gates, attention and surprise over a piece of what the session has read, for the page."""
     session, asked = works.sessions.get(id), body.given()

@@ -14,7 +14,7 @@ from elman.lens.observe import evaluating, twin
 from elman.state import State
 from elman.tasks.listening import Memory, Unit
 from elman.tasks.task import Trained
-from elman.tasks.watching import Attended, Watched, WatchOptions, watch_attention, watch_memory
+from elman.tasks.watching import AttendedUnits, Watched, WatchOptions, watch_attention, watch_memory
 
 DIGITS = 6  # of a probability
 
@@ -61,7 +61,7 @@ def _candidates(tokenizer: Tokenizer, log_p: Tensor, top: int) -> list[list[dict
 
 def _attention(
     model: Any, tokens: Tensor, state: State | None, resets: Tensor | None, position: int, options: WatchOptions
-) -> Attended | None:
+) -> AttendedUnits | None:
     """From the token at a place in the session, of the tokens that are read."""
     if options.attention_at is None:
         return None

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from elman.errors import UserError
@@ -140,6 +142,16 @@ def is_launched() -> bool:
 def is_first() -> bool:
     """Whether this process is the one that speaks: rank 0, or a process alone."""
     return not is_launched() or os.environ["RANK"] == "0"
+
+
+def left_to_launcher(error: str) -> bool:
+    """Whether the launcher tells this process's error: rank 0 tells its own, and others have most errors in common."""
+    place = os.environ.get("TORCHELASTIC_ERROR_FILE")
+    if is_first() or place is None:
+        return False
+    message = {"message": error, "extraInfo": {"py_callstack": error, "timestamp": str(int(time.time()))}}
+    Path(place).write_text(json.dumps({"message": message}), encoding="utf-8")
+    return True
 
 
 @contextmanager

@@ -35,6 +35,9 @@ def launch(processes: int, arguments: Sequence[str]) -> int:
         if first.exitcode < 0:
             what = f"rank {rank} was killed by signal {-first.exitcode}"
             raise UserError(what, remedy="everything up to the last checkpoint is saved: go on with --resume") from None
+        if rank:  # rank 0 has said its own
+            message = first.message if isinstance(first.message, str) else first.message["message"]
+            raise UserError(f"rank {rank}: {message}", exit_code=first.exitcode) from None
         return first.exitcode
     except SignalException as error:
         return 128 + error.sigval

@@ -29,7 +29,7 @@ def test_models(client: TestClient) -> None:
 
 def test_a_completion_is_the_text_that_the_model_writes(client: TestClient, sessions: Sessions, trained: Path) -> None:
     before = sessions.stats()["sessions"]
-    text, _ = elman.load(trained).generate("the cat ", tokens=20, seed=7, temperature=1.0, top_k=0)
+    text, _ = elman.load(trained).generate("the cat ", tokens=20, seed=7, temperature=1.0)
     told = complete(client, prompt="the cat ", max_tokens=20, seed=7).json()
     assert (told["object"], told["model"]) == ("text_completion", "run")
     assert told["choices"] == [{"text": text, "index": 0, "logprobs": None, "finish_reason": "length"}]
@@ -77,12 +77,12 @@ def test_echo_scores_the_prompt(client: TestClient, sessions: Sessions) -> None:
 
 
 def test_prompts_of_tokens_and_of_nothing(client: TestClient, trained: Path) -> None:
-    ids = elman.load(trained).tokenizer.encode("the cat")
-    texts = [complete(client, prompt=p, seed=1).json()["choices"][0]["text"] for p in ("the cat", list(ids))]
+    ids = elman.load(trained).tokenizer.encode("the cat").tolist()
+    texts = [complete(client, prompt=p, seed=1).json()["choices"][0]["text"] for p in ("the cat", ids)]
     assert texts[0] == texts[1]
-    both = complete(client, prompt=[list(ids), list(ids)], seed=1).json()["choices"]
+    both = complete(client, prompt=[ids, ids], seed=1).json()["choices"]
     assert both[0]["text"] == texts[0]
-    assert complete(client, prompt=list(ids), max_tokens=0, echo=True).json()["choices"][0]["text"] == "the cat"
+    assert complete(client, prompt=ids, max_tokens=0, echo=True).json()["choices"][0]["text"] == "the cat"
     for nothing in ("", []):
         assert complete(client, prompt=nothing, seed=1).json()["usage"]["prompt_tokens"] == 0
 

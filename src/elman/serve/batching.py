@@ -5,6 +5,7 @@ Works join and leave between two rounds. Nobody else calls the model, so nothing
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections import deque
@@ -157,24 +158,14 @@ class Batcher:
         try:
             self.listener.round(works)
         except Exception as error:
-            for work in works:
-                self._forget(work)
             if len(works) == 1:
+                with contextlib.suppress(Exception):
+                    self.listener.leave(works[0])
                 works[0].answer, works[0].error = None, _told(error)
                 return
             for work in works:
                 if not work.done:
                     self._move([work])
-
-    def _forget(self, work: Work) -> None:
-        """After a failure, nothing is kept for a work but its memory, which is that before the round."""
-        try:
-            done = work.done
-            self.listener.leave(work)
-            if not done:
-                work.answer = None
-        except Exception as error:
-            work.error = work.error or _told(error)
 
     def _after(self, job: Job) -> None:
         work = job.work

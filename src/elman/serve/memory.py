@@ -43,18 +43,20 @@ def _apart(tensors: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def unpack(data: bytes, like: State, where: str = "state") -> tuple[list[Memory], dict[str, Any]]:
-    """The inverse of `pack`, for memories whose states have the tree, types and sizes of `like`.
+def unpack(data: bytes, like: State, mark: str, where: str = "state") -> tuple[list[Memory], dict[str, Any]]:
+    """The inverse of `pack`, for memories of a model with this mark, whose states have the tree and sizes of `like`.
 
     Raises `UserError`, which begins with `where`, for any other bytes.
     """
-    expected = "what the state of a session of this model was saved as"
+    expected = "what a session with this model was saved as"
     try:
         tensors = safetensors.torch.load(data)
         about = read_about(data)
+        if about["mark"] != mark:
+            raise ValueError("another model's")
         memories = [_memory(tensors, number, one, like) for number, one in enumerate(about.pop("memories"))]
     except (SafetensorError, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
-        raise UserError(where, expected=expected, got=f"{len(data):,} bytes that are not ({error})") from None
+        raise UserError(where, expected=expected, got=f"{len(data):,} other bytes ({error})") from None
     return memories, about
 
 

@@ -250,9 +250,9 @@ class Sessions:
         self.close()
 
     def _memory(self, served: Served, data: bytes) -> Memory:
-        memories, about = unpack(data, served.listener.like)
-        if len(memories) != 1 or about.get("mark") != served.mark:
-            raise UserError("state", expected=f"one of a session with {served.id}", got="another model's")
+        memories, _ = unpack(data, served.listener.like, served.mark)
+        if len(memories) != 1:
+            raise UserError("state", expected="one memory", got=len(memories))
         served.listener.check_memory(memories[0])
         return memories[0]
 

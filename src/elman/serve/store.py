@@ -204,7 +204,7 @@ class SessionStore:
     def _read(self, record: SessionRecord) -> Content:
         path = self._place(record)
         try:
-            memories, about = unpack(path.read_bytes(), self.likes[record.model](), f"{path}")
+            memories, about = unpack(path.read_bytes(), self.likes[record.model](), self.marks[record.model], f"{path}")
             checkpoints = {name: Trail.from_json(trail, memories) for name, trail in about["checkpoints"].items()}
             return Content(Trail.from_json(about["trail"], memories), checkpoints, saved=True)
         except (OSError, KeyError, TypeError, IndexError) as error:

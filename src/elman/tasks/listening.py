@@ -72,7 +72,10 @@ class Listener(ABC):
 
     @abstractmethod
     def round(self, works: Sequence[Work]) -> None:
-        """Move each work by a little. An input that makes no sense is the `error` of its own work alone."""
+        """Move each work by a little. An input that makes no sense is the `error` of its own work alone.
+
+        Where this raises, every work that is not done goes on from its memory in the next round, perhaps alone.
+        """
 
     def leave(self, work: Work) -> None:  # noqa: B027
         """The work will not be in another round, though it is not done: forget what is kept for it."""

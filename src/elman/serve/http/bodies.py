@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 from starlette.exceptions import HTTPException
 
 from elman.errors import UserError
@@ -30,8 +30,9 @@ class Asked(BaseModel):
     model_config = ConfigDict(extra="allow", strict=True, allow_inf_nan=False)
 
     def given(self, *others: str) -> dict[str, Any]:
-        """What was sent, without `others`, which are not for the task."""
-        return self.model_dump(exclude_unset=True, exclude=set(others), by_alias=True)
+        """What was sent, without `others`, which are not for the task; null is as if nothing was sent."""
+        sent = self.model_dump(exclude_unset=True, exclude=set(others), by_alias=True)
+        return {name: value for name, value in sent.items() if value is not None}
 
 
 class Held(BaseModel):
@@ -73,7 +74,7 @@ class Generate(Asked):
 
     tokens: int | None = Field(None, ge=1, examples=[20], description="The most tokens to write.")
     temperature: float | None = Field(None, ge=0)
-    top_k: int | None = Field(None, ge=0)
+    top_k: int | None = Field(None, ge=1)
     top_p: float | None = Field(None, ge=0, le=1)
     min_p: float | None = Field(None, ge=0, le=1)
     seed: int | None = Field(None, ge=0, description="The same seed writes the same text, whoever else is served.")
@@ -81,6 +82,16 @@ class Generate(Asked):
     log_probabilities: int | None = Field(None, ge=0, le=20, description="Of so many candidates for each token.")
     set: list[Held] | None = None
     stream: bool = Field(False, description="Answer by server-sent events, while the model writes.")
+
+    @field_validator("stop")
+    @classmethod
+    def _one_or_several(cls, value: str | list[str] | None) -> list[str] | None:
+        return stops(value)
+
+
+def stops(given: str | list[str] | None) -> list[str] | None:
+    """Texts to stop at, where there may be one or a list."""
+    return [given] if isinstance(given, str) else given
 
 
 class Fork(BaseModel):

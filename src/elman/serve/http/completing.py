@@ -15,7 +15,7 @@ from elman.serve.http.errors import Refused
 from elman.serve.http.events import Running, Works
 
 if TYPE_CHECKING:
-    from elman.serve.sessions import Session
+    from elman.serve.handle import Session
 
 FINISHED = {"end": "stop", "stop": "stop"}  # in OpenAI's words; all else is "length"
 Chunk = dict[str, Any]
@@ -162,7 +162,7 @@ class Completing:
     def _chunk(self, choice: Continuing, event: Mapping[str, Any]) -> Chunk:
         chunk = {"text": event["text"], "index": choice.index, "logprobs": None, "finish_reason": None}
         if self.wanted.logprobs is not None:
-            tokens, offsets = list(event["tokens"]), []
+            tokens, offsets = list(event.get("pieces", event["tokens"])), []
             for token in tokens:
                 offsets.append(choice.offset)
                 choice.offset += len(token)
@@ -178,7 +178,7 @@ class Completing:
 def _top(event: Mapping[str, Any]) -> list[dict[str, float] | None]:
     """The candidates of each token; of a prompt's tokens, the token itself."""
     if "top" in event:
-        return [{each["token"]: math.log(max(each["probability"], 1e-300)) for each in at} for at in event["top"]]
+        return [{each["text"]: math.log(max(each["probability"], 1e-300)) for each in at} for at in event["top"]]
     pairs = zip(event["tokens"], event["log_probabilities"], strict=True)
     return [None if nats is None else {token: nats} for token, nats in pairs]
 

@@ -23,7 +23,8 @@ from elman.serve.errors import status_of
 from elman.serve.http import errors
 
 if TYPE_CHECKING:
-    from elman.serve.sessions import Job, Sessions
+    from elman.serve.batching import Job
+    from elman.serve.sessions import Sessions
 
 SHARE = 0.02  # seconds: tokens that are written within it share an event
 LONG = 4096  # characters or values of a request

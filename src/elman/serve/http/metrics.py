@@ -12,7 +12,7 @@ from prometheus_client.registry import Collector
 from starlette.types import Scope
 
 if TYPE_CHECKING:
-    from elman.serve.counts import Distribution
+    from elman.serve.counts import Histogram as CountedHistogram
     from elman.serve.sessions import Sessions
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -87,7 +87,7 @@ class ServerMetrics(Collector):
         for count, (name, text) in DISTRIBUTIONS.items():
             histogram = HistogramMetricFamily(f"elman_{name}", text, labels=["model"])
             for model, served in models.items():
-                found: Distribution = getattr(served.counts, count)
+                found: CountedHistogram = getattr(served.counts, count)
                 histogram.add_metric([model], _buckets(found), found.sum)
             yield histogram
 
@@ -96,7 +96,7 @@ class ServerMetrics(Collector):
         return generate_latest(self.registry)
 
 
-def _buckets(found: Distribution) -> list[tuple[str, float]]:
+def _buckets(found: CountedHistogram) -> list[tuple[str, float]]:
     """How many values there are up to each bound, as Prometheus counts them."""
     bounds = [*(str(float(bound)) for bound in found.bounds), "+Inf"]
     return list(zip(bounds, map(float, itertools.accumulate(found.counts)), strict=True))

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncGenerator
+from contextlib import suppress
 from secrets import token_urlsafe
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from elman import model_folders
 from elman.errors import UserError, nearest
 from elman.serve.http.answers import ModelFacts, ModelList, as_json
-from elman.serve.http.bodies import StrictRoute
+from elman.serve.http.bodies import StrictRoute, stops
 from elman.serve.http.completing import Chunk, Completing, Wanted, joined
 from elman.serve.http.errors import Refused, statuses
 from elman.serve.http.events import EventStream, on_leaving
@@ -21,7 +23,7 @@ from elman.serve.http.sessions import STREAM, Served
 ModelId = Annotated[str, Path(description="A model's id: the name of its run's folder.")]
 Prompt = str | list[str] | list[int] | list[list[int]]
 MOST_PROMPTS = 64
-OPTIONS = ("temperature", "top_p", "top_k", "min_p", "seed", "stop")
+OPTIONS = ("temperature", "top_p", "top_k", "min_p", "seed")
 NEUTRAL = {
     "presence_penalty": (None, 0),
     "frequency_penalty": (None, 0),
@@ -50,7 +52,7 @@ class CompletionRequest(BaseModel):
     max_tokens: int | None = Field(16, ge=0)
     temperature: float | None = Field(1.0, ge=0)
     top_p: float | None = Field(1.0, ge=0, le=1)
-    top_k: int | None = Field(None, ge=0)
+    top_k: int | None = Field(None, ge=-1, description="0 and -1: all tokens.")
     min_p: float | None = Field(None, ge=0, le=1)
     n: int | None = Field(1, ge=1, le=16)
     best_of: int | None = Field(None, ge=1, description="No more than n.")
@@ -109,10 +111,17 @@ def model_facts(id: str, served: Any) -> dict[str, Any]:
     return {
         "id": id,
         "object": "model",
-        "created": served.created,
+        "created": _created(served),
         "owned_by": "elman",
         "elman": served.describe(),
     }
+
+
+def _created(served: Any) -> int:
+    """When the weights were written, in seconds since 1970."""
+    with suppress(OSError):
+        return int((model_folders.find(served.run.path) / "model.safetensors").stat().st_mtime)
+    return 0
 
 
 @router.get("/models", response_model=ModelList, responses=statuses())
@@ -147,7 +156,7 @@ async def completions(body: CompletionRequest, request: Request, works: Served) 
     served = _served(works, body.model)
     if not served.completes:
         route = "feed, then POST /v1/sessions/{id}/generate" if served.writes else "feed"
-        what = f"{body.model} is {served.title}, and completes no text"
+        what = f"{body.model} is {served.run.task.title}, and completes no text"
         raise UserError(what, remedy=f"POST /v1/sessions, then POST /v1/sessions/{{id}}/{route}")
     completing = Completing(works, body.model, _wanted(body))
     head = {"id": f"cmpl-{token_urlsafe(16)}", "object": "text_completion", "created": int(time.time())}
@@ -194,7 +203,9 @@ def _wanted(body: CompletionRequest) -> Wanted:
     if len(prompts) > MOST_PROMPTS:
         raise Refused(400, f"prompt: expected at most {MOST_PROMPTS} at once, got {len(prompts)}", param="prompt")
     options = {name: value for name in OPTIONS if (value := getattr(body, name)) is not None}
-    options = {"temperature": 1.0, "top_p": 1.0, **options}
+    options = {"temperature": 1.0, "top_p": 1.0, **options, "stop": stops(body.stop) or []}
+    if options.get("top_k", 1) < 1:
+        del options["top_k"]
     if body.logprobs is not None:
         options["log_probabilities"] = body.logprobs
     tokens = 16 if body.max_tokens is None else body.max_tokens

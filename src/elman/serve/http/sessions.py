@@ -17,7 +17,7 @@ from elman.serve.http.errors import statuses
 from elman.serve.http.events import EventStream, Running, Works
 
 if TYPE_CHECKING:
-    from elman.serve.sessions import Session
+    from elman.serve.handle import Session
 
 T = TypeVar("T")
 
@@ -29,7 +29,7 @@ SAFETENSORS = {"application/octet-stream": {"schema": {"type": "string", "format
 
 def works_of(request: Request) -> Works:
     """The works of the app that a request came to."""
-    return request.app.state.works  # type: ignore[no-any-return]
+    return request.app.state.works
 
 
 Served = Annotated[Works, Depends(works_of)]

@@ -29,7 +29,7 @@ from elman.serve.http.sessions import FORMS, apart
 from elman.settings import complaint
 
 if TYPE_CHECKING:
-    from elman.serve.sessions import Session
+    from elman.serve.handle import Session
 
 WAITING = 32  # messages that wait for their turn
 PATIENCE = 10.0  # seconds in which a key must arrive
@@ -130,14 +130,15 @@ class Conversation:
 
     async def _answer(self, asked: dict[str, Any]) -> None:
         """One message. Raises `UserError`."""
-        number, do = asked.pop("request", None), asked.pop("do", None)
+        number, do = asked.get("request"), asked.get("do")
         if not isinstance(do, str) or do not in {*FORMS, *SIMPLE}:
             raise UserError("do", expected=f"one of {', '.join(sorted({*FORMS, *SIMPLE, 'stop'}))}", got=repr(do))
         if do in SIMPLE:
             answer = await apart(lambda: SIMPLE[do](self.session))
         else:
             try:
-                form = FORMS[do].model_validate(asked)
+                fields = {name: value for name, value in asked.items() if name not in ("request", "do")}
+                form = FORMS[do].model_validate(fields)
             except ValidationError as error:
                 raise complaint(error) from None
             if do in ("feed", "generate"):

@@ -107,7 +107,8 @@ def memory_of(turn: Any, position: int) -> Memory:
     """The memory in a turn's slot: the arena's row, and what its text needs to go on."""
     decoder: StreamDecoder = turn.decoder
     notes = {"last": decoder.previous, "unfinished": decoder.unfinished.hex()}
-    return Memory(turn.arena.row(turn.slot), notes, position)
+    row = turn.arena.row(turn.slot)
+    return Memory(() if row.hidden is None else row, notes, position)
 
 
 def decoder_of(tokenizer: Tokenizer, memory: Memory) -> StreamDecoder:

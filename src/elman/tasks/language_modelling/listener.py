@@ -21,7 +21,14 @@ from elman.errors import UserError
 from elman.state import State
 from elman.tasks.language_modelling.feeding import Feed, Feeding, check_feed, decoder_of, row_in
 from elman.tasks.language_modelling.pace import Pace
-from elman.tasks.language_modelling.writers import Alternatives, Writer, WritingRequest, check_writing
+from elman.tasks.language_modelling.writers import (
+    MOST_TOLD,
+    Alternatives,
+    Tokens,
+    Writer,
+    WritingRequest,
+    check_writing,
+)
 from elman.tasks.listening import Listener, Memory, Unit, Work
 from elman.tasks.task import Trained
 
@@ -73,10 +80,16 @@ class TextListener(Listener):
         turns = [self._turns.get(work) or self._begin(work) for work in works]
         feeds = [turn for turn in turns if isinstance(turn, Feeding)]
         writers = [turn for turn in turns if isinstance(turn, Writer)]
-        if feeds:
-            self._read(feeds)
-        if writers:
-            self._write(writers)
+        try:
+            if feeds:
+                self._read(feeds)
+            if writers:
+                self._write(writers)
+        except Exception:  # whatever was done in the slots, each work goes on from its memory
+            for turn in turns:
+                turn.arena.release(turn.slot)
+                turn.slot = turn.arena.admit(row_in(turn.work.memory))
+            raise
         for work in works:
             if work.done:
                 self.leave(work)
@@ -169,35 +182,38 @@ class TextListener(Listener):
 
     def _write(self, writers: Sequence[Writer]) -> None:
         """Some tokens of each text, as many as the pace allows."""
-        end = self.tokenizer.eod
+        drawn: dict[Writer, Tokens] = {}
         for (arena, telling), together in together_by(
             writers, lambda w: (w.arena, bool(w.work.request.told.log_probabilities))
         ):
-            left, due = self._writing.amount(len(together)), [w for w in together if w.left]
-            begun, done = time.perf_counter(), 0
-            while due and done < left:
-                steps = 1 if telling else min(left - done, *(w.left for w in due))
-                slots = [w.slot for w in due]
-                if telling:
-                    most = max(w.work.request.told.log_probabilities for w in due)
-                    for writer, likely in zip(due, self._likely(arena, slots, most), strict=True):
-                        writer.top.append(likely[: writer.work.request.told.log_probabilities])
-                draws = [w.draw(steps) for w in due]
-                tokens, log_p, counts = arena.write(slots, draws, steps, banned=self.banned, end=end)
-                for writer, ids, values, count in zip(
-                    due, tokens.tolist(), log_p.tolist(), counts.tolist(), strict=True
-                ):
-                    writer.take(ids[:count], values[:count], end)
-                    if count < steps and not writer.finished:
-                        writer.work.error = self._no_probabilities()
-                done += steps
-                due = [w for w in due if not (w.finished or w.work.error)]
-            self._writing.took(time.perf_counter() - begun, done, len(together))
+            begun, most = time.perf_counter(), self._writing.amount(len(together))
+            drawn |= self._draw(arena, together, most, telling=telling)
+            self._writing.took(time.perf_counter() - begun, max(len(drawn[w].ids) for w in together), len(together))
         for writer in writers:
-            if not writer.work.error:
-                writer.tell()
-                if writer.finished:
-                    writer.work.answer = writer.answer()
+            if drawn[writer].failed:
+                writer.work.error = self._no_probabilities()
+            else:
+                writer.take(drawn[writer], self.tokenizer.eod)
+
+    def _draw(self, arena: Arena, writers: Sequence[Writer], most: int, *, telling: bool) -> dict[Writer, Tokens]:
+        """At most so many tokens of each text; those that end sooner leave."""
+        drawn = {writer: Tokens() for writer in writers}
+        left = {writer: min(writer.left, most) for writer in writers}
+        numbers = {writer: writer.numbers(left[writer]) for writer in writers}
+        due, done = [w for w in writers if left[w]], 0
+        while due:
+            steps = 1 if telling else min(left[w] for w in due) - done
+            slots = [w.slot for w in due]
+            if telling:
+                for writer, likely in zip(due, self._likely(arena, slots, MOST_TOLD), strict=True):
+                    drawn[writer].top.append(likely[: writer.work.request.told.log_probabilities])
+            draws = [w.draw(numbers[w][done : done + steps]) for w in due]
+            tokens, log_p, counts = arena.write(slots, draws, steps, banned=self.banned, end=self.tokenizer.eod)
+            done += steps
+            for writer, ids, values, count in zip(due, tokens.tolist(), log_p.tolist(), counts.tolist(), strict=True):
+                drawn[writer].add(ids, values, count, self.tokenizer.eod)
+            due = [w for w in due if left[w] > done and not drawn[w].ended]
+        return drawn
 
     def _no_probabilities(self) -> UserError:
         what = "the session's memory gives no token a probability: it does not hold numbers (NaN)"

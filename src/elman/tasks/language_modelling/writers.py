@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field
 
+from elman.arrays import Floats
 from elman.data.tokenizers import StreamDecoder
 from elman.decode.arena import Arena, Draw
 from elman.settings import Section
@@ -22,13 +23,14 @@ from elman.tasks.language_modelling.settings import WritingOptions
 from elman.tasks.listening import Memory, Work
 
 Alternatives = list[dict[str, Any]]
+MOST_TOLD = 20  # alternatives that are told of a token
 
 
 class ToldOptions(Section):
     """What a request to write says beside `WritingOptions`."""
 
     stop: list[Annotated[str, Field(min_length=1, max_length=1000)]] = Field([], max_length=4)
-    log_probabilities: int | None = Field(None, ge=0, le=20)  # are told, with so many other tokens each
+    log_probabilities: int | None = Field(None, ge=0, le=MOST_TOLD)  # are told, with so many other tokens each
     drawn: int = Field(0, ge=0, lt=2**53)  # tokens that were drawn before with the seed, to go on as if at once
     set: tuple[dict[str, Any], ...] = ()  # units and gates that are held while the request runs
 
@@ -56,6 +58,25 @@ def check_writing(asked: Mapping[str, Any]) -> WritingRequest:
 
 
 @dataclass(eq=False)
+class Tokens:
+    """What was drawn of a text in a round."""
+
+    ids: list[int] = field(default_factory=list)
+    log_p: list[float] = field(default_factory=list)
+    top: list[Alternatives] = field(default_factory=list)
+    ended: bool = False  # by the end of the document, or
+    failed: bool = False  # because no token has a probability
+
+    def add(self, ids: list[int], log_p: list[float], count: int, end: int | None) -> None:
+        """Of these tokens, the first `count` were drawn."""
+        whole = count == len(ids)
+        self.ids += ids if whole else ids[:count]
+        self.log_p += log_p if whole else log_p[:count]
+        self.ended = not whole or self.ids[-1] == end
+        self.failed = not whole and not (count and self.ids[-1] == end)
+
+
+@dataclass(eq=False)
 class Writer:
     """A text in writing, in a slot of an arena.
 
@@ -68,7 +89,7 @@ class Writer:
     slot: int
     decoder: StreamDecoder
     symbol: Callable[[int], str]
-    numbers: np.random.Generator
+    stream: np.random.Generator
     finished: str = ""  # "length", "end" or "stop", at last
     tokens: list[int] = field(default_factory=list)
     log_p: list[float] = field(default_factory=list)
@@ -90,41 +111,45 @@ class Writer:
         left: int = self.work.request.options.tokens - len(self.tokens)
         return left
 
-    def draw(self, steps: int) -> Draw:
-        """How the next tokens are drawn."""
-        o = self.work.request.options
-        return Draw(self.numbers.random(steps), o.temperature, o.top_k, o.top_p, o.min_p)
+    def numbers(self, steps: int) -> Floats:
+        """The next numbers of the seed."""
+        return self.stream.random(steps)
 
-    def take(self, tokens: Sequence[int], log_p: Sequence[float], end: int | None) -> None:
-        """These tokens were drawn and read."""
-        pieces = list(map(self.decoder.push, tokens))
-        if self.work.request.told.stop:
+    def draw(self, numbers: Floats) -> Draw:
+        """How tokens are drawn with these numbers."""
+        o = self.work.request.options
+        return Draw(numbers, o.temperature, o.top_k, o.top_p, o.min_p)
+
+    def take(self, drawn: Tokens, end: int | None) -> None:
+        """These tokens were drawn and read in a round: tell of them, and answer if they are the last."""
+        work, stops = self.work, self.work.request.told.stop
+        pieces = list(map(self.decoder.push, drawn.ids))
+        if stops:
             total = self.length + len(self.held)
             self.ends += [total + length for length in accumulate(map(len, pieces))]
         self.held += "".join(pieces)
-        self.tokens += tokens
-        self.log_p += log_p
-        if tokens and tokens[-1] == end:
-            self.finished = "end"
-        elif self.left == 0:
-            self.finished = "length"
-
-    def tell(self) -> None:
-        """Tell of the tokens of a round; the work's memory is then the one after them."""
-        work, stops = self.work, self.work.request.told.stop
+        self.tokens += drawn.ids
+        self.log_p += drawn.log_p
+        self.top += drawn.top
+        work.units += drawn.ids
         work.memory = memory_of(self, self.start + len(self.tokens))
-        work.units += self.tokens[len(work.units) - self.given :]
+        self.finished = "end" if drawn.ended else "" if self.left else "length"
         found = min((at for at in map(self.held.find, stops) if at >= 0), default=-1)
         if found >= 0:
             self._stop(found)
         elif stops and not self.finished:
-            self._show(len(self.held) - len(beginning(self.held, stops)))
-            first = self.start + self.told
-            self.before.append(work.memory)
-            while len(self.before) > 1 and self.before[1].position <= first:
-                self.before.popleft()
+            self._hold(len(self.held) - len(beginning(self.held, stops)))
         else:
             self._show(len(self.held), all_tokens=True)
+        if self.finished:
+            work.answer = self.answer()
+
+    def _hold(self, length: int) -> None:
+        """Show so much of the text that is held; keep the memories from which the rest can be read anew."""
+        self._show(length)
+        self.before.append(self.work.memory)
+        while len(self.before) > 1 and self.before[1].position <= self.start + self.told:
+            self.before.popleft()
 
     def _stop(self, at: int) -> None:
         """A stop string begins at a place of the text that is held: forget it, and all after it."""

@@ -18,7 +18,7 @@ from elman.data.tokenizers import StreamDecoder
 from elman.decode.arena import Arena, RowMemory, arena_of
 from elman.decode.uniforms import uniform_stream
 from elman.errors import UserError
-from elman.state import State
+from elman.state import State, entry_counts, leaves
 from elman.tasks.language_modelling.feeding import Feed, Feeding, check_feed, decoder_of, row_in
 from elman.tasks.language_modelling.pace import Pace
 from elman.tasks.language_modelling.writers import (
@@ -66,6 +66,23 @@ class TextListener(Listener):
         """The tokens."""
         kind = self.tokenizer.kind
         return {"reads": "text", "whole": False, "tokenizer": kind, "vocabulary": self.tokenizer.vocab_size}
+
+    def check_memory(self, memory: Memory) -> None:
+        """That the entries which a position says to be in use are there, and that a text can go on."""
+        last, unfinished = memory.notes.get("last"), memory.notes.get("unfinished", "")
+        try:
+            begun = bytes.fromhex(unfinished)
+            able = last is None or (isinstance(last, int) and 0 <= last < self.tokenizer.vocab_size)
+            able = able and StreamDecoder(self.tokenizer, last, begun).unfinished == begun
+        except (TypeError, ValueError):
+            able = False
+        sizes, window = set(entry_counts(memory.state)), getattr(self.model, "window", None)
+        slots = max(sizes, default=0)
+        for position in (int(x) for x in leaves(memory.state) if not x.is_floating_point()):
+            used = position if window is None else min(position, window - 1)
+            able = able and 0 <= position <= memory.position and len(sizes) == 1 and used == slots
+        if not able:
+            raise UserError("state", expected="a memory of this model", got="one that is at odds with itself")
 
     def check(self, kind: str, asked: Mapping[str, Any]) -> Feed | WritingRequest:
         """A feed of a text or tokens, or the options of a text to write."""

@@ -1,7 +1,7 @@
 """The arena of recurrent language models in the compiled core: a call of it reads or writes any number of tokens.
 
-The rows of a call do not change each other's numbers by a single bit, and it makes no difference in which pieces a row's
-tokens are read or written.
+The rows of a call do not change each other's numbers by a single bit, and it makes no difference in which pieces the
+tokens of a row are read or written.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class NativeRows(Arena):
         assert isinstance(model, RecurrentLM)
         layers = [cast(Recurrent, layer) for layer in model.layers]
         weights = [layer.layer_weights(0, 0) for layer in layers]
-        sizes = [(cast(int, layer.input_size), layer.output_size) for layer in layers]
+        sizes = [(layer.input_size, layer.output_size) for layer in layers]
         self._arranged = ArrangedModel(
             [
                 LayerWeights(layer.cell, bool(model.residual) and D == H, *own[:4])  # type: ignore[arg-type]

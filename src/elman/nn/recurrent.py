@@ -18,7 +18,7 @@ from elman.nn.dropout import check_probability, draw
 from elman.nn.layout import Form, Steps
 from elman.nn.parameters import suffix
 from elman.nn.sequences import Flags, Integers, as_lengths, as_resets
-from elman.nn.shortcuts import can_step, read_one_step, read_traced, refuse_script
+from elman.nn.shortcuts import plain_shapes, read_few_rows, read_traced, refuse_script
 
 
 class Recurrent(nn.Module):
@@ -104,7 +104,7 @@ class Recurrent(nn.Module):
                 for field, shape in shapes.items():
                     weight = nn.Parameter(torch.empty(shape, device=options["device"], dtype=options["dtype"]))
                     self.register_parameter(names[field], weight)
-        self._can_step = can_step(self)
+        self._plain_shapes = plain_shapes(self)
         self.reset_parameters()
 
     @property
@@ -171,7 +171,7 @@ class Recurrent(nn.Module):
         state = form.flat(hx, type(self).__name__)
         read = None
         if not (return_states or self.holds) and lengths is None and resets is None and isinstance(input, Tensor):
-            read = read_one_step(self, input, state)
+            read = read_few_rows(self, input, state)
         outputs, final, states = read or self._read_window(input, state, lengths, resets, return_states)
         found = (outputs, form.nested(final))
         return (*found, form.nested(states)) if return_states else found

@@ -149,7 +149,11 @@ class Writing(Protocol):
     prompt_tokens: int
     unknown: int  # of the prompt's tokens
     seed: int
-    state: Any  # after the pieces that were taken
+
+    @property
+    def state(self) -> Any:
+        """The state after the pieces that were taken."""
+        ...
 
     def __iter__(self) -> Iterator[Piece]:
         """The pieces."""

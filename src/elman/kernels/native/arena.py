@@ -89,7 +89,13 @@ class ArrangedModel:
     """
 
     def __init__(
-        self, layers: Sequence[LayerWeights], embedding: Tensor, weight: Tensor, bias: Tensor | None, *, int8: bool = False
+        self,
+        layers: Sequence[LayerWeights],
+        embedding: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        *,
+        int8: bool = False,
     ) -> None:
         self.dtype, self.vocab_size = weight.dtype, len(weight)
         assert not int8 or self.dtype == torch.float32
@@ -124,5 +130,3 @@ class ArrangedModel:
     def __sizeof__(self) -> int:
         """The bytes of the weights."""
         return self._arranged.nbytes + self._embedding.nbytes
-
-

@@ -11,7 +11,7 @@ import anyio.to_thread
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from elman.errors import UserError
-<<<<<<< HEAD
+from elman.serve import watching
 from elman.serve.http.answers import CheckpointFacts, FeedAnswer, Opened, Placed, SessionFacts, WrittenAnswer, as_json
 from elman.serve.http.bodies import (
     Body,
@@ -23,11 +23,6 @@ from elman.serve.http.bodies import (
     StrictRoute,
     WatchBody,
 )
-=======
-from elman.serve import watching
-from elman.serve.http.answers import FeedAnswer, Mark, Opened, Placed, SessionFacts, WrittenAnswer, as_json
-from elman.serve.http.bodies import Asked, Create, Feed, Fork, Generate, Rollback, StrictRoute, Watch
->>>>>>> watch
 from elman.serve.http.errors import statuses
 from elman.serve.http.events import EventStream, Running, Works
 

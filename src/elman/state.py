@@ -162,8 +162,12 @@ def row_of(state: State, row: int, steps: int) -> State:
 
 def entries(state: State) -> int:
     """How many entries the tensors have that hold one for each step; 0 where there are no such tensors."""
-    kinds = zip(leaves(state), _kinds(state), strict=True)
-    return max((x.shape[-2] for x, (stepwise, _) in kinds if stepwise), default=0)
+    return max(entry_counts(state), default=0)
+
+
+def entry_counts(state: State) -> list[int]:
+    """How many entries each tensor has that holds one for each step, in order."""
+    return [x.shape[-2] for x, (stepwise, _) in zip(leaves(state), _kinds(state), strict=True) if stepwise]
 
 
 def fits(state: State, like: State) -> bool:

@@ -256,8 +256,8 @@ def test_limits(run: Run) -> None:
     assert ServingLimits(memory="1.5MB", idle="2m").memory_bytes == 1_500_000
 
 
-def test_one_thing_at_a_time_and_a_queue(run: Run) -> None:
-    with Sessions(run, queue=1) as sessions:
+def test_one_thing_at_a_time_and_a_queue() -> None:
+    with Sessions(language_model(), queue=1) as sessions:
         session, other = sessions.create(text="a"), sessions.create(text="b")
         job = sessions.submit(session.id, "generate", {"tokens": 100_000})
         with pytest.raises(Busy):

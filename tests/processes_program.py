@@ -61,7 +61,9 @@ def write_data(folder: Path) -> None:
     (folder / "tags.conll").write_text("\n".join(tagged))
     labels = [(" ".join(words), "cat" in words) for words in (sentence() for _ in range(43))]
     (folder / "labels.csv").write_text("text,label\n" + "".join(f"{text},{label}\n" for text, label in labels))
-    rows = [f"{name},{t},{'' if draw.random() < 0.4 else round(draw.gauss(5, 2), 3)}" for name in "ab" for t in range(60)]
+    rows = [
+        f"{name},{t},{'' if draw.random() < 0.4 else round(draw.gauss(5, 2), 3)}" for name in "ab" for t in range(60)
+    ]
     (folder / "series.csv").write_text("unique_id,ds,y\n" + "\n".join(rows) + "\n")
 
 

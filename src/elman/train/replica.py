@@ -16,7 +16,9 @@ from elman.train.objective import Loss, Objective, Place
 
 # Buffers are equal on all ranks, since all validate alike. Up to torch 2.12 the option has another name.
 _NAMES = signature(DistributedDataParallel.__init__).parameters
-KEEP_BUFFERS: dict[str, Any] = {"forward_sync_buffers" if "forward_sync_buffers" in _NAMES else "broadcast_buffers": False}
+KEEP_BUFFERS: dict[str, Any] = {
+    "forward_sync_buffers" if "forward_sync_buffers" in _NAMES else "broadcast_buffers": False
+}
 
 
 class Replica:

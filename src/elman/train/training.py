@@ -101,7 +101,7 @@ class Training:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.zero_grad()
-        total, targets = 0.0, 0
+        total, targets = 0.0, 0.0
         for part in range(s.accumulate):
             with self.replica.reducing(part == s.accumulate - 1):
                 loss = self._forward(progress)

@@ -280,7 +280,7 @@ def test_layers_are_described_as_they_are_visited(make: Make, name: str) -> None
         ({"layer": 1, "gate": "z", "value": 1}, "gate of layer 1: expected gate i or f or o, got 'z'"),
         ({"layer": 1, "gate": "f", "value": 1.5}, "a gate: expected a value from 0 to 1, got 1.5"),
         ({"layer": 1, "state": "h", "direction": "reverse"}, "direction: expected forward"),
-        ({"layer": 1, "head": 1}, "layer: expected self-attention of elman's, of which the model has none, got 1"),
+        ({"layer": 1, "head": 1}, "layer: expected elman's self-attention, of which the model has none, got 1"),
         ({"layer": 1, "head": 1, "unit": 1}, "a head: expected no unit"),
         ({"layer": 1, "unit": 1}, 'expected one of "state", "gate" and "head"'),
         ({"layer": 1, "state": "h", "gate": "f"}, 'expected one of "state", "gate" and "head"'),

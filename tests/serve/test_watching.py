@@ -19,6 +19,7 @@ from elman.lens import Intervention, attention_weights, hold, visit_layers
 from elman.lens.gates import gates_of
 from elman.lens.observe import twin
 from elman.models import build
+from elman.serve import Sessions
 from elman.serve.session import Trail
 from elman.serve.watching import MOST_UNITS, as_json, describe_memory, watch
 from elman.tasks.listening import Memory
@@ -247,3 +248,61 @@ def test_a_twin_shares_weights_and_no_hooks(run: Trained) -> None:
     other.train().read([drawn(run)])
     assert calls
     assert not model.training
+
+
+HELD = [{"layer": 1, "state": "h", "unit": 2, "value": 3.0}]
+
+
+def test_a_session_watches_itself(trained: Path) -> None:
+    with Sessions(trained) as sessions:
+        session = sessions.create(text="the cat sat on a mat")
+        fed = session.feed(text=" and", top=3)
+        found = session.watch(begin=3, unit=1, top=3, units=[0, 5])
+        assert (found["from"], found["to"]) == (3, session.position)
+        assert "".join(found["pieces"]) == session.text[3:]
+        assert found["surprise"][-4:] == pytest.approx(fed["surprise"], abs=1e-4)
+        assert [one["id"] for one in found["next"][-1]] == [one["id"] for one in fed["next"]]
+        assert found["gates"]["layer 1"]["f"].shape == (session.position - 3,)
+        model = sessions.models[session.model].describe()
+        assert model["layers"][0] == {
+            "name": "layer 1",
+            "cell": "lstm",
+            "units": 8,
+            "states": ["h", "c"],
+            "gates": ["i", "f", "o"],
+        }
+
+
+def test_a_request_with_held_units_goes_its_own_way(trained: Path) -> None:
+    """The state says so, and afterwards nothing is held; forks, ways back and watching read again as it was read."""
+    with Sessions(trained) as sessions:
+        session = sessions.create(text="the cat sat")
+        other = session.fork()
+        plain = other.generate(tokens=30, seed=1, temperature=0.5).answer
+        held = session.generate(tokens=30, seed=1, temperature=0.5, set=HELD).answer
+        assert plain["text"] != held["text"]
+        again = session.fork(at=11).generate(tokens=30, seed=1, temperature=0.5, set=HELD).answer
+        assert held["text"] == again["text"]
+        h = session.watch(units=[2])["states"]["layer 1 h"]["values"][0]
+        assert (h[11:] == 3).all()
+        assert (h[:11] != 3).all()
+        after = session.watch()["surprise"][:20]
+        session.feed(text=" on", set=HELD)
+        session.feed(text=" a mat")
+        h = session.watch(units=[2])["states"]["layer 1 h"]["values"][0]
+        assert (np.flatnonzero(h == 3) == np.arange(11, 44)).all()
+        session.rollback(20)
+        assert session.watch()["surprise"] == after
+        assert session.watch(units=[2])["states"]["layer 1 h"]["values"][0, -1] == 3
+
+
+@pytest.mark.parametrize(
+    ("kind", "asked"),
+    [("feed", {"text": "a", "set": [{"layer": 2, "state": "h"}]}), ("generate", {"set": [{"layer": 1, "gate": "q"}]})],
+)
+def test_what_cannot_be_held_is_refused_at_once(trained: Path, kind: str, asked: dict[str, Any]) -> None:
+    with Sessions(trained) as sessions:
+        session = sessions.create(text="the cat")
+        with pytest.raises(UserError, match=r"layer: expected from 1 to 1|gate of layer 1: expected gate i or f or o"):
+            sessions.submit(session.id, kind, asked)
+        assert not session.describe()["busy"]

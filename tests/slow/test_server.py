@@ -168,10 +168,9 @@ def test_garbage_is_refused_and_the_server_goes_on(server: Server) -> None:
     for piece in pieces:
         with socket.create_connection(server.place, timeout=30) as connection:
             connection.sendall(piece)
-            answer = b""
-            while received := connection.recv(4096):
-                answer += received
-            assert not answer.startswith(b"HTTP/1.1 5"), piece
+            connection.settimeout(2)
+            with contextlib.suppress(ConnectionResetError, TimeoutError):  # what is no whole request waits
+                assert not connection.recv(4096).startswith(b"HTTP/1.1 5"), piece
     large = b"POST /v1/sessions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000000\r\n\r\n"
     with socket.create_connection(server.place, timeout=30) as connection:
         connection.sendall(large)

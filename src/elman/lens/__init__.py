@@ -20,7 +20,15 @@ from elman.lens.clipping import ClippingHistory, clipping_history, cosine_after_
 from elman.lens.decay import Decay, fit_decay
 from elman.lens.gates import LayerGates, read_gates
 from elman.lens.gradient_flow import Flow, GradientFlow, gradient_flow
-from elman.lens.intervention import Intervention, LayerDescription, count_heads, describe_layers, hold, interventions
+from elman.lens.intervention import (
+    Intervention,
+    LayerDescription,
+    check_interventions,
+    count_heads,
+    describe_layers,
+    hold,
+    interventions,
+)
 from elman.lens.jacobian import StepJacobian, step_jacobian
 from elman.lens.source import AlignmentScores, loss_gradients, score_alignment, source_gradients
 from elman.lens.tracking import Tracker, path_in_plane, text_features, track
@@ -43,6 +51,7 @@ __all__ = [
     "Tracker",
     "Truncation",
     "attention_weights",
+    "check_interventions",
     "clipping_history",
     "cosine_after_clipping",
     "count_heads",

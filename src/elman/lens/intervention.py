@@ -36,10 +36,10 @@ class Intervention(Section):
     """A value, and where it is held: layers and heads count from 1, units from 0."""
 
     layer: int = Field(ge=1, le=MOST_LAYERS)
-    state: str | None = None  # "h", "c"
-    gate: str | None = None  # "f", …; its value is from 0 to 1
-    head: int | None = Field(None, ge=1)  # of attention: the whole output of the head
-    unit: int | None = Field(None, ge=0, lt=UNITS)  # None: every unit
+    state: str | None = Field(None, description="a state: h, c")
+    gate: str | None = Field(None, description="or a gate: i, f, o, …, with a value from 0 to 1")
+    head: int | None = Field(None, ge=1, description="or the output of a head of attention")
+    unit: int | None = Field(None, ge=0, lt=UNITS, description="none: every unit")
     value: float = 0.0
     direction: Literal["forward", "reverse"] = "forward"
 
@@ -96,6 +96,21 @@ def count_heads(part: nn.Module) -> tuple[int, int] | None:
     return (len(layers), layers[0].num_heads) if layers else None
 
 
+def check_interventions(part: nn.Module, held: Sequence[Intervention]) -> None:
+    """Raise `UserError` where the layers in a module have no such state, gate, unit or head."""
+    recurrent = _recurrent(part) if held else []
+    attention = [module for module in part.modules() if isinstance(module, Attention)]
+    for one in held:
+        layers, what = (recurrent, "a recurrent layer") if one.head is None else (attention, "elman's self-attention")
+        if one.layer > len(layers):
+            expected = f"from 1 to {len(layers)}" if layers else f"{what}, of which the model has none"
+            raise UserError("layer", expected=expected, got=one.layer, exit_code=2)
+        if one.head is None:
+            _check(one, *recurrent[one.layer - 1][1:])
+        elif one.head > (heads := attention[one.layer - 1].num_heads):
+            raise UserError("head", expected=f"from 1 to {heads}", got=one.head, exit_code=2)
+
+
 def hold(model: M, held: Sequence[Intervention], part: str = "") -> M:
     """A model that shares its weights with this one, and in which units, gates and heads are held.
 
@@ -108,14 +123,14 @@ def hold(model: M, held: Sequence[Intervention], part: str = "") -> M:
     Raises:
         UserError: there is no such layer, state, gate, unit or head.
     """
+    check_interventions(model.get_submodule(part), held)
     made = twin(model)
     layers = _recurrent(made.get_submodule(part))
     holds: dict[tuple[int, str], list[Intervention]] = {}
     for one in held:
         if one.head is not None:
-            _hold_head(made.get_submodule(part), one)
+            _hold_head(made.get_submodule(part), one.layer, one.head, one.value)
         else:
-            _check(one, layers)
             holds.setdefault((one.layer, one.direction), []).append(one)
     for (number, direction), ones in holds.items():
         path, layer, depth = layers[number - 1]
@@ -139,12 +154,8 @@ def _put(model: M, path: str, layer: Recurrent) -> M:
     return model
 
 
-def _check(one: Intervention, layers: Sequence[tuple[str, Recurrent, int]]) -> None:
+def _check(one: Intervention, layer: Recurrent, depth: int) -> None:
     """Raise `UserError` where a recurrent layer has no such thing to hold."""
-    if one.layer > len(layers):
-        expected = f"from 1 to {len(layers)}" if layers else "a recurrent layer, of which the model has none"
-        raise UserError("layer", expected=expected, got=one.layer, exit_code=2)
-    _, layer, depth = layers[one.layer - 1]
     cell = cell_named(layer.cell)
     kind, name = ("gate", one.gate) if one.gate is not None else ("state", one.state)
     names = list(cell.gates) if one.gate is not None else [state.name for state in cell.states if state.mixes]
@@ -172,16 +183,10 @@ def _hold_of(held: Sequence[Intervention]) -> Hold:
 
 
 @torch.no_grad()
-def _hold_head(part: nn.Module, one: Intervention) -> None:
+def _hold_head(part: nn.Module, layer: int, head: int, value: float) -> None:
     """Let a head's output be the value: its columns of the matrix that mixes heads act on a constant."""
-    layers = [module for module in part.modules() if isinstance(module, Attention)]
-    if one.layer > len(layers):
-        expected = f"from 1 to {len(layers)}" if layers else "self-attention of elman's, of which the model has none"
-        raise UserError("layer", expected=expected, got=one.layer, exit_code=2)
-    attention, head = layers[one.layer - 1], cast(int, one.head)
-    if head > attention.num_heads:
-        raise UserError("head", expected=f"from 1 to {attention.num_heads}", got=head, exit_code=2)
+    attention = [module for module in part.modules() if isinstance(module, Attention)][layer - 1]
     attention.out = copy.deepcopy(attention.out)
     columns = attention.out.weight[:, (head - 1) * attention.head_size : head * attention.head_size]
-    attention.out.bias += one.value * columns.sum(1)
+    attention.out.bias.add_(columns.sum(1), alpha=value)
     columns.zero_()

@@ -71,16 +71,18 @@ def watch_memory(
     heard: list[Tensor] = []
     visits = visit_layers(part, lambda: heard.append(read()))
     states = {name: values[0][steps] for name, values in states_of(visits).items()}
-    asked = {} if options.unit is None else _gates(visits, options.layer, options.unit)
+    asked = _gates(visits, options.layer, options.unit)
     return states, {name: {gate: one[steps] for gate, one in gates.items()} for name, gates in asked.items()}, heard[0]
 
 
-def _gates(visits: list[LayerVisit], layer: int, unit: int) -> dict[str, dict[str, Floats]]:
-    """The gates of a unit of a layer, in each direction."""
+def _gates(visits: list[LayerVisit], layer: int, unit: int | None) -> dict[str, dict[str, Floats]]:
+    """The gates of a unit of a layer, in each direction; none where no unit is asked for."""
     chosen = [visit for visit in visits if visit.name.split()[1] == str(layer)]
     if not chosen:
         last = visits[-1].name.split()[1]
         raise UserError("layer", expected=f"from 1 to {last}", got=layer, exit_code=2)
+    if unit is None:
+        return {}
     if unit >= (size := chosen[0].after[0].shape[-1]):
         raise UserError("unit", expected=f"from 0 to {size - 1}, a unit of layer {layer}", got=unit, exit_code=2)
     return {visit.name: gates_of_unit(visit, unit) for visit in chosen if cell_named(visit.cell).gates}

@@ -25,7 +25,7 @@ Text = Annotated[str, Field(examples=["It was "])]
 Top = Annotated[int, Field(ge=0, le=1000, description="How many of the most probable tokens to tell.")]
 
 
-class Asked(BaseModel):
+class Body(BaseModel):
     """A body: what is not named here goes to the model's task as it is, which refuses what it does not know."""
 
     model_config = ConfigDict(extra="allow", strict=True, allow_inf_nan=False)
@@ -36,7 +36,7 @@ class Asked(BaseModel):
         return {name: value for name, value in sent.items() if value is not None}
 
 
-class Feed(Asked):
+class FeedBody(Body):
     """What a session reads: one of text, tokens, values and units."""
 
     text: str | None = Field(None, examples=["It was "], description="Words parted by white space, for a tagger.")
@@ -49,7 +49,7 @@ class Feed(Asked):
     set: list[Intervention] | None = None
 
 
-class Create(Feed):
+class CreateBody(FeedBody):
     """A new session, and the first that it reads."""
 
     model: str | None = Field(None, description="A model's id; where the server has only one, it may be left out.")
@@ -58,7 +58,7 @@ class Create(Feed):
     state: str | None = Field(None, description="A saved state (safetensors) in base64.")
 
 
-class Generate(Asked):
+class GenerateBody(Body):
     """What a session shall write."""
 
     tokens: int | None = Field(None, ge=1, examples=[20], description="The most tokens to write.")
@@ -83,7 +83,7 @@ def stops(given: str | list[str] | None) -> list[str] | None:
     return [given] if isinstance(given, str) else given
 
 
-class Fork(BaseModel):
+class ForkBody(BaseModel):
     """Where a new session parts from this one."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
@@ -91,7 +91,7 @@ class Fork(BaseModel):
     at: At | None = Field(None, description="A position or a checkpoint, in place of the end.")
 
 
-class Rollback(BaseModel):
+class RollbackBody(BaseModel):
     """Where the session goes back to."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
@@ -99,7 +99,7 @@ class Rollback(BaseModel):
     to: At = Field(description="A position or a checkpoint.", examples=[0])
 
 
-class Watch(Asked):
+class WatchBody(Body):
     """What the page shows of a piece of a session's trail."""
 
     start: int = Field(0, alias="from", ge=0)

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from http_client import client_of, error_of, events_of
 from starlette.testclient import TestClient
 
 import elman
 from elman.serve import Sessions
+from http_client import client_of, error_of, events_of
 
 UNKNOWN = "AAAAAAAAAAAAAAAAAAAAAA"
 ROUTES = [

@@ -45,7 +45,7 @@ def read_few_rows(layer: Recurrent, x: Tensor, hx: CellState | None) -> tuple[Te
     T, B, D = x.shape
     if layer.batch_first:
         T, B = B, T
-    if T < 1 or not 0 < B <= MOST_ROWS or D != layer.input_size or (layer.batch_first and T > 1 and B > 1):
+    if T < 1 or not 0 < B <= MOST_ROWS or layer.input_size != D or (layer.batch_first and T > 1 and B > 1):
         return None
     lowered = torch.is_autocast_enabled("cpu") and x.dtype != torch.float64  # autocast leaves float64 alone
     if lowered:

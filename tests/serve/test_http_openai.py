@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from http_client import error_of, events_of
 from starlette.testclient import TestClient
 
 import elman
 from elman.serve import Sessions
+from http_client import error_of, events_of
 
 
 def complete(client: TestClient, **asked: Any) -> Any:

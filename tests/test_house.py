@@ -68,7 +68,26 @@ BELOW: dict[str, set[str]] = {
     },
     "export": GROUND | {"kernels", "nn", "models", "data", "tasks", "runs", "interop", "inspection"},
     "importing": GROUND | {"data", "interop", "models", "tasks", "runs", "run_folders", "model_folders"},
+    "serve": GROUND
+    | {
+        "kernels",
+        "nn",
+        "models",
+        "data",
+        "decode",
+        "tasks",
+        "runs",
+        "lens",
+        "report",
+        "model_folders",
+        "environment",
+        "inspection",
+    },
     "lab": GROUND | {"kernels", "nn", "models", "data", "train", "lens", "report", "inspection", "environment"},
+}
+BELOW["serve"] = GROUND | {
+    *("kernels", "nn", "models", "data", "decode", "train", "tasks", "runs", "lens", "report", "model_folders"),
+    "environment",
 }
 BELOW["cli"] = set(BELOW)
 BELOW["__main__"] = {"cli"}
@@ -125,6 +144,7 @@ def test_below_is_an_order() -> None:
         ["-m", "elman", "interop"],
         ["-m", "elman", "export", "--help"],
         ["-m", "elman", "import", "--help"],
+        ["-m", "elman", "serve", "--help"],
     ],
 )
 def test_torch_is_not_imported_where_it_is_not_needed(arguments: list[str]) -> None:
@@ -132,7 +152,7 @@ def test_torch_is_not_imported_where_it_is_not_needed(arguments: list[str]) -> N
     result = subprocess.run([sys.executable, code, *arguments], capture_output=True, text=True, check=True)
     modules = {line.rpartition("|")[2].strip() for line in result.stderr.splitlines()}
     assert "elman" in modules
-    assert not modules & {"torch", "numpy"}
+    assert not modules & {"torch", "numpy", "fastapi", "uvicorn"}
 
 
 def test_no_two_classes_have_the_same_name() -> None:

@@ -19,8 +19,8 @@ from elman.display import say
 from elman.errors import UserError, nearest
 
 COMMANDS = (
-    "train", "evaluate", "generate", "predict", "inspect", "info", "import", "export", "compare", "lab", "bench",
-    "interop", "env",
+    "train", "evaluate", "generate", "predict", "inspect", "info", "import", "export", "serve", "compare", "lab",
+    "bench", "interop", "env",
 )  # fmt: skip
 MODULES = {"import": "importing"}  # a module cannot have every name
 CONTEXT = {"help_option_names": ["-h", "--help"]}

@@ -81,11 +81,17 @@ template <class S, class Cell, bool kVaried> struct Forward {
   // core projects itself is always read packed.
   static bool worth_packing(const Sweep& s) { return s.x || s.T * s.B > 4; }
 
+  // Of one row, too, the weights come to the processor no faster if they are packed, unless they are few.
+  bool packs_weight() const {
+    const bool lies_as_it_is_read = !kVaried && kPair<S> == 1 && s.B == 1 && panels.size() * BYTES > kFirstLevelBytes;
+    return worth_packing(s) && !lies_as_it_is_read;
+  }
+
   int64_t packed_size() const { return panels.size() + panels_x.size() + (s.weight_r ? panels_r.size() : 0); }
   int64_t packs() const { return panels.count() + (s.weight_r ? panels_r.count() : 0); }
   void pack(int64_t i, Vector<T>* packed) const {
     if (i >= panels.count()) return panels_r.pack(i - panels.count(), (const T*)s.weight_r, s.H, 1, packed + offset_r());
-    panels.pack(i, (const T*)s.weight, s.P, 1, packed);
+    if (packs_weight()) panels.pack(i, (const T*)s.weight, s.P, 1, packed);
     if (s.x) panels_x.pack(i, (const T*)s.weight_x, s.D, 1, packed + panels.size());
   }
   int64_t offset_r() const { return panels.size() + panels_x.size(); }
@@ -112,7 +118,7 @@ template <class S, class Cell, bool kVaried> struct Forward {
 
   static void read_row(const T* from, int64_t size, T* to, int64_t padded) {
     memset(to, 0, padded * sizeof(T));
-    memcpy(to, from, size * sizeof(T));
+    if (from) memcpy(to, from, size * sizeof(T));
   }
 
   // One step, as far as it concerns the units of some panels.
@@ -216,26 +222,28 @@ template <class S, class Cell, bool kVaried> struct Forward {
     }
   }
 
-  void unpacked_product(const S* before, int64_t rows, int64_t panel, Vector<T>* sums) const {
+  void unpacked_product(const S* before, int64_t rows, int64_t panel, Vector<T>* sums, bool backwards) const {
     const int panel_width = panels.width(panel);
-    for (int64_t r = 0; r < rows; ++r)
-      for (int v = 0; v < panel_width; ++v) {
-        const int64_t at = (panels.first(panel) + v / Cell::kGates) * kLanes<T>, g = v % Cell::kGates;
-        sums[r * panel_width + v] =
-            dots<S>(before + r * width_h, (const T*)s.weight + (g * s.H + at) * s.P, lanes_at<T>(s.H, at), s.P);
-      }
+    for (int i = 0; i < panel_width; ++i) {
+      const int v = backwards ? panel_width - 1 - i : i;
+      const int64_t at = (panels.first(panel) + v / Cell::kGates) * kLanes<T>, g = v % Cell::kGates;
+      dots_of_rows<S>(before, width_h, rows, (const T*)s.weight + (g * s.H + at) * s.P, lanes_at<T>(s.H, at), s.P,
+                      sums + v, panel_width, backwards);
+    }
   }
 
-  void one_step(int64_t phase, const Rows<S>& rows, int64_t panel, int64_t panel_end, const Vector<T>* packed,
+  void one_step(int64_t phase, const Rows<S>& rows, int64_t first_panel, int64_t panel_end, const Vector<T>* packed,
                 Vector<T>* sums, Memory<S> before, Memory<S> after, T* c) const {
     constexpr int G = Cell::kGates;
     const int64_t t = step_of(phase), place = phase % steps_ahead(rows.count);
     const int64_t ahead = s.reverse ? steps_projected(phase - place, rows.count) - 1 - place : place;
-    const int64_t start = panels.first(panel) * kLanes<T>, end = panels.first(panel_end) * kLanes<T>;
-    for (; panel < panel_end; ++panel) {
+    const int64_t start = panels.first(first_panel) * kLanes<T>, end = panels.first(panel_end) * kLanes<T>;
+    const bool backwards = phase % 2;  // the weights that the step before read last lie in the first-level cache
+    for (int64_t i = 0, count = panel_end - first_panel; i < count; ++i) {
+      const int64_t panel = backwards ? panel_end - 1 - i : first_panel + i;
       const int panel_width = panels.width(panel);
       for (int64_t r = 0; r < kRowsAhead && r < rows.count; ++r) fetch(rows, t, r, panel);
-      product_of_panel(panel, rows.count, packed, before, sums);
+      product_of_panel(panel, rows.count, packed, before, sums, backwards);
       for (int64_t r = 0; r < rows.count; ++r) {
         const int64_t b = rows.first + r, row = t * s.B + b;
         if (r + kRowsAhead < rows.count) fetch(rows, t, r + kRowsAhead, panel);
@@ -258,11 +266,12 @@ template <class S, class Cell, bool kVaried> struct Forward {
       }
   }
 
-  INLINE void product_of_panel(int64_t panel, int64_t rows, const Vector<T>* packed, Memory<S> before, Vector<T>* sums) const {
-    if (worth_packing(s))
+  INLINE void product_of_panel(int64_t panel, int64_t rows, const Vector<T>* packed, Memory<S> before, Vector<T>* sums,
+                               bool backwards = false) const {
+    if (packs_weight())
       product<S>(before.rounded, width_h, rows, packed + panels.offset(panel), panels.width(panel), s.P, sums);
     else
-      unpacked_product(before.rounded, rows, panel, sums);
+      unpacked_product(before.rounded, rows, panel, sums, backwards);
   }
 
   INLINE ForwardRow<S> row_at(int64_t row, S* gates, int64_t r, Memory<S> before, Memory<S> after, T* c) const {

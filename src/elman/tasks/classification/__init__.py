@@ -76,6 +76,7 @@ class Classification(Task):
     evaluate = deferred(".evaluation.evaluate_labels")
     score = deferred(".evaluation.score")
     predict = deferred(".prediction.predict")
+    listener = deferred(".listener.LabelListener")
     recognises_network = deferred(".imported.recognises")
     adopt = deferred(".imported.adopt")
     looks = deferred(".looks.LOOKS")

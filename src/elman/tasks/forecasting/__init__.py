@@ -60,6 +60,7 @@ class Forecasting(Task):
     score = deferred(".objective.score")
     evaluate = deferred(".evaluation.evaluate_forecasts")
     predict = deferred(".prediction.predict")
+    listener = deferred(".listener.SeriesListener")
     recognises_network = deferred(".imported.recognises")
     adopt = deferred(".imported.adopt")
     looks = deferred(".looks.LOOKS")

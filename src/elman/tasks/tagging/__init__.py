@@ -64,6 +64,7 @@ class Tagging(Task):
     score = deferred(".objective.score")
     evaluate = deferred(".evaluation.evaluate_tags")
     predict = deferred(".prediction.predict")
+    listener = deferred(".listener.TagListener")
     recognises_network = deferred(".imported.recognises")
     adopt = deferred(".imported.adopt")
     looks = deferred(".looks.LOOKS")

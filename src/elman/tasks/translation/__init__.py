@@ -58,6 +58,7 @@ class Translation(Task):
     block_losses = deferred(".objective.block_losses")
     evaluate = deferred(".evaluation.evaluate_pairs")
     predict = deferred(".prediction.predict")
+    listener = deferred(".listener.TranslationListener")
     looks = deferred(".looks.LOOKS")
     observe = deferred(".subject.open_pairs")
 

@@ -1,0 +1,220 @@
+"""The arena of recurrent language models in the compiled core: a call of it reads or writes any number of tokens.
+
+The rows of a call do not change each other's numbers by a single bit, and it makes no difference in which pieces the
+tokens of a row are read or written.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import math
+from collections.abc import Sequence
+from itertools import chain
+from typing import cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from elman.arrays import Floats, Numbers
+from elman.cells import CELLS
+from elman.decode.arena import Arena, Draw, RowMemory, WrittenRows
+from elman.errors import UserError
+from elman.kernels.native.arena import ArenaCall, ArenaDraw, ArrangedModel, LayerWeights, why_not_arranged
+from elman.kernels.native.library import run
+from elman.kernels.native.options import NUMBERS
+from elman.models.language_model import LanguageModel
+from elman.models.recurrent import RecurrentLM
+from elman.nn.recurrent import Recurrent
+from elman.state import State, leaves
+
+FIRST_SLOTS = 4
+PLAIN = {"weight_ih", "weight_hh", "bias_ih", "bias_hh"}
+
+
+def why_not_native(model: LanguageModel, *, int8: bool = False) -> str | None:
+    """The reason why the core cannot keep an arena of a model, or None."""
+    if type(model) is not RecurrentLM:
+        return "the core knows recurrent language models alone"
+    weight = model.decoder.weight
+    if weight.device.type != "cpu":
+        return "it runs on a CPU alone"
+    if int8 and weight.dtype != torch.float32:
+        return "weights of one byte are those of float32"
+    if any(module._forward_hooks or module._forward_pre_hooks for module in model.modules()):
+        return "it calls no hooks"
+    plain = {id(layer) for layer in model.layers if _is_plain(layer)}
+    if any(id(layer) not in plain for layer in model.layers) or type(model.decoder) is not nn.Linear:
+        return "it has plain cells alone"
+    if any(type(p) is not nn.Parameter or p.dtype != weight.dtype for p in model.parameters()):
+        return "its parameters are of one dtype"
+    return why_not_arranged(weight.dtype)
+
+
+def _is_plain(layer: nn.Module) -> bool:
+    """Whether the core has the layer's cell, and the layer reads a step in evaluation as the cell does."""
+    if not isinstance(layer, Recurrent) or layer.cell not in NUMBERS or layer.backend not in (None, "native"):
+        return False
+    named = {name.removesuffix("_l0") for name, _ in layer.named_parameters()}
+    return named <= PLAIN and not layer.zoneout and not layer.zoneout_cell and not layer.holds
+
+
+class NativeRows(Arena):
+    """Rows in one tensor, (slots, numbers of a slot), which the core reads and writes in place.
+
+    Args:
+        model: a model for which `why_not_native` has no reason. Later changes of its parameters change nothing here.
+        int8: whether the weights of the products have one byte each, with a scale for each row.
+    """
+
+    def __init__(self, model: LanguageModel, *, int8: bool = False) -> None:
+        assert isinstance(model, RecurrentLM)
+        layers = [cast(Recurrent, layer) for layer in model.layers]
+        weights = [layer.layer_weights(0, 0) for layer in layers]
+        sizes = [(layer.input_size, layer.output_size) for layer in layers]
+        self._arranged = ArrangedModel(
+            [
+                LayerWeights(layer.cell, bool(model.residual) and D == H, *own[:4])  # type: ignore[arg-type]
+                for layer, own, (D, H) in zip(layers, weights, sizes, strict=True)
+            ],
+            model.embedding.weight,
+            model.decoder.weight,
+            model.decoder.bias,
+            int8=int8,
+        )
+        self.vocab_size = model.vocab_size
+        cell = CELLS[model.cell]
+        self._types = [cell.state_type] * len(layers)
+        self._sizes = [list(cell.sizes(H, H)) for _, H in sizes]  # of the tensors of each layer's state
+        self._hidden = sum(map(sum, self._sizes))  # where it begins in a slot
+        self._memory = torch.zeros(FIRST_SLOTS, self._hidden + sizes[-1][1], dtype=self._arranged.dtype)
+        self._free = [*range(FIRST_SLOTS)][::-1]
+        self._has_read: set[int] = set()
+
+    def admit(self, row: RowMemory | None) -> int:  # noqa: D102
+        if not self._free:
+            count = len(self._memory)
+            self._memory = torch.cat((self._memory, torch.zeros_like(self._memory)))
+            self._free = [*range(count, 2 * count)][::-1]
+        slot = self._free.pop()
+        self.reset(slot)
+        if row is not None:
+            parts = [*leaves(row.state), *([] if row.hidden is None else [row.hidden])]
+            numbers = torch.cat([part.detach().reshape(-1) for part in parts])
+            self._memory[slot, : len(numbers)] = numbers
+            if row.hidden is not None:
+                self._has_read.add(slot)
+        return slot
+
+    def row(self, slot: int) -> RowMemory:  # noqa: D102
+        numbers = self._memory[slot : slot + 1].clone()
+        parts = iter(numbers[:, : self._hidden].split([*chain.from_iterable(self._sizes)], 1))
+        state = tuple(
+            cast(State, kind(*(next(parts).contiguous() for _ in sizes)))
+            for kind, sizes in zip(self._types, self._sizes, strict=True)
+        )
+        return RowMemory(state, numbers[:, self._hidden :].clone() if slot in self._has_read else None)
+
+    def release(self, slot: int) -> None:  # noqa: D102
+        self._has_read.discard(slot)
+        self._free.append(slot)
+
+    def reset(self, slot: int) -> None:  # noqa: D102
+        self._memory[slot] = 0
+        self._has_read.discard(slot)
+
+    def read(self, slots: Sequence[int], tokens: Sequence[Sequence[int]]) -> None:  # noqa: D102
+        self._read(slots, tokens)
+
+    def score(self, slots: Sequence[int], tokens: Sequence[Sequence[int]]) -> list[Floats]:  # noqa: D102
+        fresh = [slot not in self._has_read for slot in slots]
+        count = sum(map(len, tokens))
+        below, sums = np.zeros(count), np.ones(count)
+        order, ends = self._read(slots, tokens, below, sums)
+        found = np.split(below - np.log(sums), ends[:-1]) if len(order) else []
+        scores = [np.zeros(0)] * len(slots)
+        for i, of_row in zip(order, found, strict=True):
+            if fresh[i]:
+                of_row[0] = np.nan
+            scores[i] = of_row
+        return scores
+
+    def _read(
+        self,
+        slots: Sequence[int],
+        tokens: Sequence[Sequence[int]],
+        below: Floats | None = None,
+        sums: Floats | None = None,
+    ) -> tuple[list[int], Numbers]:
+        """Read; the rows in the order in which they were read, the longest first, and where each one's tokens end."""
+        order = sorted((i for i, row in enumerate(tokens) if len(row)), key=lambda i: -len(tokens[i]))
+        begins = np.array([0, *(len(tokens[i]) for i in order)]).cumsum()
+        given = np.fromiter(chain.from_iterable(tokens[i] for i in order), np.int64, begins[-1])
+        if not order:
+            return order, begins[1:]
+        if given.min() < 0 or given.max() >= self.vocab_size:
+            expected = f"from 0 to {self.vocab_size - 1} (the vocabulary)"
+            raise UserError("tokens", expected=expected, got=f"{given.min()} to {given.max()}")
+        chosen = [slots[i] for i in order]
+        self._call("arena_read", chosen, tokens=given, begins=begins, below=below, sums=sums)
+        self._has_read.update(chosen)
+        return order, begins[1:]
+
+    def logits(self, slots: Sequence[int]) -> Tensor:  # noqa: D102
+        assert self._has_read.issuperset(slots), "a row that has read nothing has no logits"
+        logits = torch.empty(len(slots), self.vocab_size, dtype=self._memory.dtype)
+        nothing = np.zeros(len(slots) + 1, np.int64)
+        self._call("arena_read", slots, tokens=nothing, begins=nothing, logits=logits)
+        return logits
+
+    def write(  # noqa: D102
+        self,
+        slots: Sequence[int],
+        draws: Sequence[Draw],
+        steps: int,
+        *,
+        banned: Sequence[int] = (),
+        end: int | None = None,
+    ) -> WrittenRows:
+        assert self._has_read.issuperset(slots), "a row that has read nothing has no next token"
+        R = len(slots)
+        uniforms = np.array([draw.uniforms[:steps] for draw in draws], dtype=np.float64).reshape(R, steps)
+        options = (ArenaDraw * R)(*map(_options_of, draws))
+        tokens, counts = np.full((R, steps), -1), np.zeros(R, np.int64)
+        below, sums = np.zeros((R, steps)), np.ones((R, steps))
+        self._call(
+            "arena_write",
+            slots,
+            steps=steps,
+            uniforms=uniforms,
+            draws=ctypes.addressof(options),
+            banned=np.array(banned, np.int64),
+            banned_count=len(banned),
+            end=-1 if end is None else end,
+            written=tokens,
+            below=below,
+            sums=sums,
+            counts=counts,
+        )
+        return WrittenRows(tokens, below - np.log(sums), np.where(counts < 0, -1 - counts, counts))
+
+    def _call(self, name: str, slots: Sequence[int], **fields: Tensor | Numbers | int | None) -> None:
+        """A call of the core; arrays and tensors as their addresses."""
+        places = np.array(slots, np.int64)
+        given = ArenaCall(ctypes.pointer(self._arranged.given), len(slots), self._memory.data_ptr(), address(places))
+        for field, value in fields.items():
+            if isinstance(value, Tensor):
+                value = value.data_ptr()
+            setattr(given, field, address(value) if isinstance(value, np.ndarray) else value)
+        run(name, self._memory.dtype, given)
+
+
+def address(array: Numbers) -> int:
+    """Of an array's first number."""
+    assert array.flags.c_contiguous
+    return cast(int, array.__array_interface__["data"][0])
+
+
+def _options_of(draw: Draw) -> ArenaDraw:
+    floor = math.log(draw.min_p) if draw.min_p else -math.inf
+    return ArenaDraw(draw.temperature, 2.0 if draw.top_p is None else draw.top_p, floor, draw.top_k or 0)

@@ -30,7 +30,8 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {  # by name: the data, the 
     "transformer": ("text.txt", "transformer", SMALL | TEXT | {"num_heads": 2, "num_layers": 1, "dropout": 0.0}),
     "translation": ("pairs.tsv", "gru", SMALL | {"batch_tokens": 30, "validation_sentences": 4}),
     "translation by a transformer": (
-        "pairs.tsv", "transformer", SMALL | {"num_heads": 2, "batch_tokens": 30, "dropout": 0.0, "encoder_layers": 1, "decoder_layers": 1},
+        "pairs.tsv", "transformer",
+        SMALL | {"num_heads": 2, "batch_tokens": 30, "dropout": 0.0, "encoder_layers": 1, "decoder_layers": 1},
     ),
     "tagging": ("tags.conll", "lstm", SMALL | {"batch_words": 12, "word_dropout": 0.0}),
     "classification": (

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from processes_program import CASES, write_data
 
 PROGRAM = Path(__file__).parents[1] / "processes_program.py"

@@ -13,7 +13,6 @@ from elman.distributed import Ranks
 from elman.state import State
 from elman.train.objective import Loss, Objective, Place
 
-
 # Buffers are equal on all ranks, since all validate alike. Up to torch 2.12 the option has another name.
 _NAMES = signature(DistributedDataParallel.__init__).parameters
 KEEP_BUFFERS: dict[str, Any] = {

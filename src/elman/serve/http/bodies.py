@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from starlette.exceptions import HTTPException
 
 from elman.errors import UserError
+from elman.lens.intervention import Intervention
 
 SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
@@ -35,18 +36,6 @@ class Body(BaseModel):
         return {name: value for name, value in sent.items() if value is not None}
 
 
-class HoldBody(BaseModel):
-    """A unit of a state, or of a gate, that is held at a value while a request runs."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
-
-    layer: int = Field(ge=1)
-    state: str | None = Field(None, description="h, c, … (or a gate)")
-    gate: str | None = Field(None, description="i, f, o, … (or a state)")
-    unit: int = Field(ge=0)
-    value: float
-
-
 class FeedBody(Body):
     """What a session reads: one of text, tokens, values and units."""
 
@@ -57,7 +46,7 @@ class FeedBody(Body):
     )
     units: list[Any] | None = Field(None, description="As a session's own units are.")
     top: Top | None = None
-    set: list[HoldBody] | None = None
+    set: list[Intervention] | None = None
 
 
 class CreateBody(FeedBody):
@@ -80,7 +69,7 @@ class GenerateBody(Body):
     seed: int | None = Field(None, ge=0, description="The same seed writes the same text, whoever else is served.")
     stop: str | list[str] | None = Field(None, description="At most four texts; the writing ends before the first.")
     log_probabilities: int | None = Field(None, ge=0, le=20, description="Of so many candidates for each token.")
-    set: list[HoldBody] | None = None
+    set: list[Intervention] | None = None
     stream: bool = Field(False, description="Answer by server-sent events, while the model writes.")
 
     @field_validator("stop")

@@ -11,6 +11,7 @@ import anyio.to_thread
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from elman.errors import UserError
+from elman.serve import watching
 from elman.serve.http.answers import CheckpointFacts, FeedAnswer, Opened, Placed, SessionFacts, WrittenAnswer, as_json
 from elman.serve.http.bodies import (
     Body,
@@ -164,7 +165,7 @@ async def state(
 async def watch(id: Id, body: WatchBody, works: Serving) -> Response:
     """States, gates, attention and surprise over a piece of what the session has read, for the page."""
     session, asked = works.sessions.get(id), body.given()
-    return as_json(await apart(lambda: session.watch(**asked)))
+    return as_json(await apart(lambda: watching.as_json(session.watch(**asked))))
 
 
 def _decoded(state: str) -> bytes:

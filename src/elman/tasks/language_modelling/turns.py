@@ -42,6 +42,7 @@ class Turn:
 
     def return_to(self, memory: Memory) -> None:
         """Fill the slot anew: with a memory of the work, and the units after it."""
+        self.work.memory = memory
         self.arena.release(self.slot)
         self.slot = self.arena.admit(row_in(memory))
         tokenizer, tokens = self.decoder.tokenizer, self.work.units[memory.position - self.begun :]

@@ -14,7 +14,8 @@ from elman.cli.signals import Stop
 from elman.cli.task_options import with_options_of
 from elman.display import print_json, say
 from elman.errors import UserError, missing_extra
-from elman.serve.limits import Limits
+from elman.serve.limits import ServingLimits
+from elman.tasks.configuration import make_section
 
 if TYPE_CHECKING:
     from elman.serve.sessions import Sessions
@@ -66,7 +67,7 @@ def serve(
     from elman.serve.http import server
     from elman.serve.http.gate import Rules
 
-    chosen = Limits.of(limits)
+    chosen = make_section(ServingLimits, limits)
     keys = api_keys.read(api_key_file) if api_key_file else api_keys.Keys()
     origins = [_origin(each) for each in cors or ()]
     with ExitStack() as open_until_the_end:
@@ -75,7 +76,7 @@ def serve(
         loopback = server.is_loopback(listening)
         if not loopback and not keys:
             say(f"warning: whoever reaches {host} may use this server; --api-key-file closes it")
-        rules = Rules(keys, loopback, host, origins, request=chosen.request, in_flight=chosen.in_flight)
+        rules = Rules(keys, loopback, host, origins, request=chosen.request_bytes, in_flight=chosen.in_flight)
         sessions = open_until_the_end.enter_context(_sessions(runs, folder, chosen, int8))
         address = server.address_of(listening)
 
@@ -114,7 +115,7 @@ def _origin(text: str) -> str:
     return text.rstrip("/").lower()
 
 
-def _sessions(runs: list[str], folder: Path | None, limits: Limits, int8: bool) -> Sessions:
+def _sessions(runs: list[str], folder: Path | None, limits: ServingLimits, int8: bool) -> Sessions:
     """The models, and what was saved in the folder."""
     import sys
 
@@ -123,7 +124,10 @@ def _sessions(runs: list[str], folder: Path | None, limits: Limits, int8: bool) 
 
     keep_freed()
     sys.setswitchinterval(SWITCH)
-    return Sessions(runs, folder=folder, limits=limits, int8=int8)
+    sessions = Sessions(runs, folder=folder, limits=limits, int8=int8)
+    if folder is not None and (found := sessions.restore()):
+        say(f"{found:,} sessions of before go on")
+    return sessions
 
 
-command = with_options_of(Limits, "limits", serve)
+command = with_options_of(ServingLimits, "limits", serve)

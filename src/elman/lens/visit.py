@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
-from elman.cells import cell_named
+from elman.cells import Hold, as_computed, cell_named
 from elman.errors import UserError
 from elman.kernels import Weights
 from elman.kernels.seam import clears, real_steps
@@ -38,6 +38,7 @@ class LayerVisit:
     after: tuple[Tensor, ...]  # the same after each step
     reverse: bool  # whether the layer reads from the last step to the first
     real: Tensor  # (T, B), False at padding
+    hold: Hold = as_computed  # what `lens.hold` holds
 
 
 def visit_layers(model: nn.Module, read: Callable[[], object]) -> list[LayerVisit]:
@@ -182,7 +183,8 @@ def _visits(
         before = tuple(_before(*parts, real, fresh, direction == 1) for parts in zip(first, after, strict=True))
         name = ("forward", "reverse")[direction] if layer.bidirectional else ""
         weights = layer.layer_weights(depth, direction)
-        visits.append(LayerVisit(name, layer.cell, weights, x, before, after, direction == 1, real))
+        hold = layer.holds.get((depth, direction), as_computed)
+        visits.append(LayerVisit(name, layer.cell, weights, x, before, after, direction == 1, real, hold))
         if direction == directions - 1:
             x = torch.cat([visit.after[0] for visit in visits[-directions:]], dim=-1)
     return visits

@@ -183,8 +183,10 @@ class Form(NamedTuple):
 
     def nested(self, flat: CellState) -> Any:
         """The form for a caller of flat states."""
+        if self.groups is None:
+            return flat[0] if len(self.parts) == 1 else tuple(flat)
         states = [group[0] if len(self.parts) == 1 else group for group in self._groups(flat)]
-        return states[0] if self.groups is None else tuple(states)
+        return tuple(states)
 
     def cells(self, flat: CellState) -> list[CellState]:
         """The cell's own state of every layer and direction."""

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, ClassVar, NoReturn, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from elman.cells import Cell, CellState, Weights, cell_named
-from elman.kernels import BACKENDS, Kernel, Noise, check_backend, choose, recompute, variations
+from elman.cells import Cell, CellState, Hold, Weights, cell_named
+from elman.kernels import BACKENDS, Kernel, Noise, check_backend, choose, recompute, reference, variations
 from elman.nn import layout, parameters
 from elman.nn.dropout import check_probability, draw
 from elman.nn.layout import Form, Steps
 from elman.nn.parameters import suffix
 from elman.nn.sequences import Flags, Integers, as_lengths, as_resets
-from elman.nn.shortcuts import can_step, read_one_step, read_traced, refuse_script
+from elman.nn.shortcuts import plain_shapes, read_few_rows, read_traced, refuse_script
 
 
 class Recurrent(nn.Module):
@@ -53,6 +54,7 @@ class Recurrent(nn.Module):
     layer_norm: bool
     backend: str | None
     recompute: bool | int
+    holds: Mapping[tuple[int, int], Hold] = MappingProxyType({})  # by layer and direction: what `lens.hold` holds
     # The values where a cell has no such option.
     proj_size: int = 0
     weight_dropout: float = 0.0
@@ -102,7 +104,7 @@ class Recurrent(nn.Module):
                 for field, shape in shapes.items():
                     weight = nn.Parameter(torch.empty(shape, device=options["device"], dtype=options["dtype"]))
                     self.register_parameter(names[field], weight)
-        self._can_step = can_step(self)
+        self._plain_shapes = plain_shapes(self)
         self.reset_parameters()
 
     @property
@@ -168,8 +170,8 @@ class Recurrent(nn.Module):
         form = self.state_form
         state = form.flat(hx, type(self).__name__)
         read = None
-        if lengths is None and resets is None and not return_states and isinstance(input, Tensor):
-            read = read_one_step(self, input, state)
+        if not (return_states or self.holds) and lengths is None and resets is None and isinstance(input, Tensor):
+            read = read_few_rows(self, input, state)
         outputs, final, states = read or self._read_window(input, state, lengths, resets, return_states)
         found = (outputs, form.nested(final))
         return (*found, form.nested(states)) if return_states else found
@@ -209,6 +211,7 @@ class Recurrent(nn.Module):
             for row, H in zip(weights, self.hidden_sizes, strict=True)
         ]
         kernel = self._kernel(x, weights[0][0], noise[0][0], lengths is None and resets is None, every_state)
+        held = {place: reference.kernel_of(self.cell, hold) for place, hold in self.holds.items()}
         finals: list[CellState] = []
         visited: list[CellState] = []  # empty unless wanted, for these tensors are large
         for depth, directions in enumerate(weights):
@@ -217,7 +220,9 @@ class Recurrent(nn.Module):
             outputs: list[Tensor] = []
             for direction, (own, drawn) in enumerate(zip(directions, noise[depth], strict=True)):
                 before, reverse = state[len(finals)], direction == 1
-                read = kernel(x, before, own, reverse=reverse, lengths=lengths, resets=resets, noise=drawn)
+                read = held.get((depth, direction), kernel)(
+                    x, before, own, reverse=reverse, lengths=lengths, resets=resets, noise=drawn
+                )
                 outputs.append(read.h)
                 finals.append(read.final)
                 if every_state:

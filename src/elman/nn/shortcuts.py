@@ -1,4 +1,4 @@
-"""The calls that a layer hands on whole: a single step to the compiled core, a trace by torch.jit to ATen."""
+"""The calls that a layer hands on whole: a window of few rows to the compiled core, a trace by torch.jit to ATen."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import _VF, Tensor
 from elman.cells import CellState, cell_named
 from elman.errors import UserError
 from elman.kernels.native.options import NUMBERS
-from elman.kernels.native.step import MOST_ROWS, is_plain_eager, step
+from elman.kernels.native.window import MOST_ROWS, is_plain_eager, read_window
 from elman.nn.layout import LayerInput, Reading
 
 if TYPE_CHECKING:
@@ -20,50 +20,53 @@ PLAIN_PARAMETERS = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
 REMEDY = "use torch.export or torch.compile, which know every option"
 
 
-def can_step(layer: Recurrent) -> bool:
-    """Whether the layer is a single one, in one direction, of a cell in the core and without options' weights."""
-    plain = PLAIN_PARAMETERS if layer.bias else PLAIN_PARAMETERS[:2]
-    return layer.cell in NUMBERS and layer._parameters.keys() == set(plain)
+def plain_shapes(layer: Recurrent) -> dict[str, tuple[int, ...]]:
+    """The shapes of the parameters of one layer, in one direction, of a plain cell of the core; else empty."""
+    names = PLAIN_PARAMETERS if layer.bias else PLAIN_PARAMETERS[:2]
+    if layer.cell not in NUMBERS or layer._parameters.keys() != set(names):
+        return {}
+    return {name: tuple(cast(Tensor, layer._parameters[name]).shape) for name in names}
 
 
-def read_one_step(layer: Recurrent, x: Tensor, hx: CellState | None) -> tuple[Tensor, CellState, CellState] | None:
-    """Outputs and final state of one step without gradients, or None where the general way must serve the call.
+def read_few_rows(layer: Recurrent, x: Tensor, hx: CellState | None) -> tuple[Tensor, CellState, CellState] | None:
+    """Outputs and final state of a call without gradients, or None where the general way must serve the call.
 
-    x (1, B, D), with `batch_first` (B, 1, D). A wrong call gets None too: the general way raises the error.
+    x (T, B, D), with `batch_first` (B, T, D), of up to `MOST_ROWS` rows. A wrong call gets None too: the general way
+    raises the error.
 
-    Under autocast to bfloat16 the output alone is rounded: every weight is read once, so rounding would save nothing.
+    Under autocast to bfloat16 the output of a single step alone is rounded: every weight is read once, so rounding
+    would save nothing.
     """
     # Zoneout changes the state in evaluation too.
-    if not is_plain_eager(x) or x.dim() != 3 or not layer._can_step or layer.zoneout or layer.zoneout_cell:
+    if not is_plain_eager(x) or x.dim() != 3 or not layer._plain_shapes or layer.zoneout or layer.zoneout_cell:
         return None
     if (layer.training and (layer.weight_dropout or layer.recurrent_dropout)) or layer.backend not in (None, "native"):
         return None
+    T, B, D = x.shape
+    if layer.batch_first:
+        T, B = B, T
+    if T < 1 or not 0 < B <= MOST_ROWS or layer.input_size != D or (layer.batch_first and T > 1 and B > 1):
+        return None
     lowered = torch.is_autocast_enabled("cpu") and x.dtype != torch.float64  # autocast leaves float64 alone
     if lowered:
-        if torch.get_autocast_dtype("cpu") != torch.bfloat16:
+        if T > 1 or torch.get_autocast_dtype("cpu") != torch.bfloat16:
             return None
         x = x.float()
-    T, B = (x.shape[1], x.shape[0]) if layer.batch_first else (x.shape[0], x.shape[1])
-    if T != 1 or not 0 < B <= MOST_ROWS or x.shape[2] != layer.input_size or not x.is_contiguous():
-        return None
-    H, n = layer.hidden_sizes[0], len(layer._state_sizes)
-    parts = [torch.zeros((1, B, H), dtype=x.dtype)] * n if hx is None else list(hx)
-    weights = [layer._parameters.get(name) for name in PLAIN_PARAMETERS]  # without those that are parametrized
-    if not layer.bias:
-        weights[2:] = []
-    for part in parts:
-        if part.shape != (1, B, H) or part.dtype != x.dtype or not part.is_cpu or not part.is_contiguous():
+    H, dtype, parameters, weights = layer.hidden_sizes[0], x.dtype, layer._parameters, []
+    for name, shape in layer._plain_shapes.items():
+        weight = parameters.get(name)  # None where it is parametrized
+        if weight is None or weight.shape != shape or not (weight.dtype is dtype and weight.is_cpu and weight.is_contiguous()):
             return None
-    for weight in weights:
-        if weight is None or weight.dtype != x.dtype or not weight.is_cpu or not weight.is_contiguous():
+        weights.append(weight.data_ptr())
+    state = []
+    for part in hx or ():
+        if part.shape != (1, B, H) or not (part.dtype is dtype and part.is_cpu and part.is_contiguous()):
             return None
-    w_ih, w_hh, b_ih, b_hh = (*weights, None, None)[:4]
-    c = parts[1] if n > 1 else None
-    found = step(layer.cell, x, parts[0], c, cast(Tensor, w_ih), cast(Tensor, w_hh), b_ih, b_hh, x.shape[:2])
+        state.append(part.data_ptr())
+    found = read_window(layer.cell, x.contiguous(), (T, B, H), state, weights, len(layer._state_sizes))
     if found is None:
         return None
-    out, h, c = found
-    return out.bfloat16() if lowered else out, (h,) if c is None else (h, c), ()
+    return found[0].bfloat16() if lowered else found[0], found[1:], ()
 
 
 def read_traced(layer: Recurrent, given: LayerInput, return_states: bool) -> Reading:
@@ -80,6 +83,7 @@ def read_traced(layer: Recurrent, given: LayerInput, return_states: bool) -> Rea
         "lengths": lengths is not None,
         "resets": resets is not None,
         "return_states": return_states,
+        "held units": bool(layer.holds),
         "a size for each layer": layer.state_form.groups is not None,
         f"backend={layer.backend!r}": layer.backend not in (None, "torch"),
         **{name: getattr(layer, name, 0) for name in ("peepholes", "layer_norm", "zoneout", "zoneout_cell")},

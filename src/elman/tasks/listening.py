@@ -52,6 +52,7 @@ class Listener(ABC):
     """A trained model that many sessions speak to. One thread calls it, but for `check`, which any thread may call."""
 
     writes: ClassVar[bool] = False  # whether there is something to `generate`
+    completes: ClassVar[bool] = False  # whether what is written goes on with what was read
 
     @abstractmethod
     def begin(self) -> Memory:
@@ -65,9 +66,16 @@ class Listener(ABC):
             UserError: the request is not right; nothing was read.
         """
 
+    def size(self, request: Any) -> int:
+        """How many units a checked request reads, which a server limits: its `units`, where it has any."""
+        return len(getattr(request, "units", ()))
+
     @abstractmethod
     def round(self, works: Sequence[Work]) -> None:
-        """Move each work by a little. An input that makes no sense is the `error` of its own work alone."""
+        """Move each work by a little. An input that makes no sense is the `error` of its own work alone.
+
+        Where this raises, every work that is not done goes on from its memory in the next round, perhaps alone.
+        """
 
     def leave(self, work: Work) -> None:  # noqa: B027
         """The work will not be in another round, though it is not done: forget what is kept for it."""
@@ -80,8 +88,7 @@ class Listener(ABC):
     def check_memory(self, memory: Memory) -> None:  # noqa: B027
         """Raise `UserError` where a memory of the right tree, which came from outside, is none of this model's."""
 
-    @property
-    def facts(self) -> dict[str, Any]:
+    def about(self) -> dict[str, Any]:
         """What people and pages must know to speak to the model, as JSON holds it: labels, the horizon."""
         return {}
 

@@ -240,24 +240,36 @@ void run_matmul(int32_t (*entry)(const Matmul*), int64_t M, int64_t N, int64_t K
     }
 }
 
-// One step, whose results must be finite and in their places.
-void run_step(size_t bytes, int32_t (*entry)(const Step*), int32_t cell, int64_t B, int64_t D, int64_t H, bool biased) {
+// A window, whose results must be finite and in their places, whatever the threads; of a fresh memory, those of zeros.
+void run_window(size_t bytes, int32_t (*entry)(const Window*), int32_t cell, int64_t T, int64_t B, int64_t D, int64_t H,
+                bool biased) {
   const int64_t G = cell == kLstm ? 4 : cell == kGru ? 3 : 1;
-  const Numbers x(bytes, B * D, true), weight_x(bytes, G * H * D, true), weight_h(bytes, G * H * H, true),
-      bias_x(bytes, G * H, true), bias_h(bytes, G * H, true), h_first(bytes, B * H, true), c_first(bytes, B * H, true);
-  Numbers h(bytes, B * H, false), h_final(bytes, B * H, false), c_final(bytes, B * H, false);
-  Step step = {};
-  step.B = B, step.D = D, step.H = H, step.cell = cell;
-  step.x = x.data.data(), step.weight_x = weight_x.data.data(), step.weight_h = weight_h.data.data();
-  if (biased) step.bias_x = bias_x.data.data(), step.bias_h = bias_h.data.data();
-  step.h_first = h_first.data.data();
-  step.h = h.data.data(), step.h_final = h_final.data.data();
-  if (cell == kLstm) step.c_first = c_first.data.data(), step.c_final = c_final.data.data();
-  if (entry(&step) != 0) exit(1);
-  h.check("h"), c_final.check("c_final");
-  if (h.data != h_final.data) {
-    fprintf(stderr, "h and h_final differ\n");
-    exit(1);
+  const Numbers x(bytes, T * B * D, true), weight_x(bytes, G * H * D, true), weight_h(bytes, G * H * H, true),
+      bias_x(bytes, G * H, true), bias_h(bytes, G * H, true), drawn(bytes, B * H, true), zeros(bytes, B * H, false);
+  for (const Numbers* first : {&drawn, &zeros}) {
+    std::vector<char> seen;
+    for (int way : {0, 1, 2}) {
+      Numbers h(bytes, T * B * H, false), h_final(bytes, B * H, false), c_final(bytes, B * H, false);
+      Window window = {};
+      window.T = T, window.B = B, window.D = D, window.H = H, window.cell = cell;
+      window.threads = way ? 3 : 1, window.parallel_for = in_threads;
+      window.x = x.data.data(), window.weight_x = weight_x.data.data(), window.weight_h = weight_h.data.data();
+      if (biased) window.bias_x = bias_x.data.data(), window.bias_h = bias_h.data.data();
+      if (way < 2 || first == &drawn) window.h_first = first->data.data();
+      window.h = h.data.data(), window.h_final = h_final.data.data();
+      if (cell == kLstm) window.c_first = window.h_first, window.c_final = c_final.data.data();
+      if (entry(&window) != 0) exit(1);
+      h.check("h"), c_final.check("c_final");
+      if (memcmp(h.data.data() + (T - 1) * B * H * bytes, h_final.data.data(), B * H * bytes) != 0) {
+        fprintf(stderr, "the last h and h_final differ\n");
+        exit(1);
+      }
+      if (way == 0) seen = h.data;
+      else if (seen != h.data) {
+        fprintf(stderr, "the threads, or an initial state of zeros, change h\n");
+        exit(1);
+      }
+    }
   }
 }
 
@@ -504,11 +516,14 @@ int main() {
     for (int64_t B : {1, 3})
       for (int64_t D : {1, 5, 16, 33})
         for (int64_t H : {1, 5, 16, 33, 70})
-          for (bool biased : {false, true}) {
-            run_step(4, elman_step_float, cell, B, D, H, biased);
-            run_step(8, elman_step_double, cell, B, D, H, biased);
-            runs += 2;
-          }
+          for (int64_t T : {1, 4})
+            for (bool biased : {false, true}) {
+              run_window(4, elman_window_float, cell, T, B, D, H, biased);
+              run_window(8, elman_window_double, cell, T, B, D, H, biased);
+              runs += 2;
+            }
+  run_window(4, elman_window_float, kLstm, 9, 1, 130, 130, true), ++runs;  // one row and more weights than the first cache
+  run_window(8, elman_window_double, kElmanTanh, 9, 1, 300, 301, true), ++runs;
   run(kPrecisions[1], kLstm, 40, 2, 200, kInput | kMasked), ++runs;  // threads that take turns
   run(kPrecisions[0], kElmanTanh, 70, 1, 500, kInput), ++runs;
   for (int64_t M : {1, 7, 100})

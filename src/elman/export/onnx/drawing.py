@@ -68,5 +68,5 @@ def draw(run: Trained, options: ExportOptions) -> Drawing:
 def _drawer(run: Trained) -> str:
     name = type(run.model).__name__
     if name not in DRAWERS:
-        raise UserError(f"{run.path}: no graph of ONNX for a {name}", expected=" or ".join(DRAWERS))
+        raise UserError(f"{run.path}: no graph of ONNX for a {name}", remedy="--to safetensors writes its arrays")
     return DRAWERS[name]

@@ -21,7 +21,7 @@ from elman.kernels import reference
 from elman.kernels.native.library import call
 from elman.kernels.native.options import GATE_BLOCKS, PLAIN, Options, Varied
 from elman.kernels.native.products import matmul, sums_over_steps
-from elman.kernels.native.step import MOST_ROWS
+from elman.kernels.native.window import MOST_ROWS
 from elman.kernels.recomputation import derivatives
 from elman.kernels.seam import Noise
 

@@ -18,7 +18,7 @@
 #define ENTRIES(ENTRY)                                                   \
   FOR_ALL_NUMBERS(ENTRY, forward, Sweep, forward_of_cell)                \
   FOR_ALL_NUMBERS(ENTRY, backward, Sweep, backward_of_cell)              \
-  FOR_NUMBERS(ENTRY, step, Step, step_of_cell)                           \
+  FOR_NUMBERS(ENTRY, window, Window, window_of_cell)                     \
   FOR_NUMBERS(ENTRY, matmul, Matmul, matmul)                             \
   FOR_ALL_NUMBERS(ENTRY, attend, Attend, attend)                         \
   FOR_ALL_NUMBERS(ENTRY, attend_backward, Attend, attend_backward)       \

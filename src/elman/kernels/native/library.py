@@ -95,15 +95,19 @@ def entry(name: str, dtype: torch.dtype) -> Callable[..., int] | None:
 
 
 def run(name: str, dtype: torch.dtype, given: ctypes.Structure) -> None:
-    """Call a function of the core, which is there.
-
-    Raises:
-        MemoryError: for its answer 1.
-        ValueError: for its answer 2, which attention alone gives (attend.h).
-    """
+    """Call a function of the core, which is there; see `check` for errors."""
     function = entry(name, dtype)
     assert function is not None, "the choice of the backend comes first"
-    failed = function(ctypes.byref(given))
+    check(name, function(ctypes.byref(given)))
+
+
+def check(name: str, failed: int) -> None:
+    """Raise the error of a function's answer, unless that is 0.
+
+    Raises:
+        MemoryError: for 1.
+        ValueError: for 2, which attention alone answers (attend.h).
+    """
     if failed == 1:
         raise MemoryError(f"no memory for the scratch of a native {name} pass")
     if failed:

@@ -154,39 +154,6 @@ void product(const S* a, int64_t stride, int64_t rows, const Vector<Number<S>>* 
   }
 }
 
-// The numbers of a weight as a product reads them: rounded to S.
-template <class S> INLINE Vector<Number<S>> rounded(Vector<Number<S>> v) {
-  if constexpr (kPair<S> > 1) return widen(narrow(v));
-  else return v;
-}
-
-// a . weight[i] in lane i, for i < n <= a vector's lanes, and zeros in the others; the rows of `weight` are K long and
-// not packed, a is padded with zeros to whole vectors.
-template <class S> Vector<Number<S>> dots(const S* a, const Number<S>* weight, int64_t n, int64_t K) {
-  using T = Number<S>;
-  constexpr int L = kLanes<T>, kAtOnce = L < 4 ? L : 4;
-  Vector<T> s[L] = {};
-  for (int64_t i = 0; i < n; i += kAtOnce) {
-    const T* rows[kAtOnce];
-    Vector<T> mine[kAtOnce] = {};
-    for (int j = 0; j < kAtOnce; ++j) rows[j] = weight + (i + j < n ? i + j : i) * K;
-    int64_t k = 0;
-    for (; k + L <= K; k += L)
-#pragma GCC unroll 4
-      for (int j = 0; j < kAtOnce; ++j) {
-        __builtin_prefetch(rows[j] + k + kAtOnce * K);  // the next rows
-        mine[j] += load(a + k) * rounded<S>(load(rows[j] + k));
-      }
-    if (k < K)
-      for (int j = 0; j < kAtOnce; ++j) mine[j] += load(a + k) * rounded<S>(load(rows[j] + k, K - k));
-    for (int j = 0; j < kAtOnce && i + j < n; ++j) s[i + j] = mine[j];
-  }
-  turn_square<T>(s);
-#pragma GCC unroll 16
-  for (int i = 1; i < L; ++i) s[0] += s[i];
-  return s[0];
-}
-
 // How H columns (of units, or of what they are projected to), once for each of G gates, are cut into panels: one of the LSTM and the GRU holds all gates of one
 // vector of units, so that these can be finished together; with one gate it holds up to four vectors of units.
 template <class S> struct Panels {

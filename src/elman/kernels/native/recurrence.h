@@ -13,9 +13,9 @@
 #include "matmul.h"
 #include "pieces.h"
 #include "run_program.h"
-#include "step.h"
 #include "sweep.h"
 #include "turns.h"
+#include "window.h"
 
 namespace {
 
@@ -115,6 +115,21 @@ template <template <class, class, bool> class Direction, class S> int32_t of_cel
 
 template <class S> int32_t forward_of_cell(const Sweep* sweep) { return of_cell<Forward, S>(sweep); }
 template <class S> int32_t backward_of_cell(const Sweep* sweep) { return of_cell<Backward, S>(sweep); }
+
+template <class T, class Cell> int32_t window(const Window& given) {
+  if (given.T == 1 && given.B <= kFewRows) return OneStep<T, Cell>{given}.run();
+  const WindowSweep<T, Cell> it(given);
+  return it.bias.data ? run<Forward<T, Cell, false>, T>(it.sweep) : 1;
+}
+
+template <class T> int32_t window_of_cell(const Window* given) {
+  switch (given->cell) {
+    case kElmanTanh: return window<T, Elman<Tanh>>(*given);
+    case kElmanRelu: return window<T, Elman<Relu>>(*given);
+    case kGru: return window<T, Gru>(*given);
+    default: return window<T, Lstm>(*given);
+  }
+}
 
 }  // namespace
 

@@ -46,8 +46,8 @@ struct Sweep {
   void* hidden;  // * (T, B, H) or null, kept: W_hn h_{t-1} + b_hn of the GRU, what W_hr reads of the LSTM
   void* h;       // * (T, B, P): every h_t, zeros at padding. Backward reads it
   void* c;       // (T, B, H): every c_t of the LSTM, zeros at padding; null for other cells, and where nobody wants it
-  const void* h_first;  // (B, P)
-  const void* c_first;  // (B, H), LSTM
+  const void* h_first;  // (B, P); of forward, null stands for zeros
+  const void* c_first;  // (B, H), LSTM; null as h_first
   void* h_final;        // (B, P), of forward only
   void* c_final;        // (B, H), LSTM, of forward only
 
@@ -85,16 +85,20 @@ struct Sweep {
   void* dbias;  // (B, G * H), of the GRU (B, 4 * H), or null: with gains, the sums of what `dgates` holds without them
 };
 
-// One step of a few rows without gradients, lengths, resets or variations, all of it of the entry point's type. It
-// stays on the calling thread: to wake another may take longer than the step.
-struct Step {
-  int64_t B, D, H;
-  int32_t cell;  // a CellKind
-  const void* x;                    // (B, D)
+// A window without gradients, lengths, resets or variations, all of it of the entry point's type: the biases are both
+// there or both null, and a null initial state stands for zeros. One step of up to four rows stays on the calling
+// thread: to wake another may take longer than the step.
+struct Window {
+  int64_t T, B, D, H;
+  int32_t cell;     // a CellKind
+  int32_t threads;  // at most so many
+  ParallelFor parallel_for;
+  const void* x;                    // (T, B, D)
   const void *weight_x, *weight_h;  // (G * H, D), (G * H, H)
-  const void *bias_x, *bias_h;      // (G * H,) each, or null
+  const void *bias_x, *bias_h;      // (G * H,) each
   const void *h_first, *c_first;    // (B, H); c of the LSTM
-  void *h, *h_final, *c_final;      // (B, H): the state after the step, h twice
+  void* h;                          // (T, B, H): every h_t
+  void *h_final, *c_final;          // (B, H)
 };
 
 // C = A B (+ C, + a bias), a product large enough to be packed. A (M, K) and B (K, N) may lie in any order: a number
@@ -115,8 +119,8 @@ int32_t elman_forward_bfloat16(const Sweep* sweep);
 int32_t elman_backward_float(const Sweep* sweep);
 int32_t elman_backward_double(const Sweep* sweep);
 int32_t elman_backward_bfloat16(const Sweep* sweep);
-int32_t elman_step_float(const Step* step);
-int32_t elman_step_double(const Step* step);
+int32_t elman_window_float(const Window* window);
+int32_t elman_window_double(const Window* window);
 int32_t elman_matmul_float(const Matmul* matmul);
 int32_t elman_matmul_double(const Matmul* matmul);
 

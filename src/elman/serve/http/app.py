@@ -37,14 +37,22 @@ def make_app(opened: Sessions, rules: Rules | None = None) -> FastAPI:
         rules: who is let in, and how much of each.
     """
     rules = rules or Rules()
-    app = FastAPI(title="elman serve", version=__version__, description=DESCRIPTION, docs_url=None, redoc_url=None,
-                  lifespan=_lifespan)  # fmt: skip
+    app = FastAPI(
+        title="elman serve",
+        version=__version__,
+        description=DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=_lifespan,
+    )
     metrics = ServerMetrics(opened)
     app.state.works = works = Works(opened, metrics.first.observe)
     app.state.rules = rules
-    errors.install(app)
-    for each in (sessions, openai, socket):
-        app.include_router(each.router)
+    routers = [each.router for each in (sessions, openai, socket)]
+    errors.install(app, routers)
+    for router in routers:
+        app.include_router(router)
     files = page.add(app)
     _add_health(app, works, metrics)
     rules.open = {*rules.open, *files, "/healthz", "/readyz", "/openapi.json"}

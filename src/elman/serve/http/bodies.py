@@ -3,47 +3,40 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 from starlette.exceptions import HTTPException
 
 from elman.errors import UserError
+from elman.lens.intervention import Intervention
 
 SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+
+LARGEST = 1 << 53  # below it, JSON's numbers are exact
 
 At = int | str
 Text = Annotated[str, Field(examples=["It was "])]
 Top = Annotated[int, Field(ge=0, le=1000, description="How many of the most probable tokens to tell.")]
 
 
-class Asked(BaseModel):
+class Body(BaseModel):
     """A body: what is not named here goes to the model's task as it is, which refuses what it does not know."""
 
-    model_config = ConfigDict(extra="allow", allow_inf_nan=False, populate_by_name=True)
+    model_config = ConfigDict(extra="allow", strict=True, allow_inf_nan=False)
 
     def given(self, *others: str) -> dict[str, Any]:
-        """What was sent, without `others`, which are not for the task."""
-        return self.model_dump(exclude_unset=True, exclude=set(others), by_alias=True)
+        """What was sent, without `others`, which are not for the task; null is as if nothing was sent."""
+        sent = self.model_dump(exclude_unset=True, exclude=set(others), by_alias=True)
+        return {name: value for name, value in sent.items() if value is not None}
 
 
-class Held(BaseModel):
-    """A unit of a state, or of a gate, that is held at a value while a request runs."""
-
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
-
-    layer: int = Field(ge=1)
-    state: str | None = Field(None, description="h, c, … (or a gate)")
-    gate: str | None = Field(None, description="i, f, o, … (or a state)")
-    unit: int = Field(ge=0)
-    value: float
-
-
-class Feed(Asked):
+class FeedBody(Body):
     """What a session reads: one of text, tokens, values and units."""
 
     text: str | None = Field(None, examples=["It was "], description="Words parted by white space, for a tagger.")
@@ -53,10 +46,10 @@ class Feed(Asked):
     )
     units: list[Any] | None = Field(None, description="As a session's own units are.")
     top: Top | None = None
-    set: list[Held] | None = None
+    set: list[Intervention] | None = None
 
 
-class Create(Feed):
+class CreateBody(FeedBody):
     """A new session, and the first that it reads."""
 
     model: str | None = Field(None, description="A model's id; where the server has only one, it may be left out.")
@@ -65,38 +58,48 @@ class Create(Feed):
     state: str | None = Field(None, description="A saved state (safetensors) in base64.")
 
 
-class Generate(Asked):
+class GenerateBody(Body):
     """What a session shall write."""
 
     tokens: int | None = Field(None, ge=1, examples=[20], description="The most tokens to write.")
     temperature: float | None = Field(None, ge=0)
-    top_k: int | None = Field(None, ge=0)
+    top_k: int | None = Field(None, ge=1)
     top_p: float | None = Field(None, ge=0, le=1)
     min_p: float | None = Field(None, ge=0, le=1)
     seed: int | None = Field(None, ge=0, description="The same seed writes the same text, whoever else is served.")
     stop: str | list[str] | None = Field(None, description="At most four texts; the writing ends before the first.")
     log_probabilities: int | None = Field(None, ge=0, le=20, description="Of so many candidates for each token.")
-    set: list[Held] | None = None
+    set: list[Intervention] | None = None
     stream: bool = Field(False, description="Answer by server-sent events, while the model writes.")
 
+    @field_validator("stop")
+    @classmethod
+    def _one_or_several(cls, value: str | list[str] | None) -> list[str] | None:
+        return stops(value)
 
-class Fork(BaseModel):
+
+def stops(given: str | list[str] | None) -> list[str] | None:
+    """Texts to stop at, where there may be one or a list."""
+    return [given] if isinstance(given, str) else given
+
+
+class ForkBody(BaseModel):
     """Where a new session parts from this one."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     at: At | None = Field(None, description="A position or a checkpoint, in place of the end.")
 
 
-class Rollback(BaseModel):
+class RollbackBody(BaseModel):
     """Where the session goes back to."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     to: At = Field(description="A position or a checkpoint.", examples=[0])
 
 
-class Watch(Asked):
+class WatchBody(Body):
     """What the page shows of a piece of a session's trail."""
 
     start: int = Field(0, alias="from", ge=0)
@@ -109,13 +112,13 @@ class Watch(Asked):
 
 
 def parse(body: bytes) -> Any:
-    """JSON, strictly: UTF-8, without NaN, without halves of characters. Raises `UserError`."""
+    """JSON, strictly: UTF-8, finite numbers, no halves of characters. 2.0 is 2. Raises `UserError`."""
 
     def refuse(word: str) -> Any:
         raise UserError(f"the body is not valid JSON: it has {word}")
 
     try:
-        value = json.loads(body.decode(), parse_constant=refuse)
+        value = json.loads(body.decode(), parse_float=_number, parse_constant=refuse)
         if SURROGATE.search(body):  # a pair of them is a character, a single one is none
             json.dumps(value, ensure_ascii=False).encode()
     except UserError:
@@ -127,6 +130,13 @@ def parse(body: bytes) -> Any:
     except (ValueError, RecursionError) as error:
         raise UserError(f"the body is not valid JSON: {_why(error)}") from None
     return value
+
+
+def _number(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise UserError(f"the body has {text[:40]}, a number that is too large")
+    return int(number) if number.is_integer() and abs(number) < LARGEST else number
 
 
 def _why(error: Exception) -> str:

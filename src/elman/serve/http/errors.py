@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fastapi import FastAPI, Request, Response
+from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.routing import Route, Router
 
 from elman.errors import UserError
-from elman.serve.http.answers import Problem, as_json
+from elman.serve.errors import status_of
+from elman.serve.http.answers import ErrorAnswer, as_json
 from elman.settings import complain
 
 TYPES = {
@@ -22,11 +24,20 @@ TYPES = {
     405: "invalid_request_error",
     408: "timeout_error",
     409: "conflict_error",
+    410: "gone_error",
     413: "invalid_request_error",
     429: "rate_limit_error",
     503: "unavailable_error",
 }
-CODES = {401: "invalid_api_key", 404: "not_found", 409: "busy", 413: "too_large", 429: "full", 503: "unavailable"}
+CODES = {
+    401: "invalid_api_key",
+    404: "not_found",
+    409: "busy",
+    410: "gone",
+    413: "too_large",
+    429: "full",
+    503: "unavailable",
+}
 WORDS = {
     404: "there is nothing at this address; /docs lists what there is",
     405: "this address does not take this method; /docs lists what it takes",
@@ -43,19 +54,14 @@ class Refused(UserError):
         self.status, self.retry_after, self.param = status, retry_after, param
 
 
-def described(error: Exception, status: int, param: str | None = None) -> dict[str, Any]:
+def described(error: UserError, status: int, param: str | None = None) -> dict[str, Any]:
     """An error as the clients of the server read it."""
     param = param or getattr(error, "param", None)
     what = {"message": str(error), "type": TYPES.get(status, "server_error"), "code": CODES.get(status), "param": param}
     return {"error": what}
 
 
-def status_of(error: Exception) -> int:
-    """The status of an error for people: its own, or 400."""
-    return int(getattr(error, "status", 400))
-
-
-def answer(error: Exception, status: int | None = None, param: str | None = None) -> Response:
+def answer(error: UserError, status: int | None = None, param: str | None = None) -> Response:
     """The response that tells an error."""
     status = status or status_of(error)
     headers = {}
@@ -66,10 +72,11 @@ def answer(error: Exception, status: int | None = None, param: str | None = None
     return as_json(described(error, status, param), status, headers)
 
 
-def install(app: FastAPI) -> None:
-    """Let an app tell each of its errors in the one shape."""
+def install(app: FastAPI, routers: Sequence[APIRouter]) -> None:
+    """Let an app of routers tell each of its errors in the one shape."""
 
     async def of_a_person(request: Request, error: Exception) -> Response:
+        assert isinstance(error, UserError)
         return answer(error)
 
     async def of_a_form(request: Request, error: Exception) -> Response:
@@ -86,7 +93,8 @@ def install(app: FastAPI) -> None:
         assert isinstance(error, HTTPException)
         said = UserError(WORDS.get(error.status_code, error.detail))
         found = answer(said, error.status_code)
-        found.headers.update(error.headers or {})
+        if error.status_code == 405:  # starlette names those of the first route of this address
+            found.headers["Allow"] = ", ".join(_methods([app.router, *routers], request.scope["path"]))
         return found
 
     async def of_the_disk(request: Request, error: Exception) -> Response:
@@ -107,12 +115,19 @@ def install(app: FastAPI) -> None:
         app.add_exception_handler(kind, handler)
 
 
+def _methods(routers: Sequence[Router], path: str) -> list[str]:
+    """The methods that an address takes."""
+    routes = [route for router in routers for route in router.routes if isinstance(route, Route)]
+    return sorted({method for route in routes if route.path_regex.match(path) for method in route.methods or ()})
+
+
 EXAMPLES = {
     400: "tokens: expected at least 1, got 0",
     401: "this server needs an API key; send it as Authorization: Bearer KEY",
     404: "there is no such session; it may have ended",
     408: "the request did not arrive in 30 s",
     409: "the session is at work; wait for its answer, or stop it",
+    410: "the session began with a memory that had read more than that",
     413: "the request has more than 1,000,000 bytes",
     429: "the server is full; try again in 1 s",
     503: "the server is stopping",
@@ -123,7 +138,7 @@ def statuses(*others: int) -> dict[int | str, dict[str, Any]]:
     """The errors that a route may answer with, for its description: those of every route, and `others`."""
     return {
         status: {
-            "model": Problem,
+            "model": ErrorAnswer,
             "description": TYPES[status].replace("_", " "),
             "content": {"application/json": {"example": described(UserError(EXAMPLES[status]), status)}},
         }

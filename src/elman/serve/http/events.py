@@ -13,17 +13,21 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Se
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+import anyio.to_thread
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from elman import strict_json
 from elman.errors import UserError
+from elman.serve.errors import status_of
 from elman.serve.http import errors
 
 if TYPE_CHECKING:
-    from elman.serve.sessions import Job, Sessions
+    from elman.serve.batching import Job
+    from elman.serve.sessions import Sessions
 
 SHARE = 0.02  # seconds: tokens that are written within it share an event
+LONG = 4096  # characters or values of a request
 DONE = "data: [DONE]\n\n"
 
 
@@ -114,14 +118,18 @@ class Works:
         self.bridge: Bridge | None = None
         self.stopping = False
 
-    def start(self, id: str, kind: str, asked: Mapping[str, Any]) -> Running:
+    async def start(self, id: str, kind: str, asked: Mapping[str, Any]) -> Running:
         """Begin a work. Raises `UserError` where the session cannot do it."""
         if self.stopping:
             raise errors.Refused(503, "the server is stopping")
         if self.bridge is None or self.bridge.loop is not asyncio.get_running_loop():
             self.bridge = Bridge()
         bridge, running = self.bridge, Running(self.first)
-        running.job = self.sessions.submit(id, kind, asked, on_events=lambda events: bridge.tell(running, events))
+
+        def submit() -> Job:
+            return self.sessions.submit(id, kind, asked, lambda events: bridge.tell(running, events))
+
+        running.job = await anyio.to_thread.run_sync(submit) if _is_long(asked) else submit()
         self.running[running] = None
         return running
 
@@ -139,7 +147,7 @@ class Works:
     @asynccontextmanager
     async def work(self, receive: Receive, id: str, kind: str, asked: Mapping[str, Any]) -> AsyncIterator[Running]:
         """A work that ends with the block, or when its client leaves."""
-        running = self.start(id, kind, asked)
+        running = await self.start(id, kind, asked)
         try:
             async with on_leaving(receive, running.job.cancel):
                 yield running
@@ -150,6 +158,11 @@ class Works:
         """A work's answer. Raises `UserError`."""
         async with self.work(receive, id, kind, asked) as running:
             return await running.answer()
+
+
+def _is_long(asked: Mapping[str, Any]) -> bool:
+    """Whether it takes a while to read a request, in which the loop has others to serve."""
+    return any(isinstance(value, str | list) and len(value) > LONG for value in asked.values())
 
 
 @asynccontextmanager
@@ -187,7 +200,7 @@ class EventStream(Response):
                     async for each in self.objects:
                         await send(_part(f"data: {strict_json.dumps(each)}\n\n"))
                 except UserError as error:
-                    told = errors.described(error, errors.status_of(error))
+                    told = errors.described(error, status_of(error))
                     await send(_part(f"data: {strict_json.dumps(told)}\n\n"))
                 await send(_part(DONE))
                 await send({"type": "http.response.body", "body": b""})

@@ -12,12 +12,15 @@ from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocket
 
-from elman.serve.http.errors import Refused, answer
+from elman import strict_json
+from elman.serve.http.errors import Refused, answer, described
 from elman.serve.http.keys import Keys
 from elman.serve.http.metrics import ServerMetrics
 
 PATIENCE = 30.0  # seconds in which a request must arrive
+CLOSED = 1008  # a WebSocket, against the server's rules (RFC 6455)
 HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^:]*)(:\d*)?", re.ASCII)
 
 
@@ -142,8 +145,11 @@ def _is_loopback(name: str) -> bool:
 
 
 async def _refuse(error: Refused, scope: Scope, receive: Receive, send: Send) -> None:
-    if scope["type"] == "websocket" and "websocket.http.response" not in scope.get("extensions", {}):
-        await send({"type": "websocket.close", "code": 1008, "reason": str(error)[:120]})
+    if scope["type"] == "websocket":  # a browser shows its page nothing of a handshake that fails
+        websocket = WebSocket(scope, receive, send)
+        await websocket.accept()
+        await websocket.send_text(strict_json.dumps(described(error, error.status)))
+        await websocket.close(CLOSED)
         return
     response = answer(error)
     if error.status in (408, 413):  # what is left of the request is not read

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncGenerator
+from contextlib import suppress
 from secrets import token_urlsafe
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from elman import model_folders
 from elman.errors import UserError, nearest
 from elman.serve.http.answers import ModelFacts, ModelList, as_json
-from elman.serve.http.bodies import StrictRoute
+from elman.serve.http.bodies import StrictRoute, stops
 from elman.serve.http.completing import Chunk, Completing, Wanted, joined
 from elman.serve.http.errors import Refused, statuses
 from elman.serve.http.events import EventStream, on_leaving
-from elman.serve.http.sessions import STREAM, Served
+from elman.serve.http.sessions import STREAM, Serving
 
 ModelId = Annotated[str, Path(description="A model's id: the name of its run's folder.")]
 Prompt = str | list[str] | list[int] | list[list[int]]
 MOST_PROMPTS = 64
-OPTIONS = ("temperature", "top_p", "top_k", "min_p", "seed", "stop")
+OPTIONS = ("temperature", "top_p", "top_k", "min_p", "seed")
 NEUTRAL = {
     "presence_penalty": (None, 0),
     "frequency_penalty": (None, 0),
@@ -35,7 +37,7 @@ router = APIRouter(prefix="/v1", route_class=StrictRoute, tags=["OpenAI"])
 class StreamOptions(BaseModel):
     """How a stream ends."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     include_usage: bool = False
 
@@ -43,14 +45,14 @@ class StreamOptions(BaseModel):
 class CompletionRequest(BaseModel):
     """As OpenAI's API has it, with `top_k` and `min_p`; null stands for the default."""
 
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
     model: str
     prompt: Prompt = Field("", examples=["It was "], max_length=None)
     max_tokens: int | None = Field(16, ge=0)
     temperature: float | None = Field(1.0, ge=0)
     top_p: float | None = Field(1.0, ge=0, le=1)
-    top_k: int | None = Field(None, ge=0)
+    top_k: int | None = Field(None, ge=-1, description="0 and -1: all tokens.")
     min_p: float | None = Field(None, ge=0, le=1)
     n: int | None = Field(1, ge=1, le=16)
     best_of: int | None = Field(None, ge=1, description="No more than n.")
@@ -109,14 +111,21 @@ def model_facts(id: str, served: Any) -> dict[str, Any]:
     return {
         "id": id,
         "object": "model",
-        "created": served.created,
+        "created": _created(served),
         "owned_by": "elman",
         "elman": served.describe(),
     }
 
 
+def _created(served: Any) -> int:
+    """When the weights were written, in seconds since 1970."""
+    with suppress(OSError):
+        return int((model_folders.find(served.run.path) / "model.safetensors").stat().st_mtime)
+    return 0
+
+
 @router.get("/models", response_model=ModelList, responses=statuses())
-async def models(works: Served) -> Response:
+async def models(works: Serving) -> Response:
     """All models of this server."""
     served = works.sessions.models
     return as_json({"object": "list", "data": [model_facts(id, each) for id, each in served.items()]})
@@ -124,7 +133,7 @@ async def models(works: Served) -> Response:
 
 @router.get("/models/{id}", response_model=ModelFacts, responses=statuses(404))
 async def model(
-    id: Annotated[str, Path(description="A model's id: the name of its run's folder.")], works: Served
+    id: Annotated[str, Path(description="A model's id: the name of its run's folder.")], works: Serving
 ) -> Response:
     """One model: its task, sizes, layers and vocabulary."""
     return as_json(model_facts(id, _served(works, id)))
@@ -142,12 +151,12 @@ def _served(works: Any, id: str) -> Any:
     response_model=CompletionAnswer,
     responses={200: {"content": STREAM}, **statuses(404)},
 )
-async def completions(body: CompletionRequest, request: Request, works: Served) -> Response:
+async def completions(body: CompletionRequest, request: Request, works: Serving) -> Response:
     """Go on with one prompt or several, as OpenAI's API does."""
     served = _served(works, body.model)
     if not served.completes:
         route = "feed, then POST /v1/sessions/{id}/generate" if served.writes else "feed"
-        what = f"{body.model} is {served.title}, and completes no text"
+        what = f"{body.model} is {served.run.task.title}, and completes no text"
         raise UserError(what, remedy=f"POST /v1/sessions, then POST /v1/sessions/{{id}}/{route}")
     completing = Completing(works, body.model, _wanted(body))
     head = {"id": f"cmpl-{token_urlsafe(16)}", "object": "text_completion", "created": int(time.time())}
@@ -194,7 +203,9 @@ def _wanted(body: CompletionRequest) -> Wanted:
     if len(prompts) > MOST_PROMPTS:
         raise Refused(400, f"prompt: expected at most {MOST_PROMPTS} at once, got {len(prompts)}", param="prompt")
     options = {name: value for name in OPTIONS if (value := getattr(body, name)) is not None}
-    options = {"temperature": 1.0, "top_p": 1.0, **options}
+    options = {"temperature": 1.0, "top_p": 1.0, **options, "stop": stops(body.stop) or []}
+    if options.get("top_k", 1) < 1:
+        del options["top_k"]
     if body.logprobs is not None:
         options["log_probabilities"] = body.logprobs
     tokens = 16 if body.max_tokens is None else body.max_tokens

@@ -10,6 +10,7 @@ Where the server has API keys and the client sent none in a header, its first me
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -19,19 +20,20 @@ from starlette.websockets import WebSocketDisconnect
 
 from elman import strict_json
 from elman.errors import UserError
+from elman.serve import watching
+from elman.serve.errors import status_of
 from elman.serve.http import errors
-from elman.serve.http.bodies import Asked, Rollback, parse
+from elman.serve.http.bodies import Body, RollbackBody, parse
 from elman.serve.http.events import Running, Works
-from elman.serve.http.gate import Rules, wrong_key
+from elman.serve.http.gate import CLOSED, Rules, wrong_key
 from elman.serve.http.sessions import FORMS, apart
 from elman.settings import complaint
 
 if TYPE_CHECKING:
-    from elman.serve.sessions import Session
+    from elman.serve.handle import Session
 
 WAITING = 32  # messages that wait for their turn
 PATIENCE = 10.0  # seconds in which a key must arrive
-CLOSED = 1008  # of RFC 6455: against the server's rules
 
 router = APIRouter()
 
@@ -47,7 +49,7 @@ async def socket(websocket: WebSocket, id: str) -> None:
             await _trust(websocket, rules)
         session = works.sessions.get(id)
     except UserError as error:
-        await _tell(websocket, errors.described(error, errors.status_of(error)))
+        await _tell(websocket, errors.described(error, status_of(error)))
         await websocket.close(CLOSED)
         return
     except WebSocketDisconnect:
@@ -112,7 +114,7 @@ class Conversation:
 
     async def _fail(self, asked: Any, error: UserError) -> None:
         number = asked.get("request") if isinstance(asked, dict) else None
-        await _tell(self.websocket, {"request": number, **errors.described(error, errors.status_of(error))})
+        await _tell(self.websocket, {"request": number, **errors.described(error, status_of(error))})
 
     async def _answer_all(self) -> None:
         while True:
@@ -123,36 +125,40 @@ class Conversation:
                 await self._fail(asked, error)
             except OSError as error:
                 await self._fail(asked, errors.Refused(503, f"the server cannot use its files: {error.strerror}"))
+            except Exception:
+                logging.getLogger("uvicorn.error").exception("a message over a WebSocket")
+                await self._fail(asked, errors.Refused(500, "the server failed; its log says where"))
 
     async def _answer(self, asked: dict[str, Any]) -> None:
         """One message. Raises `UserError`."""
-        number, do = asked.pop("request", None), asked.pop("do", None)
+        number, do = asked.get("request"), asked.get("do")
         if not isinstance(do, str) or do not in {*FORMS, *SIMPLE}:
             raise UserError("do", expected=f"one of {', '.join(sorted({*FORMS, *SIMPLE, 'stop'}))}", got=repr(do))
         if do in SIMPLE:
             answer = await apart(lambda: SIMPLE[do](self.session))
         else:
             try:
-                form = FORMS[do].model_validate(asked)
+                fields = {name: value for name, value in asked.items() if name not in ("request", "do")}
+                form = FORMS[do].model_validate(fields)
             except ValidationError as error:
                 raise complaint(error) from None
             if do in ("feed", "generate"):
-                assert isinstance(form, Asked)
+                assert isinstance(form, Body)
                 answer = await self._work(number, do, form.given("stream"))
             else:
                 answer = await apart(lambda: self._apart(form))
         await _tell(self.websocket, {"request": number, "answer": answer})
 
     def _apart(self, form: Any) -> dict[str, Any]:
-        if isinstance(form, Rollback):
+        if isinstance(form, RollbackBody):
             self.session.rollback(form.to)
             return {"id": self.session.id, "position": self.session.position}
-        if isinstance(form, Asked):
-            return self.session.watch(**form.given())
+        if isinstance(form, Body):
+            return watching.as_json(self.session.watch(**form.given()))
         return self.session.fork(form.at).describe()
 
     async def _work(self, number: Any, kind: str, asked: dict[str, Any]) -> dict[str, Any]:
-        self.running = running = self.works.start(self.session.id, kind, asked)
+        self.running = running = await self.works.start(self.session.id, kind, asked)
         try:
             async for event in running.pieces():
                 if kind == "generate":

@@ -55,6 +55,7 @@ class LanguageModelling(Task):
     evaluate = deferred(".evaluation.evaluate_text")
     generate = deferred(".writing.write")
     watch = deferred(".watching.watch")
+    listener = deferred(".listener.TextListener")
     looks = deferred("elman.inspection.LOOKS")
     recognises_network = deferred(".imported.recognises")
     adopt = deferred(".imported.adopt")

@@ -214,7 +214,8 @@ class Batcher:
 
     def _finish(self, job: Job, answer: dict[str, Any] | None, error: UserError | None) -> None:
         events = job.work.events if job.work is not None else []
-        job.record.busy = False
+        job.record.job = None
+        self.store.make_room()
         job.finish(answer, error)
         self.counts.of_work(time.perf_counter() - job.asked, failed=error is not None)
         job.tell(events)
@@ -224,4 +225,5 @@ def _told(error: Exception) -> UserError:
     """An error for the client: one of ours as it is, and of any other only its kind."""
     if isinstance(error, UserError):
         return error
-    return ModelFailed(f"the model failed on this request ({type(error).__name__}: {error})")
+    reason = " ".join(f"{type(error).__name__}: {error}".split())
+    return ModelFailed(f"the model failed on this request ({reason})")

@@ -199,11 +199,11 @@ class Sessions:
                 error = Full(f"{self.limits.queue:,} requests run or wait", remedy="try again later")
                 error.retry_after = max(1.0, math.ceil(served.counts.seconds.sum / max(served.counts.seconds.count, 1)))
                 raise error
-            job.record.busy = True
+            job.record.job = job
             try:
                 served.batcher.put(job)
             except BaseException:
-                job.record.busy = False
+                job.record.job = None
                 raise
         return job
 

@@ -46,7 +46,7 @@ class TextListener(Listener):
     def __init__(self, run: Trained, options: Mapping[str, Any]) -> None:
         self.model, self.tokenizer = run.model, run.tokenizer
         self.chunk = options.get("chunk", CHUNK)
-        self.arena = arena_of(self.model)
+        self.arena = arena_of(self.model, int8=bool(options.get("int8")))
         self.symbol = cache(self.tokenizer.symbol)
         self.banned = [] if self.tokenizer.unk is None else [self.tokenizer.unk]
         self._turns: dict[Work, Feeding | Writer] = {}

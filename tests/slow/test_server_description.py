@@ -28,7 +28,7 @@ from elman.serve.http.gate import Rules
 
 pytestmark = pytest.mark.slow
 
-EXAMPLES = 60
+EXAMPLES = 40
 CHECKS = (
     not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance,
     negative_data_rejection, unsupported_method,

@@ -413,7 +413,7 @@ def test_the_alignment_grows_with_the_translation(window: Window, runs: dict[str
     page = window.open("pairs")
     page.get_by_label("Source sentence").fill("the cat sat here")
     page.locator(".writing [role=status]").filter(has_text=re.compile(".")).wait_for()
-    [said] = (
+    [_said] = (
         runs["pairs"].predict(["the cat sat here"], beam=1) if False else runs["pairs"].predict(["the cat sat here"])
     )
     assert page.locator(".target").inner_text()

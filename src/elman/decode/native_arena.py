@@ -29,35 +29,7 @@ from elman.state import map_state
 FIRST_SLOTS = 4
 
 
-<<<<<<< HEAD
-def why_not_native(model: LanguageModel, *, int8: bool = False) -> str | None:
-    """The reason why the core cannot keep an arena of a model, or None."""
-    if type(model) is not RecurrentLM:
-        return "the core knows recurrent language models alone"
-    weight = model.decoder.weight
-    if weight.device.type != "cpu":
-        return "it runs on a CPU alone"
-    if int8 and weight.dtype != torch.float32:
-        return "weights of one byte are those of float32"
-    if any(module._forward_hooks or module._forward_pre_hooks for module in model.modules()):
-        return "it calls no hooks"
-    plain = {id(layer) for layer in model.layers if _is_plain(layer)}
-    if any(id(layer) not in plain for layer in model.layers) or type(model.decoder) is not nn.Linear:
-        return "it has plain cells alone"
-    if any(type(p) is not nn.Parameter or p.dtype != weight.dtype for p in model.parameters()):
-        return "its parameters are of one dtype"
-    return why_not_arranged(weight.dtype)
-
-
-def _is_plain(layer: nn.Module) -> bool:
-    """Whether the core has the layer's cell, and the layer reads a step in evaluation as the cell does."""
-    if not isinstance(layer, Recurrent) or layer.cell not in NUMBERS or layer.backend not in (None, "native"):
-        return False
-    named = {name.removesuffix("_l0") for name, _ in layer.named_parameters()}
-    return named <= PLAIN and not layer.zoneout and not layer.zoneout_cell and not layer.holds
-=======
 __all__ = ["NativeRows", "why_not_native"]
->>>>>>> core
 
 
 class NativeRows(Arena):

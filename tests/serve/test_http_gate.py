@@ -33,16 +33,17 @@ def bearer(key: str) -> dict[str, str]:
 def test_a_key_opens_every_route_and_nothing_else_does(locked: TestClient) -> None:
     for key in KEYS:
         assert locked.get("/v1/models", headers=bearer(key)).status_code == 200
-    wrong: list[dict[str, str]] = [
+    wrong: list[dict[str, Any]] = [
         {}, bearer(""), bearer(KEYS[0][:-1]), bearer(KEYS[0] + "x"), {"Authorization": KEYS[0]},
-        {"Authorization": f"Basic {KEYS[0]}"}, bearer("ä".encode().decode("latin-1")),
+        {"Authorization": f"Basic {KEYS[0]}"}, {"Authorization": b"Bearer \xe4"},
     ]  # fmt: skip
-    routes = [route for route in locked.app.routes if hasattr(route, "methods")]  # type: ignore[attr-defined]
-    asked = {("GET", "/v1/models"), ("GET", "/metrics"), ("POST", "/v1/completions"), ("POST", "/v1/sessions")}
-    assert routes
-    for method, path in sorted(asked):
+    described = locked.get("/openapi.json").json()["paths"]
+    asked = [(method, path) for path, operations in described.items() for method in operations]
+    asked = [(method, path) for method, path in asked if path not in ("/healthz", "/readyz")]
+    assert len(asked) >= 14
+    for method, path in asked:
         for headers in wrong:
-            response = locked.request(method, path, headers=headers)
+            response = locked.request(method.upper(), path, headers=headers)
             assert error_of(response, 401)["code"] == "invalid_api_key"
             assert response.headers["www-authenticate"] == "Bearer"
 

@@ -15,11 +15,13 @@ import torch
 
 import elman
 from elman.errors import UserError
-from elman.lens import attention_weights, visit_layers
+from elman.lens import Intervention, attention_weights, hold, visit_layers
 from elman.lens.gates import gates_of
 from elman.lens.observe import twin
 from elman.models import build
-from elman.serve.watching import MOST_UNITS, as_json, watch, watch_options
+from elman.serve import Sessions
+from elman.serve.session import Trail
+from elman.serve.watching import MOST_UNITS, as_json, describe_memory, watch
 from elman.tasks.listening import Memory
 from elman.tasks.task import Trained
 
@@ -63,9 +65,12 @@ def memory_after(run: Trained, tokens: Sequence[int]) -> Memory:
     return Memory((state, hidden[:, -1]), {}, len(tokens))
 
 
-def watched(run: Trained, tokens: list[int], begin: int, **asked: Any) -> dict[str, Any]:
-    pieces = [run.tokenizer.decode([token]) for token in tokens]
-    return watch(run, memory_after(run, tokens[:begin]), tokens[begin:], pieces[begin:], watch_options(asked))
+def watched(run: Trained, tokens: list[int], first: int, *, near: int | None = None, **asked: Any) -> dict[str, Any]:
+    """A piece from `first` on, read from the memory at the same place, or from one at `near`."""
+    start = Memory((), {})
+    between = [memory_after(run, tokens[: first if near is None else near])]
+    trail = Trail(start, memory_after(run, tokens), tokens, between if between[0].position else [])
+    return watch(run, trail, [run.tokenizer.decode([token]) for token in tokens], {"from": first} | asked)
 
 
 @of_kinds("elman", "gru", "lstm", "mingru", "slstm")
@@ -74,7 +79,7 @@ def test_states_and_gates_are_those_of_the_text_read_whole(run: Trained, begin: 
     tokens, model = drawn(run), run.model
     visits = visit_layers(model, lambda: model.read([tokens]))
     for layer, visit in enumerate(visits, 1):
-        found = watched(run, tokens, begin, layer=layer, unit=3, units=list(range(5)))
+        found = watched(run, tokens, begin, near=begin // 2, layer=layer, unit=3, units=list(range(5)))
         assert found["states"].keys() >= {"layer 1 h", "layer 2 h"}
         for name, part in zip(("h", "c"), visit.after, strict=False):
             states = found["states"][f"layer {layer} {name}"]["values"]
@@ -90,18 +95,20 @@ def test_states_and_gates_are_those_of_the_text_read_whole(run: Trained, begin: 
 
 
 @of_kinds("lstm", "transformer", "window")
-@pytest.mark.parametrize("begin", [0, CUT, T - 1])
-def test_surprise_and_candidates_are_those_of_the_text_read_whole(run: Trained, begin: int) -> None:
+@pytest.mark.parametrize(("begin", "near"), [(0, 0), (CUT, CUT), (CUT, 4), (T - 1, 0)])
+def test_surprise_and_candidates_are_those_of_the_text_read_whole(run: Trained, begin: int, near: int) -> None:
     tokens = drawn(run)
     with torch.no_grad():
         log_p = run.model(torch.tensor([tokens]))[0][0].log_softmax(-1)
-    found = watched(run, tokens, begin, top=3)
+    found = watched(run, tokens, begin, near=near, top=3)
     nats = [None, *(-log_p[:-1].gather(1, torch.tensor(tokens[1:])[:, None])[:, 0]).tolist()]
     assert found["surprise"] == pytest.approx(nats[begin:], abs=1e-6)
     assert found["pieces"] == [run.tokenizer.decode([token]) for token in tokens[begin:]]
     for candidates, row in zip(found["next"], log_p[begin:], strict=True):
         values, ids = row.exp().topk(3)
+        assert [one["id"] for one in candidates] == ids.tolist()
         assert [one["token"] for one in candidates] == [run.tokenizer.symbol(int(token)) for token in ids]
+        assert [one["text"] for one in candidates] == [run.tokenizer.decode([token]) for token in ids]
         assert [one["probability"] for one in candidates] == pytest.approx(values.tolist(), abs=1e-6)
 
 
@@ -137,13 +144,31 @@ def test_a_document_begins_with_a_fresh_memory(documents: Path, run: Trained) ->
     assert both["surprise"][len(first)] > 0  # the end of a document surprises, too
 
 
-@of_kinds("gru")
+@of_kinds("lstm")
 def test_the_units_that_vary_most_are_told(run: Trained) -> None:
-    every = watched(run, drawn(run), 0, units=8)["states"]["layer 1 h"]["values"]
-    found = watched(run, drawn(run), 0, units=3)["states"]["layer 1 h"]
-    assert found["units"] == sorted(np.argsort(-every.std(1))[:3].tolist())
-    np.testing.assert_array_equal(found["values"], every[found["units"]])
-    assert watched(run, drawn(run), 0, units=0)["states"]["layer 1 h"]["values"].shape == (0, T)
+    """Of the last state of a layer, so that a unit's h and c lie side by side."""
+    every = watched(run, drawn(run), 0, units=8)["states"]
+    found = watched(run, drawn(run), 0, units=3)["states"]
+    for layer in ("layer 1", "layer 2"):
+        units = sorted(np.argsort(-every[f"{layer} c"]["values"].std(1))[:3].tolist())
+        for name in (f"{layer} h", f"{layer} c"):
+            assert found[name]["units"] == units
+            np.testing.assert_array_equal(found[name]["values"], every[name]["values"][units])
+    nothing = watched(run, drawn(run), 0, units=[], top=0)
+    assert nothing["states"] == {}
+    assert "next" not in nothing
+
+
+@of_kinds("gru")
+def test_a_memory_that_holds_no_numbers_says_nothing(run: Trained) -> None:
+    memory, tokens = memory_after(run, drawn(run, 4)), drawn(run)
+    broken = Memory((tuple(part * torch.nan for part in memory.state[0]), memory.state[1] * torch.nan), {}, 4)
+    trail = Trail(broken, Memory((), {}, 4 + T), tokens)
+    found = watch(run, trail, [""] * T, {"units": 4})
+    assert found["surprise"] == [None] * T
+    assert found["next"] == [[]] * T
+    told = json.loads(json.dumps(as_json(found), allow_nan=False))
+    assert np.isnan(np.frombuffer(base64.b64decode(told["states"]["layer 1 h"]["data"]), "<f4")).all()
 
 
 @of_kinds("lstm")
@@ -164,8 +189,10 @@ def test_arrays_are_float32_in_base64(run: Trained) -> None:
     [
         ({"layer": 3, "unit": 0}, "layer: expected from 1 to 2, got 3"),
         ({"unit": 8}, "unit: expected from 0 to 7, a unit of layer 1, got 8"),
-        ({"units": [1, 8]}, r"units: expected from 0 to \d, units of layer . ., got"),
+        ({"units": [1, 8]}, r"units: expected from 0 to 7, got \[1, 8\]"),
         ({"units": 5000}, "units: expected .*less than or equal to 1024, got 5000"),
+        ({"from": 5, "to": 4}, f"a piece: expected from 0 or later, to {T} or earlier, got 5 to 4"),
+        ({"from": 5, "to": T + 1}, "a piece: expected from 0 or later"),
         ({"attention_at": CUT - 1}, f"attention_at: expected a place from {CUT} to {T - 1}, got {CUT - 1}"),
         ({"attention_at": T}, "attention_at: expected a place from"),
         ({"lair": 1}, "lair"),
@@ -178,8 +205,47 @@ def test_what_cannot_be_watched(run: Trained, asked: dict[str, Any], message: st
 
 @of_kinds("elman")
 def test_a_long_piece_is_refused(run: Trained) -> None:
-    with pytest.raises(UserError, match="at most 2,000 units, got 2001"):
+    with pytest.raises(UserError, match="at most 2,000 units, got 2,001"):
         watched(run, drawn(run, MOST_UNITS + 1), 0)
+    assert watched(run, drawn(run, MOST_UNITS + 1), 0, **{"from": None})["from"] == 1
+
+
+@of_kinds("gru", "transformer")
+@pytest.mark.parametrize("begin", [0, 2, 7, CUT + 1])
+def test_what_was_read_while_units_were_held_is_shown_so(run: Trained, begin: int) -> None:
+    """A trail of three stretches, in the second of which something is held."""
+    tokens, first, last = drawn(run), 5, CUT
+    asked = {"layer": 1} | ({"head": 1} if run.model.kind == "transformer" else {"gate": "z", "unit": 2, "value": 1.0})
+    held, memories, parts = hold(run.model, [Intervention(**asked)]), [Memory((), {})], []
+    for model, piece in ((run.model, tokens[:first]), (held, tokens[first:last]), (run.model, tokens[last:])):
+        with torch.no_grad():
+            hidden, state = model.read([piece], memories[-1].state[0] if memories[-1].state else None)
+        parts.append(hidden[0])
+        memories.append(Memory((state, hidden[:, -1]), {}, memories[-1].position + len(piece)))
+    trail = Trail(memories[0], memories[0])
+    for memory, begun, before in zip(memories[1:], (0, first, last), memories, strict=False):
+        trail.extend(memory, tokens[begun : memory.position], held=[asked] if before.position == first else ())
+    found = watch(run, trail, [""] * T, {"from": begin, "units": list(range(8)), "unit": 2, "attention_at": T - 1})
+    with torch.no_grad():
+        log_p = run.model.output(torch.cat(parts)).log_softmax(-1)
+    nats = [None, *(-log_p[:-1].gather(1, torch.tensor(tokens[1:])[:, None])[:, 0]).tolist()]
+    assert found["surprise"] == pytest.approx(nats[begin:], abs=1e-6)
+    if "gate" in asked:
+        at = np.arange(begin, T)
+        np.testing.assert_array_equal(found["gates"]["layer 1"]["z"] == 1, (at >= first) & (at < last))
+    else:
+        np.testing.assert_allclose(found["states"]["hidden state"]["values"].T, torch.cat(parts)[begin:], atol=1e-12)
+        assert found["attention"]["at"] == T - 1
+
+
+@of_kinds("gru", "transformer")
+def test_what_can_be_watched_is_described(run: Trained) -> None:
+    about = describe_memory(run)
+    if run.model.kind == "transformer":
+        assert about == {"layers": [], "heads": {"layers": 2, "heads": 2}}
+        return
+    first = {"name": "layer 1", "cell": "gru", "units": 8, "states": ["h"], "gates": ["r", "z"]}
+    assert about == {"layers": [first, first | {"name": "layer 2"}], "heads": None}
 
 
 @of_kinds("lstm", "transformer")
@@ -194,3 +260,61 @@ def test_a_twin_shares_weights_and_no_hooks(run: Trained) -> None:
     other.train().read([drawn(run)])
     assert calls
     assert not model.training
+
+
+HELD = [{"layer": 1, "state": "h", "unit": 2, "value": 3.0}]
+
+
+def test_a_session_watches_itself(trained: Path) -> None:
+    with Sessions(trained) as sessions:
+        session = sessions.create(text="the cat sat on a mat")
+        fed = session.feed(text=" and", top=3)
+        found = session.watch(begin=3, unit=1, top=3, units=[0, 5])
+        assert (found["from"], found["to"]) == (3, session.position)
+        assert "".join(found["pieces"]) == session.text[3:]
+        assert found["surprise"][-4:] == pytest.approx(fed["surprise"], abs=1e-4)
+        assert [one["id"] for one in found["next"][-1]] == [one["id"] for one in fed["next"]]
+        assert found["gates"]["layer 1"]["f"].shape == (session.position - 3,)
+        model = sessions.models[session.model].describe()
+        assert model["layers"][0] == {
+            "name": "layer 1",
+            "cell": "lstm",
+            "units": 8,
+            "states": ["h", "c"],
+            "gates": ["i", "f", "o"],
+        }
+
+
+def test_a_request_with_held_units_goes_its_own_way(trained: Path) -> None:
+    """The state says so, and afterwards nothing is held; forks, ways back and watching read again as it was read."""
+    with Sessions(trained) as sessions:
+        session = sessions.create(text="the cat sat")
+        other = session.fork()
+        plain = other.generate(tokens=30, seed=1, temperature=0.5).answer
+        held = session.generate(tokens=30, seed=1, temperature=0.5, set=HELD).answer
+        assert plain["text"] != held["text"]
+        again = session.fork(at=11).generate(tokens=30, seed=1, temperature=0.5, set=HELD).answer
+        assert held["text"] == again["text"]
+        h = session.watch(units=[2])["states"]["layer 1 h"]["values"][0]
+        assert (h[11:] == 3).all()
+        assert (h[:11] != 3).all()
+        after = session.watch()["surprise"][:20]
+        session.feed(text=" on", set=HELD)
+        session.feed(text=" a mat")
+        h = session.watch(units=[2])["states"]["layer 1 h"]["values"][0]
+        assert (np.flatnonzero(h == 3) == np.arange(11, 44)).all()
+        session.rollback(20)
+        assert session.watch()["surprise"] == after
+        assert session.watch(units=[2])["states"]["layer 1 h"]["values"][0, -1] == 3
+
+
+@pytest.mark.parametrize(
+    ("kind", "asked"),
+    [("feed", {"text": "a", "set": [{"layer": 2, "state": "h"}]}), ("generate", {"set": [{"layer": 1, "gate": "q"}]})],
+)
+def test_what_cannot_be_held_is_refused_at_once(trained: Path, kind: str, asked: dict[str, Any]) -> None:
+    with Sessions(trained) as sessions:
+        session = sessions.create(text="the cat")
+        with pytest.raises(UserError, match=r"layer: expected from 1 to 1|gate of layer 1: expected gate i or f or o"):
+            sessions.submit(session.id, kind, asked)
+        assert not session.describe()["busy"]

@@ -145,10 +145,12 @@ class Batcher:
         begun = time.perf_counter()
         jobs = self._running
         works = [job.work for job in jobs if job.work is not None]
-        before = sum(work.memory.position for work in works)
+        before = [work.memory.position for work in works]
         self._move(works)
-        tokens = sum(work.memory.position for work in works) - before
-        self.counts.of_round(len(works), tokens, time.perf_counter() - begun)
+        moved = {"feed": 0, "generate": 0}
+        for work, position in zip(works, before, strict=True):
+            moved[work.kind] += max(0, work.memory.position - position)  # a stop string takes the memory back
+        self.counts.of_round(len(works), moved["feed"], moved["generate"], time.perf_counter() - begun)
         for job in jobs:
             self._after(job)
         self._running = [job for job in jobs if not job.done]
@@ -212,7 +214,8 @@ class Batcher:
 
     def _finish(self, job: Job, answer: dict[str, Any] | None, error: UserError | None) -> None:
         events = job.work.events if job.work is not None else []
-        job.record.busy = False
+        job.record.job = None
+        self.store.make_room()
         job.finish(answer, error)
         self.counts.of_work(time.perf_counter() - job.asked, failed=error is not None)
         job.tell(events)
@@ -222,4 +225,5 @@ def _told(error: Exception) -> UserError:
     """An error for the client: one of ours as it is, and of any other only its kind."""
     if isinstance(error, UserError):
         return error
-    return ModelFailed(f"the model failed on this request ({type(error).__name__}: {error})")
+    reason = " ".join(f"{type(error).__name__}: {error}".split())
+    return ModelFailed(f"the model failed on this request ({reason})")

@@ -34,16 +34,18 @@ ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 class ServingCounts:
     """Of one model."""
 
-    units: int = 0  # that were read or written
+    read: int = 0  # units
+    written: int = 0  # units
     works: int = 0
     failed: int = 0
     rows: Histogram = field(default_factory=lambda: Histogram(ROWS))  # of a round
     rounds: Histogram = field(default_factory=lambda: Histogram(SECONDS))  # seconds of a round
     seconds: Histogram = field(default_factory=lambda: Histogram(SECONDS))  # of a work, from being asked for
 
-    def of_round(self, rows: int, units: int, seconds: float) -> None:
+    def of_round(self, rows: int, read: int, written: int, seconds: float) -> None:
         """A round of so many works."""
-        self.units += units
+        self.read += read
+        self.written += written
         self.rows.add(rows)
         self.rounds.add(seconds)
 

@@ -132,6 +132,22 @@ class Session:
         served = self._sessions.models[self.model]
         return pack([memory], {"model": served.id, "mark": served.mark})
 
+    def watch(self, **asked: Any) -> dict[str, Any]:
+        """What happened while a piece of the session was read, as arrays: surprise, states, gates, attention.
+
+            session.watch(begin=10, end=200, units=30, layer=1, unit=5, attention_at=120)
+
+        Options and result are those of `elman.serve.watching.watch`; it may be called while the session is busy, and
+        tells of what was read and written before. Raises `UserError`.
+        """
+        from elman.serve.watching import watch
+
+        served = self._sessions.models[self.model]
+        with self._sessions.store.lock:
+            trail = self._content().trail
+            trail = trail.until(trail.memory)
+        return watch(served.run, trail, served.listener.text_of(trail.units), asked)
+
     def describe(self) -> dict[str, Any]:
         """What a session is, without its units."""
         record = self._record

@@ -92,4 +92,5 @@ def to_json(memory: Memory) -> dict[str, Any]:
 
 def bytes_of(memory: Memory) -> int:
     """How much RAM a memory takes, about."""
-    return 500 + sum(x.untyped_storage().nbytes() + 200 for x in leaves(memory.state))
+    storages = {x.untyped_storage().data_ptr(): x.untyped_storage().nbytes() for x in leaves(memory.state)}
+    return 500 + 200 * len(storages) + sum(storages.values())

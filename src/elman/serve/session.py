@@ -131,6 +131,11 @@ class SessionRecord:
     position: int = 0
     checkpoints: dict[str, int] = field(default_factory=dict)  # positions by id
     content: Content | None = None  # None: it is on the disk
-    busy: bool = False
+    job: Any = None  # what it does now
     used: float = field(default_factory=time.time)  # seconds since the epoch
     bytes: int = 0
+
+    @property
+    def busy(self) -> bool:
+        """Whether it does something now."""
+        return self.job is not None

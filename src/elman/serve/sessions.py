@@ -25,6 +25,7 @@ from elman.serve.limits import ServingLimits
 from elman.serve.memory import unpack
 from elman.serve.session import Content, Trail
 from elman.serve.store import SessionStore
+from elman.serve.watching import describe_memory
 from elman.tasks.configuration import make_section
 from elman.tasks.listening import Memory
 
@@ -66,6 +67,7 @@ class Served:
             "writes": self.writes,
             "completes": self.completes,
             **self.listener.about(),
+            **describe_memory(self.run),
         }
 
 
@@ -197,11 +199,11 @@ class Sessions:
                 error = Full(f"{self.limits.queue:,} requests run or wait", remedy="try again later")
                 error.retry_after = max(1.0, math.ceil(served.counts.seconds.sum / max(served.counts.seconds.count, 1)))
                 raise error
-            job.record.busy = True
+            job.record.job = job
             try:
                 served.batcher.put(job)
             except BaseException:
-                job.record.busy = False
+                job.record.job = None
                 raise
         return job
 
@@ -226,7 +228,8 @@ class Sessions:
             "evictions": store.parked,
             "restored": store.loaded,
             "ended_idle": store.ended,
-            "units": sum(each.units for each in counts),
+            "read": sum(each.read for each in counts),
+            "written": sum(each.written for each in counts),
             "rounds": sum(each.rounds.count for each in counts),
             "queue": sum(len(batcher._waiting) for batcher in batchers),
             "running": sum(len(batcher._running) for batcher in batchers),

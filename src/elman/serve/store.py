@@ -58,7 +58,7 @@ class SessionStore:
             if len(self.records) >= self.limits.sessions:
                 what = f"there are {self.limits.sessions:,} sessions, and no room for another"
                 raise Full(what, remedy="close one, or try again later")
-            if self.bytes > self.limits.memory_bytes and not self._make_room():
+            if self.bytes > self.limits.memory_bytes and not self.make_room():
                 raise Full("the sessions take all the memory that they may", remedy="close one, or try again later")
             record = SessionRecord(secrets.token_urlsafe(16), model, parent, content=content)
             self.records[record.id] = record
@@ -81,9 +81,10 @@ class SessionStore:
             if record.content is None:
                 if record.id not in self.records:
                     raise Unknown("there is no such session any more")
-                record.content = self._read(record)
+                record.content = content = self._read(record)
                 self.loaded += 1
                 self.settle(record, changed=False)
+                return content
             return record.content
 
     def settle(self, record: SessionRecord, *, changed: bool = True) -> None:
@@ -98,12 +99,14 @@ class SessionStore:
             record.position = content.trail.memory.position
             record.checkpoints = {name: trail.memory.position for name, trail in content.checkpoints.items()}
             self._count(record, content.sizes(), content)
-            self._make_room()
+            self.make_room(record)
 
     def remove(self, session: str) -> None:
         """End a session. Raises `Unknown`."""
         with self.lock:
             record = self.get(session)
+            if record.job is not None:
+                record.job.cancel()
             del self.records[session]
             self._count(record, {}, None)
             self._place(record).unlink(missing_ok=True)
@@ -140,15 +143,16 @@ class SessionStore:
             self.records = OrderedDict(sorted(self.records.items(), key=lambda item: item[1].used))
         return found
 
-    def _make_room(self) -> bool:
+    def make_room(self, besides: SessionRecord | None = None) -> bool:
         """Park sessions until the rest takes no more room than allowed; whether that could be done."""
-        for record in self.records.values():
-            if self.bytes <= self.limits.memory_bytes:
-                break
-            if record.content is not None and not record.busy:
-                with contextlib.suppress(UserError, OSError):  # a full disk: it stays in memory
-                    self._park(record, record.content)
-        return self.bytes <= self.limits.memory_bytes
+        with self.lock:
+            for record in self.records.values():
+                if self.bytes <= self.limits.memory_bytes:
+                    break
+                if record.content is not None and not record.busy and record is not besides:
+                    with contextlib.suppress(UserError, OSError):  # a full disk: it stays in memory
+                        self._park(record, record.content)
+            return self.bytes <= self.limits.memory_bytes
 
     def _park(self, record: SessionRecord, content: Content) -> None:
         """From memory to the disk; a file that outlives a kill, though not a power failure, is written in no time."""

@@ -342,10 +342,15 @@ class Task(ABC):
     def observe(self, run: Trained, data: Sources) -> Observed:
         """The model with these data, for the looks; without data, with those that the model was validated on."""
 
-    def watch(self, run: Trained, memory: Memory, units: Sequence[Any], options: WatchOptions) -> Watched:
-        """What happens while a session's `units` are read from the memory before them; may run in any thread.
+    def memory_part(self, model: Any) -> str:
+        """The name of the submodule that holds a session's memory, whose layers are watched and held; "" for all."""
+        return next((name for name in ("network", "encoder") if hasattr(model, name)), "")
 
-        Raises `UserError` where the task shows nothing, or for an option that does not fit the model.
+    def watch(self, run: Trained, memory: Memory, units: Sequence[Any], skip: int, options: WatchOptions) -> Watched:
+        """What happens while a session's `units` are read from the memory before them; the first `skip` are not told.
+
+        The run's model is a twin, which nobody else reads with. Raises `UserError` where the task shows nothing, or for
+        an option that does not fit the model.
         """
         raise UserError(f"{run.path}: {self.name} shows nothing of a session", exit_code=2)
 

@@ -1,7 +1,4 @@
-"""What the microscope shows of a session: a model reads a session's units once more, and every state is told.
-
-A `Task.watch` reads with a twin of the model (`elman.lens.twin`), so that no other thread meets its hooks.
-"""
+"""What the microscope shows of a session: a model reads a session's units once more, and every state is told."""
 
 from __future__ import annotations
 
@@ -9,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -55,35 +54,54 @@ class Watched:
     states: Mapping[str, Floats] = field(default_factory=dict)  # (T, H) by names such as "layer 1 h"
     gates: Mapping[str, Mapping[str, Floats]] = field(default_factory=dict)  # of a unit: (T,) by layer and gate
     attention: AttendedUnits | None = None
-    told: Mapping[str, Any] = field(default_factory=dict)  # what the task says of each unit, as JSON holds it
+    told: Mapping[str, Any] = field(default_factory=dict)  # by the task: an entry for each unit
+
+
+Steps = slice | npt.NDArray[np.int64]
+"""The step of the layers that read each unit which is told; -1 for a unit that none of them read."""
 
 
 @torch.no_grad()
 def watch_memory(
-    part: nn.Module, read: Callable[[], Tensor], options: WatchOptions, steps: slice = slice(None)
+    part: nn.Module, read: Callable[[], Tensor], options: WatchOptions, steps: Steps = slice(None)
 ) -> tuple[dict[str, Floats], dict[str, dict[str, Floats]], Tensor]:
     """The states and gates of a `Watched`, and the hidden states (1, T, H) that `read()` returns; it is called once.
 
-    `part` holds the layers that are watched, and `steps` are those of their steps that are told. A model without
-    recurrent layers shows the hidden states. Raises `UserError` for a layer or a unit that there is not.
+    `part` holds the layers that are watched. A model without recurrent layers shows the hidden states. Raises
+    `UserError` for a layer or a unit that there is not.
     """
     if not any(isinstance(layer, LAYERS) for layer in part.modules()):
         with evaluating(part):
             hidden = read()
-        return {HIDDEN: as_array(hidden[0])[steps]}, {}, hidden
+        return {HIDDEN: of_units(as_array(hidden[0]), steps)}, {}, hidden
     heard: list[Tensor] = []
     visits = visit_layers(part, lambda: heard.append(read()))
-    states = {name: values[0][steps] for name, values in states_of(visits).items()}
-    asked = {} if options.unit is None else _gates(visits, options.layer, options.unit)
-    return states, {name: {gate: one[steps] for gate, one in gates.items()} for name, gates in asked.items()}, heard[0]
+    states = {name: of_units(values[0], steps) for name, values in states_of(visits).items()}
+    asked = _gates(visits, options.layer, options.unit)
+    gates = {name: {gate: of_units(one, steps) for gate, one in every.items()} for name, every in asked.items()}
+    return states, gates, heard[0]
 
 
-def _gates(visits: list[LayerVisit], layer: int, unit: int) -> dict[str, dict[str, Floats]]:
-    """The gates of a unit of a layer, in each direction."""
+def of_units(values: Floats, steps: Steps) -> Floats:
+    """Of values of each step, those of each unit: NaN for a unit that no step read.
+
+    >>> of_units(np.array([1.0, 2.0]), np.array([-1, 0, 0, 1]))
+    array([nan,  1.,  1.,  2.])
+    """
+    found = values[steps]
+    if not isinstance(steps, slice):
+        found[steps < 0] = np.nan
+    return found
+
+
+def _gates(visits: list[LayerVisit], layer: int, unit: int | None) -> dict[str, dict[str, Floats]]:
+    """The gates of a unit of a layer, in each direction; none where no unit is asked for."""
     chosen = [visit for visit in visits if visit.name.split()[1] == str(layer)]
     if not chosen:
         last = visits[-1].name.split()[1]
         raise UserError("layer", expected=f"from 1 to {last}", got=layer, exit_code=2)
+    if unit is None:
+        return {}
     if unit >= (size := chosen[0].after[0].shape[-1]):
         raise UserError("unit", expected=f"from 0 to {size - 1}, a unit of layer {layer}", got=unit, exit_code=2)
     return {visit.name: gates_of_unit(visit, unit) for visit in chosen if cell_named(visit.cell).gates}

@@ -17,7 +17,7 @@ def as_json(value: Any, status: int = 200, headers: Mapping[str, str] | None = N
     return Response(content, status, headers=dict(headers or {}), media_type="application/json")
 
 
-class Fault(BaseModel):
+class ErrorFacts(BaseModel):
     """One sentence, and words for programs."""
 
     message: str
@@ -26,25 +26,25 @@ class Fault(BaseModel):
     param: str | None = Field(description="The part of the request that is wrong.")
 
 
-class Problem(BaseModel):
+class ErrorAnswer(BaseModel):
     """The body of every answer that is not 2xx."""
 
-    error: Fault
+    error: ErrorFacts
 
 
-class Open(BaseModel):
+class OpenAnswer(BaseModel):
     """An answer whose further parts the model's task decides."""
 
     model_config = ConfigDict(extra="allow")
 
 
-class FeedAnswer(Open):
+class FeedAnswer(OpenAnswer):
     """What the model says after it has read; the parts beside `position` are those of its task."""
 
     position: int = Field(description="How many units the session has read and written.")
 
 
-class WrittenAnswer(Open):
+class WrittenAnswer(OpenAnswer):
     """What the model has written."""
 
     text: str
@@ -64,14 +64,14 @@ class Opened(BaseModel):
     answer: FeedAnswer | None = Field(None, description="To the first feed, where there was one.")
 
 
-class Mark(BaseModel):
+class CheckpointFacts(BaseModel):
     """A position that a session can go back to by name."""
 
     id: str
     position: int
 
 
-class SessionFacts(Open):
+class SessionFacts(OpenAnswer):
     """A session as it is now."""
 
     id: str
@@ -80,7 +80,7 @@ class SessionFacts(Open):
     position: int
     parent: str | None
     pieces: list[str] = Field(description="Each unit that was read or written, as text.")
-    checkpoints: list[Mark]
+    checkpoints: list[CheckpointFacts]
     busy: bool
     bytes: int
     idle: float = Field(description="Seconds since it was last used.")

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from starlette.exceptions import HTTPException
 
 from elman.errors import UserError
+from elman.lens.intervention import Intervention
 
 SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
@@ -24,7 +25,7 @@ Text = Annotated[str, Field(examples=["It was "])]
 Top = Annotated[int, Field(ge=0, le=1000, description="How many of the most probable tokens to tell.")]
 
 
-class Asked(BaseModel):
+class Body(BaseModel):
     """A body: what is not named here goes to the model's task as it is, which refuses what it does not know."""
 
     model_config = ConfigDict(extra="allow", strict=True, allow_inf_nan=False)
@@ -35,19 +36,7 @@ class Asked(BaseModel):
         return {name: value for name, value in sent.items() if value is not None}
 
 
-class Held(BaseModel):
-    """A unit of a state, or of a gate, that is held at a value while a request runs."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
-
-    layer: int = Field(ge=1)
-    state: str | None = Field(None, description="h, c, … (or a gate)")
-    gate: str | None = Field(None, description="i, f, o, … (or a state)")
-    unit: int = Field(ge=0)
-    value: float
-
-
-class Feed(Asked):
+class FeedBody(Body):
     """What a session reads: one of text, tokens, values and units."""
 
     text: str | None = Field(None, examples=["It was "], description="Words parted by white space, for a tagger.")
@@ -57,10 +46,10 @@ class Feed(Asked):
     )
     units: list[Any] | None = Field(None, description="As a session's own units are.")
     top: Top | None = None
-    set: list[Held] | None = None
+    set: list[Intervention] | None = None
 
 
-class Create(Feed):
+class CreateBody(FeedBody):
     """A new session, and the first that it reads."""
 
     model: str | None = Field(None, description="A model's id; where the server has only one, it may be left out.")
@@ -69,7 +58,7 @@ class Create(Feed):
     state: str | None = Field(None, description="A saved state (safetensors) in base64.")
 
 
-class Generate(Asked):
+class GenerateBody(Body):
     """What a session shall write."""
 
     tokens: int | None = Field(None, ge=1, examples=[20], description="The most tokens to write.")
@@ -80,7 +69,7 @@ class Generate(Asked):
     seed: int | None = Field(None, ge=0, description="The same seed writes the same text, whoever else is served.")
     stop: str | list[str] | None = Field(None, description="At most four texts; the writing ends before the first.")
     log_probabilities: int | None = Field(None, ge=0, le=20, description="Of so many candidates for each token.")
-    set: list[Held] | None = None
+    set: list[Intervention] | None = None
     stream: bool = Field(False, description="Answer by server-sent events, while the model writes.")
 
     @field_validator("stop")
@@ -94,7 +83,7 @@ def stops(given: str | list[str] | None) -> list[str] | None:
     return [given] if isinstance(given, str) else given
 
 
-class Fork(BaseModel):
+class ForkBody(BaseModel):
     """Where a new session parts from this one."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
@@ -102,7 +91,7 @@ class Fork(BaseModel):
     at: At | None = Field(None, description="A position or a checkpoint, in place of the end.")
 
 
-class Rollback(BaseModel):
+class RollbackBody(BaseModel):
     """Where the session goes back to."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
@@ -110,7 +99,7 @@ class Rollback(BaseModel):
     to: At = Field(description="A position or a checkpoint.", examples=[0])
 
 
-class Watch(Asked):
+class WatchBody(Body):
     """What the page shows of a piece of a session's trail."""
 
     start: int = Field(0, alias="from", ge=0)

@@ -13,7 +13,7 @@ from starlette.routing import Route, Router
 
 from elman.errors import UserError
 from elman.serve.errors import status_of
-from elman.serve.http.answers import Problem, as_json
+from elman.serve.http.answers import ErrorAnswer, as_json
 from elman.settings import complain
 
 TYPES = {
@@ -138,7 +138,7 @@ def statuses(*others: int) -> dict[int | str, dict[str, Any]]:
     """The errors that a route may answer with, for its description: those of every route, and `others`."""
     return {
         status: {
-            "model": Problem,
+            "model": ErrorAnswer,
             "description": TYPES[status].replace("_", " "),
             "content": {"application/json": {"example": described(UserError(EXAMPLES[status]), status)}},
         }

@@ -18,7 +18,7 @@ from elman.serve.http.bodies import StrictRoute, stops
 from elman.serve.http.completing import Chunk, Completing, Wanted, joined
 from elman.serve.http.errors import Refused, statuses
 from elman.serve.http.events import EventStream, on_leaving
-from elman.serve.http.sessions import STREAM, Served
+from elman.serve.http.sessions import STREAM, Serving
 
 ModelId = Annotated[str, Path(description="A model's id: the name of its run's folder.")]
 Prompt = str | list[str] | list[int] | list[list[int]]
@@ -125,7 +125,7 @@ def _created(served: Any) -> int:
 
 
 @router.get("/models", response_model=ModelList, responses=statuses())
-async def models(works: Served) -> Response:
+async def models(works: Serving) -> Response:
     """All models of this server."""
     served = works.sessions.models
     return as_json({"object": "list", "data": [model_facts(id, each) for id, each in served.items()]})
@@ -133,7 +133,7 @@ async def models(works: Served) -> Response:
 
 @router.get("/models/{id}", response_model=ModelFacts, responses=statuses(404))
 async def model(
-    id: Annotated[str, Path(description="A model's id: the name of its run's folder.")], works: Served
+    id: Annotated[str, Path(description="A model's id: the name of its run's folder.")], works: Serving
 ) -> Response:
     """One model: its task, sizes, layers and vocabulary."""
     return as_json(model_facts(id, _served(works, id)))
@@ -151,7 +151,7 @@ def _served(works: Any, id: str) -> Any:
     response_model=CompletionAnswer,
     responses={200: {"content": STREAM}, **statuses(404)},
 )
-async def completions(body: CompletionRequest, request: Request, works: Served) -> Response:
+async def completions(body: CompletionRequest, request: Request, works: Serving) -> Response:
     """Go on with one prompt or several, as OpenAI's API does."""
     served = _served(works, body.model)
     if not served.completes:

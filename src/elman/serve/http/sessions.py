@@ -11,8 +11,18 @@ import anyio.to_thread
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from elman.errors import UserError
-from elman.serve.http.answers import FeedAnswer, Mark, Opened, Placed, SessionFacts, WrittenAnswer, as_json
-from elman.serve.http.bodies import Asked, Create, Feed, Fork, Generate, Rollback, StrictRoute, Watch
+from elman.serve import watching
+from elman.serve.http.answers import CheckpointFacts, FeedAnswer, Opened, Placed, SessionFacts, WrittenAnswer, as_json
+from elman.serve.http.bodies import (
+    Body,
+    CreateBody,
+    FeedBody,
+    ForkBody,
+    GenerateBody,
+    RollbackBody,
+    StrictRoute,
+    WatchBody,
+)
 from elman.serve.http.errors import statuses
 from elman.serve.http.events import EventStream, Running, Works
 
@@ -32,7 +42,7 @@ def works_of(request: Request) -> Works:
     return request.app.state.works
 
 
-Served = Annotated[Works, Depends(works_of)]
+Serving = Annotated[Works, Depends(works_of)]
 
 
 async def apart(do: Callable[[], T]) -> T:
@@ -56,7 +66,7 @@ async def opened(works: Works, request: Request, session: Session, first: dict[s
 
 
 @router.post("", status_code=201, response_model=Opened, responses=statuses(404, 409, 410))
-async def create(body: Create, request: Request, works: Served) -> Response:
+async def create(body: CreateBody, request: Request, works: Serving) -> Response:
     """Open a session: anew, from another session (a fork), or from a saved state; and feed it."""
     if body.parent is not None and (body.state is not None or body.model is not None):
         raise UserError("from: a session that another begins with has its own model and state")
@@ -72,21 +82,21 @@ async def create(body: Create, request: Request, works: Served) -> Response:
 
 
 @router.get("/{id}", response_model=SessionFacts, responses=statuses(404))
-async def describe(id: Id, works: Served) -> Response:
+async def describe(id: Id, works: Serving) -> Response:
     """All that is known of a session."""
     session = works.sessions.get(id)
     return as_json(await apart(lambda: {**session.describe(), "pieces": session.pieces()}))
 
 
 @router.delete("/{id}", status_code=204, response_class=Response, responses=statuses(404))
-async def close(id: Id, works: Served) -> Response:
+async def close(id: Id, works: Serving) -> Response:
     """End a session; what it runs is stopped."""
     await apart(works.sessions.get(id).close)
     return Response(status_code=204)
 
 
 @router.post("/{id}/feed", response_model=FeedAnswer, responses=statuses(404, 409))
-async def feed(id: Id, body: Feed, request: Request, works: Served) -> Response:
+async def feed(id: Id, body: FeedBody, request: Request, works: Serving) -> Response:
     """Read on, and answer what the model says now."""
     return as_json(await works.do(request.receive, id, "feed", body.given()))
 
@@ -96,7 +106,7 @@ async def feed(id: Id, body: Feed, request: Request, works: Served) -> Response:
     response_model=WrittenAnswer,
     responses={200: {"content": STREAM}, **statuses(404, 409)},
 )
-async def generate(id: Id, body: Generate, request: Request, works: Served) -> Response:
+async def generate(id: Id, body: GenerateBody, request: Request, works: Serving) -> Response:
     """Write on: one answer at the end, or with `stream` its pieces as they are written and then the answer."""
     asked = body.given("stream")
     if not body.stream:
@@ -113,14 +123,14 @@ async def told(running: Running) -> AsyncGenerator[dict[str, Any]]:
 
 
 @router.post("/{id}/fork", status_code=201, response_model=Opened, responses=statuses(404, 409, 410))
-async def fork(id: Id, body: Fork, request: Request, works: Served) -> Response:
+async def fork(id: Id, body: ForkBody, request: Request, works: Serving) -> Response:
     """A new session that has read all that this one has, here or up to a position."""
     session = works.sessions.get(id)
     return await opened(works, request, await apart(lambda: session.fork(body.at)), {})
 
 
-@router.post("/{id}/checkpoints", status_code=201, response_model=Mark, responses=statuses(404, 409))
-async def checkpoint(id: Id, works: Served) -> Response:
+@router.post("/{id}/checkpoints", status_code=201, response_model=CheckpointFacts, responses=statuses(404, 409))
+async def checkpoint(id: Id, works: Serving) -> Response:
     """Keep this moment of a session under a name."""
     session = works.sessions.get(id)
 
@@ -132,7 +142,7 @@ async def checkpoint(id: Id, works: Served) -> Response:
 
 
 @router.post("/{id}/rollback", response_model=Placed, responses=statuses(404, 409, 410))
-async def rollback(id: Id, body: Rollback, works: Served) -> Response:
+async def rollback(id: Id, body: RollbackBody, works: Serving) -> Response:
     """Go back to a position or a checkpoint."""
     session = works.sessions.get(id)
     await apart(lambda: session.rollback(body.to))
@@ -141,7 +151,7 @@ async def rollback(id: Id, body: Rollback, works: Served) -> Response:
 
 @router.get("/{id}/state", responses={200: {"content": SAFETENSORS}, **statuses(404, 409)})
 async def state(
-    id: Id, works: Served, form: Annotated[Literal["safetensors", "json"], Query(alias="format")] = "safetensors"
+    id: Id, works: Serving, form: Annotated[Literal["safetensors", "json"], Query(alias="format")] = "safetensors"
 ) -> Response:
     """The memory of a session: a file that `state` of a new session takes, or JSON for people."""
     session = works.sessions.get(id)
@@ -152,10 +162,10 @@ async def state(
 
 
 @router.post("/{id}/watch", responses=statuses(404, 409, 410))
-async def watch(id: Id, body: Watch, works: Served) -> Response:
+async def watch(id: Id, body: WatchBody, works: Serving) -> Response:
     """States, gates, attention and surprise over a piece of what the session has read, for the page."""
     session, asked = works.sessions.get(id), body.given()
-    return as_json(await apart(lambda: session.watch(**asked)))
+    return as_json(await apart(lambda: watching.as_json(session.watch(**asked))))
 
 
 def _decoded(state: str) -> bytes:
@@ -165,6 +175,6 @@ def _decoded(state: str) -> bytes:
         raise UserError("state", expected="base64 of a saved state", got="something else") from None
 
 
-FORMS: dict[str, type[Asked] | type[Fork] | type[Rollback]] = {
-    "feed": Feed, "generate": Generate, "fork": Fork, "rollback": Rollback, "watch": Watch,
+FORMS: dict[str, type[Body] | type[ForkBody] | type[RollbackBody]] = {
+    "feed": FeedBody, "generate": GenerateBody, "fork": ForkBody, "rollback": RollbackBody, "watch": WatchBody,
 }  # fmt: skip

@@ -20,9 +20,10 @@ from starlette.websockets import WebSocketDisconnect
 
 from elman import strict_json
 from elman.errors import UserError
+from elman.serve import watching
 from elman.serve.errors import status_of
 from elman.serve.http import errors
-from elman.serve.http.bodies import Asked, Rollback, parse
+from elman.serve.http.bodies import Body, RollbackBody, parse
 from elman.serve.http.events import Running, Works
 from elman.serve.http.gate import CLOSED, Rules, wrong_key
 from elman.serve.http.sessions import FORMS, apart
@@ -142,18 +143,18 @@ class Conversation:
             except ValidationError as error:
                 raise complaint(error) from None
             if do in ("feed", "generate"):
-                assert isinstance(form, Asked)
+                assert isinstance(form, Body)
                 answer = await self._work(number, do, form.given("stream"))
             else:
                 answer = await apart(lambda: self._apart(form))
         await _tell(self.websocket, {"request": number, "answer": answer})
 
     def _apart(self, form: Any) -> dict[str, Any]:
-        if isinstance(form, Rollback):
+        if isinstance(form, RollbackBody):
             self.session.rollback(form.to)
             return {"id": self.session.id, "position": self.session.position}
-        if isinstance(form, Asked):
-            return self.session.watch(**form.given())
+        if isinstance(form, Body):
+            return watching.as_json(self.session.watch(**form.given()))
         return self.session.fork(form.at).describe()
 
     async def _work(self, number: Any, kind: str, asked: dict[str, Any]) -> dict[str, Any]:

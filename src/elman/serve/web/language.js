@@ -147,13 +147,14 @@ export class LanguageView {
     const at = this.at ?? position;
     const here = parts[at - 1];
     const follows = this.at === null ? null : parts[at];
-    this.editor.strip.mark({ chosen: this.at === null || at === 0 ? null : at - 1 });
+    this.editor.strip.mark({ chosen: this.at === null || !here?.text ? null : at - 1 });
     const next = this.at === null ? (this.session.answer?.next ?? here?.next) : here?.next;
     this.bars.set((next ?? []).slice(0, SHOWN));
     this.#expect(next, follows);
-    const read = `${position} ${(UNITS[this.session.model.elman.tokenizer] ?? ["token", "tokens"])[Number(position !== 1)]}`;
+    const told = parts.filter(({ text }) => text).length; // a document begins with a unit that is no text
+    const read = `${told} ${(UNITS[this.session.model.elman.tokenizer] ?? ["token", "tokens"])[Number(told !== 1)]}`;
     const surprised = follows?.surprise === null || follows?.surprise === undefined ? "" : `; “${visible(follows.text)}” was a surprise of ${short(follows.surprise)} nats`;
-    this.placeTold.textContent = writing ? `The model writes: ${position} read.` : this.at !== null ? `Before “${visible(follows.text)}”, after ${at} of ${position}${surprised}.` : position === 0 && !wanted ? "Nothing is read yet." : `At the end: ${read} read.`;
+    this.placeTold.textContent = writing ? `The model writes: ${read}.` : this.at !== null ? `Before “${visible(follows.text)}”, after ${at - (position - told)} of ${read}${surprised}.` : told === 0 && !wanted ? "Nothing is read yet." : `At the end: ${read} read.`;
     this.back.disabled = this.at === null || writing !== null;
     this.forkHere.disabled = writing !== null || position === 0;
     this.mark.disabled = writing !== null || position === 0;
@@ -201,7 +202,13 @@ export class LanguageView {
   async write(options = this.writing.options) {
     if (this.session.busy) await new Promise((resolve) => this.session.addEventListener("idle", resolve, { once: true }));
     this.at = null;
-    this.writing.tell(await this.session.write(options));
+    this.writing.tell(await this.session.write({ log_probabilities: 0, ...this.goesOn(options), ...options }));
+  }
+
+  // After a text that was written with the same seed, the seed's numbers go on: steps write what a whole would be.
+  goesOn({ seed }) {
+    const { seed: before, drawn, position } = this.session.written ?? {};
+    return seed !== undefined && seed === before && position === this.session.position ? { drawn } : {};
   }
 
   stop() {

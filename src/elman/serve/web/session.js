@@ -184,6 +184,7 @@ export class Session extends EventTarget {
     }
     this.writing = null;
     this.answer = null;
+    this.written = answer && { seed: answer.seed, drawn: answer.drawn, position: this.position };
     this.wanted = this.text;
     this.changed();
     this.#tell("idle");

@@ -14,7 +14,7 @@ class TranslationSession extends Session {
 
   plan() {
     const source = this.wanted.trim();
-    return source === this.source ? null : { keep: this.position, feed: source ? { text: source } : null, source };
+    return source === this.source ? null : { keep: 0, feed: source ? { text: source } : null, source };
   }
 
   async feed(asked) {

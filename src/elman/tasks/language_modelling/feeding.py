@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 from elman.data.tokenizers import StreamDecoder, Tokenizer
 from elman.decode.arena import Arena, RowMemory
 from elman.errors import UserError
+from elman.lens.intervention import Intervention
 from elman.settings import Section
 from elman.tasks.configuration import make_section
 from elman.tasks.listening import Memory, Work
@@ -25,7 +26,7 @@ class FeedOptions(Section):
     units: list[int] | None = None  # another name of `tokens`
     top: int = Field(5, ge=0, le=100)  # how many of the next tokens are told
     surprise: bool = True  # whether each token's surprise is told, which costs the output layer for each
-    set: tuple[dict[str, Any], ...] = ()  # units and gates that are held while the request runs
+    set: tuple[Intervention, ...] = ()
 
     @model_validator(mode="after")
     def _one(self) -> FeedOptions:
@@ -42,9 +43,14 @@ class Feed:
     options: FeedOptions
 
     @property
-    def held(self) -> Sequence[Mapping[str, Any]]:
-        """Units and gates that are held at values."""
+    def interventions(self) -> Sequence[Intervention]:
+        """What is held while the request runs, by a model of its own."""
         return self.options.set
+
+    @property
+    def held(self) -> Sequence[Mapping[str, Any]]:
+        """The same as JSON has it, for the session's trail."""
+        return [one.model_dump(exclude_defaults=True) for one in self.interventions]
 
 
 def check_feed(tokenizer: Tokenizer, asked: Mapping[str, Any]) -> Feed:

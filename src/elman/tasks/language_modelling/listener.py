@@ -18,6 +18,7 @@ from elman.data.tokenizers import StreamDecoder
 from elman.decode.arena import Arena, RowMemory, arena_of
 from elman.decode.uniforms import uniform_stream
 from elman.errors import UserError
+from elman.lens.intervention import check_interventions, hold
 from elman.state import State, entry_counts, leaves
 from elman.tasks.language_modelling.feeding import Feed, Feeding, check_feed, decoder_of, row_in
 from elman.tasks.language_modelling.pace import Pace
@@ -45,7 +46,7 @@ class TextListener(Listener):
     def __init__(self, run: Trained, options: Mapping[str, Any]) -> None:
         self.model, self.tokenizer = run.model, run.tokenizer
         self.chunk = options.get("chunk", CHUNK)
-        self.arena = arena_of(self.model)
+        self.arena = arena_of(self.model, int8=bool(options.get("int8")))
         self.symbol = cache(self.tokenizer.symbol)
         self.banned = [] if self.tokenizer.unk is None else [self.tokenizer.unk]
         self._turns: dict[Work, Feeding | Writer] = {}
@@ -86,7 +87,9 @@ class TextListener(Listener):
 
     def check(self, kind: str, asked: Mapping[str, Any]) -> Feed | WritingRequest:
         """A feed of a text or tokens, or the options of a text to write."""
-        return check_feed(self.tokenizer, asked) if kind == "feed" else check_writing(asked)
+        request = check_feed(self.tokenizer, asked) if kind == "feed" else check_writing(asked)
+        check_interventions(self.model, request.interventions)
+        return request
 
     def size(self, request: Feed | WritingRequest) -> int:
         """Tokens that are read."""
@@ -128,7 +131,8 @@ class TextListener(Listener):
     def _begin(self, work: Work) -> Feeding | Writer:
         """Give a work a slot."""
         request, memory, eod = work.request, work.memory, self.tokenizer.eod
-        arena = self.arena
+        held = request.interventions
+        arena = arena_of(hold(self.model, held)) if held else self.arena
         slot, decoder = arena.admit(row_in(memory)), decoder_of(self.tokenizer, memory)
         turn: Feeding | Writer
         if isinstance(request, Feed):

@@ -16,6 +16,7 @@ from elman.arrays import Floats
 from elman.data.tokenizers import StreamDecoder
 from elman.decode.arena import Arena, Draw
 from elman.decode.stops import beginning, whole_tokens
+from elman.lens.intervention import Intervention
 from elman.settings import Section
 from elman.tasks.configuration import make_section
 from elman.tasks.language_modelling.feeding import decoder_of, memory_of, row_in
@@ -32,7 +33,7 @@ class ToldOptions(Section):
     stop: list[Annotated[str, Field(min_length=1, max_length=1000)]] = Field([], max_length=4)
     log_probabilities: int | None = Field(None, ge=0, le=MOST_TOLD)  # are told, with so many other tokens each
     drawn: int = Field(0, ge=0, lt=2**53)  # tokens that were drawn before with the seed, to go on as if at once
-    set: tuple[dict[str, Any], ...] = ()  # units and gates that are held while the request runs
+    set: tuple[Intervention, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -44,9 +45,14 @@ class WritingRequest:
     seed: int
 
     @property
-    def held(self) -> Sequence[Mapping[str, Any]]:
-        """Units and gates that are held at values."""
+    def interventions(self) -> Sequence[Intervention]:
+        """What is held while the request runs, by a model of its own."""
         return self.told.set
+
+    @property
+    def held(self) -> Sequence[Mapping[str, Any]]:
+        """The same as JSON has it, for the session's trail."""
+        return [one.model_dump(exclude_defaults=True) for one in self.interventions]
 
 
 def check_writing(asked: Mapping[str, Any]) -> WritingRequest:

@@ -1,4 +1,4 @@
-"""Sessions of the tasks that read: a tagger, classifiers, a forecaster, a translator behind the engine of the server."""
+"""Sessions of every other task behind the engine: taggers, classifiers, a forecaster, an encoder-decoder."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_all_tasks_at_once_and_every_answer_its_own(folders: list[Path]) -> None
 
 def test_a_target_goes_on_differently_after_a_fork(folders: list[Path]) -> None:
     with Sessions(folders) as sessions:
-        session = sessions.create("pairs", text="abcd")
+        session = sessions.create("pairs", text="blue")
         with session.generate(tokens=6, prefix="red ", temperature=1.0, seed=1) as writing:
             text = "".join(event["text"] for event in writing)
         assert writing.answer["text"] == text
@@ -108,9 +108,9 @@ def test_a_target_goes_on_differently_after_a_fork(folders: list[Path]) -> None:
         fork = session.fork(at=5)  # the source and the prefix
         assert fork.units == session.units[:5]
         assert fork.generate(tokens=2, temperature=1.0, seed=1).answer["ids"] == session.units[5:]
-        other = session.fork(at=5).generate(tokens=2, prefix="ab").answer
-        assert (other["text"], other["finished"], other["position"]) == ("ab", "length", 7)
-        rest = fork.generate(tokens=40, prefix="abcd " * 8)
+        other = session.fork(at=5).generate(tokens=2, prefix="ob").answer
+        assert (other["text"], other["finished"], other["position"]) == ("ob", "length", 7)
+        rest = fork.generate(tokens=40, prefix="red " * 8)
         rest.close()
         assert rest.answer["finished"] in ("cancelled", "length")
         assert fork.position == len(fork.units) == rest.answer["position"]

@@ -97,6 +97,7 @@ class TargetWriter:
     def __post_init__(self) -> None:
         self.request: TargetRequest = self.work.request
         self.drawn = Drawn(self.work.memory.state)
+        self.aligned = self.work.memory.state.alignment.shape[1] > 0  # type: ignore[union-attr]
         self.decoder = StreamDecoder(self.tokenizer)
         target = self.work.memory.notes["target"]
         self.given = len(target)  # tokens that were written before
@@ -202,7 +203,7 @@ class TargetWriter:
             told["log_probabilities"] = drawn.log_p[first:last]
         if asked:
             told["top"] = drawn.top[first:last]
-        return told | ({"alignment": drawn.alignment[first:last]} if drawn.alignment else {})
+        return told | ({"alignment": drawn.alignment[first:last]} if self.aligned else {})
 
     def _answer(self) -> dict[str, Any]:
         return {

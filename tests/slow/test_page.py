@@ -90,7 +90,7 @@ class Window:
         self.page.get_by_label(TEXT).wait_for()  # of the first model
         if model != "letters":
             self.page.get_by_label("Model A").select_option(model)
-        self.page.locator(f".session-tree .open:has-text('{model} ·')").wait_for()
+            self.page.locator(f".session-tree .open:has-text('{model} ·')").wait_for()
         return self.page
 
     def type(self, text: str, label: str = TEXT) -> None:
@@ -213,6 +213,7 @@ def test_the_heat_map_says_what_the_lens_says(window: Window, runs: dict[str, Ru
     visit = visit_layers(run.model, lambda: run.model(torch.tensor([ids(run, "the cat sat")])))[1]
     places = page.locator(".heat-scroller")
     sync.expect(places).to_have_count(2)
+    sync.expect(page.get_by_role("application", name="cell state c: 12 units, 11 steps")).to_be_visible()
     for place, states in zip(places.all(), visit.after, strict=True):
         place.focus()
         for key in ("ArrowRight", "ArrowDown", "ArrowDown", "ArrowDown", "ArrowLeft", "ArrowLeft"):

@@ -103,8 +103,8 @@ class TranslationListener(Listener):
             raise UserError(form, expected=f"a source of at most {self.longest:,} tokens", got=got, remedy=remedy)
 
     def size(self, request: FeedRequest | TargetRequest) -> int:
-        """The tokens of a source and a target."""
-        return sum(map(_size, request.units)) if isinstance(request, FeedRequest) else 0
+        """The tokens of a source and a target; or those that are to be written, where it is said how many."""
+        return sum(map(_size, request.units)) if isinstance(request, FeedRequest) else request.options.tokens or 0
 
     def round(self, works: Sequence[Work]) -> None:
         """Read sources, and write some tokens of each target."""

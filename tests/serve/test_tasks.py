@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import elman
 from elman.errors import UserError
 from elman.serve import Session, Sessions
+from elman.serve.watching import as_json
 from sessions import close
 
 TAGGED = [["play", "Gal", "now"], ["at", "noon", "wait"], ["play", "Tom", "here"]] * 8
@@ -145,3 +148,28 @@ def test_models_are_described(folders: list[Path]) -> None:
     assert [facts[name]["writes"] for name in FEEDS] == [False] * 5 + [True]
     assert [facts[name]["whole"] for name in FEEDS] == [False, True, False, True, True, False]
     assert [facts[name]["reads"] for name in FEEDS] == ["text"] * 4 + ["values", "text"]
+
+
+@pytest.mark.parametrize("name", FEEDS)
+def test_every_session_can_be_watched(folders: list[Path], name: str) -> None:
+    """As a page sees it; of a target that was written, the alignment is the one that was told while it was."""
+    with Sessions(folders) as sessions:
+        session = sessions.create(name)
+        fed(session)
+        told = session.generate(tokens=4).answer if sessions.models[name].writes else {}
+        seen = json.loads(json.dumps(as_json(session.watch(begin=1, unit=0, units=3)), allow_nan=False))
+        units = session.position - 1
+        assert (seen["from"], seen["to"], len(seen["pieces"])) == (1, session.position, units)
+        assert all(part["shape"][1] == units for part in seen["states"].values())
+        assert {layer.rpartition(" ")[0] for layer in seen["states"]} == set(seen["gates"])
+        layers = sessions.models[name].describe()["layers"]
+        assert [layer["name"] for layer in layers] == [
+            *dict.fromkeys(part.rpartition(" ")[0] for part in seen["states"])
+        ]
+        if told:
+            written = session.watch(begin=session.position - len(told["ids"]))
+            np.testing.assert_allclose(written["alignment"], told["alignment"], atol=1e-4)
+            assert written["surprise"] == pytest.approx(
+                [-p for p in session.fork(2).generate(tokens=4, log_probabilities=0).answer["log_probabilities"]],
+                abs=1e-4,
+            )

@@ -10,7 +10,7 @@ from starlette.websockets import WebSocketDisconnect
 from elman.serve import Sessions
 
 
-MANY = 100_000_000  # tokens: nobody waits for so many
+MANY = 10_000_000  # tokens: nobody waits for so many
 
 
 def say(socket: WebSocketTestSession, **message: Any) -> None:

@@ -197,8 +197,9 @@ def test_a_server_that_stops_lets_short_works_finish_and_parks_long_ones(trained
             *_, answer, done = lines
             assert json.loads(answer.removeprefix("data: "))["answer"]["finished"] == "cancelled"
             assert done == "data: [DONE]"
-            for _ in talking:  # until the connection is closed
-                pass
+            with contextlib.suppress(ConnectionClosed):
+                for _ in talking:
+                    pass
         assert server.end() == (143, "")
         with pytest.raises(httpx.ConnectError):
             httpx.get(server.address)

@@ -74,6 +74,7 @@ class Window:
         self.wrong: list[str] = []
         page.set_default_timeout(PATIENCE)
         page.on("request", self._ask)
+        page.on("response", lambda answer: self.wrong.append(answer.text()) if answer.status >= 400 else None)
         page.on("pageerror", lambda error: self.wrong.append(f"{error}"))
         page.on("console", lambda line: self.wrong.append(line.text) if line.type in ("error", "warning") else None)
 
@@ -83,9 +84,10 @@ class Window:
         if request.method == "POST":
             self.asked.append((request.url.rpartition("/")[2], request.post_data_json))
 
-    def open(self, model: str | None = None) -> Any:
+    def open(self, model: str = "letters") -> Any:
         self.page.goto(self.address)
-        if model is not None:
+        self.page.get_by_label(TEXT).wait_for()  # of the first model
+        if model != "letters":
             self.page.get_by_label("Model A").select_option(model)
             self.page.locator(f".session-tree .open:has-text('{model} ·')").wait_for()
         return self.page
@@ -98,7 +100,12 @@ class Window:
         """Wait until all that stands in the text is read."""
         pending = self.page.locator(".pieces").nth(side).locator("span")
         sync.expect(pending).to_have_text("\u200b")
-        self.page.wait_for_function("() => new Promise((then) => setTimeout(() => then(true), 60))")
+        self.page.wait_for_timeout(60)
+
+    def longer(self, length: int, side: int = 0) -> None:
+        """Wait until the text has more than so many characters."""
+        longer = "([side, length]) => document.querySelectorAll('.sheet textarea')[side].value.length > length"
+        self.page.wait_for_function(longer, arg=[side, length])
 
     def text(self, side: int = 0) -> str:
         return str(self.page.get_by_label(TEXT, exact=True).nth(side).input_value())
@@ -169,8 +176,8 @@ def test_the_model_reads_what_is_typed_and_only_that(window: Window, runs: dict[
 
 def test_a_symbol_that_the_model_does_not_know_stays_in_the_text(window: Window) -> None:
     page = window.open("letters")
-    window.type("aΩ b🙂c")
-    assert window.text() == "aΩ b🙂c"
+    window.type("aΩ c🙂d")
+    assert window.text() == "aΩ c🙂d"
     assert page.locator(".pieces .unknown").all_inner_texts() == ["Ω", "🙂"]
 
 
@@ -205,6 +212,7 @@ def test_the_heat_map_says_what_the_lens_says(window: Window, runs: dict[str, Ru
     visit = visit_layers(run.model, lambda: run.model(torch.tensor([ids(run, "the cat sat")])))[1]
     places = page.locator(".heat-scroller")
     sync.expect(places).to_have_count(2)
+    sync.expect(page.get_by_role("application", name="cell state c: 12 units, 11 steps")).to_be_visible()
     for place, states in zip(places.all(), visit.after, strict=True):
         place.focus()
         for key in ("ArrowRight", "ArrowDown", "ArrowDown", "ArrowDown", "ArrowLeft", "ArrowLeft"):
@@ -226,13 +234,13 @@ def test_gates_are_drawn_under_the_characters(window: Window) -> None:
     heat.press("ArrowRight")
     heat.press("Enter")
     sync.expect(page.locator(".gate-key")).to_have_text(["i", "f", "o"])
-    ink = "canvas => canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.filter((v, k) => k % 4 === 3 && v).length"
+    ink = "canvas => canvas.toDataURL().length"  # the more is drawn, the longer
     canvas = page.locator(".text-strip canvas")
+    page.wait_for_timeout(200)
     few = canvas.evaluate(ink)
-    assert few > 0
     window.type(" sat on a mat")
     page.wait_for_timeout(200)
-    assert canvas.evaluate(ink) > 2 * few
+    assert canvas.evaluate(ink) > 1.3 * few
 
 
 def test_only_new_columns_are_painted(window: Window) -> None:
@@ -284,10 +292,10 @@ def test_the_model_writes_and_stops(window: Window, runs: dict[str, Run]) -> Non
     text, _ = run.generate("the ", tokens=40, seed=5)
     sync.expect(page.get_by_label(TEXT)).to_have_value("the " + text)
     sync.expect(page.locator(".writing [role=status]")).to_contain_text("Written with seed 5.")
-    page.get_by_label("Symbols").last.fill("100000")
+    page.get_by_label("Symbols").last.fill("10000")
     window.press("Write")
     page.get_by_role("button", name="Stop", exact=True).wait_for()
-    page.wait_for_function(f"document.querySelector('.sheet textarea').value.length > {len(text) + 20}")
+    window.longer(len(text) + 20)
     page.keyboard.press("Escape")
     page.get_by_role("button", name="Write", exact=True).wait_for()
     window.settled()
@@ -295,7 +303,7 @@ def test_the_model_writes_and_stops(window: Window, runs: dict[str, Run]) -> Non
     assert not session["busy"]
     assert "".join(session["pieces"]) == window.text()
     assert window.text().startswith("the " + text)
-    assert len(window.text()) < 100000
+    assert len(window.text()) < 10000
 
 
 def test_steps_write_what_a_whole_would_be(window: Window, runs: dict[str, Run]) -> None:
@@ -305,7 +313,7 @@ def test_steps_write_what_a_whole_would_be(window: Window, runs: dict[str, Run])
     for _ in range(3):
         length = len(window.text())
         window.press("One step")
-        page.wait_for_function(f"document.querySelector('.sheet textarea').value.length > {length}")
+        window.longer(length)
         page.get_by_role("button", name="One step").wait_for()
     assert window.text() == "a " + runs["letters"].generate("a ", tokens=3, seed=7)[0]
 
@@ -363,7 +371,7 @@ def test_two_sides_step_together(window: Window) -> None:
         assert window.text(side) == "the cat"
     page.get_by_role("button", name="One step").first.click()
     for side in (0, 1):
-        page.wait_for_function(f"document.querySelectorAll('.sheet textarea')[{side}].value.length === 8")
+        window.longer(len("the cat"), side)
     assert [session["model"] for session in window.sessions()] == ["letters", "heads"]
 
 
@@ -371,11 +379,7 @@ def test_tags_appear_over_the_words(window: Window, runs: dict[str, Run]) -> Non
     page = window.open("tags")
     page.get_by_label("Sentence that the model reads").press_sequentially(SENTENCE)
     sync.expect(page.locator(".tagged li")).to_have_count(6)
-    tags = (
-        [tag for _, tag in runs["tags"].predict([SENTENCE.split()])[0]]
-        if False
-        else runs["tags"].answers([SENTENCE.split()])[0].record["tags"]
-    )
+    tags = runs["tags"].answers([SENTENCE.split()])[0].record["tags"]
     sync.expect(page.locator(".tagged small")).to_have_text(tags)
     page.get_by_label("Sentence that the model reads").press("Home")
     page.get_by_label("Sentence that the model reads").press_sequentially("on ")
@@ -413,9 +417,6 @@ def test_the_alignment_grows_with_the_translation(window: Window, runs: dict[str
     page = window.open("pairs")
     page.get_by_label("Source sentence").fill("the cat sat here")
     page.locator(".writing [role=status]").filter(has_text=re.compile(".")).wait_for()
-    [_said] = (
-        runs["pairs"].predict(["the cat sat here"], beam=1) if False else runs["pairs"].predict(["the cat sat here"])
-    )
     assert page.locator(".target").inner_text()
     columns, lines = page.locator(".matrix thead th").count(), page.locator(".matrix tbody tr").count()
     assert columns > 1
@@ -457,7 +458,7 @@ def test_losing_and_finding_the_server(browser: Any, runs: dict[str, Run], tmp_p
     try:
         with serving(letters, "--port", 0, *kept) as (address, process):
             window = Window(context.new_page(), address)
-            page = window.open()
+            page = window.open("letters")
             window.type("the cat")
             assert not window.wrong
             port = address.rsplit(":", 1)[1].strip("/")

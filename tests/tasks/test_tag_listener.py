@@ -134,7 +134,7 @@ def test_the_spans_of_a_causal_model_are_those_of_all_tags(
         ({"units": ["a", 5]}, "units: word 2"),
         ({"tokens": "a"}, "tokens: expected a valid list"),
         ({"text": 5}, "text: expected a valid string, got 5"),
-        ({"text": "a", "top": 0}, "top: expected greater than or equal to 1"),
+        ({"text": "a", "top": -1}, "top: expected greater than or equal to 0"),
     ],
 )
 def test_what_is_asked_is_checked(runs: dict[str, Run], asked: dict[str, Any], message: str) -> None:

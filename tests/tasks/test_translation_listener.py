@@ -15,7 +15,7 @@ import elman
 from elman.errors import UserError
 from elman.runs import Run
 from elman.state import map_state
-from elman.tasks.listening import Memory, Work
+from elman.tasks.listening import Listener, Memory, Work
 from sessions import Session, alone, close, speak, stored
 
 LETTERS = "abcdeé "
@@ -54,7 +54,7 @@ DRAWING = st.fixed_dictionaries(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@given(st.lists(st.tuples(SOURCE, DRAWING, st.integers(0, 3), st.sampled_from([1, 5, 200])), min_size=1, max_size=4))
+@given(st.lists(st.tuples(SOURCE, DRAWING, st.integers(0, 3), st.sampled_from([7, 200])), min_size=1, max_size=4))
 @settings(max_examples=12, deadline=None)
 def test_every_target_is_that_of_the_line_alone(runs: dict[str, Run], kind: str, drawn: list[Any]) -> None:
     """In one piece or in many; greedily or drawn by a seed; each step's attention with it."""
@@ -62,13 +62,11 @@ def test_every_target_is_that_of_the_line_alone(runs: dict[str, Run], kind: str,
     listener = run.task.listener(run)
     aligned = listener.about()["attention"]
     sessions = [
-        Session([("feed", {"text": source}), *[("generate", {**how, "tokens": tokens})] * -(-200 // tokens)], begins)
+        Session([("feed", {"text": source}), *[("generate", {**how, "tokens": tokens})] * (60 // tokens + 1)], begins)
         for source, how, begins, tokens in drawn
     ]
-    for session, (_, how, _, tokens) in zip(sessions, drawn, strict=True):
-        session.asked = [session.asked[0], *[("generate", {**how, "tokens": tokens})] * (60 // tokens + 1)]
     speak(listener, sessions)
-    for session, (source, how, _, _) in zip(sessions, drawn, strict=True):
+    for session, (source, how, *_) in zip(sessions, drawn, strict=True):
         fed, *parts = session.told
         if how["temperature"]:
             wanted = expected(run, source, sample=True, alignments=aligned, **how)
@@ -78,11 +76,11 @@ def test_every_target_is_that_of_the_line_alone(runs: dict[str, Run], kind: str,
         assert fed["unknown"] == wanted["unknown"]
         end = [part["finished"] for part in parts].index("end") if "end" in [p["finished"] for p in parts] else None
         symbols = [symbol for part in parts for symbol in part["tokens"]]
-        if end is None:  # predict ends a target that is too long
-            assert symbols[: len(wanted["tokens"])] == list(wanted["tokens"])
+        own = symbols if end is None else symbols[: sum(len(part["tokens"]) for part in parts[: end + 1])]
+        assert own[: len(wanted["tokens"])] == list(wanted["tokens"])
+        if end is None or len(own) > len(wanted["tokens"]):  # predict ends a target that is too long
             continue
         assert all(part["finished"] == "length" for part in parts[:end])
-        assert symbols[: sum(len(part["tokens"]) for part in parts[: end + 1])] == list(wanted["tokens"])
         assert "".join(part["text"] for part in parts[: end + 1]) == wanted["text"]
         total = sum(part["log_probability"] for part in parts[: end + 1])
         assert total == pytest.approx(wanted["log_probability"], abs=1e-4)
@@ -91,9 +89,20 @@ def test_every_target_is_that_of_the_line_alone(runs: dict[str, Run], kind: str,
             torch.testing.assert_close(torch.tensor(found), torch.tensor(wanted["alignment"]), atol=2e-4, rtol=0)
         for events, part in zip(session.events[1:], parts, strict=True):
             assert "".join(event["text"] for event in events) == part["text"]
-            for name in ("tokens", "ids", *(["alignment"] if aligned and part["tokens"] else [])):
+            for name in ("tokens", "ids", *(["alignment"] if aligned else [])):
                 assert [one for event in events for one in event[name]] == part[name]
             assert all(event["position"] <= part["position"] for event in events)
+
+
+def seed_of(listener: Listener, source: str, tokens: int, **how: Any) -> int:
+    """A seed with which the target is so long."""
+    for seed in range(1000):
+        told = alone(listener, ("feed", {"text": source}), ("generate", {**how, "seed": seed, "tokens": tokens})).told[
+            1
+        ]
+        if len(told["ids"]) == tokens:
+            return seed
+    raise AssertionError("no target is so long")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -101,7 +110,7 @@ def test_a_memory_read_again_goes_on_as_before(runs: dict[str, Run], kind: str) 
     """Units are the source, and each token of the target: a session is rolled back by reading a part of them."""
     run = runs[kind]
     listener = run.task.listener(run)
-    how = {"temperature": 1.2, "seed": 5, "tokens": 3}
+    how = {"temperature": 1.2, "seed": seed_of(listener, "abc", 6, temperature=1.2), "tokens": 3}
     session = alone(listener, ("feed", {"text": "abc"}), ("generate", how), ("generate", how), ("feed", {"text": "é"}))
     assert session.units[0] == run.source_tokenizer.encode("abc").tolist()
     again = alone(listener, ("feed", {"units": session.units[:4]}), ("generate", how))
@@ -128,7 +137,8 @@ def test_a_prefix_and_a_beam(runs: dict[str, Run]) -> None:
             told = alone(listener, ("feed", {"text": "abcd"}), ("generate", how)).told[1]
             wanted = expected(run, "abcd", **({"beam": 1} | how))
             assert (told["text"], told["tokens"]) == (wanted["text"], list(wanted["tokens"]))
-            assert told["log_probability"] == pytest.approx(wanted["log_probability"], abs=1e-4)
+            if told["finished"] == "end":  # predict ends a target that is too long
+                assert told["log_probability"] == pytest.approx(wanted["log_probability"], abs=1e-4)
         begun = alone(listener, ("feed", {"text": "abcd"}), ("generate", {"tokens": 2}), ("generate", {"beam": 4}))
         whole = begun.told[1]["text"] + begun.told[2]["text"]
         assert whole == expected(run, "abcd", beam=4, prefix=begun.told[1]["text"])["text"]
@@ -137,11 +147,10 @@ def test_a_prefix_and_a_beam(runs: dict[str, Run]) -> None:
 def test_a_stop_string_is_not_told_and_nothing_after_it_is_remembered(runs: dict[str, Run]) -> None:
     run = runs["attention"]
     listener = run.task.listener(run)
-    how = {"temperature": 2.0, "seed": 11, "tokens": 30}
+    how = {"temperature": 2.0, "seed": seed_of(listener, "abcde", 20, temperature=2.0), "tokens": 20}
     whole = alone(listener, ("feed", {"text": "abcde"}), ("generate", how)).told[1]
     text = whole["text"]
-    assert len(text) > 12
-    for begin, end in ((9, 12), (0, 1), (5, 6)):
+    for begin, end in ((9, 12), (0, 1), (5, 7)):
         stop = text[begin:end]
         at = text.index(stop)
         session = alone(
@@ -152,7 +161,7 @@ def test_a_stop_string_is_not_told_and_nothing_after_it_is_remembered(runs: dict
         assert told["tokens"] == whole["tokens"][: len(told["tokens"])]
         assert "".join(event["text"] for event in session.events[1]) == text[:at]
         assert session.memories[2].position == 1 + len(told["tokens"])
-        assert told["text"] + session.told[2]["text"][: len(text) - at] == text  # the same seed goes on the same
+        assert (told["text"] + session.told[2]["text"])[: len(text)] == text  # the same seed goes on the same
 
 
 def test_log_probabilities_and_alternatives(runs: dict[str, Run]) -> None:
@@ -167,7 +176,7 @@ def test_log_probabilities_and_alternatives(runs: dict[str, Run]) -> None:
 def test_a_work_that_leaves_is_told_as_far_as_it_went(runs: dict[str, Run]) -> None:
     listener = runs["attention"].task.listener(runs["attention"])
     memory = alone(listener, ("feed", {"text": "abc"})).memories[-1]
-    work = Work("generate", listener.check("generate", {"temperature": 2.0, "seed": 11}), memory)
+    work = Work("generate", listener.check("generate", {"prefix": "abcdeabcdeabcde"}), memory)
     listener.round([work])
     listener.leave(work)
     assert work.answer["finished"] == "cancelled"

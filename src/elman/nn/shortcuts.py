@@ -55,7 +55,11 @@ def read_few_rows(layer: Recurrent, x: Tensor, hx: CellState | None) -> tuple[Te
     H, dtype, parameters, weights = layer.hidden_sizes[0], x.dtype, layer._parameters, []
     for name, shape in layer._plain_shapes.items():
         weight = parameters.get(name)  # None where it is parametrized
-        if weight is None or weight.shape != shape or not (weight.dtype is dtype and weight.is_cpu and weight.is_contiguous()):
+        if (
+            weight is None
+            or weight.shape != shape
+            or not (weight.dtype is dtype and weight.is_cpu and weight.is_contiguous())
+        ):
             return None
         weights.append(weight.data_ptr())
     state = []

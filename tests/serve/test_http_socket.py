@@ -9,7 +9,6 @@ from starlette.websockets import WebSocketDisconnect
 
 from elman.serve import Sessions
 
-
 MANY = 10_000_000  # tokens: nobody waits for so many
 
 

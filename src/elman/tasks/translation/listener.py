@@ -62,6 +62,7 @@ class TranslationListener(Listener):
         banned = [token for token in (self.target.unk, self.target.eos) if token is not None]
         self.rows = TargetRows(run.model, self.ends[1], banned)
         self.longest = min(self.model.longest or PredictionOptions().max_source, PredictionOptions().max_source)
+        self._like = self.rows.encode([self.ends[:1]])[0]
         self._writers: dict[Work, TargetWriter] = {}
 
     def begin(self) -> Memory:
@@ -71,7 +72,7 @@ class TranslationListener(Listener):
     @property
     def like(self) -> Any:
         """The state after a source without a token, before its target."""
-        return self.rows.encode([self.ends[:1]])[0]
+        return self._like
 
     def check(self, kind: str, asked: Mapping[str, Any]) -> FeedRequest | TargetRequest:
         """A source that is a text or its tokens, or what a session has read and written; or how a target is written."""
@@ -240,7 +241,7 @@ class TranslationListener(Listener):
     def about(self) -> dict[str, Any]:
         """Vocabularies, and whether targets are aligned with their sources."""
         sizes = {"source": self.source.vocab_size, "target": self.target.vocab_size}
-        attention = self.like.alignment.shape[1] > 0
+        attention = self._like.alignment.shape[1] > 0
         return {
             "reads": "text",
             "whole": False,

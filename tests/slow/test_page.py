@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import numpy as np
 import pytest
 import torch
 
@@ -219,7 +218,9 @@ def test_the_heat_map_says_what_the_lens_says(window: Window, runs: dict[str, Ru
         for key in ("ArrowRight", "ArrowDown", "ArrowDown", "ArrowDown", "ArrowLeft", "ArrowLeft"):
             place.press(key)
         told = page.locator(".heat").filter(has=page.locator(".heat-scroller:focus")).locator("output").inner_text()
-        unit, letter, number, value = re.match(r"unit (\d+) after “(.)” \((\d+)\): \w = ([−+]?[\d.e−-]+)$", told).groups()  # type: ignore[union-attr]
+        unit, letter, number, value = re.match(
+            r"unit (\d+) after “(.)” \((\d+)\): \w = ([−+]?[\d.e−-]+)$", told
+        ).groups()  # type: ignore[union-attr]
         assert (unit, letter) == ("3", "s")
         real = states[int(number) - 1, 0, 3].item()
         assert float(value.replace("−", "-")) == pytest.approx(real, rel=6e-3)
@@ -389,7 +390,9 @@ def test_labels_as_one_types(window: Window, runs: dict[str, Run]) -> None:
     page = window.open("labels")
     page.get_by_label(TEXT).press_sequentially("the dog ran")
     record = runs["labels"].answers(["the dog ran"])[0].record
-    sync.expect(page.locator(".answer")).to_have_text(f"{record['label']}, {percent(max(record['probabilities'].values()))}")
+    sync.expect(page.locator(".answer")).to_have_text(
+        f"{record['label']}, {percent(max(record['probabilities'].values()))}"
+    )
 
 
 def test_the_fan_moves_with_the_series(window: Window, runs: dict[str, Run]) -> None:
@@ -429,7 +432,7 @@ def test_a_reload_keeps_the_session_and_a_second_window_has_its_own(window: Wind
     window.settled()
     [after] = window.sessions()
     assert (after["id"], window.text()) == (before["id"], "the cat")
-    assert not window.all_of("feed")[len("the cat"):]
+    assert not window.all_of("feed")[len("the cat") :]
     second = Window(page.context.new_page(), server)
     second.open("letters")
     second.type("a dog")
@@ -465,7 +468,9 @@ def test_losing_and_finding_the_server(browser: Any, runs: dict[str, Run], tmp_p
         with serving(letters, "--port", port, *kept) as (_, process):
             sync.expect(page.get_by_text("The server cannot be reached.")).to_be_hidden()
             window.settled()
-            assert [body["text"] for body in window.all_of("feed")][-1:] == [" sat"]  # and no more: the session was kept
+            assert [body["text"] for body in window.all_of("feed")][-1:] == [
+                " sat"
+            ]  # and no more: the session was kept
             assert "".join(window.sessions()[0]["pieces"]) == window.text() == "the cat sat"
             os.kill(process.pid, signal.SIGKILL)
             process.wait()

@@ -67,8 +67,8 @@ class Listener(ABC):
         """
 
     def size(self, request: Any) -> int:
-        """How many units a checked request reads, which a server limits."""
-        return 0
+        """How many units a checked request reads, which a server limits: its `units`, where it has any."""
+        return len(getattr(request, "units", ()))
 
     @abstractmethod
     def round(self, works: Sequence[Work]) -> None:

@@ -137,7 +137,7 @@ class SeriesListener(Listener):
         check_finite(answers)
         for work, one, answer in zip(works, series, answers, strict=True):
             request: FeedRequest = work.request
-            notes = {name: value for name in ABOUT if (value := getattr(one, name))}
+            notes = {name: value for name in ABOUT if (value := getattr(one, name)) not in (None, {})}
             went_on(work, Held(torch.from_numpy(one.rows)[None]), notes, request.units)
             missing = {"forecast": None, "expected": f"a number in {self.columns[0]!r}"}
             work.answer = {"position": work.memory.position, **(answer or missing)}

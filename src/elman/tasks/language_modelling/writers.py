@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from pydantic import Field
 from elman.arrays import Floats
 from elman.data.tokenizers import StreamDecoder
 from elman.decode.arena import Arena, Draw
+from elman.decode.stops import beginning, whole_tokens
 from elman.lens.intervention import Intervention
 from elman.settings import Section
 from elman.tasks.configuration import make_section
@@ -209,24 +209,3 @@ class Writer:
             "drawn": request.told.drawn + len(self.tokens),
             "position": self.work.memory.position,
         }
-
-
-def whole_tokens(ends: Sequence[int], length: int) -> int:
-    """How many tokens the first `length` characters of a text hold, without those that only begin the next character.
-
-    >>> whole_tokens([1, 1, 2, 5], 1), whole_tokens([1, 1, 2, 5], 4), whole_tokens([0, 0, 1], 0)
-    (1, 3, 0)
-    """
-    last = bisect_right(ends, length)
-    return bisect_left(ends, ends[last - 1]) + 1 if last and ends[last - 1] else 0
-
-
-def beginning(text: str, stops: Sequence[str]) -> str:
-    """The longest end of a text with which a stop string begins, but for whole ones.
-
-    >>> beginning("to be or", ["orange", "r"]), beginning("to be", ["x"])
-    ('or', '')
-    """
-    longest = min(len(text), max(map(len, stops)) - 1)
-    ends = (text[len(text) - length :] for length in range(longest, 0, -1))
-    return next((end for end in ends if any(stop.startswith(end) for stop in stops)), "")

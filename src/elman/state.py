@@ -145,16 +145,21 @@ def close_gaps(stay: Tensor) -> Tensor:
     return rows
 
 
-def row_of(state: State, row: int, steps: int) -> State:
+def row_of(state: State, row: int, steps: int, before: State | None = None) -> State:
     """A copy of one row, with at most the first `steps` entries of tensors that hold one for each step.
+
+    With `before`, a state of this row, the shared tensors are those of `before` themselves.
 
     >>> row_of((torch.tensor([[1.0], [2.0]]),), 1, 0)
     (tensor([[2.]]),)
     """
-    kinds = _kinds(state)
+    kinds, others = _kinds(state), None if before is None else leaves(before)
 
     def take(x: Tensor) -> Tensor:
-        stepwise, _ = next(kinds)
+        stepwise, shared = next(kinds)
+        other = None if others is None else next(others)
+        if other is not None and shared:
+            return other
         return (x[row : row + 1, ..., :steps, :] if stepwise else x[row : row + 1]).clone()
 
     return map_state(take, state)

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from http_client import client_of
 from starlette.testclient import TestClient
 
 from elman.serve import Sessions
+from http_client import client_of
 
 
 @pytest.fixture(scope="module")

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from http_client import client_of, error_of, events_of
 from starlette.testclient import TestClient
 
 import elman
 from elman.serve import Sessions
+from http_client import client_of, error_of, events_of
 
 UNKNOWN = "AAAAAAAAAAAAAAAAAAAAAA"
 ROUTES = [
@@ -173,7 +173,7 @@ def test_a_form_of_another_site_is_no_request(client: TestClient, opened: str) -
 def test_what_a_session_watches_is_answered(client: TestClient, opened: str) -> None:
     answer = client.post(f"/v1/sessions/{opened}/watch", json={"from": 2, "unit": 1}).json()
     assert (answer["from"], answer["to"], "".join(answer["pieces"])) == (2, 8, "e cat ")
-    error_of(client.post(f"/v1/sessions/{opened}/watch", json={"layer": 9}), 400)
+    error_of(client.post(f"/v1/sessions/{opened}/watch", json={"to": 100}), 400)
 
 
 def test_addresses_and_methods_that_are_not_there(client: TestClient, opened: str) -> None:

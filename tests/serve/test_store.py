@@ -72,7 +72,7 @@ def test_a_restart_changes_nothing(run: Run, tmp_path: Path) -> None:
         again = sessions.get(session.id)
         assert {**again.describe(), "idle": 0, "bytes": 0} == {**told, "idle": 0, "bytes": 0}
         assert all(torch.equal(x, y) for x, y in zip(tensors(again), expected, strict=True))
-        assert sessions.stats()["units"] == 0
+        assert sessions.model(None).counts.read == 0
         assert again.units == units
         assert sessions.get(fork.id).parent == session.id
         assert sessions.get(fork.id).units == units[:12]

@@ -159,6 +159,18 @@ def test_the_units_that_vary_most_are_told(run: Trained) -> None:
     assert "next" not in nothing
 
 
+@of_kinds("gru")
+def test_a_memory_that_holds_no_numbers_says_nothing(run: Trained) -> None:
+    memory, tokens = memory_after(run, drawn(run, 4)), drawn(run)
+    broken = Memory((tuple(part * torch.nan for part in memory.state[0]), memory.state[1] * torch.nan), {}, 4)
+    trail = Trail(broken, Memory((), {}, 4 + T), tokens)
+    found = watch(run, trail, [""] * T, {"units": 4})
+    assert found["surprise"] == [None] * T
+    assert found["next"] == [[]] * T
+    told = json.loads(json.dumps(as_json(found), allow_nan=False))
+    assert np.isnan(np.frombuffer(base64.b64decode(told["states"]["layer 1 h"]["data"]), "<f4")).all()
+
+
 @of_kinds("lstm")
 def test_arrays_are_float32_in_base64(run: Trained) -> None:
     found = watched(run, drawn(run), CUT, unit=2)

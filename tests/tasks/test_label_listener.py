@@ -15,11 +15,13 @@ from torch import nn
 import elman
 from elman.errors import UserError
 from elman.runs import Run
+from elman.serve import Sessions
 from elman.state import map_state
 from elman.tasks.classification.corpus import in_memory
 from elman.tasks.hearing import Held
 from elman.tasks.listening import Memory, Work
 from foreign_models import FOREIGN, VOCABULARY, Reader
+from memories import in_float64, memory_over, same_memory
 from sessions import Session, alone, close, imported, speak
 
 WORDS = ["red", "green", "blue", "cat", "box,", "the", "unseen"]
@@ -222,3 +224,27 @@ def test_memories_from_outside_are_checked(runs: dict[str, Run]) -> None:
         listener.check_memory(memory._replace(position=7))
     with pytest.raises(UserError, match="tokens: expected from 0 to"):
         listener.check_memory(memory._replace(state=type(memory.state)(torch.full((1, 3, 1), 99))))
+
+
+@pytest.mark.parametrize("kind", [*KINDS, *IMPORTED])
+def test_what_is_watched_is_what_the_whole_sequence_does(runs: dict[str, Run], kind: str) -> None:
+    run = in_float64(runs[kind])
+    listener = run.task.listener(run)
+    given = (
+        {"values": WAVES[3]} if "series" in kind or kind == "transformer of series" else {"text": "the red cat, blue"}
+    )
+    request = listener.check("feed", given)
+    inputs, units = torch.from_numpy(request.inputs)[None], request.units
+    expected = memory_over(run.model.get_submodule(run.task.memory_part(run.model)), lambda: run.model.scores(inputs))
+    with Sessions(run) as sessions:
+        session = sessions.create(units=units[:2])
+        session.checkpoint()
+        session.feed(units=units[2:])
+        for begin in (0, 1, 2, 3):
+            found = session.watch(begin=begin, unit=1, units=[0, 3])
+            same_memory(found, expected, begin, units=[0, 3], unit=1)
+            if kind in IMPORTED or (not listener.whole and begin >= 2):
+                assert "pooled" not in found
+            else:
+                weights = run.model.pooling_weights(inputs)[0, begin:].numpy()
+                np.testing.assert_allclose(found["pooled"], weights, rtol=0, atol=1e-12)

@@ -15,9 +15,12 @@ import elman
 from elman.data.spans import spans_of
 from elman.errors import UserError
 from elman.runs import Run
+from elman.serve import Sessions
 from elman.tasks.listening import Work
+from elman.tasks.tagging.inference import tag_sentences
 from elman.tasks.tagging.listener import LONGEST
 from foreign_models import FOREIGN, VOCABULARY, Reader
+from memories import in_float64, memory_over, same_memory
 from sessions import Session, alone, close, imported, speak
 
 SLOTS = [(["play", "Chico", "Buarque", "now"], ["O", "B-artist", "I-artist", "O"])] * 3
@@ -131,7 +134,7 @@ def test_the_spans_of_a_causal_model_are_those_of_all_tags(
         ({"units": ["a", 5]}, "units: word 2"),
         ({"tokens": "a"}, "tokens: expected a valid list"),
         ({"text": 5}, "text: expected a valid string, got 5"),
-        ({"text": "a", "top": 0}, "top: expected greater than or equal to 1"),
+        ({"text": "a", "top": -1}, "top: expected greater than or equal to 0"),
     ],
 )
 def test_what_is_asked_is_checked(runs: dict[str, Run], asked: dict[str, Any], message: str) -> None:
@@ -191,3 +194,19 @@ def test_few_probabilities_and_what_a_client_wants_to_know(runs: dict[str, Run])
     other = runs["CRF after one direction"]
     facts = other.task.listener(other).about()
     assert (facts["crf"], facts["bidirectional"], facts["whole"]) == (True, False, True)
+
+
+@pytest.mark.parametrize("kind", [*KINDS, *IMPORTED])
+def test_what_is_watched_is_what_the_whole_sentence_does(runs: dict[str, Run], kind: str) -> None:
+    run = in_float64(runs[kind])
+    words = [WORDS[at % len(WORDS)] for at in range(9)]
+    part = run.model.get_submodule(run.task.memory_part(run.model))
+    expected = memory_over(part, lambda: tag_sentences(run, [words], 100))
+    with Sessions(run) as sessions:
+        session = sessions.create(tokens=words[:4])
+        session.checkpoint()  # a memory to go on from
+        session.feed(tokens=words[4:])
+        for begin in (0, 3, 4, 7):
+            found = session.watch(begin=begin, unit=1, units=[0, 3])
+            assert found["tags"] == tag_sentences(run, [words], 100)[0].tags[begin:]
+            same_memory(found, expected, begin, units=[0, 3], unit=1)

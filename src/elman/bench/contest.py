@@ -92,10 +92,12 @@ class Rate(NamedTuple):
 
 
 def inference(layer: nn.Module, x: Tensor, dtype: str) -> Callable[[], object]:
-    """A call of the layer without gradients."""
+    """A call of the layer, to be made where there are no gradients."""
+    if dtype == "float32":
+        return lambda: layer(x)
 
     def call() -> object:
-        with torch.inference_mode(), _precision(dtype):
+        with torch.autocast("cpu", DTYPES[dtype]):
             return layer(x)
 
     return call
@@ -159,7 +161,9 @@ def measure(contest: Contest) -> Iterator[Measurement | Rate]:
             yield Rate(threads, dtype, matmul_rate(DTYPES[dtype], seconds, clock))
             for line in itertools.product(contest.passes, contest.cells, contest.shapes):
                 sides = contestants(contest.backend, threads, dtype, *line)
-                yield Measurement(threads, dtype, *line, medians(sides, seconds, clock))
+                with torch.inference_mode(line[0] == "inference"):  # of the loop, as a server's is
+                    times = medians(sides, seconds, clock)
+                yield Measurement(threads, dtype, *line, times)
             yield Rate(threads, dtype, matmul_rate(DTYPES[dtype], seconds, clock))
     finally:
         torch.set_num_threads(before)

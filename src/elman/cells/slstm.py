@@ -41,13 +41,13 @@ def step(
     kept = (f + m).masked_fill(n == 0, -float("inf"))
     m = kept.maximum(i)
     kept, written = (kept - m).exp(), (i - m).exp()
-    before, fresh = kept * n, n == 0
+    before = kept * n
     whole = before + written
     share = before / whole
     f = hold("f", share)
     if f is not share:
         as_it_is = f == share
-        kept = kept.where(as_it_is, (f * whole / n).masked_fill(fresh, 0))
+        kept = kept.where(as_it_is, (f * whole / n).masked_fill(n == 0, 0))
         written = written.where(as_it_is, (1 - f) * whole)
     c = hold("c", kept * c + written * g.tanh())
     o = hold("o", o.sigmoid())

@@ -14,49 +14,22 @@ from typing import cast
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from elman.arrays import Floats, Numbers
-from elman.cells import CELLS
 from elman.decode.arena import Arena, Draw, RowMemory, WrittenRows
 from elman.errors import UserError
-from elman.kernels.native.arena import ArenaCall, ArenaDraw, ArrangedModel, LayerWeights, why_not_arranged
+from elman.kernels.native.arena import ArenaCall, ArenaDraw
 from elman.kernels.native.library import run
-from elman.kernels.native.options import NUMBERS
 from elman.models.language_model import LanguageModel
 from elman.models.recurrent import RecurrentLM
-from elman.nn.recurrent import Recurrent
-from elman.state import State, leaves
+from elman.models.recurrent_steps import SlotForm, arranged, why_not_native
+from elman.state import map_state
 
 FIRST_SLOTS = 4
-PLAIN = {"weight_ih", "weight_hh", "bias_ih", "bias_hh"}
 
 
-def why_not_native(model: LanguageModel, *, int8: bool = False) -> str | None:
-    """The reason why the core cannot keep an arena of a model, or None."""
-    if type(model) is not RecurrentLM:
-        return "the core knows recurrent language models alone"
-    weight = model.decoder.weight
-    if weight.device.type != "cpu":
-        return "it runs on a CPU alone"
-    if int8 and weight.dtype != torch.float32:
-        return "weights of one byte are those of float32"
-    if any(module._forward_hooks or module._forward_pre_hooks for module in model.modules()):
-        return "it calls no hooks"
-    plain = {id(layer) for layer in model.layers if _is_plain(layer)}
-    if any(id(layer) not in plain for layer in model.layers) or type(model.decoder) is not nn.Linear:
-        return "it has plain cells alone"
-    if any(type(p) is not nn.Parameter or p.dtype != weight.dtype for p in model.parameters()):
-        return "its parameters are of one dtype"
-    return why_not_arranged(weight.dtype)
-
-
-def _is_plain(layer: nn.Module) -> bool:
-    """Whether the core has the layer's cell, and the layer reads a step in evaluation as the cell does."""
-    if not isinstance(layer, Recurrent) or layer.cell not in NUMBERS or layer.backend not in (None, "native"):
-        return False
-    named = {name.removesuffix("_l0") for name, _ in layer.named_parameters()}
-    return named <= PLAIN and not layer.zoneout and not layer.zoneout_cell and not layer.holds
+__all__ = ["NativeRows", "why_not_native"]
 
 
 class NativeRows(Arena):
@@ -69,25 +42,10 @@ class NativeRows(Arena):
 
     def __init__(self, model: LanguageModel, *, int8: bool = False) -> None:
         assert isinstance(model, RecurrentLM)
-        layers = [cast(Recurrent, layer) for layer in model.layers]
-        weights = [layer.layer_weights(0, 0) for layer in layers]
-        sizes = [(layer.input_size, layer.output_size) for layer in layers]
-        self._arranged = ArrangedModel(
-            [
-                LayerWeights(layer.cell, bool(model.residual) and D == H, *own[:4])  # type: ignore[arg-type]
-                for layer, own, (D, H) in zip(layers, weights, sizes, strict=True)
-            ],
-            model.embedding.weight,
-            model.decoder.weight,
-            model.decoder.bias,
-            int8=int8,
-        )
+        self._arranged = arranged(model, int8=int8)
         self.vocab_size = model.vocab_size
-        cell = CELLS[model.cell]
-        self._types = [cell.state_type] * len(layers)
-        self._sizes = [list(cell.sizes(H, H)) for _, H in sizes]  # of the tensors of each layer's state
-        self._hidden = sum(map(sum, self._sizes))  # where it begins in a slot
-        self._memory = torch.zeros(FIRST_SLOTS, self._hidden + sizes[-1][1], dtype=self._arranged.dtype)
+        self._form = SlotForm(model)
+        self._memory = torch.zeros(FIRST_SLOTS, self._form.size, dtype=self._arranged.dtype)
         self._free = [*range(FIRST_SLOTS)][::-1]
         self._has_read: set[int] = set()
 
@@ -99,21 +57,14 @@ class NativeRows(Arena):
         slot = self._free.pop()
         self.reset(slot)
         if row is not None:
-            parts = [*leaves(row.state), *([] if row.hidden is None else [row.hidden])]
-            numbers = torch.cat([part.detach().reshape(-1) for part in parts])
-            self._memory[slot, : len(numbers)] = numbers
+            self._form.put(self._memory[slot : slot + 1], row.state, row.hidden)
             if row.hidden is not None:
                 self._has_read.add(slot)
         return slot
 
     def row(self, slot: int) -> RowMemory:  # noqa: D102
-        numbers = self._memory[slot : slot + 1].clone()
-        parts = iter(numbers[:, : self._hidden].split([*chain.from_iterable(self._sizes)], 1))
-        state = tuple(
-            cast(State, kind(*(next(parts).contiguous() for _ in sizes)))
-            for kind, sizes in zip(self._types, self._sizes, strict=True)
-        )
-        return RowMemory(state, numbers[:, self._hidden :].clone() if slot in self._has_read else None)
+        state, hidden = self._form.parts(self._memory[slot : slot + 1])
+        return RowMemory(map_state(torch.clone, state), hidden.clone() if slot in self._has_read else None)
 
     def release(self, slot: int) -> None:  # noqa: D102
         self._has_read.discard(slot)

@@ -30,10 +30,14 @@ def states_of(visits: Iterable[LayerVisit]) -> dict[str, Floats]:
 def most_active(values: npt.NDArray[np.floating], most: int) -> Numbers:
     """At most so many units of `values` (T, H), in their order: those with the greatest standard deviation over T.
 
+    Steps with NaN do not count.
+
     >>> most_active(np.array([[0.0, 5.0, 1.0], [1.0, 5.0, -1.0]]), 2)
     array([0, 2])
     """
-    return np.sort(np.argsort(-values.std(0), kind="stable")[:most])
+    known = values[np.isfinite(values).all(1)]
+    moves = known.std(0) if len(known) else np.zeros(values.shape[1])
+    return np.sort(np.argsort(-moves, kind="stable")[:most])
 
 
 def gates_of_unit(visit: LayerVisit, unit: int, row: int = 0) -> dict[str, Floats]:

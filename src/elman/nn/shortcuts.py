@@ -45,33 +45,32 @@ def read_few_rows(layer: Recurrent, x: Tensor, hx: CellState | None) -> tuple[Te
     T, B, D = x.shape
     if layer.batch_first:
         T, B = B, T
-    if T < 1 or not 0 < B <= MOST_ROWS or D != layer.input_size or (layer.batch_first and T > 1 and B > 1):
+    if T < 1 or not 0 < B <= MOST_ROWS or layer.input_size != D or (layer.batch_first and T > 1 and B > 1):
         return None
     lowered = torch.is_autocast_enabled("cpu") and x.dtype != torch.float64  # autocast leaves float64 alone
     if lowered:
         if T > 1 or torch.get_autocast_dtype("cpu") != torch.bfloat16:
             return None
         x = x.float()
-    H, dtype, weights = layer.hidden_sizes[0], x.dtype, []
+    H, dtype, parameters, weights = layer.hidden_sizes[0], x.dtype, layer._parameters, []
     for name, shape in layer._plain_shapes.items():
-        weight = layer._parameters.get(name)  # None where it is parametrized
-        if weight is None or weight.shape != shape or not fits(weight, dtype):
+        weight = parameters.get(name)  # None where it is parametrized
+        if (
+            weight is None
+            or weight.shape != shape
+            or not (weight.dtype is dtype and weight.is_cpu and weight.is_contiguous())
+        ):
             return None
-        weights.append(weight)
+        weights.append(weight.data_ptr())
+    state = []
     for part in hx or ():
-        if part.shape != (1, B, H) or not fits(part, dtype):
+        if part.shape != (1, B, H) or not (part.dtype is dtype and part.is_cpu and part.is_contiguous()):
             return None
-    if not x.is_contiguous():
-        x = x.contiguous()
-    found = read_window(layer.cell, x, (T, B, H), hx, weights, len(layer._state_sizes))
+        state.append(part.data_ptr())
+    found = read_window(layer.cell, x.contiguous(), (T, B, H), state, weights, len(layer._state_sizes))
     if found is None:
         return None
     return found[0].bfloat16() if lowered else found[0], found[1:], ()
-
-
-def fits(part: Tensor, dtype: torch.dtype) -> bool:
-    """Whether the core can read a tensor where it lies."""
-    return part.dtype == dtype and part.is_cpu and part.is_contiguous()
 
 
 def read_traced(layer: Recurrent, given: LayerInput, return_states: bool) -> Reading:

@@ -145,11 +145,11 @@ class Batcher:
         begun = time.perf_counter()
         jobs = self._running
         works = [job.work for job in jobs if job.work is not None]
-        before = [work.memory.position for work in works]
+        before = [len(work.units) for work in works]
         self._move(works)
         moved = {"feed": 0, "generate": 0}
-        for work, position in zip(works, before, strict=True):
-            moved[work.kind] += max(0, work.memory.position - position)  # a stop string takes the memory back
+        for work, count in zip(works, before, strict=True):
+            moved[work.kind] += max(0, len(work.units) - count)  # a stop string takes units back
         self.counts.of_round(len(works), moved["feed"], moved["generate"], time.perf_counter() - begun)
         for job in jobs:
             self._after(job)
@@ -175,7 +175,8 @@ class Batcher:
         if work.done:
             self._end(job, work)
         else:
-            job.between.append(work.memory)
+            if not job.between or job.between[-1] is not work.memory:
+                job.between.append(work.memory)
             if work.events:
                 events, work.events = work.events, []
                 job.tell(events)

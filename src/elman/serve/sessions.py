@@ -181,7 +181,7 @@ class Sessions:
             (
                 "tokens",
                 self.limits.tokens,
-                getattr(getattr(request, "options", None), "tokens", 0) if kind == "generate" else 0,
+                getattr(request.options, "tokens", None) or 0 if kind == "generate" else 0,
             ),
         ):
             if size > most:

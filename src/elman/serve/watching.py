@@ -37,7 +37,7 @@ class PieceOptions(WatchOptions):
     end: int | None = Field(None, ge=0, alias="to")  # None: to the last unit
 
 
-class Stretch(NamedTuple):
+class TrailStretch(NamedTuple):
     """Units that were read in one way, after one of the memories of a trail."""
 
     memory: Memory
@@ -46,13 +46,13 @@ class Stretch(NamedTuple):
     held: Sequence[Mapping[str, Any]]
 
 
-def stretches(trail: Trail, begin: int, end: int) -> Iterator[Stretch]:
+def stretches(trail: Trail, begin: int, end: int) -> Iterator[TrailStretch]:
     """The units of a trail from a position to another, parted where something began or ceased to be held."""
     borders = sorted({begin, end, *(at for first, last, _ in trail.held for at in (first, last) if begin < at < end)})
     for first, last in pairwise(borders):
         memory = trail.nearest(first)
         units, held = trail.ahead(memory, last)
-        yield Stretch(memory, units, first - memory.position, held)
+        yield TrailStretch(memory, units, first - memory.position, held)
 
 
 def watch(run: Trained, trail: Trail, pieces: Sequence[str], asked: Mapping[str, Any]) -> dict[str, Any]:
@@ -93,7 +93,7 @@ def watch(run: Trained, trail: Trail, pieces: Sequence[str], asked: Mapping[str,
     return told
 
 
-def _watched(run: Trained, stretch: Stretch, options: PieceOptions) -> Watched:
+def _watched(run: Trained, stretch: TrailStretch, options: PieceOptions) -> Watched:
     memory, units, skip, held = stretch
     at = options.attention_at
     if at is not None and not memory.position + skip <= at < memory.position + len(units):

@@ -59,7 +59,7 @@ class Asked(Section):
     """What every feed may ask for."""
 
     units: list[Any] | None = Field(None, description="What a session has read before, to be read again.")
-    top: int | None = Field(None, ge=1, description="How many of the most probable names an answer has.")
+    top: int | None = Field(None, ge=0, description="How many of the most probable names an answer has.")
 
 
 def one_form(kind: str, section: type[Asked], asked: Mapping[str, Any], forms: Sequence[str]) -> tuple[str, Any]:

@@ -36,7 +36,7 @@ class Work:
 
     kind: str  # "feed" or "generate"
     request: Any  # what `Listener.check` made of what was asked
-    memory: Memory  # after what was done so far; whole between two rounds, so that the work can end there
+    memory: Memory  # after what was done so far, or some units before; up to date when the work is done or left
     events: list[dict[str, Any]] = field(default_factory=list)  # in order; whoever tells them empties the list
     units: list[Unit] = field(default_factory=list)  # read or written since the work began, in order
     answer: dict[str, Any] | None = None  # there when the work is done
@@ -67,8 +67,8 @@ class Listener(ABC):
         """
 
     def size(self, request: Any) -> int:
-        """How many units a checked request reads, which a server limits."""
-        return 0
+        """How many units a checked request reads, which a server limits: its `units`, where it has any."""
+        return len(getattr(request, "units", ()))
 
     @abstractmethod
     def round(self, works: Sequence[Work]) -> None:
@@ -78,7 +78,10 @@ class Listener(ABC):
         """
 
     def leave(self, work: Work) -> None:  # noqa: B027
-        """The work will not be in another round, though it is not done: forget what is kept for it."""
+        """The work will not be in another round, though it is not done: its memory is made up to date.
+
+        An answer may say how far the work came; without one, its server says that it was cancelled.
+        """
 
     @property
     def like(self) -> State:

@@ -344,7 +344,7 @@ class Task(ABC):
 
     def memory_part(self, model: Any) -> str:
         """The name of the submodule that holds a session's memory, whose layers are watched and held; "" for all."""
-        return ""
+        return next((name for name in ("network", "encoder") if hasattr(model, name)), "")
 
     def watch(self, run: Trained, memory: Memory, units: Sequence[Any], skip: int, options: WatchOptions) -> Watched:
         """What happens while a session's `units` are read from the memory before them; the first `skip` are not told.

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -55,24 +57,41 @@ class Watched:
     told: Mapping[str, Any] = field(default_factory=dict)  # by the task: an entry for each unit
 
 
+Steps = slice | npt.NDArray[np.int64]
+"""The step of the layers that read each unit which is told; -1 for a unit that none of them read."""
+
+
 @torch.no_grad()
 def watch_memory(
-    part: nn.Module, read: Callable[[], Tensor], options: WatchOptions, steps: slice = slice(None)
+    part: nn.Module, read: Callable[[], Tensor], options: WatchOptions, steps: Steps = slice(None)
 ) -> tuple[dict[str, Floats], dict[str, dict[str, Floats]], Tensor]:
     """The states and gates of a `Watched`, and the hidden states (1, T, H) that `read()` returns; it is called once.
 
-    `part` holds the layers that are watched, and `steps` are those of their steps that are told. A model without
-    recurrent layers shows the hidden states. Raises `UserError` for a layer or a unit that there is not.
+    `part` holds the layers that are watched. A model without recurrent layers shows the hidden states. Raises
+    `UserError` for a layer or a unit that there is not.
     """
     if not any(isinstance(layer, LAYERS) for layer in part.modules()):
         with evaluating(part):
             hidden = read()
-        return {HIDDEN: as_array(hidden[0])[steps]}, {}, hidden
+        return {HIDDEN: of_units(as_array(hidden[0]), steps)}, {}, hidden
     heard: list[Tensor] = []
     visits = visit_layers(part, lambda: heard.append(read()))
-    states = {name: values[0][steps] for name, values in states_of(visits).items()}
+    states = {name: of_units(values[0], steps) for name, values in states_of(visits).items()}
     asked = _gates(visits, options.layer, options.unit)
-    return states, {name: {gate: one[steps] for gate, one in gates.items()} for name, gates in asked.items()}, heard[0]
+    gates = {name: {gate: of_units(one, steps) for gate, one in every.items()} for name, every in asked.items()}
+    return states, gates, heard[0]
+
+
+def of_units(values: Floats, steps: Steps) -> Floats:
+    """Of values of each step, those of each unit: NaN for a unit that no step read.
+
+    >>> of_units(np.array([1.0, 2.0]), np.array([-1, 0, 0, 1]))
+    array([nan,  1.,  1.,  2.])
+    """
+    found = values[steps]
+    if not isinstance(steps, slice):
+        found[steps < 0] = np.nan
+    return found
 
 
 def _gates(visits: list[LayerVisit], layer: int, unit: int | None) -> dict[str, dict[str, Floats]]:

@@ -12,11 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import elman
+from elman.data.windows import last_windows
 from elman.errors import UserError
 from elman.runs import Run
+from elman.serve import Sessions
+from elman.tasks.forecasting.listener import Told
 from elman.tasks.hearing import Held
 from elman.tasks.listening import Memory
 from foreign_models import FOREIGN
+from memories import memory_over, same_memory
 from sessions import Session, alone, close, imported, speak
 
 SMALL = {"horizon": 3, "window": 6, "season": 2, "hidden_size": 4, "task": "forecasting", "budget": "3 steps"}
@@ -190,3 +194,31 @@ def test_what_a_client_wants_to_know_and_what_it_may_bring(runs: dict[str, Run])
     ):
         with pytest.raises(UserError):
             listener.check_memory(wrong)
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "imported"])
+def test_what_is_watched_is_what_the_window_does(runs: dict[str, Run], kind: str) -> None:
+    """The window has 6 values, and the newest value is missing: the states of others are no numbers."""
+    run = runs[kind]  # windows are in float32
+    window, first = run.model.past_steps, max(0, 9 - run.model.past_steps)
+    windows = last_windows(
+        run.task.listener(run).panel([Told(np.array(WAVES[0][:9])[:, None], None, None, {})]), run.scaler, window, 3
+    )
+    inputs, lengths = run.model.inputs(windows.batch(np.arange(1)))
+    part = run.model.get_submodule(run.task.memory_part(run.model))
+    expected = memory_over(part, lambda: part(inputs, lengths=lengths))
+    expected = {name: values.repeat(run.model.segment, 0)[: 9 - first] for name, values in expected.items()}
+    with Sessions(run) as sessions:
+        session = sessions.create(values=WAVES[0][:4])
+        session.feed(values=[*WAVES[0][4:9], None])
+        for begin in (0, 1, first, first + 1):
+            found = session.watch(begin=begin, unit=1, units=[0, 1])
+            for values in (
+                *(part["values"].T for part in found["states"].values()),
+                *(v for g in found["gates"].values() for v in g.values()),
+            ):
+                assert len(values) == 10 - begin
+                assert np.isnan(values[: max(0, first - begin)]).all()
+                assert np.isnan(values[-1]).all()
+            kept = slice(max(0, first - begin), -1)
+            same_memory(found, expected, max(begin, first) - first, units=[0, 1], unit=1, steps=kept, atol=1e-6)

@@ -138,6 +138,17 @@ class StreamDecoder:
         self.previous = token
         return text
 
+    def extend(self, tokens: Iterable[int]) -> str:
+        """The text that these tokens complete, one after the other: as `push`, in less time."""
+        spell, eod, previous = self.tokenizer.spell, self.tokenizer.eod, self.previous
+        parts = []
+        for token in tokens:
+            if token != eod:
+                parts.append(spell(token, previous))
+            previous = token
+        self.previous = previous
+        return self._utf8.decode(b"".join(parts))
+
     def finish(self) -> str:
         """U+FFFD if a character was left unfinished."""
         return self._utf8.decode(b"", final=True)

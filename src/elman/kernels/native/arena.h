@@ -61,7 +61,7 @@ struct ArenaCall {
   int64_t* counts;       // (R,), out: tokens written; -1 minus them where the next token has no probabilities
 };
 
-// All return 0, or 1 if there was no memory for the scratch.
+// All return 0, or 1 if there was no memory for the scratch; `read` 2 for a token that there is not, before anything is read.
 int32_t elman_arena_arrange_float(const ArenaModel* model);
 int32_t elman_arena_arrange_double(const ArenaModel* model);
 int32_t elman_arena_read_float(const ArenaCall* call);

@@ -6,8 +6,8 @@ arena.h says what the calls do.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -130,3 +130,32 @@ class ArrangedModel:
     def __sizeof__(self) -> int:
         """The bytes of the weights."""
         return self._arranged.nbytes + self._embedding.nbytes
+
+
+class StepReader:
+    """Reads one token of every row at a time, in a memory (rows, numbers of a slot) of its own."""
+
+    def __init__(self, arranged: ArrangedModel, size: int) -> None:
+        self._arranged, self._size = arranged, size
+        self._function = cast(Callable[..., int], entry("arena_read", arranged.dtype))
+        self.make_room(0)
+
+    def make_room(self, rows: int) -> None:
+        """Begin anew with so many rows."""
+        self.memory = torch.zeros(rows, self._size, dtype=self._arranged.dtype)
+        self._places = torch.arange(rows + 1)  # the slots, and where each row's token begins
+        slots = self._places.data_ptr()
+        self._given = ArenaCall(
+            ctypes.pointer(self._arranged.given), rows, self.memory.data_ptr(), slots=slots, begins=slots
+        )
+
+    def read_one(self, tokens: Tensor) -> Tensor | None:
+        """tokens (rows,) -> logits (rows, V); None where there is no such token, and then nothing was read."""
+        tokens = tokens.to("cpu", torch.int64).contiguous()
+        assert tokens.shape == (len(self.memory),)
+        logits = torch.empty(len(tokens), self._arranged.vocab_size, dtype=self._arranged.dtype)
+        self._given.tokens, self._given.logits = tokens.data_ptr(), logits.data_ptr()
+        failed = self._function(ctypes.byref(self._given))
+        if failed == 1:
+            raise MemoryError("no memory for the scratch of a native step")
+        return None if failed else logits

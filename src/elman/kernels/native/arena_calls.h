@@ -246,6 +246,8 @@ template <class T> int32_t arena_arrange(const ArenaModel* model) {
 }
 
 template <class T> int32_t arena_read(const ArenaCall* call) {
+  for (int64_t i = 0; call->R && i < call->begins[call->R]; ++i)
+    if (call->tokens[i] < 0 || call->tokens[i] >= call->model->V) return 2;
   return with_kind<T>(*call->model, [&](auto kind) {
     return with_rows<typename decltype(kind)::Weights>(*call, [](auto& rows) { rows.read(); });
   });

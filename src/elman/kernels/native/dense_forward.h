@@ -3,6 +3,7 @@
 #pragma once
 
 #include "dense.h"
+#include "dots.h"
 #include "gelu.h"
 #include "normalization.h"
 #include "pieces.h"
@@ -111,7 +112,7 @@ template <class S> struct DenseForward {
     Vector<T> sums[kUnpackedRows];
     for (int64_t at = from * kLanes<T>; at < to * kLanes<T>; at += kLanes<T>) {
       const T* weight = (const T*)d.weight + at * d.K;
-      for (int64_t r = 0; r < d.M; ++r) sums[r] = dots<T>(a + r * stride, weight, lanes_at<T>(d.N, at), d.K);
+      dots_of_few<T>(a, stride, d.M, weight, lanes_at<T>(d.N, at), d.K, sums, 1);
       finish(0, d.M, at, 1, sums);
     }
   }

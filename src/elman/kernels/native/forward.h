@@ -2,7 +2,9 @@
 
 #pragma once
 
+#include "beside.h"
 #include "cells.h"
+#include "dots.h"
 #include "pieces.h"
 #include "product.h"
 #include "rows.h"
@@ -12,6 +14,9 @@
 namespace {
 
 constexpr int64_t kRowsAhead = 4;
+
+// Packed weights up to this size stay in the second-level cache from step to step.
+constexpr int64_t kSecondLevelBytes = 512 * 1024;
 
 template <class S, class Cell, bool kVaried> struct Forward {
   using T = Number<S>;
@@ -38,9 +43,18 @@ template <class S, class Cell, bool kVaried> struct Forward {
   T* c_of(const Rows<S>& rows) const { return rows.memory + 2 * rows.count * width_h; }
   T* sums_of_step(const Rows<S>& rows) const { return rows.memory + rows.count * (4 * width_h + width); }
 
+  // Whether the next steps of one row are projected beside its products with W_hh, as long as these do not wait for more
+  // distant caches.
+  bool is_beside() const {
+    return !kVaried && kPair<S> == 1 && s.x && s.B == 1 && panels.size() * BYTES <= kSecondLevelBytes;
+  }
+
   // So many steps of some rows are projected at once, as many as a large product needs; what it makes of them still
   // lies in the caches when the recurrence comes to it.
-  int64_t steps_ahead(int64_t rows) const { return !s.x || rows >= kRowsOfBlock ? 1 : kRowsOfBlock / rows; }
+  int64_t steps_ahead(int64_t rows) const {
+    if (is_beside()) return kRowsBeside;
+    return !s.x || rows >= kRowsOfBlock ? 1 : kRowsOfBlock / rows;
+  }
 
   // Of S: what is projected ahead, and a copy of the input where these rows are not all.
   int64_t ahead_size(int64_t rows) const {
@@ -53,11 +67,14 @@ template <class S, class Cell, bool kVaried> struct Forward {
   int64_t projected_size(int64_t rows) const {
     const int64_t all = steps_ahead(rows) * rows;
     if (kVaried) return s.gates ? 0 : all * Cell::kGates * s.H;
-    return all * panels.vectors() * Cell::kGates * kLanes<T> * kPair<S>;
+    return (is_beside() ? 2 : 1) * all * panels.vectors() * Cell::kGates * kLanes<T> * kPair<S>;
   }
 
-  Vector<T>* projected(const Rows<S>& rows, int64_t panel) const {
-    return (Vector<T>*)rows.ahead + steps_ahead(rows.count) * rows.count * panels.first(panel) * Cell::kGates;
+  // Of the steps that are projected together with this phase's.
+  Vector<T>* projected(int64_t phase, const Rows<S>& rows, int64_t panel) const {
+    const int64_t steps = steps_ahead(rows.count), all = steps * rows.count * Cell::kGates;
+    const int64_t turn = is_beside() ? phase / steps % 2 : 0;
+    return (Vector<T>*)rows.ahead + all * (turn * panels.vectors() + panels.first(panel));
   }
 
   S* gates_at(const Rows<S>& rows, int64_t t, int64_t r) const {
@@ -81,17 +98,11 @@ template <class S, class Cell, bool kVaried> struct Forward {
   // core projects itself is always read packed.
   static bool worth_packing(const Sweep& s) { return s.x || s.T * s.B > 4; }
 
-  // Of one row, too, the weights come to the processor no faster if they are packed, unless they are few.
-  bool packs_weight() const {
-    const bool lies_as_it_is_read = !kVaried && kPair<S> == 1 && s.B == 1 && panels.size() * BYTES > kFirstLevelBytes;
-    return worth_packing(s) && !lies_as_it_is_read;
-  }
-
   int64_t packed_size() const { return panels.size() + panels_x.size() + (s.weight_r ? panels_r.size() : 0); }
   int64_t packs() const { return panels.count() + (s.weight_r ? panels_r.count() : 0); }
   void pack(int64_t i, Vector<T>* packed) const {
     if (i >= panels.count()) return panels_r.pack(i - panels.count(), (const T*)s.weight_r, s.H, 1, packed + offset_r());
-    if (packs_weight()) panels.pack(i, (const T*)s.weight, s.P, 1, packed);
+    panels.pack(i, (const T*)s.weight, s.P, 1, packed);
     if (s.x) panels_x.pack(i, (const T*)s.weight_x, s.D, 1, packed + panels.size());
   }
   int64_t offset_r() const { return panels.size() + panels_x.size(); }
@@ -126,7 +137,8 @@ template <class S, class Cell, bool kVaried> struct Forward {
            Vector<T>* sums) const {
     const int64_t t = step_of(phase);
     const Memory<S> before = memory_at(rows, phase), after = memory_at(rows, phase + 1);
-    if (s.x && phase % steps_ahead(rows.count) == 0) project(phase, rows, panel, panel_end, packed + panels.size(), sums);
+    if (s.x && (is_beside() ? phase == 0 : phase % steps_ahead(rows.count) == 0))
+      project(phase, rows, panel, panel_end, packed + panels.size(), sums);
     if (kVaried && s.gain_x && phase % steps_ahead(rows.count) == 0) normalize_projected(phase, rows);
     if (panel_end - panel < panels.count()) {  // the other units lie in the caches of those who finished them
       const char* p = (const char*)before.rounded;
@@ -184,11 +196,8 @@ template <class S, class Cell, bool kVaried> struct Forward {
     for (; panel < panel_end; ++panel) {
       const int panel_width = panels.width(panel);
       Vector<T> first_sums[kMaxWidth];
-      for (int v = 0; v < panel_width; ++v) {
-        const int64_t unit = (panels.first(panel) + v / G) * kLanes<T>;
-        first_sums[v] = load_or_zero(bias, v % G * s.H + unit, lanes_at<T>(s.H, unit));
-      }
-      Vector<T>* to = kVaried ? sums : projected(rows, panel);
+      load_bias(bias, panel, first_sums);
+      Vector<T>* to = kVaried ? sums : projected(phase, rows, panel);
       product<S>(x, s.D, steps * rows.count, packed_x + panels_x.offset(panel), panel_width, s.D, to, first_sums);
       if (!kVaried) continue;
       for (int64_t i = 0; i < steps * rows.count; ++i) {
@@ -199,6 +208,31 @@ template <class S, class Cell, bool kVaried> struct Forward {
         }
       }
     }
+  }
+
+  void load_bias(const T* bias, int64_t panel, Vector<T>* sums) const {
+    constexpr int G = Cell::kGates;
+    for (int v = 0; v < panels.width(panel); ++v) {
+      const int64_t unit = (panels.first(panel) + v / G) * kLanes<T>;
+      sums[v] = load_or_zero(bias, v % G * s.H + unit, lanes_at<T>(s.H, unit));
+    }
+  }
+
+  // A panel's product of one row, and beside it a part of the projection of the steps after those already projected.
+  INLINE void product_and_part(int64_t phase, const Rows<S>& rows, int64_t panel, const Vector<T>* packed, const S* before,
+                               Vector<T>* sums) const {
+    const int64_t part = phase % kRowsBeside, next = phase - part + kRowsBeside, steps = steps_projected(next, 1);
+    const Vector<T>* weights = packed + panels.offset(panel);
+    const int panel_width = panels.width(panel);
+    if (steps <= 0) return product<S>(before, width_h, 1, weights, panel_width, s.P, sums);
+    const int64_t k = s.D * part / kRowsBeside, size = s.D * (part + 1) / kRowsBeside - k;
+    const S* x = (const S*)s.x + (s.reverse ? s.T - next - steps : next) * s.D + k;
+    const Vector<T>* weights_x = packed + panels.size() + panels_x.offset(panel) + k * panel_width;
+    Vector<T>* to = projected(next, rows, panel);
+    if (part == 0)
+      for (int64_t i = 0; i < steps; ++i) load_bias((const T*)s.bias_x, panel, to + i * panel_width);
+    if constexpr (kPair<S> == 1)
+      product_beside<T>(before, weights, panel_width, s.P, sums, {x, s.D, steps, size, weights_x, to});
   }
 
   // The same steps, where what they read of the input is normalized.
@@ -222,41 +256,26 @@ template <class S, class Cell, bool kVaried> struct Forward {
     }
   }
 
-  void unpacked_product(const S* before, int64_t rows, int64_t panel, Vector<T>* sums, bool backwards) const {
+  void unpacked_product(const S* before, int64_t rows, int64_t panel, Vector<T>* sums) const {
     const int panel_width = panels.width(panel);
-    for (int i = 0; i < panel_width; ++i) {
-      const int v = backwards ? panel_width - 1 - i : i;
+    for (int v = 0; v < panel_width; ++v) {
       const int64_t at = (panels.first(panel) + v / Cell::kGates) * kLanes<T>, g = v % Cell::kGates;
-      dots_of_rows<S>(before, width_h, rows, (const T*)s.weight + (g * s.H + at) * s.P, lanes_at<T>(s.H, at), s.P,
-                      sums + v, panel_width, backwards);
+      dots_of_few<S>(before, width_h, rows, (const T*)s.weight + (g * s.H + at) * s.P, lanes_at<T>(s.H, at), s.P,
+                      sums + v, panel_width);
     }
   }
 
   void one_step(int64_t phase, const Rows<S>& rows, int64_t first_panel, int64_t panel_end, const Vector<T>* packed,
                 Vector<T>* sums, Memory<S> before, Memory<S> after, T* c) const {
-    constexpr int G = Cell::kGates;
-    const int64_t t = step_of(phase), place = phase % steps_ahead(rows.count);
-    const int64_t ahead = s.reverse ? steps_projected(phase - place, rows.count) - 1 - place : place;
+    const int64_t t = step_of(phase);
     const int64_t start = panels.first(first_panel) * kLanes<T>, end = panels.first(panel_end) * kLanes<T>;
-    const bool backwards = phase % 2;  // the weights that the step before read last lie in the first-level cache
+    const bool backwards = phase % 2;  // the weights that the step before read last lie in the nearest cache
     for (int64_t i = 0, count = panel_end - first_panel; i < count; ++i) {
       const int64_t panel = backwards ? panel_end - 1 - i : first_panel + i;
-      const int panel_width = panels.width(panel);
       for (int64_t r = 0; r < kRowsAhead && r < rows.count; ++r) fetch(rows, t, r, panel);
-      product_of_panel(panel, rows.count, packed, before, sums, backwards);
-      for (int64_t r = 0; r < rows.count; ++r) {
-        const int64_t b = rows.first + r, row = t * s.B + b;
-        if (r + kRowsAhead < rows.count) fetch(rows, t, r + kRowsAhead, panel);
-        if (t >= length_of(s, b)) continue;
-        const ForwardRow<S> it = row_at(row, gates_at(rows, t, r), r, before, after, c);
-        const Vector<T>* of_x = s.x ? projected(rows, panel) + (ahead * rows.count + r) * panel_width : nullptr;
-        for (int v = 0; v < panel_width; v += G) {
-          const int64_t at = (panels.first(panel) + v / G) * kLanes<T>, n = lanes_at<T>(s.H, at);
-          const Vector<T>* of_h = sums + r * panel_width + v;
-          if (of_x) Cell::template forward<S>(of_x + v, of_h, it, at, n);
-          else Cell::template forward<S>(GatesOf<S, G>(it.gates, s.H, at, n).of, of_h, it, at, n);
-        }
-      }
+      if (is_beside()) product_and_part(phase, rows, panel, packed, before.rounded, sums);
+      else product_of_panel(panel, rows.count, packed, before, sums);
+      units_of_panel(phase, rows, panel, sums, before, after, c);
     }
     for (int64_t r = 0; r < rows.count; ++r)
       if (t >= length_of(s, rows.first + r)) {
@@ -266,12 +285,32 @@ template <class S, class Cell, bool kVaried> struct Forward {
       }
   }
 
-  INLINE void product_of_panel(int64_t panel, int64_t rows, const Vector<T>* packed, Memory<S> before, Vector<T>* sums,
-                               bool backwards = false) const {
-    if (packs_weight())
+  INLINE void units_of_panel(int64_t phase, const Rows<S>& rows, int64_t panel, const Vector<T>* sums, Memory<S> before,
+                             Memory<S> after, T* c) const {
+    constexpr int G = Cell::kGates;
+    const int64_t t = step_of(phase), place = phase % steps_ahead(rows.count);
+    const int64_t ahead = s.reverse ? steps_projected(phase - place, rows.count) - 1 - place : place;
+    const int panel_width = panels.width(panel);
+    for (int64_t r = 0; r < rows.count; ++r) {
+      const int64_t b = rows.first + r, row = t * s.B + b;
+      if (r + kRowsAhead < rows.count) fetch(rows, t, r + kRowsAhead, panel);
+      if (t >= length_of(s, b)) continue;
+      const ForwardRow<S> it = row_at(row, gates_at(rows, t, r), r, before, after, c);
+      const Vector<T>* of_x = s.x ? projected(phase, rows, panel) + (ahead * rows.count + r) * panel_width : nullptr;
+      for (int v = 0; v < panel_width; v += G) {
+        const int64_t at = (panels.first(panel) + v / G) * kLanes<T>, n = lanes_at<T>(s.H, at);
+        const Vector<T>* of_h = sums + r * panel_width + v;
+        if (of_x) Cell::template forward<S>(of_x + v, of_h, it, at, n);
+        else Cell::template forward<S>(GatesOf<S, G>(it.gates, s.H, at, n).of, of_h, it, at, n);
+      }
+    }
+  }
+
+  INLINE void product_of_panel(int64_t panel, int64_t rows, const Vector<T>* packed, Memory<S> before, Vector<T>* sums) const {
+    if (worth_packing(s))
       product<S>(before.rounded, width_h, rows, packed + panels.offset(panel), panels.width(panel), s.P, sums);
     else
-      unpacked_product(before.rounded, rows, panel, sums, backwards);
+      unpacked_product(before.rounded, rows, panel, sums);
   }
 
   INLINE ForwardRow<S> row_at(int64_t row, S* gates, int64_t r, Memory<S> before, Memory<S> after, T* c) const {

@@ -23,7 +23,6 @@ constexpr int rows_per_tile(int width) {
 
 // So much of a panel is used by every row while it lies in the first-level cache.
 constexpr int64_t kBlockBytes = 24 * 1024;
-constexpr int64_t kFirstLevelBytes = 32 * 1024;  // of that cache
 
 // So many rows make a panel worth its way to the processor, and still stay in the second-level cache.
 constexpr int64_t kRowsOfBlock = 96;
@@ -153,106 +152,6 @@ void product(const S* a, int64_t stride, int64_t rows, const Vector<Number<S>>* 
     case 3: return product_of<S, 3, TURNED>(a, stride, rows, panel, K, sums, first_sums);
     default: return product_of<S, 4, TURNED>(a, stride, rows, panel, K, sums, first_sums);
   }
-}
-
-// The numbers of a weight as a product reads them: rounded to S.
-template <class S> INLINE Vector<Number<S>> rounded(Vector<Number<S>> v) {
-  if constexpr (kPair<S> > 1) return widen(narrow(v));
-  else return v;
-}
-
-// In lane i, the sum of v[i]'s lanes; a sum is the same wherever among the vectors its own stands.
-template <class T, int S = 1> INLINE Vector<T> sums_across(Vector<T>* v) {
-  constexpr int L = kLanes<T>;
-  if constexpr (S < L) {
-#pragma GCC unroll 16
-    for (int i = 0; i < L; i += 2 * S) {
-      exchange<T, S>(v[i], v[i + S], typename LanesUpTo<L>::Type());
-      v[i] += v[i + S];
-    }
-    return sums_across<T, 2 * S>(v);
-  }
-  return v[0];
-}
-
-// sums[r][j] += a[r] * rows[j], of n numbers at k.
-template <class S, int ROWS, int AT_ONCE>
-INLINE void add_dots(const S* a, int64_t stride, const Number<S>* const* rows, int64_t k, int64_t n,
-                     Vector<Number<S>> (*sums)[AT_ONCE]) {
-  Vector<Number<S>> numbers[ROWS];
-#pragma GCC unroll 4
-  for (int r = 0; r < ROWS; ++r) numbers[r] = load(a + r * stride + k);
-#pragma GCC unroll 8
-  for (int j = 0; j < AT_ONCE; ++j) {
-    const Vector<Number<S>> row = rounded<S>(load(rows[j] + k, n));
-#pragma GCC unroll 4
-    for (int r = 0; r < ROWS; ++r) sums[r][j] += numbers[r] * row;
-  }
-}
-
-// sums[r * L + j] = what is to be summed up to a[r] . weight[j], for j < n: AT_ONCE rows of the weight, each in PARTS.
-template <class S, int ROWS, int AT_ONCE, int PARTS>
-INLINE void dots_at_once(const S* a, int64_t stride, const Number<S>* weight, int64_t n, int64_t K,
-                         Vector<Number<S>>* sums) {
-  using T = Number<S>;
-  constexpr int L = kLanes<T>;
-  const T* rows[AT_ONCE];
-  Vector<T> mine[PARTS][ROWS][AT_ONCE] = {};
-#pragma GCC unroll 8
-  for (int j = 0; j < AT_ONCE; ++j) rows[j] = weight + (j < n ? j : 0) * K;
-  int64_t k = 0;
-  for (; k + PARTS * L <= K; k += PARTS * L)
-#pragma GCC unroll 4
-    for (int part = 0; part < PARTS; ++part) add_dots<S, ROWS, AT_ONCE>(a, stride, rows, k + part * L, L, mine[part]);
-  for (; k < K; k += L) add_dots<S, ROWS, AT_ONCE>(a, stride, rows, k, lanes_at<T>(K, k), mine[0]);
-#pragma GCC unroll 8
-  for (int j = 0; j < AT_ONCE; ++j) {
-    if (PARTS == 1) __builtin_prefetch(rows[j] + AT_ONCE * K);  // where the processor does not see it coming
-#pragma GCC unroll 4
-    for (int r = 0; r < ROWS; ++r) {
-#pragma GCC unroll 4
-      for (int part = 1; part < PARTS; ++part) mine[0][r][j] += mine[part][r][j];
-      if (j < n) sums[r * L + j] = mine[0][r][j];
-    }
-  }
-}
-
-template <class S, int ROWS, int AT_ONCE, int PARTS>
-void dots_of(const S* a, int64_t stride, const Number<S>* weight, int64_t n, int64_t K, Vector<Number<S>>* dots,
-             int64_t dots_stride, bool backwards) {
-  using T = Number<S>;
-  constexpr int L = kLanes<T>, kSteps = AT_ONCE < L ? AT_ONCE : L;
-  Vector<T> sums[ROWS * L] = {};
-  const int64_t last = (n - 1) / kSteps * kSteps;
-  for (int64_t i = 0; i <= last; i += kSteps) {
-    const int64_t j = backwards ? last - i : i;
-    dots_at_once<S, ROWS, kSteps, PARTS>(a, stride, weight + j * K, n - j, K, sums + j);
-  }
-  for (int r = 0; r < ROWS; ++r) dots[r * dots_stride] = sums_across<T>(sums + r * L);
-}
-
-// a[r] . weight[i] in lane i of dots[r * dots_stride], for i < n <= a vector's lanes, and zeros in the others. The rows
-// of `weight` are K long and not packed; the one to four rows of a, `stride` apart, are padded with zeros to whole
-// vectors. `backwards` reads the rows of `weight` from last to first; every sum is the same.
-template <class S>
-void dots_of_rows(const S* a, int64_t stride, int64_t rows, const Number<S>* weight, int64_t n, int64_t K,
-                  Vector<Number<S>>* dots, int64_t dots_stride, bool backwards = false) {
-  constexpr int kFew = REGISTERS / 8;
-  constexpr int64_t kLong = 1024;  // bytes: such a row is best read alone, for the processor then fetches ahead by itself
-  switch (rows) {
-    case 1:
-      if (K * int64_t(sizeof(Number<S>)) >= kLong) return dots_of<S, 1, 1, 4>(a, stride, weight, n, K, dots, 1, backwards);
-      return dots_of<S, 1, 8, 1>(a, stride, weight, n, K, dots, 1, backwards);
-    case 2: return dots_of<S, 2, kFew, 1>(a, stride, weight, n, K, dots, dots_stride, backwards);
-    case 3: return dots_of<S, 3, kFew, 1>(a, stride, weight, n, K, dots, dots_stride, backwards);
-    default: return dots_of<S, 4, kFew, 1>(a, stride, weight, n, K, dots, dots_stride, backwards);
-  }
-}
-
-template <class S> Vector<Number<S>> dots(const S* a, const Number<S>* weight, int64_t n, int64_t K, bool backwards = false) {
-  Vector<Number<S>> found;
-  dots_of_rows<S>(a, 0, 1, weight, n, K, &found, 1, backwards);
-  return found;
 }
 
 // How H columns (of units, or of what they are projected to), once for each of G gates, are cut into panels: one of the LSTM and the GRU holds all gates of one

@@ -9,7 +9,6 @@
 namespace {
 
 INLINE int64_t up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
-INLINE int64_t less(int64_t x, int64_t y) { return x < y ? x : y; }
 INLINE int64_t more(int64_t x, int64_t y) { return x > y ? x : y; }
 
 // Columns are taken or left by so many.

@@ -53,6 +53,8 @@ template <class T> constexpr int kLanes = BYTES / sizeof(T);
 
 #define INLINE inline __attribute__((always_inline))
 
+INLINE int64_t less(int64_t x, int64_t y) { return x < y ? x : y; }
+
 // How many numbers of a row of H are in the vector at `at`.
 template <class T> INLINE int64_t lanes_at(int64_t H, int64_t at) { return H - at < kLanes<T> ? H - at : kLanes<T>; }
 

@@ -4,8 +4,8 @@
 #pragma once
 
 #include "cells.h"
+#include "dots.h"
 #include "pieces.h"
-#include "product.h"
 #include "sweep.h"
 
 namespace {
@@ -23,7 +23,7 @@ template <class T, class Cell> struct OneStep {
     for (int g = 0; g < G; ++g)
       for (int64_t at = 0; at < w.H; at += L) {
         const T* rows = (const T*)weight + (g * w.H + at) * size;
-        dots_of_rows<T>(from, padded(size), w.B, rows, lanes_at<T>(w.H, at), size, (Vector<T>*)(sums + g * width + at),
+        dots_of_few<T>(from, padded(size), w.B, rows, lanes_at<T>(w.H, at), size, (Vector<T>*)(sums + g * width + at),
                         G * width / L);
       }
   }

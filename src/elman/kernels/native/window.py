@@ -23,31 +23,26 @@ def is_plain_eager(x: Tensor) -> bool:
 
 
 def read_window(
-    cell: str, x: Tensor, size: tuple[int, int, int], state: tuple[Tensor, ...] | None, weights: list[Tensor], n: int
+    cell: str, x: Tensor, size: tuple[int, int, int], state: list[int], weights: list[int], states: int
 ) -> tuple[Tensor, ...] | None:
-    """x (T, B, D) or, where T or B is 1, (B, T, D) -> every h, shaped as x, and the final state: n times (1, B, H).
+    """x (T, B, D), or (B, T, D) where T or B is 1 -> every h, shaped as x, and the final state: 1 or 2 times (1, B, H).
 
-    `size` is T, B and H, `weights` W_ih, W_hh and maybe both biases, `state` n times (1, B, H) or None for zeros. All
-    are contiguous and of x's dtype; the caller has checked that, and the shapes. None where the core was not built, or
-    knows no such dtype.
+    `size` is T, B and H. `state` holds the addresses of as many tensors (1, B, H), or is empty for zeros; `weights`
+    those of W_ih, W_hh and, maybe, of both biases. All are contiguous and of x's dtype; the caller has checked that, and
+    the shapes. None where the core was not built, or knows no such dtype.
     """
     function = entry("window", x.dtype)
     if function is None:
         return None
     T, B, H = size
     first, second, D = x.shape
+    w_ih, w_hh, b_ih, b_hh = weights if len(weights) > 2 else (*weights, 0, 0)
+    h_first, c_first = state if len(state) > 1 else (*state, 0, 0)[:2]
     h, h_final = x.new_empty(first, second, H), x.new_empty(1, B, H)
-    c_final = x.new_empty(1, B, H) if n > 1 else None
-    answer = function(
-        LAYOUT.pack(
-            *(T, B, D, H, NUMBERS[cell], torch.get_num_threads(), parallel_for(), x.data_ptr()),
-            weights[0].data_ptr(),
-            weights[1].data_ptr(),
-            *((weights[2].data_ptr(), weights[3].data_ptr()) if len(weights) > 2 else (0, 0)),
-            0 if state is None else state[0].data_ptr(),
-            0 if state is None or n == 1 else state[1].data_ptr(),
-            *(h.data_ptr(), h_final.data_ptr(), 0 if c_final is None else c_final.data_ptr()),
-        )
+    c_final = x.new_empty(1, B, H) if states > 1 else None
+    given = LAYOUT.pack(
+        *(T, B, D, H, NUMBERS[cell], torch.get_num_threads(), parallel_for(), x.data_ptr(), w_ih, w_hh, b_ih, b_hh),
+        *(h_first, c_first, h.data_ptr(), h_final.data_ptr(), 0 if c_final is None else c_final.data_ptr()),
     )
-    check("window", answer)
+    check("window", function(given))
     return (h, h_final) if c_final is None else (h, h_final, c_final)

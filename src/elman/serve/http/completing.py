@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import anyio.to_thread
 
+from elman.errors import UserError
 from elman.serve.http.errors import Refused
 from elman.serve.http.events import Running, Works
 
@@ -92,7 +94,8 @@ class Completing:
 
     def _close(self) -> None:
         for session in self.sessions:
-            session.close()
+            with contextlib.suppress(UserError):  # it has ended by itself
+                session.close()
 
     async def _start(self, session: Session, kind: str, asked: Mapping[str, Any]) -> Running:
         if self.left:
@@ -123,7 +126,7 @@ class Completing:
         if self.wanted.echo:
             text = prompt if isinstance(prompt, str) else "".join(answer["pieces"])
             surprise = [None if nats is None else -nats for nats in answer["surprise"]]
-            echoed = {"text": text, "tokens": answer["pieces"], "log_probabilities": surprise}
+            echoed = {"text": text, "pieces": answer["pieces"], "log_probabilities": surprise}
         return [Continuing(first + at, each, echoed) for at, each in enumerate([session, *forks])]
 
     def _new(self) -> Session:
@@ -154,7 +157,7 @@ class Completing:
                     finished = (await running.answer())["finished"]
                 finally:
                     self._end(running)
-            last = self._chunk(choice, {"text": "", "tokens": [], "log_probabilities": []})
+            last = self._chunk(choice, {"text": "", "pieces": [], "log_probabilities": []})
             queue.put_nowait({**last, "finish_reason": FINISHED.get(finished, "length")})
         except Exception as error:
             queue.put_nowait(error)
@@ -162,24 +165,30 @@ class Completing:
     def _chunk(self, choice: Continuing, event: Mapping[str, Any]) -> Chunk:
         chunk = {"text": event["text"], "index": choice.index, "logprobs": None, "finish_reason": None}
         if self.wanted.logprobs is not None:
-            tokens, offsets = list(event.get("pieces", event["tokens"])), []
+            tokens, offsets = self._texts(event), []
             for token in tokens:
                 offsets.append(choice.offset)
                 choice.offset += len(token)
             chunk["logprobs"] = {
                 "tokens": tokens,
                 "token_logprobs": list(event["log_probabilities"]),
-                "top_logprobs": _top(event) if self.wanted.logprobs else None,
+                "top_logprobs": _top(tokens, event) if self.wanted.logprobs else None,
                 "text_offset": offsets,
             }
         return chunk
 
+    def _texts(self, event: Mapping[str, Any]) -> list[str]:
+        """Each token as it stands in the text."""
+        if "pieces" in event:
+            return list(event["pieces"])
+        return self.works.sessions.models[self.model].listener.text_of(event["ids"])
 
-def _top(event: Mapping[str, Any]) -> list[dict[str, float] | None]:
+
+def _top(tokens: Sequence[str], event: Mapping[str, Any]) -> list[dict[str, float] | None]:
     """The candidates of each token; of a prompt's tokens, the token itself."""
     if "top" in event:
         return [{each["text"]: math.log(max(each["probability"], 1e-300)) for each in at} for at in event["top"]]
-    pairs = zip(event["tokens"], event["log_probabilities"], strict=True)
+    pairs = zip(tokens, event["log_probabilities"], strict=True)
     return [None if nats is None else {token: nats} for token, nats in pairs]
 
 

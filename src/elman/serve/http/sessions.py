@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 router = APIRouter(prefix="/v1/sessions", route_class=StrictRoute, tags=["sessions"])
 Id = Annotated[str, Path(description="A session's id.", examples=["kq2vZ0mS3mEXAMPLE_id-0"])]
-STREAM = {"text/event-stream": {"schema": {"type": "string"}, "example": 'data: {"text": "a"}\n\ndata: [DONE]\n\n'}}
+STREAM = {"text/event-stream": {"example": 'data: {"text": "a"}\n\ndata: [DONE]\n\n'}}
 SAFETENSORS = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
 
 

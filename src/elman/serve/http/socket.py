@@ -20,6 +20,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from elman import strict_json
 from elman.errors import UserError
+from elman.serve import watching
 from elman.serve.errors import status_of
 from elman.serve.http import errors
 from elman.serve.http.bodies import Body, RollbackBody, parse
@@ -153,7 +154,7 @@ class Conversation:
             self.session.rollback(form.to)
             return {"id": self.session.id, "position": self.session.position}
         if isinstance(form, Body):
-            return self.session.watch(**form.given())
+            return watching.as_json(self.session.watch(**form.given()))
         return self.session.fork(form.at).describe()
 
     async def _work(self, number: Any, kind: str, asked: dict[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ export class Attention {
 
   // Look from the piece at `index`.
   async look(index) {
-    if (index < 0 || index >= this.session.position) return;
+    if (index < 0 || index >= this.session.known) return;
     const part = this.session.parts[index];
     if (this.asked === part) return;
     this.asked = part;
@@ -32,7 +32,7 @@ export class Attention {
         if (answer.attention) this.#take(answer.attention);
       }
     } catch (error) {
-      if (error.status !== 409) this.session.trouble(error);
+      this.session.trouble(error);
     } finally {
       this.asking = false;
     }

@@ -33,6 +33,7 @@ export class LanguageView {
       h("div", { class: "narrow-column" }, this.#next(), this.writing.element, this.holding?.element));
     session.addEventListener("change", () => this.show());
     session.addEventListener("idle", () => this.#idle());
+    session.addEventListener("wrote", () => this.memory.update());
     this.show();
     this.#idle();
   }
@@ -69,7 +70,6 @@ export class LanguageView {
     this.editor.area.readOnly = session.writing !== null;
     this.writing.busy(session.writing !== null);
     if (session.writing || this.editor.caret === session.wanted.length) this.editor.followEnd();
-    if (session.writing) this.memory.update();
     this.pane.changed();
   }
 

@@ -95,12 +95,11 @@ export class Memory {
     const { parts } = this.session;
     const differs = this.seen.findIndex((part, index) => part !== parts[index]);
     if (differs >= 0) this.#truncate(differs);
-    if (this.asking || this.seen.length >= parts.length) return;
+    if (this.asking || this.seen.length >= this.session.known) return;
     this.asking = true;
     try {
-      while (this.session.parts.length > this.seen.length) if (!(await this.#more())) break;
+      while (this.session.known > this.seen.length) if (!(await this.#more())) break;
     } catch (error) {
-      if (error.status === 409) return; // the model writes; its memory is shown at the end
       if (error.status >= 400 && error.status < 500 && error.status !== 404 && !this.seen.length) this.element.hidden = true; // this model shows no memory
       else this.session.trouble(error);
     } finally {
@@ -116,9 +115,9 @@ export class Memory {
 
   async #more() {
     const [from, unit, layer] = [this.seen.length, this.unit, this.layer];
-    const asked = this.session.parts.slice(from, from + PIECES);
+    const asked = this.session.parts.slice(from, Math.min(this.session.known, from + PIECES));
     const said = { from, to: from + asked.length, layer, unit, units: this.units ?? UNITS, attention_at: null, top: 8 };
-    const answer = await this.#ask(said);
+    const answer = await this.session.watch(said);
     const now = this.session.parts;
     if (unit !== this.unit || layer !== this.layer || from !== this.seen.length) return true; // asked for something else meanwhile
     const whole = asked.findIndex((part, index) => part !== now[from + index]);
@@ -128,31 +127,26 @@ export class Memory {
     return true;
   }
 
-  // Of all states of a layer, the same units.
-  async #ask(said) {
-    const answer = await this.session.watch(said);
-    const lists = Object.values(answer.states).map(({ units }) => units);
-    return lists.every((units) => String(units) === String(lists[0])) ? answer : this.session.watch({ ...said, units: lists.at(-1) });
-  }
-
   #take(answer, parts, from) {
     parts.forEach((part, index) => {
       part.next = answer.next?.[index] ?? part.next;
       part.surprise ??= answer.surprise?.[index];
     });
-    const names = Object.keys(answer.states);
+    const names = Object.keys(answer.states).filter((name) => !this.cell || name.startsWith(`${this.cell.name} `));
     this.element.hidden = !names.length;
     if (!from) this.#begin(names, answer.states);
     for (const name of names) {
       const told = answer.states[name];
       this.heat[name].append(crop(floats(told), told.shape, parts.length), parts.map(({ text }) => visible(text)));
     }
-    for (const [name, gate] of Object.entries(answer.gates?.[`layer ${this.layer}`] ?? {})) (this.gates[name] ??= []).push(...floats(gate).slice(0, parts.length));
+    const layer = `layer ${this.layer}`;
+    const gates = answer.gates?.[layer] ?? answer.gates?.[`${layer} forward`] ?? {};
+    for (const [name, gate] of Object.entries(gates)) (this.gates[name] ??= []).push(...floats(gate).slice(0, parts.length));
     this.seen.push(...parts);
     const total = this.cell?.units ?? 0;
     const some = this.units && this.units.length < total ? `The ${this.units.length} of ${total} units that vary most. ` : "";
-    const gates = this.cell?.gates?.length ? " Click on a row to see the gates of its unit under the text." : "";
-    this.told.textContent = `${some}Every column is the memory after a piece of the text.${gates}`;
+    const more = this.cell?.gates?.length ? " Click on a row to see the gates of its unit under the text." : "";
+    this.told.textContent = `${some}Every column is the memory after a piece of the text.${more}`;
     this.onvalues();
   }
 

@@ -14,6 +14,8 @@ export class Session extends EventTarget {
   set = []; // units and gates that are held at a value
   busy = false;
   writing = null; // an AbortController while the model writes
+  stride = 32; // symbols that are written at a time
+  known = 0; // the position up to which the server can be asked what happened
   gone = false;
 
   constructor(server, model, record) {
@@ -58,6 +60,7 @@ export class Session extends EventTarget {
     const same = this.parts.findIndex((part, index) => index >= pieces.length || (part.text !== pieces[index] && part.kind !== "unknown"));
     if (same >= 0) this.parts.length = same;
     for (const text of pieces.slice(this.parts.length)) this.parts.push({ text, kind: this.writing ? "written" : "" });
+    this.known = this.position;
     this.checkpoints = told.checkpoints ?? [];
     this.parent = told.parent ?? null;
     this.gone = false;
@@ -136,6 +139,7 @@ export class Session extends EventTarget {
   async rollback(position) {
     await this.server.ask("POST", `${this.path}/rollback`, { to: position });
     this.parts.length = Math.min(position, this.parts.length);
+    this.known = this.position;
     this.checkpoints = this.checkpoints.filter((checkpoint) => checkpoint.position <= position);
     this.answer = null;
   }
@@ -143,6 +147,7 @@ export class Session extends EventTarget {
   async feed(asked) {
     const answer = await this.server.ask("POST", `${this.path}/feed`, { top: 8, ...asked, ...(this.set.length && { set: this.set }) });
     this.accept(answer, asked);
+    this.known = this.position;
     this.answer = answer;
     this.changed();
     return answer;
@@ -162,17 +167,19 @@ export class Session extends EventTarget {
     if (position !== this.position) console.warn(`the server is at ${position}, the page at ${this.position}`);
   }
 
-  // The model goes on with the text until it ends, or `stop` is called; told(event) for every event.
-  async write(options, told = () => {}) {
+  // The model goes on with the text until it ends, or `stop` is called. It writes some symbols at a time, so that one
+  // sees its memory meanwhile; a text to stop at is looked for in one go.
+  async write(options) {
     if (this.writing || this.busy || this.gone) return null;
     this.writing = new AbortController();
     this.changed();
     let answer = null;
     try {
-      const asked = { ...options, stream: true, ...(this.set.length && { set: this.set }) };
-      for await (const event of this.server.stream(`${this.path}/generate`, asked, this.writing.signal)) {
-        if (event.answer) answer = event.answer;
-        else (this.take(event), told(event));
+      for (let left = options.tokens; left > 0; left -= answer.tokens.length) {
+        const tokens = options.stop ? left : Math.min(this.stride, left);
+        const goesOn = answer && { seed: answer.seed, drawn: answer.drawn };
+        answer = await this.#write({ ...options, ...goesOn, tokens });
+        if (answer.finished !== "length") break;
       }
     } catch (error) {
       if (error.name !== "AbortError") this.trouble(error);
@@ -188,6 +195,18 @@ export class Session extends EventTarget {
     this.wanted = this.text;
     this.changed();
     this.#tell("idle");
+    return answer;
+  }
+
+  async #write(options) {
+    let answer = null;
+    const asked = { ...options, stream: true, ...(this.set.length && { set: this.set }) };
+    for await (const event of this.server.stream(`${this.path}/generate`, asked, this.writing.signal)) {
+      if (event.answer) answer = event.answer;
+      else this.take(event);
+    }
+    this.known = this.position;
+    this.#tell("wrote");
     return answer;
   }
 
@@ -213,6 +232,7 @@ export class Session extends EventTarget {
     const fork = new this.constructor(this.server, this.model, { ...made, parent: this.id, at });
     fork.parts = this.parts.slice(0, at);
     fork.wanted = fork.text;
+    fork.known = at;
     fork.set = this.set;
     return fork;
   }

@@ -8,6 +8,8 @@ import { Writing } from "./writing.js";
 const PAUSE = 350; // milliseconds without a key before the model translates
 
 class TranslationSession extends Session {
+  stride = Infinity;
+
   get text() {
     return this.source ?? "";
   }

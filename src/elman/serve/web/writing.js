@@ -13,7 +13,7 @@ export class Writing {
     this.stopButton = h("button", { type: "button", onclick: stop, hidden: true, title: "Escape" }, "Stop");
     this.told = h("p", { class: "hint", role: "status" });
     this.form = h("form", { class: "writing-form", onsubmit: (event) => (event.preventDefault(), write(this.options)) },
-      number("tokens", "Symbols", tokens, { min: 1, max: 100000, step: 1 }),
+      number("tokens", "Symbols", tokens, { min: 1, max: 10000, step: 1 }),
       number("temperature", "Temperature", temperature, { min: 0, max: 10, step: 0.1 }),
       number("top_k", "Top-k", "", { min: 1, step: 1, placeholder: "all" }),
       number("top_p", "Top-p", "", { min: 0, max: 1, step: 0.05, placeholder: "1" }),

@@ -79,6 +79,7 @@ class Classification(Task):
     listener = deferred(".listener.LabelListener")
     recognises_network = deferred(".imported.recognises")
     adopt = deferred(".imported.adopt")
+    watch = deferred(".watching.watch")
     looks = deferred(".looks.LOOKS")
     observe = deferred(".subject.open_labelled")
 

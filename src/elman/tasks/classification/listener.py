@@ -107,7 +107,7 @@ class LabelListener(Listener):
             return self.tokenizer.encode_array(" ".join(units))[: len(units)].astype(np.int64)
         return np.array(units, np.int64)
 
-    def _steps(self, memory: Memory) -> Inputs:
+    def steps_before(self, memory: Memory) -> Inputs:
         """All that a session has read, where the model needs the whole."""
         steps: Inputs = cast(Held, memory.state).inputs[0].numpy()
         return steps if self.scaler is not None or isinstance(self.tokenizer, WordNgrams) else steps[:, 0]
@@ -121,7 +121,7 @@ class LabelListener(Listener):
             in_batches(works, [min(self.chunk, work.request.left(work)) for work in works], self._read_on)
 
     def _read_again(self, works: Sequence[Work]) -> None:
-        steps = [np.concatenate((self._steps(work.memory), work.request.inputs)) for work in works]
+        steps = [np.concatenate((self.steps_before(work.memory), work.request.inputs)) for work in works]
         if (most := max(map(len, steps))) > self.longest:
             remedy = "begin a new session; the run's max_length says how many are read"
             raise UserError("a sequence", expected=f"at most {self.longest:,} steps", got=f"{most:,}", remedy=remedy)
@@ -169,7 +169,7 @@ class LabelListener(Listener):
         """As many steps as its position says, and tokens of the vocabulary."""
         if not self.whole:
             return
-        inputs = self._steps(memory)
+        inputs = self.steps_before(memory)
         if len(inputs) != memory.position:
             raise UserError("the memory's steps", expected=f"{memory.position:,}", got=f"{len(inputs):,}")
         if self.tokenizer is not None and len(inputs):

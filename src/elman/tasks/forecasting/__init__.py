@@ -63,6 +63,7 @@ class Forecasting(Task):
     listener = deferred(".listener.SeriesListener")
     recognises_network = deferred(".imported.recognises")
     adopt = deferred(".imported.adopt")
+    watch = deferred(".watching.watch")
     looks = deferred(".looks.LOOKS")
     observe = deferred(".subject.open_windows")
 

@@ -123,7 +123,7 @@ class SeriesListener(Listener):
         return int(min(steps, model.past_steps) * (1 + min(max(steps - model.past_steps, 0), TRACKED)))
 
     def _read_again(self, works: Sequence[Work]) -> None:
-        series = [self._series(work) for work in works]
+        series = [self.series(work) for work in works]
         answers: list[dict[str, Any]] = [{} for _ in works]
         for dated in (False, True):
             at = [
@@ -137,12 +137,12 @@ class SeriesListener(Listener):
         check_finite(answers)
         for work, one, answer in zip(works, series, answers, strict=True):
             request: FeedRequest = work.request
-            notes = {name: value for name in ABOUT if (value := getattr(one, name))}
+            notes = {name: value for name in ABOUT if (value := getattr(one, name)) not in (None, {})}
             went_on(work, Held(torch.from_numpy(one.rows)[None]), notes, request.units)
             missing = {"forecast": None, "expected": f"a number in {self.columns[0]!r}"}
             work.answer = {"position": work.memory.position, **(answer or missing)}
 
-    def _series(self, work: Work) -> Told:
+    def series(self, work: Work) -> Told:
         """All that a session has told, this work's units among it."""
         memory, units = work.memory, work.request.units
         about, first = dict(memory.notes), units[0] if units else None
@@ -159,19 +159,19 @@ class SeriesListener(Listener):
 
     def _forecasts(self, series: Sequence[Told]) -> list[dict[str, Any]]:
         """What is said of each series, all of which have a value, and a first time, or none of which has."""
-        panel, horizon = self._panel(series), self.run.model.horizon
+        panel, horizon = self.panel(series), self.run.model.horizon
         missing = missing_ahead(self.run, panel)
         said: list[dict[str, Any]] = [
             {"forecast": None, "expected": str(not_ahead(panel, n, horizon, int(lacks)))}
             for n, lacks in enumerate(missing)
         ]
         if len(able := np.flatnonzero(missing == 0).tolist()):
-            whole = panel if len(able) == len(series) else self._panel([series[n] for n in able])
+            whole = panel if len(able) == len(series) else self.panel([series[n] for n in able])
             for n, rows in zip(able, panel_forecasts(self.run, whole), strict=True):
                 said[n] = {"forecast": rows}
         return said
 
-    def _panel(self, series: Sequence[Told]) -> Panel:
+    def panel(self, series: Sequence[Told]) -> Panel:
         """The panel that a table of these series is: each begins with its first value, and ends with its last.
 
         Columns that are known ahead go on beyond the last value.

@@ -9,13 +9,12 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from elman.data.tokenizers import StreamDecoder, Tokenizer
-from elman.decode.arena import Arena, RowMemory
+from elman.data.tokenizers import Tokenizer
 from elman.errors import UserError
 from elman.lens.intervention import Intervention
 from elman.settings import Section
 from elman.tasks.configuration import make_section
-from elman.tasks.listening import Memory, Work
+from elman.tasks.language_modelling.turns import SPACING, Turn
 
 
 class FeedOptions(Section):
@@ -66,16 +65,17 @@ def check_feed(tokenizer: Tokenizer, asked: Mapping[str, Any]) -> Feed:
 
 
 @dataclass(eq=False)
-class Feeding:
-    """A feed that is under way in a slot of an arena."""
+class Feeding(Turn):
+    """A feed that is under way."""
 
-    work: Work
-    arena: Arena
-    slot: int
-    decoder: StreamDecoder
-    ids: list[int]
+    ids: list[int] = field(default_factory=list)
     pieces: list[str] = field(default_factory=list)
     surprise: list[float | None] = field(default_factory=list)
+
+    @property
+    def has_read(self) -> bool:
+        """Whether the session has read anything."""
+        return bool(self.work.memory.state or self.work.units)
 
     @property
     def done(self) -> bool:
@@ -96,32 +96,14 @@ class Feeding:
         if self.work.request.options.surprise:
             self.surprise += (None if math.isnan(p) else -p for p in log_probabilities)
         self.work.units += tokens
-        self.work.memory = memory_of(self, self.work.memory.position + len(tokens))
+        self.keep(0 if self.done else SPACING)
 
     def answer(self, unknown: int) -> dict[str, Any]:
         """What is told of the whole feed, but for the next tokens."""
         told: dict[str, Any] = {
-            "position": self.work.memory.position,
+            "position": self.position,
             "read": len(self.ids),
             "unknown": unknown,
             "pieces": self.pieces,
         }
         return told | ({"surprise": self.surprise} if self.work.request.options.surprise else {})
-
-
-def memory_of(turn: Any, position: int) -> Memory:
-    """The memory in a turn's slot: the arena's row, and what its text needs to go on."""
-    decoder: StreamDecoder = turn.decoder
-    notes = {"last": decoder.previous, "unfinished": decoder.unfinished.hex()}
-    row = turn.arena.row(turn.slot)
-    return Memory(() if row.hidden is None else row, notes, position)
-
-
-def decoder_of(tokenizer: Tokenizer, memory: Memory) -> StreamDecoder:
-    """A decoder that goes on after a memory."""
-    return StreamDecoder(tokenizer, memory.notes.get("last"), bytes.fromhex(memory.notes.get("unfinished", "")))
-
-
-def row_in(memory: Memory) -> RowMemory | None:
-    """The arena's row that a memory holds; None: nothing was read."""
-    return RowMemory(*memory.state) if memory.state else None

@@ -15,13 +15,14 @@ import numpy as np
 import torch
 
 from elman.data.tokenizers import StreamDecoder
-from elman.decode.arena import Arena, RowMemory, arena_of
+from elman.decode.arena import Arena, arena_of
 from elman.decode.uniforms import uniform_stream
 from elman.errors import UserError
 from elman.lens.intervention import check_interventions, hold
 from elman.state import State, entry_counts, leaves
-from elman.tasks.language_modelling.feeding import Feed, Feeding, check_feed, decoder_of, row_in
+from elman.tasks.language_modelling.feeding import Feed, Feeding, check_feed
 from elman.tasks.language_modelling.pace import Pace
+from elman.tasks.language_modelling.turns import decoder_of, row_in
 from elman.tasks.language_modelling.writers import (
     MOST_TOLD,
     Alternatives,
@@ -61,7 +62,7 @@ class TextListener(Listener):
         """An arena's row."""
         with torch.inference_mode():
             hidden, state = self.model.read([[0]])
-        return RowMemory(state, hidden[:, -1])  # type: ignore[return-value]
+        return state, hidden[:, -1]
 
     def about(self) -> dict[str, Any]:
         """The tokens."""
@@ -95,6 +96,7 @@ class TextListener(Listener):
         """Tokens that are read."""
         return len(request.ids) if isinstance(request, Feed) else 0
 
+    @torch.inference_mode()
     def round(self, works: Sequence[Work]) -> None:
         """Read a piece of each feed, and write some tokens of each text."""
         turns = [self._turns.get(work) or self._begin(work) for work in works]
@@ -105,24 +107,26 @@ class TextListener(Listener):
                 self._read(feeds)
             if writers:
                 self._write(writers)
-        except Exception:  # whatever was done in the slots, each work goes on from its memory
+        except Exception:  # whatever was done in the slots, each work goes on from where it was
             for turn in turns:
-                turn.arena.release(turn.slot)
-                turn.slot = turn.arena.admit(row_in(turn.work.memory))
+                turn.return_to(turn.work.memory)
             raise
         for work in works:
             if work.done:
                 self.leave(work)
 
+    @torch.inference_mode()
     def leave(self, work: Work) -> None:
         """Free the work's slot; a text that was not finished is told as far as it was written."""
         turn = self._turns.pop(work, None)
         if turn is None:
             return
+        if not work.done:
+            turn.keep()
+            if isinstance(turn, Writer):
+                turn.cancel()
+                work.answer = turn.answer()
         turn.arena.release(turn.slot)
-        if isinstance(turn, Writer) and not work.done:
-            turn.cancel()
-            work.answer = turn.answer()
 
     def text_of(self, units: Sequence[Unit]) -> list[str]:
         """The text that each token completes."""
@@ -156,7 +160,7 @@ class TextListener(Listener):
         pieces = [feed.next(limit, eod) for feed in feeds]
         resets: dict[Feeding, float] = {}
         for feed, piece in zip(feeds, pieces, strict=True):
-            if piece and piece[0] == eod and feed.work.memory.state:
+            if piece and piece[0] == eod and feed.has_read:
                 resets[feed] = float(feed.arena.logits([feed.slot]).log_softmax(-1)[0, piece[0]])
                 feed.arena.reset(feed.slot)
         begun = time.perf_counter()

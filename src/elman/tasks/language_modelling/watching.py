@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import cache
 from typing import Any, cast
@@ -26,6 +27,8 @@ def watch(run: Trained, memory: Memory, units: Sequence[Unit], skip: int, option
 
     - "surprise": −log p of each token in nats, None where nothing was read before it;
     - "next", where `top` is not 0: after each token, so many tokens that are most probable.
+
+    Of a memory that does not hold numbers (NaN), both say nothing.
     """
     model = run.model
     tokens = torch.tensor([list(units)], dtype=torch.int64)  # (1, T)
@@ -55,8 +58,8 @@ def _surprise(tokens: Tensor, first: Tensor | None, log_p: Tensor) -> list[float
     """−log p of each token (T,), by the logarithms after the one before it."""
     told = log_p[:-1] if first is None else torch.cat((first, log_p[:-1]))
     unknown: list[float | None] = [None] * (len(tokens) - len(told))
-    nats = -told.gather(1, tokens[len(unknown) :, None])[:, 0]
-    return unknown + [round(value, DIGITS) for value in nats.tolist()]
+    nats = -told.gather(1, tokens[len(unknown) :, None])[:, 0].round(decimals=DIGITS)
+    return unknown + [value if math.isfinite(value) else None for value in nats.tolist()]
 
 
 def _candidates(tokenizer: Tokenizer, log_p: Tensor, top: int) -> list[list[dict[str, Any]]]:
@@ -68,8 +71,8 @@ def _candidates(tokenizer: Tokenizer, log_p: Tensor, top: int) -> list[list[dict
 
     values, ids = log_p.topk(min(top, log_p.shape[-1]), dim=-1)
     return [
-        [names(token) | {"probability": round(p, DIGITS)} for token, p in zip(*pair, strict=True)]
-        for pair in zip(ids.tolist(), values.exp().tolist(), strict=True)
+        [names(token) | {"probability": p} for token, p in zip(*pair, strict=True) if math.isfinite(p)]
+        for pair in zip(ids.tolist(), values.exp().round(decimals=DIGITS).tolist(), strict=True)
     ]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,14 +13,14 @@ import numpy as np
 from pydantic import Field
 
 from elman.arrays import Floats
-from elman.data.tokenizers import StreamDecoder
-from elman.decode.arena import Arena, Draw
+from elman.decode.arena import Draw
+from elman.decode.stops import beginning, whole_tokens
 from elman.lens.intervention import Intervention
 from elman.settings import Section
 from elman.tasks.configuration import make_section
-from elman.tasks.language_modelling.feeding import decoder_of, memory_of, row_in
 from elman.tasks.language_modelling.settings import WritingOptions
-from elman.tasks.listening import Memory, Work
+from elman.tasks.language_modelling.turns import SPACING, Turn
+from elman.tasks.listening import Memory
 
 Alternatives = list[dict[str, Any]]
 MOST_TOLD = 20  # alternatives that are told of a token
@@ -83,17 +82,13 @@ class Tokens:
 
 
 @dataclass(eq=False)
-class Writer:
-    """A text in writing, in a slot of an arena.
+class Writer(Turn):
+    """A text in writing.
 
     Text that may be the beginning of a stop string is held back. Where a stop string is found, the session's memory is
     the one before the token in which the string begins: it is read anew from a memory of a round before.
     """
 
-    work: Work
-    arena: Arena
-    slot: int
-    decoder: StreamDecoder
     symbol: Callable[[int], str]
     stream: np.random.Generator
     finished: str = ""  # "length", "end" or "stop", at last
@@ -108,7 +103,8 @@ class Writer:
     before: deque[Memory] = field(default_factory=deque)  # memories before the tokens that were not told, and after
 
     def __post_init__(self) -> None:
-        self.start, self.given = self.work.memory.position, len(self.work.units)  # before the first token
+        super().__post_init__()
+        self.start = self.position  # before the first token
         self.before.append(self.work.memory)
 
     @property
@@ -129,17 +125,18 @@ class Writer:
     def take(self, drawn: Tokens, end: int | None) -> None:
         """These tokens were drawn and read in a round: tell of them, and answer if they are the last."""
         work, stops = self.work, self.work.request.told.stop
-        pieces = list(map(self.decoder.push, drawn.ids))
         if stops:
-            total = self.length + len(self.held)
+            pieces, total = list(map(self.decoder.push, drawn.ids)), self.length + len(self.held)
             self.ends += [total + length for length in accumulate(map(len, pieces))]
-        self.held += "".join(pieces)
+            self.held += "".join(pieces)
+        else:
+            self.held = self.decoder.extend(drawn.ids)
         self.tokens += drawn.ids
         self.log_p += drawn.log_p
         self.top += drawn.top
         work.units += drawn.ids
-        work.memory = memory_of(self, self.start + len(self.tokens))
         self.finished = "end" if drawn.ended else "" if self.left else "length"
+        self.keep(0 if self.finished else SPACING)
         found = min((at for at in map(self.held.find, stops) if at >= 0), default=-1)
         if found >= 0:
             self._stop(found)
@@ -153,7 +150,8 @@ class Writer:
     def _hold(self, length: int) -> None:
         """Show so much of the text that is held; keep the memories from which the rest can be read anew."""
         self._show(length)
-        self.before.append(self.work.memory)
+        if self.before[-1] is not self.work.memory:
+            self.before.append(self.work.memory)
         while len(self.before) > 1 and self.before[1].position <= self.start + self.told:
             self.before.popleft()
 
@@ -162,16 +160,10 @@ class Writer:
         kept = whole_tokens(self.ends, self.length + at)
         for of_tokens in (self.tokens, self.log_p, self.top, self.ends):
             del of_tokens[kept:]
-        del self.work.units[self.given + kept :]
-        whole = max((m for m in self.before if m.position <= self.start + kept), key=lambda m: m.position)
-        again = self.tokens[whole.position - self.start :]
-        self.arena.release(self.slot)
-        self.slot = self.arena.admit(row_in(whole))
-        self.decoder = decoder_of(self.decoder.tokenizer, whole)
-        self.arena.read([self.slot], [again])
-        for token in again:
-            self.decoder.push(token)
-        self.work.memory, self.finished = memory_of(self, self.start + kept), "stop"
+        del self.work.units[self.start + kept - self.begun :]
+        self.return_to(max((m for m in self.before if m.position <= self.position), key=lambda m: m.position))
+        self.keep()
+        self.finished = "stop"
         self.held = self.held[:at]
         self._show(at)
         self.held = ""
@@ -207,26 +199,5 @@ class Writer:
             "finished": self.finished,
             "seed": request.seed,
             "drawn": request.told.drawn + len(self.tokens),
-            "position": self.work.memory.position,
+            "position": self.position,
         }
-
-
-def whole_tokens(ends: Sequence[int], length: int) -> int:
-    """How many tokens the first `length` characters of a text hold, without those that only begin the next character.
-
-    >>> whole_tokens([1, 1, 2, 5], 1), whole_tokens([1, 1, 2, 5], 4), whole_tokens([0, 0, 1], 0)
-    (1, 3, 0)
-    """
-    last = bisect_right(ends, length)
-    return bisect_left(ends, ends[last - 1]) + 1 if last and ends[last - 1] else 0
-
-
-def beginning(text: str, stops: Sequence[str]) -> str:
-    """The longest end of a text with which a stop string begins, but for whole ones.
-
-    >>> beginning("to be or", ["orange", "r"]), beginning("to be", ["x"])
-    ('or', '')
-    """
-    longest = min(len(text), max(map(len, stops)) - 1)
-    ends = (text[len(text) - length :] for length in range(longest, 0, -1))
-    return next((end for end in ends if any(stop.startswith(end) for stop in stops)), "")

@@ -67,6 +67,7 @@ class Tagging(Task):
     listener = deferred(".listener.TagListener")
     recognises_network = deferred(".imported.recognises")
     adopt = deferred(".imported.adopt")
+    watch = deferred(".watching.watch")
     looks = deferred(".looks.LOOKS")
     observe = deferred(".subject.open_sentences")
 

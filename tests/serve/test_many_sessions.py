@@ -284,7 +284,7 @@ def test_many_threads() -> None:
         assert not errors, errors
         stats = sessions.stats()
         assert (stats["sessions"], stats["bytes"], stats["running"], stats["queue"]) == (0, 0, 0, 0)
-        assert not list(sessions.folder.iterdir())
+        assert not list(sessions.folder.glob("*.session"))
 
 
 def test_ending_a_session_that_writes() -> None:

@@ -19,8 +19,12 @@ from elman.export.c.program import CProgram, program
 from elman.models import RecurrentLM, build
 from elman.models.classifier import Classifier
 from elman.models.forecaster import SeriesForecaster
+from elman.models.layered_classifier import LayeredClassifier
+from elman.models.layered_language_model import LayeredLanguageModel
+from elman.models.layered_tagger import LayeredTagger
 from elman.models.tagger import Tagger
 from elman.nn import layer_of
+from exported_models import chain
 
 LAYERS: dict[str, dict[str, Any]] = {
     "plain": {},
@@ -82,6 +86,36 @@ def forecaster(kind: str, channels: tuple[int, int, int] = (0, 0, 0), **options:
     return model
 
 
+TABLE = {"op": "embedding", "rows": 9, "size": 6}
+TOKENS = {"kind": "tokens", "vocab_size": 9}
+
+
+def recurrent(cell: str, size: int, **options: Any) -> dict[str, Any]:
+    return {"op": "recurrent", "cell": cell, "input_size": size, "hidden_size": 5, **options}
+
+
+def linear(size: int, outputs: int) -> dict[str, Any]:
+    return {"op": "linear", "input_size": size, "output_size": outputs}
+
+
+def imported_language_model() -> nn.Module:
+    nodes = [TABLE, recurrent("gru", 6), {"op": "dropout", "p": 0.5}, recurrent("lstm", 5), linear(5, 9)]
+    made = {"output_kind": "probabilities", "logits": "linear_4", "input": TOKENS}
+    return LayeredLanguageModel(9, chain(*nodes, {"op": "activation", "function": "softmax"}, outputs=9, **made).config)
+
+
+def imported_tagger() -> nn.Module:
+    """One output, the probability of the second of two tags."""
+    nodes = [TABLE, recurrent("elman", 6, nonlinearity="relu"), linear(5, 1)]
+    network = chain(*nodes, outputs=1, output_kind="logits", input=TOKENS).config
+    return LayeredTagger(word_vocab_size=9, character_vocab_size=7, tags=("no", "yes"), network=network)
+
+
+def imported_classifier() -> nn.Module:
+    nodes = [linear(3, 6), recurrent("lstm", 6, reads="last"), linear(5, 4)]
+    return LayeredClassifier(outputs=4, channels=3, network=chain(*nodes, outputs=4, per_step=False).config)
+
+
 Made = tuple[Callable[[], nn.Module], Mapping[str, Any]]
 MODELS: dict[str, Made] = {
     f"{cell}, {name}": (lambda cell=cell, options=options: language_model(cell, **options), {})  # type: ignore[misc]
@@ -109,6 +143,9 @@ MODELS |= {
     "forecaster, form segment, columns": (
         lambda: forecaster("lstm", (2, 1, 3), form="segment", segment=3, identities=True, residual=True), CODECS,
     ),
+    "imported language model": (imported_language_model, {}),
+    "imported tagger": (imported_tagger, {}),
+    "imported classifier": (imported_classifier, {}),
 }  # fmt: skip
 
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from elman.cells import Cell, CellState, StateTensor, Weights
+from elman.cells import Cell, CellState, Hold, StateTensor, Weights, as_computed
 
 
-def leak(x: Tensor, r: Tensor | None, state: CellState, weights: Weights) -> tuple[CellState, dict[str, Tensor]]:
+def leak(
+    x: Tensor, r: Tensor | None, state: CellState, weights: Weights, *, hold: Hold = as_computed
+) -> tuple[CellState, dict[str, Tensor]]:
     """A leaky integrator whose speed of forgetting is read from the input, and which counts its steps."""
     assert r is not None
     h, t = state
     k, u = (x + r).chunk(2, -1)
-    k = k.sigmoid()
-    return (k * h + (1 - k) * u.tanh(), t + 1), {"k": k}
+    k = hold("k", k.sigmoid())
+    return (hold("h", k * h + (1 - k) * u.tanh()), hold("t", t + 1)), {"k": k}
 
 
 LEAKY = Cell(

@@ -16,13 +16,16 @@ SOURCE = Path(elman.__file__).parent
 FILES = sorted(SOURCE.rglob("*.py"))
 
 # A part may import itself and what is named beside it, and nothing else of elman.
-GROUND = {"arrays", "errors", "synonyms", "state", "atomic", "reading", "strict_json", "settings", "cells"}
+GROUND = {
+    *("arrays", "errors", "synonyms", "state", "atomic", "reading", "strict_json", "settings", "distributed", "cells"),
+}
 BELOW: dict[str, set[str]] = {
     "synonyms": set(),
     "arrays": set(),
     "errors": {"synonyms"},
     "state": set(),
     "atomic": {"errors"},
+    "distributed": {"errors"},
     "reading": {"errors"},
     "cells": set(),
     "strict_json": set(),
@@ -68,7 +71,27 @@ BELOW: dict[str, set[str]] = {
     },
     "export": GROUND | {"kernels", "nn", "models", "data", "tasks", "runs", "interop", "inspection"},
     "importing": GROUND | {"data", "interop", "models", "tasks", "runs", "run_folders", "model_folders"},
+    "serve": GROUND
+    | {
+        "kernels",
+        "nn",
+        "models",
+        "data",
+        "decode",
+        "tasks",
+        "runs",
+        "lens",
+        "report",
+        "model_folders",
+        "environment",
+        "inspection",
+    },
     "lab": GROUND | {"kernels", "nn", "models", "data", "train", "lens", "report", "inspection", "environment"},
+}
+BELOW["serve"] = GROUND | {
+    *("kernels", "nn", "models", "data", "decode", "train", "tasks", "runs", "lens", "report", "model_folders"),
+    "environment",
+    "run_folders",
 }
 BELOW["cli"] = set(BELOW)
 BELOW["__main__"] = {"cli"}
@@ -115,6 +138,7 @@ def test_below_is_an_order() -> None:
     "arguments",
     [
         ["-c", "import elman"],
+        ["-c", "import elman; elman.serve"],
         ["-m", "elman", "--help"],
         ["-m", "elman", "train", "--help"],
         ["-m", "elman", "bench", "--help"],
@@ -125,6 +149,7 @@ def test_below_is_an_order() -> None:
         ["-m", "elman", "interop"],
         ["-m", "elman", "export", "--help"],
         ["-m", "elman", "import", "--help"],
+        ["-m", "elman", "serve", "--help"],
     ],
 )
 def test_torch_is_not_imported_where_it_is_not_needed(arguments: list[str]) -> None:
@@ -132,7 +157,7 @@ def test_torch_is_not_imported_where_it_is_not_needed(arguments: list[str]) -> N
     result = subprocess.run([sys.executable, code, *arguments], capture_output=True, text=True, check=True)
     modules = {line.rpartition("|")[2].strip() for line in result.stderr.splitlines()}
     assert "elman" in modules
-    assert not modules & {"torch", "numpy"}
+    assert not modules & {"torch", "numpy", "fastapi", "uvicorn"}
 
 
 def test_no_two_classes_have_the_same_name() -> None:
@@ -215,12 +240,12 @@ def test_a_task_is_named_in_its_folder_alone() -> None:
 
 
 # What `elman train FILE` has imported of elman before its first step: whoever reads a training reads these files.
-MODULES = 105
+MODULES = 107
 
 COUNT = """
 import sys
 from elman.train.training import Training
-def step(self):
+def step(self, progress):
     raise KeyboardInterrupt
 Training.step = step
 from elman.cli import run

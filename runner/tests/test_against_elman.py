@@ -5,9 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import numpy as np
 import pytest
+from hypothesis import strategies as st
 
+from elman.data.spans import spans_of as elman_spans
+from elman_runner.spans import spans_of
 from exported_runs import TEXT, exported
 
 SENTENCES = [["the", "cat", "Paris"], ["a", "dog"], ["New", "York", "ran"]] * 20
@@ -47,6 +51,8 @@ def test_tags(tmp_path: Path, options: dict[str, Any]) -> None:
         said = runner.tag(sentence)
         [answer] = run.answers([sentence])
         assert said.tags == answer.result
+        spans = [(span["label"], span["start"], span["stop"]) for span in answer.record["spans"]]
+        assert runner.spans(said.tags) == spans
         expected = [[row[tag] for tag in runner.tags] for row in answer.record["probabilities"]]
         np.testing.assert_allclose(said.probabilities, expected, atol=1e-5)
         if runner.word_by_word:
@@ -92,14 +98,39 @@ def test_labels(tmp_path: Path, inputs: list[Any], labels: list[Any], options: d
 def test_translations(tmp_path: Path, model: str) -> None:
     run, _, runner = exported(tmp_path, PAIRS, model=model, tokenizer="word", budget="40 steps")
     lines = [source for source, _ in PAIRS[:3]] + ["a a a d d x unheard", "", "h"]
-    for options in ({}, {"beam": 1}, {"beam": 4, "nbest": 4, "length_penalty": 0.0}, {"nbest": 2, "max_length": 1}):
+    for options in (
+        {},
+        {"beam": 1},
+        {"beam": 4, "nbest": 4, "length_penalty": 0.0},
+        {"nbest": 2, "max_length": 1},
+        {"prefix": "E D"},
+    ):
         for line, answer in zip(lines, run.predict(lines, **options), strict=True):
             found = [y.text for y in runner.predict(line, **options)]
             assert found == (answer if line and "nbest" in options else [answer] if isinstance(answer, str) else answer)
     for number, (line, answer) in enumerate(
-        zip(lines, run.predict(lines, sample=True, seed=5, nbest=3), strict=True), 1
+        zip(lines, run.predict(lines, sample=True, seed=5, nbest=3, prefix="D"), strict=True), 1
     ):
-        assert [y.text for y in runner.sample(line, seed=5, number=number, samples=3)] == answer
+        assert [y.text for y in runner.sample(line, seed=5, number=number, samples=3, prefix="D")] == answer
+    with pytest.raises(ValueError, match="max_length: expected at least 2, for the shortest length and the prefix"):
+        runner.predict("a d x", prefix="E D", max_length=1)
+
+
+SCHEMES = ["IOB1", "IOB2", "BIOES", "BILOU", "BMES", "BMEWO"]
+
+
+@hypothesis.given(
+    st.lists(st.sampled_from(["O", "B", "NOUN", *(f"{letter}-{name}" for letter in "BIESLUMW" for name in "XY")]))
+)
+def test_spans_of_any_tags(tags: list[str]) -> None:
+    for scheme in SCHEMES:
+        assert spans_of(tags, scheme) == elman_spans(tags, scheme)
+
+
+def test_a_forecaster_of_a_distribution_is_refused(tmp_path: Path) -> None:
+    series = [float(step % 7) for step in range(60)]
+    with pytest.raises(ValueError, match=r"which elman alone runs; train one with --set distribution=quantiles"):
+        exported(tmp_path, _rows({"a": series}), task="forecasting", horizon=3, window=12, form="likelihood")
 
 
 @pytest.mark.parametrize("options", [{"form": "segment", "window": 32}, {"form": "direct", "window": 24}])

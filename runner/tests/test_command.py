@@ -63,6 +63,11 @@ def test_lines(said: Said, tmp_path: Path) -> None:
         assert said(main, folder, lines=lines) == said(_elman, "predict", run, lines=lines)
         records = [json.loads(line) for line in said(main, folder, "--json", lines=lines)]
         assert len(records) == lines.count("\n")
+        if name == "tags":
+            theirs = [json.loads(line) for line in said(_elman, "predict", run, "--json", lines=lines)]
+            assert [record["spans"] for record in records] == [record["spans"] for record in theirs]
+    begun = ["--prefix", "E unheard"]
+    assert said(main, folder, *begun, lines="a d x\n") == said(_elman, "predict", run, *begun, lines="a d x\n")
     drawn = ["--sample", "--seed", 4, "--nbest", 2, "--json"]
     expected = said(_elman, "predict", run, *drawn, lines="a d x\nb e\n")
     for ours, theirs in zip(

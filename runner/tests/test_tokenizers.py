@@ -2,19 +2,42 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tokenizers import Tokenizer as Library
+from tokenizers import decoders, models, pre_tokenizers, trainers
 
 from elman.data.ngrams import WordNgrams
 from elman.data.tokenizers import train_tokenizer
+from elman.data.tokenizers.library import LibraryTokenizer
 from elman.data.tokenizers.vocabulary import VocabularyTokenizer
 from elman_runner.ngrams import WordNgrams as Ngrams
 from elman_runner.tokenizers import StreamDecoder, Tokenizer, make_tokenizer
 
 TEXTS = ["the cat — sät, ön 'a' mat!\n\tend <unk> <eos>", "é" * 9, "words words \u2028 \x85 𝔘nicode"]
+
+
+def from_library() -> list[LibraryTokenizer]:
+    """Tokenizers of the kinds whose spelling differs; the model has more tokens than each of them."""
+    made = []
+    for model, trainer, before, decoder in (
+        (models.BPE(), trainers.BpeTrainer(vocab_size=300), pre_tokenizers.ByteLevel(), decoders.ByteLevel()),
+        (models.WordPiece(unk_token="[UNK]"), trainers.WordPieceTrainer(vocab_size=60, special_tokens=["[UNK]"]),
+         pre_tokenizers.Whitespace(), decoders.WordPiece()),
+        (models.Unigram(), trainers.UnigramTrainer(vocab_size=40, unk_token="<unk>", special_tokens=["<unk>"]),
+         pre_tokenizers.Metaspace(), decoders.Metaspace()),
+    ):  # fmt: skip
+        library = Library(model)
+        library.pre_tokenizer, library.decoder = before, decoder
+        library.train_from_iterator(TEXTS * 3, trainer)
+        made.append(LibraryTokenizer(json.loads(library.to_str()), library.get_vocab_size() + 3, eod=not made))
+    return made
+
+
 KINDS: list[dict[str, Any]] = [
     {"kind": kind, "eod": eod, **more}
     for eod in (False, True)
@@ -28,6 +51,7 @@ BOTH += [
         VocabularyTokenizer(["\n", "t", "h", "e", "é"], characters=True, skips=True),
     )
 ]
+BOTH += [(ours, make_tokenizer(ours.to_json(), "it")) for ours in from_library()]
 NAMES = [f"{ours.to_json()['kind']}{at}" for at, (ours, _) in enumerate(BOTH)]  # alike in every process
 TEXT = st.one_of(st.text(), st.text("the cat\n,!é<unk>"))
 

@@ -19,6 +19,7 @@
 - `train`: the loop, truncated backpropagation through time, clipping, schedules, optimisers
 - `decode`: generation of text and translation
 - `lens`, `inspection`, `report`: the microscope, its looks at a run, and its pages
+- `serve`: sessions with models, each with a memory of its own
 - `export`: models for other programs
 - `compare`, `lab`: models on the same terms, and classical claims
 """
@@ -32,7 +33,8 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from elman import (  # noqa: I001
-        cells, compare, data, decode, inspection, interop, kernels, lab, lens, models, nn, report, state, tasks, train,
+        cells, compare, data, decode, inspection, interop, kernels, lab, lens, models, nn, report, serve,
+        state, tasks, train,
     )  # fmt: skip
     from elman.errors import UserError
     from elman.estimators import Forecaster as Forecaster, SequenceClassifier as SequenceClassifier
@@ -42,8 +44,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Run", "UserError", "__version__", "cells", "compare", "data", "decode", "export", "fit", "import_model",
-    "inspection", "interop", "kernels", "lab", "lens", "load", "models", "nn", "report", "state", "tasks", "train",
-    "training",
+    "inspection", "interop", "kernels", "lab", "lens", "load", "models", "nn", "report", "serve", "state", "tasks",
+    "train", "training",
 ]  # fmt: skip
 _FROM = {
     "fit": "fitting", "training": "fitting", "import_model": "importing", "load": "runs", "Run": "runs",

@@ -72,6 +72,18 @@ def check_replaceable(*paths: Path) -> None:
             raise UserError(f"cannot write {path}: a folder is in its place", remedy="move the folder away")
 
 
+def check_writable(path: Path) -> None:
+    """Raise `OSError` where the folder that will hold `path` cannot take a file, or cannot be made."""
+    folder = path.parent
+    while not os.path.lexists(folder):
+        folder = folder.parent
+    if not folder.is_dir():
+        raise OSError(errno.ENOTDIR, f"{folder} is not a folder")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        number = errno.EROFS if os.statvfs(folder).f_flag & os.ST_RDONLY else errno.EACCES
+        raise OSError(number, os.strerror(number))
+
+
 def remove(paths: Iterable[Path]) -> None:
     """Remove files and links, and pass over folders and missing files.
 

@@ -20,8 +20,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from elman import atomic, environment, given, model_folders, run_folders, runs
+from elman import __version__, atomic, distributed, environment, given, model_folders, run_folders, runs
 from elman.display import Display, View
+from elman.distributed import ALONE, Ranks
 from elman.environment import keep_freed
 from elman.errors import UserError
 from elman.models.initialization import initial_model
@@ -191,9 +192,12 @@ def training(
 def train(
     tree: Mapping[str, Any], folder: Path, *, stop: Callable[[], bool] = lambda: False, **options: Any
 ) -> Generator[Prepared | loop.Event, None, None]:
-    """`Prepared`, then the events of the loop; `options` and errors are those of `prepare` and of `loop.fit`."""
+    """`Prepared`, then the events of the loop; `options` and errors are those of `prepare` and of `loop.fit`.
+
+    Where torch's launcher has started several processes, each of them does this, and they train one model together.
+    """
     keep_freed()
-    with prepare(tree, folder, **options) as prepared:
+    with distributed.joined() as ranks, prepare(tree, folder, ranks=ranks, **options) as prepared:
         yield prepared
         yield from loop.fit(prepared.training, folder, stop=stop)
 
@@ -210,8 +214,11 @@ def prepare(
     made: Path | None = None,
     say: Say = lambda line: None,
     progress: Progress | None = None,
+    ranks: Ranks = ALONE,
 ) -> Iterator[Prepared]:
     """Everything before the first step: corpus, sizes, model, objective. The run folder is locked until the end.
+
+    Of several ranks the first prepares, and writes what the others need; see `_join`.
 
     Nothing is written before the settings, the folder and the sources are known to be usable, and an old run is
     removed only when the new one stands ready.
@@ -222,6 +229,9 @@ def prepare(
 
     The other arguments, and the errors, are those of `training`.
     """
+    if not ranks.first:
+        yield _join(folder, start, own, ranks)
+        return
     settle = partial(given.settle, tree, folder, resume=resume, overwrite=overwrite, start=start, own=own)
     settle()
     with run_folders.lock(folder):
@@ -244,8 +254,8 @@ def prepare(
         model = _model(settings, task, config, start, own)
         if not going_on and start is None and own is None:
             task.begin(model, settings, corpus)
-        training = Training(model, task.objective(settings, corpus), settings.train, settings.budget)
-        parameters = sum(p.numel() for p in training.parameters)
+        objective = task.objective(settings, corpus)
+        parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
         say(f"{settings.kind} with {parameters:,} parameters; {task.describe(corpus)}")
         if going_on:
             given.compare_threads(folder, say)
@@ -257,7 +267,28 @@ def prepare(
         model_folders.write(folder / "model", settings, config, task.codecs(corpus))
         # config.yaml is written last: a folder that has one is a run that can go on.
         atomic.write_text(folder / "config.yaml", settings.to_yaml())
-        yield Prepared(folder, settings, training, corpus)
+        yield _begun(folder, settings, corpus, model, objective, ranks)
+
+
+def _join(folder: Path, start: Run | None, own: OwnModel | None, ranks: Ranks) -> Prepared:
+    """What rank 0 has prepared, as another rank makes it from the run folder, which all of them see."""
+    if not ranks.told(0.0)[0]:
+        raise SystemExit(1)  # rank 0 says why it could not prepare the training
+    settings = configuration.read_settings(folder)
+    task = TASKS[settings.task]
+    codecs = model_folders.read_codecs(folder) if settings.start else {}
+    corpus = task.corpus(settings, folder / "cache", lambda line: None, None, codecs)
+    model = _model(settings, task, task.model_config(settings, corpus), start, own)
+    return _begun(folder, settings, corpus, model, task.objective(settings, corpus), ranks)
+
+
+def _begun(folder: Path, settings: Settings, corpus: Any, model: nn.Module, objective: Any, ranks: Ranks) -> Prepared:
+    """The training of a model on an objective. Raises `UserError` where ranks differ in what must be the same."""
+    if ranks.first:
+        ranks.told(1.0)
+    facts = {"elman": __version__, "torch": torch.__version__, "threads": torch.get_num_threads()}
+    ranks.check_same(facts | {"data": corpus.fingerprint, "settings": settings.to_yaml()})
+    return Prepared(folder, settings, Training(model, objective, settings.train, settings.budget, ranks=ranks), corpus)
 
 
 def _sized(settings: Settings, task: Task, corpus: Any, say: Say, progress: Progress | None) -> Settings:

@@ -20,7 +20,7 @@ from elman.errors import UserError
 from elman.interop.imported import Imported, ImportOptions
 from elman.models.layered import LayeredModel
 from elman.models.weights import check_shapes
-from elman.reading import check_file
+from elman.reading import check_file, place_of
 from elman.runs import Run
 from elman.settings import POSITIONS
 from elman.tasks import TASKS, Task
@@ -175,8 +175,10 @@ def _read_labels(labels: str | Path | Sequence[str] | None) -> list[str] | None:
         if path.stat().st_size > MOST_LABELS:
             raise UserError(f"{path}", expected=f"at most {MOST_LABELS:,} bytes of labels", got=path.stat().st_size)
         names = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot read {path}: {error}") from None
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not UTF-8 text: {place_of(error)}") from None
     if not names or not all(name.strip() for name in names):
         raise UserError(f"{path}", expected="a label a line", got="an empty line")
     return names

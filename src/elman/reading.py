@@ -146,5 +146,20 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
     return TypeAdapter(kind)
 
 
+def place_of(error: UnicodeDecodeError) -> str:
+    r"""Where bytes are no UTF-8 text, and why.
+
+    >>> try:
+    ...     b"a\n\xff".decode()
+    ... except UnicodeDecodeError as error:
+    ...     print(place_of(error))
+    line 2, byte 2 (invalid start byte)
+    """
+    line = error.object.count(b"\n", 0, error.start) + 1
+    return f"line {line}, byte {error.start} ({error.reason})"
+
+
 def _reason(error: Exception) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return f"not UTF-8 text: {place_of(error)}"
     return (error.strerror if isinstance(error, OSError) else None) or " ".join(str(error).split())

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import reprlib
+from collections.abc import Mapping
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -21,13 +23,19 @@ class Section(BaseModel):
 
 def complaint(error: ValidationError, *, exit_code: int = 1) -> UserError:
     """The first complaint of pydantic, in one line."""
-    first = error.errors()[0]
+    return complain(error.errors()[0], exit_code=exit_code)
+
+
+def complain(first: Mapping[str, Any], *, exit_code: int = 1) -> UserError:
+    """A complaint of pydantic, as its errors are listed, in one line."""
     names = [str(part) for part in first["loc"]]
     message = first["msg"].removeprefix("Value error, ")
     if not names or ":" in message:  # the message of one of our validators is complete
         return UserError(message, exit_code=exit_code)
     if first["type"] == "missing":
         return UserError(".".join(names), expected="a value", got="none", exit_code=exit_code)
+    if first["type"] == "extra_forbidden":
+        return UserError(f"{names[0]} is not known here", remedy="leave it out", exit_code=exit_code)
     remedy = ""
     if first["type"] == "literal_error":
         remedy = suggestion(str(first["input"]), re.findall("'(.*?)'", first["ctx"]["expected"]))

@@ -145,6 +145,54 @@ def close_gaps(stay: Tensor) -> Tensor:
     return rows
 
 
+def row_of(state: State, row: int, steps: int, before: State | None = None) -> State:
+    """A copy of one row, with at most the first `steps` entries of tensors that hold one for each step.
+
+    With `before`, a state of this row, the shared tensors are those of `before` themselves.
+
+    >>> row_of((torch.tensor([[1.0], [2.0]]),), 1, 0)
+    (tensor([[2.]]),)
+    """
+    kinds, others = _kinds(state), None if before is None else leaves(before)
+
+    def take(x: Tensor) -> Tensor:
+        stepwise, shared = next(kinds)
+        other = None if others is None else next(others)
+        if other is not None and shared:
+            return other
+        return (x[row : row + 1, ..., :steps, :] if stepwise else x[row : row + 1]).clone()
+
+    return map_state(take, state)
+
+
+def entries(state: State) -> int:
+    """How many entries the tensors have that hold one for each step; 0 where there are no such tensors."""
+    return max(entry_counts(state), default=0)
+
+
+def entry_counts(state: State) -> list[int]:
+    """How many entries each tensor has that holds one for each step, in order."""
+    return [x.shape[-2] for x, (stepwise, _) in zip(leaves(state), _kinds(state), strict=True) if stepwise]
+
+
+def fits(state: State, like: State) -> bool:
+    """Whether a state has the tree, types and sizes of another; entries for each step may be more or fewer.
+
+    >>> fits((torch.zeros(1, 2),), (torch.ones(1, 2),)), fits((torch.zeros(1, 2),), (torch.ones(1, 3),))
+    (True, False)
+    """
+    ours, theirs = flatten(state), flatten(like)
+    if ours.keys() != theirs.keys():
+        return False
+    for x, other, (stepwise, _) in zip(ours.values(), theirs.values(), _kinds(like), strict=True):
+        sizes, expected = list(x.shape), list(other.shape)
+        if stepwise and len(sizes) == len(expected):
+            sizes[-2] = expected[-2] = 0
+        if sizes != expected or x.dtype != other.dtype:
+            return False
+    return True
+
+
 def put_rows(state: State, rows: Tensor, others: State) -> State:
     """A copy whose rows at `rows` (integer (K,), each once; or boolean) are the K rows of others of the same tree.
 

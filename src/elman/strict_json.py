@@ -26,4 +26,7 @@ def dumps(value: Any, *, ensure_ascii: bool = True) -> str:
     >>> dumps({"perplexity": float("inf")})
     '{"perplexity": null}'
     """
-    return json.dumps(finite(value), allow_nan=False, ensure_ascii=ensure_ascii)
+    try:
+        return json.dumps(value, allow_nan=False, ensure_ascii=ensure_ascii)
+    except ValueError:  # a number that is not finite; most values are written without a copy
+        return json.dumps(finite(value), allow_nan=False, ensure_ascii=ensure_ascii)

@@ -116,7 +116,7 @@ def test_generate_from_stdin_and_from_nothing(
     [
         (b"\xef\xbb\xbfcat\r\non", 0, "cat\non"),
         ("cat".encode("utf-16"), 1, "elman: stdin is UTF-16 text"),
-        (b"cat\xff", 1, "elman: stdin is not UTF-8 text: byte 3"),
+        (b"cat\xff", 1, "elman: stdin is not UTF-8 text: line 1, byte 3"),
         (None, 2, "elman: PROMPT: expected a text, got a closed stdin"),
     ],
 )

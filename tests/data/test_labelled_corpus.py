@@ -206,3 +206,12 @@ def test_one_of_several_labels_that_the_given_codecs_lack_cannot_be_trained_on()
 
 def made_of(data: Labelled, cells: list[str]) -> Labelled:
     return replace(data, cells=cells * (len(data) // len(cells)))
+
+
+@pytest.mark.parametrize("missing", ["", "nan", None])
+def test_a_missing_label_among_numbers_is_named_and_no_class(missing: str | None) -> None:
+    cells = [f"{at}.5" for at in range(60)]
+    data = Labelled("f", [f"text {at}" for at in range(60)], cells, [f"f, line {at + 1}" for at in range(60)])
+    assert prepare(data).labels.kind == "number"
+    with pytest.raises(UserError, match=r"^f, line 30: expected a label that is a number, got .*; leave out the ex"):
+        prepare(replace(data, cells=[*cells[:29], missing, *cells[30:]]))

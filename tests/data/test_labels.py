@@ -74,4 +74,6 @@ def test_which_labels_are_numbers() -> None:
     assert are_numbers(["0.5", "1", "1.5"])
     assert are_numbers([str(at % 300) for at in range(1000)])
     assert not are_numbers([*range(50), "x"])
-    assert not are_numbers([*range(50), ""])
+    assert are_numbers([*range(50), "", "nan", None])  # who reads them names the lines of those that are missing
+    assert not are_numbers(["", "nan"])
+    assert not are_numbers(["a", "nan", ""])

@@ -75,7 +75,7 @@ def test_pairs_with_an_empty_side_are_left_out_and_counted(tmp_path: Path) -> No
         ("1\n2\n3\n4\n", "1\n2\n", "as many lines in both, got 4 and 2; line 3 of {0} is the first without"),
         ("1\n2", "1\n2\n3\n\n5", "as many lines in both, got 2 and 5; line 3 of {1} is the first without"),
         ("", "1\n", "got 0 and 1; line 1 of {1}"),
-        ("1\n2\n", "1\n\xff", "{1} is not UTF-8 text: byte 2"),
+        ("1\n2\n", "1\n\xff", "{1} is not UTF-8 text: line 2, byte 2"),
     ],
 )
 def test_parallel_files_that_are_not(tmp_path: Path, source: str, target: str, said: str) -> None:

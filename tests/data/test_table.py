@@ -103,7 +103,7 @@ def test_the_index_that_pandas_adds_to_parquet_is_no_column(tmp_path: Path) -> N
         ("x.csv", "a,,\n1,2,3\n", "line 1: expected different names of columns, got '' twice"),
         ("x.csv", "a,b\n", "holds no rows"),
         ("x.csv", "", "holds no rows"),
-        ("x.csv", b"a,b\n1,\xe9\n", "is not UTF-8 text: byte 6"),
+        ("x.csv", b"a,b\n1,\xe9\n", "is not UTF-8 text: line 2, byte 6"),
         ("x.csv", "a,b\n1,2\n".encode("utf-16"), "is UTF-16 text; iconv"),
         ("x.tsv", "a\tb\n1\t2\t3\n", "line 2: expected 2 columns as in the header, got 3; separate the cells by tabs"),
         ("x.jsonl", '{"a": 1}\n{"a": 1, "a": 2}\n', "line 2: not JSON (the key 'a' twice)"),

@@ -52,8 +52,9 @@ def whole(data: bytes) -> str:
     try:
         text = (data if nul < 0 else data[: nul + 1]).decode()
     except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
         return (
-            f"some.txt is not UTF-8 text: byte {error.start} ({error.reason}); "
+            f"some.txt is not UTF-8 text: line {line}, byte {error.start} ({error.reason}); "
             "if it is text, convert it, for instance: iconv -f latin1 -t utf-8 'some.txt' > utf8.txt"
         )
     if nul >= 0:

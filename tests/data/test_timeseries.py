@@ -68,7 +68,7 @@ def test_large_values_keep_their_last_digits(tmp_path: Path) -> None:
         ("1,2:A\n", "line 1: expected a line of the header, which begins with @, got '1,2:A'"),
         ("@data\n", "expected series below @data, got none"),
         ("", "expected a line @data, and series below it, got none"),
-        (b"@data\n\xff", "is not UTF-8 text: byte 6"),
+        (b"@data\n\xff", "is not UTF-8 text: line 2, byte 6"),
     ],
 )
 def test_malformed_lines_are_named(tmp_path: Path, text: str | bytes, said: str) -> None:

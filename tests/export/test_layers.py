@@ -58,7 +58,7 @@ def test_notes_say_what_a_person_must_know() -> None:
 
 OWN: dict[str, Any] = {"vocab_size": V, "hidden_size": 4}
 REFUSED: list[tuple[nn.Module, str]] = [
-    (TransformerLM(V, hidden_size=8, num_heads=2), "the model is a TransformerLM"),
+    (TransformerLM(V, hidden_size=8, num_heads=2), "the model is a Transformer of elman's own kind"),
     (RecurrentLM("lstm", layer_norm=True, **OWN), "the recurrent layers normalise their sums"),
     (RecurrentLM("gru", zoneout=0.1, **OWN), "zoneout mixes old and new states at every step"),
     (Tagger("lstm", V, 5, ["X"], character_size=4, hidden_size=4), "the model reads the characters of words"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ import pytest
 
 from elman import atomic
 from elman.cli import run as command
-from elman.export import export
+from elman.export import FORMATS, export
+from elman.export.onnx.graph import Graph
+from elman.runs import load
 
 FORMS = {
     "torch": ["model.safetensors", "model.py"],
@@ -53,6 +56,50 @@ def test_a_file_that_is_there_stays(
     report = json.loads(capsys.readouterr().out)
     assert report["files"] == {str(tmp_path / name): (tmp_path / name).stat().st_size for name in FORMS[form]}
     assert {"run", "format", "path", "notes", "checks", "quantised"} <= {*report}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_place_is_refused_before_anything_is_made(
+    form: str, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(*given: Any) -> None:
+        raise AssertionError("a model was written")
+
+    monkeypatch.setattr(FORMATS[form].load(), "write", write)
+    (tmp_path / FORMS[form][-1]).write_text("mine")
+    given = ["export", str(trained), "--to", form, "-o", str(target(form, tmp_path))]
+    assert command(given) == 2
+    assert "already exists" in capsys.readouterr().err
+    monkeypatch.setattr(atomic.os, "access", lambda path, mode: False)  # what a folder says that one may not write to
+    given[-1] = str(target(form, tmp_path / "new" / "folder"))
+    assert command(given) == 1
+    [line] = capsys.readouterr().err.splitlines()
+    assert "Permission denied; choose a place you may write to with -o" in line
+    given[-1] = str(target(form, tmp_path / FORMS[form][-1]))  # a file is no folder
+    assert command(given) == 1
+    [line] = capsys.readouterr().err.splitlines()
+    assert f"{tmp_path / FORMS[form][-1]} is not a folder" in line
+
+
+def test_int8_reads_the_validation_data_once_and_draws_each_graph_once(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("onnxruntime")
+    run, counts = load(trained), Counter[str]()
+
+    def counted(owner: Any, name: str) -> None:
+        function = getattr(owner, name)
+
+        def call(*given: Any) -> Any:
+            counts[name] += 1
+            return function(*given)
+
+        monkeypatch.setattr(owner, name, call)
+
+    counted(type(run.task), "observe")
+    counted(Graph, "model")
+    export(run, "onnx", tmp_path / "model.onnx", int8=True)
+    assert counts == {"observe": 1, "model": 1}
 
 
 def test_files_of_the_run_are_never_replaced(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

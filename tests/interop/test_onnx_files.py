@@ -281,3 +281,15 @@ def test_what_torch_s_newer_exporter_writes(name: str) -> None:
         np.testing.assert_allclose(ours, expected, **TOLERANCE)
         if steps == T or not time_first:
             np.testing.assert_allclose(ours, run(path, **{port.name: given})[0], **TOLERANCE)
+
+
+@pytest.mark.parametrize("steps", ["time", 12])
+def test_a_number_of_steps_that_a_graph_fixes_is_told(tmp_path: Path, steps: int | str) -> None:
+    """A forecaster's window is as long; a graph that is given its state reads a sequence in many calls."""
+    expected = steps if isinstance(steps, int) else None
+    for states, told in ((False, expected), (True, None)):
+        drawing = Drawing()
+        x = drawing.node("Transpose", drawing.input("x", FLOAT, "batch", steps, D), perm=[1, 0, 2])
+        state = (drawing.input("h", FLOAT, 1, "batch", H),) if states else ()
+        y, h = drawing.layer("GRU", x, D, H, state=state)
+        assert read_onnx(drawing.write(tmp_path / "model.onnx", y, *([h] if states else []))).steps == told

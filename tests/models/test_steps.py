@@ -8,11 +8,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from elman.kernels.native.library import has_avx512
+from elman.errors import UserError
+from elman.kernels.native.library import has_avx512, instruction_set
 from elman.models import build, build_encoder_decoder
+from elman.models.recurrent_steps import NativeSteps
 from elman.models.steps import Steps
 from elman.models.transformer_steps import RecordedSteps
-from elman.state import map_state, select_rows
+from elman.state import leaves, map_state, select_rows
 
 SIZES = {"vocab_size": 11, "hidden_size": 20, "num_heads": 2}
 TRANSFORMER = {"model": "transformer", "num_layers": 2, **SIZES}
@@ -51,12 +53,34 @@ def test_steps_are_reading(options: dict[str, Any], dtype: torch.dtype, B: int) 
     assert steps.state.position.equal(after.position)
 
 
-@pytest.mark.parametrize("cell", ["lstm", "gru"])
+@pytest.mark.parametrize("cell", ["lstm", "gru", "elman", "slstm"])
 def test_every_model_has_steps(cell: str) -> None:
-    model = randomised(build({"model": cell, "vocab_size": 11, "hidden_size": 12}), torch.float64)
+    model = randomised(build({"model": cell, "vocab_size": 11, "hidden_size": 12, "num_layers": 2}), torch.float64)
     tokens = torch.randint(11, (3, 7))
     with torch.inference_mode():
-        torch.testing.assert_close(run(model.steps(model.initial_state(3)), tokens), model(tokens)[0])
+        steps = model.steps(model.initial_state(3))
+        assert type(steps) is (Steps if cell == "slstm" or instruction_set() is None else NativeSteps)
+        found, (wanted, after) = run(steps, tokens), model(tokens)
+        torch.testing.assert_close(found, wanted)
+        torch.testing.assert_close([*leaves(steps.state)], [*leaves(after)])
+
+
+@pytest.mark.parametrize("rows", [[2, 0, 2, 1], [1]])
+def test_rows_are_chosen_between_steps(rows: list[int]) -> None:
+    model = randomised(build({"model": "lstm", "vocab_size": 11, "hidden_size": 12}), torch.float64)
+    tokens = torch.randint(11, (3, 7))
+    with torch.inference_mode():
+        steps = model.steps(model.initial_state(3))
+        run(steps, tokens[:, :4])
+        steps.state = select_rows(steps.state, torch.tensor(rows))
+        torch.testing.assert_close(run(steps, tokens[rows, 4:]), model(tokens[rows])[0][:, 4:])
+        with pytest.raises(UserError, match="from 0 to 10"):
+            steps(torch.full((len(rows),), 11))
+
+
+def test_steps_with_gradients_are_the_usual_ones() -> None:
+    model = randomised(build({"model": "gru", "vocab_size": 11, "hidden_size": 12}), torch.float64)
+    assert type(model.steps(model.initial_state(1))) is Steps
 
 
 @pytest.mark.parametrize("norm", ["pre", "post"])

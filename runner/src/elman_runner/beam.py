@@ -34,6 +34,7 @@ class Limits:
     least: int
     most: int
     banned: Sequence[int] = ()
+    prefix: Sequence[int] = ()  # the first tokens of every target, whatever else rules them out
 
     def constrain(self, log_p: Floats, written: int) -> Floats:
         """log_p (W, V) after so many tokens, -inf where a token may not follow."""
@@ -41,6 +42,11 @@ class Limits:
         if written >= self.most:
             x[:] = -np.inf
             x[:, self.end] = log_p[:, self.end]
+            return x
+        if written < len(self.prefix):
+            token = self.prefix[written]
+            x[:] = -np.inf
+            x[:, token] = log_p[:, token]
             return x
         x[:, list(self.banned)] = -np.inf
         if written < self.least:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from elman_runner import RunnerError, __version__, load
@@ -22,6 +23,7 @@ OPTIONS: dict[str, tuple[type, str]] = {
     "beam": (int, "hypotheses kept a step (5); 1 is greedy search"),
     "nbest": (int, "translations of each line"),
     "length-penalty": (float, "above 0 longer translations (0.6)"),
+    "prefix": (str, "what every translation begins with"),
 }
 
 
@@ -118,15 +120,17 @@ def _translate(model: Any, given: Any) -> int:
     from elman_runner.sampling import Drawing, any_seed
 
     drawing = ("temperature", "top_k", "top_p", "min_p", "seed")
-    o = _options(given, "nbest", *(drawing if given.sample else ("beam", "length_penalty")))
-    seed = o.pop("seed", any_seed())
+    o = _options(given, "nbest", "prefix", *(drawing if given.sample else ("beam", "length_penalty")))
+    seed, prefix = o.pop("seed", any_seed()), o.pop("prefix", "")
+    if unknown := model.target.encode(prefix).tolist().count(model.target.unk):
+        print(f"warning: {unknown} of the prefix's tokens are unknown to the model", file=sys.stderr)
 
     def answer(number: int, line: str) -> tuple[str, dict[str, Any]]:
         if given.sample:
             how = Drawing(**{name: o[name] for name in drawing if name in o})
-            found = model.sample(line, seed=seed, number=number, samples=o.get("nbest", 1), drawing=how)
+            found = model.sample(line, seed=seed, number=number, samples=o.get("nbest", 1), drawing=how, prefix=prefix)
         else:
-            found = model.predict(line, **o)
+            found = model.predict(line, prefix=prefix, **o)
         every = [{"text": y.text, "score": round(y.score, 6)} for y in found]
         return "\n".join(" ".join(y.text.splitlines()) for y in found), {"line": number, **every[0], "nbest": every}
 
@@ -144,9 +148,22 @@ def _tag(model: Any, given: Any) -> int:
         else:
             memory, said = None, model.tag("" if given.stream else line)
         probabilities = [dict(zip(model.tags, row, strict=True)) for row in said.probabilities.round(DIGITS).tolist()]
-        return " ".join(said.tags), {"line": number, "tags": said.tags, "probabilities": probabilities}
+        record = {"line": number, "tags": said.tags, "probabilities": probabilities}
+        if model.scheme is not None and not given.stream:
+            record["spans"] = _spans(line, model.spans(said.tags))
+        return " ".join(said.tags), record
 
     return _each_line(given, answer)
+
+
+def _spans(line: str, spans: Iterable[Any]) -> list[dict[str, Any]]:
+    """Spans of a line's words, with their places in the line."""
+    words, found = [word.span() for word in re.finditer(r"\S+", line)], []
+    for label, start, stop in spans:
+        begin, end = words[start][0], words[stop - 1][1]
+        place = {"start": start, "stop": stop, "offsets": (begin, end), "text": line[begin:end]}
+        found.append({"label": label, **place})
+    return found
 
 
 def _classify(model: Any, given: Any) -> int:

@@ -50,7 +50,8 @@ class Forecaster:
         if self.widths.shape != shape or not 0 <= self.middle < shape[1] or self.past_steps < 1:
             raise RunnerError(f"{folder.place} is damaged (expected widths of shape {shape})")
         if not {"forecast", "quantiles"} <= set(self.graph.outputs):
-            raise RunnerError(f"{folder.path}: expected a forecaster of quantiles; this one learnt a distribution")
+            what = "expected a forecaster of quantiles, got one of a distribution, which elman alone runs"
+            raise RunnerError(f"{folder.path}: {what}; train one with --set distribution=quantiles --set form=direct")
 
     def forecast(
         self,

@@ -14,6 +14,7 @@ from elman_runner.folder import Folder
 from elman_runner.graph import Array, Memory
 from elman_runner.reading import take
 from elman_runner.sampling import softmax
+from elman_runner.spans import LETTERS, Span, spans_of
 
 
 class Tagged(NamedTuple):
@@ -29,6 +30,9 @@ class Tagger:
     def __init__(self, folder: Folder) -> None:
         self.graph, self.place = folder.graph(), folder.place
         self.tags: list[str] = folder.told("tags", list[str])
+        self.scheme: str | None = folder.told("scheme", str | None)
+        if self.scheme is not None and self.scheme not in LETTERS:
+            raise RunnerError(f"{folder.place}: scheme: expected {' or '.join(LETTERS)}, got {self.scheme!r:.40}")
         self.unknown: int = folder.told("unknown", int)
         self.padding: int = folder.told("padding", int)
         self.longest: int = folder.told("longest_word", int | None) or 0
@@ -54,6 +58,10 @@ class Tagger:
             raise RunnerError("this model needs the whole sentence: it cannot tag word by word")
         scores, memory = self._read([word], self.graph.fresh(1) if memory is None else memory)
         return self._said(scores), memory
+
+    def spans(self, tags: Sequence[str]) -> list[Span]:
+        """The spans that the tags of a sentence spell; none where the tags of the training spelt none."""
+        return [] if self.scheme is None else spans_of(tags, self.scheme)
 
     def count_unknown(self, words: Sequence[str]) -> int:
         """How many words the model does not know."""

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import codecs
-import json
-from collections.abc import Iterable, Sequence
-from itertools import chain
+from collections.abc import Callable, Iterable, Sequence
+from importlib import import_module
 from typing import Any
 from unicodedata import category
 
@@ -17,7 +16,6 @@ from elman_runner.reading import take
 
 Ids = npt.NDArray[np.int64]
 EOS, UNK = "<eos>", "<unk>"
-BLOCK = 1 << 14  # characters that the library of byte pairs encodes at a time
 
 
 class Tokenizer:
@@ -132,30 +130,6 @@ class Words(Tokenizer):
         return (word if begins else f" {word}").encode("utf-8", "replace")
 
 
-class BytePairs(Tokenizer):
-    """Byte pair encoding by the library `tokenizers`."""
-
-    def __init__(self, data: dict[str, Any], where: str) -> None:
-        self._library = _from_library(take(data, "model", dict, where), where)
-        super().__init__(self._library.get_vocab_size(), eod=take(data, "eod", bool, where))
-        of_byte = _byte_of_character()
-        try:
-            tokens = [self._library.id_to_token(token) for token in range(self._library.get_vocab_size())]
-            self._bytes = [bytes(of_byte[character] for character in token) for token in tokens]
-        except (KeyError, TypeError):
-            raise RunnerError(f"{where} is damaged (a token that is no bytes)") from None
-
-    def encode(self, text: str) -> Ids:
-        """The numbers after all merges."""
-        blocks = _blocks(text.encode("utf-8", "replace").decode())
-        found = self._library.encode_batch_fast(blocks, add_special_tokens=False)
-        return np.fromiter(chain.from_iterable(part.ids for part in found), np.int64)
-
-    def spell(self, token: int, previous: int | None) -> bytes:
-        """The token's bytes."""
-        return self._bytes[token]
-
-
 class Vocabulary(Tokenizer):
     """The tokens of another program, in its order: words between white space, or characters."""
 
@@ -194,7 +168,14 @@ class Vocabulary(Tokenizer):
         return self._ids.get("\n", 0) if self.eos is None else self.eos
 
 
-KINDS = {"char": Characters, "byte": Bytes, "word": Words, "bpe": BytePairs, "vocabulary": Vocabulary}
+KINDS: dict[str, Callable[[dict[str, Any], str], Tokenizer]] = {
+    "char": Characters,
+    "byte": Bytes,
+    "word": Words,
+    "bpe": lambda data, where: import_module("elman_runner.library").BytePairs(data, where),
+    "library": lambda data, where: import_module("elman_runner.library").AnyOfLibrary(data, where),
+    "vocabulary": Vocabulary,
+}
 
 
 def make_tokenizer(data: dict[str, Any], where: str) -> Tokenizer:
@@ -219,32 +200,3 @@ def parts(word: str) -> Sequence[str]:
 
 def _code_points(text: str) -> npt.NDArray[np.uint32]:
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4")
-
-
-def _from_library(model: dict[str, Any], where: str) -> Any:
-    try:
-        from tokenizers import Tokenizer as Library
-    except ImportError:
-        raise RunnerError("byte pairs need the package tokenizers: pip install 'elman-runner[bpe]'") from None
-    try:
-        return Library.from_str(json.dumps(model))
-    except Exception:  # the library raises bare Exception
-        raise RunnerError(f"{where} is damaged (no byte pairs)") from None
-
-
-def _blocks(text: str) -> list[str]:
-    """A text in pieces that end at a line's end, else before a space; else anywhere."""
-    found, rest = [], ""
-    for start in range(0, len(text), BLOCK):
-        piece = rest + text[start : start + BLOCK]
-        at = max(piece.rfind("\n") + 1 or piece.rfind(" "), 0) or len(piece)
-        found.append(piece[:at])
-        rest = piece[at:]
-    return [*found, rest] if rest else found
-
-
-def _byte_of_character() -> dict[str, int]:
-    """GPT-2's table: printable Latin-1 characters stand for themselves, the other bytes for U+0100 onward."""
-    plain = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
-    others = [byte for byte in range(256) if byte not in plain]
-    return {chr(byte): byte for byte in plain} | {chr(256 + n): byte for n, byte in enumerate(others)}

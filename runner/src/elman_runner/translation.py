@@ -46,18 +46,20 @@ class Translator:
         beam: int = 5,
         nbest: int = 1,
         length_penalty: float = 0.6,
+        prefix: str = "",
         min_length: int = 0,
         max_length: int | None = None,
     ) -> list[Translation]:
         """The `nbest` best translations that a beam finds, the best first; a beam of 1 is greedy search.
 
-        A blank line has an empty one. Raises `RunnerError` for a line that is too long for the model.
+        Every one begins with `prefix`. A blank line has an empty one. Raises `RunnerError` for a line that is too
+        long for the model.
         """
         if not 1 <= nbest <= beam:
             raise RunnerError(f"nbest: expected from 1 to the beam's {beam}, got {nbest}")
         if not (source := self._encode(line)):
             return [Translation("", 0.0, 0.0)]
-        limits = self._limits(len(source), min_length, max_length)
+        limits = self._limits(len(source), prefix, min_length, max_length)
         found = beam_search(self._step, self._read(source), limits, beam, nbest, length_penalty)
         return [self._translation(y) for y in found]
 
@@ -69,13 +71,14 @@ class Translator:
         number: int = 1,
         samples: int = 1,
         drawing: Drawing = USUAL,
+        prefix: str = "",
         min_length: int = 0,
         max_length: int | None = None,
     ) -> list[Translation]:
         """Translations drawn at random: those of `elman predict --sample` for line `number`, from 1, of its input."""
         if not (source := self._encode(line)):
             return [Translation("", 0.0, 0.0)]
-        limits, memory = self._limits(len(source), min_length, max_length), self._read(source)
+        limits, memory = self._limits(len(source), prefix, min_length, max_length), self._read(source)
         return [
             self._translation(self._draw(memory, limits, drawing, uniforms(seed, number, sample)))
             for sample in range(samples)
@@ -101,14 +104,17 @@ class Translator:
             )
         return [*ids, self.source_end] if ids else []
 
-    def _limits(self, source: int, least: int, most: int | None) -> Limits:
+    def _limits(self, source: int, prefix: str, min_length: int, most: int | None) -> Limits:
+        begun = self.target.encode(prefix).tolist()
+        least = max(min_length, len(begun))
         wanted = max(3 * source + 30, least) if most is None else most
-        if wanted < least:
-            raise RunnerError(f"max_length: expected at least min_length {least}, got {wanted}")
         if self.longest is not None:
             wanted = min(wanted, self.longest - 1)
+        if wanted < least:
+            what = f"at least {least}, for the shortest length and the prefix"
+            raise RunnerError(f"max_length: expected {what}, got {wanted}")
         banned = [x for x in (self.target.unk, self.target.eos) if x is not None]
-        return Limits(self.end, least, wanted, banned)
+        return Limits(self.end, min_length, wanted, banned, begun)
 
     def _read(self, source: Sequence[int]) -> Memory:
         """The memory (one row) with which a target of this source begins."""

@@ -2,14 +2,36 @@
 
 from typing import Any
 
-from elman.cells.cell import Cell, CellState, CellStep, Option, StateTensor, Weights, normalize
+from elman.cells.cell import (
+    Cell,
+    CellState,
+    CellStep,
+    Hold,
+    Option,
+    StateTensor,
+    Weights,
+    as_computed,
+    normalize,
+)
 from elman.cells.elman import ELMAN
 from elman.cells.gru import GRU
 from elman.cells.lstm import LSTM
 from elman.cells.mingru import MINGRU
 from elman.cells.slstm import SLSTM
 
-__all__ = ["CELLS", "Cell", "CellState", "CellStep", "Option", "StateTensor", "Weights", "cell_named", "normalize"]
+__all__ = [
+    "CELLS",
+    "Cell",
+    "CellState",
+    "CellStep",
+    "Hold",
+    "Option",
+    "StateTensor",
+    "Weights",
+    "as_computed",
+    "cell_named",
+    "normalize",
+]
 
 CELLS: dict[str, Cell] = {"elman": ELMAN, "gru": GRU, "lstm": LSTM, "mingru": MINGRU, "slstm": SLSTM}
 

@@ -9,7 +9,7 @@ from collections import namedtuple
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -37,10 +37,27 @@ class Weights(NamedTuple):
 
 CellState: TypeAlias = "tuple[Tensor, ...]"
 """The state of a cell, (B, ·) each, in the order of `Cell.states`."""
-CellStep: TypeAlias = "Callable[[Tensor, Tensor | None, CellState, Weights], tuple[CellState, dict[str, Tensor]]]"
-"""W_ih x_t + b_ih and W_hh h_{t-1} + b_hh (..., G * H), the state before, the weights -> the state after and the gates.
+Hold: TypeAlias = "Callable[[str, Tensor], Tensor]"
+"""A gate or a state (..., H) by its name, as a step computed it -> the value that the step goes on with."""
 
-The second is None for a cell that is not `recurrent`. The gates (..., H) have the names of `Cell.gates`."""
+
+def as_computed(name: str, computed: Tensor) -> Tensor:
+    """The `Hold` that holds nothing."""
+    return computed
+
+
+class CellStep(Protocol):
+    """One step of a cell."""
+
+    def __call__(
+        self, x: Tensor, r: Tensor | None, state: CellState, weights: Weights, *, hold: Hold = as_computed
+    ) -> tuple[CellState, dict[str, Tensor]]:
+        """The state after a step, and the gates (..., H) by the names of `Cell.gates`.
+
+        x is W_ih x_t + b_ih and r is W_hh h_{t-1} + b_hh (..., G * H), None for a cell that is not `recurrent`. Each
+        gate and each state of the cell passes `hold` under its name before anything else reads the value.
+        """
+        ...
 
 
 class StateTensor(NamedTuple):

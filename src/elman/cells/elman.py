@@ -9,19 +9,25 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from elman.cells.cell import Cell, CellState, Option, Weights
+from elman.cells.cell import Cell, CellState, Hold, Option, Weights, as_computed
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
 def step(
-    x: Tensor, r: Tensor | None, state: CellState, weights: Weights, *, nonlinearity: str
+    x: Tensor,
+    r: Tensor | None,
+    state: CellState,
+    weights: Weights,
+    *,
+    nonlinearity: str,
+    hold: Hold = as_computed,
 ) -> tuple[CellState, dict[str, Tensor]]:
     """One step; see `CellStep`."""
     assert r is not None
     sums = x + r
-    return (sums.tanh() if nonlinearity == "tanh" else sums.relu(),), {}
+    return (hold("h", sums.tanh() if nonlinearity == "tanh" else sums.relu()),), {}
 
 
 ELMAN = Cell(

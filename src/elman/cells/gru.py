@@ -16,26 +16,28 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from elman.cells.cell import Cell, CellState, Option, Weights
+from elman.cells.cell import Cell, CellState, Hold, Option, Weights, as_computed
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-def step(x: Tensor, r: Tensor | None, state: CellState, weights: Weights) -> tuple[CellState, dict[str, Tensor]]:
+def step(
+    x: Tensor, r: Tensor | None, state: CellState, weights: Weights, *, hold: Hold = as_computed
+) -> tuple[CellState, dict[str, Tensor]]:
     """One step; see `CellStep`."""
     assert r is not None
     (h,) = state
     r_x, z_x, n_x = x.chunk(3, -1)
     r_h, z_h, n_h = r.chunk(3, -1)
-    reset = (r_x + r_h).sigmoid()
-    z = (z_x + z_h).sigmoid()
+    reset = hold("r", (r_x + r_h).sigmoid())
+    z = hold("z", (z_x + z_h).sigmoid())
     n = (n_x + reset * n_h).tanh()
-    return (n + z * (h - n),), {"r": reset, "z": z}
+    return (hold("h", n + z * (h - n)),), {"r": reset, "z": z}
 
 
 def step_reset_before(
-    x: Tensor, r: Tensor | None, state: CellState, weights: Weights
+    x: Tensor, r: Tensor | None, state: CellState, weights: Weights, *, hold: Hold = as_computed
 ) -> tuple[CellState, dict[str, Tensor]]:
     """One step whose reset gate acts before the matmul; see `CellStep`."""
     from torch.nn.functional import linear
@@ -46,11 +48,11 @@ def step_reset_before(
     (h,) = state
     r_x, z_x, n_x = x.chunk(3, -1)
     r_h, z_h, _ = r.chunk(3, -1)
-    reset = (r_x + r_h).sigmoid()
-    z = (z_x + z_h).sigmoid()
+    reset = hold("r", (r_x + r_h).sigmoid())
+    z = hold("z", (z_x + z_h).sigmoid())
     bias = None if weights.bias_hh is None else weights.bias_hh.chunk(3)[2]
     n = (n_x + linear(reset * h, weights.weight_hh.chunk(3)[2], bias)).tanh()
-    return (n + z * (h - n),), {"r": reset, "z": z}
+    return (hold("h", n + z * (h - n)),), {"r": reset, "z": z}
 
 
 GRU = Cell(

@@ -15,13 +15,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from elman.cells.cell import Cell, CellState, Option, StateTensor, Weights, normalize
+from elman.cells.cell import Cell, CellState, Hold, Option, StateTensor, Weights, as_computed, normalize
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-def step(x: Tensor, r: Tensor | None, state: CellState, weights: Weights) -> tuple[CellState, dict[str, Tensor]]:
+def step(
+    x: Tensor, r: Tensor | None, state: CellState, weights: Weights, *, hold: Hold = as_computed
+) -> tuple[CellState, dict[str, Tensor]]:
     """One step; see `CellStep`."""
     assert r is not None
     _, c = state
@@ -29,16 +31,16 @@ def step(x: Tensor, r: Tensor | None, state: CellState, weights: Weights) -> tup
     if weights.weight_peephole is not None:
         p_i, p_f, p_o = weights.weight_peephole.chunk(3)
         i, f = i + p_i * c, f + p_f * c
-    i, f = i.sigmoid(), f.sigmoid()
-    c = f * c + i * g.tanh()
+    i, f = hold("i", i.sigmoid()), hold("f", f.sigmoid())
+    c = hold("c", f * c + i * g.tanh())
     if weights.weight_peephole is not None:
         o = o + p_o * c
-    o = o.sigmoid()
+    o = hold("o", o.sigmoid())
     seen = c if weights.gain_cell is None else normalize(c, weights.gain_cell, weights.bias_cell)
     h = o * seen.tanh()
     if weights.weight_hr is not None:
         h = h @ weights.weight_hr.t()  # (B, P)
-    return (h, c), {"i": i, "f": f, "o": o}
+    return (hold("h", h), c), {"i": i, "f": f, "o": o}
 
 
 def own_weights(options: Mapping[str, Any], H: int, P: int) -> dict[str, tuple[int, ...]]:

@@ -13,23 +13,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from elman.cells.cell import Cell, CellState, Weights
+from elman.cells.cell import Cell, CellState, Hold, Weights, as_computed
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-def coefficients(x: Tensor) -> tuple[Tensor, Tensor]:
+def coefficients(x: Tensor, hold: Hold = as_computed) -> tuple[Tensor, Tensor]:
     """z and (1 - z) n, of which h_t = z h_{t-1} + (1 - z) n."""
     z, n = x.chunk(2, -1)
-    z = z.sigmoid()
+    z = hold("z", z.sigmoid())
     return z, n - z * n
 
 
-def step(x: Tensor, r: Tensor | None, state: CellState, weights: Weights) -> tuple[CellState, dict[str, Tensor]]:
+def step(
+    x: Tensor, r: Tensor | None, state: CellState, weights: Weights, *, hold: Hold = as_computed
+) -> tuple[CellState, dict[str, Tensor]]:
     """One step; see `CellStep`."""
-    z, written = coefficients(x)
-    return (z * state[0] + written,), {"z": z}
+    z, written = coefficients(x, hold)
+    return (hold("h", z * state[0] + written),), {"z": z}
 
 
 MINGRU = Cell(

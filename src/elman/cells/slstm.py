@@ -19,16 +19,19 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from elman.cells.cell import Cell, CellState, Option, StateTensor, Weights
+from elman.cells.cell import Cell, CellState, Hold, Option, StateTensor, Weights, as_computed
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
 def step(
-    x: Tensor, r: Tensor | None, state: CellState, weights: Weights, *, forget: str
+    x: Tensor, r: Tensor | None, state: CellState, weights: Weights, *, forget: str, hold: Hold = as_computed
 ) -> tuple[CellState, dict[str, Tensor]]:
-    """One step; see `CellStep`. The gate f is read as the share of the memory that stays, f_t n_{t-1} / n_t."""
+    """One step; see `CellStep`.
+
+    The gate f is read, and held, as the share of the memory that stays, f_t n_{t-1} / n_t; of a held share n_t stays.
+    """
     assert r is not None
     _, c, n, m = state
     i, f, g, o = (x + r).chunk(4, -1)  # ln i, and ln f or its logit
@@ -38,11 +41,17 @@ def step(
     kept = (f + m).masked_fill(n == 0, -float("inf"))
     m = kept.maximum(i)
     kept, written = (kept - m).exp(), (i - m).exp()
-    c = kept * c + written * g.tanh()
     before = kept * n
-    n = before + written
-    o = o.sigmoid()
-    return (o * (c / n), c, n, m), {"f": before / n, "o": o}
+    whole = before + written
+    share = before / whole
+    f = hold("f", share)
+    if f is not share:
+        as_it_is = f == share
+        kept = kept.where(as_it_is, (f * whole / n).masked_fill(n == 0, 0))
+        written = written.where(as_it_is, (1 - f) * whole)
+    c = hold("c", kept * c + written * g.tanh())
+    o = hold("o", o.sigmoid())
+    return (hold("h", o * (c / whole)), c, hold("n", whole), hold("m", m)), {"f": f, "o": o}
 
 
 SLSTM = Cell(

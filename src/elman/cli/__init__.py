@@ -13,14 +13,14 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from elman import __version__
+from elman import __version__, distributed
 from elman.cli import completion
 from elman.display import say
 from elman.errors import UserError, nearest
 
 COMMANDS = (
-    "train", "evaluate", "generate", "predict", "inspect", "info", "import", "export", "compare", "lab", "bench",
-    "interop", "env",
+    "train", "evaluate", "generate", "predict", "inspect", "info", "import", "export", "serve", "compare", "lab",
+    "bench", "interop", "env",
 )  # fmt: skip
 MODULES = {"import": "importing"}  # a module cannot have every name
 CONTEXT = {"help_option_names": ["-h", "--help"]}
@@ -130,4 +130,5 @@ def run(arguments: Sequence[str] | None = None) -> int:
 def _say(line: str) -> None:
     if os.environ.get("ELMAN_DEBUG") and sys.exc_info()[0] is not None:
         traceback.print_exc()
-    say(f"elman: {line}")
+    if not distributed.left_to_launcher(line):
+        say(f"elman: {line}")

@@ -10,13 +10,17 @@ SIGNALS = tuple(getattr(signal, name) for name in NAMES if hasattr(signal, name)
 
 
 class Stop:
-    """Notes SIGINT, SIGTERM and SIGHUP (a lost terminal), and the process goes on; a second signal kills as usual.
+    """Notes SIGINT, SIGTERM and SIGHUP (a lost terminal), and the process goes on; a further signal kills as usual.
 
     A signal that the process was told to ignore (by `nohup`, or a shell's `&`) stays ignored.
+
+    Args:
+        most: how many signals are noted before one kills.
     """
 
-    def __init__(self) -> None:
-        self.signal: int | None = None
+    def __init__(self, most: int = 1) -> None:
+        self.signal: int | None = None  # the first one
+        self.count, self.most = 0, most
 
     def __enter__(self) -> Stop:
         wanted = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
@@ -28,8 +32,11 @@ class Stop:
             signal.signal(number, handler)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        self.signal = number
-        signal.signal(number, signal.SIG_DFL)
+        self.signal = self.signal or number
+        self.count += 1
+        if self.count >= self.most:
+            for each in self.before:
+                signal.signal(each, signal.SIG_DFL)
 
     def __call__(self) -> bool:
         """Whether a signal has come."""

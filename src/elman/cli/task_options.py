@@ -13,6 +13,7 @@ from annotated_types import Ge, Gt, Le, Lt
 from pydantic.fields import FieldInfo
 
 from elman.cli.options import finite
+from elman.settings import Section
 from elman.tasks import TASKS
 
 
@@ -28,22 +29,39 @@ def with_task_options(command: str, function: Callable[..., None]) -> Callable[.
         for name, field in task.options[command].model_fields.items():
             fields.setdefault(name, {})[task.name] = field
 
+    options = {
+        name: _option(name, list(given.values()), _help(given, everyone=len(given) == len(able)))
+        for name, given in fields.items()
+    }
+    return _with(options, "options", function)
+
+
+def with_options_of(section: type[Section], argument: str, function: Callable[..., None]) -> Callable[..., None]:
+    """A function with an option for each field of a section; its argument of that name is a dict of those given."""
+    options = {
+        name: _option(name, [field], _help({"": field}, everyone=True)) for name, field in section.model_fields.items()
+    }
+    return _with(options, argument, function)
+
+
+def _with(options: Mapping[str, Any], argument: str, function: Callable[..., None]) -> Callable[..., None]:
+    """A function whose argument of that name becomes these options, for typer."""
+
     @functools.wraps(function)
     def run(**arguments: Any) -> None:
-        options = {name: arguments.pop(name) for name in fields}
-        function(**arguments, options={name: value for name, value in options.items() if value is not None})
+        given = {name: arguments.pop(name) for name in options}
+        function(**arguments, **{argument: {name: value for name, value in given.items() if value is not None}})
 
     hints = get_type_hints(function, include_extras=True)
     own = [
         parameter.replace(annotation=hints[name], kind=Parameter.KEYWORD_ONLY)
         for name, parameter in inspect.signature(function).parameters.items()
-        if name != "options"
+        if name != argument
     ]
     own.sort(key=lambda parameter: parameter.default is not Parameter.empty)  # those without a default come first
-    for name, given in fields.items():
-        text = _help(given, everyone=len(given) == len(able))
-        annotation = _option(name, list(given.values()), text)
-        own.append(Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=annotation))
+    own += [
+        Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=option) for name, option in options.items()
+    ]
     run.__signature__ = inspect.Signature(own)  # type: ignore[attr-defined]
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in own}
     return run

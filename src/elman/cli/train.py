@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from elman import distributed
 from elman.cli import completion, options
 from elman.cli.signals import Stop
 from elman.display import Display, View, clock, print_json, say
+from elman.errors import UserError
 from elman.tasks import TASKS
 
 if TYPE_CHECKING:
@@ -54,6 +57,9 @@ def command(
     ] = None,
     resume: options.Resume = False,
     overwrite: options.Overwrite = False,
+    processes: Annotated[
+        int, typer.Option(help="Train with so many processes on this machine, which share the cores.", min=1, max=1024)
+    ] = 1,
     as_json: options.Json = False,
 ) -> None:
     """Train a model on DATA: the best one within a budget (2 minutes, unless you say otherwise)."""
@@ -61,6 +67,10 @@ def command(
     from elman.tasks import configuration
     from elman.train.loop import Finished
 
+    launching = processes > 1 and not distributed.is_launched()
+    told = say if distributed.is_first() and not launching else (lambda line: None)
+    if distributed.is_launched() and out is None:
+        raise UserError("-o RUN", expected="a folder that all processes see", got="none", exit_code=2)
     validation = options.check(resume, overwrite, valid, valid_target)
     tree = configuration.read_yaml(config, streams=True) if config else {}
     if model:
@@ -70,16 +80,20 @@ def command(
     start = runs.load(from_) if from_ else None
     if out is None:
         if start is None:
-            task = (chosen := given.choose_task(task, tree, data, validation, say)).name
+            task = (chosen := given.choose_task(task, tree, data, validation, told)).name
         kind = start.config["model"]["model"] if start else chosen.kind
         out = run_folders.default_folder(data[0], tree.get("kind", kind), again=resume or overwrite)
     values = {"tokenizer": tokenizer, "seed": seed, "horizon": horizon}
     named = {name: value for name, value in values.items() if value is not None}
     tree = given.settings_tree(
-        tree, named, task=task, data=data, valid=validation, start=start, resumed=out if resume else None, say=say
+        tree, named, task=task, data=data, valid=validation, start=start, resumed=out if resume else None, say=told
     )
     tree = configuration.set_values(tree, set_ or [])
-    with Display() as display, ExitStack() as signals:
+    if launching:
+        from elman.cli.processes import launch
+
+        raise typer.Exit(launch(processes, [*sys.argv[1:], "--out", str(out)]))
+    with Display(quiet=not distributed.is_first()) as display, ExitStack() as signals:
         view, stop = View(display), Stop()
         for event in fitting.train(
             tree, out, resume=resume, overwrite=overwrite, start=start, say=display.say, progress=display.stage,
@@ -91,7 +105,8 @@ def command(
                 signals.enter_context(stop)
             elif isinstance(event, Finished):
                 finished = event
-    _report(prepared, finished, as_json)
+    if distributed.is_first():
+        _report(prepared, finished, as_json)
     fitting.check_finite(prepared, finished)
     # A signal that came when the last step was done has interrupted nothing.
     raise typer.Exit(stop.exit_code if finished.reason == "stopped" else 0)

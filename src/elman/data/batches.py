@@ -1,8 +1,7 @@
 """Pairs of token sequences, in padded batches of nearly equal lengths.
 
 All batches have about the same padded size, rows * (longest + 1) of the larger side, because a batch costs as much
-as its padded size. The plan of an epoch is a pure function of (seed, epoch, lengths): two numbers, the epoch and the
-batch, are enough to resume a training in the middle of an epoch.
+as its padded size.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from elman.data.epoch_batches import EpochBatches, shuffled
 from elman.data.lanes import NOT_COUNTED
 from elman.data.tokenfile import Reader, Tokens
 from elman.data.tokenizers import Tokenizer, Tokenizers
@@ -126,7 +126,7 @@ class PairBatch(NamedTuple):
         return PairBatch(*(part.to(device) for part in self))
 
 
-class TokenBatches:
+class TokenBatches(EpochBatches[PairBatch]):
     """A part in batches of at most `tokens_per_batch` tokens, padding included, on the larger side.
 
     A longer pair is a batch by itself. Each pair comes once an epoch. Every epoch groups pairs of nearly equal lengths
@@ -135,27 +135,15 @@ class TokenBatches:
 
     def __init__(self, part: PairPart | FreshPairs, tokens_per_batch: int, seed: int = 0):
         assert tokens_per_batch > 0
-        self.part, self.tokens_per_batch, self.seed = part, tokens_per_batch, seed
-        self._planned: int | None = None
+        super().__init__(seed)
+        self.part, self.tokens_per_batch = part, tokens_per_batch
 
-    def count(self, epoch: int) -> int:
-        """The number of batches of an epoch."""
-        return len(self.plan(epoch))
+    def _cut(self, epoch: int, rng: np.random.Generator) -> list[Integers]:
+        self._pairs = self.part.epoch(epoch)
+        order = _nearly_by_length(self._pairs, rng)
+        return shuffled(cut_batches(order, _sizes(self._pairs)[order], self.tokens_per_batch), rng)
 
-    def plan(self, epoch: int) -> list[Integers]:
-        """The indices (B,) of each batch's pairs, in the order in which the batches come."""
-        if self._planned != epoch:
-            self._pairs = self.part.epoch(epoch)
-            rng = np.random.default_rng([self.seed, epoch])
-            order = _nearly_by_length(self._pairs, rng)
-            batches = cut_batches(order, _sizes(self._pairs)[order], self.tokens_per_batch)
-            self._plan = [batches[at] for at in rng.permutation(len(batches))]
-            self._planned = epoch
-        return self._plan
-
-    def batch(self, epoch: int, index: int) -> PairBatch:
-        """The batch at an index of an epoch's plan."""
-        rows = self.plan(epoch)[index]  # which also sets `_pairs`
+    def _batch(self, rows: Integers) -> PairBatch:
         return pair_batch(self._pairs, rows)
 
 

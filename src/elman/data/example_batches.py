@@ -1,8 +1,4 @@
-"""Labelled sequences in padded batches of nearly equal lengths.
-
-The batches of an epoch are a pure function of (seed, epoch, lengths): two numbers, the epoch and the batch, are enough
-to resume a training in the middle of an epoch.
-"""
+"""Labelled sequences in padded batches of nearly equal lengths."""
 
 from __future__ import annotations
 
@@ -10,13 +6,11 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from elman.data.epoch_batches import EpochBatches, Rows, shuffled
 from elman.data.labelled_corpus import Examples
-
-Rows = npt.NDArray[np.int64]
 
 BLUR = 0.2  # sequences whose lengths differ by a smaller part may change places
 
@@ -33,7 +27,7 @@ class ExampleBatch(NamedTuple):
         return ExampleBatch(*(None if part is None else part.to(device) for part in self))  # type: ignore[arg-type]
 
 
-class ExampleBatches:
+class ExampleBatches(EpochBatches[ExampleBatch]):
     """Examples in batches of `batch_size`, of which the longest may be fewer; each comes once an epoch.
 
     Every epoch groups sequences of nearly equal lengths anew, and shuffles the batches.
@@ -41,31 +35,21 @@ class ExampleBatches:
 
     def __init__(self, examples: Examples, batch_size: int, seed: int = 0):
         assert batch_size > 0
-        self.examples, self.batch_size, self.seed = examples, batch_size, seed
+        super().__init__(seed)
+        self.examples, self.batch_size = examples, batch_size
         self._lengths = examples.lengths
-        self._planned: int | None = None
 
-    def count(self, epoch: int) -> int:
-        """The number of batches of an epoch."""
-        return -(-len(self.examples) // self.batch_size)
+    def _cut(self, epoch: int, rng: np.random.Generator) -> list[Rows]:
+        order = np.argsort(self._lengths * rng.uniform(1 - BLUR, 1 + BLUR, len(self._lengths)), kind="stable")
+        return shuffled(_stretches(order, self.batch_size), rng)
 
-    def plan(self, epoch: int) -> list[Rows]:
-        """The rows (B,) of each batch, in the order in which the batches come."""
-        if self._planned != epoch:
-            rng = np.random.default_rng([self.seed, epoch])
-            order = np.argsort(self._lengths * rng.uniform(1 - BLUR, 1 + BLUR, len(self._lengths)), kind="stable")
-            batches = _cut(order, self.batch_size)
-            self._plan, self._planned = [batches[at] for at in rng.permutation(len(batches))], epoch
-        return self._plan
-
-    def batch(self, epoch: int, index: int) -> ExampleBatch:
-        """The batch at an index of an epoch's plan."""
-        return example_batch(self.examples, self.plan(epoch)[index])
+    def _batch(self, rows: Rows) -> ExampleBatch:
+        return example_batch(self.examples, rows)
 
 
 def evaluation_batches(examples: Examples, batch_size: int) -> Iterator[tuple[Rows, ExampleBatch]]:
     """Every example once, the shortest first: the rows (B,) of a batch, and the batch."""
-    for rows in _cut(np.argsort(examples.lengths, kind="stable"), batch_size):
+    for rows in _stretches(np.argsort(examples.lengths, kind="stable"), batch_size):
         yield rows, example_batch(examples, rows)
 
 
@@ -80,5 +64,5 @@ def example_batch(examples: Examples, rows: Rows) -> ExampleBatch:
     return ExampleBatch(torch.from_numpy(inputs), torch.from_numpy(lengths), targets)
 
 
-def _cut(order: Rows, size: int) -> list[Rows]:
+def _stretches(order: Rows, size: int) -> list[Rows]:
     return [order[start : start + size] for start in range(0, len(order), size)]

@@ -113,13 +113,15 @@ def in_order(names: Any) -> tuple[str, ...]:
 def are_numbers(cells: Sequence[Any]) -> bool:
     """Whether labels are numbers to estimate rather than classes, where nobody says which.
 
-    They are where all are numbers, and either not all are whole and more than 20, or most, are different, or all are
-    whole, and more than 20, and every fifth, are different.
+    They are where all that are there are numbers, and either not all are whole and more than 20, or most, are
+    different, or all are whole, and more than 20, and every fifth, are different. A missing one, empty or NaN, says
+    nothing: whoever reads it as a number refuses it, with its line.
     """
-    values = [number(cell) for cell in cells]
-    if any(value is None or math.isnan(value) for value in values):
+    found = [number(cell) for cell in cells]
+    values = [value for value in found if value is not None and not math.isnan(value)]
+    if None in found:
         return False
-    different = len(dict.fromkeys(values))
-    if all(value == int(value) for value in values if value is not None):
+    different = len({*values})
+    if all(value == int(value) for value in values):
         return different > FEW and 5 * different > len(values)
     return different > min(FEW, len(values) / 2)

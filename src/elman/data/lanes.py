@@ -64,7 +64,7 @@ class TokenStream:
 
 
 class Lanes:
-    """`tokens` in `lanes` contiguous lanes of `steps = (len(tokens) - 1) // lanes` steps each.
+    """`tokens` in `lanes` contiguous lanes of `steps = (len(tokens) - 1) // lanes` steps each; `mine` are read.
 
     The first lane begins at the beginning of the text; with a `seed`, every pass but the first begins at an offset that
     is drawn from the seed and the number of the pass. Windows can be read in any order, so that a resumed training
@@ -81,12 +81,13 @@ class Lanes:
                 got=len(tokens),
                 remedy="give more text, or take fewer lanes or a shorter window",
             )
+        self.mine = np.arange(lanes)
         self._stream = TokenStream(tokens, eod)
 
     def window(self, start: int, stop: int, epoch: int = 0) -> LaneWindow:
-        """The steps [start, stop) of every lane in a pass over the text, 0 <= start < stop <= steps."""
+        """The steps [start, stop) of my lanes in a pass over the text, 0 <= start < stop <= steps."""
         assert 0 <= start < stop <= self.steps
-        begins = self._offset(epoch) + np.arange(self.lanes) * self.steps + start
+        begins = self._offset(epoch) + self.mine * self.steps + start
         return self._stream.window(begins, stop - start)
 
     def _offset(self, epoch: int) -> int:

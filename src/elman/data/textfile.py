@@ -125,7 +125,7 @@ def decode(blocks: Iterable[bytes], path: Path) -> Iterator[str]:
     r"""UTF-8 text from bytes: a byte order mark is dropped and `\r\n` becomes `\n`.
 
     Neither the text nor an error depends on how the bytes are cut into blocks: a block that may be the beginning of a
-    mark waits for the next. Errors: `NotTextError` with the offset of the first byte that is not UTF-8 text.
+    mark waits for the next. Errors: `NotTextError` with the line and the offset of the first byte that is not UTF-8.
     """
     rest, begin = iter(blocks), b""
     for block in rest:
@@ -137,16 +137,17 @@ def decode(blocks: Iterable[bytes], path: Path) -> Iterator[str]:
         raise NotTextError(f"{path} is {encoding} text", remedy=remedy)
     offset = len(codecs.BOM_UTF8) if begin.startswith(codecs.BOM_UTF8) else 0  # of the block's first byte
     decoder = codecs.getincrementaldecoder("utf-8")()
-    carriage = ""  # a \r at a block's end waits for the \n that may follow
+    carriage, line = "", 1  # a \r at a block's end waits for the \n that may follow
     for block in chain([begin[offset:]], rest):
         nul = block.find(0)
-        text = carriage + _decode(decoder, block if nul < 0 else block[: nul + 1], offset, path, final=False)
+        text = carriage + _decode(decoder, block if nul < 0 else block[: nul + 1], offset, line, path)
         if nul >= 0:
             raise NotTextError(f"{path} is binary: NUL at byte {offset + nul}", remedy="give a text file")
         offset += len(block)
+        line += block.count(b"\n")
         carriage = "\r" if text.endswith("\r") else ""
         yield text.removesuffix("\r").replace("\r\n", "\n")
-    yield carriage + _decode(decoder, b"", offset, path, final=True)
+    yield carriage + _decode(decoder, b"", offset, line, path, final=True)
 
 
 def other_encoding(beginning: bytes) -> str:
@@ -154,13 +155,18 @@ def other_encoding(beginning: bytes) -> str:
     return next((encoding for mark, encoding in OTHER_MARKS.items() if beginning.startswith(mark)), "")
 
 
-def _decode(decoder: codecs.IncrementalDecoder, block: bytes, offset: int, path: Path, final: bool) -> str:
-    pending = len(decoder.getstate()[0])
+def _decode(
+    decoder: codecs.IncrementalDecoder, block: bytes, offset: int, line: int, path: Path, final: bool = False
+) -> str:
+    """The text of a block, which begins at a byte of the file, in a line."""
+    pending = len(decoder.getstate()[0])  # bytes of a character, so that no line ends in them
     try:
         return decoder.decode(block, final)
     except UnicodeDecodeError as error:
+        at = error.start - pending
+        line += block[: max(at, 0)].count(b"\n")
         raise NotTextError(
-            f"{path} is not UTF-8 text: byte {offset - pending + error.start} ({error.reason})",
+            f"{path} is not UTF-8 text: line {line}, byte {offset + at} ({error.reason})",
             remedy=f"if it is text, convert it, for instance: iconv -f latin1 -t utf-8 '{path}' > utf8.txt",
         ) from None
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from elman.data.epoch_batches import EpochBatches
 from elman.data.panel import Panel
 from elman.data.series_scaler import Scales, SeriesScaler, Standardised
 from elman.data.timestamps import Integers
@@ -178,24 +179,20 @@ def _windows(
     return Windows(panel, scales, scaler.standardise(panel, scales), window, horizon, ends, series, joined)
 
 
-class WindowBatches:
-    """Windows in batches of `batch_size`, in an order that is drawn from the seed and the epoch."""
+class WindowBatches(EpochBatches[WindowBatch]):
+    """Windows in batches of `batch_size`, of which the last may be fewer."""
 
     def __init__(self, windows: Windows, batch_size: int, seed: int = 0) -> None:
         assert batch_size > 0
-        self.windows, self.batch_size, self.seed = windows, batch_size, seed
-        self._order: tuple[int, Integers] | None = None
+        super().__init__(seed)
+        self.windows, self.batch_size = windows, batch_size
 
-    def count(self, epoch: int) -> int:
-        """The number of batches of an epoch."""
-        return -(-len(self.windows) // self.batch_size)
+    def _cut(self, epoch: int, rng: np.random.Generator) -> list[Integers]:
+        order = rng.permutation(len(self.windows))
+        return [order[begin : begin + self.batch_size] for begin in range(0, len(order), self.batch_size)]
 
-    def batch(self, epoch: int, index: int) -> WindowBatch:
-        """The batch at an index of an epoch; the last one may have fewer windows."""
-        if self._order is None or self._order[0] != epoch:
-            self._order = epoch, np.random.default_rng([self.seed, epoch]).permutation(len(self.windows))
-        begin = index * self.batch_size
-        return self.windows.batch(self._order[1][begin : begin + self.batch_size])
+    def _batch(self, rows: Integers) -> WindowBatch:
+        return self.windows.batch(rows)
 
 
 def evaluation_batches(windows: Windows, batch_size: int) -> Iterator[tuple[Integers, WindowBatch]]:

@@ -1,7 +1,4 @@
-"""Sentences of words, characters and tags as numbers, in padded batches of nearly equal lengths.
-
-A plan of an epoch is a pure function of (seed, epoch, lengths), as for pairs (`data/batches.py`).
-"""
+"""Sentences of words, characters and tags as numbers, in padded batches of nearly equal lengths."""
 
 from __future__ import annotations
 
@@ -14,6 +11,7 @@ import torch
 from torch import Tensor
 
 from elman.data.batches import BLUR, cut_batches
+from elman.data.epoch_batches import EpochBatches, shuffled
 from elman.data.lanes import NOT_COUNTED
 from elman.data.spans import mended
 from elman.data.tagged import TaggedSentence
@@ -83,7 +81,7 @@ class EncodedSentences:
         return WordBatch(*map(torch.from_numpy, (words, spelling, characters, targets, lengths)))
 
 
-class WordBatches:
+class WordBatches(EpochBatches[WordBatch]):
     """Sentences in batches of at most `batch_words` words, padding included; a longer sentence is a batch by itself.
 
     Each sentence comes once an epoch. Every epoch groups sentences of nearly equal lengths anew and shuffles the
@@ -92,26 +90,16 @@ class WordBatches:
 
     def __init__(self, sentences: EncodedSentences, batch_words: int, seed: int = 0) -> None:
         assert batch_words > 0
-        self.sentences, self.batch_words, self.seed = sentences, batch_words, seed
-        self._planned: int | None = None
+        super().__init__(seed)
+        self.sentences, self.batch_words = sentences, batch_words
 
-    def count(self, epoch: int) -> int:
-        """The number of batches of an epoch."""
-        return len(self.plan(epoch))
+    def _cut(self, epoch: int, rng: np.random.Generator) -> list[Integers]:
+        lengths = self.sentences.lengths
+        order = np.argsort(lengths * rng.uniform(1 - BLUR, 1 + BLUR, len(lengths)), kind="stable")
+        return shuffled(cut_batches(order, lengths[order], self.batch_words), rng)
 
-    def plan(self, epoch: int) -> list[Integers]:
-        """The indices (B,) of each batch's sentences, in the order in which the batches come."""
-        if self._planned != epoch:
-            rng = np.random.default_rng([self.seed, epoch])
-            lengths = self.sentences.lengths
-            order = np.argsort(lengths * rng.uniform(1 - BLUR, 1 + BLUR, len(lengths)), kind="stable")
-            batches = cut_batches(order, lengths[order], self.batch_words)
-            self._plan, self._planned = [batches[at] for at in rng.permutation(len(batches))], epoch
-        return self._plan
-
-    def batch(self, epoch: int, index: int) -> WordBatch:
-        """The batch at an index of an epoch's plan."""
-        return self.sentences.batch(self.plan(epoch)[index])
+    def _batch(self, rows: Integers) -> WordBatch:
+        return self.sentences.batch(rows)
 
 
 def evaluation_batches(sentences: EncodedSentences, batch_words: int) -> Iterator[tuple[Integers, WordBatch]]:

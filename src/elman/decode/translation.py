@@ -93,7 +93,7 @@ class Translator:
     target_tokenizer: Tokenizer
     search: Beam | Sampling = Beam()
     constraints: Constraints = field(default_factory=Constraints)
-    prefix: str = ""
+    prefix: str | Sequence[int] = ""  # a text, or tokens
     batch_size: int = 64
     max_source: int | None = None
     alignments: bool = False
@@ -161,7 +161,7 @@ class Translator:
         device = next(self.model.parameters()).device
         lengths = torch.tensor([len(source) for source in sources], device=device)
         source = pad_sequence([torch.tensor(ids) for ids in sources], batch_first=True).to(device)
-        hypotheses = self._search(source, lengths, numbers)
+        hypotheses = self.hypotheses(source, lengths, numbers)
         alignments: Iterator[AlignmentRows | None] = repeat(None)
         if self.alignments:
             alignments = iter(self._align(source, lengths, hypotheses))
@@ -172,10 +172,11 @@ class Translator:
                 candidates.append(Candidate(text, y.score, y.log_probability, tuple(symbols), alignment))
             yield tuple(candidates)
 
-    def _search(self, source: Tensor, lengths: Tensor, numbers: list[int]) -> list[list[Hypothesis]]:
+    def hypotheses(self, source: Tensor, lengths: Tensor, numbers: Sequence[int]) -> list[list[Hypothesis]]:
+        """The targets of sources (B, S), each with `<eod>` behind, which are those of the lines with these numbers."""
         tokenizer, settings = self.target_tokenizer, asdict(self.search)
         assert tokenizer.eod is not None
-        prefix = tokenizer.encode(self.prefix).tolist()
+        prefix = tokenizer.encode(self.prefix).tolist() if isinstance(self.prefix, str) else [*self.prefix]
         constraints = replace(
             self.constraints,
             max_length=self._max_length(lengths),

@@ -26,8 +26,14 @@ def uniforms(seed: int, row: int = 0, sample: int = 0, step: int = 0) -> Iterato
     >>> next(uniforms(7, row=3, step=1))
     0.1656586882435429
     """
+    generator = uniform_stream(seed, row, sample, step)
+    while True:
+        yield from generator.random(AT_ONCE).tolist()
+
+
+def uniform_stream(seed: int, row: int = 0, sample: int = 0, step: int = 0) -> np.random.Generator:
+    """The same numbers as `uniforms`: the generator's `random(n)` are the next n of them."""
     block, word = divmod(step, 4)
     generator = np.random.Generator(np.random.Philox(key=seed, counter=[block, row, sample, 0]))
     generator.random(word)
-    while True:
-        yield from generator.random(AT_ONCE).tolist()
+    return generator

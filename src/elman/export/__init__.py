@@ -37,14 +37,15 @@ def export(
         UserError: the format has no such option, or cannot hold the model; the written model computes something
             else; or a place is not free.
     """
-    from elman.export.exported import write_files
+    from elman.export.exported import check_free, write_files
     from elman.export.options import make_options
     from elman.runs import load
 
     format = format_named(to)
     chosen = make_options(format, options)
-    write = format.load()
+    writer, path = format.load(), Path(path)
     loaded = load(run) if isinstance(run, str | Path) else run
-    exported: Exported = write(loaded, Path(path), chosen, say)
+    check_free(writer.places(loaded, path), overwrite=overwrite, run=Path(loaded.path))
+    exported: Exported = writer.write(loaded, path, chosen, say)
     write_files(exported.contents, overwrite=overwrite, run=Path(loaded.path))
     return exported

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -90,23 +90,32 @@ class Exported:
         return [*files, *checks, *quantised, *(("note", note) for note in self.notes)]
 
 
+def check_free(paths: Iterable[Path], *, overwrite: bool, run: Path) -> None:
+    """Refuse places that can take no file, before anything is made for them.
+
+    Raises `UserError` where a folder is in a place, or the place is not writable; where a file is there already and
+    `overwrite` is false; and, whatever that says, where the file is one of the `run` that is exported.
+    """
+    for path in paths:
+        with atomic.told(path):
+            atomic.check_replaceable(path)
+            if path.is_file() or path.is_symlink():
+                if run.resolve() in path.resolve().parents:
+                    remedy = "choose another place (-o)"
+                    raise UserError(f"{path} is a file of the run: it is not replaced", remedy=remedy, exit_code=2)
+                if not overwrite:
+                    remedy = "replace it (--overwrite) or choose another place (-o)"
+                    raise UserError(f"{path} already exists", remedy=remedy, exit_code=2)
+            atomic.check_writable(path)
+
+
 def write_files(files: Mapping[Path, bytes], *, overwrite: bool, run: Path) -> None:
     """Write all files, or none: each is whole beside its place before the first takes its place.
 
-    Raises `UserError` where a disk is full or a place is not writable; where a file is there already and `overwrite` is
-    false; and, whatever that says, where the file is one of the `run` that is exported.
+    Raises `UserError` where a disk is full, or as `check_free`.
     """
-    first, folder = next(iter(files)), run.resolve()
-    with atomic.told(first), contextlib.ExitStack() as stack:
-        for path in files:
-            if not path.is_file() and not path.is_symlink():  # a folder is refused where it would be replaced
-                continue
-            if folder in path.resolve().parents:
-                remedy = "choose another place (-o)"
-                raise UserError(f"{path} is a file of the run: it is not replaced", remedy=remedy, exit_code=2)
-            if not overwrite:
-                remedy = "replace it (--overwrite) or choose another place (-o)"
-                raise UserError(f"{path} already exists", remedy=remedy, exit_code=2)
+    check_free(files, overwrite=overwrite, run=run)
+    with atomic.told(next(iter(files))), contextlib.ExitStack() as stack:
         for path, content in files.items():
             path.parent.mkdir(parents=True, exist_ok=True)
             stack.enter_context(atomic.writing(path)).write(content)

@@ -63,19 +63,21 @@ class Model(nn.Module):
 '''
 
 
-def write(run: Trained, path: Path, options: ExportOptions, say: Say) -> Exported:
-    """Write NAME.npz, and NAME.py beside.
-
-    Raises:
-        UserError: linen has no layer that computes the same as one of the model's, or the ending is another.
-    """
+def places(run: Trained, path: Path) -> list[Path]:
+    """NAME.npz, and NAME.py beside. Raises `UserError` where the ending is another."""
     if path.suffix != ".npz":
         raise UserError(f"{path}", expected="a name with the ending .npz", exit_code=2)
+    return [path, module_path(path)]
+
+
+def write(run: Trained, path: Path, options: ExportOptions, say: Say) -> Exported:
+    """Write a run's model. Raises `UserError` where linen has no layer that computes the same as one of it."""
+    path, module = places(run, path)
     model, notes = layers_of(run.model)
     source = source_of(model, WRITERS, "flax.linen", "/")
     buffer = io.BytesIO()
     np.savez(buffer, **cast(dict[str, Any], source.arrays))
-    files = {path: buffer.getvalue(), module_path(path): module_text(source, path.name).encode()}
+    files = {path: buffer.getvalue(), module: module_text(source, path.name).encode()}
     return Exported("flax", path, files, (*notes, *source.folds))
 
 

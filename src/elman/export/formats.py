@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from elman.errors import UserError, missing_extra, nearest
@@ -17,29 +16,28 @@ class Format(NamedTuple):
 
     name: str
     title: str  # for people
-    writer: str  # "MODULE:FUNCTION", of `write(run, path, options, say) -> Exported`
+    writer: str  # a module with `places(run, path) -> list[Path]` and `write(run, path, options, say) -> Exported`
     options: tuple[str, ...] = ()  # the fields of `ExportOptions` that the format has
     packages: tuple[str, ...] = ()  # that the writer needs
     extra: str = ""  # of pip, with those packages
 
-    def load(self) -> Callable[..., Any]:
-        """The writer. Raises `UserError` where a package is missing."""
+    def load(self) -> Any:
+        """The module that writes. Raises `UserError` where a package is missing."""
         for package in self.packages:
             if importlib.util.find_spec(package) is None:
                 raise missing_extra(package, self.extra, f"{self.title} files")
-        module, _, function = self.writer.partition(":")
-        return getattr(importlib.import_module(module), function)
+        return importlib.import_module(self.writer)
 
 
 FORMATS: dict[str, Format] = {
     row.name: row
     for row in (
-        Format("onnx", "ONNX", "elman.export.onnx.write:write", ("lengths", "int8", "check"), ("onnx",), "onnx"),
-        Format("torch", "torch.nn", "elman.export.torch:write"),
-        Format("keras", "Keras", "elman.export.keras:write", packages=("h5py",), extra="keras"),
-        Format("flax", "Flax", "elman.export.flax:write"),
-        Format("safetensors", "safetensors", "elman.export.safetensors:write"),
-        Format("c", "C", "elman.export.c.write:write", ("int8",)),
+        Format("onnx", "ONNX", "elman.export.onnx.write", ("lengths", "int8", "check"), ("onnx",), "onnx"),
+        Format("torch", "torch.nn", "elman.export.torch"),
+        Format("keras", "Keras", "elman.export.keras", packages=("h5py",), extra="keras"),
+        Format("flax", "Flax", "elman.export.flax"),
+        Format("safetensors", "safetensors", "elman.export.safetensors"),
+        Format("c", "C", "elman.export.c.write", ("int8",)),
     )
 }
 

@@ -35,10 +35,16 @@ class KerasEntry(NamedTuple):
     folds: tuple[str, ...] = ()
 
 
-def write(run: Trained, path: Path, options: ExportOptions, say: Say) -> Exported:
-    """Write a run's model. Raises `UserError` where Keras has no layer that computes the same as one of the model's."""
+def places(run: Trained, path: Path) -> list[Path]:
+    """NAME.keras. Raises `UserError` where the ending is another."""
     if path.suffix != ".keras":
         raise UserError(f"{path}", expected="a name with the ending .keras", exit_code=2)
+    return [path]
+
+
+def write(run: Trained, path: Path, options: ExportOptions, say: Say) -> Exported:
+    """Write a run's model. Raises `UserError` where Keras has no layer that computes the same as one of the model's."""
+    [path] = places(run, path)
     model, notes = layers_of(run.model)
     content, folds = keras_file(model)
     return Exported("keras", path, {path: content}, (*notes, *folds, PADDING))

@@ -17,7 +17,9 @@ from elman.models.recurrent import RecurrentLM
 from elman.models.tagger import Tagger
 from elman.nn.recurrent import Recurrent
 
-ELSEWHERE = "--to onnx writes every model, --to safetensors the arrays of every model"
+ELSEWHERE = "--to onnx writes every model of elman, --to safetensors the arrays of every model"
+TRANSFORMER, TWO = "a Transformer of elman's own kind", "an encoder-decoder of elman's own kind"
+WORDS = {"TransformerLM": TRANSFORMER, "RecurrentEncoderDecoder": TWO, "TransformerEncoderDecoder": TWO}
 
 
 class Layers(NamedTuple):
@@ -40,7 +42,7 @@ def layers_of(model: nn.Module) -> Layers:
             builder = LayersBuilder()
             LAYERS[kind](cast(Any, model), builder)
             return builder.build()
-    raise no_layer(f"the model is a {type(model).__name__}")
+    raise no_layer(f"the model is {WORDS.get(type(model).__name__, 'a module of your own')}")
 
 
 def no_layer(reason: str) -> UserError:
@@ -82,7 +84,7 @@ class LayersBuilder:
     def encoder(self, encoder: SequenceEncoder, x: str, *, last: bool = False) -> str:
         """The layers of an encoder; with `last`, the final outputs alone."""
         if not isinstance(encoder, RecurrentEncoder):
-            raise no_layer("the model is a Transformer of elman's own kind")
+            raise no_layer(f"the model is {TRANSFORMER}")
         return self.recurrent(encoder.layers, x, encoder.settings.residual, last=last)
 
     def recurrent(self, layers: nn.ModuleList, x: str, residual: bool, *, last: bool = False) -> str:

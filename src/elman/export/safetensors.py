@@ -16,6 +16,11 @@ from elman.export.options import ExportOptions
 from elman.tasks.task import Say, Trained
 
 
+def places(run: Trained, path: Path) -> list[Path]:
+    """The file."""
+    return [path]
+
+
 def write(run: Trained, path: Path, options: ExportOptions, say: Say) -> Exported:
     """Write a run's parameters and buffers under their names in `run.model`, and what the model is as metadata."""
     about = {"task": run.task.name, "config": run.config["model"]}

@@ -62,14 +62,16 @@ LOADS = {
 }
 
 
-def write(run: Trained, path: Path, options: ExportOptions, say: Say) -> Exported:
-    """Write NAME.safetensors, or where the path ends so NAME.pt, and NAME.py beside.
-
-    Raises:
-        UserError: torch.nn has no layer that computes the same as one of the model's, or the ending is another.
-    """
+def places(run: Trained, path: Path) -> list[Path]:
+    """NAME.safetensors or NAME.pt, and NAME.py beside. Raises `UserError` where the ending is another."""
     if path.suffix not in LOADS:
         raise UserError(f"{path}", expected=" or ".join(f"a name with the ending {end}" for end in LOADS), exit_code=2)
+    return [path, module_path(path)]
+
+
+def write(run: Trained, path: Path, options: ExportOptions, say: Say) -> Exported:
+    """Write a run's model. Raises `UserError` where torch.nn has no layer that computes the same as one of it."""
+    path, module = places(run, path)
     model, notes = layers_of(run.model)
     source = source_of(model, WRITERS, "torch", ".")
     tensors = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in source.arrays.items()}
@@ -80,7 +82,6 @@ def write(run: Trained, path: Path, options: ExportOptions, say: Say) -> Exporte
     else:
         layers = described(model)
         content = safetensors_file(tensors, {} if layers is None else {"layers": json.dumps(layers)})
-    module = module_path(path)
     files = {path: content, module: module_text(source, path).encode()}
     return Exported("torch", path, files, (*notes, *source.folds))
 

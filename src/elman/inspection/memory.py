@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from elman.cells import cell_named
 from elman.inspection.look import Part
 from elman.inspection.subject import Subject
+from elman.lens.activity import most_active, states_of
 from elman.lens.observe import has_vectors_for_memory
 from elman.lens.tracking import Tracker, path_in_plane, text_features, track
 from elman.lens.visit import visit_layers
@@ -42,7 +42,7 @@ def look(subject: Subject) -> Part:
     # The drawings are of the second half, on which no unit was chosen.
     begin = len(windows) // 2 * windows.shape[1] if len(windows) > 1 else 0
     strip, shown = slice(begin, begin + min(STRIP_STEPS, windows.shape[1])), slice(begin, begin + SHOWN_STEPS)
-    maps = {part: _most_varying(matrix) for part, matrix in values.items()}
+    maps = {part: most_active(matrix, SHOWN_UNITS) for part, matrix in values.items()}
     symbols = subject.symbols(windows.flatten()[shown])
     figures = [
         *([_trackers(found)] if found else []),
@@ -70,12 +70,8 @@ def _states(subject: Subject, model: LanguageModel, windows: torch.Tensor) -> Va
     if not has_vectors_for_memory(model):
         with torch.no_grad():
             return {"the hidden state": model.read(windows, resets=resets)[0].flatten(0, 1).double().numpy()}
-    return {
-        f"{visit.name} {memory.name}": part.transpose(0, 1).flatten(0, 1).double().numpy()
-        for visit in visit_layers(model, lambda: model.read(windows, resets=resets))
-        for memory, part in zip(cell_named(visit.cell).states, visit.after, strict=True)
-        if memory.mixes  # the others only scale these
-    }
+    every = states_of(visit_layers(model, lambda: model.read(windows, resets=resets)))
+    return {part: values.reshape(-1, values.shape[-1]) for part, values in every.items()}
 
 
 def _best(values: Values, features: dict[str, npt.NDArray[np.float64]]) -> list[tuple[str, Tracker]]:
@@ -96,10 +92,6 @@ def _none(found: list[tuple[str, Tracker]]) -> str:
         f"no unit goes with a feature of the text (the highest correlation, unit {one.unit} of {part} with "
         f"“{one.feature}”, is {one.correlation:+.2f}; chance is {one.chance:.2f})"
     )
-
-
-def _most_varying(matrix: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
-    return np.sort(np.argsort(-matrix.std(0))[:SHOWN_UNITS])
 
 
 def _trackers(found: list[tuple[str, Tracker]]) -> Figure:

@@ -5,6 +5,7 @@ The readable loop supports lengths, resets, every state, any floating dtype and 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import cast
 
@@ -12,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from elman.cells import CellState, CellStep, Weights, cell_named, normalize
+from elman.cells import CellState, CellStep, Hold, Weights, cell_named, normalize
 from elman.kernels.seam import QUIET, Call, Kernel, Noise, Trajectory, blank_padding, masks
 from elman.state import reset_rows
 
@@ -55,8 +56,14 @@ def unroll(
     lengths: Tensor | None = None,
     resets: Tensor | None = None,
     noise: Noise = QUIET,
+    hold: tuple[Hold, Sequence[str]] | None = None,
 ) -> Trajectory:
-    """Take one step after the other; with `step` bound, this is a `Kernel` (see there)."""
+    """Take one step after the other; with `step` bound, this is a `Kernel` (see there).
+
+    `hold` is what the microscope holds, and the names of the states, which are held against zoneout too.
+    """
+    if hold is not None:
+        step = partial(step, hold=hold[0])
     T = len(x)
     real, cleared = masks(lengths, resets, T, reverse)
     if real is not None:
@@ -71,6 +78,8 @@ def unroll(
         now = Noise(noise.recurrent, *(None if share is None else share[t] for share in noise[1:]))
         after, _ = step(projected[t], recur(state[0], weights, now), state, weights)
         after = zone(after, state, now)
+        if hold is not None:
+            after = tuple(map(hold[0], hold[1], after))
         if real is None:
             visited[t] = state = after
         else:
@@ -90,6 +99,9 @@ def why_not(call: Call) -> str | None:
     return None
 
 
-def kernel_of(cell: str) -> Kernel:
-    """The kernel of any cell."""
-    return partial(unroll, cell_named(cell).step)
+def kernel_of(cell: str, hold: Hold | None = None) -> Kernel:
+    """The kernel of any cell, whose gates and states pass `hold` after every step."""
+    own = cell_named(cell)
+    if hold is None:
+        return partial(unroll, own.step)
+    return partial(unroll, own.step, hold=(hold, [state.name for state in own.states]))

@@ -5,6 +5,7 @@ them. They take a model of the state contract and tokens, or any torch module th
 of `elman.nn` or `torch.nn`; `read` then says how the module is called.
 """
 
+from elman.lens.activity import gates_of_unit, most_active, states_of
 from elman.lens.attention import (
     AttentionScores,
     HeadScores,
@@ -19,6 +20,15 @@ from elman.lens.clipping import ClippingHistory, clipping_history, cosine_after_
 from elman.lens.decay import Decay, fit_decay
 from elman.lens.gates import LayerGates, read_gates
 from elman.lens.gradient_flow import Flow, GradientFlow, gradient_flow
+from elman.lens.intervention import (
+    Intervention,
+    LayerDescription,
+    check_interventions,
+    count_heads,
+    describe_layers,
+    hold,
+    interventions,
+)
 from elman.lens.jacobian import StepJacobian, step_jacobian
 from elman.lens.source import AlignmentScores, loss_gradients, score_alignment, source_gradients
 from elman.lens.tracking import Tracker, path_in_plane, text_features, track
@@ -33,24 +43,34 @@ __all__ = [
     "Flow",
     "GradientFlow",
     "HeadScores",
+    "Intervention",
+    "LayerDescription",
     "LayerGates",
     "LayerVisit",
     "StepJacobian",
     "Tracker",
     "Truncation",
     "attention_weights",
+    "check_interventions",
     "clipping_history",
     "cosine_after_clipping",
+    "count_heads",
+    "describe_layers",
     "fit_decay",
+    "gates_of_unit",
     "gradient_flow",
+    "hold",
     "induction_scores",
+    "interventions",
     "loss_gradients",
+    "most_active",
     "path_in_plane",
     "previous_token_scores",
     "read_gates",
     "score_alignment",
     "score_attention",
     "source_gradients",
+    "states_of",
     "step_jacobian",
     "steps_seen",
     "text_features",

@@ -50,7 +50,8 @@ def gates_of(visit: LayerVisit) -> dict[str, Tensor]:
     if not cell.gates:
         have = " or ".join(other.layer for other in CELLS.values() if other.gates)
         raise UserError(f"{visit.name} has no gates", expected=have, got=cell.layer, remedy="look at its gradients")
-    _, values = cell.step(project(visit.inputs, weights), recur(visit.before[0], weights), visit.before, weights)
+    sums = project(visit.inputs, weights), recur(visit.before[0], weights)
+    _, values = cell.step(*sums, visit.before, weights, hold=visit.hold)
     return {name: values[name] for name in cell.gates}
 
 

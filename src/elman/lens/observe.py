@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, NamedTuple, TypeAlias, TypeVar
@@ -16,6 +17,7 @@ from elman.nn.sequences import Integers, as_tensor, as_tokens, is_integral
 from elman.state import State, leaves
 
 R = TypeVar("R")
+M = TypeVar("M", bound=nn.Module)
 Kinds: TypeAlias = type[nn.Module] | tuple[type[nn.Module], ...]
 
 
@@ -39,6 +41,12 @@ def evaluating(model: nn.Module, *, constant: bool = False) -> Iterator[None]:
         finally:
             for parameter in learnt:
                 parameter.requires_grad_()
+
+
+def twin(model: M) -> M:
+    """The same model with parts of its own and every weight shared, for hooks that another thread must not meet."""
+    shared = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
+    return copy.deepcopy(model, shared)
 
 
 def differentiable() -> AbstractContextManager[None]:

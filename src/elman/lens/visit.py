@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
-from elman.cells import cell_named
+from elman.cells import Hold, as_computed, cell_named
 from elman.errors import UserError
 from elman.kernels import Weights
 from elman.kernels.seam import clears, real_steps
-from elman.lens.observe import calls_of, evaluating, hooked
+from elman.lens.observe import ModuleCall, evaluating, hooked
 from elman.nn import GRU, LSTM, Elman
 from elman.nn.recurrent import Recurrent
 from elman.nn.sequences import as_lengths, as_resets
@@ -38,6 +38,7 @@ class LayerVisit:
     after: tuple[Tensor, ...]  # the same after each step
     reverse: bool  # whether the layer reads from the last step to the first
     real: Tensor  # (T, B), False at padding
+    hold: Hold = as_computed  # what `lens.hold` holds
 
 
 def visit_layers(model: nn.Module, read: Callable[[], object]) -> list[LayerVisit]:
@@ -57,15 +58,15 @@ def visit_layers(model: nn.Module, read: Callable[[], object]) -> list[LayerVisi
         UserError: no such layer is called, or a layer is called with batches of different sizes.
     """
     with evaluating(model), torch.no_grad():
-        calls = calls_of(model, LAYERS, read)
+        calls = _calls_with_states(model, read)
         if not calls:
             expected = "a layer of elman.nn, or an RNN, GRU or LSTM of torch.nn, that `read` calls"
             cells = any(isinstance(part, STEPS) for part in model.modules())
             remedy = "one-step cells, as LSTMCell, are not visited" if cells else ""
             raise UserError("there is no recurrent layer in the model", expected=expected, remedy=remedy)
         found: dict[tuple[nn.Module, int], list[LayerVisit]] = {}
-        for call in calls:
-            for place, visit in enumerate(_visits(own_layer(call.module), *call.arguments, **call.options)):
+        for call, states in calls:
+            for place, visit in enumerate(_visits(own_layer(call.module), states, *call.arguments, **call.options)):
                 found.setdefault((call.module, place), []).append(visit)
     visits, number = [], 0
     for parts in found.values():
@@ -124,20 +125,50 @@ def reading_by_steps(model: nn.Module) -> Iterator[dict[str, list[Tensor]]]:
         yield memory
 
 
+def _calls_with_states(model: nn.Module, read: Callable[[], object]) -> list[tuple[ModuleCall, Any]]:
+    """The calls of layers, each with every state; None for a layer of torch.nn, which does not tell."""
+    calls: list[tuple[ModuleCall, Any]] = []
+
+    def ask(_: Any, arguments: tuple[Any, ...], options: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        asked.append(bool(options.get("return_states")))
+        return arguments, options | {"return_states": True}
+
+    def hear(layer: Any, arguments: tuple[Any, ...], options: dict[str, Any], result: Any) -> Any:
+        own = isinstance(layer, Recurrent)
+        calls.append((ModuleCall(layer, arguments, options), result[2] if own else None))
+        return result[:2] if own and not asked.pop() else result
+
+    asked: list[bool] = []  # of the calls that are under way
+    layers = [part for part in model.modules() if isinstance(part, Recurrent)]
+    handles = [layer.register_forward_pre_hook(ask, with_kwargs=True) for layer in layers]
+    try:
+        with hooked(model, LAYERS, hear):
+            read()
+    finally:
+        for handle in handles:
+            handle.remove()
+    return calls
+
+
 def _visits(
-    layer: Recurrent, input: Any, hx: Any = None, lengths: Any = None, resets: Any = None, **_: object
+    layer: Recurrent, states: Any, input: Any, hx: Any = None, lengths: Any = None, resets: Any = None, **_: object
 ) -> list[LayerVisit]:
-    """The layers and directions of one stack in torch's order, for the arguments of a call, without their numbers."""
+    """The layers and directions of one stack in torch's order, for the arguments of a call, without their numbers.
+
+    `states` are those that the call returned, in the layout of the call; None: the layer reads once more.
+    """
     form, kind = layer.state_form, type(layer).__name__
-    state = form.flat(hx, kind)  # (L, B, ·) each
+    state, every = form.flat(hx, kind), form.flat(states, kind)  # (L, B, ·) and (L, T, B, ·) each
     if isinstance(input, PackedSequence):
         input, lengths = pad_packed_sequence(input, layer.batch_first)
     elif input.dim() == 2:
         input = input.unsqueeze(0 if layer.batch_first else 1)
         state = None if state is None else tuple(part[:, None] for part in state)
+        every = None if every is None else tuple(part.unsqueeze(1 if layer.batch_first else 2) for part in every)
         lengths, resets = (None if mask is None else torch.as_tensor(mask)[None] for mask in (lengths, resets))
-    given = None if state is None else form.nested(state)
-    every = form.flat(layer(input, given, lengths=lengths, resets=resets, return_states=True)[2], kind) or ()
+    if every is None:
+        given = None if state is None else form.nested(state)
+        every = form.flat(layer(input, given, lengths=lengths, resets=resets, return_states=True)[2], kind) or ()
     if layer.batch_first:
         input, every = input.transpose(0, 1), tuple(part.transpose(1, 2) for part in every)
     T, B, _ = input.shape
@@ -152,7 +183,8 @@ def _visits(
         before = tuple(_before(*parts, real, fresh, direction == 1) for parts in zip(first, after, strict=True))
         name = ("forward", "reverse")[direction] if layer.bidirectional else ""
         weights = layer.layer_weights(depth, direction)
-        visits.append(LayerVisit(name, layer.cell, weights, x, before, after, direction == 1, real))
+        hold = layer.holds.get((depth, direction), as_computed)
+        visits.append(LayerVisit(name, layer.cell, weights, x, before, after, direction == 1, real, hold))
         if direction == directions - 1:
             x = torch.cat([visit.after[0] for visit in visits[-directions:]], dim=-1)
     return visits

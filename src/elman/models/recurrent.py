@@ -15,6 +15,7 @@ from elman.models.configuration import LANGUAGE_MODELS, OF_ANY_CELL, RecurrentSe
 from elman.models.constructor import checked, checked_cell, configure, spelled_by
 from elman.models.initialization import initialize_recurrent
 from elman.models.language_model import LanguageModel
+from elman.models.steps import Steps
 from elman.nn import layer_of
 from elman.nn.dropout import embedding_dropout, locked_dropout
 from elman.nn.recurrent import Recurrent
@@ -132,6 +133,12 @@ class RecurrentLM(LanguageModel):
         )
         x = locked_dropout(x, self.dropout_output, training=self.training)
         return x.transpose(0, 1), after
+
+    def steps(self, state: State) -> Steps:
+        """As of every model, by one call of the core a token where that is possible."""
+        from elman.models.recurrent_steps import steps_of
+
+        return steps_of(self, state)
 
     def stacked_maps(self) -> dict[Tensor, int]:
         """The matrices of every layer: a map for each of the cell's gates."""

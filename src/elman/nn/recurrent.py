@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, ClassVar, NoReturn, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from elman.cells import Cell, CellState, Weights, cell_named
-from elman.kernels import BACKENDS, Kernel, Noise, check_backend, choose, recompute, variations
+from elman.cells import Cell, CellState, Hold, Weights, cell_named
+from elman.kernels import BACKENDS, Kernel, Noise, check_backend, choose, recompute, reference, variations
 from elman.nn import layout, parameters
 from elman.nn.dropout import check_probability, draw
 from elman.nn.layout import Form, Steps
@@ -53,6 +54,7 @@ class Recurrent(nn.Module):
     layer_norm: bool
     backend: str | None
     recompute: bool | int
+    holds: Mapping[tuple[int, int], Hold] = MappingProxyType({})  # by layer and direction: what `lens.hold` holds
     # The values where a cell has no such option.
     proj_size: int = 0
     weight_dropout: float = 0.0
@@ -168,7 +170,7 @@ class Recurrent(nn.Module):
         form = self.state_form
         state = form.flat(hx, type(self).__name__)
         read = None
-        if lengths is None and resets is None and not return_states and isinstance(input, Tensor):
+        if not (return_states or self.holds) and lengths is None and resets is None and isinstance(input, Tensor):
             read = read_few_rows(self, input, state)
         outputs, final, states = read or self._read_window(input, state, lengths, resets, return_states)
         found = (outputs, form.nested(final))
@@ -209,6 +211,7 @@ class Recurrent(nn.Module):
             for row, H in zip(weights, self.hidden_sizes, strict=True)
         ]
         kernel = self._kernel(x, weights[0][0], noise[0][0], lengths is None and resets is None, every_state)
+        held = {place: reference.kernel_of(self.cell, hold) for place, hold in self.holds.items()}
         finals: list[CellState] = []
         visited: list[CellState] = []  # empty unless wanted, for these tensors are large
         for depth, directions in enumerate(weights):
@@ -217,7 +220,9 @@ class Recurrent(nn.Module):
             outputs: list[Tensor] = []
             for direction, (own, drawn) in enumerate(zip(directions, noise[depth], strict=True)):
                 before, reverse = state[len(finals)], direction == 1
-                read = kernel(x, before, own, reverse=reverse, lengths=lengths, resets=resets, noise=drawn)
+                read = held.get((depth, direction), kernel)(
+                    x, before, own, reverse=reverse, lengths=lengths, resets=resets, noise=drawn
+                )
                 outputs.append(read.h)
                 finals.append(read.final)
                 if every_state:

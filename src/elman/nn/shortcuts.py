@@ -45,7 +45,7 @@ def read_few_rows(layer: Recurrent, x: Tensor, hx: CellState | None) -> tuple[Te
     T, B, D = x.shape
     if layer.batch_first:
         T, B = B, T
-    if T < 1 or not 0 < B <= MOST_ROWS or D != layer.input_size or (layer.batch_first and T > 1 and B > 1):
+    if T < 1 or not 0 < B <= MOST_ROWS or layer.input_size != D or (layer.batch_first and T > 1 and B > 1):
         return None
     lowered = torch.is_autocast_enabled("cpu") and x.dtype != torch.float64  # autocast leaves float64 alone
     if lowered:
@@ -55,7 +55,11 @@ def read_few_rows(layer: Recurrent, x: Tensor, hx: CellState | None) -> tuple[Te
     H, dtype, parameters, weights = layer.hidden_sizes[0], x.dtype, layer._parameters, []
     for name, shape in layer._plain_shapes.items():
         weight = parameters.get(name)  # None where it is parametrized
-        if weight is None or weight.shape != shape or not (weight.dtype is dtype and weight.is_cpu and weight.is_contiguous()):
+        if (
+            weight is None
+            or weight.shape != shape
+            or not (weight.dtype is dtype and weight.is_cpu and weight.is_contiguous())
+        ):
             return None
         weights.append(weight.data_ptr())
     state = []
@@ -83,6 +87,7 @@ def read_traced(layer: Recurrent, given: LayerInput, return_states: bool) -> Rea
         "lengths": lengths is not None,
         "resets": resets is not None,
         "return_states": return_states,
+        "held units": bool(layer.holds),
         "a size for each layer": layer.state_form.groups is not None,
         f"backend={layer.backend!r}": layer.backend not in (None, "torch"),
         **{name: getattr(layer, name, 0) for name in ("peepholes", "layer_norm", "zoneout", "zoneout_cell")},

@@ -27,6 +27,8 @@ _SHADES = "".join(
 STYLE = (
     f":root{{{_variables(LIGHT, palette.LIGHT)}}}"
     f"@media(prefers-color-scheme:dark){{:root{{{_variables(DARK, palette.DARK)}}}}}"
+    + f":root[data-theme=light]{{{_variables(LIGHT, palette.LIGHT)}}}"  # what a page was switched to
+    + f":root[data-theme=dark]{{{_variables(DARK, palette.DARK)}}}"
     + ".c0{--c:var(--soft)}"
     + "".join(f".c{n}{{--c:var(--c{n})}}" for n in range(1, palette.COLOURS + 1))
     + "".join(f".line.d{n}{{stroke-dasharray:{dashes}}}" for n, dashes in enumerate(palette.DASHES))
@@ -36,6 +38,7 @@ STYLE = (
 --mono:ui-monospace,SFMono-Regular,Menlo,Consolas,"DejaVu Sans Mono",monospace}
 *{box-sizing:border-box}
 html{color-scheme:light dark;-webkit-text-size-adjust:100%}
+html[data-theme=light]{color-scheme:light}html[data-theme=dark]{color-scheme:dark}
 body{margin:0;background:var(--page);color:var(--ink);font:16px/1.55 var(--sans)}
 main{max-width:1120px;margin:0 auto;padding:40px 24px 64px}
 h1{font-size:30px;line-height:1.2;font-weight:650;letter-spacing:-.01em;margin:0 0 8px;overflow-wrap:anywhere}

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from elman.errors import UserError, nearest, suggestion
 from elman.models.configuration import IMPORTED as IMPORTED  # as OWN, for those who may import tasks alone
 from elman.models.configuration import ImportedSettings
-from elman.reading import Missing, parse_yaml, read_text
+from elman.reading import Missing, parse_yaml, place_of, read_text
 from elman.settings import Section, complaint
 from elman.tasks import TASKS
 from elman.tasks.task import Task
@@ -202,8 +202,10 @@ def read_yaml(path: Path, *, streams: bool = False) -> dict[str, Any]:
         text = path.read_bytes().decode() if is_stream else read_text(path)
     except Missing:
         raise UserError(f"{path}: no such file", exit_code=2) from None
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise UserError(f"cannot read {path}: {error}") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not UTF-8 text: {place_of(error)}") from None
     try:
         tree = parse_yaml(text)
     except ValueError as error:

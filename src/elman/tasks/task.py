@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from elman.inspection import Inspection, Look, Observed
     from elman.models.layered import LayeredModel
     from elman.tasks.configuration import Settings
+    from elman.tasks.listening import Listener, Memory
+    from elman.tasks.watching import Watched, WatchOptions
     from elman.train.objective import Objective
 
 S = TypeVar("S", bound=Section)
@@ -147,7 +149,11 @@ class Writing(Protocol):
     prompt_tokens: int
     unknown: int  # of the prompt's tokens
     seed: int
-    state: Any  # after the pieces that were taken
+
+    @property
+    def state(self) -> Any:
+        """The state after the pieces that were taken."""
+        ...
 
     def __iter__(self) -> Iterator[Piece]:
         """The pieces."""
@@ -313,6 +319,18 @@ class Task(ABC):
         """Go on with a prompt. Tasks with "generate" among their `options` do."""
         raise NotImplementedError
 
+    # Serving
+
+    def listener(self, run: Trained, options: Mapping[str, Any] = NONE) -> Listener:
+        """The model for many sessions at once. Raises `UserError` where the task is not served, or for an option.
+
+        The options are those of a server that concern a model: `chunk`, how many units of a prompt are read in a round,
+        and others that a task knows; a task passes over what it does not know.
+        """
+        able = ", ".join(task.name for task in _tasks() if type(task).listener is not Task.listener)
+        what, remedy = f"{run.path}: {self.name} is not served", f"serve a run of another task: {able}"
+        raise UserError(what, remedy=remedy, exit_code=2)
+
     # The microscope
 
     @property
@@ -323,6 +341,18 @@ class Task(ABC):
     @abstractmethod
     def observe(self, run: Trained, data: Sources) -> Observed:
         """The model with these data, for the looks; without data, with those that the model was validated on."""
+
+    def memory_part(self, model: Any) -> str:
+        """The name of the submodule that holds a session's memory, whose layers are watched and held; "" for all."""
+        return next((name for name in ("network", "encoder") if hasattr(model, name)), "")
+
+    def watch(self, run: Trained, memory: Memory, units: Sequence[Any], skip: int, options: WatchOptions) -> Watched:
+        """What happens while a session's `units` are read from the memory before them; the first `skip` are not told.
+
+        The run's model is a twin, which nobody else reads with. Raises `UserError` where the task shows nothing, or for
+        an option that does not fit the model.
+        """
+        raise UserError(f"{run.path}: {self.name} shows nothing of a session", exit_code=2)
 
     def inspect(self, run: Trained, data: Sources, *, parts: Sequence[str], progress: Progress) -> Inspection:
         """Look at the model while it reads data; see `elman.inspection.inspect`."""

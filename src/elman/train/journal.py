@@ -73,6 +73,22 @@ class Journal:
             self.file.close()
 
 
+class Unwritten(Journal):
+    """The journal of a process that does not write: rank 0 does."""
+
+    def __init__(self, path: Path, keep: int | None = None) -> None:
+        pass
+
+    def write(self, record: dict[str, Any]) -> None:  # noqa: D102
+        pass
+
+    def sync(self) -> int:  # noqa: D102
+        return 0
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+
 def read(path: Path) -> Iterator[dict[str, Any]]:
     """The checked records of `metrics.jsonl`; a last line that a kill cut short is left out.
 

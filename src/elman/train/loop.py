@@ -14,7 +14,7 @@ from elman import atomic
 from elman.errors import UserError
 from elman.train import checkpoints
 from elman.train.checkpoints import Damaged
-from elman.train.journal import Journal
+from elman.train.journal import Journal, Unwritten
 from elman.train.rhythm import Rhythm
 from elman.train.training import Step, Training
 
@@ -69,36 +69,41 @@ def fit(training: Training, folder: Path, *, stop: Callable[[], bool] = lambda: 
     steps in a row had a loss that was not finite.
     """
     yield from _restore(training, folder)
+    training.ranks.check_same({"the step that the training goes on from": training.counters.step})
     counters, patience = training.counters, training.settings.patience
     reason: Reason = "budget"
     rhythm = Rhythm(training)
 
     def ended() -> bool:
         nonlocal reason
-        reason = "stopped" if stop() else "patience" if patience and counters.since_best >= patience else "budget"
+        stopped = any(ranks.sums(stop()))  # a signal may reach one process alone
+        reason = "stopped" if stopped else "patience" if patience and counters.since_best >= patience else "budget"
         return reason != "budget"
 
+    ranks = training.ranks
+    kind = Journal if ranks.first else Unwritten
     with (
-        Journal(folder / "metrics.jsonl", keep=counters.metrics_bytes) as metrics,
-        Journal(folder / "timing.jsonl") as timing,
+        kind(folder / "metrics.jsonl", keep=counters.metrics_bytes) as metrics,
+        kind(folder / "timing.jsonl") as timing,
     ):
         if counters.step == 0:
             rhythm.saved(_save(training, folder, metrics))
         for step in steps(training, ended=ended):
             metrics.write(_record(step))
             yield step
-            if rhythm.validation_due():
+            if ranks.told(rhythm.validation_due())[0]:
                 validated = _validate(training, folder, metrics, timing)
                 rhythm.validated(validated.seconds)
                 yield validated
-            counters.reserved = rhythm.reserve()
-            if rhythm.checkpoint_due():
+            counters.reserved, due = ranks.told(rhythm.reserve(), rhythm.checkpoint_due())
+            if due:
                 rhythm.saved(_save(training, folder, metrics))
         if reason != "stopped" and counters.validated_at < counters.step:
             yield _validate(training, folder, metrics, timing)
         if math.isinf(counters.best) and counters.step:  # no validation gave a number: ship the last weights
             training.keep_best()
-            _ship(training, folder)
+            if ranks.first:
+                _ship(training, folder)
         _save(training, folder, metrics)
     yield Finished(reason, counters.step, training.seconds, counters.best)
 
@@ -113,15 +118,15 @@ def running_loss(mean: float, step: Step) -> float:
 def steps(training: Training, *, ended: Callable[[], bool] = lambda: False) -> Iterator[Step]:
     """The steps of a training until its budget is spent or `ended()` is true; nothing is written."""
     training.model.train()
-    while training.progress < 1 and not ended():
-        yield training.step()
+    while (progress := training.ranks.told(training.progress)[0]) < 1 and not ended():
+        yield training.step(progress)
 
 
 def _validate(training: Training, folder: Path, metrics: Journal, timing: Journal) -> Validated:
     begun, counters = training.seconds, training.counters
     measured, improved = training.validate()
     metrics.write({"step": counters.step, "validation": measured, "best": counters.best})
-    if improved:
+    if improved and training.ranks.first:
         _ship(training, folder)
     seconds = training.seconds
     spent = {"seconds": seconds, "validation_seconds": seconds - begun}
@@ -138,7 +143,8 @@ def _save(training: Training, folder: Path, metrics: Journal) -> float:
     """Write a checkpoint, after the metrics up to here are on the disk, and return the seconds that this took."""
     begun = training.seconds
     training.counters.metrics_bytes = metrics.sync()
-    checkpoints.save(folder / "checkpoints", training.counters.step, training.to_checkpoint())
+    if checkpoint := training.to_checkpoint():
+        checkpoints.save(folder / "checkpoints", training.counters.step, checkpoint)
     return training.seconds - begun
 
 
@@ -173,7 +179,7 @@ def _restore(training: Training, run: Path) -> Iterator[Event]:
                 f"the checkpoints in {folder} are another model's, or damaged ({first_line})",
                 remedy="resume with the settings the run was made with, or --overwrite it",
             ) from error
-        if training.best:
+        if training.best and training.ranks.first:
             _ship(training, run)  # the file may be lost or damaged
         yield Resumed(training.counters.step)
         return

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
+from elman.distributed import Ranks
 from elman.state import State
 
 
 class Loss(NamedTuple):
-    """The mean loss of a batch (a scalar with its graph), the number of its targets, and the state after it."""
+    """The mean loss of a batch (a scalar with its graph), the number of its targets, and the state after it.
+
+    Where a rank has no row of a batch, its loss is that of another's row, and it has no target.
+    """
 
     mean: Tensor
     targets: int
@@ -66,3 +70,11 @@ class Objective(Protocol):
 
     def initial_state(self, model: nn.Module) -> State | None:
         """A fresh state, whose tree a checkpoint's tensors are put into."""
+
+
+@runtime_checkable
+class Divisible(Protocol):
+    """An objective that several processes share."""
+
+    def divide(self, ranks: Ranks) -> None:
+        """Read from now on, of every batch, the rows of this rank alone; sizes stay those of all ranks."""

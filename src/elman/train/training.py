@@ -8,17 +8,20 @@ from collections import defaultdict
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from elman import state as states
+from elman.distributed import ALONE, Ranks
 from elman.errors import UserError
 from elman.state import State
 from elman.train.averaging import Average, stopped_improving
 from elman.train.checkpoints import STATES, Averaged, Checkpoint, Counters, Values
 from elman.train.clipping import Clipped, Clipper
-from elman.train.objective import Loss, Objective, Place
+from elman.train.objective import Divisible, Loss, Objective, Place
 from elman.train.optimizers import optimizer
+from elman.train.replica import Replica, replica
 from elman.train.schedule import Budget, learning_rate
 from elman.train.settings import Optimization
 
@@ -48,9 +51,16 @@ class Training:
     counters: Counters = field(default_factory=Counters)
     carried: State | None = None
     best: dict[str, Tensor] = field(default_factory=dict)  # the weights of the best validation, on the CPU
+    ranks: Ranks = ALONE
 
     def __post_init__(self) -> None:
         s = self.settings
+        if self.ranks.size > 1:
+            if not isinstance(self.objective, Divisible):
+                raise UserError("several processes", expected="an objective that divides its batches", got="another")
+            self.objective.divide(self.ranks)
+            torch.manual_seed(self.ranks.seed(s.seed))
+        self.replica: Replica = replica(self.model, self.objective, self.ranks)
         self.optimizer = optimizer(self.model, s)
         self.parameters = [p for p in self.model.parameters() if p.requires_grad]
         self.clipper = Clipper(s.clip, s.clip_threshold, s.clip_percentile)
@@ -80,25 +90,29 @@ class Training:
         """Passes over the training data so far."""
         return self.counters.epoch + self.counters.batch / self.objective.batches(self.counters.epoch)
 
-    def step(self) -> Step:
-        """Read the next batches, and update the weights.
+    def step(self, progress: float | None = None) -> Step:
+        """Read the next batches, and update the weights; `progress` is that of all ranks where they are several.
 
         Raises `UserError` where the loss or the gradient was not finite `max_bad_steps` times in a row.
         """
         c, s = self.counters, self.settings
-        progress = self.progress
+        progress = self.progress if progress is None else progress
         rate = learning_rate(progress, s.learning_rate, warmup=s.warmup, final=s.final, shape=s.schedule)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.zero_grad()
-        total, targets = 0.0, 0
-        for _ in range(s.accumulate):
-            loss = self._forward(progress)
-            (loss.mean * loss.targets).backward()
-            total += loss.mean.item() * loss.targets
+        total, targets = 0.0, 0.0
+        for part in range(s.accumulate):
+            with self.replica.reducing(part == s.accumulate - 1):
+                loss = self._forward(progress)
+                (loss.mean * loss.targets).backward()
+            total += loss.mean.item() * loss.targets if loss.targets else 0.0
             targets += loss.targets
-        # Every target counts the same, although the last stretch of an epoch may be shorter than the others.
-        torch._foreach_div_([p.grad for p in self.parameters if p.grad is not None], targets)
+        # Every target counts the same, although the last stretch of an epoch may be shorter than the others, and ranks
+        # may have more targets or fewer. The gradients are means over the ranks.
+        total, targets = self.ranks.sums(total, targets)
+        gradients = [p.grad for p in self.parameters if p.grad is not None]
+        torch._foreach_div_(gradients, targets / self.ranks.size)
         clipped = self.clipper(self.parameters, taken=math.isfinite(total))
         skipped = not clipped.finite or not math.isfinite(total)
         if skipped:
@@ -109,8 +123,8 @@ class Training:
             if self.average:
                 self.average.update()
         c.step += 1
-        c.targets += targets
-        return Step(c.step, self.epochs, progress, total / targets, targets, rate, clipped, skipped)
+        c.targets += int(targets)
+        return Step(c.step, self.epochs, progress, total / targets, int(targets), rate, clipped, skipped)
 
     def _forward(self, progress: float) -> Loss:
         c = self.counters
@@ -118,7 +132,7 @@ class Training:
             c.epoch, c.batch, self.carried = c.epoch + 1, 0, None
         low = self.settings.precision == "bfloat16"
         with torch.autocast(self.device, torch.bfloat16) if low else nullcontext():
-            loss = self.objective.loss(self.model, Place(c.epoch, c.batch, progress), self.carried)
+            loss = self.replica(Place(c.epoch, c.batch, progress), self.carried)
         self.carried = loss.state
         c.batch += 1
         return loss
@@ -161,6 +175,8 @@ class Training:
                 metrics |= self.objective.adaptive.adapt(self.model, self.carried)
         finally:
             self.model.train()
+        told = self.ranks.told(*metrics.values())
+        metrics = {name: type(own)(value) for (name, own), value in zip(metrics.items(), told, strict=True)}
         c.validated_at = c.step
         cost = self.objective.cost(metrics)
         c.since_best = 0 if cost < c.best else c.since_best + 1
@@ -174,16 +190,28 @@ class Training:
                 self.average = Average(self.model, decay=1.0)
         return metrics, improved
 
-    def to_checkpoint(self) -> Checkpoint:
-        """The whole training, as tensors and plain values."""
+    def to_checkpoint(self) -> Checkpoint | None:
+        """The whole training of all ranks, as tensors and plain values, for rank 0; None for the others.
+
+        The carried states of the ranks are one state, as a single process has it: so another number of processes can go
+        on with it.
+        """
+        own = {"random": torch.get_rng_state()}
+        if self.device == "cuda":
+            own["random.cuda"] = torch.cuda.get_rng_state()
+        if self.carried is not None:
+            own |= states.flatten(states.to(self.carried, "cpu"), "carried")
+        every = self.ranks.gathered(own)
+        if not self.ranks.first:
+            return None
         tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
         for index, slots in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{index}.{k}": v for k, v in slots.items() if isinstance(v, Tensor)}
-        tensors["random.cpu"] = torch.get_rng_state()
-        if self.device == "cuda":
-            tensors["random.cuda"] = torch.cuda.get_rng_state()
+        for rank, theirs in enumerate(every):
+            tensors |= {_of_rank(name, rank): theirs[key] for name, key in NOISE.items() if key in theirs}
         if self.carried is not None:
-            tensors |= states.flatten(self.carried, "carried")
+            parts = [states.unflatten(theirs, self.carried, "carried") for theirs in every]
+            tensors |= states.flatten(states.concatenate(parts), "carried")
         tensors |= {f"best.{k}": v for k, v in self.best.items()}
         averaged = None
         if self.average:
@@ -208,9 +236,7 @@ class Training:
             index, _, slot = name.partition(".")
             slots[int(index)][slot] = tensor
         self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": slots})
-        torch.set_rng_state(checkpoint.tensors["random.cpu"])
-        if self.device == "cuda" and "random.cuda" in checkpoint.tensors:
-            torch.cuda.set_rng_state(checkpoint.tensors["random.cuda"])
+        self._restore_noise(checkpoint)
         self.best = checkpoint.part("best")
         self.carried = None
         if values.carried:
@@ -219,6 +245,9 @@ class Training:
             self.carried = states.unflatten(checkpoint.tensors, like, "carried")
             if values.states < STATES and hasattr(self.carried, "from_earlier_form"):
                 self.carried = self.carried.from_earlier_form()
+            if self.ranks.size > 1:
+                lanes = np.arange(states.batch_size(self.carried))
+                self.carried = states.select_rows(self.carried, torch.from_numpy(self.ranks.share(lanes)))
             self.carried = states.to(self.carried, self.parameters[0].device)
         self.counters = replace(values.counters)
         self.resumed_at, self.resumed_step = time.perf_counter(), self.counters.step
@@ -232,3 +261,20 @@ class Training:
         if values.average:
             self.average = Average(self.model, values.average.decay)
             self.average.load(checkpoint.part("average"), values.average.updates)
+
+    def _restore_noise(self, checkpoint: Checkpoint) -> None:
+        """Go on with this rank's noise; a rank that was not there before begins one of its own."""
+        cpu, cuda = (checkpoint.tensors.get(_of_rank(name, self.ranks.rank)) for name in NOISE)
+        if cpu is None:
+            torch.manual_seed(self.ranks.seed(self.settings.seed + checkpoint.values.counters.step))
+        else:
+            torch.set_rng_state(cpu)
+        if cuda is not None and self.device == "cuda":
+            torch.cuda.set_rng_state(cuda)
+
+
+NOISE = {"random.cpu": "random", "random.cuda": "random.cuda"}  # names in a checkpoint, and on the way to rank 0
+
+
+def _of_rank(name: str, rank: int) -> str:
+    return f"{name}.{rank}" if rank else name

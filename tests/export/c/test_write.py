@@ -13,7 +13,18 @@ import torch
 from torch import nn
 
 import elman
-from c_programs import CODECS, classifier, forecaster, language_model, made, tagger
+from c_programs import (
+    CODECS,
+    TABLE,
+    TOKENS,
+    classifier,
+    forecaster,
+    language_model,
+    linear,
+    made,
+    recurrent,
+    tagger,
+)
 from elman.cli import run as command
 from elman.errors import UserError
 from elman.export import export
@@ -23,6 +34,8 @@ from elman.export.c.program import program
 from elman.models import build
 from elman.models.building import build_encoder_decoder
 from elman.models.classifier import Classifier
+from elman.models.layered_classifier import LayeredClassifier
+from exported_models import chain
 
 needs_a_compiler = pytest.mark.skipif(not compilers(), reason="neither gcc nor clang is installed")
 
@@ -124,7 +137,7 @@ def test_a_wrong_program_is_not_written(
     for name in ("model.c", "model.h"):
         (tmp_path / name).write_text("old")
     with pytest.raises(UserError, match=message):
-        export(run_of(made("elman, plain")), "c", tmp_path)
+        export(run_of(made("elman, plain")), "c", tmp_path, overwrite=True)
     assert [path.read_text() for path in tmp_path.iterdir()] == ["old", "old"]
 
 
@@ -150,6 +163,14 @@ def imported() -> nn.Module:
     return build({"model": "imported", "vocab_size": 3, "network": network})
 
 
+def layered(*nodes: dict[str, Any], mask_zero: bool = False) -> nn.Module:
+    """An imported classifier, of which the first and the last layer are those that C can hold."""
+    network = chain(TABLE | {"mask_zero": mask_zero}, *nodes, linear(5, 4), outputs=4, per_step=False, input=TOKENS)
+    return LayeredClassifier(outputs=4, vocab_size=9, network=network.config)
+
+
+GRU, LAST = recurrent("gru", 6), {"op": "last", "size": 5}
+ADDED = {"op": "add", "inputs": ["recurrent_1", "recurrent_1"]}
 TRANSFORMER = {"model": "transformer", "vocab_size": 7, "hidden_size": 8, "num_heads": 2}
 REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "Transformer": (lambda: build(TRANSFORMER), "memory grows"),
@@ -161,8 +182,15 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "forecaster in both directions": (lambda: forecaster("gru", bidirectional=True), "reads in both directions"),
     "samples": (lambda: forecaster("gru", form="likelihood"), "draws its quantiles"),
     "not finite": (not_finite, "not finite"),
-    "imported": (imported, "an imported model"),
-    "another module": (lambda: nn.Linear(2, 2), "expected a model of"),
+    "imported, without a memory": (imported, "has no recurrent layer"),
+    "imported, a branch": (lambda: layered(GRU, ADDED, LAST), "'add_2' reads another value"),
+    "imported, another layer": (lambda: layered(GRU, {"op": "mean", "size": 5}), "'mean_2' is of the kind mean"),
+    "imported, backward": (
+        lambda: layered(recurrent("gru", 6, direction="backward"), LAST),
+        "needs the whole sequence",
+    ),
+    "imported, masks": (lambda: layered(GRU, LAST, mask_zero=True), "masks the token 0"),
+    "another module": (lambda: nn.Linear(2, 2), "no form of a Linear; export --to safetensors"),
 }
 
 

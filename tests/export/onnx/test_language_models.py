@@ -163,7 +163,7 @@ def test_without_onnxruntime_nothing_is_checked_and_said(
     assert not export(elman.load(trained), "onnx", tmp_path / "model.onnx", say=said.append).checks
     assert said == ["nothing was checked: onnxruntime is not installed (pip install 'elman[onnx]')"]
     with pytest.raises(UserError, match="check: onnxruntime is not installed; pip install onnxruntime"):
-        export(elman.load(trained), "onnx", tmp_path / "model.onnx", check=("onnxruntime", "openvino"))
+        export(elman.load(trained), "onnx", tmp_path / "other.onnx", check=("onnxruntime", "openvino"))
 
 
 @pytest.mark.parametrize(

@@ -121,8 +121,8 @@ class StreamDecoder:
     """
 
     def __init__(self, tokenizer: Tokenizer, previous: int | None = None, unfinished: bytes = b""):
-        self._tokenizer = tokenizer
-        self._previous = previous
+        self.tokenizer = tokenizer
+        self.previous = previous  # the token that was pushed last
         self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
         self._utf8.decode(unfinished)
 
@@ -133,10 +133,21 @@ class StreamDecoder:
 
     def push(self, token: int) -> str:
         """The text that this token completes, often one character, sometimes none; none for `eod`."""
-        spelt = b"" if token == self._tokenizer.eod else self._tokenizer.spell(token, self._previous)
+        spelt = b"" if token == self.tokenizer.eod else self.tokenizer.spell(token, self.previous)
         text = self._utf8.decode(spelt)
-        self._previous = token
+        self.previous = token
         return text
+
+    def extend(self, tokens: Iterable[int]) -> str:
+        """The text that these tokens complete, one after the other: as `push`, in less time."""
+        spell, eod, previous = self.tokenizer.spell, self.tokenizer.eod, self.previous
+        parts = []
+        for token in tokens:
+            if token != eod:
+                parts.append(spell(token, previous))
+            previous = token
+        self.previous = previous
+        return self._utf8.decode(b"".join(parts))
 
     def finish(self) -> str:
         """U+FFFD if a character was left unfinished."""

@@ -50,7 +50,8 @@ def example(model: Any, codecs: Any, *, steps: int = 40, seed: int = 0) -> Examp
 def _language_model(model: RecurrentLM, codecs: Any, steps: int, generator: np.random.Generator) -> Example:
     tokens = generator.integers(0, model.vocab_size, (2, steps))
     calls = [integers(INIT, *(part for token in row for part in (STEP, token))) for row in tokens]
-    return Example(b"".join(calls), model(torch.from_numpy(tokens))[0].double().numpy())
+    hidden, _ = model.read(torch.from_numpy(tokens))
+    return Example(b"".join(calls), model.output(hidden).double().numpy())
 
 
 def _tagger(model: Tagger, codecs: Any, steps: int, generator: np.random.Generator) -> Example:
@@ -66,7 +67,7 @@ def _tagger(model: Tagger, codecs: Any, steps: int, generator: np.random.Generat
         for word, at in zip(row, spelled, strict=True):
             letters = (lengths[at], characters[at, : lengths[at]]) if model.character_size else ()
             calls.append(integers(STEP, word, *letters))
-    scores, _ = model(*(torch.from_numpy(each) for each in (words, spelling, characters)))
+    scores, _ = model.scores(*(torch.from_numpy(each) for each in (words, spelling, characters)))
     return Example(b"".join(calls), scores.double().numpy())
 
 
@@ -74,7 +75,7 @@ def _classifier(model: Classifier, codecs: Any, steps: int, generator: np.random
     inputs, calls = _classified(model, codecs, steps, generator)
     logits, state = [], None
     for t in range(steps):
-        found, state = model(inputs[:, t : t + 1], state)
+        found, state = model.scores(inputs[:, t : t + 1], state)
         logits.append(found)
     return Example(calls, torch.stack(logits, 1).double().numpy())
 
@@ -140,8 +141,8 @@ def _window(given: Floats, L: int, H: int, ahead: Floats, static: Floats, identi
 
 
 EXAMPLES: dict[str, Callable[..., Example]] = {
-    "RecurrentLM": _language_model,
-    "Tagger": _tagger,
-    "Classifier": _classifier,
+    **dict.fromkeys(("RecurrentLM", "LayeredLanguageModel"), _language_model),
+    **dict.fromkeys(("Tagger", "LayeredTagger"), _tagger),
+    **dict.fromkeys(("Classifier", "LayeredClassifier"), _classifier),
     "SeriesForecaster": _forecaster,
 }

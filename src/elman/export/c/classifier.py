@@ -36,7 +36,7 @@ def write(source: CSource, model: Classifier, codecs: Mapping[str, Any]) -> Inte
     names = labels.names if labels else ()
     return Interface(
         summary=f"A classifier with {K} output{'s' * (K > 1)}: {layers_in_words(model.encoder)}.",
-        functions={head: f"{meaning}. Logits are those of all that was read so far: {_answer(model, labels)}."},
+        functions={head: f"{meaning}. Logits are those of all that was read so far: {answer_in_words(model, labels)}."},
         usage=f"float logits[PREFIX_OUTPUTS];\n{call}    for each step",
         main=(f"float logits[PREFIX_OUTPUTS]; {get} {call} PUT(logits);",),
         constants={"OUTPUTS": K},
@@ -48,7 +48,7 @@ def _names(arguments: str) -> list[str]:
     return [declared(part) for part in arguments.split(", ")]
 
 
-def _answer(model: Classifier, labels: Any) -> str:
+def answer_in_words(model: Classifier, labels: Any) -> str:
     """What logits mean, in words."""
     divided = "" if model.temperature == 1 else f" / {model.temperature.item():.7g}"
     if model.kind_of_labels == "class":

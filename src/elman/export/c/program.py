@@ -18,16 +18,13 @@ WRITERS: dict[str, str] = {  # by the name of the model's class; each `write(sou
     "Tagger": "tagger",
     "Classifier": "classifier",
     "SeriesForecaster": "forecaster",
+    **dict.fromkeys(("LayeredLanguageModel", "LayeredTagger", "LayeredClassifier"), "layered"),
 }
 REFUSED = {
     "TransformerLM": "a Transformer's memory grows with every step: C is for recurrent models",
     "TransformerEncoderDecoder": "an encoder-decoder attends to a whole source: C is for models that take steps",
     "RecurrentEncoderDecoder": "an encoder-decoder reads a whole source first: C is for models that take steps",
-    **dict.fromkeys(
-        ("LayeredLanguageModel", "LayeredTagger", "LayeredClassifier", "LayeredForecaster"),
-        "an imported model is a graph of another framework's layers: C is for elman's own models",
-    ),
-    "OwnLanguageModel": "a module of your own has steps of its own: C is for the models of elman",
+    "LayeredForecaster": "an imported forecaster has no form in C",
 }
 OPTIMIZE = ("-O3",)  # what the header recommends
 
@@ -51,9 +48,9 @@ def program(model: Any, path: PurePath, *, int8: bool = False, codecs: Mapping[s
     """
     kind = type(model).__name__
     if kind in REFUSED:
-        raise UserError(f"{REFUSED[kind]}", got=kind, remedy="export --to onnx")
+        raise UserError(REFUSED[kind], remedy="export --to onnx")
     if kind not in WRITERS:
-        raise UserError("C", expected="a model of " + ", ".join(WRITERS), got=kind)
+        raise UserError(f"C has no form of a {kind}", remedy="export --to safetensors")
     prefix = identifier(path)
     source = CSource(prefix, int8=int8)
     writer = importlib.import_module(f"elman.export.c.{WRITERS[kind]}")

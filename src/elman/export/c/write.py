@@ -21,16 +21,16 @@ TOLERANCE = 1e-5
 
 
 def write(run: Trained, path: Path, options: ExportOptions, say: Say) -> Exported:
-    """Write PREFIX.h and PREFIX.c; in a folder that exists, model.h and model.c.
+    """Write a run's model.
 
     The program is compiled and compared with the model (as int8 has it) by every compiler that is here.
 
     Raises:
         UserError: the model has no form in C; or the program computes something else.
     """
-    path = place(path)
+    header, source = places(run, path)
     with in_eval_mode(run.model):
-        made = program(run.model, path, int8=options.int8, codecs=run.codecs)
+        made = program(run.model, header.with_suffix(""), int8=options.int8, codecs=run.codecs)
         model = quantised(run.model) if options.int8 else run.model
         checks, notes = [], []
         for compiler in compilers():
@@ -39,20 +39,21 @@ def write(run: Trained, path: Path, options: ExportOptions, say: Say) -> Exporte
             notes.append(note)
     if not checks:
         notes.append("neither gcc nor clang is installed here: the program was not compiled")
-    files = {path.with_name(f"{path.name}.h"): made.header, path.with_name(f"{path.name}.c"): made.source}
-    contents = {file: text.encode() for file, text in files.items()}
-    return Exported("c", path, contents, notes, checks)
+    contents = {header: made.header.encode(), source: made.source.encode()}
+    return Exported("c", header.with_suffix(""), contents, notes, checks)
 
 
-def place(path: Path) -> Path:
-    """PREFIX of the two files. Raises `UserError` for a name that C's #include cannot hold."""
+def places(run: Trained, path: Path) -> list[Path]:
+    """PREFIX.h and PREFIX.c; in a folder that exists, model.h and model.c.
+
+    Raises `UserError` for a name that C's #include cannot hold."""
     if path.is_dir():
         path = path / "model"
     if path.suffix in (".c", ".h"):
         path = path.with_suffix("")
     if not path.name or set(path.name) & set('"\\\n\r'):
         raise UserError("the name of a C program", expected="none of quotes, backslashes, new lines", got=path.name)
-    return path
+    return [path.with_name(f"{path.name}.h"), path.with_name(f"{path.name}.c")]
 
 
 def _compiled(made: CProgram, compiler: str, model: Any, codecs: Any) -> tuple[Check, str]:

@@ -23,26 +23,41 @@ TOLERANCE = 1e-4
 TURNS = 3  # of graphs whose times are compared: the least time of each counts
 
 
-def compare(
-    run: Trained, models: Mapping[str, bytes], drawing: Drawing, runtimes: Sequence[str], say: Say
-) -> list[Check]:
-    """Run the graphs on the run's own validation data, in pieces and of several sizes, in each of some runtimes.
+def find_runtimes(names: Sequence[str], say: Say) -> Sequence[str]:
+    """Those of some runtimes that are installed: none where only onnxruntime was asked for and is not here.
+
+    Raises:
+        UserError: there is no such runtime, or another that was asked for is not installed.
+    """
+    for name in names:
+        if name not in OPENERS:
+            raise UserError("check", expected=" or ".join(OPENERS), got=repr(name), exit_code=2)
+    missing = [name for name in names if importlib.util.find_spec(PACKAGES.get(name, name)) is None]
+    if missing == list(names) == [FIRST]:
+        say("nothing was checked: onnxruntime is not installed (pip install 'elman[onnx]')")
+        return ()
+    for name in missing:
+        raise UserError(f"check: {name} is not installed", remedy=f"pip install {PACKAGES.get(name, name)}")
+    return names
+
+
+def observe(run: Trained, say: Say) -> Any:
+    """The run's own validation data as its task gives them to looks; None where they are gone."""
+    try:
+        return run.task.observe(run, ())
+    except UserError as error:
+        say(f"no loss is compared, and the inputs of the check are random: {str(error).partition(';')[0]}")
+        return None
+
+
+def compare(models: Mapping[str, bytes], drawing: Drawing, observed: Any, runtimes: Sequence[str]) -> list[Check]:
+    """Run the graphs on what was observed, in pieces and of several sizes, in each of some runtimes.
 
     A runtime other than onnxruntime that cannot run the graphs, or computes something else, is in the result.
 
     Raises:
-        UserError: a runtime that was asked for is not installed, or onnxruntime computes something else.
+        UserError: onnxruntime computes something else.
     """
-    for name in runtimes:
-        if name not in OPENERS:
-            raise UserError("check", expected=" or ".join(OPENERS), got=repr(name), exit_code=2)
-    if importlib.util.find_spec(FIRST) is None and tuple(runtimes) == (FIRST,):
-        say("nothing was checked: onnxruntime is not installed (pip install 'elman[onnx]')")
-        return []
-    for name in runtimes:
-        if importlib.util.find_spec(PACKAGES.get(name, name)) is None:
-            raise UserError(f"check: {name} is not installed", remedy=f"pip install {PACKAGES.get(name, name)}")
-    observed = _observed(run, say)
     found = [_check(name, models, drawing, observed) for name in runtimes]
     for check in found:
         if check.runtime == FIRST and not check.is_right:
@@ -51,16 +66,16 @@ def compare(
 
 
 def measure_int8(
-    run: Trained, models: Mapping[str, bytes], smaller: Mapping[str, bytes], drawing: Drawing
+    models: Mapping[str, bytes], smaller: Mapping[str, bytes], drawing: Drawing, observed: Any
 ) -> Quantised:
     """Sizes, losses and times of graphs whose weights are bytes, beside those of the graphs that they were made of.
 
-    The graphs take turns on the inputs of the check. Losses and times are None without onnxruntime.
+    The graphs take turns on what was observed. Losses and times are None without onnxruntime.
     """
     small, large = (sum(map(len, each.values())) for each in (smaller, models))
     if importlib.util.find_spec(FIRST) is None or drawing.trial is None:
         return Quantised(small, large, None, None, None, None)
-    observed, losses, times = _observed(run, lambda line: None), list[float | None](), [math.inf, math.inf]
+    losses, times = list[float | None](), [math.inf, math.inf]
     calls = [OPENERS[FIRST](each) for each in (smaller, models)]
     for turn in range(TURNS):
         for at, call in enumerate(calls):
@@ -85,15 +100,6 @@ class TimedCall:
         found = self.call(graph, feeds)
         self.seconds += time.perf_counter() - begun
         return found
-
-
-def _observed(run: Trained, say: Say) -> Any:
-    """The run's own validation data as its task gives them to looks; None where they are gone."""
-    try:
-        return run.task.observe(run, ())
-    except UserError as error:
-        say(f"no loss is compared, and the inputs of the check are random: {str(error).partition(';')[0]}")
-        return None
 
 
 def _check(name: str, models: Mapping[str, bytes], drawing: Drawing, observed: Any) -> Check:

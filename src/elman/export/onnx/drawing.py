@@ -27,7 +27,7 @@ DRAWERS = {
     "TransformerEncoderDecoder": "elman.export.onnx.encoder_decoder:draw",
     "TransformerLM": "elman.export.onnx.language_model:draw_transformer",
 }
-
+TWO_GRAPHS = "encoder", "decoder"
 
 Call = Callable[[str, Mapping[str, Numbers]], dict[str, Numbers]]
 """Runs a graph of a name on inputs: its outputs by name."""
@@ -45,7 +45,7 @@ class Compared(NamedTuple):
 class Drawing:
     """The graphs of a model, and what a program that runs them must know."""
 
-    graphs: Mapping[str, Graph]  # "model"; or "encoder" and "decoder"
+    graphs: Mapping[str, Graph]  # by the names of `graphs_of`
     causal: bool  # whether the state after some steps is the state before the next ones
     answer: Mapping[str, Any] = field(default_factory=dict)  # what makes an answer of the outputs; see the runner
     notes: tuple[str, ...] = ()
@@ -53,11 +53,20 @@ class Drawing:
     """Runs model and graphs on what `Task.observe` gives, or, without that, on random inputs."""
 
 
+def graphs_of(run: Trained) -> tuple[str, ...]:
+    """The names of the graphs of a run's model. Raises `UserError` where there are none for it."""
+    return TWO_GRAPHS if _drawer(run) == "elman.export.onnx.encoder_decoder:draw" else ("model",)
+
+
 def draw(run: Trained, options: ExportOptions) -> Drawing:
     """The graphs of a run's model, in eval mode. Raises `UserError` where there are none for it."""
-    name = type(run.model).__name__
-    if name not in DRAWERS:
-        raise UserError(f"{run.path}: no graph of ONNX for a {name}", expected=" or ".join(DRAWERS))
-    module, _, function = DRAWERS[name].partition(":")
+    module, _, function = _drawer(run).partition(":")
     make: Callable[..., Drawing] = getattr(importlib.import_module(module), function)
     return make(run, options)
+
+
+def _drawer(run: Trained) -> str:
+    name = type(run.model).__name__
+    if name not in DRAWERS:
+        raise UserError(f"{run.path}: no graph of ONNX for a {name}", remedy="--to safetensors writes its arrays")
+    return DRAWERS[name]

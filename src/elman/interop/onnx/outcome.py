@@ -48,7 +48,8 @@ def finished(trace: Trace, graph: OnnxGraph, values: Mapping[str, Lifted]) -> Im
         "per_step": per_step,
         **_kind(found, layers.final.get(output.layer, output.layer), main),
     }
-    return Imported(config, _tensors(found), tuple(dict.fromkeys(trace.notes)))
+    steps = None if trace.states else trace.known.get("time")  # a graph of a state reads a sequence in many calls
+    return Imported(config, _tensors(found), tuple(dict.fromkeys(trace.notes)), steps)
 
 
 def _is_state(trace: Trace, value: Traced) -> bool:

@@ -22,7 +22,9 @@ Choice choose() {
   if (wide && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
       __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq")) {
 #if defined(HAS_AVX512_BF16)
-    if (strcmp(wish, "avx512") != 0 && __builtin_cpu_supports("avx512bf16")) return {"avx512_bf16", &kAvx512Bf16};
+    if (strcmp(wish, "avx512") != 0 && __builtin_cpu_supports("avx512bf16") &&
+        __builtin_cpu_supports("avx512vnni"))
+      return {"avx512_bf16", &kAvx512Bf16};
 #endif
     return {"avx512", &kAvx512};
   }

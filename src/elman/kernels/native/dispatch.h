@@ -3,6 +3,7 @@
 #pragma once
 
 #include "alignment.h"
+#include "arena.h"
 #include "attend.h"
 #include "dense.h"
 #include "loss.h"
@@ -26,7 +27,10 @@
   FOR_ALL_NUMBERS(ENTRY, loss, Loss, loss_of_rows)                       \
   FOR_NUMBERS(ENTRY, align, Alignment, align)                            \
   FOR_NUMBERS(ENTRY, align_backward, Alignment, align_backward)          \
-  FOR_NUMBERS(ENTRY, run, Program, run_program)
+  FOR_NUMBERS(ENTRY, run, Program, run_program)                          \
+  FOR_NUMBERS(ENTRY, arena_arrange, ArenaModel, arena_arrange)           \
+  FOR_NUMBERS(ENTRY, arena_read, ArenaCall, arena_read)                  \
+  FOR_NUMBERS(ENTRY, arena_write, ArenaCall, arena_write)
 
 struct Table {
 #define MEMBER(name, Given, function) int32_t (*name)(const Given*);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "additive.h"
+#include "arena_calls.h"
 #include "attention.h"
 #include "backward.h"
 #include "dense_backward.h"

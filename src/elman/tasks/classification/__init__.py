@@ -76,8 +76,10 @@ class Classification(Task):
     evaluate = deferred(".evaluation.evaluate_labels")
     score = deferred(".evaluation.score")
     predict = deferred(".prediction.predict")
+    listener = deferred(".listener.LabelListener")
     recognises_network = deferred(".imported.recognises")
     adopt = deferred(".imported.adopt")
+    watch = deferred(".watching.watch")
     looks = deferred(".looks.LOOKS")
     observe = deferred(".subject.open_labelled")
 

@@ -131,6 +131,11 @@ def _kind(data: LabelledSettings) -> Kind | None:
     return None if data.label_type == "auto" else data.label_type
 
 
+def most_steps(run: Trained) -> int:
+    """How many steps of a sequence are read; a stream has no such limit."""
+    return _settings(run).max_length
+
+
 def _settings(run: Trained) -> LabelledSettings:
     """The settings of a run's data; of a model folder alone, the usual ones."""
     return LabelledSettings() if run.settings is None else run.settings.data

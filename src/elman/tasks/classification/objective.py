@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from elman.data.example_batches import ExampleBatches
 from elman.data.labelled_corpus import Examples, LabelledCorpus
 from elman.data.labels import LabelCodec
+from elman.distributed import Ranks
 from elman.metrics.words import words
 from elman.models.classifier import Classifier
 from elman.state import State
@@ -67,7 +68,9 @@ class SequenceLabels:
         if p and self.unknown is not None:
             inputs = inputs.masked_fill(torch.rand(inputs.shape, device=inputs.device) < p, self.unknown)
         logits, _ = cast(Classifier, model).scores(inputs, lengths=batch.lengths, k2=self.settings.k2)
-        return Loss(self._mean(logits.float(), batch.targets), len(batch.targets), None)
+        targets = len(batch.targets) * self.train.counts(place.epoch, place.batch)
+        exact = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        return Loss(self._mean(exact, batch.targets), targets, None)
 
     def _mean(self, logits: Tensor, targets: Tensor) -> Tensor:
         weights = None if self.weights is None else self.weights.to(logits.device)
@@ -98,6 +101,10 @@ class SequenceLabels:
 
     def initial_state(self, model: nn.Module) -> None:
         """Nothing is carried from batch to batch."""
+
+    def divide(self, ranks: Ranks) -> None:
+        """Read the rows of this rank alone."""
+        self.train.ranks = ranks
 
 
 def sequence_labels(settings: Settings, corpus: LabelledCorpus) -> SequenceLabels:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from elman.data.example_batches import evaluation_batches
 from elman.data.labelled import series_of
@@ -82,30 +83,30 @@ def _object(run: Trained, line: InputLine, place: str) -> Any:
 
 def _answers(run: Trained, examples: Examples, batch: int) -> Iterator[Answer]:
     """In the order of the examples, which are read in batches of nearly equal lengths."""
-    found: list[Answer | None] = [None] * len(examples)
+    for row, (label, said) in enumerate(label_examples(run, examples, batch)):
+        named = {} if examples.ids is None else {"id": examples.ids[row]}
+        record = {"input": row + 1, **named, **said}
+        if "attention" in said and "tokenizer" in run.codecs:
+            record["tokens"] = symbols(run.tokenizer, examples, row)
+        yield Answer(row + 1, label, ["\t".join([*named.values(), text(label)])], record)
+
+
+@torch.no_grad()
+def label_examples(run: Trained, examples: Examples, batch: int) -> list[tuple[Any, dict[str, Any]]]:
+    """The label of each example, and what programs are told of it: probabilities, and attention where there is any."""
+    found: list[Any] = [None] * len(examples)
     for rows, part in evaluation_batches(examples, batch):
-        with torch.no_grad():
-            moved = part.to(next(run.model.parameters()).device)
-            logits = run.model.scores(moved.inputs, lengths=moved.lengths)[0].double().cpu().numpy()
-            shares = _shares(run, moved.inputs, moved.lengths)
-        labels, records = say_labels(run.model, run.labels, logits), _records(run, logits)
-        for at, row in enumerate(rows.tolist()):
-            steps = len(examples.inputs[row])
-            named = {} if examples.ids is None else {"id": examples.ids[row]}
-            record = {
-                "input": row + 1,
-                **named,
-                **records[at],
-                **({} if shares is None else {"attention": shares[at][:steps]}),
-            }
-            if shares is not None and "tokenizer" in run.codecs:
-                record["tokens"] = symbols(run.tokenizer, examples, row)
-            line = "\t".join([*named.values(), text(labels[at])])
-            found[row] = Answer(row + 1, labels[at], [line], record)
-    yield from (one for one in found if one is not None)
+        moved = part.to(next(run.model.parameters()).device)
+        logits = run.model.scores(moved.inputs, lengths=moved.lengths)[0]
+        shares = _shares(run, moved.inputs, moved.lengths)
+        for at, (row, said) in enumerate(zip(rows.tolist(), label_logits(run, logits), strict=True)):
+            if shares is not None:
+                said[1]["attention"] = shares[at][: len(examples.inputs[row])]
+            found[row] = said
+    return found
 
 
-def _shares(run: Trained, inputs: torch.Tensor, lengths: torch.Tensor) -> list[list[float]] | None:
+def _shares(run: Trained, inputs: Tensor, lengths: Tensor) -> list[list[float]] | None:
     """The weights of attention pooling, where the model has it."""
     if getattr(run.model.settings, "pooling", None) != "attention":
         return None
@@ -113,19 +114,23 @@ def _shares(run: Trained, inputs: torch.Tensor, lengths: torch.Tensor) -> list[l
     return [[round(weight, DIGITS) for weight in row] for row in weights.tolist()]
 
 
-def _records(run: Trained, logits: np.ndarray[Any, Any]) -> list[dict[str, Any]]:
-    """Of each row of logits (B, K): the label, and the probability of each; of a number its standard deviation."""
-    labels, names = say_labels(run.model, run.labels, logits), run.labels.names
+def label_logits(run: Trained, logits: Tensor) -> list[tuple[Any, dict[str, Any]]]:
+    """Of each row of logits (B, K): the label, and with it the probability of each; of a number its deviation."""
+    exact = logits.double().cpu().numpy()
+    labels, names = say_labels(run.model, run.labels, exact), run.labels.names
     if run.labels.kind == "number":
         deviation = run.labels.deviation * float(run.model.temperature) ** 0.5
-        return [{"value": value, "deviation": deviation} for value in labels]
+        return [(value, {"value": value, "deviation": deviation}) for value in labels]
     key = "label" if run.labels.kind == "class" else "labels"
-    every = probabilities(run.model, logits).tolist()
+    every = probabilities(run.model, exact).tolist()
     return [
-        {
-            key: list(label) if isinstance(label, tuple) else label,
-            "probabilities": {name: round(p, DIGITS) for name, p in zip(names, row, strict=True)},
-        }
+        (
+            label,
+            {
+                key: list(label) if isinstance(label, tuple) else label,
+                "probabilities": {name: round(p, DIGITS) for name, p in zip(names, row, strict=True)},
+            },
+        )
         for label, row in zip(labels, every, strict=True)
     ]
 
@@ -170,9 +175,8 @@ def _streamed(run: Trained, inputs: Inputs) -> Iterator[Answer]:
             read = torch.from_numpy(piece)[None].to(next(run.model.parameters()).device)
             logits, state = run.model.scores(read, state)
         steps += len(piece)
-        every = logits.double().cpu().numpy()
-        label = say_labels(run.model, run.labels, every)[0]
-        yield Answer(number, label, [text(label)], {"input": number, "step": steps, **_records(run, every)[0]})
+        ((label, said),) = label_logits(run, logits)
+        yield Answer(number, label, [text(label)], {"input": number, "step": steps, **said})
 
 
 def _piece(run: Trained, line: InputLine, place: str) -> np.ndarray[Any, Any]:

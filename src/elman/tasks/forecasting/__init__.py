@@ -60,8 +60,10 @@ class Forecasting(Task):
     score = deferred(".objective.score")
     evaluate = deferred(".evaluation.evaluate_forecasts")
     predict = deferred(".prediction.predict")
+    listener = deferred(".listener.SeriesListener")
     recognises_network = deferred(".imported.recognises")
     adopt = deferred(".imported.adopt")
+    watch = deferred(".watching.watch")
     looks = deferred(".looks.LOOKS")
     observe = deferred(".subject.open_windows")
 

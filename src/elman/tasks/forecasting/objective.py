@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from elman.data.windows import WindowBatch, WindowBatches, Windows, evaluation_batches
+from elman.distributed import Ranks
 from elman.errors import UserError
 from elman.metrics.words import words
 from elman.models.conformal import conformal_widths
@@ -55,7 +56,8 @@ class FutureValues:
         model = cast(SeriesForecaster, model)
         batch = self.train.batch(place.epoch, place.batch).to(next(model.parameters()).device)
         targets = int((~batch.future.isnan()).sum())
-        return Loss(model.loss(batch, k2=self.k2).sum() / targets, targets, None)
+        mean = model.loss(batch, k2=self.k2).sum() / max(targets, 1)
+        return Loss(mean, targets * self.train.counts(place.epoch, place.batch), None)
 
     def validate(self, model: nn.Module) -> dict[str, float]:
         """The loss, the errors of the mean, the pinball loss and the coverage; the model's widths are fitted."""
@@ -72,6 +74,10 @@ class FutureValues:
 
     def initial_state(self, model: nn.Module) -> None:
         """Nothing is carried from batch to batch."""
+
+    def divide(self, ranks: Ranks) -> None:
+        """Read the rows of this rank alone."""
+        self.train.ranks = ranks
 
 
 def future_values(settings: Settings, corpus: ForecastCorpus) -> FutureValues:

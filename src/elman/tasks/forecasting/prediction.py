@@ -16,7 +16,8 @@ from elman.data.panel import Panel, read_panel
 from elman.data.series_columns import SeriesColumns
 from elman.data.series_sources import series_table
 from elman.data.table import DataTable, number, table_in_lines, table_of
-from elman.data.windows import Windows, last_windows
+from elman.data.timestamps import Integers
+from elman.data.windows import last_windows
 from elman.errors import UserError
 from elman.tasks.forecasting.corpus import tell_empty, tell_short
 from elman.tasks.forecasting.evaluation import model_forecasts
@@ -104,12 +105,20 @@ def _given(run: Trained, given: Any, name: str) -> Panel:
 def _answers(run: Trained, panel: Panel, say: Say) -> Iterator[list[dict[str, Any]]]:
     """The rows of each series' forecast."""
     tell_empty(panel, say)
+    tell_short(panel, panel.lengths, run.model.past_steps, 0, say)
+    missing = missing_ahead(run, panel)
+    if missing.any():
+        raise not_ahead(panel, int(missing.argmax()), run.model.horizon, int(missing.max()))
+    for n, rows in enumerate(panel_forecasts(run, panel)):
+        yield [{"unique_id": panel.ids[n], **row} for row in rows]
+
+
+def panel_forecasts(run: Trained, panel: Panel) -> Iterator[list[dict[str, Any]]]:
+    """Of each series: the time, the mean and the quantiles of every step after its last value."""
     model = run.model
-    tell_short(panel, panel.lengths, model.past_steps, 0, say)
-    _check_known_ahead(last_windows(panel, run.scaler, model.past_steps, model.horizon))
     before = 0 if model.form == "likelihood" else TRACKED  # samples would take long
     windows = last_windows(panel, run.scaler, model.past_steps, model.horizon, before)
-    names = [f"q{100 * level:g}" for level in model.levels]
+    names = ["mean", *level_names(model.levels)]
     for batch_rows, mean, quantiles in model_forecasts(run, windows):
         for row, middle, spread in zip(batch_rows.tolist(), mean, quantiles, strict=True):
             n = int(windows.series[row])
@@ -119,31 +128,42 @@ def _answers(run: Trained, panel: Panel, say: Say) -> Iterator[list[dict[str, An
             digits = max(DIGITS - math.floor(math.log10(deviation)), 0) if deviation else None
             times = panel.times(n, int(panel.lengths[n]), model.horizon)
             yield [
-                {"unique_id": panel.ids[n], "ds": int(time) if panel.calendar.kind == "integer" else time}
+                {"ds": int(time) if panel.calendar.kind == "integer" else time}
                 | {
                     name: float(value) if digits is None else round(float(value), digits)
-                    for name, value in zip(["mean", *names], [center, *row], strict=True)
+                    for name, value in zip(names, [center, *row], strict=True)
                 }
                 for time, center, row in zip(times, middle, spread, strict=True)
             ]
 
 
-def _check_known_ahead(windows: Windows) -> None:
-    """Raise `UserError` where columns that are known ahead are not given for the steps to come."""
-    panel = windows.panel
+def level_names(levels: Sequence[float]) -> list[str]:
+    """The names of quantiles.
+
+    >>> level_names([0.1, 0.5])
+    ['q10', 'q50']
+    """
+    return [f"q{100 * level:g}" for level in levels]
+
+
+def missing_ahead(run: Trained, panel: Panel) -> Integers:
+    """For how many of the steps to come (N,) a column that is known ahead is not given."""
+    windows = last_windows(panel, run.scaler, run.model.past_steps, run.model.horizon)
     if not panel.roles.future:
-        return
-    batch = windows.batch(np.arange(len(windows)))
-    missing = batch.future_exogenous.isnan().any(-1).sum(-1)  # (N,)
-    if missing.any():
-        n = int(missing.argmax())
-        columns = " and ".join(panel.roles.future)
-        raise UserError(
-            f"{panel.name}: {panel.ids[n]!r}",
-            expected=f"{columns} for the {windows.horizon} steps after its last value",
-            got=f"{windows.horizon - int(missing[n])}",
-            remedy=f"append rows for them, {panel.roles.targets[0]} left empty",
-        )
+        return np.zeros(len(panel), np.int64)
+    missing = windows.batch(np.arange(len(windows))).future_exogenous.isnan().any(-1).sum(-1)
+    return missing.numpy()
+
+
+def not_ahead(panel: Panel, n: int, horizon: int, missing: int) -> UserError:
+    """The error of a series without so many steps of the columns that are known ahead."""
+    columns = " and ".join(panel.roles.future)
+    return UserError(
+        f"{panel.name}: {panel.ids[n]!r}",
+        expected=f"{columns} for the {horizon} steps after its last value",
+        got=f"{horizon - missing}",
+        remedy=f"append rows for them, {panel.roles.targets[0]} left empty",
+    )
 
 
 def _csv_line(cells: Any) -> str:

@@ -54,6 +54,8 @@ class LanguageModelling(Task):
     objective = deferred(".objective.next_token")
     evaluate = deferred(".evaluation.evaluate_text")
     generate = deferred(".writing.write")
+    watch = deferred(".watching.watch")
+    listener = deferred(".listener.TextListener")
     looks = deferred("elman.inspection.LOOKS")
     recognises_network = deferred(".imported.recognises")
     adopt = deferred(".imported.adopt")

@@ -43,7 +43,7 @@ class AdaptiveTruncation:
         steps = min(LONGEST * self.k1, self.lanes.steps)
         if steps >= 2 * self.k1:
             start = min(self.kept, self.lanes.steps - steps)
-            rows = torch.arange(min(ROWS, self.lanes.lanes))
+            rows = torch.arange(min(ROWS, len(self.lanes.mine)))
             device = next(model.parameters()).device
             window = self.lanes.window(start, start + steps, self.epoch).to(device)
             found = truncation(

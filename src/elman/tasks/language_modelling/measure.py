@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from itertools import islice
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import torch
 
 from elman.data.corpus import Corpus
 from elman.data.lanes import resets_of
-from elman.decode.generation import generate
+from elman.decode.stream import stream
 from elman.lens import gradient_flow
 from elman.models import LanguageModel
 
@@ -43,10 +43,10 @@ def decoding_speed(model: LanguageModel) -> float:
     """Tokens a second of one text, each the most probable; the best of a few times."""
     best = 0.0
     for _ in range(REPEATS):
-        writing = generate(model, [0] * PROMPT, lambda logits: logits.argmax(-1))
+        writing = stream(model, [0] * PROMPT, repeat(0.0), WRITTEN + 1, temperature=0)
         next(writing)
         begun = time.perf_counter()
-        for _ in islice(writing, WRITTEN):
+        for _ in writing:
             pass
         best = max(best, WRITTEN / (time.perf_counter() - begun))
     return best

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from elman.data.corpus import Corpus
 from elman.data.lanes import Lanes
 from elman.data.tokenfile import TokenFile
+from elman.distributed import Ranks
+from elman.errors import UserError
 from elman.models import LanguageModel
 from elman.state import State
 from elman.tasks.configuration import Settings
@@ -81,8 +83,16 @@ class NextToken:
         return f"{text}, k2 {metrics['k2']:.0f}" if "k2" in metrics else text
 
     def initial_state(self, model: nn.Module) -> State:
-        """A fresh memory for the lanes."""
-        return cast(LanguageModel, model).initial_state(self.train.lanes)
+        """A fresh memory for my lanes."""
+        return cast(LanguageModel, model).initial_state(len(self.train.mine))
+
+    def divide(self, ranks: Ranks) -> None:
+        """Read the lanes of this rank alone. Raises `UserError` where there are fewer lanes than processes."""
+        lanes = self.train.lanes
+        if lanes < ranks.size:
+            remedy = "--set lanes=..., or fewer processes"
+            raise UserError("lanes", expected=f"{ranks.size} or more, one for each process", got=lanes, remedy=remedy)
+        self.train.mine = ranks.share(self.train.mine)
 
 
 def next_token(settings: Settings, corpus: Corpus) -> NextToken:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
 
 from elman.data.tokenizers import StreamDecoder
-from elman.decode.generation import generate, prefill
-from elman.decode.sampling import sample
+from elman.decode.stream import WrittenToken, read, stream
 from elman.decode.uniforms import uniforms
 from elman.errors import UserError
 from elman.models import LanguageModel
@@ -73,7 +70,7 @@ def _check_state(model: LanguageModel, state: State) -> None:
 
 @dataclass
 class Continuation:
-    """The pieces of a text after a prompt; `state` is the memory after those that were taken, None before the first."""
+    """The pieces of a text after a prompt."""
 
     run: Trained
     begin: list[int]  # the tokens that are read first
@@ -83,35 +80,35 @@ class Continuation:
     prompt_tokens: int
     unknown: int
     seed: int
-    drawn: int  # tokens that were written before
-    state: Written | None = None
+    drawn: int  # tokens that were written before, and then also those of the pieces that were taken
+    last: WrittenToken | None = None  # of the pieces that were taken
+
+    def __post_init__(self) -> None:
+        self.unfinished = self.decoder.unfinished
 
     def __iter__(self) -> Iterator[Piece]:
         """The pieces; the last belongs to no token, and is the rest of an unfinished character."""
         tokenizer, o = self.run.tokenizer, self.options
-        numbers = uniforms(self.seed, step=self.drawn)
-        draw = partial(sample, temperature=o.temperature, top_k=o.top_k, top_p=o.top_p, min_p=o.min_p)
-
-        def choose(logits: Tensor) -> Tensor:
-            return draw(logits, uniform=logits.new_tensor([next(numbers)], dtype=torch.double))
-
-        banned = [] if tokenizer.unk is None else [tokenizer.unk]
-        stream = generate(self.run.model, self.begin, choose, state=self.memory, banned=banned)
-        numbered = range(self.drawn + 1, self.drawn + 1 + o.tokens)
-        for drawn, (token, log_probability, memory) in zip(numbered, stream, strict=False):
-            ended = token == tokenizer.eod
-            text = "" if ended else self.decoder.push(token)
-            self.state = Written(memory, token, b"" if ended else self.decoder.unfinished, drawn)
-            yield Piece(text, tokenizer.symbol(token), log_probability)
-            if ended:
-                break
-        if self.state is None:
-            self.state = self._read()
+        written = stream(
+            self.run.model,
+            self.begin,
+            uniforms(self.seed, step=self.drawn),
+            o.tokens,
+            state=self.memory,
+            banned=[] if tokenizer.unk is None else [tokenizer.unk],
+            end=tokenizer.eod,
+            **o.model_dump(exclude={"tokens", "seed"}),
+        )
+        for self.last in written:
+            text = self.decoder.push(self.last.token)
+            self.drawn, self.unfinished = self.drawn + 1, self.decoder.unfinished
+            yield Piece(text, tokenizer.symbol(self.last.token), self.last.log_probability)
         yield Piece(self.decoder.finish(), None, 0.0)
 
-    @torch.inference_mode()
-    def _read(self) -> Written:
-        """The state after the prompt alone."""
+    @property
+    def state(self) -> Written:
+        """The state after the pieces that were taken."""
+        if self.last is not None:
+            return Written(self.last.memory(), self.last.token, self.unfinished, self.drawn)
         *before, last = self.begin
-        memory = prefill(self.run.model, [before], self.memory)[1] if before else self.memory
-        return Written(memory, last, self.decoder.unfinished, self.drawn)
+        return Written(read(self.run.model, before, self.memory), last, self.unfinished, self.drawn)

@@ -64,8 +64,10 @@ class Tagging(Task):
     score = deferred(".objective.score")
     evaluate = deferred(".evaluation.evaluate_tags")
     predict = deferred(".prediction.predict")
+    listener = deferred(".listener.TagListener")
     recognises_network = deferred(".imported.recognises")
     adopt = deferred(".imported.adopt")
+    watch = deferred(".watching.watch")
     looks = deferred(".looks.LOOKS")
     observe = deferred(".subject.open_sentences")
 

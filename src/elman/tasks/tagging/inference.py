@@ -8,10 +8,12 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from elman.data.tagged import TaggedSentence
 from elman.data.word_batches import evaluation_batches
 from elman.state import State
+from elman.tasks.hearing import read_pieces
 from elman.tasks.tagging.objective import encode
 from elman.tasks.task import Trained
 
@@ -43,6 +45,31 @@ def tag_sentences(run: Trained, sentences: Sequence[Sequence[str]], batch_words:
     return said
 
 
+@torch.no_grad()
+def tag_on(
+    run: Trained, pieces: Sequence[Sequence[str]], states: Sequence[State | None]
+) -> tuple[list[Said], list[State]]:
+    """What a tagger says of the next words of sentences, a word or more of each, and the states after them.
+
+    The state of a sentence that begins is None. Raises `UserError` for a model that needs the whole sentence.
+    """
+    run.model.refuse_steps()
+    batch = encode([TaggedSentence(tuple(piece), ()) for piece in pieces], run).batch(np.arange(len(pieces)))
+    batch = batch.to(next(run.model.parameters()).device)
+    before = [run.model.initial_state(1) if state is None else state for state in states]
+
+    def read(state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
+        return run.model.scores(batch.words, batch.spelling, batch.characters, state, lengths=lengths)
+
+    scores, after = read_pieces(before, batch.lengths.tolist(), read)
+    best, shares = run.model.best(scores, batch.lengths).tolist(), run.model.distribution(scores, batch.lengths)
+    said = [
+        Said([run.tags.symbol(tag) for tag in tags[:n]], each[:n])
+        for tags, each, n in zip(best, shares.cpu().numpy(), batch.lengths.tolist(), strict=True)
+    ]
+    return said, after
+
+
 class WordByWord:
     """Tags a sentence while it arrives. Raises `UserError` for a model that needs the whole sentence."""
 
@@ -55,19 +82,18 @@ class WordByWord:
         """The next word begins a sentence."""
         self._state = None
 
-    @torch.no_grad()
     def tag(self, token: str) -> Said:
         """What the tagger says of the next word."""
-        run = self._run
-        batch = encode([TaggedSentence((token,), ())], run).batch(np.zeros(1, np.int64))
-        batch = batch.to(next(run.model.parameters()).device)
-        scores, self._state = run.model.scores(batch.words, batch.spelling, batch.characters, self._state)
-        best = int(run.model.best(scores, batch.lengths)[0, 0])
-        return Said([run.tags.symbol(best)], run.model.distribution(scores, batch.lengths)[0].cpu().numpy())
+        (said,), (self._state,) = tag_on(self._run, [[token]], [self._state])
+        return said
 
     def sentence(self, tokens: Sequence[str]) -> Said:
         """What the tagger says of a sentence, word by word."""
         self.end()
-        said = [self.tag(token) for token in tokens]
-        shares = [np.zeros((0, len(self._run.tags.names))), *(each.probabilities for each in said)]
-        return Said([each.tags[0] for each in said], np.concatenate(shares))
+        return joined([self.tag(token) for token in tokens], len(self._run.tags.names))
+
+
+def joined(said: Sequence[Said], K: int) -> Said:
+    """What is said of pieces of a sentence, one after the other."""
+    shares = [np.zeros((0, K)), *(each.probabilities for each in said)]
+    return Said([tag for each in said for tag in each.tags], np.concatenate(shares))

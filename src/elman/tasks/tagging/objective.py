@@ -16,6 +16,7 @@ from elman.data.tagged import TaggedSentence
 from elman.data.tagged_corpus import TaggedCorpus
 from elman.data.vocabulary import UNKNOWN, TagSet
 from elman.data.word_batches import EncodedSentences, Vocabularies, WordBatches, evaluation_batches
+from elman.distributed import Ranks
 from elman.metrics.words import words
 from elman.models.tagger import Tagger
 from elman.state import State
@@ -61,7 +62,9 @@ class Tags:
         drawn = torch.rand(batch.words.shape) < self.hidden[batch.words]
         batch = batch._replace(words=batch.words.masked_fill(drawn, self.unknown)).to(next(model.parameters()).device)
         targets = int((batch.targets != NOT_COUNTED).sum())
-        return Loss(model.loss(*batch, k2=self.k2).sum().to(torch.float32) / targets, targets, None)
+        nats = model.loss(*batch, k2=self.k2).sum()
+        mean = nats.to(torch.promote_types(nats.dtype, torch.float32)) / max(targets, 1)
+        return Loss(mean, targets * self.train.counts(place.epoch, place.batch), None)
 
     def validate(self, model: nn.Module) -> dict[str, float]:
         """Loss, accuracy and, where the tags spell spans, their F1."""
@@ -80,6 +83,10 @@ class Tags:
 
     def initial_state(self, model: nn.Module) -> None:
         """Nothing is carried from batch to batch."""
+
+    def divide(self, ranks: Ranks) -> None:
+        """Read the rows of this rank alone."""
+        self.train.ranks = ranks
 
 
 def tags(settings: Settings, corpus: TaggedCorpus) -> Tags:

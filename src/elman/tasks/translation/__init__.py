@@ -58,8 +58,14 @@ class Translation(Task):
     block_losses = deferred(".objective.block_losses")
     evaluate = deferred(".evaluation.evaluate_pairs")
     predict = deferred(".prediction.predict")
+    listener = deferred(".listener.TranslationListener")
+    watch = deferred(".watching.watch")
     looks = deferred(".looks.LOOKS")
     observe = deferred(".subject.open_pairs")
+
+    def memory_part(self, model: Any) -> str:
+        """What writes the target: the encoder has read the source before."""
+        return "decoder"
 
     def recognises(self, data: Sources, valid: Sources) -> str | None:
         """Two files, columns of two, JSON lines of pairs, a named source of pairs."""

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from elman.data.batches import PairBatch, PairPart, TokenBatches, evaluation_batches
 from elman.data.lanes import NOT_COUNTED
 from elman.data.pair_corpus import ParallelCorpus
+from elman.distributed import Ranks
 from elman.metrics.perplexity import perplexity
 from elman.metrics.translation import has_phrases
 from elman.metrics.words import words
@@ -65,7 +66,8 @@ class TargetTokens:
         inputs = own_choices(model, batch.inputs, begin, p) if p else batch.inputs
         hidden, _ = model.read(inputs, begin)  # (B, T, H); padding is read after all tokens that count
         mean = output_loss(model.output_layer, hidden, batch.targets, self.label_smoothing)
-        return Loss(mean, int((batch.targets != NOT_COUNTED).sum()), None)
+        counts = self.train.counts(place.epoch, place.batch)
+        return Loss(mean, int((batch.targets != NOT_COUNTED).sum()) * counts, None)
 
     def validate(self, model: nn.Module) -> dict[str, float]:
         """Loss and accuracy token by token, and the scores of the texts that the model writes."""
@@ -87,6 +89,10 @@ class TargetTokens:
 
     def initial_state(self, model: nn.Module) -> None:
         """Nothing is carried from batch to batch."""
+
+    def divide(self, ranks: Ranks) -> None:
+        """Read the rows of this rank alone."""
+        self.train.ranks = ranks
 
 
 def target_tokens(settings: Settings, corpus: ParallelCorpus) -> TargetTokens:

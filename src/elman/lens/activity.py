@@ -1,0 +1,51 @@
+"""What a memory does while a text is read: its states by name, the units that move most, the gates of one unit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+from elman.arrays import Floats, Numbers
+from elman.cells import cell_named
+from elman.lens.gates import gates_of
+from elman.lens.visit import LayerVisit
+
+
+def states_of(visits: Iterable[LayerVisit]) -> dict[str, Floats]:
+    """Every part of the memory after every step, (B, T, H) by names such as "layer 1 h".
+
+    The parts that only scale or stabilise others, as the sLSTM's n and m, are left out.
+    """
+    return {
+        f"{visit.name} {memory.name}": as_array(part.transpose(0, 1))
+        for visit in visits
+        for memory, part in zip(cell_named(visit.cell).states, visit.after, strict=True)
+        if memory.mixes
+    }
+
+
+def most_active(values: npt.NDArray[np.floating], most: int) -> Numbers:
+    """At most so many units of `values` (T, H), in their order: those with the greatest standard deviation over T.
+
+    Steps with NaN do not count.
+
+    >>> most_active(np.array([[0.0, 5.0, 1.0], [1.0, 5.0, -1.0]]), 2)
+    array([0, 2])
+    """
+    known = values[np.isfinite(values).all(1)]
+    moves = known.std(0) if len(known) else np.zeros(values.shape[1])
+    return np.sort(np.argsort(-moves, kind="stable")[:most])
+
+
+def gates_of_unit(visit: LayerVisit, unit: int, row: int = 0) -> dict[str, Floats]:
+    """Each gate (T,) of one unit of a visit's layer over one row, by the names of the cell's gates."""
+    return {name: as_array(gate[:, row, unit]) for name, gate in gates_of(visit).items()}
+
+
+def as_array(values: Tensor) -> Floats:
+    """float64 values on the CPU."""
+    found: Floats = values.detach().double().cpu().numpy()
+    return found

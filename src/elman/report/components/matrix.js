@@ -1,0 +1,46 @@
+// A small matrix with names along both sides, such as an alignment: a table, so that one can also hear it.
+
+import { h } from "./element.js";
+import { percent, visible } from "./numbers.js";
+
+export class Matrix {
+  // corner: what rows and columns are. onpoint(row, column): the cell under the pointer (nulls: none).
+  constructor({ label, corner, onpoint = () => {} }) {
+    this.head = h("tr");
+    this.body = h("tbody");
+    this.corner = corner;
+    this.table = h("table", { class: "matrix", "aria-label": label }, h("thead", null, this.head), this.body);
+    this.element = h("div", { class: "matrix-scroller", tabindex: "0", role: "region", "aria-label": label }, this.table);
+    this.table.addEventListener("pointerover", ({ target }) => {
+      const cell = target.closest("td");
+      this.#light(cell ? cell.parentNode.rowIndex - 1 : null, cell ? cell.cellIndex - 1 : null);
+      onpoint(...this.lit);
+    });
+    this.table.addEventListener("pointerleave", () => (this.#light(null, null), onpoint(null, null)));
+    this.lit = [null, null];
+    this.reset([]);
+  }
+
+  reset(columns) {
+    this.columns = columns;
+    this.head.replaceChildren(h("td", { class: "corner" }, this.corner), ...columns.map((name) => h("th", { scope: "col" }, h("span", null, visible(name)))));
+    this.body.replaceChildren();
+  }
+
+  // One row more: a number from 0 to 1 for every column.
+  append(name, values) {
+    const cells = this.columns.map((column, index) => {
+      const value = values[index] ?? 0;
+      const cell = h("td", { title: `${name} → ${column}: ${percent(value)}` }, h("span", { class: "unseen" }, percent(value)));
+      cell.style.setProperty("--part", value);
+      return cell;
+    });
+    this.body.append(h("tr", null, h("th", { scope: "row" }, visible(name)), cells));
+  }
+
+  #light(row, column) {
+    this.lit = [row, column];
+    [...this.head.cells].forEach((cell, index) => cell.classList.toggle("lit", column !== null && index === column + 1));
+    [...this.body.rows].forEach((line, index) => line.cells[0].classList.toggle("lit", index === row));
+  }
+}

@@ -1,0 +1,27 @@
+// Numbers as they come from the server, and as people read them.
+
+// An array {shape, data}, its data the base64 of little-endian float32.
+export function floats({ data }) {
+  const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
+  return new Float32Array(bytes.buffer);
+}
+
+// A number with three digits, its sign a real minus.
+export function short(value, signed = false) {
+  if (value === null || value === undefined || Number.isNaN(value)) return "–";
+  const size = Math.abs(value);
+  const text = size !== 0 && (size < 0.001 || size >= 1e6) ? size.toExponential(2) : String(Number(size.toPrecision(3)));
+  return (value < 0 ? "−" : signed && value > 0 ? "+" : "") + text;
+}
+
+export function percent(probability) {
+  if (probability < 0.001) return "< 0.1 %";
+  return `${(100 * probability).toFixed(probability < 0.0995 ? 1 : 0)} %`;
+}
+
+// A symbol with what one would not see made visible.
+export const visible = (text) => text.replaceAll(" ", "␣").replaceAll("\n", "↵").replaceAll("\t", "⇥").replaceAll("\r", "␍") || "∅";
+
+// A symbol as one hears it.
+const SPOKEN = { " ": "space", "\n": "line break", "\t": "tab", "": "nothing", ",": "comma", ".": "full stop", ":": "colon", "(": "opening bracket", ")": "closing bracket", "_": "underscore", '"': "double quote", "'": "quote" };
+export const spoken = (text) => SPOKEN[text] ?? text;

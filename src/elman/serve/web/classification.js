@@ -1,0 +1,93 @@
+// A classifier: the probabilities of its labels as one types, or as one draws a series.
+
+import { Bars } from "../components/bars.js";
+import { h } from "../components/element.js";
+import { LineChart } from "../components/line_chart.js";
+import { percent, short } from "../components/numbers.js";
+import { Values } from "./values.js";
+import { ValueSession } from "./values.js";
+import { WordSession } from "./words.js";
+
+const LINES = 6; // labels whose probabilities are drawn over the words
+const SHOWN = 12;
+
+export class ClassificationView {
+  static Session = class {
+    static begin(server, model) {
+      return (readsValues(model) ? ValueSession : WordSession).begin(server, model);
+    }
+    static of(server, model, record) {
+      return new (readsValues(model) ? ValueSession : WordSession)(server, model, record);
+    }
+  };
+
+  constructor(pane, session) {
+    Object.assign(this, { pane, session });
+    this.history = []; // [{ position, probabilities }]
+    this.values = readsValues(session.model) ? new Values(pane, session, { fan: false }) : null;
+    this.area = this.values ? null : h("textarea", { class: "plain-text", rows: 4, "aria-label": "Text that the model reads", placeholder: "Type, and the model says what it takes the text for.", spellcheck: "false", value: session.wanted, oninput: () => (pane.typed(this.area.value, session.wanted), session.read(this.area.value)) });
+    this.told = h("p", { class: "answer", role: "status" });
+    this.bars = new Bars({ label: "Probabilities of labels", name: ({ text }) => text });
+    this.chart = h("div");
+    this.looks = h("p", { class: "looked" });
+    this.element = h("div", { class: "view" },
+      h("div", { class: "wide-column" },
+        this.values?.element ?? h("section", { class: "card text", "aria-label": "Text" }, h("div", { class: "card-head" }, h("h2", null, "Text")), this.area, this.looks),
+        h("section", { class: "card", "aria-label": "Over the text" }, h("div", { class: "card-head" }, h("h2", null, "As it read")), this.chart)),
+      h("div", { class: "narrow-column" }, h("section", { class: "card", "aria-label": "Labels" }, h("div", { class: "card-head" }, h("h2", null, "Label")), this.told, this.bars.element)));
+    session.addEventListener("change", () => this.show());
+    this.show();
+    if (session.wanted && !session.answer) session.reread();
+  }
+
+  show() {
+    const { answer, wanted } = this.session;
+    if (this.area && this.area.value !== wanted) this.area.value = wanted;
+    this.values?.show();
+    if (answer !== this.shown) {
+      this.shown = answer;
+      this.#show(answer);
+    }
+    this.pane.changed();
+  }
+
+  #show(answer) {
+    const probabilities = answer?.probabilities ?? {};
+    const entries = Object.entries(probabilities).map(([text, probability]) => ({ text, probability })).sort((a, b) => b.probability - a.probability);
+    this.bars.set(entries.slice(0, SHOWN));
+    this.told.textContent = !answer ? "Nothing is read yet." : answer.label === undefined ? `${short(answer.value)}${answer.deviation ? ` ± ${short(answer.deviation)}` : ""}` : `${answer.label}${entries.length ? `, ${percent(entries[0].probability)}` : ""}`;
+    if (!answer) return;
+    this.history = [...this.history.filter(({ position }) => position < answer.position), { position: answer.position, probabilities: answer.label === undefined ? { value: answer.value } : probabilities }];
+    this.#draw(entries.length ? entries.slice(0, LINES).map(({ text }) => text) : ["value"]);
+    this.#look(answer.attention);
+  }
+
+  #draw(names) {
+    const known = this.names ?? [];
+    if (!names.every((name) => known.includes(name)) || !this.lines) {
+      this.names = [...new Set([...known.filter((name) => names.includes(name)), ...names])];
+      const single = this.names[0] === "value";
+      this.lines = new LineChart({ label: "Probabilities over what was read", series: this.names.map((label, index) => ({ label, colour: `c${1 + (index % 8)}`, points: true })), range: single ? null : [0, 1], height: 220 });
+      this.chart.replaceChildren(this.lines.element);
+    }
+    this.lines.set([this.history.map(({ position }) => position), ...this.names.map((name) => this.history.map(({ probabilities }) => probabilities[name] ?? null))]);
+  }
+
+  // Which words the pooling looked at.
+  #look(weights) {
+    if (!weights || this.values) return this.looks.replaceChildren();
+    const words = this.session.words.slice(0, weights.length);
+    const most = Math.max(...weights, 1e-9);
+    this.looks.replaceChildren("It looked at: ", ...words.flatMap((word, index) => {
+      const mark = h("mark", { title: percent(weights[index]) }, word);
+      mark.style.setProperty("--part", weights[index] / most);
+      return [mark, " "];
+    }));
+  }
+
+  focus() {
+    (this.area ?? this.values.area).focus();
+  }
+}
+
+export const readsValues = ({ elman }) => elman.reads === "values";

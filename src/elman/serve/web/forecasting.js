@@ -1,0 +1,40 @@
+// A forecaster: the fan of its forecast moves as one draws the series before it.
+
+import { h } from "../components/element.js";
+import { short } from "../components/numbers.js";
+import { Values, ValueSession } from "./values.js";
+
+export class ForecastingView {
+  static Session = ValueSession;
+
+  constructor(pane, session) {
+    Object.assign(this, { pane, session });
+    this.values = new Values(pane, session, { fan: true });
+    this.told = h("p", { class: "answer", role: "status" });
+    this.rows = h("tbody");
+    this.element = h("div", { class: "view" }, h("div", { class: "wide-column" }, this.values.element),
+      h("div", { class: "narrow-column" }, h("section", { class: "card", "aria-label": "Forecast" }, h("div", { class: "card-head" }, h("h2", null, "Forecast")), this.told,
+        h("div", { class: "numbers", tabindex: "0", role: "region", "aria-label": "Numbers of the forecast" }, h("table", null, h("thead", null, (this.head = h("tr"))), this.rows)))));
+    session.addEventListener("change", () => this.show());
+    this.show();
+  }
+
+  show() {
+    this.values.show();
+    const forecast = this.values.forecast();
+    const { horizon } = this.session.model.elman;
+    this.told.textContent = forecast.length ? `After ${this.session.position} steps, the next ${horizon ?? forecast.length}.` : "Draw or paste a series, and its forecast appears.";
+    this.#table(forecast);
+    this.pane.changed();
+  }
+
+  #table(forecast) {
+    const names = Object.keys(forecast[0] ?? {}).filter((name) => name !== "ds" && name !== "unique_id");
+    this.head.replaceChildren(h("th", { scope: "col" }, "step"), ...names.map((name) => h("th", { scope: "col" }, name)));
+    this.rows.replaceChildren(...forecast.map((step) => h("tr", null, h("th", { scope: "row" }, String(step.ds)), names.map((name) => h("td", null, typeof step[name] === "number" ? short(step[name]) : String(step[name]))))));
+  }
+
+  focus() {
+    this.values.area.focus();
+  }
+}

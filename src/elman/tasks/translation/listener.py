@@ -1,0 +1,277 @@
+"""An encoder-decoder that many sessions speak to: a source goes in, and its target is written token by token.
+
+A unit is a source, the list of its tokens' numbers, or the number of a token of the target that follows. A new source
+begins a new target. The end of a target is no unit: who asks for more is told again that it ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from typing import Any, ClassVar, cast
+
+import torch
+
+from elman.data.textfile import mended
+from elman.data.tokenizers import Tokenizer
+from elman.decode.constraints import Constraints, default_max_length
+from elman.decode.translation import Beam, Translator
+from elman.errors import UserError
+from elman.settings import Section
+from elman.state import State, fits, leaves
+from elman.tasks.hearing import (
+    Asked,
+    FeedRequest,
+    check_notes,
+    fail,
+    in_batches,
+    one_form,
+    texts_of,
+)
+from elman.tasks.listening import Listener, Memory, Unit, Work
+from elman.tasks.task import NONE, Trained
+from elman.tasks.translation.settings import PredictionOptions
+from elman.tasks.translation.target_rows import TargetRows
+from elman.tasks.translation.targets import FIRST, TargetRequest, TargetWriter, check_writing
+
+
+class SourceText(Asked):
+    """A source."""
+
+    text: str | None = None
+    tokens: list[Any] | None = None
+
+
+class PairNotes(Section):
+    """What a session remembers beside its state."""
+
+    source: list[int]
+    target: list[int]
+
+
+class TranslationListener(Listener):
+    """Targets of many sources, written side by side."""
+
+    writes: ClassVar[bool] = True
+
+    def __init__(self, run: Trained, options: Mapping[str, Any] = NONE) -> None:
+        self.model = run.model
+        self.source: Tokenizer = run.source_tokenizer
+        self.target: Tokenizer = run.target_tokenizer
+        self.ends = cast(int, self.source.eod), cast(int, self.target.eod)  # of a source, and of a target
+        banned = [token for token in (self.target.unk, self.target.eos) if token is not None]
+        self.rows = TargetRows(run.model, self.ends[1], banned)
+        self.longest = min(self.model.longest or PredictionOptions().max_source, PredictionOptions().max_source)
+        self._like = self.rows.encode([self.ends[:1]])[0]
+        self._writers: dict[Work, TargetWriter] = {}
+
+    def begin(self) -> Memory:
+        """No source was read."""
+        return Memory((), {})
+
+    @property
+    def like(self) -> Any:
+        """The state after a source without a token, before its target."""
+        return self._like
+
+    def check(self, kind: str, asked: Mapping[str, Any]) -> FeedRequest | TargetRequest:
+        """A source that is a text or its tokens, or what a session has read and written; or how a target is written."""
+        if kind == "generate":
+            return check_writing(asked, self.target)
+        form, given = one_form(kind, SourceText, asked, ("text", "tokens"))
+        units: list[Unit]
+        if form == "units":
+            units = given.units
+        elif form == "tokens":
+            units = [given.tokens]
+        else:
+            units = [self.source.encode_array(mended(given.text)).tolist() if given.text.strip() else []]
+        for unit in units:
+            self._check_unit(form, unit)
+        return FeedRequest(units)
+
+    def _check_unit(self, form: str, unit: Unit) -> None:
+        """Raise `UserError` where that is neither a source nor a token of a target."""
+        if not isinstance(unit, list):
+            _check_token(form, unit, self.target)
+            return
+        for token in unit:
+            _check_token(form, token, self.source)
+        if not unit:
+            raise UserError(form, expected="a source of a token or more", got="an empty one")
+        if len(unit) >= self.longest:
+            got, remedy = f"{len(unit) + 1:,} with its end", "split it"
+            raise UserError(form, expected=f"a source of at most {self.longest:,} tokens", got=got, remedy=remedy)
+
+    def size(self, request: FeedRequest | TargetRequest) -> int:
+        """The tokens of a source and a target."""
+        return sum(map(_size, request.units)) if isinstance(request, FeedRequest) else 0
+
+    def round(self, works: Sequence[Work]) -> None:
+        """Read sources, and write some tokens of each target."""
+        feeds = [work for work in works if isinstance(work.request, FeedRequest)]
+        in_batches(feeds, [sum(map(_size, work.request.units)) for work in feeds], self._read)
+        due = [work for work in works if isinstance(work.request, TargetRequest) and self._begin(work)]
+        in_batches(due, [len(work.memory.notes["source"]) for work in due], self._write)
+        for work in due:
+            if work.done:
+                self._writers.pop(work, None)
+
+    # Reading
+
+    def _read(self, works: Sequence[Work]) -> None:
+        """A source of each, and the tokens of its target that are given."""
+        told = [_last_source(work.request.units, work.memory.notes) for work in works]
+        new = [n for n, (source, _, begins) in enumerate(told) if begins]
+        states: list[Any] = [work.memory.state for work in works]
+        if new:
+            encoded = self.rows.encode([[*told[n][0], self.ends[0]] for n in new])
+            for n, state in zip(new, encoded, strict=True):
+                states[n] = state
+        states = [self.rows.go_on(state, given) for state, (_, given, _) in zip(states, told, strict=True)]
+        for work, state, (source, given, begins) in zip(works, states, told, strict=True):
+            target = [*([] if begins else work.memory.notes["target"]), *given]
+            work.memory = Memory(
+                state, {"source": source, "target": target}, work.memory.position + len(work.request.units)
+            )
+            work.units.extend(work.request.units)
+            work.answer = {
+                "position": work.memory.position,
+                "source_tokens": list(map(self.source.symbol, [*source, self.ends[0]])),
+                "unknown": self.source.count_unknown(source),
+                "target": self.target.decode(target),
+            }
+
+    # Writing
+
+    def _begin(self, work: Work) -> bool:
+        """See that a work has its writer, and something to write; otherwise it ends."""
+        if work in self._writers:
+            return True
+        if work.memory.state == ():
+            work.error = UserError("generate", expected="a source that was fed before", got="none")
+            return False
+        request: TargetRequest = work.request
+        request.before, notes = work.memory, work.memory.notes
+        written, o = len(notes["target"]), request.options
+        most = int(default_max_length(torch.tensor(len(notes["source"]) + 1)))
+        limit = most - written if o.tokens is None else o.tokens
+        if self.model.longest is not None:
+            limit = min(limit, self.model.longest - 1 - written)
+        limit, forced = max(limit, 0), request.prefix
+        if o.beam is not None:
+            try:
+                forced = self._search(notes, request, written + limit)
+            except UserError as error:
+                work.error = error
+                return False
+        writer = TargetWriter(work, self.target, limit, forced)
+        if not limit:
+            writer.finished = "length"
+            writer.tell()
+            return False
+        self._writers[work] = writer
+        return True
+
+    def _search(self, notes: Mapping[str, Any], request: TargetRequest, most: int) -> list[int]:
+        """The tokens, and the end, that a search finds after what was written; a target has at most so many."""
+        o = request.options
+        translator = Translator(
+            self.model,
+            self.source,
+            self.target,
+            Beam(cast(int, o.beam), 1, o.length_penalty, o.coverage_penalty),
+            Constraints(max_length=most),
+            prefix=[*notes["target"], *request.prefix],
+        )
+        source = torch.tensor([[*notes["source"], self.ends[0]]], device=self.rows.device)
+        ((best,),) = translator.hypotheses(source, torch.tensor([source.shape[1]], device=self.rows.device), [FIRST])
+        return [*best.tokens[len(notes["target"]) :], self.ends[1]]
+
+    def _write(self, works: Sequence[Work]) -> None:
+        """Some tokens of each target, unless it ends before."""
+        writers = [self._writers[work] for work in works]
+        drawn = self.rows.write(writers, [cast(Any, work.memory.state) for work in works])
+        for work, writer, round_ in zip(works, writers, drawn, strict=True):
+            if round_.error is not None:
+                fail(work, round_.error)
+                continue
+            kept, before, state = writer.take(round_), cast(Memory, work.request.before), round_.state
+            if kept < len(writer.drawn.ids):
+                writer.keep(kept)
+                state = self.rows.go_on(cast(Any, before.state), writer.drawn.ids)
+            ids = writer.drawn.ids
+            notes = {**before.notes, "target": [*before.notes["target"], *ids]}
+            work.memory = Memory(cast(State, state), notes, before.position + len(ids))
+            work.units[:] = ids
+            writer.tell()
+
+    def leave(self, work: Work) -> None:
+        """A target that was not finished is told as far as it was written."""
+        writer = self._writers.pop(work, None)
+        if writer is not None and not work.done:
+            writer.cancel()
+
+    # What is said of all this
+
+    def text_of(self, units: Sequence[Unit]) -> list[str]:
+        """Of a source its text on a line; of each token of a target the text that it completes."""
+        texts: list[str] = []
+        for is_source, run in groupby(units, lambda unit: isinstance(unit, list)):
+            if is_source:
+                texts += [self.source.decode(source) + "\n" for source in run]
+            else:
+                texts += texts_of(self.target, list(run))
+        return texts
+
+    def check_memory(self, memory: Memory) -> None:
+        """Sizes and positions as they are after this source and target."""
+        if memory.state == () and not memory.notes:
+            return
+        check_notes(memory, PairNotes)
+        source, target = memory.notes["source"], memory.notes["target"]
+        for unit in (source, *target):
+            self._check_unit("the memory's notes", unit)
+        own: State = self.rows.go_on(self.rows.encode([[*source, self.ends[0]]])[0], target)
+        pairs = list(zip(leaves(memory.state), leaves(own), strict=True)) if fits(memory.state, own) else []
+        same = all(x.shape == y.shape and (x.is_floating_point() or torch.equal(x, y)) for x, y in pairs)
+        if not pairs or not same or memory.position <= len(target):
+            raise UserError("the memory", expected="that of its source and target", got="another")
+
+    def about(self) -> dict[str, Any]:
+        """Vocabularies, and whether targets are aligned with their sources."""
+        sizes = {"source": self.source.vocab_size, "target": self.target.vocab_size}
+        attention = self._like.alignment.shape[1] > 0
+        return {
+            "reads": "text",
+            "whole": False,
+            "tokenizer": self.target.kind,
+            "vocabulary": sizes,
+            "attention": attention,
+            "longest": self.longest,
+        }
+
+
+def _last_source(units: Sequence[Unit], notes: Mapping[str, Any]) -> tuple[Sequence[int], list[int], bool]:
+    """The newest source, the given tokens of its target, and whether the source is among the units.
+
+    Raises `UserError` where there is no source.
+    """
+    places = [at for at, unit in enumerate(units) if isinstance(unit, list)]
+    if places:
+        return units[places[-1]], list(units[places[-1] + 1 :]), True
+    if "source" not in notes:
+        raise UserError("feed", expected="a source before the tokens of a target", got="none")
+    return notes["source"], list(units), False
+
+
+def _size(unit: Unit) -> int:
+    """How many tokens a unit has."""
+    return len(unit) if isinstance(unit, list) else 1
+
+
+def _check_token(form: str, token: Any, tokenizer: Tokenizer) -> None:
+    """Raise `UserError` where that is no token of a text."""
+    if type(token) is not int or not 0 <= token < tokenizer.vocab_size or token == tokenizer.eod:
+        expected = f"numbers of tokens, from 0 to {tokenizer.vocab_size - 1}, without {tokenizer.eod}, the end"
+        raise UserError(form, expected=expected, got=repr(token)[:40])

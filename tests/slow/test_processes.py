@@ -1,0 +1,164 @@
+"""Several processes train one model: real ones, started by torch's launcher, over loopback."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from processes_program import CASES, write_data
+
+PROGRAM = Path(__file__).parents[1] / "processes_program.py"
+SIZES = ("hidden_size=16", "embedding_size=8", "lanes=6", "k1=8", "validate_every=10")
+STEADY = ("--set", "schedule=constant", "--set", "warmup=0", "--set", "learning_rate=0.003")  # for any number of steps
+LONG = ("--steps", 100_000, *STEADY, "--set", "checkpoint_every=10", "--set", "dropout_hidden=0.1")
+pytestmark = pytest.mark.slow
+
+
+def run(*command: object, **options: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *map(str, command)], capture_output=True, text=True, timeout=240, check=False, **options
+    )
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    write_data(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def alone(data: Path) -> dict[str, Any]:
+    """The losses and weights of one process."""
+    done = run(PROGRAM, data, data / "alone.npz")
+    assert done.returncode == 0, done.stderr[-2000:]
+    return dict(np.load(data / "alone.npz"))
+
+
+@pytest.mark.parametrize("processes", [2, 4])
+def test_processes_follow_one(processes: int, data: Path, alone: dict[str, Any]) -> None:
+    """In float64: some batches have fewer rows than there are processes, and some rows no target."""
+    found = data / f"{processes}.npz"
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", processes]
+    done = run(*launcher, PROGRAM, data, found)
+    assert done.returncode == 0, done.stderr[-2000:]
+    together = np.load(found)
+    assert {name.split("/")[0] for name in together} == set(CASES)
+    for name, expected in alone.items():
+        np.testing.assert_allclose(together[name], expected, rtol=0, atol=1e-12, err_msg=name)
+
+
+def train(text: Path, folder: Path, *options: object, processes: int = 1) -> list[str]:
+    """The arguments of a small training."""
+    settings = [part for setting in SIZES for part in ("--set", setting)]
+    several = ["--processes", processes] if processes > 1 else []
+    return [str(part) for part in ("-m", "elman", "train", text, "-o", folder, *settings, *several, *options)]
+
+
+def losses(folder: Path) -> list[float]:
+    records = map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())
+    return [record["loss"] for record in records if "loss" in record]
+
+
+def test_the_command(data: Path, tmp_path: Path) -> None:
+    """One line of each kind, whatever the number of processes; and the same numbers."""
+    two, one = tmp_path / "two", tmp_path / "one"
+    done = run(*train(data / "text.txt", two, "--steps", 30, "--json", processes=2))
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("recognised as") == done.stderr.count("the model is in") == 1
+    [report] = map(json.loads, done.stdout.splitlines())
+    alone = run(*train(data / "text.txt", one, "--steps", 30, "--json"))
+    assert report["steps"] == 30
+    assert report["tokens"] == json.loads(alone.stdout)["tokens"]
+    np.testing.assert_allclose(losses(two), losses(one), rtol=1e-4)
+    metrics = [json.loads(line) for line in (two / "metrics.jsonl").read_text().splitlines()]
+    assert [record["step"] for record in metrics if "validation" in record] == [10, 20, 30]
+
+
+def test_a_run_goes_on_with_more_processes_and_fewer(data: Path, tmp_path: Path) -> None:
+    """No token is left out or read twice: the losses are those of one process that never stopped."""
+    whole, moved = tmp_path / "whole", tmp_path / "moved"
+    assert run(*train(data / "text.jsonl", whole, "--steps", 40, *STEADY)).returncode == 0
+    for steps, processes in ((12, 2), (25, 3), (40, 1)):
+        done = run(*train(data / "text.jsonl", moved, "--steps", steps, *STEADY, "--resume", processes=processes))
+        assert done.returncode == 0, done.stderr
+    np.testing.assert_allclose(losses(moved), losses(whole), rtol=1e-4)
+
+
+def started(arguments: list[str], folder: Path, steps: int) -> subprocess.Popen[str]:
+    """A training that has saved after so many steps, and goes on."""
+    process = subprocess.Popen(
+        [sys.executable, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    deadline = time.monotonic() + 120
+    while not any(int(path.stem[5:]) >= steps for path in (folder / "checkpoints").glob("step-*.safetensors")):
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return process
+
+
+def workers(process: subprocess.Popen[str]) -> list[int]:
+    """The processes that train, in the order of their ranks."""
+    found = {}
+    for place in Path("/proc").glob("[0-9]*"):
+        try:
+            environment = dict(
+                part.split(b"=", 1) for part in (place / "environ").read_bytes().split(b"\0") if b"=" in part
+            )
+            parent = int((place / "stat").read_text().rsplit(")", 1)[1].split()[1])
+        except (OSError, ValueError):
+            continue
+        if parent == process.pid and b"RANK" in environment:
+            found[int(environment[b"RANK"])] = int(place.name)
+    return [found[rank] for rank in sorted(found)]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
+def test_a_killed_process_ends_the_others_and_the_run_goes_on_exactly(data: Path, tmp_path: Path) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    steps = ("--steps", 300, *LONG[2:])
+    process = started(train(data / "text.txt", killed, *steps, processes=2), killed, 20)
+    os.kill(workers(process)[1], signal.SIGKILL)
+    stderr = process.communicate(timeout=90)[1]
+    assert process.returncode == 1
+    assert "rank 1 was killed by signal 9" in stderr
+    assert "Traceback" not in stderr
+    for folder in (whole, killed):
+        done = run(*train(data / "text.txt", folder, *steps, "--resume", processes=2))
+        assert done.returncode == 0, done.stderr
+    assert losses(killed) == losses(whole)
+    assert len(losses(whole)) == 300
+
+
+def test_a_signal_saves_and_stops(data: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    process = started(train(data / "text.txt", folder, *LONG, processes=2), folder, 10)
+    process.send_signal(signal.SIGTERM)
+    stderr = process.communicate(timeout=90)[1]
+    assert process.returncode == 128 + signal.SIGTERM
+    assert "everything is saved" in stderr
+    assert "Traceback" not in stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--set", "lanes=1"), "lanes: expected 2 or more, one for each process, got 1"),
+        (("--set", "hidden_size=0"), "hidden_size"),
+    ],
+)
+def test_what_is_wrong_is_said_once(options: tuple[str, ...], message: str, data: Path, tmp_path: Path) -> None:
+    done = run(*train(data / "text.txt", tmp_path / "run", "--steps", 5, *options, processes=2))
+    assert done.returncode != 0
+    assert "Traceback" not in done.stderr
+    assert done.stderr.count(message) == 1, done.stderr

@@ -7,13 +7,12 @@ import threading
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 import elman
 from elman.errors import UserError
 from elman.serve import Session, Sessions
-from elman.serve.watching import as_json
+from http_client import client_of, error_of
 from sessions import close
 
 TAGGED = [["play", "Gal", "now"], ["at", "noon", "wait"], ["play", "Tom", "here"]] * 8
@@ -150,26 +149,27 @@ def test_models_are_described(folders: list[Path]) -> None:
     assert [facts[name]["reads"] for name in FEEDS] == ["text"] * 4 + ["values", "text"]
 
 
-@pytest.mark.parametrize("name", FEEDS)
-def test_every_session_can_be_watched(folders: list[Path], name: str) -> None:
-    """As a page sees it; of a target that was written, the alignment is the one that was told while it was."""
-    with Sessions(folders) as sessions:
-        session = sessions.create(name)
-        fed(session)
-        told = session.generate(tokens=4).answer if sessions.models[name].writes else {}
-        seen = json.loads(json.dumps(as_json(session.watch(begin=1, unit=0, units=3)), allow_nan=False))
-        units = session.position - 1
-        assert (seen["from"], seen["to"], len(seen["pieces"])) == (1, session.position, units)
-        assert all(part["shape"][1] == units for part in seen["states"].values())
-        assert {layer.rpartition(" ")[0] for layer in seen["states"]} == set(seen["gates"])
-        layers = sessions.models[name].describe()["layers"]
-        assert [layer["name"] for layer in layers] == [
-            *dict.fromkeys(part.rpartition(" ")[0] for part in seen["states"])
-        ]
-        if told:
-            written = session.watch(begin=session.position - len(told["ids"]))
-            np.testing.assert_allclose(written["alignment"], told["alignment"], atol=1e-4)
-            assert written["surprise"] == pytest.approx(
-                [-p for p in session.fork(2).generate(tokens=4, log_probabilities=0).answer["log_probabilities"]],
-                abs=1e-4,
-            )
+def test_over_http(folders: list[Path]) -> None:
+    """The same answers; what is not finite, or not right, is refused with its status."""
+    with Sessions(folders) as sessions, client_of(sessions) as client:
+        for name, (first, then) in FEEDS.items():
+            made = client.post("/v1/sessions", json={"model": name, **first})
+            assert made.status_code == 201, made.text
+            place = f"/v1/sessions/{made.json()['id']}"
+            answers = [made.json()["answer"], client.post(f"{place}/feed", json=then).json()]
+            close(answers, fed(sessions.create(name)))
+            back = client.post(f"{place}/rollback", json={"to": answers[0]["position"]})
+            assert back.status_code == 200, back.text
+            error_of(client.post(f"{place}/feed", json={"txt": "a"}), 400)
+            assert client.get(f"{place}/state").status_code == 200
+            assert client.get(f"/v1/models/{name}").json()["elman"]["task"] == sessions.models[name].run.task.name
+        made = client.post("/v1/sessions", json={"model": "pairs", "text": "blue"}).json()
+        asked = {"tokens": 5, "prefix": "gre", "temperature": 1.0, "seed": 2}
+        place = f"/v1/sessions/{made['id']}"
+        told = client.post(f"{place}/fork", json={}).json()["id"]
+        whole = client.post(f"/v1/sessions/{told}/generate", json=asked).json()
+        lines = client.post(f"{place}/generate", json={**asked, "stream": True}).text.splitlines()
+        events = [json.loads(line[6:]) for line in lines if line.startswith("data: {")]
+        close(events[-1]["answer"], whole)
+        assert "".join(event["text"] for event in events[:-1]) == whole["text"]
+        assert [row for event in events[:-1] for row in event["alignment"]] == whole["alignment"]

@@ -218,13 +218,15 @@ class Sessions:
     def stats(self) -> dict[str, Any]:
         """Numbers for people who watch a server."""
         store, counts = self.store, [served.counts for served in self.models.values()]
-        resident = sum(record.content is not None for record in list(store.records.values()))
+        with store.lock:  # not while sessions move to the disk to make room for one that has come back
+            resident = sum(record.content is not None for record in store.records.values())
+            bytes = store.bytes
         batchers = [served.batcher for served in self.models.values() if served.batcher is not None]
         return {
             "sessions": len(store.records),
             "resident": resident,
             "parked": len(store.records) - resident,
-            "bytes": store.bytes,
+            "bytes": bytes,
             "evictions": store.parked,
             "restored": store.loaded,
             "ended_idle": store.ended,

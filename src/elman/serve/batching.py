@@ -100,9 +100,14 @@ class Batcher:
         self._thread.start()
 
     @property
-    def queue(self) -> int:
-        """Jobs that run or wait."""
-        return len(self._waiting) + len(self._running)
+    def waiting(self) -> int:
+        """How many jobs wait."""
+        return len(self._waiting)
+
+    @property
+    def running(self) -> int:
+        """How many jobs run."""
+        return len(self._running)
 
     def put(self, job: Job) -> None:
         """Let a job run. Raises `Closed`."""

@@ -27,6 +27,7 @@ class CharTokenizer(Tokenizer):
     def __init__(self, characters: str, *, eod: bool = False):
         super().__init__(len(characters) + 1, unk=len(characters), eod=eod)
         self.characters = characters
+        self._spelt = [character.encode() for character in (*characters, "\ufffd")]
         points = code_points(characters)
         # One entry past the highest character: every higher code point is clipped to it.
         self._table = np.full(int(points.max(initial=0)) + 2, self.unk, self.dtype)
@@ -51,7 +52,7 @@ class CharTokenizer(Tokenizer):
 
     def spell(self, token: int, previous: int | None) -> bytes:
         """The character; U+FFFD for `<unk>`."""
-        return ("\ufffd" if token == self.unk else self.characters[token]).encode()
+        return self._spelt[token]
 
 
 def code_points(text: str) -> npt.NDArray[np.uint32]:

@@ -222,7 +222,7 @@ class Batcher:
 
     def _finish(self, job: Job, answer: dict[str, Any] | None, error: UserError | None) -> None:
         events = job.work.events if job.work is not None else []
-        job.record.job = None
+        job.record.job, job.record.used = None, time.time()
         self.store.make_room()
         job.finish(answer, error)
         self.counts.of_work(time.perf_counter() - job.asked, failed=error is not None)

@@ -181,13 +181,14 @@ class Sessions:
     def stats(self) -> dict[str, Any]:
         """Numbers for people who watch a server."""
         store, counts = self.store, [served.counts for served in self.models.values()]
-        resident = len(store.resident)
+        with store.lock:  # not while sessions move to the disk to make room for one that has come back
+            resident, bytes = len(store.resident), store.bytes
         batchers = [served.batcher for served in self.models.values() if served.batcher is not None]
         return {
             "sessions": len(store.records),
             "resident": resident,
             "parked": len(store.records) - resident,
-            "bytes": store.bytes,
+            "bytes": bytes,
             "evictions": store.parked,
             "restored": store.loaded,
             "ended_idle": store.ended,

@@ -223,7 +223,7 @@ class Batcher:
     def _finish(self, job: Job, answer: dict[str, Any] | None, error: UserError | None) -> None:
         if job.work is not None and job.work.events:
             job.tell(job.work.events)  # before the job is done: whoever sees that it is has been told all
-        job.record.job = None
+        job.record.job, job.record.used = None, time.time()
         self.store.make_room()
         job.finish(answer, error)
         self.counts.of_work(time.perf_counter() - job.asked, failed=error is not None)

@@ -2,11 +2,11 @@
 
     python benchmarks/step.py [--small RUN] [--large RUN] [--text TEXT] [--rounds 9] [--json FILE]
 
-Without runs, models of the demo's size (an LSTM of 256 units) and of 2 x 1024 units are made, and trained for a step
-alone. With TEXT, the loss of the large model on it is compared with that of its weights in bytes. Times are those of the
-processor, in one thread, medians of the rounds; a ratio is the median of the rounds' ratios. Every step gives logits and
-the state after it; "drawn and read" says that the token is also drawn, and read, in one call for all steps. onnxruntime
-runs the exported model with its inputs and outputs bound.
+Without runs, models of the demo's size (an LSTM of 256 units) and of 2 x 1024 units are made, and trained for one step.
+With TEXT, the loss of the large model on it is compared with that of its weights in bytes. Times are those of the
+processor, in one thread, medians of the rounds; a ratio is the median of the rounds' ratios. Every step gives logits
+and the state after it; "drawn and read" says that the token is also drawn, and read, in one call for all steps.
+onnxruntime runs the exported model with its inputs and outputs bound.
 """
 
 from __future__ import annotations

@@ -91,6 +91,7 @@ BELOW: dict[str, set[str]] = {
 BELOW["serve"] = GROUND | {
     *("kernels", "nn", "models", "data", "decode", "train", "tasks", "runs", "lens", "report", "model_folders"),
     "environment",
+    "run_folders",
 }
 BELOW["cli"] = set(BELOW)
 BELOW["__main__"] = {"cli"}
@@ -137,6 +138,7 @@ def test_below_is_an_order() -> None:
     "arguments",
     [
         ["-c", "import elman"],
+        ["-c", "import elman; elman.serve"],
         ["-m", "elman", "--help"],
         ["-m", "elman", "train", "--help"],
         ["-m", "elman", "bench", "--help"],

@@ -13,7 +13,7 @@ from http_client import client_of
 @pytest.fixture(scope="module")
 def sessions(trained: Path) -> Iterator[Sessions]:
     """Sessions of one language model, called "run"."""
-    with Sessions(trained) as opened:
+    with Sessions(trained, tokens=10**9) as opened:
         yield opened
 
 

@@ -12,7 +12,7 @@ from elman.serve import Sessions
 from elman.serve.http.app import make_app
 from elman.serve.http.events import Bridge, Running, merged
 
-MANY = 100_000  # tokens: nobody waits for so many
+MANY = 10_000_000  # tokens: nobody waits for so many
 
 
 async def ask(app: Any, path: str, body: Any, leave: Callable[[list[Any]], Awaitable[None]]) -> list[Any]:

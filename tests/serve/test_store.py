@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -49,7 +50,7 @@ def test_the_least_recently_used_are_parked(run: Run) -> None:
             assert session.text == TEXT[: session.position]
         assert made[0].feed(text="a")["position"] == 21
         assert made[0].rollback(name) == 20
-        assert len(list(sessions.folder.iterdir())) <= 15
+        assert len(list(sessions.folder.glob("*.session"))) <= 15
         for session in made:
             session.close()
             assert not (sessions.folder / f"{session.id}.session").exists()
@@ -81,6 +82,44 @@ def test_a_restart_changes_nothing(run: Run, tmp_path: Path) -> None:
         assert again.feed(text="x")["read"] == 1
 
 
+def test_a_folder_belongs_to_one(tmp_path: Path) -> None:
+    run = language_model()
+    with Sessions(run, folder=tmp_path), pytest.raises(UserError, match="another process"):
+        Sessions(run, folder=tmp_path)
+    Sessions(run, folder=tmp_path).close()
+
+
+def test_a_kill_loses_no_more_than_a_moment(tmp_path: Path) -> None:
+    """What was saved meanwhile is there; what a kill left half written is not."""
+    run = language_model()
+    with Sessions(run, folder=tmp_path / "old") as sessions:
+        session = sessions.create(text="the")
+        sessions.save()
+        shutil.copytree(tmp_path / "old", tmp_path / "new")  # as a kill leaves it
+        unfinished = tmp_path / "new" / f".{session.id}.session.tmp"
+        unfinished.write_bytes(b"half")
+        with Sessions(run, folder=tmp_path / "new") as after:
+            assert after.restore() == 1
+            assert not unfinished.exists()
+            assert after.get(session.id).text == "the"
+
+
+def test_what_grows_is_not_kept_all_along() -> None:
+    """A Transformer's memory of every 64 units would take a square of the length."""
+    with Sessions(language_model("transformer")) as sessions:
+        session = sessions.create(text=TEXT)
+        session.generate(tokens=300, seed=1).answer  # noqa: B018
+        assert not session._content().trail.snapshots
+        assert session.rollback(200) == 200
+    with Sessions(language_model()) as sessions:
+        session = sessions.create(text=TEXT)
+        for _ in range(20):
+            session.generate(tokens=500, seed=1).answer  # noqa: B018
+        kept = session._content().trail.snapshots
+        assert 8 <= len(kept) <= 32
+        assert [memory.position for memory in kept] == sorted({memory.position for memory in kept})
+
+
 def test_another_models_sessions_stay_where_they_are(tmp_path: Path) -> None:
     run = language_model()
     with Sessions(run, folder=tmp_path) as sessions:
@@ -89,14 +128,14 @@ def test_another_models_sessions_stay_where_they_are(tmp_path: Path) -> None:
         next(run.model.parameters()).add_(0.5)
     with Sessions(run, folder=tmp_path) as sessions:
         assert sessions.restore() == 0
-    assert len(list(tmp_path.iterdir())) == 1
+    assert len(list(tmp_path.glob("*.session"))) == 1
 
 
 def test_files_are_safetensors_and_strange_ones_are_passed_over(tmp_path: Path) -> None:
     run = language_model()
     with Sessions(run, folder=tmp_path) as sessions:
         session = sessions.create(text="abc")
-    [path] = tmp_path.iterdir()
+    [path] = tmp_path.glob("*.session")
     assert path.stem == session.id
     found = safetensors.torch.load(path.read_bytes())
     assert all(name.split(".")[1] == "state" for name in found)
@@ -230,7 +269,7 @@ def test_a_shared_memory_is_counted_once() -> None:
 def test_what_a_file_is_about_is_json(tmp_path: Path) -> None:
     with Sessions(language_model(), folder=tmp_path) as sessions:
         session = sessions.create(text="abc")
-    [path] = tmp_path.iterdir()
+    [path] = tmp_path.glob("*.session")
     data = path.read_bytes()
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
     about = json.loads(header["__metadata__"]["elman"])

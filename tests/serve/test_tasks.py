@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 import elman
 from elman.errors import UserError
 from elman.serve import Session, Sessions
+from http_client import client_of, error_of
 from sessions import close
 
 TAGGED = [["play", "Gal", "now"], ["at", "noon", "wait"], ["play", "Tom", "here"]] * 8
@@ -145,3 +147,29 @@ def test_models_are_described(folders: list[Path]) -> None:
     assert [facts[name]["writes"] for name in FEEDS] == [False] * 5 + [True]
     assert [facts[name]["whole"] for name in FEEDS] == [False, True, False, True, True, False]
     assert [facts[name]["reads"] for name in FEEDS] == ["text"] * 4 + ["values", "text"]
+
+
+def test_over_http(folders: list[Path]) -> None:
+    """The same answers; what is not finite, or not right, is refused with its status."""
+    with Sessions(folders) as sessions, client_of(sessions) as client:
+        for name, (first, then) in FEEDS.items():
+            made = client.post("/v1/sessions", json={"model": name, **first})
+            assert made.status_code == 201, made.text
+            place = f"/v1/sessions/{made.json()['id']}"
+            answers = [made.json()["answer"], client.post(f"{place}/feed", json=then).json()]
+            close(answers, fed(sessions.create(name)))
+            back = client.post(f"{place}/rollback", json={"to": answers[0]["position"]})
+            assert back.status_code == 200, back.text
+            error_of(client.post(f"{place}/feed", json={"txt": "a"}), 400)
+            assert client.get(f"{place}/state").status_code == 200
+            assert client.get(f"/v1/models/{name}").json()["elman"]["task"] == sessions.models[name].run.task.name
+        made = client.post("/v1/sessions", json={"model": "pairs", "text": "blue"}).json()
+        asked = {"tokens": 5, "prefix": "gre", "temperature": 1.0, "seed": 2}
+        place = f"/v1/sessions/{made['id']}"
+        told = client.post(f"{place}/fork", json={}).json()["id"]
+        whole = client.post(f"/v1/sessions/{told}/generate", json=asked).json()
+        lines = client.post(f"{place}/generate", json={**asked, "stream": True}).text.splitlines()
+        events = [json.loads(line[6:]) for line in lines if line.startswith("data: {")]
+        close(events[-1]["answer"], whole)
+        assert "".join(event["text"] for event in events[:-1]) == whole["text"]
+        assert [row for event in events[:-1] for row in event["alignment"]] == whole["alignment"]

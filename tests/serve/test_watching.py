@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from elman.lens.observe import twin
 from elman.models import build
 from elman.serve import Sessions
 from elman.serve.session import Trail
-from elman.serve.watching import MOST_UNITS, as_json, describe_memory, watch
+from elman.serve.watching import CONTEXT, MOST_UNITS, TextOf, as_json, describe_memory, watch
 from elman.tasks.listening import Memory
 from elman.tasks.task import Trained
 
@@ -65,12 +66,16 @@ def memory_after(run: Trained, tokens: Sequence[int]) -> Memory:
     return Memory((state, hidden[:, -1]), {}, len(tokens))
 
 
+def texts(run: Trained) -> TextOf:
+    return lambda units: [run.tokenizer.decode([token]) for token in units]
+
+
 def watched(run: Trained, tokens: list[int], first: int, *, near: int | None = None, **asked: Any) -> dict[str, Any]:
     """A piece from `first` on, read from the memory at the same place, or from one at `near`."""
     start = Memory((), {})
     between = [memory_after(run, tokens[: first if near is None else near])]
     trail = Trail(start, memory_after(run, tokens), tokens, between if between[0].position else [])
-    return watch(run, trail, [run.tokenizer.decode([token]) for token in tokens], {"from": first} | asked)
+    return watch(run, trail, texts(run), {"from": first} | asked)
 
 
 @of_kinds("elman", "gru", "lstm", "mingru", "slstm")
@@ -164,7 +169,7 @@ def test_a_memory_that_holds_no_numbers_says_nothing(run: Trained) -> None:
     memory, tokens = memory_after(run, drawn(run, 4)), drawn(run)
     broken = Memory((tuple(part * torch.nan for part in memory.state[0]), memory.state[1] * torch.nan), {}, 4)
     trail = Trail(broken, Memory((), {}, 4 + T), tokens)
-    found = watch(run, trail, [""] * T, {"units": 4})
+    found = watch(run, trail, texts(run), {"units": 4})
     assert found["surprise"] == [None] * T
     assert found["next"] == [[]] * T
     told = json.loads(json.dumps(as_json(found), allow_nan=False))
@@ -225,7 +230,7 @@ def test_what_was_read_while_units_were_held_is_shown_so(run: Trained, begin: in
     trail = Trail(memories[0], memories[0])
     for memory, begun, before in zip(memories[1:], (0, first, last), memories, strict=False):
         trail.extend(memory, tokens[begun : memory.position], held=[asked] if before.position == first else ())
-    found = watch(run, trail, [""] * T, {"from": begin, "units": list(range(8)), "unit": 2, "attention_at": T - 1})
+    found = watch(run, trail, texts(run), {"from": begin, "units": list(range(8)), "unit": 2, "attention_at": T - 1})
     with torch.no_grad():
         log_p = run.model.output(torch.cat(parts)).log_softmax(-1)
     nats = [None, *(-log_p[:-1].gather(1, torch.tensor(tokens[1:])[:, None])[:, 0]).tolist()]
@@ -262,7 +267,7 @@ def test_a_twin_shares_weights_and_no_hooks(run: Trained) -> None:
     assert not model.training
 
 
-HELD = [{"layer": 1, "state": "h", "unit": 2, "value": 3.0}]
+HELD = [{"layer": 1, "state": "h", "unit": 2, "value": 40.0}]
 
 
 def test_a_session_watches_itself(trained: Path) -> None:
@@ -296,16 +301,16 @@ def test_a_request_with_held_units_goes_its_own_way(trained: Path) -> None:
         again = session.fork(at=11).generate(tokens=30, seed=1, temperature=0.5, set=HELD).answer
         assert held["text"] == again["text"]
         h = session.watch(units=[2])["states"]["layer 1 h"]["values"][0]
-        assert (h[11:] == 3).all()
-        assert (h[:11] != 3).all()
+        assert (h[11:] == 40).all()
+        assert (h[:11] != 40).all()
         after = session.watch()["surprise"][:20]
         session.feed(text=" on", set=HELD)
         session.feed(text=" a mat")
         h = session.watch(units=[2])["states"]["layer 1 h"]["values"][0]
-        assert (np.flatnonzero(h == 3) == np.arange(11, 44)).all()
+        assert (np.flatnonzero(h == 40) == np.arange(11, 44)).all()
         session.rollback(20)
         assert session.watch()["surprise"] == after
-        assert session.watch(units=[2])["states"]["layer 1 h"]["values"][0, -1] == 3
+        assert session.watch(units=[2])["states"]["layer 1 h"]["values"][0, -1] == 40
 
 
 @pytest.mark.parametrize(
@@ -318,3 +323,25 @@ def test_what_cannot_be_held_is_refused_at_once(trained: Path, kind: str, asked:
         with pytest.raises(UserError, match=r"layer: expected from 1 to 1|gate of layer 1: expected gate i or f or o"):
             sessions.submit(session.id, kind, asked)
         assert not session.describe()["busy"]
+
+
+def test_many_watch_while_a_text_is_written(trained: Path) -> None:
+    """A twin of the model reads, so nobody meets another's hooks; the text is what it is without them."""
+    with Sessions(trained) as sessions:
+        session = sessions.create(text="the cat sat on a mat")
+        expected = session.fork().generate(tokens=300, seed=4).answer["text"]
+        seen = json.dumps(as_json(session.watch(unit=1)))
+        with ThreadPoolExecutor(3) as threads:
+            writing = sessions.submit(session.id, "generate", {"tokens": 300, "seed": 4})
+            other = sessions.create(text="the cat sat on a mat")
+            found = list(threads.map(lambda _: json.dumps(as_json(other.watch(unit=1))), range(9)))
+        assert found == [seen] * 9
+        assert writing.result()["text"] == expected
+
+
+def test_the_text_of_a_piece_goes_on_from_what_is_before_it(trained: Path) -> None:
+    """As that of the whole session, of which only a little is spelt again."""
+    with Sessions(trained) as sessions:
+        session = sessions.create(text="the dog ran to the é cat " * 9)
+        for begin in (0, 40, CONTEXT + 50):
+            assert session.watch(begin=begin, units=[], top=0)["pieces"] == session.pieces()[begin:]

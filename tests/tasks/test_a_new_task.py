@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -36,6 +36,7 @@ from elman.settings import UNITS, Section
 from elman.state import State
 from elman.tasks import TASKS, Task
 from elman.tasks.configuration import Settings, build
+from elman.tasks.listening import Listener, Memory, Work
 from elman.tasks.task import NONE, Answer, Choice, Evaluation, Inputs, Progress, Say, Sources, Trained, fill
 from elman.train.objective import Loss, Place
 from elman.train.settings import Optimization
@@ -168,6 +169,40 @@ def read_series(path: str) -> np.ndarray[Any, np.dtype[np.float64]]:
         raise UserError(path, expected="a number a line", got=str(error)) from None
 
 
+class SeriesListener(Listener):
+    """Series of many sessions, which are told a value at a time."""
+
+    def __init__(self, run: Trained) -> None:
+        self.model, self.scale = run.model, run.scale
+
+    def begin(self) -> Memory:
+        return Memory((), {})
+
+    @property
+    def like(self) -> State:
+        return torch.zeros(1, self.model.config["hidden_size"])
+
+    def check(self, kind: str, asked: Mapping[str, Any]) -> list[float]:
+        values = asked.get("values", asked.get("units"))
+        if not values or not all(isinstance(value, float | int) for value in values):
+            raise UserError("values", expected="numbers", got=repr(values))
+        return values  # type: ignore[no-any-return]
+
+    @torch.no_grad()
+    def round(self, works: Sequence[Work]) -> None:
+        for work in works:
+            state, position, notes = work.memory.state, work.memory.position + len(work.request), work.memory.notes
+            values = torch.tensor(work.request, dtype=torch.float32)
+            ahead, after = self.model(
+                (values - self.scale.mean)[None] / self.scale.deviation, state if isinstance(state, Tensor) else None
+            )
+            work.units, work.memory = work.request, Memory(after, notes, position)
+            work.answer = {
+                "position": position,
+                "forecast": self.scale.mean + self.scale.deviation * float(ahead[0, -1]),
+            }
+
+
 class Forecasting(Task):
     """The next number of a series."""
 
@@ -254,6 +289,9 @@ class Forecasting(Task):
                 continue
             found = [scale.mean + scale.deviation * value for value in forecast(run.model, values, options.horizon)]
             yield Answer(number, found, [" ".join(f"{value:.3f}" for value in found)], {"forecast": found})
+
+    def listener(self, run: Trained, options: Mapping[str, Any] = NONE) -> SeriesListener:
+        return SeriesListener(run)
 
     def _scaled(self, run: Trained, values: Any) -> Tensor:
         return torch.tensor((values - run.scale.mean) / run.scale.deviation, dtype=torch.float32)
@@ -402,6 +440,37 @@ def test_it_evaluates_with_its_own_option(trained: Path, series: Path, capsys: p
     assert command(["evaluate", str(trained), str(series), "--horizon", "0"]) == 2
     assert command(["generate", str(trained), "1 2 3"]) == 2
     assert f"use it with `elman evaluate {trained}` and `elman predict {trained}`" in capsys.readouterr().err
+
+
+def test_it_is_served(trained: Path, tmp_path: Path) -> None:
+    """Sessions of the new task are forked, taken back, saved and restored as any others."""
+    wave = [20 + 5 * math.sin(step / 3) for step in range(90)]
+    run = elman.load(trained)
+    scaled = run.task._scaled(run, np.array(wave))
+    ahead = [forecast(run.model, scaled[:steps], 1)[0] for steps in (60, 75, 90)]
+    expected = [run.scale.mean + run.scale.deviation * value for value in ahead]
+    with elman.serve.Sessions(run, folder=tmp_path / "sessions") as sessions:
+        session = sessions.create(values=wave[:60])
+        assert session.feed(values=wave[60:75])["forecast"] == pytest.approx(expected[1], abs=1e-3)
+        assert session.feed(values=wave[75:])["position"] == 90
+        fork = session.fork(at=59)
+        assert fork.feed(values=wave[59:60])["forecast"] == pytest.approx(expected[0], abs=1e-3)
+        with pytest.raises(UserError, match="expected numbers"):
+            session.feed(values=["water"])
+        with pytest.raises(UserError, match="writes nothing"):
+            session.generate(tokens=3)
+    with elman.serve.Sessions(run, folder=tmp_path / "sessions") as sessions:
+        assert sessions.restore() == 2
+        again = sessions.get(session.id)
+        assert again.units == wave
+        again.rollback(89)
+        assert again.feed(values=wave[89:])["forecast"] == pytest.approx(expected[2], abs=1e-3)
+
+
+def test_a_task_without_a_listener_says_so(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Forecasting, "listener", Task.listener)
+    with pytest.raises(UserError, match=r"continuation is not served; serve a run of another task: language-modelling"):
+        elman.serve.Sessions(trained)
 
 
 def test_it_is_inspected(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -53,7 +53,7 @@ def test_a_target_is_watched(run: Trained, near: int, begin: int) -> None:
     found = watch(
         run,
         trail,
-        list(map(str, UNITS)),
+        lambda units: list(map(str, units)),
         {"from": begin, "units": [0, 3], "unit": 3, "layer": 2 if model.kind != "transformer" else 1},
     )
     state, inputs = model.encode([[*SOURCE, end]]), [[end, *TARGET[:-1]]]

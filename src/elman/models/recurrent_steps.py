@@ -49,7 +49,7 @@ def _is_plain(layer: nn.Module) -> bool:
     if not isinstance(layer, Recurrent) or layer.cell not in NUMBERS or layer.backend not in (None, "native"):
         return False
     named = {name.removesuffix("_l0") for name, _ in layer.named_parameters()}
-    return named <= PLAIN and not layer.zoneout and not layer.zoneout_cell
+    return named <= PLAIN and not (layer.zoneout or layer.zoneout_cell or layer.holds)
 
 
 def arranged(model: RecurrentLM, *, int8: bool = False) -> ArrangedModel:

@@ -15,8 +15,9 @@ from typing import Any
 from elman.errors import UserError
 from elman.serve.counts import ServingCounts
 from elman.serve.errors import Closed, ModelFailed
-from elman.serve.session import Content, SessionRecord, Trail
+from elman.serve.session import MOST, Content, SessionRecord, Trail
 from elman.serve.store import SessionStore
+from elman.state import entries
 from elman.tasks.listening import Listener, Memory, Work
 
 OnEvents = Callable[[list[dict[str, Any]]], None]
@@ -51,6 +52,13 @@ class Job:
     def done(self) -> bool:
         """Whether there is an answer, or an error."""
         return self._done.is_set()
+
+    def remember(self, memory: Memory) -> None:
+        """A memory between two rounds, to go back to later; of memories that grow, none: they would fill the RAM."""
+        if not entries(memory.state) and (not self.between or self.between[-1] is not memory):
+            self.between.append(memory)
+            if len(self.between) > 2 * MOST:
+                del self.between[::2]
 
     def cancel(self) -> None:
         """End it before the next round; the session keeps what was read and written until then."""
@@ -175,8 +183,7 @@ class Batcher:
         if work.done:
             self._end(job, work)
         else:
-            if not job.between or job.between[-1] is not work.memory:
-                job.between.append(work.memory)
+            job.remember(work.memory)
             if work.events:
                 events, work.events = work.events, []
                 job.tell(events)
@@ -216,7 +223,7 @@ class Batcher:
     def _finish(self, job: Job, answer: dict[str, Any] | None, error: UserError | None) -> None:
         if job.work is not None and job.work.events:
             job.tell(job.work.events)  # before the job is done: whoever sees that it is has been told all
-        job.record.job = None
+        job.record.job, job.record.used = None, time.time()
         self.store.make_room()
         job.finish(answer, error)
         self.counts.of_work(time.perf_counter() - job.asked, failed=error is not None)

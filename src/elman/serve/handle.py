@@ -146,7 +146,7 @@ class Session:
         with self._sessions.store.lock:
             trail = self._content().trail
             trail = trail.until(trail.memory)
-        return watch(served.run, trail, served.listener.text_of(trail.units), asked)
+        return watch(served.run, trail, served.listener.text_of, asked)
 
     def describe(self) -> dict[str, Any]:
         """What a session is, without its units."""

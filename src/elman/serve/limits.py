@@ -23,7 +23,7 @@ class ServingLimits(Section):
     prompt: int = Field(100_000, ge=1, description="How many tokens or values a session may be fed at once.")
     tokens: int = Field(100_000, ge=1, description="How many tokens may be written at once.")
     queue: int = Field(1000, ge=1, description="How many works of a model may run and wait.")
-    rows: int = Field(256, ge=1, description="How many of them run together; the others wait.")
+    rows: int = Field(1000, ge=1, description="How many of them run together; the others wait.")
     chunk: int = Field(256, ge=1, description="How much of a prompt is read between two rounds of writing.")
     request: str | int = Field("8MB", description="How long a request may be.")
     in_flight: int = Field(1000, ge=1, description="How many requests there may be at once.")

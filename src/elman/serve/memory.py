@@ -26,7 +26,13 @@ def pack(memories: Sequence[Memory], about: Mapping[str, Any]) -> bytes:
     tensors: dict[str, Any] = {}
     listed = []
     for number, memory in enumerate(memories):
-        listed.append({"position": memory.position, "notes": memory.notes, "empty": memory.state == ()})
+        listed.append(
+            {
+                "position": memory.position,
+                "notes": memory.notes,
+                "empty": isinstance(memory.state, tuple) and not memory.state,
+            }
+        )
         tensors |= {name: x.detach().cpu().contiguous() for name, x in flatten(memory.state, f"{number}.state").items()}
     text = json.dumps({**about, "memories": listed}, allow_nan=False)
     return safetensors.torch.save(_apart(tensors), {KEY: text})

@@ -17,7 +17,13 @@ MOST = 32  # memories of a trail; where there are more, every other one goes
 
 @dataclass(eq=False)
 class Trail:
-    """Units in order, and memories before, after and between them. Memories and units are shared with forks."""
+    """Units in order, and memories before, after and between them. Memories are shared with forks.
+
+    >>> trail = Trail(Memory((), {}, 0), Memory((), {}, 0))
+    >>> trail.extend(Memory((), {}, 100), list("a" * 100), [Memory((), {}, 70)])
+    >>> trail.nearest(90).position, trail.ahead(trail.nearest(72), 72)
+    (70, (['a', 'a'], ()))
+    """
 
     base: Memory  # before the first unit
     memory: Memory  # after the last
@@ -113,12 +119,20 @@ class Content:
         """All memories, by their `id`."""
         return {id(memory): memory for trail in (self.trail, *self.checkpoints.values()) for memory in trail.memories()}
 
+    def parts(self) -> list[Any]:
+        """All that takes room: memories, and lists of units. Forks share memories."""
+        return [*self.memories().values(), *(trail.units for trail in (self.trail, *self.checkpoints.values()))]
+
     def sizes(self) -> dict[int, int]:
-        """Bytes of each memory, and of each list of units, by their `id`: forks share some of them."""
-        trails = (self.trail, *self.checkpoints.values())
-        return {key: bytes_of(m) for key, m in self.memories().items()} | {
-            id(trail.units): 100 + 40 * len(trail.units) for trail in trails
-        }
+        """Bytes of each part, by its `id`."""
+        return {id(part): bytes_of(part) if isinstance(part, Memory) else room_of(part) for part in self.parts()}
+
+
+def room_of(units: Sequence[Unit]) -> int:
+    """How much RAM units take, about: as if each had the size of the last one."""
+    last = units[-1] if units else 0
+    inner = 40 * len(last) if isinstance(last, list | tuple | dict | str) else 0
+    return 100 + (40 + inner) * len(units)
 
 
 @dataclass(eq=False)

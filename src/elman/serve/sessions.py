@@ -2,73 +2,30 @@
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
 import math
 import shutil
 import tempfile
 import threading
 import weakref
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import torch
-
+from elman import atomic
 from elman.errors import UserError, nearest
+from elman.run_folders import lock_file
 from elman.runs import Run, load
 from elman.serve.batching import Batcher, Job, OnEvents
-from elman.serve.counts import ServingCounts
 from elman.serve.errors import Busy, Full, TooLarge, Unknown
 from elman.serve.handle import Session
 from elman.serve.limits import ServingLimits
 from elman.serve.memory import unpack
+from elman.serve.served import Served
 from elman.serve.session import Content, Trail
 from elman.serve.store import SessionStore
-from elman.serve.watching import describe_memory
 from elman.tasks.configuration import make_section
 from elman.tasks.listening import Memory
-
-
-class Served:
-    """A model that is served: its run, its listener, its thread and its counts."""
-
-    def __init__(self, name: str, run: Run, options: Mapping[str, Any]) -> None:
-        self.id, self.run = name, run
-        self.listener = run.task.listener(run, options)
-        self.counts = ServingCounts()
-        self.batcher: Batcher | None = None
-
-    @property
-    def writes(self) -> bool:
-        """Whether a session can `generate`."""
-        return self.listener.writes
-
-    @property
-    def completes(self) -> bool:
-        """Whether what is written goes on with what was read."""
-        return self.listener.completes
-
-    @cached_property
-    def mark(self) -> str:
-        """A hash of the configuration and the weights."""
-        found = hashlib.sha256(repr(self.run.config).encode())
-        for name, x in sorted(self.run.model.state_dict().items()):
-            found.update(name.encode())
-            found.update(x.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
-        return found.hexdigest()
-
-    def describe(self) -> dict[str, Any]:
-        """What people and programs must know to use the model."""
-        return {
-            "task": self.run.task.name,
-            "kind": self.run.config["model"].get("model"),
-            "parameters": sum(p.numel() for p in self.run.model.parameters()),
-            "writes": self.writes,
-            "completes": self.completes,
-            **self.listener.about(),
-            **describe_memory(self.run),
-        }
 
 
 class Sessions:
@@ -101,6 +58,8 @@ class Sessions:
         limits: ServingLimits | None = None,
         **given: Any,
     ) -> None:
+        if limits is not None and given:
+            raise UserError("limits", expected="all of them, or some by name", got="both", exit_code=2)
         self.limits = make_section(ServingLimits, given) if limits is None else limits
         options = {"chunk": self.limits.chunk, "int8": int8}
         self.models: dict[str, Served] = {}
@@ -115,7 +74,13 @@ class Sessions:
         self.folder = Path(tempfile.mkdtemp(prefix="elman-sessions-")) if folder is None else Path(folder)
         if folder is None:
             self._remove = weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
-        self.folder.mkdir(parents=True, exist_ok=True)
+        with atomic.told(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._lock = (self.folder / "lock").open("a")
+        if not lock_file(self._lock):
+            self._lock.close()
+            remedy = "end it, or choose another folder"
+            raise UserError(f"another process keeps its sessions in {self.folder}", remedy=remedy)
         likes = {name: (lambda served=served: served.listener.like) for name, served in self.models.items()}
         marks = {name: served.mark for name, served in self.models.items()}
         self.store = SessionStore(self.folder, self.limits, likes, marks)
@@ -176,16 +141,10 @@ class Sessions:
             what = f"{served.id} is {served.run.task.title}, which writes nothing"
             raise UserError(what, remedy="feed it: the answer says all")
         request = served.listener.check(kind, asked)
-        for what, most, size in (
-            ("a feed", self.limits.prompt, served.listener.size(request)),
-            (
-                "tokens",
-                self.limits.tokens,
-                getattr(request.options, "tokens", None) or 0 if kind == "generate" else 0,
-            ),
-        ):
-            if size > most:
-                raise TooLarge(what, expected=f"at most {most:,} at once", got=f"{size:,}")
+        what, most = {"feed": ("a feed", self.limits.prompt), "generate": ("tokens", self.limits.tokens)}[kind]
+        size = served.listener.size(request)
+        if size > most:
+            raise TooLarge(what, expected=f"at most {most:,} at once", got=f"{size:,}")
         return self.start(Job(record, kind, request, on_events))
 
     def start(self, job: Job) -> Job:
@@ -219,8 +178,7 @@ class Sessions:
         """Numbers for people who watch a server."""
         store, counts = self.store, [served.counts for served in self.models.values()]
         with store.lock:  # not while sessions move to the disk to make room for one that has come back
-            resident = sum(record.content is not None for record in store.records.values())
-            bytes = store.bytes
+            resident, bytes = len(store.resident), store.bytes
         batchers = [served.batcher for served in self.models.values() if served.batcher is not None]
         return {
             "sessions": len(store.records),
@@ -243,10 +201,13 @@ class Sessions:
         for served in self.models.values():
             if served.batcher is not None:
                 served.batcher.close()
-        if hasattr(self, "_remove"):
-            self._remove()
-        else:
-            self.save()
+        try:
+            if hasattr(self, "_remove"):
+                self._remove()
+            else:
+                self.save()
+        finally:
+            self._lock.close()
 
     def __enter__(self) -> Sessions:
         return self
@@ -264,3 +225,6 @@ class Sessions:
     def _sweep(self) -> None:
         while not self._ended.wait(min(10.0, self.limits.idle_seconds / 4)):
             self.store.sweep()
+            if not hasattr(self, "_remove"):
+                with contextlib.suppress(UserError):  # a full disk: the next round may be luckier
+                    self.store.save()

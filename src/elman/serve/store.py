@@ -12,6 +12,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -44,9 +45,12 @@ class SessionStore:
         likes: Mapping[str, Callable[[], State]],
         marks: Mapping[str, str],
     ) -> None:
-        self.folder, self.limits, self.likes, self.marks = folder, limits, likes, marks
+        self.folder, self.limits, self.marks = folder, limits, marks
+        self.likes = {model: cache(like) for model, like in likes.items()}
+        self.most = limits.memory_bytes
         self.lock = threading.RLock()
-        self.records: OrderedDict[str, SessionRecord] = OrderedDict()  # the least recently used first
+        self.records: dict[str, SessionRecord] = {}
+        self.resident: OrderedDict[str, SessionRecord] = OrderedDict()  # in memory, the least recently used first
         self.bytes = 0  # of all that is in memory, shared memories counted once
         self.parked = self.loaded = self.ended = 0  # how often
         self._sizes: dict[int, list[int]] = {}  # by the `id` of what takes room: how many sessions have it, and bytes
@@ -58,10 +62,10 @@ class SessionStore:
             if len(self.records) >= self.limits.sessions:
                 what = f"there are {self.limits.sessions:,} sessions, and no room for another"
                 raise Full(what, remedy="close one, or try again later")
-            if self.bytes > self.limits.memory_bytes and not self.make_room():
+            if self.bytes > self.most and not self.make_room():
                 raise Full("the sessions take all the memory that they may", remedy="close one, or try again later")
             record = SessionRecord(secrets.token_urlsafe(16), model, parent, content=content)
-            self.records[record.id] = record
+            self.records[record.id] = self.resident[record.id] = record
             self.settle(record)
             return record
 
@@ -71,7 +75,8 @@ class SessionStore:
             record = self.records.get(session)
             if record is None:
                 raise Unknown("there is no such session", remedy="it was closed, or ended because nobody used it")
-            self.records.move_to_end(session)
+            if session in self.resident:
+                self.resident.move_to_end(session)
             record.used = time.time()
             return record
 
@@ -82,6 +87,7 @@ class SessionStore:
                 if record.id not in self.records:
                     raise Unknown("there is no such session any more")
                 record.content = content = self._read(record)
+                self.resident[record.id] = record
                 self.loaded += 1
                 self.settle(record, changed=False)
                 return content
@@ -108,6 +114,7 @@ class SessionStore:
             if record.job is not None:
                 record.job.cancel()
             del self.records[session]
+            self.resident.pop(session, None)
             self._count(record, {}, None)
             self._place(record).unlink(missing_ok=True)
 
@@ -121,15 +128,18 @@ class SessionStore:
 
     def save(self) -> None:
         """Write every session to the disk, for the next start. Raises `UserError` where one cannot be written."""
-        with self.lock:
-            for record in self.records.values():
-                if record.content is not None and not record.content.saved:
-                    atomic.write_bytes(self._place(record), self._bytes(record, record.content))
-                    record.content.saved = True
+        for record in list(self.resident.values()):
+            with self.lock:  # for each alone, so that nobody waits for all of them
+                if record.id in self.resident and record.content is not None:
+                    with atomic.told(self._place(record)):
+                        self._write(record, record.content)
 
     def restore(self) -> int:
         """Know the sessions that lie in the folder, and say how many are new. Others' files stay as they are."""
         found = 0
+        for unfinished in self.folder.glob(f".*{SUFFIX}.tmp"):
+            if ID.fullmatch(unfinished.name[1:].removesuffix(f"{SUFFIX}.tmp")):
+                unfinished.unlink(missing_ok=True)  # of a process that was killed
         for path in sorted(self.folder.glob(f"*{SUFFIX}")):
             with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError), self.lock:
                 if ID.fullmatch(path.stem) and path.stem not in self.records:
@@ -139,23 +149,29 @@ class SessionStore:
                         record.checkpoints, record.used = about["positions"], min(about["used"], time.time())
                         self.records[record.id] = record
                         found += 1
-        with self.lock:
-            self.records = OrderedDict(sorted(self.records.items(), key=lambda item: item[1].used))
         return found
 
     def make_room(self, besides: SessionRecord | None = None) -> bool:
         """Park sessions until the rest takes no more room than allowed; whether that could be done."""
         with self.lock:
-            for record in self.records.values():
-                if self.bytes <= self.limits.memory_bytes:
+            for record in list(self.resident.values()) if self.bytes > self.most else ():
+                if self.bytes <= self.most:
                     break
                 if record.content is not None and not record.busy and record is not besides:
                     with contextlib.suppress(UserError, OSError):  # a full disk: it stays in memory
                         self._park(record, record.content)
-            return self.bytes <= self.limits.memory_bytes
+            return self.bytes <= self.most
 
     def _park(self, record: SessionRecord, content: Content) -> None:
-        """From memory to the disk; a file that outlives a kill, though not a power failure, is written in no time."""
+        """From memory to the disk."""
+        self._write(record, content)
+        record.content = None
+        del self.resident[record.id]
+        self._count(record, {}, None)
+        self.parked += 1
+
+    def _write(self, record: SessionRecord, content: Content) -> None:
+        """Whole or not at all, if the process is killed. The disk is not waited for."""
         if not content.saved:
             path = self._place(record)
             unfinished = path.with_name(atomic.temporary(path.name))
@@ -165,9 +181,6 @@ class SessionStore:
             finally:
                 unfinished.unlink(missing_ok=True)
             content.saved = True
-        record.content = None
-        self._count(record, {}, None)
-        self.parked += 1
 
     def _count(self, record: SessionRecord, sizes: dict[int, int], content: Content | None) -> None:
         """What is counted stays alive meanwhile, so that its `id` is not another's."""
@@ -184,7 +197,7 @@ class SessionStore:
             entry[0] += 1
         record.bytes = sum(sizes.values())
         if content is not None:
-            self._holds[record.id] = sizes, list(content.memories().values())
+            self._holds[record.id] = sizes, content.parts()
 
     def _place(self, record: SessionRecord) -> Path:
         return self.folder / f"{record.id}{SUFFIX}"

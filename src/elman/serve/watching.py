@@ -7,7 +7,7 @@ was read while units were held is read so again.
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -26,6 +26,9 @@ from elman.tasks.watching import Watched, WatchOptions
 
 MOST_UNITS = 2000  # of a session that are watched at once
 MOST_VALUES = 4_000_000  # of states in an answer
+CONTEXT = 64  # units before a piece that its text may go on from
+
+TextOf = Callable[[Sequence[Unit]], list[str]]
 
 
 class PieceOptions(WatchOptions):
@@ -55,8 +58,8 @@ def stretches(trail: Trail, begin: int, end: int) -> Iterator[TrailStretch]:
         yield TrailStretch(memory, units, first - memory.position, held)
 
 
-def watch(run: Trained, trail: Trail, pieces: Sequence[str], asked: Mapping[str, Any]) -> dict[str, Any]:
-    """What happens while a piece of a session is read once more; `pieces` are the texts of the trail's units.
+def watch(run: Trained, trail: Trail, text_of: TextOf, asked: Mapping[str, Any]) -> dict[str, Any]:
+    """What happens while a piece of a session is read once more; `text_of` is the listener's.
 
         {"from", "to", "pieces": [T], "states": {"layer 1 h": {"units": [U], "values": (U, T)}, …},
          "gates": {"layer 1": {"i": (T,), …}},
@@ -84,7 +87,9 @@ def watch(run: Trained, trail: Trail, pieces: Sequence[str], asked: Mapping[str,
         raise UserError(
             "states", expected=f"at most {MOST_VALUES:,} numbers", got=f"{size:,}", remedy="watch fewer units"
         )
-    told = {"from": begin, "to": end, "pieces": list(pieces[begin - first : end - first]), **found.told}
+    context = max(first, begin - CONTEXT)
+    pieces = text_of(trail.units[context - first : end - first])[begin - context :]
+    told = {"from": begin, "to": end, "pieces": pieces, **found.told}
     told |= {"states": states, "gates": found.gates, "attention": None}
     if (seen := found.attention) is not None:
         layers, heads, _ = seen.weights.shape

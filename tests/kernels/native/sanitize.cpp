@@ -14,6 +14,7 @@
 #include "attend.h"
 #include "dense.h"
 #include "alignment.h"
+#include "arena.h"
 #include "loss.h"
 #include "program.h"
 #include "sweep.h"
@@ -492,6 +493,88 @@ void run_steps(int64_t B, int64_t D, int64_t C) {
   if (elman_run_float(&program) != 2) exit(1);
 }
 
+// A language model of a few layers: rows that read texts of different lengths and then write, together and each alone.
+void run_arena(size_t bytes, int32_t (*arrange)(const ArenaModel*), int32_t (*read)(const ArenaCall*),
+               int32_t (*write)(const ArenaCall*), int32_t cell, int64_t count, int64_t R, int64_t H, int64_t V, bool folded,
+               bool in_bytes, bool residual) {
+  const int64_t G = cell == kLstm ? 4 : cell == kGru ? 3 : 1, D = residual ? H : H / 2 + 1, steps = 4;
+  std::vector<Numbers> weights;
+  std::vector<ArenaLayer> layers;
+  for (int64_t l = 0; l < count; ++l)
+    for (int64_t size : {G * H * (l ? H : D), G * H * H, G * H, G * H}) weights.emplace_back(bytes, size, true);
+  for (int64_t l = 0; l < count; ++l) {
+    const auto part = [&](int64_t i) { return (const void*)weights[size_t(4 * l + i)].data.data(); };
+    layers.push_back({l ? H : D, H, cell, residual, part(0), part(1), part(2), l % 2 ? nullptr : part(3)});
+  }
+  const Numbers embedding(bytes, V * D, true), weight(bytes, V * H, true), bias(bytes, V, true);
+  int64_t size = 0;
+  ArenaModel model = {V, count, folded, in_bytes, layers.data(), embedding.data.data(), weight.data.data(),
+                      R % 2 ? bias.data.data() : nullptr, nullptr, &size};
+  if (arrange(&model) != 0) exit(1);
+  model.arranged = aligned_alloc(64, size_t(size + 63) / 64 * 64);
+  if (!model.arranged || arrange(&model) != 0) exit(1);
+
+  const int64_t of_slot = count * (cell == kLstm ? 2 : 1) * H + H, longest = R == 1 ? 130 : 7;
+  std::vector<int64_t> slots, tokens, begins(1, 0), banned(1, V - 1);
+  for (int64_t r = 0; r < R; ++r) {
+    slots.push_back(R - r);  // slot 0 is nobody's
+    for (int64_t t = 0; t < longest - longest * r / R - (r ? 1 : 0); ++t) tokens.push_back(int64_t(generator() % uint64_t(V)));
+    begins.push_back(int64_t(tokens.size()));
+  }
+  std::vector<ArenaDraw> draws;
+  for (int64_t r = 0; r < R; ++r)
+    draws.push_back({r % 4 ? 0.5 : 0.0, r % 3 ? 0.7 : 2.0, r % 5 ? -3.0 : -INFINITY, r % 2 ? 3 : 0});
+  std::vector<double> uniforms;
+  for (int64_t i = 0; i < R * steps; ++i) uniforms.push_back((draw() + 1) / 2.0001);
+
+  struct Found {
+    Numbers memory, logits, scores, weighed;
+    std::vector<int64_t> written, counts;
+  };
+  const auto call_of = [&](int64_t first, int64_t rows, Found& found, const std::vector<int64_t>& from) {
+    ArenaCall call = {};
+    call.model = &model, call.R = rows, call.memory = found.memory.data.data(), call.slots = slots.data() + first;
+    call.tokens = tokens.data() + begins[size_t(first)], call.begins = from.data();
+    call.logits = found.logits.data.data();
+    call.below = (double*)found.scores.data.data(), call.sums = call.below + from.back();
+    if (read(&call) != 0) exit(1);
+    call.below = (double*)found.weighed.data.data(), call.sums = call.below + rows * steps;
+    call.tokens = call.begins = nullptr, call.logits = nullptr;
+    call.steps = steps, call.uniforms = uniforms.data() + first * steps, call.draws = draws.data() + first;
+    call.banned = banned.data(), call.banned_count = 1, call.end = 0;
+    call.written = found.written.data(), call.counts = found.counts.data();
+    if (write(&call) != 0) exit(1);
+    for (const Numbers* part : {&found.memory, &found.logits, &found.scores, &found.weighed}) part->check("an arena's number");
+  };
+  const auto empty = [&](int64_t rows, int64_t read_tokens) {
+    return Found{Numbers(bytes, (R + 1) * of_slot, false), Numbers(bytes, rows * V, false), Numbers(8, 2 * read_tokens, false),
+                 Numbers(8, 2 * rows * steps, false), std::vector<int64_t>(size_t(rows * steps), -1),
+                 std::vector<int64_t>(size_t(rows), 0)};
+  };
+  Found together = empty(R, begins.back());
+  call_of(0, R, together, begins);
+  for (int64_t r = 0; r < R; ++r) {
+    const int64_t length = begins[size_t(r + 1)] - begins[size_t(r)];
+    Found alone = empty(1, length);
+    call_of(r, 1, alone, {0, length});
+    const size_t at = size_t(slots[size_t(r)] * of_slot) * bytes, row = size_t(V) * bytes;
+    if (memcmp(&alone.memory.data[at], &together.memory.data[at], size_t(of_slot) * bytes) ||
+        memcmp(&alone.logits.data[0], &together.logits.data[size_t(r) * row], row) ||
+        memcmp(alone.written.data(), &together.written[size_t(r * steps)], steps * sizeof(int64_t))) {
+      fprintf(stderr, "rows change each other in an arena\n");
+      exit(1);
+    }
+  }
+  if (!tokens.empty()) {  // a token that there is not
+    tokens.back() = V;
+    ArenaCall call = {};
+    call.model = &model, call.R = R, call.memory = together.memory.data.data(), call.slots = slots.data();
+    call.tokens = tokens.data(), call.begins = begins.data();
+    if (read(&call) != 2) exit(1);
+  }
+  free(model.arranged);
+}
+
 }  // namespace
 
 int main() {
@@ -569,5 +652,19 @@ int main() {
   run_alignment(4, elman_align_float, elman_align_backward_float, 9, 20, 20, 70, true), ++runs;  // work for threads
   for (int64_t B : {1, 3, 9})
     for (int64_t D : {1, 5, 16, 40}) run_steps(B, D, 7), ++runs;
+  for (int32_t cell : {kElmanTanh, kElmanRelu, kGru, kLstm})
+    for (int64_t R : {1, 2, 17})
+      for (int64_t H : {1, 5, 16, 33})
+        for (int64_t V : {2, 5, 33})
+          for (int form = 0; form < 8; ++form) {
+            const bool folded = form & 1, residual = form & 2, in_bytes = form & 4;
+            const int64_t count = 1 + (H + V + form) % 3;
+            run_arena(4, elman_arena_arrange_float, elman_arena_read_float, elman_arena_write_float, cell, count, R, H, V,
+                      folded, in_bytes, residual);
+            if (!in_bytes)
+              run_arena(8, elman_arena_arrange_double, elman_arena_read_double, elman_arena_write_double, cell, count, R, H,
+                        V, folded, false, residual);
+            runs += 1 + !in_bytes;
+          }
   printf("%s: %lld sweeps, no complaint\n", elman_instruction_set(), (long long)runs);
 }

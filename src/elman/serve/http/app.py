@@ -50,9 +50,9 @@ def make_app(opened: Sessions, rules: Rules | None = None) -> FastAPI:
     app.state.works = works = Works(opened, metrics.first.observe)
     app.state.rules = rules
     routers = [each.router for each in (sessions, openai, socket)]
-    errors.install(app, routers)
+    errors.install(app)
     for router in routers:
-        app.include_router(router)
+        app.router.routes += router.routes  # `include_router` would look each request up twice
     files = page.add(app)
     _add_health(app, works, metrics)
     rules.open = {*rules.open, *files, "/healthz", "/readyz", "/openapi.json"}

@@ -39,6 +39,8 @@ class Body(BaseModel):
 class FeedBody(Body):
     """What a session reads: one of text, tokens, values and units."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"text": "It was "}]})
+
     text: str | None = Field(None, examples=["It was "], description="Words parted by white space, for a tagger.")
     tokens: list[int | str] | None = Field(None, examples=[[3, 4, 5]])
     values: list[float | list[float | None] | None] | None = Field(
@@ -52,6 +54,8 @@ class FeedBody(Body):
 class CreateBody(FeedBody):
     """A new session, and the first that it reads."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"text": "It was "}]})
+
     model: str | None = Field(None, description="A model's id; where the server has only one, it may be left out.")
     parent: str | None = Field(None, alias="from", description="A session whose memory the new one begins with.")
     at: At | None = Field(None, description="A position or a checkpoint of that session, in place of its end.")
@@ -60,6 +64,8 @@ class CreateBody(FeedBody):
 
 class GenerateBody(Body):
     """What a session shall write."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"tokens": 50, "temperature": 0.8}]})
 
     tokens: int | None = Field(None, ge=1, examples=[20], description="The most tokens to write.")
     temperature: float | None = Field(None, ge=0)
@@ -86,7 +92,7 @@ def stops(given: str | list[str] | None) -> list[str] | None:
 class ForkBody(BaseModel):
     """Where a new session parts from this one."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"examples": [{}]})
 
     at: At | None = Field(None, description="A position or a checkpoint, in place of the end.")
 
@@ -94,13 +100,15 @@ class ForkBody(BaseModel):
 class RollbackBody(BaseModel):
     """Where the session goes back to."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={"examples": [{"to": 0}]})
 
     to: At = Field(description="A position or a checkpoint.", examples=[0])
 
 
 class WatchBody(Body):
     """What the page shows of a piece of a session's trail."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"from": 0, "layer": 1}]})
 
     start: int = Field(0, alias="from", ge=0)
     to: int | None = Field(None, ge=0)

@@ -45,7 +45,12 @@ class StreamOptions(BaseModel):
 class CompletionRequest(BaseModel):
     """As OpenAI's API has it, with `top_k` and `min_p`; null stands for the default."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        allow_inf_nan=False,
+        json_schema_extra={"examples": [{"model": "run", "prompt": "It was ", "max_tokens": 32}]},
+    )
 
     model: str
     prompt: Prompt = Field("", examples=["It was "], max_length=None)

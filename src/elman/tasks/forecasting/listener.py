@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import numpy as np
 import torch
 
-from elman.arrays import Floats
-from elman.data.calendar import NUMBERED, Calendar
+from elman.data.calendar import NUMBERED
 from elman.data.panel import LARGEST, Panel
 from elman.data.series_columns import TARGETS, Roles
 from elman.data.table import number
-from elman.data.timestamps import parse_times
 from elman.errors import UserError
-from elman.settings import Section
+from elman.tasks.configuration import make_section
 from elman.tasks.forecasting.prediction import TRACKED, level_names, missing_ahead, not_ahead, panel_forecasts
+from elman.tasks.forecasting.told import ABOUT, SeriesNotes, Told, panel_of, start_of
 from elman.tasks.hearing import (
     Asked,
     FeedRequest,
     Held,
     check_finite,
-    check_notes,
     in_batches,
     one_form,
     went_on,
@@ -31,15 +29,6 @@ from elman.tasks.listening import Listener, Memory, Unit, Work
 from elman.tasks.task import NONE, Trained
 
 SHOWN = 100  # series of the training whose ids a client is told
-ABOUT = ("ds", "id", "static")  # what a feed may say of the series, before its first value
-
-
-class SeriesNotes(Section):
-    """What a session has said of its series."""
-
-    ds: str | int | None = None  # the time of its first value; None: steps are counted from 0
-    id: str | None = None  # one of the training's series has the scale that it had there
-    static: dict[str, Any] | None = None  # columns that do not change
 
 
 class NextValues(Asked, SeriesNotes):
@@ -98,11 +87,12 @@ class SeriesListener(Listener):
 
     def _check_about(self, about: Mapping[str, Any]) -> None:
         """Raise `UserError` where the model cannot use what is said of a series."""
+        make_section(SeriesNotes, dict(about))
         calendar = self.run.codecs.get("calendar")
         if "ds" in about:
             if calendar is None:
                 raise UserError("ds", expected="none, for the model knows no calendar", got=repr(about["ds"]))
-            _start(calendar, about["ds"])
+            start_of(calendar, about["ds"])
         static = about.get("static") or {}
         if not isinstance(static, Mapping) or {*static} - {*self.roles.static}:
             expected = f"an object of {', '.join(self.roles.static) or 'nothing'}"
@@ -172,31 +162,8 @@ class SeriesListener(Listener):
         return said
 
     def panel(self, series: Sequence[Told]) -> Panel:
-        """The panel that a table of these series is: each begins with its first value, and ends with its last.
-
-        Columns that are known ahead go on beyond the last value.
-        """
-        calendar = NUMBERED if series[0].ds is None else self.run.calendar
-        there = [np.flatnonzero(~np.isnan(one.rows[:, 0])) for one in series]
-        kept = [
-            one.rows[at[0] : None if self.roles.future else at[-1] + 1] for one, at in zip(series, there, strict=True)
-        ]
-        begun = [(0, 0) if one.ds is None else _start(calendar, one.ds) for one in series]
-        values, past = np.concatenate(kept), 1 + len(self.roles.past)
-        return Panel(
-            "a session",
-            calendar,
-            tuple(one.id or "" for one in series),
-            np.array([start + int(at[0]) * calendar.step for (start, _), at in zip(begun, there, strict=True)]),
-            np.array([offset for _, offset in begun]),
-            np.cumsum([0, *map(len, kept)]),
-            np.array([at[-1] - at[0] + 1 for at in there]),
-            values[:, 0],
-            values[:, 1:past],
-            values[:, past:],
-            {name: [one.static[name] for one in series] for name in self.roles.static},
-            self.roles,
-        )
+        """The panel that a table of these series is, all of which have a first time, or none of which has."""
+        return panel_of(series, self.roles, NUMBERED if series[0].ds is None else self.run.calendar)
 
     def text_of(self, units: Sequence[Unit]) -> list[str]:
         """Each row's numbers on a line of their own."""
@@ -208,7 +175,6 @@ class SeriesListener(Listener):
 
     def check_memory(self, memory: Memory) -> None:
         """As many rows as its position says, and what may be said of a series."""
-        check_notes(memory, SeriesNotes)
         self._check_about(memory.notes)
         rows = cast(Held, memory.state).inputs
         if rows.shape[1] != memory.position or bool((rows.abs() > LARGEST).any()):
@@ -231,21 +197,3 @@ class SeriesListener(Listener):
             "step": None if calendar is None else calendar.step_name,
             "series": list(run.scaler.scales)[:SHOWN],
         }
-
-
-class Told(NamedTuple):
-    """A series as a session has told it."""
-
-    rows: Floats  # (T, C)
-    ds: str | int | None
-    id: str | None
-    static: Mapping[str, Any]
-
-
-def _start(calendar: Calendar, ds: str | int) -> tuple[int, int]:
-    """The place of a time on the line of a calendar, and how far its clock is ahead of UTC."""
-    times = parse_times([ds], lambda row: "ds")
-    position = calendar.positions(times, "ds")
-    if not calendar.fits(times).all():
-        raise UserError("ds", expected=calendar.day_name, got=repr(ds))
-    return int(position[0]), int(times.offsets[0])

@@ -7,9 +7,9 @@ there are documents, the text of a session that has read nothing begins with `<e
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -22,9 +22,8 @@ from elman.lens.intervention import check_interventions, hold
 from elman.state import State, entry_counts, leaves
 from elman.tasks.language_modelling.feeding import Feed, Feeding, check_feed
 from elman.tasks.language_modelling.pace import Pace
-from elman.tasks.language_modelling.turns import decoder_of, row_in
+from elman.tasks.language_modelling.turns import decoder_of, row_in, together_by
 from elman.tasks.language_modelling.writers import (
-    MOST_TOLD,
     Alternatives,
     Tokens,
     Writer,
@@ -34,7 +33,7 @@ from elman.tasks.language_modelling.writers import (
 from elman.tasks.listening import Listener, Memory, Unit, Work
 from elman.tasks.task import Trained
 
-T = TypeVar("T")
+LEAST = 16  # tokens of a feed that are read in a round, if it is read
 CHUNK = 256  # tokens of a prompt that are read in a round, at most
 
 
@@ -49,9 +48,10 @@ class TextListener(Listener):
         self.chunk = options.get("chunk", CHUNK)
         self.arena = arena_of(self.model, int8=bool(options.get("int8")))
         self.symbol = cache(self.tokenizer.symbol)
+        self.text = cache(lambda token: self.tokenizer.decode([token]))
         self.banned = [] if self.tokenizer.unk is None else [self.tokenizer.unk]
         self._turns: dict[Work, Feeding | Writer] = {}
-        self._reading, self._writing = Pace(least=16), Pace()
+        self._reading, self._writing = Pace(LEAST), Pace()
 
     def begin(self) -> Memory:
         """Nothing was read."""
@@ -93,8 +93,8 @@ class TextListener(Listener):
         return request
 
     def size(self, request: Feed | WritingRequest) -> int:
-        """Tokens that are read."""
-        return len(request.ids) if isinstance(request, Feed) else 0
+        """Tokens that are read, or written."""
+        return len(request.ids) if isinstance(request, Feed) else request.options.tokens
 
     @torch.inference_mode()
     def round(self, works: Sequence[Work]) -> None:
@@ -155,41 +155,50 @@ class TextListener(Listener):
         return turn
 
     def _read(self, feeds: Sequence[Feeding]) -> None:
-        """A piece of each feed, and the answers of those that end."""
-        eod, limit = self.tokenizer.eod, min(self.chunk, self._reading.amount(len(feeds)))
-        pieces = [feed.next(limit, eod) for feed in feeds]
-        resets: dict[Feeding, float] = {}
-        for feed, piece in zip(feeds, pieces, strict=True):
-            if piece and piece[0] == eod and feed.has_read:
-                resets[feed] = float(feed.arena.logits([feed.slot]).log_softmax(-1)[0, piece[0]])
-                feed.arena.reset(feed.slot)
-        begun = time.perf_counter()
+        """A piece of each feed, or of the first ones where there are too many; and the answers of those that end."""
+        amount, eod = self._reading.amount(), self.tokenizer.eod
+        share = min(self.chunk, max(LEAST, amount // len(feeds)))
+        feeds = feeds[: max(1, amount // share)]
+        begun, pieces = time.perf_counter(), {feed: feed.next(share, eod) for feed in feeds}
         for (arena, scored), together in together_by(
-            zip(feeds, pieces, strict=True), lambda pair: (pair[0].arena, pair[0].work.request.options.surprise)
+            feeds, lambda feed: (feed.arena, feed.work.request.options.surprise)
         ):
-            slots, tokens = [feed.slot for feed, _ in together], [piece for _, piece in together]
-            if scored:
-                scores = [score.tolist() for score in arena.score(slots, tokens)]
-            else:
-                arena.read(slots, tokens)
-                scores = [[] for _ in together]
-            for (feed, piece), score in zip(together, scores, strict=True):
-                if feed in resets and score:
-                    score[0] = resets[feed]
-                feed.take(piece, score)
-        self._reading.took(time.perf_counter() - begun, max(map(len, pieces)), len(feeds))
-        for feed in feeds:
-            if feed.done:
-                self._answer(feed)
+            scores = self._read_together(arena, together, [pieces[feed] for feed in together], scored=scored)
+            for feed, score in zip(together, scores, strict=True):
+                feed.take(pieces[feed], score)
+        self._reading.took(time.perf_counter() - begun, sum(map(len, pieces.values())))
+        self._answer([feed for feed in feeds if feed.done])
 
-    def _answer(self, feed: Feeding) -> None:
-        top, answer = feed.work.request.options.top, feed.answer(self.tokenizer.count_unknown(feed.ids))
-        if top and feed.work.memory.state:
-            [answer["next"]] = self._likely(feed.arena, [feed.slot], top)
-            if not answer["next"]:
-                feed.work.error = self._no_probabilities()
-                return
-        feed.work.answer = answer
+    def _read_together(
+        self, arena: Arena, feeds: Sequence[Feeding], pieces: Sequence[Sequence[int]], *, scored: bool
+    ) -> list[list[float]]:
+        """Read; of each feed, the log-probability of each token if they are asked for, NaN where there is none."""
+        eod, resets = self.tokenizer.eod, {}
+        for place, (feed, piece) in enumerate(zip(feeds, pieces, strict=True)):
+            if piece and piece[0] == eod and feed.has_read:  # a new document, foreseen by the one before
+                resets[place] = float(arena.logits([feed.slot]).log_softmax(-1)[0, piece[0]])
+                arena.reset(feed.slot)
+        slots = [feed.slot for feed in feeds]
+        if not scored:
+            arena.read(slots, pieces)
+            return [[] for _ in feeds]
+        scores = [score.tolist() for score in arena.score(slots, pieces)]
+        for place, value in resets.items():
+            scores[place][0] = value
+        return scores
+
+    def _answer(self, feeds: Sequence[Feeding]) -> None:
+        """What is told of feeds that have ended."""
+        for feed in feeds:
+            feed.work.answer = feed.answer(self.tokenizer.count_unknown(feed.ids))
+        telling = [feed for feed in feeds if feed.work.request.options.top and feed.work.memory.state]
+        for arena, together in together_by(telling, lambda feed: feed.arena):
+            most = max(feed.work.request.options.top for feed in together)
+            for feed, likely in zip(together, self._likely(arena, [f.slot for f in together], most), strict=True):
+                if likely:
+                    feed.work.answer = feed.work.answer | {"next": likely[: feed.work.request.options.top]}  # type: ignore[operator]
+                else:
+                    feed.work.answer, feed.work.error = None, self._no_probabilities()
 
     def _likely(self, arena: Arena, slots: Sequence[int], top: int) -> list[Alternatives]:
         """The most probable next tokens of each slot; none where the memory is not of numbers."""
@@ -202,8 +211,7 @@ class TextListener(Listener):
         return told
 
     def _alternative(self, token: int, log_p: float) -> dict[str, Any]:
-        text = self.tokenizer.decode([token])
-        return {"token": self.symbol(token), "text": text, "id": token, "probability": float(np.exp(log_p))}
+        return {"token": self.symbol(token), "text": self.text(token), "id": token, "probability": float(np.exp(log_p))}
 
     def _write(self, writers: Sequence[Writer]) -> None:
         """Some tokens of each text, as many as the pace allows."""
@@ -230,7 +238,8 @@ class TextListener(Listener):
             steps = 1 if telling else min(left[w] for w in due) - done
             slots = [w.slot for w in due]
             if telling:
-                for writer, likely in zip(due, self._likely(arena, slots, MOST_TOLD), strict=True):
+                told = max(w.work.request.told.log_probabilities for w in due)
+                for writer, likely in zip(due, self._likely(arena, slots, told), strict=True):
                     drawn[writer].top.append(likely[: writer.work.request.told.log_probabilities])
             draws = [w.draw(numbers[w][done : done + steps]) for w in due]
             tokens, log_p, counts = arena.write(slots, draws, steps, banned=self.banned, end=self.tokenizer.eod)
@@ -243,11 +252,3 @@ class TextListener(Listener):
     def _no_probabilities(self) -> UserError:
         what = "the session's memory gives no token a probability: it does not hold numbers (NaN)"
         return UserError(what, remedy="roll back, or begin another session")
-
-
-def together_by(items: Iterable[T], key: Callable[[T], Any]) -> list[tuple[Any, list[T]]]:
-    """Items with the same key, in their order."""
-    found: dict[Any, list[T]] = {}
-    for item in items:
-        found.setdefault(key(item), []).append(item)
-    return list(found.items())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 ROUND = 0.02  # seconds
-MOST = 1024  # steps, for a clock that stands still
+MOST = 1 << 16  # steps, for a clock that stands still
 
 
 class Pace:
@@ -13,12 +13,12 @@ class Pace:
         self.least = least
         self._rows, self._seconds = 1, ROUND / 4 / least  # of a step
 
-    def amount(self, rows: int) -> int:
+    def amount(self, rows: int = 1) -> int:
         """Steps for so many rows. More rows than before may take as much longer."""
         seconds = self._seconds * max(1.0, rows / self._rows)
         return max(self.least, min(int(ROUND / max(seconds, 1e-9)), MOST))
 
-    def took(self, seconds: float, steps: int, rows: int) -> None:
+    def took(self, seconds: float, steps: int, rows: int = 1) -> None:
         """So many steps of so many rows took so long."""
         if steps:
             self._seconds, self._rows = seconds / steps, rows

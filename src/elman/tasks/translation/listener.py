@@ -17,10 +17,8 @@ from elman.data.tokenizers import Tokenizer
 from elman.decode.constraints import Constraints, default_max_length
 from elman.decode.translation import Beam, Translator
 from elman.errors import UserError
-from elman.settings import Section
 from elman.state import State, fits, leaves
 from elman.tasks.hearing import (
-    Asked,
     FeedRequest,
     check_notes,
     fail,
@@ -31,22 +29,9 @@ from elman.tasks.hearing import (
 from elman.tasks.listening import Listener, Memory, Unit, Work
 from elman.tasks.task import NONE, Trained
 from elman.tasks.translation.settings import PredictionOptions
+from elman.tasks.translation.sources import PairNotes, SourceText, check_unit, last_source, size_of
 from elman.tasks.translation.target_rows import TargetRows
 from elman.tasks.translation.targets import FIRST, TargetRequest, TargetWriter, check_writing
-
-
-class SourceText(Asked):
-    """A source."""
-
-    text: str | None = None
-    tokens: list[Any] | None = None
-
-
-class PairNotes(Section):
-    """What a session remembers beside its state."""
-
-    source: list[int]
-    target: list[int]
 
 
 class TranslationListener(Listener):
@@ -62,6 +47,7 @@ class TranslationListener(Listener):
         banned = [token for token in (self.target.unk, self.target.eos) if token is not None]
         self.rows = TargetRows(run.model, self.ends[1], banned)
         self.longest = min(self.model.longest or PredictionOptions().max_source, PredictionOptions().max_source)
+        self._like = self.rows.encode([self.ends[:1]])[0]
         self._writers: dict[Work, TargetWriter] = {}
 
     def begin(self) -> Memory:
@@ -71,7 +57,7 @@ class TranslationListener(Listener):
     @property
     def like(self) -> Any:
         """The state after a source without a token, before its target."""
-        return self.rows.encode([self.ends[:1]])[0]
+        return self._like
 
     def check(self, kind: str, asked: Mapping[str, Any]) -> FeedRequest | TargetRequest:
         """A source that is a text or its tokens, or what a session has read and written; or how a target is written."""
@@ -86,30 +72,17 @@ class TranslationListener(Listener):
         else:
             units = [self.source.encode_array(mended(given.text)).tolist() if given.text.strip() else []]
         for unit in units:
-            self._check_unit(form, unit)
+            check_unit(form, unit, self.source, self.target, self.longest)
         return FeedRequest(units)
 
-    def _check_unit(self, form: str, unit: Unit) -> None:
-        """Raise `UserError` where that is neither a source nor a token of a target."""
-        if not isinstance(unit, list):
-            _check_token(form, unit, self.target)
-            return
-        for token in unit:
-            _check_token(form, token, self.source)
-        if not unit:
-            raise UserError(form, expected="a source of a token or more", got="an empty one")
-        if len(unit) >= self.longest:
-            got, remedy = f"{len(unit) + 1:,} with its end", "split it"
-            raise UserError(form, expected=f"a source of at most {self.longest:,} tokens", got=got, remedy=remedy)
-
     def size(self, request: FeedRequest | TargetRequest) -> int:
-        """The tokens of a source and a target."""
-        return sum(map(_size, request.units)) if isinstance(request, FeedRequest) else 0
+        """The tokens of a source and a target; or those that are to be written, where it is said how many."""
+        return sum(map(size_of, request.units)) if isinstance(request, FeedRequest) else request.options.tokens or 0
 
     def round(self, works: Sequence[Work]) -> None:
         """Read sources, and write some tokens of each target."""
         feeds = [work for work in works if isinstance(work.request, FeedRequest)]
-        in_batches(feeds, [sum(map(_size, work.request.units)) for work in feeds], self._read)
+        in_batches(feeds, [sum(map(size_of, work.request.units)) for work in feeds], self._read)
         due = [work for work in works if isinstance(work.request, TargetRequest) and self._begin(work)]
         in_batches(due, [len(work.memory.notes["source"]) for work in due], self._write)
         for work in due:
@@ -120,7 +93,7 @@ class TranslationListener(Listener):
 
     def _read(self, works: Sequence[Work]) -> None:
         """A source of each, and the tokens of its target that are given."""
-        told = [_last_source(work.request.units, work.memory.notes) for work in works]
+        told = [last_source(work.request.units, work.memory.notes) for work in works]
         new = [n for n, (source, _, begins) in enumerate(told) if begins]
         states: list[Any] = [work.memory.state for work in works]
         if new:
@@ -230,7 +203,7 @@ class TranslationListener(Listener):
         check_notes(memory, PairNotes)
         source, target = memory.notes["source"], memory.notes["target"]
         for unit in (source, *target):
-            self._check_unit("the memory's notes", unit)
+            check_unit("the memory's notes", unit, self.source, self.target, self.longest)
         own: State = self.rows.go_on(self.rows.encode([[*source, self.ends[0]]])[0], target)
         pairs = list(zip(leaves(memory.state), leaves(own), strict=True)) if fits(memory.state, own) else []
         same = all(x.shape == y.shape and (x.is_floating_point() or torch.equal(x, y)) for x, y in pairs)
@@ -240,7 +213,7 @@ class TranslationListener(Listener):
     def about(self) -> dict[str, Any]:
         """Vocabularies, and whether targets are aligned with their sources."""
         sizes = {"source": self.source.vocab_size, "target": self.target.vocab_size}
-        attention = self.like.alignment.shape[1] > 0
+        attention = self._like.alignment.shape[1] > 0
         return {
             "reads": "text",
             "whole": False,
@@ -249,28 +222,3 @@ class TranslationListener(Listener):
             "attention": attention,
             "longest": self.longest,
         }
-
-
-def _last_source(units: Sequence[Unit], notes: Mapping[str, Any]) -> tuple[Sequence[int], list[int], bool]:
-    """The newest source, the given tokens of its target, and whether the source is among the units.
-
-    Raises `UserError` where there is no source.
-    """
-    places = [at for at, unit in enumerate(units) if isinstance(unit, list)]
-    if places:
-        return units[places[-1]], list(units[places[-1] + 1 :]), True
-    if "source" not in notes:
-        raise UserError("feed", expected="a source before the tokens of a target", got="none")
-    return notes["source"], list(units), False
-
-
-def _size(unit: Unit) -> int:
-    """How many tokens a unit has."""
-    return len(unit) if isinstance(unit, list) else 1
-
-
-def _check_token(form: str, token: Any, tokenizer: Tokenizer) -> None:
-    """Raise `UserError` where that is no token of a text."""
-    if type(token) is not int or not 0 <= token < tokenizer.vocab_size or token == tokenizer.eod:
-        expected = f"numbers of tokens, from 0 to {tokenizer.vocab_size - 1}, without {tokenizer.eod}, the end"
-        raise UserError(form, expected=expected, got=repr(token)[:40])

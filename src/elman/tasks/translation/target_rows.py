@@ -12,7 +12,7 @@ from torch.nn.utils.rnn import pad_sequence
 from elman.decode.hypotheses import log_probabilities
 from elman.models.encoder_decoder import EncoderDecoder
 from elman.state import State, concatenate, row_of, select_rows
-from elman.tasks.translation.targets import DrawnTargets, TargetWriter
+from elman.tasks.translation.targets import DrawnTokens, TargetWriter
 
 STEPS = 8  # tokens of a target that are written in a round
 
@@ -62,9 +62,9 @@ class TargetRows:
         return TargetMemory(after, hidden[:, 0], alignment)
 
     @torch.no_grad()
-    def write(self, writers: Sequence[TargetWriter], states: Sequence[TargetMemory]) -> list[DrawnTargets]:
+    def write(self, writers: Sequence[TargetWriter], states: Sequence[TargetMemory]) -> list[DrawnTokens]:
         """The next tokens of each target, at most `STEPS`, and the states after them; no writer knows of them yet."""
-        drawn, rows = [DrawnTargets(state) for state in states], list(range(len(states)))
+        drawn, rows = [DrawnTokens(state) for state in states], list(range(len(states)))
         hidden = torch.cat([state.hidden for state in states])
         step = TargetMemory(concatenate([state.decoder for state in states]), hidden, hidden.new_zeros(len(rows), 0, 1))
         alignments = [state.alignment[0, :, 0] for state in states]

@@ -67,7 +67,7 @@ def check_writing(asked: Mapping[str, Any], tokenizer: Tokenizer) -> TargetReque
 
 
 @dataclass(eq=False)
-class DrawnTargets:
+class DrawnTokens:
     """Tokens that were drawn and read, and the state after them."""
 
     state: Any
@@ -87,7 +87,7 @@ class TargetWriter:
     tokenizer: Tokenizer
     limit: int  # how many tokens may be written
     forced: Sequence[int]  # what is written first
-    drawn: DrawnTargets = field(init=False)  # all tokens
+    drawn: DrawnTokens = field(init=False)  # all tokens
     ends: list[int] = field(default_factory=list)  # how long the text is after each token
     text: str = ""
     shown: int = 0  # characters of it that were told of
@@ -96,7 +96,7 @@ class TargetWriter:
 
     def __post_init__(self) -> None:
         self.request: TargetRequest = self.work.request
-        self.drawn = DrawnTargets(self.work.memory.state)
+        self.drawn = DrawnTokens(self.work.memory.state)
         self.aligned = self.work.memory.state.alignment.shape[1] > 0  # type: ignore[union-attr]
         self.decoder = StreamDecoder(self.tokenizer)
         target = self.work.memory.notes["target"]
@@ -114,7 +114,7 @@ class TargetWriter:
         """How many tokens the target has."""
         return self.given + len(self.drawn.ids)
 
-    def draw(self, drawn: DrawnTargets, log_p: Tensor, able: Tensor, alignment: Tensor, end: int) -> bool:
+    def draw(self, drawn: DrawnTokens, log_p: Tensor, able: Tensor, alignment: Tensor, end: int) -> bool:
         """Draw the token after those that are known and `drawn`; whether the target goes on.
 
         Log-probabilities (V,), those of them that may be drawn, and the attention (S,) of the step.
@@ -149,7 +149,7 @@ class TargetWriter:
         pairs = zip(named, values.exp().tolist(), strict=True)
         return [{"token": token, "text": text, "id": id_, "probability": p} for (token, text, id_), p in pairs]
 
-    def take(self, drawn: DrawnTargets) -> int:
+    def take(self, drawn: DrawnTokens) -> int:
         """The tokens of a round; the result is how many of all tokens stay, fewer where a stop string was found."""
         mine, stops = self.drawn, self.request.options.stop
         pieces = [self.decoder.push(token) for token in drawn.ids]

@@ -15,7 +15,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from elman.decode.arena import arena_of
 from elman.decode.generation import generate, prefill
+from elman.decode.native_arena import NativeRows
 from elman.decode.sampling import sample
 from elman.decode.uniforms import uniforms
 from elman.errors import UserError
@@ -144,6 +146,43 @@ def test_each_is_as_alone(kind: str, documents: bool, program: list[tuple[str, t
             expected.check()
         finally:
             expected.sessions.close()
+
+
+@pytest.mark.parametrize("kind", ["lstm", "gru"])
+def test_the_others_do_not_change_a_bit(kind: str) -> None:
+    """Where the core keeps the rows: not of a probability, and in no way of cutting what is read and written."""
+    run = language_model(kind)
+    if not isinstance(arena_of(run.model), NativeRows):
+        pytest.skip("the core keeps no such rows here")
+    asked = {"tokens": 90, "seed": 5, "log_probabilities": 0}
+    with Sessions(run) as sessions:
+        session = sessions.create(text=TEXT)
+        told, expected = session.feed(text="the"), session.generate(**asked).answer
+        state = session.state()
+    with Sessions(run, chunk=3) as sessions:
+        others = [sessions.create(text=TEXT[number:]) for number in range(20)]
+        session = sessions.create(text=TEXT)
+        jobs = [sessions.submit(each.id, "generate", {"tokens": 3000, "stop": ["zz"]}) for each in others]
+        assert session.feed(text="the") == told
+        assert session.generate(**asked).answer == expected
+        assert session.state() == state
+        for job in jobs:
+            job.cancel()
+
+
+def test_a_long_prompt_keeps_nobody_waiting() -> None:
+    """It is read in pieces, between which others write."""
+    with Sessions(language_model(), chunk=16) as sessions:
+        reader, writer = sessions.create(), sessions.create(text="the")
+        reading = sessions.submit(reader.id, "feed", {"text": TEXT * 400})
+        told: list[bool] = []
+        writing = sessions.submit(
+            writer.id, "generate", {"tokens": 20, "seed": 1}, lambda events: told.append(reading.done)
+        )
+        writing.result(20)
+        assert told
+        assert not told[0]
+        assert reading.result(20)["read"] == 400 * len(TEXT)
 
 
 def test_a_memory_that_is_not_of_numbers_harms_its_session_alone() -> None:

@@ -17,7 +17,13 @@ MOST = 32  # memories of a trail; where there are more, every other one goes
 
 @dataclass(eq=False)
 class Trail:
-    """Units in order, and memories before, after and between them. Memories and units are shared with forks."""
+    """Units in order, and memories before, after and between them. Memories are shared with forks.
+
+    >>> trail = Trail(Memory((), {}, 0), Memory((), {}, 0))
+    >>> trail.extend(Memory((), {}, 100), list("a" * 100), [Memory((), {}, 70)])
+    >>> trail.nearest(90).position, trail.ahead(trail.nearest(72), 72)
+    (70, (['a', 'a'], ()))
+    """
 
     base: Memory  # before the first unit
     memory: Memory  # after the last

@@ -12,6 +12,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,9 @@ class SessionStore:
         likes: Mapping[str, Callable[[], State]],
         marks: Mapping[str, str],
     ) -> None:
-        self.folder, self.limits, self.likes, self.marks = folder, limits, likes, marks
+        self.folder, self.limits, self.marks = folder, limits, marks
+        self.likes = {model: cache(like) for model, like in likes.items()}
+        self.most = limits.memory_bytes
         self.lock = threading.RLock()
         self.records: dict[str, SessionRecord] = {}
         self.resident: OrderedDict[str, SessionRecord] = OrderedDict()  # in memory, the least recently used first
@@ -59,7 +62,7 @@ class SessionStore:
             if len(self.records) >= self.limits.sessions:
                 what = f"there are {self.limits.sessions:,} sessions, and no room for another"
                 raise Full(what, remedy="close one, or try again later")
-            if self.bytes > self.limits.memory_bytes and not self.make_room():
+            if self.bytes > self.most and not self.make_room():
                 raise Full("the sessions take all the memory that they may", remedy="close one, or try again later")
             record = SessionRecord(secrets.token_urlsafe(16), model, parent, content=content)
             self.records[record.id] = self.resident[record.id] = record
@@ -151,13 +154,13 @@ class SessionStore:
     def make_room(self, besides: SessionRecord | None = None) -> bool:
         """Park sessions until the rest takes no more room than allowed; whether that could be done."""
         with self.lock:
-            for record in list(self.resident.values()) if self.bytes > self.limits.memory_bytes else ():
-                if self.bytes <= self.limits.memory_bytes:
+            for record in list(self.resident.values()) if self.bytes > self.most else ():
+                if self.bytes <= self.most:
                     break
                 if record.content is not None and not record.busy and record is not besides:
                     with contextlib.suppress(UserError, OSError):  # a full disk: it stays in memory
                         self._park(record, record.content)
-            return self.bytes <= self.limits.memory_bytes
+            return self.bytes <= self.most
 
     def _park(self, record: SessionRecord, content: Content) -> None:
         """From memory to the disk."""

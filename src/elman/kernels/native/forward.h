@@ -267,7 +267,10 @@ template <class S, class Cell, bool kVaried> struct Forward {
 
   void one_step(int64_t phase, const Rows<S>& rows, int64_t first_panel, int64_t panel_end, const Vector<T>* packed,
                 Vector<T>* sums, Memory<S> before, Memory<S> after, T* c) const {
-    const int64_t t = step_of(phase);
+    constexpr int G = Cell::kGates;
+    const int64_t t = step_of(phase), steps = steps_ahead(rows.count), place = phase % steps;
+    const int64_t ahead = s.reverse ? steps_projected(phase - place, rows.count) - 1 - place : place;
+    const Vector<T>* all = projected(phase, rows, 0);
     const int64_t start = panels.first(first_panel) * kLanes<T>, end = panels.first(panel_end) * kLanes<T>;
     const bool backwards = phase % 2;  // the weights that the step before read last lie in the nearest cache
     for (int64_t i = 0, count = panel_end - first_panel; i < count; ++i) {
@@ -275,7 +278,7 @@ template <class S, class Cell, bool kVaried> struct Forward {
       for (int64_t r = 0; r < kRowsAhead && r < rows.count; ++r) fetch(rows, t, r, panel);
       if (is_beside()) product_and_part(phase, rows, panel, packed, before.rounded, sums);
       else product_of_panel(panel, rows.count, packed, before, sums);
-      units_of_panel(phase, rows, panel, sums, before, after, c);
+      units_of_panel(t, ahead, rows, panel, all + panels.first(panel) * steps * rows.count * G, sums, before, after, c);
     }
     for (int64_t r = 0; r < rows.count; ++r)
       if (t >= length_of(s, rows.first + r)) {
@@ -285,18 +288,17 @@ template <class S, class Cell, bool kVaried> struct Forward {
       }
   }
 
-  INLINE void units_of_panel(int64_t phase, const Rows<S>& rows, int64_t panel, const Vector<T>* sums, Memory<S> before,
-                             Memory<S> after, T* c) const {
+  // `ahead` is the place of the step t among those projected together, whose sums are `projected`.
+  INLINE void units_of_panel(int64_t t, int64_t ahead, const Rows<S>& rows, int64_t panel, const Vector<T>* projected,
+                             const Vector<T>* sums, Memory<S> before, Memory<S> after, T* c) const {
     constexpr int G = Cell::kGates;
-    const int64_t t = step_of(phase), place = phase % steps_ahead(rows.count);
-    const int64_t ahead = s.reverse ? steps_projected(phase - place, rows.count) - 1 - place : place;
     const int panel_width = panels.width(panel);
     for (int64_t r = 0; r < rows.count; ++r) {
       const int64_t b = rows.first + r, row = t * s.B + b;
       if (r + kRowsAhead < rows.count) fetch(rows, t, r + kRowsAhead, panel);
       if (t >= length_of(s, b)) continue;
       const ForwardRow<S> it = row_at(row, gates_at(rows, t, r), r, before, after, c);
-      const Vector<T>* of_x = s.x ? projected(phase, rows, panel) + (ahead * rows.count + r) * panel_width : nullptr;
+      const Vector<T>* of_x = s.x ? projected + (ahead * rows.count + r) * panel_width : nullptr;
       for (int v = 0; v < panel_width; v += G) {
         const int64_t at = (panels.first(panel) + v / G) * kLanes<T>, n = lanes_at<T>(s.H, at);
         const Vector<T>* of_h = sums + r * panel_width + v;

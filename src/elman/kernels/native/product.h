@@ -162,7 +162,7 @@ template <class S> struct Panels {
   static constexpr int lanes = kLanes<Number<S>>;
   int64_t vectors() const { return (H + lanes - 1) / lanes; }
   int64_t count() const { return G > 1 ? vectors() : (vectors() + kMaxWidth - 1) / kMaxWidth; }
-  int64_t first(int64_t panel) const { return vectors() * panel / count(); }  // its first vector of units
+  int64_t first(int64_t panel) const { return G > 1 ? panel : vectors() * panel / count(); }  // its first vector of units
   int width(int64_t panel) const { return int((first(panel + 1) - first(panel)) * G); }
   int64_t offset(int64_t panel) const { return first(panel) * G * depth<S>(K); }  // in vectors, as all that follow
   int64_t size() const { return vectors() * G * depth<S>(K); }

@@ -36,6 +36,17 @@ template <class T, int S = 1> INLINE void turn_square(Vector<T>* v) {
   }
 }
 
+// The same of a square: to[j * to_stride + i] = from[i * from_stride + j] for i and j of a vector's lanes.
+template <class T> INLINE void turn_whole(const T* from, int64_t from_stride, T* to, int64_t to_stride) {
+  constexpr int L = kLanes<T>;
+  Vector<T> v[L];
+#pragma GCC unroll 16
+  for (int k = 0; k < L; ++k) v[k] = load(from + k * from_stride);
+  turn_square<T>(v);
+#pragma GCC unroll 16
+  for (int k = 0; k < L; ++k) store(to + k * to_stride, v[k]);
+}
+
 // to[j * to_stride + i] = from[i * from_stride + j] for i < rows, j < columns. Where `rows` is no multiple of a vector's
 // lanes, `to` is written on to the next one, with zeros.
 template <class T>
@@ -45,6 +56,10 @@ void turn(const T* from, int64_t from_stride, int64_t rows, int64_t columns, T* 
     const int64_t mine = lanes_at<T>(rows, i);
     for (int64_t j = 0; j < columns; j += L) {
       const int64_t n = lanes_at<T>(columns, j);
+      if (mine == L && n == L) {
+        turn_whole(from + i * from_stride + j, from_stride, to + j * to_stride + i, to_stride);
+        continue;
+      }
       Vector<T> v[L];
 #pragma GCC unroll 16
       for (int k = 0; k < L; ++k) v[k] = k < mine ? load(from + (i + k) * from_stride + j, n) : Vector<T>{};

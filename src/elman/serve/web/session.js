@@ -103,12 +103,12 @@ export class Session extends EventTarget {
         if (plan.keep < this.position) await this.rollback(plan.keep);
         if (plan.feed) await this.feed(plan.feed);
       }
-      this.#tell("idle");
     } catch (error) {
-      this.trouble(error);
-    } finally {
       this.busy = false;
+      return this.trouble(error);
     }
+    this.busy = false;
+    this.#tell("idle");
   }
 
   trouble(error) {
@@ -137,6 +137,7 @@ export class Session extends EventTarget {
   }
 
   async rollback(position) {
+    await this.watching; // asks about what is forgotten now
     await this.server.ask("POST", `${this.path}/rollback`, { to: position });
     this.parts.length = Math.min(position, this.parts.length);
     this.known = this.position;
@@ -175,11 +176,11 @@ export class Session extends EventTarget {
     this.changed();
     let answer = null;
     try {
-      for (let left = options.tokens; left > 0; left -= answer.tokens.length) {
-        const tokens = options.stop ? left : Math.min(this.stride, left);
+      for (let left = options.tokens ?? Infinity; left > 0; left -= answer.tokens.length) {
+        const most = options.stop ? left : Math.min(this.stride, left);
         const goesOn = answer && { seed: answer.seed, drawn: answer.drawn };
-        answer = await this.#write({ ...options, ...goesOn, tokens });
-        if (answer.finished !== "length") break;
+        answer = await this.#write({ ...options, ...goesOn, ...(Number.isFinite(most) && { tokens: most }) });
+        if (answer.finished !== "length" || most === Infinity) break;
       }
     } catch (error) {
       if (error.name !== "AbortError") this.trouble(error);
@@ -223,7 +224,9 @@ export class Session extends EventTarget {
   }
 
   watch(asked) {
-    return this.server.ask("POST", `${this.path}/watch`, asked);
+    const answer = this.server.ask("POST", `${this.path}/watch`, asked);
+    this.watching = Promise.allSettled([this.watching, answer]);
+    return answer;
   }
 
   // Another session that has read as much of the text.

@@ -33,7 +33,7 @@ from typing import Any, NamedTuple
 import elman
 from elman.serve import Sessions
 from elman.serve.limits import parse_size
-from http_client import AWAY, Connection, Refusal, ServerProcess
+from serving_client import AWAY, Connection, Refusal, ServerProcess
 
 TURNS = 4  # of a session, before another one begins
 LEAVES = 0.02  # of the writings, in whose middle the client leaves

@@ -3,13 +3,14 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from elman.serve import Sessions
 from elman.serve.http.app import make_app
-from elman.serve.http.events import merged
+from elman.serve.http.events import Bridge, Running, merged
 
 MANY = 10_000_000  # tokens: nobody waits for so many
 
@@ -107,3 +108,16 @@ def test_events_that_lie_close_together_are_one() -> None:
         "text": "abc", "tokens": ["a", "b", "c"], "top": [[1], [2], [3]], "position": 3, "alignment": [[0.5]],
     }  # fmt: skip
     assert first["tokens"] == ["a"]
+
+
+def test_the_last_events_of_a_work_that_is_done_while_one_looks() -> None:
+    """The model's thread is done between an earlier event and the loop's look at the work."""
+
+    async def pieces() -> list[Any]:
+        running = Running(bridge := Bridge(), lambda seconds: None)
+        running.job = SimpleNamespace(done=True)  # type: ignore[assignment]
+        running.take([{"text": "a"}])
+        bridge.waiting.append((running, [{"text": "b"}]))  # told, and not yet with the loop
+        return [event async for event in running.pieces()]
+
+    assert asyncio.run(pieces()) == [{"text": "ab"}]

@@ -170,6 +170,21 @@ def test_the_others_do_not_change_a_bit(kind: str) -> None:
             job.cancel()
 
 
+def test_a_long_prompt_keeps_nobody_waiting() -> None:
+    """It is read in pieces, between which others write."""
+    with Sessions(language_model(), chunk=16) as sessions:
+        reader, writer = sessions.create(), sessions.create(text="the")
+        reading = sessions.submit(reader.id, "feed", {"text": TEXT * 400})
+        told: list[bool] = []
+        writing = sessions.submit(
+            writer.id, "generate", {"tokens": 20, "seed": 1}, lambda events: told.append(reading.done)
+        )
+        writing.result(20)
+        assert told
+        assert not told[0]
+        assert reading.result(20)["read"] == 400 * len(TEXT)
+
+
 def test_a_memory_that_is_not_of_numbers_harms_its_session_alone() -> None:
     run = language_model()
     with Sessions(run) as sessions:

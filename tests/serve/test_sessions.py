@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -281,6 +282,25 @@ def test_who_leaves_stops_the_writing_and_keeps_the_session(run: Run, sessions: 
     assert answer["text"].startswith(first["text"])
     assert session.text == "the" + answer["text"]
     assert session.feed(text="a")["read"] == 1
+
+
+def test_all_is_told_before_a_job_is_done(sessions: Sessions) -> None:
+    told, jobs = list[tuple[bool, int]](), list[Any]()
+    session = sessions.create(text="the ")
+    ready, ended = threading.Event(), threading.Event()
+
+    def listen(events: list[dict[str, Any]]) -> None:
+        ready.wait()
+        told.append((jobs[0].done, len(events)))
+        if jobs[0].done:
+            ended.set()
+
+    jobs.append(sessions.submit(session.id, "generate", {"tokens": 50, "seed": 1}, listen))
+    ready.set()
+    assert ended.wait(30)
+    assert told[-1] == (True, 0)
+    assert all(count and not done for done, count in told[:-1])
+    session.close()
 
 
 def test_models_by_their_names(run: Run) -> None:

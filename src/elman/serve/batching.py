@@ -221,12 +221,13 @@ class Batcher:
         self.store.settle(job.record)
 
     def _finish(self, job: Job, answer: dict[str, Any] | None, error: UserError | None) -> None:
-        events = job.work.events if job.work is not None else []
-        job.record.job = None
+        if job.work is not None and job.work.events:
+            job.tell(job.work.events)  # before the job is done: whoever sees that it is has been told all
+        job.record.job, job.record.used = None, time.time()
         self.store.make_room()
         job.finish(answer, error)
         self.counts.of_work(time.perf_counter() - job.asked, failed=error is not None)
-        job.tell(events)
+        job.tell([])
 
 
 def _told(error: Exception) -> UserError:

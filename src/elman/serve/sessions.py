@@ -58,6 +58,8 @@ class Sessions:
         limits: ServingLimits | None = None,
         **given: Any,
     ) -> None:
+        if limits is not None and given:
+            raise UserError("limits", expected="all of them, or some by name", got="both", exit_code=2)
         self.limits = make_section(ServingLimits, given) if limits is None else limits
         options = {"chunk": self.limits.chunk, "int8": int8}
         self.models: dict[str, Served] = {}
@@ -139,16 +141,10 @@ class Sessions:
             what = f"{served.id} is {served.run.task.title}, which writes nothing"
             raise UserError(what, remedy="feed it: the answer says all")
         request = served.listener.check(kind, asked)
-        for what, most, size in (
-            ("a feed", self.limits.prompt, served.listener.size(request)),
-            (
-                "tokens",
-                self.limits.tokens,
-                getattr(request.options, "tokens", None) or 0 if kind == "generate" else 0,
-            ),
-        ):
-            if size > most:
-                raise TooLarge(what, expected=f"at most {most:,} at once", got=f"{size:,}")
+        what, most = {"feed": ("a feed", self.limits.prompt), "generate": ("tokens", self.limits.tokens)}[kind]
+        size = served.listener.size(request)
+        if size > most:
+            raise TooLarge(what, expected=f"at most {most:,} at once", got=f"{size:,}")
         return self.start(Job(record, kind, request, on_events))
 
     def start(self, job: Job) -> Job:
@@ -181,13 +177,14 @@ class Sessions:
     def stats(self) -> dict[str, Any]:
         """Numbers for people who watch a server."""
         store, counts = self.store, [served.counts for served in self.models.values()]
-        resident = len(store.resident)
+        with store.lock:  # not while sessions move to the disk to make room for one that has come back
+            resident, bytes = len(store.resident), store.bytes
         batchers = [served.batcher for served in self.models.values() if served.batcher is not None]
         return {
             "sessions": len(store.records),
             "resident": resident,
             "parked": len(store.records) - resident,
-            "bytes": store.bytes,
+            "bytes": bytes,
             "evictions": store.parked,
             "restored": store.loaded,
             "ended_idle": store.ended,

@@ -67,7 +67,7 @@ class Listener(ABC):
         """
 
     def size(self, request: Any) -> int:
-        """How many units a checked request reads, which a server limits: its `units`, where it has any."""
+        """How many units a checked request reads, or writes at most, which a server limits: its `units`, if any."""
         return len(getattr(request, "units", ()))
 
     @abstractmethod

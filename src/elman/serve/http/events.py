@@ -45,9 +45,10 @@ class Bridge:
         if not self.called:
             self.called = True
             with suppress(RuntimeError):  # the loop is closed: nobody listens any more
-                self.loop.call_soon_threadsafe(self._deliver)
+                self.loop.call_soon_threadsafe(self.deliver)
 
-    def _deliver(self) -> None:
+    def deliver(self) -> None:
+        """Hand over what is waiting; called by the loop."""
         self.called = False  # before the last look: what comes later calls again
         while self.waiting:
             running, events = self.waiting.popleft()
@@ -59,7 +60,8 @@ class Running:
 
     job: Job
 
-    def __init__(self, first: Callable[[float], None]) -> None:
+    def __init__(self, bridge: Bridge, first: Callable[[float], None]) -> None:
+        self.bridge = bridge
         self.events: list[dict[str, Any]] = []
         self.news = asyncio.Event()
         self.first, self.begun = first, time.monotonic()
@@ -84,7 +86,8 @@ class Running:
             if (early := told + SHARE - time.monotonic()) > 0 and not self.job.done:
                 await asyncio.sleep(early)
             self.news.clear()
-            done = self.job.done
+            if done := self.job.done:  # its last events have been told, and may wait for the loop
+                self.bridge.deliver()
             if self.events:
                 events, self.events = self.events, []
                 if not told:
@@ -124,7 +127,8 @@ class Works:
             raise errors.Refused(503, "the server is stopping")
         if self.bridge is None or self.bridge.loop is not asyncio.get_running_loop():
             self.bridge = Bridge()
-        bridge, running = self.bridge, Running(self.first)
+        bridge = self.bridge
+        running = Running(bridge, self.first)
 
         def submit() -> Job:
             return self.sessions.submit(id, kind, asked, lambda events: bridge.tell(running, events))

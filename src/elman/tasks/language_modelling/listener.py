@@ -24,7 +24,6 @@ from elman.tasks.language_modelling.feeding import Feed, Feeding, check_feed
 from elman.tasks.language_modelling.pace import Pace
 from elman.tasks.language_modelling.turns import decoder_of, row_in, together_by
 from elman.tasks.language_modelling.writers import (
-    MOST_TOLD,
     Alternatives,
     Tokens,
     Writer,
@@ -49,6 +48,7 @@ class TextListener(Listener):
         self.chunk = options.get("chunk", CHUNK)
         self.arena = arena_of(self.model, int8=bool(options.get("int8")))
         self.symbol = cache(self.tokenizer.symbol)
+        self.text = cache(lambda token: self.tokenizer.decode([token]))
         self.banned = [] if self.tokenizer.unk is None else [self.tokenizer.unk]
         self._turns: dict[Work, Feeding | Writer] = {}
         self._reading, self._writing = Pace(LEAST), Pace()
@@ -93,8 +93,8 @@ class TextListener(Listener):
         return request
 
     def size(self, request: Feed | WritingRequest) -> int:
-        """Tokens that are read."""
-        return len(request.ids) if isinstance(request, Feed) else 0
+        """Tokens that are read, or written."""
+        return len(request.ids) if isinstance(request, Feed) else request.options.tokens
 
     @torch.inference_mode()
     def round(self, works: Sequence[Work]) -> None:
@@ -211,8 +211,7 @@ class TextListener(Listener):
         return told
 
     def _alternative(self, token: int, log_p: float) -> dict[str, Any]:
-        text = self.tokenizer.decode([token])
-        return {"token": self.symbol(token), "text": text, "id": token, "probability": float(np.exp(log_p))}
+        return {"token": self.symbol(token), "text": self.text(token), "id": token, "probability": float(np.exp(log_p))}
 
     def _write(self, writers: Sequence[Writer]) -> None:
         """Some tokens of each text, as many as the pace allows."""
@@ -239,7 +238,8 @@ class TextListener(Listener):
             steps = 1 if telling else min(left[w] for w in due) - done
             slots = [w.slot for w in due]
             if telling:
-                for writer, likely in zip(due, self._likely(arena, slots, MOST_TOLD), strict=True):
+                told = max(w.work.request.told.log_probabilities for w in due)
+                for writer, likely in zip(due, self._likely(arena, slots, told), strict=True):
                     drawn[writer].top.append(likely[: writer.work.request.told.log_probabilities])
             draws = [w.draw(numbers[w][done : done + steps]) for w in due]
             tokens, log_p, counts = arena.write(slots, draws, steps, banned=self.banned, end=self.tokenizer.eod)

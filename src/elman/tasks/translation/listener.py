@@ -76,8 +76,8 @@ class TranslationListener(Listener):
         return FeedRequest(units)
 
     def size(self, request: FeedRequest | TargetRequest) -> int:
-        """The tokens of a source and a target."""
-        return sum(map(size_of, request.units)) if isinstance(request, FeedRequest) else 0
+        """The tokens of a source and a target; or those that are to be written, where it is said how many."""
+        return sum(map(size_of, request.units)) if isinstance(request, FeedRequest) else request.options.tokens or 0
 
     def round(self, works: Sequence[Work]) -> None:
         """Read sources, and write some tokens of each target."""

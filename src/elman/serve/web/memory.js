@@ -72,7 +72,7 @@ export class Memory {
     this.gateMap = new HeatMap({ label: `gates of unit ${this.unit}, from shut to open`, limit: 1, say, onpoint: (_, column) => this.onpoint(column) });
     this.maps.append(this.gateMap.element);
     this.gateMap.reset(names);
-    this.gateMap.append(Float32Array.from(names.flatMap((name) => this.gates[name])), this.seen.map(({ text }) => visible(text)));
+    this.gateMap.append(Float32Array.from(names.flatMap((name) => this.gates[name])), this.seen.map(({ text }) => text && visible(text)));
   }
 
   #all(work) {
@@ -156,7 +156,7 @@ export class Memory {
     if (!from) this.#begin(names, answer.states);
     for (const name of names) {
       const told = answer.states[name];
-      this.heat[name].append(crop(floats(told), told.shape, parts.length), parts.map(({ text }) => visible(text)));
+      this.heat[name].append(crop(floats(told), told.shape, parts.length), parts.map(({ text }) => text && visible(text)));
     }
     for (const [name, gate] of Object.entries(answer.gates?.[this.cell?.name] ?? {})) (this.gates[name] ??= []).push(...floats(gate).slice(0, parts.length));
     this.seen.push(...parts);
@@ -164,7 +164,7 @@ export class Memory {
     const total = this.cell?.units ?? 0;
     const some = this.units && this.units.length < total ? `The ${this.units.length} of ${total} units that vary most. ` : "";
     const more = this.cell?.gates?.length ? ` Click on a row to see the gates of its unit${this.drawn ? " under the text" : ""}.` : "";
-    this.told.textContent = `${some}Every column is the memory after a piece of the text.${more}`;
+    this.told.textContent = `${some}Every column is the memory after a ${this.session.model.elman.reads === "values" ? "value" : "piece of the text"}.${more}`;
     this.onvalues();
   }
 

@@ -45,10 +45,6 @@ export class Session extends EventTarget {
     this.dispatchEvent(new CustomEvent(name, { detail }));
   }
 
-  changed() {
-    this.#tell("change");
-  }
-
   // What the server has: after a reload, a fork, a work that was stopped.
   async load() {
     let told = await this.server.ask("GET", this.path);
@@ -64,7 +60,7 @@ export class Session extends EventTarget {
     this.checkpoints = told.checkpoints ?? [];
     this.parent = told.parent ?? null;
     this.gone = false;
-    this.changed();
+    this.#tell("change");
     return this;
   }
 
@@ -91,7 +87,7 @@ export class Session extends EventTarget {
 
   read(text) {
     this.wanted = text;
-    this.changed();
+    this.#tell("change");
     return this.#settle();
   }
 
@@ -150,7 +146,7 @@ export class Session extends EventTarget {
     this.accept(answer, asked);
     this.known = this.position;
     this.answer = answer;
-    this.changed();
+    this.#tell("change");
     return answer;
   }
 
@@ -173,7 +169,7 @@ export class Session extends EventTarget {
   async write(options) {
     if (this.writing || this.busy || this.gone) return null;
     this.writing = new AbortController();
-    this.changed();
+    this.#tell("change");
     let answer = null;
     try {
       for (let left = options.tokens ?? Infinity; left > 0; left -= answer.tokens.length) {
@@ -194,7 +190,7 @@ export class Session extends EventTarget {
     this.answer = null;
     this.written = answer && { seed: answer.seed, drawn: answer.drawn, position: this.position };
     this.wanted = this.text;
-    this.changed();
+    this.#tell("change");
     this.#tell("idle");
     return answer;
   }
@@ -216,7 +212,7 @@ export class Session extends EventTarget {
     const pieces = tokens.length === 1 ? [text] : letters.length === tokens.length ? letters : [text, ...tokens.slice(1).map(() => "")];
     pieces.forEach((piece, index) => this.parts.push({ text: piece, kind: "written", surprise: logs ? -logs[index] : null }));
     this.wanted = this.text;
-    this.changed();
+    this.#tell("change");
   }
 
   stop() {
@@ -242,7 +238,7 @@ export class Session extends EventTarget {
 
   async checkpoint() {
     this.checkpoints.push(await this.server.ask("POST", `${this.path}/checkpoints`, {}));
-    this.changed();
+    this.#tell("change");
   }
 
   close() {

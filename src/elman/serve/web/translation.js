@@ -34,7 +34,7 @@ class TranslationSession extends Session {
     this.parts.push({ text, kind: "written" });
     tokens.forEach((token, index) => alignment?.[index] && this.onalignment?.(token, alignment[index]));
     this.target += text;
-    this.changed();
+    this.dispatchEvent(new CustomEvent("change"));
   }
 }
 

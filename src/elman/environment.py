@@ -30,6 +30,11 @@ EXTRAS = {
     "pyarrow": "tables",
     "statsmodels": "series",
     "scikit-learn": "estimators",
+    "fastapi": "serve",
+    "fastapi-offline": "serve",
+    "uvicorn": "serve",
+    "websockets": "serve",
+    "prometheus-client": "serve",
 }
 
 # Of glibc's malloc.h: names of settings that mallopt takes.

@@ -143,8 +143,19 @@ def test_other_sites_may_ask_where_they_are_named(client: TestClient, sessions: 
         response = open_to_one.get("/v1/models", headers=site)
         assert response.headers["access-control-allow-origin"] == "https://example.org"
         assert open_to_one.options("/v1/sessions", headers=asking).status_code == 200
+        assert open_to_one.post("/v1/sessions", json={}, headers=site).status_code == 201
         response = open_to_one.options("/v1/sessions", headers={**asking, "Origin": "https://evil.example"})
         assert "access-control-allow-origin" not in response.headers
+
+
+def test_pages_of_other_sites_may_send_nothing(client: TestClient) -> None:
+    """Such as a form without a type, for which a browser asks nobody."""
+    for site in ("https://evil.example", "null", "http://127.0.0.1:9000", ""):
+        error_of(client.post("/v1/sessions", json={}, headers={"Origin": site}), 403)
+        error_of(client.delete("/v1/sessions/x", headers={"Origin": site}), 403)
+    assert client.post("/v1/sessions", json={}, headers={"Origin": "http://127.0.0.1:8000"}).status_code == 201
+    behind_a_proxy = {"Origin": "https://example.org", "Sec-Fetch-Site": "same-origin"}
+    assert client.post("/v1/sessions", json={}, headers=behind_a_proxy).status_code == 201
 
 
 def first_message(client: TestClient, path: str, headers: dict[str, str], said: Any = None) -> Any:

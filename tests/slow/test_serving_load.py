@@ -1,4 +1,4 @@
-"""The load test of the server, small: nothing is mixed up, fails or takes too much memory while the server is killed."""
+"""The load test of the server, small: nothing is mixed up, fails or takes too much memory while it is killed."""
 
 from __future__ import annotations
 

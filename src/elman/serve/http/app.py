@@ -50,9 +50,9 @@ def make_app(opened: Sessions, rules: Rules | None = None) -> FastAPI:
     app.state.works = works = Works(opened, metrics.first.observe)
     app.state.rules = rules
     routers = [each.router for each in (sessions, openai, socket)]
-    errors.install(app, routers)
+    errors.install(app)
     for router in routers:
-        app.include_router(router)
+        app.router.routes += router.routes  # `include_router` would look each request up twice
     files = page.add(app)
     _add_health(app, works, metrics)
     rules.open = {*rules.open, *files, "/healthz", "/readyz", "/openapi.json"}
@@ -93,7 +93,7 @@ def _add_health(app: FastAPI, works: Works, metrics: ServerMetrics) -> None:
     @app.get("/metrics", response_class=Response, responses=text | errors.statuses(), tags=["health"])
     async def prometheus() -> Response:
         """The numbers of this server, as Prometheus reads them."""
-        return Response(metrics.text(), media_type=CONTENT_TYPE)
+        return Response(await anyio.to_thread.run_sync(metrics.text), media_type=CONTENT_TYPE)
 
 
 def _describe(app: FastAPI, has_keys: bool) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.routing import Route, Router
+from starlette.routing import Route
 
 from elman.errors import UserError
 from elman.serve.errors import status_of
@@ -72,8 +72,8 @@ def answer(error: UserError, status: int | None = None, param: str | None = None
     return as_json(described(error, status, param), status, headers)
 
 
-def install(app: FastAPI, routers: Sequence[APIRouter]) -> None:
-    """Let an app of routers tell each of its errors in the one shape."""
+def install(app: FastAPI) -> None:
+    """Let an app tell each of its errors in the one shape."""
 
     async def of_a_person(request: Request, error: Exception) -> Response:
         assert isinstance(error, UserError)
@@ -94,7 +94,7 @@ def install(app: FastAPI, routers: Sequence[APIRouter]) -> None:
         said = UserError(WORDS.get(error.status_code, error.detail))
         found = answer(said, error.status_code)
         if error.status_code == 405:  # starlette names those of the first route of this address
-            found.headers["Allow"] = ", ".join(_methods([app.router, *routers], request.scope["path"]))
+            found.headers["Allow"] = ", ".join(_methods(app, request.scope["path"]))
         return found
 
     async def of_the_disk(request: Request, error: Exception) -> Response:
@@ -115,10 +115,10 @@ def install(app: FastAPI, routers: Sequence[APIRouter]) -> None:
         app.add_exception_handler(kind, handler)
 
 
-def _methods(routers: Sequence[Router], path: str) -> list[str]:
+def _methods(app: FastAPI, path: str) -> list[str]:
     """The methods that an address takes."""
-    routes = [route for router in routers for route in router.routes if isinstance(route, Route)]
-    return sorted({method for route in routes if route.path_regex.match(path) for method in route.methods or ()})
+    here = [route for route in app.routes if isinstance(route, Route) and route.path_regex.match(path)]
+    return sorted({method for route in here for method in route.methods or ()})
 
 
 EXAMPLES = {

@@ -21,6 +21,7 @@ from elman.serve.http.metrics import ServerMetrics
 
 PATIENCE = 30.0  # seconds in which a request must arrive
 CLOSED = 1008  # a WebSocket, against the server's rules (RFC 6455)
+HARMLESS = ("GET", "HEAD", "OPTIONS")
 HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^:]*)(:\d*)?", re.ASCII)
 
 
@@ -67,8 +68,9 @@ class Gate:
     async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers, rules = Headers(scope=scope), self.rules
         self._check_host(headers)
-        if scope["type"] == "websocket":
+        if scope["type"] == "websocket" or scope["method"] not in HARMLESS:
             self._check_origin(headers)
+        if scope["type"] == "websocket":
             said = headers.get("authorization")
             if said is not None and not rules.keys.open_header(said):
                 raise wrong_key()
@@ -96,9 +98,11 @@ class Gate:
             raise Refused(403, "this server answers to the names of this machine alone; --host lets others in")
 
     def _check_origin(self, headers: Headers) -> None:
-        """A browser lets every page open WebSockets, and says whose it is."""
+        """A browser lets every page send forms and open WebSockets, and says whose page it is."""
         origin = headers.get("origin")
-        if origin is None or "*" in self.rules.origins or origin in self.rules.origins:
+        if origin is None or "*" in self.rules.origins or origin.lower() in self.rules.origins:
+            return
+        if headers.get("sec-fetch-site") == "same-origin":  # behind a proxy, `Host` may be another
             return
         if urlsplit(origin).netloc.lower() != headers.get("host", "").lower():
             raise Refused(403, "pages of other sites may not ask this server; --cors names those that may")

@@ -171,6 +171,7 @@ class TagListener(Listener):
         return {
             "reads": "text",
             "whole": self.whole,
+            "longest": LONGEST if self.whole else None,
             "bidirectional": not getattr(run.model, "encoder", run.model).causal,
             "crf": run.model.crf_layer is not None,
             "tags": list(run.tags.names),

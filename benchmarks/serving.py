@@ -145,8 +145,8 @@ class Load:
             self.failures.append(f"mixed up: {found} instead of {turn}")
         life.done += 1
         if life.done == TURNS:
+            life.id, life.done = "", 0  # whether or not the server still hears that it is closed
             await connection.ask("DELETE", place)
-            life.id, life.done = "", 0
 
     async def find_again(self, connection: Connection, life: Life) -> None:
         """Wait for the server, and take a session back to before the turn that was broken off."""

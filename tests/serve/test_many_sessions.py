@@ -212,7 +212,7 @@ def test_a_failure_in_a_round_is_that_of_its_work_alone(monkeypatch: pytest.Monk
         made = [sessions.create(text="the") for _ in range(5)]
         expected = {session.id: session.fork().generate(tokens=40, seed=9, stop=["zz"]).answer for session in made}
         arena = sessions.model(None).listener.arena  # type: ignore[attr-defined]
-        write, read = arena.write, arena.score
+        write, read, logits = arena.write, arena.score, arena.logits
 
         def broken_write(slots: Sequence[int], draws: Sequence[Any], *rest: Any, **options: Any) -> Any:
             found = write(slots, draws, *rest, **options)  # the slots have moved on when the failure comes
@@ -226,8 +226,14 @@ def test_a_failure_in_a_round_is_that_of_its_work_alone(monkeypatch: pytest.Monk
                 raise MemoryError
             return found
 
+        def broken_logits(slots: Sequence[int]) -> torch.Tensor:
+            if len(slots) > 1:
+                raise RuntimeError
+            return logits(slots)
+
         monkeypatch.setattr(arena, "write", broken_write)
         monkeypatch.setattr(arena, "score", broken_score)
+        monkeypatch.setattr(arena, "logits", broken_logits)
         barrier = hold_rounds(sessions, monkeypatch)
         jobs = [sessions.submit(each.id, "generate", {"tokens": 40, "seed": 9, "stop": ["zz"]}) for each in made[:3]]
         bad = sessions.submit(made[3].id, "generate", {"tokens": 40, "temperature": 0.123})
@@ -239,6 +245,12 @@ def test_a_failure_in_a_round_is_that_of_its_work_alone(monkeypatch: pytest.Monk
             with pytest.raises(ModelFailed) as caught:
                 job.result(10)
             assert "\n" not in str(caught.value)
+        barrier.clear()
+        fed = [sessions.submit(sessions.create().id, "feed", {"tokens": [1, 2, 3]}) for _ in range(3)]
+        barrier.set()
+        first, *others = [job.result(10) for job in fed]
+        assert all(other == first for other in others)
+        assert len(first["next"]) == 5
         assert [session.text for session in made[3:]] == ["the", "the"]
         assert made[4].feed(tokens=[1, 2])["read"] == 2
         assert not sessions.model(None).listener._turns  # type: ignore[attr-defined]

@@ -141,6 +141,21 @@ def test_what_does_not_fit_is_said_and_changes_nothing(folders: list[Path]) -> N
             close(session.feed(units=[]), {**answer, **session.feed(units=[])})
 
 
+@pytest.mark.parametrize(("name", "least"), [("whole-tags", 200), ("whole-labels", 44), ("series", 44)])
+def test_what_is_read_again_counts_as_memory(folders: list[Path], name: str, least: int) -> None:
+    """Beside the units, there are words among a memory's notes, or numbers in its tensor."""
+    more = {
+        "whole-tags": {"text": "now " * 500},
+        "whole-labels": {"text": "red " * 125},
+        "series": {"values": WAVE * 9},
+    }
+    with Sessions(folders) as sessions:
+        session = sessions.create(name, **FEEDS[name][0])
+        before = session.describe()["bytes"]
+        session.feed(**more[name])
+        assert session.describe()["bytes"] > before + least * 500
+
+
 def test_models_are_described(folders: list[Path]) -> None:
     with Sessions(folders) as sessions:
         facts = {name: served.describe() for name, served in sessions.models.items()}

@@ -111,7 +111,7 @@ class Cell:
     lacks: tuple[str, ...] = ()  # the options of every layer that a variant does not have
     # The class of `torch.nn` whose parameters and arguments the layer has: "RNN" for Elman's network.
     torch_layer: str | None = None
-    # Backends beside the readable loop: the function of `torch._VF`, the number in the compiled core (step.h), and, if
+    # Backends beside the readable loop: the function of `torch._VF`, the number in the compiled core (sweep.h), and, if
     # h_t = a_t h_{t-1} + b_t, the function from W_ih x + b_ih to a and b.
     aten: str | None = None
     native: int | None = None

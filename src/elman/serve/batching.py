@@ -41,7 +41,8 @@ class Job:
         self.whole = whole  # whether the session stays as it was if the job is cancelled
         self.work: Work | None = None
         self.trail: Trail | None = None
-        self.between: list[Memory] = []  # after each round
+        self.between: list[Memory] = []  # after rounds
+        self._seen: Memory | None = None
         self.cancelled = False
         self.asked = time.perf_counter()
         self._done = threading.Event()
@@ -55,7 +56,10 @@ class Job:
 
     def remember(self, memory: Memory) -> None:
         """A memory between two rounds, to go back to later; of memories that grow, none: they would fill the RAM."""
-        if not entries(memory.state) and (not self.between or self.between[-1] is not memory):
+        if memory is self._seen:  # of a round before
+            return
+        self._seen = memory
+        if not entries(memory.state):
             self.between.append(memory)
             if len(self.between) > 2 * MOST:
                 del self.between[::2]
@@ -100,9 +104,14 @@ class Batcher:
         self._thread.start()
 
     @property
-    def queue(self) -> int:
-        """Jobs that run or wait."""
-        return len(self._waiting) + len(self._running)
+    def waiting(self) -> int:
+        """How many jobs wait."""
+        return len(self._waiting)
+
+    @property
+    def running(self) -> int:
+        """How many jobs run."""
+        return len(self._running)
 
     def put(self, job: Job) -> None:
         """Let a job run. Raises `Closed`."""

@@ -99,4 +99,5 @@ def to_json(memory: Memory) -> dict[str, Any]:
 def bytes_of(memory: Memory) -> int:
     """How much RAM a memory takes, about."""
     storages = {x.untyped_storage().data_ptr(): x.untyped_storage().nbytes() for x in leaves(memory.state)}
-    return 500 + 200 * len(storages) + sum(storages.values())
+    noted = sum(len(note) for note in memory.notes.values() if isinstance(note, list))
+    return 500 + 80 * noted + 200 * len(storages) + sum(storages.values())

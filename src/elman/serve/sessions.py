@@ -154,7 +154,7 @@ class Sessions:
         with self.store.lock:
             if job.record.busy:
                 raise Busy("the session does something else", remedy="wait for its answer, or cancel it")
-            if served.batcher.queue >= self.limits.queue:
+            if served.batcher.waiting + served.batcher.running >= self.limits.queue:
                 error = Full(f"{self.limits.queue:,} requests run or wait", remedy="try again later")
                 error.retry_after = max(1.0, math.ceil(served.counts.seconds.sum / max(served.counts.seconds.count, 1)))
                 raise error
@@ -191,8 +191,8 @@ class Sessions:
             "read": sum(each.read for each in counts),
             "written": sum(each.written for each in counts),
             "rounds": sum(each.rounds.count for each in counts),
-            "queue": sum(len(batcher._waiting) for batcher in batchers),
-            "running": sum(len(batcher._running) for batcher in batchers),
+            "queue": sum(batcher.waiting for batcher in batchers),
+            "running": sum(batcher.running for batcher in batchers),
         }
 
     def close(self) -> None:

@@ -514,7 +514,7 @@ void run_arena(size_t bytes, int32_t (*arrange)(const ArenaModel*), int32_t (*re
   model.arranged = aligned_alloc(64, size_t(size + 63) / 64 * 64);
   if (!model.arranged || arrange(&model) != 0) exit(1);
 
-  const int64_t of_slot = count * (cell == kLstm ? 2 : 1) * H + H, longest = R == 1 ? 130 : 7;
+  const int64_t of_slot = count * (cell == kLstm ? 2 : 1) * H + H, longest = R == 1 && cell != kElmanRelu ? 130 : 7;
   std::vector<int64_t> slots, tokens, begins(1, 0), banned(1, V - 1);
   for (int64_t r = 0; r < R; ++r) {
     slots.push_back(R - r);  // slot 0 is nobody's

@@ -5,6 +5,7 @@
 #include "arena.h"
 #include "arena_weights.h"
 #include "cells.h"
+#include "pieces.h"
 
 namespace {
 

@@ -187,7 +187,8 @@ template <class S> struct Panels {
     for (int64_t k = 0; k < K; k += lanes) {
       const int64_t few = lanes_at<T>(K, k);
       if (column_stride != 1 && kPair<S> == 1) {
-        turn(from + k, column_stride, n, few, (T*)(to + k * width), width * lanes);
+        if (n == lanes && few == lanes) turn_whole<T>(from + k, column_stride, (T*)(to + k * width), width * lanes);
+        else turn(from + k, column_stride, n, few, (T*)(to + k * width), width * lanes);
         continue;
       }
       if (column_stride == 1)

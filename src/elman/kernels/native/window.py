@@ -28,8 +28,8 @@ def read_window(
     """x (T, B, D), or (B, T, D) where T or B is 1 -> every h, shaped as x, and the final state: 1 or 2 times (1, B, H).
 
     `size` is T, B and H. `state` holds the addresses of as many tensors (1, B, H), or is empty for zeros; `weights`
-    those of W_ih, W_hh and, maybe, of both biases. All are contiguous and of x's dtype; the caller has checked that, and
-    the shapes. None where the core was not built, or knows no such dtype.
+    those of W_ih, W_hh and, maybe, of both biases. All are contiguous and of x's dtype; the caller has checked that,
+    and the shapes. None where the core was not built, or knows no such dtype.
     """
     function = entry("window", x.dtype)
     if function is None:

@@ -89,7 +89,8 @@ export class HeatMap {
   // Whether full colour now stands for more: most new values are beyond it. A few large ones do not make all others pale.
   #grow(values) {
     if (this.fixed !== null || !values.length) return false;
-    const large = Float32Array.from(values, Math.abs).sort()[Math.floor(MOST * (values.length - 1))];
+    const sizes = values.filter(Number.isFinite).map(Math.abs).sort();
+    const large = sizes[Math.floor(MOST * (sizes.length - 1))];
     if (!(large > this.limit)) return false;
     this.limit = Number((1.2 * large).toPrecision(2)); // so that it does not grow again with the next column
     return true;

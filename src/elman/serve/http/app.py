@@ -93,7 +93,7 @@ def _add_health(app: FastAPI, works: Works, metrics: ServerMetrics) -> None:
     @app.get("/metrics", response_class=Response, responses=text | errors.statuses(), tags=["health"])
     async def prometheus() -> Response:
         """The numbers of this server, as Prometheus reads them."""
-        return Response(metrics.text(), media_type=CONTENT_TYPE)
+        return Response(await anyio.to_thread.run_sync(metrics.text), media_type=CONTENT_TYPE)
 
 
 def _describe(app: FastAPI, has_keys: bool) -> None:

@@ -16,7 +16,7 @@ export class Attention {
 
   // Look from the piece at `index`.
   async look(index) {
-    if (index < 0 || index >= this.session.known) return;
+    if (index < 0 || index >= this.session.known || this.session.busy) return;
     const part = this.session.parts[index];
     if (this.asked === part) return;
     this.asked = part;
@@ -26,7 +26,8 @@ export class Attention {
       for (let at = null; this.asked !== at; ) {
         at = this.asked;
         const from = this.session.parts.indexOf(at);
-        if (from < 0) break;
+        if (from < 0 || this.session.busy) this.asked = null; // the session's next rest asks again
+        if (!this.asked) break;
         const answer = await this.session.watch({ from, to: from + 1, attention_at: from, layer: 1, unit: null, units: 1, top: 8 });
         at.next = answer.next?.[0] ?? at.next;
         if (answer.attention) this.#take(answer.attention);

@@ -4,8 +4,8 @@ import { Bars } from "../components/bars.js";
 import { h } from "../components/element.js";
 import { LineChart } from "../components/line_chart.js";
 import { percent, short } from "../components/numbers.js";
-import { Values } from "./values.js";
-import { ValueSession } from "./values.js";
+import { Memory } from "./memory.js";
+import { Values, ValueSession } from "./values.js";
 import { WordSession } from "./words.js";
 
 const LINES = 6; // labels whose probabilities are drawn over the words
@@ -30,12 +30,14 @@ export class ClassificationView {
     this.bars = new Bars({ label: "Probabilities of labels", name: ({ text }) => text });
     this.chart = h("div");
     this.looks = h("p", { class: "looked" });
+    this.memory = new Memory(session, {});
     this.element = h("div", { class: "view" },
       h("div", { class: "wide-column" },
         this.values?.element ?? h("section", { class: "card text", "aria-label": "Text" }, h("div", { class: "card-head" }, h("h2", null, "Text")), this.area, this.looks),
-        h("section", { class: "card", "aria-label": "Over the text" }, h("div", { class: "card-head" }, h("h2", null, "As it read")), this.chart)),
+        h("section", { class: "card", "aria-label": "Over the text" }, h("div", { class: "card-head" }, h("h2", null, "As it read")), this.chart), this.memory.element),
       h("div", { class: "narrow-column" }, h("section", { class: "card", "aria-label": "Labels" }, h("div", { class: "card-head" }, h("h2", null, "Label")), this.told, this.bars.element)));
     session.addEventListener("change", () => this.show());
+    session.addEventListener("idle", () => this.memory.update());
     this.show();
     if (session.wanted && !session.answer) session.reread();
   }

@@ -2,6 +2,7 @@
 
 import { h } from "../components/element.js";
 import { short } from "../components/numbers.js";
+import { Memory } from "./memory.js";
 import { Values, ValueSession } from "./values.js";
 
 export class ForecastingView {
@@ -12,10 +13,12 @@ export class ForecastingView {
     this.values = new Values(pane, session, { fan: true });
     this.told = h("p", { class: "answer", role: "status" });
     this.rows = h("tbody");
-    this.element = h("div", { class: "view" }, h("div", { class: "wide-column" }, this.values.element),
+    this.memory = new Memory(session, {});
+    this.element = h("div", { class: "view" }, h("div", { class: "wide-column" }, this.values.element, this.memory.element),
       h("div", { class: "narrow-column" }, h("section", { class: "card", "aria-label": "Forecast" }, h("div", { class: "card-head" }, h("h2", null, "Forecast")), this.told,
         h("div", { class: "numbers", tabindex: "0", role: "region", "aria-label": "Numbers of the forecast" }, h("table", null, h("thead", null, (this.head = h("tr"))), this.rows)))));
     session.addEventListener("change", () => this.show());
+    session.addEventListener("idle", () => this.memory.update());
     this.show();
   }
 
@@ -23,7 +26,8 @@ export class ForecastingView {
     this.values.show();
     const forecast = this.values.forecast();
     const { horizon } = this.session.model.elman;
-    this.told.textContent = forecast.length ? `After ${this.session.position} steps, the next ${horizon ?? forecast.length}.` : "Draw or paste a series, and its forecast appears.";
+    const lacks = this.session.answer?.expected;
+    this.told.textContent = forecast.length ? `After ${this.session.position} steps, the next ${horizon ?? forecast.length}.` : lacks ? `For a forecast the model needs ${lacks}.` : "Draw or paste a series, and its forecast appears.";
     this.#table(forecast);
     this.pane.changed();
   }

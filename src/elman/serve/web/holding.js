@@ -2,6 +2,7 @@
 
 import { h } from "../components/element.js";
 import { short } from "../components/numbers.js";
+import { placeOf } from "./memory.js";
 
 const WORDS = { h: "hidden state h", c: "cell state c" };
 const LENGTH = 120; // symbols of the two continuations
@@ -10,7 +11,9 @@ export class Holding {
   // options(): how the model writes; onset(): what is held has changed.
   constructor(session, { options, onset }) {
     Object.assign(this, { session, options, onset });
-    this.layers = session.model.elman.layers;
+    const { layers, heads } = session.model.elman;
+    const attention = Array.from({ length: heads?.layers ?? 0 }, (_, index) => ({ name: `layer ${index + 1}`, states: [], gates: [], heads: heads.heads }));
+    this.layers = layers?.length ? layers : attention; // what can be held: units of recurrent layers, or heads
     this.layer = h("select", { "aria-label": "Layer of the unit", onchange: () => this.#kinds() }, this.layers.map((layer, index) => h("option", { value: index + 1 }, layer.name)));
     this.kind = h("select", { "aria-label": "What is held", onchange: () => this.#range() });
     this.unit = h("input", { type: "number", min: 0, value: 0, "aria-label": "Unit that is held", oninput: () => this.#later() });
@@ -21,17 +24,20 @@ export class Holding {
     this.told = h("p", { class: "hint", "aria-live": "polite" });
     this.list = h("ul", { class: "holds", "aria-label": "Held now" });
     this.element = h("details", { class: "card holding", ontoggle: () => this.element.open && this.#later() },
-      h("summary", null, h("h2", null, "What if a unit is held?")),
-      h("div", { class: "hold-form" }, h("label", null, "Hold ", this.kind), h("label", null, "of ", this.layer), h("label", null, "unit ", this.unit), h("label", { class: "wide" }, "at ", this.slider, this.value)),
-      h("dl", { class: "continuations" }, h("dt", null, "As it is"), h("dd", null, this.asIs), h("dt", null, "With the unit held"), h("dd", null, this.held)),
+      h("summary", null, h("h2", null, layers?.length ? "What if a unit is held?" : "What if a head is held?")),
+      h("div", { class: "hold-form" }, h("label", null, "Hold ", this.kind), h("label", null, "of ", this.layer), (this.unitLabel = h("label", null, "unit ", this.unit)), h("label", { class: "wide" }, "at ", this.slider, this.value)),
+      h("dl", { class: "continuations" }, h("dt", null, "As it is"), h("dd", null, this.asIs), h("dt", null, "With this held"), h("dd", null, this.held)),
       this.told,
       h("div", { class: "buttons" }, h("button", { type: "button", onclick: () => this.#keep() }, "Hold it in this session")), this.list);
+    this.element.hidden = !this.layers.length;
+    if (!this.layers.length) return;
     this.layer.value = this.layers.length;
     this.#kinds();
     this.#list();
   }
 
   choose(layer, unit) {
+    if (!this.layers[layer - 1]?.units) return;
     this.layer.value = layer;
     if (unit !== null) this.unit.value = unit;
     this.#kinds(this.kind.value);
@@ -39,8 +45,10 @@ export class Holding {
   }
 
   #kinds(before) {
-    const { states, gates, units } = this.layers[this.layer.value - 1];
-    this.kind.replaceChildren(...states.map((name) => h("option", { value: `state ${name}` }, WORDS[name] ?? `state ${name}`)), ...gates.map((name) => h("option", { value: `gate ${name}` }, `gate ${name}`)));
+    const { states, gates, units, heads = 0 } = this.layers[this.layer.value - 1];
+    this.unitLabel.hidden = heads > 0;
+    this.kind.replaceChildren(...Array.from({ length: heads }, (_, index) => h("option", { value: `head ${index + 1}` }, `head ${index + 1}`)),
+      ...states.map((name) => h("option", { value: `state ${name}` }, WORDS[name] ?? `state ${name}`)), ...gates.map((name) => h("option", { value: `gate ${name}` }, `gate ${name}`)));
     if (before && [...this.kind.options].some(({ value }) => value === before)) this.kind.value = before;
     this.unit.max = units - 1;
     if (!before) this.#range();
@@ -48,7 +56,7 @@ export class Holding {
 
   #range() {
     const gate = this.kind.value.startsWith("gate");
-    const [low, high] = gate ? [0, 1] : this.kind.value === "state h" ? [-1, 1] : [-4, 4];
+    const [low, high] = gate ? [0, 1] : this.kind.value === "state c" ? [-4, 4] : [-1, 1];
     Object.assign(this.slider, { min: low, max: high, step: (high - low) / 200 });
     this.slider.value = gate ? 1 : 0;
     this.#say();
@@ -61,7 +69,8 @@ export class Holding {
 
   get set() {
     const [kind, name] = this.kind.value.split(" ");
-    return { layer: Number(this.layer.value), [kind]: name, unit: Number(this.unit.value), value: Number(this.slider.value) };
+    const part = kind === "head" ? { head: Number(name) } : { [kind]: name, unit: Number(this.unit.value) };
+    return { ...placeOf(this.layers[this.layer.value - 1]), ...part, value: Number(this.slider.value) };
   }
 
   #later() {
@@ -114,8 +123,8 @@ export class Holding {
   }
 
   #list() {
-    this.list.replaceChildren(...this.session.set.map((one) => h("li", null, `${one.gate ? `gate ${one.gate}` : `state ${one.state}`} of unit ${one.unit}, layer ${one.layer}, at ${short(one.value)} `,
-      h("button", { type: "button", class: "plain", "aria-label": `let go of unit ${one.unit}`, onclick: () => this.#drop(one) }, "let go"))));
+    this.list.replaceChildren(...this.session.set.map((one) => h("li", null, `${named(one)}, layer ${one.layer}, at ${short(one.value)} `,
+      h("button", { type: "button", class: "plain", "aria-label": `let go of ${named(one)}`, onclick: () => this.#drop(one) }, "let go"))));
   }
 
   #drop(one) {
@@ -125,4 +134,5 @@ export class Holding {
   }
 }
 
-const key = ({ layer, state, gate, unit }) => `${layer} ${state} ${gate} ${unit}`;
+const named = ({ head, gate, state, unit }) => (head ? `head ${head}` : `${gate ? `gate ${gate}` : `state ${state}`} of unit ${unit}`);
+const key = (one) => `${one.layer} ${one.direction} ${named(one)}`;

@@ -25,12 +25,12 @@ export class LanguageView {
     this.bars = new Bars({ label: "Next symbols", onchoose: (entry) => this.append(entry.text) });
     this.expected = h("p", { class: "hint", role: "status" });
     this.writing = new Writing({ write: (options) => pane.write(options), stop: () => pane.stop() });
-    this.memory = new Memory(session, { onpoint: (index) => this.#point(index, true), onunit: () => this.#unit(), onvalues: () => (this.#colour(), this.#gates(), this.#place()) });
+    this.memory = new Memory(session, { drawn: true, onpoint: (index) => this.#point(index, true), onunit: () => this.#unit(), onvalues: () => (this.#colour(), this.#gates(), this.#place()) });
     this.attention = layers?.length ? null : new Attention(session, { onvalues: () => this.#colour() });
-    this.holding = layers?.length ? new Holding(session, { options: () => this.writing.options, onset: () => pane.changed() }) : null;
+    this.holding = new Holding(session, { options: () => this.writing.options, onset: () => pane.changed() });
     this.element = h("div", { class: "view" },
       h("div", { class: "wide-column" }, this.#text(), this.attention?.element, this.memory.element),
-      h("div", { class: "narrow-column" }, this.#next(), this.writing.element, this.holding?.element));
+      h("div", { class: "narrow-column" }, this.#next(), this.writing.element, this.holding.element));
     session.addEventListener("change", () => this.show());
     session.addEventListener("idle", () => this.#idle());
     session.addEventListener("wrote", () => this.memory.update());
@@ -102,7 +102,7 @@ export class LanguageView {
 
   #unit() {
     const { memory } = this;
-    if (memory.unit !== null) this.holding?.choose(memory.layer, memory.unit);
+    if (memory.unit !== null) this.holding.choose(memory.layer, memory.unit);
     this.#gates();
     this.#colour();
   }

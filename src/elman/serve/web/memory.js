@@ -1,4 +1,4 @@
-// The memory of a recurrent model over the text: a heat map of each of its states, and the gates of one unit.
+// The memory of a model over the text: a heat map of each of its states, and the gates of one unit.
 
 import { h } from "../components/element.js";
 import { HeatMap } from "../components/heatmap.js";
@@ -10,9 +10,10 @@ const NAMES = { h: "hidden state h", c: "cell state c" };
 export const COLOURS = ["c2", "c1", "c4", "c3", "c6"]; // of the gates, in the cell's order
 
 export class Memory {
-  // onpoint(index of a piece | null), onunit(): another unit was chosen, onvalues(): there are new numbers.
-  constructor(session, { onpoint, onunit = () => {}, onvalues = () => {} }) {
-    Object.assign(this, { session, onpoint, onunit, onvalues });
+  // onpoint(index of a piece | null), onunit(): another unit was chosen, onvalues(): there are new numbers. A view that
+  // does not draw the gates itself has them in a heat map of their own (`drawn`: it does).
+  constructor(session, { onpoint = () => {}, onunit = () => {}, onvalues = () => {}, drawn = false }) {
+    Object.assign(this, { session, onpoint, onunit, onvalues, drawn });
     this.layers = session.model.elman.layers ?? [];
     this.layer = Math.max(1, this.layers.length);
     this.heat = {};
@@ -42,7 +43,7 @@ export class Memory {
 
   // A heat map for each state that there is.
   #makeMaps(names) {
-    const place = (state) => (row, column, value) => `unit ${this.units?.[row]} after “${visible(this.session.parts[column]?.text ?? "")}” (${column + 1}): ${state} = ${value}`;
+    const place = (state) => (row, column, value) => `unit ${this.units?.[row]} ${this.#after(column)}: ${state} = ${value}`;
     this.heat = Object.fromEntries(names.map((name) => {
       const state = name.split(" ").at(-1);
       return [name, new HeatMap({
@@ -54,6 +55,24 @@ export class Memory {
       })];
     }));
     this.maps.replaceChildren(...Object.values(this.heat).map(({ element }) => element));
+    this.gateMap = null;
+  }
+
+  #after(column) {
+    const text = this.session.parts[column]?.text;
+    return text ? `after “${visible(text)}” (${column + 1})` : `at step ${column + 1}`;
+  }
+
+  #showGates() {
+    const names = Object.keys(this.gates);
+    this.gateMap?.element.remove();
+    this.gateMap = null;
+    if (this.drawn || !names.length) return;
+    const say = (row, column, value) => `gate ${names[row]} ${this.#after(column)}: ${value}`;
+    this.gateMap = new HeatMap({ label: `gates of unit ${this.unit}, from shut to open`, limit: 1, say, onpoint: (_, column) => this.onpoint(column) });
+    this.maps.append(this.gateMap.element);
+    this.gateMap.reset(names);
+    this.gateMap.append(Float32Array.from(names.flatMap((name) => this.gates[name])), this.seen.map(({ text }) => text && visible(text)));
   }
 
   #all(work) {
@@ -95,10 +114,10 @@ export class Memory {
     const { parts } = this.session;
     const differs = this.seen.findIndex((part, index) => part !== parts[index]);
     if (differs >= 0) this.#truncate(differs);
-    if (this.asking || this.seen.length >= this.session.known) return;
+    if (this.asking || this.session.busy || this.seen.length >= this.session.known) return;
     this.asking = true;
     try {
-      while (this.session.known > this.seen.length) if (!(await this.#more())) break;
+      while (!this.session.busy && this.session.known > this.seen.length) if (!(await this.#more())) break;
     } catch (error) {
       if (error.status >= 400 && error.status < 500 && error.status !== 404 && !this.seen.length) this.element.hidden = true; // this model shows no memory
       else this.session.trouble(error);
@@ -116,7 +135,7 @@ export class Memory {
   async #more() {
     const [from, unit, layer] = [this.seen.length, this.unit, this.layer];
     const asked = this.session.parts.slice(from, Math.min(this.session.known, from + PIECES));
-    const said = { from, to: from + asked.length, layer, unit, units: this.units ?? UNITS, attention_at: null, top: 8 };
+    const said = { from, to: from + asked.length, layer: this.cell ? placeOf(this.cell).layer : 1, unit, units: this.units ?? UNITS, attention_at: null, top: 8 };
     const answer = await this.session.watch(said);
     const now = this.session.parts;
     if (unit !== this.unit || layer !== this.layer || from !== this.seen.length) return true; // asked for something else meanwhile
@@ -132,21 +151,20 @@ export class Memory {
       part.next = answer.next?.[index] ?? part.next;
       part.surprise ??= answer.surprise?.[index];
     });
-    const names = Object.keys(answer.states).filter((name) => !this.cell || name.startsWith(`${this.cell.name} `));
+    const names = Object.keys(answer.states).filter((name) => !this.cell || name.startsWith(`${this.cell.name} `)); // such as "layer 1 forward h"
     this.element.hidden = !names.length;
     if (!from) this.#begin(names, answer.states);
     for (const name of names) {
       const told = answer.states[name];
-      this.heat[name].append(crop(floats(told), told.shape, parts.length), parts.map(({ text }) => visible(text)));
+      this.heat[name].append(crop(floats(told), told.shape, parts.length), parts.map(({ text }) => text && visible(text)));
     }
-    const layer = `layer ${this.layer}`;
-    const gates = answer.gates?.[layer] ?? answer.gates?.[`${layer} forward`] ?? {};
-    for (const [name, gate] of Object.entries(gates)) (this.gates[name] ??= []).push(...floats(gate).slice(0, parts.length));
+    for (const [name, gate] of Object.entries(answer.gates?.[this.cell?.name] ?? {})) (this.gates[name] ??= []).push(...floats(gate).slice(0, parts.length));
     this.seen.push(...parts);
+    this.#showGates();
     const total = this.cell?.units ?? 0;
     const some = this.units && this.units.length < total ? `The ${this.units.length} of ${total} units that vary most. ` : "";
-    const more = this.cell?.gates?.length ? " Click on a row to see the gates of its unit under the text." : "";
-    this.told.textContent = `${some}Every column is the memory after a piece of the text.${more}`;
+    const more = this.cell?.gates?.length ? ` Click on a row to see the gates of its unit${this.drawn ? " under the text" : ""}.` : "";
+    this.told.textContent = `${some}Every column is the memory after a ${this.session.model.elman.reads === "values" ? "value" : "piece of the text"}.${more}`;
     this.onvalues();
   }
 
@@ -166,6 +184,12 @@ export class Memory {
 }
 
 const bounded = (cell) => ["elman", "gru", "lstm"].includes(cell?.cell); // whose hidden states lie between -1 and 1
+
+// The number of a layer, and its direction where there are two, from a name such as "layer 1 forward".
+export function placeOf({ name }) {
+  const [, number, direction] = name.split(" ");
+  return { layer: Number(number), ...(direction && { direction }) };
+}
 
 // The first T columns of a matrix (R, C).
 function crop(values, [R, C], T) {

@@ -2,6 +2,7 @@
 
 import { h, oncePerFrame } from "../components/element.js";
 import { SessionTree } from "../components/session_tree.js";
+import { listenToKeys } from "./keys.js";
 import { Pane } from "./pane.js";
 import { Server } from "./server.js";
 
@@ -18,7 +19,7 @@ class Page {
   async begin() {
     this.#theme();
     this.#absence();
-    this.#keys();
+    listenToKeys(this);
     this.tree = new SessionTree({ label: "Sessions", onopen: (id) => this.open(id), onback: (id, position) => this.back(id, position),
       onclose: (id) => this.close(this.sessions.find((session) => session.id === id)) });
     $("tree").append(this.tree.element);
@@ -74,11 +75,11 @@ class Page {
   open(id) {
     const session = this.sessions.find((one) => one.id === id);
     if (!session || this.panes.some((pane) => pane.session === session)) return;
-    this.#active().show(session);
+    this.active().show(session);
   }
 
   // The side that was used last.
-  #active() {
+  active() {
     return this.panes.find((pane) => pane === this.last) ?? this.panes[0];
   }
 
@@ -209,34 +210,6 @@ class Page {
     };
     choice.addEventListener("change", set);
     set();
-  }
-
-  #keys() {
-    $("keys").addEventListener("click", () => $("keys-told").showModal());
-    const actions = {
-      "Control+Enter": (pane) => pane.write(pane.view.writing.options),
-      "Control+.": (pane) => pane.write({ ...pane.view.writing.options, tokens: 1 }),
-      "Alt+b": (pane) => pane.view.goBack(),
-      "Alt+f": (pane) => pane.view.forkHere.click(),
-      "Alt+t": (pane) => pane.view.focus(),
-      "Alt+c": () => $("compare").click(),
-      ...Object.fromEntries(Array.from({ length: 8 }, (_, index) => [`Alt+${index + 1}`, (pane) => pane.view.nth(index)])),
-    };
-    document.addEventListener("keydown", (event) => {
-      const pane = this.#active();
-      if (!pane?.view || event.repeat) return;
-      if (event.key === "Escape" && pane.session.writing) return this.stop(pane);
-      if (event.key === "?" && !event.target.closest("textarea, input")) return $("keys-told").showModal();
-      const key = /^(Digit\d|Key[A-Z])$/.test(event.code) && event.altKey ? event.code.at(-1).toLowerCase() : event.key;
-      const name = `${event.ctrlKey || event.metaKey ? "Control+" : ""}${event.altKey ? "Alt+" : ""}${key}`;
-      if (!actions[name]) return;
-      event.preventDefault();
-      try {
-        actions[name](pane);
-      } catch (error) {
-        if (!(error instanceof TypeError)) throw error; // the view of this task has no such thing
-      }
-    });
   }
 
   #absence() {

@@ -45,10 +45,6 @@ export class Session extends EventTarget {
     this.dispatchEvent(new CustomEvent(name, { detail }));
   }
 
-  changed() {
-    this.#tell("change");
-  }
-
   // What the server has: after a reload, a fork, a work that was stopped.
   async load() {
     let told = await this.server.ask("GET", this.path);
@@ -64,7 +60,7 @@ export class Session extends EventTarget {
     this.checkpoints = told.checkpoints ?? [];
     this.parent = told.parent ?? null;
     this.gone = false;
-    this.changed();
+    this.#tell("change");
     return this;
   }
 
@@ -91,7 +87,7 @@ export class Session extends EventTarget {
 
   read(text) {
     this.wanted = text;
-    this.changed();
+    this.#tell("change");
     return this.#settle();
   }
 
@@ -103,12 +99,12 @@ export class Session extends EventTarget {
         if (plan.keep < this.position) await this.rollback(plan.keep);
         if (plan.feed) await this.feed(plan.feed);
       }
-      this.#tell("idle");
     } catch (error) {
-      this.trouble(error);
-    } finally {
       this.busy = false;
+      return this.trouble(error);
     }
+    this.busy = false;
+    this.#tell("idle");
   }
 
   trouble(error) {
@@ -137,6 +133,7 @@ export class Session extends EventTarget {
   }
 
   async rollback(position) {
+    await this.watching; // asks about what is forgotten now
     await this.server.ask("POST", `${this.path}/rollback`, { to: position });
     this.parts.length = Math.min(position, this.parts.length);
     this.known = this.position;
@@ -149,7 +146,7 @@ export class Session extends EventTarget {
     this.accept(answer, asked);
     this.known = this.position;
     this.answer = answer;
-    this.changed();
+    this.#tell("change");
     return answer;
   }
 
@@ -172,14 +169,14 @@ export class Session extends EventTarget {
   async write(options) {
     if (this.writing || this.busy || this.gone) return null;
     this.writing = new AbortController();
-    this.changed();
+    this.#tell("change");
     let answer = null;
     try {
-      for (let left = options.tokens; left > 0; left -= answer.tokens.length) {
-        const tokens = options.stop ? left : Math.min(this.stride, left);
+      for (let left = options.tokens ?? Infinity; left > 0; left -= answer.tokens.length) {
+        const most = options.stop ? left : Math.min(this.stride, left);
         const goesOn = answer && { seed: answer.seed, drawn: answer.drawn };
-        answer = await this.#write({ ...options, ...goesOn, tokens });
-        if (answer.finished !== "length") break;
+        answer = await this.#write({ ...options, ...goesOn, ...(Number.isFinite(most) && { tokens: most }) });
+        if (answer.finished !== "length" || most === Infinity) break;
       }
     } catch (error) {
       if (error.name !== "AbortError") this.trouble(error);
@@ -193,7 +190,7 @@ export class Session extends EventTarget {
     this.answer = null;
     this.written = answer && { seed: answer.seed, drawn: answer.drawn, position: this.position };
     this.wanted = this.text;
-    this.changed();
+    this.#tell("change");
     this.#tell("idle");
     return answer;
   }
@@ -215,7 +212,7 @@ export class Session extends EventTarget {
     const pieces = tokens.length === 1 ? [text] : letters.length === tokens.length ? letters : [text, ...tokens.slice(1).map(() => "")];
     pieces.forEach((piece, index) => this.parts.push({ text: piece, kind: "written", surprise: logs ? -logs[index] : null }));
     this.wanted = this.text;
-    this.changed();
+    this.#tell("change");
   }
 
   stop() {
@@ -223,7 +220,9 @@ export class Session extends EventTarget {
   }
 
   watch(asked) {
-    return this.server.ask("POST", `${this.path}/watch`, asked);
+    const answer = this.server.ask("POST", `${this.path}/watch`, asked);
+    this.watching = Promise.allSettled([this.watching, answer]);
+    return answer;
   }
 
   // Another session that has read as much of the text.
@@ -239,7 +238,7 @@ export class Session extends EventTarget {
 
   async checkpoint() {
     this.checkpoints.push(await this.server.ask("POST", `${this.path}/checkpoints`, {}));
-    this.changed();
+    this.#tell("change");
   }
 
   close() {

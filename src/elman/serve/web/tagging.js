@@ -22,12 +22,12 @@ export class TaggingView {
     this.of = h("h2", null, "Tags");
     const { bidirectional } = session.model.elman;
     const reads = bidirectional === undefined ? "" : bidirectional ? "The model reads a sentence in both directions: with every word it reads the sentence again, and earlier tags may change." : "The model reads from left to right: a tag stays once it is there.";
-    this.memory = session.model.elman.layers?.length && !bidirectional ? new Memory(session, { onpoint: () => {} }) : null;
+    this.memory = new Memory(session, {});
     this.element = h("div", { class: "view" },
-      h("div", { class: "wide-column" }, h("section", { class: "card text", "aria-label": "Sentence" }, h("div", { class: "card-head" }, h("h2", null, "Sentence")), this.area, this.words, this.told, h("p", { class: "hint" }, reads)), this.memory?.element),
+      h("div", { class: "wide-column" }, h("section", { class: "card text", "aria-label": "Sentence" }, h("div", { class: "card-head" }, h("h2", null, "Sentence")), this.area, this.words, this.told, h("p", { class: "hint" }, reads)), this.memory.element),
       h("div", { class: "narrow-column" }, h("section", { class: "card", "aria-label": "Probabilities of tags" }, h("div", { class: "card-head" }, this.of), this.bars.element)));
     session.addEventListener("change", () => this.show());
-    session.addEventListener("idle", () => this.memory?.update());
+    session.addEventListener("idle", () => this.memory.update());
     this.show();
     if (session.wanted && !session.answer) session.reread();
   }

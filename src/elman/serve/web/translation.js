@@ -2,6 +2,7 @@
 
 import { h } from "../components/element.js";
 import { Matrix } from "../components/matrix.js";
+import { Memory } from "./memory.js";
 import { Session } from "./session.js";
 import { Writing } from "./writing.js";
 
@@ -33,7 +34,7 @@ class TranslationSession extends Session {
     this.parts.push({ text, kind: "written" });
     tokens.forEach((token, index) => alignment?.[index] && this.onalignment?.(token, alignment[index]));
     this.target += text;
-    this.changed();
+    this.dispatchEvent(new CustomEvent("change"));
   }
 }
 
@@ -45,13 +46,14 @@ export class TranslationView {
     session.target ??= "";
     this.area = h("textarea", { class: "plain-text", rows: 3, "aria-label": "Source sentence", placeholder: "Type a sentence to translate.", spellcheck: "false", value: session.wanted, oninput: () => this.#type() });
     this.target = h("p", { class: "target", "aria-live": "polite", "aria-label": "Translation" });
-    this.writing = new Writing({ write: (options) => pane.write(options), stop: () => pane.stop(), temperature: 0 });
-    this.matrix = new Matrix({ label: "Alignment of the target with the source", corner: "target ↓ source →", onpoint: (_, column) => this.#light(column) });
+    this.writing = new Writing({ write: (options) => pane.write(options), stop: () => pane.stop(), tokens: "", temperature: 0 });
+    this.matrix = new Matrix({ label: "Alignment of the target with the source", corner: "target ↓ source →" });
+    this.memory = new Memory(session, {});
     this.element = h("div", { class: "view" },
       h("div", { class: "wide-column" },
         h("section", { class: "card text", "aria-label": "Source" }, h("div", { class: "card-head" }, h("h2", null, "Source")), this.area),
         h("section", { class: "card", "aria-label": "Translation" }, h("div", { class: "card-head" }, h("h2", null, "Translation")), this.target),
-        h("section", { class: "card", "aria-label": "Alignment" }, h("div", { class: "card-head" }, h("h2", null, "Alignment")), h("p", { class: "hint" }, "Each row is a word that the model wrote; its colours say at which words of the source the model looked as it wrote."), this.matrix.element)),
+        h("section", { class: "card", "aria-label": "Alignment" }, h("div", { class: "card-head" }, h("h2", null, "Alignment")), h("p", { class: "hint" }, "Each row is a word that the model wrote; its colours say at which words of the source the model looked as it wrote."), this.matrix.element), this.memory.element),
       h("div", { class: "narrow-column" }, this.writing.element));
     session.onalignment = (token, weights) => this.matrix.append(token, weights);
     session.addEventListener("change", () => this.show());
@@ -67,10 +69,7 @@ export class TranslationView {
     this.pane.changed();
   }
 
-  #light() {}
-
   #type() {
-    this.session.wantedNow = this.area.value;
     this.pane.typed(this.area.value, this.session.wanted);
     this.session.wanted = this.area.value;
     this.#later();
@@ -95,6 +94,7 @@ export class TranslationView {
     this.session.wanted = this.area.value;
     this.show();
     this.writing.tell(answer);
+    this.memory.update();
   }
 
   stop() {

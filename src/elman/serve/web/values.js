@@ -103,7 +103,7 @@ export class Values {
   }
 
   forecast() {
-    const told = this.session.answer?.forecast ?? [];
+    const told = this.session.answer?.forecast ?? []; // null: the model has read too little
     const name = this.columns[this.column];
     const own = told.filter((step) => (step.unique_id ?? step.series ?? step.column ?? name) === name);
     return own.length ? own : told;

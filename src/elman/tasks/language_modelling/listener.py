@@ -109,11 +109,21 @@ class TextListener(Listener):
                 self._write(writers)
         except Exception:  # whatever was done in the slots, each work goes on from where it was
             for turn in turns:
-                turn.return_to(turn.work.memory)
+                self._return(turn)
             raise
         for work in works:
             if work.done:
                 self.leave(work)
+
+    def _return(self, turn: Feeding | Writer) -> None:
+        """After a failure: a work that is done leaves, and one that cannot be where it was has failed, too."""
+        try:
+            if not turn.work.done:
+                turn.return_to(turn.work.memory)
+        except Exception as error:
+            turn.work.error = UserError(f"the model failed on what it had read ({type(error).__name__})")
+        if turn.work.done:
+            self.leave(turn.work)
 
     @torch.inference_mode()
     def leave(self, work: Work) -> None:
@@ -189,16 +199,17 @@ class TextListener(Listener):
 
     def _answer(self, feeds: Sequence[Feeding]) -> None:
         """What is told of feeds that have ended."""
-        for feed in feeds:
-            feed.work.answer = feed.answer(self.tokenizer.count_unknown(feed.ids))
+        answers = {feed: feed.answer(self.tokenizer.count_unknown(feed.ids)) for feed in feeds}
         telling = [feed for feed in feeds if feed.work.request.options.top and feed.work.memory.state]
         for arena, together in together_by(telling, lambda feed: feed.arena):
             most = max(feed.work.request.options.top for feed in together)
             for feed, likely in zip(together, self._likely(arena, [f.slot for f in together], most), strict=True):
-                if likely:
-                    feed.work.answer = feed.work.answer | {"next": likely[: feed.work.request.options.top]}  # type: ignore[operator]
-                else:
-                    feed.work.answer, feed.work.error = None, self._no_probabilities()
+                answers[feed]["next"] = likely[: feed.work.request.options.top]
+        for feed, answer in answers.items():
+            if feed in telling and not answer["next"]:
+                feed.work.error = self._no_probabilities()
+            else:
+                feed.work.answer = answer
 
     def _likely(self, arena: Arena, slots: Sequence[int], top: int) -> list[Alternatives]:
         """The most probable next tokens of each slot; none where the memory is not of numbers."""

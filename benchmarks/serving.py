@@ -38,7 +38,8 @@ from serving_client import AWAY, Connection, Refusal, ServerProcess
 TURNS = 4  # of a session, before another one begins
 LEAVES = 0.02  # of the writings, in whose middle the client leaves
 WRITTEN = 400  # tokens of a request where speed is measured
-PATIENCE = 60.0  # seconds for a server to come back, and for an answer
+PATIENCE = 120.0  # seconds for a server to come back, and for an answer
+UP = 10.0  # seconds of a server's life at least, where starting takes long
 WORDS = ["def", "return", "import", "self", "for", "in", "if", "not", "class", "the", "of", "to", "it", "(", "):", "="]
 
 
@@ -144,8 +145,8 @@ class Load:
             self.failures.append(f"mixed up: {found} instead of {turn}")
         life.done += 1
         if life.done == TURNS:
+            life.id, life.done = "", 0  # whether or not the server still hears that it is closed
             await connection.ask("DELETE", place)
-            life.id, life.done = "", 0
 
     async def find_again(self, connection: Connection, life: Life) -> None:
         """Wait for the server, and take a session back to before the turn that was broken off."""
@@ -212,7 +213,7 @@ async def load(run: Path, place: Path, given: argparse.Namespace) -> dict[str, A
     async def restart() -> None:
         begun = time.monotonic()
         for share, by in ((1 / 3, signal.SIGTERM), (2 / 3, signal.SIGKILL)):
-            await asyncio.sleep(begun + share * seconds - time.monotonic())
+            await asyncio.sleep(max(UP, begun + share * seconds - time.monotonic()))
             found.kills += by == signal.SIGKILL
             codes.append(await server.stop(by))
             await server.start()

@@ -13,6 +13,7 @@ import torch
 
 import elman
 from elman.errors import UserError
+from elman.kernels.native import instruction_set
 from elman.runs import Run
 from elman.serve import Busy, Full, Gone, ServingLimits, Session, Sessions, TooLarge, Unknown
 from elman.serve.errors import status_of
@@ -360,3 +361,14 @@ def test_a_folder_that_was_given_stays(run: Run, tmp_path: Path) -> None:
     with Sessions(run, folder=tmp_path / "here"):
         pass
     assert (tmp_path / "here").is_dir()
+
+
+@pytest.mark.parametrize("kind", ["lstm", "transformer"])
+def test_weights_become_bytes_where_the_model_can(kind: str) -> None:
+    """The others stay as they are, and a client is told."""
+    run = elman.fit("the cat sat on the mat. " * 40, model=kind, budget="2 steps", hidden_size=16, progress=False)
+    with Sessions(run, int8=True) as sessions:
+        [served] = sessions.models.values()
+        able = instruction_set() is not None and kind == "lstm"
+        assert served.describe()["int8"] is able
+        assert len(sessions.create(text="the").generate(tokens=5, seed=1).answer["ids"]) == 5

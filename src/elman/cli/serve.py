@@ -125,6 +125,9 @@ def _sessions(runs: list[str], folder: Path | None, limits: ServingLimits, int8:
     keep_freed()
     sys.setswitchinterval(SWITCH)
     sessions = Sessions(runs, folder=folder, limits=limits, int8=int8)
+    for name, served in sessions.models.items():
+        if int8 and not served.describe().get("int8"):
+            say(f"{name}: its weights stay as they are, for only those of recurrent language models become bytes")
     if folder is not None and (found := sessions.restore()):
         say(f"{found:,} sessions of before go on")
     return sessions

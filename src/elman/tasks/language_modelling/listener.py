@@ -16,6 +16,7 @@ import torch
 
 from elman.data.tokenizers import StreamDecoder
 from elman.decode.arena import Arena, arena_of
+from elman.decode.native_arena import why_not_native
 from elman.decode.uniforms import uniform_stream
 from elman.errors import UserError
 from elman.lens.intervention import check_interventions, hold
@@ -38,7 +39,11 @@ CHUNK = 256  # tokens of a prompt that are read in a round, at most
 
 
 class TextListener(Listener):
-    """Sessions of a language model. `options` has `chunk`: tokens of a prompt that are read in a round, at most."""
+    """Sessions of a language model.
+
+    `options` has `chunk`: tokens of a prompt that are read in a round, at most; and `int8`: whether the weights become
+    bytes, if the model's can.
+    """
 
     writes: ClassVar[bool] = True
     completes: ClassVar[bool] = True
@@ -46,7 +51,8 @@ class TextListener(Listener):
     def __init__(self, run: Trained, options: Mapping[str, Any]) -> None:
         self.model, self.tokenizer = run.model, run.tokenizer
         self.chunk = options.get("chunk", CHUNK)
-        self.arena = arena_of(self.model, int8=bool(options.get("int8")))
+        self.int8 = bool(options.get("int8")) and why_not_native(self.model, int8=True) is None
+        self.arena = arena_of(self.model, int8=self.int8)
         self.symbol = cache(self.tokenizer.symbol)
         self.text = cache(lambda token: self.tokenizer.decode([token]))
         self.banned = [] if self.tokenizer.unk is None else [self.tokenizer.unk]
@@ -67,7 +73,8 @@ class TextListener(Listener):
     def about(self) -> dict[str, Any]:
         """The tokens."""
         kind = self.tokenizer.kind
-        return {"reads": "text", "whole": False, "tokenizer": kind, "vocabulary": self.tokenizer.vocab_size}
+        size = self.tokenizer.vocab_size
+        return {"reads": "text", "whole": False, "tokenizer": kind, "vocabulary": size, "int8": self.int8}
 
     def check_memory(self, memory: Memory) -> None:
         """That the entries which a position says to be in use are there, and that a text can go on."""

@@ -134,9 +134,14 @@ class Ranks:
 ALONE = Ranks()
 
 
+def launched() -> int:
+    """How many processes torch's launcher has started together, with this one among them; 1 without it."""
+    return int(os.environ.get("WORLD_SIZE", "1")) if "RANK" in os.environ else 1
+
+
 def is_launched() -> bool:
     """Whether torch's launcher has started this process as one of several."""
-    return int(os.environ.get("WORLD_SIZE", "1")) > 1 and "RANK" in os.environ
+    return launched() > 1
 
 
 def is_first() -> bool:

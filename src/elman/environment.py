@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+import torch.distributed as dist
 
-from elman import __version__, kernels
+from elman import __version__, distributed, kernels
 from elman.kernels import native
 
 EXTRAS = {
@@ -44,7 +45,7 @@ SPARE = 64 << 20  # bytes
 
 
 def describe() -> dict[str, Any]:
-    """Versions, processor, threads, and the backend that serves each recurrent cell."""
+    """Versions, processor, threads, processes, and the backend that serves each recurrent cell."""
     # torch's own version tells the builds of a release apart; the metadata of a build from the package index does not.
     versions = {"torch": str(torch.__version__)}
     versions |= {name: metadata.version(name) for name in ("numpy", "pydantic", "safetensors")}
@@ -57,9 +58,19 @@ def describe() -> dict[str, Any]:
         "native": native.instruction_set(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "threads": torch.get_num_threads(),
+        "processes": distributed.launched(),
+        "messages": _messengers(),
         "devices": ["cpu", *(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count()))],
         "backends": [row._asdict() for row in kernels.report()],
     }
+
+
+def _messengers() -> list[str]:
+    """The backends by which processes can send each other tensors."""
+    if not dist.is_available():
+        return []
+    there = {"gloo": dist.is_gloo_available, "nccl": dist.is_nccl_available, "mpi": dist.is_mpi_available}
+    return [name for name, is_there in there.items() if is_there()]
 
 
 def best_device() -> Literal["cpu", "cuda"]:

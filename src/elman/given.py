@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from elman import atomic, reading, run_folders
+from elman import atomic, distributed, reading, run_folders
 from elman.data.frames import plain
 from elman.data.sources import EVERY_NAME
 from elman.errors import UserError, suggestion
@@ -222,6 +222,7 @@ class Began:
     """The part of `env.json` that a resumed training reads."""
 
     threads: int
+    processes: int = 1
 
 
 def settle(
@@ -302,13 +303,18 @@ def check_vocabulary(settings: Settings, codecs: Mapping[str, Any]) -> Settings:
 
 
 def compare_threads(folder: Path, say: Say) -> None:
-    """Warn where a run goes on with another number of threads: sums, whose order depends on that number, differ."""
+    """Warn where a run goes on with other numbers of threads or processes, on which the order of sums depends."""
     try:
-        began, now = reading.read_json(folder / "env.json", Began).threads, torch.get_num_threads()
+        began = reading.read_json(folder / "env.json", Began)
     except UserError:
         return
-    if began != now:
-        say(
-            f"warning: the run began with {began} threads and goes on with {now}: "
-            f"it will not end bit by bit as it would have (OMP_NUM_THREADS={began})"
-        )
+    now = Began(torch.get_num_threads(), distributed.launched())
+    for what, before, after, remedy in (
+        ("processes", began.processes, now.processes, f"--processes {began.processes}"),
+        ("threads", began.threads, now.threads, f"OMP_NUM_THREADS={began.threads}"),
+    ):
+        if before != after:
+            say(
+                f"warning: the run began with {before} {what} and goes on with {after}: "
+                f"it will not end bit by bit as it would have ({remedy})"
+            )

@@ -16,6 +16,7 @@ def command(as_json: Json = False) -> None:
         return
     for name in ("elman", "python", "platform", "processor", "native", "cores", "threads"):
         print(f"{name:14}{report[name] or 'not built'}")
+    print(f"{'processes':14}{report['processes']} (messages by {', '.join(report['messages']) or 'nothing'})")
     print(f"{'devices':14}{', '.join(report['devices'])}")
     for name, version in report["packages"].items():
         print(f"{name:14}{version or f'not installed: pip install elman[{EXTRAS[name]}]'}")

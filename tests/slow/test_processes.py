@@ -123,21 +123,45 @@ def workers(process: subprocess.Popen[str]) -> list[int]:
     return [found[rank] for rank in sorted(found)]
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
-def test_a_killed_process_ends_the_others_and_the_run_goes_on_exactly(data: Path, tmp_path: Path) -> None:
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    steps = ("--steps", 300, *LONG[2:])
-    process = started(train(data / "text.txt", killed, *steps, processes=2), killed, 20)
+STEPS = ("--steps", 300, *LONG[2:])
+in_proc = pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(data: Path, tmp_path_factory: pytest.TempPathFactory) -> list[float]:
+    """The losses of two processes that nobody disturbs."""
+    folder = tmp_path_factory.mktemp("undisturbed") / "run"
+    done = run(*train(data / "text.txt", folder, *STEPS, processes=2))
+    assert done.returncode == 0, done.stderr
+    assert len(losses(folder)) == 300
+    return losses(folder)
+
+
+@in_proc
+def test_a_killed_process_ends_the_others_and_the_run_goes_on_exactly(
+    undisturbed: list[float], data: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    process = started(train(data / "text.txt", folder, *STEPS, processes=2), folder, 20)
     os.kill(workers(process)[1], signal.SIGKILL)
     stderr = process.communicate(timeout=90)[1]
     assert process.returncode == 1
     assert "rank 1 was killed by signal 9" in stderr
     assert "Traceback" not in stderr
-    for folder in (whole, killed):
-        done = run(*train(data / "text.txt", folder, *steps, "--resume", processes=2))
-        assert done.returncode == 0, done.stderr
-    assert losses(killed) == losses(whole)
-    assert len(losses(whole)) == 300
+    assert run(*train(data / "text.txt", folder, *STEPS, "--resume", processes=2)).returncode == 0
+    assert losses(folder) == undisturbed
+
+
+@in_proc
+def test_the_launcher_takes_a_run_up_again(undisturbed: list[float], data: Path, tmp_path: Path) -> None:
+    """torchrun's restarts, where the command says --resume."""
+    folder = tmp_path / "run"
+    launcher = "-m torch.distributed.run --standalone --nproc-per-node 2 --max-restarts 1".split()
+    process = started([*launcher, *train(data / "text.txt", folder, *STEPS, "--resume")], folder, 20)
+    os.kill(workers(process)[0], signal.SIGKILL)
+    stderr = process.communicate(timeout=120)[1]
+    assert process.returncode == 0, stderr
+    assert losses(folder) == undisturbed
 
 
 def test_a_signal_saves_and_stops(data: Path, tmp_path: Path) -> None:

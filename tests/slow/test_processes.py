@@ -156,7 +156,7 @@ def test_a_killed_process_ends_the_others_and_the_run_goes_on_exactly(
 def test_the_launcher_takes_a_run_up_again(undisturbed: list[float], data: Path, tmp_path: Path) -> None:
     """torchrun's restarts, where the command says --resume."""
     folder = tmp_path / "run"
-    launcher = "-m torch.distributed.run --standalone --nproc-per-node 2 --max-restarts 1".split()
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--max-restarts", "1"]
     process = started([*launcher, *train(data / "text.txt", folder, *STEPS, "--resume")], folder, 20)
     os.kill(workers(process)[0], signal.SIGKILL)
     stderr = process.communicate(timeout=120)[1]

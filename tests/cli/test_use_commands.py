@@ -225,7 +225,9 @@ def test_what_nobody_foresaw_is_one_line(
     assert said(["env"], capsys, code)[1].lstrip() == message
 
 
-@pytest.mark.parametrize(("word", "remedy"), [("generat", "did you mean 'generate'?"), ("serve", "known are: bench, ")])
+@pytest.mark.parametrize(
+    ("word", "remedy"), [("generat", "did you mean 'generate'?"), ("frobnicate", "known are: bench, ")]
+)
 def test_a_command_that_there_is_not(word: str, remedy: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert command([word, "--help"]) == 2
     assert f"elman: no command called '{word}'; {remedy}" in capsys.readouterr().err

@@ -14,7 +14,7 @@ SCRIPT = Path(__file__).parents[2] / "benchmarks" / "serving.py"
 
 
 def test_clients_and_a_server_that_is_killed(trained: Path) -> None:
-    sizes = ["--clients", "12", "--sessions", "60", "--minutes", "0.4", "--memory", "100KB", "--seconds", "0"]
+    sizes = ["--clients", "12", "--sessions", "60", "--minutes", "0.4", "--memory", "400KB", "--seconds", "0"]
     command = [sys.executable, str(SCRIPT), str(trained), *sizes, "--json"]
     found = json.loads(subprocess.run(command, check=True, capture_output=True, timeout=400).stdout)
     assert found["failures"] == []

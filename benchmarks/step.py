@@ -45,7 +45,20 @@ Timed = Callable[[], float]
 
 def trained(sizes: dict[str, int], out: Path) -> Path:
     settings = [part for name, value in sizes.items() for part in ("--set", f"{name}={value}")]
-    given = ["python-stdlib", "--model", "lstm", "--steps", "1", "--set", "lanes=4", *settings, "-o", str(out)]
+    given = [
+        "python-stdlib",
+        "--valid",
+        argparse.__file__,
+        "--model",
+        "lstm",
+        "--steps",
+        "1",
+        "--set",
+        "lanes=4",
+        *settings,
+        "-o",
+        str(out),
+    ]
     subprocess.run([sys.executable, "-m", "elman", "train", *given], check=True, stdout=subprocess.DEVNULL)
     return out
 

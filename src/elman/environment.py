@@ -56,13 +56,18 @@ def describe() -> dict[str, Any]:
         "packages": versions | {name: _version(name) for name in EXTRAS},
         "processor": torch.backends.cpu.get_cpu_capability(),
         "native": native.instruction_set(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": cores(),
         "threads": torch.get_num_threads(),
         "processes": distributed.launched(),
         "messages": _messengers(),
         "devices": ["cpu", *(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count()))],
         "backends": [row._asdict() for row in kernels.report()],
     }
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _messengers() -> list[str]:

@@ -272,8 +272,7 @@ def prepare(
 
 def _join(folder: Path, start: Run | None, own: OwnModel | None, ranks: Ranks) -> Prepared:
     """What rank 0 has prepared, as another rank makes it from the run folder, which all of them see."""
-    if not ranks.told(0.0)[0]:
-        raise SystemExit(1)  # rank 0 says why it could not prepare the training
+    ranks.told(0.0)  # where rank 0 fails, it says why, and `distributed.joined` ends the others
     settings = configuration.read_settings(folder)
     task = TASKS[settings.task]
     codecs = model_folders.read_codecs(folder) if settings.start else {}

@@ -20,8 +20,9 @@ def launch(processes: int, arguments: Sequence[str]) -> int:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // processes)))
+    from elman.environment import cores
+
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores() // processes)))
     # Port 0: the launcher's own store picks a free port.
     config = LaunchConfig(
         1, 1, processes, rdzv_backend="c10d", rdzv_endpoint="localhost:0", run_id="elman", max_restarts=0

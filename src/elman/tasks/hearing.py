@@ -97,6 +97,21 @@ def in_batches(
         _read_apart([works[row] for row in rows], read)
 
 
+def read_due(
+    works: Sequence[Work],
+    chunk: int,
+    read_on: Callable[[Sequence[Work]], None],
+    read_again: Callable[[Sequence[Work]], None] | None,
+) -> None:
+    """A round: a piece of each work, of `chunk` units at most; or, of a model that must, some works all again."""
+    left = [work.request.left(work) for work in works]
+    if read_again is None:
+        in_batches(works, [min(chunk, count) for count in left], read_on)
+    else:
+        sizes = [work.memory.position + count for work, count in zip(works, left, strict=True)]
+        in_batches(works, sizes, read_again, once=True)
+
+
 def _read_apart(works: Sequence[Work], read: Callable[[Sequence[Work]], None]) -> None:
     try:
         read(works)

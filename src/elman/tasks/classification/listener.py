@@ -27,10 +27,10 @@ from elman.tasks.hearing import (
     FeedRequest,
     Held,
     check_finite,
-    in_batches,
     most_probable,
     one_form,
     padded,
+    read_due,
     read_pieces,
     texts_of,
     went_on,
@@ -114,11 +114,7 @@ class LabelListener(Listener):
 
     def round(self, works: Sequence[Work]) -> None:
         """Read a piece of each work, or of some works all steps again."""
-        if self.whole:
-            sizes = [work.memory.position + work.request.left(work) for work in works]
-            in_batches(works, sizes, self._read_again, once=True)
-        else:
-            in_batches(works, [min(self.chunk, work.request.left(work)) for work in works], self._read_on)
+        read_due(works, self.chunk, self._read_on, self._read_again if self.whole else None)
 
     def _read_again(self, works: Sequence[Work]) -> None:
         steps = [np.concatenate((self.steps_before(work.memory), work.request.inputs)) for work in works]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -34,22 +35,30 @@ class FeedOptions(Section):
         return self
 
 
+class HoldingRequest(ABC):
+    """A checked request that may hold units while it runs."""
+
+    @property
+    @abstractmethod
+    def interventions(self) -> Sequence[Intervention]:
+        """What is held while the request runs, by a model of its own."""
+
+    @property
+    def held(self) -> Sequence[Mapping[str, Any]]:
+        """The same as JSON has it, for the session's trail."""
+        return [one.model_dump(exclude_defaults=True) for one in self.interventions]
+
+
 @dataclass(frozen=True)
-class Feed:
+class Feed(HoldingRequest):
     """A checked request to read."""
 
     ids: Sequence[int]
     options: FeedOptions
 
     @property
-    def interventions(self) -> Sequence[Intervention]:
-        """What is held while the request runs, by a model of its own."""
+    def interventions(self) -> Sequence[Intervention]:  # noqa: D102
         return self.options.set
-
-    @property
-    def held(self) -> Sequence[Mapping[str, Any]]:
-        """The same as JSON has it, for the session's trail."""
-        return [one.model_dump(exclude_defaults=True) for one in self.interventions]
 
 
 def check_feed(tokenizer: Tokenizer, asked: Mapping[str, Any]) -> Feed:

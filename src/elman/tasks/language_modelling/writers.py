@@ -18,6 +18,7 @@ from elman.decode.stops import beginning, whole_tokens
 from elman.lens.intervention import Intervention
 from elman.settings import Section
 from elman.tasks.configuration import make_section
+from elman.tasks.language_modelling.feeding import HoldingRequest
 from elman.tasks.language_modelling.settings import WritingOptions
 from elman.tasks.language_modelling.turns import SPACING, Turn
 from elman.tasks.listening import Memory
@@ -36,7 +37,7 @@ class ToldOptions(Section):
 
 
 @dataclass(frozen=True)
-class WritingRequest:
+class WritingRequest(HoldingRequest):
     """A checked request to write."""
 
     options: WritingOptions
@@ -44,14 +45,8 @@ class WritingRequest:
     seed: int
 
     @property
-    def interventions(self) -> Sequence[Intervention]:
-        """What is held while the request runs, by a model of its own."""
+    def interventions(self) -> Sequence[Intervention]:  # noqa: D102
         return self.told.set
-
-    @property
-    def held(self) -> Sequence[Mapping[str, Any]]:
-        """The same as JSON has it, for the session's trail."""
-        return [one.model_dump(exclude_defaults=True) for one in self.interventions]
 
 
 def check_writing(asked: Mapping[str, Any]) -> WritingRequest:

@@ -15,9 +15,9 @@ from elman.tasks.hearing import (
     Asked,
     FeedRequest,
     check_notes,
-    in_batches,
     most_probable,
     one_form,
+    read_due,
     went_on,
 )
 from elman.tasks.listening import Listener, Memory, Unit, Work
@@ -80,11 +80,7 @@ class TagListener(Listener):
 
     def round(self, works: Sequence[Work]) -> None:
         """Read a piece of each work, or of some works all words again."""
-        if self.whole:
-            sizes = [work.memory.position + work.request.left(work) for work in works]
-            in_batches(works, sizes, self._read_again, once=True)
-        else:
-            in_batches(works, [min(self.chunk, work.request.left(work)) for work in works], self._read_on)
+        read_due(works, self.chunk, self._read_on, self._read_again if self.whole else None)
 
     def _read_again(self, works: Sequence[Work]) -> None:
         tokens = [[*work.memory.notes["tokens"], *work.request.units] for work in works]

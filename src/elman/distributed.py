@@ -7,13 +7,14 @@ decided by rank 0, which alone writes files. One process is a rank among one: no
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import time
+import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import timedelta
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -22,10 +23,12 @@ from elman.errors import UserError
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
+    from torch.distributed.distributed_c10d import Store
 
+WORDS = ("gloo", "Gloo", "Connection", "NCCL")  # in errors of messages between processes
+
+_works = itertools.count()  # of rank 0, for which the others have waited
 Rows = TypeVar("Rows", bound="np.ndarray[tuple[int], np.dtype[np.int64]]")
-
-TIMEOUT = timedelta(minutes=10)  # of a message, after which a training ends in an error
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,8 @@ class Ranks:
 
     rank: int = 0
     size: int = 1
+    launch: str | None = None  # the name of the launch, which all attempts of a launcher have in common
+    store: Store | None = field(default=None, compare=False, repr=False)
 
     @property
     def first(self) -> bool:
@@ -78,6 +83,22 @@ class Ranks:
     def told(self, *values: float) -> list[float]:
         """The values of rank 0."""
         return self.sums(*(value if self.first else 0.0 for value in values))
+
+    def while_others_wait(self) -> AbstractContextManager[None]:
+        """Rank 0 works within this, however long, and the other ranks wait in `wait_for_first`."""
+        if self.store is None:
+            return nullcontext()
+        from elman import rendezvous
+
+        return rendezvous.keep_waiting(self.store, f"work/{next(_works)}")
+
+    def wait_for_first(self) -> None:
+        """Wait for the work of rank 0, and leave where it fails, which says why. Raises `UserError` where it dies."""
+        from elman import rendezvous
+
+        assert self.store is not None
+        if not rendezvous.wait_for(self.store, f"work/{next(_works)}"):
+            raise SystemExit(1)
 
     def gathered(self, tensors: Mapping[str, Tensor]) -> list[dict[str, Tensor]]:
         """The tensors of each rank, in their order, for rank 0; nothing for the others.
@@ -172,21 +193,29 @@ def joined() -> Iterator[Ranks]:
     import torch
     import torch.distributed as dist
 
+    from elman import rendezvous
+
     cuda = torch.cuda.is_available() and dist.is_nccl_available()
     if cuda:
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
     mine = not dist.is_initialized()  # a program of one's own may have begun already
-    if mine:
-        dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=TIMEOUT)
     try:
-        yield Ranks(dist.get_rank(), dist.get_world_size())
+        if mine:
+            met = rendezvous.meet()
+            dist.init_process_group(
+                "cpu:gloo,cuda:nccl" if cuda else "gloo",
+                store=met.store, rank=met.rank, world_size=met.size, timeout=rendezvous.TIMEOUT,
+            )  # fmt: skip
+        store = dist.distributed_c10d._get_default_store()
+        launch = store.compare_set("elman/launch", "", met.launch if mine else uuid.uuid4().hex).decode()
+        yield Ranks(dist.get_rank(), dist.get_world_size(), launch, store)
     except RuntimeError as error:
-        if "gloo" not in str(error) and "Connection" not in str(error) and "NCCL" not in str(error):
+        if not isinstance(error, dist.DistError) and not any(word in str(error) for word in WORDS):
             raise
-        if dist.get_rank():
+        if not is_first():
             raise SystemExit(1) from error  # one line is enough
         what = f"another process of the training has ended ({str(error).splitlines()[0][:120]})"
         raise UserError(what, remedy="what ended it is said above; go on with --resume") from error
     finally:
-        if mine:
+        if mine and dist.is_initialized():
             dist.destroy_process_group()

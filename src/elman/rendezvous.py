@@ -1,0 +1,112 @@
+"""Where the processes of a training meet: one attempt of a launch, and what they leave each other in its store.
+
+torch's launcher may start all processes anew (`--max-restarts`) and keeps one store over all attempts of a launch.
+torch's own start would find in it the addresses of processes that are no more, so each attempt has a name of its own,
+which prefixes all that it stores. The launch has a name too, by which a later attempt knows the runs of earlier ones.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from typing import TYPE_CHECKING, NamedTuple
+
+from elman.errors import UserError
+
+if TYPE_CHECKING:
+    from torch.distributed.distributed_c10d import Store
+
+TIMEOUT = timedelta(minutes=10)  # of a message, after which a training ends in an error
+BEAT = timedelta(seconds=5)  # between two signs of life of a rank that the others wait for
+DONE, FAILED = "done", "failed"
+
+
+class Meeting(NamedTuple):
+    """An attempt: the store that its ranks share, this process's rank among them, and the name of the launch."""
+
+    store: Store
+    rank: int
+    size: int
+    launch: str
+
+
+def meet() -> Meeting:
+    """Wait until all processes that were started together are there."""
+    from torch.distributed.distributed_c10d import PrefixStore
+    from torch.distributed.rendezvous import rendezvous
+
+    store, rank, size = next(rendezvous("env://", timeout=TIMEOUT))
+    launch = store.compare_set("elman/launch", "", uuid.uuid4().hex).decode()
+    attempt = _name_attempt(store, size) if rank == 0 else _attempt_of_first(store, rank)
+    return Meeting(PrefixStore(f"elman/{attempt}", store), rank, size, launch)
+
+
+def _attempt_of_first(store: Store, rank: int) -> str:
+    """Ask rank 0 for the name of the attempt. A question is new each time, so that no earlier attempt has answered."""
+    question = uuid.uuid4().hex
+    store.set(f"elman/asked/{rank}", question)
+    name = store.get(f"elman/named/{question}").decode()
+    store.set(f"elman/heard/{name}/{rank}", "")
+    return name
+
+
+def _name_attempt(store: Store, size: int) -> str:
+    """Name the attempt, and answer each other rank until it has heard, and not a rank of an earlier attempt alone."""
+    name, waiting, deadline = uuid.uuid4().hex, list(range(1, size)), time.monotonic() + TIMEOUT.total_seconds()
+    while waiting:
+        for rank in waiting:
+            if store.check([f"elman/asked/{rank}"]):
+                store.set(f"elman/named/{store.get(f'elman/asked/{rank}').decode()}", name)
+        waiting = [rank for rank in waiting if not store.check([f"elman/heard/{name}/{rank}"])]
+        if waiting and time.monotonic() > deadline:
+            raise UserError(f"rank {waiting[0]} has not come", remedy="see what it says on its machine")
+        time.sleep(0.01)
+    return name
+
+
+@contextmanager
+def keep_waiting(store: Store, work: str) -> Iterator[None]:
+    """Let others wait for the work that a block does, however long that takes: they hear that this process lives."""
+    from torch.distributed import DistError
+
+    over = threading.Event()
+
+    def beat() -> None:
+        while not over.wait(BEAT.total_seconds()):
+            store.add(f"{work}/beats", 1)
+
+    beating = threading.Thread(target=beat, daemon=True)
+    beating.start()
+    result = FAILED
+    try:
+        yield
+        result = DONE
+    finally:
+        over.set()
+        beating.join()
+        with suppress(DistError):  # nobody is there to be told
+            store.set(work, result)
+
+
+def wait_for(store: Store, work: str) -> bool:
+    """Wait for the work of another process, and return whether it succeeded.
+
+    Raises:
+        UserError: the process gave no sign of life for `TIMEOUT`.
+    """
+    beats, heard = -1, time.monotonic()
+    pause = 0.01
+    while not store.check([work]):
+        now, count = time.monotonic(), store.add(f"{work}/beats", 0)
+        if count != beats:
+            beats, heard = count, now
+        if now - heard > TIMEOUT.total_seconds():
+            what = f"rank 0 has given no sign of life for {TIMEOUT.total_seconds():g} seconds"
+            raise UserError(what, remedy="see what it says on its machine; go on with --resume")
+        time.sleep(pause)
+        pause = min(1.0, 1.2 * pause)
+    return store.get(work).decode() == DONE

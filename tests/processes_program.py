@@ -2,7 +2,8 @@
 
     python -m torch.distributed.run --standalone --nproc-per-node 2 tests/processes_program.py FOLDER RESULT.npz
 
-Rank 0 writes the losses and the weights after the last step of each training. Everything is in float64, without noise.
+Rank 0 writes the losses, the metrics of all validations and the last weights of each training. Everything is in float64,
+without noise.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import torch
 
 from elman import distributed, fitting
 from elman.data.windows import Windows
+from elman.tasks.language_modelling import evaluation, losses
 from elman.train import loop
 
 TEXT = {"k1": 8, "lanes": 5, "accumulate": 2}
@@ -26,6 +28,7 @@ STILL = SMALL | {"dropout": 0.0, "dropout_output": 0.0}
 CASES: dict[str, tuple[str, str, dict[str, Any]]] = {  # by name: the data, the kind of model, settings
     "elman": ("text.txt", "elman", SMALL | TEXT),
     "gru": ("text.txt", "gru", SMALL | TEXT | {"k2": 12, "clip": "adaptive"}),
+    "gru with windows of its own": ("text.txt", "gru", SMALL | TEXT | {"k2": "auto", "learning_rate": 0.1}),
     "lstm": ("text.jsonl", "lstm", SMALL | TEXT | {"num_layers": 2, "average": 0.9}),
     "transformer": ("text.txt", "transformer", SMALL | TEXT | {"num_heads": 2, "num_layers": 1, "dropout": 0.0}),
     "translation": ("pairs.tsv", "gru", SMALL | {"batch_tokens": 30, "validation_sentences": 4}),
@@ -76,6 +79,8 @@ def settings_of(case: str) -> dict[str, Any]:
 def main(folder: Path, result: Path) -> None:
     torch.set_default_dtype(torch.float64)
     torch.set_num_threads(1)
+    losses.FEWEST, losses.MOST = 2, 3  # a short text is read in segments
+    evaluation.evaluate.__kwdefaults__["window"] = 4
     make = Windows.batch
     Windows.batch = lambda self, rows: _in_double(make(self, rows))  # type: ignore[method-assign]
     found: dict[str, Any] = {}
@@ -86,10 +91,12 @@ def main(folder: Path, result: Path) -> None:
                 str(folder / data), model=kind, budget=f"{STEPS} steps", out=run, **settings_of(case)
             ):
                 if isinstance(event, fitting.Prepared):
-                    training, losses = event.training, []
+                    training, steps, metrics = event.training, [], []
                 elif isinstance(event, loop.Step):
-                    losses.append(event.loss)
-            found[f"{case}/losses"] = np.array(losses)
+                    steps.append(event.loss)
+                elif isinstance(event, loop.Validated):
+                    metrics.append([*event.metrics.values()])
+            found |= {f"{case}/losses": np.array(steps), f"{case}/metrics": np.array(metrics)}
             found |= {f"{case}/{name}": x.detach().numpy() for name, x in training.model.named_parameters()}
     if ranks.first:
         np.savez(result, **found)

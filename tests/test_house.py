@@ -27,7 +27,7 @@ BELOW: dict[str, set[str]] = {
     "state": set(),
     "atomic": {"errors"},
     "rendezvous": {"errors"},
-    "distributed": {"errors", "rendezvous"},
+    "distributed": {"errors", "rendezvous", "state"},
     "reading": {"errors"},
     "cells": set(),
     "strict_json": set(),

@@ -7,12 +7,15 @@ which prefixes all that it stores. The launch has a name too, by which a later a
 
 from __future__ import annotations
 
+import json
+import os
 import threading
 import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from elman.errors import UserError
@@ -22,16 +25,58 @@ if TYPE_CHECKING:
 
 TIMEOUT = timedelta(minutes=10)  # of a message, after which a training ends in an error
 BEAT = timedelta(seconds=5)  # between two signs of life of a rank that the others wait for
+WORDS = ("gloo", "Gloo", "Connection", "NCCL")  # in errors of messages between processes
 DONE, FAILED = "done", "failed"
 
 
 class Meeting(NamedTuple):
-    """An attempt: the store that its ranks share, this process's rank among them, and the name of the launch."""
+    """An attempt: this process's rank among all, the name of the launch, and the store that the ranks share."""
 
-    store: Store
     rank: int
     size: int
     launch: str
+    store: Store
+
+
+@contextmanager
+def together() -> Iterator[Meeting]:
+    """The processes that a launcher has started are one group within this; see `distributed.joined`."""
+    import torch
+    import torch.distributed as dist
+
+    cuda = torch.cuda.is_available() and dist.is_nccl_available()
+    if cuda:
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
+    mine = not dist.is_initialized()  # a program of one's own may have begun already
+    try:
+        launch = uuid.uuid4().hex
+        if mine:
+            rank, size, launch, store = meet()
+            backend = "cpu:gloo,cuda:nccl" if cuda else "gloo"
+            dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=TIMEOUT)
+        store = dist.distributed_c10d._get_default_store()
+        launch = store.compare_set("elman/launch", "", launch).decode()
+        yield Meeting(dist.get_rank(), dist.get_world_size(), launch, store)
+    except RuntimeError as error:
+        if not isinstance(error, dist.DistError) and not any(word in str(error) for word in WORDS):
+            raise
+        if os.environ["RANK"] != "0":
+            raise SystemExit(1) from error  # one line is enough
+        what = f"another process of the training has ended ({str(error).splitlines()[0][:120]})"
+        raise UserError(what, remedy="what ended it is said above; go on with --resume") from error
+    finally:
+        if mine and dist.is_initialized():
+            dist.destroy_process_group()
+
+
+def left_to_launcher(error: str) -> bool:
+    """Whether the launcher tells this process's error: rank 0 tells its own, and others have most errors in common."""
+    place = os.environ.get("TORCHELASTIC_ERROR_FILE")
+    if place is None or os.environ.get("RANK", "0") == "0":
+        return False
+    message = {"message": error, "extraInfo": {"py_callstack": error, "timestamp": str(int(time.time()))}}
+    Path(place).write_text(json.dumps({"message": message}), encoding="utf-8")
+    return True
 
 
 def meet() -> Meeting:
@@ -42,7 +87,7 @@ def meet() -> Meeting:
     store, rank, size = next(rendezvous("env://", timeout=TIMEOUT))
     launch = store.compare_set("elman/launch", "", uuid.uuid4().hex).decode()
     attempt = _name_attempt(store, size) if rank == 0 else _attempt_of_first(store, rank)
-    return Meeting(PrefixStore(f"elman/{attempt}", store), rank, size, launch)
+    return Meeting(rank, size, launch, PrefixStore(f"elman/{attempt}", store))
 
 
 def _attempt_of_first(store: Store, rank: int) -> str:

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from elman.data.example_batches import ExampleBatches
 from elman.data.labelled_corpus import Examples, LabelledCorpus
 from elman.data.labels import LabelCodec
-from elman.distributed import Ranks
+from elman.distributed import ALONE, Ranks
 from elman.metrics.words import words
 from elman.models.classifier import Classifier
 from elman.state import State
@@ -51,6 +51,7 @@ class SequenceLabels:
     unknown: int | None = None  # the token of what is unknown
     weights: Tensor | None = None
     adaptive: None = field(default=None, init=False)
+    ranks: Ranks = field(default=ALONE, init=False)
 
     def __post_init__(self) -> None:
         self.training_size, self.validation_size = len(self.train.examples), len(self.valid)
@@ -85,7 +86,7 @@ class SequenceLabels:
     def validate(self, model: nn.Module) -> dict[str, float]:
         """The model is calibrated on the validation set; then its metrics there."""
         classifier = cast(Classifier, model)
-        logits = read_logits(classifier, self.valid)
+        logits = read_logits(classifier, self.valid, ranks=self.ranks)
         calibrate(classifier, logits, self.valid)
         return measure(classifier, self.labels, logits, self.valid)
 
@@ -104,7 +105,7 @@ class SequenceLabels:
 
     def divide(self, ranks: Ranks) -> None:
         """Read the rows of this rank alone."""
-        self.train.ranks = ranks
+        self.ranks = self.train.ranks = ranks
 
 
 def sequence_labels(settings: Settings, corpus: LabelledCorpus) -> SequenceLabels:

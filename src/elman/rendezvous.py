@@ -81,10 +81,16 @@ def left_to_launcher(error: str) -> bool:
 
 def meet() -> Meeting:
     """Wait until all processes that were started together are there."""
+    from torch.distributed import DistError
     from torch.distributed.distributed_c10d import PrefixStore
     from torch.distributed.rendezvous import rendezvous
 
-    store, rank, size = next(rendezvous("env://", timeout=TIMEOUT))
+    try:
+        store, rank, size = next(rendezvous("env://", timeout=TIMEOUT))
+    except DistError as error:
+        place = ":".join(os.environ.get(name, "") for name in ("MASTER_ADDR", "MASTER_PORT"))
+        what = f"the processes cannot meet at {place} ({str(error).splitlines()[0][:120]})"
+        raise UserError(what, remedy="name a machine that all reach, and a free port of it") from error
     launch = store.compare_set("elman/launch", "", uuid.uuid4().hex).decode()
     attempt = _name_attempt(store, size) if rank == 0 else _attempt_of_first(store, rank)
     return Meeting(rank, size, launch, PrefixStore(f"elman/{attempt}", store))

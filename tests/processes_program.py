@@ -1,8 +1,8 @@
 """A program that torch's launcher starts once or several times: it trains a model of every task for a few steps.
 
-    python -m torch.distributed.run --standalone --nproc-per-node 2 tests/processes_program.py FOLDER RESULT.npz
+    python -m torch.distributed.run --standalone --nproc-per-node 2 tests/processes_program.py FOLDER RESULT.npz [sharded]
 
-Rank 0 writes the losses and the weights after the last step of each training. Everything is in float64, without noise.
+Rank 0 writes the losses and the weights that are shipped of each training. Everything is in float64, without noise.
 """
 
 from __future__ import annotations
@@ -68,12 +68,12 @@ def write_data(folder: Path) -> None:
     (folder / "series.csv").write_text("unique_id,ds,y\n" + "\n".join(rows) + "\n")
 
 
-def settings_of(case: str) -> dict[str, Any]:
+def settings_of(case: str, sharded: bool = False) -> dict[str, Any]:
     """The settings of a case, by name."""
-    return {"seed": 4, "validate_every": 3, "precision": "float32", **CASES[case][2]}
+    return {"seed": 4, "validate_every": 3, "precision": "float32", "sharded": sharded, **CASES[case][2]}
 
 
-def main(folder: Path, result: Path) -> None:
+def main(folder: Path, result: Path, sharded: str = "") -> None:
     torch.set_default_dtype(torch.float64)
     torch.set_num_threads(1)
     make = Windows.batch
@@ -83,14 +83,15 @@ def main(folder: Path, result: Path) -> None:
         for case, (data, kind, _) in CASES.items():
             run = result.with_suffix("") / case.replace(" ", "-")
             for event in fitting.training(
-                str(folder / data), model=kind, budget=f"{STEPS} steps", out=run, **settings_of(case)
+                str(folder / data), model=kind, budget=f"{STEPS} steps", out=run, **settings_of(case, bool(sharded))
             ):
                 if isinstance(event, fitting.Prepared):
-                    training, losses = event.training, []
+                    losses = []
                 elif isinstance(event, loop.Step):
                     losses.append(event.loss)
+            assert isinstance(event, fitting.Fitted)
             found[f"{case}/losses"] = np.array(losses)
-            found |= {f"{case}/{name}": x.detach().numpy() for name, x in training.model.named_parameters()}
+            found |= {f"{case}/{name}": x.detach().numpy() for name, x in event.run.model.named_parameters()}
     if ranks.first:
         np.savez(result, **found)
 
@@ -100,4 +101,4 @@ def _in_double(batch: Any) -> Any:
 
 
 if __name__ == "__main__":
-    main(*map(Path, sys.argv[1:]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), *sys.argv[3:])

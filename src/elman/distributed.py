@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from elman.errors import UserError
 
@@ -41,6 +41,7 @@ class Ranks:
 
     rank: int = 0
     size: int = 1
+    together: bool = False  # weights are gathered in every call of the model, so each rank must make the same calls
 
     @property
     def first(self) -> bool:
@@ -103,14 +104,18 @@ class Ranks:
             found.append(theirs)
         return found
 
+    def listed(self, facts: Mapping[str, object]) -> list[dict[str, Any]]:
+        """The facts of each rank, as JSON has them, in their order, for rank 0; nothing for the others."""
+        import torch
+
+        said = torch.frombuffer(bytearray(json.dumps(dict(facts), default=str).encode()), dtype=torch.uint8)
+        return [json.loads(bytes(other["facts"].tolist())) for other in self.gathered({"facts": said})]
+
     def check_same(self, facts: Mapping[str, object]) -> None:
         """Raise `UserError` on rank 0 where facts differ between ranks; the others leave."""
         if self.size == 1:
             return
-        import torch
-
-        said = torch.frombuffer(bytearray(json.dumps(dict(facts), default=str).encode()), dtype=torch.uint8)
-        every = [json.loads(bytes(other["facts"].tolist())) for other in self.gathered({"facts": said})]
+        every = self.listed(facts)
         differing = [
             (rank, name) for rank, other in enumerate(every) for name in facts if other[name] != every[0][name]
         ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
@@ -85,6 +86,10 @@ class NextToken:
     def initial_state(self, model: nn.Module) -> State:
         """A fresh memory for my lanes."""
         return cast(LanguageModel, model).initial_state(len(self.train.mine))
+
+    def layers(self, model: nn.Module) -> Iterable[nn.Module]:
+        """Those between the embedding and the output layer; none of a person's own model."""
+        return cast(Iterable[nn.Module], getattr(model, "layers", ()))
 
     def divide(self, ranks: Ranks) -> None:
         """Read the lanes of this rank alone. Raises `UserError` where there are fewer lanes than processes."""

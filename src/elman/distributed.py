@@ -45,12 +45,18 @@ class Ranks:
     rank: int = 0
     size: int = 1
     launch: str | None = None  # the name of the launch, which all attempts of a launcher have in common
+    together: bool = False  # weights are gathered in every call of the model, so each rank must make the same calls
     store: Store | None = field(default=None, compare=False, repr=False)
 
     @property
     def first(self) -> bool:
         """Whether this process decides and writes."""
         return self.rank == 0
+
+    @property
+    def readers(self) -> Ranks:
+        """Those among whom data can be divided that are read at each one's own pace: not where weights are together."""
+        return ALONE if self.together else self
 
     def share(self, rows: Rows) -> Rows:
         """My part of rows (B,): the parts follow each other, and none has two rows more than another.
@@ -136,9 +142,8 @@ class Ranks:
         import torch.distributed as dist
         from safetensors.torch import load, save
 
-        mine = torch.frombuffer(
-            bytearray(save({name: each.contiguous() for name, each in tensors.items()})), dtype=torch.uint8
-        )
+        whole = save({name: each.contiguous().clone() for name, each in tensors.items()})
+        mine = torch.frombuffer(bytearray(whole), dtype=torch.uint8)
         sizes = self.sums(*(float(len(mine)) if rank == self.rank else 0.0 for rank in range(self.size)))
         found = []
         for rank, size in enumerate(sizes):
@@ -175,11 +180,15 @@ class Ranks:
         parts = [states.unflatten(theirs, state, "state") for theirs in every]
         return states.to(states.concatenate(parts), device)
 
+    def listed(self, facts: Mapping[str, object]) -> list[dict[str, Any]]:
+        """The facts of each rank, as JSON has them, in their order, on every rank."""
+        return [json.loads(theirs) for [theirs] in self.texts([json.dumps(dict(facts), default=str)])]
+
     def check_same(self, facts: Mapping[str, object]) -> None:
         """Raise `UserError` on rank 0 where facts differ between ranks; the others leave."""
         if self.size == 1:
             return
-        every = [json.loads(theirs) for [theirs] in self.texts([json.dumps(dict(facts), default=str)])]
+        every = self.listed(facts)
         differing = [
             (rank, name) for rank, other in enumerate(every) for name in facts if other[name] != every[0][name]
         ]
@@ -231,4 +240,4 @@ def joined() -> Iterator[Ranks]:
     from elman import rendezvous
 
     with rendezvous.together() as (rank, size, launch, store):
-        yield Ranks(rank, size, launch, store)
+        yield Ranks(rank, size, launch, store=store)

@@ -179,7 +179,8 @@ def training(
         if not event.step:
             raise UserError("the training was stopped before its first step: nothing was trained")
         check_finite(prepared, event)
-        run = runs.load(folder, model=prepared.training.model)
+        sharded = prepared.training.ranks.together
+        run = runs.load(folder, model=own if sharded else prepared.training.model)
     except BaseException:
         if out is None:
             shutil.rmtree(folder, ignore_errors=True)
@@ -313,6 +314,8 @@ def _model(
     """A new model, or somebody's own, with the weights of the run that the training begins from."""
     if start is not None and own is None and settings.kind == OWN:
         own = copy.deepcopy(start.model)
+    if settings.train.sharded and distributed.is_launched() and isinstance(own, nn.Module):
+        raise UserError("model", expected="a callable that makes one, where it is sharded", got="a module")
     torch.manual_seed(settings.train.seed)  # of every device: noise is drawn where the model is
     build = partial(task.build, config) if own is None else partial(task.own, own, config)
     model = initial_model(build, settings.train.seed).to(settings.train.device)

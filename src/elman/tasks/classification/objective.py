@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
@@ -17,6 +18,7 @@ from elman.data.labels import LabelCodec
 from elman.distributed import ALONE, Ranks
 from elman.metrics.words import words
 from elman.models.classifier import Classifier
+from elman.models.encoder import encoder_layers
 from elman.state import State
 from elman.tasks.classification.evaluation import calibrate, losses, measure, read_logits
 from elman.tasks.classification.settings import ClassifierTraining
@@ -103,9 +105,13 @@ class SequenceLabels:
     def initial_state(self, model: nn.Module) -> None:
         """Nothing is carried from batch to batch."""
 
+    def layers(self, model: nn.Module) -> Iterable[nn.Module]:
+        """Those of the encoder; with k2, a longer batch calls them more often."""
+        return encoder_layers(model) if self.settings.k2 is None else ()
+
     def divide(self, ranks: Ranks) -> None:
         """Read the rows of this rank alone."""
-        self.ranks = self.train.ranks = ranks
+        self.train.ranks, self.ranks = ranks, ranks.readers
 
 
 def sequence_labels(settings: Settings, corpus: LabelledCorpus) -> SequenceLabels:

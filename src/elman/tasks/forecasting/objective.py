@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
@@ -16,6 +16,7 @@ from elman.distributed import ALONE, Ranks
 from elman.errors import UserError
 from elman.metrics.words import words
 from elman.models.conformal import conformal_widths
+from elman.models.encoder import encoder_layers
 from elman.models.forecaster import SeriesForecaster
 from elman.models.forecaster_settings import LEVELS
 from elman.tasks.configuration import Settings
@@ -77,9 +78,13 @@ class FutureValues:
     def initial_state(self, model: nn.Module) -> None:
         """Nothing is carried from batch to batch."""
 
+    def layers(self, model: nn.Module) -> Iterable[nn.Module]:
+        """Those of the encoder; with k2, a longer batch calls them more often."""
+        return encoder_layers(model) if self.k2 is None else ()
+
     def divide(self, ranks: Ranks) -> None:
         """Read the rows of this rank alone."""
-        self.ranks = self.train.ranks = ranks
+        self.train.ranks, self.ranks = ranks, ranks.readers
 
 
 def future_values(settings: Settings, corpus: ForecastCorpus) -> FutureValues:

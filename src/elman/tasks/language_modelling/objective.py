@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
@@ -87,13 +88,17 @@ class NextToken:
         """A fresh memory for my lanes."""
         return cast(LanguageModel, model).initial_state(len(self.train.mine))
 
+    def layers(self, model: nn.Module) -> Iterable[nn.Module]:
+        """Those between the embedding and the output layer; none of a person's own model."""
+        return cast(Iterable[nn.Module], getattr(model, "layers", ()))
+
     def divide(self, ranks: Ranks) -> None:
         """Read the lanes of this rank alone. Raises `UserError` where there are fewer lanes than processes."""
         lanes = self.train.lanes
         if lanes < ranks.size:
             remedy = "--set lanes=..., or fewer processes"
             raise UserError("lanes", expected=f"{ranks.size} or more, one for each process", got=lanes, remedy=remedy)
-        self.ranks, self.train.mine = ranks, ranks.share(self.train.mine)
+        self.ranks, self.train.mine = ranks.readers, ranks.share(self.train.mine)
         if self.adaptive:
             self.adaptive.ranks = ranks
 

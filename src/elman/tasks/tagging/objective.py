@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -18,6 +18,7 @@ from elman.data.vocabulary import UNKNOWN, TagSet
 from elman.data.word_batches import EncodedSentences, Vocabularies, WordBatches, evaluation_batches
 from elman.distributed import ALONE, Ranks
 from elman.metrics.words import words
+from elman.models.encoder import encoder_layers
 from elman.models.tagger import Tagger
 from elman.state import State
 from elman.tasks.configuration import Settings
@@ -85,9 +86,13 @@ class Tags:
     def initial_state(self, model: nn.Module) -> None:
         """Nothing is carried from batch to batch."""
 
+    def layers(self, model: nn.Module) -> Iterable[nn.Module]:
+        """Those of the encoder; with k2, a longer batch calls them more often."""
+        return encoder_layers(model) if self.k2 is None else ()
+
     def divide(self, ranks: Ranks) -> None:
         """Read the rows of this rank alone."""
-        self.ranks = self.train.ranks = ranks
+        self.train.ranks, self.ranks = ranks, ranks.readers
 
 
 def tags(settings: Settings, corpus: TaggedCorpus) -> Tags:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
@@ -91,9 +91,14 @@ class TargetTokens:
     def initial_state(self, model: nn.Module) -> None:
         """Nothing is carried from batch to batch."""
 
+    def layers(self, model: nn.Module) -> Iterable[nn.Module]:
+        """Those of the encoder and of the decoder; input feeding calls a decoder's layers once a token."""
+        fed = getattr(model, "input_feeding", False)
+        return [*cast(Any, model).encoder, *(() if fed else cast(Any, model).decoder)]
+
     def divide(self, ranks: Ranks) -> None:
         """Read the rows of this rank alone."""
-        self.ranks = self.train.ranks = ranks
+        self.train.ranks, self.ranks = ranks, ranks.readers
 
 
 def target_tokens(settings: Settings, corpus: ParallelCorpus) -> TargetTokens:

@@ -47,7 +47,7 @@ def alone(data: Path) -> dict[str, Any]:
 
 @pytest.mark.parametrize("processes", [2, 4])
 def test_processes_follow_one(processes: int, data: Path, alone: dict[str, Any]) -> None:
-    """In float64: some batches have fewer rows than there are processes, and some rows no target."""
+    """In float64, but for what is said in bfloat16: some batches have fewer rows than processes, and some no target."""
     found = data / f"{processes}.npz"
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", processes]
     done = run(*launcher, PROGRAM, data, found)
@@ -58,7 +58,8 @@ def test_processes_follow_one(processes: int, data: Path, alone: dict[str, Any])
         if name == "read":  # rows to validate, by rank 0
             assert together[name] < 1.3 * expected / processes
             continue
-        np.testing.assert_allclose(together[name], expected, rtol=0, atol=1e-12, err_msg=name)
+        close = 1e-2 if "bfloat16" in name else 1e-12
+        np.testing.assert_allclose(together[name], expected, rtol=0, atol=close, err_msg=name)
 
 
 def train(text: Path, folder: Path, *options: object, processes: int = 1) -> list[str]:
@@ -84,6 +85,9 @@ def test_a_run_goes_on_with_more_processes_and_fewer(data: Path, tmp_path: Path)
         assert done.stderr.count("the model is in") == 1
         [report] = map(json.loads, done.stdout.splitlines())
         assert report["steps"] == steps
+        seconds = report.get("step_seconds", [])
+        assert len(seconds) == (processes if processes > 1 else 0)
+        assert not seconds or seconds[report["slowest_rank"]] == max(seconds) > 0
     assert report["tokens"] == json.loads(alone.stdout)["tokens"]
     np.testing.assert_allclose(losses(moved), losses(whole), rtol=1e-4)
     metrics = [json.loads(line) for line in (moved / "metrics.jsonl").read_text().splitlines()]

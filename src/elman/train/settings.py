@@ -31,6 +31,7 @@ class Optimization(Section):
     nonmonotone: int = Field(5, ge=1)  # ntasgd: validations without a gain before averaging starts
     precision: Literal["float32", "bfloat16"] = "float32"
     device: Literal["cpu", "cuda"] = "cpu"
+    reduction: Literal["float32", "bfloat16"] = "float32"  # several processes: how they send each other gradients
     sharded: bool = False  # several processes: each keeps its part alone of weights, gradients and their means
     patience: int = Field(0, ge=0)  # validations without a gain before training stops; 0: never
     max_bad_steps: int = Field(20, ge=1)  # steps in a row whose loss or gradient is not finite

@@ -14,7 +14,7 @@ import pytest
 from elman.compare import sharing
 from elman.compare.plan import Plan
 from elman.compare.search import propose
-from elman.compare.sharing import Job, Shared
+from elman.compare.sharing import Taken, Shared
 from elman.errors import UserError
 from elman.train.schedule import Budget
 
@@ -39,11 +39,11 @@ def begun(address: str, known: dict[str, Any] = KNOWN, **options: int) -> Shared
     return shared
 
 
-def name(job: Job) -> str:
+def name(job: Taken) -> str:
     return job.training or f"{job.model} {job.place}"
 
 
-def do(shared: Shared, job: Job) -> None:
+def do(shared: Shared, job: Taken) -> None:
     with shared.holding(job):
         shared.finish(job, FOUND if job.training is None else [{"loss": 1.0}, {"seconds": 1.0}], 1.0)
 

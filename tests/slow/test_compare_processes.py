@@ -40,6 +40,7 @@ def test_commands_that_share_a_journal_find_what_one_finds(tmp_path: Path) -> No
         assert time.monotonic() < deadline
         time.sleep(0.02)
     os.killpg(dying.pid, signal.SIGKILL)
+    dying.communicate()
     shared = start(text, tmp_path / "shared", "--storage", journal, "--processes", 2)
     for process in (alone, shared):
         said = process.communicate(timeout=240)[1]

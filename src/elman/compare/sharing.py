@@ -37,7 +37,7 @@ SILENCE = 180.0  # seconds after which a process counts as dead
 LOOK = 1.0  # seconds between two looks at what others have done
 
 
-class Job(NamedTuple):
+class Taken(NamedTuple):
     """A trial that this process holds: of a learning rate, with its place in the search, or of a training."""
 
     study: Study
@@ -113,18 +113,18 @@ class Shared:
                 else:
                     study.enqueue_trial({}, user_attrs=attributes)
 
-    def take(self) -> Job | None:
+    def take(self) -> Taken | None:
         """Something that is to be done and that nobody else does; None: nothing at present."""
         for model, study in self.searches.items():
             if (trial := self._pop(study)) is not None:
-                return Job(study, trial, model, place=trial.user_attrs["place"])
+                return Taken(study, trial, model, place=trial.user_attrs["place"])
         ready = [model for model in self.plan.models if len(self.tried(model)) == self.plan.trials]
         for name, (model, _) in self.plan.trainings().items():  # in this order
             waiting = _in_state(self.trainings[model], "WAITING") if model in ready else []
             if any(trial.user_attrs["training"] == name for trial in waiting):
                 trial = self._pop(self.trainings[model])
                 if trial is not None:
-                    return Job(self.trainings[model], trial, model, training=trial.user_attrs["training"])
+                    return Taken(self.trainings[model], trial, model, training=trial.user_attrs["training"])
         return None
 
     def _pop(self, study: Study) -> Trial | None:
@@ -140,7 +140,7 @@ class Shared:
         return trial
 
     @contextmanager
-    def holding(self, job: Job) -> Iterator[None]:
+    def holding(self, job: Taken) -> Iterator[None]:
         """Work on a job; where an error ends the work, the job is given back."""
         with self._living(job.trial):
             try:
@@ -149,7 +149,7 @@ class Shared:
                 _give_back(job.study, job.study.trials[job.trial.number])
                 raise
 
-    def finish(self, job: Job, result: Any, loss: float | None) -> None:
+    def finish(self, job: Taken, result: Any, loss: float | None) -> None:
         """The job is done, with a result as JSON has it; a loss of None was not finite. Too late, nothing is told."""
         import optuna
 

@@ -15,7 +15,7 @@ from typing import Any
 from elman import environment
 from elman.compare.plan import Plan
 from elman.compare.search import best_factor, propose, try_factor
-from elman.compare.sharing import LOOK, Job, Shared
+from elman.compare.sharing import LOOK, Taken, Shared
 from elman.compare.store import Store
 from elman.compare.training import Stopped, TellStage, measured_training, tree_of_training
 from elman.errors import UserError
@@ -59,7 +59,7 @@ def work(plan: Plan, store: Store, shared: Shared, progress: TellStage, stop: St
 
 
 def _do(
-    plan: Plan, store: Store, shared: Shared, settings: Settings, job: Job, progress: TellStage, stop: Stop
+    plan: Plan, store: Store, shared: Shared, settings: Settings, job: Taken, progress: TellStage, stop: Stop
 ) -> None:
     if job.place is not None:
         factor = propose(job.study, job.trial, plan.seed + job.place)

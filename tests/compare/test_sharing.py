@@ -14,7 +14,7 @@ import pytest
 from elman.compare import sharing
 from elman.compare.plan import Plan
 from elman.compare.search import propose
-from elman.compare.sharing import Taken, Shared
+from elman.compare.sharing import Shared, Taken
 from elman.errors import UserError
 from elman.train.schedule import Budget
 

@@ -15,7 +15,7 @@ from typing import Any
 from elman import environment
 from elman.compare.plan import Plan
 from elman.compare.search import best_factor, propose, try_factor
-from elman.compare.sharing import LOOK, Taken, Shared
+from elman.compare.sharing import LOOK, Shared, Taken
 from elman.compare.store import Store
 from elman.compare.training import Stopped, TellStage, measured_training, tree_of_training
 from elman.errors import UserError

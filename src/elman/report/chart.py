@@ -44,8 +44,15 @@ class Half:
     values: np.ndarray[Any, Any]
 
 
+def _fit_single(values: np.ndarray[Any, Any]) -> bool:
+    sizes = np.abs(values[np.isfinite(values) & (values != 0)])
+    single = np.finfo(np.float32)
+    return not len(sizes) or (sizes.min() >= single.tiny and sizes.max() <= single.max)
+
+
 def pack(array: Any) -> dict[str, Any]:
-    """An array as JSON: its shape, and the base64 of its little-endian numbers (f4, or f2 for a `Half`).
+    """An array as JSON: its shape, and the base64 of its little-endian numbers (f4; f2 for a `Half`; f8 where f4 has no such
+    numbers).
 
     >>> pack(np.array([[1.0, 2.0]]))
     {'shape': [1, 2], 'type': 'f4', 'data': 'AACAPwAAAEA='}
@@ -53,7 +60,7 @@ def pack(array: Any) -> dict[str, Any]:
     values = np.asarray(array.values if isinstance(array, Half) else array)
     largest = float(np.nanmax(np.abs(values), initial=0.0))
     half = isinstance(array, Half) and HALF_LEAST <= largest <= HALF_MOST
-    kind = "f2" if half else "f4"
+    kind = "f2" if half else "f4" if _fit_single(values) else "f8"
     with np.errstate(over="ignore", under="ignore"):
         data = np.ascontiguousarray(values, f"<{kind}").tobytes()
     return {"shape": [*values.shape], "type": kind, "data": base64.b64encode(data).decode()}

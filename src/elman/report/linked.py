@@ -11,6 +11,7 @@ import numpy.typing as npt
 from elman.report.chart import Chart, Half
 from elman.report.figure import Cell, Figure, Table
 from elman.report.heatmap import heatmap
+from elman.report.names import visible
 from elman.report.texts import strip
 
 Matrix = npt.NDArray[np.floating]
@@ -46,7 +47,7 @@ def reading(
         symbols: names of the tokens for the columns of maps (None: the pieces).
     """
     gates, colours = gates or {}, colours or {}
-    columns = list(symbols) if symbols is not None else [piece.strip() or repr(piece)[1:-1] for piece in pieces]
+    columns = list(symbols) if symbols is not None else [visible(piece) for piece in pieces]
     full = {name: (limits or {}).get(name) or _full(values) for name, values in (dict(states) | dict(colours)).items()}
     names = [*map(str, units)]
     last, chosen = list(states.items())[-1], names[unit]

@@ -4,7 +4,7 @@
 // in sight. The pointer, a finger and the arrow keys move a cursor, and the line above the map says what is there.
 
 import { ColourBar } from "./colour_bar.js";
-import { colour, h, oncePerFrame, onTheme, sized } from "./element.js";
+import { colour, h, oncePerFrame, onTheme, scrollHint, sized } from "./element.js";
 import { HeatPicture } from "./heat_picture.js";
 import { roomOf, writeColumns, writeRows } from "./heat_names.js";
 import { short } from "./numbers.js";
@@ -17,18 +17,17 @@ const SIZES = { beside: 34, narrow: 4, wide: 13, low: 4, high: 16, tall: 250 };
 export class HeatMap {
   // limit: the value of full colour; null: one that most values are within. say(row, column, value) -> the words for a place.
   // onpoint(row, column): the cursor moved (nulls: it left). onchoose(row, column): a click, or Enter. sizes: see SIZES.
-  // onview(map): its zoom or place changed. heading: whether the label is written above the map.
-  constructor({ label, limit = null, say, onpoint = () => {}, onchoose = () => {}, onview = () => {}, sizes = {}, heading = true }) {
+  // onview(map): its zoom or place changed. lead: what stands above the map at its left, in place of the label.
+  constructor({ label, limit = null, say, onpoint = () => {}, onchoose = () => {}, onview = () => {}, sizes = {}, lead = null }) {
     Object.assign(this, { label, say, onpoint, onchoose, onview, sizes: { ...SIZES, ...sizes } });
     this.canvas = h("canvas", { "aria-hidden": "true" });
     this.room = h("div", { class: "heat-room" }, this.canvas);
     this.scroller = h("div", { class: "heat-scroller", tabindex: "0", role: "application", "aria-roledescription": "heat map" }, this.room);
     this.told = h("output", { class: "heat-told", "aria-live": "polite" });
     this.bar = new ColourBar();
-    this.scrolls = h("span", { class: "scrolls", hidden: true }, "⟷ scrolls");
-    this.tools = h("span", { class: "tools" }, this.scrolls, this.bar.element, [["−", "Narrower columns", 1 / ZOOM], ["+", "Wider columns", ZOOM]].map(([sign, name, factor]) =>
+    this.tools = h("span", { class: "tools" }, scrollHint(this.scroller), this.bar.element, [["−", "Narrower columns", 1 / ZOOM], ["+", "Wider columns", ZOOM]].map(([sign, name, factor]) =>
       h("button", { type: "button", class: "tool", "aria-label": name, title: name, onclick: () => this.magnify(factor) }, sign)));
-    this.element = h("div", { class: "heat" }, h("div", { class: "heat-head" }, heading ? h("h3", null, label) : null, this.told, this.tools), this.scroller);
+    this.element = h("div", { class: "heat" }, h("div", { class: "heat-head" }, lead ?? (this.heading = h("h3", null, label)), this.told, this.tools), this.scroller);
     this.draw = oncePerFrame(() => this.#draw());
     this.picture = new HeatPicture(limit);
     this.cursor = { row: null, column: null };
@@ -54,6 +53,11 @@ export class HeatMap {
 
   get limit() {
     return this.picture.limit;
+  }
+
+  rename(label) {
+    this.label = label;
+    if (this.heading) this.heading.textContent = label;
   }
 
   // Forget the columns from `length` on.
@@ -141,7 +145,6 @@ export class HeatMap {
     const [w, t] = [this.width, this.height];
     const tall = R * t;
     this.#stretch();
-    this.scrolls.hidden = this.room.offsetWidth <= wide + 1;
     this.scroller.setAttribute("aria-label", `${this.label}: ${R} ${this.sizes.unit ?? "units"}, ${T} ${this.sizes.step ?? "steps"}; arrow keys move, Enter chooses a ${(this.sizes.unit ?? "units").replace(/s$/, "")}`);
     this.bar.set(this.limit, this.picture);
     const context = sized(this.canvas, wide, tall + below);

@@ -1,8 +1,9 @@
 // Numbers as they come from the server, and as people read them.
 
-// An array {shape, data}, its data the base64 of little-endian float32, or of float16 where its type is "f2".
+// An array {shape, data}, its data the base64 of little-endian float32, float16 ("f2") or float64 ("f8").
 export function floats({ data, type }) {
   const { buffer } = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
+  if (type === "f8") return new Float64Array(buffer);
   return type === "f2" ? Float32Array.from(new Uint16Array(buffer), single) : new Float32Array(buffer);
 }
 

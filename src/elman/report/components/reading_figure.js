@@ -4,7 +4,7 @@
 import { h } from "./element.js";
 import { HeatMap } from "./heatmap.js";
 import { orderChoice, sizesFor } from "./heat_figure.js";
-import { short, visible } from "./numbers.js";
+import { short } from "./numbers.js";
 import { PointedText } from "./pointed_text.js";
 
 const COLOURS = ["c2", "c1", "c4", "c3", "c6"]; // of the gates
@@ -18,19 +18,18 @@ class Reading {
   constructor(data, title, link) {
     Object.assign(this, data, { link, row: data.unit });
     this.T = data.pieces.length;
-    this.symbols = data.columns.map(visible);
+    this.symbols = data.columns;
     this.text = new PointedText({ label: `The text of: ${title}`, pieces: data.pieces, onpoint: (index) => link.point(index, index === null ? null : link.chosen) });
     this.told = h("output", { class: "told", "aria-live": "polite" });
     this.maps = Object.entries(data.states).map(([name, values]) => this.#map(name, data.units, values, data.full[name]));
     this.gateNames = Object.keys(data.gates);
     this.gateMap = this.gateNames.length ? this.#map("gates", this.gateNames, null, 1) : null;
-    this.head = h("h4");
     this.keys = h("span", { class: "legend" });
     this.colour = h("select", { onchange: () => this.#shade() }, [UNIT, ...Object.keys(data.colours)].map((name) => h("option", { value: name }, name)));
     this.unitChoice = h("select", { onchange: () => link.choose(this.unitChoice.value) }, data.units.map((name) => h("option", { value: name }, name)));
     this.element = h("div", { class: "reading-figure" },
-      h("div", { class: "reading-head" }, h("label", { class: "pick" }, "Unit ", this.unitChoice), h("label", { class: "pick" }, "Colour of the text ", this.colour), orderChoice(data.orders, data.units.length, this.maps, "Order of units"), this.keys),
-      this.text.element, this.told, this.maps.map(({ element }) => element), this.gateMap ? [this.head, this.gateMap.element] : null);
+      h("div", { class: "reading-head" }, h("label", { class: "pick" }, "Unit ", this.unitChoice), h("label", { class: "pick" }, "Colour of the text ", this.colour), orderChoice(data.orders, data.units.length, () => this.maps, "Order of units"), this.keys, this.text.hint),
+      h("div", { class: "reading-text" }, this.text.element, this.told), this.maps.map(({ element }) => element), this.gateMap?.element);
     if (link.chosen === null) link.chosen = data.units[data.unit];
     link.listen(() => this.#linked());
   }
@@ -38,7 +37,7 @@ class Reading {
   #map(name, rows, values, limit) {
     const gates = values === null;
     const map = new HeatMap({
-      label: name, limit, heading: !gates, sizes: sizesFor(rows, this.symbols, { high: 18, beside: 40, unit: gates ? "gates" : "units" }),
+      label: name, limit, sizes: sizesFor(rows, this.symbols, { high: 18, beside: 40, unit: gates ? "gates" : "units" }),
       say: (row, column, value) => `${gates ? `gate ${rows[row]} of unit ${this.units[this.row]}` : `unit ${rows[row]}`} after “${this.symbols[column]}” (${column + 1}): ${value}`,
       onpoint: (row, column) => this.link.point(column, gates || row === null ? null : rows[row]),
       onchoose: (row) => gates || this.link.choose(rows[row]),
@@ -71,7 +70,7 @@ class Reading {
     for (const map of this.maps) map.choose(row);
     if (this.gateMap) {
       const values = this.gateNames.map((name) => this.#of(this.gates[name], row));
-      this.head.textContent = `gates of unit ${unit}, from shut to open`;
+      this.gateMap.rename(`gates of unit ${unit}, from shut to open`);
       this.gateMap.reset(this.gateNames);
       this.gateMap.append(Float32Array.from(values.flatMap((one) => [...one])), this.symbols);
       this.text.strip.set(values.map((one, index) => ({ colour: COLOURS[index % COLOURS.length], values: one })));

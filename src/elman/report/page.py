@@ -32,9 +32,6 @@ class Report:
     chapters: Sequence[Chapter] = field(default_factory=list)
     footer: str = ""
 
-    def _repr_html_(self) -> str:
-        return _frame(render(self), self.title)
-
 
 def render(report: Report) -> str:
     """The report as one HTML file that needs no other; all texts in it are escaped."""
@@ -49,21 +46,6 @@ def render(report: Report) -> str:
         f"<footer>{escape(report.footer)}</footer>"
     )
     return _page(report.title, body, [figure for chapter in report.chapters for figure in chapter.figures])
-
-
-def embedded(figures: Sequence[Figure]) -> str:
-    """Figures for a notebook: a page of their own within its output, as high as they are."""
-    title = " · ".join(figure.title for figure in figures)
-    body = f'<div class="figures">{_grid(figures)}</div>'
-    return _frame(_page(title, body, figures), title)
-
-
-def _frame(page: str, title: str) -> str:
-    return (
-        f'<iframe title="{escape(title)}" srcdoc="{escape(page)}" style="width:100%;height:480px;border:0" '
-        'onload="new ResizeObserver(()=>this.style.height=this.contentDocument.documentElement.offsetHeight+4+&quot;px'
-        '&quot;).observe(this.contentDocument.body)"></iframe>'
-    )
 
 
 def _page(title: str, body: str, figures: Sequence[Figure]) -> str:

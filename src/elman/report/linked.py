@@ -71,15 +71,15 @@ def reading(
     if gates:
         of_unit = np.stack([values[unit] for values in gates.values()])
         drawn[f"the gates of unit {names[unit]}, from shut to open"] = of_unit, 1.0, [*gates]
-    for name, (values, limit, rows) in drawn.items():
-        shape = {"rows": rows, "columns": columns, "limit": limit}
-        map_of = heatmap(values, title=f"{name}, {title}", reading="", x="token read", y="", **shape)
-        drawings[name] = (
-            f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(name)}">{map_of.drawing}</div>'
-        )
+    drawings |= {name: _map(f"{name}, {title}", *one, columns) for name, one in drawn.items()}
     parts = "".join(f"<h4>{escape(name)}</h4>{drawing}" for name, drawing in drawings.items())
     table = _table(pieces, {name: values[shown] for name, values in states.items()}, [names[row] for row in shown])
     return Figure(title, f"<div>{parts}</div>", reading, table, (), True, Chart("reading", data), link)
+
+
+def _map(name: str, values: Matrix, limit: float, rows: Sequence[str], columns: Sequence[str]) -> str:
+    figure = heatmap(values, title=name, reading="", x="token read", y="", rows=rows, columns=columns, limit=limit)
+    return f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(name)}">{figure.drawing}</div>'
 
 
 def _most_varying(values: Matrix, unit: int) -> list[int]:

@@ -14,10 +14,12 @@ extensions = [
     "myst_parser",
     "sphinx_copybutton",
     "sphinx_design",
-    "sphinx.ext.autodoc",
     "sphinx.ext.intersphinx",
+    "api",
+    "commands",
     "languages",
     "mathml",
+    "setting_groups",
 ]
 
 # Markdown, with equations and anchors of headings. A link that leads nowhere is a warning, an error of `make docs`.
@@ -50,3 +52,8 @@ html_sidebars = {
         "sidebar/scroll-end.html",
     ]
 }
+
+# A signature that is longer has a line for each parameter.
+python_maximum_signature_line_length = 90
+add_module_names = False
+toc_object_entries_show_parents = "hide"

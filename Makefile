@@ -7,7 +7,7 @@ PINNED := $(if $(TORCH),torch==$(TORCH),-c constraints-dev.txt torch)
 NATIVE := src/elman/kernels/native
 BIN    := $(VENV)/bin
 
-.PHONY: help setup demo test slow lint types docs sanitize bench interop wheels clean
+.PHONY: help setup demo test slow lint types docs notebooks sanitize bench interop wheels clean
 help:             ## this list
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/'
 
@@ -53,6 +53,9 @@ SITE := $(BIN)/sphinx-build --fail-on-warning --keep-going --quiet --jobs 2 --co
 docs: setup       ## the documentation in build/site/en and build/site/pt; a link that leads nowhere is an error
 	$(SITE) -D language=en docs/en build/site/en
 	$(SITE) -D language=pt_BR docs/pt build/site/pt
+
+notebooks: setup  ## the chapters of the course as executed notebooks, in docs/*/notebooks
+	$(BIN)/python docs/notebooks.py
 
 # The core knows no Python: a program of its own runs it under the sanitizers, for each instruction set in turn.
 # Several files at a time: make -j2 sanitize

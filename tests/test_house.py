@@ -17,7 +17,8 @@ FILES = sorted(SOURCE.rglob("*.py"))
 
 # A part may import itself and what is named beside it, and nothing else of elman.
 GROUND = {
-    *("arrays", "errors", "synonyms", "state", "atomic", "reading", "strict_json", "settings", "distributed", "cells"),
+    *("arrays", "errors", "synonyms", "state", "atomic", "reading", "strict_json", "settings", "cells"),
+    *("rendezvous", "distributed"),
 }
 BELOW: dict[str, set[str]] = {
     "synonyms": set(),
@@ -25,7 +26,8 @@ BELOW: dict[str, set[str]] = {
     "errors": {"synonyms"},
     "state": set(),
     "atomic": {"errors"},
-    "distributed": {"errors"},
+    "rendezvous": {"errors"},
+    "distributed": {"errors", "rendezvous", "state"},
     "reading": {"errors"},
     "cells": set(),
     "strict_json": set(),

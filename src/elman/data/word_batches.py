@@ -16,6 +16,7 @@ from elman.data.lanes import NOT_COUNTED
 from elman.data.spans import mended
 from elman.data.tagged import TaggedSentence
 from elman.data.vocabulary import PADDING, TagSet, Vocabulary
+from elman.distributed import ALONE, Ranks
 
 Integers = npt.NDArray[np.int64]
 
@@ -102,10 +103,12 @@ class WordBatches(EpochBatches[WordBatch]):
         return self.sentences.batch(rows)
 
 
-def evaluation_batches(sentences: EncodedSentences, batch_words: int) -> Iterator[tuple[Integers, WordBatch]]:
-    """Every sentence once, the shortest first: the indices (B,) of a batch's sentences, and the batch."""
+def evaluation_batches(
+    sentences: EncodedSentences, batch_words: int, ranks: Ranks = ALONE
+) -> Iterator[tuple[Integers, WordBatch]]:
+    """Every sentence once on one rank, the shortest first: the indices (B,) of a batch's sentences, and the batch."""
     order = np.argsort(sentences.lengths, kind="stable")
-    for rows in cut_batches(order, sentences.lengths[order], batch_words):
+    for rows in ranks.mine(cut_batches(order, sentences.lengths[order], batch_words)):
         yield rows, sentences.batch(rows)
 
 

@@ -96,6 +96,10 @@ class TransformerLayer(nn.Module):
         x = self.dropout.add(x, inner, last)
         return self._after(x, self.feedforward_norm), memory
 
+    def project(self, source: Tensor) -> tuple[Tensor, Tensor]:
+        """The keys and values of a source (B, S, H), for the attention to it; see `CrossAttention.project`."""
+        return self.cross_attention.project(source)
+
     def _before(self, norm: nn.LayerNorm) -> nn.LayerNorm | None:
         return norm if self.norm == "pre" else None
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-import safetensors.torch
-
-from elman import atomic
 from elman.errors import UserError
-from elman.train import checkpoints
+from elman.train import checkpoints, sharded_checkpoints, sharding, tensor_files
 from elman.train.checkpoints import Damaged
 from elman.train.journal import Journal, Unwritten
 from elman.train.rhythm import Rhythm
@@ -102,8 +100,7 @@ def fit(training: Training, folder: Path, *, stop: Callable[[], bool] = lambda: 
             yield _validate(training, folder, metrics, timing)
         if math.isinf(counters.best) and counters.step:  # no validation gave a number: ship the last weights
             training.keep_best()
-            if ranks.first:
-                _ship(training, folder)
+            _ship(training, folder)
         _save(training, folder, metrics)
     yield Finished(reason, counters.step, training.seconds, counters.best)
 
@@ -126,7 +123,7 @@ def _validate(training: Training, folder: Path, metrics: Journal, timing: Journa
     begun, counters = training.seconds, training.counters
     measured, improved = training.validate()
     metrics.write({"step": counters.step, "validation": measured, "best": counters.best})
-    if improved and training.ranks.first:
+    if improved:
         _ship(training, folder)
     seconds = training.seconds
     spent = {"seconds": seconds, "validation_seconds": seconds - begun}
@@ -136,15 +133,28 @@ def _validate(training: Training, folder: Path, metrics: Journal, timing: Journa
 
 
 def _ship(training: Training, folder: Path) -> None:
-    atomic.write_bytes(folder / "model" / "model.safetensors", safetensors.torch.save(training.best))
+    """Write the best weights as one file, tensor by tensor: rank 0 has one whole tensor at a time."""
+    best, ranks = training.best, training.ranks
+    like = training.model.state_dict()
+    layout = {name: (part.dtype, tuple(like[name].shape)) for name, part in best.items()}
+    if ranks.first:
+        path = folder / "model" / "model.safetensors"
+        tensor_files.write(path, layout, lambda name: sharding.whole(name, best, like, ranks))
+    elif ranks.together:
+        for name in tensor_files.order(layout):
+            sharding.whole(name, best, like, ranks)
 
 
 def _save(training: Training, folder: Path, metrics: Journal) -> float:
     """Write a checkpoint, after the metrics up to here are on the disk, and return the seconds that this took."""
     begun = training.seconds
     training.counters.metrics_bytes = metrics.sync()
+    place, step = folder / "checkpoints", training.counters.step
     if checkpoint := training.to_checkpoint():
-        checkpoints.save(folder / "checkpoints", training.counters.step, checkpoint)
+        if training.ranks.together:
+            sharded_checkpoints.save(place, step, checkpoint, training.ranks)
+        else:
+            checkpoints.save(place, step, checkpoint)
     return training.seconds - begun
 
 
@@ -166,7 +176,8 @@ def _record(step: Step) -> dict[str, Any]:
 def _restore(training: Training, run: Path) -> Iterator[Event]:
     folder, journal = run / "checkpoints", run / "metrics.jsonl"
     damaged = False
-    for found in checkpoints.newest(folder):
+    load = partial(sharded_checkpoints.load, layout=training.layout(), ranks=training.ranks)
+    for found in checkpoints.newest(folder, load):
         if isinstance(found, Damaged):
             damaged = True
             yield Warned(f"damaged checkpoint {found}; trying the one before")
@@ -179,7 +190,7 @@ def _restore(training: Training, run: Path) -> Iterator[Event]:
                 f"the checkpoints in {folder} are another model's, or damaged ({first_line})",
                 remedy="resume with the settings the run was made with, or --overwrite it",
             ) from error
-        if training.best and training.ranks.first:
+        if training.best:
             _ship(training, run)  # the file may be lost or damaged
         yield Resumed(training.counters.step)
         return

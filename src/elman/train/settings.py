@@ -63,6 +63,9 @@ class Optimization(Section):
     it by a fifth, and for pairs and tags where the processor has it; `float32` elsewhere."""
     device: Literal["cpu", "cuda"] = "cpu"
     """Where the model is. Left open, it is the GPU where there is one."""
+    sharded: bool = False
+    """Whether each of several processes keeps only its part of weights, gradients and their means. False, for the parts
+    are gathered layer by layer in every call, which pays only where a model does not fit beside its optimiser."""
     patience: int = Field(0, ge=0)
     """How many validations without a gain end the training. 0, never, for the best weights are kept in any case and the
     budget is the end that was asked for."""

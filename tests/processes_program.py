@@ -1,8 +1,9 @@
 """A program that torch's launcher starts once or several times: it trains a model of every task for a few steps.
 
-    python -m torch.distributed.run --standalone --nproc-per-node 2 tests/processes_program.py FOLDER RESULT.npz [sharded]
+    python -m torch.distributed.run --standalone --nproc-per-node 2 tests/processes_program.py FOLDER RESULT.npz
 
 Rank 0 writes the losses and the weights that are shipped of each training. Everything is in float64, without noise.
+With a third argument, `sharded`, each rank keeps its part alone of the weights.
 """
 
 from __future__ import annotations

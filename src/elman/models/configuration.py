@@ -81,6 +81,7 @@ class TransformerSettings(Section):
     tied: bool = False
     qk_norm: bool = True
     dropout: Probability = 0.0
+    recompute: bool = False  # a layer's inner numbers, in backward: less RAM, about 4/3 of the time
 
     @model_validator(mode="after")
     def _fit(self) -> TransformerSettings:
@@ -100,6 +101,7 @@ class RecurrentTranslatorSettings(Section):
     bridge: Literal["dense", "copy", "none"] = "dense"
     tied: bool = False
     dropout: Probability = 0.0
+    recompute: bool = False  # states between stored ones, in backward: less RAM, about 4/3 of the time
 
     @model_validator(mode="after")
     def _fit(self) -> RecurrentTranslatorSettings:
@@ -124,6 +126,7 @@ class TransformerTranslatorSettings(Section):
     qk_norm: bool = True
     tied: bool = True
     dropout: Probability = 0.0
+    recompute: bool = False  # a layer's inner numbers, in backward: less RAM, about 4/3 of the time
 
     @model_validator(mode="after")
     def _fit(self) -> TransformerTranslatorSettings:
@@ -141,6 +144,7 @@ class RecurrentEncoderSettings(Section):
     layer_norm: bool = False
     dropout: Probability = 0.0  # of the inputs of each layer, the same units at every step
     dropout_output: Probability = 0.0
+    recompute: bool = False  # states between stored ones, in backward: less RAM, about 4/3 of the time
 
     @model_validator(mode="after")
     def _fit(self) -> RecurrentEncoderSettings:
@@ -161,6 +165,7 @@ class TransformerEncoderSettings(Section):
     is_causal: bool = False
     qk_norm: bool = True
     dropout: Probability = 0.0
+    recompute: bool = False  # a layer's inner numbers, in backward: less RAM, about 4/3 of the time
 
     @model_validator(mode="after")
     def _fit(self) -> TransformerEncoderSettings:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar, cast
 
 from torch import nn
 from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
+from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forward_method
 from torch.nn.parallel import DistributedDataParallel
 
 from elman.distributed import Ranks
@@ -79,18 +79,19 @@ class ShardedReplica(Replica):
             fully_shard(layer, mesh=mesh)
             if hasattr(layer, "project"):  # a call too
                 register_fsdp_forward_method(layer, "project")
-        self.sharded = fully_shard(_Within(model), mesh=mesh)
+        self.within = _Within(model)
+        fully_shard(self.within, mesh=mesh)
 
     def __call__(self, place: Place, state: State | None) -> Loss:  # noqa: D102
         with warnings.catch_warnings():  # of outputs that are views: no model of ours writes over those of a layer
             warnings.filterwarnings("ignore", message="FSDP2-wrapped module", category=UserWarning)
-            return cast(Loss, self.sharded(lambda model: self.objective.loss(model, place, state)))
+            return cast(Loss, self.within(lambda model: self.objective.loss(model, place, state)))
 
     def read(self, function: Callable[[nn.Module], Found]) -> Found:  # noqa: D102
         try:
-            return cast(Found, self.sharded(function))
+            return cast(Found, self.within(function))
         finally:
-            self.sharded.reshard()  # else weights are kept for a backward pass
+            cast(FSDPModule, self.within).reshard()  # else weights are kept for a backward pass
 
 
 class _Within(nn.Module):

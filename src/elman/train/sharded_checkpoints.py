@@ -14,11 +14,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import cast
 
-import torch.distributed.checkpoint as dcp
 from safetensors import SafetensorError
 from torch import Tensor
 from torch.distributed.checkpoint.api import CheckpointException
+from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader, HuggingFaceStorageWriter
 from torch.distributed.checkpoint.metadata import TensorStorageMetadata
+from torch.distributed.checkpoint.state_dict_loader import load as load_tensors
+from torch.distributed.checkpoint.state_dict_saver import save as save_tensors
 
 from elman import atomic
 from elman.distributed import Ranks
@@ -53,9 +55,9 @@ def save(folder: Path, step: int, checkpoint: Checkpoint, ranks: Ranks) -> Path:
             unfinished.mkdir(parents=True)
     ranks.told(0.0)
     tensors = _unshared(checkpoint.tensors)
-    writer = dcp.HuggingFaceStorageWriter(str(unfinished), _file_numbers(tensors), save_distributed=True)
+    writer = HuggingFaceStorageWriter(str(unfinished), _file_numbers(tensors), save_distributed=True)
     try:
-        dcp.save(tensors, storage_writer=writer, no_dist=ranks.size == 1)
+        save_tensors(tensors, storage_writer=writer, no_dist=ranks.size == 1)
     except CheckpointException as error:
         raise UserError(f"cannot write {unfinished}: {_first_failure(error)}") from error
     written = {file.name: _crc32(file) for file in unfinished.glob(f"shard-{ranks.rank + 1:05d}-*")}
@@ -87,11 +89,11 @@ def load(path: Path, layout: Callable[[str], Tensor | None], ranks: Ranks) -> Ch
         reason = str(error)
     if any(ranks.sums(found is None)) or found is None:
         raise Damaged(f"{path.name}: {reason}")
-    reader = dcp.HuggingFaceStorageReader(str(path))
+    reader = HuggingFaceStorageReader(str(path))
     try:
         about = cast(Mapping[str, TensorStorageMetadata], reader.read_metadata().state_dict_metadata)
         tensors = {name: empty(one.size, one.properties.dtype, layout(name)) for name, one in about.items()}
-        dcp.load(tensors, storage_reader=reader, no_dist=ranks.size == 1)
+        load_tensors(tensors, storage_reader=reader, no_dist=ranks.size == 1)
         return Checkpoint(tensors, parse_json(found.values, Values, VALUES))
     except (CheckpointException, SafetensorError, OSError, KeyError, ValueError) as error:
         raise Damaged(f"{path.name}: {error}") from error

@@ -199,8 +199,8 @@ class Training:
     def to_checkpoint(self) -> Checkpoint | None:
         """The whole training of all ranks, as tensors and plain values, for rank 0; None for the others.
 
-        Where weights are sharded, each rank gets all tensors that are in parts, which it has a part of. The carried states of the ranks are one state, as a single process has it: so another number of processes can go
-        on with it.
+        The carried states of the ranks are one state, as a single process has it: so another number of processes can go
+        on with it. Where weights are sharded, every rank gets a checkpoint, of its parts.
         """
         own = {"random": torch.get_rng_state()}
         if self.device == "cuda":

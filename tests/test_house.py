@@ -18,9 +18,10 @@ FILES = sorted(SOURCE.rglob("*.py"))
 # A part may import itself and what is named beside it, and nothing else of elman.
 GROUND = {
     *("arrays", "errors", "synonyms", "state", "atomic", "reading", "strict_json", "settings", "cells"),
-    *("rendezvous", "distributed"),
+    *("rendezvous", "distributed", "lazy"),
 }
 BELOW: dict[str, set[str]] = {
+    "lazy": set(),
     "synonyms": set(),
     "arrays": set(),
     "errors": {"synonyms"},

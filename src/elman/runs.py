@@ -63,6 +63,20 @@ class Run(Trained):
     """A trained model with all that is needed to use it, and its uses.
 
     `run.model` is a torch module; `run.tokenizer`, or whatever codecs the task has, turn data into tensors and back.
+
+    >>> import elman
+    >>> run = elman.load("runs/demo")
+    >>> run.evaluate("the cat sat on the mat. " * 9)["tokens"]
+    215
+    >>> text, state = run.generate("the c", tokens=8, temperature=0)
+    >>> text
+    'at sat o'
+    >>> run.generate(state=state, tokens=8, temperature=0)[0]  # goes on exactly
+    'n the ma'
+    >>> run.metrics.loss.shape, sorted(run.metrics.validations)
+    ((40,), ['bits_per_character', 'loss', 'perplexity', 'step', 'tokens'])
+    >>> run.save("runs/copy").path.name
+    'copy'
     """
 
     def evaluate(self, data: Any, targets: Any = None, **options: Any) -> dict[str, Any]:
@@ -268,6 +282,14 @@ def load(
 
     Raises:
         UserError: there is no such run or no model in it yet, or files are damaged or do not fit each other.
+
+    >>> import elman
+    >>> run = elman.load("runs/demo")
+    >>> run.task.name, run.model.hidden_size, run.tokenizer.vocab_size
+    ('language-modelling', 32, 12)
+    >>> elman.load("runs/dmeo")
+    Traceback (most recent call last):
+    elman.errors.UserError: runs/dmeo: no such run; train one with `elman train DATA -o RUN`
     """
     folder = model_folders.find(run)
     config = model_folders.read_config(folder, run)

@@ -28,6 +28,10 @@ class Plan:
     - `flops`: the floating-point operations of each training: those of the first model in the budget.
 
     With `parameters` set to a number, all models have about that number of parameters, whatever is matched.
+
+    >>> plan = Plan(data=("book.txt",), models=("gru", "lstm"), budget=Budget(100, "steps"), seeds=2)
+    >>> list(plan.trainings())
+    ['gru-1', 'lstm-1', 'gru-2', 'lstm-2']
     """
 
     data: tuple[str, ...]

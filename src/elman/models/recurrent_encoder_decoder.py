@@ -61,6 +61,12 @@ class RecurrentEncoderDecoder(EncoderDecoder):
 
     `RecurrentEncoderDecoder("gru", 100, 120)`: the cell is one of `CELLS`. Raises `UserError` where an option does not
     fit the others.
+
+    >>> model = RecurrentEncoderDecoder("gru", 9, 7, hidden_size=8, attention="additive")
+    >>> state = model.encode([[3, 4, 5, 0]])
+    >>> _, attention, _ = model.read_aligned([[0, 1]], state)
+    >>> attention.shape, attention.sum(-1).detach().round(decimals=4)
+    (torch.Size([1, 2, 4]), tensor([[1., 1.]]))
     """
 
     settings: RecurrentTranslatorSettings

@@ -72,6 +72,11 @@ class TransformerLM(LanguageModel):
 
     Vaswani et al. 2017, "Attention is all you need"; see `Attention`, `TransformerLayer` and `elman.nn.positions` for
     the parts. Raises `UserError` where sizes do not fit each other.
+
+    >>> model = TransformerLM(27, hidden_size=8, num_layers=2, num_heads=2, window=4)
+    >>> logits, state = model([[0, 1, 2, 3, 4, 5]])
+    >>> logits.shape, state.position, state.keys[0].shape  # the last 3 steps alone are kept
+    (torch.Size([1, 6, 27]), tensor([6]), torch.Size([1, 2, 3, 4]))
     """
 
     settings: TransformerSettings

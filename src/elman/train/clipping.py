@@ -24,7 +24,13 @@ Method = Literal["norm", "value", "adaptive", "none"]
 
 @dataclass(frozen=True)
 class Clipped:
-    """The norms of one step's gradient. Gradients whose norm is not finite are left alone, and must not be used."""
+    """The norms of one step's gradient. Gradients whose norm is not finite are left alone, and must not be used.
+
+    >>> w = torch.nn.Parameter(torch.zeros(1))
+    >>> w.grad = torch.tensor([torch.nan])
+    >>> Clipper("norm")([w]).finite
+    False
+    """
 
     norm_before: float
     norm_after: float

@@ -44,6 +44,11 @@ def optimizer(model: nn.Module, settings: Optimization) -> Optimizer:
     `model.undecayed()` names, where the model has such a method. `ntasgd` is SGD here; the
     training averages its weights. For `muon`, `model.stacked_maps()` names the matrices between hidden states; where
     the model has no such method, a `UserError` is raised.
+
+    >>> model = nn.LSTM(4, 8)
+    >>> made = optimizer(model, Optimization(weight_decay=0.1))
+    >>> type(made).__name__, [(len(group["params"]), group["weight_decay"]) for group in made.param_groups]
+    ('AdamW', [(2, 0.1), (2, 0.0)])
     """
     s = settings
     parameters = [p for p in model.parameters() if p.requires_grad]
@@ -97,6 +102,12 @@ class Muon(AdamW):
     and each is made orthogonal by itself. A step changes each singular vector by `lr` times the group's `ratio`, in
     units of sqrt(M / N) if M > N. `momentum` is that of the running mean of the gradients, which predicts the next
     gradient (Nesterov).
+
+    >>> from elman.models import build
+    >>> model = build({"model": "lstm", "vocab_size": 9, "hidden_size": 8})
+    >>> made = optimizer(model, Optimization(optimizer="muon"))
+    >>> [group["maps"] for group in made.param_groups if "maps" in group]  # the four gates of W_hh
+    [4]
     """
 
     @torch.no_grad()

@@ -10,7 +10,14 @@ from elman.settings import Section
 
 
 class Optimization(Section):
-    """How a model is trained, whatever the task."""
+    """How a model is trained, whatever the task.
+
+    >>> settings = Optimization(learning_rate=1e-2, clip="value", clip_threshold=0.1)
+    >>> settings.optimizer, settings.schedule
+    ('adamw', 'cosine')
+    >>> Optimization(clip="none", precision="bfloat16").model_fields_set == {"clip", "precision"}
+    True
+    """
 
     seed: int = Field(1, ge=0, lt=2**63)
     """The number that every draw follows from: weights, order, dropout. It is 1 so that a command makes the same model

@@ -27,7 +27,7 @@ def first(logits: torch.Tensor) -> torch.Tensor:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_step_did_what_is_missing_without_it(kind: str) -> None:
     model, tokens = classifier(kind, vocab_size=11), torch.tensor([3, 1, 4, 1, 5, 9])
-    found = erase_steps(model, tokens, first)
+    found = erase_steps(model, tokens, first, 99)
     with torch.no_grad():
         whole = first(model(tokens[None])[0])
         for step, effect in enumerate(found):
@@ -37,18 +37,35 @@ def test_a_step_did_what_is_missing_without_it(kind: str) -> None:
     assert np.abs(found).max() > 1e-3
 
 
+def test_steps_are_left_out_together() -> None:
+    model, tokens = classifier("gru", vocab_size=11), torch.tensor([3, 1, 4, 1, 5])
+    found = erase_steps(model, tokens, first, 2)
+    with torch.no_grad():
+        parts = [first(model(tokens[None, part])[0]) for part in (slice(2, None), slice(None, 2))]
+        whole = first(model(tokens[None])[0])
+    assert found == pytest.approx([float(whole - part) for part in parts], abs=1e-9)
+
+
+def test_n_grams_are_left_out_like_tokens() -> None:
+    model = classifier("gru", vocab_size=11, ngrams=True)
+    sets = torch.tensor([[3, 1], [4, 2], [5, 0]])
+    with torch.no_grad():
+        wanted = first(model(sets[None])[0]) - first(model(sets[None, 1:])[0])
+    assert erase_steps(model, sets, first, 99)[0] == pytest.approx(float(wanted), abs=1e-9)
+
+
 def test_a_sequence_of_one_step_is_read_beside_no_step() -> None:
     model = classifier("gru", vocab_size=11)
-    [effect] = erase_steps(model, torch.tensor([3]), first)
+    [effect] = erase_steps(model, torch.tensor([3]), first, 99)
     assert np.isfinite(effect)
     assert effect != 0
 
 
 def test_more_sequences_than_are_read_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     model, tokens = classifier("gru", vocab_size=11), torch.arange(9)
-    together = erase_steps(model, tokens, first)
+    together = erase_steps(model, tokens, first, 99)
     monkeypatch.setattr("elman.lens.erasure.TOGETHER", 2)
-    np.testing.assert_allclose(erase_steps(model, tokens, first), together, atol=1e-12)
+    np.testing.assert_allclose(erase_steps(model, tokens, first, 99), together, atol=1e-12)
 
 
 def test_a_channel_is_erased_by_its_mean() -> None:

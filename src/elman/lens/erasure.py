@@ -7,6 +7,7 @@ gradient says how much a decision would change with a part, an erasure by how mu
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -26,15 +27,20 @@ Decide = Callable[[Tensor], Tensor]
 """From the logits (B, K) of a classifier to the number (B,) that stands for its decision."""
 
 
-def erase_steps(model: Classifier, inputs: Tensor, decide: Decide) -> Floats:
-    """decide(x) − decide(x without step t), (T,), of one sequence of tokens: inputs (T,), or (T, G) of n-grams.
+def erase_steps(model: Classifier, inputs: Tensor, decide: Decide, stretches: int) -> Floats:
+    """decide(x) − decide(x without some steps), (S,), of one sequence of tokens: inputs (T,), or (T, G) of n-grams.
 
-    A positive number spoke for the decision. A sequence of one step is read without its last step: as no steps.
+    Each of S stretches of the steps is left out in turn: `stretches`, or T of a step each where there are fewer; see
+    `stretch_edges`. A positive number spoke for the decision. A sequence of one step is compared with no steps.
     """
-    T = len(inputs)
-    kept = torch.arange(T) != torch.arange(T)[:, None]  # (T, T)
-    shorter = torch.stack([torch.cat((inputs[row], inputs[:1] * 0)) for row in kept])  # padded at the end
-    return _by(model, inputs, shorter, torch.full((T,), T - 1), decide)
+    T, edges = len(inputs), stretch_edges(len(inputs), stretches)
+    steps = torch.arange(T)
+    shorter, lengths = torch.zeros_like(inputs).repeat(len(edges) - 1, *[1] * inputs.dim()), []
+    for row, (first, last) in enumerate(pairwise(edges)):
+        kept = inputs[(steps < first) | (steps >= last)]
+        shorter[row, : len(kept)] = kept
+        lengths.append(len(kept))
+    return _by(model, inputs, shorter, torch.tensor(lengths), decide)
 
 
 def erase_channels(model: Classifier, values: Tensor, decide: Decide, stretches: int) -> tuple[Floats, Floats]:
@@ -78,7 +84,7 @@ def _by(model: Classifier, whole: Tensor, erased: Tensor, lengths: Tensor, decid
 
 
 class SentenceWords(NamedTuple):
-    """The words (T,) of a sentence, spelled as the rows `spelling` (T,) of `characters` (U, C): a row of `WordBatch`."""
+    """A row of `WordBatch`: the words (T,) of a sentence, spelled as the rows `spelling` (T,) of `characters` (U, C)."""
 
     words: Tensor
     spelling: Tensor
@@ -108,7 +114,7 @@ def erase_characters(model: Tagger, sentence: SentenceWords) -> list[Floats]:
 
     The word itself stays: of one that the tagger knows, its characters may do little.
     """
-    T, U = len(sentence.words), len(sentence.characters)
+    U = len(sentence.characters)
     sizes = (sentence.characters[sentence.spelling] != PADDING).sum(1).tolist()
     places = [(t, c) for t, size in enumerate(sizes) for c in range(size)]
     rows = [torch.cat((row[:c], row[c + 1 :], row.new_full((1,), PADDING))) for t, c in places

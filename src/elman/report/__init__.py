@@ -13,6 +13,7 @@ from elman.report.columns import aligned
 from elman.report.figure import Figure, Table, number
 from elman.report.heatmap import heatmap
 from elman.report.page import Chapter, Report, render
+from elman.report.spans import Span, span_text
 from elman.report.texts import passages, text_strip
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "Mark",
     "Points",
     "Report",
+    "Span",
     "Table",
     "aligned",
     "bar_chart",
@@ -31,5 +33,6 @@ __all__ = [
     "passages",
     "point_chart",
     "render",
+    "span_text",
     "text_strip",
 ]

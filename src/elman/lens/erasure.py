@@ -84,7 +84,7 @@ def _by(model: Classifier, whole: Tensor, erased: Tensor, lengths: Tensor, decid
 
 
 class SentenceWords(NamedTuple):
-    """A row of `WordBatch`: the words (T,) of a sentence, spelled as the rows `spelling` (T,) of `characters` (U, C)."""
+    """The words (T,) of a sentence, spelled as the rows `spelling` (T,) of `characters` (U, C)."""
 
     words: Tensor
     spelling: Tensor

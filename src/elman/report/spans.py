@@ -22,7 +22,11 @@ STYLE = """
 
 
 class Span(NamedTuple):
-    """The tokens [start, stop) have a label."""
+    """The tokens [start, stop) have a label.
+
+    >>> Span("artist", 1, 3).label
+    'artist'
+    """
 
     label: str
     start: int
@@ -41,6 +45,11 @@ def span_text(
 
     A span that every row has is filled, any other one has a dashed border: what only some say is seen without reading.
     `labels` are all that there are, so that a label has the same colour in every text.
+
+    >>> rows = {"true": [Span("artist", 1, 3)], "said": [Span("artist", 1, 2)]}
+    >>> figure = span_text(["play", "Nina", "Simone"], rows, labels=["artist"], title="Spans", reading="")
+    >>> figure.table.rows
+    [('Nina', 'artist', '', 'yes'), ('Nina Simone', 'artist', 'yes', '')]
     """
     colours = {label: 1 + at % COLOURS for at, label in enumerate(labels)}
     agreed = set.intersection(*(set(spans) for spans in rows.values()))

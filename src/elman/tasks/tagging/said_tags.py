@@ -41,8 +41,8 @@ def look_at_tags(subject: TaggedSubject) -> Part:
     every = _said(subject)
     scores = evaluate(subject.model, subject.part, subject.references, subject.tags)
     truth, said = (
-        [_label(tag, subject.tags) for one in every for tag in tags]
-        for tags in ([one.tags for one in every], [one.said for one in every])
+        [_label(tag, subject.tags) for tags in sentences for tag in tags]
+        for sentences in ([one.tags for one in every], [one.said for one in every])
     )
     names, matrix = confusion(truth, said, list(dict.fromkeys(_label(tag, subject.tags) for tag in subject.tags.names)))
     spans = "spans" if subject.tags.scheme else "tags"

@@ -1,10 +1,20 @@
 // Numbers as they come from the server, and as people read them.
 
-// An array {shape, data}, its data the base64 of little-endian float32.
-export function floats({ data }) {
-  const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
-  return new Float32Array(bytes.buffer);
+// An array {shape, data}, its data the base64 of little-endian float32, or of float16 where its type is "f2".
+export function floats({ data, type }) {
+  const { buffer } = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
+  return type === "f2" ? Float32Array.from(new Uint16Array(buffer), single) : new Float32Array(buffer);
 }
+
+// The number that the bits of a half stand for.
+function single(bits) {
+  const [sign, exponent, fraction] = [bits >> 15 ? -1 : 1, (bits >> 10) & 31, bits & 1023];
+  if (exponent === 31) return fraction ? NaN : sign * Infinity;
+  return sign * (exponent ? 2 ** (exponent - 15) * (1 + fraction / 1024) : 2 ** -14 * (fraction / 1024));
+}
+
+// For `JSON.parse`: arrays become what they were, with their shape.
+export const revive = (_, value) => (value?.data && value.shape ? Object.assign(floats(value), { shape: value.shape }) : value);
 
 // A number with three digits, its sign a real minus.
 export function short(value, signed = false) {

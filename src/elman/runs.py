@@ -32,6 +32,8 @@ from elman import atomic, given, model_folders, run_folders
 from elman.data.frames import as_frame, is_frame, plain
 from elman.errors import UserError
 from elman.models.weights import load_weights
+from elman.report import Figure
+from elman.report.learning import learning_curve
 from elman.tasks import TASKS
 from elman.tasks.configuration import OWN
 from elman.tasks.task import Answer, Evaluation, Inputs, Progress, Say, Trained
@@ -244,12 +246,25 @@ class Run(Trained):
         return f"Run({str(self.path)!r}: {', '.join(f'{name} {value}' for name, value in self.facts.items())})"
 
     def _repr_html_(self) -> str:
-        """A card for a notebook."""
+        """A card for a notebook, with the learning curve where the run has one."""
         left = "style='text-align:left'"
         facts = {html.escape(name): html.escape(value) for name, value in self.facts.items()}
         rows = "".join(f"<tr><th {left}>{name}</th><td {left}>{value}</td></tr>" for name, value in facts.items())
         uses = html.escape(", ".join(f"run.{name}(…)" for name in [*self.task.options, "inspect", "save"]))
-        return f"<table><caption><b>{html.escape(self.path.name)}</b></caption>{rows}</table><code>{uses}</code>"
+        card = f"<table><caption><b>{html.escape(self.path.name)}</b></caption>{rows}</table><code>{uses}</code>"
+        with contextlib.suppress(UserError):  # a model folder alone has no course
+            card += self.learning_curve()._repr_html_()
+        return card
+
+    def learning_curve(self) -> Figure:
+        """The losses of the training's steps and of its validations, as a figure that shows itself in a notebook.
+
+        Raises `UserError` where there is a model folder alone.
+        """
+        found = self.metrics
+        validated = found.validations.get("step", np.zeros(0))
+        losses = found.validations.get("loss", np.zeros(0))
+        return learning_curve(found.step, found.loss, validated, losses, y=self.task.loss_unit)
 
 
 def _is_one(inputs: object) -> bool:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -13,9 +14,19 @@ from torch import Tensor
 from elman.data.lanes import resets_of
 from elman.data.tokenizers import Tokenizer
 from elman.inspection.look import Observed
+from elman.lens.truncation import Truncation, truncation
 from elman.models import LanguageModel
 
 LEAST_STEPS = 8  # of a window
+ROWS, STEPS = 8, 256  # whose gradient is looked at
+
+
+class Excerpt(NamedTuple):
+    """Rows of the text, the tokens that follow, and where documents begin: (B, T) each."""
+
+    inputs: Tensor
+    targets: Tensor
+    resets: Tensor | None
 
 
 @dataclass(frozen=True)
@@ -45,6 +56,18 @@ class Subject(Observed):
         if apart:
             chosen = _apart(chosen, steps)
         return torch.from_numpy(self.tokens[chosen[:, None] + np.arange(steps)])
+
+    @cached_property
+    def excerpt(self) -> Excerpt:
+        """The text whose gradient is looked at."""
+        windows = self.windows(ROWS, STEPS + 1)
+        return Excerpt(windows[:, :-1], windows[:, 1:], self.resets(windows[:, :-1]))
+
+    @cached_property
+    def whole(self) -> Truncation:
+        """The trained model's gradient of all steps of the excerpt, and its cost."""
+        inputs, targets, resets = self.excerpt
+        return truncation(self.model, inputs, targets, resets=resets, windows=[inputs.shape[1]])
 
     def resets(self, tokens: Tensor) -> Tensor | None:
         """Where documents begin in tokens (B, T) of the text, for `model.read`: (B, T), or None where none does."""

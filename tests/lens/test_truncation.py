@@ -69,7 +69,7 @@ def test_it_equals_plain_truncation(make: Make, name: str) -> None:
 def test_blocks_of_a_long_text_are_read_side_by_side(
     make: Make, name: str, steps: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As one stretch after the other: from a memory, with documents that begin in a block, and a rest after the last."""
+    """As one stretch after the other: from a memory, where documents begin in blocks, and with steps after the last."""
     model = make(name).eval()
     past, tokens, targets = drawn(2, 7, seed=3), drawn(2, steps), drawn(2, steps, seed=2)
     resets = torch.rand(2, steps, generator=torch.Generator().manual_seed(4)) < 0.02

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 import inspect
 import os
 import subprocess
@@ -109,12 +108,3 @@ def test_what_a_notebook_shows_is_text(notebook: Handle) -> None:
     assert "a &lt;b&gt; &amp; c" in notebook.shown[0]
     assert 'value="0.2500"' in notebook.shown[1]
     assert not any("<script>" in html or "<i>" in html for html in notebook.shown)
-
-
-def test_the_tutorial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    tutorial = Path(__file__).parent.parent / "docs" / "python.md"
-    monkeypatch.chdir(tmp_path)
-    flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
-    found = doctest.testfile(str(tutorial), module_relative=False, optionflags=flags)
-    assert found.attempted > 20
-    assert found.failed == 0

@@ -250,7 +250,8 @@ class Run(Trained):
         found = self.metrics
         validated = found.validations.get("step", np.zeros(0))
         losses = found.validations.get("loss", np.zeros(0))
-        return learning_curve(found.step, found.loss, validated, losses, y=self.task.loss_unit)
+        arrays = (np.asarray(each, np.float64) for each in (found.step, found.loss, validated, losses))
+        return learning_curve(*arrays, y=self.task.loss_unit)
 
 
 def _is_one(inputs: object) -> bool:

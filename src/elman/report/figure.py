@@ -48,7 +48,7 @@ class Figure:
     def _repr_html_(self) -> str:
         from elman.report.page import embedded
 
-        return embedded([self])
+        return embedded(self)
 
 
 def number(value: float | int | None) -> str:

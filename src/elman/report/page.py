@@ -9,7 +9,10 @@ from itertools import groupby
 
 from elman.report import modules
 from elman.report.figure import Figure
+from elman.report.notebook import framed, still
 from elman.report.style import STYLE
+
+MOST_PIXELS = 760  # of a report's height in a notebook, where it scrolls
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,9 @@ class Report:
     footer: str = ""
 
     def _repr_html_(self) -> str:
-        return _frame(render(self), self.title)
+        findings = "".join(f"<li>{escape(line)}</li>" for chapter in self.chapters for line in chapter.findings)
+        words = f"<h3>{escape(self.title)}</h3><p>{escape(self.text)}</p><ul>{findings}</ul>"
+        return framed(render(self), self.title, words, most=MOST_PIXELS)
 
 
 def render(report: Report) -> str:
@@ -51,19 +56,10 @@ def render(report: Report) -> str:
     return _page(report.title, body, [figure for chapter in report.chapters for figure in chapter.figures])
 
 
-def embedded(figures: Sequence[Figure]) -> str:
-    """Figures for a notebook: a page of their own within its output, as high as they are."""
-    title = " · ".join(figure.title for figure in figures)
-    body = f'<div class="figures">{_grid(figures)}</div>'
-    return _frame(_page(title, body, figures), title)
-
-
-def _frame(page: str, title: str) -> str:
-    return (
-        f'<iframe title="{escape(title)}" srcdoc="{escape(page)}" style="width:100%;height:480px;border:0" '
-        'onload="new ResizeObserver(()=>this.style.height=this.contentDocument.documentElement.offsetHeight+4+&quot;px'
-        '&quot;).observe(this.contentDocument.body)"></iframe>'
-    )
+def embedded(figure: Figure) -> str:
+    """A figure for a notebook: its drawing, and a page of its own that takes the drawing's place."""
+    body = f'<div class="figures">{_grid([figure])}</div>'
+    return framed(_page(figure.title, body, [figure]), figure.title, still(figure))
 
 
 def _page(title: str, body: str, figures: Sequence[Figure]) -> str:

@@ -39,9 +39,9 @@ def heatmap(
     """A matrix (R, C), row 0 at the top: orange above zero, blue below, the page's colour at zero.
 
     `limit` is the value of full colour (None: the largest there is). `rows` and `columns` name what is along the
-    sides: every name is written, turned where it is too long for its column, and the figure grows until they all have
-    room. Where there are no names, some numbers are written. `orders` are orders of the rows, by name, of which one can
-    choose another than the given one.
+    sides: every name is written, all are turned where one is too long for its column, and the figure grows until they
+    all have room. Where there are no names, some numbers are written. `orders` are orders of the rows, by name, of
+    which one can choose another than the given one.
     """
     R, C = values.shape
     full = float(np.nanmax(np.abs(values), initial=0.0)) if limit is None else limit
@@ -53,9 +53,9 @@ def heatmap(
     inner = width - left - RIGHT
     height = max(120.0, min(inner * R / C, 330.0 if wide else inner), R * ROW if rows else 0.0)
     size = min(LARGE, max(SMALL, inner / C - 1))
-    turned = {index for index, name in below.items() if columns and _longest({0: name}, size) > inner / C}
+    turned = bool(columns) and _longest(below, size) > inner / C  # all of them, or none
     foot = TOP + height
-    room = max(18.0, _longest({index: below[index] for index in turned}, size) + 10)
+    room = max(18.0, _longest(below, size) + 10) if turned else 18.0
     parts = [
         f'<image x="{left:g}" y="{TOP}" width="{inner:g}" height="{height:g}" preserveAspectRatio="none" '
         f'href="data:image/png;base64,{base64.b64encode(picture(values, full)).decode()}"/>',
@@ -67,7 +67,7 @@ def heatmap(
         parts.append(written(name, LARGE, left - 5, TOP + height * (index + 0.5) / R + 4, "end"))
     for index, name in below.items():
         at = left + inner * (index + 0.5) / C
-        place = (at + 3, foot + 6, "end", -90) if index in turned else (at, foot + 13, "middle")
+        place = (at + 3, foot + 6, "end", -90) if turned else (at, foot + 13, "middle")
         parts.append(written(name, size, *place))
     drawing = svg("".join(parts), width, foot + room + 24, title, least=width)
     data = {"x": x, "y": y, "rows": list(rows or ()), "columns": list(columns or ()), "full": full}

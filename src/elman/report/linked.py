@@ -8,13 +8,15 @@ from html import escape
 import numpy as np
 import numpy.typing as npt
 
-from elman.report.chart import Chart, Half
+from elman.report.chart import Chart, Coarse, Half
 from elman.report.figure import Cell, Figure, Table
 from elman.report.heatmap import heatmap
+from elman.report.names import visible
 from elman.report.texts import strip
 
 Matrix = npt.NDArray[np.floating]
 MOST = 0.98  # of a map's values are within full colour, unless a limit is given
+DRAWN = 32  # units of the drawing and of the table, and of the maps until one asks for all
 
 
 def reading(
@@ -46,35 +48,44 @@ def reading(
         symbols: names of the tokens for the columns of maps (None: the pieces).
     """
     gates, colours = gates or {}, colours or {}
-    columns = list(symbols) if symbols is not None else [piece.strip() or repr(piece)[1:-1] for piece in pieces]
+    columns = list(symbols) if symbols is not None else [visible(piece) for piece in pieces]
     full = {name: (limits or {}).get(name) or _full(values) for name, values in (dict(states) | dict(colours)).items()}
     names = [*map(str, units)]
-    last, chosen = list(states.items())[-1], names[unit]
-
-    def drawn(name: str, values: Matrix, y: str, rows: Sequence[str], limit: float) -> str:
-        words = f"{name}, {title}"
-        x = "token read"
-        return heatmap(values, title=words, reading="", x=x, y=y, rows=rows, columns=columns, limit=limit).drawing
-
-    drawings = {f"the text, coloured by unit {chosen} of {last[0]}": strip(pieces, last[1][unit], full[last[0]], title)}
-    drawings |= {name: drawn(name, values, "unit", names, full[name]) for name, values in states.items()}
-    if gates:
-        of_unit = np.stack([values[unit] for values in gates.values()])
-        drawings[f"the gates of unit {chosen}, from shut to open"] = drawn("gates", of_unit, "gate", [*gates], 1.0)
-    parts = "".join(f'<h4>{escape(name)}</h4><div class="scroll">{drawing}</div>' for name, drawing in drawings.items())
+    shown = _most_varying(list(states.values())[-1], unit)
     data = {
         "pieces": list(pieces),
         "columns": columns,
         "units": names,
         "unit": unit,
-        "states": {name: Half(values) for name, values in states.items()},
-        "gates": {name: Half(values) for name, values in gates.items()},
+        "shown": shown,
+        "states": {name: Coarse(values) for name, values in states.items()},
+        "gates": {name: Coarse(values) for name, values in gates.items()},
         "colours": {name: Half(values) for name, values in colours.items()},
         "full": full,
         "orders": {name: [*map(int, order)] for name, order in (orders or {}).items()},
     }
-    table = _table(pieces, states, names)
+    last = list(states)[-1]
+    text = f"the text, coloured by unit {names[unit]} of {last}"
+    drawings = {text: strip(pieces, states[last][unit], full[last], f"{text}, {title}")}
+    drawn = {name: (values[shown], full[name], [names[row] for row in shown]) for name, values in states.items()}
+    if gates:
+        of_unit = np.stack([values[unit] for values in gates.values()])
+        drawn[f"the gates of unit {names[unit]}, from shut to open"] = of_unit, 1.0, [*gates]
+    drawings |= {name: _map(f"{name}, {title}", *one, columns) for name, one in drawn.items()}
+    parts = "".join(f"<h4>{escape(name)}</h4>{drawing}" for name, drawing in drawings.items())
+    table = _table(pieces, {name: values[shown] for name, values in states.items()}, [names[row] for row in shown])
     return Figure(title, f"<div>{parts}</div>", reading, table, (), True, Chart("reading", data), link)
+
+
+def _map(name: str, values: Matrix, limit: float, rows: Sequence[str], columns: Sequence[str]) -> str:
+    figure = heatmap(values, title=name, reading="", x="token read", y="", rows=rows, columns=columns, limit=limit)
+    return f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(name)}">{figure.drawing}</div>'
+
+
+def _most_varying(values: Matrix, unit: int) -> list[int]:
+    """Rows, in their order: those that vary most, and the one that is chosen."""
+    order = np.argsort(-np.nan_to_num(values).std(1), kind="stable")
+    return sorted({unit, *order[: DRAWN - 1].tolist()})
 
 
 def _full(values: npt.NDArray[np.floating]) -> float:

@@ -9,6 +9,15 @@ LETTER = 0.59  # the room of a letter along a name, of its size
 MOST_LETTERS = 20  # of a name that is drawn
 
 
+def visible(piece: str) -> str:
+    """A token's text with what one would not see made visible.
+
+    >>> visible(" the\\n")
+    '␣the↵'
+    """
+    return piece.replace(" ", "␣").replace("\n", "↵").replace("\t", "⇥").replace("\r", "␍") or "∅"
+
+
 def letters(name: str) -> int:
     """How many letters' room a name takes: those of East Asia take two."""
     return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in name)

@@ -33,7 +33,7 @@ export function roomOf(rows, columns, { least, width }) {
 // Rows: write(name, row position, whether it is marked) with the room `beside`; every n-th where they are too low for letters.
 export function writeRows(context, names, { beside, height, marks }) {
   const stride = Math.max(1, Math.ceil(LINE / height));
-  const marked = marks.filter((row) => row !== null && row >= 0);
+  const marked = marks.filter((row) => row >= 0);
   context.textAlign = "right";
   names.forEach((name, row) => {
     const mark = marked.includes(row);

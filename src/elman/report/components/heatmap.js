@@ -4,7 +4,7 @@
 // in sight. The pointer, a finger and the arrow keys move a cursor, and the line above the map says what is there.
 
 import { ColourBar } from "./colour_bar.js";
-import { colour, h, oncePerFrame, onTheme, sized } from "./element.js";
+import { colour, h, oncePerFrame, onTheme, scrollHint, sized } from "./element.js";
 import { HeatPicture } from "./heat_picture.js";
 import { roomOf, writeColumns, writeRows } from "./heat_names.js";
 import { short } from "./numbers.js";
@@ -15,20 +15,19 @@ const FINGER = matchMedia("(pointer: coarse)");
 const SIZES = { beside: 34, narrow: 4, wide: 13, low: 4, high: 16, tall: 250 };
 
 export class HeatMap {
-  // limit: the value of full colour; null: one that most values are within. say(row, column, value) -> the words for a place.
+  // limit: the value of full colour; null: one that most values are within. say(row, column, value) -> the words for a place. steps: the least difference of two values of each row, where there is one.
   // onpoint(row, column): the cursor moved (nulls: it left). onchoose(row, column): a click, or Enter. sizes: see SIZES.
-  // onview(map): its zoom or place changed. heading: whether the label is written above the map.
-  constructor({ label, limit = null, say, onpoint = () => {}, onchoose = () => {}, onview = () => {}, sizes = {}, heading = true }) {
+  // onview(map): its zoom or place changed. lead: what stands above the map at its left, in place of the label.
+  constructor({ label, limit = null, say, onpoint = () => {}, onchoose = () => {}, onview = () => {}, sizes = {}, lead = null }) {
     Object.assign(this, { label, say, onpoint, onchoose, onview, sizes: { ...SIZES, ...sizes } });
     this.canvas = h("canvas", { "aria-hidden": "true" });
     this.room = h("div", { class: "heat-room" }, this.canvas);
     this.scroller = h("div", { class: "heat-scroller", tabindex: "0", role: "application", "aria-roledescription": "heat map" }, this.room);
     this.told = h("output", { class: "heat-told", "aria-live": "polite" });
     this.bar = new ColourBar();
-    this.scrolls = h("span", { class: "scrolls", hidden: true }, "⟷ scrolls");
-    this.tools = h("span", { class: "tools" }, this.scrolls, this.bar.element, [["−", "Narrower columns", 1 / ZOOM], ["+", "Wider columns", ZOOM]].map(([sign, name, factor]) =>
+    this.tools = h("span", { class: "tools" }, scrollHint(this.scroller), this.bar.element, [["−", "Narrower columns", 1 / ZOOM], ["+", "Wider columns", ZOOM]].map(([sign, name, factor]) =>
       h("button", { type: "button", class: "tool", "aria-label": name, title: name, onclick: () => this.magnify(factor) }, sign)));
-    this.element = h("div", { class: "heat" }, h("div", { class: "heat-head" }, heading ? h("h3", null, label) : null, this.told, this.tools), this.scroller);
+    this.element = h("div", { class: "heat" }, h("div", { class: "heat-head" }, lead ?? (this.heading = h("h3", null, label)), this.told, this.tools), this.scroller);
     this.draw = oncePerFrame(() => this.#draw());
     this.picture = new HeatPicture(limit);
     this.cursor = { row: null, column: null };
@@ -56,6 +55,11 @@ export class HeatMap {
     return this.picture.limit;
   }
 
+  rename(label) {
+    this.label = label;
+    if (this.heading) this.heading.textContent = label;
+  }
+
   // Forget the columns from `length` on.
   truncate(length) {
     if (length >= this.columns.length) return;
@@ -71,7 +75,7 @@ export class HeatMap {
     this.draw();
   }
 
-  // Show the rows in another order: the row at each height.
+  // Show the rows in another order, or only some of them: the row at each height.
   arrange(order) {
     this.picture.arrange(order);
     this.draw();
@@ -115,7 +119,7 @@ export class HeatMap {
 
   get height() {
     const { low, high, tall } = this.sizes;
-    return Math.max(FINGER.matches ? Math.max(6, low) : low, Math.min(high, Math.floor(tall / Math.max(1, this.rows.length))));
+    return Math.max(FINGER.matches && low >= 4 ? Math.max(6, low) : low, Math.min(high, Math.floor(tall / Math.max(1, this.picture.order.length))));
   }
 
   get beside() {
@@ -132,8 +136,8 @@ export class HeatMap {
   }
 
   #draw() {
-    const { rows: { length: R }, columns: { length: T } } = this;
     const { order } = this.picture;
+    const [R, T] = [order.length, this.columns.length];
     const wide = this.scroller.clientWidth;
     if (!wide) return;
     this.sides = roomOf(this.rows, this.names, { least: this.sizes.beside, width: this.width });
@@ -141,7 +145,6 @@ export class HeatMap {
     const [w, t] = [this.width, this.height];
     const tall = R * t;
     this.#stretch();
-    this.scrolls.hidden = this.room.offsetWidth <= wide + 1;
     this.scroller.setAttribute("aria-label", `${this.label}: ${R} ${this.sizes.unit ?? "units"}, ${T} ${this.sizes.step ?? "steps"}; arrow keys move, Enter chooses a ${(this.sizes.unit ?? "units").replace(/s$/, "")}`);
     this.bar.set(this.limit, this.picture);
     const context = sized(this.canvas, wide, tall + below);
@@ -157,7 +160,7 @@ export class HeatMap {
     this.#cursor(context, left - from * w, w, t, tall);
     writeColumns(context, this.names, { from, shown, left, width: w, top: tall, turned, marked: this.cursor.column });
     context.restore();
-    const place = (row) => (row === null || row < 0 ? null : order.indexOf(row));
+    const place = (row) => order.indexOf(row);
     writeRows(context, order.map((row) => this.rows[row]), { beside, height: t, marks: [place(this.chosen), place(this.cursor.row)] });
     context.strokeStyle = colour("rule");
     context.strokeRect(beside - 0.5, 0.5, Math.min(wide - beside, Math.max(T * w, 1)), tall - 1);
@@ -173,7 +176,7 @@ export class HeatMap {
       context.strokeRect(origin + column * w - 0.5, 0.5, w + 1, tall - 1);
     }
     for (const [at, alpha] of [[this.chosen, 0.85], [row, 0.5]]) {
-      if (at === null || at < 0) continue;
+      if (!this.picture.order.includes(at)) continue;
       context.globalAlpha = alpha;
       context.strokeRect(origin - 0.5, this.picture.order.indexOf(at) * t - 0.5, this.columns.length * w + 1, t + 1);
     }
@@ -183,7 +186,7 @@ export class HeatMap {
   #tell() {
     const { row, column } = this.cursor;
     const there = row !== null && row >= 0 && column !== null && column < this.columns.length;
-    const words = there ? this.say(row, column, short(this.columns[column][row], true)) : "";
+    const words = there ? this.say(row, column, short(this.columns[column][row], true, this.steps?.[row])) : "";
     if (this.told.value !== words) this.told.value = words;
   }
 
@@ -217,14 +220,14 @@ export class HeatMap {
   #key(event) {
     const step = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] }[event.key];
     const zoom = { "+": ZOOM, "=": ZOOM, "-": 1 / ZOOM, 0: 0 }[event.key];
-    const [R, T] = [this.rows.length, this.columns.length];
+    const { order } = this.picture;
+    const [R, T] = [order.length, this.columns.length];
     if (!R || !T) return;
     const { row, column } = this.cursor;
     if (step) {
       event.preventDefault();
-      const { order } = this.picture;
       const clip = (value, end) => Math.max(0, Math.min(end - 1, value));
-      const begin = { row: this.chosen !== null && this.chosen >= 0 ? this.chosen : order[0], column: this.sizes.still ? 0 : T - 1 };
+      const begin = { row: order.includes(this.chosen) ? this.chosen : order[0], column: this.sizes.still ? 0 : T - 1 };
       this.#move(row === null ? begin : { row: order[clip(order.indexOf(row) + step[0], R)], column: clip(column + step[1], T) });
       this.#reveal();
     } else if (zoom !== undefined) {

@@ -1,12 +1,13 @@
 // Axes, linear or logarithmic, drawn by uPlot in the colours of the style sheet; one zooms into them with the pointer,
 // a finger, keys and buttons. Charts of lines and of points draw into them.
 
-import { colour, h, onTheme } from "./element.js";
+import { colour, h, onTheme, scrollHint } from "./element.js";
 import { logTicks, ticks, tickName } from "./ticks.js";
 import uPlot from "./vendor/uplot/uPlot.min.js";
 
 const STEP = 0.6; // the part of an axis that a step of zooming keeps
 const LETTER = 7.2; // pixels
+const NAME = 9.5; // pixels that a name of x takes at least
 
 export const see = (name, part) => `color-mix(in srgb, ${colour(name)} ${100 * part}%, transparent)`;
 
@@ -22,9 +23,11 @@ export class Plot {
     this.place = h("div", { class: "plot", tabindex: "0", role: "application", "aria-roledescription": kind, "aria-label": `${label}; arrow keys move, plus and minus zoom, 0 shows all`, onkeydown: (event) => this.#key(event) });
     this.tools = h("span", { class: "tools" }, [["−", "Zoom out", 1 / STEP], ["+", "Zoom in", STEP]].map(([sign, name, factor]) =>
       h("button", { type: "button", class: "tool", "aria-label": name, title: name, onclick: () => this.zoom(factor) }, sign)));
-    this.head = h("div", { class: "plot-head" }, h("span", { class: "axis-name" }, axes[1]), drag ? this.tools : null);
+    this.room = h("div", { class: "scroll" }, this.place);
+    this.place.style.minWidth = `${NAME * names.length + 60}px`;
+    this.head = h("div", { class: "plot-head" }, h("span", { class: "axis-name" }, axes[1]), names.length ? scrollHint(this.room) : null, drag ? this.tools : null);
     this.told = h("output", { class: "unseen", "aria-live": "polite" });
-    this.element = h("div", { class: "line-chart" }, this.head, this.place, axes[0] ? h("div", { class: "axis-name x" }, axes[0]) : null, this.told);
+    this.element = h("div", { class: "line-chart" }, this.head, this.room, axes[0] ? h("div", { class: "axis-name x" }, axes[0]) : null, this.told);
     new ResizeObserver(() => this.#resize()).observe(this.place);
     onTheme(() => this.plot?.redraw(false));
   }
@@ -102,7 +105,7 @@ export class Plot {
       stroke: () => colour("soft"), font: `12px ${colour("sans")}`, ticks: { show: false }, grid: { stroke: () => colour("grid"), width: 1 },
       filter: (_, values) => values, splits: index || !this.names.length ? splits : (_, __, low, high) => this.#named(low, high),
       values: index || !this.names.length ? words : (_, values) => values.map((value) => this.names[value] ?? ""),
-      size: index ? (_, values) => 12 + LETTER * Math.max(1, ...(values ?? []).map((value) => value.length)) : 28,
+      size: index ? (_, values) => 12 + LETTER * Math.max(1, ...(values ?? []).map((value) => value.length)) : 24,
       ...(index === 0 && this.names.length && { grid: { show: false } }),
     };
   }

@@ -1,6 +1,6 @@
 // A text of coloured pieces at which one points: with the pointer, a finger, or the arrow keys.
 
-import { h } from "./element.js";
+import { h, scrollHint } from "./element.js";
 import { TextStrip } from "./text_strip.js";
 
 export class PointedText {
@@ -17,6 +17,7 @@ export class PointedText {
       onkeydown: (event) => this.#key(event),
       onblur: () => this.onpoint(null),
     }, this.strip.element);
+    this.hint = scrollHint(this.element);
   }
 
   // Show that a piece is pointed at, here or elsewhere.

@@ -13,5 +13,5 @@ export function mount({ pieces, values, full }, { title, link }) {
     text.point(index);
     told.value = index === null ? "" : `“${visible(pieces[index])}” (${index + 1}): ${short(values[index], true)}`;
   });
-  return h("div", { class: "strip-figure" }, text.element, told);
+  return h("div", { class: "strip-figure" }, text.element, told, text.hint);
 }

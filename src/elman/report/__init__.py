@@ -21,7 +21,7 @@ from elman.report.marks import Mark
 from elman.report.order import likeness
 from elman.report.page import Chapter, Report, render
 from elman.report.points import Points, point_chart
-from elman.report.spans import Span, span_text
+from elman.report.spans import span_text
 from elman.report.texts import passages, text_strip
 
 __all__ = [
@@ -31,7 +31,6 @@ __all__ = [
     "Mark",
     "Points",
     "Report",
-    "Span",
     "Table",
     "aligned",
     "alignment",

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import doctest
 import re
+import shlex
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,15 @@ def name(page: Path) -> str:
 def blocks(page: Path, language: str) -> list[str]:
     """The blocks of code in a language, such as python."""
     return re.findall(rf"^```+ *{language}\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+
+
+def commands(page: Path) -> Iterator[tuple[str, list[str]]]:
+    """The commands of elman in a page's shell sessions and indented blocks: the name, and the words after it."""
+    text = page.read_text(encoding="utf-8").replace("\\\n", " ")
+    for line in re.findall(r"^(?:    )? *\$? ?(?:[^|\n]*\| )?elman ([a-z]+ ?[^|\n]*)", text, re.MULTILINE):
+        with suppress(ValueError):  # a sentence that begins so, with an apostrophe
+            name, *arguments = shlex.split(line, comments=True)
+            yield name, arguments
 
 
 def lay_out(run: Path, folder: Path) -> None:

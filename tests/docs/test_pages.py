@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+import re
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+import typer
 
 import pages
+from elman import run_folders
+from elman.cli import app
+from elman.tasks import TASKS
 
 PYTHON = [page for page in pages.PAGES if pages.blocks(page, "python")]
+GROUP: Any = typer.main.get_command(app)
+CONTEXT = typer.Context(GROUP, info_name="elman")
+SETTINGS = {
+    name
+    for task in TASKS.values()
+    for section in (task.data, task.train, *task.models.values())
+    for name in section.model_fields
+}
 SESSIONS = [page for page in pages.PAGES if pages.blocks(page, "pycon")]
 
 
@@ -34,3 +49,32 @@ def test_both_languages_have_the_same_pages() -> None:
         for language in pages.LANGUAGES
     )
     assert portuguese <= {page for page in english if page.parts[0] != "reference"}
+
+
+def test_every_page_has_one_title() -> None:
+    for page in pages.PAGES:
+        text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+        assert len(re.findall(r"^# ", text, re.MULTILINE)) == 1, pages.name(page)
+
+
+@pytest.mark.parametrize("page", [pages.ROOT / "README.md", *pages.PAGES], ids=lambda page: page.stem)
+def test_commands_have_the_options_and_settings_that_are_shown(page: Path) -> None:
+    for name, arguments in pages.commands(page):
+        command = GROUP.get_command(CONTEXT, name)
+        assert command is not None, f"elman {name}"
+        known = {opt for parameter in command.params for opt in (*parameter.opts, *parameter.secondary_opts)}
+        known |= {"--help", "-h"}
+        for argument in arguments:
+            if re.match(r"--?[a-zA-Z]", argument):
+                assert argument.partition("=")[0] in known, f"elman {name} has no {argument}"
+        for before, argument in pairwise(arguments):
+            if before == "--set":
+                assert argument.partition("=")[0].rpartition(".")[2] in SETTINGS, argument
+
+
+def test_the_page_of_a_run_names_every_file() -> None:
+    told = (pages.DOCS / "en/reference/files.md").read_text(encoding="utf-8")
+    codecs = [f"{codec}.json" for task in TASKS.values() for codec in task.codec_names]
+    files = (*run_folders.FILES, *run_folders.FOLDERS["model"], *codecs, run_folders.LOCK)
+    assert not [name for name in files if f"`{name}`" not in told]
+    assert not [name for name in run_folders.FOLDERS if f"`{name}/`" not in told]

@@ -1,4 +1,10 @@
-"""`elman inspect`: a model and its data under the lens, drawn as a report. One look a file."""
+"""`elman inspect`: a model and its data under the lens, drawn as a report. One look a file.
+
+>>> import elman
+>>> inspection = elman.load("runs/demo").inspect()
+>>> sorted(inspection.numbers.keys() & {*LOOKS})
+['clipping', 'gates', 'gradients', 'memory', 'truncation']
+"""
 
 from __future__ import annotations
 
@@ -23,4 +29,9 @@ LOOKS: dict[str, Look] = {
     "truncation": Look(truncation.look),
     "clipping": Look(clipped_steps.look, clipped_steps.has_no_journal),
 }
-"""The looks at a `Subject`: a language model and a text."""
+"""The looks at a `Subject`: a language model and a text.
+
+>>> from elman.inspection import LOOKS
+>>> [*LOOKS]
+['gradients', 'gates', 'memory', 'attention', 'truncation', 'clipping']
+"""

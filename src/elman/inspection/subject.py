@@ -20,7 +20,15 @@ LEAST_STEPS = 8  # of a window
 
 @dataclass(frozen=True)
 class Subject(Observed):
-    """A run's language model, the same model before its training, and a text that both read."""
+    """A run's language model, the same model before its training, and a text that both read.
+
+    >>> import elman
+    >>> run = elman.load("runs/demo")
+    >>> subject = run.task.observe(run, [])
+    >>> windows = subject.windows(rows=4, steps=16)
+    >>> windows.shape, subject.pieces(subject.tokens[:7])
+    (torch.Size([4, 16]), ['t', 'h', 'e', ' ', 'c', 'a', 't'])
+    """
 
     model: LanguageModel
     fresh: LanguageModel

@@ -18,6 +18,14 @@ def states_of(visits: Iterable[LayerVisit]) -> dict[str, Floats]:
     """Every part of the memory after every step, (B, T, H) by names such as "layer 1 h".
 
     The parts that only scale or stabilise others, as the sLSTM's n and m, are left out.
+
+    >>> import torch
+    >>> from elman.lens import visit_layers
+    >>> from elman.nn import LSTM
+    >>> layer = LSTM(3, 8)
+    >>> states = states_of(visit_layers(layer, lambda: layer(torch.randn(10, 2, 3))))
+    >>> {name: values.shape for name, values in states.items()}
+    {'layer 1 h': (2, 10, 8), 'layer 1 c': (2, 10, 8)}
     """
     return {
         f"{visit.name} {memory.name}": as_array(part.transpose(0, 1))
@@ -41,7 +49,16 @@ def most_active(values: npt.NDArray[np.floating], most: int) -> Numbers:
 
 
 def gates_of_unit(visit: LayerVisit, unit: int, row: int = 0) -> dict[str, Floats]:
-    """Each gate (T,) of one unit of a visit's layer over one row, by the names of the cell's gates."""
+    """Each gate (T,) of one unit of a visit's layer over one row, by the names of the cell's gates.
+
+    >>> import torch
+    >>> from elman.lens import visit_layers
+    >>> from elman.nn import LSTM
+    >>> layer = LSTM(3, 8)
+    >>> [visit] = visit_layers(layer, lambda: layer(torch.randn(10, 2, 3)))
+    >>> {name: gate.shape for name, gate in gates_of_unit(visit, unit=5).items()}
+    {'i': (10,), 'f': (10,), 'o': (10,)}
+    """
     return {name: as_array(gate[:, row, unit]) for name, gate in gates_of(visit).items()}
 
 

@@ -33,7 +33,15 @@ from elman.train import bptt
 
 @dataclass(frozen=True)
 class Truncation:
-    """The truncated gradient of one batch against the window; all arrays but `gradient` are (K,)."""
+    """The truncated gradient of one batch against the window; all arrays but `gradient` are (K,).
+
+    >>> found = Truncation(
+    ...     windows=np.array([1, 2, 4, 8]), cosine=np.array([0.6, 0.95, 0.995, 1.0]), gradient=np.zeros(100),
+    ...     bias=np.array([0.9, 0.3, 0.1, 0.0]), seconds=np.full(4, 0.01), megabytes=np.array([0.1, 0.2, 0.4, 0.8]),
+    ... )
+    >>> found.smallest_window(cosine=0.99)
+    4
+    """
 
     windows: npt.NDArray[np.int64]  # steps; the last is the whole sequence
     cosine: Floats  # between the truncated and the full gradient
@@ -87,6 +95,12 @@ def truncation(
 
     Raises:
         UserError: no `read` for a module that is no language model.
+
+    >>> from elman.models import build
+    >>> model, tokens = build({"model": "lstm", "vocab_size": 9, "hidden_size": 8}), torch.randint(9, (4, 33))
+    >>> found = truncation(model, tokens[:, :-1], tokens[:, 1:], windows=[4, 16])
+    >>> found.windows, found.cosine.shape, found.bias[-1]
+    (array([ 4, 16, 32]), (3,), np.float64(0.0))
     """
     if read is None and not follows_contract(model):
         remedy = "give `read`, which takes inputs and a memory and returns logits and the memory after them"

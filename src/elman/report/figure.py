@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
+from elman.report.chart import Chart
+
 Cell = str | float | int | None
 
 
@@ -26,7 +28,11 @@ class Table:
 
 @dataclass(frozen=True)
 class Figure:
-    """A drawing with everything that belongs to it."""
+    """A drawing with everything that belongs to it.
+
+    The drawing is what one sees in print and where scripts do not run; elsewhere the component of the `chart` takes its
+    place. Figures of one `link` share what is pointed at: a time (a column, a piece of a text) and a unit (a name).
+    """
 
     title: str
     drawing: str  # markup: SVG, or styled text
@@ -34,6 +40,10 @@ class Figure:
     table: Table
     legend: Sequence[tuple[str, str]] = ()  # markup that shows how a series is drawn, and its name
     wide: bool = False  # takes the whole width of the page
+    chart: Chart | None = None
+    link: str = ""
+    head: str = ""  # markup above the drawing, which stays where a component takes the drawing's place
+    parts: Sequence[tuple[str, Figure]] = ()  # in place of a drawing: figures of which one is chosen, by name
 
 
 def number(value: float | int | None) -> str:

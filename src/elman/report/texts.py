@@ -9,6 +9,7 @@ from itertools import groupby
 import numpy as np
 import numpy.typing as npt
 
+from elman.report.chart import Chart, Half
 from elman.report.figure import Figure, Table
 
 SHADES = 8  # on either side of zero
@@ -29,19 +30,26 @@ def text_strip(
     title: str,
     reading: str,
     limit: float | None = None,
+    link: str = "",
 ) -> Figure:
     """The tokens' texts in order, orange where their value (T,) is above zero and blue where it is below.
 
     A piece that ends in a line break breaks the line; `limit` is the value of full colour.
     """
     full = float(np.abs(values).max(initial=0.0)) if limit is None else limit
+    rows = [(repr(piece)[1:-1], float(f"{value:.3g}")) for piece, value in zip(pieces, values.tolist(), strict=True)]
+    data = {"pieces": list(pieces), "values": Half(values), "full": full}
+    table, chart = Table(["token", "value"], rows), Chart("strip", data)
+    return Figure(title, strip(pieces, values, full, title), reading, table, (), True, chart, link)
+
+
+def strip(pieces: Sequence[str], values: npt.NDArray[np.floating], full: float, name: str) -> str:
+    """The coloured text as HTML; who listens hears its name."""
     scaled = np.clip(np.asarray(values, np.float64) / full if full > 0 else np.zeros(len(values)), -1, 1)
     shades = np.rint(scaled * SHADES).astype(int).tolist()
     runs = groupby(zip(pieces, shades, strict=True), key=lambda pair: pair[1])
     parts = [_run("".join(piece for piece, _ in run), shade) for shade, run in runs]
-    rows = [(repr(piece)[1:-1], float(f"{value:.3g}")) for piece, value in zip(pieces, values.tolist(), strict=True)]
-    drawing = f'<div class="strip">{"".join(parts)}</div>'
-    return Figure(title, drawing, reading, Table(("token", "value"), rows), (), True)
+    return f'<div class="strip" tabindex="0" role="region" aria-label="{escape(name)}">{"".join(parts)}</div>'
 
 
 def _run(text: str, shade: int) -> str:

@@ -10,7 +10,14 @@ from elman.settings import Section
 
 
 class Optimization(Section):
-    """How a model is trained, whatever the task."""
+    """How a model is trained, whatever the task.
+
+    >>> settings = Optimization(learning_rate=1e-2, clip="value", clip_threshold=0.1)
+    >>> settings.optimizer, settings.schedule
+    ('adamw', 'cosine')
+    >>> Optimization(clip="none", precision="bfloat16").model_fields_set == {"clip", "precision"}
+    True
+    """
 
     seed: int = Field(1, ge=0, lt=2**63)
     """The number that every draw follows from: weights, order, dropout. It is 1 so that a command makes the same model
@@ -63,6 +70,9 @@ class Optimization(Section):
     it by a fifth, and for pairs and tags where the processor has it; `float32` elsewhere."""
     device: Literal["cpu", "cuda"] = "cpu"
     """Where the model is. Left open, it is the GPU where there is one."""
+    sharded: bool = False
+    """Whether each of several processes keeps only its part of weights, gradients and their means. False, for the parts
+    are gathered layer by layer in every call, which pays only where a model does not fit beside its optimiser."""
     patience: int = Field(0, ge=0)
     """How many validations without a gain end the training. 0, never, for the best weights are kept in any case and the
     budget is the end that was asked for."""

@@ -23,8 +23,9 @@ from elman.models import EncoderDecoder, build_encoder_decoder
 from elman.tasks.configuration import Settings, named
 from elman.tasks.task import Sources, Trained
 
-SHOWN = 4  # pairs that are drawn
+SHOWN = 6  # pairs that are drawn
 MOST_TOKENS = 40  # of a pair that is drawn
+PAIRS = 256  # pairs that are measured
 
 
 @dataclass(frozen=True)
@@ -90,3 +91,12 @@ def _validation(run: Trained, settings: Settings | None, tokenizers: Tokenizers)
             expect=data.fingerprint or None,
         )
     return corpus.valid, name
+
+
+def begin(text: str, most: int = 16) -> str:
+    """The beginning of a text, short enough for a button.
+
+    >>> begin("a man is walking his dog")
+    'a man is walking…'
+    """
+    return text if len(text) <= most else f"{text[:most].rstrip()}…"

@@ -17,6 +17,7 @@ from elman.lazy import lazily
 
 if TYPE_CHECKING:
     from elman.metrics.calibration import fit_temperature, fit_thresholds
+    from elman.metrics.forecasts import ForecastScores
     from elman.metrics.classification import (
         accuracy,
         calibration_error,
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
         number_scores,
         several_scores,
     )
-    from elman.metrics.forecasts import ForecastScores
     from elman.metrics.likelihood import perplexity
     from elman.metrics.spans import span_scores, tag_accuracy
     from elman.metrics.translation import bleu, chrf, exact_match, token_accuracy
@@ -52,11 +52,11 @@ OF_LABELS = ("accuracy", "calibration_error", "confusion", "macro_f1", "number_s
 __getattr__ = lazily(
     __name__,
     {
-        "ForecastScores": "forecasts",
-        **dict.fromkeys(OF_LABELS, "classification"),
-        **dict.fromkeys(("bleu", "chrf", "exact_match", "token_accuracy"), "translation"),
-        **dict.fromkeys(("fit_temperature", "fit_thresholds"), "calibration"),
-        "perplexity": "likelihood",
-        **dict.fromkeys(("span_scores", "tag_accuracy"), "spans"),
+        "ForecastScores": ".forecasts",
+        **dict.fromkeys(OF_LABELS, ".classification"),
+        **dict.fromkeys(("bleu", "chrf", "exact_match", "token_accuracy"), ".translation"),
+        **dict.fromkeys(("fit_temperature", "fit_thresholds"), ".calibration"),
+        "perplexity": ".likelihood",
+        **dict.fromkeys(("span_scores", "tag_accuracy"), ".spans"),
     },
 )

@@ -20,6 +20,10 @@ class Hypothesis:
     """A target that a search has written to its end.
 
     The probabilities are the model's own, before any filter or constraint, and in nats.
+
+    >>> found = Hypothesis((4, 2), score=-0.9, log_probability=-0.9, token_log_probabilities=(-0.5, -0.3, -0.1))
+    >>> len(found.token_log_probabilities) - len(found.tokens)  # one for the end
+    1
     """
 
     tokens: tuple[int, ...]

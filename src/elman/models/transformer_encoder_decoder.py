@@ -64,6 +64,11 @@ class TransformerEncoderDecoder(EncoderDecoder):
 
     `norm` is `pre` or `post` (see `TransformerLayer`), and `positions` are sinusoidal or learned; with learned ones, no
     sequence may be longer than `max_positions`. Raises `UserError` where sizes do not fit each other.
+
+    >>> model = TransformerEncoderDecoder(9, 7, hidden_size=8, num_heads=2, encoder_layers=1, decoder_layers=1)
+    >>> logits, state = model([[0, 1]], model.encode([[3, 4, 5, 0]]))
+    >>> logits.shape, state.source_keys[0].shape
+    (torch.Size([1, 2, 7]), torch.Size([1, 2, 4, 4]))
     """
 
     settings: TransformerTranslatorSettings
@@ -109,7 +114,7 @@ class TransformerEncoderDecoder(EncoderDecoder):
         for layer in self.encoder:
             x, _ = layer(x, sight=sight)
         x = self.encoder_norm(x)
-        projected = [cast(TransformerLayer, layer).cross_attention.project(x) for layer in self.decoder]
+        projected = [cast(TransformerLayer, layer).project(x) for layer in self.decoder]
         keys, values = zip(*projected, strict=True)
         nothing = (x.new_zeros(B, self.num_heads, 0, self.hidden_size // self.num_heads),) * self.decoder_layers
         position = torch.zeros(B, dtype=torch.int64, device=source.device)

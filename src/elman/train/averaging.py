@@ -15,6 +15,16 @@ class Average:
     With `decay` in (0, 1) the average is exponential: `a <- d a + (1 - d) w`. After `n` updates, `d = min(decay,
     (1 + n) / (10 + n))`, so that the random start is soon forgotten. With `decay = 1` the average is the plain mean of
     all weights since the start (Polyak & Juditsky 1992), as NT-ASGD wants it.
+
+    >>> model = nn.Linear(1, 1, bias=False)
+    >>> average = Average(model, decay=1)  # the plain mean
+    >>> for value in (1.0, 2.0, 6.0):
+    ...     model.load_state_dict({"weight": torch.tensor([[value]])}) and average.update()
+    >>> with average.in_place():
+    ...     print(model.weight.item())
+    3.0
+    >>> model.weight.item()
+    6.0
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
@@ -34,14 +44,19 @@ class Average:
     @contextmanager
     def in_place(self) -> Iterator[None]:
         """Exchange the model's weights for the average while the block runs."""
-        own = [parameter.data for parameter in self.parameters]
+        self._exchange()
         try:
-            for parameter, average in zip(self.parameters, self.average, strict=True):
-                parameter.data = average
             yield
         finally:
-            for parameter, data in zip(self.parameters, own, strict=True):
-                parameter.data = data
+            self._exchange()
+
+    @torch.no_grad()
+    def _exchange(self) -> None:
+        """Exchange the numbers, not the tensors, which others know too."""
+        for parameter, average in zip(self.parameters, self.average, strict=True):
+            own = parameter.clone()
+            parameter.copy_(average)
+            average.copy_(own)
 
     @torch.no_grad()
     def load(self, tensors: dict[str, Tensor], updates: int) -> None:

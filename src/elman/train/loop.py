@@ -5,14 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-import safetensors.torch
-
-from elman import atomic
 from elman.errors import UserError
-from elman.train import checkpoints
+from elman.train import checkpoints, sharded_checkpoints, sharding, tensor_files
 from elman.train.checkpoints import Damaged
 from elman.train.journal import Journal, Unwritten
 from elman.train.rhythm import Rhythm
@@ -21,21 +19,43 @@ from elman.train.training import Step, Training
 
 @dataclass(frozen=True)
 class Resumed:
-    """The training goes on from the checkpoint of this step."""
+    """The training goes on from the checkpoint of this step.
+
+    >>> import elman
+    >>> text, chosen = "to be or not to be, " * 100, {"hidden_size": 8, "budget": "4 steps", "out": "runs/hamlet"}
+    >>> stopped = [*elman.training(text, **chosen, stop=iter([False, True, True]).__next__)]
+    >>> [event for event in elman.training(text, **chosen, resume=True) if isinstance(event, Resumed)]
+    [Resumed(step=1)]
+    """
 
     step: int
 
 
 @dataclass(frozen=True)
 class Warned:
-    """The loop found something wrong and mended it; the text says what."""
+    """The loop found something wrong and mended it; the text says what.
+
+    >>> import elman
+    >>> text, chosen = "to be or not to be, " * 100, {"hidden_size": 8, "budget": "4 steps", "out": "runs/hamlet"}
+    >>> run = elman.fit(text, **chosen, validate_every=2, progress=False)
+    >>> _ = max(Path("runs/hamlet/checkpoints").iterdir()).write_bytes(b"cut short")
+    >>> *_, warned = (event.text for event in elman.training(text, **chosen, resume=True) if isinstance(event, Warned))
+    >>> warned.partition(":")[0]
+    'damaged checkpoint step-000000004.safetensors'
+    """
 
     text: str
 
 
 @dataclass(frozen=True)
 class Validated:
-    """Metrics on the validation set, and the seconds that they took."""
+    """Metrics on the validation set, and the seconds that they took.
+
+    >>> import elman
+    >>> events = elman.training("to be or not to be, " * 100, budget="4 steps", hidden_size=8, validate_every=2)
+    >>> [(event.step, event.improved) for event in events if isinstance(event, Validated)]
+    [(2, True), (4, True)]
+    """
 
     step: int
     metrics: dict[str, float]
@@ -48,7 +68,13 @@ Reason = Literal["budget", "patience", "stopped"]
 
 @dataclass(frozen=True)
 class Finished:
-    """The last event: why the training ended, its steps and seconds, and its least cost (`Objective.cost`)."""
+    """The last event: why the training ended, its steps and seconds, and its least cost (`Objective.cost`).
+
+    >>> import elman
+    >>> *_, finished, fitted = elman.training("to be or not to be, " * 100, budget="2 steps", hidden_size=8)
+    >>> finished.reason, finished.step, finished.best > 0
+    ('budget', 2, True)
+    """
 
     reason: Reason
     step: int
@@ -67,6 +93,15 @@ def fit(training: Training, folder: Path, *, stop: Callable[[], bool] = lambda: 
     metrics end as if the training had never stopped (on the same machine, with the same number of threads). Raises
     `UserError` where a write failed (the run can be resumed), where all checkpoints are damaged, and where too many
     steps in a row had a loss that was not finite.
+
+    >>> import elman
+    >>> from contextlib import closing
+    >>> with closing(elman.training("to be or not to be, " * 100, budget="2 steps", hidden_size=8)) as events:
+    ...     training = next(events).training  # prepared: a model, an objective, settings, a budget
+    ...     print(*(type(event).__name__ for event in fit(training, Path("runs/by-hand"))))
+    Step Step Validated Finished
+    >>> sorted(path.name for path in Path("runs/by-hand").iterdir())
+    ['checkpoints', 'metrics.jsonl', 'model', 'timing.jsonl']
     """
     yield from _restore(training, folder)
     training.ranks.check_same({"the step that the training goes on from": training.counters.step})
@@ -74,9 +109,8 @@ def fit(training: Training, folder: Path, *, stop: Callable[[], bool] = lambda: 
     reason: Reason = "budget"
     rhythm = Rhythm(training)
 
-    def ended() -> bool:
+    def ended(stopped: bool) -> bool:
         nonlocal reason
-        stopped = any(ranks.sums(stop()))  # a signal may reach one process alone
         reason = "stopped" if stopped else "patience" if patience and counters.since_best >= patience else "budget"
         return reason != "budget"
 
@@ -88,22 +122,24 @@ def fit(training: Training, folder: Path, *, stop: Callable[[], bool] = lambda: 
     ):
         if counters.step == 0:
             rhythm.saved(_save(training, folder, metrics))
-        for step in steps(training, ended=ended):
+        for step in steps(training, stop=stop, ended=ended):
             metrics.write(_record(step))
             yield step
-            if ranks.told(rhythm.validation_due())[0]:
+            counters.reserved, saving, validating = ranks.told(
+                rhythm.reserve(), rhythm.checkpoint_due(), rhythm.validation_due()
+            )
+            if validating:
                 validated = _validate(training, folder, metrics, timing)
                 rhythm.validated(validated.seconds)
                 yield validated
-            counters.reserved, due = ranks.told(rhythm.reserve(), rhythm.checkpoint_due())
-            if due:
+                counters.reserved, saving = ranks.told(rhythm.reserve(), rhythm.checkpoint_due())
+            if saving:
                 rhythm.saved(_save(training, folder, metrics))
         if reason != "stopped" and counters.validated_at < counters.step:
             yield _validate(training, folder, metrics, timing)
         if math.isinf(counters.best) and counters.step:  # no validation gave a number: ship the last weights
             training.keep_best()
-            if ranks.first:
-                _ship(training, folder)
+            _ship(training, folder)
         _save(training, folder, metrics)
     yield Finished(reason, counters.step, training.seconds, counters.best)
 
@@ -115,10 +151,28 @@ def running_loss(mean: float, step: Step) -> float:
     return step.loss if math.isnan(mean) else mean + 0.03 * (step.loss - mean)
 
 
-def steps(training: Training, *, ended: Callable[[], bool] = lambda: False) -> Iterator[Step]:
-    """The steps of a training until its budget is spent or `ended()` is true; nothing is written."""
+def steps(
+    training: Training,
+    *,
+    stop: Callable[[], bool] = lambda: False,
+    ended: Callable[[bool], bool] = lambda stopped: stopped,
+) -> Iterator[Step]:
+    """The steps of a training until its budget is spent or `ended(stopped)` is true; nothing is written.
+
+    `stopped` is whether `stop()` is true in any process: a signal may reach one alone.
+
+    >>> import elman
+    >>> from contextlib import closing
+    >>> with closing(elman.training("to be or not to be, " * 100, budget="3 steps", hidden_size=8)) as events:
+    ...     print([round(step.learning_rate, 4) for step in steps(next(events).training)])
+    [0.0001, 0.0438, 0.0148]
+    """
     training.model.train()
-    while (progress := training.ranks.told(training.progress)[0]) < 1 and not ended():
+    ranks = training.ranks
+    while True:
+        progress, stopped = ranks.sums(training.progress if ranks.first else 0.0, stop())
+        if progress >= 1 or ended(stopped > 0):
+            return
         yield training.step(progress)
 
 
@@ -126,7 +180,7 @@ def _validate(training: Training, folder: Path, metrics: Journal, timing: Journa
     begun, counters = training.seconds, training.counters
     measured, improved = training.validate()
     metrics.write({"step": counters.step, "validation": measured, "best": counters.best})
-    if improved and training.ranks.first:
+    if improved:
         _ship(training, folder)
     seconds = training.seconds
     spent = {"seconds": seconds, "validation_seconds": seconds - begun}
@@ -136,15 +190,28 @@ def _validate(training: Training, folder: Path, metrics: Journal, timing: Journa
 
 
 def _ship(training: Training, folder: Path) -> None:
-    atomic.write_bytes(folder / "model" / "model.safetensors", safetensors.torch.save(training.best))
+    """Write the best weights as one file, tensor by tensor: rank 0 has one whole tensor at a time."""
+    best, ranks = training.best, training.ranks
+    like = training.model.state_dict()
+    layout = {name: (part.dtype, tuple(like[name].shape)) for name, part in best.items()}
+    if ranks.first:
+        path = folder / "model" / "model.safetensors"
+        tensor_files.write(path, layout, lambda name: sharding.whole(name, best, like, ranks))
+    elif ranks.together:
+        for name in tensor_files.order(layout):
+            sharding.whole(name, best, like, ranks)
 
 
 def _save(training: Training, folder: Path, metrics: Journal) -> float:
     """Write a checkpoint, after the metrics up to here are on the disk, and return the seconds that this took."""
     begun = training.seconds
     training.counters.metrics_bytes = metrics.sync()
+    place, step = folder / "checkpoints", training.counters.step
     if checkpoint := training.to_checkpoint():
-        checkpoints.save(folder / "checkpoints", training.counters.step, checkpoint)
+        if training.ranks.together:
+            sharded_checkpoints.save(place, step, checkpoint, training.ranks)
+        else:
+            checkpoints.save(place, step, checkpoint)
     return training.seconds - begun
 
 
@@ -166,7 +233,8 @@ def _record(step: Step) -> dict[str, Any]:
 def _restore(training: Training, run: Path) -> Iterator[Event]:
     folder, journal = run / "checkpoints", run / "metrics.jsonl"
     damaged = False
-    for found in checkpoints.newest(folder):
+    load = partial(sharded_checkpoints.load, layout=training.layout(), ranks=training.ranks)
+    for found in checkpoints.newest(folder, load):
         if isinstance(found, Damaged):
             damaged = True
             yield Warned(f"damaged checkpoint {found}; trying the one before")
@@ -179,7 +247,7 @@ def _restore(training: Training, run: Path) -> Iterator[Event]:
                 f"the checkpoints in {folder} are another model's, or damaged ({first_line})",
                 remedy="resume with the settings the run was made with, or --overwrite it",
             ) from error
-        if training.best and training.ranks.first:
+        if training.best:
             _ship(training, run)  # the file may be lost or damaged
         yield Resumed(training.counters.step)
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from torch import Tensor, nn
@@ -14,6 +15,10 @@ class Loss(NamedTuple):
     """The mean loss of a batch (a scalar with its graph), the number of its targets, and the state after it.
 
     Where a rank has no row of a batch, its loss is that of another's row, and it has no target.
+
+    >>> import torch
+    >>> Loss(torch.tensor(2.5), targets=64, state=None).mean.item()
+    2.5
     """
 
     mean: Tensor
@@ -22,7 +27,11 @@ class Loss(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where a training is: the present batch of the present epoch, and the spent fraction of the budget."""
+    """Where a training is: the present batch of the present epoch, and the spent fraction of the budget.
+
+    >>> Place(epoch=0, batch=3, progress=0.25)._replace(batch=4)
+    Place(epoch=0, batch=4, progress=0.25)
+    """
 
     epoch: int
     batch: int
@@ -43,7 +52,34 @@ class Adaptive(Protocol):
 
 
 class Objective(Protocol):
-    """Batches in a fixed order, and a loss on each. A task provides its objective; the loop knows no more of it."""
+    """Batches in a fixed order, and a loss on each. A task provides its objective; the loop knows no more of it.
+
+    The example is that of a line through points:
+
+    >>> import torch
+    >>> from elman.train import Budget, Optimization, Training, steps
+    >>> class Line:
+    ...     training_size, validation_size, metric, adaptive = 8, 8, "loss", None
+    ...     x = torch.linspace(-1, 1, 8)[:, None]
+    ...     def error(self, model):
+    ...         return (model(self.x) - 3 * self.x).square().mean()
+    ...     def batches(self, epoch):
+    ...         return 1
+    ...     def loss(self, model, place, state):
+    ...         return Loss(self.error(model), 8, None)
+    ...     def validate(self, model):
+    ...         return {"loss": self.error(model).item()}
+    ...     def cost(self, metrics):
+    ...         return metrics["loss"]
+    ...     def describe(self, metrics):
+    ...         return f"squared error {metrics['loss']:.3g}"
+    ...     def initial_state(self, model):
+    ...         return None
+    >>> model = nn.Linear(1, 1)
+    >>> taken = [*steps(Training(model, Line(), Optimization(learning_rate=0.1, weight_decay=0), Budget(200, "steps")))]
+    >>> len(taken), round(model.weight.item(), 1)
+    (200, 3.0)
+    """
 
     training_size: int  # targets of an epoch
     validation_size: int  # targets of the validation set
@@ -78,3 +114,11 @@ class Divisible(Protocol):
 
     def divide(self, ranks: Ranks) -> None:
         """Read from now on, of every batch, the rows of this rank alone; sizes stay those of all ranks."""
+
+
+@runtime_checkable
+class Layered(Protocol):
+    """An objective that knows layers of a model, whose weights need not be in RAM but while one is called."""
+
+    def layers(self, model: nn.Module) -> Iterable[nn.Module]:
+        """The layers that a loss reads by calls alone, equally many on every rank."""

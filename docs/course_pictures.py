@@ -25,8 +25,13 @@ FIGURES = {  # the report, and the figure's title
     "03": ("lab-vanishing.html", "The gradient against the lag"),
     "04": ("lab-truncation.html", "The loss against the window"),
     "05": ("lab-exploding-and-clipping.html", "Gradient norm before clipping"),
+    "06": ("runs/lstm/report.html", "Time scales, from the forget gate"),
+    "07": ("lab-gates.html", "The adding problem over 20 steps, one gate missing"),
+    "08": ("lab-bottleneck.html", "Symbols repeated rightly"),
+    "09": ("runs/numbers/report.html", "78033"),
+    "10": ("lab-book-or-index.html", "Questions answered rightly"),
 }
-LETTER, ROW, MARGIN = 7.0, 20, 10  # the width of a letter of a legend, the height of its rows, the card's margin
+ROW, MARGIN = 20, 10  # the height of a legend's rows, and the card's margin
 
 
 def commands(page: str) -> list[str]:
@@ -42,22 +47,23 @@ def picture(report: str, title: str) -> str:
         ValueError: the report has no such figure, or the figure is no SVG drawing.
     """
     title = escape(title)
-    figures = re.findall(r"<figure.*?</figure>", report, re.DOTALL)
-    figure = next((each for each in figures if f"<h3>{title}</h3>" in each), None)
-    if figure is None:
+    _, there, after = report.partition(f"<h3>{title}</h3>")
+    if not there:
         raise ValueError(f"no figure {title!r}")
-    caption, drawing = figure.split("</figcaption>")
-    found = re.search(r'<svg viewBox="0 0 ([\d.]+) ([\d.]+)"[^>]*>(.*?)</svg>', drawing, re.DOTALL)
+    caption, _, drawing = after.partition('<div class="drawing">')
+    found = re.match(r'<svg viewBox="0 0 ([\d.]+) ([\d.]+)"[^>]*>(.*?)</svg>', drawing, re.DOTALL)
     if found is None:
         raise ValueError(f"the figure {title!r} is no SVG drawing")
     width, height = float(found[1]), float(found[2])
-    legend, top = _legend(caption, width)
+    size = 12.5 if width < 600 else 18  # pixels: a page shows a wide figure smaller
+    legend, top = _legend(caption, width, size)
     body = re.sub(r'<circle class="hit".*?</circle>', "", found[3])
     box = f"{-MARGIN} {-MARGIN} {width + 2 * MARGIN:g} {height + top + 2 * MARGIN:g}"
     svg = (
         f'<svg xmlns="http://www.w3.org/2000/svg" data-theme="light" viewBox="{box}" '
         f'width="{width + 2 * MARGIN:g}" height="{height + top + 2 * MARGIN:g}"><title>{title}</title>'
-        f"<style>{STYLE}\n.title{{font:600 15px var(--sans);fill:var(--ink)}}</style>"
+        f"<style>{STYLE}\n.title{{font:600 {size + 2.5}px var(--sans);fill:var(--ink)}}"
+        f".tick,.label,.note{{font-size:{size}px}}</style>"
         f'<rect x="{-MARGIN}" y="{-MARGIN}" width="100%" height="100%" fill="#fff"/>'
         f'<text class="title" x="4" y="14">{title}</text>{legend}<g transform="translate(0 {top})">{body}</g></svg>\n'
     )
@@ -65,11 +71,11 @@ def picture(report: str, title: str) -> str:
     return svg
 
 
-def _legend(caption: str, width: float) -> tuple[str, float]:
+def _legend(caption: str, width: float, letters: float) -> tuple[str, float]:
     """The keys and names of the series in rows, and the height of the title and of all rows."""
     x, y, parts = 4.0, 28.0, []
     for key, name in re.findall(r"<span>(<svg.*?</svg>)(.*?)</span>", caption, re.DOTALL):
-        size = 40 + LETTER * len(name)
+        size = 40 + 0.56 * letters * len(name)
         if x > 4 and x + size > width:
             x, y = 4.0, y + ROW
         inner = re.sub(r"</?svg[^>]*>", "", key)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import jupytext
 import nbformat
+from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 
 DOCS = Path(__file__).parent
@@ -39,7 +40,8 @@ def notebook(chapter: Path) -> nbformat.NotebookNode:
 
 def execute(made: nbformat.NotebookNode) -> None:
     """Run all cells in one process on one thread."""
-    NotebookClient(made, timeout=120, kernel_name="python3", record_timing=False).execute()
+    kernel = AsyncKernelManager(kernel_name="python3", transport="ipc")  # no port that others could listen to
+    NotebookClient(made, km=kernel, timeout=120, record_timing=False).execute()
     for cell in made.cells:
         cell.metadata = {}
     made.metadata = {"kernelspec": KERNEL, "language_info": {"name": "python"}}

@@ -3,7 +3,7 @@
     python -m torch.distributed.run --standalone --nproc-per-node 2 tests/processes_program.py FOLDER RESULT.npz
 
 Rank 0 writes the losses, the metrics of all validations and the weights that are shipped of each training. Everything
-is in float64, without noise. A third argument, `sharded`, divides the models.
+is in float64 but for one case, and without noise. A third argument, `sharded`, divides the models.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import random
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from elman.train import loop
 
 TEXT = {"k1": 8, "lanes": 5, "accumulate": 2}
 SMALL: dict[str, Any] = {"hidden_size": 8}
+LOW = {"learning_rate": 1e-3}
 STILL = SMALL | {"dropout": 0.0, "dropout_output": 0.0}
 CASES: dict[str, tuple[str, str, dict[str, Any]]] = {  # by name: the data, the kind of model, settings
     "elman": ("text.txt", "elman", SMALL | TEXT),
@@ -31,6 +33,8 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {  # by name: the data, the 
     "gru with windows of its own": ("text.txt", "gru", SMALL | TEXT | {"k2": "auto", "learning_rate": 0.1}),
     "lstm": ("text.jsonl", "lstm", SMALL | TEXT | {"num_layers": 2, "average": 0.9}),
     "transformer": ("text.txt", "transformer", SMALL | TEXT | {"num_heads": 2, "num_layers": 1, "dropout": 0.0}),
+    "gradients sent in bfloat16": ("text.txt", "gru", SMALL | TEXT | LOW | {"reduction": "bfloat16"}),
+    "bfloat16": ("text.txt", "lstm", SMALL | TEXT | LOW | {"reduction": "bfloat16", "precision": "bfloat16"}),
     "translation": ("pairs.tsv", "gru", SMALL | {"batch_tokens": 30, "validation_sentences": 4}),
     "translation by a transformer": (
         "pairs.tsv", "transformer",
@@ -77,17 +81,18 @@ def settings_of(case: str, sharded: bool = False) -> dict[str, Any]:
 
 
 def main(folder: Path, result: Path, sharded: str = "") -> None:
-    torch.set_default_dtype(torch.float64)
     torch.set_num_threads(1)
     losses.FEWEST, losses.MOST = 2, 3  # a short text is read in segments
     evaluation.evaluate.__kwdefaults__["window"] = 4
     make = Windows.batch
     Windows.batch = lambda self, rows: _in_double(make(self, rows))  # type: ignore[method-assign]
-    found: dict[str, Any] = {}
+    found: dict[str, Any] = {"read": np.zeros(1)}
+    losses._nats = partial(_counted, found["read"], losses._nats)
     with distributed.joined() as ranks:
         for case, (data, kind, settings) in CASES.items():
             if sharded and settings.get("k2") == "auto":  # refused
                 continue
+            torch.set_default_dtype(torch.float32 if settings.get("precision") == "bfloat16" else torch.float64)
             run = result.with_suffix("") / case.replace(" ", "-")
             for event in fitting.training(
                 str(folder / data), model=kind, budget=f"{STEPS} steps", out=run, **settings_of(case, bool(sharded))
@@ -103,6 +108,11 @@ def main(folder: Path, result: Path, sharded: str = "") -> None:
             found |= {f"{case}/{name}": x.detach().numpy() for name, x in event.run.model.named_parameters()}
     if ranks.first:
         np.savez(result, **found)
+
+
+def _counted(read: Any, nats: Any, model: Any, hidden: Any, targets: Any) -> Any:
+    read += len(hidden)
+    return nats(model, hidden, targets)
 
 
 def _in_double(batch: Any) -> Any:

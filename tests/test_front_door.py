@@ -98,6 +98,10 @@ def test_a_notebook_has_a_bar_while_it_trains_and_the_lines_after(
     assert any("training 100%" in html or "step 3" in html for html in bars)
     assert "<progress" not in notebook.shown[-1]
     assert "best so far" in notebook.shown[-1]
+    drawn = [html for html in notebook.shown if "<svg" in html]
+    assert drawn  # the learning curve, before the end and at the end
+    assert "Learning curve" in notebook.shown[-1]
+    assert "<script" not in "".join(notebook.shown)
     assert capfd.readouterr() == ("", "")
 
 

@@ -175,6 +175,7 @@ class View:
         self.unit = "nats"
         self.steps: list[tuple[int, float]] = []  # each with its loss
         self.validations: list[tuple[int, float]] = []
+        self.computing: list[float] = []  # of several processes: seconds of each in a step, a mean of the last ones
         display.draw(self.learning_curve)
 
     def learning_curve(self) -> str:
@@ -190,6 +191,14 @@ class View:
             np.array(points, np.float64).reshape(-1, 2).T for points in (self.steps, self.validations)
         )
         return styled(still(learning_curve(steps, losses, at, validated, y=self.unit)))
+
+    @property
+    def slowest(self) -> tuple[int, float] | None:
+        """The rank that computes longest, and by how much longer than all do on average: 0.1 is a tenth."""
+        if not self.computing:
+            return None
+        longest = max(self.computing)
+        return self.computing.index(longest), longest * len(self.computing) / sum(self.computing) - 1
 
     def show(self, event: object) -> None:
         """Show one event."""
@@ -210,7 +219,11 @@ class View:
                 rate = event.targets / (now - self.since)
                 self.rate = rate if not self.rate else self.rate + 0.05 * (rate - self.rate)
             self.since = now
+            before = self.computing or event.seconds
+            self.computing = [old + 0.05 * (new - old) for old, new in zip(before, event.seconds, strict=True)]
             text = f"loss {self.loss:.3f}{self.validation}  {self.rate:,.0f} {self.targets}/s  step {event.step:,}"
+            if slowest := self.slowest:
+                text += f"  slowest rank {slowest[0]} (+{slowest[1]:.0%})"
             self.display.stage("training", min(event.progress, 1.0), text)
             if event.skipped:
                 self.display.say(f"step {event.step:,}: the loss or its gradient was not finite; skipped")

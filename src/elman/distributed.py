@@ -86,6 +86,13 @@ class Ranks:
         torch.distributed.all_reduce(total)
         return total.tolist()
 
+    def sums_and_each(self, values: Sequence[float], own: float | None) -> tuple[list[float], tuple[float, ...]]:
+        """The sums over all processes, and the number of each one, in one message; no numbers where `own` is None."""
+        if own is None:
+            return self.sums(*values), ()
+        every = self.sums(*values, *(own if rank == self.rank else 0.0 for rank in range(self.size)))
+        return every[: len(values)], tuple(every[len(values) :])
+
     def told(self, *values: float) -> list[float]:
         """The values of rank 0."""
         return self.sums(*(value if self.first else 0.0 for value in values))

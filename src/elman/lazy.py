@@ -8,16 +8,16 @@ from typing import Any
 
 
 def lazily(package: str, places: Mapping[str, str]) -> Callable[[str], Any]:
-    """The `__getattr__` of a package, from the module of each name in it; "" where the name is a module's own.
+    """The `__getattr__` of a package, from the place of each name; "" where the name is a module's own.
 
-    >>> lazily("elman", {"UserError": "errors"})("UserError")
+    >>> lazily("elman", {"UserError": ".errors"})("UserError")
     <class 'elman.errors.UserError'>
     """
 
     def find(name: str) -> Any:
         if name not in places:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        module = import_module(f"{package}.{places[name] or name}")
+        module = import_module(places[name] or f".{name}", package)
         return getattr(module, name) if places[name] else module
 
     return find

@@ -32,8 +32,6 @@ from elman import atomic, given, model_folders, run_folders
 from elman.data.frames import as_frame, is_frame, plain
 from elman.errors import UserError
 from elman.models.weights import load_weights
-from elman.report import Figure
-from elman.report.learning import learning_curve
 from elman.tasks import TASKS
 from elman.tasks.configuration import OWN
 from elman.tasks.task import Answer, Evaluation, Inputs, Progress, Say, Trained
@@ -41,6 +39,7 @@ from elman.train import journal
 
 if TYPE_CHECKING:
     from elman.inspection import Inspection
+    from elman.report import Figure
 
 Array = npt.NDArray[Any]
 
@@ -261,10 +260,13 @@ class Run(Trained):
 
         Raises `UserError` where there is a model folder alone.
         """
+        from elman.report.learning import learning_curve
+
         found = self.metrics
         validated = found.validations.get("step", np.zeros(0))
         losses = found.validations.get("loss", np.zeros(0))
-        return learning_curve(found.step, found.loss, validated, losses, y=self.task.loss_unit)
+        arrays = (np.asarray(each, np.float64) for each in (found.step, found.loss, validated, losses))
+        return learning_curve(*arrays, y=self.task.loss_unit)
 
 
 def _is_one(inputs: object) -> bool:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import torch
 import typer
@@ -14,7 +17,9 @@ import typer
 import pages
 from elman import run_folders
 from elman.cli import app
+from elman.serve import Sessions
 from elman.tasks import TASKS
+from http_client import client_of
 
 PYTHON = [page for page in pages.PAGES if pages.blocks(page, "python")]
 GROUP: Any = typer.main.get_command(app)
@@ -33,7 +38,19 @@ def test_python_runs(page: Path, trained: Path, tmp_path: Path, monkeypatch: pyt
     pages.lay_out(trained, tmp_path)
     monkeypatch.chdir(tmp_path)
     torch.manual_seed(1)
-    pages.execute(page, pages.blocks(page, "python"), {})
+    with serving(page, monkeypatch):
+        pages.execute(page, pages.blocks(page, "python"), {})
+
+
+@contextmanager
+def serving(page: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """While a page that speaks with a server runs, its client speaks with one in this process."""
+    if "httpx.Client" not in page.read_text(encoding="utf-8"):
+        yield
+        return
+    with Sessions("runs/demo") as sessions, client_of(sessions) as client:
+        monkeypatch.setattr(httpx, "Client", lambda base_url: client)
+        yield
 
 
 @pytest.mark.parametrize("page", SESSIONS, ids=pages.name)

@@ -94,7 +94,7 @@ def test_the_pooling_shown_is_the_attention_of_predictions(
 @pytest.mark.parametrize("name", ["words", "several", "numbers"])
 def test_a_token_did_what_the_answer_lacks_without_it(name: str, runs: dict[str, Path], tmp_path: Path) -> None:
     """By the answers that a person gets of the shortened text."""
-    words = "this is bad as good".split()
+    words = ["this", "is", "bad", "as", "good"]
     text, label = " ".join(words), {"several": ["good"], "numbers": 1.5}.get(name, "good")
     data = tmp_path / "more.jsonl"
     data.write_text(json.dumps({"text": text, "label": label}) + "\n")

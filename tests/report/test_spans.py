@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 
-from elman.report import Span, span_text
+from elman.report import span_text
 
 TOKENS = ["play", "my", "<b>", "now"]
 ROWS = {
-    "true": [Span("artist", 1, 3), Span("time", 3, 4)],
-    "said": [Span("artist", 1, 3), Span("album", 0, 1)],
+    "true": [("artist", 1, 3), ("time", 3, 4)],
+    "said": [("artist", 1, 3), ("album", 0, 1)],
 }
 
 
@@ -39,7 +39,7 @@ def test_the_table_lists_the_spans() -> None:
 
 
 def test_a_span_of_the_same_tokens_and_another_label_is_another() -> None:
-    rows = {"true": [Span("a", 0, 1)], "said": [Span("b", 0, 1)]}
+    rows = {"true": [("a", 0, 1)], "said": [("b", 0, 1)]}
     figure = span_text(["x"], rows, labels=["a", "b"], title="t", reading="r")
     assert figure.drawing.count("odd") == 2
     assert len(figure.table.rows) == 2

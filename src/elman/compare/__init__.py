@@ -44,10 +44,10 @@ OF_INTERVALS = ("Blocks", "Interval", "difference_over_blocks", "difference_over
 __getattr__ = lazily(
     __name__,
     {
-        **dict.fromkeys(OF_INTERVALS, "intervals"),
-        "Plan": "plan",
-        "Store": "store",
-        "compare": "comparison",
-        "summary": "conclusion",
+        **dict.fromkeys(OF_INTERVALS, ".intervals"),
+        "Plan": ".plan",
+        "Store": ".store",
+        "compare": ".comparison",
+        "summary": ".conclusion",
     },
 )

@@ -14,7 +14,7 @@ from elman.compare.outcomes import (
     Clock,
     Outcome,
     cells,
-    clock_intervals,
+    clock_ranges,
     clock_rows,
     clocks,
     curve,
@@ -73,7 +73,7 @@ def report(plan: Plan, store: Store) -> Report:
         ("learning rates", f"{plan.trials} trials a model" if plan.trials else "each recipe's own"),
     ]
     quality = _quality(task, ranked, colours, sentences(plan, ranked, measured))
-    sections = [quality, _curves(plan, store, colours), _clock(plan, store, task, measured)]
+    sections = [quality, _curves(plan, store, colours), _clock(plan, store, ranked, measured)]
     if reaching := [one for one in ranked if one.lags]:
         sections.append(_reach(plan, store, reaching, colours))
     if plan.trials:
@@ -120,16 +120,8 @@ def _quality(task: Task, ranked: list[Outcome], colours: dict[str, int], conclus
         table=Table(*cells(result_rows(ranked, task))),
         link=LINK,
     )
-    parameters = bar_chart(
-        [one.model for one in ranked],
-        np.array([float(one.parameters) for one in ranked]),
-        title="Parameters",
-        x="of the whole model",
-        reading="How large the models are.",
-        link=LINK,
-    )
     text = f"How well each model, with its best weights, predicts validation {task.sample[1]} that it has not seen."
-    return Chapter("Who predicts best", text, [figure, parameters], conclusion)
+    return Chapter("Who predicts best", text, [figure], conclusion)
 
 
 def _curves(plan: Plan, store: Store, colours: dict[str, int]) -> Chapter:
@@ -190,21 +182,30 @@ def _mean_line(model: str, curves: list[Floats], colour: int, *, bars: bool) -> 
     return Line(model, x, mean, low, high, colour=colour, bars=bars)
 
 
-def _clock(plan: Plan, store: Store, task: Task, measured: list[Clock]) -> Chapter:
+def _clock(plan: Plan, store: Store, ranked: list[Outcome], measured: list[Clock]) -> Chapter:
+    task = TASKS[plan.task]
     names, table = [one.model for one in measured], Table(*cells(clock_rows(measured, task)))
-    figures = []
+    figures = [
+        bar_chart(
+            [one.model for one in ranked],
+            np.array([float(one.parameters) for one in ranked]),
+            title="Parameters",
+            x="of the whole model",
+            reading="How large the models are.",
+            link=LINK,
+        )
+    ]
     for name, scale, title, x, reading in CHARTS:
         values = [getattr(one, name) for one in measured]
         if None not in values:
             x, reading = (text.format(target=task.target) for text in (x, reading))
-            every = clock_intervals(plan, store.timing, STORED[name]) if name in STORED else None
-            low, high = (every and np.array([getattr(one, end) for one in every]) for end in ("low", "high"))
-            reading += " The line is the 95 % interval over the seeds." if every else ""
+            low, high = (name in STORED and clock_ranges(plan, store.timing, STORED[name])) or (None, None)
+            reading += " The line goes from the least seed to the greatest." if low is not None else ""
             heights = scale * np.array(values, float)
             chart = bar_chart(names, heights, low=low, high=high, title=title, x=x, reading=reading, link=LINK)
             figures.append(replace(chart, table=table))
     text = "By the clock, on the machine that trained them."
-    return Chapter("Speed and RAM", text, figures, clock_notes(measured))
+    return Chapter("Size, speed and RAM", text, figures, clock_notes(measured))
 
 
 def _reach(plan: Plan, store: Store, ranked: list[Outcome], colours: dict[str, int]) -> Chapter:

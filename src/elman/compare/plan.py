@@ -104,7 +104,7 @@ class Plan:
     @classmethod
     def restored(cls, stored: Mapping[str, Any]) -> Self:
         """The plan of what `stored` gives."""
-        values = {key: tuple(value) if isinstance(value, list) else value for key, value in stored.items()}
+        values: dict[str, Any] = {key: tuple(part) if isinstance(part, list) else part for key, part in stored.items()}
         return cls(**values | {"budget": Budget(**stored["budget"])})
 
     def check_same(self, stored: dict[str, Any], folder: str) -> None:

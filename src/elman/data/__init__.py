@@ -40,9 +40,9 @@ __all__ = [
 __getattr__ = lazily(
     __name__,
     {
-        **dict.fromkeys(("LaneWindow", "Lanes", "TokenStream", "evaluation_windows"), "lanes"),
-        **dict.fromkeys(("PairBatch", "PairPart", "TokenBatches", "encode_texts"), "batches"),
-        **dict.fromkeys(("adding", "copying", "temporal_order", "temporal_xor"), "memory_tasks"),
+        **dict.fromkeys(("LaneWindow", "Lanes", "TokenStream", "evaluation_windows"), ".lanes"),
+        **dict.fromkeys(("PairBatch", "PairPart", "TokenBatches", "encode_texts"), ".batches"),
+        **dict.fromkeys(("adding", "copying", "temporal_order", "temporal_xor"), ".memory_tasks"),
         "tokenizers": "",
     },
 )

@@ -25,4 +25,4 @@ if TYPE_CHECKING:
 
 __all__ = ["CONVENTIONS", "Array", "Arrays", "Convention", "Naming", "convention_named", "from_arrays", "to_arrays"]
 # The table is shown without torch.
-__getattr__ = lazily(__name__, dict.fromkeys(("Arrays", "from_arrays", "to_arrays"), "converter"))
+__getattr__ = lazily(__name__, dict.fromkeys(("Arrays", "from_arrays", "to_arrays"), ".converter"))

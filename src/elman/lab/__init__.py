@@ -21,8 +21,8 @@ __all__ = ["EXPERIMENTS", "Experiment", "Findings", "Setting", "choose", "run_al
 __getattr__ = lazily(
     __name__,
     {
-        **dict.fromkeys(("EXPERIMENTS", "choose"), "catalogue"),
-        **dict.fromkeys(("Experiment", "Findings", "Setting"), "experiment"),
-        "run_all": "findings",
+        **dict.fromkeys(("EXPERIMENTS", "choose"), ".catalogue"),
+        **dict.fromkeys(("Experiment", "Findings", "Setting"), ".experiment"),
+        "run_all": ".findings",
     },
 )

@@ -52,11 +52,11 @@ OF_LABELS = ("accuracy", "calibration_error", "confusion", "macro_f1", "number_s
 __getattr__ = lazily(
     __name__,
     {
-        "ForecastScores": "forecasts",
-        **dict.fromkeys(OF_LABELS, "classification"),
-        **dict.fromkeys(("bleu", "chrf", "exact_match", "token_accuracy"), "translation"),
-        **dict.fromkeys(("fit_temperature", "fit_thresholds"), "calibration"),
-        "perplexity": "likelihood",
-        **dict.fromkeys(("span_scores", "tag_accuracy"), "spans"),
+        "ForecastScores": ".forecasts",
+        **dict.fromkeys(OF_LABELS, ".classification"),
+        **dict.fromkeys(("bleu", "chrf", "exact_match", "token_accuracy"), ".translation"),
+        **dict.fromkeys(("fit_temperature", "fit_thresholds"), ".calibration"),
+        "perplexity": ".likelihood",
+        **dict.fromkeys(("span_scores", "tag_accuracy"), ".spans"),
     },
 )

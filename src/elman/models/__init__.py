@@ -30,17 +30,17 @@ if TYPE_CHECKING:
 
 # Each in a module of its own, imported when somebody asks for it.
 PLACES = {
-    **dict.fromkeys(("ENCODER_DECODERS", "MODELS", "build", "build_encoder_decoder"), "building"),
-    **dict.fromkeys(("Classifier", "build_classifier"), "classifier"),
-    "EncoderDecoder": "encoder_decoder",
-    **dict.fromkeys(("Forecast", "SeriesForecaster", "build_forecaster"), "forecaster"),
-    "LanguageModel": "language_model",
-    "LayeredLanguageModel": "layered_language_model",
-    "RecurrentEncoderDecoder": "recurrent_encoder_decoder",
-    "RecurrentLM": "recurrent",
-    **dict.fromkeys(("Tagger", "build_tagger"), "tagger"),
-    "TransformerEncoderDecoder": "transformer_encoder_decoder",
-    "TransformerLM": "transformer",
+    **dict.fromkeys(("ENCODER_DECODERS", "MODELS", "build", "build_encoder_decoder"), ".building"),
+    **dict.fromkeys(("Classifier", "build_classifier"), ".classifier"),
+    "EncoderDecoder": ".encoder_decoder",
+    **dict.fromkeys(("Forecast", "SeriesForecaster", "build_forecaster"), ".forecaster"),
+    "LanguageModel": ".language_model",
+    "LayeredLanguageModel": ".layered_language_model",
+    "RecurrentEncoderDecoder": ".recurrent_encoder_decoder",
+    "RecurrentLM": ".recurrent",
+    **dict.fromkeys(("Tagger", "build_tagger"), ".tagger"),
+    "TransformerEncoderDecoder": ".transformer_encoder_decoder",
+    "TransformerLM": ".transformer",
 }
 __all__ = [
     "ENCODER_DECODERS",

@@ -6,6 +6,17 @@ whoever has arrays can draw them.
 
     report = Report("A title", chapters=[Chapter("One thing", "What it is.", [line_chart([...], ...)])])
     html = render(report)
+
+>>> import numpy as np
+>>> from elman.report import Chapter, Line, Report, line_chart, render
+>>> lags = np.arange(1, 101)
+>>> figure = line_chart(
+...     [Line("trained", lags, 0.96**lags), Line("untrained", lags, 0.85**lags)], title="What is left of the gradient",
+...     x="steps back", y="share", reading="The higher a line, the further back its model learns from.", log_y=True,
+... )
+>>> page = render(Report("Memory", chapters=[Chapter("Gradients", "How far they reach.", [figure])]))
+>>> page.startswith("<!doctype html>"), "http://" in page  # one file that fetches nothing
+(True, False)
 """
 
 from elman.report.alignment import alignment
@@ -21,7 +32,7 @@ from elman.report.marks import Mark
 from elman.report.order import likeness
 from elman.report.page import Chapter, Report, render
 from elman.report.points import Points, point_chart
-from elman.report.spans import Span, span_text
+from elman.report.spans import span_text
 from elman.report.texts import passages, text_strip
 
 __all__ = [
@@ -31,7 +42,6 @@ __all__ = [
     "Mark",
     "Points",
     "Report",
-    "Span",
     "Table",
     "aligned",
     "alignment",

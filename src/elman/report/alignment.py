@@ -34,6 +34,11 @@ def alignment(
         weights: at least 0; `limit` has the full colour.
         texts: named texts above the matrix, such as the source, the reference and what was written.
         right: whether what was written is the reference; None: there is no reference.
+
+    >>> weights = np.array([[0.9, 0.1], [0.2, 0.8]])
+    >>> figure = alignment(weights, ["two", "cats"], ["zwei", "Katzen"], title="Attention", reading="Rows look.")
+    >>> figure.table.rows[0]
+    ['zwei', 0.9, 0.1]
     """
     drawn = heatmap(weights, title=title, reading=reading, x=x, y=y, rows=target, columns=source, limit=limit)
     lines = [f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in texts]

@@ -36,6 +36,11 @@ def bar_chart(
     """Horizontal bars from zero, one below the other; `notes` stand after the values, `limit` ends the axis.
 
     `low` and `high` are the ends of error bars.
+
+    >>> gates = np.array([0.3, 0.8])
+    >>> figure = bar_chart(["input gate", "forget gate"], gates, title="Gates", x="mean", reading="1: open", limit=1.0)
+    >>> figure.table.rows
+    [('input gate', 0.3), ('forget gate', 0.8)]
     """
     ends = [] if low is None or high is None else [low, high]
     left = max((letters(shorten(name)) for name in names), default=0) * CHARACTER + 14

@@ -15,6 +15,11 @@ def choice(options: Mapping[str, Figure], *, title: str, reading: str = "", colu
         columns: the buttons stand in a grid of so many columns, such as the heads of a layer; None: in a row.
 
     In print and where scripts do not run all of them are there, one below the other.
+
+    >>> from elman.report import passages
+    >>> options = {name: passages([[("text", name)]], title=name, reading="") for name in ("first", "second")}
+    >>> [name for name, _ in choice(options, title="Passages").parts]
+    ['first', 'second']
     """
     data = {"columns": columns}
     wide = any(figure.wide for figure in options.values())

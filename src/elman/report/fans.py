@@ -30,6 +30,11 @@ def fan_chart(
         quantiles: by their levels; those of p and 1 - p are the ends of one band, the median is a line.
         truth: what came (H,).
         mean: a line in place of the median.
+
+    >>> quantiles = {0.1: np.array([8.0, 7.0]), 0.5: np.array([10.0, 10.0]), 0.9: np.array([12.0, 13.0])}
+    >>> figure = fan_chart(np.array([9.0, 10.0, 11.0]), quantiles, title="Sales", reading="A band holds 80 %.")
+    >>> [name for _, name in figure.legend]
+    ['read', 'forecast, its median']
     """
     middle = mean if mean is not None else quantiles.get(0.5)
     steps = np.arange(1, 1 + len(next(iter(quantiles.values()), () if middle is None else middle)))

@@ -14,7 +14,11 @@ Cell = str | float | int | None
 
 @dataclass(frozen=True)
 class Table:
-    """Numbers under headings."""
+    """Numbers under headings.
+
+    >>> Table(["model", "loss"], [("lstm", 1.4563)]).html()
+    '<table><thead><tr><th>model<th>loss</thead><tbody><tr><th>lstm<td>1.46</tbody></table>'
+    """
 
     headings: Sequence[str]
     rows: Sequence[Sequence[Cell]]
@@ -32,6 +36,10 @@ class Figure:
 
     The drawing is what one sees in print and where scripts do not run; elsewhere the component of the `chart` takes its
     place. Figures of one `link` share what is pointed at: a time (a column, a piece of a text) and a unit (a name).
+
+    >>> figure = Figure("A title", "<p>drawn</p>", "How to read it.", Table(["x"], [(1,), (2,)]))
+    >>> figure.table.rows, figure.chart is None  # no component takes the place of the drawing
+    ([(1,), (2,)], True)
     """
 
     title: str
@@ -44,6 +52,11 @@ class Figure:
     link: str = ""
     head: str = ""  # markup above the drawing, which stays where a component takes the drawing's place
     parts: Sequence[tuple[str, Figure]] = ()  # in place of a drawing: figures of which one is chosen, by name
+
+    def _repr_html_(self) -> str:
+        from elman.report.page import embedded
+
+        return embedded(self)
 
 
 def number(value: float | int | None) -> str:

@@ -42,6 +42,11 @@ def heatmap(
     sides: every name is written, all are turned where one is too long for its column, and the figure grows until they
     all have room. Where there are no names, some numbers are written. `orders` are orders of the rows, by name, of
     which one can choose another than the given one.
+
+    >>> states = np.array([[0.0, 0.5, 1.0], [0.0, -0.5, -1.0]])
+    >>> figure = heatmap(states, title="States", reading="Orange is above 0.", x="step", y="unit", columns="cat")
+    >>> figure.table.rows
+    [['0', 0.0, 0.5, 1.0], ['1', 0.0, -0.5, -1.0]]
     """
     R, C = values.shape
     full = float(np.nanmax(np.abs(values), initial=0.0)) if limit is None else limit

@@ -11,7 +11,7 @@ from elman.report.lines import Line, line_chart
 MOST = 300  # points of the training's line: each is the mean of its stretch of steps
 SKIPPED = 0.2  # of the training, before its losses count for the axis
 
-Values = npt.NDArray[np.floating] | npt.NDArray[np.integer]
+Values = npt.NDArray[np.float64]
 
 
 def learning_curve(steps: Values, losses: Values, validated: Values, validation_losses: Values, *, y: str) -> Figure:
@@ -19,10 +19,10 @@ def learning_curve(steps: Values, losses: Values, validated: Values, validation_
 
     A loss that is not a number leaves a gap.
     """
-    x, means = thinned(np.asarray(steps, np.float64), np.asarray(losses, np.float64))
+    x, means = thinned(steps, losses)
     lines = [Line("training", x, means, colour=1)] if len(x) else []
     if len(validated):
-        lines.append(Line("validation", np.asarray(validated), np.asarray(validation_losses), colour=2, bars=True))
+        lines.append(Line("validation", validated, validation_losses, colour=2, bars=True))
     return line_chart(
         lines,
         title="Learning curve",
@@ -35,7 +35,7 @@ def learning_curve(steps: Values, losses: Values, validated: Values, validation_
     )
 
 
-def thinned(x: npt.NDArray[np.float64], y: npt.NDArray[np.float64], most: int = MOST) -> tuple[Values, Values]:
+def thinned(x: Values, y: Values, most: int = MOST) -> tuple[Values, Values]:
     """At most so many points: the last place and the mean of the values of each stretch; NaN where none is a number.
 
     >>> [part.tolist() for part in thinned(np.arange(4.0), np.array([1.0, 3.0, 5.0, np.nan]), 2)]
@@ -43,6 +43,8 @@ def thinned(x: npt.NDArray[np.float64], y: npt.NDArray[np.float64], most: int = 
     """
     edges = np.unique(np.linspace(0, len(x), min(most, len(x)) + 1).astype(int))
     known = np.isfinite(y)
-    sums, counts = (np.add.reduceat(each, edges[:-1]) if len(x) else each for each in (np.where(known, y, 0.0), known))
-    means = np.divide(sums, counts, out=np.full(len(sums), np.nan), where=np.asarray(counts) > 0)
+    if not len(x):
+        return x, y
+    sums, counts = (np.add.reduceat(each, edges[:-1]) for each in (np.where(known, y, 0.0), known.astype(np.float64)))
+    means = np.divide(sums, counts, out=np.full(len(sums), np.nan), where=counts > 0)
     return x[edges[1:] - 1], means

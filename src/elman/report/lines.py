@@ -29,6 +29,11 @@ class Line:
     """A line through (x, y), with a band from `low` to `high` where they are given.
 
     `colour` and `dashed` are wishes: no two lines of a chart look the same (`palette.series_styles`).
+
+    >>> x = np.arange(5)
+    >>> line = Line("loss", x, 1 / (1 + x), low=0.9 / (1 + x), high=1.1 / (1 + x), bars=True)
+    >>> [name for name, _ in line.ends()]
+    ['', ', low', ', high']
     """
 
     name: str
@@ -72,6 +77,12 @@ def line_chart(
     `zero` takes 0 into the y axis; `y_span` sets its ends; `skip_first` leaves the values in the first part of the x
     axis (0 … 1) out of the choice of its ends, so that a learning curve shows its end. `names` are words for x = 0, 1,
     …: the chart grows until they have room.
+
+    >>> steps = np.arange(1, 101)
+    >>> lines = [Line("gru", steps, 2 + 8 / steps), Line("lstm", steps, 1.9 + 9 / steps)]
+    >>> figure = line_chart(lines, title="Loss", x="step", y="nats", reading="Lower is better.", skip_first=0.2)
+    >>> [name for _, name in figure.legend], figure.table.headings
+    (['gru', 'lstm'], ['step', 'gru', 'lstm'])
     """
     horizontal = _tight([line.x for line in lines], log_x)
     begin = _begin(horizontal, skip_first, log_x)

@@ -46,6 +46,12 @@ def reading(
         limits: the values of full colour by the names of states and colours; the default leaves few values beyond.
         unit: the row of the unit that is chosen first.
         symbols: names of the tokens for the columns of maps (None: the pieces).
+
+    >>> h, f = np.array([[0.1, 0.5, 0.9], [0.0, -0.4, 0.2]]), np.array([[0.9, 0.9, 0.8], [0.1, 0.2, 0.1]])
+    >>> words = {"title": "What two units do", "reading": "Choose a unit to see it over the text."}
+    >>> figure = reading(list("cat"), {"h": h}, units=[3, 8], gates={"forget gate": f}, **words)
+    >>> figure.chart.kind, figure.wide
+    ('reading', True)
     """
     gates, colours = gates or {}, colours or {}
     columns = list(symbols) if symbols is not None else [visible(piece) for piece in pieces]

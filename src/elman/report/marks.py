@@ -12,7 +12,15 @@ MARK_LETTER, MARK_ROW = 6.2, 13  # how wide a letter of a mark's word is at most
 
 @dataclass(frozen=True)
 class Mark:
-    """A dotted vertical line with a word beside it."""
+    """A dotted vertical line with a word beside it.
+
+    >>> import numpy as np
+    >>> from elman.report import Line, line_chart
+    >>> marks = [Mark(64, "the window ends")]
+    >>> line = Line("gradient", np.arange(100), 0.9 ** np.arange(100))
+    >>> "the window ends" in line_chart([line], title="Flow", x="lag", y="norm", reading="", marks=marks).drawing
+    True
+    """
 
     x: float
     text: str

@@ -61,7 +61,6 @@ OUTSIDE = """for (const place of document.querySelectorAll(`[data-elman="${NAME}
   watch.observe(document.body, { attributes: true });
   place.append(frame);
 }"""
-MOST = 760  # pixels of a report's height in a notebook; the rest is scrolled to
 
 
 def still(figure: Figure) -> str:

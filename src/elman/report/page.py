@@ -9,12 +9,23 @@ from itertools import groupby
 
 from elman.report import modules
 from elman.report.figure import Figure
+from elman.report.notebook import framed, still
 from elman.report.style import STYLE
+
+MOST_PIXELS = 760  # of a report's height in a notebook, where it scrolls
 
 
 @dataclass(frozen=True)
 class Chapter:
-    """Figures that belong together; each of the `findings` is a line above them."""
+    """Figures that belong together; each of the `findings` is a line above them.
+
+    >>> import numpy as np
+    >>> from elman.report import bar_chart
+    >>> loss = bar_chart(["gru", "lstm"], np.array([1.46, 1.45]), title="Loss", x="nats", reading="Shorter is better.")
+    >>> chapter = Chapter("Models", "Two were trained.", [loss], findings=["lstm is ahead by 0.01 nats"])
+    >>> [figure.title for figure in chapter.figures]
+    ['Loss']
+    """
 
     title: str
     text: str  # an introduction
@@ -24,7 +35,12 @@ class Chapter:
 
 @dataclass(frozen=True)
 class Report:
-    """A page. `facts` are pairs of a name and a value, shown under the title."""
+    """A page. `facts` are pairs of a name and a value, shown under the title.
+
+    >>> report = Report("Two models", facts=[("seed", "1")], chapters=[Chapter("One", "The first.")])
+    >>> "<dt>seed</dt><dd>1</dd>" in render(report)
+    True
+    """
 
     title: str
     text: str = ""
@@ -32,9 +48,19 @@ class Report:
     chapters: Sequence[Chapter] = field(default_factory=list)
     footer: str = ""
 
+    def _repr_html_(self) -> str:
+        findings = "".join(f"<li>{escape(line)}</li>" for chapter in self.chapters for line in chapter.findings)
+        words = f"<h3>{escape(self.title)}</h3><p>{escape(self.text)}</p><ul>{findings}</ul>"
+        return framed(render(self), self.title, words, most=MOST_PIXELS)
+
 
 def render(report: Report) -> str:
-    """The report as one HTML file that needs no other; all texts in it are escaped."""
+    """The report as one HTML file that needs no other; all texts in it are escaped.
+
+    >>> html = render(Report("Tags & labels", chapters=[Chapter("One", "The first.")]))
+    >>> "<h1>Tags &amp; labels</h1>" in html
+    True
+    """
     facts = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in report.facts)
     links = "".join(
         f'<a href="#s{index}">{escape(chapter.title)}</a>' for index, chapter in enumerate(report.chapters, start=1)
@@ -46,6 +72,12 @@ def render(report: Report) -> str:
         f"<footer>{escape(report.footer)}</footer>"
     )
     return _page(report.title, body, [figure for chapter in report.chapters for figure in chapter.figures])
+
+
+def embedded(figure: Figure) -> str:
+    """A figure for a notebook: its drawing, and a page of its own that takes the drawing's place."""
+    body = f'<div class="figures">{_grid([figure])}</div>'
+    return framed(_page(figure.title, body, [figure]), figure.title, still(figure))
 
 
 def _page(title: str, body: str, figures: Sequence[Figure]) -> str:

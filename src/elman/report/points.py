@@ -22,6 +22,11 @@ class Points:
     """Points at (x, y), joined in their order where `path` is true; `texts` appear under the pointer.
 
     No two groups of a chart look the same (`palette.series_styles`). `low` and `high` are the ends of error bars.
+
+    >>> import numpy as np
+    >>> group = Points("words", np.array([0.0, 1.0]), np.array([2.0, 3.0]), texts=["cat", "dog"])
+    >>> group.texts[1], group.path
+    ('dog', False)
     """
 
     name: str
@@ -47,7 +52,14 @@ def point_chart(
     table: Table | None = None,
     link: str = "",
 ) -> Figure:
-    """Points in a plane; the table lists them all unless another one is given."""
+    """Points in a plane; the table lists them all unless another one is given.
+
+    >>> import numpy as np
+    >>> groups = [Points("nouns", np.array([0.0, 1.0]), np.array([2.0, 3.0]), texts=["cat", "dog"])]
+    >>> figure = point_chart(groups, title="Words", x="first component", y="second", reading="Near is alike.")
+    >>> figure.table.rows[1]
+    ('nouns', 'dog', 1.0, 3.0)
+    """
     horizontal = x_span or span([group.x for group in groups])
     heights = [values for group in groups for values in (group.y, group.low, group.high) if values is not None]
     vertical = y_span or span(heights)

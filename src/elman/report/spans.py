@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from html import escape
-from typing import NamedTuple
 
 from elman.report.figure import Cell, Figure, Table
 from elman.report.palette import COLOURS
@@ -21,16 +20,8 @@ STYLE = """
 """
 
 
-class Span(NamedTuple):
-    """The tokens [start, stop) have a label.
-
-    >>> Span("artist", 1, 3).label
-    'artist'
-    """
-
-    label: str
-    start: int
-    stop: int
+Span = tuple[str, int, int]
+"""A label, and the tokens [start, stop) that have it."""
 
 
 def span_text(
@@ -46,7 +37,7 @@ def span_text(
     A span that every row has is filled, any other one has a dashed border: what only some say is seen without reading.
     `labels` are all that there are, so that a label has the same colour in every text.
 
-    >>> rows = {"true": [Span("artist", 1, 3)], "said": [Span("artist", 1, 2)]}
+    >>> rows = {"true": [("artist", 1, 3)], "said": [("artist", 1, 2)]}
     >>> figure = span_text(["play", "Nina", "Simone"], rows, labels=["artist"], title="Spans", reading="")
     >>> figure.table.rows
     [('Nina', 'artist', '', 'yes'), ('Nina Simone', 'artist', 'yes', '')]
@@ -55,19 +46,23 @@ def span_text(
     agreed = set.intersection(*(set(spans) for spans in rows.values()))
     cells = [["<i></i>"] * len(tokens) for _ in rows]
     for row, spans in zip(cells, rows.values(), strict=True):
-        for span in spans:
-            for at in range(span.start, span.stop):
-                ends = " begin" * (at == span.start) + " end" * (at == span.stop - 1)
-                kind = f"c{colours.get(span.label, 0)}{ends}{'' if span in agreed else ' odd'}"
-                row[at] = f'<i class="{kind}">{escape(span.label) if at == span.start else ""}</i>'
+        for label, start, stop in spans:
+            for at in range(start, stop):
+                ends = " begin" * (at == start) + " end" * (at == stop - 1)
+                kind = f"c{colours.get(label, 0)}{ends}{'' if (label, start, stop) in agreed else ' odd'}"
+                row[at] = f'<i class="{kind}">{escape(label) if at == start else ""}</i>'
     heads = "".join(f"<i>{escape(name)}</i>" for name in rows)
     parts = [f'<span class="heads"><b></b>{heads}</span>']
     for token, *below in zip(tokens, *cells, strict=True):
         parts.append(f"<span><b>{escape(token)}</b>{''.join(below)}</span>")
-    found = sorted({span for spans in rows.values() for span in spans}, key=lambda span: (span.start, span.stop))
+    found = sorted({span for spans in rows.values() for span in spans}, key=lambda span: (span[1:], span[0]))
     listed: list[tuple[Cell, ...]] = [
-        (" ".join(tokens[span.start : span.stop]), span.label, *("yes" if span in row else "" for row in rows.values()))
-        for span in found
+        (
+            " ".join(tokens[start:stop]),
+            label,
+            *("yes" if (label, start, stop) in spans else "" for spans in rows.values()),
+        )
+        for label, start, stop in found
     ]
     return Figure(
         title, f'<div class="spans">{"".join(parts)}</div>', reading, Table(["", "label", *rows], listed), (), True

@@ -16,7 +16,12 @@ SHADES = 8  # on either side of zero
 
 
 def passages(groups: Sequence[Sequence[tuple[str, str]]], *, title: str, reading: str) -> Figure:
-    """Groups of named texts: (name, text) pairs, each on its own line so that they can be compared word by word."""
+    """Groups of named texts: (name, text) pairs, each on its own line so that they can be compared word by word.
+
+    >>> figure = passages([[("source", "two cats"), ("written", "zwei Katzen")]], title="Pairs", reading="By line.")
+    >>> figure.table.rows[1]
+    ['1', 'written', 'zwei Katzen']
+    """
     parts = ["".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in group) for group in groups]
     drawing = "".join(f'<dl class="passages">{part}</dl>' for part in parts)
     rows = [[str(number), name, text] for number, group in enumerate(groups, start=1) for name, text in group]
@@ -35,6 +40,10 @@ def text_strip(
     """The tokens' texts in order, orange where their value (T,) is above zero and blue where it is below.
 
     A piece that ends in a line break breaks the line; `limit` is the value of full colour.
+
+    >>> figure = text_strip(list("cat"), np.array([0.1, 0.9, -0.5]), title="Unit 3", reading="Orange is above 0.")
+    >>> figure.table.rows
+    [('c', 0.1), ('a', 0.9), ('t', -0.5)]
     """
     full = float(np.abs(values).max(initial=0.0)) if limit is None else limit
     rows = [(repr(piece)[1:-1], float(f"{value:.3g}")) for piece, value in zip(pieces, values.tolist(), strict=True)]

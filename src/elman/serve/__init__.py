@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
 # Each in a module of its own, imported when somebody asks for it: torch takes seconds to import.
 PLACES = {
-    **dict.fromkeys(("Busy", "Closed", "ModelFailed", "Full", "Gone", "TooLarge", "Unknown"), "errors"),
-    **dict.fromkeys(("Generation", "Session"), "handle"),
-    "Job": "batching",
-    "ServingLimits": "limits",
-    "Sessions": "sessions",
+    **dict.fromkeys(("Busy", "Closed", "ModelFailed", "Full", "Gone", "TooLarge", "Unknown"), ".errors"),
+    **dict.fromkeys(("Generation", "Session"), ".handle"),
+    "Job": ".batching",
+    "ServingLimits": ".limits",
+    "Sessions": ".sessions",
 }
 __all__ = [
     "Busy",

@@ -58,14 +58,14 @@ __all__ = [
 __getattr__ = lazily(
     __name__,
     {
-        "Average": "averaging",
-        **dict.fromkeys(("Budget", "learning_rate", "parse_budget"), "schedule"),
-        **dict.fromkeys(("Clipped", "Clipper"), "clipping"),
-        **dict.fromkeys(("Finished", "Resumed", "Validated", "Warned", "fit", "steps"), "loop"),
-        **dict.fromkeys(("Loss", "Objective", "Place"), "objective"),
-        **dict.fromkeys(("Muon", "optimizer", "orthogonal"), "optimizers"),
-        "Optimization": "settings",
-        **dict.fromkeys(("Step", "Training"), "training"),
+        "Average": ".averaging",
+        **dict.fromkeys(("Budget", "learning_rate", "parse_budget"), ".schedule"),
+        **dict.fromkeys(("Clipped", "Clipper"), ".clipping"),
+        **dict.fromkeys(("Finished", "Resumed", "Validated", "Warned", "fit", "steps"), ".loop"),
+        **dict.fromkeys(("Loss", "Objective", "Place"), ".objective"),
+        **dict.fromkeys(("Muon", "optimizer", "orthogonal"), ".optimizers"),
+        "Optimization": ".settings",
+        **dict.fromkeys(("Step", "Training"), ".training"),
         "bptt": "",
     },
 )

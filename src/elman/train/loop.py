@@ -109,9 +109,8 @@ def fit(training: Training, folder: Path, *, stop: Callable[[], bool] = lambda: 
     reason: Reason = "budget"
     rhythm = Rhythm(training)
 
-    def ended() -> bool:
+    def ended(stopped: bool) -> bool:
         nonlocal reason
-        stopped = any(ranks.sums(stop()))  # a signal may reach one process alone
         reason = "stopped" if stopped else "patience" if patience and counters.since_best >= patience else "budget"
         return reason != "budget"
 
@@ -123,15 +122,18 @@ def fit(training: Training, folder: Path, *, stop: Callable[[], bool] = lambda: 
     ):
         if counters.step == 0:
             rhythm.saved(_save(training, folder, metrics))
-        for step in steps(training, ended=ended):
+        for step in steps(training, stop=stop, ended=ended):
             metrics.write(_record(step))
             yield step
-            if ranks.told(rhythm.validation_due())[0]:
+            counters.reserved, saving, validating = ranks.told(
+                rhythm.reserve(), rhythm.checkpoint_due(), rhythm.validation_due()
+            )
+            if validating:
                 validated = _validate(training, folder, metrics, timing)
                 rhythm.validated(validated.seconds)
                 yield validated
-            counters.reserved, due = ranks.told(rhythm.reserve(), rhythm.checkpoint_due())
-            if due:
+                counters.reserved, saving = ranks.told(rhythm.reserve(), rhythm.checkpoint_due())
+            if saving:
                 rhythm.saved(_save(training, folder, metrics))
         if reason != "stopped" and counters.validated_at < counters.step:
             yield _validate(training, folder, metrics, timing)
@@ -149,8 +151,15 @@ def running_loss(mean: float, step: Step) -> float:
     return step.loss if math.isnan(mean) else mean + 0.03 * (step.loss - mean)
 
 
-def steps(training: Training, *, ended: Callable[[], bool] = lambda: False) -> Iterator[Step]:
-    """The steps of a training until its budget is spent or `ended()` is true; nothing is written.
+def steps(
+    training: Training,
+    *,
+    stop: Callable[[], bool] = lambda: False,
+    ended: Callable[[bool], bool] = lambda stopped: stopped,
+) -> Iterator[Step]:
+    """The steps of a training until its budget is spent or `ended(stopped)` is true; nothing is written.
+
+    `stopped` is whether `stop()` is true in any process: a signal may reach one alone.
 
     >>> import elman
     >>> from contextlib import closing
@@ -159,7 +168,11 @@ def steps(training: Training, *, ended: Callable[[], bool] = lambda: False) -> I
     [0.0001, 0.0438, 0.0148]
     """
     training.model.train()
-    while (progress := training.ranks.told(training.progress)[0]) < 1 and not ended():
+    ranks = training.ranks
+    while True:
+        progress, stopped = ranks.sums(training.progress if ranks.first else 0.0, stop())
+        if progress >= 1 or ended(stopped > 0):
+            return
         yield training.step(progress)
 
 

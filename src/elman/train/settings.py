@@ -70,6 +70,9 @@ class Optimization(Section):
     it by a fifth, and for pairs and tags where the processor has it; `float32` elsewhere."""
     device: Literal["cpu", "cuda"] = "cpu"
     """Where the model is. Left open, it is the GPU where there is one."""
+    reduction: Literal["float32", "bfloat16"] = "float32"
+    """The type in which processes send each other gradients. `float32` is exact; `bfloat16` halves what is sent,
+    which pays over a slow network."""
     sharded: bool = False
     """Whether each of several processes keeps only its part of weights, gradients and their means. False, for the parts
     are gathered layer by layer in every call, which pays only where a model does not fit beside its optimiser."""

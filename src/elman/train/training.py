@@ -46,6 +46,7 @@ class Step:
     learning_rate: float
     gradient: Clipped
     skipped: bool
+    seconds: tuple[float, ...] = field(default=(), compare=False)  # of several ranks: for how long each has computed
 
 
 @dataclass
@@ -81,7 +82,7 @@ class Training:
         if self.ranks.together and self.objective.adaptive:
             raise UserError("k2", expected="a number with sharded", got="auto, which needs whole weights")
         device = next(self.model.parameters()).device.type
-        self.replica: Replica = replica(self.model, self.objective, self.ranks, device)
+        self.replica: Replica = replica(self.model, self.objective, self.ranks, device, s.reduction)
         self.optimizer = optimizer(self.model, s)
         self.parameters = [p for p in self.model.parameters() if p.requires_grad]
         self.clipper = Clipper(s.clip, s.clip_threshold, s.clip_percentile)
@@ -123,6 +124,7 @@ class Training:
             group["lr"] = rate
         self.optimizer.zero_grad()
         total, targets = 0.0, 0.0
+        self.replica.begin()
         for part in range(s.accumulate):
             with self.replica.reducing(part == s.accumulate - 1):
                 loss = self._forward(progress)
@@ -131,7 +133,7 @@ class Training:
             targets += loss.targets
         # Every target counts the same, although the last stretch of an epoch may be shorter than the others, and ranks
         # may have more targets or fewer. The gradients are means over the ranks.
-        total, targets = self.ranks.sums(total, targets)
+        (total, targets), seconds = self.ranks.sums_and_each((total, targets), self.replica.seconds())
         gradients = [p.grad for p in self.parameters if p.grad is not None]
         torch._foreach_div_(gradients, targets / self.ranks.size)
         clipped = self.clipper(self.parameters, taken=math.isfinite(total))
@@ -145,7 +147,7 @@ class Training:
                 self.average.update()
         c.step += 1
         c.targets += int(targets)
-        return Step(c.step, self.epochs, progress, total / targets, int(targets), rate, clipped, skipped)
+        return Step(c.step, self.epochs, progress, total / targets, int(targets), rate, clipped, skipped, seconds)
 
     def _forward(self, progress: float) -> Loss:
         c = self.counters

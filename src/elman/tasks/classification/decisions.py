@@ -28,8 +28,8 @@ UNITS = {
     "number": "the number",
 }
 TEXT = (
-    "Each {part} is left out in turn, and the sequence read again: the difference is what that {part} did to the "
-    "decision, which is {unit}. Two {part}s that say the same have little effect each."
+    "Each {part} is left out in turn, and the sequence read again: the difference is what that part did to the "
+    "decision, which is {unit}. Two parts that say the same have little effect each."
 )
 
 
@@ -51,7 +51,7 @@ def look_at_decisions(subject: LabelledSubject) -> Part:
     if not text:
         figure, numbers["channels"] = _channels(subject, unit)
         figures.append(figure)
-    words = TEXT.format(part="token" if text else "channel, for a few steps,", unit=unit)
+    words = TEXT.format(part="token" if text else "channel of a few steps", unit=unit)
     return Part(Chapter("Decisions", words, figures, lines), numbers, lines)
 
 

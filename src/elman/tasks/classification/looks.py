@@ -144,7 +144,7 @@ def _drawn(subject: LabelledSubject, row: int, values: Floats, symbol: str, read
     ]
     scale = float(np.nanmax(np.abs(series), initial=0.0)) / (float(values.max(initial=0.0)) or 1.0)
     lines.append(Line(f"{symbol}, scaled", steps, values * scale, colour=1))
-    return line_chart(lines, title=title, x="step", y="standardised value", reading=reading)
+    return line_chart(lines, title=title, x="step", y="standardised value", reading=reading, wide=True)
 
 
 def _loss_of(subject: LabelledSubject, rows: Sequence[int]) -> tuple[Tensor, Tensor, Callable[[Tensor], Tensor]]:
@@ -188,16 +188,19 @@ def look_at_gates(subject: LabelledSubject) -> Part:
             for name, model in subject.models.items()
         }
     )
-    figures = [figure for row in subject.shown()[:2] for figure in _gates_over(subject, row)]
-    chapter = replace(part.chapter, figures=[*figures, *part.chapter.figures])
+    options = {
+        f"{at}: {subject.short_title(row)}": _gates_over(subject, row) for at, row in enumerate(subject.shown(), 1)
+    }
+    over = choice(options, title="What is kept, step by step")
+    chapter = replace(part.chapter, figures=[over, *part.chapter.figures])
     return Part(chapter, part.numbers, part.lines)
 
 
 @torch.no_grad()
-def _gates_over(subject: LabelledSubject, row: int) -> list[Figure]:
+def _gates_over(subject: LabelledSubject, row: int) -> Figure:
     """The gate that keeps, of every layer and direction, over one example."""
     batch = subject.batch([row])
-    figures = []
+    figures: dict[str, Figure] = {}
     for visit in gated(visit_layers(subject.model, lambda: subject.model(batch.inputs, lengths=batch.lengths))):
         cell = cell_named(visit.cell)
         values = gates_of(visit)[cell.keeping or ""][:, 0].mean(-1).double().numpy()  # (T,)
@@ -206,13 +209,10 @@ def _gates_over(subject: LabelledSubject, row: int) -> list[Figure]:
         if subject.tokenizer is not None:
             centred = values - values.mean()
             reading += " Orange is above the example's own mean, blue below."
-            figures.append(
-                text_strip(subject.pieces(row), centred, title=f"{name}: {subject.title(row)}", reading=reading)
-            )
+            figures[visit.name] = text_strip(subject.pieces(row), centred, title=name, reading=reading)
         else:
-            figure = _drawn(subject, row, values, name, reading)
-            figures.append(replace(figure, title=f"{name}: {figure.title}"))
-    return figures
+            figures[visit.name] = replace(_drawn(subject, row, values, name, reading), title=name)
+    return choice(figures, title=subject.title(row))
 
 
 def _pools_nothing(subject: LabelledSubject) -> str | None:

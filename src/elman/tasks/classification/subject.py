@@ -67,7 +67,7 @@ class LabelledSubject(Observed):
         return targets >= 0 if self.labels.kind == "class" else np.ones(len(targets), bool)
 
     def shown(self) -> list[int]:
-        """Examples to draw, each of another label where there are so many, and short enough for a picture."""
+        """Examples to draw, short enough for a picture: of each label where there are so many, and some mistaken."""
         assert self.examples.labels is not None
         fitting = np.flatnonzero(self.known & (self.examples.lengths <= MOST_STEPS))
         if not len(fitting):
@@ -75,7 +75,11 @@ class LabelledSubject(Observed):
         first: dict[Label, int] = {}
         for row in fitting.tolist():
             first.setdefault(self.examples.labels[row], row)
-        rows = dict.fromkeys([*first.values(), *fitting.tolist()])
+        said = self.said
+        mistaken = [row for row in fitting.tolist() if said[row] != self.examples.labels[row]]
+        rows = dict.fromkeys(
+            [*[*first.values()][: SHOWN // 2], *mistaken[: SHOWN // 4], *first.values(), *fitting.tolist()]
+        )
         return sorted([*rows][:SHOWN])
 
     def short_title(self, row: int) -> str:

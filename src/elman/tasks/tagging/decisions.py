@@ -9,6 +9,7 @@ import numpy as np
 
 from elman.arrays import Floats
 from elman.data.word_batches import read_characters
+from elman.inspection.beginning import TITLE, beginning
 from elman.inspection.look import Part
 from elman.lens.erasure import SentenceWords, erase_characters, hide_words
 from elman.report import Chapter, Figure, choice, heatmap, text_strip
@@ -45,14 +46,15 @@ def look_at_decisions(subject: TaggedSubject) -> Part:
         best = subject.model.tag(batch.words, batch.spelling, batch.characters, batch.lengths)[0].tolist()
         said = [subject.tags.symbol(tag) for tag in best]
         effects = hide_words(subject.model, sentence, subject.unknown or 0)
-        title, button = " ".join(tokens)[:60], f"{at}: {tokens[0]} …"
+        text = " ".join(tokens)
+        title, button = beginning(text, TITLE), f"{at}: {beginning(text)}"
         by_word[button] = _by_words(title, tokens, said, effects)
         lines.append(f"{title}: {_strongest(tokens, said, effects)}")
-        numbers[" ".join(tokens)] = {"tags": said, "words": effects}
+        numbers[text] = {"tags": said, "words": effects}
         if spelt:
             found = erase_characters(subject.model, sentence)
             by_character[button] = _by_characters(title, tokens, found)
-            numbers[" ".join(tokens)]["characters"] = found
+            numbers[text]["characters"] = found
     figures = [choice(by_word, title="What each word did to each tag")]
     if spelt:
         figures.append(choice(by_character, title="What each character did to the tag of its word"))
@@ -61,7 +63,7 @@ def look_at_decisions(subject: TaggedSubject) -> Part:
 
 def _by_words(title: str, tokens: Sequence[str], said: Sequence[str], effects: Floats) -> Figure:
     rows = [f"{token} {tag}" for token, tag in zip(tokens, said, strict=True)]
-    return heatmap(effects, title=title, reading=BY_WORDS, x="word", y="tag", rows=rows, columns=tokens)
+    return heatmap(effects, title=title, reading=BY_WORDS, x="word", y="tag", rows=rows, columns=tokens, wide=True)
 
 
 def _by_characters(title: str, tokens: Sequence[str], effects: Sequence[Floats]) -> Figure:

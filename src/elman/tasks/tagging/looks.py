@@ -11,6 +11,7 @@ from torch import nn
 
 from elman.arrays import Floats
 from elman.inspection import gates
+from elman.inspection.beginning import TITLE, beginning
 from elman.inspection.clipped_steps import has_no_journal, look_at_journal
 from elman.inspection.look import Look, Part
 from elman.inspection.untrained import KEYS, model_line
@@ -47,11 +48,12 @@ def look_at_words(subject: TaggedSubject) -> Part:
         by_loss = loss_gradients_of_words(subject.model, *given, batch.targets[0])
         names = [f"{token} {subject.tags.symbol(tag)}" for token, tag in zip(tokens, said, strict=True)]
         drawn = np.vstack((norms / max(float(norms.max()), 1e-30), by_loss / max(float(by_loss.max()), 1e-30)))
-        rows, title = [*names, "the loss"], " ".join(tokens)[:60]
-        options[f"{at}: {tokens[0]} …"] = heatmap(
-            drawn, title=title, reading=READING, x="word", y="tag", rows=rows, columns=tokens, limit=1.0
-        )
-        numbers[" ".join(tokens)] = {"tags": [subject.tags.symbol(t) for t in said], "by_tag": norms, "loss": by_loss}
+        rows, text = [*names, "the loss"], " ".join(tokens)
+        options[f"{at}: {beginning(text)}"] = heatmap(
+            drawn, title=beginning(text, TITLE), reading=READING, x="word", y="tag", rows=rows, columns=tokens,
+            limit=1.0, wide=True,
+        )  # fmt: skip
+        numbers[text] = {"tags": [subject.tags.symbol(t) for t in said], "by_tag": norms, "loss": by_loss}
     curves, lines = [], []
     for key, (name, model) in zip(KEYS, subject.models.items(), strict=True):
         offsets, quantiles = by_offset(model, subject)

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from elman.data.spans import mark, spans_of
+from elman.data.spans import TagSpan, mark, spans_of
 from elman.data.vocabulary import TagSet
+from elman.inspection.beginning import TITLE, beginning
 from elman.inspection.confusion import confusion_map, most_confused
 from elman.inspection.look import Part
 from elman.metrics.classification import confusion
-from elman.report import Chapter, Figure, Span, choice, span_text
+from elman.report import Chapter, Figure, choice, span_text
 from elman.tasks.tagging.objective import evaluate, tagged
 from elman.tasks.tagging.subject import TaggedSubject
 
@@ -27,8 +28,8 @@ class SaidSentence:
     tokens: Sequence[str]
     tags: Sequence[str]
     said: Sequence[str]
-    true_spans: Sequence[Span]
-    said_spans: Sequence[Span]
+    true_spans: Sequence[TagSpan]
+    said_spans: Sequence[TagSpan]
 
     @property
     def wrong(self) -> int:
@@ -93,10 +94,10 @@ def _said(subject: TaggedSubject) -> list[SaidSentence]:
     return [found[row] for row in range(len(found))]
 
 
-def _spans(names: Sequence[str], tags: TagSet) -> list[Span]:
+def _spans(names: Sequence[str], tags: TagSet) -> list[TagSpan]:
     if tags.scheme is None:
-        return [Span(name, at, at + 1) for at, name in enumerate(names)]
-    return [Span(*span) for span in spans_of(names, tags.scheme)]
+        return [TagSpan(name, at, at + 1) for at, name in enumerate(names)]
+    return spans_of(names, tags.scheme)
 
 
 def _label(tag: str, tags: TagSet) -> str:
@@ -112,6 +113,6 @@ def _drawn(one: SaidSentence, labels: Sequence[str]) -> Figure:
         one.tokens,
         {"true": one.true_spans, "said": one.said_spans},
         labels=labels,
-        title=" ".join(one.tokens)[:60],
-        reading=f"{one.wrong} of the spans above are missed, or said and not true." if one.wrong else "All are right.",
+        title=beginning(" ".join(one.tokens), TITLE),
+        reading=f"Missed, or said and not true: {one.wrong}." if one.wrong else "All are right.",
     )

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from elman.decode.translation import Beam, Translator
+from elman.inspection.beginning import TITLE, beginning
 from elman.inspection.look import Part
 from elman.lens.source import AlignmentScores, score_alignment
 from elman.report import Chapter, Figure, alignment, choice, passages
 from elman.report.figure import number
-from elman.tasks.translation.subject import Pairs, begin
+from elman.tasks.translation.subject import Pairs
 
 
 def look_at_alignments(pairs: Pairs) -> Part:
@@ -38,11 +40,11 @@ def look_at_alignments(pairs: Pairs) -> Part:
         if best.alignment is not None and best.tokens:
             weights = np.array(best.alignment)[: len(best.tokens)]
             scores = score_alignment(weights)
-            options[f"{len(groups)}: {begin(source)} {'✓' if same else '✗'}"] = alignment(
+            options[f"{len(groups)}: {beginning(source)} {'✓' if same else '✗'}"] = alignment(
                 weights,
                 line.source_tokens,
                 best.tokens,
-                title=best.text[:60],
+                title=beginning(best.text, TITLE),
                 reading=_reading(scores),
                 texts=texts,
                 right=same,
@@ -60,7 +62,7 @@ def look_at_alignments(pairs: Pairs) -> Part:
     reading = "Each source, the best translation that a beam search finds, and the reference."
     figures = [passages(groups, title="Translations beside their references", reading=reading)]
     if options:
-        figures.insert(0, choice(options, title="What each written token looks at"))
+        figures.insert(0, replace(choice(options, title="What each written token looks at"), wide=True))
     lines = [f"{name}: {given}" for group in groups for name, given in group]
     return Part(Chapter("Alignments", text, figures, [agreement]), numbers, [*lines, agreement])
 

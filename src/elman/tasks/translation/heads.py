@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -11,13 +11,14 @@ from torch import Tensor
 
 from elman.arrays import Floats
 from elman.inspection.attention import entropy_bars, head_names
+from elman.inspection.beginning import TITLE, beginning
 from elman.inspection.look import Part
 from elman.inspection.untrained import KEYS
 from elman.lens.attention import LEAST, HeadScores, entropy
 from elman.models import EncoderDecoder, TransformerEncoderDecoder
 from elman.report import Chapter, Figure, Mark, alignment, choice
 from elman.report.figure import number
-from elman.tasks.translation.subject import PAIRS, Pairs, begin
+from elman.tasks.translation.subject import PAIRS, Pairs
 
 MOST_MAPS = 40  # of heads and pairs together
 
@@ -56,7 +57,7 @@ def _maps(pairs: Pairs, spread: Spread) -> Figure:
         weights = torch.cat([layer[0] for layer in every]).double().numpy()  # (L N, T, S)
         symbols = [pairs.tokenizers.source.symbol(token) for token in source[0].tolist()]
         written = [pairs.tokenizers.target.symbol(token) for token in targets[0].tolist()]
-        options[f"{at}: {begin(texts[row][0])}"] = choice(
+        options[f"{at}: {beginning(texts[row][0])}"] = choice(
             {
                 f"{layer + 1}.{head + 1}": alignment(
                     weights[layer * heads + head],
@@ -70,11 +71,11 @@ def _maps(pairs: Pairs, spread: Spread) -> Figure:
                 )
                 for layer, head in np.ndindex(layers, heads)
             },
-            title=texts[row][0][:60],
+            title=beginning(texts[row][0], TITLE),
             reading="The heads stand layer by layer, as layer.head.",
             columns=heads,
         )
-    return choice(options, title="Where each head looks")
+    return replace(choice(options, title="Where each head looks"), wide=True)
 
 
 @dataclass(frozen=True)

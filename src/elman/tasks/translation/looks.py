@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from elman.arrays import Floats
+from elman.inspection.beginning import TITLE, beginning
 from elman.inspection.clipped_steps import has_no_journal, look_at_journal
 from elman.inspection.look import Look, Part
 from elman.inspection.untrained import KEYS, model_line
@@ -16,7 +18,7 @@ from elman.models import TransformerEncoderDecoder
 from elman.report import Chapter, Figure, alignment, choice, line_chart
 from elman.tasks.translation.alignments import look_at_alignments
 from elman.tasks.translation.heads import look_at_heads
-from elman.tasks.translation.subject import PAIRS, Pairs, begin
+from elman.tasks.translation.subject import PAIRS, Pairs
 
 BINS = (0.1, 0.5, 0.9)  # quantiles
 
@@ -35,8 +37,14 @@ def look_at_dependence(pairs: Pairs) -> Part:
             "The norm of the gradient of a token's log-probability, which every model has, attention or not: the "
             "stronger the colour, the more a target token depends on that token of the source."
         )
-        maps[f"{at}: {begin(texts[row][0])}"] = alignment(
-            norms, symbols, written, title=texts[row][0][:60], reading=reading, y="target", limit=float(norms.max())
+        maps[f"{at}: {beginning(texts[row][0])}"] = alignment(
+            norms,
+            symbols,
+            written,
+            title=beginning(texts[row][0], TITLE),
+            reading=reading,
+            y="target",
+            limit=float(norms.max()),
         )
         numbers[" ".join(symbols)] = norms
     batch = pairs.batch(range(min(PAIRS, len(pairs.part))))
@@ -56,7 +64,7 @@ def look_at_dependence(pairs: Pairs) -> Part:
         "source alike, a line that falls is one that depends less on the tokens that were read first.",
     )
     text = "How much the loss depends on each token of its source: the same measure for every kind of model."
-    chosen = choice(maps, title="Which source tokens each true target token depends on")
+    chosen = replace(choice(maps, title="Which source tokens each true target token depends on"), wide=True)
     return Part(Chapter("Dependence on the source", text, [figure, chosen], lines), numbers, lines)
 
 

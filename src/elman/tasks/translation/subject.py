@@ -91,12 +91,3 @@ def _validation(run: Trained, settings: Settings | None, tokenizers: Tokenizers)
             expect=data.fingerprint or None,
         )
     return corpus.valid, name
-
-
-def begin(text: str, most: int = 16) -> str:
-    """The beginning of a text, short enough for a button.
-
-    >>> begin("a man is walking his dog")
-    'a man is walking…'
-    """
-    return text if len(text) <= most else f"{text[:most].rstrip()}…"

@@ -17,7 +17,6 @@ from elman.lazy import lazily
 
 if TYPE_CHECKING:
     from elman.metrics.calibration import fit_temperature, fit_thresholds
-    from elman.metrics.forecasts import ForecastScores
     from elman.metrics.classification import (
         accuracy,
         calibration_error,
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
         number_scores,
         several_scores,
     )
+    from elman.metrics.forecasts import ForecastScores
     from elman.metrics.likelihood import perplexity
     from elman.metrics.spans import span_scores, tag_accuracy
     from elman.metrics.translation import bleu, chrf, exact_match, token_accuracy

@@ -2,7 +2,8 @@
 
     python -m torch.distributed.run --standalone --nproc-per-node 2 tests/processes_program.py FOLDER RESULT.npz
 
-Rank 0 writes the losses and the weights after the last step of each training. Everything is in float64, without noise.
+Rank 0 writes the losses, the metrics of all validations and the weights that are shipped of each training. Everything
+is in float64 but for one case, and without noise. A third argument, `sharded`, divides the models.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import json
 import random
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +20,21 @@ import torch
 
 from elman import distributed, fitting
 from elman.data.windows import Windows
+from elman.tasks.language_modelling import evaluation, losses
 from elman.train import loop
 
 TEXT = {"k1": 8, "lanes": 5, "accumulate": 2}
 SMALL: dict[str, Any] = {"hidden_size": 8}
+LOW = {"learning_rate": 1e-3}
 STILL = SMALL | {"dropout": 0.0, "dropout_output": 0.0}
 CASES: dict[str, tuple[str, str, dict[str, Any]]] = {  # by name: the data, the kind of model, settings
     "elman": ("text.txt", "elman", SMALL | TEXT),
     "gru": ("text.txt", "gru", SMALL | TEXT | {"k2": 12, "clip": "adaptive"}),
+    "gru with windows of its own": ("text.txt", "gru", SMALL | TEXT | {"k2": "auto", "learning_rate": 0.1}),
     "lstm": ("text.jsonl", "lstm", SMALL | TEXT | {"num_layers": 2, "average": 0.9}),
     "transformer": ("text.txt", "transformer", SMALL | TEXT | {"num_heads": 2, "num_layers": 1, "dropout": 0.0}),
+    "gradients sent in bfloat16": ("text.txt", "gru", SMALL | TEXT | LOW | {"reduction": "bfloat16"}),
+    "bfloat16": ("text.txt", "lstm", SMALL | TEXT | LOW | {"reduction": "bfloat16", "precision": "bfloat16"}),
     "translation": ("pairs.tsv", "gru", SMALL | {"batch_tokens": 30, "validation_sentences": 4}),
     "translation by a transformer": (
         "pairs.tsv", "transformer",
@@ -68,31 +75,44 @@ def write_data(folder: Path) -> None:
     (folder / "series.csv").write_text("unique_id,ds,y\n" + "\n".join(rows) + "\n")
 
 
-def settings_of(case: str) -> dict[str, Any]:
+def settings_of(case: str, sharded: bool = False) -> dict[str, Any]:
     """The settings of a case, by name."""
-    return {"seed": 4, "validate_every": 3, "precision": "float32", **CASES[case][2]}
+    return {"seed": 4, "validate_every": 3, "precision": "float32", "sharded": sharded, **CASES[case][2]}
 
 
-def main(folder: Path, result: Path) -> None:
-    torch.set_default_dtype(torch.float64)
+def main(folder: Path, result: Path, sharded: str = "") -> None:
     torch.set_num_threads(1)
+    losses.FEWEST, losses.MOST = 2, 3  # a short text is read in segments
+    evaluation.evaluate.__kwdefaults__["window"] = 4
     make = Windows.batch
     Windows.batch = lambda self, rows: _in_double(make(self, rows))  # type: ignore[method-assign]
-    found: dict[str, Any] = {}
+    found: dict[str, Any] = {"read": np.zeros(1)}
+    losses._nats = partial(_counted, found["read"], losses._nats)
     with distributed.joined() as ranks:
-        for case, (data, kind, _) in CASES.items():
+        for case, (data, kind, settings) in CASES.items():
+            if sharded and settings.get("k2") == "auto":  # refused
+                continue
+            torch.set_default_dtype(torch.float32 if settings.get("precision") == "bfloat16" else torch.float64)
             run = result.with_suffix("") / case.replace(" ", "-")
             for event in fitting.training(
-                str(folder / data), model=kind, budget=f"{STEPS} steps", out=run, **settings_of(case)
+                str(folder / data), model=kind, budget=f"{STEPS} steps", out=run, **settings_of(case, bool(sharded))
             ):
                 if isinstance(event, fitting.Prepared):
-                    training, losses = event.training, []
+                    steps, metrics = [], []
                 elif isinstance(event, loop.Step):
-                    losses.append(event.loss)
-            found[f"{case}/losses"] = np.array(losses)
-            found |= {f"{case}/{name}": x.detach().numpy() for name, x in training.model.named_parameters()}
+                    steps.append(event.loss)
+                elif isinstance(event, loop.Validated):
+                    metrics.append([*event.metrics.values()])
+            assert isinstance(event, fitting.Fitted)
+            found |= {f"{case}/losses": np.array(steps), f"{case}/metrics": np.array(metrics)}
+            found |= {f"{case}/{name}": x.detach().numpy() for name, x in event.run.model.named_parameters()}
     if ranks.first:
         np.savez(result, **found)
+
+
+def _counted(read: Any, nats: Any, model: Any, hidden: Any, targets: Any) -> Any:
+    read += len(hidden)
+    return nats(model, hidden, targets)
 
 
 def _in_double(batch: Any) -> Any:
@@ -100,4 +120,4 @@ def _in_double(batch: Any) -> Any:
 
 
 if __name__ == "__main__":
-    main(*map(Path, sys.argv[1:]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), *sys.argv[3:])

@@ -17,8 +17,8 @@ FILES = sorted(SOURCE.rglob("*.py"))
 
 # A part may import itself and what is named beside it, and nothing else of elman.
 GROUND = {
-    *("arrays", "errors", "synonyms", "state", "atomic", "reading", "strict_json", "settings", "distributed", "cells"),
-    "lazy",
+    *("arrays", "errors", "synonyms", "state", "atomic", "reading", "strict_json", "settings", "cells"),
+    *("rendezvous", "distributed", "lazy"),
 }
 BELOW: dict[str, set[str]] = {
     "lazy": set(),
@@ -27,7 +27,8 @@ BELOW: dict[str, set[str]] = {
     "errors": {"synonyms"},
     "state": set(),
     "atomic": {"errors"},
-    "distributed": {"errors"},
+    "rendezvous": {"errors"},
+    "distributed": {"errors", "rendezvous", "state"},
     "reading": {"errors"},
     "cells": set(),
     "strict_json": set(),
@@ -42,12 +43,13 @@ BELOW: dict[str, set[str]] = {
     "interop": GROUND | {"kernels", "nn", "models"},
     "environment": GROUND | {"kernels"},
     "bench": GROUND | {"kernels", "nn", "environment", "interop", "report"},
-    "display": GROUND | {"metrics", "train", "tasks"},
+    "display": GROUND | {"metrics", "train", "tasks", "report"},
     "run_folders": {"errors", "atomic", "data", "tasks"},
     "given": GROUND | {"data", "tasks", "run_folders", "environment"},
     "model_folders": GROUND | {"models", "tasks"},
     "runs": GROUND
-    | {"models", "data", "train", "tasks", "inspection", "given", "information", "model_folders", "run_folders"},
+    | {"models", "data", "train", "tasks", "inspection", "given", "information", "model_folders", "run_folders"}
+    | {"report"},
     "information": GROUND | {"models", "train", "tasks", "model_folders", "run_folders"},
     "lens": GROUND | {"kernels", "nn", "models", "train"},
     "report": set(),

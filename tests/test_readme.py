@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import re
-import shutil
 from pathlib import Path
 
 import pytest
 import torch
 
+import pages
 from elman.cli import run as command
 
-README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
-SNIPPETS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+PAGE = pages.ROOT / "README.md"
+README = PAGE.read_text(encoding="utf-8")
+SNIPPETS = pages.blocks(PAGE, "python")
 
 
 @pytest.mark.parametrize("snippet", SNIPPETS, ids=range(len(SNIPPETS)))
 def test_every_snippet_runs_by_itself(
     snippet: str, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shutil.copytree(trained, tmp_path / "runs" / "demo")
+    pages.lay_out(trained, tmp_path)
     monkeypatch.chdir(tmp_path)
     torch.manual_seed(1)
-    exec(compile(snippet, "README.md", "exec"), {})
+    pages.execute(PAGE, [snippet], {})
 
 
 def test_every_option_that_is_named_exists(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,16 +27,27 @@ def write_bytes(path: Path, data: bytes) -> None:
 
     Raises `UserError` where the disk is full or the place is not writable; the old file is unchanged then.
     """
+    write_pieces(path, [data])
+
+
+def write_pieces(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
+    """As `write_bytes`, of pieces that are made one after the other."""
     with told(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with writing(path) as file:
-            file.write(data)
+            for piece in pieces:
+                file.write(piece)
+        sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring the names in a folder onto the disk."""
     with contextlib.suppress(OSError):  # some file systems cannot sync a folder
-        folder = os.open(path.parent, os.O_RDONLY)
+        opened = os.open(folder, os.O_RDONLY)
         try:
-            os.fsync(folder)
+            os.fsync(opened)
         finally:
-            os.close(folder)
+            os.close(opened)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -7,25 +7,28 @@ decided by rank 0, which alone writes files. One process is a rank among one: no
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import timedelta
-from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from elman.errors import UserError
 
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
+    from torch.distributed.distributed_c10d import Store
 
+    from elman.state import State
+
+_works = itertools.count()  # of rank 0, for which the others have waited
+Array = Any  # numpy's, of any shape
+Item = TypeVar("Item")
 Rows = TypeVar("Rows", bound="np.ndarray[tuple[int], np.dtype[np.int64]]")
-
-TIMEOUT = timedelta(minutes=10)  # of a message, after which a training ends in an error
 
 
 @dataclass(frozen=True)
@@ -41,11 +44,19 @@ class Ranks:
 
     rank: int = 0
     size: int = 1
+    launch: str | None = None  # the name of the launch, which all attempts of a launcher have in common
+    together: bool = False  # weights are gathered in every call of the model, so each rank must make the same calls
+    store: Store | None = field(default=None, compare=False, repr=False)
 
     @property
     def first(self) -> bool:
         """Whether this process decides and writes."""
         return self.rank == 0
+
+    @property
+    def readers(self) -> Ranks:
+        """Those among whom data can be divided that are read at each one's own pace: not where weights are together."""
+        return ALONE if self.together else self
 
     def share(self, rows: Rows) -> Rows:
         """My part of rows (B,): the parts follow each other, and none has two rows more than another.
@@ -75,9 +86,32 @@ class Ranks:
         torch.distributed.all_reduce(total)
         return total.tolist()
 
+    def sums_and_each(self, values: Sequence[float], own: float | None) -> tuple[list[float], tuple[float, ...]]:
+        """The sums over all processes, and the number of each one, in one message; no numbers where `own` is None."""
+        if own is None:
+            return self.sums(*values), ()
+        every = self.sums(*values, *(own if rank == self.rank else 0.0 for rank in range(self.size)))
+        return every[: len(values)], tuple(every[len(values) :])
+
     def told(self, *values: float) -> list[float]:
         """The values of rank 0."""
         return self.sums(*(value if self.first else 0.0 for value in values))
+
+    def while_others_wait(self) -> AbstractContextManager[None]:
+        """Rank 0 works within this, however long, and the other ranks wait in `wait_for_first`."""
+        if self.store is None:
+            return nullcontext()
+        from elman import rendezvous
+
+        return rendezvous.keep_waiting(self.store, f"work/{next(_works)}")
+
+    def wait_for_first(self) -> None:
+        """Wait for the work of rank 0, and leave where it fails, which says why. Raises `UserError` where it dies."""
+        from elman import rendezvous
+
+        assert self.store is not None
+        if not rendezvous.wait_for(self.store, f"work/{next(_works)}"):
+            raise SystemExit(1)
 
     def gathered(self, tensors: Mapping[str, Tensor]) -> list[dict[str, Tensor]]:
         """The tensors of each rank, in their order, for rank 0; nothing for the others.
@@ -103,18 +137,69 @@ class Ranks:
             found.append(theirs)
         return found
 
+    def mine(self, items: Iterable[Item]) -> Iterator[Item]:
+        """Every N-th item of N processes: mine are spread over all of them."""
+        return islice(items, self.rank, None, self.size)
+
+    def exchanged(self, tensors: Mapping[str, Tensor]) -> list[dict[str, Tensor]]:
+        """The tensors of each rank, in their order, on every rank; names and sizes may differ. They are on a CPU."""
+        if self.size == 1:
+            return [dict(tensors)]
+        import torch
+        import torch.distributed as dist
+        from safetensors.torch import load, save
+
+        whole = save({name: each.contiguous().clone() for name, each in tensors.items()})
+        mine = torch.frombuffer(bytearray(whole), dtype=torch.uint8)
+        sizes = self.sums(*(float(len(mine)) if rank == self.rank else 0.0 for rank in range(self.size)))
+        found = []
+        for rank, size in enumerate(sizes):
+            theirs = mine if rank == self.rank else torch.empty(int(size), dtype=torch.uint8)
+            dist.broadcast(theirs, rank)
+            found.append(load(theirs.numpy().tobytes()))
+        return found
+
+    def columns(self, parts: Iterable[Sequence[Array]]) -> list[Array]:
+        """The rows of all ranks' parts, column by column: a part has an array (B, ...) for each. One part at least."""
+        import numpy as np
+        import torch
+
+        whole = [np.concatenate(column) for column in zip(*parts, strict=True)]
+        every = self.exchanged({str(at): torch.from_numpy(column) for at, column in enumerate(whole)})
+        filled = [[theirs[str(at)].numpy() for at in range(len(theirs))] for theirs in every if theirs]
+        return [np.concatenate(column) for column in zip(*filled, strict=True)]
+
+    def texts(self, mine: Sequence[str]) -> list[list[str]]:
+        """The texts of each rank, in their order, on every rank."""
+        import torch
+
+        said = torch.frombuffer(bytearray(json.dumps(list(mine)).encode()), dtype=torch.uint8)
+        return [json.loads(bytes(theirs["texts"].tolist())) for theirs in self.exchanged({"texts": said})]
+
+    def rows(self, state: State) -> State:
+        """The rows of each rank's state, in the order of the ranks, on every rank."""
+        if self.size == 1:
+            return state
+        from elman import state as states
+
+        device = next(states.leaves(state)).device
+        every = self.exchanged(states.flatten(states.to(state, "cpu"), "state"))
+        parts = [states.unflatten(theirs, state, "state") for theirs in every]
+        return states.to(states.concatenate(parts), device)
+
+    def listed(self, facts: Mapping[str, object]) -> list[dict[str, Any]]:
+        """The facts of each rank, as JSON has them, in their order, on every rank."""
+        return [json.loads(theirs) for [theirs] in self.texts([json.dumps(dict(facts), default=str)])]
+
     def check_same(self, facts: Mapping[str, object]) -> None:
         """Raise `UserError` on rank 0 where facts differ between ranks; the others leave."""
         if self.size == 1:
             return
-        import torch
-
-        said = torch.frombuffer(bytearray(json.dumps(dict(facts), default=str).encode()), dtype=torch.uint8)
-        every = [json.loads(bytes(other["facts"].tolist())) for other in self.gathered({"facts": said})]
+        every = self.listed(facts)
         differing = [
             (rank, name) for rank, other in enumerate(every) for name in facts if other[name] != every[0][name]
         ]
-        if not self.told(float(not differing))[0]:
+        if differing:
             if not self.first:
                 raise SystemExit(1)  # rank 0 says in what
             rank, name = differing[0]
@@ -149,16 +234,6 @@ def is_first() -> bool:
     return not is_launched() or os.environ["RANK"] == "0"
 
 
-def left_to_launcher(error: str) -> bool:
-    """Whether the launcher tells this process's error: rank 0 tells its own, and others have most errors in common."""
-    place = os.environ.get("TORCHELASTIC_ERROR_FILE")
-    if is_first() or place is None:
-        return False
-    message = {"message": error, "extraInfo": {"py_callstack": error, "timestamp": str(int(time.time()))}}
-    Path(place).write_text(json.dumps({"message": message}), encoding="utf-8")
-    return True
-
-
 @contextmanager
 def joined() -> Iterator[Ranks]:
     """The ranks of this process: alone, or one of those that torch's launcher has started, who wait for each other.
@@ -169,24 +244,7 @@ def joined() -> Iterator[Ranks]:
     if not is_launched():
         yield ALONE
         return
-    import torch
-    import torch.distributed as dist
+    from elman import rendezvous
 
-    cuda = torch.cuda.is_available() and dist.is_nccl_available()
-    if cuda:
-        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
-    mine = not dist.is_initialized()  # a program of one's own may have begun already
-    if mine:
-        dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=TIMEOUT)
-    try:
-        yield Ranks(dist.get_rank(), dist.get_world_size())
-    except RuntimeError as error:
-        if "gloo" not in str(error) and "Connection" not in str(error) and "NCCL" not in str(error):
-            raise
-        if dist.get_rank():
-            raise SystemExit(1) from error  # one line is enough
-        what = f"another process of the training has ended ({str(error).splitlines()[0][:120]})"
-        raise UserError(what, remedy="what ended it is said above; go on with --resume") from error
-    finally:
-        if mine:
-            dist.destroy_process_group()
+    with rendezvous.together() as (rank, size, launch, store):
+        yield Ranks(rank, size, launch, store=store)

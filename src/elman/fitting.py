@@ -11,7 +11,7 @@ import math
 import shutil
 import tempfile
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -195,7 +195,8 @@ def training(
         if not event.step:
             raise UserError("the training was stopped before its first step: nothing was trained")
         check_finite(prepared, event)
-        run = runs.load(folder, model=prepared.training.model)
+        sharded = prepared.training.ranks.together
+        run = runs.load(folder, model=own if sharded else prepared.training.model)
     except BaseException:
         if out is None:
             shutil.rmtree(folder, ignore_errors=True)
@@ -213,9 +214,12 @@ def train(
     Where torch's launcher has started several processes, each of them does this, and they train one model together.
     """
     keep_freed()
-    with distributed.joined() as ranks, prepare(tree, folder, ranks=ranks, **options) as prepared:
-        yield prepared
-        yield from loop.fit(prepared.training, folder, stop=stop)
+    with distributed.joined() as ranks:
+        if given.began_in(folder, ranks.launch):  # in an earlier attempt, after which the launcher began anew
+            options |= {"resume": True, "overwrite": False}
+        with prepare(tree, folder, ranks=ranks, **options) as prepared:
+            yield prepared
+            yield from loop.fit(prepared.training, folder, stop=stop)
 
 
 @contextmanager
@@ -249,46 +253,50 @@ def prepare(
         yield _join(folder, start, own, ranks)
         return
     settle = partial(given.settle, tree, folder, resume=resume, overwrite=overwrite, start=start, own=own)
-    settle()
-    with run_folders.lock(folder):
-        settings, going_on = settle()  # once more: another process may have been quicker
-        start = None if going_on else start
-        if resume and not going_on:
-            say(f"there is no run in {folder} yet: beginning one")
-        if not going_on:
-            run_folders.unlink_cache(folder)
-        task = TASKS[settings.task]
-        codecs: Mapping[str, Any] = {}  # where none are given, the corpus makes them
-        if start is not None:
-            codecs, settings = start.codecs, given.check_vocabulary(settings, start.codecs)
-        elif going_on and settings.start:
-            codecs = model_folders.read_codecs(folder)
-        corpus = task.corpus(settings, folder / "cache", say, progress, codecs)
-        if not going_on:
-            settings = _sized(settings, task, corpus, say, progress)
-        config = task.model_config(settings, corpus)
-        model = _model(settings, task, config, start, own)
-        if not going_on and start is None and own is None:
-            task.begin(model, settings, corpus)
-        objective = task.objective(settings, corpus)
-        parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
-        say(f"{settings.kind} with {parameters:,} parameters; {task.describe(corpus)}")
-        if going_on:
-            given.compare_threads(folder, say)
-        else:
-            run_folders.clear(folder, kept=[Path(value) for _, value in settings.data if isinstance(value, str)])
-            atomic.write_text(folder / "env.json", json.dumps(environment.describe(), indent=1) + "\n")
-        settings = given.adopt(settings, made, folder)
-        # A run that goes on gets its model/ again, in case that was lost or damaged; the checkpoint has the weights.
-        model_folders.write(folder / "model", settings, config, task.codecs(corpus))
-        # config.yaml is written last: a folder that has one is a run that can go on.
-        atomic.write_text(folder / "config.yaml", settings.to_yaml())
+    with ExitStack() as locked:
+        with ranks.while_others_wait():
+            settle()
+            locked.enter_context(run_folders.lock(folder))
+            settings, going_on = settle()  # once more: another process may have been quicker
+            start = None if going_on else start
+            if resume and not going_on:
+                say(f"there is no run in {folder} yet: beginning one")
+            if not going_on:
+                run_folders.unlink_cache(folder)
+            task = TASKS[settings.task]
+            codecs: Mapping[str, Any] = {}  # where none are given, the corpus makes them
+            if start is not None:
+                codecs, settings = start.codecs, given.check_vocabulary(settings, start.codecs)
+            elif going_on and settings.start:
+                codecs = model_folders.read_codecs(folder)
+            corpus = task.corpus(settings, folder / "cache", say, progress, codecs)
+            if not going_on:
+                settings = _sized(settings, task, corpus, say, progress)
+            config = task.model_config(settings, corpus)
+            model = _model(settings, task, config, start, own)
+            if not going_on and start is None and own is None:
+                task.begin(model, settings, corpus)
+            objective = task.objective(settings, corpus)
+            parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
+            say(f"{settings.kind} with {parameters:,} parameters; {task.describe(corpus)}")
+            if going_on:
+                given.compare_threads(folder, say)
+            else:
+                run_folders.clear(folder, kept=[Path(value) for _, value in settings.data if isinstance(value, str)])
+                atomic.write_text(
+                    folder / "env.json", json.dumps(environment.describe() | {"launch": ranks.launch}, indent=1) + "\n"
+                )
+            settings = given.adopt(settings, made, folder)
+            # A run that goes on gets its model/ again, which may be lost or damaged; the checkpoint has the weights.
+            model_folders.write(folder / "model", settings, config, task.codecs(corpus))
+            # config.yaml is written last: a folder that has one is a run that can go on.
+            atomic.write_text(folder / "config.yaml", settings.to_yaml())
         yield _begun(folder, settings, corpus, model, objective, ranks)
 
 
 def _join(folder: Path, start: Run | None, own: OwnModel | None, ranks: Ranks) -> Prepared:
     """What rank 0 has prepared, as another rank makes it from the run folder, which all of them see."""
-    ranks.told(0.0)  # where rank 0 fails, it says why, and `distributed.joined` ends the others
+    ranks.wait_for_first()
     settings = configuration.read_settings(folder)
     task = TASKS[settings.task]
     codecs = model_folders.read_codecs(folder) if settings.start else {}
@@ -299,8 +307,6 @@ def _join(folder: Path, start: Run | None, own: OwnModel | None, ranks: Ranks) -
 
 def _begun(folder: Path, settings: Settings, corpus: Any, model: nn.Module, objective: Any, ranks: Ranks) -> Prepared:
     """The training of a model on an objective. Raises `UserError` where ranks differ in what must be the same."""
-    if ranks.first:
-        ranks.told(1.0)
     facts = {"elman": __version__, "torch": torch.__version__, "threads": torch.get_num_threads()}
     ranks.check_same(facts | {"data": corpus.fingerprint, "settings": settings.to_yaml()})
     return Prepared(folder, settings, Training(model, objective, settings.train, settings.budget, ranks=ranks), corpus)
@@ -324,6 +330,8 @@ def _model(
     """A new model, or somebody's own, with the weights of the run that the training begins from."""
     if start is not None and own is None and settings.kind == OWN:
         own = copy.deepcopy(start.model)
+    if settings.train.sharded and distributed.is_launched() and isinstance(own, nn.Module):
+        raise UserError("model", expected="a callable that makes one, where it is sharded", got="a module")
     torch.manual_seed(settings.train.seed)  # of every device: noise is drawn where the model is
     build = partial(task.build, config) if own is None else partial(task.own, own, config)
     model = initial_model(build, settings.train.seed).to(settings.train.device)

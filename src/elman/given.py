@@ -223,6 +223,17 @@ class Began:
 
     threads: int
     processes: int = 1
+    launch: str | None = None
+
+
+def began_in(folder: Path, launch: str | None) -> bool:
+    """Whether the run in a folder was begun by processes that a launcher started in this launch."""
+    if launch is None:
+        return False
+    try:
+        return reading.read_json(folder / "env.json", Began).launch == launch
+    except UserError:
+        return False
 
 
 def settle(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -19,7 +20,7 @@ from processes_program import CASES, write_data
 PROGRAM = Path(__file__).parents[1] / "processes_program.py"
 SIZES = ("hidden_size=16", "embedding_size=8", "lanes=6", "k1=8", "validate_every=10")
 STEADY = ("--set", "schedule=constant", "--set", "warmup=0", "--set", "learning_rate=0.003")  # for any number of steps
-LONG = ("--steps", 100_000, *STEADY, "--set", "checkpoint_every=10", "--set", "dropout_hidden=0.1")
+LONG = (*STEADY, "--set", "checkpoint_every=10", "--set", "dropout_hidden=0.1")
 pytestmark = pytest.mark.slow
 
 
@@ -46,15 +47,19 @@ def alone(data: Path) -> dict[str, Any]:
 
 @pytest.mark.parametrize("processes", [2, 4])
 def test_processes_follow_one(processes: int, data: Path, alone: dict[str, Any]) -> None:
-    """In float64: some batches have fewer rows than there are processes, and some rows no target."""
+    """In float64, but for what is said in bfloat16: some batches have fewer rows than processes, and some no target."""
     found = data / f"{processes}.npz"
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", processes]
     done = run(*launcher, PROGRAM, data, found)
     assert done.returncode == 0, done.stderr[-2000:]
     together = np.load(found)
-    assert {name.split("/")[0] for name in together} == set(CASES)
+    assert {name.split("/")[0] for name in together} == {*CASES, "read"}
     for name, expected in alone.items():
-        np.testing.assert_allclose(together[name], expected, rtol=0, atol=1e-12, err_msg=name)
+        if name == "read":  # rows to validate, by rank 0
+            assert together[name] < 1.3 * expected / processes
+            continue
+        close = 1e-2 if "bfloat16" in name else 1e-12
+        np.testing.assert_allclose(together[name], expected, rtol=0, atol=close, err_msg=name)
 
 
 def train(text: Path, folder: Path, *options: object, processes: int = 1) -> list[str]:
@@ -69,42 +74,46 @@ def losses(folder: Path) -> list[float]:
     return [record["loss"] for record in records if "loss" in record]
 
 
-def test_the_command(data: Path, tmp_path: Path) -> None:
-    """One line of each kind, whatever the number of processes; and the same numbers."""
-    two, one = tmp_path / "two", tmp_path / "one"
-    done = run(*train(data / "text.txt", two, "--steps", 30, "--json", processes=2))
-    assert done.returncode == 0, done.stderr
-    assert done.stderr.count("recognised as") == done.stderr.count("the model is in") == 1
-    [report] = map(json.loads, done.stdout.splitlines())
-    alone = run(*train(data / "text.txt", one, "--steps", 30, "--json"))
-    assert report["steps"] == 30
-    assert report["tokens"] == json.loads(alone.stdout)["tokens"]
-    np.testing.assert_allclose(losses(two), losses(one), rtol=1e-4)
-    metrics = [json.loads(line) for line in (two / "metrics.jsonl").read_text().splitlines()]
-    assert [record["step"] for record in metrics if "validation" in record] == [10, 20, 30]
-
-
 def test_a_run_goes_on_with_more_processes_and_fewer(data: Path, tmp_path: Path) -> None:
-    """No token is left out or read twice: the losses are those of one process that never stopped."""
+    """No token is left out or read twice: losses are those of one process that never stopped; all is said once."""
     whole, moved = tmp_path / "whole", tmp_path / "moved"
-    assert run(*train(data / "text.jsonl", whole, "--steps", 40, *STEADY)).returncode == 0
+    alone = run(*train(data / "text.jsonl", whole, "--steps", 40, *STEADY, "--json"))
     for steps, processes in ((12, 2), (25, 3), (40, 1)):
-        done = run(*train(data / "text.jsonl", moved, "--steps", steps, *STEADY, "--resume", processes=processes))
+        options = ("--steps", steps, *STEADY, "--resume", "--json")
+        done = run(*train(data / "text.jsonl", moved, *options, processes=processes))
         assert done.returncode == 0, done.stderr
+        assert done.stderr.count("the model is in") == 1
+        [report] = map(json.loads, done.stdout.splitlines())
+        assert report["steps"] == steps
+        seconds = report.get("step_seconds", [])
+        assert len(seconds) == (processes if processes > 1 else 0)
+        assert not seconds or seconds[report["slowest_rank"]] == max(seconds) > 0
+    assert report["tokens"] == json.loads(alone.stdout)["tokens"]
     np.testing.assert_allclose(losses(moved), losses(whole), rtol=1e-4)
+    metrics = [json.loads(line) for line in (moved / "metrics.jsonl").read_text().splitlines()]
+    assert [record["step"] for record in metrics if "validation" in record] == [10, 12, 20, 25, 30, 40]
 
 
 def started(arguments: list[str], folder: Path, steps: int) -> subprocess.Popen[str]:
-    """A training that has saved after so many steps, and goes on."""
+    """A training that has saved so many steps more than before, and goes on."""
+    target = last_saved(folder) + steps
     process = subprocess.Popen(
         [sys.executable, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
+    wait_for_step(process, folder, target)
+    return process
+
+
+def wait_for_step(process: subprocess.Popen[str], folder: Path, step: int) -> None:
     deadline = time.monotonic() + 120
-    while not any(int(path.stem[5:]) >= steps for path in (folder / "checkpoints").glob("step-*.safetensors")):
+    while last_saved(folder) < step:
         assert process.poll() is None, process.communicate()[1]
         assert time.monotonic() < deadline
-        time.sleep(0.05)
-    return process
+        time.sleep(0.02)
+
+
+def last_saved(folder: Path) -> int:
+    return max((int(path.stem[5:]) for path in (folder / "checkpoints").glob("step-*.safetensors")), default=0)
 
 
 def workers(process: subprocess.Popen[str]) -> list[int]:
@@ -123,42 +132,41 @@ def workers(process: subprocess.Popen[str]) -> list[int]:
     return [found[rank] for rank in sorted(found)]
 
 
-STEPS = ("--steps", 300, *LONG[2:])
-
-
-@pytest.fixture(scope="module")
-def undisturbed(data: Path, tmp_path_factory: pytest.TempPathFactory) -> list[float]:
-    """The losses of two processes that nobody disturbs."""
-    folder = tmp_path_factory.mktemp("undisturbed") / "run"
-    done = run(*train(data / "text.txt", folder, *STEPS, processes=2))
-    assert done.returncode == 0, done.stderr
-    assert len(losses(folder)) == 300
-    return losses(folder)
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
-def test_a_killed_process_ends_the_others_and_the_run_goes_on_exactly(
-    undisturbed: list[float], data: Path, tmp_path: Path
-) -> None:
-    folder = tmp_path / "run"
-    process = started(train(data / "text.txt", folder, *STEPS, processes=2), folder, 20)
-    os.kill(workers(process)[1], signal.SIGKILL)
-    stderr = process.communicate(timeout=90)[1]
-    assert process.returncode == 1
-    assert "rank 1 was killed by signal 9" in stderr
-    assert "Traceback" not in stderr
-    assert run(*train(data / "text.txt", folder, *STEPS, "--resume", processes=2)).returncode == 0
-    assert losses(folder) == undisturbed
+def test_a_run_survives_all_that_happens_to_its_processes(data: Path, tmp_path: Path) -> None:
+    """It ends exactly like one that nothing has happened to."""
+    undisturbed, folder = tmp_path / "undisturbed", tmp_path / "run"
+    command = ("--steps", 400, *LONG)
+    assert run(*train(data / "text.txt", undisturbed, *command, processes=2)).returncode == 0
 
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--max-restarts", "1"]
+    process = started([*torchrun, *train(data / "text.txt", folder, *command)], folder, 20)
+    reached = last_saved(folder)
+    os.kill(workers(process)[1], signal.SIGKILL)  # the launcher begins anew, and the run goes on by itself
+    wait_for_step(process, folder, reached + 30)
+    os.kill(workers(process)[0], signal.SIGKILL)
+    process.communicate(timeout=90)
+    assert process.returncode != 0
 
-def test_a_signal_saves_and_stops(data: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "run"
-    process = started(train(data / "text.txt", folder, *LONG, processes=2), folder, 10)
+    command = (*command, "--resume")
+    process = started(train(data / "text.txt", folder, *command, processes=2), folder, 20)
     process.send_signal(signal.SIGTERM)
     stderr = process.communicate(timeout=90)[1]
     assert process.returncode == 128 + signal.SIGTERM
     assert "everything is saved" in stderr
     assert "Traceback" not in stderr
+
+    process = started(train(data / "text.txt", folder, *command, processes=2), folder, 20)
+    os.kill(workers(process)[1], signal.SIGKILL)
+    stderr = process.communicate(timeout=90)[1]
+    assert process.returncode == 1
+    assert "rank 1 was killed by signal 9" in stderr
+    assert "Traceback" not in stderr
+
+    assert last_saved(folder) < 400
+    assert run(*train(data / "text.txt", folder, *command, processes=2)).returncode == 0
+    assert len(losses(undisturbed)) == 400
+    assert losses(folder) == losses(undisturbed)
 
 
 @pytest.mark.parametrize(
@@ -173,3 +181,22 @@ def test_what_is_wrong_is_said_once(options: tuple[str, ...], message: str, data
     assert done.returncode != 0
     assert "Traceback" not in done.stderr
     assert done.stderr.count(message) == 1, done.stderr
+
+
+def test_processes_that_differ(data: Path, tmp_path: Path) -> None:
+    """Started by hand, as a cluster's own launcher does, with other threads each."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    address = os.environ | {"WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": str(port)}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, *train(data / "text.txt", tmp_path / "run", "--steps", 5)],
+            env=address | {"RANK": str(rank), "OMP_NUM_THREADS": str(rank + 1)}, stderr=subprocess.PIPE, text=True,
+        )
+        for rank in range(2)
+    ]  # fmt: skip
+    said = [process.communicate(timeout=120)[1] for process in processes]
+    assert [process.returncode for process in processes] == [1, 1]
+    assert "threads of rank 1: expected 1, as rank 0, got 2" in said[0]
+    assert not said[1]

@@ -176,7 +176,7 @@ def test_steps_need_no_folder_and_are_those_that_fit_writes_down(tmp_path: Path)
     assert [event for event in fit(training(steps=7), tmp_path) if isinstance(event, Step)] == alone
     assert len(alone) == 7
     made = training(steps=7)
-    assert len(list(steps(made, ended=lambda: made.counters.step == 3))) == 3
+    assert len(list(steps(made, stop=lambda: made.counters.step == 3))) == 3
     assert made.progress < 1
 
 

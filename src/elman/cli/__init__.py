@@ -13,7 +13,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from elman import __version__, distributed
+from elman import __version__
 from elman.cli import completion
 from elman.display import say
 from elman.errors import UserError, nearest
@@ -130,5 +130,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
 def _say(line: str) -> None:
     if os.environ.get("ELMAN_DEBUG") and sys.exc_info()[0] is not None:
         traceback.print_exc()
-    if not distributed.left_to_launcher(line):
+    from elman import rendezvous
+
+    if not rendezvous.left_to_launcher(line):
         say(f"elman: {line}")

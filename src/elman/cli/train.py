@@ -106,13 +106,13 @@ def command(
             elif isinstance(event, Finished):
                 finished = event
     if distributed.is_first():
-        _report(prepared, finished, as_json)
+        _report(prepared, finished, as_json, view)
     fitting.check_finite(prepared, finished)
     # A signal that came when the last step was done has interrupted nothing.
     raise typer.Exit(stop.exit_code if finished.reason == "stopped" else 0)
 
 
-def _report(prepared: Prepared, finished: Finished, as_json: bool) -> None:
+def _report(prepared: Prepared, finished: Finished, as_json: bool, view: View) -> None:
     from elman.metrics.words import words
 
     training, folder = prepared.training, prepared.folder
@@ -142,4 +142,6 @@ def _report(prepared: Prepared, finished: Finished, as_json: bool) -> None:
             metric: best,
             "skipped": counters.skipped,
         }
+        if view.slowest:
+            report |= {"slowest_rank": view.slowest[0], "step_seconds": [round(each, 6) for each in view.computing]}
         print_json(report)

@@ -63,6 +63,29 @@ def over_seeds(values: Sequence[float]) -> Interval:
     return _student(float(np.mean(values)), _squared_error(values), len(values) - 1)
 
 
+def over_curves(curves: Sequence[Floats]) -> tuple[Floats, Floats, Floats, Floats]:
+    """The mean (P,) of curves that seeds have, each (2, N) of places and values, and the ends of its 95 % intervals.
+
+    The places (P,) are those of the shortest curve that all curves reach; between its own places a curve is straight.
+    One curve alone has no interval: its ends are NaN.
+
+    >>> seeds = [np.array([[0.0, 2.0], [1.0, 3.0]]), np.array([[0.0, 1.0, 2.0], [2.0, 2.0, 2.0]])]
+    >>> x, mean, low, high = over_curves(seeds)
+    >>> x.tolist(), mean.tolist()
+    ([0.0, 2.0], [1.5, 2.5])
+    """
+    begin, end = max(curve[0, 0] for curve in curves), min(curve[0, -1] for curve in curves)
+    x = min((curve[0] for curve in curves), key=len)
+    x = x[(x >= begin) & (x <= end)]
+    values = np.stack([np.interp(x, *curve) for curve in curves])  # (seeds, P)
+    if len(curves) == 1:
+        nothing = np.full(len(x), np.nan)
+        return x, values[0], nothing, nothing
+    every = [over_seeds(at.tolist()) for at in values.T]
+    mean, low, high = (np.array([getattr(one, end) for one in every]) for end in ("middle", "low", "high"))
+    return x, mean, low, high
+
+
 def difference_over_seeds(first: Sequence[float], second: Sequence[float]) -> Interval:
     """Welch's interval (1947) of the difference of two means, first − second, whose variances may differ.
 

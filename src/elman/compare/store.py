@@ -125,6 +125,12 @@ class Store:
                 folder.rmdir()
         self.replaces = ()
 
+    def _repr_html_(self) -> str:
+        """The report within a notebook."""
+        from elman.compare.drawing import report
+
+        return report(Plan.restored(self.known["plan"]), self)._repr_html_()
+
     def save(self) -> None:
         """Write both files."""
         for name, values in (("timing", self.timing), ("comparison", self.known)):

@@ -18,6 +18,7 @@ from elman.data.epoch_batches import EpochBatches, shuffled
 from elman.data.lanes import NOT_COUNTED
 from elman.data.tokenfile import Reader, Tokens
 from elman.data.tokenizers import Tokenizer, Tokenizers
+from elman.distributed import ALONE, Ranks
 
 if TYPE_CHECKING:
     from elman.data.endless import FreshPairs
@@ -171,10 +172,12 @@ class TokenBatches(EpochBatches[PairBatch]):
         return pair_batch(self._pairs, rows)
 
 
-def evaluation_batches(part: PairPart, tokens_per_batch: int) -> Iterator[tuple[Integers, PairBatch]]:
-    """Every pair once, the shortest first: the indices (B,) of a batch's pairs in the part, and the batch."""
+def evaluation_batches(
+    part: PairPart, tokens_per_batch: int, ranks: Ranks = ALONE
+) -> Iterator[tuple[Integers, PairBatch]]:
+    """Every pair once on one rank, the shortest first: the indices (B,) of a batch's pairs, and the batch."""
     order = np.lexsort((part.source_lengths + part.target_lengths, _sizes(part)))
-    for rows in cut_batches(order, _sizes(part)[order], tokens_per_batch):
+    for rows in ranks.mine(cut_batches(order, _sizes(part)[order], tokens_per_batch)):
         yield rows, pair_batch(part, rows)
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from elman.data.epoch_batches import EpochBatches, Rows, shuffled
 from elman.data.labelled_corpus import Examples
+from elman.distributed import ALONE, Ranks
 
 BLUR = 0.2  # sequences whose lengths differ by a smaller part may change places
 
@@ -47,9 +48,11 @@ class ExampleBatches(EpochBatches[ExampleBatch]):
         return example_batch(self.examples, rows)
 
 
-def evaluation_batches(examples: Examples, batch_size: int) -> Iterator[tuple[Rows, ExampleBatch]]:
-    """Every example once, the shortest first: the rows (B,) of a batch, and the batch."""
-    for rows in _stretches(np.argsort(examples.lengths, kind="stable"), batch_size):
+def evaluation_batches(
+    examples: Examples, batch_size: int, ranks: Ranks = ALONE
+) -> Iterator[tuple[Rows, ExampleBatch]]:
+    """Every example once on one rank, the shortest first: the rows (B,) of a batch, and the batch."""
+    for rows in ranks.mine(_stretches(np.argsort(examples.lengths, kind="stable"), batch_size)):
         yield rows, example_batch(examples, rows)
 
 

@@ -106,10 +106,12 @@ class Lanes:
         self.mine = np.arange(lanes)
         self._stream = TokenStream(tokens, eod)
 
-    def window(self, start: int, stop: int, epoch: int = 0) -> LaneWindow:
-        """The steps [start, stop) of my lanes in a pass over the text, 0 <= start < stop <= steps."""
+    def window(
+        self, start: int, stop: int, epoch: int = 0, lanes: npt.NDArray[np.integer[Any]] | None = None
+    ) -> LaneWindow:
+        """The steps [start, stop) of `lanes`, or else mine, in a pass over the text, 0 <= start < stop <= steps."""
         assert 0 <= start < stop <= self.steps
-        begins = self._offset(epoch) + self.mine * self.steps + start
+        begins = self._offset(epoch) + (self.mine if lanes is None else lanes) * self.steps + start
         return self._stream.window(begins, stop - start)
 
     def _offset(self, epoch: int) -> int:

@@ -14,6 +14,7 @@ from elman.data.epoch_batches import EpochBatches
 from elman.data.panel import Panel
 from elman.data.series_scaler import Scales, SeriesScaler, Standardised
 from elman.data.timestamps import Integers
+from elman.distributed import ALONE, Ranks
 
 
 class WindowBatch(NamedTuple):
@@ -195,9 +196,11 @@ class WindowBatches(EpochBatches[WindowBatch]):
         return self.windows.batch(rows)
 
 
-def evaluation_batches(windows: Windows, batch_size: int) -> Iterator[tuple[Integers, WindowBatch]]:
-    """Every window once, in order: the rows (B,) of a batch's windows, and the batch."""
-    for begin in range(0, len(windows), batch_size):
+def evaluation_batches(
+    windows: Windows, batch_size: int, ranks: Ranks = ALONE
+) -> Iterator[tuple[Integers, WindowBatch]]:
+    """Every window once on one rank, in order: the rows (B,) of a batch's windows, and the batch."""
+    for begin in ranks.mine(range(0, len(windows), batch_size)):
         rows = np.arange(begin, min(begin + batch_size, len(windows)))
         yield rows, windows.batch(rows)
 

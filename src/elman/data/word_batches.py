@@ -16,6 +16,7 @@ from elman.data.lanes import NOT_COUNTED
 from elman.data.spans import mended
 from elman.data.tagged import TaggedSentence
 from elman.data.vocabulary import PADDING, TagSet, Vocabulary
+from elman.distributed import ALONE, Ranks
 
 Integers = npt.NDArray[np.int64]
 
@@ -60,7 +61,7 @@ class EncodedSentences:
         self._starts = np.cumsum(self.lengths) - self.lengths
         self._words, self._targets = _integers(words.encode(tokens)), _integers([tag for row in targets for tag in row])
         self._spelling = _integers([spellings[token] for token in tokens])
-        self._characters, self._sizes = _padded([characters.encode(_ends(token)) for token in spellings])
+        self._characters, self._sizes = _padded([characters.encode(read_characters(token)) for token in spellings])
         self._padding = words.padding
         self.targets = int((self._targets != NOT_COUNTED).sum())
 
@@ -102,14 +103,17 @@ class WordBatches(EpochBatches[WordBatch]):
         return self.sentences.batch(rows)
 
 
-def evaluation_batches(sentences: EncodedSentences, batch_words: int) -> Iterator[tuple[Integers, WordBatch]]:
-    """Every sentence once, the shortest first: the indices (B,) of a batch's sentences, and the batch."""
+def evaluation_batches(
+    sentences: EncodedSentences, batch_words: int, ranks: Ranks = ALONE
+) -> Iterator[tuple[Integers, WordBatch]]:
+    """Every sentence once on one rank, the shortest first: the indices (B,) of a batch's sentences, and the batch."""
     order = np.argsort(sentences.lengths, kind="stable")
-    for rows in cut_batches(order, sentences.lengths[order], batch_words):
+    for rows in ranks.mine(cut_batches(order, sentences.lengths[order], batch_words)):
         yield rows, sentences.batch(rows)
 
 
-def _ends(token: str) -> str:
+def read_characters(token: str) -> str:
+    """The characters of a word that are read: of a long one, those at both ends."""
     half = MOST_CHARACTERS // 2
     return token if len(token) <= MOST_CHARACTERS else token[:half] + token[-half:]
 

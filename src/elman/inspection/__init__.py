@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from elman.inspection import attention, clipped_steps, gates, gradients, memory, truncation
+from elman.inspection import attention, clipped_steps, gates, gradients, memory, surprise, truncation
 from elman.inspection.inspect import Inspection, inspect
 from elman.inspection.look import Look, Observed, Part
 from elman.inspection.subject import Subject
@@ -25,6 +25,7 @@ LOOKS: dict[str, Look] = {
     "gradients": Look(gradients.look),
     "gates": Look(gates.look, gates.has_no_gates),
     "memory": Look(memory.look),
+    "surprise": Look(surprise.look),
     "attention": Look(attention.look, _has_no_attention),
     "truncation": Look(truncation.look),
     "clipping": Look(clipped_steps.look, clipped_steps.has_no_journal),

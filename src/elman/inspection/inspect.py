@@ -34,6 +34,10 @@ class Inspection:
         """The report as one HTML file."""
         return render(self.report)
 
+    def _repr_html_(self) -> str:
+        """The report within a notebook."""
+        return self.report._repr_html_()
+
 
 def inspect(
     observed: Observed,

@@ -48,6 +48,27 @@ def most_active(values: npt.NDArray[np.floating], most: int) -> Numbers:
     return np.sort(np.argsort(-moves, kind="stable")[:most])
 
 
+def time_scales(values: npt.NDArray[np.floating]) -> Floats:
+    """In how many steps the correlation of each unit of (B, T, H) with its own past falls to 1/e: (H,).
+
+        τ = −1 / ln ρ        ρ: the correlation of a unit with its value one step before
+
+    It is exact for a unit whose correlations fall geometrically; 0 where ρ is not positive, as for a constant unit.
+
+    >>> rng, x = np.random.default_rng(0), np.zeros((1, 10_000, 1))
+    >>> for t in range(1, x.shape[1]):
+    ...     x[0, t] = np.exp(-1 / 20) * x[0, t - 1] + rng.standard_normal()
+    >>> bool(abs(time_scales(x)[0] - 20) < 2)
+    True
+    """
+    centred = values - values.mean((0, 1))
+    now, past = centred[:, 1:], centred[:, :-1]
+    sizes = np.sqrt((now**2).sum((0, 1)) * (past**2).sum((0, 1)))
+    correlation = np.divide((now * past).sum((0, 1)), sizes, out=np.zeros(values.shape[2]), where=sizes > 0)
+    correlation = np.clip(correlation, 0, 1 - 1e-7)
+    return np.asarray(-1 / np.log(correlation, out=np.full(len(correlation), -np.inf), where=correlation > 0))
+
+
 def gates_of_unit(visit: LayerVisit, unit: int, row: int = 0) -> dict[str, Floats]:
     """Each gate (T,) of one unit of a visit's layer over one row, by the names of the cell's gates.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import cast
 
@@ -107,7 +108,7 @@ class RecurrentEncoder(SequenceEncoder):
         self.input_size, self.output_size = input_size, settings.hidden_size
         self.causal = not settings.bidirectional
         Layer, H = layer_of(cell), settings.hidden_size
-        options = {"layer_norm": settings.layer_norm, "bidirectional": settings.bidirectional}
+        options = {name: getattr(settings, name) for name in ("layer_norm", "bidirectional", "recompute")}
         units = H if self.causal else H // 2
         sizes = [input_size, *[H] * settings.num_layers]
         self.layers = nn.ModuleList(Layer(D, units, **options) for D, _ in pairwise(sizes))
@@ -122,7 +123,7 @@ class RecurrentEncoder(SequenceEncoder):
         if not self.causal:
             return ()
         cell, like, H = CELLS[self.cell], next(self.parameters()), self.output_size
-        zeros = [like.new_zeros(batch_size, size) for size in cell.sizes(H, H)]
+        zeros = [torch.zeros(batch_size, size, dtype=like.dtype, device=like.device) for size in cell.sizes(H, H)]
         return tuple(cast(State, cell.state_type(*zeros)) for _ in self.layers)
 
     def _read(self, x: Tensor, state: State, lengths: Tensor | None, resets: Tensor | None) -> tuple[Tensor, State]:
@@ -223,6 +224,11 @@ def make_encoder(
     if isinstance(settings, TransformerEncoderSettings):
         return TransformerEncoder(input_size, settings)
     return RecurrentEncoder(kind, input_size, settings)
+
+
+def encoder_layers(model: nn.Module) -> Sequence[nn.Module]:
+    """The layers of the encoder of a model; none of a model of another make."""
+    return tuple(getattr(getattr(model, "encoder", None), "layers", ()))
 
 
 def read_truncated(

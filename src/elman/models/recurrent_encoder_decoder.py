@@ -101,7 +101,8 @@ class RecurrentEncoderDecoder(EncoderDecoder):
     def _layers(self, input_size: int, both_ways: bool) -> nn.ModuleList:
         H = self.hidden_size // 2 if both_ways else self.hidden_size
         sizes = [input_size, *[self.hidden_size] * (self.num_layers - 1)]
-        return nn.ModuleList(layer_of(self.cell)(D, H, bidirectional=both_ways) for D in sizes)
+        options = {"bidirectional": both_ways, "recompute": self.recompute}
+        return nn.ModuleList(layer_of(self.cell)(D, H, **options) for D in sizes)
 
     @torch.no_grad()
     def _reset_parameters(self) -> None:

@@ -180,10 +180,8 @@ def make_layers(
 ) -> nn.ModuleList:
     """Layers as the settings say; `options` are those that only some layers of a `TransformerLayer` have."""
     s, inner = settings, cast(int, settings.feedforward_size)
-    return nn.ModuleList(
-        TransformerLayer(s.hidden_size, s.num_heads, inner, dropout=s.dropout, qk_norm=s.qk_norm, **options)
-        for _ in range(count)
-    )
+    given = {name: getattr(s, name) for name in ("dropout", "qk_norm", "recompute")}
+    return nn.ModuleList(TransformerLayer(s.hidden_size, s.num_heads, inner, **given, **options) for _ in range(count))
 
 
 def read_transformer_layers(

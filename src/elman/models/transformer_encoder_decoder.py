@@ -114,7 +114,7 @@ class TransformerEncoderDecoder(EncoderDecoder):
         for layer in self.encoder:
             x, _ = layer(x, sight=sight)
         x = self.encoder_norm(x)
-        projected = [cast(TransformerLayer, layer).cross_attention.project(x) for layer in self.decoder]
+        projected = [cast(TransformerLayer, layer).project(x) for layer in self.decoder]
         keys, values = zip(*projected, strict=True)
         nothing = (x.new_zeros(B, self.num_heads, 0, self.hidden_size // self.num_heads),) * self.decoder_layers
         position = torch.zeros(B, dtype=torch.int64, device=source.device)

@@ -2,7 +2,7 @@
 
 For a single step there is a class with "Cell" behind the name: `ElmanCell`, `GRUCell`, `LSTMCell`, ...
 
-Layers that torch.nn has too can replace torch.nn's; docs/torch-nn.md lists the differences.
+Layers that torch.nn has too can replace torch.nn's; docs/en/reference/torch-nn.md lists the differences.
 
 >>> import torch
 >>> from elman.nn import LSTM

@@ -32,6 +32,7 @@ from elman.report.marks import Mark
 from elman.report.order import likeness
 from elman.report.page import Chapter, Report, render
 from elman.report.points import Points, point_chart
+from elman.report.spans import span_text
 from elman.report.texts import passages, text_strip
 
 __all__ = [
@@ -55,5 +56,6 @@ __all__ = [
     "point_chart",
     "reading",
     "render",
+    "span_text",
     "text_strip",
 ]

@@ -53,6 +53,11 @@ class Figure:
     head: str = ""  # markup above the drawing, which stays where a component takes the drawing's place
     parts: Sequence[tuple[str, Figure]] = ()  # in place of a drawing: figures of which one is chosen, by name
 
+    def _repr_html_(self) -> str:
+        from elman.report.page import embedded
+
+        return embedded(self)
+
 
 def number(value: float | int | None) -> str:
     """A number as people read it: three significant digits.

@@ -9,7 +9,10 @@ from itertools import groupby
 
 from elman.report import modules
 from elman.report.figure import Figure
+from elman.report.notebook import framed, still
 from elman.report.style import STYLE
+
+MOST_PIXELS = 760  # of a report's height in a notebook, where it scrolls
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,11 @@ class Report:
     chapters: Sequence[Chapter] = field(default_factory=list)
     footer: str = ""
 
+    def _repr_html_(self) -> str:
+        findings = "".join(f"<li>{escape(line)}</li>" for chapter in self.chapters for line in chapter.findings)
+        words = f"<h3>{escape(self.title)}</h3><p>{escape(self.text)}</p><ul>{findings}</ul>"
+        return framed(render(self), self.title, words, most=MOST_PIXELS)
+
 
 def render(report: Report) -> str:
     """The report as one HTML file that needs no other; all texts in it are escaped.
@@ -64,6 +72,12 @@ def render(report: Report) -> str:
         f"<footer>{escape(report.footer)}</footer>"
     )
     return _page(report.title, body, [figure for chapter in report.chapters for figure in chapter.figures])
+
+
+def embedded(figure: Figure) -> str:
+    """A figure for a notebook: its drawing, and a page of its own that takes the drawing's place."""
+    body = f'<div class="figures">{_grid([figure])}</div>'
+    return framed(_page(figure.title, body, [figure]), figure.title, still(figure))
 
 
 def _page(title: str, body: str, figures: Sequence[Figure]) -> str:

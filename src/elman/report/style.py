@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from elman.report import palette
+from elman.report.spans import STYLE as SPANS
 from elman.report.texts import SHADES
 
 # `shade` is how much of its colour the strongest shade behind a text has, so that the text can be read.
@@ -36,6 +37,7 @@ STYLE = (
     + "".join(f".c{n}{{--c:var(--c{n})}}" for n in range(1, palette.COLOURS + 1))
     + "".join(f".line.d{n}{{stroke-dasharray:{dashes}}}" for n, dashes in enumerate(palette.DASHES))
     + _SHADES
+    + SPANS
     + """
 :root{--sans:system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",sans-serif;
 --mono:ui-monospace,SFMono-Regular,Menlo,Consolas,"DejaVu Sans Mono",monospace}

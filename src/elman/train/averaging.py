@@ -44,14 +44,19 @@ class Average:
     @contextmanager
     def in_place(self) -> Iterator[None]:
         """Exchange the model's weights for the average while the block runs."""
-        own = [parameter.data for parameter in self.parameters]
+        self._exchange()
         try:
-            for parameter, average in zip(self.parameters, self.average, strict=True):
-                parameter.data = average
             yield
         finally:
-            for parameter, data in zip(self.parameters, own, strict=True):
-                parameter.data = data
+            self._exchange()
+
+    @torch.no_grad()
+    def _exchange(self) -> None:
+        """Exchange the numbers, not the tensors, which others know too."""
+        for parameter, average in zip(self.parameters, self.average, strict=True):
+            own = parameter.clone()
+            parameter.copy_(average)
+            average.copy_(own)
 
     @torch.no_grad()
     def load(self, tensors: dict[str, Tensor], updates: int) -> None:

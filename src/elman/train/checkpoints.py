@@ -8,8 +8,9 @@ training goes on from the one before.
 from __future__ import annotations
 
 import json
+import shutil
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -17,8 +18,8 @@ import safetensors
 import safetensors.torch
 from torch import Tensor
 
-from elman import atomic
 from elman.reading import Count, check_file, parse_json
+from elman.train import tensor_files
 
 KEEP = 2
 STATES = 2  # since then, attention's memory is a ring
@@ -81,46 +82,73 @@ class Damaged(Exception):
     """A checkpoint cannot be trusted; the message says why."""
 
 
+Load = Callable[[Path], Checkpoint]
+
+
 def save(folder: Path, step: int, checkpoint: Checkpoint) -> Path:
     """Write the checkpoint of a step, keep the newest `KEEP` up to this step, and return its path.
 
     Checkpoints of later steps are damaged, since the training went on from an earlier one. They are removed, and so are
     the leftovers of a killed write.
     """
-    # Tied weights share their storage, which safetensors refuses to write: each is copied.
-    tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in checkpoint.tensors.items()}
+    tensors = {name: tensor.detach().cpu() for name, tensor in checkpoint.tensors.items()}
     values = json.dumps(asdict(checkpoint.values))
-    header = {VALUES: values, "crc32": json.dumps(_checksums(tensors, values))}
+    sums = {name: _checksum(tensor) for name, tensor in tensors.items()} | {VALUES: zlib.crc32(values.encode())}
+    layout = {name: (tensor.dtype, tuple(tensor.shape)) for name, tensor in tensors.items()}
     path = folder / f"step-{step:09d}.safetensors"
-    atomic.write_bytes(path, safetensors.torch.save(tensors, metadata=header))
-    present = paths(folder)
-    serving = [old for old in present if old <= path][-KEEP:]
-    for useless in [*(old for old in present if old not in serving), *folder.glob(".step-*.tmp")]:
-        useless.unlink(missing_ok=True)
+    tensor_files.write(path, layout, tensors.__getitem__, {VALUES: values, "crc32": json.dumps(sums)})
+    prune(folder, path)
     return path
 
 
+def prune(folder: Path, newest: Path) -> None:
+    """Remove all checkpoints but the last `KEEP` up to the newest, and the leftovers of killed writes."""
+    present = paths(folder)
+    serving = [old for old in present if _step(old) <= _step(newest)][-KEEP:]
+    for useless in [*(old for old in present if old not in serving), *folder.glob(".step-*.tmp")]:
+        remove(useless)
+
+
+def remove(path: Path) -> None:
+    """Remove a checkpoint, where there is one: a file, or the folder of one that is in parts."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
 def paths(folder: Path) -> list[Path]:
-    """The checkpoints of a folder, oldest first."""
-    return sorted(path for path in folder.glob("step-*.safetensors") if not path.is_dir())
+    """The checkpoints of a folder, oldest first: files, and the folders of those that are in parts."""
+    found = (path for path in folder.glob("step-*") if path.is_dir() != (path.suffix == ".safetensors"))
+    return sorted((path for path in found if path.suffix in ("", ".safetensors")), key=_step)
 
 
-def load(path: Path) -> Checkpoint:
-    """Read and check one checkpoint. Raises `Damaged` where the file is cut short, altered, or no checkpoint."""
+def _step(path: Path) -> str:
+    return path.name.removesuffix(".safetensors")
+
+
+def load(path: Path, place: Callable[[str, Tensor], Tensor] = lambda name, tensor: tensor) -> Checkpoint:
+    """Read and check one checkpoint, of which `place` keeps what is needed of each tensor.
+
+    Raises `Damaged` where the file is cut short, altered, or no checkpoint.
+    """
     try:
         check_file(path)
+        tensors, sums = {}, {}
         with safetensors.safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
-            # Copied, for a file's tensors begin anywhere in RAM, and products of such matrices may round otherwise.
-            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
-        if _checksums(tensors, header[VALUES]) != parse_json(header["crc32"], dict[str, int], "crc32"):
+            for name in file.keys():  # noqa: SIM118
+                # Copied, for a file's tensors begin anywhere in RAM, and products of such matrices may round otherwise.
+                tensor = file.get_tensor(name).clone()
+                sums[name], tensors[name] = _checksum(tensor), place(name, tensor)
+        if sums | {VALUES: zlib.crc32(header[VALUES].encode())} != parse_json(header["crc32"], dict[str, int], "crc32"):
             raise ValueError("a checksum is wrong")
         return Checkpoint(tensors, parse_json(header[VALUES], Values, VALUES))
     except (safetensors.SafetensorError, OSError, KeyError, ValueError) as error:
         raise Damaged(f"{path.name}: {error}") from error
 
 
-def newest(folder: Path) -> Iterator[Checkpoint | Damaged]:
+def newest(folder: Path, load: Load = load) -> Iterator[Checkpoint | Damaged]:
     """The errors of damaged checkpoints from the newest on, and then the newest whole checkpoint, if there is one."""
     for path in reversed(paths(folder)):
         try:
@@ -130,6 +158,5 @@ def newest(folder: Path) -> Iterator[Checkpoint | Damaged]:
             yield error
 
 
-def _checksums(tensors: dict[str, Tensor], values: str) -> dict[str, int]:
-    sums = {name: zlib.crc32(safetensors.torch.save({"": tensor})) for name, tensor in tensors.items()}
-    return sums | {VALUES: zlib.crc32(values.encode())}
+def _checksum(tensor: Tensor) -> int:
+    return zlib.crc32(safetensors.torch.save({"": tensor.contiguous()}))

@@ -17,6 +17,7 @@ from typing import Literal
 import numpy as np
 import torch
 from torch import Tensor
+from torch.distributed.tensor import DTensor
 
 Method = Literal["norm", "value", "adaptive", "none"]
 
@@ -63,12 +64,12 @@ class Clipper:
     def __call__(self, parameters: Sequence[Tensor], *, taken: bool = True) -> Clipped:
         """Clip the gradients of `parameters` in place; for a step that is not `taken`, only tell their norm."""
         gradients = [p.grad for p in parameters if p.grad is not None]
-        before = torch.nn.utils.get_total_norm(gradients).item()
+        before = norm(gradients)
         if self.method == "none" or not taken or not math.isfinite(before):
             return Clipped(before, before, clipped=False)
         if self.method == "value":
             torch.nn.utils.clip_grad_value_(parameters, self.threshold)
-            after = torch.nn.utils.get_total_norm(gradients).item()
+            after = norm(gradients)
             return Clipped(before, after, clipped=after < before)
         limit = self.threshold
         if self.method == "adaptive":
@@ -78,3 +79,9 @@ class Clipper:
             return Clipped(before, before, clipped=False)
         torch._foreach_mul_(gradients, limit / before)
         return Clipped(before, limit, clipped=True)
+
+
+def norm(gradients: Sequence[Tensor]) -> float:
+    """The norm of all gradients together, those that lie in parts on several ranks included."""
+    total = torch.nn.utils.get_total_norm(gradients)
+    return (total.full_tensor() if isinstance(total, DTensor) else total).item()

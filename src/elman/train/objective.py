@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from torch import Tensor, nn
@@ -113,3 +114,11 @@ class Divisible(Protocol):
 
     def divide(self, ranks: Ranks) -> None:
         """Read from now on, of every batch, the rows of this rank alone; sizes stay those of all ranks."""
+
+
+@runtime_checkable
+class Layered(Protocol):
+    """An objective that knows layers of a model, whose weights need not be in RAM but while one is called."""
+
+    def layers(self, model: nn.Module) -> Iterable[nn.Module]:
+        """The layers that a loss reads by calls alone, equally many on every rank."""

@@ -16,10 +16,12 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 from torch.optim import SGD, AdamW, Optimizer
 
 from elman.errors import UserError
 from elman.train.settings import Optimization
+from elman.train.sharding import divided
 
 MUON_MOMENTUM = 0.95
 
@@ -70,7 +72,8 @@ def optimizer(model: nn.Module, settings: Optimization) -> Optimizer:
     if s.optimizer in ("adamw", "muon"):
         make = {"adamw": AdamW, "muon": Muon}[s.optimizer]
         return make(groups, lr=s.learning_rate, betas=(s.beta1, s.beta2), fused=True)
-    return SGD(groups, lr=s.learning_rate, momentum=s.momentum, fused=True)
+    whole = not any(isinstance(p, DTensor) for p in parameters)  # torch has no fused SGD of what is in parts
+    return SGD(groups, lr=s.learning_rate, momentum=s.momentum, fused=whole)
 
 
 def orthogonal(x: Tensor, *, rounded: bool = False) -> Tensor:
@@ -121,15 +124,25 @@ class Muon(AdamW):
                     continue
                 parameter.mul_(1 - rate * group["weight_decay"])
                 ahead = self._ahead(parameter, parameter.grad, group["momentum"])
+                parameter.grad = None  # AdamW passes over parameters without a gradient
+                if isinstance(ahead, DTensor):
+                    self._step_in_parts(parameter, ahead, group)
+                    continue
                 pairs = zip(parameter.chunk(group["maps"]), ahead.chunk(group["maps"]), strict=True)
                 for map, direction in pairs:
                     alike[map.shape, group["rounded"]].append((map, direction, rate))
-                parameter.grad = None  # AdamW passes over parameters without a gradient
         for ((M, N), rounded), maps in alike.items():
             steps = orthogonal(torch.stack([direction for _, direction, _ in maps]), rounded=rounded)
             for (map, _, rate), step in zip(maps, steps, strict=True):
                 map.add_(step, alpha=-rate * max(1.0, M / N) ** 0.5)
         super().step()
+
+    def _step_in_parts(self, parameter: Tensor, ahead: DTensor, group: dict[str, Any]) -> None:
+        """The same of a matrix that lies in parts on the ranks: every rank has it whole while its step is made."""
+        maps = torch.stack(ahead.full_tensor().chunk(group["maps"]))  # (C, M, N)
+        C, M, N = maps.shape
+        step = orthogonal(maps, rounded=group["rounded"]).reshape(C * M, N)
+        parameter.add_(divided(step, parameter), alpha=-group["lr"] * group["ratio"] * max(1.0, M / N) ** 0.5)
 
     def _ahead(self, parameter: Tensor, gradient: Tensor, momentum: float) -> Tensor:
         state = self.state[parameter]

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import time
+import warnings
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from inspect import signature
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
-from torch import nn
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard, register_fsdp_forward_method
 from torch.nn.parallel import DistributedDataParallel
 
 from elman.distributed import Ranks
 from elman.state import State
-from elman.train.objective import Loss, Objective, Place
+from elman.train.objective import Layered, Loss, Objective, Place
+
+Found = TypeVar("Found")
+REDUCTION = {"float32": None, "bfloat16": torch.bfloat16}  # None: their own dtype
 
 # Buffers are equal on all ranks, since all validate alike. Up to torch 2.12 the option has another name.
 _NAMES = signature(DistributedDataParallel.__init__).parameters
@@ -26,6 +36,13 @@ class Replica:
     def __init__(self, model: nn.Module, objective: Objective) -> None:
         self.model, self.objective = model, objective
 
+    def begin(self) -> None:
+        """A step begins."""
+
+    def seconds(self) -> float | None:
+        """From the beginning of the step until its last gradient was computed; None where that is not known."""
+        return None
+
     def __call__(self, place: Place, state: State | None) -> Loss:
         """The loss of the batch at a place, read from a state."""
         return self.objective.loss(self.model, place, state)
@@ -34,34 +51,108 @@ class Replica:
         """Within this, the loss is computed, and its backward pass; `last` of those of a step."""
         return nullcontext()
 
+    def read(self, function: Callable[[nn.Module], Found]) -> Found:
+        """What a function that uses the model returns; no gradient flows through the model's weights."""
+        return function(self.model)
+
 
 class DistributedReplica(Replica):
     """As `Replica`; after the last backward pass of a step, gradients are means over the ranks.
 
     torch's DistributedDataParallel sends the gradients of the layers that are done while those below are computed. It
-    wraps the loss rather than the model, since an objective calls a model in ways of its own.
+    wraps the loss rather than the model, since an objective calls a model in ways of its own. After the first step its
+    buckets hold the gradients in the order in which they are finished.
+
+    Args:
+        dtype: of gradients on their way; sums of bfloat16 have 8 digits, of which each rank's part is rounded.
     """
 
-    def __init__(self, model: nn.Module, objective: Objective) -> None:
+    def __init__(self, model: nn.Module, objective: Objective, dtype: torch.dtype | None = None) -> None:
         super().__init__(model, objective)
-        self.parallel = DistributedDataParallel(_LossOf(model, objective), **KEEP_BUFFERS)
+        self.parallel = DistributedDataParallel(_Within(model), **KEEP_BUFFERS)
+        self.dtype = dtype
+        self.parallel.register_comm_hook(None, lambda _, bucket: self._send(bucket.buffer()))
+        self.cuda = next(model.parameters()).is_cuda
+
+    def _send(self, gradients: Tensor) -> torch.futures.Future[Tensor]:
+        """Send the gradients of a bucket, all of which have been computed."""
+        self.sent = self._now()
+        sent = gradients.to(self.dtype or gradients.dtype).div_(dist.get_world_size())
+        future = dist.all_reduce(sent, async_op=True).get_future()
+        return future.then(lambda done: gradients if sent is gradients else gradients.copy_(sent))
+
+    def _now(self) -> Any:
+        if not self.cuda:
+            return time.perf_counter()
+        event = torch.cuda.Event(enable_timing=True)
+        event.record()
+        return event
+
+    def begin(self) -> None:  # noqa: D102
+        self.begun = self._now()
+
+    def seconds(self) -> float:  # noqa: D102
+        if not self.cuda:
+            return cast(float, self.sent - self.begun)
+        self.sent.synchronize()
+        return cast(float, self.begun.elapsed_time(self.sent) / 1000)
 
     def __call__(self, place: Place, state: State | None) -> Loss:  # noqa: D102
-        return cast(Loss, self.parallel(place, state))
+        return cast(Loss, self.parallel(lambda model: self.objective.loss(model, place, state)))
 
     def reducing(self, last: bool) -> AbstractContextManager[None]:  # noqa: D102
         return nullcontext() if last else self.parallel.no_sync()
 
 
-class _LossOf(nn.Module):
-    def __init__(self, model: nn.Module, objective: Objective) -> None:
+class ShardedReplica(Replica):
+    """As `DistributedReplica`, of a model of which each rank keeps a part: of weights, and so of all that goes by them.
+
+    torch's `fully_shard` gathers the weights of a layer for its call, and once more for its backward pass, after which
+    each rank gets its part of the gradient's mean. All weights that belong to no layer, such as embeddings, are there
+    from the beginning of the loss to the end of its backward pass. Every micro-batch is reduced, for else the gradients
+    of the whole model would be kept between them. Rajbhandari et al. 2020, "ZeRO"; Zhao et al. 2023, "PyTorch FSDP".
+    """
+
+    def __init__(
+        self, model: nn.Module, objective: Objective, device: str, ranks: Ranks, dtype: torch.dtype | None = None
+    ) -> None:
+        super().__init__(model, objective)
+        mesh = init_device_mesh(device, (ranks.size,))
+        policy = MixedPrecisionPolicy(reduce_dtype=dtype)
+        for layer in objective.layers(model) if isinstance(objective, Layered) else ():
+            fully_shard(layer, mesh=mesh, mp_policy=policy)
+            if hasattr(layer, "project"):  # a call too
+                register_fsdp_forward_method(layer, "project")
+        self.within = _Within(model)
+        fully_shard(self.within, mesh=mesh, mp_policy=policy)
+
+    def __call__(self, place: Place, state: State | None) -> Loss:  # noqa: D102
+        with warnings.catch_warnings():  # of outputs that are views: no model of ours writes over those of a layer
+            warnings.filterwarnings("ignore", message="FSDP2-wrapped module", category=UserWarning)
+            return cast(Loss, self.within(lambda model: self.objective.loss(model, place, state)))
+
+    def read(self, function: Callable[[nn.Module], Found]) -> Found:  # noqa: D102
+        try:
+            return cast(Found, self.within(function))
+        finally:
+            cast(FSDPModule, self.within).reshard()  # else weights are kept for a backward pass
+
+
+class _Within(nn.Module):
+    """Calls functions of a model as a module's `forward`, where torch's wrappers do their part."""
+
+    def __init__(self, model: nn.Module) -> None:
         super().__init__()
-        self.model, self.objective = model, objective
+        self.model = model
 
-    def forward(self, place: Place, state: State | None) -> Loss:
-        return self.objective.loss(self.model, place, state)
+    def forward(self, function: Callable[[nn.Module], Any]) -> Any:
+        return function(self.model)
 
 
-def replica(model: nn.Module, objective: Objective, ranks: Ranks) -> Replica:
+def replica(model: nn.Module, objective: Objective, ranks: Ranks, device: str, reduction: str = "float32") -> Replica:
     """The loss as this one of the processes computes it."""
-    return DistributedReplica(model, objective) if ranks.size > 1 else Replica(model, objective)
+    if ranks.size == 1:
+        return Replica(model, objective)
+    if ranks.together:
+        return ShardedReplica(model, objective, device, ranks, REDUCTION[reduction])
+    return DistributedReplica(model, objective, REDUCTION[reduction])

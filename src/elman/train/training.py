@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 
@@ -24,6 +25,7 @@ from elman.train.optimizers import optimizer
 from elman.train.replica import Replica, replica
 from elman.train.schedule import Budget, learning_rate
 from elman.train.settings import Optimization
+from elman.train.sharding import as_part, local
 
 
 @dataclass
@@ -44,6 +46,7 @@ class Step:
     learning_rate: float
     gradient: Clipped
     skipped: bool
+    seconds: tuple[float, ...] = field(default=(), compare=False)  # of several ranks: for how long each has computed
 
 
 @dataclass
@@ -73,9 +76,13 @@ class Training:
         if self.ranks.size > 1:
             if not isinstance(self.objective, Divisible):
                 raise UserError("several processes", expected="an objective that divides its batches", got="another")
+            self.ranks = replace(self.ranks, together=s.sharded)
             self.objective.divide(self.ranks)
             torch.manual_seed(self.ranks.seed(s.seed))
-        self.replica: Replica = replica(self.model, self.objective, self.ranks)
+        if self.ranks.together and self.objective.adaptive:
+            raise UserError("k2", expected="a number with sharded", got="auto, which needs whole weights")
+        device = next(self.model.parameters()).device.type
+        self.replica: Replica = replica(self.model, self.objective, self.ranks, device, s.reduction)
         self.optimizer = optimizer(self.model, s)
         self.parameters = [p for p in self.model.parameters() if p.requires_grad]
         self.clipper = Clipper(s.clip, s.clip_threshold, s.clip_percentile)
@@ -117,6 +124,7 @@ class Training:
             group["lr"] = rate
         self.optimizer.zero_grad()
         total, targets = 0.0, 0.0
+        self.replica.begin()
         for part in range(s.accumulate):
             with self.replica.reducing(part == s.accumulate - 1):
                 loss = self._forward(progress)
@@ -125,7 +133,7 @@ class Training:
             targets += loss.targets
         # Every target counts the same, although the last stretch of an epoch may be shorter than the others, and ranks
         # may have more targets or fewer. The gradients are means over the ranks.
-        total, targets = self.ranks.sums(total, targets)
+        (total, targets), seconds = self.ranks.sums_and_each((total, targets), self.replica.seconds())
         gradients = [p.grad for p in self.parameters if p.grad is not None]
         torch._foreach_div_(gradients, targets / self.ranks.size)
         clipped = self.clipper(self.parameters, taken=math.isfinite(total))
@@ -139,7 +147,7 @@ class Training:
                 self.average.update()
         c.step += 1
         c.targets += int(targets)
-        return Step(c.step, self.epochs, progress, total / targets, int(targets), rate, clipped, skipped)
+        return Step(c.step, self.epochs, progress, total / targets, int(targets), rate, clipped, skipped, seconds)
 
     def _forward(self, progress: float) -> Loss:
         c = self.counters
@@ -174,10 +182,10 @@ class Training:
         """Keep the present weights as the best. A tied matrix is kept once, under the first of its names."""
         with self._shipped_weights():
             first: dict[int, str] = {}
-            state = self.model.state_dict()
+            state = self.model.state_dict(keep_vars=True)
             for name, tensor in state.items():
-                first.setdefault(tensor.data_ptr() if tensor.numel() else id(tensor), name)
-            self.best = {name: state[name].detach().cpu().contiguous().clone() for name in first.values()}
+                first.setdefault(tensor.data_ptr() or id(tensor), name)  # what is in parts has no place
+            self.best = {name: local(state[name].detach()).cpu().contiguous().clone() for name in first.values()}
 
     def validate(self) -> tuple[dict[str, float], bool]:
         """Metrics on the validation set, and whether these weights are the best so far."""
@@ -185,7 +193,7 @@ class Training:
         self.model.eval()
         try:
             with self._shipped_weights(), torch.no_grad():
-                metrics = self.objective.validate(self.model)
+                metrics = self.replica.read(self.objective.validate)
             if self.objective.adaptive:
                 metrics |= self.objective.adaptive.adapt(self.model, self.carried)
         finally:
@@ -209,7 +217,7 @@ class Training:
         """The whole training of all ranks, as tensors and plain values, for rank 0; None for the others.
 
         The carried states of the ranks are one state, as a single process has it: so another number of processes can go
-        on with it.
+        on with it. Where weights are sharded, every rank gets a checkpoint, of its parts.
         """
         own = {"random": torch.get_rng_state()}
         if self.device == "cuda":
@@ -217,17 +225,18 @@ class Training:
         if self.carried is not None:
             own |= states.flatten(states.to(self.carried, "cpu"), "carried")
         every = self.ranks.gathered(own)
-        if not self.ranks.first:
+        if not (self.ranks.first or self.ranks.together):
             return None
-        tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
+        state = self.model.state_dict()
+        tensors = {f"model.{k}": v for k, v in state.items()}
         for index, slots in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{index}.{k}": v for k, v in slots.items() if isinstance(v, Tensor)}
         for rank, theirs in enumerate(every):
             tensors |= {_of_rank(name, rank): theirs[key] for name, key in NOISE.items() if key in theirs}
-        if self.carried is not None:
+        if self.carried is not None and every:
             parts = [states.unflatten(theirs, self.carried, "carried") for theirs in every]
             tensors |= states.flatten(states.concatenate(parts), "carried")
-        tensors |= {f"best.{k}": v for k, v in self.best.items()}
+        tensors |= {f"best.{k}": as_part(v, like=state[k]) for k, v in self.best.items()}
         averaged = None
         if self.average:
             averaged = Averaged(self.average.updates, self.average.decay)
@@ -252,10 +261,10 @@ class Training:
             slots[int(index)][slot] = tensor
         self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": slots})
         self._restore_noise(checkpoint)
-        self.best = checkpoint.part("best")
+        self.best = {name: local(tensor) for name, tensor in checkpoint.part("best").items()}
         self.carried = None
         if values.carried:
-            like = self.objective.initial_state(self.model)
+            like = self.replica.read(self.objective.initial_state)
             assert like is not None
             self.carried = states.unflatten(checkpoint.tensors, like, "carried")
             if values.states < STATES and hasattr(self.carried, "from_earlier_form"):
@@ -276,6 +285,14 @@ class Training:
         if values.average:
             self.average = Average(self.model, values.average.decay)
             self.average.load(checkpoint.part("average"), values.average.updates)
+
+    def layout(self) -> Callable[[str], Tensor | None]:
+        """Of the name of a checkpoint's tensor, the tensor of this training that is in parts as that shall be."""
+        own = {f"{part}.{k}": v for part in ("model", "best") for k, v in self.model.state_dict().items()}
+        own |= {f"average.{index}": p for index, p in enumerate(self.model.parameters())}
+        optimized = [p for group in self.optimizer.param_groups for p in group["params"]]
+        own |= {f"optimizer.{index}": p for index, p in enumerate(optimized)}
+        return lambda name: own.get(name, own.get(name.rpartition(".")[0]))  # optimizer.INDEX.SLOT
 
     def _restore_noise(self, checkpoint: Checkpoint) -> None:
         """Go on with this rank's noise; a rank that was not there before begins one of its own."""

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, TypeAlias, cast
 
 import numpy as np
 import torch
 
 from elman.arrays import Floats
+from elman.data.epoch_batches import Rows
 from elman.data.example_batches import evaluation_batches
 from elman.data.labelled_corpus import Examples, LabelledCorpus
 from elman.data.labels import Label, LabelCodec
 from elman.data.lanes import NOT_COUNTED
+from elman.distributed import ALONE, Ranks
 from elman.metrics import classification as scores
 from elman.metrics.calibration import fit_temperature, fit_thresholds, sigmoid, softmax
 from elman.metrics.words import words
@@ -32,16 +34,29 @@ NAMED = 5  # unknown labels that are named
 
 
 @torch.no_grad()
-def read_logits(model: Classifier, examples: Examples, batch: int = BATCH, progress: Progress | None = None) -> Floats:
-    """The logits (N, K) of all examples, in their order; a row does not depend on its batch."""
+def read_logits(
+    model: Classifier,
+    examples: Examples,
+    batch: int = BATCH,
+    progress: Progress | None = None,
+    ranks: Ranks = ALONE,
+) -> Floats:
+    """The logits (N, K) of all examples, in their order; a row does not depend on its batch. Each rank reads a part."""
     device = next(model.parameters()).device
-    found, done = np.zeros((len(examples), model.outputs)), 0
-    for rows, part in evaluation_batches(examples, batch):
-        moved = part.to(device)
-        found[rows] = model.scores(moved.inputs, lengths=moved.lengths)[0].double().cpu().numpy()
-        done += len(rows)
-        if progress:
-            progress("reading", done / len(examples))
+
+    def read() -> Iterator[tuple[Rows, Floats]]:
+        done = 0
+        for rows, part in evaluation_batches(examples, batch, ranks):
+            moved = part.to(device)
+            yield rows, model.scores(moved.inputs, lengths=moved.lengths)[0].double().cpu().numpy()
+            done += len(rows)
+            if progress:
+                progress("reading", done / len(examples))
+
+    found = np.zeros((len(examples), model.outputs))
+    if len(examples):
+        rows, logits = ranks.columns(read())
+        found[rows] = logits
     return found
 
 

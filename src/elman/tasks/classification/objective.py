@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
@@ -14,9 +15,10 @@ from torch.nn import functional as F
 from elman.data.example_batches import ExampleBatches
 from elman.data.labelled_corpus import Examples, LabelledCorpus
 from elman.data.labels import LabelCodec
-from elman.distributed import Ranks
+from elman.distributed import ALONE, Ranks
 from elman.metrics.words import words
 from elman.models.classifier import Classifier
+from elman.models.encoder import encoder_layers
 from elman.state import State
 from elman.tasks.classification.evaluation import calibrate, losses, measure, read_logits
 from elman.tasks.classification.settings import ClassifierTraining
@@ -51,6 +53,7 @@ class SequenceLabels:
     unknown: int | None = None  # the token of what is unknown
     weights: Tensor | None = None
     adaptive: None = field(default=None, init=False)
+    ranks: Ranks = field(default=ALONE, init=False)
 
     def __post_init__(self) -> None:
         self.training_size, self.validation_size = len(self.train.examples), len(self.valid)
@@ -85,7 +88,7 @@ class SequenceLabels:
     def validate(self, model: nn.Module) -> dict[str, float]:
         """The model is calibrated on the validation set; then its metrics there."""
         classifier = cast(Classifier, model)
-        logits = read_logits(classifier, self.valid)
+        logits = read_logits(classifier, self.valid, ranks=self.ranks)
         calibrate(classifier, logits, self.valid)
         return measure(classifier, self.labels, logits, self.valid)
 
@@ -102,9 +105,13 @@ class SequenceLabels:
     def initial_state(self, model: nn.Module) -> None:
         """Nothing is carried from batch to batch."""
 
+    def layers(self, model: nn.Module) -> Iterable[nn.Module]:
+        """Those of the encoder; with k2, a longer batch calls them more often."""
+        return encoder_layers(model) if self.settings.k2 is None else ()
+
     def divide(self, ranks: Ranks) -> None:
         """Read the rows of this rank alone."""
-        self.train.ranks = ranks
+        self.train.ranks, self.ranks = ranks, ranks.readers
 
 
 def sequence_labels(settings: Settings, corpus: LabelledCorpus) -> SequenceLabels:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
@@ -10,11 +10,13 @@ import numpy as np
 import torch
 from torch import nn
 
+from elman.data.timestamps import Integers
 from elman.data.windows import WindowBatch, WindowBatches, Windows, evaluation_batches
-from elman.distributed import Ranks
+from elman.distributed import ALONE, Ranks
 from elman.errors import UserError
 from elman.metrics.words import words
 from elman.models.conformal import conformal_widths
+from elman.models.encoder import encoder_layers
 from elman.models.forecaster import SeriesForecaster
 from elman.models.forecaster_settings import LEVELS
 from elman.tasks.configuration import Settings
@@ -43,6 +45,7 @@ class FutureValues:
     metric: str = "loss"
     k2: int | None = None
     adaptive: None = field(default=None, init=False)
+    ranks: Ranks = field(default=ALONE, init=False)
 
     def __post_init__(self) -> None:
         self.training_size, self.validation_size = self.train.windows.targets, self.valid.targets
@@ -61,7 +64,7 @@ class FutureValues:
 
     def validate(self, model: nn.Module) -> dict[str, float]:
         """The loss, the errors of the mean, the pinball loss and the coverage; the model's widths are fitted."""
-        return validate(cast(SeriesForecaster, model), self.valid)
+        return validate(cast(SeriesForecaster, model), self.valid, self.ranks)
 
     def cost(self, metrics: dict[str, float]) -> float:
         """The chosen metric."""
@@ -75,9 +78,13 @@ class FutureValues:
     def initial_state(self, model: nn.Module) -> None:
         """Nothing is carried from batch to batch."""
 
+    def layers(self, model: nn.Module) -> Iterable[nn.Module]:
+        """Those of the encoder; with k2, a longer batch calls them more often."""
+        return encoder_layers(model) if self.k2 is None else ()
+
     def divide(self, ranks: Ranks) -> None:
         """Read the rows of this rank alone."""
-        self.train.ranks = ranks
+        self.train.ranks, self.ranks = ranks, ranks.readers
 
 
 def future_values(settings: Settings, corpus: ForecastCorpus) -> FutureValues:
@@ -98,17 +105,20 @@ def check_counts(values: Floats) -> None:
 
 
 @torch.no_grad()
-def validate(model: SeriesForecaster, windows: Windows) -> dict[str, float]:
+def validate(model: SeriesForecaster, windows: Windows, ranks: Ranks = ALONE) -> dict[str, float]:
     """The metrics of the windows, with the quantiles as the model learnt them; its `widths` are fitted to the windows.
+
+    Each rank forecasts from a part of the windows.
 
     `coverage_80` is how many of 100 values lie between the quantiles 0.1 and 0.9 before these are moved.
     """
     every = [
-        (forecast.mean, forecast.quantiles, batch.future, model.loss(batch), batch.deviation)
-        for batch in _batches(model, windows)
+        (rows, *(each.cpu().numpy() for each in (*forecast, batch.future, model.loss(batch), batch.deviation)))
+        for rows, batch in _batches(model, windows, ranks)
         for forecast in (model.forecast(batch, calibrated=False),)
     ]
-    mean, quantiles, targets, losses, deviation = (torch.cat(parts).cpu() for parts in zip(*every, strict=True))
+    rows, *found = map(torch.from_numpy, ranks.columns(every))
+    mean, quantiles, targets, losses, deviation = (each[rows.argsort()] for each in found)
     moving = targets.where(deviation[:, None] > 0, torch.nan)  # constant series have no errors to learn widths from
     model.widths.copy_(conformal_widths(quantiles, moving, model.levels))
     known = ~targets.isnan()
@@ -132,7 +142,7 @@ def block_losses(model: SeriesForecaster, corpus: ForecastCorpus) -> tuple[Float
     Windows that begin a step apart share nearly all of their values, so a block has those of a series that begin within
     the steps of one window and its future: errors of different blocks are hardly related.
     """
-    every = [(model.loss(batch).sum(1), (~batch.future.isnan()).sum(1)) for batch in _batches(model, corpus.valid)]
+    every = [(model.loss(batch).sum(1), (~batch.future.isnan()).sum(1)) for _, batch in _batches(model, corpus.valid)]
     losses, known = (torch.cat(parts).double().cpu().numpy() for parts in zip(*every, strict=True))
     windows = corpus.valid
     stretch = windows.origins // (windows.window + windows.horizon)
@@ -141,10 +151,10 @@ def block_losses(model: SeriesForecaster, corpus: ForecastCorpus) -> tuple[Float
     return losses[known > 0], known[known > 0]
 
 
-def _batches(model: SeriesForecaster, windows: Windows) -> Iterator[WindowBatch]:
+def _batches(model: SeriesForecaster, windows: Windows, ranks: Ranks = ALONE) -> Iterator[tuple[Integers, WindowBatch]]:
     device = next(model.parameters()).device
-    for _, batch in evaluation_batches(windows, BATCH):
-        yield batch.to(device)
+    for rows, batch in evaluation_batches(windows, BATCH, ranks):
+        yield rows, batch.to(device)
 
 
 def score(model: SeriesForecaster, corpus: ForecastCorpus, loss: float) -> dict[str, float]:

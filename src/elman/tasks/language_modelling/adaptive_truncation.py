@@ -12,10 +12,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import cast
 
+import numpy as np
 import torch
 from torch import nn
 
 from elman.data.lanes import Lanes
+from elman.distributed import ALONE, Ranks
 from elman.lens.truncation import truncation
 from elman.models import LanguageModel
 from elman.state import State, select_rows
@@ -34,6 +36,7 @@ class AdaptiveTruncation:
     k2: int = field(init=False)
     epoch: int = field(default=0, init=False)  # of the carried memory
     kept: int = field(default=0, init=False)  # the step that the carried memory is to read next
+    ranks: Ranks = field(default=ALONE, init=False)
 
     def __post_init__(self) -> None:
         self.k2 = self.k1
@@ -43,15 +46,18 @@ class AdaptiveTruncation:
         steps = min(LONGEST * self.k1, self.lanes.steps)
         if steps >= 2 * self.k1:
             start = min(self.kept, self.lanes.steps - steps)
-            rows = torch.arange(min(ROWS, len(self.lanes.mine)))
+            first = np.arange(min(ROWS, self.lanes.lanes))  # every rank measures on these
             device = next(model.parameters()).device
-            window = self.lanes.window(start, start + steps, self.epoch).to(device)
+            window = self.lanes.window(start, start + steps, self.epoch, first).to(device)
+            if state is not None:
+                mine = torch.arange(int(np.isin(self.lanes.mine, first).sum()), device=device)
+                state = self.ranks.rows(select_rows(state, mine))
             found = truncation(
                 cast(LanguageModel, model),
-                window.inputs[rows],
-                window.targets[rows],
-                None if state is None else select_rows(state, rows.to(device)),
-                resets=None if window.resets is None else window.resets[rows],
+                window.inputs,
+                window.targets,
+                state,
+                resets=window.resets,
                 stride=self.k1,
                 warm_up=False,
                 windows=[self.k1 * times for times in (1, 2, 4, LONGEST)],

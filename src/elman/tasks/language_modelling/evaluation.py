@@ -8,6 +8,7 @@ from pathlib import Path
 
 from elman.data.corpus import encode_file
 from elman.data.tokenfile import TokenFile
+from elman.distributed import ALONE, Ranks
 from elman.errors import UserError
 from elman.metrics.likelihood import perplexity
 from elman.metrics.words import words
@@ -18,14 +19,20 @@ from elman.tasks.task import Evaluation, Progress, Say, Sources, Trained
 
 
 def evaluate(
-    model: LanguageModel, tokens: TokenFile, eod: int | None, *, lanes: int | None = None, window: int = WINDOW
+    model: LanguageModel,
+    tokens: TokenFile,
+    eod: int | None,
+    *,
+    lanes: int | None = None,
+    window: int = WINDOW,
+    ranks: Ranks = ALONE,
 ) -> dict[str, float]:
     """Predict every token but the first of a text once, with the arguments of `block_losses`.
 
     Returns:
         `loss` in nats a token, `perplexity`, `bits_per_character`, and `tokens`, the number of predictions.
     """
-    nats, counts = block_losses(model, tokens, eod, lanes=lanes, window=window)
+    nats, counts = block_losses(model, tokens, eod, lanes=lanes, window=window, ranks=ranks)
     loss = float(nats.sum() / counts.sum())
     return {
         "loss": loss,

@@ -12,8 +12,9 @@ from torch.nn import functional as F
 
 from elman.data.lanes import NOT_COUNTED, TokenStream, evaluation_windows
 from elman.data.tokenfile import Tokens
+from elman.distributed import ALONE, Ranks
 from elman.models import LanguageModel
-from elman.state import State, put_rows, select_rows
+from elman.state import State, batch_size, put_rows, select_rows
 from elman.tasks.sizing import LARGE_VOCABULARY
 
 WINDOW = 256  # steps read in one call
@@ -26,7 +27,13 @@ Blocks = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
 
 @torch.no_grad()
 def block_losses(
-    model: LanguageModel, tokens: Tokens, eod: int | None, *, lanes: int | None = None, window: int = WINDOW
+    model: LanguageModel,
+    tokens: Tokens,
+    eod: int | None,
+    *,
+    lanes: int | None = None,
+    window: int = WINDOW,
+    ranks: Ranks = ALONE,
 ) -> Blocks:
     """Predict every token but the first of a text once, each from all before it (of its document).
 
@@ -39,6 +46,7 @@ def block_losses(
             by window. More lanes are an approximation: so many parts side by side, each after a run-up of `BURN_IN`
             tokens from a fresh memory.
         window: steps read in one call.
+        ranks: the processes that share the segments; all of them have all results.
 
     Returns:
         Nats (K,) of blocks of at most `window` tokens in the order of the text, and the tokens (K,) of each.
@@ -55,10 +63,10 @@ def block_losses(
     found: list[Blocks] = []
     begin, state = 0, model.initial_state(1)
     while left := text.steps - begin:
-        L = min(SEGMENTS, left // (fewest * window)) if parallel and begin >= (run_up or 0) * window else 1
+        L = min(SEGMENTS * ranks.size, left // (fewest * window)) if parallel and begin >= (run_up or 0) * window else 1
         W = min(max(MOST, fewest), left // (L * window)) if L > 1 else 1
         T = min(window, left)
-        nats, state = _section(model, text, begin, state, (max(L, 1), W, T), run_up)
+        nats, state = _section(model, text, begin, state, (max(L, 1), W, T), run_up, ranks)
         found.append((nats.ravel(), np.full(nats.size, float(T))))
         begin += nats.size * T
     nats, counts = (np.concatenate(part) for part in zip(*found, strict=True))
@@ -66,7 +74,13 @@ def block_losses(
 
 
 def _section(
-    model: LanguageModel, text: TokenStream, begin: int, state: State, shape: tuple[int, int, int], run_up: int | None
+    model: LanguageModel,
+    text: TokenStream,
+    begin: int,
+    state: State,
+    shape: tuple[int, int, int],
+    run_up: int | None,
+    ranks: Ranks,
 ) -> tuple[npt.NDArray[np.float64], State]:
     """Nats (L, W) of L segments of W windows of T steps, `shape` (L, W, T), one after the other from `begin` on.
 
@@ -84,17 +98,23 @@ def _section(
             nats[rows, window] = _nats(model, hidden, part.targets)
         return state
 
-    segments = torch.arange(L, device=device)
+    if L == 1 or ranks.size > L:
+        ranks = ALONE  # each reads everything
+    segments = torch.from_numpy(ranks.share(np.arange(L))).to(device)
     if L > 1 and run_up is not None:
-        state = model.initial_state(L)
+        state = model.initial_state(len(segments))
         for window in range(-run_up, W):
             state = step(segments, window, state)
-        return nats, select_rows(state, segments[-1:])
-    from elman.tasks.language_modelling import multiple_shooting
+        last = ranks.rows(select_rows(state, torch.arange(len(segments), device=device)[-1:]))
+    else:
+        from elman.tasks.language_modelling import multiple_shooting
 
-    if L > 1:
-        state = put_rows(model.initial_state(L), segments[:1], state)
-    return nats, multiple_shooting.read(step, state, W)
+        if L > 1:
+            state = put_rows(model.initial_state(L), torch.arange(1, device=device), state)
+        last = multiple_shooting.read(step, state, W, ranks)
+    if ranks.size > 1:
+        nats = np.array(ranks.sums(*nats.ravel())).reshape(nats.shape)  # 0 where others have read
+    return nats, select_rows(last, torch.arange(batch_size(last), device=device)[-1:])
 
 
 def _in_lanes(model: LanguageModel, tokens: Tokens, eod: int | None, lanes: int, window: int) -> Blocks:

@@ -25,9 +25,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from elman.distributed import ALONE, Ranks
 from elman.state import State, batch_size, leaves, put_rows, select_rows
 
 TOLERANCE = 64  # units of rounding
@@ -39,8 +41,8 @@ If a window is read more than once, the last reading counts.
 """
 
 
-def read(step: ReadWindow, state: State, windows: int) -> State:
-    """Read L segments of `windows` windows each, one after the other in time.
+def read(step: ReadWindow, state: State, windows: int, ranks: Ranks = ALONE) -> State:
+    """Read L segments of `windows` windows each, one after the other in time; each rank reads its share of them.
 
     Args:
         step: reads one window.
@@ -50,39 +52,47 @@ def read(step: ReadWindow, state: State, windows: int) -> State:
     Returns:
         The state (one row) after the last segment.
     """
-    segments = torch.arange(batch_size(state), device=next(leaves(state)).device)
-    after: list[State] = []  # at the end of each window
+    L, device = batch_size(state), next(leaves(state)).device
+    segments = torch.from_numpy(ranks.share(np.arange(L))).to(device)
+    state = select_rows(state, segments)
+    after: list[State] = []  # of my segments, at the end of each window
     for window in range(windows):
         state = step(segments, window, state)
         after.append(state)
-    if len(segments) == 1:
-        return state
-    bounds = [TOLERANCE * torch.finfo(x.dtype).eps * x for x in _magnitudes(after)]
+    ends = ranks.rows(state)  # of all segments
+    if L == 1:
+        return ends
+    every = ranks.exchanged(_magnitudes(after))
+    magnitudes = ([each[name] for each in every] for name in sorted(every[0]))
+    bounds = [TOLERANCE * torch.finfo(x[0].dtype).eps * torch.stack(x).amax(0).to(device) for x in magnitudes]
 
-    def again(rows: Tensor) -> Tensor:
+    def again(first: int, stop: int) -> set[int]:
         """Read segments from where their predecessors ended; returns those that end elsewhere than before."""
-        state = select_rows(after[-1], rows - 1)
+        nonlocal ends
+        rows = segments[(first <= segments) & (segments < stop)]
+        state = select_rows(ends, rows - 1)
         for window in range(windows):
-            state = step(rows, window, state)
-            moved = ~_same(state, select_rows(after[window], rows), bounds)
-            rows, state = rows[moved], select_rows(state, moved)
             if not len(rows):
                 break
-            after[window] = put_rows(after[window], rows, state)
-        return rows
+            state = step(rows, window, state)
+            moved = ~_same(state, select_rows(after[window], rows - segments[0]), bounds)
+            rows, state = rows[moved], select_rows(state, moved)
+            after[window] = put_rows(after[window], rows - segments[0], state)
+        ends = ranks.rows(after[-1])
+        return {int(row) for theirs in ranks.exchanged({"moved": rows.cpu()}) for row in theirs["moved"]}
 
-    moved = set(again(segments[1:]).tolist())
-    for segment in range(2, len(segments)):
+    moved = again(1, L)
+    for segment in range(2, L):
         if segment - 1 in moved:
-            moved.update(again(segments[segment : segment + 1]).tolist())
-    return select_rows(after[-1], segments[-1:])
+            moved |= again(segment, segment + 1)
+    return select_rows(ends, torch.arange(L, device=device)[-1:])
 
 
-def _magnitudes(states: list[State]) -> list[Tensor]:
-    """The largest magnitude of each entry of a row, over all rows and states; 0 where that is not finite."""
+def _magnitudes(states: list[State]) -> dict[str, Tensor]:
+    """The largest magnitude of each entry of a row, over all rows and states, in their order; 0 where not finite."""
     columns = zip(*map(leaves, states), strict=True)
-    largest = [torch.stack([x.abs().amax(0) for x in column]).amax(0) for column in columns]
-    return [torch.where(x.isfinite(), x, torch.zeros_like(x)) for x in largest]
+    largest = [torch.stack([x.abs().amax(0) for x in column]).amax(0).cpu() for column in columns]
+    return {f"{at:06d}": torch.where(x.isfinite(), x, torch.zeros_like(x)) for at, x in enumerate(largest)}
 
 
 def _same(one: State, other: State, bounds: list[Tensor]) -> Tensor:

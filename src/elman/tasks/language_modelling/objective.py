@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 from elman.data.corpus import Corpus
 from elman.data.lanes import Lanes
 from elman.data.tokenfile import TokenFile
-from elman.distributed import Ranks
+from elman.distributed import ALONE, Ranks
 from elman.errors import UserError
 from elman.models import LanguageModel
 from elman.state import State
@@ -38,6 +39,7 @@ class NextToken:
     k2: int | None
     adaptive: AdaptiveTruncation | None = None
     metric: str = field(default="loss", init=False)
+    ranks: Ranks = field(default=ALONE, init=False)
 
     def __post_init__(self) -> None:
         self.training_size = self.train.lanes * self.train.steps
@@ -69,7 +71,7 @@ class NextToken:
         """Metrics on the whole validation set, the memory carried through it."""
         from elman.tasks.language_modelling.evaluation import evaluate
 
-        return evaluate(cast(LanguageModel, model), self.valid, self.eod)
+        return evaluate(cast(LanguageModel, model), self.valid, self.eod, ranks=self.ranks)
 
     def cost(self, metrics: dict[str, float]) -> float:
         """The loss."""
@@ -86,13 +88,19 @@ class NextToken:
         """A fresh memory for my lanes."""
         return cast(LanguageModel, model).initial_state(len(self.train.mine))
 
+    def layers(self, model: nn.Module) -> Iterable[nn.Module]:
+        """Those between the embedding and the output layer; none of a person's own model."""
+        return cast(Iterable[nn.Module], getattr(model, "layers", ()))
+
     def divide(self, ranks: Ranks) -> None:
         """Read the lanes of this rank alone. Raises `UserError` where there are fewer lanes than processes."""
         lanes = self.train.lanes
         if lanes < ranks.size:
             remedy = "--set lanes=..., or fewer processes"
             raise UserError("lanes", expected=f"{ranks.size} or more, one for each process", got=lanes, remedy=remedy)
-        self.train.mine = ranks.share(self.train.mine)
+        self.ranks, self.train.mine = ranks.readers, ranks.share(self.train.mine)
+        if self.adaptive:
+            self.adaptive.ranks = ranks
 
 
 def next_token(settings: Settings, corpus: Corpus) -> NextToken:

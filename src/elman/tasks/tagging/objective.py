@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -16,8 +16,9 @@ from elman.data.tagged import TaggedSentence
 from elman.data.tagged_corpus import TaggedCorpus
 from elman.data.vocabulary import UNKNOWN, TagSet
 from elman.data.word_batches import EncodedSentences, Vocabularies, WordBatches, evaluation_batches
-from elman.distributed import Ranks
+from elman.distributed import ALONE, Ranks
 from elman.metrics.words import words
+from elman.models.encoder import encoder_layers
 from elman.models.tagger import Tagger
 from elman.state import State
 from elman.tasks.configuration import Settings
@@ -47,6 +48,7 @@ class Tags:
     k2: int | None = None
     metric: str = "accuracy"
     adaptive: None = field(default=None, init=False)
+    ranks: Ranks = field(default=ALONE, init=False)
 
     def __post_init__(self) -> None:
         self.training_size, self.validation_size = self.train.sentences.targets, self.valid.targets
@@ -68,7 +70,7 @@ class Tags:
 
     def validate(self, model: nn.Module) -> dict[str, float]:
         """Loss, accuracy and, where the tags spell spans, their F1."""
-        return evaluate(cast(Tagger, model), self.valid, self.references, self.tags)
+        return evaluate(cast(Tagger, model), self.valid, self.references, self.tags, self.ranks)
 
     def cost(self, metrics: dict[str, float]) -> float:
         """The loss, or the chosen score with its sign turned."""
@@ -84,9 +86,13 @@ class Tags:
     def initial_state(self, model: nn.Module) -> None:
         """Nothing is carried from batch to batch."""
 
+    def layers(self, model: nn.Module) -> Iterable[nn.Module]:
+        """Those of the encoder; with k2, a longer batch calls them more often."""
+        return encoder_layers(model) if self.k2 is None else ()
+
     def divide(self, ranks: Ranks) -> None:
         """Read the rows of this rank alone."""
-        self.train.ranks = ranks
+        self.train.ranks, self.ranks = ranks, ranks.readers
 
 
 def tags(settings: Settings, corpus: TaggedCorpus) -> Tags:
@@ -116,9 +122,13 @@ def encode(sentences: Sequence[TaggedSentence], codecs: Any) -> EncodedSentences
 
 
 def evaluate(
-    model: Tagger, part: EncodedSentences, references: Sequence[TaggedSentence], tags: TagSet
+    model: Tagger,
+    part: EncodedSentences,
+    references: Sequence[TaggedSentence],
+    tags: TagSet,
+    ranks: Ranks = ALONE,
 ) -> dict[str, float]:
-    """Tag every sentence of a part.
+    """Tag every sentence of a part; each rank tags its batches.
 
     Returns:
         `loss` in nats a tag, `accuracy`: how many of 100 tags are right, `tags`, and where tags spell spans `span_f1`:
@@ -126,8 +136,8 @@ def evaluate(
         missed, and has no loss.
     """
     nats = counted = right = 0.0
-    spans = np.zeros(3)  # said and meant, said, meant
-    for read in tagged(model, part):
+    spans = [0.0, 0.0, 0.0]  # said and meant, said, meant
+    for read in tagged(model, part, ranks=ranks):
         nats += read.nats.sum()
         counted += read.counts.sum()
         for row, said in zip(read.rows.tolist(), read.said, strict=True):
@@ -135,7 +145,9 @@ def evaluate(
             right += sum(a == b for a, b in zip(names, meant, strict=True))
             if tags.scheme is not None:
                 found, wanted = (set(spans_of(each, tags.scheme)) for each in (names, meant))
-                spans += len(found & wanted), len(found), len(wanted)
+                sizes = len(found & wanted), len(found), len(wanted)
+                spans = [a + b for a, b in zip(spans, sizes, strict=True)]
+    nats, counted, right, *spans = ranks.sums(nats, counted, right, *spans)
     size = int(part.lengths.sum())
     metrics = {"loss": nats / max(counted, 1), "accuracy": 100 * right / max(size, 1), "tags": size}
     if tags.scheme is not None:
@@ -153,10 +165,12 @@ class Read(NamedTuple):
 
 
 @torch.no_grad()
-def tagged(model: Tagger, part: EncodedSentences, batch_words: int = EVALUATION_WORDS) -> Iterator[Read]:
-    """Every sentence of a part, the shortest first."""
+def tagged(
+    model: Tagger, part: EncodedSentences, batch_words: int = EVALUATION_WORDS, ranks: Ranks = ALONE
+) -> Iterator[Read]:
+    """Every sentence of a part, the shortest first, or of this rank's batches of them."""
     device = next(model.parameters()).device
-    for rows, found in evaluation_batches(part, batch_words):
+    for rows, found in evaluation_batches(part, batch_words, ranks):
         batch = found.to(device)
         scores, _ = model.scores(batch.words, batch.spelling, batch.characters, lengths=batch.lengths)
         nats = model.nats(scores, batch.targets, batch.lengths).double().cpu().numpy()

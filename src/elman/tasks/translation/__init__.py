@@ -138,4 +138,4 @@ class Translation(Task):
         """Of greedy translations, as many as a validation scores by default."""
         from elman.tasks.translation.evaluation import greedy_scores
 
-        return greedy_scores(model, corpus, PairTraining().validation_sentences)
+        return greedy_scores(model, corpus=corpus, sentences=PairTraining().validation_sentences)

@@ -9,6 +9,7 @@ from itertools import islice
 from elman.data.pair_corpus import ParallelCorpus, evaluation_part
 from elman.data.tokenizers import Tokenizers
 from elman.decode.translation import Beam, Translator, translate
+from elman.distributed import ALONE, Ranks
 from elman.errors import UserError
 from elman.metrics.translation import has_phrases, score
 from elman.metrics.words import words
@@ -67,9 +68,15 @@ def evaluate_pairs(run: Trained, data: Sources, options: Decoding, say: Say, pro
     return Evaluation(report | {"translating_seconds": round(seconds, 3)}, lines, complete=not too_long)
 
 
-def greedy_scores(model: EncoderDecoder, corpus: ParallelCorpus, sentences: int) -> dict[str, float]:
-    """Exact matches and, with sacrebleu, BLEU and chrF of greedy translations of the first validation pairs."""
+def greedy_scores(
+    model: EncoderDecoder, ranks: Ranks = ALONE, *, corpus: ParallelCorpus, sentences: int
+) -> dict[str, float]:
+    """Exact matches and, with sacrebleu, BLEU and chrF of greedy translations of the first validation pairs.
+
+    Each rank translates its part of the pairs; the texts of all are scored.
+    """
     translator = Translator(model, corpus.source_tokenizer, corpus.target_tokenizer, Beam(beam=1), batch_size=128)
     sources, references = zip(*islice(corpus.valid.texts(), sentences), strict=True)
-    written = [translation.text for translation in translator(sources)]
+    every = ranks.texts([translation.text for translation in translator(list(ranks.mine(sources)))])
+    written = [every[at % ranks.size][at // ranks.size] for at in range(len(sources))]
     return {name: value for name, value in score(written, references).items() if isinstance(value, float)}

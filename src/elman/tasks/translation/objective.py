@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from elman.data.batches import PairBatch, PairPart, TokenBatches, evaluation_batches
 from elman.data.lanes import NOT_COUNTED
 from elman.data.pair_corpus import ParallelCorpus
-from elman.distributed import Ranks
+from elman.distributed import ALONE, Ranks
 from elman.metrics.likelihood import perplexity
 from elman.metrics.translation import has_phrases
 from elman.metrics.words import words
@@ -47,8 +47,9 @@ class TargetTokens:
     label_smoothing: float = 0.0
     scheduled_sampling: float = 0.0
     metric: str = "loss"
-    scores: Callable[[EncoderDecoder], dict[str, float]] | None = None
+    scores: Callable[[EncoderDecoder, Ranks], dict[str, float]] | None = None
     adaptive: None = field(default=None, init=False)
+    ranks: Ranks = field(default=ALONE, init=False)
 
     def __post_init__(self) -> None:
         self.training_size, self.validation_size = map(count_targets, (self.train.part.epoch(0), self.valid))
@@ -72,7 +73,7 @@ class TargetTokens:
     def validate(self, model: nn.Module) -> dict[str, float]:
         """Loss and accuracy token by token, and the scores of the texts that the model writes."""
         model = cast(EncoderDecoder, model)
-        return evaluate(model, self.valid) | (self.scores(model) if self.scores else {})
+        return evaluate(model, self.valid, self.ranks) | (self.scores(model, self.ranks) if self.scores else {})
 
     def cost(self, metrics: dict[str, float]) -> float:
         """The loss, or the chosen score with its sign turned."""
@@ -90,9 +91,14 @@ class TargetTokens:
     def initial_state(self, model: nn.Module) -> None:
         """Nothing is carried from batch to batch."""
 
+    def layers(self, model: nn.Module) -> Iterable[nn.Module]:
+        """Those of the encoder and of the decoder; input feeding calls a decoder's layers once a token."""
+        fed = getattr(model, "input_feeding", False)
+        return [*cast(Any, model).encoder, *(() if fed else cast(Any, model).decoder)]
+
     def divide(self, ranks: Ranks) -> None:
         """Read the rows of this rank alone."""
-        self.train.ranks = ranks
+        self.train.ranks, self.ranks = ranks, ranks.readers
 
 
 def target_tokens(settings: Settings, corpus: ParallelCorpus) -> TargetTokens:
@@ -111,14 +117,13 @@ def count_targets(part: PairPart) -> int:
     return int(part.target_lengths.sum()) + len(part)
 
 
-def evaluate(model: EncoderDecoder, part: PairPart) -> dict[str, float]:
-    """Predict every target token of a part from the true ones before it.
+def evaluate(model: EncoderDecoder, part: PairPart, ranks: Ranks = ALONE) -> dict[str, float]:
+    """Predict every target token of a part from the true ones before it; each rank reads its batches.
 
     Returns:
         `loss` in nats a token, `perplexity`, `accuracy`: how many of 100 tokens were the most probable, and `tokens`.
     """
-    parts = zip(*_by_batch(model, part), strict=True)
-    _, nats, counts, right = (float(np.concatenate(column).sum()) for column in parts)
+    _, nats, counts, right = (float(column.sum()) for column in ranks.columns(_by_batch(model, part, ranks)))
     loss = nats / counts
     return {"loss": loss, "perplexity": perplexity(loss), "accuracy": 100 * right / counts, "tokens": int(counts)}
 
@@ -132,10 +137,10 @@ def block_losses(model: EncoderDecoder, corpus: ParallelCorpus) -> tuple[Floats,
 
 
 @torch.no_grad()
-def _by_batch(model: EncoderDecoder, part: PairPart) -> Iterator[tuple[Any, ...]]:
+def _by_batch(model: EncoderDecoder, part: PairPart, ranks: Ranks = ALONE) -> Iterator[tuple[Any, ...]]:
     """The rows (B,) of each batch in the part, and of each row the nats, the tokens, and the tokens predicted right."""
     device = next(model.parameters()).device
-    for rows, pairs in evaluation_batches(part, EVALUATION_TOKENS):
+    for rows, pairs in evaluation_batches(part, EVALUATION_TOKENS, ranks):
         batch: PairBatch = pairs.to(device)
         hidden, _ = model.read(batch.inputs, model.encode(batch.source, batch.source_lengths))
         counted = batch.targets != NOT_COUNTED  # (B, T)

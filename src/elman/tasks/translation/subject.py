@@ -23,8 +23,9 @@ from elman.models import EncoderDecoder, build_encoder_decoder
 from elman.tasks.configuration import Settings, named
 from elman.tasks.task import Sources, Trained
 
-SHOWN = 4  # pairs that are drawn
+SHOWN = 6  # pairs that are drawn
 MOST_TOKENS = 40  # of a pair that is drawn
+PAIRS = 256  # pairs that are measured
 
 
 @dataclass(frozen=True)

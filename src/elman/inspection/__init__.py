@@ -34,5 +34,5 @@ LOOKS: dict[str, Look] = {
 
 >>> from elman.inspection import LOOKS
 >>> [*LOOKS]
-['gradients', 'gates', 'memory', 'attention', 'truncation', 'clipping']
+['gradients', 'gates', 'memory', 'surprise', 'attention', 'truncation', 'clipping']
 """

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from elman.errors import UserError
-from elman.models.configuration import RecurrentSettings
+from elman.models.configuration import RecurrentSettings, TransformerSettings
 from elman.synonyms import OTHERS
 from elman.tasks import TASKS
 from elman.tasks.configuration import NOT_SETTABLE, OPTIONS, build, read_yaml, sections, set_values

@@ -7,7 +7,7 @@ PINNED := $(if $(TORCH),torch==$(TORCH),-c constraints-dev.txt torch)
 NATIVE := src/elman/kernels/native
 BIN    := $(VENV)/bin
 
-.PHONY: help setup demo test slow lint types sanitize bench interop wheels clean
+.PHONY: help setup demo test slow lint types docs notebooks sanitize bench interop wheels clean
 help:             ## this list
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/'
 
@@ -48,6 +48,15 @@ lint: setup
 types: setup
 	$(BIN)/mypy
 
+# Portuguese pages link to the English reference by the inventory of the English site: English goes first.
+SITE := $(BIN)/sphinx-build --fail-on-warning --keep-going --quiet --jobs 2 --conf-dir docs
+docs: setup       ## the documentation in build/site/en and build/site/pt; a link that leads nowhere is an error
+	$(SITE) -D language=en docs/en build/site/en
+	$(SITE) -D language=pt_BR docs/pt build/site/pt
+
+notebooks: setup  ## the chapters of the course as executed notebooks, in docs/*/notebooks
+	$(BIN)/python docs/notebooks.py
+
 # The core knows no Python: a program of its own runs it under the sanitizers, for each instruction set in turn.
 # Several files at a time: make -j2 sanitize
 SANITIZED := $(patsubst %.cpp,build/sanitize/%.o,$(notdir $(wildcard $(NATIVE)/*.cpp)) program.cpp)
@@ -85,7 +94,7 @@ interop: setup .venv-interop/.installed  ## run the recurrent layers of other fr
 	.venv-interop/bin/python tests/interop/record_exports.py build/interop/exported -o build/interop
 	ELMAN_RECORDED=build/interop $(BIN)/python -m pytest tests/interop/test_recorded.py tests/interop/test_exported.py
 	$(BIN)/python tests/interop/runtimes.py export build/runtimes
-	.venv-interop/bin/python tests/interop/runtimes.py run build/runtimes -o docs/exporting.md
+	.venv-interop/bin/python tests/interop/runtimes.py run build/runtimes -o docs/en/reference/runtimes.md
 
 # Wheels with the compiled core, one for all versions of Python. The core for this machine's processor is built by its own
 # compiler; that for aarch64, elsewhere, by zig, a compiler that pip installs. zig's builds for x86-64 would run the slowest

@@ -16,12 +16,18 @@
 - `state`: the memory of a model, as a tree of tensors
 - `data`: texts, pairs, tokenizers, batches
 - `tasks`: each joins data, a model, a loss and a metric
+- `metrics`: scores of what a model said
 - `train`: the loop, truncated backpropagation through time, clipping, schedules, optimisers
 - `decode`: generation of text and translation
 - `lens`, `inspection`, `report`: the microscope, its looks at a run, and its pages
 - `serve`: sessions with models, each with a memory of its own
 - `export`: models for other programs
 - `compare`, `lab`: models on the same terms, and classical claims
+
+>>> import elman
+>>> run = elman.load("runs/demo")
+>>> run.generate("the c", tokens=8, temperature=0)[0]
+'at sat o'
 """
 
 from __future__ import annotations
@@ -30,11 +36,17 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+"""The version of elman, as `elman --version` says it.
+
+>>> import elman
+>>> [int(part) >= 0 for part in elman.__version__.split(".")]
+[True, True, True]
+"""
 
 if TYPE_CHECKING:
     from elman import (  # noqa: I001
-        cells, compare, data, decode, inspection, interop, kernels, lab, lens, models, nn, report, serve,
-        state, tasks, train,
+        cells, compare, data, decode, export, inspection, interop, kernels, lab, lens, metrics, models, nn, report,
+        serve, state, tasks, train,
     )  # fmt: skip
     from elman.errors import UserError
     from elman.estimators import Forecaster as Forecaster, SequenceClassifier as SequenceClassifier
@@ -44,8 +56,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Run", "UserError", "__version__", "cells", "compare", "data", "decode", "export", "fit", "import_model",
-    "inspection", "interop", "kernels", "lab", "lens", "load", "models", "nn", "report", "serve", "state", "tasks",
-    "train", "training",
+    "inspection", "interop", "kernels", "lab", "lens", "load", "metrics", "models", "nn", "report", "serve", "state",
+    "tasks", "train", "training",
 ]  # fmt: skip
 _FROM = {
     "fit": "fitting", "training": "fitting", "import_model": "importing", "load": "runs", "Run": "runs",

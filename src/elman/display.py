@@ -18,6 +18,7 @@ from elman.strict_json import dumps
 
 PLAIN_SECONDS = 10.0  # between two plain lines
 NOTEBOOK_SECONDS = 0.2  # between two states of the bar in a notebook
+DRAWING_SECONDS = 1.0  # between two states of what is drawn there
 
 
 def say(line: str) -> None:
@@ -116,9 +117,14 @@ class Display:
         else:
             say(line)
 
+    def draw(self, draw: Callable[[], str]) -> None:
+        """In a notebook, show the markup that `draw` gives, anew every second and at the end."""
+        if self.notebook:
+            self.notebook.draw = draw
+
 
 class Notebook:
-    """One output of a notebook's cell, written anew a few times a second: the lines said, and a bar below them."""
+    """One output of a notebook's cell, written anew a few times a second: a drawing, the lines said, and a bar."""
 
     def __init__(self) -> None:
         ipython = importlib.import_module("IPython.display")
@@ -126,7 +132,9 @@ class Notebook:
         self.handle: Any = ipython.display(self.html(""), display_id=True)
         self.lines: list[str] = []
         self.bar = ""
-        self.shown = 0.0
+        self.draw: Callable[[], str] = str
+        self.drawing = ""
+        self.shown = self.drawn = 0.0
 
     def show(self, name: str, progress: float, text: str) -> None:
         """Show how far the stage `name` is."""
@@ -141,14 +149,16 @@ class Notebook:
         self._write()
 
     def close(self) -> None:
-        """Remove the bar; the lines stay."""
-        self.bar = ""
+        """Remove the bar; the drawing and the lines stay."""
+        self.bar, self.drawn = "", 0.0
         self._write()
 
     def _write(self) -> None:
-        self.shown = time.monotonic()
+        self.shown = now = time.monotonic()
+        if not self.drawn or now - self.drawn >= DRAWING_SECONDS:
+            self.drawn, self.drawing = now, self.draw()
         lines = "\n".join(self.lines)
-        self.handle.update(self.html(f"<pre>{lines}</pre>{self.bar}"))
+        self.handle.update(self.html(f"{self.drawing}<pre>{lines}</pre>{self.bar}"))
 
 
 class View:
@@ -162,7 +172,25 @@ class View:
         self.validation = ""
         self.since = 0.0  # when the step before ended, by the clock; 0 where no step came just before
         self.rate = 0.0
+        self.unit = "nats"
+        self.steps: list[tuple[int, float]] = []  # each with its loss
+        self.validations: list[tuple[int, float]] = []
         self.computing: list[float] = []  # of several processes: seconds of each in a step, a mean of the last ones
+        display.draw(self.learning_curve)
+
+    def learning_curve(self) -> str:
+        """The course of the training so far, for a notebook."""
+        import numpy as np
+
+        from elman.report.learning import learning_curve
+        from elman.report.notebook import still, styled
+
+        if not self.steps:
+            return ""
+        (steps, losses), (at, validated) = (
+            np.array(points, np.float64).reshape(-1, 2).T for points in (self.steps, self.validations)
+        )
+        return styled(still(learning_curve(steps, losses, at, validated, y=self.unit)))
 
     @property
     def slowest(self) -> tuple[int, float] | None:
@@ -180,9 +208,12 @@ class View:
 
         if isinstance(training := getattr(event, "training", None), Training):
             self.describe = training.objective.describe
-            self.targets = f"{TASKS[cast(Any, event).settings.task].target}s"
+            task = TASKS[cast(Any, event).settings.task]
+            self.targets, self.unit = f"{task.target}s", task.loss_unit
         elif isinstance(event, Step):
             self.loss = loop.running_loss(self.loss, event)
+            if self.display.notebook:
+                self.steps.append((event.step, event.loss))
             now = time.perf_counter()
             if self.since:
                 rate = event.targets / (now - self.since)
@@ -201,6 +232,7 @@ class View:
 
             self.validation = f"  valid {words(event.metrics['loss'], 3)}"
             self.since = 0.0
+            self.validations.append((event.step, event.metrics["loss"]))
             mark = "  best so far" if event.improved else ""
             text = self.describe(event.metrics)
             self.display.say(f"step {event.step:>6,}  train {self.loss:.4f}  valid {text}{mark}")

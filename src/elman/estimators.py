@@ -1,6 +1,12 @@
 """Estimators by the conventions of scikit-learn, thin over `elman.fit`: a classifier of sequences, and a forecaster.
 
 Their parameters are those of `elman.fit`, kept as they were given; `fit` makes the attribute `run_`, the `elman.Run`.
+
+>>> import elman
+>>> texts, labels = ["good", "very good", "bad", "very bad"] * 10, ["+", "+", "-", "-"] * 10
+>>> classifier = elman.SequenceClassifier(budget="30 steps", settings={"hidden_size": 16}).fit(texts, labels)
+>>> classifier.predict(["good", "bad"])
+array(['+', '-'], dtype='<U1')
 """
 
 from __future__ import annotations
@@ -29,6 +35,8 @@ try:
 except ImportError:
     raise missing_extra("scikit-learn", "estimators", "estimators") from None
 
+__all__ = ["Forecaster", "SequenceClassifier"]
+
 Array = npt.NDArray[Any]
 
 
@@ -44,6 +52,13 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):
         seed: decides every draw.
         settings: further settings of `elman.fit` by name, such as `{"hidden_size": 64}`.
         progress: whether `fit` shows what happens.
+
+    >>> noise = np.random.default_rng(1).normal(size=(60, 20))
+    >>> labels = np.where(np.arange(60) % 2, "up", "down")
+    >>> noise[1::2] += np.linspace(-2, 2, 20)
+    >>> classifier = SequenceClassifier(budget="30 steps", settings={"hidden_size": 16}).fit(noise, labels)
+    >>> classifier.predict(noise[:4]), classifier.score(noise, labels) > 0.9
+    (array(['down', 'up', 'down', 'up'], dtype='<U4'), True)
     """
 
     def __init__(
@@ -117,6 +132,11 @@ class Forecaster(BaseEstimator):
         seed: decides every draw.
         settings: further settings of `elman.fit` by name, such as `{"window": 96}`.
         progress: whether `fit` shows what happens.
+
+    >>> wave = 20 + 5 * np.sin(np.arange(140) * 2 * np.pi / 7)
+    >>> forecaster = Forecaster(horizon=7, budget="30 steps", settings={"hidden_size": 16})
+    >>> forecaster.fit(np.stack([wave, -wave], 1)).predict().shape
+    (7, 2)
     """
 
     def __init__(

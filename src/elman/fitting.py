@@ -23,7 +23,7 @@ from torch import nn
 from elman import __version__, atomic, distributed, environment, given, model_folders, run_folders, runs
 from elman.display import Display, View
 from elman.distributed import ALONE, Ranks
-from elman.environment import keep_freed
+from elman.environment import keep_freed, return_freed
 from elman.errors import UserError
 from elman.models.initialization import initial_model
 from elman.models.weights import check_shapes
@@ -101,6 +101,12 @@ def fit(
 
     Raises:
         UserError: data, settings or the folder are not usable, or the loss was never a finite number.
+
+    >>> import elman
+    >>> text, chosen = "to be or not to be, " * 100, {"hidden_size": 16, "learning_rate": 0.02}
+    >>> run = elman.fit(text, budget="60 steps", progress=False, **chosen)
+    >>> run.generate("to be", tokens=15, temperature=0)[0]
+    ' or not to be o'
     """
     with Display(quiet=not progress) as display:
         view = View(display)
@@ -136,6 +142,16 @@ def training(
 
     Arguments and errors are those of `fit`, but for `say`, which is told what was chosen and why, `progress`, which is
     told how far the preparation is, and `stop`: the training ends after the step at which `stop()` is true.
+
+    >>> import elman
+    >>> for event in elman.training("to be or not to be, " * 100, budget="3 steps", hidden_size=16):
+    ...     if isinstance(event, elman.train.Step):
+    ...         print(f"step {event.step} of {event.targets} targets, {event.progress:.0%} of the budget")
+    step 1 of 448 targets, 0% of the budget
+    step 2 of 448 targets, 33% of the budget
+    step 3 of 448 targets, 67% of the budget
+    >>> event.run.task.name
+    'language-modelling'
     """
     tree = configuration.read_yaml(Path(config)) if isinstance(config, str | Path) else dict(config or {})
     own = None
@@ -197,7 +213,10 @@ def train(
 
     Where torch's launcher has started several processes, each of them does this, and they train one model together.
     """
-    keep_freed()
+    if distributed.is_launched() and (tree.get("train") or {}).get("sharded"):
+        return_freed()
+    else:
+        keep_freed()
     with distributed.joined() as ranks:
         if given.began_in(folder, ranks.launch):  # in an earlier attempt, after which the launcher began anew
             options |= {"resume": True, "overwrite": False}

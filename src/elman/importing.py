@@ -74,6 +74,16 @@ def import_model(
     Raises:
         UserError: the file, or another one, is not usable, a layer is not known, or the folder is taken. Nothing is
             written then.
+
+    >>> import elman, safetensors.torch, torch
+    >>> embedding, rnn, linear = torch.nn.Embedding(9, 4), torch.nn.LSTM(4, 8), torch.nn.Linear(8, 9)
+    >>> theirs = torch.nn.ModuleDict({"embedding": embedding, "rnn": rnn, "linear": linear})
+    >>> safetensors.torch.save_file(theirs.state_dict(), "theirs.safetensors")
+    >>> run = elman.import_model("theirs.safetensors", task="language-modelling")
+    >>> tokens = torch.tensor([[3, 1, 4]])
+    >>> outputs = linear(rnn(embedding(tokens[0]))[0])
+    >>> torch.allclose(run.model(tokens)[0][0], outputs, atol=1e-6)
+    True
     """
     path = Path(file)
     names = _read_labels(labels)

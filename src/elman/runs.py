@@ -39,6 +39,7 @@ from elman.train import journal
 
 if TYPE_CHECKING:
     from elman.inspection import Inspection
+    from elman.report import Figure
 
 Array = npt.NDArray[Any]
 
@@ -63,6 +64,20 @@ class Run(Trained):
     """A trained model with all that is needed to use it, and its uses.
 
     `run.model` is a torch module; `run.tokenizer`, or whatever codecs the task has, turn data into tensors and back.
+
+    >>> import elman
+    >>> run = elman.load("runs/demo")
+    >>> run.evaluate("the cat sat on the mat. " * 9)["tokens"]
+    215
+    >>> text, state = run.generate("the c", tokens=8, temperature=0)
+    >>> text
+    'at sat o'
+    >>> run.generate(state=state, tokens=8, temperature=0)[0]  # goes on exactly
+    'n the ma'
+    >>> run.metrics.loss.shape, sorted(run.metrics.validations)
+    ((40,), ['bits_per_character', 'loss', 'perplexity', 'step', 'tokens'])
+    >>> run.save("runs/copy").path.name
+    'copy'
     """
 
     def evaluate(self, data: Any, targets: Any = None, **options: Any) -> dict[str, Any]:
@@ -230,12 +245,28 @@ class Run(Trained):
         return f"Run({str(self.path)!r}: {', '.join(f'{name} {value}' for name, value in self.facts.items())})"
 
     def _repr_html_(self) -> str:
-        """A card for a notebook."""
+        """A card for a notebook, with the learning curve where the run has one."""
         left = "style='text-align:left'"
         facts = {html.escape(name): html.escape(value) for name, value in self.facts.items()}
         rows = "".join(f"<tr><th {left}>{name}</th><td {left}>{value}</td></tr>" for name, value in facts.items())
         uses = html.escape(", ".join(f"run.{name}(…)" for name in [*self.task.options, "inspect", "save"]))
-        return f"<table><caption><b>{html.escape(self.path.name)}</b></caption>{rows}</table><code>{uses}</code>"
+        card = f"<table><caption><b>{html.escape(self.path.name)}</b></caption>{rows}</table><code>{uses}</code>"
+        with contextlib.suppress(UserError):  # a model folder alone has no course
+            card += self.learning_curve()._repr_html_()
+        return card
+
+    def learning_curve(self) -> Figure:
+        """The losses of the training's steps and of its validations, as a figure that shows itself in a notebook.
+
+        Raises `UserError` where there is a model folder alone.
+        """
+        from elman.report.learning import learning_curve
+
+        found = self.metrics
+        validated = found.validations.get("step", np.zeros(0))
+        losses = found.validations.get("loss", np.zeros(0))
+        arrays = (np.asarray(each, np.float64) for each in (found.step, found.loss, validated, losses))
+        return learning_curve(*arrays, y=self.task.loss_unit)
 
 
 def _is_one(inputs: object) -> bool:
@@ -268,6 +299,14 @@ def load(
 
     Raises:
         UserError: there is no such run or no model in it yet, or files are damaged or do not fit each other.
+
+    >>> import elman
+    >>> run = elman.load("runs/demo")
+    >>> run.task.name, run.model.hidden_size, run.tokenizer.vocab_size
+    ('language-modelling', 32, 12)
+    >>> elman.load("runs/dmeo")
+    Traceback (most recent call last):
+    elman.errors.UserError: runs/dmeo: no such run; train one with `elman train DATA -o RUN`
     """
     folder = model_folders.find(run)
     config = model_folders.read_config(folder, run)

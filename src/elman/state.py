@@ -12,6 +12,10 @@ Tensors that depend on a source alone are equal in all rows that write a target 
 has a property `shared` with their names. They may have B rows where the others have B·W: each serves W neighbours.
 
 Truncated BPTT, checkpoints, beam search and servers treat a state through the functions below alone.
+
+>>> state = torch.ones(2, 4), (torch.ones(2, 3), torch.ones(2, 3))  # of two rows
+>>> [part.sum().item() for part in leaves(reset_rows(state, torch.tensor([True, False])))]
+[4.0, 3.0, 3.0]
 """
 
 from __future__ import annotations
@@ -23,7 +27,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+__all__ = [
+    "State", "batch_size", "close_gaps", "concatenate", "detach", "entries", "entry_counts", "fits", "flatten",
+    "leaves", "map_state", "move_rows", "put_rows", "reset_rows", "row_of", "select_rows", "to", "unflatten",
+]  # fmt: skip
+
 State: TypeAlias = "Tensor | tuple[State, ...]"
+"""What a model remembers: a tensor, or a (named) tuple of states, the batch first in every tensor.
+
+>>> state = (torch.zeros(2, 4), (torch.zeros(2, 3), torch.zeros(2, 3)))
+>>> [part.shape[0] for part in leaves(state)]
+[2, 2, 2]
+"""
 
 
 def map_state(function: Callable[..., Tensor], state: State, *others: State) -> State:
@@ -66,7 +81,11 @@ def _like(state: State, children: Sequence[State]) -> State:
 
 
 def leaves(state: State) -> Iterator[Tensor]:
-    """The tensors of a state, in order."""
+    """The tensors of a state, in order.
+
+    >>> [part.shape[1] for part in leaves((torch.zeros(2, 4), (torch.zeros(2, 3), torch.zeros(2, 5))))]
+    [4, 3, 5]
+    """
     if isinstance(state, Tensor):
         yield state
     else:
@@ -75,12 +94,21 @@ def leaves(state: State) -> Iterator[Tensor]:
 
 
 def batch_size(state: State) -> int:
-    """How many rows a state has."""
+    """How many rows a state has.
+
+    >>> batch_size((torch.zeros(2, 4), torch.zeros(2, 3)))
+    2
+    """
     return next(leaves(state)).shape[0]
 
 
 def detach(state: State) -> State:
-    """The same values without their graph, through which no gradient flows back (truncated BPTT)."""
+    """The same values without their graph, through which no gradient flows back (truncated BPTT).
+
+    >>> h = torch.ones(1, requires_grad=True) * 2
+    >>> h.requires_grad, detach((h,))[0].requires_grad
+    (True, False)
+    """
     return map_state(Tensor.detach, state)
 
 
@@ -166,12 +194,25 @@ def row_of(state: State, row: int, steps: int, before: State | None = None) -> S
 
 
 def entries(state: State) -> int:
-    """How many entries the tensors have that hold one for each step; 0 where there are no such tensors."""
+    """How many entries the tensors have that hold one for each step; 0 where there are no such tensors.
+
+    >>> from elman.models import build
+    >>> model = build({"model": "transformer", "vocab_size": 9, "hidden_size": 8, "num_heads": 2})
+    >>> _, state = model([[1, 2, 3]])
+    >>> entries(state), entries(torch.zeros(1, 4))
+    (3, 0)
+    """
     return max(entry_counts(state), default=0)
 
 
 def entry_counts(state: State) -> list[int]:
-    """How many entries each tensor has that holds one for each step, in order."""
+    """How many entries each tensor has that holds one for each step, in order.
+
+    >>> from elman.models import build
+    >>> model = build({"model": "transformer", "vocab_size": 9, "hidden_size": 8, "num_heads": 2, "num_layers": 1})
+    >>> entry_counts(model([[1, 2, 3]])[1])  # the keys, the values
+    [3, 3]
+    """
     return [x.shape[-2] for x, (stepwise, _) in zip(leaves(state), _kinds(state), strict=True) if stepwise]
 
 
@@ -233,7 +274,11 @@ def reset_rows(state: State, rows: Tensor) -> State:
 
 
 def to(state: State, device: torch.device | str) -> State:
-    """Move every tensor to a device."""
+    """Move every tensor to a device.
+
+    >>> to((torch.zeros(1, 2),), "meta")[0].device.type
+    'meta'
+    """
     return map_state(lambda x: x.to(device), state)
 
 
@@ -255,6 +300,10 @@ def unflatten(flat: dict[str, Tensor], like: State, prefix: str = "state") -> St
     """The inverse of `flatten`: the tree of `like` with the tensors of `flat`.
 
     The shapes of `like` do not matter: a key/value cache may have grown. Raises `KeyError` where a tensor is missing.
+
+    >>> state = (torch.zeros(1), (torch.ones(1), torch.ones(1)))
+    >>> unflatten(flatten(state), like=state)
+    (tensor([0.]), (tensor([1.]), tensor([1.])))
     """
     if isinstance(like, Tensor):
         return flat[prefix]

@@ -12,6 +12,7 @@ from elman.compare.intervals import (
     difference_over_blocks,
     difference_over_seeds,
     over_blocks,
+    over_curves,
     over_seeds,
 )
 
@@ -58,3 +59,28 @@ def test_blocks_are_paired() -> None:
     nats, tokens = random.normal(140.0, 20.0, 400), np.full(400, 100.0)
     found = difference_over_blocks(Blocks(nats + 1.0, tokens), Blocks(nats, tokens))
     assert (found.low, found.middle, found.high) == pytest.approx((0.01, 0.01, 0.01))
+
+
+def test_a_mean_curve_has_the_interval_of_its_seeds_at_every_place() -> None:
+    x = np.array([1.0, 2.0, 3.0])
+    curves = [np.stack([x, x * slope]) for slope in (1.0, 1.2, 1.4)]
+    places, mean, low, high = over_curves(curves)
+    assert places.tolist() == [1, 2, 3]
+    for at, place in enumerate(places):
+        found = over_seeds([place * slope for slope in (1.0, 1.2, 1.4)])
+        assert (mean[at], low[at], high[at]) == pytest.approx((found.middle, found.low, found.high))
+
+
+def test_seeds_that_read_differently_far_meet_where_all_have_been() -> None:
+    short = np.array([[2.0, 4.0], [4.0, 2.0]])
+    long = np.array([[1.0, 3.0, 5.0], [5.0, 3.0, 1.0]])
+    places, mean, low, high = over_curves([long, short])
+    assert places.tolist() == [2, 4]
+    assert mean.tolist() == [4, 2]  # both lie on the same line
+    assert low.tolist() == high.tolist() == [4, 2]
+
+
+def test_one_seed_has_no_interval() -> None:
+    places, mean, low, high = over_curves([np.array([[1.0, 2.0], [3.0, 4.0]])])
+    assert (places.tolist(), mean.tolist()) == ([1, 2], [3, 4])
+    assert np.isnan([low, high]).all()

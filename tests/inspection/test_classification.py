@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from tests.inspecting import inspect
 
+import elman
 from elman.cli import run as command
 from elman.errors import UserError
 from elman.models.classifier import build_classifier
@@ -61,6 +64,12 @@ def test_every_form_has_its_report(
     for look in ("inputs", "pooling"):
         for shares in numbers[look]["tenths"].values():
             assert sum(shares) == pytest.approx(1, abs=1e-4)
+    T = {row: len(values) for row, values in numbers["inputs"]["examples"].items()}
+    for row, one in numbers["decisions"]["examples"].items():
+        assert np.shape(one["effect"])[-1] == T[row]  # no example has more steps than are erased one by one
+    if name == "series":
+        assert all(np.shape(one["effect"])[0] == 2 for one in numbers["decisions"]["examples"].values())
+        assert len(numbers["decisions"]["channels"]) == 2
     if name in ("words", "characters", "transformer", "series"):
         matrix = np.array(numbers["labels"]["confusion"]["matrix"])
         assert matrix.sum() == 8  # the validation part
@@ -80,6 +89,31 @@ def test_the_pooling_shown_is_the_attention_of_predictions(
     assert answer["tokens"] == ["this", "is", "as", "bad", "as", "it", "gets"]
     assert numbers["pooling"]["examples"]["0"] == pytest.approx(answer["attention"], abs=1e-5)
     assert len(numbers["inputs"]["examples"]["0"]) == 7
+
+
+@pytest.mark.parametrize("name", ["words", "several", "numbers"])
+def test_a_token_did_what_the_answer_lacks_without_it(name: str, runs: dict[str, Path], tmp_path: Path) -> None:
+    """By the answers that a person gets of the shortened text."""
+    words = ["this", "is", "bad", "as", "good"]
+    text, label = " ".join(words), {"several": ["good"], "numbers": 1.5}.get(name, "good")
+    data = tmp_path / "more.jsonl"
+    data.write_text(json.dumps({"text": text, "label": label}) + "\n")
+    found = inspect(runs[name], str(data), parts=["decisions"]).numbers["decisions"]["examples"]["0"]
+    assert found["tokens"] == words
+    run = elman.load(runs[name])
+    texts = [text, *(" ".join(words[:at] + words[at + 1 :]) for at in range(len(words)))]
+    records = [answer.record for answer in run.answers(texts)]
+
+    def decision(record: Mapping[str, Any]) -> float:
+        if name == "numbers":
+            return record["value"]
+        said, p = records[0], record["probabilities"]
+        if name == "words":
+            return np.log(p[said["label"]])
+        return sum(np.log(value if key in said["labels"] else 1 - value) for key, value in p.items())
+
+    whole, *without = map(decision, records)
+    assert found["effect"] == pytest.approx([whole - each for each in without], abs=1e-4)
 
 
 def test_labels_that_the_model_does_not_know_are_refused_where_there_are_no_others(

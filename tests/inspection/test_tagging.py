@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,10 @@ import torch
 
 import elman
 from elman.cli import run as command
+from elman.lens.erasure import SentenceWords, erase_characters, hide_words
 from elman.lens.words import loss_gradients_of_words, tag_gradients
 from elman.tasks.tagging.looks import LOOKS, by_offset
+from elman.tasks.tagging.said_tags import chosen
 from elman.tasks.tagging.subject import open_sentences
 
 MODELS = {
@@ -60,6 +63,53 @@ def test_every_form_has_its_report(
         T = len(sentence["tags"])
         assert np.shape(sentence["by_tag"]) == (T, T)
         assert len(sentence["loss"]) == T
+    assert numbers["decisions"]
+    for text, sentence in numbers["decisions"].items():
+        words = text.split()
+        assert np.shape(sentence["words"]) == (len(words), len(words))
+        assert [len(each) for each in sentence["characters"]] == [len(word) for word in words]
+
+
+def test_tags_stand_beside_the_true_ones(runs: dict[str, Path]) -> None:
+    run = elman.load(runs["crf"])
+    subject = open_sentences(run, [])
+    part = LOOKS["tags"].look(subject)
+    matrix, labels = part.numbers["confusion"]["matrix"], part.numbers["confusion"]["labels"]
+    assert set(labels) <= {"O", "artist", "time"}
+    assert matrix.sum() == subject.part.lengths.sum()
+    truth = [tag.split("-")[-1] for sentence in subject.references for tag in sentence.tags]
+    assert {name: int(count) for name, count in zip(labels, matrix.sum(1), strict=True) if count} == Counter(truth)
+    said = [run.predict([list(sentence.tokens)])[0] for sentence in subject.references]
+    right = sum(
+        a == b for tags, one in zip(said, subject.references, strict=True) for a, b in zip(tags, one.tags, strict=True)
+    )
+    assert part.numbers["accuracy"] == pytest.approx(100 * right / len(truth))
+    for one in part.numbers["sentences"]:
+        assert one["said"] == run.predict([list(one["tokens"])])[0]
+    [_, spans] = part.chapter.figures
+    assert [figure.title for _, figure in spans.parts] == [" ".join(one["tokens"]) for one in part.numbers["sentences"]]
+
+
+def test_the_most_mistaken_sentences_come_first() -> None:
+    assert chosen([0, 1, 5, 0, 2], [9] * 5) == [2, 4, 1, 0, 3]
+    assert chosen([3, 0], [999, 998]) == [1]  # the shortest, where all are too long
+    assert len(chosen([1] * 20 + [0] * 20, [5] * 40)) == 8
+
+
+def test_what_a_word_did_is_what_is_drawn(runs: dict[str, Path]) -> None:
+    subject = open_sentences(elman.load(runs["forward"]), [])
+    part = LOOKS["decisions"].look(subject)
+    row = subject.shown()[0]
+    batch = subject.batch([row])
+    sentence = SentenceWords(batch.words[0], batch.spelling[0], batch.characters)
+    numbers = part.numbers[" ".join(subject.references[row].tokens)]
+    np.testing.assert_array_equal(numbers["words"], hide_words(subject.model, sentence, 0))
+    for found, wanted in zip(numbers["characters"], erase_characters(subject.model, sentence), strict=True):
+        np.testing.assert_array_equal(found, wanted)
+    assert [figure.title for figure in part.chapter.figures] == [
+        "What each word did to each tag",
+        "What each character did to the tag of its word",
+    ]
 
 
 def test_forbidden_transitions_have_no_number(runs: dict[str, Path]) -> None:

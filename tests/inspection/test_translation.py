@@ -15,8 +15,9 @@ import elman
 from elman.cli import run as command
 from elman.decode.translation import Translator
 from elman.errors import UserError
+from elman.tasks.translation.heads import Spread, sharpest_words
 from elman.tasks.translation.looks import LOOKS as PARTS
-from elman.tasks.translation.looks import Spread, by_distance, sharpest_words
+from elman.tasks.translation.looks import by_distance
 from elman.tasks.translation.subject import open_pairs
 from inspecting import inspect
 
@@ -94,7 +95,7 @@ def test_a_reference_stands_beside_each_translation(name: str, runs: dict[str, P
 
 def test_every_token_of_an_alignment_is_named(runs: dict[str, Path]) -> None:
     found = inspect(runs["transformer"], parts=["alignments"])
-    drawn = [figure for figure in found.report.chapters[0].figures if "<image" in figure.drawing]
+    drawn = [figure for _, figure in found.report.chapters[0].figures[0].parts]
     assert drawn
     for figure, one in zip(drawn, found.numbers["alignments"].values(), strict=True):
         texts = ET.fromstring(figure.drawing).iter("text")

@@ -20,9 +20,8 @@ def test_the_cosine_of_a_run_is_that_of_its_own_k1_and_k2(
     k2: int, train: Callable[..., Path], plain_text: Path, tmp_path: Path
 ) -> None:
     subject = open_subject(elman.load(train(plain_text, tmp_path / "run", "k1=4", f"k2={k2}")), None)
-    windows = subject.windows(looking.ROWS, looking.STEPS + 1)
-    inputs, targets = windows[:, :-1], windows[:, 1:]
-    own = truncation(subject.model, inputs, targets, resets=subject.resets(inputs), windows=[k2], stride=4)
+    inputs, targets, resets = subject.excerpt
+    own = truncation(subject.model, inputs, targets, resets=resets, windows=[k2], stride=4)
     expected = f"every 4 steps through the last {k2} steps, "
     expected += f"whose cosine with the whole one is {own.cosine[0]:.3f} at the trained weights"
     assert looking.look(subject).lines[-1].endswith(expected)

@@ -1,4 +1,4 @@
-"""Runs exported models in every runtime that is installed, for the table in docs/exporting.md.
+"""Runs exported models in every runtime that is installed, for the table in docs/en/reference/runtimes.md.
 
     python tests/interop/runtimes.py export FOLDER              with elman: a small model of every cell and task
     python tests/interop/runtimes.py run FOLDER [-o FILE]       with the runtimes: reads them, and writes the table

@@ -15,7 +15,7 @@ from elman import nn
 from elman.interop import CONVENTIONS, Convention, convention_named, from_arrays, to_arrays
 from elman.nn import Recurrent
 
-PAGE = Path(__file__).parents[2] / "docs" / "interop.md"
+PAGE = Path(__file__).parents[2] / "docs" / "en" / "reference" / "interop.md"
 ROWS = [convention_named(name, cell_clip=None) for name in CONVENTIONS]
 DTYPES = {"float16": 2e-2, "float32": 2e-5, "float64": 1e-12}
 

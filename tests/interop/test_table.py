@@ -1,4 +1,4 @@
-"""`elman interop`, and docs/interop.md."""
+"""`elman interop`, and docs/en/reference/interop.md."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from elman.interop import CONVENTIONS, from_arrays, to_arrays
 from elman.interop.words import array_in_words, describe
 from elman.nn import LSTM
 
-PAGE = Path(__file__).parents[2] / "docs" / "interop.md"
+PAGE = Path(__file__).parents[2] / "docs" / "en" / "reference" / "interop.md"
 
 
 def test_the_page_runs_and_has_the_table_of_the_program() -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from elman.lens import truncation
+from elman.lens import stretches, truncation
 from elman.models import LanguageModel
 from elman.state import detach
 
@@ -62,6 +62,31 @@ def test_it_equals_plain_truncation(make: Make, name: str) -> None:
     assert (found.seconds > 0).all()
     assert model.training is False
     assert all(parameter.grad is None for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("name", MODELS_TRIED)
+@pytest.mark.parametrize("steps", [128, 135])
+def test_blocks_of_a_long_text_are_read_side_by_side(
+    make: Make, name: str, steps: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one stretch after the other: from a memory, where documents begin in blocks, and with steps after the last."""
+    model = make(name).eval()
+    past, tokens, targets = drawn(2, 7, seed=3), drawn(2, steps), drawn(2, steps, seed=2)
+    resets = torch.rand(2, steps, generator=torch.Generator().manual_seed(4)) < 0.02
+    assert resets.any()
+    with torch.no_grad():
+        _, state = model.read(past)
+    given = (model, tokens, targets, state)
+    found = truncation(*given, resets=resets, windows=[1, 4, 8, 16])
+    monkeypatch.setattr(stretches, "SHORT", 0)
+    plain = truncation(*given, resets=resets, windows=[1, 4, 8, 16])
+    np.testing.assert_allclose(found.cosine, plain.cosine, atol=1e-10)
+    np.testing.assert_allclose(found.bias, plain.bias, atol=1e-9)
+    assert (found.bias[:3] > 1e-4).all()
+    np.testing.assert_allclose(found.megabytes, plain.megabytes, rtol=0.1)  # a stretch with a reset may keep more
+    again = truncation(*given, resets=resets, windows=[4], whole=plain)
+    assert (again.cosine == plain.cosine[[1, 4]]).all()
+    assert (again.megabytes[-1], again.seconds[-1]) == (plain.megabytes[-1], plain.seconds[-1])
 
 
 @pytest.mark.parametrize("name", MODELS_TRIED)

@@ -1,4 +1,4 @@
-"""docs/torch-nn.md: what both libraries' layers do with code written for torch.nn's, found by running it with both.
+"""docs/en/reference/torch-nn.md: what both libraries' layers do with code for torch.nn's, found by running it.
 
 `python tests/nn/test_torch_nn.py` prints the page's list and table anew.
 """
@@ -24,7 +24,7 @@ from torch.utils._pytree import tree_leaves
 import elman.nn
 from elman.errors import UserError
 
-PAGE = Path(__file__).parents[2] / "docs" / "torch-nn.md"
+PAGE = Path(__file__).parents[2] / "docs" / "en" / "reference" / "torch-nn.md"
 NAMES = ("RNN", "GRU", "LSTM")
 x = torch.randn(5, 2, 3, generator=torch.Generator().manual_seed(0))
 Layers = ModuleType

@@ -52,14 +52,14 @@ def test_the_page_has_no_script_or_style_of_its_own() -> None:
 def test_the_vendored_chart_is_the_version_that_is_named() -> None:
     said = re.match(r"uPlot ([\d.]+) ", (UPLOT / "README.md").read_text("utf-8"))
     assert said is not None
-    assert f"(v{said[1]})" in (UPLOT / "uPlot.esm.js").read_text("utf-8")[:600]
+    assert f"(v{said[1]})" in (UPLOT / "uPlot.min.js").read_text("utf-8")[:600]
     assert "MIT License" in (UPLOT / "LICENSE").read_text("utf-8")
 
 
 @pytest.mark.parametrize("path", [path for path in OWN if path.suffix == ".css"], ids=named)
 def test_every_colour_is_one_of_the_reports(path: Path) -> None:
     text = path.read_text("utf-8")
-    set_here = {"c", "part", "sure", "ribbon"}
+    set_here = {"c", "part", "sure", "ribbon", "marks", "row", "columns"}
     assert {*re.findall(r"var\(--([\w-]+)", text)} <= {*re.findall(r"--([\w-]+):", STYLE)} | set_here
 
 

@@ -1,4 +1,14 @@
-"""Recurrent cells, one file each. Everything that exists for every cell is made from `CELLS`."""
+"""Recurrent cells, one file each. Everything that exists for every cell is made from `CELLS`.
+
+>>> from elman.cells import CELLS
+>>> for name, cell in CELLS.items():
+...     print(name, cell.layer, *(state.name for state in cell.states), *cell.gates)
+elman Elman h
+gru GRU h r z
+lstm LSTM h c i f o
+mingru MinGRU h z
+slstm SLSTM h c n m f o
+"""
 
 from typing import Any
 
@@ -34,6 +44,11 @@ __all__ = [
 ]
 
 CELLS: dict[str, Cell] = {"elman": ELMAN, "gru": GRU, "lstm": LSTM, "mingru": MINGRU, "slstm": SLSTM}
+"""Every cell by its name, for `--model` and configurations.
+
+>>> list(CELLS), CELLS["lstm"].gates
+(['elman', 'gru', 'lstm', 'mingru', 'slstm'], {'i': 'input gate', 'f': 'forget gate', 'o': 'output gate'})
+"""
 
 
 def cell_named(name: str) -> Cell:

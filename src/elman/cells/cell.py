@@ -21,6 +21,11 @@ class Weights(NamedTuple):
     """The weights of one layer in one direction, under torch's names; G is the number of the cell's `rows`.
 
     The size of h is P: that of the projection where there is one, otherwise H.
+
+    >>> import torch
+    >>> weights = Weights(torch.zeros(12, 3), torch.zeros(12, 4))  # of a GRU with D = 3 and H = 4
+    >>> weights.bias_ih is None, weights._fields[:4]
+    (True, ('weight_ih', 'weight_hh', 'bias_ih', 'bias_hh'))
     """
 
     weight_ih: Tensor  # (G * H, D)
@@ -36,18 +41,54 @@ class Weights(NamedTuple):
 
 
 CellState: TypeAlias = "tuple[Tensor, ...]"
-"""The state of a cell, (B, ·) each, in the order of `Cell.states`."""
+"""The state of a cell, (B, ·) each, in the order of `Cell.states`.
+
+The example is a fresh state of the LSTM, h and c:
+
+>>> import torch
+>>> from elman.cells import CELLS
+>>> state = tuple(torch.zeros(2, size) for size in CELLS["lstm"].sizes(H=4, P=3))  # P: h is projected
+>>> [part.shape[1] for part in state]
+[3, 4]
+"""
 Hold: TypeAlias = "Callable[[str, Tensor], Tensor]"
-"""A gate or a state (..., H) by its name, as a step computed it -> the value that the step goes on with."""
+"""A gate or a state (..., H) by its name, as a step computed it -> the value that the step goes on with.
+
+A hold that keeps every forget gate open:
+
+>>> import torch
+>>> from elman.cells import CELLS
+>>> def open_gates(name, computed):
+...     return torch.ones_like(computed) if name == "f" else computed
+>>> h, c, sums = torch.zeros(1, 2), torch.tensor([[3.0, -1.0]]), torch.zeros(1, 8)
+>>> weights = Weights(torch.zeros(8, 1), torch.zeros(8, 2))
+>>> (_, after), gates = CELLS["lstm"].step(sums, sums, (h, c), weights, hold=open_gates)
+>>> after  # the same c: nothing is forgotten
+tensor([[ 3., -1.]])
+"""
 
 
 def as_computed(name: str, computed: Tensor) -> Tensor:
-    """The `Hold` that holds nothing."""
+    """The `Hold` that holds nothing.
+
+    >>> import torch
+    >>> as_computed("f", torch.tensor([0.5]))
+    tensor([0.5000])
+    """
     return computed
 
 
 class CellStep(Protocol):
-    """One step of a cell."""
+    """One step of a cell.
+
+    >>> import torch
+    >>> from elman.cells import CELLS, Weights
+    >>> step, H = CELLS["gru"].step, 2
+    >>> x, r = torch.zeros(1, 3 * H), torch.zeros(1, 3 * H)  # the sums of r, z and n
+    >>> (h,), gates = step(x, r, (torch.ones(1, H),), Weights(torch.zeros(3 * H, 1), torch.zeros(3 * H, H)))
+    >>> h, gates["z"]  # z = 1/2 keeps half of h
+    (tensor([[0.5000, 0.5000]]), tensor([[0.5000, 0.5000]]))
+    """
 
     def __call__(
         self, x: Tensor, r: Tensor | None, state: CellState, weights: Weights, *, hold: Hold = as_computed
@@ -61,7 +102,12 @@ class CellStep(Protocol):
 
 
 class StateTensor(NamedTuple):
-    """One of the tensors of a cell's state."""
+    """One of the tensors of a cell's state.
+
+    >>> from elman.cells import CELLS
+    >>> [(state.name, state.mixes) for state in CELLS["slstm"].states]
+    [('h', True), ('c', True), ('n', False), ('m', False)]
+    """
 
     name: str
     size: Literal["H", "P"] = "H"  # P only for h, which alone may be projected
@@ -69,7 +115,12 @@ class StateTensor(NamedTuple):
 
 
 class Option(NamedTuple):
-    """An argument of a layer."""
+    """An argument of a layer.
+
+    >>> from elman.cells import CELLS
+    >>> [(option.name, option.default) for option in CELLS["gru"].options]
+    [('reset_after', True)]
+    """
 
     name: str
     default: Any
@@ -86,7 +137,15 @@ def no_weights(options: Mapping[str, Any], H: int, P: int) -> dict[str, tuple[in
 
 @dataclass(frozen=True)
 class Cell:
-    """A recurrent cell. Parameters, options and kernels follow from this; `step` defines the maths."""
+    """A recurrent cell. Parameters, options and kernels follow from this; `step` defines the maths.
+
+    >>> from elman.cells import CELLS
+    >>> gru = CELLS["gru"]
+    >>> gru.rows, gru.keeping, gru.gates
+    (('r', 'z', 'n'), 'z', {'r': 'reset gate', 'z': 'update gate'})
+    >>> gru.sizes(H=8, P=8), gru.rows_of("z", 8)
+    ((8,), slice(8, 16, None))
+    """
 
     name: str  # for `--model` and configurations
     layer: str  # the name of its class in `elman.nn`
@@ -153,7 +212,12 @@ class Cell:
 
 
 def normalize(sums: Tensor, gain: Tensor, bias: Tensor | None) -> Tensor:
-    """Layer normalization of the last dimension: mean 0 and variance 1, times gain, plus bias."""
+    """Layer normalization of the last dimension: mean 0 and variance 1, times gain, plus bias.
+
+    >>> import torch
+    >>> normalize(torch.tensor([1.0, 3.0]), torch.ones(2), torch.tensor([0.0, 10.0])).round(decimals=2)
+    tensor([-1., 11.])
+    """
     from torch.nn.functional import layer_norm
 
     return layer_norm(sums, gain.shape, gain, bias, LAYER_NORM_EPSILON)

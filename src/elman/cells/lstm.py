@@ -69,7 +69,7 @@ LSTM = Cell(
     writing="i",
     options=(
         Option("proj_size", 0, "P, the size of the projected h; 0 for none.", after="bidirectional"),
-        Option("zoneout_cell", 0.0, "the same for c_t, whose old share reaches h_{t+1} first.", in_models=True),
+        Option("zoneout_cell", 0.0, "zoneout of c_t, whose old share reaches h_{t+1} first.", in_models=True),
         Option(
             "peepholes",
             False,

@@ -50,6 +50,14 @@ def compare(
     Raises:
         Stopped: `stop()` returned true; everything is saved.
         UserError: data, settings or folder are not usable.
+
+    >>> from elman.compare import Plan
+    >>> from elman.train import parse_budget
+    >>> _ = Path("book.txt").write_text("to be or not to be, that is the question: " * 60)
+    >>> plan = Plan(("book.txt",), ("gru", "elman"), budget=parse_budget("2 steps"), parameters=5000)
+    >>> store = compare(plan, Path("runs/comparison"))
+    >>> sorted(store.known["runs"])
+    ['elman-1', 'gru-1']
     """
     if plan.trials or storage or processes > 1:
         check_optuna("trials of learning rates" if plan.trials else "comparisons by several processes")

@@ -179,7 +179,17 @@ def clock_notes(measured: Sequence[Clock]) -> list[str]:
 
 
 def summary(plan: Plan, store: Store) -> dict[str, Any]:
-    """The comparison as JSON has it, without blocks and curves, and without what the task does not measure."""
+    """The comparison as JSON has it, without blocks and curves, and without what the task does not measure.
+
+    >>> from pathlib import Path
+    >>> from elman.compare import compare
+    >>> from elman.train import parse_budget
+    >>> _ = Path("book.txt").write_text("to be or not to be, that is the question: " * 60)
+    >>> plan = Plan(("book.txt",), ("gru", "elman"), budget=parse_budget("2 steps"), parameters=5000)
+    >>> found = summary(plan, compare(plan, Path("runs/comparison")))
+    >>> sorted(found), sorted(one["model"] for one in found["models"])
+    (['comparison', 'conclusion', 'match', 'models', 'timing', 'verdicts'], ['elman', 'gru'])
+    """
     ranked, measured = outcomes(plan, store.known), clocks(plan, store.timing)
     kinds = {"seeds": "seeds", "blocks": TASKS[plan.task].sample[1]}
     return {

@@ -7,8 +7,21 @@ from dataclasses import replace
 import numpy as np
 
 from elman import __version__
+from elman.arrays import Floats
 from elman.compare.conclusion import clock_notes, sentences
-from elman.compare.outcomes import Clock, Outcome, cells, clock_rows, clocks, curve, outcomes, over, result_rows
+from elman.compare.intervals import over_curves
+from elman.compare.outcomes import (
+    Clock,
+    Outcome,
+    cells,
+    clock_ranges,
+    clock_rows,
+    clocks,
+    curve,
+    outcomes,
+    over,
+    result_rows,
+)
 from elman.compare.plan import Match, Plan
 from elman.compare.store import Store
 from elman.inspection.windows import window_marks
@@ -34,10 +47,19 @@ CHARTS = (
     ("megabytes", 1, "Peak RAM", "MB", "The most RAM that a training took beyond the RAM in use before it."),
     ("others_share", 100, "Other work", "% of the processor", "What other processes took while a model trained."),
 )
+STORED = {"training": "training_tokens_per_second", "decoding": "decoding_tokens_per_second", "seconds": "seconds"}
+LINK = "models"  # what is pointed at or switched off in one chart is so in all
+SKIPPED = 0.2  # of a training, before its losses count for the axis
+BESIDE = 0.12  # of a rank, from a mean to the seeds beside it
 
 
 def html(plan: Plan, store: Store) -> str:
-    """One self-contained file."""
+    """The report as one self-contained file."""
+    return render(report(plan, store))
+
+
+def report(plan: Plan, store: Store) -> Report:
+    """All chapters of a comparison."""
     ranked, measured = outcomes(plan, store.known), clocks(plan, store.timing)
     colours = {model: number for number, model in enumerate(plan.models, start=1)}
     task = TASKS[plan.task]
@@ -51,12 +73,12 @@ def html(plan: Plan, store: Store) -> str:
         ("learning rates", f"{plan.trials} trials a model" if plan.trials else "each recipe's own"),
     ]
     quality = _quality(task, ranked, colours, sentences(plan, ranked, measured))
-    sections = [quality, _curves(plan, store, colours), _clock(task, measured)]
+    sections = [quality, _curves(plan, store, colours), _clock(plan, store, ranked, measured)]
     if reaching := [one for one in ranked if one.lags]:
         sections.append(_reach(plan, store, reaching, colours))
     if plan.trials:
         sections.append(_search(task, store, colours))
-    report = Report(
+    return Report(
         " · ".join(plan.models),
         f"A comparison on the same data{' with the same tokenizer' if tokenizer else ''}. "
         f"Matched: {MATCHED[plan.match].format(target=task.target)}.",
@@ -65,60 +87,63 @@ def html(plan: Plan, store: Store) -> str:
         f"Made by elman {__version__}. Intervals are of 95 % over "
         f"{over(ranked[0].quality, plan.seeds, task)}: they leave out whatever else may change.",
     )
-    return render(report)
 
 
 def _quality(task: Task, ranked: list[Outcome], colours: dict[str, int], conclusion: list[str]) -> Chapter:
-    intervals = [
+    ranks = np.arange(1, len(ranked) + 1)
+    means = [
         Points(
             one.model,
-            np.array([rank] * 3),
-            np.array([one.quality.low, one.quality.middle, one.quality.high]),
+            np.array([rank]),
+            np.array([one.quality.middle]),
             colours[one.model],
-            [f"{one.model}: {end}" for end in ("low end", "loss", "high end")],
-            path=True,
-            labels=[(1, f"{one.model} {one.quality.middle:.3f}")],
+            [f"{one.model}: the mean and its 95 % interval"],
+            low=np.array([one.quality.low]),
+            high=np.array([one.quality.high]),
+            labels=[(0, f"{one.model} {one.quality.middle:.3f}")],
         )
-        for rank, one in enumerate(ranked, start=1)
+        for rank, one in zip(ranks.tolist(), ranked, strict=True)
     ]
+    seeds = [(rank + BESIDE, loss, one.model) for rank, one in zip(ranks, ranked, strict=True) for loss in one.losses]
+    if len(seeds) > len(ranked):
+        x, y, models = zip(*seeds, strict=True)
+        means.append(Points("a seed", np.array(x), np.array(y), 0, [f"{model}: a seed" for model in models]))
     figure = point_chart(
-        intervals,
+        means,
         title=f"Loss on the validation {task.sample[1]}",
         x="rank",
         y=task.loss_unit,
         x_span=(0.5, len(ranked) + 1.0),
-        reading=f"Lower is better. The three points of a model are its loss and the ends of its 95 % interval over "
+        reading=f"Lower is better. A model's point is its loss, its line the 95 % interval over "
         f"{over(ranked[0].quality, len(ranked[0].losses), task)}; "
         "the sentences above compare models directly, which is sharper than looking for an overlap of intervals.",
         table=Table(*cells(result_rows(ranked, task))),
-    )
-    parameters = bar_chart(
-        [one.model for one in ranked],
-        np.array([float(one.parameters) for one in ranked]),
-        title="Parameters",
-        x="of the whole model",
-        reading="How large the models are.",
+        link=LINK,
     )
     text = f"How well each model, with its best weights, predicts validation {task.sample[1]} that it has not seen."
-    return Chapter("Who predicts best", text, [figure, parameters], conclusion)
+    return Chapter("Who predicts best", text, [figure], conclusion)
 
 
 def _curves(plan: Plan, store: Store, colours: dict[str, int]) -> Chapter:
     task = TASKS[plan.task]
-    read, seconds = f"{task.target}s read", "seconds of training"
-    lines: dict[str, list[Line]] = {read: [], seconds: []}
-    validations = []
-    for run, (model, seed) in plan.trainings().items():
+    read, seconds, validated = f"{task.target}s read", "seconds of training", "validation"
+    found: dict[str, dict[str, list[Floats]]] = {kind: {} for kind in (read, seconds, validated)}
+    for run, (model, _) in plan.trainings().items():
         result, timing = (part["runs"].get(run) for part in (store.known, store.timing))
         if not result or not timing:
             continue
-        name = model if plan.seeds == 1 else f"{model}, seed {seed}"
-        colour = colours[model]
         targets, losses = curve(result["training_curve"])
-        lines[read].append(Line(name, targets, losses, colour=colour))
-        lines[seconds].append(Line(name, targets / timing["training_tokens_per_second"], losses, colour=colour))
-        validated, losses = curve([point[1:] for point in result["curve"]])
-        validations.append(Points(name, validated, losses, colour, path=True))
+        times = targets / timing["training_tokens_per_second"]
+        of = {read: np.stack([targets, losses]), seconds: np.stack([times, losses])}
+        of[validated] = curve([point[1:] for point in result["curve"]])
+        for kind, values in of.items():
+            if values.size:
+                found[kind].setdefault(model, []).append(values)
+    lines = {
+        kind: [_mean_line(model, every, colours[model], bars=kind == validated) for model, every in models.items()]
+        for kind, models in found.items()
+    }
+    means = "A line is the mean over the seeds, and what is around it its 95 % interval. " if plan.seeds > 1 else ""
     by = {read: read, seconds: "seconds, at the model's mean speed and without validations"}
     figures = [
         line_chart(
@@ -126,36 +151,61 @@ def _curves(plan: Plan, store: Store, colours: dict[str, int]) -> Chapter:
             title=f"Loss against {x}",
             x=x,
             y=f"training loss, {task.loss_unit}",
-            reading=f"Each line is one training, its loss by {words}. The learning rate falls to zero at "
-            "the end of the budget, so only the last points are finished models.",
+            skip_first=SKIPPED,
+            link=LINK,
+            reading=f"{means}The loss by {words}, on an axis for all but the first steps. The learning rate falls to "
+            "zero at the end of the budget, so only the last points are finished models.",
         )
         for x, words in by.items()
     ]
     figures.append(
-        point_chart(
-            validations,
+        line_chart(
+            lines[validated],
             title=f"Validation loss against {read}",
             x=read,
             y=task.loss_unit,
-            reading="Each point is a validation. A model that read less and has the lower curve makes more of a "
-            f"{task.target}, though its learning rate, which has already fallen further, has a part in that.",
+            skip_first=SKIPPED,
+            link=LINK,
+            reading=f"{means}Each point is a validation. A model that read less and has the lower curve makes more "
+            f"of a {task.target}, though its learning rate, which has already fallen further, has a part in that.",
         )
     )
     text = f"The training loss, with dropout on, and the loss on the validation {task.sample[1]}."
     return Chapter("How they learn", text, figures)
 
 
-def _clock(task: Task, measured: list[Clock]) -> Chapter:
+def _mean_line(model: str, curves: list[Floats], colour: int, *, bars: bool) -> Line:
+    """The mean over the seeds of a model, with its interval where there are several."""
+    x, mean, low, high = over_curves(curves)
+    if len(curves) == 1:
+        return Line(model, x, mean, colour=colour, bars=bars)
+    return Line(model, x, mean, low, high, colour=colour, bars=bars)
+
+
+def _clock(plan: Plan, store: Store, ranked: list[Outcome], measured: list[Clock]) -> Chapter:
+    task = TASKS[plan.task]
     names, table = [one.model for one in measured], Table(*cells(clock_rows(measured, task)))
-    figures = []
+    figures = [
+        bar_chart(
+            [one.model for one in ranked],
+            np.array([float(one.parameters) for one in ranked]),
+            title="Parameters",
+            x="of the whole model",
+            reading="How large the models are.",
+            link=LINK,
+        )
+    ]
     for name, scale, title, x, reading in CHARTS:
         values = [getattr(one, name) for one in measured]
         if None not in values:
             x, reading = (text.format(target=task.target) for text in (x, reading))
-            chart = bar_chart(names, scale * np.array(values, float), title=title, x=x, reading=reading)
+            low, high = (name in STORED and clock_ranges(plan, store.timing, STORED[name])) or (None, None)
+            reading += " The line goes from the least seed to the greatest." if low is not None else ""
+            heights = scale * np.array(values, float)
+            chart = bar_chart(names, heights, low=low, high=high, title=title, x=x, reading=reading, link=LINK)
             figures.append(replace(chart, table=table))
     text = "By the clock, on the machine that trained them."
-    return Chapter("Speed and RAM", text, figures, clock_notes(measured))
+    return Chapter("Size, speed and RAM", text, figures, clock_notes(measured))
 
 
 def _reach(plan: Plan, store: Store, ranked: list[Outcome], colours: dict[str, int]) -> Chapter:
@@ -179,6 +229,7 @@ def _reach(plan: Plan, store: Store, ranked: list[Outcome], colours: dict[str, i
         log_y=True,
         wide=True,
         marks=marks,
+        link=LINK,
         reading=f"The median gradient of the loss at one {task.target} by the inputs before it: the lag at which a "
         f"hundredth is left is the memory horizon.{about}",
     )
@@ -197,6 +248,7 @@ def _search(task: Task, store: Store, colours: dict[str, int]) -> Chapter:
         x="factor on the recipe's rate, powers of two",
         y=task.loss_unit,
         reading="Each point is a training of a quarter of the budget; each model's lowest point decided its rate.",
+        link=LINK,
     )
     return Chapter(
         "The search", "Every model has as many trials, from a quarter to four times its recipe's rate.", [figure]

@@ -98,6 +98,14 @@ def clocks(plan: Plan, timing: dict[str, Any]) -> list[Clock]:
     ]
 
 
+def clock_ranges(plan: Plan, timing: dict[str, Any], key: str) -> tuple[Floats, Floats] | None:
+    """The least and the greatest of a value of `timing.json` over the seeds, model by model; None of one seed alone."""
+    every = [[part.get(key) for part in parts] for _, parts in _by_model(plan, timing["runs"])]
+    if any(len(values) < 2 or None in values for values in every):
+        return None
+    return np.array([min(values) for values in every]), np.array([max(values) for values in every])
+
+
 def _by_model(plan: Plan, runs: Mapping[str, Any]) -> Iterator[tuple[str, list[Any]]]:
     """Every model that has a finished training, with what is stored of its trainings, seed by seed."""
     for model in plan.models:

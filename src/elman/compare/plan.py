@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Self, get_args
 
 from elman.errors import UserError
 from elman.tasks import configuration as config
@@ -28,6 +29,10 @@ class Plan:
     - `flops`: the floating-point operations of each training: those of the first model in the budget.
 
     With `parameters` set to a number, all models have about that number of parameters, whatever is matched.
+
+    >>> plan = Plan(data=("book.txt",), models=("gru", "lstm"), budget=Budget(100, "steps"), seeds=2)
+    >>> list(plan.trainings())
+    ['gru-1', 'lstm-1', 'gru-2', 'lstm-2']
     """
 
     data: tuple[str, ...]
@@ -95,6 +100,12 @@ class Plan:
         tokenizer = getattr(config.build(self.tree(self.models[0])).data, "tokenizer", None)
         values = asdict(self) | {"tokenizer": tokenizer}
         return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
+
+    @classmethod
+    def restored(cls, stored: Mapping[str, Any]) -> Self:
+        """The plan of what `stored` gives."""
+        values: dict[str, Any] = {key: tuple(part) if isinstance(part, list) else part for key, part in stored.items()}
+        return cls(**values | {"budget": Budget(**stored["budget"])})
 
     def check_same(self, stored: dict[str, Any], folder: str) -> None:
         """See that a comparison goes on as it began, though with other seeds or with its data in another place.

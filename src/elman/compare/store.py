@@ -101,7 +101,15 @@ class _Timing(BaseModel):
 
 @dataclass
 class Store:
-    """The two JSON files of a comparison's folder, each written whole."""
+    """The two JSON files of a comparison's folder, each written whole.
+
+    >>> from elman.compare import Plan
+    >>> from elman.train import parse_budget
+    >>> plan = Plan(("book.txt",), ("gru", "lstm"), budget=parse_budget("2m"))
+    >>> store = open_store(Path("runs/comparison"), plan, resume=False, overwrite=False)
+    >>> store.known["plan"]["models"], store.known["runs"]  # nothing is trained yet
+    (['gru', 'lstm'], {})
+    """
 
     folder: Path
     known: dict[str, Any]  # comparison.json
@@ -116,6 +124,12 @@ class Store:
             with contextlib.suppress(OSError):  # something else is in the folder, or it is not there
                 folder.rmdir()
         self.replaces = ()
+
+    def _repr_html_(self) -> str:
+        """The report within a notebook."""
+        from elman.compare.drawing import report
+
+        return report(Plan.restored(self.known["plan"]), self)._repr_html_()
 
     def save(self) -> None:
         """Write both files."""

@@ -67,6 +67,13 @@ class PairPart:
     """Pairs of token sequences: the training part or the validation part of a parallel corpus.
 
     The validation part keeps its `texts` for metrics that compare texts.
+
+    >>> from elman.data import encode_texts
+    >>> from elman.data.tokenizers import Tokenizers, train_tokenizer
+    >>> digits, letters = (train_tokenizer("char", [text], eod=True) for text in ("0123456789", "onetwhr"))
+    >>> part = encode_texts([("1", "one"), ("2", "two"), ("3", "three")], Tokenizers(digits, letters))
+    >>> len(part), part.target_lengths, letters.decode(part.pair(2)[1])
+    (3, array([3, 3, 5]), 'three')
     """
 
     def __init__(self, source: Sequences, target: Sequences, texts: Texts | None = None):
@@ -114,7 +121,17 @@ class PairPart:
 
 
 class PairBatch(NamedTuple):
-    """B pairs. The inputs `<eod>` t1 ... tn predict the targets t1 ... tn `<eod>`."""
+    """B pairs. The inputs `<eod>` t1 ... tn predict the targets t1 ... tn `<eod>`.
+
+    >>> from elman.data import TokenBatches, encode_texts
+    >>> from elman.data.tokenizers import Tokenizers, train_tokenizer
+    >>> digits, letters = (train_tokenizer("char", [text], eod=True) for text in ("12", "onetw"))
+    >>> part = encode_texts([("1", "one"), ("12", "onetwo")], Tokenizers(digits, letters))
+    >>> batch = TokenBatches(part, tokens_per_batch=64).batch(0, 0)
+    >>> shorter = batch.target_lengths.argmin()
+    >>> letters.eod, batch.inputs[shorter], batch.targets[shorter]
+    (6, tensor([6, 2, 1, 0, 6, 6, 6]), tensor([   2,    1,    0,    6, -100, -100, -100]))
+    """
 
     source: Tensor  # (B, S) int64: s1 ... sm <eod>, then <eod> as padding
     source_lengths: Tensor  # (B,) int64: m + 1
@@ -132,6 +149,13 @@ class TokenBatches(EpochBatches[PairBatch]):
 
     A longer pair is a batch by itself. Each pair comes once an epoch. Every epoch groups pairs of nearly equal lengths
     anew and shuffles the batches.
+
+    >>> from elman.data.tokenizers import Tokenizers, train_tokenizer
+    >>> tokenizer = train_tokenizer("char", ["ab"], eod=True)
+    >>> part = encode_texts([("a" * n, "b" * n) for n in range(1, 9)], Tokenizers(tokenizer, tokenizer))
+    >>> batches = TokenBatches(part, tokens_per_batch=16)
+    >>> sorted(tuple(batches.batch(0, number).source.shape) for number in range(batches.count(0)))
+    [(1, 9), (2, 6), (2, 8), (3, 4)]
     """
 
     def __init__(self, part: PairPart | FreshPairs, tokens_per_batch: int, seed: int = 0):
@@ -169,7 +193,16 @@ def pair_batch(part: PairPart, rows: Integers) -> PairBatch:
 
 
 def encode_texts(texts: Texts, tokenizers: Tokenizers, *, keep: bool = True) -> PairPart:
-    """The tokens of pairs, in RAM; `keep` says whether the part keeps the texts too."""
+    """The tokens of pairs, in RAM; `keep` says whether the part keeps the texts too.
+
+    >>> from elman.data.tokenizers import Tokenizers, train_tokenizer
+    >>> tokenizer = train_tokenizer("char", ["abc"], eod=True)
+    >>> part = encode_texts([("ab", "ba"), ("cab", "bac")], Tokenizers(tokenizer, tokenizer))
+    >>> part.pair(1)
+    (array([2, 0, 1], dtype=uint16), array([1, 0, 2], dtype=uint16))
+    >>> [*part.texts()][0]
+    ('ab', 'ba')
+    """
     source, target = (_encode((text[side] for text in texts), tokenizers[side]) for side in (0, 1))
     return PairPart(source, target, texts if keep else None)
 

@@ -28,7 +28,14 @@ NOT_COUNTED = -100  # torch's cross-entropy ignores this target
 
 
 class LaneWindow(NamedTuple):
-    """The steps [start, stop) of all lanes."""
+    """The steps [start, stop) of all lanes.
+
+    >>> import torch
+    >>> window = LaneWindow(torch.tensor([[1, 2]]), torch.tensor([[2, 3]]), resets=None)
+    >>> inputs, targets, resets = window.to(torch.device("cpu"))
+    >>> targets
+    tensor([[2, 3]])
+    """
 
     inputs: Tensor  # (B, T) int64
     targets: Tensor  # (B, T) int64: the tokens that follow
@@ -43,6 +50,13 @@ class TokenStream:
     """The `steps = len(tokens) - 1` steps of a text, in windows that may begin anywhere: step t reads token t.
 
     Errors: `UserError` for fewer than 2 tokens.
+
+    >>> stream = TokenStream(np.arange(10, 16))
+    >>> window = stream.window(np.array([0, 3]), length=3)
+    >>> window.inputs, window.targets[1], window.resets  # the second row begins the text anew
+    (tensor([[10, 11, 12],
+            [13, 14, 10]]), tensor([14, 15, 11]), tensor([[False, False, False],
+            [False, False,  True]]))
     """
 
     def __init__(self, tokens: Tokens, eod: int | None = None) -> None:
@@ -70,6 +84,14 @@ class Lanes:
     is drawn from the seed and the number of the pass. Windows can be read in any order, so that a resumed training
     needs the number of its step alone.
     Errors: `UserError` where a lane would have fewer than `window` steps.
+
+    >>> window = Lanes(np.arange(9), lanes=2).window(0, 4)
+    >>> window.inputs
+    tensor([[0, 1, 2, 3],
+            [4, 5, 6, 7]])
+    >>> window.targets
+    tensor([[1, 2, 3, 4],
+            [5, 6, 7, 8]])
     """
 
     def __init__(self, tokens: Tokens, lanes: int, *, eod: int | None = None, window: int = 1, seed: int | None = None):
@@ -106,6 +128,11 @@ def evaluation_windows(
     The state should be fresh before the first window, and is carried from window to window. Every lane but the first
     begins in the middle of the text, and therefore first reads up to `burn_in` tokens before its own part without
     counting them. One lane is one exact pass over the text. Errors: `UserError` for fewer than 2 tokens.
+
+    >>> for window in evaluation_windows(np.arange(7), lanes=2, window=3, burn_in=1):
+    ...     print(window.targets.tolist())
+    [[1, 2, 3], [-100, 4, 5]]
+    [[-100], [6]]
     """
     text = TokenStream(tokens, eod)
     lanes = min(lanes, text.steps)

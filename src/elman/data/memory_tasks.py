@@ -50,6 +50,10 @@ def temporal_order(batch: int, steps: int, seed: int) -> tuple[Ints, Ints]:
 
     Inputs (B, T) of X = 0, Y = 1 and distractors 2 ... 5, the relevant ones in [T/10, 2T/10) and [4T/10, 5T/10).
     Targets (B,) of XX = 0, XY = 1, YX = 2, YY = 3.
+
+    >>> symbols, order = temporal_order(2, 20, seed=1)
+    >>> symbols.shape, [row[row < 2].tolist() for row in symbols], order  # X = 0, Y = 1
+    ((2, 20), [[0, 0], [1, 0]], array([0, 2]))
     """
     random = np.random.default_rng(seed)
     inputs = random.integers(2, ORDER_SYMBOLS, (batch, steps))

@@ -61,7 +61,7 @@ class EncodedSentences:
         self._starts = np.cumsum(self.lengths) - self.lengths
         self._words, self._targets = _integers(words.encode(tokens)), _integers([tag for row in targets for tag in row])
         self._spelling = _integers([spellings[token] for token in tokens])
-        self._characters, self._sizes = _padded([characters.encode(_ends(token)) for token in spellings])
+        self._characters, self._sizes = _padded([characters.encode(read_characters(token)) for token in spellings])
         self._padding = words.padding
         self.targets = int((self._targets != NOT_COUNTED).sum())
 
@@ -112,7 +112,8 @@ def evaluation_batches(
         yield rows, sentences.batch(rows)
 
 
-def _ends(token: str) -> str:
+def read_characters(token: str) -> str:
+    """The characters of a word that are read: of a long one, those at both ends."""
     half = MOST_CHARACTERS // 2
     return token if len(token) <= MOST_CHARACTERS else token[:half] + token[-half:]
 

@@ -29,6 +29,12 @@ def greedy_search(
 
     source (B, S), lengths (B,); `end` begins and ends a target. Of equally probable tokens, the smaller is written.
     Returns one hypothesis for each sentence; its score is its log-probability.
+
+    >>> from elman.models import build_encoder_decoder
+    >>> model = build_encoder_decoder({"model": "gru", "source_vocab_size": 9, "vocab_size": 7}).eval()
+    >>> found = greedy_search(model, torch.tensor([[4, 2, 0], [3, 0, 0]]), lengths=[3, 2], end=0)
+    >>> len(found), found[0].score == found[0].log_probability == sum(found[0].token_log_probabilities)
+    (2, True)
     """
     return _write(model, source, lengths, end, constraints or Constraints(), lambda log_p, rows: log_p.argmax(-1))
 
@@ -54,6 +60,13 @@ def sample_targets(
     sentence do not depend on its batch; `end` begins and ends a target; the filters are those of `sampling.sample`
     (Holtzman et al. 2020, "The curious case of neural text degeneration"). Returns the samples of each sentence in
     the order they were drawn; the score of a sample is its log-probability.
+
+    >>> from elman.models import build_encoder_decoder
+    >>> model = build_encoder_decoder({"model": "gru", "source_vocab_size": 9, "vocab_size": 7}).eval()
+    >>> source = torch.tensor([[4, 2, 0]])
+    >>> first, again = (sample_targets(model, source, end=0, seed=7, samples=3, top_k=4) for _ in range(2))
+    >>> len(first[0]), first == again
+    (3, True)
     """
     numbered = range(len(source)) if rows is None else rows
     streams = [uniforms(seed, row, sample) for row in numbered for sample in range(samples)]

@@ -101,6 +101,12 @@ def beam_search(
 
     Raises:
         UserError: a setting out of range, or a coverage penalty for a model without attention.
+
+    >>> from elman.models import build_encoder_decoder
+    >>> model = build_encoder_decoder({"model": "gru", "source_vocab_size": 9, "vocab_size": 7}).eval()
+    >>> [best] = beam_search(model, torch.tensor([[4, 2, 0]]), end=0, beam=4, n_best=3)
+    >>> len(best), best[0].score >= best[1].score >= best[2].score
+    (3, True)
     """
     if beam < 1:
         raise UserError("beam", expected="at least 1", got=beam, exit_code=2)

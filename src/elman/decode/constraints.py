@@ -21,6 +21,15 @@ class Constraints:
 
     Lengths count the tokens of a target with its prefix, without its end. Where rules collide, a prefix is always
     written, then `max_length` ends a target, and a hypothesis that no token may follow may end.
+
+    >>> import torch
+    >>> from elman.decode import greedy_search
+    >>> from elman.models import build_encoder_decoder
+    >>> model = build_encoder_decoder({"model": "gru", "source_vocab_size": 9, "vocab_size": 7}).eval()
+    >>> rules = Constraints(min_length=4, max_length=6, prefixes=[[3, 1]], banned=[5])
+    >>> [found] = greedy_search(model, torch.tensor([[4, 4, 0]]), end=0, constraints=rules)
+    >>> found.tokens[:2], 4 <= len(found.tokens) <= 6, 5 in found.tokens
+    ((3, 1), True, False)
     """
 
     min_length: int = 0

@@ -34,6 +34,14 @@ def prefill(
 
     Raises:
         UserError: no tokens, lengths out of their range, or no state for an encoder-decoder.
+
+    >>> from elman.models import build
+    >>> model = build({"model": "gru", "vocab_size": 9, "hidden_size": 8}).eval()
+    >>> with torch.inference_mode():
+    ...     logits, state = prefill(model, [[1, 2, 3, 4], [5, 6, 0, 0]], lengths=[4, 2])
+    ...     alone, _ = prefill(model, [[5, 6]])
+    >>> logits.shape, torch.allclose(logits[1:], alone, atol=1e-6)
+    (torch.Size([2, 9]), True)
     """
     reader: Any = model
     tokens = as_tokens(tokens, model)
@@ -57,6 +65,14 @@ def step(model: LanguageModel | EncoderDecoder, tokens: Integers, state: State) 
     """Read one more token of each row, tokens (B,): the logits (B, V) after it, and the state after it.
 
     `model.steps(state)` does so faster, for a state that is given away.
+
+    >>> from elman.models import build
+    >>> model = build({"model": "gru", "vocab_size": 9, "hidden_size": 8}).eval()
+    >>> with torch.inference_mode():
+    ...     logits, state = prefill(model, [[1, 2]])
+    ...     logits, state = step(model, logits.argmax(-1), state)
+    >>> logits.shape
+    torch.Size([1, 9])
     """
     hidden, state = model.read(as_tokens(tokens, model, dims=1)[:, None], state)  # (B, 1, H)
     return model.output(hidden[:, -1]), state
@@ -83,6 +99,15 @@ def generate(
     Yields:
         Each token, its log-probability in nats before any filter, and the state before the token is read, whose
         tensors the next step may overwrite.
+
+    >>> import elman
+    >>> from itertools import islice
+    >>> from elman.decode import sample
+    >>> run = elman.load("runs/demo")
+    >>> prompt = run.tokenizer.encode("the c").tolist()
+    >>> written = islice(generate(run.model, prompt, lambda logits: sample(logits, temperature=0)), 8)
+    >>> run.tokenizer.decode(token for token, log_probability, state in written)
+    'at sat o'
     """
     logits, state = prefill(model, [list(prompt)], state)  # (1, V)
     steps = model.steps(state)

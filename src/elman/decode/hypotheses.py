@@ -20,6 +20,15 @@ class Hypothesis:
     """A target that a search has written to its end.
 
     The probabilities are the model's own, before any filter or constraint, and in nats.
+
+    >>> from elman.decode import greedy_search
+    >>> from elman.models import build_encoder_decoder
+    >>> model = build_encoder_decoder({"model": "gru", "source_vocab_size": 9, "vocab_size": 7}).eval()
+    >>> [found] = greedy_search(model, torch.tensor([[4, 2, 0]]), end=0)
+    >>> len(found.token_log_probabilities) - len(found.tokens)  # one more, for the end
+    1
+    >>> math.isclose(sum(found.token_log_probabilities), found.log_probability)
+    True
     """
 
     tokens: tuple[int, ...]

@@ -77,6 +77,12 @@ def sample(
 
     Raises:
         UserError: the largest logit of a row is not a finite number, or another argument is out of its range.
+
+    >>> logits = torch.tensor([[0.7, 0.2, 0.1]]).log()
+    >>> sample(logits, temperature=0), sample(logits, uniform=torch.tensor([0.8]))  # c = 0.7, 0.9, 1
+    (tensor([0]), tensor([1]))
+    >>> sample(logits, top_k=1, uniform=torch.tensor([0.8]))
+    tensor([0])
     """
     bounds = {"temperature": (temperature, 0, math.inf), "top_k": (top_k, 1, math.inf)}
     for name, (value, least, most) in (bounds | {"top_p": (top_p, 0, 1), "min_p": (min_p, 0, 1)}).items():

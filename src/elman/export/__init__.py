@@ -1,4 +1,10 @@
-"""Runs leave for other programs: `export(run, to, path)` writes a model and all that is needed to use it."""
+"""Runs leave for other programs: `export(run, to, path)` writes a model and all that is needed to use it.
+
+>>> from elman.export import export
+>>> exported = export("runs/demo", to="torch", path="demo.pt")
+>>> [*exported.files]
+['demo.pt', 'demo.py']
+"""
 
 from __future__ import annotations
 
@@ -36,6 +42,10 @@ def export(
     Raises:
         UserError: the format has no such option, or cannot hold the model; the written model computes something
             else; or a place is not free.
+
+    >>> exported = export("runs/demo", to="safetensors", path="demo.safetensors")
+    >>> [*exported.files], exported.checks
+    (['demo.safetensors'], ())
     """
     from elman.export.exported import check_free, write_files
     from elman.export.options import make_options

@@ -40,6 +40,12 @@ FORMATS: dict[str, Format] = {
         Format("c", "C", "elman.export.c.write", ("int8",)),
     )
 }
+"""Every format by its name, with the options of `export` that it has.
+
+>>> from elman.export import FORMATS
+>>> {name: format.options for name, format in FORMATS.items() if format.options}
+{'onnx': ('lengths', 'int8', 'check'), 'c': ('int8',)}
+"""
 
 
 def format_named(name: str) -> Format:

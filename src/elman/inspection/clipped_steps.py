@@ -10,11 +10,9 @@ import numpy.typing as npt
 from elman.inspection.look import Observed, Part
 from elman.inspection.subject import Subject
 from elman.lens.clipping import ClippingHistory, clipping_history, cosine_after_clipping
-from elman.lens.truncation import truncation
 from elman.report import Chapter, Figure, Line, line_chart
 from elman.train import journal
 
-ROWS, STEPS = 8, 128
 BINS = 240
 
 TEXT = (
@@ -41,10 +39,7 @@ def look_at_journal(observed: Observed) -> Part:
 def look(subject: Subject) -> Part:
     """The run's journal, and a gradient of the trained model that is clipped by value at many thresholds."""
     part, train = look_at_journal(subject), subject.train
-    windows = subject.windows(ROWS, STEPS + 1)
-    inputs, targets = windows[:, :-1], windows[:, 1:]
-    whole = truncation(subject.model, inputs, targets, resets=subject.resets(inputs), windows=[inputs.shape[1]])
-    gradient = whole.gradient
+    gradient = subject.whole.gradient
     largest = float(np.abs(gradient).max())
     thresholds = largest * np.geomspace(1e-3, 1, 25) if largest > 0 else np.ones(1)
     cosines = np.array([cosine_after_clipping(gradient, threshold) for threshold in thresholds])

@@ -10,15 +10,11 @@ from elman.cells import CELLS, cell_named
 from elman.inspection.look import Observed, Part
 from elman.inspection.subject import Subject
 from elman.inspection.untrained import KEYS
-from elman.lens.gates import LayerGates, gated, read_gates
-from elman.lens.visit import visit_layers
-from elman.models import LanguageModel
+from elman.lens.gates import LayerGates
 from elman.models.configuration import IMPORTED
 from elman.nn.recurrent import Recurrent
 from elman.report import Chapter, Figure, Line, Points, line_chart, point_chart
 from elman.report.figure import number
-
-ROWS, STEPS = 16, 256
 
 TEXT = (
     "A gate lets through between nothing (0) and all (1). One that is nearly always open or shut hardly decides "
@@ -28,13 +24,7 @@ TEXT = (
 
 def look(subject: Subject) -> Part:
     """Both models on the same windows of the text."""
-    windows = subject.windows(ROWS, STEPS)
-    resets = subject.resets(windows)
-
-    def gates_of(model: LanguageModel) -> list[LayerGates]:
-        return [read_gates(visit) for visit in gated(visit_layers(model, lambda: model.read(windows, resets=resets)))]
-
-    return chapter({name: gates_of(model) for name, model in subject.models.items()})
+    return chapter({name: reading.gates for name, reading in subject.readings.items()})
 
 
 def has_no_gates(observed: Observed) -> str | None:

@@ -16,7 +16,15 @@ from elman.report import Report, render
 
 @dataclass(frozen=True)
 class Inspection:
-    """The outcome of all looks."""
+    """The outcome of all looks.
+
+    >>> import elman
+    >>> found = elman.load("runs/demo").inspect(parts="gates")
+    >>> found.lines[0].split()[:3], sorted(found.numbers["gates"])
+    (['layer', '1,', 'trained:'], ['trained', 'untrained'])
+    >>> found.html().startswith("<!doctype html>")
+    True
+    """
 
     report: Report
     numbers: dict[str, Any]  # plain values, ready for `json.dumps`
@@ -25,6 +33,10 @@ class Inspection:
     def html(self) -> str:
         """The report as one HTML file."""
         return render(self.report)
+
+    def _repr_html_(self) -> str:
+        """The report within a notebook."""
+        return self.report._repr_html_()
 
 
 def inspect(
@@ -44,6 +56,12 @@ def inspect(
 
     Raises:
         UserError: an unknown or impossible part, or weights that are not finite.
+
+    >>> import elman
+    >>> from elman.inspection import LOOKS
+    >>> run = elman.load("runs/demo")
+    >>> inspect(run.task.observe(run, []), LOOKS, parts=["truncation"]).numbers.keys() & LOOKS.keys()
+    {'truncation'}
     """
     begun = time.perf_counter()
     for name, weights in observed.model.named_parameters():

@@ -17,7 +17,12 @@ DIGITS = 6  # of a number in JSON
 
 @dataclass(frozen=True)
 class Part:
-    """The outcome of a look; the numbers are those of the chapter."""
+    """The outcome of a look; the numbers are those of the chapter.
+
+    >>> part = Part(Chapter("Weights", "How large they are."), {"norm": 3.5}, ["the norm of the weights is 3.5"])
+    >>> part.chapter.title, part.numbers
+    ('Weights', {'norm': 3.5})
+    """
 
     chapter: Chapter
     numbers: dict[str, Any]
@@ -27,7 +32,14 @@ class Part:
 
 @dataclass(frozen=True)
 class Observed:
-    """A run's model, the same model before its training, and data that both read."""
+    """A run's model, the same model before its training, and data that both read.
+
+    >>> import elman
+    >>> run = elman.load("runs/demo")
+    >>> observed = run.task.observe(run, [])
+    >>> [*observed.models], observed.model is run.model
+    (['trained', 'untrained'], True)
+    """
 
     path: Path  # of the run
     model: Any
@@ -44,7 +56,19 @@ class Observed:
 
 @dataclass(frozen=True)
 class Look:
-    """One look; `why_not` says why the look is impossible at what is observed, or None."""
+    """One look; `why_not` says why the look is impossible at what is observed, or None.
+
+    >>> import elman
+    >>> from elman.inspection import inspect
+    >>> def look(observed):
+    ...     norms = {name: model.decoder.weight.norm().item() for name, model in observed.models.items()}
+    ...     chapter = Chapter("The output layer", "How large its weights are, trained and untrained.")
+    ...     return Part(chapter, norms, [f"the norm has grown by {norms['trained'] / norms['untrained']:.0%}"])
+    >>> run = elman.load("runs/demo")
+    >>> found = inspect(run.task.observe(run, []), {"output": Look(look)})
+    >>> sorted(found.numbers["output"])
+    ['trained', 'untrained']
+    """
 
     look: Callable[[Any], Part]
     why_not: Callable[[Any], str | None] = lambda observed: None

@@ -6,21 +6,19 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from elman.inspection.look import Part
+from elman.inspection.passages import linked_passages
+from elman.inspection.reading import PASSAGE, TextReading
 from elman.inspection.subject import Subject
-from elman.lens.activity import most_active, states_of
-from elman.lens.observe import has_vectors_for_memory
+from elman.lens.activity import most_active, time_scales
 from elman.lens.tracking import Tracker, path_in_plane, text_features, track
-from elman.lens.visit import visit_layers
-from elman.models import LanguageModel
-from elman.report import Chapter, Figure, Points, bar_chart, heatmap, point_chart, text_strip
+from elman.report import Chapter, Figure, Points, bar_chart, point_chart, text_strip
 
 Values = dict[str, npt.NDArray[np.float64]]  # a part of the memory: (T, H)
 
-STEPS, CHUNK = 8192, 512  # steps of text that units are correlated with, and the length of the rows they are read in
-SHOWN_STEPS, SHOWN_UNITS, STRIP_STEPS, PATH_STEPS = 96, 32, 480, 80
+STRIP_STEPS, PATH_STEPS = 480, 80
+NUMBERS_OF_UNITS = 32  # whose values are in the numbers, of each part of the memory
 STRIPS = 4
 LEAST_CORRELATION = 0.25  # from which on a unit is said to track something
 
@@ -31,24 +29,23 @@ TEXT = (
 
 
 def look(subject: Subject) -> Part:
-    """The trained model over a stretch of the text."""
-    windows = subject.windows(max(1, STEPS // CHUNK), CHUNK)  # (B, T)
-    values = _states(subject, subject.model, windows)
+    """Both models over a stretch of the text."""
+    windows, (trained, fresh) = subject.read, subject.readings.values()  # (B, T)
+    values = _by_token(trained)
     pieces = [piece for row in windows for piece in subject.pieces(row)]
     features = text_features(pieces, range(0, len(pieces), windows.shape[1]))
     found = _best(values, features)
-    before = {one.feature: one.correlation for _, one in _best(_states(subject, subject.fresh, windows), features)}
+    before = {one.feature: one.correlation for _, one in _best(_by_token(fresh), features)}
     best = [(part, one) for part, one in found if one.above_chance and abs(one.correlation) >= LEAST_CORRELATION]
     # The drawings are of the second half, on which no unit was chosen.
-    begin = len(windows) // 2 * windows.shape[1] if len(windows) > 1 else 0
-    strip, shown = slice(begin, begin + min(STRIP_STEPS, windows.shape[1])), slice(begin, begin + SHOWN_STEPS)
-    maps = {part: most_active(matrix, SHOWN_UNITS) for part, matrix in values.items()}
-    symbols = subject.symbols(windows.flatten()[shown])
+    begin = next(iter(subject.passages)) * windows.shape[1]
+    strip, shown = slice(begin, begin + min(STRIP_STEPS, windows.shape[1])), slice(begin, begin + PASSAGE)
+    maps = {part: most_active(matrix, NUMBERS_OF_UNITS) for part, matrix in values.items()}
     figures = [
+        linked_passages(subject, trained, {part: one.unit for part, one in reversed(best)}),
         *([_trackers(found)] if found else []),
         _path(values, pieces, begin),
         *(_strip(part, one, values[part][strip], pieces[strip]) for part, one in best[:STRIPS]),
-        *(_map(part, values[part][shown], units, symbols) for part, units in maps.items()),
     ]
     lines = [
         f"unit {one.unit} of {part} goes with “{one.feature}”: correlation {one.correlation:+.2f} "
@@ -58,20 +55,16 @@ def look(subject: Subject) -> Part:
     numbers: dict[str, Any] = {
         "trackers": [{"memory": part, **vars(one), "untrained": before[one.feature]} for part, one in found],
         "states": {part: {"units": units, "values": values[part][shown, units]} for part, units in maps.items()},
+        "time_scales": {part: time_scales(states) for part, states in trained.states.items()},
         "text": "".join(piece or "" for piece in pieces[strip]),
         "path": path_in_plane(next(reversed(values.values())))[0][begin : begin + PATH_STEPS],
     }
     return Part(Chapter("The contents of the memory", TEXT, figures, lines), numbers, lines)
 
 
-def _states(subject: Subject, model: LanguageModel, windows: torch.Tensor) -> Values:
-    """Every part of the memory after every token; for a Transformer, its hidden states."""
-    resets = subject.resets(windows)
-    if not has_vectors_for_memory(model):
-        with torch.no_grad():
-            return {"the hidden state": model.read(windows, resets=resets)[0].flatten(0, 1).double().numpy()}
-    every = states_of(visit_layers(model, lambda: model.read(windows, resets=resets)))
-    return {part: values.reshape(-1, values.shape[-1]) for part, values in every.items()}
+def _by_token(reading: TextReading) -> Values:
+    """Every part of the memory after every token, (B·T, H)."""
+    return {part: states.reshape(-1, states.shape[-1]) for part, states in reading.states.items()}
 
 
 def _best(values: Values, features: dict[str, npt.NDArray[np.float64]]) -> list[tuple[str, Tracker]]:
@@ -144,20 +137,4 @@ def _strip(part: str, tracker: Tracker, values: npt.NDArray[np.float64], pieces:
         limit=float(np.quantile(np.abs(unit), 0.98)),
         title=f"{tracker.feature.capitalize()}: unit {tracker.unit} of {part} (correlation {tracker.correlation:+.2f})",
         reading="The colour behind a token is the unit's value after reading it: orange above its median, blue below.",
-    )
-
-
-def _map(part: str, matrix: npt.NDArray[np.float64], units: npt.NDArray[np.int64], symbols: list[str]) -> Figure:
-    shown = matrix[:, units].T - np.median(matrix[:, units], axis=0)[:, None]
-    return heatmap(
-        shown,
-        title=f"{part.capitalize()} over the text: the {len(units)} units that vary most",
-        x="token read",
-        y="unit",
-        rows=[str(unit) for unit in units],
-        columns=symbols,
-        limit=float(np.quantile(np.abs(shown), 0.98)),
-        wide=True,
-        reading="A row is a unit and a column the token it has just read: orange above the unit's median, "
-        "blue below, and the stronger the colour the further from it; a value that stays for long is a long stripe.",
     )

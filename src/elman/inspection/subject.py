@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -13,14 +14,36 @@ from torch import Tensor
 from elman.data.lanes import resets_of
 from elman.data.tokenizers import Tokenizer
 from elman.inspection.look import Observed
+from elman.inspection.reading import TextReading, read_windows
+from elman.lens.truncation import Truncation, truncation
 from elman.models import LanguageModel
 
 LEAST_STEPS = 8  # of a window
+ROWS, STEPS = 8, 256  # whose gradient is looked at
+READ_ROWS, READ_STEPS = 16, 512  # that are read, for the contents of the memory
+NAMED = 16  # tokens that name a passage
+PASSAGES = 4  # of these windows, at most, whose beginnings are shown
+
+
+class Excerpt(NamedTuple):
+    """Rows of the text, the tokens that follow, and where documents begin: (B, T) each."""
+
+    inputs: Tensor
+    targets: Tensor
+    resets: Tensor | None
 
 
 @dataclass(frozen=True)
 class Subject(Observed):
-    """A run's language model, the same model before its training, and a text that both read."""
+    """A run's language model, the same model before its training, and a text that both read.
+
+    >>> import elman
+    >>> run = elman.load("runs/demo")
+    >>> subject = run.task.observe(run, [])
+    >>> windows = subject.windows(rows=4, steps=16)
+    >>> windows.shape, subject.pieces(subject.tokens[:7])
+    (torch.Size([4, 16]), ['t', 'h', 'e', ' ', 'c', 'a', 't'])
+    """
 
     model: LanguageModel
     fresh: LanguageModel
@@ -45,6 +68,40 @@ class Subject(Observed):
         if apart:
             chosen = _apart(chosen, steps)
         return torch.from_numpy(self.tokens[chosen[:, None] + np.arange(steps)])
+
+    @cached_property
+    def excerpt(self) -> Excerpt:
+        """The text whose gradient is looked at."""
+        windows = self.windows(ROWS, STEPS + 1)
+        return Excerpt(windows[:, :-1], windows[:, 1:], self.resets(windows[:, :-1]))
+
+    @cached_property
+    def read(self) -> Tensor:
+        """(B, T): the windows of the `readings`."""
+        return self.windows(READ_ROWS, READ_STEPS)
+
+    @cached_property
+    def passages(self) -> dict[int, str]:
+        """The windows whose beginnings are shown, with names: of the second half, on which no unit is chosen."""
+        B = len(self.read)
+        rows = np.unique(np.linspace(B // 2, B - 1, PASSAGES).astype(int)).tolist() if B > 1 else [0]
+        texts = ["".join(piece or "" for piece in self.pieces(self.read[row, :NAMED])) for row in rows]
+        return {
+            row: f"{n}, “{' '.join(text.split())} …”" for n, (row, text) in enumerate(zip(rows, texts, strict=True), 1)
+        }
+
+    @cached_property
+    def readings(self) -> dict[str, TextReading]:
+        """What both models do while they read, by the names of the models, the trained one first."""
+        resets = self.resets(self.read)
+        rows = list(self.passages)
+        return {name: read_windows(model, self.read, resets, rows) for name, model in self.models.items()}
+
+    @cached_property
+    def whole(self) -> Truncation:
+        """The trained model's gradient of all steps of the excerpt, and its cost."""
+        inputs, targets, resets = self.excerpt
+        return truncation(self.model, inputs, targets, resets=resets, windows=[inputs.shape[1]])
 
     def resets(self, tokens: Tensor) -> Tensor | None:
         """Where documents begin in tokens (B, T) of the text, for `model.read`: (B, T), or None where none does."""

@@ -9,7 +9,6 @@ from elman.inspection.subject import Subject
 from elman.lens.truncation import Truncation, doubling_windows, truncation
 from elman.report import Chapter, Figure, Line, Mark, line_chart
 
-ROWS, STEPS = 8, 256
 SHORTEST = 2  # of the windows that are tried
 WANTED = (0.9, 0.99, 0.999)  # cosines
 
@@ -21,14 +20,19 @@ TEXT = (
 
 def look(subject: Subject) -> Part:
     """The trained model on windows of the text."""
-    windows, model, train = subject.windows(ROWS, STEPS + 1), subject.model, subject.train
-    inputs, targets = windows[:, :-1], windows[:, 1:]
+    (inputs, targets, resets), train = subject.excerpt, subject.train
     rows, steps = inputs.shape
+
+    def through(windows: set[int], **options: Any) -> Truncation:
+        return truncation(
+            subject.model, inputs, targets, resets=resets, windows=sorted(windows), whole=subject.whole, **options
+        )
+
     # With "auto", the window changed as the training went on.
     used = None if train is None or train.k2 == "auto" else train.backward_steps
-    tried = {k for k in doubling_windows(steps) if k >= SHORTEST} | ({used} if used and used < steps else set())
-    resets = subject.resets(inputs)
-    found = truncation(model, inputs, targets, resets=resets, windows=sorted(tried))
+    found = through(
+        {k for k in doubling_windows(steps) if k >= SHORTEST} | ({used} if used and used < steps else set())
+    )
     # A gradient that is zero has a cosine with no other.
     wanted = {cosine: found.smallest_window(cosine) for cosine in WANTED if found.cosine[-1] >= cosine}
     lines = [
@@ -36,10 +40,11 @@ def look(subject: Subject) -> Part:
         for cosine, k in wanted.items()
     ] or ["the whole gradient is zero: there is nothing to compare with"]
     if wanted and train is not None and used and used in found.windows:
-        own = truncation(model, inputs, targets, resets=resets, windows=[used], stride=train.k1, warm_up=False)
+        own = found if used == train.k1 else through({used}, stride=train.k1, warm_up=False)
+        cosine = own.cosine[own.windows.tolist().index(used)]
         lines.append(
             f"the run was trained with the gradient of every {train.k1} steps through the last {used} steps, whose "
-            f"cosine with the whole one is {own.cosine[0]:.3f} at the trained weights"
+            f"cosine with the whole one is {cosine:.3f} at the trained weights"
         )
     marks = [Mark(float(used), f"trained with {used}")] if used and used <= steps else []
     numbers = vars(found) | {"smallest_windows": {str(cosine): k for cosine, k in wanted.items()}}

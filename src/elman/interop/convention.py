@@ -22,6 +22,10 @@ class Array(NamedTuple):
     """An array of a framework: some gates' rows of one field of `Weights`, or of two.
 
     Two matrices are joined along their inputs, as [x; h] is; two biases one after the other, or `stacked`.
+
+    >>> from elman.interop import convention_named
+    >>> convention_named("flax.linen.GRUCell").arrays[0]
+    Array(name='ir/kernel', fields=('weight_ih',), gates='r', transposed=None, optional=False, stacked=False)
     """
 
     name: str
@@ -36,6 +40,10 @@ class Naming(NamedTuple):
     """The names of arrays in stacks and directions, as "{name}_l{layer}"; without {layer} there is one layer alone.
 
     "{name}[0]" is a slice of an array whose first axis has the directions.
+
+    >>> from elman.interop import convention_named
+    >>> convention_named("torch.LSTM").namings[0].forward, convention_named("keras.LSTM").namings[0].both[1]
+    ('{name}_l{layer}', 'backward_layer.cell.{name}')
     """
 
     forward: str = "{name}"
@@ -49,7 +57,15 @@ class Naming(NamedTuple):
 
 @dataclass(frozen=True)
 class Convention:
-    """The convention of one layer or cell of a framework."""
+    """The convention of one layer or cell of a framework.
+
+    >>> from elman.interop import convention_named
+    >>> keras = convention_named("keras.GRU")
+    >>> keras.gates, keras.update_writes, keras.is_transposed(keras.arrays[0])
+    ('zrn', False, True)
+    >>> convention_named("keras.GRU", activations=("hard_sigmoid", "tanh")).why_not()
+    "its activations are hard_sigmoid, tanh, and those of elman's gru are sigmoid, tanh"
+    """
 
     name: str
     version: str  # the package with which the convention was measured

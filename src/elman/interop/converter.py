@@ -33,6 +33,13 @@ class Arrays(dict[str, Numbers]):
 
     `folds` says in words what of the layer is no longer by itself: the outputs are the same, a training goes another
     way, and the arrays read back give other parameters.
+
+    >>> from elman.nn import LSTM
+    >>> arrays = to_arrays(LSTM(2, 3), "keras.LSTM")
+    >>> {name: array.shape for name, array in arrays.items()}
+    {'cell.kernel': (2, 12), 'cell.recurrent_kernel': (3, 12), 'cell.bias': (12,)}
+    >>> arrays.folds
+    ('bias_hh_l0 of i, f, g, o is added to bias_ih_l0',)
     """
 
     folds: tuple[str, ...] = ()
@@ -79,6 +86,14 @@ def to_arrays(layer: Recurrent, convention: str | Convention) -> Arrays:
 
     Raises:
         UserError: no layer of the convention computes the same.
+
+    >>> from elman.nn import GRU
+    >>> layer = GRU(2, 3, num_layers=2)
+    >>> [*to_arrays(layer, "torch.GRU")][4:]
+    ['weight_ih_l1', 'weight_hh_l1', 'bias_ih_l1', 'bias_hh_l1']
+    >>> to_arrays(layer, "keras.GRU")
+    Traceback (most recent call last):
+    elman.errors.UserError: keras.GRU has no equal of this GRU: it has one layer, and this has 2
     """
     convention = convention_named(convention) if isinstance(convention, str) else convention
     if not isinstance(layer, Recurrent):

@@ -198,6 +198,11 @@ ROWS = (
     ),
 )
 CONVENTIONS: dict[str, Convention] = {row.name: row for row in ROWS}
+"""Every convention by its name: the rows of `elman interop`.
+
+>>> len(CONVENTIONS), CONVENTIONS["keras.LSTM"].gates, CONVENTIONS["torch.LSTM"].gates
+(34, 'ifgo', 'ifgo')
+"""
 
 
 def convention_named(name: str, **changes: Any) -> Convention:

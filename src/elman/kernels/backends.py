@@ -37,10 +37,22 @@ BACKENDS: dict[str, Backend] = {
     "scan": Backend(lambda cell: partial(scan.read, cell), scan.why_not, scan.is_beaten),
     "reference": Backend(reference.kernel_of, reference.why_not),
 }
+"""Every backend by its name, in the order of preference; `choose` says which of them serves a call.
+
+>>> import torch
+>>> from elman.kernels import BACKENDS, Call
+>>> list(BACKENDS), BACKENDS["scan"].why_not(Call("lstm", torch.device("cpu")))
+(['native', 'torch', 'scan', 'reference'], 'LSTM is no linear recurrence')
+"""
 
 
 def check_backend(backend: str | None) -> None:
-    """Raise `UserError` unless there is a backend of that name (None: automatic)."""
+    """Raise `UserError` unless there is a backend of that name (None: automatic).
+
+    >>> check_backend("refrence")
+    Traceback (most recent call last):
+    elman.errors.UserError: backend: expected one of native, ..., got 'refrence'; did you mean 'reference'?
+    """
     if backend is not None and backend not in BACKENDS:
         known = ", ".join(BACKENDS)
         raise UserError("backend", expected=f"one of {known}", got=repr(backend), remedy=nearest(backend, BACKENDS))

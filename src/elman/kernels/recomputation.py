@@ -38,6 +38,14 @@ def recompute(kernel: Kernel, every: int | None = None) -> Kernel:
 
     First derivatives in reverse mode alone save RAM. Under `torch.func`, in forward mode, in a backward that is
     itself differentiated (`create_graph=True`), and while torch compiles or traces, the kernel reads the window whole.
+
+    >>> from elman.cells import Weights
+    >>> from elman.kernels import BACKENDS
+    >>> kernel = BACKENDS["reference"].kernel("gru")
+    >>> x, h = torch.randn(100, 2, 3), torch.zeros(2, 4)
+    >>> weights = Weights(torch.randn(12, 3), torch.randn(12, 4))
+    >>> torch.equal(recompute(kernel)(x, (h,), weights).h, kernel(x, (h,), weights).h)
+    True
     """
     assert every is None or every > 0
     return partial(read, kernel, every)

@@ -18,6 +18,10 @@ class Noise(NamedTuple):
     """The random numbers of one call.
 
     The layer draws them; a kernel draws none, and has no derivatives with respect to them.
+
+    >>> keeps = torch.tensor([0.0, 1.0, 0.0])[:, None, None]  # the second step leaves the state as it was
+    >>> Noise(zoneout=keeps).of_steps(1, 3).zoneout.flatten()
+    tensor([1., 0.])
     """
 
     recurrent: Tensor | None = None  # (B, P): multiplies h_{t-1} where W_hh reads it
@@ -30,11 +34,24 @@ class Noise(NamedTuple):
 
 
 QUIET = Noise()
-"""No noise."""
+"""No noise.
+
+>>> from elman.kernels import QUIET
+>>> QUIET.recurrent is QUIET.zoneout is None
+True
+"""
 
 
 class Trajectory(NamedTuple):
-    """Every state that a kernel went through (zeros at padding), and the final state."""
+    """Every state that a kernel went through (zeros at padding), and the final state.
+
+    >>> from elman.kernels import BACKENDS
+    >>> kernel = BACKENDS["reference"].kernel("lstm")
+    >>> weights = Weights(torch.ones(8, 1), torch.ones(8, 2))
+    >>> h, others, final = kernel(torch.ones(5, 3, 1), (torch.zeros(3, 2), torch.zeros(3, 2)), weights)
+    >>> h.shape, others[0].shape, torch.equal(h[-1], final[0])
+    (torch.Size([5, 3, 2]), torch.Size([5, 3, 2]), True)
+    """
 
     h: Tensor  # (T, B, P)
     others: tuple[Tensor, ...] | None  # (T, B, ·): the cell's other states; None where a backend keeps them to itself
@@ -42,7 +59,12 @@ class Trajectory(NamedTuple):
 
 
 class Call(NamedTuple):
-    """The properties of a call that decide which backends can serve it."""
+    """The properties of a call that decide which backends can serve it.
+
+    >>> from elman.kernels import BACKENDS
+    >>> BACKENDS["native"].why_not(Call("lstm", torch.device("meta")))
+    'it runs on a CPU alone'
+    """
 
     cell: str
     device: torch.device
@@ -54,7 +76,14 @@ class Call(NamedTuple):
 
 
 class Kernel(Protocol):
-    """The function that every backend offers for every cell."""
+    """The function that every backend offers for every cell.
+
+    >>> from elman.kernels import BACKENDS
+    >>> kernel, weights = BACKENDS["reference"].kernel("elman"), Weights(torch.ones(1, 1), torch.zeros(1, 1))
+    >>> x, lengths = torch.tensor([1.0, 2.0, 3.0]).reshape(3, 1, 1), torch.tensor([2])
+    >>> kernel(x, (torch.zeros(1, 1),), weights, lengths=lengths).h.flatten()  # tanh x, and zero at the padding
+    tensor([0.7616, 0.9640, 0.0000])
+    """
 
     def __call__(
         self,

@@ -23,6 +23,12 @@ ALL = (
     attention.BOTTLENECK, parallel.EXPERIMENT, attention.BOOK_OR_INDEX, jsb.EXPERIMENT, mnist1d.EXPERIMENT,
 )  # fmt: skip
 EXPERIMENTS = {experiment.name: experiment for experiment in ALL}
+"""Every experiment by its name, in the order of a course.
+
+>>> from elman.lab import EXPERIMENTS
+>>> EXPERIMENTS["vanishing"].claim
+"Where the recurrent matrix's largest singular value is below 1, the gradient vanishes at least geometrically."
+"""
 
 
 def choose(name: str, *, with_data: bool) -> list[Experiment]:
@@ -30,6 +36,12 @@ def choose(name: str, *, with_data: bool) -> list[Experiment]:
 
     Raises:
         UserError: there is no such experiment, or its data are not given.
+
+    >>> len(choose("all", with_data=False)), choose("gates", with_data=False)[0].name
+    (12, 'gates')
+    >>> choose("jsb", with_data=False)
+    Traceback (most recent call last):
+    elman.errors.UserError: jsb needs data: expected --data jsb-chorales-quarter.json, got none
     """
     if name == "all":
         return [experiment for experiment in ALL if not experiment.needs_data]

@@ -15,7 +15,13 @@ Found = list[tuple[Experiment, Findings, float]]  # and the seconds that the exp
 
 
 def run_all(experiments: Sequence[Experiment], setting: Setting) -> Found:
-    """Run every experiment."""
+    """Run every experiment.
+
+    >>> from elman.lab import choose
+    >>> [(experiment, findings, seconds)] = run_all(choose("powers", with_data=False), Setting())
+    >>> experiment.name, findings.outcome
+    ('powers', 'holds')
+    """
     found: Found = []
     for experiment in experiments:
         setting.progress(experiment.name, 0.0)

@@ -3,6 +3,18 @@
 One idea a file, each a few pure functions that return small frozen dataclasses of numpy arrays. `elman inspect` draws
 them. They take a model of the state contract and tokens, or any torch module that holds recurrent layers or attention
 of `elman.nn` or `torch.nn`; `read` then says how the module is called.
+
+>>> import elman
+>>> from elman import lens
+>>> run = elman.load("runs/demo")
+>>> tokens = run.tokenizer.encode("the cat sat on the mat. ")
+>>> [visit] = lens.visit_layers(run.model, lambda: run.model(tokens[None]))
+>>> gates = lens.read_gates(visit)
+>>> gates.layer, gates.time_scale.shape  # how many steps each unit remembers
+('layer 1', (32,))
+>>> flow = lens.gradient_flow(run.model, tokens[None, :-1], tokens[-1:])
+>>> flow.input.norms.shape  # the gradient of the last prediction by each input before it
+(23, 1)
 """
 
 from elman.lens.activity import gates_of_unit, most_active, states_of

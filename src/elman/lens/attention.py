@@ -32,7 +32,14 @@ LEAST = 0.1  # the least share of the way from chance to 1 that makes a head sta
 
 @dataclass(frozen=True)
 class AttentionScores:
-    """Scores of each head of a layer, as means over steps and rows; each (N,)."""
+    """Scores of each head of a layer, as means over steps and rows; each (N,).
+
+    >>> first = np.zeros((1, 1, 4, 4))
+    >>> first[..., 0] = 1  # every step looks at the first
+    >>> scores = score_attention(first)
+    >>> scores.entropy, scores.distance
+    (array([0.]), array([1.5]))
+    """
 
     entropy: Floats  # nats; e^entropy is about how many steps share the attention
     distance: Floats  # steps back
@@ -44,6 +51,10 @@ class HeadScores:
 
     One of many heads always has the highest score. A head stands out only where its score is well above chance,
     whichever rows had been drawn.
+
+    >>> scores = HeadScores(rows=np.array([[[0.9, 0.1]], [[0.8, 0.2]], [[0.9, 0.1]]]), chance=0.1)  # of 3 rows
+    >>> scores.mean.round(2), scores.stands_out
+    (array([[0.87, 0.13]]), array([[ True, False]]))
     """
 
     rows: Floats  # (B, L, N): rows, layers, heads
@@ -80,6 +91,12 @@ def attention_weights(model: nn.Module, read: Callable[[], object]) -> list[Atte
     `model` is any module that holds, or is, attention layers of elman's models (`Attention`, and `CrossAttention` to a
     source) or `torch.nn.MultiheadAttention`. The model runs in eval mode and is left as it was; `read` calls it, and is
     called once. Raises `UserError` where no such layer is called.
+
+    >>> from elman.models import build
+    >>> model = build({"model": "transformer", "vocab_size": 9, "hidden_size": 8, "num_heads": 2, "num_layers": 3})
+    >>> weights = attention_weights(model, lambda: model(torch.randint(9, (1, 5))))
+    >>> len(weights), weights[0].shape, bool(np.allclose(weights[0].sum(-1), 1))
+    (3, (1, 2, 5, 5), True)
     """
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)  # the fast path calls no layer
@@ -153,6 +170,11 @@ def previous_token_scores(every: Sequence[AttentionWeights], seen: npt.NDArray[n
     """The mean weight of every head on the step before, for each layer's weights (B, N, T, T) and `steps_seen` (B, T).
 
     Steps that see themselves alone are left out; a row of such steps has a score and a chance of 0.
+
+    >>> even = np.tril(np.ones((4, 4))) / np.arange(1, 5)[:, None]
+    >>> scores = previous_token_scores([even[None, None]], steps_seen(np.zeros((1, 4), bool)))
+    >>> scores.mean.round(3), round(scores.chance, 3)  # (1/2 + 1/3 + 1/4) / 3: an even look is chance
+    (array([[0.361]]), 0.361)
     """
     asked = seen[:, 1:] > 1  # (B, T − 1)
     counts = np.maximum(asked.sum(1), 1)  # (B,)
@@ -187,6 +209,13 @@ def induction_scores(
 
     Raises:
         UserError: a shorter length, or no tokens to draw from.
+
+    >>> from elman.models import build
+    >>> _ = torch.manual_seed(1)
+    >>> model = build({"model": "transformer", "vocab_size": 9, "hidden_size": 8, "num_heads": 2, "num_layers": 2})
+    >>> scores = induction_scores(model, length=8, rows=16)
+    >>> scores.mean.shape, bool(scores.stands_out.any())  # an untrained model has none
+    ((2, 2), False)
     """
     if length < 2:
         raise UserError("length", expected="at least 2 tokens that are repeated", got=length)

@@ -17,7 +17,15 @@ from elman.arrays import Floats
 
 @dataclass(frozen=True)
 class ClippingHistory:
-    """The gradient's norm at every step of a training; NaN where it was not finite. All arrays are (S,)."""
+    """The gradient's norm at every step of a training; NaN where it was not finite. All arrays are (S,).
+
+    >>> import json
+    >>> from pathlib import Path
+    >>> lines = Path("runs/demo/metrics.jsonl").read_text().splitlines()
+    >>> history = clipping_history(map(json.loads, lines))
+    >>> len(history.steps), 0 <= history.fraction_clipped <= 1, history.skipped
+    (40, True, 0)
+    """
 
     steps: npt.NDArray[np.int64]
     before: Floats

@@ -58,7 +58,13 @@ WORDS = (
 
 @dataclass(frozen=True)
 class Decay:
-    """The fall of a gradient over the lags of a curve, in shares of the gradient at the first lag."""
+    """The fall of a gradient over the lags of a curve, in shares of the gradient at the first lag.
+
+    >>> import numpy as np
+    >>> decay = fit_decay(np.arange(60), 0.8 ** np.arange(60))
+    >>> decay.rate, decay.horizon, decay.verdict
+    (0.8, 21, 'vanishing')
+    """
 
     rate: float  # a step, the median over the lags before the end; NaN where there is no lag, or no number
     horizon: int | None  # the first lag at which 1 % is left; None: beyond the last lag

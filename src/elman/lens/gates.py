@@ -26,7 +26,16 @@ SHUT, OPEN = 0.1, 0.9  # Karpathy's bounds
 
 @dataclass(frozen=True)
 class LayerGates:
-    """The gates of a layer over a text; each array (H,) has one number a unit."""
+    """The gates of a layer over a text; each array (H,) has one number a unit.
+
+    >>> import torch
+    >>> from elman.lens import visit_layers
+    >>> from elman.nn import LSTM
+    >>> layer = LSTM(3, 8)
+    >>> gates = read_gates(visit_layers(layer, lambda: layer(torch.randn(10, 2, 3)))[0])
+    >>> sorted(gates.mean), gates.open["f"].shape, 0 <= gates.saturated("f") <= 1
+    (['f', 'i', 'o'], (8,), True)
+    """
 
     layer: str
     cell: str
@@ -66,6 +75,15 @@ def read_gates(visit: LayerVisit) -> LayerGates:
 
     Where a gate is the share of the memory that stays (the sLSTM's f), no share of a fresh memory is one: the gate's
     statistics leave out the steps that read a fresh memory, unless there are no others.
+
+    >>> from elman.lens import visit_layers
+    >>> from elman.nn import GRU
+    >>> layer = GRU(1, 2)
+    >>> _ = layer.load_state_dict({name: torch.zeros_like(weights) for name, weights in layer.named_parameters()})
+    >>> layer.bias_ih_l0.data[2:4] = 4.6  # of z
+    >>> gates = read_gates(visit_layers(layer, lambda: layer(torch.ones(50, 1, 1)))[0])
+    >>> gates.mean["z"].round(2), gates.time_scale.round()  # z = 0.99 keeps for about a hundred steps
+    (array([0.99, 0.99]), array([100., 100.]))
     """
     values = {name: gate[visit.real] for name, gate in gates_of(visit).items()}  # (K, H) each
     keeping = cast(str, cell_named(visit.cell).keeping)

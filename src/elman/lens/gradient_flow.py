@@ -39,7 +39,12 @@ from elman.state import State, detach
 
 @dataclass(frozen=True)
 class Flow:
-    """Norms of a gradient against the lag, for every row of a batch."""
+    """Norms of a gradient against the lag, for every row of a batch.
+
+    >>> flow = Flow("layer 1 h", lags=np.array([1, 2, 3]), norms=np.array([[1.0, 3.0], [0.5, 1.0], [0.1, 0.2]]))
+    >>> flow.quantile(0.5)
+    array([2.  , 0.75, 0.15])
+    """
 
     name: str  # "input", "layer 1 h", "layer 1 c", ...
     lags: npt.NDArray[np.int64]  # (K,)
@@ -57,7 +62,14 @@ class Flow:
 
 @dataclass(frozen=True)
 class GradientFlow:
-    """The gradients of one loss a row by the inputs x, and by every part of the memory."""
+    """The gradients of one loss a row by the inputs x, and by every part of the memory.
+
+    >>> from elman.models import build
+    >>> model, tokens = build({"model": "lstm", "vocab_size": 9, "hidden_size": 8}), torch.randint(9, (4, 20))
+    >>> flow = gradient_flow(model, tokens[:, :-1], tokens[:, -1])
+    >>> flow.input.name, [part.name for part in flow.memory]
+    ('input', ['layer 1 h', 'layer 1 c'])
+    """
 
     input: Flow
     memory: tuple[Flow, ...]  # empty where the memory is not made of vectors of one direction
@@ -101,6 +113,17 @@ def gradient_flow(
 
     Raises:
         UserError: fewer than 2 steps, or an argument that does not fit this kind of model.
+
+    >>> import elman
+    >>> run = elman.load("runs/demo")
+    >>> tokens = run.tokenizer.encode("the cat sat on the mat. the cat sat on")
+    >>> flow = gradient_flow(run.model, tokens[None, :-1], tokens[-1:])
+    >>> flow.input.lags.shape, flow.input.norms.shape, flow.memory[0].name
+    ((37,), (37, 1), 'layer 1 h')
+    >>> classifier = torch.nn.GRU(2, 3, batch_first=True)  # any other module; its last state is the logits here
+    >>> x, y = torch.randn(5, 30, 2), torch.randint(3, (5,))
+    >>> gradient_flow(classifier, x, y, read=lambda x: classifier(x)[1]).input.norms.shape
+    (30, 5)
     """
     tokens = as_inputs(tokens, model)
     B, T = tokens.shape[:2]

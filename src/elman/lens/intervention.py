@@ -33,7 +33,11 @@ DIRECTIONS = ("forward", "reverse")
 
 
 class Intervention(Section):
-    """A value, and where it is held: layers and heads count from 1, units from 0."""
+    """A value, and where it is held: layers and heads count from 1, units from 0.
+
+    >>> Intervention(layer=1, gate="f", unit=5, value=1.0)
+    Intervention(layer=1, state=None, gate='f', head=None, unit=5, value=1.0, direction='forward')
+    """
 
     layer: int = Field(ge=1, le=MOST_LAYERS)
     state: str | None = Field(None, description="a state: h, c")
@@ -56,7 +60,12 @@ class Intervention(Section):
 
 @dataclass(frozen=True)
 class LayerDescription:
-    """A recurrent layer in one direction: what can be watched and held."""
+    """A recurrent layer in one direction: what can be watched and held.
+
+    >>> from elman.nn import GRU
+    >>> describe_layers(GRU(3, 8))[0]
+    LayerDescription(name='layer 1', cell='gru', units=8, states=['h'], gates=['r', 'z'])
+    """
 
     name: str  # as a `LayerVisit` has it: "layer 1", "layer 1 reverse"
     cell: str
@@ -79,7 +88,11 @@ def interventions(asked: Iterable[Mapping[str, Any]]) -> list[Intervention]:
 
 
 def describe_layers(part: nn.Module) -> list[LayerDescription]:
-    """The recurrent layers in a module, in the order in which it holds them; no model is read."""
+    """The recurrent layers in a module, in the order in which it holds them; no model is read.
+
+    >>> [layer.name for layer in describe_layers(nn.LSTM(3, 8, num_layers=2, bidirectional=True))]
+    ['layer 1 forward', 'layer 1 reverse', 'layer 2 forward', 'layer 2 reverse']
+    """
     found: list[LayerDescription] = []
     for number, (_, layer, depth) in enumerate(_recurrent(part), 1):
         cell = cell_named(layer.cell)
@@ -91,13 +104,23 @@ def describe_layers(part: nn.Module) -> list[LayerDescription]:
 
 
 def count_heads(part: nn.Module) -> tuple[int, int] | None:
-    """How many layers of self-attention a module holds, and how many heads each has; None where there are none."""
+    """How many layers of self-attention a module holds, and how many heads each has; None where there are none.
+
+    >>> from elman.models import build
+    >>> count_heads(build({"model": "transformer", "vocab_size": 9, "hidden_size": 8, "num_heads": 2, "num_layers": 3}))
+    (3, 2)
+    """
     layers = [module for module in part.modules() if isinstance(module, Attention)]
     return (len(layers), layers[0].num_heads) if layers else None
 
 
 def check_interventions(part: nn.Module, held: Sequence[Intervention]) -> None:
-    """Raise `UserError` where the layers in a module have no such state, gate, unit or head."""
+    """Raise `UserError` where the layers in a module have no such state, gate, unit or head.
+
+    >>> check_interventions(nn.LSTM(3, 8), [Intervention(layer=1, gate="z")])
+    Traceback (most recent call last):
+    elman.errors.UserError: gate of layer 1: expected gate i or f or o, got 'z'
+    """
     recurrent = _recurrent(part) if held else []
     attention = [module for module in part.modules() if isinstance(module, Attention)]
     for one in held:
@@ -122,6 +145,12 @@ def hold(model: M, held: Sequence[Intervention], part: str = "") -> M:
 
     Raises:
         UserError: there is no such layer, state, gate, unit or head.
+
+    >>> from elman.nn import LSTM
+    >>> layer, x = LSTM(3, 8), torch.randn(20, 1, 3)
+    >>> held = hold(layer, [Intervention(layer=1, gate="f", unit=5, value=0.0)])  # unit 5 forgets all
+    >>> bool((held(x)[0] != layer(x)[0])[1:].any()), held.weight_hh_l0 is layer.weight_hh_l0
+    (True, True)
     """
     check_interventions(model.get_submodule(part), held)
     made = twin(model)

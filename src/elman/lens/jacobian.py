@@ -23,12 +23,16 @@ from elman.lens.visit import LAYERS, own_layer
 from elman.nn.sequences import Flags, Integers, as_resets, as_tensor
 from elman.state import State, detach, leaves, map_state
 
-SQUARINGS = 14  # J^(2^14)
-
 
 @dataclass(frozen=True)
 class StepJacobian:
-    """The step Jacobians of one layer at some steps K, each with respect to the layer's own memory of M numbers."""
+    """The step Jacobians of one layer at some steps K, each with respect to the layer's own memory of M numbers.
+
+    >>> layer = nn.RNN(2, 8, batch_first=True)
+    >>> found = step_jacobian(layer, torch.randn(4, 2), torch.randn(1, 4, 8))
+    >>> found.matrices.shape, found.singular_values.shape, found.spectral_radius.shape
+    ((4, 8, 8), (4, 8), (4,))
+    """
 
     layer: int
     matrices: npt.NDArray[np.floating]  # (K, M, M): [k, i, j] = ∂s_i/∂s_j
@@ -54,6 +58,14 @@ def step_jacobian(
 
     Raises:
         UserError: another model, one whose memory grows, or no such layer.
+
+    >>> layer = nn.RNN(1, 2)
+    >>> layer.weight_hh_l0.data = torch.tensor([[0.0, 0.9], [-0.9, 0.0]])
+    >>> layer.bias_ih_l0.data = -layer.bias_hh_l0.data
+    >>> found = step_jacobian(layer, torch.zeros(1, 1), torch.zeros(1, 1, 2))  # where tanh has slope 1, J is W_hh
+    >>> found.matrices[0].round(2) + 0, found.singular_values.round(2), found.spectral_radius.round(2)
+    (array([[ 0. ,  0.9],
+           [-0.9,  0. ]], dtype=float32), array([[0.9, 0.9]]), array([0.9]))
     """
     tokens = as_inputs(tokens, model, dims=1)
     if isinstance(model, LAYERS) and not tokens.is_floating_point():
@@ -71,8 +83,9 @@ def step_jacobian(
             begins = None if resets is None else resets[one]
             matrices.append(_jacobian(step, tokens[one], before, layer, begins))
     stacked = torch.stack(matrices)
-    singular = torch.linalg.svdvals(stacked.to(torch.promote_types(stacked.dtype, torch.float32))).double()
-    return StepJacobian(layer, stacked.numpy(), singular.numpy(), np.array([*map(spectral_radius, matrices)]))
+    exact = stacked.to(torch.promote_types(stacked.dtype, torch.float32))
+    singular = torch.linalg.svdvals(exact).double().numpy()
+    return StepJacobian(layer, stacked.numpy(), singular, np.array([*map(spectral_radius, exact)]))
 
 
 def _step_of(model: Any, state: Any) -> tuple[Callable[..., State], State]:
@@ -104,22 +117,9 @@ def _jacobian(step: Callable[..., State], token: Tensor, memory: State, layer: i
 
 
 def spectral_radius(matrix: Tensor) -> float:
-    """The largest absolute eigenvalue of a square matrix, by Gelfand's formula: ρ(J) = lim ‖J^n‖^(1/n).
-
-    J is squared and brought back to norm 1 again and again; n = 2^14 leaves an error of about a thousandth, in a
-    fraction of the time that eigenvalues take.
+    """The largest absolute eigenvalue of a square matrix.
 
     >>> round(spectral_radius(torch.tensor([[0.0, 2.0], [-2.0, 0.0]])), 3)
     2.0
     """
-    power = matrix.double() if len(matrix) <= 1024 else matrix.float()
-    log = 0.0
-    for squaring in range(SQUARINGS + 1):
-        if squaring:
-            power = power @ power
-        norm = float(torch.linalg.matrix_norm(power))
-        if norm == 0:
-            return 0.0
-        log += np.log(norm) / 2**squaring
-        power = power / norm
-    return float(np.exp(log))
+    return float(torch.linalg.eigvals(matrix).abs().max())

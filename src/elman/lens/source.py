@@ -18,7 +18,12 @@ from elman.nn.sequences import Integers, as_lengths, as_tokens
 
 @dataclass(frozen=True)
 class AlignmentScores:
-    """Scores of the attention of target steps (T,) to a source, as means over the steps."""
+    """Scores of the attention of target steps (T,) to a source, as means over the steps.
+
+    >>> uniform = score_alignment(np.full((3, 4), 1 / 4))
+    >>> round(np.exp(uniform.entropy)), uniform.monotonicity
+    (4, 0.0)
+    """
 
     entropy: float  # nats; e^entropy is about how many source tokens share the attention
     monotonicity: float  # the correlation of a step with the mean place of its attention: 1 is from left to right
@@ -41,6 +46,11 @@ def source_gradients(model: EncoderDecoder, source: Integers, inputs: Integers, 
     """How much each target token depends on each source token: ‖∂ log p(y_t) / ∂x_s‖, (T, S), of one pair.
 
     source (S,), inputs (T,) and targets (T,), each a row of `PairBatch`; x_s is the embedding of a source token.
+
+    >>> from elman.models import build_encoder_decoder
+    >>> model = build_encoder_decoder({"model": "gru", "source_vocab_size": 9, "vocab_size": 7, "hidden_size": 8})
+    >>> source_gradients(model, [3, 4, 5, 0], inputs=[0, 1], targets=[1, 0]).shape
+    (2, 4)
     """
     rows = {"source": source, "inputs": inputs, "targets": targets}
     given = [as_tokens(row, model, name, dims=1)[None] for name, row in rows.items()]
@@ -57,6 +67,13 @@ def loss_gradients(
 
     source (B, S), lengths (B,), inputs and targets (B, T), as in `PairBatch`. One backward pass serves all rows, since
     no row depends on another.
+
+    >>> from elman.models import build_encoder_decoder
+    >>> model = build_encoder_decoder({"model": "gru", "source_vocab_size": 9, "vocab_size": 7, "hidden_size": 8})
+    >>> source, inputs, targets = [[3, 4, 5, 0], [6, 0, 0, 0]], [[0, 1], [0, 2]], [[1, 0], [2, 0]]
+    >>> norms = loss_gradients(model, source, lengths=[4, 2], inputs=inputs, targets=targets)
+    >>> [row.shape for row in norms]
+    [(4,), (2,)]
     """
     source = as_tokens(source, model, "source")
     lengths = as_lengths(lengths, source.shape[0], source.shape[1], source.device, least=1)

@@ -35,7 +35,11 @@ FAR = 8  # a feature moved by an eighth of the text or more is moved far
 
 @dataclass(frozen=True)
 class Tracker:
-    """The unit that correlates best with a feature."""
+    """The unit that correlates best with a feature.
+
+    >>> Tracker("depth of brackets", unit=3, correlation=-0.8, chosen=-0.7, chance=0.2).above_chance
+    True
+    """
 
     feature: str
     unit: int
@@ -117,6 +121,15 @@ def track(values: npt.NDArray[np.floating], features: dict[str, Floats]) -> list
 
     Raises:
         UserError: fewer than 4 steps.
+
+    >>> rng = np.random.default_rng(0)
+    >>> text = "".join(rng.choice(["well ", '"yes" ', "(no, no) "], 200))
+    >>> features = text_features(list(text))
+    >>> states = rng.normal(size=(len(text), 5))
+    >>> states[:, 2] += 5 * features["inside double quotes"]
+    >>> trackers = {one.feature: one for one in track(states, features)}
+    >>> trackers["inside double quotes"].unit, trackers["inside double quotes"].above_chance
+    (2, True)
     """
     T = len(values)
     if T < 4:
@@ -137,6 +150,11 @@ def path_in_plane(values: npt.NDArray[np.floating]) -> tuple[Floats, Floats]:
     """States (T, H) on the plane of their first two principal components: (T, 2), and each one's share of the variance.
 
     The sign of a component is such that its largest weight is positive.
+
+    >>> turning = np.linspace(0, 6, 50)
+    >>> path, share = path_in_plane(np.column_stack([3 * np.cos(turning), np.sin(turning), 0 * turning]))
+    >>> path.shape, share.round(1)
+    ((50, 2), array([0.9, 0.1]))
     """
     centred = np.asarray(values, np.float64) - np.mean(values, axis=0, dtype=np.float64)
     covariance = centred.T @ centred

@@ -8,32 +8,38 @@ arXiv:1905.07473). Here the full gradient is computed as well, and the two are c
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.autograd.graph import saved_tensors_hooks
 
 from elman.arrays import Floats
 from elman.errors import UserError
-from elman.lens.observe import as_inputs, cross_entropy, differentiable, evaluating, follows_contract
+from elman.lens.observe import as_inputs, differentiable, evaluating, follows_contract
+from elman.lens.stretches import Text, in_turn, memories, side_by_side, worth_blocks
 from elman.models import LanguageModel
 from elman.nn.sequences import Flags, Integers, as_resets, as_tokens
 from elman.state import State
-from elman.train import bptt
+
+WARM_UP = 32  # steps
 
 
 @dataclass(frozen=True)
 class Truncation:
-    """The truncated gradient of one batch against the window; all arrays but `gradient` are (K,)."""
+    """The truncated gradient of one batch against the window; all arrays but `gradient` are (K,).
+
+    >>> found = Truncation(
+    ...     windows=np.array([1, 2, 4, 8]), cosine=np.array([0.6, 0.95, 0.995, 1.0]), gradient=np.zeros(100),
+    ...     bias=np.array([0.9, 0.3, 0.1, 0.0]), seconds=np.full(4, 0.01), megabytes=np.array([0.1, 0.2, 0.4, 0.8]),
+    ... )
+    >>> found.smallest_window(cosine=0.99)
+    4
+    """
 
     windows: npt.NDArray[np.int64]  # steps; the last is the whole sequence
     cosine: Floats  # between the truncated and the full gradient
@@ -67,6 +73,7 @@ def truncation(
     windows: Sequence[int] | None = None,
     stride: int | None = None,
     warm_up: bool = True,
+    whole: Truncation | None = None,
     read: Callable[..., tuple[Tensor, Any]] | None = None,
 ) -> Truncation:
     """The gradient of the mean loss of a batch through windows of k steps, beside the full gradient.
@@ -81,78 +88,62 @@ def truncation(
         windows: the k to try, at most T; None is 1, 2, 4, … T. T is always tried: all others are compared with it.
         stride: k1, the steps whose loss is taken at a time, each time through the last k steps (`train.bptt`); None is
             k: the gradient is cut every k steps.
-        warm_up: compute the full gradient once before, as the first call is slower; `seconds` need it.
+        warm_up: compute the gradient of a few steps before, as the first call is slower; `seconds` need it.
+        whole: an earlier outcome for the same batch, whose full gradient and its cost are taken.
         read: reads steps (B, t) or (B, t, D) from a memory, None at first, and returns logits (B, t, V) and the memory
             after them, as `lambda x, hx: my_model(x, hx)`; if you give `resets`, `read` gets those (B, t) as well.
 
     Raises:
         UserError: no `read` for a module that is no language model.
+
+    >>> from elman.models import build
+    >>> model, tokens = build({"model": "lstm", "vocab_size": 9, "hidden_size": 8}), torch.randint(9, (4, 33))
+    >>> found = truncation(model, tokens[:, :-1], tokens[:, 1:], windows=[4, 16])
+    >>> found.windows, found.cosine.shape, found.bias[-1]
+    (array([ 4, 16, 32]), (3,), np.float64(0.0))
     """
+    text = _text(model, tokens, targets, resets, read)
+    steps, own = text.steps, read is None and stride is None
+    tried = sorted({min(k, steps) for k in windows or doubling_windows(steps)} - {steps})
+    with evaluating(model), torch.enable_grad(), differentiable() if read else nullcontext():
+        if warm_up:
+            in_turn(text.each(lambda x: x[:, :WARM_UP]), state, WARM_UP)
+        if whole is None:
+            found = in_turn(text, state, steps)
+            full, cost = found.vector / text.targets.numel(), (found.seconds, found.kept / 1e6)
+        else:
+            full, cost = (
+                torch.from_numpy(whole.gradient).to(text.targets.device),
+                (whole.seconds[-1], whole.megabytes[-1]),
+            )
+        side = own and any(worth_blocks(text, k) for k in tried)
+        before = memories(text, state) if side else []
+        rows = []
+        for k in tried:
+            in_blocks = side and worth_blocks(text, k)
+            found = side_by_side(text, before, k) if in_blocks else in_turn(text, state, k, stride)
+            rows.append((*_compared(found.vector / text.targets.numel(), full), found.seconds, found.kept / 1e6))
+    rows.append((*_compared(full, full), *cost))
+    return Truncation(np.array([*tried, steps]), *np.array(rows).T, full.cpu().numpy())
+
+
+def _text(model: nn.Module, tokens: Integers, targets: Integers, resets: Flags | None, read: Any) -> Text:
+    """The checked arguments."""
     if read is None and not follows_contract(model):
         remedy = "give `read`, which takes inputs and a memory and returns logits and the memory after them"
         raise UserError("truncation", expected="a language model", got=type(model).__name__, remedy=remedy)
-    tokens = as_inputs(tokens, model)
+    inputs = as_inputs(tokens, model)
     targets = as_tokens(targets, model, "targets")
-    B, steps = tokens.shape[:2]
-    resets = None if resets is None else as_resets(resets, B, steps, tokens.device)
-    tried = sorted({min(k, steps) for k in windows or doubling_windows(steps)} | {steps})
+    resets = None if resets is None else as_resets(resets, *inputs.shape[:2], inputs.device)
+    if read is not None:
+        return Text(model, read, nn.Identity(), inputs, targets, resets)
     language_model = cast(LanguageModel, model)
-    reading, output = (read, nn.Identity()) if read else (language_model.read, language_model.output)
-
-    def read_steps(a: int, b: int, state: State | None) -> tuple[Tensor, State]:
-        masks = {} if resets is None else {"resets": resets[:, a:b]}
-        return reading(tokens[:, a:b], state, **masks)
-
-    gradient = partial(_gradient, model, read_steps, output, targets, state)
-    with evaluating(model), torch.enable_grad(), differentiable() if read else nullcontext():
-        if warm_up:
-            gradient(tried[-1], None)
-        found = [gradient(k, None if k == steps else stride) for k in tried]
-    gradients, seconds, kept = zip(*found, strict=True)
-    full = gradients[-1]
-    size = full.norm()
-    return Truncation(
-        np.array(tried),
-        np.array([float(F.cosine_similarity(one, full, dim=0)) for one in gradients]),
-        np.array([float((one - full).norm() / size) if size > 0 else 0.0 for one in gradients]),
-        np.array(seconds),
-        np.array(kept) / 1e6,
-        full.cpu().numpy(),
-    )
+    return Text(model, language_model.read, language_model.output, inputs, targets, resets)
 
 
-def _gradient(
-    model: nn.Module,
-    read_steps: Callable[[int, int, State | None], tuple[Tensor, State]],
-    output: Callable[[Tensor], Tensor],
-    targets: Tensor,
-    state: State | None,
-    window: int,
-    stride: int | None,
-) -> tuple[Tensor, float, int]:
-    """The gradient as one vector in float64, the seconds it took, and the most bytes that a backward pass kept."""
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    constant = {p.untyped_storage().data_ptr() for p in parameters}
-    total = [torch.zeros_like(p) for p in parameters]
-    steps, k1, most = targets.shape[1], stride or window, 0
-    begun = time.perf_counter()
-    for index in range(bptt.count(steps, k1)):
-        part = bptt.stretch(index, steps, k1, window)
-        kept: dict[int, int] = {}
-
-        def keep(tensor: Tensor, kept: dict[int, int] = kept) -> Tensor:
-            storage = tensor.untyped_storage()
-            if storage.data_ptr() not in constant:
-                kept[storage.data_ptr()] = storage.nbytes()
-            return tensor
-
-        with saved_tensors_hooks(keep, lambda tensor: tensor):
-            hidden, state = bptt.read(read_steps, part, state)
-            loss = cross_entropy(output(hidden).flatten(0, 1), targets[:, part.start : part.stop].flatten())
-        gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
-        for sum_, gradient in zip(total, gradients, strict=True):
-            if gradient is not None:
-                sum_ += gradient
-        most = max(most, sum(kept.values()))
-    seconds = time.perf_counter() - begun
-    return torch.cat([part.double().flatten() for part in total]) / targets.numel(), seconds, most
+def _compared(gradient: Tensor, full: Tensor) -> tuple[float, float]:
+    """The cosine of two gradients, and the bias of the first; 0 where one of them is zero."""
+    size = float(full.norm())
+    sizes = size * float(gradient.norm())
+    cosine = float(gradient @ full) / sizes if sizes != 0 else 0.0
+    return cosine, float((gradient - full).norm()) / size if size != 0 else 0.0

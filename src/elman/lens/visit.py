@@ -28,7 +28,13 @@ OWN: dict[str, Callable[..., Recurrent]] = {"RNN_TANH": Elman, "RNN_RELU": Elman
 
 @dataclass(frozen=True)
 class LayerVisit:
-    """One layer in one direction over a batch, time first; padding and rows are in the order of the call."""
+    """One layer in one direction over a batch, time first; padding and rows are in the order of the call.
+
+    >>> layer = LSTM(3, 8)
+    >>> [visit] = visit_layers(layer, lambda: layer(torch.randn(10, 2, 3)))
+    >>> visit.name, visit.cell, visit.inputs.shape, [part.shape for part in visit.after]
+    ('layer 1', 'lstm', torch.Size([10, 2, 3]), [torch.Size([10, 2, 8]), torch.Size([10, 2, 8])])
+    """
 
     name: str
     cell: str
@@ -56,6 +62,10 @@ def visit_layers(model: nn.Module, read: Callable[[], object]) -> list[LayerVisi
 
     Raises:
         UserError: no such layer is called, or a layer is called with batches of different sizes.
+
+    >>> model = nn.LSTM(3, 8, num_layers=2, bidirectional=True)  # of torch.nn
+    >>> [visit.name for visit in visit_layers(model, lambda: model(torch.randn(10, 2, 3)))]
+    ['layer 1 forward', 'layer 1 reverse', 'layer 2 forward', 'layer 2 reverse']
     """
     with evaluating(model), torch.no_grad():
         calls = _calls_with_states(model, read)

@@ -17,7 +17,11 @@ Counts = npt.NDArray[np.int64]
 
 
 def accuracy(labels: Names, said: Names) -> float:
-    """How many of 100 labels were said right."""
+    """How many of 100 labels were said right.
+
+    >>> accuracy(["cat", "dog", "dog"], ["cat", "dog", "cat"])
+    66.66666666666667
+    """
     return 100 * sum(label == other for label, other in zip(labels, said, strict=True)) / len(labels)
 
 
@@ -26,6 +30,9 @@ def macro_f1(labels: Names, said: Names) -> float:
 
     Of a class, F1 = 2 right / (true + said). A class counts if it is the label of an example or was said of one, as in
     scikit-learn: one that was never said, because training lacks it, has F1 0.
+
+    >>> round(macro_f1(["cat", "dog", "dog"], ["cat", "dog", "cat"]), 2)
+    66.67
     """
     _, matrix = confusion(labels, said)
     return 100 * float(np.mean(f1_of(matrix)))
@@ -58,6 +65,10 @@ def several_scores(labels: Marks, said: Marks) -> dict[str, float]:
     """Of several labels each, in per cent: F1 over all marks, its mean over labels, and examples with no wrong mark.
 
     The mean leaves out labels that no example has and that were said of none.
+
+    >>> labels = np.array([[True, False], [True, True]])
+    >>> several_scores(labels, said=np.array([[True, False], [True, False]]))
+    {'micro_f1': 80.0, 'macro_f1': 50.0, 'exact_match': 50.0}
     """
     right, all_marks = (labels & said).sum(0), labels.sum(0) + said.sum(0)
     occur = all_marks > 0
@@ -73,6 +84,9 @@ def calibration_error(confidence: Values, right: Marks) -> float:
 
     Answers are put into 15 equal bins by `confidence` (N,), the probability that each was given, and
     ECE = Σ_bins n / N |fraction of `right` (N,) answers − mean confidence|.
+
+    >>> round(calibration_error(np.array([0.9, 0.9]), np.array([True, False])), 2)  # 0.9 was said, 0.5 were right
+    0.4
     """
     bins = np.clip(np.ceil(confidence * BINS).astype(np.int64) - 1, 0, BINS - 1)
     gaps = np.bincount(bins, right.astype(np.float64) - confidence, BINS)
@@ -83,6 +97,9 @@ def number_scores(labels: Values, said: Values) -> dict[str, float]:
     """Of numbers (N,): the mean absolute error, the root of the mean squared error, and Pearson's correlation.
 
     The correlation is NaN where all labels, or all that was said, are equal; a NaN among the numbers makes all NaN.
+
+    >>> number_scores(np.array([1.0, 2.0, 3.0]), np.array([1.0, 2.0, 5.0]))
+    {'mae': 0.6666666666666666, 'rmse': 1.1547005383792515, 'correlation': 0.9607689228305226}
     """
     labels, said = labels.astype(np.float64), said.astype(np.float64)
     errors, x, y = said - labels, labels - labels.mean(), said - said.mean()

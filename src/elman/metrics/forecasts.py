@@ -24,6 +24,15 @@ class ForecastScores:
     `seasonal_error` (N,) is the mean absolute difference from one season to the next in the training part, by which
     MASE and the pinball loss are divided (Hyndman and Koehler 2006, "Another look at measures of forecast accuracy").
     A series in which it is 0 has neither, and is counted. `deviation` (N,) is that of the training part.
+
+    >>> scores = ForecastScores(seasonal_error=np.array([2.0]), deviation=np.array([3.0]), horizon=2)
+    >>> truth, mean = np.array([[10.0, 12.0]]), np.array([[11.0, 15.0]])
+    >>> scores.add(np.array([0]), truth, mean, quantiles=np.stack([mean - 2, mean, mean + 2], -1))
+    >>> report = scores.report()
+    >>> report["mae"], report["mase"], report["coverage_80"]
+    (2.0, 1.0, 50.0)
+    >>> scores.by_step("absolute")
+    array([1., 3.])
     """
 
     def __init__(self, seasonal_error: Floats, deviation: Floats, horizon: int) -> None:

@@ -38,6 +38,11 @@ def span_scores(meant: Tags, said: Tags, scheme: str) -> dict[str, Any]:
 
     Raises:
         UserError: seqeval is not installed, or there is nothing to score.
+
+    >>> meant, said = [["B-PER", "I-PER", "O", "B-LOC"]], [["B-PER", "I-PER", "O", "O"]]
+    >>> scores = span_scores(meant, said, "IOB2")
+    >>> scores["span_precision"], scores["span_recall"], scores["labels"]["LOC"]["f1"]
+    (100.0, 50.0, 0.0)
     """
     check_installed()
     from seqeval import metrics

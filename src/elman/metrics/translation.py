@@ -32,6 +32,10 @@ def bleu(hypotheses: Sequence[str], references: Sequence[str]) -> tuple[float, s
     BLEU is the geometric mean of the precisions of 1- to 4-grams, times a penalty for short translations. Papineni et
     al. 2002, "BLEU: a method for automatic evaluation of machine translation"; Post 2018, "A call for clarity in
     reporting BLEU scores". Errors: `UserError` without sacrebleu, or without references.
+
+    >>> score, signature = bleu(["the cat sat on the mat"], ["the cat sat on a mat"])
+    >>> round(score, 1), signature.split("|")[0]
+    (53.7, 'nrefs:1')
     """
     # `force` silences a warning of separate full stops, which a word tokenizer writes.
     return _corpus_score(_sacrebleu().BLEU(force=True), hypotheses, references)
@@ -41,6 +45,9 @@ def chrf(hypotheses: Sequence[str], references: Sequence[str]) -> tuple[float, s
     """chrF2 of a corpus, from 0 to 100, and its signature: the F-score of character n-grams, recall counting twice.
 
     Popović 2015, "chrF: character n-gram F-score for automatic MT evaluation". Errors: as for `bleu`.
+
+    >>> round(chrf(["the cat sat on the mat"], ["the cat sat on a mat"])[0], 1)
+    72.1
     """
     return _corpus_score(_sacrebleu().CHRF(), hypotheses, references)
 
@@ -57,7 +64,11 @@ def check_installed(metric: str) -> None:
 
 
 def exact_match(hypotheses: Sequence[Any], references: Sequence[Any]) -> float:
-    """The percentage of hypotheses (texts or sequences of tokens) that equal their references."""
+    """The percentage of hypotheses (texts or sequences of tokens) that equal their references.
+
+    >>> exact_match(["ja", "nein"], ["ja", "doch"])
+    50.0
+    """
     _check(hypotheses, references)
     return 100 * sum(map(operator.eq, hypotheses, references)) / len(references)
 

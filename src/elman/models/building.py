@@ -17,7 +17,19 @@ if TYPE_CHECKING:
     from elman.models import EncoderDecoder, LanguageModel
 
     MODELS: Mapping[str, Callable[..., LanguageModel]]
+    """A function that makes each kind of language model, by its name.
+
+    >>> from elman.models import MODELS
+    >>> MODELS["gru"](vocab_size=27, hidden_size=8).config["model"], list(MODELS)
+    ('gru', ['elman', 'gru', 'lstm', 'mingru', 'slstm', 'transformer'])
+    """
     ENCODER_DECODERS: Mapping[str, Callable[..., EncoderDecoder]]
+    """A function that makes each kind of encoder-decoder, by its name.
+
+    >>> from elman.models import ENCODER_DECODERS
+    >>> ENCODER_DECODERS["lstm"](source_vocab_size=9, vocab_size=7, attention="additive").attention
+    'additive'
+    """
 
 # The class of each kind, by its name in `elman.models`, which imports no other.
 CLASSES = {

@@ -50,6 +50,12 @@ class Classifier(nn.Module):
     `temperature` divides logits before they become probabilities (Guo et al. 2017, "On calibration of modern neural
     networks"); of a number it is the variance of the error. A label of several holds from its probability in
     `thresholds` (K,) on. All are fitted on the validation part. Raises `UserError` for settings that do not fit.
+
+    >>> import torch
+    >>> model = Classifier("gru", outputs=3, channels=2, hidden_size=8)  # of series of two channels
+    >>> logits, _ = model(torch.randn(4, 20, 2), lengths=[20, 20, 11, 3])
+    >>> logits.shape
+    torch.Size([4, 3])
     """
 
     temperature: Tensor

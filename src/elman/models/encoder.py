@@ -108,7 +108,7 @@ class RecurrentEncoder(SequenceEncoder):
         self.input_size, self.output_size = input_size, settings.hidden_size
         self.causal = not settings.bidirectional
         Layer, H = layer_of(cell), settings.hidden_size
-        options = {"layer_norm": settings.layer_norm, "bidirectional": settings.bidirectional}
+        options = {name: getattr(settings, name) for name in ("layer_norm", "bidirectional", "recompute")}
         units = H if self.causal else H // 2
         sizes = [input_size, *[H] * settings.num_layers]
         self.layers = nn.ModuleList(Layer(D, units, **options) for D, _ in pairwise(sizes))

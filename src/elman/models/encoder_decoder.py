@@ -28,6 +28,13 @@ class EncoderDecoder(nn.Module, ABC):
     in pieces equals reading it whole. The tokens may have W rows for each row of the source, neighbours of each other,
     if the state's tensors that are not `shared` have as many (see `elman.state`). Source and target end with the token
     `<eod>`; the target begins with it, too.
+
+    >>> from elman.models import build_encoder_decoder
+    >>> model = build_encoder_decoder({"model": "gru", "source_vocab_size": 9, "vocab_size": 7, "hidden_size": 8})
+    >>> state = model.encode([[3, 4, 0], [5, 0, 0]], lengths=[3, 2])
+    >>> logits, state = model([[0, 1, 2], [0, 6, 6]], state)
+    >>> logits.shape
+    torch.Size([2, 3, 7])
     """
 
     kind: str  # the name under which `elman.models.ENCODER_DECODERS` makes such a model

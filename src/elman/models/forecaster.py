@@ -25,7 +25,13 @@ FORGOTTEN = 0.1  # of the windows of a training: the series that they are of
 
 
 class Forecast(NamedTuple):
-    """The steps to come of B windows, in the units of the windows."""
+    """The steps to come of B windows, in the units of the windows.
+
+    >>> made = Forecast(mean=torch.zeros(1, 2), quantiles=torch.tensor([[[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0]]]))
+    >>> low, high = made.quantiles[..., 0], made.quantiles[..., -1]
+    >>> (high - low).tolist()  # the further ahead, the wider
+    [[2.0, 4.0]]
+    """
 
     mean: Tensor  # (B, H)
     quantiles: Tensor  # (B, H, Q), rising
@@ -54,6 +60,17 @@ class SeriesForecaster(nn.Module):
 
     With `identities`, the form segment adds an embedding of each of the `series` of the training to its positions; a
     series that the training did not have has the embedding of none, which training learns from a tenth of its windows.
+
+    >>> from elman.data.windows import WindowBatch
+    >>> model, zeros, count = SeriesForecaster("gru", 24, 6, hidden_size=8), torch.zeros(5, 24, 0), torch.full((5,), 24)
+    >>> windows = WindowBatch(  # five windows without exogenous numbers, in the units of the data
+    ...     past=torch.randn(5, 24), future=torch.full((5, 6), torch.nan), lengths=count, past_exogenous=zeros,
+    ...     future_exogenous=zeros[:, :6], static=zeros[:, 0], mean=torch.zeros(5), deviation=torch.ones(5),
+    ...     series=count, identity=count,
+    ... )
+    >>> made = model.forecast(windows)
+    >>> made.mean.shape, made.quantiles.shape
+    (torch.Size([5, 6]), torch.Size([5, 6, 3]))
     """
 
     settings: Any  # of `FORECASTER_SETTINGS`; every setting is an attribute of the model too
@@ -271,7 +288,12 @@ class SeriesForecaster(nn.Module):
 
 
 def build_forecaster(config: Mapping[str, Any]) -> SeriesForecaster:
-    """Make the forecaster of a configuration: a kind under "model", and the arguments of `SeriesForecaster`."""
+    """Make the forecaster of a configuration: a kind under "model", and the arguments of `SeriesForecaster`.
+
+    >>> model = build_forecaster({"model": "lstm", "past_steps": 28, "horizon": 7, "hidden_size": 8})
+    >>> model.past_steps, model.horizon, model.levels
+    (28, 7, (0.1, 0.5, 0.9))
+    """
     arguments = dict(config)
     kind = arguments.pop("model", None)
     if kind == IMPORTED:

@@ -17,13 +17,27 @@ class ForecastingHead(Section):
     """How a forecaster reads its window and writes its horizon."""
 
     form: Literal["direct", "segment", "likelihood"] = "direct"
-    segment: int = Field(1, ge=1, le=POSITIONS)  # steps read together; and written, in the form segment
-    normalisation: Literal["last", "mean", "none"] = "last"  # of each window
-    distribution: Literal["quantiles", "gaussian", "student_t", "negative_binomial"] | None = None  # None: by the form
-    identities: bool = False  # in the form segment: whether each series of the training has an embedding
-    levels: tuple[float, ...] = LEVELS  # of the quantiles
-    point_loss: Literal["mse", "mae", "huber"] = "mae"  # of the mean, where quantiles are learnt
-    samples: int = Field(200, ge=2, le=100_000)  # of a distribution, for its quantiles
+    """How the horizon is written: all at once (`direct`), segment by segment, or drawn step by step from a
+    `likelihood`. Left open, `segment` for recurrent models, which then take few steps, and `direct` for others."""
+    segment: int = Field(1, ge=1, le=POSITIONS)
+    """The steps that are read, and in the form `segment` written, as one. Left open, a season where the window holds
+    two, else a quarter of the window."""
+    normalisation: Literal["last", "mean", "none"] = "last"
+    """What is subtracted from each window. `last`, its last value, so that a series may drift away from all that was
+    seen in training."""
+    distribution: Literal["quantiles", "gaussian", "student_t", "negative_binomial"] | None = None
+    """What is forecast beside the mean. Left open, quantiles, which suppose no shape; the form `likelihood` has
+    Student's t, whose tails forgive outliers."""
+    identities: bool = False
+    """Whether each series of the training has an embedding, in the form `segment`. Left open, on where there are
+    several series."""
+    levels: tuple[float, ...] = LEVELS
+    """The quantiles. 0.1, 0.5 and 0.9 are the table of `elman predict`: the middle, and an interval of 80 %."""
+    point_loss: Literal["mse", "mae", "huber"] = "mae"
+    """The loss of the mean, where quantiles are learnt. `mae`, because one outlier does not pull it far."""
+    samples: int = Field(200, ge=2, le=100_000)
+    """How many paths are drawn of a distribution for its quantiles. 200: twenty of them lie beyond each end of the
+    interval of 80 %."""
 
     @property
     def learnt(self) -> str:
@@ -51,6 +65,8 @@ class RecurrentForecasterSettings(ForecastingHead, RecurrentEncoderSettings):
     """A forecaster of one recurrent cell."""
 
     bidirectional: bool = False
+    """Whether the window is read in both directions. Off, so that a forecaster goes on from its state while values
+    arrive."""
 
     @model_validator(mode="after")
     def _head_fits(self) -> RecurrentForecasterSettings:

@@ -27,6 +27,16 @@ class LanguageModel(nn.Module, ABC):
 
     Reading in pieces equals reading whole. The two halves of a call are `read` and `output`, for callers who want
     hidden states, or the logits of some steps only. Every setting is an attribute, too.
+
+    >>> import torch
+    >>> from elman.models import build
+    >>> model = build({"model": "lstm", "vocab_size": 27, "hidden_size": 8}).eval()
+    >>> tokens = torch.randint(27, (2, 9))
+    >>> logits, state = model(tokens)
+    >>> first, state = model(tokens[:, :5])
+    >>> second, state = model(tokens[:, 5:], state)
+    >>> torch.allclose(torch.cat([first, second], 1), logits, atol=1e-6)
+    True
     """
 
     kind: str  # the name under which `elman.models.MODELS` makes such a model

@@ -21,6 +21,16 @@ class LayeredLanguageModel(LanguageModel):
 
     `model(tokens)[0]` is the framework's own output, its softmax included; `read` gives the logits. Raises `UserError`
     where the layers are not causal, or have not an output for each token.
+
+    >>> nodes = [
+    ...     {"op": "embedding", "name": "table", "inputs": ["input"], "rows": 9, "size": 4},
+    ...     {"op": "recurrent", "name": "gru", "inputs": ["table"], "cell": "gru", "input_size": 4, "hidden_size": 8},
+    ...     {"op": "linear", "name": "out", "inputs": ["gru"], "input_size": 8, "output_size": 9},
+    ... ]
+    >>> last = {"output": "out", "output_kind": "logits", "outputs": 9, "per_step": True}
+    >>> model = LayeredLanguageModel(9, {"input": {"kind": "tokens", "vocab_size": 9}, "nodes": nodes, **last})
+    >>> model([[3, 1, 4]])[0].shape
+    torch.Size([1, 3, 9])
     """
 
     kind = IMPORTED

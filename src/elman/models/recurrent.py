@@ -57,6 +57,11 @@ class RecurrentLM(LanguageModel):
     take less RAM and about 4/3 of the time.
 
     `RecurrentLM("lstm", vocab_size)`: the cell is one of `CELLS`. Raises `UserError` for any other.
+
+    >>> model = RecurrentLM("lstm", 27, hidden_size=8, num_layers=2)
+    >>> logits, state = model([[0, 1, 2]])
+    >>> logits.shape, len(state), state[0]._fields
+    (torch.Size([1, 3, 27]), 2, ('h', 'c'))
     """
 
     settings: RecurrentSettings

@@ -61,6 +61,12 @@ class RecurrentEncoderDecoder(EncoderDecoder):
 
     `RecurrentEncoderDecoder("gru", 100, 120)`: the cell is one of `CELLS`. Raises `UserError` where an option does not
     fit the others.
+
+    >>> model = RecurrentEncoderDecoder("gru", 9, 7, hidden_size=8, attention="additive")
+    >>> state = model.encode([[3, 4, 5, 0]])
+    >>> _, attention, _ = model.read_aligned([[0, 1]], state)
+    >>> attention.shape, attention.sum(-1).detach().round(decimals=4)
+    (torch.Size([1, 2, 4]), tensor([[1., 1.]]))
     """
 
     settings: RecurrentTranslatorSettings
@@ -95,7 +101,8 @@ class RecurrentEncoderDecoder(EncoderDecoder):
     def _layers(self, input_size: int, both_ways: bool) -> nn.ModuleList:
         H = self.hidden_size // 2 if both_ways else self.hidden_size
         sizes = [input_size, *[self.hidden_size] * (self.num_layers - 1)]
-        return nn.ModuleList(layer_of(self.cell)(D, H, bidirectional=both_ways) for D in sizes)
+        options = {"bidirectional": both_ways, "recompute": self.recompute}
+        return nn.ModuleList(layer_of(self.cell)(D, H, **options) for D in sizes)
 
     @torch.no_grad()
     def _reset_parameters(self) -> None:

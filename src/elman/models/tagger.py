@@ -39,6 +39,13 @@ class Tagger(nn.Module):
 
     Raises:
         UserError: settings that do not fit.
+
+    >>> import torch
+    >>> model = Tagger("gru", 100, 30, ["O", "B-LOC"], hidden_size=8)
+    >>> words, spelling = torch.tensor([[5, 9]]), torch.tensor([[0, 1]])
+    >>> characters = torch.tensor([[3, 4, 5], [6, 7, 0]])  # of each different word, padded
+    >>> model(words, spelling, characters)[0].shape
+    torch.Size([1, 2, 2])
     """
 
     def __init__(

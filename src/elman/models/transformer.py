@@ -72,6 +72,11 @@ class TransformerLM(LanguageModel):
 
     Vaswani et al. 2017, "Attention is all you need"; see `Attention`, `TransformerLayer` and `elman.nn.positions` for
     the parts. Raises `UserError` where sizes do not fit each other.
+
+    >>> model = TransformerLM(27, hidden_size=8, num_layers=2, num_heads=2, window=4)
+    >>> logits, state = model([[0, 1, 2, 3, 4, 5]])
+    >>> logits.shape, state.position, state.keys[0].shape  # the last 3 steps alone are kept
+    (torch.Size([1, 6, 27]), tensor([6]), torch.Size([1, 2, 3, 4]))
     """
 
     settings: TransformerSettings
@@ -175,10 +180,8 @@ def make_layers(
 ) -> nn.ModuleList:
     """Layers as the settings say; `options` are those that only some layers of a `TransformerLayer` have."""
     s, inner = settings, cast(int, settings.feedforward_size)
-    return nn.ModuleList(
-        TransformerLayer(s.hidden_size, s.num_heads, inner, dropout=s.dropout, qk_norm=s.qk_norm, **options)
-        for _ in range(count)
-    )
+    given = {name: getattr(s, name) for name in ("dropout", "qk_norm", "recompute")}
+    return nn.ModuleList(TransformerLayer(s.hidden_size, s.num_heads, inner, **given, **options) for _ in range(count))
 
 
 def read_transformer_layers(

@@ -64,6 +64,11 @@ class TransformerEncoderDecoder(EncoderDecoder):
 
     `norm` is `pre` or `post` (see `TransformerLayer`), and `positions` are sinusoidal or learned; with learned ones, no
     sequence may be longer than `max_positions`. Raises `UserError` where sizes do not fit each other.
+
+    >>> model = TransformerEncoderDecoder(9, 7, hidden_size=8, num_heads=2, encoder_layers=1, decoder_layers=1)
+    >>> logits, state = model([[0, 1]], model.encode([[3, 4, 5, 0]]))
+    >>> logits.shape, state.source_keys[0].shape
+    (torch.Size([1, 2, 7]), torch.Size([1, 2, 4, 4]))
     """
 
     settings: TransformerTranslatorSettings

@@ -2,7 +2,16 @@
 
 For a single step there is a class with "Cell" behind the name: `ElmanCell`, `GRUCell`, `LSTMCell`, ...
 
-Layers that torch.nn has too can replace torch.nn's; docs/torch-nn.md lists the differences.
+Layers that torch.nn has too can replace torch.nn's; docs/en/reference/torch-nn.md lists the differences.
+
+>>> import torch
+>>> from elman.nn import LSTM
+>>> layer = LSTM(3, 5, num_layers=2)
+>>> layer.load_state_dict(torch.nn.LSTM(3, 5, num_layers=2).state_dict())
+<All keys matched successfully>
+>>> outputs, (h, c), every = layer(torch.randn(7, 2, 3), lengths=[7, 4], return_states=True)
+>>> outputs.shape, every[1].shape  # c of both layers after every step
+(torch.Size([7, 2, 5]), torch.Size([2, 7, 2, 5]))
 """
 
 from typing import Any

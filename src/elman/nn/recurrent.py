@@ -41,6 +41,19 @@ class Recurrent(nn.Module):
     - `return_states`: return every state as a third value, shaped as the final state with time: h (L, T, B, P),
       with `batch_first` (L, B, T, P), unbatched (L, T, P), c likewise; for packed input these come padded. `h[k, t]`
       is the state after reading step t in layer k // num_directions, direction k % num_directions; zeros at padding.
+
+    >>> import torch
+    >>> from elman.nn import GRU
+    >>> layer, x = GRU(3, 5, batch_first=True), torch.randn(2, 7, 3)
+    >>> whole, h = layer(x)
+    >>> first, state = layer(x[:, :4])
+    >>> second, state = layer(x[:, 4:], state)  # reading in pieces equals reading whole
+    >>> torch.allclose(torch.cat([first, second], 1), whole)
+    True
+    >>> resets = torch.zeros(2, 7, dtype=torch.bool)
+    >>> resets[:, 4] = True  # a new sequence begins
+    >>> torch.allclose(layer(x, resets=resets)[0][:, 4:], layer(x[:, 4:])[0])
+    True
     """
 
     specification: ClassVar[Cell]  # `cell` is its name or the name of a variant

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Literal, cast
 
+import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from elman.kernels.attention.seam import Memory, Rotation
 from elman.kernels.attention.sight import Sight
@@ -29,7 +31,9 @@ class TransformerLayer(nn.Module):
     Post-norm is Vaswani et al.'s (2017, "Attention is all you need"); Xiong et al. 2020, "On layer normalization in
     the Transformer architecture", on pre-norm. The last matrix of each branch begins at zero, so a pre-norm layer
     begins as the identity (Zhang et al. 2019, "Fixup initialization"); the first ones begin with outputs of unit
-    variance. `cross` adds the branch that attends to an encoder's outputs.
+    variance. `cross` adds the branch that attends to an encoder's outputs. With `recompute`, a call keeps its inputs
+    alone for its backward pass, which computes everything between them and the outputs again, with the same dropout
+    (Chen et al. 2016, "Training deep nets with sublinear memory cost").
     """
 
     def __init__(
@@ -42,9 +46,10 @@ class TransformerLayer(nn.Module):
         qk_norm: bool,
         norm: Norm = "pre",
         cross: bool = False,
+        recompute: bool = False,
     ) -> None:
         super().__init__()
-        self.norm = norm
+        self.norm, self.recompute = norm, recompute
         self.attention_norm = nn.LayerNorm(hidden_size)
         self.attention = Attention(hidden_size, num_heads, qk_norm=qk_norm)
         if cross:
@@ -80,6 +85,23 @@ class TransformerLayer(nn.Module):
 
         The weights (B, N, T, S) of the attention to the source are appended to the list `attentions`, where given.
         """
+        if not self.recompute or not torch.is_grad_enabled() or attentions is not None:
+            return self._read(x, memory, sight, rotation, source, attentions, in_place)
+        found: tuple[Tensor, Memory | None] = checkpoint(
+            self._read, x, memory, sight, rotation, source, use_reentrant=False, preserve_rng_state=self.dropout.p > 0
+        )
+        return found
+
+    def _read(
+        self,
+        x: Tensor,
+        memory: Memory | None,
+        sight: Sight,
+        rotation: Rotation | None,
+        source: SourceMemory | None,
+        attentions: list[Tensor] | None = None,
+        in_place: bool = False,
+    ) -> tuple[Tensor, Memory | None]:
         norm = self._before(self.attention_norm)
         x, memory = self.attention(
             x, memory, sight, rotation=rotation, in_place=in_place, norm=norm, onto=x, dropout=self.dropout

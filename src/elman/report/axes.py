@@ -14,7 +14,8 @@ from elman.report.figure import number
 
 HUGE = 1e280  # values beyond this, or below its inverse, are drawn at it
 POWERS = 1e5  # a logarithmic axis that is longer has powers of ten for its numbers
-LEFT, RIGHT, TOP, BOTTOM = 58, 16, 28, 46  # margins of a frame
+LEFT, RIGHT, TOP, BOTTOM = 58, 16, 34, 46  # margins of a frame
+LETTER_ROOM = 9.4  # the least room that a name at the x axis takes
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,7 @@ class Frame:
     y: Scale
     x_label: str
     y_label: str
+    names: Sequence[str] = ()  # of x = 0, 1, …: words in place of numbers
 
     def draw(self, content: Sequence[str], title: str) -> str:
         """The whole drawing: grid lines, ticks and labels below its content."""
@@ -127,13 +129,17 @@ class Frame:
         for value, y in zip(self.y.ticks(5), self.y(self.y.ticks(5)), strict=True):
             parts.append(f'<path class="grid" d="M{left:g} {y:.1f}H{right:g}"/>')
             parts.append(text("tick", left - 7, y + 4, self.y.name(value), "end", markup=True))
+        if self.names:
+            places = self.x(np.arange(len(self.names)))
+            parts += [text("tick", x, foot + 18, name, "middle") for x, name in zip(places, self.names, strict=True)]
         for value, x in zip(self.x.ticks(), self.x(self.x.ticks()), strict=True):
-            parts.append(f'<path class="grid" d="M{x:.1f} {top:g}V{foot:g}"/>')
-            parts.append(text("tick", x, foot + 18, self.x.name(value), "middle", markup=True))
+            if not self.names:
+                parts.append(f'<path class="grid" d="M{x:.1f} {top:g}V{foot:g}"/>')
+                parts.append(text("tick", x, foot + 18, self.x.name(value), "middle", markup=True))
         parts.append(f'<path class="axis" d="M{left:g} {foot:g}H{right:g}"/>')
         parts.append(text("label", (left + right) / 2, height - 6, self.x_label, "middle"))
         parts.append(text("label", 4, 14, self.y_label))
-        return svg("".join([*parts, *content]), width, height, title)
+        return svg("".join([*parts, *content]), width, height, title, least=width if self.names else 0)
 
 
 def text(kind: str, x: float, y: float, words: str, anchor: str = "start", *, markup: bool = False) -> str:
@@ -152,3 +158,11 @@ def svg(content: str, width: float, height: float, title: str, *, least: float =
     """The drawing around its content; a page that is narrower than `least` scrolls the drawing."""
     style = f' style="min-width:{least:g}px"' if least else ""
     return f'<svg viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{escape(title)}"{style}>{content}</svg>'
+
+
+def interval(x: float, low: float, high: float, colour: int, *, across: bool = False) -> str:
+    """An error bar at a place, from one position to another; `across`: along the x axis, and x is a height."""
+    ends = f"M{low:.1f} {x - 4:.1f}v8M{high:.1f} {x - 4:.1f}v8M{low:.1f} {x:.1f}H{high:.1f}"
+    if not across:
+        ends = f"M{x - 4:.1f} {low:.1f}h8M{x - 4:.1f} {high:.1f}h8M{x:.1f} {low:.1f}V{high:.1f}"
+    return f'<path class="interval c{colour}" d="{ends}"/>'

@@ -7,12 +7,15 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from elman.report.axes import Scale, dotted, span, svg, text
-from elman.report.charts import Mark
+from elman.report.axes import Scale, dotted, interval, span, svg, text
+from elman.report.chart import Chart
 from elman.report.figure import Cell, Figure, Table, number
+from elman.report.lines import Values
+from elman.report.marks import Mark
+from elman.report.names import letters, shorten, written
 
 WIDTH = 480
-CHARACTER = 7.0  # width of a name's letters, about
+CHARACTER, SIZE = 7.0, 12.5  # width of a name's letters, about, and their height
 
 
 def bar_chart(
@@ -26,17 +29,29 @@ def bar_chart(
     limit: float | None = None,
     colour: int = 1,
     marks: Sequence[Mark] = (),
+    low: Values | None = None,
+    high: Values | None = None,
+    link: str = "",
 ) -> Figure:
-    """Horizontal bars from zero, one below the other; `notes` stand after the values, `limit` ends the axis."""
-    left = min(210.0, max((len(name) for name in names), default=0) * CHARACTER + 14)
+    """Horizontal bars from zero, one below the other; `notes` stand after the values, `limit` ends the axis.
+
+    `low` and `high` are the ends of error bars.
+
+    >>> gates = np.array([0.3, 0.8])
+    >>> figure = bar_chart(["input gate", "forget gate"], gates, title="Gates", x="mean", reading="1: open", limit=1.0)
+    >>> figure.table.rows
+    [('input gate', 0.3), ('forget gate', 0.8)]
+    """
+    ends = [] if low is None or high is None else [low, high]
+    left = max((letters(shorten(name)) for name in names), default=0) * CHARACTER + 14
     room = 60 + max((len(note) for note in notes), default=0) * CHARACTER
     row, top = (22 if len(names) <= 16 else 16), 26 + 16 * len(marks)
-    low, high = (
-        span([values, np.array([mark.x for mark in marks])], zero=True)
+    bounds = (
+        span([values, *ends, np.array([mark.x for mark in marks])], zero=True)
         if limit is None
         else (min(0.0, float(np.min(values, initial=0))), limit)
     )
-    scale = Scale(low, high, left, WIDTH - room)
+    scale = Scale(*bounds, left, WIDTH - room)
     zero = float(scale(0.0))
     height = top + row * len(names) + 8
     parts = [text("label", 4, 14, x)]
@@ -47,13 +62,29 @@ def bar_chart(
     for index, (name, value) in enumerate(zip(names, values.tolist(), strict=True)):
         y, end = top + index * row, float(scale(value))
         said = f"{number(value)} · {notes[index]}" if notes else number(value)
-        parts.append(text("tick", left - 8, y + row / 2 + 4, name, "end"))
+        parts.append(written(name, SIZE, left - 8, y + row / 2 + 4, "end"))
         parts.append(
             f'<rect class="bar c{colour}" x="{min(zero, end):.1f}" y="{y + 3}" '
             f'width="{abs(end - zero):.1f}" height="{row - 6}" rx="2"/>'
         )
-        parts.append(text("note", max(zero, end) + 6, y + row / 2 + 4, said))
-        rows.append((name, value, *notes[index : index + 1]))
+        reach = max(zero, end)
+        if ends:
+            below, above = scale([each[index] for each in ends]).tolist()
+            reach = max(reach, above)
+            parts.append(interval(y + row / 2, below, above, 0, across=True))
+        parts.append(text("note", reach + 6, y + row / 2 + 4, said))
+        rows.append((name, value, *(float(each[index]) for each in ends), *notes[index : index + 1]))
     parts.append(f'<path class="axis" d="M{zero:.1f} {top}V{height - 8}"/>')
-    table = Table(["", x, *([""] if notes else [])], rows)
-    return Figure(title, svg("".join(parts), WIDTH, height, title), reading, table)
+    table = Table(["", x, *(["low", "high"] if ends else []), *([""] if notes else [])], rows)
+    data = {
+        "x": x,
+        "names": list(names),
+        "values": values,
+        "ends": ends,
+        "notes": list(notes),
+        "span": bounds,
+        "colour": f"c{colour}",
+        "marks": [[mark.x, mark.text] for mark in marks],
+    }
+    drawing = svg("".join(parts), WIDTH, height, title)
+    return Figure(title, drawing, reading, table, chart=Chart("bars", data), link=link)

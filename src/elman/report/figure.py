@@ -7,12 +7,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
+from elman.report.chart import Chart
+
 Cell = str | float | int | None
 
 
 @dataclass(frozen=True)
 class Table:
-    """Numbers under headings."""
+    """Numbers under headings.
+
+    >>> Table(["model", "loss"], [("lstm", 1.4563)]).html()
+    '<table><thead><tr><th>model<th>loss</thead><tbody><tr><th>lstm<td>1.46</tbody></table>'
+    """
 
     headings: Sequence[str]
     rows: Sequence[Sequence[Cell]]
@@ -26,7 +32,15 @@ class Table:
 
 @dataclass(frozen=True)
 class Figure:
-    """A drawing with everything that belongs to it."""
+    """A drawing with everything that belongs to it.
+
+    The drawing is what one sees in print and where scripts do not run; elsewhere the component of the `chart` takes its
+    place. Figures of one `link` share what is pointed at: a time (a column, a piece of a text) and a unit (a name).
+
+    >>> figure = Figure("A title", "<p>drawn</p>", "How to read it.", Table(["x"], [(1,), (2,)]))
+    >>> figure.table.rows, figure.chart is None  # no component takes the place of the drawing
+    ([(1,), (2,)], True)
+    """
 
     title: str
     drawing: str  # markup: SVG, or styled text
@@ -34,6 +48,15 @@ class Figure:
     table: Table
     legend: Sequence[tuple[str, str]] = ()  # markup that shows how a series is drawn, and its name
     wide: bool = False  # takes the whole width of the page
+    chart: Chart | None = None
+    link: str = ""
+    head: str = ""  # markup above the drawing, which stays where a component takes the drawing's place
+    parts: Sequence[tuple[str, Figure]] = ()  # in place of a drawing: figures of which one is chosen, by name
+
+    def _repr_html_(self) -> str:
+        from elman.report.page import embedded
+
+        return embedded(self)
 
 
 def number(value: float | int | None) -> str:

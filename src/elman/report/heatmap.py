@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import base64
 import struct
-import unicodedata
 import zlib
-from collections.abc import Sequence
-from html import escape
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from elman.report.axes import svg, text
+from elman.report.chart import Chart, Half
 from elman.report.figure import Figure, Table
+from elman.report.names import LETTER, letters, shorten, written
 
 COLUMN, ROW = 9.4, 12.0  # the least room that a name takes along a side, across its letters
 SMALL, LARGE = 9.5, 11.5  # pixels, of its letters
-LETTER = 0.59  # the room of a letter along them, of its size
-MOST_LETTERS = 20  # of a name that is drawn
 NARROW, WIDE, TOP, RIGHT = 480, 980, 26, 16
 LEVELS = 127  # on either side of zero
 POSITIVE, NEGATIVE = (214, 96, 32), (46, 116, 196)  # orange and blue, which the colour-blind tell apart
@@ -34,13 +32,21 @@ def heatmap(
     rows: Sequence[str] | None = None,
     columns: Sequence[str] | None = None,
     limit: float | None = None,
+    orders: Mapping[str, Sequence[int] | npt.NDArray[np.int64]] | None = None,
     wide: bool = False,
+    link: str = "",
 ) -> Figure:
     """A matrix (R, C), row 0 at the top: orange above zero, blue below, the page's colour at zero.
 
     `limit` is the value of full colour (None: the largest there is). `rows` and `columns` name what is along the
-    sides: every name is written, turned where it is too long for its column, and the figure grows until they all have
-    room. Where there are no names, some numbers are written.
+    sides: every name is written, all are turned where one is too long for its column, and the figure grows until they
+    all have room. Where there are no names, some numbers are written. `orders` are orders of the rows, by name, of
+    which one can choose another than the given one.
+
+    >>> states = np.array([[0.0, 0.5, 1.0], [0.0, -0.5, -1.0]])
+    >>> figure = heatmap(states, title="States", reading="Orange is above 0.", x="step", y="unit", columns="cat")
+    >>> figure.table.rows
+    [['0', 0.0, 0.5, 1.0], ['1', 0.0, -0.5, -1.0]]
     """
     R, C = values.shape
     full = float(np.nanmax(np.abs(values), initial=0.0)) if limit is None else limit
@@ -52,9 +58,9 @@ def heatmap(
     inner = width - left - RIGHT
     height = max(120.0, min(inner * R / C, 330.0 if wide else inner), R * ROW if rows else 0.0)
     size = min(LARGE, max(SMALL, inner / C - 1))
-    turned = {index for index, name in below.items() if columns and _longest({0: name}, size) > inner / C}
+    turned = bool(columns) and _longest(below, size) > inner / C  # all of them, or none
     foot = TOP + height
-    room = max(18.0, _longest({index: below[index] for index in turned}, size) + 10)
+    room = max(18.0, _longest(below, size) + 10) if turned else 18.0
     parts = [
         f'<image x="{left:g}" y="{TOP}" width="{inner:g}" height="{height:g}" preserveAspectRatio="none" '
         f'href="data:image/png;base64,{base64.b64encode(picture(values, full)).decode()}"/>',
@@ -63,15 +69,17 @@ def heatmap(
         text("label", left + inner / 2, foot + room + 16, x, "middle"),
     ]
     for index, name in beside.items():
-        parts.append(_text(name, LARGE, left - 5, TOP + height * (index + 0.5) / R + 4, "end"))
+        parts.append(written(name, LARGE, left - 5, TOP + height * (index + 0.5) / R + 4, "end"))
     for index, name in below.items():
         at = left + inner * (index + 0.5) / C
-        place = (at + 3, foot + 6, "end", -90) if index in turned else (at, foot + 13, "middle")
-        parts.append(_text(name, size, *place))
+        place = (at + 3, foot + 6, "end", -90) if turned else (at, foot + 13, "middle")
+        parts.append(written(name, size, *place))
     drawing = svg("".join(parts), width, foot + room + 24, title, least=width)
+    data = {"x": x, "y": y, "rows": list(rows or ()), "columns": list(columns or ()), "full": full}
+    data |= {"values": Half(values), "orders": {name: [*map(int, order)] for name, order in (orders or {}).items()}}
     rows, columns = rows or [*map(str, range(R))], columns or [*map(str, range(C))]
     table = Table(["", *columns], [[rows[r], *map(_short, values[r].tolist())] for r in range(R)])
-    return Figure(title, drawing, reading, table, (), wide)
+    return Figure(title, drawing, reading, table, (), wide, Chart("heat", data), link)
 
 
 def picture(values: npt.NDArray[np.floating], full: float) -> bytes:
@@ -103,38 +111,6 @@ def _names(given: Sequence[str] | None, count: int, most: float) -> dict[int, st
 def _longest(names: dict[int, str], size: float) -> float:
     """The room that the longest name takes along its letters."""
     return max((letters(shorten(name)) for name in names.values()), default=0) * LETTER * size
-
-
-def letters(name: str) -> int:
-    """How many letters' room a name takes: those of East Asia take two."""
-    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in name)
-
-
-def shorten(name: str, most: int = MOST_LETTERS) -> str:
-    """A name with its middle left out where it is too long.
-
-    >>> shorten("Donaudampfschifffahrtsgesellschaft")
-    'Donaudamp…ellschaft'
-    """
-    if letters(name) <= most:
-        return name
-    head, tail = name[:most], name[-most:]
-    while letters(head) > (most - 1) // 2:
-        head = head[:-1]
-    while letters(tail) > (most - 1) // 2:
-        tail = tail[1:]
-    return f"{head}…{tail}"
-
-
-def _text(name: str, size: float, x: float, y: float, anchor: str, turn: int = 0) -> str:
-    """A name; the whole of one that is too long appears under the pointer."""
-    shown = shorten(name)
-    turned = f' transform="rotate({turn} {x:.1f} {y:.1f})"' if turn else ""
-    title = f"<title>{escape(name)}</title>" if shown != name else ""
-    return (
-        f'<text class="dense" style="font-size:{size:.3g}px" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{turned}>'
-        f"{escape(shown)}{title}</text>"
-    )
 
 
 def _short(value: float) -> float:

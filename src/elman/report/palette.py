@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 # Every two of a scheme differ by 20 in CIELAB, also as they are seen without one of the three cones, and each has a
 # contrast of 3 with the card it is drawn on.
@@ -26,6 +26,11 @@ class SeriesStyle(NamedTuple):
     def classes(self) -> str:
         """As the style sheet knows it."""
         return f"c{self.colour} d{self.pattern}"
+
+    def json(self) -> dict[str, Any]:
+        """As the components know it."""
+        dash = [] if self.pattern == 0 else [float(length) for length in DASHES[self.pattern].split()]
+        return {"colour": f"c{self.colour}" if self.colour else "soft", "dash": dash, "number": self.number}
 
 
 def series_styles(wanted: Sequence[tuple[int | None, int]]) -> list[SeriesStyle]:

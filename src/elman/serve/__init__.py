@@ -1,12 +1,21 @@
 """Sessions with trained models: memory that belongs to a client, kept, forked, rolled back, saved and moved.
 
 `Sessions` is the engine of `elman serve` without HTTP, for games, robots and notebooks.
+
+>>> from elman.serve import Sessions
+>>> with Sessions("runs/demo") as sessions:
+...     session = sessions.create(text="the c")
+...     session.generate(tokens=8, temperature=0).answer["text"]
+...     session.rollback(to=4), session.text
+'at sat o'
+(4, 'the ')
 """
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from elman.lazy import lazily
 
 if TYPE_CHECKING:
     from elman.serve.batching import Job
@@ -17,11 +26,11 @@ if TYPE_CHECKING:
 
 # Each in a module of its own, imported when somebody asks for it: torch takes seconds to import.
 PLACES = {
-    **dict.fromkeys(("Busy", "Closed", "ModelFailed", "Full", "Gone", "TooLarge", "Unknown"), "errors"),
-    **dict.fromkeys(("Generation", "Session"), "handle"),
-    "Job": "batching",
-    "ServingLimits": "limits",
-    "Sessions": "sessions",
+    **dict.fromkeys(("Busy", "Closed", "ModelFailed", "Full", "Gone", "TooLarge", "Unknown"), ".errors"),
+    **dict.fromkeys(("Generation", "Session"), ".handle"),
+    "Job": ".batching",
+    "ServingLimits": ".limits",
+    "Sessions": ".sessions",
 }
 __all__ = [
     "Busy",
@@ -37,9 +46,4 @@ __all__ = [
     "TooLarge",
     "Unknown",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    if name in PLACES:
-        return getattr(importlib.import_module(f"elman.serve.{PLACES[name]}"), name)
-    raise AttributeError(f"module 'elman.serve' has no attribute {name!r}")
+__getattr__ = lazily(__name__, PLACES)

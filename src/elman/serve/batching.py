@@ -25,7 +25,16 @@ Beginning = Callable[[Content], Trail]
 
 
 class Job:
-    """A request of a session that is under way. Any thread may ask for its result, or cancel it."""
+    """A request of a session that is under way. Any thread may ask for its result, or cancel it.
+
+    >>> from elman.serve import Sessions
+    >>> with Sessions("runs/demo") as sessions:
+    ...     session = sessions.create()
+    ...     job = sessions.submit(session.id, "feed", {"text": "the cat"})  # returns at once
+    ...     answer = job.result(timeout=60)
+    >>> job.done, session.position
+    (True, 7)
+    """
 
     def __init__(
         self,

@@ -21,7 +21,20 @@ if TYPE_CHECKING:
 
 
 class Session:
-    """A client's own memory of a model. Made by `Sessions.create`, `Sessions.get` or `fork`."""
+    """A client's own memory of a model. Made by `Sessions.create`, `Sessions.get` or `fork`.
+
+    >>> from elman.serve import Sessions
+    >>> with Sessions("runs/demo") as sessions:
+    ...     session = sessions.create(text="the c")
+    ...     kept = session.checkpoint()
+    ...     session.generate(tokens=8, temperature=0).answer["text"], session.text
+    ...     session.rollback(kept), session.text
+    ...     fork = session.fork(at=4)
+    ...     fork.text, fork.parent == session.id
+    ('at sat o', 'the cat sat o')
+    (5, 'the c')
+    ('the ', True)
+    """
 
     def __init__(self, sessions: Sessions, record: SessionRecord) -> None:
         self._sessions, self._record = sessions, record
@@ -184,7 +197,16 @@ class Session:
 
 
 class Generation:
-    """What a session writes: events as they come, each with its "text", and at last the `answer`."""
+    """What a session writes: events as they come, each with its "text", and at last the `answer`.
+
+    >>> from elman.serve import Sessions
+    >>> with Sessions("runs/demo") as sessions:
+    ...     written = sessions.create(text="the c").generate(tokens=6, temperature=0)
+    ...     "".join(event["text"] for event in written)
+    'at sat'
+    >>> written.answer["text"]
+    'at sat'
+    """
 
     def __init__(self, sessions: Sessions, session: str, options: Mapping[str, Any]) -> None:
         self._events: queue.SimpleQueue[list[dict[str, Any]]] = queue.SimpleQueue()

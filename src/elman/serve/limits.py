@@ -14,7 +14,12 @@ FACTORS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, 
 
 
 class ServingLimits(Section):
-    """The limits of a server. Sizes are such as "1GB" or "512MiB", or a number of bytes; times "30m", or seconds."""
+    """The limits of a server. Sizes are such as "1GB" or "512MiB", or a number of bytes; times "30m", or seconds.
+
+    >>> limits = ServingLimits(memory="512MiB", idle="90s", tokens=1000)
+    >>> limits.memory_bytes, limits.idle_seconds, limits.sessions
+    (536870912, 90.0, 10000)
+    """
 
     memory: str | int = Field("1GB", description="How much the sessions in memory may take; others lie on the disk.")
     idle: str | float = Field("30m", description="How long a session lives that nobody uses.")

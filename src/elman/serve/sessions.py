@@ -47,6 +47,14 @@ class Sessions:
 
     Raises:
         UserError: there is no such run, a task is not served, two runs have one name, or a limit is out of its range.
+
+    >>> from elman.serve import Sessions
+    >>> with Sessions("runs/demo", memory="500MB") as sessions:
+    ...     first, second = sessions.create(text="the c"), sessions.create(text="the m")
+    ...     [session.generate(tokens=4, temperature=0).answer["text"] for session in (first, second)]
+    ...     sessions.stats()["sessions"]
+    ['at s', 'at. ']
+    2
     """
 
     def __init__(

@@ -1,4 +1,14 @@
-"""Tasks: each joins data, a model, a loss and a metric into something that can be trained and used."""
+"""Tasks: each joins data, a model, a loss and a metric into something that can be trained and used.
+
+>>> from elman.tasks import TASKS
+>>> for task in TASKS.values():
+...     print(f"{task.name}: {task.title}, {', '.join(task.models)}")
+language-modelling: a language model, elman, gru, lstm, mingru, slstm, transformer
+tagging: a tagger, elman, gru, lstm, mingru, slstm, transformer
+classification: a classifier, elman, gru, lstm, mingru, slstm, transformer
+forecasting: a forecaster, elman, gru, lstm, mingru, slstm, transformer
+translation: a translation model, elman, gru, lstm, mingru, slstm, transformer
+"""
 
 from __future__ import annotations
 
@@ -19,12 +29,25 @@ TASKS: dict[str, Task] = {
     task.name: task for task in (LanguageModelling(), Tagging(), Classification(), Forecasting(), Translation())
 }
 """By name. Where nobody names a task, data belong to the last that recognises them: the first takes any text, and the
-last takes any two files."""
+last takes any two files.
+
+>>> from elman.tasks import TASKS
+>>> [*TASKS], TASKS["tagging"].title
+(['language-modelling', 'tagging', 'classification', 'forecasting', 'translation'], 'a tagger')
+"""
 
 
 @dataclass(frozen=True)
 class Recognition:
-    """The task of data for which nobody named one."""
+    """The task of data for which nobody named one.
+
+    >>> from pathlib import Path
+    >>> from elman.tasks import recognise
+    >>> _ = Path("pairs.jsonl").write_text('{"source": "one", "target": "eins"}')
+    >>> found = recognise(["pairs.jsonl"])
+    >>> found.task.name, found.reason
+    ('translation', 'pairs.jsonl holds pairs')
+    """
 
     task: Task
     reason: str
@@ -41,6 +64,11 @@ def recognise(data: Sources, valid: Sources = ()) -> Recognition:
 
     Raises:
         UserError: no task recognises the data: they look like something else.
+
+    >>> from pathlib import Path
+    >>> _ = Path("book.txt").write_text("It was the best of times. " * 9)
+    >>> recognise(["book.txt"]).task.name
+    'language-modelling'
     """
     found: list[tuple[Task, str]] = []
     for task in reversed(TASKS.values()):

@@ -12,10 +12,15 @@ from elman.tasks.task import Sources
 class OneOrTwoFiles(Section):
     """Where data are: in one file, or in one of inputs and one of what belongs to each of them."""
 
-    source: str = ""  # a file, a folder where the task takes one, or a named source; the first file of two
-    target: str | None = None  # the second file
+    source: str = ""
+    """The data: a file, a folder where the task takes one, or a named source; of two files, the first. It is the
+    argument DATA."""
+    target: str | None = None
+    """The second of two files, the argument TARGETS."""
     valid: str | None = None
+    """The file to validate on. Without one, a part of the data is held out, so that every run has a validation loss."""
     valid_target: str | None = None
+    """The second file to validate on."""
 
     @property
     def files(self) -> list[str]:

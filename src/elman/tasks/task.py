@@ -184,7 +184,13 @@ def deferred(place: str) -> Any:
 
 
 class Task(ABC):
-    """One kind of data, and everything that a model learns from them; see the module."""
+    """One kind of data, and everything that a model learns from them; see the module.
+
+    >>> from elman.tasks import TASKS
+    >>> task = TASKS["translation"]
+    >>> task.kind, task.codec_names, [*task.scores]
+    ('lstm', ('source_tokenizer', 'target_tokenizer'), ['exact_match', 'bleu', 'chrf'])
+    """
 
     name: ClassVar[str]
     title: ClassVar[str]  # of its models, for people: "a language model"

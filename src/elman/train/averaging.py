@@ -15,6 +15,17 @@ class Average:
     With `decay` in (0, 1) the average is exponential: `a <- d a + (1 - d) w`. After `n` updates, `d = min(decay,
     (1 + n) / (10 + n))`, so that the random start is soon forgotten. With `decay = 1` the average is the plain mean of
     all weights since the start (Polyak & Juditsky 1992), as NT-ASGD wants it.
+
+    >>> model = nn.Linear(1, 1, bias=False)
+    >>> average = Average(model, decay=1)  # the plain mean
+    >>> for value in (1.0, 2.0, 6.0):
+    ...     _ = nn.init.constant_(model.weight, value)  # in place of a step of the optimiser
+    ...     average.update()
+    >>> with average.in_place():
+    ...     print(model.weight.item())
+    3.0
+    >>> model.weight.item()
+    6.0
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:

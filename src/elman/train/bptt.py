@@ -10,6 +10,9 @@ through the last `k2 >= k1` steps that end with the stretch:
 
 `k1 = k2` is the usual case. With `k2 > k1` the steps before the stretch are read again from the kept state, so that
 the gradient is exact for the present weights. With `k2 = None` the gradient flows back to the beginning.
+
+>>> [stretch(index, steps=40, k1=10, k2=20).begin for index in range(count(40, 10))]
+[0, 0, 10, 20]
 """
 
 from __future__ import annotations
@@ -22,10 +25,16 @@ from torch import Tensor
 
 from elman.state import State, detach
 
+__all__ = ["Stretch", "count", "read", "stretch"]
+
 
 @dataclass(frozen=True)
 class Stretch:
-    """Steps [start, stop) give the loss. The graph begins at `begin`, and that of the next stretch at `keep`."""
+    """Steps [start, stop) give the loss. The graph begins at `begin`, and that of the next stretch at `keep`.
+
+    >>> stretch(1, steps=100, k1=32, k2=64)
+    Stretch(begin=0, start=32, stop=64, keep=32)
+    """
 
     begin: int
     start: int
@@ -72,6 +81,16 @@ def read(
     `read_steps` reads steps [a, b) from a state, and returns outputs (B, b - a, ...) and the new state. `state` is that
     at `part.begin`; None is a fresh one. Returns the outputs of steps [start, stop) and the state at `part.keep`,
     detached: elman cuts a gradient through time nowhere else.
+
+    >>> from elman.models import build
+    >>> model, tokens = build({"model": "gru", "vocab_size": 9, "hidden_size": 4}), torch.randint(9, (2, 100))
+    >>> state, shapes = None, []
+    >>> for index in range(count(99, 32)):
+    ...     part = stretch(index, 99, k1=32, k2=48)
+    ...     hidden, state = read(lambda a, b, state: model.read(tokens[:, a:b], state), part, state)
+    ...     shapes.append(hidden.shape[1])
+    >>> shapes
+    [32, 32, 32, 3]
     """
     outputs: list[Tensor] = []
     kept = state

@@ -17,14 +17,21 @@ from typing import Literal
 import numpy as np
 import torch
 from torch import Tensor
-from torch.distributed.tensor import DTensor
+
+from elman.train.sharding import is_in_parts
 
 Method = Literal["norm", "value", "adaptive", "none"]
 
 
 @dataclass(frozen=True)
 class Clipped:
-    """The norms of one step's gradient. Gradients whose norm is not finite are left alone, and must not be used."""
+    """The norms of one step's gradient. Gradients whose norm is not finite are left alone, and must not be used.
+
+    >>> w = torch.nn.Parameter(torch.zeros(1))
+    >>> w.grad = torch.tensor([torch.nan])
+    >>> Clipper("norm")([w]).finite
+    False
+    """
 
     norm_before: float
     norm_after: float
@@ -78,4 +85,4 @@ class Clipper:
 def norm(gradients: Sequence[Tensor]) -> float:
     """The norm of all gradients together, those that lie in parts on several ranks included."""
     total = torch.nn.utils.get_total_norm(gradients)
-    return (total.full_tensor() if isinstance(total, DTensor) else total).item()
+    return (total.full_tensor() if is_in_parts(total) else total).item()

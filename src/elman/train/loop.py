@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from elman.errors import UserError
-from elman.train import checkpoints, sharded_checkpoints, sharding, tensor_files
-from elman.train.checkpoints import Damaged
+from elman.train import checkpoints, sharding, tensor_files
+from elman.train.checkpoints import Checkpoint, Damaged
 from elman.train.journal import Journal, Unwritten
 from elman.train.rhythm import Rhythm
 from elman.train.training import Step, Training
@@ -19,21 +19,43 @@ from elman.train.training import Step, Training
 
 @dataclass(frozen=True)
 class Resumed:
-    """The training goes on from the checkpoint of this step."""
+    """The training goes on from the checkpoint of this step.
+
+    >>> import elman
+    >>> text, chosen = "to be or not to be, " * 100, {"hidden_size": 8, "budget": "4 steps", "out": "runs/hamlet"}
+    >>> stopped = [*elman.training(text, **chosen, stop=iter([False, True, True]).__next__)]
+    >>> [event for event in elman.training(text, **chosen, resume=True) if isinstance(event, Resumed)]
+    [Resumed(step=1)]
+    """
 
     step: int
 
 
 @dataclass(frozen=True)
 class Warned:
-    """The loop found something wrong and mended it; the text says what."""
+    """The loop found something wrong and mended it; the text says what.
+
+    >>> import elman
+    >>> text, chosen = "to be or not to be, " * 100, {"hidden_size": 8, "budget": "4 steps", "out": "runs/hamlet"}
+    >>> run = elman.fit(text, **chosen, validate_every=2, progress=False)
+    >>> _ = max(Path("runs/hamlet/checkpoints").iterdir()).write_bytes(b"cut short")
+    >>> *_, warned = (event.text for event in elman.training(text, **chosen, resume=True) if isinstance(event, Warned))
+    >>> warned.partition(":")[0]
+    'damaged checkpoint step-000000004.safetensors'
+    """
 
     text: str
 
 
 @dataclass(frozen=True)
 class Validated:
-    """Metrics on the validation set, and the seconds that they took."""
+    """Metrics on the validation set, and the seconds that they took.
+
+    >>> import elman
+    >>> events = elman.training("to be or not to be, " * 100, budget="4 steps", hidden_size=8, validate_every=2)
+    >>> [(event.step, event.improved) for event in events if isinstance(event, Validated)]
+    [(2, True), (4, True)]
+    """
 
     step: int
     metrics: dict[str, float]
@@ -46,7 +68,13 @@ Reason = Literal["budget", "patience", "stopped"]
 
 @dataclass(frozen=True)
 class Finished:
-    """The last event: why the training ended, its steps and seconds, and its least cost (`Objective.cost`)."""
+    """The last event: why the training ended, its steps and seconds, and its least cost (`Objective.cost`).
+
+    >>> import elman
+    >>> *_, finished, fitted = elman.training("to be or not to be, " * 100, budget="2 steps", hidden_size=8)
+    >>> finished.reason, finished.step, finished.best > 0
+    ('budget', 2, True)
+    """
 
     reason: Reason
     step: int
@@ -65,6 +93,15 @@ def fit(training: Training, folder: Path, *, stop: Callable[[], bool] = lambda: 
     metrics end as if the training had never stopped (on the same machine, with the same number of threads). Raises
     `UserError` where a write failed (the run can be resumed), where all checkpoints are damaged, and where too many
     steps in a row had a loss that was not finite.
+
+    >>> import elman
+    >>> from contextlib import closing
+    >>> with closing(elman.training("to be or not to be, " * 100, budget="2 steps", hidden_size=8)) as events:
+    ...     training = next(events).training  # prepared: a model, an objective, settings, a budget
+    ...     print(*(type(event).__name__ for event in fit(training, Path("runs/by-hand"))))
+    Step Step Validated Finished
+    >>> sorted(path.name for path in Path("runs/by-hand").iterdir())
+    ['checkpoints', 'metrics.jsonl', 'model', 'timing.jsonl']
     """
     yield from _restore(training, folder)
     training.ranks.check_same({"the step that the training goes on from": training.counters.step})
@@ -123,6 +160,12 @@ def steps(
     """The steps of a training until its budget is spent or `ended(stopped)` is true; nothing is written.
 
     `stopped` is whether `stop()` is true in any process: a signal may reach one alone.
+
+    >>> import elman
+    >>> from contextlib import closing
+    >>> with closing(elman.training("to be or not to be, " * 100, budget="3 steps", hidden_size=8)) as events:
+    ...     print([round(step.learning_rate, 4) for step in steps(next(events).training)])
+    [0.0001, 0.0438, 0.0148]
     """
     training.model.train()
     ranks = training.ranks
@@ -166,6 +209,8 @@ def _save(training: Training, folder: Path, metrics: Journal) -> float:
     place, step = folder / "checkpoints", training.counters.step
     if checkpoint := training.to_checkpoint():
         if training.ranks.together:
+            from elman.train import sharded_checkpoints  # and torch's distributed checkpoints, which take long
+
             sharded_checkpoints.save(place, step, checkpoint, training.ranks)
         else:
             checkpoints.save(place, step, checkpoint)
@@ -187,11 +232,18 @@ def _record(step: Step) -> dict[str, Any]:
     }
 
 
+def _load(training: Training, path: Path) -> Checkpoint:
+    if path.suffix and not training.ranks.together:
+        return checkpoints.load(path)
+    from elman.train import sharded_checkpoints
+
+    return sharded_checkpoints.load(path, training.layout(), training.ranks)
+
+
 def _restore(training: Training, run: Path) -> Iterator[Event]:
     folder, journal = run / "checkpoints", run / "metrics.jsonl"
     damaged = False
-    load = partial(sharded_checkpoints.load, layout=training.layout(), ranks=training.ranks)
-    for found in checkpoints.newest(folder, load):
+    for found in checkpoints.newest(folder, partial(_load, training)):
         if isinstance(found, Damaged):
             damaged = True
             yield Warned(f"damaged checkpoint {found}; trying the one before")

@@ -15,6 +15,11 @@ class Loss(NamedTuple):
     """The mean loss of a batch (a scalar with its graph), the number of its targets, and the state after it.
 
     Where a rank has no row of a batch, its loss is that of another's row, and it has no target.
+
+    >>> import torch
+    >>> parts = Loss(torch.tensor(2.5), targets=60, state=None), Loss(torch.tensor(3.5), targets=20, state=None)
+    >>> sum(part.mean * part.targets for part in parts) / sum(part.targets for part in parts)  # every target alike
+    tensor(2.7500)
     """
 
     mean: Tensor
@@ -23,7 +28,11 @@ class Loss(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where a training is: the present batch of the present epoch, and the spent fraction of the budget."""
+    """Where a training is: the present batch of the present epoch, and the spent fraction of the budget.
+
+    >>> Place(epoch=2, batch=0, progress=0.5)  # half of the budget is spent, and the third pass begins
+    Place(epoch=2, batch=0, progress=0.5)
+    """
 
     epoch: int
     batch: int
@@ -44,7 +53,34 @@ class Adaptive(Protocol):
 
 
 class Objective(Protocol):
-    """Batches in a fixed order, and a loss on each. A task provides its objective; the loop knows no more of it."""
+    """Batches in a fixed order, and a loss on each. A task provides its objective; the loop knows no more of it.
+
+    The example is that of a line through points:
+
+    >>> import torch
+    >>> from elman.train import Budget, Optimization, Training, steps
+    >>> class Line:
+    ...     training_size, validation_size, metric, adaptive = 8, 8, "loss", None
+    ...     x = torch.linspace(-1, 1, 8)[:, None]
+    ...     def error(self, model):
+    ...         return (model(self.x) - 3 * self.x).square().mean()
+    ...     def batches(self, epoch):
+    ...         return 1
+    ...     def loss(self, model, place, state):
+    ...         return Loss(self.error(model), 8, None)
+    ...     def validate(self, model):
+    ...         return {"loss": self.error(model).item()}
+    ...     def cost(self, metrics):
+    ...         return metrics["loss"]
+    ...     def describe(self, metrics):
+    ...         return f"squared error {metrics['loss']:.3g}"
+    ...     def initial_state(self, model):
+    ...         return None
+    >>> model = nn.Linear(1, 1)
+    >>> taken = [*steps(Training(model, Line(), Optimization(learning_rate=0.1, weight_decay=0), Budget(200, "steps")))]
+    >>> len(taken), round(model.weight.item(), 1)
+    (200, 3.0)
+    """
 
     training_size: int  # targets of an epoch
     validation_size: int  # targets of the validation set

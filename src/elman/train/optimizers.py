@@ -12,16 +12,18 @@ from __future__ import annotations
 from collections import defaultdict
 from itertools import compress
 from operator import not_
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor
 from torch.optim import SGD, AdamW, Optimizer
 
 from elman.errors import UserError
 from elman.train.settings import Optimization
-from elman.train.sharding import divided
+from elman.train.sharding import divided, is_in_parts
+
+if TYPE_CHECKING:
+    from torch.distributed.tensor import DTensor
 
 MUON_MOMENTUM = 0.95
 
@@ -44,6 +46,11 @@ def optimizer(model: nn.Module, settings: Optimization) -> Optimizer:
     `model.undecayed()` names, where the model has such a method. `ntasgd` is SGD here; the
     training averages its weights. For `muon`, `model.stacked_maps()` names the matrices between hidden states; where
     the model has no such method, a `UserError` is raised.
+
+    >>> model = nn.LSTM(4, 8)
+    >>> made = optimizer(model, Optimization(weight_decay=0.1))
+    >>> type(made).__name__, [(len(group["params"]), group["weight_decay"]) for group in made.param_groups]
+    ('AdamW', [(2, 0.1), (2, 0.0)])
     """
     s = settings
     parameters = [p for p in model.parameters() if p.requires_grad]
@@ -67,7 +74,7 @@ def optimizer(model: nn.Module, settings: Optimization) -> Optimizer:
     if s.optimizer in ("adamw", "muon"):
         make = {"adamw": AdamW, "muon": Muon}[s.optimizer]
         return make(groups, lr=s.learning_rate, betas=(s.beta1, s.beta2), fused=True)
-    whole = not any(isinstance(p, DTensor) for p in parameters)  # torch has no fused SGD of what is in parts
+    whole = not any(is_in_parts(p) for p in parameters)  # torch has no fused SGD of what is in parts
     return SGD(groups, lr=s.learning_rate, momentum=s.momentum, fused=whole)
 
 
@@ -97,6 +104,12 @@ class Muon(AdamW):
     and each is made orthogonal by itself. A step changes each singular vector by `lr` times the group's `ratio`, in
     units of sqrt(M / N) if M > N. `momentum` is that of the running mean of the gradients, which predicts the next
     gradient (Nesterov).
+
+    >>> from elman.models import build
+    >>> model = build({"model": "lstm", "vocab_size": 9, "hidden_size": 8})
+    >>> made = optimizer(model, Optimization(optimizer="muon"))
+    >>> [group["maps"] for group in made.param_groups if "maps" in group]  # the four gates of W_hh
+    [4]
     """
 
     @torch.no_grad()
@@ -114,7 +127,7 @@ class Muon(AdamW):
                 parameter.mul_(1 - rate * group["weight_decay"])
                 ahead = self._ahead(parameter, parameter.grad, group["momentum"])
                 parameter.grad = None  # AdamW passes over parameters without a gradient
-                if isinstance(ahead, DTensor):
+                if is_in_parts(ahead):
                     self._step_in_parts(parameter, ahead, group)
                     continue
                 pairs = zip(parameter.chunk(group["maps"]), ahead.chunk(group["maps"]), strict=True)

@@ -52,4 +52,4 @@ def write(
 
 def as_bytes(tensor: Tensor) -> memoryview:
     """The numbers of a tensor on a CPU, in the order of its last dimension; not copied where they lie so."""
-    return memoryview(tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy().data

@@ -30,7 +30,13 @@ from elman.train.sharding import as_part, local
 
 @dataclass
 class Step:
-    """One optimiser step: where it was taken, its loss and its gradient."""
+    """One optimiser step: where it was taken, its loss and its gradient.
+
+    >>> import elman
+    >>> events = elman.training("to be or not to be, " * 100, budget="2 steps", hidden_size=8)
+    >>> [(step.step, step.targets, step.skipped) for step in events if isinstance(step, Step)]
+    [(1, 448, False), (2, 448, False)]
+    """
 
     step: int
     epoch: float
@@ -45,7 +51,16 @@ class Step:
 
 @dataclass
 class Training:
-    """The model, the optimiser, the carried state and the counters of a training."""
+    """The model, the optimiser, the carried state and the counters of a training.
+
+    >>> import elman
+    >>> from contextlib import closing
+    >>> with closing(elman.training("to be or not to be, " * 100, budget="4 steps", hidden_size=8)) as events:
+    ...     training = next(events).training  # `elman.train.Objective` shows how to make one
+    ...     step = training.step()
+    ...     print(training.progress, training.counters.targets == step.targets, math.isfinite(step.loss))
+    0.25 True True
+    """
 
     model: nn.Module
     objective: Objective
@@ -201,8 +216,8 @@ class Training:
     def to_checkpoint(self) -> Checkpoint | None:
         """The whole training of all ranks, as tensors and plain values, for rank 0; None for the others.
 
-        Where weights are sharded, each rank gets all tensors that are in parts, which it has a part of. The carried states of the ranks are one state, as a single process has it: so another number of processes can go
-        on with it.
+        The carried states of the ranks are one state, as a single process has it: so another number of processes can go
+        on with it. Where weights are sharded, every rank gets a checkpoint, of its parts.
         """
         own = {"random": torch.get_rng_state()}
         if self.device == "cuda":

@@ -41,7 +41,12 @@ __all__ = [
 ]
 
 TOKENIZERS = {"char": "CharTokenizer", "byte": "ByteTokenizer", "word": "WordTokenizer", "bpe": "BPETokenizer"}
-"""The class of each kind; the module of the same name is imported when the class is needed."""
+"""The class of each kind; the module of the same name is imported when the class is needed.
+
+>>> from elman.data.tokenizers import TOKENIZERS
+>>> TOKENIZERS["word"], sorted(TOKENIZERS)
+('WordTokenizer', ['bpe', 'byte', 'char', 'word'])
+"""
 FOREIGN = {"vocabulary": "VocabularyTokenizer", "library": "LibraryTokenizer"}
 """Likewise those of other programs, which come with a model and are not learnt."""
 MAX_VOCAB = {"char": 1 << 16, "byte": 257, "word": 1 << 16, "bpe": 1 << 13}
@@ -49,7 +54,13 @@ MAX_VOCAB = {"char": 1 << 16, "byte": 257, "word": 1 << 16, "bpe": 1 << 13}
 
 
 class Tokenizers(NamedTuple):
-    """One tokenizer for each side of pairs, both with an `<eod>`; the same object where the vocabulary is joint."""
+    """One tokenizer for each side of pairs, both with an `<eod>`; the same object where the vocabulary is joint.
+
+    >>> tokenizer = train_tokenizer("char", ["ab"], eod=True)
+    >>> both = Tokenizers(tokenizer, tokenizer)
+    >>> both.source is both.target  # a joint vocabulary
+    True
+    """
 
     source: Tokenizer
     target: Tokenizer
@@ -76,6 +87,13 @@ def train_tokenizer(
     `max_vocab` limits its size, specials included; symbols that occur fewer than `min_count` times are left out; `eod`
     adds the token that ends a document; `punctuation` makes the marks around words of a word tokenizer words too.
     Errors: `UserError` for an unknown kind or a limit too small.
+
+    >>> words = train_tokenizer("word", ["the cat sat on the mat"], max_vocab=4)
+    >>> words.vocab_size, words.decode(words.encode("the cat"))
+    (4, 'the cat')
+    >>> train_tokenizer("words", ["the cat"])
+    Traceback (most recent call last):
+    elman.errors.UserError: no such tokenizer: words; did you mean 'word'?
     """
     if kind in FOREIGN:
         raise UserError(f"the tokenizer {kind} is not learnt: it comes with a model of another framework", exit_code=2)
@@ -90,7 +108,12 @@ def train_tokenizer(
 
 
 def tokenizer_from_json(data: dict[str, Any], where: str = "tokenizer") -> Tokenizer:
-    """The inverse of `Tokenizer.to_json`. Errors: `UserError` where the data are not those of a tokenizer."""
+    """The inverse of `Tokenizer.to_json`. Errors: `UserError` where the data are not those of a tokenizer.
+
+    >>> tokenizer = train_tokenizer("char", ["abc"])
+    >>> tokenizer_from_json(tokenizer.to_json()).fingerprint == tokenizer.fingerprint
+    True
+    """
     try:
         return _class(data["kind"]).from_json(data)
     except Exception as error:  # the bpe library raises bare Exception for a model it cannot read
@@ -98,7 +121,13 @@ def tokenizer_from_json(data: dict[str, Any], where: str = "tokenizer") -> Token
 
 
 def load_tokenizer(path: Path) -> Tokenizer:
-    """Read what `Tokenizer.save` wrote. Errors: `UserError` where the file is missing or damaged."""
+    """Read what `Tokenizer.save` wrote. Errors: `UserError` where the file is missing or damaged.
+
+    >>> from pathlib import Path
+    >>> train_tokenizer("char", ["abc"]).save(Path("tokenizer.json"))
+    >>> load_tokenizer(Path("tokenizer.json")).encode("cab")
+    tensor([2, 0, 1])
+    """
     return tokenizer_from_json(read_json(path, dict[str, Any]), f"{path}")
 
 

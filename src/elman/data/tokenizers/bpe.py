@@ -24,6 +24,12 @@ class BPETokenizer(Tokenizer):
     """Byte-level BPE by the `tokenizers` library: any text encodes and decodes to itself.
 
     `model` is the library's own JSON. Training is the library's; `<eod>` is ours, so that no text spells it.
+
+    >>> tokenizer = BPETokenizer.train(["low lower lowest " * 9], max_vocab=262)
+    >>> [tokenizer.symbol(token) for token in tokenizer.encode_array("low lower")]
+    ['low', '␣lower']
+    >>> len(tokenizer.encode_array("é")), tokenizer.decode(tokenizer.encode_array("é"))  # two bytes
+    (2, 'é')
     """
 
     kind, smallest = "bpe", 256

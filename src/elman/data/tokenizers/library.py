@@ -19,6 +19,13 @@ class LibraryTokenizer(Tokenizer):
 
     `size` is that of the model's vocabulary, which may be larger than the tokenizer's own. Raises `UserError` where it
     is smaller.
+
+    >>> import tokenizers
+    >>> theirs = tokenizers.Tokenizer(tokenizers.models.WordLevel({"the": 0, "cat": 1, "?": 2}, unk_token="?"))
+    >>> theirs.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    >>> tokenizer = LibraryTokenizer(json.loads(theirs.to_str()), size=3)
+    >>> tokenizer.encode("the fat cat"), tokenizer.unk
+    (tensor([0, 2, 1]), 2)
     """
 
     kind = "library"

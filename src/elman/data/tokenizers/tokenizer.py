@@ -31,6 +31,14 @@ class Tokenizer(ABC):
     - `unk` stands for what the vocabulary lacks;
     - `eos` is a line's end (word tokenizers);
     - `eod` follows every document, and begins the next. No text encodes to `eod`.
+
+    >>> from elman.data.tokenizers import train_tokenizer
+    >>> tokenizer = train_tokenizer("char", ["to be or not"], eod=True)
+    >>> ids = tokenizer.encode("robot")
+    >>> ids, tokenizer.decode(ids)
+    (tensor([5, 4, 1, 4, 6]), 'robot')
+    >>> tokenizer.unk, tokenizer.eod, tokenizer.count_unknown(tokenizer.encode("xyz"))
+    (7, 8, 3)
     """
 
     kind: ClassVar[str]
@@ -118,6 +126,11 @@ class StreamDecoder:
     """Decodes token by token: holds the bytes of an unfinished UTF-8 character back until it is whole.
 
     It begins after the token `previous`, with the bytes that are `unfinished` until then.
+
+    >>> from elman.data.tokenizers import ByteTokenizer
+    >>> decoder = StreamDecoder(ByteTokenizer())
+    >>> [decoder.push(byte) for byte in "né".encode()]  # é is two bytes
+    ['n', '', 'é']
     """
 
     def __init__(self, tokenizer: Tokenizer, previous: int | None = None, unfinished: bytes = b""):

@@ -14,6 +14,9 @@
 namespace {
 
 constexpr int64_t kRowsAhead = 4;
+// Of one row, the nonlinearities of so many panels follow one another: those of a panel alone would wait for each other.
+// Their sums lie where those of the steps projected ahead do.
+constexpr int64_t kPanelsTogether = kRowsBeside < 4 ? kRowsBeside : 4;
 
 // Packed weights up to this size stay in the second-level cache from step to step.
 constexpr int64_t kSecondLevelBytes = 512 * 1024;
@@ -273,12 +276,22 @@ template <class S, class Cell, bool kVaried> struct Forward {
     const Vector<T>* all = projected(phase, rows, 0);
     const int64_t start = panels.first(first_panel) * kLanes<T>, end = panels.first(panel_end) * kLanes<T>;
     const bool backwards = phase % 2;  // the weights that the step before read last lie in the nearest cache
-    for (int64_t i = 0, count = panel_end - first_panel; i < count; ++i) {
-      const int64_t panel = backwards ? panel_end - 1 - i : first_panel + i;
-      for (int64_t r = 0; r < kRowsAhead && r < rows.count; ++r) fetch(rows, t, r, panel);
-      if (is_beside()) product_and_part(phase, rows, panel, packed, before.rounded, sums);
-      else product_of_panel(panel, rows.count, packed, before, sums);
-      units_of_panel(t, ahead, rows, panel, all + panels.first(panel) * steps * rows.count * G, sums, before, after, c);
+    const int64_t count = panel_end - first_panel, most = is_beside() ? kPanelsTogether : 1;
+    for (int64_t i = 0; i < count; i += most) {
+      const int64_t next = i + most < count ? i + most : count;
+      const auto panel_of = [&](int64_t j) { return backwards ? panel_end - 1 - j : first_panel + j; };
+      for (int64_t j = i; j < next; ++j) {
+        const int64_t panel = panel_of(j);
+        Vector<T>* to = sums + (j - i) * kMaxWidth;
+        for (int64_t r = 0; r < kRowsAhead && r < rows.count; ++r) fetch(rows, t, r, panel);
+        if (is_beside()) product_and_part(phase, rows, panel, packed, before.rounded, to);
+        else product_of_panel(panel, rows.count, packed, before, to);
+      }
+      for (int64_t j = i; j < next; ++j) {
+        const int64_t panel = panel_of(j);
+        units_of_panel(t, ahead, rows, panel, all + panels.first(panel) * steps * rows.count * G,
+                       sums + (j - i) * kMaxWidth, before, after, c);
+      }
     }
     for (int64_t r = 0; r < rows.count; ++r)
       if (t >= length_of(s, rows.first + r)) {

@@ -36,6 +36,20 @@ export function sized(canvas, width, height) {
   return context;
 }
 
+// Words that are there where what is in an element is larger than the element, which then scrolls.
+export function scrollHint(scroller) {
+  const hint = h("span", { class: "scrolls", hidden: true });
+  const look = () => {
+    const [wide, tall] = [scroller.scrollWidth > scroller.clientWidth + 1, scroller.scrollHeight > scroller.clientHeight + 1];
+    hint.hidden = !wide && !tall;
+    hint.textContent = wide ? "⟷ scrolls" : "↕ scrolls";
+  };
+  const sizes = new ResizeObserver(look);
+  sizes.observe(scroller);
+  if (scroller.firstElementChild) sizes.observe(scroller.firstElementChild);
+  return hint;
+}
+
 // The value of a colour of the style sheet, as the theme of the moment has it.
 export const colour = (name, element = document.documentElement) => getComputedStyle(element).getPropertyValue(`--${name}`).trim();
 

@@ -12,8 +12,7 @@ export class FanChart {
     const bands = Array.from({ length: pairs }, (_, index) => ({ between: [3 + levels.length - 1 - index, 3 + index], colour: "c2", part: 0.12 + 0.16 * index }));
     const fan = levels.map((level) => ({ label: level, colour: "c2", width: 0.6 }));
     const series = [{ label: "value", colour: "c1", points: true }, { label: "forecast", colour: "c2", width: 2.4 }, ...fan];
-    this.chart = new LineChart({ label, series, bands, height, range: null, x: (value) => `${value}` });
-    this.chart.options.range = [-1, 1];
+    this.chart = new LineChart({ label, series, bands, height, range: [-1, 1], x: (value) => `${value}`, drag: ondraw ? "" : "x" });
     this.element = h("div", { class: "fan-chart" }, this.chart.element);
     this.last = null;
     if (ondraw) this.#listen();

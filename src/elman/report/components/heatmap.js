@@ -3,33 +3,36 @@
 // Every number is painted once, as a pixel of a picture off the screen; drawing scales the part of the picture that is
 // in sight. The pointer, a finger and the arrow keys move a cursor, and the line above the map says what is there.
 
-import { colour, h, oncePerFrame, onTheme, sized } from "./element.js";
+import { ColourBar } from "./colour_bar.js";
+import { colour, h, oncePerFrame, onTheme, scrollHint, sized } from "./element.js";
+import { HeatPicture } from "./heat_picture.js";
+import { roomOf, writeColumns, writeRows } from "./heat_names.js";
 import { short } from "./numbers.js";
 
-export const POSITIVE = [214, 96, 32];
-export const NEGATIVE = [46, 116, 196];
-const GUTTER = 34; // pixels, for the numbers of rows
-const FOOT = 18; // pixels, for the names of columns
-const NARROWEST = 4;
-const WIDEST = 13;
-const TALL = 250;
-const MOST = 0.95; // of the values are within full colour
+const ZOOM = 1.5;
 const FINGER = matchMedia("(pointer: coarse)");
+// Pixels: the least room beside the map, the narrowest and widest columns, the lowest and highest rows, and of all rows.
+const SIZES = { beside: 34, narrow: 4, wide: 13, low: 4, high: 16, tall: 250 };
 
 export class HeatMap {
-  // limit: the value of full colour; null: one that most values are within. say(row, column, value) -> the words for a place.
-  // onpoint(row, column): the cursor moved (nulls: it left). onchoose(row, column): a click, or Enter.
-  constructor({ label, limit = null, say, onpoint = () => {}, onchoose = () => {} }) {
-    Object.assign(this, { label, fixed: limit, say, onpoint, onchoose });
+  // limit: the value of full colour; null: one that most values are within. say(row, column, value) -> the words for a place. steps: the least difference of two values of each row, where there is one.
+  // onpoint(row, column): the cursor moved (nulls: it left). onchoose(row, column): a click, or Enter. sizes: see SIZES.
+  // onview(map): its zoom or place changed. lead: what stands above the map at its left, in place of the label.
+  constructor({ label, limit = null, say, onpoint = () => {}, onchoose = () => {}, onview = () => {}, sizes = {}, lead = null }) {
+    Object.assign(this, { label, say, onpoint, onchoose, onview, sizes: { ...SIZES, ...sizes } });
     this.canvas = h("canvas", { "aria-hidden": "true" });
     this.room = h("div", { class: "heat-room" }, this.canvas);
     this.scroller = h("div", { class: "heat-scroller", tabindex: "0", role: "application", "aria-roledescription": "heat map" }, this.room);
     this.told = h("output", { class: "heat-told", "aria-live": "polite" });
-    this.element = h("div", { class: "heat" }, h("div", { class: "heat-head" }, h("h3", null, label), this.told), this.scroller);
+    this.bar = new ColourBar();
+    this.tools = h("span", { class: "tools" }, scrollHint(this.scroller), this.bar.element, [["−", "Narrower columns", 1 / ZOOM], ["+", "Wider columns", ZOOM]].map(([sign, name, factor]) =>
+      h("button", { type: "button", class: "tool", "aria-label": name, title: name, onclick: () => this.magnify(factor) }, sign)));
+    this.element = h("div", { class: "heat" }, h("div", { class: "heat-head" }, lead ?? (this.heading = h("h3", null, label)), this.told, this.tools), this.scroller);
     this.draw = oncePerFrame(() => this.#draw());
-    this.picture = document.createElement("canvas");
+    this.picture = new HeatPicture(limit);
     this.cursor = { row: null, column: null };
     this.chosen = null; // a row
+    this.zoom = 1;
     this.reset([]);
     this.#listen();
     new ResizeObserver(this.draw).observe(this.scroller);
@@ -39,12 +42,22 @@ export class HeatMap {
   // Forget all columns; `rows` are the names of rows from now on.
   reset(rows) {
     this.rows = rows;
-    this.columns = [];
     this.names = [];
-    this.limit = this.fixed ?? 0.001;
-    this.picture.width = 512;
-    this.picture.height = Math.max(1, rows.length);
+    this.picture.reset(rows.length);
     this.draw();
+  }
+
+  get columns() {
+    return this.picture.columns;
+  }
+
+  get limit() {
+    return this.picture.limit;
+  }
+
+  rename(label) {
+    this.label = label;
+    if (this.heading) this.heading.textContent = label;
   }
 
   // Forget the columns from `length` on.
@@ -56,14 +69,15 @@ export class HeatMap {
 
   // More columns at the right: `values` (R, T) row by row, and the T names of the columns.
   append(values, names) {
-    const [R, T] = [this.rows.length, names.length];
-    const first = this.columns.length;
-    for (let t = 0; t < T; t++) {
-      this.columns.push(Float32Array.from({ length: R }, (_, r) => values[r * T + t]));
-      this.names.push(names[t]);
-    }
-    this.#paint(this.#grow(values) ? 0 : first);
+    this.picture.append(values, names.length);
+    this.names.push(...names);
     this.#follow();
+    this.draw();
+  }
+
+  // Show the rows in another order, or only some of them: the row at each height.
+  arrange(order) {
+    this.picture.arrange(order);
     this.draw();
   }
 
@@ -77,73 +91,79 @@ export class HeatMap {
     this.draw();
   }
 
+  // Wider columns (a factor above 1), or narrower ones; the cursor's column, or the middle one, stays where it is.
+  magnify(factor) {
+    const { scroller } = this;
+    const room = scroller.clientWidth - this.beside;
+    const at = this.cursor.column ?? (scroller.scrollLeft + room / 2) / this.width;
+    const shift = at * this.width - scroller.scrollLeft;
+    this.zoom = Math.max(1, Math.min(40, this.zoom * factor));
+    this.#stretch();
+    scroller.scrollLeft = at * this.width - shift;
+    this.draw();
+    this.onview(this);
+  }
+
+  // Show the same columns as another map.
+  follow({ zoom, scroller }) {
+    if (zoom !== this.zoom) ((this.zoom = zoom), this.#stretch());
+    if (scroller.scrollLeft !== this.scroller.scrollLeft) this.scroller.scrollLeft = scroller.scrollLeft;
+    this.draw();
+  }
+
   get width() {
-    const room = this.scroller.clientWidth - GUTTER;
-    return Math.min(WIDEST, Math.max(NARROWEST, Math.floor((2 * room) / Math.max(1, this.columns.length)) / 2));
+    const { narrow, wide } = this.sizes;
+    const room = this.scroller.clientWidth - this.beside;
+    return this.zoom * Math.min(wide, Math.max(narrow, Math.floor((2 * room) / Math.max(1, this.columns.length)) / 2));
   }
 
   get height() {
-    return Math.max(FINGER.matches ? 6 : 4, Math.min(16, Math.floor(TALL / Math.max(1, this.rows.length))));
+    const { low, high, tall } = this.sizes;
+    return Math.max(FINGER.matches && low >= 4 ? Math.max(6, low) : low, Math.min(high, Math.floor(tall / Math.max(1, this.picture.order.length))));
   }
 
-  // Whether full colour now stands for more: most new values are beyond it. A few large ones do not make all others pale.
-  #grow(values) {
-    if (this.fixed !== null || !values.length) return false;
-    const sizes = values.filter(Number.isFinite).map(Math.abs).sort();
-    const large = sizes[Math.floor(MOST * (sizes.length - 1))];
-    if (!(large > this.limit)) return false;
-    this.limit = Number((1.2 * large).toPrecision(2)); // so that it does not grow again with the next column
-    return true;
+  get beside() {
+    return this.sides?.beside ?? this.sizes.beside;
   }
 
-  #paint(first) {
-    const [R, T] = [this.rows.length, this.columns.length];
-    if (T > this.picture.width) {
-      this.picture.width = 2 ** Math.ceil(Math.log2(T)); // which clears it
-      first = 0;
-    }
-    if (!R || first >= T) return;
-    const image = new ImageData(T - first, R);
-    for (let t = first; t < T; t++) {
-      for (let r = 0; r < R; r++) {
-        const value = this.columns[t][r] / this.limit;
-        const at = 4 * (r * (T - first) + t - first);
-        const rgb = value < 0 ? NEGATIVE : POSITIVE;
-        [image.data[at], image.data[at + 1], image.data[at + 2]] = rgb;
-        image.data[at + 3] = 255 * Math.min(1, Math.abs(value)) || 0; // what is no number has no colour
-      }
-    }
-    this.picture.getContext("2d").putImageData(image, first, 0);
+  #stretch() {
+    this.room.style.width = `${this.beside + this.width * this.columns.length}px`;
   }
 
   #follow() {
-    this.room.style.width = `${GUTTER + this.width * this.columns.length}px`;
-    if (this.cursor.column === null) this.scroller.scrollLeft = this.scroller.scrollWidth;
+    this.#stretch();
+    if (this.cursor.column === null && this.columns.length) this.scroller.scrollLeft = this.sizes.still ? 0 : this.scroller.scrollWidth;
   }
 
   #draw() {
-    const [R, T] = [this.rows.length, this.columns.length];
-    const [w, t] = [this.width, this.height];
-    const [wide, tall] = [this.scroller.clientWidth, R * t];
+    const { order } = this.picture;
+    const [R, T] = [order.length, this.columns.length];
+    const wide = this.scroller.clientWidth;
     if (!wide) return;
-    this.room.style.width = `${GUTTER + w * T}px`;
-    this.scroller.setAttribute("aria-label", `${this.label}: ${R} units, ${T} steps; arrow keys move, Enter chooses a unit`);
-    const context = sized(this.canvas, wide, tall + FOOT);
+    this.sides = roomOf(this.rows, this.names, { least: this.sizes.beside, width: this.width });
+    const { beside, below, turned } = this.sides;
+    const [w, t] = [this.width, this.height];
+    const tall = R * t;
+    this.#stretch();
+    this.scroller.setAttribute("aria-label", `${this.label}: ${R} ${this.sizes.unit ?? "units"}, ${T} ${this.sizes.step ?? "steps"}; arrow keys move, Enter chooses a ${(this.sizes.unit ?? "units").replace(/s$/, "")}`);
+    this.bar.set(this.limit, this.picture);
+    const context = sized(this.canvas, wide, tall + below);
     const from = Math.min(T, Math.floor(this.scroller.scrollLeft / w));
-    const shift = GUTTER - (this.scroller.scrollLeft - from * w);
-    const shown = Math.min(T - from, Math.ceil((wide - GUTTER) / w) + 1);
+    const left = beside - (this.scroller.scrollLeft - from * w);
+    const shown = Math.min(T - from, Math.ceil((wide - beside) / w) + 1);
     context.imageSmoothingEnabled = false;
     context.save();
     context.beginPath();
-    context.rect(GUTTER, 0, wide - GUTTER, tall + FOOT);
+    context.rect(beside, 0, wide - beside, tall + below);
     context.clip();
-    if (shown > 0 && R) context.drawImage(this.picture, from, 0, shown, R, shift, 0, shown * w, tall);
-    this.#cursor(context, shift - from * w, w, t, tall);
-    this.#columns(context, from, shown, shift, w, tall);
+    if (shown > 0 && R) context.drawImage(this.picture.canvas, from, 0, shown, R, left, 0, shown * w, tall);
+    this.#cursor(context, left - from * w, w, t, tall);
+    writeColumns(context, this.names, { from, shown, left, width: w, top: tall, turned, marked: this.cursor.column });
     context.restore();
-    this.#rows(context, t);
+    const place = (row) => order.indexOf(row);
+    writeRows(context, order.map((row) => this.rows[row]), { beside, height: t, marks: [place(this.chosen), place(this.cursor.row)] });
     context.strokeStyle = colour("rule");
-    context.strokeRect(GUTTER - 0.5, 0.5, Math.min(wide - GUTTER, Math.max(T * w, 1)), tall - 1);
+    context.strokeRect(beside - 0.5, 0.5, Math.min(wide - beside, Math.max(T * w, 1)), tall - 1);
     this.#tell();
   }
 
@@ -156,49 +176,25 @@ export class HeatMap {
       context.strokeRect(origin + column * w - 0.5, 0.5, w + 1, tall - 1);
     }
     for (const [at, alpha] of [[this.chosen, 0.85], [row, 0.5]]) {
-      if (at === null || at < 0) continue;
+      if (!this.picture.order.includes(at)) continue;
       context.globalAlpha = alpha;
-      context.strokeRect(origin - 0.5, at * t - 0.5, this.columns.length * w + 1, t + 1);
+      context.strokeRect(origin - 0.5, this.picture.order.indexOf(at) * t - 0.5, this.columns.length * w + 1, t + 1);
     }
     context.globalAlpha = 1;
-  }
-
-  #columns(context, from, shown, shift, w, tall) {
-    if (w < 7) return;
-    context.font = `11px ${colour("mono")}`;
-    context.fillStyle = colour("soft");
-    context.textAlign = "center";
-    for (let k = 0; k < shown; k++) {
-      const name = this.names[from + k];
-      if (name && [...name].length <= 1) context.fillText(name, shift + (k + 0.5) * w, tall + 13);
-    }
-  }
-
-  #rows(context, t) {
-    context.textAlign = "right";
-    const write = (row, ink, bold = "") => {
-      context.font = `${bold}${Math.min(11, Math.max(9, t))}px ${colour("sans")}`;
-      context.fillStyle = colour(ink);
-      context.fillText(this.rows[row], GUTTER - 5, Math.max(9, (row + 0.5) * t + 3.5));
-    };
-    if (t >= 10) this.rows.forEach((_, row) => row !== this.chosen && write(row, "soft"));
-    if (this.chosen !== null && this.chosen >= 0) write(this.chosen, "ink", "600 ");
-    const { row } = this.cursor;
-    if (t < 10 && row !== null && Math.abs(row - (this.chosen ?? -99)) * t > 10) write(row, "soft");
   }
 
   #tell() {
     const { row, column } = this.cursor;
     const there = row !== null && row >= 0 && column !== null && column < this.columns.length;
-    const words = there ? this.say(row, column, short(this.columns[column][row], true)) : `full colour is ±${short(this.limit)}`;
+    const words = there ? this.say(row, column, short(this.columns[column][row], true, this.steps?.[row])) : "";
     if (this.told.value !== words) this.told.value = words;
   }
 
   #place(event) {
     const box = this.room.getBoundingClientRect();
-    const column = Math.floor((event.clientX - box.left - GUTTER) / this.width);
-    const row = Math.floor((event.clientY - box.top) / this.height);
-    const inside = column >= 0 && column < this.columns.length && row >= 0 && row < this.rows.length;
+    const column = Math.floor((event.clientX - box.left - this.beside) / this.width);
+    const row = this.picture.order[Math.floor((event.clientY - box.top) / this.height)];
+    const inside = column >= 0 && column < this.columns.length && row !== undefined;
     return inside ? { row, column } : { row: null, column: null };
   }
 
@@ -209,7 +205,7 @@ export class HeatMap {
 
   #listen() {
     const { scroller } = this;
-    scroller.addEventListener("scroll", this.draw, { passive: true });
+    scroller.addEventListener("scroll", () => (this.draw(), this.onview(this)), { passive: true });
     scroller.addEventListener("pointermove", (event) => this.#move(this.#place(event)));
     scroller.addEventListener("pointerdown", (event) => this.#move(this.#place(event)));
     scroller.addEventListener("pointerleave", (event) => event.pointerType === "mouse" && this.#move({ row: null, column: null }));
@@ -223,14 +219,20 @@ export class HeatMap {
 
   #key(event) {
     const step = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] }[event.key];
-    const [R, T] = [this.rows.length, this.columns.length];
+    const zoom = { "+": ZOOM, "=": ZOOM, "-": 1 / ZOOM, 0: 0 }[event.key];
+    const { order } = this.picture;
+    const [R, T] = [order.length, this.columns.length];
     if (!R || !T) return;
     const { row, column } = this.cursor;
     if (step) {
       event.preventDefault();
       const clip = (value, end) => Math.max(0, Math.min(end - 1, value));
-      this.#move(row === null ? { row: Math.max(0, this.chosen ?? 0), column: T - 1 } : { row: clip(row + step[0], R), column: clip(column + step[1], T) });
+      const begin = { row: order.includes(this.chosen) ? this.chosen : order[0], column: this.sizes.still ? 0 : T - 1 };
+      this.#move(row === null ? begin : { row: order[clip(order.indexOf(row) + step[0], R)], column: clip(column + step[1], T) });
       this.#reveal();
+    } else if (zoom !== undefined) {
+      event.preventDefault();
+      this.magnify(zoom);
     } else if (event.key === "Enter" && row !== null) {
       this.onchoose(row, column);
     }
@@ -238,7 +240,7 @@ export class HeatMap {
 
   #reveal() {
     const [left, w] = [this.cursor.column * this.width, this.width];
-    const room = this.scroller.clientWidth - GUTTER;
+    const room = this.scroller.clientWidth - this.beside;
     if (left < this.scroller.scrollLeft) this.scroller.scrollLeft = left;
     else if (left + w > this.scroller.scrollLeft + room) this.scroller.scrollLeft = left + w - room;
   }

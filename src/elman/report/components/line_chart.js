@@ -1,70 +1,90 @@
-// Lines over one x axis, with bands between two of them, drawn by uPlot in the colours of the style sheet.
+// Lines over one x axis, with bands between two of them.
 
-import { colour, h, onTheme } from "./element.js";
+import { colour, h } from "./element.js";
+import { Legend } from "./legend.js";
 import { short } from "./numbers.js";
-import uPlot from "./vendor/uplot/uPlot.esm.js";
-
-const see = (name, part) => `color-mix(in srgb, ${colour(name)} ${100 * part}%, transparent)`;
+import { drawIntervals, drawMarks, Plot, see } from "./plot.js";
 
 export class LineChart {
-  // series: [{ label, colour: "c1", width, dash, points }]; bands: [{ between: [2, 3], colour, part }], by numbers of
-  // series from 1; range: [low, high] of y, or null; x(value) -> the words for a value of x.
-  constructor({ label, series, bands = [], range = null, height = 240, x = short, drag = false }) {
-    this.element = h("div", { class: "line-chart", role: "img", "aria-label": label });
-    this.options = { series, bands, range, height, x, drag };
-    this.data = [[], ...series.map(() => [])];
-    this.plot = null;
-    this.size = new ResizeObserver(() => this.plot?.setSize({ width: this.element.clientWidth, height }));
-    this.size.observe(this.element);
-    onTheme(() => this.plot?.redraw(false));
-  }
-
-  // data: [x, y of the first series, …], in uPlot's form; null where a line has a gap.
-  set(data) {
-    this.data = data;
-    if (this.plot) this.plot.setData(data);
-    else if (this.element.clientWidth) this.#make();
-    else requestAnimationFrame(() => this.plot || !this.element.isConnected || this.set(this.data));
-  }
-
-  #make() {
-    const { series, bands, range, height, x, drag } = this.options;
-    const axis = { stroke: () => colour("soft"), font: `12px ${colour("sans")}`, ticks: { show: false } };
-    axis.grid = { stroke: () => colour("grid"), width: 1 };
-    const y = range ? { range: () => range } : {};
-    this.plot = new uPlot(
-      {
-        width: this.element.clientWidth,
-        height,
-        padding: [10, 10, 0, 0],
-        cursor: { drag: { x: drag, y: false, setScale: drag }, points: { size: 6 } },
-        scales: { x: { time: false }, y },
-        axes: [{ ...axis, size: 30, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000], values: (_, values) => values.map((value) => x(value)) }, { ...axis, size: 48, values: (_, values) => values.map((value) => short(value)) }],
-        legend: { live: true },
-        series: [
-          { label: "at", value: (_, value) => (value === null ? "–" : x(value)) },
-          ...series.map((line) => ({
-            label: line.label,
-            stroke: () => colour(line.colour),
-            width: line.width ?? 2,
-            dash: line.dash,
-            points: { show: line.points ?? false, size: 5 },
-            value: (_, value) => short(value),
-          })),
-        ],
-        bands: bands.map(({ between, colour: name, part }) => ({ series: between, fill: () => see(name, part) })),
-      },
-      this.data,
-      this.element,
-    );
+  // series: [{ label, colour: "c1", width, dash, points, with: of which series this is a part, bars: [low, high] }], parts have
+  // no place in the legend; bands: [{ between: [2, 3], colour, part }]; numbers of series are from 1. range: [low, high] of
+  // y, or null; x(value): words for a value of x; marks: [[x, text], …]; other options are those of `Plot`.
+  constructor({ label, series, bands = [], range = null, spans = null, x = short, marks = [], names = [], ticks = x === short ? null : x, link = null, ...plot }) {
+    Object.assign(this, { series, x, names, link });
+    this.options = { range };
+    this.own = series.map((_, index) => index).filter((index) => !series[index].with); // those of the legend
+    this.legend = new Legend(this.own.map((index) => ({ name: series[index].label, ...series[index] })), (index, shown) => this.#toggle(this.own[index], shown));
+    this.plot = new Plot({
+      label, kind: "line chart", ...plot, names, x: ticks, spans: spans ?? (() => ({ y: this.options.range })),
+      series: series.map((line) => this.#line(line)),
+      bands: bands.map(({ between, colour: name, part }) => ({ series: between, fill: () => see(name, part) })),
+      cursor: { dataIdx: (_, index, hovered) => this.#nearest(index, hovered), points: { size: (_, index) => (series[index - 1].with ? 0 : 7) } },
+      hooks: { draw: [(plot) => this.#draw(plot, marks)] },
+      onpoint: (plot) => this.#point(plot),
+      onkey: (step) => this.#step(step),
+    });
+    this.element = h("div", { class: "line-figure" }, this.legend.element, this.plot.element);
+    link?.listen(({ time }) => this.time === time || ((this.time = time), this.plot.at(time)));
   }
 
   get over() {
-    return this.plot?.over ?? null;
+    return this.plot.over;
   }
 
-  // The value of an axis ("x" or "y") at a pixel of the plot's area.
   value(axis, pixel) {
-    return this.plot.posToVal(pixel, axis);
+    return this.plot.value(axis, pixel);
+  }
+
+  set(data) {
+    this.plot.set(data);
+  }
+
+  #line({ label, colour: name, width = 2, dash, points = false, bars }) {
+    return { label, stroke: () => colour(name), width, dash, points: { show: points || Boolean(bars), size: 6, fill: () => colour(name) } };
+  }
+
+  #toggle(index, shown) {
+    this.series.forEach((line, other) => (other === index || line.with === index + 1) && this.plot.plot?.setSeries(other + 1, { show: shown }));
+  }
+
+  // The place nearest to one that is pointed at, at which a series has a value.
+  #nearest(index, hovered) {
+    const line = this.plot.data[index];
+    for (let step = 0; step < line.length; step++) {
+      for (const place of [hovered - step, hovered + step]) if (Number.isFinite(line[place])) return place;
+    }
+    return hovered;
+  }
+
+  #point({ cursor }) {
+    const { data } = this.plot;
+    const away = cursor.idx === null || cursor.idx === undefined || cursor.left < 0;
+    const words = this.own.map((index) => (away ? "" : short(data[index + 1][cursor.idxs?.[index + 1] ?? cursor.idx])));
+    const x = away ? null : data[0][cursor.idx];
+    this.legend.tell(away ? "" : `at ${this.#name(x)}`, words);
+    if (x !== this.time) ((this.time = x), this.link?.point(x, null));
+  }
+
+  #name(x) {
+    return this.names.length ? `“${this.names[x] ?? ""}” (${x + 1})` : this.x(x);
+  }
+
+  #step(step) {
+    const { plot, data } = this.plot;
+    const last = data[0].length - 1;
+    const now = plot.cursor.left >= 0 ? plot.cursor.idx : null;
+    const index = now === null ? 0 : Math.max(0, Math.min(last, now + step));
+    plot.setCursor({ left: plot.valToPos(data[0][index], "x"), top: plot.over.clientHeight / 2 });
+    const values = this.own.filter((_, index) => this.legend.shown[index]).map((one) => `${this.series[one].label} ${short(data[one + 1][this.#nearest(one + 1, index)])}`);
+    this.plot.say(`${this.#name(data[0][index])}: ${values.join(", ")}`);
+  }
+
+  #draw(plot, marks) {
+    this.series.forEach(({ bars, colour: name }, index) => {
+      if (!bars || !plot.series[index + 1].show) return;
+      const [low, high] = bars.map((number) => plot.data[number]);
+      drawIntervals(plot, Array.from(plot.data[0], (x, at) => ({ x, low: low[at], high: high[at] })).filter((place) => Number.isFinite(place.low) && Number.isFinite(place.high)), name);
+    });
+    drawMarks(plot, marks);
   }
 }

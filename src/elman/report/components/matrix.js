@@ -1,6 +1,7 @@
 // A small matrix with names along both sides, such as an alignment: a table, so that one can also hear it.
 
-import { h } from "./element.js";
+import { h, scrollHint } from "./element.js";
+import { shorten } from "./heat_names.js";
 import { percent, visible } from "./numbers.js";
 
 export class Matrix {
@@ -10,7 +11,9 @@ export class Matrix {
     this.body = h("tbody");
     this.corner = corner;
     this.table = h("table", { class: "matrix", "aria-label": label }, h("thead", null, this.head), this.body);
-    this.element = h("div", { class: "matrix-scroller", tabindex: "0", role: "region", "aria-label": label }, this.table);
+    this.scroller = h("div", { class: "matrix-scroller", tabindex: "0", role: "region", "aria-label": label }, this.table);
+    this.told = h("output", { class: "told" });
+    this.element = h("div", null, this.scroller, this.told, scrollHint(this.scroller));
     this.table.addEventListener("pointerover", ({ target }) => {
       const cell = target.closest("td");
       this.#light(cell ? cell.parentNode.rowIndex - 1 : null, cell ? cell.cellIndex - 1 : null);
@@ -23,23 +26,26 @@ export class Matrix {
 
   reset(columns) {
     this.columns = columns;
-    this.head.replaceChildren(h("td", { class: "corner" }, this.corner), ...columns.map((name) => h("th", { scope: "col" }, h("span", null, visible(name)))));
+    this.head.replaceChildren(h("td", { class: "corner" }, this.corner), ...columns.map((name) => h("th", { scope: "col", title: visible(name) }, h("span", null, shorten(visible(name))))));
     this.body.replaceChildren();
+    this.values = [];
   }
 
   // One row more: a number from 0 to 1 for every column.
   append(name, values) {
+    this.values.push(values);
     const cells = this.columns.map((column, index) => {
       const value = values[index] ?? 0;
-      const cell = h("td", { title: `${name} → ${column}: ${percent(value)}` }, h("span", { class: "unseen" }, percent(value)));
+      const cell = h("td", null, h("span", { class: "unseen" }, percent(value)));
       cell.style.setProperty("--part", value);
       return cell;
     });
-    this.body.append(h("tr", null, h("th", { scope: "row" }, visible(name)), cells));
+    this.body.append(h("tr", null, h("th", { scope: "row", title: visible(name) }, shorten(visible(name))), cells));
   }
 
   #light(row, column) {
     this.lit = [row, column];
+    this.told.value = row === null ? "" : `${this.body.rows[row].cells[0].title} → ${visible(this.columns[column])}: ${percent(this.values[row][column] ?? 0)}`;
     [...this.head.cells].forEach((cell, index) => cell.classList.toggle("lit", column !== null && index === column + 1));
     [...this.body.rows].forEach((line, index) => line.cells[0].classList.toggle("lit", index === row));
   }

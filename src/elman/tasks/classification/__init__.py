@@ -42,7 +42,7 @@ class Classification(Task):
     train = ClassifierTraining
     options: ClassVar[Mapping[str, type[Section]]] = {"evaluate": ReadingOptions, "predict": LabelOptions}
     codec_names = ("labels", "tokenizer", "scaler")
-    parts = ("labels", "inputs", "pooling", "gates", "clipping")
+    parts = ("labels", "decisions", "inputs", "pooling", "gates", "clipping")
     usage = """    import elman
     run = elman.load("{run}")
     logits, state = run.model(inputs, lengths=lengths)     # tokens (B, T) or values (B, T, C) -> (B, K)

@@ -9,14 +9,14 @@ from typing import Any, cast
 import numpy as np
 
 from elman.arrays import Floats
+from elman.inspection.confusion import MOST_CLASSES, confusion_map, most_confused
 from elman.inspection.look import Part
 from elman.metrics import classification as scores
-from elman.report import Chapter, Figure, Line, Points, bar_chart, heatmap, line_chart, passages, point_chart
+from elman.report import Chapter, Figure, Line, Points, bar_chart, line_chart, passages, point_chart
 from elman.report.figure import number
 from elman.tasks.classification.evaluation import measure, probabilities
 from elman.tasks.classification.subject import LabelledSubject
 
-MOST_CLASSES = 40  # of a confusion matrix that is drawn
 MISTAKES = 8  # that are shown
 LETTERS = 300  # of a text that is shown
 
@@ -37,15 +37,11 @@ Found = tuple[list[Figure], dict[str, Any], list[str]]
 def _of_classes(subject: LabelledSubject) -> Found:
     truth, said = cast(list[str], subject.examples.labels), cast(list[str], subject.said)
     names, matrix = scores.confusion(truth, said, subject.labels.names)
-    wrong = matrix - np.diag(matrix.diagonal())
-    lines = []
-    if wrong.any():
-        row, column = divmod(int(wrong.argmax()), len(names))
-        share = f"{wrong[row, column]:,} of {matrix[row].sum():,}"
-        lines.append(f"most often confused: {names[row]}, which is said to be {names[column]} in {share}")
+    found = most_confused(names, matrix)
+    lines = [found] if found else []
     p = probabilities(subject.model, subject.logits)
     right = np.array([label == other for label, other in zip(truth, said, strict=True)])
-    figures = [_confusion(names, matrix), _reliability(p.max(1), right)]
+    figures = [confusion_map(names, matrix), _reliability(p.max(1), right)]
     mistakes = np.flatnonzero(~right)
     mistakes = mistakes[np.argsort(-p[mistakes].max(1), kind="stable")][:MISTAKES]
     if len(mistakes) and subject.examples.texts is not None:
@@ -57,27 +53,6 @@ def _of_classes(subject: LabelledSubject) -> Found:
         reading = "The wrong labels of which the model is surest: some may be errors of the data."
         figures.append(passages(groups, title="The surest mistakes", reading=reading))
     return figures, {"confusion": {"labels": names, "matrix": matrix}}, lines
-
-
-def _confusion(names: list[str], matrix: np.ndarray[Any, np.dtype[np.int64]]) -> Figure:
-    often = np.sort(np.argsort(-matrix.sum(1), kind="stable")[:MOST_CLASSES])
-    kept = matrix[np.ix_(often, often)]
-    shares = kept / np.maximum(matrix.sum(1)[often, None], 1)
-    shown = [names[at] for at in often]
-    left_out = (
-        f" Of {len(names)} classes, the {MOST_CLASSES} most frequent are drawn." if len(often) < len(names) else ""
-    )
-    return heatmap(
-        shares,
-        title="Confusion matrix",
-        reading="A row is a true class, a column what the model says: the stronger the colour, the larger the share of "
-        f"the row; all on the diagonal would be right.{left_out}",
-        x="said",
-        y="true",
-        rows=shown,
-        columns=shown,
-        limit=1.0,
-    )
 
 
 def _reliability(confidence: Floats, right: np.ndarray[Any, np.dtype[np.bool_]]) -> Figure:

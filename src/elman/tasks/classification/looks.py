@@ -19,10 +19,10 @@ from elman.lens.gates import gated, gates_of, read_gates
 from elman.lens.observe import evaluating, from_vectors
 from elman.lens.visit import visit_layers
 from elman.models.classifier import Classifier
-from elman.report import Chapter, Figure, Line, line_chart, text_strip
+from elman.report import Chapter, Figure, Line, choice, line_chart, text_strip
 from elman.report.figure import number
 from elman.tasks.classification.answers import look_at_answers
-from elman.tasks.classification.prediction import text
+from elman.tasks.classification.decisions import look_at_decisions
 from elman.tasks.classification.subject import LabelledSubject
 
 TENTHS = 10
@@ -85,10 +85,11 @@ def _over_steps(
     """A chapter of a measure that every step of an example has."""
     rows = subject.shown()
     every = subject.measured_rows()
-    figures = [
-        _drawn(subject, row, values, symbol, reading)
-        for row, values in zip(rows, measure(subject.model, rows), strict=True)
-    ]
+    found = dict(zip(rows, measure(subject.model, rows), strict=True))
+    options = {
+        f"{at}: {subject.short_title(row)}": _drawn(subject, row, values, symbol, reading)
+        for at, (row, values) in enumerate(found.items(), 1)
+    }
     shares = {name: by_tenth(measure(model, every)) for name, model in subject.models.items()}
     middle = (np.arange(TENTHS) + 0.5) / TENTHS
     lines = [
@@ -110,9 +111,11 @@ def _over_steps(
     )
     numbers = {
         "tenths": {key: shares[name] for key, name in zip(KEYS, shares, strict=True)},
-        "examples": {str(row): values for row, values in zip(rows, measure(subject.model, rows), strict=True)},
+        "examples": {str(row): values for row, values in found.items()},
     }
-    return Part(Chapter(title, text, [chart, *figures], [words]), numbers, [words])
+    return Part(
+        Chapter(title, text, [chart, choice(options, title=f"{title}: step by step")], [words]), numbers, [words]
+    )
 
 
 def by_tenth(values: Sequence[Floats]) -> Floats:
@@ -131,7 +134,7 @@ def by_tenth(values: Sequence[Floats]) -> Floats:
 
 def _drawn(subject: LabelledSubject, row: int, values: Floats, symbol: str, reading: str) -> Figure:
     """An example with a number at each step: its tokens in colour, or its channels with a line."""
-    title = _title(subject, row)
+    title = subject.title(row)
     if subject.tokenizer is not None:
         return text_strip(subject.pieces(row), values, title=title, reading=reading)
     series, steps = subject.examples.inputs[row], np.arange(len(values))
@@ -141,13 +144,7 @@ def _drawn(subject: LabelledSubject, row: int, values: Floats, symbol: str, read
     ]
     scale = float(np.nanmax(np.abs(series), initial=0.0)) / (float(values.max(initial=0.0)) or 1.0)
     lines.append(Line(f"{symbol}, scaled", steps, values * scale, colour=1))
-    return line_chart(lines, title=title, x="step", y="standardised value", reading=reading)
-
-
-def _title(subject: LabelledSubject, row: int) -> str:
-    assert subject.examples.labels is not None
-    truth, said = text(subject.examples.labels[row]), text(subject.said[row])
-    return f"{truth}, said so" if truth == said else f"{truth}, said to be {said or 'nothing'}"
+    return line_chart(lines, title=title, x="step", y="standardised value", reading=reading, wide=True)
 
 
 def _loss_of(subject: LabelledSubject, rows: Sequence[int]) -> tuple[Tensor, Tensor, Callable[[Tensor], Tensor]]:
@@ -191,16 +188,19 @@ def look_at_gates(subject: LabelledSubject) -> Part:
             for name, model in subject.models.items()
         }
     )
-    figures = [figure for row in subject.shown()[:2] for figure in _gates_over(subject, row)]
-    chapter = replace(part.chapter, figures=[*figures, *part.chapter.figures])
+    options = {
+        f"{at}: {subject.short_title(row)}": _gates_over(subject, row) for at, row in enumerate(subject.shown(), 1)
+    }
+    over = choice(options, title="What is kept, step by step")
+    chapter = replace(part.chapter, figures=[over, *part.chapter.figures])
     return Part(chapter, part.numbers, part.lines)
 
 
 @torch.no_grad()
-def _gates_over(subject: LabelledSubject, row: int) -> list[Figure]:
+def _gates_over(subject: LabelledSubject, row: int) -> Figure:
     """The gate that keeps, of every layer and direction, over one example."""
     batch = subject.batch([row])
-    figures = []
+    figures: dict[str, Figure] = {}
     for visit in gated(visit_layers(subject.model, lambda: subject.model(batch.inputs, lengths=batch.lengths))):
         cell = cell_named(visit.cell)
         values = gates_of(visit)[cell.keeping or ""][:, 0].mean(-1).double().numpy()  # (T,)
@@ -209,13 +209,10 @@ def _gates_over(subject: LabelledSubject, row: int) -> list[Figure]:
         if subject.tokenizer is not None:
             centred = values - values.mean()
             reading += " Orange is above the example's own mean, blue below."
-            figures.append(
-                text_strip(subject.pieces(row), centred, title=f"{name}: {_title(subject, row)}", reading=reading)
-            )
+            figures[visit.name] = text_strip(subject.pieces(row), centred, title=name, reading=reading)
         else:
-            figure = _drawn(subject, row, values, name, reading)
-            figures.append(replace(figure, title=f"{name}: {figure.title}"))
-    return figures
+            figures[visit.name] = replace(_drawn(subject, row, values, name, reading), title=name)
+    return choice(figures, title=subject.title(row))
 
 
 def _pools_nothing(subject: LabelledSubject) -> str | None:
@@ -224,6 +221,7 @@ def _pools_nothing(subject: LabelledSubject) -> str | None:
 
 LOOKS: dict[str, Look] = {
     "labels": Look(look_at_answers),
+    "decisions": Look(look_at_decisions),
     "inputs": Look(look_at_inputs),
     "pooling": Look(look_at_pooling, _pools_nothing),
     "gates": Look(look_at_gates, gates.has_no_gates),

@@ -24,10 +24,11 @@ from elman.inspection.untrained import untrained
 from elman.models.classifier import Classifier, build_classifier
 from elman.tasks.classification import corpus
 from elman.tasks.classification.evaluation import read_logits, say_labels
+from elman.tasks.classification.prediction import text as label_text
 from elman.tasks.configuration import Settings, named
 from elman.tasks.task import Sources, Trained
 
-SHOWN = 4  # examples that are drawn
+SHOWN = 8  # examples that are drawn
 MOST_STEPS = 200  # of an example that is drawn
 MEASURED = 256  # examples that are measured
 
@@ -66,7 +67,7 @@ class LabelledSubject(Observed):
         return targets >= 0 if self.labels.kind == "class" else np.ones(len(targets), bool)
 
     def shown(self) -> list[int]:
-        """Examples to draw, each of another label where there are so many, and short enough for a picture."""
+        """Examples to draw, short enough for a picture: of each label where there are so many, and some mistaken."""
         assert self.examples.labels is not None
         fitting = np.flatnonzero(self.known & (self.examples.lengths <= MOST_STEPS))
         if not len(fitting):
@@ -74,8 +75,24 @@ class LabelledSubject(Observed):
         first: dict[Label, int] = {}
         for row in fitting.tolist():
             first.setdefault(self.examples.labels[row], row)
-        rows = dict.fromkeys([*first.values(), *fitting.tolist()])
+        said = self.said
+        mistaken = [row for row in fitting.tolist() if said[row] != self.examples.labels[row]]
+        rows = dict.fromkeys(
+            [*[*first.values()][: SHOWN // 2], *mistaken[: SHOWN // 4], *first.values(), *fitting.tolist()]
+        )
         return sorted([*rows][:SHOWN])
+
+    def short_title(self, row: int) -> str:
+        """What an example is, and whether the model says so."""
+        assert self.examples.labels is not None
+        truth, said = label_text(self.examples.labels[row]), label_text(self.said[row])
+        return f"{truth} {'✓' if truth == said else '✗'}"
+
+    def title(self, row: int) -> str:
+        """What an example is, and what the model says."""
+        assert self.examples.labels is not None
+        truth, said = label_text(self.examples.labels[row]), label_text(self.said[row])
+        return f"{truth}, said so" if truth == said else f"{truth}, said to be {said or 'nothing'}"
 
     def pieces(self, row: int) -> list[str]:
         """The tokens of an example of text, as people see them."""

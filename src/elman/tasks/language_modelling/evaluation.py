@@ -10,7 +10,7 @@ from elman.data.corpus import encode_file
 from elman.data.tokenfile import TokenFile
 from elman.distributed import ALONE, Ranks
 from elman.errors import UserError
-from elman.metrics.perplexity import perplexity
+from elman.metrics.likelihood import perplexity
 from elman.metrics.words import words
 from elman.models import LanguageModel
 from elman.tasks.language_modelling.losses import BURN_IN, WINDOW, block_losses

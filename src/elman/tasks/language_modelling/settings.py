@@ -14,23 +14,41 @@ class TextSettings(Section):
     """The texts that are read, and their units."""
 
     source: str = ""
+    """The text: a file, a folder, or a named source. It is the argument DATA."""
     valid: str | None = None
-    tokenizer: Literal["char", "byte", "word", "bpe", "vocabulary", "library"] = "char"  # the last two are imported
-    vocab_size: int | None = Field(None, ge=2)  # at most; None: the tokenizer's own
-    min_count: int = Field(1, ge=1)  # rarer tokens are unknown
-    fingerprint: str = ""  # of the text, so that a run goes on with the same
+    """A text to validate on. Without one, the last tenth of the text is held out."""
+    tokenizer: Literal["char", "byte", "word", "bpe", "vocabulary", "library"] = "char"
+    """What one step reads. `char`, because it needs no training and no text is outside of it; words and byte pairs make
+    steps fewer and the vocabulary larger. `vocabulary` and `library` are imported ones."""
+    vocab_size: int | None = Field(None, ge=2)
+    """The most tokens of a vocabulary. Left open, the tokenizer decides: all characters, or as many words or byte pairs
+    as it takes by itself."""
+    min_count: int = Field(1, ge=1)
+    """How often a token must occur to be in the vocabulary. 1 leaves none out."""
+    fingerprint: str = ""
+    """Of the text, written by the training, so that a run goes on with the same text alone."""
 
 
 class TextTraining(Optimization):
     """How a language model is trained."""
 
-    lanes: int = Field(32, ge=1)  # rows of the batch, each a contiguous part of the corpus
-    random_offsets: bool = False  # each pass over the text but the first begins at another place
-    k1: int = Field(64, ge=1)  # steps whose loss makes one update
+    lanes: int = Field(32, ge=1)
+    """The rows of a batch, each a part of the text with a memory of its own. Recipes take 24: more rows use the machine
+    better and leave fewer updates in the budget."""
+    random_offsets: bool = False
+    """Whether each pass over the text after the first begins at another place. Recipes of recurrent models do, so that
+    updates are not cut at the same places in each pass."""
+    k1: int = Field(64, ge=1)
+    """How many steps one update reads. 64 is the middle: fewer make an update cheap and its gradient noisy, more make
+    it dear."""
     k2: int | Literal["k1", "full", "auto"] = (
         "k1"  # steps that the gradient flows back through; auto: as adaptive_truncation.py finds
     )
-    k2_cosine: float = Field(0.99, gt=0, le=1)  # auto: the least cosine with the gradient of a window of 8 k1
+    """How many steps the gradient flows back through. `k1` costs the least; `elman inspect` shows how much of the
+    gradient that leaves, and `auto` measures it while training."""
+    k2_cosine: float = Field(0.99, gt=0, le=1)
+    """Under `auto`, the least cosine between the cut gradient and that of a window of 8 k1. 0.99 is an angle of 8
+    degrees."""
 
     @model_validator(mode="after")
     def _lengths(self) -> TextTraining:

@@ -39,7 +39,7 @@ class Tagging(Task):
     train = TaggingTraining
     options: ClassVar[Mapping[str, type[Section]]] = {"evaluate": Evaluating, "predict": TaggingOptions}
     codec_names = ("words", "characters", "tags", "layout")
-    parts = ("words", "gates", "transitions", "clipping")
+    parts = ("tags", "decisions", "words", "gates", "transitions", "clipping")
     usage = """    import elman
     run = elman.load("{run}")
     run.predict([["a", "sentence"]])              # a list of tags for each list of tokens

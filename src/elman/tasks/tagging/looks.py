@@ -11,6 +11,7 @@ from torch import nn
 
 from elman.arrays import Floats
 from elman.inspection import gates
+from elman.inspection.beginning import TITLE, beginning
 from elman.inspection.clipped_steps import has_no_journal, look_at_journal
 from elman.inspection.look import Look, Part
 from elman.inspection.untrained import KEYS, model_line
@@ -19,8 +20,10 @@ from elman.lens.visit import visit_layers
 from elman.lens.words import loss_gradients_of_words, tag_gradients
 from elman.models.layered_tagger import LayeredTagger
 from elman.models.tagger import Tagger
-from elman.report import Chapter, Figure, heatmap, line_chart
+from elman.report import Chapter, Figure, choice, heatmap, line_chart
 from elman.report.figure import number
+from elman.tasks.tagging.decisions import hides_nothing, look_at_decisions
+from elman.tasks.tagging.said_tags import look_at_tags
 from elman.tasks.tagging.subject import TaggedSubject
 
 SENTENCES = 64  # that are measured
@@ -36,20 +39,21 @@ READING = (
 
 def look_at_words(subject: TaggedSubject) -> Part:
     """How much each tag, and the loss, depends on each word of its sentence."""
-    figures: list[Figure] = []
+    options: dict[str, Figure] = {}
     numbers: dict[str, Any] = {}
-    for row in subject.shown():
+    for at, row in enumerate(subject.shown(), 1):
         batch, tokens = subject.batch([row]), subject.references[row].tokens
         given = batch.words[0], batch.spelling[0], batch.characters
         norms, said = tag_gradients(subject.model, *given)
         by_loss = loss_gradients_of_words(subject.model, *given, batch.targets[0])
         names = [f"{token} {subject.tags.symbol(tag)}" for token, tag in zip(tokens, said, strict=True)]
         drawn = np.vstack((norms / max(float(norms.max()), 1e-30), by_loss / max(float(by_loss.max()), 1e-30)))
-        rows, title = [*names, "the loss"], " ".join(tokens)[:60]
-        figures.append(
-            heatmap(drawn, title=title, reading=READING, x="word", y="tag", rows=rows, columns=tokens, limit=1.0)
-        )
-        numbers[" ".join(tokens)] = {"tags": [subject.tags.symbol(t) for t in said], "by_tag": norms, "loss": by_loss}
+        rows, text = [*names, "the loss"], " ".join(tokens)
+        options[f"{at}: {beginning(text)}"] = heatmap(
+            drawn, title=beginning(text, TITLE), reading=READING, x="word", y="tag", rows=rows, columns=tokens,
+            limit=1.0, wide=True,
+        )  # fmt: skip
+        numbers[text] = {"tags": [subject.tags.symbol(t) for t in said], "by_tag": norms, "loss": by_loss}
     curves, lines = [], []
     for key, (name, model) in zip(KEYS, subject.models.items(), strict=True):
         offsets, quantiles = by_offset(model, subject)
@@ -66,7 +70,8 @@ def look_at_words(subject: TaggedSubject) -> Part:
         "tag's own, right of it those after, of which a model that reads in one direction knows nothing.",
     )
     text = "How much the tags depend on each word of their sentence: the same measure for every kind of model."
-    return Part(Chapter("Dependence on the words", text, [chart, *figures], lines), numbers, lines)
+    maps = choice(options, title="How much each tag depends on each word")
+    return Part(Chapter("Dependence on the words", text, [chart, maps], lines), numbers, lines)
 
 
 def by_offset(model: Tagger, subject: TaggedSubject) -> tuple[Floats, tuple[Floats, Floats, Floats]]:
@@ -151,6 +156,8 @@ def _has_no_crf(subject: TaggedSubject) -> str | None:
 
 
 LOOKS: dict[str, Look] = {
+    "tags": Look(look_at_tags),
+    "decisions": Look(look_at_decisions, hides_nothing),
     "words": Look(look_at_words),
     "gates": Look(look_at_gates, gates.has_no_gates),
     "transitions": Look(look_at_transitions, _has_no_crf),

@@ -14,20 +14,34 @@ from elman.train.settings import Optimization
 class TaggingData(OneOrTwoFiles):
     """The tagged sentences that are read, and their words."""
 
-    column: str | int | None = None  # of the tags: a name, or a number from 1 or, if negative, from the end
+    column: str | int | None = None
+    """The column of the tags: a name, or a number from 1, or from -1 for the last. Left open, the format decides."""
     token_column: int | None = None
-    lowercase: bool = True  # words are looked up in lower case too; their characters stay as they are
-    min_count: int = Field(2, ge=1)  # of a word that has a vector of its own; of others, the characters are read
+    """The column of the words. Left open, the format decides."""
+    lowercase: bool = True
+    """Whether words are looked up in lower case. On, because a word at the head of a sentence is the same word; its
+    characters are read as they are."""
+    min_count: int = Field(2, ge=1)
+    """How often a word must occur to have a vector of its own. 2, so that words that occur once teach the model to read
+    unknown ones by their characters."""
     fingerprint: str = ""
+    """Of the sentences, written by the training, so that a run goes on with the same sentences alone."""
 
 
 class TaggingTraining(Optimization):
     """How a tagger is trained."""
 
-    batch_words: int = Field(512, ge=1, le=1 << 24)  # of a batch, padding included
-    word_dropout: float = Field(0.25, ge=0, le=1000)  # a word that occurs n times is hidden with p = this / (this + n)
-    k2: int | None = Field(None, ge=1)  # steps over which a gradient flows back; None: all
-    metric: Literal["loss", "accuracy", "span_f1"] = "accuracy"  # decides which weights are best
+    batch_words: int = Field(512, ge=1, le=1 << 24)
+    """The words of a batch, padding included. Left open, a four-hundredth of all words, from 128 to 1,024: taggers
+    learn more from many small steps."""
+    word_dropout: float = Field(0.25, ge=0, le=1000)
+    """A word that occurs n times is hidden with the probability w / (w + n). 0.25 (Kiperwasser and Goldberg 2016) hides
+    rare words more often, for those are the ones that a new text lacks."""
+    k2: int | None = Field(None, ge=1)
+    """How many steps the gradient flows back through. Left open, through the whole sentence."""
+    metric: Literal["loss", "accuracy", "span_f1"] = "accuracy"
+    """The validation score that decides which weights are kept. Left open, the accuracy, or the F1 of spans where tags
+    form spans, because people judge by these."""
 
 
 class Evaluating(Section):

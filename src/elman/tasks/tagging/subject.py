@@ -19,7 +19,7 @@ from elman.tasks.tagging.objective import encode
 from elman.tasks.tagging.sizing import build
 from elman.tasks.task import Sources, Trained
 
-SHOWN = 4  # sentences that are drawn
+SHOWN = 6  # sentences that are drawn
 MOST_WORDS = 40  # of a sentence that is drawn
 
 
@@ -32,6 +32,7 @@ class TaggedSubject(Observed):
     tags: TagSet
     references: Sequence[TaggedSentence]
     part: EncodedSentences
+    unknown: int | None  # of the words
 
     def batch(self, rows: Sequence[int]) -> WordBatch:
         """Some sentences."""
@@ -55,4 +56,6 @@ def open_sentences(run: Trained, data: Sources) -> TaggedSubject:
     facts, about = [("sentences", name), ("number of sentences", f"{len(references):,}")], {"data": name}
     about["untrained"] = fresh_name
     part = encode(references, run)
-    return TaggedSubject(run.path, run.model, fresh, fresh_name, facts, about, run.tags, references, part)
+    return TaggedSubject(
+        run.path, run.model, fresh, fresh_name, facts, about, run.tags, references, part, run.words.unknown
+    )

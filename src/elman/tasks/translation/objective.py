@@ -16,7 +16,7 @@ from elman.data.batches import PairBatch, PairPart, TokenBatches, evaluation_bat
 from elman.data.lanes import NOT_COUNTED
 from elman.data.pair_corpus import ParallelCorpus
 from elman.distributed import ALONE, Ranks
-from elman.metrics.perplexity import perplexity
+from elman.metrics.likelihood import perplexity
 from elman.metrics.translation import has_phrases
 from elman.metrics.words import words
 from elman.models import EncoderDecoder

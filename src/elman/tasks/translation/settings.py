@@ -16,22 +16,38 @@ class PairSettings(OneOrTwoFiles):
     """The pairs of a source and a target that are read, and their units."""
 
     tokenizer: Literal["auto", "char", "byte", "word", "bpe"] = "auto"
-    joint: bool = True  # one vocabulary for both sides
-    vocab_size: int | None = Field(None, ge=2)  # at most; None: the tokenizer's own
+    """What one step reads and writes. `auto` takes byte pairs where pairs are sentences, and characters elsewhere."""
+    joint: bool = True
+    """Whether both sides share a vocabulary. On, so that names and numbers are the same tokens on both sides."""
+    vocab_size: int | None = Field(None, ge=2)
+    """The most tokens of a vocabulary. Left open, the tokenizer decides."""
     min_count: int = Field(1, ge=1)
-    max_length: int = Field(512, ge=1)  # tokens: longer pairs are left out of the training
+    """How often a token must occur to be in the vocabulary. 1 leaves none out."""
+    max_length: int = Field(512, ge=1)
+    """The most tokens of a side; longer pairs are left out of the training. 512 bounds the RAM of a batch."""
     fingerprint: str = ""
+    """Of the pairs, written by the training, so that a run goes on with the same pairs alone."""
 
 
 class PairTraining(Optimization):
     """How an encoder-decoder is trained."""
 
-    batch_tokens: int = Field(4096, ge=1)  # of the longer side of a batch, padding included
-    epoch_pairs: int = Field(50_000, ge=1, le=10**7)  # pairs of an epoch of an endless source
+    batch_tokens: int = Field(4096, ge=1)
+    """The tokens of the longer side of a batch, padding included. Left open, so that an epoch has 128 batches, from 256
+    to 2,048 tokens, or 4,096 of words and byte pairs."""
+    epoch_pairs: int = Field(50_000, ge=1, le=10**7)
+    """How many pairs of a source without end count as an epoch. 50,000 are a size at which a validation is due."""
     label_smoothing: float = Field(0.1, ge=0, lt=1)
-    scheduled_sampling: float = Field(0.0, ge=0, le=1)  # at the end: how often a step reads the model's own last token
-    metric: Literal["loss", "bleu", "chrf", "exact_match", "accuracy"] = "loss"  # decides which weights are best
-    validation_sentences: int = Field(500, ge=0, le=10**6)  # are translated for the scores among the metrics
+    """How much of a target's weight is spread over all tokens. 0.1 (Vaswani et al. 2017) where several answers are
+    right; left open, 0 for small vocabularies, where one is."""
+    scheduled_sampling: float = Field(0.0, ge=0, le=1)
+    """How often, at the end, a step reads the model's own last token instead of the true one. 0, teacher forcing,
+    because it trains all steps at once."""
+    metric: Literal["loss", "bleu", "chrf", "exact_match", "accuracy"] = "loss"
+    """The validation score that decides which weights are kept. `loss` costs no translation."""
+    validation_sentences: int = Field(500, ge=0, le=10**6)
+    """How many sentences are translated at a validation for the scores that need translations. 500, for a search of a
+    thousand takes as long as many steps."""
 
     @model_validator(mode="after")
     def _measured(self) -> PairTraining:

@@ -23,8 +23,10 @@ from elman.models import EncoderDecoder, build_encoder_decoder
 from elman.tasks.configuration import Settings, named
 from elman.tasks.task import Sources, Trained
 
-SHOWN = 4  # pairs that are drawn
+SHOWN = 6  # pairs that are drawn
 MOST_TOKENS = 40  # of a pair that is drawn
+PAIRS = 256  # pairs that are measured
+HALF = 20  # source tokens, for which half of a page is wide enough
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,11 @@ class Pairs(Observed):
         fitting = fitting if len(fitting) else np.array([int(longest.argmin())])
         order = fitting[np.argsort(-longest[fitting], kind="stable")]
         return sorted(order[: 4 * SHOWN : 4].tolist())
+
+    @property
+    def wide(self) -> bool:
+        """Whether the sources that are drawn need the whole width of a page."""
+        return int(self.part.source_lengths[self.shown()].max()) > HALF
 
 
 def open_pairs(run: Trained, data: Sources) -> Pairs:

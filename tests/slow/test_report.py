@@ -1,0 +1,415 @@
+"""A report in a browser: whole without scripts, and with them one points, and what belongs together answers."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import pytest
+
+from elman.report import (
+    Chapter,
+    Figure,
+    Line,
+    Mark,
+    Points,
+    Report,
+    alignment,
+    bar_chart,
+    choice,
+    fan_chart,
+    heatmap,
+    likeness,
+    line_chart,
+    passages,
+    point_chart,
+    reading,
+    render,
+    text_strip,
+)
+
+sync = pytest.importorskip("playwright.sync_api", reason="no playwright: pip install 'elman[dev]'")
+axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="no axe: pip install 'elman[dev]'")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="no chromium: apt-get install chromium"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+]
+TEXT = "The cat sat (on a mat),\nand the dog ran away."
+PIECES, UNITS = list(TEXT), 6
+SCALES = np.array([5, 1, 4, 2, 6, 3])
+WALK = np.cumsum(np.random.default_rng(0).normal(size=(4, UNITS, len(TEXT))), 2) / 5
+LEARNT = 8 * np.exp(-np.arange(50) / 2) + 2
+WORDS = ["the", "cat", "sat", "on", "a", "mat", "Donaudampfschifffahrtsgesellschaft", "."]
+
+
+def memory(name: str, seed: int) -> Figure:
+    states = np.roll(WALK, seed, 2)
+    gates = {gate: 1 / (1 + np.exp(-walk)) for gate, walk in zip("ifo", states[1:], strict=True)}
+    orders = {"time scale": np.argsort(SCALES), "likeness": likeness(states[0])}
+    return reading(
+        PIECES,
+        {"cell state c": states[0], "hidden state h": np.tanh(states[0])},
+        [f"u{unit}" for unit in range(UNITS)],
+        title=name,
+        reading="Point at a character, a unit or a time.",
+        gates=gates,
+        colours={"surprise": np.abs(states[0, 0])},
+        orders=orders,
+        link="memory",
+    )
+
+
+def figures() -> dict[str, list[Figure]]:
+    x, steps = np.arange(1, 40), np.arange(50) * 1000
+    rows = [f"u{unit}" for unit in range(UNITS)]
+    symbols = [piece.replace(" ", "␣").replace("\n", "↵") for piece in PIECES]
+    words = {"reading": "How to read it, in a sentence that is as long as such sentences are."}
+    fan = {level: np.arange(12) * 0.1 + level for level in (0.1, 0.3, 0.5, 0.7, 0.9)}
+    looks = np.tril(np.ones((8, 8))) / np.arange(1, 9)[:, None]
+    return {
+        "Memory": [
+            choice({"one": memory("The first text", 0), "two": memory("The second text", 9)}, title="Texts"),
+            text_strip(PIECES, WALK[0, 1], title="One unit", link="memory", **words),
+            heatmap(
+                WALK[0], title="A map", x="token read", y="unit", rows=rows, columns=symbols, link="memory", **words
+            ),
+            bar_chart(
+                ["depth of brackets", "whether a long word begins", "an end"],
+                np.array([0.8, 0.5, -0.1]),
+                title="Units that track something",
+                x="correlation",
+                notes=["unit 12, chance 0.05"] * 3,
+                limit=1.0,
+                **words,
+            ),
+            point_chart(
+                [Points("all", x, x % 7, colour=0), Points("a walk", x[:8], x[:8] % 5, texts=PIECES[:8], path=True)],
+                title="A path in a plane",
+                x="first component, 30 % of the variance",
+                y="second component",
+                link="memory",
+                **words,
+            ),
+        ],
+        "Curves": [
+            line_chart(
+                [Line("lstm", steps, LEARNT), Line("gru", steps, LEARNT + 0.5)],
+                title="Learning",
+                x="characters read",
+                y="loss, bits per character",
+                skip_first=0.2,
+                **words,
+            ),
+            line_chart(
+                [Line("trained", x, 0.9**x, 0.8**x, 0.95**x), Line("untrained", x, 1e-3**x)],
+                title="Reach",
+                x="lag",
+                y="gradient",
+                log_y=True,
+                marks=[Mark(16, "2 layers"), Mark(18, "horizon"), Mark(38, "nothing")],
+                **words,
+            ),
+            line_chart(
+                [Line("nats", np.arange(len(TEXT)), WALK[0, 0])],
+                title="Letters",
+                x="letter",
+                y="nats",
+                names=PIECES,
+                **words,
+            ),
+            fan_chart(np.sin(x / 3), fan, title="A forecast", truth=np.arange(12) * 0.1, **words),
+            bar_chart(
+                ["lstm", "gru"],
+                np.array([1.5, 1.7]),
+                low=np.array([1.4, 1.6]),
+                high=np.array([1.6, 1.8]),
+                title="Loss over seeds",
+                x="bits",
+                marks=[Mark(1.2, "chance 1.2"), Mark(0.3, "best possible")],
+                **words,
+            ),
+        ],
+        "Attention": [
+            choice(
+                {
+                    f"{layer}.{head}": heatmap(
+                        looks,
+                        title=f"Layer {layer}, head {head}",
+                        x="read",
+                        y="looks",
+                        rows=WORDS,
+                        columns=WORDS,
+                        **words,
+                    )
+                    for layer in (1, 2)
+                    for head in (1, 2, 3)
+                },
+                title="Heads",
+                columns=3,
+            ),
+            alignment(
+                looks,
+                WORDS,
+                WORDS,
+                title="An alignment",
+                texts=[("source", TEXT), ("written", TEXT)],
+                right=True,
+                **words,
+            ),
+            passages([[("source", TEXT), ("reference", "A cat.")]], title="Passages", **words),
+        ],
+    }
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("report") / "report.html"
+    chapters = [Chapter(title, "What it is.", figures, ["a finding"]) for title, figures in figures().items()]
+    path.write_text(render(Report("A report", "Of a model.", [("data", "a text")], chapters, "Made today.")), "utf-8")
+    return f"file://{path}"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with sync.sync_playwright() as playwright:
+        yield playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+
+
+@contextmanager
+def opened(browser: Any, address: str, width: int = 1300, theme: str = "light", scripts: bool = True) -> Iterator[Any]:
+    """The report in a window that has no network; nothing may go wrong in it."""
+    context = browser.new_context(
+        viewport={"width": width, "height": 900},
+        color_scheme=theme,
+        java_script_enabled=scripts,
+        has_touch=width < 500,
+        offline=True,
+    )
+    page, wrong = context.new_page(), []
+    page.set_default_timeout(10_000)
+    page.on("pageerror", lambda error: wrong.append(f"{error}"))
+    page.on("console", lambda line: wrong.append(line.text) if line.type in ("error", "warning") else None)
+    page.on(
+        "request", lambda request: None if request.url.startswith((address, "data:")) else wrong.append(request.url)
+    )
+    page.goto(address)
+    page.wait_for_timeout(250)
+    try:
+        yield page
+    finally:
+        context.close()
+    assert not wrong
+
+
+# All words that can be seen, as boxes: those of one figure lie within it, and no two cover each other.
+MISPLACED = """() => {
+  const wrong = [];
+  if (document.documentElement.scrollWidth > innerWidth) wrong.push(`the page is ${document.documentElement.scrollWidth} wide`);
+  for (const figure of document.querySelectorAll("figure")) {
+    const outer = figure.getBoundingClientRect();
+    const boxes = [];
+    const walk = document.createTreeWalker(figure, NodeFilter.SHOW_TEXT);
+    while (walk.nextNode()) {
+      const owner = walk.currentNode.parentElement;
+      if (!walk.currentNode.data.trim() || !owner.checkVisibility() || owner.closest(".strip, .unseen, script, title, option")) continue;
+      const range = document.createRange();
+      range.selectNodeContents(walk.currentNode);
+      let { left, right, top, bottom } = range.getBoundingClientRect();
+      for (let at = owner; at !== figure; at = at.parentElement) {
+        if (!/auto|scroll|hidden/.test(getComputedStyle(at).overflowX) || at.closest("svg")) continue;
+        const clip = at.getBoundingClientRect();
+        [left, right, top, bottom] = [Math.max(left, clip.left), Math.min(right, clip.right), Math.max(top, clip.top), Math.min(bottom, clip.bottom)];
+      }
+      if (right - left < 1 || bottom - top < 1) continue;
+      const words = walk.currentNode.data.slice(0, 40);
+      if (left < outer.left - 1 || right > outer.right + 1) wrong.push(`${words} leaves its card`);
+      boxes.push({ left, right, top, bottom, words });
+    }
+    boxes.forEach((a, index) => boxes.slice(index + 1).forEach((b) => {
+      const [across, down] = [Math.min(a.right, b.right) - Math.max(a.left, b.left), Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top)];
+      if (across > 2 && down > 5) wrong.push(`${a.words} covers ${b.words}`);
+    }));
+  }
+  return wrong;
+}"""  # noqa: E501
+EMPTY = """() => [...document.querySelectorAll("figure")].filter((figure) => {
+  const [row, card] = [figure.parentElement.getBoundingClientRect(), figure.getBoundingClientRect()];
+  const beside = [...figure.parentElement.children].some((other) => other !== figure && Math.abs(other.offsetTop - figure.offsetTop) < 2);
+  return card.width < row.width - 2 && !beside;
+}).map((figure) => figure.querySelector("h3").textContent)"""  # noqa: E501
+# What a part that is wider than its place says of it.
+SILENT = """() => [...document.querySelectorAll(".live *")].filter((one) => one.checkVisibility() && /auto|scroll/.test(getComputedStyle(one).overflowX)
+  && one.scrollWidth > one.clientWidth + 1).filter((one) => ![...one.closest(".live").querySelectorAll(".scrolls")].some((hint) => hint.checkVisibility()))
+  .map((one) => one.outerHTML.slice(0, 120))"""  # noqa: E501
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1300, 390])
+def test_all_words_can_be_read_and_heard(browser: Any, address: str, width: int, theme: str) -> None:
+    with opened(browser, address, width, theme) as page:
+        assert page.locator(".chart[data-chart]:not(.mounted):not([data-chart=choice])").count() == 0
+        assert page.evaluate(MISPLACED) == []
+        assert page.evaluate(EMPTY) == []
+        assert page.evaluate(SILENT) == []
+        if (width, theme) not in ((390, "light"), (1300, "dark")):  # axe takes seconds
+            return
+        found = axe.Axe().run(page).response["violations"]
+        assert [(one["id"], one["nodes"][0]["html"]) for one in found if one["impact"] in ("serious", "critical")] == []
+
+
+@pytest.mark.parametrize("width", [1300, 390])
+def test_without_scripts_all_drawings_are_there(browser: Any, address: str, width: int) -> None:
+    with opened(browser, address, width, scripts=False) as page:
+        drawings = page.locator(".still .drawing")
+        assert drawings.count() == sum(len(figure.parts) or 1 for each in figures().values() for figure in each)
+        assert page.locator(".live").count() == 0
+        assert all(box["height"] > 40 for box in [drawing.bounding_box() for drawing in drawings.all()])
+        assert page.get_by_text("The drawing scrolls sideways.").count() == 0  # it is not in the text
+    with opened(browser, address, width) as page:  # the same, where the geometry can be asked for
+        page.evaluate("document.querySelectorAll('.mounted').forEach((one) => one.classList.remove('mounted'))")
+        page.evaluate("document.querySelectorAll('.live').forEach((one) => one.remove())")
+        page.evaluate("document.querySelectorAll('.part').forEach((one) => (one.hidden = false))")
+        assert page.evaluate(MISPLACED) == []
+
+
+# How many pixels of a canvas are blue.
+BLUE = """canvas => {
+  const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext("2d", { willReadFrequently: true });
+  copy.drawImage(canvas, 0, 0);
+  const { data } = copy.getImageData(0, 0, canvas.width, canvas.height);
+  let blue = 0;
+  for (let at = 0; at < data.length; at += 4) blue += data[at + 3] > 200 && data[at + 2] > data[at] + 80;
+  return blue;
+}"""
+
+
+def figure_of(page: Any, title: str) -> Any:
+    return (
+        page.locator("figure, section.part")
+        .filter(has=page.locator(f"h3:text-is('{title}'), h4:text-is('{title}')"))
+        .last
+    )
+
+
+def test_text_memory_and_gates_show_what_one_points_at(browser: Any, address: str) -> None:
+    with opened(browser, address) as page:
+        figure = figure_of(page, "The first text")
+        told, maps = figure.locator(".reading-text .told"), figure.locator(".heat-told")
+        figure.locator(".pieces i").nth(4).hover()
+        value = f"{WALK[0, 0, 4]:+.2f}".replace("-", "−")
+        sync.expect(told).to_contain_text(f"After “c” (5), unit u0: cell state c {value}")
+        sync.expect(maps.first).to_have_text(re.compile(r"^unit u0 after “c” \(5\): "))
+        strip = figure_of(page, "One unit")  # another figure of the link
+        value = f"{WALK[0, 1, 4]:+.3g}".replace("-", "−")
+        sync.expect(strip.locator(".told")).to_have_text(f"“c” (5): {value}")
+
+        box = figure.locator(".heat-scroller").first.bounding_box()
+        page.mouse.move(box["x"] + 300, box["y"] + 30)
+        said = re.match(r"unit (u\d) after “.” \((\d+)\): ", maps.first.inner_text())
+        unit, step = said[1], int(said[2])
+        assert unit != "u0"
+        pointed = figure.locator(".pieces i.pointed")
+        assert pointed.evaluate("one => [...one.parentNode.children].indexOf(one)") == step - 1
+        assert maps.nth(1).inner_text().startswith(f"unit {unit} after ")
+        sync.expect(strip.locator("i.pointed")).to_have_count(1)
+        before = figure.locator(".text-strip canvas").evaluate("one => one.toDataURL()")
+        page.mouse.down()
+        page.mouse.up()
+        sync.expect(figure.locator(".heat-head h3").last).to_have_text(f"gates of unit {unit}, from shut to open")
+        sync.expect(figure.get_by_label("Unit", exact=True)).to_have_value(unit)
+        page.wait_for_timeout(100)
+        assert figure.locator(".text-strip canvas").evaluate("one => one.toDataURL()") != before
+        gate = 1 / (1 + np.exp(-WALK[1, int(unit[1]), step - 1]))
+        assert f", i {gate:.2g}" in told.inner_text()
+
+
+def test_units_by_time_scale(browser: Any, address: str) -> None:
+    with opened(browser, address) as page:
+        figure = figure_of(page, "The first text")
+        box = figure.locator(".heat-scroller").first.bounding_box()
+        page.mouse.move(box["x"] + 300, box["y"] + 4)
+        told = figure.locator(".heat-told").first
+        sync.expect(told).to_contain_text("unit u0 ")
+        figure.get_by_label("Order of units").select_option("time scale")
+        page.mouse.move(box["x"] + 301, box["y"] + 4)
+        sync.expect(told).to_contain_text(f"unit u{np.argmin(SCALES)} ")
+
+
+def test_the_text_is_read_by_keys(browser: Any, address: str) -> None:
+    with opened(browser, address) as page:
+        figure = figure_of(page, "The first text")
+        text = figure.get_by_role("application", name="The text of: The first text")
+        text.focus()
+        for _ in range(3):
+            page.keyboard.press("ArrowRight")
+        sync.expect(figure.locator(".reading-text .told")).to_contain_text("After “e” (3), unit u0")
+        heat = figure.locator(".heat-scroller").first
+        heat.focus()
+        for key in ("ArrowRight", "ArrowDown", "ArrowDown", "Enter"):
+            page.keyboard.press(key)
+        sync.expect(figure.get_by_label("Unit", exact=True)).to_have_value("u2")
+
+
+def test_one_of_several_is_chosen(browser: Any, address: str) -> None:
+    with opened(browser, address) as page:
+        heads = page.get_by_role("radiogroup", name="Heads").get_by_role("radio")
+        assert heads.count() == 6
+        heads.nth(0).focus()
+        page.keyboard.press("ArrowDown")  # the grid has three columns: from head 1.1 to 2.1
+        sync.expect(heads.nth(3)).to_have_attribute("aria-checked", "true")
+        shown = figure_of(page, "Heads").locator("h4:visible")
+        sync.expect(shown).to_have_text(["Layer 2, head 1"])
+        page.get_by_role("radio", name="two").click()
+        sync.expect(figure_of(page, "The second text").locator(".heat canvas").first).to_be_visible()
+
+
+def test_lines_tell_their_values_and_are_switched_off(browser: Any, address: str) -> None:
+    with opened(browser, address) as page:
+        figure = figure_of(page, "Learning")
+        over = figure.locator(".u-over")
+        over.scroll_into_view_if_needed()
+        box = over.bounding_box()
+        page.mouse.move(box["x"] + box["width"] * 10 / 49, box["y"] + 50)
+        sync.expect(figure.locator(".legend-place")).to_have_text("at 10000")
+        sync.expect(figure.locator(".legend-value")).to_have_text([f"{LEARNT[10]:.3g}", f"{LEARNT[10] + 0.5:.3g}"])
+        canvas = figure.locator("canvas").first
+        assert canvas.evaluate(BLUE) > 50
+        figure.get_by_role("button", name="lstm").click()
+        page.wait_for_timeout(100)
+        assert canvas.evaluate(BLUE) == 0
+
+
+def test_a_stretch_is_zoomed_into(browser: Any, address: str) -> None:
+    with opened(browser, address) as page:
+        figure = figure_of(page, "Learning")
+        over, place = figure.locator(".u-over"), figure.locator(".legend-place")
+        over.scroll_into_view_if_needed()
+        box = over.bounding_box()
+        x, y, wide = box["x"], box["y"] + 60, box["width"]
+        page.mouse.move(x + wide * 20 / 49, y)
+        page.mouse.down()
+        page.mouse.move(x + wide * 30 / 49, y, steps=3)
+        page.mouse.up()
+        page.mouse.move(x + 2, y)
+        sync.expect(place).to_have_text("at 20000")
+        page.mouse.dblclick(x + 5, y)
+        page.mouse.move(x + 3, y)
+        sync.expect(place).to_have_text("at 0")
+
+
+def test_a_finger_asks_for_values(browser: Any, address: str) -> None:
+    with opened(browser, address, width=390) as page:
+        figure = figure_of(page, "Reach")
+        figure.locator(".u-over").scroll_into_view_if_needed()
+        box = figure.locator(".u-over").bounding_box()
+        page.touchscreen.tap(box["x"] + box["width"] / 2, box["y"] + 100)
+        sync.expect(figure.locator(".legend-place")).to_have_text("at 20")
+        sync.expect(figure.locator(".legend-value").nth(1)).to_have_text("1e−60")
+        letters = figure_of(page, "Letters")
+        sync.expect(letters.locator(".scrolls")).to_have_text("⟷ scrolls")

@@ -58,7 +58,7 @@ def time_scales(values: npt.NDArray[np.floating]) -> Floats:
     >>> noise = np.random.default_rng(0).standard_normal(10_000)
     >>> memory = np.array([(np.exp(-np.arange(200) / 20) * noise[t - 200 : t][::-1]).sum() for t in range(200, 10_000)])
     >>> found = time_scales(np.stack([memory, noise[200:] * 0 + 1], axis=1)[None])
-    >>> bool(15 < found[0] < 25), found[1]
+    >>> bool(15 < found[0] < 25), float(found[1])
     (True, 0.0)
     """
     centred = values - values.mean((0, 1))

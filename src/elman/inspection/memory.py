@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from elman.inspection.look import Part
 from elman.inspection.passages import linked_passages
-from elman.inspection.reading import PASSAGE, Reading
+from elman.inspection.reading import PASSAGE, TextReading
 from elman.inspection.subject import Subject
 from elman.lens.activity import most_active, time_scales
 from elman.lens.tracking import Tracker, path_in_plane, text_features, track
@@ -62,7 +62,7 @@ def look(subject: Subject) -> Part:
     return Part(Chapter("The contents of the memory", TEXT, figures, lines), numbers, lines)
 
 
-def _by_token(reading: Reading) -> Values:
+def _by_token(reading: TextReading) -> Values:
     """Every part of the memory after every token, (B·T, H)."""
     return {part: states.reshape(-1, states.shape[-1]) for part, states in reading.states.items()}
 

@@ -10,12 +10,13 @@ import numpy as np
 
 from elman.arrays import Floats, Numbers
 from elman.cells import cell_named
-from elman.inspection.reading import PASSAGE, Reading
+from elman.inspection.reading import PASSAGE, TextReading
 from elman.inspection.subject import Subject
 from elman.lens.activity import most_active, time_scales
 from elman.report import Figure, choice, likeness, reading
 
-MOST_NUMBERS = 1_300_000  # of all passages: a report keeps each in a byte, and is to have at most 3 MB
+MOST_NUMBERS = 820_000  # of all passages: a report keeps each in a byte, and is to have at most 3 MB
+SHORTEST = 48  # tokens of a passage, where there is no room for two longer ones
 LIKE_STEPS = 2048  # of the text, whose states say which units are alike
 
 READ = (
@@ -27,7 +28,7 @@ READ = (
 
 
 @dataclass(frozen=True)
-class Layer:
+class UnitGroup:
     """The parts of the memory that have the same units."""
 
     name: str
@@ -37,19 +38,18 @@ class Layer:
     orders: dict[str, Numbers]  # of these
 
 
-def linked_passages(subject: Subject, found: Reading, chosen: Mapping[str, int]) -> Figure:
+def linked_passages(subject: Subject, found: TextReading, chosen: Mapping[str, int]) -> Figure:
     """As many of the subject's passages as there is room for; `chosen` are units to begin with, by parts of the memory.
 
     Where one passage has too many numbers, only the units that vary most are shown.
     """
-    steps = min(PASSAGE, subject.read.shape[1])
-    each = sum(values.shape[2] for values in found.states.values()) * steps
-    each += sum(gate.shape[2] for gates in found.shown_gates.values() for gate in gates.values()) * steps
-    room = max(1, MOST_NUMBERS // each)
-    layers = _layers(found, min(1.0, MOST_NUMBERS / each))
-    passages = list(enumerate(subject.passages.items()))[:room]
+    every = sum(values.shape[2] for values in found.states.values())
+    every += sum(gate.shape[2] for gates in found.shown_gates.values() for gate in gates.values())
+    steps = min(PASSAGE, subject.read.shape[1], max(SHORTEST, MOST_NUMBERS // (2 * every)))
+    layers = _layers(found, min(1.0, MOST_NUMBERS / (every * steps)))
+    passages = list(enumerate(subject.passages.items()))[: max(1, MOST_NUMBERS // (every * steps))]
     options = {
-        name: _one_of({layer.name: _reading(subject, layer, place, row, name, chosen) for layer in layers}, name)
+        name: _one_of({layer.name: _reading(subject, layer, place, row, name, steps, chosen) for layer in layers}, name)
         for place, (row, name) in passages
     }
     return choice(options, title="The text, the memory and the gates")
@@ -59,7 +59,7 @@ def _one_of(layers: dict[str, Figure], passage: str) -> Figure:
     return next(iter(layers.values())) if len(layers) == 1 else choice(layers, title=f"Passage {passage}")
 
 
-def _layers(found: Reading, share: float) -> list[Layer]:
+def _layers(found: TextReading, share: float) -> list[UnitGroup]:
     """The layers with a share of their units."""
     cells = {one.layer: cell_named(one.cell) for one in found.gates}
     layers = []
@@ -77,7 +77,7 @@ def _layers(found: Reading, share: float) -> list[Layer]:
         like = flat[:: max(1, len(flat) // LIKE_STEPS), units].T
         orders = {"time scale": np.argsort(-time_scales(last)[units], kind="stable"), "likeness": likeness(like)}
         whole = len(parts) == sum(_place(part) == place for part in found.states)
-        layers.append(Layer(place if whole else parts[-1], states, gates, units, orders))
+        layers.append(UnitGroup(place if whole else parts[-1], states, gates, units, orders))
     return layers
 
 
@@ -86,8 +86,10 @@ def _place(part: str) -> str:
     return part.rpartition(" ")[0] if part.startswith("layer ") else part
 
 
-def _reading(subject: Subject, layer: Layer, place: int, row: int, name: str, chosen: Mapping[str, int]) -> Figure:
-    tokens = subject.read[row, :PASSAGE]
+def _reading(
+    subject: Subject, layer: UnitGroup, place: int, row: int, name: str, steps: int, chosen: Mapping[str, int]
+) -> Figure:
+    tokens = subject.read[row, :steps]
     states = {part: values[row, : len(tokens)][:, layer.units].T for part, values in layer.states.items()}
     last = list(states)[-1]
     wanted = [unit for part, unit in chosen.items() if part in states and unit in layer.units]
@@ -98,7 +100,7 @@ def _reading(subject: Subject, layer: Layer, place: int, row: int, name: str, ch
         layer.units.tolist(),
         title=f"{layer.name.capitalize()} over passage {name}",
         reading=READ,
-        gates={gate: values[place][:, layer.units].T for gate, values in layer.gates.items()},
+        gates={gate: values[place, :steps][:, layer.units].T for gate, values in layer.gates.items()},
         colours={"surprise": np.nan_to_num(subject.readings["trained"].surprise[row, : len(tokens)])},
         orders=layer.orders,
         unit=unit,

@@ -24,7 +24,7 @@ HIDDEN = "the hidden state"  # of a model whose memory is not made of vectors
 
 
 @dataclass(frozen=True)
-class Reading:
+class TextReading:
     """A model over windows of a text (B, T), each from a fresh memory."""
 
     states: dict[str, Floats]  # every part of the memory after every token, (B, T, H); a Transformer's hidden states
@@ -34,7 +34,7 @@ class Reading:
 
 
 @torch.no_grad()
-def read_windows(model: LanguageModel, windows: Tensor, resets: Tensor | None, passages: Sequence[int]) -> Reading:
+def read_windows(model: LanguageModel, windows: Tensor, resets: Tensor | None, passages: Sequence[int]) -> TextReading:
     """A model over windows (B, T), of which the `passages` are rows that are shown."""
     found: list[Tensor] = []
 
@@ -43,11 +43,11 @@ def read_windows(model: LanguageModel, windows: Tensor, resets: Tensor | None, p
 
     if not has_vectors_for_memory(model):
         read()
-        return Reading({HIDDEN: as_array(found[0])}, [], {}, _surprise(model, found[0], windows))
+        return TextReading({HIDDEN: as_array(found[0])}, [], {}, _surprise(model, found[0], windows))
     visits = visit_layers(model, read)
     beginnings = [_part(visit, slice(GATE_STEPS), slice(None)) for visit in gated(visits)]
     shown = [_part(visit, slice(PASSAGE), passages) for visit in gated(visits)]
-    return Reading(
+    return TextReading(
         states_of(visits),
         [read_gates(visit) for visit in beginnings],
         {v.name: {name: as_array(gate.transpose(0, 1)) for name, gate in gates_of(v).items()} for v in shown},

@@ -14,7 +14,7 @@ from torch import Tensor
 from elman.data.lanes import resets_of
 from elman.data.tokenizers import Tokenizer
 from elman.inspection.look import Observed
-from elman.inspection.reading import Reading, read_windows
+from elman.inspection.reading import TextReading, read_windows
 from elman.lens.truncation import Truncation, truncation
 from elman.models import LanguageModel
 
@@ -91,7 +91,7 @@ class Subject(Observed):
         }
 
     @cached_property
-    def readings(self) -> dict[str, Reading]:
+    def readings(self) -> dict[str, TextReading]:
         """What both models do while they read, by the names of the models, the trained one first."""
         resets = self.resets(self.read)
         rows = list(self.passages)

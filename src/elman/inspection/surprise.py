@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from elman.arrays import Floats
 from elman.inspection.look import Part
-from elman.inspection.reading import PASSAGE, Reading
+from elman.inspection.reading import PASSAGE, TextReading
 from elman.inspection.subject import Subject
 from elman.inspection.untrained import KEYS
 from elman.report import Chapter, Figure, Line, choice, line_chart, number
@@ -127,7 +127,7 @@ def _of_pairs(share: float) -> str:
     )
 
 
-def _figure(name: str, pieces: Sequence[str], readings: Mapping[str, Reading], row: int, first: Flags) -> Figure:
+def _figure(name: str, pieces: Sequence[str], readings: Mapping[str, TextReading], row: int, first: Flags) -> Figure:
     nats = [reading.surprise[row, : len(pieces)] for reading in readings.values()]
     steps, begin = np.arange(len(pieces)), np.flatnonzero(first)
     (trained, own), (fresh, others) = zip(readings, nats, strict=True)

@@ -55,11 +55,10 @@ def time_scales(values: npt.NDArray[np.floating]) -> Floats:
 
     It is exact for a unit whose correlations fall geometrically; 0 where ρ is not positive, as for a constant unit.
 
-    >>> rng, x = np.random.default_rng(0), np.zeros((1, 10_000, 1))
-    >>> for t in range(1, x.shape[1]):
-    ...     x[0, t] = np.exp(-1 / 20) * x[0, t - 1] + rng.standard_normal()
-    >>> bool(abs(time_scales(x)[0] - 20) < 2)
-    True
+    >>> steps = np.arange(1000)
+    >>> slow, flip = np.sin(steps / 50), (-1.0) ** steps
+    >>> time_scales(np.stack([slow, flip], axis=1)[None]).round()  # −1 / ln cos(1/50), and a unit that turns each step
+    array([5000.,    0.])
     """
     centred = values - values.mean((0, 1))
     now, past = centred[:, 1:], centred[:, :-1]

@@ -11,10 +11,12 @@ from typing import Any
 from elman.report.axes import BOTTOM, LEFT, RIGHT, TOP, Frame, Scale, interval, span, text
 from elman.report.chart import Chart
 from elman.report.figure import Cell, Figure, Table
-from elman.report.lines import NARROW, Values, path
+from elman.report.lines import MOST_ROWS, NARROW, Values, path
 from elman.report.palette import SHAPES, SeriesStyle, point, point_key, series_styles
 
 HEIGHT = 340
+
+MOST_TITLES = 200  # of the points of a group: more would be most of the page, and scripts have them
 
 
 @dataclass(frozen=True)
@@ -24,9 +26,9 @@ class Points:
     No two groups of a chart look the same (`palette.series_styles`). `low` and `high` are the ends of error bars.
 
     >>> import numpy as np
-    >>> group = Points("words", np.array([0.0, 1.0]), np.array([2.0, 3.0]), texts=["cat", "dog"])
-    >>> group.texts[1], group.path
-    ('dog', False)
+    >>> path = Points("states", np.array([0.0, 1.0]), np.array([2.0, 3.0]), texts=["c", "a"], path=True)
+    >>> path.texts[1], path.x[1], path.y[1]  # what the pointer shows at the second point
+    ('a', np.float64(1.0), np.float64(3.0))
     """
 
     name: str
@@ -52,7 +54,7 @@ def point_chart(
     table: Table | None = None,
     link: str = "",
 ) -> Figure:
-    """Points in a plane; the table lists them all unless another one is given.
+    """Points in a plane; the table lists them, or an even part of many, unless another is given.
 
     >>> import numpy as np
     >>> groups = [Points("nouns", np.array([0.0, 1.0]), np.array([2.0, 3.0]), texts=["cat", "dog"])]
@@ -68,6 +70,7 @@ def point_chart(
     parts = [_group(group, axes, style) for group, style in styled]
     barred = any(group.low is not None for group in groups)
     rows = [row for group in groups for row in _rows(group, barred)]
+    rows = rows[:: -(-len(rows) // MOST_ROWS)] if rows else rows
     legend = [(point_key(style), group.name) for group, style in styled]
     spans = [horizontal, vertical]
     data = {"x": x, "y": y, "spans": spans, "groups": [_data(group, style) for group, style in styled]}
@@ -97,8 +100,8 @@ def _group(group: Points, axes: Frame, style: SeriesStyle) -> str:
     if group.low is not None and group.high is not None:
         ends = zip(x, axes.y(group.low), axes.y(group.high), strict=True)
         parts += [interval(at, low, high, style.colour) for at, low, high in ends]
-    for index, (a, b) in enumerate(zip(x, y, strict=True)):
-        parts.append(point(style, a, b, f"<title>{escape(group.texts[index])}</title>" if group.texts else ""))
+    titles = [f"<title>{escape(words)}</title>" for words in group.texts if len(group.texts) <= MOST_TITLES]
+    parts += [point(style, a, b, title) for a, b, title in zip_longest(x, y, titles, fillvalue="")]
     labels = [*group.labels, *([(0, str(style.number))] if style.number and len(x) else [])]
     for index, words in labels:
         left = x[index] > (axes.x.start + axes.x.stop) * 0.7  # or the words would leave the chart

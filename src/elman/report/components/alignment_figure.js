@@ -6,6 +6,7 @@ import { Matrix } from "./matrix.js";
 export function mount({ x, y, source, target, weights, full }, { title, link }) {
   const matrix = new Matrix({ label: title, corner: `${y} ↓ ${x} →`, onpoint: (row, column) => link.point(column, row === null ? null : target[row]) });
   matrix.scroller.classList.add("whole");
+  matrix.table.style.setProperty("--columns", source.length);
   matrix.reset(source);
   const S = source.length;
   target.forEach((name, row) => matrix.append(name, weights.subarray(row * S, (row + 1) * S).map((weight) => weight / full)));

@@ -23,7 +23,7 @@ from torch import nn
 from elman import __version__, atomic, distributed, environment, given, model_folders, run_folders, runs
 from elman.display import Display, View
 from elman.distributed import ALONE, Ranks
-from elman.environment import keep_freed
+from elman.environment import keep_freed, return_freed
 from elman.errors import UserError
 from elman.models.initialization import initial_model
 from elman.models.weights import check_shapes
@@ -213,7 +213,10 @@ def train(
 
     Where torch's launcher has started several processes, each of them does this, and they train one model together.
     """
-    keep_freed()
+    if distributed.is_launched() and (tree.get("train") or {}).get("sharded"):
+        return_freed()
+    else:
+        keep_freed()
     with distributed.joined() as ranks:
         if given.began_in(folder, ranks.launch):  # in an earlier attempt, after which the launcher began anew
             options |= {"resume": True, "overwrite": False}

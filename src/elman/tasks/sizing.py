@@ -27,7 +27,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from elman import environment
+from elman import distributed, environment
 from elman.errors import UserError
 from elman.models.configuration import IMPORTED
 from elman.tasks.configuration import OWN
@@ -178,11 +178,13 @@ def check_ram(build: Callable[[], nn.Module], train: Optimization) -> None:
         UserError: the training needs more RAM than there is.
     """
     available, parameters = environment.ram(train.device), count_parameters(build)
-    needed = 4 * NUMBERS[train.optimizer] * parameters
+    copies = distributed.launched_here() if train.device == "cpu" else 1
+    needed = 4 * NUMBERS[train.optimizer] * parameters * copies // (distributed.launched() if train.sharded else 1)
     if available is not None and needed > available:
         raise UserError(
             f"the model is too large for the {'machine' if train.device == 'cpu' else 'GPU'}'s memory (RAM)",
             expected=f"at most {environment.bytes_in_words(available)}",
             got=f"{environment.bytes_in_words(needed)} to train {parameters:,} parameters",
-            remedy="make it smaller: its hidden_size, its layers, its vocabulary",
+            remedy="make it smaller: its hidden_size, its layers, its vocabulary; or divide it among several processes "
+            "with GPUs or machines of their own (--set sharded=true)",
         )

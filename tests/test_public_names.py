@@ -87,7 +87,7 @@ def test_elman_itself_shows_its_use() -> None:
 
 
 def test_the_reference_has_a_page_for_every_public_module() -> None:
-    pages = {page.stem for page in (SOURCE.parent.parent / "docs/en/reference/api").glob("elman*.md")}
+    pages = {page.stem for page in (Path(__file__).parents[1] / "docs/en/reference/api").glob("elman*.md")}
     assert pages == {one.module.__name__ for one in NAMES}
 
 

@@ -84,7 +84,7 @@ def test_a_run_goes_on_with_other_numbers_of_processes(data: Path, tmp_path: Pat
 
 
 def test_a_killed_run_goes_on_exactly(data: Path, tmp_path: Path) -> None:
-    """One rank is killed at any moment, and after that the newest checkpoint is damaged; dropout is drawn anew alike."""
+    """One rank is killed at any moment, then the newest checkpoint is damaged; dropout is drawn anew alike."""
     text, folder, steps = data / "text.txt", tmp_path / "run", 60
     noise = {"dropout_hidden": 0.2}
     process = subprocess.Popen(

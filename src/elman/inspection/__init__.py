@@ -2,13 +2,8 @@
 
 >>> import elman
 >>> inspection = elman.load("runs/demo").inspect()
-<<<<<<< HEAD
 >>> [name for name in LOOKS if name not in inspection.numbers]  # an LSTM has none
 ['attention']
-=======
->>> sorted(inspection.numbers.keys() & {*LOOKS})
-['clipping', 'gates', 'gradients', 'memory', 'surprise', 'truncation']
->>>>>>> main
 """
 
 from __future__ import annotations

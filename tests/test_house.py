@@ -72,6 +72,7 @@ BELOW: dict[str, set[str]] = {
         "lens",
         "report",
         "inspection",
+        "environment",
     },
     "export": GROUND | {"kernels", "nn", "models", "data", "tasks", "runs", "interop", "inspection"},
     "importing": GROUND | {"data", "interop", "models", "tasks", "runs", "run_folders", "model_folders"},

@@ -96,7 +96,9 @@ def test_the_window_is_measured_in_the_pass_that_the_memory_was_carried_through(
     again = AdaptiveTruncation(text, K1)
     again.restore(found.values())
     read = []
-    text.window = lambda start, stop, epoch=0: read.append(epoch) or Lanes.window(text, start, stop, epoch)  # type: ignore
+    text.window = lambda start, stop, epoch=0, lanes=None: (
+        read.append(epoch) or Lanes.window(text, start, stop, epoch, lanes)
+    )  # type: ignore
     again.adapt(network, None)
     assert read == [4]
     again.restore({"k2": 8, "kept": 12})  # of a checkpoint from before there were offsets

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from elman.report import Chapter, Line, Points, line_chart, point_chart, render
-from elman.report.page import Report
 from elman.report.heatmap import NEGATIVE, POSITIVE
+from elman.report.page import Report
 from elman.report.palette import COLOURS, DARK, DASHES, LIGHT, PATTERNS, SHAPES, series_styles
 from elman.report.style import DARK as DARK_PAGE
 from elman.report.style import LIGHT as LIGHT_PAGE

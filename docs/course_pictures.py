@@ -47,10 +47,10 @@ def picture(report: str, title: str) -> str:
         ValueError: the report has no such figure, or the figure is no SVG drawing.
     """
     title = escape(title)
-    _, there, after = report.partition(f"<h3>{title}</h3>")
-    if not there:
+    heading = re.search(rf"<(h[34])>{re.escape(title)}</\1>", report)  # h4 is one of several figures to choose from
+    if heading is None:
         raise ValueError(f"no figure {title!r}")
-    caption, _, drawing = after.partition('<div class="drawing">')
+    caption, _, drawing = report[heading.end() :].partition('<div class="drawing">')
     found = re.match(r'<svg viewBox="0 0 ([\d.]+) ([\d.]+)"[^>]*>(.*?)</svg>', drawing, re.DOTALL)
     if found is None:
         raise ValueError(f"the figure {title!r} is no SVG drawing")

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import jupytext
 import nbformat
-from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
+from traitlets.config import Config
 
 DOCS = Path(__file__).parent
 LANGUAGES = ("en", "pt")
@@ -40,8 +40,8 @@ def notebook(chapter: Path) -> nbformat.NotebookNode:
 
 def execute(made: nbformat.NotebookNode) -> None:
     """Run all cells in one process on one thread."""
-    kernel = AsyncKernelManager(kernel_name="python3", transport="ipc")  # no port that others could listen to
-    NotebookClient(made, km=kernel, timeout=120, record_timing=False).execute()
+    ipc = Config(KernelManager={"transport": "ipc"})  # no port that others could listen to
+    NotebookClient(made, config=ipc, kernel_name="python3", timeout=120, record_timing=False).execute()
     for cell in made.cells:
         cell.metadata = {}
     made.metadata = {"kernelspec": KERNEL, "language_info": {"name": "python"}}

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import pages
-from elman.cli import run as command
+from elman.cli import COMMANDS
 
 PAGE = pages.ROOT / "README.md"
 README = PAGE.read_text(encoding="utf-8")
@@ -26,14 +26,16 @@ def test_every_snippet_runs_by_itself(
     pages.execute(PAGE, [snippet], {})
 
 
-def test_every_option_that_is_named_exists(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "300")
-    monkeypatch.setenv("NO_COLOR", "1")
-    section = README.split("## Commands")[1].split("\n## ")[0]
-    commands = re.findall(r"    elman (\w+)(.*(?:\n {8,}.*)*)", section)
-    assert len(commands) >= 4
-    for name, options in commands:
-        assert command([name, "--help"]) == 0
-        shown = capsys.readouterr().out
-        for option in re.findall(r"--[a-z-]+", options):
-            assert option in shown, f"elman {name} has no {option}"
+def test_every_link_leads_to_a_file() -> None:
+    links = re.findall(r"\]\(([^)#]+)", README)
+    assert len(links) > 15
+    assert not [link for link in links if "://" not in link and not (pages.ROOT / link).is_file()]
+
+
+def test_it_is_short_and_shows_a_memory() -> None:
+    assert README.count("\n") <= 120
+    assert "](docs/pictures/" in README.partition("\n## ")[0]
+
+
+def test_every_command_is_named() -> None:
+    assert not [name for name in COMMANDS if not re.search(rf"(?:elman|\|) {name}\b", README)]

@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 from docstrings import to_markdown
 from docutils import nodes
 from sphinx.application import Sphinx
+from sphinx.errors import SphinxError
 from sphinx.pycode import ModuleAnalyzer
 from sphinx.util.docutils import SphinxDirective
 from sphinx.util.inspect import stringify_signature
@@ -26,7 +27,7 @@ FIELD = re.compile(r"^    (\w+): .*?  # (.+)$", re.MULTILINE)
 def page(module_name: str) -> str:
     """The page of a module, in MyST."""
     module = importlib.import_module(module_name)
-    names = [name for name in getattr(module, "__all__", []) if not name.startswith("__")]
+    names = [name for name in module.__all__ if not name.startswith("__")]
     parts = [f"```{{py:module}} {module_name}\n```", to_markdown(module.__doc__ or "")]
     return "\n\n".join([*parts, *(entry(module, name) for name in names)])
 
@@ -55,13 +56,13 @@ def constant_words(module: ModuleType, name: str) -> str:
         found = ModuleAnalyzer.for_module(defining).find_attr_docs().get(("", name))
         if found:
             return "\n".join(found)
-    return ""
+    raise SphinxError(f"{module.__name__}.{name} has no docstring under its assignment")
 
 
 def _defining(module: ModuleType, name: str) -> Iterator[str]:
     """The modules that may define a name: this one, and those that it is imported from."""
     yield module.__name__
-    for found in re.finditer(r"^from (elman[\w.]*) import (\([^)]*\)|.*)$", inspect.getsource(module), re.MULTILINE):
+    for found in re.finditer(r"^ *from (elman[\w.]*) import (\([^)]*\)|.*)$", inspect.getsource(module), re.MULTILINE):
         if re.search(rf"\b{name}\b", found[2]):
             yield from _defining(importlib.import_module(found[1]), name)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from importlib import metadata
 from pathlib import Path
@@ -42,6 +42,7 @@ EXTRAS = {
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3
 LARGEST_MMAP_THRESHOLD = 32 << 20  # glibc refuses more
 SPARE = 64 << 20  # bytes
+RETURNED = 1 << 20  # bytes of a piece, from which on it is returned
 
 
 def describe() -> dict[str, Any]:
@@ -120,11 +121,23 @@ def keep_freed() -> bool:
     A training frees and allocates the same tensors at every step. By default, glibc hands the larger ones back to the
     system each time, which must blank their pages before the next use: about a tenth of a step.
     """
+    return _set_malloc({M_MMAP_THRESHOLD: LARGEST_MMAP_THRESHOLD, M_TRIM_THRESHOLD: 2**31 - 1, M_TOP_PAD: SPARE})
+
+
+def return_freed() -> bool:
+    """Make glibc's malloc return freed RAM at once, where tensors come and go of which not all fit into RAM.
+
+    By default, what was freed comes to lie between what is in use, and is kept: half as much again of a training whose
+    weights are gathered layer by layer.
+    """
+    return _set_malloc({M_MMAP_THRESHOLD: RETURNED, M_TRIM_THRESHOLD: RETURNED})
+
+
+def _set_malloc(settings: Mapping[int, int]) -> bool:
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, TypeError, AttributeError):
         return False
-    settings = {M_MMAP_THRESHOLD: LARGEST_MMAP_THRESHOLD, M_TRIM_THRESHOLD: 2**31 - 1, M_TOP_PAD: SPARE}
     accepted = [mallopt(name, value) for name, value in settings.items()]
     return all(answer == 1 for answer in accepted)
 

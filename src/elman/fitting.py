@@ -23,7 +23,7 @@ from torch import nn
 from elman import __version__, atomic, distributed, environment, given, model_folders, run_folders, runs
 from elman.display import Display, View
 from elman.distributed import ALONE, Ranks
-from elman.environment import keep_freed
+from elman.environment import keep_freed, return_freed
 from elman.errors import UserError
 from elman.models.initialization import initial_model
 from elman.models.weights import check_shapes
@@ -213,7 +213,10 @@ def train(
 
     Where torch's launcher has started several processes, each of them does this, and they train one model together.
     """
-    keep_freed()
+    if distributed.is_launched() and (tree.get("train") or {}).get("sharded"):
+        return_freed()
+    else:
+        keep_freed()
     with distributed.joined() as ranks:
         if given.began_in(folder, ranks.launch):  # in an earlier attempt, after which the launcher began anew
             options |= {"resume": True, "overwrite": False}
@@ -253,10 +256,11 @@ def prepare(
         yield _join(folder, start, own, ranks)
         return
     settle = partial(given.settle, tree, folder, resume=resume, overwrite=overwrite, start=start, own=own)
-    with ExitStack() as locked:
-        with ranks.while_others_wait():
+    with ExitStack() as until_the_end:
+        with ExitStack() as waiting:
+            waiting.enter_context(ranks.while_others_wait())
             settle()
-            locked.enter_context(run_folders.lock(folder))
+            until_the_end.enter_context(run_folders.lock(folder))
             settings, going_on = settle()  # once more: another process may have been quicker
             start = None if going_on else start
             if resume and not going_on:
@@ -270,6 +274,11 @@ def prepare(
             elif going_on and settings.start:
                 codecs = model_folders.read_codecs(folder)
             corpus = task.corpus(settings, folder / "cache", say, progress, codecs)
+            if ranks.size > 1:  # the data are there: where the machine's speed decides, all measure it together
+                waiting.close()
+                measuring = not going_on and settings.budget.unit == "seconds"
+                ranks.texts([settings.model_dump_json(exclude_unset=True)] if measuring else [])
+                waiting.enter_context(ranks.while_others_wait())
             if not going_on:
                 settings = _sized(settings, task, corpus, say, progress)
             config = task.model_config(settings, corpus)
@@ -296,6 +305,12 @@ def prepare(
 
 def _join(folder: Path, start: Run | None, own: OwnModel | None, ranks: Ranks) -> Prepared:
     """What rank 0 has prepared, as another rank makes it from the run folder, which all of them see."""
+    ranks.wait_for_first()
+    if asked := ranks.texts([])[0]:
+        settings = configuration.build(json.loads(asked[0]))
+        codecs = {} if start is None else start.codecs
+        task = TASKS[settings.task]
+        task.choose(settings, task.corpus(settings, folder / "cache", lambda line: None, None, codecs))
     ranks.wait_for_first()
     settings = configuration.read_settings(folder)
     task = TASKS[settings.task]

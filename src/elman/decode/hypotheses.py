@@ -21,9 +21,14 @@ class Hypothesis:
 
     The probabilities are the model's own, before any filter or constraint, and in nats.
 
-    >>> found = Hypothesis((4, 2), score=-0.9, log_probability=-0.9, token_log_probabilities=(-0.5, -0.3, -0.1))
-    >>> len(found.token_log_probabilities) - len(found.tokens)  # one for the end
+    >>> from elman.decode import greedy_search
+    >>> from elman.models import build_encoder_decoder
+    >>> model = build_encoder_decoder({"model": "gru", "source_vocab_size": 9, "vocab_size": 7}).eval()
+    >>> [found] = greedy_search(model, torch.tensor([[4, 2, 0]]), end=0)
+    >>> len(found.token_log_probabilities) - len(found.tokens)  # one more, for the end
     1
+    >>> math.isclose(sum(found.token_log_probabilities), found.log_probability)
+    True
     """
 
     tokens: tuple[int, ...]

@@ -2,8 +2,8 @@
 
 >>> import elman
 >>> inspection = elman.load("runs/demo").inspect()
->>> sorted(inspection.numbers.keys() & {*LOOKS})
-['clipping', 'gates', 'gradients', 'memory', 'surprise', 'truncation']
+>>> [name for name in LOOKS if name not in inspection.numbers]  # an LSTM has none
+['attention']
 """
 
 from __future__ import annotations
@@ -34,5 +34,5 @@ LOOKS: dict[str, Look] = {
 
 >>> from elman.inspection import LOOKS
 >>> [*LOOKS]
-['gradients', 'gates', 'memory', 'attention', 'truncation', 'clipping']
+['gradients', 'gates', 'memory', 'surprise', 'attention', 'truncation', 'clipping']
 """

@@ -49,7 +49,7 @@ class Half:
     def pack(self) -> dict[str, Any]:
         """In two bytes a number, where they are not too large or small for it."""
         largest = float(np.nanmax(np.abs(self.values), initial=0.0))
-        return pack(self.values, "f2" if HALF_LEAST <= largest <= HALF_MOST else "f4")
+        return pack(self.values, "f2" if HALF_LEAST <= largest <= HALF_MOST else "")
 
 
 @dataclass(frozen=True)

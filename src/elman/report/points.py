@@ -26,9 +26,9 @@ class Points:
     No two groups of a chart look the same (`palette.series_styles`). `low` and `high` are the ends of error bars.
 
     >>> import numpy as np
-    >>> group = Points("words", np.array([0.0, 1.0]), np.array([2.0, 3.0]), texts=["cat", "dog"])
-    >>> group.texts[1], group.path
-    ('dog', False)
+    >>> path = Points("states", np.array([0.0, 1.0]), np.array([2.0, 3.0]), texts=["c", "a"], path=True)
+    >>> path.texts[1], path.x[1], path.y[1]  # what the pointer shows at the second point
+    ('a', np.float64(1.0), np.float64(3.0))
     """
 
     name: str

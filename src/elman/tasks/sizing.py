@@ -27,11 +27,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from elman import environment
+from elman import distributed, environment
 from elman.errors import UserError
 from elman.models.configuration import IMPORTED
 from elman.tasks.configuration import OWN
-from elman.train.objective import Objective, Place
+from elman.train.objective import Divisible, Objective, Place
 from elman.train.optimizers import optimizer
 from elman.train.settings import Optimization
 
@@ -120,7 +120,10 @@ def fitting_heads(size: int, most: int) -> int:
 
 
 def step_seconds(step: Callable[[], None]) -> float:
-    """The least time of a training step: other work of the machine only ever makes a step longer."""
+    """The least time of a training step: other work of the machine only ever makes a step longer.
+
+    Where several processes measure together, it is that of the slowest.
+    """
     step()
     best = math.inf
     for pause in PROBE_PAUSES:
@@ -132,11 +135,13 @@ def step_seconds(step: Callable[[], None]) -> float:
             step()
             best = min(best, time.perf_counter() - before)
             taken += 1
-    return best
+    return distributed.here().most(best)
 
 
 def seconds_of_step(build: Callable[[], nn.Module], objective: Objective, place: Place, train: Optimization) -> float:
     """The least time of a training step on the batch at `place`, of the model that `build` makes.
+
+    Each of several processes reads its part of the batch; what they send each other is not measured.
 
     Raises:
         UserError: the training needs more RAM than there is.
@@ -144,6 +149,7 @@ def seconds_of_step(build: Callable[[], nn.Module], objective: Objective, place:
     check_ram(build, train)
     model, device = build().to(train.device), train.device
     update = optimizer(model, train)
+    divide(objective)
 
     def step() -> None:
         with torch.autocast(device, torch.bfloat16, enabled=train.precision == "bfloat16"):
@@ -155,6 +161,13 @@ def seconds_of_step(build: Callable[[], nn.Module], objective: Objective, place:
             torch.cuda.synchronize()
 
     return step_seconds(step)
+
+
+def divide(objective: Objective) -> None:
+    """Let an objective that is measured read the part of each batch that is this process's."""
+    ranks = distributed.here()
+    if ranks.size > 1 and isinstance(objective, Divisible):
+        objective.divide(ranks)
 
 
 def count_layers(build: Callable[[], nn.Module]) -> int:
@@ -178,11 +191,13 @@ def check_ram(build: Callable[[], nn.Module], train: Optimization) -> None:
         UserError: the training needs more RAM than there is.
     """
     available, parameters = environment.ram(train.device), count_parameters(build)
-    needed = 4 * NUMBERS[train.optimizer] * parameters
+    copies = distributed.launched_here() if train.device == "cpu" else 1
+    needed = 4 * NUMBERS[train.optimizer] * parameters * copies // (distributed.launched() if train.sharded else 1)
     if available is not None and needed > available:
         raise UserError(
             f"the model is too large for the {'machine' if train.device == 'cpu' else 'GPU'}'s memory (RAM)",
             expected=f"at most {environment.bytes_in_words(available)}",
             got=f"{environment.bytes_in_words(needed)} to train {parameters:,} parameters",
-            remedy="make it smaller: its hidden_size, its layers, its vocabulary",
+            remedy="make it smaller: its hidden_size, its layers, its vocabulary; or divide it among several processes "
+            "with GPUs or machines of their own (--set sharded=true)",
         )

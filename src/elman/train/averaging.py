@@ -19,7 +19,8 @@ class Average:
     >>> model = nn.Linear(1, 1, bias=False)
     >>> average = Average(model, decay=1)  # the plain mean
     >>> for value in (1.0, 2.0, 6.0):
-    ...     model.load_state_dict({"weight": torch.tensor([[value]])}) and average.update()
+    ...     _ = nn.init.constant_(model.weight, value)  # in place of a step of the optimiser
+    ...     average.update()
     >>> with average.in_place():
     ...     print(model.weight.item())
     3.0

@@ -17,8 +17,9 @@ class Loss(NamedTuple):
     Where a rank has no row of a batch, its loss is that of another's row, and it has no target.
 
     >>> import torch
-    >>> Loss(torch.tensor(2.5), targets=64, state=None).mean.item()
-    2.5
+    >>> parts = Loss(torch.tensor(2.5), targets=60, state=None), Loss(torch.tensor(3.5), targets=20, state=None)
+    >>> sum(part.mean * part.targets for part in parts) / sum(part.targets for part in parts)  # every target alike
+    tensor(2.7500)
     """
 
     mean: Tensor
@@ -29,8 +30,8 @@ class Loss(NamedTuple):
 class Place(NamedTuple):
     """Where a training is: the present batch of the present epoch, and the spent fraction of the budget.
 
-    >>> Place(epoch=0, batch=3, progress=0.25)._replace(batch=4)
-    Place(epoch=0, batch=4, progress=0.25)
+    >>> Place(epoch=2, batch=0, progress=0.5)  # half of the budget is spent, and the third pass begins
+    Place(epoch=2, batch=0, progress=0.5)
     """
 
     epoch: int

@@ -8,8 +8,10 @@ each file, written last; then the folder gets its name. Nothing is pickled.
 from __future__ import annotations
 
 import json
+import warnings
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import cast
@@ -30,7 +32,7 @@ from elman.train import checkpoints
 from elman.train.checkpoints import VALUES, Checkpoint, Damaged, Values
 from elman.train.sharding import divided, empty, local
 
-FILE_BYTES = 1 << 26  # of a rank's tensors in a file: the library keeps the bytes of a file in RAM beside its tensors
+FILE_BYTES = 1 << 24  # of a rank's tensors in a file: the library keeps the bytes of a file in RAM beside its tensors
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,8 @@ def save(folder: Path, step: int, checkpoint: Checkpoint, ranks: Ranks) -> Path:
     tensors = _unshared(checkpoint.tensors)
     writer = HuggingFaceStorageWriter(str(unfinished), _file_numbers(tensors), save_distributed=True)
     try:
-        save_tensors(tensors, storage_writer=writer, no_dist=ranks.size == 1)
+        with _alone(ranks):
+            save_tensors(tensors, storage_writer=writer, no_dist=ranks.size == 1)
     except CheckpointException as error:
         raise UserError(f"cannot write {unfinished}: {_first_failure(error)}") from error
     written = {file.name: _crc32(file) for file in unfinished.glob(f"shard-{ranks.rank + 1:05d}-*")}
@@ -93,7 +96,8 @@ def load(path: Path, layout: Callable[[str], Tensor | None], ranks: Ranks) -> Ch
     try:
         about = cast(Mapping[str, TensorStorageMetadata], reader.read_metadata().state_dict_metadata)
         tensors = {name: empty(one.size, one.properties.dtype, layout(name)) for name, one in about.items()}
-        load_tensors(tensors, storage_reader=reader, no_dist=ranks.size == 1)
+        with _alone(ranks):
+            load_tensors(tensors, storage_reader=reader, no_dist=ranks.size == 1)
         return Checkpoint(tensors, parse_json(found.values, Values, VALUES))
     except (CheckpointException, SafetensorError, OSError, KeyError, ValueError) as error:
         raise Damaged(f"{path.name}: {error}") from error
@@ -112,6 +116,15 @@ def _checked(path: Path, ranks: Ranks) -> Manifest:
         if _crc32(path / name) != found.files[name]:
             raise ValueError(f"the checksum of {name} is wrong")
     return found
+
+
+@contextmanager
+def _alone(ranks: Ranks) -> Iterator[None]:
+    """Without the warning that one process is not several."""
+    with warnings.catch_warnings():
+        if ranks.size == 1:
+            warnings.filterwarnings("ignore", message="torch.distributed is disabled", category=UserWarning)
+        yield
 
 
 def _crc32(file: Path) -> int:

@@ -44,8 +44,8 @@ TOKENIZERS = {"char": "CharTokenizer", "byte": "ByteTokenizer", "word": "WordTok
 """The class of each kind; the module of the same name is imported when the class is needed.
 
 >>> from elman.data.tokenizers import TOKENIZERS
->>> TOKENIZERS["word"]
-'WordTokenizer'
+>>> TOKENIZERS["word"], sorted(TOKENIZERS)
+('WordTokenizer', ['bpe', 'byte', 'char', 'word'])
 """
 FOREIGN = {"vocabulary": "VocabularyTokenizer", "library": "LibraryTokenizer"}
 """Likewise those of other programs, which come with a model and are not learnt."""

@@ -13,7 +13,7 @@ export function mount({ names, values, ends, notes, span: [low, high], colour, m
   };
   // A mark is a dotted line in every row; its word stands above the first.
   const marked = (first) => marks.map(([at, text], index) => {
-    const line = h("span", { class: `bar-mark${at - low > (high - low) / 2 ? " left" : ""}${first ? " first" : ""}` }, first ? h("span", null, text) : null);
+    const line = h("span", { class: `bar-mark${at - low > (high - low) / 2 ? " left" : ""}${first ? " first" : ""}` }, first ? h("span", { title: text }, text) : null);
     line.style.insetInlineStart = part(at);
     line.style.setProperty("--row", index);
     return line;

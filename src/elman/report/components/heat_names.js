@@ -8,9 +8,9 @@ const LETTERS = 12; // pixels, the size of letters where there is room
 const LINE = 10.5; // pixels that a name takes across its letters
 
 export const shorten = (name, most = MOST) => {
-  const all = [...name];
+  const all = [...String(name ?? "")];
   const half = (most - 1) >> 1;
-  return all.length <= most ? name : `${all.slice(0, half).join("")}…${all.slice(-half).join("")}`;
+  return all.length <= most ? all.join("") : `${all.slice(0, half).join("")}…${all.slice(-half).join("")}`;
 };
 
 const measure = document.createElement("canvas").getContext("2d");
@@ -26,7 +26,7 @@ export function roomOf(rows, columns, { least, width }) {
   const sans = colour("sans");
   const beside = Math.max(least, Math.ceil(longest(rows, `${LETTERS - 1}px ${sans}`)) + 10);
   const words = longest(columns, `11px ${colour("mono")}`);
-  const turned = words > width - 1 && columns.some((name) => [...(name ?? "")].length > 1);
+  const turned = words > width - 1 && columns.some((name) => [...String(name ?? "")].length > 1);
   return { beside, below: !columns.some(Boolean) ? 4 : turned ? Math.ceil(words) + 8 : 18, turned };
 }
 
@@ -41,7 +41,7 @@ export function writeRows(context, names, { beside, height, marks }) {
     if (!mark && (row % stride || near)) return;
     context.font = `${mark ? "700 " : ""}${Math.min(LETTERS - 1, Math.max(SMALL, height))}px ${colour("sans")}`;
     context.fillStyle = colour(mark ? "ink" : "soft");
-    context.fillText(shorten(name ?? ""), beside - 5, Math.max(9, (row + 0.5) * height + 3.5));
+    context.fillText(shorten(name), beside - 5, Math.max(9, (row + 0.5) * height + 3.5));
   });
 }
 

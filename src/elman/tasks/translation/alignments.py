@@ -62,7 +62,8 @@ def look_at_alignments(pairs: Pairs) -> Part:
     reading = "Each source, the best translation that a beam search finds, and the reference."
     figures = [passages(groups, title="Translations beside their references", reading=reading)]
     if options:
-        figures.insert(0, replace(choice(options, title="What each written token looks at"), wide=True))
+        chosen = choice(options, title="What each written token looks at")
+        figures = [replace(figure, wide=pairs.wide) for figure in (chosen, *figures)]
     lines = [f"{name}: {given}" for group in groups for name, given in group]
     return Part(Chapter("Alignments", text, figures, [agreement]), numbers, [*lines, agreement])
 

@@ -75,7 +75,7 @@ def _maps(pairs: Pairs, spread: Spread) -> Figure:
             reading="The heads stand layer by layer, as layer.head.",
             columns=heads,
         )
-    return replace(choice(options, title="Where each head looks"), wide=True)
+    return replace(choice(options, title="Where each head looks"), wide=pairs.wide)
 
 
 @dataclass(frozen=True)

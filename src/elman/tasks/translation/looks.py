@@ -64,7 +64,7 @@ def look_at_dependence(pairs: Pairs) -> Part:
         "source alike, a line that falls is one that depends less on the tokens that were read first.",
     )
     text = "How much the loss depends on each token of its source: the same measure for every kind of model."
-    chosen = replace(choice(maps, title="Which source tokens each true target token depends on"), wide=True)
+    chosen = replace(choice(maps, title="Which source tokens each true target token depends on"), wide=pairs.wide)
     return Part(Chapter("Dependence on the source", text, [figure, chosen], lines), numbers, lines)
 
 

@@ -26,6 +26,7 @@ from elman.tasks.task import Sources, Trained
 SHOWN = 6  # pairs that are drawn
 MOST_TOKENS = 40  # of a pair that is drawn
 PAIRS = 256  # pairs that are measured
+HALF = 20  # source tokens, for which half of a page is wide enough
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,11 @@ class Pairs(Observed):
         fitting = fitting if len(fitting) else np.array([int(longest.argmin())])
         order = fitting[np.argsort(-longest[fitting], kind="stable")]
         return sorted(order[: 4 * SHOWN : 4].tolist())
+
+    @property
+    def wide(self) -> bool:
+        """Whether the sources that are drawn need the whole width of a page."""
+        return int(self.part.source_lengths[self.shown()].max()) > HALF
 
 
 def open_pairs(run: Trained, data: Sources) -> Pairs:

@@ -17,7 +17,8 @@ from typing import Literal
 import numpy as np
 import torch
 from torch import Tensor
-from torch.distributed.tensor import DTensor
+
+from elman.train.sharding import is_in_parts
 
 Method = Literal["norm", "value", "adaptive", "none"]
 
@@ -84,4 +85,4 @@ class Clipper:
 def norm(gradients: Sequence[Tensor]) -> float:
     """The norm of all gradients together, those that lie in parts on several ranks included."""
     total = torch.nn.utils.get_total_norm(gradients)
-    return (total.full_tensor() if isinstance(total, DTensor) else total).item()
+    return (total.full_tensor() if is_in_parts(total) else total).item()

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from elman.errors import UserError
-from elman.train import checkpoints, sharded_checkpoints, sharding, tensor_files
-from elman.train.checkpoints import Damaged
+from elman.train import checkpoints, sharding, tensor_files
+from elman.train.checkpoints import Checkpoint, Damaged
 from elman.train.journal import Journal, Unwritten
 from elman.train.rhythm import Rhythm
 from elman.train.training import Step, Training
@@ -209,6 +209,8 @@ def _save(training: Training, folder: Path, metrics: Journal) -> float:
     place, step = folder / "checkpoints", training.counters.step
     if checkpoint := training.to_checkpoint():
         if training.ranks.together:
+            from elman.train import sharded_checkpoints  # and torch's distributed checkpoints, which take long
+
             sharded_checkpoints.save(place, step, checkpoint, training.ranks)
         else:
             checkpoints.save(place, step, checkpoint)
@@ -230,11 +232,18 @@ def _record(step: Step) -> dict[str, Any]:
     }
 
 
+def _load(training: Training, path: Path) -> Checkpoint:
+    if path.suffix and not training.ranks.together:
+        return checkpoints.load(path)
+    from elman.train import sharded_checkpoints
+
+    return sharded_checkpoints.load(path, training.layout(), training.ranks)
+
+
 def _restore(training: Training, run: Path) -> Iterator[Event]:
     folder, journal = run / "checkpoints", run / "metrics.jsonl"
     damaged = False
-    load = partial(sharded_checkpoints.load, layout=training.layout(), ranks=training.ranks)
-    for found in checkpoints.newest(folder, load):
+    for found in checkpoints.newest(folder, partial(_load, training)):
         if isinstance(found, Damaged):
             damaged = True
             yield Warned(f"damaged checkpoint {found}; trying the one before")

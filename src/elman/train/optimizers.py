@@ -12,16 +12,18 @@ from __future__ import annotations
 from collections import defaultdict
 from itertools import compress
 from operator import not_
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor
 from torch.optim import SGD, AdamW, Optimizer
 
 from elman.errors import UserError
 from elman.train.settings import Optimization
-from elman.train.sharding import divided
+from elman.train.sharding import divided, is_in_parts
+
+if TYPE_CHECKING:
+    from torch.distributed.tensor import DTensor
 
 MUON_MOMENTUM = 0.95
 
@@ -72,7 +74,7 @@ def optimizer(model: nn.Module, settings: Optimization) -> Optimizer:
     if s.optimizer in ("adamw", "muon"):
         make = {"adamw": AdamW, "muon": Muon}[s.optimizer]
         return make(groups, lr=s.learning_rate, betas=(s.beta1, s.beta2), fused=True)
-    whole = not any(isinstance(p, DTensor) for p in parameters)  # torch has no fused SGD of what is in parts
+    whole = not any(is_in_parts(p) for p in parameters)  # torch has no fused SGD of what is in parts
     return SGD(groups, lr=s.learning_rate, momentum=s.momentum, fused=whole)
 
 
@@ -125,7 +127,7 @@ class Muon(AdamW):
                 parameter.mul_(1 - rate * group["weight_decay"])
                 ahead = self._ahead(parameter, parameter.grad, group["momentum"])
                 parameter.grad = None  # AdamW passes over parameters without a gradient
-                if isinstance(ahead, DTensor):
+                if is_in_parts(ahead):
                     self._step_in_parts(parameter, ahead, group)
                     continue
                 pairs = zip(parameter.chunk(group["maps"]), ahead.chunk(group["maps"]), strict=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from inspect import signature
@@ -12,13 +11,11 @@ from typing import Any, TypeVar, cast
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard, register_fsdp_forward_method
 from torch.nn.parallel import DistributedDataParallel
 
 from elman.distributed import Ranks
 from elman.state import State
-from elman.train.objective import Layered, Loss, Objective, Place
+from elman.train.objective import Loss, Objective, Place
 
 Found = TypeVar("Found")
 REDUCTION = {"float32": None, "bfloat16": torch.bfloat16}  # None: their own dtype
@@ -69,7 +66,7 @@ class DistributedReplica(Replica):
 
     def __init__(self, model: nn.Module, objective: Objective, dtype: torch.dtype | None = None) -> None:
         super().__init__(model, objective)
-        self.parallel = DistributedDataParallel(_Within(model), **KEEP_BUFFERS)
+        self.parallel = DistributedDataParallel(Within(model), **KEEP_BUFFERS)
         self.dtype = dtype
         self.parallel.register_comm_hook(None, lambda _, bucket: self._send(bucket.buffer()))
         self.cuda = next(model.parameters()).is_cuda
@@ -104,41 +101,7 @@ class DistributedReplica(Replica):
         return nullcontext() if last else self.parallel.no_sync()
 
 
-class ShardedReplica(Replica):
-    """As `DistributedReplica`, of a model of which each rank keeps a part: of weights, and so of all that goes by them.
-
-    torch's `fully_shard` gathers the weights of a layer for its call, and once more for its backward pass, after which
-    each rank gets its part of the gradient's mean. All weights that belong to no layer, such as embeddings, are there
-    from the beginning of the loss to the end of its backward pass. Every micro-batch is reduced, for else the gradients
-    of the whole model would be kept between them. Rajbhandari et al. 2020, "ZeRO"; Zhao et al. 2023, "PyTorch FSDP".
-    """
-
-    def __init__(
-        self, model: nn.Module, objective: Objective, device: str, ranks: Ranks, dtype: torch.dtype | None = None
-    ) -> None:
-        super().__init__(model, objective)
-        mesh = init_device_mesh(device, (ranks.size,))
-        policy = MixedPrecisionPolicy(reduce_dtype=dtype)
-        for layer in objective.layers(model) if isinstance(objective, Layered) else ():
-            fully_shard(layer, mesh=mesh, mp_policy=policy)
-            if hasattr(layer, "project"):  # a call too
-                register_fsdp_forward_method(layer, "project")
-        self.within = _Within(model)
-        fully_shard(self.within, mesh=mesh, mp_policy=policy)
-
-    def __call__(self, place: Place, state: State | None) -> Loss:  # noqa: D102
-        with warnings.catch_warnings():  # of outputs that are views: no model of ours writes over those of a layer
-            warnings.filterwarnings("ignore", message="FSDP2-wrapped module", category=UserWarning)
-            return cast(Loss, self.within(lambda model: self.objective.loss(model, place, state)))
-
-    def read(self, function: Callable[[nn.Module], Found]) -> Found:  # noqa: D102
-        try:
-            return cast(Found, self.within(function))
-        finally:
-            cast(FSDPModule, self.within).reshard()  # else weights are kept for a backward pass
-
-
-class _Within(nn.Module):
+class Within(nn.Module):
     """Calls functions of a model as a module's `forward`, where torch's wrappers do their part."""
 
     def __init__(self, model: nn.Module) -> None:
@@ -146,6 +109,7 @@ class _Within(nn.Module):
         self.model = model
 
     def forward(self, function: Callable[[nn.Module], Any]) -> Any:
+        """What the function returns."""
         return function(self.model)
 
 
@@ -154,5 +118,7 @@ def replica(model: nn.Module, objective: Objective, ranks: Ranks, device: str, r
     if ranks.size == 1:
         return Replica(model, objective)
     if ranks.together:
+        from elman.train.sharded_replica import ShardedReplica  # and torch's FSDP2, which takes long to import
+
         return ShardedReplica(model, objective, device, ranks, REDUCTION[reduction])
     return DistributedReplica(model, objective, REDUCTION[reduction])

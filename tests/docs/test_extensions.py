@@ -73,5 +73,5 @@ def test_a_page_of_the_api_has_names_members_and_fields() -> None:
     assert "{py:class} LSTM(" in page
     page = extension("api").page("elman")
     assert "{py:function} fit(" in page
-    assert "{py:method} generate(" in page
+    assert "{py:method} evaluate(data: Any, " in page
     assert "[elman.nn](elman.nn.md)" in page

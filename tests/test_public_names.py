@@ -76,12 +76,19 @@ def texts_under(file: Path, name: str) -> Iterator[str]:
                     yield inspect.cleandoc(text)
 
 
-NAMES = list({id(one.value): one for one in reversed([*names_of(elman)])}.values())[::-1]  # each once
+# Each value once; it is kept, so that no other can have its id.
+ONCE = {id(value): (one, value) for one in reversed([*names_of(elman)]) for value in [one.value]}
+NAMES = [one for one, _ in reversed(ONCE.values())]
 IDS = [f"{one.module.__name__}.{one.name}" for one in NAMES]
 
 
 def test_elman_itself_shows_its_use() -> None:
     assert ">>> " in (elman.__doc__ or "")
+
+
+def test_the_reference_has_a_page_for_every_public_module() -> None:
+    pages = {page.stem for page in (Path(__file__).parents[1] / "docs/en/reference/api").glob("elman*.md")}
+    assert pages == {one.module.__name__ for one in NAMES}
 
 
 @pytest.mark.parametrize("one", NAMES, ids=IDS)

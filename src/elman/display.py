@@ -158,7 +158,7 @@ class Notebook:
         if not self.drawn or now - self.drawn >= DRAWING_SECONDS:
             self.drawn, self.drawing = now, self.draw()
         lines = "\n".join(self.lines)
-        self.handle.update(self.html(f"{self.drawing}<pre>{lines}</pre>{self.bar}"))
+        self.handle.update(self.html(f'{self.drawing}<pre style="white-space:pre-wrap">{lines}</pre>{self.bar}'))
 
 
 class View:

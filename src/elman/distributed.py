@@ -93,6 +93,10 @@ class Ranks:
         every = self.sums(*values, *(own if rank == self.rank else 0.0 for rank in range(self.size)))
         return every[: len(values)], tuple(every[len(values) :])
 
+    def most(self, value: float) -> float:
+        """The greatest value of all processes."""
+        return max(self.sums_and_each((), value)[1]) if self.size > 1 else value
+
     def told(self, *values: float) -> list[float]:
         """The values of rank 0."""
         return self.sums(*(value if self.first else 0.0 for value in values))
@@ -217,6 +221,12 @@ class Ranks:
 
 
 ALONE = Ranks()
+_here = ALONE
+
+
+def here() -> Ranks:
+    """The ranks of this process within `joined`; alone elsewhere."""
+    return _here
 
 
 def launched() -> int:
@@ -251,5 +261,11 @@ def joined() -> Iterator[Ranks]:
         return
     from elman import rendezvous
 
+    global _here
+    before = _here
     with rendezvous.together() as (rank, size, launch, store):
-        yield Ranks(rank, size, launch, store=store)
+        _here = Ranks(rank, size, launch, store=store)
+        try:
+            yield _here
+        finally:
+            _here = before

@@ -256,10 +256,11 @@ def prepare(
         yield _join(folder, start, own, ranks)
         return
     settle = partial(given.settle, tree, folder, resume=resume, overwrite=overwrite, start=start, own=own)
-    with ExitStack() as locked:
-        with ranks.while_others_wait():
+    with ExitStack() as until_the_end:
+        with ExitStack() as waiting:
+            waiting.enter_context(ranks.while_others_wait())
             settle()
-            locked.enter_context(run_folders.lock(folder))
+            until_the_end.enter_context(run_folders.lock(folder))
             settings, going_on = settle()  # once more: another process may have been quicker
             start = None if going_on else start
             if resume and not going_on:
@@ -273,6 +274,11 @@ def prepare(
             elif going_on and settings.start:
                 codecs = model_folders.read_codecs(folder)
             corpus = task.corpus(settings, folder / "cache", say, progress, codecs)
+            if ranks.size > 1:  # the data are there: where the machine's speed decides, all measure it together
+                waiting.close()
+                measuring = not going_on and settings.budget.unit == "seconds"
+                ranks.texts([settings.model_dump_json(exclude_unset=True)] if measuring else [])
+                waiting.enter_context(ranks.while_others_wait())
             if not going_on:
                 settings = _sized(settings, task, corpus, say, progress)
             config = task.model_config(settings, corpus)
@@ -299,6 +305,12 @@ def prepare(
 
 def _join(folder: Path, start: Run | None, own: OwnModel | None, ranks: Ranks) -> Prepared:
     """What rank 0 has prepared, as another rank makes it from the run folder, which all of them see."""
+    ranks.wait_for_first()
+    if asked := ranks.texts([])[0]:
+        settings = configuration.build(json.loads(asked[0]))
+        codecs = {} if start is None else start.codecs
+        task = TASKS[settings.task]
+        task.choose(settings, task.corpus(settings, folder / "cache", lambda line: None, None, codecs))
     ranks.wait_for_first()
     settings = configuration.read_settings(folder)
     task = TASKS[settings.task]

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from elman.data.lanes import Lanes, evaluation_windows
 from elman.data.textfile import TextPiece
-from elman.data.tokenfile import write_tokens
+from elman.data.tokenfile import Reader, write_tokens
 from elman.data.tokenizers import ByteTokenizer
+from elman.distributed import Ranks
 from elman.errors import UserError
 
 
@@ -139,3 +140,22 @@ def test_one_lane_is_one_exact_pass() -> None:
 def test_nothing_to_evaluate(count: int) -> None:
     with pytest.raises(UserError, match=f"at least 2 tokens, got {count}"):
         next(evaluation_windows(np.zeros(count, np.uint16), 4, 8))
+
+
+@pytest.mark.parametrize("rank", range(3))
+def test_a_rank_reads_the_tokens_of_its_lanes_alone(rank: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file is mapped: a whole epoch asks for no token but those of its lanes, and the one after each."""
+    asked: list[np.ndarray] = []
+    real = Reader.__getitem__
+
+    def noting(self: Reader, positions: np.ndarray) -> np.ndarray:
+        asked.append(positions)
+        return real(self, positions)
+
+    monkeypatch.setattr(Reader, "__getitem__", noting)
+    lanes = Lanes(np.arange(1001), 10)
+    lanes.mine = Ranks(rank, 3).share(lanes.mine)
+    for start in range(0, 100, 20):
+        lanes.window(start, start + 20)
+    read = np.unique(np.concatenate([positions.ravel() for positions in asked]))
+    assert read.tolist() == list(range(lanes.mine[0] * 100, (lanes.mine[-1] + 1) * 100 + 1))

@@ -102,6 +102,37 @@ def test_every_token_of_an_alignment_is_named(runs: dict[str, Path]) -> None:
         assert [text.text for text in texts if text.attrib["class"] == "dense"] == one["written"] + one["source"]
 
 
+def test_heads_are_chosen_from_a_grid_of_layers(runs: dict[str, Path]) -> None:
+    """What is drawn of a head is where that head looks while the model reads the reference."""
+    run = elman.load(runs["transformer"])
+    pairs = open_pairs(run, [])
+    [sentences, _] = inspect(runs["transformer"], parts=["heads"]).report.chapters[0].figures
+    (row, (_, heads)) = next(zip(pairs.shown(), sentences.parts, strict=False))
+    source, lengths, inputs, _ = pairs.batch([row])
+    with torch.no_grad():
+        every = run.model.cross_attentions(inputs, run.model.encode(source, lengths))
+    layers, per_layer = len(every), every[0].shape[1]
+    assert heads.chart is not None
+    assert heads.chart.data["columns"] == per_layer
+    names = [f"{layer}.{head}" for layer in range(1, layers + 1) for head in range(1, per_layer + 1)]
+    assert [name for name, _ in heads.parts] == names
+    for name, figure in heads.parts:
+        layer, head = map(int, name.split("."))
+        drawn = np.array([line[1:] for line in figure.table.rows], np.float64)
+        np.testing.assert_allclose(drawn, every[layer - 1][0, head - 1], atol=1e-3)
+
+
+def test_an_alignment_says_whether_it_is_right(runs: dict[str, Path]) -> None:
+    found = inspect(runs["attention"], parts=["alignments"])
+    numbers = [one for one in found.numbers["alignments"].values() if "weights" in one]
+    shown = found.report.chapters[0].figures[0].parts
+    assert numbers
+    for (name, figure), one in zip(shown, numbers, strict=True):
+        assert name.endswith("✓" if one["exact"] else "✗")
+        for words in (one["translation"], one["reference"]):
+            assert words in figure.head
+
+
 def test_a_head_is_called_sharp_only_beside_the_untrained_model(runs: dict[str, Path]) -> None:
     """The same entropies are nothing to tell of a model whose heads were as sharp before."""
     named = np.array([[0.5, 0.5], [0.5, 2.0]])

@@ -23,6 +23,7 @@ from elman.runs import Run
 from page_runs import WAVES, train_all
 
 sync = pytest.importorskip("playwright.sync_api", reason="no playwright: pip install 'elman[dev]'")
+axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="no axe: pip install 'elman[dev]'")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = [
     pytest.mark.slow,
@@ -530,6 +531,8 @@ def test_a_phone_and_a_screen_reader(browser: Any, server: str, model: str) -> N
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     assert not page.evaluate(WIDE)
     assert not page.evaluate(NAMELESS)
+    found = axe.Axe().run(page).response["violations"]
+    assert [(one["id"], one["nodes"][0]["html"]) for one in found if one["impact"] in ("serious", "critical")] == []
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(20, 23, 27)"
     page.get_by_label("Theme").select_option("light")
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(251, 250, 247)"

@@ -68,10 +68,10 @@ def test_processes_follow_one(data: Path) -> None:
 
 
 def test_a_run_goes_on_with_other_numbers_of_processes(data: Path, tmp_path: Path) -> None:
-    """Weights are divided anew, and gathered: 2, 3, 1 (which has them whole) and 2 processes again."""
+    """Weights are gathered, and divided anew: by 2 processes, 1 (which has them whole) and 3."""
     text, moved = data / "text.jsonl", tmp_path / "moved"
-    whole = fitting.fit(str(text), out=tmp_path / "whole", budget="32 steps", progress=False, **SETTINGS)
-    for steps, processes in ((8, 2), (16, 3), (24, 1), (32, 2)):
+    whole = fitting.fit(str(text), out=tmp_path / "whole", budget="24 steps", progress=False, **SETTINGS)
+    for steps, processes in ((8, 2), (16, 1), (24, 3)):
         if processes > 1:
             done = run(command(text, moved, steps, processes))
             assert done.returncode == 0, done.stderr
@@ -85,7 +85,7 @@ def test_a_run_goes_on_with_other_numbers_of_processes(data: Path, tmp_path: Pat
 
 def test_a_killed_run_goes_on_exactly(data: Path, tmp_path: Path) -> None:
     """One rank is killed at any moment, then the newest checkpoint is damaged; dropout is drawn anew alike."""
-    text, folder, steps = data / "text.txt", tmp_path / "run", 60
+    text, folder, steps = data / "text.txt", tmp_path / "run", 40
     noise = {"dropout_hidden": 0.2}
     process = subprocess.Popen(
         command(text, folder, steps, 2, **noise), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -113,10 +113,3 @@ def test_a_killed_run_goes_on_exactly(data: Path, tmp_path: Path) -> None:
     assert losses(folder) == losses(undisturbed)
     shipped = [(run / "model" / "model.safetensors").read_bytes() for run in (folder, undisturbed)]
     assert shipped[0] == shipped[1]
-
-
-def test_what_needs_whole_weights_is_refused(data: Path, tmp_path: Path) -> None:
-    done = run(command(data / "text.txt", tmp_path / "run", 5, 2, k2="auto"))
-    assert done.returncode == 1
-    assert done.stderr.count("k2: expected a number with sharded, got auto, which needs whole weights") == 1
-    assert "Traceback" not in done.stderr

@@ -242,7 +242,7 @@ def test_settings_come_through_a_pipe_where_a_person_names_one(content: bytes) -
 
 
 @pytest.mark.parametrize("kind", ["elman", "gru", "lstm", "transformer"])
-def test_recomputation_is_a_setting_of_every_model(kind: str) -> None:
+def test_recomputation_is_a_setting(kind: str) -> None:
     model = build({"kind": kind, "budget": BUDGET, "model": {"recompute": True}}).model
     assert isinstance(model, RecurrentSettings | TransformerSettings)
     assert model.recompute

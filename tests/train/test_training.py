@@ -12,6 +12,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from elman.distributed import Ranks
 from elman.errors import UserError
 from elman.state import State
 from elman.tasks.language_modelling.settings import TextTraining
@@ -284,3 +285,17 @@ def test_a_large_validation_set_is_read_less_often(tmp_path: Path, validation_si
     """A hundred steps of nine fifths of a target each learn from 180; at most half as many are read to validate."""
     events = list(fit(training(Track(validation_size=validation_size), steps=100), tmp_path))
     assert len([event for event in events if isinstance(event, Validated)]) == validations
+
+
+class Divided(Track):
+    def divide(self, ranks: Ranks) -> None:
+        self.ranks = ranks
+
+
+def test_a_measurement_that_needs_whole_weights_is_refused_where_they_are_sharded() -> None:
+    objective = Divided()
+    objective.adaptive = object()  # type: ignore[assignment]
+    settings = TextTraining(sharded=True)
+    with pytest.raises(UserError, match="k2: expected a number with sharded, got auto, which needs whole weights"):
+        Training(nn.Linear(1, 1), objective, settings, Budget(1, "steps"), ranks=Ranks(1, 2))  # type: ignore[arg-type]
+    assert objective.ranks.together

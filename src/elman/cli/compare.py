@@ -59,6 +59,17 @@ def command(
     tokenizer: options.Tokenizer = None,
     seed: Annotated[int, typer.Option(help="The first seed; further trainings count up.", min=0, max=2**62)] = 1,
     set_: options.Set = None,
+    processes: Annotated[
+        int, typer.Option(help="So many trainings at a time, which share the cores.", min=1, max=1024)
+    ] = 1,
+    storage: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE|URL",
+            help="Where this command on several machines finds what is left to do: a file that all see, or the address "
+            "of a database. Each of them has a folder (-o) of its own.",
+        ),
+    ] = None,
     resume: options.Resume = False,
     overwrite: options.Overwrite = False,
     as_json: options.Json = False,
@@ -100,7 +111,7 @@ def command(
     with Display() as display, Stop() as stop:
         comparing = partial(compare, say=display.say, progress=display.stage, stop=stop)
         try:
-            store = comparing(plan, folder, resume=resume, overwrite=overwrite)
+            store = comparing(plan, folder, resume=resume, overwrite=overwrite, storage=storage, processes=processes)
         except Stopped:
             display.say(f"stopped; everything is saved: go on with --resume -o {folder}")
             raise typer.Exit(stop.exit_code) from None

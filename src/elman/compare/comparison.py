@@ -5,19 +5,22 @@ from __future__ import annotations
 import contextlib
 import shutil
 import statistics
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from elman import run_folders
+from elman import environment, run_folders
 from elman.compare import matching
 from elman.compare.outcomes import percent
 from elman.compare.plan import Plan
 from elman.compare.search import check_optuna, search_factor
+from elman.compare.sharing import Shared
 from elman.compare.store import Store, open_store
 from elman.compare.training import TellStage, measured_training, tree_of_training
+from elman.compare.working import collect, settings_of, work, work_in_processes
 from elman.errors import UserError
 from elman.inspection.inspect import shape
 from elman.tasks import TASKS
@@ -33,13 +36,16 @@ def compare(
     *,
     resume: bool = False,
     overwrite: bool = False,
+    storage: str | None = None,
+    processes: int = 1,
     say: Say = lambda line: None,
     progress: TellStage = lambda name, done, text: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Store:
     """Train and measure every model, or what an earlier session left of the trainings.
 
-    Models train one after another, seed by seed, so that each has the whole machine.
+    Models train one after another, seed by seed, so that each has the whole machine. Or else several processes share
+    the trainings: so many of this machine, and all that were given the same plan and `storage`, see `sharing.Shared`.
 
     Raises:
         Stopped: `stop()` returned true; everything is saved.
@@ -53,22 +59,16 @@ def compare(
     >>> sorted(store.known["runs"])
     ['elman-1', 'gru-1']
     """
-    if plan.trials:
-        check_optuna()
+    if plan.trials or storage or processes > 1:
+        check_optuna("trials of learning rates" if plan.trials else "comparisons by several processes")
     task = TASKS[plan.task]
     task.check(config.build(plan.tree(plan.models[0])))
     store = open_store(folder, plan, resume=resume, overwrite=overwrite)
-    if not store.known["settings"]:
-        with _made_for_nothing(folder):
-            run_folders.unlink_cache(folder)
-            _size(plan, store, say, progress)
-            store.replace()
-            store.save()
-    settings = {}
-    for model, tree in store.known["settings"].items():
-        stored = config.build(tree)
-        data = stored.data.model_copy(update=plan.files)  # where the data are now
-        settings[model] = stored.model_copy(update={"data": data})
+    if storage or processes > 1:
+        _share(plan, store, storage, processes, overwrite, say, progress, stop)
+        return store
+    _prepare(plan, store, say, progress)
+    settings = settings_of(plan, store.known)
     factors = {model: search_factor(plan, store, model, settings[model], progress, stop) for model in plan.models}
     trainings = plan.trainings()
     for number, (name, (model, seed)) in enumerate(trainings.items(), start=1):
@@ -85,6 +85,45 @@ def compare(
         say(f"{stage}: {result['loss']:.4f} {task.loss_unit}, {speed:,.0f} {task.target}s/s{besides}")
     store.save()
     return store
+
+
+def _share(
+    plan: Plan,
+    store: Store,
+    storage: str | None,
+    processes: int,
+    overwrite: bool,
+    say: Say,
+    progress: TellStage,
+    stop: Callable[[], bool],
+) -> None:
+    with tempfile.TemporaryDirectory(prefix="elman-") as made:  # the results lie in the comparison's folder
+        shared = Shared(storage or f"{made}/journal", plan)
+        with shared.turn(stop):
+            if (known := shared.known) is None:
+                with environment.torch_threads(max(1, environment.cores() // processes)):
+                    _prepare(plan, store, say, progress)
+            elif overwrite:
+                what = f"{storage} holds this comparison"
+                raise UserError(what, remedy="join it without --overwrite, or choose another --storage", exit_code=2)
+            elif not store.known["settings"]:
+                store.known |= {part: known[part] for part in ("settings", "parameters", "data")}
+            shared.publish(store.known)
+        if processes > 1:
+            work_in_processes(plan, store, shared, processes, progress, stop, say)
+        else:
+            work(plan, store, shared, progress, stop)
+        collect(plan, store, shared)
+
+
+def _prepare(plan: Plan, store: Store, say: Say, progress: TellStage) -> None:
+    """Decide what an earlier session has not decided."""
+    if not store.known["settings"]:
+        with _made_for_nothing(store.folder):
+            run_folders.unlink_cache(store.folder)
+            _size(plan, store, say, progress)
+            store.replace()
+            store.save()
 
 
 @contextmanager

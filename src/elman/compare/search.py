@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from elman.compare.plan import TRIAL_SHARE, Plan
 from elman.compare.store import Store
@@ -12,15 +13,20 @@ from elman.compare.training import TellStage, train, tree_of_training
 from elman.errors import UserError, missing_extra
 from elman.tasks.configuration import Settings
 
+if TYPE_CHECKING:
+    from optuna import Study, Trial
+    from optuna.distributions import FloatDistribution
+    from optuna.trial import FrozenTrial
+
 LOW, HIGH = 1 / 4, 4.0  # times the recipe's
 
 
-def check_optuna() -> None:
+def check_optuna(purpose: str) -> None:
     """Raises `UserError` where optuna is not installed."""
     try:
         import optuna  # noqa: F401
     except ImportError:
-        raise missing_extra("optuna", "compare", "trials of learning rates") from None
+        raise missing_extra("optuna", "compare", purpose) from None
 
 
 def search_factor(
@@ -29,38 +35,82 @@ def search_factor(
     """The factor on the recipe's learning rate that gave the least loss: 1 without trials.
 
     Optuna's tree of Parzen estimators (Akiba et al. 2019) proposes factors on a logarithmic scale from a quarter to
-    four; the recipe's own rate, factor 1, comes first. A proposal depends on the seed and the losses alone, so that
-    the stored losses lead an interrupted search to where it was.
+    four; the recipe's own rate, factor 1, comes first. A proposal depends on the seed, the place of the trial and the
+    losses before it alone, so that the stored losses lead an interrupted search to where it was.
     """
     if not plan.trials:
         return 1.0
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=plan.seed))
-    study.enqueue_trial({"factor": 1.0})
     tried = store.known["trials"].setdefault(model, [])
-    best, least = 1.0, math.inf
-    for number in range(plan.trials):
+    study = optuna.create_study()
+    for found in tried:
+        study.add_trial(as_trial(found))
+    for place in range(len(tried), plan.trials):
+        if not place:
+            study.enqueue_trial({"factor": 1.0})
         trial = study.ask()
-        factor = float(f"{trial.suggest_float('factor', LOW, HIGH, log=True):.4g}")
-        if number == len(tried):
-            tree = tree_of_training(settings, plan.seed, factor, TRIAL_SHARE)
-            stage = partial(progress, f"{model}, trial {number + 1} of {plan.trials}")
-            try:
-                loss = train(tree, store.folder / "trials" / f"{model}-{number}", stop, stage)[0].best
-            except UserError as error:
-                if "not finite" not in str(error):
-                    raise
-                loss = math.inf
-            rate, known = tree["train"]["learning_rate"], loss if math.isfinite(loss) else None
-            tried.append({"factor": factor, "learning_rate": rate, "loss": known})
-            store.save()
-        loss = tried[number]["loss"]
-        if loss is None or not math.isfinite(loss):
-            study.tell(trial, state=optuna.trial.TrialState.FAIL)
-            continue
-        study.tell(trial, loss)
-        if loss < least:
-            best, least = factor, loss
-    return best
+        factor = propose(study, trial, plan.seed + place)
+        found = try_factor(plan, store, model, settings, factor, place, progress, stop)
+        finite = found["loss"] is not None
+        study.tell(trial, found["loss"], None if finite else optuna.trial.TrialState.FAIL)
+        tried.append(found)
+        store.save()
+    return best_factor(tried)
+
+
+def factors() -> FloatDistribution:
+    """Where factors are looked for."""
+    from optuna.distributions import FloatDistribution
+
+    return FloatDistribution(LOW, HIGH, log=True)
+
+
+def propose(study: Study, trial: Trial, seed: int) -> float:
+    """The factor of a trial, by the trials that are done; the draw has a seed of its own, whichever process does it."""
+    import optuna
+
+    study.sampler = optuna.samplers.TPESampler(seed=seed)
+    return trial.suggest_float("factor", LOW, HIGH, log=True)
+
+
+def try_factor(
+    plan: Plan,
+    store: Store,
+    model: str,
+    settings: Settings,
+    factor: float,
+    place: int,
+    progress: TellStage,
+    stop: Callable[[], bool],
+) -> dict[str, Any]:
+    """Train with a factor on the learning rate, and return what `comparison.json` has of it; no loss: not finite."""
+    tree = tree_of_training(settings, plan.seed, factor, TRIAL_SHARE)
+    stage = partial(progress, f"{model}, trial {place + 1} of {plan.trials}")
+    try:
+        loss = train(tree, store.folder / "trials" / f"{model}-{place}", stop, stage)[0].best
+    except UserError as error:
+        if "not finite" not in str(error):
+            raise
+        loss = math.inf
+    known = loss if math.isfinite(loss) else None
+    return {"factor": factor, "learning_rate": tree["train"]["learning_rate"], "loss": known}
+
+
+def best_factor(tried: Sequence[Mapping[str, Any]]) -> float:
+    """The first factor of the least loss; 1 where no loss was finite."""
+    finite = [found for found in tried if found["loss"] is not None and math.isfinite(found["loss"])]
+    return min(finite, key=lambda found: found["loss"])["factor"] if finite else 1.0
+
+
+def as_trial(found: Mapping[str, Any], attributes: dict[str, Any] | None = None) -> FrozenTrial:
+    """A trial as Optuna has it, of what `comparison.json` has."""
+    import optuna
+    from optuna.trial import TrialState
+
+    loss = found["loss"]
+    return optuna.trial.create_trial(
+        state=TrialState.FAIL if loss is None else TrialState.COMPLETE, value=loss, user_attrs=attributes,
+        params={"factor": found["factor"]}, distributions={"factor": factors()},
+    )  # fmt: skip

@@ -16,6 +16,7 @@ from elman.inspection.windows import window_marks
 from elman.lens.decay import HORIZON, WORDS
 from elman.lens.gradient_flow import Flow, gradient_flow
 from elman.lens.jacobian import StepJacobian, step_jacobian
+from elman.lens.jacobian_product import JacobianProduct, jacobian_product
 from elman.lens.observe import has_vectors_for_memory
 from elman.models import LanguageModel
 from elman.report import Chapter, Figure, Mark, line_chart
@@ -26,7 +27,8 @@ T = TypeVar("T")
 
 ROWS, BURN_IN, LAGS = 32, 64, 200
 JACOBIANS = 4  # steps whose Jacobian is computed
-LARGE = 1000  # numbers in a layer's memory from which on one step is enough
+LARGE = 1000  # numbers in a layer's memory from which on one step is enough, and the product of the last layer
+PRODUCT_STEPS, FEWEST, WORK = 64, 4, 1 << 31  # the most and the fewest steps of a product, and numbers times M³
 
 TEXT = (
     "How much of the loss at one step reaches back to the inputs and memories of k steps before. Where the gradient "
@@ -43,17 +45,23 @@ def look(subject: Subject) -> Part:
     resets = subject.resets(inputs)
     flows: dict[str, list[Flow]] = {}
     jacobians: dict[str, list[StepJacobian]] = {}
+    products: dict[str, list[JacobianProduct]] = {}
     for name, model in subject.models.items():
         with torch.no_grad():
             _, state = model.read(before, resets=subject.resets(before))
         found = gradient_flow(model, inputs, windows[:, -1], state, resets=resets)
         flows[name] = [found.input, *found.memory]
-        jacobians[name] = _jacobians(model, inputs[:, 0], state, resets) if has_vectors_for_memory(model) else []
+        jacobians[name], products[name] = [], []
+        if has_vectors_for_memory(model):
+            jacobians[name] = _jacobians(model, inputs[:, 0], state, resets)
+            products[name] = _products(model, inputs[0], state, None if resets is None else resets[0])
     window, layers = getattr(subject.model, "window", None), subject.model.config.get("num_layers", 1)
     bounds = window_marks(window, layers, inputs.shape[1] - 1)
     figures = [_flow_figure(each, *bounds) for each in _by_model(flows)]
     figures += [_jacobian_figure(each) for each in _by_model(jacobians)]
+    figures += [_product_figure(each) for each in _by_model(products)]
     lines = [_decay_words(each) for each in _by_model(flows)] + [_radius_words(each) for each in _by_model(jacobians)]
+    lines += [_product_words(each) for each in _by_model(products)]
     text = f"{TEXT}These are {len(windows)} windows of the text, each read from {past} tokens of past."
     if resets is not None:
         text += " Documents begin inside of them, and no gradient flows across such a border."
@@ -63,6 +71,11 @@ def look(subject: Subject) -> Part:
             "jacobians": [
                 {"layer": one.layer + 1, "singular_values": one.singular_values, "spectral_radius": one.spectral_radius}
                 for one in jacobians[name]
+            ],
+            "jacobian_products": [
+                {"layer": one.layer + 1, "steps": one.steps}
+                | {"largest": one.largest, "median": one.median, "smallest": one.smallest}
+                for one in products[name]
             ],
         }
         for key, name in zip(KEYS, flows, strict=True)
@@ -85,6 +98,19 @@ def _jacobians(model: LanguageModel, tokens: Tensor, state: State, resets: Tenso
         rows = torch.linspace(0, len(tokens) - 1, count).long()
         begins = None if resets is None else resets[rows, 0]
         found.append(step_jacobian(model, tokens[rows], select_rows(state, rows), layer, resets=begins))
+    return found
+
+
+def _products(model: LanguageModel, tokens: Tensor, state: State, resets: Tensor | None) -> list[JacobianProduct]:
+    """Those of every layer along the first of the windows; of large layers the last one's, over a few steps."""
+    first, found = select_rows(state, torch.zeros(1, dtype=torch.int64)), []
+    for layer, memory in enumerate(first):
+        size = sum(leaf.shape[1] for leaf in leaves(memory))
+        if size >= LARGE and layer < len(first) - 1:
+            continue
+        steps = min(PRODUCT_STEPS, max(FEWEST, WORK // size**3), len(tokens))
+        given = None if resets is None else resets[:steps]
+        found.append(jacobian_product(model, tokens[:steps], first, layer, resets=given))
     return found
 
 
@@ -146,6 +172,40 @@ def _jacobian_figure(layers: dict[str, StepJacobian]) -> Figure:
         log_y=True,
         reading="How one step stretches small changes of the memory: directions above 1 are amplified, those near 1 "
         "are kept, and those far below are forgotten; the band spans the steps that were looked at.",
+    )
+
+
+def _product_figure(layers: dict[str, JacobianProduct]) -> Figure:
+    lines = []
+    for name, one in layers.items():
+        least = np.maximum(one.resolution, np.finfo(np.float32).tiny)  # what is smaller is rounding
+        ends = [np.maximum(one.singular_values[:, place], least) for place in (-1, 0)]
+        middle = np.maximum(np.median(one.singular_values, axis=1), least)
+        lines.append(model_line(name, one.steps, (ends[0], middle, ends[1])))
+    return line_chart(
+        lines,
+        title=f"Product of Jacobians of layer {layers[KEYS[0]].layer + 1}: singular values",
+        x="steps in the product",
+        y="singular value",
+        log_y=True,
+        reading="How many steps in a row stretch small changes of the memory: the line is the median of the singular "
+        "values, and the band reaches from the smallest to the largest, but no lower than rounding. A straight line "
+        "down is a gradient that vanishes, one that rises a gradient that explodes, and 1 is a change that is kept.",
+    )
+
+
+def _product_words(layers: dict[str, JacobianProduct]) -> str:
+    words = []
+    for name, one in layers.items():
+        k, largest = int(one.steps[-1]), float(one.largest[-1])
+        pace = f"by an even factor of {number(largest ** (1 / k))} a step" if largest > 0 else "to nothing"
+        middle = one.median[-1]
+        median = f"the median is {number(float(middle))}" if np.isfinite(middle) else "the median is below rounding"
+        words.append(f"{name} {number(largest)}, {pace}, and {median}")
+    k = int(layers[KEYS[0]].steps[-1])
+    return (
+        f"product of {k} Jacobians of layer {layers[KEYS[0]].layer + 1}, largest singular value: {'; '.join(words)} "
+        "(a factor of 1 neither vanishes nor explodes)"
     )
 
 

@@ -42,6 +42,7 @@ from elman.lens.intervention import (
     interventions,
 )
 from elman.lens.jacobian import StepJacobian, step_jacobian
+from elman.lens.jacobian_product import JacobianProduct, jacobian_product
 from elman.lens.source import AlignmentScores, loss_gradients, score_alignment, source_gradients
 from elman.lens.tracking import Tracker, path_in_plane, text_features, track
 from elman.lens.truncation import Truncation, truncation
@@ -56,6 +57,7 @@ __all__ = [
     "GradientFlow",
     "HeadScores",
     "Intervention",
+    "JacobianProduct",
     "LayerDescription",
     "LayerGates",
     "LayerVisit",
@@ -74,6 +76,7 @@ __all__ = [
     "hold",
     "induction_scores",
     "interventions",
+    "jacobian_product",
     "loss_gradients",
     "most_active",
     "path_in_plane",

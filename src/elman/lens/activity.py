@@ -53,12 +53,13 @@ def time_scales(values: npt.NDArray[np.floating]) -> Floats:
 
         τ = −1 / ln ρ        ρ: the correlation of a unit with its value one step before
 
-    It is exact for a unit whose correlations fall geometrically; 0 where ρ is not positive, as for a constant unit.
+    It is that of a unit whose correlations fall geometrically; 0 where ρ is not positive, as for a constant unit.
 
-    >>> steps = np.arange(1000)
-    >>> slow, flip = np.sin(steps / 50), (-1.0) ** steps
-    >>> time_scales(np.stack([slow, flip], axis=1)[None]).round()  # −1 / ln cos(1/50), and a unit that turns each step
-    array([5000.,    0.])
+    >>> noise = np.random.default_rng(0).standard_normal(10_000)
+    >>> memory = np.array([(np.exp(-np.arange(200) / 20) * noise[t - 200 : t][::-1]).sum() for t in range(200, 10_000)])
+    >>> found = time_scales(np.stack([memory, noise[200:] * 0 + 1], axis=1)[None])
+    >>> bool(15 < found[0] < 25), float(found[1])
+    (True, 0.0)
     """
     centred = values - values.mean((0, 1))
     now, past = centred[:, 1:], centred[:, :-1]

@@ -68,11 +68,7 @@ def step_jacobian(
            [-0.9,  0. ]], dtype=float32), array([[0.9, 0.9]]), array([0.9]))
     """
     tokens = as_inputs(tokens, model, dims=1)
-    if isinstance(model, LAYERS) and not tokens.is_floating_point():
-        raise UserError("tokens", expected="vectors of floats (K, D) for a layer", got=tokens.dtype)
-    step, memory = _step_of(model, state)
-    if isinstance(memory, Tensor) or not 0 <= layer < len(memory):
-        raise UserError("layer", expected=f"0 to {len(memory) - 1}", got=layer)
+    step, memory = step_of(model, tokens, state, layer)
     if resets is not None:
         resets = as_resets(as_tensor("resets", resets, torch.bool)[None], 1, len(tokens), tokens.device)[0]
     matrices = []
@@ -81,15 +77,27 @@ def step_jacobian(
             one = slice(row, row + 1)
             before = map_state(lambda x, one=one: x[one], detach(memory))
             begins = None if resets is None else resets[one]
-            matrices.append(_jacobian(step, tokens[one], before, layer, begins))
+            matrices.append(jacobian_of(step, tokens[one], before, layer, begins))
     stacked = torch.stack(matrices)
     exact = stacked.to(torch.promote_types(stacked.dtype, torch.float32))
     singular = torch.linalg.svdvals(exact).double().numpy()
     return StepJacobian(layer, stacked.numpy(), singular, np.array([*map(spectral_radius, exact)]))
 
 
-def _step_of(model: Any, state: Any) -> tuple[Callable[..., State], State]:
-    """A function of inputs (K, 1, ·), a memory and resets (K, 1) that gives the memory after; and the memory before."""
+def step_of(model: Any, tokens: Tensor, state: Any, layer: int) -> tuple[Callable[..., State], tuple[State, ...]]:
+    """A function of inputs (K, 1, ·), a memory and resets (K, 1) that gives the memory after; and the memory before.
+
+    Raises `UserError` as `step_jacobian` does.
+    """
+    if isinstance(model, LAYERS) and not tokens.is_floating_point():
+        raise UserError("tokens", expected="vectors of floats (K, D) for a layer", got=tokens.dtype)
+    step, memory = _step_and_memory(model, state)
+    if isinstance(memory, Tensor) or not 0 <= layer < len(memory):
+        raise UserError("layer", expected=f"0 to {len(memory) - 1}", got=layer)
+    return step, memory
+
+
+def _step_and_memory(model: Any, state: Any) -> tuple[Callable[..., State], State]:
     if isinstance(model, LAYERS):
         layer = own_layer(model)
         form = layer.state_form
@@ -106,7 +114,7 @@ def _step_of(model: Any, state: Any) -> tuple[Callable[..., State], State]:
     return lambda x, memory, begins: model.read(x, memory, resets=begins)[1], state
 
 
-def _jacobian(step: Callable[..., State], token: Tensor, memory: State, layer: int, begins: Tensor | None) -> Tensor:
+def jacobian_of(step: Callable[..., State], token: Tensor, memory: State, layer: int, begins: Tensor | None) -> Tensor:
     """(M, M), by one backward pass: M copies of the row, each asked for one number of the memory after the step."""
     M = sum(leaf.shape[1] for leaf in leaves(memory[layer]))
     copies = map_state(lambda x: x.expand(M, -1).clone().requires_grad_(), memory)

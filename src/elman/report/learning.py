@@ -8,7 +8,7 @@ import numpy.typing as npt
 from elman.report.figure import Figure
 from elman.report.lines import Line, line_chart
 
-MOST = 300  # points of the training's line: each is the mean of its stretch of steps
+MOST = 120  # points of the training's line: each is the mean of its stretch of steps
 SKIPPED = 0.2  # of the training, before its losses count for the axis
 
 Values = npt.NDArray[np.float64]

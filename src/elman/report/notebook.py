@@ -24,11 +24,11 @@ HOST = (
         for number, colour in enumerate(("#2b6ab6", "#c25a14", "#00805a", "#8a4fa8", "#b28d11", "#db446d"), start=1)
     )
     + "max-width:1120px}"
-    ".elman-output>iframe{display:block;width:100%;border:0}"
+    ".elman-output .narrow{max-width:560px}.elman-output>iframe{display:block;width:100%;border:0}"
 )
 
 # In the page: it is told the theme, and tells its height.
-INSIDE = """<style>main{padding:2px}</style><script>
+INSIDE = """<style>main{padding:2px}.figures{margin:0}</style><script>
 addEventListener("message", ({ source, data }) => {
   if (source === parent && ["light", "dark"].includes(data?.theme)) document.documentElement.dataset.theme = data.theme;
 });
@@ -68,10 +68,11 @@ def still(figure: Figure) -> str:
     while figure.parts:
         _, figure = figure.parts[0]
     legend = "".join(f"<span>{key}{escape(name)}</span>" for key, name in figure.legend)
+    drawing = f'<div class="drawing{"" if figure.wide else " narrow"}">{figure.drawing}</div>'
     return (
         f"<h4>{escape(figure.title)}</h4>{figure.head}"
         + (f'<div class="legend">{legend}</div>' if legend else "")
-        + f'<div class="drawing">{figure.drawing}</div><p class="reading">{escape(figure.reading)}</p>'
+        + f'{drawing}<p class="reading">{escape(figure.reading)}</p>'
     )
 
 

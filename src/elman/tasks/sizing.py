@@ -31,7 +31,7 @@ from elman import distributed, environment
 from elman.errors import UserError
 from elman.models.configuration import IMPORTED
 from elman.tasks.configuration import OWN
-from elman.train.objective import Objective, Place
+from elman.train.objective import Divisible, Objective, Place
 from elman.train.optimizers import optimizer
 from elman.train.settings import Optimization
 
@@ -120,7 +120,10 @@ def fitting_heads(size: int, most: int) -> int:
 
 
 def step_seconds(step: Callable[[], None]) -> float:
-    """The least time of a training step: other work of the machine only ever makes a step longer."""
+    """The least time of a training step: other work of the machine only ever makes a step longer.
+
+    Where several processes measure together, it is that of the slowest.
+    """
     step()
     best = math.inf
     for pause in PROBE_PAUSES:
@@ -132,11 +135,13 @@ def step_seconds(step: Callable[[], None]) -> float:
             step()
             best = min(best, time.perf_counter() - before)
             taken += 1
-    return best
+    return distributed.here().most(best)
 
 
 def seconds_of_step(build: Callable[[], nn.Module], objective: Objective, place: Place, train: Optimization) -> float:
     """The least time of a training step on the batch at `place`, of the model that `build` makes.
+
+    Each of several processes reads its part of the batch; what they send each other is not measured.
 
     Raises:
         UserError: the training needs more RAM than there is.
@@ -144,6 +149,7 @@ def seconds_of_step(build: Callable[[], nn.Module], objective: Objective, place:
     check_ram(build, train)
     model, device = build().to(train.device), train.device
     update = optimizer(model, train)
+    divide(objective)
 
     def step() -> None:
         with torch.autocast(device, torch.bfloat16, enabled=train.precision == "bfloat16"):
@@ -155,6 +161,13 @@ def seconds_of_step(build: Callable[[], nn.Module], objective: Objective, place:
             torch.cuda.synchronize()
 
     return step_seconds(step)
+
+
+def divide(objective: Objective) -> None:
+    """Let an objective that is measured read the part of each batch that is this process's."""
+    ranks = distributed.here()
+    if ranks.size > 1 and isinstance(objective, Divisible):
+        objective.divide(ranks)
 
 
 def count_layers(build: Callable[[], nn.Module]) -> int:

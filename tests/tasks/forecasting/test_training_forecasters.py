@@ -152,6 +152,41 @@ def test_every_form_has_its_report(form: str, runs: dict[str, elman.Run], table:
     errors = list(numbers["by_series"].values())
     assert errors == sorted(errors)
     assert np.shape(found.numbers["gradients"]["forecast"]) == (6, 12)
+    covered = numbers["coverage_80_by_step"]
+    assert len(covered) == 6
+    assert np.mean(covered) == pytest.approx(scores["coverage_80"], abs=5)
+    fans = found.report.chapters[0].figures[0]
+    assert [name for name, _ in fans.parts] == [*reversed(numbers["by_series"])]  # the worst first
+    assert fans.parts[0][1].title.endswith("the worst")
+    assert fans.parts[-1][1].title.endswith("the best")
+
+
+def test_a_fan_is_the_forecast_of_a_window_of_its_series(runs: dict[str, elman.Run], table: Path) -> None:
+    """What is read and what came stand in the table as in the data, and the forecast is that of `run.predict`."""
+    found = inspect(runs["segments"].path, str(table), parts=["forecasts"])
+    figure = dict(found.report.chapters[0].figures[0].parts)["b"]
+    columns = np.array([[np.nan if cell is None else cell for cell in row] for row in figure.table.rows])
+    steps, read, came, mean, low, high = columns.T
+    past, future = read[steps <= 0], came[steps > 0]
+    records = [line.split(",") for line in table.read_text().splitlines()[1:]]
+    values = np.array([float(value) for name, _, value in records if name == "b"])
+    whole = np.concatenate((past, future))
+    [at] = [n for n in range(len(values) - len(whole) + 1) if np.array_equal(values[n : n + len(whole)], whole)]
+    assert len(future) == 6
+    asked = [{"unique_id": "b", "ds": n, "y": value} for n, value in enumerate(values[: at + len(past)])]
+    rows = runs["segments"].predict([asked])[0]
+    np.testing.assert_allclose(mean[steps > 0], [row["mean"] for row in rows], rtol=1e-3)
+    assert (low[steps > 0] <= high[steps > 0]).all()
+
+
+def test_of_many_series_the_worst_and_the_best_are_drawn(
+    runs: dict[str, elman.Run], table: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("elman.tasks.forecasting.fans.FANS", 1)
+    found = inspect(runs["segments"].path, str(table), parts=["forecasts"])
+    errors = list(found.numbers["forecasts"]["by_series"])
+    assert len(errors) == 3
+    assert [name for name, _ in found.report.chapters[0].figures[0].parts] == [errors[-1], errors[0]]
 
 
 def test_gradients_of_the_lens_are_those_of_differences(runs: dict[str, elman.Run], table: Path) -> None:

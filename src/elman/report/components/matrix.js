@@ -5,11 +5,11 @@ import { shorten } from "./heat_names.js";
 import { percent, visible } from "./numbers.js";
 
 export class Matrix {
-  // corner: what rows and columns are. onpoint(row, column): the cell under the pointer (nulls: none).
-  constructor({ label, corner, onpoint = () => {} }) {
+  // corner: what rows and columns are; full: the number of full colour. onpoint(row, column): the cell under the pointer (nulls: none).
+  constructor({ label, corner, full = 1, onpoint = () => {} }) {
     this.head = h("tr");
     this.body = h("tbody");
-    this.corner = corner;
+    Object.assign(this, { corner, full });
     this.table = h("table", { class: "matrix", "aria-label": label }, h("thead", null, this.head), this.body);
     this.scroller = h("div", { class: "matrix-scroller", tabindex: "0", role: "region", "aria-label": label }, this.table);
     this.told = h("output", { class: "told" });
@@ -31,13 +31,13 @@ export class Matrix {
     this.values = [];
   }
 
-  // One row more: a number from 0 to 1 for every column.
+  // One row more: a share from 0 to 1 for every column.
   append(name, values) {
     this.values.push(values);
     const cells = this.columns.map((column, index) => {
       const value = values[index] ?? 0;
       const cell = h("td", null, h("span", { class: "unseen" }, percent(value)));
-      cell.style.setProperty("--part", value);
+      cell.style.setProperty("--part", Math.min(1, value / this.full));
       return cell;
     });
     this.body.append(h("tr", null, h("th", { scope: "row", title: visible(name) }, shorten(visible(name))), cells));

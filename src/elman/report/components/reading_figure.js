@@ -2,6 +2,7 @@
 // them, all show; a click on a unit shows its gates and its values under the characters.
 
 import { h } from "./element.js";
+import { roomOf } from "./heat_names.js";
 import { HeatMap } from "./heatmap.js";
 import { orderChoice, sizesFor } from "./heat_figure.js";
 import { short } from "./numbers.js";
@@ -35,6 +36,8 @@ class Reading {
       h("div", { class: "reading-head" }, pick("Unit", this.unitChoice), pick("Colour of the text", this.colour), this.order && pick("Order of units", this.order),
         all ? h("label", { class: "pick" }, this.some, ` only the ${data.shown.length} that vary most`) : null, this.keys, this.text.hint),
       h("div", { class: "reading-text" }, this.text.element, this.told), this.maps.map(({ element }) => element), this.gateMap?.element);
+    const beside = Math.max(...[data.units, this.gateNames].map((names) => roomOf(names, [], { least: 40, width: 0 }).beside));
+    for (const map of [...this.maps, this.gateMap]) if (map) map.sizes.beside = beside; // so that their columns stand below each other
     this.#arrange();
     if (link.chosen === null) link.chosen = data.units[data.unit];
     link.listen(() => this.#linked());
@@ -43,7 +46,7 @@ class Reading {
   #map(name, rows, values, limit) {
     const gates = values === null;
     const map = new HeatMap({
-      label: name, limit, sizes: sizesFor(rows, this.symbols, { high: 18, beside: 40, unit: gates ? "gates" : "units" }),
+      label: name, limit, sizes: sizesFor(rows, this.symbols, { high: 18, unit: gates ? "gates" : "units" }),
       say: (row, column, value) => `${gates ? `gate ${rows[row]} of unit ${this.units[this.row]}` : `unit ${rows[row]}`} after “${this.symbols[column]}” (${column + 1}): ${value}`,
       onpoint: (row, column) => this.link.point(column, gates || row === null ? null : rows[row]),
       onchoose: (row) => gates || this.link.choose(rows[row]),

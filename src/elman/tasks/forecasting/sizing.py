@@ -19,6 +19,7 @@ from elman.tasks.sizing import (
     Recipe,
     check_ram,
     count_parameters,
+    divide,
     find_recipe,
     fitting_heads,
     learning_rate,
@@ -101,7 +102,9 @@ def _steps(settings: Settings, corpus: ForecastCorpus) -> float:
         return budget.amount * len(corpus.train) / (train.batch_windows * train.accumulate)
     build = partial(build_forecaster, model_config(settings, corpus))
     check_ram(build, train)
-    training = Training(build().to(train.device), future_values(settings, corpus), train, budget)
+    objective = future_values(settings, corpus)
+    divide(objective)
+    training = Training(build().to(train.device), objective, train, budget)
     training.model.train()
 
     def step() -> None:

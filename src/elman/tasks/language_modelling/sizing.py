@@ -6,10 +6,11 @@ from functools import partial
 from itertools import pairwise
 from typing import Any, Literal, cast
 
+import numpy as np
 import torch
 from torch.nn import functional as F
 
-from elman import environment
+from elman import distributed, environment
 from elman.cells import CELLS
 from elman.data.corpus import Corpus
 from elman.models import build
@@ -166,7 +167,9 @@ def _measure(settings: Settings, asked: Settings, corpus: Corpus) -> tuple[float
     device, config = settings.train.device, model_config(settings, corpus)
     check_ram(partial(build, config), settings.train)
     model = build(config).to(device)
-    tokens = torch.randint(config["vocab_size"], (settings.train.lanes, settings.train.k1), device=device)
+    lanes, k1 = settings.train.lanes, settings.train.k1
+    mine = len(distributed.here().share(np.arange(lanes)))  # of several processes that measure together
+    tokens = torch.randint(config["vocab_size"], (mine, k1), device=device)
     carried: State | None = None
     updates = {name: optimizer(model, settings.train.model_copy(update={"precision": name})) for name in precisions}
 
@@ -183,4 +186,4 @@ def _measure(settings: Settings, asked: Settings, corpus: Corpus) -> tuple[float
 
     seconds = {precision: step_seconds(partial(step, precision)) for precision in precisions}
     best = min(precisions, key=lambda name: seconds[name] * (WORTH if name == "bfloat16" else 1))
-    return operations(settings, corpus) * tokens.numel() / seconds[best], best
+    return operations(settings, corpus) * lanes * k1 / seconds[best], best

@@ -29,10 +29,11 @@ demo: setup       ## train on the Python standard library for a minute, write wi
 	@echo
 	@$(BIN)/elman inspect runs/demo
 	@echo
-	@echo 'Next: open runs/demo/report.html in a browser               what the model remembers, drawn'
-	@echo '      $(BIN)/elman train YOUR_TEXT.txt --for 2m     your own text'
+	@echo 'Next: $(BIN)/elman train YOUR_TEXT.txt --for 2m     your own text'
 	@echo '      $(BIN)/elman generate runs/demo "class "      write more with this model'
 	@echo '      $(BIN)/elman --help                           everything else'
+	@echo
+	@echo 'What the model remembers, drawn, for a browser: $(CURDIR)/runs/demo/report.html'
 
 # Two tests at a time, each on one thread: two that share two cores by threads would wait for each other.
 test: setup lint types  ## lint, types and every test

@@ -124,7 +124,8 @@ def truncation(
             found = side_by_side(text, before, k) if in_blocks else in_turn(text, state, k, stride)
             rows.append((*_compared(found.vector / text.targets.numel(), full), found.seconds, found.kept / 1e6))
     rows.append((*_compared(full, full), *cost))
-    return Truncation(np.array([*tried, steps]), *np.array(rows).T, full.cpu().numpy())
+    cosine, bias, seconds, megabytes = np.array(rows).T
+    return Truncation(np.array([*tried, steps]), cosine, bias, seconds, megabytes, full.cpu().numpy())
 
 
 def _text(model: nn.Module, tokens: Integers, targets: Integers, resets: Flags | None, read: Any) -> Text:
@@ -134,7 +135,7 @@ def _text(model: nn.Module, tokens: Integers, targets: Integers, resets: Flags |
         raise UserError("truncation", expected="a language model", got=type(model).__name__, remedy=remedy)
     inputs = as_inputs(tokens, model)
     targets = as_tokens(targets, model, "targets")
-    resets = None if resets is None else as_resets(resets, *inputs.shape[:2], inputs.device)
+    resets = None if resets is None else as_resets(resets, len(inputs), inputs.shape[1], inputs.device)
     if read is not None:
         return Text(model, read, nn.Identity(), inputs, targets, resets)
     language_model = cast(LanguageModel, model)

@@ -23,7 +23,7 @@ from elman.errors import UserError
 from elman.lens.jacobian import jacobian_of, step_of
 from elman.lens.observe import as_inputs, evaluating
 from elman.nn.sequences import Flags, Integers, as_resets, as_tensor
-from elman.state import State, batch_size, detach
+from elman.state import batch_size, detach
 
 EXACT = 1000  # numbers in a memory from which on products are in the model's own floats
 
@@ -32,9 +32,10 @@ EXACT = 1000  # numbers in a memory from which on products are in the model's ow
 class JacobianProduct:
     """The singular values of P_k for one layer along one row; M numbers are the layer's memory.
 
-    >>> found = jacobian_product(nn.RNN(2, 8), torch.randn(8, 2), torch.zeros(1, 1, 8))
-    >>> found.steps, found.singular_values.shape, bool((found.largest >= found.smallest).all())
-    (array([1, 2, 4, 8]), (4, 8), True)
+    >>> values = np.array([[1.1, 0.5], [1.21, 0.25], [1.464, 1e-17]])
+    >>> found = JacobianProduct(0, np.array([1, 2, 4]), values, resolution=np.full(3, 4e-16))
+    >>> found.largest, found.smallest  # one direction explodes; of the other, rounding alone is left
+    (array([1.1  , 1.21 , 1.464]), array([0.5 , 0.25,  nan]))
     """
 
     layer: int
@@ -95,8 +96,7 @@ def jacobian_product(
     (array([1, 2, 4]), array([1.1  , 1.21 , 1.464]), array([0.5   , 0.25  , 0.0625]))
     """
     tokens = as_inputs(tokens, model, dims=1)
-    step, before = step_of(model, tokens, state, layer)
-    memory: State = before
+    step, memory = step_of(model, tokens, state, layer)
     T = len(tokens)
     wanted = sorted(steps if steps is not None else (2**power for power in range(T.bit_length())))
     if not wanted or not 1 <= wanted[0] <= wanted[-1] <= T:

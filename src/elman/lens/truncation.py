@@ -99,8 +99,8 @@ def truncation(
     >>> from elman.models import build
     >>> model, tokens = build({"model": "lstm", "vocab_size": 9, "hidden_size": 8}), torch.randint(9, (4, 33))
     >>> found = truncation(model, tokens[:, :-1], tokens[:, 1:], windows=[4, 16])
-    >>> found.windows, found.cosine.shape, found.bias[-1]
-    (array([ 4, 16, 32]), (3,), np.float64(0.0))
+    >>> found.windows, found.cosine.shape, float(found.bias[-1])
+    (array([ 4, 16, 32]), (3,), 0.0)
     """
     text = _text(model, tokens, targets, resets, read)
     steps, own = text.steps, read is None and stride is None

@@ -27,8 +27,8 @@ class Points:
 
     >>> import numpy as np
     >>> path = Points("states", np.array([0.0, 1.0]), np.array([2.0, 3.0]), texts=["c", "a"], path=True)
-    >>> path.texts[1], path.x[1], path.y[1]  # what the pointer shows at the second point
-    ('a', np.float64(1.0), np.float64(3.0))
+    >>> path.texts[1], float(path.x[1]), float(path.y[1])  # what the pointer shows at the second point
+    ('a', 1.0, 3.0)
     """
 
     name: str

@@ -25,8 +25,6 @@ from elman.lens.observe import as_inputs, evaluating
 from elman.nn.sequences import Flags, Integers, as_resets, as_tensor
 from elman.state import batch_size, detach
 
-EXACT = 1000  # numbers in a memory from which on products are in the model's own floats
-
 
 @dataclass(frozen=True)
 class JacobianProduct:
@@ -41,7 +39,7 @@ class JacobianProduct:
     layer: int
     steps: npt.NDArray[np.int64]  # (K,), the k
     singular_values: Floats  # (K, M), falling; what lies below `resolution` is rounding
-    resolution: Floats  # (K,): M ε times the largest, ε being that of the floats that were multiplied
+    resolution: Floats  # (K,): the largest times √M ε of the model's floats, or times M ε of float64 where that is more
 
     @property
     def largest(self) -> Floats:
@@ -74,8 +72,7 @@ def jacobian_product(
     """The singular values of the product of a layer's step Jacobians, against the number of steps.
 
     The layer's memory and the Jacobian are those of `step_jacobian`. As no layer depends on those above it, P_k is also
-    the layer's own part of the Jacobian of the whole memory over k steps. Products are in float64 where the memory has
-    fewer than 1,000 numbers.
+    the layer's own part of the Jacobian of the whole memory over k steps. Products are in float64.
 
     Args:
         model: as in `step_jacobian`.
@@ -111,12 +108,12 @@ def jacobian_product(
             memory = detach(memory)
             with torch.enable_grad():
                 jacobian = jacobian_of(step, one, memory, layer, reset)
-            if len(jacobian) < EXACT:
-                jacobian = jacobian.double()
-            product = jacobian if product is None else jacobian @ product
+            exact, M = jacobian.double(), len(jacobian)
+            product = exact if product is None else exact @ product
             if t + 1 in wanted:
-                found.append(torch.linalg.svdvals(product.to(torch.promote_types(product.dtype, torch.float32))))
-                resolution.append(float(found[-1][0]) * len(product) * torch.finfo(found[-1].dtype).eps)
+                found.append(torch.linalg.svdvals(product))
+                rounding = max(M * torch.finfo(torch.float64).eps, M**0.5 * torch.finfo(jacobian.dtype).eps)
+                resolution.append(float(found[-1][0]) * rounding)
             with torch.no_grad():
                 memory = step(one[:, None], memory, None if reset is None else reset[None])
-    return JacobianProduct(layer, np.array(wanted), torch.stack(found).double().numpy(), np.array(resolution))
+    return JacobianProduct(layer, np.array(wanted), torch.stack(found).numpy(), np.array(resolution))

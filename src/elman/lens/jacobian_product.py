@@ -23,7 +23,7 @@ from elman.errors import UserError
 from elman.lens.jacobian import jacobian_of, step_of
 from elman.lens.observe import as_inputs, evaluating
 from elman.nn.sequences import Flags, Integers, as_resets, as_tensor
-from elman.state import batch_size, detach
+from elman.state import State, batch_size, detach
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,8 @@ def jacobian_product(
     (array([1, 2, 4]), array([1.1  , 1.21 , 1.464]), array([0.5   , 0.25  , 0.0625]))
     """
     tokens = as_inputs(tokens, model, dims=1)
-    step, memory = step_of(model, tokens, state, layer)
+    step, before = step_of(model, tokens, state, layer)
+    memory: State = before
     T = len(tokens)
     wanted = sorted(steps if steps is not None else (2**power for power in range(T.bit_length())))
     if not wanted or not 1 <= wanted[0] <= wanted[-1] <= T:

@@ -58,9 +58,7 @@ def test_a_run_goes_on_with_other_numbers_of_processes(data: Path, tmp_path: Pat
         if processes > 1:
             done = run(command(text, moved, steps, processes))
             assert done.returncode == 0, done.stderr
-            assert all(
-                path.is_dir() for path in (moved / "checkpoints").iterdir() if path.name > f"step-{steps - 8:09d}~"
-            )
+            assert sorted((moved / "checkpoints").iterdir())[-1].is_dir()
         else:
             fitting.fit(str(text), out=moved, budget=f"{steps} steps", resume=True, progress=False)
     np.testing.assert_allclose(losses(moved), losses(whole.path), rtol=1e-4)

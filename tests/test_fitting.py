@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 import elman
-from elman import fitting
+from elman import distributed, fitting
 from elman.cli import run as command
 from elman.data.pairs import open_pairs
 from elman.errors import UserError
@@ -275,6 +275,19 @@ def test_other_data_do_not_go_on(tmp_path: Path) -> None:
     small(out=tmp_path / "run")
     with pytest.raises(UserError, match="is not the text that the run began with"):
         small(TEXT + "and more", out=tmp_path / "run", resume=True)
+    with pytest.raises(UserError, match="already exists"):
+        small(out=tmp_path / "run")
+
+
+def test_a_later_attempt_of_a_launch_goes_on_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the command says; a run of another launch is overwritten, or not, as the command says."""
+    resumed = []
+    for launch, steps in (("one", 4), ("one", 6), ("two", 6), ("two", 8)):
+        monkeypatch.setattr(distributed, "ALONE", distributed.Ranks(launch=launch))
+        events = elman.training(TEXT, budget=f"{steps} steps", out=tmp_path / "run", overwrite=True, **SIZES)
+        resumed.append([event.step for event in events if isinstance(event, Resumed)])
+    assert resumed == [[], [4], [], [6]]
+    monkeypatch.setattr(distributed, "ALONE", distributed.Ranks(launch="three"))
     with pytest.raises(UserError, match="already exists"):
         small(out=tmp_path / "run")
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 import signal
 import sys
@@ -11,7 +12,9 @@ from rich.console import Console
 
 from elman import display as console
 from elman.cli.signals import SIGNALS, Stop
-from elman.display import Display
+from elman.display import Display, View
+from elman.train.clipping import Clipped
+from elman.train.training import Step
 
 
 class Lost(io.StringIO):
@@ -73,3 +76,15 @@ def test_a_signal_is_noted_and_a_second_one_kills(number: int) -> None:
         assert (stop(), stop.exit_code) == (True, 128 + number)
         assert signal.getsignal(number) == signal.SIG_DFL
     assert signal.getsignal(number) == before
+
+
+def test_the_slowest_of_several_processes_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    with Display() as display:
+        view, display.last = View(display), -math.inf
+        for step in range(1, 3):
+            clipped = Clipped(1.0, 1.0, clipped=False)
+            view.show(Step(step, 0.1, 0.1, 2.0, 8, 0.01, clipped, skipped=False, seconds=(1.0, 2.0, 1.0 + step % 2)))
+    assert view.slowest is not None
+    assert view.slowest[0] == 1
+    assert view.slowest[1] == pytest.approx(2 * 3 / (1 + 2 + 1.95) - 1)
+    assert "slowest rank 1 (+20%)" in capsys.readouterr().err

@@ -4,9 +4,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
+from elman import distributed
 from elman.models import build
 from elman.tasks import configuration as config
+from elman.tasks import sizing as tasks_sizing
 from elman.tasks.language_modelling import sizing
 from elman.tasks.sizing import SIZES, tokens_needed
 from elman.train.schedule import Budget
@@ -128,6 +131,24 @@ def test_speed_is_measured_in_the_precisions_of_the_device_that_was_asked_for(a_
     train = choose("gru", 1, "seconds", train={"device": "cpu", "lanes": 2}).train
     assert (train.device, train.precision) == ("cpu", "float32")
     assert tried == [("float32",)]
+
+
+def test_processes_measure_their_parts_of_a_batch_together_and_the_slowest_decides(monkeypatch):
+    measured, draw = [], torch.randint
+    monkeypatch.setattr(
+        torch, "randint", lambda high, size, **options: measured.append(size) or draw(high, size, **options)
+    )
+    monkeypatch.setattr(tasks_sizing, "PROBE_PAUSES", (0.0,))
+    monkeypatch.setattr(tasks_sizing, "PROBE_SECONDS", 0.0)
+    monkeypatch.setattr(distributed.Ranks, "most", lambda ranks, seconds: 1000.0)
+    speeds = []
+    for ranks in (distributed.ALONE, distributed.Ranks(1, 2)):
+        monkeypatch.setattr(distributed, "_here", ranks)
+        settings = config.build({"kind": "gru", "budget": Budget(1, "seconds"), "train": {"lanes": 5, "k1": 4}})
+        settings = settings.model_copy(update={"model": settings.model.model_copy(update={"hidden_size": 8})})
+        speeds.append(sizing._measure(settings, settings, text())[0])
+    assert measured == [(5, 4), (2, 4)]
+    assert speeds[0] == speeds[1] == sizing.operations(settings, text()) * 20 / 1000
 
 
 @pytest.mark.parametrize(("size", "heads"), [(128, 2), (64, 1), (100, 2), (2, 1), (192, 3)])

@@ -70,11 +70,14 @@ class Subject(Observed):
             chosen = _apart(chosen, steps)
         return torch.from_numpy(self.tokens[chosen[:, None] + np.arange(steps)])
 
+    def rows(self, most: int) -> int:
+        """So many rows whose gradient is looked at, or half as many of a large model."""
+        return most if sum(parameter.numel() for parameter in self.model.parameters()) < LARGE else most // 2
+
     @cached_property
     def excerpt(self) -> Excerpt:
         """The text whose gradient is looked at."""
-        size = sum(parameter.numel() for parameter in self.model.parameters())
-        windows = self.windows(ROWS if size < LARGE else ROWS // 2, STEPS + 1)
+        windows = self.windows(self.rows(ROWS), STEPS + 1)
         return Excerpt(windows[:, :-1], windows[:, 1:], self.resets(windows[:, :-1]))
 
     @cached_property

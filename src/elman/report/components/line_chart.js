@@ -53,13 +53,14 @@ export class LineChart {
     });
   }
 
-  // The place nearest to one that is pointed at, at which a series has a value.
+  // The place nearest to one that is pointed at, at which a series has a value; beyond the ends of a series there is none.
   #nearest(index, hovered) {
     const line = this.plot.data[index];
-    for (let step = 0; step < line.length; step++) {
-      for (const place of [hovered - step, hovered + step]) if (Number.isFinite(line[place])) return place;
-    }
-    return hovered;
+    let [before, after] = [hovered, hovered];
+    while (before >= 0 && !Number.isFinite(line[before])) before--;
+    while (after < line.length && !Number.isFinite(line[after])) after++;
+    if (before < 0 || after === line.length) return hovered;
+    return hovered - before <= after - hovered ? before : after;
   }
 
   #point({ cursor }) {

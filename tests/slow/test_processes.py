@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -173,15 +175,24 @@ def test_a_run_survives_all_that_happens_to_its_processes(data: Path, tmp_path: 
     assert losses(folder) == losses(undisturbed)
 
 
+def limit_files() -> None:
+    """No file may have more than 20 kB from now on, as on a disk that is nearly full."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+
+
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("options", "message", "before"),
     [
-        (("--set", "lanes=1"), "lanes: expected 2 or more, one for each process, got 1"),
-        (("--set", "hidden_size=0"), "hidden_size"),
+        (("--set", "lanes=1"), "lanes: expected 2 or more, one for each process, got 1", None),
+        (("--set", "hidden_size=0"), "hidden_size", None),
+        ((), "step-000000000.safetensors: File too large", limit_files),
     ],
+    ids=["on every rank", "before the others begin", "a disk that is full"],
 )
-def test_what_is_wrong_is_said_once(options: tuple[str, ...], message: str, data: Path, tmp_path: Path) -> None:
-    done = run(*train(data / "text.txt", tmp_path / "run", "--steps", 5, *options, processes=2))
+def test_what_is_wrong_is_said_once(
+    options: tuple[str, ...], message: str, before: Callable[[], None] | None, data: Path, tmp_path: Path
+) -> None:
+    done = run(*train(data / "text.txt", tmp_path / "run", "--for", "2s", *options, processes=2), preexec_fn=before)
     assert done.returncode != 0
     assert "Traceback" not in done.stderr
     assert done.stderr.count(message) == 1, done.stderr

@@ -20,6 +20,7 @@ from elman.models import LanguageModel
 
 LEAST_STEPS = 8  # of a window
 ROWS, STEPS = 8, 256  # whose gradient is looked at
+LARGE = 2_000_000  # parameters from which on half as many rows are looked at
 READ_ROWS, READ_STEPS = 16, 512  # that are read, for the contents of the memory
 NAMED = 16  # tokens that name a passage
 PASSAGES = 4  # of these windows, at most, whose beginnings are shown
@@ -72,7 +73,8 @@ class Subject(Observed):
     @cached_property
     def excerpt(self) -> Excerpt:
         """The text whose gradient is looked at."""
-        windows = self.windows(ROWS, STEPS + 1)
+        size = sum(parameter.numel() for parameter in self.model.parameters())
+        windows = self.windows(ROWS if size < LARGE else ROWS // 2, STEPS + 1)
         return Excerpt(windows[:, :-1], windows[:, 1:], self.resets(windows[:, :-1]))
 
     @cached_property

@@ -30,7 +30,13 @@ EXACT = 1000  # numbers in a memory from which on products are in the model's ow
 
 @dataclass(frozen=True)
 class JacobianProduct:
-    """The singular values of P_k for one layer along one row; M numbers are the layer's memory."""
+    """The singular values of P_k for one layer along one row; M numbers are the layer's memory.
+
+    >>> values = np.array([[1.1, 0.5], [1.21, 0.25], [1.464, 1e-17]])
+    >>> found = JacobianProduct(0, np.array([1, 2, 4]), values, resolution=np.full(3, 4e-16))
+    >>> found.largest, found.smallest  # one direction explodes; of the other, rounding alone is left
+    (array([1.1  , 1.21 , 1.464]), array([0.5 , 0.25,  nan]))
+    """
 
     layer: int
     steps: npt.NDArray[np.int64]  # (K,), the k

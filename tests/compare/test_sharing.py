@@ -131,6 +131,16 @@ def test_a_job_of_the_dead_is_taken_by_others(holder: str, address: str, monkeyp
     assert shared.tried(job.model) == []
 
 
+def test_a_command_lists_what_was_lost(address: str) -> None:
+    """A process died between the end of another's job and its new place in the list."""
+    shared = begun(address)
+    job = shared.take()
+    assert job is not None
+    sharing._end(job.study, job.trial._trial_id)
+    assert name(job) not in {name(other) for other in iter(shared.take, None)}
+    assert [name(other) for other in iter(begun(address).take, None)] == [name(job)]
+
+
 def test_one_at_a_time_has_its_turn(address: str) -> None:
     within, most = [0], [0]
     lock = threading.Lock()

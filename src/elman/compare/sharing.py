@@ -96,7 +96,7 @@ class Shared:
 
         self.turns.set_user_attr("known", json.dumps({**known, "trials": {}, "runs": {}}))
         for model, study in self.searches.items():
-            listed = {trial.user_attrs.get("place") for trial in study.get_trials(deepcopy=False)}
+            listed = _listed(study, "place")
             found = known["trials"].get(model, [])
             for place in sorted(set(range(self.plan.trials)) - listed):
                 if place < len(found):
@@ -105,7 +105,7 @@ class Shared:
                     study.enqueue_trial({} if place else {"factor": 1.0}, user_attrs={"place": place})
         for name, (model, _) in self.plan.trainings().items():
             study = self.trainings[model]
-            if name not in {trial.user_attrs.get("training") for trial in study.get_trials(deepcopy=False)}:
+            if name not in _listed(study, "training"):
                 attributes = {"training": name}
                 if name in known["runs"]:
                     done = attributes | {"result": json.dumps([known["runs"][name], None])}
@@ -258,6 +258,12 @@ def _running(study: Study) -> list[FrozenTrial]:
 def _results(study: Study, key: str) -> dict[Any, Any]:
     done = [trial for trial in _in_state(study, "COMPLETE", "FAIL") if "result" in trial.user_attrs]
     return {trial.user_attrs[key]: json.loads(trial.user_attrs["result"]) for trial in done}
+
+
+def _listed(study: Study, key: str) -> set[Any]:
+    """What is done, or will be; not what a process ended and died before it was listed anew."""
+    waiting = _in_state(study, "WAITING", "RUNNING")
+    return {trial.user_attrs[key] for trial in waiting if key in trial.user_attrs} | _results(study, key).keys()
 
 
 def _give_back(study: Study, trial: FrozenTrial) -> None:

@@ -23,16 +23,17 @@ $(VENV)/.installed: pyproject.toml setup.py constraints-dev.txt $(wildcard $(NAT
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PINNED) -e '.[dev]'
 	@touch $@
 
-demo: setup       ## train on the Python standard library for a minute, write with the model, look at its memory
+demo: setup       ## train on the Python standard library for a minute, write with the model, make the report of its memory
 	@$(BIN)/elman train python-stdlib --for 1m -o runs/demo --overwrite
 	@$(BIN)/elman generate runs/demo 'def ' --tokens 400 --temperature 0.7 --seed 1
 	@echo
-	@$(BIN)/elman inspect runs/demo
-	@echo
-	@echo 'Next: open runs/demo/report.html in a browser               what the model remembers, drawn'
-	@echo '      $(BIN)/elman train YOUR_TEXT.txt --for 2m     your own text'
+	@echo 'Next: $(BIN)/elman train YOUR_TEXT.txt --for 2m     your own text'
 	@echo '      $(BIN)/elman generate runs/demo "class "      write more with this model'
 	@echo '      $(BIN)/elman --help                           everything else'
+	@echo
+	@$(BIN)/elman inspect runs/demo
+	@echo
+	@echo 'The report, for a browser: file://$(CURDIR)/runs/demo/report.html'
 
 # Two tests at a time, each on one thread: two that share two cores by threads would wait for each other.
 test: setup lint types  ## lint, types and every test

@@ -15,6 +15,7 @@ extensions = [
     "sphinx_copybutton",
     "sphinx_design",
     "sphinx.ext.intersphinx",
+    "accessible",
     "api",
     "commands",
     "languages",

@@ -59,3 +59,9 @@ def test_wheels_are_tried_where_there_is_nothing_else() -> None:
     assert not any("-target x86_64" in line for line in run), "zig's x86-64 builds do not see what a processor has"
     tried = next(line for line in run if "installed.py" in line)
     assert "env -i PATH=$PWD/bin" in tried
+
+
+def test_a_warning_fails_the_documentation_of_either_language() -> None:
+    built = [line for line in commands("docs").splitlines() if "sphinx-build" in line]
+    assert [language in line for language, line in zip(("docs/en", "docs/pt"), built, strict=True)] == [True] * 2
+    assert all("--fail-on-warning" in line for line in built)

@@ -383,3 +383,17 @@ def test_info_of_data_in_memory_and_of_a_seed(tmp_path: Path, capsys: pytest.Cap
     assert [line.split(maxsplit=1)[1] for line in lines if line.startswith("seed")] == ["12345"]
     assert "trained on    data in memory" in lines
     assert "budget        1 step" in lines
+
+
+def test_checkpoints_in_parts_are_cleared(tmp_path: Path) -> None:
+    """With what a killed write has left; a file of somebody's own, and what a link points to, stay."""
+    checkpoints, elsewhere = tmp_path / "run" / "checkpoints", tmp_path / "elsewhere"
+    for folder in (checkpoints / "step-000000010", checkpoints / ".step-000000020.tmp", elsewhere):
+        folder.mkdir(parents=True)
+        (folder / "values.json").write_text("{}")
+        (folder / "shard-00001-model-00001-of-00001.safetensors").write_bytes(b"")
+    (checkpoints / "step-000000030").symlink_to(elsewhere)
+    (checkpoints / "step-000000010" / "notes.txt").write_text("mine")
+    run_folders.clear(tmp_path / "run")
+    assert sorted(path.name for path in checkpoints.rglob("*")) == ["notes.txt", "step-000000010", "step-000000030"]
+    assert len(list(elsewhere.iterdir())) == 2

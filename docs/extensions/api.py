@@ -72,11 +72,14 @@ def _directive(kind: str, signature: str, module: ModuleType, words: str, member
     return f"`````{{py:{kind}}} {signature}\n{body}\n`````"
 
 
-def _signature(value: Any) -> str:
+def _signature(value: Any, *, bound: bool = False) -> str:
+    """The signature in words; of a method without `self`, which is bound."""
     try:
         found = inspect.signature(value)
     except (TypeError, ValueError):  # an exception, or a class that is made of nothing
         return ""
+    if bound:
+        found = found.replace(parameters=list(found.parameters.values())[1:])
     return stringify_signature(found, unqualified_typehints=True, show_return_annotation=not inspect.isclass(value))
 
 
@@ -106,7 +109,8 @@ def _members(value: type) -> Iterator[str]:
             yield f"````{{py:property}} {name}\n\n{words}\n````"
         else:
             option = ":classmethod:\n" if isinstance(member, classmethod) else ""
-            yield f"````{{py:method}} {name}{_signature(called)}\n{option}\n{words}\n````"
+            signature = _signature(called, bound=not isinstance(member, staticmethod))
+            yield f"````{{py:method}} {name}{signature}\n{option}\n{words}\n````"
 
 
 def _is_property(member: Any) -> bool:

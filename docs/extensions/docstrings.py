@@ -10,28 +10,7 @@ SECTION = re.compile(r"(Args|Arguments|Raises|Returns|Errors|Yields|Attributes|E
 
 
 def to_markdown(docstring: str) -> str:
-    """Sessions of Python as blocks of code, sections such as `Raises:` as lists, and `<` as itself.
-
-    >>> print(to_markdown('''Add one.
-    ...
-    ... >>> add(1)
-    ... 2
-    ...
-    ... Raises:
-    ...     UserError: a <thing> is no number,
-    ...         or none.
-    ... '''))
-    Add one.
-    <BLANKLINE>
-    ```pycon
-    >>> add(1)
-    2
-    ```
-    <BLANKLINE>
-    **Raises**
-    <BLANKLINE>
-    - UserError: a &lt;thing> is no number, or none.
-    """
+    """Sessions of Python as blocks of code, sections such as `Raises:` as lists, and `<` as itself."""
     paragraphs = re.split(r"\n\s*\n", inspect.cleandoc(docstring))
     return "\n\n".join(_merged([_paragraph(each) for each in paragraphs]))
 

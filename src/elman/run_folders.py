@@ -16,9 +16,13 @@ from elman.errors import UserError
 from elman.tasks import TASKS
 
 FILES = ("config.yaml", "env.json", "metrics.jsonl", "timing.jsonl", "load.jsonl", "report.html")
+IN_PARTS = ("step-*[0-9]", atomic.temporary("step-*[0-9]"))  # checkpoints that are folders
 FOLDERS = {  # and the names of the files in them
     "model": ("config.json", "model.safetensors", "README.md"),  # and the codecs of the tasks
-    "checkpoints": ("step-*.safetensors",),
+    "checkpoints": (
+        "step-*.safetensors",
+        *(f"{name}/{file}" for name in IN_PARTS for file in ("shard-*.safetensors", "values.json")),
+    ),
     "cache": ("*.bin", "*.json", "valid.jsonl"),  # earlier builds wrote valid.jsonl
     "given": ("data.txt", "data.jsonl", "valid.txt", "valid.jsonl"),  # data that came from memory
 }
@@ -53,7 +57,7 @@ def contents(folder: Path) -> Iterator[Path]:
         else:
             codecs = [f"{codec}.json" for task in TASKS.values() for codec in task.codec_names if name == "model"]
             for pattern in (*patterns, *codecs):
-                yield from sorted((folder / name).glob(pattern))
+                yield from sorted(path for path in (folder / name).glob(pattern) if not path.parent.is_symlink())
                 yield from sorted((folder / name).glob(atomic.temporary(pattern)))
 
 
@@ -159,8 +163,12 @@ def _undo(folder: Path, before: set[str], made: list[Path]) -> None:
 
 def _remove_empty(folder: Path, names: list[str]) -> None:
     for name in names:
-        with contextlib.suppress(OSError):  # there is no such folder, or other files are in it
-            (folder / name).rmdir()
+        parts = (
+            [] if (folder / name).is_symlink() else [part for form in IN_PARTS for part in (folder / name).glob(form)]
+        )
+        for path in (*parts, folder / name):
+            with contextlib.suppress(OSError):  # there is no such folder, or other files are in it
+                path.rmdir()
 
 
 def _names(folder: Path) -> set[str]:

@@ -6,12 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+import elman
 from elman.inspection.gradients import reach
 from elman.inspection.windows import window_marks
-from elman.lens import fit_decay
+from elman.lens import fit_decay, jacobian_product
 from elman.lens.decay import WORDS
 from elman.lens.gradient_flow import Flow
+from elman.report import number
+from elman.tasks.language_modelling.subject import open_subject
 from inspecting import inspect
 
 
@@ -121,3 +125,26 @@ def test_marks_of_a_window(window: int | None, layers: int, longest: int, marks:
         assert said in caption
     assert ("is zero" in caption) == (bool(marks) and marks[-1][1] == "nothing")
     assert ("passes" in caption) == any("layers" in text for _, text in marks)
+
+
+def test_the_product_of_jacobians_is_told_as_it_is(runs: dict[str, Path]) -> None:
+    """The words, the numbers and the lens agree, and the first step of a product is a step."""
+    found = inspect(runs["lstm"], parts=["gradients"])
+    subject = open_subject(elman.load(runs["lstm"]), None)
+    windows = subject.windows(32, 265)
+    past = (windows.shape[1] - 1) * 64 // 264
+    for key, model in zip(("trained", "untrained"), subject.models.values(), strict=True):
+        with torch.no_grad():
+            _, state = model.read(windows[:1, :past])
+        for layer, numbers in enumerate(found.numbers["gradients"][key]["jacobian_products"]):
+            lens = jacobian_product(model, windows[0, past : past + 64], state, layer)
+            assert numbers["layer"] == layer + 1
+            assert numbers["steps"] == lens.steps.tolist() == [1, 2, 4, 8, 16, 32, 64]
+            np.testing.assert_allclose(numbers["largest"], lens.largest, rtol=1e-3)
+            np.testing.assert_allclose(np.array(numbers["median"], float), lens.median, rtol=1e-2)
+    lines = [line for line in found.lines if line.startswith("product of 64 Jacobians of layer ")]
+    assert len(lines) == 2
+    largest = found.numbers["gradients"]["trained"]["jacobian_products"][0]["largest"][-1]
+    assert f"largest singular value: trained {number(largest)}, by an even factor of " in lines[0]
+    titles = [figure.title for figure in found.report.chapters[0].figures]
+    assert "Product of Jacobians of layer 2: singular values" in titles

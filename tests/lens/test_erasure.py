@@ -10,7 +10,10 @@ import torch
 
 from elman.lens.erasure import SentenceWords, erase_channels, erase_characters, erase_steps, hide_words, stretch_edges
 from elman.models.classifier import Classifier, build_classifier
+from elman.models.layered_classifier import LayeredClassifier
+from elman.models.layered_tagger import LayeredTagger
 from elman.models.tagger import Tagger, build_tagger
+from exported_models import chain
 
 KINDS = ["gru", "transformer", "elman"]
 
@@ -155,3 +158,30 @@ def test_a_character_did_what_is_missing_without_it(options: dict[str, Any]) -> 
         for c in range(len(spelling)):
             shorter = [*spellings[:t], spelling[:c] + spelling[c + 1 :], *spellings[t + 1 :]]
             assert found[t][c] == pytest.approx(float(whole[t] - own_log_p(model, words, shorter, best)[t]), abs=1e-9)
+
+
+def imported(outputs: int, *, per_step: bool) -> dict[str, Any]:
+    """The layers of another framework, which read tokens."""
+    table = {"op": "embedding", "rows": 9, "size": 6}
+    cell = {"op": "recurrent", "cell": "lstm", "input_size": 6, "hidden_size": 5}
+    last = {"op": "linear", "input_size": 5, "output_size": outputs}
+    nodes = [table, cell if per_step else cell | {"reads": "last"}, last]
+    values: dict[str, Any] = {} if per_step else {"per_step": False}
+    tokens = {"kind": "tokens", "vocab_size": 9}
+    return dict(chain(*nodes, outputs=outputs, output_kind="logits", input=tokens, **values).config)
+
+
+def test_imported_layers_have_the_same_measures() -> None:
+    torch.manual_seed(0)
+    model = LayeredClassifier(outputs=3, vocab_size=9, network=imported(3, per_step=False)).double().eval()
+    tokens = torch.tensor([3, 1, 4])
+    found = erase_steps(model, tokens, first, 99)
+    with torch.no_grad():
+        wanted = first(model.scores(tokens[None])[0]) - first(model.scores(tokens[None, 1:])[0])
+    assert found[0] == pytest.approx(float(wanted), abs=1e-9)
+    assert np.isfinite(erase_steps(model, tokens[:1], first, 99)).all()
+    network = imported(3, per_step=True)
+    labels = LayeredTagger(word_vocab_size=9, character_vocab_size=9, tags=("A", "B", "C"), network=network).double()
+    effects = hide_words(labels.eval(), SENTENCE, unknown=0)
+    assert not np.triu(effects, 1).any()
+    assert np.abs(effects.diagonal()).min() > 0

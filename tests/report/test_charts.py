@@ -36,7 +36,6 @@ from elman.report import (
 from elman.report.chart import COMPONENTS, Chart, Coarse, Half, pack
 
 WORDS: dict[str, Any] = {"title": "t", "reading": "r"}
-RNG = np.random.default_rng(0)
 
 
 def unpack(packed: dict[str, Any]) -> np.ndarray[Any, Any]:
@@ -55,7 +54,7 @@ def test_an_array_is_packed_without_loss_that_one_could_see(values: list[float])
 
 @given(st.integers(1, 4), st.integers(0, 5), st.floats(1e-20, 1e20))
 def test_a_coarse_matrix_has_a_scale_for_each_row(rows: int, columns: int, size: float) -> None:
-    values = RNG.normal(size=(rows, columns)) * size ** np.arange(rows)[:, None].clip(max=1)
+    values = np.random.default_rng(rows).normal(size=(rows, columns)) * size ** np.arange(rows)[:, None].clip(max=1)
     values[:, :1] = np.nan
     found = unpack(pack(Coarse(values)))
     assert np.isnan(found[:, :1]).all()
@@ -136,8 +135,9 @@ def test_a_choice_holds_all_its_figures() -> None:
 
 def test_a_reading_draws_the_units_that_vary_most_and_holds_all() -> None:
     U, T = 58, 6
-    states = RNG.normal(size=(U, T)) * np.where(np.arange(U) % 2, 1, 1e-3)[:, None]
-    gates = {"f": RNG.uniform(size=(U, T)), "i": RNG.uniform(size=(U, T))}
+    rng = np.random.default_rng(0)
+    states = rng.normal(size=(U, T)) * np.where(np.arange(U) % 2, 1, 1e-3)[:, None]
+    gates = {"f": rng.uniform(size=(U, T)), "i": rng.uniform(size=(U, T))}
     pieces = [" a", "\n", "b", "c", "d", "<e>"]
     figure = reading(pieces, {"c": states}, range(U), gates=gates, unit=4, **WORDS)
     assert figure.chart
@@ -155,10 +155,11 @@ def test_a_reading_draws_the_units_that_vary_most_and_holds_all() -> None:
 
 
 def test_likeness_puts_together_what_goes_together() -> None:
-    one, other = RNG.normal(size=(2, 40))
-    kind = RNG.permutation([0, 1] * 5)
-    rows = np.stack([(one, other)[which] * size for which, size in zip(kind, RNG.uniform(0.1, 9, 10), strict=True)])
-    order = likeness(rows + 0.01 * RNG.normal(size=rows.shape))
+    rng = np.random.default_rng(0)
+    one, other = rng.normal(size=(2, 40))
+    kind = rng.permutation([0, 1] * 5)
+    rows = np.stack([(one, other)[which] * size for which, size in zip(kind, rng.uniform(0.1, 9, 10), strict=True)])
+    order = likeness(rows + 0.01 * rng.normal(size=rows.shape))
     assert sorted(order.tolist()) == list(range(10))
     assert np.abs(np.diff(kind[order])).sum() == 1
 

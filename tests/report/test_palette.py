@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from elman.report import Chapter, Line, Points, line_chart, point_chart, render
+from elman.report.heatmap import NEGATIVE, POSITIVE
 from elman.report.page import Report
 from elman.report.palette import COLOURS, DARK, DASHES, LIGHT, PATTERNS, SHAPES, series_styles
 from elman.report.style import DARK as DARK_PAGE
@@ -62,6 +63,21 @@ def test_every_colour_stands_out_from_its_card(colours: tuple[str, ...], page: d
     brightness = linear((*colours, page["card"])) @ SRGB[1] + 0.05
     ratio = brightness[:-1] / brightness[-1]
     assert np.maximum(ratio, 1 / ratio).min() >= 3
+
+
+@pytest.mark.parametrize("page", [LIGHT_PAGE, DARK_PAGE], ids=["light", "dark"])
+def test_words_can_be_read_on_cards_and_on_shades(page: dict[str, str]) -> None:
+    """WCAG 2.1: text has a contrast of 4.5 with what is behind it, the strongest shade of a strip included."""
+    card, part = np.array([int(page["card"][at : at + 2], 16) for at in (1, 3, 5)]), float(page["shade"])
+    shades = [card + part * (np.array(colour) - card) for colour in (POSITIVE, NEGATIVE)]
+    behind = ["#" + "".join(f"{round(value):02x}" for value in shade) for shade in shades]
+    for ink, papers in (
+        (page["ink"], [page["card"], page["page"], *behind]),
+        (page["soft"], [page["card"], page["page"]]),
+    ):
+        brightness = linear((ink, *papers)) @ SRGB[1] + 0.05
+        ratio = brightness[1:] / brightness[0]
+        assert np.maximum(ratio, 1 / ratio).min() >= 4.5
 
 
 def drawn(html: str, kind: str) -> list[tuple[str, ...]]:

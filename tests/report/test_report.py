@@ -313,6 +313,14 @@ def test_bars_are_marked() -> None:
     assert {"chance", "the other"} <= {text.text for text in root.iter("text")}
 
 
+def test_a_name_beside_a_bar_is_whole() -> None:
+    names = ["lstm without forget gate", "lstm without output gate"]
+    figure = bar_chart(names, np.array([0.1, 0.9]), title="t", x="x", reading="r", notes=["× 119.5", "× 93.6"])
+    root = ET.fromstring(figure.drawing)
+    assert set(names) <= {text.text for text in root.iter("text")}
+    assert all(float(rect.attrib["width"]) > 0 for rect in root.iter("rect"))
+
+
 def test_passages_stand_one_below_the_other() -> None:
     figure = passages([[("source", "ein Haus"), ("reference", "a house")]], title="t", reading="r")
     assert [element.text for element in ET.fromstring(figure.drawing).iter() if element.tag in ("dt", "dd")] == [

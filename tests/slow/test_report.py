@@ -65,13 +65,22 @@ def memory(name: str, seed: int) -> Figure:
     )
 
 
+LOOKS = np.tril(np.ones((8, 8))) / np.arange(1, 9)[:, None]
+
+
+def heads(title: str) -> Figure:
+    """A map for each head of two layers."""
+    sides = {"x": "read", "y": "looks", "rows": WORDS, "columns": WORDS, "reading": "How to read it."}
+    names = {f"{layer}.{head}": f"layer {layer}, head {head}" for layer in (1, 2) for head in (1, 2, 3)}
+    return choice({key: heatmap(LOOKS, title=name, **sides) for key, name in names.items()}, title=title, columns=3)
+
+
 def figures() -> dict[str, list[Figure]]:
     x, steps = np.arange(1, 40), np.arange(50) * 1000
     rows = [f"u{unit}" for unit in range(UNITS)]
     symbols = [piece.replace(" ", "␣").replace("\n", "↵") for piece in PIECES]
     words = {"reading": "How to read it, in a sentence that is as long as such sentences are."}
     fan = {level: np.arange(12) * 0.1 + level for level in (0.1, 0.3, 0.5, 0.7, 0.9)}
-    looks = np.tril(np.ones((8, 8))) / np.arange(1, 9)[:, None]
     return {
         "Memory": [
             choice({"one": memory("The first text", 0), "two": memory("The second text", 9)}, title="Texts"),
@@ -136,25 +145,9 @@ def figures() -> dict[str, list[Figure]]:
             ),
         ],
         "Attention": [
-            choice(
-                {
-                    f"{layer}.{head}": heatmap(
-                        looks,
-                        title=f"Layer {layer}, head {head}",
-                        x="read",
-                        y="looks",
-                        rows=WORDS,
-                        columns=WORDS,
-                        **words,
-                    )
-                    for layer in (1, 2)
-                    for head in (1, 2, 3)
-                },
-                title="Heads",
-                columns=3,
-            ),
+            choice({text: heads(f"Heads of {text}") for text in ("a text", "another text")}, title="Heads of texts"),
             alignment(
-                looks,
+                LOOKS,
                 WORDS,
                 WORDS,
                 title="An alignment",
@@ -165,6 +158,10 @@ def figures() -> dict[str, list[Figure]]:
             passages([[("source", TEXT), ("reference", "A cat.")]], title="Passages", **words),
         ],
     }
+
+
+def drawings_of(figure: Figure) -> int:
+    return sum(drawings_of(part) for _, part in figure.parts) or 1
 
 
 @pytest.fixture(scope="module")
@@ -267,7 +264,7 @@ def test_all_words_can_be_read_and_heard(browser: Any, address: str, width: int,
 def test_without_scripts_all_drawings_are_there(browser: Any, address: str, width: int) -> None:
     with opened(browser, address, width, scripts=False) as page:
         drawings = page.locator(".still .drawing")
-        assert drawings.count() == sum(len(figure.parts) or 1 for each in figures().values() for figure in each)
+        assert drawings.count() == sum(drawings_of(figure) for each in figures().values() for figure in each)
         assert page.locator(".live").count() == 0
         assert all(box["height"] > 40 for box in [drawing.bounding_box() for drawing in drawings.all()])
         assert page.get_by_text("The drawing scrolls sideways.").count() == 0  # it is not in the text
@@ -358,13 +355,15 @@ def test_the_text_is_read_by_keys(browser: Any, address: str) -> None:
 
 def test_one_of_several_is_chosen(browser: Any, address: str) -> None:
     with opened(browser, address) as page:
-        heads = page.get_by_role("radiogroup", name="Heads").get_by_role("radio")
-        assert heads.count() == 6
-        heads.nth(0).focus()
+        buttons = page.get_by_role("radiogroup", name="Heads of a text").get_by_role("radio")
+        assert buttons.count() == 6
+        buttons.nth(0).focus()
         page.keyboard.press("ArrowDown")  # the grid has three columns: from head 1.1 to 2.1
-        sync.expect(heads.nth(3)).to_have_attribute("aria-checked", "true")
-        shown = figure_of(page, "Heads").locator("h4:visible")
-        sync.expect(shown).to_have_text(["Layer 2, head 1"])
+        sync.expect(buttons.nth(3)).to_have_attribute("aria-checked", "true")
+        shown = page.locator("h4:visible", has_text="head")
+        sync.expect(shown).to_have_text(["Heads of a text", "layer 2, head 1"], ignore_case=True)
+        page.get_by_role("radio", name="another text").click()  # which shows the same head
+        sync.expect(shown).to_have_text(["Heads of another text", "layer 2, head 1"], ignore_case=True)
         page.get_by_role("radio", name="two").click()
         sync.expect(figure_of(page, "The second text").locator(".heat canvas").first).to_be_visible()
 

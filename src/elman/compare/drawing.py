@@ -7,9 +7,8 @@ from dataclasses import replace
 import numpy as np
 
 from elman import __version__
-from elman.arrays import Floats
 from elman.compare.conclusion import clock_notes, sentences
-from elman.compare.intervals import over_curves
+from elman.compare.curves import LINK, learning_curves
 from elman.compare.outcomes import (
     Clock,
     Outcome,
@@ -48,8 +47,6 @@ CHARTS = (
     ("others_share", 100, "Other work", "% of the processor", "What other processes took while a model trained."),
 )
 STORED = {"training": "training_tokens_per_second", "decoding": "decoding_tokens_per_second", "seconds": "seconds"}
-LINK = "models"  # what is pointed at or switched off in one chart is so in all
-SKIPPED = 0.2  # of a training, before its losses count for the axis
 BESIDE = 0.12  # of a rank, from a mean to the seeds beside it
 
 
@@ -73,7 +70,7 @@ def report(plan: Plan, store: Store) -> Report:
         ("learning rates", f"{plan.trials} trials a model" if plan.trials else "each recipe's own"),
     ]
     quality = _quality(task, ranked, colours, sentences(plan, ranked, measured))
-    sections = [quality, _curves(plan, store, colours), _clock(plan, store, ranked, measured)]
+    sections = [quality, learning_curves(plan, store, colours), _clock(plan, store, ranked, measured)]
     if reaching := [one for one in ranked if one.lags]:
         sections.append(_reach(plan, store, reaching, colours))
     if plan.trials:
@@ -122,64 +119,6 @@ def _quality(task: Task, ranked: list[Outcome], colours: dict[str, int], conclus
     )
     text = f"How well each model, with its best weights, predicts validation {task.sample[1]} that it has not seen."
     return Chapter("Who predicts best", text, [figure], conclusion)
-
-
-def _curves(plan: Plan, store: Store, colours: dict[str, int]) -> Chapter:
-    task = TASKS[plan.task]
-    read, seconds, validated = f"{task.target}s read", "seconds of training", "validation"
-    found: dict[str, dict[str, list[Floats]]] = {kind: {} for kind in (read, seconds, validated)}
-    for run, (model, _) in plan.trainings().items():
-        result, timing = (part["runs"].get(run) for part in (store.known, store.timing))
-        if not result or not timing:
-            continue
-        targets, losses = curve(result["training_curve"])
-        times = targets / timing["training_tokens_per_second"]
-        of = {read: np.stack([targets, losses]), seconds: np.stack([times, losses])}
-        of[validated] = curve([point[1:] for point in result["curve"]])
-        for kind, values in of.items():
-            if values.size:
-                found[kind].setdefault(model, []).append(values)
-    lines = {
-        kind: [_mean_line(model, every, colours[model], bars=kind == validated) for model, every in models.items()]
-        for kind, models in found.items()
-    }
-    means = "A line is the mean over the seeds, and what is around it its 95 % interval. " if plan.seeds > 1 else ""
-    by = {read: read, seconds: "seconds, at the model's mean speed and without validations"}
-    figures = [
-        line_chart(
-            lines[x],
-            title=f"Loss against {x}",
-            x=x,
-            y=f"training loss, {task.loss_unit}",
-            skip_first=SKIPPED,
-            link=LINK,
-            reading=f"{means}The loss by {words}, on an axis for all but the first steps. The learning rate falls to "
-            "zero at the end of the budget, so only the last points are finished models.",
-        )
-        for x, words in by.items()
-    ]
-    figures.append(
-        line_chart(
-            lines[validated],
-            title=f"Validation loss against {read}",
-            x=read,
-            y=task.loss_unit,
-            skip_first=SKIPPED,
-            link=LINK,
-            reading=f"{means}Each point is a validation. A model that read less and has the lower curve makes more "
-            f"of a {task.target}, though its learning rate, which has already fallen further, has a part in that.",
-        )
-    )
-    text = f"The training loss, with dropout on, and the loss on the validation {task.sample[1]}."
-    return Chapter("How they learn", text, figures)
-
-
-def _mean_line(model: str, curves: list[Floats], colour: int, *, bars: bool) -> Line:
-    """The mean over the seeds of a model, with its interval where there are several."""
-    x, mean, low, high = over_curves(curves)
-    if len(curves) == 1:
-        return Line(model, x, mean, colour=colour, bars=bars)
-    return Line(model, x, mean, low, high, colour=colour, bars=bars)
 
 
 def _clock(plan: Plan, store: Store, ranked: list[Outcome], measured: list[Clock]) -> Chapter:

@@ -39,7 +39,7 @@ TEXT = (
 
 def look(subject: Subject) -> Part:
     """Both models on the same windows of the text."""
-    windows = subject.windows(ROWS, BURN_IN + LAGS + 1)
+    windows = subject.windows(subject.rows(ROWS), BURN_IN + LAGS + 1)
     past = (windows.shape[1] - 1) * BURN_IN // (BURN_IN + LAGS)
     before, inputs = windows[:, :past], windows[:, past:-1]
     resets = subject.resets(inputs)

@@ -48,7 +48,7 @@ def read_windows(model: LanguageModel, windows: Tensor, resets: Tensor | None, p
     beginnings = [_part(visit, slice(GATE_STEPS), slice(None)) for visit in gated(visits)]
     shown = [_part(visit, slice(PASSAGE), passages) for visit in gated(visits)]
     return TextReading(
-        states_of(visits),
+        {part: np.ascontiguousarray(values) for part, values in states_of(visits).items()},
         [read_gates(visit) for visit in beginnings],
         {v.name: {name: as_array(gate.transpose(0, 1)) for name, gate in gates_of(v).items()} for v in shown},
         _surprise(model, found[0], windows),

@@ -20,6 +20,7 @@ from elman.models import LanguageModel
 
 LEAST_STEPS = 8  # of a window
 ROWS, STEPS = 8, 256  # whose gradient is looked at
+LARGE = 2_000_000  # parameters from which on half as many rows are looked at
 READ_ROWS, READ_STEPS = 16, 512  # that are read, for the contents of the memory
 NAMED = 16  # tokens that name a passage
 PASSAGES = 4  # of these windows, at most, whose beginnings are shown
@@ -69,10 +70,14 @@ class Subject(Observed):
             chosen = _apart(chosen, steps)
         return torch.from_numpy(self.tokens[chosen[:, None] + np.arange(steps)])
 
+    def rows(self, most: int) -> int:
+        """So many rows whose gradient is looked at, or half as many of a large model."""
+        return most if sum(parameter.numel() for parameter in self.model.parameters()) < LARGE else most // 2
+
     @cached_property
     def excerpt(self) -> Excerpt:
         """The text whose gradient is looked at."""
-        windows = self.windows(ROWS, STEPS + 1)
+        windows = self.windows(self.rows(ROWS), STEPS + 1)
         return Excerpt(windows[:, :-1], windows[:, 1:], self.resets(windows[:, :-1]))
 
     @cached_property

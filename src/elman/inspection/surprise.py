@@ -129,12 +129,12 @@ def _of_pairs(share: float) -> str:
 
 def _figure(name: str, pieces: Sequence[str], readings: Mapping[str, TextReading], row: int, first: Flags) -> Figure:
     nats = [reading.surprise[row, : len(pieces)] for reading in readings.values()]
-    steps, begin = np.arange(len(pieces)), np.flatnonzero(first)
+    steps = np.arange(len(pieces))
     (trained, own), (fresh, others) = zip(readings, nats, strict=True)
-    at = own[begin]
+    at = np.where(first, own, np.nan)
     lines = [
         Line(trained, steps, own, colour=1),
-        Line("first token of a word", begin, at, at, at, colour=4, bars=True),
+        Line("first token of a word", steps, at, at, at, colour=4, bars=True),
         Line(fresh, steps, others, colour=2, dashed=True),
     ]
     return line_chart(

@@ -23,19 +23,23 @@ from elman.errors import UserError
 from elman.lens.jacobian import jacobian_of, step_of
 from elman.lens.observe import as_inputs, evaluating
 from elman.nn.sequences import Flags, Integers, as_resets, as_tensor
-from elman.state import batch_size, detach
-
-EXACT = 1000  # numbers in a memory from which on products are in the model's own floats
+from elman.state import State, batch_size, detach
 
 
 @dataclass(frozen=True)
 class JacobianProduct:
-    """The singular values of P_k for one layer along one row; M numbers are the layer's memory."""
+    """The singular values of P_k for one layer along one row; M numbers are the layer's memory.
+
+    >>> values = np.array([[1.1, 0.5], [1.21, 0.25], [1.464, 1e-17]])
+    >>> found = JacobianProduct(0, np.array([1, 2, 4]), values, resolution=np.full(3, 4e-16))
+    >>> found.largest, found.smallest  # one direction explodes; of the other, rounding alone is left
+    (array([1.1  , 1.21 , 1.464]), array([0.5 , 0.25,  nan]))
+    """
 
     layer: int
     steps: npt.NDArray[np.int64]  # (K,), the k
     singular_values: Floats  # (K, M), falling; what lies below `resolution` is rounding
-    resolution: Floats  # (K,): M ε times the largest, ε being that of the floats that were multiplied
+    resolution: Floats  # (K,): the largest times √M ε of the model's floats, or times M ε of float64 where that is more
 
     @property
     def largest(self) -> Floats:
@@ -68,8 +72,7 @@ def jacobian_product(
     """The singular values of the product of a layer's step Jacobians, against the number of steps.
 
     The layer's memory and the Jacobian are those of `step_jacobian`. As no layer depends on those above it, P_k is also
-    the layer's own part of the Jacobian of the whole memory over k steps. Products are in float64 where the memory has
-    fewer than 1,000 numbers.
+    the layer's own part of the Jacobian of the whole memory over k steps. Products are in float64.
 
     Args:
         model: as in `step_jacobian`.
@@ -90,7 +93,8 @@ def jacobian_product(
     (array([1, 2, 4]), array([1.1  , 1.21 , 1.464]), array([0.5   , 0.25  , 0.0625]))
     """
     tokens = as_inputs(tokens, model, dims=1)
-    step, memory = step_of(model, tokens, state, layer)
+    step, before = step_of(model, tokens, state, layer)
+    memory: State = before
     T = len(tokens)
     wanted = sorted(steps if steps is not None else (2**power for power in range(T.bit_length())))
     if not wanted or not 1 <= wanted[0] <= wanted[-1] <= T:
@@ -105,12 +109,12 @@ def jacobian_product(
             memory = detach(memory)
             with torch.enable_grad():
                 jacobian = jacobian_of(step, one, memory, layer, reset)
-            if len(jacobian) < EXACT:
-                jacobian = jacobian.double()
-            product = jacobian if product is None else jacobian @ product
+            exact, M = jacobian.double(), len(jacobian)
+            product = exact if product is None else exact @ product
             if t + 1 in wanted:
-                found.append(torch.linalg.svdvals(product.to(torch.promote_types(product.dtype, torch.float32))))
-                resolution.append(float(found[-1][0]) * len(product) * torch.finfo(found[-1].dtype).eps)
+                found.append(torch.linalg.svdvals(product))
+                rounding = max(M * torch.finfo(torch.float64).eps, M**0.5 * torch.finfo(jacobian.dtype).eps)
+                resolution.append(float(found[-1][0]) * rounding)
             with torch.no_grad():
                 memory = step(one[:, None], memory, None if reset is None else reset[None])
-    return JacobianProduct(layer, np.array(wanted), torch.stack(found).double().numpy(), np.array(resolution))
+    return JacobianProduct(layer, np.array(wanted), torch.stack(found).numpy(), np.array(resolution))

@@ -99,8 +99,8 @@ def truncation(
     >>> from elman.models import build
     >>> model, tokens = build({"model": "lstm", "vocab_size": 9, "hidden_size": 8}), torch.randint(9, (4, 33))
     >>> found = truncation(model, tokens[:, :-1], tokens[:, 1:], windows=[4, 16])
-    >>> found.windows, found.cosine.shape, found.bias[-1]
-    (array([ 4, 16, 32]), (3,), np.float64(0.0))
+    >>> found.windows, found.cosine.shape, float(found.bias[-1])
+    (array([ 4, 16, 32]), (3,), 0.0)
     """
     text = _text(model, tokens, targets, resets, read)
     steps, own = text.steps, read is None and stride is None
@@ -124,7 +124,8 @@ def truncation(
             found = side_by_side(text, before, k) if in_blocks else in_turn(text, state, k, stride)
             rows.append((*_compared(found.vector / text.targets.numel(), full), found.seconds, found.kept / 1e6))
     rows.append((*_compared(full, full), *cost))
-    return Truncation(np.array([*tried, steps]), *np.array(rows).T, full.cpu().numpy())
+    cosine, bias, seconds, megabytes = np.array(rows).T
+    return Truncation(np.array([*tried, steps]), cosine, bias, seconds, megabytes, full.cpu().numpy())
 
 
 def _text(model: nn.Module, tokens: Integers, targets: Integers, resets: Flags | None, read: Any) -> Text:
@@ -134,7 +135,7 @@ def _text(model: nn.Module, tokens: Integers, targets: Integers, resets: Flags |
         raise UserError("truncation", expected="a language model", got=type(model).__name__, remedy=remedy)
     inputs = as_inputs(tokens, model)
     targets = as_tokens(targets, model, "targets")
-    resets = None if resets is None else as_resets(resets, *inputs.shape[:2], inputs.device)
+    resets = None if resets is None else as_resets(resets, len(inputs), inputs.shape[1], inputs.device)
     if read is not None:
         return Text(model, read, nn.Identity(), inputs, targets, resets)
     language_model = cast(LanguageModel, model)

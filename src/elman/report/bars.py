@@ -16,6 +16,7 @@ from elman.report.names import letters, shorten, written
 
 WIDTH = 480
 CHARACTER, SIZE = 7.0, 12.5  # width of a name's letters, about, and their height
+MOST = 28  # letters of a name: bars leave more room than the cells of a matrix
 
 
 def bar_chart(
@@ -43,7 +44,7 @@ def bar_chart(
     [('input gate', 0.3), ('forget gate', 0.8)]
     """
     ends = [] if low is None or high is None else [low, high]
-    left = max((letters(shorten(name)) for name in names), default=0) * CHARACTER + 14
+    left = max((letters(shorten(name, MOST)) for name in names), default=0) * CHARACTER + 14
     room = 60 + max((len(note) for note in notes), default=0) * CHARACTER
     row, top = (22 if len(names) <= 16 else 16), 26 + 16 * len(marks)
     bounds = (
@@ -62,7 +63,7 @@ def bar_chart(
     for index, (name, value) in enumerate(zip(names, values.tolist(), strict=True)):
         y, end = top + index * row, float(scale(value))
         said = f"{number(value)} · {notes[index]}" if notes else number(value)
-        parts.append(written(name, SIZE, left - 8, y + row / 2 + 4, "end"))
+        parts.append(written(name, SIZE, left - 8, y + row / 2 + 4, "end", most=MOST))
         parts.append(
             f'<rect class="bar c{colour}" x="{min(zero, end):.1f}" y="{y + 3}" '
             f'width="{abs(end - zero):.1f}" height="{row - 6}" rx="2"/>'

@@ -91,7 +91,7 @@ def _map(name: str, values: Matrix, limit: float, rows: Sequence[str], columns: 
 def _most_varying(values: Matrix, unit: int) -> list[int]:
     """Rows, in their order: those that vary most, and the one that is chosen."""
     order = np.argsort(-np.nan_to_num(values).std(1), kind="stable")
-    return sorted({unit, *order[: DRAWN - 1].tolist()})
+    return sorted([unit, *order[order != unit][: DRAWN - 1].tolist()])
 
 
 def _full(values: npt.NDArray[np.floating]) -> float:

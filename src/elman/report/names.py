@@ -39,9 +39,9 @@ def shorten(name: str, most: int = MOST_LETTERS) -> str:
     return f"{head}…{tail}"
 
 
-def written(name: str, size: float, x: float, y: float, anchor: str, turn: int = 0) -> str:
+def written(name: str, size: float, x: float, y: float, anchor: str, turn: int = 0, most: int = MOST_LETTERS) -> str:
     """A name as SVG; the whole of one that is too long appears under the pointer."""
-    shown = shorten(name)
+    shown = shorten(name, most)
     turned = f' transform="rotate({turn} {x:.1f} {y:.1f})"' if turn else ""
     title = f"<title>{escape(name)}</title>" if shown != name else ""
     return (

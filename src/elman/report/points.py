@@ -27,8 +27,8 @@ class Points:
 
     >>> import numpy as np
     >>> path = Points("states", np.array([0.0, 1.0]), np.array([2.0, 3.0]), texts=["c", "a"], path=True)
-    >>> path.texts[1], path.x[1], path.y[1]  # what the pointer shows at the second point
-    ('a', np.float64(1.0), np.float64(3.0))
+    >>> path.texts[1], float(path.x[1]), float(path.y[1])  # what the pointer shows at the second point
+    ('a', 1.0, 3.0)
     """
 
     name: str
@@ -100,8 +100,9 @@ def _group(group: Points, axes: Frame, style: SeriesStyle) -> str:
     if group.low is not None and group.high is not None:
         ends = zip(x, axes.y(group.low), axes.y(group.high), strict=True)
         parts += [interval(at, low, high, style.colour) for at, low, high in ends]
-    titles = [f"<title>{escape(words)}</title>" for words in group.texts if len(group.texts) <= MOST_TITLES]
-    parts += [point(style, a, b, title) for a, b, title in zip_longest(x, y, titles, fillvalue="")]
+    titled = 0 < len(group.texts) <= MOST_TITLES
+    titles = [f"<title>{escape(words)}</title>" for words in group.texts] if titled else [""] * len(x)
+    parts += [point(style, a, b, title) for a, b, title in zip(x, y, titles, strict=True)]
     labels = [*group.labels, *([(0, str(style.number))] if style.number and len(x) else [])]
     for index, words in labels:
         left = x[index] > (axes.x.start + axes.x.stop) * 0.7  # or the words would leave the chart

@@ -4,14 +4,15 @@ import { h, svg } from "./element.js";
 
 export class Legend {
   // entries: [{ name, colour: "c1", dash: [6, 5], shape: a path or "", number, line: false for points }];
-  // ontoggle(index, shown). Shift shows one series alone, or all again.
-  constructor(entries, ontoggle) {
+  // ontoggle(index, shown). Shift shows one series alone, or all again. Legends of one link switch series of one name together.
+  constructor(entries, ontoggle, link = null) {
     this.shown = entries.map(() => true);
-    this.ontoggle = ontoggle;
+    Object.assign(this, { ontoggle, link, names: entries.map(({ name }) => name) });
     this.place = h("span", { class: "legend-place" });
     this.buttons = entries.map((entry, index) => h("button", { type: "button", class: "legend-series", "aria-pressed": "true", title: "Show or hide; with Shift: alone", onclick: (event) => this.#press(index, event.shiftKey) },
       key(entry), h("span", null, entry.number ? `${entry.number} ${entry.name}` : entry.name), h("b", { class: "legend-value" })));
     this.element = h("div", { class: "legend", role: "group", "aria-label": "Series" }, this.buttons, this.place);
+    link?.listen(({ hidden }) => this.#set(this.names.map((name) => !hidden.has(name))));
   }
 
   // place: words for where one points; values: words for each series.
@@ -23,6 +24,11 @@ export class Legend {
   #press(index, alone) {
     const only = this.shown.every((shown, other) => shown === (other === index));
     const wanted = alone ? this.shown.map((_, other) => only || other === index) : this.shown.map((shown, other) => (other === index ? !shown : shown));
+    this.#set(wanted);
+    this.link?.show(this.names.map((name, other) => [name, wanted[other]]));
+  }
+
+  #set(wanted) {
     wanted.forEach((shown, other) => {
       if (shown === this.shown[other]) return;
       this.buttons[other].setAttribute("aria-pressed", String(shown));

@@ -8,15 +8,17 @@ import { drawIntervals, drawMarks, Plot, see } from "./plot.js";
 export class LineChart {
   // series: [{ label, colour: "c1", width, dash, points, with: of which series this is a part, bars: [low, high] }], parts have
   // no place in the legend; bands: [{ between: [2, 3], colour, part }]; numbers of series are from 1. range: [low, high] of
-  // y, or null; x(value): words for a value of x; marks: [[x, text], …]; other options are those of `Plot`.
-  constructor({ label, series, bands = [], range = null, spans = null, x = short, marks = [], names = [], ticks = x === short ? null : x, link = null, ...plot }) {
+  // y, or null; x(value): words for a value of x; marks: [[x, text], …]; link: shares places of x, shared: shares the series
+  // that are shown; other options are those of `Plot`.
+  constructor({ label, series, bands = [], range = null, spans = null, x = short, marks = [], names = [], ticks = x === short ? null : x, link = null, shared = null, ...plot }) {
     Object.assign(this, { series, x, names, link });
     this.options = { range };
     this.own = series.map((_, index) => index).filter((index) => !series[index].with); // those of the legend
-    this.legend = new Legend(this.own.map((index) => ({ name: series[index].label, ...series[index] })), (index, shown) => this.#toggle(this.own[index], shown));
+    this.lines = series.map((line) => this.#line(line));
+    this.legend = new Legend(this.own.map((index) => ({ name: series[index].label, ...series[index] })), (index, shown) => this.#toggle(this.own[index], shown), shared);
     this.plot = new Plot({
       label, kind: "line chart", ...plot, names, x: ticks, spans: spans ?? (() => ({ y: this.options.range })),
-      series: series.map((line) => this.#line(line)),
+      series: this.lines,
       bands: bands.map(({ between, colour: name, part }) => ({ series: between, fill: () => see(name, part) })),
       cursor: { dataIdx: (_, index, hovered) => this.#nearest(index, hovered), points: { size: (_, index) => (series[index - 1].with ? 0 : 7) } },
       hooks: { draw: [(plot) => this.#draw(plot, marks)] },
@@ -44,16 +46,21 @@ export class LineChart {
   }
 
   #toggle(index, shown) {
-    this.series.forEach((line, other) => (other === index || line.with === index + 1) && this.plot.plot?.setSeries(other + 1, { show: shown }));
+    this.series.forEach((line, other) => {
+      if (other !== index && line.with !== index + 1) return;
+      this.lines[other].show = shown; // for a plot that is not made yet
+      this.plot?.plot?.setSeries(other + 1, { show: shown });
+    });
   }
 
-  // The place nearest to one that is pointed at, at which a series has a value.
+  // The place nearest to one that is pointed at, at which a series has a value; beyond the ends of a series there is none.
   #nearest(index, hovered) {
     const line = this.plot.data[index];
-    for (let step = 0; step < line.length; step++) {
-      for (const place of [hovered - step, hovered + step]) if (Number.isFinite(line[place])) return place;
-    }
-    return hovered;
+    let [before, after] = [hovered, hovered];
+    while (before >= 0 && !Number.isFinite(line[before])) before--;
+    while (after < line.length && !Number.isFinite(line[after])) after++;
+    if (before < 0 || after === line.length) return hovered;
+    return hovered - before <= after - hovered ? before : after;
   }
 
   #point({ cursor }) {

@@ -21,7 +21,7 @@ export function mount(data, { title, link }) {
     else bands.push({ between: ends, colour: line.colour, part: BAND });
   }));
   const chart = new LineChart({
-    label: title, series, bands, log, names, marks, axes: [x, y], height: 300, drag: "xy", link: names.length ? link : null,
+    label: title, series, bands, log, names, marks, axes: [x, y], height: 300, drag: "xy", link: names.length ? link : null, shared: link,
     spans: () => ({ x: xSpan, y: ySpan }), limits: { y: whole },
   });
   chart.set(aligned(columns, log));

@@ -1,4 +1,5 @@
-// What figures of one name share: the time and the unit that one points at, and the unit that was chosen.
+// What figures of one name share: the time and the unit that one points at, the unit that was chosen, and the series that
+// are switched off.
 
 const links = new Map();
 
@@ -7,6 +8,7 @@ class Link {
   time = null; // a number
   unit = null; // a name
   chosen = null; // a name
+  hidden = new Set(); // names of series
 
   // listen(link, what changed: "point" or "choice"), also called at once; returns what ends it.
   listen(listener) {
@@ -17,6 +19,12 @@ class Link {
   point(time, unit) {
     if (time === this.time && unit === this.unit) return;
     [this.time, this.unit] = [time, unit];
+    for (const listener of this.listeners) listener(this);
+  }
+
+  // names and whether each is shown: [["lstm", false], …].
+  show(names) {
+    for (const [name, shown] of names) shown ? this.hidden.delete(name) : this.hidden.add(name);
     for (const listener of this.listeners) listener(this);
   }
 

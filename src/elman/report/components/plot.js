@@ -76,9 +76,11 @@ export class Plot {
   #whole(axis) {
     const given = this.spans()?.[axis];
     if (given) return given;
-    const every = axis === "x" ? this.data[0] : this.data.slice(1).flatMap((line) => Array.from(line)).filter(Number.isFinite);
-    const [low, high] = [Math.min(...every), Math.max(...every)];
-    if (!(low <= high)) return [0, 1];
+    let [low, high] = [Infinity, -Infinity];
+    for (const line of axis === "x" ? this.data.slice(0, 1) : this.data.slice(1)) {
+      for (const value of line) if (Number.isFinite(value)) [low, high] = [Math.min(low, value), Math.max(high, value)];
+    }
+    if (low > high) return [0, 1];
     return axis === "x" ? (low < high ? [low, high] : [low - 1, high + 1]) : uPlot.rangeNum(low, high, 0.1, true);
   }
 

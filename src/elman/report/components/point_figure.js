@@ -16,7 +16,7 @@ export function mount(data, { title, link }) {
 class PointFigure {
   constructor({ x, y, spans: [xSpan, ySpan], groups }, title, link) {
     Object.assign(this, { x, y, groups, link, pointed: null });
-    this.legend = new Legend(groups.map(({ shape, ...group }) => ({ ...group, shape, line: false })), (index, shown) => ((groups[index].hidden = !shown), this.plot.plot?.redraw(false)));
+    this.legend = new Legend(groups.map(({ shape, ...group }) => ({ ...group, shape, line: false })), (index, shown) => ((groups[index].hidden = !shown), this.plot?.plot?.redraw(false)), link);
     this.ring = h("span", { class: "ring", hidden: true });
     this.told = h("output", { class: "told", "aria-live": "polite" });
     this.plot = new Plot({

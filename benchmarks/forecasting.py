@@ -1,7 +1,7 @@
 """Forecasts of ETTh1 at default settings after the same wall time, and the speed of training beside neuralforecast's.
 
     python benchmarks/forecasting.py DATA [--for 3m] [--seeds 3] [--horizons 96,24] [--models gru] [--json]
-    python benchmarks/forecasting.py DATA --neuralforecast /tmp/nf/bin/python [--rounds 3] [--threads 2] [--json]
+    python benchmarks/forecasting.py DATA --neuralforecast VENV/bin/python [--rounds 3] [--threads 2] [--json]
 
 DATA is the folder of ETTh1.csv, or a table like it. Its rows are split as Informer's authors did: 8,640 to train, 2,880
 to validate, 2,880 to test; each window has 96 steps of the past, and no window of the test part is left out.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -16,7 +17,7 @@ from pathlib import Path
 from playwright.sync_api import Page, sync_playwright
 
 DOCS = Path(__file__).parent
-CHROMIUM = "/usr/bin/chromium"
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 WIDTH, SETTLED = 960, 1500  # pixels of the page, and milliseconds until its components stand
 FIGURES = {  # the report, and what the figure's title begins with
     "memory": ("runs/demo/report.html", "Indentation of the line"),

@@ -280,14 +280,15 @@ def test_other_data_do_not_go_on(tmp_path: Path) -> None:
 
 
 def test_a_later_attempt_of_a_launch_goes_on_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever the command says; a run of another launch is overwritten, or not, as the command says."""
+    """Whatever the command says. A run of the same attempt or of another launch is overwritten, or not, as it says."""
     resumed = []
-    for launch, steps in (("one", 4), ("one", 6), ("two", 6), ("two", 8)):
-        monkeypatch.setattr(distributed, "ALONE", distributed.Ranks(launch=launch))
+    attempts = (("one", "1", 3), ("one", "1", 4), ("one", "2", 6), ("two", "3", 6), ("two", "4", 8))
+    for launch, attempt, steps in attempts:
+        monkeypatch.setattr(distributed, "ALONE", distributed.Ranks(launch=launch, attempt=attempt))
         events = elman.training(TEXT, budget=f"{steps} steps", out=tmp_path / "run", overwrite=True, **SIZES)
         resumed.append([event.step for event in events if isinstance(event, Resumed)])
-    assert resumed == [[], [4], [], [6]]
-    monkeypatch.setattr(distributed, "ALONE", distributed.Ranks(launch="three"))
+    assert resumed == [[], [], [4], [], [6]]
+    monkeypatch.setattr(distributed, "ALONE", distributed.Ranks(launch="three", attempt="5"))
     with pytest.raises(UserError, match="already exists"):
         small(out=tmp_path / "run")
 

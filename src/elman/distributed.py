@@ -45,6 +45,7 @@ class Ranks:
     rank: int = 0
     size: int = 1
     launch: str | None = None  # the name of the launch, which all attempts of a launcher have in common
+    attempt: str | None = None  # the name of the attempt
     together: bool = False  # weights are gathered in every call of the model, so each rank must make the same calls
     store: Store | None = field(default=None, compare=False, repr=False)
 
@@ -263,8 +264,8 @@ def joined() -> Iterator[Ranks]:
 
     global _here
     before = _here
-    with rendezvous.together() as (rank, size, launch, store):
-        _here = Ranks(rank, size, launch, store=store)
+    with rendezvous.together() as (rank, size, launch, attempt, store):
+        _here = Ranks(rank, size, launch, attempt, store=store)
         try:
             yield _here
         finally:

@@ -218,7 +218,7 @@ def train(
     else:
         keep_freed()
     with distributed.joined() as ranks:
-        if given.began_in(folder, ranks.launch):  # in an earlier attempt, after which the launcher began anew
+        if given.began_earlier(folder, ranks):  # in an earlier attempt, after which the launcher began anew
             options |= {"resume": True, "overwrite": False}
         with prepare(tree, folder, ranks=ranks, **options) as prepared:
             yield prepared
@@ -292,9 +292,8 @@ def prepare(
                 given.compare_threads(folder, say)
             else:
                 run_folders.clear(folder, kept=[Path(value) for _, value in settings.data if isinstance(value, str)])
-                atomic.write_text(
-                    folder / "env.json", json.dumps(environment.describe() | {"launch": ranks.launch}, indent=1) + "\n"
-                )
+                described = environment.describe() | {"launch": ranks.launch, "attempt": ranks.attempt}
+                atomic.write_text(folder / "env.json", json.dumps(described, indent=1) + "\n")
             settings = given.adopt(settings, made, folder)
             # A run that goes on gets its model/ again, which may be lost or damaged; the checkpoint has the weights.
             model_folders.write(folder / "model", settings, config, task.codecs(corpus))

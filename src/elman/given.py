@@ -17,6 +17,7 @@ import torch
 from elman import atomic, distributed, reading, run_folders
 from elman.data.frames import plain
 from elman.data.sources import EVERY_NAME
+from elman.distributed import Ranks
 from elman.errors import UserError, suggestion
 from elman.tasks import TASKS, configuration, recognise
 from elman.tasks.configuration import GIVEN, IMPORTED, MEMORY, OWN, Settings, called
@@ -224,16 +225,18 @@ class Began:
     threads: int
     processes: int = 1
     launch: str | None = None
+    attempt: str | None = None
 
 
-def began_in(folder: Path, launch: str | None) -> bool:
-    """Whether the run in a folder was begun by processes that a launcher started in this launch."""
-    if launch is None:
+def began_earlier(folder: Path, ranks: Ranks) -> bool:
+    """Whether the run in a folder was begun in an earlier attempt of the launch that has started these processes."""
+    if ranks.launch is None:
         return False
     try:
-        return reading.read_json(folder / "env.json", Began).launch == launch
+        began = reading.read_json(folder / "env.json", Began)
     except UserError:
         return False
+    return began.launch == ranks.launch and began.attempt != ranks.attempt
 
 
 def settle(

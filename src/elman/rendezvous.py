@@ -30,11 +30,12 @@ DONE, FAILED = "done", "failed"
 
 
 class Meeting(NamedTuple):
-    """An attempt: this process's rank among all, the name of the launch, and the store that the ranks share."""
+    """This process's rank among all, the names of the launch and of the attempt, and the store that the ranks share."""
 
     rank: int
     size: int
     launch: str
+    attempt: str
     store: Store
 
 
@@ -49,14 +50,15 @@ def together() -> Iterator[Meeting]:
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
     mine = not dist.is_initialized()  # a program of one's own may have begun already
     try:
-        launch = uuid.uuid4().hex
+        launch = attempt = uuid.uuid4().hex
         if mine:
-            rank, size, launch, store = meet()
+            rank, size, launch, attempt, store = meet()
             backend = "cpu:gloo,cuda:nccl" if cuda else "gloo"
             dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=TIMEOUT)
         store = dist.distributed_c10d._get_default_store()
         launch = store.compare_set("elman/launch", "", launch).decode()
-        yield Meeting(dist.get_rank(), dist.get_world_size(), launch, store)
+        attempt = store.compare_set("elman/attempt", "", attempt).decode()
+        yield Meeting(dist.get_rank(), dist.get_world_size(), launch, attempt, store)
     except RuntimeError as error:
         if not isinstance(error, dist.DistError) and not any(word in str(error) for word in WORDS):
             raise
@@ -93,7 +95,7 @@ def meet() -> Meeting:
         raise UserError(what, remedy="name a machine that all reach, and a free port of it") from error
     launch = store.compare_set("elman/launch", "", uuid.uuid4().hex).decode()
     attempt = _name_attempt(store, size) if rank == 0 else _attempt_of_first(store, rank)
-    return Meeting(rank, size, launch, PrefixStore(f"elman/{attempt}", store))
+    return Meeting(rank, size, launch, attempt, PrefixStore(f"elman/{attempt}", store))
 
 
 def _attempt_of_first(store: Store, rank: int) -> str:
@@ -127,8 +129,9 @@ def keep_waiting(store: Store, work: str) -> Iterator[None]:
     over = threading.Event()
 
     def beat() -> None:
-        while not over.wait(BEAT.total_seconds()):
-            store.add(f"{work}/beats", 1)
+        with suppress(DistError):  # nobody is there to hear it
+            while not over.wait(BEAT.total_seconds()):
+                store.add(f"{work}/beats", 1)
 
     beating = threading.Thread(target=beat, daemon=True)
     beating.start()

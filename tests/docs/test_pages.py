@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import httpx
@@ -15,7 +14,6 @@ import pytest
 import torch
 import typer
 
-import elman
 import pages
 from elman import run_folders
 from elman.cli import app
@@ -69,18 +67,6 @@ def test_both_languages_have_the_same_pages() -> None:
     )
     assert {page for page in english if page.parts[0] != "reference"} == portuguese
     assert sum(page.parts[0] in ("course", "how-to") and page.stem != "index" for page in portuguese) >= 20
-
-
-def test_the_reference_has_a_page_for_every_public_module() -> None:
-    told = {page.stem for page in (pages.DOCS / "en/reference/api").glob("elman*.md")}
-    assert told == {*public_modules(elman), "elman.estimators"}
-
-
-def public_modules(module: ModuleType) -> Iterator[str]:
-    yield module.__name__
-    for value in (getattr(module, name) for name in module.__all__):
-        if isinstance(value, ModuleType):
-            yield from public_modules(value)
 
 
 def test_no_page_is_left_open() -> None:

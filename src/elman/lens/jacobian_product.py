@@ -96,7 +96,7 @@ def jacobian_product(
     step, before = step_of(model, tokens, state, layer)
     memory: State = before
     T = len(tokens)
-    wanted = sorted(steps if steps is not None else (2**power for power in range(T.bit_length())))
+    wanted = sorted(set(steps) if steps is not None else (2**power for power in range(T.bit_length())))
     if not wanted or not 1 <= wanted[0] <= wanted[-1] <= T:
         raise UserError("steps", expected=f"some from 1 to {T}, the number of tokens", got=wanted)
     if (rows := batch_size(memory)) != 1:

@@ -86,8 +86,8 @@ class Optimization(Section):
     """How many steps lie between validations. 0 spreads about ten over the budget, which shows a curve and costs
     little."""
     checkpoint_every: int = Field(0, ge=0)
-    """How many steps lie between checkpoints. 0 writes one at each validation and each half minute, which is the most
-    that a kill can cost."""
+    """How many steps lie between checkpoints, besides those at each validation and each half minute. 0 writes these
+    alone: half a minute is the most that a kill can cost."""
 
     @model_validator(mode="after")
     def _warmed_up(self) -> Optimization:

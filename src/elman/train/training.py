@@ -261,7 +261,7 @@ class Training:
             slots[int(index)][slot] = tensor
         self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": slots})
         self._restore_noise(checkpoint)
-        self.best = {name: local(tensor) for name, tensor in checkpoint.part("best").items()}
+        self.best = {name: local(tensor).cpu() for name, tensor in checkpoint.part("best").items()}
         self.carried = None
         if values.carried:
             like = self.replica.read(self.objective.initial_state)

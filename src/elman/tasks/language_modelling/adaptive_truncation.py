@@ -62,7 +62,8 @@ class AdaptiveTruncation:
                 warm_up=False,
                 windows=[self.k1 * times for times in (1, 2, 4, LONGEST)],
             )
-            self.k2 = found.smallest_window(self.cosine)
+            # Other processors round otherwise: rank 0 decides, so that all cut at the same places.
+            self.k2 = int(self.ranks.told(found.smallest_window(self.cosine))[0])
         return {"k2": self.k2}
 
     def values(self) -> dict[str, int]:

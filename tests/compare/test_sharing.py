@@ -131,6 +131,15 @@ def test_a_job_of_the_dead_is_taken_by_others(holder: str, address: str, monkeyp
     assert shared.tried(job.model) == []
 
 
+def test_the_last_training_of_the_dead_is_taken_by_others(address: str) -> None:
+    """No other training of its model is left to ask for."""
+    shared = begun(address, seeds=1, trials=0)
+    job = shared.take()
+    assert job is not None
+    job.trial.set_user_attr("holder", f"{socket.gethostname()} {2**22 + 1}")
+    assert [name(other) for other in iter(shared.take, None)] == ["gru-1", "elman-1"]
+
+
 def test_a_command_lists_what_was_lost(address: str) -> None:
     """A process died between the end of another's job and its new place in the list."""
     shared = begun(address)

@@ -116,9 +116,12 @@ class Shared:
     def take(self) -> Taken | None:
         """Something that is to be done and that nobody else does; None: nothing at present."""
         for model, study in self.searches.items():
+            self._give_back_of_the_dead(study)
             if (trial := self._pop(study)) is not None:
                 return Taken(study, trial, model, place=trial.user_attrs["place"])
         ready = [model for model in self.plan.models if len(self.tried(model)) == self.plan.trials]
+        for model in ready:
+            self._give_back_of_the_dead(self.trainings[model])
         for name, (model, _) in self.plan.trainings().items():  # in this order
             waiting = _in_state(self.trainings[model], "WAITING") if model in ready else []
             if any(trial.user_attrs["training"] == name for trial in waiting):
@@ -127,10 +130,12 @@ class Shared:
                     return Taken(self.trainings[model], trial, model, training=trial.user_attrs["training"])
         return None
 
-    def _pop(self, study: Study) -> Trial | None:
+    def _give_back_of_the_dead(self, study: Study) -> None:
         for other in _running(study):
             if self._is_dead(other):
                 _give_back(study, other)
+
+    def _pop(self, study: Study) -> Trial | None:
         if not _in_state(study, "WAITING"):
             return None
         trial = study.ask()

@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from operator import itemgetter
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from elman.compare.plan import TRIAL_SHARE, Plan
 from elman.compare.store import Store
-from elman.compare.training import TellStage, train, tree_of_training
+from elman.compare.training import RATES, TellStage, train, tree_of_training
 from elman.errors import UserError, missing_extra
+from elman.tasks import configuration as config
 from elman.tasks.configuration import Settings
 
 if TYPE_CHECKING:
@@ -47,7 +50,8 @@ def search_factor(
     study = optuna.create_study()
     for found in tried:
         study.add_trial(as_trial(found))
-    for place in range(len(tried), plan.trials):
+    left = set(range(plan.trials)) - {found["place"] for found in tried}  # several processes may leave any of them
+    for place in sorted(left):
         if not place:
             study.enqueue_trial({"factor": 1.0})
         trial = study.ask()
@@ -56,6 +60,7 @@ def search_factor(
         finite = found["loss"] is not None
         study.tell(trial, found["loss"], None if finite else optuna.trial.TrialState.FAIL)
         tried.append(found)
+        tried.sort(key=itemgetter("place"))
         store.save()
     return best_factor(tried)
 
@@ -87,15 +92,24 @@ def try_factor(
 ) -> dict[str, Any]:
     """Train with a factor on the learning rate, and return what `comparison.json` has of it; no loss: not finite."""
     tree = tree_of_training(settings, plan.seed, factor, TRIAL_SHARE)
+    folder = store.folder / "trials" / f"{model}-{place}"
     stage = partial(progress, f"{model}, trial {place + 1} of {plan.trials}")
     try:
-        loss = train(tree, store.folder / "trials" / f"{model}-{place}", stop, stage)[0].best
+        loss = train(tree, folder, stop, stage, anew=_has_other_rates(folder, tree))[0].best
     except UserError as error:
         if "not finite" not in str(error):
             raise
         loss = math.inf
     known = loss if math.isfinite(loss) else None
-    return {"factor": factor, "learning_rate": tree["train"]["learning_rate"], "loss": known}
+    return {"place": place, "factor": factor, "learning_rate": tree["train"]["learning_rate"], "loss": known}
+
+
+def _has_other_rates(folder: Path, tree: Mapping[str, Any]) -> bool:
+    """Whether a trial was begun with other learning rates: its factor came of trials that ended in another order."""
+    if not (folder / "config.yaml").exists():
+        return False
+    begun = config.read_settings(folder).train
+    return any(getattr(begun, name) != tree["train"][name] for name in RATES)
 
 
 def best_factor(tried: Sequence[Mapping[str, Any]]) -> float:

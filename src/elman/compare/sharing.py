@@ -97,9 +97,9 @@ class Shared:
         self.turns.set_user_attr("known", json.dumps({**known, "trials": {}, "runs": {}}))
         for model, study in self.searches.items():
             listed = _listed(study, "place")
-            found = known["trials"].get(model, [])
+            found = {each["place"]: each for each in known["trials"].get(model, [])}
             for place in sorted(set(range(self.plan.trials)) - listed):
-                if place < len(found):
+                if place in found:
                     study.add_trial(as_trial(found[place], {"place": place, "result": json.dumps(found[place])}))
                 else:
                     study.enqueue_trial({} if place else {"factor": 1.0}, user_attrs={"place": place})

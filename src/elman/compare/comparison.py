@@ -108,12 +108,17 @@ def _share(
                 raise UserError(what, remedy="join it without --overwrite, or choose another --storage", exit_code=2)
             elif not store.known["settings"]:
                 store.known |= {part: known[part] for part in ("settings", "parameters", "data")}
+            elif settings_of(plan, store.known) != settings_of(plan, known):
+                what = f"{storage} holds this comparison with other settings than {store.folder}"
+                raise UserError(what, remedy="choose another --storage, or join it with another -o", exit_code=2)
             shared.publish(store.known)
-        if processes > 1:
-            work_in_processes(plan, store, shared, processes, progress, stop, say)
-        else:
-            work(plan, store, shared, progress, stop)
-        collect(plan, store, shared)
+        try:
+            if processes > 1:
+                work_in_processes(plan, store, shared, processes, progress, stop, say)
+            else:
+                work(plan, store, shared, progress, stop)
+        finally:  # a journal that was made here is gone afterwards
+            collect(plan, store, shared)
 
 
 def _prepare(plan: Plan, store: Store, say: Say, progress: TellStage) -> None:

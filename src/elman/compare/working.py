@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -75,8 +76,9 @@ def _do(
     shared.finish(job, [{"model": job.model, "seed": seed, **result}, timing], result["loss"])
 
 
-def collect(plan: Plan, store: Store, shared: Shared) -> None:
-    """Write what all processes have found so far into the folder."""
+def collect(plan: Plan, store: Store, shared: Shared) -> list[str]:
+    """Write what all processes have found so far into the folder; the names of the trainings that are new there."""
+    known = set(store.known["runs"])
     if plan.trials:
         store.known["trials"] = {model: shared.tried(model) for model in plan.models}
     for name, (result, timing) in shared.trained().items():
@@ -85,6 +87,7 @@ def collect(plan: Plan, store: Store, shared: Shared) -> None:
             store.timing["runs"][name] = timing
     store.known["runs"] = {name: store.known["runs"][name] for name in plan.trainings() if name in store.known["runs"]}
     store.save()
+    return [name for name in store.known["runs"] if name not in known]
 
 
 def work_in_processes(
@@ -113,19 +116,20 @@ def work_in_processes(
         crew.append((member, ours))
     before = -1.0
     try:
-        while (done := shared.done) < 1:
+        while before < 1:
             if stop():
                 raise Stopped
             for member, errors in crew:
                 if member.exitcode and errors.poll():
-                    raise UserError(errors.recv())
-            if not any(member.is_alive() for member, _ in crew):
-                raise UserError("all processes were killed", remedy="everything is saved: go on with --resume")
+                    with suppress(EOFError):  # it was killed
+                        raise UserError(errors.recv())
+            alive, done = any(member.is_alive() for member, _ in crew), shared.done  # in this order: who is done ends
             if done > before:
-                before, known = done, set(store.known["runs"])
-                collect(plan, store, shared)
-                for name in store.known["runs"].keys() - known:
+                before = done
+                for name in collect(plan, store, shared):
                     say(f"{name}: {store.known['runs'][name]['loss']:.4f} {TASKS[plan.task].loss_unit}")
+            elif not alive:
+                raise UserError("all processes were killed", remedy="everything is saved: go on with --resume")
             progress(f"comparing in {processes} processes", done, f"{len(store.known['runs'])} trainings done")
             time.sleep(LOOK / 4)
     finally:
@@ -156,3 +160,6 @@ def _assist(plan: Plan, folder: Path, address: str, threads: int, errors: Connec
     except UserError as error:
         errors.send(str(error))
         raise SystemExit(1) from None
+    except Exception as error:
+        errors.send(f"a process failed: {type(error).__name__}: {error}")
+        raise

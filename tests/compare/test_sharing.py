@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from elman.compare import sharing
+from elman.compare import liveness, sharing
 from elman.compare.plan import Plan
 from elman.compare.search import propose
 from elman.compare.sharing import Shared, Taken
@@ -122,7 +122,7 @@ def test_a_job_of_the_dead_is_taken_by_others(holder: str, address: str, monkeyp
     if "elsewhere" in holder:
         taken = {name(other) for other in (shared.take(), shared.take()) if other}
         assert name(job) not in taken  # it may be at work
-        monkeypatch.setattr(sharing, "SILENCE", 0.05)
+        monkeypatch.setattr(liveness, "SILENCE", 0.05)
         time.sleep(0.1)
         for beats in range(3):
             job.trial.set_user_attr("beats", beats)

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from elman import environment
+from elman.compare.liveness import LOOK
 from elman.compare.plan import Plan
 from elman.compare.search import best_factor, propose, try_factor
-from elman.compare.sharing import LOOK, Shared, Taken
+from elman.compare.sharing import Shared, Taken
 from elman.compare.store import Store
 from elman.compare.training import Stopped, TellStage, measured_training, tree_of_training
 from elman.errors import UserError

@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +19,7 @@ from elman.compare import comparison
 from elman.compare.drawing import html
 from elman.compare.outcomes import outcomes, result_rows
 from elman.compare.plan import Plan
-from elman.compare.store import Store
+from elman.compare.store import Store, open_store
 from elman.compare.training import Stopped
 from elman.lens import fit_decay
 from elman.lens.decay import WORDS
@@ -180,6 +181,25 @@ def test_a_search_is_resumed_and_the_same(plain_text: Path, tmp_path: Path) -> N
     (tmp_path / "two" / "comparison.json").write_text(json.dumps(cut))
     assert command([*arguments, "-o", str(tmp_path / "two"), "--resume"]) == 0
     assert json.loads((tmp_path / "two" / "comparison.json").read_text()) == known
+    # Several processes, whose search depends on the order in which trials end, were stopped: a trial lacks before
+    # another, and one that has begun has another rate than is proposed now.
+    cut = known | {"trials": known["trials"] | {"gru": known["trials"]["gru"][1:]}, "runs": {}}
+    (tmp_path / "two" / "comparison.json").write_text(json.dumps(cut))
+    begun = tmp_path / "two" / "trials" / "gru-0" / "config.yaml"
+    begun.write_text(re.sub(r"learning_rate: \S+", "learning_rate: 0.5", begun.read_text()))
+    assert command([*arguments, "-o", str(tmp_path / "two"), "--resume"]) == 0
+    assert json.loads((tmp_path / "two" / "comparison.json").read_text()) == known
+    assert "0.5" not in begun.read_text()
+
+
+def test_an_older_search_goes_on(plain_text: Path, tmp_path: Path) -> None:
+    """Its trials are in order and do not name their places."""
+    plan = Plan((str(plain_text),), ("gru", "elman"), budget=Budget(6, "steps"), trials=2)
+    store = open_store(tmp_path, plan, resume=False, overwrite=False)
+    store.known["trials"] = {"gru": [{"factor": 1.0, "learning_rate": 0.1, "loss": 2.0}] * 2}
+    store.save()
+    trials = open_store(tmp_path, plan, resume=True, overwrite=False).known["trials"]
+    assert [trial["place"] for trial in trials["gru"]] == [0, 1]
 
 
 def test_without_optuna(plain_text: Path, tmp_path: Path, fails: Fails, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,7 +32,7 @@ def comparison(seeds: int) -> tuple[Plan, Store]:
         }  # fmt: skip
         timing[name] = {
             "seconds": 4.0 + seed, "training_tokens_per_second": 100.0 * seed, "decoding_tokens_per_second": None,
-            "peak_megabytes": 50, "own_share": 0.5, "others_share": 0.1,
+            "peak_megabytes": 50, "own_share": 0.5, "others_share": 0.1 * seed,
         }  # fmt: skip
     known: dict[str, Any] = {
         "format": 1, "plan": plan.stored(), "trials": {}, "runs": runs, "data": {"training_tokens": 400},
@@ -103,6 +103,13 @@ def test_times_go_from_the_least_seed_to_the_greatest() -> None:
     low, high = chart.data["ends"]
     assert low.tolist() == [100.0, 100.0]
     assert high.tolist() == [300.0, 300.0]
+
+
+def test_the_ends_of_a_share_are_percentages_as_the_share_is() -> None:
+    chart = figures(3)["Other work"].chart
+    assert chart is not None
+    assert chart.data["values"].tolist() == pytest.approx([20.0, 20.0])
+    assert [ends.tolist() for ends in chart.data["ends"]] == [pytest.approx([10.0] * 2), pytest.approx([30.0] * 2)]
 
 
 def test_all_charts_of_models_are_linked() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from elman.compare import sharing
+from elman.compare import liveness, sharing
 from elman.compare.plan import Plan
 from elman.compare.search import propose
 from elman.compare.sharing import Shared, Taken
@@ -20,7 +20,10 @@ from elman.train.schedule import Budget
 
 pytest.importorskip("optuna")
 KNOWN: dict[str, Any] = {"settings": {"gru": {}}, "trials": {}, "runs": {}, "parameters": {}, "data": {}}
-FOUND = {"factor": 0.5, "learning_rate": 0.01, "loss": 2.0}
+
+
+def found(place: int | None, loss: float | None = 2.0) -> dict[str, Any]:
+    return {"place": place, "factor": 0.5, "learning_rate": 0.01, "loss": loss}
 
 
 def plan(seeds: int = 2, trials: int = 3) -> Plan:
@@ -45,7 +48,7 @@ def name(job: Taken) -> str:
 
 def do(shared: Shared, job: Taken) -> None:
     with shared.holding(job):
-        shared.finish(job, FOUND if job.training is None else [{"loss": 1.0}, {"seconds": 1.0}], 1.0)
+        shared.finish(job, found(job.place) if job.training is None else [{"loss": 1.0}, {"seconds": 1.0}], 1.0)
 
 
 def test_each_job_is_done_once(address: str) -> None:
@@ -65,7 +68,7 @@ def test_each_job_is_done_once(address: str) -> None:
     trials = [f"{model} {place}" for model in ("gru", "elman") for place in range(3)]
     assert sorted(done) == sorted([*trials, *plan().trainings()])
     shared = Shared(address, plan())
-    assert shared.tried("gru") == [FOUND] * 3
+    assert shared.tried("gru") == [found(0), found(1), found(2)]
     assert [*shared.trained()] == [*plan().trainings()]
     assert shared.trained()["gru-2"] == ({"loss": 1.0}, {"seconds": 1.0})
     more = begun(address, seeds=3)  # what is done stays done
@@ -75,24 +78,24 @@ def test_each_job_is_done_once(address: str) -> None:
 
 
 def test_what_an_earlier_session_has_found_is_not_done_again(address: str) -> None:
-    trials = {"gru": [FOUND, FOUND | {"loss": None}, FOUND], "elman": [FOUND]}
+    trials = {"gru": [found(0), found(1, loss=None), found(2)], "elman": [found(1)]}
     shared = begun(address, KNOWN | {"trials": trials, "runs": {"gru-1": {"loss": 3.0}}})
     assert shared.tried("gru") == trials["gru"]
     taken = [name(job) for job in (shared.take(), shared.take(), shared.take()) if job]
-    assert taken == ["elman 1", "elman 2", "gru-2"]
+    assert taken == ["elman 0", "elman 2", "gru-2"]
     assert shared.trained() == {"gru-1": ({"loss": 3.0}, None)}
 
 
 def test_a_proposal_depends_on_the_place_and_the_seed(tmp_path: Path) -> None:
-    found = []
+    proposed = []
     for at in "ab":
         shared = begun(str(tmp_path / at))
         jobs = [job for job in iter(shared.take, None) if job.place is not None]
         for job in jobs if at == "a" else reversed(jobs):
-            found.append((name(job), propose(job.study, job.trial, 7 + (job.place or 0))))
-    assert sorted(found[:6]) == sorted(found[6:])
-    assert dict(found)["gru 0"] == 1.0
-    assert len(set(dict(found).values())) == 3
+            proposed.append((name(job), propose(job.study, job.trial, 7 + (job.place or 0))))
+    assert sorted(proposed[:6]) == sorted(proposed[6:])
+    assert dict(proposed)["gru 0"] == 1.0
+    assert len(set(dict(proposed).values())) == 3
 
 
 @pytest.mark.parametrize("form", ["{}/journal", "sqlite:///{}/shared.db"], ids=["journal", "database"])
@@ -119,7 +122,7 @@ def test_a_job_of_the_dead_is_taken_by_others(holder: str, address: str, monkeyp
     if "elsewhere" in holder:
         taken = {name(other) for other in (shared.take(), shared.take()) if other}
         assert name(job) not in taken  # it may be at work
-        monkeypatch.setattr(sharing, "SILENCE", 0.05)
+        monkeypatch.setattr(liveness, "SILENCE", 0.05)
         time.sleep(0.1)
         for beats in range(3):
             job.trial.set_user_attr("beats", beats)
@@ -127,8 +130,17 @@ def test_a_job_of_the_dead_is_taken_by_others(holder: str, address: str, monkeyp
         time.sleep(0.1)
     taken = {name(other) for other in iter(shared.take, None)}
     assert name(job) in taken
-    shared.finish(job, FOUND, 1.0)  # too late
+    shared.finish(job, found(job.place), 1.0)  # too late
     assert shared.tried(job.model) == []
+
+
+def test_the_last_training_of_the_dead_is_taken_by_others(address: str) -> None:
+    """No other training of its model is left to ask for."""
+    shared = begun(address, seeds=1, trials=0)
+    job = shared.take()
+    assert job is not None
+    job.trial.set_user_attr("holder", f"{socket.gethostname()} {2**22 + 1}")
+    assert [name(other) for other in iter(shared.take, None)] == ["gru-1", "elman-1"]
 
 
 def test_a_command_lists_what_was_lost(address: str) -> None:

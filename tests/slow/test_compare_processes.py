@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -11,6 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from elman.compare.comparison import compare
+from elman.compare.plan import Plan
+from elman.train.schedule import Budget
 from processes_program import write_data
 
 pytest.importorskip("optuna")
@@ -48,3 +52,23 @@ def test_commands_that_share_a_journal_find_what_one_finds(tmp_path: Path) -> No
     found = (tmp_path / "shared" / "comparison.json").read_bytes()
     assert found == (tmp_path / "alone" / "comparison.json").read_bytes()
     assert len([*(tmp_path / "shared").glob("*-[12]")]) == 4
+
+
+def test_a_process_that_is_killed_leaves_its_part_to_others(tmp_path: Path) -> None:
+    write_data(tmp_path)
+    plan = Plan(
+        (str(tmp_path / "text.txt"),), ("gru", "elman"), match="tokens", budget=Budget(300, "steps"),
+        settings=("hidden_size=16", "lanes=4", "k1=8"),
+    )  # fmt: skip
+    killed: list[int] = []
+
+    def kill(name: str, done: float, text: str) -> None:
+        if not killed and len([*tmp_path.glob("folder/*-1/config.yaml")]) == 2:  # each of the two trains
+            killed.append(member := next(each.pid for each in multiprocessing.active_children() if each.pid))
+            os.kill(member, signal.SIGKILL)
+
+    said: list[str] = []
+    store = compare(plan, tmp_path / "folder", processes=2, progress=kill, say=said.append)
+    assert killed
+    assert [*store.known["runs"]] == ["gru-1", "elman-1"]
+    assert sorted(line.split(":")[0] for line in said if "-1: " in line) == ["elman-1", "gru-1"]

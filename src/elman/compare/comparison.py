@@ -14,6 +14,7 @@ from typing import Any
 
 from elman import environment, run_folders
 from elman.compare import matching
+from elman.compare.ongoing import Ongoing
 from elman.compare.outcomes import percent
 from elman.compare.plan import Plan
 from elman.compare.search import check_optuna, search_factor
@@ -64,12 +65,13 @@ def compare(
     task = TASKS[plan.task]
     task.check(config.build(plan.tree(plan.models[0])))
     store = open_store(folder, plan, resume=resume, overwrite=overwrite)
+    ongoing = Ongoing(plan, store, say, progress, stop)
     if storage or processes > 1:
-        _share(plan, store, storage, processes, overwrite, say, progress, stop)
+        _share(ongoing, storage, processes, overwrite)
         return store
-    _prepare(plan, store, say, progress)
+    _prepare(ongoing)
     settings = settings_of(plan, store.known)
-    factors = {model: search_factor(plan, store, model, settings[model], progress, stop) for model in plan.models}
+    factors = {model: search_factor(ongoing, model, settings[model]) for model in plan.models}
     trainings = plan.trainings()
     for number, (name, (model, seed)) in enumerate(trainings.items(), start=1):
         if name in store.known["runs"]:
@@ -87,41 +89,39 @@ def compare(
     return store
 
 
-def _share(
-    plan: Plan,
-    store: Store,
-    storage: str | None,
-    processes: int,
-    overwrite: bool,
-    say: Say,
-    progress: TellStage,
-    stop: Callable[[], bool],
-) -> None:
+def _share(ongoing: Ongoing, storage: str | None, processes: int, overwrite: bool) -> None:
+    plan, store = ongoing.plan, ongoing.store
     with tempfile.TemporaryDirectory(prefix="elman-") as made:  # the results lie in the comparison's folder
         shared = Shared(storage or f"{made}/journal", plan)
-        with shared.turn(stop):
+        with shared.turn(ongoing.stop):
             if (known := shared.known) is None:
                 with environment.torch_threads(max(1, environment.cores() // processes)):
-                    _prepare(plan, store, say, progress)
+                    _prepare(ongoing)
             elif overwrite:
                 what = f"{storage} holds this comparison"
                 raise UserError(what, remedy="join it without --overwrite, or choose another --storage", exit_code=2)
             elif not store.known["settings"]:
                 store.known |= {part: known[part] for part in ("settings", "parameters", "data")}
+            elif settings_of(plan, store.known) != settings_of(plan, known):
+                what = f"{storage} holds this comparison with other settings than {store.folder}"
+                raise UserError(what, remedy="choose another --storage, or join it with another -o", exit_code=2)
             shared.publish(store.known)
-        if processes > 1:
-            work_in_processes(plan, store, shared, processes, progress, stop, say)
-        else:
-            work(plan, store, shared, progress, stop)
-        collect(plan, store, shared)
+        try:
+            if processes > 1:
+                work_in_processes(ongoing, shared, processes)
+            else:
+                work(ongoing, shared)
+        finally:  # a journal that was made here is gone afterwards
+            collect(plan, store, shared)
 
 
-def _prepare(plan: Plan, store: Store, say: Say, progress: TellStage) -> None:
+def _prepare(ongoing: Ongoing) -> None:
     """Decide what an earlier session has not decided."""
+    store = ongoing.store
     if not store.known["settings"]:
         with _made_for_nothing(store.folder):
             run_folders.unlink_cache(store.folder)
-            _size(plan, store, say, progress)
+            _size(ongoing)
             store.replace()
             store.save()
 
@@ -141,8 +141,9 @@ def _made_for_nothing(folder: Path) -> Iterator[None]:
         raise
 
 
-def _size(plan: Plan, store: Store, say: Say, progress: TellStage) -> None:
+def _size(ongoing: Ongoing) -> None:
     """Decide every model's settings, once for all its seeds."""
+    plan, store, say, progress = ongoing.plan, ongoing.store, ongoing.say, ongoing.progress
     progress("reading the data", 0.0, "")
     task, first = TASKS[plan.task], config.build(plan.tree(plan.models[0]))
     corpus = task.corpus(first, store.folder / "cache", say, lambda stage, done: progress(stage, done, ""))

@@ -46,7 +46,12 @@ CHARTS = (
     ("megabytes", 1, "Peak RAM", "MB", "The most RAM that a training took beyond the RAM in use before it."),
     ("others_share", 100, "Other work", "% of the processor", "What other processes took while a model trained."),
 )
-STORED = {"training": "training_tokens_per_second", "decoding": "decoding_tokens_per_second", "seconds": "seconds"}
+STORED = {  # fields of which each seed has its own
+    "training": "training_tokens_per_second",
+    "decoding": "decoding_tokens_per_second",
+    "seconds": "seconds",
+    "others_share": "others_share",
+}
 BESIDE = 0.12  # of a rank, from a mean to the seeds beside it
 
 
@@ -138,8 +143,9 @@ def _clock(plan: Plan, store: Store, ranked: list[Outcome], measured: list[Clock
         values = [getattr(one, name) for one in measured]
         if None not in values:
             x, reading = (text.format(target=task.target) for text in (x, reading))
-            low, high = (name in STORED and clock_ranges(plan, store.timing, STORED[name])) or (None, None)
-            reading += " The line goes from the least seed to the greatest." if low is not None else ""
+            ends = clock_ranges(plan, store.timing, STORED[name]) if name in STORED else None
+            reading += " The line goes from the least seed to the greatest." if ends else ""
+            low, high = (scale * end for end in ends) if ends else (None, None)
             heights = scale * np.array(values, float)
             chart = bar_chart(names, heights, low=low, high=high, title=title, x=x, reading=reading, link=LINK)
             figures.append(replace(chart, table=table))

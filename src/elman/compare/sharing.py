@@ -13,28 +13,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import socket
-import threading
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from elman.compare.liveness import Heard, in_state, living, turn
 from elman.compare.plan import Plan
 from elman.compare.search import as_trial
-from elman.compare.training import Stopped
 from elman.errors import UserError
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
     from optuna.storages import BaseStorage
     from optuna.trial import FrozenTrial
-
-BEAT = 10.0  # seconds between two signs of life
-SILENCE = 180.0  # seconds after which a process counts as dead
-LOOK = 1.0  # seconds between two looks at what others have done
 
 
 class Taken(NamedTuple):
@@ -63,7 +55,7 @@ class Shared:
         self.turns = self._study("")
         self.searches = {model: self._study(f"/{model}") for model in plan.models}
         self.trainings = {model: self._study(f"/{model}/trainings") for model in plan.models}
-        self.heard: dict[int, tuple[Any, float]] = {}  # of a trial: its last sign of life, and when that was new here
+        self.heard = Heard()
 
     def _study(self, part: str) -> Study:
         import optuna
@@ -76,19 +68,9 @@ class Shared:
         text = self.turns.user_attrs.get("known")
         return None if text is None else json.loads(text)
 
-    @contextmanager
-    def turn(self, stop: Callable[[], bool] = lambda: False) -> Iterator[None]:
+    def turn(self, stop: Callable[[], bool] = lambda: False) -> AbstractContextManager[None]:
         """One process at a time is within this, in the order in which they ask. Raises `Stopped` where `stop()`."""
-        mine = self.turns.ask()
-        with self._living(mine):
-            try:
-                while any(other.number < mine.number and not self._is_dead(other) for other in _running(self.turns)):
-                    if stop():
-                        raise Stopped
-                    time.sleep(LOOK / 4)
-                yield
-            finally:
-                self.turns.tell(mine, 0.0)
+        return turn(self.turns, self.heard, stop)
 
     def publish(self, known: dict[str, Any]) -> None:
         """Tell all what was decided, and list what is to be done that is not known or listed yet; in a `turn`."""
@@ -97,9 +79,9 @@ class Shared:
         self.turns.set_user_attr("known", json.dumps({**known, "trials": {}, "runs": {}}))
         for model, study in self.searches.items():
             listed = _listed(study, "place")
-            found = known["trials"].get(model, [])
+            found = {each["place"]: each for each in known["trials"].get(model, [])}
             for place in sorted(set(range(self.plan.trials)) - listed):
-                if place < len(found):
+                if place in found:
                     study.add_trial(as_trial(found[place], {"place": place, "result": json.dumps(found[place])}))
                 else:
                     study.enqueue_trial({} if place else {"factor": 1.0}, user_attrs={"place": place})
@@ -116,22 +98,27 @@ class Shared:
     def take(self) -> Taken | None:
         """Something that is to be done and that nobody else does; None: nothing at present."""
         for model, study in self.searches.items():
+            self._give_back_of_the_dead(study)
             if (trial := self._pop(study)) is not None:
                 return Taken(study, trial, model, place=trial.user_attrs["place"])
         ready = [model for model in self.plan.models if len(self.tried(model)) == self.plan.trials]
+        for model in ready:
+            self._give_back_of_the_dead(self.trainings[model])
         for name, (model, _) in self.plan.trainings().items():  # in this order
-            waiting = _in_state(self.trainings[model], "WAITING") if model in ready else []
+            waiting = in_state(self.trainings[model], "WAITING") if model in ready else []
             if any(trial.user_attrs["training"] == name for trial in waiting):
                 trial = self._pop(self.trainings[model])
                 if trial is not None:
                     return Taken(self.trainings[model], trial, model, training=trial.user_attrs["training"])
         return None
 
-    def _pop(self, study: Study) -> Trial | None:
-        for other in _running(study):
-            if self._is_dead(other):
+    def _give_back_of_the_dead(self, study: Study) -> None:
+        for other in in_state(study, "RUNNING"):
+            if self.heard.is_dead(other):
                 _give_back(study, other)
-        if not _in_state(study, "WAITING"):
+
+    def _pop(self, study: Study) -> Trial | None:
+        if not in_state(study, "WAITING"):
             return None
         trial = study.ask()
         if not trial.user_attrs:  # others were quicker, and this one is new
@@ -142,7 +129,7 @@ class Shared:
     @contextmanager
     def holding(self, job: Taken) -> Iterator[None]:
         """Work on a job; where an error ends the work, the job is given back."""
-        with self._living(job.trial):
+        with living(job.trial):
             try:
                 yield
             except BaseException:
@@ -174,36 +161,6 @@ class Shared:
         found = {name: each for study in self.trainings.values() for name, each in _results(study, "training").items()}
         return {name: tuple(found[name]) for name in self.plan.trainings() if name in found}
 
-    @contextmanager
-    def _living(self, trial: Trial) -> Iterator[None]:
-        """Give signs of life for a trial."""
-        over = threading.Event()
-
-        def beat() -> None:
-            beats = 0
-            while not over.wait(BEAT):
-                beats += 1
-                with suppress(Exception):  # the next one may pass
-                    trial.set_user_attr("beats", beats)
-
-        trial.set_user_attr("holder", _process())
-        beating = threading.Thread(target=beat, daemon=True)
-        beating.start()
-        try:
-            yield
-        finally:
-            over.set()
-            beating.join()
-
-    def _is_dead(self, trial: FrozenTrial) -> bool:
-        holder, beats = (trial.user_attrs.get(name) for name in ("holder", "beats"))
-        if holder is not None and not _may_live(holder):
-            return True
-        sign = (holder, beats)
-        if trial._trial_id not in self.heard or self.heard[trial._trial_id][0] != sign:
-            self.heard[trial._trial_id] = sign, time.monotonic()
-        return time.monotonic() - self.heard[trial._trial_id][1] > SILENCE
-
 
 def _open(address: str) -> BaseStorage:
     import optuna
@@ -227,42 +184,14 @@ def _name(plan: Plan) -> str:
     return f"elman-{hashlib.sha256(json.dumps(stored, sort_keys=True).encode()).hexdigest()[:16]}"
 
 
-def _process() -> str:
-    return f"{socket.gethostname()} {os.getpid()}"
-
-
-def _may_live(process: str) -> bool:
-    """Whether a process may be there: one of another machine may."""
-    host, _, number = process.partition(" ")
-    if host != socket.gethostname():
-        return True
-    try:
-        os.kill(int(number), 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def _in_state(study: Study, *names: str) -> list[FrozenTrial]:
-    from optuna.trial import TrialState
-
-    return study.get_trials(deepcopy=False, states=[TrialState[name] for name in names])
-
-
-def _running(study: Study) -> list[FrozenTrial]:
-    return _in_state(study, "RUNNING")
-
-
 def _results(study: Study, key: str) -> dict[Any, Any]:
-    done = [trial for trial in _in_state(study, "COMPLETE", "FAIL") if "result" in trial.user_attrs]
+    done = [trial for trial in in_state(study, "COMPLETE", "FAIL") if "result" in trial.user_attrs]
     return {trial.user_attrs[key]: json.loads(trial.user_attrs["result"]) for trial in done}
 
 
 def _listed(study: Study, key: str) -> set[Any]:
     """What is done, or will be; not what a process ended and died before it was listed anew."""
-    waiting = _in_state(study, "WAITING", "RUNNING")
+    waiting = in_state(study, "WAITING", "RUNNING")
     return {trial.user_attrs[key] for trial in waiting if key in trial.user_attrs} | _results(study, key).keys()
 
 

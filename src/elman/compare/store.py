@@ -66,6 +66,7 @@ class _Result(BaseModel):  # the scores of the task stand beside these values
 
 
 class _Trial(BaseModel):
+    place: Count = 0  # older trials do not have it
     factor: Number
     loss: Number | None
 
@@ -171,6 +172,8 @@ def _resumed(folder: Path, plan: Plan) -> Store:
         timing = {"runs": {}}
     plan.check_same(known["plan"], str(folder))
     known["plan"] = plan.stored()
+    for trials in known["trials"].values():
+        trials[:] = [{"place": place} | found for place, found in enumerate(trials)]  # older ones stand at their place
     lacking = []
     if known["settings"]:  # sizes are chosen for all models at once
         for part in ("settings", "parameters"):

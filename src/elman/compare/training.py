@@ -26,6 +26,7 @@ from elman.train.training import Step
 LOAD = "load.jsonl"  # in the run's folder: the load of the machine, a line a lap
 MOST_BLOCKS = 512
 CURVE_POINTS = 50
+RATES = "learning_rate", "muon_rate"  # settings that a trial's factor multiplies
 
 Tell = Callable[[float, str], None]
 """Told how far a training is, 0 to 1, and a few words."""
@@ -40,21 +41,23 @@ class Stopped(Exception):
 def tree_of_training(settings: Settings, seed: int, factor: float = 1.0, share: float = 1.0) -> dict[str, Any]:
     """Resolved settings with another seed, learning rates times `factor`, and a share of the budget."""
     tree = settings.model_dump(mode="json")
-    rates = {name: float(f"{tree['train'][name] * factor:.4g}") for name in ("learning_rate", "muon_rate")}
+    rates = {name: float(f"{tree['train'][name] * factor:.4g}") for name in RATES}
     tree["train"] |= {"seed": seed, **rates}
     amount = tree["budget"]["amount"] * share
     tree["budget"]["amount"] = max(1, round(amount)) if tree["budget"]["unit"] == "steps" else amount
     return tree
 
 
-def train(tree: dict[str, Any], folder: Path, stop: Callable[[], bool], tell: Tell) -> tuple[Finished, Prepared]:
-    """Train the run in a folder, or go on with its training.
+def train(
+    tree: dict[str, Any], folder: Path, stop: Callable[[], bool], tell: Tell, *, anew: bool = False
+) -> tuple[Finished, Prepared]:
+    """Train the run in a folder, or go on with its training; `anew` replaces a run.
 
     Raises:
         Stopped: `stop()` returned true.
         UserError: as of `prepare` and `fit`.
     """
-    with prepare(tree, folder, resume=True) as prepared, journal.Journal(folder / LOAD) as laps:
+    with prepare(tree, folder, resume=not anew, overwrite=anew) as prepared, journal.Journal(folder / LOAD) as laps:
         meter, loss = load.Meter(tree["train"]["device"]), float("nan")
         for event in fit(prepared.training, folder, stop=stop):
             if isinstance(event, Step):

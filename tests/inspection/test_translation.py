@@ -102,6 +102,11 @@ def test_every_token_of_an_alignment_is_named(runs: dict[str, Path]) -> None:
         assert [text.text for text in texts if text.attrib["class"] == "dense"] == one["written"] + one["source"]
 
 
+def test_gradients_are_no_percentages(runs: dict[str, Path]) -> None:
+    parts = inspect(runs["none"], parts=["source"]).report.chapters[0].figures[1].parts
+    assert [figure.chart.data["share"] for _, figure in parts if figure.chart] == [False] * len(parts)
+
+
 def test_heads_are_chosen_from_a_grid_of_layers(runs: dict[str, Path]) -> None:
     """What is drawn of a head is where that head looks while the model reads the reference."""
     run = elman.load(runs["transformer"])

@@ -45,6 +45,7 @@ def look_at_dependence(pairs: Pairs) -> Part:
             reading=reading,
             y="target",
             limit=float(norms.max()),
+            share=False,
         )
         numbers[" ".join(symbols)] = norms
     batch = pairs.batch(range(min(PAIRS, len(pairs.part))))

@@ -133,6 +133,13 @@ def figures() -> dict[str, list[Figure]]:
                 names=PIECES,
                 **words,
             ),
+            line_chart(
+                [Line("every other", steps, np.where(steps % 2000, np.nan, LEARNT), dots=True)],
+                title="Dots",
+                x="step",
+                y="loss",
+                **words,
+            ),
             fan_chart(np.sin(x / 3), fan, title="A forecast", truth=np.arange(12) * 0.1, **words),
             bar_chart(
                 ["lstm", "gru"],
@@ -394,6 +401,11 @@ def test_a_cell_of_an_alignment_tells_its_number(browser: Any, address: str) -> 
             sync.expect(figure.locator(".told")).to_have_text(words)
             figure.locator(".corner").hover()
             sync.expect(figure.locator(".told")).to_have_text("")
+
+
+def test_points_without_neighbours_are_drawn(browser: Any, address: str) -> None:
+    with opened(browser, address) as page:
+        assert figure_of(page, "Dots").locator("canvas").first.evaluate(BLUE) > 25 * 9  # a dot has more than 3 x 3
 
 
 def test_a_stretch_is_zoomed_into(browser: Any, address: str) -> None:

@@ -66,7 +66,7 @@ def memory(name: str, seed: int) -> Figure:
 
 
 LOOKS = np.tril(np.ones((8, 8))) / np.arange(1, 9)[:, None]
-NORMS = 5.0 * LOOKS
+NORMS = np.where(np.eye(8)[::-1], np.inf, 5.0 * LOOKS)
 
 
 def heads(title: str) -> Figure:
@@ -163,7 +163,7 @@ def figures() -> dict[str, list[Figure]]:
                 right=True,
                 **words,
             ),
-            alignment(NORMS, WORDS, WORDS, title="Norms", limit=float(NORMS.max()), share=False, **words),
+            alignment(NORMS, WORDS, WORDS, title="Norms", limit=None, share=False, **words),
             passages([[("source", TEXT), ("reference", "A cat.")]], title="Passages", **words),
         ],
     }
@@ -401,6 +401,8 @@ def test_a_cell_of_an_alignment_tells_its_number(browser: Any, address: str) -> 
             sync.expect(figure.locator(".told")).to_have_text(words)
             figure.locator(".corner").hover()
             sync.expect(figure.locator(".told")).to_have_text("")
+        figure.locator("tbody tr").last.locator("td").first.hover()
+        sync.expect(figure.locator(".told")).to_have_text(". → the: –")  # it is not finite
 
 
 def test_points_without_neighbours_are_drawn(browser: Any, address: str) -> None:

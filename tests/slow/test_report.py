@@ -397,11 +397,11 @@ def test_a_cell_of_an_alignment_tells_its_number(browser: Any, address: str) -> 
     with opened(browser, address) as page:
         for title, words in (("An alignment", "sat → the: 33 %"), ("Norms", "sat → the: 1.67")):
             figure = figure_of(page, title)
-            figure.locator("tbody tr").nth(2).locator("td").first.hover()
+            figure.locator(".matrix tbody tr").nth(2).locator("td").first.hover()
             sync.expect(figure.locator(".told")).to_have_text(words)
             figure.locator(".corner").hover()
             sync.expect(figure.locator(".told")).to_have_text("")
-        figure.locator("tbody tr").last.locator("td").first.hover()
+        figure.locator(".matrix tbody tr").last.locator("td").first.hover()
         sync.expect(figure.locator(".told")).to_have_text(". → the: –")  # it is not finite
 
 

@@ -23,8 +23,7 @@ HOST = (
     "--rule:color-mix(in srgb,currentColor 20%,transparent);--grid:color-mix(in srgb,currentColor 12%,transparent);"
     "--page:transparent;--card:transparent;"
     + "".join(
-        f"--c{number}:color-mix(in srgb,{colour},currentColor {INK}%);"
-        for number, colour in enumerate(LIGHT, start=1)
+        f"--c{number}:color-mix(in srgb,{colour},currentColor {INK}%);" for number, colour in enumerate(LIGHT, start=1)
     )
     + "max-width:1120px}"
     ".elman-output .narrow{max-width:560px}.elman-output>iframe{display:block;width:100%;border:0}"

@@ -410,6 +410,23 @@ def test_points_without_neighbours_are_drawn(browser: Any, address: str) -> None
         assert figure_of(page, "Dots").locator("canvas").first.evaluate(BLUE) > 25 * 9  # a dot has more than 3 x 3
 
 
+def test_a_group_that_is_switched_off_answers_nothing(browser: Any, address: str) -> None:
+    with opened(browser, address) as page:
+        figure, pieces = figure_of(page, "A path in a plane"), figure_of(page, "One unit").locator(".pieces i")
+        ring, told = figure.locator(".ring"), figure.locator(".told")
+        pieces.nth(4).hover()
+        sync.expect(ring).to_be_visible()
+        sync.expect(told).to_contain_text("a walk, c: ")
+        figure.get_by_role("button", name="a walk").focus()
+        page.keyboard.press("Enter")  # the pointer stays where it is
+        sync.expect(ring).to_be_hidden()
+        sync.expect(told).to_have_text("")
+        pieces.nth(5).hover()
+        sync.expect(figure_of(page, "One unit").locator(".told")).to_contain_text("“a” (6)")
+        sync.expect(ring).to_be_hidden()
+        sync.expect(told).to_have_text("")
+
+
 def test_a_stretch_is_zoomed_into(browser: Any, address: str) -> None:
     with opened(browser, address) as page:
         figure = figure_of(page, "Learning")

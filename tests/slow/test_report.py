@@ -143,9 +143,9 @@ def figures() -> dict[str, list[Figure]]:
             fan_chart(np.sin(x / 3), fan, title="A forecast", truth=np.arange(12) * 0.1, **words),
             bar_chart(
                 ["lstm", "gru"],
-                np.array([1.5, 1.7]),
-                low=np.array([1.4, 1.6]),
-                high=np.array([1.6, 1.8]),
+                np.array([0.147, 1.7]),
+                low=np.array([-0.0133, 1.6]),
+                high=np.array([0.448, 1.8]),
                 title="Loss over seeds",
                 x="bits",
                 marks=[Mark(1.2, "chance 1.2"), Mark(0.3, "best possible")],
@@ -453,5 +453,14 @@ def test_a_finger_asks_for_values(browser: Any, address: str) -> None:
         page.touchscreen.tap(box["x"] + box["width"] / 2, box["y"] + 100)
         sync.expect(figure.locator(".legend-place")).to_have_text("at 20")
         sync.expect(figure.locator(".legend-value").nth(1)).to_have_text("1e−60")
+        bars = figure_of(page, "Loss over seeds")
+        room, row = bars.locator(".bar-rows").bounding_box(), bars.locator(".bar-rows li").first
+        assert row.locator(".bar-area").bounding_box()["width"] > 0.6 * room["width"]
+        ends = row.locator(".bar-ends")
+        sync.expect(ends).to_be_hidden()
+        row.tap()
+        sync.expect(ends).to_be_visible()
+        sync.expect(ends).to_have_text("(−0.0133 to 0.448)")
+        assert page.evaluate(MISPLACED.replace(".strip,", ".strip, .bar-value,")) == []
         letters = figure_of(page, "Letters")
         sync.expect(letters.locator(".scrolls")).to_have_text("⟷ scrolls")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from html import escape
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -49,6 +50,6 @@ def alignment(
         words = "✓ the same as the reference" if right else "✗ not the reference"
         lines.append(f'<dt>outcome</dt><dd class="{"right" if right else "wrong"}">{words}</dd>')
     head = f'<dl class="passages">{"".join(lines)}</dl>' if lines else ""
-    data = {"x": x, "y": y, "source": list(source), "target": list(target)}
+    data: dict[str, Any] = {"x": x, "y": y, "source": list(source), "target": list(target)}
     data |= {"weights": Half(weights), "full": full, "share": share}
     return replace(drawn, head=head, chart=Chart("alignment", data), link=link)

@@ -31,6 +31,7 @@ from elman.report import (
     render,
     text_strip,
 )
+from elman.report.names import shorten, visible
 
 sync = pytest.importorskip("playwright.sync_api", reason="no playwright: pip install 'elman[dev]'")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="no axe: pip install 'elman[dev]'")
@@ -64,6 +65,17 @@ def memory(name: str, seed: int) -> Figure:
         link="memory",
     )
 
+
+NAMES = [
+    "Donaudampfschifffahrtsgesellschaft",
+    "a b\n",
+    "言葉" * 9,
+    "한국어" * 7,
+    "ｆｕｌｌ ｗｉｄｔｈ",
+    "🙂" * 11,
+    "ab、" * 6,
+    "é" * 21,
+]
 
 LOOKS = np.tril(np.ones((8, 8))) / np.arange(1, 9)[:, None]
 NORMS = np.where(np.eye(8)[::-1], np.inf, 5.0 * LOOKS)
@@ -163,6 +175,7 @@ def figures() -> dict[str, list[Figure]]:
                 right=True,
                 **words,
             ),
+            alignment(np.eye(len(NAMES)), NAMES, NAMES, title="Long names", **words),
             alignment(NORMS, WORDS, WORDS, title="Norms", limit=None, share=False, **words),
             passages([[("source", TEXT), ("reference", "A cat.")]], title="Passages", **words),
         ],
@@ -425,6 +438,12 @@ def test_a_group_that_is_switched_off_answers_nothing(browser: Any, address: str
         sync.expect(figure_of(page, "One unit").locator(".told")).to_contain_text("“a” (6)")
         sync.expect(ring).to_be_hidden()
         sync.expect(told).to_have_text("")
+
+
+def test_names_are_shortened_as_in_the_drawing(browser: Any, address: str) -> None:
+    with opened(browser, address) as page:
+        shown = figure_of(page, "Long names").locator(".matrix tbody th")
+        sync.expect(shown).to_have_text([shorten(visible(name)) for name in NAMES])
 
 
 def test_a_stretch_is_zoomed_into(browser: Any, address: str) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from elman.report.axes import svg, text
-from elman.report.chart import Chart, Half
+from elman.report.chart import Chart, Half, finite, largest
 from elman.report.figure import Figure, Table
 from elman.report.names import LETTER, letters, shorten, written
 
@@ -49,7 +49,7 @@ def heatmap(
     [['0', 0.0, 0.5, 1.0], ['1', 0.0, -0.5, -1.0]]
     """
     R, C = values.shape
-    full = float(np.nanmax(np.abs(values), initial=0.0)) if limit is None else limit
+    full = largest(values) if limit is None else limit
     beside, below = _names(rows, R, 330 / ROW), _names(columns, C, 400 / (LARGE * LETTER * (1 + len(str(C)))))
     left = max(58.0, _longest(beside, LARGE) + 12)
     least = left + RIGHT + (C * COLUMN if columns else 0.0)
@@ -85,7 +85,7 @@ def heatmap(
 def picture(values: npt.NDArray[np.floating], full: float) -> bytes:
     """A matrix as a PNG of a pixel a number, with a palette whose transparency is the value's size."""
     R, C = values.shape
-    scaled = np.nan_to_num(values / full if full > 0 else np.zeros_like(values))
+    scaled = finite(values) / (full or 1.0)
     index = np.rint(np.clip(scaled, -1, 1) * LEVELS).astype(np.int64) + LEVELS  # 0 ... 254
     lines = np.zeros((R, C + 1), np.uint8)  # every line begins with its filter: none
     lines[:, 1:] = index

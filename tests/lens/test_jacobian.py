@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,9 +11,10 @@ from hypothesis import strategies as st
 
 import elman.nn
 from elman.errors import UserError
-from elman.lens import jacobian_product, step_jacobian
-from elman.lens.jacobian import spectral_radius
+from elman.lens import Intervention, hold, jacobian_product, step_jacobian
+from elman.lens.jacobian import jacobian_of, spectral_radius, steps_of
 from elman.models import LanguageModel
+from elman.models.recurrent import RecurrentLM
 from elman.state import leaves
 
 RECURRENT = ["elman", "gru", "lstm", "mingru", "slstm", "recomputed"]
@@ -74,6 +76,80 @@ def test_it_equals_finite_differences(make: Make, name: str, layer: int) -> None
     np.testing.assert_allclose(found.singular_values, expected, atol=1e-10)
     radii = np.abs(np.linalg.eigvals(found.matrices)).max(1)
     np.testing.assert_allclose(found.spectral_radius, radii, rtol=2e-3)
+
+
+VARIED = [
+    ("elman", {"layer_norm": True}),
+    ("gru", {"layer_norm": True, "zoneout": 0.2}),
+    ("lstm", {"layer_norm": True, "zoneout": 0.1, "zoneout_cell": 0.3, "peepholes": True}),
+    ("lstm", {"recurrent_dropout": 0.5, "weight_dropout": 0.5}),
+    ("slstm", {"zoneout": 0.2}),
+    ("mingru", {"layer_norm": True, "zoneout": 0.2}),
+]
+
+
+def check_own_step(model: Any, tokens: torch.Tensor, state: Any, layer: int) -> None:
+    """The layer's own step has the Jacobian of the whole model, at a reset too."""
+    steps, memory = steps_of(model.eval(), tokens, state, layer)
+    assert steps.layers is not None
+    for begins in (None, torch.tensor([False]), torch.tensor([True])):
+        own, whole = (jacobian_of(one, tokens, memory, layer, begins) for one in (steps, steps._replace(layers=None)))
+        torch.testing.assert_close(own, whole, rtol=0, atol=1e-12)
+        assert own.any() or begins
+
+
+@pytest.mark.parametrize("layer", [0, 1])
+@pytest.mark.parametrize(("name", "options"), VARIED)
+def test_the_own_step_of_a_layer_is_enough(make: Make, name: str, options: dict[str, Any], layer: int) -> None:
+    model = make(name, **options).train()
+    with torch.no_grad():
+        _, state = model.read(torch.randint(VOCABULARY, (1, 5)))
+    check_own_step(model, torch.tensor([3]), state, layer)
+
+
+@pytest.mark.parametrize("layer", [0, 1])
+@pytest.mark.parametrize("name", ["lstm", "gru", "slstm"])
+def test_what_is_held_depends_on_nothing(make: Make, name: str, layer: int) -> None:
+    gate = "f" if name != "gru" else "z"
+    ones = [Intervention(layer=2, gate=gate, unit=1, value=0.3), Intervention(layer=2, state="h", unit=0, value=0.5)]
+    model = hold(make(name).eval(), ones)
+    with torch.no_grad():
+        _, state = model.read(torch.randint(VOCABULARY, (1, 5)))
+    check_own_step(model, torch.tensor([3]), state, layer)
+    found = step_jacobian(model, torch.tensor([3]), state, layer)
+    assert found.matrices[0, 0].any() == (layer == 0)
+    every = [Intervention(layer=1, state=one, value=0.5) for one in ("h", "c")[: len(list(leaves(state[0])))]]
+    assert not step_jacobian(hold(model, every[:1]), torch.tensor([3]), state, 0).matrices[0, :8].any()
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"), [("LSTM", {"proj_size": 3}), ("GRU", {}), ("GRU", {"reset_after": False}), ("SLSTM", {})]
+)
+def test_the_own_step_of_a_layer_that_reads_both_ways(kind: str, options: dict[str, Any]) -> None:
+    torch.manual_seed(0)
+    layer = getattr(elman.nn, kind)(3, 5, num_layers=2, bidirectional=True, zoneout=0.2, **options).double()
+    x = torch.randn(1, 3, dtype=torch.float64)
+    with torch.no_grad():
+        _, state = layer(torch.randn(4, 1, 3, dtype=torch.float64))
+    for place in range(4):
+        steps, memory = steps_of(layer.eval(), x, state, place)
+        own, whole = (jacobian_of(one, x, memory, place, None) for one in (steps, steps._replace(layers=None)))
+        torch.testing.assert_close(own, whole, rtol=0, atol=1e-12)
+
+
+def test_a_model_of_somebodys_own_is_taken_as_a_whole(make: Make) -> None:
+    """Its memory after a step may be more than that of its layers: here it is twice as much."""
+
+    class Twice(RecurrentLM):
+        def read(self, tokens: Any, state: Any = None, **options: Any) -> Any:
+            hidden, after = super().read(tokens, state, **options)
+            return hidden, tuple(2 * one for one in after)
+
+    model = make("elman")
+    tokens, state = torch.tensor([3]), model.initial_state(1)
+    plain = step_jacobian(model, tokens, state).matrices
+    model.__class__ = Twice
+    np.testing.assert_allclose(step_jacobian(model, tokens, state).matrices, 2 * plain, rtol=1e-12)
 
 
 @settings(deadline=None, max_examples=50)

@@ -20,7 +20,7 @@ from torch import nn
 
 from elman.arrays import Floats
 from elman.errors import UserError
-from elman.lens.jacobian import jacobian_of, step_of
+from elman.lens.jacobian import jacobian_of, steps_of
 from elman.lens.observe import as_inputs, evaluating
 from elman.nn.sequences import Flags, Integers, as_resets, as_tensor
 from elman.state import State, batch_size, detach
@@ -93,7 +93,7 @@ def jacobian_product(
     (array([1, 2, 4]), array([1.1  , 1.21 , 1.464]), array([0.5   , 0.25  , 0.0625]))
     """
     tokens = as_inputs(tokens, model, dims=1)
-    step, before = step_of(model, tokens, state, layer)
+    taking, before = steps_of(model, tokens, state, layer)
     memory: State = before
     T = len(tokens)
     wanted = sorted(steps if steps is not None else (2**power for power in range(T.bit_length())))
@@ -108,7 +108,7 @@ def jacobian_product(
             one, reset = tokens[t : t + 1], None if begins is None else begins[0, t : t + 1]
             memory = detach(memory)
             with torch.enable_grad():
-                jacobian = jacobian_of(step, one, memory, layer, reset)
+                jacobian = jacobian_of(taking, one, memory, layer, reset)
             exact, M = jacobian.double(), len(jacobian)
             product = exact if product is None else exact @ product
             if t + 1 in wanted:
@@ -116,5 +116,5 @@ def jacobian_product(
                 rounding = max(M * torch.finfo(torch.float64).eps, M**0.5 * torch.finfo(jacobian.dtype).eps)
                 resolution.append(float(found[-1][0]) * rounding)
             with torch.no_grad():
-                memory = step(one[:, None], memory, None if reset is None else reset[None])
+                memory = taking.read(one[:, None], memory, None if reset is None else reset[None])
     return JacobianProduct(layer, np.array(wanted), torch.stack(found).numpy(), np.array(resolution))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import elman.nn
 from elman.errors import UserError
 from elman.lens import Intervention, hold, jacobian_product, step_jacobian
-from elman.lens.jacobian import jacobian_of, spectral_radius, steps_of
+from elman.lens.jacobian import jacobian_of, singular_values, spectral_radius, steps_of
 from elman.models import LanguageModel
 from elman.models.recurrent import RecurrentLM
 from elman.state import leaves
@@ -158,6 +158,20 @@ def test_the_spectral_radius_is_that_of_the_eigenvalues(seed: int, size: int, sc
     matrix = scale * np.random.default_rng(seed).standard_normal((size, size))
     expected = np.abs(np.linalg.eigvals(matrix)).max()
     assert spectral_radius(torch.from_numpy(matrix)) == pytest.approx(expected, rel=5e-3)
+
+
+@pytest.mark.parametrize("size", [1, 5, 64])
+def test_singular_values_of_short_floats_are_those_of_the_same_matrix(size: int) -> None:
+    """Down to what the floats can tell of the largest."""
+    rng = np.random.default_rng(size)
+    sides = [np.linalg.qr(rng.standard_normal((size, size)))[0] for _ in range(2)]
+    matrix = torch.from_numpy(sides[0] @ np.diag(np.geomspace(3, 3e-6, size)) @ sides[1]).float().double()
+    exact = torch.linalg.svdvals(matrix)
+    found = singular_values(matrix, torch.float32)
+    torch.testing.assert_close(found, exact, rtol=1e-4, atol=0)
+    for scale in (1e200, 1e-200):  # a product that exploded, or vanished
+        torch.testing.assert_close(singular_values(scale * matrix, torch.float32), scale * found, rtol=1e-4, atol=0)
+    torch.testing.assert_close(found[: size // 2 + 1], exact[: size // 2 + 1], rtol=1e-9, atol=0)
 
 
 def test_a_nilpotent_matrix_has_none() -> None:

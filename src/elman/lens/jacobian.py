@@ -82,18 +82,18 @@ def step_jacobian(
             matrices.append(jacobian_of(steps, tokens[one], before, layer, begins))
     stacked = torch.stack(matrices)
     exact = stacked.to(torch.promote_types(stacked.dtype, torch.float32))
-    singular = torch.linalg.svdvals(exact).double().numpy()
+    singular = torch.stack([singular_values(one.double(), stacked.dtype) for one in exact]).numpy()
     return StepJacobian(layer, stacked.numpy(), singular, np.array([*map(spectral_radius, exact)]))
 
 
-class Steps(NamedTuple):
+class OneStep(NamedTuple):
     """How a model takes one step."""
 
     read: Callable[..., State]  # inputs (K, 1, ·), the memory before and resets (K, 1) -> the memory after
     layers: nn.Module | None  # whose layers alone carry the memory, in its order; None: a model of somebody's own
 
 
-def steps_of(model: Any, tokens: Tensor, state: Any, layer: int) -> tuple[Steps, tuple[State, ...]]:
+def steps_of(model: Any, tokens: Tensor, state: Any, layer: int) -> tuple[OneStep, tuple[State, ...]]:
     """The steps of a model, and the memory before them.
 
     Raises `UserError` as `step_jacobian` does.
@@ -106,7 +106,7 @@ def steps_of(model: Any, tokens: Tensor, state: Any, layer: int) -> tuple[Steps,
     return steps, memory
 
 
-def _steps_and_memory(model: Any, state: Any) -> tuple[Steps, State]:
+def _steps_and_memory(model: Any, state: Any) -> tuple[OneStep, State]:
     if isinstance(model, LAYERS):
         layer = own_layer(model)
         form = layer.state_form
@@ -116,15 +116,15 @@ def _steps_and_memory(model: Any, state: Any) -> tuple[Steps, State]:
             _, after = layer(x if layer.batch_first else x.transpose(0, 1), hx, resets=begins)
             return tuple(form.cells(form.flat(after, "") or ()))
 
-        return Steps(read, layer), tuple(form.cells(form.flat(state, type(layer).__name__) or ()))
+        return OneStep(read, layer), tuple(form.cells(form.flat(state, type(layer).__name__) or ()))
     if not follows_contract(model) or not has_vectors_for_memory(model):
         expected = "a recurrent model, whose memory is made of vectors, or one of its recurrent layers"
         raise UserError("step Jacobian", expected=expected, got=type(model).__name__)
     layers = model if type(model) is RecurrentLM else None
-    return Steps(lambda x, memory, begins: model.read(x, memory, resets=begins)[1], layers), state
+    return OneStep(lambda x, memory, begins: model.read(x, memory, resets=begins)[1], layers), state
 
 
-def jacobian_of(steps: Steps, token: Tensor, memory: State, layer: int, begins: Tensor | None) -> Tensor:
+def jacobian_of(steps: OneStep, token: Tensor, memory: State, layer: int, begins: Tensor | None) -> Tensor:
     """(M, M), of one row: of the layer's own step where the model's layers are known, else of the whole model's."""
     resets = None if begins is None else begins[None]  # (1, 1)
     if steps.layers is None:
@@ -158,6 +158,21 @@ def _of_whole(read: Callable[..., State], token: Tensor, memory: State, layer: i
     result = torch.cat(list(leaves(after[layer])), dim=1)  # (M, M)
     parts = torch.autograd.grad(result.diagonal().sum(), list(leaves(copies[layer])))
     return torch.cat(parts, dim=1).cpu()
+
+
+def singular_values(matrix: Tensor, dtype: torch.dtype) -> Tensor:
+    """(M,), falling, of a matrix (M, M) in float64 whose numbers are known as well as `dtype` can tell.
+
+    Of the floats that are shorter than float64, AᵀA in float64 loses less than they already have, at half the time.
+
+    >>> singular_values(torch.tensor([[3.0, 0.0], [4.0, 0.0]], dtype=torch.float64), torch.float32)
+    tensor([5., 0.], dtype=torch.float64)
+    """
+    if dtype == torch.float64:
+        return torch.linalg.svdvals(matrix)
+    scale = matrix.abs().max().clamp(min=torch.finfo(matrix.dtype).tiny)  # squares of large products overflow
+    unit = matrix / scale
+    return torch.linalg.eigvalsh(unit.T @ unit).flip(0).clamp(min=0).sqrt() * scale
 
 
 def spectral_radius(matrix: Tensor) -> float:

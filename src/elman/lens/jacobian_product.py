@@ -20,7 +20,7 @@ from torch import nn
 
 from elman.arrays import Floats
 from elman.errors import UserError
-from elman.lens.jacobian import jacobian_of, steps_of
+from elman.lens.jacobian import jacobian_of, singular_values, steps_of
 from elman.lens.observe import as_inputs, evaluating
 from elman.nn.sequences import Flags, Integers, as_resets, as_tensor
 from elman.state import State, batch_size, detach
@@ -112,7 +112,7 @@ def jacobian_product(
             exact, M = jacobian.double(), len(jacobian)
             product = exact if product is None else exact @ product
             if t + 1 in wanted:
-                found.append(torch.linalg.svdvals(product))
+                found.append(singular_values(product, jacobian.dtype))
                 rounding = max(M * torch.finfo(torch.float64).eps, M**0.5 * torch.finfo(jacobian.dtype).eps)
                 resolution.append(float(found[-1][0]) * rounding)
             with torch.no_grad():

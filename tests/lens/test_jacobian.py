@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -241,6 +242,18 @@ def test_the_product_is_the_jacobian_of_many_steps(make: Make, name: str, layer:
     resets = torch.zeros(T, dtype=torch.bool)
     resets[-1] = True
     assert (jacobian_product(model, tokens[5:], state, layer, resets=resets, steps=[T]).singular_values == 0).all()
+
+
+@pytest.mark.parametrize("name", ["gru", "lstm"])
+def test_a_first_jacobian_that_is_known_is_not_computed_again(make: Make, name: str) -> None:
+    model, tokens = make(name).eval(), torch.tensor([3, 7, 1, 4])
+    first = step_jacobian(model, tokens[:1], model.initial_state(1), 1)
+    plain = jacobian_product(model, tokens, model.initial_state(1), 1)
+    known = jacobian_product(model, tokens, model.initial_state(1), 1, first=first)
+    np.testing.assert_allclose(known.singular_values, plain.singular_values, rtol=1e-9, atol=1e-15)
+    halved = replace(first, matrices=first.matrices / 2, singular_values=first.singular_values / 2)
+    found = jacobian_product(model, tokens, model.initial_state(1), 1, first=halved)
+    np.testing.assert_allclose(2 * found.singular_values, plain.singular_values, rtol=1e-9, atol=1e-15)
 
 
 def like(state, layers):

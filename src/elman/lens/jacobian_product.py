@@ -20,7 +20,7 @@ from torch import nn
 
 from elman.arrays import Floats
 from elman.errors import UserError
-from elman.lens.jacobian import jacobian_of, singular_values, steps_of
+from elman.lens.jacobian import StepJacobian, jacobian_of, singular_values, steps_of
 from elman.lens.observe import as_inputs, evaluating
 from elman.nn.sequences import Flags, Integers, as_resets, as_tensor
 from elman.state import State, batch_size, detach
@@ -68,6 +68,7 @@ def jacobian_product(
     *,
     resets: Flags | None = None,
     steps: Sequence[int] | None = None,
+    first: StepJacobian | None = None,
 ) -> JacobianProduct:
     """The singular values of the product of a layer's step Jacobians, against the number of steps.
 
@@ -81,6 +82,7 @@ def jacobian_product(
         layer: the layer's number, from 0.
         resets: (T,) boolean, where a document begins: from there on the product is zero. None is nowhere.
         steps: the k, rising; None is 1, 2, 4, … up to T.
+        first: the step Jacobian of the first token, where it is known already.
 
     Raises:
         UserError: as `step_jacobian`; or more than one row, or steps beyond the tokens.
@@ -107,12 +109,18 @@ def jacobian_product(
         for t in range(wanted[-1]):
             one, reset = tokens[t : t + 1], None if begins is None else begins[0, t : t + 1]
             memory = detach(memory)
+            known = first if t == 0 else None
             with torch.enable_grad():
-                jacobian = jacobian_of(taking, one, memory, layer, reset)
+                jacobian = (
+                    jacobian_of(taking, one, memory, layer, reset)
+                    if known is None
+                    else torch.from_numpy(known.matrices[0])
+                )
             exact, M = jacobian.double(), len(jacobian)
             product = exact if product is None else exact @ product
             if t + 1 in wanted:
-                found.append(singular_values(product, jacobian.dtype))
+                values = None if known is None else torch.from_numpy(known.singular_values[0])
+                found.append(singular_values(product, jacobian.dtype) if values is None else values)
                 rounding = max(M * torch.finfo(torch.float64).eps, M**0.5 * torch.finfo(jacobian.dtype).eps)
                 resolution.append(float(found[-1][0]) * rounding)
             with torch.no_grad():

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,9 +12,10 @@ from hypothesis import strategies as st
 
 import elman.nn
 from elman.errors import UserError
-from elman.lens import jacobian_product, step_jacobian
-from elman.lens.jacobian import spectral_radius
+from elman.lens import Intervention, hold, jacobian_product, step_jacobian
+from elman.lens.jacobian import jacobian_of, singular_values, spectral_radius, steps_of
 from elman.models import LanguageModel
+from elman.models.recurrent import RecurrentLM
 from elman.state import leaves
 
 RECURRENT = ["elman", "gru", "lstm", "mingru", "slstm", "recomputed"]
@@ -76,12 +79,100 @@ def test_it_equals_finite_differences(make: Make, name: str, layer: int) -> None
     np.testing.assert_allclose(found.spectral_radius, radii, rtol=2e-3)
 
 
+VARIED = [
+    ("elman", {"layer_norm": True}),
+    ("gru", {"layer_norm": True, "zoneout": 0.2}),
+    ("lstm", {"layer_norm": True, "zoneout": 0.1, "zoneout_cell": 0.3, "peepholes": True}),
+    ("lstm", {"recurrent_dropout": 0.5, "weight_dropout": 0.5}),
+    ("slstm", {"zoneout": 0.2}),
+    ("mingru", {"layer_norm": True, "zoneout": 0.2}),
+]
+
+
+def check_own_step(model: Any, tokens: torch.Tensor, state: Any, layer: int) -> None:
+    """The layer's own step has the Jacobian of the whole model, at a reset too."""
+    steps, memory = steps_of(model.eval(), tokens, state, layer)
+    assert steps.layers is not None
+    for begins in (None, torch.tensor([False]), torch.tensor([True])):
+        own, whole = (jacobian_of(one, tokens, memory, layer, begins) for one in (steps, steps._replace(layers=None)))
+        torch.testing.assert_close(own, whole, rtol=0, atol=1e-12)
+        assert own.any() or begins
+
+
+@pytest.mark.parametrize("layer", [0, 1])
+@pytest.mark.parametrize(("name", "options"), VARIED)
+def test_the_own_step_of_a_layer_is_enough(make: Make, name: str, options: dict[str, Any], layer: int) -> None:
+    model = make(name, **options).train()
+    with torch.no_grad():
+        _, state = model.read(torch.randint(VOCABULARY, (1, 5)))
+    check_own_step(model, torch.tensor([3]), state, layer)
+
+
+@pytest.mark.parametrize("layer", [0, 1])
+@pytest.mark.parametrize("name", ["lstm", "gru", "slstm"])
+def test_what_is_held_depends_on_nothing(make: Make, name: str, layer: int) -> None:
+    gate = "f" if name != "gru" else "z"
+    ones = [Intervention(layer=2, gate=gate, unit=1, value=0.3), Intervention(layer=2, state="h", unit=0, value=0.5)]
+    model = hold(make(name).eval(), ones)
+    with torch.no_grad():
+        _, state = model.read(torch.randint(VOCABULARY, (1, 5)))
+    check_own_step(model, torch.tensor([3]), state, layer)
+    found = step_jacobian(model, torch.tensor([3]), state, layer)
+    assert found.matrices[0, 0].any() == (layer == 0)
+    every = [Intervention(layer=1, state=one, value=0.5) for one in ("h", "c")[: len(list(leaves(state[0])))]]
+    assert not step_jacobian(hold(model, every[:1]), torch.tensor([3]), state, 0).matrices[0, :8].any()
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"), [("LSTM", {"proj_size": 3}), ("GRU", {}), ("GRU", {"reset_after": False}), ("SLSTM", {})]
+)
+def test_the_own_step_of_a_layer_that_reads_both_ways(kind: str, options: dict[str, Any]) -> None:
+    torch.manual_seed(0)
+    layer = getattr(elman.nn, kind)(3, 5, num_layers=2, bidirectional=True, zoneout=0.2, **options).double()
+    x = torch.randn(1, 3, dtype=torch.float64)
+    with torch.no_grad():
+        _, state = layer(torch.randn(4, 1, 3, dtype=torch.float64))
+    for place in range(4):
+        steps, memory = steps_of(layer.eval(), x, state, place)
+        own, whole = (jacobian_of(one, x, memory, place, None) for one in (steps, steps._replace(layers=None)))
+        torch.testing.assert_close(own, whole, rtol=0, atol=1e-12)
+
+
+def test_a_model_of_somebodys_own_is_taken_as_a_whole(make: Make) -> None:
+    """Its memory after a step may be more than that of its layers: here it is twice as much."""
+
+    class Twice(RecurrentLM):
+        def read(self, tokens: Any, state: Any = None, **options: Any) -> Any:
+            hidden, after = super().read(tokens, state, **options)
+            return hidden, tuple(2 * one for one in after)
+
+    model = make("elman")
+    tokens, state = torch.tensor([3]), model.initial_state(1)
+    plain = step_jacobian(model, tokens, state).matrices
+    model.__class__ = Twice
+    np.testing.assert_allclose(step_jacobian(model, tokens, state).matrices, 2 * plain, rtol=1e-12)
+
+
 @settings(deadline=None, max_examples=50)
 @given(seed=st.integers(0, 2**32 - 1), size=st.integers(1, 12), scale=st.floats(1e-3, 1e3))
 def test_the_spectral_radius_is_that_of_the_eigenvalues(seed: int, size: int, scale: float) -> None:
     matrix = scale * np.random.default_rng(seed).standard_normal((size, size))
     expected = np.abs(np.linalg.eigvals(matrix)).max()
     assert spectral_radius(torch.from_numpy(matrix)) == pytest.approx(expected, rel=5e-3)
+
+
+@pytest.mark.parametrize("size", [1, 5, 64])
+def test_singular_values_of_short_floats_are_those_of_the_same_matrix(size: int) -> None:
+    """Down to what the floats can tell of the largest."""
+    rng = np.random.default_rng(size)
+    sides = [np.linalg.qr(rng.standard_normal((size, size)))[0] for _ in range(2)]
+    matrix = torch.from_numpy(sides[0] @ np.diag(np.geomspace(3, 3e-6, size)) @ sides[1]).float().double()
+    exact = torch.linalg.svdvals(matrix)
+    found = singular_values(matrix, torch.float32)
+    torch.testing.assert_close(found, exact, rtol=1e-4, atol=0)
+    for scale in (1e200, 1e-200):  # a product that exploded, or vanished
+        torch.testing.assert_close(singular_values(scale * matrix, torch.float32), scale * found, rtol=1e-4, atol=0)
+    torch.testing.assert_close(found[: size // 2 + 1], exact[: size // 2 + 1], rtol=1e-9, atol=0)
 
 
 def test_a_nilpotent_matrix_has_none() -> None:
@@ -151,6 +242,18 @@ def test_the_product_is_the_jacobian_of_many_steps(make: Make, name: str, layer:
     resets = torch.zeros(T, dtype=torch.bool)
     resets[-1] = True
     assert (jacobian_product(model, tokens[5:], state, layer, resets=resets, steps=[T]).singular_values == 0).all()
+
+
+@pytest.mark.parametrize("name", ["gru", "lstm"])
+def test_a_first_jacobian_that_is_known_is_not_computed_again(make: Make, name: str) -> None:
+    model, tokens = make(name).eval(), torch.tensor([3, 7, 1, 4])
+    first = step_jacobian(model, tokens[:1], model.initial_state(1), 1)
+    plain = jacobian_product(model, tokens, model.initial_state(1), 1)
+    known = jacobian_product(model, tokens, model.initial_state(1), 1, first=first)
+    np.testing.assert_allclose(known.singular_values, plain.singular_values, rtol=1e-9, atol=1e-15)
+    halved = replace(first, matrices=first.matrices / 2, singular_values=first.singular_values / 2)
+    found = jacobian_product(model, tokens, model.initial_state(1), 1, first=halved)
+    np.testing.assert_allclose(2 * found.singular_values, plain.singular_values, rtol=1e-9, atol=1e-15)
 
 
 def like(state, layers):

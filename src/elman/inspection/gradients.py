@@ -54,7 +54,7 @@ def look(subject: Subject) -> Part:
         jacobians[name], products[name] = [], []
         if has_vectors_for_memory(model):
             jacobians[name] = _jacobians(model, inputs[:, 0], state, resets)
-            products[name] = _products(model, inputs[0], state, None if resets is None else resets[0])
+            products[name] = _products(model, inputs[0], state, None if resets is None else resets[0], jacobians[name])
     window, layers = getattr(subject.model, "window", None), subject.model.config.get("num_layers", 1)
     bounds = window_marks(window, layers, inputs.shape[1] - 1)
     figures = [_flow_figure(each, *bounds) for each in _by_model(flows)]
@@ -101,16 +101,21 @@ def _jacobians(model: LanguageModel, tokens: Tensor, state: State, resets: Tenso
     return found
 
 
-def _products(model: LanguageModel, tokens: Tensor, state: State, resets: Tensor | None) -> list[JacobianProduct]:
-    """Those of every layer along the first of the windows; of large layers the last one's, over a few steps."""
-    first, found = select_rows(state, torch.zeros(1, dtype=torch.int64)), []
-    for layer, memory in enumerate(first):
+def _products(
+    model: LanguageModel, tokens: Tensor, state: State, resets: Tensor | None, jacobians: Sequence[StepJacobian]
+) -> list[JacobianProduct]:
+    """Those of every layer along the first of the windows; of large layers the last one's, over a few steps.
+
+    The first of `jacobians` of each layer is that of the first window too.
+    """
+    row, found = select_rows(state, torch.zeros(1, dtype=torch.int64)), []
+    for layer, memory in enumerate(row):
         size = sum(leaf.shape[1] for leaf in leaves(memory))
-        if size >= LARGE and layer < len(first) - 1:
+        if size >= LARGE and layer < len(row) - 1:
             continue
         steps = min(PRODUCT_STEPS, max(FEWEST, WORK // size**3), len(tokens))
         given = None if resets is None else resets[:steps]
-        found.append(jacobian_product(model, tokens[:steps], first, layer, resets=given))
+        found.append(jacobian_product(model, tokens[:steps], row, layer, resets=given, first=jacobians[layer]))
     return found
 
 

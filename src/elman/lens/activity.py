@@ -28,7 +28,7 @@ def states_of(visits: Iterable[LayerVisit]) -> dict[str, Floats]:
     {'layer 1 h': (2, 10, 8), 'layer 1 c': (2, 10, 8)}
     """
     return {
-        f"{visit.name} {memory.name}": as_array(part.transpose(0, 1))
+        f"{visit.name} {memory.name}": as_array(part.transpose(0, 1).contiguous())
         for visit in visits
         for memory, part in zip(cell_named(visit.cell).states, visit.after, strict=True)
         if memory.mixes

@@ -32,7 +32,9 @@ from elman.lens.observe import (
     has_vectors_for_memory,
     named_leaves,
 )
+from elman.lens.unrolled import unroll_model
 from elman.lens.visit import reading_by_steps
+from elman.models.recurrent import RecurrentLM
 from elman.nn.sequences import Flags, Integers, as_resets, as_tensor, as_tokens
 from elman.state import State, detach
 
@@ -153,7 +155,12 @@ def gradient_flow(
 def _of_language_model(
     model: Any, tokens: Tensor, targets: Tensor, state: State | None, resets: Tensor | None
 ) -> list[Flow]:
-    """Read token by token where the memory is made of vectors, and all at once otherwise."""
+    """Read step by step where the memory is made of vectors, and all at once otherwise."""
+    if type(model) is RecurrentLM:
+        before = model.initial_state(len(tokens)) if state is None else state
+        outputs, embedded, states = unroll_model(model, tokens, before, resets)
+        loss = cross_entropy(model.output(outputs[-1:].transpose(0, 1))[:, 0], targets)
+        return _flows(loss, [embedded], states, len(tokens))
     size = 1 if has_vectors_for_memory(model) else tokens.shape[1]
     pieces = tokens.split(size, dim=1)
     begins = [None] * len(pieces) if resets is None else resets.split(size, dim=1)

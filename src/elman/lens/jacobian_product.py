@@ -20,7 +20,7 @@ from torch import nn
 
 from elman.arrays import Floats
 from elman.errors import UserError
-from elman.lens.jacobian import jacobian_of, step_of
+from elman.lens.jacobian import StepJacobian, jacobian_of, singular_values, steps_of
 from elman.lens.observe import as_inputs, evaluating
 from elman.nn.sequences import Flags, Integers, as_resets, as_tensor
 from elman.state import State, batch_size, detach
@@ -68,6 +68,7 @@ def jacobian_product(
     *,
     resets: Flags | None = None,
     steps: Sequence[int] | None = None,
+    first: StepJacobian | None = None,
 ) -> JacobianProduct:
     """The singular values of the product of a layer's step Jacobians, against the number of steps.
 
@@ -81,6 +82,7 @@ def jacobian_product(
         layer: the layer's number, from 0.
         resets: (T,) boolean, where a document begins: from there on the product is zero. None is nowhere.
         steps: the k, rising; None is 1, 2, 4, … up to T.
+        first: the step Jacobian of the first token, where it is known already.
 
     Raises:
         UserError: as `step_jacobian`; or more than one row, or steps beyond the tokens.
@@ -93,7 +95,7 @@ def jacobian_product(
     (array([1, 2, 4]), array([1.1  , 1.21 , 1.464]), array([0.5   , 0.25  , 0.0625]))
     """
     tokens = as_inputs(tokens, model, dims=1)
-    step, before = step_of(model, tokens, state, layer)
+    taking, before = steps_of(model, tokens, state, layer)
     memory: State = before
     T = len(tokens)
     wanted = sorted(set(steps) if steps is not None else (2**power for power in range(T.bit_length())))
@@ -107,14 +109,20 @@ def jacobian_product(
         for t in range(wanted[-1]):
             one, reset = tokens[t : t + 1], None if begins is None else begins[0, t : t + 1]
             memory = detach(memory)
+            known = first if t == 0 else None
             with torch.enable_grad():
-                jacobian = jacobian_of(step, one, memory, layer, reset)
+                jacobian = (
+                    jacobian_of(taking, one, memory, layer, reset)
+                    if known is None
+                    else torch.from_numpy(known.matrices[0])
+                )
             exact, M = jacobian.double(), len(jacobian)
             product = exact if product is None else exact @ product
             if t + 1 in wanted:
-                found.append(torch.linalg.svdvals(product))
+                values = None if known is None else torch.from_numpy(known.singular_values[0])
+                found.append(singular_values(product, jacobian.dtype) if values is None else values)
                 rounding = max(M * torch.finfo(torch.float64).eps, M**0.5 * torch.finfo(jacobian.dtype).eps)
                 resolution.append(float(found[-1][0]) * rounding)
             with torch.no_grad():
-                memory = step(one[:, None], memory, None if reset is None else reset[None])
+                memory = taking.read(one[:, None], memory, None if reset is None else reset[None])
     return JacobianProduct(layer, np.array(wanted), torch.stack(found).numpy(), np.array(resolution))

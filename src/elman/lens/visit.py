@@ -13,10 +13,11 @@ from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from elman.cells import Hold, as_computed, cell_named
 from elman.errors import UserError
-from elman.kernels import Weights
+from elman.kernels import QUIET, Noise, Weights
 from elman.kernels.seam import clears, real_steps
 from elman.lens.observe import ModuleCall, evaluating, hooked
 from elman.nn import GRU, LSTM, Elman
+from elman.nn.dropout import draw
 from elman.nn.recurrent import Recurrent
 from elman.nn.sequences import as_lengths, as_resets
 from elman.nn.single_step import SingleStep
@@ -45,6 +46,7 @@ class LayerVisit:
     reverse: bool  # whether the layer reads from the last step to the first
     real: Tensor  # (T, B), False at padding
     hold: Hold = as_computed  # what `lens.hold` holds
+    noise: Noise = QUIET  # zoneout's shares in eval mode, of any one step (1, 1, ·)
 
 
 def visit_layers(model: nn.Module, read: Callable[[], object]) -> list[LayerVisit]:
@@ -194,7 +196,9 @@ def _visits(
         name = ("forward", "reverse")[direction] if layer.bidirectional else ""
         weights = layer.layer_weights(depth, direction)
         hold = layer.holds.get((depth, direction), as_computed)
-        visits.append(LayerVisit(name, layer.cell, weights, x, before, after, direction == 1, real, hold))
+        sizes = (1, 1, layer.proj_size or layer.hidden_sizes[depth], layer.hidden_sizes[depth])
+        noise = draw(x, sizes, 0.0, layer.zoneout, layer.zoneout_cell, training=False)
+        visits.append(LayerVisit(name, layer.cell, weights, x, before, after, direction == 1, real, hold, noise))
         if direction == directions - 1:
             x = torch.cat([visit.after[0] for visit in visits[-directions:]], dim=-1)
     return visits

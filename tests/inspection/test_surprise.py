@@ -42,6 +42,13 @@ def test_the_error_is_the_loss_of_every_token(runs: dict[str, Path], kind: str) 
         assert found[key]["inside"] == pytest.approx(-float(log_p[inside].mean()), rel=1e-4)
 
 
+def test_the_dots_of_words_have_one_column(runs: dict[str, Path]) -> None:
+    [(_, figure), *_] = inspect(runs["lstm"], parts=["surprise"]).report.chapters[0].figures[0].parts
+    assert [heading.split(",")[0] for heading in figure.table.headings[1:3]] == ["trained", "first token of a word"]
+    assert len(figure.table.headings) == 4
+    assert sum(cell is not None and np.isfinite(cell) for *_, cell, _ in figure.table.rows) > 1
+
+
 @given(high=few, low=few)
 def test_the_share_of_pairs_is_counted(high: list[float], low: list[float]) -> None:
     pairs = [(a > b) + (a == b) / 2 for a, b in itertools.product(high, low)]

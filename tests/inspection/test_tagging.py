@@ -17,6 +17,7 @@ from elman.lens.words import loss_gradients_of_words, tag_gradients
 from elman.tasks.tagging.looks import LOOKS, by_offset
 from elman.tasks.tagging.said_tags import chosen
 from elman.tasks.tagging.subject import open_sentences
+from inspecting import inspect
 
 MODELS = {
     "crf": ["--model=lstm"],
@@ -65,7 +66,7 @@ def test_every_form_has_its_report(
         assert len(sentence["loss"]) == T
     assert numbers["decisions"]
     for text, sentence in numbers["decisions"].items():
-        words = text.split()
+        _, *words = text.split()
         assert np.shape(sentence["words"]) == (len(words), len(words))
         assert [len(each) for each in sentence["characters"]] == [len(word) for word in words]
 
@@ -102,7 +103,7 @@ def test_what_a_word_did_is_what_is_drawn(runs: dict[str, Path]) -> None:
     row = subject.shown()[0]
     batch = subject.batch([row])
     sentence = SentenceWords(batch.words[0], batch.spelling[0], batch.characters)
-    numbers = part.numbers[" ".join(subject.references[row].tokens)]
+    numbers = part.numbers[f"1: {' '.join(subject.references[row].tokens)}"]
     np.testing.assert_array_equal(numbers["words"], hide_words(subject.model, sentence, 0))
     for found, wanted in zip(numbers["characters"], erase_characters(subject.model, sentence), strict=True):
         np.testing.assert_array_equal(found, wanted)
@@ -110,6 +111,13 @@ def test_what_a_word_did_is_what_is_drawn(runs: dict[str, Path]) -> None:
         "What each word did to each tag",
         "What each character did to the tag of its word",
     ]
+
+
+@pytest.mark.parametrize("part", ["words", "decisions"])
+def test_a_sentence_that_is_there_twice_has_its_numbers_twice(runs: dict[str, Path], tmp_path: Path, part: str) -> None:
+    (tmp_path / "twice.conll").write_text("\n".join(["by O\nw1 B-artist\n"] * 5))
+    found = inspect(runs["crf"], str(tmp_path / "twice.conll"), parts=[part]).numbers[part]
+    assert [key for key in found if key.endswith("by w1")] == ["1: by w1", "2: by w1"]
 
 
 def test_forbidden_transitions_have_no_number(runs: dict[str, Path]) -> None:

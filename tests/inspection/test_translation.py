@@ -75,7 +75,8 @@ def test_a_reference_stands_beside_each_translation(name: str, runs: dict[str, P
     found = inspect(runs[name], parts=["alignments"])
     said, html = list(found.lines), found.html()
     exact = 0
-    for source, one in found.numbers["alignments"].items():
+    for key, one in found.numbers["alignments"].items():
+        source = key.partition(": ")[2]
         [translation] = Translator(run.model, run.source_tokenizer, run.target_tokenizer)([source])
         assert one["reference"] == texts[source]
         assert one["translation"] == translation.candidates[0].text
@@ -100,6 +101,21 @@ def test_every_token_of_an_alignment_is_named(runs: dict[str, Path]) -> None:
     for figure, one in zip(drawn, found.numbers["alignments"].values(), strict=True):
         texts = ET.fromstring(figure.drawing).iter("text")
         assert [text.text for text in texts if text.attrib["class"] == "dense"] == one["written"] + one["source"]
+
+
+def test_a_source_that_is_there_twice_is_counted_twice(runs: dict[str, Path], tmp_path: Path) -> None:
+    [said] = elman.load(runs["none"]).predict(["ab ba"])
+    pairs = tmp_path / "pairs.tsv"
+    pairs.write_text(f"ab ba\t{said}\n" + "ab ba\tanother\n" * 5)
+    found = inspect(runs["none"], str(pairs), parts=["alignments", "source"])
+    assert [one["exact"] for one in found.numbers["alignments"].values()] == [True, False]
+    assert "1 of 2 translations are the same as their references" in found.lines
+    assert len([key for key in found.numbers["source"] if key.startswith(("1: ", "2: "))]) == 2
+
+
+def test_gradients_are_no_percentages(runs: dict[str, Path]) -> None:
+    parts = inspect(runs["none"], parts=["source"]).report.chapters[0].figures[1].parts
+    assert [figure.chart.data["share"] for _, figure in parts if figure.chart] == [False] * len(parts)
 
 
 def test_heads_are_chosen_from_a_grid_of_layers(runs: dict[str, Path]) -> None:

@@ -212,6 +212,17 @@ def test_letters_stand_below_their_points() -> None:
     np.testing.assert_allclose(places, np.linspace(58, places[-1], 7), atol=0.1)
 
 
+@pytest.mark.parametrize("kind", ["dots", "bars"])
+def test_a_line_has_a_dot_at_each_of_its_points(kind: str) -> None:
+    x = np.arange(3.0)
+    figure = line_chart([Line("a", x, x), Line("b", x, np.array([0, np.nan, 2]), **{kind: True})], x="x", y="y", **WORDS)
+    dots = [c for c in ET.fromstring(figure.drawing).iter("circle") if "point" in c.attrib["class"]]
+    assert len(dots) == 2
+    assert figure.chart is not None
+    assert [line["dots"] for line in figure.chart.data["lines"]] == [False, True]
+    assert list(figure.table.headings) == ["x", "a", "b"]
+
+
 def test_error_bars_reach_from_low_to_high() -> None:
     x, y = np.array([0.0, 1.0]), np.array([0.0, 8.0])
     ends = {"low": y - 1, "high": y + 2}

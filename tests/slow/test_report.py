@@ -66,6 +66,7 @@ def memory(name: str, seed: int) -> Figure:
 
 
 LOOKS = np.tril(np.ones((8, 8))) / np.arange(1, 9)[:, None]
+NORMS = 5.0 * LOOKS
 
 
 def heads(title: str) -> Figure:
@@ -132,6 +133,13 @@ def figures() -> dict[str, list[Figure]]:
                 names=PIECES,
                 **words,
             ),
+            line_chart(
+                [Line("every other", steps, np.where(steps % 2000, np.nan, LEARNT), dots=True)],
+                title="Dots",
+                x="step",
+                y="loss",
+                **words,
+            ),
             fan_chart(np.sin(x / 3), fan, title="A forecast", truth=np.arange(12) * 0.1, **words),
             bar_chart(
                 ["lstm", "gru"],
@@ -155,6 +163,7 @@ def figures() -> dict[str, list[Figure]]:
                 right=True,
                 **words,
             ),
+            alignment(NORMS, WORDS, WORDS, title="Norms", limit=float(NORMS.max()), share=False, **words),
             passages([[("source", TEXT), ("reference", "A cat.")]], title="Passages", **words),
         ],
     }
@@ -382,6 +391,21 @@ def test_lines_tell_their_values_and_are_switched_off(browser: Any, address: str
         figure.get_by_role("button", name="lstm").click()
         page.wait_for_timeout(100)
         assert canvas.evaluate(BLUE) == 0
+
+
+def test_a_cell_of_an_alignment_tells_its_number(browser: Any, address: str) -> None:
+    with opened(browser, address) as page:
+        for title, words in (("An alignment", "sat → the: 33 %"), ("Norms", "sat → the: 1.67")):
+            figure = figure_of(page, title)
+            figure.locator("tbody tr").nth(2).locator("td").first.hover()
+            sync.expect(figure.locator(".told")).to_have_text(words)
+            figure.locator(".corner").hover()
+            sync.expect(figure.locator(".told")).to_have_text("")
+
+
+def test_points_without_neighbours_are_drawn(browser: Any, address: str) -> None:
+    with opened(browser, address) as page:
+        assert figure_of(page, "Dots").locator("canvas").first.evaluate(BLUE) > 25 * 9  # a dot has more than 3 x 3
 
 
 def test_a_stretch_is_zoomed_into(browser: Any, address: str) -> None:

@@ -131,10 +131,9 @@ def _figure(name: str, pieces: Sequence[str], readings: Mapping[str, TextReading
     nats = [reading.surprise[row, : len(pieces)] for reading in readings.values()]
     steps = np.arange(len(pieces))
     (trained, own), (fresh, others) = zip(readings, nats, strict=True)
-    at = np.where(first, own, np.nan)
     lines = [
         Line(trained, steps, own, colour=1),
-        Line("first token of a word", steps, at, at, at, colour=4, bars=True),
+        Line("first token of a word", steps, np.where(first, own, np.nan), colour=4, dots=True),
         Line(fresh, steps, others, colour=2, dashed=True),
     ]
     return line_chart(

@@ -26,12 +26,14 @@ def alignment(
     texts: Sequence[tuple[str, str]] = (),
     right: bool | None = None,
     limit: float = 1.0,
+    share: bool = True,
     link: str = "",
 ) -> Figure:
     """A matrix (T, S) with a row for every word that was written, and the names of all rows and columns.
 
     Args:
         weights: at least 0; `limit` has the full colour.
+        share: whether weights are parts of 1, and told as percentages.
         texts: named texts above the matrix, such as the source, the reference and what was written.
         right: whether what was written is the reference; None: there is no reference.
 
@@ -47,4 +49,5 @@ def alignment(
         lines.append(f'<dt>outcome</dt><dd class="{"right" if right else "wrong"}">{words}</dd>')
     head = f'<dl class="passages">{"".join(lines)}</dl>' if lines else ""
     data = {"x": x, "y": y, "source": list(source), "target": list(target), "weights": Half(weights), "full": limit}
+    data |= {"share": share}
     return replace(drawn, head=head, chart=Chart("alignment", data), link=link)

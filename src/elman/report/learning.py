@@ -22,7 +22,7 @@ def learning_curve(steps: Values, losses: Values, validated: Values, validation_
     x, means = thinned(steps, losses)
     lines = [Line("training", x, means, colour=1)] if len(x) else []
     if len(validated):
-        lines.append(Line("validation", validated, validation_losses, colour=2, bars=True))
+        lines.append(Line("validation", validated, validation_losses, colour=2, dots=True))
     return line_chart(
         lines,
         title="Learning curve",

@@ -43,7 +43,8 @@ class Line:
     high: Values | None = None
     colour: int | None = None  # from 1; None is one of its own
     dashed: bool = False
-    bars: bool = False  # `low` and `high` are the ends of an error bar at each point rather than of a band
+    dots: bool = False  # each of its points is drawn
+    bars: bool = False  # likewise, and `low` and `high` are the ends of an error bar at each rather than of a band
     bands: Mapping[str, tuple[Values, Values]] = field(default_factory=dict)  # more bands, by name
 
     def ends(self) -> Iterator[tuple[str, Values]]:
@@ -134,7 +135,7 @@ def _data(line: Line, style: SeriesStyle) -> dict[str, Any]:
     if line.low is not None and line.high is not None:
         bands.insert(0, {"name": "", "low": line.low, "high": line.high})
     shown = {"name": line.name, **style.json(), "x": line.x, "y": line.y, "bands": bands}
-    return shown | {"bars": line.bars}
+    return shown | {"dots": line.dots or line.bars, "bars": line.bars}
 
 
 def _drawn(line: Line, axes: Frame, *heights: Values) -> npt.NDArray[np.bool_]:
@@ -182,7 +183,7 @@ def _curve(line: Line, axes: Frame, style: SeriesStyle) -> str:
         pieces.append("M" + path(axes.x(line.x[begin:end]), axes.y(line.y[begin:end])))
     shown = f'<path class="line {style.classes}" d="{"".join(pieces)}"/>'
     last = np.flatnonzero(good)[-1]
-    if line.bars:
+    if line.dots or line.bars:
         shown += "".join(
             point(style, x, y) for x, y in zip(axes.x(line.x[inside]), axes.y(line.y[inside]), strict=True)
         )

@@ -3,8 +3,8 @@
 import { h } from "./element.js";
 import { Matrix } from "./matrix.js";
 
-export function mount({ x, y, source, target, weights, full }, { title, link }) {
-  const matrix = new Matrix({ label: title, corner: `${y} ↓ ${x} →`, full, onpoint: (row, column) => link.point(column, row === null ? null : target[row]) });
+export function mount({ x, y, source, target, weights, full, share }, { title, link }) {
+  const matrix = new Matrix({ label: title, corner: `${y} ↓ ${x} →`, full, share, onpoint: (row, column) => link.point(column, row === null ? null : target[row]) });
   matrix.scroller.classList.add("whole");
   matrix.table.style.setProperty("--columns", source.length);
   matrix.reset(source);

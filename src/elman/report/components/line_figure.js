@@ -14,7 +14,7 @@ export function mount(data, { title, link }) {
     series.push({ label: line.name, colour: line.colour, dash: line.dash.length ? line.dash : undefined, number: line.number, ...more });
     return series.length;
   };
-  const mains = lines.map((line) => add(line, line.y, { points: line.x.length === 1 }));
+  const mains = lines.map((line) => add(line, line.y, { points: line.dots || line.x.length === 1 }));
   lines.forEach((line, index) => line.bands.forEach(({ low, high }) => {
     const ends = [high, low].map((values) => add(line, log[1] ? values.map((value) => Math.max(value, whole[0])) : values, { with: mains[index], width: 0, points: false }));
     if (line.bars) series[mains[index] - 1].bars = [ends[1], ends[0]];

@@ -50,11 +50,11 @@ def look_at_decisions(subject: TaggedSubject) -> Part:
         title, button = beginning(text, TITLE), f"{at}: {beginning(text)}"
         by_word[button] = _by_words(title, tokens, said, effects)
         lines.append(f"{title}: {_strongest(tokens, said, effects)}")
-        numbers[text] = {"tags": said, "words": effects}
+        numbers[f"{at}: {text}"] = kept = {"tags": said, "words": effects}
         if spelt:
             found = erase_characters(subject.model, sentence)
             by_character[button] = _by_characters(title, tokens, found)
-            numbers[text]["characters"] = found
+            kept["characters"] = found
     figures = [choice(by_word, title="What each word did to each tag")]
     if spelt:
         figures.append(choice(by_character, title="What each character did to the tag of its word"))

@@ -53,7 +53,7 @@ def look_at_words(subject: TaggedSubject) -> Part:
             drawn, title=beginning(text, TITLE), reading=READING, x="word", y="tag", rows=rows, columns=tokens,
             limit=1.0, wide=True,
         )  # fmt: skip
-        numbers[text] = {"tags": [subject.tags.symbol(t) for t in said], "by_tag": norms, "loss": by_loss}
+        numbers[f"{at}: {text}"] = {"tags": [subject.tags.symbol(t) for t in said], "by_tag": norms, "loss": by_loss}
     curves, lines = [], []
     for key, (name, model) in zip(KEYS, subject.models.items(), strict=True):
         offsets, quantiles = by_offset(model, subject)

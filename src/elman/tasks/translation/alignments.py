@@ -25,8 +25,9 @@ def look_at_alignments(pairs: Pairs) -> Part:
     shown = [every[row] for row in pairs.shown()]
     groups: list[list[tuple[str, str]]] = []
     options: dict[str, Figure] = {}
-    numbers: dict[str, Any] = {}
-    for (source, reference), line in zip(shown, translator([source for source, _ in shown]), strict=True):
+    numbers: dict[str, Any] = {}  # by place and source: a source can be there twice
+    translations = translator([source for source, _ in shown])
+    for at, ((source, reference), line) in enumerate(zip(shown, translations, strict=True), 1):
         best = line.candidates[0]
         same = best.text == reference
         said = best.text or (f"none: {line.error}" if line.error else "(nothing)")
@@ -36,11 +37,11 @@ def look_at_alignments(pairs: Pairs) -> Part:
             ("reference (the same)" if same else "reference", reference),
         ]
         groups.append(texts)
-        numbers[source] = {"translation": best.text, "reference": reference, "exact": same, "error": line.error}
+        found = numbers[f"{at}: {source}"] = {"translation": best.text, "reference": reference, "exact": same, "error": line.error}
         if best.alignment is not None and best.tokens:
             weights = np.array(best.alignment)[: len(best.tokens)]
             scores = score_alignment(weights)
-            options[f"{len(groups)}: {beginning(source)} {'✓' if same else '✗'}"] = alignment(
+            options[f"{at}: {beginning(source)} {'✓' if same else '✗'}"] = alignment(
                 weights,
                 line.source_tokens,
                 best.tokens,
@@ -49,7 +50,7 @@ def look_at_alignments(pairs: Pairs) -> Part:
                 texts=texts,
                 right=same,
             )
-            numbers[source] |= vars(scores) | {
+            found |= vars(scores) | {
                 "written": best.tokens,
                 "source": line.source_tokens,
                 "weights": weights,

@@ -45,8 +45,9 @@ def look_at_dependence(pairs: Pairs) -> Part:
             reading=reading,
             y="target",
             limit=float(norms.max()),
+            share=False,
         )
-        numbers[" ".join(symbols)] = norms
+        numbers[f"{at}: {' '.join(symbols)}"] = norms
     batch = pairs.batch(range(min(PAIRS, len(pairs.part))))
     lines, curves = [], []
     for key, (name, model) in zip(KEYS, pairs.models.items(), strict=True):

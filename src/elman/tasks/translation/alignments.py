@@ -37,7 +37,8 @@ def look_at_alignments(pairs: Pairs) -> Part:
             ("reference (the same)" if same else "reference", reference),
         ]
         groups.append(texts)
-        found = numbers[f"{at}: {source}"] = {"translation": best.text, "reference": reference, "exact": same, "error": line.error}
+        found = {"translation": best.text, "reference": reference, "exact": same, "error": line.error}
+        numbers[f"{at}: {source}"] = found
         if best.alignment is not None and best.tokens:
             weights = np.array(best.alignment)[: len(best.tokens)]
             scores = score_alignment(weights)

@@ -215,7 +215,9 @@ def test_letters_stand_below_their_points() -> None:
 @pytest.mark.parametrize("kind", ["dots", "bars"])
 def test_a_line_has_a_dot_at_each_of_its_points(kind: str) -> None:
     x = np.arange(3.0)
-    figure = line_chart([Line("a", x, x), Line("b", x, np.array([0, np.nan, 2]), **{kind: True})], x="x", y="y", **WORDS)
+    figure = line_chart(
+        [Line("a", x, x), Line("b", x, np.array([0, np.nan, 2]), **{kind: True})], x="x", y="y", **WORDS
+    )
     dots = [c for c in ET.fromstring(figure.drawing).iter("circle") if "point" in c.attrib["class"]]
     assert len(dots) == 2
     assert figure.chart is not None

@@ -205,7 +205,9 @@ def test_the_head_of_a_report_says_whether_the_model_is_better_than_simple_forec
     monkeypatch.setattr("elman.tasks.forecasting.fans.backtest", beside)
     found = inspect(runs["segments"].path, str(table), parts=["forecasts"])
     own = number(found.numbers["forecasts"]["mse_standardised"]["model"])
-    told = f"The squared error is {own} (standardised), {verdict} that of the naive forecast, the best of the simple ones"
+    told = (
+        f"The squared error is {own} (standardised), {verdict} that of the naive forecast, the best of the simple ones"
+    )
     assert found.report.text.startswith(f"{told} ({number(simple)}).")
     assert [line.startswith(told) for line in found.lines] == [True] + [False] * (len(found.lines) - 1)
 

@@ -87,7 +87,8 @@ def _crosses(values: npt.NDArray[np.floating], left: float, width: float, height
     """Crosses in the cells without a number, which have no colour, as zero has none."""
     arm = min(width, height) / 4
     lines = "".join(
-        f"M{left + (column + 0.5) * width - arm:.4g},{TOP + (row + 0.5) * height - side:.4g}l{2 * arm:.3g},{2 * side:.3g}"
+        f"M{left + (column + 0.5) * width - arm:.4g},{TOP + (row + 0.5) * height - side:.4g}"
+        f"l{2 * arm:.3g},{2 * side:.3g}"
         for row, column in np.argwhere(np.isnan(values)).tolist()
         for side in (-arm, arm)
     )

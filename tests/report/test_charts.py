@@ -34,6 +34,7 @@ from elman.report import (
     text_strip,
 )
 from elman.report.chart import COMPONENTS, Chart, Coarse, Half, pack
+from elman.report.heatmap import picture
 
 WORDS: dict[str, Any] = {"title": "t", "reading": "r"}
 
@@ -210,6 +211,33 @@ def test_letters_stand_below_their_points() -> None:
     assert [text.text for text in texts] == [*letters, "x"]
     places = [float(text.attrib["x"]) for text in texts[:7]]
     np.testing.assert_allclose(places, np.linspace(58, places[-1], 7), atol=0.1)
+
+
+@pytest.mark.parametrize("wrong", [[np.inf], [-np.inf], [np.nan], [np.inf, -np.inf, np.nan]])
+@pytest.mark.parametrize("whole", [False, True])
+def test_what_is_not_finite_is_drawn_as_none(wrong: list[float], whole: bool) -> None:
+    values = np.resize(np.array(wrong), (2, 6))
+    if not whole:
+        values[0] = [2.0, -1.0, 0.0, 1.0, 2.0, -2.0]
+    names = list("abcdef")
+    sides: dict[str, Any] = {"rows": names[:2], "columns": names, "x": "x", "y": "y"}
+    drawn = {
+        "heat": heatmap(values, **sides, **WORDS),
+        "alignment": alignment(values, names, names[:2], limit=None, share=False, **WORDS),
+        "strip": text_strip(names, values[1], **WORDS),
+        "reading": reading(names, {"h": values}, [1, 2], gates={"i": values}, colours={"nats": values[1]}, **WORDS),
+    }
+    for name, figure in drawn.items():
+        assert figure.chart is not None
+        full = figure.chart.data["full"]
+        largest = 1.0 if whole or name == "strip" else 2.0
+        assert full == ({"h": largest, "nats": 1.0} if name == "reading" else largest)
+        json.loads(figure.chart.json())
+        assert "nan" not in figure.drawing
+    assert "<i" not in drawn["strip"].drawing
+    empty, mixed = picture(np.zeros((2, 6)), 1.0), picture(values, 1.0)
+    assert (mixed == empty) == whole
+    assert (likeness(values) == [0, 1]).all()
 
 
 @pytest.mark.parametrize("kind", ["dots", "bars"])

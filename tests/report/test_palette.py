@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from elman.report import Chapter, Line, Points, line_chart, point_chart, render
 from elman.report.heatmap import NEGATIVE, POSITIVE
+from elman.report.notebook import HOST
 from elman.report.page import Report
 from elman.report.palette import COLOURS, DARK, DASHES, LIGHT, PATTERNS, SHAPES, series_styles
 from elman.report.style import DARK as DARK_PAGE
@@ -63,6 +64,24 @@ def test_every_colour_stands_out_from_its_card(colours: tuple[str, ...], page: d
     brightness = linear((*colours, page["card"])) @ SRGB[1] + 0.05
     ratio = brightness[:-1] / brightness[-1]
     assert np.maximum(ratio, 1 / ratio).min() >= 3
+
+
+@pytest.mark.parametrize(
+    ("ink", "card"), [("#000000", "#ffffff"), ("#3b3b3b", "#ffffff"), ("#e1e1e1", "#111111"), ("#cccccc", "#1f1f1f")]
+)
+def test_every_colour_stands_out_in_a_notebook(ink: str, card: str) -> None:
+    """As JupyterLab and VS Code have them, without scripts: all colours of the palette, and a part of the text's."""
+    found = re.findall(r"--c(\d+):color-mix\(in srgb,(#\w+),currentColor (\d+)%\)", HOST)
+    assert [int(number) for number, *_ in found] == [*range(1, COLOURS + 1)]
+    mixed = []
+    for _, colour, part in found:
+        pairs = [(int(colour[at : at + 2], 16), int(ink[at : at + 2], 16)) for at in (1, 3, 5)]
+        mixed.append("#" + "".join(f"{round(a + int(part) / 100 * (b - a)):02x}" for a, b in pairs))
+    brightness = linear((*mixed, card)) @ SRGB[1] + 0.05
+    ratio = brightness[:-1] / brightness[-1]
+    assert np.maximum(ratio, 1 / ratio).min() >= 3
+    seen = lab(linear(tuple(mixed)))
+    assert np.linalg.norm(seen[:, None] - seen, axis=-1)[~np.eye(COLOURS, dtype=bool)].min() > 19.5
 
 
 @pytest.mark.parametrize("page", [LIGHT_PAGE, DARK_PAGE], ids=["light", "dark"])

@@ -31,6 +31,7 @@ from elman.report import (
     render,
     text_strip,
 )
+from elman.report.names import shorten, visible
 
 sync = pytest.importorskip("playwright.sync_api", reason="no playwright: pip install 'elman[dev]'")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="no axe: pip install 'elman[dev]'")
@@ -65,8 +66,19 @@ def memory(name: str, seed: int) -> Figure:
     )
 
 
+NAMES = [
+    "Donaudampfschifffahrtsgesellschaft",
+    "a b\n",
+    "言葉" * 9,
+    "한국어" * 7,
+    "ｆｕｌｌ ｗｉｄｔｈ",
+    "🙂" * 11,
+    "ab、" * 6,
+    "é" * 21,
+]
+
 LOOKS = np.tril(np.ones((8, 8))) / np.arange(1, 9)[:, None]
-NORMS = 5.0 * LOOKS
+NORMS = np.where(np.eye(8)[::-1], np.inf, 5.0 * LOOKS)
 
 
 def heads(title: str) -> Figure:
@@ -143,9 +155,9 @@ def figures() -> dict[str, list[Figure]]:
             fan_chart(np.sin(x / 3), fan, title="A forecast", truth=np.arange(12) * 0.1, **words),
             bar_chart(
                 ["lstm", "gru"],
-                np.array([1.5, 1.7]),
-                low=np.array([1.4, 1.6]),
-                high=np.array([1.6, 1.8]),
+                np.array([0.147, 1.7]),
+                low=np.array([-0.0133, 1.6]),
+                high=np.array([0.448, 1.8]),
                 title="Loss over seeds",
                 x="bits",
                 marks=[Mark(1.2, "chance 1.2"), Mark(0.3, "best possible")],
@@ -163,7 +175,8 @@ def figures() -> dict[str, list[Figure]]:
                 right=True,
                 **words,
             ),
-            alignment(NORMS, WORDS, WORDS, title="Norms", limit=float(NORMS.max()), share=False, **words),
+            alignment(np.eye(len(NAMES)), NAMES, NAMES, title="Long names", **words),
+            alignment(NORMS, WORDS, WORDS, title="Norms", limit=None, share=False, **words),
             passages([[("source", TEXT), ("reference", "A cat.")]], title="Passages", **words),
         ],
     }
@@ -397,15 +410,40 @@ def test_a_cell_of_an_alignment_tells_its_number(browser: Any, address: str) -> 
     with opened(browser, address) as page:
         for title, words in (("An alignment", "sat → the: 33 %"), ("Norms", "sat → the: 1.67")):
             figure = figure_of(page, title)
-            figure.locator("tbody tr").nth(2).locator("td").first.hover()
+            figure.locator(".matrix tbody tr").nth(2).locator("td").first.hover()
             sync.expect(figure.locator(".told")).to_have_text(words)
             figure.locator(".corner").hover()
             sync.expect(figure.locator(".told")).to_have_text("")
+        figure.locator(".matrix tbody tr").last.locator("td").first.hover()
+        sync.expect(figure.locator(".told")).to_have_text(". → the: –")  # it is not finite
 
 
 def test_points_without_neighbours_are_drawn(browser: Any, address: str) -> None:
     with opened(browser, address) as page:
         assert figure_of(page, "Dots").locator("canvas").first.evaluate(BLUE) > 25 * 9  # a dot has more than 3 x 3
+
+
+def test_a_group_that_is_switched_off_answers_nothing(browser: Any, address: str) -> None:
+    with opened(browser, address) as page:
+        figure, pieces = figure_of(page, "A path in a plane"), figure_of(page, "One unit").locator(".pieces i")
+        ring, told = figure.locator(".ring"), figure.locator(".told")
+        pieces.nth(4).hover()
+        sync.expect(ring).to_be_visible()
+        sync.expect(told).to_contain_text("a walk, c: ")
+        figure.get_by_role("button", name="a walk").focus()
+        page.keyboard.press("Enter")  # the pointer stays where it is
+        sync.expect(ring).to_be_hidden()
+        sync.expect(told).to_have_text("")
+        pieces.nth(5).hover()
+        sync.expect(figure_of(page, "One unit").locator(".told")).to_contain_text("“a” (6)")
+        sync.expect(ring).to_be_hidden()
+        sync.expect(told).to_have_text("")
+
+
+def test_names_are_shortened_as_in_the_drawing(browser: Any, address: str) -> None:
+    with opened(browser, address) as page:
+        shown = figure_of(page, "Long names").locator(".matrix tbody th")
+        sync.expect(shown).to_have_text([shorten(visible(name)) for name in NAMES])
 
 
 def test_a_stretch_is_zoomed_into(browser: Any, address: str) -> None:
@@ -434,5 +472,14 @@ def test_a_finger_asks_for_values(browser: Any, address: str) -> None:
         page.touchscreen.tap(box["x"] + box["width"] / 2, box["y"] + 100)
         sync.expect(figure.locator(".legend-place")).to_have_text("at 20")
         sync.expect(figure.locator(".legend-value").nth(1)).to_have_text("1e−60")
+        bars = figure_of(page, "Loss over seeds")
+        room, row = bars.locator(".bar-rows").bounding_box(), bars.locator(".bar-rows li").first
+        assert row.locator(".bar-area").bounding_box()["width"] > 0.6 * room["width"]
+        ends = row.locator(".bar-ends")
+        sync.expect(ends).to_be_hidden()
+        row.tap()
+        sync.expect(ends).to_be_visible()
+        sync.expect(ends).to_have_text("(−0.0133 to 0.448)")
+        assert page.evaluate(MISPLACED.replace(".strip,", ".strip, .bar-value,")) == []
         letters = figure_of(page, "Letters")
         sync.expect(letters.locator(".scrolls")).to_have_text("⟷ scrolls")

@@ -40,6 +40,20 @@ class Chart:
         return text.replace("<", "\\u003c")
 
 
+def finite(values: Array) -> Array:
+    """An array with 0, which has no colour, in place of what is not finite."""
+    return np.where(np.isfinite(values), values, 0.0)
+
+
+def largest(values: Array) -> float:
+    """The size of the largest finite number; 1 where there is none but 0.
+
+    >>> largest(np.array([2.0, -3.0, np.inf])), largest(np.array([np.nan]))
+    (3.0, 1.0)
+    """
+    return float(np.abs(finite(values)).max(initial=0.0)) or 1.0
+
+
 @dataclass(frozen=True)
 class Half:
     """An array of which three digits are enough, each relative to the largest value."""
@@ -48,8 +62,7 @@ class Half:
 
     def pack(self) -> dict[str, Any]:
         """In two bytes a number, where they are not too large or small for it."""
-        largest = float(np.nanmax(np.abs(self.values), initial=0.0))
-        return pack(self.values, "f2" if HALF_LEAST <= largest <= HALF_MOST else "")
+        return pack(self.values, "f2" if HALF_LEAST <= largest(self.values) <= HALF_MOST else "")
 
 
 @dataclass(frozen=True)
@@ -60,11 +73,10 @@ class Coarse:
 
     def pack(self) -> dict[str, Any]:
         """In a byte a number, from -127 to 127 times the scale of the row; -128 is what is not finite."""
-        finite = np.isfinite(self.values)
-        values = np.where(finite, self.values, 0.0)
+        values = finite(self.values)
         scales = np.abs(values).max(1, initial=0.0, keepdims=True) / LEVELS
         levels = np.rint(np.divide(values, scales, out=np.zeros_like(values), where=scales > 0))
-        return pack(np.where(finite, levels, -1 - LEVELS), "i1") | {"scales": pack(scales[:, 0])}
+        return pack(np.where(np.isfinite(self.values), levels, -1 - LEVELS), "i1") | {"scales": pack(scales[:, 0])}
 
 
 def pack(array: Any, kind: str = "") -> dict[str, Any]:

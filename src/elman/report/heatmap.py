@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from elman.report.axes import svg, text
-from elman.report.chart import Chart, Half
+from elman.report.chart import Chart, Half, finite, largest
 from elman.report.figure import Figure, Table
 from elman.report.names import LETTER, letters, shorten, written
 
@@ -36,7 +36,7 @@ def heatmap(
     wide: bool = False,
     link: str = "",
 ) -> Figure:
-    """A matrix (R, C), row 0 at the top: orange above zero, blue below, the page's colour at zero, a cross at NaN.
+    """A matrix (R, C), row 0 at the top: orange above zero, blue below, the page's colour at zero, a cross at no number.
 
     `limit` is the value of full colour (None: the largest there is). `rows` and `columns` name what is along the
     sides: every name is written, all are turned where one is too long for its column, and the figure grows until they
@@ -49,7 +49,7 @@ def heatmap(
     [['0', 0.0, 0.5, 1.0], ['1', 0.0, -0.5, -1.0]]
     """
     R, C = values.shape
-    full = float(np.nanmax(np.abs(values), initial=0.0)) if limit is None else limit
+    full = largest(values) if limit is None else limit
     beside, below = _names(rows, R, 330 / ROW), _names(columns, C, 400 / (LARGE * LETTER * (1 + len(str(C)))))
     left = max(58.0, _longest(beside, LARGE) + 12)
     least = left + RIGHT + (C * COLUMN if columns else 0.0)
@@ -84,12 +84,12 @@ def heatmap(
 
 
 def _crosses(values: npt.NDArray[np.floating], left: float, width: float, height: float) -> str:
-    """Crosses in the cells without a number, which have no colour, as zero has none."""
+    """Crosses in the cells without a finite number, which have no colour, as zero has none."""
     arm = min(width, height) / 4
     lines = "".join(
         f"M{left + (column + 0.5) * width - arm:.4g},{TOP + (row + 0.5) * height - side:.4g}"
         f"l{2 * arm:.3g},{2 * side:.3g}"
-        for row, column in np.argwhere(np.isnan(values)).tolist()
+        for row, column in np.argwhere(~np.isfinite(values)).tolist()
         for side in (-arm, arm)
     )
     return f'<path class="axis" d="{lines}"/>' if lines else ""
@@ -98,7 +98,7 @@ def _crosses(values: npt.NDArray[np.floating], left: float, width: float, height
 def picture(values: npt.NDArray[np.floating], full: float) -> bytes:
     """A matrix as a PNG of a pixel a number, with a palette whose transparency is the value's size."""
     R, C = values.shape
-    scaled = np.nan_to_num(values / full if full > 0 else np.zeros_like(values))
+    scaled = finite(values) / (full or 1.0)
     index = np.rint(np.clip(scaled, -1, 1) * LEVELS).astype(np.int64) + LEVELS  # 0 ... 254
     lines = np.zeros((R, C + 1), np.uint8)  # every line begins with its filter: none
     lines[:, 1:] = index

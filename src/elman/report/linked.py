@@ -8,7 +8,7 @@ from html import escape
 import numpy as np
 import numpy.typing as npt
 
-from elman.report.chart import Chart, Coarse, Half
+from elman.report.chart import Chart, Coarse, Half, finite
 from elman.report.figure import Cell, Figure, Table
 from elman.report.heatmap import heatmap
 from elman.report.names import visible
@@ -90,12 +90,13 @@ def _map(name: str, values: Matrix, limit: float, rows: Sequence[str], columns: 
 
 def _most_varying(values: Matrix, unit: int) -> list[int]:
     """Rows, in their order: those that vary most, and the one that is chosen."""
-    order = np.argsort(-np.nan_to_num(values).std(1), kind="stable")
+    order = np.argsort(-finite(values).std(1), kind="stable")
     return sorted([unit, *order[order != unit][: DRAWN - 1].tolist()])
 
 
 def _full(values: npt.NDArray[np.floating]) -> float:
-    return float(np.nanquantile(np.abs(values), MOST)) or 1.0
+    sizes = np.abs(values[np.isfinite(values)])
+    return (float(np.quantile(sizes, MOST)) if len(sizes) else 0.0) or 1.0
 
 
 def _table(pieces: Sequence[str], states: Mapping[str, Matrix], units: Sequence[str]) -> Table:

@@ -12,7 +12,10 @@ from hashlib import sha256
 from html import escape
 
 from elman.report.figure import Figure
+from elman.report.palette import LIGHT
 from elman.report.style import STYLE
+
+INK = 45  # percent of the text's colour in that of a series, which so stands out in the light and in the dark
 
 # What a drawing takes from the notebook: the colour of its text, whatever that is. Rules within a rule are its own.
 HOST = (
@@ -20,8 +23,7 @@ HOST = (
     "--rule:color-mix(in srgb,currentColor 20%,transparent);--grid:color-mix(in srgb,currentColor 12%,transparent);"
     "--page:transparent;--card:transparent;"
     + "".join(
-        f"--c{number}:color-mix(in srgb,{colour},currentColor 15%);"
-        for number, colour in enumerate(("#2b6ab6", "#c25a14", "#00805a", "#8a4fa8", "#b28d11", "#db446d"), start=1)
+        f"--c{number}:color-mix(in srgb,{colour},currentColor {INK}%);" for number, colour in enumerate(LIGHT, start=1)
     )
     + "max-width:1120px}"
     ".elman-output .narrow{max-width:560px}.elman-output>iframe{display:block;width:100%;border:0}"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from elman.report.chart import finite
+
 
 def likeness(values: npt.NDArray[np.floating]) -> npt.NDArray[np.int64]:
     """An order (R,) of the rows of (R, C) in which those that go together stand beside each other.
@@ -17,7 +19,7 @@ def likeness(values: npt.NDArray[np.floating]) -> npt.NDArray[np.int64]:
     >>> likeness(np.stack([up, down, 2 * up, down + 1])).tolist() in ([0, 2, 1, 3], [1, 3, 0, 2], [2, 0, 1, 3])
     True
     """
-    centred = np.nan_to_num(np.asarray(values, np.float64))
+    centred = finite(np.asarray(values, np.float64))
     centred = centred - centred.mean(1, keepdims=True)
     sizes = np.linalg.norm(centred, axis=1, keepdims=True)
     unit = np.divide(centred, sizes, out=np.zeros_like(centred), where=sizes > 0)

@@ -9,7 +9,7 @@ from itertools import groupby
 import numpy as np
 import numpy.typing as npt
 
-from elman.report.chart import Chart, Half
+from elman.report.chart import Chart, Half, finite, largest
 from elman.report.figure import Figure, Table
 
 SHADES = 8  # on either side of zero
@@ -45,7 +45,7 @@ def text_strip(
     >>> figure.table.rows
     [('c', 0.1), ('a', 0.9), ('t', -0.5)]
     """
-    full = float(np.abs(values).max(initial=0.0)) if limit is None else limit
+    full = largest(values) if limit is None else limit
     rows = [(repr(piece)[1:-1], float(f"{value:.3g}")) for piece, value in zip(pieces, values.tolist(), strict=True)]
     data = {"pieces": list(pieces), "values": Half(values), "full": full}
     table, chart = Table(["token", "value"], rows), Chart("strip", data)
@@ -54,7 +54,7 @@ def text_strip(
 
 def strip(pieces: Sequence[str], values: npt.NDArray[np.floating], full: float, name: str) -> str:
     """The coloured text as HTML; who listens hears its name."""
-    scaled = np.clip(np.asarray(values, np.float64) / full if full > 0 else np.zeros(len(values)), -1, 1)
+    scaled = np.clip(finite(values) / (full or 1.0), -1, 1)
     shades = np.rint(scaled * SHADES).astype(int).tolist()
     runs = groupby(zip(pieces, shades, strict=True), key=lambda pair: pair[1])
     parts = [_run("".join(piece for piece, _ in run), shade) for shade, run in runs]

@@ -21,7 +21,8 @@ export function mount({ names, values, ends, notes, span: [low, high], colour, m
   const rows = names.map((name, index) => {
     const value = values[index];
     const bounds = ends.map((each) => each[index]);
-    const said = [short(value), ...(ends.length ? [`(${short(bounds[0])} to ${short(bounds[1])})`] : []), ...(notes.length && notes[index] ? [`· ${notes[index]}`] : [])].join(" ");
+    const more = [[ends.length && `(${short(bounds[0])} to ${short(bounds[1])})`, "bar-ends"], [notes[index] && `· ${notes[index]}`, "bar-note"]];
+    const said = [short(value), ...more.filter(([words]) => words).flatMap(([words, kind]) => [" ", h("span", { class: kind }, words)])];
     const bar = between("value-bar", Math.max(low, 0), value);
     bar.style.setProperty("--c", `var(--${colour})`);
     return h("li", { onpointerenter: () => link.point(null, name), onpointerleave: () => link.point(null, null) },

@@ -7,10 +7,19 @@ const SMALL = 9;
 const LETTERS = 12; // pixels, the size of letters where there is room
 const LINE = 10.5; // pixels that a name takes across its letters
 
+// Letters of East Asia, and pictures, take the room of two.
+const WIDE = /[\u1100-\u115f\u2e80-\u303e\u3041-\ua4cf\ua960-\ua97c\uac00-\ud7a3\uf900-\ufaff\ufe10-\ufe19\ufe30-\ufe6f\uff01-\uff60\uffe0-\uffe6\u{16fe0}-\u{1b2ff}\u{20000}-\u{3fffd}\p{Emoji_Presentation}]/u;
+
+const letters = (all) => all.reduce((sum, letter) => sum + (WIDE.test(letter) ? 2 : 1), 0);
+
+// A name with its middle left out where it is too long: the same as names.py makes of it.
 export const shorten = (name, most = MOST) => {
   const all = [...String(name ?? "")];
-  const half = (most - 1) >> 1;
-  return all.length <= most ? all.join("") : `${all.slice(0, half).join("")}…${all.slice(-half).join("")}`;
+  if (letters(all) <= most) return all.join("");
+  const [head, tail] = [all.slice(0, most), all.slice(-most)];
+  while (letters(head) > (most - 1) >> 1) head.pop();
+  while (letters(tail) > (most - 1) >> 1) tail.shift();
+  return `${head.join("")}…${tail.join("")}`;
 };
 
 const measure = document.createElement("canvas").getContext("2d");

@@ -26,10 +26,11 @@ export class HeatPicture {
     const R = this.order.length;
     const first = this.columns.length;
     for (let t = 0; t < T; t++) this.columns.push(Float32Array.from({ length: R }, (_, r) => values[r * T + t]));
-    this.signed ||= values.some((value) => value < 0);
-    this.missing ||= values.some(Number.isNaN);
-    this.#paint(this.#grow(values) ? 0 : first);
-    this.beyond ||= values.some((value) => Math.abs(value) > 1.005 * this.limit);
+    const finite = values.filter(Number.isFinite);
+    this.missing ||= finite.length < values.length;
+    this.signed ||= finite.some((value) => value < 0);
+    this.#paint(this.#grow(finite) ? 0 : first);
+    this.beyond ||= finite.some((value) => Math.abs(value) > 1.005 * this.limit);
   }
 
   arrange(order) {
@@ -40,7 +41,7 @@ export class HeatPicture {
   // Whether full colour now stands for more: most new values are beyond it. A few large ones do not make all others pale.
   #grow(values) {
     if (this.fixed !== null || !values.length) return false;
-    const sizes = values.filter(Number.isFinite).map(Math.abs).sort();
+    const sizes = values.map(Math.abs).sort();
     const large = sizes[Math.floor(MOST * (sizes.length - 1))];
     if (!(large > this.limit)) return false;
     this.limit = Number((1.2 * large).toPrecision(2)); // so that it does not grow again with the next column
@@ -61,7 +62,7 @@ export class HeatPicture {
         const at = 4 * (r * (T - first) + t - first);
         const rgb = value < 0 ? NEGATIVE : POSITIVE;
         [image.data[at], image.data[at + 1], image.data[at + 2]] = rgb;
-        image.data[at + 3] = 255 * Math.min(1, Math.abs(value)) || 0; // what is no number has no colour
+        image.data[at + 3] = Number.isFinite(value) ? 255 * Math.min(1, Math.abs(value)) : 0; // what is not finite has no colour
       }
     }
     this.canvas.getContext("2d").putImageData(image, first, 0);

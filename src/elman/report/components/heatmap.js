@@ -168,14 +168,14 @@ export class HeatMap {
     this.#tell();
   }
 
-  // Where there is no number, which has no colour, as zero has none.
+  // Where there is no finite number, which has no colour, as zero has none.
   #crosses(context, { from, shown, left, w, t }) {
     const arm = Math.min(w, t) / 4;
     context.strokeStyle = colour("soft");
     context.beginPath();
     for (let at = 0; at < shown; at++) {
       this.picture.order.forEach((row, height) => {
-        if (!Number.isNaN(this.columns[from + at][row])) return;
+        if (Number.isFinite(this.columns[from + at][row])) return;
         const [x, y] = [left + (at + 0.5) * w, (height + 0.5) * t];
         for (const side of [-arm, arm]) (context.moveTo(x - arm, y - side), context.lineTo(x + arm, y + side));
       });

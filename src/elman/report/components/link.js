@@ -10,7 +10,7 @@ class Link {
   chosen = null; // a name
   hidden = new Set(); // names of series
 
-  // listen(link, what changed: "point" or "choice"), also called at once; returns what ends it.
+  // listener(link), also called at once.
   listen(listener) {
     this.listeners.add(listener);
     listener(this);

@@ -37,7 +37,7 @@ export class Matrix {
     const cells = this.columns.map((column, index) => {
       const value = values[index] ?? 0;
       const cell = h("td", null, h("span", { class: "unseen" }, this.written(value)));
-      cell.style.setProperty("--part", Math.min(1, value / this.full));
+      cell.style.setProperty("--part", Number.isFinite(value) ? Math.min(1, value / this.full) : 0);
       return cell;
     });
     this.body.append(h("tr", null, h("th", { scope: "row", title: visible(name) }, shorten(visible(name))), cells));

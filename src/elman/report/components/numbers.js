@@ -24,13 +24,14 @@ export const revive = (_, value) => (value?.data && value.shape ? Object.assign(
 
 // A number with three digits, or with as many as numbers in steps of a size have; its sign a real minus.
 export function short(value, signed = false, step = 0) {
-  if (value === null || value === undefined || Number.isNaN(value)) return "–";
+  if (!Number.isFinite(value)) return "–";
   const size = Math.abs(value);
   const text = step > 0 ? String(Number(size.toFixed(Math.min(99, Math.max(0, Math.ceil(-Math.log10(2 * step))))))) : size !== 0 && (size < 0.001 || size >= 1e6) ? size.toExponential(2).replace(/\.?0+e/, "e").replace("e+", "e").replace("-", "−") : String(Number(size.toPrecision(3)));
   return (value < 0 ? "−" : signed && value > 0 ? "+" : "") + text;
 }
 
 export function percent(probability) {
+  if (!Number.isFinite(probability)) return "–";
   if (probability < 0.001) return "< 0.1 %";
   return `${(100 * probability).toFixed(probability < 0.0995 ? 1 : 0)} %`;
 }

@@ -99,8 +99,9 @@ class PointFigure {
   }
 
   #linked(time, unit) {
-    if (this.pointed && this.link.time === time && this.pointed.group.texts[this.pointed.index] === unit) return;
+    if (this.pointed && !this.pointed.group.hidden && this.link.time === time && this.pointed.group.texts[this.pointed.index] === unit) return;
     for (const group of this.groups) {
+      if (group.hidden) continue;
       const index = group.path && time !== null ? time : unit === null ? -1 : group.texts.indexOf(unit);
       if (index >= 0 && index < group.x.length) return this.#mark({ group, index });
     }

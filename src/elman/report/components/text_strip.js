@@ -38,12 +38,12 @@ export class TextStrip {
     this.draw();
   }
 
-  // The colours of the pieces from `first` on: values from -1 (blue) to 1 (orange); null and 0 have none.
+  // The colours of the pieces from `first` on: values from -1 (blue) to 1 (orange); 0 and what is not finite have none.
   shade(values, first = 0) {
     values.forEach((value, index) => {
       const span = this.spans[first + index];
       if (!span) return;
-      const level = Math.round(Math.max(-1, Math.min(1, value ?? 0)) * SHADES);
+      const level = Math.round(Math.max(-1, Math.min(1, Number.isFinite(value) ? value : 0)) * SHADES);
       const name = level ? `${level > 0 ? "p" : "n"}${Math.abs(level)}` : "";
       if (span.dataset.shade === name) return;
       if (span.dataset.shade) span.classList.remove(span.dataset.shade);

@@ -20,7 +20,7 @@ from elman.report import Chapter, Figure, Mark, alignment, choice
 from elman.report.figure import number
 from elman.tasks.translation.subject import PAIRS, Pairs
 
-MOST_MAPS = 40  # of heads and pairs together
+MOST_MAPS = 40  # of heads and pairs together, unless one pair alone has more
 
 
 def look_at_heads(pairs: Pairs) -> Part:

@@ -44,7 +44,7 @@ def look_at_dependence(pairs: Pairs) -> Part:
             title=beginning(texts[row][0], TITLE),
             reading=reading,
             y="target",
-            limit=float(norms.max()),
+            limit=None,
             share=False,
         )
         numbers[f"{at}: {' '.join(symbols)}"] = norms

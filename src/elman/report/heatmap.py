@@ -36,7 +36,7 @@ def heatmap(
     wide: bool = False,
     link: str = "",
 ) -> Figure:
-    """A matrix (R, C), row 0 at the top: orange above zero, blue below, the page's colour at zero, a cross at no number.
+    """A matrix (R, C), row 0 at the top: orange above zero, blue below, paper at zero, a cross at what is no number.
 
     `limit` is the value of full colour (None: the largest there is). `rows` and `columns` name what is along the
     sides: every name is written, all are turned where one is too long for its column, and the figure grows until they

@@ -106,7 +106,7 @@ def channel_names(channels: int) -> list[str]:
 def _strongest(subject: LabelledSubject, names: list[str], effects: Floats) -> str:
     """The parts that did most, in words."""
     what, unit = TOLD[subject.labels.kind]
-    told = []
+    told: list[str] = []
     for at in np.argsort(-np.abs(effects), kind="stable")[:NAMED].tolist():
         moves = "falls" if effects[at] > 0 else "rises"
         told.append(f"without {names[at]} {'it' if told else what} {moves} by {number(abs(float(effects[at])))}{unit}")

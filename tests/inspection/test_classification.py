@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import elman
 from elman.cli import run as command
 from elman.errors import UserError
 from elman.models.classifier import build_classifier
-from elman.tasks.classification.looks import LOOKS, by_tenth, input_gradients
+from elman.tasks.classification.looks import LOOKS, by_tenth, input_gradients, most_of
 
 MODELS = {
     "words": ["--model=gru", "--set", "pooling=attention"],
@@ -114,6 +115,72 @@ def test_a_token_did_what_the_answer_lacks_without_it(name: str, runs: dict[str,
 
     whole, *without = map(decision, records)
     assert found["effect"] == pytest.approx([whole - each for each in without], abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("words", r"good, (rightly )?called \w+: without “\w+” its log p (falls|rises) by [\d.e-]+ nats, without "),
+        ("several", r"good, (rightly )?called .+: without “\w+” log p of its labels (falls|rises) by [\d.e-]+ nats, "),
+        ("numbers", r"1, called [-\d.]+: without “\w+” the number (falls|rises) by [\d.e-]+, without “\w+” it "),
+    ],
+)
+def test_decisions_are_told_in_sentences(kind: str, said: str, runs: dict[str, Path], tmp_path: Path) -> None:
+    data = tmp_path / "more.jsonl"
+    label = {"several": ["good"], "numbers": 1}.get(kind, "good")
+    data.write_text(json.dumps({"text": "this is bad as good", "label": label}) + "\n")
+    found = inspect(runs[kind], str(data), parts=["decisions"])
+    [line] = found.lines
+    assert re.match(said, line)
+    one = found.numbers["decisions"]["examples"]["0"]
+    strongest = int(np.abs(one["effect"]).argmax())
+    falls = "falls" if one["effect"][strongest] > 0 else "rises"
+    assert f"without “{one['tokens'][strongest]}” " in line.partition(f" {falls} by")[0]
+
+
+def test_scores_have_their_units(runs: dict[str, Path]) -> None:
+    found = inspect(runs["words"], parts=["labels"])
+    numbers = found.numbers["labels"]
+    assert f"accuracy {numbers['accuracy']:.2f} %, macro F1 {numbers['macro_f1']:.2f} %" in found.lines[0]
+    assert f"loss {numbers['loss']:.4f} nats a label" in found.lines[0]
+
+
+def test_the_channels_that_vary_most_are_drawn(tmp_path: Path) -> None:
+    """Beside a measure whose factor stands in its name."""
+    sizes, rng = (1, 9, 3, 1, 6), np.random.default_rng(0)
+    rows = [
+        {
+            "values": (rng.choice([-1, 1], (24, 5)) * np.array(sizes)[:: row % 2 * 2 - 1]).tolist(),
+            "label": "ab"[row % 2],
+        }
+        for row in range(60)
+    ]
+    (tmp_path / "data.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    given = ["train", str(tmp_path / "data.jsonl"), "-o", str(tmp_path / "run"), "--steps", "4", "--model=gru"]
+    assert command([*given, "--task", "classification", "--set", "hidden_size=4"]) == 0
+    found = inspect(tmp_path / "run", parts=["inputs"])
+    figures = found.report.chapters[0].figures[1].parts
+    assert len(figures) == len(found.numbers["inputs"]["examples"])
+    for (title, figure), norms in zip(figures, found.numbers["inputs"]["examples"].values(), strict=True):
+        lines = {line["name"]: np.array(line["y"]) for line in figure.chart.data["lines"]}
+        drawn = (2, 3, 5) if "b" in title else (1, 3, 4)
+        assert [*lines][:3] == [f"channel {channel}" for channel in drawn]
+        assert "Of the 5 channels, the 3 that vary most" in figure.reading
+        [(name, values)] = [*lines.items()][3:]
+        np.testing.assert_allclose(values, float(name.partition(" × ")[2]) * np.array(norms), rtol=1e-3)
+        assert values.max() == pytest.approx(max(np.abs(lines[key]).max() for key in [*lines][:3]), rel=0.06)
+
+
+@pytest.mark.parametrize(
+    ("steps", "words"),
+    [
+        (20, "the third tenth of the steps has most of the gradient, 30.0 % (an even share is 10 %)"),
+        (19, "the second half of the steps has most of the gradient, 55.0 % (an even share is 50 %)"),
+    ],
+)
+def test_short_sequences_have_no_tenths(steps: int, words: str) -> None:
+    shares = np.array([0.0, 0.1, 0.3, 0.05, 0.0, 0.11, 0.11, 0.11, 0.11, 0.11])
+    assert most_of(shares, "gradient", np.array([steps] * 3)) == words
 
 
 def test_labels_that_the_model_does_not_know_are_refused_where_there_are_no_others(

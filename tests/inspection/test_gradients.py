@@ -98,6 +98,10 @@ def test_steps_of_a_bounded_window_are_marked_and_explained(runs: dict[str, Path
         "Attention looks 7 steps back in each layer. A gradient passes from lag 8 on through at least 2 layers" in html
     )
     assert "From lag 15 on the gradient is zero." in html
+    [figure] = found.report.chapters[0].figures
+    assert [name for _, name in figure.legend] == ["trained"]  # before training the gradient is zero, which no line is
+    assert found.numbers["gradients"]["untrained"]["gradients"]["input"]["verdict"] == "none"
+    assert "untrained no gradient reaches back at all (every layer begins by passing on what it is given" in html
     assert ">2 layers</text>" in html
     assert ">nothing</text>" in html
 

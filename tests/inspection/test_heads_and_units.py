@@ -11,8 +11,9 @@ import pytest
 import torch
 
 import elman
-from elman.inspection import attention
+from elman.inspection import attention, memory
 from elman.lens import attention_weights
+from elman.lens.tracking import Tracker
 from elman.models import TransformerLM
 from elman.tasks.language_modelling.subject import open_subject
 from inspecting import inspect
@@ -73,6 +74,25 @@ def test_units_are_named_beside_chance_and_the_untrained_model(runs: dict[str, P
         assert len(named) == (abs(tracker["correlation"]) > max(tracker["chance"], 0.25))
         if named:
             assert f"chance is {tracker['chance']:.2f}; untrained: {tracker['untrained']:+.2f}" in named[0]
+
+
+def test_a_clear_unit_is_drawn_where_its_feature_varies_most(
+    runs: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clear = Tracker("position in the line", unit=0, correlation=-0.5, chosen=0.5, chance=0.1)
+    faint = Tracker("position in the word", unit=1, correlation=0.39, chosen=0.5, chance=0.1)
+    monkeypatch.setattr(memory, "track", lambda values, features: [clear, faint])
+    subject = open_subject(elman.load(runs["elman"]), None)
+    part = memory.look(subject)
+    texts = ["".join(piece or "" for piece in subject.pieces(row)) for row in subject.read]
+    spread = [np.std([len(text[: at + 1].rpartition("\n")[2]) for at in range(len(text))]) for text in texts]
+    half = len(texts) // 2
+    best = max(range(half, len(texts)), key=lambda row: spread[row])
+    assert best != next(iter(subject.passages))
+    [strip] = [figure for figure in part.chapter.figures if figure.chart and figure.chart.kind == "strip"]
+    assert strip.title.startswith("Position in the line: unit 0")
+    assert "".join(strip.chart.data["pieces"]) == texts[best]
+    assert len(part.lines) == 2
 
 
 @pytest.mark.parametrize("window", [3, 200])

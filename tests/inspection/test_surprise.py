@@ -73,6 +73,10 @@ def test_every_unit_of_every_passage_is_there(runs: dict[str, Path], kind: str, 
     subject = open_subject(elman.load(runs[kind]), None)
     each = readings(found.report.chapters[0].figures[0])
     assert len(each) == layers * len(subject.passages) > layers
+    memory = "the hidden state" if kind == "transformer" else "the memory"
+    wanted = f"The text, {memory} and the gates" if gates else f"The text and {memory}"
+    assert found.report.chapters[0].figures[0].title == wanted
+    assert all(("gates" in figure.reading) == bool(gates) for figure in each)
     for figure in each:
         assert figure.chart is not None
         data = figure.chart.data

@@ -14,6 +14,7 @@ import elman
 from elman.cli import run as command
 from elman.lens.erasure import SentenceWords, erase_characters, hide_words
 from elman.lens.words import loss_gradients_of_words, tag_gradients
+from elman.tasks.tagging import decisions
 from elman.tasks.tagging.looks import LOOKS, by_offset
 from elman.tasks.tagging.said_tags import chosen
 from elman.tasks.tagging.subject import open_sentences
@@ -113,6 +114,18 @@ def test_what_a_word_did_is_what_is_drawn(runs: dict[str, Path]) -> None:
     ]
 
 
+@pytest.mark.parametrize(("effect", "told"), [(-0.06, "“b” lowered O of “a” by 0.06 nats"), (0.04, "no word changed")])
+def test_an_effect_that_is_hardly_one_is_not_told(
+    effect: float, told: str, runs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decisions, "hide_words", lambda *given: np.array([[9.0, effect], [0.0, 9.0]]))
+    (tmp_path / "one.conll").write_text("a O\nb O\n")
+    subject = open_sentences(elman.load(runs["forward"]), [tmp_path / "one.conll"])
+    monkeypatch.setattr(subject.model, "tag", lambda *given: torch.full((1, 2), subject.tags.names.index("O")))
+    [line] = LOOKS["decisions"].look(subject).lines
+    assert line.startswith(f"a b: {told}")
+
+
 @pytest.mark.parametrize("part", ["words", "decisions"])
 def test_a_sentence_that_is_there_twice_has_its_numbers_twice(runs: dict[str, Path], tmp_path: Path, part: str) -> None:
     (tmp_path / "twice.conll").write_text("\n".join(["by O\nw1 B-artist\n"] * 5))
@@ -123,9 +136,12 @@ def test_a_sentence_that_is_there_twice_has_its_numbers_twice(runs: dict[str, Pa
 def test_forbidden_transitions_have_no_number(runs: dict[str, Path]) -> None:
     run = elman.load(runs["crf"])
     part = LOOKS["transitions"].look(open_sentences(run, []))
-    tags, weight = part.numbers["tags"], part.numbers["weight"]
+    rows, columns, weight = (part.numbers[name] for name in ("rows", "columns", "weight"))
+    tags = rows[:-1]
+    assert (rows, columns) == ([*run.tags.names, "(start)"], [*run.tags.names, "(end)"])
     assert np.isnan(weight[tags.index("O"), tags.index("I-artist")])
-    assert np.isnan(weight[tags.index("(outside)"), tags.index("I-artist")])
+    assert np.isnan(weight[rows.index("(start)"), tags.index("I-artist")])
+    assert not np.isnan(weight[tags.index("I-artist"), columns.index("(end)")])
     assert weight[tags.index("B-artist"), tags.index("I-artist")] == pytest.approx(
         run.model.crf_layer.weight[tags.index("B-artist"), tags.index("I-artist")].item()
     )
@@ -135,6 +151,8 @@ def test_forbidden_transitions_have_no_number(runs: dict[str, Path]) -> None:
 def test_a_model_that_reads_forward_knows_no_later_word(runs: dict[str, Path]) -> None:
     subject = open_sentences(elman.load(runs["forward"]), [])
     offsets, (_, median, _) = by_offset(subject.model, subject)
+    assert (offsets[0], offsets[-1]) == (-4, 4)
+    assert all("by words up to 4 away" in line for line in LOOKS["words"].look(subject).lines)
     assert not median[offsets > 0].any()
     assert (median[offsets <= 0] > 0).all()
     both = open_sentences(elman.load(runs["crf"]), [])

@@ -82,16 +82,28 @@ def test_a_reference_stands_beside_each_translation(name: str, runs: dict[str, P
         assert one["translation"] == translation.candidates[0].text
         assert one["exact"] == (one["translation"] == texts[source])
         exact += one["exact"]
-        beside = "reference (the same)" if one["exact"] else "reference"
         three = [
             ("source", source),
             ("translation", one["translation"] or "(nothing)"),
-            (beside, one["reference"]),
+            ("reference", one["reference"]),
         ]
         place = said.index(f"source: {source}")
         assert said[place : place + 3] == [f"{name}: {text}" for name, text in three]
         assert "".join(f"<dt>{name}</dt><dd>{text}</dd>" for name, text in three) in html
     assert said[-1] == f"{exact} of {len(found.numbers['alignments'])} translations are the same as their references"
+    sources, references = zip(*pairs.part.texts(), strict=True)
+    same = np.mean([one == two for one, two in zip(run.predict(list(sources)), references, strict=True)])
+    summary = f"Of the translations of {len(sources)} pairs, {100 * same:.1f} % are the same as their references"
+    assert said[0].startswith(summary)
+    assert found.report.text.startswith(said[0])
+
+
+def test_an_alignment_says_how_many_tokens_share_the_attention(runs: dict[str, Path]) -> None:
+    found = inspect(runs["attention"], parts=["alignments"])
+    for (_, figure), one in zip(
+        found.report.chapters[0].figures[0].parts, found.numbers["alignments"].values(), strict=True
+    ):
+        assert f"over about {np.exp(one['entropy']):.0f} source token" in figure.reading
 
 
 def test_every_token_of_an_alignment_is_named(runs: dict[str, Path]) -> None:

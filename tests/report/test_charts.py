@@ -269,3 +269,10 @@ def test_error_bars_reach_from_low_to_high() -> None:
         assert lengths == pytest.approx([lengths[0]] * 2, abs=0.2)
         assert lengths[0] > 20
         assert {"low", "high"} <= {heading.rpartition(" ")[2] for heading in figure.table.headings}
+
+
+def test_cells_without_a_number_have_a_cross() -> None:
+    values = np.array([[0.0, np.nan], [1.0, -1.0]])
+    [path] = ET.fromstring(heatmap(values, x="x", y="y", **WORDS).drawing).iter("path")
+    assert path.attrib["d"].count("M") == 2
+    assert not list(ET.fromstring(heatmap(np.nan_to_num(values), x="x", y="y", **WORDS).drawing).iter("path"))

@@ -35,6 +35,7 @@ TEXT = (
     "falls to nothing, nothing further back can be learnt; where it grows, a single step can undo many. "
     f"{WORDS} "
 )
+IDENTITY = " (every layer begins by passing on what it is given: the last matrix of each of its branches is zero)"
 
 
 def look(subject: Subject) -> Part:
@@ -62,6 +63,8 @@ def look(subject: Subject) -> Part:
     figures += [_product_figure(each) for each in _by_model(products)]
     lines = [_decay_words(each) for each in _by_model(flows)] + [_radius_words(each) for each in _by_model(jacobians)]
     lines += [_product_words(each) for each in _by_model(products)]
+    if not has_vectors_for_memory(subject.fresh) and flows[subject.fresh_name][0].decay.verdict == "none":
+        lines[0] += IDENTITY
     text = f"{TEXT}These are {len(windows)} windows of the text, each read from {past} tokens of past."
     if resets is not None:
         text += " Documents begin inside of them, and no gradient flows across such a border."
@@ -147,10 +150,11 @@ def _flow_figure(flows: dict[str, Flow], marks: Sequence[Mark], about: str) -> F
     trained = flows[KEYS[0]]
     symbol = "x" if trained.name == "input" else trained.name.split()[-1]
     horizon = trained.decay.horizon
+    seen = {name: flow for name, flow in flows.items() if flow.decay.verdict != "none"} or flows
     return line_chart(
         [
             model_line(name, flow.lags, (flow.quantile(0.1), flow.quantile(0.5), flow.quantile(0.9)))
-            for name, flow in flows.items()
+            for name, flow in seen.items()
         ],
         title="Gradient by the input" if symbol == "x" else f"Gradient by the memory: {trained.name}",
         x="lag k, steps back",

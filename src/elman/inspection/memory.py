@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from elman.arrays import Floats
 from elman.inspection.look import Part
 from elman.inspection.passages import linked_passages
 from elman.inspection.reading import PASSAGE, TextReading
@@ -21,6 +23,7 @@ STRIP_STEPS, PATH_STEPS = 480, 80
 NUMBERS_OF_UNITS = 32  # whose values are in the numbers, of each part of the memory
 STRIPS = 4
 LEAST_CORRELATION = 0.25  # from which on a unit is said to track something
+CLEAR_CORRELATION = 0.4  # from which on one sees that in a picture of the unit
 
 TEXT = (
     "The memory while the model reads. Units that track something are looked for by correlation: each is chosen on one "
@@ -38,14 +41,17 @@ def look(subject: Subject) -> Part:
     before = {one.feature: one.correlation for _, one in _best(_by_token(fresh), features)}
     best = [(part, one) for part, one in found if one.above_chance and abs(one.correlation) >= LEAST_CORRELATION]
     # The drawings are of the second half, on which no unit was chosen.
-    begin = next(iter(subject.passages)) * windows.shape[1]
-    strip, shown = slice(begin, begin + min(STRIP_STEPS, windows.shape[1])), slice(begin, begin + PASSAGE)
+    B, T = windows.shape
+    begin = next(iter(subject.passages)) * T
+    strips = [slice(row * T, row * T + min(STRIP_STEPS, T)) for row in range(B // 2, B)]
+    clear = [(part, one) for part, one in best if abs(one.correlation) >= CLEAR_CORRELATION]
+    shown = slice(begin, begin + PASSAGE)
     maps = {part: most_active(matrix, NUMBERS_OF_UNITS) for part, matrix in values.items()}
     figures = [
         linked_passages(subject, trained, {part: one.unit for part, one in reversed(best)}),
         *([_trackers(found)] if found else []),
         _path(values, pieces, begin),
-        *(_strip(part, one, values[part][strip], pieces[strip]) for part, one in best[:STRIPS]),
+        *(_strip(part, one, values[part], features[one.feature], pieces, strips) for part, one in clear[:STRIPS]),
     ]
     lines = [
         f"unit {one.unit} of {part} goes with “{one.feature}”: correlation {one.correlation:+.2f} "
@@ -56,7 +62,7 @@ def look(subject: Subject) -> Part:
         "trackers": [{"memory": part, **vars(one), "untrained": before[one.feature]} for part, one in found],
         "states": {part: {"units": units, "values": values[part][shown, units]} for part, units in maps.items()},
         "time_scales": {part: time_scales(states) for part, states in trained.states.items()},
-        "text": "".join(piece or "" for piece in pieces[strip]),
+        "text": "".join(piece or "" for piece in pieces[begin : begin + min(STRIP_STEPS, T)]),
         "path": path_in_plane(next(reversed(values.values())))[0][begin : begin + PATH_STEPS],
     }
     return Part(Chapter("The contents of the memory", TEXT, figures, lines), numbers, lines)
@@ -129,12 +135,22 @@ def _path(values: Values, pieces: list[str | None], begin: int) -> Figure:
     )
 
 
-def _strip(part: str, tracker: Tracker, values: npt.NDArray[np.float64], pieces: list[str | None]) -> Figure:
-    unit = values[:, tracker.unit] - np.median(values[:, tracker.unit])
+def _strip(
+    part: str,
+    tracker: Tracker,
+    values: Floats,
+    feature: Floats,
+    pieces: list[str | None],
+    strips: Sequence[slice],
+) -> Figure:
+    """The unit over the one of the strips of the text in which its feature varies most."""
+    strip = max(strips, key=lambda each: float(feature[each].std()))
+    unit = values[strip, tracker.unit] - np.median(values[strip, tracker.unit])
     return text_strip(
-        [piece or "" for piece in pieces],
+        [piece or "" for piece in pieces[strip]],
         unit,
         limit=float(np.quantile(np.abs(unit), 0.98)),
         title=f"{tracker.feature.capitalize()}: unit {tracker.unit} of {part} (correlation {tracker.correlation:+.2f})",
-        reading="The colour behind a token is the unit's value after reading it: orange above its median, blue below.",
+        reading="The colour behind a token is the unit's value after reading it: orange above its median, blue below. "
+        "This stretch of the text is the one in which the feature varies most.",
     )

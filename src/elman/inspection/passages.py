@@ -10,7 +10,7 @@ import numpy as np
 
 from elman.arrays import Floats, Numbers
 from elman.cells import cell_named
-from elman.inspection.reading import PASSAGE, TextReading
+from elman.inspection.reading import HIDDEN, PASSAGE, TextReading
 from elman.inspection.subject import Subject
 from elman.lens.activity import most_active, time_scales
 from elman.report import Figure, choice, likeness, reading
@@ -20,7 +20,7 @@ SHORTEST = 48  # tokens of a passage, where there is no room for two longer ones
 LIKE_STEPS = 2048  # of the text, whose states say which units are alike
 
 READ = (
-    "Point at a token, a unit or a step, and text, maps and gates show it; a click chooses the unit that colours the "
+    "Point at a token, a unit or a step, and {shown} show it; a click chooses the unit that colours the "
     "text: orange above zero, blue below. Units can be ordered by their time scale (the steps in which a unit's "
     "correlation with its own past falls to 1/e, as its neighbouring steps tell) or by likeness (units that vary "
     "together). The passage begins with a fresh memory."
@@ -52,7 +52,9 @@ def linked_passages(subject: Subject, found: TextReading, chosen: Mapping[str, i
         name: _one_of({layer.name: _reading(subject, layer, place, row, name, steps, chosen) for layer in layers}, name)
         for place, (row, name) in passages
     }
-    return choice(options, title="The text, the memory and the gates")
+    memory = HIDDEN if HIDDEN in found.states else "the memory"
+    gated = any(layer.gates for layer in layers)
+    return choice(options, title=f"The text, {memory} and the gates" if gated else f"The text and {memory}")
 
 
 def _one_of(layers: dict[str, Figure], passage: str) -> Figure:
@@ -99,7 +101,7 @@ def _reading(
         states,
         layer.units.tolist(),
         title=f"{layer.name.capitalize()} over passage {name}",
-        reading=READ,
+        reading=READ.format(shown="text, maps and gates" if layer.gates else "text and maps"),
         gates={gate: values[place, :steps][:, layer.units].T for gate, values in layer.gates.items()},
         colours={"surprise": np.nan_to_num(subject.readings["trained"].surprise[row, : len(tokens)])},
         orders=layer.orders,

@@ -36,7 +36,7 @@ def heatmap(
     wide: bool = False,
     link: str = "",
 ) -> Figure:
-    """A matrix (R, C), row 0 at the top: orange above zero, blue below, the page's colour at zero.
+    """A matrix (R, C), row 0 at the top: orange above zero, blue below, paper at zero, a cross at what is no number.
 
     `limit` is the value of full colour (None: the largest there is). `rows` and `columns` name what is along the
     sides: every name is written, all are turned where one is too long for its column, and the figure grows until they
@@ -65,6 +65,7 @@ def heatmap(
         f'<image x="{left:g}" y="{TOP}" width="{inner:g}" height="{height:g}" preserveAspectRatio="none" '
         f'href="data:image/png;base64,{base64.b64encode(picture(values, full)).decode()}"/>',
         f'<rect class="box" x="{left:g}" y="{TOP}" width="{inner:g}" height="{height:g}"/>',
+        _crosses(values, left, inner / C, height / R),
         text("label", 4, 14, y),
         text("label", left + inner / 2, foot + room + 16, x, "middle"),
     ]
@@ -80,6 +81,18 @@ def heatmap(
     rows, columns = rows or [*map(str, range(R))], columns or [*map(str, range(C))]
     table = Table(["", *columns], [[rows[r], *map(_short, values[r].tolist())] for r in range(R)])
     return Figure(title, drawing, reading, table, (), wide, Chart("heat", data), link)
+
+
+def _crosses(values: npt.NDArray[np.floating], left: float, width: float, height: float) -> str:
+    """Crosses in the cells without a finite number, which have no colour, as zero has none."""
+    arm = min(width, height) / 4
+    lines = "".join(
+        f"M{left + (column + 0.5) * width - arm:.4g},{TOP + (row + 0.5) * height - side:.4g}"
+        f"l{2 * arm:.3g},{2 * side:.3g}"
+        for row, column in np.argwhere(~np.isfinite(values)).tolist()
+        for side in (-arm, arm)
+    )
+    return f'<path class="axis" d="{lines}"/>' if lines else ""
 
 
 def picture(values: npt.NDArray[np.floating], full: float) -> bytes:

@@ -16,7 +16,9 @@ import elman
 from elman.cli import run as command
 from elman.errors import UserError
 from elman.fitting import prepare
+from elman.report.figure import number
 from elman.tasks import TASKS
+from elman.tasks.forecasting.evaluation import backtest
 from elman.tasks.forecasting.input_gradients import forecast_gradients, loss_gradients
 from elman.tasks.forecasting.looks import LOOKS
 from elman.tasks.forecasting.objective import block_losses, validate
@@ -187,6 +189,35 @@ def test_of_many_series_the_worst_and_the_best_are_drawn(
     errors = list(found.numbers["forecasts"]["by_series"])
     assert len(errors) == 3
     assert [name for name, _ in found.report.chapters[0].figures[0].parts] == [errors[-1], errors[0]]
+
+
+@pytest.mark.parametrize(("simple", "verdict"), [(1e-9, "worse than"), (1e9, "better than")])
+def test_the_head_of_a_report_says_whether_the_model_is_better_than_simple_forecasts(
+    simple: float, verdict: str, runs: dict[str, elman.Run], table: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def beside(*given: Any) -> Any:
+        scores, loss = backtest(*given)
+        for name, each in scores.items():
+            report = each.report() | ({} if name == "model" else {"mse_standardised": simple})
+            monkeypatch.setattr(each, "report", lambda report=report: report)
+        return scores, loss
+
+    monkeypatch.setattr("elman.tasks.forecasting.fans.backtest", beside)
+    found = inspect(runs["segments"].path, str(table), parts=["forecasts"])
+    own = number(found.numbers["forecasts"]["mse_standardised"]["model"])
+    told = (
+        f"The squared error is {own} (standardised), {verdict} that of the naive forecast, the best of the simple ones"
+    )
+    assert found.report.text.startswith(f"{told} ({number(simple)}).")
+    assert [line.startswith(told) for line in found.lines] == [True] + [False] * (len(found.lines) - 1)
+
+
+def test_one_series_has_no_ranks(runs: dict[str, elman.Run], table: Path, tmp_path: Path) -> None:
+    head, *rows = table.read_text().splitlines()
+    (tmp_path / "one.csv").write_text("\n".join([head, *(row for row in rows if row.startswith("b,"))]))
+    for data, ranked in ((tmp_path / "one.csv", False), (table, True)):
+        lines = inspect(runs["segments"].path, str(data), parts=["forecasts"]).lines
+        assert any("the best series is" in line for line in lines) == ranked
 
 
 def test_gradients_of_the_lens_are_those_of_differences(runs: dict[str, elman.Run], table: Path) -> None:

@@ -17,7 +17,7 @@ export class HeatPicture {
     this.order = Array.from({ length: R }, (_, row) => row); // the row at each height
     this.columns = [];
     this.limit = this.fixed ?? 0.001;
-    this.signed = this.beyond = false; // whether there are values below zero, and values beyond full colour
+    this.signed = this.beyond = this.missing = false; // whether there are values below zero, beyond full colour, and no numbers
     this.canvas.width = LEAST;
     this.canvas.height = Math.max(1, R);
   }
@@ -27,6 +27,7 @@ export class HeatPicture {
     const first = this.columns.length;
     for (let t = 0; t < T; t++) this.columns.push(Float32Array.from({ length: R }, (_, r) => values[r * T + t]));
     const finite = values.filter(Number.isFinite);
+    this.missing ||= finite.length < values.length;
     this.signed ||= finite.some((value) => value < 0);
     this.#paint(this.#grow(finite) ? 0 : first);
     this.beyond ||= finite.some((value) => Math.abs(value) > 1.005 * this.limit);

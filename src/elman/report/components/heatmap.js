@@ -157,6 +157,7 @@ export class HeatMap {
     context.rect(beside, 0, wide - beside, tall + below);
     context.clip();
     if (shown > 0 && R) context.drawImage(this.picture.canvas, from, 0, shown, R, left, 0, shown * w, tall);
+    if (this.picture.missing) this.#crosses(context, { from, shown, left, w, t });
     this.#cursor(context, left - from * w, w, t, tall);
     writeColumns(context, this.names, { from, shown, left, width: w, top: tall, turned, marked: this.cursor.column });
     context.restore();
@@ -165,6 +166,21 @@ export class HeatMap {
     context.strokeStyle = colour("rule");
     context.strokeRect(beside - 0.5, 0.5, Math.min(wide - beside, Math.max(T * w, 1)), tall - 1);
     this.#tell();
+  }
+
+  // Where there is no finite number, which has no colour, as zero has none.
+  #crosses(context, { from, shown, left, w, t }) {
+    const arm = Math.min(w, t) / 4;
+    context.strokeStyle = colour("soft");
+    context.beginPath();
+    for (let at = 0; at < shown; at++) {
+      this.picture.order.forEach((row, height) => {
+        if (Number.isFinite(this.columns[from + at][row])) return;
+        const [x, y] = [left + (at + 0.5) * w, (height + 0.5) * t];
+        for (const side of [-arm, arm]) (context.moveTo(x - arm, y - side), context.lineTo(x + arm, y + side));
+      });
+    }
+    context.stroke();
   }
 
   #cursor(context, origin, w, t, tall) {

@@ -13,8 +13,7 @@ from elman.inspection.confusion import MOST_CLASSES, confusion_map, most_confuse
 from elman.inspection.look import Part
 from elman.metrics import classification as scores
 from elman.report import Chapter, Figure, Line, Points, bar_chart, line_chart, passages, point_chart
-from elman.report.figure import number
-from elman.tasks.classification.evaluation import measure, probabilities
+from elman.tasks.classification.evaluation import measure, probabilities, score_lines
 from elman.tasks.classification.subject import LabelledSubject
 
 MISTAKES = 8  # that are shown
@@ -25,7 +24,7 @@ def look_at_answers(subject: LabelledSubject) -> Part:
     """The labels of all examples beside the true ones."""
     metrics = measure(subject.model, subject.labels, subject.logits, subject.examples)
     figures, more, lines = KINDS[subject.labels.kind](subject)
-    named = ", ".join(f"{name.replace('_', ' ')} {number(value)}" for name, value in metrics.items())
+    named = ", ".join(f"{title} {value}" for title, value in score_lines(metrics))
     lines = [f"{len(subject.examples):,} examples: {named}", *lines]
     text = "The labels that the model gives to examples whose labels are known."
     return Part(Chapter("Labels", text, figures, lines), metrics | more, lines[1:], f"{lines[0]}.")

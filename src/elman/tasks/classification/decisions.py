@@ -27,6 +27,7 @@ UNITS = {
     "several": "log p of the labels, in nats",
     "number": "the number",
 }
+TOLD = {"class": ("its log p", " nats"), "several": ("log p of its labels", " nats"), "number": ("the number", "")}
 TEXT = (
     "Each {part} is left out in turn, and the sequence read again: the difference is what that part did to the "
     "decision, which is {unit}. Two parts that say the same have little effect each."
@@ -73,7 +74,7 @@ def _of_text(subject: LabelledSubject, row: int) -> tuple[Figure, str, dict[str,
     reading = "The stronger the colour, the more the decision would change without that part."
     figure = text_strip(texts, effects, title=subject.title(row), reading=reading)
     names = [text.strip() or text for text in texts]
-    return figure, _strongest([f"“{name}”" for name in names], effects), {"tokens": names, "effect": effects}
+    return figure, _strongest(subject, [f"“{name}”" for name in names], effects), {"tokens": names, "effect": effects}
 
 
 def _of_series(subject: LabelledSubject, row: int) -> tuple[Figure, str, dict[str, Any]]:
@@ -94,7 +95,7 @@ def _of_series(subject: LabelledSubject, row: int) -> tuple[Figure, str, dict[st
         reading="What the decision would lack if the channel had its mean at those steps.",
         wide=True,
     )
-    return figure, _strongest(names, channels), {"effect": parts, "channels": channels}
+    return figure, _strongest(subject, names, channels), {"effect": parts, "channels": channels}
 
 
 def channel_names(channels: int) -> list[str]:
@@ -102,10 +103,14 @@ def channel_names(channels: int) -> list[str]:
     return [f"channel {channel}" for channel in range(1, channels + 1)]
 
 
-def _strongest(names: list[str], effects: Floats) -> str:
+def _strongest(subject: LabelledSubject, names: list[str], effects: Floats) -> str:
     """The parts that did most, in words."""
-    order = np.argsort(-np.abs(effects), kind="stable")[:NAMED]
-    return ", ".join(f"{names[at]} {'+' if effects[at] > 0 else ''}{number(float(effects[at]))}" for at in order)
+    what, unit = TOLD[subject.labels.kind]
+    told: list[str] = []
+    for at in np.argsort(-np.abs(effects), kind="stable")[:NAMED].tolist():
+        moves = "falls" if effects[at] > 0 else "rises"
+        told.append(f"without {names[at]} {'it' if told else what} {moves} by {number(abs(float(effects[at])))}{unit}")
+    return ", ".join(told)
 
 
 def _channels(subject: LabelledSubject, unit: str) -> tuple[Figure, Floats]:

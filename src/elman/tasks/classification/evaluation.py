@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias, cast
 
 import numpy as np
@@ -138,8 +138,8 @@ SCORES = {"number": _of_numbers, "class": _of_classes, "several": _of_several}
 TITLES = {
     "accuracy": ("accuracy", "{:.2f} %"),
     "exact_match": ("exact match", "{:.2f} % of the examples"),
-    "macro_f1": ("macro F1", "{:.2f}"),
-    "micro_f1": ("micro F1", "{:.2f}"),
+    "macro_f1": ("macro F1", "{:.2f} %"),
+    "micro_f1": ("micro F1", "{:.2f} %"),
     "mae": ("mean error", "{:.4g}, absolute"),
     "rmse": ("mean square error", "{:.4g}, its root"),
     "correlation": ("correlation", "{:.4f}"),
@@ -154,8 +154,7 @@ def evaluate_labels(run: Trained, data: Sources, options: ReadingOptions, say: S
     examples, model, codec = read_examples(run, data, say), run.model, run.labels
     logits = read_logits(model, examples, options.batch, progress)
     report: dict[str, Any] = measure(model, codec, logits, examples)
-    lines = [("loss", f"{words(report['loss'])} nats a label")]
-    lines += [(title, form.format(report[name])) for name, (title, form) in TITLES.items() if name in report]
+    lines = score_lines(report)
     lines.append(("examples", f"{len(examples):,}"))
     report["examples"] = len(examples)
     if codec.kind != "number":
@@ -173,6 +172,16 @@ def evaluate_labels(run: Trained, data: Sources, options: ReadingOptions, say: S
         if len(names) <= FEW:
             lines += confusion_lines(names, matrix.tolist())
     return Evaluation(report, lines)
+
+
+def score_lines(scores: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The names and values of scores as `measure` has them, for people.
+
+    >>> score_lines({"loss": 0.5, "accuracy": 95.0})
+    [('loss', '0.5000 nats a label'), ('accuracy', '95.00 %')]
+    """
+    told = [(title, form.format(scores[name])) for name, (title, form) in TITLES.items() if name in scores]
+    return [("loss", f"{words(scores['loss'])} nats a label"), *told]
 
 
 def confusion_lines(names: Sequence[str], matrix: Sequence[Sequence[int]]) -> list[tuple[str, str]]:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from elman.arrays import Floats
+from elman.arrays import Floats, Numbers
 from elman.cells import cell_named
 from elman.inspection import gates
 from elman.inspection.clipped_steps import has_no_journal, look_at_journal
@@ -26,6 +26,8 @@ from elman.tasks.classification.decisions import look_at_decisions
 from elman.tasks.classification.subject import LabelledSubject
 
 TENTHS = 10
+ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "last")
+LEAST_STEPS = 20  # of sequences whose tenths are told
 CHANNELS = 3  # of a series that are drawn
 
 
@@ -42,7 +44,7 @@ def look_at_inputs(subject: LabelledSubject) -> Part:
         text="How much the loss depends on each step of an example: the norm of its gradient by what was read there.",
         symbol="‖∂L/∂x‖",
         unit="gradient",
-        reading="The stronger the colour, or the higher the line, the more the loss would change with that step.",
+        reading="the more the loss would change with that step.",
     )
 
 
@@ -68,7 +70,7 @@ def look_at_pooling(subject: LabelledSubject) -> Part:
         f"{kinds[subject.model.settings.pooling]}.",
         symbol="pooled",
         unit="pooled vector",
-        reading="The stronger the colour, or the higher the line, the more of the pooled vector is of that step.",
+        reading="the more of the pooled vector is of that step.",
     )
 
 
@@ -86,6 +88,7 @@ def _over_steps(
     rows = subject.shown()
     every = subject.measured_rows()
     found = dict(zip(rows, measure(subject.model, rows), strict=True))
+    reading = f"The {'higher the line' if subject.tokenizer is None else 'stronger the colour'}, {reading}"
     options = {
         f"{at}: {subject.short_title(row)}": _drawn(subject, row, values, symbol, reading)
         for at, (row, values) in enumerate(found.items(), 1)
@@ -99,22 +102,29 @@ def _over_steps(
     chart = line_chart(
         lines,
         title=f"{title}: where in a sequence",
-        x="place in the sequence, from its begin (0) to its end (1)",
+        x="place in the sequence, from its beginning (0) to its end (1)",
         y=f"share of the {unit}",
         reading=f"The mean over {len(every)} examples: a level line at {1 / TENTHS:g} is all places alike.",
     )
-    trained = shares[KEYS[0]]
-    place = int(trained.argmax())
-    words = (
-        f"{title.lower()}: {number(100 * float(trained[place]))} % of the {unit} is of the "
-        f"{'first' if place == 0 else 'last' if place == TENTHS - 1 else f'{place + 1}th'} tenth, the most"
-    )
+    words = f"{title.lower()}: {most_of(shares[KEYS[0]], unit, subject.examples.lengths[every])}"
     numbers = {
         "tenths": {key: shares[name] for key, name in zip(KEYS, shares, strict=True)},
         "examples": {str(row): values for row, values in found.items()},
     }
     return Part(
         Chapter(title, text, [chart, choice(options, title=f"{title}: step by step")], [words]), numbers, [words]
+    )
+
+
+def most_of(shares: Floats, unit: str, lengths: Numbers) -> str:
+    """Which tenth of the sequences has most of the shares (10,), or which half where there are few steps."""
+    part = "tenth" if np.median(lengths) >= LEAST_STEPS else "half"
+    shares = shares if part == "tenth" else shares.reshape(2, -1).sum(1)
+    place = int(shares.argmax())
+    ordinal = ORDINALS[place] if part == "tenth" else ("first", "second")[place]
+    return (
+        f"the {ordinal} {part} of the steps has most of the {unit}, {100 * shares[place]:.1f} % (an even share "
+        f"is {100 / len(shares):g} %)"
     )
 
 
@@ -138,12 +148,17 @@ def _drawn(subject: LabelledSubject, row: int, values: Floats, symbol: str, read
     if subject.tokenizer is not None:
         return text_strip(subject.pieces(row), values, title=title, reading=reading)
     series, steps = subject.examples.inputs[row], np.arange(len(values))
+    C = series.shape[1]
+    seen = np.nan_to_num(series)
+    drawn = np.sort(np.argsort(-seen.std(0), kind="stable")[:CHANNELS]).tolist()
     lines = [
-        Line(f"channel {channel + 1}", steps, series[:, channel].astype(np.float64), colour=channel + 2)
-        for channel in range(min(series.shape[1], CHANNELS))
+        Line(f"channel {channel + 1}", steps, series[:, channel].astype(np.float64), colour=colour)
+        for colour, channel in enumerate(drawn, 2)
     ]
-    scale = float(np.nanmax(np.abs(series), initial=0.0)) / (float(values.max(initial=0.0)) or 1.0)
-    lines.append(Line(f"{symbol}, scaled", steps, values * scale, colour=1))
+    factor = float(f"{np.abs(seen[:, drawn]).max(initial=0.0) / (values.max(initial=0.0) or 1.0):.2g}") or 1.0
+    lines.append(Line(f"{symbol} × {number(factor)}", steps, values * factor, colour=1))
+    if C > CHANNELS:
+        reading += f" Of the {C} channels, the {CHANNELS} that vary most in this example are drawn."
     return line_chart(lines, title=title, x="step", y="standardised value", reading=reading, wide=True)
 
 

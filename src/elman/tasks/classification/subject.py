@@ -92,7 +92,7 @@ class LabelledSubject(Observed):
         """What an example is, and what the model says."""
         assert self.examples.labels is not None
         truth, said = label_text(self.examples.labels[row]), label_text(self.said[row])
-        return f"{truth}, said so" if truth == said else f"{truth}, said to be {said or 'nothing'}"
+        return f"{truth or 'nothing'}, {'rightly ' * (truth == said)}called {said or 'nothing'}"
 
     def pieces(self, row: int) -> list[str]:
         """The tokens of an example of text, as people see them."""

@@ -36,12 +36,14 @@ def look_at_forecasts(subject: SeriesSubject) -> Part:
     ids, mean = windows.panel.ids, {name: scores[name].report() for name in by_step}
     own, naive = mean["model"]["mse_standardised"], {name: mean[name]["mse_standardised"] for name in NAMES}
     floor = min(naive, key=lambda name: naive[name])
-    better = "less" if own < naive[floor] else "not less"
+    verdict = "better" if own < naive[floor] else "worse" if own > naive[floor] else "no better"
+    summary = (
+        f"The squared error is {number(own)} (standardised), {verdict} than that of the {TITLES[floor]} forecast, the "
+        f"best of the simple ones ({number(naive[floor])})."
+    )
+    best, worst = (f"{ids[n]} ({number(float(by_series[n]))})" for n in (order[0], order[-1]))
     lines = [
-        f"squared error {number(own)} (standardised), {better} than the best of the simple forecasts, "
-        f"{TITLES[floor]}: {number(naive[floor])}",
-        f"the best series is {ids[order[0]]} ({number(float(by_series[order[0]]))}), "
-        f"the worst {ids[order[-1]]} ({number(float(by_series[order[-1]]))})",
+        *([f"the best series is {best}, the worst {worst}"] if len(order) > 1 else []),
         f"{number(mean['model']['coverage_80'])} % of the values lie in the intervals of 80 %",
     ]
     text = (
@@ -55,7 +57,7 @@ def look_at_forecasts(subject: SeriesSubject) -> Part:
         "mse_standardised": {"model": own, **naive},
         "coverage_80": mean["model"]["coverage_80"],
     }
-    return Part(Chapter("Forecasts", text, figures, lines), numbers, lines, lines[0])
+    return Part(Chapter("Forecasts", text, figures, [summary, *lines]), numbers, lines, summary)
 
 
 def _horizon_figure(by_step: dict[str, Floats]) -> Figure:

@@ -16,6 +16,7 @@ from elman.report import Chapter, Figure, choice, heatmap, text_strip
 from elman.report.figure import number
 from elman.tasks.tagging.subject import TaggedSubject
 
+LEAST = 0.05  # nats, below which no effect is told
 TEXT = (
     "Each word is hidden in turn, and the sentence tagged again: the difference of log p of a tag, in nats, is what "
     "that word did to the tag."
@@ -77,8 +78,8 @@ def _by_characters(title: str, tokens: Sequence[str], effects: Sequence[Floats])
 def _strongest(tokens: Sequence[str], said: Sequence[str], effects: Floats) -> str:
     """The other word that did most to a tag, in words."""
     others = np.abs(effects) * (1 - np.eye(len(tokens)))
-    if not others.any():
-        return "no word did anything to the tag of another"
+    if others.max() < LEAST:
+        return f"no word changed log p of the tag of another by {LEAST} nats"
     t, s = divmod(int(others.argmax()), len(tokens))
     did = "raised" if effects[t, s] > 0 else "lowered"
     return f"“{tokens[s]}” {did} {said[t]} of “{tokens[t]}” by {number(float(others[t, s]))} nats"

@@ -95,7 +95,7 @@ def _share(offsets: Floats, median: Floats) -> str:
         return "no gradient reaches the words"
     parts = {"the word itself": offsets == 0, "words before it": offsets < 0, "words after it": offsets > 0}
     shares = (f"{median[there].sum() / total:.0%} on {name}" for name, there in parts.items())
-    return f"of the gradient by words up to {FARTHEST} away, {', '.join(shares)} (medians)"
+    return f"of the gradient by words up to {int(np.abs(offsets).max())} away, {', '.join(shares)} (medians)"
 
 
 def look_at_gates(subject: TaggedSubject) -> Part:
@@ -121,33 +121,34 @@ def look_at_transitions(subject: TaggedSubject) -> Part:
     """The matrix of the CRF: what a tag adds to the score of the next."""
     field = subject.model.crf_layer
     assert field is not None
-    names = [*subject.tags.names, "(outside)"]
+    rows, columns = ([*subject.tags.names, border] for border in ("(start)", "(end)"))
     weight = field.weight.detach().double().masked_fill(~field.allowed, torch.nan).cpu().numpy()  # (K + 1, K + 1)
-    kept = [*range(min(MOST_TAGS, len(names) - 1)), len(names) - 1]
+    K = len(subject.tags.names)
+    kept = [*range(min(MOST_TAGS, K)), K]
     figure = heatmap(
         weight[np.ix_(kept, kept)],
         title="Transitions of the CRF",
         reading="Row: a tag, column: the tag after it. Orange transitions are favoured, blue ones avoided, and those "
-        "without a number in the table are never taken. Sentences begin and end outside.",
+        "with a cross are never taken.",
         x="the next tag",
         y="tag",
-        rows=[names[at] for at in kept],
-        columns=[names[at] for at in kept],
+        rows=[rows[at] for at in kept],
+        columns=[columns[at] for at in kept],
     )
-    order = [divmod(at, len(names)) for at in np.argsort(-np.nan_to_num(weight, nan=-np.inf), axis=None).tolist()]
+    order = [divmod(at, K + 1) for at in np.argsort(-np.nan_to_num(weight, nan=-np.inf), axis=None).tolist()]
     order = [(i, j) for i, j in order if np.isfinite(weight[i, j])]
 
     def told(pairs: list[tuple[int, int]]) -> str:
-        return ", ".join(f"{names[i]} → {names[j]} ({number(float(weight[i, j]))})" for i, j in pairs)
+        return ", ".join(f"{rows[i]} → {columns[j]} ({number(float(weight[i, j]))})" for i, j in pairs)
 
     lines = [f"most favoured: {told(order[:EXAMPLES])}", f"most avoided: {told(order[: -EXAMPLES - 1 : -1])}"]
     forbidden = int(np.isnan(weight).sum())
     if forbidden:
         lines.append(f"{forbidden:,} of {weight.size:,} transitions break {subject.tags.scheme} and are never taken")
-    left_out = len(names) - len(kept)
+    left_out = K + 1 - len(kept)
     text = "What the CRF adds to the score of a path for each tag that follows another, in nats."
     text += f" The {MOST_TAGS} most frequent tags are drawn, {left_out} are not." if left_out else ""
-    numbers = {"tags": names, "weight": weight, "forbidden": forbidden}
+    numbers = {"rows": rows, "columns": columns, "weight": weight, "forbidden": forbidden}
     return Part(Chapter("Transitions", text, [figure], lines), numbers, lines)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,9 +12,9 @@ from elman.decode.translation import Beam, Translator
 from elman.inspection.beginning import TITLE, beginning
 from elman.inspection.look import Part
 from elman.lens.source import AlignmentScores, score_alignment
+from elman.metrics.translation import has_phrases, score
 from elman.report import Chapter, Figure, alignment, choice, passages
-from elman.report.figure import number
-from elman.tasks.translation.subject import Pairs
+from elman.tasks.translation.subject import PAIRS, Pairs
 
 
 def look_at_alignments(pairs: Pairs) -> Part:
@@ -31,18 +32,10 @@ def look_at_alignments(pairs: Pairs) -> Part:
         best = line.candidates[0]
         same = best.text == reference
         said = best.text or (f"none: {line.error}" if line.error else "(nothing)")
-        texts = [
-            ("source", source),
-            ("translation", said),
-            ("reference (the same)" if same else "reference", reference),
-        ]
+        texts = [("source", source), ("translation", said), ("reference", reference)]
         groups.append(texts)
-        found = numbers[f"{at}: {source}"] = {
-            "translation": best.text,
-            "reference": reference,
-            "exact": same,
-            "error": line.error,
-        }
+        found = {"translation": best.text, "reference": reference, "exact": same, "error": line.error}
+        numbers[f"{at}: {source}"] = found
         if best.alignment is not None and best.tokens:
             weights = np.array(best.alignment)[: len(best.tokens)]
             scores = score_alignment(weights)
@@ -71,12 +64,25 @@ def look_at_alignments(pairs: Pairs) -> Part:
         chosen = choice(options, title="What each written token looks at")
         figures = [replace(figure, wide=pairs.wide) for figure in (chosen, *figures)]
     lines = [f"{name}: {given}" for group in groups for name, given in group]
-    return Part(Chapter("Alignments", text, figures, [agreement]), numbers, [*lines, agreement])
+    summary = _summary(translator, every[:: max(1, len(every) // PAIRS)][:PAIRS])
+    return Part(Chapter("Alignments", text, figures, [summary, agreement]), numbers, [*lines, agreement], summary)
+
+
+def _summary(translator: Translator, pairs: Sequence[tuple[str, str]]) -> str:
+    """The scores of the translations of some pairs, in words."""
+    sources, references = zip(*pairs, strict=True)
+    scores = score([one.text for one in translator(sources)], references)
+    told = [f"{scores['exact_match']:.1f} % are the same as their references"]
+    told += [f"chrF is {scores['chrf']:.1f}"] if "chrf" in scores else []
+    told += [f"BLEU is {scores['bleu']:.1f}"] if "bleu" in scores and has_phrases(references) else []
+    return f"Of the translations of {len(pairs):,} pairs, {', '.join(told)}."
 
 
 def _reading(scores: AlignmentScores) -> str:
+    spread = round(float(np.exp(scores.entropy)))
     return (
         "A row is a token that was written: the stronger the colour, the more of its attention is on that token of the "
-        f"source. {number(float(np.exp(scores.entropy)))} tokens share it, and the monotonicity is "
-        f"{scores.monotonicity:.2f} (1 is from left to right, 0 is no order, -1 from right to left)."
+        f"source, and full colour is all of it. Each spreads its attention over about {spread} source "
+        f"token{'s' * (spread > 1)}, and the monotonicity is {scores.monotonicity:.2f} "
+        "(1 is from left to right, 0 is no order, -1 from right to left)."
     )

@@ -33,7 +33,7 @@ def look_at_alignments(pairs: Pairs) -> Part:
         texts = [
             ("source", source),
             ("translation", said),
-            ("reference (the same)" if same else "reference", reference),
+            ("reference", reference),
         ]
         groups.append(texts)
         numbers[source] = {"translation": best.text, "reference": reference, "exact": same, "error": line.error}
@@ -71,6 +71,7 @@ def look_at_alignments(pairs: Pairs) -> Part:
 def _reading(scores: AlignmentScores) -> str:
     return (
         "A row is a token that was written: the stronger the colour, the more of its attention is on that token of the "
-        f"source. {number(float(np.exp(scores.entropy)))} tokens share it, and the monotonicity is "
-        f"{scores.monotonicity:.2f} (1 is from left to right, 0 is no order, -1 from right to left)."
+        f"source. Each written token spreads its attention over about {number(float(np.exp(scores.entropy)))} source "
+        f"tokens, and the monotonicity is {scores.monotonicity:.2f} (1 is from left to right, 0 is no "
+        "order, -1 from right to left)."
     )

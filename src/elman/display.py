@@ -165,10 +165,12 @@ class View:
     """Shows a training's events to a person."""
 
     def __init__(self, display: Display) -> None:
+        from elman.train.loop import RunningLoss
+
         self.display = display
         self.describe: Callable[[dict[str, float]], str] = str  # puts metrics in the words of the task
         self.targets = "targets"  # which a loss is a mean over, in the word of the task
-        self.loss = float("nan")
+        self.loss = RunningLoss()
         self.validation = ""
         self.since = 0.0  # when the step before ended, by the clock; 0 where no step came just before
         self.rate = 0.0
@@ -211,7 +213,7 @@ class View:
             task = TASKS[cast(Any, event).settings.task]
             self.targets, self.unit = f"{task.target}s", task.loss_unit
         elif isinstance(event, Step):
-            self.loss = loop.running_loss(self.loss, event)
+            self.loss.add(event.loss)
             if self.display.notebook:
                 self.steps.append((event.step, event.loss))
             now = time.perf_counter()
@@ -221,7 +223,7 @@ class View:
             self.since = now
             before = self.computing or event.seconds
             self.computing = [old + 0.05 * (new - old) for old, new in zip(before, event.seconds, strict=True)]
-            text = f"loss {self.loss:.3f}{self.validation}  {self.rate:,.0f} {self.targets}/s  step {event.step:,}"
+            text = f"loss {self.loss.mean:.3f}{self.validation}  {self.rate:,.0f} {self.targets}/s  step {event.step:,}"
             if slowest := self.slowest:
                 text += f"  slowest rank {slowest[0]} (+{slowest[1]:.0%})"
             self.display.stage("training", min(event.progress, 1.0), text)
@@ -235,7 +237,7 @@ class View:
             self.validations.append((event.step, event.metrics["loss"]))
             mark = "  best so far" if event.improved else ""
             text = self.describe(event.metrics)
-            self.display.say(f"step {event.step:>6,}  train {self.loss:.4f}  valid {text}{mark}")
+            self.display.say(f"step {event.step:>6,}  train {self.loss.mean:.4f}  valid {text}{mark}")
         elif isinstance(event, loop.Resumed):
             self.display.say(f"resuming from step {event.step:,}")
         elif isinstance(event, loop.Warned):

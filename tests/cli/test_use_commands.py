@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -177,7 +178,11 @@ def test_env(capsys: pytest.CaptureFixture[str]) -> None:
     assert report["packages"]["torch"] == torch.__version__
     assert report["threads"] == torch.get_num_threads()
     assert {row["cell"] for row in report["backends"]} >= {"gru", "lstm"}
-    assert torch.__version__ in said(["env"], capsys)[0]
+    told = said(["env"], capsys)[0]
+    for name, version in report["packages"].items():
+        assert re.search(rf"^{name} {{2,}}{re.escape(version or 'not installed')}", told, re.MULTILINE)
+    for row in report["backends"]:
+        assert re.search(rf"^  {row['cell']} +{row['device']} +{row['backend']} +\S", told, re.MULTILINE)
 
 
 @pytest.mark.parametrize(

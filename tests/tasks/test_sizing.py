@@ -162,3 +162,14 @@ def test_a_tied_model_is_of_the_size_that_is_told(vocab_size):
     model = build(sizing.model_config(settings, text(vocab_size=vocab_size)))
     assert settings.model.embedding_size == settings.model.hidden_size
     assert sizing.parameters(settings) == sum(p.numel() for p in model.layers.parameters() if p.dim() > 1)
+
+
+@pytest.mark.parametrize(("steps", "told"), [(6, "hold about 190 tokens"), (10_000, "hold about 0.3 million tokens")])
+def test_a_short_budget_is_told_in_digits_that_say_something(steps, told):
+    settings = config.build(
+        {"kind": "gru", "budget": Budget(steps, "steps"), "train": {"lanes": 4, "k1": 8}, "model": {"hidden_size": 8}}
+    )
+    reason = sizing.choose(settings, text()).reason
+    assert told in reason
+    assert " 0 tokens a parameter" not in reason
+    assert " 0.0 passes" not in reason

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from elman.cli.options import Json
 from elman.display import print_json
 
@@ -14,12 +16,20 @@ def command(as_json: Json = False) -> None:
     if as_json:
         print_json(report)
         return
-    for name in ("elman", "python", "platform", "processor", "native", "cores", "threads"):
-        print(f"{name:14}{report[name] or 'not built'}")
-    print(f"{'processes':14}{report['processes']} (messages by {', '.join(report['messages']) or 'nothing'})")
-    print(f"{'devices':14}{', '.join(report['devices'])}")
+    names = ("elman", "python", "platform", "processor", "native", "cores", "threads")
+    lines = [(name, str(report[name] or "not built")) for name in names]
+    lines.append(("processes", f"{report['processes']} (messages by {', '.join(report['messages']) or 'nothing'})"))
+    lines.append(("devices", ", ".join(report["devices"])))
     for name, version in report["packages"].items():
-        print(f"{name:14}{version or f'not installed: pip install elman[{EXTRAS[name]}]'}")
+        lines.append((name, version or f"not installed: pip install elman[{EXTRAS[name]}]"))
+    _print_columns(lines)
     print("backends")
-    for row in report["backends"]:
-        print(f"  {row['cell']:11}{row['device']:6}{row['backend']:11}{row['why']}")
+    keys = ("cell", "device", "backend", "why")
+    _print_columns([[row[key] for key in keys] for row in report["backends"]], "  ")
+
+
+def _print_columns(rows: Sequence[Sequence[str]], indent: str = "") -> None:
+    """Print rows in columns, each as wide as its longest word but the last."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)][:-1]
+    for row in rows:
+        print(indent + "".join(f"{word:{width}}  " for word, width in zip(row, widths, strict=False)) + row[-1])

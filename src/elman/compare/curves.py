@@ -63,7 +63,7 @@ def learning_curves(plan: Plan, store: Store, colours: dict[str, int]) -> Chapte
             f"of a {task.target}, though its learning rate, which has already fallen further, has a part in that.",
         )
     )
-    text = f"The training loss, with dropout on, and the loss on the validation {task.sample[1]}."
+    text = f"The training loss, with dropout where a model has any, and the loss on the validation {task.sample[1]}."
     return Chapter("How they learn", text, figures)
 
 

@@ -20,7 +20,7 @@ from elman.tasks import TASKS
 from elman.tasks.configuration import Settings
 from elman.tasks.task import Task
 from elman.train import journal
-from elman.train.loop import Finished, Validated, fit, running_loss
+from elman.train.loop import Finished, RunningLoss, Validated, fit
 from elman.train.training import Step
 
 LOAD = "load.jsonl"  # in the run's folder: the load of the machine, a line a lap
@@ -58,11 +58,10 @@ def train(
         UserError: as of `prepare` and `fit`.
     """
     with prepare(tree, folder, resume=not anew, overwrite=anew) as prepared, journal.Journal(folder / LOAD) as laps:
-        meter, loss = load.Meter(tree["train"]["device"]), float("nan")
+        meter, loss = load.Meter(tree["train"]["device"]), RunningLoss()
         for event in fit(prepared.training, folder, stop=stop):
             if isinstance(event, Step):
-                loss = running_loss(loss, event)
-                tell(min(event.progress, 1.0), f"loss {loss:.3f}")
+                tell(min(event.progress, 1.0), f"loss {loss.add(event.loss):.3f}")
             elif isinstance(event, Validated | Finished) and (lap := meter.lap()):
                 laps.write(asdict(lap))
         assert isinstance(event, Finished)

@@ -31,7 +31,7 @@ def look_at_journal(observed: Observed) -> Part:
     history = clipping_history(journal.read(observed.path / "metrics.jsonl"))
     figures = [_history_figure(history)] if len(history.steps) else []
     skipped = f", {history.skipped} skipped as not finite" if history.skipped else ""
-    lines = [f"clipped in {history.fraction_clipped:.1%} of {len(history.steps):,} steps{skipped}"]
+    lines = [f"clipped in {100 * history.fraction_clipped:.1f} % of {len(history.steps):,} steps{skipped}"]
     numbers = vars(history) | {"fraction_clipped": history.fraction_clipped}
     return Part(Chapter("Clipping", TEXT, figures, lines), numbers, lines)
 
@@ -72,6 +72,8 @@ def _history_figure(history: ClippingHistory) -> Figure:
         middle, low, high = (np.array([np.quantile(values[part], q) for part in bins]) for q in (0.5, 0.0, 1.0))
         return Line(name, steps, middle, low, high, colour=colour)
 
+    several = len(finite) > len(bins)
+    each = "Each line is the median of a few steps in a row and its band their range. " if several else ""
     return line_chart(
         [line("before clipping", history.before, 2), line("after", history.after, 1)],
         title="Norm of the gradient over the training",
@@ -79,6 +81,5 @@ def _history_figure(history: ClippingHistory) -> Figure:
         y="norm",
         log_y=True,
         wide=True,
-        reading="Each line is the median of a few steps in a row and its band their range: where the two lines part, "
-        "clipping was at work.",
+        reading=f"{each}Where the two lines part, clipping was at work.",
     )

@@ -17,8 +17,9 @@ from elman.report import Chapter, Figure, Line, Points, line_chart, point_chart
 from elman.report.figure import number
 
 TEXT = (
-    "A gate lets through between nothing (0) and all (1). One that is nearly always open or shut hardly decides "
-    "anything; a forget or update gate that stays open makes a unit that remembers for long."
+    "A gate lets through between nothing (0) and all (1). One that is always open, or always shut, makes no "
+    "choice; one that switches between both decides. A forget or update gate that stays open makes a unit that "
+    "remembers for long."
 )
 
 
@@ -52,7 +53,7 @@ def chapter(found: Mapping[str, list[LayerGates]]) -> Part:
 
 def _words(layer: LayerGates, model: str) -> str:
     names = cell_named(layer.cell).gates
-    saturated = ", ".join(f"{names[gate]} {layer.saturated(gate):.0%}" for gate in layer.open)
+    saturated = ", ".join(f"{names[gate]} {100 * layer.saturated(gate):.0f} %" for gate in layer.open)
     middle, longest = number(float(np.median(layer.time_scale))), number(float(layer.time_scale.max()))
     scale = f"time scale {middle} steps in the middle, {longest} at most"
     return f"{layer.layer}, {model}: saturated {saturated}; {scale}"

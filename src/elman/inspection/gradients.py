@@ -31,8 +31,8 @@ LARGE = 1000  # numbers in a layer's memory from which on one step is enough, an
 PRODUCT_STEPS, FEWEST, WORK = 64, 4, 1 << 31  # the most and the fewest steps of a product, and numbers times M³
 
 TEXT = (
-    "How much of the loss at one step reaches back to the inputs and memories of k steps before. Where the gradient "
-    "falls to nothing, nothing further back can be learnt; where it grows, a single step can undo many. "
+    "How much of the loss at one step reaches back to the inputs and memories of k steps before: where the gradient "
+    "falls to nothing, nothing further back can be learnt. "
     f"{WORDS} "
 )
 IDENTITY = " (every layer begins by passing on what it is given: the last matrix of each of its branches is zero)"

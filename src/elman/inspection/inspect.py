@@ -97,7 +97,7 @@ def _inspection(observed: Observed, found: dict[str, Part], seconds: float) -> I
     summaries = [part.summary for part in found.values() if part.summary]
     report = Report(
         f"{observed.path.resolve().name}, looked at closely",
-        " ".join([*summaries, f"The looks of this report: {', '.join(found)}."]),
+        " ".join(summaries),
         [
             ("model", ", ".join(filter(None, (config.get("model", "a model"), shape(config))))),
             ("parameters", f"{count:,}"),

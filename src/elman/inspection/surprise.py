@@ -122,8 +122,8 @@ def _of_words(names: Sequence[str], means: Sequence[Mapping[str, float | None]])
 
 def _of_pairs(share: float) -> str:
     return (
-        f"of a word's first token and a token inside of a word, the first is the more surprising in {share:.0%} of all "
-        "pairs; chance is 50%"
+        f"of a word's first token and a token inside of a word, the first is the more surprising in "
+        f"{100 * share:.0f} % of all pairs; chance is 50 %"
     )
 
 

@@ -43,15 +43,12 @@ GREW = 2.0  # times the first: from this peak on, words tell of a growth before 
 TOLD = (1, 10, 30, 100, 300, 1000)  # the lags whose shares are told, beside the last lag
 
 WORDS = (
-    "The gradient left at a lag is a share of that at the first lag. For every lag, an even factor a step would have "
-    "led to its share, and the median of these factors is the pace. At its pace, a gradient "
-    f"comes down to {100 * HORIZON:g} % "
+    "The words say when a gradient that falls at the median pace of a curve, a factor a step, is down to "
+    f"{100 * HORIZON:g} %: "
     + ", ".join(f"within {within} steps ({word})" for within, word in WITHIN.items())
-    + f" or later (lasting), or it grows tenfold within {LONG} steps (exploding). Only a curve over {LONG} lags can "
-    f"show that a gradient lasts: over fewer, a gradient that comes down to {100 * HORIZON:g} % is called fading at "
-    "best, and one that neither does so nor explodes is too short to tell. A gradient of which nothing at all is left "
-    "from some lag on is cut off, unless it was vanishing fast before. The peak is told where the gradient first grew "
-    f"to {GREW:g} times the first or more."
+    + f" or later (lasting); an exploding one grows tenfold within {LONG} steps. Over fewer than {LONG} lags, a curve "
+    f"that comes down to {100 * HORIZON:g} % is fading at best, and one that neither does so nor explodes is too short "
+    "to tell. Cut off is one of which nothing is left from some lag on, unless it was vanishing fast before."
 )
 """The rule, for the readers of a report."""
 
@@ -91,14 +88,15 @@ class Decay:
         if self.verdict == "undefined":
             return "the gradient is not a number"
         last = max(self.left)
-        parts = [f"1 % not seen within {last} lags" if self.horizon is None else f"1 % at lag {self.horizon}"]
+        parts = []
+        if self.rate > 0:  # first, beside the word that follows from it
+            over = "all lags" if self.end is None else f"the lags before {self.end}"
+            parts.append(f"median pace {self.rate:.3g} a step over {over}")
         if self.peak >= GREW and self.verdict != "exploding":
-            parts.insert(0, f"after growing to {_short(self.peak)} times the first")
+            parts.append(f"after growing to {_short(self.peak)} times the first")
+        parts.append(f"1 % not seen within {last} lags" if self.horizon is None else f"1 % at lag {self.horizon}")
         if self.end is not None:
             parts.append(f"nothing from lag {self.end} on")
-        if self.rate > 0:
-            before = "" if self.end is None else " until then"
-            parts.append(f"as by an even factor of {self.rate:.3g} a step{before}")
         lags, shares = ", ".join(map(str, self.left)), ", ".join(map(_short, self.left.values()))
         return f"{self.word} ({', '.join(parts)}; left at lags {lags}: {shares})"
 
@@ -107,11 +105,11 @@ def fit_decay(lags: npt.NDArray[Any], norms: npt.NDArray[Any]) -> Decay:
     """The fall of norms (K,) at rising lags (K,), from the first norm that is not zero.
 
     >>> fit_decay(np.arange(100), 3 * 0.9 ** np.arange(100)).words
-    'fading (1 % at lag 44, as by an even factor of 0.9 a step; left at lags 1, 10, 30, 99: 0.9, 0.35, 0.042, 3e-5)'
+    'fading (median pace 0.9 a step over all lags, 1 % at lag 44; left at lags 1, 10, 30, 99: 0.9, 0.35, 0.042, 3e-5)'
     >>> fit_decay(np.arange(6), np.array([2.0, 1.0, 0.5, 0.0, 0.0, 0.0]))
     Decay(rate=0.5, horizon=3, end=3, peak=1.0, left={1: 0.5, 5: 0.0}, verdict='vanishing fast')
     >>> fit_decay(np.arange(6), 0.8 ** np.arange(6)).words
-    'too short to tell (1 % not seen within 5 lags, as by an even factor of 0.8 a step; left at lags 1, 5: 0.8, 0.33)'
+    'too short to tell (median pace 0.8 a step over all lags, 1 % not seen within 5 lags; left at lags 1, 5: 0.8, 0.33)'
     """
     norms = np.asarray(norms, np.float64)
     there = np.flatnonzero(norms != 0)  # not a number among them

@@ -30,8 +30,8 @@ def learning_curve(steps: Values, losses: Values, validated: Values, validation_
         y=y,
         skip_first=SKIPPED,
         wide=True,
-        reading="The loss of the training, with dropout on, and of the validations, on an axis for all but the first "
-        "steps.",
+        reading="The loss of the training, with dropout where the model has any, and of the validations, on an axis "
+        "for all but the first steps.",
     )
 
 

@@ -96,10 +96,20 @@ def choose(asked: Settings, corpus: Corpus) -> Choice:
     reason = (
         f"chosen: {model.num_layers} layer{'s'[: model.num_layers - 1]} of {model.hidden_size} units, "
         f"dropout {dropped:g}, learning rate {settings.train.learning_rate:g}, {lanes}\n"
-        f"because: {budget} hold about {budgeted / 1e6:,.1f} million tokens{measured}: "
-        f"{budgeted / tokens:,.1f} passes over the text, {budgeted / parameters(settings):,.0f} tokens a parameter"
+        f"because: {budget} hold about {_millions(budgeted)} tokens{measured}: {_rounded(budgeted / tokens, 1)} passes "
+        f"over the text, {_rounded(budgeted / parameters(settings), 0)} tokens a parameter"
     )
     return Choice(configuration.build(settings.model_dump()), reason)
+
+
+def _millions(count: float) -> str:
+    """Such as "2.2 million", and "31,000" of less than a tenth of a million."""
+    return f"{count / 1e6:,.1f} million" if count >= 1e5 else f"{float(f'{count:.2g}'):,.0f}"
+
+
+def _rounded(value: float, decimals: int) -> str:
+    """A number with so many decimals, and one below 10 with two digits: 0 would say nothing of a short budget."""
+    return f"{value:,.{decimals}f}" if value >= 10 else f"{value:.2g}"
 
 
 def parameters(settings: Settings) -> int:

@@ -93,11 +93,14 @@ def choose(asked: Settings, corpus: ParallelCorpus) -> Choice:
     settings = _finish(settings, asked, recipe, again * epochs, large)
     measured = f" at {speed / 1e9:,.0f} GFLOP/s (measured)" if speed else ""
     mean = math.ceil(int(first.target_lengths.sum()) / len(first)) + 1
+    if again:
+        pairs, held = f"{len(first):,} pairs", f"{epochs:,.1f} passes over them"
+    else:
+        pairs, held = "fresh pairs", f"{float(f'{epochs * len(first):.2g}'):,.0f} of them"
     reason = (
         f"chosen: {_sizes(settings)}, dropout {settings.model.dropout:g}, "
         f"learning rate {settings.train.learning_rate:g}, {chosen}, {train.precision}\n"
-        f"because: {len(first):,} pairs of about {mean} target tokens, "
-        f"and {asked.budget} hold about {epochs:,.1f} passes over them{measured}"
+        f"because: {pairs} of about {mean} target tokens, and {asked.budget} hold about {held}{measured}"
     )
     return Choice(configuration.build(settings.model_dump()), reason)
 

@@ -45,7 +45,7 @@ def _steps(layer: Recurrent, x: Tensor, state: CellState, cleared: Tensor | None
     outputs, visited = [], []
     for t, sums in enumerate(project(x, weights).unbind()):
         if cleared is not None:
-            state = reset_rows(state, cleared[t])
+            state = tuple(leaves(reset_rows(state, cleared[t])))
         after, _ = cell.step(sums, recur(state[0], weights), state, weights, hold=hold)
         after = tuple(map(hold, names, zone(after, state, shares)))
         outputs.append(after[0])

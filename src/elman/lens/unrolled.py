@@ -5,6 +5,8 @@ A layer's inputs are projected in one product for all steps; only W_hh is read a
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor
 
@@ -45,7 +47,7 @@ def _steps(layer: Recurrent, x: Tensor, state: CellState, cleared: Tensor | None
     outputs, visited = [], []
     for t, sums in enumerate(project(x, weights).unbind()):
         if cleared is not None:
-            state = reset_rows(state, cleared[t])
+            state = cast(CellState, reset_rows(state, cleared[t]))
         after, _ = cell.step(sums, recur(state[0], weights), state, weights, hold=hold)
         after = tuple(map(hold, names, zone(after, state, shares)))
         outputs.append(after[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,8 +12,9 @@ import torch.nn.functional as F
 
 import elman.nn
 from elman.errors import UserError
-from elman.lens import gradient_flow, window_lags
+from elman.lens import Intervention, gradient_flow, hold, window_lags
 from elman.models import MODELS, LanguageModel
+from elman.models.recurrent import RecurrentLM
 from elman.state import leaves, map_state, select_rows
 
 MODELS_TRIED = ["elman", "gru", "lstm", "mingru", "slstm", "recomputed", "rotary", "sinusoidal", "window"]
@@ -110,6 +112,37 @@ def test_no_gradient_crosses_a_border(make: Make, name: str) -> None:
     for found, expected in zip(flow.memory, alone.memory, strict=True):
         np.testing.assert_allclose(found.norms[:3], expected.norms, rtol=1e-9)
         assert (found.norms[3:] == 0).all()
+
+
+class Own(RecurrentLM):
+    """A model of somebody's own, which the lens reads a token at a time."""
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("elman", {"layer_norm": True, "zoneout": 0.2}),
+        ("gru", {"layer_norm": True, "zoneout": 0.2, "dropout_hidden": 0.5}),
+        ("lstm", {"layer_norm": True, "zoneout": 0.1, "zoneout_cell": 0.3, "peepholes": True, "weight_dropout": 0.5}),
+        ("slstm", {"zoneout": 0.2}),
+        ("mingru", {"residual": True}),
+    ],
+)
+def test_one_read_of_all_steps_equals_a_token_at_a_time(make: Make, name: str, options: Any, masked: bool) -> None:
+    model = make(name, **options)
+    if name != "mingru":
+        state = "c" if name in ("lstm", "slstm") else "h"
+        model = hold(model, [Intervention(layer=2, state=state, unit=1, value=0.3)])
+    tokens, targets, resets = drawn(2, 13), drawn(2, 1, seed=2)[:, 0], torch.zeros(2, 13, dtype=torch.bool)
+    resets[0, 6] = masked
+    found = gradient_flow(model, tokens, targets, resets=resets)
+    model.__class__ = Own
+    expected = gradient_flow(model, tokens, targets, resets=resets)
+    assert [flow.name for flow in found.memory] == [flow.name for flow in expected.memory]
+    for flow, plain in zip((found.input, *found.memory), (expected.input, *expected.memory), strict=True):
+        np.testing.assert_array_equal(flow.lags, plain.lags)
+        np.testing.assert_allclose(flow.norms, plain.norms, rtol=1e-9, atol=1e-15)
 
 
 def test_it_equals_the_textbook_recurrence(make: Make) -> None:

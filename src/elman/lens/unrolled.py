@@ -5,10 +5,13 @@ A layer's inputs are projected in one product for all steps; only W_hh is read a
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor
 
 from elman.cells import CellState, as_computed, cell_named
+from elman.kernels import Noise
 from elman.kernels.reference import project, recur, zone
 from elman.models.recurrent import RecurrentLM
 from elman.nn.dropout import draw
@@ -41,13 +44,14 @@ def _steps(layer: Recurrent, x: Tensor, state: CellState, cleared: Tensor | None
     """The outputs (T, B, H), and the states after every step as tensors on which no output depends at once."""
     cell, weights, H = cell_named(layer.cell), layer.layer_weights(0, 0), layer.hidden_sizes[0]
     hold, names = layer.holds.get((0, 0), as_computed), [kind.name for kind in cell.states]
-    shares = draw(x, (1, 1, H, H), 0.0, layer.zoneout, layer.zoneout_cell, training=False)
+    drawn = draw(x, (1, 1, H, H), 0.0, layer.zoneout, layer.zoneout_cell, training=False)
+    noise = Noise(None, *(None if share is None else share[0] for share in drawn[1:]))  # the same at every step
     outputs, visited = [], []
     for t, sums in enumerate(project(x, weights).unbind()):
         if cleared is not None:
-            state = tuple(leaves(reset_rows(state, cleared[t])))
+            state = cast(CellState, reset_rows(state, cleared[t]))
         after, _ = cell.step(sums, recur(state[0], weights), state, weights, hold=hold)
-        after = tuple(map(hold, names, zone(after, state, shares)))
+        after = tuple(map(hold, names, zone(after, state, noise)))
         outputs.append(after[0])
         state = tuple(part.view_as(part) for part in after)
         visited.append(state)

@@ -120,6 +120,19 @@ def test_what_is_never_read_twice_needs_no_dropout(words: Path, tmp_path: Path) 
     assert resolved(endless, tmp_path / "endless").model.dropout == 0
 
 
+def test_fresh_pairs_are_counted_and_not_read_in_passes(words: Path, tmp_path: Path) -> None:
+    twice = {"budget": {"amount": 2, "unit": "epochs"}, "model": {}}
+    told = []
+    for name, source in {"words": words, "numbers": "numbers-en"}.items():
+        with prepare(tree(source, train={"epoch_pairs": 50}) | twice, tmp_path / name, say=told.append):
+            pass
+    of_words, of_numbers = (line for line in "\n".join(told).splitlines() if line.startswith("because: "))
+    assert "2.0 passes over them" in of_words
+    assert "fresh pairs" in of_numbers
+    assert "hold about 100 of them" in of_numbers
+    assert "passes" not in of_numbers
+
+
 @pytest.mark.parametrize("kind", RECIPES)
 def test_sizes_and_dropout_follow_from_the_budget(sentences: Path, tmp_path: Path, kind: str) -> None:
     """A model is as large as the tokens that the budget reads pay for, and drops more the oftener it reads them."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -45,24 +44,27 @@ def read_windows(model: LanguageModel, windows: Tensor, resets: Tensor | None, p
         read()
         return TextReading({HIDDEN: as_array(found[0])}, [], {}, _surprise(model, found[0], windows))
     visits = visit_layers(model, read)
-    beginnings = [_part(visit, slice(GATE_STEPS), slice(None)) for visit in gated(visits)]
-    shown = [_part(visit, slice(PASSAGE), passages) for visit in gated(visits)]
+    beginnings = [_beginning(visit, GATE_STEPS) for visit in gated(visits)]
+    gates = [gates_of(visit) for visit in beginnings]
     return TextReading(
         {part: np.ascontiguousarray(values) for part, values in states_of(visits).items()},
-        [read_gates(visit) for visit in beginnings],
-        {v.name: {name: as_array(gate.transpose(0, 1)) for name, gate in gates_of(v).items()} for v in shown},
+        [read_gates(visit, values) for visit, values in zip(beginnings, gates, strict=True)],
+        {
+            visit.name: {name: as_array(gate[:PASSAGE, passages].transpose(0, 1)) for name, gate in values.items()}
+            for visit, values in zip(beginnings, gates, strict=True)
+        },
         _surprise(model, found[0], windows),
     )
 
 
-def _part(visit: LayerVisit, steps: slice, rows: Any) -> LayerVisit:
-    """Some steps and rows of a visit."""
+def _beginning(visit: LayerVisit, steps: int) -> LayerVisit:
+    """The first steps of a visit."""
     return replace(
         visit,
-        inputs=visit.inputs[steps, rows],
-        before=tuple(part[steps, rows] for part in visit.before),
-        after=tuple(part[steps, rows] for part in visit.after),
-        real=visit.real[steps, rows],
+        inputs=visit.inputs[:steps],
+        before=tuple(part[:steps] for part in visit.before),
+        after=tuple(part[:steps] for part in visit.after),
+        real=visit.real[:steps],
     )
 
 

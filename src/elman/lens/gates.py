@@ -8,7 +8,7 @@ written, a cell decays as c_t = f_t c_{t−1}, by exp(−1/τ) a step, so that i
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import cast
 
@@ -70,11 +70,12 @@ def gated(visits: Iterable[LayerVisit]) -> list[LayerVisit]:
 
 
 @torch.no_grad()
-def read_gates(visit: LayerVisit) -> LayerGates:
+def read_gates(visit: LayerVisit, gates: Mapping[str, Tensor] | None = None) -> LayerGates:
     """The statistics of a layer's gates over the steps of a visit. Raises `UserError` for a layer without gates.
 
     Where a gate is the share of the memory that stays (the sLSTM's f), no share of a fresh memory is one: the gate's
-    statistics leave out the steps that read a fresh memory, unless there are no others.
+    statistics leave out the steps that read a fresh memory, unless there are no others. `gates` are the visit's
+    `gates_of`, where they are known already.
 
     >>> from elman.lens import visit_layers
     >>> from elman.nn import GRU
@@ -85,7 +86,7 @@ def read_gates(visit: LayerVisit) -> LayerGates:
     >>> gates.mean["z"].round(2), gates.time_scale.round()  # z = 0.99 keeps for about a hundred steps
     (array([0.99, 0.99]), array([100., 100.]))
     """
-    values = {name: gate[visit.real] for name, gate in gates_of(visit).items()}  # (K, H) each
+    values = {name: gate[visit.real] for name, gate in (gates or gates_of(visit)).items()}  # (K, H) each
     keeping = cast(str, cell_named(visit.cell).keeping)
     something = torch.stack([part[visit.real].any(-1) for part in visit.before]).any(0)  # (K,)
     told = something | values[keeping].any(-1)

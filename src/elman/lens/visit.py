@@ -211,7 +211,7 @@ def _before(first: Tensor, after: Tensor, real: Tensor, fresh: Tensor, reverse: 
         before = torch.where(last[..., None], first, torch.cat((after[1:], first[None])))
     else:
         before = torch.cat((first[None], after[:-1]))
-    return before.masked_fill(fresh[..., None], 0)
+    return before.masked_fill(fresh[..., None], 0) if fresh.any() else before
 
 
 def _joined(visits: list[LayerVisit]) -> LayerVisit:

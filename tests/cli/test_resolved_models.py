@@ -33,6 +33,7 @@ TRANSFORMER: dict[str, Any] = {
     "tied": True,
     "qk_norm": True,
     "dropout": 0.0,
+    "recompute": False,
 }
 TRANSLATOR: dict[str, Any] = {
     "embedding_size": 64,
@@ -44,6 +45,7 @@ TRANSLATOR: dict[str, Any] = {
     "bridge": "dense",
     "tied": True,
     "dropout": 0.0,
+    "recompute": False,
 }
 TRANSFORMER_TRANSLATOR: dict[str, Any] = {
     "hidden_size": 64,
@@ -57,6 +59,7 @@ TRANSFORMER_TRANSLATOR: dict[str, Any] = {
     "qk_norm": True,
     "tied": True,
     "dropout": 0.0,
+    "recompute": False,
 }
 
 

@@ -198,6 +198,6 @@ def check_ram(build: Callable[[], nn.Module], train: Optimization) -> None:
             f"the model is too large for the {'machine' if train.device == 'cpu' else 'GPU'}'s memory (RAM)",
             expected=f"at most {environment.bytes_in_words(available)}",
             got=f"{environment.bytes_in_words(needed)} to train {parameters:,} parameters",
-            remedy="make it smaller: its hidden_size, its layers, its vocabulary; or divide it among several processes "
-            "with GPUs or machines of their own (--set sharded=true)",
+            remedy="make it smaller: its hidden_size, its layers, its vocabulary; or divide it over several machines: "
+            "--set sharded=true",
         )

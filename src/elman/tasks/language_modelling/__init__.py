@@ -35,7 +35,7 @@ class LanguageModelling(Task):
     train = TextTraining
     options: ClassVar[Mapping[str, type[Section]]] = {"evaluate": EvaluationOptions, "generate": WritingOptions}
     codec_names = ("tokenizer",)
-    parts = ("gradients", "gates", "memory", "attention", "truncation", "clipping")
+    parts = ("gradients", "gates", "memory", "surprise", "attention", "truncation", "clipping")
     usage = """    import elman
     run = elman.load("{run}")
     logits, state = run.model(tokens, state)      # tokens (B, T); state=None is a fresh memory

@@ -5,6 +5,8 @@
 Every process has one thread and 32 lanes of 64 steps, so N processes read N times as much in a step (weak scaling). The
 launcher starts one process and N processes in turns; rates are medians over the rounds of the median step. The shares
 of a step are measured on rank 0: the loss and its backward pass without reduction, with reduction, and the whole step.
+"Apart" are N processes at once that know nothing of each other: what they reach is the most that the machine's caches
+and memory, which they share, let N processes of one training reach.
 
 The table on paper is for ranks that are alike and a ring that reduces gradients of float32: a rank sends and receives
 2 (R − 1) messages of an R-th of the model's size each, of which one takes 20 microseconds beside its bytes. Nothing is
@@ -70,15 +72,18 @@ def worker(kind: str, steps: int) -> None:
             print(json.dumps(seconds | {"parameters": sum(p.numel() for p in model.parameters())}))
 
 
-def measure(kind: str, processes: int, steps: int) -> dict[str, Any]:
-    """What rank 0 of so many processes printed."""
+def measure(kind: str, processes: int, steps: int, *, apart: bool = False) -> dict[str, Any]:
+    """What rank 0 of so many processes printed; `apart`, the means of what each of them printed."""
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
-    command = [sys.executable, *(launcher if processes > 1 else []), __file__, "--worker", kind, "--steps", str(steps)]
-    done = subprocess.run(
-        command, check=True, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}
-    )
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    together = processes > 1 and not apart
+    command = [sys.executable, *(launcher if together else []), __file__, "--worker", kind, "--steps", str(steps)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    started = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+        for _ in range(processes if apart else 1)
+    ]
+    printed = [json.loads(one.communicate()[0].splitlines()[-1]) for one in started]
+    return {name: statistics.mean(found[name] for found in printed) for name in printed[0]}
 
 
 def on_paper(computation: float, size: int) -> dict[str, Any]:
@@ -109,14 +114,22 @@ def main() -> None:
     report = {}
     for kind in given.models.split(","):
         rounds = [
-            (measure(kind, 1, given.steps), measure(kind, given.processes, given.steps)) for _ in range(given.rounds)
+            (
+                measure(kind, 1, given.steps),
+                measure(kind, given.processes, given.steps),
+                measure(kind, given.processes, given.steps, apart=True),
+            )
+            for _ in range(given.rounds)
         ]
-        one, several = ({name: statistics.median(r[i][name] for r in rounds) for name in rounds[0][i]} for i in (0, 1))
+        one, several, apart = (
+            {name: statistics.median(r[i][name] for r in rounds) for name in rounds[0][i]} for i in range(3)
+        )
         size = int(4 * one["parameters"])
         report[kind] = {
             "tokens_per_second": {"one": LANES * STEPS / one["step"],
                                   "several": given.processes * LANES * STEPS / several["step"]},
             "ratio": given.processes * one["step"] / several["step"],
+            "apart": given.processes * one["step"] / apart["step"],
             "outside": 1 - several["reduced"] / several["step"],  # of a step, beside computation and reduction
             "reduction": 1 - several["computation"] / several["reduced"],
             "bytes": 2 * (given.processes - 1) / given.processes * size,
@@ -129,7 +142,7 @@ def main() -> None:
     for kind, found in report.items():
         rates, step = found["tokens_per_second"], 1000 * found["seconds"]["several"]["step"]
         print(f"{kind}: {rates['one']:,.0f} tokens/s by one process, {rates['several']:,.0f} by {given.processes}: "
-              f"{found['ratio']:.2f} times")  # fmt: skip
+              f"{found['ratio']:.2f} times; {found['apart']:.2f} times by as many that are apart")  # fmt: skip
         print(f"  a step of {step:.1f} ms: {found['outside']:.1%} beside computation and reduction; reduction of "
               f"{found['bytes']:,.0f} bytes: {found['reduction']:.1%} of the rest")  # fmt: skip
         for name, paper in found["on_paper"].items():

@@ -18,18 +18,14 @@ import httpx
 import pytest
 import torch
 
+from chromium import CHROMIUM, IN_BROWSER
 from elman.lens import attention_weights, visit_layers
 from elman.runs import Run
 from page_runs import WAVES, train_all
 
 sync = pytest.importorskip("playwright.sync_api", reason="no playwright: pip install 'elman[dev]'")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="no axe: pip install 'elman[dev]'")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="no chromium: apt-get install chromium"),
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-]
+pytestmark = IN_BROWSER
 SECOND = 1000  # milliseconds
 PATIENCE = 10 * SECOND
 TEXT, SENTENCE = "Text that the model reads", "the cat sat on a mat"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,13 +10,13 @@ from pathlib import Path
 import pytest
 
 import pages
+from chromium import CHROMIUM
 
 playwright = pytest.importorskip("playwright.sync_api")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright")
 pytest.importorskip("sphinx")
 
 pytestmark = pytest.mark.slow
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 SHOWN = (
     "en/index", "en/course/09-attention", "en/how-to/reading-a-report", "en/gallery", "en/measured", "en/search",
     "en/reference/commands", "en/reference/settings", "en/reference/api/elman.nn", "pt/index", "pt/how-to/text",

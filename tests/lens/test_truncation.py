@@ -84,9 +84,23 @@ def test_blocks_of_a_long_text_are_read_side_by_side(
     np.testing.assert_allclose(found.bias, plain.bias, atol=1e-9)
     assert (found.bias[:3] > 1e-4).all()
     np.testing.assert_allclose(found.megabytes, plain.megabytes, rtol=0.1)  # a stretch with a reset may keep more
+    assert found.megabytes[-1] == plain.megabytes[-1]
     again = truncation(*given, resets=resets, windows=[4], whole=plain)
     assert (again.cosine == plain.cosine[[1, 4]]).all()
     assert (again.megabytes[-1], again.seconds[-1]) == (plain.megabytes[-1], plain.seconds[-1])
+
+
+def test_what_no_loss_reaches_is_not_kept(make: Make) -> None:
+    model = make("elman").eval()
+
+    def read(x: torch.Tensor, hx: object) -> tuple[torch.Tensor, object]:
+        logits, hx = model(x, hx)
+        (next(model.parameters()).sum() * torch.ones(100_000)).tanh()  # its graph dies with it
+        return logits, hx
+
+    given = (drawn(2, T), drawn(2, T, seed=2))
+    found, plain = truncation(model, *given, read=read), truncation(model, *given)
+    np.testing.assert_allclose(found.megabytes, plain.megabytes, atol=0.1)
 
 
 @pytest.mark.parametrize("name", MODELS_TRIED)

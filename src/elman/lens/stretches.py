@@ -9,7 +9,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import Any
+from weakref import WeakSet
 
 import torch
 from torch import Tensor
@@ -51,6 +53,16 @@ class Text:
         return replace(self, tokens=change(self.tokens), targets=change(self.targets), resets=resets)
 
 
+@dataclass(frozen=True, eq=False)
+class _Kept:
+    """A tensor as long as a backward pass may ask for it.
+
+    A part of the graph that no loss reaches dies early, and others may then take its place in memory.
+    """
+
+    tensor: Tensor
+
+
 @dataclass(frozen=True)
 class Gradient:
     """The gradient of the sum of a text's losses, by every parameter, and its cost."""
@@ -74,23 +86,23 @@ def in_turn(text: Text, state: State | None, window: int, stride: int | None = N
     begun = time.perf_counter()
     for index in range(bptt.count(text.steps, k1)):
         part = bptt.stretch(index, text.steps, k1, window)
-        kept: dict[int, int] = {}
+        kept: WeakSet[_Kept] = WeakSet()
 
-        def keep(tensor: Tensor, kept: dict[int, int] = kept) -> Tensor:
-            storage = tensor.untyped_storage()
-            if storage.data_ptr() not in constant:
-                kept[storage.data_ptr()] = storage.nbytes()
-            return tensor
+        def keep(tensor: Tensor, kept: WeakSet[_Kept] = kept) -> _Kept:
+            one = _Kept(tensor)
+            kept.add(one)
+            return one
 
-        with saved_tensors_hooks(keep, lambda tensor: tensor):
+        with saved_tensors_hooks(keep, attrgetter("tensor")):
             hidden, state = bptt.read(text.read, part, state)
             targets = text.targets[:, part.start : part.stop]
             loss = cross_entropy(text.output(hidden).flatten(0, 1), targets.flatten())
+        storages = {s.data_ptr(): s.nbytes() for s in (one.tensor.untyped_storage() for one in kept)}
+        most = max(most, sum(size for at, size in storages.items() if at not in constant))
         gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
         for sum_, gradient in zip(total, gradients, strict=True):
             if gradient is not None:
                 sum_ += gradient
-        most = max(most, sum(kept.values()))
     return Gradient(total, time.perf_counter() - begun, most)
 
 

@@ -89,7 +89,7 @@ def in_turn(text: Text, state: State | None, window: int, stride: int | None = N
         kept: WeakSet[_Kept] = WeakSet()
 
         def keep(tensor: Tensor, kept: WeakSet[_Kept] = kept) -> _Kept:
-            one = _Kept(tensor)
+            one = _Kept(tensor.detach())  # an output that holds its own graph would never die
             kept.add(one)
             return one
 

@@ -27,8 +27,8 @@ from elman.inspection.inspect import shape
 from elman.tasks import TASKS
 from elman.tasks import configuration as config
 from elman.tasks.configuration import Settings
+from elman.tasks.exchange import Say
 from elman.tasks.sizing import check_ram
-from elman.tasks.task import Say
 
 
 def compare(

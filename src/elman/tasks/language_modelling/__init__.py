@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from elman.errors import UserError
+from elman.lazy import deferred
 from elman.models.configuration import LANGUAGE_MODELS, TransformerSettings
 from elman.settings import Section
+from elman.tasks.exchange import NONE, Progress, Say, Sources, Trained, fitting_tokenizer
 from elman.tasks.language_modelling.settings import EvaluationOptions, TextSettings, TextTraining, WritingOptions
 from elman.tasks.places import one_file
-from elman.tasks.task import NONE, Progress, Say, Sources, Task, Trained, deferred, fitting_tokenizer
+from elman.tasks.task import Task
 
 if TYPE_CHECKING:
     from elman.arrays import Floats

@@ -18,7 +18,7 @@ from elman.inspection.subject import LEAST_STEPS, Subject
 from elman.inspection.untrained import untrained
 from elman.models import build
 from elman.tasks.configuration import Settings, named
-from elman.tasks.task import Trained
+from elman.tasks.exchange import Trained
 
 MOST_TOKENS = 1 << 20  # of a text that are looked at
 

@@ -57,7 +57,7 @@ def memory(name: str, seed: int) -> Figure:
         gates=gates,
         colours={"surprise": np.abs(states[0, 0])},
         orders=orders,
-        link="memory",
+        link=f"memory {seed}" if seed else "memory",
     )
 
 
@@ -139,6 +139,13 @@ def figures() -> dict[str, list[Figure]]:
                 y="nats",
                 names=PIECES,
                 **words,
+            ),
+            choice(
+                {
+                    f"series {one}": line_chart([Line("lstm", x, x)], title=f"Of {one}", x="x", y="y", **words)
+                    for one in "ab"
+                },
+                title="Series",
             ),
             line_chart(
                 [Line("every other", steps, np.where(steps % 2000, np.nan, LEARNT), dots=True)],
@@ -341,6 +348,37 @@ def test_text_memory_and_gates_show_what_one_points_at(browser: Any, address: st
         assert figure.locator(".text-strip canvas").evaluate("one => one.toDataURL()") != before
         gate = 1 / (1 + np.exp(-WALK[1, int(unit[1]), step - 1]))
         assert f", i {gate:.2g}" in told.inner_text()
+
+
+def test_what_was_chosen_over_one_text_is_chosen_over_the_next(browser: Any, address: str) -> None:
+    with opened(browser, address) as page:
+        first, second = figure_of(page, "The first text"), figure_of(page, "The second text")
+        first.get_by_label("Unit", exact=True).fill("u4")
+        first.get_by_label("Unit", exact=True).press("Enter")
+        first.get_by_label("Order of units").select_option("time scale")
+        first.get_by_label("Colour of the text").select_option("surprise")
+        first.locator(".pieces i").nth(4).hover()
+        page.get_by_role("radio", name="two").click()
+        sync.expect(second.get_by_label("Unit", exact=True)).to_have_value("u4")
+        sync.expect(second.get_by_label("Order of units")).to_have_value("time scale")
+        sync.expect(second.get_by_label("Colour of the text")).to_have_value("surprise")
+        sync.expect(second.locator(".heat-head h3").last).to_have_text("gates of unit u4, from shut to open")
+        sync.expect(second.locator("i.pointed")).to_have_count(0)  # a place is the text's own
+        box = second.locator(".heat-scroller").first.bounding_box()
+        page.mouse.move(box["x"] + 300, box["y"] + 4)
+        sync.expect(second.locator(".heat-told").first).to_contain_text(f"unit u{np.argmin(SCALES)} ")
+
+
+def test_a_series_that_is_switched_off_is_off_in_all_of_a_choice(browser: Any, address: str) -> None:
+    with opened(browser, address) as page:
+        figure = figure_of(page, "Of a")
+        figure.get_by_role("button", name="lstm").click()
+        page.get_by_role("radio", name="series b").click()
+        other = figure_of(page, "Of b")
+        sync.expect(other.get_by_role("button", name="lstm")).to_have_attribute("aria-pressed", "false")
+        assert other.locator("canvas").first.evaluate(BLUE) == 0
+        alone = figure_of(page, "Learning")  # has no part in it
+        sync.expect(alone.get_by_role("button", name="lstm")).to_have_attribute("aria-pressed", "true")
 
 
 def test_units_by_time_scale(browser: Any, address: str) -> None:

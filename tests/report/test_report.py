@@ -289,6 +289,17 @@ def test_every_name_of_a_heatmap_can_be_read(rows: int, columns: int, word: str,
     assert all(right <= left + 0.2 for (_, right), (left, _) in pairwise(reach))
 
 
+@pytest.mark.parametrize("word", ["b", "the"])
+def test_a_special_symbol_turns_no_other_name(word: str) -> None:
+    tokens = [*"a" * 30, "<eod>", word]
+    map_ = heatmap(np.ones((1, 32)), title="t", reading="r", x="x", y="y", columns=tokens)
+    lines = line_chart([Line("a", np.arange(32), np.arange(32))], title="t", reading="r", x="x", y="y", names=tokens)
+    for texts in (names(map_)[1:], names(lines)):
+        assert len(texts) == 32
+        assert all(("transform" in text.attrib) == (word == "the") for text in texts)
+        assert (texts[30].text, texts[30].findtext("title")) == (("∎", "<eod>") if word == "b" else ("<eod>", None))
+
+
 def test_forty_tokens_a_side_are_all_named() -> None:
     tokens = [f"␣token{i}" for i in range(40)]
     figure = heatmap(np.eye(40), title="t", reading="r", x="source", y="written", rows=tokens, columns=tokens)

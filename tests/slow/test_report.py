@@ -31,7 +31,7 @@ from elman.report import (
     render,
     text_strip,
 )
-from elman.report.names import shorten, visible
+from elman.report.names import SPECIAL, shorten, visible
 
 sync = pytest.importorskip("playwright.sync_api", reason="no playwright: pip install 'elman[dev]'")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="no axe: pip install 'elman[dev]'")
@@ -89,9 +89,10 @@ def figures() -> dict[str, list[Figure]]:
     symbols = [piece.replace(" ", "␣").replace("\n", "↵") for piece in PIECES]
     words = {"reading": "How to read it, in a sentence that is as long as such sentences are."}
     fan = {level: np.arange(12) * 0.1 + level for level in (0.1, 0.3, 0.5, 0.7, 0.9)}
+    long = "two: with a name that is wider than a phone's page can be"
     return {
         "Memory": [
-            choice({"one": memory("The first text", 0), "two": memory("The second text", 9)}, title="Texts"),
+            choice({"one": memory("The first text", 0), long: memory("The second text", 9)}, title="Texts"),
             text_strip(PIECES, WALK[0, 1], title="One unit", link="memory", **words),
             heatmap(
                 WALK[0], title="A map", x="token read", y="unit", rows=rows, columns=symbols, link="memory", **words
@@ -137,9 +138,10 @@ def figures() -> dict[str, list[Figure]]:
                 title="Letters",
                 x="letter",
                 y="nats",
-                names=PIECES,
+                names=[*PIECES[:-1], "<eod>"],
                 **words,
             ),
+            line_chart([Line("a", np.arange(8), LOOKS[-1])], title="Words", x="word", y="nats", names=WORDS, **words),
             choice(
                 {
                     f"series {one}": line_chart([Line("lstm", x, x)], title=f"Of {one}", x="x", y="y", **words)
@@ -358,7 +360,7 @@ def test_what_was_chosen_over_one_text_is_chosen_over_the_next(browser: Any, add
         first.get_by_label("Order of units").select_option("time scale")
         first.get_by_label("Colour of the text").select_option("surprise")
         first.locator(".pieces i").nth(4).hover()
-        page.get_by_role("radio", name="two").click()
+        page.get_by_role("radio", name="two:").click()
         sync.expect(second.get_by_label("Unit", exact=True)).to_have_value("u4")
         sync.expect(second.get_by_label("Order of units")).to_have_value("time scale")
         sync.expect(second.get_by_label("Colour of the text")).to_have_value("surprise")
@@ -419,7 +421,7 @@ def test_one_of_several_is_chosen(browser: Any, address: str) -> None:
         sync.expect(shown).to_have_text(["Heads of a text", "layer 2, head 1"], ignore_case=True)
         page.get_by_role("radio", name="another text").click()  # which shows the same head
         sync.expect(shown).to_have_text(["Heads of another text", "layer 2, head 1"], ignore_case=True)
-        page.get_by_role("radio", name="two").click()
+        page.get_by_role("radio", name="two:").click()
         sync.expect(figure_of(page, "The second text").locator(".heat canvas").first).to_be_visible()
 
 
@@ -477,6 +479,16 @@ def test_names_are_shortened_as_in_the_drawing(browser: Any, address: str) -> No
     with opened(browser, address) as page:
         shown = figure_of(page, "Long names").locator(".matrix tbody th")
         sync.expect(shown).to_have_text([shorten(visible(name)) for name in NAMES])
+
+
+def test_special_symbols_turn_no_other_names(browser: Any, address: str) -> None:
+    """The names of a canvas stand as those of a drawing do."""
+    ask = "(names) => import('elman/heat_names.js').then(({ roomOf, under }) => [roomOf([], names, { least: 0, width: 9 }).turned, names.map((name) => under(name, false))])"  # noqa: E501
+    with opened(browser, address) as page:
+        turned, written = page.evaluate(ask, ["a", *SPECIAL, "b"])
+        assert not turned
+        assert written == ["a", *SPECIAL.values(), "b"]
+        assert page.evaluate(ask, ["a", "<eod>", "the"])[0]
 
 
 def test_a_stretch_is_zoomed_into(browser: Any, address: str) -> None:

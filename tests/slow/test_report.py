@@ -31,6 +31,8 @@ from elman.report import (
     render,
     text_strip,
 )
+from elman.report.axes import Scale
+from elman.report.figure import number
 from elman.report.names import SPECIAL, shorten, visible
 
 sync = pytest.importorskip("playwright.sync_api", reason="no playwright: pip install 'elman[dev]'")
@@ -325,11 +327,11 @@ def test_text_memory_and_gates_show_what_one_points_at(browser: Any, address: st
         figure = figure_of(page, "The first text")
         told, maps = figure.locator(".reading-text .told"), figure.locator(".heat-told")
         figure.locator(".pieces i").nth(4).hover()
-        value = f"{WALK[0, 0, 4]:+.2f}".replace("-", "−")
+        value = f"{WALK[0, 0, 4]:+.2f}"
         sync.expect(told).to_contain_text(f"After “c” (5), unit u0: cell state c {value}")
         sync.expect(maps.first).to_have_text(re.compile(r"^unit u0 after “c” \(5\): "))
         strip = figure_of(page, "One unit")  # another figure of the link
-        value = f"{WALK[0, 1, 4]:+.3g}".replace("-", "−")
+        value = f"{WALK[0, 1, 4]:+.3g}"
         sync.expect(strip.locator(".told")).to_have_text(f"“c” (5): {value}")
 
         box = figure.locator(".heat-scroller").first.bounding_box()
@@ -432,7 +434,7 @@ def test_lines_tell_their_values_and_are_switched_off(browser: Any, address: str
         over.scroll_into_view_if_needed()
         box = over.bounding_box()
         page.mouse.move(box["x"] + box["width"] * 10 / 49, box["y"] + 50)
-        sync.expect(figure.locator(".legend-place")).to_have_text("at 10000")
+        sync.expect(figure.locator(".legend-place")).to_have_text("at 10,000")
         sync.expect(figure.locator(".legend-value")).to_have_text([f"{LEARNT[10]:.3g}", f"{LEARNT[10] + 0.5:.3g}"])
         canvas = figure.locator("canvas").first
         assert canvas.evaluate(BLUE) > 50
@@ -481,6 +483,38 @@ def test_names_are_shortened_as_in_the_drawing(browser: Any, address: str) -> No
         sync.expect(shown).to_have_text([shorten(visible(name)) for name in NAMES])
 
 
+def test_numbers_are_those_of_the_drawings(browser: Any, address: str) -> None:
+    values = [
+        0.0,
+        3.0,
+        -3.0,
+        72_345.0,
+        1234.56,
+        -1234.56,
+        99.96,
+        100.4,
+        0.0123456,
+        -0.63,
+        1.2e-4,
+        9e-5,
+        1e-9,
+        2.5e6,
+        1e30,
+    ]
+    axis = Scale(-99_000, 2.5e6, 0, 1)
+    with opened(browser, address) as page:
+        said = page.evaluate(
+            "(values) => import('elman/numbers.js').then(({ short }) => values.map((one) => short(one)))", values
+        )
+        assert said == [number(value) for value in values]
+        assert said[3:6] == ["72,345", "1,235", "-1,235"]
+        ticks = [-99_000, -5000, 0, 0.25, 1500, 72_000, 2.5e6]
+        said = page.evaluate(
+            "(values) => import('elman/ticks.js').then(({ tickName }) => values.map((one) => tickName(one)))", ticks
+        )
+        assert said == [axis.name(tick) for tick in ticks] == ["-99k", "-5,000", "0", "0.25", "1,500", "72k", "2.5M"]
+
+
 def test_special_symbols_turn_no_other_names(browser: Any, address: str) -> None:
     """The names of a canvas stand as those of a drawing do."""
     ask = "(names) => import('elman/heat_names.js').then(({ roomOf, under }) => [roomOf([], names, { least: 0, width: 9 }).turned, names.map((name) => under(name, false))])"  # noqa: E501
@@ -503,7 +537,7 @@ def test_a_stretch_is_zoomed_into(browser: Any, address: str) -> None:
         page.mouse.move(x + wide * 30 / 49, y, steps=3)
         page.mouse.up()
         page.mouse.move(x + 2, y)
-        sync.expect(place).to_have_text("at 20000")
+        sync.expect(place).to_have_text("at 20,000")
         page.mouse.dblclick(x + 5, y)
         page.mouse.move(x + 3, y)
         sync.expect(place).to_have_text("at 0")
@@ -516,7 +550,7 @@ def test_a_finger_asks_for_values(browser: Any, address: str) -> None:
         box = figure.locator(".u-over").bounding_box()
         page.touchscreen.tap(box["x"] + box["width"] / 2, box["y"] + 100)
         sync.expect(figure.locator(".legend-place")).to_have_text("at 20")
-        sync.expect(figure.locator(".legend-value").nth(1)).to_have_text("1e−60")
+        sync.expect(figure.locator(".legend-value").nth(1)).to_have_text("1e-60")
         bars = figure_of(page, "Loss over seeds")
         room, row = bars.locator(".bar-rows").bounding_box(), bars.locator(".bar-rows li").first
         assert row.locator(".bar-area").bounding_box()["width"] > 0.6 * room["width"]
@@ -524,7 +558,7 @@ def test_a_finger_asks_for_values(browser: Any, address: str) -> None:
         sync.expect(ends).to_be_hidden()
         row.tap()
         sync.expect(ends).to_be_visible()
-        sync.expect(ends).to_have_text("(−0.0133 to 0.448)")
+        sync.expect(ends).to_have_text("(-0.0133 to 0.448)")
         assert page.evaluate(MISPLACED.replace(".strip,", ".strip, .bar-value,")) == []
         letters = figure_of(page, "Letters")
         sync.expect(letters.locator(".scrolls")).to_have_text("⟷ scrolls")

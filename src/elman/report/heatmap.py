@@ -76,7 +76,7 @@ def heatmap(
     data = {"x": x, "y": y, "rows": list(rows or ()), "columns": list(columns or ()), "full": full}
     data |= {"values": Half(values), "orders": {name: [*map(int, order)] for name, order in (orders or {}).items()}}
     rows, columns = rows or [*map(str, range(R))], columns or [*map(str, range(C))]
-    table = Table(["", *columns], [[rows[r], *map(_short, values[r].tolist())] for r in range(R)])
+    table = Table(["", *columns], [[rows[r], *values[r].tolist()] for r in range(R)])
     return Figure(title, drawing, reading, table, (), wide, Chart("heat", data), link)
 
 
@@ -116,7 +116,3 @@ def _names(given: Sequence[str] | None, count: int, most: float) -> dict[int, st
     if given:
         return dict(enumerate(given))
     return {index: str(index) for index in range(0, count, max(1, int(np.ceil(count / most))))}
-
-
-def _short(value: float) -> float:
-    return float(f"{value:.3g}")

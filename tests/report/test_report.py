@@ -128,6 +128,19 @@ def test_a_drawing_is_well_formed(figure: Figure) -> None:
     assert figure.table.rows
 
 
+def test_words_lie_over_all_that_is_drawn() -> None:
+    x = np.arange(20)
+    words = {"title": "t", "reading": "r", "x": "x", "y": "y"}
+    lines = [Line(str(index), x, x * index) for index in range(40)]  # so many that some have numbers
+    points = [Points(str(index), x, x * index, path=True, labels=[(3, f"label {index}")]) for index in range(40)]
+    for figure in (line_chart(lines, marks=[Mark(3, "a"), Mark(4, "b")], **words), point_chart(points, **words)):
+        drawn = [part for part in ET.fromstring(figure.drawing) if part.attrib.get("class") not in ("hit", "mark")]
+        kinds = [part.attrib["class"] == "note" for part in drawn]
+        first = kinds.index(True)
+        assert first > 40
+        assert all(kinds[first:])
+
+
 @given(st.lists(st.tuples(st.floats(0, 100), st.integers(1, 14)), min_size=1, max_size=8))
 def test_words_at_marks_do_not_cover_each_other(marks: list[tuple[float, int]]) -> None:
     x = np.arange(101)

@@ -151,10 +151,10 @@ def text(kind: str, x: float, y: float, words: str, anchor: str = "start", *, ma
     return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{shown}</text>'
 
 
-def dotted(x: float, top: float, foot: float, words: str, y: float, *, left: bool) -> str:
-    """A dotted vertical line with words beside it, at the height y on its left or on its right."""
+def dotted(x: float, top: float, foot: float, words: str, y: float, *, left: bool) -> tuple[str, str]:
+    """A dotted vertical line, and words beside it at the height y, on its left or on its right."""
     beside = text("note", x + (-5 if left else 5), y, words, "end" if left else "start")
-    return f'<path class="mark" d="M{x:.1f} {top:g}V{foot:g}"/>{beside}'
+    return f'<path class="mark" d="M{x:.1f} {top:g}V{foot:g}"/>', beside
 
 
 def svg(content: str, width: float, height: float, title: str, *, least: float = 0) -> str:

@@ -67,7 +67,7 @@ def point_chart(
     vertical = y_span or span(heights)
     axes = Frame(Scale(*horizontal, LEFT, NARROW - RIGHT), Scale(*vertical, HEIGHT - BOTTOM, TOP), x, y)
     styled = list(zip(groups, series_styles([(group.colour, 0) for group in groups]), strict=True))
-    parts = [_group(group, axes, style) for group, style in styled]
+    parts = [draw(group, axes, style) for draw in (_group, _labels) for group, style in styled]  # words over points
     barred = any(group.low is not None for group in groups)
     rows = [row for group in groups for row in _rows(group, barred)]
     rows = rows[:: -(-len(rows) // MOST_ROWS)] if rows else rows
@@ -103,6 +103,11 @@ def _group(group: Points, axes: Frame, style: SeriesStyle) -> str:
     titled = 0 < len(group.texts) <= MOST_TITLES
     titles = [f"<title>{escape(words)}</title>" for words in group.texts] if titled else [""] * len(x)
     parts += [point(style, a, b, title) for a, b, title in zip(x, y, titles, strict=True)]
+    return "".join(parts)
+
+
+def _labels(group: Points, axes: Frame, style: SeriesStyle) -> str:
+    x, y, parts = axes.x(group.x), axes.y(group.y), []
     labels = [*group.labels, *([(0, str(style.number))] if style.number and len(x) else [])]
     for index, words in labels:
         left = x[index] > (axes.x.start + axes.x.stop) * 0.7  # or the words would leave the chart

@@ -36,7 +36,9 @@ class PointFigure {
     ctx.beginPath();
     ctx.rect(bbox.left - 5 * scale, bbox.top - 5 * scale, bbox.width + 10 * scale, bbox.height + 10 * scale);
     ctx.clip();
-    for (const group of this.groups) if (!group.hidden) this.#group(plot, group, scale);
+    const shown = this.groups.filter(({ hidden }) => !hidden);
+    for (const group of shown) this.#group(plot, group, scale);
+    for (const group of shown) this.#labels(plot, group, scale); // over all points
     ctx.restore();
     if (this.pointed) this.#mark(this.pointed);
   }
@@ -63,6 +65,11 @@ class PointFigure {
       ctx.fill(placed);
     }
     ctx.globalAlpha = 1;
+  }
+
+  #labels(plot, group, scale) {
+    const { ctx } = plot;
+    const places = this.#places(plot, group, true);
     ctx.font = `${12 * scale}px ${colour("sans")}`;
     ctx.fillStyle = colour("ink");
     const named = group.number ? [...group.labels, [0, String(group.number)]] : group.labels;

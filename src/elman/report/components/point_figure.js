@@ -14,13 +14,13 @@ export function mount(data, { title, link }) {
 }
 
 class PointFigure {
-  constructor({ x, y, spans: [xSpan, ySpan], groups }, title, link) {
-    Object.assign(this, { x, y, groups, link, pointed: null });
+  constructor({ x, y, spans: [xSpan, ySpan], names, groups }, title, link) {
+    Object.assign(this, { x, y, names, groups, link, pointed: null });
     this.legend = new Legend(groups.map(({ shape, ...group }) => ({ ...group, shape, line: false })), (index, shown) => ((groups[index].hidden = !shown), this.plot?.plot?.redraw(false)), link);
     this.ring = h("span", { class: "ring", hidden: true });
     this.told = h("output", { class: "told", "aria-live": "polite" });
     this.plot = new Plot({
-      label: title, kind: "chart of points", series: [{ points: { show: false } }], axes: [x, y], height: 330, drag: "xy",
+      label: title, kind: "chart of points", series: [{ points: { show: false } }], names, axes: [x, y], height: 330, drag: "xy",
       spans: () => ({ x: xSpan, y: ySpan }), cursor: { x: false, points: { show: false } },
       hooks: { draw: [(plot) => this.#draw(plot)] }, onpoint: (plot) => this.#point(plot), onkey: (step) => this.#step(step),
     });
@@ -129,7 +129,8 @@ class PointFigure {
   #words({ group, index }) {
     const name = group.texts[index] ? `${group.name}, ${group.texts[index]}` : group.name;
     const bounds = group.low ? ` (${short(group.low[index])} to ${short(group.high[index])})` : "";
-    return `${name}: ${this.x} ${short(group.x[index])}, ${this.y} ${short(group.y[index])}${bounds}`;
+    const place = this.names.length ? "" : `${this.x} ${short(group.x[index])}, `;
+    return `${name}: ${place}${this.y} ${short(group.y[index])}${bounds}`;
   }
 
   #step(step) {

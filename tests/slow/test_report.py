@@ -268,6 +268,13 @@ EMPTY = """() => [...document.querySelectorAll("figure")].filter((figure) => {
   const beside = [...figure.parentElement.children].some((other) => other !== figure && Math.abs(other.offsetTop - figure.offsetTop) < 2);
   return card.width < row.width - 2 && !beside;
 }).map((figure) => figure.querySelector("h3").textContent)"""  # noqa: E501
+# Cards of a row that end at other heights, and bars that leave more than a margin of their card free.
+UNEVEN = """() => [...document.querySelectorAll(".figures")].flatMap((grid) => [...grid.children].filter((card, index) => {
+  const next = grid.children[index + 1];
+  return next && next.offsetTop === card.offsetTop && next.offsetHeight !== card.offsetHeight;
+}).map((card) => card.querySelector("h3").textContent)).concat([...document.querySelectorAll(".bar-rows")].filter((rows) =>
+  rows.closest("figure").lastElementChild.getBoundingClientRect().bottom < rows.closest("figure").getBoundingClientRect().bottom - 30
+).map((rows) => rows.getAttribute("aria-label")))"""  # noqa: E501
 # What a part that is wider than its place says of it.
 SILENT = """() => [...document.querySelectorAll(".live *")].filter((one) => one.checkVisibility() && /auto|scroll/.test(getComputedStyle(one).overflowX)
   && one.scrollWidth > one.clientWidth + 1).filter((one) => ![...one.closest(".live").querySelectorAll(".scrolls")].some((hint) => hint.checkVisibility()))
@@ -281,6 +288,7 @@ def test_all_words_can_be_read_and_heard(browser: Any, address: str, width: int,
         assert page.locator(".chart[data-chart]:not(.mounted):not([data-chart=choice])").count() == 0
         assert page.evaluate(MISPLACED) == []
         assert page.evaluate(EMPTY) == []
+        assert page.evaluate(UNEVEN) == []
         assert page.evaluate(SILENT) == []
         if (width, theme) not in ((390, "light"), (1300, "dark")):  # axe takes seconds
             return

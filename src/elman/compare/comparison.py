@@ -15,7 +15,6 @@ from typing import Any
 from elman import environment, run_folders
 from elman.compare import matching
 from elman.compare.ongoing import Ongoing
-from elman.compare.outcomes import percent
 from elman.compare.plan import Plan
 from elman.compare.search import check_optuna, search_factor
 from elman.compare.sharing import Shared
@@ -29,6 +28,7 @@ from elman.tasks import configuration as config
 from elman.tasks.configuration import Settings
 from elman.tasks.exchange import Say
 from elman.tasks.sizing import check_ram
+from elman.wording import percent
 
 
 def compare(

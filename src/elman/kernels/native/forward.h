@@ -292,6 +292,8 @@ template <class S, class Cell, bool kVaried> struct Forward {
         units_of_panel(t, ahead, rows, panel, all + panels.first(panel) * steps * rows.count * G,
                        sums + (j - i) * kMaxWidth, before, after, c);
       }
+      if constexpr (Cell::kCell)
+        for (int64_t j = i; j < next; ++j) outputs_of_panel(t, rows, panel_of(j), sums + (j - i) * kMaxWidth, before, after, c);
     }
     for (int64_t r = 0; r < rows.count; ++r)
       if (t >= length_of(s, rows.first + r)) {
@@ -301,9 +303,10 @@ template <class S, class Cell, bool kVaried> struct Forward {
       }
   }
 
-  // `ahead` is the place of the step t among those projected together, whose sums are `projected`.
+  // `ahead` is the place of the step t among those projected together, whose sums are `projected`. Of the LSTM the new
+  // c, and o in the place of the first sum: h follows when c of all rows is there, for each row would wait for its own.
   INLINE void units_of_panel(int64_t t, int64_t ahead, const Rows<S>& rows, int64_t panel, const Vector<T>* projected,
-                             const Vector<T>* sums, Memory<S> before, Memory<S> after, T* c) const {
+                             Vector<T>* sums, Memory<S> before, Memory<S> after, T* c) const {
     constexpr int G = Cell::kGates;
     const int panel_width = panels.width(panel);
     for (int64_t r = 0; r < rows.count; ++r) {
@@ -314,11 +317,23 @@ template <class S, class Cell, bool kVaried> struct Forward {
       const Vector<T>* of_x = s.x ? projected + (ahead * rows.count + r) * panel_width : nullptr;
       for (int v = 0; v < panel_width; v += G) {
         const int64_t at = (panels.first(panel) + v / G) * kLanes<T>, n = lanes_at<T>(s.H, at);
-        const Vector<T>* of_h = sums + r * panel_width + v;
-        if (of_x) Cell::template forward<S>(of_x + v, of_h, it, at, n);
-        else Cell::template forward<S>(GatesOf<S, G>(it.gates, s.H, at, n).of, of_h, it, at, n);
+        Vector<T>* of_h = sums + r * panel_width + v;
+        const auto units = [&](const Vector<T>* mine) __attribute__((always_inline)) {
+          if constexpr (Cell::kCell) of_h[0] = Cell::template memory<S>(mine, of_h, it, at, n);
+          else Cell::template forward<S>(mine, of_h, it, at, n);
+        };
+        if (of_x) units(of_x + v);
+        else units(GatesOf<S, G>(it.gates, s.H, at, n).of);
       }
     }
+  }
+
+  INLINE void outputs_of_panel(int64_t t, const Rows<S>& rows, int64_t panel, const Vector<T>* sums, Memory<S> before,
+                               Memory<S> after, T* c) const {
+    const int64_t at = panels.first(panel) * kLanes<T>, n = lanes_at<T>(s.H, at), width = panels.width(panel);
+    for (int64_t r = 0; r < rows.count; ++r)
+      if (t < length_of(s, rows.first + r))
+        Cell::template output<S>(sums[r * width], row_at(t * s.B + rows.first + r, nullptr, r, before, after, c), at, n);
   }
 
   INLINE void product_of_panel(int64_t panel, int64_t rows, const Vector<T>* packed, Memory<S> before, Vector<T>* sums) const {

@@ -76,14 +76,15 @@ template <class S, bool TURNED> INLINE const S* number_at(const S* a, int64_t st
   return TURNED ? a + (k / kPair<S> * stride + r) * kPair<S> : a + r * stride + k;
 }
 
-// sums[r][v] += sum over k of a[r][k] * panel[k][v]
+// sums[r][v] = the sum over k of a[r][k] * panel[k][v], and what it begins with: first[v], or sums[r][v] where that is null.
 template <class S, int ROWS, int WIDTH, bool TURNED = false>
-void tile(const S* a, int64_t stride, const Vector<Number<S>>* panel, int64_t K, Vector<Number<S>>* sums) {
+void tile(const S* a, int64_t stride, const Vector<Number<S>>* panel, int64_t K, Vector<Number<S>>* sums,
+          const Vector<Number<S>>* first = nullptr) {
   Vector<Number<S>> s[ROWS][WIDTH];
 #pragma GCC unroll 8
   for (int r = 0; r < ROWS; ++r)
 #pragma GCC unroll 4
-    for (int v = 0; v < WIDTH; ++v) s[r][v] = sums[r * WIDTH + v];
+    for (int v = 0; v < WIDTH; ++v) s[r][v] = first ? first[v] : sums[r * WIDTH + v];
   for (int64_t k = 0; k + kPair<S> <= K; k += kPair<S>, panel += WIDTH) {
 #pragma GCC unroll 4
     for (int v = 0; ROWS > 1 && v < WIDTH * BYTES; v += 64)  // for one row the processor fetches fast enough by itself
@@ -118,11 +119,11 @@ void tile(const S* a, int64_t stride, const Vector<Number<S>>* panel, int64_t K,
 
 template <class S, int WIDTH, bool TURNED, int ROWS = rows_per_tile(WIDTH)>
 INLINE void tile_of(int64_t rows, const S* a, int64_t stride, const Vector<Number<S>>* panel, int64_t K,
-                    Vector<Number<S>>* sums) {
+                    Vector<Number<S>>* sums, const Vector<Number<S>>* first = nullptr) {
   if constexpr (ROWS > 1) {
-    if (rows < ROWS) return tile_of<S, WIDTH, TURNED, ROWS - 1>(rows, a, stride, panel, K, sums);
+    if (rows < ROWS) return tile_of<S, WIDTH, TURNED, ROWS - 1>(rows, a, stride, panel, K, sums, first);
   }
-  tile<S, ROWS, WIDTH, TURNED>(a, stride, panel, K, sums);
+  tile<S, ROWS, WIDTH, TURNED>(a, stride, panel, K, sums, first);
 }
 
 template <class S, int WIDTH, bool TURNED>
@@ -131,13 +132,13 @@ void product_of(const S* a, int64_t stride, int64_t rows, const Vector<Number<S>
   const int64_t tiles = (rows + rows_per_tile(WIDTH) - 1) / rows_per_tile(WIDTH);
   constexpr int64_t kMost = kBlockBytes / (WIDTH * BYTES) * kPair<S>;
   const int64_t blocks = (K + kMost - 1) / kMost, block = blocks ? depth<S>((K + blocks - 1) / blocks) * kPair<S> : 1;
-  for (int64_t r = 0; r < rows; ++r)
-    for (int v = 0; v < WIDTH; ++v) sums[r * WIDTH + v] = first_sums ? first_sums[v] : Vector<Number<S>>{};
-  for (int64_t k = 0; k < K; k += block)
+  const Vector<Number<S>> zeros[WIDTH] = {};
+  const Vector<Number<S>>* begin = first_sums ? first_sums : zeros;
+  for (int64_t k = 0; k == 0 || k < K; k += block)
     for (int64_t i = 0; i < tiles; ++i) {
       const int64_t first = rows * i / tiles, last = rows * (i + 1) / tiles;
       tile_of<S, WIDTH, TURNED>(last - first, number_at<S, TURNED>(a, stride, first, k), stride, panel + depth<S>(k) * WIDTH,
-                        K - k < block ? K - k : block, sums + first * WIDTH);
+                                K - k < block ? K - k : block, sums + first * WIDTH, k ? nullptr : begin);
     }
 }
 

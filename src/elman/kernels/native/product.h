@@ -76,10 +76,16 @@ template <class S, bool TURNED> INLINE const S* number_at(const S* a, int64_t st
   return TURNED ? a + (k / kPair<S> * stride + r) * kPair<S> : a + r * stride + k;
 }
 
+// What a tile fetches into the second-level cache meanwhile: from `at` on, so many bytes at each k.
+struct Fetch {
+  const char* at = nullptr;
+  int64_t step = 0;
+};
+
 // sums[r][v] = the sum over k of a[r][k] * panel[k][v], and what it begins with: first[v], or sums[r][v] where that is null.
 template <class S, int ROWS, int WIDTH, bool TURNED = false>
 void tile(const S* a, int64_t stride, const Vector<Number<S>>* panel, int64_t K, Vector<Number<S>>* sums,
-          const Vector<Number<S>>* first = nullptr) {
+          const Vector<Number<S>>* first = nullptr, Fetch fetch = {}) {
   Vector<Number<S>> s[ROWS][WIDTH];
 #pragma GCC unroll 8
   for (int r = 0; r < ROWS; ++r)
@@ -89,6 +95,10 @@ void tile(const S* a, int64_t stride, const Vector<Number<S>>* panel, int64_t K,
 #pragma GCC unroll 4
     for (int v = 0; ROWS > 1 && v < WIDTH * BYTES; v += 64)  // for one row the processor fetches fast enough by itself
       __builtin_prefetch((const char*)(panel + kAhead * WIDTH) + v);
+    if (ROWS > 1) {
+      __builtin_prefetch(fetch.at, 0, 2);
+      fetch.at += fetch.step;
+    }
     if constexpr (kPair<S> == 1 && ROWS < WIDTH && !TURNED) {
       const Broadcasts<S, ROWS> rows(a + k, stride);
 #pragma GCC unroll 4
@@ -119,26 +129,30 @@ void tile(const S* a, int64_t stride, const Vector<Number<S>>* panel, int64_t K,
 
 template <class S, int WIDTH, bool TURNED, int ROWS = rows_per_tile(WIDTH)>
 INLINE void tile_of(int64_t rows, const S* a, int64_t stride, const Vector<Number<S>>* panel, int64_t K,
-                    Vector<Number<S>>* sums, const Vector<Number<S>>* first = nullptr) {
+                    Vector<Number<S>>* sums, const Vector<Number<S>>* first = nullptr, Fetch fetch = {}) {
   if constexpr (ROWS > 1) {
-    if (rows < ROWS) return tile_of<S, WIDTH, TURNED, ROWS - 1>(rows, a, stride, panel, K, sums, first);
+    if (rows < ROWS) return tile_of<S, WIDTH, TURNED, ROWS - 1>(rows, a, stride, panel, K, sums, first, fetch);
   }
-  tile<S, ROWS, WIDTH, TURNED>(a, stride, panel, K, sums, first);
+  tile<S, ROWS, WIDTH, TURNED>(a, stride, panel, K, sums, first, fetch);
 }
 
 template <class S, int WIDTH, bool TURNED>
 void product_of(const S* a, int64_t stride, int64_t rows, const Vector<Number<S>>* panel, int64_t K,
                 Vector<Number<S>>* sums, const Vector<Number<S>>* first_sums) {
+  if (rows == 0) return;
   const int64_t tiles = (rows + rows_per_tile(WIDTH) - 1) / rows_per_tile(WIDTH);
   constexpr int64_t kMost = kBlockBytes / (WIDTH * BYTES) * kPair<S>;
   const int64_t blocks = (K + kMost - 1) / kMost, block = blocks ? depth<S>((K + blocks - 1) / blocks) * kPair<S> : 1;
   const Vector<Number<S>> zeros[WIDTH] = {};
+  const int64_t step = WIDTH * BYTES / tiles;
   const Vector<Number<S>>* begin = first_sums ? first_sums : zeros;
   for (int64_t k = 0; k == 0 || k < K; k += block)
     for (int64_t i = 0; i < tiles; ++i) {
       const int64_t first = rows * i / tiles, last = rows * (i + 1) / tiles;
+      const char* next = (const char*)(panel + depth<S>(k + block) * WIDTH);
       tile_of<S, WIDTH, TURNED>(last - first, number_at<S, TURNED>(a, stride, first, k), stride, panel + depth<S>(k) * WIDTH,
-                                K - k < block ? K - k : block, sums + first * WIDTH, k ? nullptr : begin);
+                                K - k < block ? K - k : block, sums + first * WIDTH, k ? nullptr : begin,
+                                {next + i * block / kPair<S> * step, step});
     }
 }
 

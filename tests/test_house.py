@@ -268,7 +268,7 @@ def test_a_task_is_named_in_its_folder_alone() -> None:
 
 
 # What `elman train FILE` has imported of elman before its first step: whoever reads a training reads these files.
-MODULES = 111
+MODULES = 112
 
 COUNT = """
 import sys

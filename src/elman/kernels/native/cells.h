@@ -127,23 +127,35 @@ struct Lstm {
   template <class S>
   static INLINE void forward(const Vector<Number<S>>* of_x, const Vector<Number<S>>* of_h, const ForwardRow<S>& row,
                              int64_t at, int64_t n) {
+    output<S>(memory<S>(of_x, of_h, row, at, n), row, at, n);
+  }
+
+  // The new c; o, by which `output` makes h of it.
+  template <class S>
+  static INLINE Vector<Number<S>> memory(const Vector<Number<S>>* of_x, const Vector<Number<S>>* of_h,
+                                         const ForwardRow<S>& row, int64_t at, int64_t n) {
     using T = Number<S>;
     const Vector<T> i = sigmoid<T>(of_h[0] + of_x[0]);
     const Vector<T> f = sigmoid<T>(of_h[1] + of_x[1]);
     const Vector<T> g = tanh<T>(of_h[2] + of_x[2]);
     const Vector<T> o = sigmoid<T>(of_h[3] + of_x[3]);
     const Vector<T> c = f * load(row.c_memory + at) + i * g;
-    const Vector<T> h = o * tanh<T>(c);
     store(row.c_memory + at, c);
-    store(row.h_after + at, h);
     if (row.c) store(row.c + at, c, n);
-    store(row.h + at, h, n);
-    if (!row.keep) return;
+    if (!row.keep) return o;
     S* gates = row.gates + at;
     store(gates, i, n);
     store(gates + row.H, f, n);
     store(gates + 2 * row.H, g, n);
     store(gates + 3 * row.H, o, n);
+    return o;
+  }
+
+  template <class S>
+  static INLINE void output(Vector<Number<S>> o, const ForwardRow<S>& row, int64_t at, int64_t n) {
+    const Vector<Number<S>> h = o * tanh<Number<S>>(load(row.c_memory + at));
+    store(row.h_after + at, h);
+    store(row.h + at, h, n);
   }
 
   template <class S> static INLINE void backward(const BackwardRow<S>& row, int64_t at, int64_t n) {

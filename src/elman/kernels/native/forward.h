@@ -30,8 +30,8 @@ template <class S, class Cell, bool kVaried> struct Forward {
 
   explicit Forward(const Sweep& sweep)
       : s(sweep),
-        panels{s.H, Cell::kGates, s.P},
-        panels_x{s.H, Cell::kGates, s.x ? s.D : 0},
+        panels{s.H, Cell::kGates, s.P, !kVaried && worth_packing(s)},
+        panels_x{s.H, Cell::kGates, s.x ? s.D : 0, panels.close},
         panels_r{s.P, 1, s.weight_r ? s.H : 0},
         width(panels.vectors() * kLanes<T>),
         width_h(panels_r.vectors() * kLanes<T>) {}
@@ -215,10 +215,13 @@ template <class S, class Cell, bool kVaried> struct Forward {
 
   void load_bias(const T* bias, int64_t panel, Vector<T>* sums) const {
     constexpr int G = Cell::kGates;
-    for (int v = 0; v < panels.width(panel); ++v) {
-      const int64_t unit = (panels.first(panel) + v / G) * kLanes<T>;
-      sums[v] = load_or_zero(bias, v % G * s.H + unit, lanes_at<T>(s.H, unit));
-    }
+    for (int v = 0; v < panels.width(panel); ++v) sums[v] = Vector<T>{};
+    T* to = (T*)sums;
+    for (int64_t v = panels.first(panel); v < panels.first(panel + 1); ++v)
+      for (int g = 0; g < G; ++g, to += panels.gate_size(panel)) {
+        const int64_t n = lanes_at<T>(s.H, v * kLanes<T>);
+        store(to, load_or_zero(bias, g * s.H + v * kLanes<T>, n), n);
+      }
   }
 
   // A panel's product of one row, and beside it a part of the projection of the steps after those already projected.
@@ -292,6 +295,8 @@ template <class S, class Cell, bool kVaried> struct Forward {
         units_of_panel(t, ahead, rows, panel, all + panels.first(panel) * steps * rows.count * G,
                        sums + (j - i) * kMaxWidth, before, after, c);
       }
+      if constexpr (Cell::kCell)
+        for (int64_t j = i; j < next; ++j) outputs_of_panel(t, rows, panel_of(j), sums + (j - i) * kMaxWidth, before, after, c);
     }
     for (int64_t r = 0; r < rows.count; ++r)
       if (t >= length_of(s, rows.first + r)) {
@@ -301,24 +306,47 @@ template <class S, class Cell, bool kVaried> struct Forward {
       }
   }
 
-  // `ahead` is the place of the step t among those projected together, whose sums are `projected`.
+  // `ahead` is the place of the step t among those projected together, whose sums are `projected`. Of the LSTM the new
+  // c, and o in the place of the first sum: h follows when c of all rows is there, for each row would wait for its own.
   INLINE void units_of_panel(int64_t t, int64_t ahead, const Rows<S>& rows, int64_t panel, const Vector<T>* projected,
-                             const Vector<T>* sums, Memory<S> before, Memory<S> after, T* c) const {
+                             Vector<T>* sums, Memory<S> before, Memory<S> after, T* c) const {
     constexpr int G = Cell::kGates;
     const int panel_width = panels.width(panel);
+    const int64_t gate_size = panels.gate_size(panel);
+    const bool is_close = panels.is_close(panel);
     for (int64_t r = 0; r < rows.count; ++r) {
       const int64_t b = rows.first + r, row = t * s.B + b;
       if (r + kRowsAhead < rows.count) fetch(rows, t, r + kRowsAhead, panel);
       if (t >= length_of(s, b)) continue;
       const ForwardRow<S> it = row_at(row, gates_at(rows, t, r), r, before, after, c);
-      const Vector<T>* of_x = s.x ? projected + (ahead * rows.count + r) * panel_width : nullptr;
       for (int v = 0; v < panel_width; v += G) {
         const int64_t at = (panels.first(panel) + v / G) * kLanes<T>, n = lanes_at<T>(s.H, at);
+        const Vector<T>* of_x = s.x ? projected + (ahead * rows.count + r) * panel_width + v : nullptr;
         const Vector<T>* of_h = sums + r * panel_width + v;
-        if (of_x) Cell::template forward<S>(of_x + v, of_h, it, at, n);
-        else Cell::template forward<S>(GatesOf<S, G>(it.gates, s.H, at, n).of, of_h, it, at, n);
+        Vector<T> apart_x[G], apart_h[G];
+        if (is_close) {
+          if (of_x) of_x = take_apart<T>((const T*)of_x, gate_size, n, apart_x);
+          of_h = take_apart<T>((const T*)of_h, gate_size, n, apart_h);
+        }
+        if (!of_x) of_x = take_apart<S>(it.gates + at, s.H, n, apart_x);
+        if constexpr (Cell::kCell) sums[r * panel_width + v] = Cell::template memory<S>(of_x, of_h, it, at, n);
+        else Cell::template forward<S>(of_x, of_h, it, at, n);
       }
     }
+  }
+
+  // n units of every gate, which lie `size` numbers apart.
+  template <class From> static INLINE const Vector<T>* take_apart(const From* gates, int64_t size, int64_t n, Vector<T>* to) {
+    for (int g = 0; g < Cell::kGates; ++g) to[g] = load(gates + g * size, n);
+    return to;
+  }
+
+  INLINE void outputs_of_panel(int64_t t, const Rows<S>& rows, int64_t panel, const Vector<T>* sums, Memory<S> before,
+                               Memory<S> after, T* c) const {
+    const int64_t at = panels.first(panel) * kLanes<T>, n = lanes_at<T>(s.H, at), width = panels.width(panel);
+    for (int64_t r = 0; r < rows.count; ++r)
+      if (t < length_of(s, rows.first + r))
+        Cell::template output<S>(sums[r * width], row_at(t * s.B + rows.first + r, nullptr, r, before, after, c), at, n);
   }
 
   INLINE void product_of_panel(int64_t panel, int64_t rows, const Vector<T>* packed, Memory<S> before, Vector<T>* sums) const {

@@ -76,24 +76,29 @@ template <class S, bool TURNED> INLINE const S* number_at(const S* a, int64_t st
   return TURNED ? a + (k / kPair<S> * stride + r) * kPair<S> : a + r * stride + k;
 }
 
-// sums[r][v] = sum over k of a[r][k] * panel[k][v], or, to be `added`, += that sum.
+// What a tile fetches into the second-level cache meanwhile: from `at` on, so many bytes at each k.
+struct Fetch {
+  const char* at = nullptr;
+  int64_t step = 0;
+};
+
+// sums[r][v] = the sum over k of a[r][k] * panel[k][v], and what it begins with: first[v], or sums[r][v] where that is null.
 template <class S, int ROWS, int WIDTH, bool TURNED = false>
-void tile(const S* a, int64_t stride, const Vector<Number<S>>* panel, int64_t K, Vector<Number<S>>* sums, bool added) {
+void tile(const S* a, int64_t stride, const Vector<Number<S>>* panel, int64_t K, Vector<Number<S>>* sums,
+          const Vector<Number<S>>* first = nullptr, Fetch fetch = {}) {
   Vector<Number<S>> s[ROWS][WIDTH];
 #pragma GCC unroll 8
   for (int r = 0; r < ROWS; ++r)
 #pragma GCC unroll 4
-    for (int v = 0; v < WIDTH; ++v) s[r][v] = Vector<Number<S>>{};
-  if (added) {
-#pragma GCC unroll 8
-    for (int r = 0; r < ROWS; ++r)
-#pragma GCC unroll 4
-      for (int v = 0; v < WIDTH; ++v) s[r][v] = sums[r * WIDTH + v];
-  }
+    for (int v = 0; v < WIDTH; ++v) s[r][v] = first ? first[v] : sums[r * WIDTH + v];
   for (int64_t k = 0; k + kPair<S> <= K; k += kPair<S>, panel += WIDTH) {
 #pragma GCC unroll 4
     for (int v = 0; ROWS > 1 && v < WIDTH * BYTES; v += 64)  // for one row the processor fetches fast enough by itself
       __builtin_prefetch((const char*)(panel + kAhead * WIDTH) + v);
+    if (ROWS > 1) {
+      __builtin_prefetch(fetch.at, 0, 2);
+      fetch.at += fetch.step;
+    }
     if constexpr (kPair<S> == 1 && ROWS < WIDTH && !TURNED) {
       const Broadcasts<S, ROWS> rows(a + k, stride);
 #pragma GCC unroll 4
@@ -112,8 +117,10 @@ void tile(const S* a, int64_t stride, const Vector<Number<S>>* panel, int64_t K,
     }
   }
   if (kPair<S> > 1 && K % kPair<S>)
+#pragma GCC unroll 8
     for (int r = 0; r < ROWS; ++r) {
       const Operand<S> it(number_at<S, TURNED>(a, stride, r, K - 1), !TURNED);
+#pragma GCC unroll 4
       for (int v = 0; v < WIDTH; ++v) it.times(panel[v], s[r][v]);
     }
 #pragma GCC unroll 8
@@ -124,16 +131,17 @@ void tile(const S* a, int64_t stride, const Vector<Number<S>>* panel, int64_t K,
 
 template <class S, int WIDTH, bool TURNED, int ROWS = rows_per_tile(WIDTH)>
 INLINE void tile_of(int64_t rows, const S* a, int64_t stride, const Vector<Number<S>>* panel, int64_t K,
-                    Vector<Number<S>>* sums, bool added) {
+                    Vector<Number<S>>* sums, const Vector<Number<S>>* first = nullptr, Fetch fetch = {}) {
   if constexpr (ROWS > 1) {
-    if (rows < ROWS) return tile_of<S, WIDTH, TURNED, ROWS - 1>(rows, a, stride, panel, K, sums, added);
+    if (rows < ROWS) return tile_of<S, WIDTH, TURNED, ROWS - 1>(rows, a, stride, panel, K, sums, first, fetch);
   }
-  tile<S, ROWS, WIDTH, TURNED>(a, stride, panel, K, sums, added);
+  tile<S, ROWS, WIDTH, TURNED>(a, stride, panel, K, sums, first, fetch);
 }
 
 template <class S, int WIDTH, bool TURNED>
 void product_of(const S* a, int64_t stride, int64_t rows, const Vector<Number<S>>* panel, int64_t K,
-                Vector<Number<S>>* sums, bool added) {
+                Vector<Number<S>>* sums, const Vector<Number<S>>* begin) {
+  if (rows == 0) return;
   const int64_t tiles = (rows + rows_per_tile(WIDTH) - 1) / rows_per_tile(WIDTH);
   constexpr int64_t kMost = kBlockBytes / (WIDTH * BYTES) * kPair<S>;
   int64_t block = K;
@@ -141,48 +149,59 @@ void product_of(const S* a, int64_t stride, int64_t rows, const Vector<Number<S>
     const int64_t blocks = (K + kMost - 1) / kMost;
     block = depth<S>((K + blocks - 1) / blocks) * kPair<S>;
   }
+  const int64_t step = WIDTH * BYTES / tiles;
   int64_t k = 0;
   do {
+    const char* next = (const char*)(panel + depth<S>(k + block) * WIDTH);
     for (int64_t i = 0, first = 0, last; i < tiles; ++i, first = last) {
       last = rows * (i + 1) / tiles;
       tile_of<S, WIDTH, TURNED>(last - first, number_at<S, TURNED>(a, stride, first, k), stride, panel + depth<S>(k) * WIDTH,
-                                less(K - k, block), sums + first * WIDTH, added || k > 0);
+                                less(K - k, block), sums + first * WIDTH, k ? nullptr : begin,
+                                {next + i * block / kPair<S> * step, step});
     }
   } while ((k += block) < K);
 }
 
-// sums (rows, width), in vectors, += a (rows, K) times one panel; a lies as `number_at` says.
+// sums (rows, width), in vectors, = a (rows, K) times one panel, plus `begin` (width) to every row, or what the sums are
+// where that is null; a lies as `number_at` says.
 template <class S, bool TURNED = false>
 void add_product(const S* a, int64_t stride, int64_t rows, const Vector<Number<S>>* panel, int width, int64_t K,
-                 Vector<Number<S>>* sums, bool added = true) {
+                 Vector<Number<S>>* sums, const Vector<Number<S>>* begin = nullptr) {
   switch (width) {
-    case 1: return product_of<S, 1, TURNED>(a, stride, rows, panel, K, sums, added);
-    case 2: return product_of<S, 2, TURNED>(a, stride, rows, panel, K, sums, added);
-    case 3: return product_of<S, 3, TURNED>(a, stride, rows, panel, K, sums, added);
-    default: return product_of<S, 4, TURNED>(a, stride, rows, panel, K, sums, added);
+    case 1: return product_of<S, 1, TURNED>(a, stride, rows, panel, K, sums, begin);
+    case 2: return product_of<S, 2, TURNED>(a, stride, rows, panel, K, sums, begin);
+    case 3: return product_of<S, 3, TURNED>(a, stride, rows, panel, K, sums, begin);
+    default: return product_of<S, 4, TURNED>(a, stride, rows, panel, K, sums, begin);
   }
 }
 
-// The same, = that product, plus first_sums (width) to every row, if there are any.
+// The same, plus first_sums (width), if there are any.
 template <class S, bool TURNED = false>
 void product(const S* a, int64_t stride, int64_t rows, const Vector<Number<S>>* panel, int width, int64_t K,
              Vector<Number<S>>* sums, const Vector<Number<S>>* first_sums = nullptr) {
-  if (first_sums)
-    for (int64_t r = 0; r < rows; ++r)
-      for (int v = 0; v < width; ++v) sums[r * width + v] = first_sums[v];
-  add_product<S, TURNED>(a, stride, rows, panel, width, K, sums, first_sums != nullptr);
+  static constexpr Vector<Number<S>> kZeros[kMaxWidth] = {};
+  add_product<S, TURNED>(a, stride, rows, panel, width, K, sums, first_sums ? first_sums : kZeros);
 }
 
-// How H columns (of units, or of what they are projected to), once for each of G gates, are cut into panels: one of the LSTM and the GRU holds all gates of one
-// vector of units, so that these can be finished together; with one gate it holds up to four vectors of units.
+// How H columns (of units, or of what they are projected to), once for each of G gates, are cut into panels: one of the
+// LSTM and the GRU holds all gates of one vector of units, so that these can be finished together; with one gate it holds
+// up to four vectors of units. Where the gates are `close`, those of a last panel that has fewer units than a vector has
+// lanes lie directly behind each other: 8 units of 4 gates in two vectors of 16 lanes instead of four.
 template <class S> struct Panels {
   int64_t H, G, K;
+  bool close = false;
 
   static constexpr int lanes = kLanes<Number<S>>;
   int64_t vectors() const { return (H + lanes - 1) / lanes; }
   int64_t count() const { return G > 1 ? vectors() : (vectors() + kMaxWidth - 1) / kMaxWidth; }
   int64_t first(int64_t panel) const { return G > 1 ? panel : vectors() * panel / count(); }  // its first vector of units
-  int width(int64_t panel) const { return int((first(panel + 1) - first(panel)) * G); }
+  INLINE bool is_close(int64_t panel) const { return close && G > 1 && H - panel * lanes < lanes; }
+  INLINE int64_t gate_size(int64_t panel) const {  // from one gate's columns to those of the next
+    return is_close(panel) ? H - panel * lanes : lanes;
+  }
+  INLINE int width(int64_t panel) const {
+    return int(is_close(panel) ? (G * gate_size(panel) + lanes - 1) / lanes : (first(panel + 1) - first(panel)) * G);
+  }
   int64_t offset(int64_t panel) const { return first(panel) * G * depth<S>(K); }  // in vectors, as all that follow
   int64_t size() const { return vectors() * G * depth<S>(K); }
 
@@ -190,11 +209,28 @@ template <class S> struct Panels {
   // the strides is 1.
   void pack(int64_t panel, const Number<S>* weight, int64_t column_stride, int64_t row_stride,
             Vector<Number<S>>* packed) const {
+    if (is_close(panel)) return pack_close(panel, weight, column_stride, row_stride, packed);
     const int panel_width = width(panel);
     for (int v = 0; v < panel_width; ++v) {
       const int64_t u = (first(panel) + v / G) * lanes;
       pack_vector(weight + (v % G * H + u) * column_stride, column_stride, row_stride, lanes_at<Number<S>>(H, u),
                   packed + offset(panel) + v, panel_width);
+    }
+  }
+
+  void pack_close(int64_t panel, const Number<S>* weight, int64_t column_stride, int64_t row_stride,
+                  Vector<Number<S>>* packed) const {
+    const int64_t n = gate_size(panel), row = width(panel) * lanes;
+    Number<S>* to = (Number<S>*)(packed + offset(panel));
+    memset((void*)to, 0, row * depth<S>(K) * sizeof *to);
+    for (int64_t g = 0; g < G; ++g, to += n) {
+      const Number<S>* from = weight + (g * H + first(panel) * lanes) * column_stride;
+      for (int64_t k = 0; k < K; k += lanes) {
+        Vector<Number<S>> rows[lanes];
+        const int64_t few = load_rows(from, column_stride, row_stride, n, k, rows);
+        for (int64_t i = 0; i < few; i += kPair<S>)
+          store<Number<S>>(to + (k + i) / kPair<S> * row, packed_rows(rows + i), n);
+      }
     }
   }
 
@@ -204,19 +240,27 @@ template <class S> struct Panels {
     using T = Number<S>;
     Vector<T> rows[lanes];
     for (int64_t k = 0; k < K; k += lanes) {
-      const int64_t few = lanes_at<T>(K, k);
       if (column_stride != 1 && kPair<S> == 1) {
+        const int64_t few = lanes_at<T>(K, k);
         if (n == lanes && few == lanes) turn_whole<T>(from + k, column_stride, (T*)(to + k * width), width * lanes);
         else turn(from + k, column_stride, n, few, (T*)(to + k * width), width * lanes);
         continue;
       }
-      if (column_stride == 1)
-        for (int64_t i = 0; i < few; ++i) rows[i] = load(from + (k + i) * row_stride, n);
-      else
-        turn(from + k, column_stride, n, few, (T*)rows, lanes);
-      if (few % kPair<S>) rows[few] = Vector<T>{};
+      const int64_t few = load_rows(from, column_stride, row_stride, n, k, rows);
       for (int64_t i = 0; i < few; i += kPair<S>) to[(k + i) / kPair<S> * width] = packed_rows(rows + i);
     }
+  }
+
+  // The n columns at some rows from k on, whose number is returned; zeros in the other lanes, and in a row that has no pair.
+  INLINE int64_t load_rows(const Number<S>* from, int64_t column_stride, int64_t row_stride, int64_t n, int64_t k,
+                           Vector<Number<S>>* rows) const {
+    const int64_t few = lanes_at<Number<S>>(K, k);
+    if (column_stride == 1)
+      for (int64_t i = 0; i < few; ++i) rows[i] = load(from + (k + i) * row_stride, n);
+    else
+      turn(from + k, column_stride, n, few, (Number<S>*)rows, lanes);
+    if (few % kPair<S>) rows[few] = Vector<Number<S>>{};
+    return few;
   }
 
   static INLINE Vector<Number<S>> packed_rows(const Vector<Number<S>>* rows) {

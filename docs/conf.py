@@ -35,6 +35,8 @@ copybutton_prompt_is_regexp = True
 copybutton_only_copy_prompt_lines = True
 copybutton_exclude = ".linenos, .gp, .go"
 
+# What the theme says in Portuguese and Sphinx does not translate; a folder beside those of the pages.
+locale_dirs = ["../locale"]
 html_math_renderer = "mathml"
 html_theme = "furo"
 html_title = "elman"

@@ -192,6 +192,8 @@ def test_numbers_are_written_in_one_way() -> None:
             if isinstance(node, ast.Constant) and isinstance(node.value, str) and "\n" not in node.value:
                 assert not re.search(r"\{[^{}]*%\}|\}%", node.value), f"{place}: a space before %"
                 assert node.value != "−", f"{place}: write -"
+            if isinstance(node, ast.Subscript):
+                assert ast.unparse(node.value) != "'s'", f"{place}: say counted(…)"
             if isinstance(node, ast.JoinedStr):
                 for one, other in pairwise(node.values):
                     words = one if isinstance(one, ast.Constant) else other

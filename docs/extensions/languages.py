@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import posixpath
+import re
 from pathlib import Path
 from typing import Any
 
 from sphinx.application import Sphinx
 from sphinx.config import Config
 
+# A link from a Portuguese page to an English one, as it works in the repository.
+ENGLISH = re.compile(r"\[([^\]]+)\]\((?:\.\./)+en/([\w/-]+)\.md\)")
 NAMES = {"en": "English", "pt": "Português"}
 
 
@@ -16,6 +19,11 @@ def find_english(app: Sphinx, config: Config) -> None:
     """Portuguese pages find the English reference by the inventory of the English site, which is built first."""
     if Path(app.srcdir).name == "pt":
         config["intersphinx_mapping"] = {"en": ("../en", str(Path(app.outdir).parent / "en" / "objects.inv"))}
+
+
+def cross(app: Sphinx, docname: str, source: list[str]) -> None:
+    """Make a link into the other folder one of intersphinx, which warns where the link leads nowhere."""
+    source[0] = ENGLISH.sub(r"{external+en:doc}`\1 <\2>`", source[0])
 
 
 def twin(app: Sphinx, docname: str) -> tuple[str, str] | None:
@@ -39,5 +47,6 @@ def setup(app: Sphinx) -> dict[str, bool]:
     """Join the build."""
     # Before intersphinx reads its settings.
     app.connect("config-inited", find_english, priority=1)
+    app.connect("source-read", cross)
     app.connect("html-page-context", tell)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

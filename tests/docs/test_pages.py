@@ -73,6 +73,16 @@ def test_no_page_is_left_open() -> None:
     assert not [pages.name(page) for page in pages.PAGES if re.search(r"@@|TODO|FIXME", page.read_text("utf-8"))]
 
 
+@pytest.mark.parametrize("page", pages.PAGES, ids=pages.name)
+def test_every_link_leads_to_a_page_of_the_repository(page: Path) -> None:
+    """As one reads them without the site, where a role of Sphinx is no link."""
+    text = page.read_text(encoding="utf-8")
+    assert not re.search(r"\{(external|doc|ref)[^}`]*\}`", text)
+    for target in re.findall(r"\]\((?!https?:|#)([^)#\s]+\.md)", text):
+        there = (page.parent / target).resolve()
+        assert there.is_file() or "api" in there.parts, target  # which the site makes
+
+
 def test_every_page_has_one_title() -> None:
     for page in pages.PAGES:
         text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)

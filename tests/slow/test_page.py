@@ -399,6 +399,12 @@ def test_the_fan_moves_with_the_series(window: Window, runs: dict[str, Run]) -> 
     before = rows.all_inner_texts()
     mean = [row["mean"] for row in runs["waves"].predict([WAVES[0][:30]])[0]]
     assert [float(row.split("\t")[1]) for row in before] == pytest.approx(mean, rel=6e-3)
+    memory = page.get_by_role("region", name="Memory")
+    sync.expect(memory).to_contain_text("reads the newest 12 values; those before are crossed out")
+    page.get_by_label("Values, a line for each step").fill("\n".join(map(str, WAVES[0][:7])))
+    sync.expect(memory).to_contain_text("reads 12 values at most, and there are 7 so far")
+    page.get_by_label("Values, a line for each step").fill("\n".join(map(str, WAVES[0][:30])))
+    page.get_by_text("After 30 steps").wait_for()
     over = page.locator(".u-over").bounding_box()
     page.mouse.move(over["x"] + over["width"] * 0.2, over["y"] + 20)
     page.mouse.down()

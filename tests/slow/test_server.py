@@ -227,7 +227,7 @@ def test_sessions_go_on_after_a_restart_as_if_there_was_none(trained: Path, tmp_
             assert server.post(f"/v1/sessions/{id}/generate", asked) == alone[id]
         assert server.post(f"/v1/sessions/{ids[0]}/rollback", {"to": kept["id"]})["position"] == kept["position"]
         code, err = server.stop()
-        assert (code, err) == (143, "elman: 6 sessions of before go on\n".removeprefix("elman: "))
+        assert (code, err) == (143, "elman: restored 6 sessions\n".removeprefix("elman: "))
 
 
 def test_two_runs_keys_and_a_copy_of_a_run(trained: Path, tmp_path: Path) -> None:

@@ -70,3 +70,4 @@ def test_every_page_links_its_twin_and_fetches_nothing(site: Path) -> None:
             assert there == (site / other / "index.html" if own else same), path
             assert there.is_file(), path
             assert 'src="http' not in html
+            assert ("<span>Next</span>" in html or "<span>Previous</span>" in html) <= (language == "en"), path

@@ -47,7 +47,7 @@ def test_names_of_columns_kinds_and_cuts_are_settings(tmp_path: Path) -> None:
     made, said = read(source=str(path), valid=str(path), text="body", label="kind", max_length=3)
     assert (len(made.train), len(made.valid), made.labels.names) == (40, 40, ("a", "b"))
     assert said[0].startswith("tokens are words, read by the n-grams of their characters, because a text has 4 words")
-    assert said[1] == "80 sequences are longer than 3 steps: what follows is not read (data.max_length)"
+    assert said[1] == "cut 80 sequences after 3 steps (data.max_length)"
     (tmp_path / "n.csv").write_text("text,label\n" + "".join(f"text {at},{at % 7}\n" for at in range(40)))
     assert read(source=str(tmp_path / "n.csv"))[0].labels.kind == "class"
     assert read(source=str(tmp_path / "n.csv"), label_type="number")[0].labels.kind == "number"

@@ -210,8 +210,8 @@ def test_what_is_left_out_is_said(tmp_path: Path) -> None:
     corpus = TASK.corpus(settings, tmp_path / "cache", said.append, None)
     assert len(corpus.train) == 60
     assert said == [
-        f"1 pairs with an empty side are left out (the first: line 61 of {pairs})",
-        "1 training pairs of more than 20 tokens are left out (max_length)",
+        f"left out 1 pair with an empty side (the first: line 61 of {pairs})",
+        "left out 1 training pair of more than 20 tokens (max_length)",
     ]
 
 

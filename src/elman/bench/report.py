@@ -10,7 +10,7 @@ from typing import Any
 from elman import environment
 from elman.bench.contest import Contest, Measurement, Rate
 from elman.report import aligned
-from elman.wording import percent
+from elman.wording import counted, percent
 
 NAMES = {"torch": "torch.nn", "onnxruntime": "onnxruntime", "elman_float32": "our float32"}
 
@@ -128,7 +128,7 @@ def _means(means: Sequence[dict[str, Any]]) -> list[list[str]]:
 
 
 def _threads(number: int) -> str:
-    return f"{number} thread{'s'[: number - 1]}"
+    return counted(number, "thread")
 
 
 def _shape(line: dict[str, Any]) -> str:

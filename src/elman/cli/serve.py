@@ -16,6 +16,7 @@ from elman.display import print_json, say
 from elman.errors import UserError, missing_extra
 from elman.serve.limits import ServingLimits
 from elman.tasks.configuration import make_section
+from elman.wording import counted
 
 if TYPE_CHECKING:
     from elman.serve.sessions import Sessions
@@ -129,7 +130,7 @@ def _sessions(runs: list[str], folder: Path | None, limits: ServingLimits, int8:
         if int8 and not served.describe().get("int8"):
             say(f"{name}: its weights stay as they are, for only those of recurrent language models become bytes")
     if folder is not None and (found := sessions.restore()):
-        say(f"{found:,} sessions of before go on")
+        say(f"restored {counted(found, 'session')}")
     return sessions
 
 

@@ -15,6 +15,7 @@ from elman.cli.signals import Stop
 from elman.display import Display, View, clock, print_json, say
 from elman.errors import UserError
 from elman.tasks import TASKS
+from elman.wording import counted
 
 if TYPE_CHECKING:
     from elman.fitting import Prepared
@@ -124,7 +125,7 @@ def _report(prepared: Prepared, finished: Finished, as_json: bool, view: View) -
     elif training.resumed_step == finished.step:
         say(f"{folder} is finished already ({ended}); a larger budget goes on with it (--for, --epochs, --steps)")
     else:
-        skipped = f", {counters.skipped} steps skipped" if counters.skipped else ""
+        skipped = f", {counted(counters.skipped, 'step')} skipped" if counters.skipped else ""
         say(f"done in {clock(finished.seconds)} ({ended}); best validation {metric} {words(best)}{skipped}")
         use = [name for name in TASKS[prepared.settings.task].options if name != "evaluate"] or ["evaluate"]
         say(f"the model is in {folder}/model; try `elman {use[0]} {folder}`")

@@ -19,6 +19,7 @@ import numpy.typing as npt
 from elman.data.table import number
 from elman.data.textfile import decode, decompress, lines, open_binary
 from elman.errors import UserError
+from elman.wording import counted
 
 Series = npt.NDArray[np.float64]  # (T, D), NaN where a value is missing
 
@@ -130,7 +131,7 @@ def _check_shape(one: Series, before: list[Series], header: Header, where: str) 
     steps, channels = one.shape
     dimensions = header.dimensions or (before[0].shape[1] if before else channels)
     if channels != dimensions:
-        raise UserError(where, expected=f"{dimensions} channel{'s'[: dimensions - 1]}", got=channels)
+        raise UserError(where, expected=counted(dimensions, "channel"), got=channels)
     length = header.length or (before[0].shape[0] if before and header.equal else steps)
     if steps != length:
         remedy = "write @equalLength false, without @seriesLength, where lengths differ"

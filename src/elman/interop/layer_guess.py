@@ -11,6 +11,7 @@ from torch import Tensor
 from elman.errors import UserError
 from elman.interop.imported import ImportOptions
 from elman.interop.torch_layers import PART, DescribedLayer
+from elman.wording import counted
 
 MOST_LAYERS = 16  # whose order is looked for
 DESCRIBE = "describe the layers with --layers FILE (elman import --help)"
@@ -111,7 +112,7 @@ def _recurrent(name: str, parts: Mapping[str, Tensor], where: str) -> SizedLayer
         raise UserError(f"{where}: {name} is no recurrent layer that is known", remedy=DESCRIBE) from None
     directions = 1 + any(tail.endswith("_reverse") for tail in parts)
     both = " in both directions" if directions == 2 else ""
-    words = f"{op} {name}, {layers} layer{'s'[: layers - 1]} of {H} units{both}".replace(" ,", ",")
+    words = f"{op} {name}, {counted(layers, 'layer')} of {H} units{both}".replace(" ,", ",")
     return SizedLayer(op, name, ih.shape[1], P * directions, words)
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from elman.errors import UserError
+from elman.wording import counted
 
 Integers: TypeAlias = Tensor | Sequence[Any] | npt.NDArray[np.integer[Any]]
 """Tokens or lengths: a tensor or array of integers of any size, or lists of them."""
@@ -32,7 +33,7 @@ def as_tokens(tokens: Integers, model: nn.Module, name: str = "tokens", *, dims:
         tokens = as_tensor(name, tokens, torch.int64, next(model.parameters()).device)
     if tokens.dim() != dims:
         remedy = "tokens[None] is a batch of one row" if dims == 2 and tokens.dim() == 1 else ""
-        shape = "(B, T)" if dims == 2 else f"{dims} dimension{'s'[: dims - 1]}"
+        shape = "(B, T)" if dims == 2 else counted(dims, "dimension")
         raise UserError(name, expected=f"integers of shape {shape}", got=f"shape {tuple(tokens.shape)}", remedy=remedy)
     if tokens.dtype == torch.int64:
         return tokens

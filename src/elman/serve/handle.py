@@ -15,6 +15,7 @@ from elman.serve.errors import Busy, Full, Gone, Unknown
 from elman.serve.memory import pack, to_json
 from elman.serve.session import Content, SessionRecord, Trail
 from elman.tasks.listening import Unit
+from elman.wording import counted
 
 if TYPE_CHECKING:
     from elman.serve.sessions import Sessions
@@ -94,7 +95,10 @@ class Session:
         with self._sessions.store.lock:
             content = self._idle()
             if len(content.checkpoints) >= self._sessions.limits.checkpoints:
-                raise Full(f"the session has {len(content.checkpoints)} checkpoints", remedy="fork it, and go on there")
+                raise Full(
+                    f"the session has {counted(len(content.checkpoints), 'checkpoint')}, and room for no more",
+                    remedy="fork it, and go on there",
+                )
             name = secrets.token_urlsafe(8)
             trail = content.trail
             trail.pins[trail.memory.position] = trail.memory

@@ -26,6 +26,7 @@ from elman.serve.session import Content, Trail
 from elman.serve.store import SessionStore
 from elman.tasks.configuration import make_section
 from elman.tasks.listening import Memory
+from elman.wording import counted
 
 
 class Sessions:
@@ -163,7 +164,9 @@ class Sessions:
             if job.record.busy:
                 raise Busy("the session does something else", remedy="wait for its answer, or cancel it")
             if served.batcher.waiting + served.batcher.running >= self.limits.queue:
-                error = Full(f"{self.limits.queue:,} requests run or wait", remedy="try again later")
+                error = Full(
+                    f"{counted(self.limits.queue, 'request')} at most may run or wait", remedy="try again later"
+                )
                 error.retry_after = max(1.0, math.ceil(served.counts.seconds.sum / max(served.counts.seconds.count, 1)))
                 raise error
             job.record.job = job

@@ -23,6 +23,7 @@ from elman.serve.limits import ServingLimits
 from elman.serve.memory import pack, read_about, unpack
 from elman.serve.session import Content, SessionRecord, Trail
 from elman.state import State
+from elman.wording import counted
 
 SUFFIX = ".session"
 ID = re.compile(r"[A-Za-z0-9_-]{22}")
@@ -60,7 +61,7 @@ class SessionStore:
         """A new session. Raises `Full`."""
         with self.lock:
             if len(self.records) >= self.limits.sessions:
-                what = f"there are {self.limits.sessions:,} sessions, and no room for another"
+                what = f"the server keeps {counted(self.limits.sessions, 'session')}, and has no room for another"
                 raise Full(what, remedy="close one, or try again later")
             if self.bytes > self.most and not self.make_room():
                 raise Full("the sessions take all the memory that they may", remedy="close one, or try again later")

@@ -11,6 +11,7 @@ from elman.interop.converter import from_arrays
 from elman.interop.onnx.axes import BATCH, REVERSED, Atom, Dims, Size, features, joined
 from elman.interop.onnx.drafts import Draft
 from elman.interop.onnx.values import Filled, Lengths, Lifted, NodeCall, Operator, Traced, WrongOrder
+from elman.wording import counted
 
 DEFAULTS = {"RNN": ("tanh",), "GRU": ("sigmoid", "tanh"), "LSTM": ("sigmoid", "tanh", "tanh")}
 CELLS = {"RNN": "elman", "GRU": "gru", "LSTM": "lstm"}
@@ -26,7 +27,7 @@ def recurrent(call: NodeCall) -> list[Lifted]:
     arrays |= {"P": call.constant(7, "P")} if call.given(7) is not None and kind == "LSTM" else {}
     n = 2 if options["direction"] == "both" else 1
     if any(not array.ndim or len(array) != n for array in arrays.values()):
-        call.refuse(f"its weights are not those of {n} direction{'s'[: n - 1]}")
+        call.refuse(f"its weights are not those of {counted(n, 'direction')}")
     convention = "onnx.GRU_linear_before_reset" if call.attribute("linear_before_reset", 0) else f"onnx.{kind}"
     try:
         layer = from_arrays(convention, {key: np.asarray(value, np.float32) for key, value in arrays.items()})

@@ -18,6 +18,7 @@ from elman import strict_json
 from elman.serve.http.errors import Refused, answer, described
 from elman.serve.http.keys import Keys
 from elman.serve.http.metrics import ServerMetrics
+from elman.wording import counted
 
 PATIENCE = 30.0  # seconds in which a request must arrive
 CLOSED = 1008  # a WebSocket, against the server's rules (RFC 6455)
@@ -83,7 +84,9 @@ class Gate:
         if rules.keys and not rules.keys.open_header(headers.get("authorization", "")):
             raise wrong_key()
         if self.inside >= rules.in_flight:
-            raise Refused(429, f"the server has {rules.in_flight} requests at work; try again in 1 s", retry_after=1)
+            raise Refused(
+                429, f"the server has {counted(rules.in_flight, 'request')} at work; try again in 1 s", retry_after=1
+            )
         self.inside += 1
         try:
             await self.app(scope, await self._read(headers, receive), send)

@@ -73,9 +73,22 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def address_of(listening: socket.socket) -> str:
-    """The address of a socket as a browser takes it."""
+    """The address of a socket as a browser takes it, on another machine too where that reaches the socket."""
     host, port = listening.getsockname()[:2]
+    if ipaddress.ip_address(host.partition("%")[0]).is_unspecified:
+        host = _own_address(listening.family)
     return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
+
+
+def _own_address(family: int) -> str:
+    """The address by which this machine reaches others, and others this machine; its name where it reaches none."""
+    beyond = "2001:db8::1" if family == socket.AF_INET6 else "192.0.2.1"  # of documentation: nobody has them
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect((beyond, 9))  # which sends nothing
+        except OSError:
+            return socket.gethostname()
+        return str(probe.getsockname()[0])
 
 
 def is_loopback(listening: socket.socket) -> bool:

@@ -164,8 +164,16 @@ export class Memory {
     const total = this.cell?.units ?? 0;
     const some = this.units && this.units.length < total ? `The ${this.units.length} of ${total} units that vary most. ` : "";
     const more = this.cell?.gates?.length ? ` Click on a row to see the gates of its unit${this.drawn ? " under the text" : ""}.` : "";
-    this.told.textContent = `${some}Every column is the memory after a ${this.session.model.elman.reads === "values" ? "value" : "piece of the text"}.${more}`;
+    this.told.textContent = `${some}Every column is the memory after a ${this.session.model.elman.reads === "values" ? "value" : "piece of the text"}.${this.#window()}${more}`;
     this.onvalues();
+  }
+
+  // What a forecaster reads of its series.
+  #window() {
+    const { reads, window } = this.session.model.elman;
+    const { length } = this.seen;
+    if (reads !== "values" || !window || length === window) return "";
+    return length < window ? ` The model reads ${window} values at most, and there are ${length} so far.` : ` The model reads the newest ${window} values; those before are crossed out.`;
   }
 
   #begin(names, states) {

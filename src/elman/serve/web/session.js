@@ -135,7 +135,8 @@ export class Session extends EventTarget {
   async rollback(position) {
     await this.watching; // asks about what is forgotten now
     await this.server.ask("POST", `${this.path}/rollback`, { to: position });
-    this.parts.length = Math.min(position, this.parts.length);
+    // A model that reads the whole anew remembers other things at each part: as new parts, all are asked for again.
+    this.parts = this.parts.slice(0, position).map((part) => (this.model.elman.whole ? { ...part } : part));
     this.known = this.position;
     this.checkpoints = this.checkpoints.filter((checkpoint) => checkpoint.position <= position);
     this.answer = null;

@@ -19,6 +19,7 @@ from elman.tasks.classification.settings import (
 from elman.tasks.exchange import Codec, Sources
 from elman.tasks.places import one_or_two_files
 from elman.tasks.task import Task
+from elman.wording import counted
 
 if TYPE_CHECKING:
     from elman.data.labelled_corpus import LabelledCorpus
@@ -117,7 +118,7 @@ class Classification(Task):
         codec, tokenizer = corpus.labels, corpus.tokenizer
         labels = {"class": f"{codec.size:,} classes", "several": f"{codec.size:,} labels", "number": "a number each"}
         channels = 0 if corpus.scaler is None else corpus.scaler.channels
-        of = f"{channels} channel{'s'[: channels - 1]}" if tokenizer is None else f"{tokenizer.vocab_size:,} tokens"
+        of = counted(channels, "channel") if tokenizer is None else f"{tokenizer.vocab_size:,} tokens"
         return (
             f"{len(corpus.train):,} training and {len(corpus.valid):,} validation examples, {labels[codec.kind]}, {of}"
         )

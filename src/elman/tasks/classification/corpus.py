@@ -21,6 +21,7 @@ from elman.errors import UserError
 from elman.tasks.classification.settings import LabelledSettings
 from elman.tasks.configuration import Settings
 from elman.tasks.exchange import NONE, Progress, Say, Trained, fitting_tokenizer
+from elman.wording import counted
 
 
 def read(
@@ -152,4 +153,4 @@ def _codec(run: Trained, series: bool, place: str) -> TextCodec | ChannelScaler:
 
 def _say_cut(cut: int, data: LabelledSettings, say: Say) -> None:
     if cut:
-        say(f"{cut:,} sequences are longer than {data.max_length:,} steps: what follows is not read (data.max_length)")
+        say(f"cut {counted(cut, 'sequence')} after {data.max_length:,} steps (data.max_length)")

@@ -13,6 +13,7 @@ from elman.models.configuration import IMPORTED
 from elman.models.layered import LayeredModel
 from elman.models.layered_scores import is_sigmoid
 from elman.tasks.exchange import Adopted, Codec, Particulars
+from elman.wording import counted
 
 
 def recognises(network: LayeredModel) -> str | None:
@@ -21,7 +22,7 @@ def recognises(network: LayeredModel) -> str | None:
     forecasts = config["output_kind"] == "numbers" and config["input"].get("channels") == 1
     if config["per_step"] or forecasts:
         return None
-    return f"it has {config['outputs']:,} output{'s'[: config['outputs'] - 1]} for a whole sequence"
+    return f"it has {counted(config['outputs'], 'output')} for a whole sequence"
 
 
 def adopt(network: LayeredModel, said: Particulars) -> Adopted:

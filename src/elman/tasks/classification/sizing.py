@@ -29,6 +29,7 @@ from elman.tasks.sizing import (
     seconds_of_step,
 )
 from elman.train.objective import Place
+from elman.wording import counted
 
 RECIPES = {
     "gru": Recipe(3e-3, 128),
@@ -150,7 +151,7 @@ def _model(asked: Settings, recipe: Recipe, size: int, pooling: str) -> Any:
 def _words(settings: Settings) -> str:
     model = settings.model
     both = " in both directions" if getattr(model, "bidirectional", False) else ""
-    layers = f"{model.num_layers} layer{'s'[: model.num_layers - 1]} of {model.hidden_size} units"
+    layers = f"{counted(model.num_layers, 'layer')} of {model.hidden_size} units"
     return f"{layers}{both}, {model.pooling} pooling"
 
 

@@ -12,6 +12,7 @@ from elman.tasks.exchange import Sources
 from elman.tasks.forecasting.settings import Backtest, ForecastingOptions, ForecastTraining, SeriesSettings
 from elman.tasks.places import one_file
 from elman.tasks.task import Task
+from elman.wording import counted
 
 if TYPE_CHECKING:
     from elman.tasks.configuration import Settings
@@ -99,7 +100,7 @@ class Forecasting(Task):
         """How many windows of how many series."""
         panel = corpus.train.panel
         sizes = f"{len(corpus.train):,} training and {len(corpus.valid):,} validation windows"
-        return f"{sizes} of {len(panel):,} series: {corpus.horizon} steps from {corpus.window}"
+        return f"{sizes} of {len(panel):,} series: {counted(corpus.horizon, 'step')} from {corpus.window}"
 
     def as_measured(self, settings: Settings, measured: Settings) -> Settings:
         """With the learning rate, which follows from the number of steps."""

@@ -28,6 +28,7 @@ from elman.tasks.sizing import (
     step_seconds,
 )
 from elman.train.training import Training
+from elman.wording import counted
 
 RECURRENT = {"form": "segment", "dropout_output": 0.3}
 TRANSFORMER = {"num_layers": 2, "dropout": 0.2}
@@ -72,10 +73,10 @@ def choose(asked: Settings, corpus: ForecastCorpus) -> Choice:
     segments = f", segments of {model.segment} steps" if model.segment > 1 else ""
     reason = (
         f"chosen: a window of {corpus.window} steps for a horizon of {corpus.horizon}, form {model.form}{segments}, "
-        f"{model.num_layers} layer{'s'[: model.num_layers - 1]} of {model.hidden_size} units, "
+        f"{counted(model.num_layers, 'layer')} of {model.hidden_size} units, "
         f"learning rate {train.learning_rate:g}, batches of {train.batch_windows} windows\n"
-        f"because: a season has {corpus.season} steps, and {asked.budget} hold about {passes:,.1f} passes over "
-        f"{len(corpus.train):,} windows"
+        f"because: a season has {counted(corpus.season, 'step')}, and {asked.budget} hold about {passes:,.1f} passes "
+        f"over {len(corpus.train):,} windows"
     )
     return Choice(settings, reason)
 

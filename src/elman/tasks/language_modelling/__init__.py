@@ -15,7 +15,7 @@ from elman.tasks.exchange import NONE, Progress, Say, Sources, Trained, fitting_
 from elman.tasks.language_modelling.settings import EvaluationOptions, TextSettings, TextTraining, WritingOptions
 from elman.tasks.places import one_file
 from elman.tasks.task import Task
-from elman.wording import percent
+from elman.wording import counted, percent
 
 if TYPE_CHECKING:
     from elman.arrays import Floats
@@ -112,7 +112,7 @@ class LanguageModelling(Task):
             progress=progress,
         )
         if made.skipped:
-            say(f"{made.skipped} files are not UTF-8 text and were skipped")
+            say(f"skipped {counted(made.skipped, 'file')} without UTF-8 text")
         for name, part in (("training", made.train), ("validation", made.valid)):
             if len(part) < 2:
                 what = f"the {name} part of {data.source} is too short"

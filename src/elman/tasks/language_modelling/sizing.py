@@ -33,6 +33,7 @@ from elman.tasks.sizing import (
     tokens_needed,
 )
 from elman.train.optimizers import optimizer
+from elman.wording import counted
 
 Precision = Literal["float32", "bfloat16"]
 
@@ -95,7 +96,7 @@ def choose(asked: Settings, corpus: Corpus) -> Choice:
     model = settings.model
     dropped = model.dropout if isinstance(model, TransformerSettings) else model.dropout_output
     reason = (
-        f"chosen: {model.num_layers} layer{'s'[: model.num_layers - 1]} of {model.hidden_size} units, "
+        f"chosen: {counted(model.num_layers, 'layer')} of {model.hidden_size} units, "
         f"dropout {dropped:g}, learning rate {settings.train.learning_rate:g}, {lanes}\n"
         f"because: {budget} hold about {_millions(budgeted)} tokens{measured}: {_rounded(budgeted / tokens, 1)} passes "
         f"over the text, {_rounded(budgeted / parameters(settings), 0)} tokens a parameter"

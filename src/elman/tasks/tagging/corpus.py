@@ -19,6 +19,7 @@ from elman.errors import UserError
 from elman.reading import read_json
 from elman.tasks.configuration import Settings, named
 from elman.tasks.exchange import NONE, Progress, Say, Sources, Trained
+from elman.wording import counted
 
 CODECS = {"words": Vocabulary, "characters": Vocabulary, "tags": TagSet, "layout": Layout}
 
@@ -45,7 +46,7 @@ def read(
     broken, first = count_breaches([*made.train, *made.valid], made.tags)
     if broken:
         scheme, meant = made.tags.scheme, "they are read as the spans that they mean"
-        say(f"the tags of {broken:,} sentences break {scheme}: {meant} (the first: {first})")
+        say(f"the tags of {counted(broken, 'sentence')} break {scheme}: {meant} (the first: {first})")
     return made
 
 

@@ -35,6 +35,7 @@ from elman.tasks.sizing import (
 )
 from elman.tasks.tagging.objective import tags
 from elman.train.objective import Place
+from elman.wording import counted
 
 TWO = {"num_layers": 2}
 # Where the slots of SNIPS are read 19 times, the words pay for 256 units: strict F1 of the test part 93.9, and 94.8 of
@@ -124,8 +125,8 @@ def choose(asked: Settings, corpus: TaggedCorpus) -> Choice:
     measured = f" at {speed / 1e9:,.0f} GFLOP/s (measured)" if speed else ""
     head = "a CRF" if model.crf else "no CRF"
     reason = (
-        f"chosen: {model.num_layers} layers of {model.hidden_size} units, {head}, dropout {model.dropout:g}, "
-        f"learning rate {train.learning_rate:g}, {chosen}, {train.precision}\n"
+        f"chosen: {counted(model.num_layers, 'layer')} of {model.hidden_size} units, {head}, dropout {model.dropout:g}"
+        f", learning rate {train.learning_rate:g}, {chosen}, {train.precision}\n"
         f"because: {words:,} words in {len(corpus.train):,} sentences, "
         f"and {asked.budget} hold about {epochs:,.1f} passes over them{measured}"
     )

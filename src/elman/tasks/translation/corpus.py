@@ -15,6 +15,7 @@ from elman.data.tokenizers import Tokenizers
 from elman.tasks.configuration import Settings
 from elman.tasks.exchange import NONE, Progress, Say
 from elman.tasks.translation.settings import PairSettings
+from elman.wording import counted
 
 SHORT = 48  # characters of a mean target: up to here, characters are the tokens, and byte pairs beyond
 BYTE_PAIRS = 1024, 8192  # the least and the most byte pairs of a vocabulary
@@ -44,9 +45,11 @@ def read(
     )
     left_out = made.skipped
     if left_out.empty:
-        say(f"{left_out.empty:,} pairs with an empty side are left out (the first: {left_out.first_empty})")
+        say(f"left out {counted(left_out.empty, 'pair')} with an empty side (the first: {left_out.first_empty})")
     if left_out.too_long:
-        say(f"{left_out.too_long:,} training pairs of more than {data.max_length} tokens are left out (max_length)")
+        say(
+            f"left out {counted(left_out.too_long, 'training pair')} of more than {data.max_length} tokens (max_length)"
+        )
     return made
 
 

@@ -33,6 +33,7 @@ PARTS = {
     "gelu": (True, "bias gain shift"),
     "gelu alone": (True, ""),
     "residual": (False, "bias residual"),
+    "gelu and residual": (True, "bias gain shift residual"),
     "dropout": (False, "bias residual kept"),
     "dropout without a residual": (False, "kept"),
 }
@@ -88,6 +89,19 @@ def test_more_rows_than_a_thread_takes_at_once(parts: str) -> None:
         check(1700, 70, 33, parts, torch.float64, 1e-12)
     finally:
         torch.set_num_threads(before)
+
+
+@needs_core
+@pytest.mark.parametrize("low", [torch.float64, torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("parts", ["gelu", "residual"])
+def test_a_row_is_the_same_alone_and_among_others(parts: str, low: torch.dtype) -> None:
+    """Also where it is normalized together with others, or is the last of some."""
+    for K, N in WIDTHS:
+        options, inputs = make(131, K, N, parts, torch.float32 if low == torch.bfloat16 else low)
+        whole = native.forward(options, low, *inputs, keep=True)[0]  # type: ignore[arg-type]
+        for rows in [slice(5), slice(2, 9), slice(93, 131)]:
+            some = [part[rows] if i in (0, 5) and part is not None else part for i, part in enumerate(inputs)]
+            assert torch.equal(native.forward(options, low, *some, keep=True)[0], whole[rows])  # type: ignore[arg-type]
 
 
 @needs_core

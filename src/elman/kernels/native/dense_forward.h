@@ -73,28 +73,34 @@ template <class S> struct DenseForward {
     }
   }
 
-  // y from the sums of `rows` rows and `width` vectors of columns. Locals, for the compiler must take it that a store may
-  // change what `d` holds.
+  // y from the sums of `rows` rows and `width` vectors of columns.
   void finish(int64_t first, int64_t rows, int64_t column, int width, const Vector<T>* sums) const {
-    const bool whole = column + width * kLanes<T> <= d.N;
-    if (d.added) whole ? finish<T, true>(first, rows, column, width, sums) : finish<T, false>(first, rows, column, width, sums);
-    else whole ? finish<S, true>(first, rows, column, width, sums) : finish<S, false>(first, rows, column, width, sums);
+    if (d.added) d.gelu ? finish<T, true>(first, rows, column, width, sums) : finish<T, false>(first, rows, column, width, sums);
+    else d.gelu ? finish<S, true>(first, rows, column, width, sums) : finish<S, false>(first, rows, column, width, sums);
   }
 
-  template <class Y, bool WHOLE> void finish(int64_t first, int64_t rows, int64_t column, int width, const Vector<T>* sums) const {
+  template <class Y, bool GELU>
+  void finish(int64_t first, int64_t rows, int64_t column, int width, const Vector<T>* sums) const {
+    const bool whole = column + width * kLanes<T> <= d.N;
+    whole ? finish<Y, GELU, true>(first, rows, column, width, sums) : finish<Y, GELU, false>(first, rows, column, width, sums);
+  }
+
+  // Locals, for the compiler must take it that a store may change what `d` holds; and a function of its own, for there are
+  // not registers enough for more.
+  template <class Y, bool GELU, bool WHOLE>
+  __attribute__((noinline)) void finish(int64_t first, int64_t rows, int64_t column, int width, const Vector<T>* sums) const {
     const int64_t N = d.N;
-    const bool gelus = d.gelu;
     const T *const bias = (const T*)d.bias, *const residual = (const T*)d.residual;
     const Mask<T> mask(d);
     S* const slope = (S*)d.slope;
     Y* const y = (Y*)d.y;
     for (int64_t r = 0; r < rows; ++r) {
-      for (int v = 0; v < width; ++v) {
-        const int64_t at = column + v * kLanes<T>, n = WHOLE ? kLanes<T> : lanes_at<T>(N, at);
-        const int64_t place = (first + r) * N + at;
-        Vector<T> sum = sums[r * width + v];
+      int64_t at = column, place = (first + r) * N + column;
+      for (int v = 0; v < width; ++v, ++sums, at += kLanes<T>, place += kLanes<T>) {
+        const int64_t n = WHOLE ? kLanes<T> : lanes_at<T>(N, at);
+        Vector<T> sum = *sums;
         if (bias) sum += load(bias + at, n);
-        if (gelus) {
+        if constexpr (GELU) {
           const Gelu<T> it = gelu_for<S>(sum);
           if (slope) store(slope + place, it.slope, n);
           sum = it.value;

@@ -336,7 +336,7 @@ template <class S, class Cell, bool kVaried> struct Forward {
   }
 
   // n units of every gate, which lie `size` numbers apart.
-  template <class From> static INLINE const Vector<T>* take_apart(const From* gates, int64_t size, int64_t n, Vector<T>* to) {
+  template <class From> static __attribute__((noinline)) const Vector<T>* take_apart(const From* gates, int64_t size, int64_t n, Vector<T>* to) {
     for (int g = 0; g < Cell::kGates; ++g) to[g] = load(gates + g * size, n);
     return to;
   }

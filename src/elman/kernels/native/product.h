@@ -144,7 +144,7 @@ void product_of(const S* a, int64_t stride, int64_t rows, const Vector<Number<S>
   constexpr int64_t kMost = kBlockBytes / (WIDTH * BYTES) * kPair<S>;
   const int64_t blocks = (K + kMost - 1) / kMost, block = blocks ? depth<S>((K + blocks - 1) / blocks) * kPair<S> : 1;
   const Vector<Number<S>> zeros[WIDTH] = {};
-  const int64_t step = WIDTH * BYTES / tiles;
+  const int64_t step = tiles > 1 ? WIDTH * BYTES / tiles : 0;
   const Vector<Number<S>>* begin = first_sums ? first_sums : zeros;
   for (int64_t k = 0; k == 0 || k < K; k += block)
     for (int64_t i = 0; i < tiles; ++i) {

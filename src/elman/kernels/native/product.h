@@ -208,11 +208,11 @@ template <class S> struct Panels {
                   Vector<Number<S>>* packed) const {
     const int64_t n = gate_size(panel), row = width(panel) * lanes;
     Number<S>* to = (Number<S>*)(packed + offset(panel));
+    Vector<Number<S>> rows[lanes] = {};
     memset((void*)to, 0, row * depth<S>(K) * sizeof *to);
     for (int64_t g = 0; g < G; ++g, to += n) {
       const Number<S>* from = weight + (g * H + first(panel) * lanes) * column_stride;
       for (int64_t k = 0; k < K; k += lanes) {
-        Vector<Number<S>> rows[lanes];
         const int64_t few = load_rows(from, column_stride, row_stride, n, k, rows);
         for (int64_t i = 0; i < few; i += kPair<S>)
           store<Number<S>>(to + (k + i) / kPair<S> * row, packed_rows(rows + i), n);

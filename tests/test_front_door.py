@@ -95,7 +95,7 @@ def test_a_notebook_has_a_bar_while_it_trains_and_the_lines_after(
 ) -> None:
     elman.fit(TEXT, budget="3 steps", **SIZES)
     bars = [html for html in notebook.shown if "<progress" in html]
-    assert any("training 100%" in html or "step 3" in html for html in bars)
+    assert any("training 100 %" in html or "step 3" in html for html in bars)
     assert "<progress" not in notebook.shown[-1]
     assert "best so far" in notebook.shown[-1]
     drawn = [html for html in notebook.shown if "<svg" in html]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -18,10 +20,11 @@ FILES = sorted(SOURCE.rglob("*.py"))
 # A part may import itself and what is named beside it, and nothing else of elman.
 GROUND = {
     *("arrays", "errors", "synonyms", "state", "atomic", "reading", "strict_json", "settings", "cells"),
-    *("rendezvous", "distributed", "lazy"),
+    *("rendezvous", "distributed", "lazy", "wording"),
 }
 BELOW: dict[str, set[str]] = {
     "lazy": set(),
+    "wording": set(),
     "synonyms": set(),
     "arrays": set(),
     "errors": {"synonyms"},
@@ -52,7 +55,7 @@ BELOW: dict[str, set[str]] = {
     | {"report"},
     "information": GROUND | {"models", "train", "tasks", "model_folders", "run_folders"},
     "lens": GROUND | {"kernels", "nn", "models", "train"},
-    "report": set(),
+    "report": {"wording"},
     "inspection": GROUND | {"kernels", "nn", "models", "data", "train", "lens", "report", "environment"},
     "tasks": GROUND
     | {"kernels", "nn", "models", "data", "train", "environment", "metrics", "decode", "lens", "report", "inspection"},
@@ -179,6 +182,26 @@ def test_nothing_is_called_utils() -> None:
     assert not [path for path in FILES if path.stem in {"utils", "helpers", "misc", "common"}]
 
 
+def test_numbers_are_written_in_one_way() -> None:
+    """A share is `42 %`, as `wording.percent` has it, and a number below zero has the minus that one can type."""
+    for path in FILES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            place = f"{path.relative_to(SOURCE)}:{getattr(node, 'lineno', 0)}"
+            if isinstance(node, ast.FormattedValue) and node.format_spec is not None:
+                assert not ast.unparse(node.format_spec).rstrip("'\"").endswith("%"), f"{place}: say percent(…)"
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and "\n" not in node.value:
+                assert not re.search(r"\{[^{}]*%\}|\}%", node.value), f"{place}: a space before %"
+                assert node.value != "−", f"{place}: write -"
+            if isinstance(node, ast.JoinedStr):
+                for one, other in pairwise(node.values):
+                    words = one if isinstance(one, ast.Constant) else other
+                    text = str(words.value) if isinstance(words, ast.Constant) else ""
+                    assert other is not words or not text.startswith("%") or text.startswith("%);"), (
+                        f"{place}: a space before %"
+                    )  # but in a style
+                    assert one is not words or not text.endswith("−"), f"{place}: write -"
+
+
 def is_a_set(node: ast.expr) -> bool:
     """As far as the expression alone tells."""
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Sub | ast.BitOr | ast.BitAnd | ast.BitXor):
@@ -245,7 +268,7 @@ def test_a_task_is_named_in_its_folder_alone() -> None:
 
 
 # What `elman train FILE` has imported of elman before its first step: whoever reads a training reads these files.
-MODULES = 110
+MODULES = 112
 
 COUNT = """
 import sys

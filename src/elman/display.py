@@ -15,6 +15,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from rich.table import Column
 
 from elman.strict_json import dumps
+from elman.wording import percent
 
 PLAIN_SECONDS = 10.0  # between two plain lines
 NOTEBOOK_SECONDS = 0.2  # between two states of the bar in a notebook
@@ -68,7 +69,7 @@ class Display:
             columns = (
                 TextColumn("{task.description}"),
                 BarColumn(bar_width=10, table_column=Column(min_width=10)),
-                TextColumn("{task.percentage:3.0f}%", table_column=Column(min_width=4)),
+                TextColumn("{task.percentage:3.0f} %", table_column=Column(min_width=5)),
                 TimeRemainingColumn(table_column=Column(min_width=7)),
                 # A narrow terminal cuts off the end of this column.
                 TextColumn("{task.fields[text]}", table_column=Column(no_wrap=True, overflow="ellipsis")),
@@ -103,7 +104,7 @@ class Display:
             self.last = now
             done = progress - self.at_start
             left = f"  {clock((now - self.started) / done * (1 - progress))} left" if done > 0 else ""
-            say(f"{name} {progress:4.0%}  {text}{left}")
+            say(f"{name} {percent(progress):>5}  {text}{left}")
 
     def say(self, line: str) -> None:
         """Show a line that stays, above the live one."""
@@ -138,7 +139,7 @@ class Notebook:
 
     def show(self, name: str, progress: float, text: str) -> None:
         """Show how far the stage `name` is."""
-        words = html.escape(f"{name} {progress:.0%}  {text}")
+        words = html.escape(f"{name} {percent(progress)}  {text}")
         self.bar = f'<progress value="{progress:.4f}" max="1"></progress> <code>{words}</code>'
         if time.monotonic() - self.shown >= NOTEBOOK_SECONDS:
             self._write()
@@ -225,7 +226,7 @@ class View:
             self.computing = [old + 0.05 * (new - old) for old, new in zip(before, event.seconds, strict=True)]
             text = f"loss {self.loss.mean:.3f}{self.validation}  {self.rate:,.0f} {self.targets}/s  step {event.step:,}"
             if slowest := self.slowest:
-                text += f"  slowest rank {slowest[0]} (+{slowest[1]:.0%})"
+                text += f"  slowest rank {slowest[0]} (+{percent(slowest[1])})"
             self.display.stage("training", min(event.progress, 1.0), text)
             if event.skipped:
                 self.display.say(f"step {event.step:,}: the loss or its gradient was not finite; skipped")

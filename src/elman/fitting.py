@@ -30,8 +30,9 @@ from elman.models.weights import check_shapes
 from elman.runs import Run
 from elman.tasks import TASKS, configuration
 from elman.tasks.configuration import OWN, Settings
+from elman.tasks.exchange import Progress, Say
 from elman.tasks.sizing import check_ram
-from elman.tasks.task import Progress, Say, Task
+from elman.tasks.task import Task
 from elman.train import loop
 from elman.train.schedule import Budget, parse_budget
 from elman.train.training import Training

@@ -21,7 +21,8 @@ from elman.distributed import Ranks
 from elman.errors import UserError, suggestion
 from elman.tasks import TASKS, configuration, recognise
 from elman.tasks.configuration import GIVEN, IMPORTED, MEMORY, OWN, Settings, called
-from elman.tasks.task import Say, Task, Trained
+from elman.tasks.exchange import Say, Trained
+from elman.tasks.task import Task
 
 LONGEST_NAME = 120  # characters: a longer text is no slip in the name of a file
 DEFAULT_BUDGET = {"amount": 120.0, "unit": "seconds"}

@@ -25,7 +25,7 @@ from elman.runs import Run
 from elman.settings import POSITIONS
 from elman.tasks import TASKS, Task
 from elman.tasks.configuration import called, find_task
-from elman.tasks.task import Adopted, Particulars, Say
+from elman.tasks.exchange import Adopted, Particulars, Say
 
 READERS = {  # of each kind of file: the place of its reader, and what it is for people
     "keras": "elman.interop.keras_files.read_keras",

@@ -17,7 +17,8 @@ from elman.errors import UserError
 from elman.models.weights import check_shapes, read_shapes
 from elman.tasks import TASKS
 from elman.tasks.configuration import OWN, Settings
-from elman.tasks.task import Codec, Task
+from elman.tasks.exchange import Codec
+from elman.tasks.task import Task
 
 FORMAT = 2  # of `config.json`
 REWRITE = "restore it, or go on with the run: `elman train ... --resume` writes its model/ again"

@@ -12,7 +12,7 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
@@ -122,26 +122,35 @@ def _name_attempt(store: Store, size: int) -> str:
 
 
 @contextmanager
+def signs_of_life(give: Callable[[], object], seconds: float) -> Iterator[None]:
+    """Call `give` every so many seconds while a block runs; one call that fails is nothing, for the next may pass."""
+    over = threading.Event()
+
+    def beat() -> None:
+        while not over.wait(seconds):
+            with suppress(Exception):
+                give()
+
+    beating = threading.Thread(target=beat, daemon=True)
+    beating.start()
+    try:
+        yield
+    finally:
+        over.set()
+        beating.join()
+
+
+@contextmanager
 def keep_waiting(store: Store, work: str) -> Iterator[None]:
     """Let others wait for the work that a block does, however long that takes: they hear that this process lives."""
     from torch.distributed import DistError
 
-    over = threading.Event()
-
-    def beat() -> None:
-        with suppress(DistError):  # nobody is there to hear it
-            while not over.wait(BEAT.total_seconds()):
-                store.add(f"{work}/beats", 1)
-
-    beating = threading.Thread(target=beat, daemon=True)
-    beating.start()
     result = FAILED
     try:
-        yield
+        with signs_of_life(lambda: store.add(f"{work}/beats", 1), BEAT.total_seconds()):
+            yield
         result = DONE
     finally:
-        over.set()
-        beating.join()
         with suppress(DistError):  # nobody is there to be told
             store.set(work, result)
 

@@ -34,7 +34,7 @@ from elman.errors import UserError
 from elman.models.weights import load_weights
 from elman.tasks import TASKS
 from elman.tasks.configuration import OWN
-from elman.tasks.task import Answer, Evaluation, Inputs, Progress, Say, Trained
+from elman.tasks.exchange import Answer, Evaluation, Inputs, Progress, Say, Trained
 from elman.train import journal
 
 if TYPE_CHECKING:

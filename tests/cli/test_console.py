@@ -34,7 +34,7 @@ def test_plain_lines_come_now_and_then(monkeypatch: pytest.MonkeyPatch, capsys: 
         display.say("a line")
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 5
-    assert lines[0] == "training  30%  loss 10  1m09s left"
+    assert lines[0] == "training  30 %  loss 10  1m09s left"
     assert lines[-1] == "a line"
 
 
@@ -87,4 +87,4 @@ def test_the_slowest_of_several_processes_is_named(capsys: pytest.CaptureFixture
     assert view.slowest is not None
     assert view.slowest[0] == 1
     assert view.slowest[1] == pytest.approx(2 * 3 / (1 + 2 + 1.95) - 1)
-    assert "slowest rank 1 (+20%)" in capsys.readouterr().err
+    assert "slowest rank 1 (+20 %)" in capsys.readouterr().err

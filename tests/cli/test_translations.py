@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from elman import runs
 from elman.cli import run as command
 from elman.decode.translation import Candidate, TranslatedLine
-from elman.tasks.task import Answer
+from elman.tasks.exchange import Answer
 from elman.tasks.translation.prediction import escape, record, text_lines
 
 SPECIAL = ["\\", "|", " ||| ", "\n", "\r\n", "\v", "\x1c", "\x85", "\u2028", "n", "u000b", " ", "é", ""]

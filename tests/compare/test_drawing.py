@@ -85,6 +85,31 @@ def test_one_seed_has_no_interval() -> None:
     assert "least seed" not in drawn["Training speed"].reading
 
 
+def test_one_validation_is_no_curve() -> None:
+    plan, store = comparison(2)
+    for number, run in enumerate(store.known["runs"].values()):
+        run["curve"] = [[40, 400.0 + number, 2.0 + number]]
+    learning = report(plan, store).chapters[1]
+    assert [figure.title for figure in learning.figures] == [
+        "Loss against tokens read",
+        "Loss against seconds of training",
+    ]
+    assert "not" not in report(*comparison(2)).chapters[1].text
+    assert "no curve of the validations" in learning.text
+    store.known["runs"]["gru-1"]["curve"] = store.known["runs"]["gru-2"]["curve"] = [[20, 200.0, 2.5], [40, 400.0, 2.0]]
+    chart = report(plan, store).chapters[1].figures[-1].chart
+    assert chart is not None  # in which the others are points, at their mean place
+    places = {line["name"]: (line["x"].tolist(), line["y"].tolist()) for line in chart.data["lines"]}
+    assert places == {"gru": ([200.0, 400.0], [2.5, 2.0]), "elman": ([402.0], [4.0])}
+
+
+def test_models_stand_side_by_side() -> None:
+    chart = figures(1)["Loss on the validation text"].chart
+    assert chart is not None
+    assert chart.data["names"] == ["gru", "elman"]
+    assert [group["x"].tolist() for group in chart.data["groups"]] == [[0], [1]]
+
+
 def test_the_axis_of_a_curve_shows_its_end() -> None:
     """All losses after the first fifth, and not the first, which is four times as high."""
     chart = figures(3)["Loss against tokens read"].chart

@@ -58,7 +58,7 @@ def test_the_count_is_that_of_the_model_itself() -> None:
 
 
 def test_a_number_that_no_model_has() -> None:
-    with pytest.raises(UserError, match="no transformer has so many within 2%"):
+    with pytest.raises(UserError, match="no transformer has so many within 2 %"):
         match_parameters(TEXT, partial(sized, "transformer"), text(), 10)
 
 

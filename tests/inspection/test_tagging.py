@@ -12,11 +12,12 @@ import torch
 
 import elman
 from elman.cli import run as command
+from elman.data.spans import TagSpan
 from elman.lens.erasure import SentenceWords, erase_characters, hide_words
 from elman.lens.words import loss_gradients_of_words, tag_gradients
 from elman.tasks.tagging import decisions
 from elman.tasks.tagging.looks import LOOKS, by_offset
-from elman.tasks.tagging.said_tags import chosen
+from elman.tasks.tagging.said_tags import SaidSentence, chosen
 from elman.tasks.tagging.subject import open_sentences
 from inspecting import inspect
 
@@ -90,6 +91,14 @@ def test_tags_stand_beside_the_true_ones(runs: dict[str, Path]) -> None:
         assert one["said"] == run.predict([list(one["tokens"])])[0]
     [_, spans] = part.chapter.figures
     assert [figure.title for _, figure in spans.parts] == [" ".join(one["tokens"]) for one in part.numbers["sentences"]]
+
+
+def test_a_sentence_is_named_by_its_words_and_what_is_wrong() -> None:
+    tokens, right = ("the", "cat", "sat", "on", "the", "mat"), [TagSpan("DET", 0, 1)]
+    other = [TagSpan("NOUN", 0, 1)]
+    assert SaidSentence(tokens, (), (), right, right, "bio").short_title == "the cat sat on… ✓"
+    assert SaidSentence(tokens, (), (), right, other, "bio").short_title == "the cat sat on… ✗ 2"
+    assert SaidSentence(tokens, (), (), right, other, None).short_title == "the cat sat on… ✗ 1"
 
 
 def test_the_most_mistaken_sentences_come_first() -> None:

@@ -182,8 +182,8 @@ def test_a_fan_has_a_band_for_each_pair_of_quantiles() -> None:
     figure = fan_chart(np.array([5.0, 6.0]), quantiles, truth=steps + 0.5, **WORDS)
     assert figure.table.headings[3:] == [
         "forecast, its median",
-        *("forecast, its median, 80%, low", "forecast, its median, 80%, high"),
-        *("forecast, its median, 50%, low", "forecast, its median, 50%, high"),
+        *("forecast, its median, 80 %, low", "forecast, its median, 80 %, high"),
+        *("forecast, its median, 50 %, low", "forecast, its median, 50 %, high"),
     ]
     assert figure.table.rows[0][:2] == [-1, 5.0]
     assert figure.table.rows[2] == [1, None, 0.5, 0, -2, 2, -1, 1]

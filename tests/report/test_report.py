@@ -128,6 +128,19 @@ def test_a_drawing_is_well_formed(figure: Figure) -> None:
     assert figure.table.rows
 
 
+def test_words_lie_over_all_that_is_drawn() -> None:
+    x = np.arange(20)
+    words = {"title": "t", "reading": "r", "x": "x", "y": "y"}
+    lines = [Line(str(index), x, x * index) for index in range(40)]  # so many that some have numbers
+    points = [Points(str(index), x, x * index, path=True, labels=[(3, f"label {index}")]) for index in range(40)]
+    for figure in (line_chart(lines, marks=[Mark(3, "a"), Mark(4, "b")], **words), point_chart(points, **words)):
+        drawn = [part for part in ET.fromstring(figure.drawing) if part.attrib.get("class") not in ("hit", "mark")]
+        kinds = [part.attrib["class"] == "note" for part in drawn]
+        first = kinds.index(True)
+        assert first > 40
+        assert all(kinds[first:])
+
+
 @given(st.lists(st.tuples(st.floats(0, 100), st.integers(1, 14)), min_size=1, max_size=8))
 def test_words_at_marks_do_not_cover_each_other(marks: list[tuple[float, int]]) -> None:
     x = np.arange(101)
@@ -287,6 +300,17 @@ def test_every_name_of_a_heatmap_can_be_read(rows: int, columns: int, word: str,
         middle = x - 3 if "transform" in text.attrib else x
         reach.append((middle - half, middle + half))
     assert all(right <= left + 0.2 for (_, right), (left, _) in pairwise(reach))
+
+
+@pytest.mark.parametrize("word", ["b", "the"])
+def test_a_special_symbol_turns_no_other_name(word: str) -> None:
+    tokens = [*"a" * 30, "<eod>", word]
+    map_ = heatmap(np.ones((1, 32)), title="t", reading="r", x="x", y="y", columns=tokens)
+    lines = line_chart([Line("a", np.arange(32), np.arange(32))], title="t", reading="r", x="x", y="y", names=tokens)
+    for texts in (names(map_)[1:], names(lines)):
+        assert len(texts) == 32
+        assert all(("transform" in text.attrib) == (word == "the") for text in texts)
+        assert (texts[30].text, texts[30].findtext("title")) == (("∎", "<eod>") if word == "b" else ("<eod>", None))
 
 
 def test_forty_tokens_a_side_are_all_named() -> None:

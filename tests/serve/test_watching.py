@@ -23,8 +23,8 @@ from elman.models import build
 from elman.serve import Sessions
 from elman.serve.session import Trail
 from elman.serve.watching import CONTEXT, MOST_UNITS, TextOf, as_json, describe_memory, watch
+from elman.tasks.exchange import Trained
 from elman.tasks.listening import Memory
-from elman.tasks.task import Trained
 
 T, CUT = 23, 9
 CONFIGS = {

@@ -218,7 +218,7 @@ def test_the_heat_map_says_what_the_lens_says(window: Window, runs: dict[str, Ru
         sync.expect(told).to_contain_text("unit 3 after “s” (9): ")
         value = told.inner_text().rpartition(" = ")[2]
         real = states[8, 0, 3].item()
-        assert float(value.replace("−", "-")) == pytest.approx(real, rel=6e-3)
+        assert float(value) == pytest.approx(real, rel=6e-3)
 
 
 def test_gates_are_drawn_under_the_characters(window: Window) -> None:

@@ -31,7 +31,9 @@ from elman.report import (
     render,
     text_strip,
 )
-from elman.report.names import shorten, visible
+from elman.report.axes import Scale
+from elman.report.figure import number
+from elman.report.names import SPECIAL, shorten, visible
 
 sync = pytest.importorskip("playwright.sync_api", reason="no playwright: pip install 'elman[dev]'")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="no axe: pip install 'elman[dev]'")
@@ -57,7 +59,7 @@ def memory(name: str, seed: int) -> Figure:
         gates=gates,
         colours={"surprise": np.abs(states[0, 0])},
         orders=orders,
-        link="memory",
+        link=f"memory {seed}" if seed else "memory",
     )
 
 
@@ -89,9 +91,10 @@ def figures() -> dict[str, list[Figure]]:
     symbols = [piece.replace(" ", "␣").replace("\n", "↵") for piece in PIECES]
     words = {"reading": "How to read it, in a sentence that is as long as such sentences are."}
     fan = {level: np.arange(12) * 0.1 + level for level in (0.1, 0.3, 0.5, 0.7, 0.9)}
+    long = "two: with a name that is wider than a phone's page can be"
     return {
         "Memory": [
-            choice({"one": memory("The first text", 0), "two": memory("The second text", 9)}, title="Texts"),
+            choice({"one": memory("The first text", 0), long: memory("The second text", 9)}, title="Texts"),
             text_strip(PIECES, WALK[0, 1], title="One unit", link="memory", **words),
             heatmap(
                 WALK[0], title="A map", x="token read", y="unit", rows=rows, columns=symbols, link="memory", **words
@@ -137,8 +140,16 @@ def figures() -> dict[str, list[Figure]]:
                 title="Letters",
                 x="letter",
                 y="nats",
-                names=PIECES,
+                names=[*PIECES[:-1], "<eod>"],
                 **words,
+            ),
+            line_chart([Line("a", np.arange(8), LOOKS[-1])], title="Words", x="word", y="nats", names=WORDS, **words),
+            choice(
+                {
+                    f"series {one}": line_chart([Line("lstm", x, x)], title=f"Of {one}", x="x", y="y", **words)
+                    for one in "ab"
+                },
+                title="Series",
             ),
             line_chart(
                 [Line("every other", steps, np.where(steps % 2000, np.nan, LEARNT), dots=True)],
@@ -257,6 +268,13 @@ EMPTY = """() => [...document.querySelectorAll("figure")].filter((figure) => {
   const beside = [...figure.parentElement.children].some((other) => other !== figure && Math.abs(other.offsetTop - figure.offsetTop) < 2);
   return card.width < row.width - 2 && !beside;
 }).map((figure) => figure.querySelector("h3").textContent)"""  # noqa: E501
+# Cards of a row that end at other heights, and bars that leave more than a margin of their card free.
+UNEVEN = """() => [...document.querySelectorAll(".figures")].flatMap((grid) => [...grid.children].filter((card, index) => {
+  const next = grid.children[index + 1];
+  return next && next.offsetTop === card.offsetTop && next.offsetHeight !== card.offsetHeight;
+}).map((card) => card.querySelector("h3").textContent)).concat([...document.querySelectorAll(".bar-rows")].filter((rows) =>
+  rows.closest("figure").lastElementChild.getBoundingClientRect().bottom < rows.closest("figure").getBoundingClientRect().bottom - 30
+).map((rows) => rows.getAttribute("aria-label")))"""  # noqa: E501
 # What a part that is wider than its place says of it.
 SILENT = """() => [...document.querySelectorAll(".live *")].filter((one) => one.checkVisibility() && /auto|scroll/.test(getComputedStyle(one).overflowX)
   && one.scrollWidth > one.clientWidth + 1).filter((one) => ![...one.closest(".live").querySelectorAll(".scrolls")].some((hint) => hint.checkVisibility()))
@@ -270,6 +288,7 @@ def test_all_words_can_be_read_and_heard(browser: Any, address: str, width: int,
         assert page.locator(".chart[data-chart]:not(.mounted):not([data-chart=choice])").count() == 0
         assert page.evaluate(MISPLACED) == []
         assert page.evaluate(EMPTY) == []
+        assert page.evaluate(UNEVEN) == []
         assert page.evaluate(SILENT) == []
         if (width, theme) not in ((390, "light"), (1300, "dark")):  # axe takes seconds
             return
@@ -316,11 +335,11 @@ def test_text_memory_and_gates_show_what_one_points_at(browser: Any, address: st
         figure = figure_of(page, "The first text")
         told, maps = figure.locator(".reading-text .told"), figure.locator(".heat-told")
         figure.locator(".pieces i").nth(4).hover()
-        value = f"{WALK[0, 0, 4]:+.2f}".replace("-", "−")
+        value = f"{WALK[0, 0, 4]:+.2f}"
         sync.expect(told).to_contain_text(f"After “c” (5), unit u0: cell state c {value}")
         sync.expect(maps.first).to_have_text(re.compile(r"^unit u0 after “c” \(5\): "))
         strip = figure_of(page, "One unit")  # another figure of the link
-        value = f"{WALK[0, 1, 4]:+.3g}".replace("-", "−")
+        value = f"{WALK[0, 1, 4]:+.3g}"
         sync.expect(strip.locator(".told")).to_have_text(f"“c” (5): {value}")
 
         box = figure.locator(".heat-scroller").first.bounding_box()
@@ -341,6 +360,37 @@ def test_text_memory_and_gates_show_what_one_points_at(browser: Any, address: st
         assert figure.locator(".text-strip canvas").evaluate("one => one.toDataURL()") != before
         gate = 1 / (1 + np.exp(-WALK[1, int(unit[1]), step - 1]))
         assert f", i {gate:.2g}" in told.inner_text()
+
+
+def test_what_was_chosen_over_one_text_is_chosen_over_the_next(browser: Any, address: str) -> None:
+    with opened(browser, address) as page:
+        first, second = figure_of(page, "The first text"), figure_of(page, "The second text")
+        first.get_by_label("Unit", exact=True).fill("u4")
+        first.get_by_label("Unit", exact=True).press("Enter")
+        first.get_by_label("Order of units").select_option("time scale")
+        first.get_by_label("Colour of the text").select_option("surprise")
+        first.locator(".pieces i").nth(4).hover()
+        page.get_by_role("radio", name="two:").click()
+        sync.expect(second.get_by_label("Unit", exact=True)).to_have_value("u4")
+        sync.expect(second.get_by_label("Order of units")).to_have_value("time scale")
+        sync.expect(second.get_by_label("Colour of the text")).to_have_value("surprise")
+        sync.expect(second.locator(".heat-head h3").last).to_have_text("gates of unit u4, from shut to open")
+        sync.expect(second.locator("i.pointed")).to_have_count(0)  # a place is the text's own
+        box = second.locator(".heat-scroller").first.bounding_box()
+        page.mouse.move(box["x"] + 300, box["y"] + 4)
+        sync.expect(second.locator(".heat-told").first).to_contain_text(f"unit u{np.argmin(SCALES)} ")
+
+
+def test_a_series_that_is_switched_off_is_off_in_all_of_a_choice(browser: Any, address: str) -> None:
+    with opened(browser, address) as page:
+        figure = figure_of(page, "Of a")
+        figure.get_by_role("button", name="lstm").click()
+        page.get_by_role("radio", name="series b").click()
+        other = figure_of(page, "Of b")
+        sync.expect(other.get_by_role("button", name="lstm")).to_have_attribute("aria-pressed", "false")
+        assert other.locator("canvas").first.evaluate(BLUE) == 0
+        alone = figure_of(page, "Learning")  # has no part in it
+        sync.expect(alone.get_by_role("button", name="lstm")).to_have_attribute("aria-pressed", "true")
 
 
 def test_units_by_time_scale(browser: Any, address: str) -> None:
@@ -381,7 +431,7 @@ def test_one_of_several_is_chosen(browser: Any, address: str) -> None:
         sync.expect(shown).to_have_text(["Heads of a text", "layer 2, head 1"], ignore_case=True)
         page.get_by_role("radio", name="another text").click()  # which shows the same head
         sync.expect(shown).to_have_text(["Heads of another text", "layer 2, head 1"], ignore_case=True)
-        page.get_by_role("radio", name="two").click()
+        page.get_by_role("radio", name="two:").click()
         sync.expect(figure_of(page, "The second text").locator(".heat canvas").first).to_be_visible()
 
 
@@ -392,7 +442,7 @@ def test_lines_tell_their_values_and_are_switched_off(browser: Any, address: str
         over.scroll_into_view_if_needed()
         box = over.bounding_box()
         page.mouse.move(box["x"] + box["width"] * 10 / 49, box["y"] + 50)
-        sync.expect(figure.locator(".legend-place")).to_have_text("at 10000")
+        sync.expect(figure.locator(".legend-place")).to_have_text("at 10,000")
         sync.expect(figure.locator(".legend-value")).to_have_text([f"{LEARNT[10]:.3g}", f"{LEARNT[10] + 0.5:.3g}"])
         canvas = figure.locator("canvas").first
         assert canvas.evaluate(BLUE) > 50
@@ -441,6 +491,48 @@ def test_names_are_shortened_as_in_the_drawing(browser: Any, address: str) -> No
         sync.expect(shown).to_have_text([shorten(visible(name)) for name in NAMES])
 
 
+def test_numbers_are_those_of_the_drawings(browser: Any, address: str) -> None:
+    values = [
+        0.0,
+        3.0,
+        -3.0,
+        72_345.0,
+        1234.56,
+        -1234.56,
+        99.96,
+        100.4,
+        0.0123456,
+        -0.63,
+        1.2e-4,
+        9e-5,
+        1e-9,
+        2.5e6,
+        1e30,
+    ]
+    axis = Scale(-99_000, 2.5e6, 0, 1)
+    with opened(browser, address) as page:
+        said = page.evaluate(
+            "(values) => import('elman/numbers.js').then(({ short }) => values.map((one) => short(one)))", values
+        )
+        assert said == [number(value) for value in values]
+        assert said[3:6] == ["72,345", "1,235", "-1,235"]
+        ticks = [-99_000, -5000, 0, 0.25, 1500, 72_000, 2.5e6]
+        said = page.evaluate(
+            "(values) => import('elman/ticks.js').then(({ tickName }) => values.map((one) => tickName(one)))", ticks
+        )
+        assert said == [axis.name(tick) for tick in ticks] == ["-99k", "-5,000", "0", "0.25", "1,500", "72k", "2.5M"]
+
+
+def test_special_symbols_turn_no_other_names(browser: Any, address: str) -> None:
+    """The names of a canvas stand as those of a drawing do."""
+    ask = "(names) => import('elman/heat_names.js').then(({ roomOf, under }) => [roomOf([], names, { least: 0, width: 9 }).turned, names.map((name) => under(name, false))])"  # noqa: E501
+    with opened(browser, address) as page:
+        turned, written = page.evaluate(ask, ["a", *SPECIAL, "b"])
+        assert not turned
+        assert written == ["a", *SPECIAL.values(), "b"]
+        assert page.evaluate(ask, ["a", "<eod>", "the"])[0]
+
+
 def test_a_stretch_is_zoomed_into(browser: Any, address: str) -> None:
     with opened(browser, address) as page:
         figure = figure_of(page, "Learning")
@@ -453,7 +545,7 @@ def test_a_stretch_is_zoomed_into(browser: Any, address: str) -> None:
         page.mouse.move(x + wide * 30 / 49, y, steps=3)
         page.mouse.up()
         page.mouse.move(x + 2, y)
-        sync.expect(place).to_have_text("at 20000")
+        sync.expect(place).to_have_text("at 20,000")
         page.mouse.dblclick(x + 5, y)
         page.mouse.move(x + 3, y)
         sync.expect(place).to_have_text("at 0")
@@ -466,7 +558,7 @@ def test_a_finger_asks_for_values(browser: Any, address: str) -> None:
         box = figure.locator(".u-over").bounding_box()
         page.touchscreen.tap(box["x"] + box["width"] / 2, box["y"] + 100)
         sync.expect(figure.locator(".legend-place")).to_have_text("at 20")
-        sync.expect(figure.locator(".legend-value").nth(1)).to_have_text("1e−60")
+        sync.expect(figure.locator(".legend-value").nth(1)).to_have_text("1e-60")
         bars = figure_of(page, "Loss over seeds")
         room, row = bars.locator(".bar-rows").bounding_box(), bars.locator(".bar-rows li").first
         assert row.locator(".bar-area").bounding_box()["width"] > 0.6 * room["width"]
@@ -474,7 +566,7 @@ def test_a_finger_asks_for_values(browser: Any, address: str) -> None:
         sync.expect(ends).to_be_hidden()
         row.tap()
         sync.expect(ends).to_be_visible()
-        sync.expect(ends).to_have_text("(−0.0133 to 0.448)")
+        sync.expect(ends).to_have_text("(-0.0133 to 0.448)")
         assert page.evaluate(MISPLACED.replace(".strip,", ".strip, .bar-value,")) == []
         letters = figure_of(page, "Letters")
         sync.expect(letters.locator(".scrolls")).to_have_text("⟷ scrolls")

@@ -36,8 +36,9 @@ from elman.settings import UNITS, Section
 from elman.state import State
 from elman.tasks import TASKS, Task
 from elman.tasks.configuration import Settings, build
+from elman.tasks.exchange import NONE, Answer, Choice, Evaluation, Inputs, Progress, Say, Sources, Trained
 from elman.tasks.listening import Listener, Memory, Work
-from elman.tasks.task import NONE, Answer, Choice, Evaluation, Inputs, Progress, Say, Sources, Trained, fill
+from elman.tasks.sizing import fill
 from elman.train.objective import Loss, Place
 from elman.train.settings import Optimization
 

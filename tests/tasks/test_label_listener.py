@@ -128,7 +128,7 @@ def test_every_answer_is_that_of_all_that_was_read(runs: dict[str, Run], kind: s
 
 def test_a_stream_says_the_same(runs: dict[str, Run], tmp_path: Path) -> None:
     from elman.data.linefile import arriving_lines
-    from elman.tasks.task import Inputs
+    from elman.tasks.exchange import Inputs
 
     run = runs["causal words"]
     data = b"red cat\nthe\nbox, blue\n"

@@ -12,7 +12,7 @@ from elman.errors import UserError
 from elman.tasks.classification import corpus
 from elman.tasks.classification.settings import ClassifierTraining, LabelledSettings
 from elman.tasks.configuration import Settings
-from elman.tasks.task import Trained
+from elman.tasks.exchange import Trained
 
 
 class Sizes:

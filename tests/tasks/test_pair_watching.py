@@ -16,8 +16,8 @@ from elman.models import build_encoder_decoder
 from elman.serve.session import Trail
 from elman.serve.watching import describe_memory, watch
 from elman.tasks import TASKS
+from elman.tasks.exchange import Trained
 from elman.tasks.listening import Memory
-from elman.tasks.task import Trained
 
 SIZES = {"hidden_size": 8, "num_layers": 2}
 KINDS: dict[str, dict[str, Any]] = {

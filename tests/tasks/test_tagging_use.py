@@ -20,8 +20,8 @@ from elman.data.spans import TagSpan, breaks, spans_of, tags_of
 from elman.data.vocabulary import Scheme
 from elman.errors import UserError
 from elman.runs import Run
+from elman.tasks.exchange import Answer, Inputs
 from elman.tasks.tagging.corpus import sentences
-from elman.tasks.task import Answer, Inputs
 
 SLOTS = [(["play", "Chico", "Buarque", "now"], ["O", "B-artist", "I-artist", "O"])] * 3
 SLOTS += [(["at", "noon", "play", name], ["O", "B-time", "O", "B-artist"]) for name in ("Elis", "Gal", "Tom", "#")]

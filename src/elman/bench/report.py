@@ -10,6 +10,7 @@ from typing import Any
 from elman import environment
 from elman.bench.contest import Contest, Measurement, Rate
 from elman.report import aligned
+from elman.wording import percent
 
 NAMES = {"torch": "torch.nn", "onnxruntime": "onnxruntime", "elman_float32": "our float32"}
 
@@ -109,7 +110,7 @@ def _measurements(lines: Sequence[dict[str, Any]]) -> list[list[str]]:
         row = [line["cell"], _shape(line), _milliseconds(line["seconds"]["elman"])]
         for name in opponents:
             row += [_milliseconds(line["seconds"][name]), _ratio(line["ratios"], name)]
-        rows.append([*row, f"{line['gflops']:,.1f}", f"{line['fraction']:.0%}"])
+        rows.append([*row, f"{line['gflops']:,.1f}", percent(line["fraction"])])
     return rows
 
 

@@ -18,7 +18,7 @@ from elman.errors import UserError
 
 if TYPE_CHECKING:
     from elman.data.linefile import InputLine
-    from elman.tasks.task import Inputs
+    from elman.tasks.exchange import Inputs
 
 BLOCK = 1 << 16  # the most bytes of stdin that are read at once
 NAMED = 10  # lines without an answer that are named; of further ones, their number is
@@ -85,7 +85,7 @@ def _arriving(file: str) -> Iterator[tuple[Inputs, Callable[[int], None]]]:
     """The lines of a file, or of stdin as they arrive; and a function that shows how many inputs are answered."""
     from elman.data import textfile
     from elman.data.linefile import arriving_lines
-    from elman.tasks.task import Inputs
+    from elman.tasks.exchange import Inputs
 
     if file == "-":
         if sys.stdin is None:

@@ -15,7 +15,6 @@ from typing import Any
 from elman import environment, run_folders
 from elman.compare import matching
 from elman.compare.ongoing import Ongoing
-from elman.compare.outcomes import percent
 from elman.compare.plan import Plan
 from elman.compare.search import check_optuna, search_factor
 from elman.compare.sharing import Shared
@@ -27,8 +26,9 @@ from elman.inspection.inspect import shape
 from elman.tasks import TASKS
 from elman.tasks import configuration as config
 from elman.tasks.configuration import Settings
+from elman.tasks.exchange import Say
 from elman.tasks.sizing import check_ram
-from elman.tasks.task import Say
+from elman.wording import percent
 
 
 def compare(

@@ -10,12 +10,13 @@ import numpy as np
 
 from elman.arrays import Floats
 from elman.compare.intervals import Interval, difference_over_blocks, difference_over_seeds
-from elman.compare.outcomes import Clock, Outcome, Split, clocks, outcomes, over, percent
+from elman.compare.outcomes import Clock, Outcome, Split, clocks, outcomes, over
 from elman.compare.plan import Plan
 from elman.compare.store import Store
 from elman.inspection.look import plain
 from elman.tasks import TASKS
 from elman.tasks.task import Task
+from elman.wording import percent
 
 BUSY = 0.05  # a larger share of the processor for other work leaves a result by the clock in doubt
 

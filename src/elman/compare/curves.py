@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from elman.arrays import Floats
@@ -50,7 +52,14 @@ def learning_curves(plan: Plan, store: Store, colours: dict[str, int]) -> Chapte
             "zero at the end of the budget, so only the last points are finished models.",
         )
         for x, words in by.items()
+        if _rise_or_fall(lines.get(x, ()))
     ]
+    text = "The training loss, with dropout where a model has any"
+    if not figures:
+        text = "The trainings were too short for curves of the training loss"
+    if not _rise_or_fall(lines.get(validated, ())):
+        once = "No model was validated more than once, so that there is no curve of the validations."
+        return Chapter("How they learn", f"{text}. {once}", figures)
     figures.append(
         line_chart(
             lines[validated],
@@ -63,8 +72,12 @@ def learning_curves(plan: Plan, store: Store, colours: dict[str, int]) -> Chapte
             f"of a {task.target}, though its learning rate, which has already fallen further, has a part in that.",
         )
     )
-    text = f"The training loss, with dropout where a model has any, and the loss on the validation {task.sample[1]}."
-    return Chapter("How they learn", text, figures)
+    return Chapter("How they learn", f"{text}, and the loss on the validation {task.sample[1]}.", figures)
+
+
+def _rise_or_fall(lines: Iterable[Line]) -> bool:
+    """Whether any of the curves has more than one point."""
+    return any(len(line.x) > 1 for line in lines)
 
 
 def _mean_line(model: str, curves: list[Floats], colour: int, *, bars: bool) -> Line:

@@ -52,7 +52,7 @@ STORED = {  # fields of which each seed has its own
     "seconds": "seconds",
     "others_share": "others_share",
 }
-BESIDE = 0.12  # of a rank, from a mean to the seeds beside it
+BESIDE = 0.12  # of the room of a model, from a mean to the seeds beside it
 
 
 def html(plan: Plan, store: Store) -> str:
@@ -92,7 +92,7 @@ def report(plan: Plan, store: Store) -> Report:
 
 
 def _quality(task: Task, ranked: list[Outcome], colours: dict[str, int], conclusion: list[str]) -> Chapter:
-    ranks = np.arange(1, len(ranked) + 1)
+    ranks = np.arange(len(ranked))
     means = [
         Points(
             one.model,
@@ -102,20 +102,21 @@ def _quality(task: Task, ranked: list[Outcome], colours: dict[str, int], conclus
             [f"{one.model}: the mean and its 95 % interval"],
             low=np.array([one.quality.low]),
             high=np.array([one.quality.high]),
-            labels=[(0, f"{one.model} {one.quality.middle:.3f}")],
+            labels=[(0, f"{one.quality.middle:.3f}")],
         )
         for rank, one in zip(ranks.tolist(), ranked, strict=True)
     ]
-    seeds = [(rank + BESIDE, loss, one.model) for rank, one in zip(ranks, ranked, strict=True) for loss in one.losses]
+    seeds = [(rank - BESIDE, loss, one.model) for rank, one in zip(ranks, ranked, strict=True) for loss in one.losses]
     if len(seeds) > len(ranked):
         x, y, models = zip(*seeds, strict=True)
         means.append(Points("a seed", np.array(x), np.array(y), 0, [f"{model}: a seed" for model in models]))
     figure = point_chart(
         means,
         title=f"Loss on the validation {task.sample[1]}",
-        x="rank",
+        x="model, the least loss first",
+        names=[one.model for one in ranked],
         y=task.loss_unit,
-        x_span=(0.5, len(ranked) + 1.0),
+        x_span=(-0.5, len(ranked) - 0.5),
         reading=f"Lower is better. A model's point is its loss, its line the 95 % interval over "
         f"{over(ranked[0].quality, len(ranked[0].losses), task)}; "
         "the sentences above compare models directly, which is sharper than looking for an overlap of intervals.",

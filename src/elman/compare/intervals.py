@@ -67,6 +67,7 @@ def over_curves(curves: Sequence[Floats]) -> tuple[Floats, Floats, Floats, Float
     """The mean (P,) of curves that seeds have, each (2, N) of places and values, and the ends of its 95 % intervals.
 
     The places (P,) are those of the shortest curve that all curves reach; between its own places a curve is straight.
+    Points alone, which lie at a place of their own each, have one mean, at their mean place.
     One curve alone has no interval: its ends are NaN.
 
     >>> seeds = [np.array([[0.0, 2.0], [1.0, 3.0]]), np.array([[0.0, 1.0, 2.0], [2.0, 2.0, 2.0]])]
@@ -77,6 +78,8 @@ def over_curves(curves: Sequence[Floats]) -> tuple[Floats, Floats, Floats, Float
     begin, end = max(curve[0, 0] for curve in curves), min(curve[0, -1] for curve in curves)
     x = min((curve[0] for curve in curves), key=len)
     x = x[(x >= begin) & (x <= end)]
+    if all(curve.shape[1] == 1 for curve in curves):
+        x = np.mean([curve[0] for curve in curves], axis=0)
     values = np.stack([np.interp(x, *curve) for curve in curves])  # (seeds, P)
     if len(curves) == 1:
         nothing = np.full(len(x), np.nan)

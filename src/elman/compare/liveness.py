@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from elman.compare.training import Stopped
+from elman.rendezvous import signs_of_life
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
@@ -24,23 +25,10 @@ LOOK = 1.0  # seconds between two looks at what others have done
 @contextmanager
 def living(trial: Trial) -> Iterator[None]:
     """Give signs of life for a trial."""
-    over = threading.Event()
-
-    def beat() -> None:
-        beats = 0
-        while not over.wait(BEAT):
-            beats += 1
-            with suppress(Exception):  # the next one may pass
-                trial.set_user_attr("beats", beats)
-
+    beats = itertools.count(1)
     trial.set_user_attr("holder", f"{socket.gethostname()} {os.getpid()}")
-    beating = threading.Thread(target=beat, daemon=True)
-    beating.start()
-    try:
+    with signs_of_life(lambda: trial.set_user_attr("beats", next(beats)), BEAT):
         yield
-    finally:
-        over.set()
-        beating.join()
 
 
 class Heard:

@@ -13,6 +13,7 @@ from elman.tasks.configuration import Settings
 from elman.tasks.sizing import count_parameters
 from elman.tasks.task import Task
 from elman.train.schedule import Budget
+from elman.wording import percent
 
 TOLERANCE = 0.02  # of the number of parameters
 
@@ -51,7 +52,7 @@ def match_parameters(task: Task, sized: Callable[[int], Settings], corpus: Any, 
     settings = _embedded(task, settings, corpus, target)
     found = parameters(task, settings, corpus)
     if abs(found - target) > TOLERANCE * target:
-        what = f"--parameters {target}: no {settings.kind} has so many within {TOLERANCE:.0%}"
+        what = f"--parameters {target}: no {settings.kind} has so many within {percent(TOLERANCE)}"
         possible = f"such as {found:,} ({task.size} {size})"
         raise UserError(what, expected=possible, remedy="ask for another number", exit_code=2)
     return settings

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from elman.compare.plan import Plan
 from elman.compare.store import Store
 from elman.compare.training import TellStage
-from elman.tasks.task import Say
+from elman.tasks.exchange import Say
 
 
 @dataclass(frozen=True)

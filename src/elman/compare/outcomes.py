@@ -15,6 +15,7 @@ from elman.lens import fit_decay
 from elman.report.figure import number
 from elman.tasks import TASKS
 from elman.tasks.task import Task
+from elman.wording import percent
 
 Split = Literal["validation", "training"]
 
@@ -136,15 +137,6 @@ def _mean_of_known(parts: Sequence[Mapping[str, Any]], key: str) -> float | None
 def over(interval: Interval, seeds: int, task: Task) -> str:
     """What varies in an interval, in words: nothing else that may be different is in the interval."""
     return f"{seeds} seeds" if interval.over == "seeds" else f"the validation {task.sample[1]}"
-
-
-def percent(share: float | None) -> str:
-    """A share as people read it.
-
-    >>> percent(0.481), percent(None)
-    ('48 %', '–')
-    """
-    return "–" if share is None else f"{100 * share:.0f} %"
 
 
 Row = dict[str, str]

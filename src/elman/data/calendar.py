@@ -14,6 +14,7 @@ from pydantic import Field
 
 from elman.data.timestamps import DAY, SECOND, Integers, Kind, Times, written
 from elman.errors import UserError
+from elman.wording import counted
 
 Unit = Literal["number", "microsecond", "business day", "month"]
 
@@ -47,9 +48,9 @@ class Calendar:
         '1 hour'
         """
         if self.unit != "microsecond":
-            return _plural(self.step, "step" if self.unit == "number" else self.unit)
+            return counted(self.step, "step" if self.unit == "number" else self.unit)
         name = next((name for name, length in NAMES.items() if self.step % length == 0), "microsecond")
-        return _plural(self.step // NAMES.get(name, 1), name)
+        return counted(self.step // NAMES.get(name, 1), name)
 
     def positions(self, times: Times, where: str = "times") -> Integers:
         """The places (N,) of times on a line, in units. Raises `UserError` where they are of another kind."""
@@ -156,10 +157,6 @@ def _step(positions: Integers, series: Integers, where: str) -> int:
 
 def _clock(microseconds: int) -> str:
     return written(microseconds, "1970-01-01 00:00").partition(" ")[2]
-
-
-def _plural(count: int, name: str) -> str:
-    return f"{count:,} {name}{'' if count == 1 else 's'}"
 
 
 def _dates(wall: Integers) -> Any:

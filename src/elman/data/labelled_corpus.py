@@ -24,6 +24,7 @@ from elman.data.scaler import ChannelScaler, fit_scaler
 from elman.data.table import number
 from elman.data.tokenizers import train_tokenizer
 from elman.errors import UserError
+from elman.wording import percent
 
 VALID_FRACTION = 0.1
 MOST_VALID = 2_000  # examples, so that validation stays affordable
@@ -198,8 +199,8 @@ def _tokens(texts: Sequence[str]) -> tuple[str, str]:
         return "char", f"a text has {words:.1f} words on average"
     once = sum(count == 1 for count in counts.values()) / counts.total()
     if characters <= SHORT and once > MOSTLY_NEW:
-        return "char", f"{once:.0%} of the words occur once"
-    return "ngrams", f"a text has {words:.0f} words on average, of which {1 - once:.0%} occur more than once"
+        return "char", f"{percent(once)} of the words occur once"
+    return "ngrams", f"a text has {words:.0f} words on average, of which {percent(1 - once)} occur more than once"
 
 
 def _inputs(data: Labelled) -> str:

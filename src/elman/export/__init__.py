@@ -15,7 +15,7 @@ from elman.export.formats import FORMATS, format_named
 
 if TYPE_CHECKING:
     from elman.export.exported import Exported
-    from elman.tasks.task import Say, Trained
+    from elman.tasks.exchange import Say, Trained
 
 __all__ = ["FORMATS", "export"]
 

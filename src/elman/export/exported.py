@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from elman import atomic
 from elman.errors import UserError
+from elman.wording import percent
 
 
 class Check(NamedTuple):
@@ -51,7 +52,7 @@ class Quantised(NamedTuple):
         words = [f"{self.bytes:,} bytes for {self.float32_bytes:,} ({self.bytes / self.float32_bytes:.2f})"]
         if self.loss is not None and self.float32_loss is not None:
             change = self.loss / self.float32_loss - 1 if self.float32_loss else math.inf
-            words.append(f"loss {self.loss:.4f} for {self.float32_loss:.4f} ({change:+.2%})")
+            words.append(f"loss {self.loss:.4f} for {self.float32_loss:.4f} ({percent(change, 2, signed=True)})")
         if self.seconds and self.float32_seconds:
             words.append(f"{self.float32_seconds / self.seconds:.1f} times as fast in onnxruntime")
         return ", ".join(words)

@@ -32,7 +32,7 @@ from elman.export.source import (
 )
 from elman.interop import to_arrays
 from elman.interop.choice import convention_for
-from elman.tasks.task import Say, Trained
+from elman.tasks.exchange import Say, Trained
 
 MODULE = '''"""A model written by elman, of Flax linen's layers.
 

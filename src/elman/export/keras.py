@@ -21,7 +21,7 @@ from elman.interop import CONVENTIONS, to_arrays
 from elman.interop.choice import convention_for
 from elman.models.layered import INPUT, LayeredModel, NodeSettings
 from elman.models.layered_values import Node, Shape
-from elman.tasks.task import Say, Trained
+from elman.tasks.exchange import Say, Trained
 
 WRITTEN = (1980, 1, 1, 0, 0, 0)  # the date of the archive's members: equal models give equal files
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from elman.errors import UserError
 from elman.export.exported import Exported
 from elman.export.options import ExportOptions
-from elman.tasks.task import Say, Trained
+from elman.tasks.exchange import Say, Trained
 
 
 def places(run: Trained, path: Path) -> list[Path]:

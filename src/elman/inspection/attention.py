@@ -24,6 +24,7 @@ from elman.lens.attention import (
 from elman.models import TransformerLM
 from elman.report import Chapter, Figure, Mark, bar_chart, heatmap
 from elman.report.figure import number
+from elman.wording import percent
 
 ROWS, STEPS, SHOWN = 16, 192, 40
 MOST_MAPS = 12  # heads whose map is drawn
@@ -33,8 +34,8 @@ TEXT = (
     "Every head of every layer looks back at the tokens that were read. Entropy says how widely, the mean distance how "
     "far, and two scores look for heads of a known kind: those that look at the token before, and those that look at "
     "the token that followed the same token last time (induction heads). A head is named where its score, whichever "
-    f"rows were drawn, is at least {LEAST:.0%} of the way from chance to 1; chance is an even look at all tokens that "
-    "the head can see."
+    f"rows were drawn, is at least {percent(LEAST)} of the way from chance to 1; chance is an even look at all tokens "
+    "that the head can see."
 )
 
 

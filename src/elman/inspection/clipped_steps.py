@@ -12,6 +12,7 @@ from elman.inspection.subject import Subject
 from elman.lens.clipping import ClippingHistory, clipping_history, cosine_after_clipping
 from elman.report import Chapter, Figure, Line, line_chart
 from elman.train import journal
+from elman.wording import percent
 
 BINS = 240
 
@@ -31,7 +32,7 @@ def look_at_journal(observed: Observed) -> Part:
     history = clipping_history(journal.read(observed.path / "metrics.jsonl"))
     figures = [_history_figure(history)] if len(history.steps) else []
     skipped = f", {history.skipped} skipped as not finite" if history.skipped else ""
-    lines = [f"clipped in {100 * history.fraction_clipped:.1f} % of {len(history.steps):,} steps{skipped}"]
+    lines = [f"clipped in {percent(history.fraction_clipped, 1)} of {len(history.steps):,} steps{skipped}"]
     numbers = vars(history) | {"fraction_clipped": history.fraction_clipped}
     return Part(Chapter("Clipping", TEXT, figures, lines), numbers, lines)
 

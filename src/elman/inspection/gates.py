@@ -15,6 +15,7 @@ from elman.models.configuration import IMPORTED
 from elman.nn.recurrent import Recurrent
 from elman.report import Chapter, Figure, Line, Points, line_chart, point_chart
 from elman.report.figure import number
+from elman.wording import percent
 
 TEXT = (
     "A gate lets through between nothing (0) and all (1). One that is always open, or always shut, makes no "
@@ -53,7 +54,7 @@ def chapter(found: Mapping[str, list[LayerGates]]) -> Part:
 
 def _words(layer: LayerGates, model: str) -> str:
     names = cell_named(layer.cell).gates
-    saturated = ", ".join(f"{names[gate]} {100 * layer.saturated(gate):.0f} %" for gate in layer.open)
+    saturated = ", ".join(f"{names[gate]} {percent(layer.saturated(gate))}" for gate in layer.open)
     middle, longest = number(float(np.median(layer.time_scale))), number(float(layer.time_scale.max()))
     scale = f"time scale {middle} steps in the middle, {longest} at most"
     return f"{layer.layer}, {model}: saturated {saturated}; {scale}"

@@ -16,6 +16,7 @@ from elman.inspection.subject import Subject
 from elman.lens.activity import most_active, time_scales
 from elman.lens.tracking import Tracker, path_in_plane, text_features, track
 from elman.report import Chapter, Figure, Points, bar_chart, point_chart, text_strip
+from elman.wording import percent
 
 Values = dict[str, npt.NDArray[np.float64]]  # a part of the memory: (T, H)
 
@@ -127,10 +128,10 @@ def _path(values: Values, pieces: list[str | None], begin: int) -> Figure:
             ),
         ],
         title=f"The path of the state ({part}) in a plane",
-        x=f"first component, {share[0]:.0%} of the variance",
-        y=f"second component, {share[1]:.0%}" if len(share) > 1 else "",
+        x=f"first component, {percent(share[0])} of the variance",
+        y=f"second component, {percent(share[1])}" if len(share) > 1 else "",
         reading="Each point is the memory after a token, seen along the two directions in which it varies most, with "
-        f"{share[:2].sum():.0%} of its variance: points far apart are different states, points close together may "
+        f"{percent(share[:2].sum())} of its variance: points far apart are different states, points close together may "
         "differ in directions that are not drawn, and the line follows the text.",
     )
 

@@ -36,6 +36,7 @@ class UnitGroup:
     gates: dict[str, Floats]  # over the passages, (P, T', U)
     units: Numbers  # that are shown, of U
     orders: dict[str, Numbers]  # of these
+    unit: int  # the place of the one that is chosen first
 
 
 def linked_passages(subject: Subject, found: TextReading, chosen: Mapping[str, int]) -> Figure:
@@ -46,10 +47,10 @@ def linked_passages(subject: Subject, found: TextReading, chosen: Mapping[str, i
     every = sum(values.shape[2] for values in found.states.values())
     every += sum(gate.shape[2] for gates in found.shown_gates.values() for gate in gates.values())
     steps = min(PASSAGE, subject.read.shape[1], max(SHORTEST, MOST_NUMBERS // (2 * every)))
-    layers = _layers(found, min(1.0, MOST_NUMBERS / (every * steps)))
+    layers = _layers(found, min(1.0, MOST_NUMBERS / (every * steps)), chosen)
     passages = list(enumerate(subject.passages.items()))[: max(1, MOST_NUMBERS // (every * steps))]
     options = {
-        name: _one_of({layer.name: _reading(subject, layer, place, row, name, steps, chosen) for layer in layers}, name)
+        name: _one_of({layer.name: _reading(subject, layer, place, row, name, steps) for layer in layers}, name)
         for place, (row, name) in passages
     }
     memory = HIDDEN if HIDDEN in found.states else "the memory"
@@ -61,7 +62,7 @@ def _one_of(layers: dict[str, Figure], passage: str) -> Figure:
     return next(iter(layers.values())) if len(layers) == 1 else choice(layers, title=f"Passage {passage}")
 
 
-def _layers(found: TextReading, share: float) -> list[UnitGroup]:
+def _layers(found: TextReading, share: float, chosen: Mapping[str, int]) -> list[UnitGroup]:
     """The layers with a share of their units."""
     cells = {one.layer: cell_named(one.cell) for one in found.gates}
     layers = []
@@ -79,7 +80,9 @@ def _layers(found: TextReading, share: float) -> list[UnitGroup]:
         like = flat[:: max(1, len(flat) // LIKE_STEPS), units].T
         orders = {"time scale": np.argsort(-time_scales(last)[units], kind="stable"), "likeness": likeness(like)}
         whole = len(parts) == sum(_place(part) == place for part in found.states)
-        layers.append(UnitGroup(place if whole else parts[-1], states, gates, units, orders))
+        wanted = [unit for part, unit in chosen.items() if part in states and unit in units]
+        first = units.tolist().index(wanted[0]) if wanted else int(flat[:, units].std(0).argmax())
+        layers.append(UnitGroup(place if whole else parts[-1], states, gates, units, orders, first))
     return layers
 
 
@@ -88,14 +91,9 @@ def _place(part: str) -> str:
     return part.rpartition(" ")[0] if part.startswith("layer ") else part
 
 
-def _reading(
-    subject: Subject, layer: UnitGroup, place: int, row: int, name: str, steps: int, chosen: Mapping[str, int]
-) -> Figure:
+def _reading(subject: Subject, layer: UnitGroup, place: int, row: int, name: str, steps: int) -> Figure:
     tokens = subject.read[row, :steps]
     states = {part: values[row, : len(tokens)][:, layer.units].T for part, values in layer.states.items()}
-    last = list(states)[-1]
-    wanted = [unit for part, unit in chosen.items() if part in states and unit in layer.units]
-    unit = layer.units.tolist().index(wanted[0]) if wanted else int(states[last].std(1).argmax())
     return reading(
         [piece or "" for piece in subject.pieces(tokens)],
         states,
@@ -105,7 +103,8 @@ def _reading(
         gates={gate: values[place, :steps][:, layer.units].T for gate, values in layer.gates.items()},
         colours={"surprise": np.nan_to_num(subject.readings["trained"].surprise[row, : len(tokens)])},
         orders=layer.orders,
-        unit=unit,
+        unit=layer.unit,
         symbols=subject.symbols(tokens),
         link=f"passage {row}",
+        group=layer.name,
     )

@@ -16,6 +16,7 @@ from elman.inspection.subject import Subject
 from elman.inspection.untrained import KEYS
 from elman.report import Chapter, Figure, Line, choice, line_chart, number
 from elman.report.names import visible
+from elman.wording import percent
 
 Flags = npt.NDArray[np.bool_]
 
@@ -123,7 +124,7 @@ def _of_words(names: Sequence[str], means: Sequence[Mapping[str, float | None]])
 def _of_pairs(share: float) -> str:
     return (
         f"of a word's first token and a token inside of a word, the first is the more surprising in "
-        f"{100 * share:.0f} % of all pairs; chance is 50 %"
+        f"{percent(share)} of all pairs; chance is 50 %"
     )
 
 

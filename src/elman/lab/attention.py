@@ -17,6 +17,7 @@ from elman.lab.memory_tasks import TESTED, accuracy, cross_entropy
 from elman.lab.recurrent_net import RecurrentNet
 from elman.models import RecurrentEncoderDecoder
 from elman.nn.transformer import TransformerLayer
+from elman.wording import percent
 
 ATTENTION = {"without attention": "none", "with attention": "general"}
 V = 13  # symbols 1 ... 12; 0 begins the answer, and is padding
@@ -66,7 +67,7 @@ def _bottleneck(setting: Setting, steps: int | None = None) -> Findings:
     met = falls["without attention"] > falls["with attention"] + 0.1
     control = all(values[0] >= 0.95 for values in right.values())
     words = [
-        f"{name}: {values[0]:.1%} at length {lengths[0]}, {values[-1]:.1%} at length {lengths[-1]}"
+        f"{name}: {percent(values[0], 1)} at length {lengths[0]}, {percent(values[-1], 1)} at length {lengths[-1]}"
         for name, values in right.items()
     ]
     return Findings(met, control, words, [figure], {"lengths": list(lengths), "accuracy": right})
@@ -123,7 +124,7 @@ def _book_or_index(setting: Setting, steps: int | None = None) -> Findings:
         "every fact in its state; attention keeps the book and looks a fact up."
     )
     figure = curves(counts, right, reading, title="Questions answered rightly", x="facts read before the question")
-    words = in_words(counts, right, "{:.1%} of {} facts")
+    words = in_words(counts, right, lambda share, count: f"{percent(share, 1)} of {count} facts")
     most = {name: values[-1] for name, values in right.items()}
     met = most["transformer"] > 0.95 and max(most["gru"], most["lstm"]) < most["transformer"] - 0.1
     control = min(values[0] for values in right.values()) >= EASY
@@ -159,7 +160,7 @@ BOOK_OR_INDEX = Experiment(
     "book-or-index",
     "To answer a question about many facts, attending to them beats having read them into a state.",
     "with the most facts attention is right in 95 %, and each recurrent cell in a tenth less",
-    f"with two facts all three models are right in {EASY:.0%}",
+    f"with two facts all three models are right in {percent(EASY)}",
     "Bahdanau, Cho & Bengio 2015; Graves et al. 2014; Arora et al. 2024 on recall",
     _book_or_index,
 )

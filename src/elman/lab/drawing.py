@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -35,10 +35,10 @@ def bars(found: Mapping[str, float], reading: str, **chart: Any) -> Figure:
     return bar_chart(list(found), np.array(list(found.values())), reading=reading, **chart)
 
 
-def in_words(places: Places, found: Values, each: str) -> list[str]:
-    """A sentence for each name, in which `each` formats a value and its place."""
+def in_words(places: Places, found: Values, each: Callable[[float, int], str]) -> list[str]:
+    """A sentence for each name; `each` puts a value and its place into words."""
     return [
-        f"{name}: " + ", ".join(each.format(value, place) for value, place in zip(values, places, strict=True))
+        f"{name}: " + ", ".join(each(value, place) for value, place in zip(values, places, strict=True))
         for name, values in found.items()
     ]
 

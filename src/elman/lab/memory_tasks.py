@@ -19,6 +19,7 @@ from elman.lab.experiment import TEST, Experiment, Findings, Setting
 from elman.lab.learning import Drawn, learn
 from elman.lab.recurrent_net import CLASSICAL, RecurrentNet
 from elman.train.training import Step
+from elman.wording import percent
 
 TESTED = 1000  # new sequences
 GUESSING = 1 / 6  # the squared error of always answering 1
@@ -122,7 +123,7 @@ def _copying(setting: Setting, steps: int | None = None) -> Findings:
     figure = curves(gaps, shares, reading, title=f"Copying {length} symbols over a gap", **axes)
     met = all(values[-1] > 0.9 for values in shares.values())
     control = all(values[0] < 0.5 for values in shares.values())
-    words = in_words(gaps, shares, "{:.2f} at gap {}")
+    words = in_words(gaps, shares, lambda share, gap: f"{share:.2f} at gap {gap}")
     words.append("papers, T = 1000 (Bai 2018), as shares of .0204: LSTM 1.00, GRU .97, Elman .99")
     return Findings(met, control, words, [figure], {"gaps": gaps, "shares": shares})
 
@@ -133,7 +134,7 @@ def _temporal_order(setting: Setting, steps: int | None = None) -> Findings:
     right = _of_each_cell(setting, "temporal order", ORDER, lengths, (ORDER_SYMBOLS, 50, 4), steps=steps)
     title = "Sequences put into the right class of four"
     figure = curves(lengths, right, "A quarter is guessing.", title=title, x="length")
-    words = in_words(lengths, right, "{:.1%} at length {}")
+    words = in_words(lengths, right, lambda share, length: f"{percent(share, 1)} at length {length}")
     met = all(value >= 0.99 for cell in ("gru", "lstm") for value in right[cell]) and right["elman"][-1] < 0.99
     return Findings(met, right["elman"][0] >= 0.99, words, [figure], {"lengths": lengths, "accuracy": right})
 

@@ -15,6 +15,7 @@ from elman.lab.drawing import bars
 from elman.lab.experiment import Experiment, Findings, Setting
 from elman.lab.learning import Drawn, learn
 from elman.nn import GRU
+from elman.wording import percent
 
 PAPER = {"logistic": 0.32, "MLP": 0.68, "GRU": 0.91, "CNN": 0.94, "GRU, shuffled": 0.57}
 GUESSING = 0.1  # ten classes
@@ -57,7 +58,7 @@ def _run(setting: Setting, steps: int | None = None) -> Findings:
     shares |= {f"{name}, paper": share for name, share in PAPER.items()}
     reading = "A model that uses the order does worse when all series are shuffled in the same way."
     figure = bars(shares, reading, title="Accuracy on the test set", x="share of right answers", limit=1.0)
-    words = [f"{name}: {share:.1%}; paper: {PAPER[name]:.0%}" for name, share in right.items()]
+    words = [f"{name}: {percent(share, 1)}; paper: {percent(PAPER[name])}" for name, share in right.items()]
     met = right["GRU"] >= 0.91 and right["GRU"] > right["GRU, shuffled"] + 0.1
     return Findings(met, right["GRU, shuffled"] > 2 * GUESSING, words, [figure], right)
 

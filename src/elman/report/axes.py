@@ -11,11 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from elman.report.figure import number
+from elman.report.names import below
 
 HUGE = 1e280  # values beyond this, or below its inverse, are drawn at it
 POWERS = 1e5  # a logarithmic axis that is longer has powers of ten for its numbers
 LEFT, RIGHT, TOP, BOTTOM = 58, 16, 34, 46  # margins of a frame
-LETTER_ROOM = 9.4  # the least room that a name at the x axis takes
+LETTER_ROOM, NAME = 9.4, 11.5  # the least room that a name at the x axis takes, and the size of its letters
 
 
 @dataclass(frozen=True)
@@ -130,8 +131,10 @@ class Frame:
             parts.append(f'<path class="grid" d="M{left:g} {y:.1f}H{right:g}"/>')
             parts.append(text("tick", left - 7, y + 4, self.y.name(value), "end", markup=True))
         if self.names:
-            places = self.x(np.arange(len(self.names)))
-            parts += [text("tick", x, foot + 18, name, "middle") for x, name in zip(places, self.names, strict=True)]
+            places, room = self.x(np.arange(len(self.names))).tolist(), (right - left) / len(self.names)
+            under, reach = below(dict(enumerate(self.names)), places, foot + 4, room, min(NAME, max(9.5, room - 1)))
+            parts.append(under)
+            height += reach - 18
         for value, x in zip(self.x.ticks(), self.x(self.x.ticks()), strict=True):
             if not self.names:
                 parts.append(f'<path class="grid" d="M{x:.1f} {top:g}V{foot:g}"/>')
@@ -148,10 +151,10 @@ def text(kind: str, x: float, y: float, words: str, anchor: str = "start", *, ma
     return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{shown}</text>'
 
 
-def dotted(x: float, top: float, foot: float, words: str, y: float, *, left: bool) -> str:
-    """A dotted vertical line with words beside it, at the height y on its left or on its right."""
+def dotted(x: float, top: float, foot: float, words: str, y: float, *, left: bool) -> tuple[str, str]:
+    """A dotted vertical line, and words beside it at the height y, on its left or on its right."""
     beside = text("note", x + (-5 if left else 5), y, words, "end" if left else "start")
-    return f'<path class="mark" d="M{x:.1f} {top:g}V{foot:g}"/>{beside}'
+    return f'<path class="mark" d="M{x:.1f} {top:g}V{foot:g}"/>', beside
 
 
 def svg(content: str, width: float, height: float, title: str, *, least: float = 0) -> str:

@@ -58,7 +58,7 @@ def bar_chart(
     parts = [text("label", 4, 14, x)]
     for index, mark in enumerate(marks):
         x_mark, y = float(scale(mark.x)), 38 + 16 * index
-        parts.append(dotted(x_mark, y - 10, height - 8, mark.text, y, left=x_mark > WIDTH / 2))
+        parts.extend(dotted(x_mark, y - 10, height - 8, mark.text, y, left=x_mark > WIDTH / 2))
     rows: list[tuple[Cell, ...]] = []
     for index, (name, value) in enumerate(zip(names, values.tolist(), strict=True)):
         y, end = top + index * row, float(scale(value))

@@ -24,7 +24,7 @@ COMPONENTS = {
 Array = np.ndarray[Any, Any]
 
 LEVELS = 127  # of a byte, on either side of zero
-HALF_LEAST, HALF_MOST = 1e-3, 6e4  # the largest value of an array in half precision lies between them
+HALF_LEAST, HALF_MOST = 1e-3, 2048  # the largest value of an array in half precision, which has all integers up to it
 
 
 @dataclass(frozen=True)

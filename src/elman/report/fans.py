@@ -9,6 +9,7 @@ import numpy as np
 from elman.report.figure import Figure
 from elman.report.lines import Line, Values, line_chart
 from elman.report.marks import Mark
+from elman.wording import percent
 
 
 def fan_chart(
@@ -40,7 +41,7 @@ def fan_chart(
     steps = np.arange(1, 1 + len(next(iter(quantiles.values()), () if middle is None else middle)))
     lower = sorted(level for level in quantiles if level < 0.5 and round(1 - level, 9) in _rounded(quantiles))
     upper = _rounded(quantiles)
-    bands = {f"{1 - 2 * level:.0%}": (quantiles[level], upper[round(1 - level, 9)]) for level in lower}
+    bands = {percent(1 - 2 * level): (quantiles[level], upper[round(1 - level, 9)]) for level in lower}
     lines = [Line("read", np.arange(1 - len(before), 1), before, colour=1)]
     if truth is not None:
         joined = np.concatenate([before[-1:], truth])  # so that the line goes on

@@ -36,6 +36,8 @@ class Figure:
 
     The drawing is what one sees in print and where scripts do not run; elsewhere the component of the `chart` takes its
     place. Figures of one `link` share what is pointed at: a time (a column, a piece of a text) and a unit (a name).
+    Those of one `group` share what is chosen: a unit, an order, a colour, and which series are shown. The options of a
+    choice are a group unless they name another; the group of other figures is their link.
 
     >>> figure = Figure("A title", "<p>drawn</p>", "How to read it.", Table(["x"], [(1,), (2,)]))
     >>> figure.table.rows, figure.chart is None  # no component takes the place of the drawing
@@ -50,6 +52,7 @@ class Figure:
     wide: bool = False  # takes the whole width of the page
     chart: Chart | None = None
     link: str = ""
+    group: str = ""
     head: str = ""  # markup above the drawing, which stays where a component takes the drawing's place
     parts: Sequence[tuple[str, Figure]] = ()  # in place of a drawing: figures of which one is chosen, by name
 

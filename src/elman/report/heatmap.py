@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 import struct
 import zlib
 from collections.abc import Mapping, Sequence
@@ -13,7 +14,7 @@ import numpy.typing as npt
 from elman.report.axes import svg, text
 from elman.report.chart import Chart, Half, finite, largest
 from elman.report.figure import Figure, Table
-from elman.report.names import LETTER, letters, shorten, written
+from elman.report.names import LETTER, below, longest, written
 
 COLUMN, ROW = 9.4, 12.0  # the least room that a name takes along a side, across its letters
 SMALL, LARGE = 9.5, 11.5  # pixels, of its letters
@@ -50,17 +51,17 @@ def heatmap(
     """
     R, C = values.shape
     full = largest(values) if limit is None else limit
-    beside, below = _names(rows, R, 330 / ROW), _names(columns, C, 400 / (LARGE * LETTER * (1 + len(str(C)))))
-    left = max(58.0, _longest(beside, LARGE) + 12)
+    beside, named = _names(rows, R, 330 / ROW), _names(columns, C, 400 / (LARGE * LETTER * (1 + len(str(C)))))
+    left = max(58.0, longest(beside.values(), LARGE) + 12)
     least = left + RIGHT + (C * COLUMN if columns else 0.0)
     wide = wide or least > NARROW
     width = max(float(WIDE if wide else NARROW), least)
     inner = width - left - RIGHT
     height = max(120.0, min(inner * R / C, 330.0 if wide else inner), R * ROW if rows else 0.0)
     size = min(LARGE, max(SMALL, inner / C - 1))
-    turned = bool(columns) and _longest(below, size) > inner / C  # all of them, or none
     foot = TOP + height
-    room = max(18.0, _longest(below, size) + 10) if turned else 18.0
+    middles = [left + inner * (index + 0.5) / C for index in range(C)]
+    under, room = below(named, middles, foot, inner / C if columns else math.inf, size)
     parts = [
         f'<image x="{left:g}" y="{TOP}" width="{inner:g}" height="{height:g}" preserveAspectRatio="none" '
         f'href="data:image/png;base64,{base64.b64encode(picture(values, full)).decode()}"/>',
@@ -71,15 +72,11 @@ def heatmap(
     ]
     for index, name in beside.items():
         parts.append(written(name, LARGE, left - 5, TOP + height * (index + 0.5) / R + 4, "end"))
-    for index, name in below.items():
-        at = left + inner * (index + 0.5) / C
-        place = (at + 3, foot + 6, "end", -90) if turned else (at, foot + 13, "middle")
-        parts.append(written(name, size, *place))
-    drawing = svg("".join(parts), width, foot + room + 24, title, least=width)
+    drawing = svg("".join([*parts, under]), width, foot + room + 24, title, least=width)
     data = {"x": x, "y": y, "rows": list(rows or ()), "columns": list(columns or ()), "full": full}
     data |= {"values": Half(values), "orders": {name: [*map(int, order)] for name, order in (orders or {}).items()}}
     rows, columns = rows or [*map(str, range(R))], columns or [*map(str, range(C))]
-    table = Table(["", *columns], [[rows[r], *map(_short, values[r].tolist())] for r in range(R)])
+    table = Table(["", *columns], [[rows[r], *values[r].tolist()] for r in range(R)])
     return Figure(title, drawing, reading, table, (), wide, Chart("heat", data), link)
 
 
@@ -119,12 +116,3 @@ def _names(given: Sequence[str] | None, count: int, most: float) -> dict[int, st
     if given:
         return dict(enumerate(given))
     return {index: str(index) for index in range(0, count, max(1, int(np.ceil(count / most))))}
-
-
-def _longest(names: dict[int, str], size: float) -> float:
-    """The room that the longest name takes along its letters."""
-    return max((letters(shorten(name)) for name in names.values()), default=0) * LETTER * size
-
-
-def _short(value: float) -> float:
-    return float(f"{value:.3g}")

@@ -97,9 +97,12 @@ def line_chart(
     styles = series_styles([(line.colour, int(line.dashed)) for line in lines])
     styled = list(zip(lines, styles, strict=True))
     inside = [mark for mark in marks if horizontal[0] <= mark.x <= horizontal[1]]
-    parts = draw_marks(inside, axes)
+    marked = draw_marks(inside, axes)
+    parts = [line for line, _ in marked]
     parts += [_band(line, axes, style, *pair) for line, style in styled for pair in _bands(line)]
     parts += [_curve(line, axes, style) for line, style in styled]
+    parts += [_number(line, axes, style) for line, style in styled if style.number]
+    parts += [words for _, words in marked]
     parts += [_dots(line, axes, x) for line in lines]
     data = {
         "x": x,
@@ -170,11 +173,18 @@ def _band(line: Line, axes: Frame, style: SeriesStyle, low: Values, high: Values
     return f'<path class="band c{style.colour}" d="M{path(x, above)}L{path(x[::-1], below[::-1])}Z"/>'
 
 
-def _curve(line: Line, axes: Frame, style: SeriesStyle) -> str:
+def _seen(line: Line, axes: Frame) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """Which points a curve goes through, and which of these lie within the axes.
+
+    Where it runs beyond the axis it is left out, but for the points at which it leaves and comes back.
+    """
     good = _drawn(line, axes, line.y)
-    # Where a line runs beyond the axis it is left out, but for the points at which it leaves and comes back.
     inside = good & (np.asarray(line.y) <= axes.y.high) & (np.asarray(line.y) >= axes.y.low)
-    good &= inside | np.append(inside[1:], False) | np.append(False, inside[:-1])
+    return good & (inside | np.append(inside[1:], False) | np.append(False, inside[:-1])), inside
+
+
+def _curve(line: Line, axes: Frame, style: SeriesStyle) -> str:
+    good, inside = _seen(line, axes)
     if not good.any():
         return ""
     pieces = []
@@ -182,15 +192,20 @@ def _curve(line: Line, axes: Frame, style: SeriesStyle) -> str:
     for begin, end in zip(edges[::2], edges[1::2], strict=True):
         pieces.append("M" + path(axes.x(line.x[begin:end]), axes.y(line.y[begin:end])))
     shown = f'<path class="line {style.classes}" d="{"".join(pieces)}"/>'
-    last = np.flatnonzero(good)[-1]
     if line.dots or line.bars:
         shown += "".join(
             point(style, x, y) for x, y in zip(axes.x(line.x[inside]), axes.y(line.y[inside]), strict=True)
         )
-    if not style.number:
-        return shown
-    x, y = float(axes.x(line.x[last])), float(axes.y(line.y[last]))
-    return shown + text("note", x - 4, y - 4, str(style.number), "end")
+    return shown
+
+
+def _number(line: Line, axes: Frame, style: SeriesStyle) -> str:
+    """The number of a line that shares its colour with another, at the end of what is seen of it."""
+    seen = np.flatnonzero(_seen(line, axes)[0])
+    if not len(seen):
+        return ""
+    x, y = float(axes.x(line.x[seen[-1]])), float(axes.y(line.y[seen[-1]]))
+    return text("note", x - 4, y - 4, str(style.number), "end")
 
 
 def _dots(line: Line, axes: Frame, x: str) -> str:

@@ -33,6 +33,7 @@ def reading(
     unit: int = 0,
     symbols: Sequence[str] | None = None,
     link: str = "",
+    group: str = "",
 ) -> Figure:
     """Point at a character, a unit or a time, and all three show it; a click on a unit shows its gates.
 
@@ -46,6 +47,7 @@ def reading(
         limits: the values of full colour by the names of states and colours; the default leaves few values beyond.
         unit: the row of the unit that is chosen first.
         symbols: names of the tokens for the columns of maps (None: the pieces).
+        group: what the units belong to, such as "layer 1": a unit that is chosen over one text is chosen over all.
 
     >>> h, f = np.array([[0.1, 0.5, 0.9], [0.0, -0.4, 0.2]]), np.array([[0.9, 0.9, 0.8], [0.1, 0.2, 0.1]])
     >>> words = {"title": "What two units do", "reading": "Choose a unit to see it over the text."}
@@ -80,7 +82,7 @@ def reading(
     drawings |= {name: _map(f"{name}, {title}", *one, columns) for name, one in drawn.items()}
     parts = "".join(f"<h4>{escape(name)}</h4>{drawing}" for name, drawing in drawings.items())
     table = _table(pieces, {name: values[shown] for name, values in states.items()}, [names[row] for row in shown])
-    return Figure(title, f"<div>{parts}</div>", reading, table, (), True, Chart("reading", data), link)
+    return Figure(title, f"<div>{parts}</div>", reading, table, (), True, Chart("reading", data), link, group)
 
 
 def _map(name: str, values: Matrix, limit: float, rows: Sequence[str], columns: Sequence[str]) -> str:

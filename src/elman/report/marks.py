@@ -26,9 +26,12 @@ class Mark:
     text: str
 
 
-def draw_marks(marks: Sequence[Mark], axes: Frame) -> list[str]:
-    """Lines with their words at the top, each on the first row where it meets no other."""
-    parts: list[str] = []
+def draw_marks(marks: Sequence[Mark], axes: Frame) -> list[tuple[str, str]]:
+    """Lines, each with its word at the top, on the first row where the word meets no other.
+
+    A chart draws the lines below its curves, and the words over them.
+    """
+    parts: list[tuple[str, str]] = []
     rows: list[list[tuple[float, float]]] = []
     for mark in sorted(marks, key=lambda mark: mark.x):
         x = float(axes.x(mark.x))

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
 LETTER = 0.59  # the room of a letter along a name, of its size
 MOST_LETTERS = 20  # of a name that is drawn
+# Symbols that no text spells, in one letter each: names of a letter have no room for more.
+SPECIAL = {"<unk>": "\N{REPLACEMENT CHARACTER}", "<eod>": "∎", "<eos>": "⏎", "<pad>": "·"}
 
 
 def visible(piece: str) -> str:
@@ -39,9 +42,39 @@ def shorten(name: str, most: int = MOST_LETTERS) -> str:
     return f"{head}…{tail}"
 
 
-def written(name: str, size: float, x: float, y: float, anchor: str, turn: int = 0, most: int = MOST_LETTERS) -> str:
-    """A name as SVG; the whole of one that is too long appears under the pointer."""
-    shown = shorten(name, most)
+def longest(names: Iterable[str], size: float) -> float:
+    """The room that the longest name takes along its letters."""
+    return max((letters(shorten(name)) for name in names), default=0) * LETTER * size
+
+
+def below(
+    names: Mapping[int, str], places: Sequence[float], foot: float, room: float, size: float
+) -> tuple[str, float]:
+    """Names under an axis that ends at `foot`, each with so much room along it, as SVG; and how far they reach down.
+
+    All are turned where one has not room enough. A special symbol turns none: it is one letter where they are upright.
+    """
+    turned = longest((name for name in names.values() if name not in SPECIAL), size) > room
+    parts = []
+    for index, name in names.items():
+        place = (places[index] + 3, foot + 6, "end", -90) if turned else (places[index], foot + 13, "middle", 0)
+        parts.append(written(name, size, *place, shown=None if turned else SPECIAL.get(name)))
+    return "".join(parts), max(18.0, longest(names.values(), size) + 10) if turned else 18.0
+
+
+def written(
+    name: str,
+    size: float,
+    x: float,
+    y: float,
+    anchor: str,
+    turn: int = 0,
+    *,
+    most: int = MOST_LETTERS,
+    shown: str | None = None,
+) -> str:
+    """A name as SVG; the whole of one that is shown shorter appears under the pointer."""
+    shown = shown or shorten(name, most)
     turned = f' transform="rotate({turn} {x:.1f} {y:.1f})"' if turn else ""
     title = f"<title>{escape(name)}</title>" if shown != name else ""
     return (

@@ -121,6 +121,7 @@ def _content(figure: Figure, heading: str) -> str:
     """All of a figure; the parts of a choice are sections in it."""
     attributes = f' data-chart="{figure.chart.kind}"' if figure.chart else ""
     attributes += f' data-link="{escape(figure.link)}"' if figure.link else ""
+    attributes += f' data-group="{escape(figure.group)}"' if figure.group else ""
     attributes += f' data-title="{escape(figure.title)}"' if figure.chart else ""
     data = f'<script type="application/json">{figure.chart.json()}</script>' if figure.chart else ""
     shown = "".join(

@@ -51,10 +51,13 @@ def point_chart(
     reading: str,
     x_span: tuple[float, float] | None = None,
     y_span: tuple[float, float] | None = None,
+    names: Sequence[str] = (),
     table: Table | None = None,
     link: str = "",
 ) -> Figure:
     """Points in a plane; the table lists them, or an even part of many, unless another is given.
+
+    `names` are words for x = 0, 1, …
 
     >>> import numpy as np
     >>> groups = [Points("nouns", np.array([0.0, 1.0]), np.array([2.0, 3.0]), texts=["cat", "dog"])]
@@ -65,15 +68,21 @@ def point_chart(
     horizontal = x_span or span([group.x for group in groups])
     heights = [values for group in groups for values in (group.y, group.low, group.high) if values is not None]
     vertical = y_span or span(heights)
-    axes = Frame(Scale(*horizontal, LEFT, NARROW - RIGHT), Scale(*vertical, HEIGHT - BOTTOM, TOP), x, y)
+    axes = Frame(Scale(*horizontal, LEFT, NARROW - RIGHT), Scale(*vertical, HEIGHT - BOTTOM, TOP), x, y, names)
     styled = list(zip(groups, series_styles([(group.colour, 0) for group in groups]), strict=True))
-    parts = [_group(group, axes, style) for group, style in styled]
+    parts = [draw(group, axes, style) for draw in (_group, _labels) for group, style in styled]  # words over points
     barred = any(group.low is not None for group in groups)
     rows = [row for group in groups for row in _rows(group, barred)]
     rows = rows[:: -(-len(rows) // MOST_ROWS)] if rows else rows
     legend = [(point_key(style), group.name) for group, style in styled]
     spans = [horizontal, vertical]
-    data = {"x": x, "y": y, "spans": spans, "groups": [_data(group, style) for group, style in styled]}
+    data = {
+        "x": x,
+        "y": y,
+        "spans": spans,
+        "names": list(names),
+        "groups": [_data(group, style) for group, style in styled],
+    }
     shown = table or Table(("", "", x, y, *(("low", "high") if barred else ())), rows)
     return Figure(title, axes.draw(parts, title), reading, shown, legend, chart=Chart("points", data), link=link)
 
@@ -103,6 +112,11 @@ def _group(group: Points, axes: Frame, style: SeriesStyle) -> str:
     titled = 0 < len(group.texts) <= MOST_TITLES
     titles = [f"<title>{escape(words)}</title>" for words in group.texts] if titled else [""] * len(x)
     parts += [point(style, a, b, title) for a, b, title in zip(x, y, titles, strict=True)]
+    return "".join(parts)
+
+
+def _labels(group: Points, axes: Frame, style: SeriesStyle) -> str:
+    x, y, parts = axes.x(group.x), axes.y(group.y), []
     labels = [*group.labels, *([(0, str(style.number))] if style.number and len(x) else [])]
     for index, words in labels:
         left = x[index] > (axes.x.start + axes.x.stop) * 0.7  # or the words would leave the chart

@@ -59,7 +59,7 @@ a{color:var(--c1);text-underline-offset:3px}
 section{margin-top:56px}
 .findings{margin:0 0 16px;padding:0;list-style:none}
 .findings li{padding:3px 0 3px 14px;border-left:3px solid var(--c1);margin:5px 0}
-.figures{display:grid;grid-template-columns:repeat(2,minmax(0,1fr));gap:20px;margin-top:20px;align-items:start}
+.figures{display:grid;grid-template-columns:repeat(2,minmax(0,1fr));gap:20px;margin-top:20px}
 figure{margin:0;padding:16px 18px 14px;background:var(--card);border:1px solid var(--rule);
 border-radius:10px;min-width:0}
 figure.wide,figure.alone{grid-column:1/-1}

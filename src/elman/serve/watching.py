@@ -20,8 +20,8 @@ from elman.errors import UserError
 from elman.lens import count_heads, describe_layers, hold, interventions, most_active
 from elman.serve.session import Trail
 from elman.tasks.configuration import make_section
+from elman.tasks.exchange import Trained
 from elman.tasks.listening import Memory, Unit
-from elman.tasks.task import Trained
 from elman.tasks.watching import Watched, WatchOptions
 
 MOST_UNITS = 2000  # of a session that are watched at once

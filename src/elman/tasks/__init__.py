@@ -17,10 +17,11 @@ from dataclasses import dataclass
 
 from elman.errors import UserError
 from elman.tasks.classification import Classification
+from elman.tasks.exchange import Sources
 from elman.tasks.forecasting import Forecasting
 from elman.tasks.language_modelling import LanguageModelling
 from elman.tasks.tagging import Tagging
-from elman.tasks.task import Sources, Task
+from elman.tasks.task import Task
 from elman.tasks.translation import Translation
 
 __all__ = ["TASKS", "Recognition", "Task", "recognise"]

@@ -6,7 +6,7 @@ from typing import Any
 
 from elman.errors import UserError
 from elman.settings import Section
-from elman.tasks.task import Sources
+from elman.tasks.exchange import Sources
 
 
 class OneOrTwoFiles(Section):

@@ -22,7 +22,7 @@ import time
 from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -30,10 +30,13 @@ from torch import nn
 from elman import distributed, environment
 from elman.errors import UserError
 from elman.models.configuration import IMPORTED
+from elman.settings import Section
 from elman.tasks.configuration import OWN
 from elman.train.objective import Divisible, Objective, Place
 from elman.train.optimizers import optimizer
 from elman.train.settings import Optimization
+
+S = TypeVar("S", bound=Section)
 
 LARGE_VOCABULARY = 1024  # tokens: from here on they are words or byte pairs, below they are characters
 # Numbers of four bytes for each parameter, at least: its value, its gradient, and the optimiser's state.
@@ -201,3 +204,8 @@ def check_ram(build: Callable[[], nn.Module], train: Optimization) -> None:
             remedy="make it smaller: its hidden_size, its layers, its vocabulary; or divide it over several machines: "
             "--set sharded=true",
         )
+
+
+def fill(section: S, asked: Section, **values: Any) -> S:
+    """A section with these values, except for the settings that a person asked for."""
+    return section.model_copy(update={key: v for key, v in values.items() if key not in asked.model_fields_set})

@@ -9,178 +9,38 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from elman.data.sources import Progress as Progress  # offered to tasks beside `Say`
 from elman.errors import UserError
 from elman.settings import Section
+from elman.tasks.exchange import (
+    NONE,
+    Adopted,
+    Answer,
+    Choice,
+    Codec,
+    Evaluation,
+    Inputs,
+    Particulars,
+    Progress,
+    Say,
+    Sources,
+    Trained,
+    Writing,
+)
 from elman.train.settings import Optimization
 
 if TYPE_CHECKING:
     from torch import nn
 
     from elman.arrays import Floats
-    from elman.data.linefile import InputLine
-    from elman.data.tokenizers import Tokenizer
     from elman.inspection import Inspection, Look, Observed
     from elman.models.layered import LayeredModel
     from elman.tasks.configuration import Settings
     from elman.tasks.listening import Listener, Memory
     from elman.tasks.watching import Watched, WatchOptions
     from elman.train.objective import Objective
-
-S = TypeVar("S", bound=Section)
-
-Say = Callable[[str], None]
-"""Tells a person one line."""
-NONE: Mapping[str, Any] = MappingProxyType({})
-Sources = Sequence[Any]
-"""The places of data: paths, names, or data in memory."""
-
-
-class Codec(Protocol):
-    """A translator between the data of people and numbers, such as a tokenizer: a file of the model's folder."""
-
-    def to_json(self) -> dict[str, Any]:
-        """Everything that the codec is made from when its file is read."""
-        ...
-
-
-@dataclass(frozen=True)
-class Choice:
-    """Settings with nothing left open, and the reasons for a person."""
-
-    settings: Settings
-    reason: str
-
-
-@dataclass(frozen=True, eq=False)
-class Trained:
-    """A trained model with all that is needed to use it."""
-
-    path: Path
-    task: Task
-    model: Any  # of the task, in eval mode
-    codecs: Mapping[str, Any]  # by the names of their files
-    config: Mapping[str, Any]  # the content of `config.json`
-
-    def __getattr__(self, name: str) -> Any:
-        """A codec by its name: `run.tokenizer`, `run.source_tokenizer`."""
-        held = vars(self)  # empty while a copy is made
-        if name in held.get("codecs", {}):
-            return self.codecs[name]
-        of = f" of {self.task.name}" if "task" in held else ""
-        raise AttributeError(f"a run{of} has no attribute {name!r}")
-
-    def __dir__(self) -> list[str]:
-        return [*super().__dir__(), *self.codecs]
-
-    @property
-    def settings(self) -> Settings | None:
-        """The run's settings; None where there is a model folder alone."""
-        from elman.tasks import configuration
-
-        return configuration.read_settings(self.path) if (self.path / "config.yaml").is_file() else None
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """The scores of a model on some data."""
-
-    report: dict[str, Any]  # as `--json` prints it: metrics by name, "loss" among them
-    lines: Sequence[tuple[str, str]]  # for people: the name of each metric, and its value
-    complete: bool = True  # whether the model read all of the data
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """What a model is asked: the lines of a file or of stdin as they arrive, or objects in memory."""
-
-    name: str  # of the file, for people
-    arriving: Iterable[Sequence[InputLine]] = ()  # lines that arrived together
-    path: Path | None = None  # of the file, for a task that reads files in whole
-    memory: Sequence[Any] | None = None  # objects, each of which has one answer; there are no lines then
-
-
-@dataclass(frozen=True)
-class Answer:
-    """The model's answer to one input: to a line, or to as many lines as the task takes for one."""
-
-    number: int  # of the input, from 1
-    result: Any  # `Run.predict` returns it
-    lines: Sequence[str]  # for people
-    record: Mapping[str, Any]  # for programs; empty where there is nothing but `written`
-    error: str = ""  # why there is no result
-    written: bytes | None = None  # for people instead of `lines`: what was given, to the byte, and the answer in it
-
-
-@dataclass(frozen=True)
-class Particulars:
-    """What a person says of a model of another framework, whose file cannot hold it."""
-
-    tokenizer: Tokenizer | None = None
-    labels: Sequence[str] | None = None  # the names of the outputs, in order
-    window: int | None = None  # steps of a series that are read
-
-
-class Adopted(NamedTuple):
-    """A model of another framework as one of a task."""
-
-    config: dict[str, Any]  # `Task.build` makes the model from it
-    codecs: Mapping[str, Codec]
-    notes: Sequence[str]  # for people: what was taken for what nobody said
-
-
-class Piece(NamedTuple):
-    """A piece of a text that is written."""
-
-    text: str
-    token: str | None  # in the form that people are shown; None for the last bytes of an unfinished character
-    log_probability: float  # in nats, under the model itself
-
-
-class Writing(Protocol):
-    """A text that a model writes after a prompt: its pieces, one after the other."""
-
-    prompt_tokens: int
-    unknown: int  # of the prompt's tokens
-    seed: int
-
-    @property
-    def state(self) -> Any:
-        """The state after the pieces that were taken."""
-        ...
-
-    def __iter__(self) -> Iterator[Piece]:
-        """The pieces."""
-        ...
-
-
-class Deferred:
-    """A member of a class that is imported when it is used; a relative place is beside the module of the class."""
-
-    def __init__(self, place: str) -> None:
-        self.module, _, self.name = place.rpartition(".")
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        """Keep the module of the class that has the member: a subclass may be in another."""
-        self.package = owner.__module__
-
-    def __get__(self, instance: object, owner: type) -> Any:
-        """What the place names; on the class itself nothing is imported."""
-        return self if instance is None else getattr(import_module(self.module, self.package), self.name)
-
-
-def deferred(place: str) -> Any:
-    """A member of a task that is imported when it is used: "MODULE.NAME", a leading dot for the task's own folder.
-
-    A function takes the arguments of the method that it implements, without `self`.
-    """
-    return Deferred(place)
 
 
 class Task(ABC):
@@ -455,19 +315,3 @@ def _either(words: Iterable[str]) -> str:
     """
     *others, last = words
     return f"{', '.join(others)} or {last}" if others else last
-
-
-def fill(section: S, asked: Section, **values: Any) -> S:
-    """A section with these values, except for the settings that a person asked for."""
-    return section.model_copy(update={key: v for key, v in values.items() if key not in asked.model_fields_set})
-
-
-def fitting_tokenizer(path: Path, vocab_size: int) -> Tokenizer:
-    """A tokenizer of so many tokens. Raises `UserError` where the file is damaged, or another model's."""
-    from elman.data.tokenizers import load_tokenizer
-
-    tokenizer = load_tokenizer(path)
-    if tokenizer.vocab_size != vocab_size:
-        got = tokenizer.vocab_size
-        raise UserError(f"{path} is another model's", expected=f"{vocab_size} tokens", got=got)
-    return tokenizer

@@ -363,7 +363,7 @@ void run_dense(const char* name, size_t large, size_t small, int32_t (*forward)(
   std::vector<char> seen;
   for (int32_t threads : {1, 3}) {
     Numbers y(of_y, M * N, false), input = read, slope(large, M * N, false), mean(small, M, false),
-        rate(small, M, false), dsums(large, M * N, false), dx(given ? large : small, M * K, false),
+        rate(small, M, false), dx(given ? large : small, M * K, false),
         dweight(small, N * K, false), dbias(small, N, false), dgain(small, K, false), dshift(small, K, false);
     Dense dense = {};
     dense.M = M, dense.K = K, dense.N = N, dense.threads = threads, dense.gelu = gelus, dense.added = added;
@@ -383,14 +383,13 @@ void run_dense(const char* name, size_t large, size_t small, int32_t (*forward)(
     if (forward(&dense) != 0) exit(1);
     y.check("y"), slope.check("slope"), input.check("input");
     dense.dy = dy.data.data();
-    if (gelus || added) dense.dsums = dsums.data.data();
     dense.dx = dx.data.data();
     dense.dweight = dweight.data.data(), dense.dbias = dbias.data.data();
     if (normed) dense.dgain = dgain.data.data(), dense.dshift = dshift.data.data();
     if (backward(&dense) != 0) exit(1);
     for (const Numbers* part : {&dx, &dweight, &dbias, &dgain, &dshift}) part->check(name);
     std::vector<char> all;
-    for (const Numbers* part : {&y, &slope, &input, &dsums, &dx}) all.insert(all.end(), part->data.begin(), part->data.end());
+    for (const Numbers* part : {&y, &slope, &input, &dx}) all.insert(all.end(), part->data.begin(), part->data.end());
     const Numbers dweight_before = dweight;
     Dense less = dense;
     less.dx = less.dgain = less.dshift = nullptr;

@@ -18,7 +18,7 @@ from elman.cli import run as command
 from elman.data.linefile import InputLine
 from elman.errors import UserError
 from elman.runs import Run
-from elman.tasks.task import Answer, Inputs
+from elman.tasks.exchange import Answer, Inputs
 
 WINDOW, HORIZON = 8, 4
 KEYS = ("mae", "mse", "mse_standardised", "mase", "smape", "quantile_loss", "coverage_80")

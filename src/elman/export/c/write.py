@@ -15,7 +15,7 @@ from elman.export.exported import Check, Exported
 from elman.export.options import ExportOptions
 from elman.export.quantisation import quantised
 from elman.models.modes import in_eval_mode
-from elman.tasks.task import Say, Trained
+from elman.tasks.exchange import Say, Trained
 
 TOLERANCE = 1e-5
 

@@ -16,7 +16,7 @@ from elman.arrays import Numbers
 from elman.errors import UserError
 from elman.export.exported import Check, Quantised
 from elman.export.onnx.drawing import Call, Drawing
-from elman.tasks.task import Say, Trained
+from elman.tasks.exchange import Say, Trained
 
 FIRST = "onnxruntime"  # a graph on which this runtime differs is not written
 TOLERANCE = 1e-4

@@ -25,7 +25,7 @@ from elman.models.classifier import Classifier
 from elman.models.layered_classifier import LayeredClassifier
 from elman.nn.ngram_embedding import NgramEmbedding
 from elman.state import leaves
-from elman.tasks.task import Trained
+from elman.tasks.exchange import Trained
 
 
 def draw(run: Trained, options: ExportOptions) -> Drawing:

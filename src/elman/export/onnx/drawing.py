@@ -11,7 +11,7 @@ from elman.arrays import Numbers
 from elman.errors import UserError
 from elman.export.onnx.graph import Graph
 from elman.export.options import ExportOptions
-from elman.tasks.task import Trained
+from elman.tasks.exchange import Trained
 
 # By the class of a run's model: "MODULE:FUNCTION", of `draw(run, options) -> Drawing`.
 DRAWERS = {

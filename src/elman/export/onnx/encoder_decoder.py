@@ -17,7 +17,7 @@ from elman.export.onnx import recurrent_encoder_decoder, transformer_encoder_dec
 from elman.export.onnx.drawing import Call, Compared, Drawing
 from elman.export.options import ExportOptions
 from elman.models.encoder_decoder import EncoderDecoder
-from elman.tasks.task import Trained
+from elman.tasks.exchange import Trained
 
 KINDS = {
     "RecurrentEncoderDecoder": recurrent_encoder_decoder,

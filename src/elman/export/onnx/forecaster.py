@@ -24,7 +24,7 @@ from elman.models.layered_forecaster import LayeredForecaster
 from elman.models.likelihoods import Quantiles, anchor
 from elman.nn.window_normalisation import LEAST_DEVIATION
 from elman.state import leaves
-from elman.tasks.task import Trained
+from elman.tasks.exchange import Trained
 
 
 def draw(run: Trained, options: ExportOptions) -> Drawing:

@@ -19,7 +19,7 @@ from elman.export.onnx.windows import columns, scales, static_scales
 from elman.models.forecaster import SeriesForecaster
 from elman.models.likelihoods import Quantiles
 from elman.state import State, leaves
-from elman.tasks.task import Trained
+from elman.tasks.exchange import Trained
 
 
 def trial(run: Trained, ragged: bool, observed: Any, call: Call) -> Iterator[Compared]:

@@ -26,7 +26,7 @@ from elman.models import LanguageModel, RecurrentLM, TransformerLM
 from elman.models.layered_language_model import LayeredLanguageModel
 from elman.nn import Recurrent
 from elman.state import leaves
-from elman.tasks.task import Trained
+from elman.tasks.exchange import Trained
 
 
 def draw_recurrent(run: Trained, options: ExportOptions) -> Drawing:

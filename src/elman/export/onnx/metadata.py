@@ -7,7 +7,7 @@ from typing import Any
 from elman import __version__
 from elman.export.onnx.drawing import Drawing
 from elman.export.onnx.graph import TYPES
-from elman.tasks.task import Trained
+from elman.tasks.exchange import Trained
 
 FORMAT = 1
 KEY = "elman"  # of the metadata

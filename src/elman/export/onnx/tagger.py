@@ -25,7 +25,7 @@ from elman.models.layered_tagger import LayeredTagger
 from elman.models.tagger import Tagger
 from elman.models.word_reader import PADDING, WordReader
 from elman.state import State, leaves
-from elman.tasks.task import Trained
+from elman.tasks.exchange import Trained
 
 
 def draw(run: Trained, options: ExportOptions) -> Drawing:

@@ -13,7 +13,7 @@ from elman.export.onnx.graph import Graph, Value
 from elman.export.onnx.scaling import standardised, with_flags, without_missing
 from elman.export.onnx.steps import concat, count, part, real_steps, reshape, row_at, rows_at, total, unsqueeze
 from elman.nn.window_normalisation import LEAST_DEVIATION
-from elman.tasks.task import Trained
+from elman.tasks.exchange import Trained
 
 
 class Columns(NamedTuple):

@@ -17,7 +17,7 @@ from elman.export.onnx.warnings import warnings_of
 from elman.export.options import ExportOptions
 from elman.models.modes import in_eval_mode
 from elman.strict_json import dumps
-from elman.tasks.task import Say, Trained
+from elman.tasks.exchange import Say, Trained
 
 ENDING = ".onnx"
 ONLY = "int8: an LSTM is onnxruntime's own operator DynamicQuantizeLSTM, which other runtimes lack"

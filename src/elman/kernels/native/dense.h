@@ -37,7 +37,6 @@ struct Dense {
 
   // Of backward only: the loss's derivatives by ...
   const void* dy;        // * (M, N)
-  void* dsums;           // * (M, N), out: ... norm(x) W^T + b; null where that is dy itself
   void* dx;              // (M, K), out, or null: ... x; * where x is null: ... `input`
   void *dweight, *dbias;  // (N, K) and (N,), out, both or neither
   void *dgain, *dshift;   // (K,), out, both or neither; with dx

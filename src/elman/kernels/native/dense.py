@@ -26,7 +26,7 @@ class Dense(ctypes.Structure):
         *fields_of(ctypes.c_double, "scale eps"),
         *fields_of(ctypes.c_void_p, "parallel_for x gain shift weight bias residual"),
         *fields_of(ctypes.c_void_p, "bits y input slope mean rate"),
-        *fields_of(ctypes.c_void_p, "dy dsums dx dweight dbias dgain dshift"),
+        *fields_of(ctypes.c_void_p, "dy dx dweight dbias dgain dshift"),
     )
 
 
@@ -99,7 +99,6 @@ def backward(
     """
     dy = dy.contiguous()
     bits = None if options.kept is None else options.kept.bits
-    changed = options.gelu or bits is not None or dy.dtype != low
     of_norm = gain is not None and any(wanted[3:])
     dx = torch.empty_like(x) if wanted[0] or of_norm else None
     dweight = dbias = dgain = dshift = None
@@ -107,9 +106,8 @@ def backward(
         dweight, dbias = torch.empty_like(weight), weight.new_empty(len(weight))
     if of_norm:
         dgain, dshift = torch.empty_like(gain), torch.empty_like(gain)  # type: ignore[arg-type]
-    dsums = torch.empty(dy.shape, dtype=low) if changed else None
     given = None if gain is None and x.dtype == low else x  # as in `forward`
-    places = (given, gain, None, weight, None, None, bits, None, *kept, dy, dsums, dx, dweight, dbias, dgain, dshift)
+    places = (given, gain, None, weight, None, None, bits, None, *kept, dy, dx, dweight, dbias, dgain, dshift)
     run("dense_backward", low, structure(options, x, weight, added, *places))
     return dx, dweight, dbias, dgain, dshift
 

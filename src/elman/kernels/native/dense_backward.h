@@ -10,29 +10,32 @@
 
 namespace {
 
-// So many rows make the weight's derivative worth its way through the cache.
-constexpr int64_t kRowsOfSum = 5 * kRowsOfBlock;
+template <class S> INLINE S one_of() { return S(1); }
+template <> INLINE Bfloat16 one_of() { return {0x3f80}; }
 
-// Rows k and k + 1 of n columns (one row, where numbers have no pairs; `second` null: zeros), as a panel holds them; what
-// they hold is added to `sum`.
-template <class T> INLINE Vector<T> steps(const T* first, const T*, int64_t n, Vector<T>& sum) {
-  const Vector<T> row = load(first, n);
-  sum += row;
-  return row;
-}
+// So many rows make the weight's derivative worth its way through the cache, while what is packed of them stays there.
+constexpr int64_t kRowsOfSum = 2 * kRowsOfBlock;
 
-INLINE Vector<float> steps(const Bfloat16* first, const Bfloat16* second, int64_t n, Vector<float>& sum) {
+// Rows are fetched so far ahead of being packed, for they lie apart.
+constexpr int64_t kRowsFetched = 8;
+
+// Rows k and k + 1 of n columns (one row, where numbers have no pairs; `second` null: zeros), as a panel holds them.
+template <class T> INLINE Vector<T> steps(const T* first, const T*, int64_t n) { return load(first, n); }
+
+INLINE Vector<float> steps(const Bfloat16* first, const Bfloat16* second, int64_t n) {
   typedef VectorOf<float>::Words Words;
-  const Vector<float> upper = second ? load(second, n) : Vector<float>{}, lower = load(first, n);
-  sum += lower + upper;
-  return (Vector<float>)((Words)lower >> 16 | (Words)upper);
+  const Vector<float> upper = second ? load(second, n) : Vector<float>{};
+  return (Vector<float>)((Words)load(first, n) >> 16 | (Words)upper);
 }
 
-// What a thread adds up over its rows: the derivatives by the weights, one behind the other.
+// What a thread adds up over its rows: the derivatives by the weights, one behind the other; that by W in the panels of
+// its columns.
 template <class T> struct WeightSums {
   T *weight, *bias, *gain, *shift;
-  static int64_t size(const Dense& d) { return d.N * d.K + d.N + 2 * d.K; }
-  WeightSums(const Dense& d, T* from) : weight(from), bias(weight + d.N * d.K), gain(bias + d.N), shift(gain + d.K) {}
+  static int64_t columns(const Dense& d) { return (d.K + kLanes<T> - 1) / kLanes<T> * kLanes<T>; }
+  static int64_t size(const Dense& d) { return (d.N * columns(d) + d.N + 2 * d.K + kLanes<T> - 1) / kLanes<T> * kLanes<T>; }
+  WeightSums(const Dense& d, T* from)
+      : weight(from), bias(weight + d.N * columns(d)), gain(bias + d.N), shift(gain + d.K) {}
 };
 
 template <class S> struct DenseBackward {
@@ -40,27 +43,28 @@ template <class S> struct DenseBackward {
   static constexpr int64_t L = kLanes<T>;
   const Dense& d;
   Panels<S> panels;  // of W, for dx
+  bool changed;      // the derivatives by the sums are not dy itself
 
-  explicit DenseBackward(const Dense& d) : d(d), panels{d.K, 1, d.N} {}
+  explicit DenseBackward(const Dense& d)
+      : d(d), panels{d.K, 1, d.N}, changed(d.gelu || d.bits || (d.added && kPair<S> > 1)) {}
 
-  // The derivatives by the sums of some rows: dy times the slope of GELU, or times what is kept.
-  template <class Y> const S* dsums(int64_t first, int64_t rows) const {
-    if (!d.dsums) return (const S*)d.dy + first * d.N;
+  // The derivatives by the sums of some rows: dy times the slope of GELU, or times what is kept. In `room`, or dy itself.
+  template <class Y> const S* dsums(int64_t first, int64_t rows, S* room) const {
+    if (!changed) return (const S*)d.dy + first * d.N;
     const Mask<T> mask(d);
     const S* const slope = d.gelu ? (const S*)d.slope : nullptr;
     const Y* const dy = (const Y*)d.dy;
-    S* const to = (S*)d.dsums;
     const int64_t begin = first * d.N, end = (first + rows) * d.N;
     const auto derive = [&](int64_t place, int64_t n) {
       Vector<T> dsum = load(dy + place, n);
       if (mask.bits) dsum *= mask.at(place, n);
       if (slope) dsum *= load(slope + place, n);
-      store(to + place, dsum, n);
+      store(room + (place - begin), dsum, n);
     };
     int64_t place = begin;
     for (; place + L <= end; place += L) derive(place, L);
     if (place < end) derive(place, end - place);
-    return to + first * d.N;
+    return room;
   }
 
   // The derivatives by what the product read, of up to kRowsOfBlock rows.
@@ -68,53 +72,74 @@ template <class S> struct DenseBackward {
               const WeightSums<T>& parts) const {
     const int64_t width = panels.vectors() * L;  // of a row of `room`
     for (int64_t p = 0; p < panels.count(); ++p) {
-      const int vectors = panels.width(p);
-      product<S>(dsums, d.N, rows, packed + panels.offset(p), vectors, d.N, sums);
-      for (int64_t r = 0; r < rows; ++r)
-        for (int v = 0; v < vectors; ++v) {
-          const int64_t at = (panels.first(p) + v) * L, n = lanes_at<T>(d.K, at), place = (first + r) * d.K + at;
-          const Vector<T> sum = sums[r * vectors + v];
-          if (d.gain) store(room + r * width + at, sum);
-          else if (d.x) store((T*)d.dx + place, sum, n);
-          else store((S*)d.dx + place, sum, n);
-        }
+      const int64_t column = panels.first(p) * L;
+      product<S>(dsums, d.N, rows, packed + panels.offset(p), panels.width(p), d.N, sums);
+      if (d.gain) put(sums, rows, panels.width(p), room + column, width, width - column);
+      else if (d.x) put(sums, rows, panels.width(p), (T*)d.dx + first * d.K + column, d.K, d.K - column);
+      else put(sums, rows, panels.width(p), (S*)d.dx + first * d.K + column, d.K, d.K - column);
     }
-    if (d.gain)
-      for (int64_t r = 0; r < rows; ++r) norm(first + r, room + r * width, parts);
+    if (!d.gain) return;
+    int64_t r = 0;
+    for (; r + kRowsTogether <= rows; r += kRowsTogether) norm<kRowsTogether>(first + r, room + r * width, width, parts);
+    for (; r < rows; ++r) norm<1>(first + r, room + r * width, width, parts);
   }
 
-  // From the derivatives by the normalized row, those by the row.
-  void norm(int64_t row, T* dnormed, const WeightSums<T>& parts) const {
-    const T *x = (const T*)d.x + row * d.K, *gain = (const T*)d.gain;
-    const T mean = ((const T*)d.mean)[row], rate = ((const T*)d.rate)[row];
-    Vector<T> sum = {}, products = {};
-    for (int64_t at = 0; at < d.K; at += L) {
-      const int64_t n = lanes_at<T>(d.K, at);
-      const Vector<T> y = (load(x + at, n) - mean) * rate, dy = load(dnormed + at), g = dy * load(gain + at, n);
-      store(parts.gain + at, load(parts.gain + at, n) + dy * y, n);
-      store(parts.shift + at, load(parts.shift + at, n) + dy, n);
-      store(dnormed + at, g);
-      sum += g;  // zeros beyond K
-      products += g * y;
+  // Sums of `width` vectors of columns, of which `left` at most are there, to rows `stride` apart.
+  template <class P>
+  static void put(const Vector<T>* sums, int64_t rows, int width, P* to, int64_t stride, int64_t left) {
+    for (int64_t r = 0; r < rows; ++r, to += stride)
+      for (int v = 0; v < width; ++v, ++sums) {
+        if (left >= width * L) store(to + v * L, *sums);
+        else store(to + v * L, *sums, lanes_at<T>(left, v * L));
+      }
+  }
+
+  // From the derivatives by some normalized rows, those by the rows.
+  template <int ROWS> void norm(int64_t row, T* dnormed, int64_t width, const WeightSums<T>& parts) const {
+    const int64_t K = d.K;
+    const T *const x = (const T*)d.x + row * K, *const gain = (const T*)d.gain;
+    const T *const mean = (const T*)d.mean + row, *const rate = (const T*)d.rate + row;
+    T *const dgain = parts.gain, *const dshift = parts.shift, *const dx = (T*)d.dx + row * K;
+    Vector<T> sums[ROWS] = {}, products[ROWS] = {};
+    for (int64_t at = 0; at < K; at += L) {
+      const int64_t n = lanes_at<T>(K, at);
+      const Vector<T> times = load(gain + at, n);
+      Vector<T> by_gain = load(dgain + at, n), by_shift = load(dshift + at, n);
+#pragma GCC unroll 4
+      for (int r = 0; r < ROWS; ++r) {
+        const Vector<T> y = (load(x + r * K + at, n) - mean[r]) * rate[r], dy = load(dnormed + r * width + at);
+        const Vector<T> g = dy * times;  // zeros beyond K
+        by_gain += dy * y, by_shift += dy;
+        sums[r] += g, products[r] += g * y;
+      }
+      store(dgain + at, by_gain, n);
+      store(dshift + at, by_shift, n);
     }
-    const T offset = total<T>(sum) / T(d.K), slope = total<T>(products) / T(d.K);
-    for (int64_t at = 0; at < d.K; at += L) {
-      const int64_t n = lanes_at<T>(d.K, at);
-      const Vector<T> y = (load(x + at, n) - mean) * rate;
-      store((T*)d.dx + row * d.K + at, rate * (load(dnormed + at) - offset - y * slope), n);
+    T offset[ROWS], slope[ROWS];
+#pragma GCC unroll 4
+    for (int r = 0; r < ROWS; ++r) offset[r] = total<T>(sums[r]) / T(K), slope[r] = total<T>(products[r]) / T(K);
+    for (int64_t at = 0; at < K; at += L) {
+      const int64_t n = lanes_at<T>(K, at);
+      const Vector<T> times = load(gain + at, n);
+#pragma GCC unroll 4
+      for (int r = 0; r < ROWS; ++r) {
+        const Vector<T> y = (load(x + r * K + at, n) - mean[r]) * rate[r];
+        store(dx + r * K + at, rate[r] * (load(dnormed + r * width + at) * times - offset[r] - y * slope[r]), n);
+      }
     }
   }
 
-  // Rows as the panels of a product that adds up over them; the sums of each column are added to `columns`, if any.
-  static void pack(const S* from, int64_t rows, int64_t size, const Panels<S>& to, Vector<T>* packed, T* columns) {
+  // Rows, from the row `begin` on, as the panels of a product that adds up over them; the sums of each column are added
+  // to `columns`, if any.
+  static void pack(const S* from, int64_t rows, const Panels<S>& to, int64_t begin, Vector<T>* packed, T* columns) {
     for (int64_t p = 0; p < to.count(); ++p) {
       const int64_t at = to.first(p) * L;
-      Vector<T>* const place = packed + to.offset(p);
+      Vector<T>* const place = packed + to.offset(p) + begin / kPair<S> * to.width(p);
       switch (to.width(p)) {
-        case 1: pack_panel<1>(from + at, rows, size, size - at, place, columns ? columns + at : nullptr); break;
-        case 2: pack_panel<2>(from + at, rows, size, size - at, place, columns ? columns + at : nullptr); break;
-        case 3: pack_panel<3>(from + at, rows, size, size - at, place, columns ? columns + at : nullptr); break;
-        default: pack_panel<4>(from + at, rows, size, size - at, place, columns ? columns + at : nullptr);
+        case 1: pack_panel<1>(from + at, rows, to.H, to.H - at, place, columns ? columns + at : nullptr); break;
+        case 2: pack_panel<2>(from + at, rows, to.H, to.H - at, place, columns ? columns + at : nullptr); break;
+        case 3: pack_panel<3>(from + at, rows, to.H, to.H - at, place, columns ? columns + at : nullptr); break;
+        default: pack_panel<4>(from + at, rows, to.H, to.H - at, place, columns ? columns + at : nullptr);
       }
     }
   }
@@ -123,13 +148,23 @@ template <class S> struct DenseBackward {
   template <int WIDTH>
   static void pack_panel(const S* from, int64_t rows, int64_t size, int64_t left, Vector<T>* to, T* columns) {
     Vector<T> sums[WIDTH] = {};
+    S one[kPair<S>];
+    for (int i = 0; i < kPair<S>; ++i) one[i] = one_of<S>();
+    const Operand<S> ones(one, false);
     const bool whole = left >= WIDTH * L;
-    for (int64_t k = 0; k < rows; k += kPair<S>, to += WIDTH, from += kPair<S> * size)
+    for (int64_t k = 0; k < rows; k += kPair<S>, to += WIDTH, from += kPair<S> * size) {
+      if (k + kRowsFetched + 1 < rows)
+#pragma GCC unroll 2
+        for (int i = 0; i < kPair<S>; ++i)
+#pragma GCC unroll 4
+          for (int v = 0; v < WIDTH; v += 64 / (L*int(sizeof(S)))) __builtin_prefetch(from + (kRowsFetched + i) * size + v * L);
 #pragma GCC unroll 4
       for (int v = 0; v < WIDTH; ++v) {
         const S* const next = k + 1 < rows ? from + size + v * L : nullptr;
-        to[v] = whole ? steps(from + v * L, next, L, sums[v]) : steps(from + v * L, next, lanes_at<T>(left, v * L), sums[v]);
+        to[v] = whole ? steps(from + v * L, next, L) : steps(from + v * L, next, lanes_at<T>(left, v * L));
+        if (columns) ones.times(to[v], sums[v]);
       }
+    }
     if (columns)
       for (int v = 0; v < WIDTH; ++v) {
         const int64_t n = lanes_at<T>(left, v * L);
@@ -137,65 +172,71 @@ template <class S> struct DenseBackward {
       }
   }
 
-  // The part of dW = sum of dsums^T input over these rows.
-  void weights(int64_t rows, const S* dsums, const S* input, Vector<T>* room, Vector<T>* sums,
-               const WeightSums<T>& parts) const {
-    const Panels<S> of_sums = {d.N, 1, rows}, of_input = {d.K, 1, rows};
-    Vector<T>* const packed = room + of_sums.size();
-    pack(dsums, rows, d.N, of_sums, room, parts.bias);
-    pack(input, rows, d.K, of_input, packed, nullptr);
+  // The part of dW = sum of dsums^T input over these rows, both packed.
+  void weights(int64_t rows, const Panels<S>& of_sums, const Vector<T>* dsums, const Panels<S>& of_input,
+               const Vector<T>* input, const WeightSums<T>& parts) const {
     const int64_t depth_of_rows = depth<S>(rows) * kPair<S>;
     for (int64_t p = 0; p < of_input.count(); ++p)
       for (int64_t q = 0; q < of_sums.count(); ++q) {
-        const int width = of_input.width(p);
         const int64_t row = of_sums.first(q) * L, wide = of_sums.width(q) * L;
-        const int64_t count = d.N - row < wide ? d.N - row : wide;
-        product<S, true>((const S*)(room + of_sums.offset(q)), wide, count, packed + of_input.offset(p), width,
-                         depth_of_rows, sums);
-        for (int64_t r = 0; r < count; ++r)
-          for (int v = 0; v < width; ++v) {
-            const int64_t at = (of_input.first(p) + v) * L, n = lanes_at<T>(d.K, at);
-            T* to = parts.weight + (row + r) * d.K + at;
-            store(to, load(to, n) + sums[r * width + v], n);
-          }
+        Vector<T>* const sums = (Vector<T>*)parts.weight + of_input.first(p) * d.N + row * of_input.width(p);
+        add_product<S, true>((const S*)(dsums + of_sums.offset(q)), wide, less(d.N - row, wide),
+                             input + of_input.offset(p), of_input.width(p), depth_of_rows, sums);
       }
   }
 
-  // Numbers and vectors that a thread needs.
-  int64_t room_of_inputs() const { return kRowsOfBlock * panels.vectors(); }
+  // Vectors that a thread needs: for derivatives by sums, for those by normalized rows, and for what is packed.
+  int64_t room_of_sums() const { return changed ? kRowsOfBlock * d.N * int64_t(sizeof(S)) / BYTES + 1 : 0; }
+  int64_t room_of_inputs() const { return d.gain ? kRowsOfBlock * panels.vectors() : 0; }
   int64_t room_of_weights() const {
     return Panels<S>{d.N, 1, kRowsOfSum}.size() + Panels<S>{d.K, 1, kRowsOfSum}.size();
   }
 
   void run(int64_t first, int64_t rows, const Vector<T>* packed, Vector<T>* room, Vector<T>* sums,
            const WeightSums<T>& parts) const {
-    const S* of_sums = nullptr;
+    const Panels<S> of_sums = {d.N, 1, rows}, of_input = {d.K, 1, rows};
+    Vector<T>* const of_inputs = room + room_of_sums(), *const packed_sums = of_inputs + room_of_inputs();
+    Vector<T>* const packed_input = packed_sums + of_sums.size();
     for (int64_t r = 0; r < rows; r += kRowsOfBlock) {
-      const int64_t count = rows - r < kRowsOfBlock ? rows - r : kRowsOfBlock;
-      const S* mine = d.added ? dsums<T>(first + r, count) : dsums<S>(first + r, count);
-      if (r == 0) of_sums = mine;
-      if (d.dx) inputs(first + r, count, mine, packed, (T*)room, sums, parts);
+      const int64_t count = less(rows - r, kRowsOfBlock);
+      const S* mine = d.added ? dsums<T>(first + r, count, (S*)room) : dsums<S>(first + r, count, (S*)room);
+      if (d.dweight) {
+        pack(mine, count, of_sums, r, packed_sums, parts.bias);
+        pack((const S*)d.input + (first + r) * d.K, count, of_input, r, packed_input, nullptr);
+      }
+      if (d.dx) inputs(first + r, count, mine, packed, (T*)of_inputs, sums, parts);
     }
-    if (d.dweight) weights(rows, of_sums, (const S*)d.input + first * d.K, room, sums, parts);
+    if (d.dweight) weights(rows, of_sums, packed_sums, of_input, packed_input, parts);
   }
 };
 
-template <class T> void add_parts(const Dense& d, const T* others, int64_t parts) {
+template <class S> void add_parts(const DenseBackward<S>& it, const Number<S>* others, int64_t parts) {
+  using T = Number<S>;
+  constexpr int64_t L = kLanes<T>;
+  const Dense& d = it.d;
   const int64_t size = WeightSums<T>::size(d);
   const WeightSums<T> from(d, (T*)others);
-  const auto add = [&](void* to, const T* first, int64_t count) {
-    if (!to) return;
-    for (int64_t at = 0; at < count; at += kLanes<T>) {
+  const auto add = [&](void* to, int64_t place, const T* first, int64_t count) {
+    for (int64_t at = 0; at < count; at += L) {
       const int64_t n = lanes_at<T>(count, at);
       Vector<T> sum = load(first + at, n);
       for (int64_t part = 1; part < parts; ++part) sum += load(first + part * size + at, n);
-      store((T*)to + at, sum, n);
+      store((T*)to + place + at, sum, n);
     }
   };
-  add(d.dweight, from.weight, d.N * d.K);
-  add(d.dbias, from.bias, d.N);
-  add(d.dgain, from.gain, d.K);
-  add(d.dshift, from.shift, d.K);
+  if (d.dweight) {
+    const T* next = from.weight;
+    for (int64_t p = 0; p < it.panels.count(); ++p) {
+      const int64_t column = it.panels.first(p) * L, wide = it.panels.width(p) * L;
+      for (int64_t row = 0; row < d.N; ++row, next += wide)
+        add(d.dweight, row * d.K + column, next, less(wide, d.K - column));
+    }
+    add(d.dbias, 0, from.bias, d.N);
+  }
+  if (d.dgain) {
+    add(d.dgain, 0, from.gain, d.K);
+    add(d.dshift, 0, from.shift, d.K);
+  }
 }
 
 template <class S> int32_t dense_backward(const Dense* given) {
@@ -212,8 +253,7 @@ template <class S> int32_t dense_backward(const Dense* given) {
   int64_t parts = 1;
   const double work = 2 * double(d.M) * double(d.N) * double(d.K);
   in_pieces(d, most, work, [&](int64_t piece, int64_t pieces) {
-    const int64_t of_inputs = it.room_of_inputs(), of_weights = it.room_of_weights();
-    const Buffer<T> room(of_inputs < of_weights ? of_weights : of_inputs), sums(kRowsOfBlock * kMaxWidth);
+    const Buffer<T> room(it.room_of_sums() + it.room_of_inputs() + it.room_of_weights()), sums(kRowsOfBlock * kMaxWidth);
     if (!room.data || !sums.data) {
       failed = 1;
       return;
@@ -223,10 +263,9 @@ template <class S> int32_t dense_backward(const Dense* given) {
     memset(mine, 0, size * sizeof(T));
     const int64_t last = d.M * (piece + 1) / pieces;
     for (int64_t first = d.M * piece / pieces; first < last; first += kRowsOfSum)
-      it.run(first, last - first < kRowsOfSum ? last - first : kRowsOfSum, packed.data, room.data, sums.data,
-             WeightSums<T>(d, mine));
+      it.run(first, less(last - first, kRowsOfSum), packed.data, room.data, sums.data, WeightSums<T>(d, mine));
   });
-  if (!failed) add_parts(d, (const T*)all.data, parts);
+  if (!failed) add_parts(it, (const T*)all.data, parts);
   return failed;
 }
 

@@ -31,6 +31,9 @@ template <class T> struct Mask {
 // So few rows, that nobody keeps for backward, are not worth packing W.
 constexpr int64_t kUnpackedRows = 4;
 
+// The layer normalization of so many rows waits for their sums across lanes together.
+constexpr int kRowsTogether = 4;
+
 template <class S> struct DenseForward {
   using T = Number<S>;
   const Dense& d;
@@ -41,27 +44,33 @@ template <class S> struct DenseForward {
   // What the product reads of some rows, rounded to P, into rows `stride` apart. Not for what lies in `input` already.
   template <class P> void prepare(int64_t first, int64_t rows, P* to, int64_t stride) const {
     const int64_t K = d.K;
-    for (int64_t r = 0; r < rows; ++r, to += stride) {
+    int64_t r = 0;
+    if (d.gain) {
+      for (; r + kRowsTogether <= rows; r += kRowsTogether) norm<kRowsTogether>(first + r, to + r * stride, stride);
+      for (; r < rows; ++r) norm<1>(first + r, to + r * stride, stride);
+    }
+    for (; r < rows; ++r) {
       const T* x = (const T*)d.x + (first + r) * K;
-      if (d.gain) norm(x, first + r, to);
-      else
-        for (int64_t at = 0, n; at < K; at += kLanes<T>) n = lanes_at<T>(K, at), store(to + at, load(x + at, n), n);
+      for (int64_t at = 0, n; at < K; at += kLanes<T>) n = lanes_at<T>(K, at), store(to + r * stride + at, load(x + at, n), n);
     }
   }
 
-  template <class P> void norm(const T* x, int64_t row, P* to) const {
-    const T *const gain = (const T*)d.gain, *const shift = (const T*)d.shift;
+  template <int ROWS, class P> void norm(int64_t row, P* to, int64_t stride) const {
+    const T *const gain = (const T*)d.gain, *const shift = (const T*)d.shift, *const x = (const T*)d.x + row * d.K;
     const int64_t K = d.K;
-    const Standard<T> by = standard_of(x, 1, K, K, T(d.eps));
+    const RowsOf<ROWS, Standard<T>> by = standard_of_rows<ROWS>(x, K, T(d.eps));
     for (int64_t at = 0; at < K; at += kLanes<T>) {
       const int64_t n = lanes_at<T>(K, at);
-      Vector<T> y = (load(x + at, n) - by.mean) * by.scale * load(gain + at, n);
-      if (shift) y += load(shift + at, n);
-      store(to + at, y, n);
+      const Vector<T> times = load(gain + at, n), plus = shift ? load(shift + at, n) : Vector<T>{};
+#pragma GCC unroll 4
+      for (int r = 0; r < ROWS; ++r)
+        store(to + r * stride + at, (load(x + r * K + at, n) - by.of[r].mean) * by.of[r].scale * times + plus, n);
     }
     if (!d.mean) return;
-    ((T*)d.mean)[row] = by.mean;
-    ((T*)d.rate)[row] = by.scale;
+    for (int r = 0; r < ROWS; ++r) {
+      ((T*)d.mean)[row + r] = by.of[r].mean;
+      ((T*)d.rate)[row + r] = by.of[r].scale;
+    }
   }
 
   // y from the sums of `rows` rows and `width` vectors of columns. Locals, for the compiler must take it that a store may

@@ -48,6 +48,33 @@ template <class S> Standard<Number<S>> standard_of(const S* x, int64_t count, in
   return {mean, T(1) / root(total<T>(squares) / T(count * H) + eps)};
 }
 
+template <int ROWS, class Each> struct RowsOf {
+  Each of[ROWS];
+};
+
+// Of each of some rows of H numbers, one behind the other.
+template <int ROWS, class T> INLINE RowsOf<ROWS, Standard<T>> standard_of_rows(const T* x, int64_t H, T eps) {
+  RowsOf<ROWS, Standard<T>> found;
+  Vector<T> sums[ROWS] = {}, squares[ROWS] = {};
+  for (int64_t at = 0; at < H; at += kLanes<T>)
+#pragma GCC unroll 4
+    for (int r = 0; r < ROWS; ++r) sums[r] += load(x + r * H + at, lanes_at<T>(H, at));
+#pragma GCC unroll 4
+  for (int r = 0; r < ROWS; ++r) found.of[r].mean = total<T>(sums[r]) / T(H);
+  for (int64_t at = 0; at < H; at += kLanes<T>) {
+    const int64_t n = lanes_at<T>(H, at);
+#pragma GCC unroll 4
+    for (int r = 0; r < ROWS; ++r) {
+      Vector<T> off = load(x + r * H + at, n) - found.of[r].mean;
+      for (int64_t lane = n; lane < kLanes<T>; ++lane) off[lane] = 0;
+      squares[r] += off * off;
+    }
+  }
+#pragma GCC unroll 4
+  for (int r = 0; r < ROWS; ++r) found.of[r].scale = T(1) / root(total<T>(squares[r]) / T(H) + eps);
+  return found;
+}
+
 // What belongs to the layer normalization of one row's sums: a gain (G * H,), perhaps a bias, and where to leave for
 // backward the sums without them (G * H,) and what they were multiplied by; null where nobody wants them.
 template <class S> struct Normalization {

@@ -117,8 +117,10 @@ void tile(const S* a, int64_t stride, const Vector<Number<S>>* panel, int64_t K,
     }
   }
   if (kPair<S> > 1 && K % kPair<S>)
+#pragma GCC unroll 8
     for (int r = 0; r < ROWS; ++r) {
       const Operand<S> it(number_at<S, TURNED>(a, stride, r, K - 1), !TURNED);
+#pragma GCC unroll 4
       for (int v = 0; v < WIDTH; ++v) it.times(panel[v], s[r][v]);
     }
 #pragma GCC unroll 8
@@ -138,35 +140,47 @@ INLINE void tile_of(int64_t rows, const S* a, int64_t stride, const Vector<Numbe
 
 template <class S, int WIDTH, bool TURNED>
 void product_of(const S* a, int64_t stride, int64_t rows, const Vector<Number<S>>* panel, int64_t K,
-                Vector<Number<S>>* sums, const Vector<Number<S>>* first_sums) {
+                Vector<Number<S>>* sums, const Vector<Number<S>>* begin) {
   if (rows == 0) return;
   const int64_t tiles = (rows + rows_per_tile(WIDTH) - 1) / rows_per_tile(WIDTH);
   constexpr int64_t kMost = kBlockBytes / (WIDTH * BYTES) * kPair<S>;
-  const int64_t blocks = (K + kMost - 1) / kMost, block = blocks ? depth<S>((K + blocks - 1) / blocks) * kPair<S> : 1;
-  const Vector<Number<S>> zeros[WIDTH] = {};
+  int64_t block = K;
+  if (K > kMost) {
+    const int64_t blocks = (K + kMost - 1) / kMost;
+    block = depth<S>((K + blocks - 1) / blocks) * kPair<S>;
+  }
   const int64_t step = tiles > 1 ? WIDTH * BYTES / tiles : 0;
-  const Vector<Number<S>>* begin = first_sums ? first_sums : zeros;
-  for (int64_t k = 0; k == 0 || k < K; k += block)
-    for (int64_t i = 0; i < tiles; ++i) {
-      const int64_t first = rows * i / tiles, last = rows * (i + 1) / tiles;
-      const char* next = (const char*)(panel + depth<S>(k + block) * WIDTH);
+  int64_t k = 0;
+  do {
+    const char* next = (const char*)(panel + depth<S>(k + block) * WIDTH);
+    for (int64_t i = 0, first = 0, last; i < tiles; ++i, first = last) {
+      last = rows * (i + 1) / tiles;
       tile_of<S, WIDTH, TURNED>(last - first, number_at<S, TURNED>(a, stride, first, k), stride, panel + depth<S>(k) * WIDTH,
-                                K - k < block ? K - k : block, sums + first * WIDTH, k ? nullptr : begin,
+                                less(K - k, block), sums + first * WIDTH, k ? nullptr : begin,
                                 {next + i * block / kPair<S> * step, step});
     }
+  } while ((k += block) < K);
 }
 
-// sums (rows, width), in vectors, = a (rows, K) times one panel, plus first_sums (width) to every row, if there are any;
-// a lies as `number_at` says.
+// sums (rows, width), in vectors, = a (rows, K) times one panel, plus `begin` (width) to every row, or what the sums are
+// where that is null; a lies as `number_at` says.
+template <class S, bool TURNED = false>
+void add_product(const S* a, int64_t stride, int64_t rows, const Vector<Number<S>>* panel, int width, int64_t K,
+                 Vector<Number<S>>* sums, const Vector<Number<S>>* begin = nullptr) {
+  switch (width) {
+    case 1: return product_of<S, 1, TURNED>(a, stride, rows, panel, K, sums, begin);
+    case 2: return product_of<S, 2, TURNED>(a, stride, rows, panel, K, sums, begin);
+    case 3: return product_of<S, 3, TURNED>(a, stride, rows, panel, K, sums, begin);
+    default: return product_of<S, 4, TURNED>(a, stride, rows, panel, K, sums, begin);
+  }
+}
+
+// The same, plus first_sums (width), if there are any.
 template <class S, bool TURNED = false>
 void product(const S* a, int64_t stride, int64_t rows, const Vector<Number<S>>* panel, int width, int64_t K,
              Vector<Number<S>>* sums, const Vector<Number<S>>* first_sums = nullptr) {
-  switch (width) {
-    case 1: return product_of<S, 1, TURNED>(a, stride, rows, panel, K, sums, first_sums);
-    case 2: return product_of<S, 2, TURNED>(a, stride, rows, panel, K, sums, first_sums);
-    case 3: return product_of<S, 3, TURNED>(a, stride, rows, panel, K, sums, first_sums);
-    default: return product_of<S, 4, TURNED>(a, stride, rows, panel, K, sums, first_sums);
-  }
+  static constexpr Vector<Number<S>> kZeros[kMaxWidth] = {};
+  add_product<S, TURNED>(a, stride, rows, panel, width, K, sums, first_sums ? first_sums : kZeros);
 }
 
 // How H columns (of units, or of what they are projected to), once for each of G gates, are cut into panels: one of the

@@ -7,6 +7,9 @@ const SMALL = 9;
 const LETTERS = 12; // pixels, the size of letters where there is room
 const LINE = 10.5; // pixels that a name takes across its letters
 
+// Symbols that no text spells, in one letter each, as names.py has them: names of a letter have no room for more.
+const SPECIAL = new Map([["<unk>", "\ufffd"], ["<eod>", "∎"], ["<eos>", "⏎"], ["<pad>", "·"]]);
+
 // Letters of East Asia, and pictures, take the room of two.
 const WIDE = /[\u1100-\u115f\u2e80-\u303e\u3041-\ua4cf\ua960-\ua97c\uac00-\ud7a3\uf900-\ufaff\ufe10-\ufe19\ufe30-\ufe6f\uff01-\uff60\uffe0-\uffe6\u{16fe0}-\u{1b2ff}\u{20000}-\u{3fffd}\p{Emoji_Presentation}]/u;
 
@@ -30,13 +33,18 @@ function longest(names, font) {
   return Math.max(0, ...[...new Set(names)].map((name) => measure.measureText(shorten(name)).width));
 }
 
-// The room for the names of rows beside a map, and for the names of columns below one.
+// A name below a map or an axis, along it or turned: where it is not turned, a special symbol is one letter.
+export const under = (name, turned) => (turned ? shorten(name) : (SPECIAL.get(name) ?? shorten(name)));
+
+// The room for the names of rows beside a map, and for the names of columns below one, which are turned where one has not
+// `width` pixels; special symbols turn none.
 export function roomOf(rows, columns, { least, width }) {
   const sans = colour("sans");
   const beside = Math.max(least, Math.ceil(longest(rows, `${LETTERS - 1}px ${sans}`)) + 10);
-  const words = longest(columns, `11px ${colour("mono")}`);
-  const turned = words > width - 1 && columns.some((name) => [...String(name ?? "")].length > 1);
-  return { beside, below: !columns.some(Boolean) ? 4 : turned ? Math.ceil(words) + 8 : 18, turned };
+  const font = `11px ${colour("mono")}`;
+  const ordinary = columns.filter((name) => !SPECIAL.has(name));
+  const turned = longest(ordinary, font) > width - 1 && ordinary.some((name) => [...String(name ?? "")].length > 1);
+  return { beside, below: !columns.some(Boolean) ? 4 : turned ? Math.ceil(longest(columns, font)) + 8 : 18, turned };
 }
 
 // Rows: write(name, row position, whether it is marked) with the room `beside`; every n-th where they are too low for letters.
@@ -65,11 +73,12 @@ export function writeColumns(context, names, { from, shown, left, width, top, tu
     context.fillStyle = colour(bold ? "ink" : "soft");
     const x = left + (column - from + 0.5) * width;
     context.textAlign = turned ? "right" : "center";
-    if (!turned && [...name].length > 1 && context.measureText(name).width > width * stride) continue;
+    const words = under(name, turned);
+    if (!turned && [...words].length > 1 && context.measureText(words).width > width * stride) continue;
     context.save();
     context.translate(x + (turned ? 4 : 0), top + (turned ? 5 : 13));
     if (turned) context.rotate(-Math.PI / 2);
-    context.fillText(shorten(name), 0, 0);
+    context.fillText(words, 0, 0);
     context.restore();
   }
 }

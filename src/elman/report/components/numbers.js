@@ -22,13 +22,23 @@ function single(bits) {
 // For `JSON.parse`: arrays become what they were, with their shape.
 export const revive = (_, value) => (value?.data && value.shape ? Object.assign(floats(value), { shape: value.shape }) : value);
 
-// A number with three digits, or with as many as numbers in steps of a size have; its sign a real minus.
+// A number as reports write it (figure.py): whole where it is whole or large, else with three digits; or with as many as numbers
+// in steps of a size have.
 export function short(value, signed = false, step = 0) {
   if (!Number.isFinite(value)) return "–";
   const size = Math.abs(value);
-  const text = step > 0 ? String(Number(size.toFixed(Math.min(99, Math.max(0, Math.ceil(-Math.log10(2 * step))))))) : size !== 0 && (size < 0.001 || size >= 1e6) ? size.toExponential(2).replace(/\.?0+e/, "e").replace("e+", "e").replace("-", "−") : String(Number(size.toPrecision(3)));
-  return (value < 0 ? "−" : signed && value > 0 ? "+" : "") + text;
+  return (value < 0 ? "-" : signed && value > 0 ? "+" : "") + (step > 0 ? stepped(size, step) : plain(size));
 }
+
+function plain(size) {
+  if (size !== 0 && (size < 1e-4 || size >= 1e6)) return size.toExponential(2).replace(/\.?0+e/, "e").replace("e+", "e");
+  return Number.isInteger(size) || size >= 100 ? grouped(size.toFixed(0)) : String(Number(size.toPrecision(3)));
+}
+
+const stepped = (size, step) => grouped(String(Number(size.toFixed(Math.min(99, Math.max(0, Math.ceil(-Math.log10(2 * step))))))));
+
+// Digits with commas between thousands.
+export const grouped = (digits) => digits.replace(/^\d+/, (whole) => whole.replace(/\B(?=(\d{3})+$)/g, ","));
 
 export function percent(probability) {
   if (!Number.isFinite(probability)) return "–";

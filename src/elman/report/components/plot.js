@@ -2,12 +2,15 @@
 // a finger, keys and buttons. Charts of lines and of points draw into them.
 
 import { colour, h, onTheme, scrollHint } from "./element.js";
+import { roomOf, under } from "./heat_names.js";
 import { logTicks, ticks, tickName } from "./ticks.js";
 import uPlot from "./vendor/uplot/uPlot.min.js";
 
 const STEP = 0.6; // the part of an axis that a step of zooming keeps
 const LETTER = 7.2; // pixels
-const NAME = 9.5; // pixels that a name of x takes at least
+const ROOM = 24; // pixels below the axis of x
+const NAME = 9.5; // pixels along the axis that a name of x takes at least
+const BESIDE = 60; // pixels beside the names, about
 
 export const see = (name, part) => `color-mix(in srgb, ${colour(name)} ${100 * part}%, transparent)`;
 
@@ -24,7 +27,7 @@ export class Plot {
     this.tools = h("span", { class: "tools" }, [["−", "Zoom out", 1 / STEP], ["+", "Zoom in", STEP]].map(([sign, name, factor]) =>
       h("button", { type: "button", class: "tool", "aria-label": name, title: name, onclick: () => this.zoom(factor) }, sign)));
     this.room = h("div", { class: "scroll" }, this.place);
-    this.place.style.minWidth = `${NAME * names.length + 60}px`;
+    this.place.style.minWidth = `${NAME * names.length + BESIDE}px`;
     this.head = h("div", { class: "plot-head" }, h("span", { class: "axis-name" }, axes[1]), names.length ? scrollHint(this.room) : null, drag ? this.tools : null);
     this.told = h("output", { class: "unseen", "aria-live": "polite" });
     this.element = h("div", { class: "line-chart" }, this.head, this.room, axes[0] ? h("div", { class: "axis-name x" }, axes[0]) : null, this.told);
@@ -94,7 +97,7 @@ export class Plot {
   #resize() {
     const width = this.place.clientWidth;
     if (!width) return; // it is not shown yet
-    if (this.plot) this.plot.setSize({ width, height: this.height });
+    if (this.plot) this.plot.setSize({ width, height: this.#tall() });
     else this.#make(width);
   }
 
@@ -104,28 +107,44 @@ export class Plot {
     const words = index === 0 && this.x ? (_, values) => values.map((value) => (Number.isInteger(value) ? this.x(value) : "")) : write;
     const splits = (_, __, low, high) => (log ? logTicks : ticks)(low, high, Math.max(2, Math.floor((index ? this.height : this.place.clientWidth) / (index ? 52 : 74))));
     return {
-      stroke: () => colour("soft"), font: `12px ${colour("sans")}`, ticks: { show: false }, grid: { stroke: () => colour("grid"), width: 1 },
+      stroke: () => colour("soft"), font: `${index || !this.names.length ? 12 : 11}px ${colour("sans")}`, ticks: { show: false }, grid: { stroke: () => colour("grid"), width: 1 },
       filter: (_, values) => values, splits: index || !this.names.length ? splits : (_, __, low, high) => this.#named(low, high),
-      values: index || !this.names.length ? words : (_, values) => values.map((value) => this.names[value] ?? ""),
-      size: index ? (_, values) => 12 + LETTER * Math.max(1, ...(values ?? []).map((value) => value.length)) : 24,
+      values: index || !this.names.length ? words : (_, values) => values.map((value) => under(this.names[value] ?? "", this.below.turned)),
+      size: index ? (_, values) => 12 + LETTER * Math.max(1, ...(values ?? []).map((value) => value.length)) : () => ROOM + this.#more(this.below),
+      rotate: () => (this.below?.turned ? 90 : 0),
       ...(index === 0 && this.names.length && { grid: { show: false } }),
     };
   }
 
+  // How names of x stand that have so many pixels each.
+  #under(width) {
+    return roomOf([], this.names, { least: 0, width });
+  }
+
+  // The pixels that turned names take below those of numbers.
+  #more(below) {
+    return below?.turned ? Math.max(0, below.below - ROOM + 6) : 0;
+  }
+
+  #tall() {
+    return this.height + this.#more(this.#under((this.place.clientWidth - BESIDE) / Math.max(1, this.names.length)));
+  }
+
   // The places of names that are in sight and have room.
   #named(low, high) {
-    const longest = Math.max(1, ...this.names.map((name) => name.length));
-    const stride = Math.max(1, Math.ceil(((high - low) * (LETTER * longest + 3)) / this.place.clientWidth));
+    const width = (this.place.clientWidth - BESIDE) / (high - low + 1);
+    this.below = this.#under(width);
+    const stride = Math.max(1, Math.ceil((NAME - 1) / width));
     const first = Math.max(0, Math.ceil(low / stride));
     return Array.from({ length: Math.max(0, Math.floor(Math.min(high, this.names.length - 1) / stride) - first + 1) }, (_, index) => (first + index) * stride);
   }
 
   #make(width) {
-    const { series, bands, height, drag, hooks } = this;
+    const { series, bands, drag, hooks } = this;
     const scale = (axis, index) => ({ time: false, distr: this.log[index] ? 3 : 1, range: () => this.view[axis] ?? this.#whole(axis) });
     this.plot = new uPlot(
       {
-        width, height, padding: [10, 12, 0, 0], legend: { show: false },
+        width, height: this.#tall(), padding: [10, 12, 0, 0], legend: { show: false },
         cursor: { y: false, drag: { x: drag.includes("x"), y: drag.includes("y"), setScale: false, uni: 20 }, points: { size: 7 }, ...this.cursor, bind: { dblclick: () => () => this.zoom(Infinity) } },
         scales: { x: scale("x", 0), y: scale("y", 1) },
         axes: [this.#axis(0), this.#axis(1)],

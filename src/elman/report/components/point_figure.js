@@ -14,13 +14,13 @@ export function mount(data, { title, link }) {
 }
 
 class PointFigure {
-  constructor({ x, y, spans: [xSpan, ySpan], groups }, title, link) {
-    Object.assign(this, { x, y, groups, link, pointed: null });
+  constructor({ x, y, spans: [xSpan, ySpan], names, groups }, title, link) {
+    Object.assign(this, { x, y, names, groups, link, pointed: null });
     this.legend = new Legend(groups.map(({ shape, ...group }) => ({ ...group, shape, line: false })), (index, shown) => ((groups[index].hidden = !shown), this.plot?.plot?.redraw(false)), link);
     this.ring = h("span", { class: "ring", hidden: true });
     this.told = h("output", { class: "told", "aria-live": "polite" });
     this.plot = new Plot({
-      label: title, kind: "chart of points", series: [{ points: { show: false } }], axes: [x, y], height: 330, drag: "xy",
+      label: title, kind: "chart of points", series: [{ points: { show: false } }], names, axes: [x, y], height: 330, drag: "xy",
       spans: () => ({ x: xSpan, y: ySpan }), cursor: { x: false, points: { show: false } },
       hooks: { draw: [(plot) => this.#draw(plot)] }, onpoint: (plot) => this.#point(plot), onkey: (step) => this.#step(step),
     });
@@ -36,7 +36,9 @@ class PointFigure {
     ctx.beginPath();
     ctx.rect(bbox.left - 5 * scale, bbox.top - 5 * scale, bbox.width + 10 * scale, bbox.height + 10 * scale);
     ctx.clip();
-    for (const group of this.groups) if (!group.hidden) this.#group(plot, group, scale);
+    const shown = this.groups.filter(({ hidden }) => !hidden);
+    for (const group of shown) this.#group(plot, group, scale);
+    for (const group of shown) this.#labels(plot, group, scale); // over all points
     ctx.restore();
     if (this.pointed) this.#mark(this.pointed);
   }
@@ -63,6 +65,11 @@ class PointFigure {
       ctx.fill(placed);
     }
     ctx.globalAlpha = 1;
+  }
+
+  #labels(plot, group, scale) {
+    const { ctx } = plot;
+    const places = this.#places(plot, group, true);
     ctx.font = `${12 * scale}px ${colour("sans")}`;
     ctx.fillStyle = colour("ink");
     const named = group.number ? [...group.labels, [0, String(group.number)]] : group.labels;
@@ -122,7 +129,8 @@ class PointFigure {
   #words({ group, index }) {
     const name = group.texts[index] ? `${group.name}, ${group.texts[index]}` : group.name;
     const bounds = group.low ? ` (${short(group.low[index])} to ${short(group.high[index])})` : "";
-    return `${name}: ${this.x} ${short(group.x[index])}, ${this.y} ${short(group.y[index])}${bounds}`;
+    const place = this.names.length ? "" : `${this.x} ${short(group.x[index])}, `;
+    return `${name}: ${place}${this.y} ${short(group.y[index])}${bounds}`;
   }
 
   #step(step) {

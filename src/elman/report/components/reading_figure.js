@@ -26,20 +26,18 @@ class Reading {
     this.gateNames = Object.keys(data.gates);
     this.gateMap = this.gateNames.length ? this.#map("gates", this.gateNames, null, 1) : null;
     this.keys = h("span", { class: "legend" });
-    this.colour = h("select", { onchange: () => this.#shade() }, [UNIT, ...Object.keys(data.colours)].map((name) => h("option", { value: name }, name)));
+    this.colour = h("select", { onchange: () => link.arrange({ colour: this.colour.value }) }, [UNIT, ...Object.keys(data.colours)].map((name) => h("option", { value: name }, name)));
     this.unitChoice = h("input", { size: 5, onchange: () => (data.units.includes(this.unitChoice.value) ? link.choose(this.unitChoice.value) : (this.unitChoice.value = this.units[this.row])) });
-    this.order = orderChoice(data.orders, () => this.#arrange());
-    const all = data.shown.length < data.units.length;
-    this.some = h("input", { type: "checkbox", checked: all, onchange: () => this.#arrange() });
+    this.order = orderChoice(data.orders, () => link.arrange({ order: this.order.value }));
+    this.some = h("input", { type: "checkbox", onchange: () => link.arrange({ few: this.some.checked }) });
     const pick = (words, element) => h("label", { class: "pick" }, `${words} `, element);
     this.element = h("div", { class: "reading-figure" },
       h("div", { class: "reading-head" }, pick("Unit", this.unitChoice), pick("Colour of the text", this.colour), this.order && pick("Order of units", this.order),
-        all ? h("label", { class: "pick" }, this.some, ` only the ${data.shown.length} that vary most`) : null, this.keys, this.text.hint),
+        data.shown.length < data.units.length ? h("label", { class: "pick" }, this.some, ` only the ${data.shown.length} that vary most`) : null, this.keys, this.text.hint),
       h("div", { class: "reading-text" }, this.text.element, this.told), this.maps.map(({ element }) => element), this.gateMap?.element);
     const beside = Math.max(...[data.units, this.gateNames].map((names) => roomOf(names, [], { least: 40, width: 0 }).beside));
     for (const map of [...this.maps, this.gateMap]) if (map) map.sizes.beside = beside; // so that their columns stand below each other
-    this.#arrange();
-    if (link.chosen === null) link.chosen = data.units[data.unit];
+    if (link.chosen === null) link.choose(data.units[data.unit]);
     link.listen(() => this.#linked());
   }
 
@@ -62,6 +60,7 @@ class Reading {
   // What is pointed at or chosen changed, here or in another figure of the link.
   #linked() {
     const { time, unit, chosen } = this.link;
+    this.#follow(this.link);
     const row = this.units.indexOf(chosen);
     if (row >= 0 && (row !== this.row || !this.begun)) this.#choose(row);
     const at = time !== null && time >= 0 && time < this.T ? time : null;
@@ -70,6 +69,16 @@ class Reading {
     for (const map of this.maps) map.point(pointed !== null && pointed >= 0 ? pointed : null, at);
     this.gateMap?.point(null, at);
     this.told.value = at === null ? "" : this.#words(at);
+  }
+
+  // Take the order, the colour and the number of units that were chosen, here or in another text.
+  #follow({ order, colour, few }) {
+    const before = this.followed ?? {};
+    this.followed = { order, colour, few };
+    for (const [select, value] of [[this.order, order], [this.colour, colour]]) if ([...(select?.options ?? [])].some((option) => option.value === value)) select.value = value;
+    this.some.checked = few && this.shown.length < this.units.length;
+    if (order !== before.order || few !== before.few) this.#arrange();
+    if (this.begun && colour !== before.colour) this.#shade();
   }
 
   // The units that the maps show, from the top.

@@ -1,5 +1,7 @@
 // Where the numbers of an axis stand, and how they are written.
 
+import { grouped } from "./numbers.js";
+
 const RAISED = "⁰¹²³⁴⁵⁶⁷⁸⁹";
 const LONG = 1e5; // a logarithmic axis that is longer has powers of ten for its numbers
 
@@ -36,6 +38,5 @@ export function tickName(value, { log = false, low = 0, high = 1 } = {}) {
   }
   const size = Math.abs(value);
   const [unit, letter] = size >= 1e6 ? [1e6, "M"] : size >= 1e4 ? [1e3, "k"] : [1, ""];
-  const written = String(tidy(value / unit));
-  return `${written.replace("-", "−")}${letter}`;
+  return `${value < 0 ? "-" : ""}${grouped(String(tidy(size / unit)))}${letter}`;
 }

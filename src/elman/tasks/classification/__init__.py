@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from elman.errors import UserError
+from elman.lazy import deferred
 from elman.models.configuration import CLASSIFIER_SETTINGS
 from elman.settings import Section
 from elman.tasks.classification.settings import (
@@ -15,8 +16,9 @@ from elman.tasks.classification.settings import (
     LabelOptions,
     ReadingOptions,
 )
+from elman.tasks.exchange import Codec, Sources
 from elman.tasks.places import one_or_two_files
-from elman.tasks.task import Codec, Sources, Task, deferred
+from elman.tasks.task import Task
 
 if TYPE_CHECKING:
     from elman.data.labelled_corpus import LabelledCorpus

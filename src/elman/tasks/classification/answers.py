@@ -15,6 +15,7 @@ from elman.metrics import classification as scores
 from elman.report import Chapter, Figure, Line, Points, bar_chart, line_chart, passages, point_chart
 from elman.tasks.classification.evaluation import measure, probabilities, score_lines
 from elman.tasks.classification.subject import LabelledSubject
+from elman.wording import percent
 
 MISTAKES = 8  # that are shown
 LETTERS = 300  # of a text that is shown
@@ -46,7 +47,7 @@ def _of_classes(subject: LabelledSubject) -> Found:
     if len(mistakes) and subject.examples.texts is not None:
         texts = subject.examples.texts
         groups = [
-            [("text", texts[row][:LETTERS]), ("label", truth[row]), (f"said, {p[row].max():.0%} sure", said[row])]
+            [("text", texts[row][:LETTERS]), ("label", truth[row]), (f"said, {percent(p[row].max())} sure", said[row])]
             for row in mistakes.tolist()
         ]
         reading = "The wrong labels of which the model is surest: some may be errors of the data."

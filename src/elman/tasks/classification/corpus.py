@@ -20,7 +20,7 @@ from elman.data.textfile import mended
 from elman.errors import UserError
 from elman.tasks.classification.settings import LabelledSettings
 from elman.tasks.configuration import Settings
-from elman.tasks.task import NONE, Progress, Say, Trained, fitting_tokenizer
+from elman.tasks.exchange import NONE, Progress, Say, Trained, fitting_tokenizer
 
 
 def read(

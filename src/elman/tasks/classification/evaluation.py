@@ -22,7 +22,7 @@ from elman.metrics.calibration import fit_temperature, fit_thresholds, sigmoid, 
 from elman.metrics.words import words
 from elman.models.classifier import Classifier
 from elman.tasks.classification.settings import ReadingOptions
-from elman.tasks.task import Evaluation, Progress, Say, Sources, Trained
+from elman.tasks.exchange import Evaluation, Progress, Say, Sources, Trained
 
 Marks: TypeAlias = list[tuple[str, ...]]
 

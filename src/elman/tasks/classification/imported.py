@@ -12,7 +12,7 @@ from elman.errors import UserError
 from elman.models.configuration import IMPORTED
 from elman.models.layered import LayeredModel
 from elman.models.layered_scores import is_sigmoid
-from elman.tasks.task import Adopted, Codec, Particulars
+from elman.tasks.exchange import Adopted, Codec, Particulars
 
 
 def recognises(network: LayeredModel) -> str | None:

@@ -20,6 +20,7 @@ from elman.errors import UserError
 from elman.state import State
 from elman.tasks.classification.corpus import most_steps
 from elman.tasks.classification.prediction import label_examples, label_logits
+from elman.tasks.exchange import NONE, Trained
 from elman.tasks.hearing import (
     CHUNK,
     TOGETHER,
@@ -36,7 +37,6 @@ from elman.tasks.hearing import (
     went_on,
 )
 from elman.tasks.listening import Listener, Memory, Unit, Work
-from elman.tasks.task import NONE, Trained
 
 Inputs = npt.NDArray[Any]
 

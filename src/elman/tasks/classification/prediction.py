@@ -20,7 +20,7 @@ from elman.state import State
 from elman.tasks.classification.corpus import in_memory, is_plain, symbols, unlabelled
 from elman.tasks.classification.evaluation import probabilities, say_labels
 from elman.tasks.classification.settings import LabelOptions
-from elman.tasks.task import Answer, Inputs, Say, Trained
+from elman.tasks.exchange import Answer, Inputs, Say, Trained
 
 DIGITS = 8  # of a probability
 

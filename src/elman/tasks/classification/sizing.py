@@ -17,16 +17,17 @@ from elman.tasks import configuration
 from elman.tasks.classification.objective import sequence_labels
 from elman.tasks.classification.settings import ClassifierTraining
 from elman.tasks.configuration import Settings
+from elman.tasks.exchange import Choice
 from elman.tasks.sizing import (
     WITH_SIZES,
     Recipe,
+    fill,
     find_recipe,
     fitting_heads,
     largest_size,
     learning_rate,
     seconds_of_step,
 )
-from elman.tasks.task import Choice, fill
 from elman.train.objective import Place
 
 RECIPES = {

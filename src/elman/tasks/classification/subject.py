@@ -26,7 +26,7 @@ from elman.tasks.classification import corpus
 from elman.tasks.classification.evaluation import read_logits, say_labels
 from elman.tasks.classification.prediction import text as label_text
 from elman.tasks.configuration import Settings, named
-from elman.tasks.task import Sources, Trained
+from elman.tasks.exchange import Sources, Trained
 
 SHOWN = 8  # examples that are drawn
 MOST_STEPS = 200  # of an example that is drawn

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from elman.models.layered_classifier import LayeredClassifier
 from elman.tasks.classification.listener import LabelListener
+from elman.tasks.exchange import Trained
 from elman.tasks.listening import Memory, Unit
-from elman.tasks.task import Trained
 from elman.tasks.watching import Watched, WatchOptions, watch_memory
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from elman.lazy import deferred
 from elman.models.forecaster_settings import FORECASTER_SETTINGS
 from elman.settings import Section
+from elman.tasks.exchange import Sources
 from elman.tasks.forecasting.settings import Backtest, ForecastingOptions, ForecastTraining, SeriesSettings
 from elman.tasks.places import one_file
-from elman.tasks.task import Sources, Task, deferred
+from elman.tasks.task import Task
 
 if TYPE_CHECKING:
     from elman.tasks.configuration import Settings

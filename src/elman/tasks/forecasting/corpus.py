@@ -21,9 +21,9 @@ from elman.data.windows import Windows, backtest_windows, training_windows
 from elman.errors import UserError
 from elman.reading import Unreadable, read_json
 from elman.tasks.configuration import Settings
+from elman.tasks.exchange import NONE, Progress, Say
 from elman.tasks.forecasting.baselines import Baselines, fit_baselines, read_baselines
 from elman.tasks.forecasting.settings import SeriesSettings
-from elman.tasks.task import NONE, Progress, Say
 
 USUAL, LONGEST_HORIZON = 8, 48  # steps that are chosen where there is no season, and at most
 SEASONS, HORIZONS = 3, 2  # that the chosen window holds

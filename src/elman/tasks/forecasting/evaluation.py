@@ -16,10 +16,10 @@ from elman.data.windows import WindowBatch, Windows, backtest_windows, evaluatio
 from elman.errors import UserError
 from elman.metrics.forecasts import LEVELS, ForecastScores
 from elman.metrics.words import words
+from elman.tasks.exchange import Evaluation, Progress, Say, Sources, Trained
 from elman.tasks.forecasting.baselines import NAMES
 from elman.tasks.forecasting.corpus import tell_missing, tell_short
 from elman.tasks.forecasting.tracking import WidthTracker
-from elman.tasks.task import Evaluation, Progress, Say, Sources, Trained
 
 if TYPE_CHECKING:
     from elman.tasks.forecasting.settings import Backtest

@@ -10,8 +10,8 @@ from elman.errors import UserError
 from elman.metrics.forecasts import LEVELS
 from elman.models.configuration import IMPORTED
 from elman.models.layered import LayeredModel
+from elman.tasks.exchange import Adopted, Codec, Particulars
 from elman.tasks.forecasting.baselines import NAMES, Baselines
-from elman.tasks.task import Adopted, Codec, Particulars
 
 HORIZONS, LEAST = 4, 24  # that a window holds where nobody says how long it is, and its steps at least
 

@@ -14,6 +14,7 @@ from elman.data.series_columns import TARGETS, Roles
 from elman.data.table import number
 from elman.errors import UserError
 from elman.tasks.configuration import make_section
+from elman.tasks.exchange import NONE, Trained
 from elman.tasks.forecasting.prediction import TRACKED, level_names, missing_ahead, not_ahead, panel_forecasts
 from elman.tasks.forecasting.told import ABOUT, SeriesNotes, Told, panel_of, start_of
 from elman.tasks.hearing import (
@@ -26,7 +27,6 @@ from elman.tasks.hearing import (
     went_on,
 )
 from elman.tasks.listening import Listener, Memory, Unit, Work
-from elman.tasks.task import NONE, Trained
 
 SHOWN = 100  # series of the training whose ids a client is told
 

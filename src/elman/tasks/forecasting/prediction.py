@@ -19,9 +19,9 @@ from elman.data.table import DataTable, number, table_in_lines, table_of
 from elman.data.timestamps import Integers
 from elman.data.windows import last_windows
 from elman.errors import UserError
+from elman.tasks.exchange import Answer, Inputs, Say, Trained
 from elman.tasks.forecasting.corpus import tell_empty, tell_short
 from elman.tasks.forecasting.evaluation import model_forecasts
-from elman.tasks.task import Answer, Inputs, Say, Trained
 
 if TYPE_CHECKING:
     from elman.tasks.forecasting.settings import ForecastingOptions

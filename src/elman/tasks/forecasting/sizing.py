@@ -12,6 +12,7 @@ from elman.models.forecaster import build_forecaster
 from elman.models.forecaster_settings import TransformerForecasterSettings
 from elman.tasks import configuration
 from elman.tasks.configuration import Settings
+from elman.tasks.exchange import Choice
 from elman.tasks.forecasting.corpus import ForecastCorpus
 from elman.tasks.forecasting.objective import future_values
 from elman.tasks.sizing import (
@@ -20,12 +21,12 @@ from elman.tasks.sizing import (
     check_ram,
     count_parameters,
     divide,
+    fill,
     find_recipe,
     fitting_heads,
     learning_rate,
     step_seconds,
 )
-from elman.tasks.task import Choice, fill
 from elman.train.training import Training
 
 RECURRENT = {"form": "segment", "dropout_output": 0.3}

@@ -14,9 +14,9 @@ from elman.inspection.look import Observed
 from elman.inspection.untrained import untrained
 from elman.models.forecaster import SeriesForecaster, build_forecaster
 from elman.tasks.configuration import named
+from elman.tasks.exchange import Sources, Trained
 from elman.tasks.forecasting import corpus
 from elman.tasks.forecasting.evaluation import read_given
-from elman.tasks.task import Sources, Trained
 
 READ = 256  # windows whose gradients and gates are read
 

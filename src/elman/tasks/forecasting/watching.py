@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from elman.data.windows import last_windows
+from elman.tasks.exchange import Trained
 from elman.tasks.forecasting.listener import SeriesListener
 from elman.tasks.listening import Memory, Unit, Work
-from elman.tasks.task import Trained
 from elman.tasks.watching import Watched, WatchOptions, watch_memory
 
 

@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from elman.errors import UserError
+from elman.lazy import deferred
 from elman.models.configuration import LANGUAGE_MODELS, TransformerSettings
 from elman.settings import Section
+from elman.tasks.exchange import NONE, Progress, Say, Sources, Trained, fitting_tokenizer
 from elman.tasks.language_modelling.settings import EvaluationOptions, TextSettings, TextTraining, WritingOptions
 from elman.tasks.places import one_file
-from elman.tasks.task import NONE, Progress, Say, Sources, Task, Trained, deferred, fitting_tokenizer
+from elman.tasks.task import Task
+from elman.wording import percent
 
 if TYPE_CHECKING:
     from elman.arrays import Floats
@@ -115,7 +118,7 @@ class LanguageModelling(Task):
                 what = f"the {name} part of {data.source} is too short"
                 raise UserError(what, expected="at least 2 tokens", got=len(part), remedy="give more text")
         if codecs and made.train.unknown > MOST_UNKNOWN * len(made.train):
-            got = f"{made.train.unknown / len(made.train):.0%} that it does not know"
+            got = f"{percent(made.train.unknown / len(made.train))} that it does not know"
             expected = "text in the tokens of the run that it begins with"
             raise UserError(data.source, expected=expected, got=got, remedy="train a new model on it")
         model = settings.model

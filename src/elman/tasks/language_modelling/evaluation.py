@@ -13,9 +13,9 @@ from elman.errors import UserError
 from elman.metrics.likelihood import perplexity
 from elman.metrics.words import words
 from elman.models import LanguageModel
+from elman.tasks.exchange import Evaluation, Progress, Say, Sources, Trained
 from elman.tasks.language_modelling.losses import BURN_IN, WINDOW, block_losses
 from elman.tasks.language_modelling.settings import EvaluationOptions
-from elman.tasks.task import Evaluation, Progress, Say, Sources, Trained
 
 
 def evaluate(

@@ -6,7 +6,7 @@ from elman.data.tokenizers.vocabulary import numbered
 from elman.errors import UserError
 from elman.models.configuration import IMPORTED
 from elman.models.layered import LayeredModel
-from elman.tasks.task import Adopted, Particulars
+from elman.tasks.exchange import Adopted, Particulars
 
 NUMBERS = "no tokenizer is given (--tokenizer): a text is numbers of tokens, with blanks between them"
 

@@ -21,6 +21,7 @@ from elman.decode.uniforms import uniform_stream
 from elman.errors import UserError
 from elman.lens.intervention import check_interventions, hold
 from elman.state import State, entry_counts, leaves
+from elman.tasks.exchange import Trained
 from elman.tasks.language_modelling.feeding import Feed, Feeding, check_feed
 from elman.tasks.language_modelling.pace import Pace
 from elman.tasks.language_modelling.turns import decoder_of, row_in, together_by
@@ -32,7 +33,6 @@ from elman.tasks.language_modelling.writers import (
     check_writing,
 )
 from elman.tasks.listening import Listener, Memory, Unit, Work
-from elman.tasks.task import Trained
 
 LEAST = 16  # tokens of a feed that are read in a round, if it is read
 CHUNK = 256  # tokens of a prompt that are read in a round, at most

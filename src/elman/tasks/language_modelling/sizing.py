@@ -18,19 +18,20 @@ from elman.models.configuration import RecurrentSettings, TransformerSettings, r
 from elman.state import State, detach
 from elman.tasks import configuration
 from elman.tasks.configuration import Settings
+from elman.tasks.exchange import Choice
 from elman.tasks.sizing import (
     LARGE_VOCABULARY,
     WITH_SIZES,
     Recipe,
     check_ram,
     dropout,
+    fill,
     find_recipe,
     largest_size,
     learning_rate,
     step_seconds,
     tokens_needed,
 )
-from elman.tasks.task import Choice, fill
 from elman.train.optimizers import optimizer
 
 Precision = Literal["float32", "bfloat16"]

@@ -18,7 +18,8 @@ from elman.inspection.subject import LEAST_STEPS, Subject
 from elman.inspection.untrained import untrained
 from elman.models import build
 from elman.tasks.configuration import Settings, named
-from elman.tasks.task import Trained
+from elman.tasks.exchange import Trained
+from elman.wording import percent
 
 MOST_TOKENS = 1 << 20  # of a text that are looked at
 
@@ -75,7 +76,7 @@ def _check_fit(tokens: npt.NDArray[np.int64], tokenizer: Tokenizer, text: str) -
         raise UserError(
             f"{text} does not fit the run",
             expected="text in the tokens that the run was trained on",
-            got=f"{unknown:.0%} unknown tokens",
+            got=f"{percent(unknown)} unknown tokens",
             remedy="give a text of the same kind",
         )
     if len(tokens) < LEAST_STEPS + 1:

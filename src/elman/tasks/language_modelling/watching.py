@@ -14,8 +14,8 @@ from elman.data.lanes import resets_of
 from elman.data.tokenizers import Tokenizer
 from elman.lens.observe import evaluating
 from elman.state import State
+from elman.tasks.exchange import Trained
 from elman.tasks.listening import Memory, Unit
-from elman.tasks.task import Trained
 from elman.tasks.watching import AttendedUnits, Watched, WatchOptions, watch_attention, watch_memory
 
 DIGITS = 6  # of a probability

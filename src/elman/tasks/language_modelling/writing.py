@@ -14,8 +14,8 @@ from elman.decode.uniforms import uniforms
 from elman.errors import UserError
 from elman.models import LanguageModel
 from elman.state import State, batch_size, concatenate
+from elman.tasks.exchange import Piece, Trained
 from elman.tasks.language_modelling.settings import WritingOptions
-from elman.tasks.task import Piece, Trained
 
 
 class Written(NamedTuple):

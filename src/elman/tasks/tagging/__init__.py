@@ -6,11 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from elman.errors import UserError
+from elman.lazy import deferred
 from elman.models.configuration import TAGGER_SETTINGS
 from elman.settings import Section
+from elman.tasks.exchange import Sources
 from elman.tasks.places import one_or_two_files
 from elman.tasks.tagging.settings import Evaluating, TaggingData, TaggingOptions, TaggingTraining
-from elman.tasks.task import Sources, Task, deferred
+from elman.tasks.task import Task
 
 if TYPE_CHECKING:
     from elman.data.tagged_corpus import TaggedCorpus

@@ -8,8 +8,8 @@ from typing import Any
 
 from elman.data.conll import TokenRows
 from elman.data.spans import spans_of
+from elman.tasks.exchange import Trained
 from elman.tasks.tagging.inference import Said
-from elman.tasks.task import Trained
 
 DIGITS = 8  # of probabilities: those of a token sum to one within a millionth
 TEXT = re.compile(r"#\s*text\s*=\s*(.*)")

@@ -18,7 +18,7 @@ from elman.data.word_batches import Vocabularies
 from elman.errors import UserError
 from elman.reading import read_json
 from elman.tasks.configuration import Settings, named
-from elman.tasks.task import NONE, Progress, Say, Sources, Trained
+from elman.tasks.exchange import NONE, Progress, Say, Sources, Trained
 
 CODECS = {"words": Vocabulary, "characters": Vocabulary, "tags": TagSet, "layout": Layout}
 

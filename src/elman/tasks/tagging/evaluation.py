@@ -12,10 +12,10 @@ from elman.errors import UserError
 from elman.metrics import spans
 from elman.metrics.spans import span_scores, tag_accuracy
 from elman.metrics.words import words
+from elman.tasks.exchange import Evaluation, Progress, Say, Sources, Trained
 from elman.tasks.tagging.corpus import sentences
 from elman.tasks.tagging.objective import encode, tagged
 from elman.tasks.tagging.settings import Evaluating
-from elman.tasks.task import Evaluation, Progress, Say, Sources, Trained
 
 NAMED = 5  # tags that the model does not know
 

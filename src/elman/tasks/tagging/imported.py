@@ -11,7 +11,7 @@ from elman.errors import UserError
 from elman.models.configuration import IMPORTED
 from elman.models.layered import LayeredModel
 from elman.models.layered_scores import is_sigmoid
-from elman.tasks.task import Adopted, Codec, Particulars
+from elman.tasks.exchange import Adopted, Codec, Particulars
 
 SUBWORDS = ("bpe", "library", "byte")
 

@@ -13,9 +13,9 @@ from torch import Tensor
 from elman.data.tagged import TaggedSentence
 from elman.data.word_batches import evaluation_batches
 from elman.state import State
+from elman.tasks.exchange import Trained
 from elman.tasks.hearing import read_pieces
 from elman.tasks.tagging.objective import encode
-from elman.tasks.task import Trained
 
 
 class Said(NamedTuple):

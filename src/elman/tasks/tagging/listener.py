@@ -9,6 +9,7 @@ from elman.data.spans import spans_of
 from elman.data.textfile import mended
 from elman.errors import UserError
 from elman.settings import Section
+from elman.tasks.exchange import NONE, Trained
 from elman.tasks.hearing import (
     CHUNK,
     TOGETHER,
@@ -23,7 +24,6 @@ from elman.tasks.hearing import (
 from elman.tasks.listening import Listener, Memory, Unit, Work
 from elman.tasks.tagging.answers import DIGITS, words_in
 from elman.tasks.tagging.inference import Said, joined, tag_on, tag_sentences
-from elman.tasks.task import NONE, Trained
 
 LONGEST = 4096  # words of a sentence that is read again at every feed
 

@@ -25,6 +25,7 @@ from elman.report.figure import number
 from elman.tasks.tagging.decisions import hides_nothing, look_at_decisions
 from elman.tasks.tagging.said_tags import look_at_tags
 from elman.tasks.tagging.subject import TaggedSubject
+from elman.wording import percent
 
 SENTENCES = 64  # that are measured
 FARTHEST = 15  # words from the tag
@@ -94,7 +95,7 @@ def _share(offsets: Floats, median: Floats) -> str:
     if not np.isfinite(total) or total == 0:
         return "no gradient reaches the words"
     parts = {"the word itself": offsets == 0, "words before it": offsets < 0, "words after it": offsets > 0}
-    shares = (f"{median[there].sum() / total:.0%} on {name}" for name, there in parts.items())
+    shares = (f"{percent(median[there].sum() / total)} on {name}" for name, there in parts.items())
     return f"of the gradient by words up to {int(np.abs(offsets).max())} away, {', '.join(shares)} (medians)"
 
 

@@ -17,10 +17,10 @@ from elman.data.tagged import Layout
 from elman.data.tagged_files import form_of, is_row, parse_object, parse_tokens
 from elman.data.textfile import uncompressed
 from elman.errors import UserError
+from elman.tasks.exchange import Answer, Inputs, Say, Trained
 from elman.tasks.tagging.answers import DIGITS, Offsets, placed, placed_rows, record, words_in
 from elman.tasks.tagging.inference import Said, WordByWord, tag_sentences
 from elman.tasks.tagging.settings import TaggingOptions
-from elman.tasks.task import Answer, Inputs, Say, Trained
 
 Arriving = Iterable[Sequence[InputLine]]
 SPACED = re.compile(r"\t.*\S +\S|\S +\S.*\t")  # a tab and a space part the words of a sentence, not columns

@@ -30,11 +30,18 @@ class SaidSentence:
     said: Sequence[str]
     true_spans: Sequence[TagSpan]
     said_spans: Sequence[TagSpan]
+    scheme: str | None
 
     @property
     def wrong(self) -> int:
         """How many spans are missed, or said where they are not; of single tags, how many are wrong."""
-        return len(set(self.true_spans) ^ set(self.said_spans))
+        missed, said = set(self.true_spans) - set(self.said_spans), set(self.said_spans) - set(self.true_spans)
+        return len(missed) + (len(said) if self.scheme else 0)  # a wrong tag is both
+
+    @property
+    def short_title(self) -> str:
+        """How the sentence begins, and whether all of it is right, else how much is wrong."""
+        return f"{beginning(' '.join(self.tokens))} {f'✗ {self.wrong}' if self.wrong else '✓'}"
 
 
 def look_at_tags(subject: TaggedSubject) -> Part:
@@ -51,7 +58,7 @@ def look_at_tags(subject: TaggedSubject) -> Part:
     figures = [
         confusion_map(names, matrix, f"Confusion of the {'labels' if subject.tags.scheme else 'tags'} of words"),
         choice(
-            {f"{at}: {one.wrong} wrong": _drawn(one, names) for at, one in enumerate(shown, 1)},
+            {f"{at}: {one.short_title}": _drawn(one, names) for at, one in enumerate(shown, 1)},
             title=f"The true and the said {spans}",
             reading=f"The {spans} that are both true and said are filled. A dashed border in the upper row is missed, "
             "in the lower row it is said and not true. The sentences with the most mistakes come first.",
@@ -90,7 +97,8 @@ def _said(subject: TaggedSubject) -> list[SaidSentence]:
         for row, numbers in zip(read.rows.tolist(), read.said, strict=True):
             tokens, tags = subject.references[row]
             said = [subject.tags.symbol(number) for number in numbers]
-            found[row] = SaidSentence(tokens, tags, said, _spans(tags, subject.tags), _spans(said, subject.tags))
+            true_spans, said_spans = (_spans(names, subject.tags) for names in (tags, said))
+            found[row] = SaidSentence(tokens, tags, said, true_spans, said_spans, subject.tags.scheme)
     return [found[row] for row in range(len(found))]
 
 
@@ -114,5 +122,7 @@ def _drawn(one: SaidSentence, labels: Sequence[str]) -> Figure:
         {"true": one.true_spans, "said": one.said_spans},
         labels=labels,
         title=beginning(" ".join(one.tokens), TITLE),
-        reading=f"Missed, or said and not true: {one.wrong}." if one.wrong else "All are right.",
+        reading=f"{'Missed, or said and not true' if one.scheme else 'Wrong'}: {one.wrong}."
+        if one.wrong
+        else "All are right.",
     )

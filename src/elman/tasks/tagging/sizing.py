@@ -19,11 +19,13 @@ from elman.errors import UserError
 from elman.models.tagger import Tagger, build_tagger
 from elman.tasks import configuration
 from elman.tasks.configuration import Settings
+from elman.tasks.exchange import Choice
 from elman.tasks.sizing import (
     WITH_SIZES,
     Recipe,
     count_layers,
     dropout,
+    fill,
     find_recipe,
     fitting_heads,
     largest_size,
@@ -32,7 +34,6 @@ from elman.tasks.sizing import (
     tokens_needed,
 )
 from elman.tasks.tagging.objective import tags
-from elman.tasks.task import Choice, fill
 from elman.train.objective import Place
 
 TWO = {"num_layers": 2}

@@ -14,10 +14,10 @@ from elman.data.word_batches import EncodedSentences, WordBatch
 from elman.inspection.look import Observed
 from elman.inspection.untrained import untrained
 from elman.models.tagger import Tagger
+from elman.tasks.exchange import Sources, Trained
 from elman.tasks.tagging.corpus import sentences
 from elman.tasks.tagging.objective import encode
 from elman.tasks.tagging.sizing import build
-from elman.tasks.task import Sources, Trained
 
 SHOWN = 6  # sentences that are drawn
 MOST_WORDS = 40  # of a sentence that is drawn

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from elman.data.tagged import TaggedSentence
 from elman.models.layered_tagger import LayeredTagger
+from elman.tasks.exchange import Trained
 from elman.tasks.listening import Memory, Unit
 from elman.tasks.tagging.objective import encode
-from elman.tasks.task import Trained
 from elman.tasks.watching import Watched, WatchOptions, watch_memory
 
 

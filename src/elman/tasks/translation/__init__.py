@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from elman.errors import UserError
+from elman.lazy import deferred
 from elman.models.configuration import ENCODER_DECODER_SETTINGS
 from elman.settings import Section
+from elman.tasks.exchange import Sources, fitting_tokenizer
 from elman.tasks.places import one_or_two_files
-from elman.tasks.task import Sources, Task, deferred, fitting_tokenizer
+from elman.tasks.task import Task
 from elman.tasks.translation.settings import Decoding, PairSettings, PairTraining, PredictionOptions
 
 if TYPE_CHECKING:

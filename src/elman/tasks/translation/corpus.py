@@ -13,7 +13,7 @@ from elman.data.pair_corpus import ParallelCorpus
 from elman.data.pairs import open_pairs
 from elman.data.tokenizers import Tokenizers
 from elman.tasks.configuration import Settings
-from elman.tasks.task import NONE, Progress, Say
+from elman.tasks.exchange import NONE, Progress, Say
 from elman.tasks.translation.settings import PairSettings
 
 SHORT = 48  # characters of a mean target: up to here, characters are the tokens, and byte pairs beyond

@@ -14,7 +14,7 @@ from elman.errors import UserError
 from elman.metrics.translation import has_phrases, score
 from elman.metrics.words import words
 from elman.models import EncoderDecoder
-from elman.tasks.task import Evaluation, Progress, Say, Sources, Trained
+from elman.tasks.exchange import Evaluation, Progress, Say, Sources, Trained
 from elman.tasks.translation.objective import evaluate
 from elman.tasks.translation.settings import Decoding
 

@@ -19,6 +19,7 @@ from elman.models import EncoderDecoder, TransformerEncoderDecoder
 from elman.report import Chapter, Figure, Mark, alignment, choice
 from elman.report.figure import number
 from elman.tasks.translation.subject import PAIRS, Pairs
+from elman.wording import percent
 
 MOST_MAPS = 40  # of heads and pairs together, unless one pair alone has more
 
@@ -36,8 +37,8 @@ def look_at_heads(pairs: Pairs) -> Part:
     lines = [sharpest_words(names, trained, fresh, pairs.fresh_name)]
     text = (
         f"Each of the decoder's layers attends to the source, with {trained.mean.shape[1]} heads. The sharpest head is "
-        f"named where its sharpness (1 - entropy / that of an even look) is at least {LEAST:.0%} of the way to 1 from "
-        "that of the sharpest head before training, whichever pairs were drawn."
+        f"named where its sharpness (1 - entropy / that of an even look) is at least {percent(LEAST)} of the way to 1 "
+        "from that of the sharpest head before training, whichever pairs were drawn."
     )
     numbers = dict(zip(names, trained.mean.ravel().tolist(), strict=True))
     numbers |= {"an even look": trained.even, "untrained, the sharpest": sharpest_before}

@@ -18,6 +18,7 @@ from elman.decode.constraints import Constraints, default_max_length
 from elman.decode.translation import Beam, Translator
 from elman.errors import UserError
 from elman.state import State, fits, leaves
+from elman.tasks.exchange import NONE, Trained
 from elman.tasks.hearing import (
     FeedRequest,
     check_notes,
@@ -27,7 +28,6 @@ from elman.tasks.hearing import (
     texts_of,
 )
 from elman.tasks.listening import Listener, Memory, Unit, Work
-from elman.tasks.task import NONE, Trained
 from elman.tasks.translation.settings import PredictionOptions
 from elman.tasks.translation.sources import PairNotes, SourceText, check_unit, last_source, size_of
 from elman.tasks.translation.target_rows import TargetRows

@@ -13,7 +13,7 @@ from elman.data.linefile import InputLine
 from elman.decode.constraints import Constraints
 from elman.decode.translation import Beam, Candidate, Sampling, TranslatedLine, Translator
 from elman.errors import UserError
-from elman.tasks.task import Answer, Inputs, Say, Trained
+from elman.tasks.exchange import Answer, Inputs, Say, Trained
 from elman.tasks.translation.settings import PredictionOptions
 
 SHADES = "·░▒▓█"  # of the weights nearest to 0, 1/4, 1/2, 3/4 and 1

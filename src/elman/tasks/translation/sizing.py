@@ -17,18 +17,19 @@ from elman.models import build_encoder_decoder
 from elman.models.configuration import RecurrentTranslatorSettings
 from elman.tasks import configuration
 from elman.tasks.configuration import OWN, Settings
+from elman.tasks.exchange import Choice
 from elman.tasks.sizing import (
     LARGE_VOCABULARY,
     Recipe,
     count_layers,
     dropout,
+    fill,
     find_recipe,
     largest_size,
     learning_rate,
     seconds_of_step,
     tokens_needed,
 )
-from elman.tasks.task import Choice, fill
 from elman.tasks.translation.objective import TargetTokens, count_targets
 from elman.train.objective import Place
 

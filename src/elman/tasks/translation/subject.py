@@ -21,7 +21,7 @@ from elman.inspection.look import Observed
 from elman.inspection.untrained import untrained
 from elman.models import EncoderDecoder, build_encoder_decoder
 from elman.tasks.configuration import Settings, named
-from elman.tasks.task import Sources, Trained
+from elman.tasks.exchange import Sources, Trained
 
 SHOWN = 6  # pairs that are drawn
 MOST_TOKENS = 40  # of a pair that is drawn

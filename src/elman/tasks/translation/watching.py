@@ -11,8 +11,8 @@ from torch import Tensor
 
 from elman.lens.activity import as_array
 from elman.lens.observe import evaluating
+from elman.tasks.exchange import Trained
 from elman.tasks.listening import Memory, Unit
-from elman.tasks.task import Trained
 from elman.tasks.watching import Watched, WatchOptions, of_units, watch_memory
 
 DIGITS = 6  # of nats

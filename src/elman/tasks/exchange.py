@@ -1,0 +1,153 @@
+"""What a task is given, and what it gives: the terms of the methods of `Task`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from elman.data.sources import Progress as Progress  # offered to tasks beside `Say`
+from elman.errors import UserError
+
+if TYPE_CHECKING:
+    from elman.data.linefile import InputLine
+    from elman.data.tokenizers import Tokenizer
+    from elman.tasks.configuration import Settings
+    from elman.tasks.task import Task
+
+Say = Callable[[str], None]
+"""Tells a person one line."""
+NONE: Mapping[str, Any] = MappingProxyType({})
+Sources = Sequence[Any]
+"""The places of data: paths, names, or data in memory."""
+
+
+class Codec(Protocol):
+    """A translator between the data of people and numbers, such as a tokenizer: a file of the model's folder."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything that the codec is made from when its file is read."""
+        ...
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Settings with nothing left open, and the reasons for a person."""
+
+    settings: Settings
+    reason: str
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """A trained model with all that is needed to use it."""
+
+    path: Path
+    task: Task
+    model: Any  # of the task, in eval mode
+    codecs: Mapping[str, Any]  # by the names of their files
+    config: Mapping[str, Any]  # the content of `config.json`
+
+    def __getattr__(self, name: str) -> Any:
+        """A codec by its name: `run.tokenizer`, `run.source_tokenizer`."""
+        held = vars(self)  # empty while a copy is made
+        if name in held.get("codecs", {}):
+            return self.codecs[name]
+        of = f" of {self.task.name}" if "task" in held else ""
+        raise AttributeError(f"a run{of} has no attribute {name!r}")
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *self.codecs]
+
+    @property
+    def settings(self) -> Settings | None:
+        """The run's settings; None where there is a model folder alone."""
+        from elman.tasks import configuration
+
+        return configuration.read_settings(self.path) if (self.path / "config.yaml").is_file() else None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The scores of a model on some data."""
+
+    report: dict[str, Any]  # as `--json` prints it: metrics by name, "loss" among them
+    lines: Sequence[tuple[str, str]]  # for people: the name of each metric, and its value
+    complete: bool = True  # whether the model read all of the data
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a model is asked: the lines of a file or of stdin as they arrive, or objects in memory."""
+
+    name: str  # of the file, for people
+    arriving: Iterable[Sequence[InputLine]] = ()  # lines that arrived together
+    path: Path | None = None  # of the file, for a task that reads files in whole
+    memory: Sequence[Any] | None = None  # objects, each of which has one answer; there are no lines then
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The model's answer to one input: to a line, or to as many lines as the task takes for one."""
+
+    number: int  # of the input, from 1
+    result: Any  # `Run.predict` returns it
+    lines: Sequence[str]  # for people
+    record: Mapping[str, Any]  # for programs; empty where there is nothing but `written`
+    error: str = ""  # why there is no result
+    written: bytes | None = None  # for people instead of `lines`: what was given, to the byte, and the answer in it
+
+
+@dataclass(frozen=True)
+class Particulars:
+    """What a person says of a model of another framework, whose file cannot hold it."""
+
+    tokenizer: Tokenizer | None = None
+    labels: Sequence[str] | None = None  # the names of the outputs, in order
+    window: int | None = None  # steps of a series that are read
+
+
+class Adopted(NamedTuple):
+    """A model of another framework as one of a task."""
+
+    config: dict[str, Any]  # `Task.build` makes the model from it
+    codecs: Mapping[str, Codec]
+    notes: Sequence[str]  # for people: what was taken for what nobody said
+
+
+class Piece(NamedTuple):
+    """A piece of a text that is written."""
+
+    text: str
+    token: str | None  # in the form that people are shown; None for the last bytes of an unfinished character
+    log_probability: float  # in nats, under the model itself
+
+
+class Writing(Protocol):
+    """A text that a model writes after a prompt: its pieces, one after the other."""
+
+    prompt_tokens: int
+    unknown: int  # of the prompt's tokens
+    seed: int
+
+    @property
+    def state(self) -> Any:
+        """The state after the pieces that were taken."""
+        ...
+
+    def __iter__(self) -> Iterator[Piece]:
+        """The pieces."""
+        ...
+
+
+def fitting_tokenizer(path: Path, vocab_size: int) -> Tokenizer:
+    """A tokenizer of so many tokens. Raises `UserError` where the file is damaged, or another model's."""
+    from elman.data.tokenizers import load_tokenizer
+
+    tokenizer = load_tokenizer(path)
+    if tokenizer.vocab_size != vocab_size:
+        got = tokenizer.vocab_size
+        raise UserError(f"{path} is another model's", expected=f"{vocab_size} tokens", got=got)
+    return tokenizer

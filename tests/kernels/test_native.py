@@ -27,7 +27,7 @@ def make(cell: str, T: int, B: int, D: int, H: int, dtype=torch.float32) -> tupl
 
 
 @pytest.mark.parametrize("cell", IN_CORE)
-@pytest.mark.parametrize("H", [1, 15, 16, 17, 130])
+@pytest.mark.parametrize("H", [1, 15, 16, 17, 20, 22, 130])
 @pytest.mark.parametrize("B", [1, 2, 7, 13])
 def test_every_size_of_tile(cell: str, B: int, H: int):
     inputs = make(cell, 3, B, 2, H, torch.float64)

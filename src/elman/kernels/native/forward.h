@@ -230,7 +230,7 @@ template <class S, class Cell, bool kVaried> struct Forward {
     const int64_t part = phase % kRowsBeside, next = phase - part + kRowsBeside, steps = steps_projected(next, 1);
     const Vector<T>* weights = packed + panels.offset(panel);
     const int panel_width = panels.width(panel);
-    if (steps <= 0) return product<S>(before, width_h, 1, weights, panel_width, s.P, sums);
+    if (steps <= 0) return product<S>(before, width_h, 1, weights, panel_width, remembered(phase), sums);
     const int64_t k = s.D * part / kRowsBeside, size = s.D * (part + 1) / kRowsBeside - k;
     const S* x = (const S*)s.x + (s.reverse ? s.T - next - steps : next) * s.D + k;
     const Vector<T>* weights_x = packed + panels.size() + panels_x.offset(panel) + k * panel_width;
@@ -238,7 +238,7 @@ template <class S, class Cell, bool kVaried> struct Forward {
     if (part == 0)
       for (int64_t i = 0; i < steps; ++i) load_bias((const T*)s.bias_x, panel, to + i * panel_width);
     if constexpr (kPair<S> == 1)
-      product_beside<T>(before, weights, panel_width, s.P, sums, {x, s.D, steps, size, weights_x, to});
+      product_beside<T>(before, weights, panel_width, remembered(phase), sums, {x, s.D, steps, size, weights_x, to});
   }
 
   // The same steps, where what they read of the input is normalized.
@@ -288,7 +288,7 @@ template <class S, class Cell, bool kVaried> struct Forward {
         Vector<T>* to = sums + (j - i) * kMaxWidth;
         for (int64_t r = 0; r < kRowsAhead && r < rows.count; ++r) fetch(rows, t, r, panel);
         if (is_beside()) product_and_part(phase, rows, panel, packed, before.rounded, to);
-        else product_of_panel(panel, rows.count, packed, before, to);
+        else product_of_panel(phase, panel, rows.count, packed, before, to);
       }
       for (int64_t j = i; j < next; ++j) {
         const int64_t panel = panel_of(j);
@@ -336,7 +336,8 @@ template <class S, class Cell, bool kVaried> struct Forward {
   }
 
   // n units of every gate, which lie `size` numbers apart.
-  template <class From> static INLINE const Vector<T>* take_apart(const From* gates, int64_t size, int64_t n, Vector<T>* to) {
+  template <class From>
+  static __attribute__((noinline)) const Vector<T>* take_apart(const From* gates, int64_t size, int64_t n, Vector<T>* to) {
     for (int g = 0; g < Cell::kGates; ++g) to[g] = load(gates + g * size, n);
     return to;
   }
@@ -349,9 +350,13 @@ template <class S, class Cell, bool kVaried> struct Forward {
         Cell::template output<S>(sums[r * width], row_at(t * s.B + rows.first + r, nullptr, r, before, after, c), at, n);
   }
 
-  INLINE void product_of_panel(int64_t panel, int64_t rows, const Vector<T>* packed, Memory<S> before, Vector<T>* sums) const {
+  // How deep the product with W_hh is: of a fresh memory it is zero.
+  int64_t remembered(int64_t phase) const { return phase == 0 && !s.h_first ? 0 : s.P; }
+
+  INLINE void product_of_panel(int64_t phase, int64_t panel, int64_t rows, const Vector<T>* packed, Memory<S> before,
+                               Vector<T>* sums) const {
     if (worth_packing(s))
-      product<S>(before.rounded, width_h, rows, packed + panels.offset(panel), panels.width(panel), s.P, sums);
+      product<S>(before.rounded, width_h, rows, packed + panels.offset(panel), panels.width(panel), remembered(phase), sums);
     else
       unpacked_product(before.rounded, rows, panel, sums);
   }
@@ -381,7 +386,7 @@ template <class S, class Cell, bool kVaried> struct Forward {
     constexpr int G = Cell::kGates;
     T *all = sums_of_step(rows), *scratch = all + rows.count * G * width;
     for (int64_t panel = 0; panel < panels.count(); ++panel) {
-      product_of_panel(panel, rows.count, packed, before, sums);
+      product_of_panel(step_of(t), panel, rows.count, packed, before, sums);
       const int panel_width = panels.width(panel);
       for (int64_t r = 0; r < rows.count; ++r)
         for (int v = 0; v < panel_width; ++v)

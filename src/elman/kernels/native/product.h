@@ -149,7 +149,7 @@ void product_of(const S* a, int64_t stride, int64_t rows, const Vector<Number<S>
     const int64_t blocks = (K + kMost - 1) / kMost;
     block = depth<S>((K + blocks - 1) / blocks) * kPair<S>;
   }
-  const int64_t step = WIDTH * BYTES / tiles;
+  const int64_t step = tiles > 1 ? WIDTH * BYTES / tiles : 0;
   int64_t k = 0;
   do {
     const char* next = (const char*)(panel + depth<S>(k + block) * WIDTH);
@@ -222,11 +222,11 @@ template <class S> struct Panels {
                   Vector<Number<S>>* packed) const {
     const int64_t n = gate_size(panel), row = width(panel) * lanes;
     Number<S>* to = (Number<S>*)(packed + offset(panel));
+    Vector<Number<S>> rows[lanes] = {};
     memset((void*)to, 0, row * depth<S>(K) * sizeof *to);
     for (int64_t g = 0; g < G; ++g, to += n) {
       const Number<S>* from = weight + (g * H + first(panel) * lanes) * column_stride;
       for (int64_t k = 0; k < K; k += lanes) {
-        Vector<Number<S>> rows[lanes];
         const int64_t few = load_rows(from, column_stride, row_stride, n, k, rows);
         for (int64_t i = 0; i < few; i += kPair<S>)
           store<Number<S>>(to + (k + i) / kPair<S> * row, packed_rows(rows + i), n);

@@ -124,8 +124,10 @@ def are_in_16_bits(like: Tensor, p: float) -> bool:
 
 def bits_of_coins(device: torch.device, size: int) -> Tensor:
     """The random bits of so many coins, int16."""
-    bits = torch.empty((size + 3) // 4, dtype=torch.int64, device=device).random_(-(2**63), None)
-    return bits.view(torch.int16)[:size]
+    from elman.kernels.native.draws import draw_bits  # which most models do without
+
+    numbers = torch.empty((size + 3) // 4, dtype=torch.int64, device=device)
+    return draw_bits(numbers).view(torch.int16)[:size]
 
 
 def least_bits(p: float) -> int:

@@ -6,6 +6,7 @@
 #include "arena.h"
 #include "attend.h"
 #include "dense.h"
+#include "draws.h"
 #include "loss.h"
 #include "program.h"
 #include "sweep.h"
@@ -25,6 +26,7 @@
   FOR_ALL_NUMBERS(ENTRY, dense_forward, Dense, dense_forward)            \
   FOR_ALL_NUMBERS(ENTRY, dense_backward, Dense, dense_backward)          \
   FOR_ALL_NUMBERS(ENTRY, loss, Loss, loss_of_rows)                       \
+  ENTRY(draws, Draws, draw_numbers)                                      \
   FOR_NUMBERS(ENTRY, align, Alignment, align)                            \
   FOR_NUMBERS(ENTRY, align_backward, Alignment, align_backward)          \
   FOR_NUMBERS(ENTRY, run, Program, run_program)                          \

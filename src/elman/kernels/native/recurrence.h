@@ -15,6 +15,7 @@
 #include "run_program.h"
 #include "sweep.h"
 #include "turns.h"
+#include "twister.h"
 #include "window.h"
 
 namespace {

@@ -77,9 +77,16 @@ template <class T> INLINE Vector<T> load(const T* from, int64_t n) {
 }
 
 // The same of bfloat16, as floats.
-INLINE Vector<float> widen(VectorOf<float>::Halves halves) {
-  return (Vector<float>)(__builtin_convertvector(halves, VectorOf<float>::Words) << 16);
+// One instruction, where GCC makes six of the conversion.
+INLINE VectorOf<float>::Words words_of(VectorOf<float>::Halves halves) {
+#if BYTES == 64
+  return (VectorOf<float>::Words)_mm512_maskz_cvtepu16_epi32(-1, (__m256i)halves);
+#else
+  return __builtin_convertvector(halves, VectorOf<float>::Words);
+#endif
 }
+
+INLINE Vector<float> widen(VectorOf<float>::Halves halves) { return (Vector<float>)(words_of(halves) << 16); }
 
 INLINE Vector<float> load(const Bfloat16* from) {
   VectorOf<float>::Halves halves;

@@ -93,7 +93,7 @@ template <class S> struct AttendBackward {
     strip.scale = columns.prepare(columns.template of<S>(a.q, a.q_at, head), a.q_at.step, t, columns.at.queries, a.gain_q,
                                   strip.query, strip.normed);
     for (int64_t d = 0; d < D; ++d) strip.query[d] *= scale, strip.dquery[d] = Vector<T>{};
-    columns.fetch_next(head, t, L, true);
+    columns.fetch_next(head, t, L);
     queries().put_strip(strip.query, i * L);
     make_panel<S>(strip.query, D);
 
@@ -167,6 +167,10 @@ template <class S> struct AttendBackward {
   }
 
   void end(BackwardStrip<T>& strip, int64_t head, int64_t t) {
+    const int64_t heads = a.N / a.G;
+    columns.template fetch<S>(a.y, columns.whole(), a.T, head, heads, 1, t, L);
+    columns.template fetch<S>(a.dy, columns.whole(), a.T, head, heads, 1, t, L);
+    columns.fetch_memory(head, t, L);
     for (int64_t d = 0; d < a.D; ++d) strip.dquery[d] *= scale;
     columns.prepare_backward(strip.dquery, strip.normed, strip.scale, t, a.gain_q, dgains.data);
     S* const dq = (S*)columns.template of<S>(a.dq, a.dq_at, head) + t * a.dq_at.step;
@@ -179,7 +183,7 @@ template <class S> struct AttendBackward {
     if (a.dkeys_after && at.ring) take_from_memory_after();
     S *dk = (S*)columns.template of<S>(a.dk, a.dk_at, columns.g), *dv = (S*)columns.template of<S>(a.dv, a.dv_at, columns.g);
     if (!columns.prepared())
-      for (int64_t t = 0; t < at.keys; ++t) dkeys().read(at.live + t, dk + t * a.dk_at.step);
+      dkeys().read(at.live, at.keys, dk, a.dk_at.step);
     for (int64_t t = 0; columns.prepared() && t < at.keys; t += L) {
       const int64_t n = less(at.keys - t, L);
       const Vector<T>* const normed = a.gain_k ? columns.normed_keys(t) : nullptr;
@@ -187,7 +191,7 @@ template <class S> struct AttendBackward {
       columns.prepare_backward(strips.data, normed, normed ? normed[a.D] : Vector<T>{}, t, a.gain_k, dgains.data + a.D);
       turn_out<S>(strips.data, n, a.D, dk + t * a.dk_at.step, a.dk_at.step);
     }
-    for (int64_t t = 0; t < at.keys; ++t) dvalues().read(at.live + t, dv + t * a.dv_at.step);
+    dvalues().read(at.live, at.keys, dv, a.dv_at.step);
     for (int64_t t = at.keys; t < a.S; ++t) {
       memset(dk + t * a.dk_at.step, 0, a.D * sizeof(S));
       memset(dv + t * a.dv_at.step, 0, a.D * sizeof(S));
@@ -214,7 +218,7 @@ template <class S> struct AttendBackward {
     T* const to = columns.template memory_of<T>(dmemory, a.C);
     memset(to, 0, a.C * a.D * sizeof(T));
     for_pieces(columns.at, [&](int64_t column, int64_t slot, int64_t n) {
-      for (int64_t i = 0; i < n; ++i) found.read(column + i, to + (slot + i) * a.D);
+      found.read(column, n, to + slot * a.D, a.D);
     });
     if (!dafter) return;
     const T* const given = columns.template memory_of<T>(dafter, a.capacity);

@@ -35,20 +35,26 @@ template <class S> struct ByRows {
   // Rows of dy, each times its query's `inverse`, of which `count` are there, as the rows from `first` on. Returns their
   // products with those of y, lane by lane.
   Vector<T> put_rows(const S* dy, const S* y, int64_t stride, int64_t count, const T* inverse, int64_t first) const {
-    Vector<T> products[L] = {};
-    for (int64_t p = 0; p < panels.count(); ++p)
-      for (int64_t v = 0, width = panels.width(p); v < width; ++v) {
-        const int64_t at = (panels.first(p) + v) * L, n = lanes_at<T>(panels.H, at);
-        Vector<T>* const to = data + panels.offset(p) + first / P * width + v;
-        for (int r = 0; r < L; r += P) {
+    Vector<T> products[L];
+    for (int64_t p = 0; p < panels.count(); ++p) {
+      const int64_t width = panels.width(p), begin = panels.first(p) * L;
+      Vector<T>* to = data + panels.offset(p) + first / P * width;
+      for (int r = 0; r < L; r += P, to += width) {
+        Vector<T> sums[P] = {};
+        for (int64_t v = 0, at = begin; v < width; ++v, at += L) {
+          const int64_t n = lanes_at<T>(panels.H, at);
           Vector<T> rows[P] = {};
-          for (int i = r; i < r + P && i < count; ++i) {
-            rows[i - r] = load(dy + i * stride + at, n) * inverse[i];
-            products[i] += rows[i - r] * load(y + i * stride + at, n);
-          }
-          to[r / P * width] = Panels<S>::packed_rows(rows);
+#pragma GCC unroll 2
+          for (int i = 0; i < P; ++i)
+            if (r + i < count) {
+              rows[i] = load(dy + (r + i) * stride + at, n) * inverse[r + i];
+              sums[i] += rows[i] * load(y + (r + i) * stride + at, n);
+            }
+          to[v] = Panels<S>::packed_rows(rows);
         }
+        for (int i = 0; i < P; ++i) products[r + i] = p ? products[r + i] + sums[i] : sums[i];
       }
+    }
     return sums_across<T>(products);
   }
 
@@ -92,10 +98,14 @@ template <class T> struct Sums {
       for (int64_t i = 0; i < n; ++i) to[i] += x[d + i];
     });
   }
-  template <class X> void read(int64_t column, X* to) const {
-    for_pieces(column, [&](const T* from, int64_t d, int64_t n) {
-      for (int64_t i = 0; i < n; i += kLanes<T>) store(to + d + i, load(from + i), lanes_at<T>(n, i));
-    });
+  // `count` columns, into rows.
+  template <class X> void read(int64_t column, int64_t count, X* to, int64_t stride) const {
+    for (int64_t p = 0; p < panels.count(); ++p) {
+      const Vector<T>* from = at(p, column);
+      const int64_t width = panels.width(p), begin = panels.first(p) * kLanes<T>, H = panels.H;
+      for (int64_t i = 0; i < count; ++i, from += width)
+        for (int64_t v = 0, d = begin; v < width; ++v, d += kLanes<T>) store(to + i * stride + d, from[v], lanes_at<T>(H, d));
+    }
   }
 };
 

@@ -35,19 +35,21 @@ template <class S> struct Side {
  private:
   // Of a pair of columns, the first is there before the second one comes.
   template <class X> void put_across(const X* from, int64_t stride, int64_t count, int64_t column) const {
-    typedef typename VectorOf<T>::Words Words;
-    const int64_t D = this->D, row = this->row;
-    S* const to = across;
-    for (int64_t i = 0; i < count; ++i, from += stride) {
-      const bool both = (column + i) % 2 == 0 && i + 1 < count, second = (column + i) % 2;
-      for (int64_t at = 0; at < D; at += L) {
-        const int64_t n = lanes_at<T>(D, at);
-        T* const pair = (T*)(to + (column + i) / 2 * 2 * row) + at;
-        const Vector<T> rows_of[2] = {load(from + at, n), both ? load(from + stride + at, n) : Vector<T>{}};
-        const Vector<T> numbers = Panels<S>::packed_rows(rows_of);
-        store(pair, second ? (Vector<T>)((Words)numbers << 16 | (Words)load(pair)) : numbers);
+    if constexpr (kPair<S> > 1) {
+      typedef typename VectorOf<T>::Words Words;
+      const int64_t D = this->D, row = this->row;
+      S* to = across + column / 2 * 2 * row;
+      for (int64_t i = 0; i < count; to += 2 * row) {
+        const bool second = (column + i) % 2, both = !second && i + 1 < count;
+        for (int64_t at = 0; at < D; at += L) {
+          const int64_t n = lanes_at<T>(D, at);
+          const Vector<T> pair[2] = {load(from + at, n), both ? load(from + stride + at, n) : Vector<T>{}};
+          const Vector<T> numbers = Panels<S>::packed_rows(pair);
+          T* const there = (T*)to + at;
+          store(there, second ? (Vector<T>)((Words)numbers << 16 | (Words)load(there)) : numbers);
+        }
+        i += 1 + both, from += (1 + both) * stride;
       }
-      if (both) ++i, from += stride;
     }
   }
 };
@@ -148,29 +150,30 @@ template <class S> struct Columns {
     if (a.cosines && (before < 0 || a.tables)) rotations().fill(a, b);
     return true;
   }
-  // Asks for what the next unit reads of the steps [t, t + n), while this one is computed: its lines lie too far apart
-  // for the processor to see them coming.
-  INLINE void fetch_next(int64_t head, int64_t t, int64_t n, bool backward) const {
-    const int64_t unit = b * a.G + g + 1, ahead = unit < a.B * a.G ? unit : unit - 1, heads = a.N / a.G;
-    const int64_t row_of = ahead / a.G, group = ahead % a.G, query_head = group * heads + head % heads;
-    const auto fetch = [](const void* from, int64_t bytes) __attribute__((always_inline)) {
-      for (int64_t at = 0; at < bytes; at += 64) __builtin_prefetch((const char*)from + at);
-    };
-    const auto rows = [&](const void* x, const Strides& at, int64_t head_of, int64_t end) __attribute__((always_inline)) {
-      for (int64_t i = t; i < less(t + n, end); ++i)
-        fetch((const S*)x + row_of * at.row + i * at.step + head_of * at.head, a.D * sizeof(S));
-    };
-    rows(a.q, a.q_at, query_head, a.T);
-    if (backward) {
-      const Strides whole = {a.T * a.N * a.D, a.N * a.D, a.D};
-      rows(a.y, whole, query_head, a.T), rows(a.dy, whole, query_head, a.T);
-    }
+  // Asks for the rows [t, t + n) of `steps`, of the unit `ahead` of this one if there is one: while this one is computed,
+  // for the lines lie too far apart for the processor to see them coming.
+  template <class X>
+  INLINE void fetch(const void* x, const Strides& strides, int64_t steps, int64_t head, int64_t heads, int64_t ahead,
+                    int64_t t, int64_t n) const {
+    const int64_t unit = less(b * a.G + g + ahead, a.B * a.G - 1);
+    const char* at = (const char*)((const X*)x + unit / a.G * strides.row + t * strides.step +
+                                   (unit % a.G * heads + head % heads) * strides.head);
+    for (int64_t last = less(t + n, steps); t < last; ++t, at += strides.step * sizeof(X))
+      for (int64_t byte = 0; byte < a.D * int64_t(sizeof(X)); byte += 64) __builtin_prefetch(at + byte);
+  }
+  Strides whole() const { return {a.T * a.N * a.D, a.N * a.D, a.D}; }           // of y
+  Strides memory() const { return {a.G * a.C * a.D, a.D, a.C * a.D}; }
+  INLINE void fetch_next(int64_t head, int64_t t, int64_t n) const {
+    const int64_t heads = a.N / a.G;
+    fetch<S>(a.q, a.q_at, a.T, head, heads, 1, t, n);
     if (head % heads) return;
-    rows(a.k, a.k_at, group, a.S), rows(a.v, a.v_at, group, a.S);
-    if (!a.memory_keys) return;
-    const int64_t from = less(t * a.C / a.T, a.C), size = (less((t + n) * a.C / a.T, a.C) - from) * a.D * sizeof(T);
-    fetch((const T*)a.memory_keys + (ahead * a.C + from) * a.D, size);
-    fetch((const T*)a.memory_values + (ahead * a.C + from) * a.D, size);
+    fetch<S>(a.k, a.k_at, a.S, 0, 1, 1, t, n);
+    fetch<S>(a.v, a.v_at, a.S, 0, 1, 1, t, n);
+  }
+  INLINE void fetch_memory(int64_t head, int64_t t, int64_t n) const {
+    if (head % (a.N / a.G) || !a.memory_keys) return;
+    fetch<T>(a.memory_keys, memory(), a.C, 0, 1, 1, t, n);
+    fetch<T>(a.memory_values, memory(), a.C, 0, 1, 1, t, n);
   }
   void make_ready() const {
     gather();

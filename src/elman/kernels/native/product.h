@@ -76,20 +76,14 @@ template <class S, bool TURNED> INLINE const S* number_at(const S* a, int64_t st
   return TURNED ? a + (k / kPair<S> * stride + r) * kPair<S> : a + r * stride + k;
 }
 
-// sums[r][v] = sum over k of a[r][k] * panel[k][v], or, to be `added`, += that sum.
+// sums[r][v] += sum over k of a[r][k] * panel[k][v]
 template <class S, int ROWS, int WIDTH, bool TURNED = false>
-void tile(const S* a, int64_t stride, const Vector<Number<S>>* panel, int64_t K, Vector<Number<S>>* sums, bool added) {
+void tile(const S* a, int64_t stride, const Vector<Number<S>>* panel, int64_t K, Vector<Number<S>>* sums) {
   Vector<Number<S>> s[ROWS][WIDTH];
 #pragma GCC unroll 8
   for (int r = 0; r < ROWS; ++r)
 #pragma GCC unroll 4
-    for (int v = 0; v < WIDTH; ++v) s[r][v] = Vector<Number<S>>{};
-  if (added) {
-#pragma GCC unroll 8
-    for (int r = 0; r < ROWS; ++r)
-#pragma GCC unroll 4
-      for (int v = 0; v < WIDTH; ++v) s[r][v] = sums[r * WIDTH + v];
-  }
+    for (int v = 0; v < WIDTH; ++v) s[r][v] = sums[r * WIDTH + v];
   for (int64_t k = 0; k + kPair<S> <= K; k += kPair<S>, panel += WIDTH) {
 #pragma GCC unroll 4
     for (int v = 0; ROWS > 1 && v < WIDTH * BYTES; v += 64)  // for one row the processor fetches fast enough by itself
@@ -124,63 +118,41 @@ void tile(const S* a, int64_t stride, const Vector<Number<S>>* panel, int64_t K,
 
 template <class S, int WIDTH, bool TURNED, int ROWS = rows_per_tile(WIDTH)>
 INLINE void tile_of(int64_t rows, const S* a, int64_t stride, const Vector<Number<S>>* panel, int64_t K,
-                    Vector<Number<S>>* sums, bool added) {
+                    Vector<Number<S>>* sums) {
   if constexpr (ROWS > 1) {
-    if (rows < ROWS) return tile_of<S, WIDTH, TURNED, ROWS - 1>(rows, a, stride, panel, K, sums, added);
+    if (rows < ROWS) return tile_of<S, WIDTH, TURNED, ROWS - 1>(rows, a, stride, panel, K, sums);
   }
-  tile<S, ROWS, WIDTH, TURNED>(a, stride, panel, K, sums, added);
+  tile<S, ROWS, WIDTH, TURNED>(a, stride, panel, K, sums);
 }
 
 template <class S, int WIDTH, bool TURNED>
 void product_of(const S* a, int64_t stride, int64_t rows, const Vector<Number<S>>* panel, int64_t K,
-                Vector<Number<S>>* sums, bool added) {
+                Vector<Number<S>>* sums, const Vector<Number<S>>* first_sums) {
   const int64_t tiles = (rows + rows_per_tile(WIDTH) - 1) / rows_per_tile(WIDTH);
   constexpr int64_t kMost = kBlockBytes / (WIDTH * BYTES) * kPair<S>;
-  int64_t block = K;
-  if (K > kMost) {
-    const int64_t blocks = (K + kMost - 1) / kMost;
-    block = depth<S>((K + blocks - 1) / blocks) * kPair<S>;
-  }
-  int64_t k = 0;
-  do {
-    for (int64_t i = 0, first = 0, last; i < tiles; ++i, first = last) {
-      last = rows * (i + 1) / tiles;
+  const int64_t blocks = (K + kMost - 1) / kMost, block = blocks ? depth<S>((K + blocks - 1) / blocks) * kPair<S> : 1;
+  for (int64_t r = 0; r < rows; ++r)
+    for (int v = 0; v < WIDTH; ++v) sums[r * WIDTH + v] = first_sums ? first_sums[v] : Vector<Number<S>>{};
+  for (int64_t k = 0; k < K; k += block)
+    for (int64_t i = 0; i < tiles; ++i) {
+      const int64_t first = rows * i / tiles, last = rows * (i + 1) / tiles;
       tile_of<S, WIDTH, TURNED>(last - first, number_at<S, TURNED>(a, stride, first, k), stride, panel + depth<S>(k) * WIDTH,
-                                less(K - k, block), sums + first * WIDTH, added || k > 0);
+                        K - k < block ? K - k : block, sums + first * WIDTH);
     }
-  } while ((k += block) < K);
 }
 
-// sums (rows, width), in vectors, += a (rows, K) times one panel; a lies as `number_at` says.
-template <class S, bool TURNED = false>
-void add_product(const S* a, int64_t stride, int64_t rows, const Vector<Number<S>>* panel, int width, int64_t K,
-                 Vector<Number<S>>* sums, bool added = true) {
-  switch (width) {
-    case 1: return product_of<S, 1, TURNED>(a, stride, rows, panel, K, sums, added);
-    case 2: return product_of<S, 2, TURNED>(a, stride, rows, panel, K, sums, added);
-    case 3: return product_of<S, 3, TURNED>(a, stride, rows, panel, K, sums, added);
-    default: return product_of<S, 4, TURNED>(a, stride, rows, panel, K, sums, added);
-  }
-}
-
-// The same, = that product, plus first_sums (width) to every row, if there are any.
+// sums (rows, width), in vectors, = a (rows, K) times one panel, plus first_sums (width) to every row, if there are any;
+// a lies as `number_at` says.
 template <class S, bool TURNED = false>
 void product(const S* a, int64_t stride, int64_t rows, const Vector<Number<S>>* panel, int width, int64_t K,
              Vector<Number<S>>* sums, const Vector<Number<S>>* first_sums = nullptr) {
-  if (first_sums)
-    for (int64_t r = 0; r < rows; ++r)
-      for (int v = 0; v < width; ++v) sums[r * width + v] = first_sums[v];
-  add_product<S, TURNED>(a, stride, rows, panel, width, K, sums, first_sums != nullptr);
+  switch (width) {
+    case 1: return product_of<S, 1, TURNED>(a, stride, rows, panel, K, sums, first_sums);
+    case 2: return product_of<S, 2, TURNED>(a, stride, rows, panel, K, sums, first_sums);
+    case 3: return product_of<S, 3, TURNED>(a, stride, rows, panel, K, sums, first_sums);
+    default: return product_of<S, 4, TURNED>(a, stride, rows, panel, K, sums, first_sums);
+  }
 }
-
-#if defined(DOT_OF_PAIRS)
-// In lane i the numbers of lane i of both, as bfloat16.
-template <int... I> INLINE Vector<float> side_by_side(Vector<float> first, Vector<float> second, Lanes<I...>) {
-  const VectorOf<float>::Words order = {(I * 0x10001u + 0x100000u)...};
-  const __m512i both = (__m512i)_mm512_cvtne2ps_pbh((__m512)second, (__m512)first);
-  return (Vector<float>)_mm512_maskz_permutexvar_epi16(-1, (__m512i)order, both);
-}
-#endif
 
 // How H columns (of units, or of what they are projected to), once for each of G gates, are cut into panels: one of the LSTM and the GRU holds all gates of one
 // vector of units, so that these can be finished together; with one gate it holds up to four vectors of units.

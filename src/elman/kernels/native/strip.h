@@ -149,4 +149,27 @@ template <class S> void make_panel(Vector<Number<S>>* x, int64_t D) {
   }
 }
 
+// sums (rows, width), in vectors, += a (rows, K) times one panel; a lies as `number_at` says.
+template <class S, int WIDTH, bool TURNED>
+void add_product_of(const S* a, int64_t stride, int64_t rows, const Vector<Number<S>>* panel, int64_t K,
+                    Vector<Number<S>>* sums) {
+  constexpr int64_t kRows = rows_per_tile(WIDTH);
+  const int64_t tiles = (rows + kRows - 1) / kRows;
+  for (int64_t i = 0; i < tiles; ++i) {
+    const int64_t first = rows * i / tiles, last = rows * (i + 1) / tiles;
+    tile_of<S, WIDTH, TURNED>(last - first, number_at<S, TURNED>(a, stride, first, 0), stride, panel, K, sums + first * WIDTH);
+  }
+}
+
+template <class S, bool TURNED = false>
+void add_product(const S* a, int64_t stride, int64_t rows, const Vector<Number<S>>* panel, int width, int64_t K,
+                 Vector<Number<S>>* sums) {
+  switch (width) {
+    case 1: return add_product_of<S, 1, TURNED>(a, stride, rows, panel, K, sums);
+    case 2: return add_product_of<S, 2, TURNED>(a, stride, rows, panel, K, sums);
+    case 3: return add_product_of<S, 3, TURNED>(a, stride, rows, panel, K, sums);
+    default: return add_product_of<S, 4, TURNED>(a, stride, rows, panel, K, sums);
+  }
+}
+
 }  // namespace

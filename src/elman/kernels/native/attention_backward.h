@@ -118,7 +118,7 @@ template <class S> struct AttendBackward {
     product<S>(values.rows + from * values.row, values.row, to - from, strip.dy, 1, a.D, dx);
     for_columns(strip.span, from, to, [&](int64_t column, auto of) {
       const int64_t j = column - from;
-      Vector<T> weight = exp_of_negative<T>(x[j] - largest), factor = dx[j];
+      Vector<T> weight = exp_of_negative<S>(x[j] - largest), factor = dx[j];
       if constexpr (of.masked) weight = strip.span.sees(column) ? weight : Vector<T>{};
       Vector<T> kept_weight = weight;
       if (kept_of) factor *= kept_of[column], kept_weight *= kept_of[column];

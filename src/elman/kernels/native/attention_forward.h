@@ -13,9 +13,11 @@ namespace {
 constexpr int64_t kBlockKeys = 256;  // columns of a block
 constexpr double kLowest = -1e30;    // below every logit
 
-// e^x for x <= 0.
-template <class T> INLINE Vector<T> exp_of_negative(Vector<T> x) {
-  const Exponential<T> e = exponential<T>(at_least(x, -VectorOf<T>::kLargest));
+// e^x for x <= 0; for what becomes bfloat16, to 2^-14 of it.
+template <class S> INLINE Vector<Number<S>> exp_of_negative(Vector<Number<S>> x) {
+  using T = Number<S>;
+  constexpr int kTerms = kPair<S> > 1 ? 4 : VectorOf<T>::kTerms;
+  const Exponential<T> e = exponential<T, kTerms>(at_least(x, -VectorOf<T>::kLargest));
   return e.scale * e.p + e.scale;
 }
 
@@ -52,7 +54,7 @@ template <class S> struct QueryStrip {
       top = x > top ? x : top;
     });
     if (from > span.first) {
-      const Vector<T> factor = exp_of_negative<T>(largest - top);
+      const Vector<T> factor = exp_of_negative<S>(largest - top);
       sum *= factor;
       for (int64_t d = 0; d < D; ++d) y[d] *= factor;
     }
@@ -60,7 +62,7 @@ template <class S> struct QueryStrip {
     Vector<T> even{}, sum_of_block{};
     const Vector<T>* const factors = kept;
     for_columns(span, from, to, [&](int64_t j, auto of) {
-      Vector<T> weight = exp_of_negative<T>(logits[j - from] - top);
+      Vector<T> weight = exp_of_negative<S>(logits[j - from] - top);
       if constexpr (of.masked) weight = span.sees(j) ? weight : Vector<T>{};
       sum_of_block += weight;
       if (factors) weight *= factors[j];

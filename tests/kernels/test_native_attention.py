@@ -119,7 +119,7 @@ def test_every_kind_of_call_against_the_reference(T: int, B: int, D: int, kind: 
         torch.testing.assert_close(part.double(), right, rtol=0, atol=PRECISIONS[dtype] * size)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "a window of one"])  # it has no derivatives
 @pytest.mark.parametrize(("T", "B", "D"), [(7, 3, 5), (19, 2, 48), (33, 3, 32), (70, 2, 17), (130, 1, 80)])
 def test_in_bfloat16_all_that_differs_is_rounding(T: int, B: int, D: int, kind: str):
     """A key too few or too many among a pair, which the largest error would not show, moves the whole by more."""

@@ -119,6 +119,17 @@ def test_every_kind_of_call_against_the_reference(T: int, B: int, D: int, kind: 
         torch.testing.assert_close(part.double(), right, rtol=0, atol=PRECISIONS[dtype] * size)
 
 
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "a window of one"])  # it has no derivatives
+@pytest.mark.parametrize(("T", "B", "D"), [(7, 3, 5), (19, 2, 48), (33, 3, 32), (70, 2, 17), (130, 1, 80)])
+def test_in_bfloat16_all_that_differs_is_rounding(T: int, B: int, D: int, kind: str):
+    """A key too few or too many among a pair, which the largest error would not show, moves the whole by more."""
+    call = draw(T, B, D, torch.bfloat16, **KINDS[kind])
+    found = outputs_and_gradients(call, attention.attend)
+    expected = outputs_and_gradients(as_float64(call), reference.attend)
+    for part, right in zip(found, expected, strict=True):
+        assert (part.double() - right).norm() <= 0.02 * right.norm()
+
+
 @pytest.mark.parametrize("T", [1, 257, 600])
 def test_long_sequences_and_large_heads(T: int):
     """More keys than a block has, and sums of a panel of more than four vectors."""

@@ -96,7 +96,7 @@ class RecordedSteps(Steps):
             calls.append(product(self._x, attention.qkv, qkv, layer.attention_norm))
             gains = attention.gains
             places = {"y": mixed, "keys_after": keys, "values_after": values}
-            calls.append(attention_passes.structure(own, (qkv, None, None, keys, values, *gains), places, {}))
+            calls.append(attention_passes.structure(own, (qkv, None, None, keys, values, *gains), places))
             calls.append(product(mixed, attention.out, self._x, residual=self._x))
             if hasattr(layer, "cross_attention"):
                 calls += self._cross(layer, state, i, query, mixed)
@@ -114,7 +114,7 @@ class RecordedSteps(Steps):
         gain = attention.gains[0]
         return [
             product(self._x, attention.query, q, layer.cross_norm),
-            attention_passes.structure(given, (*heads, None, None, gain, None), {"y": mixed}, {}),
+            attention_passes.structure(given, (*heads, None, None, gain, None), {"y": mixed}),
             product(mixed, attention.out, self._x, residual=self._x),
         ]
 

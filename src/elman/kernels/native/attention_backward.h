@@ -51,7 +51,7 @@ template <class S> struct AttendBackward {
   bool run(int64_t unit) {
     if (!columns.begin(unit)) return false;
     columns.make_ready();
-    memset(sums.data, 0, 2 * columns.most * columns.row * sizeof(T));
+    dkeys().clear(first_wanted(), columns.at.count), dvalues().clear(first_wanted(), columns.at.count);
     memset(dgains.data, 0, 2 * a.D * sizeof(Vector<T>));
     const int64_t heads = a.N / a.G;
     for (int64_t head = columns.g * heads; head < (columns.g + 1) * heads; ++head)
@@ -85,33 +85,24 @@ template <class S> struct AttendBackward {
   }
 
   void begin(BackwardStrip<T>& strip, int64_t head, int64_t t, int64_t count, int64_t i) {
-    T* const rows = (T*)columns.row_buffer.data;
-    const int64_t D = a.D, row = columns.row, real = columns.at.queries;
+    const int64_t D = a.D, at = (columns.b * a.N + head) * a.T + t, y_at = ((columns.b * a.T + t) * a.N + head) * D;
+    const int64_t few = less(count, L);
     strip.query = strips.data + 4 * i * size, strip.normed = strip.query + size, strip.dy = strip.normed + size;
     strip.dquery = strip.dy + size, strip.kept = nullptr;
     strip.span = Span<T>(columns.from + t, columns.to + t, count);
-    strip.scale = columns.prepare(columns.template of<S>(a.q, a.q_at, head), a.q_at.step, t, real, a.gain_q, strip.query,
-                                  strip.normed);
-    for (int64_t d = 0; d < D; ++d) strip.query[d] *= scale;
-    turn_out<T>(strip.query, L, D, rows, row);
-    queries().put(rows, row, i * L, L);
+    strip.scale = columns.prepare(columns.template of<S>(a.q, a.q_at, head), a.q_at.step, t, columns.at.queries, a.gain_q,
+                                  strip.query, strip.normed);
+    for (int64_t d = 0; d < D; ++d) strip.query[d] *= scale, strip.dquery[d] = Vector<T>{};
+    columns.fetch_next(head, t, L);
+    queries().put_strip(strip.query, i * L);
     make_panel<S>(strip.query, D);
 
-    const int64_t at = (columns.b * a.N + head) * a.T + t, y_at = ((columns.b * a.T + t) * a.N + head) * D;
-    const int64_t few = less(count, L);
     strip.largest = load((const T*)a.largest + at, few);
     const Vector<T> inverse = load((const T*)a.inverse + at, few);
     turn_in((const S*)a.dy + y_at, a.N * D, count, D, strip.dy);
-    turn_in((const S*)a.y + y_at, a.N * D, count, D, strip.dquery);
-    strip.delta = Vector<T>{};
-    for (int64_t d = 0; d < D; ++d) {
-      strip.dy[d] *= inverse;
-      strip.delta += strip.dy[d] * strip.dquery[d];
-      strip.dquery[d] = Vector<T>{};
-    }
-    turn_out<T>(strip.dy, L, D, rows, row);
-    dys().put(rows, row, i * L, L);
+    for (int64_t d = 0; d < D; ++d) strip.dy[d] *= inverse;
     make_panel<S>(strip.dy, D);
+    strip.delta = dys().put_rows((const S*)a.dy + y_at, (const S*)a.y + y_at, a.N * D, few, (const T*)a.inverse + at, i * L);
     if (!a.kept) return;
     Vector<T>* const mine = kept.data + i * columns.most;
     turn_kept<T>(a, columns.at, (const T*)a.kept + at * (a.C + a.S), count, mine);
@@ -122,26 +113,30 @@ template <class S> struct AttendBackward {
   void block(BackwardStrip<T>& strip, int64_t from, int64_t to, S* weights, S* dlogits) {
     const Side<S>&keys = columns.keys, &values = columns.values;
     Vector<T>*const x = logits.data, *const dx = dweights.data;
+    const Vector<T> largest = strip.largest, delta = strip.delta, *const kept_of = strip.kept;
     product<S>(keys.rows + from * keys.row, keys.row, to - from, strip.query, 1, a.D, x);
     product<S>(values.rows + from * values.row, values.row, to - from, strip.dy, 1, a.D, dx);
     for_columns(strip.span, from, to, [&](int64_t column, auto of) {
       const int64_t j = column - from;
-      Vector<T> weight = exp_of_negative<T>(x[j] - strip.largest), factor = dx[j];
+      Vector<T> weight = exp_of_negative<S>(x[j] - largest), factor = dx[j];
       if constexpr (of.masked) weight = strip.span.sees(column) ? weight : Vector<T>{};
       Vector<T> kept_weight = weight;
-      if (strip.kept) factor *= strip.kept[column], kept_weight *= strip.kept[column];
-      const Vector<T> dlogit = weight * (factor - strip.delta);
+      if (kept_of) factor *= kept_of[column], kept_weight *= kept_of[column];
+      const Vector<T> dlogit = weight * (factor - delta);
       store(weights + j * kQueries, kept_weight);
       store(dlogits + j * kQueries, dlogit);
       dx[j] = dlogit;
     });
     make_panel_of_whole_tiles(dx, to - from);
-    add_product<S>(keys.turned + from, keys.turned_row, a.D, dx, 1, to - from, strip.dquery);
+    add_product<S, true>(keys.across + from * keys.row, keys.row, a.D, dx, 1, to - from, strip.dquery);
   }
   static void make_panel_of_whole_tiles(Vector<T>* x, int64_t n) {
     if constexpr (kPair<S> > 1)
       for (int64_t j = 0; j < n; j += 2) x[j / 2] = Panels<S>::packed_rows(x + j);
   }
+
+  // The first tile whose keys' derivatives are wanted.
+  int64_t first_wanted() const { return a.dmemory_keys ? 0 : columns.at.live / kTile * kTile; }
 
   // What the keys [first, end) get of a block's queries: tiles that the same strips see are taken together.
   void add_to_keys(const BackwardStrip<T>* strip, int64_t n, int64_t first, int64_t end) const {
@@ -150,8 +145,7 @@ template <class S> struct AttendBackward {
       for (int64_t i = 0; i < n; ++i)
         if (strip[i].span.first <= tile && tile < strip[i].span.last) from = less(from, i), to = i + 1;
     };
-    const bool all = a.dmemory_keys;
-    int64_t tile = all ? first : more(first, columns.at.live / kTile * kTile), from, to, from_next, to_next;
+    int64_t tile = more(first, first_wanted()), from, to, from_next, to_next;
     for (strips_of(tile, from, to); tile < end; from = from_next, to = to_next) {
       int64_t next = tile + kTile;
       for (; strips_of(next, from_next, to_next), next < end && from == from_next && to == to_next;) next += kTile;
@@ -173,6 +167,10 @@ template <class S> struct AttendBackward {
   }
 
   void end(BackwardStrip<T>& strip, int64_t head, int64_t t) {
+    const int64_t heads = a.N / a.G;
+    columns.template fetch<S>(a.y, columns.whole(), a.T, head, heads, 1, t, L);
+    columns.template fetch<S>(a.dy, columns.whole(), a.T, head, heads, 1, t, L);
+    columns.fetch_memory(head, t, L);
     for (int64_t d = 0; d < a.D; ++d) strip.dquery[d] *= scale;
     columns.prepare_backward(strip.dquery, strip.normed, strip.scale, t, a.gain_q, dgains.data);
     S* const dq = (S*)columns.template of<S>(a.dq, a.dq_at, head) + t * a.dq_at.step;
@@ -184,20 +182,19 @@ template <class S> struct AttendBackward {
     const Timeline& at = columns.at;
     if (a.dkeys_after && at.ring) take_from_memory_after();
     S *dk = (S*)columns.template of<S>(a.dk, a.dk_at, columns.g), *dv = (S*)columns.template of<S>(a.dv, a.dv_at, columns.g);
-    const S* const k = columns.template of<S>(a.k, a.k_at, columns.g);
-    Vector<T>*const strip = strips.data, *const key = strip + size, *const normed = key + size;
-    for (int64_t t = 0; t < a.S; t += L) {
-      const int64_t n = less(a.S - t, L), real = more(0, less(at.keys - t, L));
-      dkeys().turn_to(at.live + t, real, strip);
-      if (a.gain_k || a.cosines) {
-        Vector<T> by{};
-        if (a.gain_k) by = columns.prepare(k, a.k_at.step, t, at.keys, a.gain_k, key, normed);
-        columns.prepare_backward(strip, normed, by, t, a.gain_k, dgains.data + a.D);
-      }
-      turn_out<S>(strip, n, a.D, dk + t * a.dk_at.step, a.dk_at.step);
-      for (int64_t i = t; i < t + n; ++i)
-        if (i < at.keys) dvalues().read(at.live + i, dv + i * a.dv_at.step);
-        else memset(dv + i * a.dv_at.step, 0, a.D * sizeof(S));
+    if (!columns.prepared())
+      dkeys().read(at.live, at.keys, dk, a.dk_at.step);
+    for (int64_t t = 0; columns.prepared() && t < at.keys; t += L) {
+      const int64_t n = less(at.keys - t, L);
+      const Vector<T>* const normed = a.gain_k ? columns.normed_keys(t) : nullptr;
+      dkeys().turn_to(at.live + t, n, strips.data);
+      columns.prepare_backward(strips.data, normed, normed ? normed[a.D] : Vector<T>{}, t, a.gain_k, dgains.data + a.D);
+      turn_out<S>(strips.data, n, a.D, dk + t * a.dk_at.step, a.dk_at.step);
+    }
+    dvalues().read(at.live, at.keys, dv, a.dv_at.step);
+    for (int64_t t = at.keys; t < a.S; ++t) {
+      memset(dk + t * a.dk_at.step, 0, a.D * sizeof(S));
+      memset(dv + t * a.dv_at.step, 0, a.D * sizeof(S));
     }
     if (a.dmemory_keys) {
       finish_memory(dkeys(), a.dmemory_keys, a.dkeys_after);
@@ -221,7 +218,7 @@ template <class S> struct AttendBackward {
     T* const to = columns.template memory_of<T>(dmemory, a.C);
     memset(to, 0, a.C * a.D * sizeof(T));
     for_pieces(columns.at, [&](int64_t column, int64_t slot, int64_t n) {
-      for (int64_t i = 0; i < n; ++i) found.read(column + i, to + (slot + i) * a.D);
+      found.read(column, n, to + slot * a.D, a.D);
     });
     if (!dafter) return;
     const T* const given = columns.template memory_of<T>(dafter, a.capacity);

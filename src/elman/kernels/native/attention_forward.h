@@ -13,10 +13,11 @@ namespace {
 constexpr int64_t kBlockKeys = 256;  // columns of a block
 constexpr double kLowest = -1e30;    // below every logit
 
-// e^x for x <= 0.
-template <class T> INLINE Vector<T> exp_of_negative(Vector<T> x) {
-  x = x < -VectorOf<T>::kLargest ? Vector<T>{} - VectorOf<T>::kLargest : x;
-  const Exponential<T> e = exponential<T>(x);
+// e^x for x <= 0; for what becomes bfloat16, to 2^-14 of it.
+template <class S> INLINE Vector<Number<S>> exp_of_negative(Vector<Number<S>> x) {
+  using T = Number<S>;
+  constexpr int kTerms = kPair<S> > 1 ? 4 : VectorOf<T>::kTerms;
+  const Exponential<T> e = exponential<T, kTerms>(at_least(x, -VectorOf<T>::kLargest));
   return e.scale * e.p + e.scale;
 }
 
@@ -53,17 +54,18 @@ template <class S> struct QueryStrip {
       top = x > top ? x : top;
     });
     if (from > span.first) {
-      const Vector<T> factor = exp_of_negative<T>(largest - top);
+      const Vector<T> factor = exp_of_negative<S>(largest - top);
       sum *= factor;
       for (int64_t d = 0; d < D; ++d) y[d] *= factor;
     }
     largest = top;
-    Vector<T> even{};
+    Vector<T> even{}, sum_of_block{};
+    const Vector<T>* const factors = kept;
     for_columns(span, from, to, [&](int64_t j, auto of) {
-      Vector<T> weight = exp_of_negative<T>(logits[j - from] - top);
+      Vector<T> weight = exp_of_negative<S>(logits[j - from] - top);
       if constexpr (of.masked) weight = span.sees(j) ? weight : Vector<T>{};
-      sum += weight;
-      if (kept) weight *= kept[j];
+      sum_of_block += weight;
+      if (factors) weight *= factors[j];
       if constexpr (kPair<S> == 1) {
         logits[j - from] = weight;
       } else if (j % 2 == 0) {
@@ -73,6 +75,7 @@ template <class S> struct QueryStrip {
         logits[(j - from) / 2] = Panels<S>::packed_rows(pair);
       }
     });
+    sum += sum_of_block;
   }
 };
 
@@ -118,6 +121,7 @@ template <class S> struct AttendForward {
   void begin(QueryStrip<S>& strip, int64_t head, int64_t t, int64_t queries, int64_t i) {
     strip.panel = strips.data + 2 * i * (columns.row + 2), strip.y = strip.panel + columns.row + 2;
     strip.span = Span<T>(columns.from + t, columns.to + t, queries);
+    columns.fetch_next(head, t, L);
     strip.largest = Vector<T>{} + T(kLowest), strip.sum = Vector<T>{};
     columns.prepare(columns.template of<S>(a.q, a.q_at, head), a.q_at.step, t, columns.at.queries, a.gain_q, strip.panel);
     for (int64_t d = 0; d < a.D; ++d) strip.panel[d] *= scale, strip.y[d] = Vector<T>{};
@@ -134,10 +138,11 @@ template <class S> struct AttendForward {
     const Side<S>&keys = columns.keys, &values = columns.values;
     product<S>(keys.rows + from * keys.row, keys.row, to - from, strip.panel, 1, a.D, logits.data);
     strip.weigh(logits.data, from, to, a.D);
-    add_product<S>(values.turned + from, values.turned_row, a.D, logits.data, 1, to - from, strip.y);
+    add_product<S, true>(values.across + from * values.row, values.row, a.D, logits.data, 1, to - from, strip.y);
   }
 
   void end(QueryStrip<S>& strip, int64_t head, int64_t t) const {
+    columns.fetch_memory(head, t, L);
     const Vector<T> inverse = strip.sum == T(0) ? Vector<T>{} : T(1) / strip.sum;
     for (int64_t d = 0; d < a.D; ++d) strip.y[d] *= inverse;
     const int64_t rows = less(a.T - t, L);

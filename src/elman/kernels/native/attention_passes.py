@@ -93,7 +93,7 @@ def forward(given: Given, inputs: Inputs, *, keep: bool, in_place: bool = False)
     stats = [q.new_empty(B, N, T, dtype=small) if keep else None for _ in range(2)]
     y = q.new_empty(B, T, N, D)
     places = {"y": y, "keys_after": after[0], "values_after": after[1], "largest": stats[0], "inverse": stats[1]}
-    _run("attend", given, inputs, places, {})
+    _run("attend", given, inputs, places)
     return y, *after, *stats
 
 
@@ -113,13 +113,12 @@ def backward(
         dafter = [y.new_zeros(shape, dtype=_small(y)) if part is None else part for part in dafter]
     dy = torch.zeros_like(y) if dy is None else dy.to(y.dtype)
     found = [None if part is None else torch.empty(part.shape, dtype=part.dtype) for part in inputs[:3]]
-    places = dict(zip(("dq", "dk", "dv"), split(found, given.heads), strict=True))
     dmemory: list[Tensor | None] = [None, None]
     if any(wanted[3:5]):
         dmemory = [torch.empty_like(cast(Tensor, part)) for part in (memory_keys, memory_values)]
-    groups = places["dk"].shape[2]
+    groups = _key_heads(inputs, given.heads)
     dgains = [None if gain is None else gain.new_empty(len(y) * groups, len(gain)) for gain in gains]
-    fixed = {
+    places = {
         "y": y,
         "largest": kept[1],
         "inverse": kept[2],
@@ -127,8 +126,8 @@ def backward(
         "dkeys_after": dafter[0],
         "dvalues_after": dafter[1],
     }
-    fixed |= {"dmemory_keys": dmemory[0], "dmemory_values": dmemory[1], "dgain_q": dgains[0], "dgain_k": dgains[1]}
-    _run("attend_backward", given, inputs, fixed, places)
+    places |= {"dmemory_keys": dmemory[0], "dmemory_values": dmemory[1], "dgain_q": dgains[0], "dgain_k": dgains[1]}
+    _run("attend_backward", given, inputs, places, found)
     return [*found, *dmemory, *(None if part is None else part.sum(0) for part in dgains)]
 
 
@@ -136,11 +135,27 @@ def _small(q: Tensor) -> torch.dtype:
     return torch.promote_types(q.dtype, torch.float32)
 
 
-def structure(given: Given, inputs: Inputs, places: dict[str, Tensor | None], strided: dict[str, Tensor]) -> Attend:
-    """The arguments of a pass; `places` are contiguous."""
-    q, k, v = split(inputs, given.heads)
-    B, T, N, D = q.shape
-    S, G = k.shape[1:3]
+def _key_heads(inputs: Inputs, heads: int) -> int:
+    together, k = cast(Tensor, inputs[0]), inputs[1]
+    return (together.shape[2] - heads) // 2 if k is None else k.shape[2]
+
+
+def _placed(inputs: Inputs, heads: int) -> list[tuple[int, Strides]]:
+    """Address and strides of what `split` gives; views would take longer to make than a small call to run."""
+    for part in inputs:
+        assert part is None or part.stride(3) == 1, "the numbers of a head are not contiguous"
+    if len(inputs) == 0 or inputs[1] is not None:
+        return [(part.data_ptr(), Strides(*part.stride()[:3])) for part in cast(list[Tensor], inputs)]
+    together = cast(Tensor, inputs[0])
+    strides, groups = Strides(*together.stride()[:3]), _key_heads(inputs, heads)
+    of_head = strides.head * together.element_size()
+    return [(together.data_ptr() + of_head * head, strides) for head in (0, heads, heads + groups)]
+
+
+def structure(given: Given, inputs: Inputs, places: dict[str, Tensor | None], derivatives: Inputs = ()) -> Attend:
+    """The arguments of a pass; `places` are contiguous, and `derivatives` are those by the first three inputs."""
+    (B, T, _, D), N, G = cast(Tensor, inputs[0]).shape, given.heads, _key_heads(inputs, given.heads)
+    S = T if inputs[1] is None else inputs[1].shape[1]
     memory_keys = inputs[3]
     C = 0 if memory_keys is None else memory_keys.shape[2]
     after = places.get("keys_after")
@@ -148,11 +163,10 @@ def structure(given: Given, inputs: Inputs, places: dict[str, Tensor | None], st
     tables = T * (D // 2) if given.cosines is not None and len(given.cosines) > 1 else 0
     call = Attend(B, T, S, N, G, D, C, capacity, given.window or 0, tables, given.eps, int(given.causal))
     call.threads, call.parallel_for = torch.get_num_threads(), parallel_for()
-    for field, part in {"q": q, "k": k, "v": v, **strided}.items():
-        row, step, head, last = part.stride()
-        assert last == 1, f"the numbers of a head of {field} are not contiguous"
-        setattr(call, field, part.data_ptr())
-        setattr(call, f"{field}_at", Strides(row, step, head))
+    placed = _placed(inputs[:3], N) + _placed(derivatives, N)
+    for field, (address, strides) in zip(("q", "k", "v", "dq", "dk", "dv"), placed, strict=False):
+        setattr(call, field, address)
+        setattr(call, f"{field}_at", strides)
     names = ("memory_keys", "memory_values", "gain_q", "gain_k")
     for field, each in (
         *zip(names, inputs[3:], strict=True),
@@ -165,9 +179,9 @@ def structure(given: Given, inputs: Inputs, places: dict[str, Tensor | None], st
     return call
 
 
-def _run(name: str, given: Given, inputs: Inputs, places: dict[str, Tensor | None], strided: dict[str, Tensor]) -> None:
+def _run(name: str, given: Given, inputs: Inputs, places: dict[str, Tensor | None], derivatives: Inputs = ()) -> None:
     """Call the core."""
-    run(name, cast(Tensor, inputs[0]).dtype, structure(given, inputs, places, strided))
+    run(name, cast(Tensor, inputs[0]).dtype, structure(given, inputs, places, derivatives))
 
 
 class AttentionNode(torch.autograd.Function):

@@ -9,44 +9,49 @@
 
 namespace {
 
-// A matrix (columns, D), by rows or turned (null where it is not wanted that way).
+// A matrix (columns, D), as products read it that sum over the D (by rows), and that sum over the columns (`across`, a
+// TURNED operand of the product: in bfloat16 two columns side by side, else the same rows). Null where it is not wanted.
 template <class S> struct Side {
   using T = Number<S>;
-  S *rows, *turned;
-  int64_t D, row, turned_row;  // numbers of a row, and between rows
+  static constexpr int L = kLanes<T>;
+  S *rows, *across;
+  int64_t D, row;  // numbers of a row, and between rows
 
-  // `count` rows, from `column` on. Of `turned` a vector is written, and so it grows from the left.
+  // `count` rows, from `column` on; columns come in their order.
   template <class X> void put(const X* from, int64_t stride, int64_t count, int64_t column) const {
-    constexpr int L = kLanes<T>;
-    if (rows)
-      for (int64_t i = 0; i < count; ++i)
-        for (int64_t at = 0; at < D; at += L)
-          store(rows + (column + i) * row + at, load(from + i * stride + at, lanes_at<T>(D, at)));
-    if (turned)
-      for (int64_t i = 0; i < count; i += L) {
-        Vector<T> strip[kWidest];
-        for (int64_t at = 0; at < D; at += kWidest) {
-          const int64_t n = less(D - at, kWidest);
-          turn_in(from + i * stride + at, stride, count - i, n, strip);
-          put_turned(strip, at, n, column + i);
-        }
-      }
-  }
-  // Numbers [at, at + n) of the rows of a strip that begins at `column`.
-  void put_turned(const Vector<T>* strip, int64_t at, int64_t n, int64_t column) const {
-    for (int64_t d = 0; d < n; ++d) store(turned + (at + d) * turned_row + column, strip[d]);
+    const int64_t D = this->D, row = this->row;  // what is stored might else be these, as far as a compiler knows
+    if (across && across != rows) put_across(from, stride, count, column);
+    if (rows && (const void*)from != rows + column * row)
+      for (S *to = rows + column * row, *const last = to + count * row; to < last; to += row, from += stride)
+        for (int64_t at = 0; at < D; at += L) store(to + at, load(from + at, lanes_at<T>(D, at)));
   }
   // Zeros from `column` on: the rest of a tile.
   void end(int64_t column) const {
-    const S zero = {};
-    for (int64_t j = column; j < up(column, kTile); ++j) {
-      for (int64_t d = 0; rows && d < row; ++d) rows[j * row + d] = zero;
-      for (int64_t d = 0; turned && d < D; ++d) turned[d * turned_row + j] = zero;
-    }
+    const int64_t last = up(column, kTile), whole = up(column, 2);
+    if (rows) memset(rows + column * row, 0, (last - column) * row * sizeof(S));
+    if (across && across != rows) memset(across + whole * row, 0, (last - whole) * row * sizeof(S));
   }
 
  private:
-  static constexpr int64_t kWidest = 4 * kLanes<T>;
+  // Of a pair of columns, the first is there before the second one comes.
+  template <class X> void put_across(const X* from, int64_t stride, int64_t count, int64_t column) const {
+    if constexpr (kPair<S> > 1) {
+      typedef typename VectorOf<T>::Words Words;
+      const int64_t D = this->D, row = this->row;
+      S* to = across + column / 2 * 2 * row;
+      for (int64_t i = 0; i < count; to += 2 * row) {
+        const bool second = (column + i) % 2, both = !second && i + 1 < count;
+        for (int64_t at = 0; at < D; at += L) {
+          const int64_t n = lanes_at<T>(D, at);
+          const Vector<T> pair[2] = {load(from + at, n), both ? load(from + stride + at, n) : Vector<T>{}};
+          const Vector<T> numbers = Panels<S>::packed_rows(pair);
+          T* const there = (T*)to + at;
+          store(there, second ? (Vector<T>)((Words)numbers << 16 | (Words)load(there)) : numbers);
+        }
+        i += 1 + both, from += (1 + both) * stride;
+      }
+    }
+  }
 };
 
 // Rotations turned into strips, for one row of the batch.
@@ -63,7 +68,7 @@ template <class T> struct Tables {
   }
 };
 
-// What is made ready: rows of the keys and the values turned (forward), rows of both and the keys turned (backward), or
+// What is made ready: the keys by rows and the values across (forward), both by rows and the keys across (backward), or
 // nothing.
 enum class Ready { kNothing, kForward, kBackward };
 
@@ -72,8 +77,9 @@ template <class S> struct Columns {
   using T = Number<S>;
   static constexpr int L = kLanes<T>;
   const Attend& a;
-  const int64_t most, row, turned_row;  // columns, and numbers between rows
-  Buffer<T> key_rows, value_rows, turned_buffer, tables, strip_buffer, row_buffer;
+  const int64_t most, row;  // columns, and numbers between rows
+  const bool keeps_normed;  // new keys, for backward
+  Buffer<T> key_rows, value_rows, across, tables, strip_buffer, row_buffer, normed_buffer;
   Buffer<double> numbers;
   int64_t *from, *to, *slots;
   Side<S> keys, values;
@@ -81,20 +87,26 @@ template <class S> struct Columns {
   int64_t b = -1, g = 0;
 
   Columns(const Attend& a, Ready ready)
-      : a(a), most(up(less(a.C, a.window ? a.window - 1 : a.C) + a.S, 64)), row(up(a.D, L)), turned_row(most + 5 * L),
-        key_rows(ready == Ready::kNothing ? 0 : most * row / L), value_rows(ready == Ready::kBackward ? most * row / L : 0),
-        turned_buffer(ready == Ready::kNothing ? 0 : a.D * turned_row / L + 1),
+      : a(a), most(up(less(a.C, a.window ? a.window - 1 : a.C) + a.S, 64)), row(up(a.D, L)),
+        keeps_normed(ready == Ready::kBackward && a.gain_k), key_rows(ready == Ready::kNothing ? 0 : most * row / L),
+        value_rows(ready == Ready::kBackward || (kPair<S> == 1 && ready == Ready::kForward) ? most * row / L : 0),
+        across(ready == Ready::kNothing || kPair<S> == 1 ? 0 : most * row / L),
         tables(a.cosines ? 2 * ((a.T + L - 1) / L) * (a.D / 2) : 0), strip_buffer(2 * row + 2), row_buffer(row),
+        normed_buffer(keeps_normed ? (a.S + L - 1) / L * (a.D + 1) : 0),
         numbers(3 * more(a.T, a.S) * sizeof(int64_t) / BYTES + 1) {
     from = (int64_t*)numbers.data, to = from + a.T, slots = to + a.T;
-    S* const turned = (S*)turned_buffer.data;
+    S *const k = (S*)key_rows.data, *const v = (S*)value_rows.data, *const other = (S*)across.data;
     const bool backward = ready == Ready::kBackward;
-    keys = {(S*)key_rows.data, backward ? turned : nullptr, a.D, row, turned_row};
-    values = {backward ? (S*)value_rows.data : nullptr, backward ? nullptr : turned, a.D, row, turned_row};
+    if constexpr (kPair<S> == 1) {
+      keys = {k, k, a.D, row}, values = {v, v, a.D, row};
+    } else {
+      keys = {k, backward ? other : nullptr, a.D, row};
+      values = {backward ? v : nullptr, backward ? nullptr : other, a.D, row};
+    }
   }
   bool failed() const {
-    return !key_rows.data || !value_rows.data || !turned_buffer.data || !tables.data || !strip_buffer.data ||
-           !row_buffer.data || !numbers.data;
+    return !key_rows.data || !value_rows.data || !across.data || !tables.data || !strip_buffer.data || !row_buffer.data ||
+           !normed_buffer.data || !numbers.data;
   }
   Tables<T> rotations() const { return {tables.data, tables.data + (a.T + L - 1) / L * (a.D / 2)}; }
 
@@ -138,6 +150,31 @@ template <class S> struct Columns {
     if (a.cosines && (before < 0 || a.tables)) rotations().fill(a, b);
     return true;
   }
+  // Asks for the rows [t, t + n) of `steps`, of the unit `ahead` of this one if there is one: while this one is computed,
+  // for the lines lie too far apart for the processor to see them coming.
+  template <class X>
+  INLINE void fetch(const void* x, const Strides& strides, int64_t steps, int64_t head, int64_t heads, int64_t ahead,
+                    int64_t t, int64_t n) const {
+    const int64_t unit = less(b * a.G + g + ahead, a.B * a.G - 1);
+    const char* at = (const char*)((const X*)x + unit / a.G * strides.row + t * strides.step +
+                                   (unit % a.G * heads + head % heads) * strides.head);
+    for (int64_t last = less(t + n, steps); t < last; ++t, at += strides.step * sizeof(X))
+      for (int64_t byte = 0; byte < a.D * int64_t(sizeof(X)); byte += 64) __builtin_prefetch(at + byte);
+  }
+  Strides whole() const { return {a.T * a.N * a.D, a.N * a.D, a.D}; }           // of y
+  Strides memory() const { return {a.G * a.C * a.D, a.D, a.C * a.D}; }
+  INLINE void fetch_next(int64_t head, int64_t t, int64_t n) const {
+    const int64_t heads = a.N / a.G;
+    fetch<S>(a.q, a.q_at, a.T, head, heads, 1, t, n);
+    if (head % heads) return;
+    fetch<S>(a.k, a.k_at, a.S, 0, 1, 1, t, n);
+    fetch<S>(a.v, a.v_at, a.S, 0, 1, 1, t, n);
+  }
+  INLINE void fetch_memory(int64_t head, int64_t t, int64_t n) const {
+    if (head % (a.N / a.G) || !a.memory_keys) return;
+    fetch<T>(a.memory_keys, memory(), a.C, 0, 1, 1, t, n);
+    fetch<T>(a.memory_values, memory(), a.C, 0, 1, 1, t, n);
+  }
   void make_ready() const {
     gather();
     copy_memory();
@@ -156,6 +193,7 @@ template <class S> struct Columns {
   // The memory after, before the new entries.
   void copy_memory() const {
     if (!a.keys_after || a.keys_after == a.memory_keys) return;
+    if (!a.resets && at.ring == a.capacity && at.keys >= at.ring) return;  // every slot gets a new entry
     const T *k = memory_of<T>(a.memory_keys, a.C), *v = memory_of<T>(a.memory_values, a.C);
     const int64_t same = less(a.C, a.capacity) * a.D, others = a.capacity * a.D - same;
     T *const keys_after = memory_of<T>(a.keys_after, a.capacity), *const values_after = memory_of<T>(a.values_after, a.capacity);
@@ -166,31 +204,39 @@ template <class S> struct Columns {
   void add_new() const {
     const S *k = of<S>(a.k, a.k_at, g), *v = of<S>(a.v, a.v_at, g);
     values.put(v, a.v_at.step, at.keys, at.live);
-    if (!a.gain_k && !a.cosines) {
+    if (!prepared()) {
       keys.put(k, a.k_at.step, at.keys, at.live);
       remember(k, a.k_at.step, a.keys_after, 0, at.keys);
-    } else {
-      for (int64_t t = 0; t < at.keys; t += L) {
-        const int64_t n = less(at.keys - t, L);
-        prepare(k, a.k_at.step, t, at.keys, a.gain_k, strip_buffer.data);
+    }
+    for (int64_t t = 0; prepared() && t < at.keys; t += L) {
+      const int64_t n = less(at.keys - t, L), column = at.live + t;
+      Vector<T>* const normed = keeps_normed ? normed_keys(t) : nullptr;
+      const Vector<T> by = prepare(k, a.k_at.step, t, at.keys, a.gain_k, strip_buffer.data, normed);
+      if (normed) normed[a.D] = by;
+      if (a.keys_after) {
         turn_out<T>(strip_buffer.data, n, a.D, (T*)row_buffer.data, row);
-        const Side<S> by_rows = {keys.rows, nullptr, a.D, row, turned_row};
-        by_rows.put((const T*)row_buffer.data, row, n, at.live + t);
-        if (keys.turned) keys.put_turned(strip_buffer.data, 0, a.D, at.live + t);
+        keys.put((const T*)row_buffer.data, row, n, column);
         remember((const T*)row_buffer.data, row, a.keys_after, t, n);
+      } else {
+        turn_out<S>(strip_buffer.data, n, a.D, keys.rows + column * row, row);
+        keys.put(keys.rows + column * row, row, n, column);
       }
     }
     remember(v, a.v_at.step, a.values_after, 0, at.keys);
   }
+  bool prepared() const { return a.gain_k || a.cosines; }
+  // Of backward: the new keys of a strip after layer normalization alone, and what they were multiplied by.
+  Vector<T>* normed_keys(int64_t t) const { return normed_buffer.data + t / L * (a.D + 1); }
 
   // Writes new entries, those of the steps from t on, to their slots.
   template <class X> void remember(const X* x, int64_t stride, void* after, int64_t t, int64_t n) const {
     if (!after || !at.ring) return;
     T* const memory = memory_of<T>(after, a.capacity);
-    for (int64_t i = 0; i < n; ++i)
-      for (int64_t d = 0; d < a.D; d += L) {
-        const int64_t few = lanes_at<T>(a.D, d);
-        store(memory + slots[t + i] * a.D + d, load(x + i * stride + d, few), few);
+    const int64_t D = a.D, *const slot = slots + t;
+    for (int64_t i = 0; i < n; ++i, x += stride)
+      for (int64_t d = 0; d < D; d += L) {
+        const int64_t few = lanes_at<T>(D, d);
+        store(memory + slot[i] * D + d, load(x + d, few), few);
       }
   }
 };

@@ -265,9 +265,11 @@ template <class S> struct Panels {
 
   static INLINE Vector<Number<S>> packed_rows(const Vector<Number<S>>* rows) {
     if constexpr (kPair<S> > 1) {
-      typedef typename VectorOf<Number<S>>::Words Words;
-      const Words first = __builtin_convertvector(narrow(rows[0]), Words);
-      return (Vector<Number<S>>)(first | __builtin_convertvector(narrow(rows[1]), Words) << 16);
+#if defined(DOT_OF_PAIRS)
+      return side_by_side(rows[0], rows[1], typename LanesUpTo<lanes>::Type());
+#else
+      return (Vector<Number<S>>)(words_of(narrow(rows[0])) | words_of(narrow(rows[1])) << 16);
+#endif
     } else {
       return rows[0];
     }

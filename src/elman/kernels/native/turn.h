@@ -71,4 +71,13 @@ void turn(const T* from, int64_t from_stride, int64_t rows, int64_t columns, T* 
   }
 }
 
+#if defined(DOT_OF_PAIRS)
+// In lane i the numbers of lane i of both, as bfloat16.
+template <int... I> INLINE Vector<float> side_by_side(Vector<float> first, Vector<float> second, Lanes<I...>) {
+  const VectorOf<float>::Words order = {(I * 0x10001u + 0x100000u)...};
+  const __m512i both = (__m512i)_mm512_cvtne2ps_pbh((__m512)second, (__m512)first);
+  return (Vector<float>)_mm512_maskz_permutexvar_epi16(-1, (__m512i)order, both);
+}
+#endif
+
 }  // namespace

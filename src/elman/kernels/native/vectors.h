@@ -149,18 +149,18 @@ template <class T> struct Exponential {
   Vector<T> scale, p;
 };
 
-// For x in +-kLargest; NaN stays NaN.
-template <class T> INLINE Exponential<T> exponential(Vector<T> x) {
+// For x in +-kLargest; NaN stays NaN. Fewer TERMS of the series do for what is rounded to fewer bits.
+template <class T, int TERMS = VectorOf<T>::kTerms> INLINE Exponential<T> exponential(Vector<T> x) {
   using Of = VectorOf<T>;
   using Bits = typename Of::Bits;
   const Vector<T> zero = {};
   const Vector<T> shifted = x * T(1.44269504088896340736) + Of::kRound;
   const Vector<T> n = shifted - Of::kRound;
   const Vector<T> r = x - n * Of::kLn2High - n * Of::kLn2Low;  // |r| <= ln 2 / 2
-  static constexpr InverseFactorials<T, Of::kTerms> kInverse;
-  Vector<T> q = zero + kInverse.of[Of::kTerms];
+  static constexpr InverseFactorials<T, TERMS> kInverse;
+  Vector<T> q = zero + kInverse.of[TERMS];
 #pragma GCC unroll 16
-  for (int k = Of::kTerms - 1; k >= 2; --k) q = q * r + kInverse.of[k];
+  for (int k = TERMS - 1; k >= 2; --k) q = q * r + kInverse.of[k];
   return {(Vector<T>)((Bits)shifted << Of::kMantissa), r * r * q + r};  // the exponent of 2^n is shifted's last bits
 }
 

@@ -221,9 +221,12 @@ def test_budgets(text: str, budget: str) -> None:
 
 def test_a_run_without_a_folder_leaves_nothing_behind(temporary: Path) -> None:
     run = small()
-    assert list(temporary.iterdir()) == [run.path]
+    assert list(temporary.iterdir()) == [run.path.parent]
+    assert "<b>unnamed</b>" in run._repr_html_()
+    saved = run.save(temporary.parent / "named")
+    assert (saved.path / "model" / "README.md").read_text(encoding="utf-8").startswith("# named\n")
     assert run.evaluate("the cat\n" * 9)["loss"] > 0
-    assert list(temporary.iterdir()) == [run.path]
+    assert list(temporary.iterdir()) == [run.path.parent]
     del run
     gc.collect()
     assert list(temporary.iterdir()) == []
@@ -452,6 +455,19 @@ def test_fine_tuning_by_command_and_going_on_with_it(tmp_path: Path, capsys: pyt
     assert not (tmp_path / "new").exists()
 
 
+def test_pairs_are_no_text_unless_one_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    small(out=tmp_path / "first")
+    data, out = tmp_path / "pairs.tsv", tmp_path / "run"
+    data.write_text("a dog\ta dog\na dog\ta\n" * 90, encoding="utf-8")
+    arguments = ["train", str(data), "--from", str(tmp_path / "first"), "--steps", "2", "-o", str(out)]
+    arguments += ["--set", "lanes=4", "--set", "k1=8"]
+    assert command(arguments) == 2
+    message = f"is a run of language-modelling, and the data look like translation: {data} holds pairs; --task lang"
+    assert message in capsys.readouterr().err
+    assert not out.exists()
+    assert command([*arguments, "--task", "language-modelling"]) == 0
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -468,7 +484,7 @@ def test_what_does_not_begin_with_a_run(options: dict[str, Any], message: str, t
     with pytest.raises(UserError, match=message) as error:
         elman.fit(options.pop("data", TEXT), start=first, budget="2 steps", progress=False, **options)
     assert "\n" not in str(error.value)
-    assert list(temporary.iterdir()) == [first.path]
+    assert list(temporary.iterdir()) == [first.path.parent]
 
 
 def test_fine_tuning_a_translator_and_a_model_of_ones_own() -> None:

@@ -9,7 +9,6 @@ import copy
 import json
 import math
 import shutil
-import tempfile
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
@@ -168,7 +167,7 @@ def training(
         raise UserError("start", expected="a run, or the folder of one", got=type(start).__name__, exit_code=2)
     if seed is not None:
         settings["seed"] = seed
-    folder = Path(tempfile.mkdtemp(prefix="elman-") if out is None else out)
+    folder = runs.temporary_folder() if out is None else Path(out)
     try:
         with given.in_memory() as made:
             begun = runs.load(start, model=own) if isinstance(start, str | Path) else start
@@ -200,7 +199,7 @@ def training(
         run = runs.load(folder, model=own if sharded else prepared.training.model)
     except BaseException:
         if out is None:
-            shutil.rmtree(folder, ignore_errors=True)
+            shutil.rmtree(folder.parent, ignore_errors=True)
         raise
     if out is None:
         run.remove_with_me()

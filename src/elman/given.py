@@ -197,10 +197,24 @@ def settings_tree(
         stored = configuration.read_yaml(resumed / "config.yaml")
         tree = {name: stored[name] for name in ("task", "kind") if name in stored} | dict(tree)
     if start is not None:
+        if task == "auto" and "task" not in tree and start.task.name == configuration.DEFAULT_TASK:
+            _check_meant(start, data, valid)
         tree = _begun_from(start, tree, task)
     chosen = choose_task(task, tree, data, valid, say)
     files = {name: file for name, file in chosen.files(data, valid).items() if file is not None}
     return configuration.assign({**tree, "task": chosen.name, "data": (tree.get("data") or {}) | files}, values)
+
+
+def _check_meant(start: Trained, data: Sequence[str], valid: Sequence[str]) -> None:
+    """Raise `UserError` where data look like another task's than that of `start`, which takes any text."""
+    own = start.task.name
+    try:
+        found = recognise(data, valid)
+    except UserError:  # what no task knows is text
+        return
+    if found.task.name != own:
+        what = f"{start.path} is a run of {own}, and the data look like {found.task.name}: {found.reason}"
+        raise UserError(what, remedy=f"--task {own} reads them as text", exit_code=2)
 
 
 def _begun_from(start: Trained, tree: Mapping[str, Any], task: str) -> dict[str, Any]:

@@ -111,7 +111,7 @@ def import_model(
     model.get_submodule("network").load_state_dict(network.state_dict())
     for note in (*read.notes, *adopted.notes):
         say(note)
-    folder = Path(tempfile.mkdtemp(prefix="elman-") if out is None else out)
+    folder = runs.temporary_folder() if out is None else Path(out)
     with _whole(folder, overwrite) as made:
         _write(made, folder.name, path, read, chosen, adopted, model)
     run = runs.load(folder)

@@ -14,6 +14,7 @@ import contextlib
 import html
 import math
 import shutil
+import tempfile
 import time
 import warnings
 import weakref
@@ -32,7 +33,7 @@ from elman import atomic, given, model_folders, run_folders
 from elman.data.frames import as_frame, is_frame, plain
 from elman.errors import UserError
 from elman.models.weights import load_weights
-from elman.tasks import TASKS
+from elman.tasks import TASKS, configuration
 from elman.tasks.configuration import OWN
 from elman.tasks.exchange import Answer, Evaluation, Inputs, Progress, Say, Trained
 from elman.train import journal
@@ -214,6 +215,9 @@ class Run(Trained):
             if not model.is_dir():
                 shutil.copytree(model_folders.find(self.path), model)
             safetensors.torch.save_model(self.model, str(model / "model.safetensors"))
+            if (self.path / "config.yaml").exists():  # the card has the name of the run
+                settings = configuration.read_settings(self.path)
+                model_folders.write(model, settings, self.config["model"], self.codecs)
         return Run(folder, self.task, self.model, self.codecs, self.config)
 
     def _in_eval_mode(self) -> contextlib.AbstractContextManager[None]:
@@ -223,8 +227,8 @@ class Run(Trained):
         return in_eval_mode(self.model)
 
     def remove_with_me(self) -> None:
-        """Remove the run's folder when nothing refers to this object any more, at the latest when Python ends."""
-        weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
+        """Remove the `temporary_folder` when nothing refers to this object any more, at the latest when Python ends."""
+        weakref.finalize(self, shutil.rmtree, self.path.parent, ignore_errors=True)
 
     @property
     def facts(self) -> dict[str, str]:
@@ -281,6 +285,11 @@ def _is_table(result: object) -> bool:
 def _array(values: Sequence[Any]) -> Array:
     """Numbers as an array, with NaN for None."""
     return np.array([math.nan if value is None else value for value in values])
+
+
+def temporary_folder() -> Path:
+    """A place for a run without a name, in a folder that `Run.remove_with_me` removes."""
+    return Path(tempfile.mkdtemp(prefix="elman-")) / "unnamed"
 
 
 def load(

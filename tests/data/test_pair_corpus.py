@@ -200,6 +200,11 @@ def test_errors(tmp_path: Path, cache: Path) -> None:
     assert len(prepare(one, cache, valid=one).train) == 1
 
 
+def test_of_two_pairs_that_recur_one_is_held_out(tmp_path: Path, cache: Path) -> None:
+    corpus = prepare(write(tmp_path, [("a", "b"), ("c", "d")] * 40), cache)
+    assert (len(corpus.train), len(corpus.valid)) == (40, 40)
+
+
 def test_progress_is_told(data: list[Path], cache: Path) -> None:
     told: dict[str, list[float]] = {}
     prepare(data, cache, progress=lambda stage, done: told.setdefault(stage, []).append(done))

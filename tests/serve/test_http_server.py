@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+import uvicorn
+from uvicorn.server import ServerState
 
-from elman.serve.http import server
+from elman.serve.http import protocol, server
 
 
 def test_every_address_is_said_as_one_that_another_machine_opens() -> None:
@@ -33,3 +39,60 @@ def test_without_a_network_it_is_the_machines_name(monkeypatch: pytest.MonkeyPat
 def test_one_address_is_itself() -> None:
     with server.listen("127.0.0.1", 0) as listening:
         assert server.address_of(listening) == f"http://127.0.0.1:{listening.getsockname()[1]}/"
+
+
+async def slow(scope: Any, receive: Any, send: Any) -> None:
+    """An app that answers later than headers must arrive."""
+    await asyncio.sleep(4 * protocol.PATIENCE)
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+    await send({"type": "http.response.body", "body": b"ok"})
+
+
+@asynccontextmanager
+async def connected(
+    monkeypatch: pytest.MonkeyPatch,
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    monkeypatch.setattr(protocol, "PATIENCE", 0.1)
+    config, state = uvicorn.Config(slow, lifespan="off", http=protocol.PromptProtocol), ServerState()
+    config.load()
+    loop = asyncio.get_running_loop()
+    made = await loop.create_server(lambda: protocol.PromptProtocol(config, state, {}), "127.0.0.1", 0)
+    async with made:
+        reader, writer = await asyncio.open_connection(*made.sockets[0].getsockname())
+        try:
+            yield reader, writer
+        finally:
+            writer.close()
+
+
+REQUEST = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET / HTTP/1.1\r\nHost: a\r\n"])
+def test_headers_that_do_not_arrive_end_the_connection(monkeypatch: pytest.MonkeyPatch, sent: bytes) -> None:
+    async def ask() -> bytes:
+        async with connected(monkeypatch) as (reader, writer):
+            writer.write(sent)
+            return await asyncio.wait_for(reader.read(), 20)
+
+    assert asyncio.run(ask()) == b""
+
+
+def test_an_answer_may_take_longer_than_headers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The connection goes on to the next request, whose headers must arrive as those of the first."""
+
+    async def ask() -> list[bytes]:
+        async with connected(monkeypatch) as (reader, writer):
+            answers = []
+            for _ in range(2):
+                writer.write(REQUEST[:9])
+                await writer.drain()
+                writer.write(REQUEST[9:])
+                answers.append(await asyncio.wait_for(reader.readuntil(b"ok"), 20))
+            writer.write(REQUEST[:9])
+            return [*answers, await asyncio.wait_for(reader.read(), 20)]
+
+    first, second, last = asyncio.run(ask())
+    assert first.startswith(b"HTTP/1.1 200")
+    assert second.startswith(b"HTTP/1.1 200")
+    assert last == b""

@@ -151,7 +151,7 @@ def _read(sources: Sequence[AnyPairs], seed: int, progress: Progress | None) -> 
     cut = cut if alone else 0
     valid = _texts(held_out, "valid", seed, cut if alone else None, progress)
     if not valid:
-        remedy = "give pairs for validation with --valid" if alone else "give more pairs"
+        remedy = "give pairs for validation with --valid, or pairs with other sources" if alone else "give more pairs"
         raise UserError(f"no pair of {held_out.name} is left for validation", remedy=remedy)
     left_out = [each for each in sources if isinstance(each, PairSource) and each.empty.count]
     first = f"line {left_out[0].empty.first} of {left_out[0].name}" if left_out else ""
@@ -163,7 +163,7 @@ def _read(sources: Sequence[AnyPairs], seed: int, progress: Progress | None) -> 
 def _survey(pairs: Iterable[Pair]) -> tuple[str, int, int, int]:
     """A digest of the pairs' texts, the numbers of pairs and of characters, and the cut.
 
-    The `_hash` of about 5 % of the pairs, of at most 2,000 and perhaps of none, is less than the cut.
+    The `_hash` of about 5 % of the pairs, of at most 2,000, is less than the cut; of none where all sources are equal.
     """
     digest, hashes, characters = hashlib.sha256(), array("Q"), 0
     for pair in pairs:
@@ -171,7 +171,11 @@ def _survey(pairs: Iterable[Pair]) -> tuple[str, int, int, int]:
         digest.update(b"%b\xff%b\xff" % (pair.source.encode(), pair.target.encode()))  # 0xff is in no UTF-8 text
         hashes.append(_hash(pair.source))
     held_out = min(max(int(VALID_FRACTION * len(hashes)), 1), MOST_VALID)
-    cut = int(np.partition(np.array(hashes, np.uint64), held_out)[held_out]) if len(hashes) > held_out else 0
+    every = np.array(hashes, np.uint64)
+    different = np.unique(every)
+    if len(different) < 2:
+        return digest.hexdigest(), len(hashes), characters, 0
+    cut = int(max(np.partition(every, held_out)[held_out], different[1]))  # one source may occur very often
     return digest.hexdigest(), len(hashes), characters, cut
 
 

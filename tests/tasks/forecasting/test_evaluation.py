@@ -7,6 +7,7 @@ import io
 import json
 import random
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -231,6 +232,36 @@ def test_a_model_that_knows_prices_ahead_is_told_them(tmp_path: Path, capsys: py
     (tmp_path / "short.csv").write_text(lines(62, 60))
     assert command(["predict", str(tmp_path / "run"), str(tmp_path / "short.csv")]) == 1
     assert "'y': expected price for the 3 steps after its last value, got 2; append rows" in capsys.readouterr().err
+    check_streamed_rows(elman.load(tmp_path / "run"), lines)
+
+
+def check_streamed_rows(run: Run, lines: Callable[[int, int], str]) -> None:
+    """Prices ahead come before their values, as CSV below a header and as JSON; a number alone is refused."""
+
+    def answers(texts: list[str]) -> list[Answer]:
+        options = run.task.options_of("predict", {"stream": True}, "run")
+        return list(run.task.predict(run, Inputs("stdin", [[InputLine(text) for text in texts]]), options, told.append))
+
+    told: list[str] = []
+    header, *rows = lines(13, 10).splitlines()
+    rows += ["10,0,3", "13,,6"]  # a value whose price was known, and one price more
+    streamed = answers([header, *rows])
+    assert [bool(answer.result) for answer in streamed] == [False] * 12 + [True, False, True]
+    assert not any(answer.error for answer in streamed)
+    assert told == ["stdin: a forecast needs price of the steps to come, too"]
+    for answer, until, values in ((streamed[12], 13, 10), (streamed[14], 14, 11)):
+        whole = [
+            dict(zip(header.split(","), row.split(","), strict=True)) for row in lines(until, values).splitlines()[1:]
+        ]
+        [expected] = predictions(run, Inputs("stdin", memory=[whole]))
+        assert answer.result == expected.result
+    objects = [json.dumps(dict(zip(header.split(","), row.split(","), strict=True))) for row in rows]
+    assert [answer.result for answer in answers(objects)] == [answer.result for answer in streamed]
+    wrong = [answer.error for answer in answers(["3.5", header, "0,1", "0,1,2", "{}", "1,x,2", "{"])]
+    assert wrong[0] == "expected a row of a time and y, price, as an object of JSON or as CSV below a header, got '3.5'"
+    assert wrong[1] == "expected 3 cells as the header has, got 2"
+    assert not wrong[2]
+    assert all("\n" not in each and each for each in wrong[3:])
 
 
 @pytest.mark.parametrize(

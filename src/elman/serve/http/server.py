@@ -13,6 +13,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from elman.errors import UserError
+from elman.serve.http.protocol import PromptProtocol
 
 GRACE = 10.0  # seconds in which works may finish after the first signal; then they are parked
 HURRY = 5.0  # seconds more, in which the clients of parked works get their answers
@@ -109,6 +110,7 @@ def run(
         ready: called when the server takes requests.
     """
     options: dict[str, Any] = {
+        "http": PromptProtocol,
         "access_log": False,
         "log_level": "error",
         "server_header": False,

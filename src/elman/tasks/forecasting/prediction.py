@@ -15,7 +15,7 @@ from elman.data.calendar import NUMBERED
 from elman.data.panel import Panel, read_panel
 from elman.data.series_columns import SeriesColumns
 from elman.data.series_sources import series_table
-from elman.data.table import DataTable, number, table_in_lines, table_of
+from elman.data.table import DataTable, table_in_lines, table_of
 from elman.data.timestamps import Integers
 from elman.data.windows import last_windows
 from elman.errors import UserError
@@ -38,43 +38,21 @@ def predict(run: Trained, inputs: Inputs, options: ForecastingOptions, say: Say)
     Raises `UserError` where a table cannot be read.
     """
     if options.stream:
-        yield from _streamed(run, inputs, say)
+        from elman.tasks.forecasting.streaming import streamed
+
+        yield from streamed(run, inputs, say)
         return
     if inputs.memory is None:
-        for place, series in enumerate(_answers(run, _panel(run, _table(inputs)), say), 1):
-            header = [_csv_line(series[0].keys())] if place == 1 and series else []
-            lines = [*header, *(_csv_line(row.values()) for row in series)]
+        for place, series in enumerate(answered(run, _panel(run, _table(inputs)), say), 1):
+            header = [csv_line(series[0].keys())] if place == 1 and series else []
+            lines = [*header, *(csv_line(row.values()) for row in series)]
             columns = {name: [row[name] for row in series] for name in series[0]}
             yield Answer(place, series, lines, columns | {"unique_id": series[0]["unique_id"]})
         return
     for place, given in enumerate(inputs.memory, 1):
-        panel = _given(run, given, f"input {place}")
-        rows = [row for series in _answers(run, panel, say) for row in series]
-        yield Answer(place, rows, [_csv_line(row.values()) for row in rows], {"forecast": rows})
-
-
-def _streamed(run: Trained, inputs: Inputs, say: Say) -> Iterator[Answer]:
-    """The forecast after each value that arrives, a number a line, empty where it is missing: that of all so far."""
-    values: list[float | None] = []
-    said: set[str] = set()
-    begun = False
-
-    def say_once(line: str) -> None:
-        if line not in said:
-            said.add(line)
-            say(line)
-
-    for place, line in enumerate((line for block in inputs.arriving for line in block), 1):
-        value = number(line.text)
-        if line.error or value is None:
-            error = line.error or f"expected a number, got {reprlib.repr(line.text)}"
-            yield Answer(place, None, [""], {"line": place, "error": error}, error)
-            continue
-        values.append(None if math.isnan(value) else value)
-        rows = [row for series in _answers(run, _given(run, values, inputs.name), say_once) for row in series]
-        header = [] if begun or not rows else [_csv_line(rows[0].keys())]
-        begun = begun or bool(rows)
-        yield Answer(place, rows, [*header, *(_csv_line(row.values()) for row in rows)], {"forecast": rows})
+        panel = panel_in_memory(run, given, f"input {place}")
+        rows = [row for series in answered(run, panel, say) for row in series]
+        yield Answer(place, rows, [csv_line(row.values()) for row in rows], {"forecast": rows})
 
 
 def _table(inputs: Inputs) -> DataTable:
@@ -91,7 +69,7 @@ def _panel(run: Trained, table: DataTable) -> Panel:
     return read_panel(table, run.columns, run.codecs.get("calendar"))
 
 
-def _given(run: Trained, given: Any, name: str) -> Panel:
+def panel_in_memory(run: Trained, given: Any, name: str) -> Panel:
     """The panel of a table in memory, or of a series of numbers."""
     rows = list(given) if isinstance(given, Sequence) and not isinstance(given, str) else [given]
     if rows and all(isinstance(row, Mapping) for row in rows):
@@ -102,7 +80,7 @@ def _given(run: Trained, given: Any, name: str) -> Panel:
     raise UserError(name, expected="a table of series, or the numbers of one", got=reprlib.repr(given))
 
 
-def _answers(run: Trained, panel: Panel, say: Say) -> Iterator[list[dict[str, Any]]]:
+def answered(run: Trained, panel: Panel, say: Say) -> Iterator[list[dict[str, Any]]]:
     """The rows of each series' forecast."""
     tell_empty(panel, say)
     tell_short(panel, panel.lengths, run.model.past_steps, 0, say)
@@ -166,7 +144,8 @@ def not_ahead(panel: Panel, n: int, horizon: int, missing: int) -> UserError:
     )
 
 
-def _csv_line(cells: Any) -> str:
+def csv_line(cells: Any) -> str:
+    """Cells as a line of CSV, without its end."""
     text = io.StringIO()
     csv.writer(text, lineterminator="").writerow(cells)
     return text.getvalue()

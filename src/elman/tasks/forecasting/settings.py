@@ -80,4 +80,6 @@ class Backtest(Section):
 class ForecastingOptions(Section):
     """How forecasts are written."""
 
-    stream: bool = Field(False, description="A value a line; the forecast of the series so far after each.")
+    stream: bool = Field(
+        False, description="A value a line, or a row of CSV or JSON; the forecast of the series so far after each."
+    )

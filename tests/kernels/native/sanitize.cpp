@@ -15,6 +15,7 @@
 #include "dense.h"
 #include "alignment.h"
 #include "arena.h"
+#include "draws.h"
 #include "loss.h"
 #include "program.h"
 #include "sweep.h"
@@ -239,6 +240,29 @@ void run_matmul(int32_t (*entry)(const Matmul*), int64_t M, int64_t N, int64_t K
         exit(1);
       }
     }
+}
+
+// Numbers of a generator after some draws, against those of the standard library's.
+void run_draws(int64_t before, int64_t N) {
+  std::mt19937 standard(7);
+  Twister twister = {};
+  twister.left = 1, twister.state[0] = 7;
+  for (uint32_t i = 1; i < 624; ++i) {
+    const uint32_t last = uint32_t(twister.state[i - 1]);
+    twister.state[i] = uint32_t(1812433253u * (last ^ last >> 30) + i);
+  }
+  for (int64_t n : {before, N, int64_t(1)}) {
+    std::vector<uint64_t> numbers(n);
+    const Draws draws = {n, &twister, numbers.data()};
+    if (elman_draws(&draws) != 0) exit(1);
+    for (uint64_t number : numbers) {
+      const uint64_t first = standard();
+      if (number != (first << 32 | standard())) {
+        fprintf(stderr, "the draws of %d numbers after %d are wrong\n", int(n), int(before));
+        exit(1);
+      }
+    }
+  }
 }
 
 // A window, whose results must be finite and in their places, whatever the threads; of a fresh memory, those of zeros.
@@ -640,6 +664,8 @@ int main() {
     for (int64_t N : {0, 1, 7, 600})
       for (int64_t V : {1, 5, 16, 33, 130})
         for (bool biased : {false, true}) run_loss(kPrecisions[each], losses[each], N, V, biased, biased ? 0.1 : 0, 3), ++runs;
+  for (int64_t before : {0, 1, 311, 312})
+    for (int64_t N : {0, 1, 311, 312, 313, 5000}) run_draws(before, N), ++runs;
   for (int64_t T : {0, 1, 7})
     for (int64_t S : {0, 1, 5})
       for (int64_t H : {1, 5, 16, 70})

@@ -24,12 +24,12 @@ def draw_bits(numbers: Tensor) -> Tensor:
 
     The numbers, and what torch's generator draws afterwards, are the same whether the core draws them or torch.
     """
-    core = library()
-    if core is None or numbers.numel() < LEAST or not numbers.is_cpu or is_traced(numbers):
+    draw = getattr(library(), "elman_draws", None)
+    if draw is None or numbers.numel() < LEAST or not numbers.is_cpu or is_traced(numbers):
         return numbers.random_(-(2**63), None)
     state = torch.default_generator.get_state()
     if len(state) != STATE:
         return numbers.random_(-(2**63), None)
-    check("draws", core.elman_draws(ctypes.byref(DrawsCall(numbers.numel(), state.data_ptr(), numbers.data_ptr()))))
+    check("draws", draw(ctypes.byref(DrawsCall(numbers.numel(), state.data_ptr(), numbers.data_ptr()))))
     torch.default_generator.set_state(state)
     return numbers

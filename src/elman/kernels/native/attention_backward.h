@@ -94,7 +94,6 @@ template <class S> struct AttendBackward {
     strip.scale = columns.prepare(columns.template of<S>(a.q, a.q_at, head), a.q_at.step, t, columns.at.queries, a.gain_q,
                                   strip.query, strip.normed);
     for (int64_t d = 0; d < D; ++d) strip.query[d] *= scale, strip.dquery[d] = Vector<T>{};
-    columns.fetch_next(head, t, L);
     queries().put_strip(strip.query, i * L);
     make_panel<S>(strip.query, D);
 
@@ -175,10 +174,6 @@ template <class S> struct AttendBackward {
   void clear(int64_t from, int64_t to) const { dkeys().clear(from, to), dvalues().clear(from, to); }
 
   void end(BackwardStrip<T>& strip, int64_t head, int64_t t) {
-    const int64_t heads = a.N / a.G;
-    columns.template fetch<S>(a.y, columns.whole(), a.T, head, heads, 1, t, L);
-    columns.template fetch<S>(a.dy, columns.whole(), a.T, head, heads, 1, t, L);
-    columns.fetch_memory(head, t, L);
     for (int64_t d = 0; d < a.D; ++d) strip.dquery[d] *= scale;
     columns.prepare_backward(strip.dquery, strip.normed, strip.scale, t, a.gain_q, dgains.data);
     S* const dq = (S*)columns.template of<S>(a.dq, a.dq_at, head) + t * a.dq_at.step;

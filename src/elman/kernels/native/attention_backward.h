@@ -32,6 +32,7 @@ template <class S> struct AttendBackward {
   const int64_t size;  // of a turned strip
   Buffer<T> strips, by_rows, sums, logits, dweights, weights_rows, dlogits_rows, kept, dgains;
   Buffer<double> writers;
+  int64_t fresh = 0;  // from this column on, sums have not begun
 
   explicit AttendBackward(const Attend& a)
       : columns(a, Ready::kBackward), a(a), scale(T(1) / root(T(a.D))), size(columns.row + 2), strips(kStrips * 4 * size),
@@ -51,7 +52,7 @@ template <class S> struct AttendBackward {
   bool run(int64_t unit) {
     if (!columns.begin(unit)) return false;
     columns.make_ready();
-    dkeys().clear(first_wanted(), columns.at.count), dvalues().clear(first_wanted(), columns.at.count);
+    fresh = first_wanted();
     memset(dgains.data, 0, 2 * a.D * sizeof(Vector<T>));
     const int64_t heads = a.N / a.G;
     for (int64_t head = columns.g * heads; head < (columns.g + 1) * heads; ++head)
@@ -93,7 +94,6 @@ template <class S> struct AttendBackward {
     strip.scale = columns.prepare(columns.template of<S>(a.q, a.q_at, head), a.q_at.step, t, columns.at.queries, a.gain_q,
                                   strip.query, strip.normed);
     for (int64_t d = 0; d < D; ++d) strip.query[d] *= scale, strip.dquery[d] = Vector<T>{};
-    columns.fetch_next(head, t, L);
     queries().put_strip(strip.query, i * L);
     make_panel<S>(strip.query, D);
 
@@ -139,7 +139,7 @@ template <class S> struct AttendBackward {
   int64_t first_wanted() const { return a.dmemory_keys ? 0 : columns.at.live / kTile * kTile; }
 
   // What the keys [first, end) get of a block's queries: tiles that the same strips see are taken together.
-  void add_to_keys(const BackwardStrip<T>* strip, int64_t n, int64_t first, int64_t end) const {
+  void add_to_keys(const BackwardStrip<T>* strip, int64_t n, int64_t first, int64_t end) {
     const auto strips_of = [&](int64_t tile, int64_t& from, int64_t& to) {
       from = n, to = 0;
       for (int64_t i = 0; i < n; ++i)
@@ -147,30 +147,33 @@ template <class S> struct AttendBackward {
     };
     int64_t tile = more(first, first_wanted()), from, to, from_next, to_next;
     for (strips_of(tile, from, to); tile < end; from = from_next, to = to_next) {
+      const bool begins = tile >= fresh;
       int64_t next = tile + kTile;
-      for (; strips_of(next, from_next, to_next), next < end && from == from_next && to == to_next;) next += kTile;
+      for (; strips_of(next, from_next, to_next), next < end && next != fresh && from == from_next && to == to_next;)
+        next += kTile;
       if (from < to) {
         const int64_t at = (tile - first) * kQueries + from * L, count = (to - from) * L;
-        add((const S*)dlogits_rows.data + at, next - tile, queries(), from * L, count, dkeys(), tile);
-        add((const S*)weights_rows.data + at, next - tile, dys(), from * L, count, dvalues(), tile);
+        add((const S*)dlogits_rows.data + at, next - tile, queries(), from * L, count, dkeys(), tile, begins);
+        add((const S*)weights_rows.data + at, next - tile, dys(), from * L, count, dvalues(), tile, begins);
+      } else if (begins) {
+        clear(tile, next);
       }
       tile = next;
     }
+    fresh = more(fresh, end);
   }
   static void add(const S* rows, int64_t n, const ByRows<S>& panels, int64_t first, int64_t count, const Sums<T>& to,
-                  int64_t column) {
+                  int64_t column, bool begins) {
     for (int64_t p = 0; p < panels.panels.count(); ++p) {
       const int width = panels.panels.width(p);
-      add_product<S>(rows, kQueries, n, panels.data + panels.panels.offset(p) + first / kPair<S> * width, width, count,
-                     to.at(p, column));
+      const Vector<T>* const panel = panels.data + panels.panels.offset(p) + first / kPair<S> * width;
+      if (begins) product<S>(rows, kQueries, n, panel, width, count, to.at(p, column));
+      else add_product<S>(rows, kQueries, n, panel, width, count, to.at(p, column));
     }
   }
+  void clear(int64_t from, int64_t to) const { dkeys().clear(from, to), dvalues().clear(from, to); }
 
   void end(BackwardStrip<T>& strip, int64_t head, int64_t t) {
-    const int64_t heads = a.N / a.G;
-    columns.template fetch<S>(a.y, columns.whole(), a.T, head, heads, 1, t, L);
-    columns.template fetch<S>(a.dy, columns.whole(), a.T, head, heads, 1, t, L);
-    columns.fetch_memory(head, t, L);
     for (int64_t d = 0; d < a.D; ++d) strip.dquery[d] *= scale;
     columns.prepare_backward(strip.dquery, strip.normed, strip.scale, t, a.gain_q, dgains.data);
     S* const dq = (S*)columns.template of<S>(a.dq, a.dq_at, head) + t * a.dq_at.step;
@@ -180,6 +183,7 @@ template <class S> struct AttendBackward {
   // Every query has been; now through rotation and layer normalization, and to the memory.
   void finish_keys() {
     const Timeline& at = columns.at;
+    if (fresh < at.count) clear(fresh, at.count);
     if (a.dkeys_after && at.ring) take_from_memory_after();
     S *dk = (S*)columns.template of<S>(a.dk, a.dk_at, columns.g), *dv = (S*)columns.template of<S>(a.dv, a.dv_at, columns.g);
     if (!columns.prepared())

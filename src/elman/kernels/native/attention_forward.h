@@ -121,7 +121,6 @@ template <class S> struct AttendForward {
   void begin(QueryStrip<S>& strip, int64_t head, int64_t t, int64_t queries, int64_t i) {
     strip.panel = strips.data + 2 * i * (columns.row + 2), strip.y = strip.panel + columns.row + 2;
     strip.span = Span<T>(columns.from + t, columns.to + t, queries);
-    columns.fetch_next(head, t, L);
     strip.largest = Vector<T>{} + T(kLowest), strip.sum = Vector<T>{};
     columns.prepare(columns.template of<S>(a.q, a.q_at, head), a.q_at.step, t, columns.at.queries, a.gain_q, strip.panel);
     for (int64_t d = 0; d < a.D; ++d) strip.panel[d] *= scale, strip.y[d] = Vector<T>{};
@@ -142,7 +141,6 @@ template <class S> struct AttendForward {
   }
 
   void end(QueryStrip<S>& strip, int64_t head, int64_t t) const {
-    columns.fetch_memory(head, t, L);
     const Vector<T> inverse = strip.sum == T(0) ? Vector<T>{} : T(1) / strip.sum;
     for (int64_t d = 0; d < a.D; ++d) strip.y[d] *= inverse;
     const int64_t rows = less(a.T - t, L);

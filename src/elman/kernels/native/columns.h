@@ -150,31 +150,6 @@ template <class S> struct Columns {
     if (a.cosines && (before < 0 || a.tables)) rotations().fill(a, b);
     return true;
   }
-  // Asks for the rows [t, t + n) of `steps`, of the unit `ahead` of this one if there is one: while this one is computed,
-  // for the lines lie too far apart for the processor to see them coming.
-  template <class X>
-  INLINE void fetch(const void* x, const Strides& strides, int64_t steps, int64_t head, int64_t heads, int64_t ahead,
-                    int64_t t, int64_t n) const {
-    const int64_t unit = less(b * a.G + g + ahead, a.B * a.G - 1);
-    const char* at = (const char*)((const X*)x + unit / a.G * strides.row + t * strides.step +
-                                   (unit % a.G * heads + head % heads) * strides.head);
-    for (int64_t last = less(t + n, steps); t < last; ++t, at += strides.step * sizeof(X))
-      for (int64_t byte = 0; byte < a.D * int64_t(sizeof(X)); byte += 64) __builtin_prefetch(at + byte);
-  }
-  Strides whole() const { return {a.T * a.N * a.D, a.N * a.D, a.D}; }           // of y
-  Strides memory() const { return {a.G * a.C * a.D, a.D, a.C * a.D}; }
-  INLINE void fetch_next(int64_t head, int64_t t, int64_t n) const {
-    const int64_t heads = a.N / a.G;
-    fetch<S>(a.q, a.q_at, a.T, head, heads, 1, t, n);
-    if (head % heads) return;
-    fetch<S>(a.k, a.k_at, a.S, 0, 1, 1, t, n);
-    fetch<S>(a.v, a.v_at, a.S, 0, 1, 1, t, n);
-  }
-  INLINE void fetch_memory(int64_t head, int64_t t, int64_t n) const {
-    if (head % (a.N / a.G) || !a.memory_keys) return;
-    fetch<T>(a.memory_keys, memory(), a.C, 0, 1, 1, t, n);
-    fetch<T>(a.memory_values, memory(), a.C, 0, 1, 1, t, n);
-  }
   void make_ready() const {
     gather();
     copy_memory();

@@ -17,7 +17,7 @@ template <> INLINE Bfloat16 one_of() { return {0x3f80}; }
 constexpr int64_t kRowsOfSum = 2 * kRowsOfBlock;
 
 // Rows are fetched so far ahead of being packed, for they lie apart.
-constexpr int64_t kRowsFetched = 8;
+constexpr int64_t kRowsFetched = 24;
 
 // Rows k and k + 1 of n columns (one row, where numbers have no pairs; `second` null: zeros), as a panel holds them.
 template <class T> INLINE Vector<T> steps(const T* first, const T*, int64_t n) { return load(first, n); }

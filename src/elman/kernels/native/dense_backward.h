@@ -7,26 +7,12 @@
 #pragma once
 
 #include "dense_forward.h"
+#include "packed_rows.h"
 
 namespace {
 
-template <class S> INLINE S one_of() { return S(1); }
-template <> INLINE Bfloat16 one_of() { return {0x3f80}; }
-
 // So many rows make the weight's derivative worth its way through the cache, while what is packed of them stays there.
 constexpr int64_t kRowsOfSum = 2 * kRowsOfBlock;
-
-// Rows are fetched so far ahead of being packed, for they lie apart.
-constexpr int64_t kRowsFetched = 8;
-
-// Rows k and k + 1 of n columns (one row, where numbers have no pairs; `second` null: zeros), as a panel holds them.
-template <class T> INLINE Vector<T> steps(const T* first, const T*, int64_t n) { return load(first, n); }
-
-INLINE Vector<float> steps(const Bfloat16* first, const Bfloat16* second, int64_t n) {
-  typedef VectorOf<float>::Words Words;
-  const Vector<float> upper = second ? load(second, n) : Vector<float>{};
-  return (Vector<float>)((Words)load(first, n) >> 16 | (Words)upper);
-}
 
 // What a thread adds up over its rows: the derivatives by the weights, one behind the other; that by W in the panels of
 // its columns.
@@ -129,49 +115,6 @@ template <class S> struct DenseBackward {
     }
   }
 
-  // Rows, from the row `begin` on, as the panels of a product that adds up over them; the sums of each column are added
-  // to `columns`, if any.
-  static void pack(const S* from, int64_t rows, const Panels<S>& to, int64_t begin, Vector<T>* packed, T* columns) {
-    for (int64_t p = 0; p < to.count(); ++p) {
-      const int64_t at = to.first(p) * L;
-      Vector<T>* const place = packed + to.offset(p) + begin / kPair<S> * to.width(p);
-      switch (to.width(p)) {
-        case 1: pack_panel<1>(from + at, rows, to.H, to.H - at, place, columns ? columns + at : nullptr); break;
-        case 2: pack_panel<2>(from + at, rows, to.H, to.H - at, place, columns ? columns + at : nullptr); break;
-        case 3: pack_panel<3>(from + at, rows, to.H, to.H - at, place, columns ? columns + at : nullptr); break;
-        default: pack_panel<4>(from + at, rows, to.H, to.H - at, place, columns ? columns + at : nullptr);
-      }
-    }
-  }
-
-  // One panel, of `left` columns at most.
-  template <int WIDTH>
-  static void pack_panel(const S* from, int64_t rows, int64_t size, int64_t left, Vector<T>* to, T* columns) {
-    Vector<T> sums[WIDTH] = {};
-    S one[kPair<S>];
-    for (int i = 0; i < kPair<S>; ++i) one[i] = one_of<S>();
-    const Operand<S> ones(one, false);
-    const bool whole = left >= WIDTH * L;
-    for (int64_t k = 0; k < rows; k += kPair<S>, to += WIDTH, from += kPair<S> * size) {
-      if (k + kRowsFetched + 1 < rows)
-#pragma GCC unroll 2
-        for (int i = 0; i < kPair<S>; ++i)
-#pragma GCC unroll 4
-          for (int v = 0; v < WIDTH; v += 64 / (L*int(sizeof(S)))) __builtin_prefetch(from + (kRowsFetched + i) * size + v * L);
-#pragma GCC unroll 4
-      for (int v = 0; v < WIDTH; ++v) {
-        const S* const next = k + 1 < rows ? from + size + v * L : nullptr;
-        to[v] = whole ? steps(from + v * L, next, L) : steps(from + v * L, next, lanes_at<T>(left, v * L));
-        if (columns) ones.times(to[v], sums[v]);
-      }
-    }
-    if (columns)
-      for (int v = 0; v < WIDTH; ++v) {
-        const int64_t n = lanes_at<T>(left, v * L);
-        store(columns + v * L, load(columns + v * L, n) + sums[v], n);
-      }
-  }
-
   // The part of dW = sum of dsums^T input over these rows, both packed.
   void weights(int64_t rows, const Panels<S>& of_sums, const Vector<T>* dsums, const Panels<S>& of_input,
                const Vector<T>* input, const WeightSums<T>& parts) const {
@@ -201,8 +144,8 @@ template <class S> struct DenseBackward {
       const int64_t count = less(rows - r, kRowsOfBlock);
       const S* mine = d.added ? dsums<T>(first + r, count, (S*)room) : dsums<S>(first + r, count, (S*)room);
       if (d.dweight) {
-        pack(mine, count, of_sums, r, packed_sums, parts.bias);
-        pack((const S*)d.input + (first + r) * d.K, count, of_input, r, packed_input, nullptr);
+        pack_rows<S>(mine, count, of_sums, r, packed_sums, parts.bias);
+        pack_rows<S>((const S*)d.input + (first + r) * d.K, count, of_input, r, packed_input, nullptr);
       }
       if (d.dx) inputs(first + r, count, mine, packed, (T*)of_inputs, sums, parts);
     }

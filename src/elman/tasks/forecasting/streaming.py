@@ -11,8 +11,8 @@ from typing import Any
 from elman.data.linefile import InputLine
 from elman.data.series_columns import IDS, TARGETS, TIMES, SeriesColumns
 from elman.data.table import number
+from elman.tasks.exchange import Answer, Inputs, Say, Trained
 from elman.tasks.forecasting.prediction import answered, csv_line, missing_ahead, not_ahead, panel_in_memory
-from elman.tasks.task import Answer, Inputs, Say, Trained
 
 
 def streamed(run: Trained, inputs: Inputs, say: Say) -> Iterator[Answer]:

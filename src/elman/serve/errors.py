@@ -72,7 +72,7 @@ class Full(UserError):
     >>> with Sessions("runs/demo", sessions=2) as sessions:
     ...     three = [sessions.create() for _ in range(3)]
     Traceback (most recent call last):
-    elman.serve.errors.Full: there are 2 sessions, and no room for another; close one, or try again later
+    elman.serve.errors.Full: the server keeps 2 sessions, and has no room for another; close one, or try again later
     """
 
     status: ClassVar[int] = 429

@@ -4,7 +4,7 @@
 
 #pragma once
 
-#include "product.h"
+#include "panels.h"
 
 namespace {
 

@@ -3,8 +3,8 @@
 #pragma once
 
 #include "cells.h"
+#include "panels.h"
 #include "pieces.h"
-#include "product.h"
 #include "rows.h"
 #include "sweep.h"
 #include "variations.h"

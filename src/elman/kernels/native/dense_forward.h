@@ -6,8 +6,8 @@
 #include "dots.h"
 #include "gelu.h"
 #include "normalization.h"
+#include "panels.h"
 #include "pieces.h"
-#include "product.h"
 
 namespace {
 

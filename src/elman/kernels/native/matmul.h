@@ -2,8 +2,8 @@
 
 #pragma once
 
+#include "panels.h"
 #include "pieces.h"
-#include "product.h"
 #include "sweep.h"
 
 namespace {

@@ -2,7 +2,7 @@
 
 #pragma once
 
-#include "product.h"
+#include "panels.h"
 
 namespace {
 

@@ -4,7 +4,7 @@
 #pragma once
 
 #include "normalization.h"
-#include "product.h"
+#include "panels.h"
 #include "timeline.h"
 #include "turn.h"
 

@@ -74,7 +74,7 @@ def split(inputs: Inputs, heads: int) -> tuple[Tensor, Tensor, Tensor]:
     first, k, v = cast(Tensor, inputs[0]), *inputs[1:3]
     if k is not None and v is not None:
         return first, k, v
-    groups = (first.shape[2] - heads) // 2
+    groups = _key_heads(inputs, heads)
     return cast(Any, first.split((heads, groups, groups), dim=2))
 
 
@@ -136,6 +136,7 @@ def _small(q: Tensor) -> torch.dtype:
 
 
 def _key_heads(inputs: Inputs, heads: int) -> int:
+    """G, of queries, keys and values apart or in one tensor."""
     together, k = cast(Tensor, inputs[0]), inputs[1]
     return (together.shape[2] - heads) // 2 if k is None else k.shape[2]
 

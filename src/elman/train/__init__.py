@@ -21,12 +21,14 @@ from typing import TYPE_CHECKING
 from elman.lazy import lazily
 
 if TYPE_CHECKING:
+    from elman.kernels.orthogonal import orthogonal
     from elman.train import bptt
     from elman.train.averaging import Average
     from elman.train.clipping import Clipped, Clipper
     from elman.train.loop import Finished, Resumed, Validated, Warned, fit, steps
+    from elman.train.muon import Muon
     from elman.train.objective import Loss, Objective, Place
-    from elman.train.optimizers import Muon, optimizer, orthogonal
+    from elman.train.optimizers import optimizer
     from elman.train.schedule import Budget, learning_rate, parse_budget
     from elman.train.settings import Optimization
     from elman.train.training import Step, Training
@@ -63,8 +65,10 @@ __getattr__ = lazily(
         **dict.fromkeys(("Clipped", "Clipper"), ".clipping"),
         **dict.fromkeys(("Finished", "Resumed", "Validated", "Warned", "fit", "steps"), ".loop"),
         **dict.fromkeys(("Loss", "Objective", "Place"), ".objective"),
-        **dict.fromkeys(("Muon", "optimizer", "orthogonal"), ".optimizers"),
+        "Muon": ".muon",
+        "optimizer": ".optimizers",
         "Optimization": ".settings",
+        "orthogonal": "elman.kernels.orthogonal",
         **dict.fromkeys(("Step", "Training"), ".training"),
         "bptt": "",
     },

@@ -71,11 +71,9 @@ def sums_over_steps(
         for columns, rows in places:
             matmul(by_x[:, columns].t(), read, out=dw_ih[rows])
         dw_ih = dw_ih.to(w_ih.dtype)
-    if wanted[5]:
-        db_ih = by_bias[:, :GH].sum(0).to(h_first.dtype)
-        db_ih = db_ih.roll(-H) if gru else db_ih
-    if wanted[6]:
-        db_hh = by_bias[:, -GH:].sum(0).to(h_first.dtype) if gru or db_ih is None else db_ih.clone()
+    if wanted[5] or wanted[6]:
+        sums = by_bias.sum(0).to(h_first.dtype)
+        db_ih, db_hh = (sums[:GH].roll(-H), sums[-GH:]) if gru else (sums, sums.clone())
     if wanted[4]:  # the last, for this sum overwrites `dgates`
         dw_hh = _weight_gradient(by_h, options, h_first.to(h.dtype), h).to(h_first.dtype)
     return dx, dw_ih, dw_hh, db_ih, db_hh

@@ -59,7 +59,7 @@ def orthogonal(x: Tensor, *, rounded: bool = False) -> Tensor:
     x (..., M, N), as is the result, in the dtype of x. The largest singular value is at most the eighth root of the sum
     of the eighth powers of all, tr (x x^T)^4, which is what the first polynomial begins with.
 
-    >>> orthogonal(torch.diag(torch.tensor([3.0, -1.0, 0.1]))).round(decimals=1).diag().tolist()
+    >>> orthogonal(torch.diag(torch.tensor([3.0, -1.0, 0.1]))).round().diag().tolist()
     [1.0, -1.0, 1.0]
     """
     tall, dtype = x.shape[-2] > x.shape[-1], x.dtype

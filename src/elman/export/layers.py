@@ -10,10 +10,11 @@ from torch import nn
 
 from elman.errors import UserError
 from elman.models.classifier import Classifier
-from elman.models.encoder import RecurrentEncoder, SequenceEncoder
+from elman.models.encoder import RecurrentEncoder
 from elman.models.forecaster import SeriesForecaster
 from elman.models.layered import INPUT, LayeredModel
 from elman.models.recurrent import RecurrentLM
+from elman.models.sequence_encoder import SequenceEncoder
 from elman.models.tagger import Tagger
 from elman.nn.recurrent import Recurrent
 

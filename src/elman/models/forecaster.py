@@ -13,9 +13,10 @@ from elman.errors import UserError
 from elman.models.configuration import IMPORTED
 from elman.models.conformal import widened
 from elman.models.constructor import checked, configure
-from elman.models.encoder import make_encoder, read_truncated
+from elman.models.encoder import make_encoder
 from elman.models.forecaster_settings import FORECASTER_SETTINGS, LEVELS
 from elman.models.likelihoods import DISTRIBUTIONS, Distribution, Output, Quantiles, Units, anchor, sampling_noise
+from elman.models.sequence_encoder import read_truncated
 from elman.models.window_tensors import WindowTensors, in_segments, joined, ragged_lengths, value_and_missing
 from elman.nn.sequences import Lengths, Resets
 from elman.nn.window_normalisation import Scaling, window_scaling

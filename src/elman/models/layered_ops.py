@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from elman.errors import UserError
-from elman.models.configuration import Probability, Units
 from elman.models.layered_pointwise import Rows, SliceNode, activation, affine, batch_norm, layer_norm, linear
 from elman.models.layered_recurrent import RecurrentNode
 from elman.models.layered_values import Node, NodeValue, Packing, Shape, StepsOfCall, one
 from elman.nn.dropout import Dropout, locked_dropout
 from elman.nn.pooling import Pooling, PoolState
 from elman.nn.sequences import embed
+from elman.settings import Probability, Units
 from elman.state import State, reset_rows
 
 COMBINATIONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {

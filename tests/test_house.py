@@ -20,7 +20,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 # A part may import itself and what is named beside it, and nothing else of elman.
 GROUND = {
     *("arrays", "errors", "synonyms", "state", "atomic", "reading", "strict_json", "settings", "cells"),
-    *("rendezvous", "distributed", "lazy", "wording"),
+    *("launcher", "messages", "rendezvous", "distributed", "lazy", "wording"),
 }
 BELOW: dict[str, set[str]] = {
     "lazy": set(),
@@ -30,8 +30,10 @@ BELOW: dict[str, set[str]] = {
     "errors": {"synonyms"},
     "state": set(),
     "atomic": {"errors"},
+    "launcher": set(),
+    "messages": set(),
     "rendezvous": {"errors"},
-    "distributed": {"errors", "rendezvous", "state"},
+    "distributed": {"errors", "launcher", "messages", "rendezvous", "state"},
     "reading": {"errors"},
     "cells": set(),
     "strict_json": set(),

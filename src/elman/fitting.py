@@ -19,7 +19,17 @@ from typing import Any
 import torch
 from torch import nn
 
-from elman import __version__, atomic, distributed, environment, given, model_folders, run_folders, runs
+from elman import (
+    __version__,
+    atomic,
+    distributed,
+    environment,
+    given,
+    launcher,
+    model_folders,
+    run_folders,
+    runs,
+)
 from elman.display import Display, View
 from elman.distributed import ALONE, Ranks
 from elman.environment import keep_freed, return_freed
@@ -213,7 +223,7 @@ def train(
 
     Where torch's launcher has started several processes, each of them does this, and they train one model together.
     """
-    if distributed.is_launched() and (tree.get("train") or {}).get("sharded"):
+    if launcher.is_launched() and (tree.get("train") or {}).get("sharded"):
         return_freed()
     else:
         keep_freed()
@@ -344,7 +354,7 @@ def _model(
     """A new model, or somebody's own, with the weights of the run that the training begins from."""
     if start is not None and own is None and settings.kind == OWN:
         own = copy.deepcopy(start.model)
-    if settings.train.sharded and distributed.is_launched() and isinstance(own, nn.Module):
+    if settings.train.sharded and launcher.is_launched() and isinstance(own, nn.Module):
         raise UserError("model", expected="a callable that makes one, where it is sharded", got="a module")
     torch.manual_seed(settings.train.seed)  # of every device: noise is drawn where the model is
     build = partial(task.build, config) if own is None else partial(task.own, own, config)

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from elman import atomic, distributed, reading, run_folders
+from elman import atomic, launcher, reading, run_folders
 from elman.data.frames import plain
 from elman.data.sources import EVERY_NAME
 from elman.distributed import Ranks
@@ -337,7 +337,7 @@ def compare_threads(folder: Path, say: Say) -> None:
         began = reading.read_json(folder / "env.json", Began)
     except UserError:
         return
-    now = Began(torch.get_num_threads(), distributed.launched())
+    now = Began(torch.get_num_threads(), launcher.launched())
     for what, before, after, remedy in (
         ("processes", began.processes, now.processes, f"--processes {began.processes}"),
         ("threads", began.threads, now.threads, f"OMP_NUM_THREADS={began.threads}"),

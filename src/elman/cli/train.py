@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from elman import distributed
+from elman import launcher
 from elman.cli import completion, options
 from elman.cli.signals import Stop
 from elman.display import Display, View, clock, print_json, say
@@ -68,9 +68,9 @@ def command(
     from elman.tasks import configuration
     from elman.train.loop import Finished
 
-    launching = processes > 1 and not distributed.is_launched()
-    told = say if distributed.is_first() and not launching else (lambda line: None)
-    if distributed.is_launched() and out is None:
+    launching = processes > 1 and not launcher.is_launched()
+    told = say if launcher.is_first() and not launching else (lambda line: None)
+    if launcher.is_launched() and out is None:
         raise UserError("-o RUN", expected="a folder that all processes see", got="none", exit_code=2)
     validation = options.check(resume, overwrite, valid, valid_target)
     tree = configuration.read_yaml(config, streams=True) if config else {}
@@ -94,7 +94,7 @@ def command(
         from elman.cli.processes import launch
 
         raise typer.Exit(launch(processes, [*sys.argv[1:], "--out", str(out)]))
-    with Display(quiet=not distributed.is_first()) as display, ExitStack() as signals:
+    with Display(quiet=not launcher.is_first()) as display, ExitStack() as signals:
         view, stop = View(display), Stop()
         for event in fitting.train(
             tree, out, resume=resume, overwrite=overwrite, start=start, say=display.say, progress=display.stage,
@@ -106,7 +106,7 @@ def command(
                 signals.enter_context(stop)
             elif isinstance(event, Finished):
                 finished = event
-    if distributed.is_first():
+    if launcher.is_first():
         _report(prepared, finished, as_json, view)
     fitting.check_finite(prepared, finished)
     # A signal that came when the last step was done has interrupted nothing.

@@ -43,6 +43,8 @@ from elman.tasks.exchange import Progress, Say
 from elman.tasks.sizing import check_ram
 from elman.tasks.task import Task
 from elman.train import loop
+from elman.train.events import Event as LoopEvent
+from elman.train.events import Finished
 from elman.train.schedule import Budget, parse_budget
 from elman.train.training import Training
 
@@ -66,7 +68,7 @@ class Fitted:
     run: Run
 
 
-Event = Prepared | loop.Event | Fitted
+Event = Prepared | LoopEvent | Fitted
 
 
 def fit(
@@ -201,7 +203,7 @@ def training(
                 for event in events:
                     yield event
         assert isinstance(prepared, Prepared)
-        assert isinstance(event, loop.Finished)
+        assert isinstance(event, Finished)
         if not event.step:
             raise UserError("the training was stopped before its first step: nothing was trained")
         check_finite(prepared, event)
@@ -218,7 +220,7 @@ def training(
 
 def train(
     tree: Mapping[str, Any], folder: Path, *, stop: Callable[[], bool] = lambda: False, **options: Any
-) -> Generator[Prepared | loop.Event, None, None]:
+) -> Generator[Prepared | LoopEvent, None, None]:
     """`Prepared`, then the events of the loop; `options` and errors are those of `prepare` and of `loop.fit`.
 
     Where torch's launcher has started several processes, each of them does this, and they train one model together.
@@ -366,7 +368,7 @@ def _model(
     return model
 
 
-def check_finite(prepared: Prepared, finished: loop.Finished) -> None:
+def check_finite(prepared: Prepared, finished: Finished) -> None:
     """Raise `UserError` where a training ended and no validation had a loss that is a finite number."""
     if finished.reason != "stopped" and math.isinf(finished.best):
         what = f"no validation of {prepared.folder} had a loss that is a finite number"

@@ -19,7 +19,7 @@ from elman.wording import counted
 
 if TYPE_CHECKING:
     from elman.fitting import Prepared
-    from elman.train.loop import Finished
+    from elman.train.events import Finished
 
 COMMAND_CLASS = options.DataCommand
 
@@ -66,7 +66,7 @@ def command(
     """Train a model on DATA: the best one within a budget (2 minutes, unless you say otherwise)."""
     from elman import fitting, given, run_folders, runs
     from elman.tasks import configuration
-    from elman.train.loop import Finished
+    from elman.train.events import Finished
 
     launching = processes > 1 and not launcher.is_launched()
     told = say if launcher.is_first() and not launching else (lambda line: None)

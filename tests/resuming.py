@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from elman.fitting import prepare
+from elman.preparation import prepare
 from elman.train import checkpoints
 from elman.train.events import Event
 from elman.train.loop import fit

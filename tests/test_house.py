@@ -50,19 +50,23 @@ BELOW: dict[str, set[str]] = {
     "bench": GROUND | {"kernels", "nn", "environment", "interop", "report"},
     "display": GROUND | {"metrics", "train", "tasks", "report"},
     "run_folders": {"errors", "atomic", "data", "tasks"},
-    "given": GROUND | {"data", "tasks", "run_folders", "environment"},
+    "given": GROUND | {"tasks"},
+    "data_in_memory": GROUND | {"data", "tasks"},
+    "resuming": GROUND | {"tasks", "run_folders"},
     "model_folders": GROUND | {"models", "tasks"},
     "runs": GROUND
-    | {"models", "data", "train", "tasks", "inspection", "given", "information", "model_folders", "run_folders"}
-    | {"report"},
+    | {"models", "data", "train", "tasks", "inspection", "data_in_memory", "information", "model_folders"}
+    | {"report", "run_folders"},
     "information": GROUND | {"models", "train", "tasks", "model_folders", "run_folders"},
     "lens": GROUND | {"kernels", "nn", "models", "train"},
     "report": {"wording"},
     "inspection": GROUND | {"kernels", "nn", "models", "data", "train", "lens", "report", "environment"},
     "tasks": GROUND
     | {"kernels", "nn", "models", "data", "train", "environment", "metrics", "decode", "lens", "report", "inspection"},
+    "preparation": GROUND
+    | {"models", "train", "tasks", "runs", "run_folders", "model_folders", "data_in_memory", "resuming", "environment"},
     "fitting": GROUND
-    | {"models", "train", "tasks", "runs", "run_folders", "model_folders", "given", "display", "environment"},
+    | {"train", "tasks", "runs", "given", "data_in_memory", "resuming", "preparation", "display", "environment"},
     "estimators": {"data", "errors", "fitting", "runs"},
     "compare": GROUND
     | {
@@ -71,8 +75,7 @@ BELOW: dict[str, set[str]] = {
         "tasks",
         "runs",
         "run_folders",
-        "given",
-        "fitting",
+        "preparation",
         "metrics",
         "lens",
         "report",

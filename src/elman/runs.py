@@ -29,7 +29,7 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from elman import atomic, given, model_folders, run_folders
+from elman import atomic, data_in_memory, model_folders, run_folders
 from elman.data.frames import as_frame, is_frame, plain
 from elman.errors import UserError
 from elman.models.weights import load_weights
@@ -87,8 +87,8 @@ class Run(Trained):
         Raises:
             UserError: the data do not fit the run, or an option is not its task's.
         """
-        with given.in_memory() as made:
-            places = given.places(data, targets, made, task=self.task.name)
+        with data_in_memory.in_memory() as made:
+            places = data_in_memory.places(data, targets, made, task=self.task.name)
             return self.evaluation(places, options, memory=made).report
 
     def evaluation(
@@ -173,8 +173,8 @@ class Run(Trained):
             raise UserError(what, remedy="elman.lens has functions for the layers in run.model")
         parts = [parts] if isinstance(parts, str) else parts
         told = progress or (lambda name, done: None)
-        with given.in_memory() as made:
-            places = [] if data is None else given.places(data, targets, made, task=self.task.name)
+        with data_in_memory.in_memory() as made:
+            places = [] if data is None else data_in_memory.places(data, targets, made, task=self.task.name)
             with self._in_eval_mode():
                 return self.task.inspect(self, places, parts=parts, progress=told)
 

@@ -18,7 +18,7 @@ from elman.tasks import TASKS
 from elman.wording import counted
 
 if TYPE_CHECKING:
-    from elman.fitting import Prepared
+    from elman.preparation import Prepared
     from elman.train.events import Finished
 
 COMMAND_CLASS = options.DataCommand
@@ -65,6 +65,7 @@ def command(
 ) -> None:
     """Train a model on DATA: the best one within a budget (2 minutes, unless you say otherwise)."""
     from elman import fitting, given, run_folders, runs
+    from elman.preparation import Prepared
     from elman.tasks import configuration
     from elman.train.events import Finished
 
@@ -101,7 +102,7 @@ def command(
             stop=stop,
         ):  # fmt: skip
             view.show(event)
-            if isinstance(event, fitting.Prepared):
+            if isinstance(event, Prepared):
                 prepared = event
                 signals.enter_context(stop)
             elif isinstance(event, Finished):

@@ -13,9 +13,9 @@ from elman import runs
 from elman.compare import load
 from elman.compare.intervals import Blocks
 from elman.errors import UserError
-from elman.fitting import Prepared, prepare
 from elman.inspection.look import plain
 from elman.metrics.words import words
+from elman.preparation import Prepared, prepare
 from elman.tasks import TASKS
 from elman.tasks.configuration import Settings
 from elman.tasks.task import Task

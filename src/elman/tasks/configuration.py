@@ -47,6 +47,10 @@ class Settings(Section):
         """The settings as `config.yaml` holds them."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
 
+    def with_data(self, changes: Mapping[str, Any]) -> Settings:
+        """These settings, but for those of the data that change."""
+        return self.model_copy(update={"data": self.data.model_copy(update=changes)})
+
 
 def sections(task: Task, kind: str) -> dict[str, type[Section]]:
     """The classes of a task's settings for a kind of model; an unknown kind has those of the default."""
@@ -166,7 +170,7 @@ def read_settings(folder: Path) -> Settings:
     given = [(name, Path(value)) for name, value in settings.data if isinstance(value, str)]
     here = {name: folder / GIVEN / path.name for name, path in given if path.parent.name == GIVEN}
     moved = {name: str(path) for name, path in here.items() if path.is_file()}
-    return settings.model_copy(update={"data": settings.data.model_copy(update=moved)})
+    return settings.with_data(moved)
 
 
 def named(place: str, run: Path) -> str:

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 State: TypeAlias = "Tensor | tuple[State, ...]"
 """What a model remembers: a tensor, or a (named) tuple of states, the batch first in every tensor.
 
+>>> import torch
 >>> state = (torch.zeros(2, 4), (torch.zeros(2, 3), torch.zeros(2, 3)))
 >>> [part.shape[0] for part in leaves(state)]
 [2, 2, 2]

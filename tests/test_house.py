@@ -211,6 +211,43 @@ def test_numbers_are_written_in_one_way() -> None:
                     assert one is not words or not text.endswith("−"), f"{place}: write -"
 
 
+# A longer file has a second idea in it, and so has a function with more lines of statements.
+FILE_LINES, FUNCTION_LINES = 250, 50
+# Files that are longer still. The list only shrinks: a file that is short enough is taken off.
+LONGER = {
+    "data/pair_corpus.py",
+    "decode/arena.py",
+    "kernels/native/arena_calls.h",
+    "kernels/native/forward.h",
+    "serve/batching.py",
+    "serve/handle.py",
+    "tasks/language_modelling/listener.py",
+    "tasks/task.py",
+}
+
+
+def test_a_file_has_one_idea() -> None:
+    written = [path for ending in ("py", "js", "css", "h", "cpp") for path in SOURCE.rglob(f"*.{ending}")]
+    lengths = {
+        path.relative_to(SOURCE).as_posix(): len(path.read_text(encoding="utf-8").splitlines())
+        for path in written
+        if "vendor" not in path.parts
+    }
+    longer = {name for name, lines in lengths.items() if lines > FILE_LINES}
+    assert not longer - LONGER, f"over {FILE_LINES} lines"
+    assert not LONGER - longer, "no longer on this list"
+
+
+def test_a_function_has_one_idea() -> None:
+    for path in FILES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                first, *others = node.body
+                begin = others[0] if others and ast.get_docstring(node) is not None else first
+                lines = (node.end_lineno or 0) - begin.lineno + 1
+                assert lines <= FUNCTION_LINES, f"{path.relative_to(SOURCE)}: {node.name} has {lines} lines"
+
+
 def is_a_set(node: ast.expr) -> bool:
     """As far as the expression alone tells."""
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Sub | ast.BitOr | ast.BitAnd | ast.BitXor):

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from elman.errors import UserError
+from elman.models.truncation import read_in_stretches, refuse_steps, refuse_truncation
 from elman.nn.sequences import Lengths, Resets, as_lengths, as_resets
-from elman.state import State, detach
+from elman.state import State
 
 
 class SequenceEncoder(nn.Module, ABC):
@@ -53,8 +54,7 @@ class SequenceEncoder(nn.Module, ABC):
 
     def refuse_steps(self) -> None:
         """Raise the `UserError` of a model that needs the whole sequence and is asked for a step."""
-        what = "this model reads in both directions: it needs the whole sequence, and cannot go on from a state"
-        raise UserError(what, remedy=f"train one with --set {self.one_directional}")
+        refuse_steps(f"train one with --set {self.one_directional}")
 
     one_directional: str  # the setting that makes such an encoder causal
 
@@ -71,20 +71,11 @@ def read_truncated(
 ) -> tuple[Tensor, State]:
     """As `encoder(x, lengths=lengths)`, where no gradient flows back over more than `k2` steps (None: any number).
 
-    The sequence is read in stretches of k2 steps, between which the state is detached. An encoder that is not causal
-    reads whole; a `UserError` says so where k2 is given.
+    An encoder that is not causal reads whole; a `UserError` says so where k2 is given.
     """
-    B, T, _ = x.shape
-    if k2 is None or k2 >= T:
+    if k2 is None or k2 >= x.shape[1]:
         return encoder(x, lengths=lengths)
     if not encoder.causal:
-        remedy = f"leave it out, or --set {encoder.one_directional}"
-        raise UserError("k2: truncation cuts between a state and the next", expected="a causal model", remedy=remedy)
-    whole = None if lengths is None else as_lengths(lengths, B, T, x.device)
-    state, outputs = encoder.initial_state(B), []
-    for begin in range(0, T, k2):
-        piece = x[:, begin : begin + k2]
-        left = None if whole is None else (whole - begin).clamp(0, piece.shape[1])
-        hidden, state = encoder(piece, detach(state), lengths=left)
-        outputs.append(hidden)
+        refuse_truncation(f"leave it out, or --set {encoder.one_directional}")
+    outputs, state = read_in_stretches(encoder, x, encoder.initial_state(len(x)), k2, lengths)
     return torch.cat(outputs, dim=1), state

@@ -97,7 +97,7 @@ def _carried(training: Training, checkpoint: Checkpoint) -> State:
 
 
 def layout(training: Training) -> Callable[[str], Tensor | None]:
-    """Of the name of a checkpoint's tensor, the tensor of the training that is in parts as that shall be."""
+    """From the name of a checkpoint's tensor to the tensor here that is divided over the ranks as that one is."""
     own = {f"{part}.{k}": v for part in ("model", "best") for k, v in training.model.state_dict().items()}
     own |= {f"average.{index}": p for index, p in enumerate(training.model.parameters())}
     optimized = [p for group in training.optimizer.param_groups for p in group["params"]]

@@ -207,5 +207,5 @@ class Training:
         checkpointing.restore(self, checkpoint)
 
     def layout(self) -> Callable[[str], Tensor | None]:
-        """Of the name of a checkpoint's tensor, the tensor of this training that is in parts as that shall be."""
+        """From the name of a checkpoint's tensor to the tensor here that is divided over the ranks as that one is."""
         return checkpointing.layout(self)

@@ -71,42 +71,14 @@ BELOW: dict[str, set[str]] = {
     | {"train", "tasks", "runs", "given", "data_in_memory", "resuming", "preparation", "display", "environment"},
     "estimators": {"data", "errors", "fitting", "runs"},
     "compare": GROUND
-    | {
-        "models",
-        "train",
-        "tasks",
-        "runs",
-        "run_folders",
-        "preparation",
-        "metrics",
-        "lens",
-        "report",
-        "inspection",
-        "environment",
-    },
-    "export": GROUND | {"kernels", "nn", "models", "data", "tasks", "runs", "interop", "inspection"},
+    | {"models", "train", "tasks", "runs", "run_folders", "preparation", "metrics", "lens", "report", "inspection"}
+    | {"environment"},
+    "export": GROUND | {"kernels", "nn", "models", "data", "tasks", "runs", "interop"},
     "importing": GROUND | {"data", "interop", "models", "tasks", "runs", "run_folders", "model_folders"},
     "serve": GROUND
-    | {
-        "kernels",
-        "nn",
-        "models",
-        "data",
-        "decode",
-        "tasks",
-        "runs",
-        "lens",
-        "report",
-        "model_folders",
-        "environment",
-        "inspection",
-    },
+    | {"kernels", "nn", "models", "data", "decode", "train", "tasks", "runs", "lens", "report", "model_folders"}
+    | {"environment", "run_folders"},
     "lab": GROUND | {"kernels", "nn", "models", "data", "train", "lens", "report", "inspection", "environment"},
-}
-BELOW["serve"] = GROUND | {
-    *("kernels", "nn", "models", "data", "decode", "train", "tasks", "runs", "lens", "report", "model_folders"),
-    "environment",
-    "run_folders",
 }
 BELOW["cli"] = set(BELOW)
 BELOW["__main__"] = {"cli"}

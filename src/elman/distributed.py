@@ -56,7 +56,7 @@ class Ranks:
 
     @property
     def readers(self) -> Ranks:
-        """Those among whom data can be divided that are read at each one's own pace: not where weights are together."""
+        """The ranks that share data which each reads at its own pace; alone where all must make the same calls."""
         return ALONE if self.together else self
 
     def share(self, rows: Rows) -> Rows:

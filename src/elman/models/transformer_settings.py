@@ -45,8 +45,8 @@ class TransformerSettings(Section):
     """The heads of a layer. Left open, as many as make them of about 64 units."""
     feedforward_size: Feedforward = None
     positions: Literal["rotary", "sinusoidal"] = "rotary"
-    """How positions are told. `rotary` compares distances and goes on beyond the lengths of the training; `sinusoidal`
-    are those of the paper."""
+    """How positions are encoded. `rotary` compares distances and holds beyond the lengths of the training;
+    `sinusoidal` is the encoding of the paper."""
     window: int | None = Field(None, ge=1, le=POSITIONS)
     """How many steps a layer attends to. Without one, to all earlier steps; left open, half of the width and at least
     64, so that a step of generation costs the same however long the text is."""
@@ -77,8 +77,8 @@ class TransformerTranslatorSettings(Section):
     """The heads of a layer. 4, of 32 units each at the default width."""
     feedforward_size: Feedforward = None
     positions: Literal["sinusoidal", "learned"] = "sinusoidal"
-    """How positions are told. `sinusoidal` are those of the paper and hold for any length; `learned` end at
-    `max_positions`."""
+    """How positions are encoded. `sinusoidal` is the encoding of the paper and holds for any length; `learned`
+    positions end at `max_positions`."""
     max_positions: int = Field(513, ge=1, le=POSITIONS)
     """The longest sequence of learned positions. 513: 512 tokens and the end."""
     norm: Literal["pre", "post"] = "pre"
@@ -108,7 +108,7 @@ class TransformerEncoderSettings(Section):
     """The heads of a layer. Left open, the most up to 4 that divide the width."""
     feedforward_size: Feedforward = None
     positions: Literal["rotary", "sinusoidal"] = "rotary"
-    """How positions are told. `rotary` compares distances and goes on beyond the lengths of the training."""
+    """How positions are encoded. `rotary` compares distances and holds beyond the lengths of the training."""
     window: int | None = Field(None, ge=1, le=POSITIONS)
     """How many steps a layer of a causal model attends to. Without one, to all earlier steps, for sequences with labels
     are short."""

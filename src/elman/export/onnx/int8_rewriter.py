@@ -66,7 +66,7 @@ class Rewriter:
     # Weights
 
     def name(self, word: str) -> str:
-        """A name that the model has not."""
+        """A name that nothing in the model has."""
         self.number += 1
         return f"int8.{word}.{self.number}"
 
@@ -80,7 +80,7 @@ class Rewriter:
         return name
 
     def weight(self, name: str) -> Numbers | None:
-        """A large float32 matrix, such as an initializer is or a Transpose node makes of one."""
+        """A large float32 matrix: an initializer, or what a Transpose node makes of one; None for any other name."""
         array = self.arrays.get(self.transposed.get(name, name))
         if array is None or array.dtype != np.float32 or array.size < FEWEST:
             return None

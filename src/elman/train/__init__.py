@@ -25,13 +25,14 @@ if TYPE_CHECKING:
     from elman.train import bptt
     from elman.train.averaging import Average
     from elman.train.clipping import Clipped, Clipper
-    from elman.train.loop import Finished, Resumed, Validated, Warned, fit, steps
+    from elman.train.events import Finished, Resumed, Step, Validated, Warned
+    from elman.train.loop import fit, steps
     from elman.train.muon import Muon
     from elman.train.objective import Loss, Objective, Place
     from elman.train.optimizers import optimizer
     from elman.train.schedule import Budget, learning_rate, parse_budget
     from elman.train.settings import Optimization
-    from elman.train.training import Step, Training
+    from elman.train.training import Training
 
 __all__ = [
     "Average",
@@ -63,13 +64,14 @@ __getattr__ = lazily(
         "Average": ".averaging",
         **dict.fromkeys(("Budget", "learning_rate", "parse_budget"), ".schedule"),
         **dict.fromkeys(("Clipped", "Clipper"), ".clipping"),
-        **dict.fromkeys(("Finished", "Resumed", "Validated", "Warned", "fit", "steps"), ".loop"),
+        **dict.fromkeys(("Finished", "Resumed", "Step", "Validated", "Warned"), ".events"),
+        **dict.fromkeys(("fit", "steps"), ".loop"),
         **dict.fromkeys(("Loss", "Objective", "Place"), ".objective"),
         "Muon": ".muon",
         "optimizer": ".optimizers",
         "Optimization": ".settings",
+        "Training": ".training",
         "orthogonal": "elman.kernels.orthogonal",
-        **dict.fromkeys(("Step", "Training"), ".training"),
         "bptt": "",
     },
 )

@@ -221,9 +221,8 @@ def _sizes(part: PairPart) -> Integers:
 
 
 def _by_lengths(part: PairPart) -> Integers:
-    """An order (N,) of the pairs: by the larger side, then by how much longer the target is.
+    """An order (N,) of the pairs: by the larger side, then by how much longer the target is, and so little padding.
 
-    Like larger sides and like differences are like lengths of both sides, so that a batch has little padding on either.
     The difference rises and falls in turn, so that a batch across two sizes has like differences too.
     """
     larger, difference = _sizes(part), part.target_lengths - part.source_lengths
@@ -235,9 +234,7 @@ def _nearly_by_lengths(part: PairPart, tokens_per_batch: int, rng: np.random.Gen
 
     Noise in the first key would cost much padding, because a token is a tenth of a sentence.
     """
-    order, larger = _by_lengths(part), _sizes(part)
-    place = np.empty(len(part))
-    place[order] = np.arange(len(part))
+    larger, place = _sizes(part), np.argsort(_by_lengths(part))
     return np.lexsort((place + rng.uniform(-BLUR, BLUR, len(part)) * tokens_per_batch / larger, larger))
 
 

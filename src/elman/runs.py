@@ -18,7 +18,7 @@ import tempfile
 import time
 import warnings
 import weakref
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -227,7 +227,7 @@ class Run(Trained):
         return in_eval_mode(self.model)
 
     def remove_with_me(self) -> None:
-        """Remove the `temporary_folder` when nothing refers to this object any more, at the latest when Python ends."""
+        """Remove the folder of `place_of(None)` when nothing refers to this object any more, or when Python ends."""
         weakref.finalize(self, shutil.rmtree, self.path.parent, ignore_errors=True)
 
     @property
@@ -287,9 +287,21 @@ def _array(values: Sequence[Any]) -> Array:
     return np.array([math.nan if value is None else value for value in values])
 
 
-def temporary_folder() -> Path:
-    """A place for a run without a name, in a folder that `Run.remove_with_me` removes."""
-    return Path(tempfile.mkdtemp(prefix="elman-")) / "unnamed"
+@contextlib.contextmanager
+def place_of(out: str | Path | None) -> Iterator[Path]:
+    """The folder `out` of a run that the block makes; where None, one in a temporary folder.
+
+    The temporary folder goes where the block fails, and else by `Run.remove_with_me`.
+    """
+    if out is not None:
+        yield Path(out)
+        return
+    made = Path(tempfile.mkdtemp(prefix="elman-"))
+    try:
+        yield made / "unnamed"
+    except BaseException:
+        shutil.rmtree(made, ignore_errors=True)
+        raise
 
 
 def load(

@@ -16,9 +16,10 @@ from elman.data.windows import last_windows
 from elman.errors import UserError
 from elman.runs import Run
 from elman.serve import Sessions
+from elman.tasks.forecasting.prediction import TRACKED
 from elman.tasks.forecasting.told import Told
 from elman.tasks.hearing import Held
-from elman.tasks.listening import Memory
+from elman.tasks.listening import Memory, Work
 from foreign_models import FOREIGN
 from memories import memory_over, same_memory
 from sessions import Session, alone, close, imported, speak
@@ -124,6 +125,42 @@ def test_series_on_a_calendar_with_further_columns(
         again = alone(listener, ("feed", {"units": session.units}))
         close(again.told[0], session.told[2])
         assert again.units == session.units
+
+
+def windows_read(run: Run, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many windows the model forecasts in each call from now on."""
+    counts, forecast = list[int](), run.model.forecast
+
+    def counting(batch: Any, **options: Any) -> Any:
+        counts.append(len(batch.past))
+        return forecast(batch, **options)
+
+    monkeypatch.setattr(run.model, "forecast", counting)
+    return counts
+
+
+LONG = [round(float(value), 3) for value in 10 + 3 * np.sin(np.arange(TRACKED + 50) / 3)]
+
+
+@pytest.mark.parametrize("kind", ["direct", "both directions", "segments", "transformer", "imported"])
+def test_a_window_is_read_once(runs: dict[str, Run], kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a series with a scale from the training, or of a model without scales; others are measured anew."""
+    run = runs[kind]
+    listener, fresh, first = run.task.listener(run), run.task.listener(run), TRACKED + 20
+    about = {} if run.scaler.raw else {"id": next(iter(run.scaler.scales))}
+    counts = windows_read(run, monkeypatch)
+    pieces = [LONG[:first], LONG[first : first + 1], LONG[first + 1 : first + 4], [None], LONG[first + 5 :]]
+    memory, read = listener.begin(), []
+    for place, piece in enumerate(pieces):
+        work = Work("feed", listener.check("feed", {"values": piece} | ({} if place else about)), memory)
+        listener.round([work])
+        memory = work.memory
+        read.append(sum(counts))
+        counts.clear()
+    assert read == [TRACKED + 1, 1, 3, 0, 1 + len(pieces[-1])]
+    whole = alone(fresh, ("feed", {"values": [value for piece in pieces for value in piece], **about}))
+    assert sum(counts) == TRACKED + 1
+    close(work.answer, whole.told[0])
 
 
 def test_times_go_on_and_sessions_without_times_are_counted(runs: dict[str, Run]) -> None:

@@ -15,6 +15,7 @@ from elman.data.table import number
 from elman.errors import UserError
 from elman.tasks.configuration import make_section
 from elman.tasks.exchange import NONE, Trained
+from elman.tasks.forecasting.cache import ForecastCache
 from elman.tasks.forecasting.prediction import TRACKED, level_names, missing_ahead, not_ahead, panel_forecasts
 from elman.tasks.forecasting.told import ABOUT, SeriesNotes, Told, panel_of, start_of
 from elman.tasks.hearing import (
@@ -47,6 +48,7 @@ class SeriesListener(Listener):
 
     def __init__(self, run: Trained, options: Mapping[str, Any] = NONE) -> None:
         self.run, columns = run, run.columns
+        self.cache = ForecastCache(run.model)
         target = columns.target or TARGETS[0]
         self.roles = Roles("unique_id", "ds", (target,), columns.past or (), columns.future, columns.static or ())
         self.columns = [target, *self.roles.past, *self.roles.future]
@@ -157,7 +159,7 @@ class SeriesListener(Listener):
         ]
         if len(able := np.flatnonzero(missing == 0).tolist()):
             whole = panel if len(able) == len(series) else self.panel([series[n] for n in able])
-            for n, rows in zip(able, panel_forecasts(self.run, whole), strict=True):
+            for n, rows in zip(able, panel_forecasts(self.run, whole, self.cache), strict=True):
                 said[n] = {"forecast": rows}
         return said
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -89,17 +90,16 @@ class WidthTracker:
         after = origins - known[place]  # (B,): a forecast's widths know so many steps
         rows = np.argsort(after, kind="stable")
         border = np.searchsorted(after[rows], np.arange(lengths[0] + 2))
-        moving = now[order]
+        moving, source = now[order], rank[place][rows]
         up, down = (np.exp(RATE * (is_beyond - self.beyond)) for is_beyond in (1, 0))
         steps = told.steps(order, known[order], going)
-        for step, count in enumerate(going):
-            due = rows[border[step] : border[step + 1]]
-            widths[due] = moving[rank[place[due]]]
+        for (begin, end), count in zip(pairwise(border.tolist()), going.tolist(), strict=True):
+            widths[begin:end] = moving[source[begin:end]]
             if count:
                 scores, here = next(steps)[:count], moving[:count]
                 here *= np.where(scores > (1 + TIE) * here, up, np.where(np.isnan(scores), 1, down))
         now[:] = moving[rank]
-        return widths
+        return widths[np.argsort(rows)]
 
 
 class _Series(NamedTuple):

@@ -94,9 +94,7 @@ def answered(
         yield [{"unique_id": panel.ids[n], **row} for row in rows]
 
 
-def panel_forecasts(
-    run: Trained, panel: Panel, cache: ForecastCache | None = None
-) -> Iterator[list[dict[str, Any]]]:
+def panel_forecasts(run: Trained, panel: Panel, cache: ForecastCache | None = None) -> Iterator[list[dict[str, Any]]]:
     """Of each series: the time, the mean and the quantiles of every step after its last value."""
     model = run.model
     before = 0 if model.form == "likelihood" else TRACKED  # samples would take long

@@ -129,9 +129,9 @@ def level_names(levels: Sequence[float]) -> list[str]:
 
 def missing_ahead(run: Trained, panel: Panel) -> Integers:
     """For how many of the steps to come (N,) a column that is known ahead is not given."""
-    windows = last_windows(panel, run.scaler, run.model.past_steps, run.model.horizon)
     if not panel.roles.future:
         return np.zeros(len(panel), np.int64)
+    windows = last_windows(panel, run.scaler, run.model.past_steps, run.model.horizon)
     missing = windows.batch(np.arange(len(windows))).future_exogenous.isnan().any(-1).sum(-1)
     return missing.numpy()
 

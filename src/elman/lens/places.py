@@ -24,7 +24,7 @@ class Place:
 
     >>> from elman.nn import GRU
     >>> places(GRU(3, 8))
-    [Place(name='layer 1', address={'layer': 1}, cell='gru', units=8, states=('h',), gates=('r', 'z'), heads=0)]
+    [Place(name='layer 1', address={'layer': 1}, cell='gru', units=8, states=['h'], gates=['r', 'z'], heads=0)]
     """
 
     name: str  # "layer 1", "layer 1 reverse", "self-attention of encoder layer 2"
@@ -105,7 +105,7 @@ def _of_part(
     address, module = address or {}, model.get_submodule(part)
     for number, (path, layer, depth) in enumerate(_recurrent(module), 1):
         cell, H = cell_named(layer.cell), layer.hidden_sizes[depth]
-        states, gates = tuple(state.name for state in cell.states if state.mixes), tuple(cell.gates)
+        states, gates = [state.name for state in cell.states if state.mixes], list(cell.gates)
         for way, direction in enumerate(DIRECTIONS[: layer.num_directions]):
             name = f"{prefix}layer {number} {direction if layer.bidirectional else ''}".rstrip()
             where = {**address, "layer": number, **({"direction": direction} if way else {})}

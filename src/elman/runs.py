@@ -200,8 +200,11 @@ class Run(Trained):
             The run in its new place.
 
         Raises:
-            UserError: the folder is not empty.
+            UserError: the folder is not empty, or something is held of the model.
         """
+        from elman.lens.intervention import refuse_held
+
+        refuse_held(self.model)
         folder = Path(path)
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise UserError(f"{folder}", expected="a new folder, or an empty one", got="a file or a folder with files")

@@ -338,9 +338,10 @@ def test_a_unit_that_is_held_changes_the_continuation(window: Window) -> None:
     assert "set" not in window.all_of("feed")[0]
 
 
-def hold_on(page: Any, value: str, *, head: bool = False) -> None:
-    """Try a value of the first thing that can be held, and hold it."""
-    page.get_by_text(f"What if a {'head' if head else 'unit'} is held?").click()
+def hold_on(page: Any, value: str) -> None:
+    """Try a value of every unit of the layer, and hold it."""
+    page.get_by_text("What if a unit is held?").click()
+    page.get_by_label("Unit that is held").fill("")
     page.get_by_role("slider", name="Value").fill(value)
     sync.expect(page.locator(".continuations")).to_be_visible()
     page.get_by_role("button", name="Hold it in this session").click()
@@ -381,19 +382,21 @@ def test_a_unit_that_is_held_changes_the_tags(window: Window, runs: dict[str, Ru
     page.reload()  # what is held stays held
     page.get_by_text("What if a unit is held?").click()
     sync.expect(page.locator(".tagged:not(.small) small")).to_have_text(held["tags"])
+    window.asked.clear()
     page.get_by_role("button", name="let go of state c of every unit, layer 1 reverse").click()
     sync.expect(page.locator(".tagged:not(.small) small")).to_have_text(before["tags"])
     page.wait_for_timeout(300)
     [session] = window.sessions()
     assert session["position"] == 6
-    assert "set" not in window.all_of("feed")[-1]
+    asked = [body for body in window.all_of("feed") if "top" in body]  # others are those of what is tried
+    assert asked == [{"top": 8, "tokens": SENTENCE.split()}]
 
 
 def test_a_unit_that_is_held_changes_a_label_a_forecast_and_a_translation(window: Window, runs: dict[str, Run]) -> None:
     page = window.open("labels")
     page.get_by_label(TEXT).press_sequentially("the dog ran")
     hold_on(page, "1")
-    record = held_run(runs["labels"], 0, state="h", unit=0, value=1.0).answers(["the dog ran"])[0].record
+    record = held_run(runs["labels"], 0, state="h", value=1.0).answers(["the dog ran"])[0].record
     answer = f"{record['label']}, {percent(max(record['probabilities'].values()))}"
     sync.expect(page.locator(".answer")).to_have_text(answer)
     sync.expect(page.locator(".held-answer").nth(1)).to_have_text(answer)
@@ -402,14 +405,14 @@ def test_a_unit_that_is_held_changes_a_label_a_forecast_and_a_translation(window
     page.get_by_label("Values, a line for each step").fill("\n".join(map(str, WAVES[0][:30])))
     page.get_by_text("After 30 steps").wait_for()
     hold_on(page, "1")
-    mean = [r["mean"] for r in held_run(runs["waves"], 0, state="h", unit=0, value=1.0).predict([WAVES[0][:30]])[0]]
+    mean = [r["mean"] for r in held_run(runs["waves"], 0, state="h", value=1.0).predict([WAVES[0][:30]])[0]]
     plain = [r["mean"] for r in runs["waves"].predict([WAVES[0][:30]])[0]]
     first = page.get_by_label("Numbers of the forecast").locator("tbody td").first
     assert f"{mean[0]:.3g}" != f"{plain[0]:.3g}"
     sync.expect(first).to_have_text(f"{mean[0]:.3g}")
     page.get_by_label("Model A").select_option("pairs")
     page.get_by_label("Source sentence").fill("the cat sat here")
-    held = held_run(runs["pairs"], 0, state="h", unit=0, value=1.0)
+    held = held_run(runs["pairs"], 0, state="h", value=1.0)
     sync.expect(page.locator(".target")).to_have_text(runs["pairs"].predict(["the cat sat here"], beam=1)[0])
     page.get_by_role("button", name="Write", exact=True).wait_for()
     hold_on(page, "1")

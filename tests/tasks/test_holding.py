@@ -16,6 +16,7 @@ from torch import nn
 import elman
 from elman import lens
 from elman.errors import UserError
+from elman.export import export
 from elman.lens.places import memory_of
 from elman.runs import Run
 from elman.serve import Sessions
@@ -364,6 +365,17 @@ def test_a_held_model_is_made_once(runs: dict[str, Run]) -> None:
     assert [p.data_ptr() for p in made[1].parameters()] == [p.data_ptr() for p in run.model.parameters()]
 
 
+@pytest.mark.parametrize("kind", ["tagging, whole", "translation, transformer"])
+def test_a_held_model_is_not_written(runs: dict[str, Run], kind: str, tmp_path: Path) -> None:
+    """A file would hold a head, and would not hold a unit."""
+    other = held_run(runs[kind], holds_of(runs[kind])[1])
+    for write in (other.save, lambda path: export(other, to="safetensors", path=path)):
+        with pytest.raises(UserError, match=r"a model to write: expected one as it was trained, got .*layer 1.* held"):
+            write(tmp_path / "out")
+    assert not [*tmp_path.iterdir()]
+    runs[kind].save(tmp_path / "out")
+
+
 @pytest.mark.parametrize("kind", EVERY)
 def test_what_cannot_be_held_names_what_can(runs: dict[str, Run], kind: str) -> None:
     run, task = runs[kind], task_of(kind)
@@ -380,6 +392,8 @@ def test_what_cannot_be_held_names_what_can(runs: dict[str, Run], kind: str) -> 
                 assert "\n" not in str(caught.value)
             with pytest.raises(UserError, match='what is held: expected one of "state", "gate" and "head"'):
                 sessions.submit(session.id, what, {**rest, "set": [{"layer": 1}]})
+            with pytest.raises(UserError, match=r"set: expected .*at most 256 items"):
+                sessions.submit(session.id, what, {**rest, "set": [{"layer": 1, "head": 1}] * 257})
             with pytest.raises(UserError, match="a gate: expected a value from 0 to 1"):
                 sessions.submit(session.id, what, {**rest, "set": [{"layer": 1, "gate": "f", "value": 3}]})
         assert not session.position

@@ -119,7 +119,18 @@ def hold(model: M, held: Sequence[Intervention], part: str | None = None) -> M:
     for (path, depth, direction), (layer, ones) in holds.items():
         layer.holds = {**layer.holds, (depth, direction): _hold_of(ones)}
         made = _put(made, path, layer)
+    if held:
+        cast(Any, made).interventions = (*getattr(model, "interventions", ()), *held)
     return made
+
+
+def refuse_held(model: nn.Module) -> None:
+    """Raise `UserError` where something is held of a model that is to be written: a file would hold it or not."""
+    if held := getattr(model, "interventions", ()):
+        remedy = "write the run whose model was held"
+        raise UserError(
+            "a model to write", expected="one as it was trained", got=f"{held[0].place} held", remedy=remedy
+        )
 
 
 def _targets(model: nn.Module, held: Sequence[Intervention], part: str | None) -> list[Target]:

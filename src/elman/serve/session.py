@@ -50,8 +50,10 @@ class Trail:
             if self.held and self.held[-1][1:] == (first, held):  # as in the request before
                 first, *_ = self.held.pop()
                 self.pins.pop(before.position, None)
+            else:
+                self.pins[first] = before
             self.held.append((first, memory.position, held))
-            self.pins = {first: before, **self.pins, memory.position: memory}
+            self.pins[memory.position] = memory
         while len(self.snapshots) > MOST:
             self.snapshots, self.spacing = self.snapshots[1::2], 2 * self.spacing
         self.units += units

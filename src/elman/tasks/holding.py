@@ -17,6 +17,7 @@ from elman.lens.intervention import Intervention, hold
 from elman.settings import Section
 
 T = TypeVar("T")
+MOST = 256  # things that a request may hold
 KEPT = 16  # held models, the last ones that were asked for
 
 Interventions = tuple[Intervention, ...]
@@ -25,7 +26,7 @@ Interventions = tuple[Intervention, ...]
 class HoldingOptions(Section):
     """What every request may ask for."""
 
-    set: Interventions = Field((), description="What is held at a value while the request runs.")
+    set: Interventions = Field((), max_length=MOST, description="What is held at a value while the request runs.")
 
 
 class HoldingRequest(ABC):

@@ -59,7 +59,7 @@ export class TranslationView {
     this.element = h("div", { class: "view" },
       h("div", { class: "wide-column" },
         h("section", { class: "card text", "aria-label": "Source" }, h("div", { class: "card-head" }, h("h2", null, "Source")), this.area),
-        h("section", { class: "card", "aria-label": "Translation" }, h("div", { class: "card-head" }, h("h2", null, "Translation")), this.target),
+        h("section", { class: "card says", "aria-label": "Translation" }, h("div", { class: "card-head" }, h("h2", null, "Translation")), this.target),
         h("section", { class: "card", "aria-label": "Alignment" }, h("div", { class: "card-head" }, h("h2", null, "Alignment")), h("p", { class: "hint" }, "Each row is a word that the model wrote; its colours say at which words of the source the model looked as it wrote."), this.matrix.element), this.memory.element),
       h("div", { class: "narrow-column" }, this.writing.element, this.holding.element));
     session.onalignment = (token, weights) => this.matrix.append(token, weights);

@@ -202,7 +202,7 @@ class Run(Trained):
         Raises:
             UserError: the folder is not empty, or something is held of the model.
         """
-        from elman.lens.intervention import refuse_held
+        from elman.models.weights import refuse_held
 
         refuse_held(self.model)
         folder = Path(path)

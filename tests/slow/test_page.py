@@ -320,6 +320,7 @@ def test_a_unit_that_is_held_changes_the_continuation(window: Window) -> None:
     page.get_by_text("What if a unit is held?").click()
     page.get_by_label("What is held").select_option("state h")
     page.get_by_role("slider", name="Value").fill("1")
+    sync.expect(page.locator(".continuation")).to_have_count(2)
     first, second = page.locator(".continuation").all()
     sync.expect(second).not_to_be_empty()
     for unit in range(12):
@@ -405,11 +406,14 @@ def test_a_unit_that_is_held_changes_a_label_a_forecast_and_a_translation(window
     page.get_by_label("Values, a line for each step").fill("\n".join(map(str, WAVES[0][:30])))
     page.get_by_text("After 30 steps").wait_for()
     hold_on(page, "1")
-    mean = [r["mean"] for r in held_run(runs["waves"], 0, state="h", value=1.0).predict([WAVES[0][:30]])[0]]
-    plain = [r["mean"] for r in runs["waves"].predict([WAVES[0][:30]])[0]]
-    first = page.get_by_label("Numbers of the forecast").locator("tbody td").first
-    assert f"{mean[0]:.3g}" != f"{plain[0]:.3g}"
-    sync.expect(first).to_have_text(f"{mean[0]:.3g}")
+    held, plain = held_run(runs["waves"], 0, state="h", value=1.0), runs["waves"]
+    rows = [
+        [f"{row[name]:.3g}" for row in run.predict([WAVES[0][:30]])[0] for name in ("mean", "q10")]
+        for run in (held, plain)
+    ]
+    assert rows[0] != rows[1]
+    cells = page.get_by_label("Numbers of the forecast").locator("tbody td:nth-child(2), tbody td:nth-child(3)")
+    sync.expect(cells).to_have_text(rows[0])
     page.get_by_label("Model A").select_option("pairs")
     page.get_by_label("Source sentence").fill("the cat sat here")
     held = held_run(runs["pairs"], 0, state="h", value=1.0)

@@ -49,7 +49,7 @@ def export(
     """
     from elman.export.exported import check_free, write_files
     from elman.export.options import make_options
-    from elman.lens.intervention import refuse_held
+    from elman.models.weights import refuse_held
     from elman.runs import load
 
     format = format_named(to)

@@ -35,7 +35,7 @@ from elman.lens.gradient_flow import Flow, GradientFlow, gradient_flow
 from elman.lens.intervention import Intervention, check_interventions, hold, interventions
 from elman.lens.jacobian import StepJacobian, step_jacobian
 from elman.lens.jacobian_product import JacobianProduct, jacobian_product
-from elman.lens.places import Place, places
+from elman.lens.places import HoldablePlace, places
 from elman.lens.source import AlignmentScores, loss_gradients, score_alignment, source_gradients
 from elman.lens.tracking import Tracker, path_in_plane, text_features, track
 from elman.lens.truncation import Truncation, truncation
@@ -49,11 +49,11 @@ __all__ = [
     "Flow",
     "GradientFlow",
     "HeadScores",
+    "HoldablePlace",
     "Intervention",
     "JacobianProduct",
     "LayerGates",
     "LayerVisit",
-    "Place",
     "StepJacobian",
     "Tracker",
     "Truncation",

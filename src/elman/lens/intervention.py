@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from elman.cells import Hold
 from elman.errors import UserError
 from elman.lens.observe import twin
-from elman.lens.places import ATTENTION, HeadsTarget, Place, Target, find_places
+from elman.lens.places import ATTENTION, HeadsTarget, HoldablePlace, Target, find_places
 from elman.nn.recurrent import Recurrent
 from elman.settings import LAYERS as MOST_LAYERS
 from elman.settings import UNITS, Section, complaint
@@ -124,22 +124,13 @@ def hold(model: M, held: Sequence[Intervention], part: str | None = None) -> M:
     return made
 
 
-def refuse_held(model: nn.Module) -> None:
-    """Raise `UserError` where something is held of a model that is to be written: a file would hold it or not."""
-    if held := getattr(model, "interventions", ()):
-        remedy = "write the run whose model was held"
-        raise UserError(
-            "a model to write", expected="one as it was trained", got=f"{held[0].place} held", remedy=remedy
-        )
-
-
 def _targets(model: nn.Module, held: Sequence[Intervention], part: str | None) -> list[Target]:
     """What each intervention holds something of."""
     found = find_places(model, part) if held else []
     return [_target(one, found) for one in held]
 
 
-def _target(one: Intervention, found: Sequence[tuple[Place, Target]]) -> Target:
+def _target(one: Intervention, found: Sequence[tuple[HoldablePlace, Target]]) -> Target:
     parted = any("part" in place.address for place, _ in found)  # then it is the decoder that has no name
     names: dict[str, Any] = {"layer": one.layer, "part": None if parted and one.part == "decoder" else one.part}
     names |= {"attention": one.attention} if one.head is not None else {"direction": one.direction}
@@ -154,7 +145,7 @@ def _target(one: Intervention, found: Sequence[tuple[Place, Target]]) -> Target:
     raise UserError("a place to hold", expected=expected, got=one.place, exit_code=2)
 
 
-def _check(one: Intervention, place: Place, target: Target) -> None:
+def _check(one: Intervention, place: HoldablePlace, target: Target) -> None:
     """Raise `UserError` where a place has no such thing to hold."""
     if isinstance(target, HeadsTarget):
         if one.head is not None and one.head > place.heads:

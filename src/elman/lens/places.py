@@ -19,12 +19,12 @@ ATTENTION = {"self": "self-attention", "cross": "attention to the source"}
 
 
 @dataclass(frozen=True)
-class Place:
+class HoldablePlace:
     """A layer in which something can be held: a recurrent one in one direction, with its states and gates, or heads.
 
     >>> from elman.nn import GRU
     >>> places(GRU(3, 8))
-    [Place(name='layer 1', address={'layer': 1}, cell='gru', units=8, states=['h'], gates=['r', 'z'], heads=0)]
+    [HoldablePlace(name='layer 1', address={'layer': 1}, cell='gru', units=8, states=['h'], gates=['r', 'z'], heads=0)]
     """
 
     name: str  # "layer 1", "layer 1 reverse", "self-attention of encoder layer 2"
@@ -70,7 +70,7 @@ def memory_of(model: nn.Module) -> nn.Module:
     return model.get_submodule(memory_part(model))
 
 
-def places(model: nn.Module, part: str | None = None) -> list[Place]:
+def places(model: nn.Module, part: str | None = None) -> list[HoldablePlace]:
     """All places in which something can be held, in the order in which the module holds its layers; nothing is read.
 
     Args:
@@ -91,7 +91,7 @@ def places(model: nn.Module, part: str | None = None) -> list[Place]:
     return [place for place, _ in find_places(model, part)]
 
 
-def find_places(model: nn.Module, part: str | None = None) -> list[tuple[Place, Target]]:
+def find_places(model: nn.Module, part: str | None = None) -> list[tuple[HoldablePlace, Target]]:
     """The places, and what is in the model at each."""
     own = memory_part(model) if part is None else part
     if own != "decoder" or part is not None:
@@ -101,7 +101,7 @@ def find_places(model: nn.Module, part: str | None = None) -> list[tuple[Place, 
 
 def _of_part(
     model: nn.Module, part: str, prefix: str = "", address: Mapping[str, Any] | None = None
-) -> Iterator[tuple[Place, Target]]:
+) -> Iterator[tuple[HoldablePlace, Target]]:
     address, module = address or {}, model.get_submodule(part)
     for number, (path, layer, depth) in enumerate(_recurrent(module), 1):
         cell, H = cell_named(layer.cell), layer.hidden_sizes[depth]
@@ -109,11 +109,11 @@ def _of_part(
         for way, direction in enumerate(DIRECTIONS[: layer.num_directions]):
             name = f"{prefix}layer {number} {direction if layer.bidirectional else ''}".rstrip()
             where = {**address, "layer": number, **({"direction": direction} if way else {})}
-            place = Place(name, where, layer.specification.name, H, states, gates)
+            place = HoldablePlace(name, where, layer.specification.name, H, states, gates)
             yield place, RecurrentTarget(_joined(part, path), layer, depth, way)
     for kind, number, heads, target in _heads(model, part):
         where = {**address, "layer": number, **({"attention": kind} if kind != "self" else {})}
-        yield Place(f"{ATTENTION[kind]} of {prefix}layer {number}", where, heads=heads), target
+        yield HoldablePlace(f"{ATTENTION[kind]} of {prefix}layer {number}", where, heads=heads), target
 
 
 def _recurrent(module: nn.Module) -> Iterator[tuple[str, Recurrent, int]]:

@@ -31,7 +31,7 @@ export class ClassificationView {
     this.bars = new Bars({ label: "Probabilities of labels", name: ({ text }) => text });
     this.chart = h("div");
     this.looks = h("p", { class: "looked" });
-    this.holding = new Holding(session, { answer: readIn(session), show: comparedLabels, onset: () => ((this.history = []), session.anew()) });
+    this.holding = new Holding(session, { answer: readIn, show: comparedLabels, onset: () => ((this.history = []), session.anew()) });
     this.memory = new Memory(session, { onunit: () => this.holding.choose(this.memory.layer, this.memory.unit) });
     this.element = h("div", { class: "view" },
       h("div", { class: "wide-column" },

@@ -15,7 +15,7 @@ export class ForecastingView {
     this.values = new Values(pane, session, { fan: true });
     this.told = h("p", { class: "answer", role: "status" });
     this.rows = h("tbody");
-    this.holding = new Holding(session, { answer: readIn(session), show: comparedForecasts, onset: () => session.anew() });
+    this.holding = new Holding(session, { answer: readIn, show: comparedForecasts, onset: () => session.anew() });
     this.memory = new Memory(session, { onunit: () => this.holding.choose(this.memory.layer, this.memory.unit) });
     this.element = h("div", { class: "view" }, h("div", { class: "wide-column" }, this.values.element, this.memory.element),
       h("div", { class: "narrow-column" }, h("section", { class: "card says", "aria-label": "Forecast" }, h("div", { class: "card-head" }, h("h2", null, "Forecast")), this.told,

@@ -6,7 +6,8 @@ import { short } from "../components/numbers.js";
 const WORDS = { h: "hidden state h", c: "cell state c" };
 
 export class Holding {
-  // answer(fork, set): what the model says in a fork while a set is held; `again`: the fork has read nothing yet.
+  // answer(fork, set, everything): what the model says in a fork while a set is held; `again`: the fork has read nothing
+  // yet, and everything is what the session has read.
   // show(asIs, held): what is shown of both answers, { asIs: [nodes], held: [nodes], told }. onset(): what is held has changed.
   constructor(session, { answer, show, onset, again = true }) {
     Object.assign(this, { session, answer, show, onset, again });
@@ -91,13 +92,15 @@ export class Holding {
       do {
         this.more = false;
         const { set } = this;
-        const asIs = await this.#tried(without(session.set, set));
-        const held = await this.#tried([...without(session.set, set), set]);
+        const others = without(session.set, set);
+        const { everything } = session; // of now: meanwhile, it may be read again
+        const asIs = await this.#tried(others, everything);
+        const held = await this.#tried([...others, set], everything);
         const { told, ...shown } = this.show(asIs, held);
         this.asIs.replaceChildren(...shown.asIs);
         this.held.replaceChildren(...shown.held);
         this.told.textContent = told;
-      } while (this.more);
+      } while (this.more && !session.busy && session.position);
     } catch (error) {
       this.told.textContent = error.message;
     } finally {
@@ -105,10 +108,10 @@ export class Holding {
     }
   }
 
-  async #tried(set) {
+  async #tried(set, everything) {
     const fork = await this.session.fork(this.again ? 0 : undefined);
     try {
-      return await this.answer(fork, set.length ? { set } : {});
+      return await this.answer(fork, set.length ? { set } : {}, everything);
     } finally {
       fork.close();
     }
@@ -132,8 +135,8 @@ export class Holding {
   }
 }
 
-// What the model says in a fork that has read nothing, and reads all that a session has read while a set is held.
-export const readIn = (session) => (fork, set) => session.server.ask("POST", `${fork.path}/feed`, { ...session.everything, ...set });
+// What the model says in a fork that reads everything while a set is held.
+export const readIn = (fork, set, everything) => fork.server.ask("POST", `${fork.path}/feed`, { ...everything, ...set });
 
 // Two texts, what differs of the second marked.
 export function comparedTexts(asIs, held) {

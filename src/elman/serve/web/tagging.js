@@ -23,7 +23,7 @@ export class TaggingView {
     this.of = h("h2", null, "Tags");
     const { bidirectional } = session.model.elman;
     const reads = bidirectional === undefined ? "" : bidirectional ? "The model reads a sentence in both directions: with every word it reads the sentence again, and earlier tags may change." : "The model reads from left to right: a tag stays once it is there.";
-    this.holding = new Holding(session, { answer: readIn(session), show: comparedTags, onset: () => session.anew() });
+    this.holding = new Holding(session, { answer: readIn, show: comparedTags, onset: () => session.anew() });
     this.memory = new Memory(session, { onunit: () => this.holding.choose(this.memory.layer, this.memory.unit) });
     this.element = h("div", { class: "view" },
       h("div", { class: "wide-column" }, h("section", { class: "card text", "aria-label": "Sentence" }, h("div", { class: "card-head" }, h("h2", null, "Sentence")), this.area, this.words, this.told, h("p", { class: "hint" }, reads)), this.memory.element),

@@ -54,7 +54,7 @@ export class TranslationView {
     this.target = h("p", { class: "target", "aria-live": "polite", "aria-label": "Translation" });
     this.writing = new Writing({ write: (options) => pane.write(options), stop: () => pane.stop(), tokens: "", temperature: 0 });
     this.matrix = new Matrix({ label: "Alignment of the target with the source", corner: "target ↓ source →" });
-    this.holding = new Holding(session, { answer: (fork, set) => this.#translation(fork, set), show: comparedTexts, onset: () => (pane.changed(), this.#later()) });
+    this.holding = new Holding(session, { answer: (...given) => this.#translation(...given), show: comparedTexts, onset: () => (pane.changed(), this.#later()) });
     this.memory = new Memory(session, { onunit: () => this.holding.choose(this.memory.layer, this.memory.unit) });
     this.element = h("div", { class: "view" },
       h("div", { class: "wide-column" },
@@ -88,8 +88,8 @@ export class TranslationView {
   }
 
   // A fork reads the source, too, with what is held.
-  async #translation(fork, set) {
-    await readIn(this.session)(fork, set);
+  async #translation(fork, set, everything) {
+    await readIn(fork, set, everything);
     return (await this.session.server.ask("POST", `${fork.path}/generate`, { seed: 1, ...this.writing.options, ...set })).text;
   }
 

@@ -30,7 +30,7 @@ export class ValueSession extends Session {
 
   // All that it reads, as one feed.
   get everything() {
-    return { values: this.read_ };
+    return { values: [...this.read_] };
   }
 
   async rollback(position) {

@@ -32,7 +32,7 @@ export class WordSession extends Session {
 
   // All that it reads, as one feed.
   get everything() {
-    return this.#tags ? { tokens: this.words } : { text: this.words.join(" ") };
+    return this.#tags ? { tokens: [...this.words] } : { text: this.words.join(" ") };
   }
 
   async rollback(position) {

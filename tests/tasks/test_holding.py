@@ -286,6 +286,18 @@ def test_a_trail_keeps_what_was_held(runs: dict[str, Run], kind: str, tmp_path: 
         close([session.feed(**feed) for feed in feeds[2:]], answers[2:])
 
 
+def test_a_part_that_shows_nothing_is_watched_beside_others(runs: dict[str, Run]) -> None:
+    """A series that begins with a missing value, while something is held."""
+    run = runs["forecasting, direct"]
+    with Sessions(run) as sessions:
+        session = sessions.create(values=[None, None], set=holds_of(run)[1])
+        session.feed(values=WAVE[:6])
+        values = session.watch(units=[2], unit=2)
+        h = values["states"]["layer 1 h"]["values"][0]
+        assert np.isnan(h).tolist() == [True] * 2 + [False] * 6
+        assert np.isfinite(values["gates"]["layer 1"]["z"][2:]).all()
+
+
 @pytest.mark.parametrize("kind", ["tagging, whole", "tagging, whole transformer", "classification, whole"])
 def test_a_whole_that_is_held_is_watched_so(runs: dict[str, Run], kind: str) -> None:
     run = in_float64(runs[kind])

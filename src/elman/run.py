@@ -17,6 +17,7 @@ import safetensors.torch
 from elman import atomic, data_in_memory, model_folders, run_folders
 from elman.data.frames import as_frame, is_frame, plain
 from elman.errors import UserError
+from elman.models.weights import refuse_held
 from elman.tasks import configuration
 from elman.tasks.configuration import OWN
 from elman.tasks.exchange import Answer, Evaluation, Inputs, Progress, Say, Trained
@@ -158,8 +159,9 @@ class Run(Trained):
             The run in its new place.
 
         Raises:
-            UserError: the folder is not empty.
+            UserError: the folder is not empty, or something is held of the model.
         """
+        refuse_held(self.model)
         folder = Path(path)
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise UserError(f"{folder}", expected="a new folder, or an empty one", got="a file or a folder with files")

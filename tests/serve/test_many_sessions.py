@@ -211,7 +211,7 @@ def test_a_failure_in_a_round_is_that_of_its_work_alone(monkeypatch: pytest.Monk
     with Sessions(run) as sessions:
         made = [sessions.create(text="the") for _ in range(5)]
         expected = {session.id: session.fork().generate(tokens=40, seed=9, stop=["zz"]).answer for session in made}
-        arena = sessions.model(None).listener.arena  # type: ignore[attr-defined]
+        arena = sessions.model(None).listener.arenas.plain  # type: ignore[attr-defined]
         write, read, logits = arena.write, arena.score, arena.logits
 
         def broken_write(slots: Sequence[int], draws: Sequence[Any], *rest: Any, **options: Any) -> Any:

@@ -51,3 +51,15 @@ def load_weights(model: nn.Module, path: Path, *, remedy: str = "") -> None:
     except (safetensors.SafetensorError, OSError) as error:
         raise UserError(f"{path} is damaged ({error})", remedy=remedy) from None
     model.load_state_dict(weights, strict=False)  # a tied matrix is filled under one of its names
+
+
+def refuse_held(model: nn.Module) -> None:
+    """Raise `UserError` where something is held of a model that is to be written: a file would not have all of it.
+
+    `elman.lens.hold` leaves what it holds as the model's `interventions`.
+    """
+    if held := getattr(model, "interventions", ()):
+        remedy = "write the run whose model was held"
+        raise UserError(
+            "a model to write", expected="one as it was trained", got=f"{held[0].place} held", remedy=remedy
+        )

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 
 from elman.data.sources import Progress as Progress  # offered to tasks beside `Say`
 from elman.errors import UserError
@@ -60,6 +60,10 @@ class Trained:
 
     def __dir__(self) -> list[str]:
         return [*super().__dir__(), *self.codecs]
+
+    def with_model(self, model: Any) -> Self:
+        """The same with another model of the same outputs, such as a held one; see `elman.lens.hold`."""
+        return replace(self, model=model)
 
     @property
     def settings(self) -> Settings | None:

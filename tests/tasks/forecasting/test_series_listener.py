@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 import elman
 from elman.data.windows import last_windows
 from elman.errors import UserError
+from elman.lens.places import memory_of
 from elman.runs import Run
 from elman.serve import Sessions
 from elman.tasks.forecasting.prediction import TRACKED
 from elman.tasks.forecasting.told import Told
-from elman.tasks.hearing import Held
+from elman.tasks.hearing import WholeMemory
 from elman.tasks.listening import Memory, Work
 from foreign_models import FOREIGN
 from memories import memory_over, same_memory
@@ -222,7 +223,7 @@ def test_what_a_client_wants_to_know_and_what_it_may_bring(runs: dict[str, Run])
     assert (facts["columns"], facts["horizon"], facts["window"]) == (["y", "rain", "price"], 3, 6)
     assert (facts["levels"], facts["step"], facts["static"]) == (["q10", "q50", "q90"], "1 day", ["shop"])
     assert facts["series"] == ["a", "b", "c"]
-    memory = Memory(Held(torch.zeros(1, 2, 3, dtype=torch.float64)), {"ds": "2024-01-01"}, 2)
+    memory = Memory(WholeMemory(torch.zeros(1, 2, 3, dtype=torch.float64)), {"ds": "2024-01-01"}, 2)
     listener.check_memory(memory)
     for wrong in (
         memory._replace(position=3),
@@ -242,7 +243,7 @@ def test_what_is_watched_is_what_the_window_does(runs: dict[str, Run], kind: str
         run.task.listener(run).panel([Told(np.array(WAVES[0][:9])[:, None], None, None, {})]), run.scaler, window, 3
     )
     inputs, lengths = run.model.inputs(windows.batch(np.arange(1)))
-    part = run.model.get_submodule(run.task.memory_part(run.model))
+    part = memory_of(run.model)
     expected = memory_over(part, lambda: part(inputs, lengths=lengths))
     expected = {name: values.repeat(run.model.segment, 0)[: 9 - first] for name, values in expected.items()}
     with Sessions(run) as sessions:

@@ -60,7 +60,7 @@ def test_the_only_example_of_a_class_is_for_training() -> None:
     corpus = prepare(replace(data, cells=[*(data.cells or [])[:-1], "rare"]))
     assert "rare" in corpus.labels.names
     assert "rare" not in (corpus.valid.labels or ())
-    with pytest.raises(UserError, match="no example of f is left for validation; give some with --valid"):
+    with pytest.raises(UserError, match="no example of f is left for validation: expected two different inputs of one label"):
         prepare(Labelled("f", ["x", "y"], ["a", "b"], ["", ""]))
 
 

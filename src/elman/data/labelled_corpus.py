@@ -178,7 +178,9 @@ def _held_out(data: Labelled, labels: Sequence[Label], kind: Kind) -> npt.NDArra
         if 2 * count <= len(rows):  # the only example of a class is for training
             held_out[rows] = hashes[rows] < ordered[count]
     if not held_out.any():
-        raise UserError(f"no example of {data.name} is left for validation", remedy="give some with --valid")
+        what, expected = f"no example of {data.name} is left for validation", "two different inputs of one label"
+        got = "one example" if len(data) == 1 else "one input for each label"  # equal inputs stay together
+        raise UserError(what, expected=expected, got=got, remedy="give some with --valid")
     return held_out
 
 

@@ -43,8 +43,9 @@ Array = npt.NDArray[Any]
 class SequenceClassifier(ClassifierMixin, BaseEstimator):
     """A class for each text or series.
 
-    Inputs are N texts in a list, an array or a column of a data frame, an array (N, T) of series of one channel, or (N, T, D) of D channels, or a list of N such series
-    of unequal lengths, each (T,) or (T, D); NaN is a missing value. Targets are N classes of any type.
+    Inputs are N texts in a list, an array or a column of a data frame; or an array (N, T) of series of one channel, or
+    (N, T, D) of D channels, or a list of N such series of unequal lengths, each (T,) or (T, D); NaN is a missing value.
+    Targets are N classes of any type.
 
     Args:
         model: "gru" (the default), "lstm", "elman", "transformer", as of `elman.fit`.
@@ -84,7 +85,9 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):
         check_classification_targets(targets)
         self.classes_, numbers = np.unique(targets, return_inverse=True)
         if len(self.classes_) < 2:
-            raise ValueError(f"{type(self).__name__} needs two classes or more, got {self.classes_.tolist()[0]!r} alone")
+            raise ValueError(
+                f"{type(self).__name__} needs two classes or more, got {self.classes_.tolist()[0]!r} alone"
+            )
         # Classes are trained on by their numbers: 1 and "1" are two classes, and no name is read as a number.
         names = [f"class {number}" for number in numbers.tolist()]
         self.run_ = _fit(self, "classification", inputs, names)

@@ -138,11 +138,17 @@ def _with_data(settings: Settings, changes: Mapping[str, Any]) -> Settings:
 
 
 def choose_task(
-    name: str, tree: Mapping[str, Any], data: Sequence[str], valid: Sequence[str], say: Say = lambda line: None
+    name: str,
+    tree: Mapping[str, Any],
+    data: Sequence[str],
+    valid: Sequence[str],
+    say: Say = lambda line: None,
+    settings: Iterable[str] = (),
 ) -> Task:
     """The task that a person names, in the argument or in the tree; where the name is "auto", the data decide.
 
-    `say` is told which task the data decide for, and why.
+    `settings` are the names, or the assignments, of those that a person gave besides the tree, which decide where the
+    data do not. `say` is told which task it is, and why.
 
     Raises:
         UserError: there is no such task, or the data look like those of no task.
@@ -153,7 +159,8 @@ def choose_task(
     named = tree.get("task") if name == "auto" else name
     if named is not None:
         return configuration.find_task(named)
-    recognition = recognise(data, valid)
+    given = [*(tree.get("data") or ()), *(each.partition("=")[0].strip() for each in settings)]
+    recognition = recognise(data, valid, given)
     say(str(recognition))
     return recognition.task
 
@@ -178,6 +185,7 @@ def settings_tree(
     start: Trained | None,
     resumed: Path | None,
     say: Say = lambda line: None,
+    settings: Iterable[str] = (),
 ) -> dict[str, Any]:
     """A tree as `configuration.build` takes it: settings, the task, and the places of the data.
 
@@ -188,7 +196,8 @@ def settings_tree(
         data, valid: the places of the data.
         start: the run that the training begins from, whose task, kind and sizes of the model the tree takes.
         resumed: the folder of the run that the training goes on with, whose task and kind stand where none is given.
-        say: told which task the data decide for, and why, where nobody names one.
+        say: told which task it is, and why, where nobody names one.
+        settings: the names of settings that are given later, which decide of the task as those of `values` do.
 
     Raises:
         UserError: an unknown setting or task, or another task or kind than that of `start`.
@@ -200,7 +209,9 @@ def settings_tree(
         if task == "auto" and "task" not in tree and start.task.name == configuration.DEFAULT_TASK:
             _check_meant(start, data, valid)
         tree = _begun_from(start, tree, task)
-    chosen = choose_task(task, tree, data, valid, say)
+    further = values.get("data")
+    names = [*values, *(further if isinstance(further, Mapping) else ()), *settings]
+    chosen = choose_task(task, tree, data, valid, say, names)
     files = {name: file for name, file in chosen.files(data, valid).items() if file is not None}
     return configuration.assign({**tree, "task": chosen.name, "data": (tree.get("data") or {}) | files}, values)
 
@@ -305,7 +316,7 @@ def _agreed(stored: Settings, tree: Mapping[str, Any], folder: Path, start: Trai
         old, new = getattr(stored, section), getattr(asked, section)
         for key, value in new:
             if key in new.model_fields_set and key not in moving and value != getattr(old, key):
-                what, remedy = f"{folder} was made with another {key}", "leave it out to --resume, or train a new run"
+                what, remedy = f"{folder} was made with another {key}", "leave it out to go on, or train a new run"
                 raise UserError(what, expected=getattr(old, key), got=value, remedy=remedy)
     moved = [key for first in places if first in asked.data.model_fields_set for key in (first, *places[first])]
     changed = _with_data(stored, {key: getattr(asked.data, key) for key in moved})

@@ -161,6 +161,11 @@ def _kind(data: Labelled, reasons: list[str]) -> Kind:
     values = [number(cell) for cell in data.cells or ()]
     if None not in values and not all(float(value).is_integer() for value in values if value is not None):
         reasons.append("labels are names of classes, though all are numbers (data.label_type=number: to estimate)")
+    comma = next((at for at, cell in enumerate(data.cells or ()) if isinstance(cell, str) and "," in cell), None)
+    if comma is not None and are_numbers([str(cell).replace(",", ".") for cell in data.cells or ()]):
+        assert data.cells is not None
+        remedy = "write a decimal point, or --set data.label_type=class where these are names"
+        raise UserError(data.places[comma], expected="a label", got=repr(data.cells[comma]), remedy=remedy)
     return "class"
 
 

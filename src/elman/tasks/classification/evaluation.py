@@ -156,7 +156,10 @@ def evaluate_labels(run: Trained, data: Sources, options: ReadingOptions, say: S
     if codec.kind == "class" and (examples.targets == NOT_COUNTED).all():
         assert examples.labels is not None
         expected, got = f"such as {', '.join(codec.names[:NAMED])}", str(examples.labels[0])
-        what, remedy = f"the model knows no label of {' and '.join(map(str, data))}", "give data with those of the training"
+        what, remedy = (
+            f"the model knows no label of {' and '.join(map(str, data))}",
+            "give data with those of the training",
+        )
         raise UserError(what, expected=expected, got=got, remedy=remedy)
     logits = read_logits(model, examples, options.batch, progress)
     report: dict[str, Any] = measure(model, codec, logits, examples)

@@ -115,6 +115,8 @@ def test_a_frame_is_given_back_with_a_column_of_answers(library: Any) -> None:
     assert list(table.columns) == ["review", "stars", "predicted"]
     assert list(table["predicted"]) == run.predict(TEXTS[:3])
     assert run.predict({"review": TEXTS[0]}) == run.predict(TEXTS[0]) == run.predict([{"review": TEXTS[0]}])[0]
+    with pytest.raises(UserError, match="data: expected data for classification, got list; give their targets behind"):
+        run.evaluate(TEXTS)
     with pytest.raises(UserError, match="row 1: expected a column 'review', got 'text'"):
         run.predict(library.DataFrame({"text": TEXTS}))
     with pytest.raises(UserError, match="input 2: expected a text, got 7; give a list of inputs"):

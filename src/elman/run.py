@@ -81,8 +81,8 @@ class Run(Trained):
     def predict(self, inputs: Any, **options: Any) -> Any:
         """The model's answers: a list for a list or an array of inputs, one result for one input.
 
-        One input is a `str`, a dict, or a data frame, for which a result that is a table is a data frame too. An input
-        that has no answer gives None in a list, with a warning that says why.
+        One input is a `str`, a dict, or a data frame, which is given back with a column `predicted`, or of series
+        with their forecasts. An input that has no answer gives None in a list, with a warning that says why.
 
         Raises:
             UserError: the task does not predict, an option is not the task's, or the only input has no answer.

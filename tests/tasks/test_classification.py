@@ -290,6 +290,12 @@ def test_a_label_that_training_lacks_counts_as_missed_and_is_named(
     assert np.sum(report["confusion"]["matrix"]) == 2
     assert command(["evaluate", str(runs["class"]), str(more)]) == 0
     assert "mauve (1): the model never saw them" in capsys.readouterr().out
+    other = write(tmp_path / "other.jsonl", [{"text": "a box", "label": "mauve"}])
+    assert command(["evaluate", str(runs["class"]), str(other)]) == 1
+    assert capsys.readouterr().err == (
+        f"elman: the model knows no label of {other}: expected such as blue, green, none, red, got mauve; "
+        "give data with those of the training\n"
+    )
 
 
 def test_lines_are_answered_with_probabilities_and_attention(

@@ -25,7 +25,7 @@ from elman.tasks import TASKS
 
 FORMAT = 1
 FILES = ("report.html", "timing.json", "comparison.json")
-REPLACE = "--overwrite it"  # the remedy of a damaged comparison
+REPLACE = "replace it (--overwrite)"  # the remedy of a damaged comparison
 
 Number = Annotated[int, Field(gt=-(1 << 53), lt=1 << 53)] | float
 
@@ -167,7 +167,7 @@ def _resumed(folder: Path, plan: Plan) -> Store:
     if known["format"] != FORMAT:
         raise UserError(f"{folder} was written by another version of elman", remedy=REPLACE)
     try:
-        timing = _checked(folder / "timing.json", _Timing, "remove it, or --overwrite the comparison")
+        timing = _checked(folder / "timing.json", _Timing, "remove it, or replace the comparison (--overwrite)")
     except reading.Missing:
         timing = {"runs": {}}
     plan.check_same(known["plan"], str(folder))

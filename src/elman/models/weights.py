@@ -24,7 +24,7 @@ def read_shapes(path: Path, *, remedy: str = "") -> dict[str, tuple[int, ...]]:
             return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
     except reading.Missing:
         raise reading.Missing(
-            f"{path}: not there yet", remedy="the training has not validated a model so far; --resume it"
+            f"{path}: not there yet", remedy="the training has not validated a model so far; go on with it (--resume)"
         ) from None
     except (safetensors.SafetensorError, OSError) as error:
         raise UserError(f"{path} is damaged ({error})", remedy=remedy) from None

@@ -104,6 +104,26 @@ class Answer:
     written: bytes | None = None  # for people instead of `lines`: what was given, to the byte, and the answer in it
 
 
+PREDICTED = "predicted"
+"""The column, or the key, of the answers in a table or an object that is given back."""
+
+
+def table_in(memory: Sequence[Any]) -> list[Mapping[str, Any]] | None:
+    """The rows of the one table in memory that is asked about; None for inputs that are none."""
+    [*rows] = memory[0] if len(memory) == 1 and isinstance(memory[0], list) else ()
+    return rows if rows and all(isinstance(row, Mapping) for row in rows) else None
+
+
+def in_table(rows: Sequence[Mapping[str, Any]], answers: Iterable[Answer], say: Say) -> Answer:
+    """The rows of a table with the answer to each in a further column; None, and a line, where there is no answer."""
+    made = []
+    for row, answer in zip(rows, answers, strict=True):
+        if answer.error:
+            say(f"row {answer.number}: {answer.error}")
+        made.append({**row, PREDICTED: None if answer.error else answer.result})
+    return Answer(1, made, [], {})
+
+
 @dataclass(frozen=True)
 class Particulars:
     """What a person says of a model of another framework, whose file cannot hold it."""

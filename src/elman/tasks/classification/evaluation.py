@@ -17,6 +17,7 @@ from elman.data.labelled_corpus import Examples, LabelledCorpus
 from elman.data.labels import Label, LabelCodec
 from elman.data.lanes import NOT_COUNTED
 from elman.distributed import ALONE, Ranks
+from elman.errors import UserError
 from elman.metrics import classification as scores
 from elman.metrics.calibration import fit_temperature, fit_thresholds, sigmoid, softmax
 from elman.metrics.words import words
@@ -148,10 +149,18 @@ TITLES = {
 
 
 def evaluate_labels(run: Trained, data: Sources, options: ReadingOptions, say: Say, progress: Progress) -> Evaluation:
-    """Score every example. Raises `UserError` where there are none."""
+    """Score every example. Raises `UserError` where there are none, or the model knows none of their labels."""
     from elman.tasks.classification.corpus import examples as read_examples
 
     examples, model, codec = read_examples(run, data, say), run.model, run.labels
+    if codec.kind == "class" and (examples.targets == NOT_COUNTED).all():
+        assert examples.labels is not None
+        expected, got = f"such as {', '.join(codec.names[:NAMED])}", str(examples.labels[0])
+        what, remedy = (
+            f"the model knows no label of {' and '.join(map(str, data))}",
+            "give data with those of the training",
+        )
+        raise UserError(what, expected=expected, got=got, remedy=remedy)
     logits = read_logits(model, examples, options.batch, progress)
     report: dict[str, Any] = measure(model, codec, logits, examples)
     lines = score_lines(report)

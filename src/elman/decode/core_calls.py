@@ -16,7 +16,7 @@ from elman.errors import UserError
 from elman.kernels.native.arena import ArenaDraw
 
 
-class Writing:
+class DrawnSteps:
     """The fields of `ArenaWriting` for steps of some rows, from the step `first` of their draws on."""
 
     def __init__(

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from elman.arrays import Floats, Numbers
 from elman.decode.arena import Arena, Draw, RowMemory, WrittenRows
-from elman.decode.core_calls import Writing, address, check_tokens, fill
+from elman.decode.core_calls import DrawnSteps, address, check_tokens, fill
 from elman.kernels.native.arena import ArenaCall
 from elman.kernels.native.library import run
 from elman.models.language_model import LanguageModel
@@ -125,7 +125,7 @@ class NativeRows(Arena):
         end: int | None = None,
     ) -> WrittenRows:
         assert self._has_read.issuperset(slots), "a row that has read nothing has no next token"
-        writing = Writing(draws, steps, banned=banned, end=end)
+        writing = DrawnSteps(draws, steps, banned=banned, end=end)
         self._call("arena_write", slots, **writing.fields)
         return writing.rows
 

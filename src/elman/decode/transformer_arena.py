@@ -20,7 +20,7 @@ from torch import Tensor
 
 from elman.arrays import Floats, Numbers
 from elman.decode.arena import WINDOW, Arena, Draw, RowMemory, WrittenRows
-from elman.decode.core_calls import Writing, check_tokens, fill
+from elman.decode.core_calls import DrawnSteps, check_tokens, fill
 from elman.kernels.native.library import parallel_for, run
 from elman.kernels.native.transformer import TransformerCall, TransformerRow
 from elman.models.language_model import LanguageModel
@@ -139,7 +139,7 @@ class TransformerRows(Arena):
         left, done = list(range(R)), 0
         while left and done < steps:
             most = min(steps - done, MOST_STEPS, max(1, MOST_LINES // (len(left) * self._size)))
-            writing = Writing([draws[i] for i in left], most, banned=banned, end=end, first=done)
+            writing = DrawnSteps([draws[i] for i in left], most, banned=banned, end=end, first=done)
             self._write_once([slots[i] for i in left], most, writing)
             tokens, log_p, counts = writing.rows
             now = slice(done, done + most)
@@ -149,7 +149,7 @@ class TransformerRows(Arena):
             left, done = [i for i, token, count in last if count == most and token != end], done + most
         return found
 
-    def _write_once(self, slots: Sequence[int], steps: int, writing: Writing) -> None:
+    def _write_once(self, slots: Sequence[int], steps: int, writing: DrawnSteps) -> None:
         """Write by one call."""
         before = np.array([self._rows[slot].position for slot in slots])
         for slot in slots:

@@ -7,7 +7,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from elman.kernels.native.transformer import ArrangedTransformer, LayerWeights, LinearWeights, why_not_arranged
+from elman.kernels.native.transformer import ArrangedTransformer, LinearWeights, TransformerWeights, why_not_arranged
 from elman.models.transformer import TransformerLM, TransformerState
 from elman.models.transformer_steps import is_plain
 from elman.nn.positions import rotary, sinusoidal
@@ -44,7 +44,7 @@ def arranged(model: TransformerLM) -> ArrangedTransformer:
             _linear(first, layer.feedforward_norm),
             _linear(last),
         )
-        layers.append(LayerWeights(*linears, *attention.gains))
+        layers.append(TransformerWeights(*linears, *attention.gains))
     output = _linear(model.decoder, model.norm)
     heads, window = model.num_heads, model.window
     return ArrangedTransformer(layers, model.embedding.weight, output, heads=heads, window=window, epsilon=EPSILON)

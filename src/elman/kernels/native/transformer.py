@@ -22,7 +22,7 @@ class TransformerLinear(ctypes.Structure):
     _fields_ = (*fields_of(ctypes.c_void_p, "weight bias gain shift"),)
 
 
-class TransformerLayer(ctypes.Structure):
+class ArrangedLayer(ctypes.Structure):
     """`struct TransformerLayer` of transformer.h."""
 
     _fields_ = (
@@ -37,7 +37,7 @@ class TransformerModel(ctypes.Structure):
     _fields_ = (
         *fields_of(ctypes.c_int64, "V H N F count window"),
         ("epsilon", ctypes.c_double),
-        ("layers", ctypes.POINTER(TransformerLayer)),
+        ("layers", ctypes.POINTER(ArrangedLayer)),
         ("embedding", ctypes.c_void_p),
         ("output", TransformerLinear),
         ("arranged", ctypes.c_void_p),
@@ -74,7 +74,7 @@ class LinearWeights(NamedTuple):
     shift: Tensor | None = None
 
 
-class LayerWeights(NamedTuple):
+class TransformerWeights(NamedTuple):
     """A Transformer's layer, as torch has its weights."""
 
     qkv: LinearWeights
@@ -107,7 +107,7 @@ class ArrangedTransformer:
 
     def __init__(
         self,
-        layers: Sequence[LayerWeights],
+        layers: Sequence[TransformerWeights],
         embedding: Tensor,
         output: LinearWeights,
         *,
@@ -125,8 +125,8 @@ class ArrangedTransformer:
             matrices.append(of.weight.detach().contiguous())
             return TransformerLinear(matrices[-1].data_ptr(), *map(self._keep, of[1:]))
 
-        self._layers = (TransformerLayer * len(layers))(
-            *(TransformerLayer(*map(linear, layer[:4]), *map(self._keep, layer[4:])) for layer in layers)
+        self._layers = (ArrangedLayer * len(layers))(
+            *(ArrangedLayer(*map(linear, layer[:4]), *map(self._keep, layer[4:])) for layer in layers)
         )
         self.given = TransformerModel(V, H, heads, F, len(layers), window or 0, epsilon, self._layers)
         self.given.embedding, self.given.output = self._keep(embedding), linear(output)

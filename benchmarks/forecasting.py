@@ -139,7 +139,7 @@ def speed(table: Path, arguments: argparse.Namespace) -> list[dict[str, Any]]:
     """Windows a second of every form, in turns with neuralforecast, a size after the other."""
     import torch
 
-    from elman.fitting import prepare
+    from elman.preparation import prepare
 
     torch.set_num_threads(arguments.threads)
     horizon, rows = int(arguments.horizons.split(",")[0]), []

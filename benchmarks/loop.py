@@ -31,7 +31,8 @@ from elman.data.lanes import Lanes
 from elman.models import build
 from elman.tasks.language_modelling.objective import NextToken
 from elman.tasks.language_modelling.settings import TextTraining
-from elman.train.loop import Step, fit
+from elman.train.events import Step
+from elman.train.loop import fit
 from elman.train.schedule import Budget
 from elman.train.training import Training
 

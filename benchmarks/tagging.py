@@ -62,7 +62,7 @@ def score(name: str, folder: Path, seed: int, budget: str, settings: list[str]) 
 
 def ours(folder: Path, precision: str, place: Path) -> Any:
     """A training of elman's model."""
-    from elman.fitting import prepare
+    from elman.preparation import prepare
 
     data = dict(zip(("source", "target"), files("snips", folder, "train"), strict=True))
     data |= dict(zip(("valid", "valid_target"), files("snips", folder, "valid"), strict=True))

@@ -7,9 +7,10 @@ from typing import Any
 
 import torch
 
-from elman.fitting import prepare
+from elman.preparation import prepare
 from elman.train import checkpoints
-from elman.train.loop import Event, fit
+from elman.train.events import Event
+from elman.train.loop import fit
 
 
 def session(settings: dict[str, Any], folder: Path, *, stop: int = -1, kill: int = -1) -> list[Event]:

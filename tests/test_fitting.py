@@ -23,8 +23,7 @@ from elman.data.pairs import open_pairs
 from elman.errors import UserError
 from elman.models.own import OwnLanguageModel
 from elman.state import leaves
-from elman.train.loop import Finished, Resumed, Validated
-from elman.train.training import Step
+from elman.train.events import Finished, Resumed, Step, Validated
 
 TEXT = "the cat sat on a mat and the dog ran to the cat.\n" * 60
 PAIRS = [(f"{a} {b}", f"{b} {a}") for a in "abcdefg" for b in "hijklmn"]

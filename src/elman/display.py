@@ -166,7 +166,7 @@ class View:
     """Shows a training's events to a person."""
 
     def __init__(self, display: Display) -> None:
-        from elman.train.loop import RunningLoss
+        from elman.train.running_loss import RunningLoss
 
         self.display = display
         self.describe: Callable[[dict[str, float]], str] = str  # puts metrics in the words of the task
@@ -206,8 +206,8 @@ class View:
     def show(self, event: object) -> None:
         """Show one event."""
         from elman.tasks import TASKS
-        from elman.train import loop
-        from elman.train.training import Step, Training
+        from elman.train.events import Resumed, Step, Validated, Warned
+        from elman.train.training import Training
 
         if isinstance(training := getattr(event, "training", None), Training):
             self.describe = training.objective.describe
@@ -230,7 +230,7 @@ class View:
             self.display.stage("training", min(event.progress, 1.0), text)
             if event.skipped:
                 self.display.say(f"step {event.step:,}: the loss or its gradient was not finite; skipped")
-        elif isinstance(event, loop.Validated):
+        elif isinstance(event, Validated):
             from elman.metrics.words import words
 
             self.validation = f"  valid {words(event.metrics['loss'], 3)}"
@@ -239,7 +239,7 @@ class View:
             mark = "  best so far" if event.improved else ""
             text = self.describe(event.metrics)
             self.display.say(f"step {event.step:>6,}  train {self.loss.mean:.4f}  valid {text}{mark}")
-        elif isinstance(event, loop.Resumed):
+        elif isinstance(event, Resumed):
             self.display.say(f"resuming from step {event.step:,}")
-        elif isinstance(event, loop.Warned):
+        elif isinstance(event, Warned):
             self.display.say(f"warning: {event.text}")

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from elman import launcher
 from elman.errors import UserError
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Ranks:
 
     @property
     def readers(self) -> Ranks:
-        """Those among whom data can be divided that are read at each one's own pace: not where weights are together."""
+        """The ranks that share data which each reads at its own pace; alone where all must make the same calls."""
         return ALONE if self.together else self
 
     def share(self, rows: Rows) -> Rows:
@@ -123,24 +123,11 @@ class Ranks:
 
         All have the same names, dtypes and dimensions; their sizes may differ. A tensor is on a CPU.
         """
-        import torch
-        import torch.distributed as dist
+        if self.size == 1:
+            return [dict(tensors)]
+        from elman import messages
 
-        found = [dict(tensors)]
-        if not self.first:
-            for tensor in tensors.values():
-                dist.send(torch.tensor(tensor.shape), 0)
-                dist.send(tensor.contiguous(), 0)
-            return []
-        for source in range(1, self.size):
-            theirs = {}
-            for name, mine in tensors.items():
-                shape = torch.zeros(mine.dim(), dtype=torch.int64)
-                dist.recv(shape, source)
-                theirs[name] = mine.new_empty(shape.tolist())
-                dist.recv(theirs[name], source)
-            found.append(theirs)
-        return found
+        return messages.gathered(tensors, self.rank, self.size)
 
     def mine(self, items: Iterable[Item]) -> Iterator[Item]:
         """Every N-th item of N processes: mine are spread over all of them."""
@@ -150,19 +137,11 @@ class Ranks:
         """The tensors of each rank, in their order, on every rank; names and sizes may differ. They are on a CPU."""
         if self.size == 1:
             return [dict(tensors)]
-        import torch
-        import torch.distributed as dist
-        from safetensors.torch import load, save
+        from elman import messages
 
-        whole = save({name: each.contiguous().clone() for name, each in tensors.items()})
-        mine = torch.frombuffer(bytearray(whole), dtype=torch.uint8)
-        sizes = self.sums(*(float(len(mine)) if rank == self.rank else 0.0 for rank in range(self.size)))
-        found = []
-        for rank, size in enumerate(sizes):
-            theirs = mine if rank == self.rank else torch.empty(int(size), dtype=torch.uint8)
-            dist.broadcast(theirs, rank)
-            found.append(load(theirs.numpy().tobytes()))
-        return found
+        whole = messages.packed(tensors)
+        _, sizes = self.sums_and_each((), float(len(whole)))
+        return [messages.broadcast(whole, rank, self.rank, int(size)) for rank, size in enumerate(sizes)]
 
     def columns(self, parts: Iterable[Sequence[Array]]) -> list[Array]:
         """The rows of all ranks' parts, column by column: a part has an array (B, ...) for each. One part at least."""
@@ -230,26 +209,6 @@ def here() -> Ranks:
     return _here
 
 
-def launched() -> int:
-    """How many processes torch's launcher has started together, with this one among them; 1 without it."""
-    return int(os.environ.get("WORLD_SIZE", "1")) if "RANK" in os.environ else 1
-
-
-def launched_here() -> int:
-    """How many of them are on this machine."""
-    return int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if is_launched() else 1
-
-
-def is_launched() -> bool:
-    """Whether torch's launcher has started this process as one of several."""
-    return launched() > 1
-
-
-def is_first() -> bool:
-    """Whether this process is the one that speaks: rank 0, or a process alone."""
-    return not is_launched() or os.environ["RANK"] == "0"
-
-
 @contextmanager
 def joined() -> Iterator[Ranks]:
     """The ranks of this process: alone, or one of those that torch's launcher has started, who wait for each other.
@@ -257,7 +216,7 @@ def joined() -> Iterator[Ranks]:
     Raises:
         UserError: another process has died, or has sent nothing for ten minutes.
     """
-    if not is_launched():
+    if not launcher.is_launched():
         yield ALONE
         return
     from elman import rendezvous

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import torch
 import torch.distributed as dist
 
-from elman import __version__, distributed, kernels
+from elman import __version__, kernels, launcher
 from elman.kernels import native
 
 EXTRAS = {
@@ -59,7 +59,7 @@ def describe() -> dict[str, Any]:
         "native": native.instruction_set(),
         "cores": cores(),
         "threads": torch.get_num_threads(),
-        "processes": distributed.launched(),
+        "processes": launcher.launched(),
         "messages": _messengers(),
         "devices": ["cpu", *(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count()))],
         "backends": [row._asdict() for row in kernels.report()],

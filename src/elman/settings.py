@@ -5,14 +5,17 @@ from __future__ import annotations
 import re
 import reprlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from elman.errors import UserError, suggestion
 
 # Larger numbers are typing errors. Whether a model fits into the RAM is checked when all its sizes are known.
 UNITS, INNER_UNITS, LAYERS, POSITIONS = 1 << 16, 1 << 20, 1 << 10, 1 << 20
+Units = Annotated[int, Field(ge=1, le=UNITS)]
+Layers = Annotated[int, Field(ge=1, le=LAYERS)]
+Probability = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Section(BaseModel):
@@ -42,3 +45,9 @@ def complain(first: Mapping[str, Any], *, exit_code: int = 1) -> UserError:
     expected = (message[0].lower() + message[1:]).removeprefix("input should be ")
     # Pydantic names the member of a union last: the setting is the part before it.
     return UserError(names[0], expected=expected, got=reprlib.repr(first["input"]), remedy=remedy, exit_code=exit_code)
+
+
+def check_even(size: int, purpose: str, name: str = "hidden_size") -> None:
+    """Raise `UserError` for a size that is not even."""
+    if size % 2:
+        raise UserError(name, expected=f"an even size for {purpose}", got=size)

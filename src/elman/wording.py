@@ -1,6 +1,8 @@
-"""Numbers as sentences have them, in one way everywhere: a minus that one can type, and a space before the per cent."""
+"""Numbers and lists as sentences have them, in one way everywhere: a minus that one can type, a space before the %."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 
 def percent(share: float | None, digits: int = 0, *, signed: bool = False) -> str:
@@ -21,3 +23,13 @@ def counted(number: int, thing: str, things: str = "") -> str:
     ('1 session', '12,000 tokens', '0 entries')
     """
     return f"{number:,} {thing if number == 1 else things or f'{thing}s'}"
+
+
+def either(words: Iterable[str]) -> str:
+    """Words of which one is meant, in a row.
+
+    >>> either(["a tagger", "a classifier", "a forecaster"]), either(["a tagger"])
+    ('a tagger, a classifier or a forecaster', 'a tagger')
+    """
+    *others, last = words
+    return f"{', '.join(others)} or {last}" if others else last

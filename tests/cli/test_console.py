@@ -14,7 +14,7 @@ from elman import display as console
 from elman.cli.signals import SIGNALS, Stop
 from elman.display import Display, View
 from elman.train.clipping import Clipped
-from elman.train.training import Step
+from elman.train.events import Step
 
 
 class Lost(io.StringIO):

@@ -12,7 +12,8 @@ from torch import nn
 from elman.cells import CELLS
 from elman.errors import UserError
 from elman.models.configuration import RecurrentEncoderSettings, TransformerEncoderSettings
-from elman.models.encoder import SequenceEncoder, make_encoder, read_truncated
+from elman.models.encoder import make_encoder
+from elman.models.sequence_encoder import SequenceEncoder, read_truncated
 from elman.state import leaves
 
 D = 3

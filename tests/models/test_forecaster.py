@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from elman.cells import CELLS
 from elman.errors import UserError
 from elman.models.forecaster import SeriesForecaster, build_forecaster
+from elman.models.forecaster_forms import draw
 from elman.models.likelihoods import DISTRIBUTIONS
 from elman.models.window_tensors import in_segments, joined
 from elman.state import leaves
@@ -195,7 +196,7 @@ def test_samples_are_drawn_value_by_value() -> None:
     model.head.bias[1] = -1.0
     batch = windows([L], (0, 0, 0))
     batch = batch._replace(past=batch.past.nan_to_num(0.5))
-    mean, samples = model._draw(batch, model.units(batch))
+    mean, samples = draw(model, batch, model.units(batch))
     assert mean[0, 0].item() == pytest.approx(batch.past[0, -1].item(), abs=0.01)
     torch.testing.assert_close(mean[0, 1:], samples[0, :-1].mean(-1), atol=0.02, rtol=0.05)
     deviation = samples[0].std(-1)
@@ -207,7 +208,7 @@ def test_the_negative_binomial_gives_counts() -> None:
     quantiles = model.forecast(batch).quantiles * 6 + 50
     torch.testing.assert_close(quantiles, quantiles.round().clamp(min=0), rtol=0, atol=0.51)
     units = model.units(batch)
-    drawn = model._draw(batch, units)[1] * 6 + 50
+    drawn = draw(model, batch, units)[1] * 6 + 50
     torch.testing.assert_close(drawn, drawn.round(), rtol=0, atol=1e-9)
     assert (drawn.round() >= 0).all()
 

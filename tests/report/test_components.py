@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
 import pytest
 
 import elman
+from elman.report.names import SPECIAL
 from elman.report.style import STYLE
 
 SOURCE = Path(elman.__file__).parent
@@ -47,6 +49,12 @@ def test_the_page_has_no_script_or_style_of_its_own() -> None:
     for address in re.findall(r'(?:src|href)="(?!data:)(.+?)"', text):
         folder, _, name = address.partition("/")
         assert (ADDRESSES[folder] / name).is_file() or address == "web/style.css"
+
+
+def test_a_special_symbol_has_the_same_letter_in_a_drawing_and_on_a_canvas() -> None:
+    said = re.search(r"SPECIAL = new Map\((.+)\);", (COMPONENTS / "heat_names.js").read_text("utf-8"))
+    assert said is not None
+    assert dict(json.loads(said[1])) == SPECIAL
 
 
 def test_the_vendored_chart_is_the_version_that_is_named() -> None:

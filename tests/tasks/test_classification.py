@@ -17,8 +17,8 @@ from elman.cli import run as command
 from elman.data.labelled_corpus import LabelledCorpus
 from elman.data.lanes import NOT_COUNTED
 from elman.errors import UserError
-from elman.fitting import prepare
 from elman.models.classifier import Classifier
+from elman.preparation import prepare
 from elman.tasks import TASKS
 from elman.tasks.classification import evaluation
 from elman.tasks.classification.objective import balanced, sequence_labels

@@ -12,8 +12,8 @@ import yaml
 
 from elman.data import pair_corpus
 from elman.errors import UserError
-from elman.fitting import prepare
 from elman.given import choose_task
+from elman.preparation import prepare
 from elman.tasks import TASKS
 from elman.tasks import sizing as task_sizing
 from elman.tasks.configuration import Settings, build, read_yaml

@@ -9,7 +9,7 @@ import pytest
 
 from elman.errors import UserError
 from elman.train import checkpoints
-from elman.train.loop import Finished, Resumed, Warned
+from elman.train.events import Finished, Resumed, Warned
 from resuming import assert_interruptions_change_nothing, assert_same, ended, session
 
 SMALL: dict[str, dict[str, Any]] = {

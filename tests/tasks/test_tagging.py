@@ -12,8 +12,9 @@ import torch
 
 from elman.data.tagged import TaggedSentence
 from elman.errors import UserError
-from elman.fitting import fit, prepare
+from elman.fitting import fit
 from elman.models import Tagger
+from elman.preparation import prepare
 from elman.tasks import TASKS
 from elman.tasks.configuration import build
 from elman.tasks.sizing import SIZES

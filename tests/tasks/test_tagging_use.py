@@ -364,8 +364,8 @@ def test_without_seqeval_there_is_accuracy(slots: Run, monkeypatch: pytest.Monke
     monkeypatch.setattr("elman.metrics.spans.find_spec", lambda name: None)
     told: list[str] = []
     tokens, tags = SLOTS[0]
-    with elman.given.in_memory() as made:
-        data = elman.given.places([tokens], [tags], made)
+    with elman.data_in_memory.in_memory() as made:
+        data = elman.data_in_memory.places([tokens], [tags], made)
         report = slots.evaluation(data, {}, memory=made, say=told.append).report
     assert "span_f1" not in report
     assert told == ["without seqeval there is no F1 of spans: pip install 'elman[spans]'"]

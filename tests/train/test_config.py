@@ -11,8 +11,9 @@ from elman.errors import UserError
 from elman.models.configuration import RecurrentSettings, TransformerSettings
 from elman.synonyms import OTHERS
 from elman.tasks import TASKS
-from elman.tasks.configuration import NOT_SETTABLE, OPTIONS, build, read_yaml, sections, set_values
+from elman.tasks.configuration import NOT_SETTABLE, build, read_yaml, sections, set_values
 from elman.tasks.language_modelling.settings import TextTraining
+from elman.tasks.remedies import OPTIONS
 
 BUDGET = {"amount": 10, "unit": "steps"}
 

@@ -13,11 +13,12 @@ from torch import nn
 from elman.state import State
 from elman.tasks.language_modelling.settings import TextTraining
 from elman.train import checkpoints
-from elman.train.loop import Event, Finished, Validated, fit
+from elman.train.events import Event, Finished, Step, Validated
+from elman.train.loop import fit
 from elman.train.objective import Loss, Place
 from elman.train.rhythm import VALIDATION_SHARE
 from elman.train.schedule import Budget
-from elman.train.training import Step, Training
+from elman.train.training import Training
 
 BUDGET, STEP, SAVE = 60.0, 0.5, 0.2  # seconds
 TARGETS = 10  # a step

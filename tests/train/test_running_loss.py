@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from elman.train.loop import RunningLoss
+from elman.train.running_loss import RunningLoss
 
 LOSSES = st.lists(st.floats(0, 10), min_size=1, max_size=33)  # 1/33 is still more than 0.03
 

@@ -16,11 +16,12 @@ from elman.distributed import Ranks
 from elman.errors import UserError
 from elman.state import State
 from elman.tasks.language_modelling.settings import TextTraining
+from elman.train.events import Event, Finished, Step, Validated
 from elman.train.journal import read
-from elman.train.loop import Event, Finished, Validated, fit, steps
+from elman.train.loop import fit, steps
 from elman.train.objective import Loss, Place
 from elman.train.schedule import Budget
-from elman.train.training import Step, Training
+from elman.train.training import Training
 
 
 @dataclass

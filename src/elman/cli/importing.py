@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
 from elman.cli import completion, options
 from elman.display import print_json, say
 from elman.tasks import TASKS
+
+if TYPE_CHECKING:
+    from elman.run import Run
 
 
 def command(
@@ -99,6 +102,10 @@ def command(
         overwrite=overwrite,
         say=told,
     )
+    _report(run, notes, as_json)
+
+
+def _report(run: Run, notes: list[str], as_json: bool) -> None:
     network = run.config["model"]["network"]
     parameters = sum(p.numel() for p in run.model.parameters())
     ops = ", ".join(node["op"] for node in network["nodes"])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from elman import distributed
+from elman import launcher
 from elman.cli import completion, options
 from elman.cli.signals import Stop
 from elman.display import Display, View, clock, print_json, say
@@ -18,8 +18,8 @@ from elman.tasks import TASKS
 from elman.wording import counted
 
 if TYPE_CHECKING:
-    from elman.fitting import Prepared
-    from elman.train.loop import Finished
+    from elman.preparation import Prepared
+    from elman.train.events import Finished
 
 COMMAND_CLASS = options.DataCommand
 
@@ -65,12 +65,13 @@ def command(
 ) -> None:
     """Train a model on DATA: the best one within a budget (2 minutes, unless you say otherwise)."""
     from elman import fitting, given, run_folders, runs
+    from elman.preparation import Prepared
     from elman.tasks import configuration
-    from elman.train.loop import Finished
+    from elman.train.events import Finished
 
-    launching = processes > 1 and not distributed.is_launched()
-    told = say if distributed.is_first() and not launching else (lambda line: None)
-    if distributed.is_launched() and out is None:
+    launching = processes > 1 and not launcher.is_launched()
+    told = say if launcher.is_first() and not launching else (lambda line: None)
+    if launcher.is_launched() and out is None:
         raise UserError("-o RUN", expected="a folder that all processes see", got="none", exit_code=2)
     validation = options.check(resume, overwrite, valid, valid_target)
     tree = configuration.read_yaml(config, streams=True) if config else {}
@@ -94,19 +95,19 @@ def command(
         from elman.cli.processes import launch
 
         raise typer.Exit(launch(processes, [*sys.argv[1:], "--out", str(out)]))
-    with Display(quiet=not distributed.is_first()) as display, ExitStack() as signals:
+    with Display(quiet=not launcher.is_first()) as display, ExitStack() as signals:
         view, stop = View(display), Stop()
         for event in fitting.train(
             tree, out, resume=resume, overwrite=overwrite, start=start, say=display.say, progress=display.stage,
             stop=stop,
         ):  # fmt: skip
             view.show(event)
-            if isinstance(event, fitting.Prepared):
+            if isinstance(event, Prepared):
                 prepared = event
                 signals.enter_context(stop)
             elif isinstance(event, Finished):
                 finished = event
-    if distributed.is_first():
+    if launcher.is_first():
         _report(prepared, finished, as_json, view)
     fitting.check_finite(prepared, finished)
     # A signal that came when the last step was done has interrupted nothing.

@@ -170,8 +170,8 @@ def _size(ongoing: Ongoing) -> None:
     for settings in chosen.values():
         check_ram(partial(task.build, task.model_config(settings, corpus)), settings.train)
     for model, settings in chosen.items():
-        data = settings.data.model_copy(update={"fingerprint": corpus.fingerprint})
-        store.known["settings"][model] = settings.model_copy(update={"data": data}).model_dump(mode="json")
+        known = settings.with_data({"fingerprint": corpus.fingerprint})
+        store.known["settings"][model] = known.model_dump(mode="json")
         count = matching.parameters(task, settings, corpus)
         store.known.setdefault("parameters", {})[model] = count
         words = [shape(task.model_config(settings, corpus)), f"{count:,} parameters"]

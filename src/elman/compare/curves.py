@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TypeAlias
 
 import numpy as np
 
@@ -16,27 +17,16 @@ from elman.tasks import TASKS
 
 LINK = "models"  # a model that is switched off in one chart is off in all
 SKIPPED = 0.2  # of a training, before its losses count for the axis
+Curves: TypeAlias = dict[str, list[Floats]]  # (2, N) each, of every seed of a model
 
 
 def learning_curves(plan: Plan, store: Store, colours: dict[str, int]) -> Chapter:
     """Losses against what was read, against seconds, and of the validations; by each model's number of a colour."""
     task = TASKS[plan.task]
     read, seconds, validated = f"{task.target}s read", "seconds of training", "validation"
-    found: dict[str, dict[str, list[Floats]]] = {kind: {} for kind in (read, seconds, validated)}
-    for run, (model, _) in plan.trainings().items():
-        result, timing = (part["runs"].get(run) for part in (store.known, store.timing))
-        if not result or not timing:
-            continue
-        targets, losses = curve(result["training_curve"])
-        times = targets / timing["training_tokens_per_second"]
-        of = {read: np.stack([targets, losses]), seconds: np.stack([times, losses])}
-        of[validated] = curve([point[1:] for point in result["curve"]])
-        for kind, values in of.items():
-            if values.size:
-                found[kind].setdefault(model, []).append(values)
     lines = {
         kind: [_mean_line(model, every, colours[model], bars=kind == validated) for model, every in models.items()]
-        for kind, models in found.items()
+        for kind, models in zip((read, seconds, validated), _measured(plan, store), strict=True)
     }
     means = "A line is the mean over the seeds, and what is around it its 95 % interval. " if plan.seeds > 1 else ""
     by = {read: read, seconds: "seconds, at the model's mean speed and without validations"}
@@ -52,12 +42,12 @@ def learning_curves(plan: Plan, store: Store, colours: dict[str, int]) -> Chapte
             "zero at the end of the budget, so only the last points are finished models.",
         )
         for x, words in by.items()
-        if _rise_or_fall(lines.get(x, ()))
+        if _rise_or_fall(lines[x])
     ]
     text = "The training loss, with dropout where a model has any"
     if not figures:
         text = "The trainings were too short for curves of the training loss"
-    if not _rise_or_fall(lines.get(validated, ())):
+    if not _rise_or_fall(lines[validated]):
         once = "No model was validated more than once, so that there is no curve of the validations."
         return Chapter("How they learn", f"{text}. {once}", figures)
     figures.append(
@@ -73,6 +63,22 @@ def learning_curves(plan: Plan, store: Store, colours: dict[str, int]) -> Chapte
         )
     )
     return Chapter("How they learn", f"{text}, and the loss on the validation {task.sample[1]}.", figures)
+
+
+def _measured(plan: Plan, store: Store) -> tuple[Curves, Curves, Curves]:
+    """The losses of each training against what was read and against seconds, and those of its validations."""
+    found: tuple[Curves, Curves, Curves] = {}, {}, {}
+    for run, (model, _) in plan.trainings().items():
+        result, timing = (part["runs"].get(run) for part in (store.known, store.timing))
+        if not result or not timing:
+            continue
+        targets, losses = curve(result["training_curve"])
+        times = targets / timing["training_tokens_per_second"]
+        own = np.stack([targets, losses]), np.stack([times, losses]), curve([point[1:] for point in result["curve"]])
+        for curves, values in zip(found, own, strict=True):
+            if values.size:
+                curves.setdefault(model, []).append(values)
+    return found
 
 
 def _rise_or_fall(lines: Iterable[Line]) -> bool:

@@ -13,15 +13,16 @@ from elman import runs
 from elman.compare import load
 from elman.compare.intervals import Blocks
 from elman.errors import UserError
-from elman.fitting import Prepared, prepare
 from elman.inspection.look import plain
 from elman.metrics.words import words
+from elman.preparation import Prepared, prepare
 from elman.tasks import TASKS
 from elman.tasks.configuration import Settings
 from elman.tasks.task import Task
 from elman.train import journal
-from elman.train.loop import Finished, RunningLoss, Validated, fit
-from elman.train.training import Step
+from elman.train.events import Finished, Step, Validated
+from elman.train.loop import fit
+from elman.train.running_loss import RunningLoss
 
 LOAD = "load.jsonl"  # in the run's folder: the load of the machine, a line a lap
 MOST_BLOCKS = 512

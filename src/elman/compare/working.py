@@ -31,7 +31,7 @@ def settings_of(plan: Plan, known: dict[str, Any]) -> dict[str, Settings]:
     settings = {}
     for model, tree in known["settings"].items():
         stored = config.build(tree)
-        settings[model] = stored.model_copy(update={"data": stored.data.model_copy(update=plan.files)})
+        settings[model] = stored.with_data(plan.files)
     return settings
 
 

@@ -8,7 +8,6 @@ the most frequent of `, ; | TAB` in its header; TSV has no quotes, so that a lon
 from __future__ import annotations
 
 import csv
-import json
 import math
 import reprlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -21,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from elman.data.parquet import read_parquet
-from elman.data.textfile import JSON_LINES, decode, decompress, lines, mended, open_binary, uncompressed
+from elman.data.textfile import JSON_LINES, decode, decompress, json_value, lines, mended, open_binary, uncompressed
 from elman.errors import UserError, nearest
 
 SEPARATORS = ",;|\t"  # of CSV: of two that are equally frequent in the header the first counts
@@ -219,10 +218,9 @@ def _objects(texts: Iterable[str], path: Path) -> Iterator[tuple[int, Mapping[st
         if line.strip():
             where = f"{path}, line {number}"
             try:
-                record = json.loads(line, object_pairs_hook=_object)
-            except (ValueError, RecursionError) as error:
-                reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
-                raise UserError(f"{where}: not JSON ({reason})") from None
+                record = json_value(line, object_pairs_hook=_object)
+            except ValueError as error:
+                raise UserError(f"{where}: not JSON ({error})") from None
             if not isinstance(record, dict):
                 raise UserError(where, expected="an object", got=reprlib.repr(record))
             yield number, record

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import reprlib
 from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +16,7 @@ from elman.data.number_words import number_words
 from elman.data.recognition import beginning
 from elman.data.sources import NAMED_TAGGED
 from elman.data.tagged import Form, Layout, TaggedSentence
-from elman.data.textfile import JSON_LINES, decompress, mended, open_binary, uncompressed
+from elman.data.textfile import JSON_LINES, decompress, json_value, mended, open_binary, uncompressed
 from elman.errors import UserError, nearest
 
 SPACES = re.compile(r"[ \t]+")
@@ -139,10 +138,9 @@ def parse_tokens(line: str, key: str | None) -> TaggedSentence:
 def parse_object(line: str) -> dict[str, Any]:
     """The object in a line of JSON. Errors: `ValueError`."""
     try:
-        record = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
-        raise ValueError(f"expected JSON, got a line that is none ({reason}); write an object a line") from None
+        record = json_value(line)
+    except ValueError as error:
+        raise ValueError(f"expected JSON, got a line that is none ({error}); write an object a line") from None
     if not isinstance(record, dict):
         raise ValueError(f"expected an object, got {type(record).__name__}; write an object a line")
     return record

@@ -14,7 +14,7 @@ from collections.abc import Generator, Iterable, Iterator
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from elman.errors import UserError, missing_extra
 
@@ -199,13 +199,20 @@ def json_documents(texts: Iterable[str], path: Path) -> Iterator[Iterator[str]]:
             yield blocks(text, BLOCK)
 
 
+def json_value(line: str, **options: Any) -> Any:
+    """The value in a line of JSON, as `json.loads` reads it. Errors: `ValueError`, which says the reason alone."""
+    try:
+        return json.loads(line, **options)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(error.msg if isinstance(error, json.JSONDecodeError) else str(error)) from None
+
+
 def json_strings(line: str, where: str, *keys: str) -> list[str]:
     """The strings of an object in a line of JSON, `mended`. Errors: `UserError` that begins with `where`."""
     try:
-        record = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
-        raise UserError(f"{where}: not JSON ({reason})") from None
+        record = json_value(line)
+    except ValueError as error:
+        raise UserError(f"{where}: not JSON ({error})") from None
     got = type(record).__name__
     if isinstance(record, dict):
         wrong = [key for key in keys if not isinstance(record.get(key), str)]

@@ -91,6 +91,13 @@ class Exported:
         return [*files, *checks, *quantised, *(("note", note) for note in self.notes)]
 
 
+def check_ending(path: Path, *endings: str) -> None:
+    """Raise `UserError` where the name of a file has none of these endings."""
+    if path.suffix not in endings:
+        expected = " or ".join(f"a name with the ending {ending}" for ending in endings)
+        raise UserError(f"{path}", expected=expected, exit_code=2)
+
+
 def check_free(paths: Iterable[Path], *, overwrite: bool, run: Path) -> None:
     """Refuse places that can take no file, before anything is made for them.
 

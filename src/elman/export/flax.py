@@ -12,8 +12,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from elman.errors import UserError
-from elman.export.exported import Exported
+from elman.export.exported import Exported, check_ending
 from elman.export.layers import layers_of
 from elman.export.options import ExportOptions
 from elman.export.source import (
@@ -65,8 +64,7 @@ class Model(nn.Module):
 
 def places(run: Trained, path: Path) -> list[Path]:
     """NAME.npz, and NAME.py beside. Raises `UserError` where the ending is another."""
-    if path.suffix != ".npz":
-        raise UserError(f"{path}", expected="a name with the ending .npz", exit_code=2)
+    check_ending(path, ".npz")
     return [path, module_path(path)]
 
 

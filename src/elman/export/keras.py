@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, cast
 
 from elman.arrays import Numbers
 from elman.errors import UserError
-from elman.export.exported import Exported
+from elman.export.exported import Exported, check_ending
 from elman.export.layers import layers_of
 from elman.export.options import ExportOptions
 from elman.export.source import numbers
@@ -37,8 +37,7 @@ class KerasEntry(NamedTuple):
 
 def places(run: Trained, path: Path) -> list[Path]:
     """NAME.keras. Raises `UserError` where the ending is another."""
-    if path.suffix != ".keras":
-        raise UserError(f"{path}", expected="a name with the ending .keras", exit_code=2)
+    check_ending(path, ".keras")
     return [path]
 
 

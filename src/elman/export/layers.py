@@ -10,10 +10,12 @@ from torch import nn
 
 from elman.errors import UserError
 from elman.models.classifier import Classifier
-from elman.models.encoder import RecurrentEncoder, SequenceEncoder
+from elman.models.encoder import RecurrentEncoder
 from elman.models.forecaster import SeriesForecaster
 from elman.models.layered import INPUT, LayeredModel
+from elman.models.layered_ops import POOLS
 from elman.models.recurrent import RecurrentLM
+from elman.models.sequence_encoder import SequenceEncoder
 from elman.models.tagger import Tagger
 from elman.nn.recurrent import Recurrent
 
@@ -115,9 +117,6 @@ class LayersBuilder:
         for name, module in self.modules.items():
             cast(nn.Module, nodes[name].layer).load_state_dict(module.state_dict(), assign=True)
         return Layers(model.eval(), tuple(self.notes))
-
-
-POOLS = ("last", "mean", "max")
 
 
 def _options(layer: Recurrent, reads: str) -> dict[str, Any]:

@@ -14,9 +14,9 @@ from torch import nn
 from elman.arrays import Numbers
 from elman.errors import UserError
 from elman.models.layered import INPUT, LayeredModel, NodeSettings
+from elman.models.layered_ops import POOLS
 from elman.models.layered_values import Shape
 
-POOLS = ("last", "mean", "max")  # whose memory no module of another framework keeps
 OWN_WORDS = {"self", "state", "after", "nn", "torch", "jnp", "np", "functional"}  # of the modules that are written
 
 

@@ -12,7 +12,7 @@ from torch import nn
 
 from elman.arrays import Numbers
 from elman.errors import UserError
-from elman.export.exported import Exported
+from elman.export.exported import Exported, check_ending
 from elman.export.layers import layers_of
 from elman.export.options import ExportOptions
 from elman.export.safetensors import safetensors_file
@@ -64,8 +64,7 @@ LOADS = {
 
 def places(run: Trained, path: Path) -> list[Path]:
     """NAME.safetensors or NAME.pt, and NAME.py beside. Raises `UserError` where the ending is another."""
-    if path.suffix not in LOADS:
-        raise UserError(f"{path}", expected=" or ".join(f"a name with the ending {end}" for end in LOADS), exit_code=2)
+    check_ending(path, *LOADS)
     return [path, module_path(path)]
 
 

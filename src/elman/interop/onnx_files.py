@@ -14,7 +14,7 @@ import numpy as np
 
 from elman.errors import UserError
 from elman.interop.imported import Imported, ImportOptions
-from elman.interop.onnx import computing, constants, moving, normalising, recurrent, selecting
+from elman.interop.onnx import computing, constants, moving, normalising, recurrent, selecting, shapes
 from elman.interop.onnx.inputs import place_inputs
 from elman.interop.onnx.messages import GraphNode, OnnxGraph, read_graph
 from elman.interop.onnx.outcome import finished
@@ -22,6 +22,7 @@ from elman.interop.onnx.values import Lifted, NodeCall, Operator, Refusal, Trace
 
 OPERATORS: dict[str, Operator] = {
     **constants.OPERATORS,
+    **shapes.OPERATORS,
     **moving.OPERATORS,
     **selecting.OPERATORS,
     **computing.OPERATORS,
@@ -93,7 +94,7 @@ def _computed(call: NodeCall) -> Lifted | list[Lifted]:
     if arrays and len(arrays) == sum(value is not None for value in call.inputs):
         found = constants.folded(call, arrays)
     else:
-        found = constants.of_counts(call)
+        found = shapes.of_counts(call)
     if found is not None:
         return found
     if call.node.op not in OPERATORS:

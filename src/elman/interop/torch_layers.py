@@ -17,6 +17,7 @@ from torch import Tensor
 from elman.errors import UserError, nearest
 from elman.interop.imported import ImportOptions
 from elman.models.layered import LayeredModel
+from elman.models.layered_ops import POOLS
 from elman.models.layered_pointwise import FUNCTIONS
 
 RECURRENT = {"lstm": "lstm", "gru": "gru", "rnn": "elman"}
@@ -28,7 +29,6 @@ OPTIONS: dict[str, tuple[str, ...]] = {
     "layer_norm": ("epsilon",),
     "batch_norm": ("epsilon",),
 }
-POOLS = ("last", "mean", "max")
 EPSILON = 1e-5  # of torch's normalisations, where nobody gives another
 PART = re.compile(r"(weight|bias)_(ih|hh|hr)(?:_l(\d+)(_reverse)?)?")
 

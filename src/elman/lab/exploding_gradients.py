@@ -17,7 +17,7 @@ from elman.lab.memory_tasks import ORDER, solve
 from elman.lab.recurrent_net import RecurrentNet
 from elman.report import Figure
 from elman.train.clipping import Clipper
-from elman.train.training import Step
+from elman.train.events import Step
 
 SCALE = 1.6  # of the recurrent matrix, at the beginning
 RATE = 0.5  # a learning rate at which a step along an exploded gradient goes far

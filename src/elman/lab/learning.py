@@ -14,10 +14,11 @@ from elman.environment import one_thread
 from elman.lab.experiment import Setting
 from elman.state import State
 from elman.train import loop
+from elman.train.events import Step
 from elman.train.objective import Loss, Objective, Place
 from elman.train.schedule import Budget
 from elman.train.settings import Optimization
-from elman.train.training import Step, Training
+from elman.train.training import Training
 
 M = TypeVar("M", bound=nn.Module)
 

@@ -18,7 +18,7 @@ from elman.lab.drawing import bars, curves, in_words, means, stretches
 from elman.lab.experiment import TEST, Experiment, Findings, Setting
 from elman.lab.learning import Drawn, learn
 from elman.lab.recurrent_net import CLASSICAL, RecurrentNet
-from elman.train.training import Step
+from elman.train.events import Step
 from elman.wording import percent
 
 TESTED = 1000  # new sequences

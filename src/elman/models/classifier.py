@@ -13,7 +13,8 @@ from torch.nn import functional as F
 from elman.errors import UserError, nearest
 from elman.models.configuration import CLASSIFIER_SETTINGS, IMPORTED, ClassifierHead, RecurrentEncoderSettings
 from elman.models.constructor import checked, configure
-from elman.models.encoder import make_encoder, read_truncated
+from elman.models.encoder import make_encoder
+from elman.models.sequence_encoder import read_truncated
 from elman.nn.dropout import Dropout
 from elman.nn.ngram_embedding import NgramEmbedding
 from elman.nn.pooling import Pooling, PoolState

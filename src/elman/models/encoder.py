@@ -1,8 +1,7 @@
-"""Encoders of sequences: functions of embedded inputs and a memory, on which tasks put their heads."""
+"""The encoders: recurrent layers, or those of a Transformer."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import cast
@@ -19,6 +18,7 @@ from elman.models.configuration import RecurrentEncoderSettings, TransformerEnco
 from elman.models.constructor import checked_cell
 from elman.models.initialization import initialize_recurrent
 from elman.models.recurrent import read_layers
+from elman.models.sequence_encoder import SequenceEncoder
 from elman.models.transformer import (
     TransformerState,
     make_layers,
@@ -30,62 +30,7 @@ from elman.nn import layer_of
 from elman.nn.dropout import Dropout, locked_dropout
 from elman.nn.positions import rotary, sinusoidal
 from elman.nn.recurrent import Recurrent
-from elman.nn.sequences import Lengths, Resets, as_lengths, as_resets
-from elman.state import State, detach
-
-
-class SequenceEncoder(nn.Module, ABC):
-    """Hidden states of embedded tokens, or of the channels of a series.
-
-        hidden, state = encoder(x, state, lengths=lengths, resets=resets)
-
-    x (B, T, D) -> hidden (B, T, output_size). A causal encoder keeps the state contract: reading in pieces equals
-    reading whole. One that is not causal (two directions, or attention to all steps) needs the whole sequence: it takes
-    no state, and the state after it is empty.
-
-    - `lengths` (B,): the steps of a row from its length on are padding. They change nothing; their hidden states are
-      finite and mean nothing.
-    - `resets` (B, T) boolean: nothing passes the border before such a step, in either direction.
-    """
-
-    input_size: int
-    output_size: int
-    causal: bool
-
-    @abstractmethod
-    def initial_state(self, batch_size: int) -> State:
-        """A fresh memory: zeros, of the parameters' dtype and on their device; () of an encoder that is not causal."""
-
-    def forward(
-        self, x: Tensor, state: State | None = None, *, lengths: Lengths = None, resets: Resets = None
-    ) -> tuple[Tensor, State]:
-        """x (B, T, D) -> hidden states (B, T, H) and the state after them.
-
-        Raises:
-            UserError: an encoder that is not causal is given a state, or inputs do not fit.
-        """
-        if x.dim() != 3 or x.shape[2] != self.input_size:
-            raise UserError("inputs", expected=f"shape (B, T, {self.input_size})", got=f"shape {tuple(x.shape)}")
-        if state is not None and not self.causal:
-            self.refuse_steps()
-        B, T, _ = x.shape
-        lengths = None if lengths is None else as_lengths(lengths, B, T, x.device)
-        resets = None if resets is None else as_resets(resets, B, T, x.device)
-        return self._read(x, self.initial_state(B) if state is None else state, lengths, resets)
-
-    def refuse_steps(self) -> None:
-        """Raise the `UserError` of a model that needs the whole sequence and is asked for a step."""
-        what = "this model reads in both directions: it needs the whole sequence, and cannot go on from a state"
-        raise UserError(what, remedy=f"train one with --set {self.one_directional}")
-
-    one_directional: str  # the setting that makes such an encoder causal
-
-    @abstractmethod
-    def _read(self, x: Tensor, state: State, lengths: Tensor | None, resets: Tensor | None) -> tuple[Tensor, State]: ...
-
-    @abstractmethod
-    def stacked_maps(self) -> dict[Tensor, int]:
-        """The matrices from hidden states to hidden states, and how many maps each holds, one above the other."""
+from elman.state import State
 
 
 class RecurrentEncoder(SequenceEncoder):
@@ -229,27 +174,3 @@ def make_encoder(
 def encoder_layers(model: nn.Module) -> Sequence[nn.Module]:
     """The layers of the encoder of a model; none of a model of another make."""
     return tuple(getattr(getattr(model, "encoder", None), "layers", ()))
-
-
-def read_truncated(
-    encoder: SequenceEncoder, x: Tensor, k2: int | None, *, lengths: Lengths = None
-) -> tuple[Tensor, State]:
-    """As `encoder(x, lengths=lengths)`, where no gradient flows back over more than `k2` steps (None: any number).
-
-    The sequence is read in stretches of k2 steps, between which the state is detached. An encoder that is not causal
-    reads whole; a `UserError` says so where k2 is given.
-    """
-    B, T, _ = x.shape
-    if k2 is None or k2 >= T:
-        return encoder(x, lengths=lengths)
-    if not encoder.causal:
-        remedy = f"leave it out, or --set {encoder.one_directional}"
-        raise UserError("k2: truncation cuts between a state and the next", expected="a causal model", remedy=remedy)
-    whole = None if lengths is None else as_lengths(lengths, B, T, x.device)
-    state, outputs = encoder.initial_state(B), []
-    for begin in range(0, T, k2):
-        piece = x[:, begin : begin + k2]
-        left = None if whole is None else (whole - begin).clamp(0, piece.shape[1])
-        hidden, state = encoder(piece, detach(state), lengths=left)
-        outputs.append(hidden)
-    return torch.cat(outputs, dim=1), state

@@ -13,15 +13,14 @@ from elman.errors import UserError
 from elman.models.configuration import IMPORTED
 from elman.models.conformal import widened
 from elman.models.constructor import checked, configure
-from elman.models.encoder import make_encoder, read_truncated
+from elman.models.encoder import make_encoder
+from elman.models.forecaster_forms import FORMS, draw, steps_of
 from elman.models.forecaster_settings import FORECASTER_SETTINGS, LEVELS
 from elman.models.likelihoods import DISTRIBUTIONS, Distribution, Output, Quantiles, Units, anchor, sampling_noise
-from elman.models.window_tensors import WindowTensors, in_segments, joined, ragged_lengths, value_and_missing
+from elman.models.window_tensors import WindowTensors, in_segments, value_and_missing
 from elman.nn.sequences import Lengths, Resets
 from elman.nn.window_normalisation import Scaling, window_scaling
-from elman.state import State, select_rows
-
-FORGOTTEN = 0.1  # of the windows of a training: the series that they are of
+from elman.state import State
 
 
 class Forecast(NamedTuple):
@@ -132,8 +131,7 @@ class SeriesForecaster(nn.Module):
         In the form likelihood, each step is told the true values before it (teacher forcing). With `k2`, no gradient
         flows back over more than so many steps.
         """
-        forms = {"direct": self._direct, "segment": self._segments, "likelihood": self._teacher_forced}
-        raw = forms[self.form](batch, None if k2 is None else max(1, k2 // self.segment))
+        raw = FORMS[self.form](self, batch, None if k2 is None else max(1, k2 // self.segment))
         return raw.to(batch.past.dtype)  # another one under autocast
 
     def loss(self, batch: WindowTensors, *, k2: int | None = None) -> Tensor:
@@ -159,7 +157,7 @@ class SeriesForecaster(nn.Module):
 
     def _forecast(self, batch: WindowTensors, units: Units) -> Forecast:
         if self.form == "likelihood":
-            mean, samples = self._draw(batch, units)
+            mean, samples = draw(self, batch, units)
         else:
             raw = self(batch)
             mean = self.output.mean(raw, units)
@@ -182,41 +180,10 @@ class SeriesForecaster(nn.Module):
         """What the encoder reads of the windows: its inputs (B, n, ·), and how many each row has (B,)."""
         past = window_scaling(self.normalisation, batch.past, ~batch.past.isnan()).normalise(batch.past)
         if self.form == "likelihood":
-            return self._steps(batch, past), batch.lengths
+            return steps_of(self, batch, past), batch.lengths
         steps = torch.cat((value_and_missing(past), batch.past_exogenous.nan_to_num()), dim=2)
         values, lengths = in_segments(steps, batch.lengths, self.segment)
         return F.relu(self.embedding(values)) if self.form == "segment" else values, lengths
-
-    def _direct(self, batch: WindowTensors, k2: int | None) -> Tensor:
-        values, lengths = self.inputs(batch)
-        hidden, _ = read_truncated(self.encoder, values, k2, lengths=ragged_lengths(lengths, values))
-        last = hidden[torch.arange(len(hidden), device=hidden.device), lengths - 1]  # (B, H)
-        known = batch.future_exogenous.nan_to_num().flatten(1)
-        written: Tensor = self.head(torch.cat((last, known, batch.static.nan_to_num()), dim=1))
-        return written.unflatten(1, (self.horizon, -1))
-
-    def _segments(self, batch: WindowTensors, k2: int | None) -> Tensor:
-        values, lengths = self.inputs(batch)
-        _, state = read_truncated(self.encoder, values, k2, lengths=ragged_lengths(lengths, values))
-        queries = self.positions.weight.expand(len(values), -1, -1)  # (B, m, H)
-        _, m, H = queries.shape
-        if self.known is not None:
-            ahead = F.pad(batch.future_exogenous.nan_to_num(), (0, 0, 0, m * self.segment - self.horizon))
-            static = batch.static.nan_to_num()[:, None].expand(-1, m, -1)
-            queries = queries + self.known(torch.cat((ahead.reshape(len(ahead), m, -1), static), dim=2))
-        if self.identity is not None:
-            queries = queries + self.identity(self._identity(batch))[:, None]
-        rows = torch.arange(len(values), device=values.device).repeat_interleave(m)
-        hidden, _ = self.encoder(queries.reshape(-1, 1, H), select_rows(state, rows))  # each from the same state
-        written: Tensor = self.head(hidden)
-        return written.view(len(values), m * self.segment, -1)[:, : self.horizon]
-
-    def _identity(self, batch: WindowTensors) -> Tensor:
-        """The row (B,) of each window in the embedding of the series; in training, 0 is learnt from some of all."""
-        known = batch.identity <= self.series
-        if self.training:
-            known &= torch.rand(known.shape, device=known.device) >= FORGOTTEN
-        return batch.identity.where(known, 0)
 
     # Going on step by step
 
@@ -230,46 +197,6 @@ class SeriesForecaster(nn.Module):
         """
         hidden, state = self.encoder(steps, state, lengths=lengths, resets=resets)
         return self.head(hidden), state
-
-    def _steps(self, batch: WindowTensors, values: Tensor) -> Tensor:
-        """The steps (B, T, C) of `read` for values (B, T) that begin with the window; T ≤ L + horizon − 1."""
-        P, T = self.channels[0], values.shape[1]
-        ahead = batch.future_exogenous
-        ahead = torch.cat((ahead.new_zeros(*ahead.shape[:2], P), ahead), dim=2)
-        other = joined(batch.past_exogenous, ahead, batch.lengths).nan_to_num()  # (B, L + horizon, P + K)
-        static = batch.static.nan_to_num()[:, None].expand(-1, T, -1)
-        return torch.cat((value_and_missing(values), other[:, :T, :P], other[:, 1 : T + 1, P:], static), dim=2)
-
-    def _teacher_forced(self, batch: WindowTensors, k2: int | None) -> Tensor:
-        scaling = self.units(batch).window
-        past, future = (scaling.normalise(part)[..., None] for part in (batch.past, batch.future))
-        values = joined(past, future, batch.lengths)[:, :-1, 0]
-        lengths = batch.lengths + self.horizon - 1
-        raw = self.head(read_truncated(self.encoder, self._steps(batch, values), k2, lengths=lengths)[0])
-        at = batch.lengths[:, None] - 1 + torch.arange(self.horizon, device=raw.device)  # (B, horizon)
-        return raw.take_along_dim(at[..., None], dim=1)
-
-    def _draw(self, batch: WindowTensors, units: Units) -> tuple[Tensor, Tensor]:
-        """The mean (B, horizon), and samples (B, horizon, S)."""
-        output, B, S = cast(Distribution, self.output), len(batch.past), self.samples
-        noise = sampling_noise(self.horizon, S, like=batch.past)
-        steps, lengths = self.inputs(batch)
-        raw, state = self.read(steps, lengths=lengths)
-        rows = torch.arange(B, device=raw.device)
-        raw = raw[rows, batch.lengths - 1][:, None].expand(-1, S, -1)  # (B, S, size)
-        state = select_rows(state, rows.repeat_interleave(S))
-        known = F.pad(batch.future_exogenous.nan_to_num(), (0, 0, 0, 1))  # of the step after the last, nothing
-        constant = [batch.past.new_zeros(B, self.channels[0]), batch.static.nan_to_num()]
-        means, samples = [], []
-        for step in range(self.horizon):
-            means.append(output.mean(raw, units).mean(1))
-            samples.append(output.sample(raw, noise[step], units))
-            value = units.window.normalise(samples[-1])[..., None]  # (B, S, 1)
-            others = torch.cat((torch.zeros(B, 1).to(value), constant[0], known[:, step + 1], constant[1]), dim=1)
-            steps = torch.cat((value, others[:, None].expand(-1, S, -1)), dim=2)
-            raw, state = self.read(steps.view(B * S, 1, -1), state)
-            raw = raw.view(B, S, -1)
-        return torch.stack(means, dim=1), torch.stack(samples, dim=1)
 
     def stacked_maps(self) -> dict[Tensor, int]:
         """The matrices between hidden states."""

@@ -12,14 +12,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor, nn
 
 from elman.errors import UserError, nearest
-from elman.models.configuration import Units
 from elman.models.layered_ops import OPS
 from elman.models.layered_pointwise import Rows
 from elman.models.layered_recurrent import RecurrentNode
 from elman.models.layered_values import Node, NodeValue, Shape, StepsOfCall
 from elman.nn.sequences import Flags, Lengths, Resets, as_lengths, as_resets, as_tensor, as_tokens
 from elman.reading import check_type
-from elman.settings import Section, complaint
+from elman.settings import Section, Units, complaint
 from elman.state import State
 
 INPUT = "input"  # the name of the value that the model reads

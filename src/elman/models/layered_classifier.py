@@ -12,7 +12,8 @@ from elman.errors import UserError
 from elman.models.classifier import Classifier, LabelKind
 from elman.models.configuration import IMPORTED, ImportedSettings
 from elman.models.layered import LayeredModel
-from elman.models.layered_scores import check_network, read_in_pieces, read_scores, refuse_steps
+from elman.models.layered_scores import check_network, read_in_pieces, read_scores
+from elman.models.truncation import refuse_steps
 from elman.nn.sequences import Integers, Lengths, Resets, as_tokens
 from elman.state import State
 
@@ -101,7 +102,7 @@ class LayeredClassifier(Classifier):
 
     def refuse_steps(self) -> None:
         """Raise the `UserError` of a model that is not causal."""
-        refuse_steps()
+        refuse_steps("give the whole sequence")
 
     def stacked_maps(self) -> dict[Tensor, int]:
         """Those of the recurrent layers."""

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial, reduce
-from typing import Literal, cast
+from typing import Literal, cast, get_args
 
 import torch
 from torch import Tensor, nn
 
 from elman.errors import UserError
-from elman.models.configuration import Probability, Units
 from elman.models.layered_pointwise import Rows, SliceNode, activation, affine, batch_norm, layer_norm, linear
 from elman.models.layered_recurrent import RecurrentNode
 from elman.models.layered_values import Node, NodeValue, Packing, Shape, StepsOfCall, one
 from elman.nn.dropout import Dropout, locked_dropout
 from elman.nn.pooling import Pooling, PoolState
 from elman.nn.sequences import embed
+from elman.settings import Probability, Units
 from elman.state import State, reset_rows
 
 COMBINATIONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
@@ -26,6 +26,8 @@ COMBINATIONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "maximum": torch.maximum,
     "minimum": torch.minimum,
 }
+PoolKind = Literal["last", "mean", "max"]
+POOLS: tuple[PoolKind, ...] = get_args(PoolKind)  # whose memory no module of another framework keeps
 
 
 class EmbeddingNode(Node):
@@ -125,7 +127,7 @@ class PoolNode(Node):
 
     stateful = True
 
-    def __init__(self, kind: Literal["last", "mean", "max"], size: Units, use_mask: bool = True) -> None:
+    def __init__(self, kind: PoolKind, size: Units, use_mask: bool = True) -> None:
         super().__init__()
         self.layer, self.use_mask = Pooling(kind, size), use_mask
 
@@ -165,5 +167,5 @@ OPS: dict[str, Callable[..., Node]] = {
     "batch_norm": batch_norm,
     "dropout": DropoutNode,
     **{kind: partial(CombinationNode, kind) for kind in ("concat", "average", *COMBINATIONS)},
-    **{kind: partial(PoolNode, kind) for kind in ("last", "mean", "max")},
+    **{kind: partial(PoolNode, kind) for kind in POOLS},
 }

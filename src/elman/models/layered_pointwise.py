@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from elman.errors import UserError
-from elman.models.configuration import Units
 from elman.models.layered_values import Node, NodeValue, Shape, StepsOfCall, one
+from elman.settings import Units
 from elman.state import State
 
 Function: TypeAlias = Callable[[Tensor], Tensor]

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from elman.cells import CELLS
 from elman.errors import UserError
-from elman.models.configuration import Probability, Units
 from elman.models.layered_values import Node, NodeValue, Packing, Shape, StepsOfCall, one
 from elman.nn import layer_of
+from elman.settings import Probability, Units
 from elman.state import State, map_state, reset_rows
 
 MERGES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {

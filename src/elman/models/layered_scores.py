@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -10,10 +10,9 @@ from torch import Tensor
 
 from elman.errors import UserError
 from elman.models.layered import LayeredModel
-from elman.nn.sequences import Lengths, Resets, as_lengths
-from elman.state import State, detach
-
-Read = Callable[..., tuple[Tensor, State]]
+from elman.models.truncation import Read, read_in_stretches, refuse_truncation
+from elman.nn.sequences import Lengths, Resets
+from elman.state import State
 
 
 def is_sigmoid(network: Mapping[str, Any]) -> bool:
@@ -59,27 +58,12 @@ def read_in_pieces(
 
     Raises `UserError` for a model that is not causal.
     """
-    B, T = inputs.shape[:2]
-    if k2 >= T:
+    if k2 >= inputs.shape[1]:
         return read(inputs, None, lengths=lengths)
     if not network.causal:
-        what = "k2: truncation cuts between a state and the next"
-        raise UserError(what, expected="a causal model", remedy="leave it out")
-    whole = None if lengths is None else as_lengths(lengths, B, T, inputs.device)
-    state: State = network.initial_state(B)
-    outputs = []
-    for begin in range(0, T, k2):
-        piece = inputs[:, begin : begin + k2]
-        left = None if whole is None else (whole - begin).clamp(0, piece.shape[1])
-        output, state = read(piece, detach(state), lengths=left)
-        outputs.append(output)
+        refuse_truncation("leave it out")
+    outputs, state = read_in_stretches(read, inputs, network.initial_state(len(inputs)), k2, lengths)
     return torch.cat(outputs, dim=1) if network.config["per_step"] else outputs[-1], state
-
-
-def refuse_steps() -> None:
-    """Raise the `UserError` of a model that needs the whole sequence and is asked for a step."""
-    what = "this model reads in both directions: it needs the whole sequence, and cannot go on from a state"
-    raise UserError(what, remedy="give the whole sequence")
 
 
 def check_network(network: LayeredModel, **expected: Any) -> None:

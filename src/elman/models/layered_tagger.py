@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from elman.errors import UserError
 from elman.models.configuration import IMPORTED, ImportedSettings
 from elman.models.layered import LayeredModel
-from elman.models.layered_scores import check_network, read_in_pieces, read_scores, refuse_steps
+from elman.models.layered_scores import check_network, read_in_pieces, read_scores
 from elman.models.tagger import Tagger
+from elman.models.truncation import refuse_steps
 from elman.nn.sequences import Integers, Lengths, Resets, as_batch
 from elman.state import State
 
@@ -90,7 +91,7 @@ class LayeredTagger(Tagger):
     def refuse_steps(self) -> None:
         """Raise a `UserError` where the layers need the whole sentence."""
         if not self.causal:
-            refuse_steps()
+            refuse_steps("give the whole sequence")
 
     def stacked_maps(self) -> dict[Tensor, int]:
         """Those of the recurrent layers."""

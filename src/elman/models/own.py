@@ -1,8 +1,9 @@
-"""Somebody's own module as a language model: all that elman asks of one, from the state contract alone."""
+"""Somebody's own module, and that as a language model: all that elman asks of one, from the state contract alone."""
 
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any, cast
 
@@ -13,6 +14,18 @@ from elman.errors import UserError
 from elman.models.language_model import LanguageModel
 from elman.nn.sequences import Flags, Integers, as_lengths, as_resets, as_tokens
 from elman.state import State, batch_size, map_state, put_rows, reset_rows, select_rows
+
+
+def module_of(model: nn.Module | Callable[..., nn.Module], sizes: Sequence[int]) -> nn.Module:
+    """A person's own module, or the one that their callable makes of the sizes of the vocabularies.
+
+    Raises `UserError` where that is no module, or has no parameters.
+    """
+    made = model if isinstance(model, nn.Module) else model(*sizes)
+    if not isinstance(made, nn.Module) or next(made.parameters(), None) is None:
+        got = type(made).__name__
+        raise UserError("model", expected="a torch module with parameters, or a callable that makes one", got=got)
+    return made
 
 
 class OwnLanguageModel(LanguageModel):

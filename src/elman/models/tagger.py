@@ -12,7 +12,8 @@ from torch.nn import functional as F
 from elman.errors import UserError, nearest
 from elman.models.configuration import IMPORTED, TAGGER_SETTINGS, TaggerHead
 from elman.models.constructor import checked, configure
-from elman.models.encoder import make_encoder, read_truncated
+from elman.models.encoder import make_encoder
+from elman.models.sequence_encoder import read_truncated
 from elman.models.word_reader import WordReader
 from elman.nn.crf import CRF
 from elman.nn.sequences import Integers, Lengths, Resets, as_batch, as_tokens

@@ -8,12 +8,37 @@ from __future__ import annotations
 import math
 import numbers
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from torch import Tensor, nn
 
 from elman.cells import Cell, Weights
+from elman.kernels import check_backend
+from elman.nn.dropout import check_probability
+
+
+def checked_sizes(defaults: Mapping[str, Any], options: Mapping[str, Any]) -> tuple[int, ...]:
+    """H of every layer. Raise the errors of options that no layer can have; warn of a dropout that drops nothing."""
+    for name, default in defaults.items():
+        if isinstance(default, float):
+            check = check_dropout if name in ("dropout", "weight_dropout") else check_probability
+            check(name, options[name])
+    for name, default in defaults.items():
+        if isinstance(default, bool) and name not in ("bidirectional", "recompute"):
+            check_flag(name, options[name])
+    sizes = sizes_of_layers(options["hidden_size"], options["num_layers"])
+    check_sizes(options["input_size"], sizes, options.get("proj_size", 0))
+    check_backend(options["backend"])
+    check_recompute(options["recompute"])
+    if (p := options["dropout"]) > 0 and len(sizes) == 1:
+        warnings.warn(
+            "dropout option adds dropout after all but last recurrent layer, so non-zero dropout expects "
+            f"num_layers greater than 1, but got dropout={p} and num_layers={len(sizes)}",
+            stacklevel=4,  # of whoever makes the layer
+        )
+    return sizes
 
 
 def sizes_of_layers(hidden_size: int | Sequence[int], num_layers: int) -> tuple[int, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, ClassVar, NoReturn, cast
@@ -12,9 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from elman.cells import Cell, CellState, Hold, Weights, cell_named
-from elman.kernels import BACKENDS, Kernel, Noise, check_backend, choose, recompute, reference, variations
+from elman.kernels import BACKENDS, Kernel, Noise, choose, recompute, reference, variations
 from elman.nn import layout, parameters
-from elman.nn.dropout import check_probability, draw
+from elman.nn.dropout import draw
 from elman.nn.layout import Form, Steps
 from elman.nn.parameters import suffix
 from elman.nn.sequences import Flags, Integers, as_lengths, as_resets
@@ -77,27 +76,11 @@ class Recurrent(nn.Module):
     def _begin(self, options: Mapping[str, Any]) -> None:
         """Initialize the layer; every constructor calls this with all its arguments by name."""
         super().__init__()
-        probabilities = [name for name, default in self.defaults.items() if isinstance(default, float)]
-        for name in probabilities:
-            check = parameters.check_dropout if name in ("dropout", "weight_dropout") else check_probability
-            check(name, options[name])
-        for name, default in self.defaults.items():
-            if isinstance(default, bool) and name not in ("bidirectional", "recompute"):
-                parameters.check_flag(name, options[name])
         hidden_size, proj_size = options["hidden_size"], options.get("proj_size", 0)
-        sizes = parameters.sizes_of_layers(hidden_size, options["num_layers"])
-        parameters.check_sizes(options["input_size"], sizes, proj_size)
-        check_backend(options["backend"])
-        parameters.check_recompute(options["recompute"])
-        if (p := options["dropout"]) > 0 and len(sizes) == 1:
-            warnings.warn(
-                "dropout option adds dropout after all but last recurrent layer, so non-zero dropout expects "
-                f"num_layers greater than 1, but got dropout={p} and num_layers={len(sizes)}",
-                stacklevel=3,
-            )
+        sizes = parameters.checked_sizes(self.defaults, options)
         for name, value in options.items():
             if name not in ("device", "dtype"):
-                setattr(self, name, float(value) if name in probabilities else value)
+                setattr(self, name, float(value) if isinstance(self.defaults.get(name), float) else value)
         cell = self.specification.variant(chosen := options.get(self.specification.chosen_by))
         if lacked := [name for name in cell.lacks if options[name]]:
             raise ValueError(f"{', '.join(lacked)}: a {cell.layer} with {cell.chosen_by}={chosen!r} has none")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -61,19 +61,10 @@ def bar_chart(
         parts.extend(dotted(x_mark, y - 10, height - 8, mark.text, y, left=x_mark > WIDTH / 2))
     rows: list[tuple[Cell, ...]] = []
     for index, (name, value) in enumerate(zip(names, values.tolist(), strict=True)):
-        y, end = top + index * row, float(scale(value))
-        said = f"{number(value)} · {notes[index]}" if notes else number(value)
+        y = top + index * row
         parts.append(written(name, SIZE, left - 8, y + row / 2 + 4, "end", most=MOST))
-        parts.append(
-            f'<rect class="bar c{colour}" x="{min(zero, end):.1f}" y="{y + 3}" '
-            f'width="{abs(end - zero):.1f}" height="{row - 6}" rx="2"/>'
-        )
-        reach = max(zero, end)
-        if ends:
-            below, above = scale([each[index] for each in ends]).tolist()
-            reach = max(reach, above)
-            parts.append(interval(y + row / 2, below, above, 0, across=True))
-        parts.append(text("note", reach + 6, y + row / 2 + 4, said))
+        said = f"{number(value)} · {notes[index]}" if notes else number(value)
+        parts += _bar(scale, value, [each[index] for each in ends], y, row, colour, said)
         rows.append((name, value, *(float(each[index]) for each in ends), *notes[index : index + 1]))
     parts.append(f'<path class="axis" d="M{zero:.1f} {top}V{height - 8}"/>')
     table = Table(["", x, *(["low", "high"] if ends else []), *([""] if notes else [])], rows)
@@ -89,3 +80,20 @@ def bar_chart(
     }
     drawing = svg("".join(parts), WIDTH, height, title)
     return Figure(title, drawing, reading, table, chart=Chart("bars", data), link=link)
+
+
+def _bar(
+    scale: Scale, value: float, ends: Sequence[float], y: float, row: float, colour: int, said: str
+) -> Iterator[str]:
+    """A bar from zero with its error bar, if it has `ends`, and what is said of it behind them."""
+    zero, end = float(scale(0.0)), float(scale(value))
+    yield (
+        f'<rect class="bar c{colour}" x="{min(zero, end):.1f}" y="{y + 3}" '
+        f'width="{abs(end - zero):.1f}" height="{row - 6}" rx="2"/>'
+    )
+    reach = max(zero, end)
+    if ends:
+        below, above = scale(ends).tolist()
+        reach = max(reach, above)
+        yield interval(y + row / 2, below, above, 0, across=True)
+    yield text("note", reach + 6, y + row / 2 + 4, said)

@@ -30,24 +30,6 @@ GIVEN = "given"  # the folder of a run for data that came from memory
 MEMORY = "elman-memory-"  # how the name of a temporary folder for data in memory begins
 OWN = "own"  # the kind of a person's own model, which has no settings here
 NOT_SETTABLE = {"source", "target", "valid_target", "fingerprint"}  # they have arguments, or follow from the data
-# Names that a person may take for settings, and the option or the argument that each is instead.
-OPTIONS = {
-    name: option
-    for option, names in {
-        "the option --epochs N": "epochs epoch n_epochs num_epochs max_epochs",
-        "the option --steps N": "steps n_steps num_steps max_steps train_steps iters max_iters iterations updates",
-        "the option --for 2m": "for time minutes seconds hours max_time budget",
-        "the option --model": "model kind cell arch architecture model_type rnn_type",
-        "the option -o RUN": "out out_dir output_dir save_dir run",
-        "the argument DATA": "source data dataset train_file",
-        "the argument TARGETS, after DATA": "target targets",
-        "the second file of --valid FILE TARGETS": "valid_target valid_targets",
-        "the option --task": "task",
-        "an option of `elman predict`: --beam N": "beam beam_size num_beams",
-        "an option of `elman generate`": "temperature top_k top_p",
-    }.items()
-    for name in names.split()
-}
 
 
 class Settings(Section):
@@ -64,6 +46,10 @@ class Settings(Section):
     def to_yaml(self) -> str:
         """The settings as `config.yaml` holds them."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+
+    def with_data(self, changes: Mapping[str, Any]) -> Settings:
+        """These settings, but for those of the data that change."""
+        return self.model_copy(update={"data": self.data.model_copy(update=changes)})
 
 
 def sections(task: Task, kind: str) -> dict[str, type[Section]]:
@@ -168,10 +154,12 @@ def assign(tree: Mapping[str, Any], values: Mapping[str, Any], option: str = "")
         if dot and section in here and key in here[section].model_fields and key not in NOT_SETTABLE:
             places = places | {key: section}  # another section has a setting of the same name
         if key not in places or (dot and places[key] != section):
+            from elman.tasks.remedies import remedy
+
             known = [*places, *(f"{name}.{k}" for k, name in places.items())]
             of = f"--model {kind}" if option else f"model={kind!r}"
-            remedy = _remedy(key, task, here, nearest(path, known))
-            raise UserError(f"{option}no setting called {path!r} for {of}", remedy=remedy, exit_code=2)
+            meant = remedy(key, task, here, nearest(path, known))
+            raise UserError(f"{option}no setting called {path!r} for {of}", remedy=meant, exit_code=2)
         tree[places[key]] = (tree.get(places[key]) or {}) | {key: value}
     return tree
 
@@ -182,7 +170,7 @@ def read_settings(folder: Path) -> Settings:
     given = [(name, Path(value)) for name, value in settings.data if isinstance(value, str)]
     here = {name: folder / GIVEN / path.name for name, path in given if path.parent.name == GIVEN}
     moved = {name: str(path) for name, path in here.items() if path.is_file()}
-    return settings.model_copy(update={"data": settings.data.model_copy(update=moved)})
+    return settings.with_data(moved)
 
 
 def named(place: str, run: Path) -> str:
@@ -230,13 +218,15 @@ def _number(text: str) -> str:
 
 def _told(error: ValidationError, task: Task | None, known: Mapping[str, type[Section]]) -> UserError:
     """Pydantic's first complaint in one line."""
+    from elman.tasks.remedies import remedy
+
     first = error.errors()[0]
     if first["type"] != "extra_forbidden":
         return complaint(error, exit_code=2)
     key = str(first["loc"][-1])
     fields = next((s.model_fields for s in known.values() if s.__name__ == error.title), Settings.model_fields)
-    remedy = nearest(key, fields) if task is None else _remedy(key, task, known, nearest(key, fields))
-    return UserError(f"no setting called {key!r}", remedy=remedy, exit_code=2)
+    meant = nearest(key, fields) if task is None else remedy(key, task, known, nearest(key, fields))
+    return UserError(f"no setting called {key!r}", remedy=meant, exit_code=2)
 
 
 def _kind_remedy(kind: str, task: Task) -> str:
@@ -245,19 +235,3 @@ def _kind_remedy(kind: str, task: Task) -> str:
     if other in TASKS and other != task.name and not suggestion(kind, task.models):
         return f"it is --task {other}, with --model {', '.join(task.models)}"
     return nearest(kind, task.models)
-
-
-def _remedy(key: str, task: Task, sections: Mapping[str, type[Section]], otherwise: str) -> str:
-    """The option that a name is instead of a setting, or the other kinds of model that have the setting."""
-    from elman.synonyms import synonyms
-
-    if (word := key.lower().replace("-", "_")) in OPTIONS:
-        return f"it is {OPTIONS[word]}"
-    here = {name for section in sections.values() for name in section.model_fields}
-    if key in here or synonyms(key, here):
-        return otherwise
-    there = {name: section for section in task.models.values() for name in section.model_fields}
-    for name in (key, *synonyms(key, there)):
-        if kinds := sorted(kind for kind, section in task.models.items() if name in section.model_fields):
-            return f"{'it' if name == key else name} is one of --model {', '.join(kinds)}"
-    return otherwise

@@ -27,7 +27,7 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
-from elman import distributed, environment
+from elman import distributed, environment, launcher
 from elman.errors import UserError
 from elman.models.configuration import IMPORTED
 from elman.settings import Section
@@ -194,8 +194,8 @@ def check_ram(build: Callable[[], nn.Module], train: Optimization) -> None:
         UserError: the training needs more RAM than there is.
     """
     available, parameters = environment.ram(train.device), count_parameters(build)
-    copies = distributed.launched_here() if train.device == "cpu" else 1
-    needed = 4 * NUMBERS[train.optimizer] * parameters * copies // (distributed.launched() if train.sharded else 1)
+    copies = launcher.launched_here() if train.device == "cpu" else 1
+    needed = 4 * NUMBERS[train.optimizer] * parameters * copies // (launcher.launched() if train.sharded else 1)
     if available is not None and needed > available:
         raise UserError(
             f"the model is too large for the {'machine' if train.device == 'cpu' else 'GPU'}'s memory (RAM)",

@@ -135,14 +135,9 @@ class Task(ABC):
 
         Raises `UserError` where that is no module, or has no parameters.
         """
-        from torch import nn
+        from elman.models.own import module_of
 
-        sizes = [size for name, size in config.items() if name.endswith("vocab_size")]
-        made = model if isinstance(model, nn.Module) else model(*sizes)
-        if not isinstance(made, nn.Module) or next(made.parameters(), None) is None:
-            got = type(made).__name__
-            raise UserError("model", expected="a torch module with parameters, or a callable that makes one", got=got)
-        return made
+        return module_of(model, [size for name, size in config.items() if name.endswith("vocab_size")])
 
     def begin(self, model: nn.Module, settings: Settings, corpus: Any) -> None:  # noqa: B027
         """Give a new model what it takes from elsewhere before its training, such as vectors of words."""
@@ -280,38 +275,12 @@ class Task(ABC):
         Raises:
             UserError: the command is not for this task, or an option is another task's or out of its range.
         """
-        from elman.tasks import TASKS, configuration
+        from elman.tasks.options import options_of
 
-        sections = {task.title: task.options[command] for task in TASKS.values() if command in task.options}
-        if command not in self.options:
-            remedy = "use it with " + " and ".join(f"`elman {use} {run}`" for use in self.options)
-            raise UserError(f"{run}", expected=_either(sections), got=self.title, remedy=remedy, exit_code=2)
-        section = self.options[command]
-        for name in given:
-            owners = {
-                (use, task.title): f"`elman {use}` for {task.title}"
-                for task in TASKS.values()
-                for use, other in task.options.items()
-                if name in other.model_fields
-            }
-            if owners and name not in section.model_fields:
-                here = [words for (use, _), words in owners.items() if use == command]
-                what = f"{name} is an option of {' and '.join(here or owners.values())}"
-                raise UserError(what, got=f"{run}, {self.title}", remedy="leave it out", exit_code=2)
-        return configuration.make_section(section, given)
+        return options_of(self, command, given, run)
 
 
 def _tasks() -> Iterable[Task]:
     from elman.tasks import TASKS
 
     return TASKS.values()
-
-
-def _either(words: Iterable[str]) -> str:
-    """Words in a row.
-
-    >>> _either(["a tagger", "a classifier", "a forecaster"]), _either(["a tagger"])
-    ('a tagger, a classifier or a forecaster', 'a tagger')
-    """
-    *others, last = words
-    return f"{', '.join(others)} or {last}" if others else last

@@ -24,12 +24,13 @@ if TYPE_CHECKING:
     from elman.train import bptt
     from elman.train.averaging import Average
     from elman.train.clipping import Clipped, Clipper
-    from elman.train.loop import Finished, Resumed, Validated, Warned, fit, steps
+    from elman.train.events import Finished, Resumed, Step, Validated, Warned
+    from elman.train.loop import fit, steps
     from elman.train.objective import Loss, Objective, Place
     from elman.train.optimizers import Muon, optimizer, orthogonal
     from elman.train.schedule import Budget, learning_rate, parse_budget
     from elman.train.settings import Optimization
-    from elman.train.training import Step, Training
+    from elman.train.training import Training
 
 __all__ = [
     "Average",
@@ -61,11 +62,12 @@ __getattr__ = lazily(
         "Average": ".averaging",
         **dict.fromkeys(("Budget", "learning_rate", "parse_budget"), ".schedule"),
         **dict.fromkeys(("Clipped", "Clipper"), ".clipping"),
-        **dict.fromkeys(("Finished", "Resumed", "Validated", "Warned", "fit", "steps"), ".loop"),
+        **dict.fromkeys(("Finished", "Resumed", "Step", "Validated", "Warned"), ".events"),
+        **dict.fromkeys(("fit", "steps"), ".loop"),
         **dict.fromkeys(("Loss", "Objective", "Place"), ".objective"),
         **dict.fromkeys(("Muon", "optimizer", "orthogonal"), ".optimizers"),
         "Optimization": ".settings",
-        **dict.fromkeys(("Step", "Training"), ".training"),
+        "Training": ".training",
         "bptt": "",
     },
 )

@@ -4,85 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from elman.errors import UserError
 from elman.train import checkpoints, sharding, tensor_files
 from elman.train.checkpoints import Checkpoint, Damaged
+from elman.train.events import Event, Finished, Reason, Resumed, Step, Validated, Warned
 from elman.train.journal import Journal, Unwritten
 from elman.train.rhythm import Rhythm
-from elman.train.training import Step, Training
-
-
-@dataclass(frozen=True)
-class Resumed:
-    """The training goes on from the checkpoint of this step.
-
-    >>> import elman
-    >>> text, chosen = "to be or not to be, " * 100, {"hidden_size": 8, "budget": "4 steps", "out": "runs/hamlet"}
-    >>> stopped = [*elman.training(text, **chosen, stop=iter([False, True, True]).__next__)]
-    >>> [event for event in elman.training(text, **chosen, resume=True) if isinstance(event, Resumed)]
-    [Resumed(step=1)]
-    """
-
-    step: int
-
-
-@dataclass(frozen=True)
-class Warned:
-    """The loop found something wrong and mended it; the text says what.
-
-    >>> import elman
-    >>> text, chosen = "to be or not to be, " * 100, {"hidden_size": 8, "budget": "4 steps", "out": "runs/hamlet"}
-    >>> run = elman.fit(text, **chosen, validate_every=2, progress=False)
-    >>> _ = max(Path("runs/hamlet/checkpoints").iterdir()).write_bytes(b"cut short")
-    >>> *_, warned = (event.text for event in elman.training(text, **chosen, resume=True) if isinstance(event, Warned))
-    >>> warned.partition(":")[0]
-    'damaged checkpoint step-000000004.safetensors'
-    """
-
-    text: str
-
-
-@dataclass(frozen=True)
-class Validated:
-    """Metrics on the validation set, and the seconds that they took.
-
-    >>> import elman
-    >>> events = elman.training("to be or not to be, " * 100, budget="4 steps", hidden_size=8, validate_every=2)
-    >>> [(event.step, event.improved) for event in events if isinstance(event, Validated)]
-    [(2, True), (4, True)]
-    """
-
-    step: int
-    metrics: dict[str, float]
-    improved: bool
-    seconds: float
-
-
-Reason = Literal["budget", "patience", "stopped"]
-
-
-@dataclass(frozen=True)
-class Finished:
-    """The last event: why the training ended, its steps and seconds, and its least cost (`Objective.cost`).
-
-    >>> import elman
-    >>> *_, finished, fitted = elman.training("to be or not to be, " * 100, budget="2 steps", hidden_size=8)
-    >>> finished.reason, finished.step, finished.best > 0
-    ('budget', 2, True)
-    """
-
-    reason: Reason
-    step: int
-    seconds: float
-    best: float
-
-
-Event = Resumed | Warned | Step | Validated | Finished
+from elman.train.training import Training
 
 
 def fit(training: Training, folder: Path, *, stop: Callable[[], bool] = lambda: False) -> Iterator[Event]:
@@ -142,27 +74,6 @@ def fit(training: Training, folder: Path, *, stop: Callable[[], bool] = lambda: 
             _ship(training, folder)
         _save(training, folder, metrics)
     yield Finished(reason, counters.step, training.seconds, counters.best)
-
-
-class RunningLoss:
-    """The mean loss of the last few dozen steps: single losses jump about.
-
-    The mean is that of all steps while they are few, so that the first, the worst of a training, weighs no more than
-    another; from then on a step has the weight `LATEST`. NaN is no mean yet.
-    """
-
-    LATEST = 0.03
-
-    def __init__(self) -> None:
-        self.mean, self.steps = math.nan, 0
-
-    def add(self, loss: float) -> float:
-        """The mean after one more loss; one that is not finite changes nothing."""
-        if math.isfinite(loss):
-            self.steps += 1
-            before = self.mean if self.steps > 1 else loss
-            self.mean = before + max(self.LATEST, 1 / self.steps) * (loss - before)
-        return self.mean
 
 
 def steps(

@@ -4,49 +4,27 @@ from __future__ import annotations
 
 import math
 import time
-from collections import defaultdict
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from elman import state as states
 from elman.distributed import ALONE, Ranks
 from elman.errors import UserError
 from elman.state import State
+from elman.train import checkpointing
 from elman.train.averaging import Average, stopped_improving
-from elman.train.checkpoints import STATES, Averaged, Checkpoint, Counters, Values
-from elman.train.clipping import Clipped, Clipper
+from elman.train.checkpoints import Checkpoint, Counters
+from elman.train.clipping import Clipper
+from elman.train.events import Step
 from elman.train.objective import Divisible, Loss, Objective, Place
 from elman.train.optimizers import optimizer
 from elman.train.replica import Replica, replica
 from elman.train.schedule import Budget, learning_rate
 from elman.train.settings import Optimization
-from elman.train.sharding import as_part, local
-
-
-@dataclass
-class Step:
-    """One optimiser step: where it was taken, its loss and its gradient.
-
-    >>> import elman
-    >>> events = elman.training("to be or not to be, " * 100, budget="2 steps", hidden_size=8)
-    >>> [(step.step, step.targets, step.skipped) for step in events if isinstance(step, Step)]
-    [(1, 448, False), (2, 448, False)]
-    """
-
-    step: int
-    epoch: float
-    progress: float
-    loss: float
-    targets: int
-    learning_rate: float
-    gradient: Clipped
-    skipped: bool
-    seconds: tuple[float, ...] = field(default=(), compare=False)  # of several ranks: for how long each has computed
+from elman.train.sharding import local
 
 
 @dataclass
@@ -219,94 +197,15 @@ class Training:
         The carried states of the ranks are one state, as a single process has it: so another number of processes can go
         on with it. Where weights are sharded, every rank gets a checkpoint, of its parts.
         """
-        own = {"random": torch.get_rng_state()}
-        if self.device == "cuda":
-            own["random.cuda"] = torch.cuda.get_rng_state()
-        if self.carried is not None:
-            own |= states.flatten(states.to(self.carried, "cpu"), "carried")
-        every = self.ranks.gathered(own)
-        if not (self.ranks.first or self.ranks.together):
-            return None
-        state = self.model.state_dict()
-        tensors = {f"model.{k}": v for k, v in state.items()}
-        for index, slots in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{index}.{k}": v for k, v in slots.items() if isinstance(v, Tensor)}
-        for rank, theirs in enumerate(every):
-            tensors |= {_of_rank(name, rank): theirs[key] for name, key in NOISE.items() if key in theirs}
-        if self.carried is not None and every:
-            parts = [states.unflatten(theirs, self.carried, "carried") for theirs in every]
-            tensors |= states.flatten(states.concatenate(parts), "carried")
-        tensors |= {f"best.{k}": as_part(v, like=state[k]) for k, v in self.best.items()}
-        averaged = None
-        if self.average:
-            averaged = Averaged(self.average.updates, self.average.decay)
-            tensors |= {f"average.{index}": tensor for index, tensor in enumerate(self.average.average)}
-        adaptive = self.objective.adaptive.values() if self.objective.adaptive else None
-        counters, norms, carried = replace(self.counters, seconds=self.seconds), list(self.clipper.norms), self.carried
-        values = Values(counters, norms, list(self.losses), carried is not None, adaptive, averaged, STATES)
-        return Checkpoint(tensors, values)
+        return checkpointing.checkpoint_of(self)
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """The inverse of `to_checkpoint`.
 
         Raises `ValueError`, `LookupError` or `RuntimeError` where the checkpoint belongs to another training.
         """
-        values = checkpoint.values
-        if values.counters.batch > self.objective.batches(values.counters.epoch):
-            raise ValueError(f"there is no batch {values.counters.batch} in an epoch")
-        self.model.load_state_dict(checkpoint.part("model"))
-        slots: dict[int, dict[str, Tensor]] = defaultdict(dict)
-        for name, tensor in checkpoint.part("optimizer").items():
-            index, _, slot = name.partition(".")
-            slots[int(index)][slot] = tensor
-        self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": slots})
-        self._restore_noise(checkpoint)
-        self.best = {name: local(tensor).cpu() for name, tensor in checkpoint.part("best").items()}
-        self.carried = None
-        if values.carried:
-            like = self.replica.read(self.objective.initial_state)
-            assert like is not None
-            self.carried = states.unflatten(checkpoint.tensors, like, "carried")
-            if values.states < STATES and hasattr(self.carried, "from_earlier_form"):
-                self.carried = self.carried.from_earlier_form()
-            if self.ranks.size > 1:
-                lanes = np.arange(states.batch_size(self.carried))
-                self.carried = states.select_rows(self.carried, torch.from_numpy(self.ranks.share(lanes)))
-            self.carried = states.to(self.carried, self.parameters[0].device)
-        self.counters = replace(values.counters)
-        self.resumed_at, self.resumed_step = time.perf_counter(), self.counters.step
-        self.clipper.norms.clear()
-        self.clipper.norms.extend(values.norms)
-        self.losses = list(values.losses)
-        if self.objective.adaptive:
-            if values.adaptive is None:
-                raise ValueError("the checkpoint does not say how far the gradient flowed back")
-            self.objective.adaptive.restore(values.adaptive)
-        if values.average:
-            self.average = Average(self.model, values.average.decay)
-            self.average.load(checkpoint.part("average"), values.average.updates)
+        checkpointing.restore(self, checkpoint)
 
     def layout(self) -> Callable[[str], Tensor | None]:
-        """Of the name of a checkpoint's tensor, the tensor of this training that is in parts as that shall be."""
-        own = {f"{part}.{k}": v for part in ("model", "best") for k, v in self.model.state_dict().items()}
-        own |= {f"average.{index}": p for index, p in enumerate(self.model.parameters())}
-        optimized = [p for group in self.optimizer.param_groups for p in group["params"]]
-        own |= {f"optimizer.{index}": p for index, p in enumerate(optimized)}
-        return lambda name: own.get(name, own.get(name.rpartition(".")[0]))  # optimizer.INDEX.SLOT
-
-    def _restore_noise(self, checkpoint: Checkpoint) -> None:
-        """Go on with this rank's noise; a rank that was not there before begins one of its own."""
-        cpu, cuda = (checkpoint.tensors.get(_of_rank(name, self.ranks.rank)) for name in NOISE)
-        if cpu is None:
-            torch.manual_seed(self.ranks.seed(self.settings.seed + checkpoint.values.counters.step))
-        else:
-            torch.set_rng_state(cpu)
-        if cuda is not None and self.device == "cuda":
-            torch.cuda.set_rng_state(cuda)
-
-
-NOISE = {"random.cpu": "random", "random.cuda": "random.cuda"}  # names in a checkpoint, and on the way to rank 0
-
-
-def _of_rank(name: str, rank: int) -> str:
-    return f"{name}.{rank}" if rank else name
+        """From the name of a checkpoint's tensor to the tensor here that is divided over the ranks as that one is."""
+        return checkpointing.layout(self)

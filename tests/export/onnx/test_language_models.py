@@ -18,7 +18,7 @@ from elman.cells import CELLS
 from elman.cli import run as command
 from elman.errors import UserError
 from elman.export import export
-from elman.export.onnx import check, drawing, recurrent
+from elman.export.onnx import check, drawing, recurrent_operators
 from elman.export.onnx.drawing import draw
 from elman.export.onnx.warnings import warnings_of
 from elman.export.options import ExportOptions
@@ -137,8 +137,9 @@ def test_export_writes_a_file_or_a_folder(trained: Path, tmp_path: Path, capsys:
 def test_a_graph_that_computes_something_else_is_not_written(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wrong = recurrent.OPERATORS["lstm"]._replace(convention="onnx.GRU")
-    monkeypatch.setitem(recurrent.OPERATORS, "lstm", wrong._replace(convention="onnx.LSTM", attributes={"clip": 0.01}))
+    operators = recurrent_operators.OPERATORS
+    wrong = operators["lstm"]._replace(convention="onnx.GRU")
+    monkeypatch.setitem(operators, "lstm", wrong._replace(convention="onnx.LSTM", attributes={"clip": 0.01}))
     with pytest.raises(UserError, match=r"nothing was written: onnxruntime .* is wrong: differs by at most"):
         export(trained, "onnx", tmp_path / "model.onnx")
     assert not [*tmp_path.iterdir()]

@@ -15,7 +15,7 @@ import torch
 import elman
 from elman.cli import run as command
 from elman.errors import UserError
-from elman.fitting import prepare
+from elman.preparation import prepare
 from elman.report.figure import number
 from elman.tasks import TASKS
 from elman.tasks.forecasting.evaluation import backtest

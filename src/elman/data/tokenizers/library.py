@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from typing import Any, ClassVar
 
 import numpy as np
@@ -45,11 +44,6 @@ class LibraryTokenizer(Tokenizer):
         decoder = model.get("decoder") or {}
         self._bytes = byte_of_character() if decoder.get("type") == "ByteLevel" else None
         self._added = {token["id"]: token["content"] for token in model.get("added_tokens") or ()}
-
-    @classmethod
-    def train(cls, texts: Iterable[str], *, max_vocab: int, min_count: int = 1, eod: bool = False) -> LibraryTokenizer:
-        """There is nothing to learn: the tokenizer comes from elsewhere."""
-        raise UserError("tokenizer", expected="one that can be learnt", got=f"{cls.kind!r}, which comes with a model")
 
     def encode_array(self, text: str) -> Ids:
         """The ids of the text."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from elman.errors import UserError
 from elman.reading import check_type
 
 if TYPE_CHECKING:
@@ -53,9 +54,12 @@ class Tokenizer(ABC):
         self.vocab_size = vocab_size + eod
 
     @classmethod
-    @abstractmethod
     def train(cls, texts: Iterable[str], *, max_vocab: int, min_count: int = 1, eod: bool = False) -> Tokenizer:
-        """Learn the vocabulary from a stream of texts; `train_tokenizer` explains the limits."""
+        """Learn the vocabulary from a stream of texts; `train_tokenizer` explains the limits.
+
+        Raises `UserError` for a tokenizer that comes from elsewhere, which learns nothing.
+        """
+        raise UserError("tokenizer", expected="one that can be learnt", got=f"{cls.kind!r}, which comes with a model")
 
     @abstractmethod
     def encode_array(self, text: str) -> Ids:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -57,13 +57,6 @@ class VocabularyTokenizer(Tokenizer):
         self.lowercase, self.ignored, self.skips = lowercase, ignored, skips
         self._spaces = str.maketrans(dict.fromkeys(ignored, " "))
         self._ids = {token: number for number, token in reversed([*enumerate(tokens)])}  # the first of equal names
-
-    @classmethod
-    def train(
-        cls, texts: Iterable[str], *, max_vocab: int, min_count: int = 1, eod: bool = False
-    ) -> VocabularyTokenizer:
-        """There is nothing to learn: the list comes from elsewhere."""
-        raise UserError("tokenizer", expected="one that can be learnt", got=f"{cls.kind!r}, which comes with a model")
 
     def encode_array(self, text: str) -> Ids:
         """One id a word or character. Raises `UserError` for one that the list lacks, where nothing stands for it."""

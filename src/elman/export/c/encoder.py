@@ -5,7 +5,8 @@ from __future__ import annotations
 from elman.errors import UserError
 from elman.export.c.layers import Stack, stack
 from elman.export.c.source import CSource
-from elman.models.encoder import RecurrentEncoder, SequenceEncoder
+from elman.models.encoder import RecurrentEncoder
+from elman.models.sequence_encoder import SequenceEncoder
 
 
 def check_encoder(encoder: SequenceEncoder) -> RecurrentEncoder:

@@ -11,7 +11,8 @@ from elman.export.onnx.positions import rotary, sinusoidal, step_positions
 from elman.export.onnx.recurrent import read_layer
 from elman.export.onnx.sight import SlotMemory, all_steps, causal
 from elman.export.onnx.steps import transpose
-from elman.models.encoder import RecurrentEncoder, SequenceEncoder, TransformerEncoder
+from elman.models.encoder import RecurrentEncoder, TransformerEncoder
+from elman.models.sequence_encoder import SequenceEncoder
 from elman.nn.recurrent import Recurrent
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from elman.interop.onnx.axes import ONE, REVERSED, TIME, Atom, Dims
-from elman.interop.onnx.constants import as_counts
+from elman.interop.onnx.shapes import as_counts
 from elman.interop.onnx.values import Filled, Lengths, Lifted, NodeCall, Operator, Traced
 
 

@@ -7,9 +7,10 @@ from math import prod
 import numpy as np
 
 from elman.interop.onnx.axes import BATCH, REVERSED, TIME, Atom, features, joined
-from elman.interop.onnx.constants import FAR, as_counts, bounds
+from elman.interop.onnx.constants import FAR, bounds
 from elman.interop.onnx.drafts import INPUT
 from elman.interop.onnx.moving import in_words
+from elman.interop.onnx.shapes import as_counts
 from elman.interop.onnx.values import Filled, Lifted, NodeCall, Operator, Traced
 
 

@@ -5,11 +5,11 @@
 
 import { ColourBar } from "./colour_bar.js";
 import { colour, h, oncePerFrame, onTheme, scrollHint, sized } from "./element.js";
+import { listen, ZOOM } from "./heat_cursor.js";
 import { HeatPicture } from "./heat_picture.js";
 import { roomOf, writeColumns, writeRows } from "./heat_names.js";
 import { short } from "./numbers.js";
 
-const ZOOM = 1.5;
 const FINGER = matchMedia("(pointer: coarse)");
 // Pixels: the least room beside the map, the narrowest and widest columns, the lowest and highest rows, and of all rows.
 const SIZES = { beside: 34, narrow: 4, wide: 13, low: 4, high: 16, tall: 250 };
@@ -34,7 +34,7 @@ export class HeatMap {
     this.chosen = null; // a row
     this.zoom = 1;
     this.reset([]);
-    this.#listen();
+    listen(this);
     new ResizeObserver(this.draw).observe(this.scroller);
     onTheme(this.draw);
   }
@@ -204,60 +204,5 @@ export class HeatMap {
     const there = row !== null && row >= 0 && column !== null && column < this.columns.length;
     const words = there ? this.say(row, column, short(this.columns[column][row], true, this.steps?.[row])) : "";
     if (this.told.value !== words) this.told.value = words;
-  }
-
-  #place(event) {
-    const box = this.room.getBoundingClientRect();
-    const column = Math.floor((event.clientX - box.left - this.beside) / this.width);
-    const row = this.picture.order[Math.floor((event.clientY - box.top) / this.height)];
-    const inside = column >= 0 && column < this.columns.length && row !== undefined;
-    return inside ? { row, column } : { row: null, column: null };
-  }
-
-  #move({ row, column }) {
-    this.point(row, column);
-    this.onpoint(row, column);
-  }
-
-  #listen() {
-    const { scroller } = this;
-    scroller.addEventListener("scroll", () => (this.draw(), this.onview(this)), { passive: true });
-    scroller.addEventListener("pointermove", (event) => this.#move(this.#place(event)));
-    scroller.addEventListener("pointerdown", (event) => this.#move(this.#place(event)));
-    scroller.addEventListener("pointerleave", (event) => event.pointerType === "mouse" && this.#move({ row: null, column: null }));
-    scroller.addEventListener("click", (event) => {
-      const { row, column } = this.#place(event);
-      if (row !== null) this.onchoose(row, column);
-    });
-    scroller.addEventListener("blur", () => this.#move({ row: null, column: null }));
-    scroller.addEventListener("keydown", (event) => this.#key(event));
-  }
-
-  #key(event) {
-    const step = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] }[event.key];
-    const zoom = { "+": ZOOM, "=": ZOOM, "-": 1 / ZOOM, 0: 0 }[event.key];
-    const { order } = this.picture;
-    const [R, T] = [order.length, this.columns.length];
-    if (!R || !T) return;
-    const { row, column } = this.cursor;
-    if (step) {
-      event.preventDefault();
-      const clip = (value, end) => Math.max(0, Math.min(end - 1, value));
-      const begin = { row: order.includes(this.chosen) ? this.chosen : order[0], column: this.sizes.still ? 0 : T - 1 };
-      this.#move(row === null ? begin : { row: order[clip(order.indexOf(row) + step[0], R)], column: clip(column + step[1], T) });
-      this.#reveal();
-    } else if (zoom !== undefined) {
-      event.preventDefault();
-      this.magnify(zoom);
-    } else if (event.key === "Enter" && row !== null) {
-      this.onchoose(row, column);
-    }
-  }
-
-  #reveal() {
-    const [left, w] = [this.cursor.column * this.width, this.width];
-    const room = this.scroller.clientWidth - this.beside;
-    if (left < this.scroller.scrollLeft) this.scroller.scrollLeft = left;
-    else if (left + w > this.scroller.scrollLeft + room) this.scroller.scrollLeft = left + w - room;
   }
 }

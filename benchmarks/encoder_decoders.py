@@ -3,8 +3,8 @@
     python benchmarks/encoder_decoders.py [--against SRC] [--models NAME,...] [--threads 1] [--rounds 5] [--json]
 
 A step is all that `elman train` does on a batch at the settings that it chooses for a corpus of short sentences: 4,096
-tokens a batch, 3,625 different tokens, one vocabulary, label smoothing, Muon. The pairs are random numbers, as long as
-those of Multi30k. SRC is the folder `src` of another build; each build has a process of its own, and the processes
+tokens a batch, 3,625 different tokens, one vocabulary, label smoothing, Muon. The pairs are random numbers, as many and as
+long as those of Multi30k. SRC is the folder `src` of another build; each build has a process of its own, and the processes
 take turns, so that the ratios do not depend on what else the machine does. With one thread the clock is the thread's
 own time, else the wall's. A model may have settings: `gru:attention=additive:input_feeding=true`.
 """
@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 MODELS = "gru,gru:attention=additive,gru:input_feeding=true,transformer"
-VOCABULARY, PAIRS, BATCH = 3625, 4000, 4096
+VOCABULARY, PAIRS, BATCH = 3625, 29_000, 4096
 RECURRENT = {"embedding_size": 256, "hidden_size": 256, "tied": True, "dropout": 0.2}
 TRANSFORMER = {"hidden_size": 128, "encoder_layers": 4, "decoder_layers": 4, "num_heads": 4, "dropout": 0.15}
 

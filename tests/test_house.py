@@ -43,7 +43,7 @@ BELOW: dict[str, set[str]] = {
     "nn": GROUND | {"kernels"},
     "models": GROUND | {"kernels", "nn", "environment"},
     "data": GROUND,
-    "train": GROUND,
+    "train": GROUND | {"kernels"},
     "metrics": GROUND,
     "decode": GROUND | {"kernels", "nn", "models", "data", "environment"},
     "interop": GROUND | {"kernels", "nn", "models"},

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from torch import nn
 
 from elman.errors import UserError
+from elman.kernels.orthogonal import orthogonal
 from elman.train import optimizers
 from elman.train.averaging import stopped_improving
-from elman.train.optimizers import orthogonal
 from elman.train.settings import Optimization
 
 
@@ -109,7 +109,8 @@ def test_a_training_in_bfloat16_rounds_what_muon_makes_orthogonal() -> None:
     ahead = (gradient * 0.05 + gradient * 0.05 * 0.95).chunk(2)  # a mean of one gradient, and that gradient
     for precision, step in moved.items():
         expected = torch.cat([orthogonal(part, rounded=precision == "bfloat16") for part in ahead])
-        torch.testing.assert_close(step, expected)
+        # The core and torch round differently, and a small singular value shows it.
+        torch.testing.assert_close(step, expected, rtol=0, atol=0.05 if precision == "bfloat16" else 1e-4)
     assert not torch.allclose(moved["float32"], moved["bfloat16"], rtol=1e-5)
 
 

@@ -27,7 +27,7 @@ Integers = npt.NDArray[np.int64]
 Texts = list[tuple[str, str]]  # sources and targets
 
 SCAN = 1 << 24  # tokens that are searched for `<eod>` at a time
-BLUR = 0.1  # pairs whose total lengths differ by a smaller part may change places
+BLUR = 0.35  # of a batch: so far do pairs move in the order of their lengths, each epoch anew
 
 
 class Sequences:
@@ -165,7 +165,7 @@ class TokenBatches(EpochBatches[PairBatch]):
 
     def _cut(self, epoch: int, rng: np.random.Generator) -> list[Integers]:
         self._pairs = self.part.epoch(epoch)
-        order = _nearly_by_length(self._pairs, rng)
+        order = _nearly_by_lengths(self._pairs, self.tokens_per_batch, rng)
         return shuffled(cut_batches(order, _sizes(self._pairs)[order], self.tokens_per_batch), rng)
 
     def _batch(self, rows: Integers) -> PairBatch:
@@ -176,7 +176,7 @@ def evaluation_batches(
     part: PairPart, tokens_per_batch: int, ranks: Ranks = ALONE
 ) -> Iterator[tuple[Integers, PairBatch]]:
     """Every pair once on one rank, the shortest first: the indices (B,) of a batch's pairs, and the batch."""
-    order = np.lexsort((part.source_lengths + part.target_lengths, _sizes(part)))
+    order = _by_lengths(part)
     for rows in ranks.mine(cut_batches(order, _sizes(part)[order], tokens_per_batch)):
         yield rows, pair_batch(part, rows)
 
@@ -220,18 +220,25 @@ def _sizes(part: PairPart) -> Integers:
     return np.maximum(part.source_lengths, part.target_lengths) + 1
 
 
-def _nearly_by_length(part: PairPart, rng: np.random.Generator) -> Integers:
-    """An order (N,) of the pairs: by the larger side, then by the length of both sides with a little noise.
+def _by_lengths(part: PairPart) -> Integers:
+    """An order (N,) of the pairs: by the larger side, then by how much longer the target is.
 
-    The second key rises and falls in turn, so that a batch across two values of the first key has like values of the
-    second. Noise in the first key would cost much padding, because a token is a tenth of a sentence.
+    Like larger sides and like differences are like lengths of both sides, so that a batch has little padding on either.
+    The difference rises and falls in turn, so that a batch across two sizes has like differences too.
     """
-    first = _sizes(part)
-    both = (part.source_lengths + part.target_lengths) * rng.uniform(1 - BLUR, 1 + BLUR, len(part))
-    second = (both * 1024).astype(np.int64)
-    second = np.where(first % 2, second, -second)
-    width = int(np.abs(second).max(initial=0)) + 1
-    return np.argsort(first * (2 * width) + second + width, kind="stable")
+    larger, difference = _sizes(part), part.target_lengths - part.source_lengths
+    return np.lexsort((np.where(larger % 2, difference, -difference), larger))
+
+
+def _nearly_by_lengths(part: PairPart, tokens_per_batch: int, rng: np.random.Generator) -> Integers:
+    """The same, but that pairs with equal larger sides move by up to `BLUR` of a batch.
+
+    Noise in the first key would cost much padding, because a token is a tenth of a sentence.
+    """
+    order, larger = _by_lengths(part), _sizes(part)
+    place = np.empty(len(part))
+    place[order] = np.arange(len(part))
+    return np.lexsort((place + rng.uniform(-BLUR, BLUR, len(part)) * tokens_per_batch / larger, larger))
 
 
 def cut_batches(order: Integers, sizes: Integers, most: int) -> list[Integers]:

@@ -132,10 +132,10 @@ class CrossAttention(nn.Module):
         self.key_norm = nn.LayerNorm(self.head_size, bias=False) if qk_norm else nn.Identity()
 
     def project(self, memory: Tensor) -> tuple[Tensor, Tensor]:
-        """memory (B, S, H) -> keys and values (B, N, S, H/N)."""
+        """memory (B, S, H) -> keys and values (B, N, S, H/N), under autocast in its dtype, as queries are."""
         B, S, _ = memory.shape
         k, v = normed_linear(memory, None, self.key_value).view(B, S, 2, self.num_heads, self.head_size).unbind(2)
-        return self.key_norm(k).to(memory.dtype).transpose(1, 2), v.to(memory.dtype).transpose(1, 2)
+        return self.key_norm(k).to(k.dtype).transpose(1, 2), v.transpose(1, 2)
 
     def forward(
         self,

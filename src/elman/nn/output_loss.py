@@ -49,7 +49,9 @@ class _OutputLoss(torch.autograd.Function):
         most = min(max(1, CHUNK // V), max(1, N))
         logits = h.new_empty(most, V)
         grad_hidden = torch.empty_like(h) if learn else None
-        grad_weight = torch.zeros(weight.shape, dtype=exact, device=hidden.device) if learn else None
+        grad_weight = torch.empty(weight.shape, dtype=exact, device=hidden.device) if learn else None
+        if grad_weight is not None and not N:
+            grad_weight.zero_()
         grad_bias = torch.zeros(V, dtype=exact, device=hidden.device) if learn and bias is not None else None
         bias = None if bias is None else bias.to(exact)
         total = torch.zeros((), dtype=torch.double, device=hidden.device)
@@ -63,9 +65,11 @@ class _OutputLoss(torch.autograd.Function):
                     continue
                 multiply(x, W, out=grad_hidden[start : start + most])
                 if low == exact and hidden.is_cpu:
-                    matmul(x.t(), part, out=grad_weight, add=True)
-                else:
+                    matmul(x.t(), part, out=grad_weight, add=start > 0)
+                elif start:
                     grad_weight += (x.t() @ part).to(exact)  # torch adds numbers of two dtypes slowly
+                else:
+                    grad_weight.copy_(x.t() @ part)
         if learn:
             ctx.save_for_backward(grad_hidden, grad_weight, grad_bias, rows)
             ctx.dtypes = hidden.dtype, weight.dtype, None if bias is None else bias.dtype

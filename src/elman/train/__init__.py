@@ -21,13 +21,15 @@ from typing import TYPE_CHECKING
 from elman.lazy import lazily
 
 if TYPE_CHECKING:
+    from elman.kernels.orthogonal import orthogonal
     from elman.train import bptt
     from elman.train.averaging import Average
     from elman.train.clipping import Clipped, Clipper
     from elman.train.events import Finished, Resumed, Step, Validated, Warned
     from elman.train.loop import fit, steps
+    from elman.train.muon import Muon
     from elman.train.objective import Loss, Objective, Place
-    from elman.train.optimizers import Muon, optimizer, orthogonal
+    from elman.train.optimizers import optimizer
     from elman.train.schedule import Budget, learning_rate, parse_budget
     from elman.train.settings import Optimization
     from elman.train.training import Training
@@ -65,8 +67,10 @@ __getattr__ = lazily(
         **dict.fromkeys(("Finished", "Resumed", "Step", "Validated", "Warned"), ".events"),
         **dict.fromkeys(("fit", "steps"), ".loop"),
         **dict.fromkeys(("Loss", "Objective", "Place"), ".objective"),
-        **dict.fromkeys(("Muon", "optimizer", "orthogonal"), ".optimizers"),
+        "Muon": ".muon",
+        "optimizer": ".optimizers",
         "Optimization": ".settings",
+        "orthogonal": "elman.kernels.orthogonal",
         "Training": ".training",
         "bptt": "",
     },

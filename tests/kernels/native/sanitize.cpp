@@ -17,6 +17,7 @@
 #include "arena.h"
 #include "draws.h"
 #include "loss.h"
+#include "orthogonal.h"
 #include "program.h"
 #include "sweep.h"
 #include "transformer.h"
@@ -461,6 +462,25 @@ void run_loss(const Precision& precision, int32_t (*entry)(const Loss*), int64_t
   }
 }
 
+// Matrices that are made orthogonal, alone and in company, the same for any number of threads.
+void run_orthogonal(const Precision& precision, int32_t (*entry)(const Orthogonal*), int64_t M, int64_t N) {
+  const double polynomials[] = {3.4445, -4.775, 2.0315, 1.875, -1.25, 0.375};
+  const Numbers x(precision.small, M * N, true), other(precision.small, 20 * 70, true), onto(precision.small, M * N, true);
+  std::vector<char> seen;
+  for (int32_t threads : {1, 3}) {
+    Numbers y = onto, y_other(precision.small, 20 * 70, false);
+    const Map maps[] = {{M, N, x.data.data(), y.data.data(), -0.5}, {20, 70, other.data.data(), y_other.data.data(), 1}};
+    const Orthogonal orthogonal = {threads == 1 ? 1 : 2, threads, 2, 1.01, in_threads, maps, polynomials};
+    if (entry(&orthogonal) != 0) exit(1);
+    y.check("what is orthogonal"), y_other.check("what is orthogonal");
+    if (threads == 1) seen = y.data;
+    else if (seen != y.data) {
+      fprintf(stderr, "the threads change what is orthogonal\n");
+      exit(1);
+    }
+  }
+}
+
 // The scores of additive attention and their derivatives, the same for any number of threads.
 void run_alignment(size_t bytes, int32_t (*forward)(const Alignment*), int32_t (*backward)(const Alignment*), int64_t B, int64_t T,
                    int64_t S, int64_t H, bool masked) {
@@ -777,6 +797,11 @@ int main() {
     for (int64_t N : {0, 1, 7, 600})
       for (int64_t V : {1, 5, 16, 33, 130})
         for (bool biased : {false, true}) run_loss(kPrecisions[each], losses[each], N, V, biased, biased ? 0.1 : 0, 3), ++runs;
+  int32_t (*const orthogonals[])(const Orthogonal*) = {elman_orthogonal_float, elman_orthogonal_double,
+                                                        elman_orthogonal_bfloat16};
+  for (int each = 0; each < 3; ++each)
+    for (int64_t M : {0, 1, 5, 16, 33, 130})
+      for (int64_t N : {1, 5, 16, 33, 130}) run_orthogonal(kPrecisions[each], orthogonals[each], M, N), ++runs;
   for (int64_t before : {0, 1, 311, 312})
     for (int64_t N : {0, 1, 311, 312, 313, 5000}) run_draws(before, N), ++runs;
   for (int64_t T : {0, 1, 7})

@@ -8,6 +8,7 @@
 #include "dense.h"
 #include "draws.h"
 #include "loss.h"
+#include "orthogonal.h"
 #include "program.h"
 #include "sweep.h"
 #include "transformer.h"
@@ -27,6 +28,7 @@
   FOR_ALL_NUMBERS(ENTRY, dense_forward, Dense, dense_forward)            \
   FOR_ALL_NUMBERS(ENTRY, dense_backward, Dense, dense_backward)          \
   FOR_ALL_NUMBERS(ENTRY, loss, Loss, loss_of_rows)                       \
+  FOR_ALL_NUMBERS(ENTRY, orthogonal, Orthogonal, orthogonal)             \
   ENTRY(draws, Draws, draw_numbers)                                      \
   FOR_NUMBERS(ENTRY, align, Alignment, align)                            \
   FOR_NUMBERS(ENTRY, align_backward, Alignment, align_backward)          \

@@ -9,15 +9,16 @@ namespace {
 
 // How H columns (of units, or of what they are projected to), once for each of G gates, are cut into panels: one of the
 // LSTM and the GRU holds all gates of one vector of units, so that these can be finished together; with one gate it holds
-// up to four vectors of units. Where the gates are `close`, those of a last panel that has fewer units than a vector has
+// up to `most` vectors of units. Where the gates are `close`, those of a last panel that has fewer units than a vector has
 // lanes lie directly behind each other: 8 units of 4 gates in two vectors of 16 lanes instead of four.
 template <class S> struct Panels {
   int64_t H, G, K;
   bool close = false;
+  int64_t most = kMaxWidth;  // vectors of a panel of one gate
 
   static constexpr int lanes = kLanes<Number<S>>;
   int64_t vectors() const { return (H + lanes - 1) / lanes; }
-  int64_t count() const { return G > 1 ? vectors() : (vectors() + kMaxWidth - 1) / kMaxWidth; }
+  int64_t count() const { return G > 1 ? vectors() : (vectors() + most - 1) / most; }
   int64_t first(int64_t panel) const { return G > 1 ? panel : vectors() * panel / count(); }  // its first vector of units
   INLINE bool is_close(int64_t panel) const { return close && G > 1 && H - panel * lanes < lanes; }
   INLINE int64_t gate_size(int64_t panel) const {  // from one gate's columns to those of the next

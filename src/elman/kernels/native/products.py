@@ -52,30 +52,22 @@ def sums_over_steps(
     x, h_first, _, w_ih, w_hh, *_ = inputs
     (T, B, D), GH = x.shape, len(w_hh)
     gru, normed = options.cell == "gru", "dsums" in room
-    # The GRU's new gate has two sums: the core gives n_x, r, z, n_h, of which each side takes three. The rows of those
-    # by W_ih x lie in another order than the rows of W_ih, so two products replace one.
+    # The GRU's new gate has two sums: the core gives n_x, r, z, n_h, of which each side takes three. Those by W_ih x lie
+    # in another order than the rows of W_ih, which are turned by a block.
     by_bias = room["dbias"] if normed else dgates
     by_x, by_h = (dgates, room["dsums"]) if normed else (dgates[:, :GH], dgates[:, -GH:])  # (T * B, G * H)
     dx = dw_ih = dw_hh = db_ih = db_hh = None
     H = GH // 3
-    places = [(slice(H), slice(2 * H, GH)), (slice(H, GH), slice(2 * H))] if gru and not normed else [(slice(GH),) * 2]
+    turned = gru and not normed
     if wanted[0]:
         weight = w_ih.to(x.dtype)
-        dx = x.new_empty(T * B, D)
-        for n, (columns, rows) in enumerate(places):
-            matmul(by_x[:, columns], weight[rows], out=dx, add=n > 0)
-        dx = dx.view(T, B, D)
+        dx = matmul(by_x, weight.roll(H, 0) if turned else weight).view(T, B, D)
     if wanted[3]:
-        read = _blank_rows(x, options.lengths)
-        dw_ih = x.new_empty(GH, D)
-        for columns, rows in places:
-            matmul(by_x[:, columns].t(), read, out=dw_ih[rows])
-        dw_ih = dw_ih.to(w_ih.dtype)
-    if wanted[5]:
-        db_ih = by_bias[:, :GH].sum(0).to(h_first.dtype)
-        db_ih = db_ih.roll(-H) if gru else db_ih
-    if wanted[6]:
-        db_hh = by_bias[:, -GH:].sum(0).to(h_first.dtype) if gru or db_ih is None else db_ih.clone()
+        dw_ih = matmul(by_x.t(), _blank_rows(x, options.lengths)).to(w_ih.dtype)
+        dw_ih = dw_ih.roll(-H, 0) if turned else dw_ih
+    if wanted[5] or wanted[6]:
+        sums = by_bias.sum(0).to(h_first.dtype)
+        db_ih, db_hh = (sums[:GH].roll(-H), sums[-GH:]) if gru else (sums, sums.clone())
     if wanted[4]:  # the last, for this sum overwrites `dgates`
         dw_hh = _weight_gradient(by_h, options, h_first.to(h.dtype), h).to(h_first.dtype)
     return dx, dw_ih, dw_hh, db_ih, db_hh

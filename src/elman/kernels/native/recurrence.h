@@ -11,6 +11,7 @@
 #include "forward.h"
 #include "loss_rows.h"
 #include "matmul.h"
+#include "orthogonalize.h"
 #include "pieces.h"
 #include "run_program.h"
 #include "sweep.h"

@@ -70,7 +70,7 @@ def test_a_decimal_comma_makes_no_class_of_every_number() -> None:
     data = replace(texts(40), cells=[f"{at / 7:.3f}".replace(".", ",") for at in range(40)])
     with pytest.raises(UserError, match="f, line 1: expected a label, got '0,000'; write a decimal point, or"):
         prepare(data)
-    assert prepare(data, kind="class").labels.kind == "class"
+    assert prepare(data, data, kind="class").labels.kind == "class"
     assert prepare(replace(texts(40), cells=["a,b", "b,a"] * 20)).labels.names == ("a,b", "b,a")
 
 

@@ -375,6 +375,11 @@ def test_a_comparison_measures_every_example_once(data: dict[str, Path], tmp_pat
     assert counts.tolist() == [1] * len(corpus.valid)
     scores = TASK.score(model, corpus, 0.0)
     assert set(scores) <= {*TASK.scores, "calibration_error"}
+    for kind in ("class", "several", "number"):
+        other, read, _ = model_of(data[kind], tmp_path / kind)
+        ((name, (parts, wholes)),) = TASK.score_parts(other.eval(), read).items()
+        assert name == next(name for name in TASK.ranking if name in TASK.score(other, read, 0.0))
+        assert parts.sum() / wholes.sum() == pytest.approx(TASK.score(other, read, 0.0)[name])
     targets = corpus.valid.targets
     assert targets is not None
     targets[0] = NOT_COUNTED

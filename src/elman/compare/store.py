@@ -43,6 +43,17 @@ class _Blocks(BaseModel):
         return self
 
 
+class _ScoreBlocks(BaseModel):  # both terms of a score
+    nats: list[Number]
+    tokens: list[Number]
+
+    @model_validator(mode="after")
+    def _fitting(self) -> Self:
+        if not 0 < len(self.nats) == len(self.tokens):
+            raise ValueError("expected as many nats as tokens, and one at least")
+        return self
+
+
 class _GradientReach(BaseModel):  # empty where the data are too few to tell
     horizon: Number | None = None
     lags: Count | None = None
@@ -63,6 +74,7 @@ class _Result(BaseModel):  # the scores of the task stand beside these values
     curve: list[tuple[Number, Number, Number | None]]  # step, tokens, loss
     training_curve: list[tuple[Number, Number | None]]  # tokens, loss
     blocks: _Blocks
+    score_blocks: dict[str, _ScoreBlocks] = {}  # older comparisons have none
 
 
 class _Trial(BaseModel):

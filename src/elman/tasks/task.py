@@ -247,6 +247,10 @@ class Task(ABC):
         """The `scores` of a model with this loss on the validation set, where the installation can measure them."""
         return {}
 
+    def score_parts(self, model: Any, corpus: Any) -> dict[str, tuple[Floats, Floats]]:
+        """Of those `scores` that are ratios of sums over the validation examples, both terms (N,) of each example."""
+        return {}
+
     def memory(self, model: Any, corpus: Any) -> dict[str, Any] | None:
         """How far gradients reach back: the numbers of `lens.Decay`, how many `lags`, the median `gradient` at each.
 

@@ -59,7 +59,7 @@ def _as_lines(texts: Sequence[Any]) -> list[InputLine]:
         if not isinstance(line, str):
             got = reprlib.repr(text) if isinstance(text, Mapping) else type(text).__name__
             raise UserError("inputs", expected="a text or texts, or a column 'source' of these", got=got)
-    return [InputLine(line) for line in lines]
+    return [InputLine(str(line)) for line in lines]
 
 
 def _in_windows(translator: Translator, arrivals: Iterable[Sequence[InputLine]]) -> Iterator[TranslatedLine]:

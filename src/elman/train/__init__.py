@@ -70,8 +70,8 @@ __getattr__ = lazily(
         "Muon": ".muon",
         "optimizer": ".optimizers",
         "Optimization": ".settings",
-        "orthogonal": "elman.kernels.orthogonal",
         "Training": ".training",
+        "orthogonal": "elman.kernels.orthogonal",
         "bptt": "",
     },
 )

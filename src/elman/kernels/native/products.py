@@ -52,8 +52,8 @@ def sums_over_steps(
     x, h_first, _, w_ih, w_hh, *_ = inputs
     (T, B, D), GH = x.shape, len(w_hh)
     gru, normed = options.cell == "gru", "dsums" in room
-    # The GRU's new gate has two sums: the core gives n_x, r, z, n_h, of which each side takes three. Those by W_ih x lie
-    # in another order than the rows of W_ih, which are turned by a block.
+    # The GRU's new gate has two sums: the core gives n_x, r, z, n_h, of which each side takes three. Those by W_ih x
+    # lie in another order than the rows of W_ih, which are turned by a block.
     by_bias = room["dbias"] if normed else dgates
     by_x, by_h = (dgates, room["dsums"]) if normed else (dgates[:, :GH], dgates[:, -GH:])  # (T * B, G * H)
     dx = dw_ih = dw_hh = db_ih = db_hh = None

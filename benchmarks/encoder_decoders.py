@@ -2,12 +2,11 @@
 
     python benchmarks/encoder_decoders.py [--against SRC] [--models NAME,...] [--threads 1] [--rounds 5] [--json]
 
-A step is all that `elman train` does on a batch at the settings that it chooses for a corpus of short sentences:
-4,096 tokens a batch, 3,625 different tokens, one vocabulary, label smoothing, Muon. The pairs are random numbers, as
-many and as long as those of Multi30k. SRC is the folder `src` of another build; each build has a process of its own,
-and the processes take turns, so that the ratios do not depend on what else the machine does. With one thread the
-clock is the thread's own time, else the wall's. A model may have settings:
-`gru:attention=additive:input_feeding=true`.
+A step is all that `elman train` does on a batch at the settings that it chooses for a corpus of short sentences: 4,096
+tokens a batch, 3,625 different tokens, one vocabulary, label smoothing, Muon. The pairs are random numbers, as many and
+as long as those of Multi30k. SRC is the folder `src` of another build; each build has a process of its own, and the
+processes take turns, so that the ratios do not depend on what else the machine does. With one thread the clock is
+the thread's own time, else the wall's. A model may have settings: `gru:attention=additive:input_feeding=true`.
 """
 
 from __future__ import annotations

@@ -84,7 +84,7 @@ def test_whoever_serves_the_result_is_the_same(dtype, monkeypatch):
     ]
     turned = Maps(every[1].onto.t().contiguous().t(), every[1].of, 1, every[1].factor)
     monkeypatch.setattr(core, "MOST", 25)
-    assert [core.serves(maps.onto, maps.of, maps.count) for maps in (every[0], turned, every[2])] == [
+    assert [core.serves(maps.onto, maps.of, maps.number) for maps in (every[0], turned, every[2])] == [
         has_avx512(),
         False,
         False,

@@ -25,27 +25,27 @@ LEAST_BOUND = 1e-3  # of zeros; of other matrices it is M^(-3/8) or more
 
 
 class Maps(NamedTuple):
-    """Matrices (M, N), `count` of them one above the other, each of which is made orthogonal by itself."""
+    """Matrices (M, N), `number` of them one above the other, each of which is made orthogonal by itself."""
 
-    onto: Tensor  # (count * M, N)
+    onto: Tensor  # (number * M, N)
     of: Tensor  # the same, and of the same dtype
-    count: int
+    number: int
     factor: float
 
 
 def add_orthogonal(every: Sequence[Maps], *, rounded: bool = False) -> None:
     """Each map of `onto` += factor * `orthogonal` of that of `of`, in place and without derivatives."""
-    own = [maps for maps in every if core.serves(maps.onto, maps.of, maps.count)]
+    own = [maps for maps in every if core.serves(maps.onto, maps.of, maps.number)]
     for dtype in dict.fromkeys(maps.onto.dtype for maps in own):
         core.add_orthogonal([maps for maps in own if maps.onto.dtype == dtype], POLYNOMIALS, MARGIN, rounded=rounded)
-    reference([maps for maps in every if not core.serves(maps.onto, maps.of, maps.count)], rounded=rounded)
+    reference([maps for maps in every if not core.serves(maps.onto, maps.of, maps.number)], rounded=rounded)
 
 
 def reference(every: Sequence[Maps], *, rounded: bool = False) -> None:
     """`add_orthogonal` in plain torch; maps of one shape are made orthogonal together."""
     alike: dict[tuple[object, ...], list[tuple[Tensor, Tensor, float]]] = defaultdict(list)
     for maps in every:
-        for onto, of in zip(maps.onto.chunk(maps.count), maps.of.chunk(maps.count), strict=True):
+        for onto, of in zip(maps.onto.chunk(maps.number), maps.of.chunk(maps.number), strict=True):
             alike[onto.shape, onto.dtype, onto.device].append((onto, of, maps.factor))
     for group in alike.values():
         made = orthogonal(torch.stack([of for _, of, _ in group]), rounded=rounded)

@@ -54,10 +54,10 @@ class Muon(AdamW):
                     self._step_in_parts(parameter, ahead, group)
                     continue
                 M, N = len(parameter) // group["maps"], parameter.shape[1]
-                maps = Maps(parameter, ahead, group["maps"], -rate * max(1.0, M / N) ** 0.5)
-                every[group["rounded"]].append(maps)
-        for rounded, maps in every.items():
-            add_orthogonal(maps, rounded=rounded)
+                step = Maps(parameter, ahead, group["maps"], -rate * max(1.0, M / N) ** 0.5)
+                every[group["rounded"]].append(step)
+        for rounded, steps in every.items():
+            add_orthogonal(steps, rounded=rounded)
         super().step()
 
     def _step_in_parts(self, parameter: Tensor, ahead: DTensor, group: dict[str, Any]) -> None:

@@ -34,7 +34,7 @@ __all__ = ["TransformerRows", "why_not_rows"]
 
 
 @dataclass
-class _Row:
+class _ArenaRow:
     memory: Tensor  # (layers, 2, N, C, D)
     hidden: Tensor  # (H,)
     position: int = 0  # steps since the last reset
@@ -52,7 +52,7 @@ class TransformerRows(Arena):
         assert isinstance(model, TransformerLM)
         self._arranged, self._form = arranged(model), RowForm(model)
         self.vocab_size, self._size = model.vocab_size, model.hidden_size
-        self._rows: dict[int, _Row] = {}
+        self._rows: dict[int, _ArenaRow] = {}
         self._numbers = count()
 
     def admit(self, row: RowMemory | None) -> int:  # noqa: D102
@@ -60,7 +60,7 @@ class TransformerRows(Arena):
         state = None if row is None else cast(TransformerState, row.state)
         position = 0 if state is None else int(state.position)
         memory = self._form.with_room(None, 0, position + 1)
-        own = self._rows[slot] = _Row(memory, torch.zeros(self._size, dtype=self._form.dtype), position)
+        own = self._rows[slot] = _ArenaRow(memory, torch.zeros(self._size, dtype=self._form.dtype), position)
         if row is not None and state is not None:
             self._form.put(memory, state)
             if row.hidden is not None:

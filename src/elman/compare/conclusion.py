@@ -12,6 +12,7 @@ from elman.arrays import Floats
 from elman.compare.intervals import Interval, difference_over_blocks, difference_over_seeds
 from elman.compare.outcomes import Clock, Outcome, Split, clocks, outcomes, over
 from elman.compare.plan import Plan
+from elman.compare.ranking import means_of, order_by_score
 from elman.compare.store import Store
 from elman.inspection.look import plain
 from elman.tasks import TASKS
@@ -95,7 +96,7 @@ def sentences(plan: Plan, ranked: Sequence[Outcome], measured: Sequence[Clock]) 
         + _interval(best.quality, best, task)
         + _reservation(best.quality, shares, "put another model first"),
         *(_sentence(verdict, task) for verdict in found),
-        *_order(ranked, task),
+        *order_by_score(ranked, task),
     ]
     if any(verdict.speed_decided for verdict in found):
         remedy = f"--epochs with --match tokens compares models {task.target} by {task.target}"
@@ -110,50 +111,11 @@ def _sentence(verdict: Verdict, task: Task) -> str:
     words = f"{gap.middle:.4f} {task.unit} {_interval(gap, best, task)}"
     shares = verdict.shares if verdict.timed else {}
     if gap.holds_zero:
-        means = _means(gap.over == "seeds", best, task)
+        means = means_of(gap.over == "seeds", best, task)
         none = f"no difference between {best.model} and {other.model} that {means} can show: {words}"
         return none + _reservation(gap, shares, "show one")
     beats = f"{best.model} beats {other.model} by {words}" + _reservation(gap, shares, "reverse it")
     return beats + (f"; {_speed(verdict, task)}" if verdict.timed else "")
-
-
-def _means(seeds: bool, best: Outcome, task: Task) -> str:
-    """What may show a difference, in words."""
-    return f"{len(best.losses)} seeds" if seeds else " ".join(task.sample)
-
-
-def _order(ranked: Sequence[Outcome], task: Task) -> list[str]:
-    """The models in the order of the score that people rank them by, which need not be that of their losses."""
-    name = next((name for name in task.ranking if all(name in one.scores for one in ranked)), None)
-    if name is None:
-        return []
-    ordered = sorted(ranked, key=lambda one: one.scores[name], reverse=task.ranking[name] == "more")
-    intervals = {one.model: one.score_interval(name) for one in ordered}
-    values = [f"{one.model} {one.scores[name]:.4f}{_between(intervals[one.model])}" for one in ordered]
-    floor = task.floors.get(name)
-    if floor is not None:
-        values.append(f"{task.scores[floor]} {ordered[0].scores[floor]:.4f}")
-    known = next(filter(None, intervals.values()), None)
-    over_what = f", 95 % over {over(known, len(ordered[0].losses), task)}" if known else ""
-    line = f"by {task.scores[name]} ({task.ranking[name]} is better{over_what}): {', '.join(values)}"
-    first, *others = ordered
-    gaps = [(other.model, score_gap(first, other, name)) for other in others]
-    open_ones = [model for model, gap in gaps if gap is not None and gap.holds_zero]
-    means = _means(len(first.losses) > 1, first, task)
-    return [line + (f"; no difference from {' and '.join(open_ones)} that {means} can show" if open_ones else "")]
-
-
-def score_gap(first: Outcome, other: Outcome, name: str) -> Interval | None:
-    """The interval of a difference of scores, first − other, drawn in pairs of one seed; None where none is known."""
-    if min(len(first.losses), len(other.losses)) > 1:
-        return difference_over_seeds(first.seeds[name], other.seeds[name]) if name in first.seeds else None
-    if name not in first.score_blocks or name not in other.score_blocks:
-        return None
-    return difference_over_blocks(first.score_blocks[name], other.score_blocks[name])
-
-
-def _between(interval: Interval | None) -> str:
-    return "" if interval is None else f" ({interval.low:.4f} to {interval.high:.4f})"
 
 
 def _interval(interval: Interval, best: Outcome, task: Task) -> str:
